@@ -225,7 +225,7 @@ impl Network {
     }
 
     /// The loss summed over a batch, then the scaled gradients of its mean, one for each parameter.
-    fn gradients(&self, x: &Expr, y: &Expr) -> Result<Vec<Array>> {
+    fn gradients(&self, x: &Expr, y: &Expr) -> Result<[Array; 5]> {
         let (hidden, scores) = self.forward(x);
         let log_p = scores.log_softmax(-1);
         let loss = -(&log_p * y).sum(..);
@@ -246,9 +246,7 @@ impl Network {
 
     /// One step of the training; gives the loss summed over the batch.
     fn train(&mut self, x: &Expr, y: &Expr, step: usize, rate: f64) -> Result<Array> {
-        let mut results = self.gradients(x, y)?.into_iter();
-        let loss = results.next().ok_or("no loss")?;
-        let gradients: Vec<Array> = results.collect();
+        let [loss, gradients @ ..] = self.gradients(x, y)?;
         if self.dtype == DType::F32 {
             for (parameter, g) in self.parameters.iter_mut().zip(&gradients) {
                 parameter.descend(g, step as i32, rate)?;

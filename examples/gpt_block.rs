@@ -114,7 +114,10 @@ impl Block {
 
     /// Every token looks at itself and at those before it, once a head.
     fn attention(&self, x: &Expr) -> Expr {
-        let Ok([batch, tokens, width]) = x.shape().map(|s| [s[0], s[1], s[2]]) else { return x.clone() };
+        let [batch, tokens, width] = match x.dims() {
+            Ok(dims) => dims,
+            Err(e) => return e.into(),
+        };
         let size = width / self.heads;
         // to (queries, keys, values) × batch × heads × tokens × size, as a view
         let all = self.layer(0, x).reshape([batch, tokens, 3, self.heads, size]).permute_dims([2, 0, 3, 1, 4]);

@@ -58,16 +58,16 @@ fn run(args: &Args) -> Result<()> {
         if step == steps {
             break;
         }
-        let down = (heat.slice(s![..-1, ..]) - heat.slice(s![1.., ..])) * &to_below;
-        let right = (heat.slice(s![.., ..-1]) - heat.slice(s![.., 1..])) * &to_right;
         // both flows are computed before anything moves
-        let flows = eval_all([&down, &right])?;
-        drop((down, right));
+        let [down, right] = eval_all([
+            &((heat.slice(s![..-1, ..]) - heat.slice(s![1.., ..])) * &to_below),
+            &((heat.slice(s![.., ..-1]) - heat.slice(s![.., 1..])) * &to_right),
+        ])?;
         // what leaves a cell arrives at its neighbour, so no heat is lost
-        heat.slice_mut(s![..-1, ..]).update(|from| from - &flows[0])?;
-        heat.slice_mut(s![1.., ..]).update(|to| to + &flows[0])?;
-        heat.slice_mut(s![.., ..-1]).update(|from| from - &flows[1])?;
-        heat.slice_mut(s![.., 1..]).update(|to| to + &flows[1])?;
+        heat.slice_mut(s![..-1, ..]).update(|from| from - &down)?;
+        heat.slice_mut(s![1.., ..]).update(|to| to + &down)?;
+        heat.slice_mut(s![.., ..-1]).update(|from| from - &right)?;
+        heat.slice_mut(s![.., 1..]).update(|to| to + &right)?;
         progress.step(format_args!("{:.2} s of heat", seconds(step + 1)));
     }
     device.synchronize()?;

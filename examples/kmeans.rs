@@ -51,7 +51,7 @@ fn run(args: &Args) -> Result<()> {
     let mut progress = Progress::new("iterations", iterations, args.has("quiet"));
     let (started, mut last) = (Instant::now(), f32::INFINITY);
     for iteration in 1..=iterations {
-        let (loss, nearest) = assign(&x, &centres)?;
+        let [loss, nearest] = assign(&x, &centres)?;
         // row i of the one-hot matrix is 1 in the column of pixel i's colour, so a product with it sums a colour's pixels
         let one_hot = nearest.expand_dims(1).equal(arange(0, k, 1, DType::I32)).astype(DType::F32).eval()?;
         let count = one_hot.sum(0).expand_dims(1);
@@ -69,7 +69,7 @@ fn run(args: &Args) -> Result<()> {
     }
     drop(progress);
 
-    let (loss, nearest) = assign(&x, &centres)?;
+    let [loss, nearest] = assign(&x, &centres)?;
     let colours = centres.round().astype(DType::U8).eval()?;
     let painted = Picture::from_rgb(photo.width, photo.height, colours.take(&nearest, 0).to_vec::<u8>()?);
     let share = nearest.expand_dims(1).equal(arange(0, k, 1, DType::I32)).mean(0).to_vec::<f32>()?;
@@ -80,12 +80,11 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// The mean squared distance of the pixels from their colours, in steps of 1/255, and which colour is nearest to each pixel.
-fn assign(x: &Array, centres: &Array) -> Result<(Array, Array)> {
+fn assign(x: &Array, centres: &Array) -> Result<[Array; 2]> {
     // |x - c|² = |x|² - 2 x·c + |c|², and the first term is the same for every colour
     let score = (centres.square().sum(-1) - x.matmul(centres.t()) * 2.0).eval()?;
     let loss = (score.min(-1) + x.square().sum(-1)).mean(..);
-    let mut both = eval_all([&loss, &score.argmin(-1).astype(DType::I32)])?.into_iter();
-    both.next().zip(both.next()).ok_or_else(|| "two results were expected".into())
+    Ok(eval_all([&loss, &score.argmin(-1).astype(DType::I32)])?)
 }
 
 /// Before and after, and under them the colours, each as wide as its share of the pixels.

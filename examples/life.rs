@@ -51,8 +51,7 @@ fn run(args: &Args) -> Result<()> {
         let rows = (board.roll(-1, 0) + &board + board.roll(1, 0)).eval()?;
         let around = rows.roll(-1, 1) + &rows + rows.roll(1, 1) - &board;
         let alive = around.equal(3) | around.equal(2) & board.equal(1);
-        let next = eval_all([&alive.astype(DType::U8), &select(&alive, &age + 1, 0)])?;
-        [board, age] = next.try_into().map_err(|_| "two arrays were expected")?;
+        [board, age] = eval_all([&alive.astype(DType::U8), &select(&alive, &age + 1, 0)])?;
         progress.step(format_args!("generation {}", step + 1));
     }
     device.synchronize()?;

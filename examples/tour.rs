@@ -32,9 +32,9 @@ fn tour(device: &str) -> Result<(), Box<dyn std::error::Error>> {
 
     // work that several results share is done once
     let (best, sure) = (p.argmax(-1), p.max(-1).mean(..));
-    let both = eval_all([&best, &sure])?;
+    let [best, sure] = eval_all([&best, &sure])?;
     // views cost nothing; printing reads back what it prints
-    say(format_args!("the first five: {}, sure by {}", both[0].slice(s![..5]), both[1]))?;
+    say(format_args!("the first five: {}, sure by {sure}", best.slice(s![..5])))?;
 
     // a strided view becomes an array of its own; writes happen in place where nothing else holds the memory
     let mut w = p.slice(s![..8, ..;2]).eval()?;

@@ -1,22 +1,26 @@
-//! Floor 8: the array and evaluation. Reads are in `array/read.rs`, writes in `array/write.rs`.
+//! Floor 8: the array and evaluation. Reads are in `array/read.rs`, writes in `array/write.rs`, nested lists in `array/nested.rs`, evaluation in
+//! `array/evaluate.rs`.
 
 mod checked;
+mod evaluate;
+mod nested;
 mod read;
 mod write;
 
+pub use evaluate::{eval_all, eval_many};
+pub use nested::Nested;
 pub use write::SliceMut;
 pub(crate) use write::prepared;
 
-use crate::backend::{Bindings, Lines, wait};
+use crate::backend::{Lines, wait};
 use crate::buffer::Buffer;
-use crate::check;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, NodeOp, Operand, common, strong, view};
-use crate::layout::{self, Layout, Shape, Strides, View, shape_arg, size_of_shape};
+use crate::expr::{Arg, Expr, NodeOp, Operand, carry, strong};
+use crate::layout::{self, Layout, Shape, Strides, filled_arg};
 use crate::plan;
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
@@ -53,6 +57,18 @@ impl Operand for &Array {
 impl From<Array> for Expr {
     fn from(a: Array) -> Expr {
         a.0
+    }
+}
+
+impl From<&Array> for Expr {
+    fn from(a: &Array) -> Expr {
+        a.0.clone()
+    }
+}
+
+impl AsRef<Expr> for Array {
+    fn as_ref(&self) -> &Expr {
+        &self.0
     }
 }
 
@@ -123,15 +139,18 @@ impl Array {
         Layout { shape: self.shape().into(), strides: strides.clone(), offset }
     }
 
-    /// An array of the elements in C order, on the CPU. The memory is taken over, not copied.
+    /// An array of the elements in C order, on the CPU. The memory is taken over, not copied. One length may be −1: the one that
+    /// takes all elements.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] where the number of elements is not that of the shape, or a length is negative;
+    /// [`ErrorKind::Shape`] where the number of elements is not that of the shape, or a length is below −1;
     /// [`ErrorKind::LimitExceeded`] for more than 64 axes or more elements than `isize` counts.
     ///
     /// ```
-    /// let x = cupric::Array::from_vec(vec![1, 2, 3, 4, 5, 6], [2, 3])?;
+    /// use cupric::Array;
+    /// let x = Array::from_vec(vec![1, 2, 3, 4, 5, 6], [2, 3])?;
     /// assert_eq!(x.shape(), [2, 3]);
+    /// assert_eq!(Array::from_vec(vec![1., 2., 3., 4.], [-1, 2])?.shape(), [2, 2]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias("from_shape_vec", "asarray", "tensor"))]
@@ -151,10 +170,59 @@ impl Array {
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
         let at = Location::caller();
         let shape = shape_of(elements.len(), shape, "from_slice", at)?;
-        let (device, bytes) = (Device::cpu(), T::bytes(elements));
+        Array::of_bytes(T::bytes(elements), T::DTYPE, &shape, at)
+    }
+
+    /// An array of the elements that bytes hold, in C order and in this machine's byte order, on the CPU: what
+    /// [`Expr::to_bytes`] gives, or a buffer of another program or library. The bytes are copied, and may begin anywhere. One length
+    /// of the shape may be −1.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where the bytes are not those of the shape's elements; [`ErrorKind::Argument`] for a bool that is
+    /// another byte than 0 and 1; [`ErrorKind::LimitExceeded`] as [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] where the host has
+    /// no memory for the copy.
+    ///
+    /// ```
+    /// use cupric::{Array, DType};
+    /// let bytes: Vec<u8> = [1.5f32, 2.5, 3.5, 4.5].iter().flat_map(|v| v.to_ne_bytes()).collect();
+    /// let x = Array::from_bytes(&bytes, DType::F32, [2, -1])?;
+    /// assert_eq!(x.shape(), [2, 2]);
+    /// assert_eq!(x.to_bytes()?, bytes);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("frombuffer", "from_raw_buffer"))]
+    #[track_caller]
+    pub fn from_bytes(bytes: &[u8], dtype: DType, shape: impl crate::IntoShape) -> Result<Array> {
+        const OP: &str = "from_bytes";
+        let at = Location::caller();
+        if !bytes.len().is_multiple_of(dtype.size()) {
+            let detail = format!(
+                "{} bytes are no whole number of elements of {dtype}, of {} bytes each",
+                bytes.len(),
+                dtype.size()
+            );
+            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+        }
+        if dtype == DType::Bool
+            && let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > 1)
+        {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                OP,
+                format!("bool element {i} is the byte {b}, not 0 or 1"),
+                at,
+            ));
+        }
+        let shape = shape_of(bytes.len() / dtype.size(), shape, OP, at)?;
+        Array::of_bytes(bytes, dtype, &shape, at)
+    }
+
+    /// An array of a copy of bytes, which are those of the shape's elements.
+    fn of_bytes(bytes: &[u8], dtype: DType, shape: &[usize], at: Loc) -> Result<Array> {
+        let device = Device::cpu();
         let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
         device.backend().upload(&buffer, 0, bytes).map_err(|e| e.or_at(at))?;
-        Ok(Array::new(buffer, Layout::c(&shape), T::DTYPE, at))
+        Ok(Array::new(buffer, Layout::c(shape), dtype, at))
     }
 
     pub(crate) fn adopt<T: Element>(elements: Vec<T>, shape: &[usize], at: Loc) -> Array {
@@ -199,140 +267,10 @@ impl Array {
 
 /// Returns the shape that a caller gives for so many elements. Fails if they do not fill it.
 fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Loc) -> Result<Shape> {
-    let shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
-    let size = size_of_shape(&shape).map_err(|f| f.at(op, at))?;
-    if size != count {
-        let detail = format!("{count} elements do not fill shape {:?}", shape.as_slice());
-        return Err(Error::new(ErrorKind::Shape, op, detail, at));
-    }
-    Ok(shape)
-}
-
-/// Evaluates several expressions together: what they share is computed once, and they run as one plan.
-///
-/// # Errors
-/// The first error that one of them carries; operands on different devices; otherwise as [`Expr::eval`].
-///
-/// ```
-/// use cupric::{array, eval_all};
-/// let x = array![1., 2., 3.];
-/// let e = x.exp();
-/// let results = eval_all([&e.sum(..), &(&e * 2.0)])?;
-/// assert_eq!(results.len(), 2);
-/// # Ok::<(), cupric::Error>(())
-/// ```
-#[track_caller]
-pub fn eval_all<'a>(expressions: impl IntoIterator<Item = &'a Expr>) -> Result<Vec<Array>> {
-    let at = Location::caller();
-    let list: Vec<&Expr> = expressions.into_iter().collect();
-    let device = common("eval_all", list.iter().copied(), at)?;
-    Ok(run(&list, &Device::of(device), at, false)?.into_vec())
-}
-
-/// The results of an evaluation. Most evaluations have one, which needs no allocation here.
-type Results = SmallVec<[Array; 1]>;
-
-/// Runs expressions on a device, except stored ones, which are returned as they are. With `at_once` every error of this run is
-/// returned here: a GPU then does not leave an index out of range for the next read.
-fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    // an expression that is a Rust number without a dtype of its own becomes an array of the number's default dtype
-    let is_number = |e: &&&Expr| e.0.untyped().is_some();
-    let arrays: SmallVec<[Expr; 1]> = expressions.iter().filter(is_number).map(|e| strong((*e).clone(), at)).collect();
-    let mut arrays = arrays.iter();
-    let mut roots: SmallVec<[&Expr; 1]> = SmallVec::new();
-    let mut views: SmallVec<[Option<&View>; 1]> = SmallVec::new();
-    for e in expressions {
-        e.checked()?;
-        let e = if is_number(&e) { arrays.next().unwrap_or(e) } else { e };
-        let (e, v) = plan::computed(e);
-        if !e.0.is_stored() {
-            roots.push(e);
-            views.push(v);
-        }
-    }
-    let computed = if roots.is_empty() { Results::new() } else { execute(&roots, device, at, at_once)? };
-    let mut computed = computed.into_iter().zip(views);
-    let mut results = Results::new();
-    for e in expressions {
-        if e.0.is_stored() {
-            results.push(Array((*e).clone()));
-        } else if let Some((array, v)) = computed.next() {
-            results.push(match v {
-                Some(v) => Array(view("view", &array.0, at, |_| Ok(v.clone()))),
-                None => array,
-            });
-        }
-    }
-    Ok(results)
-}
-
-/// Computes expressions that are neither stored nor views of what is stored whole, and checks them if that is asked.
-fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let wanted = check::of_device(device.id()).map_err(|e| e.or_at(at))?;
-    if !wanted.is_none() {
-        return checked::execute(roots, wanted, device, at, at_once);
-    }
-    execute_unchecked(roots, device, at, at_once)
-}
-
-fn execute_unchecked(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let backend = device.backend();
-    let mut walk = plan::Walk::default();
-    let planned = plan::plan(&mut walk, roots, None, backend.caps())?;
-    let plan = &planned.plan;
-    let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
-    for (i, o) in plan.outputs.iter().enumerate() {
-        let first = || planned.output_of.iter().position(|n| *n == i).unwrap_or(0);
-        let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
-            Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
-        })?;
-        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(roots[first()].0.location))?, 0));
-    }
-    let bindings =
-        Bindings { inputs: walk.inputs(), outputs: &outputs, scalars: walk.scalars(), lines: &walk, replaces: false };
-    let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
-    done.map_err(|e| e.or_at(at))?;
-    let array = |(buffer, n): (Buffer, usize)| {
-        let o = &plan.outputs[n];
-        let (shape, strides) = (SmallVec::from_slice(&o.shape), SmallVec::from_slice(&o.strides));
-        Array::new(buffer, Layout { shape, strides, offset: 0 }, o.dtype, at)
-    };
-    let output_of = &planned.output_of;
-    if output_of.len() == outputs.len() {
-        // no two expressions share an output, so outputs have the numbers of their expressions
-        let mut results = Results::new();
-        for (n, (buffer, _)) in outputs.into_iter().enumerate() {
-            results.push(array((buffer, n)));
-        }
-        return Ok(results);
-    }
-    Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
+    filled_arg(count, &shape.into_shape()).map_err(|f| f.at(op, at))
 }
 
 impl Expr {
-    /// Runs the expression. An [`Array`] is given back as it is.
-    ///
-    /// # Errors
-    /// The error that the expression carries; memory or limits of the device, or its loss; on the CPU an index out of range,
-    /// which a GPU reports at the next read, [`Device::synchronize`] or write that waits.
-    #[doc(alias("materialize", "compute"))]
-    #[track_caller]
-    pub fn eval(&self) -> Result<Array> {
-        self.eval_at(Location::caller())
-    }
-
-    pub(crate) fn eval_at(&self, at: Loc) -> Result<Array> {
-        let node = self.checked()?;
-        if node.is_stored() {
-            return Ok(Array(self.clone()));
-        }
-        let mut arrays = Device::with(node.device, |device| match plan::computed(self) {
-            (whole, None) if whole.0.untyped().is_none() => execute(&[whole], device, at, false),
-            _ => run(&[self], device, at, false),
-        })?;
-        arrays.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
-    }
-
     /// The plan of what would run, with its kernels, dispatches and bytes, and beside each kernel your line of the operation that it
     /// ends in. Nothing runs.
     ///
@@ -359,13 +297,39 @@ impl Expr {
         Ok(Plan { cached, device, lines })
     }
 
+    /// The same values in memory in C order without a gap (NumPy's `ascontiguousarray`): an array that lies so already is given as
+    /// it is, any other is copied, and an expression is computed into such memory. Operations take arrays of any layout; what needs
+    /// this is code that reads the memory itself.
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2], [3, 4]];
+    /// assert!(!x.t().eval()?.is_contiguous());
+    /// assert!(x.t().contiguous().eval()?.is_contiguous());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("ascontiguousarray", "as_standard_layout"))]
+    #[track_caller]
+    pub fn contiguous(&self) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let e = strong(self.clone(), at);
+            let strides = e.0.stored().map(|(_, strides, _)| strides);
+            Ok(if strides.is_some_and(|s| layout::is_c_contiguous(&e.0.shape, s)) { e } else { e.in_c_order(at) })
+        })
+    }
+
+    /// A copy of the values, in C order.
+    fn in_c_order(&self, at: Loc) -> Expr {
+        // a node `Reshape` stores its operand in C order, so one to the same shape is a copy
+        let (dtype, device) = (self.0.dtype, self.0.device);
+        Expr::node(NodeOp::Reshape, smallvec![self.clone()], self.0.shape.clone(), dtype, device, at)
+    }
+
     /// Copies the values into new memory, in C order.
     pub(crate) fn compact(&self, at: Loc) -> Result<Array> {
-        let node = self.checked()?;
-        // a node `Reshape` stores its operand in C order, so one to the same shape is a copy
-        let (dtype, device) = (node.dtype, node.device);
-        let copy = Expr::node(NodeOp::Reshape, smallvec![self.clone()], node.shape.clone(), dtype, device, at);
-        copy.eval_at(at)
+        self.checked()?;
+        self.in_c_order(at).eval_at(at)
     }
 }
 

@@ -180,11 +180,21 @@ impl<T: Default> Received<T> {
     }
 }
 
+/// Makes the name of device number `id`. One with a budget has a name of its own, because its arrays do not mix with those of the
+/// device whose hardware it shares, and errors name both.
+pub(crate) fn name_within(hardware: &str, id: u32, limit: Option<usize>) -> String {
+    let Some(bytes) = limit else { return hardware.to_string() };
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")];
+    let (size, unit) =
+        units.into_iter().find(|(size, _)| bytes >= *size && bytes.is_multiple_of(*size)).unwrap_or((1, "bytes"));
+    format!("{hardware} #{id} (limit {} {unit})", bytes / size)
+}
+
 /// A device that runs plans. A backend must implement the methods without a default; the others are optional abilities.
 pub(crate) trait Backend: Send + Sync {
     /// The device's number. No two devices of a process ever have the same, even if the first has ended.
     fn id(&self) -> u32;
-    /// The capabilities that the planner decides by, with the device's name.
+    /// The capabilities that the planner decides by, with the name of the hardware.
     fn caps(&self) -> &NumberedCaps;
     /// Opens another device, under the number `id`, on the same hardware, with a budget of `limit` bytes.
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>>;
@@ -232,6 +242,16 @@ pub(crate) trait Backend: Send + Sync {
     }
     /// Returns cached memory to the system.
     fn trim(&self) {}
+    /// The device's name: that of its hardware, and for a device with a budget more ([`name_within`]).
+    fn name(&self) -> &str;
+    /// Who made the hardware, where the device knows.
+    fn vendor(&self) -> Option<String> {
+        None
+    }
+    /// The interface by which the device's driver is called, if it has one.
+    fn api(&self) -> Option<String> {
+        None
+    }
     /// Whether this is a GPU (a software driver counts).
     fn is_gpu(&self) -> bool {
         false

@@ -58,7 +58,7 @@ mod tiles;
 mod transfer;
 mod transpose;
 
-use crate::backend::{Backend, Bindings, Clock, Detail, MemoryInfo, Pending, Receive, Recording, Stats};
+use crate::backend::{Backend, Bindings, Clock, Detail, MemoryInfo, Pending, Receive, Recording, Stats, name_within};
 #[cfg(feature = "testing")]
 use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::{Buffer, Memory};
@@ -146,7 +146,7 @@ impl Cpu {
             this: this.clone(),
             process: OnceLock::new(),
             id,
-            pool: Pool::new(id, &caps.name, limit),
+            pool: Pool::new(id, &name_within(&caps.name, id, limit), limit),
             caps: NumberedCaps::new(caps),
             prepared: PreparedPlans::default(),
             single: AtomicU64::new(0),
@@ -215,6 +215,10 @@ impl Backend for Cpu {
 
     fn caps(&self) -> &NumberedCaps {
         &self.caps
+    }
+
+    fn name(&self) -> &str {
+        self.pool.name()
     }
 
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>> {

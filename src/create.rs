@@ -8,9 +8,9 @@ mod powers;
 pub use literal::{LiteralArray, all_float_literals, literal};
 pub use powers::{geomspace, logspace};
 
-use crate::array::Array;
+use crate::array::{Array, Nested};
 use crate::dtype::{DType, Element, Scalar};
-use crate::error::{Error, ErrorKind, Result, room};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Expr, NodeOp, Operand, carry, cast, ufunc};
 use crate::layout::{self, IntoShape, Shape, shape_arg};
 use crate::ufunc::{arithmetic, logic};
@@ -348,22 +348,20 @@ impl<T: Element> From<Vec<T>> for Array {
     }
 }
 
-impl<T: Element> TryFrom<Vec<Vec<T>>> for Array {
-    type Error = Error;
+macro_rules! from_lists {
+    ($($list:ty, [$($generic:tt)*];)*) => { $(
+        impl<$($generic)*> TryFrom<$list> for Array {
+            type Error = Error;
 
-    /// An array of rows, which must be equally long.
-    #[track_caller]
-    fn try_from(rows: Vec<Vec<T>>) -> Result<Array> {
-        let at = Location::caller();
-        let columns = rows.first().map_or(0, Vec::len);
-        if let Some((i, r)) = rows.iter().enumerate().find(|(_, r)| r.len() != columns) {
-            let detail =
-                format!("row 0 has {columns} elements, row {i} has {}; all rows must be equally long", r.len());
-            return Err(Error::new(ErrorKind::Shape, "Array::try_from", detail, at));
+            /// As [`Array::from_nested`].
+            #[track_caller]
+            fn try_from(lists: $list) -> Result<Array> {
+                Array::from_nested(lists)
+            }
         }
-        let shape = [rows.len(), columns];
-        let mut elements = room::<T>(shape[0].saturating_mul(columns), "Array::try_from", at)?;
-        rows.into_iter().for_each(|row| elements.extend(row));
-        Ok(Array::adopt(elements, &shape, at))
-    }
+    )* };
+}
+from_lists! {
+    Vec<Vec<T>>, [T: Nested];
+    Vec<[T; N]>, [T: Nested, const N: usize];
 }

@@ -4,7 +4,11 @@
 //! handle on it or a buffer of it; the registry does not keep it alive. The devices of [`Device::cpu`] and [`Device::gpu`]
 //! stay for the process, because opening a GPU takes long and its compiled kernels would be lost (`device/opening.rs`).
 
+mod facts;
 mod opening;
+mod scope;
+
+pub use facts::Limits;
 
 #[cfg(feature = "testing")]
 use crate::backend::FaultInjector;
@@ -209,9 +213,10 @@ impl Device {
         register(|id| self.0.with_limit(id, bytes)).map_err(|e| e.or_at(Location::caller()))
     }
 
-    /// The device's name: `cpu`, or what the driver calls it.
+    /// The device's name: `cpu`, or what the driver calls it. One with a limit has its number and the limit in its name:
+    /// `cpu #3 (limit 1 MiB)`.
     pub fn name(&self) -> &str {
-        &self.0.caps().name
+        self.0.name()
     }
 
     /// Whether this is a GPU (a software driver counts).
@@ -378,7 +383,7 @@ impl Device {
         &*self.0
     }
 
-    /// The device of a number that an expression carries. The expression's buffers keep the device alive; an expression that
+    /// The device of a number that an expression carries; of 0, which one without arrays carries, that of [`Device::scope`], else the CPU. The expression's buffers keep the device alive; an expression that
     /// was folded to a constant has none, and runs on the CPU if its device has ended, as constants without a device do.
     pub(crate) fn of(id: u32) -> Device {
         Device::with(id, Device::clone)
@@ -393,8 +398,11 @@ impl Device {
     /// its handle, since it never ends; that saves small evaluations an atomic count.
     pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
         let (cpu, own) = cpu();
-        if id == 0 || id == own.id() {
+        if id == own.id() {
             return f(cpu);
+        }
+        if id == 0 {
+            return scope::with_current(cpu, f);
         }
         // the lock is released before the function runs, which may register a device itself
         let found = REGISTRY.read().unwrap_or_else(PoisonError::into_inner).devices.get(&id).and_then(Weak::upgrade);

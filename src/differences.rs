@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, Operand, carry, cast, common, reduce, reshape, strong, ufunc, view};
 use crate::kernel::Fold;
-use crate::layout::{self, IntoAxes, Shape, SliceItem, View};
+use crate::layout::{self, Integer, IntoAxes, Shape, SliceItem, View};
 use crate::ops::join;
 use crate::ufunc::{Ufunc, arithmetic, logic};
 use smallvec::smallvec;
@@ -53,8 +53,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn diff(&self, n: usize, axis: isize) -> Expr {
-        differences(self, n, axis, [None, None], Location::caller())
+    pub fn diff(&self, n: usize, axis: impl Integer) -> Expr {
+        differences(self, n, axis.saturated(), [None, None], Location::caller())
     }
 
     /// As [`Expr::diff`], of the array with others before and after it along the axis. A 0-d one stands for one element
@@ -68,8 +68,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn diff_with(&self, n: usize, axis: isize, prepend: Option<&Expr>, append: Option<&Expr>) -> Expr {
-        differences(self, n, axis, [prepend, append], Location::caller())
+    pub fn diff_with(&self, n: usize, axis: impl Integer, prepend: Option<&Expr>, append: Option<&Expr>) -> Expr {
+        differences(self, n, axis.saturated(), [prepend, append], Location::caller())
     }
 
     /// Differences of neighbours of the elements in C order, between the elements of two other arrays. These are cast as in a
@@ -118,7 +118,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn gradient(&self, spacing: f64, axis: isize) -> Expr {
+    pub fn gradient(&self, spacing: f64, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
         const OP: &str = "gradient";
         let at = Location::caller();
         carry(at, || {
@@ -154,7 +155,8 @@ impl Expr {
     /// ```
     #[doc(alias = "trapz")]
     #[track_caller]
-    pub fn trapezoid(&self, spacing: f64, axis: isize) -> Expr {
+    pub fn trapezoid(&self, spacing: f64, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
         const OP: &str = "trapezoid";
         let at = Location::caller();
         carry(at, || {

@@ -79,6 +79,33 @@ impl Error {
         Error(Arc::new(Inner { kind, operation: operation.into(), detail: detail.into(), location: location.into() }))
     }
 
+    /// The error of a function of your own: its name, what did not fit, and the line of the caller. In a function with
+    /// `#[track_caller]` that is the line of *its* caller. As an [`Expr`](crate::Expr) it is carried to `eval`, as the errors of cupric's
+    /// operations are.
+    ///
+    /// ```
+    /// use cupric::{Error, ErrorKind, Expr, Result, array};
+    /// #[track_caller]
+    /// fn try_trace(x: &Expr) -> Result<Expr> {
+    ///     let [rows, columns] = x.dims()?;
+    ///     if rows != columns {
+    ///         return Err(Error::custom(ErrorKind::Shape, "trace", format!("{rows} rows, but {columns} columns")));
+    ///     }
+    ///     Ok(x.diagonal(0).sum(..))
+    /// }
+    /// #[track_caller]
+    /// fn trace(x: &Expr) -> Expr {
+    ///     try_trace(x).into()
+    /// }
+    /// let e = (trace(&array![[1., 2.]]) * 2.0).eval().unwrap_err();
+    /// assert!(e.to_string().starts_with("trace: 1 rows, but 2 columns"));
+    /// ```
+    #[doc(alias("new", "bail"))]
+    #[track_caller]
+    pub fn custom(kind: ErrorKind, operation: impl Into<String>, detail: impl Into<String>) -> Error {
+        Error::new(kind, operation, detail, Location::caller())
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

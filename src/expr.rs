@@ -5,16 +5,17 @@
 
 mod build;
 mod node;
+mod operand;
 
 pub(crate) use build::{routine, ufunc};
 pub(crate) use node::{Args, Binding, Node, NodeOp, Role};
+pub use operand::{Arg, Operand};
 
 use crate::buffer::Buffer;
-use crate::dtype::{DType, Element, Scalar, sealed::Sealed};
+use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::layout::{self, AxesArg, Layout, Shape, View};
 use crate::ufunc::Fold;
-use half::{bf16, f16};
 use smallvec::smallvec;
 use std::panic::Location;
 use std::sync::Arc;
@@ -32,67 +33,6 @@ use std::sync::Arc;
 #[derive(Clone)]
 #[must_use = "an expression does nothing until it is evaluated"]
 pub struct Expr(pub(crate) Arc<Node>);
-
-/// An operand: an expression, or a number that has no dtype yet.
-#[derive(Clone)]
-#[doc(hidden)]
-pub enum Arg {
-    /// An expression.
-    Expr(Expr),
-    /// A number.
-    Scalar(Scalar),
-}
-
-/// An operand of an operation: an [`Array`](crate::Array), an [`Expr`], a reference to one, or a Rust number.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an operand of cupric",
-    label = "an Array, an Expr, a reference to one of them, or a Rust number is needed here"
-)]
-pub trait Operand: Sealed {
-    #[doc(hidden)]
-    fn into_arg(self) -> Arg;
-}
-
-impl Sealed for Expr {}
-impl Operand for Expr {
-    fn into_arg(self) -> Arg {
-        match self.0.untyped() {
-            Some(s) => Arg::Scalar(s),
-            None => Arg::Expr(self),
-        }
-    }
-}
-impl Sealed for &Expr {}
-impl Operand for &Expr {
-    fn into_arg(self) -> Arg {
-        self.clone().into_arg()
-    }
-}
-
-macro_rules! numbers {
-    ($($t:ty: |$v:ident| $e:expr;)*) => { $(
-        impl Operand for $t {
-            fn into_arg(self) -> Arg {
-                let $v = self;
-                Arg::Scalar($e)
-            }
-        }
-        impl Sealed for &$t {}
-        impl Operand for &$t {
-            fn into_arg(self) -> Arg {
-                (*self).into_arg()
-            }
-        }
-    )* };
-}
-impl Sealed for usize {}
-impl Sealed for isize {}
-numbers! {
-    bool: |v| v.scalar(); u8: |v| v.scalar(); i8: |v| v.scalar(); u16: |v| v.scalar(); i16: |v| v.scalar();
-    u32: |v| v.scalar(); i32: |v| v.scalar(); u64: |v| v.scalar(); i64: |v| v.scalar();
-    f16: |v| v.scalar(); bf16: |v| v.scalar(); f32: |v| v.scalar(); f64: |v| v.scalar();
-    usize: |v| Scalar::Int(v as i128); isize: |v| Scalar::Int(v as i128);
-}
 
 type Loc = &'static Location<'static>;
 
@@ -180,6 +120,29 @@ impl Expr {
     /// The error that the expression carries.
     pub fn size(&self) -> Result<usize> {
         Ok(layout::product(&self.checked()?.shape))
+    }
+
+    /// Returns the lengths of the axes, where their number is known: `let [rows, columns] = x.dims()?`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where there are not exactly `N` axes; the error that the expression carries.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2., 3.], [4., 5., 6.]];
+    /// let [rows, columns] = x.dims()?;
+    /// assert_eq!((rows, columns), (2, 3));
+    /// let e = x.dims::<3>().unwrap_err();
+    /// assert!(e.to_string().starts_with("dims: shape [2, 3] has 2 axes, where 3 are needed"));
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("dims2", "dims3", "dim"))]
+    #[track_caller]
+    pub fn dims<const N: usize>(&self) -> Result<[usize; N]> {
+        let (shape, at) = (self.shape()?, Location::caller());
+        shape.try_into().map_err(|_| {
+            let detail = format!("shape {shape:?} has {} axes, where {N} are needed", shape.len());
+            Error::new(ErrorKind::Shape, "dims", detail, at)
+        })
     }
 
     /// Returns the element type. A number that has met no array yet has the dtype that an array of it would have.

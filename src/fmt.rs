@@ -1,35 +1,49 @@
 //! Floor 9: printing. `Display` writes what NumPy's `str` writes, for every dtype, shape and layout.
 //!
 //! Only the elements that are printed are read back: of a long axis the first and the last three, through one strided
-//! view. Then every element becomes a cell of the same width, and the cells are set in rows and brackets.
+//! view. Then every element becomes a cell of the same width, and the cells are set in rows and brackets. What may differ from
+//! NumPy's defaults is in `fmt/options.rs`; the digits of a number are in `fmt/decimal.rs`.
+
+mod decimal;
+mod options;
+
+pub use options::{Displayed, PrintOptions};
 
 use crate::array::Array;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, strong, view};
 use crate::layout::{Shape, View, size_of_shape};
+use decimal::{Decimal, shortest, split};
 use half::{bf16, f16};
+use options::Precision;
 use smallvec::smallvec;
 use std::fmt;
 
-/// Arrays of more elements are shortened. This number and the next three are NumPy's defaults.
-const THRESHOLD: usize = 1000;
-/// Elements that are shown at each end of a shortened axis.
-const EDGE: usize = 3;
-/// Digits after the point, at most.
-const PRECISION: usize = 8;
-const LINE_WIDTH: usize = 75;
+/// Digits after the point, at most, where no option says another number. This is NumPy's default.
+const PRECISION: Precision = Precision::AtMost(8);
 /// The most elements that are printed. Axes of up to six elements are not shortened and an array can have 62 of length 2, so
 /// without a limit the text could be endless. The number is a judgement: four million are more than anybody reads.
 const MOST_CELLS: usize = 1 << 22;
 
 impl fmt::Display for Expr {
-    /// As NumPy's `str`; an error is printed, not returned.
+    /// As NumPy's `str`; an error is printed, not returned. `{:.3}` gives floats three digits after the point, and `{:#}` prints all
+    /// elements of a long array; [`Expr::display`] takes more options.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match text(self) {
-            Ok(text) => f.write_str(&text),
-            Err(e) => write!(f, "<error: {e}>"),
-        }
+        let options = PrintOptions::of(f);
+        f.write_str(&shown(self, if f.alternate() { options.threshold(usize::MAX) } else { options }, ""))
+    }
+}
+
+impl fmt::Display for Displayed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(self.e, self.options, ""))
+    }
+}
+
+impl fmt::Debug for Displayed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -60,53 +74,76 @@ impl fmt::Debug for Expr {
 }
 
 impl fmt::Debug for Array {
-    /// Dtype, shape and device; nothing is transferred.
+    /// The elements, as [`Display`](fmt::Display) prints them, and dtype, shape and device. A long array is shortened in `{:#?}` too,
+    /// which is what `dbg!` prints.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2.], [3., 4.]];
+    /// assert_eq!(format!("{x:?}"), "Array([[1. 2.]\n       [3. 4.]], f32, [2, 2], cpu)");
+    /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Array({}, {:?}, {})", self.dtype(), self.shape(), self.device().name())
+        const OPENING: &str = "Array(";
+        let elements = shown(self, PrintOptions::of(f), OPENING);
+        write!(f, "{OPENING}{elements}, {}, {:?}, {})", self.dtype(), self.shape(), self.device().name())
     }
 }
 
-fn text(e: &Expr) -> Result<String> {
+/// The text of an expression, or of its error. Its first line stands behind `before`.
+fn shown(e: &Expr, options: PrintOptions, before: &str) -> String {
+    text(e, options, before).unwrap_or_else(|e| format!("<error: {e}>"))
+}
+
+fn text(e: &Expr, options: PrintOptions, before: &str) -> Result<String> {
     let shape: Shape = e.shape()?.into();
     if shape.is_empty() {
         let dtype = e.dtype()?;
         let value = read(e, dtype)?;
-        return Ok(value.first().map_or(String::new(), |v| bare(*v, dtype)));
+        return Ok(match options.precision {
+            None => value.first().map_or(String::new(), |v| bare(*v, dtype)),
+            Some(_) => cells(&value, dtype, options).concat().trim().into(),
+        });
     }
     if shape.contains(&0) {
         return Ok("[]".into());
     }
-    let shorten = e.size()? > mutant!(print_shortens_1000, THRESHOLD - 1, THRESHOLD);
-    let cells = cells(&shown(e, &shape, shorten)?, e.dtype()?);
-    let mut page = Page { out: String::new(), shape: &shape, shorten, cells: cells.iter() };
-    page.block(0, &mut String::from(" "), LINE_WIDTH);
+    let longest = mutant!(print_shortens_1000, options.threshold.saturating_sub(1), options.threshold);
+    let ends = if e.size()? > longest { Some(options.edge) } else { None };
+    let cells = cells(&elements(e, &shape, ends)?, e.dtype()?, options);
+    let mut page = Page { out: String::new(), shape: &shape, ends, cells: cells.iter() };
+    page.block(0, &mut " ".repeat(before.len() + 1), options.line_width);
     Ok(page.out)
 }
 
 // --- reading ---
 
+/// Whether only the ends of an axis of `n` elements are printed, of which `ends` says how many elements each has.
+fn is_cut(n: usize, ends: Option<usize>) -> bool {
+    ends.is_some_and(|edge| n > edge.saturating_mul(2))
+}
+
 /// The elements that are printed, in C order.
-fn shown(e: &Expr, shape: &[usize], shorten: bool) -> Result<Vec<Scalar>> {
+fn elements(e: &Expr, shape: &[usize], ends: Option<usize>) -> Result<Vec<Scalar>> {
     let at = e.0.location;
-    let long = |n: usize| shorten && n > 2 * EDGE;
-    let count: Shape = shape.iter().map(|n| if long(*n) { 2 * EDGE } else { *n }).collect();
+    let edge = ends.unwrap_or(0);
+    let count: Shape = shape.iter().map(|n| if is_cut(*n, ends) { 2 * edge } else { *n }).collect();
     if size_of_shape(&count).map_err(|f| f.at("print", at))? > MOST_CELLS {
         let detail = format!("shape {shape:?} would print more than {MOST_CELLS} elements");
         return Err(Error::new(ErrorKind::LimitExceeded, "print", detail, at));
     }
-    let part = if shape.iter().any(|n| long(*n)) { view("print", e, at, |s| Ok(ends(s))) } else { e.clone() };
+    let is_part = shape.iter().any(|n| is_cut(*n, ends));
+    let part = if is_part { view("print", e, at, |s| Ok(view_of_ends(s, edge))) } else { e.clone() };
     read(&part, e.dtype()?)
 }
 
-/// A view of both ends of each long axis: an axis of n elements becomes two, of lengths 2 (which end) and EDGE (which element
-/// of it), with steps n - EDGE and 1.
-fn ends(shape: &[usize]) -> View {
+/// A view of both ends of each long axis: an axis of n elements becomes two, of lengths 2 (which end) and `edge` (which element
+/// of it), with steps n - edge and 1.
+fn view_of_ends(shape: &[usize], edge: usize) -> View {
     // (operand axis, step, length) of each axis of the result
     let mut axes: Vec<(usize, isize, usize)> = Vec::new();
     for (d, &n) in shape.iter().enumerate() {
-        if n > 2 * EDGE {
-            axes.push((d, (n - EDGE) as isize, 2));
-            axes.push((d, 1, EDGE));
+        if is_cut(n, Some(edge)) {
+            axes.push((d, (n - edge) as isize, 2));
+            axes.push((d, 1, edge));
         } else {
             axes.push((d, 1, n));
         }
@@ -150,7 +187,8 @@ fn read(e: &Expr, dtype: DType) -> Result<Vec<Scalar>> {
 struct Page<'a> {
     out: String,
     shape: &'a [usize],
-    shorten: bool,
+    /// Of a shortened array: how many elements each end of a long axis has.
+    ends: Option<usize>,
     /// The texts of the printed elements, in order.
     cells: std::slice::Iter<'a, String>,
 }
@@ -159,8 +197,8 @@ impl Page<'_> {
     /// The entries of an axis in print: `true` for an element or block, `false` for the dots.
     fn entries(&self, axis: usize) -> impl Iterator<Item = bool> + use<> {
         let n = self.shape[axis];
-        let dots = self.shorten && n > 2 * EDGE;
-        let (before, after) = if dots { (EDGE, EDGE) } else { (n, 0) };
+        let dots = is_cut(n, self.ends);
+        let (before, after) = if dots { (self.ends.unwrap_or(0), self.ends.unwrap_or(0)) } else { (n, 0) };
         std::iter::repeat_n(true, before).chain(dots.then_some(false)).chain(std::iter::repeat_n(true, after))
     }
 
@@ -213,9 +251,9 @@ impl Page<'_> {
 // --- elements ---
 
 /// Every element as text of the same width.
-fn cells(values: &[Scalar], dtype: DType) -> Vec<String> {
+fn cells(values: &[Scalar], dtype: DType, options: PrintOptions) -> Vec<String> {
     if dtype.is_float() {
-        return float_cells(&values.iter().map(|v| v.as_f64()).collect::<Vec<_>>(), dtype);
+        return float_cells(&values.iter().map(|v| v.as_f64()).collect::<Vec<_>>(), dtype, options);
     }
     let text: Vec<String> = values.iter().map(|v| bare(*v, dtype)).collect();
     // NumPy gives True and False the same width even where only one of them is there
@@ -295,11 +333,12 @@ fn is_scientific(finite: &[f64], dtype: DType) -> bool {
 }
 
 /// The cells of floats: all of them with exponents or all without, and the points in one column.
-fn float_cells(values: &[f64], dtype: DType) -> Vec<String> {
+fn float_cells(values: &[f64], dtype: DType, options: PrintOptions) -> Vec<String> {
     let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-    let mut cells =
-        if is_scientific(&finite, dtype) { scientific_cells(&finite, dtype) } else { positional_cells(&finite, dtype) }
-            .into_iter();
+    let precision = options.precision.unwrap_or(PRECISION);
+    let has_exponents = !options.suppress && is_scientific(&finite, dtype);
+    let cells_of = if has_exponents { scientific_cells } else { positional_cells };
+    let mut cells = cells_of(&finite, dtype, precision).into_iter();
     // nan and inf are aligned at the right, as the other cells
     let all: Vec<String> =
         values.iter().map(|v| if v.is_finite() { cells.next().unwrap_or_default() } else { not_finite(*v) }).collect();
@@ -307,15 +346,22 @@ fn float_cells(values: &[f64], dtype: DType) -> Vec<String> {
     all.into_iter().map(|t| format!("{t:>width$}")).collect()
 }
 
-/// Cells without exponents: each value has the digits after the point that it needs, at most eight, and blanks where others
-/// have more.
-fn positional_cells(values: &[f64], dtype: DType) -> Vec<String> {
+/// Cells without exponents: each value has the digits after the point that it needs, at most as many as asked for, and blanks where
+/// others have more; or exactly as many.
+fn positional_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
     let parts: Vec<(String, String)> = values
         .iter()
         .map(|v| {
             let (mut whole, mut fraction) = shortest(v.abs(), dtype).plain();
-            if fraction.len() > PRECISION {
-                (whole, fraction) = split(&format!("{:.PRECISION$}", v.abs()));
+            match precision {
+                Precision::AtMost(most) if fraction.len() > most => {
+                    (whole, fraction) = split(&format!("{:.most$}", v.abs()));
+                }
+                Precision::AtMost(_) => {}
+                Precision::Exactly(digits) => {
+                    (whole, fraction) = split(&format!("{:.digits$}", v.abs()));
+                    fraction = format!("{fraction:0<digits$}");
+                }
             }
             whole.insert_str(0, sign(*v));
             (whole, fraction)
@@ -326,15 +372,18 @@ fn positional_cells(values: &[f64], dtype: DType) -> Vec<String> {
     parts.into_iter().map(|(whole, fraction)| format!("{whole:>left$}.{fraction:<right$}")).collect()
 }
 
-/// Cells with exponents: all values have the same number of digits, at most eight after the point.
-fn scientific_cells(values: &[f64], dtype: DType) -> Vec<String> {
+/// Cells with exponents: all values have the same number of digits after the point, at most as many as asked for, or exactly as many.
+fn scientific_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
     let short: Vec<Decimal> = values.iter().map(|v| shortest(v.abs(), dtype)).collect();
     let cut = |v: f64, digits: usize| Decimal::parse(&format!("{:.digits$e}", v.abs()));
-    let needed = |v: f64, d: &Decimal| match d.digits.len() - 1 {
-        n if n > PRECISION => cut(v, PRECISION).digits.len() - 1,
+    let needed = |v: f64, d: &Decimal, most: usize| match d.digits.len() - 1 {
+        n if n > most => cut(v, most).digits.len() - 1,
         n => n,
     };
-    let digits = values.iter().zip(&short).map(|(v, d)| needed(*v, d)).max().unwrap_or(0);
+    let digits = match precision {
+        Precision::AtMost(most) => values.iter().zip(&short).map(|(v, d)| needed(*v, d, most)).max().unwrap_or(0),
+        Precision::Exactly(digits) => digits,
+    };
     // a value whose shortest decimal has fewer digits shows more digits of its exact value, not zeros, as in NumPy: the f16
     // nearest to 0.1 becomes 9.9976e-02 beside a value that needs four digits after the point
     let shown = values.iter().zip(short).map(|(v, d)| if d.digits.len() == digits + 1 { d } else { cut(*v, digits) });
@@ -347,109 +396,4 @@ fn scientific_cells(values: &[f64], dtype: DType) -> Vec<String> {
         format!("{whole:>left$}.{fraction:0<digits$}{}", exponent_text(d.exponent, exponent))
     };
     values.iter().zip(shown).map(cell).collect()
-}
-
-/// Splits a printed number into the digits before and after the point, the latter without the zeros at the end.
-fn split(text: &str) -> (String, String) {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    (whole.into(), fraction.trim_end_matches('0').into())
-}
-
-/// A positive decimal number: digits without zeros at the end, and the power of ten of the first.
-struct Decimal {
-    digits: String,
-    exponent: i32,
-}
-
-impl Decimal {
-    /// Reads what Rust writes for `{:e}`.
-    fn parse(text: &str) -> Decimal {
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-        let mut digits = mantissa.replace('.', "");
-        digits.truncate(digits.trim_end_matches('0').len().max(1));
-        Decimal { digits, exponent: exponent.parse().unwrap_or(0) }
-    }
-
-    /// The decimal of `count` digits that follows this one.
-    fn above(&self, count: usize) -> Decimal {
-        let padded = format!("{:0<count$}", self.digits);
-        let digits = (padded.parse::<u64>().unwrap_or(0) + 1).to_string();
-        let exponent = self.exponent + (digits.len() - padded.len()) as i32;
-        Decimal { digits: digits.trim_end_matches('0').into(), exponent }
-    }
-
-    /// Digits before and after the point, without an exponent.
-    fn plain(&self) -> (String, String) {
-        let before = self.exponent + 1;
-        if before <= 0 {
-            return ("0".into(), "0".repeat(before.unsigned_abs() as usize) + &self.digits);
-        }
-        let before = before as usize;
-        if self.digits.len() > before {
-            (self.digits[..before].into(), self.digits[before..].into())
-        } else {
-            (format!("{:0<before$}", self.digits), String::new())
-        }
-    }
-
-    /// The first digit, and the others, as they stand before and after the point of a number with an exponent.
-    fn scientific(&self) -> (String, String) {
-        (self.digits[..1].into(), self.digits[1..].into())
-    }
-
-    /// Whether the decimal, rounded to `dtype`, is `v`.
-    fn reads_back(&self, v: f64, dtype: DType) -> bool {
-        let text = format!("{}e{}", self.digits, self.exponent - (self.digits.len() as i32 - 1));
-        if dtype.is_half() {
-            // the decimal may be parsed as f64 first: f64 holds the midpoints between neighbours of a half type exactly, and no
-            // decimal of a few digits is so close to one that the rounding to f64 would move it there
-            return text.parse().is_ok_and(|d: f64| half_rounds_to(d, v, dtype));
-        }
-        if dtype == DType::F32 { text.parse() == Ok(v as f32) } else { text.parse() == Ok(v) }
-    }
-}
-
-/// Whether `d`, rounded to a half-precision type, is `v`, a value of that type that is not negative.
-fn half_rounds_to(d: f64, v: f64, dtype: DType) -> bool {
-    let bits = if dtype == DType::F16 { f16::from_f64(v).to_bits() } else { bf16::from_f64(v).to_bits() };
-    let value =
-        |bits: u16| if dtype == DType::F16 { f16::from_bits(bits).to_f64() } else { bf16::from_bits(bits).to_f64() };
-    let below = value(bits.saturating_sub(1));
-    let above = match value(bits.saturating_add(1)) {
-        next if next.is_finite() => next,
-        _ => v + (v - below),
-    };
-    let (low, high) = ((below + v) / 2.0, (v + above) / 2.0);
-    // a midpoint rounds to the neighbour with even bits
-    low < d && d < high || bits % 2 == 0 && (d == low || d == high)
-}
-
-/// The shortest decimal that reads back as `v` (not negative) in `dtype`. Of several as short it is the nearest, and of two as
-/// near the one with an even last digit, as in NumPy's Dragon4 (Rust's own `{}` takes the upper one).
-fn shortest(v: f64, dtype: DType) -> Decimal {
-    if v == 0.0 {
-        return Decimal { digits: "0".into(), exponent: 0 };
-    }
-    // Rust's shortest printing tells how many digits an f32 or f64 needs
-    let known = |text: String| Decimal::parse(&text).digits.len();
-    let least = if dtype.is_half() {
-        1
-    } else if dtype == DType::F32 {
-        known(format!("{:e}", v as f32))
-    } else {
-        known(format!("{v:e}"))
-    };
-    for count in least..=17 {
-        let near = Decimal::parse(&format!("{v:.*e}", count - 1));
-        if near.reads_back(v, dtype) {
-            return near;
-        }
-        // numbers above a power of two lie twice as far apart as below it, so the nearest decimal may not read back while the
-        // next one above does
-        let above = near.above(count);
-        if above.reads_back(v, dtype) {
-            return above;
-        }
-    }
-    Decimal::parse(&format!("{v:.16e}"))
 }

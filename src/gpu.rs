@@ -297,6 +297,18 @@ impl Backend for Gpu {
         Gpus.shaders(plan, &self.caps)
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn vendor(&self) -> Option<String> {
+        Some(adapter::vendor_name(self.connection.device.adapter_info().vendor))
+    }
+
+    fn api(&self) -> Option<String> {
+        Some(format!("{:?}", self.connection.device.adapter_info().backend))
+    }
+
     fn driver(&self) -> Option<String> {
         let info = self.connection.device.adapter_info();
         Some(format!("{} {}", info.driver, info.driver_info))

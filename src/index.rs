@@ -17,12 +17,13 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::kernel::IndexMode;
-use crate::layout::{self, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
+use crate::layout::{self, Integer, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
 use crate::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Items of a slice: `s![a..b;step, .., ..., NewAxis, -1]`. `..` is one whole axis, `...` all that are left.
+/// Items of a slice: `s![a..b;step, a..=b, .., ..., NewAxis, -1]`. `..` is one whole axis, `...` all that are left. The end of
+/// `a..=b` belongs to the slice, also where it counts from the end of the axis: `1..=-1`.
 ///
 /// ```
 /// use cupric::{array, s, NewAxis};
@@ -30,6 +31,7 @@ use std::panic::Location;
 /// assert_eq!(x.slice(s![.., ..;-1]).to_vec::<i32>()?, [3, 2, 1, 6, 5, 4]);
 /// assert_eq!(x.slice(s![..., 0]).to_vec::<i32>()?, [1, 4]);
 /// assert_eq!(x.slice(s![-1, 1..]).to_vec::<i32>()?, [5, 6]);
+/// assert_eq!(x.slice(s![.., 0..=1]).to_vec::<i32>()?, [1, 2, 4, 5]);
 /// assert_eq!(x.slice(s![NewAxis, 0]).shape()?, [1, 3]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
@@ -45,15 +47,23 @@ macro_rules! s {
     (@items [$($done:expr),*] ..., $($rest:tt)*) => {
         $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis] $($rest)*)
     };
+    // NumPy's `::2` would begin a path
+    (@items [$($done:expr),*] :: $step:literal $($rest:tt)*) => { $crate::s!(@items [] : : $step $($rest)*) };
     (@items [$($done:expr),*] $item:expr; $step:expr) => {
-        $crate::s!(@items [$($done,)* $crate::SliceItem::from($item).stepped($step as isize)])
+        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step as isize)])
     };
     (@items [$($done:expr),*] $item:expr; $step:expr, $($rest:tt)*) => {
-        $crate::s!(@items [$($done,)* $crate::SliceItem::from($item).stepped($step as isize)] $($rest)*)
+        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step as isize)] $($rest)*)
     };
     (@items [$($done:expr),*] $item:expr) => { $crate::s!(@items [$($done,)* $crate::SliceItem::from($item)]) };
     (@items [$($done:expr),*] $item:expr, $($rest:tt)*) => {
         $crate::s!(@items [$($done,)* $crate::SliceItem::from($item)] $($rest)*)
+    };
+    (@items [$($done:expr),*] $($wrong:tt)*) => {
+        compile_error!(concat!(
+            "`", stringify!($($wrong)*), "` is no item of `s!`. Write `..` for NumPy's `:`, `a..b` for `a:b`, `a..b;2` for `a:b:2`, ",
+            "`..;-1` for `::-1`; `...`, `NewAxis` and integers are as in NumPy: x[:, 0] is x.slice(s![.., 0])"
+        ))
     };
     ($($items:tt)*) => { $crate::s!(@items [] $($items)*) };
 }
@@ -128,8 +138,8 @@ impl Expr {
     /// A new axis of length 1.
     #[doc(alias("unsqueeze", "insert_axis"))]
     #[track_caller]
-    pub fn expand_dims(&self, axis: isize) -> Expr {
-        view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis))
+    pub fn expand_dims(&self, axis: impl Integer) -> Expr {
+        view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis.saturated()))
     }
 
     /// Without axes of length 1: the named ones, or all of them with `..`.
@@ -179,8 +189,10 @@ impl Expr {
     #[doc(alias("unfold", "windows"))]
     #[doc(alias = "sliding_window_view")]
     #[track_caller]
-    pub fn sliding_windows(&self, window: usize, axis: isize) -> Expr {
-        view("sliding_windows", self, Location::caller(), |shape| View::sliding_windows(shape, window, axis))
+    pub fn sliding_windows(&self, window: usize, axis: impl Integer) -> Expr {
+        view("sliding_windows", self, Location::caller(), |shape| {
+            View::sliding_windows(shape, window, axis.saturated())
+        })
     }
 
     /// Elements along an axis at integer positions; negative ones count from the end. The axes of the indices take the place
@@ -198,9 +210,9 @@ impl Expr {
     /// ```
     #[doc(alias("index_select"))]
     #[track_caller]
-    pub fn take(&self, indices: impl Operand, axis: isize) -> Expr {
+    pub fn take(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take(self, operand(indices, at), axis, IndexMode::Check, at)
+        take(self, operand(indices, at), axis.saturated(), IndexMode::Check, at)
     }
 
     /// Elements along an axis at integer positions. A position outside the axis means its nearest element (NumPy's
@@ -215,9 +227,9 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn take_clip(&self, indices: impl Operand, axis: isize) -> Expr {
+    pub fn take_clip(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take(self, operand(indices, at), axis, IndexMode::Clip, at)
+        take(self, operand(indices, at), axis.saturated(), IndexMode::Clip, at)
     }
 
     /// Elements along an axis at integer positions, each taken modulo the length of the axis (NumPy's `mode="wrap"`): −1
@@ -230,9 +242,9 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn take_wrap(&self, indices: impl Operand, axis: isize) -> Expr {
+    pub fn take_wrap(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take(self, operand(indices, at), axis, IndexMode::Wrap, at)
+        take(self, operand(indices, at), axis.saturated(), IndexMode::Wrap, at)
     }
 }
 

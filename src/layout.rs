@@ -5,13 +5,16 @@
 //! any sign, 0 for a broadcast axis) and the offset of the element whose index is 0 along every axis.
 
 mod args;
+mod integers;
 mod view;
 
 pub use args::{
-    AxesArg, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem, SortAxis, descending,
-    exclusive, include_initial, keep, reverse,
+    AxesArg, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem, SortAxis, Stepped,
+    descending, exclusive, include_initial, keep, reverse,
 };
-pub(crate) use args::{Combine, IndexMode, reshape_arg, shape_arg};
+pub(crate) use args::{Combine, IndexMode, filled_arg, reshape_arg, shape_arg};
+pub(crate) use integers::Given;
+pub use integers::{Integer, Integers};
 pub(crate) use view::View;
 
 use crate::error::{ErrorKind, Fault};

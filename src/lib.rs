@@ -45,8 +45,8 @@
 //! let x = array![[1., 2.], [3., 4.]];
 //! let y = (&x * 2.0 + 1.0).sqrt();              // an Expr
 //! assert_eq!(y.plan()?.kernels(), 1);           // what would run
-//! let both = eval_all([&y.sum(0), &y.max(..)])?; // shared work is done once
-//! assert_eq!(both[0].shape(), [2]);
+//! let [sum, max] = eval_all([&y.sum(0), &y.max(..)])?; // shared work is done once
+//! assert_eq!((sum.shape(), max.ndim()), (&[2][..], 0));
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
@@ -103,6 +103,28 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
+//! It takes what operations take by [`impl Operand`](Operand::into_expr), and fails as they do by [`Error::custom`], whose line is that of
+//! its caller: an `Expr` that carries an error is made of an `Error`, or of a `Result<Expr>`, by `into`.
+//!
+//! ```
+//! use cupric::{Expr, Operand, array};
+//! /// The attention of queries to keys, both of two axes.
+//! #[track_caller]
+//! fn attention(queries: impl Operand, keys: impl Operand) -> Expr {
+//!     let (queries, keys) = (queries.into_expr(), keys.into_expr());
+//!     let [_, width] = match queries.dims() {
+//!         Ok(dims) => dims,
+//!         Err(e) => return e.into(),
+//!     };
+//!     (queries.matmul(keys.t()) / (width as f64).sqrt()).softmax(-1)
+//! }
+//! let x = array![[1., 0.], [0., 1.]];
+//! assert_eq!(attention(&x, &x * 2.0).shape()?, [2, 2]);
+//! let e = attention(array![1., 2.], &x).eval().unwrap_err();
+//! assert!(e.to_string().contains("shape [2] has 1 axes, where 2 are needed"));
+//! # Ok::<(), cupric::Error>(())
+//! ```
+//!
 //! # Numbers in formulas
 //!
 //! A number on the right of an operator may be of any Rust type; on the left `f64`, `i64`, `f16`, `bf16` or `bool`, so
@@ -119,7 +141,7 @@
 //! ```compile_fail,E0277
 //! let x = cupric::array![1., 2.];
 //! let lr: f32 = 0.1;
-//! let y = lr * &x; // write `&x * lr`
+//! let y = lr * &x; // the compiler says: write `&x * lr`
 //! ```
 //!
 //! There is no `==` between arrays (use [`array_equal`] or `equal`), no `x[..]` (use `slice`) and no `+=` (use
@@ -207,22 +229,23 @@ pub mod testing;
 pub mod tuning;
 mod ufunc;
 
-pub use array::{Array, Plan, SliceMut, array_equal, eval_all};
+pub use array::{Array, Nested, Plan, SliceMut, array_equal, eval_all, eval_many};
 pub use backend::{MemoryInfo, Numerics, Stats};
 pub use check::Check;
 pub use create::{
     Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
     literal, logspace, ones, ones_like, zeros, zeros_like,
 };
-pub use device::Device;
+pub use device::{Device, Limits};
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};
 pub use expr::{Arg, Expr, Operand};
+pub use fmt::{Displayed, PrintOptions};
 pub use half::{bf16, f16};
 pub use index::IntoIndices;
 pub use layout::{
-    AxesArg, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem, SortAxis, descending,
-    exclusive, include_initial, keep, reverse,
+    AxesArg, Integer, Integers, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem,
+    SortAxis, Stepped, descending, exclusive, include_initial, keep, reverse,
 };
 pub use matrices::{Indexing, eye_shifted, indices, meshgrid, tri};
 pub use movement::{

@@ -1,13 +1,13 @@
 //! Floor 10: elements that a mask chooses, and their positions. How many those are is known only once the mask is, so these
 //! functions compute at once, and read one number: the count.
 
-use crate::array::{Array, eval_all, prepared};
+use crate::array::{Array, eval_many, prepared};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Expr, NodeOp, Operand, cast, common, operand, reshape, routine, strong, ufunc, view};
 use crate::kernel::IndexMode;
-use crate::layout::{self, Shape, View};
+use crate::layout::{self, Integer, Shape, View};
 use crate::ops::stack_at;
 use crate::routine::{COMPRESS, NONZERO, Routine};
 use crate::ufunc::{arithmetic, logic};
@@ -76,7 +76,8 @@ impl Expr {
     /// # Errors
     /// Those of [`Expr::compress`]; [`ErrorKind::Axis`] if there is no such axis.
     #[track_caller]
-    pub fn compress_along(&self, mask: impl Operand, axis: isize) -> Result<Array> {
+    pub fn compress_along(&self, mask: impl Operand, axis: impl Integer) -> Result<Array> {
+        let axis = axis.saturated();
         const OP: &str = "compress_along";
         let at = Location::caller();
         let (x, mask) = (strong(self.clone(), at), operand(mask, at));
@@ -130,7 +131,7 @@ impl Expr {
             return Err(Error::new(ErrorKind::Shape, OP, detail, at));
         }
         let axes = along_axes(positions(OP, self, at)?, &self.checked()?.shape, at);
-        eval_all(&axes).map_err(|e| e.or_at(at))
+        eval_many(&axes).map_err(|e| e.or_at(at))
     }
 
     /// The positions of the elements that are not 0: a row for each, with its positions along all axes. As i64 of shape

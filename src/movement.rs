@@ -12,7 +12,7 @@ pub use pad::{IntoPadWidths, Pad};
 
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::expr::{Expr, carry, reshape, view};
-use crate::layout::{self, AxesArg, IntoAxes, IntoShape, Shape, View};
+use crate::layout::{self, AxesArg, Given, Integer, Integers, IntoAxes, IntoShape, Shape, View};
 use parts::{Loc, Run, along, assembled, repeated, whole};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -71,9 +71,12 @@ impl Expr {
     #[doc(alias = "swapdims")]
     #[doc(alias = "swap_axes")]
     #[track_caller]
-    pub fn swapaxes(&self, axis1: isize, axis2: isize) -> Expr {
+    pub fn swapaxes(&self, axis1: impl Integer, axis2: impl Integer) -> Expr {
         view("swapaxes", self, Location::caller(), |shape| {
-            let (a, b) = (layout::normalize_axis(axis1, shape.len())?, layout::normalize_axis(axis2, shape.len())?);
+            let (a, b) = (
+                layout::normalize_axis(axis1.saturated(), shape.len())?,
+                layout::normalize_axis(axis2.saturated(), shape.len())?,
+            );
             let mut order: SmallVec<[isize; 6]> = (0..shape.len() as isize).collect();
             order.swap(a, b);
             View::permute(shape, &order)
@@ -314,7 +317,8 @@ impl Expr {
     /// ```
     #[doc(alias = "unbind")]
     #[track_caller]
-    pub fn unstack(&self, axis: isize) -> Result<Vec<Expr>> {
+    pub fn unstack(&self, axis: impl Integer) -> Result<Vec<Expr>> {
+        let axis = axis.saturated();
         const OP: &str = "unstack";
         let at = Location::caller();
         let e = whole(self, at)?;
@@ -347,8 +351,8 @@ impl Expr {
     #[doc(alias = "vsplit")]
     #[doc(alias = "dsplit")]
     #[track_caller]
-    pub fn split(&self, sections: impl IntoSections, axis: isize) -> Result<Vec<Expr>> {
-        sections_of(("split", true), self, sections.into_sections(), axis, Location::caller())
+    pub fn split(&self, sections: impl IntoSections, axis: impl Integer) -> Result<Vec<Expr>> {
+        sections_of(("split", true), self, sections.into_sections(), axis.saturated(), Location::caller())
     }
 
     /// As [`Expr::split`], but the axis need not divide: the first parts are longer by one.
@@ -363,8 +367,8 @@ impl Expr {
     /// ```
     #[doc(alias = "tensor_split")]
     #[track_caller]
-    pub fn array_split(&self, sections: impl IntoSections, axis: isize) -> Result<Vec<Expr>> {
-        sections_of(("array_split", false), self, sections.into_sections(), axis, Location::caller())
+    pub fn array_split(&self, sections: impl IntoSections, axis: impl Integer) -> Result<Vec<Expr>> {
+        sections_of(("array_split", false), self, sections.into_sections(), axis.saturated(), Location::caller())
     }
 }
 
@@ -421,42 +425,23 @@ pub enum Sections {
     /// Into so many.
     Count(isize),
     /// At these positions.
-    At(Vec<isize>),
+    At(Given),
 }
 
-mod sealed {
-    pub trait Sections {}
-}
-
-/// A type that says how an axis is cut: an integer, the number of parts; or an array, slice or `Vec` of integers, the positions
-/// at which parts begin.
-pub trait IntoSections: sealed::Sections {
+/// A type that says how an axis is cut: an integer, the number of parts; or a list of [`Integers`], the positions at which parts
+/// begin.
+pub trait IntoSections: Integers {
     #[doc(hidden)]
     fn into_sections(self) -> Sections;
 }
-macro_rules! sections {
-    ($($t:ty)*) => { $(
-        impl sealed::Sections for $t {}
-        impl IntoSections for $t {
-            fn into_sections(self) -> Sections {
-                Sections::Count(isize::try_from(self).unwrap_or(isize::MAX))
-            }
+impl<T: Integers> IntoSections for T {
+    fn into_sections(self) -> Sections {
+        match self.integers() {
+            parts if T::IS_ONE => Sections::Count(parts.first().copied().unwrap_or(0)),
+            list => Sections::At(list),
         }
-        sections!(@list $t; impl[const N: usize] [$t; N]);
-        sections!(@list $t; impl[const N: usize] &[$t; N]);
-        sections!(@list $t; impl[] &[$t]);
-        sections!(@list $t; impl[] Vec<$t>);
-    )* };
-    (@list $t:ty; impl[$($generic:tt)*] $list:ty) => {
-        impl<$($generic)*> sealed::Sections for $list {}
-        impl<$($generic)*> IntoSections for $list {
-            fn into_sections(self) -> Sections {
-                Sections::At(self.iter().map(|i| isize::try_from(*i).unwrap_or(isize::MAX)).collect())
-            }
-        }
-    };
+    }
 }
-sections! { usize isize i32 }
 
 fn sections_of(
     (op, equal): (&'static str, bool),

@@ -15,7 +15,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, ufunc, view};
-use crate::layout::{self, IntoAxes, Shape, View};
+use crate::layout::{self, Integer, IntoAxes, Shape, View};
 use crate::ufunc::{arithmetic, logic};
 use half::{bf16, f16};
 use smallvec::{SmallVec, smallvec};
@@ -137,10 +137,22 @@ pub fn select(condition: impl Operand, a: impl Operand, b: impl Operand) -> Expr
     ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
+/// The condition under which a number of type `N` could stand on the left of an operator: nothing meets it, and the compiler then prints
+/// this text. Of the types of numbers on the left only one for floats and one for integers may work, because else the compiler could
+/// not tell the type of `2.0` in `(2.0 - &x).exp()`. It leaves out what does not meet its condition.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a number of type `{N}` cannot stand on the left of an array",
+    label = "write the array first, as `&x * n`, or the number as an expression, as `Expr::from(n) - &x`",
+    note = "on the left of an operator are f64, i64, f16, bf16 and bool, so that literals need no suffix: `2.0 * &x`"
+)]
+pub trait OnTheLeft<N> {}
+
 macro_rules! operators {
     ($($trait:ident $method:ident $module:ident::$row:ident;)*) => { $(
         operators!(@for $trait $method $module::$row; Expr, &Expr, Array, &Array);
         operators!(@left $trait $method $module::$row; f64, i64, f16, bf16, bool);
+        operators!(@refused $trait $method $module::$row; f32, u8, i8, u16, i16, u32, i32, u64, usize, isize);
     )* };
     (@for $trait:ident $method:ident $module:ident::$row:ident; $($t:ty),*) => { $(
         impl<R: Operand> std::ops::$trait<R> for $t {
@@ -153,6 +165,23 @@ macro_rules! operators {
     )* };
     (@left $trait:ident $method:ident $module:ident::$row:ident; $($s:ty),*) => { $(
         operators!(@pair $trait $method $module::$row; $s; Expr, &Expr, Array, &Array);
+    )* };
+    (@refused $trait:ident $method:ident $module:ident::$row:ident; $($s:ty),*) => { $(
+        operators!(@never $trait $method $module::$row; $s; Expr, &Expr, Array, &Array);
+    )* };
+    (@never $trait:ident $method:ident $module:ident::$row:ident; $s:ty; $($t:ty),*) => { $(
+        // the condition has a lifetime, because the compiler refuses one of known types that never holds
+        #[doc(hidden)]
+        impl<'a> std::ops::$trait<$t> for $s
+        where
+            &'a Expr: OnTheLeft<$s>,
+        {
+            type Output = Expr;
+            #[track_caller]
+            fn $method(self, other: $t) -> Expr {
+                ufunc(&$module::$row, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+            }
+        }
     )* };
     (@pair $trait:ident $method:ident $module:ident::$row:ident; $s:ty; $($t:ty),*) => { $(
         impl std::ops::$trait<$t> for $s {
@@ -335,9 +364,9 @@ pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: impl IntoAxes
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]
-pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: isize) -> Expr {
+pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
     let at = Location::caller();
-    stack_at("stack", parts.into_iter().map(|p| operand(p, at)).collect(), axis, at)
+    stack_at("stack", parts.into_iter().map(|p| operand(p, at)).collect(), axis.saturated(), at)
 }
 
 /// Joins operands of one shape along a new axis. `op` is the operation that errors name.

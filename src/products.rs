@@ -14,7 +14,7 @@ use crate::create::iota;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
-use crate::layout::{self, IntoAxes, SliceItem, View};
+use crate::layout::{self, Integer, IntoAxes, SliceItem, View};
 use crate::ops::{binary, matmul_at, promoted, stack_at, sum_in_its_type};
 use crate::ufunc::{arithmetic, logic};
 use contract::{Labelled, contract};
@@ -58,7 +58,8 @@ impl Expr {
     #[doc(alias("vector_dot"))]
     #[doc(alias = "dot")]
     #[track_caller]
-    pub fn vecdot(&self, other: impl Operand, axis: isize) -> Expr {
+    pub fn vecdot(&self, other: impl Operand, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
         let at = Location::caller();
         carry(at, || {
             let (a, b) = two("vecdot", self, other, at)?;
@@ -167,7 +168,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn cross(&self, other: impl Operand, axis: isize) -> Expr {
+    pub fn cross(&self, other: impl Operand, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
         let at = Location::caller();
         carry(at, || {
             let (a, b) = two("cross", self, other, at)?;
@@ -206,11 +208,12 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn trace(&self, offset: isize, axis1: isize, axis2: isize) -> Expr {
+    pub fn trace(&self, offset: isize, axis1: impl Integer, axis2: impl Integer) -> Expr {
         let at = Location::caller();
         carry(at, || {
             self.checked()?;
-            let diagonal = view("trace", self, at, |shape| View::diagonal(shape, offset, axis1, axis2));
+            let diagonal =
+                view("trace", self, at, |shape| View::diagonal(shape, offset, axis1.saturated(), axis2.saturated()));
             diagonal.checked()?;
             Ok(sum_in_its_type("trace", &diagonal, &(-1).into_axes(), at))
         })

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Args, Expr, Operand, carry, cast, common, operand, reshape, strong, view};
 use crate::index::{checked_positions, first_of, sums_by_key, take};
 use crate::kernel::IndexMode;
-use crate::layout::{self, Shape, SliceItem, View, include_initial};
+use crate::layout::{self, Integer, Shape, SliceItem, View, include_initial};
 use crate::ops::{binary, choose, join, named};
 use crate::routine::REDUCE_AT;
 use crate::ufunc::{arithmetic, logic};
@@ -112,7 +112,8 @@ impl Expr {
     #[doc(alias = "reduceat")]
     #[doc(alias = "add.reduceat")]
     #[track_caller]
-    pub fn reduce_at(&self, positions: impl Operand, axis: isize) -> Expr {
+    pub fn reduce_at(&self, positions: impl Operand, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
         const OP: &str = "reduce_at";
         let at = Location::caller();
         let (x, positions) = (self.clone(), operand(positions, at));

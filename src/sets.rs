@@ -88,8 +88,7 @@ impl Expr {
         let at = Location::caller();
         let sorted = flat(OP, self, at)?.sort(0).eval_at(at)?;
         let starts = is_first(OP, &sorted, at).flatnonzero()?;
-        let [values, counts] =
-            both(OP, [picked(OP, &sorted, &starts, at), lengths(OP, &starts, sorted.size(), at)], at)?;
+        let [values, counts] = both([picked(OP, &sorted, &starts, at), lengths(OP, &starts, sorted.size(), at)], at)?;
         Ok(UniqueCounts { values, counts })
     }
 
@@ -139,7 +138,7 @@ impl Expr {
         let picked = |from: &Expr| picked(OP, from, &starts, at);
         let inverse_indices = groups.inverse(OP, &self.checked()?.shape, at)?;
         // the sort is stable, so the first of equal elements in sorted order is the first of them in the array
-        let [values, indices] = both(OP, [picked(&groups.sorted), picked(&groups.order)], at)?;
+        let [values, indices] = both([picked(&groups.sorted), picked(&groups.order)], at)?;
         let counts = lengths(OP, &starts, size, at).eval_at(at)?;
         Ok(UniqueAll { values, indices, inverse_indices, counts })
     }
@@ -281,9 +280,8 @@ fn lengths(op: &'static str, starts: &Array, size: usize, at: Loc) -> Expr {
     binary(&arithmetic::subtract, ends, starts, at)
 }
 
-fn both(op: &'static str, [a, b]: [Expr; 2], at: Loc) -> Result<[Array; 2]> {
-    let arrays = eval_all([&a, &b]).map_err(|e| e.or_at(at))?;
-    arrays.try_into().map_err(|_| Error::new(ErrorKind::Internal, op, "not two results", at))
+fn both([a, b]: [Expr; 2], at: Loc) -> Result<[Array; 2]> {
+    eval_all([&a, &b]).map_err(|e| e.or_at(at))
 }
 
 /// An array's elements in sorted order.

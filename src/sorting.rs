@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, Operand, carry, cast, common, operand, scan, strong, view};
 use crate::index::take_along;
 use crate::kernel::{Fold, IndexMode};
-use crate::layout::{self, SliceItem, SortAxis, View};
+use crate::layout::{self, Integer, SliceItem, SortAxis, View};
 use crate::ops::{along_axis, binary, choose, join, named, sorted, unary};
 use crate::routine::{ARGSORT, ARGTOPK, SORT};
 use crate::ufunc::{Ufunc, arithmetic, logic};
@@ -31,9 +31,9 @@ impl Expr {
     /// use cupric::{array, eval_all};
     /// let x = array![[3., 1., 2.], [6., 5., 4.]];
     /// let (values, positions) = x.topk(2, -1, true);
-    /// let both = eval_all([&values, &positions])?;
-    /// assert_eq!(both[0].to_vec::<f32>()?, [3., 2., 6., 5.]);
-    /// assert_eq!(both[1].to_vec::<i64>()?, [0, 2, 0, 1]);
+    /// let [values, positions] = eval_all([&values, &positions])?;
+    /// assert_eq!(values.to_vec::<f32>()?, [3., 2., 6., 5.]);
+    /// assert_eq!(positions.to_vec::<i64>()?, [0, 2, 0, 1]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     ///
@@ -42,7 +42,8 @@ impl Expr {
     /// those of [`Expr::sort`].
     #[doc(alias = "top_k")]
     #[track_caller]
-    pub fn topk(&self, k: usize, axis: isize, largest: bool) -> (Expr, Expr) {
+    pub fn topk(&self, k: usize, axis: impl Integer, largest: bool) -> (Expr, Expr) {
+        let axis = axis.saturated();
         const OP: &str = "topk";
         let at = Location::caller();
         let both = first_in_order(OP, self, k, axis, largest, at).map(|(e, axis, positions)| {
@@ -65,9 +66,11 @@ impl Expr {
     /// # Errors
     /// Those of [`Expr::topk`].
     #[track_caller]
-    pub fn argtopk(&self, k: usize, axis: isize, largest: bool) -> Expr {
+    pub fn argtopk(&self, k: usize, axis: impl Integer, largest: bool) -> Expr {
         let at = Location::caller();
-        carry(at, || first_in_order("argtopk", self, k, axis, largest, at).map(|(_, _, positions)| positions))
+        carry(at, || {
+            first_in_order("argtopk", self, k, axis.saturated(), largest, at).map(|(_, _, positions)| positions)
+        })
     }
 
     /// The elements along an axis, with the one that [`Expr::sort`] would put at position `kth` there, none before it greater
@@ -86,11 +89,12 @@ impl Expr {
     /// [`ErrorKind::Index`] if the axis has no position `kth`, [`ErrorKind::Axis`] if there is no such axis; else those of
     /// [`Expr::sort`].
     #[track_caller]
-    pub fn partition(&self, kth: isize, axis: isize) -> Expr {
+    pub fn partition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
         const OP: &str = "partition";
         let at = Location::caller();
         carry(at, || {
-            let (e, axis) = parted(OP, self, kth, axis, at)?;
+            let (e, axis) = parted(OP, self, kth.saturated(), axis, at)?;
             Ok(named(OP, sorted(&SORT, &e, ascending(axis), at), at))
         })
     }
@@ -107,11 +111,12 @@ impl Expr {
     /// # Errors
     /// Those of [`Expr::partition`].
     #[track_caller]
-    pub fn argpartition(&self, kth: isize, axis: isize) -> Expr {
+    pub fn argpartition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
         const OP: &str = "argpartition";
         let at = Location::caller();
         carry(at, || {
-            let (e, axis) = parted(OP, self, kth, axis, at)?;
+            let (e, axis) = parted(OP, self, kth.saturated(), axis, at)?;
             Ok(named(OP, sorted(&ARGSORT, &e, ascending(axis), at), at))
         })
     }
@@ -133,9 +138,9 @@ impl Expr {
     /// # Errors
     /// [`ErrorKind::Axis`] if there is no such axis, [`ErrorKind::LimitExceeded`] if it has 2^31 elements or more.
     #[track_caller]
-    pub fn cummax_with_positions(&self, axis: isize) -> (Expr, Expr) {
+    pub fn cummax_with_positions(&self, axis: impl Integer) -> (Expr, Expr) {
         let at = Location::caller();
-        pair(running("cummax_with_positions", &arithmetic::maximum, self, axis, at), at)
+        pair(running("cummax_with_positions", &arithmetic::maximum, self, axis.saturated(), at), at)
     }
 
     /// For each element the smallest of those up to it along an axis, and its position: see [`Expr::cummax_with_positions`].
@@ -151,9 +156,9 @@ impl Expr {
     /// # Errors
     /// Those of [`Expr::cummax_with_positions`].
     #[track_caller]
-    pub fn cummin_with_positions(&self, axis: isize) -> (Expr, Expr) {
+    pub fn cummin_with_positions(&self, axis: impl Integer) -> (Expr, Expr) {
         let at = Location::caller();
-        pair(running("cummin_with_positions", &arithmetic::minimum, self, axis, at), at)
+        pair(running("cummin_with_positions", &arithmetic::minimum, self, axis.saturated(), at), at)
     }
 }
 
@@ -172,7 +177,8 @@ impl Expr {
 /// [`ErrorKind::Argument`] without keys, [`ErrorKind::Shape`] if their shapes differ, [`ErrorKind::Axis`] if there is no such
 /// axis; else those of [`Expr::sort`].
 #[track_caller]
-pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: isize) -> Expr {
+pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
+    let axis = axis.saturated();
     const OP: &str = "lexsort";
     let at = Location::caller();
     let keys: Vec<Expr> = keys.into_iter().map(|k| operand(k, at)).collect();

@@ -65,7 +65,7 @@ fn hash(list: impl IntoIterator<Item = Expr>) -> u64 {
 
 /// Of results that are evaluated together.
 fn together(list: &[Expr]) -> Result<u64> {
-    Ok(hash(eval_all(list)?.iter().map(|a| (**a).clone())))
+    Ok(hash(eval_many(list)?.iter().map(|a| (**a).clone())))
 }
 
 /// `n` elements of a type within a function's domain, special values among the floats; made without the library, and

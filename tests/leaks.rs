@@ -25,14 +25,14 @@ fn ten(d: &Device, x: &mut Array, m: &Array, i: usize) -> Result<()> {
     m.softmax(-1).eval()?;
     let mut copy = y.clone();
     copy.set(s![3..9], 1.0)?;
-    let two = eval_all([&(&t + 1.0), &copy.max(..)])?;
+    let [one, most] = eval_all([&(&t + 1.0), &copy.max(..)])?;
     drop(y);
-    concat([&*two[0], &*copy], 0).eval()?;
+    concat([&one, &copy], 0).eval()?;
     // an error on the way
     let wrong = (&t + &copy).eval();
     assert!(wrong.is_err());
     if i.is_multiple_of(64) {
-        two[1].item::<f32>()?;
+        most.item::<f32>()?;
         Array::from_vec(vec![1f32; 100], [100])?.to_device(d)?;
     }
     Ok(())

@@ -47,6 +47,7 @@ mod sets;
 mod sort;
 mod sorting;
 mod statistics;
+mod stumbles;
 mod take;
 mod tasks;
 mod tiles;

@@ -419,7 +419,7 @@ fn results_of_one_space_share_a_kernel() {
         for (name, list, want) in cases {
             let alone: Vec<Array> = list.iter().map(|e| e.eval().unwrap()).collect();
             let before = d.stats().kernels;
-            let together = eval_all(&list).unwrap();
+            let together = eval_many(&list).unwrap();
             d.synchronize().unwrap();
             assert_eq!(d.stats().kernels - before, want, "{name} on {d:?}");
             for (a, b) in alone.iter().zip(&together) {

@@ -1,7 +1,9 @@
 //! Printing: equal to NumPy's `str`, and no more read back than is printed.
 
 use crate::kit::{self, on_devices};
-use cupric::{Array, DType, Device, Element, ErrorKind, Expr, arange, array, bf16, concat, f16, ones, s, zeros};
+use cupric::{
+    Array, DType, Device, Element, ErrorKind, Expr, PrintOptions, arange, array, bf16, concat, f16, ones, s, zeros,
+};
 
 /// Elements of a case: little-endian hex, or the numbers from 0.
 fn elements<T: Element>(text: &str, size: usize, number: impl Fn(f64) -> T) -> Vec<T> {
@@ -152,13 +154,53 @@ on_devices! {
         assert!(format!("{bad:?}").starts_with("Expr(<error: add: "), "{bad:?}");
     }
 
-    fn debug_transfers_nothing(d: &Device) {
+    fn debug_shows_numbers(d: &Device) {
         let d = &kit::own(d);
-        let x = zeros([2, 3], DType::F32).to_device(d).unwrap();
+        let x = array![[1., 2.5], [-3., 0.]].to_device(d).unwrap();
+        let name = d.name();
+        assert_eq!(format!("{x:?}"), format!("Array([[ 1.   2.5]\n       [-3.   0. ]], f32, [2, 2], {name})"));
+        assert_eq!(format!("{:.2?}", x.slice(s![0]).eval().unwrap()), format!("Array([1.00 2.50], f32, [2], {name})"));
+        assert_eq!(format!("{:?}", x.sum(..).eval().unwrap()), format!("Array(0.5, f32, [], {name})"));
+        assert_eq!(format!("{:?}", x.slice(s![..0]).eval().unwrap()), format!("Array([], f32, [0, 2], {name})"));
+        // `dbg!` asks for the long form, and a long array stays short in it too
+        let long = arange(0, 5000, 1, DType::I32).to_device(d).unwrap();
+        assert_eq!(format!("{long:#?}"), format!("Array([   0    1    2 ... 4997 4998 4999], i32, [5000], {name})"));
+        // an expression is not computed for it
         let before = d.stats();
-        assert_eq!(format!("{x:?}"), format!("Array(f32, [2, 3], {})", d.name()));
-        assert_eq!(format!("{:?}", x.exp().sum(0)), "Expr(f32, [3])");
+        assert_eq!(format!("{:?}", x.exp().sum(0)), "Expr(f32, [2])");
         assert_eq!(d.stats(), before);
+    }
+
+    fn digits_and_length_are_asked_for(d: &Device) {
+        let x = array![[1.0, 2.25], [1234.5678, -0.0001]].to_device(d).unwrap();
+        assert_eq!(format!("{x:.3}"), "[[   1.000    2.250]\n [1234.568   -0.000]]");
+        assert_eq!(format!("{x:.0}"), "[[   1.    2.]\n [1235.   -0.]]");
+        assert_eq!(format!("{:.3}", x.sum(..) * 0.0 + 0.5), "0.500");
+        assert_eq!(format!("{:.1}", array![f32::NAN, f32::INFINITY, 0.25]), "[nan inf 0.2]");
+        assert_eq!(format!("{:.3}", array![1, 2]), "[1 2]");
+        assert_eq!(format!("{:.40}", array![0.1]).len(), 44);
+        assert!(format!("{:.60000}", array![0.1]).len() < 2000);
+        let long = arange(0, 1200, 1, DType::I32).to_device(d).unwrap();
+        assert!(!format!("{long:#}").contains("..."));
+        assert_eq!(format!("{long:#}").split([' ', '\n', '[', ']']).filter(|word| !word.is_empty()).count(), 1200);
+        assert!(long.to_string().contains("..."));
+        // NumPy 2.4: np.array2string(x, precision=2, suppress_small=...) and so on
+        let some = array![1.23456, 0.5, 100.0].to_device(d).unwrap();
+        let print = |options: PrintOptions| some.display(options).to_string();
+        let new = PrintOptions::new;
+        assert_eq!(print(new().precision(2)), "[  1.23   0.5  100.  ]");
+        assert_eq!(print(new().precision(0)), "[  1.   0. 100.]");
+        assert_eq!(some.slice(s![0]).display(new().precision(2)).to_string(), "1.23");
+        let apart = array![1e-5, 1.0].to_device(d).unwrap();
+        assert_eq!(apart.display(new().precision(1)).to_string(), "[1.e-05 1.e+00]");
+        assert_eq!(apart.display(new().suppress(true)).to_string(), "[0.00001 1.     ]");
+        let ends = new().threshold(10).edge_items(2);
+        assert_eq!(long.display(ends).to_string(), "[   0    1 ... 1198 1199]");
+        assert_eq!(long.display(new().edge_items(0)).to_string(), "[...]");
+        assert_eq!(long.display(new().edge_items(usize::MAX)).to_string(), format!("{long:#}"));
+        assert_eq!(long.slice(s![..9]).display(new().line_width(8)).to_string(), "[0 1 2\n 3 4 5\n 6 7 8]");
+        assert_eq!(long.slice(s![..2]).display(new().line_width(0)).to_string(), "[0\n 1]");
+        assert_eq!(format!("{:?}", some.display(new().precision(0))), "[  1.   0. 100.]");
     }
 
     fn only_what_is_printed_is_read(d: &Device) {

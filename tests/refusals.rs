@@ -49,6 +49,7 @@ fn expressions(d: &Device) -> Vec<Case> {
         ("Expr::expand_dims", K::Axis, error(x.expand_dims(4))),
         ("Expr::squeeze", K::Shape, error(x.squeeze(0))),
         ("Expr::broadcast_to", K::Shape, error(x.broadcast_to([4, 3]))),
+        ("Expr::contiguous", K::Shape, error(failed.contiguous())),
         ("Expr::flip", K::Axis, error(x.flip(2))),
         ("Expr::diagonal", K::Axis, error(x.slice(s![0]).diagonal(0))),
         ("Expr::moveaxis", K::Axis, error(x.moveaxis(0, 2))),
@@ -99,7 +100,7 @@ fn results(d: &Device) -> Vec<Case> {
         ("Array::from_slice", K::Shape, Array::from_slice(&[1, 2, 3], [2, 2]).unwrap_err()),
         ("Array::from_npy", K::Io, Array::from_npy(&missing).unwrap_err()),
         ("Array::from_npy_bytes", K::Format, Array::from_npy_bytes(b"no array").unwrap_err()),
-        ("eval_all", K::Shape, eval_all([&*x, &failed]).unwrap_err()),
+        ("eval_all", K::Shape, eval_all([&x, &failed]).unwrap_err()),
         ("array_equal", K::Shape, array_equal(&x, &failed).unwrap_err()),
         ("Expr::eval", K::Shape, failed.eval().unwrap_err()),
         ("Expr::plan", K::Shape, failed.plan().unwrap_err()),
@@ -163,6 +164,26 @@ fn results(d: &Device) -> Vec<Case> {
         ("SliceMut::update", K::Shape, x.slice_mut(s![..2]).update(|x| x.t()).unwrap_err()),
         ("SliceMut::fill", K::Index, x.slice_mut(s![.., 4]).fill(1.0).unwrap_err()),
         ("Rng::from_state", K::Argument, Rng::from_state([0, 1 << 32]).unwrap_err()),
+    ]
+}
+
+/// Doors between arrays and the host's data.
+fn doors(d: &Device) -> Vec<Case> {
+    use ErrorKind as K;
+    let mut x = matrix(d);
+    let failed = &x + put(d, vec![1f32; 5], &[5]);
+    vec![
+        ("eval_many", K::Shape, eval_many([&x, &failed]).unwrap_err()),
+        ("Array::from_bytes", K::Shape, Array::from_bytes(&[0; 6], F32, [1]).unwrap_err()),
+        ("Array::from_nested", K::Shape, Array::from_nested(vec![vec![1], vec![]]).unwrap_err()),
+        ("Array::into_vec", K::DType, x.clone().into_vec::<i32>().unwrap_err()),
+        ("Expr::to_vec_as", K::Shape, failed.to_vec_as::<f32>().unwrap_err()),
+        ("Expr::to_bytes", K::Shape, failed.to_bytes().unwrap_err()),
+        ("Expr::to_nested", K::Shape, x.to_nested::<Vec<f32>>().unwrap_err()),
+        ("Array::try_update", K::Shape, x.try_update(|x| Ok(x + x.dims::<3>()?[0])).unwrap_err()),
+        ("SliceMut::try_update", K::Shape, x.slice_mut(s![..2]).try_update(|x| Ok(x.t())).unwrap_err()),
+        ("Expr::eval_on", K::DeviceMismatch, x.eval_on(&d.with_memory_limit(1 << 20).unwrap()).unwrap_err()),
+        ("Expr::dims", K::Shape, x.dims::<3>().unwrap_err()),
     ]
 }
 
@@ -319,7 +340,7 @@ fn rows(d: &Device) -> Vec<String> {
 
 fn refused(d: &Device) {
     let mut stage = Stage::new(1, "refusals", d);
-    let mut cases = [expressions(d), of_operations(d), results(d), draws(d), times(d)].concat();
+    let mut cases = [expressions(d), of_operations(d), results(d), doors(d), draws(d), times(d)].concat();
     if d.is_gpu() {
         cases.extend(waits(d));
     }

@@ -101,9 +101,9 @@ fn call(name: &str, d: &Device) -> Expr {
             v.histogram_with_edges_weighted(x.slice(s![2]), put(d, vec![-1f32, 0., 0.5, 3.], &[4]))
         }
         ["histogram", _] => v.histogram_weighted(&i, 3, Some((-1.0, 2.5))).0.astype(wide),
-        ["reduceat", offsets, axis] => x.reduce_at(at(offsets), axis.parse().unwrap()),
+        ["reduceat", offsets, axis] => x.reduce_at(at(offsets), axis.parse::<isize>().unwrap()),
         ["reduceat", offsets, axis, _] => {
-            (&x * 2).astype(I16).reduce_at(at(offsets), axis.parse().unwrap()).astype(wide)
+            (&x * 2).astype(I16).reduce_at(at(offsets), axis.parse::<isize>().unwrap()).astype(wide)
         }
         _ => panic!("{name}: no call"),
     }

@@ -1395,13 +1395,13 @@ fn several_results_at_once(d: &Device) {
     let e = (&x * 2.0).exp();
     let (s, m, y) = (e.sum(0), e.sum(..), &e + 1.0);
     let own: Vec<Expr> = vec![s.clone(), m.clone(), y.clone(), s.clone(), (*x).clone(), e.clone(), x.t(), s.clone() * 1.0];
-    let all = eval_all(own.iter()).unwrap();
+    let all = eval_many(own.iter()).unwrap();
     assert_eq!(all.len(), 8);
     for (a, e) in all.iter().zip(&own) {
         assert_eq!(a.shape(), e.shape().unwrap());
         assert_eq!(a.to_vec::<f32>().unwrap(), e.to_vec::<f32>().unwrap());
     }
-    assert!(eval_all([]).unwrap().is_empty());
+    assert!(eval_all([]).unwrap().is_empty() && eval_many(std::iter::empty::<Expr>()).unwrap().is_empty());
     let bad = &x + put(d, vec![1f32; 3], &[3]);
     assert!(eval_all([&s, &bad]).is_err());
     let z = zeros([3], F32);

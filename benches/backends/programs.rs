@@ -116,7 +116,7 @@ fn mlp(mut x: Vec<Array>, s: &[usize], _: &Device) -> Result<Run> {
         let layers = forward(&x[0], &now);
         let d = ((layers.scores.softmax(-1) - &target) / batch).astype(dtype);
         let g = gradients(&x[0], &layers, &d, &now[2]);
-        let g = eval_all(&g)?;
+        let g = eval_all(g.each_ref())?;
         // the expressions hold handles on the weights; once they are dropped, the writes below are in place
         drop((now, layers));
         for (p, g) in p.iter_mut().zip(&g) {
@@ -162,7 +162,7 @@ fn train(x: &Expr, y: &Expr, state: &mut [[Array; 3]], step: i32, dtype: DType) 
     let layers = forward(x, &p);
     let batch = y.shape()?[0] as f64;
     let d = ((layers.scores.astype(DType::F32).softmax(-1) - y) / batch).astype(dtype);
-    let g = eval_all(&gradients(x, &layers, &d, &p[2]))?;
+    let g = eval_all(gradients(x, &layers, &d, &p[2]).each_ref())?;
     drop((p, layers));
     let rate = 0.002 * (1.0 - f64::powi(0.999, step)).sqrt() / (1.0 - f64::powi(0.9, step));
     for ([mean, square, value], g) in state.iter_mut().zip(&g) {

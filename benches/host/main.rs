@@ -1,7 +1,7 @@
 //! `cargo bench --bench host`: what a GPU costs the host. Starts, cold and warm, are processes of their own: this program, run again with
 //! a folder for the cache on disk that is empty, and then one that the start before has filled.
 
-use cupric::{Array, Device, Expr, Result, eval_all};
+use cupric::{Array, Device, Expr, Result, eval_many};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ fn all() -> Outcome {
     row("x * 2 + x enqueued, of 1,024 elements, mean of 1,000", enqueue(&device, &x)? / 1000);
     row("4 KiB read, nothing enqueued", median(|| x.to_vec::<f32>().map(drop))?);
     row("x * 2 + x of 1,024 elements, with the read of the result", median(|| fused(&x).to_vec::<f32>().map(drop))?);
-    row("eval_all of 1,000 kernels, to its return", thousand(&device)?);
+    row("eval_many of 1,000 kernels, to its return", thousand(&device)?);
     Ok(())
 }
 
@@ -111,7 +111,7 @@ fn start() -> Outcome {
     since("kernel, with the read of its result", first);
     let expressions = kernels(&device)?;
     let plan = Instant::now();
-    eval_all(&expressions)?;
+    eval_many(&expressions)?;
     since("plan of 300 kernels, to the end of its submission", plan);
     device.synchronize()?;
     since("the same, to the end of its kernels", plan);
@@ -164,7 +164,7 @@ fn enqueue(device: &Device, x: &Array) -> Result<Duration> {
     Ok(times[1 + SAMPLES / 2])
 }
 
-/// The host's time of one `eval_all` of 1,000 kernels. Their lengths differ, so that no two of them become one kernel.
+/// The host's time of one `eval_many` of 1,000 kernels. Their lengths differ, so that no two of them become one kernel.
 fn thousand(device: &Device) -> Result<Duration> {
     let array = |n: usize| Array::from_vec(vec![1.5f32; 64 + n], [64 + n])?.to_device(device);
     let arrays = (0..1000).map(array).collect::<Result<Vec<_>>>()?;
@@ -173,7 +173,7 @@ fn thousand(device: &Device) -> Result<Duration> {
         let roots: Vec<Expr> = arrays.iter().map(fused).collect();
         device.synchronize()?;
         let (start, before) = (Instant::now(), device.stats().kernels);
-        eval_all(&roots)?;
+        eval_many(&roots)?;
         times.push(start.elapsed());
         assert_eq!(device.stats().kernels - before, 1000);
     }

@@ -1,6 +1,7 @@
 //! Evaluations whose results are checked for NaNs, infinities and overflow, because the user has asked for it: `check.rs` says how.
 
-use super::{Array, Loc, Results, execute_unchecked};
+use super::evaluate::{Results, execute_unchecked};
+use super::{Array, Loc};
 use crate::backend::wait;
 use crate::check::{self, Checked, Wanted};
 use crate::device::Device;

@@ -1,11 +1,12 @@
 //! Reads of arrays by the host, and moves between devices.
 
-use super::{Array, Loc, run};
+use super::evaluate::run;
+use super::{Array, Loc};
 use crate::backend::{Receive, Received, wait};
 use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result, room};
-use crate::expr::{Binding, Expr, strong};
+use crate::expr::{Binding, Expr, cast, strong};
 use crate::layout::Layout;
 use std::mem::MaybeUninit;
 use std::panic::Location;
@@ -23,18 +24,21 @@ impl Array {
         if self.is_contiguous() { Ok(self.clone()) } else { self.0.compact(at) }
     }
 
-    /// Copies the elements of a dense array, where its device can copy them straight to the host; else returns none.
+    /// Copies the elements of a dense array, or as `u8` their bytes, where its device can copy them straight to the host; else
+    /// returns none.
     fn copied<T: Element>(&self, op: &'static str, at: Loc) -> Option<Result<Vec<T>>> {
+        // `u8` stands for the bytes of elements of any dtype
+        let n = self.size() * self.dtype().size() / size_of::<T>();
         let (buffer, _, offset) = self.stored();
-        let (n, size, device) = (self.size(), size_of::<T>(), self.device());
+        let device = self.device();
         let mut elements = match room::<T>(n, op, at) {
             Ok(elements) => elements,
             Err(e) => return Some(Err(e)),
         };
         let spare = elements.spare_capacity_mut().as_mut_ptr().cast();
         // SAFETY: the vector has room for `n` elements, and bytes need no alignment.
-        let bytes = unsafe { std::slice::from_raw_parts_mut::<MaybeUninit<u8>>(spare, n * size) };
-        if let Err(e) = device.backend().copy_out(buffer, offset * size, bytes)? {
+        let bytes = unsafe { std::slice::from_raw_parts_mut::<MaybeUninit<u8>>(spare, n * size_of::<T>()) };
+        if let Err(e) = device.backend().copy_out(buffer, offset * self.dtype().size(), bytes)? {
             return Some(Err(e.or_at(at)));
         }
         if T::DTYPE == DType::Bool {
@@ -103,13 +107,14 @@ impl Array {
         }
     }
 
-    /// Enqueues a read of the elements of a dense array.
+    /// Enqueues a read of the elements of a dense array, or as `u8` of their bytes.
     fn elements<T: Element>(
         &self,
         op: &'static str,
         at: Loc,
     ) -> Result<impl Future<Output = Result<Vec<T>>> + Send + use<T>> {
-        let elements = Received::new(room::<T>(self.size(), op, at)?);
+        let size = self.size() * self.dtype().size() / size_of::<T>();
+        let elements = Received::new(room::<T>(size, op, at)?);
         let receiver = elements.clone();
         let receive = move |piece: &[u8]| {
             receiver.with(|elements| T::append(piece, elements));
@@ -146,11 +151,15 @@ impl Expr {
     #[doc(alias("to", "cuda", "as_numpy", "asnumpy"))]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Array> {
-        let at = Location::caller();
+        self.moved(device, "to_device", Location::caller())
+    }
+
+    /// The values on a device, for the operation that errors name.
+    fn moved(&self, device: &Device, op: &'static str, at: Loc) -> Result<Array> {
         let node = self.checked()?;
         if node.device == 0 {
             let mut made = run(&[self], device, at, false)?;
-            return made.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "to_device", "no result", at));
+            return made.pop().ok_or_else(|| Error::new(ErrorKind::Internal, op, "no result", at));
         }
         let array = self.eval_at(at)?;
         if array.device() == *device {
@@ -175,6 +184,53 @@ impl Expr {
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let at = Location::caller();
         wait(self.fetch::<T>("to_vec", at))
+    }
+
+    /// The elements in C order, on the host, converted to `T` as [`Expr::astype`] converts them, whatever the dtype is.
+    ///
+    /// # Errors
+    /// As [`Expr::to_vec`], except for the dtype.
+    ///
+    /// ```
+    /// let x = cupric::array![1.5, -2.5];
+    /// assert_eq!(x.to_vec_as::<f64>()?, [1.5, -2.5]);
+    /// assert_eq!(x.to_vec_as::<i64>()?, [1, -2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_vec_as<T: Element>(&self) -> Result<Vec<T>> {
+        const OP: &str = "to_vec_as";
+        let at = Location::caller();
+        let node = self.checked()?;
+        // what the array's device has no type for is converted on the CPU
+        let has_type = Device::with(node.device, |device| device.supports(T::DTYPE));
+        let whole = if has_type { self.clone() } else { self.moved(&Device::cpu(), OP, at)?.0 };
+        wait(cast(strong(whole, at), T::DTYPE, at).fetch::<T>(OP, at))
+    }
+
+    /// The elements in C order as the bytes that hold them, in this machine's byte order; a bool is the byte 0 or 1.
+    /// [`Array::from_bytes`] makes an array of them again.
+    ///
+    /// # Errors
+    /// As [`Expr::to_vec`], except for the dtype.
+    ///
+    /// ```
+    /// let bytes = cupric::array![1.0, -2.0].to_bytes()?;
+    /// assert_eq!(bytes, [1.0f32.to_ne_bytes(), (-2.0f32).to_ne_bytes()].concat());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("tobytes"))]
+    #[track_caller]
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let at = Location::caller();
+        self.checked()?;
+        let e = strong(self.clone(), at);
+        let mut bytes = wait(e.reading::<u8>("to_bytes", at))?;
+        if e.0.dtype == DType::Bool {
+            // a kernel's bool may be any byte
+            bytes.iter_mut().for_each(|b| *b = (*b != 0) as u8);
+        }
+        Ok(bytes)
     }
 
     /// As [`Expr::to_vec`], for code that must not block. The call itself plans, compiles and submits the work (on the CPU: does it),
@@ -227,15 +283,25 @@ impl Expr {
         }
     }
 
-    fn fetch<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
+    pub(super) fn fetch<T: Element>(
+        &self,
+        op: &'static str,
+        at: Loc,
+    ) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
+        let is_other = |dtype: DType| {
+            let detail = format!("the array's dtype is {dtype}, not {}; use astype or to_vec_as", T::DTYPE);
+            Error::new(ErrorKind::DType, op, detail, at)
+        };
+        let dtype = self.checked().map(|_| strong(self.clone(), at).0.dtype);
+        let checked = dtype.and_then(|d| if d == T::DTYPE { Ok(()) } else { Err(is_other(d)) });
+        let reading = checked.map(|()| self.reading::<T>(op, at));
+        async move { reading?.await }
+    }
+
+    /// Begins a read of the elements of an expression of dtype `T`, or with `u8` of the bytes of one of any dtype.
+    fn reading<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         // the work is enqueued now (on the CPU: done), and the future only waits for the bytes
         let reading = || {
-            self.checked()?;
-            let dtype = strong(self.clone(), at).0.dtype;
-            if dtype != T::DTYPE {
-                let detail = format!("the array's dtype is {dtype}, not {}; use astype", T::DTYPE);
-                return Err(Error::new(ErrorKind::DType, op, detail, at));
-            }
             let dense = self.eval_at(at)?.dense(at)?;
             match dense.copied::<T>(op, at) {
                 Some(elements) => elements.map(|elements| Reading::Done(elements, dense)),

@@ -1,6 +1,7 @@
 //! Writes: in place if nothing else holds the memory, else into a new buffer. A write that fails leaves the array as it was.
 
-use super::{Array, Loc, checked, run};
+use super::evaluate::run;
+use super::{Array, Loc, checked};
 use crate::backend::Bindings;
 use crate::buffer::Buffer;
 use crate::device::Device;
@@ -64,6 +65,27 @@ impl Array {
         let at = Location::caller();
         let value = f(&self.0);
         self.write(None, value.into_arg(), "update", at)
+    }
+
+    /// As [`Array::update`], for a function that may fail itself. Then the array stays as it was.
+    ///
+    /// # Errors
+    /// That of the function; as [`Array::assign`].
+    ///
+    /// ```
+    /// let mut x = cupric::array![[1., 2.], [3., 4.]];
+    /// x.try_update(|x| {
+    ///     let [rows, _] = x.dims()?;
+    ///     Ok(x / rows)
+    /// })?;
+    /// assert_eq!(x.to_vec::<f32>()?, [0.5, 1., 1.5, 2.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn try_update(&mut self, f: impl FnOnce(&Expr) -> Result<Expr>) -> Result<()> {
+        let at = Location::caller();
+        let value = f(&self.0)?;
+        self.write(None, value.into_arg(), "try_update", at)
     }
 
     /// Sets every element to a number. An array or expression is taken too: it broadcasts and is cast as in
@@ -267,12 +289,24 @@ impl SliceMut<'_> {
     /// Those of the slice and of [`Array::assign`].
     #[track_caller]
     pub fn update(self, f: impl FnOnce(&Expr) -> Expr) -> Result<()> {
-        let at = Location::caller();
+        self.updated(|part| Ok(f(part)), "update", Location::caller())
+    }
+
+    /// As [`SliceMut::update`], for a function that may fail itself. Then the array stays as it was.
+    ///
+    /// # Errors
+    /// That of the function; those of the slice and of [`Array::assign`].
+    #[track_caller]
+    pub fn try_update(self, f: impl FnOnce(&Expr) -> Result<Expr>) -> Result<()> {
+        self.updated(f, "try_update", Location::caller())
+    }
+
+    fn updated(self, f: impl FnOnce(&Expr) -> Result<Expr>, op: &'static str, at: Loc) -> Result<()> {
         let v = self.view.clone()?;
         let part = view("slice_mut", &self.array.0, at, |_| Ok(v));
-        let value = f(&part);
+        let value = f(&part)?;
         drop(part);
-        self.write(value.into_arg(), "update", at)
+        self.write(value.into_arg(), op, at)
     }
 
     /// Sets every element of the part to a number. An array or expression is taken too: it broadcasts and is cast as in

@@ -95,6 +95,11 @@ impl Pool {
         }
     }
 
+    /// The name of the pool's device.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Allocates memory of `bytes` bytes for the device that `owner` holds.
     pub fn memory(&self, owner: Holder, bytes: usize) -> Result<CpuMemory> {
         let storage = self.storage(bytes)?;

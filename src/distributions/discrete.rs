@@ -7,7 +7,7 @@ use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Expr, Operand, cast, common, operand, reduce, strong, view};
-use crate::layout::{self, IntoAxes, IntoShape, Shape, View, shape_arg};
+use crate::layout::{self, Integer, IntoAxes, IntoShape, Shape, View, shape_arg};
 use crate::ops::{binary, unary};
 use crate::random::Rng;
 use crate::ufunc::{ARGMAX, arithmetic, float};
@@ -166,7 +166,7 @@ impl Rng {
     /// The expression carries [`ErrorKind::Axis`] for an axis that is not there; [`ErrorKind::Shape`] where it has length 0;
     /// [`ErrorKind::DType`] for logits that are no floats; [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 of them.
     #[track_caller]
-    pub fn categorical(&mut self, logits: impl Operand, axis: isize) -> Expr {
+    pub fn categorical(&mut self, logits: impl Operand, axis: impl Integer) -> Expr {
         const OP: &str = "categorical";
         let at = Location::caller();
         let logits = strong(operand(logits, at), at);
@@ -180,7 +180,7 @@ impl Rng {
             let wide = computed_in(dtype);
             let noise = unary(&float::log, unit_exponential(word, 0, wide, at), at);
             let sum = binary(&arithmetic::subtract, cast(logits.clone(), wide, at), noise, at);
-            Ok(cast(reduce(OP, *ARGMAX, &sum, &axis.into_axes(), at), DType::I64, at))
+            Ok(cast(reduce(OP, *ARGMAX, &sum, &axis.saturated().into_axes(), at), DType::I64, at))
         })
     }
 

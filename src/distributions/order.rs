@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::expr::{Expr, Operand, carry, cast, operand, strong, view};
 use crate::index::take;
 use crate::kernel::IndexMode;
-use crate::layout::{self, SliceItem, View};
+use crate::layout::{self, Integer, SliceItem, View};
 use crate::ops::binary;
 use crate::random::Rng;
 use crate::ufunc::logic;
@@ -45,7 +45,8 @@ impl Rng {
     /// elements or more.
     #[doc(alias = "permuted")]
     #[track_caller]
-    pub fn shuffle(&mut self, x: impl Operand, axis: isize) -> Expr {
+    pub fn shuffle(&mut self, x: impl Operand, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
         const OP: &str = "shuffle";
         let at = Location::caller();
         let x = strong(operand(x, at), at);

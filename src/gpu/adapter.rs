@@ -96,6 +96,24 @@ pub(super) async fn names() -> Vec<String> {
     enumerate().await.iter().map(|adapter| adapter.get_info().name).collect()
 }
 
+/// Returns the name of a vendor by its number in PCI's list, or in Khronos's of those who make no cards; the number itself of any other.
+pub(super) fn vendor_name(number: u32) -> String {
+    let name = match number {
+        0x1002 => "AMD",
+        0x1010 => "Imagination",
+        0x10de => "NVIDIA",
+        0x106b => "Apple",
+        0x13b5 => "Arm",
+        0x1414 => "Microsoft",
+        0x14e4 => "Broadcom",
+        0x5143 => "Qualcomm",
+        0x8086 => "Intel",
+        0x10005 => "Mesa",
+        _ => return format!("{number:#x}"),
+    };
+    name.to_string()
+}
+
 /// Opens adapter number `index` of [`names`] with all its limits, and all its features except mappable storage buffers and
 /// experimental ones; of these it takes cooperative matrices, if `with_matrices` says so.
 pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bool) -> Result<Opened> {

@@ -10,7 +10,7 @@ use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
 use super::notes::Notes;
 use super::prepared::PreparedPlans;
 use super::waiting::Watch;
-use crate::backend::Numerics;
+use crate::backend::{Numerics, name_within};
 use crate::buffer::{Buffer, Memory};
 use crate::caps::Shrink;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +26,8 @@ pub(crate) struct Gpu {
     this: Weak<Gpu>,
     /// The number of the device in the process.
     pub(super) id: u32,
+    /// The adapter's name, and what `name_within` adds for a budget.
+    pub(super) name: String,
     /// The number of its adapter, as `adapter::open` takes it.
     pub(super) adapter: usize,
     /// A test's tighter limits, which a device with a budget on the same hardware keeps.
@@ -62,7 +64,7 @@ impl Memory for GpuMemory {
     }
 
     fn device_name(&self) -> &str {
-        &self.gpu.caps.name
+        &self.gpu.name
     }
 
     fn bytes(&self) -> usize {
@@ -121,6 +123,7 @@ pub(super) async fn open(
     Ok(Arc::new_cyclic(|this| Gpu {
         this: this.clone(),
         id,
+        name: name_within(&caps.name, id, limit),
         adapter,
         shrink,
         caps: NumberedCaps::new(caps),

@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, NodeOp, Operand, carry, common, operand, strong, ufunc, view};
 use crate::kernel::IndexMode;
-use crate::layout::{self, Shape, View};
+use crate::layout::{self, Integer, Shape, View};
 use crate::ufunc::arithmetic;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -31,9 +31,9 @@ impl Expr {
     /// ```
     #[doc(alias = "gather")]
     #[track_caller]
-    pub fn take_along_axis(&self, indices: impl Operand, axis: isize) -> Expr {
+    pub fn take_along_axis(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take_along(self, operand(indices, at), axis, IndexMode::Check, at)
+        take_along(self, operand(indices, at), axis.saturated(), IndexMode::Check, at)
     }
 
     /// As [`Expr::take_along_axis`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
@@ -45,9 +45,9 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn take_along_axis_clip(&self, indices: impl Operand, axis: isize) -> Expr {
+    pub fn take_along_axis_clip(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take_along(self, operand(indices, at), axis, IndexMode::Clip, at)
+        take_along(self, operand(indices, at), axis.saturated(), IndexMode::Clip, at)
     }
 
     /// As [`Expr::take_along_axis`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
@@ -59,9 +59,9 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn take_along_axis_wrap(&self, indices: impl Operand, axis: isize) -> Expr {
+    pub fn take_along_axis_wrap(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take_along(self, operand(indices, at), axis, IndexMode::Wrap, at)
+        take_along(self, operand(indices, at), axis.saturated(), IndexMode::Wrap, at)
     }
 }
 

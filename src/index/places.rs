@@ -9,7 +9,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Expr, NodeOp, Operand, carry, common, operand, reshape, strong, view};
 use crate::kernel::IndexMode;
-use crate::layout::{self, Shape, View};
+use crate::layout::{self, Integer, Shape, View};
 use crate::ufunc::arithmetic;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -115,8 +115,8 @@ impl Expr {
     /// Those of [`Expr::put`]; [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::Shape`] if the positions do not fit the array.
     #[doc(alias = "scatter")]
     #[track_caller]
-    pub fn put_along_axis(&self, indices: impl Operand, values: impl Operand, axis: isize) -> Expr {
-        put_along(self, indices, values, axis, IndexMode::Check, Location::caller())
+    pub fn put_along_axis(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
+        put_along(self, indices, values, axis.saturated(), IndexMode::Check, Location::caller())
     }
 
     /// As [`Expr::put_along_axis`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
@@ -130,8 +130,8 @@ impl Expr {
     /// # Errors
     /// Those of [`Expr::put_along_axis`], but for positions out of range.
     #[track_caller]
-    pub fn put_along_axis_clip(&self, indices: impl Operand, values: impl Operand, axis: isize) -> Expr {
-        put_along(self, indices, values, axis, IndexMode::Clip, Location::caller())
+    pub fn put_along_axis_clip(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
+        put_along(self, indices, values, axis.saturated(), IndexMode::Clip, Location::caller())
     }
 
     /// As [`Expr::put_along_axis`], with each position taken modulo the length of its axis: see [`Expr::take_wrap`].
@@ -145,8 +145,8 @@ impl Expr {
     /// # Errors
     /// Those of [`Expr::put_along_axis`], but for positions out of range.
     #[track_caller]
-    pub fn put_along_axis_wrap(&self, indices: impl Operand, values: impl Operand, axis: isize) -> Expr {
-        put_along(self, indices, values, axis, IndexMode::Wrap, Location::caller())
+    pub fn put_along_axis_wrap(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
+        put_along(self, indices, values, axis.saturated(), IndexMode::Wrap, Location::caller())
     }
 
     /// Elements at integer positions along several axes, as NumPy's `x[i, j]`: the positions, one operand for each of the first axes,

@@ -9,7 +9,7 @@ use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, operand, strong, ufunc};
-use crate::layout::{self, Combine, IndexMode, Shape};
+use crate::layout::{self, Combine, IndexMode, Integer, Shape};
 use crate::ufunc::{Ufunc, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -41,8 +41,8 @@ impl Expr {
     #[doc(alias = "add.at")]
     #[doc(alias = "add_at")]
     #[track_caller]
-    pub fn index_add(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis, indices, values, (Combine::Add, IndexMode::Check), Location::caller())
+    pub fn index_add(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Check), Location::caller())
     }
 
     /// As [`Expr::index_add`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
@@ -53,8 +53,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn index_add_clip(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis, indices, values, (Combine::Add, IndexMode::Clip), Location::caller())
+    pub fn index_add_clip(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Clip), Location::caller())
     }
 
     /// As [`Expr::index_add`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
@@ -65,8 +65,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn index_add_wrap(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis, indices, values, (Combine::Add, IndexMode::Wrap), Location::caller())
+    pub fn index_add_wrap(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Wrap), Location::caller())
     }
 
     /// A copy in which elements along an axis, at integer positions, are the least of what was there and of the values for
@@ -81,8 +81,8 @@ impl Expr {
     /// ```
     #[doc(alias = "scatter_min")]
     #[track_caller]
-    pub fn index_min(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis, indices, values, (Combine::Min, IndexMode::Check), Location::caller())
+    pub fn index_min(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Check), Location::caller())
     }
 
     /// As [`Expr::index_min`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
@@ -93,8 +93,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn index_min_clip(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis, indices, values, (Combine::Min, IndexMode::Clip), Location::caller())
+    pub fn index_min_clip(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Clip), Location::caller())
     }
 
     /// As [`Expr::index_min`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
@@ -105,8 +105,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn index_min_wrap(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis, indices, values, (Combine::Min, IndexMode::Wrap), Location::caller())
+    pub fn index_min_wrap(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Wrap), Location::caller())
     }
 
     /// A copy in which elements along an axis, at integer positions, are the greatest of what was there and of the values
@@ -121,8 +121,8 @@ impl Expr {
     /// ```
     #[doc(alias = "scatter_max")]
     #[track_caller]
-    pub fn index_max(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis, indices, values, (Combine::Max, IndexMode::Check), Location::caller())
+    pub fn index_max(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Check), Location::caller())
     }
 
     /// As [`Expr::index_max`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
@@ -133,8 +133,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn index_max_clip(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis, indices, values, (Combine::Max, IndexMode::Clip), Location::caller())
+    pub fn index_max_clip(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Clip), Location::caller())
     }
 
     /// As [`Expr::index_max`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
@@ -145,8 +145,8 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn index_max_wrap(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis, indices, values, (Combine::Max, IndexMode::Wrap), Location::caller())
+    pub fn index_max_wrap(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Wrap), Location::caller())
     }
 }
 

@@ -1,13 +1,14 @@
 //! The types by which callers name axes, shapes and slices.
 
+use super::integers::{Given, Integer, Integers};
 use super::{Axes, Fallible, Shape, fault, normalize_axis, size_of_shape};
 use crate::error::{ErrorKind, Fault};
-use smallvec::{SmallVec, smallvec};
+use std::ops::{Bound, RangeBounds};
 
 /// The axes that a caller names (some or all), and whether a reduction keeps them with length 1.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AxesArg {
-    pub(crate) axes: Option<SmallVec<[isize; 6]>>,
+    pub(crate) axes: Option<Given>,
     pub(crate) keep: bool,
 }
 
@@ -59,7 +60,7 @@ pub fn descending(axis: impl IntoSortAxis) -> SortAxis {
     SortAxis { descending: true, ..axis.into_sort_axis() }
 }
 
-/// A type that names the axis of a sort: an integer (a negative one counts from the end), for ascending order, or
+/// A type that names the axis of a sort: an [`Integer`] (a negative one counts from the end), for ascending order, or
 /// [`descending`] of one.
 pub trait IntoSortAxis: sealed::SortAxis {
     #[doc(hidden)]
@@ -72,16 +73,10 @@ impl IntoSortAxis for SortAxis {
         self
     }
 }
-impl sealed::SortAxis for isize {}
-impl IntoSortAxis for isize {
+impl<T: Integer> sealed::SortAxis for T {}
+impl<T: Integer> IntoSortAxis for T {
     fn into_sort_axis(self) -> SortAxis {
-        SortAxis { axis: self, descending: false }
-    }
-}
-impl sealed::SortAxis for i32 {}
-impl IntoSortAxis for i32 {
-    fn into_sort_axis(self) -> SortAxis {
-        (self as isize).into_sort_axis()
+        SortAxis { axis: self.saturated(), descending: false }
     }
 }
 
@@ -131,7 +126,7 @@ pub fn include_initial(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { include_initial: true, ..axis.into_scan_axis() }
 }
 
-/// A type that names the axis of a scan: an integer (a negative one counts from the end), or [`reverse`], [`exclusive`] or
+/// A type that names the axis of a scan: an [`Integer`] (a negative one counts from the end), or [`reverse`], [`exclusive`] or
 /// [`include_initial`] of one.
 pub trait IntoScanAxis: sealed::ScanAxis {
     #[doc(hidden)]
@@ -144,16 +139,10 @@ impl IntoScanAxis for ScanAxis {
         self
     }
 }
-impl sealed::ScanAxis for isize {}
-impl IntoScanAxis for isize {
+impl<T: Integer> sealed::ScanAxis for T {}
+impl<T: Integer> IntoScanAxis for T {
     fn into_scan_axis(self) -> ScanAxis {
-        ScanAxis { axis: self, reverse: false, exclusive: false, include_initial: false }
-    }
-}
-impl sealed::ScanAxis for i32 {}
-impl IntoScanAxis for i32 {
-    fn into_scan_axis(self) -> ScanAxis {
-        (self as isize).into_scan_axis()
+        ScanAxis { axis: self.saturated(), reverse: false, exclusive: false, include_initial: false }
     }
 }
 
@@ -163,21 +152,14 @@ mod sealed {
     pub trait SortAxis {}
 }
 
-/// A type that names axes: an integer (a negative one counts from the end), an array, slice, `Vec` or tuple of integers, `..`
-/// for all axes, and [`keep`] of any of these.
+/// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, and [`keep`] of any of these.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` names no axes",
+    label = "an integer, a list of integers, `..` for all axes, or `keep` of one of these is needed here"
+)]
 pub trait IntoAxes: sealed::Axes {
     #[doc(hidden)]
     fn into_axes(self) -> AxesArg;
-}
-
-/// A type that names a shape: an integer, or an array, slice, `Vec` or tuple of integers. In `reshape` one of them may be −1.
-pub trait IntoShape {
-    #[doc(hidden)]
-    fn into_shape(self) -> SmallVec<[isize; 6]>;
-}
-
-fn axes_arg(axes: impl IntoIterator<Item = isize>) -> AxesArg {
-    AxesArg { axes: Some(axes.into_iter().collect()), keep: false }
 }
 
 impl sealed::Axes for AxesArg {}
@@ -192,116 +174,28 @@ impl IntoAxes for std::ops::RangeFull {
         AxesArg { axes: None, keep: false }
     }
 }
-impl sealed::Axes for isize {}
-impl sealed::Axes for i32 {}
-impl IntoAxes for isize {
+impl<T: Integers> sealed::Axes for T {}
+impl<T: Integers> IntoAxes for T {
     fn into_axes(self) -> AxesArg {
-        axes_arg([self])
-    }
-}
-impl IntoAxes for i32 {
-    fn into_axes(self) -> AxesArg {
-        axes_arg([self as isize])
-    }
-}
-impl<const N: usize> sealed::Axes for [i32; N] {}
-impl<const N: usize> IntoAxes for [i32; N] {
-    fn into_axes(self) -> AxesArg {
-        axes_arg(self.map(|a| a as isize))
-    }
-}
-impl sealed::Axes for &[isize] {}
-impl IntoAxes for &[isize] {
-    fn into_axes(self) -> AxesArg {
-        axes_arg(self.iter().copied())
-    }
-}
-impl sealed::Axes for &[i32] {}
-impl IntoAxes for &[i32] {
-    fn into_axes(self) -> AxesArg {
-        axes_arg(self.iter().map(|a| *a as isize))
-    }
-}
-impl sealed::Axes for Vec<isize> {}
-impl IntoAxes for Vec<isize> {
-    fn into_axes(self) -> AxesArg {
-        axes_arg(self)
+        AxesArg { axes: Some(self.integers()), keep: false }
     }
 }
 
-fn dim(n: usize) -> isize {
-    // a length beyond isize::MAX saturates, and is then refused as "too many elements"
-    isize::try_from(n).unwrap_or(isize::MAX)
+/// A type that names a shape: [`Integers`], each the length of an axis. Where the number of elements is known (`reshape`,
+/// `from_vec`), one of them may be −1.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no shape",
+    label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
+)]
+pub trait IntoShape: Integers {
+    #[doc(hidden)]
+    fn into_shape(self) -> Given;
 }
-
-impl IntoShape for usize {
-    fn into_shape(self) -> SmallVec<[isize; 6]> {
-        smallvec![dim(self)]
+impl<T: Integers> IntoShape for T {
+    fn into_shape(self) -> Given {
+        self.integers()
     }
 }
-impl IntoShape for i32 {
-    fn into_shape(self) -> SmallVec<[isize; 6]> {
-        smallvec![self as isize]
-    }
-}
-impl IntoShape for isize {
-    fn into_shape(self) -> SmallVec<[isize; 6]> {
-        smallvec![self]
-    }
-}
-impl IntoShape for () {
-    fn into_shape(self) -> SmallVec<[isize; 6]> {
-        smallvec![]
-    }
-}
-macro_rules! shapes {
-    ($($t:ty: |$n:ident| $e:expr;)*) => { $(
-        impl<const N: usize> IntoShape for [$t; N] {
-            fn into_shape(self) -> SmallVec<[isize; 6]> {
-                self.iter().map(|&$n| $e).collect()
-            }
-        }
-        impl<const N: usize> IntoShape for &[$t; N] {
-            fn into_shape(self) -> SmallVec<[isize; 6]> {
-                self.iter().map(|&$n| $e).collect()
-            }
-        }
-        impl IntoShape for &[$t] {
-            fn into_shape(self) -> SmallVec<[isize; 6]> {
-                self.iter().map(|&$n| $e).collect()
-            }
-        }
-        impl IntoShape for Vec<$t> {
-            fn into_shape(self) -> SmallVec<[isize; 6]> {
-                self.iter().map(|&$n| $e).collect()
-            }
-        }
-    )* };
-}
-shapes! { usize: |n| dim(n); i32: |n| n as isize; isize: |n| n; }
-
-macro_rules! tuples {
-    ($($($name:ident)+;)*) => { $(
-        #[allow(non_snake_case)]
-        impl IntoShape for ($(tuples!(@usize $name),)+) {
-            fn into_shape(self) -> SmallVec<[isize; 6]> {
-                let ($($name,)+) = self;
-                smallvec![$(dim($name)),+]
-            }
-        }
-        impl sealed::Axes for ($(tuples!(@i32 $name),)+) {}
-        #[allow(non_snake_case)]
-        impl IntoAxes for ($(tuples!(@i32 $name),)+) {
-            fn into_axes(self) -> AxesArg {
-                let ($($name,)+) = self;
-                axes_arg([$($name as isize),+])
-            }
-        }
-    )* };
-    (@usize $n:ident) => { usize };
-    (@i32 $n:ident) => { i32 };
-}
-tuples! { A; A B; A B C; A B C D; A B C D E; A B C D E F; }
 
 /// Checks a shape that a caller gives for a new array: no length is negative, so −1 is refused.
 pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
@@ -337,6 +231,15 @@ pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
         return Err(bad());
     }
     Ok(out)
+}
+
+/// Checks the shape that a caller gives for so many elements, and replaces a −1 by the length that takes them all.
+pub(crate) fn filled_arg(count: usize, given: &[isize]) -> Fallible<Shape> {
+    let lengths: Shape = given.iter().map(|n| n.unsigned_abs()).collect();
+    // too many elements are an error of their own, whatever their number should be
+    size_of_shape(&lengths)?;
+    reshape_arg(&[count], given)
+        .map_err(|f| Fault::new(f.kind, format!("{count} elements do not fill shape {given:?}")))
 }
 
 /// What a gather or scatter does with an index out of range. Along an axis of length 0 every index is an error.
@@ -418,48 +321,75 @@ impl From<NewAxis> for SliceItem {
         SliceItem::NewAxis
     }
 }
-impl From<std::ops::RangeFull> for SliceItem {
-    fn from(_: std::ops::RangeFull) -> Self {
-        SliceItem::Range { start: None, end: None, step: 1 }
-    }
+/// What stands in front of a step: `s![1..8;2]`.
+#[doc(hidden)]
+pub trait Stepped {
+    /// The range with a step. Of what is no range it makes one of step 0, which the slice refuses.
+    fn stepped(self, by: isize) -> SliceItem;
 }
-macro_rules! slice_items {
-    ($($t:ty)*) => { $(
-        impl From<$t> for SliceItem {
-            fn from(i: $t) -> Self {
-                SliceItem::Index(saturate(i as i128))
+
+/// A range with a step. What an inclusive range ends with depends on the direction.
+fn range<T: Integer>(given: impl RangeBounds<T>, step: isize) -> SliceItem {
+    let start = match given.start_bound() {
+        Bound::Included(first) => Some(first.saturated()),
+        Bound::Excluded(before) => Some(before.saturated().saturating_add(1)),
+        Bound::Unbounded => None,
+    };
+    let end = match given.end_bound() {
+        Bound::Excluded(end) => Some(end.saturated()),
+        // the neighbour of the axis's last element, and backwards that of its first, would count from the other end
+        Bound::Included(last) if step < 0 => last.saturated().checked_sub(1).filter(|end| *end != -1),
+        Bound::Included(last) => last.saturated().checked_add(1).filter(|end| *end != 0),
+        Bound::Unbounded => None,
+    };
+    SliceItem::Range { start, end, step }
+}
+
+macro_rules! ranges {
+    ($($range:ident)*) => { $(
+        impl<T: Integer> From<std::ops::$range<T>> for SliceItem {
+            fn from(given: std::ops::$range<T>) -> Self {
+                range(given, 1)
             }
         }
-        impl From<std::ops::Range<$t>> for SliceItem {
-            fn from(r: std::ops::Range<$t>) -> Self {
-                SliceItem::Range { start: Some(saturate(r.start as i128)), end: Some(saturate(r.end as i128)), step: 1 }
-            }
-        }
-        impl From<std::ops::RangeFrom<$t>> for SliceItem {
-            fn from(r: std::ops::RangeFrom<$t>) -> Self {
-                SliceItem::Range { start: Some(saturate(r.start as i128)), end: None, step: 1 }
-            }
-        }
-        impl From<std::ops::RangeTo<$t>> for SliceItem {
-            fn from(r: std::ops::RangeTo<$t>) -> Self {
-                SliceItem::Range { start: None, end: Some(saturate(r.end as i128)), step: 1 }
+        impl<T: Integer> Stepped for std::ops::$range<T> {
+            fn stepped(self, by: isize) -> SliceItem {
+                range(self, by)
             }
         }
     )* };
 }
-slice_items! { isize usize i32 i64 }
+ranges! { Range RangeFrom RangeTo RangeInclusive RangeToInclusive }
 
-fn saturate(i: i128) -> isize {
-    i.clamp(isize::MIN as i128, isize::MAX as i128) as isize
+impl From<std::ops::RangeFull> for SliceItem {
+    fn from(all: std::ops::RangeFull) -> Self {
+        range::<isize>(all, 1)
+    }
 }
-
-impl SliceItem {
-    /// Returns the same range with a step. For an item that is no range it returns a range of step 0, which the slice refuses.
-    #[doc(hidden)]
-    pub fn stepped(self, by: isize) -> SliceItem {
+impl Stepped for std::ops::RangeFull {
+    fn stepped(self, by: isize) -> SliceItem {
+        range::<isize>(self, by)
+    }
+}
+impl<T: Integer> From<T> for SliceItem {
+    fn from(i: T) -> Self {
+        SliceItem::Index(i.saturated())
+    }
+}
+impl<T: Integer> Stepped for T {
+    fn stepped(self, by: isize) -> SliceItem {
+        SliceItem::from(self).stepped(by)
+    }
+}
+impl Stepped for NewAxis {
+    fn stepped(self, by: isize) -> SliceItem {
+        SliceItem::NewAxis.stepped(by)
+    }
+}
+impl Stepped for SliceItem {
+    fn stepped(self, by: isize) -> SliceItem {
         match self {
             SliceItem::Range { start, end, .. } => SliceItem::Range { start, end, step: by },
-            // only a range has a step
             SliceItem::Index(_) | SliceItem::Ellipsis | SliceItem::NewAxis => {
                 SliceItem::Range { start: None, end: None, step: 0 }
             }

@@ -5,7 +5,8 @@ use super::with_ones;
 use crate::array::prepared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Expr, Operand, carry, cast, common, view};
-use crate::layout::{self, IntoAxes, SliceItem, View};
+use crate::layout::{self, Given, Integers, IntoAxes, SliceItem, View};
+use smallvec::smallvec;
 use std::panic::Location;
 
 /// Positions along an axis as a caller gives them.
@@ -15,7 +16,7 @@ pub enum Positions {
     /// One position.
     One(isize),
     /// A list of positions.
-    List(Vec<isize>),
+    List(Given),
     /// The positions of a slice.
     Slice(SliceItem),
 }
@@ -24,35 +25,20 @@ mod sealed {
     pub trait Positions {}
 }
 
-/// A type that names positions along an axis: an integer, an array, slice or `Vec` of integers, or a slice `s![2..8;3]` of one
-/// range. Negative ones count from the end.
+/// A type that names positions along an axis: [`Integers`], or a slice `s![2..8;3]` of one range. Negative ones count from the end.
 pub trait IntoPositions: sealed::Positions {
     #[doc(hidden)]
     fn into_positions(self) -> Positions;
 }
-macro_rules! positions {
-    ($($t:ty)*) => { $(
-        impl sealed::Positions for $t {}
-        impl IntoPositions for $t {
-            fn into_positions(self) -> Positions {
-                Positions::One(isize::try_from(self).unwrap_or(isize::MAX))
-            }
+impl<T: Integers> sealed::Positions for T {}
+impl<T: Integers> IntoPositions for T {
+    fn into_positions(self) -> Positions {
+        match self.integers() {
+            position if T::IS_ONE => Positions::One(position.first().copied().unwrap_or(0)),
+            list => Positions::List(list),
         }
-        positions!(@list $t; impl[const N: usize] [$t; N]);
-        positions!(@list $t; impl[const N: usize] &[$t; N]);
-        positions!(@list $t; impl[] &[$t]);
-        positions!(@list $t; impl[] Vec<$t>);
-    )* };
-    (@list $t:ty; impl[$($generic:tt)*] $list:ty) => {
-        impl<$($generic)*> sealed::Positions for $list {}
-        impl<$($generic)*> IntoPositions for $list {
-            fn into_positions(self) -> Positions {
-                Positions::List(self.iter().map(|i| isize::try_from(*i).unwrap_or(isize::MAX)).collect())
-            }
-        }
-    };
+    }
 }
-positions! { usize isize i32 }
 impl sealed::Positions for [SliceItem; 1] {}
 impl IntoPositions for [SliceItem; 1] {
     fn into_positions(self) -> Positions {
@@ -64,7 +50,7 @@ impl IntoPositions for [SliceItem; 1] {
 }
 
 /// The positions of a slice of an axis of `n` elements.
-fn of_slice(op: &'static str, item: SliceItem, n: usize, at: Loc) -> Result<Vec<isize>> {
+fn of_slice(op: &'static str, item: SliceItem, n: usize, at: Loc) -> Result<Given> {
     let v = View::slice(&[n], &[item]).map_err(|f| f.at(op, at))?;
     match (v.shape[..].first(), v.coef[..].first()) {
         (Some(len), Some(step)) if matches!(item, SliceItem::Range { .. }) => {
@@ -107,7 +93,7 @@ impl Expr {
             let (e, axis) = along(OP, self, &axis, at)?;
             let n = e.checked()?.shape[axis];
             let named = match positions {
-                Positions::One(i) => vec![i],
+                Positions::One(i) => smallvec![i],
                 Positions::List(list) => list,
                 Positions::Slice(item) => of_slice(OP, item, n, at)?,
             };

@@ -2,7 +2,7 @@
 //! what a host that copies everything at once holds. In the end all memory has come back.
 
 use super::source::Source;
-use cupric::{Array, DType, Device, ErrorKind, Expr, SliceItem, eval_all, f16, full};
+use cupric::{Array, DType, Device, ErrorKind, Expr, SliceItem, eval_many, f16, full};
 
 /// What an array must hold. Every value of these dtypes is an `f64`.
 #[derive(Clone, Debug)]
@@ -401,7 +401,7 @@ impl World {
                 agree(x, m);
             }
             10 => {
-                let all = eval_all(self.pending.iter().map(|p| &p.0)).unwrap_or_else(|e| panic!("{e}"));
+                let all = eval_many(self.pending.iter().map(|p| &p.0)).unwrap_or_else(|e| panic!("{e}"));
                 for (x, (_, m)) in all.iter().zip(&self.pending) {
                     agree(x, m);
                 }

@@ -58,7 +58,7 @@ fn run(program: &Value, device: &Device) -> Result<Results> {
     }
     let roots: Vec<Expr> = list(&program["roots"]).iter().map(|r| expr(&held, r)).collect();
     let arrays = match program["together"] == true {
-        true => eval_all(&roots)?,
+        true => eval_many(&roots)?,
         false => roots.iter().map(Expr::eval).collect::<Result<_>>()?,
     };
     let bytes = |a: &Array| -> Result<Vec<u8>> { with_type!(a.dtype(), T => Ok(T::bytes(&a.to_vec::<T>()?).to_vec())) };

@@ -145,12 +145,12 @@ pub fn check(p: &Program, d: &Device, steps: bool) -> Result<Seen, String> {
     let mut seen = Seen::default();
     let all = lazy(p, d)?;
     let roots: Vec<&Expr> = p.roots.iter().map(|r| &all[*r]).collect();
-    let fused = match eval_all(roots.iter().copied()) {
+    let fused = match eval_many(roots.iter().copied()) {
         // f64 where the adapter lacks it: the only thing a GPU may refuse
         Err(e) if !d.supports(F64) && e.kind() == ErrorKind::Unsupported && e.to_string().contains("f64") => {
             return Ok(Seen { refused: true, ..seen });
         }
-        other => other.map_err(|e| format!("eval_all: {e}"))?,
+        other => other.map_err(|e| format!("eval_many: {e}"))?,
     };
     let mut meaning = Interpreter::planned(&roots).map_err(|e| format!("the plan: {e}"))?;
     for (n, r) in p.roots.iter().enumerate() {

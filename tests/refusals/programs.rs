@@ -44,6 +44,23 @@ const PROGRAMS: [(&str, &str, &str); 26] = [
     ("E0004", "more kinds of errors may come", "match x.fill(0).unwrap_err().kind() { ErrorKind::Shape => {} }"),
 ];
 
+/// What the compiler must say, and to which bodies: where its own words would not lead to what to write.
+const TEXTS: [(&str, &str); 13] = [
+    ("let _ = n * &x;", "a number of type `f32` cannot stand on the left of an array"),
+    ("let _ = n * &x;", "write the array first, as `&x * n`, or the number as an expression, as `Expr::from(n) - &x`"),
+    ("let _ = (x.ndim() - x.exp()).abs();", "a number of type `usize` cannot stand on the left of an array"),
+    ("let _ = 1u8 << x;", "a number of type `u8` cannot stand on the left of an array"),
+    ("let _ = x.slice(s![:, 0]);", "`:, 0` is no item of `s!`. Write `..` for NumPy's `:`"),
+    ("let _ = x.slice(s![0, :]);", "`:` is no item of `s!`. Write `..` for NumPy's `:`"),
+    ("let _ = x.slice(s![1:3]);", "is no item of `s!`. Write `..` for NumPy's `:`, `a..b` for `a:b`"),
+    ("let _ = x.slice(s![::2]);", "is no item of `s!`. Write `..` for NumPy's `:`"),
+    ("let _ = x.slice(s![.., ::-1]);", "is no item of `s!`. Write `..` for NumPy's `:`"),
+    ("let _ = x.sum(1.0);", "`{float}` names no axes"),
+    ("let _ = x.reshape(\"2\");", "`&str` is no shape"),
+    ("let _ = x.take(0, \"rows\");", "`&str` is no integer"),
+    ("let _ = Array::from_nested(vec![\"one\"]);", "`Vec<&str>` is no nested list of elements"),
+];
+
 /// What the compiler says to a program with one of the built libraries; `None` if it took it.
 fn compile(library: &Path, body: &str, at: &Path) -> Option<String> {
     let text = format!(
@@ -86,6 +103,15 @@ fn programs_that_must_not_compile() {
             None => wrong.push(format!("{why}: it compiles: {body}")),
             Some(text) if !text.contains(&format!("error[{code}]")) => {
                 wrong.push(format!("{why}: not {code}: {body}\n{text}"));
+            }
+            Some(_) => stage.count(1),
+        }
+    }
+    for (body, want) in &TEXTS {
+        match compile(&library, body, &at) {
+            None => wrong.push(format!("it compiles: {body}")),
+            Some(text) if !text.contains(want) || text.contains("recursion limit") => {
+                wrong.push(format!("{body} does not say: {want}\n{text}"));
             }
             Some(_) => stage.count(1),
         }

@@ -102,7 +102,7 @@ fn check(trial: &Trial, at: usize, length: usize, turn: usize, device: &Device) 
         let flat = |o: &Expr| o.reshape([(all.len() * length) as isize]);
         vec![trial.apply(&operands.iter().map(flat).collect::<Vec<_>>())]
     };
-    let arrays = match cupric::eval_all(&results) {
+    let arrays = match cupric::eval_many(&results) {
         Ok(a) => a,
         Err(e) if refused(&e) => return Ok(Passed { unsupported: true, ..passed }),
         Err(e) => return Err(e.to_string()),

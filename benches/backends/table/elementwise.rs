@@ -2,7 +2,7 @@
 
 use super::shared::{ARRAYS, EVERY, LARGE, MILLIONS, SWEEP, TEN_MILLION, formula};
 use crate::work::{Fill, Work, elements, work};
-use cupric::{Array, DType, DType::*, Expr, Result, Rng, eval_all, s, select};
+use cupric::{Array, DType, DType::*, Expr, Result, Rng, eval_many, s, select};
 
 pub fn rows() -> Vec<Work> {
     let mut rows = large();
@@ -108,7 +108,7 @@ fn small_and_random() -> Vec<Work> {
                 let parts = (0..s[0]).map(|i| (x[0].slice(s![i as isize]) * 1.0).eval()).collect::<Result<Vec<_>>>()?;
                 Ok(Box::new(move || {
                     let each: Vec<Expr> = parts.iter().map(|part| part + &parts[0]).collect();
-                    eval_all(&each)
+                    eval_many(&each)
                 }))
             }),
         drawn("normal", "random normal", F32, |rng, s| rng.normal(s, F32))
@@ -196,7 +196,7 @@ fn black_scholes() -> Work {
                 let price = (t * -0.02).exp() * k;
                 let call = a * cdf(&d) - &price * cdf(&(&d - &q));
                 let put = &call - a + &price;
-                eval_all(&[call, put])
+                eval_many(&[call, put])
             }))
         })
         .python("numpy", format!("from scipy.special import erf\n{text}"))

@@ -2,7 +2,7 @@
 
 use super::shared::{SQUARE, TEN_MILLION};
 use crate::work::{Fill, Work, elements, work};
-use cupric::{DType::*, Side, eval_all, searchsorted};
+use cupric::{DType::*, Side, eval_many, searchsorted};
 
 /// The highest elements that `topk` finds.
 const K: usize = 100;
@@ -59,7 +59,7 @@ fn sorts() -> Vec<Work> {
             .program(|x, _, _| {
                 Ok(Box::new(move || {
                     let (values, positions) = x[0].topk(K.min(x[0].size()), 0, true);
-                    eval_all(&[values, positions])
+                    eval_many(&[values, positions])
                 }))
             })
             .python("numpy", "i = xp.argpartition(a, -min(100, a.size))[-min(100, a.size):]\nreturn a[i], i")

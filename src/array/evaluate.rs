@@ -1,0 +1,195 @@
+//! Evaluation: what has not been computed runs as one plan.
+
+use super::{Array, Loc, checked};
+use crate::backend::Bindings;
+use crate::buffer::Buffer;
+use crate::check;
+use crate::device::Device;
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::{Expr, common, strong, view};
+use crate::layout::{self, Layout, View};
+use crate::plan;
+use smallvec::SmallVec;
+use std::panic::Location;
+
+/// Evaluates several expressions together, and gives as many arrays: what the expressions share is computed once, and they run
+/// as one plan. Arrays and expressions mix. For a number of them that is known only at run time there is [`eval_many`].
+///
+/// # Errors
+/// The first error that one of them carries; operands on different devices; otherwise as [`Expr::eval`].
+///
+/// ```
+/// use cupric::{array, eval_all};
+/// let x = array![1., 2., 3.];
+/// let e = x.exp();
+/// let [sum, twice, same] = eval_all([&e.sum(..), &(&e * 2.0), &x])?;
+/// assert_eq!((sum.ndim(), twice.shape(), same.size()), (0, &[3][..], 3));
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias("collect_all"))]
+#[track_caller]
+pub fn eval_all<const N: usize>(expressions: [&Expr; N]) -> Result<[Array; N]> {
+    let at = Location::caller();
+    let results = together("eval_all", &expressions, at)?.into_vec();
+    results.try_into().map_err(|_| Error::new(ErrorKind::Internal, "eval_all", "not a result for each expression", at))
+}
+
+/// Evaluates expressions of an iterator together, as [`eval_all`] does those of an array.
+///
+/// # Errors
+/// As [`eval_all`].
+///
+/// ```
+/// use cupric::{Expr, array, eval_many};
+/// let x = array![1., 2., 3.];
+/// let powers: Vec<Expr> = (1..4).map(|n| x.pow(n)).collect();
+/// let powers = eval_many(&powers)?;
+/// assert_eq!(powers[2].to_vec::<f32>()?, [1., 8., 27.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn eval_many(expressions: impl IntoIterator<Item = impl AsRef<Expr>>) -> Result<Vec<Array>> {
+    let at = Location::caller();
+    let given: Vec<_> = expressions.into_iter().collect();
+    let list: Vec<&Expr> = given.iter().map(AsRef::as_ref).collect();
+    Ok(together("eval_many", &list, at)?.into_vec())
+}
+
+/// Runs expressions on the device that they have in common, for the operation that errors name.
+fn together(op: &'static str, list: &[&Expr], at: Loc) -> Result<Results> {
+    let device = common(op, list.iter().copied(), at)?;
+    run(list, &Device::of(device), at, false)
+}
+
+/// The results of an evaluation. Most evaluations have one, which needs no allocation here.
+pub(super) type Results = SmallVec<[Array; 1]>;
+
+/// Runs expressions on a device, except stored ones, which are returned as they are. With `at_once` every error of this run is
+/// returned here: a GPU then does not leave an index out of range for the next read.
+pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
+    // an expression that is a Rust number without a dtype of its own becomes an array of the number's default dtype
+    let is_number = |e: &&&Expr| e.0.untyped().is_some();
+    let arrays: SmallVec<[Expr; 1]> = expressions.iter().filter(is_number).map(|e| strong((*e).clone(), at)).collect();
+    let mut arrays = arrays.iter();
+    let mut roots: SmallVec<[&Expr; 1]> = SmallVec::new();
+    let mut views: SmallVec<[Option<&View>; 1]> = SmallVec::new();
+    for e in expressions {
+        e.checked()?;
+        let e = if is_number(&e) { arrays.next().unwrap_or(e) } else { e };
+        let (e, v) = plan::computed(e);
+        if !e.0.is_stored() {
+            roots.push(e);
+            views.push(v);
+        }
+    }
+    let computed = if roots.is_empty() { Results::new() } else { execute(&roots, device, at, at_once)? };
+    let mut computed = computed.into_iter().zip(views);
+    let mut results = Results::new();
+    for e in expressions {
+        if e.0.is_stored() {
+            results.push(Array((*e).clone()));
+        } else if let Some((array, v)) = computed.next() {
+            results.push(match v {
+                Some(v) => Array(view("view", &array.0, at, |_| Ok(v.clone()))),
+                None => array,
+            });
+        }
+    }
+    Ok(results)
+}
+
+/// Computes expressions that are neither stored nor views of what is stored whole, and checks them if that is asked.
+fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
+    let wanted = check::of_device(device.id()).map_err(|e| e.or_at(at))?;
+    if !wanted.is_none() {
+        return checked::execute(roots, wanted, device, at, at_once);
+    }
+    execute_unchecked(roots, device, at, at_once)
+}
+
+pub(super) fn execute_unchecked(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
+    let backend = device.backend();
+    let mut walk = plan::Walk::default();
+    let planned = plan::plan(&mut walk, roots, None, backend.caps())?;
+    let plan = &planned.plan;
+    let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
+    for (i, o) in plan.outputs.iter().enumerate() {
+        let first = || planned.output_of.iter().position(|n| *n == i).unwrap_or(0);
+        let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
+            Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
+        })?;
+        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(roots[first()].0.location))?, 0));
+    }
+    let bindings =
+        Bindings { inputs: walk.inputs(), outputs: &outputs, scalars: walk.scalars(), lines: &walk, replaces: false };
+    let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
+    done.map_err(|e| e.or_at(at))?;
+    let array = |(buffer, n): (Buffer, usize)| {
+        let o = &plan.outputs[n];
+        let (shape, strides) = (SmallVec::from_slice(&o.shape), SmallVec::from_slice(&o.strides));
+        Array::new(buffer, Layout { shape, strides, offset: 0 }, o.dtype, at)
+    };
+    let output_of = &planned.output_of;
+    if output_of.len() == outputs.len() {
+        // no two expressions share an output, so outputs have the numbers of their expressions
+        let mut results = Results::new();
+        for (n, (buffer, _)) in outputs.into_iter().enumerate() {
+            results.push(array((buffer, n)));
+        }
+        return Ok(results);
+    }
+    Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
+}
+
+impl Expr {
+    /// Runs the expression. An [`Array`] is given back as it is.
+    ///
+    /// # Errors
+    /// The error that the expression carries; memory or limits of the device, or its loss; on the CPU an index out of range,
+    /// which a GPU reports at the next read, [`Device::synchronize`] or write that waits.
+    #[doc(alias("materialize", "compute"))]
+    #[track_caller]
+    pub fn eval(&self) -> Result<Array> {
+        self.eval_at(Location::caller())
+    }
+
+    pub(crate) fn eval_at(&self, at: Loc) -> Result<Array> {
+        let node = self.checked()?;
+        if node.is_stored() {
+            return Ok(Array(self.clone()));
+        }
+        let mut arrays = Device::with(node.device, |device| match plan::computed(self) {
+            (whole, None) if whole.0.untyped().is_none() => execute(&[whole], device, at, false),
+            _ => run(&[self], device, at, false),
+        })?;
+        arrays.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
+    }
+
+    /// Runs the expression on a device, of which its arrays must be; what has no array (`zeros`, random numbers) is made there. Nothing
+    /// crosses: that is [`Expr::to_device`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceMismatch`] where the expression has arrays of another device; as [`Expr::eval`].
+    ///
+    /// ```
+    /// use cupric::{DType, Device, Rng, array};
+    /// let device = Device::best()?;
+    /// let noise = Rng::new(0).normal([1000], DType::F32).eval_on(&device)?;
+    /// assert_eq!(noise.device(), device);
+    /// assert_eq!(array![1., 2.].eval_on(&Device::cpu())?.size(), 2);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn eval_on(&self, device: &Device) -> Result<Array> {
+        const OP: &str = "eval_on";
+        let at = Location::caller();
+        let node = self.checked()?;
+        if node.device == 0 || node.device == device.id() {
+            let mut made = run(&[self], device, at, false)?;
+            return made.pop().ok_or_else(|| Error::new(ErrorKind::Internal, OP, "no result", at));
+        }
+        let detail =
+            format!("the operands are on {}, not on {device}; move them with to_device", Device::of(node.device));
+        Err(Error::new(ErrorKind::DeviceMismatch, OP, detail, at))
+    }
+}

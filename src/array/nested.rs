@@ -1,0 +1,197 @@
+//! Nested lists of the host: arrays from them, and arrays as them.
+
+use super::{Array, Loc};
+use crate::backend::wait;
+use crate::dtype::Element;
+use crate::error::{Error, ErrorKind, Fault, Result, room};
+use crate::expr::Expr;
+use crate::layout::product;
+use std::panic::Location;
+use std::slice::Iter;
+
+/// What the host asks for when arrays become lists.
+const OP: &str = "to_nested";
+
+mod sealed {
+    pub trait Nested {}
+    impl<T: crate::dtype::Element> Nested for T {}
+    impl<T: Nested> Nested for Vec<T> {}
+    impl<T: Nested, const N: usize> Nested for [T; N] {}
+}
+
+/// A nested list: `Vec<T>`, `Vec<Vec<T>>`, `Vec<[T; 3]>` and so on to any depth, of one element type. Its depth is the number of
+/// axes of the array that it becomes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no nested list of elements",
+    label = "`Vec`s and arrays, nested to any depth, of one element type are needed here"
+)]
+pub trait Nested: sealed::Nested + Sized {
+    /// The element type.
+    type Item: Element;
+    /// Appends the lengths of a list and of the first list at each depth below it. Where there is no list, its length is 0.
+    #[doc(hidden)]
+    fn lengths(first: Option<&Self>, shape: &mut Vec<usize>);
+    /// The place and the length of the first list that is not as long as the shape says. `place` is that of this list.
+    #[doc(hidden)]
+    fn misfit(&self, shape: &[usize], place: &mut Vec<usize>) -> Option<usize>;
+    /// Appends the elements in C order.
+    #[doc(hidden)]
+    fn gather(&self, into: &mut Vec<Self::Item>);
+    /// Whether an array of a shape can become such a list.
+    #[doc(hidden)]
+    fn fits(shape: &[usize]) -> bool;
+    /// Makes a list of elements in C order.
+    #[doc(hidden)]
+    fn build(shape: &[usize], elements: &mut Iter<'_, Self::Item>) -> Result<Self>;
+}
+
+impl<T: Element> Nested for T {
+    type Item = T;
+    fn lengths(_: Option<&T>, _: &mut Vec<usize>) {}
+    fn misfit(&self, _: &[usize], _: &mut Vec<usize>) -> Option<usize> {
+        None
+    }
+    fn gather(&self, into: &mut Vec<T>) {
+        into.push(*self);
+    }
+    fn fits(shape: &[usize]) -> bool {
+        shape.is_empty()
+    }
+    fn build(_: &[usize], elements: &mut Iter<'_, T>) -> Result<T> {
+        elements.next().copied().ok_or_else(lists_and_shape_differ)
+    }
+}
+
+impl<T: Nested> Nested for Vec<T> {
+    type Item = T::Item;
+    fn lengths(first: Option<&Self>, shape: &mut Vec<usize>) {
+        shape.push(first.map_or(0, Vec::len));
+        T::lengths(first.and_then(|list| list.first()), shape);
+    }
+    fn misfit(&self, shape: &[usize], place: &mut Vec<usize>) -> Option<usize> {
+        misfit_of(self, shape, place)
+    }
+    fn gather(&self, into: &mut Vec<T::Item>) {
+        self.iter().for_each(|list| list.gather(into));
+    }
+    fn fits(shape: &[usize]) -> bool {
+        shape.split_first().is_some_and(|(_, below)| T::fits(below))
+    }
+    fn build(shape: &[usize], elements: &mut Iter<'_, T::Item>) -> Result<Self> {
+        let (n, below) = shape.split_first().ok_or_else(lists_and_shape_differ)?;
+        // an array without elements may still be so many empty lists that there is no memory for them
+        let mut lists = room::<T>(*n, OP, None)?;
+        for _ in 0..*n {
+            lists.push(T::build(below, elements)?);
+        }
+        Ok(lists)
+    }
+}
+
+impl<T: Nested, const N: usize> Nested for [T; N] {
+    type Item = T::Item;
+    fn lengths(first: Option<&Self>, shape: &mut Vec<usize>) {
+        shape.push(N);
+        T::lengths(first.and_then(|list| list.first()), shape);
+    }
+    fn misfit(&self, shape: &[usize], place: &mut Vec<usize>) -> Option<usize> {
+        misfit_of(self, shape, place)
+    }
+    fn gather(&self, into: &mut Vec<T::Item>) {
+        self.iter().for_each(|list| list.gather(into));
+    }
+    fn fits(shape: &[usize]) -> bool {
+        shape.split_first().is_some_and(|(n, below)| *n == N && T::fits(below))
+    }
+    fn build(shape: &[usize], elements: &mut Iter<'_, T::Item>) -> Result<Self> {
+        <Vec<T> as Nested>::build(shape, elements)?.try_into().map_err(|_| lists_and_shape_differ())
+    }
+}
+
+/// The error that cannot be, because [`Nested::fits`] has said that lists fit the shape.
+fn lists_and_shape_differ() -> Error {
+    Error::new(ErrorKind::Internal, OP, "the lists do not fit the shape", None)
+}
+
+fn misfit_of<T: Nested>(list: &[T], shape: &[usize], place: &mut Vec<usize>) -> Option<usize> {
+    let (n, below) = shape.split_first()?;
+    if list.len() != *n {
+        return Some(list.len());
+    }
+    for (i, inner) in list.iter().enumerate() {
+        place.push(i);
+        if let Some(length) = inner.misfit(below, place) {
+            return Some(length);
+        }
+        place.pop();
+    }
+    None
+}
+
+fn gathered<L: Nested>(lists: &L, op: &'static str, at: Loc) -> Result<(Vec<L::Item>, Vec<usize>)> {
+    let (mut shape, mut place) = (vec![], vec![]);
+    L::lengths(Some(lists), &mut shape);
+    if let Some(length) = lists.misfit(&shape, &mut place) {
+        let (depth, first) = (place.len(), vec![0; place.len()]);
+        let detail = format!(
+            "list {place:?} has {length} elements, list {first:?} has {}; lists beside each other must be equally long",
+            shape[depth]
+        );
+        return Err(Fault::new(ErrorKind::Shape, detail).at(op, at));
+    }
+    crate::layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+    let mut elements = room::<L::Item>(product(&shape), op, at)?;
+    lists.gather(&mut elements);
+    Ok((elements, shape))
+}
+
+impl Array {
+    /// An array of nested lists, on the CPU.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where lists beside each other are not equally long; [`ErrorKind::LimitExceeded`] for more than 64 axes;
+    /// [`ErrorKind::OutOfMemory`] where the host has no memory for the elements.
+    ///
+    /// ```
+    /// use cupric::Array;
+    /// assert_eq!(Array::from_nested(vec![vec![1, 2, 3], vec![4, 5, 6]])?.shape(), [2, 3]);
+    /// let points: Vec<[f32; 3]> = vec![[0., 0., 1.], [0., 1., 0.]];
+    /// assert_eq!(Array::from_nested(points)?.shape(), [2, 3]);
+    /// let e = Array::from_nested(vec![vec![1, 2], vec![3]]).unwrap_err();
+    /// assert!(e.to_string().contains("list [1] has 1 elements, list [0] has 2"));
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_nested(lists: impl Nested) -> Result<Array> {
+        let at = Location::caller();
+        let (elements, shape) = gathered(&lists, "from_nested", at)?;
+        Ok(Array::adopt(elements, &shape, at))
+    }
+}
+
+impl Expr {
+    /// The elements as nested lists, on the host: a `Vec` (or an array, whose length must be that of the axis) for each axis.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where the lists have another depth than the array has axes, or an array has another length than its
+    /// axis; [`ErrorKind::OutOfMemory`] where the host has no memory for the lists; as [`Expr::to_vec`].
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2, 3], [4, 5, 6]];
+    /// assert_eq!(x.to_nested::<Vec<Vec<i32>>>()?, [[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(x.t().to_nested::<[[i32; 2]; 3]>()?[0], [1, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("tolist", "to_vec2", "to_vec3"))]
+    #[track_caller]
+    pub fn to_nested<L: Nested>(&self) -> Result<L> {
+        let at = Location::caller();
+        let shape = self.shape()?;
+        if !L::fits(shape) {
+            let detail = format!("an array of shape {shape:?} is no {}", std::any::type_name::<L>());
+            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+        }
+        let elements = wait(self.fetch::<L::Item>(OP, at))?;
+        L::build(shape, &mut elements.iter()).map_err(|e| e.or_at(at))
+    }
+}
