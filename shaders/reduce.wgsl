@@ -1,6 +1,6 @@
 // Reductions: LANES neighbouring invocations share one index of `outer` (a row). Each folds every LANES-th element of
 // `inner`, then they combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is
-// no tree. A workgroup has WORKGROUP / LANES rows. A sum of chains of a product takes them one after another.
+// no tree. A workgroup has WORKGROUP / LANES rows; or four times as many, where an invocation takes four neighbouring lanes. A sum of chains of a product takes them one after another.
 //
 // The generator writes what this file calls, by means of `lib/fold.wgsl`, and keeps one of the entry points below.
 
@@ -24,6 +24,16 @@ fn load_element(row: Row, index: u32) -> Element {
 }
 fn start() -> Folds {
     return Folds(0u);
+}
+struct Four {
+    element0: Element,
+    element1: Element,
+    element2: Element,
+    element3: Element,
+}
+// Loads the elements from `index` on, a multiple of four, of which the row has `left`.
+fn load_four(row: Row, index: u32, left: u32) -> Four {
+    return Four(Element(index), Element(index + 1u), Element(index + 2u), Element(index + 3u));
 }
 // Computes the values of an element and takes them into the folds. `step` counts the lane's elements from 1.
 fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
@@ -88,6 +98,64 @@ fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invo
         }
         if first + 3u * LANES < inner {
             folds = accumulate(folds, row, element3, step + 4u);
+        }
+        step = step + 4u;
+    }
+    let finished = finish(row, folds, lane, place);
+    if place == 0u && wanted < count {
+        store_row(finished);
+    }
+}
+// end
+
+// block: main_of_fours
+// Takes four neighbouring elements, each into the folds of the lane whose element it is.
+fn accumulate_four(before: array<Folds, 4>, row: Row, four: Four, left: u32, step: u32) -> array<Folds, 4> {
+    var folds = before;
+    folds[0] = accumulate(folds[0], row, four.element0, step);
+    if left > 1u {
+        folds[1] = accumulate(folds[1], row, four.element1, step);
+    }
+    if left > 2u {
+        folds[2] = accumulate(folds[2], row, four.element2, step);
+    }
+    if left > 3u {
+        folds[3] = accumulate(folds[3], row, four.element3, step);
+    }
+    return folds;
+}
+
+// The same where an invocation stands for four neighbouring lanes, whose elements are neighbours and lie in whole words or vectors.
+// Each lane has folds of its own, so that elements are combined in the same order.
+@compute @workgroup_size(WORKGROUP)
+fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let place = lane % (LANES / 4u);
+    let wanted = group_index(id) * (4u * WORKGROUP / LANES) + lane / (LANES / 4u);
+    let count = params.header.outer_size;
+    let inner = params.header.inner_size;
+    // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
+    let row = load_row(min(wanted, count - 1u));
+    var folds = array<Folds, 4>(start(), start(), start(), start());
+    var step = 0u;
+    // past the end the last four are loaded again and not used
+    let last = (inner - 1u) & ~3u;
+    for (var first = 4u * place; first < inner; first = first + 4u * LANES) {
+        let second = min(first + LANES, last);
+        let third = min(first + 2u * LANES, last);
+        let fourth = min(first + 3u * LANES, last);
+        let four0 = load_four(row, first, inner - first);
+        let four1 = load_four(row, second, inner - second);
+        let four2 = load_four(row, third, inner - third);
+        let four3 = load_four(row, fourth, inner - fourth);
+        folds = accumulate_four(folds, row, four0, inner - first, step + 1u);
+        if first + LANES < inner {
+            folds = accumulate_four(folds, row, four1, inner - second, step + 2u);
+        }
+        if first + 2u * LANES < inner {
+            folds = accumulate_four(folds, row, four2, inner - third, step + 3u);
+        }
+        if first + 3u * LANES < inner {
+            folds = accumulate_four(folds, row, four3, inner - fourth, step + 4u);
         }
         step = step + 4u;
     }

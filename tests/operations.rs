@@ -24,6 +24,8 @@ mod indexed;
 mod int64;
 mod interpreter;
 mod keys;
+mod lanes;
+mod lanes;
 mod masks;
 mod meaning;
 mod movement;
