@@ -1,11 +1,11 @@
 // Reductions: LANES neighbouring invocations share one index of `outer` (a row). Each folds every LANES-th element of
 // `inner`, then they combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is
-// no tree. A workgroup has WORKGROUP / LANES rows; or four times as many, where an invocation takes four neighbouring lanes. A sum of chains of a product takes them one after another.
+// no tree. A workgroup has WORKGROUP / LANES rows. A sum of chains of a product takes them one after another.
 //
 // The generator writes what this file calls, by means of `lib/fold.wgsl`, and keeps one of the entry points below.
 
 // block: written by the generator
-const LANES = 1u;
+const LANES = 4u;
 // A row: where it begins in each operand, and the values that exist once for the whole row.
 struct Row {
     index: u32,
@@ -126,7 +126,7 @@ fn accumulate_four(before: array<Folds, 4>, row: Row, four: Four, left: u32, ste
 }
 
 // The same where an invocation stands for four neighbouring lanes, whose elements are neighbours and lie in whole words or vectors.
-// Each lane has folds of its own, so that elements are combined in the same order.
+// Each lane has folds of its own, so that elements are combined in the same order. A workgroup has 4 * WORKGROUP / LANES rows.
 @compute @workgroup_size(WORKGROUP)
 fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % (LANES / 4u);
@@ -139,25 +139,15 @@ fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation
     var step = 0u;
     // past the end the last four are loaded again and not used
     let last = (inner - 1u) & ~3u;
-    for (var first = 4u * place; first < inner; first = first + 4u * LANES) {
-        let second = min(first + LANES, last);
-        let third = min(first + 2u * LANES, last);
-        let fourth = min(first + 3u * LANES, last);
-        let four0 = load_four(row, first, inner - first);
-        let four1 = load_four(row, second, inner - second);
-        let four2 = load_four(row, third, inner - third);
-        let four3 = load_four(row, fourth, inner - fourth);
-        folds = accumulate_four(folds, row, four0, inner - first, step + 1u);
-        if first + LANES < inner {
-            folds = accumulate_four(folds, row, four1, inner - second, step + 2u);
-        }
-        if first + 2u * LANES < inner {
-            folds = accumulate_four(folds, row, four2, inner - third, step + 3u);
-        }
-        if first + 3u * LANES < inner {
-            folds = accumulate_four(folds, row, four3, inner - fourth, step + 4u);
-        }
-        step = step + 4u;
+    let own = min(4u * place, last);
+    var next = load_four(row, own, inner - own);
+    for (var first = 4u * place; first < inner; first = first + LANES) {
+        let four = next;
+        // the next elements are on their way while these are combined
+        let after = min(first + LANES, last);
+        next = load_four(row, after, inner - after);
+        step = step + 1u;
+        folds = accumulate_four(folds, row, four, inner - first, step);
     }
     let finished = finish(row, folds, lane, place);
     if place == 0u && wanted < count {

@@ -25,7 +25,6 @@ mod int64;
 mod interpreter;
 mod keys;
 mod lanes;
-mod lanes;
 mod masks;
 mod meaning;
 mod movement;

@@ -18,6 +18,9 @@ const SQUARES_BYTES: usize = 16 << 10;
 /// Elements that an invocation takes.
 const FOUR: usize = 4;
 
+/// The least size of a workgroup whose invocations stand for four lanes each: a subgroup of most cards.
+const LEAST: usize = 32;
+
 /// What is known of the operands of a window.
 pub(super) struct Operands<'a> {
     pub kernel: &'a Kernel,
@@ -64,9 +67,8 @@ fn for_elements(of: &Operands<'_>, variant: &mut Variant) {
 /// partial results, so that elements are combined in the same order.
 fn for_lanes(of: &Operands<'_>, variant: &mut Variant) {
     let Operands { kernel, window, .. } = of;
-    let lanes = variant.groups.lanes as usize;
-    let is_simple =
-        variant.groups.in_flight as usize == FOUR && lanes > 1 && lanes.is_multiple_of(FOUR) && !kernel.checks();
+    let (size, lanes) = (variant.groups.size as usize, variant.groups.lanes as usize);
+    let is_simple = variant.groups.in_flight as usize == FOUR && lanes > 1 && size / FOUR >= LEAST && !kernel.checks();
     let Some(extent) = kernel.inner.last().filter(|_| is_simple) else { return };
     // fours must not go beyond the end of a line
     let ends_whole = kernel.inner.len() == 1 || mutant!(lanes_across_lines, true, extent.is_multiple_of(FOUR));

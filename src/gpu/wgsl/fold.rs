@@ -371,7 +371,7 @@ impl<'a> Body<'a> {
 fn planted(name: &str, block: &str) -> String {
     let whole = block.to_string();
     match name {
-        "tree" => mutant!(barrier_removed, whole.replacen("    workgroupBarrier();\n", "", 1), whole),
+        "tree" | "tree_of_fours" => mutant!(barrier_removed, whole.replacen("    workgroupBarrier();\n", "", 1), whole),
         _ => mutant!(argmax_last_of_ties_on_gpu, whole.replace("position < shared", "position > shared"), whole),
     }
 }
