@@ -43,6 +43,10 @@ fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
 fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {
     return before;
 }
+// The same of invocations that stand for four lanes each.
+fn finish_lanes(before: Row, folds: array<Folds, 4>, lane: u32, place: u32) -> Row {
+    return before;
+}
 // Computes the epilogue of the reductions, and stores it.
 fn store_row(row: Row) {
 }
@@ -149,7 +153,7 @@ fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation
         step = step + 1u;
         folds = accumulate_four(folds, row, four, inner - first, step);
     }
-    let finished = finish(row, folds, lane, place);
+    let finished = finish_lanes(row, folds, lane, place);
     if place == 0u && wanted < count {
         store_row(finished);
     }

@@ -37,8 +37,11 @@ impl Body<'_> {
         reductions.iter().for_each(|r| self.fold_in(&mut out, r, "element.index", "step"));
         line!(out, "return folds;\n}}\n");
 
-        let folds = if self.variant.has_lanes_by_fours() { "array<Folds, 4>" } else { "Folds" };
-        line!(out, "fn finish(before: Row, folds: {folds}, lane: u32, place: u32) -> Row {{\nvar row = before;");
+        let (finish, folds) = match self.variant.has_lanes_by_fours() {
+            true => ("finish_lanes", "array<Folds, 4>"),
+            false => ("finish", "Folds"),
+        };
+        line!(out, "fn {finish}(before: Row, folds: {folds}, lane: u32, place: u32) -> Row {{\nvar row = before;");
         self.fold_lanes(&mut out, &reductions);
         self.agree(&mut out);
         line!(out, "return row;\n}}\n");
