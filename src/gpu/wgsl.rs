@@ -301,8 +301,11 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
     if cooperative > 0 {
         rest = library::unrolled(&rest, &cooperative::counts(cooperative));
     }
-    let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
-    let rest = mutant!(four_past_a_row, rest.replace("if left > 3u {", "if left > 2u {"), rest);
+    let rest = mutant!(
+        last_element_twice,
+        rest.replace("LANES < inner {", "LANES <= inner {"),
+        mutant!(four_past_a_row, rest.replace("if left > 3u {", "if left > 2u {"), rest)
+    );
     let declarations = body.declarations();
     let library = library::needed(&format!("{declarations}{written}"), int64);
     let frame = frame(variant.groups.size.into());
