@@ -5,7 +5,7 @@
 // The generator writes what this file calls, by means of `lib/fold.wgsl`, and keeps one of the entry points below.
 
 // block: written by the generator
-const LANES = 1u;
+const LANES = 4u;
 // A row: where it begins in each operand, and the values that exist once for the whole row.
 struct Row {
     index: u32,
@@ -25,12 +25,26 @@ fn load_element(row: Row, index: u32) -> Element {
 fn start() -> Folds {
     return Folds(0u);
 }
+struct Four {
+    element0: Element,
+    element1: Element,
+    element2: Element,
+    element3: Element,
+}
+// Loads the elements from `index` on, a multiple of four, of which the row has `left`.
+fn load_four(row: Row, index: u32, left: u32) -> Four {
+    return Four(Element(index), Element(index + 1u), Element(index + 2u), Element(index + 3u));
+}
 // Computes the values of an element and takes them into the folds. `step` counts the lane's elements from 1.
 fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
     return Folds(before.count + 1u);
 }
 // Combines the partial results of the lanes; every lane gets the result in its row.
 fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {
+    return before;
+}
+// The same of invocations that stand for four lanes each.
+fn finish_lanes(before: Row, folds: array<Folds, 4>, lane: u32, place: u32) -> Row {
     return before;
 }
 // Computes the epilogue of the reductions, and stores it.
@@ -92,6 +106,54 @@ fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invo
         step = step + 4u;
     }
     let finished = finish(row, folds, lane, place);
+    if place == 0u && wanted < count {
+        store_row(finished);
+    }
+}
+// end
+
+// block: main_of_fours
+// Takes four neighbouring elements, each into the folds of the lane whose element it is.
+fn accumulate_four(before: array<Folds, 4>, row: Row, four: Four, left: u32, step: u32) -> array<Folds, 4> {
+    var folds = before;
+    folds[0] = accumulate(folds[0], row, four.element0, step);
+    if left > 1u {
+        folds[1] = accumulate(folds[1], row, four.element1, step);
+    }
+    if left > 2u {
+        folds[2] = accumulate(folds[2], row, four.element2, step);
+    }
+    if left > 3u {
+        folds[3] = accumulate(folds[3], row, four.element3, step);
+    }
+    return folds;
+}
+
+// The same where an invocation stands for four neighbouring lanes, whose elements are neighbours and lie in whole words or vectors.
+// Each lane has folds of its own, so that elements are combined in the same order. A workgroup has 4 * WORKGROUP / LANES rows.
+@compute @workgroup_size(WORKGROUP)
+fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let place = lane % (LANES / 4u);
+    let wanted = group_index(id) * (4u * WORKGROUP / LANES) + lane / (LANES / 4u);
+    let count = params.header.outer_size;
+    let inner = params.header.inner_size;
+    // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
+    let row = load_row(min(wanted, count - 1u));
+    var folds = array<Folds, 4>(start(), start(), start(), start());
+    var step = 0u;
+    // past the end the last four are loaded again and not used
+    let last = (inner - 1u) & ~3u;
+    let own = min(4u * place, last);
+    var next = load_four(row, own, inner - own);
+    for (var first = 4u * place; first < inner; first = first + LANES) {
+        let four = next;
+        // the next elements are on their way while these are combined
+        let after = min(first + LANES, last);
+        next = load_four(row, after, inner - after);
+        step = step + 1u;
+        folds = accumulate_four(folds, row, four, inner - first, step);
+    }
+    let finished = finish_lanes(row, folds, lane, place);
     if place == 0u && wanted < count {
         store_row(finished);
     }

@@ -174,6 +174,7 @@ list! {
     old_bits_of_a_shared_word, "8 overlap", "operations writes::gpu::neighbours", "a shared word keeps bits of the element before";
     earlier_chains_forgotten, "6 products", "operations semantics::cpu::products_of", "only the last 256 products of an element are summed";
     overflow_beyond_the_whole_range, "1 refusals", "operations check::cpu::integers", "a check for overflow passes what has wrapped once";
+    four_past_a_row, "6 reductions", "operations lanes::rows_of_every_type", "a reduction by fours takes an element beyond the end of a row";
     shared_chains_forgotten, "6 products", "operations products::definition", "of a sum over k that threads share only the last 256 products are kept";
     operands_lost_to_the_epilogue, "6 products", "operations found::products::cpu", "an epilogue that reads an operand of the product reads the product";
     operands_on_two_devices, "1 refusals", "operations devices_are_not_mixed", "operands of two devices are taken";
@@ -202,6 +203,7 @@ list! {
     routine_reads_any_strides, "14 views", "operations routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
     scalar_rounded_twice, "7 dtypes", "operations semantics::cpu::weak", "a number is rounded to f32 before f16";
     keys_of_sums_not_sorted, "9 indices", "operations segments::gpu::sums_of_every_type", "a GPU looks for the rows of a key among keys that do not ascend";
+    lanes_across_lines, "14 views", "operations lanes::lines_within_rows", "a reduction by fours takes elements beyond the end of a line";
     scratch_not_cleared, "9 indices", "operations routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
     scan_barrier_removed, "11 races", "operations scans::gpu::rows_follow", "no barrier between the steps of a scan's network on a GPU";
     scan_block_before_the_last, "6 reductions", "operations scans::cpu::totals_of_totals", "the last, shorter block of a long scan takes what stands before the block before it";

@@ -25,6 +25,7 @@ mod indexed;
 mod int64;
 mod interpreter;
 mod keys;
+mod lanes;
 mod masks;
 mod meaning;
 mod movement;

@@ -11,7 +11,7 @@ fn neutral_FOLD() -> T {
 fn combine_FOLD(a: T, b: T) -> T {
     return a + b;
 }
-var<workgroup> shared_T: array<T, WORKGROUP>;
+var<workgroup> shared_T: array<T, 4u * WORKGROUP>;
 alias KEY = u32;
 fn zero_KEY() -> KEY {
     return 0u;
@@ -105,6 +105,34 @@ fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
 }
 // end
 
+// block: tree_of_fours
+// The same tree where an invocation has the totals of four neighbouring lanes: those of the first of each four lie before those of
+// the second, and so on. `place` counts the fours of a row.
+fn fold_lanes_FOLD(total0: T, total1: T, total2: T, total3: T, lane: u32, place: u32) -> T {
+    shared_T[lane] = total0;
+    shared_T[lane + WORKGROUP] = total1;
+    shared_T[lane + 2u * WORKGROUP] = total2;
+    shared_T[lane + 3u * WORKGROUP] = total3;
+    workgroupBarrier();
+    for (var half = LANES / 8u; half > 0u; half = half >> 1u) {
+        if place < half {
+            let other = lane + half;
+            shared_T[lane] = combine_FOLD(shared_T[lane], shared_T[other]);
+            shared_T[lane + WORKGROUP] = combine_FOLD(shared_T[lane + WORKGROUP], shared_T[other + WORKGROUP]);
+            shared_T[lane + 2u * WORKGROUP] = combine_FOLD(shared_T[lane + 2u * WORKGROUP], shared_T[other + 2u * WORKGROUP]);
+            shared_T[lane + 3u * WORKGROUP] = combine_FOLD(shared_T[lane + 3u * WORKGROUP], shared_T[other + 3u * WORKGROUP]);
+        }
+        workgroupBarrier();
+    }
+    let first = lane - place;
+    let even = combine_FOLD(shared_T[first], shared_T[first + 2u * WORKGROUP]);
+    let odd = combine_FOLD(shared_T[first + WORKGROUP], shared_T[first + 3u * WORKGROUP]);
+    // the next fold writes to the shared memory, which every lane must have read first
+    workgroupBarrier();
+    return combine_FOLD(even, odd);
+}
+// end
+
 // block: position
 // The best element that a lane has met, by a key that is largest for what is looked for, and its position. The first of
 // ties wins.
@@ -140,6 +168,30 @@ fn fold_lanes_best_KEY(best: Best_KEY, lane: u32, place: u32) -> u32 {
                 shared_KEY[lane] = key;
                 shared_positions[lane] = position;
             }
+        }
+        workgroupBarrier();
+    }
+    let result = shared_positions[lane - place];
+    // the next fold writes to the shared memory, which every lane must have read first
+    workgroupBarrier();
+    return result;
+}
+// end
+
+// block: position_tree_of_fours
+// The same where an invocation has the best elements of four neighbouring lanes. `place` counts the fours of a row.
+fn fold_lanes_best_KEY(best0: Best_KEY, best1: Best_KEY, best2: Best_KEY, best3: Best_KEY, lane: u32, place: u32) -> u32 {
+    var own = accumulate_best_KEY(best0, best1.key, best1.position);
+    own = accumulate_best_KEY(own, best2.key, best2.position);
+    own = accumulate_best_KEY(own, best3.key, best3.position);
+    shared_KEY[lane] = own.key;
+    shared_positions[lane] = own.position;
+    workgroupBarrier();
+    for (var half = LANES / 8u; half > 0u; half = half >> 1u) {
+        if place < half {
+            own = accumulate_best_KEY(own, shared_KEY[lane + half], shared_positions[lane + half]);
+            shared_KEY[lane] = own.key;
+            shared_positions[lane] = own.position;
         }
         workgroupBarrier();
     }

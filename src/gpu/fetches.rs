@@ -1,9 +1,10 @@
-//! Decides whether the invocations of a large elementwise kernel take four neighbours each, and how they fetch those of each load.
+//! Decides whether the invocations of a large elementwise kernel take four neighbours each, and those of a large reduction the elements
+//! of four neighbouring lanes, and how they fetch those of each load.
 //! Strides, and where in a vector of four elements each operand begins, decide; the values are the same either way.
 
 use super::wgsl::{Access, Fetch, StoreMode, Variant, packing, words_of_four};
 use crate::dtype::DType;
-use crate::kernel::{Kernel, KernelKind, Op, Window};
+use crate::kernel::{Kernel, KernelKind, Op, Value, Window};
 use smallvec::SmallVec;
 
 /// The side of the squares of `main_of_squares` in `shaders/elementwise.wgsl`.
@@ -17,6 +18,9 @@ const SQUARES_BYTES: usize = 16 << 10;
 /// Elements that an invocation takes.
 const FOUR: usize = 4;
 
+/// The least size of a workgroup whose invocations stand for four lanes each: a subgroup of most cards.
+const LEAST: usize = 32;
+
 /// What is known of the operands of a window.
 pub(super) struct Operands<'a> {
     pub kernel: &'a Kernel,
@@ -25,11 +29,20 @@ pub(super) struct Operands<'a> {
     pub aligned: &'a [bool],
 }
 
-/// Sets `variant.fetches`, `variant.lines` and the widths of its bindings, where the kernel's invocations take four neighbours.
+/// Sets `variant.fetches` and the widths of its bindings, where the kernel's invocations take four neighbours; also `variant.lines` of
+/// an elementwise kernel, and the size of a reduction's workgroups.
 pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
+    match of.kernel.kind {
+        KernelKind::Elementwise => for_elements(of, variant),
+        KernelKind::Reduce(_) => for_lanes(of, variant),
+        KernelKind::Row | KernelKind::Matmul => {}
+    }
+}
+
+/// The choice for an elementwise kernel.
+fn for_elements(of: &Operands<'_>, variant: &mut Variant) {
     let Operands { kernel, window, .. } = of;
-    let is_simple = kernel.kind == KernelKind::Elementwise
-        && variant.groups.in_flight as usize == FOUR
+    let is_simple = variant.groups.in_flight as usize == FOUR
         && !kernel.checks()
         && kernel.stores.iter().all(|s| s.is_plain())
         // words that invocations share are written atomically, an element at a time
@@ -50,6 +63,27 @@ pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
     widen(of, last, variant);
 }
 
+/// The choice for a reduction: an invocation takes the elements of four neighbouring lanes, which are neighbours. Each lane keeps its own
+/// partial results, so that elements are combined in the same order.
+fn for_lanes(of: &Operands<'_>, variant: &mut Variant) {
+    let Operands { kernel, window, .. } = of;
+    let (size, lanes) = (variant.groups.size as usize, variant.groups.lanes as usize);
+    let is_simple = variant.groups.in_flight as usize == FOUR && lanes > 1 && size / FOUR >= LEAST && !kernel.checks();
+    let Some(extent) = kernel.inner.last().filter(|_| is_simple) else { return };
+    // fours must not go beyond the end of a line
+    let ends_whole = kernel.inner.len() == 1 || mutant!(lanes_across_lines, true, extent.is_multiple_of(FOUR));
+    let last = window.shape.len() + kernel.inner.len() - 1;
+    let is_shared = |n: usize| variant.slots[variant.loads[n] as usize].access == Access::Atomic;
+    let fetch = |n: usize| if is_shared(n) { Fetch::Each } else { of.along(n, last) };
+    let fetches: SmallVec<[Fetch; 8]> = (0..kernel.loads.len()).map(fetch).collect();
+    let contiguous = |n: usize| !of.is_plain_load(n) || fetches[n] != Fetch::Each;
+    if ends_whole && fetches.contains(&Fetch::Whole) && (0..fetches.len()).all(contiguous) {
+        variant.groups.size /= FOUR as u16;
+        variant.fetches = fetches;
+        widen(of, last, variant);
+    }
+}
+
 impl Operands<'_> {
     fn strides(&self, n: usize) -> &[isize] {
         let loads = &self.kernel.loads;
@@ -64,21 +98,25 @@ impl Operands<'_> {
         if n < loads.len() { loads[n].dtype } else { self.kernel.stores[n - loads.len()].dtype }
     }
 
-    /// Whether a value is a plain load of operand `n`, and none finds elements of it by computed indices.
+    /// Whether a value is a plain load of operand `n`, and none finds elements of it by computed indices; in a reduction, none loads it
+    /// once a row either.
     fn is_plain_load(&self, n: usize) -> bool {
         let values = || self.kernel.values.iter();
+        let is_load = |v: &Value| matches!(&v.op, Op::Load(load) if *load == n);
         let gathers = values().any(|v| matches!(&v.op, Op::Gather { load, .. } if *load == n));
-        !gathers && values().any(|v| matches!(&v.op, Op::Load(load) if *load == n))
+        let once_a_row = values().any(|v| !self.kernel.inner.is_empty() && !v.inner && is_load(v));
+        !gathers && !once_a_row && values().any(is_load)
     }
 
     /// Whether four elements along `axis`, counted from a multiple of four, are contiguous and begin at a multiple of four.
     fn is_whole(&self, n: usize, axis: usize) -> bool {
         let strides = self.strides(n);
-        let others = self.window.shape.iter().zip(strides).enumerate().filter(|(d, _)| *d != axis);
+        let extents = self.window.shape.iter().chain(&self.kernel.inner);
+        let others = extents.zip(strides).enumerate().filter(|(d, _)| *d != axis);
         let lines_are_whole =
             { others }.all(|(_, (extent, stride))| *extent == 1 || stride.unsigned_abs().is_multiple_of(FOUR));
         let is_aligned = mutant!(vectors_at_any_place, true, self.aligned[n]);
-        strides[axis] == 1 && self.dtype(n).size() <= 4 && is_aligned && lines_are_whole
+        strides.get(axis) == Some(&1) && self.dtype(n).size() <= 4 && is_aligned && lines_are_whole
     }
 
     /// How four neighbours along the last axis are fetched.

@@ -68,7 +68,7 @@ fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize)
             }
             _ => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
         },
-        KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((groups.size / groups.lanes) as usize),
+        KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil(variant.rows_per_workgroup() as usize),
         KernelKind::Matmul => match groups.part() {
             None => count.div_ceil(groups.size as usize),
             Some([rows, columns]) => {

@@ -62,7 +62,7 @@ pub(crate) struct Slot {
     pub width: u8,
 }
 
-/// How an invocation of an elementwise kernel that takes four neighbours along the last axis fetches those of a load.
+/// How an invocation that takes four neighbours along the last axis fetches those of a load.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Fetch {
     /// One after another.
@@ -110,7 +110,8 @@ pub(crate) struct Variant {
     pub run: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
-    /// For an elementwise kernel whose invocations take four neighbours each, how they fetch those of each load; else empty.
+    /// For an elementwise kernel whose invocations take four neighbours each, or a reduction whose invocations take the elements of four
+    /// neighbouring lanes, how they fetch those of each load; else empty.
     pub fetches: SmallVec<[Fetch; 8]>,
     /// For a kernel that computes squares, the outer axis of their lines; that of their columns is the last. Not in the text, but in
     /// the parameters: the table has this axis second.
@@ -121,6 +122,17 @@ impl Variant {
     /// Whether a workgroup computes a square of 32 × 32 elements.
     pub fn has_squares(&self) -> bool {
         self.fetches.iter().any(|f| f.is_across())
+    }
+
+    /// Whether an invocation of a reduction takes the elements of four neighbouring lanes.
+    pub fn has_lanes_by_fours(&self) -> bool {
+        self.groups.lanes > 1 && !self.fetches.is_empty()
+    }
+
+    /// Rows that a workgroup of a reduction or a row kernel takes.
+    pub fn rows_per_workgroup(&self) -> u16 {
+        let lanes_each = if self.has_lanes_by_fours() { 4 } else { 1 };
+        self.groups.size * lanes_each / self.groups.lanes
     }
 
     /// Elements that one invocation of an elementwise kernel takes.
@@ -289,7 +301,11 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
     if cooperative > 0 {
         rest = library::unrolled(&rest, &cooperative::counts(cooperative));
     }
-    let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
+    let rest = mutant!(
+        last_element_twice,
+        rest.replace("LANES < inner {", "LANES <= inner {"),
+        mutant!(four_past_a_row, rest.replace("if left > 3u {", "if left > 2u {"), rest)
+    );
     let declarations = body.declarations();
     let library = library::needed(&format!("{declarations}{written}"), int64);
     let frame = frame(variant.groups.size.into());

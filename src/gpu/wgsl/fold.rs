@@ -109,17 +109,20 @@ impl<'a> Body<'a> {
     pub fn fold_functions(&self, out: &mut Text, reductions: &[Folding<'_>]) -> Fallible<()> {
         // the first lane alone combines elements one after another
         let many_lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
+        let by_fours = self.variant.has_lanes_by_fours();
+        let room = if by_fours { "4u * WORKGROUP" } else { "WORKGROUP" };
         let (mut done, mut shared): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for f in reductions {
             let (suffix, held) = (self.suffix(*f), self.held_type(*f));
-            shared.push(format!("var<workgroup> shared_{held}: array<{held}, WORKGROUP>;"));
+            shared.push(format!("var<workgroup> shared_{held}: array<{held}, {room}>;"));
             let (local, tree) = match f.written() {
-                Written::Function(_) | Written::Formulas => {
-                    (if self.cascades(*f) { "cascade" } else { "plain" }, "tree")
-                }
+                Written::Function(_) | Written::Formulas => (
+                    if self.cascades(*f) { "cascade" } else { "plain" },
+                    if by_fours { "tree_of_fours" } else { "tree" },
+                ),
                 Written::Best(_) => {
                     shared.push("var<workgroup> shared_positions: array<u32, WORKGROUP>;".to_string());
-                    ("position", "position_tree")
+                    ("position", if by_fours { "position_tree_of_fours" } else { "position_tree" })
                 }
             };
             if done.contains(&suffix) {
@@ -315,10 +318,12 @@ impl<'a> Body<'a> {
         let lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
         for f in reductions {
             let (suffix, v) = (self.suffix(*f), f.value);
-            let total = match lanes {
-                true => format!("fold_lanes_{suffix}(total_{suffix}(folds.v{v}), lane, place)"),
-                false => format!("total_{suffix}(folds.v{v})"),
+            let of_lanes = |one: &dyn Fn(String) -> String| match self.variant.has_lanes_by_fours() {
+                true => (0..4).map(|n| one(format!("folds[{n}].v{v}"))).collect::<Vec<_>>().join(", "),
+                false => one(format!("folds.v{v}")),
             };
+            let totals = of_lanes(&|partial| format!("total_{suffix}({partial})"));
+            let total = if lanes { format!("fold_lanes_{suffix}({totals}, lane, place)") } else { totals };
             let result = match (f.written(), lanes) {
                 (Written::Function(_), _) => match self.kernel.values[f.arg()].compute() {
                     Compute::Bool => format!("{total} != 0u"),
@@ -326,7 +331,10 @@ impl<'a> Body<'a> {
                         self.guard(v, total)
                     }
                 },
-                (Written::Best(_), true) => format!("bitcast<i32>(fold_lanes_best_{suffix}(folds.v{v}, lane, place))"),
+                (Written::Best(_), true) => {
+                    let best = of_lanes(&|best| best);
+                    format!("bitcast<i32>(fold_lanes_best_{suffix}({best}, lane, place))")
+                }
                 (Written::Best(_), false) => {
                     let position = format!("folds.v{v}.position");
                     mutant!(wgsl_of_the_wrong_type, position, format!("bitcast<i32>({position})"))
@@ -363,7 +371,7 @@ impl<'a> Body<'a> {
 fn planted(name: &str, block: &str) -> String {
     let whole = block.to_string();
     match name {
-        "tree" => mutant!(barrier_removed, whole.replacen("    workgroupBarrier();\n", "", 1), whole),
+        "tree" | "tree_of_fours" => mutant!(barrier_removed, whole.replacen("    workgroupBarrier();\n", "", 1), whole),
         _ => mutant!(argmax_last_of_ties_on_gpu, whole.replace("position < shared", "position > shared"), whole),
     }
 }

@@ -1,4 +1,5 @@
-//! Writes the functions by which an invocation of `shaders/elementwise.wgsl` computes four neighbours along the last axis.
+//! Writes the functions by which an invocation of `shaders/elementwise.wgsl` computes four neighbours along the last axis, and one of
+//! `shaders/reduce.wgsl` loads them.
 
 use super::access;
 use super::body::{Body, Fallible, is_load};
@@ -24,14 +25,9 @@ impl Body<'_> {
         let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| is_load(kernel, *v)).collect();
         // what finds a place after the loads: indices, and gathers
         let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
-        self.place_struct(&mut out, "Element", Space::Outer, &later, &loads);
         let places = self.columns_of(|_| true, |_| true);
         let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();
-        line!(out, "// Where the first of four elements lies in each operand.");
-        self.place_struct(&mut out, "Places", Space::Outer, &places, &[]);
-        line!(out, "struct Four {{\nplaces: Places,");
-        (0..4).for_each(|n| line!(out, "element{n}: Element,"));
-        line!(out, "}}\n");
+        self.four_structs(&mut out, Space::Outer, &places, (&later, &loads));
         if has_squares {
             self.fetch_lines(&mut out);
             line!(out, "fn load_four_of_line(batch: u32, line: u32, column: u32, own: u32) -> Four {{");
@@ -40,7 +36,7 @@ impl Body<'_> {
             line!(out, "fn load_four(index: u32, left: u32) -> Four {{");
             self.find_places(&mut out, "places", "Places", Space::Outer, &places);
         }
-        self.load_four(&mut out, &loads, &later);
+        self.load_four(&mut out, "params.axes[0]", &loads, &later);
 
         line!(out, "struct Results {{");
         for (n, s) in kernel.stores.iter().enumerate() {
@@ -60,12 +56,35 @@ impl Body<'_> {
         self.variant.fetches.get(column).copied()
     }
 
-    /// Writes the rest of the function that loads four elements, from `places` on.
-    fn load_four(&self, out: &mut Text, loads: &[usize], later: &[usize]) {
+    /// Writes the structs of an element with the places `later` and the values `loads`, and of four.
+    fn four_structs(&self, out: &mut Text, space: Space, places: &[usize], (later, loads): (&[usize], &[usize])) {
+        self.place_struct(out, "Element", space, later, loads);
+        line!(out, "// Where the first of four elements lies in each operand.");
+        self.place_struct(out, "Places", space, places, &[]);
+        line!(out, "struct Four {{\nplaces: Places,");
+        (0..4).for_each(|n| line!(out, "element{n}: Element,"));
+        line!(out, "}}\n");
+    }
+
+    /// Writes what `main_of_fours` of `shaders/reduce.wgsl` uses to load the elements of four lanes and to fold them.
+    pub fn four_of_a_row(&self, out: &mut Text) {
+        let kernel = self.kernel;
+        let inner = |v: usize| kernel.values[v].inner;
+        let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| inner(*v) && is_load(kernel, *v)).collect();
+        let later = self.columns_of(|v| inner(v) && !is_load(kernel, v), |_| false);
+        let places = self.columns_of(inner, |_| false);
+        self.four_structs(out, Space::Inner, &places, (&later, &loads));
+        line!(out, "fn load_four(row: Row, index: u32, left: u32) -> Four {{");
+        self.find_places(out, "places", "Places", Space::Inner, &places);
+        self.load_four(out, "params.axes[params.header.outer_rank]", &loads, &later);
+    }
+
+    /// Writes the rest of the function that loads four elements, from `places` on. `axis` is the row of the table for their axis.
+    fn load_four(&self, out: &mut Text, axis: &str, loads: &[usize], later: &[usize]) {
         let (kernel, mut known) = (self.kernel, Vec::new());
         let each = |v: &usize| self.value_column(*v).is_some_and(|c| self.fetch(c) == Some(Fetch::Each));
         if !later.is_empty() || loads.iter().any(each) {
-            line!(out, "let along = params.axes[0];");
+            line!(out, "let along = {axis};");
             if self.variant.has_squares() {
                 line!(out, "let left = along.extent - column;");
             }
@@ -73,6 +92,9 @@ impl Body<'_> {
             (1..4).for_each(|n| line!(out, "let next{n} = min({n}u, left - 1u);"));
         }
         line!(out, "var four: Four;\nfour.places = places;");
+        if !kernel.inner.is_empty() {
+            (0..4).for_each(|n| line!(out, "four.element{n}.index = places.index + {n}u;"));
+        }
         for c in later {
             let name = &self.columns[*c];
             line!(out, "four.element0.at_{name} = places.at_{name};");

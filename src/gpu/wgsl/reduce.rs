@@ -21,14 +21,10 @@ impl Body<'_> {
         self.fold_functions(&mut out, &reductions)?;
         self.load_row(&mut out, in_row, |v| after[v] == 0)?;
 
-        let columns = self.columns_of(|v| values[v].inner, |_| false);
-        let loads: Vec<usize> = (0..values.len()).filter(|v| values[*v].inner && is_load(kernel, *v)).collect();
-        self.place_struct(&mut out, "Element", Space::Inner, &columns, &loads);
-        line!(out, "fn load_element(row: Row, index: u32) -> Element {{");
-        self.find_places(&mut out, "element", "Element", Space::Inner, &columns);
-        self.load_into(&mut out, "element", &loads);
-        line!(out, "return element;\n}}\n");
-
+        match self.variant.has_lanes_by_fours() {
+            true => self.four_of_a_row(&mut out),
+            false => self.element_of_a_row(&mut out),
+        }
         self.folds_struct(&mut out, "", &reductions);
         line!(out, "fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {{");
         line!(out, "var folds = before;");
@@ -41,7 +37,11 @@ impl Body<'_> {
         reductions.iter().for_each(|r| self.fold_in(&mut out, r, "element.index", "step"));
         line!(out, "return folds;\n}}\n");
 
-        line!(out, "fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {{\nvar row = before;");
+        let (finish, folds) = match self.variant.has_lanes_by_fours() {
+            true => ("finish_lanes", "array<Folds, 4>"),
+            false => ("finish", "Folds"),
+        };
+        line!(out, "fn {finish}(before: Row, folds: {folds}, lane: u32, place: u32) -> Row {{\nvar row = before;");
         self.fold_lanes(&mut out, &reductions);
         self.agree(&mut out);
         line!(out, "return row;\n}}\n");
@@ -52,6 +52,18 @@ impl Body<'_> {
         self.stores(&mut out, "row", false, "0u, true");
         line!(out, "}}");
         Ok(out.finish())
+    }
+
+    /// Writes the struct `Element` and the function that loads one.
+    fn element_of_a_row(&self, out: &mut Text) {
+        let (kernel, values) = (self.kernel, &self.kernel.values);
+        let columns = self.columns_of(|v| values[v].inner, |_| false);
+        let loads: Vec<usize> = (0..values.len()).filter(|v| values[*v].inner && is_load(kernel, *v)).collect();
+        self.place_struct(out, "Element", Space::Inner, &columns, &loads);
+        line!(out, "fn load_element(row: Row, index: u32) -> Element {{");
+        self.find_places(out, "element", "Element", Space::Inner, &columns);
+        self.load_into(out, "element", &loads);
+        line!(out, "return element;\n}}\n");
     }
 
     /// Writes the struct `Row`, with a field for each of the values `fields`, and the function `load_row`, which finds a row's

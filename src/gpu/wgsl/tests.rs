@@ -165,6 +165,9 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     if k.kind == KernelKind::Elementwise && how == StoreMode::Owned && !form.checks {
         fours::check(name, k, &form, &variant);
     }
+    if matches!(k.kind, KernelKind::Reduce(_)) && lanes > 1 && !form.checks {
+        fours::check_lanes(name, k, &form, &variant);
+    }
     // a device with small workgroups
     variant.groups.size = lanes.max(64) as u16;
     variant.groups.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
@@ -188,7 +191,8 @@ fn shader_files_are_valid_as_they_stand() {
     }
     let text = format!("{}\n{own}{FRAME}{library}{COOPERATIVE}", cooperative::ENABLES);
     validate("matmul_cooperative", naga::valid::Capabilities::all(), &text);
-    for (local, tree) in [("plain", "tree"), ("cascade", "tree"), ("position", "position_tree")] {
+    let trees = ["tree", "tree_of_fours"].into_iter().flat_map(|tree| [("plain", tree), ("cascade", tree)]);
+    for (local, tree) in trees.chain([("position", "position_tree"), ("position", "position_tree_of_fours")]) {
         let fold = library::with_blocks(FOLD, &["declared by the generator", "checks", local, tree]);
         validate(local, naga::valid::Capabilities::all(), &format!("{own}{FRAME}{fold}"));
     }
@@ -264,6 +268,7 @@ fn parameters_lie_where_rust_writes_them() {
 #[test]
 fn planted_faults_find_their_text() {
     assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");
+    assert!(REDUCE.contains("if left > 3u {"), "four_past_a_row");
     assert!(library::block(FOLD, "tree").contains("    workgroupBarrier();\n"), "barrier_removed");
     assert!(library::block(FOLD, "position_tree").contains("position < shared"), "argmax_last_of_ties_on_gpu");
     assert!(library::block(SCAN, "scan").contains("            workgroupBarrier();\n"), "scan_barrier_removed");

@@ -27,3 +27,25 @@ pub(super) fn check(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
         validate_both(&format!("{name} by fours"), k, form, &variant);
     }
 }
+
+/// Validates the texts of a reduction whose invocations stand for four lanes, with each load within a row fetched in each way.
+pub(super) fn check_lanes(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
+    const WAYS: [Fetch; 3] = [Fetch::Whole, Fetch::Each, Fetch::Same];
+    if k.combines_in_sequence() || k.loads.is_empty() {
+        return;
+    }
+    for (first, wide) in (0..WAYS.len()).flat_map(|n| [(n, false), (n, true)]) {
+        let mut variant = variant.clone();
+        variant.groups.size /= 4;
+        for (n, load) in k.loads.iter().enumerate() {
+            let plain = k.values.iter().filter(|v| v.op.load() == Some(n));
+            let fits = load.dtype.size() <= 4 && { plain }.all(|v| v.inner && matches!(v.op, Op::Load(_)));
+            let fetch = if fits { WAYS[(first + n) % WAYS.len()] } else { Fetch::Each };
+            if wide && fetch == Fetch::Whole {
+                variant.slots[n].width = words_of_four(load.dtype) as u8;
+            }
+            variant.fetches.push(fetch);
+        }
+        validate_both(&format!("{name} by fours"), k, form, &variant);
+    }
+}
