@@ -201,12 +201,12 @@ impl Array {
                 bytes.len(),
                 dtype.size()
             );
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         if dtype == DType::Bool
             && let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > 1)
         {
-            return Err(Error::new(
+            return Err(Error::with_line(
                 ErrorKind::Argument,
                 OP,
                 format!("bool element {i} is the byte {b}, not 0 or 1"),

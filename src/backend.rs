@@ -66,7 +66,12 @@ const FROM_THE_START: [&str; 4] = ["segment_sum", "bincount_weighted", "reduce_a
 /// index that is still negative gets the length subtracted again: the message names what the caller wrote.
 pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: Option<Line>) -> Error {
     let index = if index < 0 && !FROM_THE_START.contains(&name) { index - extent as i128 } else { index };
-    Error::new(ErrorKind::Index, name, format!("index {index} is out of range for an axis of length {extent}"), line)
+    Error::with_line(
+        ErrorKind::Index,
+        name,
+        format!("index {index} is out of range for an axis of length {extent}"),
+        line,
+    )
 }
 
 /// Makes the error of an element that a routine refuses, with the text of the routine's row.
@@ -75,7 +80,7 @@ pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: O
         Some(refuses) => refuses(value, params),
         None => Fault::new(ErrorKind::Internal, "the routine takes every element, but one was refused"),
     };
-    Error::new(fault.kind, row.name, fault.detail, line)
+    Error::with_line(fault.kind, row.name, fault.detail, line)
 }
 
 /// Counters of a device since it was opened.
@@ -267,7 +272,7 @@ pub(crate) trait Backend: Send + Sync {
     }
     /// Opens another device, under the number `id`, on the same hardware, with these tiles for its wide products.
     fn with_tiles(&self, _id: u32, _tiles: Tiles) -> Result<Arc<dyn Backend>> {
-        Err(Error::new(ErrorKind::Unsupported, "with_tiles", "the device has no workgroups", None))
+        Err(Error::with_line(ErrorKind::Unsupported, "with_tiles", "the device has no workgroups", None))
     }
     /// The tiles that a tuner has kept on disk, for f32 and for f16; none where nothing is kept on disk.
     fn kept_tiles(&self) -> Option<[Option<Tile>; 2]> {

@@ -78,7 +78,7 @@ impl Checked {
                 "{} operations are to be checked, but at most {MOST} at once; evaluate parts of it",
                 nodes.len()
             );
-            return Err(Error::new(ErrorKind::LimitExceeded, "check", detail, at));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, "check", detail, at));
         }
         let inner = inner_nodes(&nodes);
         let mut codes: HashMap<*const Node, Expr> = HashMap::new();
@@ -121,7 +121,7 @@ impl Checked {
         let Node { shape, dtype, location, .. } = &*node.0;
         let detail = format!("{} (shape {:?}, dtype {dtype}; found by {check})", check.finding(), shape.as_slice());
         let name = if let NodeOp::Reduce(fold, _) = &node.0.op { fold.method } else { node.0.op.name() };
-        Some(Error::new(ErrorKind::Check, name, detail, *location))
+        Some(Error::with_line(ErrorKind::Check, name, detail, *location))
     }
 }
 

@@ -172,7 +172,7 @@ impl Cpu {
     /// Allocates memory for `bytes` bytes.
     fn memory(&self, bytes: usize) -> Result<CpuMemory> {
         // the upgrade can fail only while the device's last handle is being dropped: all other callers hold one
-        let gone = || Error::new(ErrorKind::Internal, "allocate", "the device is being closed", None);
+        let gone = || Error::with_line(ErrorKind::Internal, "allocate", "the device is being closed", None);
         let counted = || self.this.upgrade().map(|cpu| Holder::Counted(cpu));
         self.pool.memory(self.lasting().or_else(counted).ok_or_else(gone)?, bytes)
     }
@@ -192,7 +192,7 @@ impl Cpu {
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
         match buffer.memory::<CpuMemory>() {
             Some(m) if offset.checked_add(len).is_some_and(|end| end <= m.bytes()) => Ok(m),
-            _ => Err(Error::new(
+            _ => Err(Error::with_line(
                 ErrorKind::Internal,
                 operation,
                 format!("{len} bytes from {offset} on do not lie in {buffer:?} on the CPU"),

@@ -77,7 +77,7 @@ pub fn full(shape: impl IntoShape, value: impl Operand, dtype: DType) -> Expr {
 fn fits(op: &'static str, s: Scalar, dtype: DType, at: Loc) -> Result<()> {
     match s.promote_with(dtype) {
         Some(d) if mutant!(error_forgotten, true, d == dtype) => Ok(()),
-        _ => Err(Error::new(ErrorKind::Argument, op, format!("{s} does not fit dtype {dtype}"), at)),
+        _ => Err(Error::with_line(ErrorKind::Argument, op, format!("{s} does not fit dtype {dtype}"), at)),
     }
 }
 
@@ -157,7 +157,7 @@ fn binary(row: &'static crate::ufunc::Ufunc, a: impl Operand, b: impl Operand, a
 pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype: DType) -> Expr {
     let at = Location::caller();
     carry(at, || {
-        let wrong = |detail: String| Error::new(ErrorKind::Argument, "arange", detail, at);
+        let wrong = |detail: String| Error::with_line(ErrorKind::Argument, "arange", detail, at);
         let number = |a: Arg| match a {
             Arg::Scalar(s) => Ok(s),
             Arg::Expr(_) => Err(wrong("start, stop and step must be Rust numbers, not arrays".into())),
@@ -165,7 +165,7 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         let all = [number(start.into_arg())?, number(stop.into_arg())?, number(step.into_arg())?];
         let float = all.iter().find(|s| matches!(s, Scalar::Float(_)));
         if dtype == DType::Bool {
-            return Err(Error::new(ErrorKind::DType, "arange", "a range of numbers cannot have dtype bool", at));
+            return Err(Error::with_line(ErrorKind::DType, "arange", "a range of numbers cannot have dtype bool", at));
         }
         if let Some(s) = float
             && !dtype.is_float()
@@ -232,7 +232,7 @@ fn whole_numbers(start: f64, step: f64, n: usize, dtype: DType) -> Option<[Scala
 /// Fails for more elements than i32 counts, because kernels generate an element's index as i32.
 pub(crate) fn countable(op: &'static str, n: usize, at: Loc) -> Result<()> {
     match n > i32::MAX as usize {
-        true => Err(Error::new(
+        true => Err(Error::with_line(
             ErrorKind::LimitExceeded,
             op,
             format!("{n} elements asked for; the index of each must fit i32"),
@@ -262,7 +262,7 @@ pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: D
         if !dtype.is_float() {
             let detail =
                 format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
-            return Err(Error::new(ErrorKind::DType, op, detail, at));
+            return Err(Error::with_line(ErrorKind::DType, op, detail, at));
         }
         countable(op, n, at)?;
         if n < 2 {

@@ -72,7 +72,7 @@ fn register(open: impl FnOnce(u32) -> Result<Arc<dyn Backend>>) -> Result<Device
         let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
         if registry.last == u32::MAX {
             let detail = format!("{} devices have been opened, and no number is left for another", registry.last);
-            return Err(Error::new(ErrorKind::LimitExceeded, "Device", detail, None));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, "Device", detail, None));
         }
         registry.last += 1;
         registry.last
@@ -166,7 +166,7 @@ impl Device {
             "best" => Device::best(),
             _ => match name.strip_prefix("gpu:").and_then(|n| n.parse().ok()) {
                 Some(n) => Device::gpu_at(mutant!(gpu_of_any_number, n * 0, n), at),
-                None => Err(Error::new(
+                None => Err(Error::with_line(
                     ErrorKind::DeviceNotFound,
                     op,
                     format!("unknown device '{name}'; known are cpu, gpu, gpu:N and best"),
@@ -185,7 +185,7 @@ impl Device {
     fn provider() -> Result<&'static dyn Provider> {
         let Some(gpus) = GPUS else {
             let detail = "cupric was built without its feature `gpu`";
-            return Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
+            return Err(Error::with_line(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
         };
         gpus.check()?;
         Ok(gpus)
@@ -338,7 +338,8 @@ impl Device {
             Ok(())
         };
         let recording = self.backend().record(detail, &mut work).map_err(|e| e.or_at(at))?;
-        let value = value.ok_or_else(|| Error::new(ErrorKind::Internal, operation, "nothing was recorded", at))?;
+        let value =
+            value.ok_or_else(|| Error::with_line(ErrorKind::Internal, operation, "nothing was recorded", at))?;
         Ok((value, recording, elapsed))
     }
 

@@ -96,7 +96,7 @@ impl Expr {
                 let own = strong(e.clone(), at).0.dtype;
                 if !own.casts_same_kind(dtype) {
                     let detail = format!("elements of dtype {own} cannot stand beside dtype {dtype}; use astype");
-                    return Err(Error::new(ErrorKind::DType, OP, detail, at));
+                    return Err(Error::with_line(ErrorKind::DType, OP, detail, at));
                 }
                 Ok(Some(reshape(OP, &cast(e.clone(), dtype, at), &[-1], at)))
             };
@@ -127,7 +127,7 @@ impl Expr {
             let n = e.0.shape[axis];
             if n < 2 {
                 let detail = format!("axis {axis} of {:?} has fewer than two elements", e.0.shape.as_slice());
-                return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
             }
             let dtype = e.0.dtype.float();
             let e = cast(e, dtype, at);

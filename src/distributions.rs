@@ -85,7 +85,7 @@ fn placed(e: Expr, location: f64, scale: f64, at: Loc) -> Expr {
 }
 
 fn wrong(op: &'static str, detail: String, at: Loc) -> Error {
-    Error::new(ErrorKind::Argument, op, detail, at)
+    Error::with_line(ErrorKind::Argument, op, detail, at)
 }
 
 /// Fails for a parameter that is not finite, or not in the type that the draw is computed in.

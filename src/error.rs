@@ -70,7 +70,7 @@ struct Inner {
 pub struct Error(Arc<Inner>);
 
 impl Error {
-    pub(crate) fn new(
+    pub(crate) fn with_line(
         kind: ErrorKind,
         operation: impl Into<String>,
         detail: impl Into<String>,
@@ -89,7 +89,7 @@ impl Error {
     /// fn try_trace(x: &Expr) -> Result<Expr> {
     ///     let [rows, columns] = x.dims()?;
     ///     if rows != columns {
-    ///         return Err(Error::custom(ErrorKind::Shape, "trace", format!("{rows} rows, but {columns} columns")));
+    ///         return Err(Error::new(ErrorKind::Shape, "trace", format!("{rows} rows, but {columns} columns")));
     ///     }
     ///     Ok(x.diagonal(0).sum(..))
     /// }
@@ -100,10 +100,10 @@ impl Error {
     /// let e = (trace(&array![[1., 2.]]) * 2.0).eval().unwrap_err();
     /// assert!(e.to_string().starts_with("trace: 1 rows, but 2 columns"));
     /// ```
-    #[doc(alias("new", "bail"))]
+    #[doc(alias("custom", "bail"))]
     #[track_caller]
-    pub fn custom(kind: ErrorKind, operation: impl Into<String>, detail: impl Into<String>) -> Error {
-        Error::new(kind, operation, detail, Location::caller())
+    pub fn new(kind: ErrorKind, operation: impl Into<String>, detail: impl Into<String>) -> Error {
+        Error::with_line(kind, operation, detail, Location::caller())
     }
 
     /// What went wrong.
@@ -129,7 +129,7 @@ impl Error {
 
     /// Returns the error as one of another operation: of the function that a caller called, where what it is made of failed.
     pub(crate) fn named(self, operation: &str) -> Error {
-        Error::new(self.0.kind, operation, self.0.detail.clone(), self.0.location)
+        Error::with_line(self.0.kind, operation, self.0.detail.clone(), self.0.location)
     }
 
     /// Returns the error as one of the kernel that `kernel` names, if it is about what was made for that kernel alone; what failed
@@ -139,7 +139,7 @@ impl Error {
         let Error(inner) = &self;
         match inner.operation.as_ref() {
             "bind" | "compile" | "layout" => {
-                Error::new(inner.kind, kernel, format!("{}: {}", inner.operation, inner.detail), inner.location)
+                Error::with_line(inner.kind, kernel, format!("{}: {}", inner.operation, inner.detail), inner.location)
             }
             _ => self,
         }
@@ -149,7 +149,7 @@ impl Error {
     pub(crate) fn or_at(self, location: impl Into<Option<&'static Location<'static>>>) -> Error {
         match self.0.location {
             Some(_) if mutant!(errors_take_the_last_line, false, true) => self,
-            _ => Error::new(self.0.kind, self.0.operation.clone(), self.0.detail.clone(), location),
+            _ => Error::with_line(self.0.kind, self.0.operation.clone(), self.0.detail.clone(), location),
         }
     }
 }
@@ -186,7 +186,7 @@ impl Fault {
 
     /// Says which operation failed, and where the caller asked for it.
     pub fn at(self, operation: impl Into<String>, location: &'static Location<'static>) -> Error {
-        Error::new(self.kind, operation, self.detail, location)
+        Error::with_line(self.kind, operation, self.detail, location)
     }
 }
 
@@ -197,7 +197,7 @@ pub(crate) fn no_room(
     operation: &'static str,
     at: impl Into<Option<&'static Location<'static>>>,
 ) -> Error {
-    Error::new(ErrorKind::OutOfMemory, operation, format!("no memory for {bytes} bytes"), at)
+    Error::with_line(ErrorKind::OutOfMemory, operation, format!("no memory for {bytes} bytes"), at)
 }
 
 /// Returns an empty vector with room for `n` elements, or an error where `Vec::with_capacity` would abort.

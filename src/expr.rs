@@ -141,7 +141,7 @@ impl Expr {
         let (shape, at) = (self.shape()?, Location::caller());
         shape.try_into().map_err(|_| {
             let detail = format!("shape {shape:?} has {} axes, where {N} are needed", shape.len());
-            Error::new(ErrorKind::Shape, "dims", detail, at)
+            Error::with_line(ErrorKind::Shape, "dims", detail, at)
         })
     }
 
@@ -174,7 +174,7 @@ pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone,
             (d, e) if mutant!(operands_on_two_devices, true, d == e) => {}
             (d, e) => {
                 let name = |id| args.clone().find(|a| a.0.device == id).map_or(String::new(), device_name);
-                return Err(Error::new(
+                return Err(Error::with_line(
                     ErrorKind::DeviceMismatch,
                     op,
                     format!("operands are on {} and {}; move one with to_device", name(d), name(e)),
@@ -329,12 +329,12 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         let empty = fold.empty();
         if empty.is_none() && n == 0 && !kept.contains(&0) {
             let detail = format!("shape {:?} has no elements along axes {:?}", shape.as_slice(), sorted.as_slice());
-            return Err(Error::new(ErrorKind::Shape, op, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
         }
         fold.takes(e.0.dtype).map_err(|f| f.at(op, at))?;
         if fold.counts() && n > i32::MAX as usize {
             let detail = format!("the reduced axes have {n} elements; their positions must fit i32");
-            return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
         }
         let dtype = fold.result_type(e.0.dtype);
         let device = e.0.device;

@@ -128,7 +128,7 @@ fn elements(e: &Expr, shape: &[usize], ends: Option<usize>) -> Result<Vec<Scalar
     let count: Shape = shape.iter().map(|n| if is_cut(*n, ends) { 2 * edge } else { *n }).collect();
     if size_of_shape(&count).map_err(|f| f.at("print", at))? > MOST_CELLS {
         let detail = format!("shape {shape:?} would print more than {MOST_CELLS} elements");
-        return Err(Error::new(ErrorKind::LimitExceeded, "print", detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, "print", detail, at));
     }
     let is_part = shape.iter().any(|n| is_cut(*n, ends));
     let part = if is_part { view("print", e, at, |s| Ok(view_of_ends(s, edge))) } else { e.clone() };

@@ -88,7 +88,7 @@ impl Provider for Gpus {
             return Ok(());
         }
         let fault = adapter::inherited_fault();
-        Err(Error::new(fault.kind, "Device::gpu", fault.detail, None))
+        Err(Error::with_line(fault.kind, "Device::gpu", fault.detail, None))
     }
 
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>> {
@@ -99,7 +99,7 @@ impl Provider for Gpus {
         // the first, which loads the drivers, so the exit function is there before them
         at_exit::stop_threads(&BEFORE);
         let Some(_inside) = at_exit::enter() else {
-            return Err(Error::new(ErrorKind::DeviceLost, "Device::gpu", "the process is ending", None));
+            return Err(Error::with_line(ErrorKind::DeviceLost, "Device::gpu", "the process is ending", None));
         };
         let names = pollster::block_on(adapter::names());
         at_exit::stop_threads(&AFTER);
@@ -111,7 +111,7 @@ impl Provider for Gpus {
                 0 => "no GPU was found (no Vulkan, Metal or DX12 driver answered)".to_string(),
                 n => format!("gpu:{index} is not there; {n} found: {}", names.join(", ")),
             };
-            return Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
+            return Err(Error::with_line(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
         }
         open(id, index, None, None)
     }
@@ -404,7 +404,7 @@ impl Gpu {
 /// Returns the driver's buffers behind the inputs, temporaries and outputs of a run. Fails if the run binds another number
 /// of buffers or scalars than the plan has.
 fn run_buffers<'a>(plan: &Plan, bindings: &Bindings<'a>, temps: &'a [Buffer]) -> Result<RunBuffers<'a>> {
-    let fail = |detail: String| Error::new(ErrorKind::Internal, "eval", detail, None);
+    let fail = |detail: String| Error::with_line(ErrorKind::Internal, "eval", detail, None);
     let want = [plan.inputs.len(), plan.outputs.len(), plan.scalars.len()];
     let have = [bindings.inputs.len(), bindings.outputs.len(), bindings.scalars.len()];
     if have != want {

@@ -283,18 +283,18 @@ fn positions(
     let dtype = indices.0.dtype;
     if !dtype.is_integer() {
         let detail = format!("indices have dtype {dtype}; integers are needed");
-        return Err(Error::new(ErrorKind::DType, op, detail, at));
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
     }
     let n = shape[axis];
     if n > i32::MAX as usize {
         let detail = format!("axis {axis} has length {n}; the positions along it must fit i32");
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     let wanted = layout::product(&indices.0.shape);
     if n == 0 && wanted != 0 {
         let detail =
             format!("axis {axis} of shape {shape:?} has length 0, so none of the {wanted} positions is in range");
-        return Err(Error::new(ErrorKind::Index, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Index, op, detail, at));
     }
     // kernels clip and wrap positions of i32, so indices of wider range are first brought into that range without changing
     // the element that they lead to

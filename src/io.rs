@@ -375,7 +375,7 @@ impl Content {
         let dtype = expr.dtype()?;
         let Some(descr) = header::descr_of(dtype) else {
             let detail = "NumPy has no bf16; write x.astype(DType::F32), which keeps every value";
-            return Err(Error::new(ErrorKind::DType, op, detail, at));
+            return Err(Error::with_line(ErrorKind::DType, op, detail, at));
         };
         let array = expr.eval_at(at)?;
         let data: Box<dyn Data> = match dtype {

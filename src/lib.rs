@@ -103,7 +103,7 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! It takes what operations take by [`impl Operand`](Operand::into_expr), and fails as they do by [`Error::custom`], whose line is that of
+//! It takes what operations take by [`impl Operand`](Operand::into_expr), and fails as they do by [`Error::new`], whose line is that of
 //! its caller: an `Expr` that carries an error is made of an `Error`, or of a `Result<Expr>`, by `into`.
 //!
 //! ```

@@ -52,7 +52,7 @@ impl Expr {
             let (a, b) = (of_mask.as_slice(), shape.as_slice());
             let detail =
                 format!("a mask of shape {a:?} for an array of shape {b:?}; it must have the first axes' lengths");
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let trues = Trues::of(OP, &mask, device, at)?;
         if of_mask.len() == shape.len() {
@@ -87,7 +87,7 @@ impl Expr {
         if mask.0.shape[..] != x.0.shape[axis..=axis] {
             let (a, n) = (mask.0.shape.as_slice(), x.0.shape[axis]);
             let detail = format!("a mask of shape {a:?} for an axis of length {n}; shape [{n}] is needed");
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         Trues::of(OP, &mask, device, at)?.picked(&x, axis)
     }
@@ -128,7 +128,7 @@ impl Expr {
         let at = Location::caller();
         if self.checked()?.shape.is_empty() {
             let detail = "an array without axes has no positions along them; atleast_1d gives it one";
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let axes = along_axes(positions(OP, self, at)?, &self.checked()?.shape, at);
         eval_many(&axes).map_err(|e| e.or_at(at))
@@ -188,7 +188,7 @@ impl Array {
         if of_mask.len() > shape.len() {
             let (a, b) = (of_mask.as_slice(), shape.as_slice());
             let detail = format!("a mask of shape {a:?} has more axes than an array of shape {b:?}");
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let ones = std::iter::repeat_n(1, shape.len() - of_mask.len());
         let filled: Vec<isize> = of_mask.iter().map(|n| *n as isize).chain(ones).collect();
@@ -206,7 +206,7 @@ fn is_mask(op: &'static str, mask: &Expr, at: Loc) -> Result<()> {
     let dtype = mask.checked()?.dtype;
     if dtype != DType::Bool {
         let detail = format!("a mask of dtype {dtype}; bool is needed, as a comparison gives it");
-        return Err(Error::new(ErrorKind::DType, op, detail, at));
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
     }
     Ok(())
 }
@@ -246,7 +246,7 @@ impl Trues {
         let mask: &Expr = &self.mask;
         let args = std::iter::once(mask.clone()).chain(values).collect();
         let results = routine(row, args, smallvec![self.count as u64, self.size as u64], at)?;
-        let first = results.first().ok_or_else(|| Error::new(ErrorKind::Internal, self.op, "no result", at))?;
+        let first = results.first().ok_or_else(|| Error::with_line(ErrorKind::Internal, self.op, "no result", at))?;
         first.eval_at(at)
     }
 
@@ -256,7 +256,7 @@ impl Trues {
         let mut shape = x.checked()?.shape.clone();
         if self.size > i32::MAX as usize {
             let detail = format!("{} places along the mask; their positions must fit i32", self.size);
-            return Err(Error::new(ErrorKind::LimitExceeded, self.op, detail, at));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, self.op, detail, at));
         }
         shape[axis] = self.count;
         if shape.contains(&0) {

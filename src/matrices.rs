@@ -63,7 +63,7 @@ fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) 
         let e = strong(e.clone(), at);
         let [.., rows, columns] = e.0.shape[..] else {
             let detail = format!("shape {:?} has fewer than the two axes of a matrix", e.0.shape.as_slice());
-            return Err(Error::new(ErrorKind::Shape, op, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
         };
         let inside = compared(op, row, rows, columns, k, at)?;
         let zero = Expr::fill(Scalar::Int(0), smallvec![], e.0.dtype, at);
@@ -119,7 +119,7 @@ impl Expr {
                 2 => Ok(view(OP, self, at, |s| View::diagonal(s, k, 0, 1))),
                 _ => {
                     let detail = format!("shape {:?}; one axis or two are needed", shape.as_slice());
-                    Err(Error::new(ErrorKind::Shape, OP, detail, at))
+                    Err(Error::with_line(ErrorKind::Shape, OP, detail, at))
                 }
             }
         })
@@ -239,7 +239,7 @@ pub fn indices(shape: impl IntoShape, dtype: DType) -> Expr {
         let last = longest.saturating_sub(1) as i128;
         if dtype == DType::Bool || dtype.is_integer() && dtype.integer_range().1 < last {
             let detail = format!("the position {last} does not fit dtype {dtype}");
-            return Err(Error::new(ErrorKind::Argument, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
         }
         let mut out: Shape = smallvec![shape.len()];
         out.extend(shape.iter().copied());

@@ -20,7 +20,7 @@ use std::panic::Location;
 /// The axes that a caller names, from the front and in the caller's order. Fails for `..`.
 fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<SmallVec<[usize; 6]>> {
     let Some(given) = &axes.axes else {
-        return Err(Error::new(ErrorKind::Axis, op, "`..` names all axes; numbers are needed here", at));
+        return Err(Error::with_line(ErrorKind::Axis, op, "`..` names all axes; numbers are needed here", at));
     };
     axes.resolve(ndim).map_err(|f| f.at(op, at))?;
     Ok(given.iter().filter_map(|a| layout::normalize_axis(*a, ndim).ok()).collect())
@@ -48,7 +48,7 @@ impl Expr {
             let (from, to) = (in_order(OP, &source, n, at)?, in_order(OP, &destination, n, at)?);
             if from.len() != to.len() {
                 let detail = format!("{} axes cannot move to {} places", from.len(), to.len());
-                return Err(Error::new(ErrorKind::Axis, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::Axis, OP, detail, at));
             }
             let mut others = (0..n).filter(|d| !from.contains(d));
             let order: SmallVec<[isize; 6]> = (0..n)
@@ -112,7 +112,7 @@ impl Expr {
         carry(at, || {
             let n = self.checked()?.shape.len();
             let [a, b] = in_order(OP, &axes, n, at)?[..] else {
-                return Err(Error::new(ErrorKind::Axis, OP, "two axes are needed", at));
+                return Err(Error::with_line(ErrorKind::Axis, OP, "two axes are needed", at));
             };
             let quarters = k.rem_euclid(4);
             Ok(view(OP, self, at, |shape| {
@@ -199,7 +199,7 @@ impl Expr {
             let pairs = named.len().max(shifts.len());
             if [named.len(), shifts.len()].iter().any(|n| *n != pairs && *n != 1) {
                 let detail = format!("{} shifts for {} axes", shifts.len(), named.len());
-                return Err(Error::new(ErrorKind::Argument, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
             }
             let mut moves: Vec<(usize, usize)> = (0..shape.len()).map(|d| (d, 0)).collect();
             for k in 0..pairs {
@@ -232,11 +232,11 @@ impl Expr {
             let (e, axis) = along(OP, self, &axis, at)?;
             let n = e.checked()?.shape[axis];
             if let Some(count) = counts.iter().find(|c| **c < 0) {
-                return Err(Error::new(ErrorKind::Argument, OP, format!("a count of {count} is negative"), at));
+                return Err(Error::with_line(ErrorKind::Argument, OP, format!("a count of {count} is negative"), at));
             }
             if counts.len() != 1 && counts.len() != n {
                 let detail = format!("{} counts for {n} elements along axis {axis}", counts.len());
-                return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
             }
             if let [count] = counts[..] {
                 return Ok(repeated(OP, &e, axis, count as usize, at));
@@ -274,7 +274,7 @@ impl Expr {
         carry(at, || {
             let e = whole(self, at)?;
             if let Some(count) = counts.iter().find(|c| **c < 0) {
-                return Err(Error::new(ErrorKind::Argument, OP, format!("a count of {count} is negative"), at));
+                return Err(Error::with_line(ErrorKind::Argument, OP, format!("a count of {count} is negative"), at));
             }
             let ndim = counts.len().max(e.0.shape.len());
             let (lead, more) = (ndim - e.0.shape.len(), ndim - counts.len());
@@ -453,11 +453,11 @@ fn sections_of(
     let e = whole(e, at)?;
     let axis = layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at(op, at))?;
     let n = e.0.shape[axis];
-    let wrong = |detail: String| Error::new(ErrorKind::Argument, op, detail, at);
+    let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
     let ends: Vec<usize> = match sections {
         Sections::Count(parts) if parts <= 0 => return Err(wrong(format!("{parts} parts; one at least is needed"))),
         Sections::Count(parts) if parts as usize > 1 << 24 => {
-            return Err(Error::new(ErrorKind::LimitExceeded, op, format!("{parts} parts are too many"), at));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, format!("{parts} parts are too many"), at));
         }
         Sections::Count(parts) => {
             let parts = parts as usize;

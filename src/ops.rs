@@ -270,7 +270,7 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
         let device = common(op, [a, b].into_iter(), at)?;
         let wrong = |why: &str| {
             let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
-            Error::new(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
+            Error::with_line(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
         };
         if a.0.shape.is_empty() || b.0.shape.is_empty() {
             return Err(wrong("a 0-d operand has no axis to multiply along; use * instead"));
@@ -323,7 +323,7 @@ pub(crate) fn promoted<'a>(op: &str, operands: impl Iterator<Item = &'a Expr>, a
     dtypes.try_fold(first, |a, b| {
         a.promote(b).ok_or_else(|| {
             let detail = format!("dtypes {a} and {b} have no common type; use astype");
-            Error::new(ErrorKind::DType, op, detail, at)
+            Error::with_line(ErrorKind::DType, op, detail, at)
         })
     })
 }
@@ -350,7 +350,7 @@ pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: impl IntoAxes
         Some([axis]) => join("concat", parts, *axis, at),
         Some(axes) => {
             let detail = format!("axes {axes:?}: one axis is taken, or `..` for the elements in C order");
-            Expr::failed(Error::new(ErrorKind::Axis, "concat", detail, at), at)
+            Expr::failed(Error::with_line(ErrorKind::Axis, "concat", detail, at), at)
         }
     }
 }
@@ -376,7 +376,7 @@ pub(crate) fn stack_at(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc)
         if let Some(other) = parts.iter().find(|p| p.0.shape != parts[0].0.shape) {
             let (a, b) = (parts[0].0.shape.as_slice(), other.0.shape.as_slice());
             let detail = format!("shapes {a:?} and {b:?} differ; all must be equal");
-            return Err(Error::new(ErrorKind::Shape, op, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
         }
         let expanded = parts.iter().map(|p| view(op, p, at, |s| View::expand(s, axis))).collect();
         Ok(join(op, expanded, axis, at))
@@ -388,7 +388,7 @@ pub(crate) fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> 
     carry(at, || {
         let device = common(op, parts.iter(), at)?;
         let Some(first) = parts.first() else {
-            return Err(Error::new(ErrorKind::Argument, op, "at least one array is needed", at));
+            return Err(Error::with_line(ErrorKind::Argument, op, "at least one array is needed", at));
         };
         let mut shape: Shape = first.0.shape.clone();
         let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(op, at))?;
@@ -401,7 +401,7 @@ pub(crate) fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> 
                 other != shape
             } {
                 let (a, b) = (first.0.shape.as_slice(), p.0.shape.as_slice());
-                return Err(Error::new(
+                return Err(Error::with_line(
                     ErrorKind::Shape,
                     op,
                     format!("shapes {a:?} and {b:?} differ, and not only along axis {axis}"),
@@ -410,7 +410,7 @@ pub(crate) fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> 
             }
             dtype = dtype.promote(p.0.dtype).ok_or_else(|| {
                 let detail = format!("dtypes {dtype} and {} have no common type; use astype", p.0.dtype);
-                Error::new(ErrorKind::DType, op, detail, at)
+                Error::with_line(ErrorKind::DType, op, detail, at)
             })?;
             total = total.saturating_add(p.0.shape[axis]);
         }

@@ -30,14 +30,14 @@ fn of_one_type(op: &'static str, args: Vec<Arg>, at: Loc) -> Result<Vec<Arg>> {
         let both = dtype.map_or(Some(own), |d| d.promote(own));
         let wrong = || {
             let detail = format!("dtypes {} and {own} have no common type; use astype", dtype.unwrap_or(own));
-            Error::new(ErrorKind::DType, op, detail, at)
+            Error::with_line(ErrorKind::DType, op, detail, at)
         };
         dtype = Some(both.ok_or_else(wrong)?);
     }
     let Some(mut dtype) = dtype else { return Ok(args) };
     for a in &args {
         if let Arg::Scalar(s) = a {
-            let wrong = || Error::new(ErrorKind::Argument, op, format!("{s} does not fit dtype {dtype}"), at);
+            let wrong = || Error::with_line(ErrorKind::Argument, op, format!("{s} does not fit dtype {dtype}"), at);
             dtype = s.promote_with(dtype).ok_or_else(wrong)?;
         }
     }
@@ -76,7 +76,7 @@ pub fn select_many(
     carry(at, || {
         if conditions.len() != args.len() || args.is_empty() {
             let detail = format!("{} conditions and {} choices; as many are needed", conditions.len(), args.len());
-            return Err(Error::new(ErrorKind::Argument, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
         }
         args.push(default);
         let mut args = of_one_type(OP, args, at)?;
@@ -100,11 +100,11 @@ fn in_range(op: &'static str, i: Expr, n: usize, mode: IndexMode, at: Loc) -> Re
     let dtype = i.checked()?.dtype;
     if !dtype.is_integer() {
         let detail = format!("positions have dtype {dtype}; integers are needed");
-        return Err(Error::new(ErrorKind::DType, op, detail, at));
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
     }
     if n == 0 && !i.0.shape.contains(&0) {
         let detail = "no position is in range, because an axis has length 0";
-        return Err(Error::new(ErrorKind::Index, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Index, op, detail, at));
     }
     Ok(match mode {
         IndexMode::Check => checked_positions(op, i, n, at)?,
@@ -128,12 +128,12 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, mode:
         let indices = strong(indices.clone(), at);
         indices.checked()?;
         if args.is_empty() {
-            return Err(Error::new(ErrorKind::Argument, OP, "at least one choice is needed", at));
+            return Err(Error::with_line(ErrorKind::Argument, OP, "at least one choice is needed", at));
         }
         let mut args = of_one_type(OP, args, at)?;
         let i = cast(in_range(OP, indices, args.len(), mode, at)?, DType::I32, at);
         let Some(last) = args.pop() else {
-            return Err(Error::new(ErrorKind::Argument, OP, "at least one choice is needed", at));
+            return Err(Error::with_line(ErrorKind::Argument, OP, "at least one choice is needed", at));
         };
         // the last choice is asked for too, so that the result has the indices' shape, and their errors, also where it is alone
         let only = args.is_empty();
@@ -273,7 +273,7 @@ fn raveled(positions: impl IntoIterator<Item = impl Operand>, shape: impl IntoSh
         common(OP, positions.iter(), at)?;
         if positions.len() != shape.len() || shape.is_empty() {
             let detail = format!("{} positions for {} axes; one for each is needed", positions.len(), shape.len());
-            return Err(Error::new(ErrorKind::Argument, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
         }
         let mut below = layout::size_of_shape(&shape).map_err(|f| f.at(OP, at))?.max(1);
         let mut sum: Option<Expr> = None;
@@ -286,7 +286,7 @@ fn raveled(positions: impl IntoIterator<Item = impl Operand>, shape: impl IntoSh
                 Some(sum) => binary(&arithmetic::add, sum, term, at),
             });
         }
-        sum.ok_or_else(|| Error::new(ErrorKind::Internal, OP, "no positions", at))
+        sum.ok_or_else(|| Error::with_line(ErrorKind::Internal, OP, "no positions", at))
     })
 }
 
@@ -310,8 +310,9 @@ impl Array {
         const OP: &str = "fill_diagonal";
         let at = Location::caller();
         let shape: Shape = self.shape().into();
-        let wrong =
-            |detail: &str| Error::new(ErrorKind::Shape, OP, format!("shape {:?}: {detail}", shape.as_slice()), at);
+        let wrong = |detail: &str| {
+            Error::with_line(ErrorKind::Shape, OP, format!("shape {:?}: {detail}", shape.as_slice()), at)
+        };
         if shape.len() < 2 {
             return Err(wrong("two axes at least are needed"));
         }

@@ -34,7 +34,7 @@ fn two(op: &'static str, a: impl Operand, b: impl Operand, at: Loc) -> Result<(E
 /// The error that two shapes do not fit.
 fn unfit(op: &'static str, a: &Expr, b: &Expr, why: &str, at: Loc) -> Error {
     let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
-    Error::new(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
+    Error::with_line(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
 }
 
 /// The labels of axes that broadcast: counted from the last axis, so that axes of two operands meet as in a sum.
@@ -175,7 +175,7 @@ impl Expr {
             let (a, b) = two("cross", self, other, at)?;
             let dtype = promoted("cross", [&a, &b].into_iter(), at)?;
             if dtype == DType::Bool {
-                return Err(Error::new(ErrorKind::DType, "cross", "bool has no difference; use astype", at));
+                return Err(Error::with_line(ErrorKind::DType, "cross", "bool has no difference; use astype", at));
             }
             // differences of f16 and bf16 are rounded once
             let compute = if dtype.is_half() { DType::F32 } else { dtype };
@@ -242,11 +242,11 @@ impl Expr {
             let (ndim, dtype) = (shape.len(), e.0.dtype);
             if ndim < 2 || shape[ndim - 1] != shape[ndim - 2] {
                 let detail = format!("shape {:?}: the last two axes are no square matrix", shape.as_slice());
-                return Err(Error::new(ErrorKind::Shape, "matrix_power", detail, at));
+                return Err(Error::with_line(ErrorKind::Shape, "matrix_power", detail, at));
             }
             if n < 0 {
                 let detail = format!("the power {n} is negative, and there is no inverse of a matrix yet");
-                return Err(Error::new(ErrorKind::Unsupported, "matrix_power", detail, at));
+                return Err(Error::with_line(ErrorKind::Unsupported, "matrix_power", detail, at));
             }
             if n == 0 {
                 let [row, column] = [ndim - 2, ndim - 1].map(|axis| iota(shape.clone(), axis, at));
@@ -351,12 +351,12 @@ pub fn tensordot(a: impl Operand, b: impl Operand, axes: impl TensordotAxes) -> 
 fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at: Loc) -> Result<Expr> {
     if axes[0].len() != axes[1].len() {
         let detail = format!("{} axes of the first operand and {} of the second", axes[0].len(), axes[1].len());
-        return Err(Error::new(ErrorKind::Axis, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
     }
     let (n, m) = (a.0.shape.len(), b.0.shape.len());
     if n + m > layout::MAX_NDIM {
         let detail = format!("{n} and {m} axes; at most {} are taken together", layout::MAX_NDIM);
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     let mut labels: [Labels; 2] = [(0..n as Label).collect(), (n as Label..(n + m) as Label).collect()];
     for list in [0, 1] {
@@ -408,7 +408,7 @@ pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
         let dtype = promoted("multi_dot", arrays.iter(), at)?;
         if arrays.len() < 2 {
             let detail = format!("{} arrays; at least two are needed", arrays.len());
-            return Err(Error::new(ErrorKind::Argument, "multi_dot", detail, at));
+            return Err(Error::with_line(ErrorKind::Argument, "multi_dot", detail, at));
         }
         let last = arrays.len() - 1;
         let shapes = || arrays.iter().map(|x| x.0.shape.as_slice()).collect::<Vec<_>>();
@@ -421,13 +421,23 @@ pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
                 1 if i == last => view("multi_dot", x, at, |s| View::expand(s, 1)),
                 _ => {
                     let why = "each is a matrix; the first and the last may be vectors";
-                    return Err(Error::new(ErrorKind::Shape, "multi_dot", format!("shapes {:?}: {why}", shapes()), at));
+                    return Err(Error::with_line(
+                        ErrorKind::Shape,
+                        "multi_dot",
+                        format!("shapes {:?}: {why}", shapes()),
+                        at,
+                    ));
                 }
             };
             let [rows, columns] = [matrix.0.shape[0], matrix.0.shape[1]];
             if lengths.last().is_some_and(|n| *n != rows) {
                 let why = format!("the {rows} rows of array {i} do not match the columns of the one before");
-                return Err(Error::new(ErrorKind::Shape, "multi_dot", format!("shapes {:?}: {why}", shapes()), at));
+                return Err(Error::with_line(
+                    ErrorKind::Shape,
+                    "multi_dot",
+                    format!("shapes {:?}: {why}", shapes()),
+                    at,
+                ));
             }
             if i == 0 {
                 lengths.push(rows);

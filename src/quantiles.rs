@@ -210,7 +210,7 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
     carry(at, || {
         let rows = Rows::of(op, e, axes, numbers || q.len() > FEW, at)?;
         if let Some(q) = q.iter().find(|q| !(0.0..=whole).contains(*q)) {
-            return Err(Error::new(ErrorKind::Argument, op, format!("{q} is not between 0 and {whole}"), at));
+            return Err(Error::with_line(ErrorKind::Argument, op, format!("{q} is not between 0 and {whole}"), at));
         }
         let of_numbers = numbers && rows.e.0.dtype.is_float() && rows.n > 0;
         let one = |q: &f64| match of_numbers {
@@ -219,7 +219,7 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
         };
         let each: Vec<Expr> = q.iter().map(one).collect::<Result<_>>()?;
         match &each[..] {
-            [] => Err(Error::new(ErrorKind::Argument, op, "at least one number is needed", at)),
+            [] => Err(Error::with_line(ErrorKind::Argument, op, "at least one number is needed", at)),
             [one] if !several => Ok(one.clone()),
             _ => Ok(stack_at(op, each, 0, at)),
         }
@@ -292,7 +292,7 @@ impl<'a> Rows<'a> {
             if !dtype.is_float() && !self.shape.contains(&0) {
                 let shape = self.e.0.shape.as_slice();
                 let detail = format!("shape {shape:?} has no elements to pick, and dtype {dtype} has no NaN");
-                return Err(Error::new(ErrorKind::Shape, op, detail, at));
+                return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
             }
             let nan = if dtype.is_float() { Scalar::Float(f64::NAN) } else { Scalar::Int(0) };
             let none = Expr::fill_on(self.e.0.device, nan, self.shape.clone(), dtype, at);
@@ -321,7 +321,7 @@ impl<'a> Rows<'a> {
     fn numbers(&self, op: &'static str, at: Loc) -> Result<Expr> {
         if self.n >= i32::MAX as usize {
             let detail = format!("{} elements along the axes; their positions must fit i32", self.n);
-            return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
         }
         let number = unary(&logic::logical_not, unary(&logic::isnan, &self.rows, at), at);
         let last = AxesArg { keep: true, ..(-1isize).into_axes() };
@@ -383,7 +383,7 @@ impl<'a> Rows<'a> {
         let mut table = Vec::new();
         if table.try_reserve_exact(self.n + 1).is_err() {
             let detail = format!("there is no memory for the places in rows of up to {} numbers", self.n);
-            return Err(Error::new(ErrorKind::OutOfMemory, op, detail, at));
+            return Err(Error::with_line(ErrorKind::OutOfMemory, op, detail, at));
         }
         table.extend((0..=self.n).map(of));
         let table = Array::adopt(table, &[self.n + 1], at);

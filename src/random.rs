@@ -57,7 +57,7 @@ pub(crate) fn drawn_shape(op: &'static str, shape: impl IntoShape, at: Loc) -> R
     let n = layout::product(&shape);
     if n > u32::MAX as usize {
         let detail = format!("{n} elements asked for; one draw has at most {}", u32::MAX);
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     Ok(shape)
 }
@@ -120,7 +120,7 @@ impl Rng {
             Ok(stream) => Ok(Rng { seed: state[0], stream }),
             Err(_) => {
                 let detail = format!("{} draws were not made: a state counts fewer than 2^32", state[1]);
-                Err(Error::new(ErrorKind::Argument, "from_state", detail, Location::caller()))
+                Err(Error::with_line(ErrorKind::Argument, "from_state", detail, Location::caller()))
             }
         }
     }
@@ -190,7 +190,7 @@ impl Rng {
         let at = Location::caller();
         let (low, high) = (low.into_arg(), high.into_arg());
         self.draw("integers", shape, at, |word| {
-            let wrong = |detail: String| Error::new(ErrorKind::Argument, "integers", detail, at);
+            let wrong = |detail: String| Error::with_line(ErrorKind::Argument, "integers", detail, at);
             let integer = |a: Arg| match a {
                 Arg::Scalar(Scalar::Int(v)) => Ok(v),
                 Arg::Expr(_) | Arg::Scalar(Scalar::Bool(_) | Scalar::Float(_)) => {
@@ -200,7 +200,7 @@ impl Rng {
             let (low, high) = (integer(low)?, integer(high)?);
             if !dtype.is_integer() {
                 let detail = format!("dtype {dtype} is not an integer type; draw integers, then use astype");
-                return Err(Error::new(ErrorKind::DType, "integers", detail, at));
+                return Err(Error::with_line(ErrorKind::DType, "integers", detail, at));
             }
             if low >= high {
                 return Err(wrong(format!("the range {low}..{high} holds no number")));
@@ -231,7 +231,7 @@ impl Rng {
         let at = Location::caller();
         self.draw("bernoulli", shape, at, |word| {
             if !(0.0..=1.0).contains(&p) {
-                return Err(Error::new(
+                return Err(Error::with_line(
                     ErrorKind::Argument,
                     "bernoulli",
                     format!("{p} is not a probability: it must lie between 0 and 1"),
@@ -278,7 +278,7 @@ pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: 
 pub(crate) fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
     match dtype.is_float() {
         true => Ok(()),
-        false => Err(Error::new(ErrorKind::DType, op, format!("dtype {dtype} is not a float type"), at)),
+        false => Err(Error::with_line(ErrorKind::DType, op, format!("dtype {dtype} is not a float type"), at)),
     }
 }
 

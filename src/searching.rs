@@ -67,7 +67,7 @@ pub fn searchsorted(sorted: impl Operand, x: impl Operand, side: Side, sorter: O
                 if order.0.shape[..] != [n] {
                     let shape = order.0.shape.as_slice();
                     let detail = format!("a sorter of shape {shape:?} for an array of {n} elements");
-                    return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+                    return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
                 }
                 take(&sorted, order.clone(), 0, IndexMode::Check, at)
             }
@@ -140,7 +140,7 @@ pub fn interp(x: impl Operand, xp: impl Operand, fp: impl Operand) -> Expr {
         if n == 0 || fp.0.shape != xp.0.shape {
             let (a, b) = (xp.0.shape.as_slice(), fp.0.shape.as_slice());
             let detail = format!("points of shapes {a:?} and {b:?}; one of each is needed, and as many of both");
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let out = promoted(OP, all.into_iter(), at)?.float();
         let compute = if out == DType::F64 { DType::F64 } else { DType::F32 };
@@ -184,11 +184,11 @@ fn length(op: &'static str, what: &str, e: &Expr, at: Loc) -> Result<usize> {
         [n] if n <= i32::MAX as usize => Ok(n),
         [n] => {
             let detail = format!("{what} has {n} elements; positions among them must fit i32");
-            Err(Error::new(ErrorKind::LimitExceeded, op, detail, at))
+            Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at))
         }
         _ => {
             let detail = format!("{what} has shape {:?}; one axis is needed", e.0.shape.as_slice());
-            Err(Error::new(ErrorKind::Shape, op, detail, at))
+            Err(Error::with_line(ErrorKind::Shape, op, detail, at))
         }
     }
 }

@@ -50,7 +50,7 @@ impl Expr {
             if keys.len() != 1 || of.first() != keys.first() {
                 let detail =
                     format!("segments of shape {keys:?} for an array of shape {of:?}; one is needed for each row");
-                return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
             }
             let keys = checked_positions(OP, segments, count, at)?;
             Ok(named(OP, sums_by_key(OP, keys, &x, count, at)?, at))
@@ -124,7 +124,7 @@ impl Expr {
             let axis = layout::normalize_axis(axis, x.0.shape.len()).map_err(|f| f.at(OP, at))?;
             if positions.0.shape.len() != 1 {
                 let detail = format!("positions of shape {:?}; one axis is needed", positions.0.shape.as_slice());
-                return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
             }
             let positions = checked_positions(OP, positions, x.0.shape[axis], at)?;
             let others = (0..x.0.shape.len()).filter(|d| *d != axis);

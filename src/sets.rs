@@ -261,7 +261,7 @@ fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
         let n = layout::product(&e.checked()?.shape);
         if n > i32::MAX as usize {
             let detail = format!("{n} elements; their positions must fit i32");
-            return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
         }
         let i = cast(positions.clone(), DType::I32, at);
         let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };
@@ -328,7 +328,7 @@ fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]
     let (x, y) = (a.0.dtype, b.0.dtype);
     let dtype = x.promote(y).ok_or_else(|| {
         let detail = format!("dtypes {x} and {y} have no common type; use astype");
-        Error::new(ErrorKind::DType, op, detail, at)
+        Error::with_line(ErrorKind::DType, op, detail, at)
     })?;
     Ok([cast(a, dtype, at), cast(b, dtype, at)])
 }
@@ -342,7 +342,7 @@ fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr {
         let n = layout::product(&elements.0.shape);
         if n > i32::MAX as usize {
             let detail = format!("{n} elements to search in; their positions must fit i32");
-            return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
         }
         if n == 0 || shape.contains(&0) {
             return Ok(Expr::fill_on(device, Scalar::Int(0), shape, DType::Bool, at));

@@ -185,12 +185,12 @@ pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer)
     carry(at, || {
         common(OP, keys.iter(), at)?;
         let Some((first, others)) = keys.split_first() else {
-            return Err(Error::new(ErrorKind::Argument, OP, "at least one key is needed", at));
+            return Err(Error::with_line(ErrorKind::Argument, OP, "at least one key is needed", at));
         };
         if let Some(other) = others.iter().find(|k| k.0.shape != first.0.shape) {
             let (a, b) = (first.0.shape.as_slice(), other.0.shape.as_slice());
             let detail = format!("keys of shapes {a:?} and {b:?}; all must be equal");
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let axis = layout::normalize_axis(axis, first.0.shape.len()).map_err(|f| f.at(OP, at))?;
         let argsort = |key: &Expr| sorted(&ARGSORT, key, ascending(axis), at);
@@ -236,7 +236,7 @@ fn parted(op: &'static str, e: &Expr, kth: isize, axis: isize, at: Loc) -> Resul
     let n = e.0.shape[axis];
     if kth >= n as isize || kth < -(n as isize) {
         let detail = format!("axis {axis} of shape {:?} has no position {kth}", e.0.shape.as_slice());
-        return Err(Error::new(ErrorKind::Index, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Index, op, detail, at));
     }
     Ok((e, axis))
 }
@@ -253,7 +253,7 @@ fn first_in_order(
     let (e, axis) = along(op, e, axis, at)?;
     if k > e.0.shape[axis] {
         let detail = format!("{k} elements of axis {axis} of shape {:?}", e.0.shape.as_slice());
-        return Err(Error::new(ErrorKind::Argument, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
     }
     let n = e.0.shape[axis];
     if n > 1 && (1..=n / FEW).contains(&k) && !e.0.shape.contains(&0) {
@@ -271,7 +271,7 @@ fn running(op: &'static str, row: &'static Ufunc, e: &Expr, axis: isize, at: Loc
     let n = e.0.shape[axis];
     if n > i32::MAX as usize {
         let detail = format!("axis {axis} has {n} elements; their positions must fit i32");
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     let values = named(op, scan(Fold::of(row), &e, axis, at), at);
     if n < 2 || e.0.shape.contains(&0) {

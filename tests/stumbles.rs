@@ -154,7 +154,7 @@ fn functions_of_ones_own(d: &Device) {
         let x = x.into_expr();
         let [n, _] = x.dims()?;
         if n != rows {
-            return Err(Error::custom(ErrorKind::Argument, "half", format!("{n} rows, not {rows}")));
+            return Err(Error::new(ErrorKind::Argument, "half", format!("{n} rows, not {rows}")));
         }
         Ok(x / 2)
     }
@@ -204,7 +204,7 @@ fn updates_that_may_fail(d: &Device) {
     let e = x.try_update(|x| Ok(x / x.dims::<2>()?[0]));
     assert_eq!(text(e), "dims: shape [2] has 1 axes, where 2 are needed");
     x.slice_mut(s![1..]).try_update(|x| Ok(x * 3)).unwrap();
-    let own = x.slice_mut(s![..1]).try_update(|_| Err(Error::custom(ErrorKind::Io, "read", "no rate")));
+    let own = x.slice_mut(s![..1]).try_update(|_| Err(Error::new(ErrorKind::Io, "read", "no rate")));
     assert_eq!(text(own), "read: no rate");
     assert!(text(x.slice_mut(s![7]).try_update(|x| Ok(x.clone()))).starts_with("slice_mut: index 7"));
     assert!(text(x.try_update(|x| Ok(x.reshape([2, 1])))).starts_with("try_update: shape"));

@@ -31,7 +31,9 @@ use std::panic::Location;
 pub fn eval_all<const N: usize>(expressions: [&Expr; N]) -> Result<[Array; N]> {
     let at = Location::caller();
     let results = together("eval_all", &expressions, at)?.into_vec();
-    results.try_into().map_err(|_| Error::new(ErrorKind::Internal, "eval_all", "not a result for each expression", at))
+    results
+        .try_into()
+        .map_err(|_| Error::with_line(ErrorKind::Internal, "eval_all", "not a result for each expression", at))
 }
 
 /// Evaluates expressions of an iterator together, as [`eval_all`] does those of an array.
@@ -116,7 +118,7 @@ pub(super) fn execute_unchecked(roots: &[&Expr], device: &Device, at: Loc, at_on
     for (i, o) in plan.outputs.iter().enumerate() {
         let first = || planned.output_of.iter().position(|n| *n == i).unwrap_or(0);
         let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
-            Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
+            Error::with_line(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
         })?;
         outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(roots[first()].0.location))?, 0));
     }
@@ -162,7 +164,7 @@ impl Expr {
             (whole, None) if whole.0.untyped().is_none() => execute(&[whole], device, at, false),
             _ => run(&[self], device, at, false),
         })?;
-        arrays.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
+        arrays.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, "eval", "no result", at))
     }
 
     /// Runs the expression on a device, of which its arrays must be; what has no array (`zeros`, random numbers) is made there. Nothing
@@ -186,10 +188,10 @@ impl Expr {
         let node = self.checked()?;
         if node.device == 0 || node.device == device.id() {
             let mut made = run(&[self], device, at, false)?;
-            return made.pop().ok_or_else(|| Error::new(ErrorKind::Internal, OP, "no result", at));
+            return made.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, OP, "no result", at));
         }
         let detail =
             format!("the operands are on {}, not on {device}; move them with to_device", Device::of(node.device));
-        Err(Error::new(ErrorKind::DeviceMismatch, OP, detail, at))
+        Err(Error::with_line(ErrorKind::DeviceMismatch, OP, detail, at))
     }
 }

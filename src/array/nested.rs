@@ -110,7 +110,7 @@ impl<T: Nested, const N: usize> Nested for [T; N] {
 
 /// The error that cannot be, because [`Nested::fits`] has said that lists fit the shape.
 fn lists_and_shape_differ() -> Error {
-    Error::new(ErrorKind::Internal, OP, "the lists do not fit the shape", None)
+    Error::with_line(ErrorKind::Internal, OP, "the lists do not fit the shape", None)
 }
 
 fn misfit_of<T: Nested>(list: &[T], shape: &[usize], place: &mut Vec<usize>) -> Option<usize> {
@@ -189,7 +189,7 @@ impl Expr {
         let shape = self.shape()?;
         if !L::fits(shape) {
             let detail = format!("an array of shape {shape:?} is no {}", std::any::type_name::<L>());
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let elements = wait(self.fetch::<L::Item>(OP, at))?;
         L::build(shape, &mut elements.iter()).map_err(|e| e.or_at(at))

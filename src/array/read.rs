@@ -159,7 +159,7 @@ impl Expr {
         let node = self.checked()?;
         if node.device == 0 {
             let mut made = run(&[self], device, at, false)?;
-            return made.pop().ok_or_else(|| Error::new(ErrorKind::Internal, op, "no result", at));
+            return made.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at));
         }
         let array = self.eval_at(at)?;
         if array.device() == *device {
@@ -271,7 +271,7 @@ impl Expr {
         async move {
             let n = size?;
             if n != 1 {
-                return Err(Error::new(
+                return Err(Error::with_line(
                     ErrorKind::Shape,
                     op,
                     format!("the array has {n} elements; exactly one is needed"),
@@ -279,7 +279,9 @@ impl Expr {
                 ));
             }
             let all = all.await?;
-            all.first().copied().ok_or_else(|| Error::new(ErrorKind::Internal, op, "the device gave no element", at))
+            all.first()
+                .copied()
+                .ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "the device gave no element", at))
         }
     }
 
@@ -290,7 +292,7 @@ impl Expr {
     ) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         let is_other = |dtype: DType| {
             let detail = format!("the array's dtype is {dtype}, not {}; use astype or to_vec_as", T::DTYPE);
-            Error::new(ErrorKind::DType, op, detail, at)
+            Error::with_line(ErrorKind::DType, op, detail, at)
         };
         let dtype = self.checked().map(|_| strong(self.clone(), at).0.dtype);
         let checked = dtype.and_then(|d| if d == T::DTYPE { Ok(()) } else { Err(is_other(d)) });

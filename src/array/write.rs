@@ -240,7 +240,7 @@ fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
 /// Computes a value into memory of its own, and returns every error of that, so that none is left for the write.
 fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
     let mut arrays = run(&[value], device, at, true)?;
-    arrays.pop().map(|a| a.0).ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
+    arrays.pop().map(|a| a.0).ok_or_else(|| Error::with_line(ErrorKind::Internal, "eval", "no result", at))
 }
 
 /// Casts and broadcasts a value to the target. Fails for a number that does not fit the target's dtype, a cast that is not
@@ -249,13 +249,13 @@ pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static s
     let value = match value {
         Arg::Scalar(s) => match s.promote_with(dtype) {
             Some(d) if d.casts_same_kind(dtype) => Expr::fill(s, SmallVec::new(), dtype, at),
-            _ => return Err(Error::new(ErrorKind::Argument, op, format!("{s} does not fit dtype {dtype}"), at)),
+            _ => return Err(Error::with_line(ErrorKind::Argument, op, format!("{s} does not fit dtype {dtype}"), at)),
         },
         Arg::Expr(e) => {
             let from = e.checked()?.dtype;
             if !from.casts_same_kind(dtype) {
                 let detail = format!("a value of dtype {from} cannot be written to dtype {dtype}; use astype");
-                return Err(Error::new(ErrorKind::DType, op, detail, at));
+                return Err(Error::with_line(ErrorKind::DType, op, detail, at));
             }
             cast(e, dtype, at)
         }

@@ -166,7 +166,7 @@ struct Giver<T> {
 impl<T> Drop for Giver<T> {
     fn drop(&mut self) {
         let detail = "no thread could be started for the work, or the work panicked";
-        self.outcome.give(Err(Error::new(ErrorKind::Internal, self.operation, detail, None)));
+        self.outcome.give(Err(Error::with_line(ErrorKind::Internal, self.operation, detail, None)));
     }
 }
 

@@ -70,7 +70,7 @@ impl Wanted {
         let check = |name: &str| {
             Check::ALL.into_iter().find(|check| check.name() == name).ok_or_else(|| {
                 let detail = format!("unknown check '{name}'; known are nan, inf and overflow");
-                Error::new(ErrorKind::Argument, "CUPRIC_CHECK", detail, None)
+                Error::with_line(ErrorKind::Argument, "CUPRIC_CHECK", detail, None)
             })
         };
         Ok(Wanted::new(names.map(check).collect::<Result<Vec<_>>>()?))

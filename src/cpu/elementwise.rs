@@ -42,7 +42,7 @@ pub(super) fn tiles_of(kernel: &Kernel) -> Result<Tiles> {
 }
 
 pub(super) fn out_of_memory(name: &'static str) -> Error {
-    Error::new(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
+    Error::with_line(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
 /// The most tasks that share the positions of a store that replaces elements. Each of them computes all values: some 1 ns for a

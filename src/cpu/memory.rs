@@ -155,7 +155,7 @@ impl Pool {
     pub fn fault(&self, site: &'static str) -> Result<()> {
         match self.faults.hit(site) {
             None => Ok(()),
-            Some(kind) => Err(Error::new(kind, site, "a fault planned by a test", None)),
+            Some(kind) => Err(Error::with_line(kind, site, "a fault planned by a test", None)),
         }
     }
 
@@ -202,7 +202,7 @@ impl Pool {
         let used = self.used.load(Relaxed);
         let limit = self.limit.map_or("no limit".to_string(), |l| format!("limit {l} bytes"));
         let detail = format!("{bytes} bytes asked of {} with {used} bytes in use ({limit}): {why}", self.name);
-        Error::new(ErrorKind::OutOfMemory, "allocate", detail, None)
+        Error::with_line(ErrorKind::OutOfMemory, "allocate", detail, None)
     }
 
     /// Returns a free or new block for `bytes` with its size, or the reason why there is none.

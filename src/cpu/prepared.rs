@@ -218,7 +218,7 @@ fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
         for (o, output) in bindings.outputs.iter().enumerate().filter(|(_, output)| output.0.same(input.0)) {
             if o > 0 || !plan.aliased.get(i).is_some_and(|aliased| *aliased) {
                 let detail = format!("input {i} and output {o} share {:?}, which the plan does not expect", output.0);
-                return Err(Error::new(ErrorKind::Internal, "eval", detail, None));
+                return Err(Error::with_line(ErrorKind::Internal, "eval", detail, None));
             }
             replaces = true;
         }

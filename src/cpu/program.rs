@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use std::ops::Range;
 
 pub(super) fn internal(name: &'static str, detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Internal, name, detail, None)
+    Error::with_line(ErrorKind::Internal, name, detail, None)
 }
 
 /// How a kernel's index space becomes rows and columns of tiles.

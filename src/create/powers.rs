@@ -97,10 +97,10 @@ fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
 fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -> Result<()> {
     if !dtype.is_float() {
         let detail = format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
-        return Err(Error::new(ErrorKind::DType, op, detail, at));
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
     }
     if let Some(x) = numbers.iter().find(|x| !x.is_finite()) {
-        return Err(Error::new(
+        return Err(Error::with_line(
             ErrorKind::Argument,
             op,
             format!("{x} is no end or base of numbers at equal ratios"),
@@ -128,13 +128,13 @@ pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
     carry(at, || {
         checked(OP, &[a, b, base], n, dtype, at)?;
         if base <= 0.0 {
-            return Err(Error::new(ErrorKind::Argument, OP, format!("the base {base} is not positive"), at));
+            return Err(Error::with_line(ErrorKind::Argument, OP, format!("the base {base} is not positive"), at));
         }
         let log = log2(base);
         let (start, end) = (times(log, a), times(log, b));
         if start.0.abs().max(end.0.abs()) > LARGEST {
             let detail = format!("{base} to the power of {a} or {b} is outside every float type");
-            return Err(Error::new(ErrorKind::Argument, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
         }
         let step = product(log, quotient(two_sum(b, -a), n.saturating_sub(1).max(1) as f64));
         Ok(powers(start, step, n, dtype, at))
@@ -160,7 +160,7 @@ pub fn geomspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
         if a == 0.0 || b == 0.0 || (a < 0.0) != (b < 0.0) {
             let detail =
                 format!("{a} and {b} are no ends of numbers at equal ratios: both must be positive, or negative");
-            return Err(Error::new(ErrorKind::Argument, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
         }
         if n < 2 {
             return Ok(Expr::fill(Scalar::Float(a), smallvec![n], dtype, at));

@@ -53,7 +53,8 @@ fn find(index: usize) -> Found {
     }
     let outcome = Outcome::new();
     gpus.opening.push(Opening { index, process, outcome: outcome.clone() });
-    let found = Err(Error::new(ErrorKind::Internal, "Device::gpu", "opening the device ended without a result", None));
+    let found =
+        Err(Error::with_line(ErrorKind::Internal, "Device::gpu", "opening the device ended without a result", None));
     Found::Nothing(Task { index, outcome, found })
 }
 

@@ -175,7 +175,7 @@ impl Rng {
             let dtype = logits.checked()?.dtype;
             if !dtype.is_float() {
                 let detail = format!("the logits have dtype {dtype}; floats are needed");
-                return Err(Error::new(ErrorKind::DType, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::DType, OP, detail, at));
             }
             let wide = computed_in(dtype);
             let noise = unary(&float::log, unit_exponential(word, 0, wide, at), at);
@@ -323,7 +323,7 @@ fn binomial_of_arrays(op: &'static str, n: Expr, p: Expr, word: super::Words, at
     common(op, [&n, &p].into_iter(), at)?;
     if !n.0.dtype.is_integer() {
         let detail = format!("the numbers of trials have dtype {}; integers are needed", n.0.dtype);
-        return Err(Error::new(ErrorKind::DType, op, detail, at));
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
     }
     let wide = computed_in(p.0.dtype);
     let (n, p) = (each(op, n, DType::I64, word, at)?, each(op, p, wide, word, at)?);
@@ -351,7 +351,7 @@ fn read(op: &'static str, weights: &Expr, at: Loc) -> Result<(Vec<f64>, Device)>
     let shape = &weights.checked()?.shape;
     if shape.len() != 1 || shape[0] == 0 {
         let detail = format!("the weights have shape {shape:?}; a vector of one or more is needed");
-        return Err(Error::new(ErrorKind::Shape, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
     }
     let array = weights.eval_at(at)?;
     let host = array.to_device(&Device::cpu())?.astype(DType::F64).to_vec::<f64>()?;

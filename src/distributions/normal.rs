@@ -164,7 +164,7 @@ fn vector_length(op: &'static str, mean: &Expr, at: Loc) -> Result<usize> {
         [k] if k > 0 => Ok(k),
         _ => {
             let detail = format!("the mean has shape {:?}; a vector of one element or more is needed", mean.0.shape);
-            Err(Error::new(ErrorKind::Shape, op, detail, at))
+            Err(Error::with_line(ErrorKind::Shape, op, detail, at))
         }
     }
 }
@@ -175,7 +175,7 @@ fn square(op: &'static str, e: &Expr, k: usize, at: Loc) -> Result<()> {
         return Ok(());
     }
     let detail = format!("the mean has shape [{k}], the matrix {:?}; it must be [{k}, {k}]", e.0.shape.as_slice());
-    Err(Error::new(ErrorKind::Shape, op, detail, at))
+    Err(Error::with_line(ErrorKind::Shape, op, detail, at))
 }
 
 /// Cholesky's factor L of a positive semidefinite matrix A = L·Lᵀ, in C order. Where a pivot is 0 within the rounding errors of

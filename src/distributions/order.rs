@@ -91,7 +91,7 @@ impl Rng {
         // before `draw`, whose error would count elements
         if n > u32::MAX as usize {
             let detail = format!("{n} numbers asked for; a permutation has at most 2^32 - 1");
-            return Expr::failed(Error::new(ErrorKind::LimitExceeded, op, detail, at), at);
+            return Expr::failed(Error::with_line(ErrorKind::LimitExceeded, op, detail, at), at);
         }
         let keys = self.draw(op, n, at, |word| {
             let wide = |k: u8| cast(word(k), DType::U64, at);

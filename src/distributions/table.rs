@@ -23,7 +23,7 @@ pub(super) struct Table {
 pub(super) fn check(op: &'static str, weights: &[f64], at: Loc) -> Result<()> {
     if weights.len() > i32::MAX as usize {
         let detail = format!("{} weights; their positions must fit i32", weights.len());
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     let bad = |w: &f64| !(w.is_finite() && *w >= 0.0);
     match weights.iter().position(bad) {
@@ -50,7 +50,7 @@ impl Table {
         let mut sums: Vec<u64> = Vec::new();
         if sums.try_reserve_exact(weights.len()).is_err() {
             let detail = format!("there is no memory for a table of {} weights", weights.len());
-            return Err(Error::new(ErrorKind::OutOfMemory, op, detail, at));
+            return Err(Error::with_line(ErrorKind::OutOfMemory, op, detail, at));
         }
         for w in weights {
             total += (near_one(*w) * unit) as u64;

@@ -33,7 +33,7 @@ fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
         true => format!("dtypes {} have no common type that this function takes; use astype", list.join(" and ")),
         false => format!("dtype {} is not supported", list[0]),
     };
-    Error::new(ErrorKind::DType, row.name, detail, at)
+    Error::with_line(ErrorKind::DType, row.name, detail, at)
 }
 
 fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result<Expr> {
@@ -75,12 +75,12 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
             if let Some(comparison) = row.properties.compares {
                 return Ok(compare_outside(comparison, &args, d, device, at));
             }
-            return Err(Error::new(ErrorKind::Argument, row.name, format!("{s} does not fit dtype {d}"), at));
+            return Err(Error::with_line(ErrorKind::Argument, row.name, format!("{s} does not fit dtype {d}"), at));
         };
         dtype = Some(p);
     }
     let dtype = dtype.ok_or_else(|| match own.is_empty() {
-        true => Error::new(ErrorKind::DType, row.name, "the two numbers have no common dtype", at),
+        true => Error::with_line(ErrorKind::DType, row.name, "the two numbers have no common dtype", at),
         false => dtype_error(row, &own, at),
     })?;
     let operand = row.class.operand(dtype);
@@ -92,7 +92,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
         && let Some(Scalar::Int(n)) = scalar_of(&args[1])
         && n < 0
     {
-        return Err(Error::new(
+        return Err(Error::with_line(
             ErrorKind::Argument,
             row.name,
             format!("dtype {dtype} cannot be raised to the negative power {n}; use astype to a float type first"),
@@ -256,7 +256,7 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let compute = dtype.compute();
     let Some(loops) = row.map(compute) else { return Err(dtype_error(row, &[dtype], at)) };
     if row.properties.power && dtype != DType::F64 && scalars[1].as_i128() < 0 {
-        return Err(Error::new(
+        return Err(Error::with_line(
             ErrorKind::Argument,
             row.name,
             "an integer cannot be raised to a negative power; write a float",

@@ -114,7 +114,7 @@ impl From<Error> for Expr {
 
 impl From<Result<Expr>> for Expr {
     /// The expression, or one that carries the error: so a function of your own may use `?` inside, and give an `Expr`. See
-    /// [`Error::custom`].
+    /// [`Error::new`].
     #[track_caller]
     fn from(result: Result<Expr>) -> Expr {
         match result {

@@ -117,7 +117,7 @@ pub(super) fn vendor_name(number: u32) -> String {
 /// Opens adapter number `index` of [`names`] with all its limits, and all its features except mappable storage buffers and
 /// experimental ones; of these it takes cooperative matrices, if `with_matrices` says so.
 pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bool) -> Result<Opened> {
-    let fail = |detail: String| Error::new(ErrorKind::DeviceNotFound, "open", detail, None);
+    let fail = |detail: String| Error::with_line(ErrorKind::DeviceNotFound, "open", detail, None);
     let Some(adapter) = enumerate().await.into_iter().nth(index) else {
         return Err(fail(format!("there is no GPU number {index}")));
     };

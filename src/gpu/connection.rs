@@ -166,13 +166,13 @@ impl Connection {
     pub fn check(&self) -> Result<()> {
         if self.is_inherited() {
             let Fault { kind, detail } = inherited_fault();
-            return Err(Error::new(kind, self.name.clone(), detail, None));
+            return Err(Error::with_line(kind, self.name.clone(), detail, None));
         }
         if !self.late.any.load(Relaxed) {
             return Ok(());
         }
         match &*lock(&self.late.error) {
-            Some((kind, detail)) => Err(Error::new(*kind, self.name.clone(), detail.clone(), None)),
+            Some((kind, detail)) => Err(Error::with_line(*kind, self.name.clone(), detail.clone(), None)),
             None => Ok(()),
         }
     }
@@ -200,7 +200,7 @@ impl Connection {
             (_, Some(e)) => describe(&e),
             (None, None) => (ErrorKind::Internal, "a fault planned by a test".to_string()),
         };
-        Err(Error::new(kind, operation, format!("{}: {detail}", self.name), None))
+        Err(Error::with_line(kind, operation, format!("{}: {detail}", self.name), None))
     }
 
     /// Makes the failure that a test planned. If the device's memory is to be used up, returns wgpu's error. Otherwise returns
@@ -340,7 +340,7 @@ impl Connection {
 
     pub fn timed_out(&self, operation: &str) -> Error {
         let detail = format!("{} made no progress for {:?} (CUPRIC_TIMEOUT)", self.name, self.timeout);
-        Error::new(ErrorKind::Timeout, operation, detail, None)
+        Error::with_line(ErrorKind::Timeout, operation, detail, None)
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
             // a driver may refuse a second device what the first one has: then nothing would be tested
             if trial.caps.cooperative_side() != gpu.caps.cooperative_side() {
                 let detail = "a second device has no cooperative matrices";
-                return Err(Error::new(ErrorKind::DeviceNotFound, "open", detail, None));
+                return Err(Error::with_line(ErrorKind::DeviceNotFound, "open", detail, None));
             }
             TRIALS.iter().try_fold(true, |right, t| Ok(right && t.is_right(&t.run(&trial)?)))
         };

@@ -102,7 +102,7 @@ pub(super) async fn open(
 ) -> Result<Arc<Gpu>> {
     if is_inherited() {
         let fault = inherited_fault();
-        return Err(Error::new(fault.kind, "Device::gpu", fault.detail, None));
+        return Err(Error::with_line(fault.kind, "Device::gpu", fault.detail, None));
     }
     let opened = adapter::open(adapter, shrink, with_matrices).await?;
     let name = opened.caps.name.clone();
@@ -159,7 +159,7 @@ impl Gpu {
     /// A handle that keeps the device alive.
     pub(super) fn handle(&self) -> Result<Arc<Gpu>> {
         // a caller holds a handle on the device, except while its last handle is being dropped
-        let gone = || Error::new(ErrorKind::Internal, "open", "the device is being closed", None);
+        let gone = || Error::with_line(ErrorKind::Internal, "open", "the device is being closed", None);
         self.this.upgrade().ok_or_else(gone)
     }
 
@@ -167,7 +167,7 @@ impl Gpu {
     pub(super) fn allocate(&self, bytes: usize) -> Result<Buffer> {
         self.connection.check()?;
         let gpu = self.handle()?;
-        let fail = |kind, detail: String| Error::new(kind, "allocate", detail, None);
+        let fail = |kind, detail: String| Error::with_line(kind, "allocate", detail, None);
         let max = self.caps.max_buffer;
         if bytes as u64 > max {
             let detail = format!("{bytes} bytes asked for; a buffer on {} has at most {max}", self.caps.name);

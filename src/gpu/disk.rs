@@ -276,7 +276,7 @@ impl DiskCache {
         }
         self.parsed.fetch_add(1, Relaxed);
         let module = naga::front::wgsl::parse_str(text)
-            .map_err(|e| Error::new(ErrorKind::Internal, "compile", e.emit_to_string(text), None))?;
+            .map_err(|e| Error::with_line(ErrorKind::Internal, "compile", e.emit_to_string(text), None))?;
         if let Ok(bytes) = postcard::to_allocvec(&module) {
             let mut state = lock(&self.state);
             state.contents.shaders.insert(key, bytes.into());

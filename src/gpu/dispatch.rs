@@ -63,7 +63,12 @@ impl<'a> Recorder<'a> {
                 (Step::Routine(call), PreparedStep::AsPlanned) => self.record_routine(call)?,
                 (Step::Clear { temp }, PreparedStep::AsPlanned) => self.clear(*temp)?,
                 (Step::Nest(kernel), PreparedStep::AsPlanned) => {
-                    return Err(Error::new(ErrorKind::Internal, kernel.name, "the kernel was not prepared", None));
+                    return Err(Error::with_line(
+                        ErrorKind::Internal,
+                        kernel.name,
+                        "the kernel was not prepared",
+                        None,
+                    ));
                 }
             }
             self.batch.end_step(self.connection);
@@ -121,7 +126,7 @@ impl<'a> Recorder<'a> {
             if o.is_used && (low < 0 || high > buffer.size as i64) {
                 let (low, high) = (o.span.0 + shift, o.span.1 + shift);
                 let detail = format!("elements {low}..={high} lie outside of {} ({} bytes)", o.named, buffer.size);
-                return Err(Error::new(ErrorKind::Internal, kernel.name, detail, None));
+                return Err(Error::with_line(ErrorKind::Internal, kernel.name, detail, None));
             }
             first.push(o.offset + shift);
         }
@@ -141,7 +146,7 @@ impl<'a> Recorder<'a> {
             if len > self.caps.max_binding {
                 let (name, most) = (&self.caps.name, self.caps.max_binding);
                 let detail = format!("an operand spans {len} bytes; {name} binds at most {most}");
-                return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
+                return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
             }
             slices.push(BufferSlice { buffer, id: *id, offset, len });
         }

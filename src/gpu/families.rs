@@ -169,7 +169,7 @@ impl Wrong {
                 "the driver of {device} computes {} wrongly: in the self-test, {seen}; run this on the CPU, or update the driver",
                 family.name()
             );
-            Some((Error::new(ErrorKind::Unsupported, name, detail, None), node))
+            Some((Error::with_line(ErrorKind::Unsupported, name, detail, None), node))
         })
     }
 }

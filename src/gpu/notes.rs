@@ -64,7 +64,7 @@ pub(super) struct Copied {
 impl Copied {
     /// Returns the error that was noted first, if there is one. The buffer must be mapped.
     fn error(&self, notes: &Notes) -> Result<Option<Error>> {
-        let fail = |detail: String| Error::new(ErrorKind::Internal, "download", detail, None);
+        let fail = |detail: String| Error::with_line(ErrorKind::Internal, "download", detail, None);
         let view = self.staging.get_mapped_range(0..self.at + ERROR_BYTES).map_err(|e| fail(e.to_string()))?;
         Ok(notes.first_error(&view[self.at as usize..]))
     }
@@ -106,7 +106,7 @@ impl Notes {
                 "an index is out of range, or an element is refused, in an operation of which no more is known: the lines of \
                  the last {REMEMBERED} operations that check indices are kept between two reads"
             );
-            return Some(Error::new(ErrorKind::Index, "eval", detail, None));
+            return Some(Error::with_line(ErrorKind::Index, "eval", detail, None));
         };
         let bits = mutant!(note_without_its_upper_word, 0, high as u64) << 32 | low as u64;
         let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };

@@ -71,7 +71,7 @@ impl Gpu {
         let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
         let (input, output) = (self.allocate(words.len() * 4)?, self.allocate(lines.len() * WIDTH * 4)?);
         let (Some(from), Some(to)) = (driver_buffer(&input), driver_buffer(&output)) else {
-            return Err(Error::new(ErrorKind::Internal, "numerics", "the buffer does not belong to a GPU", None));
+            return Err(Error::with_line(ErrorKind::Internal, "numerics", "the buffer does not belong to a GPU", None));
         };
         // recorded work may still use buffers that came from the pool, so it is submitted before the probe
         self.submit_uses_of(from)?;

@@ -131,7 +131,7 @@ impl Pipelines {
         let wanted = Wanted { key: key.clone(), interface, text: text()? };
         self.compile(connection, vec![wanted]).map_err(|(e, _)| e)?;
         let missing =
-            || Error::new(ErrorKind::Internal, "compile", "a pipeline is missing after it was compiled", None);
+            || Error::with_line(ErrorKind::Internal, "compile", "a pipeline is missing after it was compiled", None);
         self.find(&key).cloned().ok_or_else(missing)
     }
 

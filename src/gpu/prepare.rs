@@ -123,7 +123,7 @@ impl Preparer<'_> {
         // shaders index with u32; half its range leaves room for the indices past the end that the last workgroup computes
         if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
             let detail = format!("a dispatch over {count} × {inner} indices");
-            return Err(Error::new(ErrorKind::Internal, kernel.name, detail, None));
+            return Err(Error::with_line(ErrorKind::Internal, kernel.name, detail, None));
         }
         let mut operands = self.operands(kernel, window);
         let bindings = self.bindings(kernel, &mut operands)?;
@@ -149,7 +149,7 @@ impl Preparer<'_> {
                     continue;
                 }
                 let text = wgsl::generate(kernel, form, variant, self.caps.int64)
-                    .map_err(|fault| (Error::new(fault.kind, kernel.name, fault.detail, None), kernel.node))?;
+                    .map_err(|fault| (Error::with_line(fault.kind, kernel.name, fault.detail, None), kernel.node))?;
                 let interface = Interface { slots: &variant.slots, checks: form.checks, params: variant.params };
                 wanted.push(Wanted { key: key.clone(), interface, text });
                 kernels.push(*kernel);
@@ -185,7 +185,7 @@ impl Preparer<'_> {
 
     fn window(&self, kernel: &Kernel, form: &Form, draft: &DraftWindow, window: &Window) -> Result<PreparedWindow> {
         let DraftWindow { operands, bindings, variant, key } = draft;
-        let missing = || Error::new(ErrorKind::Internal, kernel.name, "its pipeline was not compiled", None);
+        let missing = || Error::with_line(ErrorKind::Internal, kernel.name, "its pipeline was not compiled", None);
         let pipeline = self.pipelines.find(key).cloned().ok_or_else(missing)?;
         let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
         let strides: SmallVec<[&[isize]; 8]> =
@@ -257,7 +257,7 @@ impl Preparer<'_> {
         }
         if bindings.len() > self.caps.max_bindings {
             let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
-            return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
         // wgpu refuses to bind one buffer both as read-only and as read-write, so if one binding writes, all of its buffer do
         for i in 0..bindings.len() {

@@ -35,7 +35,7 @@ pub(super) fn has(row: &Routine) -> bool {
 }
 
 fn internal(name: &'static str, detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Internal, name, detail, None)
+    Error::with_line(ErrorKind::Internal, name, detail, None)
 }
 
 fn shader(row: &Routine) -> Result<&'static str> {
@@ -99,7 +99,7 @@ impl<'a> Recorder<'a> {
         if bindings.len() > self.caps.max_bindings {
             let (name, most) = (&self.caps.name, self.caps.max_bindings);
             let detail = format!("a pass needs {} bindings; {name} has {most}", bindings.len());
-            return Err(Error::new(ErrorKind::LimitExceeded, call.row.name, detail, None));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, call.row.name, detail, None));
         }
         let checks = call.row.refuses.is_some();
         let (key, interface) =

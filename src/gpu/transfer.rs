@@ -24,7 +24,7 @@ const PIECE_READ: usize = 16 << 20;
 
 /// Returns the driver's buffer behind a handle; fails if the buffer is not a GPU's.
 fn own(buffer: &Buffer) -> Result<&DriverBuffer> {
-    let internal = || Error::new(ErrorKind::Internal, "transfer", "the buffer does not belong to a GPU", None);
+    let internal = || Error::with_line(ErrorKind::Internal, "transfer", "the buffer does not belong to a GPU", None);
     driver_buffer(buffer).ok_or_else(internal)
 }
 
@@ -39,7 +39,7 @@ impl Gpu {
         let end = offset + bytes.len();
         if end > buffer.bytes() {
             let detail = format!("bytes {offset}..{end} do not fit a buffer of {} bytes", buffer.bytes());
-            return Err(Error::new(ErrorKind::Internal, "upload", detail, None));
+            return Err(Error::with_line(ErrorKind::Internal, "upload", detail, None));
         }
         let before = self.connection.counters.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
         // each 64 MiB of many small writes are submitted as those of a large one are
@@ -263,7 +263,7 @@ impl Gpu {
         })
         .await?;
         self.connection.check()?;
-        Err(Error::new(ErrorKind::Internal, "download", "the driver did not map the buffer", None))
+        Err(Error::with_line(ErrorKind::Internal, "download", "the driver did not map the buffer", None))
     }
 
     /// Ends a read that cannot be finished. Its notes may hold an error that can no longer be read, so the device must count as
@@ -300,7 +300,7 @@ impl Piece {
 
     /// Gives the bytes, which must be mapped, to `receive`, and returns what it says of them. Fails where the bytes are not there.
     fn give_to(&self, receive: &mut (dyn FnMut(&[u8]) -> Result<()> + Send)) -> Result<Result<()>> {
-        let fail = |detail: String| Error::new(ErrorKind::Internal, "download", detail, None);
+        let fail = |detail: String| Error::with_line(ErrorKind::Internal, "download", detail, None);
         let view = self.staging.get_mapped_range(0..self.span + ERROR_BYTES).map_err(|e| fail(e.to_string()))?;
         Ok(receive(&view[self.skip..self.skip + self.len]))
     }

@@ -109,7 +109,7 @@ fn folded(fold: Fold, x: &Expr, axis: isize, keep: bool) -> Expr {
 /// The first result of a routine.
 fn called(row: &'static Routine, operands: &[&Expr], params: Params) -> Result<Expr> {
     let results = routine(row, operands.iter().map(|e| (*e).clone()).collect(), params, Location::caller())?;
-    results.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, row.name, "no result", None))
+    results.into_iter().next().ok_or_else(|| Error::with_line(ErrorKind::Internal, row.name, "no result", None))
 }
 
 /// The trials, one or more of each family.

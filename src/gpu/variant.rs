@@ -20,7 +20,7 @@ pub(super) fn classify(
     kinds: &mut [Slot],
 ) -> Result<Variant> {
     let Some(groups) = kernel.schedule.groups() else {
-        return Err(Error::new(ErrorKind::Internal, kernel.name, "a kernel without workgroups", None));
+        return Err(Error::with_line(ErrorKind::Internal, kernel.name, "a kernel without workgroups", None));
     };
     let n = kernel.loads.len();
     let stores = store_modes(kernel, offsets, &slots[n..], kinds);
@@ -31,7 +31,7 @@ pub(super) fn classify(
     let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
     let params = form.params(rank).ok_or_else(|| {
         let detail = format!("{rank} axes of {} operands", form.columns);
-        Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None)
+        Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None)
     })?;
     let mut variant = Variant {
         slots: kinds.iter().copied().collect(),
@@ -114,5 +114,5 @@ pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
     let aligned: SmallVec<[bool; 8]> = firsts.map(|first| first % 4 == 0).collect();
     let variant = classify(kernel, &form, window, (&offsets, &aligned), &slots, &mut kinds)?;
     wgsl::generate(kernel, &form, &variant, int64)
-        .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
+        .map_err(|fault| Error::with_line(fault.kind, kernel.name, fault.detail, None))
 }

@@ -71,7 +71,7 @@ impl Watch {
     /// Starts the thread if it is not there.
     fn ensure_thread(self: &Arc<Watch>, state: &mut State) -> Result<()> {
         static ONCE: Once = Once::new();
-        let fail = |detail: String| Error::new(ErrorKind::Internal, "wait", detail, None);
+        let fail = |detail: String| Error::with_line(ErrorKind::Internal, "wait", detail, None);
         if at_exit::is_ending() {
             return Err(fail("the process is ending".to_string()));
         }
@@ -124,7 +124,7 @@ impl Watch {
             && catch_unwind(AssertUnwindSafe(|| connection.poll())).is_err()
         {
             let detail = "the driver's library panicked while it was polled";
-            connection.fail(&Error::new(ErrorKind::Internal, "wait", detail, None));
+            connection.fail(&Error::with_line(ErrorKind::Internal, "wait", detail, None));
         }
         let mut state = lock(&self.state);
         let mut due = vec![];
@@ -260,7 +260,7 @@ pub(super) fn apart<T: Clone + Send + 'static>(
 ) -> impl Future<Output = Result<T>> + Send {
     let work: Box<dyn FnOnce() -> Result<T> + Send> = Box::new(move || match at_exit::enter() {
         Some(_inside) => work(),
-        None => Err(Error::new(ErrorKind::Internal, operation, "the process is ending", None)),
+        None => Err(Error::with_line(ErrorKind::Internal, operation, "the process is ending", None)),
     });
     let (mut work, mut awaited) = (Some(work), None::<Awaited<Result<T>>>);
     std::future::poll_fn(move |context| {

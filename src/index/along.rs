@@ -76,7 +76,7 @@ pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexM
         if wanted.len() != from.len() {
             let (a, b) = (from.as_slice(), wanted.as_slice());
             let detail = format!("an array of shape {a:?} and indices of shape {b:?} have not as many axes");
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         // along the axis each keeps its own length, along the others the two broadcast
         let along = |shape: &Shape, n: usize| -> Shape {
@@ -103,16 +103,16 @@ pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize
     let dtype = positions.0.dtype;
     if !dtype.is_integer() {
         let detail = format!("positions have dtype {dtype}; integers are needed");
-        return Err(Error::new(ErrorKind::DType, op, detail, at));
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
     }
     if length > i32::MAX as usize {
         let detail = format!("{length} positions; a check of them must fit i32");
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     let (shape, device) = (positions.0.shape.clone(), positions.0.device);
     if length == 0 && !shape.contains(&0) {
         let detail = "no position is in range, because an axis has length 0";
-        return Err(Error::new(ErrorKind::Index, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Index, op, detail, at));
     }
     // a kernel checks indices of i32 and i64; those that fit i32 take half the time in it
     let fits = dtype.size() < 4 || dtype == DType::I32;

@@ -33,7 +33,7 @@ impl Extremes {
         let (size, count) = (layout::product(&shape), layout::product(wanted));
         if size.max(count) > i32::MAX as usize {
             let detail = format!("{size} elements and {count} values; their numbers must fit i32");
-            return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
         }
         let i = in_axis(op, indices, (axis, &shape), self.mode, at)?;
         if count == 0 || size == 0 {
@@ -89,7 +89,7 @@ impl Extremes {
         let params = smallvec![count as u64, descending, count as u64];
         let results = routine(&ARGSORT, smallvec![values.clone()], params, self.at)?;
         let first = results.into_iter().next();
-        let order = first.ok_or_else(|| Error::new(ErrorKind::Internal, self.op, "no result", self.at))?;
+        let order = first.ok_or_else(|| Error::with_line(ErrorKind::Internal, self.op, "no result", self.at))?;
         Ok(cast(order, DType::I32, self.at))
     }
 

@@ -270,14 +270,14 @@ fn of_axes(op: &'static str, indices: Vec<Expr>, shape: &Shape, mode: IndexMode,
         let (given, shape) = (indices.len(), shape.as_slice());
         let detail =
             format!("positions for {given} axes of shape {shape:?}; at least one axis, and at most all, have them");
-        return Err(Error::new(ErrorKind::Argument, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
     }
     let lead = &shape[..indices.len()];
     let mut below = layout::product(lead);
     at_most_i32(op, below, "places along the axes", at)?;
     if indices.len() == 1 {
         let alone = indices.into_iter().next().map(|i| positions(op, i, (0, shape), mode, at));
-        let at = alone.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, op, "no positions", at)))?;
+        let at = alone.unwrap_or_else(|| Err(Error::with_line(ErrorKind::Internal, op, "no positions", at)))?;
         return Ok(Places { at, mode });
     }
     let mut common: Shape = smallvec![];
@@ -294,7 +294,7 @@ fn of_axes(op: &'static str, indices: Vec<Expr>, shape: &Shape, mode: IndexMode,
             Some(sum) => binary(&arithmetic::add, sum, term, at),
         });
     }
-    let at = sum.ok_or_else(|| Error::new(ErrorKind::Internal, op, "no positions", at))?;
+    let at = sum.ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no positions", at))?;
     // each is in the range of its axis, so the sum is in range too
     Ok(Places { at, mode: IndexMode::Clip })
 }
@@ -366,7 +366,7 @@ fn put_along(array: &Expr, indices: impl Operand, values: impl Operand, axis: is
         if indices.0.shape.len() != shape.len() {
             let (a, b) = (shape.as_slice(), indices.0.shape.as_slice());
             let detail = format!("an array of shape {a:?} and indices of shape {b:?} have not as many axes");
-            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         at_most_i32(OP, layout::product(&shape), "elements", at)?;
         let mut wanted = shape.clone();

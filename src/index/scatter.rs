@@ -177,7 +177,7 @@ fn scatter(
         let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(op, at))?;
         if indices.0.shape.len() != 1 {
             let detail = format!("indices of shape {:?}; one axis is needed", indices.0.shape.as_slice());
-            return Err(Error::new(ErrorKind::Shape, op, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
         }
         let mut wanted: Shape = shape.clone();
         wanted[axis] = indices.0.shape[0];

@@ -87,7 +87,7 @@ fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: 
     }
     if rows.max(count) > i32::MAX as usize {
         let detail = format!("{rows} keys of {count} sums; their numbers must fit i32");
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     let keys = cast(binary(&arithmetic::minimum, cast(keys, DType::U32, at), count, at), DType::U32, at);
     let values = reshape(op, values, &[rows as isize, length as isize], at);
@@ -104,7 +104,7 @@ fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: 
 /// Calls a routine that gives one result, with integers that its row knows.
 pub(crate) fn first_of(row: &'static Routine, args: Args, params: [usize; 3], op: &str, at: Loc) -> Result<Expr> {
     let results = routine(row, args, params.into_iter().map(|p| p as u64).collect(), at)?;
-    results.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, op, "no result", at))
+    results.into_iter().next().ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at))
 }
 
 /// Keys, which are at most `count`, in ascending order, and the rows in the same order: the sort is stable.

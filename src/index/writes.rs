@@ -35,7 +35,7 @@ pub(super) struct Places {
 pub(super) fn at_most_i32(op: &'static str, count: usize, what: &str, at: Loc) -> Result<()> {
     if count > i32::MAX as usize {
         let detail = format!("{count} {what}; their number must fit i32");
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ const COMPARED_WINDOWS: usize = 64;
 
 /// Refuses a plan that is not well formed, which is a fault of the planner. The error comes with the node of the step at fault.
 pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
-    let fail = |name: &'static str, detail| Error::new(ErrorKind::Internal, name, detail, None);
+    let fail = |name: &'static str, detail| Error::with_line(ErrorKind::Internal, name, detail, None);
     if plan.aliased.len() != plan.inputs.len() {
         return Err((fail("eval", format!("{} inputs, {} aliases", plan.inputs.len(), plan.aliased.len())), 0));
     }

@@ -56,7 +56,7 @@ fn of_slice(op: &'static str, item: SliceItem, n: usize, at: Loc) -> Result<Give
         (Some(len), Some(step)) if matches!(item, SliceItem::Range { .. }) => {
             Ok((0..*len as isize).map(|i| v.offset[0] + i * step).collect())
         }
-        _ => Err(Error::new(ErrorKind::Argument, op, "a slice must be one range along the axis", at)),
+        _ => Err(Error::with_line(ErrorKind::Argument, op, "a slice must be one range along the axis", at)),
     }
 }
 
@@ -67,7 +67,7 @@ fn from_front(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Res
         Ok(place) if place < n => Ok(place),
         _ => {
             let detail = format!("position {i} is out of range for {n} along axis {axis}");
-            Err(Error::new(ErrorKind::Index, op, detail, at))
+            Err(Error::with_line(ErrorKind::Index, op, detail, at))
         }
     }
 }

@@ -89,7 +89,7 @@ impl Expr {
             let (ndim, dtype) = (e.0.shape.len(), e.0.dtype);
             if widths.len() != ndim && widths.len() != 1 {
                 let detail = format!("{} pairs of widths for {ndim} axes", widths.len());
-                return Err(Error::new(ErrorKind::Argument, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
             }
             let widths: Vec<(usize, usize)> = (0..ndim).map(|d| widths[d.min(widths.len() - 1)]).collect();
             let mut shape = e.0.shape.clone();
@@ -102,7 +102,7 @@ impl Expr {
                 Pad::Edge | Pad::Reflect | Pad::Symmetric | Pad::Wrap => {
                     if let Some(axis) = (0..ndim).find(|d| e.0.shape[*d] == 0 && widths[*d] != (0, 0)) {
                         let detail = format!("axis {axis} has no element to put around it; only a constant can be");
-                        return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+                        return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
                     }
                 }
             }
@@ -115,7 +115,7 @@ impl Expr {
 fn fits(s: Scalar, dtype: DType, at: Loc) -> crate::Result<()> {
     match s.promote_with(dtype) {
         Some(d) if d == dtype => Ok(()),
-        _ => Err(Error::new(ErrorKind::Argument, "pad", format!("{s} does not fit dtype {dtype}"), at)),
+        _ => Err(Error::with_line(ErrorKind::Argument, "pad", format!("{s} does not fit dtype {dtype}"), at)),
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Resu
         }
         Some(axes) => {
             let detail = format!("axes {axes:?}: one axis is taken, or `..` for the elements in C order");
-            Err(Error::new(ErrorKind::Axis, op, detail, at))
+            Err(Error::with_line(ErrorKind::Axis, op, detail, at))
         }
     }
 }
@@ -81,7 +81,7 @@ pub(super) fn repeated(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -
     }
     let Some(n) = e.0.shape[axis].checked_mul(times) else {
         let detail = format!("axis {axis} of {:?}, repeated {times} times, is too long", e.0.shape.as_slice());
-        return Expr::failed(Error::new(ErrorKind::LimitExceeded, op, detail, at), at);
+        return Expr::failed(Error::with_line(ErrorKind::LimitExceeded, op, detail, at), at);
     };
     let wide = view(op, e, at, |shape| {
         let mut to = shape.to_vec();

@@ -26,7 +26,10 @@ impl Expr {
         let at = Location::caller();
         carry(at, || {
             let counts = routine(&BINCOUNT, smallvec![strong(self.clone(), at)], smallvec![length as u64], at)?;
-            counts.into_iter().next().ok_or_else(|| Error::new(crate::ErrorKind::Internal, "bincount", "no result", at))
+            counts
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::with_line(crate::ErrorKind::Internal, "bincount", "no result", at))
         })
     }
 }

@@ -308,7 +308,7 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
     if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
         let detail =
             format!("axes {:?}: one axis is taken, or `..` for all of them", axes.axes.as_deref().unwrap_or_default());
-        return Err(Error::new(ErrorKind::Axis, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
     }
     // a value of f16 or bf16 is rounded to its type before it is compared, and then compared as f32
     let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };

@@ -131,7 +131,7 @@ fn scanned(row: &'static Ufunc, e: &Expr, axis: impl IntoScanAxis, types: fn(DTy
         let axis = layout::normalize_axis(given.axis, e.0.shape.len()).map_err(|f| f.at(name, at))?;
         if given.exclusive && given.include_initial {
             let detail = "include_initial has the results of an exclusive scan already; name one of them";
-            return Err(Error::new(ErrorKind::Argument, name, detail, at));
+            return Err(Error::with_line(ErrorKind::Argument, name, detail, at));
         }
         let length = e.0.shape[axis];
         let [combined, result] = types(e.0.dtype, length);

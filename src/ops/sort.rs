@@ -95,5 +95,5 @@ pub(crate) fn along_axis(
 
 /// The first result of a routine.
 fn first<'a>(results: &'a [Expr], name: &str, at: &'static Location<'static>) -> Result<&'a Expr> {
-    results.first().ok_or_else(|| Error::new(ErrorKind::Internal, name, "no result", at))
+    results.first().ok_or_else(|| Error::with_line(ErrorKind::Internal, name, "no result", at))
 }

@@ -50,7 +50,7 @@ pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     let count = k.div_ceil(length);
     if count > MOST_KERNELS {
         let detail = format!("a product over {k} needs more than {MOST_KERNELS} kernels of {length}");
-        return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
     }
     Ok(cut(p, &kernel, k, length))
 }
@@ -208,7 +208,7 @@ fn beside_copies(p: &Planner<'_>, mut kernel: Kernel) -> Result<Vec<Kernel>> {
         }
         if span(CHAIN, 1, load.dtype) > p.most_bytes() {
             let detail = format!("{CHAIN} elements of {} are more than a binding of {}", load.dtype, p.caps.name);
-            return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
         // the copy has the batch axes, of length 1 where the operand repeats, its own of the axes m and n, and k
         let axes = || (0..rank - 2).chain([own_axis]);

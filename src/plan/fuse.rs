@@ -374,7 +374,7 @@ impl<'a> Planner<'a> {
         let store = self.with_epilogue(node, owner);
         if std::mem::replace(&mut self.stored[store], true) || making.decided {
             let (n, detail) = (&self.arena.nodes[owner], "the planner asks to store a node that is stored already");
-            return Err(Error::new(ErrorKind::Internal, n.op.name(), detail, n.location));
+            return Err(Error::with_line(ErrorKind::Internal, n.op.name(), detail, n.location));
         }
         making.marks.push(store as u32);
         if let Some((chosen, _)) = self.choices.get_mut().last_mut().filter(|(chosen, _)| *chosen == node) {

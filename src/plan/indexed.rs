@@ -42,7 +42,7 @@ impl Indexed<'_> {
         let count = self.extent.div_ceil(longest);
         if count > MOST_WINDOWS {
             let detail = format!("an axis of {} needs more than {MOST_WINDOWS} dispatches", self.extent);
-            return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, k.name, detail, None));
         }
         let each = self.extent.div_ceil(count);
         Ok((0..self.extent).step_by(each).map(|low| low..(low + each).min(self.extent)).collect())

@@ -62,7 +62,7 @@ fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
 /// The error of an operation whose dtype needs a feature that the device does not have.
 fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Location<'static>) -> Error {
     let detail = format!("dtype {dtype} on {} needs {feature}, which it does not have", caps.name);
-    Error::new(ErrorKind::Unsupported, op, detail, at)
+    Error::with_line(ErrorKind::Unsupported, op, detail, at)
 }
 
 /// The operation to name in an error: a reduction by its method, as the user wrote it.

@@ -60,7 +60,7 @@ impl Planner<'_> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         let (NodeOp::Routine { row, params, part }, Some(call)) = (&n.op, self.calls.get(&node).cloned()) else {
-            return Err(Error::new(ErrorKind::Internal, n.op.name(), "the routine has no call", n.location));
+            return Err(Error::with_line(ErrorKind::Internal, n.op.name(), "the routine has no call", n.location));
         };
         if call.first == node {
             let fail = |fault: Fault| fault.at(row.name, n.location);

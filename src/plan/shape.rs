@@ -284,7 +284,7 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
         let Some((what, bytes, strides)) = too_large else {
             if k.windows.len() >= most {
                 let detail = format!("{} elements need more than {most} dispatches", k.outer_size());
-                return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
+                return Err(Error::with_line(ErrorKind::LimitExceeded, k.name, detail, None));
             }
             // one window is the usual case, and a plan may have a million kernels: no room to spare
             if todo.is_empty() && k.windows.is_empty() {
@@ -304,7 +304,7 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
                     format!("a result of {:?}; one dispatch on {name} has {} indices", w.shape, p.caps.max_indices)
                 }
             };
-            return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, k.name, detail, None));
         };
         let (mut a, mut b) = (w.clone(), w);
         // cut at a multiple of four elements, so that no two windows write the same word of packed 8-bit types. Axes of 6 or

@@ -119,7 +119,7 @@ pub(super) fn contract(
         list.push(Some(job.pair(a, b, later)));
     }
     let Some(last) = list.pop().flatten() else {
-        return Err(Error::new(ErrorKind::Argument, op, "at least one array is needed", at));
+        return Err(Error::with_line(ErrorKind::Argument, op, "at least one array is needed", at));
     };
     let last = job.summed(last, wanted);
     Ok(cast(job.arranged(&last, out), dtype, at))
@@ -138,7 +138,7 @@ fn extents(op: &'static str, operands: &[Labelled], name: &dyn Fn(Label) -> Stri
                 (k, n) => {
                     let shapes: Vec<&[usize]> = operands.iter().map(|x| x.e.0.shape.as_slice()).collect();
                     let detail = format!("shapes {shapes:?}: {} has lengths {k} and {n}", name(*l));
-                    return Err(Error::new(ErrorKind::Shape, op, detail, at));
+                    return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
                 }
             }
         }

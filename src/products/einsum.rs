@@ -79,7 +79,8 @@ struct Term {
 
 impl Term {
     fn read(text: &str, subscripts: &str, at: Loc) -> Result<Term> {
-        let wrong = |why: String| Error::new(ErrorKind::Argument, "einsum", format!("\"{subscripts}\": {why}"), at);
+        let wrong =
+            |why: String| Error::with_line(ErrorKind::Argument, "einsum", format!("\"{subscripts}\": {why}"), at);
         let mut term = Term { before: Labels::new(), after: Labels::new(), has_ellipsis: false };
         let mut rest = text.trim_start();
         while let Some(c) = rest.chars().next() {
@@ -115,7 +116,7 @@ impl Term {
 
 /// The operands with their labels, diagonals taken, and the labels of the result.
 fn labelled(subscripts: &str, operands: Vec<Expr>, at: Loc) -> Result<(Vec<Labelled>, Labels)> {
-    let wrong = |kind, why: String| Error::new(kind, "einsum", format!("\"{subscripts}\": {why}"), at);
+    let wrong = |kind, why: String| Error::with_line(kind, "einsum", format!("\"{subscripts}\": {why}"), at);
     let (inputs, output) = match subscripts.split_once("->") {
         Some((inputs, output)) => (inputs, Some(Term::read(output, subscripts, at)?)),
         None => (subscripts, None),
@@ -182,7 +183,7 @@ fn diagonals(mut e: Expr, mut labels: Labels, subscripts: &str, at: Loc) -> Resu
             let c = letter(labels[i]).unwrap_or_default();
             let detail =
                 format!("\"{subscripts}\": `{c}` is twice in an operand, with lengths {} and {}", shape[i], shape[j]);
-            return Err(Error::new(ErrorKind::Shape, "einsum", detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, "einsum", detail, at));
         }
         e = view("einsum", &e, at, |shape| View::diagonal(shape, 0, i as isize, j as isize));
         let label = labels.remove(j);

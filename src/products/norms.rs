@@ -61,7 +61,7 @@ impl Expr {
             let e = strong(self.clone(), at);
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("vector_norm", at))?;
             if order.is_nan() {
-                return Err(Error::new(ErrorKind::Argument, "vector_norm", "the order is NaN", at));
+                return Err(Error::with_line(ErrorKind::Argument, "vector_norm", "the order is NaN", at));
             }
             Ok(narrow(vector_norm(&e, &axes, order, at), &e, at))
         })
@@ -136,7 +136,7 @@ fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Ex
     let sorted = axes.resolve(ndim).map_err(|f| f.at(OP, at))?;
     if sorted.len() != 2 {
         let detail = format!("{} axes of shape {:?}; a matrix has two", sorted.len(), e.0.shape.as_slice());
-        return Err(Error::new(ErrorKind::Axis, OP, detail, at));
+        return Err(Error::with_line(ErrorKind::Axis, OP, detail, at));
     }
     if norm == MatrixNorm::Frobenius {
         let squares = sum(OP, &unary(&arithmetic::square, wide(e, at), at), axes, at);

@@ -33,7 +33,7 @@ impl Profile {
         let (path, at) = (path.as_ref(), Location::caller());
         let text = self.chrome_trace();
         replace(path, |file| file.write_all(text.as_bytes()))
-            .map_err(|e| Error::new(ErrorKind::Io, "to_chrome_trace", format!("{}: {e}", path.display()), at))
+            .map_err(|e| Error::with_line(ErrorKind::Io, "to_chrome_trace", format!("{}: {e}", path.display()), at))
     }
 
     fn chrome_trace(&self) -> String {

@@ -77,7 +77,7 @@ impl Expr {
             common(OP, [&x, &edges].into_iter(), at)?;
             let n = length(OP, "the array of edges", &edges, at)?;
             if n == 0 {
-                return Err(Error::new(ErrorKind::Shape, OP, "at least one edge is needed", at));
+                return Err(Error::with_line(ErrorKind::Shape, OP, "at least one edge is needed", at));
             }
             counted(OP, bin_of(&x, &edges, n - 1, at), n - 1, at)
         })
@@ -137,7 +137,7 @@ impl Expr {
             common(OP, [&x, &weights, &edges].into_iter(), at)?;
             let n = length(OP, "the array of edges", &edges, at)?;
             if n == 0 {
-                return Err(Error::new(ErrorKind::Shape, OP, "at least one edge is needed", at));
+                return Err(Error::with_line(ErrorKind::Shape, OP, "at least one edge is needed", at));
             }
             summed(OP, bin_of(&x, &edges, n - 1, at), &weights, n - 1, at)
         })
@@ -172,7 +172,7 @@ impl Expr {
             if x.0.shape != y.0.shape {
                 let (a, b) = (x.0.shape.as_slice(), y.0.shape.as_slice());
                 let detail = format!("shapes {a:?} and {b:?} differ; both must be equal");
-                return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
             }
             let [ex, ey] = [
                 equal_bins(OP, &x, bins[0], ranges.map(|r| r[0]), at)?,
@@ -181,7 +181,7 @@ impl Expr {
             let places = bins[0].saturating_mul(bins[1]);
             if places >= i32::MAX as usize {
                 let detail = format!("{} × {} bins; their number must fit i32", bins[0], bins[1]);
-                return Err(Error::new(ErrorKind::LimitExceeded, OP, detail, at));
+                return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, at));
             }
             let (i, j) = (bin_of(&x, &ex, bins[0], at), bin_of(&y, &ey, bins[1], at));
             let outside = |i: &Expr, n: usize| binary(&logic::equal, i, int(n, at), at);
@@ -201,18 +201,18 @@ impl Expr {
 /// The edges of bins of equal width.
 fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>, at: Loc) -> Result<Expr> {
     if bins == 0 {
-        return Err(Error::new(ErrorKind::Argument, op, "at least one bin is needed", at));
+        return Err(Error::with_line(ErrorKind::Argument, op, "at least one bin is needed", at));
     }
     if bins >= i32::MAX as usize {
         let detail = format!("{bins} bins; their number must fit i32");
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     let dtype = x.0.dtype.float();
     let empty = x.0.shape.contains(&0).then_some((0.0, 1.0));
     if let Some((low, high)) = range.or(empty) {
         if !low.is_finite() || !high.is_finite() || low > high {
             let detail = format!("{low} to {high} is no range of finite numbers");
-            return Err(Error::new(ErrorKind::Argument, op, detail, at));
+            return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
         }
         let ends = if low == high { [low - 0.5, high + 0.5] } else { [low, high] };
         return Ok(linspace_at(op, ends, bins + 1, dtype, at));
@@ -250,7 +250,7 @@ fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
     bin.checked()?;
     layout::size_of_shape(&[bins + 1]).map_err(|f| f.at(op, at))?;
     let all = routine(&BINCOUNT, smallvec![bin], smallvec![bins as u64 + 1], at)?;
-    let all = all.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, op, "no result", at))?;
+    let all = all.into_iter().next().ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at))?;
     let part = SliceItem::Range { start: None, end: Some(bins as isize), step: 1 };
     Ok(named(op, view(op, &all, at, |s| View::slice(s, &[part])), at))
 }

@@ -111,7 +111,7 @@ fn average(x: &Expr, axes: &AxesArg, weights: Expr, at: Loc) -> Result<Expr> {
         _ => {
             let (a, b) = (e.0.shape.as_slice(), weights.0.shape.as_slice());
             let why = "weights have the array's shape, or one axis as long as the only one that is averaged";
-            return Err(Error::new(ErrorKind::Shape, OP, format!("shapes {a:?} and {b:?}: {why}"), at));
+            return Err(Error::with_line(ErrorKind::Shape, OP, format!("shapes {a:?} and {b:?}: {why}"), at));
         }
     };
     let compute = super::common_float(e.0.dtype, weights.0.dtype);
@@ -134,7 +134,7 @@ fn covariances(op: &'static str, e: &Expr, rows: bool, correction: f64, at: Loc)
         (2, false) => view(op, &x, at, |shape| View::permute(shape, &[1, 0])),
         _ => {
             let detail = format!("shape {:?} is neither a vector nor a matrix", e.0.shape.as_slice());
-            return Err(Error::new(ErrorKind::Shape, op, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
         }
     };
     let mean = mean_at(op, &x, &layout::keep(1), at);

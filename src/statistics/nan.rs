@@ -177,7 +177,7 @@ fn position(op: &'static str, e: &Expr, axes: &AxesArg, largest: bool, at: Loc) 
     if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
         let list = axes.axes.as_deref().unwrap_or_default();
         let detail = format!("axes {list:?}: one axis is taken, or `..` for all of them");
-        return Err(Error::new(ErrorKind::Axis, op, detail, at));
+        return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
     }
     let (row, neutral, fold) = match largest {
         true => (&arithmetic::maximum, f64::NEG_INFINITY, *ARGMAX),

@@ -211,7 +211,7 @@ pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
         common("ldexp", [&x, &n].into_iter(), at)?;
         if !(n.0.dtype.is_integer() || n.0.dtype == DType::Bool) {
             let detail = format!("the exponents have dtype {}; integers are needed", n.0.dtype);
-            return Err(Error::new(ErrorKind::DType, "ldexp", detail, at));
+            return Err(Error::with_line(ErrorKind::DType, "ldexp", detail, at));
         }
         let out = x.0.dtype.float();
         let x = cast(x, common_float(out, out), at);

@@ -82,7 +82,7 @@ fn of_array(e: &Expr, at: Loc) -> Result<Vec<Arg>> {
     let shape = &e.checked()?.shape;
     let [n] = shape[..] else {
         let detail = format!("coefficients of shape {:?}; one axis is needed", shape.as_slice());
-        return Err(Error::new(ErrorKind::Shape, "polyval", detail, at));
+        return Err(Error::with_line(ErrorKind::Shape, "polyval", detail, at));
     };
     let one = |i: usize| view("polyval", e, at, |shape| View::slice(shape, &[SliceItem::Index(i as isize)])).into_arg();
     Ok((0..n).map(one).collect())
@@ -96,7 +96,7 @@ fn polyval(x: &Expr, coefficients: Vec<Arg>, at: Loc) -> Result<Expr> {
     for c in &coefficients {
         if let Arg::Scalar(s) = c {
             dtype = s.promote_with(dtype).ok_or_else(|| {
-                Error::new(ErrorKind::Argument, "polyval", format!("{s} does not fit dtype {dtype}"), at)
+                Error::with_line(ErrorKind::Argument, "polyval", format!("{s} does not fit dtype {dtype}"), at)
             })?;
         }
     }

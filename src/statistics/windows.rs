@@ -83,7 +83,7 @@ fn check(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Result<()> {
         ([n], [m]) if *n > 0 && *m > 0 => Ok(()),
         _ => {
             let detail = format!("shapes {x:?} and {y:?}: each needs one axis, with at least one element");
-            Err(Error::new(ErrorKind::Shape, op, detail, at))
+            Err(Error::with_line(ErrorKind::Shape, op, detail, at))
         }
     }
 }

@@ -212,7 +212,7 @@ impl Interpreter {
                 self.known.insert(&*e.0, (e.clone(), v.clone()));
                 Ok(v)
             }
-            None => Err(Error::new(ErrorKind::Internal, "interpret", "a node was not reached", e.0.location)),
+            None => Err(Error::with_line(ErrorKind::Internal, "interpret", "a node was not reached", e.0.location)),
         }
     }
 
@@ -367,7 +367,7 @@ fn position(index: Option<i128>, length: i128, mode: IndexMode, n: &Node) -> Res
         IndexMode::Check if (0..length).contains(&at) => at,
         IndexMode::Check => {
             let detail = format!("index {at} is out of range for {length} positions");
-            return Err(Error::new(ErrorKind::Index, n.op.name(), detail, n.location));
+            return Err(Error::with_line(ErrorKind::Index, n.op.name(), detail, n.location));
         }
     }))
 }

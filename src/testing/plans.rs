@@ -110,7 +110,8 @@ pub fn card(name: &str) -> Caps {
 /// # Errors
 /// Those of planning.
 pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> {
-    let caps = named_caps(caps).ok_or_else(|| Error::new(ErrorKind::Argument, "plan_for", "unknown caps", None))?;
+    let caps =
+        named_caps(caps).ok_or_else(|| Error::with_line(ErrorKind::Argument, "plan_for", "unknown caps", None))?;
     planned(expression, caps)
 }
 

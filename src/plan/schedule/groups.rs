@@ -82,7 +82,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
 /// Returns how many invocations share a row, and how many elements of it each holds.
 fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
     let (inner, size) = (kernel.inner_size(), caps.group());
-    let refused = |detail: String| Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
+    let refused = |detail: String| Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
     let short = SHORT_ROW_LANES.min(size);
     Ok(match kernel.kind {
         // neighbouring rows lie side by side, so that many of them need no further lanes
@@ -158,7 +158,7 @@ fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
         let (need, have) = (2 * NARROW_STEP * NARROW_STEP * bytes, caps.workgroup_memory);
         let needs = format!("a product needs workgroups of {NARROW_STEP} with {need} bytes");
         let detail = format!("{needs}; {} has {} with {have}", caps.name, caps.workgroup);
-        return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
+        return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
     }
     Ok(caps.group().min(1 << lanes.ilog2()))
 }
@@ -186,7 +186,7 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
         let (lanes, need) = (Tile::LEAST.invocations(), Tile { padded: false, ..Tile::LEAST }.memory(bytes));
         let needs = format!("a product needs workgroups of {lanes} with {need} bytes");
         let detail = format!("{needs}; {} has {} with {}", caps.name, caps.workgroup, caps.workgroup_memory);
-        Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None)
+        Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None)
     })
 }
 
