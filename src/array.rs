@@ -3,6 +3,7 @@
 
 mod checked;
 mod evaluate;
+mod execute;
 mod nested;
 mod read;
 mod write;

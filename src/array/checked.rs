@@ -1,22 +1,27 @@
 //! Evaluations whose results are checked for NaNs, infinities and overflow, because the user has asked for it: `check.rs` says how.
 
-use super::evaluate::{Results, execute_unchecked};
+use super::execute::{self, Results};
 use super::{Array, Loc};
 use crate::backend::wait;
-use crate::check::{self, Checked, Wanted};
+use crate::check::{self, Checked};
 use crate::device::Device;
 use crate::error::Result;
 use crate::expr::Expr;
 use smallvec::SmallVec;
 
-/// Computes expressions and their check by one plan, and waits for what the check has found.
-pub(super) fn execute(roots: &[&Expr], wanted: Wanted, device: &Device, at: Loc, at_once: bool) -> Result<Results> {
+/// Computes expressions that are neither stored nor views of what is stored whole; with checks by one plan with them, and waits for what
+/// they have found.
+pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
+    let wanted = check::of_device(device.id()).map_err(|e| e.or_at(at))?;
+    if wanted.is_none() {
+        return execute::execute(roots, device, at, at_once);
+    }
     let Some(checked) = Checked::of(roots, wanted, at)? else {
-        return execute_unchecked(roots, device, at, at_once);
+        return execute::execute(roots, device, at, at_once);
     };
     checked.code.checked()?;
     let with_code: SmallVec<[&Expr; 2]> = roots.iter().copied().chain([&checked.code]).collect();
-    let mut results = execute_unchecked(&with_code, device, at, at_once)?;
+    let mut results = execute::execute(&with_code, device, at, at_once)?;
     refuse(&checked, results.pop(), at)?;
     Ok(results)
 }
@@ -29,7 +34,7 @@ pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()>
     }
     let Some(checked) = Checked::of(&[value], wanted, at)? else { return Ok(()) };
     checked.code.checked()?;
-    let mut results = execute_unchecked(&[&checked.code], device, at, false)?;
+    let mut results = execute::execute(&[&checked.code], device, at, false)?;
     refuse(&checked, results.pop(), at)
 }
 

@@ -22,7 +22,7 @@ pub enum Check {
 impl Check {
     pub(crate) const ALL: [Check; 3] = [Check::Nan, Check::Inf, Check::Overflow];
 
-    fn name(self) -> &'static str {
+    fn word(self) -> &'static str {
         match self {
             Check::Nan => "nan",
             Check::Inf => "inf",
@@ -43,7 +43,7 @@ impl Check {
 /// `the check nan`.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the check {}", self.name())
+        write!(f, "the check {}", self.word())
     }
 }
 
@@ -67,9 +67,9 @@ impl Wanted {
     /// Reads a list such as `nan,inf`.
     fn parse(list: &str) -> Result<Wanted> {
         let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let check = |name: &str| {
-            Check::ALL.into_iter().find(|check| check.name() == name).ok_or_else(|| {
-                let detail = format!("unknown check '{name}'; known are nan, inf and overflow");
+        let check = |word: &str| {
+            Check::ALL.into_iter().find(|check| check.word() == word).ok_or_else(|| {
+                let detail = format!("unknown check '{word}'; known are nan, inf and overflow");
                 Error::with_line(ErrorKind::Argument, "CUPRIC_CHECK", detail, None)
             })
         };

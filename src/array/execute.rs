@@ -1,0 +1,49 @@
+//! Runs expressions as one plan, into new memory.
+
+use super::{Array, Loc};
+use crate::backend::Bindings;
+use crate::buffer::Buffer;
+use crate::device::Device;
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::Expr;
+use crate::layout::{self, Layout};
+use crate::plan;
+use smallvec::SmallVec;
+
+/// The results of an evaluation. Most evaluations have one, which needs no allocation here.
+pub(super) type Results = SmallVec<[Array; 1]>;
+
+/// Computes expressions that are neither stored nor views of what is stored whole.
+pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
+    let backend = device.backend();
+    let mut walk = plan::Walk::default();
+    let planned = plan::plan(&mut walk, roots, None, backend.caps())?;
+    let plan = &planned.plan;
+    let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
+    for (i, o) in plan.outputs.iter().enumerate() {
+        let first = || planned.output_of.iter().position(|n| *n == i).unwrap_or(0);
+        let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
+            Error::with_line(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
+        })?;
+        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(roots[first()].0.location))?, 0));
+    }
+    let bindings =
+        Bindings { inputs: walk.inputs(), outputs: &outputs, scalars: walk.scalars(), lines: &walk, replaces: false };
+    let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
+    done.map_err(|e| e.or_at(at))?;
+    let array = |(buffer, n): (Buffer, usize)| {
+        let o = &plan.outputs[n];
+        let (shape, strides) = (SmallVec::from_slice(&o.shape), SmallVec::from_slice(&o.strides));
+        Array::new(buffer, Layout { shape, strides, offset: 0 }, o.dtype, at)
+    };
+    let output_of = &planned.output_of;
+    if output_of.len() == outputs.len() {
+        // no two expressions share an output, so outputs have the numbers of their expressions
+        let mut results = Results::new();
+        for (n, (buffer, _)) in outputs.into_iter().enumerate() {
+            results.push(array((buffer, n)));
+        }
+        return Ok(results);
+    }
+    Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
+}
