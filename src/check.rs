@@ -27,6 +27,9 @@ use std::sync::Arc;
 
 type Loc = &'static Location<'static>;
 
+/// For each node, by its place in memory, numbers of i32 of its shape.
+type Numbers = HashMap<*const Node, Expr>;
+
 /// The check of one evaluation.
 pub(crate) struct Checked {
     /// A 0-d expression of i32: 0 if there is no fault, else the code of the first operation that has one.
@@ -52,17 +55,16 @@ fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     nodes
 }
 
-/// The nodes that a call has made for its result, which is another node ([`Node::composed`]). They have the line of the result.
-fn inner_nodes(nodes: &[Expr]) -> HashSet<*const Node> {
-    let mut inner = HashSet::new();
-    // a node comes before its operands
-    for node in nodes.iter().rev() {
-        if node.0.composed || inner.contains(&Arc::as_ptr(&node.0)) {
-            let own = node.0.args.iter().filter(|operand| operand.0.location == node.0.location);
-            inner.extend(own.map(|operand| Arc::as_ptr(&operand.0)));
+/// The operations that compute what an evaluation stores: the results, or what they are views of.
+fn stored_nodes(roots: &[&Expr]) -> HashSet<*const Node> {
+    let below = |root: &Expr| {
+        let mut node = root.clone();
+        while let (NodeOp::View(_), [operand]) = (&node.0.op, &node.0.args[..]) {
+            node = operand.clone();
         }
-    }
-    inner
+        Arc::as_ptr(&node.0)
+    };
+    roots.iter().map(|root| below(root)).collect()
 }
 
 /// The most nodes that are checked together. The check takes some ten nodes for each, and a plan some KiB for each of those: at most a
@@ -80,30 +82,38 @@ impl Checked {
             );
             return Err(Error::with_line(ErrorKind::LimitExceeded, "check", detail, at));
         }
-        let inner = inner_nodes(&nodes);
-        let mut codes: HashMap<*const Node, Expr> = HashMap::new();
+        let stored = stored_nodes(roots);
+        let (mut codes, mut before) = (Numbers::new(), [Check::Nan, Check::Inf].map(|check| (check, Numbers::new())));
         let total = nodes.len();
         for (number, node) in nodes.iter().enumerate() {
-            let carried = carried(node, &codes);
-            let is_stored_rounded = node.0.dtype.is_half() && roots.iter().any(|root| Arc::ptr_eq(&root.0, &node.0));
-            let is_inner = inner.contains(&Arc::as_ptr(&node.0));
-            let own =
-                wanted.checks().filter(|_| mutant!(inner_operations_checked, true, !is_inner)).filter_map(|check| {
-                    let mut faulty = fault::of(node, check, &inner);
-                    if is_stored_rounded {
+            if node.0.inner {
+                for (check, before) in before.iter_mut().filter(|(check, _)| wanted.has(*check)) {
+                    let faults = |operand: &Expr| fault::of_operand(operand, *check, before);
+                    if let Some(all) = carried(node, &|operand| faults(operand).map(|e| cast(e, DType::I32, at)), false)
+                    {
+                        before.insert(Arc::as_ptr(&node.0), fit(all, node));
+                    }
+                }
+            }
+            let own = wanted.checks().filter(|_| mutant!(inner_operations_checked, true, !node.0.inner)).filter_map(
+                |check| {
+                    let before = before.iter().find(|(of, _)| *of == check).map(|(_, before)| before);
+                    let mut faulty = fault::of(node, check, before);
+                    if node.0.dtype.is_half() && stored.contains(&Arc::as_ptr(&node.0)) {
                         // a kernel keeps values of 16 bits as f32, until they are stored
                         let rounded = cast_always(node.clone(), node.0.dtype, node.0.location);
-                        faulty = faulty
-                            .into_iter()
-                            .chain(fault::of(&rounded, check, &inner))
-                            .reduce(|a, b| call(&logic::logical_or, [a, b]));
+                        let of_rounded = fault::of(&rounded, check, before);
+                        faulty = faulty.into_iter().chain(of_rounded).reduce(|a, b| call(&logic::logical_or, [a, b]));
                     }
-                    let before = mutant!(checks_blame_the_last, number, total - 1 - number);
-                    let code = before * Check::ALL.len() + check as usize + 1;
+                    let turn = mutant!(checks_blame_the_last, number, total - 1 - number);
+                    let code = turn * Check::ALL.len() + check as usize + 1;
                     let [code, none] =
                         [code, 0].map(|n| Expr::fill(Scalar::Int(n as i128), smallvec![], DType::I32, at));
                     Some(call(&logic::SELECT, [faulty?, code, none]))
-                });
+                },
+            );
+            let of = |operand: &Expr| codes.get(&Arc::as_ptr(&operand.0)).cloned();
+            let carried = carried(node, &of, wanted.has(Check::Overflow));
             if let Some(all) = carried.into_iter().chain(own).reduce(|a, b| call(&arithmetic::maximum, [a, b])) {
                 codes.insert(Arc::as_ptr(&node.0), fit(all, node));
             }
@@ -142,27 +152,34 @@ fn fit(codes: Expr, node: &Expr) -> Expr {
     view("check", &codes, node.0.location, |from| View::broadcast_to(from, &node.0.shape))
 }
 
-/// The codes that a node's elements have from its operands; none where no operand has any.
-fn carried(node: &Expr, codes: &HashMap<*const Node, Expr>) -> Option<Expr> {
-    let of = |operand: &Expr| codes.get(&Arc::as_ptr(&operand.0));
+/// The numbers of i32 that a node's elements have from those of its operands; none where no operand has any. `of` gives those of an
+/// operand. Who asks whether an element is NaN or infinite will do without it: then only codes of overflow are kept, where there are any.
+fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool) -> Option<Expr> {
     let Node { op, args, shape, location, .. } = &*node.0;
-    if product(shape) == 0 || args.iter().all(|a| of(a).is_none()) {
+    let numbers: SmallVec<[Option<Expr>; 4]> = args.iter().map(of).collect();
+    if product(shape) == 0 || numbers.iter().all(Option::is_none) {
         return None;
     }
-    let none = |shape| Expr::fill(Scalar::Int(0), shape, DType::I32, location);
+    let number = |n: usize| Expr::fill(Scalar::Int(n as i128), smallvec![], DType::I32, location);
     match op {
-        // who asks whether an element is NaN or infinite will do without it
-        NodeOp::Ufunc(row) if row.class == Class::Test => None,
+        NodeOp::Ufunc(row) if [&logic::isnan, &logic::isinf, &logic::isfinite].contains(row) => {
+            let numbers = numbers.into_iter().flatten().next().filter(|_| with_overflow)?;
+            let [each, of_overflow] = [Check::ALL.len(), (Check::Overflow as usize + 1) % Check::ALL.len()].map(number);
+            let is_of_overflow =
+                call(&logic::equal, [call(&arithmetic::remainder, [numbers.clone(), each]), of_overflow]);
+            Some(call(&logic::SELECT, [is_of_overflow, numbers, number(0)]))
+        }
         NodeOp::Ufunc(row) if mutant!(discarded_faults_count, false, row.class == Class::Select) => {
-            let [yes, no] = [1, 2].map(|n| of(&args[n]).cloned().unwrap_or_else(|| none(smallvec![])));
+            let [yes, no] = [1, 2].map(|n| numbers[n].clone().unwrap_or_else(|| number(0)));
             let taken = call(&logic::SELECT, [args[0].clone(), yes, no]);
-            Some(
-                of(&args[0])
-                    .map_or(taken.clone(), |of_condition| call(&arithmetic::maximum, [taken, of_condition.clone()])),
-            )
+            Some(match &numbers[0] {
+                Some(of_condition) => call(&arithmetic::maximum, [taken, of_condition.clone()]),
+                None => taken,
+            })
         }
         NodeOp::Concat { .. } => {
-            let parts: Args = args.iter().map(|a| of(a).cloned().unwrap_or_else(|| none(a.0.shape.clone()))).collect();
+            let none = |a: &Expr| Expr::fill(Scalar::Int(0), a.0.shape.clone(), DType::I32, location);
+            let parts: Args = args.iter().zip(numbers).map(|(a, numbers)| numbers.unwrap_or_else(|| none(a))).collect();
             Some(Expr::node(op.clone(), parts, shape.clone(), DType::I32, node.0.device, location))
         }
         NodeOp::Ufunc(_)
@@ -181,7 +198,7 @@ fn carried(node: &Expr, codes: &HashMap<*const Node, Expr>) -> Option<Expr> {
         | NodeOp::Iota(_)
         | NodeOp::Philox { .. }
         | NodeOp::Failed => {
-            let spread = args.iter().enumerate().filter_map(|(n, a)| Some(spread(node, n, of(a)?)));
+            let spread = numbers.iter().enumerate().filter_map(|(n, numbers)| Some(spread(node, n, numbers.as_ref()?)));
             spread.reduce(|a, b| call(&arithmetic::maximum, [a, b]))
         }
     }
@@ -220,9 +237,9 @@ fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
 
 /// Whether an operand's elements have a property, for the elements of the node that depend on them.
 fn has_any(node: &Expr, operand: usize, property: Expr) -> Expr {
-    if matches!(node.0.op, NodeOp::Ufunc(_) | NodeOp::Cast) {
-        return spread(node, operand, &property);
-    }
     let at = node.0.location;
+    if matches!(node.0.op, NodeOp::Ufunc(_) | NodeOp::Cast) {
+        return cast(spread(node, operand, &property), DType::Bool, at);
+    }
     cast(spread(node, operand, &cast(property, DType::I32, at)), DType::Bool, at)
 }

@@ -11,7 +11,7 @@ pub use powers::{geomspace, logspace};
 use crate::array::{Array, Nested};
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, NodeOp, Operand, carry, cast, ufunc};
+use crate::expr::{Arg, Expr, NodeOp, Operand, carry, cast, composed, ufunc};
 use crate::layout::{self, IntoShape, Shape, shape_arg};
 use crate::ufunc::{arithmetic, logic};
 use line::Line;
@@ -212,11 +212,13 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
 /// The integers from `start` on in steps. Products and sums may wrap, but are right modulo 2^bits of the type, which every element
 /// fits.
 fn integers(start: Scalar, step: Scalar, n: usize, dtype: DType, at: Loc) -> Expr {
-    let i = cast(iota(smallvec![n], 0, at), dtype, at);
-    let number = |s: Scalar| Expr::fill(s, smallvec![], dtype, at);
-    let steps = if step.as_i128() == 1 { i } else { binary(&arithmetic::multiply, i, number(step), at) };
-    let range = if start.as_i128() == 0 { steps } else { binary(&arithmetic::add, steps, number(start), at) };
-    range.composed()
+    let build = || {
+        let i = cast(iota(smallvec![n], 0, at), dtype, at);
+        let number = |s: Scalar| Expr::fill(s, smallvec![], dtype, at);
+        let steps = if step.as_i128() == 1 { i } else { binary(&arithmetic::multiply, i, number(step), at) };
+        if start.as_i128() == 0 { steps } else { binary(&arithmetic::add, steps, number(start), at) }
+    };
+    composed(build).wrapping()
 }
 
 /// Returns the start and the step of a range of floats as integers, where all its elements are integers that i32 holds, and that

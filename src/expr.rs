@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::layout::{self, AxesArg, Layout, Shape, View};
 use crate::ufunc::Fold;
 use smallvec::smallvec;
+use std::cell::Cell;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -39,12 +40,32 @@ type Loc = &'static Location<'static>;
 impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' types and shapes fit it.
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr(Arc::new(Node { op, args, binding: Binding::None, shape, dtype, device, composed: false, location }))
+        Expr(Arc::new(Node {
+            op,
+            args,
+            binding: Binding::None,
+            shape,
+            dtype,
+            device,
+            inner: is_inside(),
+            wraps: false,
+            location,
+        }))
     }
 
     /// Makes a node without operands.
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr(Arc::new(Node { op, args: Args::new(), binding, shape, dtype, device, composed: false, location }))
+        Expr(Arc::new(Node {
+            op,
+            args: Args::new(),
+            binding,
+            shape,
+            dtype,
+            device,
+            inner: is_inside(),
+            wraps: false,
+            location,
+        }))
     }
 
     pub(crate) fn failed(error: Error, location: Loc) -> Expr {
@@ -67,11 +88,10 @@ impl Expr {
         Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
     }
 
-    /// Says that a call has made the operation of others that wrap or give NaN by design ([`Node::composed`]). It has just been made:
-    /// nothing else holds it.
-    pub(crate) fn composed(mut self) -> Expr {
+    /// Says that an operation wraps by design. It has just been made: nothing else holds it.
+    pub(crate) fn wrapping(mut self) -> Expr {
         if let Some(node) = Arc::get_mut(&mut self.0) {
-            node.composed = true;
+            node.wraps = true;
         }
         self
     }
@@ -152,6 +172,36 @@ impl Expr {
     pub fn dtype(&self) -> Result<DType> {
         Ok(self.checked()?.dtype)
     }
+}
+
+thread_local! {
+    /// Whether the thread builds the operations that a call is made of.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+fn is_inside() -> bool {
+    INSIDE.get()
+}
+
+/// Builds the result of a call that is made of operations which give NaN, infinities or wrapped integers by design, as ∞ − ∞ where it
+/// asks whether two numbers are close. A check looks at the result and at the operands of the call, and at nothing between.
+pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
+    /// Ends the building, also where that panics.
+    struct Outside(bool);
+    impl Drop for Outside {
+        fn drop(&mut self) {
+            INSIDE.set(self.0);
+        }
+    }
+    let outside = Outside(INSIDE.replace(true));
+    let mut result = build();
+    // a result that something else holds is an operand, or one of the operations between
+    if !outside.0
+        && let Some(node) = Arc::get_mut(&mut result.0)
+    {
+        node.inner = false;
+    }
+    result
 }
 
 /// Builds an expression by `build`. If that fails, returns an expression that carries the error, with `location` as the

@@ -5,7 +5,7 @@
 
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Binding, Expr, NodeOp, Operand, carry, cast, ufunc};
+use crate::expr::{Arg, Binding, Expr, NodeOp, Operand, carry, cast, composed, ufunc};
 use crate::layout::{self, IntoShape, Shape, shape_arg};
 use crate::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
@@ -139,10 +139,11 @@ impl Rng {
         make: impl FnOnce(&dyn Fn(u8) -> Expr) -> Result<Expr>,
     ) -> Expr {
         let stream = self.take_stream();
-        carry(at, || {
+        let build = || {
             let shape = drawn_shape(op, shape, at)?;
-            Ok(make(&|word| stream.word(word, &shape, at))?.composed())
-        })
+            make(&|word| stream.word(word, &shape, at))
+        };
+        composed(|| carry(at, build))
     }
 
     /// Uniform in [0, 1), with as many random bits as `dtype` holds exactly: for f32 the upper 24 bits of a word times 2^-24,
@@ -216,12 +217,8 @@ impl Rng {
                 Err(_) => mul_high_wide(word(0), word(1), width as u64, at),
             };
             // cast and sum may wrap, but are right modulo 2^bits of the type, and every result fits the type
-            Ok(binary(
-                &arithmetic::add,
-                cast(above, dtype, at),
-                Expr::fill(Scalar::Int(low), smallvec![], dtype, at),
-                at,
-            ))
+            let low = Expr::fill(Scalar::Int(low), smallvec![], dtype, at);
+            Ok(binary(&arithmetic::add, cast(above, dtype, at), low, at).wrapping())
         })
     }
 

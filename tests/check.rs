@@ -120,6 +120,21 @@ fn what_a_select_discards_does_not_count(d: &Device) {
     assert_eq!(found(select(x.sqrt().greater(1.0), 1.0, 2.0).eval()), format!("sqrt: {NAN}"));
 }
 
+fn calls_that_are_made_of_others(d: &Device) {
+    let own = checked(d, [Check::Nan, Check::Inf, Check::Overflow]);
+    // a result is judged by the operands of the call: here one is infinite
+    let infinite = put(&own, f(&[f64::NEG_INFINITY; 2]), &[2]);
+    assert_eq!(infinite.logsumexp(..).item::<f32>().unwrap(), f32::NEG_INFINITY);
+    assert_eq!(found((put(&own, f(&[0.0]), &[1]).log().logsumexp(..)).eval()), format!("log: {INF}"));
+    // what the caller writes on the same line is no part of the call, whatever macro it stands in
+    let [a, b] = [put(&own, vec![i32::MAX], &[1]), put(&own, vec![1u32], &[1])];
+    assert!((&a + 1).less(&b).eval().is_err_and(|e| e.operation() == "add"));
+    assert!(a.less(&b).eval().is_ok());
+    // a sign is no question about an overflow
+    assert!((&a + 1).signbit().eval().is_err());
+    assert!((&a + 1).astype(F32).isfinite().eval().is_err());
+}
+
 fn writes_are_checked_before_they_write(d: &Device) {
     let own = checked(d, [Check::Nan, Check::Overflow]);
     let mut x = put(&own, f(&[1.0, 4.0, 9.0]), &[3]);
@@ -129,6 +144,14 @@ fn writes_are_checked_before_they_write(d: &Device) {
     assert!(x.set(s![1..], put(&own, f(&[-1.0]), &[1]).log()).is_err());
     assert_eq!(x.to_vec::<f32>().unwrap(), [1.0, 4.0, 9.0]);
     x.update(|x| x.sqrt()).unwrap();
+    if has(d, F16) {
+        // what is too large when it is stored, behind a view
+        own.check([Check::Inf]);
+        let mut wide = put(&own, vec![f16::ONE; 6], &[2, 3]);
+        let large = put(&own, vec![f16::from_f32(300.0); 3], &[3]);
+        assert!(wide.assign(&large * &large).is_err_and(|e| e.operation() == "multiply"));
+        own.check([Check::Nan, Check::Overflow]);
+    }
     assert_eq!(x.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
     let mut n = put(&own, vec![100i8, 1], &[2]);
     assert!(n.update(|n| n + 50).is_err());
@@ -277,6 +300,13 @@ fn no_operation_raises_a_false_alarm(d: &Device) {
     for drawn in [rng.gamma(1.5, 1.0, [2000], F32), rng.beta(0.5, 2.0, [2000], F32), rng.truncated_normal(-2.0, 1.5, [2000], F32), rng.poisson(&positive, [1000, 2])] {
         judge("numbers of a distribution".to_string(), drawn.astype(F32) + &positive.slice(s![..1]));
     }
+    let [low, high] = [put(&own, vec![-1i32, -5], &[2]), put(&own, vec![-1, i32::MAX], &[2])];
+    judge("whole numbers that are close".to_string(), low.isclose(&high, 1e-5, 1e-8, false));
+    let infinite = put(&own, f(&[f64::INFINITY, f64::NEG_INFINITY]), &[2]);
+    judge("infinities that are close".to_string(), infinite.isclose(&infinite, 1e-5, 1e-8, false));
+    judge("a masked row".to_string(), infinite.slice(s![1..]).logsumexp(..).less(0.0));
+    let best = put(&own, vec![-1i64], &[1]).index_max(0, put(&own, vec![0], &[1]), put(&own, vec![5_000_000_000i64], &[1]));
+    judge("the greater of two".to_string(), best);
     judge("signs".to_string(), a.less(&b));
     assert!(tried > 250, "{tried}");
     assert_eq!(alarms, [""; 0]);
@@ -336,11 +366,21 @@ const FUNCTIONS: [(&str, Exact, Build); 8] = [
         |x, y| Some(if y == 0 { 0 } else { x.div_euclid(y) - (y < 0 && x.rem_euclid(y) != 0) as i128 }),
         |x, y| x.floor_divide(y),
     ),
-    ("pow", |x, y| u32::try_from(y).ok().map(|y| x.checked_pow(y).unwrap_or(i128::MAX)), |x, y| x.pow(y)),
+    ("pow", power, |x, y| x.pow(y)),
     ("square", |x, _| Some(x.checked_mul(x).unwrap_or(i128::MAX)), |x, _| x.square()),
     ("negative", |x, _| Some(-x), |x, _| -x),
     ("abs", |x, _| Some(x.abs()), |x, _| x.abs()),
 ];
+
+/// The power; of a negative exponent without its fraction, and 0 of 0, by the rules of integers.
+fn power(x: i128, y: i128) -> Option<i128> {
+    match u32::try_from(y) {
+        Ok(y) => Some(x.checked_pow(y).unwrap_or(i128::MAX)),
+        Err(_) if y > 0 => None,
+        Err(_) if x.abs() == 1 => Some(if y % 2 == 0 { 1 } else { x }),
+        Err(_) => Some(0),
+    }
+}
 
 /// Pairs of a type, edges and random ones: those whose result fits pass together, and of the others each is found alone.
 fn integers(device: &Device, t: DType, name: &str, exact: Exact, build: Build) {

@@ -1,25 +1,23 @@
 //! Where the result of a single node has a fault that its operands have not.
 
-use super::{call, has_any};
+use super::{Numbers, call, has_any};
 use crate::check::Check;
 use crate::dtype::{Compute, DType, Scalar};
 use crate::expr::{Args, Expr, Node, NodeOp, cast, reduce, scan};
 use crate::layout::{AxesArg, product};
 use crate::ufunc::{Class, Ufunc, arithmetic, logic};
 use smallvec::smallvec;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// For each element of a node's result whether it has a fault, and no operand that it depends on has one; none where that cannot be.
-/// `inner` are the nodes that stand for no operation of the user's, so they are no operands either.
-pub(super) fn of(node: &Expr, check: Check, inner: &HashSet<*const Node>) -> Option<Expr> {
+/// `before` holds, for the operations that a call is made of, where the operands of the call have one.
+pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<Expr> {
     if product(&node.0.shape) == 0 || !computes(node) {
         return None;
     }
     match check {
-        Check::Nan => appears(node, &logic::isnan, inner),
-        Check::Inf => appears(node, &logic::isinf, inner),
-        Check::Overflow if node.0.composed => None,
+        Check::Nan | Check::Inf => appears(node, check, before?),
+        Check::Overflow if node.0.wraps => None,
         Check::Overflow => overflows(node),
     }
 }
@@ -47,17 +45,34 @@ fn computes(node: &Expr) -> bool {
     }
 }
 
-/// Where a test says yes to the result, and to no operand.
-fn appears(node: &Expr, test: &'static Ufunc, inner: &HashSet<*const Node>) -> Option<Expr> {
+/// The function that tests for a fault of floats.
+fn test_for(check: Check) -> Option<&'static Ufunc> {
+    match check {
+        Check::Nan => Some(&logic::isnan),
+        Check::Inf => Some(&logic::isinf),
+        Check::Overflow => None,
+    }
+}
+
+/// Where an operand has a fault of floats, as bool; of an operation that a call is made of, where the operands of the call have one, as
+/// i32. None where that cannot be.
+pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
+    if operand.0.inner {
+        return before.get(&Arc::as_ptr(&operand.0)).cloned();
+    }
+    let may_have_one = operand.0.dtype.is_float() && product(&operand.0.shape) > 0;
+    may_have_one.then(|| Some(call(test_for(check)?, [operand.clone()]))).flatten()
+}
+
+/// Where a fault of floats is in the result, and in no operand.
+fn appears(node: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if !node.0.dtype.is_float() {
         return None;
     }
-    let mut appears = call(test, [node.clone()]);
-    let may_have_one =
-        |a: &Expr| a.0.dtype.is_float() && product(&a.0.shape) > 0 && !inner.contains(&Arc::as_ptr(&a.0));
-    for (n, operand) in node.0.args.iter().enumerate().filter(|(_, a)| may_have_one(a)) {
-        let before = has_any(node, n, call(test, [operand.clone()]));
-        let alone = call(&logic::logical_not, [before]);
+    let mut appears = call(test_for(check)?, [node.clone()]);
+    for (n, operand) in node.0.args.iter().enumerate() {
+        let Some(faults) = of_operand(operand, check, before) else { continue };
+        let alone = call(&logic::logical_not, [has_any(node, n, faults)]);
         appears = mutant!(faults_of_operands_count, appears, call(&logic::logical_and, [appears, alone]));
     }
     Some(appears)
@@ -104,12 +119,15 @@ fn overflows(node: &Expr) -> Option<Expr> {
         number((dtype.size() as f64 * 8.0 - mutant!(overflow_beyond_the_whole_range, -1.0, 1.0)).exp2(), DType::F32);
     let difference = call(&arithmetic::subtract, [exact.clone(), cast(node.clone(), DType::F32, at)]);
     let mut wrapped = call(&logic::greater, [call(&arithmetic::abs, [difference]), half_of_the_range]);
-    if let (NodeOp::Ufunc(_), [_, divisor]) = (op, &args[..]) {
-        // a quotient by 0 is 0 by the rules of integers, and no overflow; in f32 it is infinite
-        let zero = Expr::fill(Scalar::Int(0), smallvec![], divisor.0.dtype, at);
-        let by_zero = call(&logic::equal, [divisor.clone(), zero]);
-        let quotient = call(&logic::logical_and, [call(&logic::isinf, [exact]), by_zero]);
-        wrapped = call(&logic::logical_and, [wrapped, call(&logic::logical_not, [quotient])]);
+    if let (NodeOp::Ufunc(_), [_, _]) = (op, &args[..]) {
+        // a quotient by 0, and 0 to a negative power, are 0 by the rules of integers, and no overflow; in f32 they are infinite
+        let is_zero = |operand: &Expr| {
+            let zero = Expr::fill(Scalar::Int(0), smallvec![], operand.0.dtype, at);
+            call(&logic::equal, [operand.clone(), zero])
+        };
+        let has_zero = call(&logic::logical_or, [is_zero(&args[0]), is_zero(&args[1])]);
+        let by_rule = call(&logic::logical_and, [call(&logic::isinf, [exact]), has_zero]);
+        wrapped = call(&logic::logical_and, [wrapped, call(&logic::logical_not, [by_rule])]);
     }
     Some(wrapped)
 }

@@ -14,8 +14,9 @@ pub enum Check {
     Nan,
     /// An infinity where no operand has one.
     Inf,
-    /// An integer that has wrapped: of `+`, `-`, `*`, `pow`, `floor_divide`, `square`, `abs`, `negative`, a sum, a product or a matrix
-    /// product; or that a conversion has saturated or cut. Bits that a shift drops are no overflow, nor is a quotient by 0.
+    /// An integer that has wrapped: of `+`, `-`, `*`, `pow`, `floor_divide`, `square`, `abs`, `negative`, a sum or product along axes, one
+    /// up to each element, or a matrix product; or that a conversion has saturated or cut. Bits that a shift drops are no overflow, nor
+    /// is a quotient by 0. Not looked at are `gcd` and `lcm`, and sums at positions and by keys (`index_add`, `segment_sum`).
     Overflow,
 }
 
@@ -60,8 +61,12 @@ impl Wanted {
         self.0 == 0
     }
 
+    pub fn has(self, check: Check) -> bool {
+        self.0 & 1 << check as u8 != 0
+    }
+
     pub fn checks(self) -> impl Iterator<Item = Check> {
-        Check::ALL.into_iter().filter(move |check| self.0 & 1 << *check as u8 != 0)
+        Check::ALL.into_iter().filter(move |check| self.has(*check))
     }
 
     /// Reads a list such as `nan,inf`.
@@ -79,7 +84,7 @@ impl Wanted {
 
 /// What `CUPRIC_CHECK` asks of every device. The variable is read once, because each evaluation asks.
 static OF_ALL: LazyLock<Result<Wanted>> =
-    LazyLock::new(|| Wanted::parse(&std::env::var("CUPRIC_CHECK").unwrap_or_default()));
+    LazyLock::new(|| Wanted::parse(&std::env::var_os("CUPRIC_CHECK").unwrap_or_default().to_string_lossy()));
 
 /// What was asked of devices, by their numbers, and whether there is an entry.
 static OF_DEVICES: LazyLock<RwLock<HashMap<u32, Wanted>>> = LazyLock::new(RwLock::default);

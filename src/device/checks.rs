@@ -9,13 +9,15 @@ impl Device {
     /// operands have none is an [`ErrorKind::Check`] error with the operation and the line on which you wrote it.
     ///
     /// What only a `select` discards does not count, and neither does what is asked about by `isnan`, `isinf` or `isfinite`: so
-    /// [`nan_to_num`](crate::Expr::nan_to_num) mends what it is given. Operations that choose elements by their values (sorts, counts,
-    /// sums by key) are checked as a whole. Values of f16 and bf16 are checked as kernels hold them, in f32, and once more where an
-    /// evaluation stores them.
+    /// [`nan_to_num`](crate::Expr::nan_to_num) mends what it is given. Where the elements of a result depend on which others only the
+    /// device knows (sorts, counts, choices by masks, writes at positions), all of it depends on all: what they discard counts, and of an
+    /// operand with a NaN no further one is found. A call such as `isclose`, `logsumexp` or a draw of random numbers is judged by its
+    /// result, not by what it is made of. Numbers that have met no array (`Expr::from(-1.0).sqrt()`) are computed at once, unchecked.
+    /// Values of f16 and bf16 are checked as kernels hold them, in f32, and once more where an evaluation stores them.
     ///
     /// A check is one more result of the same evaluation, and the call waits for it, also on a GPU and in the `_async` methods; a write
-    /// computes its value once more, before it writes, and elements that a slice of an expression leaves out may be computed. At most 65,536 operations are checked at once. Where no check is on, nothing is
-    /// added to what runs.
+    /// computes its value once more, before it writes, and elements that a slice of an expression leaves out may be
+    /// computed. At most 65,536 operations are checked at once. Where no check is on, nothing is added to what runs.
     ///
     /// ```
     /// use cupric::{Check, Device, ErrorKind, array};

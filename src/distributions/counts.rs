@@ -173,7 +173,7 @@ impl Law<'_> {
         let away = times(self.variance, y, at);
         let rest = self.rest(&add(add(self.mean, &away, at), &bend, at));
         let above = add(add(minus(self.mean, whole, at), away, at), add(bend, rest, at), at);
-        unary(&arithmetic::floor, above, at).composed()
+        unary(&arithmetic::floor, above, at)
     }
 
     /// What the two terms leave at the quantile x, by fractions that were fitted to it: of x and μ, and the same from the other end;

@@ -4,7 +4,7 @@
 use super::{add, choose, computed_in, inside, positive, scale as scale_of, times, unit_exponential};
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::expr::{Expr, carry, cast};
+use crate::expr::{Expr, carry, cast, composed};
 use crate::layout::{IntoShape, Shape};
 use crate::math::double;
 use crate::ops::{binary, stack_at, unary};
@@ -41,7 +41,7 @@ impl Rng {
             let a = positive(OP, "the shape parameter", a, wide, at)?;
             let scale = scale_of(OP, "the scale", scale, wide, at)?;
             let log = self.log_of_small(a, &shape, wide, at);
-            let g = self.gamma_of_large(a, &shape, wide, at);
+            let g = composed(|| self.gamma_of_large(a, &shape, wide, at));
             let g = match log {
                 Some(log) => times(g, unary(&float::exp, log, at), at),
                 None => g,
@@ -67,7 +67,7 @@ impl Rng {
             let (shape, wide) = self.gamma_arguments(OP, shape, dtype, at)?;
             let a = positive(OP, "the number of degrees of freedom", df, wide, at)? / 2.0;
             let log = self.log_of_small(a, &shape, wide, at);
-            let g = self.gamma_of_large(a, &shape, wide, at);
+            let g = composed(|| self.gamma_of_large(a, &shape, wide, at));
             let g = match log {
                 Some(log) => times(g, unary(&float::exp, log, at), at),
                 None => g,
@@ -141,7 +141,7 @@ impl Rng {
     /// The logarithm of a gamma number of the shape `a`.
     fn log_gamma(&mut self, a: f64, shape: &Shape, wide: DType, at: Loc) -> Expr {
         let small = self.log_of_small(a, shape, wide, at);
-        let log = unary(&float::log, self.gamma_of_large(a, shape, wide, at), at);
+        let log = unary(&float::log, composed(|| self.gamma_of_large(a, shape, wide, at)), at);
         match small {
             Some(small) => add(log, small, at),
             None => log,
@@ -186,7 +186,7 @@ impl Rng {
             });
         }
         match v {
-            Some(v) => times(v, d, at).composed(),
+            Some(v) => times(v, d, at),
             None => Expr::fill(crate::dtype::Scalar::Float(a), shape.clone(), wide, at),
         }
     }

@@ -196,7 +196,7 @@ fn compare_mixed_signs(
     let s = if swapped { y } else { x };
     let negative = ufunc(&logic::signbit, smallvec![Arg::Expr(s.clone())], at);
     // what becomes of negative numbers does not count
-    let to_unsigned = |e: &Expr| Arg::Expr(cast(e.clone(), unsigned, at).composed());
+    let to_unsigned = |e: &Expr| Arg::Expr(cast(e.clone(), unsigned, at).wrapping());
     let compared = ufunc(row, smallvec![to_unsigned(x), to_unsigned(y)], at);
     // a negative number is less than any unsigned one, so the answer for it depends only on which operand is the first
     let unsigned_first = mutant!(unsigned_less_than_negative, false, swapped);

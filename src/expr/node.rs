@@ -253,9 +253,10 @@ pub(crate) struct Node {
     pub dtype: DType,
     /// The number of the device whose stored arrays the node reads, or that a fill was given; 0 if there is none.
     pub device: u32,
-    /// Whether the operation is the last of several that one call has made, some of which wrap or give NaN by design, as those of random
-    /// generators do. A check looks at what the call gives, and leaves out the operations below that it has made.
-    pub composed: bool,
+    /// Whether the operation is one of those that a call is made of, and not its result: see [`composed`](super::composed).
+    pub inner: bool,
+    /// Whether the operation wraps by design, so that a check for overflow leaves it out.
+    pub wraps: bool,
     pub location: &'static Location<'static>,
 }
 

@@ -8,7 +8,7 @@ use crate::array::prepared;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, operand, strong, ufunc};
+use crate::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, composed, operand, strong, ufunc};
 use crate::layout::{self, Combine, IndexMode, Integer, Shape};
 use crate::ufunc::{Ufunc, logic};
 use smallvec::smallvec;
@@ -228,6 +228,10 @@ impl Along {
     /// element. The second finds the best low word among the candidates with that high word: all others take part with the low
     /// word that never wins (`last`).
     fn by_words(&self, array: &Expr, values: &Expr) -> Expr {
+        composed(|| self.combined_words(array, values))
+    }
+
+    fn combined_words(&self, array: &Expr, values: &Expr) -> Expr {
         let (at, dtype) = (self.at, array.0.dtype);
         let call = |row: &'static Ufunc, args: Args| ufunc(row, args.into_iter().map(Operand::into_arg).collect(), at);
         let number = |n: i64, dtype| Expr::fill(n.scalar(), smallvec![], dtype, at);

@@ -4,7 +4,7 @@
 use super::Loc;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind};
-use crate::expr::{Expr, Operand, carry, cast, cast_always, reduce, strong, ufunc, view};
+use crate::expr::{Expr, Operand, carry, cast, cast_always, composed, reduce, strong, ufunc, view};
 use crate::kernel::Fold;
 use crate::layout::{self, AxesArg, IntoAxes, View};
 use crate::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
@@ -258,7 +258,7 @@ reductions! {
     };
     /// log(Σ exp(x)) along axes without overflow; −∞ if there are no elements.
     #[doc(alias("log_sum_exp"))]
-    logsumexp |e, axes, at| narrow(logsumexp_at("logsumexp", e, axes, at), e, at);
+    logsumexp |e, axes, at| composed(|| narrow(logsumexp_at("logsumexp", e, axes, at), e, at));
     /// exp(x) / Σ exp(x) along axes, without overflow.
     ///
     /// ```

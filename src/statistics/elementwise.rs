@@ -2,7 +2,7 @@
 
 use super::{Loc, choose, common_float, floating, named};
 use crate::dtype::DType;
-use crate::expr::{Arg, Expr, Operand, carry, cast, operand, reduce, strong, ufunc};
+use crate::expr::{Arg, Expr, Operand, carry, cast, composed, operand, reduce, strong, ufunc};
 use crate::kernel::Fold;
 use crate::layout::IntoAxes;
 use crate::ops::{binary, unary};
@@ -167,7 +167,7 @@ pub fn allclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_na
 }
 
 fn close(op: &'static str, operands: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan: bool, at: Loc) -> Expr {
-    carry(at, || {
+    let build = || {
         let own = |a: &Arg| match a {
             Arg::Expr(e) => e.checked().map(|n| Some(n.dtype)),
             Arg::Scalar(_) => Ok(None),
@@ -202,7 +202,9 @@ fn close(op: &'static str, operands: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan
             close = binary(&logic::logical_or, close, both, at);
         }
         Ok(named(op, close, at))
-    })
+    };
+    // ∞ − ∞ and the bits of negative integers come to nothing that is seen
+    composed(|| carry(at, build))
 }
 
 /// The magnitude of the difference of integers, in the unsigned type of their common one, which holds it.
