@@ -112,7 +112,7 @@ list! {
     everything_is_kept, "18 plans", "caps schedules_differ", "a row kernel of the CPU keeps what it could load again";
     exponents_at_a_ratio_of_1000, "18 printing", "operations print::equal", "a ratio of just 1000 prints exponents";
     far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";
-    faults_of_operands_count, "1 refusals", "operations check::cpu::the_fortieth", "a check blames an operation for the NaN of its operand";
+    faults_of_operands_count, "1 refusals", "operations check::cpu::each", "a check blames an operation for the NaN of its operand";
     first_of_a_later_component, "6 reductions", "operations folds::split", "the second pass takes a later component of the first part alone";
     flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
     floats_written_to_integers, "1 refusals", "operations writes::cpu::casts", "floats are written to an array of integers";

@@ -92,6 +92,9 @@ fn each_check_finds_its_own(d: &Device) {
     assert!(of(&[Inf], &|zero, _| (zero + f32::INFINITY) * 2.0).is_ok());
     assert_eq!(found(of(&[Nan], &|zero, _| zero * f32::INFINITY)), format!("multiply: {NAN}"));
     assert_eq!(found(of(&[Inf, Nan], &|zero, _| zero.log() - zero.log())), format!("log: {INF}"));
+    // a NaN that is stored is none of an operation's
+    let nan = put(&checked(d, [Nan, Inf]), f(&[f64::NAN, 1.0]), &[2]);
+    assert!((&nan * 2.0).sum(..).eval().is_ok() && nan.maximum(&nan).sort(0).eval().is_ok());
     // the first operation, not that of the first element
     let both = of(&[Nan], &|zero, one| (one - 1.0) / zero.flip(0) + (one * 0.0 - 1.0).sqrt());
     assert!(found(both).starts_with("divide"));
