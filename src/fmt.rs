@@ -74,8 +74,9 @@ impl fmt::Debug for Expr {
 }
 
 impl fmt::Debug for Array {
-    /// The elements, as [`Display`](fmt::Display) prints them, and dtype, shape and device. A long array is shortened in `{:#?}` too,
-    /// which is what `dbg!` prints.
+    /// Dtype, shape and device; before them the elements of an array on the CPU, as [`Display`](fmt::Display) prints them. A long array is
+    /// shortened in `{:#?}` too, which is what `dbg!` prints. Nothing is read from a GPU: that would wait, and take the late errors that
+    /// the program's own reads must return.
     ///
     /// ```
     /// let x = cupric::array![[1., 2.], [3., 4.]];
@@ -83,6 +84,10 @@ impl fmt::Debug for Array {
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const OPENING: &str = "Array(";
+        // a read of a GPU would wait, and take the late error that the program's next read must return
+        if self.device().is_gpu() {
+            return write!(f, "{OPENING}{}, {:?}, {})", self.dtype(), self.shape(), self.device().name());
+        }
         let elements = shown(self, PrintOptions::of(f), OPENING);
         write!(f, "{OPENING}{elements}, {}, {:?}, {})", self.dtype(), self.shape(), self.device().name())
     }

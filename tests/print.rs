@@ -158,13 +158,15 @@ on_devices! {
         let d = &kit::own(d);
         let x = array![[1., 2.5], [-3., 0.]].to_device(d).unwrap();
         let name = d.name();
-        assert_eq!(format!("{x:?}"), format!("Array([[ 1.   2.5]\n       [-3.   0. ]], f32, [2, 2], {name})"));
-        assert_eq!(format!("{:.2?}", x.slice(s![0]).eval().unwrap()), format!("Array([1.00 2.50], f32, [2], {name})"));
-        assert_eq!(format!("{:?}", x.sum(..).eval().unwrap()), format!("Array(0.5, f32, [], {name})"));
-        assert_eq!(format!("{:?}", x.slice(s![..0]).eval().unwrap()), format!("Array([], f32, [0, 2], {name})"));
+        // nothing is read from a GPU
+        let elements = |text: &'static str| if d.is_gpu() { "" } else { text };
+        assert_eq!(format!("{x:?}"), format!("Array({}f32, [2, 2], {name})", elements("[[ 1.   2.5]\n       [-3.   0. ]], ")));
+        assert_eq!(format!("{:.2?}", x.slice(s![0]).eval().unwrap()), format!("Array({}f32, [2], {name})", elements("[1.00 2.50], ")));
+        assert_eq!(format!("{:?}", x.sum(..).eval().unwrap()), format!("Array({}f32, [], {name})", elements("0.5, ")));
+        assert_eq!(format!("{:?}", x.slice(s![..0]).eval().unwrap()), format!("Array({}f32, [0, 2], {name})", elements("[], ")));
         // `dbg!` asks for the long form, and a long array stays short in it too
         let long = arange(0, 5000, 1, DType::I32).to_device(d).unwrap();
-        assert_eq!(format!("{long:#?}"), format!("Array([   0    1    2 ... 4997 4998 4999], i32, [5000], {name})"));
+        assert_eq!(format!("{long:#?}"), format!("Array({}i32, [5000], {name})", elements("[   0    1    2 ... 4997 4998 4999], ")));
         // an expression is not computed for it
         let before = d.stats();
         assert_eq!(format!("{:?}", x.exp().sum(0)), "Expr(f32, [2])");
