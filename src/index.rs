@@ -50,10 +50,10 @@ macro_rules! s {
     // NumPy's `::2` would begin a path
     (@items [$($done:expr),*] :: $step:literal $($rest:tt)*) => { $crate::s!(@items [] : : $step $($rest)*) };
     (@items [$($done:expr),*] $item:expr; $step:expr) => {
-        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step as isize)])
+        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step)])
     };
     (@items [$($done:expr),*] $item:expr; $step:expr, $($rest:tt)*) => {
-        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step as isize)] $($rest)*)
+        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step)] $($rest)*)
     };
     (@items [$($done:expr),*] $item:expr) => { $crate::s!(@items [$($done,)* $crate::SliceItem::from($item)]) };
     (@items [$($done:expr),*] $item:expr, $($rest:tt)*) => {

@@ -387,8 +387,7 @@ impl<'a> Rows<'a> {
         }
         table.extend((0..=self.n).map(of));
         let table = Array::adopt(table, &[self.n + 1], at);
-        let device = self.e.0.device;
-        let there = if device == 0 { table } else { table.to_device(&Device::of(device)).map_err(|e| e.or_at(at))? };
+        let there = table.to_device(&Device::of(self.e.0.device)).map_err(|e| e.or_at(at))?;
         Ok((*there).clone())
     }
 }

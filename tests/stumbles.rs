@@ -93,6 +93,8 @@ fn lists_in_and_out(d: &Device) {
     // no elements, and more lists than memory holds
     let none = zeros([2, 0], F32).to_device(d).unwrap();
     assert_eq!(none.to_nested::<Vec<Vec<f32>>>().unwrap(), [[0f32; 0]; 2]);
+    assert_eq!(zeros([1usize << 60, 0], F32).to_nested::<Vec<[f32; 0]>>().unwrap_err().kind(), ErrorKind::LimitExceeded);
+    assert_eq!(Array::from_nested(vec![[0f32; 0]; 1 << 60]).unwrap().shape(), [1 << 60, 0]);
     let wide = zeros([1usize << 60, 0], F32).to_device(d).unwrap();
     assert_eq!(wide.to_nested::<Vec<Vec<f32>>>().unwrap_err().kind(), ErrorKind::OutOfMemory);
 }
@@ -138,6 +140,20 @@ fn where_no_array_says_it(d: &Device) {
         assert_eq!(Expr::from(2.5).item::<f32>().unwrap(), 2.5);
     });
     assert_eq!(make(), cpu);
+    // draws that stand on tables, what another operand places, and 64-bit integers that were written down elsewhere
+    let written = zeros([4], I64).index_max(0, arange(0, 4, 1, I32), ones([4], I64));
+    d.scope(|| {
+        assert_eq!(Rng::new(1).poisson(3.0, [9]).eval().unwrap().device(), *d);
+        assert_eq!(Rng::new(1).binomial(9, 0.5, [9]).eval().unwrap().device(), *d);
+        assert_eq!(Rng::new(1).normal([9, 2], F32).nanquantile(0.5, 0, QuantileMethod::Linear).eval().unwrap().device(), *d);
+        assert_eq!(Rng::new(1).multivariate_normal(array![0., 0.], eye(2, F32), [5]).eval().unwrap().device(), cpu);
+        same(&written.eval().unwrap(), &[1i64; 4]);
+    });
+    let mean = put(d, vec![0f32; 2], &[2]);
+    assert_eq!(Rng::new(1).multivariate_normal(&mean, eye(2, F32), [5]).eval().unwrap().device(), *d);
+    // a constant whose device has ended
+    let constant = { put(&own(d), vec![1f32], &[1]).slice(s![0..0]).sum(..) };
+    assert_eq!(constant.eval_on(d).unwrap().device(), *d);
     // one expression
     assert_eq!((zeros([2], F32) + 1).eval_on(d).unwrap().device(), *d);
     let x = put(d, vec![1f32, 2.], &[2]);
@@ -274,6 +290,7 @@ fn inclusive_ranges() {
         (s![1..=-1], &[1, 2, 3, 4, 5]),
         (s![..=-2], &[0, 1, 2, 3, 4]),
         (s![0..=5usize; 2], &[0, 2, 4]),
+        (s![..; usize::MAX], &[0]),
         (s![4..=0; -1], &[4, 3, 2, 1, 0]),
         (s![-1..=-2; -1], &[5, 4]),
         (s![..=3; -1], &[5, 4, 3]),

@@ -5,7 +5,7 @@ use super::execute::Results;
 use super::{Array, Loc};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Expr, common, strong, view};
+use crate::expr::{Expr, buffer_below, common, device_name, strong, view};
 use crate::layout::View;
 use crate::plan;
 use smallvec::SmallVec;
@@ -139,12 +139,12 @@ impl Expr {
         const OP: &str = "eval_on";
         let at = Location::caller();
         let node = self.checked()?;
-        if node.device == 0 || node.device == device.id() {
+        // a constant may have the number of a device that has ended, and no array
+        if node.device == device.id() || buffer_below(self).is_none() {
             let mut made = run(&[self], device, at, false)?;
             return made.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, OP, "no result", at));
         }
-        let detail =
-            format!("the operands are on {}, not on {device}; move them with to_device", Device::of(node.device));
+        let detail = format!("the operands are on {}, not on {device}; move them with to_device", device_name(self));
         Err(Error::with_line(ErrorKind::DeviceMismatch, OP, detail, at))
     }
 }

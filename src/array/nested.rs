@@ -11,6 +11,8 @@ use std::slice::Iter;
 
 /// What the host asks for when arrays become lists.
 const OP: &str = "to_nested";
+/// How many lists of no size (`[f32; 0]`) are made, one after another: no memory limits them, and more would take seconds.
+const MOST_OF_NO_SIZE: usize = 1 << 30;
 
 mod sealed {
     pub trait Nested {}
@@ -80,6 +82,10 @@ impl<T: Nested> Nested for Vec<T> {
     fn build(shape: &[usize], elements: &mut Iter<'_, T::Item>) -> Result<Self> {
         let (n, below) = shape.split_first().ok_or_else(lists_and_shape_differ)?;
         // an array without elements may still be so many empty lists that there is no memory for them
+        if size_of::<T>() == 0 && *n > MOST_OF_NO_SIZE {
+            let detail = format!("{n} lists of no size at all, but at most {MOST_OF_NO_SIZE} are made");
+            return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, None));
+        }
         let mut lists = room::<T>(*n, OP, None)?;
         for _ in 0..*n {
             lists.push(T::build(below, elements)?);
@@ -118,7 +124,9 @@ fn misfit_of<T: Nested>(list: &[T], shape: &[usize], place: &mut Vec<usize>) -> 
     if list.len() != *n {
         return Some(list.len());
     }
-    for (i, inner) in list.iter().enumerate() {
+    // lists of no size at all have no length that could differ
+    let lists = if size_of::<T>() == 0 { &[] } else { list };
+    for (i, inner) in lists.iter().enumerate() {
         place.push(i);
         if let Some(length) = inner.misfit(below, place) {
             return Some(length);
@@ -141,7 +149,9 @@ fn gathered<L: Nested>(lists: &L, op: &'static str, at: Loc) -> Result<(Vec<L::I
     }
     crate::layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     let mut elements = room::<L::Item>(product(&shape), op, at)?;
-    lists.gather(&mut elements);
+    if !shape.contains(&0) {
+        lists.gather(&mut elements);
+    }
     Ok((elements, shape))
 }
 

@@ -383,9 +383,9 @@ fn around(mode: f64, last: f64, ratio: impl Fn(f64) -> f64) -> (f64, Vec<f64>) {
     (first, weights)
 }
 
-/// Numbers from `first` on with weights.
+/// Numbers from `first` on with weights, whose table is on the device of what has none.
 fn from_table(op: &'static str, first: f64, weights: &[f64], word: super::Words, at: Loc) -> Result<Expr> {
-    let positions = Table::new(op, weights, &Device::cpu(), at)?.positions(word(0), word(1), at);
+    let positions = Table::new(op, weights, &Device::of(0), at)?.positions(word(0), word(1), at);
     let first = Expr::fill(Scalar::Int(first as i128), smallvec![], DType::I64, at);
     Ok(binary(&arithmetic::add, positions, first, at))
 }

@@ -86,15 +86,16 @@ impl Rng {
         let at = Location::caller();
         let (mean, covariance) = (operand(mean, at), operand(covariance, at));
         let stored = || -> Result<(Expr, Expr)> {
-            common(OP, [&mean, &covariance].into_iter(), at)?;
+            let device = common(OP, [&mean, &covariance].into_iter(), at)?;
             let k = vector_length(OP, &mean, at)?;
             square(OP, &covariance, k, at)?;
             let dtype = covariance.0.dtype.float();
-            let array = covariance.eval_at(at)?;
-            let host = array.to_device(&Device::cpu())?.astype(DType::F64).to_vec::<f64>()?;
+            // where the covariance has no device, the mean may have one
+            let device = Device::of(device);
+            let host = covariance.to_device(&Device::cpu())?.astype(DType::F64).to_vec::<f64>()?;
             let factor = Array::adopt(cholesky(OP, host, k, dtype, at)?, &[k, k], at);
             let wide = computed_in(dtype);
-            let factor = factor.astype(wide).to_device(&array.device())?;
+            let factor = factor.astype(wide).to_device(&device)?;
             Ok((mean.clone(), cast((*factor).clone(), dtype, at)))
         };
         let made = stored();

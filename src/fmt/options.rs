@@ -4,7 +4,8 @@ use crate::expr::Expr;
 use std::fmt;
 
 /// How arrays are printed: NumPy's `printoptions`, as a value. `{}` prints with [`PrintOptions::new`]; `{:.3}` with three digits after
-/// the point and without exponents, as it prints a Rust float; and `{:#}` with all elements.
+/// the point and without exponents (`{:.0}` keeps the point, as NumPy's printing does); and `{:#}` with all elements, up to 4,194,304. Width, fill and
+/// sign change nothing.
 ///
 /// ```
 /// use cupric::{PrintOptions, array};
@@ -48,7 +49,7 @@ impl PrintOptions {
         PrintOptions { threshold: 1000, edge: 3, line_width: 75, precision: None, suppress: false }
     }
 
-    /// Shortens arrays of more elements than this; `usize::MAX` prints all.
+    /// Shortens arrays of more elements than this; `usize::MAX` prints all, up to 4,194,304.
     pub fn threshold(self, elements: usize) -> PrintOptions {
         PrintOptions { threshold: elements, ..self }
     }

@@ -198,7 +198,9 @@ fn scatter(
             return Extremes { op, combine, mode, axis, device, at }.of(array, given, &values, &wanted);
         }
         let along = Along { op, axis, mode, combine, device, indices, at };
-        Ok(match combine.lacks_wgsl_atomic(dtype.size()) && Device::of(device).backend().caps().wgsl {
+        // an expression without a device may yet be evaluated on any
+        let may_be_on_gpu = device == 0 || Device::of(device).backend().caps().wgsl;
+        Ok(match combine.lacks_wgsl_atomic(dtype.size()) && may_be_on_gpu {
             true => along.by_words(&array, &values),
             false => along.scatter(array, values),
         })

@@ -325,7 +325,7 @@ impl From<NewAxis> for SliceItem {
 #[doc(hidden)]
 pub trait Stepped {
     /// The range with a step. Of what is no range it makes one of step 0, which the slice refuses.
-    fn stepped(self, by: isize) -> SliceItem;
+    fn stepped(self, by: impl Integer) -> SliceItem;
 }
 
 /// A range with a step. What an inclusive range ends with depends on the direction.
@@ -353,8 +353,8 @@ macro_rules! ranges {
             }
         }
         impl<T: Integer> Stepped for std::ops::$range<T> {
-            fn stepped(self, by: isize) -> SliceItem {
-                range(self, by)
+            fn stepped(self, by: impl Integer) -> SliceItem {
+                range(self, by.saturated())
             }
         }
     )* };
@@ -367,8 +367,8 @@ impl From<std::ops::RangeFull> for SliceItem {
     }
 }
 impl Stepped for std::ops::RangeFull {
-    fn stepped(self, by: isize) -> SliceItem {
-        range::<isize>(self, by)
+    fn stepped(self, by: impl Integer) -> SliceItem {
+        range::<isize>(self, by.saturated())
     }
 }
 impl<T: Integer> From<T> for SliceItem {
@@ -377,19 +377,19 @@ impl<T: Integer> From<T> for SliceItem {
     }
 }
 impl<T: Integer> Stepped for T {
-    fn stepped(self, by: isize) -> SliceItem {
+    fn stepped(self, by: impl Integer) -> SliceItem {
         SliceItem::from(self).stepped(by)
     }
 }
 impl Stepped for NewAxis {
-    fn stepped(self, by: isize) -> SliceItem {
+    fn stepped(self, by: impl Integer) -> SliceItem {
         SliceItem::NewAxis.stepped(by)
     }
 }
 impl Stepped for SliceItem {
-    fn stepped(self, by: isize) -> SliceItem {
+    fn stepped(self, by: impl Integer) -> SliceItem {
         match self {
-            SliceItem::Range { start, end, .. } => SliceItem::Range { start, end, step: by },
+            SliceItem::Range { start, end, .. } => SliceItem::Range { start, end, step: by.saturated() },
             SliceItem::Index(_) | SliceItem::Ellipsis | SliceItem::NewAxis => {
                 SliceItem::Range { start: None, end: None, step: 0 }
             }
