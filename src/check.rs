@@ -161,47 +161,29 @@ fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool)
         return None;
     }
     let number = |n: usize| Expr::fill(Scalar::Int(n as i128), smallvec![], DType::I32, location);
-    match op {
-        NodeOp::Ufunc(row) if [&logic::isnan, &logic::isinf, &logic::isfinite].contains(row) => {
-            let numbers = numbers.into_iter().flatten().next().filter(|_| with_overflow)?;
-            let [each, of_overflow] = [Check::ALL.len(), (Check::Overflow as usize + 1) % Check::ALL.len()].map(number);
-            let is_of_overflow =
-                call(&logic::equal, [call(&arithmetic::remainder, [numbers.clone(), each]), of_overflow]);
-            Some(call(&logic::SELECT, [is_of_overflow, numbers, number(0)]))
-        }
-        NodeOp::Ufunc(row) if mutant!(discarded_faults_count, false, row.class == Class::Select) => {
-            let [yes, no] = [1, 2].map(|n| numbers[n].clone().unwrap_or_else(|| number(0)));
-            let taken = call(&logic::SELECT, [args[0].clone(), yes, no]);
-            Some(match &numbers[0] {
-                Some(of_condition) => call(&arithmetic::maximum, [taken, of_condition.clone()]),
-                None => taken,
-            })
-        }
-        NodeOp::Concat { .. } => {
-            let none = |a: &Expr| Expr::fill(Scalar::Int(0), a.0.shape.clone(), DType::I32, location);
-            let parts: Args = args.iter().zip(numbers).map(|(a, numbers)| numbers.unwrap_or_else(|| none(a))).collect();
-            Some(Expr::node(op.clone(), parts, shape.clone(), DType::I32, node.0.device, location))
-        }
-        NodeOp::Ufunc(_)
-        | NodeOp::Cast
-        | NodeOp::View(_)
-        | NodeOp::Reshape
-        | NodeOp::Reduce(..)
-        | NodeOp::Scan { .. }
-        | NodeOp::Matmul
-        | NodeOp::Take { .. }
-        | NodeOp::Scatter { .. }
-        | NodeOp::Routine { .. }
-        | NodeOp::Stored(_)
-        | NodeOp::Number
-        | NodeOp::Fill
-        | NodeOp::Iota(_)
-        | NodeOp::Philox { .. }
-        | NodeOp::Failed => {
-            let spread = numbers.iter().enumerate().filter_map(|(n, numbers)| Some(spread(node, n, numbers.as_ref()?)));
-            spread.reduce(|a, b| call(&arithmetic::maximum, [a, b]))
-        }
+    if let NodeOp::Ufunc(row) = op
+        && [&logic::isnan, &logic::isinf, &logic::isfinite].contains(row)
+    {
+        let numbers = numbers.into_iter().flatten().next().filter(|_| with_overflow)?;
+        let [each, of_overflow] = [Check::ALL.len(), (Check::Overflow as usize + 1) % Check::ALL.len()].map(number);
+        let is_of_overflow = call(&logic::equal, [call(&arithmetic::remainder, [numbers.clone(), each]), of_overflow]);
+        return Some(call(&logic::SELECT, [is_of_overflow, numbers, number(0)]));
     }
+    if matches!(op, NodeOp::Ufunc(row) if mutant!(discarded_faults_count, false, row.class == Class::Select)) {
+        let [yes, no] = [1, 2].map(|n| numbers[n].clone().unwrap_or_else(|| number(0)));
+        let taken = call(&logic::SELECT, [args[0].clone(), yes, no]);
+        return Some(match &numbers[0] {
+            Some(of_condition) => call(&arithmetic::maximum, [taken, of_condition.clone()]),
+            None => taken,
+        });
+    }
+    if matches!(op, NodeOp::Concat { .. }) {
+        let none = |a: &Expr| Expr::fill(Scalar::Int(0), a.0.shape.clone(), DType::I32, location);
+        let parts: Args = args.iter().zip(numbers).map(|(a, numbers)| numbers.unwrap_or_else(|| none(a))).collect();
+        return Some(Expr::node(op.clone(), parts, shape.clone(), DType::I32, node.0.device, location));
+    }
+    let spread = numbers.iter().enumerate().filter_map(|(n, numbers)| Some(spread(node, n, numbers.as_ref()?)));
+    spread.reduce(|a, b| call(&arithmetic::maximum, [a, b]))
 }
 
 /// The numbers (i32, or bool of an elementwise node) that an operand's elements have, for the elements of the node that depend on them:

@@ -24,25 +24,12 @@ pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<
 
 /// Whether a node computes numbers, and does not only move those of its operands or stand for them.
 fn computes(node: &Expr) -> bool {
-    match &node.0.op {
-        NodeOp::Ufunc(row) => row.class != Class::Select,
-        NodeOp::Cast
-        | NodeOp::Reduce(..)
-        | NodeOp::Scan { .. }
-        | NodeOp::Matmul
-        | NodeOp::Scatter { .. }
-        | NodeOp::Routine { .. } => true,
-        NodeOp::Stored(_)
-        | NodeOp::Number
-        | NodeOp::Fill
-        | NodeOp::Iota(_)
-        | NodeOp::Philox { .. }
-        | NodeOp::View(_)
-        | NodeOp::Reshape
-        | NodeOp::Take { .. }
-        | NodeOp::Concat { .. }
-        | NodeOp::Failed => false,
-    }
+    let op = &node.0.op;
+    let is_made_of_several =
+        matches!(op, NodeOp::Reduce(..) | NodeOp::Scan { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. });
+    is_made_of_several
+        || matches!(op, NodeOp::Cast | NodeOp::Matmul)
+        || matches!(op, NodeOp::Ufunc(row) if row.class != Class::Select)
 }
 
 /// The function that tests for a fault of floats.
@@ -89,30 +76,21 @@ fn overflows(node: &Expr) -> Option<Expr> {
     }
     let wide = || -> Args { args.iter().map(|a| cast(a.clone(), DType::F32, at)).collect() };
     let wraps = |row: &Ufunc| !row.properties.keeps_range && row.on_cpu(Compute::F32);
-    let exact = match op {
-        NodeOp::Cast => return Some(is_cut(node)),
-        NodeOp::Ufunc(row) if wraps(row) => Expr::node(op.clone(), wide(), shape.clone(), DType::F32, *device, at),
-        NodeOp::Reduce(fold, axes) if fold.function().is_some_and(wraps) => {
-            let axes = Some(axes.iter().map(|d| *d as isize).collect());
-            reduce("check", *fold, &wide()[0], &AxesArg { axes, keep: false }, at)
-        }
-        NodeOp::Scan { fold, axis } if fold.function().is_some_and(wraps) => scan(*fold, &wide()[0], *axis, at),
-        NodeOp::Matmul => Expr::node(op.clone(), wide(), shape.clone(), DType::F32, *device, at),
-        NodeOp::Ufunc(_)
-        | NodeOp::Reduce(..)
-        | NodeOp::Scan { .. }
-        | NodeOp::Scatter { .. }
-        | NodeOp::Routine { .. }
-        | NodeOp::Stored(_)
-        | NodeOp::Number
-        | NodeOp::Fill
-        | NodeOp::Iota(_)
-        | NodeOp::Philox { .. }
-        | NodeOp::View(_)
-        | NodeOp::Reshape
-        | NodeOp::Take { .. }
-        | NodeOp::Concat { .. }
-        | NodeOp::Failed => return None,
+    let exact = if matches!(op, NodeOp::Cast) {
+        return Some(is_cut(node));
+    } else if matches!(op, NodeOp::Matmul) || matches!(op, NodeOp::Ufunc(row) if wraps(row)) {
+        Expr::node(op.clone(), wide(), shape.clone(), DType::F32, *device, at)
+    } else if let NodeOp::Reduce(fold, axes) = op
+        && fold.function().is_some_and(wraps)
+    {
+        let axes = Some(axes.iter().map(|d| *d as isize).collect());
+        reduce("check", *fold, &wide()[0], &AxesArg { axes, keep: false }, at)
+    } else if let NodeOp::Scan { fold, axis } = op
+        && fold.function().is_some_and(wraps)
+    {
+        scan(*fold, &wide()[0], *axis, at)
+    } else {
+        return None;
     };
     let number = |x: f64, dtype| Expr::fill(Scalar::Float(x), smallvec![], dtype, at);
     let half_of_the_range =

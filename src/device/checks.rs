@@ -6,7 +6,7 @@ use crate::check::{self, Check, Wanted};
 impl Device {
     /// Looks for NaNs, infinities and overflow in every evaluation and every write on the device from now on, in place of what
     /// `CUPRIC_CHECK=nan,inf,overflow` asks of all devices; an empty list ends it. The first operation whose result has one where its
-    /// operands have none is an [`ErrorKind::Check`] error with the operation and the line on which you wrote it.
+    /// operands have none is an [`ErrorKind::Check`](crate::ErrorKind::Check) error with the operation and the line on which you wrote it.
     ///
     /// What only a `select` discards does not count, and neither does what is asked about by `isnan`, `isinf` or `isfinite`: so
     /// [`nan_to_num`](crate::Expr::nan_to_num) mends what it is given. Where the elements of a result depend on which others only the
