@@ -7,6 +7,8 @@ mod build;
 mod node;
 mod operand;
 
+#[cfg(feature = "kernels")]
+pub(crate) use build::at_once;
 pub(crate) use build::{routine, ufunc};
 pub(crate) use node::{Args, Binding, Node, NodeOp, Role};
 pub use operand::{Arg, Operand};
@@ -35,7 +37,7 @@ use std::sync::Arc;
 #[must_use = "an expression does nothing until it is evaluated"]
 pub struct Expr(pub(crate) Arc<Node>);
 
-type Loc = &'static Location<'static>;
+pub(crate) type Loc = &'static Location<'static>;
 
 impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' types and shapes fit it.

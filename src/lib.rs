@@ -190,6 +190,8 @@ mod caps;
 mod check;
 mod cpu;
 mod create;
+#[cfg(feature = "kernels")]
+mod custom;
 mod device;
 mod differences;
 mod distributions;
@@ -236,6 +238,8 @@ pub use create::{
     Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
     literal, logspace, ones, ones_like, zeros, zeros_like,
 };
+#[cfg(feature = "kernels")]
+pub use custom::{ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
 pub use device::{Device, Limits};
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};

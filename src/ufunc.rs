@@ -21,7 +21,7 @@ pub(crate) use define::define;
 pub(crate) use fold::{
     ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, SUM_OF_CHAINS, Step,
 };
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "testing", feature = "kernels"))]
 pub(crate) use fold::{Definition, Kind, Term};
 
 use crate::dtype::{Compute, DType};

@@ -24,6 +24,8 @@ mod guide;
 mod indexed;
 mod int64;
 mod interpreter;
+#[cfg(feature = "kernels")]
+mod kernels;
 mod keys;
 mod lanes;
 mod masks;

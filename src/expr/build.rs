@@ -254,7 +254,6 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
         dtype = DType::Bool;
     }
     let compute = dtype.compute();
-    let Some(loops) = row.map(compute) else { return Err(dtype_error(row, &[dtype], at)) };
     if row.properties.power && dtype != DType::F64 && scalars[1].as_i128() < 0 {
         return Err(Error::with_line(
             ErrorKind::Argument,
@@ -263,15 +262,25 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
             at,
         ));
     }
+    let bits: SmallVec<[u64; 3]> =
+        scalars.iter().enumerate().map(|(i, s)| s.bits(if i < first { DType::Bool } else { dtype })).collect();
+    let Some(out) = at_once(row, &bits, compute) else { return Err(dtype_error(row, &[dtype], at)) };
+    let result = if row.class.result(dtype) == DType::Bool { Compute::Bool } else { compute };
+    Ok(Expr::number(Scalar::from_bits(out, result), at))
+}
+
+/// Computes a function of constants, given as bits of a compute type (a condition: of bool), by its CPU loop; `None` if the row has
+/// none for the type.
+pub(crate) fn at_once(row: &'static Ufunc, operands: &[u64], compute: Compute) -> Option<u64> {
+    let loops = row.map(compute)?;
     let mut bits = [0u64; 4];
-    for (i, s) in scalars.iter().enumerate() {
-        bits[i] = s.bits(if i < first { DType::Bool } else { dtype });
+    for (to, from) in bits.iter_mut().zip(operands) {
+        *to = *from;
     }
     let p = |i: usize| bits[i..].as_ptr() as *const u8;
-    let mut out = [0u64; 1];
+    let mut out = 0u64;
     // SAFETY: *operands* and *result* of `Loop` hold for one element: each pointer leads to one aligned word of 8 bytes, which
     // holds any compute type, on this thread's stack, and `out` shares no byte with `bits`.
-    unsafe { loops.get()(1, p(0), p(1), p(2), out.as_mut_ptr() as *mut u8) };
-    let result = if row.class.result(dtype) == DType::Bool { Compute::Bool } else { compute };
-    Ok(Expr::number(Scalar::from_bits(out[0], result), at))
+    unsafe { loops.get()(1, p(0), p(1), p(2), &raw mut out as *mut u8) };
+    Some(out)
 }

@@ -1,0 +1,114 @@
+//! Floor 10: functions that users write in WGSL: [`ElementwiseKernel`] and [`ReductionKernel`].
+//!
+//! A text goes one way: `custom/signature.rs` reads the lists of parameters, `custom/source.rs` makes a WGSL module of the text
+//! and lets naga parse it, `custom/lower.rs` (statements), `custom/expressions.rs`, `custom/types.rs` and `custom/builtins.rs` turn naga's
+//! functions into values over rows of the table of functions (`custom/program.rs`), and `custom/build.rs` makes nodes, or
+//! formulas of a fold, of these. No text reaches a driver, so that a function is as exact as the library's own of its name, and
+//! planner and backends know nothing of kernels. `custom/operands.rs` fits a call's operands to the parameters.
+
+mod build;
+mod builtins;
+mod elementwise;
+mod expressions;
+mod lower;
+mod operands;
+mod program;
+mod reduction;
+mod signature;
+mod source;
+mod types;
+
+pub use elementwise::ElementwiseKernel;
+pub use operands::Operands;
+pub use reduction::{Reduction, ReductionKernel};
+
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::Loc;
+use signature::{Names, Param, Type};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+/// What a kernel may have beside its parameters and its body.
+#[derive(Clone, Debug, Default)]
+pub struct KernelOptions {
+    helpers: String,
+    loop_steps: Option<usize>,
+}
+
+impl KernelOptions {
+    /// WGSL that stands beside the kernel: functions, structures, constants. The kernel's names for types are known there.
+    pub fn helpers(mut self, text: &str) -> KernelOptions {
+        self.helpers = text.to_string();
+        self
+    }
+
+    /// After how many turns all elements have left a loop whose end depends on them. Those that have not leave it then, with the values
+    /// that they have. Such a loop is unrolled so often, and each turn costs all elements its operations. Without this maximum a
+    /// kernel is refused that has a loop which some elements may be in after 1,024 turns.
+    pub fn loop_steps(mut self, most: usize) -> KernelOptions {
+        self.loop_steps = Some(most);
+        self
+    }
+}
+
+/// What a kernel is for each combination of dtypes that it was called with. Two threads may make one at the same time; one stays.
+struct Versions<T>(Mutex<HashMap<Vec<DType>, Arc<T>>>);
+
+impl<T> Default for Versions<T> {
+    fn default() -> Versions<T> {
+        Versions(Mutex::default())
+    }
+}
+
+impl<T> Versions<T> {
+    fn get(&self, named: &[DType], make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(named) {
+            return Ok(known.clone());
+        }
+        let new = Arc::new(make()?);
+        Ok(lock().entry(named.to_vec()).or_insert(new).clone())
+    }
+}
+
+fn refuse(kernel: &str, detail: impl Into<String>, at: Loc) -> Error {
+    Error::with_line(ErrorKind::Argument, kernel, detail, at)
+}
+
+/// Fails if the outputs use a name for types that no input has, the first `known` of the names, or have an input's name.
+fn outputs_are_named(inputs: &[Param], outputs: &[Param], known: usize, names: &Names) -> Result<(), String> {
+    for p in outputs {
+        if inputs.iter().any(|i| i.name == p.name) {
+            return Err(format!("{} is an input and an output", p.name));
+        }
+        if let Type::Named(n) = p.ty
+            && n >= known
+        {
+            let name = names.iter().nth(n).unwrap_or_default();
+            return Err(format!("the output {} has the type {name}, which no input has", p.name));
+        }
+    }
+    Ok(())
+}
+
+/// Tries a kernel with floats for its `names` names for types, and with integers if floats do not do. Fails as floats do.
+fn some_types<T>(names: usize, try_types: impl Fn(&[DType]) -> Result<T>) -> Result<T> {
+    let with = |dtype| try_types(&vec![dtype; names]);
+    with(DType::F32).or_else(|e| match names {
+        0 => Err(e),
+        _ => with(DType::I32).or_else(|_| with(DType::U32)).or_else(|_| with(DType::Bool)).map_err(|_| e),
+    })
+}
+
+/// Returns a copy of a kernel's name that lives as long as the process, as the names in plans do. Equal names share one copy.
+fn kept_name(name: &str) -> &'static str {
+    static NAMES: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let new: &'static str = name.to_string().leak();
+    names.insert(new);
+    new
+}

@@ -1,0 +1,349 @@
+//! [`ReductionKernel`].
+
+use super::build::{expressions, terms};
+use super::lower::{Lowered, Lowering, Value};
+use super::operands::{Operands, fit};
+use super::program::{Id, Program};
+use super::signature::{Listed, Names, Param, computed, is_identifier};
+use super::source::Source;
+use super::{KernelOptions, Versions, kept_name, outputs_are_named, refuse, some_types};
+use crate::dtype::{DType, Scalar};
+use crate::error::{Error, Result};
+use crate::expr::{Arg, Expr, Loc, cast, composed, reduce};
+use crate::layout::{AxesArg, IntoAxes, View};
+use crate::ufunc::{Component, Definition, Fold, Form, Kind, MOST_COMPONENTS, Neutral, Term};
+use smallvec::smallvec;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// What a [`ReductionKernel`] is made of: texts in WGSL, each of which assigns its variables.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduction<'a> {
+    /// The numbers that partial results consist of, one to three, such as `"sum: f32 = 0"`. Behind `=` stands the neutral number, which
+    /// changes no other when it is combined with it: `0`, `1`, `lowest` or `highest` (of floats −∞ and ∞). Zeros of floats are −0.
+    pub state: &'a str,
+    /// Assigns the numbers for one element: `"sum = x * x;"`.
+    pub map: &'a str,
+    /// Assigns the numbers of `a` and `b` together: `"sum = a.sum + b.sum;"`. It must not matter which of the two is `a`, nor, but for
+    /// rounding, in which order many are combined.
+    pub combine: &'a str,
+    /// Assigns the output from the numbers of all elements: `"y = sqrt(sum);"`.
+    pub finish: &'a str,
+}
+
+/// A reduction that its author writes in WGSL. It fuses with what computes its operands and with what becomes of its result, and runs on
+/// every backend, as the library's own reductions do.
+///
+/// ```
+/// use cupric::{Reduction, ReductionKernel, array};
+/// let logsumexp = ReductionKernel::new(
+///     "x: T",
+///     "y: T",
+///     Reduction {
+///         state: "most: T = lowest, sum: T = 0",
+///         map: "most = x; sum = 1;",
+///         combine: "most = max(a.most, b.most);
+///                   sum = 0;
+///                   if a.sum > 0 { sum += a.sum * exp(a.most - most); }
+///                   if b.sum > 0 { sum += b.sum * exp(b.most - most); }",
+///         finish: "y = most + log(sum);",
+///     },
+///     "logsumexp",
+/// )?;
+/// let x = array![[0., 1., 2.], [1000., 1000., 1000.]];
+/// let y = logsumexp.call((&x,), -1);
+/// assert!(y.allclose(&x.logsumexp(-1), 1e-6, 1e-6, false).item::<bool>()?);
+/// assert_eq!(y.plan()?.kernels(), 1);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// The parameters and what the texts may have are those of an [`ElementwiseKernel`](super::ElementwiseKernel). The order in which elements
+/// are combined depends on the shape alone, as that of [`sum`](crate::Expr::sum): the same operands give the same bits. Without elements
+/// the result is `finish` of the neutral numbers. Each operand is combined in the type of its input: f16 and bf16 in f32. A reduction
+/// whose partial results are several numbers has one input; combine others before the call.
+///
+/// # What is different from CuPy
+///
+/// The state has names, and may be several numbers; the reduction has an axis in the call, not `out`.
+pub struct ReductionKernel {
+    name: &'static str,
+    inputs: Vec<Param>,
+    output: Param,
+    state: Vec<Param>,
+    starts: Vec<Neutral>,
+    names: Names,
+    map: String,
+    combine: String,
+    finish: String,
+    options: KernelOptions,
+    versions: Versions<Version>,
+}
+
+/// The reduction for one combination of dtypes.
+struct Version {
+    /// Computes what is folded from the operands, where that is one number; else the fold begins with the operand itself.
+    map: Option<(Program, Id)>,
+    fold: Fold,
+    /// Computes the result of no elements from the neutral numbers.
+    finish: (Program, Id),
+}
+
+impl ReductionKernel {
+    /// Makes a reduction of its inputs, its output, its steps and its name.
+    ///
+    /// # Errors
+    /// The lists are none, a text is not WGSL, or has what a kernel cannot have: the message has line and column.
+    #[track_caller]
+    pub fn new(inputs: &str, output: &str, steps: Reduction<'_>, name: &str) -> Result<ReductionKernel> {
+        ReductionKernel::with_options(inputs, output, steps, name, KernelOptions::default())
+    }
+
+    /// Makes a reduction with helper functions, or with loops whose end depends on elements.
+    ///
+    /// # Errors
+    /// As [`new`](ReductionKernel::new).
+    #[track_caller]
+    pub fn with_options(
+        inputs: &str,
+        output: &str,
+        steps: Reduction<'_>,
+        name: &str,
+        options: KernelOptions,
+    ) -> Result<ReductionKernel> {
+        let at = Location::caller();
+        let no = |detail: String| refuse(name, detail, at);
+        if !is_identifier(name) {
+            return Err(refuse("ReductionKernel", format!("{name:?} is no name: letters, digits and _ are"), at));
+        }
+        let mut names = Names::default();
+        let inputs = names.params("inputs", inputs).map_err(no)?;
+        let known = names.len();
+        let outputs = names.params("output", output).map_err(no)?;
+        let state = names.params("state", steps.state).map_err(no)?;
+        outputs_are_named(&inputs, &outputs, known, &names).map_err(no)?;
+        outputs_are_named(&inputs, &state, known, &names).map_err(no)?;
+        outputs_are_named(&state, &outputs, known, &names).map_err(no)?;
+        let [output] = <[Param; 1]>::try_from(outputs).map_err(|p| {
+            no(format!("{} outputs; a reduction has one: make two reductions, and eval_all computes both", p.len()))
+        })?;
+        if state.len() > MOST_COMPONENTS {
+            return Err(no(format!("a state of {} numbers; there may be {MOST_COMPONENTS} at most", state.len())));
+        }
+        if state.len() > 1 && inputs.len() > 1 {
+            let detail = format!(
+                "{} inputs with a state of {} numbers; such a reduction has one input",
+                inputs.len(),
+                state.len()
+            );
+            return Err(no(detail));
+        }
+        let starts = state.iter().map(start).collect::<Result<_, _>>().map_err(no)?;
+        let kernel = ReductionKernel {
+            name: kept_name(name),
+            inputs,
+            output,
+            state,
+            starts,
+            names,
+            map: steps.map.to_string(),
+            combine: steps.combine.to_string(),
+            finish: steps.finish.to_string(),
+            options,
+            versions: Versions::default(),
+        };
+        some_types(kernel.names.len(), |named| kernel.version(named, at))?;
+        Ok(kernel)
+    }
+
+    /// The reduction's name, which messages have.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// Reduces operands along axes, which are as those of [`sum`](crate::Expr::sum): `0`, `[0, 1]`, `..` for all, [`keep`](crate::keep) of these.
+    /// The operands broadcast. It computes nothing yet, and the result carries an error if something does not fit.
+    #[track_caller]
+    pub fn call(&self, operands: impl Operands, axes: impl IntoAxes) -> Expr {
+        let (args, axes, at) = (operands.into_args(), axes.into_axes(), Location::caller());
+        crate::expr::carry(at, || self.build(args, &axes, at))
+    }
+
+    fn build(&self, args: Vec<Arg>, axes: &AxesArg, at: Loc) -> Result<Expr> {
+        let fitted = fit(self.name, &self.inputs, &self.names, args, at)?;
+        let version = self.version(&fitted.named, at)?;
+        let dtype = self.output.ty.dtype(&fitted.named);
+        // a fold takes elements of the type of its first number, which is what the map gives
+        let mapped = match &version.map {
+            Some((program, result)) => {
+                let mut made = expressions(program, &fitted.operands, &[*result], at);
+                made.pop().unwrap_or_else(|| Expr::number(Scalar::Int(0), at))
+            }
+            None => fitted.operands[0].clone(),
+        };
+        let mapped = match mapped.0.shape == fitted.shape {
+            true => mapped,
+            false => crate::expr::view(self.name, &mapped, at, |from| View::broadcast_to(from, &fitted.shape)),
+        };
+        mapped.checked()?;
+        let reduced = axes.resolve(fitted.shape.len()).map_err(|f| f.at(self.name, at))?;
+        let is_empty = reduced.iter().any(|d| fitted.shape[*d] == 0);
+        let result = composed(|| match is_empty {
+            true => self.of_nothing(&version, &fitted.named, &mapped, axes, at),
+            false => cast(reduce(self.name, version.fold, &mapped, axes, at), dtype, at).wrapping(),
+        });
+        Ok(result)
+    }
+
+    /// Returns the result of a reduction of no elements: `finish` of the neutral numbers, in the shape that a sum has.
+    fn of_nothing(&self, version: &Version, named: &[DType], mapped: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+        let starts = self.state.iter().zip(&self.starts).map(|(p, start)| {
+            let dtype = computed(p.ty.dtype(named));
+            // a sum of no floats is 0, though −0 is what changes no other
+            let number = match start {
+                Neutral::Zero => Scalar::Int(0),
+                Neutral::One | Neutral::Lowest | Neutral::Highest => {
+                    Scalar::from_bits(start.bits(dtype.compute()), dtype.compute())
+                }
+            };
+            Expr::fill_on(mapped.0.device, number, smallvec![], dtype, at)
+        });
+        let starts: Vec<Expr> = starts.collect();
+        let (program, result) = &version.finish;
+        let made = expressions(program, &starts, &[*result], at).pop();
+        let like = reduce(self.name, Fold::of(&crate::ufunc::arithmetic::add), mapped, axes, at);
+        let result = cast(made.unwrap_or_else(|| Expr::number(Scalar::Int(0), at)), self.output.ty.dtype(named), at);
+        match like.error() {
+            Some(e) => Expr::failed(e.clone(), at),
+            None => crate::expr::view(self.name, &result, at, |from| View::broadcast_to(from, &like.0.shape)),
+        }
+    }
+
+    fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Version>> {
+        self.versions.get(named, || self.lower(named, at))
+    }
+
+    fn lower(&self, named: &[DType], at: Loc) -> Result<Version> {
+        let mut source = Source::new(&self.names, named);
+        for params in [&self.inputs, &self.state, std::slice::from_ref(&self.output)] {
+            source.enables_f16(params);
+        }
+        let output = std::slice::from_ref(&self.output);
+        source.ours("struct State {\n").list(&self.state, &self.names, "", ",\n").ours("}\n");
+        source.ours("fn kernel_map(").list(&self.inputs, &self.names, "", ", ").ours(") {\n");
+        source.list(&self.state, &self.names, "var ", ";\n").theirs("map", &self.map).ours("}\n");
+        source.ours("fn kernel_combine(a: State, b: State) {\n");
+        source.list(&self.state, &self.names, "var ", ";\n").theirs("combine", &self.combine).ours("}\n");
+        source.ours("fn kernel_finish(").list(&self.state, &self.names, "", ", ").ours(") {\n");
+        source.list(output, &self.names, "var ", ";\n").theirs("finish", &self.finish).ours("}\n");
+        if !self.options.helpers.is_empty() {
+            source.theirs("helpers", &self.options.helpers);
+        }
+        let module = source.parse();
+        let lowered = module.and_then(|module| self.steps(&module, named));
+        let [map, combine, finish] =
+            lowered.map_err(|complaint| self.complain(source.describe(&complaint), named, at))?;
+        self.fold(map, combine, finish, named, at).map_err(|detail| self.complain(detail, named, at))
+    }
+
+    /// Lowers the three functions, each with its results.
+    fn steps(&self, module: &naga::Module, named: &[DType]) -> Lowered<[(Program, Vec<Id>); 3]> {
+        let types = |params: &[Param]| -> Vec<DType> { params.iter().map(|p| computed(p.ty.dtype(named))).collect() };
+        let lower = |function: &str, args: &dyn Fn(&mut Program) -> Vec<Value>, outputs: &[Param]| {
+            let mut lowering = Lowering::new(module, self.options.loop_steps);
+            let args = args(&mut lowering.program);
+            let outputs: Vec<&str> = outputs.iter().map(|p| p.name.as_str()).collect();
+            let values = lowering.function(function, args, &outputs)?;
+            let ids = values.into_iter().map(|v| lowering.one(v, naga::Span::UNDEFINED)).collect::<Lowered<_>>()?;
+            Ok((lowering.program, ids))
+        };
+        let inputs = |program: &mut Program, types: &[DType], from: usize| -> Vec<Value> {
+            types.iter().enumerate().map(|(n, dtype)| Value::One(program.input(from + n, *dtype))).collect()
+        };
+        let (operands, state) = (types(&self.inputs), types(&self.state));
+        let map = lower("kernel_map", &|p| inputs(p, &operands, 0), &self.state)?;
+        let both =
+            |p: &mut Program| vec![Value::Many(inputs(p, &state, 0)), Value::Many(inputs(p, &state, state.len()))];
+        let combine = lower("kernel_combine", &both, &self.state)?;
+        let finish = lower("kernel_finish", &|p| inputs(p, &state, 0), std::slice::from_ref(&self.output))?;
+        Ok([map, combine, finish])
+    }
+
+    fn fold(
+        &self,
+        map: (Program, Vec<Id>),
+        combine: (Program, Vec<Id>),
+        finish: (Program, Vec<Id>),
+        named: &[DType],
+        at: Loc,
+    ) -> Result<Version, String> {
+        let n = self.state.len();
+        let state: Vec<Component> = self
+            .state
+            .iter()
+            .zip(&self.starts)
+            .map(|(p, init)| Component { kind: Kind::Is(computed(p.ty.dtype(named)).compute()), init: *init })
+            .collect();
+        let states: Vec<Term> = (0..n).map(Term::A).chain((0..n).map(Term::B)).collect();
+        let lift = match n {
+            1 => vec![Term::X],
+            _ => terms(&map.0, &[Term::X], &map.1).map_err(|e| format!("map: {e}"))?,
+        };
+        let combined = terms(&combine.0, &states, &combine.1).map_err(|e| format!("combine: {e}"))?;
+        let finished = terms(&finish.0, &states, &finish.1).map_err(|e| format!("finish: {e}"))?;
+        let result = computed(self.output.ty.dtype(named)).compute();
+        let fold = Fold::new(Definition {
+            name: self.name,
+            method: self.name,
+            state: Component::list(&state),
+            lift: Term::list(&lift),
+            combine: Term::list(&combined),
+            finish: finished[0],
+            result: Kind::Is(result),
+            empty: None,
+            commutative: true,
+            exact: false,
+            in_sequence: false,
+            form: Form::Formulas,
+        });
+        let fold = fold.map_err(|fault| fault.at(self.name, at).detail().to_string())?;
+        let map = (n == 1).then(|| (map.0, map.1[0]));
+        Ok(Version { map, fold, finish: (finish.0, finish.1[0]) })
+    }
+
+    fn complain(&self, detail: String, named: &[DType], at: Loc) -> Error {
+        let types: Vec<String> = self.names.iter().zip(named).map(|(n, d)| format!("{n} = {d}")).collect();
+        match types.is_empty() {
+            true => refuse(self.name, detail, at),
+            false => refuse(self.name, format!("with {}: {detail}", types.join(", ")), at),
+        }
+    }
+}
+
+/// Returns the neutral number that a parameter of the state names.
+fn start(p: &Param) -> Result<Neutral, String> {
+    match p.start.as_deref() {
+        Some("0" | "0.0" | "false") => Ok(Neutral::Zero),
+        Some("1" | "1.0" | "true") => Ok(Neutral::One),
+        Some("lowest" | "-inf") => Ok(Neutral::Lowest),
+        Some("highest" | "inf") => Ok(Neutral::Highest),
+        Some(other) => Err(format!("the state's {}: {other} is none of 0, 1, lowest and highest", p.name)),
+        None => Err(format!(
+            "the state's {} lacks its neutral number: write \"{}: type = 0\", or 1, lowest or highest",
+            p.name, p.name
+        )),
+    }
+}
+
+impl fmt::Debug for ReductionKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let output = std::slice::from_ref(&self.output);
+        write!(
+            f,
+            "ReductionKernel {}({}) -> {}",
+            self.name,
+            Listed(&self.inputs, &self.names),
+            Listed(output, &self.names)
+        )
+    }
+}

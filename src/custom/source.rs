@@ -1,0 +1,153 @@
+//! The text of a kernel as a WGSL module, and the place in it that a message names.
+
+use super::signature::{Names, Param, Type, computed};
+use crate::dtype::DType;
+use naga::Span;
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use std::fmt::Write;
+use std::ops::Range;
+
+/// A message about a kernel's text, with the place that it is about.
+#[derive(Debug)]
+pub(super) struct Complaint {
+    pub span: Span,
+    pub message: String,
+}
+
+impl Complaint {
+    pub fn new(span: Span, message: impl Into<String>) -> Complaint {
+        Complaint { span, message: message.into() }
+    }
+}
+
+/// A WGSL module that is put together of parts, some of which the kernel's author wrote.
+#[derive(Default)]
+pub(super) struct Source {
+    text: String,
+    /// What the author calls each part that they wrote, and where it lies in the text.
+    parts: Vec<(&'static str, Range<usize>)>,
+}
+
+impl Source {
+    /// Begins a module in which the names for types stand for dtypes.
+    pub fn new(names: &Names, named: &[DType]) -> Source {
+        let mut source = Source::default();
+        let half = named.contains(&DType::F16);
+        // an extension must be enabled before anything else
+        source.text.push_str(if half { "enable f16;\n" } else { "" });
+        for (name, dtype) in names.iter().zip(named) {
+            let _ = writeln!(source.text, "alias {name} = {};", computed(*dtype).name());
+        }
+        source
+    }
+
+    /// Whether parameters name f16, which a module must enable before its first line.
+    pub fn enables_f16(&mut self, params: &[Param]) {
+        let wants = params.iter().any(|p| p.ty == Type::Is(DType::F16));
+        if wants && !self.text.starts_with("enable") {
+            self.text.insert_str(0, "enable f16;\n");
+        }
+    }
+
+    /// Adds text of ours.
+    pub fn ours(&mut self, text: &str) -> &mut Source {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds `name: type` for each parameter, with something before and behind.
+    pub fn list(&mut self, params: &[Param], names: &Names, before: &str, behind: &str) -> &mut Source {
+        let names: Vec<&str> = names.iter().collect();
+        for p in params {
+            let ty = match p.ty {
+                Type::Is(dtype) => computed(dtype).name(),
+                Type::Named(n) => names[n],
+            };
+            let _ = write!(self.text, "{before}{}: {ty}{behind}", p.name);
+        }
+        self
+    }
+
+    /// Adds a part that the kernel's author wrote.
+    pub fn theirs(&mut self, what: &'static str, text: &str) -> &mut Source {
+        self.text.push('\n');
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.parts.push((what, start..self.text.len()));
+        self.text.push('\n');
+        self
+    }
+
+    /// Returns the module as naga represents it, with everything of it checked that WGSL demands.
+    pub fn parse(&self) -> Result<naga::Module, Complaint> {
+        let module = naga::front::wgsl::parse_str(&self.text).map_err(|e| {
+            let mut labels = e.labels();
+            let label = labels.next();
+            let mut message = e.message().to_string();
+            for (_, text) in label.iter().filter(|(_, text)| !text.is_empty()) {
+                let _ = write!(message, " ({text})");
+            }
+            for note in e.notes() {
+                let _ = write!(message, "; {note}");
+            }
+            Complaint::new(label.map_or(Span::UNDEFINED, |(span, _)| span), message)
+        })?;
+        // what is lowered needs no capability of a device; what cannot be lowered is refused by name
+        match Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module) {
+            Ok(_) => Ok(module),
+            Err(e) => {
+                // the causes above the last one say in which function and expression it is, by numbers that only naga knows
+                let mut cause: &dyn std::error::Error = e.as_inner();
+                while let Some(inner) = cause.source() {
+                    cause = inner;
+                }
+                let message = readable(&cause.to_string());
+                let span = e.spans().last().map_or(Span::UNDEFINED, |(span, _)| *span);
+                Err(Complaint::new(span, message))
+            }
+        }
+    }
+
+    /// Returns a complaint as one line: the part of the text, line and column in it (both from 1), what is wrong, and the line itself.
+    pub fn describe(&self, complaint: &Complaint) -> String {
+        let message = complaint.message.split_whitespace().collect::<Vec<_>>().join(" ");
+        let at = complaint.span.to_range().map_or(usize::MAX, |r| r.start);
+        // what the parser misses at the end of a part is in the text behind it
+        let part = self.parts.iter().find(|(_, range)| range.start <= at && at <= range.end);
+        let part = part.or(self.parts.iter().rev().find(|(_, range)| range.end < at && at != usize::MAX));
+        let Some((what, range)) = part else { return message };
+        let text = &self.text[range.clone()];
+        let mut at = at.min(range.end) - range.start;
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
+        let (line, column) = (text[..at].matches('\n').count() + 1, text[start..at].chars().count() + 1);
+        let shown: String = text[start..].lines().next().unwrap_or("").trim().chars().take(120).collect();
+        format!("{what}, line {line}, column {column}: {message}, in `{shown}`")
+    }
+}
+
+/// Returns a message of naga's validator with types as WGSL spells them, and without the numbers of expressions.
+fn readable(message: &str) -> String {
+    let mut message = message.to_string();
+    for dtype in DType::ALL {
+        let kind = match dtype {
+            DType::Bool => "Bool",
+            DType::F16 | DType::BF16 | DType::F32 | DType::F64 => "Float",
+            DType::I8 | DType::I16 | DType::I32 | DType::I64 => "Sint",
+            DType::U8 | DType::U16 | DType::U32 | DType::U64 => "Uint",
+        };
+        let scalar = format!("Scalar {{ kind: {kind}, width: {} }}", dtype.size());
+        message = message.replace(&format!("Scalar({scalar})"), dtype.name()).replace(&scalar, dtype.name());
+    }
+    // `[3] (of type f32)`
+    while let Some(start) = message.find("] (of type ") {
+        let open = message[..start].rfind('[').unwrap_or(start);
+        let behind = start + "] (of type ".len();
+        let Some(close) = message[behind..].find(')') else { break };
+        let ty = message[behind..behind + close].to_string();
+        message.replace_range(open..behind + close + 1, &ty);
+    }
+    message
+}
