@@ -1,19 +1,21 @@
 //! Floor 10: functions that users write in WGSL: [`ElementwiseKernel`] and [`ReductionKernel`].
 //!
 //! A text goes one way: `custom/signature.rs` reads the lists of parameters, `custom/source.rs` makes a WGSL module of the text
-//! and lets naga parse it, `custom/lower.rs` (statements), `custom/expressions.rs`, `custom/types.rs` and `custom/builtins.rs` turn naga's
+//! and lets naga parse it, `custom/lower.rs` (statements, those of control in `custom/control.rs`), `custom/expressions.rs`, `custom/types.rs` and `custom/builtins.rs` turn naga's
 //! functions into values over rows of the table of functions (`custom/program.rs`), and `custom/build.rs` makes nodes, or
 //! formulas of a fold, of these. No text reaches a driver, so that a function is as exact as the library's own of its name, and
-//! planner and backends know nothing of kernels. `custom/operands.rs` fits a call's operands to the parameters.
+//! planner and backends know nothing of kernels; `custom/rows.rs` gives a text the functions that WGSL lacks. `custom/operands.rs` fits a call's operands to the parameters.
 
 mod build;
 mod builtins;
+mod control;
 mod elementwise;
 mod expressions;
 mod lower;
 mod operands;
 mod program;
 mod reduction;
+mod rows;
 mod signature;
 mod source;
 mod types;
@@ -111,4 +113,10 @@ fn kept_name(name: &str) -> &'static str {
     let new: &'static str = name.to_string().leak();
     names.insert(new);
     new
+}
+
+/// Returns the float type of the first parameter that has one; f32 if none has.
+fn float_type(params: &[&[Param]], named: &[DType]) -> DType {
+    let mut types = params.iter().flat_map(|list| list.iter()).map(|p| signature::computed(p.ty.dtype(named)));
+    types.find(|d| d.is_float()).unwrap_or(DType::F32)
 }

@@ -117,7 +117,7 @@ impl Error {
     }
 
     /// The message without the operation and the line.
-    #[cfg(feature = "gpu")]
+    #[cfg(any(feature = "gpu", feature = "kernels"))]
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
     }

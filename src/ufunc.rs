@@ -302,7 +302,7 @@ impl std::fmt::Debug for Ufunc {
     }
 }
 
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "testing", feature = "kernels"))]
 /// Returns the rows that have a method, in the order of the table's files: all but `select` and `nextafter`'s rows for halves.
 pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
     arithmetic::ROWS.iter().chain(float::ROWS).chain(special::ROWS).chain(logic::ROWS).copied()

@@ -6,7 +6,7 @@ use super::operands::{Operands, fit};
 use super::program::{Id, Program};
 use super::signature::{Listed, Names, Param, computed, is_identifier};
 use super::source::Source;
-use super::{KernelOptions, Versions, outputs_are_named, refuse, some_types};
+use super::{KernelOptions, Versions, float_type, outputs_are_named, refuse, rows, some_types};
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::expr::{Arg, Expr, Loc, cast, composed};
@@ -49,7 +49,8 @@ use std::sync::Arc;
 /// `let`, `var`, `const`, arithmetic, comparisons, `if`, `switch`, loops, vectors, arrays and structures of a function's own, helper functions
 /// ([`KernelOptions::helpers`]) and these built-in functions: those of arithmetic and rounding, of exponents, logarithms, powers and
 /// trigonometry, `select`, `clamp`, `saturate`, `mix`, `step`, `smoothstep`, `fract`, `modf`, `fma`, `dot`, `cross`, `length`, `distance`,
-/// `normalize`, `all`, `any`; and conversions. There is no memory but the operands: no textures, barriers or atomics.
+/// `normalize`, `all`, `any`; and conversions. Functions of floats that WGSL lacks have the names of the library's methods: `erf`, `log1p`,
+/// `cbrt`, `isnan`; they take the first float type among the parameters, or else f32. There is no memory but the operands: no textures, barriers or atomics.
 ///
 /// Types of 8 bits, and of 16 but f16, are those of 32 bits in the body, and bf16 is f32 there; an output is converted at the end,
 /// where integers wrap. The text is not given to a driver: naga parses it, and it becomes the same nodes as methods make. So a
@@ -220,8 +221,10 @@ impl ElementwiseKernel {
             if !self.options.helpers.is_empty() {
                 source.theirs("helpers", &self.options.helpers);
             }
+            let rows = rows::called(&[&self.body, &self.options.helpers]);
+            rows::declare(&mut source, &rows, float_type(&[&self.inputs, &self.outputs], named));
             let lowered = source.parse().and_then(|module| {
-                let mut lowering = Lowering::new(&module, self.options.loop_steps);
+                let mut lowering = Lowering::new(&module, &rows, self.options.loop_steps);
                 let args = self.inputs.iter().enumerate();
                 let args =
                     args.map(|(n, p)| Value::One(lowering.program.input(n, computed(p.ty.dtype(named))))).collect();

@@ -6,15 +6,9 @@
 use super::program::{Id, MOST_VALUES, Program};
 use super::source::Complaint;
 use super::types::part;
-use crate::dtype::Scalar;
-use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Span, Statement, SwitchValue};
+use crate::ufunc::Ufunc;
+use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Span, Statement};
 use std::collections::HashMap;
-
-/// How often a loop is unrolled at most while all elements are in it.
-const MOST_TURNS: usize = 1 << 16;
-
-/// How often a loop is unrolled that some elements may have left, if its author states no maximum.
-const MOST_TURNS_BY_DATA: usize = 1 << 10;
 
 /// A value of a WGSL type.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,17 +21,17 @@ pub(super) enum Value {
 }
 
 /// The elements that have come to a place, and what variables hold for them.
-type Arrived = Option<(Id, Vec<Value>)>;
+pub(super) type Arrived = Option<(Id, Vec<Value>)>;
 
 /// What `break` leaves: a loop or a switch.
-struct Enclosing {
-    is_loop: bool,
+pub(super) struct Enclosing {
+    pub is_loop: bool,
     /// The elements that have left it for what is not its end: by `return`, or, for a switch, by `continue`.
-    gone: Id,
+    pub gone: Id,
     /// Those that have come to `continue` in this turn of a loop.
-    continued: Arrived,
+    pub continued: Arrived,
     /// Those that have come to its end.
-    ended: Arrived,
+    pub ended: Arrived,
 }
 
 /// A call of a function, as it is lowered.
@@ -47,7 +41,7 @@ pub(super) struct Frame<'m> {
     locals: HashMap<Handle<LocalVariable>, usize>,
     /// The expressions that an `Emit` statement has computed, and results of calls.
     pub values: HashMap<Handle<Expression>, Value>,
-    enclosing: Vec<Enclosing>,
+    pub enclosing: Vec<Enclosing>,
     /// The elements that have returned, and what for.
     returned: Arrived,
     result: Option<Value>,
@@ -57,20 +51,22 @@ pub(super) struct Lowering<'m> {
     pub module: &'m Module,
     pub program: Program,
     /// The variables of the functions that are being lowered, those of a called one behind those of its caller.
-    variables: Vec<Value>,
+    pub variables: Vec<Value>,
     /// The mask of the elements that run the statement at hand.
-    live: Id,
+    pub live: Id,
     /// How many turns a loop has at most that depends on data, as the kernel's author states it.
-    most_turns: Option<usize>,
+    pub most_turns: Option<usize>,
+    /// The functions that the module declares for rows of the table.
+    rows: &'m [&'static Ufunc],
 }
 
 pub(super) type Lowered<T> = Result<T, Complaint>;
 
 impl<'m> Lowering<'m> {
-    pub fn new(module: &'m Module, most_turns: Option<usize>) -> Lowering<'m> {
+    pub fn new(module: &'m Module, rows: &'m [&'static Ufunc], most_turns: Option<usize>) -> Lowering<'m> {
         let mut program = Program::default();
         let live = program.truth(true);
-        Lowering { module, program, variables: vec![], live, most_turns }
+        Lowering { module, program, variables: vec![], live, most_turns, rows }
     }
 
     /// Lowers a call of the module's function `name`, and returns the last values of those of its variables that `outputs` names.
@@ -115,38 +111,19 @@ impl<'m> Lowering<'m> {
         Ok(frame)
     }
 
-    /// Adds the elements that are at hand to those that have arrived at a place.
-    fn note(&mut self, place: &mut Arrived) {
-        if self.program.is(self.live, false) {
-            return;
+    /// Returns the result of a call, if the function has one.
+    fn called(&mut self, function: &'m Function, args: Vec<Value>, span: Span) -> Lowered<Option<Value>> {
+        let row = self.rows.iter().copied().find(|row| function.name.as_deref() == Some(row.name));
+        if let Some(row) = row {
+            return self.each(args, span, &mut |this, a| Ok(this.program.call(row, a))).map(Some);
         }
-        *place = Some(match place.take() {
-            Some((mask, values)) => {
-                let values = self.merged(self.live, self.variables.clone(), values);
-                (self.program.or(mask, self.live), values)
-            }
-            None => (self.live, self.variables.clone()),
-        });
+        let own = self.variables.len();
+        let frame = self.call(function, args)?;
+        self.variables.truncate(own);
+        Ok(frame.result)
     }
 
-    /// Goes on with the elements that have arrived at a place beside those at hand.
-    fn arrive(&mut self, place: Arrived) {
-        let Some((mask, values)) = place else { return };
-        if self.program.is(self.live, false) {
-            (self.live, self.variables) = (mask, values);
-            return;
-        }
-        let here = std::mem::take(&mut self.variables);
-        self.variables = self.merged(mask, values, here);
-        self.live = self.program.or(self.live, mask);
-    }
-
-    /// Returns what variables hold where two ways meet: `values` for the elements of the mask, `others` for the others.
-    fn merged(&mut self, mask: Id, values: Vec<Value>, others: Vec<Value>) -> Vec<Value> {
-        values.into_iter().zip(others).map(|(yes, no)| self.choose(mask, yes, no)).collect()
-    }
-
-    fn block(&mut self, frame: &mut Frame<'m>, block: &'m Block) -> Lowered<()> {
+    pub fn block(&mut self, frame: &mut Frame<'m>, block: &'m Block) -> Lowered<()> {
         for (statement, span) in block.span_iter() {
             // no element comes here
             if self.program.is(self.live, false) {
@@ -230,11 +207,9 @@ impl<'m> Lowering<'m> {
                 Ok(())
             }
             Statement::Call { function, arguments, result } => {
-                let args = arguments.iter().map(|a| self.value(frame, *a)).collect::<Lowered<_>>()?;
-                let own = self.variables.len();
-                let called = self.call(&self.module.functions[*function], args)?;
-                self.variables.truncate(own);
-                if let (Some(result), Some(value)) = (result, called.result) {
+                let args = arguments.iter().map(|a| self.value(frame, *a)).collect::<Lowered<Vec<_>>>()?;
+                let value = self.called(&self.module.functions[*function], args, span)?;
+                if let (Some(result), Some(value)) = (result, value) {
                     frame.values.insert(*result, value);
                 }
                 Ok(())
@@ -243,152 +218,6 @@ impl<'m> Lowering<'m> {
                 span,
                 "a statement that a kernel cannot have: it has no memory of its own, no barriers, atomics, textures or `discard`",
             )),
-        }
-    }
-
-    /// Lowers two branches, each for its elements. Behind them those run on that have come to the end of one.
-    fn branches(
-        &mut self,
-        frame: &mut Frame<'m>,
-        condition: Id,
-        yes: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
-        no: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
-    ) -> Lowered<()> {
-        let before = (self.live, self.variables.clone());
-        let otherwise = self.program.not(condition);
-        self.live = self.program.and(before.0, condition);
-        yes(self, frame)?;
-        let of_yes = (self.live, std::mem::replace(&mut self.variables, before.1));
-        self.live = self.program.and(before.0, otherwise);
-        no(self, frame)?;
-        let of_no = (self.live, std::mem::take(&mut self.variables));
-        // of the elements that come here, those with the condition come from the first branch
-        self.variables = match [of_yes.0, of_no.0].map(|mask| self.program.is(mask, false)) {
-            [true, _] => of_no.1,
-            [_, true] => of_yes.1,
-            [false, false] => self.merged(condition, of_yes.1, of_no.1),
-        };
-        self.live = self.program.or(of_yes.0, of_no.0);
-        Ok(())
-    }
-
-    fn switch(
-        &mut self,
-        frame: &mut Frame<'m>,
-        selector: Handle<Expression>,
-        cases: &'m [naga::SwitchCase],
-    ) -> Lowered<()> {
-        let span = frame.function.expressions.get_span(selector);
-        let selector = self.value(frame, selector)?;
-        let selector = self.one(selector, span)?;
-        let (before, variables) = (self.live, self.variables.clone());
-        let no = self.program.truth(false);
-        frame.enclosing.push(Enclosing { is_loop: false, gone: no, continued: None, ended: None });
-        let mut others = self.program.truth(true);
-        let mut matches = vec![];
-        for case in cases {
-            let number = match case.value {
-                SwitchValue::I32(n) => Scalar::Int(n as i128),
-                SwitchValue::U32(n) => Scalar::Int(n as i128),
-                SwitchValue::Default => {
-                    matches.push(None);
-                    continue;
-                }
-            };
-            let number = self.program.number(number, self.program.dtype(selector));
-            let is = self.program.call(&crate::ufunc::logic::equal, &[selector, number]);
-            let is_not = self.program.not(is);
-            others = self.program.and(others, is_not);
-            matches.push(Some(is));
-        }
-        // a case that falls through is one of several values with one body, and has none of its own
-        let mut fallen = no;
-        for (case, is) in cases.iter().zip(matches) {
-            let is = self.program.or(is.unwrap_or(others), fallen);
-            fallen = no;
-            if case.fall_through {
-                fallen = is;
-                continue;
-            }
-            self.live = self.program.and(before, is);
-            self.variables.clone_from(&variables);
-            self.block(frame, &case.body)?;
-            if let Some(mut enclosing) = frame.enclosing.pop() {
-                self.note(&mut enclosing.ended);
-                frame.enclosing.push(enclosing);
-            }
-        }
-        self.leave(frame, before);
-        Ok(())
-    }
-
-    /// Lowers a loop turn by turn, until no element is in it.
-    fn turns(
-        &mut self,
-        frame: &mut Frame<'m>,
-        body: &'m Block,
-        continuing: &'m Block,
-        break_if: Option<Handle<Expression>>,
-        span: Span,
-    ) -> Lowered<()> {
-        let before = self.live;
-        let no = self.program.truth(false);
-        frame.enclosing.push(Enclosing { is_loop: true, gone: no, continued: None, ended: None });
-        let depth = frame.enclosing.len() - 1;
-        for turn in 1.. {
-            self.block(frame, body)?;
-            let continued = frame.enclosing[depth].continued.take();
-            self.arrive(continued);
-            if !self.program.is(self.live, false) {
-                self.block(frame, continuing)?;
-                if let Some(ends) = break_if {
-                    let ends = self.truth_of(frame, ends)?;
-                    let goes_on = self.program.not(ends);
-                    let here = self.live;
-                    self.live = self.program.and(here, ends);
-                    let mut ended = frame.enclosing[depth].ended.take();
-                    self.note(&mut ended);
-                    frame.enclosing[depth].ended = ended;
-                    self.live = self.program.and(here, goes_on);
-                }
-            }
-            if self.program.is(self.live, false) {
-                break;
-            }
-            let by_data = self.live != before;
-            match self.most_turns {
-                Some(most) if by_data && turn >= most => {
-                    let mut ended = frame.enclosing[depth].ended.take();
-                    self.note(&mut ended);
-                    frame.enclosing[depth].ended = ended;
-                    break;
-                }
-                None if by_data && turn >= MOST_TURNS_BY_DATA => {
-                    let detail = format!(
-                        "how often this loop runs depends on the elements, and after {turn} turns some are in it still: state with \
-                         KernelOptions::loop_steps after how many all leave it"
-                    );
-                    return Err(Complaint::new(span, detail));
-                }
-                _ if turn >= MOST_TURNS => {
-                    return Err(Complaint::new(span, format!("the loop does not end within {MOST_TURNS} turns")));
-                }
-                Some(_) | None => {}
-            }
-        }
-        self.leave(frame, before);
-        Ok(())
-    }
-
-    /// Goes on behind a loop or a switch, with the elements that came to it and have not gone elsewhere.
-    fn leave(&mut self, frame: &mut Frame<'m>, before: Id) {
-        let no = self.program.truth(false);
-        let Some(enclosing) = frame.enclosing.pop() else { return };
-        self.live = no;
-        self.arrive(enclosing.ended);
-        if !self.program.is(self.live, false) {
-            let stay = self.program.not(enclosing.gone);
-            self.live = self.program.and(before, stay);
         }
     }
 
@@ -424,7 +253,7 @@ impl<'m> Lowering<'m> {
         frame.locals.get(&variable).copied()
     }
 
-    fn truth_of(&mut self, frame: &mut Frame<'m>, condition: Handle<Expression>) -> Lowered<Id> {
+    pub fn truth_of(&mut self, frame: &mut Frame<'m>, condition: Handle<Expression>) -> Lowered<Id> {
         let span = frame.function.expressions.get_span(condition);
         let value = self.value(frame, condition)?;
         self.one(value, span)

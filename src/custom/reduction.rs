@@ -6,12 +6,12 @@ use super::operands::{Operands, fit};
 use super::program::{Id, Program};
 use super::signature::{Listed, Names, Param, computed, is_identifier};
 use super::source::Source;
-use super::{KernelOptions, Versions, kept_name, outputs_are_named, refuse, some_types};
+use super::{KernelOptions, Versions, float_type, kept_name, outputs_are_named, refuse, rows, some_types};
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::expr::{Arg, Expr, Loc, cast, composed, reduce};
 use crate::layout::{AxesArg, IntoAxes, View};
-use crate::ufunc::{Component, Definition, Fold, Form, Kind, MOST_COMPONENTS, Neutral, Term};
+use crate::ufunc::{Component, Definition, Fold, Form, Kind, MOST_COMPONENTS, Neutral, Term, Ufunc};
 use smallvec::smallvec;
 use std::fmt;
 use std::panic::Location;
@@ -239,18 +239,25 @@ impl ReductionKernel {
         if !self.options.helpers.is_empty() {
             source.theirs("helpers", &self.options.helpers);
         }
+        let rows = rows::called(&[&self.map, &self.combine, &self.finish, &self.options.helpers]);
+        rows::declare(&mut source, &rows, float_type(&[&self.inputs, &self.state, output], named));
         let module = source.parse();
-        let lowered = module.and_then(|module| self.steps(&module, named));
+        let lowered = module.and_then(|module| self.steps(&module, &rows, named));
         let [map, combine, finish] =
             lowered.map_err(|complaint| self.complain(source.describe(&complaint), named, at))?;
         self.fold(map, combine, finish, named, at).map_err(|detail| self.complain(detail, named, at))
     }
 
     /// Lowers the three functions, each with its results.
-    fn steps(&self, module: &naga::Module, named: &[DType]) -> Lowered<[(Program, Vec<Id>); 3]> {
+    fn steps(
+        &self,
+        module: &naga::Module,
+        rows: &[&'static Ufunc],
+        named: &[DType],
+    ) -> Lowered<[(Program, Vec<Id>); 3]> {
         let types = |params: &[Param]| -> Vec<DType> { params.iter().map(|p| computed(p.ty.dtype(named))).collect() };
         let lower = |function: &str, args: &dyn Fn(&mut Program) -> Vec<Value>, outputs: &[Param]| {
-            let mut lowering = Lowering::new(module, self.options.loop_steps);
+            let mut lowering = Lowering::new(module, rows, self.options.loop_steps);
             let args = args(&mut lowering.program);
             let outputs: Vec<&str> = outputs.iter().map(|p| p.name.as_str()).collect();
             let values = lowering.function(function, args, &outputs)?;

@@ -1,0 +1,73 @@
+//! Functions of the library that WGSL does not have, by the names that its methods have: `erf`, `log1p`, `isnan`. A module
+//! declares those that its text calls, and a call of one becomes its row.
+
+use super::source::Source;
+use crate::dtype::DType;
+use crate::ufunc::{Class, Ufunc, all};
+use std::fmt::Write;
+
+/// The rows that WGSL has under the same name.
+const IN_WGSL: [&str; 17] = [
+    "exp", "exp2", "log", "log2", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh",
+    "acosh", "atanh",
+];
+
+/// Returns the rows that texts call and do not define.
+pub(super) fn called(texts: &[&str]) -> Vec<&'static Ufunc> {
+    let has_name = |row: &&'static Ufunc| {
+        let is_of_floats = matches!(row.class, Class::Float | Class::FloatOnly) || row.class == Class::Test;
+        is_of_floats && !IN_WGSL.contains(&row.name) && row.name != "atan2"
+    };
+    let calls = |row: &&'static Ufunc| {
+        texts.iter().any(|text| calls(text, row.name)) && !texts.iter().any(|text| defines(text, row.name))
+    };
+    all().filter(has_name).filter(calls).collect()
+}
+
+/// Declares rows as functions of the float type `of`.
+pub(super) fn declare(source: &mut Source, rows: &[&'static Ufunc], of: DType) {
+    let of = of.name();
+    for row in rows {
+        let mut text = format!("fn {}(", row.name);
+        for n in 0..row.arity {
+            let _ = write!(text, "a{n}: {of}, ");
+        }
+        let _ = match row.class == Class::Test {
+            true => writeln!(text, ") -> bool {{ return true; }}"),
+            false => writeln!(text, ") -> {of} {{ return a0; }}"),
+        };
+        source.ours(&text);
+    }
+}
+
+/// Whether a text has a name with something in parentheses behind it.
+fn calls(text: &str, name: &str) -> bool {
+    words(text, name).any(|at| text[at + name.len()..].trim_start().starts_with('('))
+}
+
+fn defines(text: &str, name: &str) -> bool {
+    words(text, name).any(|at| text[..at].trim_end().ends_with("fn"))
+}
+
+/// Returns the places in a text where a name stands, and is not a part of a longer one or of a structure.
+fn words<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let inside = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(name).map(|(at, _)| at).filter(move |at| {
+        let before = text[..*at].chars().next_back();
+        let behind = text[at + name.len()..].chars().next();
+        !before.is_some_and(|c| inside(c) || c == '.') && !behind.is_some_and(inside)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::called;
+
+    #[test]
+    fn the_rows_that_a_text_calls() {
+        let names = |texts: &[&str]| called(texts).iter().map(|r| r.name).collect::<Vec<_>>();
+        assert_eq!(names(&["y = erf (x) + log1p(x) * exp(x) + my_erfc(x) + a.erfinv(x) + isnan;"]), ["log1p", "erf"]);
+        assert_eq!(names(&["y = erf(x);", "fn erf(x: f32) -> f32 { return x; }"]), [""; 0]);
+        assert_eq!(names(&["if isnan(x) { y = 1.0; }"]), ["isnan"]);
+    }
+}
