@@ -4,8 +4,9 @@
 //! and lets naga parse it, `custom/lower.rs` (statements, those of control in `custom/control.rs`), `custom/expressions.rs`, `custom/types.rs` and `custom/builtins.rs` turn naga's
 //! functions into values over rows of the table of functions (`custom/program.rs`), and `custom/build.rs` makes nodes, or
 //! formulas of a fold, of these. No text reaches a driver, so that a function is as exact as the library's own of its name, and
-//! planner and backends know nothing of kernels; `custom/rows.rs` gives a text the functions that WGSL lacks. `custom/operands.rs` fits a call's operands to the parameters.
+//! planner and backends know nothing of kernels; `custom/rows.rs` gives a text the functions that WGSL lacks. `custom/operands.rs` fits a call's operands to the parameters, `custom/agreement.rs` compares two devices.
 
+mod agreement;
 mod build;
 mod builtins;
 mod control;
@@ -20,6 +21,7 @@ mod signature;
 mod source;
 mod types;
 
+pub use agreement::Agreement;
 pub use elementwise::ElementwiseKernel;
 pub use operands::Operands;
 pub use reduction::{Reduction, ReductionKernel};

@@ -239,7 +239,7 @@ pub use create::{
     literal, logspace, ones, ones_like, zeros, zeros_like,
 };
 #[cfg(feature = "kernels")]
-pub use custom::{ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
+pub use custom::{Agreement, ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
 pub use device::{Device, Limits};
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};

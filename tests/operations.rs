@@ -25,6 +25,8 @@ mod indexed;
 mod int64;
 mod interpreter;
 #[cfg(feature = "kernels")]
+mod kernel_programs;
+#[cfg(feature = "kernels")]
 mod kernels;
 mod keys;
 mod lanes;

@@ -65,7 +65,7 @@ impl<'m> Lowering<'m> {
         self.variables = match [of_yes.0, of_no.0].map(|mask| self.program.is(mask, false)) {
             [true, _] => of_no.1,
             [_, true] => of_yes.1,
-            [false, false] => self.merged(condition, of_yes.1, of_no.1),
+            [false, false] => mutant!(branches_meet_by_neither, of_yes.1, self.merged(condition, of_yes.1, of_no.1)),
         };
         self.live = self.program.or(of_yes.0, of_no.0);
         Ok(())
@@ -187,7 +187,7 @@ impl<'m> Lowering<'m> {
         self.arrive(enclosing.ended);
         if !self.program.is(self.live, false) {
             let stay = self.program.not(enclosing.gone);
-            self.live = self.program.and(before, stay);
+            self.live = mutant!(elements_that_left_go_on, before, self.program.and(before, stay));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! [`ElementwiseKernel`].
 
+use super::agreement::{Agreement, between};
 use super::build::expressions;
 use super::lower::{Lowering, Value};
 use super::operands::{Operands, fit};
@@ -7,6 +8,7 @@ use super::program::{Id, Program};
 use super::signature::{Listed, Names, Param, computed, is_identifier};
 use super::source::Source;
 use super::{KernelOptions, Versions, float_type, outputs_are_named, refuse, rows, some_types};
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::expr::{Arg, Expr, Loc, cast, composed};
@@ -170,6 +172,24 @@ impl ElementwiseKernel {
     #[track_caller]
     pub fn call_many<const N: usize>(&self, operands: impl Operands) -> [Expr; N] {
         self.results(operands.into_args(), Location::caller())
+    }
+
+    /// Computes the kernel on the CPU and on a device, and says how far they agree: for tests of a kernel. Operands may be on any device.
+    ///
+    /// ```
+    /// use cupric::{Device, ElementwiseKernel, array};
+    /// let kernel = ElementwiseKernel::new("x: f32", "y: f32", "y = exp(x) / (1.0 + exp(x));", "logistic")?;
+    /// let agreement = kernel.check((array![-1., 0., 2.],), &Device::best()?)?;
+    /// assert!(agreement.most_ulps <= 8.0, "{agreement}");
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`call`](ElementwiseKernel::call) and [`eval`](Expr::eval).
+    #[track_caller]
+    pub fn check(&self, operands: impl Operands, device: &Device) -> Result<Agreement> {
+        let at = Location::caller();
+        between(&operands.into_args(), device, |args| self.build(args, at))
     }
 
     fn results<const N: usize>(&self, args: Vec<Arg>, at: Loc) -> [Expr; N] {

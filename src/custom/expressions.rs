@@ -262,7 +262,7 @@ impl<'m> Lowering<'m> {
         let dtype = self.program.dtype(a);
         // what is left without the remainder is a multiple, whose quotient is exact
         let rest = self.program.call(&arithmetic::fmod, &[a, b]);
-        let multiple = match dtype.is_unsigned_integer() {
+        let multiple = match mutant!(kernel_rounds_quotients_down, true, dtype.is_unsigned_integer()) {
             true => a,
             false => self.program.call(&arithmetic::subtract, &[a, rest]),
         };

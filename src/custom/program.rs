@@ -57,6 +57,14 @@ impl Program {
         self.add(Step::Number(value.bits(dtype)), dtype)
     }
 
+    /// Returns the number of the operand that a value is, if it is one.
+    pub fn as_input(&self, id: Id) -> Option<usize> {
+        match self.steps[id].0 {
+            Step::Input(n) => Some(n),
+            Step::Number(_) | Step::Call(..) | Step::Cast(_) => None,
+        }
+    }
+
     pub fn truth(&mut self, value: bool) -> Id {
         self.number(Scalar::Bool(value), DType::Bool)
     }
@@ -107,6 +115,11 @@ impl Program {
 
     /// Adds a choice: `yes` where the condition is true, else `no`.
     pub fn select(&mut self, condition: Id, yes: Id, no: Id) -> Id {
+        if let Step::Call(row, args) = &self.steps[condition].0
+            && *row == &logic::logical_not
+        {
+            return self.select(args[0], no, yes);
+        }
         match self.constant(condition) {
             _ if yes == no => yes,
             Some(Scalar::Bool(true)) => yes,

@@ -1,12 +1,14 @@
 //! [`ReductionKernel`].
 
+use super::agreement::{Agreement, between};
 use super::build::{expressions, terms};
 use super::lower::{Lowered, Lowering, Value};
 use super::operands::{Operands, fit};
-use super::program::{Id, Program};
+use super::program::{Id, Program, Step};
 use super::signature::{Listed, Names, Param, computed, is_identifier};
 use super::source::Source;
 use super::{KernelOptions, Versions, float_type, kept_name, outputs_are_named, refuse, rows, some_types};
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::expr::{Arg, Expr, Loc, cast, composed, reduce};
@@ -43,10 +45,11 @@ pub struct Reduction<'a> {
 ///     Reduction {
 ///         state: "most: T = lowest, sum: T = 0",
 ///         map: "most = x; sum = 1;",
-///         combine: "most = max(a.most, b.most);
-///                   sum = 0;
-///                   if a.sum > 0 { sum += a.sum * exp(a.most - most); }
-///                   if b.sum > 0 { sum += b.sum * exp(b.most - most); }",
+///         combine: "let far = exp(-abs(a.most - b.most));
+///                   most = max(a.most, b.most);
+///                   if a.most > b.most { sum = a.sum + b.sum * far; }
+///                   else if a.most < b.most { sum = a.sum * far + b.sum; }
+///                   else { sum = a.sum + b.sum; }",
 ///         finish: "y = most + log(sum);",
 ///     },
 ///     "logsumexp",
@@ -85,7 +88,7 @@ struct Version {
     /// Computes what is folded from the operands, where that is one number; else the fold begins with the operand itself.
     map: Option<(Program, Id)>,
     fold: Fold,
-    /// Computes the result of no elements from the neutral numbers.
+    /// Computes the result from the state: of no elements, and of a fold that is the library's, whose result is its state.
     finish: (Program, Id),
 }
 
@@ -169,6 +172,17 @@ impl ReductionKernel {
         crate::expr::carry(at, || self.build(args, &axes, at))
     }
 
+    /// Computes the reduction on the CPU and on a device, and says how far they agree: for tests of a kernel. Operands may be on any
+    /// device.
+    ///
+    /// # Errors
+    /// Those of [`call`](ReductionKernel::call) and [`eval`](Expr::eval).
+    #[track_caller]
+    pub fn check(&self, operands: impl Operands, axes: impl IntoAxes, device: &Device) -> Result<Agreement> {
+        let (axes, at) = (axes.into_axes(), Location::caller());
+        between(&operands.into_args(), device, |args| Ok(vec![self.build(args, &axes, at)?]))
+    }
+
     fn build(&self, args: Vec<Arg>, axes: &AxesArg, at: Loc) -> Result<Expr> {
         let fitted = fit(self.name, &self.inputs, &self.names, args, at)?;
         let version = self.version(&fitted.named, at)?;
@@ -190,7 +204,14 @@ impl ReductionKernel {
         let is_empty = reduced.iter().any(|d| fitted.shape[*d] == 0);
         let result = composed(|| match is_empty {
             true => self.of_nothing(&version, &fitted.named, &mapped, axes, at),
-            false => cast(reduce(self.name, version.fold, &mapped, axes, at), dtype, at).wrapping(),
+            false => {
+                let reduced = reduce(self.name, version.fold, &mapped, axes, at);
+                let result = match version.fold.is_plain() {
+                    true => self.finished(&version, &[reduced], at),
+                    false => reduced,
+                };
+                cast(result, dtype, at).wrapping()
+            }
         });
         Ok(result)
     }
@@ -209,14 +230,20 @@ impl ReductionKernel {
             Expr::fill_on(mapped.0.device, number, smallvec![], dtype, at)
         });
         let starts: Vec<Expr> = starts.collect();
-        let (program, result) = &version.finish;
-        let made = expressions(program, &starts, &[*result], at).pop();
+        let result = self.finished(version, &starts, at);
         let like = reduce(self.name, Fold::of(&crate::ufunc::arithmetic::add), mapped, axes, at);
-        let result = cast(made.unwrap_or_else(|| Expr::number(Scalar::Int(0), at)), self.output.ty.dtype(named), at);
+        let result = cast(result, self.output.ty.dtype(named), at);
         match like.error() {
             Some(e) => Expr::failed(e.clone(), at),
             None => crate::expr::view(self.name, &result, at, |from| View::broadcast_to(from, &like.0.shape)),
         }
+    }
+
+    /// Returns what the finish makes of a state.
+    fn finished(&self, version: &Version, state: &[Expr], at: Loc) -> Expr {
+        let (program, result) = &version.finish;
+        let made = expressions(program, state, &[*result], at).pop();
+        made.unwrap_or_else(|| Expr::number(Scalar::Int(0), at))
     }
 
     fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Version>> {
@@ -285,6 +312,9 @@ impl ReductionKernel {
         at: Loc,
     ) -> Result<Version, String> {
         let n = self.state.len();
+        if let Some(row) = self.function(&combine) {
+            return Ok(Version { map: Some((map.0, map.1[0])), fold: Fold::of(row), finish: (finish.0, finish.1[0]) });
+        }
         let state: Vec<Component> = self
             .state
             .iter()
@@ -316,6 +346,17 @@ impl ReductionKernel {
         let fold = fold.map_err(|fault| fault.at(self.name, at).detail().to_string())?;
         let map = (n == 1).then(|| (map.0, map.1[0]));
         Ok(Version { map, fold, finish: (finish.0, finish.1[0]) })
+    }
+
+    /// Returns the row that the reduction combines one number by, if it does nothing else and begins where the row's reductions begin:
+    /// such a fold is that of the library, which is faster than one by formulas.
+    fn function(&self, combine: &(Program, Vec<Id>)) -> Option<&'static Ufunc> {
+        let (program, results) = combine;
+        let [result] = results[..] else { return None };
+        let (Step::Call(row, args), _) = &program.steps()[result] else { return None };
+        let inputs: Vec<usize> = args.iter().filter_map(|a| program.as_input(*a)).collect();
+        let takes_both = matches!(inputs[..], [0, 1] | [1, 0]) && args.len() == 2;
+        (takes_both && row.reduce?.neutral == self.starts[0]).then_some(*row)
     }
 
     fn complain(&self, detail: String, named: &[DType], at: Loc) -> Error {
