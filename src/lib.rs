@@ -125,6 +125,20 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
+//! With branches and loops it is a kernel in WGSL, which runs on the CPU too: an [`ElementwiseKernel`] or a [`ReductionKernel`].
+//!
+//! ```
+//! use cupric::{ElementwiseKernel, array};
+//! let steps = ElementwiseKernel::new(
+//!     "x: f32",
+//!     "root: f32",
+//!     "root = max(x, 1.0); for (var i = 0; i < 20; i++) { root = 0.5 * (root + x / root); }",
+//!     "newton",
+//! )?;
+//! assert_eq!(steps.call((array![4., 9.],)).to_vec::<f32>()?, [2., 3.]);
+//! # Ok::<(), cupric::Error>(())
+//! ```
+//!
 //! # Numbers in formulas
 //!
 //! A number on the right of an operator may be of any Rust type; on the left `f64`, `i64`, `f16`, `bf16` or `bool`, so
