@@ -83,14 +83,14 @@ fn refuse(kernel: &str, detail: impl Into<String>, at: Loc) -> Error {
 /// Fails if the outputs use a name for types that no input has, the first `known` of the names, or have an input's name.
 fn outputs_are_named(inputs: &[Param], outputs: &[Param], known: usize, names: &Names) -> Result<(), String> {
     for p in outputs {
-        if inputs.iter().any(|i| i.name == p.name) {
-            return Err(format!("{} is an input and an output", p.name));
+        if inputs.iter().any(|i| i.label == p.label) {
+            return Err(format!("{} is an input and an output", p.label));
         }
         if let Type::Named(n) = p.ty
             && n >= known
         {
             let name = names.iter().nth(n).unwrap_or_default();
-            return Err(format!("the output {} has the type {name}, which no input has", p.name));
+            return Err(format!("the output {} has the type {name}, which no input has", p.label));
         }
     }
     Ok(())

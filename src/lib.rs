@@ -125,7 +125,7 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! With branches and loops it is a kernel in WGSL, which runs on the CPU too: an [`ElementwiseKernel`] or a [`ReductionKernel`].
+//! With branches and loops it is a kernel in WGSL, which runs on the CPU too: an `ElementwiseKernel` or a `ReductionKernel`.
 //!
 //! ```
 //! use cupric::{ElementwiseKernel, array};

@@ -248,7 +248,7 @@ impl ElementwiseKernel {
                 let args = self.inputs.iter().enumerate();
                 let args =
                     args.map(|(n, p)| Value::One(lowering.program.input(n, computed(p.ty.dtype(named))))).collect();
-                let outputs: Vec<&str> = self.outputs.iter().map(|p| p.name.as_str()).collect();
+                let outputs: Vec<&str> = self.outputs.iter().map(|p| p.label.as_str()).collect();
                 let values = lowering.function("kernel_main", args, &outputs)?;
                 let ids =
                     values.into_iter().map(|v| lowering.one(v, naga::Span::UNDEFINED)).collect::<Result<_, _>>()?;

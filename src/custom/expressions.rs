@@ -1,10 +1,10 @@
 //! Expressions of a WGSL function, lowered to values: a vector's components each by itself.
 
 use super::builtins;
-use super::lower::{Frame, Lowered, Lowering, Value};
+use super::lower::{Frame, Lowered, Lowering, Value, part};
 use super::program::Id;
 use super::source::Complaint;
-use super::types::{dtype_of, part};
+use super::types::dtype_of;
 use crate::dtype::{DType, Scalar};
 use crate::ufunc::{Ufunc, arithmetic, logic};
 use naga::{BinaryOperator, Expression, Handle, Literal, RelationalFunction, Span, TypeInner, UnaryOperator};

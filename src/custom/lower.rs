@@ -5,7 +5,6 @@
 
 use super::program::{Id, MOST_VALUES, Program};
 use super::source::Complaint;
-use super::types::part;
 use crate::ufunc::Ufunc;
 use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Span, Statement};
 use std::collections::HashMap;
@@ -272,5 +271,13 @@ impl<'m> Lowering<'m> {
             Value::One(id) => Ok(id),
             Value::Many(_) | Value::Pointer(..) => Err(Complaint::new(span, "a scalar is needed here")),
         }
+    }
+}
+
+/// Returns a part of a vector, an array or a structure.
+pub(super) fn part(value: &Value, place: usize) -> Option<&Value> {
+    match value {
+        Value::Many(parts) => parts.get(place),
+        Value::One(_) | Value::Pointer(..) => None,
     }
 }

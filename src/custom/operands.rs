@@ -93,14 +93,14 @@ pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>,
             Arg::Expr(e) if e.0.dtype.promote(dtype) == Some(dtype) => e,
             Arg::Expr(e) => {
                 let detail =
-                    format!("the input {} is {dtype}, which does not hold every {}; use astype", p.name, e.0.dtype);
+                    format!("the input {} is {dtype}, which does not hold every {}; use astype", p.label, e.0.dtype);
                 return refused(ErrorKind::DType, detail);
             }
             Arg::Scalar(s) if s.promote_with(dtype) == Some(dtype) => Expr::fill(s, smallvec![], dtype, at),
             Arg::Scalar(s) => {
                 return refused(
                     ErrorKind::Argument,
-                    format!("the number {s} is no {dtype}, as the input {} is", p.name),
+                    format!("the number {s} is no {dtype}, as the input {} is", p.label),
                 );
             }
         };

@@ -286,7 +286,7 @@ impl ReductionKernel {
         let lower = |function: &str, args: &dyn Fn(&mut Program) -> Vec<Value>, outputs: &[Param]| {
             let mut lowering = Lowering::new(module, rows, self.options.loop_steps);
             let args = args(&mut lowering.program);
-            let outputs: Vec<&str> = outputs.iter().map(|p| p.name.as_str()).collect();
+            let outputs: Vec<&str> = outputs.iter().map(|p| p.label.as_str()).collect();
             let values = lowering.function(function, args, &outputs)?;
             let ids = values.into_iter().map(|v| lowering.one(v, naga::Span::UNDEFINED)).collect::<Lowered<_>>()?;
             Ok((lowering.program, ids))
@@ -375,10 +375,10 @@ fn start(p: &Param) -> Result<Neutral, String> {
         Some("1" | "1.0" | "true") => Ok(Neutral::One),
         Some("lowest" | "-inf") => Ok(Neutral::Lowest),
         Some("highest" | "inf") => Ok(Neutral::Highest),
-        Some(other) => Err(format!("the state's {}: {other} is none of 0, 1, lowest and highest", p.name)),
+        Some(other) => Err(format!("the state's {}: {other} is none of 0, 1, lowest and highest", p.label)),
         None => Err(format!(
             "the state's {} lacks its neutral number: write \"{}: type = 0\", or 1, lowest or highest",
-            p.name, p.name
+            p.label, p.label
         )),
     }
 }

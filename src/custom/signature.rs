@@ -14,7 +14,7 @@ pub(super) enum Type {
 /// One parameter.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Param {
-    pub name: String,
+    pub label: String,
     pub ty: Type,
     /// What stands behind `=`, if anything does.
     pub start: Option<String>,
@@ -50,8 +50,8 @@ impl Names {
                     names.join(", ")
                 )
             })?;
-            if params.iter().any(|p| p.name == param.name) {
-                return Err(format!("the {what} \"{text}\": {} stands there twice", param.name));
+            if params.iter().any(|p| p.label == param.label) {
+                return Err(format!("the {what} \"{text}\": {} stands there twice", param.label));
             }
             params.push(param);
         }
@@ -68,7 +68,8 @@ impl Names {
         if !is_identifier(name) || !is_identifier(ty) {
             return None;
         }
-        let ty = match DType::ALL.iter().find(|d| d.name() == ty) {
+        let dtype = DType::ALL.iter().find(|d| d.name().eq(ty));
+        let ty = match dtype {
             Some(dtype) => Type::Is(*dtype),
             None if ty.starts_with(|c: char| c.is_ascii_uppercase()) => {
                 let known = self.0.iter().position(|n| n == ty);
@@ -79,7 +80,7 @@ impl Names {
             }
             None => return None,
         };
-        Some(Param { name: name.to_string(), ty, start })
+        Some(Param { label: name.to_string(), ty, start })
     }
 }
 
@@ -123,7 +124,7 @@ impl fmt::Display for Listed<'_> {
                 Type::Is(dtype) => dtype.name(),
                 Type::Named(n) => &self.1.0[n],
             };
-            write!(f, "{}{}: {ty}", if n > 0 { ", " } else { "" }, p.name)?;
+            write!(f, "{}{}: {ty}", if n > 0 { ", " } else { "" }, p.label)?;
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ impl Source {
                 Type::Is(dtype) => computed(dtype).name(),
                 Type::Named(n) => names[n],
             };
-            let _ = write!(self.text, "{before}{}: {ty}{behind}", p.name);
+            let _ = write!(self.text, "{before}{}: {ty}{behind}", p.label);
         }
         self
     }

@@ -41,14 +41,6 @@ impl Lowering<'_> {
     }
 }
 
-/// Returns a part of a vector, an array or a structure.
-pub(super) fn part(value: &Value, place: usize) -> Option<&Value> {
-    match value {
-        Value::Many(parts) => parts.get(place),
-        Value::One(_) | Value::Pointer(..) => None,
-    }
-}
-
 /// Returns the dtype of a scalar type of WGSL.
 pub(super) fn dtype_of(scalar: naga::Scalar, span: Span) -> Lowered<DType> {
     use naga::ScalarKind::{Bool, Float, Sint, Uint};
