@@ -122,3 +122,20 @@ fn float_type(params: &[&[Param]], named: &[DType]) -> DType {
     let mut types = params.iter().flat_map(|list| list.iter()).map(|p| signature::computed(p.ty.dtype(named)));
     types.find(|d| d.is_float()).unwrap_or(DType::F32)
 }
+
+/// Does work that calls itself for each level of a text on a thread with a stack of 256 MiB, of which the system gives only what is used:
+/// a text of 64 KiB has at most 30,000 levels, each of which takes the parser a few KiB. Fails if there is no such thread, or if the
+/// parser panics.
+fn with_room<T: Send>(kernel: &str, at: Loc, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    const STACK: usize = 256 << 20;
+    let failed = |kind, detail: &str| Err(Error::with_line(kind, kernel, detail, at));
+    std::thread::scope(|scope| {
+        let thread =
+            std::thread::Builder::new().name("cupric-kernel".into()).stack_size(STACK).spawn_scoped(scope, work);
+        match thread.map(|thread| thread.join()) {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => failed(ErrorKind::Internal, "the WGSL parser failed at this text"),
+            Err(_) => failed(ErrorKind::OutOfMemory, "no thread to read the kernel's text on"),
+        }
+    })
+}

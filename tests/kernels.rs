@@ -623,6 +623,7 @@ fn wrong_kernels_are_refused_with_line_and_column() {
     let cases = [
         (Reduction { state: "s: f32", ..steps }, "the state's s lacks its neutral number"),
         (Reduction { state: "s: f32 = 7", ..steps }, "7 is none of 0, 1, lowest and highest"),
+        (Reduction { state: "a: f32 = 0", ..steps }, "the state's a: combine has its two states as a and b"),
         (Reduction { combine: "s = a.t;", ..steps }, "combine, line 1, column"),
         (Reduction { finish: "y = q;", ..steps }, "finish, line 1, column 5"),
         (Reduction { map: "s = x +;", ..steps }, "map, line 1, column 8"),
@@ -636,5 +637,41 @@ fn wrong_kernels_are_refused_with_line_and_column() {
         let e = ReductionKernel::new("x: f32", "y: f32", steps, "wrong").expect_err("a wrong reduction").to_string();
         println!("{e}");
         assert!(e.starts_with("wrong: ") && e.contains(wanted) && !e.contains('\n'), "{steps:?}: {e}");
+    }
+}
+
+/// Texts that would take all memory, the stack or an hour.
+#[test]
+fn hostile_kernels_are_refused() {
+    let body = |text: &str| match ElementwiseKernel::new("x: f32", "y: f32", text, "hostile") {
+        Ok(_) => String::new(),
+        Err(e) => e.to_string().chars().take(300).collect(),
+    };
+    let e = body("var t: array<array<array<f32, 500>, 500>, 500>; y = x;");
+    assert!(e.contains("a type of 125000000 numbers"), "{e}");
+    let e = body("for (var i = 0; i < 60000; i++) { for (var j = 0; j < 60000; j++) { } }");
+    assert!(e.contains("more than 1048576 statements"), "{e}");
+    let mut helpers = String::from("fn g0(x: f32) -> f32 { return x; }\n");
+    for n in 1..50 {
+        helpers.push_str(&format!("fn g{n}(x: f32) -> f32 {{ return g{0}(g{0}(x)); }}\n", n - 1));
+    }
+    let options = KernelOptions::default().helpers(&helpers);
+    let e =
+        ElementwiseKernel::with_options("x: f32", "y: f32", "y = g49(x);", "hostile", options).expect_err("2^49 calls");
+    assert!(e.to_string().contains("more than 1048576 statements"), "{e}");
+    for deep in [200, 20_000, 1_000_000] {
+        for text in [
+            format!("y = {}x{};", "(".repeat(deep), ")".repeat(deep)),
+            format!("y = {}x;", "-".repeat(deep)),
+            format!("y = x{};", " + x".repeat(deep)),
+            format!("y = {}x{};", "abs(".repeat(deep), ")".repeat(deep)),
+            format!("{}y = x;{}", "if x > 0.0 {".repeat(deep), "}".repeat(deep)),
+            format!("if x > 0.0 {{ }} {} {{ y = x; }}", "else if x > 1.0 { }".repeat(deep)),
+            format!("y = x{};", "\n".repeat(deep)),
+            format!("let a: {}f32{} = x;", "array<".repeat(deep), ", 1>".repeat(deep)),
+        ] {
+            let e = body(&text);
+            assert!(e.is_empty() || e.starts_with("hostile: "), "{e}");
+        }
     }
 }

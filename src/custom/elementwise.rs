@@ -7,7 +7,7 @@ use super::operands::{Operands, fit};
 use super::program::{Id, Program};
 use super::signature::{Listed, Names, Param, computed, is_identifier};
 use super::source::Source;
-use super::{KernelOptions, Versions, float_type, outputs_are_named, refuse, rows, some_types};
+use super::{KernelOptions, Versions, float_type, outputs_are_named, refuse, rows, some_types, with_room};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
@@ -232,7 +232,7 @@ impl ElementwiseKernel {
 
     /// Returns the kernel for dtypes of its names for types.
     fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Lowered>> {
-        self.versions.get(named, || {
+        let lower = || {
             let mut source = Source::new(&self.names, named);
             source.enables_f16(&self.inputs);
             source.enables_f16(&self.outputs);
@@ -255,7 +255,8 @@ impl ElementwiseKernel {
                 Ok(Lowered { program: lowering.program, outputs: ids })
             });
             lowered.map_err(|complaint| self.complain(source.describe(&complaint), named, at))
-        })
+        };
+        self.versions.get(named, || with_room(&self.name, at, lower))
     }
 
     fn complain(&self, detail: String, named: &[DType], at: Loc) -> Error {

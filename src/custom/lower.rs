@@ -9,6 +9,10 @@ use crate::ufunc::Ufunc;
 use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Span, Statement};
 use std::collections::HashMap;
 
+/// The most statements that are lowered: a second's work. Loops of loops, and calls in functions that are called, have more than the
+/// text shows, and few of them need give a new value.
+const MOST_STATEMENTS: usize = 1 << 20;
+
 /// A value of a WGSL type.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Value {
@@ -55,6 +59,8 @@ pub(super) struct Lowering<'m> {
     pub live: Id,
     /// How many turns a loop has at most that depends on data, as the kernel's author states it.
     pub most_turns: Option<usize>,
+    /// The statements that were lowered so far.
+    spent: usize,
     /// The functions that the module declares for rows of the table.
     rows: &'m [&'static Ufunc],
 }
@@ -65,7 +71,7 @@ impl<'m> Lowering<'m> {
     pub fn new(module: &'m Module, rows: &'m [&'static Ufunc], most_turns: Option<usize>) -> Lowering<'m> {
         let mut program = Program::default();
         let live = program.truth(true);
-        Lowering { module, program, variables: vec![], live, most_turns, rows }
+        Lowering { module, program, variables: vec![], live, most_turns, spent: 0, rows }
     }
 
     /// Lowers a call of the module's function `name`, and returns the last values of those of its variables that `outputs` names.
@@ -131,6 +137,13 @@ impl<'m> Lowering<'m> {
             if self.program.steps().len() > MOST_VALUES {
                 let detail = format!(
                     "with its loops unrolled, the kernel computes more than {MOST_VALUES} values for an element"
+                );
+                return Err(Complaint::new(*span, detail));
+            }
+            self.spent += 1;
+            if self.spent > MOST_STATEMENTS {
+                let detail = format!(
+                    "with its loops unrolled and its calls written out, the kernel has more than {MOST_STATEMENTS} statements"
                 );
                 return Err(Complaint::new(*span, detail));
             }

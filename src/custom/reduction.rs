@@ -7,7 +7,7 @@ use super::operands::{Operands, fit};
 use super::program::{Id, Program, Step};
 use super::signature::{Listed, Names, Param, computed, is_identifier};
 use super::source::Source;
-use super::{KernelOptions, Versions, float_type, kept_name, outputs_are_named, refuse, rows, some_types};
+use super::{KernelOptions, Versions, float_type, kept_name, outputs_are_named, refuse, rows, some_types, with_room};
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
@@ -141,6 +141,12 @@ impl ReductionKernel {
             );
             return Err(no(detail));
         }
+        if let Some(p) = state.iter().find(|p| ["a", "b"].contains(&p.label.as_str())) {
+            return Err(no(format!(
+                "the state's {}: combine has its two states as a and b, so none of their numbers is called so",
+                p.label
+            )));
+        }
         let starts = state.iter().map(start).collect::<Result<_, _>>().map_err(no)?;
         let kernel = ReductionKernel {
             name: kept_name(name),
@@ -247,7 +253,7 @@ impl ReductionKernel {
     }
 
     fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Version>> {
-        self.versions.get(named, || self.lower(named, at))
+        self.versions.get(named, || with_room(self.name, at, || self.lower(named, at)))
     }
 
     fn lower(&self, named: &[DType], at: Loc) -> Result<Version> {

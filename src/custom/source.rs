@@ -7,6 +7,13 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::fmt::Write;
 use std::ops::Range;
 
+/// The most bytes of a module's text. Terms of a sum and branches of an `else if` nest in the parser, and need no fewer bytes.
+const MOST_BYTES: usize = 1 << 16;
+
+/// The most brackets within brackets, and operators in a row. A comparison `a < b` counts as an open bracket until a `>` comes: a text
+/// of ordinary length has far fewer.
+const MOST_LEVELS: usize = 1 << 10;
+
 /// A message about a kernel's text, with the place that it is about.
 #[derive(Debug)]
 pub(super) struct Complaint {
@@ -80,6 +87,7 @@ impl Source {
 
     /// Returns the module as naga represents it, with everything of it checked that WGSL demands.
     pub fn parse(&self) -> Result<naga::Module, Complaint> {
+        self.is_shallow()?;
         let module = naga::front::wgsl::parse_str(&self.text).map_err(|e| {
             let mut labels = e.labels();
             let label = labels.next();
@@ -106,6 +114,33 @@ impl Source {
                 Err(Complaint::new(span, message))
             }
         }
+    }
+
+    /// Fails if the text nests so deeply, or is so long, that the parser, which calls itself for each level, might leave its stack
+    /// ([`with_room`](super::with_room)). Operators in a row nest too: `--x`.
+    fn is_shallow(&self) -> Result<(), Complaint> {
+        if self.text.len() > MOST_BYTES {
+            let detail = format!("{} bytes of text; a kernel may have at most {MOST_BYTES}", self.text.len());
+            return Err(Complaint::new(Span::UNDEFINED, detail));
+        }
+        let (mut depth, mut row) = (0usize, 0usize);
+        for (at, c) in self.text.char_indices() {
+            match c {
+                '(' | '[' | '{' | '<' => depth += 1,
+                ')' | ']' | '}' | '>' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            match c {
+                '-' | '!' | '~' | '&' | '*' | '+' => row += 1,
+                c if c.is_whitespace() => {}
+                _ => row = 0,
+            }
+            if depth.max(row) > MOST_LEVELS {
+                let span = Span::new(at as u32, at as u32 + 1);
+                return Err(Complaint::new(span, format!("more than {MOST_LEVELS} levels of brackets or operators")));
+            }
+        }
+        Ok(())
     }
 
     /// Returns a complaint as one line: the part of the text, line and column in it (both from 1), what is wrong, and the line itself.

@@ -5,17 +5,35 @@ use super::source::Complaint;
 use crate::dtype::{DType, Scalar};
 use naga::{Handle, Span, Type, TypeInner};
 
-/// The most places of a vector, an array or a structure that a variable may have.
-const MOST_PLACES: u32 = 1 << 10;
+/// The most numbers that a variable may have, as a vector, an array or a structure: each is a value of its own.
+const MOST_PLACES: u64 = 1 << 10;
 
 impl Lowering<'_> {
+    /// Returns how many scalars a value of a type has; `None` for a type that a kernel cannot have.
+    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+    fn places(&self, ty: Handle<Type>) -> Option<u64> {
+        match &self.module.types[ty].inner {
+            TypeInner::Scalar(_) => Some(1),
+            TypeInner::Vector { size, .. } => Some(*size as u64),
+            TypeInner::Array { base, size: naga::ArraySize::Constant(n), .. } => {
+                Some(self.places(*base)?.saturating_mul(n.get() as u64))
+            }
+            TypeInner::Struct { members, .. } => {
+                members.iter().try_fold(0u64, |sum, m| Some(sum.saturating_add(self.places(m.ty)?)))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the value of a type that WGSL says is its zero.
     #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
     pub fn zero(&mut self, ty: Handle<Type>, span: Span) -> Lowered<Value> {
-        let many = |n: u32| match n {
-            0..=MOST_PLACES => Ok(n),
-            _ => Err(Complaint::new(span, format!("{n} places; a variable may have at most {MOST_PLACES}"))),
-        };
+        if let Some(n) = self.places(ty)
+            && n > MOST_PLACES
+        {
+            let detail = format!("a type of {n} numbers; a variable may have at most {MOST_PLACES}");
+            return Err(Complaint::new(span, detail));
+        }
         match &self.module.types[ty].inner {
             TypeInner::Scalar(scalar) => {
                 let dtype = dtype_of(*scalar, span)?;
@@ -26,9 +44,8 @@ impl Lowering<'_> {
                 Ok(Value::Many(vec![Value::One(zero); *size as usize]))
             }
             TypeInner::Array { base, size: naga::ArraySize::Constant(n), .. } => {
-                let n = many(n.get())?;
                 let zero = self.zero(*base, span)?;
-                Ok(Value::Many(vec![zero; n as usize]))
+                Ok(Value::Many(vec![zero; n.get() as usize]))
             }
             TypeInner::Struct { members, .. } => {
                 Ok(Value::Many(members.iter().map(|m| self.zero(m.ty, span)).collect::<Lowered<_>>()?))
