@@ -39,6 +39,7 @@ mod products;
 mod products_more;
 mod quantiles;
 mod refusals;
+mod repeats;
 mod routines;
 mod scans;
 mod searching;
