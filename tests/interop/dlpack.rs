@@ -81,7 +81,6 @@ fn memory_that_others_hold_is_never_written() {
     assert_ne!(seen(&x).0, place);
     assert_eq!(import(held).to_vec::<f32>().unwrap(), [2., 3., 4.]);
     // who gives memory away lets it be written, if it was theirs alone; what was imported never is
-    assert!(!x.clone().contiguous().eval().unwrap().into_dlpack().unwrap().is_read_only() || x.size() == 3);
     let other = x.clone();
     assert!(x.into_dlpack().unwrap().is_read_only());
     let tensor = other.into_dlpack().unwrap();
@@ -109,6 +108,10 @@ struct Foreign {
     returned: &'static AtomicU64,
 }
 
+/// Gives a tensor of [`foreign`] back.
+///
+/// # Safety
+/// The tensor is one that `foreign` has made, and is not used any more.
 unsafe extern "C" fn give_back(tensor: *mut DLManagedTensorVersioned) {
     // SAFETY: the context is the box that `foreign` leaked.
     let foreign = unsafe { Box::from_raw((*tensor).manager_ctx.cast::<Foreign>()) };

@@ -35,7 +35,8 @@ fn every_kind_of_image_round_trips_without_a_copy_in() {
     let image: ImageBuffer<Rgba<u8>, _> = ImageBuffer::from_raw(2, 4, elements).unwrap();
     let x = Array::from_image_buffer(image).unwrap();
     assert_eq!((x.shape(), x.to_vec::<u8>().unwrap()[0]), (&[4, 2, 4][..], 1));
-    assert_eq!(x.into_vec::<u8>().unwrap().as_ptr(), place);
+    let back = x.into_vec::<u8>().unwrap();
+    assert_eq!(back.as_ptr(), place);
 }
 
 on_devices! {
