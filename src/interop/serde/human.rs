@@ -145,10 +145,14 @@ pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, Stri
         }
         Ok(T::bytes(&elements).to_vec())
     }
-    // a finite number that the type can only hold as an infinity is refused
-    fn narrow(v: f64, largest: f64) -> Option<f64> {
-        (!v.is_finite() || v.abs() <= largest).then_some(v)
+    // A finite number that the type would hold as an infinity is refused. It is rounded first: some readers of formats give a
+    // float's largest value as the next f64.
+    fn narrow<T>(v: f64, rounded: T, is_finite: bool) -> Option<T> {
+        (is_finite || !v.is_finite()).then_some(rounded)
     }
+    let f16s = |v: f64| narrow(v, f16::from_f64(v), f16::from_f64(v).is_finite());
+    let bf16s = |v: f64| narrow(v, bf16::from_f64(v), bf16::from_f64(v).is_finite());
+    let f32s = |v: f64| narrow(v, v as f32, (v as f32).is_finite());
     match dtype {
         DType::Bool => of(numbers, Number::boolean),
         DType::U8 => of(numbers, Number::integer::<u8>),
@@ -159,9 +163,9 @@ pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, Stri
         DType::I32 => of(numbers, Number::integer::<i32>),
         DType::U64 => of(numbers, Number::integer::<u64>),
         DType::I64 => of(numbers, Number::integer::<i64>),
-        DType::F16 => of(numbers, |n| narrow(n.float()?, f16::MAX.to_f64()).map(f16::from_f64)),
-        DType::BF16 => of(numbers, |n| narrow(n.float()?, bf16::MAX.to_f64()).map(bf16::from_f64)),
-        DType::F32 => of(numbers, |n| narrow(n.float()?, f32::MAX as f64).map(|v| v as f32)),
+        DType::F16 => of(numbers, |n| n.float().and_then(f16s)),
+        DType::BF16 => of(numbers, |n| n.float().and_then(bf16s)),
+        DType::F32 => of(numbers, |n| n.float().and_then(f32s)),
         DType::F64 => of(numbers, Number::float),
     }
 }
