@@ -40,7 +40,7 @@ impl Repeat {
 /// `again` or `copy`, as in `CUPRIC_DEBUG`.
 impl fmt::Display for Repeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word().name())
+        f.pad(self.word().text())
     }
 }
 

@@ -20,7 +20,8 @@ pub(crate) enum Word {
 impl Word {
     const ALL: [Word; 4] = [Word::Plan, Word::Wgsl, Word::Again, Word::Copy];
 
-    pub fn name(self) -> &'static str {
+    /// The word as it is written.
+    pub fn text(self) -> &'static str {
         ["plan", "wgsl", "again", "copy"][self as usize]
     }
 
@@ -34,7 +35,7 @@ impl Word {
 fn parse(list: &str) -> (u8, Vec<&str>) {
     let (mut bits, mut unknown) = (0, vec![]);
     for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        match Word::ALL.into_iter().find(|word| word.name() == name) {
+        match Word::ALL.into_iter().find(|word| word.text() == name) {
             Some(word) => bits |= 1 << word as u8,
             None => unknown.push(name),
         }
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(parse(" wgsl,plan ,"), (bits(&[Word::Plan, Word::Wgsl]), vec![]));
         assert_eq!(parse("plans,copy,again"), (bits(&[Word::Copy, Word::Again]), vec!["plans"]));
         for word in Word::ALL {
-            assert_eq!(word.target(), format!("cupric::{}", word.name()));
+            assert_eq!(word.target(), format!("cupric::{}", word.text()));
         }
     }
 }

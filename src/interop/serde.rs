@@ -45,8 +45,8 @@ impl<T> Visitor<'_> for Named<T> {
 impl<'de> Deserialize<'de> for DType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DType, D::Error> {
         let find = |name: &str| {
-            let found = DType::ALL.into_iter().find(|dtype| dtype.name() == name);
-            found.ok_or_else(|| format!("unknown dtype '{name}'"))
+            let found = DType::ALL.map(DType::name).iter().position(|known| *known == name);
+            found.map(|n| DType::ALL[n]).ok_or_else(|| format!("unknown dtype '{name}'"))
         };
         deserializer.deserialize_str(Named("the name of a dtype", find))
     }
