@@ -4,6 +4,8 @@
 mod checked;
 mod evaluate;
 mod execute;
+#[cfg(any(feature = "ndarray", feature = "dlpack"))]
+mod host;
 mod nested;
 mod read;
 mod write;
@@ -118,7 +120,7 @@ impl fmt::Debug for Plan {
 }
 
 impl Array {
-    fn new(buffer: Buffer, layout: Layout, dtype: DType, at: Loc) -> Array {
+    pub(crate) fn new(buffer: Buffer, layout: Layout, dtype: DType, at: Loc) -> Array {
         Array(Expr::stored(buffer, layout, dtype, at))
     }
 
@@ -135,7 +137,7 @@ impl Array {
         self.stored().0
     }
 
-    fn layout(&self) -> Layout {
+    pub(crate) fn layout(&self) -> Layout {
         let (_, strides, offset) = self.stored();
         Layout { shape: self.shape().into(), strides: strides.clone(), offset }
     }

@@ -14,6 +14,10 @@ pub(crate) trait Memory: Any + Send + Sync {
     fn bytes(&self) -> usize;
     /// The memory as `Any`, for a downcast to the backend's own type.
     fn as_any(&self) -> &dyn Any;
+    /// Whether another library holds the memory as well, so that no write may ever be in place.
+    fn is_lent(&self) -> bool {
+        false
+    }
     /// The `Vec` that a caller handed over, if it is the memory. Who takes it out must be the last to use the buffer.
     fn adopted(&mut self) -> Option<&mut dyn Any> {
         None
@@ -54,9 +58,9 @@ impl Buffer {
         (adopted.len() == n).then(|| std::mem::take(adopted))
     }
 
-    /// Whether this is the only handle.
+    /// Whether this is the only handle, and nobody else holds the memory: then it may be written in place.
     pub fn is_unique(&mut self) -> bool {
-        Arc::get_mut(&mut self.0).is_some()
+        Arc::get_mut(&mut self.0).is_some_and(|memory| !memory.is_lent())
     }
 
     /// Whether both handles lead to one memory.

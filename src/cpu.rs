@@ -188,6 +188,21 @@ impl Cpu {
         Buffer::new(self.pool.adopted(holder, v))
     }
 
+    /// Makes a buffer of memory that another library lends. The limit does not apply to it.
+    ///
+    /// # Safety
+    /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
+    #[cfg(feature = "dlpack")]
+    pub unsafe fn lend(
+        self: &Arc<Cpu>,
+        memory: (std::ptr::NonNull<u8>, usize),
+        lender: Box<dyn std::any::Any + Send + Sync>,
+    ) -> Buffer {
+        let holder = self.lasting().unwrap_or_else(|| Holder::Counted(self.clone()));
+        // SAFETY: as the caller promises.
+        Buffer::new(unsafe { self.pool.lent(holder, memory, lender) })
+    }
+
     /// Returns the memory of a buffer. Fails if the buffer is not on a CPU, or has no `len` bytes from byte `offset` on.
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
         match buffer.memory::<CpuMemory>() {

@@ -6,6 +6,8 @@
 
 mod checks;
 mod facts;
+#[cfg(any(feature = "ndarray", feature = "serde", feature = "dlpack"))]
+mod host;
 mod opening;
 mod scope;
 

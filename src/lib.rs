@@ -171,12 +171,25 @@
 //! let same = x == x;
 //! ```
 //!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `gpu` (default) | GPUs, through wgpu; without it cupric is a library for CPUs alone |
+//! | `rayon` (default) | the CPU's work is shared between the threads of your rayon pool |
+//! | `gles`, `webgpu` | more of wgpu's backends |
+//! | `ndarray` | `as_ndarray` (a view, no copy), `from_ndarray`, `from_owned_ndarray` (no copy), `to_ndarray`, `into_ndarray` |
+//! | `serde` | `Serialize` and `Deserialize` of [`Array`], [`DType`] and [`Device`] |
+//! | `image` | `from_image`, `to_image` and their like for known pixels, without codecs |
+//! | `dlpack` | `to_dlpack`, `into_dlpack`, `from_dlpack`: memory shared with NumPy, PyTorch and others |
+//! | `interop` | the four before it |
+//!
 //! # Environment
 //!
 //! | variable | effect |
 //! |---|---|
 //! | `CUPRIC_DEVICE=cpu`, `gpu` or `gpu:N` | what [`Device::best`] gives |
-//! | `CUPRIC_DEBUG=plan,wgsl` | prints plans and shaders as they run |
+//! | `CUPRIC_DEBUG=plan,wgsl,again,copy` | shows plans and shaders as they run, [work that is done twice](Device::find_repeats), and [writes that copy](Repeat::Copy): to the program's logger, or without one to the standard error |
 //! | `CUPRIC_CHECK=nan,inf,overflow` | finds the operation that a NaN, an infinity or a wrapped integer comes from: [`Device::check`] |
 //! | `CUPRIC_TIMEOUT=10` | seconds without progress after which a wait for a GPU fails; 20 more for each kernel's first run |
 //! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions; on 64-bit ARM `portable` leaves out threaded code |
@@ -206,6 +219,7 @@ mod cpu;
 mod create;
 #[cfg(feature = "kernels")]
 mod custom;
+mod debug;
 mod device;
 mod differences;
 mod distributions;
@@ -217,6 +231,8 @@ mod fmt;
 mod gpu;
 pub mod guide;
 mod index;
+#[cfg(any(feature = "ndarray", feature = "serde", feature = "image", feature = "dlpack"))]
+mod interop;
 mod io;
 mod kernel;
 mod layout;
@@ -254,6 +270,7 @@ pub use create::{
 };
 #[cfg(feature = "kernels")]
 pub use custom::{Agreement, ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
+pub use debug::{Repeat, RepeatedRow, RepeatedWork};
 pub use device::{Device, Limits};
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};
@@ -261,6 +278,8 @@ pub use expr::{Arg, Expr, Operand};
 pub use fmt::{Displayed, PrintOptions};
 pub use half::{bf16, f16};
 pub use index::IntoIndices;
+#[cfg(feature = "dlpack")]
+pub use interop::{DlpackTensor, dlpack_abi};
 pub use layout::{
     AxesArg, Integer, Integers, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem,
     SortAxis, Stepped, descending, exclusive, include_initial, keep, reverse,

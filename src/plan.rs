@@ -39,6 +39,7 @@ pub(crate) use schedule::schedule_nest;
 
 use crate::backend::Lines;
 use crate::buffer::Buffer;
+use crate::debug;
 use crate::error::Result;
 use crate::expr::{Expr, Node, NodeOp, Role};
 use crate::kernel::{NumberedCaps, Plan, Step};
@@ -47,7 +48,7 @@ use lru::LruCache;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 /// Where a write goes: the plan's first output is this layout of an existing buffer.
 pub(crate) struct Target<'a> {
@@ -208,12 +209,6 @@ fn keep(hash: u64, key: &[u64], plan: &Arc<CachedPlan>) {
     SHARED.lock().unwrap_or_else(|e| e.into_inner()).insert(key, plan);
 }
 
-/// Whether `CUPRIC_DEBUG` asks for plans to be printed. The variable is read once, because each evaluation asks.
-fn prints_plans() -> bool {
-    static ASKED: OnceLock<bool> = OnceLock::new();
-    *ASKED.get_or_init(|| std::env::var("CUPRIC_DEBUG").is_ok_and(|v| v.contains("plan")))
-}
-
 /// Whether a node is always stored whole, so that a view of it is a view of the stored array and needs no kernel.
 fn is_whole(role: Role) -> bool {
     matches!(role, Role::Product | Role::Whole)
@@ -243,9 +238,9 @@ pub(crate) fn plan<'a>(
         Some(plan) => plan,
         None => make(walk, hash, target, caps)?,
     };
-    if prints_plans() {
+    if debug::asks(debug::Word::Plan) {
         let line = |step| plan.plan.node_of(step).and_then(|node| walk.of(node));
-        eprint!("{}", plan.plan.with_lines(&line));
+        debug::show(debug::Word::Plan, &plan.plan.with_lines(&line));
     }
     Ok(plan)
 }

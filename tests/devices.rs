@@ -1,5 +1,6 @@
 //! How long devices live: as long as a handle or an array of theirs, and then their memory goes back.
 
+mod interop;
 mod kit;
 
 use cupric::testing::{gpu_with_wrong, living_devices, self_tests, shrunk_cpu};

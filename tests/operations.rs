@@ -43,6 +43,7 @@ mod products;
 mod products_more;
 mod quantiles;
 mod refusals;
+mod repeats;
 mod routines;
 mod scans;
 mod searching;

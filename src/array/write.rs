@@ -4,6 +4,7 @@ use super::evaluate::run;
 use super::{Array, Loc, checked};
 use crate::backend::Bindings;
 use crate::buffer::Buffer;
+use crate::debug;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -138,6 +139,17 @@ impl Array {
         self.write(None, value, op, at)
     }
 
+    /// Whether nothing else holds the array's memory, so that it may be written.
+    pub(crate) fn is_alone(&mut self) -> bool {
+        match Arc::get_mut(&mut self.0.0) {
+            Some(node) => match &mut node.binding {
+                Binding::Array { buffer, .. } => buffer.is_unique(),
+                Binding::None | Binding::Number(_) | Binding::Random { .. } | Binding::Failure(_) => false,
+            },
+            None => false,
+        }
+    }
+
     /// Writes an expression into the array or a part of it.
     fn write(&mut self, part: Option<View>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         let mut target = match &part {
@@ -176,6 +188,7 @@ impl Array {
             let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
+        debug::evaluated(device.id(), &[&value], at);
         // the expression may hold handles on the target, which must be gone for the write to be in place
         drop(value);
         let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
@@ -186,16 +199,13 @@ impl Array {
             let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces };
             device.backend().run(&planned.plan.plan, bindings).map_err(|e| e.or_at(at))
         };
-        let alone = match Arc::get_mut(&mut self.0.0) {
-            Some(node) => match &mut node.binding {
-                Binding::Array { buffer, .. } => buffer.is_unique(),
-                Binding::None | Binding::Number(_) | Binding::Random { .. } | Binding::Failure(_) => false,
-            },
-            None => false,
-        };
+        let alone = self.is_alone();
         let own = self.buffer();
         if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.writing.in_place {
             return write(own, own, true);
+        }
+        if planned.plan.writing.in_place {
+            debug::copied(device.id(), op, at);
         }
         // not in place: the array gets a new buffer with the same layout. Unless every element of the buffer is written, the
         // new one begins as a copy of the old one

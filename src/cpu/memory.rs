@@ -123,6 +123,22 @@ impl Pool {
         CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner }
     }
 
+    /// Makes memory of what another library lends. It counts as [`Pool::adopted`] does.
+    ///
+    /// # Safety
+    /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
+    #[cfg(feature = "dlpack")]
+    pub unsafe fn lent(
+        &self,
+        owner: Holder,
+        (ptr, bytes): (NonNull<u8>, usize),
+        lender: Box<dyn std::any::Any + Send + Sync>,
+    ) -> CpuMemory {
+        self.adopted.fetch_add(bytes, Relaxed);
+        self.count(bytes);
+        CpuMemory { storage: Storage::Lent(ptr, lender), bytes, owner }
+    }
+
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
         // the lists are usable even if a thread panicked while it held the lock, because no step leaves them half changed
         self.free.lock().unwrap_or_else(|e| e.into_inner())

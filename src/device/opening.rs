@@ -41,6 +41,12 @@ fn gpus() -> MutexGuard<'static, Gpus> {
     GPUS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The index of a GPU that stays for the process; none of another device.
+#[cfg(feature = "serde")]
+pub(super) fn index_of(device: &Device) -> Option<usize> {
+    gpus().open.iter().find(|(_, open)| open == device).map(|(index, _)| *index)
+}
+
 /// Looks for the GPU of an index. If nobody has asked for it before, the caller gets the task to open it.
 fn find(index: usize) -> Found {
     let process = std::process::id();

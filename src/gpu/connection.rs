@@ -3,6 +3,7 @@
 
 use super::adapter::inherited_fault;
 use crate::backend::{FaultInjector, Stats};
+use crate::debug;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -126,19 +127,25 @@ fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
 impl Connection {
     pub fn new(name: String, device: wgpu::Device, queue: wgpu::Queue, software: bool) -> Connection {
         let late = Arc::new(LateError::default());
-        let on_error = late.clone();
+        let (on_error, named) = (late.clone(), name.clone());
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let (kind, detail) = describe(&error);
+            // there may be no later call that would return it
+            log::warn!("{named}: {detail}; each later call of the device returns this");
             on_error.set(kind, detail);
         }));
         let on_loss = late.clone();
-        device.set_device_lost_callback(move |_, message| {
+        let named = name.clone();
+        device.set_device_lost_callback(move |reason, message| {
             let message = if message.is_empty() { "the device is gone".to_string() } else { message };
+            // a device that was closed is no news
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                log::warn!("{named}: the device is lost: {message}");
+            }
             on_loss.set(ErrorKind::DeviceLost, message);
         });
         let seconds = std::env::var("CUPRIC_TIMEOUT").ok().and_then(|v| v.trim().parse::<f64>().ok());
         let timeout = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
-        let debug = std::env::var("CUPRIC_DEBUG").unwrap_or_default();
         Connection {
             name,
             process: std::process::id(),
@@ -153,7 +160,7 @@ impl Connection {
             late,
             poller: Mutex::new(()),
             timeout: timeout.unwrap_or(Duration::from_secs(10)),
-            prints_shaders: debug.split(',').any(|w| w.trim() == "wgsl"),
+            prints_shaders: debug::asks(debug::Word::Wgsl),
         }
     }
 

@@ -128,7 +128,12 @@ impl Contents {
         if !fs::metadata(file).is_ok_and(|m| m.is_file() && m.len() <= longest) {
             return None;
         }
-        Contents::decode(&fs::read(file).ok()?, purpose)
+        let bytes = fs::read(file).ok()?;
+        let contents = Contents::decode(&bytes, purpose);
+        if contents.is_none() && bytes.starts_with(format!("{purpose}\n").as_bytes()) {
+            log::warn!("{}: the file of the cache is damaged, so it is ignored and replaced", file.display());
+        }
+        contents
     }
 
     fn decode(bytes: &[u8], purpose: &str) -> Option<Contents> {
@@ -391,7 +396,9 @@ impl DiskCache {
         lock(&self.state).known = hash(&contents.pipelines[..]);
         if let Some(bytes) = contents.encode(&self.purpose) {
             // a folder that cannot be written makes the next start cold, and nothing else
-            let _ = replace(&self.file, &bytes);
+            if let Err(e) = replace(&self.file, &bytes) {
+                log::debug!("{}: the cache was not written: {e}", self.file.display());
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use super::at_exit;
 use super::connection::{Connection, lock};
 use super::disk::DiskCache;
 use super::wgsl::{Access, ERROR_BINDING, Key, PARAMS_CLASSES, Slot};
+use crate::debug;
 use crate::error::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -283,7 +284,7 @@ fn side_by_side<T: Sync, R: Send>(elements: &[T], f: impl Fn(&T) -> Result<R> + 
 fn compile(connection: &Connection, disk: Option<&Arc<DiskCache>>, shader: &Uncompiled) -> Result<Pipeline> {
     let Uncompiled { text, layout, class, checks } = shader;
     if connection.prints_shaders {
-        eprintln!("{text}");
+        debug::show(debug::Word::Wgsl, text);
     }
     let source = match (connection.faults.hit("shader"), disk) {
         (Some(_), _) => wgpu::ShaderSource::Wgsl("a text that is no shader".into()),

@@ -48,6 +48,9 @@ pub(super) enum Storage {
     Block(NonNull<u8>, usize),
     /// Memory that a caller handed over, with its owner (a `Vec`), which frees it when dropped.
     Foreign(NonNull<u8>, Box<dyn Any + Send + Sync>),
+    /// Memory that another library lends, with what gives it back when dropped. Nobody writes to it.
+    #[cfg_attr(not(feature = "dlpack"), allow(dead_code, reason = "only DLPack lends memory"))]
+    Lent(NonNull<u8>, #[allow(dead_code, reason = "held for its drop")] Box<dyn Any + Send + Sync>),
 }
 
 /// A buffer of a CPU device.
@@ -69,7 +72,7 @@ impl CpuMemory {
     pub fn ptr(&self) -> *mut u8 {
         match &self.storage {
             Storage::Inline(cell) => cell.0.get() as *mut u8,
-            Storage::Block(ptr, _) | Storage::Foreign(ptr, _) => ptr.as_ptr(),
+            Storage::Block(ptr, _) | Storage::Foreign(ptr, _) | Storage::Lent(ptr, _) => ptr.as_ptr(),
         }
     }
 
@@ -78,7 +81,7 @@ impl CpuMemory {
         match self.storage {
             Storage::Inline(_) => inline_bytes(self.bytes),
             Storage::Block(_, size) => size,
-            Storage::Foreign(..) => self.bytes,
+            Storage::Foreign(..) | Storage::Lent(..) => self.bytes,
         }
     }
 
@@ -107,10 +110,14 @@ impl Memory for CpuMemory {
         self
     }
 
+    fn is_lent(&self) -> bool {
+        matches!(self.storage, Storage::Lent(..))
+    }
+
     fn adopted(&mut self) -> Option<&mut dyn Any> {
         match &mut self.storage {
             Storage::Foreign(_, owner) => Some(&mut **owner),
-            Storage::Inline(_) | Storage::Block(..) => None,
+            Storage::Inline(_) | Storage::Block(..) | Storage::Lent(..) => None,
         }
     }
 }
@@ -122,7 +129,7 @@ impl Drop for CpuMemory {
         match self.storage {
             Storage::Inline(_) => pool.release(size),
             Storage::Block(ptr, size) => pool.give_back(ptr, size),
-            Storage::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
+            Storage::Foreign(..) | Storage::Lent(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
         }
     }
 }

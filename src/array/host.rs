@@ -1,0 +1,61 @@
+//! The memory of arrays on the CPU, for libraries that read it where it is.
+
+use super::{Array, Loc};
+use crate::device::Device;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::span_of;
+
+impl Array {
+    /// The bytes of an array of the CPU, from its first element in memory to its last. No bytes of an array without elements. Fails for an array of another device, and for
+    /// bools of which a byte is neither 0 nor 1: a kernel may store any byte but 0 for true, and no other library expects that.
+    fn host_memory(&self, op: &'static str, at: Loc) -> Result<&[u8]> {
+        let (buffer, strides, offset) = self.stored();
+        let Some(bytes) = Device::host_bytes(buffer) else {
+            let detail = format!("the array is on {}, not in the host's memory; move it with to_device", self.device());
+            return Err(Error::with_line(ErrorKind::DeviceMismatch, op, detail, at));
+        };
+        let Some((low, high)) = span_of(self.shape(), strides) else { return Ok(&[]) };
+        let size = self.dtype().size();
+        let place = |distance: isize| offset.checked_add_signed(distance)?.checked_mul(size);
+        let range = place(low).zip(place(high)).map(|(low, high)| low..high + size);
+        let bytes = range.and_then(|range| bytes.get(range)).ok_or_else(|| {
+            Error::with_line(ErrorKind::Internal, op, "the array's elements do not lie in its memory", at)
+        })?;
+        if self.dtype() == crate::DType::Bool && bytes.iter().any(|byte| *byte > 1) {
+            let detail =
+                "a bool is stored as another byte than 0 and 1, so the memory cannot be shared; copy the array";
+            return Err(Error::with_line(ErrorKind::Unsupported, op, detail, at));
+        }
+        Ok(bytes)
+    }
+
+    /// The place of the element whose index is 0 along every axis; null for an array without elements. Fails as
+    /// [`Array::host_memory`] does.
+    #[cfg(feature = "dlpack")]
+    pub(crate) fn host_pointer(&self, op: &'static str, at: Loc) -> Result<*mut u8> {
+        let bytes = self.host_memory(op, at)?;
+        let (buffer, _, offset) = self.stored();
+        match Device::host_pointer(buffer) {
+            // `host_memory` has found the element in the memory
+            Some(memory) if !bytes.is_empty() => Ok(memory.wrapping_add(offset * self.dtype().size())),
+            _ => Ok(std::ptr::null_mut()),
+        }
+    }
+
+    /// The elements from the first in memory to the last, as [`Array::host_memory`] gives their bytes. Fails for another dtype, too.
+    #[cfg(feature = "ndarray")]
+    pub(crate) fn host_elements<T: crate::Element>(&self, op: &'static str, at: Loc) -> Result<&[T]> {
+        if self.dtype() != T::DTYPE {
+            let detail = format!("the array has dtype {}, not {}; use astype", self.dtype(), T::DTYPE);
+            return Err(Error::with_line(ErrorKind::DType, op, detail, at));
+        }
+        let bytes = self.host_memory(op, at)?;
+        // SAFETY: the bytes are initialised, any bits are a number, and `host_memory` has found every bool to be 0 or 1.
+        let (before, elements, after) = unsafe { bytes.align_to::<T>() };
+        if before.is_empty() && after.is_empty() {
+            return Ok(elements);
+        }
+        // memory of the pool and of every `Vec` begins where an element may
+        Err(Error::with_line(ErrorKind::Internal, op, "the elements do not begin where the processor wants them", at))
+    }
+}

@@ -1,0 +1,88 @@
+//! The words of `CUPRIC_DEBUG`, and where what they ask for is shown.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::LazyLock;
+
+/// A word of `CUPRIC_DEBUG`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Word {
+    /// Plans, as they run.
+    Plan,
+    /// The texts of shaders, as they are compiled.
+    Wgsl,
+    /// What is computed again.
+    Again,
+    /// Writes that copy, because their memory is shared.
+    Copy,
+}
+
+impl Word {
+    const ALL: [Word; 4] = [Word::Plan, Word::Wgsl, Word::Again, Word::Copy];
+
+    /// The word as it is written.
+    pub fn text(self) -> &'static str {
+        ["plan", "wgsl", "again", "copy"][self as usize]
+    }
+
+    /// The target of what is logged for the word, by which loggers choose.
+    fn target(self) -> &'static str {
+        ["cupric::plan", "cupric::wgsl", "cupric::again", "cupric::copy"][self as usize]
+    }
+}
+
+/// The words of a list such as `plan,wgsl`, a bit each, and those of the list that are no words.
+fn parse(list: &str) -> (u8, Vec<&str>) {
+    let (mut bits, mut unknown) = (0, vec![]);
+    for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match Word::ALL.into_iter().find(|word| word.text() == name) {
+            Some(word) => bits |= 1 << word as u8,
+            None => unknown.push(name),
+        }
+    }
+    (bits, unknown)
+}
+
+/// What `CUPRIC_DEBUG` asks for. The variable is read once, because each evaluation asks.
+static ASKED: LazyLock<u8> = LazyLock::new(|| {
+    let list = std::env::var_os("CUPRIC_DEBUG").unwrap_or_default();
+    let list = list.to_string_lossy();
+    let (bits, unknown) = parse(&list);
+    for name in unknown {
+        log::warn!("CUPRIC_DEBUG: unknown word '{name}'; known are plan, wgsl, again and copy");
+    }
+    bits
+});
+
+/// Whether `CUPRIC_DEBUG` has a word.
+pub(crate) fn asks(word: Word) -> bool {
+    *ASKED & 1 << word as u8 != 0
+}
+
+/// Shows a text that was asked for: to the program's logger, at the level `debug`. A program without a logger would show
+/// nothing for `CUPRIC_DEBUG=plan`, so where none is installed, what the variable asks for goes to the standard error.
+pub(crate) fn show(word: Word, text: &dyn fmt::Display) {
+    // a logger that is installed sets the level, which else is `Off`
+    if log::max_level() == log::LevelFilter::Off && asks(word) {
+        // a standard error that is closed is no reason to fail
+        let _ = writeln!(std::io::stderr().lock(), "{}", text.to_string().trim_end());
+    } else {
+        log::debug!(target: word.target(), "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_words() {
+        let bits = |words: &[Word]| words.iter().fold(0, |bits, word| bits | 1 << *word as u8);
+        assert_eq!(parse(""), (0, vec![]));
+        assert_eq!(parse(" wgsl,plan ,"), (bits(&[Word::Plan, Word::Wgsl]), vec![]));
+        assert_eq!(parse("plans,copy,again"), (bits(&[Word::Copy, Word::Again]), vec!["plans"]));
+        for word in Word::ALL {
+            assert_eq!(word.target(), format!("cupric::{}", word.text()));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The C structures of DLPack 1.x, as `dlpack.h` has them. What the fields mean is said there, and in the
+//! [specification](https://dmlc.github.io/dlpack/latest/).
+//!
+//! ```
+//! use cupric::dlpack_abi::{DLManagedTensorVersioned, DLTensor};
+//! // the sizes on a machine of 64 bits
+//! # #[cfg(target_pointer_width = "64")]
+//! assert_eq!((size_of::<DLTensor>(), size_of::<DLManagedTensorVersioned>()), (48, 80));
+//! ```
+
+use std::ffi::c_void;
+
+/// The version of the structures.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DLPackVersion {
+    /// Structures of another major version have other fields.
+    pub major: u32,
+    /// A minor version adds meanings, such as types.
+    pub minor: u32,
+}
+
+/// The version that tensors are exported with.
+pub const VERSION: DLPackVersion = DLPackVersion { major: 1, minor: 1 };
+
+/// Where a tensor's memory is.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DLDevice {
+    /// [`CPU`], or a number of another kind of device.
+    pub device_type: i32,
+    /// Which device of its kind; 0 for the CPU.
+    pub device_id: i32,
+}
+
+/// The [`DLDevice::device_type`] of the CPU's memory.
+pub const CPU: i32 = 1;
+
+/// The type of elements.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DLDataType {
+    /// The kind of number: one of the constants below, or another.
+    pub code: u8,
+    /// Bits of one number.
+    pub bits: u8,
+    /// Numbers in one element; 1 but for vectors.
+    pub lanes: u16,
+}
+
+/// The [`DLDataType::code`] of signed integers.
+pub const INT: u8 = 0;
+/// The [`DLDataType::code`] of unsigned integers.
+pub const UINT: u8 = 1;
+/// The [`DLDataType::code`] of IEEE floats.
+pub const FLOAT: u8 = 2;
+/// The [`DLDataType::code`] of bfloat16.
+pub const BFLOAT: u8 = 4;
+/// The [`DLDataType::code`] of bools, which have 8 bits.
+pub const BOOL: u8 = 6;
+
+/// A tensor in memory, without what owns it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct DLTensor {
+    /// The memory.
+    pub data: *mut c_void,
+    /// Where it is.
+    pub device: DLDevice,
+    /// The number of axes.
+    pub ndim: i32,
+    /// The type of the elements.
+    pub dtype: DLDataType,
+    /// The lengths of the axes, `ndim` of them; may be null if there are none.
+    pub shape: *mut i64,
+    /// The steps along the axes in elements; null where the elements lie in C order.
+    pub strides: *mut i64,
+    /// How many bytes the first element is behind `data`.
+    pub byte_offset: u64,
+}
+
+/// A tensor and what gives it back, as versions before 1.0 have it (`dltensor` in Python).
+#[repr(C)]
+#[derive(Debug)]
+pub struct DLManagedTensor {
+    /// The tensor.
+    pub dl_tensor: DLTensor,
+    /// The producer's own.
+    pub manager_ctx: *mut c_void,
+    /// Gives the tensor and this structure back. To be called once, by whoever took it.
+    pub deleter: Option<unsafe extern "C" fn(*mut DLManagedTensor)>,
+}
+
+/// A tensor and what gives it back (`dltensor_versioned` in Python).
+#[repr(C)]
+#[derive(Debug)]
+pub struct DLManagedTensorVersioned {
+    /// The version of this structure.
+    pub version: DLPackVersion,
+    /// The producer's own.
+    pub manager_ctx: *mut c_void,
+    /// Gives the tensor and this structure back. To be called once, by whoever took it.
+    pub deleter: Option<unsafe extern "C" fn(*mut DLManagedTensorVersioned)>,
+    /// [`READ_ONLY`] and other bits.
+    pub flags: u64,
+    /// The tensor.
+    pub dl_tensor: DLTensor,
+}
+
+/// The bit of [`DLManagedTensorVersioned::flags`] that says that nobody may write to the memory.
+pub const READ_ONLY: u64 = 1;

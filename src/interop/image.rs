@@ -1,0 +1,182 @@
+//! Images of the library `image`, as arrays of height, width and channels.
+
+use crate::array::Array;
+use crate::dtype::{DType, Element};
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::Expr;
+use ::image::{DynamicImage, ImageBuffer, Luma, LumaA, Pixel, Rgb, Rgba};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// An image whose pixels lie in a vector.
+type Buffer<P> = ImageBuffer<P, Vec<<P as Pixel>::Subpixel>>;
+
+impl Array {
+    /// An array of an image on the CPU: height, width and channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), of u8, u16 or f32 as the
+    /// image has them. The memory is taken over, not copied. (Feature `image`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for a kind of image that `image` may get later.
+    ///
+    /// ```
+    /// use cupric::Array;
+    /// use image::{DynamicImage, RgbImage};
+    /// let image = DynamicImage::ImageRgb8(RgbImage::from_pixel(4, 3, image::Rgb([10, 20, 30])));
+    /// let x = Array::from_image(image)?;
+    /// assert_eq!(x.shape(), [3, 4, 3]);
+    /// assert_eq!(x.mean([0, 1]).to_vec::<f32>()?, [10., 20., 30.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("imread"))]
+    #[track_caller]
+    pub fn from_image(image: DynamicImage) -> Result<Array> {
+        match image {
+            DynamicImage::ImageLuma8(i) => Array::from_image_buffer(i),
+            DynamicImage::ImageLumaA8(i) => Array::from_image_buffer(i),
+            DynamicImage::ImageRgb8(i) => Array::from_image_buffer(i),
+            DynamicImage::ImageRgba8(i) => Array::from_image_buffer(i),
+            DynamicImage::ImageLuma16(i) => Array::from_image_buffer(i),
+            DynamicImage::ImageLumaA16(i) => Array::from_image_buffer(i),
+            DynamicImage::ImageRgb16(i) => Array::from_image_buffer(i),
+            DynamicImage::ImageRgba16(i) => Array::from_image_buffer(i),
+            DynamicImage::ImageRgb32F(i) => Array::from_image_buffer(i),
+            DynamicImage::ImageRgba32F(i) => Array::from_image_buffer(i),
+            other => {
+                let detail = format!("images of {:?} have no array", other.color());
+                Err(Error::with_line(ErrorKind::Unsupported, "from_image", detail, Location::caller()))
+            }
+        }
+    }
+
+    /// An array of an image with a known type of pixels: see [`Array::from_image`]. (Feature `image`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for an image that has fewer elements than it says.
+    ///
+    /// ```
+    /// use cupric::{Array, DType};
+    /// let image = image::ImageBuffer::from_fn(2, 1, |x, _| image::Luma([x as u16 * 500]));
+    /// let x = Array::from_image_buffer(image)?;
+    /// assert_eq!((x.shape(), x.dtype()), (&[1, 2, 1][..], DType::U16));
+    /// assert_eq!(x.to_vec::<u16>()?, [0, 500]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_image_buffer<P>(image: ImageBuffer<P, Vec<P::Subpixel>>) -> Result<Array>
+    where
+        P: Pixel,
+        P::Subpixel: Element,
+    {
+        let shape = [image.height() as usize, image.width() as usize, P::CHANNEL_COUNT as usize];
+        let mut elements = image.into_raw();
+        // an image may be made over a longer vector
+        elements.truncate(crate::layout::product(&shape));
+        Array::from_vec(elements, shape)
+    }
+}
+
+impl Expr {
+    /// Evaluates the expression to an image: of shape (height, width), which is gray, or (height, width, channels) with 1 channel for
+    /// gray, 2 for gray and alpha, 3 for RGB, 4 for RGBA; of u8 or u16, or of f32 with 3 or 4 channels. An array's elements are read
+    /// from its device, and copied. (Feature `image`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] where there is no such image; those of evaluation.
+    ///
+    /// ```
+    /// use cupric::{DType, array};
+    /// let gray = array![[0., 0.5], [1., 0.25]];
+    /// let image = (gray * 255.0).round().astype(DType::U8).to_image()?;
+    /// assert_eq!(image.to_luma8().get_pixel(1, 0).0, [128]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("imwrite", "imsave"))]
+    #[track_caller]
+    pub fn to_image(&self) -> Result<DynamicImage> {
+        const OP: &str = "to_image";
+        let at = Location::caller();
+        let (dtype, shape) = (self.dtype()?, self.shape()?);
+        let (_, _, channels) = sides(shape, OP, at)?;
+        Ok(match (dtype, channels) {
+            (DType::U8, 1) => DynamicImage::ImageLuma8(self.buffer::<Luma<u8>>(OP, at)?),
+            (DType::U8, 2) => DynamicImage::ImageLumaA8(self.buffer::<LumaA<u8>>(OP, at)?),
+            (DType::U8, 3) => DynamicImage::ImageRgb8(self.buffer::<Rgb<u8>>(OP, at)?),
+            (DType::U8, 4) => DynamicImage::ImageRgba8(self.buffer::<Rgba<u8>>(OP, at)?),
+            (DType::U16, 1) => DynamicImage::ImageLuma16(self.buffer::<Luma<u16>>(OP, at)?),
+            (DType::U16, 2) => DynamicImage::ImageLumaA16(self.buffer::<LumaA<u16>>(OP, at)?),
+            (DType::U16, 3) => DynamicImage::ImageRgb16(self.buffer::<Rgb<u16>>(OP, at)?),
+            (DType::U16, 4) => DynamicImage::ImageRgba16(self.buffer::<Rgba<u16>>(OP, at)?),
+            (DType::F32, 3) => DynamicImage::ImageRgb32F(self.buffer::<Rgb<f32>>(OP, at)?),
+            (DType::F32, 4) => DynamicImage::ImageRgba32F(self.buffer::<Rgba<f32>>(OP, at)?),
+            (DType::U8 | DType::U16, n) => {
+                let detail = format!("shape {shape:?} has {n} channels; an image has 1 to 4");
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+            }
+            (DType::F32, n) => {
+                let detail = format!("shape {shape:?} has {n} channels; an image of f32 has 3 or 4");
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+            }
+            (other, _) => {
+                let detail = format!("there are images of u8, u16 and f32, not of {other}; use astype");
+                return Err(Error::with_line(ErrorKind::DType, OP, detail, at));
+            }
+        })
+    }
+
+    /// Evaluates the expression to an image with a known type of pixels, of shape (height, width, channels), or (height, width) for
+    /// pixels of one channel. (Feature `image`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] where it is no such image; those of evaluation.
+    ///
+    /// ```
+    /// use cupric::{DType, zeros};
+    /// let image = zeros([3, 4, 3], DType::F32).to_image_buffer::<image::Rgb<f32>>()?;
+    /// assert_eq!(image.dimensions(), (4, 3));
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_image_buffer<P>(&self) -> Result<ImageBuffer<P, Vec<P::Subpixel>>>
+    where
+        P: Pixel,
+        P::Subpixel: Element,
+    {
+        self.buffer("to_image_buffer", Location::caller())
+    }
+
+    fn buffer<P>(&self, op: &'static str, at: Loc) -> Result<Buffer<P>>
+    where
+        P: Pixel,
+        P::Subpixel: Element,
+    {
+        let shape = self.shape()?;
+        let (height, width, channels) = sides(shape, op, at)?;
+        if channels != P::CHANNEL_COUNT as usize {
+            let detail = format!("shape {shape:?} has {channels} channels, the pixels have {}", P::CHANNEL_COUNT);
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+        }
+        let elements = self.eval_at(at)?.to_vec::<P::Subpixel>().map_err(|e| e.named(op))?;
+        ImageBuffer::from_raw(width, height, elements)
+            .ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "the elements do not fill the image", at))
+    }
+}
+
+/// The height, width and number of channels of the image of a shape.
+fn sides(shape: &[usize], op: &'static str, at: Loc) -> Result<(u32, u32, usize)> {
+    let (height, width, channels) = match *shape {
+        [height, width] => (height, width, 1),
+        [height, width, channels] => (height, width, channels),
+        _ => {
+            let detail = format!("shape {shape:?} is not (height, width) or (height, width, channels)");
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+        }
+    };
+    match (u32::try_from(height), u32::try_from(width)) {
+        (Ok(height), Ok(width)) => Ok((height, width, channels)),
+        _ => {
+            let detail = format!("shape {shape:?}: an image has at most {} rows and columns", u32::MAX);
+            Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at))
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The elements of arrays as numbers, for formats that people read.
+
+use crate::dtype::{DType, Element};
+use ::serde::de::{self, Deserializer, Visitor};
+use ::serde::ser::{SerializeSeq, Serializer};
+use ::serde::{Deserialize, Serialize};
+use half::{bf16, f16};
+use std::fmt;
+
+/// The elements of an array, to be written as a list of numbers.
+pub(super) struct Numbers<'a> {
+    pub dtype: DType,
+    /// The elements in this machine's order of bytes.
+    pub bytes: &'a [u8],
+}
+
+/// A float that formats without infinities can hold: as a number, or by its name.
+struct Float(f64);
+
+impl Serialize for Float {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            v if v.is_finite() => serializer.serialize_f64(v),
+            v if v.is_nan() => serializer.serialize_str("NaN"),
+            v => serializer.serialize_str(if v > 0.0 { "inf" } else { "-inf" }),
+        }
+    }
+}
+
+impl Numbers<'_> {
+    fn list<S: Serializer, const N: usize, T: Serialize>(
+        &self,
+        serializer: S,
+        read: impl Fn([u8; N]) -> T,
+    ) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.bytes.len() / N))?;
+        for element in self.bytes.chunks_exact(N) {
+            let mut bytes = [0; N];
+            bytes.copy_from_slice(element);
+            list.serialize_element(&read(bytes))?;
+        }
+        list.end()
+    }
+}
+
+impl Serialize for Numbers<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self.dtype {
+            DType::Bool => self.list(s, |[byte]| byte != 0),
+            DType::U8 => self.list(s, u8::from_ne_bytes),
+            DType::I8 => self.list(s, i8::from_ne_bytes),
+            DType::U16 => self.list(s, u16::from_ne_bytes),
+            DType::I16 => self.list(s, i16::from_ne_bytes),
+            DType::U32 => self.list(s, u32::from_ne_bytes),
+            DType::I32 => self.list(s, i32::from_ne_bytes),
+            DType::U64 => self.list(s, u64::from_ne_bytes),
+            DType::I64 => self.list(s, i64::from_ne_bytes),
+            DType::F16 => self.list(s, |b| Float(f16::from_ne_bytes(b).to_f64())),
+            DType::BF16 => self.list(s, |b| Float(bf16::from_ne_bytes(b).to_f64())),
+            DType::F32 => self.list(s, |b| Float(f32::from_ne_bytes(b) as f64)),
+            DType::F64 => self.list(s, |b| Float(f64::from_ne_bytes(b))),
+        }
+    }
+}
+
+/// A number that is read, before its dtype may be known.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Number {
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+}
+
+struct AnyNumber;
+
+impl Visitor<'_> for AnyNumber {
+    type Value = Number;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, a bool, \"NaN\", \"inf\" or \"-inf\"")
+    }
+    fn visit_bool<E: de::Error>(self, v: bool) -> Result<Number, E> {
+        Ok(Number::Bool(v))
+    }
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<Number, E> {
+        Ok(Number::Unsigned(v))
+    }
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<Number, E> {
+        Ok(Number::Signed(v))
+    }
+    fn visit_f64<E: de::Error>(self, v: f64) -> Result<Number, E> {
+        Ok(Number::Float(v))
+    }
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Number, E> {
+        match name {
+            "NaN" => Ok(Number::Float(f64::NAN)),
+            "inf" => Ok(Number::Float(f64::INFINITY)),
+            "-inf" => Ok(Number::Float(f64::NEG_INFINITY)),
+            _ => Err(E::invalid_value(de::Unexpected::Str(name), &self)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
+        deserializer.deserialize_any(AnyNumber)
+    }
+}
+
+impl Number {
+    /// The number as an integer of `T`; none if it is no integer of that range.
+    fn integer<T: TryFrom<u64> + TryFrom<i64>>(self) -> Option<T> {
+        match self {
+            Number::Unsigned(v) => v.try_into().ok(),
+            Number::Signed(v) => v.try_into().ok(),
+            Number::Bool(_) | Number::Float(_) => None,
+        }
+    }
+
+    fn float(self) -> Option<f64> {
+        match self {
+            Number::Unsigned(v) => Some(v as f64),
+            Number::Signed(v) => Some(v as f64),
+            Number::Float(v) => Some(v),
+            Number::Bool(_) => None,
+        }
+    }
+
+    fn boolean(self) -> Option<bool> {
+        match self {
+            Number::Bool(v) => Some(v),
+            Number::Unsigned(_) | Number::Signed(_) | Number::Float(_) => None,
+        }
+    }
+}
+
+/// The bytes of an array of these numbers. Fails with what does not fit the dtype.
+pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, String> {
+    fn of<T: Element>(numbers: &[Number], read: impl Fn(Number) -> Option<T>) -> Result<Vec<u8>, String> {
+        let mut elements = vec![];
+        elements.try_reserve_exact(numbers.len()).map_err(|e| e.to_string())?;
+        for (n, number) in numbers.iter().enumerate() {
+            let wrong = || format!("element {n} is no {}: {number:?}", T::DTYPE);
+            elements.push(read(*number).ok_or_else(wrong)?);
+        }
+        Ok(T::bytes(&elements).to_vec())
+    }
+    // A finite number that the type would hold as an infinity is refused. It is rounded first: some readers of formats give a
+    // float's largest value as the next f64.
+    fn narrow<T>(v: f64, rounded: T, is_finite: bool) -> Option<T> {
+        (is_finite || !v.is_finite()).then_some(rounded)
+    }
+    let f16s = |v: f64| narrow(v, f16::from_f64(v), f16::from_f64(v).is_finite());
+    let bf16s = |v: f64| narrow(v, bf16::from_f64(v), bf16::from_f64(v).is_finite());
+    let f32s = |v: f64| narrow(v, v as f32, (v as f32).is_finite());
+    match dtype {
+        DType::Bool => of(numbers, Number::boolean),
+        DType::U8 => of(numbers, Number::integer::<u8>),
+        DType::I8 => of(numbers, Number::integer::<i8>),
+        DType::U16 => of(numbers, Number::integer::<u16>),
+        DType::I16 => of(numbers, Number::integer::<i16>),
+        DType::U32 => of(numbers, Number::integer::<u32>),
+        DType::I32 => of(numbers, Number::integer::<i32>),
+        DType::U64 => of(numbers, Number::integer::<u64>),
+        DType::I64 => of(numbers, Number::integer::<i64>),
+        DType::F16 => of(numbers, |n| n.float().and_then(f16s)),
+        DType::BF16 => of(numbers, |n| n.float().and_then(bf16s)),
+        DType::F32 => of(numbers, |n| n.float().and_then(f32s)),
+        DType::F64 => of(numbers, Number::float),
+    }
+}
