@@ -221,7 +221,7 @@ impl Array {
     }
 
     /// An array of a copy of bytes, which are those of the shape's elements.
-    fn of_bytes(bytes: &[u8], dtype: DType, shape: &[usize], at: Loc) -> Result<Array> {
+    pub(crate) fn of_bytes(bytes: &[u8], dtype: DType, shape: &[usize], at: Loc) -> Result<Array> {
         let device = Device::cpu();
         let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
         device.backend().upload(&buffer, 0, bytes).map_err(|e| e.or_at(at))?;

@@ -3,7 +3,7 @@
 //! A text goes one way: `custom/signature.rs` reads the lists of parameters, `custom/source.rs` makes a WGSL module of the text
 //! and lets naga parse it, `custom/lower.rs` (statements, those of control in `custom/control.rs`), `custom/expressions.rs`, `custom/types.rs` and `custom/builtins.rs` turn naga's
 //! functions into values over rows of the table of functions (`custom/program.rs`), and `custom/build.rs` makes nodes, or
-//! formulas of a fold, of these. No text reaches a driver, so that a function is as exact as the library's own of its name, and
+//! formulas of a fold, of these; `custom/order.rs` tries whether a reduction's order matters. No text reaches a driver, so that a function is as exact as the library's own of its name, and
 //! planner and backends know nothing of kernels; `custom/rows.rs` gives a text the functions that WGSL lacks. `custom/operands.rs` fits a call's operands to the parameters, `custom/agreement.rs` compares two devices.
 
 mod agreement;
@@ -14,6 +14,7 @@ mod elementwise;
 mod expressions;
 mod lower;
 mod operands;
+mod order;
 mod program;
 mod reduction;
 mod rows;
@@ -50,9 +51,19 @@ impl KernelOptions {
     /// After how many turns all elements have left a loop whose end depends on them. Those that have not leave it then, with the values
     /// that they have. Such a loop is unrolled so often, and each turn costs all elements its operations. Without this maximum a
     /// kernel is refused that has a loop which some elements may be in after 1,024 turns.
+    ///
+    /// It is at least 1, and holds for each loop of the kernel that some elements leave before others: one that also ends after 100 turns
+    /// for all needs a maximum of 100.
     pub fn loop_steps(mut self, most: usize) -> KernelOptions {
         self.loop_steps = Some(most);
         self
+    }
+
+    fn checked(&self) -> Result<(), String> {
+        match self.loop_steps {
+            Some(0) => Err("loop_steps(0): the elements leave a loop after one turn at the earliest".to_string()),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -96,13 +107,20 @@ fn outputs_are_named(inputs: &[Param], outputs: &[Param], known: usize, names: &
     Ok(())
 }
 
-/// Tries a kernel with floats for its `names` names for types, and with integers if floats do not do. Fails as floats do.
+/// Tries a kernel with dtypes for its `names` names for types: with floats, with one dtype for all, and of up to three names with each
+/// combination of four dtypes. Fails as floats do.
 fn some_types<T>(names: usize, try_types: impl Fn(&[DType]) -> Result<T>) -> Result<T> {
-    let with = |dtype| try_types(&vec![dtype; names]);
-    with(DType::F32).or_else(|e| match names {
-        0 => Err(e),
-        _ => with(DType::I32).or_else(|_| with(DType::U32)).or_else(|_| with(DType::Bool)).map_err(|_| e),
-    })
+    use DType::*;
+    const MIXED: [DType; 4] = [F32, I32, U32, Bool];
+    let of_floats = match try_types(&vec![F32; names]) {
+        Ok(done) => return Ok(done),
+        Err(e) => e,
+    };
+    let one = [I32, U32, Bool, I64, U64, F64, F16].into_iter().map(|dtype| vec![dtype; names]);
+    let nth = |n: usize| (0..names).map(|name| MIXED[n / MIXED.len().pow(name as u32) % MIXED.len()]).collect();
+    let mixed = (0..if names <= 3 { MIXED.len().pow(names as u32) } else { 0 }).map(nth);
+    let mut others = one.chain(mixed).filter(|_| names > 0);
+    others.find_map(|types: Vec<DType>| try_types(&types).ok()).ok_or(of_floats)
 }
 
 /// Returns a copy of a kernel's name that lives as long as the process, as the names in plans do. Equal names share one copy.

@@ -188,6 +188,17 @@ fn is_inside() -> bool {
 /// Builds the result of a call that is made of operations which give NaN, infinities or wrapped integers by design, as ∞ − ∞ where it
 /// asks whether two numbers are close. A check looks at the result and at the operands of the call, and at nothing between.
 pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
+    let outermost = !is_inside();
+    let mut result = between(build);
+    // a result that something else holds is an operand, or one of the operations between
+    if outermost && let Some(node) = Arc::get_mut(&mut result.0) {
+        node.inner = false;
+    }
+    result
+}
+
+/// Builds an operation that is between a call's operands and its results, which a check does not look at.
+pub(crate) fn between(build: impl FnOnce() -> Expr) -> Expr {
     /// Ends the building, also where that panics.
     struct Outside(bool);
     impl Drop for Outside {
@@ -195,15 +206,8 @@ pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
             INSIDE.set(self.0);
         }
     }
-    let outside = Outside(INSIDE.replace(true));
-    let mut result = build();
-    // a result that something else holds is an operand, or one of the operations between
-    if !outside.0
-        && let Some(node) = Arc::get_mut(&mut result.0)
-    {
-        node.inner = false;
-    }
-    result
+    let _outside = Outside(INSIDE.replace(true));
+    build()
 }
 
 /// Builds an expression by `build`. If that fails, returns an expression that carries the error, with `location` as the

@@ -145,6 +145,7 @@ list! {
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
     kept_tile_taken_unfit, "9 boundaries", "lib caps::tiles", "a tile that a tuner has kept is taken though the device's limits do not hold it";
     kernel_rounds_quotients_down, "4 integers", "operations kernels::cpu::integers", "a kernel rounds quotients of integers down";
+    kernel_takes_matrices, "18 kernels", "operations kernel_slips::slips", "a kernel takes matrices, whose products are wrong then";
     kernels_with_the_line_of_the_first, "18 plans", "operations plans::each_expression", "each kernel of a plan has the line of the first";
     keys_of_sums_not_sorted, "9 indices", "operations segments::gpu::sums_of_every_type", "a GPU looks for the rows of a key among keys that do not ascend";
     lanes_across_lines, "14 views", "operations lanes::lines_within_rows", "a reduction by fours takes elements beyond the end of a line";
@@ -243,6 +244,7 @@ list! {
     upload_overtakes_kernels, "11 threads", "operations found::planted::gpu::uploads", "an upload overtakes the kernels before it";
     vectors_at_any_place, "8 overlap", "operations fours::parts_that_begin", "four elements are read as a vector wherever they begin";
     vectors_beyond_a_buffer, "9 boundaries", "operations fours::the_last_bytes_of_a_limit", "vectors are read beyond the end of a buffer";
+    ways_through_a_loop_leave_it, "18 kernels", "operations kernel_slips::cpu::a_loop", "a loop with several ways through it is taken for one that elements leave";
     wgsl_of_the_wrong_type, "14 kernels", "fuzz kernels", "a position of the wrong WGSL type";
     window_short, "9 boundaries", "boundaries tight", "a window that ends too early";
     windows_beyond_isize, "14 views", "fuzz views", "a view of more elements than isize counts";

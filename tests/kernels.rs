@@ -383,7 +383,7 @@ fn dtypes(d: &Device) -> Result {
     let integers = ElementwiseKernel::new("x: i32", "y: i32", "y = x;", "integers")?;
     let e = integers.call((&y,)).eval().expect_err("f32 for i32");
     assert_eq!(e.kind(), ErrorKind::DType);
-    assert!(e.to_string().contains("integers: the input x is i32, which does not hold every f32; use astype"), "{e}");
+    assert!(e.to_string().contains("integers: the input x is i32, and f32 is not promoted to it; use astype"), "{e}");
     assert!(e.to_string().contains("kernels.rs"), "{e}");
     let e = integers.call((2.5,)).eval().expect_err("2.5 for i32");
     assert!(e.to_string().contains("the number 2.5 is no i32, as the input x is"), "{e}");

@@ -27,6 +27,8 @@ mod interpreter;
 #[cfg(feature = "kernels")]
 mod kernel_programs;
 #[cfg(feature = "kernels")]
+mod kernel_slips;
+#[cfg(feature = "kernels")]
 mod kernels;
 mod keys;
 mod lanes;

@@ -68,8 +68,17 @@ fn ulp(x: f64, dtype: DType) -> f64 {
             (23, -126)
         }
     };
-    let exponent = if x > 0.0 && x.is_finite() { x.log2().floor() as i32 } else { lowest };
-    2f64.powi(exponent.max(lowest) - digits)
+    // an f64's exponent is stored with 1023 added to it, and as 0 for 0 and subnormal numbers
+    let exponent = match (x.to_bits() >> 52 & 0x7ff) as i32 {
+        0x7ff => lowest,
+        stored => (stored - 1023).max(lowest),
+    };
+    power_of_2(exponent - digits)
+}
+
+/// Returns 2ⁿ for the exponents that an f64 has: −1074 to 1023.
+fn power_of_2(n: i32) -> f64 {
+    f64::from_bits(if n < -1022 { 1 << (n + 1074) } else { ((n + 1023) as u64) << 52 })
 }
 
 /// Compares what `build` makes of operands on the CPU and on a device.
@@ -91,4 +100,23 @@ pub(super) fn between(
         found = found.with(Agreement::of(a, b)?);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ulp;
+    use crate::DType;
+
+    #[test]
+    fn the_last_place_of_each_type() {
+        for x in [1.0, 1.5, 7.9, 3e38, 1e-30, 1e300, 2e-308, 5e-324] {
+            assert_eq!(ulp(x, DType::F64), x.next_up() - x, "{x}");
+        }
+        for x in [1.0f32, 1.99, 1e-40, 3e38, 1e-45] {
+            assert_eq!(ulp(x as f64, DType::F32), (x.next_up() as f64) - x as f64, "{x}");
+        }
+        assert_eq!(ulp(0.0, DType::F64), f64::from_bits(1));
+        assert_eq!((ulp(1.0, DType::F16), ulp(1.0, DType::BF16)), (1.0 / 1024.0, 1.0 / 128.0));
+        assert_eq!(ulp(0.0, DType::F16), 2f64.powi(-24));
+    }
 }

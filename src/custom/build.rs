@@ -2,25 +2,34 @@
 
 use super::program::{Id, Program, Step};
 use crate::dtype::{Compute, DType, Scalar};
-use crate::expr::{Arg, Expr, Loc, cast, ufunc};
+use crate::expr::{Arg, Expr, Loc, between, cast, composed, ufunc};
 use crate::ufunc::{Class, Kind, Term, Ufunc};
 use smallvec::SmallVec;
 
-/// Makes expressions of the values `results`, for operands that have the dtypes of the program's inputs.
-pub(super) fn expressions(program: &Program, operands: &[Expr], results: &[Id], at: Loc) -> Vec<Expr> {
+/// Makes expressions of the values `results`, for operands that have the dtypes of the program's inputs and are on the device of
+/// this number. Checks look at the results, of which one may be an operand of another, and at nothing between.
+pub(super) fn expressions(program: &Program, operands: &[Expr], device: u32, results: &[Id], at: Loc) -> Vec<Expr> {
     let needed = program.needed(results);
     let mut made: Vec<Option<Expr>> = vec![None; needed.len()];
     for (id, (step, dtype)) in program.steps().iter().enumerate().filter(|(id, _)| needed[*id]) {
-        let of = |a: Id| made[a].clone().unwrap_or_else(|| Expr::fill(Scalar::Int(0), SmallVec::new(), *dtype, at));
-        made[id] = Some(match step {
+        let fill = |number| Expr::fill_on(device, number, SmallVec::new(), *dtype, at);
+        let of = |a: Id| made[a].clone().unwrap_or_else(|| fill(Scalar::Int(0)));
+        let make = || match step {
             Step::Input(n) => operands[*n].clone(),
-            Step::Number(bits) => Expr::fill(Scalar::from_bits(*bits, dtype.compute()), SmallVec::new(), *dtype, at),
+            // a result that depends on no operand is on the operands' device all the same
+            Step::Number(bits) => fill(Scalar::from_bits(*bits, dtype.compute())),
             // WGSL says that integers wrap where they are converted
             Step::Cast(a) => cast(of(*a), *dtype, at).wrapping(),
             Step::Call(row, args) => ufunc(row, operands_of(program, row, args, of), at),
-        });
+        };
+        made[id] = Some(if results.contains(&id) { composed(make) } else { between(make) });
     }
     results.iter().filter_map(|id| made[*id].clone()).collect()
+}
+
+/// Converts a result to the dtype of its output. Where that wraps an integer, it does so by design.
+pub(super) fn converted(result: Expr, to: DType, at: Loc) -> Expr {
+    if result.0.dtype == to { result } else { cast(result, to, at).wrapping() }
 }
 
 /// Returns the operands of a call. A constant beside an array is a number, for which an expression has its shortest way.
@@ -38,27 +47,37 @@ fn operands_of(program: &Program, row: &'static Ufunc, args: &[Id], of: impl Fn(
 /// The most parts of a fold's formulas. A formula is a tree, in which a value that is used twice stands twice.
 const MOST_TERMS: usize = 1 << 12;
 
+/// The most operations of a formula of which each takes the one before it. What reads a formula calls itself for each, on the stack of
+/// whoever evaluates the reduction.
+const MOST_DEPTH: usize = 1 << 8;
+
 /// Makes formulas of values; `inputs` are those of the program's operands. Fails with a reason.
 pub(super) fn terms(program: &Program, inputs: &[Term], results: &[Id]) -> Result<Vec<Term>, String> {
     let needed = program.needed(results);
-    let mut made: Vec<Option<(Term, usize)>> = vec![None; needed.len()];
+    let mut made: Vec<Option<(Term, usize, usize)>> = vec![None; needed.len()];
     for (id, (step, dtype)) in program.steps().iter().enumerate().filter(|(id, _)| needed[*id]) {
-        let size = 1 + program.operands(id).iter().filter_map(|a| made[*a].map(|(_, n)| n)).sum::<usize>();
+        let operands = program.operands(id);
+        let parts = || operands.iter().filter_map(|a| made[*a]);
+        let size = 1 + parts().map(|(_, n, _)| n).sum::<usize>();
+        let depth = 1 + parts().map(|(.., depth)| depth).max().unwrap_or(0);
+        if depth > MOST_DEPTH {
+            return Err(format!("{MOST_DEPTH} operations and more, each of which takes the one before it"));
+        }
         if size > MOST_TERMS {
             return Err(format!(
                 "with every value written out where it is used, it has more than {MOST_TERMS} operations"
             ));
         }
-        let of = |a: Id| made[a].map_or(Term::X, |(term, _)| term);
+        let of = |a: Id| made[a].map_or(Term::X, |(term, ..)| term);
         let term = match step {
             Step::Input(n) => inputs[*n],
             Step::Number(bits) => number(Scalar::from_bits(*bits, dtype.compute()), *dtype)?,
             Step::Cast(a) => Term::Cast(&Term::list(&[of(*a)])[0], Kind::Is(dtype.compute())),
             Step::Call(row, args) => Term::call(row, &args.iter().map(|a| of(*a)).collect::<SmallVec<[Term; 3]>>()),
         };
-        made[id] = Some((term, size));
+        made[id] = Some((term, size, depth));
     }
-    Ok(results.iter().filter_map(|id| made[*id].map(|(term, _)| term)).collect())
+    Ok(results.iter().filter_map(|id| made[*id].map(|(term, ..)| term)).collect())
 }
 
 /// A constant of a formula, which keeps it as an f64.

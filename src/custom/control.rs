@@ -19,6 +19,7 @@ impl<'m> Lowering<'m> {
         if self.program.is(self.live, false) {
             return;
         }
+        self.spend_on_variables();
         *place = Some(match place.take() {
             Some((mask, values)) => {
                 let values = self.merged(self.live, self.variables.clone(), values);
@@ -35,6 +36,7 @@ impl<'m> Lowering<'m> {
             (self.live, self.variables) = (mask, values);
             return;
         }
+        self.spend_on_variables();
         let here = std::mem::take(&mut self.variables);
         self.variables = self.merged(mask, values, here);
         self.live = self.program.or(self.live, mask);
@@ -153,6 +155,11 @@ impl<'m> Lowering<'m> {
             }
             if self.program.is(self.live, false) {
                 break;
+            }
+            // where no element has left, all are in the loop, however many ways through its body they took
+            let enclosing = &frame.enclosing[depth];
+            if enclosing.ended.is_none() && self.program.is(enclosing.gone, false) {
+                self.live = mutant!(ways_through_a_loop_leave_it, self.live, before);
             }
             let by_data = self.live != before;
             match self.most_turns {

@@ -1,7 +1,7 @@
 //! [`ElementwiseKernel`].
 
 use super::agreement::{Agreement, between};
-use super::build::expressions;
+use super::build::{converted, expressions};
 use super::lower::{Lowering, Value};
 use super::operands::{Operands, fit};
 use super::program::{Id, Program};
@@ -9,9 +9,9 @@ use super::signature::{Listed, Names, Param, computed, is_identifier};
 use super::source::Source;
 use super::{KernelOptions, Versions, float_type, outputs_are_named, refuse, rows, some_types, with_room};
 use crate::device::Device;
-use crate::dtype::{DType, Scalar};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::expr::{Arg, Expr, Loc, cast, composed};
+use crate::expr::{Arg, Expr, Loc, composed};
 use crate::layout::View;
 use std::fmt;
 use std::panic::Location;
@@ -139,6 +139,7 @@ impl ElementwiseKernel {
         let inputs = names.params("inputs", inputs).map_err(refuse)?;
         let known = names.len();
         let outputs = names.params("outputs", outputs).map_err(refuse)?;
+        options.checked().map_err(refuse)?;
         outputs_are_named(&inputs, &outputs, known, &names).map_err(refuse)?;
         let kernel = ElementwiseKernel {
             name: name.to_string(),
@@ -210,17 +211,11 @@ impl ElementwiseKernel {
     fn build(&self, args: Vec<Arg>, at: Loc) -> Result<Vec<Expr>> {
         let fitted = fit(&self.name, &self.inputs, &self.names, args, at)?;
         let version = self.version(&fitted.named, at)?;
-        let mut results = vec![];
-        let made = &mut results;
         // the results of one call are made at once, so that what they share is one node
-        let last = composed(|| {
-            *made = expressions(&version.program, &fitted.operands, &version.outputs, at);
-            Expr::number(Scalar::Int(0), at)
-        });
-        drop(last);
+        let results = expressions(&version.program, &fitted.operands, fitted.device, &version.outputs, at);
         let finish = |(result, p): (Expr, &Param)| {
             composed(|| {
-                let result = cast(result, p.ty.dtype(&fitted.named), at).wrapping();
+                let result = converted(result, p.ty.dtype(&fitted.named), at);
                 match result.0.shape == fitted.shape {
                     true => result,
                     false => crate::expr::view(&self.name, &result, at, |from| View::broadcast_to(from, &fitted.shape)),
@@ -234,8 +229,6 @@ impl ElementwiseKernel {
     fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Lowered>> {
         let lower = || {
             let mut source = Source::new(&self.names, named);
-            source.enables_f16(&self.inputs);
-            source.enables_f16(&self.outputs);
             source.ours("fn kernel_main(").list(&self.inputs, &self.names, "", ", ").ours(") {\n");
             source.list(&self.outputs, &self.names, "var ", ";\n").theirs("body", &self.body).ours("}\n");
             if !self.options.helpers.is_empty() {

@@ -71,7 +71,7 @@ impl<'m> Lowering<'m> {
             }
             Expression::Compose { ty, components } => {
                 let parts = components.iter().map(|c| self.value(frame, *c)).collect::<Lowered<Vec<_>>>()?;
-                Ok(self.composed(*ty, parts))
+                self.composed(*ty, parts, span)
             }
             Expression::Splat { size, value } => Ok(Value::Many(vec![self.value(frame, *value)?; *size as usize])),
             Expression::Swizzle { size, vector, pattern } => {
@@ -98,7 +98,7 @@ impl<'m> Lowering<'m> {
             Expression::Constant(constant) => self.global(self.module.constants[*constant].init),
             Expression::Compose { ty, components } => {
                 let parts = components.iter().map(|c| self.global(*c)).collect::<Lowered<Vec<_>>>()?;
-                Ok(self.composed(*ty, parts))
+                self.composed(*ty, parts, span)
             }
             Expression::Splat { size, value } => Ok(Value::Many(vec![self.global(*value)?; *size as usize])),
             _ => Err(Complaint::new(span, "a constant that a kernel cannot have")),
@@ -128,13 +128,18 @@ impl<'m> Lowering<'m> {
     }
 
     /// Makes a value of parts. A vector may be made of shorter vectors.
-    fn composed(&self, ty: Handle<naga::Type>, parts: Vec<Value>) -> Value {
-        let is_vector = matches!(self.module.types[ty].inner, TypeInner::Vector { .. });
+    fn composed(&self, ty: Handle<naga::Type>, parts: Vec<Value>, span: Span) -> Lowered<Value> {
+        let inner = &self.module.types[ty].inner;
+        let is_vector = matches!(inner, TypeInner::Vector { .. });
+        // the operators of other values work part by part, and a product of matrices does not
+        if mutant!(kernel_takes_matrices, false, matches!(inner, TypeInner::Matrix { .. })) {
+            return Err(Complaint::new(span, "a matrix, which a kernel cannot have: use vectors and `dot`"));
+        }
         let spread = |part: Value| match part {
             Value::Many(parts) if is_vector => parts,
             Value::One(_) | Value::Many(_) | Value::Pointer(..) => vec![part],
         };
-        Value::Many(parts.into_iter().flat_map(spread).collect())
+        Ok(Value::Many(parts.into_iter().flat_map(spread).collect()))
     }
 
     fn part_of(&self, base: Value, place: usize, span: Span) -> Lowered<Value> {
@@ -250,7 +255,6 @@ impl<'m> Lowering<'m> {
             BinaryOperator::ShiftLeft => return Ok(self.shifted(&logic::bitwise_left_shift, a, b)),
             BinaryOperator::ShiftRight => return Ok(self.shifted(&logic::bitwise_right_shift, a, b)),
         };
-        // matrices have parts of parts, and no operator of theirs works part by part
         if dtype != self.program.dtype(b) {
             return Err(Complaint::new(span, "operands of two types"));
         }

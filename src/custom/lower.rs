@@ -59,7 +59,7 @@ pub(super) struct Lowering<'m> {
     pub live: Id,
     /// How many turns a loop has at most that depends on data, as the kernel's author states it.
     pub most_turns: Option<usize>,
-    /// The statements that were lowered so far.
+    /// The statements that were lowered so far, and the numbers that variables held where ways parted or met.
     spent: usize,
     /// The functions that the module declares for rows of the table.
     rows: &'m [&'static Ufunc],
@@ -86,7 +86,9 @@ impl<'m> Lowering<'m> {
             let variable = locals.next().and_then(|(handle, _)| frame.locals.get(&handle));
             Ok(self.variables[*variable.ok_or_else(|| lacks(output))?].clone())
         };
-        outputs.iter().map(value).collect()
+        let values = outputs.iter().map(value).collect::<Lowered<_>>()?;
+        self.is_small(Span::UNDEFINED)?;
+        Ok(values)
     }
 
     /// Lowers a call. The variables of the function stay behind those of its caller.
@@ -134,22 +136,35 @@ impl<'m> Lowering<'m> {
             if self.program.is(self.live, false) {
                 break;
             }
-            if self.program.steps().len() > MOST_VALUES {
-                let detail = format!(
-                    "with its loops unrolled, the kernel computes more than {MOST_VALUES} values for an element"
-                );
-                return Err(Complaint::new(*span, detail));
-            }
             self.spent += 1;
-            if self.spent > MOST_STATEMENTS {
-                let detail = format!(
-                    "with its loops unrolled and its calls written out, the kernel has more than {MOST_STATEMENTS} statements"
-                );
-                return Err(Complaint::new(*span, detail));
-            }
+            self.is_small(*span)?;
             self.statement(frame, statement, *span)?;
         }
         Ok(())
+    }
+
+    /// Fails if the kernel computes too many values, or takes too long to lower.
+    fn is_small(&self, span: Span) -> Lowered<()> {
+        if self.program.steps().len() > MOST_VALUES {
+            let detail =
+                format!("with its loops unrolled, the kernel computes more than {MOST_VALUES} values for an element");
+            return Err(Complaint::new(span, detail));
+        }
+        if self.spent > MOST_STATEMENTS {
+            let detail = format!(
+                "with its loops unrolled and its calls written out, the kernel has more than {MOST_STATEMENTS} statements"
+            );
+            return Err(Complaint::new(span, detail));
+        }
+        Ok(())
+    }
+
+    /// Counts the work of keeping or merging all variables, a statement for each 16 numbers that they hold.
+    pub fn spend_on_variables(&mut self) {
+        fn numbers(values: &[Value]) -> usize {
+            values.iter().map(|v| if let Value::Many(parts) = v { numbers(parts) } else { 1 }).sum()
+        }
+        self.spent += numbers(&self.variables) / 16;
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
@@ -159,6 +174,7 @@ impl<'m> Lowering<'m> {
                 for handle in range.clone() {
                     let value = self.expression(frame, handle)?;
                     frame.values.insert(handle, value);
+                    self.is_small(frame.function.expressions.get_span(handle))?;
                 }
                 Ok(())
             }
@@ -198,6 +214,7 @@ impl<'m> Lowering<'m> {
                     let value = self.value(frame, *value)?;
                     frame.result = Some(match frame.result.take() {
                         Some(earlier) => self.choose(self.live, value, earlier),
+                        // elements that are not here return later, and choose their own values there
                         None => value,
                     });
                 }

@@ -51,6 +51,8 @@ pub(super) struct Fitted {
     pub named: Vec<DType>,
     /// The shape that all operands broadcast to.
     pub shape: Shape,
+    /// The number of the device that they are on, 0 if there are numbers alone.
+    pub device: u32,
 }
 
 /// Fits operands to the inputs of the kernel `kernel`.
@@ -60,7 +62,7 @@ pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>,
         let (n, list) = (args.len(), Listed(inputs, names));
         return refused(ErrorKind::Argument, format!("{n} operands for the {} inputs \"{list}\"", inputs.len()));
     }
-    common(kernel, args.iter().filter_map(expr), at)?;
+    let device = common(kernel, args.iter().filter_map(expr), at)?;
     let mut named = vec![];
     for n in 0..names.len() {
         let of_name = || inputs.iter().zip(&args).filter(|(p, _)| p.ty == Type::Named(n)).map(|(_, a)| a);
@@ -93,7 +95,7 @@ pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>,
             Arg::Expr(e) if e.0.dtype.promote(dtype) == Some(dtype) => e,
             Arg::Expr(e) => {
                 let detail =
-                    format!("the input {} is {dtype}, which does not hold every {}; use astype", p.label, e.0.dtype);
+                    format!("the input {} is {dtype}, and {} is not promoted to it; use astype", p.label, e.0.dtype);
                 return refused(ErrorKind::DType, detail);
             }
             Arg::Scalar(s) if s.promote_with(dtype) == Some(dtype) => Expr::fill(s, smallvec![], dtype, at),
@@ -106,7 +108,7 @@ pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>,
         };
         operands.push(cast(cast(e, dtype, at), computed(dtype), at));
     }
-    Ok(Fitted { operands, named, shape })
+    Ok(Fitted { operands, named, shape, device })
 }
 
 fn expr(a: &Arg) -> Option<&Expr> {

@@ -127,6 +127,13 @@ impl Program {
             None => {
                 // where a choice by the same condition is chosen from, only one of its two can be taken
                 let (yes, no) = (self.taken(condition, yes, 1), self.taken(condition, no, 2));
+                // what the parser makes of `a && b` and `a || b`, which are rows
+                if self.is(no, false) {
+                    return self.and(condition, yes);
+                }
+                if self.is(yes, true) {
+                    return self.or(condition, no);
+                }
                 if yes == no { yes } else { self.call(&logic::SELECT, &[condition, yes, no]) }
             }
         }
@@ -198,6 +205,26 @@ impl Program {
             }
         }
         needed
+    }
+
+    /// Returns results for constants as inputs; `None` if a row cannot be computed here. Floats of 16 bits are those of 32.
+    pub fn results_for(&self, inputs: &[Scalar], results: &[Id]) -> Option<Vec<Scalar>> {
+        let wide = |dtype| if dtype == DType::F16 { DType::F32 } else { dtype };
+        let mut fixed = Program::default();
+        let mut ids: Vec<Id> = Vec::with_capacity(self.steps.len());
+        for (step, dtype) in &self.steps {
+            let dtype = wide(*dtype);
+            ids.push(match step {
+                Step::Input(n) => fixed.number(*inputs.get(*n)?, dtype),
+                Step::Number(bits) => fixed.add(Step::Number(*bits), dtype),
+                Step::Cast(a) => fixed.cast(ids[*a], dtype),
+                Step::Call(row, args) => {
+                    let args: SmallVec<[Id; 3]> = args.iter().map(|a| ids[*a]).collect();
+                    fixed.call(row, &args)
+                }
+            });
+        }
+        results.iter().map(|id| fixed.constant(ids[*id])).collect()
     }
 
     /// Returns the values that a value is made of.

@@ -1,9 +1,10 @@
 //! [`ReductionKernel`].
 
 use super::agreement::{Agreement, between};
-use super::build::{expressions, terms};
+use super::build::{converted, expressions, terms};
 use super::lower::{Lowered, Lowering, Value};
-use super::operands::{Operands, fit};
+use super::operands::{Fitted, Operands, fit};
+use super::order::Tried;
 use super::program::{Id, Program, Step};
 use super::signature::{Listed, Names, Param, computed, is_identifier};
 use super::source::Source;
@@ -12,7 +13,7 @@ use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::expr::{Arg, Expr, Loc, cast, composed, reduce};
-use crate::layout::{AxesArg, IntoAxes, View};
+use crate::layout::{AxesArg, IntoAxes, Shape, View};
 use crate::ufunc::{Component, Definition, Fold, Form, Kind, MOST_COMPONENTS, Neutral, Term, Ufunc};
 use smallvec::smallvec;
 use std::fmt;
@@ -65,6 +66,9 @@ pub struct Reduction<'a> {
 /// are combined depends on the shape alone, as that of [`sum`](crate::Expr::sum): the same operands give the same bits. Without elements
 /// the result is `finish` of the neutral numbers. Each operand is combined in the type of its input: f16 and bf16 in f32. A reduction
 /// whose partial results are several numbers has one input; combine others before the call.
+///
+/// Whether the neutral numbers change nothing, and whether the order matters, is tried with a few numbers when the reduction is made.
+/// What is known of a reduction stays in memory until the process ends, once for equal texts: make one and call it often.
 ///
 /// # What is different from CuPy
 ///
@@ -123,10 +127,11 @@ impl ReductionKernel {
         let inputs = names.params("inputs", inputs).map_err(no)?;
         let known = names.len();
         let outputs = names.params("output", output).map_err(no)?;
-        let state = names.params("state", steps.state).map_err(no)?;
+        let state = names.params_with_starts("state", steps.state).map_err(no)?;
         outputs_are_named(&inputs, &outputs, known, &names).map_err(no)?;
         outputs_are_named(&inputs, &state, known, &names).map_err(no)?;
         outputs_are_named(&state, &outputs, known, &names).map_err(no)?;
+        options.checked().map_err(no)?;
         let [output] = <[Param; 1]>::try_from(outputs).map_err(|p| {
             no(format!("{} outputs; a reduction has one: make two reductions, and eval_all computes both", p.len()))
         })?;
@@ -192,64 +197,75 @@ impl ReductionKernel {
     fn build(&self, args: Vec<Arg>, axes: &AxesArg, at: Loc) -> Result<Expr> {
         let fitted = fit(self.name, &self.inputs, &self.names, args, at)?;
         let version = self.version(&fitted.named, at)?;
-        let dtype = self.output.ty.dtype(&fitted.named);
-        // a fold takes elements of the type of its first number, which is what the map gives
+        let reduced = axes.resolve(fitted.shape.len()).map_err(|f| f.at(self.name, at))?;
+        let is_empty = reduced.iter().any(|d| fitted.shape[*d] == 0);
+        Ok(composed(|| {
+            let mapped = self.mapped(&version, &fitted, at);
+            let result = match is_empty {
+                true => self.of_nothing(&version, &fitted.named, &mapped, axes, at),
+                false => {
+                    let reduced = reduce(self.name, version.fold, &mapped, axes, at);
+                    match version.fold.is_plain() {
+                        true => self.finished(&version, std::slice::from_ref(&reduced), &reduced, at),
+                        false => reduced,
+                    }
+                }
+            };
+            converted(result, self.output.ty.dtype(&fitted.named), at)
+        }))
+    }
+
+    /// Returns what the fold takes: of several numbers the operand, else what the map gives, for each element.
+    fn mapped(&self, version: &Version, fitted: &Fitted, at: Loc) -> Expr {
         let mapped = match &version.map {
             Some((program, result)) => {
-                let mut made = expressions(program, &fitted.operands, &[*result], at);
-                made.pop().unwrap_or_else(|| Expr::number(Scalar::Int(0), at))
+                the_one(expressions(program, &fitted.operands, fitted.device, &[*result], at), at)
             }
             None => fitted.operands[0].clone(),
         };
-        let mapped = match mapped.0.shape == fitted.shape {
-            true => mapped,
-            false => crate::expr::view(self.name, &mapped, at, |from| View::broadcast_to(from, &fitted.shape)),
+        // numbers of f16 are combined in f32, also where they are stored between two kernels
+        let mapped = match version.fold.is_plain() && mapped.0.dtype == DType::F16 {
+            true => cast(mapped, DType::F32, at),
+            false => mapped,
         };
-        mapped.checked()?;
-        let reduced = axes.resolve(fitted.shape.len()).map_err(|f| f.at(self.name, at))?;
-        let is_empty = reduced.iter().any(|d| fitted.shape[*d] == 0);
-        let result = composed(|| match is_empty {
-            true => self.of_nothing(&version, &fitted.named, &mapped, axes, at),
-            false => {
-                let reduced = reduce(self.name, version.fold, &mapped, axes, at);
-                let result = match version.fold.is_plain() {
-                    true => self.finished(&version, &[reduced], at),
-                    false => reduced,
-                };
-                cast(result, dtype, at).wrapping()
-            }
-        });
-        Ok(result)
+        self.broadcast(mapped, &fitted.shape, at)
+    }
+
+    fn broadcast(&self, e: Expr, shape: &Shape, at: Loc) -> Expr {
+        match e.0.shape == *shape || e.error().is_some() {
+            true => e,
+            false => crate::expr::view(self.name, &e, at, |from| View::broadcast_to(from, shape)),
+        }
     }
 
     /// Returns the result of a reduction of no elements: `finish` of the neutral numbers, in the shape that a sum has.
     fn of_nothing(&self, version: &Version, named: &[DType], mapped: &Expr, axes: &AxesArg, at: Loc) -> Expr {
         let starts = self.state.iter().zip(&self.starts).map(|(p, start)| {
-            let dtype = computed(p.ty.dtype(named));
-            // a sum of no floats is 0, though −0 is what changes no other
+            let dtype = p.ty.dtype(named);
+            let compute = computed(dtype).compute();
             let number = match start {
+                // a sum of no floats is 0, though −0 is what changes no other
                 Neutral::Zero => Scalar::Int(0),
-                Neutral::One | Neutral::Lowest | Neutral::Highest => {
-                    Scalar::from_bits(start.bits(dtype.compute()), dtype.compute())
-                }
+                // of the 8 and 16 bits that the state has, though its numbers are combined in more
+                Neutral::Lowest if dtype.is_integer() => Scalar::Int(dtype.integer_range().0),
+                Neutral::Highest if dtype.is_integer() => Scalar::Int(dtype.integer_range().1),
+                Neutral::One | Neutral::Lowest | Neutral::Highest => Scalar::from_bits(start.bits(compute), compute),
             };
-            Expr::fill_on(mapped.0.device, number, smallvec![], dtype, at)
+            Expr::fill_on(mapped.0.device, number, smallvec![], computed(dtype), at)
         });
         let starts: Vec<Expr> = starts.collect();
-        let result = self.finished(version, &starts, at);
         let like = reduce(self.name, Fold::of(&crate::ufunc::arithmetic::add), mapped, axes, at);
-        let result = cast(result, self.output.ty.dtype(named), at);
-        match like.error() {
-            Some(e) => Expr::failed(e.clone(), at),
-            None => crate::expr::view(self.name, &result, at, |from| View::broadcast_to(from, &like.0.shape)),
-        }
+        self.finished(version, &starts, &like, at)
     }
 
-    /// Returns what the finish makes of a state.
-    fn finished(&self, version: &Version, state: &[Expr], at: Loc) -> Expr {
+    /// Returns what the finish makes of a state, in the shape of `like`, whose error it carries.
+    fn finished(&self, version: &Version, state: &[Expr], like: &Expr, at: Loc) -> Expr {
+        if let Some(e) = like.error() {
+            return Expr::failed(e.clone(), at);
+        }
         let (program, result) = &version.finish;
-        let made = expressions(program, state, &[*result], at).pop();
-        made.unwrap_or_else(|| Expr::number(Scalar::Int(0), at))
+        let made = the_one(expressions(program, state, like.0.device, &[*result], at), at);
+        self.broadcast(made, &like.0.shape, at)
     }
 
     fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Version>> {
@@ -258,9 +274,6 @@ impl ReductionKernel {
 
     fn lower(&self, named: &[DType], at: Loc) -> Result<Version> {
         let mut source = Source::new(&self.names, named);
-        for params in [&self.inputs, &self.state, std::slice::from_ref(&self.output)] {
-            source.enables_f16(params);
-        }
         let output = std::slice::from_ref(&self.output);
         source.ours("struct State {\n").list(&self.state, &self.names, "", ",\n").ours("}\n");
         source.ours("fn kernel_map(").list(&self.inputs, &self.names, "", ", ").ours(") {\n");
@@ -318,6 +331,17 @@ impl ReductionKernel {
         at: Loc,
     ) -> Result<Version, String> {
         let n = self.state.len();
+        let types = |params: &[Param]| -> Vec<DType> { params.iter().map(|p| computed(p.ty.dtype(named))).collect() };
+        let [inputs, numbers] = [types(&self.inputs), types(&self.state)];
+        let tried = Tried {
+            map: &map,
+            combine: &combine,
+            finish: &finish,
+            inputs: &inputs,
+            state: &numbers,
+            starts: &self.starts,
+        };
+        tried.check()?;
         if let Some(row) = self.function(&combine) {
             return Ok(Version { map: Some((map.0, map.1[0])), fold: Fold::of(row), finish: (finish.0, finish.1[0]) });
         }
@@ -372,6 +396,11 @@ impl ReductionKernel {
             false => refuse(self.name, format!("with {}: {detail}", types.join(", ")), at),
         }
     }
+}
+
+/// Returns the one expression of a list.
+fn the_one(mut list: Vec<Expr>, at: Loc) -> Expr {
+    list.pop().unwrap_or_else(|| Expr::number(Scalar::Int(0), at))
 }
 
 /// Returns the neutral number that a parameter of the state names.

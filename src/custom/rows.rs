@@ -18,6 +18,7 @@ fn is_in_wgsl(row: &Ufunc) -> bool {
 
 /// Returns the rows that texts call and do not define.
 pub(super) fn called(texts: &[&str]) -> Vec<&'static Ufunc> {
+    let texts: Vec<String> = texts.iter().map(|text| without_comments(text)).collect();
     let has_name = |row: &&'static Ufunc| {
         let is_of_floats = matches!(row.class, Class::Float | Class::FloatOnly) || row.class == Class::Test;
         is_of_floats && !is_in_wgsl(row)
@@ -50,7 +51,35 @@ fn calls(text: &str, name: &str) -> bool {
 }
 
 fn defines(text: &str, name: &str) -> bool {
-    words(text, name).any(|at| text[..at].trim_end().ends_with("fn"))
+    let before = |at: usize| text[..at].split_whitespace().next_back().unwrap_or("");
+    words(text, name).any(|at| ["fn", "struct", "alias", "const"].contains(&before(at)))
+}
+
+/// Returns a text with a space for each comment. Comments between `/*` and `*/` nest, as in WGSL.
+fn without_comments(text: &str) -> String {
+    let (mut kept, mut rest, mut depth) = (String::with_capacity(text.len()), text, 0usize);
+    while let Some(c) = rest.chars().next() {
+        let mark = rest.get(..2).unwrap_or("");
+        match (mark, depth) {
+            ("/*", _) => depth += 1,
+            ("*/", 1..) => depth -= 1,
+            ("//", 0) => {
+                rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
+                kept.push(' ');
+                continue;
+            }
+            _ => {
+                if depth == 0 {
+                    kept.push(c);
+                }
+                rest = &rest[c.len_utf8()..];
+                continue;
+            }
+        }
+        kept.push(' ');
+        rest = &rest[2..];
+    }
+    kept
 }
 
 /// Returns the places in a text where a name stands, and is not a part of a longer one or of a structure.
@@ -73,5 +102,7 @@ mod tests {
         assert_eq!(names(&["y = erf (x) + log1p(x) * exp(x) + my_erfc(x) + a.erfinv(x) + isnan;"]), ["log1p", "erf"]);
         assert_eq!(names(&["y = erf(x);", "fn erf(x: f32) -> f32 { return x; }"]), [""; 0]);
         assert_eq!(names(&["if isnan(x) { y = 1.0; }"]), ["isnan"]);
+        assert_eq!(names(&["y = erf(x); // fn erf(\n /* fn erf( /* é */ */", "/* log1p(x) */ // cbrt(x)"]), ["erf"]);
+        assert_eq!(names(&["y = erf(x).a; /", "struct erf { a: f32 }"]), [""; 0]);
     }
 }

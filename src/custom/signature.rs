@@ -35,6 +35,18 @@ impl Names {
 
     /// Returns the parameters that `text` lists, and notes new names of types. `what` says in messages what the list is.
     pub fn params(&mut self, what: &str, text: &str) -> Result<Vec<Param>, String> {
+        let params = self.params_with_starts(what, text)?;
+        match params.iter().find_map(|p| Some((&p.label, p.start.as_ref()?))) {
+            None => Ok(params),
+            Some((label, start)) => Err(format!(
+                "the {what} \"{}\": {label} has a value, {start}; only the state of a reduction has some",
+                text.trim()
+            )),
+        }
+    }
+
+    /// As [`params`](Names::params), where `=` and a value may stand behind each.
+    pub fn params_with_starts(&mut self, what: &str, text: &str) -> Result<Vec<Param>, String> {
         let text = text.trim();
         let text = text.strip_suffix(',').unwrap_or(text);
         if text.is_empty() {
@@ -138,7 +150,9 @@ mod tests {
     #[test]
     fn parameters_are_read() {
         let mut names = Names::default();
-        let params = names.params("inputs", " x: f32, y :T,z: U = lowest, ").expect("three parameters");
+        let list = " x: f32, y :T,z: U = lowest, ";
+        assert!(names.clone().params("inputs", list).is_err_and(|e| e.contains("z has a value, lowest")));
+        let params = names.params_with_starts("inputs", list).expect("three parameters");
         let types: Vec<Type> = params.iter().map(|p| p.ty).collect();
         assert_eq!(types, [Type::Is(DType::F32), Type::Named(0), Type::Named(1)]);
         assert_eq!(params[2].start.as_deref(), Some("lowest"));

@@ -39,21 +39,12 @@ impl Source {
     /// Begins a module in which the names for types stand for dtypes.
     pub fn new(names: &Names, named: &[DType]) -> Source {
         let mut source = Source::default();
-        let half = named.contains(&DType::F16);
-        // an extension must be enabled before anything else
-        source.text.push_str(if half { "enable f16;\n" } else { "" });
+        // an extension must be enabled before anything else, and a text may use f16 though no parameter has it
+        source.text.push_str("enable f16;\n");
         for (name, dtype) in names.iter().zip(named) {
             let _ = writeln!(source.text, "alias {name} = {};", computed(*dtype).name());
         }
         source
-    }
-
-    /// Whether parameters name f16, which a module must enable before its first line.
-    pub fn enables_f16(&mut self, params: &[Param]) {
-        let wants = params.iter().any(|p| p.ty == Type::Is(DType::F16));
-        if wants && !self.text.starts_with("enable") {
-            self.text.insert_str(0, "enable f16;\n");
-        }
     }
 
     /// Adds text of ours.
@@ -150,7 +141,9 @@ impl Source {
         // what the parser misses at the end of a part is in the text behind it
         let part = self.parts.iter().find(|(_, range)| range.start <= at && at <= range.end);
         let part = part.or(self.parts.iter().rev().find(|(_, range)| range.end < at && at != usize::MAX));
-        let Some((what, range)) = part else { return message };
+        let Some((what, range)) = part else {
+            return if at == usize::MAX { message } else { format!("the parameters: {message}") };
+        };
         let text = &self.text[range.clone()];
         let mut at = at.min(range.end) - range.start;
         while !text.is_char_boundary(at) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A word of `CUPRIC_DEBUG`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,19 +45,24 @@ fn parse(list: &str) -> (u8, Vec<&str>) {
 }
 
 /// What `CUPRIC_DEBUG` asks for. The variable is read once, because each evaluation asks.
-static ASKED: LazyLock<u8> = LazyLock::new(|| {
+static ASKED: LazyLock<(u8, Vec<String>)> = LazyLock::new(|| {
     let list = std::env::var_os("CUPRIC_DEBUG").unwrap_or_default();
     let list = list.to_string_lossy();
     let (bits, unknown) = parse(&list);
-    for name in unknown {
-        log::warn!("CUPRIC_DEBUG: unknown word '{name}'; known are plan, wgsl, again and copy");
-    }
-    bits
+    (bits, unknown.into_iter().map(str::to_string).collect())
 });
 
-/// Whether `CUPRIC_DEBUG` has a word.
+/// Whether `CUPRIC_DEBUG` has a word. Words that it does not know are warned of once.
 pub(crate) fn asks(word: Word) -> bool {
-    *ASKED & 1 << word as u8 != 0
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let (bits, unknown) = &*ASKED;
+    // the program's logger may evaluate something itself, and so ask again: the list is read, and nothing is held
+    if !unknown.is_empty() && !WARNED.swap(true, Relaxed) {
+        for name in unknown {
+            log::warn!("CUPRIC_DEBUG: unknown word '{name}'; known are plan, wgsl, again and copy");
+        }
+    }
+    bits & 1 << word as u8 != 0
 }
 
 /// Shows a text that was asked for: to the program's logger, at the level `debug`. A program without a logger would show

@@ -131,18 +131,19 @@ impl Connection {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let (kind, detail) = describe(&error);
             // there may be no later call that would return it
+            // the error is known before the program's logger runs, which may use the device
+            on_error.set(kind, detail.clone());
             log::warn!("{named}: {detail}; each later call of the device returns this");
-            on_error.set(kind, detail);
         }));
         let on_loss = late.clone();
         let named = name.clone();
         device.set_device_lost_callback(move |reason, message| {
             let message = if message.is_empty() { "the device is gone".to_string() } else { message };
             // a device that was closed is no news
+            on_loss.set(ErrorKind::DeviceLost, message.clone());
             if reason != wgpu::DeviceLostReason::Destroyed {
                 log::warn!("{named}: the device is lost: {message}");
             }
-            on_loss.set(ErrorKind::DeviceLost, message);
         });
         let seconds = std::env::var("CUPRIC_TIMEOUT").ok().and_then(|v| v.trim().parse::<f64>().ok());
         let timeout = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());

@@ -139,7 +139,8 @@ impl Array {
     }
 
     /// As [`Array::to_dlpack`], and gives the memory away: the importer may write to it, unless another array or an expression holds
-    /// it as well; then it is marked read-only. (Feature `dlpack`.)
+    /// it as well, or several elements share a place (as after [`broadcast_to`](crate::Expr::broadcast_to)); then it is marked read-only.
+    /// (Feature `dlpack`.)
     ///
     /// # Errors
     /// As [`Array::to_dlpack`].
@@ -154,12 +155,12 @@ impl Array {
     /// ```
     #[track_caller]
     pub fn into_dlpack(mut self) -> Result<DlpackTensor> {
-        let is_shared = !self.is_alone();
+        let is_shared = !self.is_alone() || self.layout().may_overlap_itself();
         export(self, is_shared, "into_dlpack", Location::caller())
     }
 
     /// As [`Array::into_dlpack`], in the structure of versions before 1.0, which cannot say that a tensor is read-only: so an array
-    /// whose memory is shared is copied first. As a Python capsule it is named `dltensor`. The caller, or another library, must call
+    /// whose memory is shared, or of which several elements share a place, is copied first. As a Python capsule it is named `dltensor`. The caller, or another library, must call
     /// its deleter once. (Feature `dlpack`.)
     ///
     /// # Errors
@@ -176,7 +177,8 @@ impl Array {
     #[track_caller]
     pub fn into_dlpack_legacy(mut self) -> Result<NonNull<DLManagedTensor>> {
         let at = Location::caller();
-        let own = if self.is_alone() { self } else { self.compact(at)? };
+        let is_own = self.is_alone() && !self.layout().may_overlap_itself();
+        let own = if is_own { self } else { self.compact(at)? };
         let make = |dl_tensor| DLManagedTensor {
             dl_tensor,
             manager_ctx: std::ptr::null_mut(),
@@ -204,8 +206,8 @@ impl Array {
     /// byte is neither 0 nor 1; [`ErrorKind::LimitExceeded`] for more than 64 axes.
     ///
     /// # Safety
-    /// The tensor is valid as DLPack has it, and the caller's to give away; its elements are initialised, and nobody writes to them
-    /// until its deleter is called, which may happen on any thread.
+    /// The tensor is valid as DLPack has it, and the caller's to give away; all bytes from its first element in memory to its last are
+    /// initialised, those between its elements too, and nobody writes to them until its deleter is called, which may happen on any thread.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -371,7 +373,11 @@ unsafe fn import(
     let shape = shape.ok_or_else(|| contradicts("a length is negative, or there are no lengths"))?;
     let count = size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     let strides = match numbers(tensor.strides) {
-        Some(steps) => steps.iter().map(|s| isize::try_from(*s).ok()).collect::<Option<Strides>>(),
+        // nobody steps along an axis of length 1, so a stride may be any number there
+        Some(steps) => {
+            let stride = |(s, n): (&i64, &usize)| if *n == 1 { Some(0) } else { isize::try_from(*s).ok() };
+            steps.iter().zip(&shape).map(stride).collect::<Option<Strides>>()
+        }
         None => Some(c_strides(&shape)),
     };
     let strides = strides.ok_or_else(|| contradicts("a stride is out of range"))?;
@@ -379,7 +385,8 @@ unsafe fn import(
         let buffer = Device::cpu().backend().allocate(0).map_err(|e| e.or_at(at))?;
         return Ok(Array::new(buffer, Layout::c(&shape), dtype, at));
     }
-    let first = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);
+    let offset = usize::try_from(tensor.byte_offset).map_err(|_| contradicts("an offset is out of range"))?;
+    let first = tensor.data.cast::<u8>().wrapping_add(offset);
     let (low, high) = reach(&shape, &strides, dtype.size()).ok_or_else(|| contradicts("strides reach too far"))?;
     let (Some(start), false) = (NonNull::new(first.wrapping_offset(low)), tensor.data.is_null()) else {
         return Err(contradicts("elements without memory"));
@@ -388,7 +395,9 @@ unsafe fn import(
     if dtype == DType::Bool {
         // SAFETY: a valid tensor has these bytes, initialised. Those between its elements are not read.
         let is_wrong = |place: isize| unsafe { first.offset(place).read() } > 1;
-        if Places::new(&shape, &strides).any(is_wrong) {
+        // an axis whose elements are all at one place is looked at once, however long it is
+        let once: Shape = shape.iter().zip(&strides).map(|(n, s)| if *s == 0 { 1 } else { *n }).collect();
+        if Places::new(&once, &strides).any(is_wrong) {
             return Err(error(ErrorKind::Argument, "a bool is another byte than 0 and 1".to_string()));
         }
     }
@@ -401,7 +410,7 @@ unsafe fn import(
                 unsafe { std::slice::from_raw_parts(first.offset(place * dtype.size() as isize), dtype.size()) };
             copy.extend_from_slice(element);
         }
-        return Array::from_bytes(&copy, dtype, &shape[..]).map_err(|e| e.named(op));
+        return Array::of_bytes(&copy, dtype, &shape, at).map_err(|e| e.named(op));
     }
     // SAFETY: the bytes are those from the tensor's first element in memory to its last, and `owner` keeps them.
     let buffer = unsafe { Device::lend((start, bytes), owner) };

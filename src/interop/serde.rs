@@ -219,7 +219,8 @@ const FIRST: usize = 4096;
 impl<'de> DeserializeSeed<'de> for DataOf {
     type Value = ArrayData;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ArrayData, D::Error> {
-        if self.for_people { deserializer.deserialize_seq(self) } else { deserializer.deserialize_bytes(self) }
+        // a buffer of the format's own is taken over without a copy
+        if self.for_people { deserializer.deserialize_seq(self) } else { deserializer.deserialize_byte_buf(self) }
     }
 }
 

@@ -224,6 +224,23 @@ fn wrong_tensors_are_refused_and_given_back() {
 }
 
 #[test]
+fn elements_that_share_a_place_are_not_given_away_to_write() {
+    let rows = || array![1., 2.].broadcast_to([3, 2]).eval().unwrap();
+    assert!(rows().into_dlpack().unwrap().is_read_only());
+    let raw = rows().into_dlpack_legacy().unwrap();
+    // SAFETY: the tensor has just been exported, and nobody writes to it.
+    let copy = unsafe { Array::from_dlpack_legacy(raw) }.unwrap();
+    assert_eq!(copy.strides(), [2, 1]);
+    assert_eq!(copy.to_vec::<f32>().unwrap(), [1., 2., 1., 2., 1., 2.]);
+    // 2⁴⁰ bools at one place
+    let (one, many) = (array![true], [1usize << 20, 1 << 20]);
+    let raw = one.broadcast_to(many).eval().unwrap().to_dlpack().unwrap().into_raw();
+    // SAFETY: as above.
+    let x = unsafe { Array::from_dlpack(raw) }.unwrap();
+    assert!(x.shape() == many && x.slice(s![5, 7]).item::<bool>().unwrap());
+}
+
+#[test]
 fn an_array_of_a_gpu_has_no_memory_of_the_host() {
     let Some(gpu) = gpu(1) else { return };
     let x = array![1., 2.].to_device(&gpu).unwrap();
