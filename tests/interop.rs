@@ -3,6 +3,8 @@
 
 #[cfg(feature = "dlpack")]
 mod dlpack;
+#[cfg(feature = "dlpack")]
+mod exchange;
 #[cfg(feature = "image")]
 mod image;
 #[cfg(feature = "ndarray")]
