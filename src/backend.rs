@@ -2,6 +2,8 @@
 //! `Arc<dyn Backend>`.
 
 mod faults;
+#[cfg_attr(not(all(feature = "gpu", feature = "kernels")), allow(dead_code, reason = "only GPUs run shaders"))]
+mod raw;
 mod record;
 pub(crate) mod waiting;
 
@@ -17,6 +19,7 @@ pub(crate) use faults::FaultInjector;
 pub use faults::InjectedFault;
 #[cfg(feature = "testing")]
 pub(crate) use faults::POISON;
+pub(crate) use raw::{RawBinding, RawCall};
 pub(crate) use record::{Clock, Detail, Recording, StepNote, busy};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -236,6 +239,12 @@ pub(crate) trait Backend: Send + Sync {
     }
     /// Runs a plan, or enqueues it; an error that an enqueued plan meets is returned by the next `download` or `synchronize`.
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
+    /// Runs a shader of a user's own, or enqueues it. Only a GPU can.
+    fn run_raw(&self, call: &RawCall<'_>) -> Result<()> {
+        let detail =
+            format!("the device {} runs no shaders; a GPU does, and ElementwiseKernel runs everywhere", self.name());
+        Err(Error::with_line(ErrorKind::Unsupported, call.name, detail, Some(call.line)))
+    }
     /// Waits until all work enqueued so far is done, as [`Backend::download`] does.
     fn synchronize(&self) -> Pending<()>;
     /// The device's counters, and the bytes of its memory.

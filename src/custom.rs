@@ -1,10 +1,10 @@
-//! Floor 10: functions that users write in WGSL: [`ElementwiseKernel`] and [`ReductionKernel`].
+//! Floor 10: functions that users write in WGSL: [`ElementwiseKernel`] and [`ReductionKernel`], and whole shaders, [`RawKernel`].
 //!
 //! A text goes one way: `custom/signature.rs` reads the lists of parameters, `custom/source.rs` makes a WGSL module of the text
 //! and lets naga parse it, `custom/lower.rs` (statements, those of control in `custom/control.rs`), `custom/expressions.rs`, `custom/types.rs` and `custom/builtins.rs` turn naga's
 //! functions into values over rows of the table of functions (`custom/program.rs`), and `custom/build.rs` makes nodes, or
 //! formulas of a fold, of these; `custom/order.rs` tries whether a reduction's order matters. No text reaches a driver, so that a function is as exact as the library's own of its name, and
-//! planner and backends know nothing of kernels; `custom/rows.rs` gives a text the functions that WGSL lacks. `custom/operands.rs` fits a call's operands to the parameters, `custom/agreement.rs` compares two devices.
+//! planner and backends know nothing of kernels; `custom/rows.rs` gives a text the functions that WGSL lacks. `custom/raw.rs` has whole shaders, which a GPU's driver gets as they are. `custom/operands.rs` fits a call's operands to the parameters, `custom/agreement.rs` compares two devices.
 
 mod agreement;
 mod build;
@@ -16,6 +16,8 @@ mod lower;
 mod operands;
 mod order;
 mod program;
+#[cfg(feature = "gpu")]
+mod raw;
 mod reduction;
 mod rows;
 mod signature;
@@ -25,6 +27,8 @@ mod types;
 pub use agreement::Agreement;
 pub use elementwise::ElementwiseKernel;
 pub use operands::Operands;
+#[cfg(feature = "gpu")]
+pub use raw::RawKernel;
 pub use reduction::{Reduction, ReductionKernel};
 
 use crate::dtype::DType;

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `numerics.rs`, `cooperative.rs`, `selftest.rs` | the probe of a device's arithmetic; the self-tests of its cooperative matrices and of all families of kernels |
 //! | `trials.rs` | the kernels of the self-test, and their results |
-//! | `routines.rs` | the list of routines, and their dispatches |
+//! | `routines.rs`, `raw.rs` | the list of routines, and their dispatches; shaders of a user's own |
 //! | `dispatch.rs` | a prepared plan bound to the buffers of a run, as dispatches |
 //! | `prepare.rs`, `params.rs` | make a plan ready to run, once for many runs: pipelines, bindings, words of parameters |
 //! | `transfer.rs` | copies to and from the host |
@@ -42,6 +42,7 @@ mod params;
 mod pipelines;
 mod prepare;
 mod prepared;
+mod raw;
 mod routines;
 mod selftest;
 mod timer;
@@ -52,7 +53,7 @@ mod waiting;
 mod wgsl;
 
 use crate::backend::{
-    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Receive, Recording, Stats,
+    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, RawCall, Receive, Recording, Stats,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{FaultInjector, TestDoors};
@@ -204,6 +205,10 @@ impl Backend for Gpu {
         self.connection.check()?;
         let temps = self.temps(plan)?;
         self.record(&mut lock(&self.batch), plan, &bindings, &temps)
+    }
+
+    fn run_raw(&self, call: &RawCall<'_>) -> Result<()> {
+        self.record_raw(call)
     }
 
     fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {

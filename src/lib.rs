@@ -125,7 +125,8 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! With branches and loops it is a kernel in WGSL, which runs on the CPU too: an `ElementwiseKernel` or a `ReductionKernel`.
+//! With branches and loops it is a kernel in WGSL, which runs on the CPU too: an `ElementwiseKernel` or a `ReductionKernel`. A whole shader, for a GPU
+//! alone, is a `RawKernel`.
 //!
 //! ```
 //! use cupric::{ElementwiseKernel, array};
@@ -268,6 +269,8 @@ pub use create::{
     Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
     literal, logspace, ones, ones_like, zeros, zeros_like,
 };
+#[cfg(all(feature = "gpu", feature = "kernels"))]
+pub use custom::RawKernel;
 #[cfg(feature = "kernels")]
 pub use custom::{Agreement, ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
 pub use debug::{Repeat, RepeatedRow, RepeatedWork};

@@ -44,6 +44,8 @@ mod print;
 mod products;
 mod products_more;
 mod quantiles;
+#[cfg(all(feature = "gpu", feature = "kernels"))]
+mod raw;
 mod refusals;
 mod repeats;
 mod routines;

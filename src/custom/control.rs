@@ -55,6 +55,7 @@ impl<'m> Lowering<'m> {
         yes: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
         no: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
     ) -> Lowered<()> {
+        self.spend_on_variables();
         let before = (self.live, self.variables.clone());
         let otherwise = self.program.not(condition);
         self.live = self.program.and(before.0, condition);

@@ -104,6 +104,8 @@ pub(super) struct Pipelines {
     by_key: WordMap<Key, Arc<Pipeline>>,
     /// Searched for a key that is new, because kernels of different keys may have the same text.
     by_text: HashMap<String, Arc<Pipeline>>,
+    /// The shaders of users, by text and entry point.
+    raw: HashMap<(String, String), Arc<Pipeline>>,
     layouts: HashMap<LayoutKey, Arc<BindingLayout>>,
     params_layouts: [Option<wgpu::BindGroupLayout>; PARAMS_CLASSES.len()],
 }
@@ -149,7 +151,9 @@ impl Pipelines {
                 Some(number) => *number,
                 None => {
                     let class = PARAMS_CLASSES.iter().position(|c| *c == interface.params).unwrap_or(0);
-                    let layout = self.layout(connection, interface, class).map_err(|e| (e, n))?;
+                    let read_only = interface.slots.iter().map(|s| s.access == Access::Read).collect();
+                    let key = LayoutKey { read_only, checks: interface.checks, params: interface.params };
+                    let layout = self.layout(connection, key, class).map_err(|e| (e, n))?;
                     texts.insert(text.clone(), uncompiled.len());
                     uncompiled.push((n, Uncompiled { text, layout, class, checks: interface.checks }));
                     uncompiled.len() - 1
@@ -176,18 +180,7 @@ impl Pipelines {
         failed.map_or(Ok(()), Err)
     }
 
-    fn layout(
-        &mut self,
-        connection: &Connection,
-        interface: Interface<'_>,
-        class: usize,
-    ) -> Result<Arc<BindingLayout>> {
-        let read_only = |s: &Slot| s.access == Access::Read;
-        let key = LayoutKey {
-            read_only: interface.slots.iter().map(read_only).collect(),
-            checks: interface.checks,
-            params: interface.params,
-        };
+    fn layout(&mut self, connection: &Connection, key: LayoutKey, class: usize) -> Result<Arc<BindingLayout>> {
         if let Some(known) = self.layouts.get(&key) {
             return Ok(known.clone());
         }
@@ -203,7 +196,7 @@ impl Pipelines {
             count: None,
         };
         let mut entries: Vec<_> = key.read_only.iter().enumerate().map(|(i, r)| entry(i as u32, *r)).collect();
-        if interface.checks {
+        if key.checks {
             entries.push(entry(ERROR_BINDING, false));
         }
         let (group, pipeline) = connection.scoped("layout", || {
@@ -220,6 +213,40 @@ impl Pipelines {
         let layout = Arc::new(BindingLayout { number: self.layouts.len() as u64, group, pipeline });
         self.layouts.insert(key, layout.clone());
         Ok(layout)
+    }
+
+    /// Returns the pipeline of a user's shader, which binds buffers alone: for each of them, `read_only` says whether it only reads it.
+    pub fn raw(
+        &mut self,
+        connection: &Connection,
+        text: &str,
+        entry: &str,
+        read_only: SmallVec<[bool; 16]>,
+    ) -> Result<Arc<Pipeline>> {
+        let key = (text.to_string(), entry.to_string());
+        if let Some(known) = self.raw.get(&key) {
+            return Ok(known.clone());
+        }
+        // such a shader has no parameters; a batch binds the shortest all the same
+        let layout = self.layout(connection, LayoutKey { read_only, checks: false, params: PARAMS_CLASSES[0] }, 0)?;
+        let pipeline = connection.scoped("compile", || {
+            let source = wgpu::ShaderSource::Wgsl(text.into());
+            // with all run-time checks, which keep a wrong index within its binding
+            let module = connection.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
+            connection.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: None,
+                layout: Some(&layout.pipeline),
+                module: &module,
+                entry_point: Some(entry),
+                compilation_options: Default::default(),
+                cache: None,
+            })
+        })?;
+        connection.counters.compiles.fetch_add(1, Relaxed);
+        let pipeline =
+            Arc::new(Pipeline { pipeline, layout, class: 0, checks: false, has_run: AtomicBool::new(false) });
+        self.raw.insert(key, pipeline.clone());
+        Ok(pipeline)
     }
 
     /// Returns the layout of the bind group that holds parameters of a class, a position in [`PARAMS_CLASSES`].
