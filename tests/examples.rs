@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Each example with arguments of a small run, and what that prints.
-const EXAMPLES: [(&str, &[&str], &str); 10] = [
+const EXAMPLES: [(&str, &[&str], &str); 11] = [
     ("tour", &[], "in f16"),
     ("show_plan", &["--rows", "10", "--columns", "7"], "1 kernel"),
     ("kmeans", &["--colours", "4", "--iterations", "2"], "loss"),
@@ -19,6 +19,7 @@ const EXAMPLES: [(&str, &[&str], &str); 10] = [
         "total",
     ),
     ("digits", &["--epochs", "1", "--batch", "256"], "accuracy="),
+    ("strip", &["--height", "20"], "× 20 pixels"),
 ];
 
 /// Builds the examples where that has not been done, and gives their folder.
@@ -30,10 +31,20 @@ fn folder() -> PathBuf {
     if target.ends_with("release") {
         cargo.arg("--release");
     }
-    // with the features of this program the library is built already
+    // with exactly the features of this program, `default` among them, the library is built already
     cargo.arg("--no-default-features");
-    let features =
-        [("gpu", cfg!(feature = "gpu")), ("rayon", cfg!(feature = "rayon")), ("testing", cfg!(feature = "testing"))];
+    let features = [
+        ("default", cfg!(feature = "default")),
+        ("gpu", cfg!(feature = "gpu")),
+        ("kernels", cfg!(feature = "kernels")),
+        ("rayon", cfg!(feature = "rayon")),
+        ("ndarray", cfg!(feature = "ndarray")),
+        ("serde", cfg!(feature = "serde")),
+        ("image", cfg!(feature = "image")),
+        ("dlpack", cfg!(feature = "dlpack")),
+        ("interop", cfg!(feature = "interop")),
+        ("testing", cfg!(feature = "testing")),
+    ];
     for (name, _) in features.into_iter().filter(|(_, is_on)| *is_on) {
         cargo.args(["--features", name]);
     }

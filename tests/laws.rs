@@ -2,6 +2,8 @@
 //! kind of kernel has its shader and its CPU twin, files stay short, every planted fault has a place and a test. What clippy
 //! can say, it says: see `[lints]` in `Cargo.toml` and the head of `src/lib.rs`.
 
+#[path = "laws/claims.rs"]
+mod claims;
 #[path = "laws/imports.rs"]
 mod imports;
 

@@ -1,7 +1,6 @@
 //! Every public function that can fail has a call that fails, with the error it must give; which functions these are
-//! is read from the sources. And programs that must not compile.
+//! is read from the sources.
 
-mod programs;
 mod public;
 
 use crate::kit::{self, operations, put, stage::Stage};

@@ -1,5 +1,5 @@
 //! The fuzz targets of `fuzz/` on any toolchain: each over its corpus, and over bytes made by chance. What a target
-//! does is here; `cargo fuzz run NAME` (nightly) finds inputs that chance does not.
+//! does is here; `cargo fuzz run NAME tests/fuzz/corpus/NAME` (nightly) finds inputs that chance does not.
 //!
 //! `CUPRIC_FUZZ=hex…` runs one input, `CUPRIC_SEED=n` other ones than always, `CUPRIC_FULL=1` ten times as many.
 
@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
 fn folder(target: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target)
 }
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {

@@ -1,0 +1,390 @@
+//! What README and the guide claim is what tests show: beside a sentence with a number or an "always" stands the name of its test, as a
+//! comment that the rendered page does not show, and what they print is what the library prints.
+
+use crate::root;
+use cupric::{Array, DType, Rng, array, keep};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The pages whose claims have tests.
+const PAGES: [&str; 2] = ["README.md", "src/guide/accuracy.md"];
+
+/// Words that promise something, besides digits.
+const PROMISES: [&str; 5] = ["always", "never", "nothing", "everything", "whatever"];
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The text of all files below a folder that end so.
+fn sources(folder: &Path, ends: &str, into: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+        let path = entry.expect("an entry").path();
+        let name = path.to_string_lossy().replace('\\', "/");
+        if path.is_dir() {
+            sources(&path, ends, into);
+        } else if name.ends_with(ends) {
+            into.push((name, fs::read_to_string(&path).expect("a readable file")));
+        }
+    }
+}
+
+/// The names of tests in a piece of text: those of its comments `<!-- test: a::b, c::d -->`.
+fn named(text: &str) -> impl Iterator<Item = &str> {
+    let comments = text.split("<!-- test: ").skip(1).filter_map(|c| c.split(" -->").next());
+    comments.flat_map(|names| names.split(", "))
+}
+
+/// The paragraphs, list items and tables of a page with the comments that follow them, without code, what is generated and titles.
+fn pieces(page: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let (mut code, mut generated, mut table) = (false, false, false);
+    for line in page.lines() {
+        if line.trim_start().starts_with("```") {
+            code = !code;
+            continue;
+        }
+        generated |= line.starts_with("<!-- begin");
+        let skip = code || generated || line.starts_with('#');
+        generated &= !line.starts_with("<!-- end");
+        let begins = line.is_empty() || line.starts_with("* ") || (line.starts_with('|') && !table);
+        table = line.starts_with('|');
+        // a comment on a line of its own belongs to what stands before it
+        if begins && !skip && pieces.last().is_some_and(|p| !p.is_empty()) {
+            pieces.push(String::new());
+        }
+        let last = pieces.len() - 1;
+        let own = line.starts_with("<!-- test: ") && pieces[last].is_empty() && last > 0;
+        if !skip && !line.is_empty() {
+            pieces[last - own as usize] += &format!("{line}\n");
+        }
+    }
+    pieces
+}
+
+/// What a reader sees of a piece: without comments, code in quotes, and what links point to.
+fn seen(piece: &str) -> String {
+    let mut text = String::new();
+    for (i, part) in piece.split("<!--").enumerate() {
+        text += if i == 0 { part } else { part.split_once("-->").map_or("", |(_, rest)| rest) };
+    }
+    let text: String = text.split('`').step_by(2).collect();
+    text.split("](")
+        .enumerate()
+        .map(|(i, part)| if i == 0 { part } else { part.split_once(')').map_or("", |p| p.1) })
+        .collect()
+}
+
+#[test]
+fn claims_have_tests() {
+    let mut without = vec![];
+    for page in PAGES {
+        for piece in pieces(&read(page)) {
+            let text = seen(&piece).to_lowercase();
+            let promises = PROMISES.iter().any(|p| text.split(|c: char| !c.is_alphabetic()).any(|word| word == *p));
+            // a number within a name (f32, 2-D, Apache-2.0) counts nothing
+            let number = |w: &str| w.starts_with(|c: char| c.is_ascii_digit()) && !w.ends_with("-D");
+            let numbers = text.split(|c: char| !c.is_alphanumeric() && !['-', '.'].contains(&c)).any(number);
+            if (promises || numbers) && named(&piece).next().is_none() {
+                without.push(format!("{page}: {piece}"));
+            }
+        }
+    }
+    assert!(
+        without.is_empty(),
+        "{} claims name no test (`<!-- test: file::function -->` after them):\n{}",
+        without.len(),
+        without.join("\n")
+    );
+}
+
+#[test]
+fn named_tests_exist() {
+    let mut files = vec![];
+    sources(&root().join("tests"), ".rs", &mut files);
+    sources(&root().join("src"), ".rs", &mut files);
+    let mut pages = vec![("README.md".to_string(), read("README.md"))];
+    sources(&root().join("src/guide"), ".md", &mut pages);
+    let (mut lost, mut count) = (vec![], 0);
+    for (page, text) in &pages {
+        for name in named(text) {
+            count += 1;
+            let (file, function) =
+                name.rsplit_once("::").unwrap_or_else(|| panic!("{page}: {name} is no file::function"));
+            let part = format!("/{}", file.replace("::", "/"));
+            let there = |(path, text): &&(String, String)| {
+                let path = path.trim_end_matches(".rs").trim_end_matches("/mod").trim_end_matches("/main");
+                path.ends_with(&part)
+                    && (text.contains(&format!("fn {function}(")) || text.contains(&format!("    {function}: ")))
+            };
+            if files.iter().find(there).is_none() {
+                lost.push(format!("{page}: {name}"));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "no such tests: {}", lost.join(", "));
+    assert!(count > 10, "only {count} tests are named");
+}
+
+/// The piece of the README between two texts.
+fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = page.split_once(from).unwrap_or_else(|| panic!("README.md lacks {from:?}"));
+    rest.split_once(to).unwrap_or_else(|| panic!("README.md lacks {to:?} after {from:?}")).0
+}
+
+/// A text with a place of this file in it as the reader of a program sees it: `src/main.rs`, the README's number of the line, and, where
+/// there is one, the column without this file's indentation.
+fn as_in_a_program(text: &str, line: usize) -> String {
+    let (before, rest) = text.split_once(file!()).unwrap_or_else(|| panic!("{text} names no line of {}", file!()));
+    let end = rest.find(|c: char| c != ':' && !c.is_ascii_digit()).unwrap_or(rest.len());
+    let column = rest[..end].split(':').nth(2).map(|c| format!(":{}", c.parse::<usize>().expect("a column") - 4));
+    format!("{before}src/main.rs:{line}{}{}", column.unwrap_or_default(), &rest[end..])
+}
+
+/// The line of a program, from 1, that holds a text.
+fn line_of(program: &str, text: &str) -> usize {
+    let at = program.lines().position(|l| l.contains(text));
+    at.unwrap_or_else(|| panic!("the README's program lacks {text}")) + 1
+}
+
+#[test]
+fn what_the_readme_prints() -> cupric::Result<()> {
+    let page = read("README.md");
+    let shown = between(&page, "## What it prints", "## Beside others");
+    let blocks: Vec<&str> = shown.split("```").skip(1).step_by(2).collect();
+    let [plan_program, plan, error_program, error] = blocks[..] else { panic!("four blocks, not {}", blocks.len()) };
+
+    // the statements are those of the page: this file holds each of its lines
+    for line in plan_program.lines().chain(error_program.lines()).map(str::trim).filter(|l| l.starts_with("let ")) {
+        let statement = line.split("//").next().unwrap_or_default().trim();
+        assert!(include_str!("claims.rs").contains(statement), "this test does not run the README's line {line}");
+    }
+    let x = Rng::new(0).normal([1000, 512], DType::F32).eval()?;
+    let printed = x.softmax(-1).plan()?.to_string();
+    // how the kernel uses this machine is left out there
+    let printed = printed.split("    schedule:").next().unwrap_or_default();
+    let program = plan_program.trim_start_matches("rust\n");
+    assert_eq!(plan.trim_start_matches("text\n"), as_in_a_program(printed, line_of(program, "softmax")));
+
+    let prices = cupric::zeros([3, 4], cupric::DType::F32);
+    let weights = cupric::array![0.2, 0.3, 0.5];
+    let revenue = (&prices * &weights).sum(0);
+    let printed = revenue.eval().unwrap_err().to_string();
+    let program = error_program.trim_start_matches("rust\n");
+    assert_eq!(error.trim_start_matches("text\n").trim_end(), as_in_a_program(&printed, line_of(program, "prices *")));
+    Ok(())
+}
+
+#[test]
+fn what_is_one_kernel() -> cupric::Result<()> {
+    let mut rng = Rng::new(0);
+    let mut normal = |shape: [usize; 2]| rng.normal(shape, DType::F32).eval();
+    let (a, b, w) = (normal([100, 64])?, normal([100, 64])?, normal([64, 32])?);
+    let rows = Array::from_vec(vec![3i32, 1, 4], [3])?;
+    let noise = Rng::new(1).normal([100, 64], DType::F32);
+    for (what, e) in [
+        ("a chain", &a * 2.0 + &b),
+        ("a cast, a view, random numbers", (a.astype(DType::F16).t().t() + noise).exp()),
+        ("a gather", a.take(rows, 0) * 0.5),
+        ("a reduction and what leads to it", (&a - &b).square().sum(..)),
+        ("softmax", a.softmax(-1)),
+        ("softmax by hand", {
+            let e = (&a - a.max(keep(-1))).exp();
+            &e / e.sum(keep(-1))
+        }),
+        ("layer norm", a.layer_norm(-1, 1e-5)),
+        ("bias, activation and cast", (a.matmul(&w) + array![0.5]).relu().astype(DType::F16)),
+    ] {
+        let plan = e.plan()?;
+        assert_eq!(plan.kernels(), 1, "{what}:\n{plan}");
+    }
+    assert_eq!(((&a - a.mean(0)) / (a.std(0) + 1e-6)).plan()?.kernels(), 3, "the tour's standardised columns");
+    Ok(())
+}
+
+/// How many packages a build for Linux with these features has, this one among them.
+fn packages(features: &str) -> usize {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]).current_dir(root());
+    cargo.args(["--target", "x86_64-unknown-linux-gnu", "--no-default-features", "--features", features]);
+    let output = cargo.output().expect("cargo");
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let names = text.lines().filter(|l| !l.is_empty());
+    // name and version; what follows says that a package was listed before
+    names.map(|l| l.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect::<BTreeSet<_>>().len()
+}
+
+#[test]
+fn packages_of_the_features() {
+    let (page, docs) = (read("README.md"), read("src/lib.rs"));
+    let manifest = read("Cargo.toml");
+    let features = manifest.split_once("\n[features]\n").expect("features").1;
+    let features = features.lines().take_while(|l| !l.starts_with('['));
+    let names: Vec<&str> =
+        features.filter(|l| !l.starts_with('#')).filter_map(|l| Some(l.split_once(" = ")?.0)).collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in names.into_iter().filter(|n| !["default", "testing"].contains(n)) {
+        let row = format!("//! | `{name}` |");
+        let row =
+            docs.lines().find(|l| l.starts_with(&row)).unwrap_or_else(|| panic!("src/lib.rs has no row for {name}"));
+        let last = row.trim_end_matches(" |").rsplit("| ").next().unwrap_or_default();
+        assert_eq!(last, packages(name).to_string(), "packages of {name} in src/lib.rs");
+        assert!(page.contains(&format!("| `{name}` |")), "README.md has no row for {name}");
+    }
+    let (none, cpu, all) = (packages(""), packages("rayon"), packages("default"));
+    let says = format!("without any feature there are {none}, with the default ones {all}.");
+    assert!(docs.contains(&says), "src/lib.rs does not say: {says}");
+    for says in [
+        format!("CPU only: {cpu} packages. With the GPU: {all}."),
+        format!("what it needs, {} packages", packages("kernels") - none),
+    ] {
+        assert!(page.contains(&says), "README.md does not say: {says}");
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let (page, docs) = (read("README.md"), read("src/lib.rs"));
+    let [version, rust] = [env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_RUST_VERSION")];
+    let version = version.trim_end_matches(".0");
+    assert!(
+        page.contains(&format!("cupric = {{ version = \"{version}\""))
+            && page.contains(&format!("this is version {version}."))
+    );
+    assert!(page.contains(&format!("Rust {rust} or newer")) && docs.contains(&format!("Rust {rust} is the oldest")));
+}
+
+#[test]
+fn the_comparison_has_a_date_and_a_cell_for_each() {
+    let page = read("README.md");
+    let table = between(&page, "## Beside others", "**Not for you**");
+    assert!(table.contains("November 2026"));
+    let rows: Vec<&str> = table.lines().filter(|l| l.starts_with('|')).collect();
+    assert_eq!(rows.len(), 2 + 10, "a head, a rule and ten rows");
+    assert!(rows.iter().all(|r| r.split('|').count() == rows[0].split('|').count()), "a row lacks a cell");
+}
+
+#[test]
+fn the_numpy_chapter_has_as_many_lines() {
+    let chapter = read("src/guide/numpy.md");
+    let table = between(&chapter, "<!-- begin: written by the tests -->", "<!-- end -->");
+    let lines = table.lines().filter(|l| l.starts_with("| `")).count();
+    assert!(read("README.md").contains("More than 250 lines stand there") && lines > 250, "{lines} lines");
+}
+
+#[test]
+fn counts_of_what_is_there() {
+    let page = read("README.md");
+    assert!(page.contains("thirteen dtypes") && DType::ALL.len() == 13);
+    let counts = between(&read("docs/array-api.md"), "<!-- begin: written by the tests -->\n\n", " names are there.")
+        .replace("of", "of its");
+    assert!(page.contains(&format!("{counts} names")), "README.md does not say: {counts} names");
+
+    let mut files = vec![("random.rs".to_string(), read("src/random.rs"))];
+    sources(&root().join("src/distributions"), ".rs", &mut files);
+    let functions = files.iter().flat_map(|(_, text)| text.split("\n    pub fn ").skip(1));
+    let names = functions
+        .filter_map(|f| f.split_once('('))
+        .filter(|(_, rest)| rest.trim_start().starts_with("&mut self"))
+        .map(|f| f.0);
+    // the generator's own functions, and those that draw positions
+    let others = ["split", "permutation", "shuffle", "multivariate_normal_with_factor"];
+    let draws: BTreeSet<&str> = names.filter(|n| !others.contains(n) && !n.starts_with("choice")).collect();
+    let says = format!("{} distributions", draws.len());
+    assert!(page.contains(&says), "README.md does not say: {says}: {draws:?}");
+}
+
+/// The figures are those of a run that says what machine and which commit it was.
+#[test]
+fn the_speed_table_says_where_it_is_from() {
+    let page = read("README.md");
+    let table = between(&page, "<!-- begin: written by benches/python/readme.py -->", "<!-- end -->");
+    for word in ["Commit ", "threads; limits for arrays of", "NumPy", "numr"] {
+        assert!(table.contains(word), "the table of figures lacks {word}");
+    }
+    // a sentence above quotes this row
+    let row = table.lines().find(|l| l.starts_with("| a + b of 8 elements")).expect("the row");
+    let time = row.split('|').nth(3).expect("a time").trim();
+    assert!(
+        page.contains(&format!("an addition of 8 elements takes {time}")),
+        "README.md quotes another time than {time}"
+    );
+}
+
+/// The bounds of a function in a dtype, on the CPU and on a GPU, as `tests/contract.csv` has them.
+fn bounds(contract: &str, function: &str, dtype: &str) -> [f64; 2] {
+    let of = |cells: &[&str]| cells[0].split(' ').any(|f| f == function) && cells[1].split(' ').any(|d| d == dtype);
+    let mut lines =
+        contract.lines().map(|l| l.split(',').collect::<Vec<_>>()).filter(|cells| cells.len() == 4 && of(cells));
+    let line = lines.next().unwrap_or_else(|| panic!("no bound of {function} in {dtype}"));
+    [line[2], line[3]].map(|bound| bound.parse().unwrap_or_else(|_| panic!("{function}: {bound} is no number")))
+}
+
+#[test]
+fn the_accuracy_chapter_has_the_bounds_of_the_contract() {
+    let (chapter, contract) = (read("src/guide/accuracy.md"), read("tests/contract.csv"));
+    let table = between(&chapter, "| | CPU | GPU |\n|---|---|---|\n", "\n\n");
+    let mut count = 0;
+    for row in table.lines().filter(|l| l.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        // numbers of a cell: one for all functions of the row, or one for each
+        let numbers = |cell: &str| -> Vec<f64> {
+            let words = cell.split(|c: char| c == ',' || c.is_whitespace());
+            words.filter_map(|w| if w == "correctly" { Some(0.0) } else { w.parse().ok() }).collect()
+        };
+        let names: Vec<&str> = cells[1].split([' ', ',']).filter(|n| !n.is_empty()).collect();
+        for (i, name) in names.iter().enumerate() {
+            let function = match *name {
+                "+" | "−" => "add",
+                "×" => "multiply",
+                "÷" => "divide",
+                "√" => "sqrt",
+                name => name,
+            };
+            let said = [cells[2], cells[3]].map(numbers).map(|n| n.get(i).or(n.first()).copied());
+            assert_eq!(said, bounds(&contract, function, "f32").map(Some), "{function}: {row}");
+            // the sentence below the table
+            let (four, exact) = (["pow", "tan", "tanh", "sinh", "erfc"], ["add", "multiply"]);
+            let double = match function {
+                "divide" | "sqrt" => [0.0, 2.5],
+                f if exact.contains(&f) => [0.0; 2],
+                f if four.contains(&f) => [4.0; 2],
+                _ => [2.0; 2],
+            };
+            assert_eq!(bounds(&contract, function, "f64"), double, "{function} in f64");
+            count += 1;
+        }
+    }
+    assert!(count > 12, "{count} functions");
+    assert!(chapter.contains("2, and 4 for `pow`, `tan`, `erfc` and the hyperbolic functions"));
+}
+
+#[test]
+fn the_drivers_of_the_tests() {
+    let (page, script) = (read("README.md"), read("tests/run"));
+    for (ours, theirs) in [("Mesa's lavapipe", "mesa-vulkan-drivers"), ("SwiftShader", "vk_swiftshader_icd.json")] {
+        assert!(page.contains(ours) && script.contains(theirs), "tests/run does not run on {ours}");
+    }
+    assert!(script.contains("--tests -- special_values layouts boundaries int64"));
+}
+
+#[test]
+fn what_the_readme_links_to_is_there() {
+    let page = read("README.md");
+    let mut count = 0;
+    for target in page.split("](").skip(1).filter_map(|l| l.split(')').next()) {
+        if target.starts_with("https://") || target.starts_with('#') {
+            continue;
+        }
+        let file = target.split('#').next().unwrap_or_default();
+        assert!(root().join(file).exists(), "README.md links to {file}");
+        count += 1;
+    }
+    assert!(count > 10, "{count} links");
+    // a page that shows it at once
+    let picture = fs::metadata(root().join("docs/picture.png")).expect("the picture").len();
+    assert!(picture < 200_000, "docs/picture.png has {picture} bytes");
+}
