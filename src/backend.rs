@@ -2,7 +2,7 @@
 //! `Arc<dyn Backend>`.
 
 mod faults;
-#[cfg_attr(not(all(feature = "gpu", feature = "kernels")), allow(dead_code, reason = "only GPUs run shaders"))]
+#[cfg(all(feature = "gpu", feature = "kernels"))]
 mod raw;
 mod record;
 pub(crate) mod waiting;
@@ -19,6 +19,7 @@ pub(crate) use faults::FaultInjector;
 pub use faults::InjectedFault;
 #[cfg(feature = "testing")]
 pub(crate) use faults::POISON;
+#[cfg(all(feature = "gpu", feature = "kernels"))]
 pub(crate) use raw::{RawBinding, RawCall};
 pub(crate) use record::{Clock, Detail, Recording, StepNote, busy};
 use smallvec::SmallVec;
@@ -240,6 +241,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Runs a plan, or enqueues it; an error that an enqueued plan meets is returned by the next `download` or `synchronize`.
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
     /// Runs a shader of a user's own, or enqueues it. Only a GPU can.
+    #[cfg(all(feature = "gpu", feature = "kernels"))]
     fn run_raw(&self, call: &RawCall<'_>) -> Result<()> {
         let detail =
             format!("the device {} runs no shaders; a GPU does, and ElementwiseKernel runs everywhere", self.name());

@@ -42,6 +42,7 @@ mod params;
 mod pipelines;
 mod prepare;
 mod prepared;
+#[cfg(feature = "kernels")]
 mod raw;
 mod routines;
 mod selftest;
@@ -53,7 +54,7 @@ mod waiting;
 mod wgsl;
 
 use crate::backend::{
-    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, RawCall, Receive, Recording, Stats,
+    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Receive, Recording, Stats,
 };
 #[cfg(feature = "testing")]
 use crate::backend::{FaultInjector, TestDoors};
@@ -207,7 +208,8 @@ impl Backend for Gpu {
         self.record(&mut lock(&self.batch), plan, &bindings, &temps)
     }
 
-    fn run_raw(&self, call: &RawCall<'_>) -> Result<()> {
+    #[cfg(feature = "kernels")]
+    fn run_raw(&self, call: &crate::backend::RawCall<'_>) -> Result<()> {
         self.record_raw(call)
     }
 

@@ -105,6 +105,7 @@ pub(super) struct Pipelines {
     /// Searched for a key that is new, because kernels of different keys may have the same text.
     by_text: HashMap<String, Arc<Pipeline>>,
     /// The shaders of users, by text and entry point.
+    #[cfg(feature = "kernels")]
     raw: HashMap<(String, String), Arc<Pipeline>>,
     layouts: HashMap<LayoutKey, Arc<BindingLayout>>,
     params_layouts: [Option<wgpu::BindGroupLayout>; PARAMS_CLASSES.len()],
@@ -216,6 +217,7 @@ impl Pipelines {
     }
 
     /// Returns the pipeline of a user's shader, which binds buffers alone: for each of them, `read_only` says whether it only reads it.
+    #[cfg(feature = "kernels")]
     pub fn raw(
         &mut self,
         connection: &Connection,
