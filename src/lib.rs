@@ -36,7 +36,7 @@
 //!
 //! # A short tour
 //!
-//! **Expressions and arrays.** An operation makes an [`Expr`], which costs some fifty nanoseconds and computes nothing.
+//! **Expressions and arrays.** An operation makes an [`Expr`], which costs little and computes nothing.
 //! [`eval`](Expr::eval) computes it, in as few passes over memory as fit, and gives an [`Array`]. An Array derefs to an
 //! Expr, so every method takes both. Evaluating an expression twice computes it twice: keep the Array.
 //!

@@ -9,7 +9,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// The pages whose claims have tests.
-const PAGES: [&str; 2] = ["README.md", "src/guide/accuracy.md"];
+const PAGES: [&str; 6] = [
+    "README.md",
+    "src/guide/accuracy.md",
+    "src/guide/laziness.md",
+    "src/guide/views.md",
+    "src/guide/devices.md",
+    "src/guide/numpy.md",
+];
 
 /// Words that promise something, besides digits.
 const PROMISES: [&str; 5] = ["always", "never", "nothing", "everything", "whatever"];
