@@ -183,6 +183,11 @@
 //! | `image` | `from_image`, `to_image` and their like for known pixels, without codecs |
 //! | `dlpack` | `to_dlpack`, `into_dlpack`, `from_dlpack`: memory shared with NumPy, PyTorch and others |
 //! | `interop` | the four before it |
+//! | `npz` | `Npz`, `NpzWriter`, `save_npz`, `save_npz_compressed`: archives of named arrays |
+//! | `safetensors` | `SafeTensors`, `save_safetensors`: named tensors, in one file or several |
+//! | `mmap` | `Array::map_npy`, `SafeTensors::map`: arrays whose memory is a file |
+//! | `text` | `TextFormat`, `Array::from_text`, `to_text`: tables of numbers, and CSV |
+//! | `formats` | the four before it |
 //!
 //! # Environment
 //!
@@ -227,6 +232,8 @@ mod dtype;
 mod error;
 mod expr;
 mod fmt;
+#[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
+mod formats;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod guide;
@@ -276,6 +283,12 @@ pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};
 pub use expr::{Arg, Expr, Operand};
 pub use fmt::{Displayed, PrintOptions};
+#[cfg(feature = "text")]
+pub use formats::TextFormat;
+#[cfg(feature = "npz")]
+pub use formats::{Npz, NpzWriter, save_npz, save_npz_compressed};
+#[cfg(feature = "safetensors")]
+pub use formats::{SafeTensors, save_safetensors, write_safetensors};
 pub use half::{bf16, f16};
 pub use index::IntoIndices;
 #[cfg(feature = "dlpack")]
