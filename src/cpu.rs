@@ -192,7 +192,7 @@ impl Cpu {
     ///
     /// # Safety
     /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
-    #[cfg(feature = "dlpack")]
+    #[cfg(any(feature = "dlpack", feature = "mmap"))]
     pub unsafe fn lend(
         self: &Arc<Cpu>,
         memory: (std::ptr::NonNull<u8>, usize),

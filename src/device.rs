@@ -6,7 +6,7 @@
 
 mod checks;
 mod facts;
-#[cfg(any(feature = "ndarray", feature = "serde", feature = "dlpack"))]
+#[cfg(any(feature = "ndarray", feature = "serde", feature = "dlpack", feature = "mmap"))]
 mod host;
 mod opening;
 mod scope;

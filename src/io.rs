@@ -7,6 +7,10 @@
 mod header;
 mod replace;
 
+#[cfg(feature = "mmap")]
+pub(crate) use header::Header;
+#[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
+pub(crate) use header::{format_fault, printable};
 pub(crate) use replace::replace;
 
 use crate::array::Array;
@@ -16,7 +20,11 @@ use crate::expr::{Expr, strong, view};
 use crate::layout::{Shape, View};
 use bytemuck::{Pod, allocation::try_zeroed_slice_box};
 use half::{bf16, f16};
-use header::{Header, MAGIC, format_fault};
+#[cfg(not(feature = "mmap"))]
+use header::Header;
+use header::MAGIC;
+#[cfg(not(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text")))]
+use header::format_fault;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::panic::Location;
@@ -61,8 +69,8 @@ impl Array {
             let file = File::open(path).map_err(io_fault)?;
             let about = file.metadata().map_err(io_fault)?;
             // a pipe does not tell its length, nor does a file that the system generates while it is read (in /proc, say)
-            let length = (about.is_file() && about.len() > 0).then_some(about.len());
-            read(file, length, at)
+            let is_known = about.is_file() && about.len() > 0;
+            read(file, if is_known { Length::Known(about.len()) } else { Length::Unknown }, at)
         };
         read().map_err(|f| named(f, path).at("from_npy", at))
     }
@@ -82,7 +90,7 @@ impl Array {
     #[track_caller]
     pub fn from_npy_bytes(bytes: &[u8]) -> Result<Array> {
         let at = Location::caller();
-        read(bytes, Some(bytes.len() as u64), at).map_err(|f| f.at("from_npy_bytes", at))
+        read(bytes, Length::Known(bytes.len() as u64), at).map_err(|f| f.at("from_npy_bytes", at))
     }
 }
 
@@ -140,21 +148,65 @@ impl Expr {
     }
 }
 
-fn io_fault(e: io::Error) -> Fault {
-    Fault::new(ErrorKind::Io, e.to_string())
+/// The fault of a read or a write. Data that a decoder of some source cannot read is a fault of the file's content.
+pub(crate) fn io_fault(e: io::Error) -> Fault {
+    let kind = if e.kind() == io::ErrorKind::InvalidData { ErrorKind::Format } else { ErrorKind::Io };
+    Fault::new(kind, e.to_string())
 }
 
-fn named(fault: Fault, path: &Path) -> Fault {
+pub(crate) fn named(fault: Fault, path: &Path) -> Fault {
     Fault::new(fault.kind, format!("{}: {}", path.display(), fault.detail))
 }
 
 // --- reading ---
 
+/// How many bytes a source has.
+#[derive(Clone, Copy)]
+pub(crate) enum Length {
+    /// So many, which are there.
+    Known(u64),
+    /// So many, as something says that may be wrong: the directory of an archive.
+    #[cfg_attr(not(feature = "npz"), allow(dead_code))]
+    Claimed(u64),
+    Unknown,
+}
+
 /// Reads an array from `source`, which has `length` bytes, if that is known. No more memory is taken than the source has
-/// bytes, or, if its length is unknown, than twice the bytes that have come (64 KiB at first).
-fn read(source: impl Read, length: Option<u64>, at: Loc) -> Fallible<Array> {
-    let mut source = Source { from: source, left: length };
-    let (version, header_length) = read_preamble(&mut source)?;
+/// bytes, or, if its length is not known, than twice the bytes that have come (64 KiB at first).
+pub(crate) fn read(source: impl Read, length: Length, at: Loc) -> Fallible<Array> {
+    let mut source = Source::new(source, length);
+    let header = read_header(&mut source)?;
+    let size = header.size()?;
+    // this product does not overflow, because `Header::size` has checked the number of bytes
+    let bytes = (size * header.dtype.size()) as u64;
+    if let Some(left) = source.left
+        && mutant!(shape_believed, bytes < left, bytes != left)
+    {
+        let detail = format!("shape {:?} of {} needs {bytes} bytes of data, not {left}", header.shape, header.dtype);
+        return Err(format_fault(detail));
+    }
+    Load { source, size, swap: header.swap, at }.any(&header)
+}
+
+/// Reads the elements of an array in C order, in little-endian bytes, all of which are there: `source` has as many at least.
+#[cfg(feature = "safetensors")]
+pub(crate) fn read_elements(source: impl Read, dtype: DType, shape: Shape, at: Loc) -> Fallible<Array> {
+    let header = Header { dtype, swap: cfg!(target_endian = "big"), fortran: false, shape };
+    let size = header.size()?;
+    let source = Source::new(source, Length::Known((size * dtype.size()) as u64));
+    Load { source, size, swap: header.swap, at }.any(&header)
+}
+
+/// Reads the header at the beginning of a file, and gives the bytes after it.
+#[cfg(feature = "mmap")]
+pub(crate) fn split_header(file: &[u8]) -> Fallible<(Header, &[u8])> {
+    let mut source = Source::new(file, Length::Known(file.len() as u64));
+    let header = read_header(&mut source)?;
+    Ok((header, source.from))
+}
+
+fn read_header(source: &mut Source<impl Read>) -> Fallible<Header> {
+    let (version, header_length) = read_preamble(source)?;
     if header_length > mutant!(header_length_believed, 1 << 28, MAX_HEADER) {
         return Err(format_fault(format!(
             "a header of {header_length} bytes is too long; at most {MAX_HEADER} are read"
@@ -165,33 +217,7 @@ fn read(source: impl Read, length: Option<u64>, at: Loc) -> Fallible<Array> {
         source.fill(&mut vec![0; header_length as usize]).map(|()| vec![])?,
         source.take_vec(header_length, "the header")?
     );
-    let header = Header::parse(&text, version)?;
-    drop(text);
-    let size = header.size()?;
-    // this product does not overflow, because `Header::size` has checked the number of bytes
-    let bytes = (size * header.dtype.size()) as u64;
-    if let Some(left) = source.left
-        && mutant!(shape_believed, bytes < left, bytes != left)
-    {
-        let detail = format!("shape {:?} of {} needs {bytes} bytes of data, not {left}", header.shape, header.dtype);
-        return Err(format_fault(detail));
-    }
-    let load = Load { source, size, swap: header.swap, at };
-    match header.dtype {
-        DType::Bool => load.bools(&header),
-        DType::U8 => load.numbers::<u8>(&header),
-        DType::I8 => load.numbers::<i8>(&header),
-        DType::U16 => load.numbers::<u16>(&header),
-        DType::I16 => load.numbers::<i16>(&header),
-        DType::U32 => load.numbers::<u32>(&header),
-        DType::I32 => load.numbers::<i32>(&header),
-        DType::U64 => load.numbers::<u64>(&header),
-        DType::I64 => load.numbers::<i64>(&header),
-        DType::F16 => load.numbers::<f16>(&header),
-        DType::BF16 => load.numbers::<bf16>(&header),
-        DType::F32 => load.numbers::<f32>(&header),
-        DType::F64 => load.numbers::<f64>(&header),
-    }
+    Header::parse(&text, version)
 }
 
 /// Reads what stands before the header; returns the format's major version and the header's length.
@@ -218,9 +244,20 @@ fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
 struct Source<R> {
     from: R,
     left: Option<u64>,
+    /// Whether those that are left are known to be there.
+    is_there: bool,
 }
 
 impl<R: Read> Source<R> {
+    fn new(from: R, length: Length) -> Source<R> {
+        let (left, is_there) = match length {
+            Length::Known(n) => (Some(n), true),
+            Length::Claimed(n) => (Some(n), false),
+            Length::Unknown => (None, false),
+        };
+        Source { from, left, is_there }
+    }
+
     /// Subtracts `count` from the bytes that are left, before they are read. Fails if fewer are left; `what` names them in the
     /// message.
     fn claim(&mut self, count: u64, what: &str) -> Fallible<usize> {
@@ -256,14 +293,13 @@ impl<R: Read> Source<R> {
         self.from.read_exact(into).map_err(|e| if early(&e) { format_fault("it ended early") } else { io_fault(e) })
     }
 
-    /// Reads `count` elements. If the source's length is known, the bytes are known to be there, and one step reads all; else
-    /// each step doubles what has come, so that memory is taken only as bytes come.
+    /// Reads `count` elements. If the bytes are known to be there, one step reads all; else each step doubles what has come, so that memory is taken only as bytes come.
     fn grow<T: Pod>(&mut self, elements: &mut Vec<T>, count: usize) -> Fallible<()> {
         while elements.len() < count {
             let have = elements.len();
-            let step = match self.left {
-                Some(_) => count,
-                None => have.max(FIRST / size_of::<T>()).min(count - have),
+            let step = match self.is_there {
+                true => count,
+                false => have.max(FIRST / size_of::<T>()).min(count - have),
             };
             elements.try_reserve_exact(step).map_err(|_| {
                 let detail = format!("no memory for {} bytes", (have + step).saturating_mul(size_of::<T>()));
@@ -297,16 +333,16 @@ struct Load<R> {
 impl<R: Read> Load<R> {
     /// Reads the elements directly into the memory that the array will have.
     fn elements<T: Pod>(&mut self) -> Fallible<Vec<T>> {
-        let mut elements = match self.source.left {
+        let mut elements = match self.source.is_there {
             // zeroed memory fresh from the system costs no pass over it; so this is cheaper than `grow`, which writes zeros
-            Some(_) => {
+            true => {
                 let detail = || format!("no memory for {} bytes", self.size * size_of::<T>());
                 let zeroed = try_zeroed_slice_box::<T>(self.size);
                 let mut elements = zeroed.map_err(|()| Fault::new(ErrorKind::OutOfMemory, detail()))?.into_vec();
                 self.source.fill(bytemuck::cast_slice_mut(&mut elements))?;
                 elements
             }
-            None => {
+            false => {
                 let mut elements = vec![];
                 self.source.grow::<T>(&mut elements, self.size)?;
                 self.source.end()?;
@@ -318,6 +354,25 @@ impl<R: Read> Load<R> {
             bytes.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
         }
         Ok(elements)
+    }
+
+    /// Reads the array that the header describes.
+    fn any(self, header: &Header) -> Fallible<Array> {
+        match header.dtype {
+            DType::Bool => self.bools(header),
+            DType::U8 => self.numbers::<u8>(header),
+            DType::I8 => self.numbers::<i8>(header),
+            DType::U16 => self.numbers::<u16>(header),
+            DType::I16 => self.numbers::<i16>(header),
+            DType::U32 => self.numbers::<u32>(header),
+            DType::I32 => self.numbers::<i32>(header),
+            DType::U64 => self.numbers::<u64>(header),
+            DType::I64 => self.numbers::<i64>(header),
+            DType::F16 => self.numbers::<f16>(header),
+            DType::BF16 => self.numbers::<bf16>(header),
+            DType::F32 => self.numbers::<f32>(header),
+            DType::F64 => self.numbers::<f64>(header),
+        }
     }
 
     fn numbers<T: Element + Pod>(mut self, header: &Header) -> Fallible<Array> {
@@ -352,13 +407,13 @@ fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Ar
 // --- writing ---
 
 /// The content of a file that is to be written: all that stands before the data, and the elements in C order.
-struct Content {
-    header: Vec<u8>,
-    data: Box<dyn Data>,
+pub(crate) struct Content {
+    pub header: Vec<u8>,
+    pub data: Box<dyn Data>,
 }
 
 /// Elements on the host, as the bytes of a file.
-trait Data {
+pub(crate) trait Data {
     fn bytes(&self) -> &[u8];
 }
 
@@ -370,29 +425,36 @@ impl<T: Element> Data for Vec<T> {
 
 impl Content {
     #[track_caller]
-    fn of(expr: &Expr, op: &'static str, at: Loc) -> Result<Content> {
+    pub(crate) fn of(expr: &Expr, op: &'static str, at: Loc) -> Result<Content> {
         let expr = &strong(expr.clone(), at);
         let dtype = expr.dtype()?;
         let Some(descr) = header::descr_of(dtype) else {
             let detail = "NumPy has no bf16; write x.astype(DType::F32), which keeps every value";
             return Err(Error::with_line(ErrorKind::DType, op, detail, at));
         };
-        let array = expr.eval_at(at)?;
-        let data: Box<dyn Data> = match dtype {
-            DType::Bool => Box::new(array.to_vec::<bool>()?),
-            DType::U8 => Box::new(array.to_vec::<u8>()?),
-            DType::I8 => Box::new(array.to_vec::<i8>()?),
-            DType::U16 => Box::new(array.to_vec::<u16>()?),
-            DType::I16 => Box::new(array.to_vec::<i16>()?),
-            DType::U32 => Box::new(array.to_vec::<u32>()?),
-            DType::I32 => Box::new(array.to_vec::<i32>()?),
-            DType::U64 => Box::new(array.to_vec::<u64>()?),
-            DType::I64 => Box::new(array.to_vec::<i64>()?),
-            DType::F16 => Box::new(array.to_vec::<f16>()?),
-            DType::BF16 => Box::new(array.to_vec::<bf16>()?),
-            DType::F32 => Box::new(array.to_vec::<f32>()?),
-            DType::F64 => Box::new(array.to_vec::<f64>()?),
-        };
+        let (array, data) = data_of(expr, at)?;
         Ok(Content { header: header::text(&descr, array.shape()), data })
     }
+}
+
+/// Evaluates an expression of known type, and gives its elements in C order too.
+#[track_caller]
+pub(crate) fn data_of(expr: &Expr, at: Loc) -> Result<(Array, Box<dyn Data>)> {
+    let array = expr.eval_at(at)?;
+    let data: Box<dyn Data> = match array.dtype() {
+        DType::Bool => Box::new(array.to_vec::<bool>()?),
+        DType::U8 => Box::new(array.to_vec::<u8>()?),
+        DType::I8 => Box::new(array.to_vec::<i8>()?),
+        DType::U16 => Box::new(array.to_vec::<u16>()?),
+        DType::I16 => Box::new(array.to_vec::<i16>()?),
+        DType::U32 => Box::new(array.to_vec::<u32>()?),
+        DType::I32 => Box::new(array.to_vec::<i32>()?),
+        DType::U64 => Box::new(array.to_vec::<u64>()?),
+        DType::I64 => Box::new(array.to_vec::<i64>()?),
+        DType::F16 => Box::new(array.to_vec::<f16>()?),
+        DType::BF16 => Box::new(array.to_vec::<bf16>()?),
+        DType::F32 => Box::new(array.to_vec::<f32>()?),
+        DType::F64 => Box::new(array.to_vec::<f64>()?),
+    };
+    Ok((array, data))
 }

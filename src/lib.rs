@@ -189,6 +189,11 @@
 //! | `image` | no | `from_image`, `to_image` and their like for known pixels, without codecs | 23 |
 //! | `dlpack` | no | `to_dlpack`, `into_dlpack`, `from_dlpack`: memory shared with NumPy, PyTorch and others | 17 |
 //! | `interop` | no | the four before it | 30 |
+//! | `npz` | no | `Npz`, `NpzWriter`, `save_npz`, `save_npz_compressed`: archives of named arrays | 22 |
+//! | `safetensors` | no | `SafeTensors`, `save_safetensors`: named tensors, in one file or several | 23 |
+//! | `mmap` | no | `Array::map_npy`, `SafeTensors::map`: arrays whose memory is a file | 19 |
+//! | `text` | no | `TextFormat`, `Array::from_text`, `to_text`: tables of numbers, and CSV | 17 |
+//! | `formats` | no | the four before it | 30 |
 //!
 //! `testing` is for cupric's own tests and no part of the interface.
 //!
@@ -242,6 +247,8 @@ mod dtype;
 mod error;
 mod expr;
 mod fmt;
+#[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
+mod formats;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod guide;
@@ -293,6 +300,12 @@ pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};
 pub use expr::{Arg, Expr, Operand};
 pub use fmt::{Displayed, PrintOptions};
+#[cfg(feature = "text")]
+pub use formats::TextFormat;
+#[cfg(feature = "npz")]
+pub use formats::{Npz, NpzWriter, save_npz, save_npz_compressed};
+#[cfg(feature = "safetensors")]
+pub use formats::{SafeTensors, save_safetensors, write_safetensors};
 pub use half::{bf16, f16};
 pub use index::IntoIndices;
 #[cfg(feature = "dlpack")]

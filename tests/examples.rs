@@ -1,5 +1,8 @@
 //! The example programs, as people run them: help, wrong arguments, and a small run of each on every device.
 
+#[path = "kit/features.rs"]
+mod features;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -31,23 +34,7 @@ fn folder() -> PathBuf {
     if target.ends_with("release") {
         cargo.arg("--release");
     }
-    // with exactly the features of this program, `default` among them, the library is built already
-    cargo.arg("--no-default-features");
-    let features = [
-        ("default", cfg!(feature = "default")),
-        ("gpu", cfg!(feature = "gpu")),
-        ("kernels", cfg!(feature = "kernels")),
-        ("rayon", cfg!(feature = "rayon")),
-        ("ndarray", cfg!(feature = "ndarray")),
-        ("serde", cfg!(feature = "serde")),
-        ("image", cfg!(feature = "image")),
-        ("dlpack", cfg!(feature = "dlpack")),
-        ("interop", cfg!(feature = "interop")),
-        ("testing", cfg!(feature = "testing")),
-    ];
-    for (name, _) in features.into_iter().filter(|(_, is_on)| *is_on) {
-        cargo.args(["--features", name]);
-    }
+    cargo.args(features::arguments());
     assert!(cargo.status().expect("cargo").success(), "the examples do not build");
     target.join("examples")
 }
@@ -111,3 +98,107 @@ fn examples_behave() {
         }
     }
 }
+
+/// A network that Python has written, run by the example, whose archive Python reads; and files that are not as they should be.
+#[cfg(feature = "formats")]
+#[test]
+fn a_network_of_a_file_runs() {
+    use cupric::{Array, DType, array, save_safetensors};
+    const NAME: &str = "mlp_file";
+    let (programs, work) = (folder(), std::env::temp_dir().join(format!("cupric-mlp-{}", std::process::id())));
+    std::fs::create_dir_all(&work).expect("a folder");
+    let path = |name: &str| work.join(name).to_str().expect("a path").to_string();
+    let (model, data, saved) = (path("model.safetensors"), path("data.npy"), path("out.npz"));
+    let help = run(&programs, NAME, &["--help"]);
+    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--device cpu|gpu|gpu:N|best"));
+    let fails = |arguments: &[&str], status: i32, fact: &str| {
+        let output = run(&programs, NAME, arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+        let text = complaint(NAME, &output);
+        assert!(text.contains(fact), "{text}");
+    };
+    fails(&["--nonsense"], 2, "unknown option --nonsense");
+    fails(&[], 2, "--model");
+    fails(&["--model", &model], 1, "model.safetensors: ");
+    std::fs::write(&model, b"no such thing").expect("a file");
+    fails(&["--model", &model], 1, "model.safetensors: ");
+    let eye = array![[1., 0.], [0., 1.]];
+    let write = |layers: &[(&str, &Array)]| {
+        save_safetensors(&model, layers.iter().map(|(n, x)| (n, *x)), [("made by", "cupric")]).expect("a model");
+    };
+    write(&[("0.weight", &eye), ("0.bias", &array![0., 0.]), ("2.weight", &eye)]);
+    fails(&["--model", &model], 1, "there is no tensor \"2.bias\"");
+    write(&[("0.weight", &eye), ("0.bias", &array![0.]), ("2.weight", &array![1.]), ("2.bias", &array![0.])]);
+    fails(&["--model", &model], 1, "2.weight has 1 axes");
+    write(&[("0.weight", &eye), ("0.bias", &array![0., -1.]), ("2.weight", &eye), ("2.bias", &array![0.5, 0.])]);
+    array![[1., 2., 3.]].to_npy(&data).expect("data");
+    fails(&["--model", &model, "--data", &data], 1, "rows of 3 numbers, and the network takes 2");
+    fails(&["--model", &model, "--save", "/nonexistent/out.npz"], 1, "/nonexistent/out.npz: ");
+    array![[1., 2.], [-3., 9.]].astype(DType::F64).to_npy(&data).expect("data");
+    let arguments = ["--model", &model, "--data", &data, "--save", &saved];
+    let mut devices = vec!["cpu"];
+    if cfg!(feature = "gpu") && cupric::Device::gpu().is_ok() {
+        devices.push("gpu");
+    }
+    let python = std::env::var("CUPRIC_PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = |program: &str| {
+        let mut command = Command::new(&python);
+        command.args(["-B", "-c", program]).current_dir(&work).output()
+    };
+    let has_numpy = python("import numpy").is_ok_and(|o| o.status.success());
+    let required = std::env::var_os("CUPRIC_REQUIRE_NUMPY").is_some_and(|v| v == "1");
+    assert!(has_numpy || !required, "CUPRIC_REQUIRE_NUMPY=1, but there is no NumPy");
+    for device in devices {
+        let done = run(&programs, NAME, &[&arguments[..], &["--device", device]].concat());
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success() && said.contains("2 rows"), "{said}{}", String::from_utf8_lossy(&done.stderr));
+        let mut archive = cupric::Npz::open(&saved).expect("an archive");
+        assert_eq!(archive.names().collect::<Vec<_>>(), ["inputs", "outputs", "classes"]);
+        assert_eq!(archive.read("outputs").expect("outputs").to_vec::<f32>().expect("f32"), [1.5, 1., 0.5, 8.]);
+        assert_eq!(archive.read("classes").expect("classes").to_vec::<i64>().expect("i64"), [0, 1]);
+        if !has_numpy {
+            continue;
+        }
+        let program = PYTHON_WRITES.replace("MODEL", "theirs.safetensors");
+        let wrote = python(&program).expect("python");
+        assert!(wrote.status.success(), "{}", String::from_utf8_lossy(&wrote.stderr));
+        let (theirs, rows) = (path("theirs.safetensors"), path("rows.npy"));
+        let done = run(&programs, NAME, &["--model", &theirs, "--data", &rows, "--save", &saved, "--device", device]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let read = python(PYTHON_READS).expect("python");
+        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    }
+    if !has_numpy {
+        eprintln!("numpy tests left out: no Python with NumPy");
+    }
+    std::fs::remove_dir_all(&work).expect("the folder goes");
+}
+
+/// Writes a model in the format of safetensors, as its description has it.
+#[cfg(feature = "formats")]
+const PYTHON_WRITES: &str = r#"
+import json
+import numpy as np
+r = np.random.default_rng(7)
+layers = {"0.weight": (32, 20), "0.bias": (32,), "2.weight": (5, 32), "2.bias": (5,)}
+layers = {name: r.normal(size=shape).astype("f4") for name, shape in layers.items()}
+head, at = {"__metadata__": {"format": "np"}}, 0
+for name, x in layers.items():
+    head[name] = {"dtype": "F32", "shape": x.shape, "data_offsets": [at, at + x.nbytes]}
+    at += x.nbytes
+text = json.dumps(head).encode()
+with open("MODEL", "wb") as f:
+    f.write(len(text).to_bytes(8, "little") + text + b"".join(x.tobytes() for x in layers.values()))
+np.save("rows.npy", r.normal(size=(11, 20)).astype("f4"))
+np.savez("layers.npz", **layers)
+"#;
+
+#[cfg(feature = "formats")]
+const PYTHON_READS: &str = r#"
+import numpy as np
+w, out, x = np.load("layers.npz"), np.load("out.npz"), np.load("rows.npy")
+assert (out["inputs"] == x).all()
+y = np.maximum(x @ w["0.weight"].T + w["0.bias"], 0) @ w["2.weight"].T + w["2.bias"]
+assert np.allclose(out["outputs"], y, rtol=1e-4, atol=1e-4)
+assert (out["classes"] == y.argmax(1)).all()
+"#;

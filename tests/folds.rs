@@ -242,7 +242,7 @@ on_devices! {
         assert!(reduce_by(&x, mean_square().unwrap(), 0).to_vec::<f32>().unwrap().iter().all(|v| v.is_nan()));
         let refused = fold(&FoldDraft { empty: None, ..squares("of something") }).unwrap();
         assert!(error(&reduce_by(&x, refused, 0)).contains("has no elements along axes"));
-        assert_eq!(reduce_by(&x, refused, 1).to_vec::<f32>().unwrap(), []);
+        assert!(reduce_by(&x, refused, 1).to_vec::<f32>().unwrap().is_empty());
     }
 
     fn positions_count(d: &Device) {

@@ -36,7 +36,7 @@ fn stored_arrays_in_any_layout(d: &Device) {
     let half = put(d, vec![f16::from_f32(0.1), f16::MIN_POSITIVE_SUBNORMAL, f16::NEG_INFINITY], &[3]);
     assert_eq!(exact(&half), [0.0999755859375, 2f64.powi(-24), f64::NEG_INFINITY]);
     assert_eq!(exact(&put(d, vec![bf16::from_f32(1.0 / 3.0)], &[1])), [0.333984375]);
-    assert_eq!(integers(&x.slice(s![2..])), []);
+    assert!(integers(&x.slice(s![2..])).is_empty());
 }
 
 fn integers_wrap_and_never_err(d: &Device) {

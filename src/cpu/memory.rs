@@ -127,7 +127,7 @@ impl Pool {
     ///
     /// # Safety
     /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
-    #[cfg(feature = "dlpack")]
+    #[cfg(any(feature = "dlpack", feature = "mmap"))]
     pub unsafe fn lent(
         &self,
         owner: Holder,

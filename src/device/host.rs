@@ -1,7 +1,7 @@
 //! What other libraries need of the host: its memory, and names of devices.
 
 use super::Device;
-#[cfg(any(feature = "ndarray", feature = "dlpack"))]
+#[cfg(any(feature = "ndarray", feature = "dlpack", feature = "mmap"))]
 use crate::buffer::Buffer;
 #[cfg(any(feature = "ndarray", feature = "dlpack"))]
 use crate::cpu::CpuMemory;
@@ -33,7 +33,7 @@ impl Device {
     ///
     /// # Safety
     /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
-    #[cfg(feature = "dlpack")]
+    #[cfg(any(feature = "dlpack", feature = "mmap"))]
     pub(crate) unsafe fn lend(
         memory: (std::ptr::NonNull<u8>, usize),
         lender: Box<dyn std::any::Any + Send + Sync>,

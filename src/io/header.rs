@@ -225,7 +225,7 @@ impl<'a> Parser<'a> {
 }
 
 /// The first 40 bytes of a part of a file, for a message: escaped, so that any bytes become one line of ASCII.
-fn printable(bytes: &[u8]) -> String {
+pub fn printable(bytes: &[u8]) -> String {
     let start = &bytes[..bytes.len().min(40)];
     let dots = if start.len() < bytes.len() { "…" } else { "" };
     format!("\"{}{dots}\"", start.escape_ascii())

@@ -9,8 +9,14 @@ mod kernels;
 mod kit;
 mod memory;
 mod npy;
+#[cfg(feature = "npz")]
+mod npz;
+#[cfg(feature = "safetensors")]
+mod safetensors;
 mod source;
 mod state;
+#[cfg(feature = "text")]
+mod text;
 mod views;
 
 #[cfg(feature = "gpu")]
@@ -38,7 +44,7 @@ fn attempt(target: &str, run: fn(&[u8]), bytes: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(bytes))) {
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         eprintln!(
-            "again: CUPRIC_FUZZ={hex} cargo test --features testing --test fuzz {}",
+            "again: CUPRIC_FUZZ={hex} cargo test --features testing,formats --test fuzz {}",
             target.trim_start_matches("fuzz: ")
         );
         resume_unwind(panic);
@@ -95,6 +101,24 @@ fn target(name: &'static str, run: fn(&[u8]), inputs: usize, longest: usize, fre
 #[test]
 fn npy() {
     target("fuzz: npy", npy::run, 100_000, 200, 50);
+}
+
+#[cfg(feature = "npz")]
+#[test]
+fn npz() {
+    target("fuzz: npz", npz::run, 20_000, 200, 50);
+}
+
+#[cfg(feature = "safetensors")]
+#[test]
+fn safetensors() {
+    target("fuzz: safetensors", safetensors::run, 100_000, 200, 50);
+}
+
+#[cfg(feature = "text")]
+#[test]
+fn text() {
+    target("fuzz: text", text::run, 100_000, 100, 50);
 }
 
 #[test]

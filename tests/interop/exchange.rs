@@ -1,34 +1,22 @@
 //! Arrays to NumPy and back within one process, by the example `exchange`; PyTorch too, where Python has it.
 
+#[path = "../kit/features.rs"]
+mod features;
+
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-
-/// The features of this program, with which the library is built already.
-const FEATURES: [(&str, bool); 9] = [
-    ("gpu", cfg!(feature = "gpu")),
-    ("rayon", cfg!(feature = "rayon")),
-    ("kernels", cfg!(feature = "kernels")),
-    ("ndarray", cfg!(feature = "ndarray")),
-    ("serde", cfg!(feature = "serde")),
-    ("image", cfg!(feature = "image")),
-    ("dlpack", cfg!(feature = "dlpack")),
-    ("interop", cfg!(feature = "interop")),
-    ("testing", cfg!(feature = "testing")),
-];
 
 /// Builds the shared library of the example.
 fn library() -> PathBuf {
     let exe = std::env::current_exe().expect("a test program");
     let target = exe.parent().and_then(|deps| deps.parent()).expect("a target folder").to_path_buf();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--example", "exchange", "--no-default-features"]);
+    cargo.args(["build", "--quiet", "--example", "exchange"]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if target.ends_with("release") {
         cargo.arg("--release");
     }
-    for (name, _) in FEATURES.iter().filter(|(_, is_on)| *is_on) {
-        cargo.args(["--features", name]);
-    }
+    cargo.args(features::arguments());
     assert!(cargo.status().expect("cargo").success(), "the example does not build");
     let (before, behind) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     target.join("examples").join(format!("{before}exchange{behind}"))

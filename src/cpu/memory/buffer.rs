@@ -49,7 +49,10 @@ pub(super) enum Storage {
     /// Memory that a caller handed over, with its owner (a `Vec`), which frees it when dropped.
     Foreign(NonNull<u8>, Box<dyn Any + Send + Sync>),
     /// Memory that another library lends, with what gives it back when dropped. Nobody writes to it.
-    #[cfg_attr(not(feature = "dlpack"), allow(dead_code, reason = "only DLPack lends memory"))]
+    #[cfg_attr(
+        not(any(feature = "dlpack", feature = "mmap")),
+        allow(dead_code, reason = "only DLPack and mapped files lend memory")
+    )]
     Lent(NonNull<u8>, #[allow(dead_code, reason = "held for its drop")] Box<dyn Any + Send + Sync>),
 }
 

@@ -1,0 +1,9 @@
+#![no_main]
+//! See tests/fuzz/safetensors.rs, which tests/fuzz/main.rs runs too.
+
+#[path = "../../tests/fuzz/memory.rs"]
+mod memory;
+#[path = "../../tests/fuzz/safetensors.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| body::run(bytes));

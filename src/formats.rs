@@ -1,0 +1,21 @@
+//! Floor 10: files of other formats than `.npy`, each behind a feature of its own. `formats/npz.rs` archives of named arrays
+//! (`formats/zip.rs` their container), `formats/safetensors.rs` named tensors, `formats/map.rs` files in memory that the system maps,
+//! `formats/text.rs` tables of numbers as text.
+
+#[cfg(feature = "mmap")]
+mod map;
+#[cfg(feature = "npz")]
+mod npz;
+#[cfg(feature = "safetensors")]
+mod safetensors;
+#[cfg(feature = "text")]
+mod text;
+#[cfg(feature = "npz")]
+mod zip;
+
+#[cfg(feature = "npz")]
+pub use npz::{Npz, NpzWriter, save_npz, save_npz_compressed};
+#[cfg(feature = "safetensors")]
+pub use safetensors::{SafeTensors, save_safetensors, write_safetensors};
+#[cfg(feature = "text")]
+pub use text::TextFormat;

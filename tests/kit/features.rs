@@ -1,0 +1,27 @@
+//! The features that a test program is built with. What it has cargo build with exactly these finds the library built already.
+
+/// Each feature, and whether it is on.
+const FEATURES: [(&str, bool); 16] = [
+    ("default", cfg!(feature = "default")),
+    ("gpu", cfg!(feature = "gpu")),
+    ("kernels", cfg!(feature = "kernels")),
+    ("rayon", cfg!(feature = "rayon")),
+    ("ndarray", cfg!(feature = "ndarray")),
+    ("serde", cfg!(feature = "serde")),
+    ("image", cfg!(feature = "image")),
+    ("dlpack", cfg!(feature = "dlpack")),
+    ("interop", cfg!(feature = "interop")),
+    ("npz", cfg!(feature = "npz")),
+    ("safetensors", cfg!(feature = "safetensors")),
+    ("mmap", cfg!(feature = "mmap")),
+    ("text", cfg!(feature = "text")),
+    ("formats", cfg!(feature = "formats")),
+    ("gles", cfg!(feature = "gles")),
+    ("testing", cfg!(feature = "testing")),
+];
+
+/// Arguments by which cargo builds with these features.
+pub fn arguments() -> Vec<&'static str> {
+    let on = FEATURES.iter().filter(|(_, is_on)| *is_on).flat_map(|(name, _)| ["--features", name]);
+    ["--no-default-features"].into_iter().chain(on).collect()
+}
