@@ -10,7 +10,9 @@ mod replace;
 #[cfg(feature = "mmap")]
 pub(crate) use header::Header;
 #[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
-pub(crate) use header::{format_fault, printable};
+pub(crate) use header::format_fault;
+#[cfg(any(feature = "npz", feature = "safetensors", feature = "text"))]
+pub(crate) use header::printable;
 pub(crate) use replace::replace;
 
 use crate::array::Array;

@@ -243,7 +243,8 @@ fn indexed(path: &Path, open: impl Fn(&Path) -> Fallible<Shard<File>>) -> Fallib
     let mut tensors = vec![];
     for (name, file) in &index.tensors {
         let held = &files[*file].head.tensors;
-        match by_name[*file].binary_search_by_key(&name.as_str(), |i| &held[*i].name) {
+        let name_at = |i: &usize| &*held[*i].name;
+        match by_name[*file].binary_search_by_key(&name.as_str(), name_at) {
             Ok(found) => tensors.push((*file, by_name[*file][found])),
             Err(_) => {
                 let (name, file) = (printable(name.as_bytes()), &index.files[*file]);
@@ -290,7 +291,8 @@ impl<R> SafeTensors<R> {
     /// The position of a tensor's file, and the tensor.
     fn find(&self, name: &str) -> Fallible<(usize, &Tensor)> {
         let tensor = |(file, i): (usize, usize)| &self.files[file].head.tensors[i];
-        match self.sorted.binary_search_by(|i| (*tensor(self.tensors[*i]).name).cmp(name)) {
+        let name_at = |i: &usize| &*tensor(self.tensors[*i]).name;
+        match self.sorted.binary_search_by_key(&name, name_at) {
             Ok(found) => {
                 let place = self.tensors[self.sorted[found]];
                 Ok((place.0, tensor(place)))

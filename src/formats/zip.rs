@@ -284,7 +284,8 @@ impl Member {
         }
         let mut name = vec![0; u16_at(&record, 26).into()];
         fill(source, &mut name)?;
-        if name != self.name.as_bytes() || u16_at(&record, 8) != self.method {
+        let wanted = self.name.as_bytes();
+        if name != wanted || u16_at(&record, 8) != self.method {
             return Err(format_fault(format!("at {} is another member: {}", self.at, printable(&name))));
         }
         let start = self.at + LOCAL_LENGTH + name.len() as u64 + u64::from(u16_at(&record, 28));
