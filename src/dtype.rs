@@ -1,7 +1,12 @@
 //! Floor 1: element types. [`DType`] names one at run time, [`Element`] is the trait of the Rust types behind them, [`Scalar`]
 //! is a Rust number in an expression, and [`Compute`] is the type that a kernel calculates in.
 
+#[cfg(any(feature = "text", feature = "serde"))]
+mod halves;
+
 use half::{bf16, f16};
+#[cfg(any(feature = "text", feature = "serde"))]
+pub(crate) use halves::to_odd;
 use std::fmt;
 
 /// The element type of an array.

@@ -1,5 +1,6 @@
 //! Numbers of a table: read and rounded once, and written so that they read back.
 
+use crate::dtype::to_odd;
 use std::cmp::Ordering;
 use std::fmt::{Debug, Write};
 use std::str::FromStr;
@@ -34,7 +35,7 @@ fn is_number(text: &str) -> bool {
 /// Reads a float of 16 bits, correctly rounded. Rounding the f64 would be rounding twice, which is wrong where that f64 lies in the middle of two
 /// numbers of 16 bits and the text does not: there the text decides.
 pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_finite: impl Fn(T) -> bool) -> Option<T> {
-    let round = |value: f64| round(odd(value));
+    let round = |value: f64| round(to_odd(value));
     let value = float(text, f64::is_finite)?;
     let (below, above) = (round(value.next_down()), round(value.next_up()));
     let rounded = match value.is_nan() || below == above {
@@ -59,20 +60,6 @@ pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_fini
         },
     };
     (is_finite(rounded) || !is_number(text)).then_some(rounded)
-}
-
-/// Rounds to the f32 that is odd in its last bit, of the two around an f64 that lies between. An f32 has more than two bits beyond those of a type of 16 bits, so
-/// rounding the result is rounding the f64: it lies in the middle of two such numbers only where the f64 does. (A processor's conversion of f64 to f16 goes
-/// by way of the nearest f32, and rounds twice.)
-fn odd(value: f64) -> f32 {
-    let near = value as f32;
-    if value.is_nan() || f64::from(near) == value || near.to_bits() & 1 == 1 {
-        near
-    } else if f64::from(near) < value {
-        near.next_up()
-    } else {
-        near.next_down()
-    }
 }
 
 /// A positive decimal number: the power of ten of its first digit, and its digits without zeros at either end. So the derived order is that of

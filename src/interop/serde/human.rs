@@ -1,6 +1,6 @@
 //! The elements of arrays as numbers, for formats that people read.
 
-use crate::dtype::{DType, Element};
+use crate::dtype::{DType, Element, to_odd};
 use ::serde::de::{self, Deserializer, Visitor};
 use ::serde::ser::{SerializeSeq, Serializer};
 use ::serde::{Deserialize, Serialize};
@@ -150,8 +150,8 @@ pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, Stri
     fn narrow<T>(v: f64, rounded: T, is_finite: bool) -> Option<T> {
         (is_finite || !v.is_finite()).then_some(rounded)
     }
-    let f16s = |v: f64| narrow(v, f16::from_f64(v), f16::from_f64(v).is_finite());
-    let bf16s = |v: f64| narrow(v, bf16::from_f64(v), bf16::from_f64(v).is_finite());
+    let f16s = |v: f64| narrow(v, f16::from_f32(to_odd(v)), f16::from_f32(to_odd(v)).is_finite());
+    let bf16s = |v: f64| narrow(v, bf16::from_f32(to_odd(v)), bf16::from_f32(to_odd(v)).is_finite());
     let f32s = |v: f64| narrow(v, v as f32, (v as f32).is_finite());
     match dtype {
         DType::Bool => of(numbers, Number::boolean),

@@ -1,0 +1,37 @@
+//! From f64 to the floats of 16 bits with one rounding.
+
+/// Rounds to the f32 that is odd in its last bit, of the two around an f64 that lies between. An f32 has more than two bits beyond those of
+/// a type of 16 bits, so rounding the result is rounding the f64: it lies in the middle of two such numbers only where the f64 does. (A
+/// processor's conversion of f64 to f16 goes by way of the nearest f32, and rounds twice.)
+pub(crate) fn to_odd(value: f64) -> f32 {
+    let near = value as f32;
+    if value.is_nan() || f64::from(near) == value || near.to_bits() & 1 == 1 {
+        near
+    } else if f64::from(near) < value {
+        near.next_up()
+    } else {
+        near.next_down()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::to_odd;
+    use half::{bf16, f16};
+
+    #[test]
+    fn what_is_next_to_a_middle_is_rounded_once() {
+        for (one, next) in [(f16::ONE, f16::from_bits(f16::ONE.to_bits() + 1)), (f16::from_bits(7), f16::from_bits(8))]
+        {
+            let middle = (one.to_f64() + next.to_f64()) / 2.0;
+            assert_eq!(f16::from_f32(to_odd(middle.next_down())), one);
+            assert_eq!(f16::from_f32(to_odd(middle.next_up())), next);
+            assert_eq!(f16::from_f32(to_odd(-middle.next_up())), -next);
+        }
+        let middle = 1.0 + 1.0 / 256.0;
+        assert_eq!(bf16::from_f32(to_odd(f64::next_up(middle))).to_f64(), 1.0 + 1.0 / 128.0);
+        assert_eq!(bf16::from_f32(to_odd(middle)).to_f64(), 1.0);
+        assert_eq!((to_odd(1e300), to_odd(f64::INFINITY)), (f32::MAX, f32::INFINITY));
+        assert!(to_odd(f64::NAN).is_nan());
+    }
+}
