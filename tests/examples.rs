@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Each example with arguments of a small run, and what that prints.
-const EXAMPLES: [(&str, &[&str], &str); 11] = [
+const EXAMPLES: [(&str, &[&str], &str); 12] = [
     ("tour", &[], "in f16"),
     ("show_plan", &["--rows", "10", "--columns", "7"], "1 kernel"),
     ("kmeans", &["--colours", "4", "--iterations", "2"], "loss"),
@@ -23,6 +23,7 @@ const EXAMPLES: [(&str, &[&str], &str); 11] = [
     ),
     ("digits", &["--epochs", "1", "--batch", "256"], "accuracy="),
     ("strip", &["--height", "20"], "× 20 pixels"),
+    ("blur", &["--sigma", "1"], "pixels blurred with 7 weights"),
 ];
 
 /// Builds the examples where that has not been done, and gives their folder.
@@ -202,3 +203,44 @@ y = np.maximum(x @ w["0.weight"].T + w["0.bias"], 0) @ w["2.weight"].T + w["2.bi
 assert np.allclose(out["outputs"], y, rtol=1e-4, atol=1e-4)
 assert (out["classes"] == y.argmax(1)).all()
 "#;
+
+/// A line through the points of a CSV file, and files that have none.
+#[cfg(feature = "text")]
+#[test]
+fn a_line_of_a_file_is_found() {
+    const NAME: &str = "fit";
+    let programs = folder();
+    let file = std::env::temp_dir().join(format!("cupric-fit-{}.csv", std::process::id()));
+    let path = file.to_str().expect("a path");
+    let fails = |arguments: &[&str], status: i32, fact: &str| {
+        let output = run(&programs, NAME, arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+        let text = complaint(NAME, &output);
+        assert!(text.contains(fact), "{text}");
+    };
+    let mut devices = vec!["cpu"];
+    if cfg!(feature = "gpu") && cupric::Device::gpu().is_ok() {
+        devices.push("gpu");
+    }
+    for device in devices {
+        let says = |arguments: &[&str], fact: &str| {
+            let done = run(&programs, NAME, &[&["--device", device], arguments].concat());
+            let (said, erred) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+            assert!(done.status.success() && said.contains(fact), "{said}{erred}");
+        };
+        says(&["--made", path], "of 200 rows");
+        std::fs::write(&file, "time,\"name\",height\n0,a,-1\n1,\"b, c\",1.5\n4,d,9\n").expect("a file");
+        says(
+            &["--data", path, "--x", "time", "--y", "height"],
+            "height = 2.5000 time - 1.0000, R² = 1.0000, of 3 rows",
+        );
+    }
+    fails(&["--data", path], 1, "x");
+    fails(&["--nonsense"], 2, "unknown option --nonsense");
+    std::fs::write(&file, "x,y\n1,2\n1,3\n").expect("a file");
+    fails(&["--data", path], 1, "all x are the same");
+    std::fs::write(&file, "x,y\n1,2\n1,no\n").expect("a file");
+    fails(&["--data", path], 1, "line 3");
+    std::fs::remove_file(&file).expect("the file goes");
+    fails(&["--data", path], 1, "cupric-fit-");
+}

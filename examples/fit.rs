@@ -1,0 +1,76 @@
+//! Fits a line to two columns of a CSV file, by least squares.
+//!
+//! ```text
+//! cargo run --release --features text --example fit -- --data measured.csv --x time --y height
+//! ```
+
+mod common;
+
+use common::{Args, say};
+use cupric::{Array, DType, Device, Expr, Rng, TextFormat, eval_all, linspace, s, stack};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+fn main() -> ExitCode {
+    let args = Args::new("fit", "Fits a line to two columns of a CSV file.")
+        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
+        .option("data", "FILE", "a CSV file with a header [one that is made: see --made]")
+        .option("x", "NAME", "the column of what is known [x]")
+        .option("y", "NAME", "the column of what depends on it [y]")
+        .option(
+            "made",
+            "FILE",
+            "without --data: where 200 points about y = 2.5 x - 1 are written and read from [fit.csv]",
+        )
+        .option("seed", "N", "of these points [0]")
+        .parse();
+    common::finish("fit", run(&args))
+}
+
+fn run(args: &Args) -> Result<()> {
+    let (x, y) = (args.get("x", "x".to_string()), args.get("y", "y".to_string()));
+    let device: Device = args.device().parse()?;
+    let file = match args.try_get::<PathBuf>("data") {
+        Some(file) => file,
+        None => {
+            let file = args.get("made", PathBuf::from("fit.csv"));
+            make(&file, args.get("seed", 0))?;
+            file
+        }
+    };
+    // a GPU may have no f64
+    let dtype = if device.supports(DType::F64) { DType::F64 } else { DType::F32 };
+    let table = Array::from_text(&file, dtype, &TextFormat::csv().names([&x, &y]))?.to_device(&device)?;
+    let rows = table.shape()[0];
+    if rows < 2 {
+        return Err(format!("{}: {rows} rows; a line takes two", file.display()).into());
+    }
+    let (slope, start, share) = line(&table.slice(s![.., 0]), &table.slice(s![.., 1]))?;
+    if !slope.is_finite() {
+        return Err(format!("{}: all {x} are the same, or a number is not finite", file.display()).into());
+    }
+    let sign = if start < 0.0 { '-' } else { '+' };
+    say(format_args!("{device}: {y} = {slope:.4} {x} {sign} {:.4}, R² = {share:.4}, of {rows} rows", start.abs()))?;
+    Ok(())
+}
+
+/// Slope and start of the line with the least sum of squared distances, and the share of the variance of `y` that it explains.
+fn line(x: &Expr, y: &Expr) -> Result<(f64, f64, f64)> {
+    let [mean_x, mean_y] = eval_all([&x.mean(..), &y.mean(..)])?;
+    let (dx, dy) = (x - &mean_x, y - &mean_y);
+    let slope = (&dx * &dy).sum(..) / dx.square().sum(..);
+    let start = &mean_y - &slope * &mean_x;
+    let rest = (&dy - &slope * &dx).square().sum(..);
+    let share = 1.0 - rest / dy.square().sum(..);
+    let all = stack(&[slope, start, share], 0).to_vec_as::<f64>()?;
+    Ok((all[0], all[1], all[2]))
+}
+
+/// Writes points about a line, as a CSV file with a header.
+fn make(file: &Path, seed: u64) -> Result<()> {
+    let x = linspace(0.0, 10.0, 200, DType::F64);
+    let y = &x * 2.5 - 1.0 + Rng::new(seed).normal([200], DType::F64) * 0.5;
+    Ok(stack(&[x, y], 1).eval()?.to_text(file, &TextFormat::csv().names(["x", "y"]))?)
+}
