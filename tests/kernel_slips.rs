@@ -205,6 +205,16 @@ fn combinations_whose_order_matters_are_refused() {
             },
             "it must not matter which state is a and which is b",
         ),
+        // right on its own, and NaN where a lane without elements combines two neutral states
+        (
+            Reduction {
+                state: "m: f32 = lowest, s: f32 = 0",
+                map: "m = x; s = 1;",
+                combine: "let k = max(a.m, b.m); m = k; s = a.s * exp(a.m - k) + b.s * exp(b.m - k);",
+                finish: "y = m + log(s);",
+            },
+            "with the neutral numbers",
+        ),
         (
             Reduction {
                 combine: "s = 0.5 * (a.s + b.s); if a.s == 0.0 { s = b.s; } if b.s == 0.0 { s = a.s; }",

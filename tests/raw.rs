@@ -144,6 +144,8 @@ fn wrong_shaders_are_refused() {
             "var<storage> of group 0",
         ),
     ];
+    let e = new("override n: u32 = 4u; @compute @workgroup_size(1) fn main() {}").expect_err("an override");
+    assert!(e.to_string().contains("`override` constants"), "{e}");
     for (text, wanted) in cases {
         let e = new(text).expect_err(text);
         println!("{e}");
@@ -223,6 +225,15 @@ fn wrong_calls_are_refused_and_the_device_goes_on() {
         ErrorKind::LimitExceeded,
         "4000000 bytes of workgroup memory",
     );
+    let two = "@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+               var<workgroup> w: array<f32, 1000000>;
+               var<workgroup> v: array<f32, 4>;
+               @compute @workgroup_size(1) fn large() { w[1] = 1.0; y[0] = w[1]; }
+               @compute @workgroup_size(1) fn small() { v[1] = 2.0; y[0] = v[1]; }";
+    let small = RawKernel::new(two, "small").expect("WGSL");
+    assert_eq!(small.call_on(d, [1, 1, 1], [], [([1], DType::F32)]).unwrap()[0].item::<f32>().unwrap(), 2.0);
+    let e = small.call_on(d, [1, 1, 1], [], [([1usize << 62], DType::F32)]).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
     let other = Device::cpu().with_memory_limit(1 << 20).unwrap();
     let e = large.call_on(&other, [1, 1, 1], [], [([1], DType::F32)]).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");

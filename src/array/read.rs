@@ -155,7 +155,7 @@ impl Expr {
     }
 
     /// The values on a device, for the operation that errors name.
-    fn moved(&self, device: &Device, op: &'static str, at: Loc) -> Result<Array> {
+    pub(crate) fn moved(&self, device: &Device, op: &'static str, at: Loc) -> Result<Array> {
         let node = self.checked()?;
         if node.device == 0 {
             let mut made = run(&[self], device, at, false)?;

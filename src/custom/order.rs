@@ -25,8 +25,10 @@ impl Tried<'_> {
         let neutral: Vec<Scalar> = (self.state.iter().zip(self.starts))
             .map(|(dtype, start)| Scalar::from_bits(start.bits(dtype.compute()), dtype.compute()))
             .collect();
+        // a GPU's lanes without elements combine neutral numbers with each other
+        let twice = self.combined(&neutral, &neutral).unwrap_or_else(|| neutral.clone());
         for (x, s) in &elements {
-            for [a, b] in [[&neutral, s], [s, &neutral]] {
+            for [a, b] in [[&neutral, s], [s, &neutral], [&twice, s], [s, &twice]] {
                 if let Some((got, wanted)) = self.differ(self.combined(a, b), Some(s.clone())) {
                     return Err(format!(
                         "combine: with the neutral numbers of the state, the element {x} gives {got}, and without them {wanted}"
@@ -85,6 +87,9 @@ impl Tried<'_> {
         let result = |state: Option<Vec<Scalar>>| self.finish.0.results_for(&state?, &self.finish.1)?.first().copied();
         let (a, b) = (result(a)?, result(b)?);
         let (x, y) = (a.as_f64(), b.as_f64());
+        if x.is_finite() != y.is_finite() {
+            return Some((a, b));
+        }
         // f32 has seven digits, of which a finish may lose some where it subtracts
         let rounding = match (self.state.iter().any(|d| d.is_float()), a) {
             (false, _) => 0.0,

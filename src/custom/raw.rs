@@ -10,13 +10,14 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, Loc, common};
 use crate::layout::{IntoShape, Layout, shape_arg, size_of_shape};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
 use std::fmt;
 use std::panic::Location;
 
 /// A whole WGSL shader of a user's own, for what no [`ElementwiseKernel`](super::ElementwiseKernel) can do: workgroup memory, barriers,
 /// atomics, positions of its own. It runs on a GPU alone, and the driver gets its text as it is; wgpu's run-time checks keep wrong
-/// indices inside the shader's own arrays and end loops that do not.
+/// indices inside the shader's own arrays. Nothing ends a loop that does not end but the driver, for which the device is lost then.
 ///
 /// The shader's memory is `var<storage>` in group 0, with bindings from 0 on: those that it only reads are the inputs of a call, those with
 /// `read_write` are the results, each in the order of the bindings. There are no uniforms: a small array holds numbers.
@@ -94,12 +95,12 @@ impl RawKernel {
                 let detail = format!("the shader has no compute entry point of this name; it has {there:?}");
                 return Err(refuse(entry, detail, at));
             }
+            if !module.overrides.is_empty() {
+                let detail = "the shader has `override` constants, which a call cannot set; use `const`";
+                return Err(refuse(entry, detail, at));
+            }
             let bindings = bindings(&module).map_err(|complaint| refuse(entry, source.describe(&complaint), at))?;
-            let variables = module.global_variables.iter().map(|(_, v)| v);
-            let shared = variables.filter(|v| v.space == AddressSpace::WorkGroup);
-            // each begins where any type may: at a multiple of 16 bytes
-            let bytes = |v: &GlobalVariable| module.types[v.ty].inner.size(module.to_ctx()) as u64;
-            Ok((bindings, shared.map(|v| bytes(v).next_multiple_of(16)).sum()))
+            Ok((bindings, workgroup_bytes(&module, entry)))
         };
         let (bindings, workgroup_bytes) = with_room(entry, at, read)?;
         Ok(RawKernel { name: kept_name(entry), text: wgsl.to_string(), bindings, workgroup_bytes })
@@ -230,7 +231,8 @@ impl Bound {
         if let Some(own) = self.dtype.filter(|own| *own != dtype && *own != DType::U32) {
             return Err(format!("the shader has {} as {own}, and the array is {dtype}", self.label));
         }
-        let bytes = (count.saturating_mul(dtype.size()) as u64).next_multiple_of(4);
+        // what is too large is refused where memory is asked for
+        let bytes = (count as u64).saturating_mul(dtype.size() as u64).checked_next_multiple_of(4).unwrap_or(u64::MAX);
         if bytes < self.least || count == 0 {
             return Err(format!(
                 "{} has at least {} bytes in the shader, and the array has {bytes}",
@@ -269,6 +271,17 @@ fn bindings(module: &Module) -> Result<Vec<Bound>, Complaint> {
         }
     }
     Ok(found.into_iter().map(|(.., bound)| bound).collect())
+}
+
+/// Returns the bytes of workgroup memory that an entry point uses; each variable begins where any type may, at a multiple of 16 bytes.
+fn workgroup_bytes(module: &Module, entry: &str) -> u64 {
+    let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(module).ok();
+    let number = module.entry_points.iter().position(|e| e.name == entry);
+    // where it is not known which variables it uses, all of them count
+    let uses = info.as_ref().zip(number).map(|(info, number)| info.get_entry_point(number));
+    let variables = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup);
+    let used = variables.filter(|(handle, _)| uses.is_none_or(|uses| !uses[*handle].is_empty()));
+    used.map(|(_, v)| u64::from(module.types[v.ty].inner.size(module.to_ctx())).next_multiple_of(16)).sum()
 }
 
 #[allow(clippy::wildcard_enum_match_arm)] // every type but a list is its own element

@@ -27,6 +27,7 @@ const FREE: u64 = 16 << 20;
 ///
 /// Memory is taken for what is there: for stored members as much as they have; for compressed ones twice the bytes that have been unpacked, at
 /// most. A member of more than 16 MiB that unpacks to more than 100 times its packed bytes is refused; [`Npz::max_ratio`] changes that.
+/// All arrays of an archive may together take more: [`Npz::read`] takes one.
 ///
 /// ```
 /// use cupric::{Npz, array, save_npz_compressed};
@@ -275,11 +276,11 @@ impl<W: Write> NpzWriter<W> {
     /// ```
     #[track_caller]
     pub fn write(&mut self, name: &str, array: impl Operand) -> Result<()> {
-        self.write_at(name, &array.into_expr(), "NpzWriter::write", Location::caller())
+        self.write_at(name, &array.into_expr(), "NpzWriter::write", None, Location::caller())
     }
 
     #[track_caller]
-    fn write_at(&mut self, name: &str, array: &Expr, op: &'static str, at: Loc) -> Result<()> {
+    fn write_at(&mut self, name: &str, array: &Expr, op: &'static str, path: Option<&Path>, at: Loc) -> Result<()> {
         let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
         let file = format!("{name}.npy");
         if name.is_empty() || name.ends_with('/') || file.len() > usize::from(u16::MAX) {
@@ -291,7 +292,10 @@ impl<W: Write> NpzWriter<W> {
         }
         let Content { header, data } = Content::of(array, op, at)?;
         let added = self.to.add(&file, &[&header, data.bytes()], self.compress);
-        added.map_err(|e| Fault::new(ErrorKind::Io, format!("member {file}: {e}")).at(op, at))
+        added.map_err(|e| {
+            let fault = Fault::new(ErrorKind::Io, format!("member {file}: {e}"));
+            path.map_or(fault.clone(), |path| named(fault, path)).at(op, at)
+        })
     }
 
     /// Writes the directory, and gives back what was written to. (Feature `npz`.)
@@ -364,7 +368,7 @@ fn save<N: AsRef<str>, A: Operand>(
     let done = io::replace(path, |file| {
         let mut writer = NpzWriter { to: Writer::new(file), compress };
         for (name, array) in arrays {
-            if let Err(e) = writer.write_at(name.as_ref(), &array.into_expr(), op, at) {
+            if let Err(e) = writer.write_at(name.as_ref(), &array.into_expr(), op, Some(path), at) {
                 failed = Some(e);
                 return Err(std::io::ErrorKind::Other.into());
             }

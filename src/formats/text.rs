@@ -4,6 +4,7 @@ mod number;
 mod read;
 
 use crate::array::Array;
+use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, strong};
@@ -228,7 +229,7 @@ fn load(reader: impl BufRead, dtype: DType, format: &TextFormat, at: Loc) -> Res
 
 impl Expr {
     /// Evaluates the expression, of one axis or two, and writes it to a text file: a line for each row, or for each element of a vector. Each float is
-    /// written with the fewest digits that read back as the same number. (Feature `text`.)
+    /// written with the fewest digits that read back as the same number, those of 16 bits with the digits that f32 needs. (Feature `text`.)
     ///
     /// Of the format, the delimiter (a space where it has none) and the names are used. The file replaces an old one as a whole, as that of [`Expr::to_npy`]
     /// does.
@@ -309,7 +310,8 @@ impl Expr {
             }
             head.push('\n');
         }
-        Ok((expr.eval_at(at)?, head))
+        // what a GPU finds out late is an error of the evaluation, and known before the file is begun
+        Ok((expr.moved(&Device::cpu(), op, at)?, head))
     }
 }
 

@@ -139,7 +139,7 @@ fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Optio
     Ok(Some((record_at, Place { at: u64_at(&record, 48), length: u64_at(&record, 40), count: all }, is_whole)))
 }
 
-/// Reads the directory: the members in its order, without folders. The memory taken is less than the archive's bytes, and 128 KiB.
+/// Reads the directory: the members in its order, without folders. The memory taken is a few times the directory's bytes.
 pub fn directory(source: &mut (impl Read + Seek)) -> Fallible<Vec<Member>> {
     let place = find_directory(source)?;
     seek(source, place.at)?;
@@ -232,16 +232,14 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if name.chars().any(char::is_control) {
         return wrong("has control characters");
     }
-    if name.contains('\\') || name.get(1..2) == Some(":") {
+    let is_drive = name.get(1..2) == Some(":") && name.get(2..3) == Some("/");
+    if name.contains('\\') || is_drive {
         return wrong("is a path of Windows");
     }
     // a folder ends in a slash
-    let parts = name.strip_suffix('/').unwrap_or(name).split('/');
-    if name.starts_with('/') || parts.clone().any(|part| matches!(part, "." | "..")) {
+    let mut parts = name.strip_suffix('/').unwrap_or(name).split('/');
+    if name.starts_with('/') || parts.any(|part| matches!(part, "." | "..")) {
         return wrong("is a path that leaves the archive");
-    }
-    if parts.clone().any(str::is_empty) {
-        return wrong("has an empty part");
     }
     Ok(())
 }
@@ -354,6 +352,8 @@ pub struct Writer<W> {
     at: u64,
     directory: Vec<u8>,
     pub names: Vec<String>,
+    /// Whether a write has failed, so that nobody knows what the archive has.
+    has_failed: bool,
 }
 
 /// A number of 32 bits of a record; all ones where it does not fit, and stands in a field of ZIP64.
@@ -363,12 +363,15 @@ fn narrow(n: u64) -> u32 {
 
 impl<W: Write> Writer<W> {
     pub fn new(to: W) -> Writer<W> {
-        Writer { to, at: 0, directory: vec![], names: vec![] }
+        Writer { to, at: 0, directory: vec![], names: vec![], has_failed: false }
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.has_failed {
+            return Err(io::Error::other("an earlier write to the archive has failed"));
+        }
         self.at += bytes.len() as u64;
-        self.to.write_all(bytes)
+        self.to.write_all(bytes).inspect_err(|_| self.has_failed = true)
     }
 
     /// Adds a member of the parts, one after another. Its name fits 16 bits.

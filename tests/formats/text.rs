@@ -35,6 +35,18 @@ fn lines_and_columns() {
     assert_eq!(numbers("1 % 2\n", &plain.clone().comments("%")), (vec![1, 1], vec![1.]));
     assert_eq!(numbers("1\t\t3\n", &plain.clone().delimiter('\t').missing("-1")), (vec![1, 3], vec![1., -1., 3.]));
 
+    let tabs = plain.clone().delimiter('\t');
+    assert_eq!(numbers("1\t2\n\t\n3\t4\n", &tabs.clone().missing("-1")), (vec![3, 2], vec![1., 2., -1., -1., 3., 4.]));
+    refused(
+        read("1\t2\n\t\n", DType::F64, &tabs),
+        ErrorKind::Format,
+        "line 2, column 1 (character 1): the field is empty",
+    );
+    refused(read("1 2\r3 4\r", DType::F64, &plain), ErrorKind::Format, "line 1: a carriage return within the line");
+    refused(read("1\n", DType::F64, &plain.clone().columns([usize::MAX])), ErrorKind::Format, "line 1 has 1 columns");
+    let latin = Array::from_text_reader(&b"Gr\xf6\xdfe\n1 2\n"[..], DType::F64, &plain.clone().skip_rows(1)).unwrap();
+    assert_eq!(latin.to_vec::<f64>().unwrap(), [1., 2.]);
+
     let csv = TextFormat::csv();
     assert_eq!(numbers("1, 2 ,\"3\"\r\n4,5,\" 6 \" \n", &csv), (vec![2, 3], vec![1., 2., 3., 4., 5., 6.]));
     let named = "name,\"x, \"\"m\"\"\",y\n\"a\nb, \"\"c\"\"\",1,2\nd,3,4\n";
@@ -55,6 +67,10 @@ fn numbers_are_rounded_once() {
     assert_eq!(f64s("4.9e-324").to_bits(), 1);
     assert_eq!((f64s("-inf"), f64s("Infinity"), f64s(".5"), f64s("5.")), (-INF, INF, 0.5, 5.0));
     assert!(f64s("NaN").is_nan() && f64s("-0").is_sign_negative());
+    // below a tie of f16 by a digit, and the f64 beside the tie above it
+    let f16s = |text| one(text, DType::F16).unwrap().to_vec_as::<f64>().unwrap()[0];
+    assert_eq!(f16s("1.00146484374999983"), 1.0009765625);
+    assert_eq!(f16s("1.00146484375000017"), 1.001953125);
     // the next f32 above the middle of two, by a digit that an f64 does not have
     let f32s = |text| one(text, DType::F32).unwrap().item::<f32>().unwrap();
     assert_eq!(f32s("1.00000005960464477539062500000000000000001"), 1.0 + f32::EPSILON);

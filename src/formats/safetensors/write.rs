@@ -60,7 +60,11 @@ impl Draft {
         let mut begin = 0u64;
         for (name, dtype, expr) in &list {
             let shape = expr.shape()?;
-            let end = begin + (crate::layout::product(shape) * dtype.size()) as u64;
+            let bytes = crate::layout::product(shape).checked_mul(dtype.size());
+            let end = bytes.and_then(|bytes| begin.checked_add(bytes as u64));
+            let end = end.ok_or_else(|| {
+                wrong(format!("{} of shape {shape:?} has too many bytes", printable(name.as_bytes())))
+            })?;
             let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
             let (name, dtype, shape) = (quoted(name), name_of(*dtype), lengths.join(","));
             entries.push(format!(r#"{name}:{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{begin},{end}]}}"#));

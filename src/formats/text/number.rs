@@ -38,7 +38,9 @@ pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_fini
     let round = |value: f64| round(to_odd(value));
     let value = float(text, f64::is_finite)?;
     let (below, above) = (round(value.next_down()), round(value.next_up()));
-    let rounded = match value.is_nan() || below == above {
+    // the middle of two numbers of 16 bits is a number of 32
+    let is_middle = f64::from(value as f32) == value && below != above;
+    let rounded = match value.is_nan() || !is_middle {
         true => round(value),
         false => match Digits::of(text).cmp(&Digits::of(&format!("{:.1100}", value.abs()))) {
             Ordering::Equal => round(value),

@@ -22,20 +22,43 @@ struct Records<'a, R> {
 }
 
 impl<'a, R: BufRead> Records<'a, R> {
+    /// Reads the bytes of one more line. Returns false where there is none.
+    fn line(&mut self) -> Fallible<bool> {
+        self.bytes.clear();
+        loop {
+            let read = self.from.fill_buf().map_err(io_fault)?;
+            let end = read.iter().position(|b| *b == b'\n');
+            let part = &read[..end.map_or(read.len(), |end| end + 1)];
+            // a file may be one line without end
+            self.bytes.try_reserve(part.len()).map_err(|_| no_memory(part.len(), 1))?;
+            self.bytes.extend_from_slice(part);
+            let (count, is_last) = (part.len(), end.is_some() || part.is_empty());
+            self.from.consume(count);
+            if is_last {
+                self.line += !self.bytes.is_empty() as u64;
+                return Ok(!self.bytes.is_empty());
+            }
+        }
+    }
+
     /// Reads one more line to the end of the record. Returns false where there is none.
     fn more(&mut self) -> Fallible<bool> {
-        self.bytes.clear();
-        if self.from.read_until(b'\n', &mut self.bytes).map_err(io_fault)? == 0 {
+        if !self.line()? {
             return Ok(false);
         }
-        self.line += 1;
         let text = std::str::from_utf8(&self.bytes).map_err(|e| {
             let at = String::from_utf8_lossy(&self.bytes[..e.valid_up_to()]).chars().count() + 1;
             format_fault(format!("line {}, character {at}: not UTF-8", self.line))
         })?;
         let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
         let text = text.strip_suffix('\n').unwrap_or(text);
-        self.record.push_str(text.strip_suffix('\r').unwrap_or(text));
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        // the lines of some old files end with this character alone, and would be one row of all numbers
+        if !self.format.quotes && text.contains('\r') {
+            return Err(format_fault(format!("line {}: a carriage return within the line", self.line)));
+        }
+        self.record.try_reserve(text.len()).map_err(|_| no_memory(text.len(), 1))?;
+        self.record.push_str(text);
         Ok(true)
     }
 
@@ -54,7 +77,8 @@ impl<'a, R: BufRead> Records<'a, R> {
                     false => self.record.truncate(self.record.find(begin.as_str()).unwrap_or(self.record.len())),
                 }
             }
-            if self.record.trim().is_empty() {
+            let is_blank = |c: char| c.is_whitespace() && Some(c) != self.format.delimiter;
+            if self.record.chars().all(is_blank) {
                 continue;
             }
             if self.format.quotes {
@@ -177,8 +201,8 @@ pub fn table<T: Element>(
 ) -> Fallible<(Vec<T>, [usize; 2])> {
     let mut records = Records { from, format, line: 0, first: 0, record: String::new(), bytes: vec![] };
     for _ in 0..format.skip {
-        records.record.clear();
-        if !records.more()? {
+        // of whatever bytes it is
+        if !records.line()? {
             break;
         }
     }
@@ -261,7 +285,7 @@ fn chosen<T: Element, R: BufRead>(
 ) -> Fallible<usize> {
     let before = elements.len();
     elements.try_reserve(columns.len()).map_err(|_| no_memory(before + columns.len(), size_of::<T>()))?;
-    let last = columns.iter().copied().max().map_or(0, |last| last + 1);
+    let last = columns.iter().copied().max().map_or(0, |last| last.saturating_add(1));
     // the fields up to the last that is wanted, each of which is looked for in the list: it is short
     let mut row: Vec<Option<T>> = vec![None; columns.len()];
     let mut count = 0;
@@ -275,7 +299,7 @@ fn chosen<T: Element, R: BufRead>(
             }
         }
     }
-    if count < last {
+    if row.iter().any(Option::is_none) {
         let detail =
             format!("line {} has {count} columns, and column {} is wanted, counted from 0", records.first, last - 1);
         return Err(format_fault(detail));
