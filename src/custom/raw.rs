@@ -89,7 +89,7 @@ impl RawKernel {
         source.theirs("shader", wgsl);
         let read = || -> Result<(Vec<Bound>, u64)> {
             let module = source.parse().map_err(|complaint| refuse(entry, source.describe(&complaint), at))?;
-            let is_entry = |e: &naga::EntryPoint| e.name == entry && e.stage == ShaderStage::Compute;
+            let is_entry = |e: &naga::EntryPoint| entry.eq(&e.name) && e.stage == ShaderStage::Compute;
             if !module.entry_points.iter().any(is_entry) {
                 let there: Vec<&str> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
                 let detail = format!("the shader has no compute entry point of this name; it has {there:?}");
@@ -276,7 +276,7 @@ fn bindings(module: &Module) -> Result<Vec<Bound>, Complaint> {
 /// Returns the bytes of workgroup memory that an entry point uses; each variable begins where any type may, at a multiple of 16 bytes.
 fn workgroup_bytes(module: &Module, entry: &str) -> u64 {
     let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(module).ok();
-    let number = module.entry_points.iter().position(|e| e.name == entry);
+    let number = module.entry_points.iter().position(|e| entry.eq(&e.name));
     // where it is not known which variables it uses, all of them count
     let uses = info.as_ref().zip(number).map(|(info, number)| info.get_entry_point(number));
     let variables = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup);

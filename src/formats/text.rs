@@ -186,7 +186,7 @@ impl Array {
     /// use cupric::{Array, DType, TextFormat};
     /// let format = TextFormat::csv().delimiter(';').missing("nan");
     /// let x = Array::from_text_reader("1;;3\n4;5;6\n".as_bytes(), DType::F32, &format)?;
-    /// assert_eq!(x.is_nan().count_nonzero(..).item::<i64>()?, 1);
+    /// assert_eq!(x.isnan().count_nonzero(..).item::<i64>()?, 1);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
