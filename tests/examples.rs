@@ -103,7 +103,7 @@ fn examples_behave() {
 /// A network that Python has written, run by the example, whose archive Python reads; and files that are not as they should be.
 #[cfg(feature = "formats")]
 #[test]
-fn a_network_of_a_file_runs() {
+fn examples_behave_with_a_network_of_a_file() {
     use cupric::{Array, DType, array, save_safetensors};
     const NAME: &str = "mlp_file";
     let (programs, work) = (folder(), std::env::temp_dir().join(format!("cupric-mlp-{}", std::process::id())));
@@ -207,7 +207,7 @@ assert (out["classes"] == y.argmax(1)).all()
 /// A line through the points of a CSV file, and files that have none.
 #[cfg(feature = "text")]
 #[test]
-fn a_line_of_a_file_is_found() {
+fn examples_behave_with_a_line_of_a_file() {
     const NAME: &str = "fit";
     let programs = folder();
     let file = std::env::temp_dir().join(format!("cupric-fit-{}.csv", std::process::id()));
