@@ -2,6 +2,8 @@
 //! `Arc<dyn Backend>`.
 
 mod faults;
+#[cfg(all(feature = "gpu", feature = "wgpu"))]
+mod native;
 #[cfg(all(feature = "gpu", feature = "kernels"))]
 mod raw;
 mod record;
@@ -19,6 +21,8 @@ pub(crate) use faults::FaultInjector;
 pub use faults::InjectedFault;
 #[cfg(feature = "testing")]
 pub(crate) use faults::POISON;
+#[cfg(all(feature = "gpu", feature = "wgpu"))]
+pub(crate) use native::Native;
 #[cfg(all(feature = "gpu", feature = "kernels"))]
 pub(crate) use raw::{RawBinding, RawCall};
 pub(crate) use record::{Clock, Detail, Recording, StepNote, busy};
@@ -260,6 +264,10 @@ pub(crate) trait Backend: Send + Sync {
     fn trim(&self) {}
     /// The device's name: that of its hardware, and for a device with a budget more ([`name_within`]).
     fn name(&self) -> &str;
+    /// The bytes of a GPU's own memory, where its driver tells them.
+    fn own_memory(&self) -> Option<u64> {
+        None
+    }
     /// Who made the hardware, where the device knows.
     fn vendor(&self) -> Option<String> {
         None
@@ -307,6 +315,11 @@ pub(crate) trait Backend: Send + Sync {
     }
     /// The driver and its version, if the device has one.
     fn driver(&self) -> Option<String> {
+        None
+    }
+    /// The parts of a GPU for programs that call wgpu themselves.
+    #[cfg(all(feature = "gpu", feature = "wgpu"))]
+    fn native(&self) -> Option<&dyn Native> {
         None
     }
     /// The methods that only tests use.

@@ -8,6 +8,8 @@ mod checks;
 mod facts;
 #[cfg(any(feature = "ndarray", feature = "serde", feature = "dlpack", feature = "mmap"))]
 mod host;
+#[cfg(all(feature = "gpu", feature = "wgpu"))]
+mod native;
 mod opening;
 mod scope;
 

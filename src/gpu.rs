@@ -8,6 +8,7 @@
 //! | `routines.rs`, `raw.rs` | the list of routines, and their dispatches; shaders of a user's own |
 //! | `dispatch.rs` | a prepared plan bound to the buffers of a run, as dispatches |
 //! | `prepare.rs`, `params.rs` | make a plan ready to run, once for many runs: pipelines, bindings, words of parameters |
+//! | `lent.rs` | devices and buffers of programs that call wgpu themselves |
 //! | `transfer.rs` | copies to and from the host |
 //! | `device.rs` | the open device; when memory that recorded or running work uses may be written or freed |
 //! | `batch.rs` | recording and submission |
@@ -35,6 +36,8 @@ mod dispatch;
 mod families;
 mod fetches;
 mod fingerprint;
+#[cfg(feature = "wgpu")]
+mod lent;
 mod memory;
 mod notes;
 mod numerics;
@@ -64,6 +67,7 @@ use crate::caps::tiles::Tiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Caps, NumberedCaps, Plan, Step, Tile};
 
+use adapter::Origin;
 use batch::{Batch, error_notes};
 use connection::lock;
 use device::{Gpu, driver_buffer};
@@ -75,6 +79,9 @@ use std::cell::LazyCell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Once};
 use timer::{Timer, has_clock};
+
+#[cfg(feature = "wgpu")]
+pub(crate) use lent::of_program;
 
 /// Finds and opens the GPUs of the machine, software drivers included.
 pub(crate) struct Gpus;
@@ -115,7 +122,7 @@ impl Provider for Gpus {
             };
             return Err(Error::with_line(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
         }
-        open(id, index, None, None)
+        open(id, Origin::Listed(index), None, None)
     }
 
     fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<String>> {
@@ -133,13 +140,14 @@ impl Provider for Gpus {
     }
 }
 
-fn open(id: u32, index: usize, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
-    let open = |with_matrices| pollster::block_on(device::open(id, index, limit, shrink, with_matrices, false));
+fn open(id: u32, origin: Origin, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
+    let open =
+        |with_matrices| pollster::block_on(device::open(id, origin.clone(), limit, shrink, with_matrices, false));
     // a process made by fork may have inherited the findings while another thread held them
-    let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(index);
+    let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(&origin);
     let mut gpu = open(with_matrices)?;
     // both self-tests run on one device, which is opened if one of them has to run
-    let trial = LazyCell::new(|| pollster::block_on(device::open(id, index, None, None, with_matrices, true)));
+    let trial = LazyCell::new(|| pollster::block_on(device::open(id, origin.clone(), None, None, with_matrices, true)));
     let wrong = selftest::wrong_families(&gpu, shrink.and_then(|s| s.wrong), || (*trial).clone());
     if gpu.caps.cooperative_side().is_some() && !cooperative::are_right(&gpu, || (*trial).clone()) {
         gpu = open(false)?;
@@ -170,12 +178,12 @@ impl Backend for Gpu {
     }
 
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>> {
-        open(id, self.adapter, Some(limit), self.shrink)
+        open(id, self.origin.clone(), Some(limit), self.shrink)
     }
 
     fn with_tiles(&self, id: u32, tiles: Tiles) -> Result<Arc<dyn Backend>> {
         let shrink = Shrink { tiles: Some(tiles), ..self.shrink.unwrap_or(Shrink::NONE) };
-        open(id, self.adapter, None, Some(shrink))
+        open(id, self.origin.clone(), None, Some(shrink))
     }
 
     fn kept_tiles(&self) -> Option<[Option<Tile>; 2]> {
@@ -308,8 +316,17 @@ impl Backend for Gpu {
         &self.name
     }
 
+    fn own_memory(&self) -> Option<u64> {
+        self.memory
+    }
+
     fn vendor(&self) -> Option<String> {
         Some(adapter::vendor_name(self.connection.device.adapter_info().vendor))
+    }
+
+    #[cfg(feature = "wgpu")]
+    fn native(&self) -> Option<&dyn crate::backend::Native> {
+        Some(self)
     }
 
     fn api(&self) -> Option<String> {
@@ -343,7 +360,7 @@ impl TestDoors for Gpu {
     }
 
     fn shrunk(&self, id: u32, limits: Shrink) -> Result<Arc<dyn Backend>> {
-        open(id, self.adapter, None, Some(limits))
+        open(id, self.origin.clone(), None, Some(limits))
     }
 
     fn parsed(&self) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! Floor 10: arrays of other libraries, each behind a feature of its own. `interop/ndarray.rs` views and takes over arrays of
 //! `ndarray`, `interop/serde.rs` serialises, `interop/image.rs` takes over and gives images, `interop/dlpack.rs` shares memory with
-//! other languages by DLPack.
+//! other languages by DLPack, `interop/wgpu.rs` shares buffers of GPUs with programs that call wgpu themselves.
 
 #[cfg(feature = "dlpack")]
 mod dlpack;
@@ -10,6 +10,10 @@ mod image;
 mod ndarray;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(all(feature = "gpu", feature = "wgpu"))]
+mod wgpu;
 
 #[cfg(feature = "dlpack")]
 pub use dlpack::{DlpackTensor, abi as dlpack_abi};
+#[cfg(all(feature = "gpu", feature = "wgpu"))]
+pub use wgpu::WgpuBuffer;

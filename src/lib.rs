@@ -188,7 +188,8 @@
 //! | `serde` | no | `Serialize` and `Deserialize` of [`Array`], [`DType`] and [`Device`] | 19 |
 //! | `image` | no | `from_image`, `to_image` and their like for known pixels, without codecs | 23 |
 //! | `dlpack` | no | `to_dlpack`, `into_dlpack`, `from_dlpack`: memory shared with NumPy, PyTorch and others | 17 |
-//! | `interop` | no | the four before it | 30 |
+//! | `wgpu` | no | with `gpu`: `Device::from_wgpu`, `Array::wgpu_buffer`, `Array::from_wgpu_buffer`, for programs that call wgpu themselves | 17 |
+//! | `interop` | no | the five before it | 30 |
 //! | `npz` | no | `Npz`, `NpzWriter`, `save_npz`, `save_npz_compressed`: archives of named arrays | 22 |
 //! | `safetensors` | no | `SafeTensors`, `save_safetensors`: named tensors, in one file or several | 23 |
 //! | `mmap` | no | `Array::map_npy`, `SafeTensors::map`: arrays whose memory is a file | 19 |
@@ -253,7 +254,13 @@ mod formats;
 mod gpu;
 pub mod guide;
 mod index;
-#[cfg(any(feature = "ndarray", feature = "serde", feature = "image", feature = "dlpack"))]
+#[cfg(any(
+    feature = "ndarray",
+    feature = "serde",
+    feature = "image",
+    feature = "dlpack",
+    all(feature = "gpu", feature = "wgpu")
+))]
 mod interop;
 mod io;
 mod kernel;
@@ -283,6 +290,8 @@ pub mod testing;
 pub mod tuning;
 mod ufunc;
 
+#[cfg(all(feature = "gpu", feature = "wgpu"))]
+pub use ::wgpu;
 pub use array::{Array, Nested, Plan, SliceMut, array_equal, eval_all, eval_many};
 pub use backend::{MemoryInfo, Numerics, Stats};
 pub use check::Check;
@@ -308,6 +317,8 @@ pub use formats::{Npz, NpzWriter, save_npz, save_npz_compressed};
 pub use formats::{SafeTensors, save_safetensors, write_safetensors};
 pub use half::{bf16, f16};
 pub use index::IntoIndices;
+#[cfg(all(feature = "gpu", feature = "wgpu"))]
+pub use interop::WgpuBuffer;
 #[cfg(feature = "dlpack")]
 pub use interop::{DlpackTensor, dlpack_abi};
 pub use layout::{

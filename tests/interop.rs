@@ -11,3 +11,5 @@ mod image;
 mod ndarray;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(all(feature = "gpu", feature = "wgpu"))]
+mod wgpu;

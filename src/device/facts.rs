@@ -15,6 +15,9 @@ pub struct Limits {
     pub workgroup: Option<usize>,
     /// The bytes of memory that the invocations of a workgroup share; `None` on the CPU.
     pub workgroup_bytes: Option<usize>,
+    /// The bytes of the GPU's own memory, of which other programs may have taken some; of a GPU that shares the host's memory, what its driver
+    /// gives it. `None` where the driver's interface is not Vulkan, and on the CPU.
+    pub memory_bytes: Option<u64>,
     /// Whether 64-bit integers are the device's own. Where they are not, it computes with pairs of words, to the same bits.
     pub has_int64: bool,
     /// Whether products of f16 may run on tensor cores.
@@ -46,7 +49,7 @@ impl Device {
     }
 
     /// What the device can take. (Its memory in use, and a limit that was set, are in [`Device::memory`]; which dtypes it has, says
-    /// [`Device::supports`]. No driver interface tells the whole memory of a card.)
+    /// [`Device::supports`].)
     ///
     /// ```
     /// use cupric::Device;
@@ -64,6 +67,7 @@ impl Device {
             binding_bytes: caps.max_binding.min(caps.max_buffer),
             workgroup: of_a_gpu(caps.workgroup),
             workgroup_bytes: of_a_gpu(caps.workgroup_memory),
+            memory_bytes: self.0.own_memory(),
             has_int64: caps.int64,
             has_tensor_cores: !caps.cooperative.is_empty(),
         }

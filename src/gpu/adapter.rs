@@ -5,6 +5,8 @@ use crate::caps::tiles::Tiles;
 use crate::caps::{Cooperative, MOST_HELD, Shrink};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::kernel::{Caps, Rates};
+#[cfg(feature = "wgpu")]
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -28,6 +30,38 @@ pub(super) struct Opened {
     pub limits: DispatchLimits,
     /// Whether the driver computes on the CPU.
     pub software: bool,
+    /// The bytes of the adapter's own memory, where its driver tells them.
+    pub memory: Option<u64>,
+}
+
+/// An adapter that a program has lent, and what the device on it was opened with.
+#[cfg(feature = "wgpu")]
+pub(super) struct Lent {
+    pub adapter: wgpu::Adapter,
+    pub features: wgpu::Features,
+    pub limits: wgpu::Limits,
+}
+
+/// Where a device's adapter is from.
+#[derive(Clone)]
+pub(super) enum Origin {
+    /// The adapter of this number in the list of [`names`].
+    Listed(usize),
+    /// One that a program has lent, with a device of its own on it.
+    #[cfg(feature = "wgpu")]
+    Lent(Arc<Lent>),
+}
+
+impl Origin {
+    /// The number of the adapter in the list, under which is kept what self-tests find. None of one that a program has lent: its devices
+    /// may have features that those of ours have not.
+    pub fn number(&self) -> Option<usize> {
+        match self {
+            Origin::Listed(number) => Some(*number),
+            #[cfg(feature = "wgpu")]
+            Origin::Lent(_) => None,
+        }
+    }
 }
 
 /// The id of the process that has loaded the drivers; 0 as long as none has.
@@ -38,6 +72,12 @@ static LOADED_BY: AtomicU32 = AtomicU32::new(0);
 pub(super) fn is_inherited() -> bool {
     let loaded_by = LOADED_BY.load(Relaxed);
     loaded_by != 0 && loaded_by != std::process::id()
+}
+
+/// Notes that this process has loaded drivers, those of a program that calls wgpu itself.
+#[cfg(feature = "wgpu")]
+pub(super) fn has_loaded() {
+    let _ = LOADED_BY.compare_exchange(0, std::process::id(), Relaxed, Relaxed);
 }
 
 /// The error of every use of a GPU in a process that inherited the drivers ([`is_inherited`]).
@@ -114,12 +154,18 @@ pub(super) fn vendor_name(number: u32) -> String {
     name.to_string()
 }
 
-/// Opens adapter number `index` of [`names`] with all its limits, and all its features except mappable storage buffers and
-/// experimental ones; of these it takes cooperative matrices, if `with_matrices` says so.
-pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bool) -> Result<Opened> {
+/// Opens an adapter with all its limits, and all its features except mappable storage buffers and experimental ones; of these it takes
+/// cooperative matrices, if `with_matrices` says so. Of an adapter that a program has lent, it takes the features and limits of the device
+/// that was lent with it.
+pub(super) async fn open(origin: &Origin, shrink: Option<Shrink>, with_matrices: bool) -> Result<Opened> {
     let fail = |detail: String| Error::with_line(ErrorKind::DeviceNotFound, "open", detail, None);
-    let Some(adapter) = enumerate().await.into_iter().nth(index) else {
-        return Err(fail(format!("there is no GPU number {index}")));
+    let (adapter, most) = match origin {
+        Origin::Listed(index) => match enumerate().await.into_iter().nth(*index) {
+            Some(adapter) => (adapter, None),
+            None => return Err(fail(format!("there is no GPU number {index}"))),
+        },
+        #[cfg(feature = "wgpu")]
+        Origin::Lent(lent) => (lent.adapter.clone(), Some((lent.features, lent.limits.clone()))),
     };
     let info = adapter.get_info();
     // mappable storage buffers are left out: on many cards they lie in host memory, which kernels read slowly, and
@@ -131,6 +177,9 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bo
         features.remove(F::TIMESTAMP_QUERY | F::TIMESTAMP_QUERY_INSIDE_ENCODERS | F::TIMESTAMP_QUERY_INSIDE_PASSES);
     }
     let mut limits = adapter.limits();
+    if let Some((most, its_limits)) = most {
+        (features, limits) = (features & most, its_limits);
+    }
     let is_least = shrink.is_some_and(|s| s.webgpu);
     if is_least {
         (features, limits) = (wgpu::Features::empty(), wgpu::Limits::default());
@@ -144,14 +193,46 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bo
         }
     };
     let (device, queue) = requested.map_err(|e| fail(format!("{} cannot be opened: {e}", info.name)))?;
+    let mut opened = described(&adapter, device, queue, (features, &limits), shrink);
+    opened.caps.cooperative = cooperative;
+    Ok(opened)
+}
+
+/// Returns a device of an adapter that was opened with these features and limits, with what it can do.
+pub(super) fn described(
+    adapter: &wgpu::Adapter,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    (features, limits): (wgpu::Features, &wgpu::Limits),
+    shrink: Option<Shrink>,
+) -> Opened {
+    let info = adapter.get_info();
     let software = info.device_type == wgpu::DeviceType::Cpu;
-    let (mut caps, limits) = capabilities(info.name, features, &limits, shrink);
+    let (mut caps, limits) = capabilities(info.name, features, limits, shrink);
     if features.contains(wgpu::Features::SUBGROUP) {
         caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     }
-    caps.cooperative = cooperative;
     caps.tiles = Tiles::of_adapter(info.vendor, software);
-    Ok(Opened { device, queue, caps, limits, software })
+    Opened { device, queue, caps, limits, software, memory: memory_of(adapter) }
+}
+
+/// Returns the bytes of the memory that is the adapter's own, where its driver is one of Vulkan, which tells them.
+#[cfg(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn memory_of(adapter: &wgpu::Adapter) -> Option<u64> {
+    // SAFETY: nothing of the adapter is destroyed or changed; its handle and that of its instance live as long as this guard.
+    let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
+    let instance = vulkan.shared_instance().raw_instance();
+    // SAFETY: the physical device is one of this instance.
+    let memory = unsafe { instance.get_physical_device_memory_properties(vulkan.raw_physical_device()) };
+    // the first flag of a heap is VK_MEMORY_HEAP_DEVICE_LOCAL_BIT
+    let is_own = |flags: u32| flags & 1 != 0;
+    let heaps = memory.memory_heaps_as_slice();
+    Some(heaps.iter().filter(|heap| is_own(heap.flags.as_raw())).map(|heap| heap.size).sum())
+}
+
+#[cfg(not(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn memory_of(_adapter: &wgpu::Adapter) -> Option<u64> {
+    None
 }
 
 /// What is asked of an adapter that is opened.

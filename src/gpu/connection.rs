@@ -126,25 +126,6 @@ fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
 
 impl Connection {
     pub fn new(name: String, device: wgpu::Device, queue: wgpu::Queue, software: bool) -> Connection {
-        let late = Arc::new(LateError::default());
-        let (on_error, named) = (late.clone(), name.clone());
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let (kind, detail) = describe(&error);
-            // there may be no later call that would return it
-            // the error is known before the program's logger runs, which may use the device
-            on_error.set(kind, detail.clone());
-            log::warn!("{named}: {detail}; each later call of the device returns this");
-        }));
-        let on_loss = late.clone();
-        let named = name.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            let message = if message.is_empty() { "the device is gone".to_string() } else { message };
-            // a device that was closed is no news
-            on_loss.set(ErrorKind::DeviceLost, message.clone());
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                log::warn!("{named}: the device is lost: {message}");
-            }
-        });
         let seconds = std::env::var("CUPRIC_TIMEOUT").ok().and_then(|v| v.trim().parse::<f64>().ok());
         let timeout = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
         Connection {
@@ -158,11 +139,38 @@ impl Connection {
             submitted: AtomicU64::new(0),
             completed: Arc::default(),
             first_runs: Arc::default(),
-            late,
+            late: Arc::default(),
             poller: Mutex::new(()),
             timeout: timeout.unwrap_or(Duration::from_secs(10)),
             prints_shaders: debug::asks(debug::Word::Wgsl),
         }
+    }
+
+    /// Has errors that come outside of our calls fail the device, and be told to the program's logger. A device that a program has lent
+    /// keeps the program's own handler of errors.
+    pub fn report_errors(&self) {
+        let (on_error, named) = (self.late.clone(), self.name.clone());
+        self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let (kind, detail) = describe(&error);
+            // there may be no later call that would return it
+            // the error is known before the program's logger runs, which may use the device
+            on_error.set(kind, detail.clone());
+            log::warn!("{named}: {detail}; each later call of the device returns this");
+        }));
+        self.report_losses();
+    }
+
+    /// Has the loss of the device fail it, and be told to the program's logger.
+    pub fn report_losses(&self) {
+        let (on_loss, named) = (self.late.clone(), self.name.clone());
+        self.device.set_device_lost_callback(move |reason, message| {
+            let message = if message.is_empty() { "the device is gone".to_string() } else { message };
+            // a device that was closed is no news
+            on_loss.set(ErrorKind::DeviceLost, message.clone());
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                log::warn!("{named}: the device is lost: {message}");
+            }
+        });
     }
 
     /// Whether another process opened the device, and this one was made from it by `fork`.

@@ -2,6 +2,7 @@
 //! device that has them multiplies a few matrices by them, as users' products run, before they are in its [`Caps`](crate::kernel::Caps)
 //! for good. It happens once in a process for each adapter, on a device of its own, and what is found is kept on disk.
 
+use super::adapter::Origin;
 use super::connection::lock;
 use super::device::Gpu;
 use crate::backend::{Backend, Bindings, Line};
@@ -21,15 +22,16 @@ use std::sync::{Arc, Mutex};
 static FOUND: Mutex<Vec<(usize, bool)>> = Mutex::new(Vec::new());
 
 /// Whether this process has found that products by cooperative matrices are wrong on an adapter.
-pub(super) fn are_wrong(adapter: usize) -> bool {
-    lock(&FOUND).contains(&(adapter, false))
+pub(super) fn are_wrong(origin: &Origin) -> bool {
+    origin.number().is_some_and(|adapter| lock(&FOUND).contains(&(adapter, false)))
 }
 
 /// Says whether the products of a device by cooperative matrices are right. `trial` opens another device on the same adapter.
 pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> bool {
     // held during the test, so that of two threads that open devices one waits for the other's finding
     let mut found = lock(&FOUND);
-    if let Some((_, known)) = found.iter().find(|(adapter, _)| *adapter == gpu.adapter) {
+    let number = gpu.origin.number();
+    if let Some((_, known)) = found.iter().find(|(adapter, _)| Some(*adapter) == number) {
         return *known;
     }
     let known = gpu.disk.as_ref().and_then(|disk| disk.cooperative()).unwrap_or_else(|| {
@@ -52,7 +54,7 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
             Ok(Err(_)) | Err(_) => false,
         }
     });
-    found.push((gpu.adapter, known));
+    found.extend(number.map(|number| (number, known)));
     known
 }
 

@@ -1,7 +1,7 @@
 //! An open GPU: its connection, pool and open batch, and the memory of its arrays. Recorded and running work may still use
 //! memory that no array holds, so this file decides when bytes count as free and when the host may write to a buffer.
 
-use super::adapter::{self, DispatchLimits, inherited_fault, is_inherited};
+use super::adapter::{self, DispatchLimits, Opened, Origin, inherited_fault, is_inherited};
 use super::batch::Batch;
 use super::connection::{Clock, Connection, lock};
 use super::disk::DiskCache;
@@ -28,12 +28,14 @@ pub(crate) struct Gpu {
     pub(super) id: u32,
     /// The adapter's name, and what `name_within` adds for a budget.
     pub(super) name: String,
-    /// The number of its adapter, as `adapter::open` takes it.
-    pub(super) adapter: usize,
+    /// Its adapter, as `adapter::open` takes it.
+    pub(super) origin: Origin,
     /// A test's tighter limits, which a device with a budget on the same hardware keeps.
     pub(super) shrink: Option<Shrink>,
     pub(super) caps: NumberedCaps,
     pub(super) limits: DispatchLimits,
+    /// The bytes of the adapter's own memory, where its driver tells them.
+    pub(super) memory: Option<u64>,
     pub(super) connection: Arc<Connection>,
     pub(super) watch: Arc<Watch>,
     /// A thread that locks both `batch` and this locks `batch` first, so that no two threads wait for each other.
@@ -56,6 +58,16 @@ pub(super) struct GpuMemory {
     buffer: Option<DriverBuffer>,
     bytes: usize,
     gpu: Arc<Gpu>,
+    /// Whether the program that lent the buffer may hold it as well: then it is never written in place, and does not go to the pool.
+    is_lent: bool,
+}
+
+impl GpuMemory {
+    /// Memory that a program has lent; its bytes are reserved.
+    #[cfg(feature = "wgpu")]
+    pub fn lent(buffer: DriverBuffer, bytes: usize, gpu: Arc<Gpu>) -> GpuMemory {
+        GpuMemory { buffer: Some(buffer), bytes, gpu, is_lent: true }
+    }
 }
 
 impl Memory for GpuMemory {
@@ -74,12 +86,20 @@ impl Memory for GpuMemory {
     fn as_any(&self) -> &dyn Any {
         self
     }
+
+    fn is_lent(&self) -> bool {
+        self.is_lent
+    }
 }
 
 impl Drop for GpuMemory {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
-            lock(&self.gpu.pool).give_back(buffer);
+            let mut pool = lock(&self.gpu.pool);
+            match self.is_lent {
+                true => pool.release(buffer.size),
+                false => pool.give_back(buffer),
+            }
         }
     }
 }
@@ -89,12 +109,12 @@ pub(super) fn driver_buffer(buffer: &Buffer) -> Option<&DriverBuffer> {
     buffer.memory::<GpuMemory>()?.buffer.as_ref()
 }
 
-/// Opens adapter number `adapter`. `id` is the device's number in the process, `limit` a budget in bytes, `shrink` a test's
+/// Opens an adapter. `id` is the device's number in the process, `limit` a budget in bytes, `shrink` a test's
 /// tighter limits, and `with_matrices` whether its capabilities have the cooperative matrices that the adapter reports. A device
 /// `for_trials` keeps nothing on disk and prints no shaders, because what it runs is none of the caller's.
 pub(super) async fn open(
     id: u32,
-    adapter: usize,
+    origin: Origin,
     limit: Option<usize>,
     shrink: Option<Shrink>,
     with_matrices: bool,
@@ -104,9 +124,23 @@ pub(super) async fn open(
         let fault = inherited_fault();
         return Err(Error::with_line(fault.kind, "Device::gpu", fault.detail, None));
     }
-    let opened = adapter::open(adapter, shrink, with_matrices).await?;
+    let opened = adapter::open(&origin, shrink, with_matrices).await?;
     let name = opened.caps.name.clone();
-    let mut connection = Connection::new(name, opened.device, opened.queue, opened.software);
+    let connection = Connection::new(name, opened.device.clone(), opened.queue.clone(), opened.software);
+    connection.report_errors();
+    connected(id, origin, opened, connection, limit, shrink, for_trials)
+}
+
+/// Makes the device of a connection; see [`open`].
+pub(super) fn connected(
+    id: u32,
+    origin: Origin,
+    opened: Opened,
+    mut connection: Connection,
+    limit: Option<usize>,
+    shrink: Option<Shrink>,
+    for_trials: bool,
+) -> Result<Arc<Gpu>> {
     connection.prints_shaders &= !for_trials;
     let connection = Arc::new(connection);
     let notes = Arc::<Notes>::default();
@@ -119,15 +153,17 @@ pub(super) async fn open(
             caps.tiles.with_kept(kept, caps.group(), caps.workgroup_memory)
         }
     };
-    let batch = Batch::new(&connection, opened.limits.uniform_alignment, notes.clone(), disk.clone());
+    let alignment = opened.limits.uniform_alignment;
+    let batch = connection.scoped("open", || Batch::new(&connection, alignment, notes.clone(), disk.clone()))?;
     Ok(Arc::new_cyclic(|this| Gpu {
         this: this.clone(),
         id,
         name: name_within(&caps.name, id, limit),
-        adapter,
+        origin,
         shrink,
         caps: NumberedCaps::new(caps),
         limits: opened.limits,
+        memory: opened.memory,
         watch: Watch::new(&connection),
         connection,
         pool: Arc::new(Mutex::new(Pool::new(limit.map(|l| l as u64)))),
@@ -190,7 +226,7 @@ impl Gpu {
             }
         };
         // made before `poison`, which may fail: dropping `memory` gives the buffer back to the pool
-        let memory = GpuMemory { buffer: Some(buffer), bytes, gpu };
+        let memory = GpuMemory { buffer: Some(buffer), bytes, gpu, is_lent: false };
         #[cfg(feature = "testing")]
         self.poison(&memory)?;
         self.connection.counters.allocations.fetch_add(1, Relaxed);
@@ -214,7 +250,7 @@ impl Gpu {
 
     /// Reserves bytes of the device's limit; returns whether there were enough. Cached buffers make room, and this waits until
     /// the driver has freed them, also where another thread is freeing them.
-    fn reserve(&self, size: u64) -> bool {
+    pub(super) fn reserve(&self, size: u64) -> bool {
         let (clock, mut waited) = (Clock::new(&self.connection), false);
         loop {
             let reservation = lock(&self.pool).reserve(size);

@@ -83,6 +83,12 @@ impl Pool {
         self.limit
     }
 
+    /// Gives a buffer of the driver, of which `size` bytes are reserved, the next number.
+    pub fn numbered(&mut self, buffer: wgpu::Buffer, size: u64) -> DriverBuffer {
+        self.last_id += 1;
+        DriverBuffer { buffer, id: self.last_id, size, last_batch: AtomicU64::new(0) }
+    }
+
     /// A free buffer of one of the sizes, in use from now on.
     pub fn reuse(&mut self, sizes: &[u64]) -> Option<DriverBuffer> {
         let buffer = sizes.iter().find_map(|size| self.free.get_mut(size)?.pop())?;
@@ -106,7 +112,7 @@ impl Pool {
         Reservation::AfterFreeing(self.free_down_to(room))
     }
 
-    /// Gives back reserved bytes for which no buffer could be made.
+    /// Gives back reserved bytes: those for which no buffer could be made, or of a buffer that a program had lent.
     pub fn release(&mut self, size: u64) {
         self.used -= size;
     }
@@ -170,15 +176,17 @@ impl Pool {
 
 /// A new storage buffer of the driver.
 pub(super) fn create(connection: &Connection, pool: &Mutex<Pool>, size: u64) -> Result<DriverBuffer> {
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let mut usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    if cfg!(feature = "wgpu") {
+        // a program that draws takes vertices from arrays
+        usage |= wgpu::BufferUsages::VERTEX | wgpu::BufferUsages::INDEX;
+    }
     let buffer = connection.scoped("allocate", || {
         let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
         connection.device.create_buffer(&descriptor)
     })?;
     connection.counters.driver_allocations.fetch_add(1, Relaxed);
-    let mut pool = lock(pool);
-    pool.last_id += 1;
-    Ok(DriverBuffer { buffer, id: pool.last_id, size, last_batch: AtomicU64::new(0) })
+    Ok(lock(pool).numbered(buffer, size))
 }
 
 /// A mappable buffer for reading back, from the pool or new.

@@ -30,13 +30,15 @@ pub(super) fn wrong_families(gpu: &Gpu, planted: Option<&str>, trial: impl FnOnc
     }
     // held during the test, so that of two threads that open devices one waits for the other's finding
     let mut found = lock(&FOUND);
-    if let Some((_, known)) = found.iter().find(|(adapter, _)| *adapter == gpu.adapter) {
+    let number = gpu.origin.number();
+    if let Some((_, known)) = found.iter().find(|(adapter, _)| Some(*adapter) == number) {
         return known.clone();
     }
     let kept = gpu.disk.as_ref().and_then(|disk| disk.wrong()).map(Wrong::unpack);
     let known = kept.unwrap_or_else(|| match test() {
         Ok(Ok(wrong)) => {
-            gpu.disk.iter().for_each(|disk| disk.keep_wrong(wrong.pack()));
+            // what a device lacks that a program has lent was not tested
+            gpu.disk.iter().filter(|_| number.is_some()).for_each(|disk| disk.keep_wrong(wrong.pack()));
             wrong
         }
         // a test that did not run has found nothing: a second device may be refused, or memory lacking, on a driver that computes
@@ -44,7 +46,7 @@ pub(super) fn wrong_families(gpu: &Gpu, planted: Option<&str>, trial: impl FnOnc
         Ok(Err(_)) | Err(_) => Wrong::default(),
     });
     let known = Arc::new(known);
-    found.push((gpu.adapter, known.clone()));
+    found.extend(number.map(|number| (number, known.clone())));
     known
 }
 

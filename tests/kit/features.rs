@@ -1,7 +1,7 @@
 //! The features that a test program is built with. What it has cargo build with exactly these finds the library built already.
 
 /// Each feature, and whether it is on.
-const FEATURES: [(&str, bool); 16] = [
+const FEATURES: [(&str, bool); 17] = [
     ("default", cfg!(feature = "default")),
     ("gpu", cfg!(feature = "gpu")),
     ("kernels", cfg!(feature = "kernels")),
@@ -10,6 +10,7 @@ const FEATURES: [(&str, bool); 16] = [
     ("serde", cfg!(feature = "serde")),
     ("image", cfg!(feature = "image")),
     ("dlpack", cfg!(feature = "dlpack")),
+    ("wgpu", cfg!(feature = "wgpu")),
     ("interop", cfg!(feature = "interop")),
     ("npz", cfg!(feature = "npz")),
     ("safetensors", cfg!(feature = "safetensors")),

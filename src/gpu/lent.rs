@@ -1,0 +1,168 @@
+//! Devices and buffers of programs that call wgpu themselves. A device that such a program has lent keeps the program's handler of
+//! errors, and what it was opened with. A buffer of the program's is never written here, and never goes to the pool.
+
+use super::adapter::{self, Lent, Origin, inherited_fault, is_inherited};
+use super::at_exit;
+use super::batch::new_encoder;
+use super::connection::{Connection, lock};
+use super::device::{Gpu, GpuMemory, connected, driver_buffer};
+use super::{LazyCell, selftest};
+use crate::backend::{Backend, Native};
+use crate::buffer::Buffer;
+use crate::error::{Error, ErrorKind, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Once};
+
+/// What the program has to ask for when it opens a device: those of WebGPU's guaranteed limits that kernels rely on.
+fn missing(limits: &wgpu::Limits) -> Option<String> {
+    let least = wgpu::Limits::default();
+    macro_rules! limits {
+        ($($name:ident)*) => { [$((stringify!($name), u64::from(limits.$name), u64::from(least.$name))),*] };
+    }
+    let all = limits!(max_storage_buffers_per_shader_stage max_uniform_buffers_per_shader_stage max_bind_groups
+        max_storage_buffer_binding_size max_uniform_buffer_binding_size max_buffer_size
+        max_compute_workgroup_storage_size max_compute_invocations_per_workgroup max_compute_workgroup_size_x
+        max_compute_workgroup_size_y max_compute_workgroups_per_dimension);
+    let (name, has, needs) = all.into_iter().find(|(_, has, needs)| has < needs)?;
+    Some(format!("the device was opened with {name} {has}; kernels need {needs} (as wgpu::Limits::default() has it)"))
+}
+
+/// Makes a device, under the number `id`, of one that a program has opened.
+pub(crate) fn of_program(
+    id: u32,
+    adapter: &wgpu::Adapter,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+) -> Result<Arc<dyn Backend>> {
+    static ONCE: Once = Once::new();
+    let fail = |kind, detail: String| Error::with_line(kind, "Device::from_wgpu", detail, None);
+    if is_inherited() {
+        let fault = inherited_fault();
+        return Err(Error::with_line(fault.kind, "Device::from_wgpu", fault.detail, None));
+    }
+    adapter::has_loaded();
+    at_exit::stop_threads(&ONCE);
+    let Some(_inside) = at_exit::enter() else {
+        return Err(fail(ErrorKind::DeviceLost, "the process is ending".to_string()));
+    };
+    let (of_adapter, of_device) = (adapter.get_info(), device.adapter_info());
+    if of_adapter != of_device {
+        let detail = format!("the device is one of {}, not of the adapter {}", of_device.name, of_adapter.name);
+        return Err(fail(ErrorKind::Argument, detail));
+    }
+    let (features, limits) = (device.features(), device.limits());
+    if let Some(detail) = missing(&limits) {
+        return Err(fail(ErrorKind::Unsupported, detail));
+    }
+    let origin = Origin::Lent(Arc::new(Lent { adapter: adapter.clone(), features, limits: limits.clone() }));
+    let opened = adapter::described(adapter, device, queue, (features, &limits), None);
+    let connection =
+        Connection::new(opened.caps.name.clone(), opened.device.clone(), opened.queue.clone(), opened.software);
+    connection.report_losses();
+    // wgpu tells of a loss when it is polled
+    connection.poll();
+    connection.check()?;
+    let gpu = connected(id, origin.clone(), opened, connection, None, None, false)?;
+    gpu.answers()?;
+    // the self-test runs on a device of its own, so that a driver which fails there does no harm to the program's
+    let trial = LazyCell::new(|| pollster::block_on(super::device::open(id, origin, None, None, false, true)));
+    let wrong = selftest::wrong_families(&gpu, None, || (*trial).clone());
+    gpu.wrong.get_or_init(|| wrong);
+    Ok(gpu)
+}
+
+impl Native for Gpu {
+    fn handles(&self) -> Result<(wgpu::Device, wgpu::Queue)> {
+        self.connection.check()?;
+        lock(&self.batch).submit(&self.connection)?;
+        Ok((self.connection.device.clone(), self.connection.queue.clone()))
+    }
+
+    fn native_buffer(&self, buffer: &Buffer) -> Result<wgpu::Buffer> {
+        self.connection.check()?;
+        let Some(own) = driver_buffer(buffer) else {
+            let detail = "the buffer does not belong to a GPU";
+            return Err(Error::with_line(ErrorKind::Internal, "wgpu_buffer", detail, None));
+        };
+        self.submit_uses_of(own)?;
+        Ok(own.buffer.clone())
+    }
+
+    fn borrow(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Buffer> {
+        self.connection.check()?;
+        let fail = |kind, detail: String| Error::with_line(kind, "from_wgpu_buffer", detail, None);
+        let (size, usage) = (buffer.size(), buffer.usage());
+        let needs = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        if !usage.contains(needs) {
+            let detail = format!("the buffer was made for {usage:?}; it needs {:?}, too", needs - usage);
+            return Err(fail(ErrorKind::Argument, detail));
+        }
+        // a buffer that is mapped when work on it is submitted takes all other work of that submission with it
+        if usage.intersects(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE) {
+            let detail = format!("the buffer was made for {usage:?}; one that may be mapped cannot be an array's");
+            return Err(fail(ErrorKind::Argument, detail));
+        }
+        // kernels bind whole words
+        if bytes.next_multiple_of(4) > size {
+            let detail = format!("{bytes} bytes, in whole words of 4, of a buffer of {size}");
+            return Err(fail(ErrorKind::Argument, detail));
+        }
+        if !self.takes(buffer)? {
+            let detail = format!("the buffer was destroyed, or is not one of {}", self.name);
+            return Err(fail(ErrorKind::Argument, detail));
+        }
+        let gpu = self.handle()?;
+        if !self.reserve(size) {
+            let detail = format!("{size} bytes on {}, beyond its limit", self.name);
+            return Err(fail(ErrorKind::OutOfMemory, detail));
+        }
+        let mut pool = lock(&self.pool);
+        let driver = pool.numbered(buffer.clone(), size);
+        pool.note_peak();
+        drop(pool);
+        self.connection.counters.allocations.fetch_add(1, Relaxed);
+        Ok(Buffer::new(GpuMemory::lent(driver, bytes as usize, gpu)))
+    }
+}
+
+impl Gpu {
+    /// Says whether wgpu takes commands for the buffer on this device: it refuses one of another device, or that was destroyed. Of another
+    /// instance of wgpu it has no notion, and takes the buffer for one of ours with the same number, or panics: one of another length is
+    /// found. The commands are never submitted.
+    fn takes(&self, buffer: &wgpu::Buffer) -> Result<bool> {
+        let clears = |offset: u64, bytes: u64| {
+            let clear = || {
+                self.connection.scoped("bind", || {
+                    let mut encoder = new_encoder(&self.connection);
+                    encoder.clear_buffer(buffer, offset, Some(bytes));
+                    drop(encoder.finish());
+                })
+            };
+            match catch_unwind(AssertUnwindSafe(clear)) {
+                Ok(Err(e)) if e.kind() != ErrorKind::Internal => Err(e),
+                Ok(cleared) => Ok(cleared.is_ok()),
+                Err(_) => Ok(false),
+            }
+        };
+        let words = buffer.size() & !3;
+        Ok(words > 0 && clears(0, words)? && !clears(words, 4)?)
+    }
+
+    /// Fails unless what the queue is given arrives in memory of the device: else they do not belong together.
+    fn answers(&self) -> Result<()> {
+        let word = *b"word";
+        let test = || -> Result<bool> {
+            let buffer = self.allocate(word.len())?;
+            self.upload(&buffer, 0, &word)?;
+            Ok(pollster::block_on(self.download(&buffer, 0, word.len()))? == word)
+        };
+        // by default wgpu panics where a queue is given what is not its device's
+        let found = catch_unwind(AssertUnwindSafe(test)).unwrap_or(Ok(false));
+        if found? {
+            return Ok(());
+        }
+        let detail = "the queue is not the device's: what it was given did not arrive there";
+        Err(Error::with_line(ErrorKind::Argument, "Device::from_wgpu", detail, None))
+    }
+}
