@@ -19,7 +19,7 @@ pub(crate) mod special;
 
 pub(crate) use define::define;
 pub(crate) use fold::{
-    ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, SUM_OF_CHAINS, Step,
+    ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, Programs, SUM_OF_CHAINS, Step,
 };
 #[cfg(any(test, feature = "testing", feature = "kernels"))]
 pub(crate) use fold::{Definition, Kind, Term};

@@ -8,13 +8,14 @@
 //! Up to `width` reductions run side by side, as columns: a row of the input holds element `i` of each of them.
 //!
 //! The tree is the same for every fold. The states that it combines are the elements themselves, combined by a function's own
-//! loops, or one to three components, each a vector of its own, combined by formulas (`fold/formulas.rs`). Folds that look
+//! loops, or one to three components, each a vector of its own, combined by formulas (`fold/formulas.rs`, as threaded code `fold/threaded.rs`). Folds that look
 //! for the position of one element have no tree (`fold/first.rs`).
 
 mod blocks;
 mod first;
 mod formulas;
 mod function;
+mod threaded;
 
 use super::strided;
 use crate::dtype::Compute;
@@ -281,6 +282,22 @@ impl<'a> Folder<'a> {
                 }
                 if self.filled == 0 && self.left < lanes {
                     self.fill_identity();
+                }
+                if let Combines::Formulas(f) = &self.spec.combines
+                    && self.filled >= lanes
+                    && self.filled.is_multiple_of(lanes)
+                    && rows >= lanes
+                {
+                    let whole = (rows / lanes).min(SERIAL - self.filled / lanes);
+                    if self.feed_rows(f, done, data, whole) {
+                        self.filled += whole * lanes;
+                        self.left -= whole * lanes;
+                        done += whole * lanes;
+                        if self.filled == SERIAL * lanes {
+                            self.push(0);
+                        }
+                        continue;
+                    }
                 }
                 let lane = self.filled % lanes;
                 let take = rows.min(lanes - lane);

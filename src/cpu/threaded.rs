@@ -127,6 +127,72 @@ impl Threaded {
     }
 }
 
+/// Kernels that run over memory of the interpreter's own, which is no buffer of a run.
+impl Threaded {
+    /// Bytes of the scratch of [`Threaded::over`].
+    pub fn own_scratch(&self) -> usize {
+        self.fills.len() * (self.block / 8) + self.slots * self.block
+    }
+
+    /// Has the caches asked ahead for the operands of these buffers, and for no others.
+    pub fn ask_ahead_for(&mut self, is_far: impl Fn(BufferRef) -> bool) {
+        for operand in self.code.iter_mut().flat_map(|instr| &mut instr.operands) {
+            let place = self.places.get(operand.base as usize).filter(|_| operand.width > 0);
+            operand.ahead = if place.is_some_and(|place| is_far(place.buffer)) { threaded::AHEAD } else { 0 };
+        }
+    }
+
+    /// Fills the part of that scratch that repeats constants.
+    ///
+    /// # Safety
+    /// `scratch` points to [`Threaded::own_scratch`] bytes, aligned to 64. The kernel has no number but constants.
+    pub unsafe fn fill_constants(&self, scratch: *mut u8) {
+        let vector = self.block / 8;
+        for (n, fill) in self.fills.iter().enumerate() {
+            let FillValue::Bits(bits) = fill.value else { continue };
+            let bits = bits & (u64::MAX >> (64 - 8 * fill.size));
+            // SAFETY: the scratch has a vector for each fill.
+            unsafe { strided::fill(self.word, bits, scratch.add(n * vector), vector / self.word) };
+        }
+    }
+
+    /// Runs over `rows` rows of `n` elements, one row after another. `at` says where element 0 of each buffer lies, and whether its rows
+    /// follow one another (1) or are all the same memory (0). Returns false, and does nothing, if `n` is no whole number of blocks.
+    ///
+    /// # Safety
+    /// The kernel has one axis, steps of 1 and offsets of 0. Each buffer has `n` (or `rows × n`) aligned elements of its operand's type, which no
+    /// other thread writes, and of a store uses, meanwhile. The scratch was filled by [`Threaded::fill_constants`], and nobody else uses it.
+    pub unsafe fn over(
+        &self,
+        n: usize,
+        rows: usize,
+        at: impl Fn(BufferRef) -> (*mut u8, isize),
+        scratch: *mut u8,
+    ) -> bool {
+        let (block, vector) = (self.block / self.word, self.block / 8);
+        if !n.is_multiple_of(block) {
+            return false;
+        }
+        let slots = self.fills.len() * vector;
+        let mut bases: SmallVec<[Base; 16]> = SmallVec::new();
+        for place in &self.places {
+            let (at, follows) = at(place.buffer);
+            // a program goes on by a block of elements; here it goes on by a row
+            bases.push(Base { at, step: follows * (n / block * place.size) as isize });
+        }
+        bases.extend((0..self.fills.len()).map(|n| Base { at: scratch.wrapping_add(n * vector), step: 0 }));
+        bases.extend((0..self.slots).map(|n| Base { at: scratch.wrapping_add(slots + n * self.block), step: 0 }));
+        for _ in 0..n / block {
+            // SAFETY: the caller's conditions; the slots and the fills follow one another in the scratch.
+            unsafe { threaded::run(&self.code, &self.runs, &bases, 0, rows * block, block) };
+            for (place, base) in self.places.iter().zip(&mut bases) {
+                base.at = base.at.wrapping_add(block * place.size);
+            }
+        }
+        true
+    }
+}
+
 impl Bound<'_> {
     /// Runs tiles, of which those that lie side by side in a row should be one.
     ///

@@ -79,7 +79,7 @@ impl Source {
     /// Returns the module as naga represents it, with everything of it checked that WGSL demands.
     pub fn parse(&self) -> Result<naga::Module, Complaint> {
         self.is_shallow()?;
-        let module = naga::front::wgsl::parse_str(&self.text).map_err(|e| {
+        let mut module = naga::front::wgsl::parse_str(&self.text).map_err(|e| {
             let mut labels = e.labels();
             let label = labels.next();
             let mut message = e.message().to_string();
@@ -93,7 +93,10 @@ impl Source {
         })?;
         // what is lowered needs no capability of a device; what cannot be lowered is refused by name
         match Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module) {
-            Ok(_) => Ok(module),
+            Ok(_) => {
+                module.functions.iter_mut().for_each(|(_, function)| end_without_return(&mut function.body));
+                Ok(module)
+            }
             Err(e) => {
                 // the causes above the last one say in which function and expression it is, by numbers that only naga knows
                 let mut cause: &dyn std::error::Error = e.as_inner();
@@ -153,6 +156,26 @@ impl Source {
         let (line, column) = (text[..at].matches('\n').count() + 1, text[start..at].chars().count() + 1);
         let shown: String = text[start..].lines().next().unwrap_or("").trim().chars().take(120).collect();
         format!("{what}, line {line}, column {column}: {message}, in `{shown}`")
+    }
+}
+
+/// Takes out what returns nothing at the end of a function: naga puts it behind each branch of a last `if`, whose ways meet at the end in
+/// any case. Without it the variables of both ways are chosen between by the condition alone.
+#[allow(clippy::wildcard_enum_match_arm)] // naga's enum also has statements that are no end of a block
+fn end_without_return(block: &mut naga::Block) {
+    use naga::Statement;
+    match block.last_mut() {
+        Some(Statement::Return { value: None }) => {
+            let last = block.len() - 1;
+            block.cull(last..);
+            end_without_return(block);
+        }
+        Some(Statement::Block(inner)) => end_without_return(inner),
+        Some(Statement::If { accept, reject, .. }) => [accept, reject].into_iter().for_each(end_without_return),
+        Some(Statement::Switch { cases, .. }) => {
+            cases.iter_mut().filter(|case| !case.fall_through).for_each(|case| end_without_return(&mut case.body));
+        }
+        _ => {}
     }
 }
 

@@ -2,6 +2,7 @@
 //! the loops of its functions, over a piece of the states at a time; the values between two loops lie in registers, which are
 //! here scratch memory for one piece.
 
+use super::threaded::Combination;
 use super::{Folder, Inputs};
 use crate::cpu::convert;
 use crate::cpu::strided;
@@ -24,6 +25,8 @@ pub(super) struct Formulas {
     lift: Option<Loops>,
     combine: Loops,
     finish: Loops,
+    /// What makes a state of an element (or takes a state), and combines it with another, at once; none where loops do it.
+    both: Option<Combination>,
     components: SmallVec<[Component; 3]>,
     /// The bytes of an element of the input, and of a result.
     element: usize,
@@ -154,6 +157,8 @@ impl Formulas {
         };
         let combine = Loops::new(&programs.combine, &mut registers)?;
         let finish = Loops::new(&programs.finish, &mut registers)?;
+        let takes = lift.is_some().then(|| r.element.compute());
+        let both = Combination::new(&programs, takes);
         let component = |(c, compute): (&crate::ufunc::Component, &Compute)| Component {
             size: compute.size(),
             identity: c.init.bits(*compute),
@@ -164,6 +169,7 @@ impl Formulas {
             lift,
             combine,
             finish,
+            both,
             components: r.fold.state.iter().zip(&programs.state).map(component).collect(),
             element: r.element.compute().size(),
             result: result.size(),
@@ -177,12 +183,12 @@ impl Formulas {
         self.components.iter().map(|c| c.size)
     }
 
-    /// Returns the bytes of all registers.
+    /// Returns the bytes of scratch memory: all registers, and that of threaded code.
     pub fn scratch(&self) -> usize {
-        self.registers * REGISTER
+        self.registers * REGISTER + self.both.as_ref().map_or(0, Combination::scratch)
     }
 
-    /// Fills the registers that hold constants.
+    /// Fills what holds constants.
     ///
     /// # Safety
     /// `scratch` points to the registers: [`Formulas::scratch`] bytes, aligned to 64.
@@ -192,6 +198,10 @@ impl Formulas {
                 // SAFETY: a register has room for a piece of any type.
                 unsafe { strided::fill(*size, *bits, scratch.add(register * REGISTER), PIECE) };
             }
+        }
+        if let Some(both) = &self.both {
+            // SAFETY: its scratch follows the registers, whose bytes are a multiple of 64.
+            unsafe { both.begin(scratch.add(self.registers * REGISTER)) };
         }
     }
 }
@@ -299,6 +309,23 @@ impl Folder<'_> {
                 self.put(f, m, states, self.here(), lane + i);
             }
         }
+    }
+
+    /// Feeds `rows` times as many elements (or states) as the block has states, all of which hold something, by threaded code. Returns false, and
+    /// does nothing, where there is none.
+    ///
+    /// # Safety
+    /// *State* and *data* ([`Folder`]): so many elements or states after the first `done` rows.
+    pub(super) unsafe fn feed_rows(&self, f: &Formulas, done: usize, data: Inputs, rows: usize) -> bool {
+        let Some(both) = &f.both else { return false };
+        let (mut from, first) = (data, done * self.width);
+        match f.lift.is_some() {
+            true => from[0] = from[0].wrapping_add(first * f.element),
+            false => from.iter_mut().zip(f.sizes()).for_each(|(p, size)| *p = p.wrapping_add(first * size)),
+        }
+        let (to, scratch) = (self.components(f, self.here(), 0), self.scratch().wrapping_add(f.registers * REGISTER));
+        // SAFETY: *data* and *state*; the scratch follows the registers, and `begin` has filled it.
+        unsafe { both.run(self.states(), rows, to, from, scratch) }
     }
 
     /// Writes to `to` the positions of the data's elements from number `first` on. `at` is the number of the data's first row.

@@ -1,0 +1,161 @@
+//! The formulas of a fold as threaded code: the values between its functions stay in registers, where loops (`formulas.rs`) go over a
+//! piece of the states for each. Both give the same bits.
+
+use super::Inputs;
+use crate::cpu::threaded::{Threaded, prepare};
+use crate::dtype::{Compute, DType, Scalar};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store};
+use crate::simd::LANES;
+use crate::ufunc::{Operand, Program, Programs, Step, Ufunc, arithmetic};
+use smallvec::{SmallVec, smallvec};
+
+/// The most operations of formulas as threaded code, so that the scratch of a fold stays small. A judgement.
+const MOST: usize = 48;
+
+/// Combines a state with an element, or with another state, into the first.
+pub(super) struct Combination {
+    code: Threaded,
+}
+
+/// The kernel of a combination, while it is made: component `n` of the first state is temporary `n`, read and written; what is combined
+/// into it is input 0 (an element), or input `n` (a component).
+struct Maker {
+    kernel: Kernel,
+    components: usize,
+}
+
+impl Combination {
+    /// Makes the combination of a fold's state with its elements (of the type `element`), or with other states. None where this machine has no
+    /// threaded code for it: then loops do it.
+    pub fn new(programs: &Programs, element: Option<Compute>) -> Option<Combination> {
+        let mut maker = Maker::new(programs.state.len());
+        let a = maker.loads((0..programs.state.len()).map(|n| (BufferRef::Temp(n), programs.state[n])));
+        let b = match element {
+            Some(element) => {
+                let x = maker.loads([(BufferRef::Input(0), element)].into_iter());
+                maker.program(&programs.lift, &x, &[], &[])?
+            }
+            None => maker.loads((0..programs.state.len()).map(|n| (BufferRef::Input(n), programs.state[n]))),
+        };
+        let results = maker.program(&programs.combine, &[], &a, &b)?;
+        for (n, (value, compute)) in results.iter().zip(&programs.state).enumerate() {
+            maker.store(n, *value, compute.dtype());
+        }
+        let kernel = maker.kernel;
+        let sizes = || kernel.values.iter().map(|v| v.compute().size()).filter(|size| *size > 1);
+        let operations = kernel.values.iter().filter(|v| matches!(v.op, Op::Ufunc(..) | Op::Cast(_))).count();
+        // the words of a program have one size
+        if sizes().max() != sizes().min() || sizes().next().is_none() || operations > MOST {
+            return None;
+        }
+        // an operation without an instruction is an error there
+        let mut code = prepare(&kernel, &[]).ok().flatten()?;
+        // elements may come from memory; states lie in the caches
+        code.ask_ahead_for(|buffer| matches!(buffer, BufferRef::Input(_)));
+        Some(Combination { code })
+    }
+
+    /// Bytes of scratch memory, aligned to 64.
+    pub fn scratch(&self) -> usize {
+        self.code.own_scratch().next_multiple_of(64)
+    }
+
+    /// Fills the part of the scratch that holds constants.
+    ///
+    /// # Safety
+    /// `scratch` points to [`Combination::scratch`] bytes, aligned to 64.
+    pub unsafe fn begin(&self, scratch: *mut u8) {
+        // SAFETY: the caller's condition.
+        unsafe { self.code.fill_constants(scratch) }
+    }
+
+    /// Combines `rows` rows of `n` elements each, or of states, one after another into `n` states. Returns false, and does nothing, if a row is
+    /// no whole number of blocks.
+    ///
+    /// # Safety
+    /// Each component of `a` has `n` aligned elements of its type, which no other thread uses. `b` has `rows × n` aligned elements: of the
+    /// elements the first entry, of states one for each component; none of them lies in the memory of `a`. The scratch was filled by
+    /// [`Combination::begin`], and is used by nobody else.
+    pub unsafe fn run(&self, n: usize, rows: usize, a: Inputs, b: Inputs, scratch: *mut u8) -> bool {
+        let at = |buffer: BufferRef| match buffer {
+            BufferRef::Temp(n) => (a[n].cast_mut(), 0),
+            BufferRef::Input(n) => (b[n].cast_mut(), 1),
+            // no kernel of this file has one
+            BufferRef::Output(_) => (std::ptr::null_mut(), 0),
+        };
+        // SAFETY: the caller's conditions: the kernel reads and writes components of `a`, and reads `b`.
+        unsafe { self.code.over(n, rows, at, scratch) }
+    }
+}
+
+impl Maker {
+    fn new(components: usize) -> Maker {
+        let kernel = Kernel {
+            kind: KernelKind::Elementwise,
+            // a row; its length decides only that there is more than one element, and that the caches hold them
+            outer: smallvec![LANES],
+            inner: smallvec![],
+            loads: vec![],
+            values: vec![],
+            stores: vec![],
+            windows: vec![],
+            schedule: Schedule::default(),
+            continues: false,
+            name: "fold",
+            node: 0,
+        };
+        Maker { kernel, components }
+    }
+
+    fn loads(&mut self, from: impl Iterator<Item = (BufferRef, Compute)>) -> SmallVec<[usize; 3]> {
+        let load = |(buffer, compute): (BufferRef, Compute)| {
+            let dtype: DType = compute.dtype();
+            self.kernel.loads.push(Load { buffer, dtype, strides: smallvec![1], offset: 0 });
+            self.kernel.push(Op::Load(self.kernel.loads.len() - 1), dtype, false)
+        };
+        from.map(load).collect()
+    }
+
+    fn store(&mut self, component: usize, value: usize, dtype: DType) {
+        debug_assert!(component < self.components, "a result for each component");
+        let buffer = BufferRef::Temp(component);
+        self.kernel.stores.push(Store { buffer, dtype, strides: smallvec![1], offset: 0, value, chosen: None });
+    }
+
+    /// Adds the steps of a program, with the values of what it reads. Returns those of its results; none if it reads positions.
+    fn program(&mut self, program: &Program, x: &[usize], a: &[usize], b: &[usize]) -> Option<SmallVec<[usize; 3]>> {
+        let mut values: Vec<usize> = Vec::with_capacity(program.steps.len());
+        for Step { gives, compute } in &program.steps {
+            let dtype = compute.dtype();
+            let value = match gives {
+                Operand::Element => *x.first()?,
+                Operand::A(n) => *a.get(*n)?,
+                Operand::B(n) => *b.get(*n)?,
+                Operand::Position => return None,
+                Operand::Number(bits) => self.kernel.push(Op::Constant(*bits), dtype, false),
+                Operand::Call(row, args) => {
+                    let args: SmallVec<[usize; 3]> = args.iter().map(|arg| values[*arg]).collect();
+                    match self.times_one(row, &args, *compute) {
+                        Some(value) => value,
+                        None => self.kernel.push(Op::Ufunc(row, args), dtype, false),
+                    }
+                }
+                Operand::Cast(of) => self.kernel.push(Op::Cast(values[*of]), dtype, false),
+            };
+            values.push(value);
+        }
+        Some(program.results.iter().map(|result| values[*result]).collect())
+    }
+
+    /// Returns the other factor of a product by 1, which is the product to the bit: the state of an element is often 1.
+    fn times_one(&self, row: &'static Ufunc, args: &[usize], compute: Compute) -> Option<usize> {
+        let [x, y] = *args else { return None };
+        let one = Scalar::Int(1).bits(compute.dtype());
+        let is_one = |v: usize| self.kernel.values[v].op == Op::Constant(one);
+        match row == &arithmetic::multiply {
+            true if is_one(x) => Some(y),
+            true if is_one(y) => Some(x),
+            _ => None,
+        }
+    }
+}
