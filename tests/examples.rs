@@ -100,6 +100,57 @@ fn examples_behave() {
     }
 }
 
+/// What is wrong with an argument is one line, with status 2, before anything is computed.
+#[test]
+fn examples_behave_when_arguments_are_wrong() {
+    let folder = folder();
+    let wrong: [(&str, &[&str], &str); 11] = [
+        ("kmeans", &["--colours", "0"], "invalid value '0' for '--colours <K>': a number above 0 is needed"),
+        ("kmeans", &["--colours", "-3"], "invalid value '-3' for '--colours <K>'"),
+        ("kmeans", &["--colours="], "invalid value '' for '--colours <K>'"),
+        ("kmeans", &["--colours"], "a value is required for '--colours <K>'"),
+        ("kmeans", &["--color", "3"], "a similar argument exists: '--colours'"),
+        ("kmeans", &["--quiet=1"], "unexpected value '1' for '--quiet'"),
+        ("kmeans", &["stray"], "unexpected argument 'stray'"),
+        ("digits", &["--dtype", "f64"], "[possible values: f32, f16]"),
+        ("show_plan", &["--expr", "sofmax"], "a similar value exists: 'softmax'"),
+        ("gpt_block", &["--heads", "3"], "--width 256 is no multiple of --heads 3"),
+        ("blur", &["--sigma", "-3"], "--sigma takes 0.1 to 100, not -3"),
+    ];
+    for (name, arguments, fact) in wrong {
+        let output = run(&folder, name, arguments);
+        assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}");
+        let text = complaint(name, &output);
+        assert!(text.contains(fact) && text.ends_with("(try --help)"), "{text}");
+        assert!(output.stdout.is_empty(), "{name} {arguments:?}");
+    }
+    // of a repeated option the last counts, and a number may be negative
+    let twice = run(&folder, "neighbours", &["--k=1", "--device", "abacus", "--k", "2", "--device", "cpu"]);
+    assert!(String::from_utf8_lossy(&twice.stdout).contains("  2 neighbours"), "{twice:?}");
+    let picture = std::env::temp_dir().join(format!("cupric-left-{}.png", std::process::id()));
+    let path = picture.to_str().expect("a path");
+    let arguments = ["--device", "cpu", "--width", "3", "--height", "2", "--steps", "9", "--out", path];
+    let left = run(&folder, "mandelbrot", &[&arguments[..], &["--x", "-.7", "--y", "-1e-1"]].concat());
+    assert!(left.status.success(), "{left:?}");
+    std::fs::remove_file(&picture).expect("the picture goes");
+    // without a terminal there is no bar
+    assert!(!String::from_utf8_lossy(&left.stderr).contains('█'), "{left:?}");
+}
+
+/// A file's name may be any that the system has; other arguments are text.
+#[cfg(unix)]
+#[test]
+fn examples_behave_with_names_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let raw = std::ffi::OsStr::from_bytes(b"\xff");
+    let program = folder().join("kmeans");
+    let run = |option: &str| Command::new(&program).arg(option).arg(raw).output().expect("kmeans");
+    let (photo, device) = (run("--photo"), run("--device"));
+    assert_eq!((photo.status.code(), device.status.code()), (Some(1), Some(2)));
+    complaint("kmeans", &photo);
+    assert!(complaint("kmeans", &device).contains("invalid UTF-8"));
+}
+
 /// A network that Python has written, run by the example, whose archive Python reads; and files that are not as they should be.
 #[cfg(feature = "formats")]
 #[test]

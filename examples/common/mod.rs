@@ -33,8 +33,12 @@ use std::process::ExitCode;
 /// Reads the program's arguments; of a repeated option the last counts. `--help` prints the usage and ends the program with status 0; a
 /// wrong argument gives one line on stderr and status 2.
 pub fn arguments<T: Parser>(program: &'static str) -> T {
-    // a value may be a negative number; what takes none says so of it, where clap would say that it knows no option `-1`
-    let command = T::command().name(program).bin_name(program).args_override_self(true).allow_negative_numbers(true);
+    let command = T::command().name(program).bin_name(program).args_override_self(true);
+    // what follows an option may be a negative number; an option that takes none then says so, where clap would know no option `-1`
+    let command = command.mut_args(|arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    });
     let read = command.try_get_matches().and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
     read.unwrap_or_else(|error| {
         if !error.use_stderr() {
@@ -59,7 +63,8 @@ pub fn positive(text: &str) -> Result<usize, String> {
 
 /// Ends the program as for any wrong argument: one line on stderr, status 2.
 pub fn wrong(program: &str, message: impl Display) -> ! {
-    eprintln!("{program}: {} (try --help)", one_line(message));
+    // a reader who has gone is no reason to panic
+    let _ = writeln!(io::stderr(), "{program}: {} (try --help)", one_line(message));
     std::process::exit(2)
 }
 
@@ -70,7 +75,7 @@ pub fn finish<E: Display>(program: &str, result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{program}: {}", one_line(error));
+            let _ = writeln!(io::stderr(), "{program}: {}", one_line(error));
             ExitCode::from(1)
         }
     }
