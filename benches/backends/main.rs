@@ -101,7 +101,7 @@ struct Options {
     /// No progress bar
     #[arg(long)]
     quiet: bool,
-    /// What cargo passes; changes nothing
+    /// What cargo passes; without it each row runs once, as with --test
     #[arg(long, hide = true)]
     bench: bool,
 }
