@@ -6,8 +6,8 @@
 
 mod common;
 
-use common::picture::Picture;
-use common::{Args, say};
+use clap::Parser;
+use common::{picture, say};
 use cupric::{Array, DType, Device, Expr, Pad, arange};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,36 +17,47 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const PHOTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/china.png");
 
-fn main() -> ExitCode {
-    let args = Args::new("blur", "Blurs a picture with a bell of weights.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("photo", "FILE", "a PNG [the photograph in examples/data]")
-        .option("sigma", "N", "the bell's standard deviation, in pixels [3]")
-        .option("out", "FILE", "where to put the picture [blur.png]")
-        .parse();
-    common::finish("blur", run(&args))
+/// Blurs a picture with a bell of weights.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// A PNG [default: the photograph in examples/data]
+    #[arg(long, value_name = "FILE", default_value = PHOTO, hide_default_value = true)]
+    photo: PathBuf,
+    /// The bell's standard deviation, in pixels
+    #[arg(long, value_name = "N", default_value_t = 3.0)]
+    sigma: f64,
+    /// Where to put the picture
+    #[arg(long, value_name = "FILE", default_value = "blur.png")]
+    out: PathBuf,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (sigma, out) = (args.get("sigma", 3.0), args.get("out", PathBuf::from("blur.png")));
+fn main() -> ExitCode {
+    let options: Options = common::arguments("blur");
+    common::finish("blur", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { sigma, ref photo, ref out, .. } = *options;
     if !(0.1..=100.0).contains(&sigma) {
-        args.wrong(format!("--sigma takes 0.1 to 100, not {sigma}"));
+        common::wrong("blur", format!("--sigma takes 0.1 to 100, not {sigma}"));
     }
-    let device: Device = args.device().parse()?;
-    let photo = Picture::open(args.get("photo", PathBuf::from(PHOTO)))?;
+    let device: Device = options.device.parse()?;
+    let photo = picture::open(photo)?;
+    let [width, height] = [photo.width(), photo.height()].map(|n| n as usize);
 
     let started = Instant::now();
-    let pixels = Array::from_slice(&photo.rgb, [photo.height, photo.width, 3])?.to_device(&device)?.astype(DType::F32);
+    let pixels = Array::from_slice(&photo, [height, width, 3])?.to_device(&device)?.astype(DType::F32);
     let weights = bell(sigma).to_device(&device)?;
     let rows = along(&pixels, &weights, 0).eval()?;
     let blurred = along(&rows, &weights, 1).round().astype(DType::U8);
-    let picture = Picture::from_rgb(photo.width, photo.height, blurred.to_vec::<u8>()?);
+    let blurred = picture::from_rgb(width, height, blurred.to_vec::<u8>()?)?;
     let seconds = started.elapsed().as_secs_f64();
-    picture.save(&out)?;
+    picture::save(&blurred, out)?;
     say(format_args!(
-        "{device}: {} × {} pixels blurred with {} weights in {seconds:.2} s, in {}",
-        photo.width,
-        photo.height,
+        "{device}: {width} × {height} pixels blurred with {} weights in {seconds:.2} s, in {}",
         weights.size(),
         out.display()
     ))?;

@@ -9,7 +9,8 @@
 
 mod common;
 
-use common::{Args, Progress, plot};
+use clap::Parser;
+use common::{plot, say};
 use cupric::{Array, DType, Device, Expr, Rng, arange, eval_all, full, s, select, stack, zeros, zeros_like};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,63 +26,59 @@ const LEARNING_RATE: f64 = 0.008;
 /// In standard deviations of a pixel.
 const NOISE: f64 = 0.5;
 
-fn main() -> ExitCode {
-    let args = Args::new("digits", "Trains a small neural network on handwritten digits.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("dtype", "f32|f16", "of the forward and the backward pass [f32]")
-        .option("epochs", "N", "passes over the training images [30]")
-        .option("batch", "N", "images a step [32]")
-        .option("seed", "N", "of every random draw [0]")
-        .option("data", "FILE", "a .npy file, u8, 64 pixels and a label a row [the digits in examples/data]")
-        .option("plot", "FILE", "where to draw the loss [digits-loss.png]")
-        .flag("quiet", "no progress bar")
-        .parse();
-    let positive = |name, default| match args.get(name, default) {
-        0 => args.wrong(format!("--{name} takes a number above 0")),
-        n => n,
-    };
-    let options = Options {
-        device: args.get("device", "best".to_string()),
-        dtype: if args.choice("dtype", "f32") == "f16" { DType::F16 } else { DType::F32 },
-        epochs: positive("epochs", 30),
-        batch: positive("batch", 32),
-        seed: args.get("seed", 0),
-        data: args.get("data", PathBuf::from(DATA)),
-        plot: args.get("plot", PathBuf::from("digits-loss.png")),
-        quiet: args.has("quiet"),
-    };
-    common::finish("digits", run(&options))
+/// Trains a small neural network on handwritten digits.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// Type of the numbers in the forward and the backward pass
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = ["f32", "f16"])]
+    dtype: String,
+    /// Passes over the training images
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = common::positive)]
+    epochs: usize,
+    /// Images a step
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = common::positive)]
+    batch: usize,
+    /// Seed of every random draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// A .npy file, u8, 64 pixels and a label a row [default: the digits in examples/data]
+    #[arg(long, value_name = "FILE", default_value = DATA, hide_default_value = true)]
+    data: PathBuf,
+    /// Where to draw the loss
+    #[arg(long, value_name = "FILE", default_value = "digits-loss.png")]
+    plot: PathBuf,
+    /// No progress bar
+    #[arg(long)]
+    quiet: bool,
 }
 
-struct Options {
-    device: String,
-    dtype: DType,
-    epochs: usize,
-    batch: usize,
-    seed: u64,
-    data: PathBuf,
-    plot: PathBuf,
-    quiet: bool,
+fn main() -> ExitCode {
+    let options: Options = common::arguments("digits");
+    common::finish("digits", run(&options))
 }
 
 fn run(options: &Options) -> Result<()> {
     let device: Device = options.device.parse()?;
     let mut rng = Rng::new(options.seed);
-    let data = Digits::load(options, &device, &mut rng)?;
-    let mut net = Network::new(options.dtype, &device, &mut rng)?;
+    let dtype = if options.dtype == "f16" { DType::F16 } else { DType::F32 };
+    let data = Digits::load(options, dtype, &device, &mut rng)?;
+    let mut net = Network::new(dtype, &device, &mut rng)?;
     let (images, tests) = (data.train_y.shape()[0], data.test_y.shape()[0]);
     let batch = options.batch.min(images);
     let steps = images.div_ceil(batch).saturating_mul(options.epochs);
-    common::say(format_args!("{device}: {images} images to train on, {tests} to test, {steps} steps"))?;
+    say(format_args!("{device}: {images} images to train on, {tests} to test, {steps} steps"))?;
 
-    let mut progress = Progress::new("training", steps, options.quiet);
+    let progress = common::progress("training", steps, options.quiet);
     let (mut losses, mut accuracy, mut step) = (vec![], 0.0, 0);
     let started = Instant::now();
     for epoch in 1..=options.epochs {
         // one kernel shuffles the images and adds a little noise, so that the network does not learn them by heart
         let order = rng.permutation(images).astype(DType::I32).to_device(&device)?;
         let noise = rng.normal([images, PIXELS], DType::F32) * NOISE;
-        let x = (data.train_x.take(&order, 0) + noise).astype(options.dtype).eval()?;
+        let x = (data.train_x.take(&order, 0) + noise).astype(dtype).eval()?;
         let y = data.train_y.take(&order, 0).eval()?;
         let mut total = zeros((), DType::F32).to_device(&device)?;
         for from in (0..images).step_by(batch) {
@@ -91,7 +88,7 @@ fn run(options: &Options) -> Result<()> {
             step += 1;
             let loss = net.train(&x.slice(rows), &y.slice(rows), step, rate)?;
             total.update(|t| t + &loss)?;
-            progress.step(format_args!("epoch {epoch}"));
+            progress.inc(1);
         }
         // everything above was only enqueued; this waits for it
         let report = [&total / images, net.accuracy(&data), net.scale.clone().into()];
@@ -100,18 +97,17 @@ fn run(options: &Options) -> Result<()> {
         accuracy = correct;
         losses.push(f64::from(loss));
         let scaled = if net.dtype == DType::F16 { format!("  loss scale {scale:.0}") } else { String::new() };
-        progress.say(format_args!("epoch {epoch:3}  loss {loss:.6}  test accuracy {accuracy:.4}{scaled}"))?;
+        let line = format!("epoch {epoch:3}  loss {loss:.6}  test accuracy {accuracy:.4}{scaled}");
+        progress.suspend(|| say(line))?;
     }
     let seconds = started.elapsed().as_secs_f64();
     drop(progress);
 
-    plot::line_chart(&options.plot, "Handwritten digits", "epoch", "loss", &[("training loss", &losses)])?;
-    common::say(format_args!("the loss is drawn in {}", options.plot.display()))?;
+    plot::line_chart(&options.plot, "Handwritten digits", "epoch", "training loss", &losses)?;
+    say(format_args!("the loss is drawn in {}", options.plot.display()))?;
     let device = if device.is_gpu() { "gpu" } else { "cpu" };
-    let (dtype, epochs) = (options.dtype, options.epochs);
-    common::say(format_args!(
-        "device={device} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}"
-    ))?;
+    let epochs = options.epochs;
+    say(format_args!("device={device} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}"))?;
     Ok(())
 }
 
@@ -126,7 +122,7 @@ struct Digits {
 }
 
 impl Digits {
-    fn load(options: &Options, device: &Device, rng: &mut Rng) -> Result<Digits> {
+    fn load(options: &Options, dtype: DType, device: &Device, rng: &mut Rng) -> Result<Digits> {
         let raw = Array::from_npy(&options.data)?;
         check(&raw, &options.data)?;
         let images = raw.shape()[0];
@@ -140,7 +136,7 @@ impl Digits {
         let (mean, spread) = (pixels[0].mean(0).eval()?, pixels[0].std(0).eval()?);
         // some pixels are always blank: nothing is divided by a spread of zero, or of rounding
         let spread = select(spread.greater(1e-3), &spread, 1.0).eval()?;
-        let standard = |x: &Expr| ((x - &mean) / &spread).astype(options.dtype).eval();
+        let standard = |x: &Expr| ((x - &mean) / &spread).astype(dtype).eval();
         Ok(Digits {
             train_x: standard(&pixels[0])?,
             train_y: digits[0].expand_dims(1).equal(arange(0, DIGITS, 1, DType::I32)).astype(DType::F32).eval()?,

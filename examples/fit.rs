@@ -6,43 +6,55 @@
 
 mod common;
 
-use common::{Args, say};
+use clap::Parser;
+use common::say;
 use cupric::{Array, DType, Device, Expr, Rng, TextFormat, eval_all, linspace, s, stack};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-fn main() -> ExitCode {
-    let args = Args::new("fit", "Fits a line to two columns of a CSV file.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("data", "FILE", "a CSV file with a header [one that is made: see --made]")
-        .option("x", "NAME", "the column of what is known [x]")
-        .option("y", "NAME", "the column of what depends on it [y]")
-        .option(
-            "made",
-            "FILE",
-            "without --data: where 200 points about y = 2.5 x - 1 are written and read from [fit.csv]",
-        )
-        .option("seed", "N", "of these points [0]")
-        .parse();
-    common::finish("fit", run(&args))
+/// Fits a line to two columns of a CSV file.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// A CSV file with a header [default: one that is made, see --made]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The column of what is known
+    #[arg(long, value_name = "NAME", default_value = "x")]
+    x: String,
+    /// The column of what depends on it
+    #[arg(long, value_name = "NAME", default_value = "y")]
+    y: String,
+    /// Without --data: where 200 points about y = 2.5 x - 1 are written and read from
+    #[arg(long, value_name = "FILE", default_value = "fit.csv")]
+    made: PathBuf,
+    /// Seed of these points
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (x, y) = (args.get("x", "x".to_string()), args.get("y", "y".to_string()));
-    let device: Device = args.device().parse()?;
-    let file = match args.try_get::<PathBuf>("data") {
+fn main() -> ExitCode {
+    let options: Options = common::arguments("fit");
+    common::finish("fit", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { x, y, made, seed, .. } = options;
+    let device: Device = options.device.parse()?;
+    let file = match &options.data {
         Some(file) => file,
         None => {
-            let file = args.get("made", PathBuf::from("fit.csv"));
-            make(&file, args.get("seed", 0))?;
-            file
+            make(made, *seed)?;
+            made
         }
     };
     // a GPU may have no f64
     let dtype = if device.supports(DType::F64) { DType::F64 } else { DType::F32 };
-    let table = Array::from_text(&file, dtype, &TextFormat::csv().names([&x, &y]))?.to_device(&device)?;
+    let table = Array::from_text(file, dtype, &TextFormat::csv().names([x, y]))?.to_device(&device)?;
     let rows = table.shape()[0];
     if rows < 2 {
         return Err(format!("{}: {rows} rows; a line takes two", file.display()).into());

@@ -6,7 +6,8 @@
 
 mod common;
 
-use common::{Args, Progress, say};
+use clap::Parser;
+use common::say;
 use cupric::{Array, DType, Device, Expr, INF, Rng, arange, s, select};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,32 +15,54 @@ use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-fn main() -> ExitCode {
-    let args = Args::new("gpt_block", "Runs one transformer block in f32 and in f16.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("batch", "N", "texts [4]")
-        .option("tokens", "N", "of each text [128]")
-        .option("heads", "N", "of the attention [8]")
-        .option("width", "N", "numbers a token; a multiple of --heads [256]")
-        .option("runs", "N", "timed, after one that is not [7]")
-        .option("seed", "N", "of the weights and the input [0]")
-        .flag("profile", "print how long which line's kernels take")
-        .option("trace", "FILE", "with --profile: write the kernels of the runs in f16 to it, for ui.perfetto.dev")
-        .flag("quiet", "no progress bar")
-        .parse();
-    common::finish("gpt_block", run(&args))
+/// Runs one transformer block in f32 and in f16.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// Texts
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = common::positive)]
+    batch: usize,
+    /// Tokens of each text
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = common::positive)]
+    tokens: usize,
+    /// Heads of the attention
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = common::positive)]
+    heads: usize,
+    /// Numbers a token; a multiple of --heads
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = common::positive)]
+    width: usize,
+    /// Runs that are timed, after one that is not
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = common::positive)]
+    runs: usize,
+    /// Seed of the weights and the input
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Print how long which line's kernels take
+    #[arg(long)]
+    profile: bool,
+    /// With --profile: write the kernels of the runs in f16 to it, for ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// No progress bar
+    #[arg(long)]
+    quiet: bool,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (batch, tokens) = (args.positive("batch", 4), args.positive("tokens", 128));
-    let (width, heads) = (args.positive("width", 256), args.positive("heads", 8));
-    let (runs, seed) = (args.positive("runs", 7), args.get("seed", 0));
+fn main() -> ExitCode {
+    let options: Options = common::arguments("gpt_block");
+    common::finish("gpt_block", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { batch, tokens, width, heads, runs, seed, .. } = *options;
     if width % heads != 0 {
-        args.wrong(format!("--width {width} is no multiple of --heads {heads}"));
+        common::wrong("gpt_block", format!("--width {width} is no multiple of --heads {heads}"));
     }
-    let device: Device = args.device().parse()?;
+    let device: Device = options.device.parse()?;
     say(format_args!("{device}: {batch} texts of {tokens} tokens, {width} wide, {heads} heads"))?;
-    let mut progress = Progress::new("runs", runs.saturating_add(1).saturating_mul(2), args.has("quiet"));
+    let progress = common::progress("runs", runs.saturating_add(1).saturating_mul(2), options.quiet);
 
     let mut results = vec![];
     for dtype in [DType::F32, DType::F16] {
@@ -53,7 +76,8 @@ fn run(args: &Args) -> Result<()> {
             result = block.forward(&x).eval()?;
             device.synchronize()?;
             times.push(started.elapsed().as_secs_f64() * 1e3);
-            progress.step(dtype);
+            progress.set_message(dtype.to_string());
+            progress.inc(1);
         }
         // the first one compiled the kernels
         times.remove(0);
@@ -62,11 +86,12 @@ fn run(args: &Args) -> Result<()> {
         // four square matrices' worth of attention, eight of the perceptron, and the scores and their use
         let products = (batch * tokens * width) as f64 * (12 * width + 2 * tokens) as f64;
         let rate = 2.0 * products / median / 1e6;
-        progress.say(format_args!("{dtype}: {kernels} kernels, {median:.3} ms, {rate:.1} GFLOP/s in the products"))?;
-        if args.has("profile") {
+        let line = format!("{dtype}: {kernels} kernels, {median:.3} ms, {rate:.1} GFLOP/s in the products");
+        progress.suspend(|| say(line))?;
+        if options.profile {
             let (_, profile) = device.profile(|| (0..runs).try_for_each(|_| block.forward(&x).eval().map(drop)))?;
-            progress.say(format_args!("{profile}"))?;
-            if let Some(path) = args.try_get::<PathBuf>("trace") {
+            progress.suspend(|| say(&profile))?;
+            if let Some(path) = &options.trace {
                 profile.to_chrome_trace(path)?;
             }
         }

@@ -7,9 +7,11 @@
 
 mod common;
 
-use common::picture::{FIRE, Picture, palette};
-use common::{Args, Progress, say};
+use clap::Parser;
+use common::picture::{self, FIRE, palette};
+use common::say;
 use cupric::{Array, DType, Device, Expr, arange, eval_all, hypot, minimum, s, select};
+use image::RgbImage;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,22 +24,37 @@ const DIFFUSIVITY: f64 = 1.11e-4;
 /// A step moves this part of a difference between neighbours; above 1/4 it would swing instead of settling.
 const RATE: f64 = 0.24;
 
-fn main() -> ExitCode {
-    let args = Args::new("heat", "Heat spreads through a copper plate around walls that insulate.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("size", "N", "cells along a side [192]")
-        .option("steps", "N", "in time [8000]")
-        .option("frames", "N", "pictures, ever further apart [8]")
-        .option("out", "FILE", "where to put the pictures [heat.png]")
-        .flag("quiet", "no progress bar")
-        .parse();
-    common::finish("heat", run(&args))
+/// Heat spreads through a copper plate around walls that insulate.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// Cells along a side
+    #[arg(long, value_name = "N", default_value_t = 192, value_parser = common::positive)]
+    size: usize,
+    /// Steps in time
+    #[arg(long, value_name = "N", default_value_t = 8000, value_parser = common::positive)]
+    steps: usize,
+    /// Pictures, ever further apart
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = common::positive)]
+    frames: usize,
+    /// Where to put the pictures
+    #[arg(long, value_name = "FILE", default_value = "heat.png")]
+    out: PathBuf,
+    /// No progress bar
+    #[arg(long)]
+    quiet: bool,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (n, steps) = (args.positive("size", 192), args.positive("steps", 8000));
-    let (count, out) = (args.positive("frames", 8), args.get("out", PathBuf::from("heat.png")));
-    let device: Device = args.device().parse()?;
+fn main() -> ExitCode {
+    let options: Options = common::arguments("heat");
+    common::finish("heat", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { size: n, steps, frames: count, ref out, .. } = *options;
+    let device: Device = options.device.parse()?;
     let (mut heat, wall) = plate(n, &device)?;
     // how well heat flows to the cell below and to the one on the right: not at all where one of the two is a wall
     let free = select(&wall, 0.0, RATE).eval()?;
@@ -49,7 +66,7 @@ fn run(args: &Args) -> Result<()> {
     say(format_args!("{device}: {n} × {n} cells, {steps} steps, {:.2} s of heat", seconds(steps)))?;
 
     let (total, energy) = (heat.sum(..).eval()?, heat.square().sum(..).eval()?);
-    let mut progress = Progress::new("steps", steps, args.has("quiet"));
+    let progress = common::progress("steps", steps, options.quiet);
     let (mut frames, started) = (vec![], Instant::now());
     for step in 0..=steps {
         while frames.len() < count && shown(frames.len()) == step {
@@ -68,13 +85,13 @@ fn run(args: &Args) -> Result<()> {
         heat.slice_mut(s![1.., ..]).update(|to| to + &down)?;
         heat.slice_mut(s![.., ..-1]).update(|from| from - &right)?;
         heat.slice_mut(s![.., 1..]).update(|to| to + &right)?;
-        progress.step(format_args!("{:.2} s of heat", seconds(step + 1)));
+        progress.inc(1);
     }
     device.synchronize()?;
     drop(progress);
     let took = started.elapsed().as_secs_f64();
 
-    Picture::sheet(&frames, 4).save(&out)?;
+    picture::save(&picture::sheet(&frames, 4)?, out)?;
     let change = (heat.sum(..) / &total - 1.0).item::<f32>()?;
     let left = (heat.square().sum(..) / &energy).item::<f32>()?;
     say(format_args!("total heat {:.3}, changed by {change:.1e} of it", total.item::<f32>()?))?;
@@ -98,11 +115,11 @@ fn plate(n: usize, device: &Device) -> Result<(Array, Array)> {
 }
 
 /// Each cell looks up its colour on the device; only bytes come back.
-fn draw(heat: &Array, wall: &Array) -> Result<Picture> {
+fn draw(heat: &Array, wall: &Array) -> Result<RgbImage> {
     let n = heat.shape()[0];
     let colours = Array::from_vec(palette(&FIRE, 256), [256, 3])?.to_device(&heat.device())?;
     // the root shows little heat better
     let rgb = colours.take((heat.clip(0.0, 1.0).sqrt() * 255.0).astype(DType::I32), 0);
     let rgb = select(wall.expand_dims(-1), 128.0, rgb).round().astype(DType::U8);
-    Ok(Picture::from_rgb(n, n, rgb.to_vec::<u8>()?))
+    picture::from_rgb(n, n, rgb.to_vec::<u8>()?)
 }

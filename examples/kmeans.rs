@@ -6,9 +6,10 @@
 
 mod common;
 
-use common::picture::{INK, Picture};
-use common::{Args, Progress, say};
+use clap::Parser;
+use common::{picture, say};
 use cupric::{Array, DType, Device, Rng, arange, eval_all, s, select};
+use image::{Rgb, RgbImage, imageops};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -17,38 +18,55 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const PHOTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/china.png");
 
-fn main() -> ExitCode {
-    let args = Args::new("kmeans", "Paints a photograph with a few colours, found by k-means.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("photo", "FILE", "a PNG [the photograph in examples/data]")
-        .option("colours", "K", "how many colours to use [12]")
-        .option("iterations", "N", "at most so many; it ends when nothing changes [40]")
-        .option("seed", "N", "of the pixels that it starts from [0]")
-        .option("out", "FILE", "where to put the picture [kmeans.png]")
-        .flag("quiet", "no progress bar")
-        .parse();
-    common::finish("kmeans", run(&args))
+/// Paints a photograph with a few colours, found by k-means.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// A PNG [default: the photograph in examples/data]
+    #[arg(long, value_name = "FILE", default_value = PHOTO, hide_default_value = true)]
+    photo: PathBuf,
+    /// How many colours to use
+    #[arg(long, value_name = "K", default_value_t = 12, value_parser = common::positive)]
+    colours: usize,
+    /// At most so many steps; it ends when nothing changes
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = common::positive)]
+    iterations: usize,
+    /// Seed of the pixels that it starts from
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Where to put the picture
+    #[arg(long, value_name = "FILE", default_value = "kmeans.png")]
+    out: PathBuf,
+    /// No progress bar
+    #[arg(long)]
+    quiet: bool,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (k, iterations) = (args.positive("colours", 12), args.positive("iterations", 40));
-    let (seed, out) = (args.get("seed", 0), args.get("out", PathBuf::from("kmeans.png")));
-    let file = args.get("photo", PathBuf::from(PHOTO));
-    let device: Device = args.device().parse()?;
-    let photo = Picture::open(&file)?;
-    let pixels = photo.width * photo.height;
+fn main() -> ExitCode {
+    let options: Options = common::arguments("kmeans");
+    common::finish("kmeans", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { photo: ref file, colours: k, iterations, seed, ref out, .. } = *options;
+    let device: Device = options.device.parse()?;
+    let photo = picture::open(file)?;
+    let [width, height] = [photo.width(), photo.height()].map(|n| n as usize);
+    let pixels = width * height;
     if k > pixels {
         return Err(format!("{k} colours are more than the {pixels} pixels of {}", file.display()).into());
     }
-    say(format_args!("{device}: {} × {} pixels, {k} colours", photo.width, photo.height))?;
+    say(format_args!("{device}: {width} × {height} pixels, {k} colours"))?;
 
     // one row a pixel; it starts from the colours of k of them
-    let x = Array::from_slice(&photo.rgb, [pixels, 3])?.to_device(&device)?.astype(DType::F32).eval()?;
+    let x = Array::from_slice(&photo, [pixels, 3])?.to_device(&device)?.astype(DType::F32).eval()?;
     // i32 holds the number of every pixel in half of the bytes
     let start = Rng::new(seed).permutation(pixels).slice(s![..k]).astype(DType::I32).to_device(&device)?;
     let mut centres = x.take(start, 0).eval()?;
 
-    let mut progress = Progress::new("iterations", iterations, args.has("quiet"));
+    let progress = common::progress("iterations", iterations, options.quiet);
     let (started, mut last) = (Instant::now(), f32::INFINITY);
     for iteration in 1..=iterations {
         let [loss, nearest] = assign(&x, &centres)?;
@@ -60,8 +78,8 @@ fn run(args: &Args) -> Result<()> {
         centres.update(|c| select(count.greater(0), mean, c))?;
 
         let loss = loss.item::<f32>()?;
-        progress.say(format_args!("iteration {iteration:3}  loss {loss:.3}"))?;
-        progress.step("");
+        progress.suspend(|| say(format_args!("iteration {iteration:3}  loss {loss:.3}")))?;
+        progress.inc(1);
         if loss == last {
             break;
         }
@@ -71,9 +89,9 @@ fn run(args: &Args) -> Result<()> {
 
     let [loss, nearest] = assign(&x, &centres)?;
     let colours = centres.round().astype(DType::U8).eval()?;
-    let painted = Picture::from_rgb(photo.width, photo.height, colours.take(&nearest, 0).to_vec::<u8>()?);
+    let painted = picture::from_rgb(width, height, colours.take(&nearest, 0).to_vec::<u8>()?)?;
     let share = nearest.expand_dims(1).equal(arange(0, k, 1, DType::I32)).mean(0).to_vec::<f32>()?;
-    sheet(photo, painted, &colours.to_vec::<u8>()?, &share).save(&out)?;
+    picture::save(&sheet(photo, painted, &colours.to_vec::<u8>()?, &share)?, out)?;
     say(format_args!("loss {:.3}, {:.2} s", loss.item::<f32>()?, started.elapsed().as_secs_f64()))?;
     say(format_args!("the picture is in {}", out.display()))?;
     Ok(())
@@ -88,20 +106,22 @@ fn assign(x: &Array, centres: &Array) -> Result<[Array; 2]> {
 }
 
 /// Before and after, and under them the colours, each as wide as its share of the pixels.
-fn sheet(before: Picture, after: Picture, colours: &[u8], share: &[f32]) -> Picture {
-    const STRIP: usize = 40;
+fn sheet(before: RgbImage, after: RgbImage, colours: &[u8], share: &[f32]) -> Result<RgbImage> {
+    const STRIP: u32 = 40;
     let parts = [("the photograph".into(), before), (format!("{} colours", share.len()), after)];
-    let pair = Picture::sheet(&parts, 2);
-    let mut sheet = Picture::new(pair.width, pair.height + STRIP + 16, [255; 3]);
-    sheet.paste(&pair, 0, 0);
-    let (mut at, room) = (16.0, (pair.width - 32) as f32);
+    let pair = picture::sheet(&parts, 2)?;
+    let (width, height) = pair.dimensions();
+    let mut sheet = RgbImage::from_pixel(width, height + STRIP + 16, Rgb([255; 3]));
+    imageops::replace(&mut sheet, &pair, 0, 0);
+    let (mut at, room) = (16.0, (width - 32) as f32);
     let mut order: Vec<usize> = (0..share.len()).collect();
     order.sort_by(|a, b| share[*b].total_cmp(&share[*a]));
     for i in order {
         let next = at + share[i] * room;
-        let colour = colours.get(i * 3..i * 3 + 3).map_or(INK, |c| [c[0], c[1], c[2]]);
-        sheet.rectangle(at.round() as usize, pair.height, (next.round() - at.round()) as usize, STRIP, colour);
+        let colour = Rgb([colours[i * 3], colours[i * 3 + 1], colours[i * 3 + 2]]);
+        let part = RgbImage::from_pixel((next.round() - at.round()) as u32, STRIP, colour);
+        imageops::replace(&mut sheet, &part, at.round() as i64, height.into());
         at = next;
     }
-    sheet
+    Ok(sheet)
 }

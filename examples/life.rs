@@ -6,39 +6,57 @@
 
 mod common;
 
-use common::picture::Picture;
-use common::{Args, Progress, say};
+use clap::Parser;
+use common::{picture, say};
 use cupric::{Array, DType, Device, Rng, eval_all, select};
+use image::RgbImage;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-fn main() -> ExitCode {
-    let args = Args::new("life", "Conway's Game of Life on a board whose edges meet.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("size", "N", "cells along a side [192]")
-        .option("steps", "N", "generations [800]")
-        .option("frames", "N", "pictures, ever further apart [8]")
-        .option("seed", "N", "of the cells that live at first [0]")
-        .option("out", "FILE", "where to put the pictures [life.png]")
-        .flag("quiet", "no progress bar")
-        .parse();
-    common::finish("life", run(&args))
+/// Conway's Game of Life on a board whose edges meet.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// Cells along a side
+    #[arg(long, value_name = "N", default_value_t = 192, value_parser = common::positive)]
+    size: usize,
+    /// Generations
+    #[arg(long, value_name = "N", default_value_t = 800, value_parser = common::positive)]
+    steps: usize,
+    /// Pictures, ever further apart
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = common::positive)]
+    frames: usize,
+    /// Seed of the cells that live at first
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Where to put the pictures
+    #[arg(long, value_name = "FILE", default_value = "life.png")]
+    out: PathBuf,
+    /// No progress bar
+    #[arg(long)]
+    quiet: bool,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (n, steps, count) = (args.positive("size", 192), args.positive("steps", 800), args.positive("frames", 8));
-    let (seed, out) = (args.get("seed", 0), args.get("out", PathBuf::from("life.png")));
-    let device: Device = args.device().parse()?;
+fn main() -> ExitCode {
+    let options: Options = common::arguments("life");
+    common::finish("life", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { size: n, steps, frames: count, seed, ref out, .. } = *options;
+    let device: Device = options.device.parse()?;
     let mut board = Rng::new(seed).bernoulli(0.3, [n, n], DType::U8).to_device(&device)?;
     // for how many generations each cell has lived, for the picture
     let mut age = board.astype(DType::I32).eval()?;
     say(format_args!("{device}: {n} × {n} cells, {} of them alive", board.count_nonzero(..).item::<i64>()?))?;
 
     let shown = |frame: usize| (steps as f64 * (frame as f64 / (count.max(2) - 1) as f64).powi(2)).round() as usize;
-    let mut progress = Progress::new("generations", steps, args.has("quiet"));
+    let progress = common::progress("generations", steps, options.quiet);
     let (mut frames, started) = (vec![], Instant::now());
     for step in 0..=steps {
         while frames.len() < count && shown(frames.len()) == step {
@@ -52,13 +70,13 @@ fn run(args: &Args) -> Result<()> {
         let around = rows.roll(-1, 1) + &rows + rows.roll(1, 1) - &board;
         let alive = around.equal(3) | around.equal(2) & board.equal(1);
         [board, age] = eval_all([&alive.astype(DType::U8), &select(&alive, &age + 1, 0)])?;
-        progress.step(format_args!("generation {}", step + 1));
+        progress.inc(1);
     }
     device.synchronize()?;
     drop(progress);
     let took = started.elapsed().as_secs_f64();
 
-    Picture::sheet(&frames, 4).save(&out)?;
+    picture::save(&picture::sheet(&frames, 4)?, out)?;
     let (alive, oldest) = (board.count_nonzero(..).item::<i64>()?, age.max(..).item::<i32>()?);
     say(format_args!("after {steps} generations {alive} cells are alive, the oldest for {oldest} generations"))?;
     say(format_args!("{took:.2} s, {:.0} generations a second", steps as f64 / took))?;
@@ -67,10 +85,10 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// Young cells are bright, old ones blue, and what is dead is dark.
-fn draw(age: &Array) -> Result<Picture> {
+fn draw(age: &Array) -> Result<RgbImage> {
     let n = age.shape()[0];
     let young = 1.0 / age.clip(1, 1000).astype(DType::F32).sqrt();
     let channel = |new: f64, old: f64, dead: f64| select(age.greater(0), &young * (new - old) + old, dead);
     let rgb = cupric::stack([channel(252.0, 58.0, 8.0), channel(232.0, 104.0, 8.0), channel(180.0, 190.0, 24.0)], -1);
-    Ok(Picture::from_rgb(n, n, rgb.astype(DType::U8).to_vec::<u8>()?))
+    picture::from_rgb(n, n, rgb.astype(DType::U8).to_vec::<u8>()?)
 }

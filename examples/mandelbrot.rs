@@ -6,8 +6,9 @@
 
 mod common;
 
-use common::picture::{OCEAN, Picture, palette};
-use common::{Args, Progress, say};
+use clap::Parser;
+use common::picture::{self, OCEAN, palette};
+use common::say;
 use cupric::{Array, DType, Device, Expr, arange, eval_all, select, zeros};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,28 +21,49 @@ const FUSED: usize = 10;
 /// |z|² from which on a point is gone; far out, so that the colours are smooth.
 const FAR: f64 = 65536.0;
 
-fn main() -> ExitCode {
-    let args = Args::new("mandelbrot", "Draws the Mandelbrot set.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("width", "N", "in pixels [900]")
-        .option("height", "N", "in pixels [600]")
-        .option("x", "X", "of the centre [-0.7463]")
-        .option("y", "Y", "of the centre [0.1102]")
-        .option("span", "S", "width of what is seen [0.005]")
-        .option("steps", "N", "after which a point counts as inside [600]")
-        .option("samples", "N", "across and down a pixel [2]")
-        .option("out", "FILE", "where to put the picture [mandelbrot.png]")
-        .flag("quiet", "no progress bar")
-        .parse();
-    common::finish("mandelbrot", run(&args))
+/// Draws the Mandelbrot set.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// Width in pixels
+    #[arg(long, value_name = "N", default_value_t = 900, value_parser = common::positive)]
+    width: usize,
+    /// Height in pixels
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = common::positive)]
+    height: usize,
+    /// Real part of the centre
+    #[arg(long, value_name = "X", default_value_t = -0.7463, allow_hyphen_values = true)]
+    x: f64,
+    /// Imaginary part of the centre
+    #[arg(long, value_name = "Y", default_value_t = 0.1102, allow_hyphen_values = true)]
+    y: f64,
+    /// Width of what is seen
+    #[arg(long, value_name = "S", default_value_t = 0.005)]
+    span: f64,
+    /// Steps after which a point counts as inside
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = common::positive)]
+    steps: usize,
+    /// Points across and down a pixel
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = common::positive)]
+    samples: usize,
+    /// Where to put the picture
+    #[arg(long, value_name = "FILE", default_value = "mandelbrot.png")]
+    out: PathBuf,
+    /// No progress bar
+    #[arg(long)]
+    quiet: bool,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (width, height) = (args.positive("width", 900), args.positive("height", 600));
-    let samples = args.positive("samples", 2);
-    let (x, y, span) = (args.get("x", -0.7463), args.get("y", 0.1102), args.get("span", 0.005));
-    let (steps, out) = (args.positive("steps", 600), args.get("out", PathBuf::from("mandelbrot.png")));
-    let device: Device = args.device().parse()?;
+fn main() -> ExitCode {
+    let options: Options = common::arguments("mandelbrot");
+    common::finish("mandelbrot", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { width, height, samples, x, y, span, steps, ref out, .. } = *options;
+    let device: Device = options.device.parse()?;
     let [columns, rows] = [width, height].map(|n| n.saturating_mul(samples));
     let rounds = steps.div_ceil(FUSED);
     say(format_args!("{device}: {columns} × {rows} points, {rounds} kernels of {FUSED} steps"))?;
@@ -56,7 +78,7 @@ fn run(args: &Args) -> Result<()> {
     let zero = zeros([rows, columns], DType::F32).to_device(&device)?;
     let mut z = [zero.clone(), zero.clone(), zero];
 
-    let mut progress = Progress::new("rounds", rounds, args.has("quiet"));
+    let progress = common::progress("rounds", rounds, options.quiet);
     let started = Instant::now();
     for _ in 0..rounds {
         let [mut x, mut y, mut count] = z.each_ref().map(|a| Expr::from(a.clone()));
@@ -71,7 +93,7 @@ fn run(args: &Args) -> Result<()> {
         z = eval_all([&x, &y, &count])?;
         // the bar shows work done, not work that waits
         device.synchronize()?;
-        progress.step("");
+        progress.inc(1);
     }
     drop(progress);
 
@@ -82,7 +104,7 @@ fn run(args: &Args) -> Result<()> {
     let points = colours(&smooth, &inside, &device)?;
     // of each pixel's points the mean
     let pixels = points.reshape([height, samples, width, samples, 3]).mean((1, 3)).round().astype(DType::U8);
-    Picture::from_rgb(width, height, pixels.to_vec::<u8>()?).save(&out)?;
+    picture::save(&picture::from_rgb(width, height, pixels.to_vec::<u8>()?)?, out)?;
     let (inside, count) = (inside.mean(..).item::<f32>()?, count.mean(..).item::<f32>()?);
     say(format_args!("{inside:.4} of the points are inside; {count:.3} steps on average"))?;
     say(format_args!("{:.2} s; the picture is in {}", started.elapsed().as_secs_f64(), out.display()))?;

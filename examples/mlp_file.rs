@@ -7,7 +7,8 @@
 
 mod common;
 
-use common::{Args, say};
+use clap::Parser;
+use common::say;
 use cupric::{Array, DType, Device, Expr, Rng, SafeTensors, save_npz};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,32 +18,45 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 /// Rows that are made where no file has them.
 const ROWS: usize = 8;
 
-fn main() -> ExitCode {
-    let args = Args::new("mlp_file", "Runs a network of two layers from a safetensors file.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("model", "FILE", "0.weight, 0.bias, 2.weight and 2.bias, as safetensors; it must be given")
-        .option("data", "FILE", "a .npy file, a row for each input [8 rows of normal numbers]")
-        .option("seed", "N", "of those numbers [0]")
-        .option("save", "FILE", "where inputs, outputs and classes go [mlp_file.npz]")
-        .parse();
-    common::finish("mlp_file", run(&args))
+/// Runs a network of two layers from a safetensors file.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// 0.weight, 0.bias, 2.weight and 2.bias, as safetensors
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// A .npy file, a row for each input [default: 8 rows of normal numbers]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Seed of those numbers
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Where inputs, outputs and classes go
+    #[arg(long, value_name = "FILE", default_value = "mlp_file.npz")]
+    save: PathBuf,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let Some(model) = args.try_get::<PathBuf>("model") else { args.wrong("--model FILE must be given") };
-    let (seed, save) = (args.get("seed", 0), args.get("save", PathBuf::from("mlp_file.npz")));
-    let device: Device = args.device().parse()?;
-    let [first, second] = load(&model)?;
+fn main() -> ExitCode {
+    let options: Options = common::arguments("mlp_file");
+    common::finish("mlp_file", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { model, data, seed, save, .. } = options;
+    let device: Device = options.device.parse()?;
+    let [first, second] = load(model)?;
     let inputs = first.inputs();
-    let data = match args.try_get::<PathBuf>("data") {
-        Some(path) => rows(&path, inputs)?,
-        None => Rng::new(seed).normal([ROWS, inputs], DType::F32).eval()?,
+    let data = match data {
+        Some(path) => rows(path, inputs)?,
+        None => Rng::new(*seed).normal([ROWS, inputs], DType::F32).eval()?,
     };
     let x = data.to_device(&device)?;
     let hidden = first.apply(&x, &device)?.maximum(0.0);
     let outputs = second.apply(&hidden, &device)?.eval()?;
     let classes = outputs.argmax(1);
-    save_npz(&save, [("inputs", Expr::from(&x)), ("outputs", Expr::from(&outputs)), ("classes", classes)])?;
+    save_npz(save, [("inputs", Expr::from(&x)), ("outputs", Expr::from(&outputs)), ("classes", classes)])?;
     let sizes = [inputs, first.outputs(), second.outputs()].map(|n| n.to_string()).join(" → ");
     say(format_args!("{device}: {sizes}, {} rows, written to {}", x.shape()[0], save.display()))?;
     Ok(())

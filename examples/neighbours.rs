@@ -7,7 +7,8 @@
 
 mod common;
 
-use common::{Args, say};
+use clap::Parser;
+use common::say;
 use cupric::{Array, DType, Device, Expr, Rng, arange, s};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,20 +20,32 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.np
 const PIXELS: usize = 64;
 const DIGITS: usize = 10;
 
-fn main() -> ExitCode {
-    let args = Args::new("neighbours", "Recognises handwritten digits by their nearest neighbours.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("k", "N", "how many neighbours vote, at most [9]")
-        .option("seed", "N", "of which images are tests [0]")
-        .option("data", "FILE", "a .npy file, u8, 64 pixels and a label a row [the digits in examples/data]")
-        .parse();
-    common::finish("neighbours", run(&args))
+/// Recognises handwritten digits by their nearest neighbours.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// How many neighbours vote, at most
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = common::positive)]
+    k: usize,
+    /// Seed of which images are tests
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// A .npy file, u8, 64 pixels and a label a row [default: the digits in examples/data]
+    #[arg(long, value_name = "FILE", default_value = DATA, hide_default_value = true)]
+    data: PathBuf,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (k, seed) = (args.positive("k", 9), args.get("seed", 0));
-    let device: Device = args.device().parse()?;
-    let data = load(&args.get("data", PathBuf::from(DATA)))?.to_device(&device)?;
+fn main() -> ExitCode {
+    let options: Options = common::arguments("neighbours");
+    common::finish("neighbours", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { k, seed, ref data, .. } = *options;
+    let device: Device = options.device.parse()?;
+    let data = load(data)?.to_device(&device)?;
     let images = data.shape()[0];
     let tests = images / 5;
     if tests == 0 || images - tests < k {

@@ -7,7 +7,8 @@
 
 mod common;
 
-use common::{Args, Progress, say};
+use clap::Parser;
+use common::say;
 use cupric::{DType, Device, Rng, full, maximum, select, zeros};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -17,26 +18,41 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 /// The part of its rank that a page hands on; the rest goes to all pages alike.
 const HANDED_ON: f64 = 0.85;
 
-fn main() -> ExitCode {
-    let args = Args::new("pagerank", "Ranks the pages of a web by their links.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("pages", "N", "how many pages [20000]")
-        .option("links", "N", "how many links [200000]")
-        .option("steps", "N", "at most so many; it ends when the ranks stay [60]")
-        .option("seed", "N", "of the links [0]")
-        .flag("quiet", "no progress bar")
-        .parse();
-    common::finish("pagerank", run(&args))
+/// Ranks the pages of a web by their links.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// How many pages
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = common::positive)]
+    pages: usize,
+    /// How many links
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = common::positive)]
+    links: usize,
+    /// At most so many steps; it ends when the ranks stay
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = common::positive)]
+    steps: usize,
+    /// Seed of the links
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// No progress bar
+    #[arg(long)]
+    quiet: bool,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (pages, links, steps) =
-        (args.positive("pages", 20_000), args.positive("links", 200_000), args.positive("steps", 60));
+fn main() -> ExitCode {
+    let options: Options = common::arguments("pagerank");
+    common::finish("pagerank", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { pages, links, steps, seed, .. } = *options;
     if pages > i32::MAX as usize {
         return Err(format!("{pages} pages are more than {}", i32::MAX).into());
     }
-    let device: Device = args.device().parse()?;
-    let mut rng = Rng::new(args.get("seed", 0));
+    let device: Device = options.device.parse()?;
+    let mut rng = Rng::new(seed);
     // any page may link; to which is less likely the higher its number, as few pages of a web are known to all
     let source = rng.integers(0, pages, [links], DType::I32).to_device(&device)?;
     let chance = rng.uniform([links], DType::F32);
@@ -49,7 +65,7 @@ fn run(args: &Args) -> Result<()> {
     ))?;
 
     let mut rank = full([pages], 1.0 / pages as f64, DType::F32).to_device(&device)?;
-    let mut progress = Progress::new("steps", steps, args.has("quiet"));
+    let progress = common::progress("steps", steps, options.quiet);
     let (started, mut change, mut done) = (Instant::now(), f32::INFINITY, 0);
     while done < steps && change > 1e-6 {
         let share = &rank / maximum(&given, 1);
@@ -59,7 +75,8 @@ fn run(args: &Args) -> Result<()> {
         let next = (handed * HANDED_ON + to_all).eval()?;
         change = (&next - &rank).abs().sum(..).item::<f32>()?;
         (rank, done) = (next, done + 1);
-        progress.step(format_args!("change {change:.1e}"));
+        progress.set_message(format!("change {change:.1e}"));
+        progress.inc(1);
     }
     let seconds = started.elapsed().as_secs_f64();
     drop(progress);

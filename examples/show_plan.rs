@@ -6,7 +6,8 @@
 
 mod common;
 
-use common::{Args, say};
+use clap::Parser;
+use common::say;
 use cupric::{DType, Device, Expr, Rng, arange, maximum, zeros};
 use std::process::ExitCode;
 
@@ -43,34 +44,49 @@ const EXPRESSIONS: [(&str, &str, Make); 10] = [
     }),
 ];
 
+/// Shows the plan of an expression: its kernels, and on a GPU their WGSL.
+#[derive(Parser)]
+struct Options {
+    /// Which expression; --list shows them
+    #[arg(long, value_name = "NAME", default_value = "softmax", value_parser = EXPRESSIONS.map(|(name, ..)| name))]
+    expr: String,
+    /// Rows of its operands
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = common::positive)]
+    rows: usize,
+    /// Columns of its operands
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = common::positive)]
+    columns: usize,
+    /// Type of its operands
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = ["f32", "f16", "i32"])]
+    dtype: String,
+    /// Whose plan
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// Name the expressions and end
+    #[arg(long)]
+    list: bool,
+}
+
 fn main() -> ExitCode {
-    let args = Args::new("show_plan", "Shows the plan of an expression: its kernels, and on a GPU their WGSL.")
-        .option("expr", "NAME", "which expression; --list names them [softmax]")
-        .option("rows", "N", "of its operands [1000]")
-        .option("columns", "N", "of its operands [512]")
-        .option("dtype", "f32|f16|i32", "of its operands [f32]")
-        .option("device", "cpu|gpu|gpu:N|best", "whose plan [best]")
-        .flag("list", "name the expressions and end")
-        .parse();
-    if args.has("list") {
+    let options: Options = common::arguments("show_plan");
+    common::finish("show_plan", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    if options.list {
         let lines = EXPRESSIONS.map(|(name, formula, _)| format!("{name:18}{formula}"));
-        return common::finish("show_plan", say(lines.join("\n")));
+        return Ok(say(lines.join("\n"))?);
     }
-    let name: String = args.get("expr", "softmax".into());
-    let Some((_, formula, make)) = EXPRESSIONS.iter().find(|(known, ..)| *known == name) else {
-        args.wrong(format!("--expr takes {}, not '{name}'", EXPRESSIONS.map(|e| e.0).join("|")))
+    let Some((_, formula, make)) = EXPRESSIONS.iter().find(|(name, ..)| *name == options.expr) else {
+        return Err(format!("there is no expression '{}'", options.expr).into());
     };
-    let dtype = match args.choice("dtype", "f32") {
+    let dtype = match options.dtype.as_str() {
         "f16" => DType::F16,
         "i32" => DType::I32,
         _ => DType::F32,
     };
-    let shape = [args.positive("rows", 1000), args.positive("columns", 512)];
-    common::finish("show_plan", run(formula, *make, shape, dtype, &args.device()))
-}
-
-fn run(formula: &str, make: Make, [rows, columns]: [usize; 2], dtype: DType, device: &str) -> Result<()> {
-    let device: Device = device.parse()?;
+    let Options { rows, columns, .. } = *options;
+    let device: Device = options.device.parse()?;
     // a plan depends on the operands' shapes, types and memory order, never on their values
     let blank = |shape: &[usize]| Ok::<Expr, cupric::Error>(zeros(shape, dtype).to_device(&device)?.into());
     let inputs = Inputs {

@@ -6,8 +6,8 @@
 
 mod common;
 
-use common::picture::Picture;
-use common::{Args, say};
+use clap::Parser;
+use common::{picture, say};
 use cupric::{Array, DType, Device, Expr, NewAxis, arange, concat, full, maximum, minimum, s};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,36 +16,48 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const PHOTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/china.png");
 
-fn main() -> ExitCode {
-    let args = Args::new("strip", "Puts pictures side by side, each made as high as the others.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .option("pictures", "FILES", "PNG files, with commas between them [the photograph in examples/data]")
-        .option("height", "N", "of the strip, in pixels [200]")
-        .option("out", "FILE", "where to put the picture [strip.png]")
-        .parse();
-    common::finish("strip", run(&args))
+/// Puts pictures side by side, each made as high as the others.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+    /// PNG files, with commas between them [default: the photograph in examples/data]
+    #[arg(long, value_name = "FILES", value_delimiter = ',', default_value = PHOTO, hide_default_value = true)]
+    pictures: Vec<PathBuf>,
+    /// Height of the strip, in pixels
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = common::positive)]
+    height: usize,
+    /// Where to put the picture
+    #[arg(long, value_name = "FILE", default_value = "strip.png")]
+    out: PathBuf,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let (height, out) = (args.positive("height", 200), args.get("out", PathBuf::from("strip.png")));
-    let files: String = args.get("pictures", PHOTO.into());
-    let device: Device = args.device().parse()?;
+fn main() -> ExitCode {
+    let options: Options = common::arguments("strip");
+    common::finish("strip", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let Options { height, ref pictures, ref out, .. } = *options;
+    let device: Device = options.device.parse()?;
     let gap = full([height, 8, 3], 255.0, DType::F32).to_device(&device)?;
 
     let mut parts = vec![];
-    for file in files.split(',') {
-        let picture = Picture::open(file)?;
-        let pixels = Array::from_slice(&picture.rgb, [picture.height, picture.width, 3])?.to_device(&device)?;
-        let width = (picture.width * height / picture.height.max(1)).max(1);
+    for file in pictures {
+        let picture = picture::open(file)?;
+        let [columns, rows] = [picture.width(), picture.height()].map(|n| n as usize);
+        let pixels = Array::from_slice(&picture, [rows, columns, 3])?.to_device(&device)?;
+        let width = (columns * height / rows.max(1)).max(1);
         if !parts.is_empty() {
             parts.push(Expr::from(&gap));
         }
-        parts.push(resized(&pixels.astype(DType::F32), [picture.height, picture.width], [height, width]));
+        parts.push(resized(&pixels.astype(DType::F32), [rows, columns], [height, width]));
     }
     let strip = concat(&parts, 1).round().astype(DType::U8).eval()?;
 
     let [rows, columns, _] = strip.dims()?;
-    Picture::from_rgb(columns, rows, strip.to_vec::<u8>()?).save(&out)?;
+    picture::save(&picture::from_rgb(columns, rows, strip.to_vec::<u8>()?)?, out)?;
     say(format_args!("{device}: {columns} × {rows} pixels in {}", out.display()))?;
     Ok(())
 }

@@ -2,15 +2,22 @@
 
 mod common;
 
-use common::{Args, say};
+use clap::Parser;
+use common::say;
 use cupric::{DType, Device, Rng, array, eval_all, keep, s, select};
 use std::process::ExitCode;
 
+/// The README's tour of the library, printed.
+#[derive(Parser)]
+struct Options {
+    /// Where to compute
+    #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
+    device: String,
+}
+
 fn main() -> ExitCode {
-    let args = Args::new("tour", "The README's tour of the library, printed.")
-        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
-        .parse();
-    common::finish("tour", tour(&args.device()))
+    let options: Options = common::arguments("tour");
+    common::finish("tour", tour(&options.device))
 }
 
 fn tour(device: &str) -> Result<(), Box<dyn std::error::Error>> {

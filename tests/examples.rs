@@ -68,10 +68,10 @@ fn examples_behave() {
     for (name, small, prints) in EXAMPLES {
         let help = run(&folder, name, &["--help"]);
         let text = String::from_utf8_lossy(&help.stdout).into_owned();
-        assert!(help.status.success() && text.contains("--device cpu|gpu|gpu:N|best"), "{name} --help: {text}");
+        assert!(help.status.success() && text.contains("--device <cpu|gpu|gpu:N|best>"), "{name} --help: {text}");
         let wrong = run(&folder, name, &["--nonsense"]);
         assert_eq!(wrong.status.code(), Some(2), "{name}: an unknown option");
-        assert!(complaint(name, &wrong).contains("unknown option --nonsense"));
+        assert!(complaint(name, &wrong).contains("unexpected argument '--nonsense'"));
         for device in ["abacus", "gpu:4711"] {
             let absent = run(&folder, name, &["--device", device]);
             assert_eq!(absent.status.code(), Some(1), "{name} --device {device}");
@@ -80,7 +80,7 @@ fn examples_behave() {
         for device in &devices {
             let mut arguments = vec!["--device", device];
             arguments.extend(small);
-            if let Some(option) = ["--out", "--plot"].into_iter().find(|o| text.contains(&format!("{o} FILE"))) {
+            if let Some(option) = ["--out", "--plot"].into_iter().find(|o| text.contains(&format!("{o} <FILE>"))) {
                 arguments.extend([option, picture]);
             }
             let done = run(&folder, name, &arguments);
@@ -100,6 +100,57 @@ fn examples_behave() {
     }
 }
 
+/// What is wrong with an argument is one line, with status 2, before anything is computed.
+#[test]
+fn examples_behave_when_arguments_are_wrong() {
+    let folder = folder();
+    let wrong: [(&str, &[&str], &str); 11] = [
+        ("kmeans", &["--colours", "0"], "invalid value '0' for '--colours <K>': a number above 0 is needed"),
+        ("kmeans", &["--colours", "-3"], "invalid value '-3' for '--colours <K>'"),
+        ("kmeans", &["--colours="], "invalid value '' for '--colours <K>'"),
+        ("kmeans", &["--colours"], "a value is required for '--colours <K>'"),
+        ("kmeans", &["--color", "3"], "a similar argument exists: '--colours'"),
+        ("kmeans", &["--quiet=1"], "unexpected value '1' for '--quiet'"),
+        ("kmeans", &["stray"], "unexpected argument 'stray'"),
+        ("digits", &["--dtype", "f64"], "[possible values: f32, f16]"),
+        ("show_plan", &["--expr", "sofmax"], "a similar value exists: 'softmax'"),
+        ("gpt_block", &["--heads", "3"], "--width 256 is no multiple of --heads 3"),
+        ("blur", &["--sigma", "-3"], "--sigma takes 0.1 to 100, not -3"),
+    ];
+    for (name, arguments, fact) in wrong {
+        let output = run(&folder, name, arguments);
+        assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}");
+        let text = complaint(name, &output);
+        assert!(text.contains(fact) && text.ends_with("(try --help)"), "{text}");
+        assert!(output.stdout.is_empty(), "{name} {arguments:?}");
+    }
+    // of a repeated option the last counts, and a number may be negative
+    let twice = run(&folder, "neighbours", &["--k=1", "--device", "abacus", "--k", "2", "--device", "cpu"]);
+    assert!(String::from_utf8_lossy(&twice.stdout).contains("  2 neighbours"), "{twice:?}");
+    let picture = std::env::temp_dir().join(format!("cupric-left-{}.png", std::process::id()));
+    let path = picture.to_str().expect("a path");
+    let arguments = ["--device", "cpu", "--width", "3", "--height", "2", "--steps", "9", "--out", path];
+    let left = run(&folder, "mandelbrot", &[&arguments[..], &["--x", "-.7", "--y", "-1e-1"]].concat());
+    assert!(left.status.success(), "{left:?}");
+    std::fs::remove_file(&picture).expect("the picture goes");
+    // without a terminal there is no bar
+    assert!(!String::from_utf8_lossy(&left.stderr).contains('█'), "{left:?}");
+}
+
+/// A file's name may be any that the system has; other arguments are text.
+#[cfg(unix)]
+#[test]
+fn examples_behave_with_names_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let raw = std::ffi::OsStr::from_bytes(b"\xff");
+    let program = folder().join("kmeans");
+    let run = |option: &str| Command::new(&program).arg(option).arg(raw).output().expect("kmeans");
+    let (photo, device) = (run("--photo"), run("--device"));
+    assert_eq!((photo.status.code(), device.status.code()), (Some(1), Some(2)));
+    complaint("kmeans", &photo);
+    assert!(complaint("kmeans", &device).contains("invalid UTF-8"));
+}
+
 /// A network that Python has written, run by the example, whose archive Python reads; and files that are not as they should be.
 #[cfg(feature = "formats")]
 #[test]
@@ -111,14 +162,14 @@ fn examples_behave_with_a_network_of_a_file() {
     let path = |name: &str| work.join(name).to_str().expect("a path").to_string();
     let (model, data, saved) = (path("model.safetensors"), path("data.npy"), path("out.npz"));
     let help = run(&programs, NAME, &["--help"]);
-    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--device cpu|gpu|gpu:N|best"));
+    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--device <cpu|gpu|gpu:N|best>"));
     let fails = |arguments: &[&str], status: i32, fact: &str| {
         let output = run(&programs, NAME, arguments);
         assert_eq!(output.status.code(), Some(status), "{arguments:?}");
         let text = complaint(NAME, &output);
         assert!(text.contains(fact), "{text}");
     };
-    fails(&["--nonsense"], 2, "unknown option --nonsense");
+    fails(&["--nonsense"], 2, "unexpected argument '--nonsense'");
     fails(&[], 2, "--model");
     fails(&["--model", &model], 1, "model.safetensors: ");
     std::fs::write(&model, b"no such thing").expect("a file");
@@ -236,7 +287,7 @@ fn examples_behave_with_a_line_of_a_file() {
         );
     }
     fails(&["--data", path], 1, "x");
-    fails(&["--nonsense"], 2, "unknown option --nonsense");
+    fails(&["--nonsense"], 2, "unexpected argument '--nonsense'");
     std::fs::write(&file, "x,y\n1,2\n1,3\n").expect("a file");
     fails(&["--data", path], 1, "all x are the same");
     std::fs::write(&file, "x,y\n1,2\n1,no\n").expect("a file");

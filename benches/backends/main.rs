@@ -25,14 +25,14 @@ mod timing;
 mod ulp;
 mod work;
 
-use common::{Args, Progress, say};
+use clap::Parser;
+use common::say;
 use cupric::Device;
 use measure::{Bench, Record, Target};
 use peers::{Time, Worker};
 use quiet::Noise;
 use sentinel::Sentinel;
 use serde_json::{Map, Value, json};
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -53,115 +53,132 @@ library's own copy and multiply-add kernels. A wrong option ends with status 2, 
 /// The part of a run's time that measuring disturbed rows again may take.
 const AGAIN: f64 = 0.2;
 
+#[derive(Parser)]
+#[command(about = ABOUT)]
 struct Options {
+    /// Rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'; '-100M' leaves rows out
+    #[arg(long, value_name = "TEXT,…", value_delimiter = ',', allow_hyphen_values = true, value_parser = words)]
     filter: Vec<String>,
+    /// 24 rows, under a minute on the CPU
+    #[arg(long)]
     quick: bool,
+    /// The devices cpu, gpu, gpu:N, or all [default: cpu and hardware GPUs]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = words)]
+    devices: Vec<String>,
+    /// Lengths for the rows of one axis, in place of their own
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = length)]
     sizes: Vec<usize>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report as one HTML file
+    #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Keep the report in target/cupric-bench
+    #[arg(long, value_name = "NAME", value_parser = kept)]
     save: Option<PathBuf>,
-    compare: Option<(String, Value)>,
+    /// Show what changed since a kept report, or since one in a file NAME.json
+    #[arg(long, value_name = "NAME")]
+    compare: Option<String>,
+    /// Compare two reports, kept or in files, by their shares of the limit, and time nothing
+    #[arg(long, value_name = "A,B")]
+    agree: Option<String>,
+    /// Also time four operations at ten sizes a decade from 10 to 10^8, for the HTML file
+    #[arg(long)]
     plot: bool,
+    /// Beside NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy of an interpreter
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+    /// Beside ndarray, candle, numr and ferray (builds benches/peers)
+    #[arg(long)]
+    rust_peers: bool,
+    /// Show the rows and end
+    #[arg(long)]
+    list: bool,
+    /// Run each row once, small, and time nothing
+    #[arg(long)]
+    test: bool,
+    /// No progress bar
+    #[arg(long)]
     quiet: bool,
+    /// What cargo passes; without it each row runs once, as with --test
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Text of a list, as it is compared. What begins as an option does was meant as one.
+fn words(text: &str) -> Result<String, String> {
+    match text.starts_with("--") {
+        true => Err("a value is needed".into()),
+        false => Ok(text.trim().to_lowercase()),
+    }
+}
+
+fn length(text: &str) -> Result<usize, String> {
+    match text.trim().replace('_', "").parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("a length is a number above 0, such as 1000 or 1_000_000".into()),
+    }
+}
+
+/// Where the report of a name is kept.
+fn kept(name: &str) -> Result<PathBuf, String> {
+    match name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) {
+        true => Ok(save::kept(name)),
+        false => Err("a name is of letters, digits, '-', '_' and '.'".into()),
+    }
 }
 
 fn main() -> ExitCode {
-    let args = Args::new("backends", ABOUT)
-        .option(
-            "filter",
-            "TEXT,…",
-            "rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'; '-100M' leaves rows out",
-        )
-        .flag("quick", "24 rows, under a minute on the CPU")
-        .option("devices", "LIST", "cpu, gpu, gpu:N, or all [cpu and hardware GPUs]")
-        .option("sizes", "N,…", "lengths for the rows of one axis, in place of their own")
-        .option("json", "FILE", "write the report as JSON")
-        .option("html", "FILE", "write the report as one HTML file")
-        .option("save", "NAME", "keep the report in target/cupric-bench")
-        .option("compare", "NAME", "show what changed since a kept report, or since one in a file NAME.json")
-        .option("agree", "A,B", "compare two reports, kept or in files, by their shares of the limit, and time nothing")
-        .flag("plot", "also time four operations at ten sizes a decade from 10 to 10^8, for the HTML file")
-        .option("python", "PATH", "beside NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy of an interpreter")
-        .flag("rust-peers", "beside ndarray, candle, numr and ferray (builds benches/peers)")
-        .flag("list", "show the rows and end")
-        .flag("test", "run each row once, small, and time nothing")
-        .flag("quiet", "no progress bar")
-        .flag("bench", "what cargo passes; changes nothing")
-        .parse();
-    common::finish("backends", start(&args))
+    let mut options: Options = common::arguments("backends");
+    [&mut options.filter, &mut options.devices].into_iter().for_each(|list| list.retain(|text| !text.is_empty()));
+    common::finish("backends", start(&options))
 }
 
 /// Reads the options and does what they ask for. Whatever can be wrong with them is found here, before the long run.
-fn start(args: &Args) -> Result<(), String> {
+fn start(options: &Options) -> Result<(), String> {
     let table = table::table();
-    let list = |name: &str| {
-        let text: String = args.get(name, String::new());
-        text.split(',').map(|t| t.trim().to_lowercase()).filter(|t| !t.is_empty()).collect::<Vec<_>>()
-    };
-    let size = |t: &String| match t.replace('_', "").parse() {
-        Ok(n) if n > 0 => n,
-        _ => args.wrong(format!("--sizes takes lengths such as 1000,1000000, not '{t}'")),
-    };
-    let name = |option: &str| {
-        let name: Option<String> = args.try_get(option);
-        if let Some(n) = name.as_ref().filter(|n| !n.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))) {
-            args.wrong(format!("--{option} takes a name of letters, digits, '-', '_' and '.', not '{n}'"));
-        }
-        name
-    };
-    let mut options = Options {
-        filter: list("filter"),
-        quick: args.has("quick"),
-        sizes: list("sizes").iter().map(size).collect(),
-        json: args.try_get("json"),
-        html: args.try_get("html"),
-        save: name("save").map(|n| save::kept(&n)),
-        compare: None,
-        plot: args.has("plot"),
-        quiet: args.has("quiet"),
-    };
-    let compare: Option<String> = args.try_get("compare");
-    if let Some(names) = args.try_get::<String>("agree") {
-        return agree(&names, args);
+    if let Some(names) = &options.agree {
+        return agree(names);
     }
-    let names = list("devices");
-    let mut cases = choose(&table, &options);
+    let mut cases = choose(&table, options);
     if cases.is_empty() {
-        args.wrong(format!("no row matches --filter '{}'; --list shows them", options.filter.join(",")));
+        let filter = options.filter.join(",");
+        common::wrong("backends", format!("no row matches --filter '{filter}'; --list shows them"));
     }
-    if args.has("list") {
+    if options.list {
         return show(&cases);
     }
-    let targets = open(&names)?;
+    let targets = open(&options.devices)?;
     let mut bench = Bench { patience: if options.quick { 1.0 } else { 2.0 }, ..Bench::default() };
-    if let Some(path) = args.try_get::<PathBuf>("python") {
-        let worker = Worker::python(&path)?;
+    if let Some(path) = &options.python {
+        let worker = Worker::python(path)?;
         if worker.peers.is_empty() {
             eprintln!("backends: {} has none of NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy", path.display());
         }
         bench.workers.push(worker);
     }
-    if args.has("rust-peers") {
+    if options.rust_peers {
         bench.workers.push(Worker::rust()?);
     }
-    if args.has("test") || !args.has("bench") {
+    if options.test || !options.bench {
         return test(&mut cases, &targets, &mut bench.workers);
     }
-    if let Some(name) = compare {
-        let report = save::read(&save::find(&name))?;
-        options.compare = Some((name, report));
-    }
+    let old = match &options.compare {
+        Some(name) => Some((name.as_str(), save::read(&save::find(name))?)),
+        None => None,
+    };
     if let Some(folder) = options.save.as_deref().and_then(|p| p.parent()) {
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
     [&options.json, &options.html, &options.save].into_iter().flatten().try_for_each(|p| save::check_writable(p))?;
-    run(&options, &cases, &targets, &mut bench)
+    run(options, old, &cases, &targets, &mut bench)
 }
 
 /// Says whether two reports agree; fails if they do not.
-fn agree(names: &str, args: &Args) -> Result<(), String> {
+fn agree(names: &str) -> Result<(), String> {
     let Some((a, b)) = names.split_once(',') else {
-        args.wrong(format!("--agree takes two reports, as a.json,b.json, not '{names}'"));
+        common::wrong("backends", format!("--agree takes two reports, as a.json,b.json, not '{names}'"));
     };
     let (lines, holds) = agree::agree(&save::read(&save::find(a))?, &save::read(&save::find(b))?);
     lines.iter().try_for_each(say).map_err(|e| e.to_string())?;
@@ -262,7 +279,13 @@ fn test(cases: &mut [Case<'_>], targets: &[Target], workers: &mut [Worker]) -> R
     if failed.is_empty() { Ok(()) } else { Err(format!("peers fail:\n{}", failed.join("\n"))) }
 }
 
-fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Bench) -> Result<(), String> {
+fn run(
+    options: &Options,
+    old: Option<(&str, Value)>,
+    cases: &[Case<'_>],
+    targets: &[Target],
+    bench: &mut Bench,
+) -> Result<(), String> {
     let print = |line: String| say(line).map_err(|e| e.to_string());
     let devices: Vec<(String, String)> = targets.iter().map(|t| (t.name.clone(), t.device.name().into())).collect();
     let (load, before) = (quiet::load(), quiet::before());
@@ -310,7 +333,7 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
     });
     print(format!("in {seconds:.0} s {}{state}; {disturbed} of {} rows were disturbed", noise.text(), records.len()))?;
     bench.sentinel.iter().for_each(Sentinel::keep);
-    if let Some((name, old)) = &options.compare {
+    if let Some((name, old)) = &old {
         print(format!("\n{}", save::compare(name, old, &records).join("\n")))?;
     }
 
@@ -338,22 +361,21 @@ fn measure(
     table: &report::Table,
     quiet: bool,
 ) -> Result<Vec<Record>, String> {
-    // without a terminal there is no progress bar, and the printed rows show the progress
-    let quiet = quiet || !std::io::stderr().is_terminal();
-    let mut progress = Progress::new("rows", cases.len() * targets.len(), quiet);
+    let progress = common::progress("rows", cases.len() * targets.len(), quiet);
     let mut records: Vec<Record> = vec![];
     let start = Instant::now();
     for case in cases {
         let mut reference = None;
         for target in targets {
-            progress.set(records.len(), format_args!("{} on {}", case.label(), target.name));
+            progress.set_message(format!("{} on {}", case.label(), target.name));
             let record = bench.measure(case, target, &mut reference);
             target.device.trim();
-            progress.say(table.row(&record)).map_err(|e| e.to_string())?;
+            progress.suspend(|| say(table.row(&record))).map_err(|e| e.to_string())?;
+            progress.inc(1);
             records.push(record);
         }
     }
-    progress.set(records.len(), "");
+    progress.set_message("");
     drop(progress);
     again(cases, targets, bench, table, &mut records, start)?;
     Ok(records)

@@ -1,6 +1,10 @@
 //! `cargo bench --bench host`: what a GPU costs the host. Starts, cold and warm, are processes of their own: this program, run again with
 //! a folder for the cache on disk that is empty, and then one that the start before has filled.
 
+#[path = "../../examples/common/mod.rs"]
+mod common;
+
+use clap::Parser;
 use cupric::{Array, Device, Expr, Result, eval_many};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -9,11 +13,18 @@ use std::time::{Duration, Instant};
 const ABOUT: &str =
     "Times what a GPU costs the host: starts with an empty and with a filled cache on disk, evaluations that are
 enqueued, and short reads. The first GPU is taken. The drivers' own caches on disk are off for the starts, where a variable turns
-them off (Mesa's and NVIDIA's).
+them off (Mesa's and NVIDIA's).";
 
-usage: cargo bench --bench host [-- options]
-
-  --help  print this and end";
+#[derive(Parser)]
+#[command(about = ABOUT)]
+struct Options {
+    /// Time one start and print it: this program runs itself with this
+    #[arg(long, hide = true)]
+    start: bool,
+    /// What cargo passes; without it one start is timed
+    #[arg(long, hide = true)]
+    bench: bool,
+}
 
 /// How many kernels the large plan has.
 const KERNELS: usize = 300;
@@ -22,28 +33,9 @@ const SAMPLES: usize = 15;
 const STARTS: usize = 3;
 
 fn main() -> ExitCode {
-    // cargo adds `--bench`; `cargo test --benches` does not: it looks whether the program runs
-    let (benches, options): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|a| a == "--bench");
-    let outcome = match options.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--help"] => {
-            println!("{ABOUT}");
-            return ExitCode::SUCCESS;
-        }
-        ["--start"] => start(),
-        [] if benches.is_empty() => start(),
-        [] => all(),
-        _ => {
-            eprintln!("host: unknown options; --help prints those that there are");
-            return ExitCode::from(2);
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("host: {e}");
-            ExitCode::FAILURE
-        }
-    }
+    let options: Options = common::arguments("host");
+    // `cargo test --benches` passes no `--bench`: it looks whether the program runs
+    common::finish("host", if options.start || !options.bench { start() } else { all() })
 }
 
 /// Names and milliseconds.

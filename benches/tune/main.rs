@@ -1,25 +1,41 @@
 //! `cargo bench --bench tune`: which tile a GPU's wide products take. It times each candidate on the adapter at hand, sees that all
 //! give the same bits, and keeps the best for f32 and for f16 on disk, where devices that are opened later find them.
 
+#[path = "../../examples/common/mod.rs"]
+mod common;
+
+use clap::Parser;
 use cupric::tuning::{self, Tile, Tiles};
 use cupric::{Array, DType, Device, Result, Rng};
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 const ABOUT: &str =
     "Times the tiles of wide matrix products on a GPU and keeps the best ones on disk, for each adapter, driver and
-version of cupric. Devices that are opened later take them; no bit of a result depends on the tile.
+version of cupric. Devices that are opened later take them; no bit of a result depends on the tile.";
 
-usage: cargo bench --bench tune [-- options]
+const ENVIRONMENT: &str =
+    "CUPRIC_DEVICE=gpu:N chooses the adapter (the first one by default), CUPRIC_CACHE_DIR the folder of what is kept.";
 
-  --quick     small products alone; for software drivers, which take hours for the large ones
-  --dry       keep nothing
-  --forget    remove what is kept, time nothing
-  --table     print the tiles by vendor, time nothing
-  --help      print this and end
-
-CUPRIC_DEVICE=gpu:N chooses the adapter (the first one by default), CUPRIC_CACHE_DIR the folder of what is kept.";
+#[derive(Parser)]
+#[command(about = ABOUT, after_help = ENVIRONMENT)]
+struct Options {
+    /// Small products alone; for software drivers, which take hours for the large ones
+    #[arg(long)]
+    quick: bool,
+    /// Keep nothing
+    #[arg(long)]
+    dry: bool,
+    /// Remove what is kept, time nothing
+    #[arg(long)]
+    forget: bool,
+    /// Print the tiles by vendor, time nothing
+    #[arg(long)]
+    table: bool,
+    /// What cargo passes; without it the tiles are printed alone
+    #[arg(long, hide = true)]
+    bench: bool,
+}
 
 /// Rows, columns and k of the products that are timed: a square that leaves most of a card idle, one that fills it, one with a short k,
 /// and a layer of a neural network.
@@ -37,34 +53,17 @@ const WORTH: f64 = 0.97;
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
-    // cargo adds `--bench`; `cargo test --benches` does not: it looks whether the program runs
-    let (benches, options): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|a| a == "--bench");
-    let has = |name: &str| options.iter().any(|o| o == name);
-    if let Some(unknown) =
-        options.iter().find(|o| !["--quick", "--dry", "--forget", "--table", "--help"].contains(&o.as_str()))
-    {
-        eprintln!("tune: unknown option {unknown}; --help prints those that there are");
-        return ExitCode::from(2);
-    }
+    let options: Options = common::arguments("tune");
     let outcome = match () {
-        () if has("--help") => {
-            println!("{ABOUT}");
-            Ok(())
-        }
-        () if has("--table") || benches.is_empty() => {
+        // `cargo test --benches` passes no `--bench`: it looks whether the program runs
+        () if options.table || !options.bench => {
             table();
             Ok(())
         }
-        () if has("--forget") => forget(),
-        () => tune(has("--quick"), !has("--dry")),
+        () if options.forget => forget(),
+        () => tune(options.quick, !options.dry),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("tune: {e}");
-            ExitCode::FAILURE
-        }
-    }
+    common::finish("tune", outcome)
 }
 
 /// Prints the tiles by vendor.
@@ -189,10 +188,11 @@ fn time(all: &mut [Candidate], [m, n, k]: [usize; 3], dtype: DType, rounds: usiz
     }
     let mut times = vec![vec![]; all.len()];
     let mut bits: Option<Vec<f32>> = None;
+    let progress = common::progress("products", all.len() * (rounds + 1), false);
     // the first round compiles and compares
     for round in 0..=rounds {
         for (i, (c, (a, b))) in all.iter_mut().zip(&operands).enumerate() {
-            progress(&format!("{dtype} {m}×{n}×{k}, round {round} of {rounds}, {}", c.tile));
+            progress.set_message(format!("{dtype} {m}×{n}×{k}, round {round} of {rounds}, {}", c.tile));
             let (product, took) = run(&c.device, a, b)?;
             match round {
                 0 => {
@@ -202,9 +202,10 @@ fn time(all: &mut [Candidate], [m, n, k]: [usize; 3], dtype: DType, rounds: usiz
                 }
                 _ => times[i].push(took.as_secs_f64() * 1e3),
             }
+            progress.inc(1);
         }
     }
-    progress("");
+    progress.finish_and_clear();
     for (c, times) in all.iter_mut().zip(&mut times) {
         times.sort_unstable_by(f64::total_cmp);
         c.times.push(times[times.len() / 2]);
@@ -217,14 +218,4 @@ fn run(device: &Device, a: &Array, b: &Array) -> Result<(Array, Duration)> {
     let start = Instant::now();
     let (product, took) = device.time_kernels(|| a.matmul(b).eval())?;
     Ok((product, took.unwrap_or_else(|| start.elapsed())))
-}
-
-/// Shows one line on a terminal, in the place of the one before.
-fn progress(line: &str) {
-    use std::io::IsTerminal;
-    let mut out = std::io::stderr();
-    if out.is_terminal() {
-        let _ = write!(out, "\r\x1b[2K{line}");
-        let _ = out.flush();
-    }
 }
