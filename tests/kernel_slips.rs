@@ -3,8 +3,8 @@
 
 use crate::kit::*;
 use cupric::{
-    Array, Check, DType, Device, ElementwiseKernel, Error, ErrorKind, KernelOptions, Reduction, ReductionKernel, array,
-    eval_all, keep, linspace,
+    Array, Check, DType, Device, ElementwiseKernel, Error, ErrorKind, KernelOptions, Reduction, ReductionKernel,
+    arange, array, eval_all, keep, linspace, select,
 };
 
 type Result<T = ()> = std::result::Result<T, Error>;
@@ -18,6 +18,9 @@ on_devices! {
     }
     fn a_check_looks_at_each_output(d: &Device) {
         checked_outputs(&own(d)).expect("outputs");
+    }
+    fn states_of_every_type_in_rows_of_every_length(d: &Device) {
+        every_state(d).expect("reductions");
     }
     fn reductions_of_narrow_types(d: &Device) {
         narrow(d).expect("reductions");
@@ -254,4 +257,54 @@ fn combinations_whose_order_matters_are_refused() {
     for steps in good {
         ReductionKernel::new("x: f32", "y: f32", steps, "good").expect(steps.combine);
     }
+}
+
+fn every_state(d: &Device) -> Result {
+    for length in [1, 5, 63, 64, 771, 2048, 5000, 40_000] {
+        let x = arange(0, 3 * length, 1, DType::I32).reshape([3, length]).to_device(d)?;
+        let x = ((&x * 7919).remainder(1009) - 500).eval()?;
+        for axis in [0, 1] {
+            of_numbers(&x, axis)?;
+            of_truths(&x, axis)?;
+        }
+    }
+    Ok(())
+}
+
+/// The least and the greatest element, and how often: states of one size of word, and of two.
+fn of_numbers(x: &Array, axis: isize) -> Result {
+    for (types, dtype) in [("T", DType::I32), ("T", DType::F32), ("i64", DType::I32), ("f64", DType::F32)] {
+        if types == "f64" && !x.device().supports(DType::F64) {
+            continue;
+        }
+        let state = format!("low: T = highest, high: T = lowest, n: {types} = 0");
+        let steps = Reduction {
+            state: &state,
+            map: "low = x; high = x; n = 1;",
+            combine: "low = min(a.low, b.low); if a.high < b.high { high = b.high; } else { high = a.high; } n = a.n + b.n;",
+            finish: "y = T(n) * 3 + high - low;",
+        };
+        let kernel = ReductionKernel::new("x: T", "y: T", steps, "width")?;
+        let x = x.astype(dtype).eval()?;
+        let wanted = (x.max(axis) - x.min(axis) + x.shape()[axis as usize] as i32 * 3).astype(DType::F32);
+        let got = kernel.call((&x,), axis).astype(DType::F32).to_vec::<f32>()?;
+        assert_eq!(got, wanted.to_vec::<f32>()?, "{types} {dtype} {:?} axis {axis}", x.shape());
+    }
+    Ok(())
+}
+
+/// Whether an element is above a number, and how many are: a state with a bool.
+fn of_truths(x: &Array, axis: isize) -> Result {
+    let steps = Reduction {
+        state: "any: bool = 0, n: i32 = 0",
+        map: "any = x; n = i32(x);",
+        combine: "any = a.any || b.any; n = a.n + b.n;",
+        finish: "y = select(-1, n, any);",
+    };
+    let kernel = ReductionKernel::new("x: bool", "y: i32", steps, "counted")?;
+    let is_high = x.greater(480);
+    let count = is_high.sum(axis).astype(DType::I32);
+    let wanted = select(count.greater(0), &count, -1);
+    assert_eq!(kernel.call((&is_high,), axis).to_vec::<i32>()?, wanted.to_vec::<i32>()?, "{:?} axis {axis}", x.shape());
+    Ok(())
 }

@@ -44,6 +44,11 @@ impl Combination {
         let kernel = maker.kernel;
         let sizes = || kernel.values.iter().map(|v| v.compute().size()).filter(|size| *size > 1);
         let operations = kernel.values.iter().filter(|v| matches!(v.op, Op::Ufunc(..) | Op::Cast(_))).count();
+        // bools lie in bytes, which an instruction finds by the step from one element to the next; here that is the step to the next row
+        let in_bytes = kernel.loads.iter().map(|l| l.dtype).chain(kernel.stores.iter().map(|s| s.dtype));
+        if in_bytes.into_iter().any(|dtype| dtype.size() == 1) {
+            return None;
+        }
         // the words of a program have one size
         if sizes().max() != sizes().min() || sizes().next().is_none() || operations > MOST {
             return None;
