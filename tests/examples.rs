@@ -56,13 +56,15 @@ fn complaint(name: &str, output: &Output) -> String {
     own[0].to_string()
 }
 
+/// The devices that are here, as programs take their names.
+fn devices() -> Vec<&'static str> {
+    let has_gpu = cfg!(feature = "gpu") && cupric::Device::gpu().is_ok();
+    if has_gpu { vec!["cpu", "gpu"] } else { vec!["cpu"] }
+}
+
 #[test]
 fn examples_behave() {
-    let folder = folder();
-    let mut devices = vec!["cpu"];
-    if cfg!(feature = "gpu") && cupric::Device::gpu().is_ok() {
-        devices.push("gpu");
-    }
+    let (folder, devices) = (folder(), devices());
     let picture = std::env::temp_dir().join(format!("cupric-example-{}.png", std::process::id()));
     let picture = picture.to_str().expect("a path");
     for (name, small, prints) in EXAMPLES {
@@ -294,4 +296,56 @@ fn examples_behave_with_a_line_of_a_file() {
     fails(&["--data", path], 1, "line 3");
     std::fs::remove_file(&file).expect("the file goes");
     fails(&["--data", path], 1, "cupric-fit-");
+}
+
+/// A picture of RGB as its file has it, with its width and height.
+fn read(path: &std::path::Path) -> (Vec<u8>, usize, usize) {
+    let picture = image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).to_rgb8();
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    (picture.into_raw(), width, height)
+}
+
+/// A picture blurred along one axis by plain loops in f64: each number is the weighted sum of its neighbours, and beyond an edge the edge
+/// goes on.
+fn blurred(pixels: &[f64], [width, height]: [usize; 2], sigma: f64, along_rows: bool) -> Vec<f64> {
+    let reach = (3.0 * sigma).ceil() as i64;
+    let weights: Vec<f64> = (-reach..=reach).map(|d| (-0.5 * (d as f64 / sigma).powi(2)).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let mut out = Vec::with_capacity(pixels.len());
+    for y in 0..height as i64 {
+        for x in 0..width as i64 {
+            for channel in 0..3 {
+                let neighbour = |d: i64| {
+                    let (x, y) = if along_rows { (x + d, y) } else { (x, y + d) };
+                    let (x, y) = (x.clamp(0, width as i64 - 1) as usize, y.clamp(0, height as i64 - 1) as usize);
+                    pixels[(y * width + x) * 3 + channel]
+                };
+                out.push((-reach..=reach).zip(&weights).map(|(d, w)| w * neighbour(d)).sum::<f64>() / total);
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn examples_behave_and_blur_as_plain_loops_do() {
+    let folder = folder();
+    let photo = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/data/china.png");
+    let (pixels, width, height) = read(&photo);
+    let pixels: Vec<f64> = pixels.into_iter().map(f64::from).collect();
+    for sigma in [0.7, 2.5] {
+        let wanted = blurred(&blurred(&pixels, [width, height], sigma, false), [width, height], sigma, true);
+        for device in devices() {
+            let out = std::env::temp_dir().join(format!("cupric-blur-{}-{device}.png", std::process::id()));
+            let path = out.to_str().expect("a path in UTF-8");
+            let output = run(&folder, "blur", &["--sigma", &sigma.to_string(), "--device", device, "--out", path]);
+            assert!(output.status.success(), "{device}: {}", String::from_utf8_lossy(&output.stderr));
+            let (found, w, h) = read(&out);
+            std::fs::remove_file(&out).expect("the picture goes");
+            assert_eq!((w, h), (width, height));
+            // sums in f32 and in f64 may round to two neighbours where they are close to a half
+            let furthest = found.iter().zip(&wanted).map(|(f, w)| (f64::from(*f) - w).abs()).fold(0.0, f64::max);
+            assert!(found.len() == wanted.len() && furthest < 0.501, "{device} sigma {sigma}: {furthest}");
+        }
+    }
 }
