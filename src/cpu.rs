@@ -5,13 +5,13 @@
 //! | file | what it does |
 //! |---|---|
 //! | `memory.rs` | allocates buffers (`memory/buffer.rs`), and keeps freed blocks in a pool for reuse; `memory/system.rs` blocks of the system |
-//! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
+//! | `program.rs`, `parts.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
 //! | `prepared.rs` | prepares the steps of plans, and caches them |
 //! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
 //! | `ends.rs` | has gathers read the indices that callers gave |
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `philox.rs` | run a program's steps over a tile |
 //! | `strided.rs`, `transpose.rs` | copy blocks of elements between layouts |
-//! | `threaded.rs` | makes and runs threaded code, which keeps the values of elementwise kernels in registers |
+//! | `threaded.rs`, `blocks.rs` | make threaded code, which keeps the values of elementwise kernels and of folds in registers; run it over the buffers of a run, block by block |
 //! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
 //! | `scan.rs` | combines the elements of scans, in the tree of `kernel/scan.rs` |
 //! | `transfer.rs` | copies between arrays and the host's own memory |
@@ -27,6 +27,7 @@ mod arena;
 mod assign;
 mod bincount;
 mod bind;
+mod blocks;
 mod caches;
 mod compress;
 mod convert;
@@ -38,6 +39,7 @@ mod matmul;
 mod memory;
 mod moves;
 mod operands;
+mod parts;
 mod philox;
 mod pool;
 mod prepared;

@@ -10,9 +10,10 @@ mod step;
 use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
+use super::parts::{FillValue, internal};
 use super::program::{
-    Dst, Fill, FillValue, Goal, Level, Order, Pass, PassReduction, Program, ReductionResult, Request, RowBroadcast,
-    ScatteredWrite, Step, StepKind, StridedOperand, Total, Write, internal,
+    Dst, Fill, Goal, Level, Order, Pass, PassReduction, Program, ReductionResult, Request, RowBroadcast,
+    ScatteredWrite, Step, StepKind, StridedOperand, Total, Write,
 };
 use super::scan::ScanSpec;
 use super::strided::Axis;

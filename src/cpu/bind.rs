@@ -2,7 +2,8 @@
 //! of a plan have into buffers come from [`Run::locate`], which checks that the elements they reach lie in the buffer.
 
 use super::memory::{CpuMemory, Pool};
-use super::program::{Program, internal};
+use super::parts::internal;
+use super::program::Program;
 use crate::backend::{Bindings, index_out_of_range};
 use crate::buffer::{Buffer, Memory as _};
 use crate::error::Result;

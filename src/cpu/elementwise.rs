@@ -2,7 +2,9 @@
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
-use super::program::{Goal, Level, Order, Program, Request, internal};
+use super::blocks;
+use super::parts::internal;
+use super::program::{Goal, Level, Order, Program, Request};
 use super::share::share;
 use super::threaded::{self, Threaded};
 use super::threads::threads;
@@ -269,7 +271,7 @@ unsafe fn run_tile(frame: &mut Frame, bound: &Bound<'_>, tile: Tile) {
 /// A kernel that is bound to the buffers of a run and computed part by part, in the tasks of the kernel whose result it reads.
 pub(super) enum Parts<'a> {
     Loops(&'a Bound<'a>, &'a Frames<'a>),
-    Threaded(&'a threaded::Bound<'a>),
+    Threaded(&'a blocks::Bound<'a>),
 }
 
 impl Parts<'_> {

@@ -22,7 +22,7 @@ mod vector;
 
 use super::bind::Run;
 use super::elementwise::{self, Elementwise};
-use super::program::internal;
+use super::parts::internal;
 use super::share::share;
 use super::strided::Axis;
 use super::tiles::Tile;

@@ -2,18 +2,14 @@
 //! and kept; each run binds pointers and numbers to it (`bind.rs`).
 
 use super::fold::FoldSpec;
+use super::parts::FillValue;
 use super::scan::ScanSpec;
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
-use crate::error::{Error, ErrorKind};
 use crate::kernel::{BufferRef, Combine, Gives, Kernel, Passes, Position};
 use crate::simd::Loop;
 use smallvec::SmallVec;
 use std::ops::Range;
-
-pub(super) fn internal(name: &'static str, detail: impl Into<String>) -> Error {
-    Error::with_line(ErrorKind::Internal, name, detail, None)
-}
 
 /// How a kernel's index space becomes rows and columns of tiles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -155,16 +151,6 @@ pub(super) struct Fill {
     pub count: usize,
     pub size: usize,
     pub value: FillValue,
-}
-
-/// Where the value of a [`Fill`] comes from.
-#[derive(Clone, Copy)]
-pub(super) enum FillValue {
-    Bits(u64),
-    /// A run-time scalar.
-    Scalar(usize),
-    /// The only element of the load at this place.
-    Element(usize),
 }
 
 /// An outer value that inner steps read: before a pass goes along a row, the row's element is repeated along a register. Where

@@ -2,7 +2,7 @@
 
 use super::bind::Run;
 use super::operands::{Operands, Refused};
-use super::program::internal;
+use super::parts::internal;
 use crate::backend::refused_value;
 use crate::error::Result;
 use crate::kernel::{BufferRef, RoutineCall};

@@ -2,15 +2,12 @@
 //! The planner decides which kernels do (`is_threaded` in `plan/schedule/threaded.rs`); the tile interpreter runs the others, and
 //! gives the same bits.
 //!
-//! `threaded/compile.rs` makes the program. Here it is bound to the buffers of a run, and walks the rows of its index space
-//! block by block.
+//! `threaded/compile.rs` makes the program; `blocks.rs` runs it over the buffers of a run, and `fold/threaded.rs` over the states of a fold.
 
 mod compile;
 
-use super::bind::Run;
-use super::program::{FillValue, internal};
-use super::strided::{self, Axis, Block};
-use super::tiles::Tile;
+use super::parts::FillValue;
+use super::strided::{self, Axis};
 use crate::error::Result;
 use crate::kernel::{BufferRef, Kernel};
 use crate::simd::Loop;
@@ -18,35 +15,35 @@ use crate::simd::threaded::{self, Base, Instr};
 use smallvec::SmallVec;
 
 /// An operand in memory: a load or a store.
-struct Place {
-    buffer: BufferRef,
-    offset: isize,
+pub(super) struct Place {
+    pub buffer: BufferRef,
+    pub offset: isize,
     /// The lowest and the highest element that is reached, counted from element 0.
-    span: Option<(isize, isize)>,
+    pub span: Option<(isize, isize)>,
     /// Bytes of an element.
-    size: usize,
-    rows: Axis,
+    pub size: usize,
+    pub rows: Axis,
     /// Elements from one column to the next.
-    step: isize,
-    is_store: bool,
+    pub step: isize,
+    pub is_store: bool,
 }
 
 /// A number that a slot of the scratch repeats all along a vector.
-struct Fill {
-    value: FillValue,
+pub(super) struct Fill {
+    pub value: FillValue,
     /// The loop that widens an element to its compute type; none if the bits stay the same.
-    widen: Option<Loop>,
+    pub widen: Option<Loop>,
     /// Bytes of its compute type.
-    size: usize,
+    pub size: usize,
     /// Whether each row has a number of its own.
-    moves: bool,
+    pub moves: bool,
 }
 
 /// The numbers of the elements of a draw: number 0, and how they grow.
-struct Counter {
-    offset: i64,
-    rows: Axis,
-    step: isize,
+pub(super) struct Counter {
+    pub offset: i64,
+    pub rows: Axis,
+    pub step: isize,
 }
 
 /// A kernel as threaded code.
@@ -55,36 +52,29 @@ struct Counter {
 /// that a place reaches lies in its buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*:
 /// the scratch of a task has room for each fill's vector, each slot's block and a block of each place.
 pub(super) struct Threaded {
-    name: &'static str,
-    code: Vec<Instr>,
+    pub name: &'static str,
+    pub code: Vec<Instr>,
     /// The first instruction of each run.
-    runs: SmallVec<[u32; 1]>,
-    places: SmallVec<[Place; 4]>,
-    fills: SmallVec<[Fill; 2]>,
-    slots: usize,
-    counters: SmallVec<[Counter; 1]>,
+    pub runs: SmallVec<[u32; 1]>,
+    pub places: SmallVec<[Place; 4]>,
+    pub fills: SmallVec<[Fill; 2]>,
+    pub slots: usize,
+    pub counters: SmallVec<[Counter; 1]>,
     /// One more than the largest number of a run-time scalar that the program reads.
-    scalars: usize,
+    pub scalars: usize,
     /// Bytes of a word, and of a block of words.
-    word: usize,
-    block: usize,
+    pub word: usize,
+    pub block: usize,
     /// Whether a store may write the memory of a load.
-    is_in_place: bool,
+    pub is_in_place: bool,
     /// The number of the place of the first store that streams.
-    streamed: Option<usize>,
+    pub streamed: Option<usize>,
 }
 
 /// Bytes of a task's scratch for small programs, and for the largest: with 128 values, loads and stores (`MOST_PARTS` in
 /// `plan/schedule/threaded.rs`) of 512 bytes each at most.
-const SMALL: usize = 8 << 10;
-const LARGE: usize = 64 << 10;
-
-/// The fewest blocks of a row that are moved to where a streaming store is aligned, at the price of one block: a judgement.
-const LEAST_ALIGNED: usize = 8;
-
-/// The scratch of a task, aligned for vectors.
-#[repr(align(64))]
-struct Scratch<const N: usize>(std::mem::MaybeUninit<[u8; N]>);
+pub(super) const SMALL: usize = 8 << 10;
+pub(super) const LARGE: usize = 64 << 10;
 
 /// Makes the threaded code of a kernel whose schedule asks for it; none on a machine without an instruction set for
 /// it, where tiles run the kernel.
@@ -95,40 +85,12 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Thread
     }
 }
 
-/// A program with the addresses of its places in the buffers of a run.
-pub(super) struct Bound<'a> {
-    program: &'a Threaded,
-    scalars: &'a [u64],
-    /// The address of element 0 of each place.
-    at: SmallVec<[*mut u8; 6]>,
-}
-
-// SAFETY: tasks use the pointers for disjoint tiles (*disjoint*).
-unsafe impl Sync for Bound<'_> {}
-
 impl Threaded {
-    /// Finds the places in the buffers of a run.
-    pub fn bind<'a>(&'a self, run: &'a Run<'_>) -> Result<Bound<'a>> {
-        let scalars = run.bindings.scalars;
-        if scalars.len() < self.scalars {
-            let (needs, has) = (self.scalars, scalars.len());
-            return Err(internal(self.name, format!("the program needs {needs} scalars; the run binds {has}")));
-        }
-        let mut at = SmallVec::with_capacity(self.places.len());
-        for p in &self.places {
-            at.push(run.locate(self.name, p.buffer, p.size, p.offset, p.span)?);
-        }
-        Ok(Bound { program: self, scalars, at })
-    }
-
     /// Bytes of scratch of a task: the fills' vectors, the slots, and a block of each place.
-    fn scratch(&self) -> usize {
+    pub(super) fn scratch(&self) -> usize {
         self.fills.len() * (self.block / 8) + (self.slots + self.places.len()) * self.block
     }
-}
 
-/// Kernels that run over memory of the interpreter's own, which is no buffer of a run.
-impl Threaded {
     /// Bytes of the scratch of [`Threaded::over`].
     pub fn own_scratch(&self) -> usize {
         self.fills.len() * (self.block / 8) + self.slots * self.block
@@ -190,172 +152,5 @@ impl Threaded {
             }
         }
         true
-    }
-}
-
-impl Bound<'_> {
-    /// Runs tiles, of which those that lie side by side in a row should be one.
-    ///
-    /// # Safety
-    /// The tiles lie in the kernel's space, and no other task has them.
-    pub unsafe fn run(&self, tiles: impl Iterator<Item = Tile>) {
-        // SAFETY: the caller's conditions.
-        unsafe {
-            match self.program.scratch() {
-                ..=SMALL => self.run_with(&mut Scratch::<SMALL>(std::mem::MaybeUninit::uninit()), tiles),
-                _ => self.run_with(&mut Scratch::<LARGE>(std::mem::MaybeUninit::uninit()), tiles),
-            }
-        }
-    }
-
-    /// Runs tiles with this scratch.
-    ///
-    /// # Safety
-    /// As [`Bound::run`].
-    unsafe fn run_with<const N: usize>(&self, scratch: &mut Scratch<N>, tiles: impl Iterator<Item = Tile>) {
-        let p = self.program;
-        assert!(p.scratch() <= N, "`compile` makes no program of more scratch");
-        let (scratch, vector) = (scratch.0.as_mut_ptr().cast::<u8>(), p.block / 8);
-        let mut bases: SmallVec<[Base; 16]> = SmallVec::new();
-        let moved = p.places.iter().zip(&self.at);
-        bases.extend(moved.map(|(place, at)| Base { at: *at, step: place.step * place.size as isize }));
-        let slot = |at: usize| Base { at: scratch.wrapping_add(at), step: 0 };
-        bases.extend((0..p.fills.len()).map(|n| slot(n * vector)));
-        let slots = p.fills.len() * vector;
-        bases.extend((0..p.slots).map(|n| slot(slots + n * p.block)));
-        bases.extend(p.counters.iter().map(|c| Base { at: std::ptr::null_mut(), step: c.step }));
-        let rest = scratch.wrapping_add(slots + p.slots * p.block);
-        // SAFETY: *scratch*, *inside* and the caller's conditions.
-        unsafe {
-            for n in (0..p.fills.len()).filter(|n| !p.fills[*n].moves) {
-                self.fill(n, 0, &bases);
-            }
-            for tile in tiles {
-                for row in tile.r0..tile.r0 + tile.nr {
-                    self.row(row, tile.c0, tile.nc, &mut bases, rest);
-                }
-            }
-        }
-        if p.streamed.is_some() {
-            strided::fence();
-        }
-    }
-
-    /// Repeats the number of fill `n`, at this row, along its vector.
-    ///
-    /// # Safety
-    /// *Scratch* and *inside* ([`Threaded`]); the row lies in the kernel's space.
-    unsafe fn fill(&self, n: usize, row: usize, bases: &[Base]) {
-        let p = self.program;
-        let fill = &p.fills[n];
-        let mut bits = 0u64;
-        // SAFETY: the caller's conditions. An element is at most 8 bytes.
-        unsafe {
-            match fill.value {
-                FillValue::Bits(constant) => bits = constant,
-                FillValue::Scalar(n) => bits = self.scalars.get(n).copied().unwrap_or(0),
-                FillValue::Element(n) => {
-                    let place = &p.places[n];
-                    let at = self.at[n].offset(place.rows.offset(row) * place.size as isize).cast_const();
-                    match fill.widen {
-                        Some(widen) => widen(1, at, at, at, (&raw mut bits).cast()),
-                        None => bits = strided::read(place.size, at),
-                    }
-                }
-            }
-            bits &= u64::MAX >> (64 - 8 * fill.size);
-            strided::fill(p.word, bits, bases[p.places.len() + n].at, p.block / 8 / p.word);
-        }
-    }
-
-    /// Runs `n` elements of a row from column `c0` on.
-    ///
-    /// # Safety
-    /// *Scratch* and *inside* ([`Threaded`]); the elements lie in the kernel's space, and no other task has them. `rest` is the
-    /// scratch for a block of each place.
-    unsafe fn row(&self, row: usize, c0: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
-        let p = self.program;
-        let block = p.block / p.word;
-        for ((place, at), base) in p.places.iter().zip(&self.at).zip(bases.iter_mut()) {
-            let first = place.rows.offset(row) + c0 as isize * place.step;
-            *base =
-                Base { at: at.wrapping_offset(first * place.size as isize), step: place.step * place.size as isize };
-        }
-        let counters = bases.len() - p.counters.len();
-        for (counter, base) in p.counters.iter().zip(&mut bases[counters..]) {
-            let first = counter.rows.offset(row) + c0 as isize * counter.step;
-            base.at = std::ptr::without_provenance_mut((counter.offset as isize).wrapping_add(first) as usize);
-        }
-        // SAFETY: the caller's conditions. Whole blocks lie in the elements of this row.
-        unsafe {
-            for n in (0..p.fills.len()).filter(|n| p.fills[*n].moves) {
-                self.fill(n, row, bases);
-            }
-            let head = self.head(n, bases);
-            if mutant!(threaded_head_left, false, head > 0) {
-                // the blocks after it overlap the first one, and write the same values there again
-                threaded::run(&p.code, &p.runs, bases, 0, 1, block);
-            }
-            let whole = head + (n - head) / block * block;
-            threaded::run(&p.code, &p.runs, bases, head, whole, block);
-            if mutant!(threaded_tail_left, false, whole < n) {
-                if mutant!(threaded_overlaps_in_place, true, !p.is_in_place) && n >= block {
-                    // the last block overlaps the one before it, and writes the same values there again
-                    return threaded::run(&p.code, &p.runs, bases, n - block, n, block);
-                }
-                self.tail(whole, n - whole, bases, rest);
-            }
-        }
-    }
-
-    /// Returns how many of the `n` elements of a row lie before the first one whose store is aligned: on x86-64 only aligned
-    /// stores stream, and elsewhere none does. It is 0 where nothing streams or elements must not be computed twice, and for rows
-    /// of a few blocks, of which one more would be a large part.
-    fn head(&self, n: usize, bases: &[Base]) -> usize {
-        let p = self.program;
-        let is_short = n < LEAST_ALIGNED * (p.block / p.word);
-        match p.streamed {
-            Some(place) if cfg!(target_arch = "x86_64") && !p.is_in_place && !is_short => {
-                (bases[place].at as usize).wrapping_neg() % (p.block / 8) / p.places[place].size
-            }
-            _ => 0,
-        }
-    }
-
-    /// Runs the last `n` elements of a row, fewer than a block, in scratch.
-    ///
-    /// # Safety
-    /// As [`Bound::row`]; the bases are those of the row, and the elements are those from number `from` on.
-    unsafe fn tail(&self, from: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
-        let p = self.program;
-        let inside = |number: usize| rest.wrapping_add(number * p.block);
-        let outside = |place: &Place, base: &Base| Block {
-            ptr: base.at.wrapping_offset(from as isize * base.step),
-            rows: 0,
-            cols: place.step,
-        };
-        // SAFETY: *inside*: `n` elements of the row; *scratch*: a block of each place. The instructions see scratch in which
-        // elements lie side by side; a store to a base without a step does not stream.
-        unsafe {
-            for (number, place) in p.places.iter().enumerate().filter(|(_, place)| !place.is_store && place.step != 0) {
-                let scratch = Block { ptr: inside(number), rows: 0, cols: 1 };
-                std::ptr::write_bytes(scratch.ptr, 0, p.block);
-                strided::copy(place.size, outside(place, &bases[number]), scratch, 1, n);
-            }
-            let mut inner: SmallVec<[Base; 16]> = SmallVec::from_slice(bases);
-            for (number, place) in p.places.iter().enumerate() {
-                let step = if place.is_store { 0 } else { place.size as isize };
-                inner[number] = Base { at: inside(number), step };
-            }
-            let counters = inner.len() - p.counters.len();
-            for base in &mut inner[counters..] {
-                base.at = base.at.wrapping_offset(from as isize * base.step);
-            }
-            threaded::run(&p.code, &p.runs, &inner, 0, 1, p.block / p.word);
-            for (number, place) in p.places.iter().enumerate().filter(|(_, place)| place.is_store) {
-                let scratch = Block { ptr: inside(number), rows: 0, cols: 1 };
-                strided::copy(place.size, scratch, outside(place, &bases[number]), 1, n);
-            }
-        }
     }
 }

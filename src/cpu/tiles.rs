@@ -3,7 +3,8 @@
 use super::bind::Bound;
 use super::caches::announce;
 use super::gather::{Indices, index_run, index_value};
-use super::program::{Dst, FillValue, Goal, Order, PAGE, Step, StepKind, Write};
+use super::parts::FillValue;
+use super::program::{Dst, Goal, Order, PAGE, Step, StepKind, Write};
 use super::scan::Scanner;
 use super::strided::{self, Block};
 use crate::kernel::Position;

@@ -7,7 +7,7 @@ mod draws;
 use super::{Fill, LARGE, Place, Threaded};
 use crate::cpu::caches;
 use crate::cpu::convert;
-use crate::cpu::program::{FillValue, internal};
+use crate::cpu::parts::{FillValue, internal};
 use crate::cpu::strided::Axis;
 use crate::dtype::DType;
 use crate::error::Result;

@@ -1,7 +1,7 @@
 //! Random words in threaded code.
 
 use super::{Compiler, Home};
-use crate::cpu::program::FillValue;
+use crate::cpu::parts::FillValue;
 use crate::cpu::strided::Axis;
 use crate::cpu::threaded::Counter;
 use crate::error::Result;
