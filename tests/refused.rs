@@ -27,7 +27,7 @@ fn rustc() -> Command {
 
 /// The compiler whose texts are in the files. Lists of types in its messages depend on features too, so those of `./tests/run` must be on.
 fn is_pinned() -> bool {
-    let features = ["gpu", "kernels", "rayon", "testing", "ndarray", "serde", "image", "dlpack"];
+    let features = ["gpu", "kernels", "rayon", "testing", "ndarray", "serde", "image", "dlpack", "wgpu"];
     let on = [
         cfg!(feature = "gpu"),
         cfg!(feature = "kernels"),
@@ -37,6 +37,7 @@ fn is_pinned() -> bool {
         cfg!(feature = "serde"),
         cfg!(feature = "image"),
         cfg!(feature = "dlpack"),
+        cfg!(feature = "wgpu"),
     ];
     let version = rustc().arg("--version").output().expect("rustc runs").stdout;
     let pinned = format!("rustc {}.", env!("CARGO_PKG_RUST_VERSION"));
