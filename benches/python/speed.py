@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Writes a report's figures into docs/BENCHMARKS.md and README.md, between their markers.
+
+    cargo bench --bench backends -- --filter "$(python3 benches/python/speed.py --filter)" \\
+        --python VENV --rust-peers --json out.json
+    python3 benches/python/speed.py out.json
+
+`--filter` prints which rows of the harness the page shows. The README shows five of them beside four libraries.
+"""
+import json
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+BEGIN, END = "<!-- begin: written by benches/python/speed.py -->\n", "<!-- end -->"
+NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "cupy": "CuPy", "mlx": "MLX"}
+
+# the harness finds rows by parts of their names, so those that are meant by no text but contain all its words are left out
+FILTER = [
+    "add f32 10000", "add f32 100k", "add f32 1M", "add f32 10M", "scale f32 10M", "hypot f32 100k", "hypot f32 10M",
+    "exp f32 10000", "exp f32 1M", "exp f32 10M", "add f16", "cast f32 10M", "chain f32 10M", "add_small", "loop f32",
+    "sum f32 10000", "sum f32 1M", "sum f32 10M", "dot f32 10M", "argmax f32 10M", "cumsum f32 10M",
+    "softmax f32 1000x10000", "softmax f32 100kx64", "layer_norm f32 4096x771", "transposed copy", "take f32 100kx64",
+    "matmul f32 512x512", "matmul f32 1024x1024", "matmul f16 1024x1024", "matmul_batched", "matvec f32 2048x2048",
+    "normal f32", "attention f32 8x8", "mlp f32", "digits_step f32",
+    "-100M", "-add_into", "-roll_add", "-exp 100k", "-sum f32 100k", "-sum_rows", "-sum_all", "-cumsum_columns",
+]  # fmt: skip
+
+# the rows of the README, by name, dtype and shape, and the libraries beside them
+FEW = [
+    ("add", "f32", [10**7]),
+    ("chain", "f32", [10**7]),
+    ("softmax", "f32", [1000, 10000]),
+    ("matmul", "f32", [1024, 1024]),
+    ("add_small", "f32", [8]),
+]
+BESIDE = ["numpy", "torch", "jax", "numr"]
+
+# a peer that takes less than this part of our time is quicker; within it the two are level
+LEVEL = 0.95
+
+
+def time(ms):
+    for limit, factor, unit in ((1e-3, 1e6, "ns"), (1, 1e3, "µs"), (1e3, 1, "ms"), (1e12, 1e-3, "s")):
+        if ms < limit:
+            return f"{ms * factor:.3g} {unit}"
+
+
+def size(n):
+    return f"{n // 10**6}M" if n >= 10**6 and n % 10**6 == 0 else f"{n:,}" if n > 10**4 else str(n)
+
+
+def rate(row):
+    if row["flops"] > 4 * row["bytes"]:
+        return f"{row['flops'] / row['ms'] / 1e6:.3g} GFLOP/s"
+    return f"{row['bytes'] / row['ms'] / 1e6:.3g} GB/s" if row["bytes"] >= 1e3 else "–"
+
+
+def peer(value):
+    if value is None:
+        return "–"
+    return f"{value['ratio']:.2g}×" if value["ratio"] and value["ratio"] < 100 else ">100×" if value["ratio"] else ">10 s"
+
+
+def name(row):
+    return row["text"] if row["dtype"] == "f32" or row["text"].startswith(row["dtype"]) else f"{row['dtype']} {row['text']}"
+
+
+def shape(row):
+    return " × ".join(map(size, row["shape"]))
+
+
+def table(rows, peers, spread):
+    """The rows as a table of Markdown; with the spread of the times and the rates where that is asked for."""
+    heads = ["work", "shape", "time"] + ["spread", "rate"] * spread + ["share of the limit"] + [NAMES.get(p, p) for p in peers]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for r in rows:
+        share = "–" if r["fraction"] is None else f"{r['fraction']:.2f}" + (" (the limit is wrong)" if r["fraction"] > 1.1 else "")
+        more = [f"{100 * r['spread']:.0f} %" + (" ~" if r.get("disturbed") else ""), rate(r)] if spread else []
+        cells = [name(r), shape(r), time(r["ms"]), *more, share] + [peer(r["peers"].get(p)) for p in peers]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def about(report, peers):
+    machine, limits = report["machine"], report["limits"]["cpu"]
+    versions = ", ".join(f"{NAMES.get(k, k)} {report['versions'][k]}" for k in peers)
+    return (
+        f"{machine['cpu']}, {machine['threads']} threads; limits for arrays of 400 MB: {limits['copy_gbps']:.3g} GB/s copied, "
+        f"{limits['read_gbps']:.3g} GB/s read, {limits['fma_gflops']:.3g} GFLOP/s of multiply-adds in f32. "
+        f"Commit {report['commit']}. A library's figure is its time over ours ({versions})."
+    )
+
+
+def quiet(report, rows):
+    """What the report says of other work on the machine."""
+    found = report["quiet"]
+    during, states = found["during"], found["state"]
+    verdict = {True: "The machine was quiet", False: "The run does not count as quiet", None: "Whether the machine was quiet is not known"}
+    parts = [verdict[found["quiet"]]]
+    if during["other"] is not None:
+        parts.append(
+            f"other processes had {100 * during['other']:.1f} % of the cores during its {found['seconds']:.0f} s, "
+            f"and {100 * during['steal']:.1f} % was taken by the machine below this virtual one"
+        )
+    if states:
+        parts.append(
+            f"two rates measured beside each row were {states[0]:.2f} to {states[1]:.2f} of the best seen here, "
+            f"typically {found['typical']:.2f}"
+        )
+    marked = sum(bool(r.get("disturbed")) for r in rows)
+    return "; ".join(parts) + f". Disturbed rows, marked `~`: {marked} of {len(rows)}."
+
+
+def slower(rows):
+    """Every row in which another library is quicker, as a list."""
+    lines = []
+    for r in rows:
+        ratios = {p: v["ratio"] for p, v in r["peers"].items() if v["ratio"]}
+        quicker = sorted((ratio, p) for p, ratio in ratios.items() if ratio < LEVEL)
+        if quicker:
+            them = ", ".join(f"{NAMES.get(p, p)} {ratio:.2g}×" for ratio, p in quicker)
+            lines.append(f"* {name(r)}, {shape(r)}: {them}")
+    return "\n".join([f"Another library takes less than {LEVEL} of our time in {len(lines)} of {len(rows)} rows:", "", *lines])
+
+
+def write(page, text):
+    path = ROOT / page
+    head, rest = path.read_text().split(BEGIN)
+    path.write_text(f"{head}{BEGIN}\n{text}\n\n{END}{rest.split(END, 1)[1]}")
+
+
+def main():
+    if sys.argv[1:] == ["--filter"]:
+        print(",".join(FILTER))
+        return
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
+    report = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    rows = [r for r in report["rows"] if "error" not in r and r["device"] == "cpu"]
+    found = {(r["work"], r["dtype"], tuple(r["shape"])): r for r in rows}
+    few = [found.get((work, dtype, tuple(shape))) for work, dtype, shape in FEW]
+    peers = list(dict.fromkeys(p for r in rows for p in r["peers"]))
+    if None in few or not set(BESIDE) <= set(peers):
+        sys.exit(f"{sys.argv[1]} lacks a row or a library of the README: run what this file says at its top")
+    long = [about(report, peers), quiet(report, rows), table(rows, peers, True), slower(rows)]
+    write("docs/BENCHMARKS.md", "\n\n".join(long))
+    write("README.md", "\n\n".join([about(report, BESIDE), table(few, BESIDE, False)]))
+
+
+main()
