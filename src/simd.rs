@@ -92,6 +92,41 @@ impl Loops {
     }
 }
 
+/// Which loops a function that reduces has for short rows and for a few columns.
+///
+/// The quick ones, `rows` and `blocks`, keep many lanes in registers. They are unrolled for each number of lanes, 20 to 40 KB of code
+/// a function, which was half of the time to compile the library while every function had them. So they exist where programs
+/// spend time: for sums, minima, maxima, `any` and `all`, on AVX2, AVX-512 and processors other than x86-64.
+#[derive(Clone, Copy)]
+pub(crate) enum Reduces {
+    Quickly,
+    /// By loops over the lanes in memory, with the same bits: products, whose callers reduce whole arrays, `logsumexp`, whose
+    /// exponentials and logarithms take longer than moving lanes, and every function on x86-64 without AVX2.
+    Plainly,
+}
+
+impl Loops {
+    /// Returns the loops over whole rows.
+    const fn rows_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(quick: bool) -> Loops {
+        let plain = Loops::plain_rows::<A, B, C, R, F>();
+        if quick { Loops::rows::<A, B, C, R, F>().without_avx2(plain) } else { plain }
+    }
+
+    /// Returns the loops over blocks of a few columns.
+    const fn blocks_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(quick: bool) -> Loops {
+        let plain = Loops::plain_blocks::<A, B, C, R, F>();
+        if quick { Loops::blocks::<A, B, C, R, F>().without_avx2(plain) } else { plain }
+    }
+
+    /// Takes another loop for x86-64 without AVX2. Of other processors the portable loop is the only one, and it stays.
+    const fn without_avx2(mut self, other: Loops) -> Loops {
+        if cfg!(target_arch = "x86_64") {
+            self.0[0] = other.0[0];
+        }
+        self
+    }
+}
+
 /// All loops of one function for one compute type.
 #[derive(Clone, Copy)]
 pub(crate) struct Forms {
@@ -116,7 +151,12 @@ pub(crate) struct Forms {
 impl Forms {
     /// Makes the loops of `F`, which has `arity` operands. It is evaluated at compile time, and a loop that the result does not
     /// point to is not compiled, so a function without a reduction costs the code of its map alone.
-    pub const fn of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(arity: usize, reduces: bool) -> Forms {
+    pub const fn of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+        arity: usize,
+        reduces: Option<Reduces>,
+    ) -> Forms {
+        let quick = matches!(reduces, Some(Reduces::Quickly));
+        let reduces = reduces.is_some();
         Forms {
             map: match arity {
                 1 => Loops::unary::<A, B, C, R, F>(),
@@ -124,8 +164,8 @@ impl Forms {
                 _ => Loops::ternary::<A, B, C, R, F>(),
             },
             fold: if reduces { Some(Loops::fold::<A, B, C, R, F>()) } else { None },
-            rows: if reduces { Some(Loops::rows::<A, B, C, R, F>()) } else { None },
-            blocks: if reduces { Some(Loops::blocks::<A, B, C, R, F>()) } else { None },
+            rows: if reduces { Some(Loops::rows_of::<A, B, C, R, F>(quick)) } else { None },
+            blocks: if reduces { Some(Loops::blocks_of::<A, B, C, R, F>(quick)) } else { None },
             columns: if reduces { Some(Loops::columns::<A, B, C, R, F>()) } else { None },
             accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
             scan: if reduces { Some(Loops::scan::<A, B, C, R, F>()) } else { None },
@@ -277,7 +317,11 @@ loop_form! {
         let count = *(b as *const usize);
         // A, B and R are the same type in every fold
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
-        match lanes_of_row(n) {
+        let lanes = lanes_of_row(n);
+        if count < 16.min(64 / lanes) {
+            return rows::plain_rows::<A, B, C, R, F>(n, a, out);
+        }
+        match lanes {
             // 64 lanes of f32 are four registers of AVX-512; rows of one or two lanes were measured to be faster by fewer
             1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out),
             2 => rows::each_row::<2, 16, A, B, C, R, F>(n, a, out),
@@ -288,6 +332,14 @@ loop_form! {
             64 => rows::each_row::<64, 64, A, B, C, R, F>(n, a, out),
             _ => rows::each_row::<LANES, LANES, A, B, C, R, F>(n, a, out),
         }
+    }
+}
+loop_form! {
+    /// As [`Loops::rows`], by loops over the lanes in memory.
+    plain_rows, fold_rows_plainly, <A, B, C, R>, |n, a, b, c, out| {
+        let count = *(b as *const usize);
+        // A, B and R are the same type in every fold
+        rows::plain_rows::<A, B, C, R, F>(n, slice::<A>(a, n * count), slice_mut::<A>(out, count))
     }
 }
 loop_form! {
@@ -302,6 +354,14 @@ loop_form! {
             5..=16 => rows::each_block::<16, 64, A, B, C, R, F>(n, a, blocks, out),
             _ => rows::each_block::<NARROW, 64, A, B, C, R, F>(n, a, blocks, out),
         }
+    }
+}
+loop_form! {
+    /// As [`Loops::blocks`], column by column.
+    plain_blocks, fold_blocks_plainly, <A, B, C, R>, |n, a, b, c, out| {
+        let blocks = &*(b as *const Blocks);
+        // A, B and R are the same type in every fold
+        rows::plain_blocks::<A, B, C, R, F>(n, slice::<A>(a, blocks.len), blocks, out as *mut A)
     }
 }
 loop_form! {

@@ -1,7 +1,7 @@
 //! 64-bit integers on every GPU: on one that has none, kernels compute with pairs of words. Every operation has the CPU's bits,
 //! with the adapter's own integers and with pairs, over all pairs of edge values and over random ones.
 
-use crate::kit::{arrays::put, dice::Dice, gpu, operations, operations::Kind, own, scaled, stage::Stage};
+use crate::kit::{arrays::put, dice::Dice, gpu, operations, operations::Kind, own, share::*, stage::Stage};
 use cupric::{Array, DType, DType::*, Device, ErrorKind, Expr, Result, Rng, array_equal, s, testing};
 
 /// The first GPU as it is, and without its 64-bit integers; none where there is no GPU.
@@ -109,9 +109,8 @@ fn all_pairs_of_edge_values() {
 /// Ten million pairs an operation with `--full`, else a hundredth of them: the functions are the same for every pair.
 #[test]
 fn random_pairs() {
-    let full = std::env::var_os("CUPRIC_FULL").is_some_and(|v| v == "1");
-    let n = if full { 10_000_000 } else { scaled(100_000) };
-    let words = [random(1, n), random(2, n), random(3, n)];
+    let n = if full() { 10_000_000 } else { scaled(100_000) };
+    let words = [1, 2, 3].map(|seed| random(seed_of_turn(seed), n));
     for device in devices() {
         let mut stage = Stage::new(5, "64-bit integers: random pairs", &device);
         for dtype in [U64, I64] {

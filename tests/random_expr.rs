@@ -52,8 +52,7 @@ struct Ran {
 /// program in four is also run node by node. None where one seed was asked for.
 fn many(d: &Device, base: u64, count: [usize; 2], make: impl Fn(u64, usize) -> Program) -> Option<Ran> {
     let mut stage = Stage::new(7, "random expressions", d);
-    let full = std::env::var("CUPRIC_FULL").is_ok_and(|v| v == "1");
-    let usual = match (d.is_gpu(), full) {
+    let usual = match (d.is_gpu(), crate::kit::full()) {
         (false, _) => crate::kit::scaled(count[0]),
         (true, false) => crate::kit::scaled(count[1]),
         (true, true) => (count[1] * 20).div_ceil(3),
@@ -70,8 +69,8 @@ fn many(d: &Device, base: u64, count: [usize; 2], make: impl Fn(u64, usize) -> P
     }
     let mut failures = vec![];
     let (mut nodes, mut wide, mut refused, mut total) = (0, 0, 0, Seen::default());
-    let base = base + number("CUPRIC_FROM").unwrap_or(0);
-    for (ran, seed) in (base..base + count as u64).enumerate() {
+    let seeds = crate::kit::seeds(base + number("CUPRIC_FROM").unwrap_or(0), count, d.is_gpu());
+    for (ran, seed) in seeds.enumerate() {
         let most = if d.is_gpu() && ran % 2 > 0 { 16 } else { 40 };
         let p = match quiet(|| Ok(make(seed, most))) {
             Ok(p) => p,
@@ -176,7 +175,7 @@ fn formulas_that_algebra_would_shorten(d: &Device) {
 fn storing_what_is_worth_it_never_costs_modelled_time() {
     let d = Device::cpu();
     let (mut better, mut all) = (0, 0);
-    for seed in 0..crate::kit::scaled(2000) as u64 {
+    for seed in crate::kit::seeds(0, crate::kit::scaled(2000), false) {
         let program = generate(seed, &[F32, F16, I32], &d, 10 + seed as usize % 60);
         let Ok(nodes) = check::lazy(&program, &d) else { continue };
         for caps in testing::NAMED_CAPS {

@@ -1,7 +1,7 @@
 //! Folds of several rows, or several blocks of columns, at once: so many that their lanes fill the vector registers, where one
 //! row alone would be a chain of instructions that wait for each other.
 
-use super::{SERIAL, ScalarFn};
+use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
 
 /// What [`Loops::blocks`](super::Loops::blocks) reads beside the elements.
 #[repr(C)]
@@ -58,6 +58,77 @@ unsafe fn piece<const L: usize, const W: usize, A: Copy>(at: *const A, step: usi
     }
 }
 
+/// Bytes ahead of which the caches are asked for: rows at once are read across each other, in which no processor sees a
+/// stream. Of 4 and 8 KiB, 8 were measured to be the faster.
+const AHEAD: usize = 8 << 10;
+
+/// Combines the upper half of `W` lanes into the lower half until `left` lanes remain, which are the first.
+///
+/// # Safety
+/// That of [`combine`].
+#[inline(always)]
+unsafe fn halve<const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+    lanes: &mut [A; W],
+    left: usize,
+) {
+    let mut half = W / 2;
+    while half >= left && half > 0 {
+        for l in 0..half {
+            // SAFETY: that of `combine`.
+            lanes[l] = unsafe { combine::<A, B, C, R, F>(lanes[l], lanes[l + half]) };
+        }
+        half /= 2;
+    }
+}
+
+/// Moves lane `l` of row `g` from `g · L + l` to `l · rows + g`, so that the upper half of all lanes is the upper half of each
+/// row's.
+#[inline(always)]
+fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W]) -> [A; W] {
+    let (rows, mut turned) = (W / L, *lanes);
+    for g in 0..rows {
+        for l in 0..L {
+            turned[l * rows + g] = lanes[g * L + l];
+        }
+    }
+    turned
+}
+
+/// Folds rows of `n` elements, which follow one another, each to one element: the definition of the tree of a row. [`each_row`]
+/// is quicker where there are several rows.
+///
+/// # Safety
+/// That of [`combine`]; `a` has `n` elements for each of `out`, and `n` is 1 to [`SERIAL`] · [`LANES`].
+#[inline(always)]
+pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+    n: usize,
+    a: &[A],
+    out: &mut [A],
+) {
+    let Some(first) = a.first() else { return };
+    let (width, mut lanes) = (lanes_of_row(n), [*first; LANES]);
+    for (row, out) in a.chunks_exact(n).zip(out) {
+        let (first, rest) = row.split_at(width);
+        let lanes = &mut lanes[..width];
+        lanes.copy_from_slice(first);
+        for chunk in rest.chunks(width) {
+            for (lane, x) in lanes.iter_mut().zip(chunk) {
+                // SAFETY: that of `combine`.
+                *lane = unsafe { combine::<A, B, C, R, F>(*lane, *x) };
+            }
+        }
+        let mut half = width / 2;
+        while half > 0 {
+            for l in 0..half {
+                // SAFETY: that of `combine`.
+                lanes[l] = unsafe { combine::<A, B, C, R, F>(lanes[l], lanes[l + half]) };
+            }
+            half /= 2;
+        }
+        *out = lanes[0];
+    }
+}
+
 /// Folds `W / L` rows of `n` elements, at least `L`, each to one element. Element `i` of a row goes to its lane `i % L`.
 ///
 /// # Safety
@@ -68,9 +139,6 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     a: *const A,
     out: *mut A,
 ) {
-    /// Bytes ahead of which the caches are asked for: rows at once are read across each other, in which no processor sees a
-    /// stream. Of 4 and 8 KiB, 8 were measured to be the faster.
-    const AHEAD: usize = 8 << 10;
     let (whole, rest, rows) = (n / L, n % L, W / L);
     // a part of a later group's bytes in each turn of the loop, because memory takes only some lines at once
     let part = (rows * n * size_of::<A>()).div_ceil(whole.max(1));
@@ -104,27 +172,13 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
                 lanes[w] = if w % L < rest { both } else { lanes[w] };
             }
         }
-        // lane l of row g goes to l · rows + g, so that the upper half of all lanes is the upper half of each row's
-        let mut turned = lanes;
-        if rows > 1 {
-            for g in 0..rows {
-                for l in 0..L {
-                    turned[l * rows + g] = lanes[g * L + l];
-                }
-            }
-        }
-        let mut half = W / 2;
-        while half >= rows && half > 0 {
-            for l in 0..half {
-                turned[l] = combine::<A, B, C, R, F>(turned[l], turned[l + half]);
-            }
-            half /= 2;
-        }
+        let mut turned = turn::<L, W, A>(&lanes);
+        halve::<W, A, B, C, R, F>(&mut turned, rows);
         std::ptr::copy_nonoverlapping(turned.as_ptr(), out, rows);
     }
 }
 
-/// Folds each row of `n` elements, at least `L`, to one element: `W / L` rows at once where there are so many.
+/// Folds each row of `n` elements, at least `L`, to one element: `W / L` rows at once, of which there must be as many.
 ///
 /// # Safety
 /// That of [`combine`]; `a` has `n` elements for each of `out`.
@@ -143,20 +197,12 @@ pub(super) unsafe fn each_row<
     out: &mut [A],
 ) {
     let (rows, together) = (out.len(), W / L);
-    let (a, out) = (a.as_ptr(), out.as_mut_ptr());
-    let mut row = 0;
     // SAFETY: that of `combine`; each group lies within the rows.
     unsafe {
-        while row < rows {
-            if rows < together {
-                group::<L, L, A, B, C, R, F>(n, a.add(row * n), out.add(row));
-                row += 1;
-            } else {
-                // the last group may fold rows again that the one before it has folded, to the same results
-                row = row.min(rows - together);
-                group::<L, W, A, B, C, R, F>(n, a.add(row * n), out.add(row));
-                row += together;
-            }
+        for row in (0..rows).step_by(together) {
+            // the last group may fold rows again that the one before it has folded, to the same results
+            let row = row.min(rows - together);
+            group::<L, W, A, B, C, R, F>(n, a.as_ptr().add(row * n), out.as_mut_ptr().add(row));
         }
     }
 }
@@ -208,6 +254,31 @@ pub(super) unsafe fn each_block<
                 let turned = (block + g).reverse_bits() >> blocks.shift;
                 let to = out.add(mutant!(blocks_of_a_bunch_in_order, block + g, turned) * n);
                 std::ptr::copy_nonoverlapping(lanes.as_ptr().add(g * L), to, n);
+            }
+        }
+    }
+}
+
+/// Folds blocks of [`SERIAL`] rows of `n` elements, each to one row: the definition of what [`each_block`] does more quickly.
+///
+/// # Safety
+/// That of [`combine`]; `a` has the elements of all blocks, and `out` is apart from it and has room for a row of each.
+#[inline(always)]
+pub(super) unsafe fn plain_blocks<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+    n: usize,
+    a: &[A],
+    blocks: &Blocks,
+    out: *mut A,
+) {
+    for (i, block) in a.chunks_exact(SERIAL * n).take(blocks.count).enumerate() {
+        let turned = i.reverse_bits() >> blocks.shift;
+        let at = mutant!(blocks_of_a_bunch_in_order, i, turned) * n;
+        for column in 0..n {
+            let rows = block.iter().skip(column).step_by(n);
+            // SAFETY: that of `combine`; the block's row of results lies within `out`.
+            unsafe {
+                let x = rows.copied().reduce(|x, y| combine::<A, B, C, R, F>(x, y));
+                *out.add(at + column) = x.unwrap_or(block[column]);
             }
         }
     }

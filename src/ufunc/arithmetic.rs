@@ -30,7 +30,7 @@ macro_rules! rows {
                 cpu_float: [x * y, x * y], cpu_int: { x.wrapping_mul(y) }, cpu_bool: { x & y },
                 wgsl_f32: "{a} * {b}", wgsl_f64: "{a} * {b}", wgsl_int: "{a} * {b}", wgsl_long: "mul_{T}({a}, {b})", wgsl_bool: "{a} && {b}",
                 exact: { x * y }, exact_int: { x.wrapping_mul(y) },
-                reduce: { method: prod, neutral: One, empty: 1.0, order: fixed }, is: [simplifies_exactly, multiplies],
+                reduce: { method: prod, neutral: One, empty: 1.0, order: fixed, loops: plain }, is: [simplifies_exactly, multiplies],
             }
             /// Quotient; integers and bool give f32.
             #[doc(alias("true_divide", "div"))]

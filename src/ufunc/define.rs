@@ -36,6 +36,7 @@
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order` is
 /// `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks: Smallest`
 /// or `picks: Largest`, and `scan`, the name of its scan; that of another row is `cumulative_` and its method, or `logcumsumexp`.
+/// `loops: plain` leaves out the quick loops over short rows ([`Reduces`](crate::simd::Reduces)).
 macro_rules! define {
     ($(
         $(#[doc = $doc:literal])+
@@ -51,7 +52,7 @@ macro_rules! define {
                 #[allow(dead_code, non_camel_case_types)]
                 enum EachKeyOnce { $($key),* }
                 #[allow(dead_code)]
-                const REDUCES: bool = false $(|| $crate::ufunc::define!(@reduces $key))*;
+                const REDUCES: Option<$crate::simd::Reduces> = $crate::ufunc::define!(@loops $($key $value)*);
                 #[allow(dead_code)]
                 const THREADED: &str = $crate::ufunc::define!(@rule $class $($key $value)*);
                 let doc = concat!($($doc, " "),+);
@@ -120,7 +121,7 @@ macro_rules! define {
     };
     (@set $row:ident $class:ident $args:tt; domain $domain:tt) => { $row.domain = $domain; };
     (@set $row:ident $class:ident $args:tt; reduce {
-        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident
+        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident $(, loops: $loops:ident)?
         $(, picks: $extreme:ident, scan: $scan:ident)?
     }) => {
         $row.reduce = Some($crate::ufunc::Reduction {
@@ -141,8 +142,13 @@ macro_rules! define {
     (@set $row:ident $class:ident $args:tt; threaded $rule:ident) => {};
     (@set $row:ident $class:ident $args:tt; half $rows:tt) => { $row.half = Some($rows); };
 
-    (@reduces reduce) => { true };
-    (@reduces $key:ident) => { false };
+    // `@loops` finds how a function reduces among the keys
+    (@loops reduce {
+        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident, loops: plain
+    } $($rest:tt)*) => { Some($crate::simd::Reduces::Plainly) };
+    (@loops reduce $value:tt $($rest:tt)*) => { Some($crate::simd::Reduces::Quickly) };
+    (@loops $key:ident $value:tt $($rest:tt)*) => { $crate::ufunc::define!(@loops $($rest)*) };
+    (@loops) => { None };
     (@empty refused) => { None };
     (@empty $number:literal) => { Some($number) };
     (@cumulative logsumexp) => { "logcumsumexp" };

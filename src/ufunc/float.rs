@@ -169,7 +169,7 @@ macro_rules! rows {
                 cpu_float: [single::logaddexp(x, y), double::logaddexp(x, y)], wgsl_f32: "m_logaddexp({a}, {b})", wgsl_f64: "d_logaddexp({a}, {b})",
                 exact: { exact::logaddexp(x, y) },
                 domain: [-80.0, 80.0],
-                reduce: { method: logsumexp, neutral: Lowest, empty: refused, order: fixed },
+                reduce: { method: logsumexp, neutral: Lowest, empty: refused, order: fixed, loops: plain },
                 cost: 32,
             }
             /// a + t · (b − a).

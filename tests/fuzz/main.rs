@@ -87,10 +87,10 @@ fn target(name: &'static str, run: fn(&[u8]), inputs: usize, longest: usize, fre
     for bytes in &corpus {
         attempt(name, run, bytes);
     }
-    let full = std::env::var_os("CUPRIC_FULL").is_some_and(|v| v == "1");
+    let full = kit::full();
     let inputs = if full { inputs * 10 } else { kit::scaled(inputs) };
     let seed = std::env::var("CUPRIC_SEED").ok().and_then(|s| s.parse().ok());
-    let mut dice = Dice::new(seed.unwrap_or(1));
+    let mut dice = Dice::new(seed.unwrap_or_else(|| kit::seed_of_turn(1)));
     for _ in 0..inputs {
         let fresh = dice.one_in(fresh);
         attempt(name, run, &chance(&mut dice, &corpus, longest, fresh));

@@ -122,11 +122,6 @@ fn or_left_out(device: Result<Device, Error>, tests: usize) -> Option<Device> {
     }
 }
 
-/// How many of `n` random trials to run: all, or a tenth with `CUPRIC_TENTH=1`, for runs under a sanitizer, which are slow.
-pub fn scaled(n: usize) -> usize {
-    if std::env::var_os("CUPRIC_TENTH").is_some_and(|v| v == "1") { n.div_ceil(10) } else { n }
-}
-
 /// Another device on the same hardware, so that no other test changes its counters. 4 GiB is more than any test uses.
 pub fn own(d: &Device) -> Device {
     d.with_memory_limit(4 << 30).unwrap()

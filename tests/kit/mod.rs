@@ -8,9 +8,11 @@ pub mod dice;
 pub mod host;
 pub mod number;
 pub mod operations;
+pub mod share;
 pub mod stage;
 
 pub use arrays::*;
 pub use devices::*;
 pub use dice::*;
 pub use host::*;
+pub use share::*;
