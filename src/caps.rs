@@ -169,7 +169,7 @@ impl Caps {
     }
 
     /// The capabilities of a typical graphics card, for tests that plan without running; no such card need be there.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn card(name: &str) -> Caps {
         Caps {
             name: name.to_string(),

@@ -377,5 +377,5 @@ impl TestDoors for Cpu {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests;

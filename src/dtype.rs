@@ -462,11 +462,12 @@ impl Element for bool {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(dtype: promotion_is_symmetric_and_never_loses_integers, scalars_keep_all_bits);
+
     fn promotion_is_symmetric_and_never_loses_integers() {
         for a in DType::ALL {
             for b in DType::ALL {
@@ -481,7 +482,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn scalars_keep_all_bits() {
         assert_eq!(Scalar::Int(u64::MAX as i128).bits(U64), u64::MAX);
         assert_eq!(Scalar::Int(300).promote_with(U8), None);

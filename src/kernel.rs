@@ -71,7 +71,6 @@ pub(crate) enum Op {
     Scalar(usize),
     /// A constant, as bits of the value's compute type. Only tests make these: the planner makes every number a run-time
     /// scalar, so that expressions that differ in numbers alone share a plan.
-    #[cfg_attr(not(test), allow(dead_code))]
     Constant(u64),
     /// `offset + Σ strides[d] · index[d]`, wrapping in the value's type (i32, u32 or i64).
     Index { strides: Box<Strides>, offset: i64 },

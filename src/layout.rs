@@ -276,11 +276,15 @@ pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &
     order
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests! {
+        layout: reshape_of_strided_layouts, slices_clamp_as_numpy, places_beyond_32_bits,
+        orders_agree_or_fall_back_to_c, overlap_is_seen
+    }
+
     fn reshape_of_strided_layouts() {
         let base = Layout::c(&[4, 6]);
         assert_eq!(base.reshape(&[2, 2, 3, 2]).unwrap().strides.as_slice(), [12, 6, 2, 1]);
@@ -294,7 +298,6 @@ mod tests {
         assert_eq!(Layout::c(&[2, 1, 3]).reshape(&[1, 6, 1]).unwrap().strides[1], 1);
     }
 
-    #[test]
     fn slices_clamp_as_numpy() {
         let at = |a: isize, b: isize, step| SliceItem::Range { start: Some(a), end: Some(b), step };
         let len = |i| View::slice(&[10], &[i]).unwrap().shape[0];
@@ -307,7 +310,6 @@ mod tests {
         assert!(View::slice(&[10], &[at(0, 1, 0)]).is_err());
     }
 
-    #[test]
     fn places_beyond_32_bits() {
         let far = 1usize << 33;
         let last = SliceItem::Index(-1);
@@ -319,7 +321,6 @@ mod tests {
         assert!(!l.may_overlap_itself());
     }
 
-    #[test]
     fn orders_agree_or_fall_back_to_c() {
         let shape = [3, 4];
         let f: &[isize] = &[1, 3];
@@ -330,7 +331,6 @@ mod tests {
         assert_eq!(common_order(&shape, [f, row].into_iter()).as_slice(), [1, 0]);
     }
 
-    #[test]
     fn overlap_is_seen() {
         let w = Layout::c(&[10]).view(&View::sliding_windows(&[10], 3, 0).unwrap());
         assert!(w.may_overlap_itself());

@@ -88,7 +88,7 @@ list! {
     blocks_of_a_bunch_in_order, "16 determinism", "operations found::planted::cpu::a_column", "blocks of few columns are added neighbour to half";
     bool_byte_believed, "13 malformed files", "operations files::bools", "a bool that is neither 0 nor 1";
     branches_meet_by_neither, "7 random expressions", "operations kernel_programs::cpu", "where two branches of a kernel meet, all elements have what the first left";
-    cached_memory_miscounted, "12 leaks", "lib cpu::memory", "a pool counts more as cached than it keeps";
+    cached_memory_miscounted, "12 leaks", "unit cpu::memory", "a pool counts more as cached than it keeps";
     carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
     carry_of_pairs_lost, "5 special values", "operations int64::", "a sum of pairs of words loses its carry";
     checked_indices_end_early, "9 indices", "operations moves::an_index", "the indices after the last whole vector are not checked";
@@ -98,7 +98,7 @@ list! {
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
     condition_ignored, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false";
     condition_ignored_on_gpu, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false on a GPU";
-    damaged_cache_taken, "13 malformed files", "lib gpu::disk", "a cache on disk is taken whatever the sum of its bytes";
+    damaged_cache_taken, "13 malformed files", "unit gpu::disk", "a cache on disk is taken whatever the sum of its bytes";
     diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
     discarded_faults_count, "1 refusals", "operations check::cpu::what_a_select", "a check counts what a select discards";
     earlier_chains_forgotten, "6 products", "operations semantics::cpu::products_of", "only the last 256 products of an element are summed";
@@ -133,7 +133,7 @@ list! {
     header_length_believed, "13 malformed files", "operations files::lying", "memory for a header of any length that a file claims";
     in_place_always, "8 overlap and in place", "operations overlap::gpu", "a write in place while another reads";
     in_place_reads_its_writes, "8 in place", "fuzz state", "an in-place kernel reads what it has written";
-    index_in_32_bits, "9 size boundaries", "lib layout::", "index arithmetic in 32 bits";
+    index_in_32_bits, "9 size boundaries", "unit layout::", "index arithmetic in 32 bits";
     index_selected_by_another, "9 indices", "operations moves::indices_that", "an index that another selects is read as one that counts from the end";
     index_without_its_window, "9 boundaries", "boundaries tight", "positions count from the start of a window";
     inner_operations_checked, "1 refusals", "operations check::cpu::no_operation", "a check looks into what a generator is made of";
@@ -143,7 +143,7 @@ list! {
     joined_parts_in_c_order, "8 overlap", "operations writes::cpu::parts_of_every", "parts that are joined in place step as in C order";
     kept_elements_not_copied, "8 in place", "operations writes_at::cpu::updates_keep", "an array that shares memory loses what an update at positions leaves";
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
-    kept_tile_taken_unfit, "9 boundaries", "lib caps::tiles", "a tile that a tuner has kept is taken though the device's limits do not hold it";
+    kept_tile_taken_unfit, "9 boundaries", "unit caps::tiles", "a tile that a tuner has kept is taken though the device's limits do not hold it";
     kernel_rounds_quotients_down, "4 integers", "operations kernels::cpu::integers", "a kernel rounds quotients of integers down";
     kernel_takes_matrices, "18 kernels", "operations kernel_slips::slips", "a kernel takes matrices, whose products are wrong then";
     kernels_with_the_line_of_the_first, "18 plans", "operations plans::each_expression", "each kernel of a plan has the line of the first";
@@ -231,13 +231,13 @@ list! {
     take_along_a_flipped_axis, "9 indices", "operations semantics::cpu::takes", "a take along an axis that runs backward steps forward";
     take_unchecked, "9 indices", "operations bites::cpu::", "an out-of-range take not checked";
     take_unchecked_on_gpu, "9 indices", "operations bites::gpu::take", "an out-of-range take not checked on a GPU";
-    task_of_a_helper_lost, "16 determinism", "lib cpu::share", "a thread that helps skips a task";
+    task_of_a_helper_lost, "16 determinism", "unit cpu::share", "a thread that helps skips a task";
     temporary_of_2_to_the_64, "1 refusals", "operations has_a_call_that_fails_on_the_cpu", "the bytes of a temporary wrap";
     temporary_reused_early, "7 random expressions", "operations bites::cpu::", "a temporary is reused before its last reader has run";
-    threaded_head_left, "16 determinism", "lib cpu::tests::threaded", "threaded code leaves out the elements before the first aligned store";
-    threaded_overlaps_in_place, "8 in place", "lib cpu::tests::threaded", "threaded code in place computes elements of the last block twice";
-    threaded_product_leads, "16 determinism", "lib cpu::tests::threaded", "threaded code takes a product for the first operand where it is the second";
-    threaded_tail_left, "16 determinism", "lib cpu::tests::threaded", "threaded code leaves out the elements after the last whole block";
+    threaded_head_left, "16 determinism", "unit cpu::tests::threaded", "threaded code leaves out the elements before the first aligned store";
+    threaded_overlaps_in_place, "8 in place", "unit cpu::tests::threaded", "threaded code in place computes elements of the last block twice";
+    threaded_product_leads, "16 determinism", "unit cpu::tests::threaded", "threaded code takes a product for the first operand where it is the second";
+    threaded_tail_left, "16 determinism", "unit cpu::tests::threaded", "threaded code leaves out the elements after the last whole block";
     transposed_corner_left, "14 views", "fuzz views", "a transposition leaves the corner beyond its squares";
     tree_depends_on_threads, "16 determinism", "programs hashes::pools", "the order of a sum follows the number of threads";
     unsigned_less_than_negative, "7 dtypes", "operations semantics::cpu::comparisons", "an unsigned number is less than a negative one";
@@ -256,6 +256,6 @@ list! {
     written_before_it_is_checked, "1 refusals", "operations check::cpu::writes", "a write is not checked";
     wrong_kernels_run, "10 faults", "devices kernels_that_the_driver", "kernels run of which the self-test has found wrong results";
     wrong_kernels_trusted, "10 faults", "devices kernels_that_the_driver", "the self-test of kernels takes every result for right";
-    wrong_matrices_trusted, "16 determinism", "lib gpu::cooperative", "products by cooperative matrices are used whatever their self-test finds";
+    wrong_matrices_trusted, "16 determinism", "unit gpu::cooperative", "products by cooperative matrices are used whatever their self-test finds";
     x_less_x_folded, "4 f32 sweep", "operations found::folding::gpu::a_value_less", "a GPU's compiler sees that an operand is there twice";
 }

@@ -32,9 +32,9 @@ mod weigh;
 pub(crate) use fuse::{Stored, Writing};
 pub(crate) use graph::Walk;
 pub(crate) use price::lacking_type;
-#[cfg(test)]
+#[cfg(feature = "testing")]
 pub(crate) use product::passes as product_passes;
-#[cfg(any(test, feature = "gpu"))]
+#[cfg(any(feature = "testing", feature = "gpu"))]
 pub(crate) use schedule::schedule_nest;
 
 use crate::backend::Lines;

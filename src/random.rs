@@ -352,11 +352,12 @@ fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     c
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::philox;
 
-    #[test]
+    crate::testing::unit_tests!(random: philox_gives_the_published_vectors);
+
     fn philox_gives_the_published_vectors() {
         assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(philox([!0; 4], [!0; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);

@@ -1,14 +1,13 @@
-//! Functions that only the tests in `tests/` need: the table of functions as plain data, a function by its name, and the
-//! scalar interpreter of expressions.
+//! Functions that only the tests in `tests/` need: the table of functions as plain data, a function by its name, the
+//! scalar interpreter of expressions, and the tests that stand beside the code that they test.
 
-// a contract file that does not parse is a mistake in the tests, which may panic
-#[allow(clippy::panic)]
 mod contract;
 mod faults;
 mod folds;
 mod interpret;
 mod number;
 mod plans;
+pub(crate) mod unit;
 
 /// The list of `src/mutants.rs`. Its columns: name, stage, test program and filter, the fault in words.
 #[cfg(cupric_mutants)]
@@ -19,6 +18,8 @@ pub use faults::*;
 pub use folds::*;
 pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret, reference_bound};
 pub use plans::*;
+pub use unit::all_unit_tests;
+pub(crate) use unit::unit_tests;
 
 use crate::device::Device;
 use crate::dtype::DType;

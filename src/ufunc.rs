@@ -21,7 +21,7 @@ pub(crate) use define::define;
 pub(crate) use fold::{
     ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, Programs, SUM_OF_CHAINS, Step,
 };
-#[cfg(any(test, feature = "testing", feature = "kernels"))]
+#[cfg(any(feature = "testing", feature = "kernels"))]
 pub(crate) use fold::{Definition, Kind, Term};
 
 use crate::dtype::{Compute, DType};
@@ -302,19 +302,24 @@ impl std::fmt::Debug for Ufunc {
     }
 }
 
-#[cfg(any(test, feature = "testing", feature = "kernels"))]
+#[cfg(any(feature = "testing", feature = "kernels"))]
 /// Returns the rows that have a method, in the order of the table's files: all but `select` and `nextafter`'s rows for halves.
 pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
     arithmetic::ROWS.iter().chain(float::ROWS).chain(special::ROWS).chain(logic::ROWS).copied()
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::{Fold, Ufunc, all, arithmetic};
     use crate::expr::{Expr, reduce};
     use crate::layout::IntoAxes;
     use crate::{DType, Device, Result, create};
     use std::panic::Location;
+
+    crate::testing::unit_tests! {
+        ufunc: a_reduction_of_any_row_keeps_the_order_that_its_properties_ask_for,
+        a_reduction_of_no_elements_gives_what_its_row_says, costs_and_domains_are_sensible
+    }
 
     crate::ufunc::define! {
         /// A row of this test alone, so that no other code can treat it by its name instead of its properties.
@@ -347,7 +352,6 @@ mod tests {
         expressions(row)?.iter().map(text).collect()
     }
 
-    #[test]
     fn a_reduction_of_any_row_keeps_the_order_that_its_properties_ask_for() {
         let (sum, other) = (plans(&arithmetic::add).unwrap(), plans(&stranger).unwrap());
         assert_eq!(sum, other, "a reduction with a fixed order is planned as a sum is");
@@ -355,7 +359,6 @@ mod tests {
         assert_ne!(sum, free, "nothing here depends on the order");
     }
 
-    #[test]
     fn a_reduction_of_no_elements_gives_what_its_row_says() {
         let x = create::ones([0, 3], DType::F32);
         for row in all().chain([&stranger]) {
@@ -368,7 +371,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn costs_and_domains_are_sensible() {
         for row in all() {
             assert!(row.domain[0] < row.domain[1], "{row:?}");

@@ -57,7 +57,10 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
 /// A file's text without its unit tests and comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a readable file");
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_string();
+    let text = match text.split_once("\nmod tests {") {
+        Some((before, _)) => before,
+        None => &text,
+    };
     text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
@@ -119,6 +122,7 @@ fn upward_imports_and_circles_are_seen() {
     write("high/b.rs", "fn f(x: super::A) { std::c::d() }");
     write("high/c.rs", "use crate::{high::a, low::f};");
     write("high/tests.rs", "use super::*; use crate::high::c;");
+    write("high/tests/more.rs", "use crate::high::c;");
     let files = imports::read(&folder);
     let wrong = upward(&files, &[vec!["low"], vec!["high"], vec!["lib"]]);
     let circles: Vec<String> = imports::circles(&files).iter().map(ToString::to_string).collect();
@@ -180,6 +184,28 @@ fn every_test_file_is_of_a_program() {
     assert!(programs.len() > 5 && held.len() > 30, "{programs:?} {held:?}");
 }
 
+/// For a `#[test]` in `src/` cargo would compile the whole library a second time: tests that stand there are functions, which
+/// `src/testing/unit.rs` lists. The compiler holds that it lists each module, and each module its tests.
+#[test]
+fn the_library_is_compiled_once() {
+    let is_of_harness = |line: &&str| {
+        let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+        line.starts_with("#[test]") || line.contains("cfg") && words.any(|w| w == "test") && !line.starts_with("//")
+    };
+    let mut found = vec![];
+    for path in files(&root().join("src"), "rs") {
+        let text = fs::read_to_string(&path).expect("a readable file");
+        found.extend(text.lines().map(str::trim).filter(is_of_harness).map(|l| format!("{}: {l}", below_root(&path))));
+        let has_tests = text.contains("\nmod tests {\n") || path.ends_with("tests.rs");
+        if has_tests && !text.contains("crate::testing::unit_tests!") {
+            found.push(format!("{}: tests without a list", below_root(&path)));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a readable file");
+    assert!(manifest.contains("[lib]\ntest = false\n"));
+}
+
 /// The rows of the list in `src/mutants.rs`: name, stage, test and filter, fault.
 fn faults() -> Vec<[String; 4]> {
     let text = fs::read_to_string(root().join("src/mutants.rs")).expect("a readable file");
@@ -209,7 +235,7 @@ fn planted_faults_have_a_place_and_a_test() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a readable file");
     for [name, stage, run, fault] in &listed {
         let target = run.split(' ').next().unwrap_or_default();
-        let there = target == "lib" || manifest.contains(&format!("[[test]]\nname = \"{target}\"\n"));
+        let there = manifest.contains(&format!("[[test]]\nname = \"{target}\"\n"));
         assert!(there, "{name}: there is no test program {target}");
         assert!(run.contains(' ') && !stage.is_empty() && !fault.is_empty(), "{name}: no filter, stage or words");
     }

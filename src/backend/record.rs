@@ -111,11 +111,12 @@ pub(crate) fn busy(mut intervals: Vec<(Duration, Duration)>) -> Duration {
     sum
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(backend_record: common_time_counts_once);
+
     fn common_time_counts_once() {
         let ms = Duration::from_millis;
         let of = |list: &[(u64, u64)]| busy(list.iter().map(|(a, b)| (ms(*a), ms(*b))).collect());

@@ -185,12 +185,17 @@ pub(crate) fn start<T: Send + 'static>(
     outcome
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::thread;
     use std::time::Duration;
+
+    crate::testing::unit_tests! {
+        backend_waiting: all_who_wait_get_the_value, the_last_waker_is_woken_and_a_dropped_future_has_none,
+        work_on_a_thread_of_its_own
+    }
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -201,7 +206,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn all_who_wait_get_the_value() {
         let outcome = Outcome::new();
         let threads: Vec<_> = (0..3)
@@ -217,7 +221,6 @@ mod tests {
         assert_eq!((wait(outcome.future()), pollster::block_on(outcome.future())), (7, 7));
     }
 
-    #[test]
     fn the_last_waker_is_woken_and_a_dropped_future_has_none() {
         let outcome = Outcome::new();
         let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
@@ -237,7 +240,6 @@ mod tests {
         assert!(Pin::new(&mut kept).poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 
-    #[test]
     fn work_on_a_thread_of_its_own() {
         let here = thread::current().id();
         let there = start("test", || Ok(thread::current().id()));

@@ -116,7 +116,7 @@ pub const VENDORS: [Vendor; 6] = [
 ];
 
 /// The row of the table for software drivers.
-#[cfg(any(test, feature = "gpu"))]
+#[cfg(any(feature = "testing", feature = "gpu"))]
 const SOFTWARE: usize = 4;
 
 impl Tile {
@@ -143,7 +143,7 @@ impl Tile {
 
     /// The vectors of four elements that an invocation fetches of each operand in a step along k. Those of a column, or a row, are a
     /// workgroup's share of neighbours apart.
-    #[cfg(any(test, feature = "gpu"))]
+    #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn fetched(self) -> [usize; 2] {
         let neighbours = self.neighbours().max(1);
         [self.rows, self.columns].map(|side| side as usize / 4 / neighbours)
@@ -181,7 +181,7 @@ impl Tile {
     }
 
     /// The tile as bytes, for the file that keeps it.
-    #[cfg(any(test, feature = "gpu"))]
+    #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn to_bytes(self) -> [u8; 6] {
         [self.rows, self.columns, self.each[0], self.each[1], self.depth, self.padded as u8]
     }
@@ -193,7 +193,7 @@ impl Tile {
     }
 
     /// The tile of these bytes; none if it is not one of [`CANDIDATES`].
-    #[cfg(any(test, feature = "gpu"))]
+    #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn from_bytes(bytes: [u8; 6]) -> Option<Tile> {
         CANDIDATES.into_iter().find(|t| t.to_bytes() == bytes)
     }
@@ -209,7 +209,7 @@ impl fmt::Display for Tile {
 
 impl Tiles {
     /// The tiles of an adapter by the table.
-    #[cfg(any(test, feature = "gpu"))]
+    #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn of_adapter(vendor: u32, software: bool) -> Tiles {
         let row = match software {
             true => &VENDORS[SOFTWARE],
@@ -222,7 +222,7 @@ impl Tiles {
     pub(crate) const DEFAULT: Tiles = VENDOR_OF_OTHERS.tiles;
 
     /// The tiles with those that a tuner has kept, for f32 and for f16, where the device's limits hold them.
-    #[cfg(any(test, feature = "gpu"))]
+    #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn with_kept(self, kept: [Option<Tile>; 2], group: usize, memory: usize) -> Tiles {
         let fits = |t: &Tile| mutant!(kept_tile_taken_unfit, true, t.within(4, group, memory).is_some());
         let [single, half] = kept.map(|tile| tile.filter(fits));
@@ -241,14 +241,18 @@ impl Tiles {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
+
+    crate::testing::unit_tests! {
+        caps_tiles: every_tile_has_a_shader, tiles_are_kept_as_bytes, every_vendor_has_a_tile_in_the_least_limits,
+        software_and_unknown_adapters_have_rows, kept_tiles_that_do_not_fit_are_ignored
+    }
 
     /// What WebGPU's default limits hold of f32.
     const LEAST: (usize, usize) = (256, 16 << 10);
 
-    #[test]
     fn every_tile_has_a_shader() {
         let all = CANDIDATES.into_iter().chain([Tile::PLAIN, Tile::LEAST]).chain(VENDORS.map(|v| v.tiles.single));
         for t in all {
@@ -271,7 +275,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn tiles_are_kept_as_bytes() {
         for (n, t) in CANDIDATES.into_iter().enumerate() {
             assert_eq!(Tile::from_bytes(t.to_bytes()), Some(t));
@@ -282,7 +285,6 @@ mod tests {
         assert!(VENDORS.iter().all(|v| CANDIDATES.contains(&v.tiles.single) && CANDIDATES.contains(&v.tiles.half)));
     }
 
-    #[test]
     fn every_vendor_has_a_tile_in_the_least_limits() {
         for v in VENDORS {
             let (group, memory) = LEAST;
@@ -293,7 +295,6 @@ mod tests {
         assert!(Tile::LEAST.within(8, 64, 16_352).is_some());
     }
 
-    #[test]
     fn software_and_unknown_adapters_have_rows() {
         assert_eq!(VENDORS[SOFTWARE].name, "software drivers");
         assert_eq!(Tiles::of_adapter(0x10de, true), VENDORS[SOFTWARE].tiles);
@@ -301,7 +302,6 @@ mod tests {
         assert_eq!(Tiles::of_adapter(0xffff, false), Tiles::DEFAULT);
     }
 
-    #[test]
     fn kept_tiles_that_do_not_fit_are_ignored() {
         let large = tile(128, 128, [8, 8], 32);
         let (group, memory) = LEAST;

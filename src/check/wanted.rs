@@ -105,11 +105,12 @@ pub(crate) fn set(device: u32, wanted: Wanted) {
     IS_ANY_SET.store(true, Ordering::Relaxed);
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(check_wanted: lists_of_checks);
+
     fn lists_of_checks() {
         let parsed = |list| Wanted::parse(list).map(|w| w.checks().collect::<Vec<_>>()).map_err(|e| e.to_string());
         assert_eq!(parsed(""), Ok(vec![]));

@@ -62,11 +62,12 @@ fn room(bytes: usize) -> usize {
     bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(cpu_arena: lasting_memory_is_never_a_register);
+
     fn lasting_memory_is_never_a_register() {
         let mut arena = Arena::default();
         let first = arena.register(100);

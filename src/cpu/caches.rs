@@ -66,11 +66,12 @@ fn parse(text: &str) -> usize {
     digits.parse::<usize>().unwrap_or(0).saturating_mul(scale)
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(cpu_caches: sizes_of_caches_are_read);
+
     fn sizes_of_caches_are_read() {
         assert_eq!([parse("48K"), parse("2M"), parse("512"), parse(""), parse("xK")], [48 << 10, 2 << 20, 512, 0, 0]);
         assert!(sizes().iter().all(|n| *n >= 1 << 10), "{:?}", sizes());

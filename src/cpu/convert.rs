@@ -109,12 +109,13 @@ pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Conversion; 2]> {
     chain
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use half::bf16;
 
-    #[test]
+    crate::testing::unit_tests!(cpu_convert: one_rounding);
+
     fn one_rounding() {
         // halfway between two bf16 after a rounding to f32, not before
         let x = (1i64 << 40) + (1 << 32) + 1;

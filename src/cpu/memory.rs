@@ -335,13 +335,14 @@ impl Drop for Pool {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::super::caches::LINE;
     use super::system::HUGE;
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(cpu_memory: blocks_are_reused_and_counted);
+
     fn blocks_are_reused_and_counted() {
         let cpu = crate::cpu::Cpu::new(0, Some(10 << 20));
         let pool = &cpu.pool;

@@ -88,11 +88,12 @@ pub(super) fn run(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(cpu_philox: known_answers, many_words_are_those_of_each_index);
+
     fn known_answers() {
         // Random123's first vector: counter 0, key 0
         let words: Vec<u32> = (0..4).map(|i| word(0, i, [0, 0, 0])).collect();
@@ -105,7 +106,6 @@ mod tests {
         assert_ne!(word(1, 0, [0, 0, 0]), words[0]);
     }
 
-    #[test]
     fn many_words_are_those_of_each_index() {
         for (first, n) in [(0, 1000), (1, 5), (2, 129), (3, 128), (126, 3), (u32::MAX - 70, 71), (7, 0)] {
             let mut index: Vec<u32> = (0..n).map(|i| first + i).collect();

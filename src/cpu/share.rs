@@ -298,10 +298,15 @@ impl Desk {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU32;
+
+    crate::testing::unit_tests! {
+        cpu_share: each_task_runs_once, owners_take_turns, a_panic_of_any_task_goes_on_in_the_owner,
+        a_task_that_shares_does_so_alone
+    }
 
     /// Shares `tasks` tasks, and returns how often each has run.
     fn runs(tasks: usize) -> Vec<u32> {
@@ -314,7 +319,6 @@ mod tests {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
     }
 
-    #[test]
     fn each_task_runs_once() {
         let rounds = if cfg!(miri) { 2 } else { 2000 };
         let check = move || {
@@ -339,7 +343,6 @@ mod tests {
     }
 
     /// Several owners run kernel after kernel, longer than a helper's shift, and share the helpers of one pool.
-    #[test]
     fn owners_take_turns() {
         let time = if cfg!(miri) { SHIFT } else { 60 * SHIFT };
         let work = move || {
@@ -353,7 +356,6 @@ mod tests {
         in_pool(3, || std::thread::scope(|s| (0..3).for_each(|_| _ = s.spawn(work))));
     }
 
-    #[test]
     fn a_panic_of_any_task_goes_on_in_the_owner() {
         for round in 0..if cfg!(miri) { 4 } else { 200 } {
             let ran = AtomicU32::new(0);
@@ -377,7 +379,6 @@ mod tests {
         if round.is_multiple_of(2) { f() } else { in_pool(2, f) }
     }
 
-    #[test]
     fn a_task_that_shares_does_so_alone() {
         in_pool(2, || {
             let here = std::thread::current().id();

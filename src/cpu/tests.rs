@@ -14,6 +14,11 @@ mod plans;
 mod stores;
 mod threaded;
 
+crate::testing::unit_tests! {
+    cpu: elementwise_layouts, many_axes, in_place_reads_before_it_writes, casts, rows, empty, gathers, matmuls,
+    index_and_random, a_plan_that_reaches_outside_fails, row_kernels_in_place_and_checked
+}
+
 /// The lines of a plan that no caller has made.
 struct NoLines;
 
@@ -109,7 +114,6 @@ fn threads<R: Send>(n: usize, f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(f)
 }
 
-#[test]
 fn elementwise_layouts() {
     // a[i,j] + b[j] * 2.5 for several shapes and layouts of a
     for (r, c) in [(1, 8), (3, 5), (40, 7), (100, 333), (70, 5000), (5000, 70), (3, 1)] {
@@ -154,7 +158,6 @@ fn elementwise_layouts() {
     }
 }
 
-#[test]
 fn many_axes() {
     let dims = [3usize, 4, 5, 6, 7];
     let n: usize = dims.iter().product();
@@ -179,7 +182,6 @@ fn many_axes() {
     }
 }
 
-#[test]
 fn in_place_reads_before_it_writes() {
     for n in [8usize, 5000, 300_000] {
         let cpu = Cpu::new(0, None);
@@ -208,7 +210,6 @@ fn in_place_reads_before_it_writes() {
     }
 }
 
-#[test]
 fn casts() {
     let x = vec![-1.5f32, 0.0, 300.7, 1e20, f32::NAN, -0.0, 65519.9, 1e-9];
     fn cast<T: Element, R: Element>(x: &[T]) -> Vec<R> {
@@ -260,7 +261,6 @@ fn softmax(outer: usize, n: usize, strides: &[isize]) -> Kernel {
     )
 }
 
-#[test]
 fn rows() {
     for (outer, n) in [(1, 1), (5, 3), (100, 10), (33, 400), (20, 3000), (3, 60_000)] {
         let x = noise(outer * n);
@@ -282,7 +282,6 @@ fn rows() {
     }
 }
 
-#[test]
 fn empty() {
     let sum = |outer: usize, n: usize| {
         kernel(
@@ -300,7 +299,6 @@ fn empty() {
     assert_eq!(run::<f32, f32>(softmax(4, 0, &[1, 1]), &[vec![]], 0).unwrap(), [0f32; 0]);
 }
 
-#[test]
 fn gathers() {
     let take = |mode: IndexMode| {
         kernel(
@@ -350,7 +348,6 @@ fn products_of_bytes((batch, m, n, k): (usize, usize, usize, usize), (a, sa): Op
     }
 }
 
-#[test]
 fn matmuls() {
     for (batch, m, n, k) in [
         (1, 3, 4, 5),
@@ -419,7 +416,6 @@ fn matmuls() {
     }
 }
 
-#[test]
 fn index_and_random() {
     let values = vec![
         value(Op::Index { strides: Box::new(smallvec![10, -1]), offset: 5 }, U32),
@@ -433,7 +429,6 @@ fn index_and_random() {
     }
 }
 
-#[test]
 fn a_plan_that_reaches_outside_fails() {
     let k = kernel(
         KernelKind::Elementwise,
@@ -446,7 +441,6 @@ fn a_plan_that_reaches_outside_fails() {
     assert_eq!(run::<f32, f32>(k, &[vec![0.0; 8]], 9).unwrap_err().kind(), ErrorKind::Internal);
 }
 
-#[test]
 fn row_kernels_in_place_and_checked() {
     // x.assign(softmax(x)): a row is read by two passes before it is written
     for (outer, n) in [(40, 100), (5, 5000)] {

@@ -102,12 +102,13 @@ pub(super) fn between(
     Ok(found)
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::ulp;
     use crate::DType;
 
-    #[test]
+    crate::testing::unit_tests!(custom_agreement: the_last_place_of_each_type);
+
     fn the_last_place_of_each_type() {
         for x in [1.0, 1.5, 7.9, 3e38, 1e-30, 1e300, 2e-308, 5e-324] {
             assert_eq!(ulp(x, DType::F64), x.next_up() - x, "{x}");

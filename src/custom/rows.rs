@@ -92,11 +92,12 @@ fn words<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
     })
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::called;
 
-    #[test]
+    crate::testing::unit_tests!(custom_rows: the_rows_that_a_text_calls);
+
     fn the_rows_that_a_text_calls() {
         let names = |texts: &[&str]| called(texts).iter().map(|r| r.name).collect::<Vec<_>>();
         assert_eq!(names(&["y = erf (x) + log1p(x) * exp(x) + my_erfc(x) + a.erfinv(x) + isnan;"]), ["log1p", "erf"]);

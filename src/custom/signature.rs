@@ -142,12 +142,13 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::{Names, Type};
     use crate::DType;
 
-    #[test]
+    crate::testing::unit_tests!(custom_signature: parameters_are_read);
+
     fn parameters_are_read() {
         let mut names = Names::default();
         let list = " x: f32, y :T,z: U = lowest, ";

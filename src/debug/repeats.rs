@@ -314,17 +314,17 @@ fn readers_first<'a>(roots: &[&'a Expr]) -> Vec<&'a Expr> {
     nodes
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(debug_repeats: a_line_is_told_ever_more_seldom, nodes_that_have_ended_are_forgotten);
+
     fn a_line_is_told_ever_more_seldom() {
         let told: Vec<u64> = (0..=1000).filter(|count| is_told(*count)).collect();
         assert_eq!(told, [1, 10, 100, 1000]);
     }
 
-    #[test]
     fn nodes_that_have_ended_are_forgotten() {
         let mut found = Found::default();
         let x = crate::array![1., 2.];

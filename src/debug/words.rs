@@ -77,11 +77,12 @@ pub(crate) fn show(word: Word, text: &dyn fmt::Display) {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(debug_words: lists_of_words);
+
     fn lists_of_words() {
         let bits = |words: &[Word]| words.iter().fold(0, |bits, word| bits | 1 << *word as u8);
         assert_eq!(parse(""), (0, vec![]));

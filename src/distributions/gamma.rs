@@ -209,11 +209,12 @@ fn tries(a: f64) -> usize {
     (64.0 * std::f64::consts::LN_2 / -rejected.ln()).ceil() as usize
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::tries;
 
-    #[test]
+    crate::testing::unit_tests!(distributions_gamma: tries_are_as_many_as_needed);
+
     fn tries_are_as_many_as_needed() {
         // at a = 1 one try in 21 is rejected
         assert_eq!((tries(1.0), tries(2.0), tries(1e6), tries(1e15)), (15, 12, 5, 1));

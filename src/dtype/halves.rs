@@ -14,12 +14,13 @@ pub(crate) fn to_odd(value: f64) -> f32 {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::to_odd;
     use half::{bf16, f16};
 
-    #[test]
+    crate::testing::unit_tests!(dtype_halves: what_is_next_to_a_middle_is_rounded_once);
+
     fn what_is_next_to_a_middle_is_rounded_once() {
         for (one, next) in [(f16::ONE, f16::from_bits(f16::ONE.to_bits() + 1)), (f16::from_bits(7), f16::from_bits(8))]
         {

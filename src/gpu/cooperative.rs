@@ -232,9 +232,11 @@ impl Trial {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
+
+    crate::testing::unit_tests!(gpu_cooperative: trials_accept_what_is_right, trials_refuse_what_is_wrong);
 
     /// The results of a device that is right.
     fn results(t: &Trial) -> Vec<f32> {
@@ -243,7 +245,6 @@ mod tests {
         places.map(|(b, i, j)| t.exact(b, i, j)[0] as f32).collect()
     }
 
-    #[test]
     fn trials_accept_what_is_right() {
         for t in &TRIALS {
             let want = results(t);
@@ -254,7 +255,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn trials_refuse_what_is_wrong() {
         for t in &TRIALS {
             let want = results(t);

@@ -436,5 +436,5 @@ extern "C" fn write_all() {
     });
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests;

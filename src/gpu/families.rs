@@ -174,12 +174,13 @@ impl Wrong {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use crate::routine::ROWS;
 
-    #[test]
+    crate::testing::unit_tests!(gpu_families: families_have_their_numbers, every_routine_has_a_family);
+
     fn families_have_their_numbers() {
         assert!(Family::ALL.iter().enumerate().all(|(n, family)| *family as usize == n));
         let mut wrong = Wrong::default();
@@ -189,7 +190,6 @@ mod tests {
         assert_eq!(Wrong::unpack(vec![(200, "?".to_string())]), Wrong::default());
     }
 
-    #[test]
     fn every_routine_has_a_family() {
         assert!(ROWS.iter().all(|row| Family::of_routine(row).is_some()));
     }

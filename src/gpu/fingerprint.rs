@@ -29,7 +29,7 @@ macro_rules! texts {
         #[allow(long_running_const_eval)]
         pub(super) const FINGERPRINT: u64 = mixed(&[$(include_bytes!($name)),*]);
         /// The files, from this folder.
-        #[cfg(test)]
+        #[cfg(feature = "testing")]
         const NAMES: &[&str] = &[$($name),*];
     };
 }
@@ -108,13 +108,14 @@ texts! {
     "wgsl/text.rs",
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use std::fs;
     use std::path::Path;
 
-    #[test]
+    crate::testing::unit_tests!(gpu_fingerprint: every_text_counts, a_changed_byte_changes_the_number);
+
     fn every_text_counts() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gpu");
         for folder in ["wgsl", "../../shaders", "../../shaders/lib", "../../shaders/lib/double"] {
@@ -127,7 +128,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn a_changed_byte_changes_the_number() {
         let text: Vec<u8> = (0..21).collect();
         let before = mixed(&[&text, b"x"]);

@@ -209,11 +209,12 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(gpu_numerics: findings_are_kept_bit_by_bit);
+
     fn findings_are_kept_bit_by_bit() {
         assert!((0..12).all(|n| pack(unpack(1 << n)) == 1 << n));
         // the first and the last field have the lowest and the highest bit

@@ -170,12 +170,14 @@ impl<'a> Recorder<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use crate::kernel::Whole;
     use crate::routine::{Meta, ROWS};
     use smallvec::smallvec;
+
+    crate::testing::unit_tests!(gpu_routines: every_routine_has_a_shader, texts_of_bincount_are_valid);
 
     fn validate(name: &str, text: &str) {
         let module = match naga::front::wgsl::parse_str(text) {
@@ -188,14 +190,12 @@ mod tests {
         }
     }
 
-    #[test]
     fn every_routine_has_a_shader() {
         assert!(ROWS.iter().all(|row| shader(row).is_ok()));
         assert_eq!(ROWS.len(), SHADERS.len());
     }
 
     /// Validates the generated text for each dtype, and the file itself with the stubs that it declares.
-    #[test]
     fn texts_of_bincount_are_valid() {
         use DType::*;
         let whole = |n: usize, dtype, shape: usize| Whole {

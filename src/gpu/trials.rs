@@ -402,16 +402,18 @@ fn product_on_host([m, k, n]: [usize; 3]) -> Vec<f32> {
     (0..m * n).map(|at| (0..k).map(|x| term(at / n, at % n, x)).sum::<i32>() as f32).collect()
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests! {
+        gpu_trials: every_family_has_a_trial, one_wrong_bit_is_seen, results_in_any_order_of_axes
+    }
+
     fn every_family_has_a_trial() {
         assert!(Family::ALL.iter().all(|family| TRIALS.iter().any(|t| t.family == *family)));
     }
 
-    #[test]
     fn one_wrong_bit_is_seen() {
         let want: Vec<i32> = (0..40).map(|n| number(1, n, -9, 9)).collect();
         assert_eq!(difference(&want, i32::bytes(&want)), None);
@@ -425,7 +427,6 @@ mod tests {
         assert_eq!(difference(&[2.0f32], f32::bytes(&[3.0])).unwrap(), ["element 0", "is 3.0 instead of 2.0"]);
     }
 
-    #[test]
     fn results_in_any_order_of_axes() {
         // a matrix of two rows whose columns lie one after another
         assert_eq!(in_c_order(&[1, 2, 3, 4, 5, 6], &[2, 3], &[1, 2], 1), [1, 3, 5, 2, 4, 6]);

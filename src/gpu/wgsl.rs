@@ -320,5 +320,5 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
     Ok(text)
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests;

@@ -300,14 +300,15 @@ mod nameless {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(feature = "testing", unix, not(miri)))]
 mod tests {
+    use super::*;
+    use std::io::Write;
+
+    crate::testing::unit_tests!(io_replace: what_a_process_left_behind_is_removed_by_the_next_write);
+
     /// Takes the path of systems without nameless files, with a file that a killed process left behind.
-    #[cfg(all(unix, not(miri)))]
-    #[test]
     fn what_a_process_left_behind_is_removed_by_the_next_write() {
-        use super::*;
-        use std::io::Write;
         let folder = std::env::temp_dir().join(format!("cupric-replace-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let names = || {

@@ -279,5 +279,5 @@ fn target(plan: &Plan, k: &Kernel, n: usize, store: &Store) -> Check {
     ensure(combines, || format!("store {n} combines {}, whose order would decide bits", store.dtype))
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests;

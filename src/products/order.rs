@@ -130,11 +130,15 @@ pub(super) fn chain(lengths: &[usize]) -> Vec<Vec<usize>> {
     splits
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests! {
+        products_order: the_best_of_all_orders_is_found, every_order_multiplies_each_operand_once,
+        the_chain_of_the_textbook
+    }
+
     fn the_best_of_all_orders_is_found() {
         // ij,jk,kl with j long: the small pair first
         let mut extents = [1; MOST];
@@ -146,7 +150,6 @@ mod tests {
         assert_eq!(pairs(&[1; 3], 1, &extents).len(), 2);
     }
 
-    #[test]
     fn every_order_multiplies_each_operand_once() {
         let extents = [3; MOST];
         for n in [1, 2, 3, 5, 6, 7, 20, 64, 65, 100] {
@@ -158,7 +161,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn the_chain_of_the_textbook() {
         // Cormen et al., Introduction to Algorithms: ((A1 (A2 A3)) ((A4 A5) A6))
         let splits = chain(&[30, 35, 15, 5, 10, 20, 25]);

@@ -102,11 +102,12 @@ impl fmt::Display for Profile {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(profile_table: numbers_have_units_and_three_digits);
+
     fn numbers_have_units_and_three_digits() {
         let of = |ns: u64| time(Duration::from_nanos(ns));
         assert_eq!([of(0), of(7), of(999), of(1000)], ["0 ns", "7 ns", "999 ns", "1.00 µs"]);

@@ -124,11 +124,12 @@ fn quoted(text: &str) -> String {
     out
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
 
-    #[test]
+    crate::testing::unit_tests!(profile_trace: texts_come_back_from_json, events_of_one_lane_follow_each_other);
+
     fn texts_come_back_from_json() {
         for text in ["", "a", "C:\\new\\x.rs:1", "\"quoted\"", "line\nand\ttab\u{1}\u{7f}", "µs – 日本 🦀"] {
             let read: serde_json::Value = serde_json::from_str(&quoted(text)).unwrap();
@@ -136,7 +137,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn events_of_one_lane_follow_each_other() {
         let ms = Duration::from_millis;
         let event = |(start, end): &(u64, u64)| ProfileEvent {

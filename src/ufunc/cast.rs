@@ -374,12 +374,13 @@ pub(crate) fn store_each(dtype: DType, word: usize) -> Option<Codes> {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use half::{bf16, f16};
 
-    #[test]
+    crate::testing::unit_tests!(ufunc_cast: halves_agree_with_the_half_crate);
+
     fn halves_agree_with_the_half_crate() {
         for b in 0..=u16::MAX {
             let (h, g) = (f16::from_bits(b), bf16::from_bits(b));

@@ -157,7 +157,7 @@ impl Fold {
     }
 
     /// Returns the fold with these columns, or the reason why they are refused. Tests make their folds so.
-    #[cfg(any(test, feature = "testing", feature = "kernels"))]
+    #[cfg(any(feature = "testing", feature = "kernels"))]
     pub fn new(definition: Definition) -> Result<Fold, Fault> {
         definition.check()?;
         Ok(Fold::intern(definition))
@@ -303,7 +303,7 @@ impl Definition {
 
     /// Returns an error if the columns are no fold: a wrong number of components or formulas, a formula over operands that it
     /// does not have, no commutativity, or no type of elements that the formulas take.
-    #[cfg(any(test, feature = "testing", feature = "kernels"))]
+    #[cfg(any(feature = "testing", feature = "kernels"))]
     fn check(&self) -> Result<(), Fault> {
         let refuse = |detail: String| {
             Err(Fault::new(crate::error::ErrorKind::Argument, format!("fold {}: {detail}", self.name)))

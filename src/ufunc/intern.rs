@@ -88,10 +88,15 @@ impl Hash for Ufunc {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use crate::ufunc::{Ufunc, all, arithmetic, logic};
     use std::collections::HashMap;
+
+    crate::testing::unit_tests! {
+        ufunc_intern: rows_of_the_table_have_numbers_of_their_own, equal_text_and_types_are_one_row,
+        a_number_does_not_depend_on_who_asks_first
+    }
 
     mod twins {
         pub mod first {
@@ -126,7 +131,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn rows_of_the_table_have_numbers_of_their_own() {
         let mut seen: HashMap<usize, &str> = HashMap::new();
         for row in all().chain([&logic::SELECT]) {
@@ -135,7 +139,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn equal_text_and_types_are_one_row() {
         let [a, b, c] = [&twins::first::twin, &twins::second::twin, &twins::third::twin];
         assert!(!std::ptr::eq(a, b));
@@ -145,7 +148,6 @@ mod tests {
         assert_ne!(a, &arithmetic::add);
     }
 
-    #[test]
     fn a_number_does_not_depend_on_who_asks_first() {
         let ask = || all().map(Ufunc::id).collect::<Vec<_>>();
         let first = ask();

@@ -2,6 +2,11 @@
 
 use super::*;
 
+crate::testing::unit_tests! {
+    cpu_folds: reductions_follow_the_tree, elements_are_folded_where_they_lie, arg_reductions,
+    variance_keeps_bits_across_kinds
+}
+
 /// Reduces `x` by the tree that `fold.rs` describes, written as plainly as possible.
 pub(super) fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, identity: f32) -> f32 {
     let blocks: Vec<Vec<f32>> = x
@@ -34,7 +39,6 @@ pub(super) fn lanes_of(n: usize) -> usize {
     if n >= 2048 { 128 } else { n.div_ceil(16).max(1).next_power_of_two().min(128) }
 }
 
-#[test]
 fn reductions_follow_the_tree() {
     for (outer, n) in [
         (1, 1),
@@ -85,7 +89,6 @@ fn reductions_follow_the_tree() {
     }
 }
 
-#[test]
 fn elements_are_folded_where_they_lie() {
     // rows along memory: of few and many lanes, fewer and more than are folded at once, with a rest that is no whole piece
     let along = [
@@ -156,7 +159,6 @@ fn folds_like_the_tree(lanes: Lanes, outer: usize, n: usize, strides: [isize; 2]
     }
 }
 
-#[test]
 fn arg_reductions() {
     for n in [1usize, 9, 40, 64, 600, 5000, 100_000] {
         for (outer, fortran) in [(1, false), (3, false), (40, false), (40, true)] {
@@ -195,7 +197,6 @@ fn arg_reductions() {
     }
 }
 
-#[test]
 fn variance_keeps_bits_across_kinds() {
     // (x − mean) over the norm of these differences, for each row, in one kernel that stores f16
     let (outer, n) = (50, 700);

@@ -3,6 +3,11 @@
 use super::*;
 use crate::kernel::{Chosen, Combine, Scattered};
 
+crate::testing::unit_tests! {
+    cpu_stores: a_condition_leaves_the_rest_as_it_was, positions_that_are_unique_are_set,
+    positions_that_repeat_are_combined
+}
+
 /// Runs an elementwise kernel with one store over three i32 inputs (values, positions, conditions), into an output that holds
 /// `before`, and returns the output. The kernel's value 1 is the positions, 3 the values as `R`, 4 the conditions.
 fn choose<R: Element>(store: Store, values: [Vec<i32>; 3], before: &[R]) -> Vec<R> {
@@ -34,7 +39,6 @@ fn chosen(condition: Option<usize>, combine: Option<Combine>) -> Option<Box<Chos
     Some(Box::new(Chosen { condition, scattered }))
 }
 
-#[test]
 fn a_condition_leaves_the_rest_as_it_was() {
     let conditions = [1, 0, 0, -3, 1, 0, 1];
     let store = |strides: &[isize], dtype| Store { chosen: chosen(Some(4), None), ..store(0, dtype, strides, 3) };
@@ -49,7 +53,6 @@ fn a_condition_leaves_the_rest_as_it_was() {
     assert_eq!(choose(store, many, &vec![77u16; n as usize]), want);
 }
 
-#[test]
 fn positions_that_are_unique_are_set() {
     // a position outside of the extent, on either side, writes nothing
     let positions = vec![3, 0, 4, -1, 2];
@@ -59,7 +62,6 @@ fn positions_that_are_unique_are_set() {
     assert_eq!(choose(store(Some(4)), values, &[9i16; 8]), [9, 9, 9, 9, 5, 9, 1, 9]);
 }
 
-#[test]
 fn positions_that_repeat_are_combined() {
     let values = [vec![5, -7, 5, 100, 30], vec![1, 1, 1, 0, 2], vec![1, 1, 1, 1, 0]];
     let run = |combine, condition| {

@@ -8,6 +8,10 @@ use crate::ufunc::logic::SELECT;
 use crate::ufunc::{Class, Ufunc, cast};
 use half::{bf16, f16};
 
+crate::testing::unit_tests! {
+    cpu_threaded: threaded_code_gives_the_bits_of_loops, sums_of_products, threaded_code_on_many_threads
+}
+
 struct Random(u64);
 
 impl Random {
@@ -194,7 +198,6 @@ fn both(random: &mut Random, k: Kernel, shape: [usize; 2], in_place: bool, threa
     is_threaded
 }
 
-#[test]
 fn threaded_code_gives_the_bits_of_loops() {
     let mut random = Random(1);
     let mut count = 0;
@@ -210,7 +213,6 @@ fn threaded_code_gives_the_bits_of_loops() {
 
 /// A sum or a difference of two products, and one of a product and an operand, in either order: an instruction of threaded
 /// code computes a product too.
-#[test]
 fn sums_of_products() {
     use crate::ufunc::arithmetic::{add, multiply, square, subtract};
     let mut random = Random(3);
@@ -242,7 +244,6 @@ fn sums_of_products() {
     assert!(!caps().threaded || count > 32, "only {count} kernels were threaded");
 }
 
-#[test]
 fn threaded_code_on_many_threads() {
     let mut random = Random(2);
     for shape in [[1, 70_001], [3, 30_007], [300, 401], [2000, 67], [5, 1100], [5, 1157], [2, 2050]] {

@@ -3,6 +3,11 @@
 use super::*;
 use crate::caps::tiles::CANDIDATES;
 
+crate::testing::unit_tests! {
+    gpu_disk: what_is_written_is_read, a_tile_that_is_none_is_not_taken, what_is_damaged_is_not_read,
+    what_was_not_used_leaves_first, the_larger_of_two_pipelines_stays, the_version_is_that_of_the_package
+}
+
 fn contents() -> Contents {
     let shaders = (0..5u8).map(|n| (hash(&n), Arc::from(vec![n; n as usize]))).collect();
     let wrong = Some(vec![(3, "element 0 is 1 instead of 2".to_string())]);
@@ -10,7 +15,6 @@ fn contents() -> Contents {
     Contents { numerics: Some(0b101), cooperative: Some(true), wrong, tiles, shaders, pipelines: vec![7; 100] }
 }
 
-#[test]
 fn what_is_written_is_read() {
     let bytes = contents().encode("a purpose").unwrap();
     let read = Contents::decode(&bytes, "a purpose").unwrap();
@@ -22,7 +26,6 @@ fn what_is_written_is_read() {
     assert!(Contents::decode(&bytes, "a purpos").is_none());
 }
 
-#[test]
 fn a_tile_that_is_none_is_not_taken() {
     let odd = Tile { rows: 72, ..CANDIDATES[0] };
     let file = Contents { tiles: [Some(odd), Some(CANDIDATES[1])], ..contents() }.encode("p").unwrap();
@@ -30,7 +33,6 @@ fn a_tile_that_is_none_is_not_taken() {
     assert_eq!((read.tiles, read.numerics), ([None, Some(CANDIDATES[1])], Some(0b101)));
 }
 
-#[test]
 fn what_is_damaged_is_not_read() {
     let bytes = contents().encode("p").unwrap();
     for n in 0..bytes.len() {
@@ -41,7 +43,6 @@ fn what_is_damaged_is_not_read() {
     }
 }
 
-#[test]
 fn what_was_not_used_leaves_first() {
     let used = HashSet::from([hash(&4u8), hash(&3u8)]);
     let kept = |most: usize| {
@@ -58,7 +59,6 @@ fn what_was_not_used_leaves_first() {
     assert_eq!(kept(0).0, 0);
 }
 
-#[test]
 fn the_larger_of_two_pipelines_stays() {
     assert_eq!(chosen(Some(vec![1; 5]), vec![2; 4]), [1; 5]);
     assert_eq!(chosen(Some(vec![1; 3]), vec![2; 4]), [2; 4]);
@@ -67,7 +67,6 @@ fn the_larger_of_two_pipelines_stays() {
     assert!(chosen(Some(vec![1; MOST_PIPELINES + 1]), vec![2; 4]).is_empty());
 }
 
-#[test]
 fn the_version_is_that_of_the_package() {
     // a line `naga = { … }` in a checkout; in a package, where cargo writes the file anew, a table `[dependencies.naga]`
     let manifest = include_str!("../../../Cargo.toml");

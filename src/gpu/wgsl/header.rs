@@ -15,7 +15,7 @@ macro_rules! header {
 
         impl Header {
             /// The fields' names, in the order of the words.
-            #[cfg(test)]
+            #[cfg(feature = "testing")]
             pub const FIELDS: &[&str] = &[$(stringify!($field)),*];
 
             /// Writes the fields to the first words of `params`.

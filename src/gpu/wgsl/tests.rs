@@ -15,6 +15,13 @@ use crate::ufunc;
 use crate::ufunc::Fold;
 use smallvec::smallvec;
 
+crate::testing::unit_tests! {
+    gpu_wgsl: shader_files_are_valid_as_they_stand, the_header_has_the_fields_of_the_shader_file,
+    parameters_lie_where_rust_writes_them, planted_faults_find_their_text, every_row_is_valid,
+    every_conversion_is_valid, every_fold_is_valid, all_folds_together_fit_a_workgroup, folds_by_formulas_are_valid,
+    every_scan_is_valid, other_operations_are_valid, stores_that_choose_are_valid
+}
+
 /// Bytes of memory that WebGPU promises to a workgroup. wgpu does not compare them with what a shader declares.
 const WORKGROUP_MEMORY: u32 = wgpu::Limits::defaults().max_compute_workgroup_storage_size;
 
@@ -178,7 +185,6 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
 /// A dtype that computes in each type.
 const COMPUTE: [DType; 7] = [DType::Bool, DType::I32, DType::U32, DType::I64, DType::U64, DType::F32, DType::F64];
 
-#[test]
 fn shader_files_are_valid_as_they_stand() {
     let library = library::needed("cp_block", true);
     let own = "struct Axis {\n@align(16) extent: u32,\n}\n\
@@ -199,7 +205,6 @@ fn shader_files_are_valid_as_they_stand() {
     validate("scan", naga::valid::Capabilities::all(), &format!("{own}{FRAME}{SCAN}"));
 }
 
-#[test]
 fn the_header_has_the_fields_of_the_shader_file() {
     let (_, fields) = FRAME.split_once("struct Header {\n").expect("the struct");
     let (fields, _) = fields.split_once("\n}").expect("its end");
@@ -223,7 +228,6 @@ fn members(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
     (members.iter().map(|m| (m.name.clone().expect("a name"), m.offset)).collect(), *span)
 }
 
-#[test]
 fn parameters_lie_where_rust_writes_them() {
     for wide in [DType::I32, DType::I64] {
         let mut k = kernel(KernelKind::Elementwise);
@@ -265,7 +269,6 @@ fn parameters_lie_where_rust_writes_them() {
 }
 
 /// Some faults of `src/mutants.rs` are planted by replacing text of a shader: without that text they would change nothing.
-#[test]
 fn planted_faults_find_their_text() {
     assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");
     assert!(REDUCE.contains("if left > 3u {"), "four_past_a_row");
@@ -275,7 +278,6 @@ fn planted_faults_find_their_text() {
     assert!(library::block(SCAN, "scan").contains("(blocks_before, combine"), "scan_carry_dropped_on_gpu");
 }
 
-#[test]
 fn every_row_is_valid() {
     for row in ufunc::all().chain([&ufunc::logic::SELECT]) {
         for dtype in COMPUTE.into_iter().filter(|d| row.on_gpu(d.compute())) {
@@ -295,7 +297,6 @@ fn every_row_is_valid() {
     }
 }
 
-#[test]
 fn every_conversion_is_valid() {
     for from in DType::ALL {
         for to in DType::ALL {
@@ -310,7 +311,6 @@ fn every_conversion_is_valid() {
     }
 }
 
-#[test]
 fn every_fold_is_valid() {
     for row in ufunc::all().filter(|r| r.reduce.is_some()) {
         for dtype in COMPUTE.into_iter().filter(|d| row.on_gpu(d.compute())) {
@@ -340,7 +340,6 @@ fn every_fold_is_valid() {
 
 /// A row kernel that has every fold of the table, with every type, at once: lanes exchange the results of all folds of a type
 /// through one array, so that no kernel of the planner's needs more memory than this one.
-#[test]
 fn all_folds_together_fit_a_workgroup() {
     let mut k = kernel(KernelKind::Row);
     for dtype in COMPUTE {
@@ -370,7 +369,6 @@ fn all_folds_together_fit_a_workgroup() {
 }
 
 /// The formulas of each fold of the table, of elements and of states, as results and as components.
-#[test]
 fn folds_by_formulas_are_valid() {
     let table = ufunc::all().filter(|r| r.reduce.is_some()).map(Fold::of).chain([*ufunc::ARGMIN, *ufunc::ARGMAX]);
     for fold in table {
@@ -398,7 +396,6 @@ fn folds_by_formulas_are_valid() {
     }
 }
 
-#[test]
 fn every_scan_is_valid() {
     for row in ufunc::all().filter(|r| r.reduce.is_some()) {
         for dtype in COMPUTE.into_iter().filter(|d| row.on_gpu(d.compute())) {
@@ -422,7 +419,6 @@ fn every_scan_is_valid() {
     }
 }
 
-#[test]
 fn other_operations_are_valid() {
     for dtype in COMPUTE {
         for bits in [0, 1, u64::MAX, 1 << 63, 0x8000_0000, 0x7fc0_0000, 0x3f80_0000, 0x4048_f5c3, 0x7ff0_0000_0000_0000]
@@ -472,7 +468,6 @@ fn other_operations_are_valid() {
     }
 }
 
-#[test]
 fn stores_that_choose_are_valid() {
     for dtype in DType::ALL {
         let is_combined = |c: &Option<Combine>| c.is_none_or(|c| !c.reads() || dtype.is_integer());

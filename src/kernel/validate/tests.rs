@@ -10,6 +10,11 @@ use crate::layout::{Shape, Strides};
 use crate::ufunc::arithmetic;
 use smallvec::smallvec;
 
+crate::testing::unit_tests! {
+    kernel_validate: a_sound_plan_passes, a_broken_schedule_is_refused, a_broken_plan_is_refused_with_its_node,
+    an_update_follows_a_write
+}
+
 fn value(op: Op, dtype: DType, inner: bool) -> Value {
     Value { op, dtype, inner }
 }
@@ -178,7 +183,6 @@ const SUM: usize = 2;
 const PRODUCT: usize = 3;
 const ROW: usize = 4;
 
-#[test]
 fn a_sound_plan_passes() {
     assert!(validate(&sound()).is_ok());
     // an empty outer space, with an empty window and without a window
@@ -204,7 +208,6 @@ fn passes(k: &mut Kernel) -> &mut Passes {
 /// A change that breaks the kernels of a sound plan, and a part of the error's text.
 type Break = (fn(&mut [Kernel]), &'static str);
 
-#[test]
 fn a_broken_schedule_is_refused() {
     let product = |method| Work::Product(strategy(method));
     let broken: [Break; 23] = [
@@ -345,7 +348,6 @@ const BROKEN: &[Break] = &[
     (|k| k[PRODUCT].loads[0].strides[1] = 1, "factor 0 moves along axis 1"),
 ];
 
-#[test]
 fn a_broken_plan_is_refused_with_its_node() {
     for (i, (damage, says)) in BROKEN.iter().enumerate() {
         let mut plan = sound();
@@ -361,7 +363,6 @@ fn a_broken_plan_is_refused_with_its_node() {
     assert!(validate(&plan).is_err());
 }
 
-#[test]
 fn an_update_follows_a_write() {
     // a store that combines with a temporary: refused while nothing has written it, accepted after a plain store
     let mut update = kernel(KernelKind::Elementwise, &[5], &[]);

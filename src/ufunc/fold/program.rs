@@ -42,7 +42,7 @@ impl Term {
     }
 
     /// Makes a constant.
-    #[cfg(any(test, feature = "testing", feature = "kernels"))]
+    #[cfg(any(feature = "testing", feature = "kernels"))]
     pub const fn number(x: f64, kind: Kind) -> Term {
         Term::Number(x.to_bits(), kind)
     }

@@ -3,7 +3,11 @@
 use super::*;
 use crate::caps::Cooperative;
 
-#[test]
+crate::testing::unit_tests! {
+    gpu_wgsl_products: every_matmul_is_valid, products_that_go_on_from_sums_are_valid, sums_of_chains_are_valid,
+    products_by_cooperative_matrices_are_valid
+}
+
 fn every_matmul_is_valid() {
     for a in DType::ALL.into_iter().filter(|d| *d != DType::Bool) {
         for value in [a, a.sum()] {
@@ -21,7 +25,6 @@ fn every_matmul_is_valid() {
     }
 }
 
-#[test]
 fn products_that_go_on_from_sums_are_valid() {
     for dtype in [DType::F32, DType::F16, DType::I64] {
         let mut k = kernel(KernelKind::Matmul);
@@ -34,7 +37,6 @@ fn products_that_go_on_from_sums_are_valid() {
     }
 }
 
-#[test]
 fn sums_of_chains_are_valid() {
     for dtype in [DType::F32, DType::F64, DType::U64] {
         let mut k = kernel(KernelKind::Reduce(Lanes::Inner));
@@ -48,7 +50,6 @@ fn sums_of_chains_are_valid() {
     }
 }
 
-#[test]
 fn products_by_cooperative_matrices_are_valid() {
     for (side, a, from) in
         [(8, DType::F16, None), (16, DType::F16, None), (8, DType::U8, None), (16, DType::F16, Some(2))]
