@@ -109,7 +109,7 @@ fn all_pairs_of_edge_values() {
 /// Ten million pairs an operation with `--full`, else a hundredth of them: the functions are the same for every pair.
 #[test]
 fn random_pairs() {
-    let n = if full() { 10_000_000 } else { scaled(100_000) };
+    let n = if takes_all() { 10_000_000 } else { scaled(100_000) };
     let words = [1, 2, 3].map(|seed| random(seed_of_turn(seed), n));
     for device in devices() {
         let mut stage = Stage::new(5, "64-bit integers: random pairs", &device);

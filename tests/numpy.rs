@@ -96,7 +96,7 @@ fn random_programs_against_numpy(d: &Device) {
         return;
     }
     let mut stage = Stage::new(7, "random programs against NumPy", d);
-    let usual = match (d.is_gpu(), kit::full()) {
+    let usual = match (d.is_gpu(), kit::takes_all()) {
         (false, _) => 20_000,
         (true, false) => 300,
         (true, true) => 2000,
@@ -113,7 +113,7 @@ fn random_programs_against_numpy(d: &Device) {
     } else {
         let workers = std::thread::available_parallelism().map_or(1, |n| n.get() as u64).min(count).clamp(1, 8);
         // as other random programs do, except that a worker takes a range of neighbouring seeds: on a GPU always the same
-        let turn = if d.is_gpu() || kit::full() { 0 } else { kit::turn() };
+        let turn = if d.is_gpu() || kit::takes_all() { 0 } else { kit::turn() };
         let first = number("CUPRIC_FROM").unwrap_or(turn * count);
         let part = |k: u64| [first + count * k / workers, first + count * (k + 1) / workers].map(|n| n.to_string());
         (0..workers).map(|k| fixed(&[&["--range".to_string()], &part(k)[..]].concat())).collect()

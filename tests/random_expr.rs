@@ -52,7 +52,7 @@ struct Ran {
 /// program in four is also run node by node. None where one seed was asked for.
 fn many(d: &Device, base: u64, count: [usize; 2], make: impl Fn(u64, usize) -> Program) -> Option<Ran> {
     let mut stage = Stage::new(7, "random expressions", d);
-    let usual = match (d.is_gpu(), crate::kit::full()) {
+    let usual = match (d.is_gpu(), crate::kit::takes_all()) {
         (false, _) => crate::kit::scaled(count[0]),
         (true, false) => crate::kit::scaled(count[1]),
         (true, true) => (count[1] * 20).div_ceil(3),

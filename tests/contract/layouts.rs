@@ -12,7 +12,7 @@ pub const LAYOUTS: [&str; 7] = ["contiguous", "transposed", "negative", "broadca
 /// that move elements or fold them have kernels for each layout, another type has two or three of them, which change from one
 /// entry to the next: a software driver takes a twentieth of a second for a kernel.
 pub fn by_turns(entry: &Entry) -> Vec<&'static str> {
-    let full = kit::full();
+    let full = kit::takes_all();
     if !entry.gpu() || entry.dtype == DType::F32 || full {
         return LAYOUTS.to_vec();
     }

@@ -87,7 +87,7 @@ fn target(name: &'static str, run: fn(&[u8]), inputs: usize, longest: usize, fre
     for bytes in &corpus {
         attempt(name, run, bytes);
     }
-    let full = kit::full();
+    let full = kit::takes_all();
     let inputs = if full { inputs * 10 } else { kit::scaled(inputs) };
     let seed = std::env::var("CUPRIC_SEED").ok().and_then(|s| s.parse().ok());
     let mut dice = Dice::new(seed.unwrap_or_else(|| kit::seed_of_turn(1)));

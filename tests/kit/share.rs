@@ -6,7 +6,7 @@
 //! old code if the commit before it fails with the same turn too.
 
 /// Whether the run takes all trials.
-pub fn full() -> bool {
+pub fn takes_all() -> bool {
     std::env::var_os("CUPRIC_FULL").is_some_and(|v| v == "1")
 }
 
@@ -17,7 +17,7 @@ pub fn turn() -> u64 {
 
 /// Returns how many of `n` random trials the run takes.
 pub fn scaled(n: usize) -> usize {
-    if full() { n } else { n.div_ceil(10) }
+    if takes_all() { n } else { n.div_ceil(10) }
 }
 
 /// Returns a seed for a source of random numbers that changes with the turn. Turn 0 has `seed` itself.
@@ -31,7 +31,7 @@ pub fn seeds(base: u64, count: usize, on_gpu: bool) -> impl Iterator<Item = u64>
     /// The tests' bases are a million apart.
     const APART: u64 = 1_000_000;
     let count = count as u64;
-    let changing = if full() {
+    let changing = if takes_all() {
         0
     } else if on_gpu {
         count / 4
@@ -45,5 +45,5 @@ pub fn seeds(base: u64, count: usize, on_gpu: bool) -> impl Iterator<Item = u64>
 
 /// Whether a run takes long trial number `i` of a list, of which each run takes one in `n`.
 pub fn in_turn(i: usize, n: u64) -> bool {
-    full() || (i as u64).wrapping_add(turn()).is_multiple_of(n)
+    takes_all() || (i as u64).wrapping_add(turn()).is_multiple_of(n)
 }
