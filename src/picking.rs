@@ -1,10 +1,11 @@
 //! Floor 10: a choice among arrays, by conditions or by numbers; positions in several axes and in one; `fill_diagonal`.
 
 use crate::array::Array;
-use crate::dtype::{DType, Scalar};
-use crate::error::{Error, ErrorKind, Result};
+use crate::device::Device;
+use crate::dtype::{DType, Element, Scalar};
+use crate::error::{Error, ErrorKind, Result, room};
 use crate::expr::{Arg, Expr, Operand, carry, cast, common, operand, strong, ufunc, view};
-use crate::index::{checked_positions, take_along};
+use crate::index::{checked_positions, take, take_along};
 use crate::kernel::IndexMode;
 use crate::layout::{self, IntoShape, Shape, View, shape_arg};
 use crate::ops::stack_at;
@@ -152,9 +153,28 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, mode:
 /// elements, and is a node of the expression.
 const SELECTED: usize = 64;
 
+/// Numbers as an array on a device, where all are integers of i32, or all floats.
+fn table_of(numbers: &[Arg], device: u32, at: Loc) -> Result<Option<Expr>> {
+    fn of<T: Element>(numbers: &[Arg], device: u32, at: Loc, as_t: fn(Scalar) -> Option<T>) -> Result<Option<Expr>> {
+        let mut list = room(numbers.len(), "choose", at)?;
+        list.extend(numbers.iter().map_while(|a| if let Arg::Scalar(s) = a { as_t(*s) } else { None }));
+        if device == 0 || list.len() < numbers.len() {
+            return Ok(None);
+        }
+        let there = Array::adopt(list, &[numbers.len()], at).to_device(&Device::of(device))?;
+        Ok(Some((*there).clone()))
+    }
+    let integer = |s| if let Scalar::Int(v) = s { i32::try_from(v).ok() } else { None };
+    let float = |s| if let Scalar::Float(v) = s { Some(v as f32) } else { None };
+    Ok(of(numbers, device, at, integer)?.or(of(numbers, device, at, float)?))
+}
+
 /// The element of each choice that positions from 0 on name, of many choices of one type.
 fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
     const OP: &str = "choose";
+    if let Some(table) = table_of(&args, i.checked()?.device, at)? {
+        return Ok(take(&table, i, 0, IndexMode::Clip, at));
+    }
     let choices: Vec<Expr> = args.into_iter().map(|a| operand_of(a, at)).collect();
     let mut shape = i.checked()?.shape.clone();
     let mut own = Shape::new();

@@ -338,8 +338,8 @@ fn a_text_stays_in_its_function() {
     let right = Reduction { state: "s: f32 = 0", map: "s = x;", combine: "s = a.s + b.s;", finish: "y = s;" };
     let reduction = |steps| ReductionKernel::new("x: f32", "y: f32", steps, "k").map(|_| ());
     reduction(right).unwrap();
-    let evil = "} fn evil() {";
-    says(reduction(Reduction { map: &format!("s = x; {evil}"), ..right }).unwrap_err(), "map, line 1, column 8");
-    says(reduction(Reduction { combine: &format!("s = a.s + b.s; {evil}"), ..right }).unwrap_err(), "combine, line 1");
-    says(reduction(Reduction { finish: &format!("y = s; {evil}"), ..right }).unwrap_err(), "finish, line 1");
+    let [map, combine, finish] = ["s = x; } fn f() {", "s = a.s + b.s; } fn f() {", "y = s; } fn f() {"];
+    says(reduction(Reduction { map, ..right }).unwrap_err(), "map, line 1, column 8");
+    says(reduction(Reduction { combine, ..right }).unwrap_err(), "combine, line 1, column 16");
+    says(reduction(Reduction { finish, ..right }).unwrap_err(), "finish, line 1, column 8");
 }
