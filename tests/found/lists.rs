@@ -48,7 +48,7 @@ fn long_axes_lose_and_get_elements_at_a_slice() {
     let d = Device::cpu();
     let (n, x) = (1usize << 40, long(&d, 1 << 40));
     assert_eq!(x.delete(s![..;2], 0).shape().unwrap(), [n / 2]);
-    assert_eq!(x.delete(s![5..-5;-3], 0).shape().unwrap(), [n - (n - 8) / 3]);
+    assert_eq!(x.delete(s![-5..5;-3], 0).shape().unwrap(), [n - (n - 10).div_ceil(3)]);
     assert_eq!(x.delete(s![..], 0).shape().unwrap(), [0]);
     assert_eq!(x.insert(s![..;2], 1, 0).shape().unwrap(), [n + n / 2]);
     assert_eq!(x.insert(s![..;-7], 1, 0).shape().unwrap(), [n + n.div_ceil(7)]);
