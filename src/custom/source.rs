@@ -151,7 +151,7 @@ impl Source {
                 open.push(at);
                 true
             }
-            '}' => open.pop().is_some() || mutant!(a_body_ends_its_function, true, false),
+            '}' => mutant!(a_body_ends_its_function, true, open.pop().is_some()),
             _ => true,
         });
         match end {
