@@ -212,3 +212,23 @@ pub(crate) fn room<T>(
         Err(_) => Err(no_room(n.saturating_mul(size_of::<T>()), operation, at)),
     }
 }
+
+/// The most entries of a list on the host that is as long as a number of the caller, or an axis, says: expressions of parts take some 8 GB
+/// at 2^24.
+const MOST_LISTED: usize = 1 << 24;
+
+/// Returns an empty vector with room for `n` entries, as many as a number of the caller or an axis says. Fails if they are more than
+/// [`MOST_LISTED`], or if there is no memory for them. A law (`tests/laws/lists.rs`) demands it, because an array of 2^60 elements
+/// may be one element in memory.
+pub(crate) fn listed<T>(
+    n: usize,
+    what: &str,
+    operation: &'static str,
+    at: impl Into<Option<&'static Location<'static>>>,
+) -> Result<Vec<T>> {
+    if n > mutant!(lists_of_any_length, usize::MAX, MOST_LISTED) {
+        let detail = format!("{n} {what} are too many; at most {MOST_LISTED} are listed");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, operation, detail, at));
+    }
+    room(n, operation, at)
+}

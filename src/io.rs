@@ -17,7 +17,7 @@ pub(crate) use replace::replace;
 
 use crate::array::Array;
 use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Result, room};
 use crate::expr::{Expr, strong, view};
 use crate::layout::{Shape, View};
 use bytemuck::{Pod, allocation::try_zeroed_slice_box};
@@ -143,9 +143,13 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn to_npy_bytes(&self) -> Result<Vec<u8>> {
-        let content = Content::of(self, "to_npy_bytes", Location::caller())?;
-        let mut bytes = content.header;
-        bytes.extend_from_slice(content.data.bytes());
+        const OP: &str = "to_npy_bytes";
+        let at = Location::caller();
+        let content = Content::of(self, OP, at)?;
+        let (header, data) = (&content.header, content.data.bytes());
+        let mut bytes = room(header.len() + data.len(), OP, at)?;
+        bytes.extend_from_slice(header);
+        bytes.extend_from_slice(data);
         Ok(bytes)
     }
 }

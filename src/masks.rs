@@ -282,23 +282,24 @@ fn positions(op: &'static str, x: &Expr, at: Loc) -> Result<Array> {
 /// Positions in C order as positions along each axis of a shape that has at least one.
 fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
     let flat: Expr = flat.into();
-    if shape.len() == 1 {
-        return smallvec![flat];
-    }
     let size = layout::product(shape);
+    // of no elements there are no positions, and lengths that divide them need fit no type
+    if shape.len() == 1 || size == 0 {
+        return smallvec![flat; shape.len()];
+    }
     // a division of 32 bits is several times as fast
     let narrow = size <= u32::MAX as usize;
     let flat = if narrow { cast(flat, DType::U32, at) } else { flat };
-    let mut below = size.max(1);
+    let mut below = size;
     let along = |(axis, n): (usize, &usize)| {
-        below /= (*n).max(1);
+        below /= *n;
         let divided = |row, x: Expr, by: usize| match by {
             1 if row == &arithmetic::floor_divide => x,
             by => ufunc(row, smallvec![x.into_arg(), by.into_arg()], at),
         };
         let upto = divided(&arithmetic::floor_divide, flat.clone(), below);
         // the first quotient is below the first length
-        let own = if axis == 0 { upto } else { divided(&arithmetic::remainder, upto, (*n).max(1)) };
+        let own = if axis == 0 { upto } else { divided(&arithmetic::remainder, upto, *n) };
         cast(own, DType::I64, at)
     };
     shape.iter().enumerate().map(along).collect()

@@ -10,7 +10,7 @@ pub use edit::IntoPositions;
 pub use joins::{Blocks, block, broadcast_arrays, broadcast_shapes, column_stack, dstack, hstack, vstack};
 pub use pad::{IntoPadWidths, Pad};
 
-use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Result, listed, room};
 use crate::expr::{Expr, carry, reshape, view};
 use crate::layout::{self, AxesArg, Given, Integer, Integers, IntoAxes, IntoShape, Shape, View};
 use parts::{Loc, Run, along, assembled, repeated, whole};
@@ -307,7 +307,8 @@ impl Expr {
     /// The parts at each position along an axis, without the axis: as many expressions as it is long. They are views.
     ///
     /// # Errors
-    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have.
+    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have; [`ErrorKind::LimitExceeded`] for
+    /// more than 2^24 parts.
     ///
     /// ```
     /// let rows = cupric::array![[1, 2], [3, 4]].unstack(0)?;
@@ -330,7 +331,10 @@ impl Expr {
                 Ok(v)
             })
         };
-        Ok((0..e.0.shape[axis]).map(one).collect())
+        let n = e.0.shape[axis];
+        let mut parts = listed(n, "parts", OP, at)?;
+        parts.extend((0..n).map(one));
+        Ok(parts)
     }
 
     /// Parts along an axis: so many equal ones, or those between the positions of a list (`[2, 5]` gives `..2`, `2..5` and
@@ -338,7 +342,8 @@ impl Expr {
     ///
     /// # Errors
     /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have; [`ErrorKind::Argument`]
-    /// where the axis has no such number of equal parts: [`Expr::array_split`] makes unequal ones.
+    /// where the axis has no such number of equal parts: [`Expr::array_split`] makes unequal ones; [`ErrorKind::LimitExceeded`] for
+    /// more than 2^24 parts.
     ///
     /// ```
     /// let x = cupric::array![1, 2, 3, 4, 5, 6];
@@ -455,24 +460,25 @@ fn sections_of(
     let n = e.0.shape[axis];
     let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
     let ends: Vec<usize> = match sections {
-        Sections::Count(parts) if parts <= 0 => return Err(wrong(format!("{parts} parts; one at least is needed"))),
-        Sections::Count(parts) if parts as usize > 1 << 24 => {
-            return Err(Error::with_line(ErrorKind::LimitExceeded, op, format!("{parts} parts are too many"), at));
-        }
-        Sections::Count(parts) => {
-            let parts = parts as usize;
-            if equal && n % parts != 0 {
-                return Err(wrong(format!("axis {axis} of length {n} has no {parts} equal parts; see array_split")));
+        Sections::Count(count) if count <= 0 => return Err(wrong(format!("{count} parts; one at least is needed"))),
+        Sections::Count(count) => {
+            let count = count as usize;
+            let mut ends = listed(count, "parts", op, at)?;
+            if equal && n % count != 0 {
+                return Err(wrong(format!("axis {axis} of length {n} has no {count} equal parts; see array_split")));
             }
-            (1..=parts).map(|k| k * (n / parts) + k.min(n % parts)).collect()
+            ends.extend((1..=count).map(|k| k * (n / count) + k.min(n % count)));
+            ends
         }
         Sections::At(list) => {
             let from_end = |i: isize| if i < 0 { i.saturating_add(n as isize) } else { i };
-            list.iter().map(|i| from_end(*i).clamp(0, n as isize) as usize).chain([n]).collect()
+            let mut ends = room(list.len() + 1, op, at)?;
+            ends.extend(list.iter().map(|i| from_end(*i).clamp(0, n as isize) as usize).chain([n]));
+            ends
         }
     };
     let mut start = 0;
-    let mut parts = Vec::with_capacity(ends.len());
+    let mut parts = room(ends.len(), op, at)?;
     for end in ends {
         // a position before the one in front of it leaves nothing between them, and the next part begins there
         let run = Run::forward(start, end.max(start));

@@ -76,6 +76,8 @@ fn planted() -> u32 {
 // the filter of its tests, that must fail at it; the fault in words.
 #[cfg(cupric_mutants)]
 list! {
+    a_body_ends_its_function, "18 kernels", "operations kernel_slips::a_text_stays", "a kernel's text may close the brace of the function that it stands in";
+    a_period_starts_with_its_axis, "14 views", "operations found::lists::cpu::pads_of_many", "a pad of many copies of an array begins with a whole one";
     a_poll_waits, "11 async twins", "waiting gpu::another_future", "a poll of a future waits for the device";
     argmax_last_of_ties_on_gpu, "6 reductions", "operations semantics::gpu::positions", "argmax on a GPU gives the last of ties between lanes";
     atan2_of_infinities, "5 special values", "accuracy trust::cpu::special_values_of_float", "atan2 of two infinities is NaN";
@@ -91,6 +93,7 @@ list! {
     cached_memory_miscounted, "12 leaks", "unit cpu::memory", "a pool counts more as cached than it keeps";
     carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
     carry_of_pairs_lost, "5 special values", "operations int64::", "a sum of pairs of words loses its carry";
+    chains_of_any_length, "6 products", "lib products::order", "the best order is looked for in a chain of matrices of any length";
     checked_indices_end_early, "9 indices", "operations moves::an_index", "the indices after the last whole vector are not checked";
     checks_blame_the_last, "1 refusals", "operations check::cpu::each", "a check blames the last operation with a fault";
     chunks_behind_columns, "18 plans", "caps plans_and_texts", "partial results of outer lanes have their chunks as the last axis";
@@ -123,6 +126,7 @@ list! {
     fork_not_seen, "11 threads", "fork a_child", "a process made by fork gives work to threads that it lacks";
     four_past_a_row, "6 reductions", "operations lanes::rows_of_every_type", "a reduction by fours takes an element beyond the end of a row";
     full_query_set_left, "1 kernel times", "timing profile::gpu::every_kernel", "the times of a full query set are never copied";
+    gaps_overflow, "5 special values", "operations found::lists::cpu::lines_over", "interp subtracts two points whose difference overflows";
     gathers_reach_left_out, "9 boundaries", "operations found::planted::gpu::windows", "the reach of a gather does not count in a window";
     gpu_of_any_number, "1 refusals", "operations errors::devices_by_name", "gpu:7 is the first GPU";
     groups_of_any_size, "18 plans", "caps small_workgroups", "a workgroup of 256 on a device that has fewer";
@@ -162,6 +166,7 @@ list! {
     limit_64_bytes_too_large, "12 leaks", "operations found::planted::cpu::limits", "a memory limit is 64 bytes too large";
     limit_64_bytes_too_large_on_gpu, "12 leaks", "operations found::planted::gpu::limits", "a memory limit is 64 bytes too large on a GPU";
     line_without_its_start, "16 generators", "operations found::planted::cpu::a_line_ends", "linspace does not begin with the number given";
+    lists_of_any_length, "1 refusals", "operations found::lists::parts_of", "a list on the host has as many entries as a caller says";
     logsumexp_of_infinities, "5 special values", "operations semantics::cpu::softmax", "logsumexp of infinities subtracts them";
     long_integer_of_python_3, "13 malformed files", "operations files::lying_shapes", "a length with an L in a header of version 3";
     long_range_overflows, "16 generators", "operations found::planted::cpu::a_range_may", "arange of floats takes a difference that overflows";
@@ -193,6 +198,7 @@ list! {
     plan_cache_without_strides, "14 sequences", "fuzz state", "a plan cache keyed without strides";
     plans_shared_between_devices, "9 boundaries", "boundaries tight", "a plan cache keyed without device";
     polynomial_of_f64_cut_short, "6 contract", "accuracy contract::gpu::float", "polynomials of f64 on a GPU lack their last coefficient";
+    polynomials_of_any_length, "1 refusals", "operations found::lists::polynomials", "a polynomial has any number of coefficients";
     pool_gives_live_buffer, "11 memory", "operations bites::cpu::", "a pool that returns a live buffer";
     positions_saturate, "9 indices", "operations found::planted::cpu::positions", "u32 positions saturate before they wrap";
     prepared_for_another_place_in_a_vector, "8 overlap", "operations fours::parts_that_begin", "what is prepared for an array that begins at a multiple of four elements is taken for another";

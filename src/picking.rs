@@ -1,12 +1,14 @@
 //! Floor 10: a choice among arrays, by conditions or by numbers; positions in several axes and in one; `fill_diagonal`.
 
 use crate::array::Array;
-use crate::dtype::{DType, Scalar};
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, Operand, carry, cast, common, operand, strong, ufunc};
-use crate::index::checked_positions;
+use crate::device::Device;
+use crate::dtype::{DType, Element, Scalar};
+use crate::error::{Error, ErrorKind, Result, room};
+use crate::expr::{Arg, Expr, Operand, carry, cast, common, operand, strong, ufunc, view};
+use crate::index::{checked_positions, take, take_along};
 use crate::kernel::IndexMode;
 use crate::layout::{self, IntoShape, Shape, View, shape_arg};
+use crate::ops::stack_at;
 use crate::ufunc::{Ufunc, arithmetic, logic};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -132,6 +134,9 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, mode:
         }
         let mut args = of_one_type(OP, args, at)?;
         let i = cast(in_range(OP, indices, args.len(), mode, at)?, DType::I32, at);
+        if args.len() > SELECTED {
+            return looked_up(i, args, at);
+        }
         let Some(last) = args.pop() else {
             return Err(Error::with_line(ErrorKind::Argument, OP, "at least one choice is needed", at));
         };
@@ -144,9 +149,56 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, mode:
     })
 }
 
+/// More choices than this are put into one array, in which one gather looks them up. A judgement: each selection reads its choice for all
+/// elements, and is a node of the expression.
+const SELECTED: usize = 64;
+
+/// Numbers as an array on a device, where all are integers of i32, or all floats.
+fn table_of(numbers: &[Arg], device: u32, at: Loc) -> Result<Option<Expr>> {
+    fn of<T: Element>(numbers: &[Arg], device: u32, at: Loc, as_t: fn(Scalar) -> Option<T>) -> Result<Option<Expr>> {
+        let mut list = room(numbers.len(), "choose", at)?;
+        list.extend(numbers.iter().map_while(|a| if let Arg::Scalar(s) = a { as_t(*s) } else { None }));
+        if device == 0 || list.len() < numbers.len() {
+            return Ok(None);
+        }
+        let there = Array::adopt(list, &[numbers.len()], at).to_device(&Device::of(device))?;
+        Ok(Some((*there).clone()))
+    }
+    let integer = |s| if let Scalar::Int(v) = s { i32::try_from(v).ok() } else { None };
+    let float = |s| if let Scalar::Float(v) = s { Some(v as f32) } else { None };
+    Ok(of(numbers, device, at, integer)?.or(of(numbers, device, at, float)?))
+}
+
+/// The element of each choice that positions from 0 on name, of many choices of one type.
+fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
+    const OP: &str = "choose";
+    if let Some(table) = table_of(&args, i.checked()?.device, at)? {
+        return Ok(take(&table, i, 0, IndexMode::Clip, at));
+    }
+    let choices: Vec<Expr> = args.into_iter().map(|a| operand_of(a, at)).collect();
+    let mut shape = i.checked()?.shape.clone();
+    let mut own = Shape::new();
+    for e in &choices {
+        own = layout::broadcast(&own, &e.checked()?.shape).map_err(|f| f.at(OP, at))?;
+        shape = layout::broadcast(&shape, &own).map_err(|f| f.at(OP, at))?;
+    }
+    let under = |e: &Expr, to: &Shape| view(OP, e, at, |s| View::broadcast_to(s, to));
+    let all = stack_at(OP, choices.iter().map(|e| under(e, &own)).collect(), 0, at);
+    // of numbers the positions alone have axes
+    let all = view(OP, &all, at, |s| {
+        let ones = std::iter::repeat_n(1, shape.len() - own.len());
+        let to: Shape = s.iter().take(1).copied().chain(ones).chain(own.iter().copied()).collect();
+        Ok(View::reshape(s, &to).unwrap_or_else(|| View::identity(s)))
+    });
+    let i = view(OP, &under(&i, &shape), at, |s| View::expand(s, 0));
+    let found = take_along(&all, i, 0, IndexMode::Clip, at);
+    Ok(view(OP, &found, at, |s| Ok(View::drop_axes(s, &[0]))))
+}
+
 impl Expr {
     /// Of each element that of the choice whose number the array has there: `choices[x[i]][i]`. Array and choices broadcast; the
-    /// result has the type that the choices have together. It is one kernel, which reads all choices.
+    /// result has the type that the choices have together. It is one kernel, which reads all choices; more than 64 choices are copied
+    /// into one array, and looked up there.
     ///
     /// A number that is negative, or that no choice has, is an [`ErrorKind::Index`] error, found as that of [`Expr::take`] is.
     ///

@@ -385,9 +385,9 @@ fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at
 }
 
 /// The product of a chain of matrices, multiplied in the order that takes the fewest multiplications (the classic dynamic
-/// programme, n³ steps for n matrices). The first may be a vector, which counts as a row, and the last one, which counts as a
-/// column; the result lacks that axis. Types as for [`Expr::matmul`]; of three or more f16 or bf16 the products between are
-/// f32.
+/// programme, n³ steps for n matrices; beyond 64 of them from the left, as in [`einsum`]). The first may be a vector, which counts
+/// as a row, and the last one, which counts as a column; the result lacks that axis. Types as for [`Expr::matmul`]; of three or
+/// more f16 or bf16 the products between are f32.
 ///
 /// # Errors
 /// The expression carries an error if there are fewer than two arrays, if one has another number of axes, or if the lengths
@@ -447,22 +447,25 @@ pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
             let compute = if dtype.is_half() && last > 1 { DType::F32 } else { dtype };
             matrices.push(cast(matrix, compute, at));
         }
-        let splits = order::chain(&lengths);
-        let product = cast(chained(&matrices, &splits, 0, last, at), dtype, at);
+        let product = cast(chained(matrices, &lengths, at), dtype, at);
         let gone: SmallVec<[usize; 2]> =
             [0, last].iter().enumerate().filter(|(_, i)| arrays[**i].0.shape.len() == 1).map(|(d, _)| d).collect();
         Ok(view("multi_dot", &product, at, |s| Ok(View::drop_axes(s, &gone))))
     })
 }
 
-/// The product of the matrices `i..=j`, parted as the table of [`order::chain`] says. Parts wait on a list, not on the stack,
-/// because a chain may be long.
-fn chained(matrices: &[Expr], splits: &[Vec<usize>], i: usize, j: usize, at: Loc) -> Expr {
+/// The product of a chain of matrices, parted as the table of [`order::chain`] says. Parts wait on a list, not on the stack.
+fn chained(matrices: Vec<Expr>, lengths: &[usize], at: Loc) -> Expr {
     enum Task {
         Run(usize, usize),
         Multiply,
     }
-    let (mut tasks, mut done) = (vec![Task::Run(i, j)], vec![]);
+    let multiply = |a: &Expr, b: &Expr| matmul_at("multi_dot", a, b, at);
+    let Some(splits) = order::chain(lengths) else {
+        let product = matrices.into_iter().reduce(|a, b| multiply(&a, &b));
+        return product.unwrap_or_else(|| Expr::number(Scalar::Int(0), at));
+    };
+    let (mut tasks, mut done) = (vec![Task::Run(0, matrices.len() - 1)], vec![]);
     while let Some(task) = tasks.pop() {
         match task {
             Task::Run(i, j) if i == j => done.push(matrices[i].clone()),
@@ -472,10 +475,10 @@ fn chained(matrices: &[Expr], splits: &[Vec<usize>], i: usize, j: usize, at: Loc
             }
             Task::Multiply => {
                 if let (Some(b), Some(a)) = (done.pop(), done.pop()) {
-                    done.push(matmul_at("multi_dot", &a, &b, at));
+                    done.push(multiply(&a, &b));
                 }
             }
         }
     }
-    done.pop().unwrap_or_else(|| matrices[i].clone())
+    done.pop().unwrap_or_else(|| matrices[0].clone())
 }

@@ -7,7 +7,7 @@ pub use method::QuantileMethod;
 use crate::array::Array;
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, room};
 use crate::expr::{Expr, carry, cast, reduce, reshape, strong, view};
 use crate::index::{take, take_along};
 use crate::kernel::{Fold, IndexMode};
@@ -24,6 +24,9 @@ type Loc = &'static Location<'static>;
 /// The most quantiles for each of which elements are looked for; more are taken from a sort. A judgement: on a CPU a sort takes some
 /// times as long as a look.
 const FEW: usize = 3;
+
+/// More quantiles than this are taken by lists of their positions, because each alone is some nodes of the expression. A judgement.
+const LISTED: usize = 32;
 
 /// The quantiles that are asked for: a number, whose result has no axis for it, or several, with an axis of the result for them.
 pub trait Quantiles: sealed::Quantiles {
@@ -120,7 +123,8 @@ impl Expr {
     /// A method that picks an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) gives it in the array's
     /// type. Of the others integers and bool give f32, and f16 and bf16 are computed in f32; a result is not beyond the two elements
     /// around it. Positions are computed in f64 for every type. It takes linear time: up to three quantiles are looked for
-    /// each; for more the elements are sorted once.
+    /// each; for more the elements are sorted once. More than 32 are looked up by a list of their positions, so an expression without a
+    /// device, such as a generator, is computed on the CPU then.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -131,7 +135,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if a `q` is not from 0 to 1, or there is none; [`ErrorKind::Shape`] if a method picks an element of
+    /// [`ErrorKind::Argument`] if a `q` is not from 0 to 1, or there is none; [`ErrorKind::LimitExceeded`] for more than 32
+    /// quantiles of 2^31 or more elements; [`ErrorKind::Shape`] if a method picks an element of
     /// an integer array that has none; [`ErrorKind::Axis`] if there is no such axis; else those of [`Expr::sort`].
     #[track_caller]
     pub fn quantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
@@ -212,16 +217,22 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
         if let Some(q) = q.iter().find(|q| !(0.0..=whole).contains(*q)) {
             return Err(Error::with_line(ErrorKind::Argument, op, format!("{q} is not between 0 and {whole}"), at));
         }
+        let q: Vec<f64> = q.into_iter().map(|q| q / whole).collect();
         let of_numbers = numbers && rows.e.0.dtype.is_float() && rows.n > 0;
-        let one = |q: &f64| match of_numbers {
-            true => rows.quantile_of_numbers(op, q / whole, method, at),
-            false => rows.quantile(op, q / whole, method, at),
-        };
-        let each: Vec<Expr> = q.iter().map(one).collect::<Result<_>>()?;
-        match &each[..] {
+        match &q[..] {
             [] => Err(Error::with_line(ErrorKind::Argument, op, "at least one number is needed", at)),
-            [one] if !several => Ok(one.clone()),
-            _ => Ok(stack_at(op, each, 0, at)),
+            _ if of_numbers => rows.quantiles_of_numbers(op, &q, several, method, at),
+            [q] if !several => rows.quantile(op, *q, method, at),
+            // all are alike where there is nothing
+            [q0, ..] if rows.n == 0 => Ok(view(op, &rows.quantile(op, *q0, method, at)?, at, |s| {
+                let to: Shape = std::iter::once(q.len()).chain(s.iter().copied()).collect();
+                View::broadcast_to(s, &to)
+            })),
+            _ if q.len() > LISTED => rows.listed(op, &q, method, at),
+            _ => {
+                let each: Result<Vec<Expr>> = q.iter().map(|q| rows.quantile(op, *q, method, at)).collect();
+                Ok(stack_at(op, each?, 0, at))
+            }
         }
     })
 }
@@ -317,12 +328,20 @@ impl<'a> Rows<'a> {
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
     }
 
+    /// Fails if positions in a row do not fit i32, in which tables have them.
+    fn fits(&self, op: &'static str, at: Loc) -> Result<()> {
+        match self.n < i32::MAX as usize {
+            true => Ok(()),
+            false => {
+                let detail = format!("{} elements along the axes; their positions must fit i32", self.n);
+                Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at))
+            }
+        }
+    }
+
     /// How many numbers each row of floats has, with a last axis of length 1.
     fn numbers(&self, op: &'static str, at: Loc) -> Result<Expr> {
-        if self.n >= i32::MAX as usize {
-            let detail = format!("{} elements along the axes; their positions must fit i32", self.n);
-            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
-        }
+        self.fits(op, at)?;
         let number = unary(&logic::logical_not, unary(&logic::isnan, &self.rows, at), at);
         let last = AxesArg { keep: true, ..(-1isize).into_axes() };
         Ok(reduce(op, Fold::of(&arithmetic::add), &cast(number, DType::I32, at), &last, at))
@@ -347,47 +366,114 @@ impl<'a> Rows<'a> {
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
     }
 
-    /// A quantile of each row's numbers, of floats.
-    fn quantile_of_numbers(&self, op: &'static str, q: f64, method: QuantileMethod, at: Loc) -> Result<Expr> {
-        let count = self.numbers(op, at)?;
-        let look = |table: Expr| take(&table, count.clone(), 0, IndexMode::Clip, at);
-        let place = |n: usize| if n == 0 { Place { low: 0, high: 0, share: 0.0 } } else { method.place(n, q) };
-        // the element alone where nothing is between two
-        let first = |p: Place| if p.share == 1.0 { p.high } else { p.low };
-        let places = look(self.table(op, |n| first(place(n)) as i32, at)?);
-        let low = self.at_each(op, places.clone(), at);
-        if method.picks() {
-            return Ok(expanded(named(op, low, at), &self.e, self.axes, at));
-        }
-        let share = |n: usize| Some(place(n).share).filter(|s| *s < 1.0).unwrap_or(0.0);
-        let shares = if self.e.0.dtype == DType::F64 {
-            self.table(op, share, at)?
-        } else {
-            // one that is below 1 stays there
-            self.table(op, |n| (share(n) as f32).min(1.0 - f32::EPSILON / 2.0), at)?
+    /// Quantiles by lists of their places, at which all rows are read.
+    fn listed(&self, op: &'static str, q: &[f64], method: QuantileMethod, at: Loc) -> Result<Expr> {
+        self.fits(op, at)?;
+        let axis = self.shape.len();
+        let place = |k: usize| method.place(self.n, q[k]);
+        let look = |table: Expr| take(&self.rows, table, axis as isize, IndexMode::Clip, at);
+        let low = look(self.table(op, &[q.len()], |k| place(k).first() as i32, at)?);
+        let value = match method.picks() {
+            true => low,
+            false => {
+                let high = look(self.table(op, &[q.len()], |k| place(k).second() as i32, at)?);
+                let first = self.shares(op, &[q.len()], |k| 1.0 - place(k).share, at)?;
+                let second = self.shares(op, &[q.len()], |k| place(k).share, at)?;
+                let (low, high) = (wide(&low, at), wide(&high, at));
+                // of one place alone both parts are the element, which may be infinite
+                let alone = self.table(op, &[q.len()], |k| place(k).first() == place(k).second(), at)?;
+                choose(alone, low.clone(), mixed([&low, &high], [first, second], at), at)
+            }
         };
-        let share = view(op, &look(shares), at, |s| Ok(View::drop_axes(s, &[self.shape.len()])));
+        // NaN is last in order
+        let value = match self.e.0.dtype.is_float() {
+            true => {
+                let last = SliceItem::Range { start: Some(-1), end: None, step: 1 };
+                let last = view(op, &self.rows, at, |s| View::slice(s, &[SliceItem::Ellipsis, last]));
+                choose(unary(&logic::isnan, &last, at), f64::NAN, value, at)
+            }
+            false => value,
+        };
+        let value = if method.picks() { value } else { narrow(value, &self.e, at) };
+        Ok(self.in_front(named(op, value, at), at))
+    }
+
+    /// Quantiles of each row's numbers, of floats.
+    fn quantiles_of_numbers(
+        &self,
+        op: &'static str,
+        q: &[f64],
+        several: bool,
+        method: QuantileMethod,
+        at: Loc,
+    ) -> Result<Expr> {
+        let (axis, count) = (self.shape.len(), self.numbers(op, at)?);
+        // for each number of numbers a row of the tables, with all quantiles
+        let lengths = [self.n + 1, q.len()];
+        let place = |i: usize| match i / q.len() {
+            0 => Place { low: 0, high: 0, share: 0.0 },
+            n => method.place(n, q[i % q.len()]),
+        };
+        let look = |table: Expr| {
+            let rows = take(&table, count.clone(), 0, IndexMode::Clip, at);
+            view(op, &rows, at, |s| Ok(View::drop_axes(s, &[axis])))
+        };
+        let element = |positions: Expr| take_along(&self.rows, positions, axis as isize, IndexMode::Clip, at);
+        let finished = |e: Expr| match several {
+            true => self.in_front(named(op, e, at), at),
+            false => {
+                expanded(view(op, &named(op, e, at), at, |s| Ok(View::drop_axes(s, &[axis]))), &self.e, self.axes, at)
+            }
+        };
+        let places = look(self.table(op, &lengths, |i| place(i).first() as i32, at)?);
+        let low = element(places.clone());
+        if method.picks() {
+            return Ok(finished(low));
+        }
+        // one that is below 1 stays there
+        let most = if self.e.0.dtype == DType::F64 { 1.0 } else { 1.0 - f64::from(f32::EPSILON) / 2.0 };
+        let share = |i: usize| Some(place(i).share).filter(|s| *s < 1.0).unwrap_or(0.0).min(most);
+        let share = look(self.shares(op, &lengths, share, at)?);
         let number = |v: i128, dtype: DType| Expr::fill(Scalar::Int(v), smallvec![], dtype, at);
         let next = binary(&arithmetic::add, &places, number(1, DType::I32), at);
-        let (low, high) = (wide(&low, at), wide(&self.at_each(op, next, at), at));
+        let (low, high) = (wide(&low, at), wide(&element(next), at));
         let rest = binary(&arithmetic::subtract, number(1, low.0.dtype), &share, at);
         let mixed = mixed([&low, &high], [rest, share.clone()], at);
         // the element after the last number is NaN
         let alone = binary(&logic::equal, &share, number(0, low.0.dtype), at);
-        let value = narrow(choose(alone, low, mixed, at), &self.e, at);
-        Ok(expanded(named(op, value, at), &self.e, self.axes, at))
+        Ok(finished(narrow(choose(alone, low, mixed, at), &self.e, at)))
     }
 
-    /// A function of the number of elements, for 0 to the length of a row, on the device.
-    fn table<T: Element>(&self, op: &'static str, of: impl Fn(usize) -> T, at: Loc) -> Result<Expr> {
-        let mut table = Vec::new();
-        if table.try_reserve_exact(self.n + 1).is_err() {
-            let detail = format!("there is no memory for the places in rows of up to {} numbers", self.n);
-            return Err(Error::with_line(ErrorKind::OutOfMemory, op, detail, at));
+    /// A result of several quantiles whose last axis is theirs, with that axis in front.
+    fn in_front(&self, e: Expr, at: Loc) -> Expr {
+        view("keep", &e, at, |s| {
+            let order: Vec<isize> = std::iter::once(-1).chain(0..s.len() as isize - 1).collect();
+            let turned = View::permute(s, &order)?;
+            let mut shape: Shape = turned.shape.clone();
+            if self.axes.keep {
+                shape.truncate(1);
+                shape.extend(self.e.0.shape.iter().copied());
+                let reduced = self.axes.resolve(self.e.0.shape.len()).unwrap_or_default();
+                reduced.iter().for_each(|d| shape[1 + d] = 1);
+            }
+            Ok(View::reshape(&turned.shape, &shape).unwrap_or_else(|| View::identity(&turned.shape)).after(&turned))
+        })
+    }
+
+    /// A table of shares of a distance, in the type in which the rows are computed.
+    fn shares(&self, op: &'static str, shape: &[usize], of: impl Fn(usize) -> f64, at: Loc) -> Result<Expr> {
+        match self.e.0.dtype == DType::F64 {
+            true => self.table(op, shape, of, at),
+            false => self.table(op, shape, |i| of(i) as f32, at),
         }
-        table.extend((0..=self.n).map(of));
-        let table = Array::adopt(table, &[self.n + 1], at);
-        let there = table.to_device(&Device::of(self.e.0.device)).map_err(|e| e.or_at(at))?;
+    }
+
+    /// A function of the number of an element in C order, on the device.
+    fn table<T: Element>(&self, op: &'static str, shape: &[usize], of: impl Fn(usize) -> T, at: Loc) -> Result<Expr> {
+        let n = layout::size_of_shape(shape).map_err(|f| f.at(op, at))?;
+        let mut table = room(n, op, at)?;
+        table.extend((0..n).map(of));
+        let there = Array::adopt(table, shape, at).to_device(&Device::of(self.e.0.device)).map_err(|e| e.or_at(at))?;
         Ok((*there).clone())
     }
 }

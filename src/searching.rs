@@ -165,10 +165,15 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
         take(&part, i.clone(), 0, IndexMode::Clip, at)
     };
     let [(x0, x1), (f0, f1)] = [xp, fp].map(|e| (end(e, None, Some(-1)), end(e, Some(1), None)));
+    // where two points are farther apart than the largest number, all is halved
+    let is_far = unary(&logic::isinf, less(&x1, &x0), at);
+    let half = Expr::fill(Scalar::Float(mutant!(gaps_overflow, 1.0, 0.5)), smallvec![], x.0.dtype, at);
+    let halved = |e: &Expr| choose(&is_far, times(e, &half), e, at);
+    let [from, here, to] = [&x0, x, &x1].map(halved);
     // both shares come of quotients, because 1 less the other would lose what is near 0
-    let width = less(&x1, &x0);
+    let width = less(&to, &from);
     let share = |part: Expr| binary(&arithmetic::divide, part, &width, at);
-    let (to_first, to_second) = (share(less(&x1, x)), share(less(x, &x0)));
+    let (to_first, to_second) = (share(less(&to, &here)), share(less(&here, &from)));
     let between = binary(&arithmetic::add, times(&f0, &to_first), times(&f1, &to_second), at);
     let (low, high) = (binary(&arithmetic::minimum, &f0, &f1, at), binary(&arithmetic::maximum, &f0, &f1, at));
     // NaN where a value is NaN, as the bounds are then

@@ -44,7 +44,9 @@ fn values_and_types() -> Result<()> {
     same!("np.empty((0, 2))", empty([0, 2], DType::F32));
     same!("np.empty_like(x[:0])", empty_like(&x.slice(s![..0])));
     same!("np.eye(3, 4, k=1)", eye_shifted(3, 4, 1, DType::F32));
-    missing!("from_dlpack", "Rust code exchanges memory by `from_slice`, `from_vec`, `into_vec`");
+    // SAFETY: the tensor is valid, and no other code has it.
+    #[cfg(feature = "dlpack")]
+    same!("np.from_dlpack(x)", unsafe { Array::from_dlpack(x.to_dlpack()?.into_raw()) }?);
     same!("np.full((2, 3), 7.0)", full([2, 3], 7.0, DType::F32));
     same!("np.full_like(x, 7)", full_like(&x, 7));
     same!("np.linspace(0, 1, 5)", linspace(0.0, 1.0, 5, DType::F32));
@@ -338,6 +340,7 @@ fn the_documentation_finds_every_name_of_numpy() {
     let own = |name: &str| {
         let forms = [
             format!("pub fn {name}("),
+            format!("pub unsafe fn {name}("),
             format!("pub fn {name}<"),
             format!("    {name} |"),
             format!("    {name} 0;"),

@@ -6,6 +6,7 @@ mod files;
 mod folding;
 mod limits;
 mod lines;
+mod lists;
 mod memory;
 mod plans;
 mod planted;

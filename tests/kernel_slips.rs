@@ -308,3 +308,38 @@ fn of_truths(x: &Array, axis: isize) -> Result {
     assert_eq!(kernel.call((&is_high,), axis).to_vec::<i32>()?, wanted.to_vec::<i32>()?, "{:?} axis {axis}", x.shape());
     Ok(())
 }
+
+/// A text that its author writes stays in the function that it is put into.
+#[test]
+fn a_text_stays_in_its_function() {
+    let says = |e: Error, words: &str| assert!(e.kind() == ErrorKind::Argument && e.to_string().contains(words), "{e}");
+    let body = |body: &str| ElementwiseKernel::new("x: f32", "y: f32", body, "k").map(|_| ());
+    for text in [
+        "y = x; } fn evil() { ",
+        "y = x; } const one = 1; fn evil() {",
+        "if x > 0.0 { y = x; } } fn evil() { if true { ",
+        "y = x; // }\u{2028} } fn evil() { //",
+        "y = x; /* /* */ { */ } fn evil() {",
+    ] {
+        says(body(text).unwrap_err(), "would end the kernel's function");
+    }
+    says(body("y = x; } fn evil() { ").unwrap_err(), "body, line 1, column 8");
+    says(body("if x > 0.0 {\n y = x;").unwrap_err(), "body, line 1, column 12: this `{` has no `}`");
+    says(body("y = x; /* {").unwrap_err(), "body, line 1, column 8: this comment does not end");
+    // braces of its own, and those in comments, are what they were
+    for text in ["{ y = x; }", "y = x; // }", "/* } */ y = x; /* /* { */ */", "y = x; // {\r{ y = y + 1.0; }"] {
+        body(text).unwrap();
+    }
+    let helpers = |text: &str| KernelOptions::default().helpers(text);
+    let with =
+        |text: &str| ElementwiseKernel::with_options("x: f32", "y: f32", "y = x;", "k", helpers(text)).map(|_| ());
+    says(with("fn f() { } }").unwrap_err(), "helpers, line 1, column 12");
+    with("fn f(x: f32) -> f32 { return x; }").unwrap();
+    let right = Reduction { state: "s: f32 = 0", map: "s = x;", combine: "s = a.s + b.s;", finish: "y = s;" };
+    let reduction = |steps| ReductionKernel::new("x: f32", "y: f32", steps, "k").map(|_| ());
+    reduction(right).unwrap();
+    let [map, combine, finish] = ["s = x; } fn f() {", "s = a.s + b.s; } fn f() {", "y = s; } fn f() {"];
+    says(reduction(Reduction { map, ..right }).unwrap_err(), "map, line 1, column 8");
+    says(reduction(Reduction { combine, ..right }).unwrap_err(), "combine, line 1, column 16");
+    says(reduction(Reduction { finish, ..right }).unwrap_err(), "finish, line 1, column 8");
+}

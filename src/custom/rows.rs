@@ -1,7 +1,7 @@
 //! Functions of the library that WGSL does not have, by the names that its methods have: `erf`, `log1p`, `isnan`. A module
 //! declares those that its text calls, and a call of one becomes its row.
 
-use super::source::Source;
+use super::source::{Source, words_of};
 use crate::dtype::DType;
 use crate::ufunc::{Class, Ufunc, all};
 use std::fmt::Write;
@@ -55,30 +55,13 @@ fn defines(text: &str, name: &str) -> bool {
     words(text, name).any(|at| ["fn", "struct", "alias", "const"].contains(&before(at)))
 }
 
-/// Returns a text with a space for each comment. Comments between `/*` and `*/` nest, as in WGSL.
+/// Returns a text with a space for each comment.
 fn without_comments(text: &str) -> String {
-    let (mut kept, mut rest, mut depth) = (String::with_capacity(text.len()), text, 0usize);
-    while let Some(c) = rest.chars().next() {
-        let mark = rest.get(..2).unwrap_or("");
-        match (mark, depth) {
-            ("/*", _) => depth += 1,
-            ("*/", 1..) => depth -= 1,
-            ("//", 0) => {
-                rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
-                kept.push(' ');
-                continue;
-            }
-            _ => {
-                if depth == 0 {
-                    kept.push(c);
-                }
-                rest = &rest[c.len_utf8()..];
-                continue;
-            }
-        }
-        kept.push(' ');
-        rest = &rest[2..];
-    }
+    let mut kept = String::new();
+    words_of(text, |_, c| {
+        kept.push(c);
+        true
+    });
     kept
 }
 

@@ -79,6 +79,7 @@ impl Source {
     /// Returns the module as naga represents it, with everything of it checked that WGSL demands.
     pub fn parse(&self) -> Result<naga::Module, Complaint> {
         self.is_shallow()?;
+        self.parts.iter().try_for_each(|(_, range)| self.is_whole(range))?;
         let mut module = naga::front::wgsl::parse_str(&self.text).map_err(|e| {
             let mut labels = e.labels();
             let label = labels.next();
@@ -137,6 +138,29 @@ impl Source {
         Ok(())
     }
 
+    /// Fails if a part that its author wrote ends the function that it stands in, or takes text of ours for its own: if it has a brace
+    /// without its partner, or a comment without an end.
+    fn is_whole(&self, part: &Range<usize>) -> Result<(), Complaint> {
+        let complain = |at: usize, what: &str| {
+            let span = Span::new((part.start + at) as u32, (part.start + at) as u32 + 1);
+            Err(Complaint::new(span, what))
+        };
+        let mut open = vec![];
+        let end = words_of(&self.text[part.clone()], |at, c| match c {
+            '{' => {
+                open.push(at);
+                true
+            }
+            '}' => mutant!(a_body_ends_its_function, true, open.pop().is_some()),
+            _ => true,
+        });
+        match end {
+            End::Stopped(at) => complain(at, "this `}` has no `{` before it: it would end the kernel's function"),
+            End::InComment(at) => complain(at, "this comment does not end"),
+            End::Whole => open.last().map_or(Ok(()), |at| complain(*at, "this `{` has no `}` behind it")),
+        }
+    }
+
     /// Returns a complaint as one line: the part of the text, line and column in it (both from 1), what is wrong, and the line itself.
     pub fn describe(&self, complaint: &Complaint) -> String {
         let message = complaint.message.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -157,6 +181,43 @@ impl Source {
         let shown: String = text[start..].lines().next().unwrap_or("").trim().chars().take(120).collect();
         format!("{what}, line {line}, column {column}: {message}, in `{shown}`")
     }
+}
+
+/// How the reading of a text ended.
+pub(super) enum End {
+    Whole,
+    /// In the comment that begins there.
+    InComment(usize),
+    /// Where the reader said so.
+    Stopped(usize),
+}
+
+/// Reads the characters of a WGSL text with their places, and a space for each comment, until `each` says no. Comments between `/*` and
+/// `*/` nest; one after `//` ends with its line, at any of the ends of lines that WGSL has.
+pub(super) fn words_of(text: &str, mut each: impl FnMut(usize, char) -> bool) -> End {
+    let ends_line = |c: char| matches!(c, '\u{a}'..='\u{d}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut comments = vec![];
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let (start, mark) = (at, text.get(at..at + 2).unwrap_or(""));
+        let is_comment = match mark {
+            "/*" => {
+                comments.push(start);
+                true
+            }
+            "*/" => comments.pop().is_some(),
+            _ => mark == "//" && comments.is_empty(),
+        };
+        at += match (is_comment, mark) {
+            (true, "//") => text[at..].find(ends_line).unwrap_or(text.len() - at),
+            (true, _) => 2,
+            (false, _) => c.len_utf8(),
+        };
+        if (is_comment || comments.is_empty()) && !each(start, if is_comment { ' ' } else { c }) {
+            return End::Stopped(start);
+        }
+    }
+    comments.first().map_or(End::Whole, |at| End::InComment(*at))
 }
 
 /// Takes out what returns nothing at the end of a function: naga puts it behind each branch of a last `if`, whose ways meet at the end in

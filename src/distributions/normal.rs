@@ -4,7 +4,7 @@ use super::{Words, add, choose, computed_in, inside, times, wrong};
 use crate::array::Array;
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, room};
 use crate::expr::{Expr, Operand, carry, cast, common, operand, ufunc, view};
 use crate::layout::{IntoShape, Shape, View, shape_arg};
 use crate::math::double;
@@ -195,7 +195,8 @@ fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> R
     if !(0..k).all(|i| (0..i).all(|j| alike(i, j))) {
         return refused("is not symmetric");
     }
-    let mut l = vec![0.0f64; k * k];
+    let mut l = room(k * k, op, at)?;
+    l.resize(k * k, 0.0f64);
     for j in 0..k {
         let dot = |l: &[f64], i: usize| (0..j).map(|m| l[i * k + m] * l[j * k + m]).sum::<f64>();
         let pivot = a[j * k + j] - dot(&l, j);

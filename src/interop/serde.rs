@@ -6,7 +6,7 @@ mod human;
 use crate::array::Array;
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::error::Error;
+use crate::error::{Error, room};
 use crate::layout::size_of_shape;
 use ::serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use ::serde::ser::{self, SerializeStruct, Serializer};
@@ -232,8 +232,9 @@ impl<'de> Visitor<'de> for DataOf {
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<ArrayData, E> {
-        // these are in memory already, so a copy takes no more than the input has
-        Ok(ArrayData::Bytes(bytes.to_vec()))
+        let mut copy = room(bytes.len(), "deserialize", None).map_err(E::custom)?;
+        copy.extend_from_slice(bytes);
+        Ok(ArrayData::Bytes(copy))
     }
 
     fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<ArrayData, E> {
@@ -249,6 +250,7 @@ impl<'de> Visitor<'de> for DataOf {
                 if numbers.len() == most {
                     return Err(de::Error::custom(format!("more elements than the {most} of the shape")));
                 }
+                numbers.try_reserve(1).map_err(de::Error::custom)?;
                 numbers.push(number);
             }
             return Ok(ArrayData::Numbers(numbers));
@@ -259,6 +261,7 @@ impl<'de> Visitor<'de> for DataOf {
             if bytes.len() == most {
                 return Err(de::Error::custom("more bytes than the shape has elements"));
             }
+            bytes.try_reserve(1).map_err(de::Error::custom)?;
             bytes.push(byte);
         }
         Ok(ArrayData::Bytes(bytes))

@@ -3,9 +3,10 @@
 use super::parts::{Loc, MOST_PARTS, Run, along, assembled, joined};
 use super::with_ones;
 use crate::array::prepared;
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, Operand, carry, cast, common, view};
+use crate::error::{Error, ErrorKind, Result, room};
+use crate::expr::{Arg, Expr, Operand, carry, cast, common, reshape, view};
 use crate::layout::{self, Given, Integers, IntoAxes, SliceItem, View};
+use crate::ops::join;
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -49,15 +50,61 @@ impl IntoPositions for [SliceItem; 1] {
     }
 }
 
-/// The positions of a slice of an axis of `n` elements.
-fn of_slice(op: &'static str, item: SliceItem, n: usize, at: Loc) -> Result<Given> {
-    let v = View::slice(&[n], &[item]).map_err(|f| f.at(op, at))?;
-    match (v.shape[..].first(), v.coef[..].first()) {
-        (Some(len), Some(step)) if matches!(item, SliceItem::Range { .. }) => {
-            Ok((0..*len as isize).map(|i| v.offset[0] + i * step).collect())
+/// Positions at equal distances: `start`, `start + step`, … , `len` of them.
+#[derive(Clone, Copy)]
+struct Comb {
+    start: usize,
+    step: usize,
+    len: usize,
+    /// Whether the caller named them from the last one to the first.
+    is_backward: bool,
+}
+
+impl Comb {
+    /// The positions of a slice of an axis of `n` elements.
+    fn of(op: &'static str, item: SliceItem, n: usize, at: Loc) -> Result<Comb> {
+        let v = View::slice(&[n], &[item]).map_err(|f| f.at(op, at))?;
+        match (v.shape[..].first(), v.coef[..].first()) {
+            (Some(len), Some(step)) if matches!(item, SliceItem::Range { .. }) => {
+                let lowest = if *step < 0 { v.offset[0] + (*len as isize - 1) * step } else { v.offset[0] };
+                let start = if *len == 0 { 0 } else { lowest as usize };
+                Ok(Comb { start, step: step.unsigned_abs(), len: *len, is_backward: *step < 0 })
+            }
+            _ => Err(Error::with_line(ErrorKind::Argument, op, "a slice must be one range along the axis", at)),
         }
-        _ => Err(Error::with_line(ErrorKind::Argument, op, "a slice must be one range along the axis", at)),
     }
+
+    /// The last position, of those that there are.
+    fn last(self) -> usize {
+        self.start + self.len.saturating_sub(1) * self.step
+    }
+
+    /// The elements from the first position to before the last one, with an axis for those from each position to the next.
+    fn teeth(self, op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
+        let part = assembled(op, e, axis, &[Run::forward(self.start, self.last())], at, &Expr::clone);
+        split(op, &part, axis, self.step, at)
+    }
+}
+
+/// An axis as two, of which the second one is `step` long.
+fn split(op: &'static str, e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
+    if e.error().is_some() {
+        return e.clone();
+    }
+    let mut to: Vec<isize> = e.0.shape.iter().map(|n| *n as isize).collect();
+    to[axis] /= step as isize;
+    to.insert(axis + 1, step as isize);
+    reshape(op, e, &to, at)
+}
+
+/// An axis and the one after it as one.
+fn merged(op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
+    if e.error().is_some() {
+        return e.clone();
+    }
+    let mut to: Vec<isize> = e.0.shape.iter().map(|n| *n as isize).collect();
+    to[axis] *= to.remove(axis + 1);
+    reshape(op, e, &to, at)
 }
 
 /// A position from the front, of `n` that there are.
@@ -95,13 +142,14 @@ impl Expr {
             let named = match positions {
                 Positions::One(i) => smallvec![i],
                 Positions::List(list) => list,
-                Positions::Slice(item) => of_slice(OP, item, n, at)?,
+                Positions::Slice(item) => return Ok(without(&e, axis, Comb::of(OP, item, n, at)?, at)),
             };
-            let gone: Result<Vec<usize>> = named.iter().map(|i| from_front(OP, *i, n, axis, at)).collect();
-            let mut gone = gone?;
+            let (mut gone, mut runs) = (room(named.len(), OP, at)?, room(named.len() + 1, OP, at)?);
+            for i in &named {
+                gone.push(from_front(OP, *i, n, axis, at)?);
+            }
             gone.sort_unstable();
             gone.dedup();
-            let mut runs = vec![];
             let mut start = 0;
             for place in gone.into_iter().chain([n]) {
                 runs.push(Run::forward(start, place));
@@ -141,10 +189,15 @@ impl Expr {
                     return together(&e, axis, place, values, at);
                 }
                 Positions::List(list) => list,
-                Positions::Slice(item) => of_slice(OP, item, n, at)?,
+                Positions::Slice(item) => match Comb::of(OP, item, n, at)? {
+                    one @ Comb { len: 1, .. } => smallvec![one.start as isize],
+                    comb => return at_each(&e, axis, comb, values, at),
+                },
             };
-            let places: Result<Vec<usize>> = named.iter().map(|i| from_front_or_end(OP, *i, n, axis, at)).collect();
-            let places = places?;
+            let mut places = room(named.len(), OP, at)?;
+            for i in &named {
+                places.push(from_front_or_end(OP, *i, n, axis, at)?);
+            }
             if let [place] = places[..] {
                 let values = lifted(values, e.0.shape.len(), at);
                 return together(&e, axis, place, values, at);
@@ -152,6 +205,26 @@ impl Expr {
             apart(&e, axis, &places, values, at)
         })
     }
+}
+
+/// An axis without elements at equal distances: what is before the first, what is between two, and what is after the last.
+fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
+    const OP: &str = "delete";
+    let n = e.0.shape[axis];
+    if comb.len == 0 {
+        return e.clone();
+    }
+    let part = |from, to| assembled(OP, e, axis, &[Run::forward(from, to)], at, &Expr::clone);
+    let between = match comb.step {
+        1 => part(0, 0),
+        _ => merged(
+            OP,
+            &assembled(OP, &comb.teeth(OP, e, axis, at), axis + 1, &[Run::forward(1, comb.step)], at, &Expr::clone),
+            axis,
+            at,
+        ),
+    };
+    joined(OP, vec![part(0, comb.start), between, part(comb.last() + 1, n)], axis, at)
 }
 
 /// A position from the front, of the n + 1 places between and around n elements; −1 is the one before the last element.
@@ -208,15 +281,31 @@ fn fitted(e: &Expr, axis: usize, count: usize, values: Arg, at: Loc) -> Result<E
     Ok(cast(values, e.0.dtype, at))
 }
 
+/// One value at each of places at equal distances.
+fn at_each(e: &Expr, axis: usize, comb: Comb, values: Arg, at: Loc) -> Result<Expr> {
+    const OP: &str = "insert";
+    let values = fitted(e, axis, comb.len, values, at)?;
+    let Some(last) = comb.len.checked_sub(1) else { return Ok(e.clone()) };
+    let values = match comb.is_backward {
+        true => view(OP, &values, at, |shape| Ok(View::flip(shape, &[axis]))),
+        false => values,
+    };
+    let part = |e: &Expr, from, to| assembled(OP, e, axis, &[Run::forward(from, to)], at, &Expr::clone);
+    let each = split(OP, &part(&values, 0, last), axis, 1, at);
+    let pairs = join(OP, vec![each, comb.teeth(OP, e, axis, at)], axis as isize + 1, at);
+    let (head, tail) = (part(e, 0, comb.start), part(e, comb.last(), e.0.shape[axis]));
+    Ok(joined(OP, vec![head, merged(OP, &pairs, axis, at), part(&values, last, last + 1), tail], axis, at))
+}
+
 /// One value at each of several places. Where a place is named twice, its values keep their order.
 fn apart(e: &Expr, axis: usize, places: &[usize], values: Arg, at: Loc) -> Result<Expr> {
     const OP: &str = "insert";
     let n = e.0.shape[axis];
     let values = fitted(e, axis, places.len(), values, at)?;
-    let mut order: Vec<usize> = (0..places.len()).collect();
+    let (mut order, mut runs) = (room(places.len(), OP, at)?, room::<Run>(2 * places.len() + 1, OP, at)?);
+    order.extend(0..places.len());
     order.sort_by_key(|k| places[*k]);
     // runs of both arrays, as if the values lay behind the array: value k is element n + k
-    let mut runs: Vec<Run> = vec![];
     let mut start = 0;
     for k in order {
         if places[k] > start {

@@ -1,6 +1,6 @@
 //! `pad`: elements put around an array.
 
-use super::parts::{Loc, Run, assembled, joined, whole};
+use super::parts::{Loc, MOST_PARTS, Run, assembled, joined, tiled, whole};
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind};
 use crate::expr::{Expr, carry};
@@ -141,33 +141,56 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
         };
         return joined(OP, vec![border(before), inner(e), border(after)], axis, at);
     }
-    let mut runs = around(n, -(before as isize), 0, with);
+    // a mirror repeats the axis forward and backward in cells of so many elements
+    let (cell, is_mirror) = match with {
+        Pad::Reflect if n > 1 => (n - 1, true),
+        Pad::Symmetric => (n, true),
+        Pad::Wrap => (n, false),
+        Pad::Edge | Pad::Reflect | Pad::Constant(_) => {
+            let edge = |start, len| Run { start, step: 0, len, each: 1 };
+            let runs = [edge(0, before), Run::forward(0, n), edge(n - 1, after)];
+            return assembled(OP, e, axis, &runs, at, &inner);
+        }
+    };
+    if (before + after) / cell >= MOST_PARTS {
+        return periodic(&inner(e), axis, (cell, is_mirror), before, before + n + after, at);
+    }
+    let around = |from, to| around(n, from, to, (cell as isize, is_mirror));
+    let mut runs = around(-(before as isize), 0);
     runs.push(Run::forward(0, n));
-    runs.extend(around(n, n as isize, (n + after) as isize, with));
+    runs.extend(around(n as isize, (n + after) as isize));
     assembled(OP, e, axis, &runs, at, &inner)
 }
 
-/// The runs of an axis of `n` elements for the places from `from` to `to`, all before it or all after it.
-fn around(n: usize, from: isize, to: isize, with: Pad) -> Vec<Run> {
-    let len = (to - from) as usize;
-    let last = n - 1;
-    // a mirror repeats the axis forward and backward in cells of so many elements
-    let (cell, is_mirror) = match with {
-        Pad::Reflect if n > 1 => (last as isize, true),
-        Pad::Symmetric => (n as isize, true),
-        Pad::Wrap => (n as isize, false),
-        Pad::Edge | Pad::Reflect | Pad::Constant(_) => {
-            let start = if from < 0 { 0 } else { last };
-            return vec![Run { start, step: 0, len, each: 1 }];
-        }
-    };
+/// An axis so often around itself that its cells are more than a few: `total` elements, `before` of them before the axis. One period is
+/// made, and repeated as a tile is.
+fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usize, total: usize, at: Loc) -> Expr {
+    const OP: &str = "pad";
+    if e.error().is_some() {
+        return e.clone();
+    }
+    let backward = Run { start: e.0.shape[axis] - 1, step: -1, len: if is_mirror { cell } else { 0 }, each: 1 };
+    let one = assembled(OP, e, axis, &[Run::forward(0, cell), backward], at, &Expr::clone);
+    let period = cell + backward.len;
+    let part = |from, to| assembled(OP, &one, axis, &[Run::forward(from, to)], at, &Expr::clone);
+    // where in a period the first element is, and how many elements come before the next period
+    let phase = before.next_multiple_of(period) - before;
+    let lead = mutant!(a_period_starts_with_its_axis, 0, (period - phase) % period);
+    let rest = total - lead;
+    let parts = vec![part(period - lead, period), tiled(OP, &one, axis, rest / period, at), part(0, rest % period)];
+    joined(OP, parts, axis, at)
+}
+
+/// The runs of an axis of `n` elements for the places from `from` to `to`, all before it or all after it: of cells of so many elements,
+/// of which a mirror has every second one backward.
+fn around(n: usize, from: isize, to: isize, (cell, is_mirror): (isize, bool)) -> Vec<Run> {
     let mut runs = vec![];
     let mut at = from;
     while at < to {
         let (number, place) = (at.div_euclid(cell), at.rem_euclid(cell));
         let len = (cell - place).min(to - at);
         let is_backward = is_mirror && number.rem_euclid(2) == 1;
-        let start = if is_backward { last as isize - place } else { place } as usize;
+        let start = if is_backward { n as isize - 1 - place } else { place } as usize;
         runs.push(Run { start, step: if is_backward { -1 } else { 1 }, len: len as usize, each: 1 });
         at += len;
     }

@@ -2,7 +2,7 @@
 
 use crate::array::Array;
 use crate::device::Device;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, room};
 use crate::expr::{Expr, reshape, strong, view};
 use crate::index::take;
 use crate::kernel::IndexMode;
@@ -15,6 +15,10 @@ pub(super) type Loc = &'static Location<'static>;
 /// More parts than this become one gather, because each part is a kernel of its own, and the start of a kernel takes as long
 /// as the copy of some ten thousand elements. A judgement.
 pub(super) const MOST_PARTS: usize = 32;
+
+/// Only parts that are shorter than this on average become a gather: the list of positions takes at most 16 KiB a part, however
+/// many elements the parts have.
+const SHORT: usize = 4096;
 
 /// Elements of an axis in a row: `start`, `start + step`, …, `len` of them, each of them `each` times. A step of 0 repeats one.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -97,6 +101,23 @@ pub(super) fn repeated(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -
     reshape(op, &wide, &to, at)
 }
 
+/// The elements of an axis so many times, one copy after another.
+pub(super) fn tiled(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -> Expr {
+    if times == 1 || e.error().is_some() {
+        return e.clone();
+    }
+    let copies = view(op, e, at, |shape| {
+        let mut to = shape.to_vec();
+        to.insert(axis, times);
+        layout::size_of_shape(&to)?;
+        let apart = View::expand(shape, axis as isize)?;
+        Ok(View::broadcast_to(&apart.shape, &to)?.after(&apart))
+    });
+    let mut to: Vec<isize> = e.0.shape.iter().map(|n| *n as isize).collect();
+    to[axis] = to[axis].saturating_mul(times as isize);
+    reshape(op, &copies, &to, at)
+}
+
 /// Joins parts along an axis, without those that have no element. All are of one dtype.
 pub(super) fn joined(op: &'static str, parts: Vec<Expr>, axis: usize, at: Loc) -> Expr {
     let some = |p: &Expr| p.error().is_some() || p.0.shape[axis] > 0;
@@ -124,13 +145,20 @@ pub(super) fn assembled(
     }
     let device = e.0.device;
     // an expression without a device stays so: the list of positions would give it one
-    if runs.len() > MOST_PARTS && device != 0 && e.0.shape[axis] <= i32::MAX as usize {
-        let positions: Vec<i32> = runs.iter().flat_map(|r| r.positions()).map(|p| p as i32).collect();
-        let n = positions.len();
-        return match Array::adopt(positions, &[n], at).to_device(&Device::of(device)) {
-            Ok(positions) => finish(&take(e, (*positions).clone(), axis as isize, IndexMode::Clip, at)),
+    let n = runs.iter().fold(0usize, |sum, r| sum.saturating_add(r.len.saturating_mul(r.each)));
+    let is_list = runs.len() > MOST_PARTS && n / runs.len() < SHORT;
+    if is_list && device != 0 && e.0.shape[axis] <= i32::MAX as usize {
+        return match positions_of(op, &runs, n, device, at) {
+            Ok(positions) => finish(&take(e, positions, axis as isize, IndexMode::Clip, at)),
             Err(error) => Expr::failed(error.or_at(at), at),
         };
     }
     joined(op, runs.iter().map(|r| finish(&part(op, e, axis, *r, at))).collect(), axis, at)
+}
+
+/// The `n` positions of all elements of runs, as a list on a device.
+fn positions_of(op: &'static str, runs: &[Run], n: usize, device: u32, at: Loc) -> Result<Expr> {
+    let mut positions = room(n, op, at)?;
+    positions.extend(runs.iter().flat_map(|r| r.positions()).map(|p| p as i32));
+    Ok((*Array::adopt(positions, &[n], at).to_device(&Device::of(device))?).clone())
 }

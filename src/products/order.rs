@@ -108,9 +108,13 @@ fn greedy(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, u
 }
 
 /// Returns for each run `i..=j` of a chain of matrices after which matrix it is parted last, so that the whole takes the fewest
-/// multiplications: `splits[i][j]`. Matrix i is `lengths[i]` × `lengths[i + 1]`. The classic dynamic programme (Godbole 1973).
-pub(super) fn chain(lengths: &[usize]) -> Vec<Vec<usize>> {
+/// multiplications: `splits[i][j]`. Matrix i is `lengths[i]` × `lengths[i + 1]`. The classic dynamic programme (Godbole 1973). None
+/// for a chain so long that it is multiplied from the left, as [`pairs`] has it.
+pub(super) fn chain(lengths: &[usize]) -> Option<Vec<Vec<usize>>> {
     let n = lengths.len() - 1;
+    if n > mutant!(chains_of_any_length, usize::MAX, SEARCHED) {
+        return None;
+    }
     let mut cost = vec![vec![0.0f64; n]; n];
     let mut splits = vec![vec![0; n]; n];
     for span in 1..n {
@@ -127,7 +131,7 @@ pub(super) fn chain(lengths: &[usize]) -> Vec<Vec<usize>> {
             }
         }
     }
-    splits
+    Some(splits)
 }
 
 #[cfg(feature = "testing")]
@@ -163,7 +167,8 @@ mod tests {
 
     fn the_chain_of_the_textbook() {
         // Cormen et al., Introduction to Algorithms: ((A1 (A2 A3)) ((A4 A5) A6))
-        let splits = chain(&[30, 35, 15, 5, 10, 20, 25]);
+        let splits = chain(&[30, 35, 15, 5, 10, 20, 25]).expect("a short chain");
         assert_eq!((splits[0][5], splits[0][2], splits[3][5]), (2, 0, 4));
+        assert!(chain(&[2; SEARCHED + 1]).is_some() && chain(&[2; SEARCHED + 2]).is_none());
     }
 }

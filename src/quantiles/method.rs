@@ -45,6 +45,18 @@ pub(super) struct Place {
     pub(super) share: f64,
 }
 
+impl Place {
+    /// The position of the element, where it is not between two.
+    pub(super) fn first(&self) -> usize {
+        if self.share == 1.0 { self.high } else { self.low }
+    }
+
+    /// That of the second of two, or of the one.
+    pub(super) fn second(&self) -> usize {
+        if self.share == 0.0 { self.low } else { self.high }
+    }
+}
+
 impl QuantileMethod {
     /// Whether a quantile is an element itself.
     pub(super) fn picks(self) -> bool {

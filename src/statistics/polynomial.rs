@@ -3,7 +3,7 @@
 use super::Loc;
 use crate::array::Array;
 use crate::dtype::{DType, Scalar};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, room};
 use crate::expr::{Arg, Expr, Operand, carry, cast, common, strong, view};
 use crate::layout::{SliceItem, View};
 use crate::ops::{binary, promoted};
@@ -11,11 +11,19 @@ use crate::ufunc::arithmetic;
 use smallvec::smallvec;
 use std::panic::Location;
 
+/// The most coefficients of a polynomial. Each is two nodes of the expression, whose plan takes a second for so many. Blocks of
+/// coefficients, computed side by side, would take fewer nodes, but a power of x may overflow where Horner's rule does not.
+const MOST: usize = 1 << 16;
+
 /// Polynomials.
 impl Expr {
     /// A polynomial of each element, by Horner's rule: of the coefficients c₀, c₁, …, cₙ it is c₀·xⁿ + … + cₙ, as NumPy's
     /// `polyval(c, x)`. They are numbers, which take the type of x as in a formula and cost no memory access, or a 1-d array,
     /// whose type is promoted with that of x. Without coefficients it is 0. Integers wrap; f16 and bf16 are computed in f32.
+    ///
+    /// # Errors
+    /// The expression carries an [`ErrorKind::LimitExceeded`] error for more than 65,536 coefficients, because each of them is two steps
+    /// of it; and an error if an array of coefficients has another number of axes than one, or if there is no common type.
     ///
     /// ```
     /// use cupric::array;
@@ -56,14 +64,16 @@ macro_rules! coefficients {
     (numbers $($t:ty)*) => { $(
         impl<const N: usize> sealed::Coefficients for [$t; N] {}
         impl<const N: usize> Coefficients for [$t; N] {
-            fn list(self, _: Loc) -> Result<Vec<Arg>> {
-                Ok(self.into_iter().map(Operand::into_arg).collect())
+            fn list(self, at: Loc) -> Result<Vec<Arg>> {
+                self.as_slice().list(at)
             }
         }
         impl sealed::Coefficients for &[$t] {}
         impl Coefficients for &[$t] {
-            fn list(self, _: Loc) -> Result<Vec<Arg>> {
-                Ok(self.iter().map(Operand::into_arg).collect())
+            fn list(self, at: Loc) -> Result<Vec<Arg>> {
+                let mut list = of_length(self.len(), at)?;
+                list.extend(self.iter().map(Operand::into_arg));
+                Ok(list)
             }
         }
         impl sealed::Coefficients for Vec<$t> {}
@@ -77,6 +87,18 @@ macro_rules! coefficients {
 coefficients! { arrays Expr &Expr Array &Array }
 coefficients! { numbers f64 f32 i64 i32 }
 
+/// Returns an empty list for so many coefficients, or an error if they are too many.
+fn of_length(n: usize, at: Loc) -> Result<Vec<Arg>> {
+    match n > mutant!(polynomials_of_any_length, usize::MAX, MOST) {
+        true => {
+            let detail =
+                format!("{n} coefficients; at most {MOST} are taken, because each is a step of the expression");
+            Err(Error::with_line(ErrorKind::LimitExceeded, "polyval", detail, at))
+        }
+        false => room(n, "polyval", at),
+    }
+}
+
 /// The elements of an array of coefficients, each as a view.
 fn of_array(e: &Expr, at: Loc) -> Result<Vec<Arg>> {
     let shape = &e.checked()?.shape;
@@ -85,7 +107,9 @@ fn of_array(e: &Expr, at: Loc) -> Result<Vec<Arg>> {
         return Err(Error::with_line(ErrorKind::Shape, "polyval", detail, at));
     };
     let one = |i: usize| view("polyval", e, at, |shape| View::slice(shape, &[SliceItem::Index(i as isize)])).into_arg();
-    Ok((0..n).map(one).collect())
+    let mut list = of_length(n, at)?;
+    list.extend((0..n).map(one));
+    Ok(list)
 }
 
 fn polyval(x: &Expr, coefficients: Vec<Arg>, at: Loc) -> Result<Expr> {

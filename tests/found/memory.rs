@@ -55,6 +55,7 @@ fn with_little_memory() {
     let first = until_refused(|| x.to_vec::<f32>());
     let second = until_refused(|| Array::from_slice(&rows[0], [2 * N]));
     refused(truths.to_vec::<bool>());
+    refused(x.to_npy_bytes());
     refused(x.to_vec::<f32>());
     refused(x.to_device(&own(&Device::cpu())));
     refused(Array::try_from(rows));

@@ -1,7 +1,7 @@
 //! Writing safetensors files: the header is known before anything is evaluated, so arrays are evaluated and written one by one.
 
 use super::header::{METADATA, name_of};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, room};
 use crate::expr::{Expr, Operand, strong};
 use crate::io::{data_of, io_fault, named, printable, replace};
 use std::io::{self, Write};
@@ -92,7 +92,11 @@ impl Draft {
                 to.write_all(data.bytes())?;
                 continue;
             }
-            let mut bytes = data.bytes().to_vec();
+            let mut bytes = match room(data.bytes().len(), "write_safetensors", at) {
+                Ok(bytes) => bytes,
+                Err(e) => return Ok(Err(e)),
+            };
+            bytes.extend_from_slice(data.bytes());
             let size = expr.dtype().map_or(1, |dtype| dtype.size());
             bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
             to.write_all(&bytes)?;

@@ -1,6 +1,7 @@
 //! The elements of arrays as numbers, for formats that people read.
 
 use crate::dtype::{DType, Element, to_odd};
+use crate::error::room;
 use ::serde::de::{self, Deserializer, Visitor};
 use ::serde::ser::{SerializeSeq, Serializer};
 use ::serde::{Deserialize, Serialize};
@@ -143,7 +144,10 @@ pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, Stri
             let wrong = || format!("element {n} is no {}: {number:?}", T::DTYPE);
             elements.push(read(*number).ok_or_else(wrong)?);
         }
-        Ok(T::bytes(&elements).to_vec())
+        let bytes = T::bytes(&elements);
+        let mut copy = room(bytes.len(), "deserialize", None).map_err(|e| e.to_string())?;
+        copy.extend_from_slice(bytes);
+        Ok(copy)
     }
     // A finite number that the type would hold as an infinity is refused. It is rounded first: some readers of formats give a
     // float's largest value as the next f64.

@@ -1,0 +1,302 @@
+//! No public function takes memory of the host in proportion to a number that a caller gives, or to an axis, before that is checked: an
+//! array of 2^60 elements may be one element in memory. What makes a list as long as a number says goes through `room` or `listed`
+//! of `src/error.rs`, or stands in a table below with its reason.
+
+use crate::{below_root, code, files, root};
+use std::collections::BTreeSet;
+
+/// Rooms that callers do not reach: lists there are as long as a plan, an array that is in memory, or a limit of a device says; numbers of
+/// callers come there as shapes that the floors above have checked.
+const INNER: [&str; 8] = ["cpu", "gpu", "plan", "kernel", "simd", "math", "testing", "mutants"];
+
+/// Calls that take memory for so many elements, and which of their arguments is the number.
+const CALLS: [(&str, usize); 7] = [
+    ("with_capacity(", 0),
+    ("repeat_n(", 1),
+    (".repeat(", 0),
+    (".resize(", 0),
+    ("from_elem(", 1),
+    ("extend_from_slice(", 0),
+    (".to_vec(", 0),
+];
+
+/// Why lists may be as long as they are, and where: in a file those of this length.
+const REASONS: [(&str, &[(&str, &str)]); 6] = [
+    (
+        "as long as an array has axes, which a caller lists one by one",
+        &[
+            ("fmt.rs", "before.len() + 1"),
+            ("index.rs", "n - 2"),
+            ("io.rs", "reversed.len() as isize"),
+            ("layout.rs", "to.len()"),
+            ("layout/view.rs", "n"),
+            ("layout/view.rs", "count"),
+            ("movement.rs", "n"),
+            ("movement.rs", "n as isize"),
+            ("movement.rs", "apart.len()"),
+            ("products.rs", "axis"),
+            ("products.rs", "n"),
+            ("products.rs", "n as Label"),
+            ("products.rs", "(n + m) as Label"),
+            ("products/contract.rs", "all.len()"),
+            ("products/einsum.rs", "LETTERS + most"),
+            ("quantiles.rs", "s.len() as isize - 1"),
+            ("index/sums.rs", "axis"),
+            ("array/nested.rs", "place.len()"),
+        ],
+    ),
+    (
+        "as long as a list of names, parts or operands that is there, and smaller",
+        &[
+            ("array.rs", "cached.plan.steps.len()"),
+            ("custom.rs", "names"),
+            ("custom/build.rs", "needed.len()"),
+            ("custom/expressions.rs", "n"),
+            ("custom/operands.rs", "names.len()"),
+            ("custom/program.rs", "self.steps.len()"),
+            ("custom/raw.rs", "inputs.len()"),
+            ("custom/raw.rs", "self.bindings.len()"),
+            ("custom/reduction.rs", "n"),
+            ("device.rs", "count"),
+            ("formats/npz.rs", "members.len()"),
+            ("formats/npz.rs", "self.members.len()"),
+            ("formats/safetensors.rs", "count"),
+            ("formats/safetensors.rs", "file.head.tensors.len()"),
+            ("formats/safetensors/write.rs", "text.len().next_multiple_of(8)"),
+            ("formats/text/read.rs", "wanted.len()"),
+            ("formats/text/read.rs", "names.len()"),
+            ("formats/text/read.rs", "columns.len()"),
+            ("formats/zip.rs", "members.len()"),
+            ("matrices.rs", "flat.len()"),
+            ("ops/sort.rs", "more"),
+            ("products/order.rs", "sets.len()"),
+            ("products/order.rs", "n"),
+            ("profile/trace.rs", "text.len() + 2"),
+            ("profile/trace.rs", "ends.len().max(free + 1)"),
+        ],
+    ),
+    (
+        "up to a limit that stands beside it, or that the type of the number is",
+        &[
+            ("custom/expressions.rs", "*size as usize"),
+            ("custom/types.rs", "*size as usize"),
+            ("custom/types.rs", "n.get() as usize"),
+            ("fmt/decimal.rs", "before.unsigned_abs() as usize"),
+            ("formats/zip.rs", "tail_length as usize"),
+            ("formats/zip.rs", "u16_at(&record, 26).into()"),
+            ("formats/zip.rs", "u16_at(&record, 28).into()"),
+            ("formats/zip.rs", "u16_at(&record, 30).into()"),
+            ("formats/zip.rs", "u16_at(&record, 32).into()"),
+            ("interop/serde.rs", "first"),
+            ("io.rs", "header_length as usize"),
+            ("io/header.rs", "preamble + length"),
+            ("io/header.rs", "preamble + length - 1"),
+            ("io/header.rs", "&[1, 0]"),
+            ("io/header.rs", "&(length as u16).to_le_bytes()"),
+            ("io/header.rs", "text.as_bytes()"),
+            ("products/order.rs", "all"),
+            ("products/order.rs", "all + 1"),
+        ],
+    ),
+    (
+        "an iterator, of which nothing is kept",
+        &[
+            ("fmt.rs", "before"),
+            ("fmt.rs", "after"),
+            ("movement/parts.rs", "self.each"),
+            ("formats/text.rs", "array.shape()[0]"),
+        ],
+    ),
+    ("written to memory that the caller has taken by `room`", &[("dtype.rs", "elements")]),
+    (
+        "the meaning of a routine, which tests alone ask for",
+        &[
+            ("routine/bincount.rs", "params[0] as usize"),
+            ("routine/sort.rs", "operands[0].len()"),
+            ("routine/sort.rs", "row.len()"),
+            ("routine/sort.rs", "key_digits + row_digits"),
+            ("routine/sums.rs", "keys.len()"),
+            ("routine/sums.rs", "at.get(s + 1).map_or(rows, |end| (*end).max(at[s] + 1))"),
+            ("routine/sums.rs", "length"),
+            ("routine/sums.rs", "segments"),
+        ],
+    ),
+];
+
+/// The place of the bracket that closes the one at `open`.
+fn closing(text: &str, open: usize) -> usize {
+    let mut depth = 0usize;
+    for (i, c) in text[open..].char_indices() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return open + i;
+        }
+    }
+    text.len()
+}
+
+/// The place of the bracket that is open at a place.
+fn opening(text: &str, at: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    for (i, c) in text[..at].char_indices().rev() {
+        match c {
+            ')' | ']' | '}' => depth += 1,
+            '(' | '[' | '{' if depth == 0 => return Some(i),
+            '(' | '[' | '{' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What stands between separators that are in no bracket, without the white space around.
+fn apart(text: &str, separators: &[char]) -> Vec<String> {
+    let (mut parts, mut depth) = (vec![String::new()], 0usize);
+    for c in text.chars() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match parts.last_mut() {
+            Some(part) if depth > 0 || !separators.contains(&c) => part.push(c),
+            _ => parts.push(String::new()),
+        }
+    }
+    parts.iter().map(|p| p.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// The methods that are called one after another behind a place.
+fn methods(text: &str, mut at: usize) -> Vec<&str> {
+    let mut names = vec![];
+    while let Some(call) = text[at..].trim_start().strip_prefix('.') {
+        let name = call.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        let start = text.len() - call.len() + name.len();
+        let Some(open) = text[start..].find('(').map(|i| start + i) else { break };
+        // between the name and its arguments only a type may stand
+        if !(open == start || text[start..].starts_with("::<")) {
+            break;
+        }
+        names.push(name);
+        at = closing(text, open) + 1;
+    }
+    names
+}
+
+/// The lengths of lists that a text makes: where each is, and whether room for it was taken in the same function before.
+fn lengths(text: &str) -> Vec<(usize, String)> {
+    let mut found = vec![];
+    // what is pushed into memory that was taken by a helper is not more than it
+    let has_room = |at: usize| {
+        let body = &text[text[..at].rfind("fn ").unwrap_or(0)..at];
+        ["room(", "room::<", "listed(", "of_length(", "try_reserve"].iter().any(|helper| body.contains(helper))
+    };
+    for (call, which) in CALLS {
+        for (at, _) in text.match_indices(call) {
+            let open = at + call.len() - 1;
+            let given = apart(&text[open + 1..closing(text, open)], &[',']);
+            let extends = [".resize(", "extend_from_slice("].contains(&call);
+            // a copy of elements is one of their bytes; other lists that are copied are those of shapes
+            let copies = call == ".to_vec(" && text[..at].ends_with(".bytes()");
+            if (call != ".to_vec(" || copies) && !(extends && has_room(at)) {
+                let length = if copies { "bytes()" } else { &given[which.min(given.len() - 1)] };
+                found.push((at, length.to_string()));
+            }
+        }
+    }
+    for (at, _) in text.match_indices("vec![") {
+        if let [_, length] = &apart(&text[at + 5..closing(text, at + 4)], &[';'])[..] {
+            found.push((at, length.clone()));
+        }
+    }
+    for (at, _) in text.match_indices("..") {
+        let end = at + 2 + text[at + 2..].starts_with('=') as usize;
+        let begins = |c: char| c.is_alphanumeric() || "_(&*".contains(c);
+        let Some(open) = opening(text, at).filter(|_| text[end..].starts_with(begins)) else { continue };
+        let close = closing(text, open);
+        if text[open..].starts_with('(') {
+            let length = apart(&text[end..close.max(end)], &[',']).remove(0);
+            let called = methods(text, close + 1);
+            let before = |names: [&str; 2]| names.iter().any(|n| text[..open].ends_with(n));
+            let collects = called.iter().any(|m| ["collect", "unzip", "to_vec"].contains(m));
+            let extends = before(["extend(", "chain("]) || text[..=open].ends_with("extend(");
+            if collects || (extends && !has_room(at)) {
+                found.push((at, length));
+            }
+        } else if text[open..].starts_with('{') {
+            // a loop over numbers that pushes
+            let statement = text[open + 1..at].rsplit([';', '{', '}']).next().unwrap_or_default();
+            let Some(body) = text[end..].find('{').map(|i| end + i) else { continue };
+            let pushes = [".push(", ".extend("].iter().any(|p| text[body..closing(text, body)].contains(p));
+            if statement.trim_start().starts_with("for ") && statement.contains(" in ") && pushes && !has_room(at) {
+                found.push((at, text[end..body].trim().to_string()));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a length is a constant, or the number of axes by its name.
+fn is_few(length: &str) -> bool {
+    let constant = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || "_ +".contains(c);
+    length.chars().all(constant)
+        || ["shape.len()", "ndim", "axes.len()", "labels.len()"].iter().any(|n| length.contains(n))
+}
+
+#[test]
+fn no_list_is_as_long_as_a_caller_says() {
+    let src = root().join("src");
+    let allowed: BTreeSet<(&str, &str)> = REASONS.iter().flat_map(|(_, places)| places.iter().copied()).collect();
+    let (mut wrong, mut met, mut all) = (vec![], BTreeSet::new(), 0);
+    for path in files(&src, "rs") {
+        let below = below_root(&path);
+        let name = below.trim_start_matches("src/");
+        let room = name.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+        if INNER.contains(&room) || name.ends_with("tests.rs") {
+            continue;
+        }
+        let text = code(&path);
+        for (at, length) in lengths(&text) {
+            all += 1;
+            match allowed.iter().find(|place| **place == (name, &length)) {
+                Some(place) => drop(met.insert(*place)),
+                None if is_few(&length) => {}
+                None => wrong.push(format!("{below}:{}: as long as `{length}`", text[..at].matches('\n').count() + 1)),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "lists without `room` or `listed` (src/error.rs):\n{}", wrong.join("\n"));
+    assert!(all > 100, "only {all} lists were found");
+    let gone: Vec<_> = allowed.difference(&met).collect();
+    assert!(gone.is_empty(), "in the table, and not in the code: {gone:?}");
+}
+
+/// The reader of lists sees what it should.
+#[test]
+fn lists_are_seen() {
+    let seen = |text: &str| lengths(text).into_iter().map(|(_, n)| n).filter(|n| !is_few(n)).collect::<Vec<_>>();
+    for (text, lengths) in [
+        ("fn f() { (0..n).map(one).collect() }", vec!["n"]),
+        ("fn f() { (a..e.0.shape[axis])\n.map(|i| (i, 2)).collect::<Vec<_>>() }", vec!["e.0.shape[axis]"]),
+        ("fn f() { list.extend((0..=n).map(one)); v.extend(0..m); }", vec!["n", "m"]),
+        ("fn f() { let mut list = room(n, OP, at)?; list.extend((0..n).map(one)); }", vec![]),
+        ("fn g() { room(n) } fn f() { list.extend((0..n).map(one)); }", vec!["n"]),
+        ("fn f() { for i in 0..n { list.push(i); } for i in 0..m { sum += i; } }", vec!["n"]),
+        ("fn f() { vec![0; n * k]; smallvec![1; shape.len()]; vec![1, 2]; [0; 3] }", vec!["n * k"]),
+        (
+            "fn f() { Vec::with_capacity(n + 1); repeat_n(one, m); \" \".repeat(w); to.resize(k, 0); }",
+            vec!["n + 1", "m", "w", "k"],
+        ),
+        (
+            "fn f() { bytes.extend_from_slice(content.data.bytes()); data.bytes().to_vec() }",
+            vec!["content.data.bytes()", "bytes()"],
+        ),
+        ("fn f() { (0..n).map(one).sum(); x[0..n].len(); S { a, ..b }; (0..MOST).collect() }", vec![]),
+    ] {
+        assert_eq!(seen(text), lengths, "{text}");
+    }
+}
