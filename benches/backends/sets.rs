@@ -2,15 +2,10 @@
 //! by a process of its own, one after the other, and this one shows the shares of the limit side by side. Shares of different sets are
 //! comparable because each row's limit is measured beside it.
 
-// the library's own choice of a set, which it does not publish
-#[allow(dead_code)]
-#[path = "../../src/simd/machine.rs"]
-mod choice;
-
 use crate::common::{say, wrong};
+use crate::isa::{Isa, isa};
 use crate::work::shape_text;
 use crate::{save, timing};
-pub(crate) use choice::{Isa, isa};
 use serde_json::{Value, json};
 use std::process::Command;
 

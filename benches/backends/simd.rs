@@ -1,7 +1,7 @@
 //! The loops that measure the limit of operations, written to run as fast as the machine can with the instruction set that the library
 //! uses.
 
-use crate::sets::{Isa, isa};
+use crate::isa::{Isa, isa};
 
 /// Chains of multiply-adds that run side by side. Two units with a latency of four cycles need 8 vectors in flight; 24 are
 /// enough for others too, and fit the 32 registers of AVX-512.

@@ -268,7 +268,7 @@ use std::arch::x86_64::*;
 conversions! {
     of_avx2, avx2, "sysv64", "avx2,f16c,fma,bmi1,bmi2,lzcnt,popcnt", words 64, __m256, __m128i,
     |x| _mm256_cvtph_ps(x),
-    |x| _mm256_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x),
+    |x| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x),
     |block| {
         let found = block.iter().fold(_mm256_setzero_ps(), |found, x| _mm256_or_ps(found, _mm256_cmp_ps::<_CMP_UNORD_Q>(*x, *x)));
         _mm256_movemask_ps(found) != 0
