@@ -122,6 +122,7 @@ list! {
     first_of_a_later_component, "6 reductions", "operations folds::split", "the second pass takes a later component of the first part alone";
     flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
     floats_written_to_integers, "1 refusals", "operations writes::cpu::casts", "floats are written to an array of integers";
+    fma_rounded_twice, "6 products", "operations products::every_instruction_set", "without a fused multiply-add, `c + a · b` is rounded to f64 and then to f32";
     fold_of_another_row, "14 sequences", "operations folds::equal_columns", "folds of one method are one, whatever their columns";
     fork_not_seen, "11 threads", "fork a_child", "a process made by fork gives work to threads that it lacks";
     four_past_a_row, "6 reductions", "operations lanes::rows_of_every_type", "a reduction by fours takes an element beyond the end of a row";

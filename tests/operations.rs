@@ -21,6 +21,7 @@ mod found;
 mod fours;
 mod golden;
 mod guide;
+mod halves;
 mod indexed;
 mod int64;
 mod interpreter;

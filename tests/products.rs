@@ -242,6 +242,54 @@ fn definition() {
     stage.count(products(1, 900) + large(2));
 }
 
+/// One f32 of each kind: of any bits; of few bits, so that products and sums are ties between two f32; so small that results are
+/// subnormal; so large that they overflow.
+fn hard(kind: usize, addend: bool, dice: &mut Dice) -> f32 {
+    let bits = dice.next();
+    let number = |exponent: i64, lost: u32| {
+        f32::from_bits(bits as u32 & (0x807f_ffff >> lost << lost) | (exponent.clamp(0, 254) as u32) << 23)
+    };
+    let away = (bits >> 40) as i64 % 56;
+    match (kind, addend) {
+        (0, _) => f32::from_bits(bits as u32),
+        (1, false) => number(127, 11),
+        (1, true) => number(127 - 28 + away, (bits >> 33) as u32 % 12),
+        (2, false) => number(60 + away / 8, 11),
+        (2, true) => number(away / 14, (bits >> 33) as u32 % 12),
+        (_, false) => number(187 + away / 8, 0),
+        (_, true) => number(247 + away / 7, 0),
+    }
+}
+
+/// `c + a · b` is rounded once, whatever the numbers are: a product of rows `c, a` and columns `1, b`.
+#[test]
+fn multiply_adds_are_rounded_once() {
+    let mut stage = Stage::new(6, "products: multiply-adds", &Device::cpu());
+    let mut dice = Dice::new(5);
+    let (mut ties, mut subnormal, mut infinite) = (0, 0, 0);
+    for round in 0..60 {
+        let (kind, x) = (round % 4, Size { batch: 1, m: 90, k: 2, n: 90 });
+        let a: Vec<f32> = (0..2 * x.m).map(|i| hard(kind, i % 2 == 0, &mut dice)).collect();
+        let b: Vec<f32> = (0..2 * x.n).map(|i| if i < x.n { 1.0 } else { hard(kind, false, &mut dice) }).collect();
+        let want = defined(x, &a, &b);
+        for (i, w) in want.iter().enumerate() {
+            let (row, column) = (i / x.n, i % x.n);
+            let sum = a[2 * row] as f64 + a[2 * row + 1] as f64 * b[x.n + column] as f64;
+            ties += (sum.to_bits() & 0x1fff_ffff == 0x1000_0000) as usize;
+            subnormal += w.is_subnormal() as usize;
+            infinite += w.is_infinite() as usize;
+        }
+        let array = |list: &[f32], shape: [usize; 2]| Array::from_vec(list.to_vec(), shape).unwrap();
+        let got = array(&a, [x.m, x.k]).matmul(array(&b, [x.k, x.n])).to_vec::<f32>().unwrap();
+        for (i, (g, w)) in got.iter().zip(&want).enumerate() {
+            let numbers = (a[2 * (i / x.n)], a[2 * (i / x.n) + 1], b[x.n + i % x.n]);
+            assert_eq!(canonical(*g), canonical(*w), "{g:e}, not {w:e}, of {numbers:?}");
+        }
+        stage.count(want.len());
+    }
+    assert!(ties.min(subnormal).min(infinite) > 5000, "{ties} ties, {subnormal} subnormal, {infinite} infinite");
+}
+
 /// Elementwise work that runs on parts of a product as they are computed, against the same work on the product in memory.
 /// Returns how many expressions were compared.
 fn epilogues(seed: u64) -> usize {
@@ -325,13 +373,14 @@ fn every_instruction_set() {
     let mut stage = Stage::new(16, "products: instruction sets", &Device::cpu());
     for isa in ["portable", "avx2"] {
         let run = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &test_name(module_path!(), "definition")])
+            .args(["definition", "multiply_adds_are_rounded_once"].map(|name| test_name(module_path!(), name)))
+            .arg("--exact")
             .env("CUPRIC_ISA", isa)
             .env_remove("CUPRIC_STAGES")
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&run.stdout);
-        assert!(run.status.success() && said.contains("1 passed"), "{isa}:\n{said}");
+        assert!(run.status.success() && said.contains("2 passed"), "{isa}:\n{said}");
         stage.count(1);
     }
 }

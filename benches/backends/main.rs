@@ -9,6 +9,10 @@ mod agree;
 mod common;
 mod flow;
 mod html;
+// the library's own choice of an instruction set, which it does not publish
+#[allow(dead_code)]
+#[path = "../../src/simd/machine.rs"]
+mod isa;
 mod limits;
 mod machine;
 mod measure;
@@ -19,6 +23,7 @@ mod quiet;
 mod report;
 mod save;
 mod sentinel;
+mod sets;
 mod simd;
 mod table;
 mod timing;
@@ -43,7 +48,7 @@ const ABOUT: &str = "Times cupric on every device, beside the machine's limits a
 
 A row shows the median of several rounds, half the distance between the quartiles, bytes or operations a second, and the
 share of the limit, which has its turn in every round, as the other libraries have: the bytes that must move, at the rate at
-which as many streams of the same size can be moved, or the operations at the peak of multiply-adds. '!' marks a row above
+which as many streams of the same size can be moved, or the operations at the peak of multiply-adds of the instruction set. '!' marks a row above
 1.1 of its limit, which is then wrong, and '~' a row that other work on the machine disturbed each time it was measured,
 or while the machine itself was faster or slower than for most rows.
 A time is wall clock, a GPU's with the wait for its end (after a batch of calls where one is shorter than 2 ms); the
@@ -65,6 +70,10 @@ struct Options {
     /// The devices cpu, gpu, gpu:N, or all [default: cpu and hardware GPUs]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = words)]
     devices: Vec<String>,
+    /// The CPU alone, once for each instruction set: avx512, avx2, neon, portable, or all that the machine has. Shows their shares
+    /// of the limit side by side; in the report their device is 'cpu avx2'
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = words, conflicts_with = "devices")]
+    isa: Vec<String>,
     /// Lengths for the rows of one axis, in place of their own
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = length)]
     sizes: Vec<usize>,
@@ -104,6 +113,9 @@ struct Options {
     /// What cargo passes; without it each row runs once, as with --test
     #[arg(long, hide = true)]
     bench: bool,
+    /// Where the process of one of the sets of --isa writes its report
+    #[arg(long, hide = true)]
+    part: Option<PathBuf>,
 }
 
 /// Text of a list, as it is compared. What begins as an option does was meant as one.
@@ -131,7 +143,12 @@ fn kept(name: &str) -> Result<PathBuf, String> {
 
 fn main() -> ExitCode {
     let mut options: Options = common::arguments("backends");
-    [&mut options.filter, &mut options.devices].into_iter().for_each(|list| list.retain(|text| !text.is_empty()));
+    let lists = [&mut options.filter, &mut options.devices, &mut options.isa];
+    lists.into_iter().for_each(|list| list.retain(|text| !text.is_empty()));
+    if let Some(part) = options.part.take() {
+        (options.isa, options.devices) = (vec![], vec!["cpu".into()]);
+        (options.json, options.html, options.save) = (Some(part), None, None);
+    }
     common::finish("backends", start(&options))
 }
 
@@ -148,6 +165,14 @@ fn start(options: &Options) -> Result<(), String> {
     }
     if options.list {
         return show(&cases);
+    }
+    if !options.isa.is_empty() {
+        [&options.json, &options.html, &options.save]
+            .into_iter()
+            .flatten()
+            .try_for_each(|p| save::check_writable(p))?;
+        let report = sets::run(&options.isa, options.bench && !options.test)?;
+        return report.map_or(Ok(()), |report| write(options, &report));
     }
     let targets = open(&options.devices)?;
     let mut bench = Bench { patience: if options.quick { 1.0 } else { 2.0 }, ..Bench::default() };
@@ -214,7 +239,7 @@ fn show(cases: &[Case<'_>]) -> Result<(), String> {
 /// The devices asked for, or the CPU and every hardware GPU.
 fn open(names: &[String]) -> Result<Vec<Target>, String> {
     let gpus = || Device::gpus().into_iter().enumerate().map(|(i, d)| Target { name: format!("gpu:{i}"), device: d });
-    let cpu = || Target { name: "cpu".into(), device: Device::cpu() };
+    let cpu = || Target { name: sets::cpu(), device: Device::cpu() };
     if names.is_empty() {
         return Ok(std::iter::once(cpu()).chain(gpus().filter(|t| !t.device.is_software())).collect());
     }
@@ -241,6 +266,7 @@ fn open(names: &[String]) -> Result<Vec<Target>, String> {
 fn test(cases: &mut [Case<'_>], targets: &[Target], workers: &mut [Worker]) -> Result<(), String> {
     flow::check()?;
     agree::check()?;
+    sets::check()?;
     let mut done: Vec<String> = vec![];
     let (mut done_by, mut failed) = (vec![], vec![]);
     for case in cases {
@@ -303,7 +329,10 @@ fn run(
     print(format!("\n{}", table.head()))?;
 
     if targets.iter().any(|t| !t.device.is_gpu()) {
-        let key = format!("{}, {} threads", machine["cpu"].as_str().unwrap_or(""), machine["threads"]);
+        let (cpu, set) = (machine["cpu"].as_str().unwrap_or(""), sets::cpu());
+        // a forced set has another rate of multiply-adds
+        let set = set.strip_prefix("cpu").map_or(String::new(), |set| set.replace(' ', ", "));
+        let key = format!("{cpu}, {} threads{set}", machine["threads"]);
         bench.sentinel = Some(Sentinel::new(key));
     }
     let start = Instant::now();
@@ -315,7 +344,7 @@ fn run(
     let plot = if options.plot {
         print(format!("\n{}", table.head()))?;
         let cases: Vec<Case<'_>> = plotted.iter().flat_map(|w| w.cases(&[])).collect();
-        let targets = [Target { name: "cpu".into(), device: Device::cpu() }];
+        let targets = [Target { name: sets::cpu(), device: Device::cpu() }];
         bench.only(&plot::PEERS);
         bench.patience = plot::PATIENCE;
         measure(&cases, &targets, bench, &table, options.quiet)?

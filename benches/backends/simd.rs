@@ -1,4 +1,7 @@
-//! The loops that measure the limit of operations, written to run as fast as the machine can.
+//! The loops that measure the limit of operations, written to run as fast as the machine can with the instruction set that the library
+//! uses.
+
+use crate::isa::{Isa, isa};
 
 /// Chains of multiply-adds that run side by side. Two units with a latency of four cycles need 8 vectors in flight; 24 are
 /// enough for others too, and fit the 32 registers of AVX-512.
@@ -23,15 +26,12 @@ macro_rules! fma_of {
         /// Runs the chains; the result keeps the compiler from leaving them out.
         pub fn $name(steps: usize) -> $t {
             #[cfg(target_arch = "x86_64")]
-            {
-                if is_x86_feature_detected!("avx512f") {
-                    // SAFETY: AVX-512 was detected.
-                    return unsafe { x86::$wide(steps) };
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: AVX2 and FMA were detected.
-                    return unsafe { x86::$narrow(steps) };
-                }
+            match isa() {
+                // SAFETY: `isa` has found AVX-512 on this machine.
+                Isa::Avx512 => return unsafe { x86::$wide(steps) },
+                // SAFETY: `isa` has found AVX2 and FMA on this machine.
+                Isa::Avx2 => return unsafe { x86::$narrow(steps) },
+                Isa::Portable | Isa::Neon => {}
             }
             // every aarch64 has a fused multiply-add; on other machines `mul_add` may be a slow library call
             let step = |x: $t| if cfg!(target_arch = "aarch64") { x.mul_add(0.5, 1.0) } else { x * 0.5 + 1.0 };
@@ -41,10 +41,7 @@ macro_rules! fma_of {
         /// Operations of one call of the function above.
         pub fn $ops(steps: usize) -> f64 {
             // AVX-512 runs 24 chains of 64 bytes. AVX2 runs 12 of 32 bytes and plain code 24 of 16, which is as much work
-            #[cfg(target_arch = "x86_64")]
-            let lanes = if is_x86_feature_detected!("avx512f") { $lanes } else { $lanes / 4 };
-            #[cfg(not(target_arch = "x86_64"))]
-            let lanes = $lanes / 4;
+            let lanes = if isa() == Isa::Avx512 { $lanes } else { $lanes / 4 };
             2.0 * (steps * lanes * CHAINS) as f64
         }
     };

@@ -40,6 +40,7 @@ pub(crate) fn isa() -> Isa {
 fn detect() -> Isa {
     // every feature that the loops enable, since a hypervisor may hide any of them
     let avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("f16c")
         && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")

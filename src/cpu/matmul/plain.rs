@@ -5,18 +5,18 @@ use super::lanes::{Lanes, MOST_DEPTH};
 
 /// A number or a truth, as products without vector instructions compute with it.
 pub(super) trait Number: Copy + Default + Send + Sync + 'static {
-    /// Returns `a · b + c`.
-    fn multiply_add(a: Self, b: Self, c: Self) -> Self;
+    /// Returns `a · b + c` in each lane; of floats, rounded once.
+    fn multiply_add<const N: usize>(a: [Self; N], b: [Self; N], c: [Self; N]) -> [Self; N];
     /// Returns `a + b`.
     fn plus(a: Self, b: Self) -> Self;
 }
 
 macro_rules! number {
-    ($t:ty, |$a:ident, $b:ident, $c:ident| $fma:expr, |$d:ident, $e:ident| $add:expr) => {
+    ($t:ty, $lanes:expr, |$d:ident, $e:ident| $add:expr) => {
         impl Number for $t {
             #[inline(always)]
-            fn multiply_add($a: $t, $b: $t, $c: $t) -> $t {
-                $fma
+            fn multiply_add<const N: usize>(a: [$t; N], b: [$t; N], c: [$t; N]) -> [$t; N] {
+                $lanes(a, b, c)
             }
             #[inline(always)]
             fn plus($d: $t, $e: $t) -> $t {
@@ -25,12 +25,59 @@ macro_rules! number {
         }
     };
 }
-number!(f32, |a, b, c| a.mul_add(b, c), |a, b| a + b);
-number!(f64, |a, b, c| a.mul_add(b, c), |a, b| a + b);
-number!(u32, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b));
-number!(u64, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b));
+number!(f32, fused, |a, b| a + b);
+number!(f64, each(f64::mul_add), |a, b| a + b);
+number!(u32, each(|a: u32, b, c: u32| c.wrapping_add(a.wrapping_mul(b))), |a, b| a.wrapping_add(b));
+number!(u64, each(|a: u64, b, c: u64| c.wrapping_add(a.wrapping_mul(b))), |a, b| a.wrapping_add(b));
 // a bool in memory: the sum is *or*, the product is *and*
-number!(u8, |a, b, c| c | (a & b), |a, b| a | b);
+number!(u8, each(|a, b, c| c | (a & b)), |a, b| a | b);
+
+/// Makes a function of three numbers one of lanes.
+#[inline(always)]
+fn each<T: Copy, const N: usize>(f: impl Fn(T, T, T) -> T) -> impl Fn([T; N], [T; N], [T; N]) -> [T; N] {
+    move |a, b, c| std::array::from_fn(|i| f(a[i], b[i], c[i]))
+}
+
+/// Returns `a · b + c` in each lane, rounded once. Targets without a fused multiply-add compute it in f64, because `mul_add` calls a
+/// function for each lane there.
+#[inline(always)]
+fn fused<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
+    if cfg!(any(target_feature = "fma", not(any(target_arch = "x86_64", target_arch = "wasm32")))) {
+        return each(f32::mul_add)(a, b, c);
+    }
+    // The product is exact in f64. The sum is rounded to f64 and then to f32, which differs from one rounding only where the sum in f64
+    // is a tie, or where the result is subnormal or the least normal number, because ties are at other places there.
+    let (mut result, mut low, mut rare) = (c, [0u32; N], 0);
+    for i in 0..N {
+        let sum = a[i] as f64 * b[i] as f64 + c[i] as f64;
+        (low[i], result[i]) = (sum.to_bits() as u32, sum as f32);
+    }
+    for i in 0..N {
+        let tie = low[i] << 3 == 1 << 31; // of the last 29 bits, which an f32 lacks, the first is set
+        let magnitude = (result[i].to_bits() & 0x7fff_ffff) as i32;
+        let least = (magnitude > 0) & (magnitude <= 0x0080_0000);
+        rare |= -((mutant!(fma_rounded_twice, false, tie) | least) as i32);
+    }
+    if rare == 0 { result } else { fused_by_odd(a, b, c) }
+}
+
+/// Like [`fused`], but right in all cases and slower: it rounds the sum to an odd last bit in f64, after which rounding to fewer bits
+/// gives the same as rounding once.
+#[cold]
+#[inline(never)]
+fn fused_by_odd<const N: usize>(a: [f32; N], b: [f32; N], mut c: [f32; N]) -> [f32; N] {
+    for i in 0..N {
+        let (product, addend) = (a[i] as f64 * b[i] as f64, c[i] as f64);
+        let sum = product + addend;
+        // what the sum has lost, exactly; a NaN where the sum is no finite number
+        let part = sum - product;
+        let lost = (product - (sum - part)) + (addend - part);
+        let inexact = (lost.abs() > 0.0) as u64;
+        let too_large = ((lost.to_bits() ^ sum.to_bits()) >> 63) & inexact;
+        c[i] = f64::from_bits((sum.to_bits() - too_large) | inexact) as f32;
+    }
+    c
+}
 
 /// `N` numbers, for machines without AVX2 and NEON, and for types that have no vectors of their own.
 #[derive(Clone, Copy)]
@@ -81,11 +128,8 @@ impl<T: Number, const N: usize> Lanes for Plain<T, N> {
         }
     }
     #[inline(always)]
-    unsafe fn multiply_add(a: [T; N], b: [T; N], mut c: [T; N]) -> [T; N] {
-        for i in 0..N {
-            c[i] = T::multiply_add(a[i], b[i], c[i]);
-        }
-        c
+    unsafe fn multiply_add(a: [T; N], b: [T; N], c: [T; N]) -> [T; N] {
+        T::multiply_add(a, b, c)
     }
     #[inline(always)]
     unsafe fn add(mut a: [T; N], b: [T; N]) -> [T; N] {

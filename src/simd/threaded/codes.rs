@@ -21,9 +21,19 @@ impl Codes {
     }
 }
 
-/// The functions of an instruction `$name`, with these types and, for the shorter and the longer vectors, these numbers.
+/// The functions of an instruction `$name`, with these types and, for the shorter and the longer vectors, these numbers; or those of
+/// the modules of [`f16`].
 #[cfg(target_arch = "x86_64")]
 macro_rules! codes {
+    (of f16: $name:ident <$($t:ty),*>) => {
+        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        unsafe {
+            Some(Codes([
+                std::mem::transmute::<avx2::Function, Address>(f16::of_avx2::$name::<$($t),*>),
+                std::mem::transmute::<avx512::Function, Address>(f16::of_avx512::$name::<$($t),*>),
+            ]))
+        }
+    };
     ($name:ident) => {
         // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
         unsafe {
@@ -45,6 +55,10 @@ macro_rules! codes {
 }
 #[cfg(target_arch = "aarch64")]
 macro_rules! codes {
+    (of f16: $name:ident <$($t:ty),*>) => {
+        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        unsafe { Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::$name::<$($t),*>)])) }
+    };
     ($name:ident) => {
         // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
         unsafe { Some(Codes([std::mem::transmute::<neon::Function, Address>(neon::$name)])) }
@@ -100,61 +114,19 @@ impl Codes {
         codes!(load_each < W, S, R, F > N, M)
     }
 
-    /// Reads f16 (`S`), at any step, as words of f32, by `F` or by the processor's conversion.
+    /// Reads f16 (`S`), at any step, as words of f32, as `F` converts them.
     pub const fn load_f16<S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>>() -> Option<Codes> {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as in `codes`.
-        return unsafe {
-            Some(Codes([
-                std::mem::transmute::<avx2::Function, Address>(avx2::load_each::<u32, S, R, F, N4>),
-                std::mem::transmute::<avx512::Function, Address>(f16::of_avx512::load_f16::<S, R, F>),
-            ]))
-        };
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: as in `codes`.
-        return unsafe {
-            Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::load_f16::<S, R, F>)]))
-        };
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        return None;
+        codes!(of f16: load_f16 < S, R, F >)
     }
 
-    /// Writes words of f32 as f16 (`S`), by `F` or by the processor's conversion.
+    /// Writes words of f32 as f16 (`S`), as `F` converts them.
     pub const fn store_f16<A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>>() -> Option<Codes> {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as in `codes`.
-        return unsafe {
-            Some(Codes([
-                std::mem::transmute::<avx2::Function, Address>(avx2::store_each::<u32, A, S, F, N4>),
-                std::mem::transmute::<avx512::Function, Address>(f16::of_avx512::store_f16::<A, S, F>),
-            ]))
-        };
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: as in `codes`.
-        return unsafe {
-            Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::store_f16::<A, S, F>)]))
-        };
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        return None;
+        codes!(of f16: store_f16 < A, S, F >)
     }
 
-    /// Rounds words of f32 (`A`) to f16, by `F` or by the processor's conversions.
+    /// Rounds words of f32 (`A`) to f16, as `F` does.
     pub const fn round_f16<A: Lane<u32>, F: ScalarFn<A, A, A, A>>() -> Option<Codes> {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as in `codes`.
-        return unsafe {
-            Some(Codes([
-                std::mem::transmute::<avx2::Function, Address>(avx2::first::<u32, A, A, A, A, F, N4, 1>),
-                std::mem::transmute::<avx512::Function, Address>(f16::of_avx512::round_f16::<A, F>),
-            ]))
-        };
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: as in `codes`.
-        return unsafe {
-            Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::round_f16::<A, F>)]))
-        };
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        return None;
+        codes!(of f16: round_f16 < A, F >)
     }
 
     /// Converts words by `F` and writes elements of `S`.
@@ -287,42 +259,33 @@ impl Threaded {
     }
 }
 
-/// The loops that convert f16 by the processor's conversions, where an instruction set has them, and else by a function.
+/// The loops that convert f16: `$name` of the modules of [`f16`], and `F` for [`Isa::Portable`](crate::simd::Isa::Portable) on x86-64.
+macro_rules! f16_loops {
+    ($name:ident <$a:ty, $r:ty, $f:ty> $($t:ty),*) => {{
+        #[cfg(target_arch = "x86_64")]
+        let Loops([portable, ..]) = Loops::unary::<$a, $a, $a, $r, $f>();
+        #[cfg(target_arch = "x86_64")]
+        return Loops([portable, f16::of_avx2::$name::<$($t),*>, f16::of_avx512::$name::<$($t),*>]);
+        #[cfg(target_arch = "aarch64")]
+        return Loops([f16::of_neon::$name::<$($t),*>]);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return Loops::unary::<$a, $a, $a, $r, $f>();
+    }};
+}
+
 impl Loops {
-    /// Converts f16 (`S`) to f32 by `F`.
+    /// Converts f16 (`S`) to f32 as `F` does.
     pub const fn widen_f16<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>() -> Loops {
-        #[cfg(target_arch = "x86_64")]
-        return Loops::unary::<S, S, S, R, F>().with_avx512(f16::of_avx512::widen_all::<S, R, F>);
-        #[cfg(target_arch = "aarch64")]
-        return Loops([f16::of_neon::widen_all::<S, R, F>]);
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        return Loops::unary::<S, S, S, R, F>();
+        f16_loops!(widen_all < S, R, F > S, R, F)
     }
 
-    /// Converts f32 (`A`) to f16 (`S`) by `F`.
+    /// Converts f32 (`A`) to f16 (`S`) as `F` does.
     pub const fn narrow_f16<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>() -> Loops {
-        #[cfg(target_arch = "x86_64")]
-        return Loops::unary::<A, A, A, S, F>().with_avx512(f16::of_avx512::narrow_all::<A, S, F>);
-        #[cfg(target_arch = "aarch64")]
-        return Loops([f16::of_neon::narrow_all::<A, S, F>]);
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        return Loops::unary::<A, A, A, S, F>();
+        f16_loops!(narrow_all < A, S, F > A, S, F)
     }
 
-    /// Rounds f32 (`A`) to f16 by `F`, and leaves it as f32.
+    /// Rounds f32 (`A`) to f16 as `F` does, and leaves it as f32.
     pub const fn round_f16<A: Copy, F: ScalarFn<A, A, A, A>>() -> Loops {
-        #[cfg(target_arch = "x86_64")]
-        return Loops::unary::<A, A, A, A, F>().with_avx512(f16::of_avx512::round_all::<A, F>);
-        #[cfg(target_arch = "aarch64")]
-        return Loops([f16::of_neon::round_all::<A, F>]);
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        return Loops::unary::<A, A, A, A, F>();
-    }
-
-    /// Replaces the loop for AVX-512.
-    #[cfg(target_arch = "x86_64")]
-    const fn with_avx512(self, avx512: crate::simd::Loop) -> Loops {
-        let Loops([portable, avx2, _]) = self;
-        Loops([portable, avx2, avx512])
+        f16_loops!(round_all < A, A, F > A, F)
     }
 }

@@ -1,6 +1,5 @@
-//! Loops and instructions that convert f16 by the processor's conversions, those of AVX-512 and of NEON. A block with a NaN takes
-//! the scalar function, which gives a NaN other bits than the processor does; for every other number both give the same. AVX2
-//! alone does not promise a conversion.
+//! Loops and instructions that convert f16 by the processor's conversions: those of F16C (with AVX2), AVX-512 and NEON. A block with a
+//! NaN takes the scalar function, which gives a NaN other bits than the processor does; for every other number both give the same.
 
 use super::*;
 
@@ -265,6 +264,16 @@ macro_rules! conversions {
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
+#[cfg(target_arch = "x86_64")]
+conversions! {
+    of_avx2, avx2, "sysv64", "avx2,f16c,fma,bmi1,bmi2,lzcnt,popcnt", words 64, __m256, __m128i,
+    |x| _mm256_cvtph_ps(x),
+    |x| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x),
+    |block| {
+        let found = block.iter().fold(_mm256_setzero_ps(), |found, x| _mm256_or_ps(found, _mm256_cmp_ps::<_CMP_UNORD_Q>(*x, *x)));
+        _mm256_movemask_ps(found) != 0
+    }
+}
 #[cfg(target_arch = "x86_64")]
 conversions! {
     of_avx512, avx512, "sysv64", "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt", words 128, __m512, __m256i,

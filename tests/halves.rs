@@ -1,0 +1,80 @@
+//! Conversions between f32 and the floats of 16 bits on the CPU, in loops and in fused expressions, with each instruction set: every
+//! number of 16 bits, and numbers of f32 at and around those halfway between two neighbours. All NaNs count as one.
+
+use crate::kit::stage::Stage;
+use crate::kit::*;
+use cupric::DType::*;
+use cupric::*;
+use std::process::Command;
+
+/// Numbers of f32 around every number of 16 bits from +0 to infinity (`bits` counts them) and around the middle to the next, with both
+/// signs, and some of any bits.
+fn samples(bits: u16, number: impl Fn(u16) -> f32) -> Vec<f32> {
+    let mut dice = Dice::new(1);
+    let mut all = vec![];
+    for low in 0..bits {
+        let [a, b] = [low, low + 1].map(|bits| f64::from(number(bits)));
+        // infinity stands where the next number would be
+        let b = if b.is_finite() { b } else { 2.0 * a - f64::from(number(low - 1)) };
+        for x in [a, (a + b) / 2.0, b, a + (b - a) * dice.unit()].map(|x| x as f32) {
+            all.extend([x, x.next_up(), x.next_down()].map(|x| if dice.one_in(2) { x } else { -x }));
+        }
+    }
+    all.extend((0..200_000).map(|_| f32::from_bits(dice.next() as u32)));
+    all.extend([f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN, 0.0, -0.0]);
+    all
+}
+
+fn same<T: Element>(what: &str, got: &Expr, want: &[T]) -> usize {
+    let got = got.to_vec::<T>().unwrap_or_else(|e| panic!("{what}: {e}"));
+    let wrong = got.iter().zip(want).position(|(g, w)| canonical(*g) != canonical(*w));
+    assert!(got.len() == want.len() && wrong.is_none(), "{what}, element {wrong:?}");
+    want.len()
+}
+
+macro_rules! check {
+    ($t:ident, $dtype:ident, $infinity:literal) => {{
+        let all: Vec<$t> = (0..=u16::MAX).map($t::from_bits).collect();
+        let wide: Vec<f32> = all.iter().map(|x| x.to_f32_const()).collect();
+        let x = Array::from_vec(all.clone(), [1 << 16]).unwrap();
+        let mut count = same("widened", &x.astype(F32), &wide);
+        count += same("widened in an expression", &(x.astype(F32) * 2.0), &wide.iter().map(|x| x * 2.0).collect::<Vec<_>>());
+        count += same("read and written", &-&*x, &all.iter().map(|x| -*x).collect::<Vec<_>>());
+        // other places in blocks, and other steps
+        count += same("read from the second on", &-x.slice(s![1..]), &all[1..].iter().map(|x| -*x).collect::<Vec<_>>());
+        count += same("widened backward", &x.slice(s![..;-3]).astype(F32), &wide.iter().rev().step_by(3).copied().collect::<Vec<_>>());
+
+        let list = samples($infinity, |bits| $t::from_bits(bits).to_f32_const());
+        let want: Vec<$t> = list.iter().map(|x| $t::from_f32_const(*x)).collect();
+        let y = Array::from_vec(list.clone(), [list.len()]).unwrap();
+        count += same("narrowed", &y.astype($dtype), &want);
+        count += same("narrowed in an expression", &(-&*y).astype($dtype), &want.iter().map(|x| -*x).collect::<Vec<_>>());
+        count += same("narrowed from the second on", &y.slice(s![1..]).astype($dtype), &want[1..]);
+        let rounded: Vec<f32> = want.iter().map(|x| x.to_f32_const()).collect();
+        count += same("rounded", &y.astype($dtype).astype(F32), &rounded);
+        count += same("rounded in an expression", &-(y.astype($dtype).astype(F32)), &rounded.iter().map(|x| -x).collect::<Vec<_>>());
+        count
+    }};
+}
+
+#[test]
+fn conversions() {
+    let mut stage = Stage::new(2, "conversions of 16 bits", &Device::cpu());
+    stage.count(check!(f16, F16, 0x7c00) + check!(bf16, BF16, 0x7f80));
+}
+
+#[test]
+fn every_instruction_set() {
+    let mut stage = Stage::new(16, "conversions of 16 bits: instruction sets", &Device::cpu());
+    for isa in ["portable", "avx2"] {
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &test_name(module_path!(), "conversions")])
+            .env("CUPRIC_ISA", isa)
+            .env_remove("CUPRIC_STAGES")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains("1 passed"), "{isa}:\n{said}");
+        stage.count(1);
+    }
+}
