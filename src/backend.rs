@@ -29,6 +29,7 @@ pub(crate) use record::{Clock, Detail, Recording, StepNote, busy};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::panic::Location;
+use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use waiting::{Outcome, Pending, start, wait};
 
@@ -209,6 +210,8 @@ pub(crate) trait Backend: Send + Sync {
     fn id(&self) -> u32;
     /// The capabilities that the planner decides by, with the name of the hardware.
     fn caps(&self) -> &NumberedCaps;
+    /// The checks of results that the user has asked of this device, as `check/wanted.rs` writes them; 0 at first.
+    fn checks(&self) -> &AtomicU8;
     /// Opens another device, under the number `id`, on the same hardware, with a budget of `limit` bytes.
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>>;
     /// Allocates a buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified until written.

@@ -229,6 +229,8 @@
 )]
 
 #[macro_use]
+mod heap;
+#[macro_use]
 mod mutants;
 
 mod array;

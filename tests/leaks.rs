@@ -7,6 +7,7 @@ use crate::kit::stage::Stage;
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
+use std::sync::{Barrier, Mutex};
 
 /// Bytes of the process in memory; `None` where the system does not say.
 fn resident() -> Option<i64> {
@@ -121,8 +122,76 @@ fn threads(d: &Device) {
     }
 }
 
+/// Evaluates forms of every kind of step for a shape.
+fn of_shape(d: &Device, n: usize, in_place: bool) -> Result<()> {
+    let x = zeros([2, n], F32).eval_on(d)?;
+    (&x + 1.0).sum(0).eval()?;
+    (x.cumulative_sum(1) * 2.0).eval()?;
+    x.sort(1).eval()?;
+    x.softmax(1).eval()?;
+    x.matmul(x.t()).eval()?;
+    let at = zeros([3], I32).eval_on(d)?;
+    eval_all([&x.take(&at, 1).exp(), &concat([&x, &x.flip(1)], 0), &x.var(0), &x.argmax(1)])?;
+    let mut y = x.reshape([1, 1, 2, 1, 1, 1, 1, n]).eval()?;
+    drop(x);
+    y.assign(&y * 2.0 + 1.0)?;
+    if in_place {
+        // the same plan once more, where the memory is shared
+        let _held = y.clone();
+        y.assign(&y * 2.0 + 1.0)?;
+    }
+    Ok(())
+}
+
+/// Plans of ever new shapes take at most 64 MiB, on however many threads; and those of some thousand shapes stay.
+#[test]
+fn plans_are_bounded() {
+    let _alone = ALONE.lock();
+    let d = &own(&Device::cpu());
+    of_shape(d, 1, true).unwrap();
+    let Some(empty) = resident() else { return };
+    let holds = |what: &str| {
+        let taken = resident().unwrap() - empty;
+        println!("{what}: {} MiB", taken >> 20);
+        assert!(taken < 64 << 20, "{what}: plans take {} KiB", taken >> 10);
+    };
+    let few = || (2..802).for_each(|n| of_shape(d, n, false).unwrap());
+    few();
+    let before = d.stats().prepares;
+    few();
+    assert_eq!(d.stats().prepares, before, "plans of 800 shapes were dropped");
+    (802..6000).for_each(|n| of_shape(d, n, n % 2 == 0).unwrap());
+    holds("one thread");
+    std::thread::scope(|s| {
+        for thread in 0..8 {
+            s.spawn(move || (0..1000).for_each(|n| of_shape(d, 6000 + 1000 * thread + n, n % 2 == 0).unwrap()));
+        }
+    });
+    holds("eight threads");
+    // threads that wait hold nothing of what others have dropped
+    let (ready, go) = (Barrier::new(9), Barrier::new(9));
+    std::thread::scope(|s| {
+        for thread in 0..8 {
+            let (ready, go) = (&ready, &go);
+            s.spawn(move || {
+                (0..300).for_each(|n| of_shape(d, 14_000 + 300 * thread + n, false).unwrap());
+                ready.wait();
+                go.wait();
+            });
+        }
+        ready.wait();
+        (17_000..20_000).for_each(|n| of_shape(d, n, false).unwrap());
+        holds("beside threads that wait");
+        go.wait();
+    });
+}
+
+/// One test at a time, so that nobody else's memory counts.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn memory_is_flat() {
+    let _alone = ALONE.lock();
     let cpu = Device::cpu();
     flat(&cpu);
     planned_only();
@@ -131,4 +200,43 @@ fn memory_is_flat() {
         flat(&d);
         threads(&d);
     }
+}
+
+#[test]
+fn show_repeats() {
+    let d = own(&Device::cpu());
+    let x = put(&d, noise(1, 1 << 16), &[256, 256]);
+    let show = |what: &str, f: &dyn Fn()| {
+        d.find_repeats([Repeat::Again]);
+        f();
+        println!("{what}:\n{}", d.repeated_work());
+    };
+    show("missed: the same softmax written in two evaluations", &|| {
+        for _ in 0..10 {
+            x.matmul(&x).softmax(-1).sum(..).eval().unwrap();
+            x.matmul(&x).softmax(-1).max(..).eval().unwrap();
+        }
+    });
+    show("missed: a function that makes its expression anew", &|| {
+        let inverse = || x.matmul(x.t()).exp();
+        for _ in 0..10 {
+            inverse().eval().unwrap();
+        }
+    });
+    show("reported: an addition of a number that the reader fuses for nothing", &|| {
+        let y = &x + 1.0;
+        y.sum(..).eval().unwrap();
+        y.max(..).eval().unwrap();
+    });
+    show("reported: a cast that the reader fuses", &|| {
+        let y = x.astype(DType::F64);
+        (&y * 2.0).eval().unwrap();
+        y.sum(0).eval().unwrap();
+    });
+    show("reported: a draw that is meant to be cheap, negation", &|| {
+        let y = -&x;
+        for n in 0..5 {
+            y.slice(s![n]).eval().unwrap();
+        }
+    });
 }

@@ -19,7 +19,7 @@ pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) 
 }
 
 fn execute_checked(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let wanted = check::of_device(device.id()).map_err(|e| e.or_at(at))?;
+    let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if wanted.is_none() {
         return execute::execute(roots, device, at, at_once);
     }
@@ -35,7 +35,7 @@ fn execute_checked(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> 
 
 /// Checks a value before it is written, because a write that fails leaves the array as it was.
 pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()> {
-    let wanted = check::of_device(device.id()).map_err(|e| e.or_at(at))?;
+    let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if mutant!(written_before_it_is_checked, true, wanted.is_none()) {
         return Ok(());
     }

@@ -33,7 +33,7 @@ impl Device {
     /// ```
     #[doc(alias("debug_nans", "detect_anomaly", "seterr", "errstate"))]
     pub fn check(&self, checks: impl IntoIterator<Item = Check>) {
-        check::set(self.id(), Wanted::new(checks));
+        check::set(self.backend().checks(), Wanted::new(checks));
     }
 
     /// Looks for work that is done twice, in every evaluation and every write on the device from now on, in place of what
