@@ -101,7 +101,8 @@ pub struct Stats {
     /// Dispatches of those kernels: more than kernels if a reduction, scan or routine has several passes, or an array exceeds
     /// one binding.
     pub dispatches: u64,
-    /// Plans made ready to run. A prepared plan is kept, and reused with other buffers, numbers and offsets. It is prepared
+    /// Plans made ready to run. A prepared plan is kept, and reused with other buffers, numbers and offsets, on the CPU also by
+    /// another device of it. It is prepared
     /// anew if it was dropped because many others were used since; on the CPU also at the first run that writes in place; on a
     /// GPU also if other operands share a buffer, if a result of 8- or 16-bit elements begins at another place in a 32-bit
     /// word, if a buffer is larger than one binding (at every run), or after a trim.
