@@ -111,8 +111,9 @@ impl std::hash::Hasher for KeyHasher {
     }
 }
 
-/// The most bytes that plans take together, with what a CPU has prepared for them and the tables of all threads. With what an allocator
-/// leaves free between them they stay below 64 MiB. A judgement: some 20,000 plans, more than any training step has.
+/// The most bytes that plans take together, with what a CPU has prepared for them and the tables of all threads: what is counted stays
+/// below 64 MiB, with room for what is being planned. An allocator may leave more free between the blocks that it hands out (glibc does
+/// for each thread). A judgement: some 20,000 plans, more than any training step has.
 const MOST_BYTES: usize = 48 << 20;
 /// What the entry of a plan takes in the shared cache, in a table whose half is empty: a judgement.
 const ENTRY: usize = 128;

@@ -4,7 +4,6 @@ use super::execute::{self, Results};
 use super::{Array, Loc};
 use crate::backend::wait;
 use crate::check::{self, Checked};
-use crate::debug;
 use crate::device::Device;
 use crate::error::Result;
 use crate::expr::Expr;
@@ -13,12 +12,6 @@ use smallvec::SmallVec;
 /// Computes expressions that are neither stored nor views of what is stored whole; with checks by one plan with them, and waits for what
 /// they have found.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let results = execute_checked(roots, device, at, at_once)?;
-    debug::evaluated(device.id(), roots, at);
-    Ok(results)
-}
-
-fn execute_checked(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if wanted.is_none() {
         return execute::execute(roots, device, at, at_once);
