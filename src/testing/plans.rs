@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
 use crate::heap::Heap;
 pub use crate::kernel::Caps;
-use crate::kernel::{Kernel, NumberedCaps};
+use crate::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window};
 use crate::plan::{self, CachedPlan, Walk};
 use std::sync::Arc;
 
@@ -130,7 +130,16 @@ pub fn plan_within(expression: &Expr, caps: &Caps) -> Result<(String, Vec<String
 /// Those of planning.
 pub fn plan_bytes(expression: &Expr) -> Result<usize> {
     let planned = plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?;
-    Ok(planned.plan.heap())
+    let plan = &planned.plan;
+    let list = |k: &Kernel| {
+        k.loads.capacity() * size_of::<Load>()
+            + k.values.capacity() * size_of::<Value>()
+            + k.stores.capacity() * size_of::<Store>()
+            + k.windows.capacity() * size_of::<Window>()
+            + k.schedule.heap()
+    };
+    let kernels: usize = plan.nests().map(list).sum();
+    Ok(kernels + plan.steps.capacity() * size_of::<Step>() + plan.temps.capacity() * size_of::<usize>())
 }
 
 /// Returns the number of steps of work that the CPU's plan of an expression took to make: nodes looked at, values searched.
