@@ -29,6 +29,7 @@ pub(crate) use record::{Clock, Detail, Recording, StepNote, busy};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::panic::Location;
+use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use waiting::{Outcome, Pending, start, wait};
 
@@ -100,7 +101,8 @@ pub struct Stats {
     /// Dispatches of those kernels: more than kernels if a reduction, scan or routine has several passes, or an array exceeds
     /// one binding.
     pub dispatches: u64,
-    /// Plans made ready to run. A prepared plan is kept, and reused with other buffers, numbers and offsets. It is prepared
+    /// Plans made ready to run. A prepared plan is kept, and reused with other buffers, numbers and offsets, on the CPU also by
+    /// another device of it. It is prepared
     /// anew if it was dropped because many others were used since; on the CPU also at the first run that writes in place; on a
     /// GPU also if other operands share a buffer, if a result of 8- or 16-bit elements begins at another place in a 32-bit
     /// word, if a buffer is larger than one binding (at every run), or after a trim.
@@ -209,6 +211,8 @@ pub(crate) trait Backend: Send + Sync {
     fn id(&self) -> u32;
     /// The capabilities that the planner decides by, with the name of the hardware.
     fn caps(&self) -> &NumberedCaps;
+    /// The checks of results that the user has asked of this device, as `check/wanted.rs` writes them; 0 at first.
+    fn checks(&self) -> &AtomicU8;
     /// Opens another device, under the number `id`, on the same hardware, with a budget of `limit` bytes.
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>>;
     /// Allocates a buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified until written.

@@ -1,4 +1,4 @@
-//! Floor 6: the CPU backend. A plan's steps are prepared once and cached; an elementwise, reduce or row kernel becomes a
+//! Floor 6: the CPU backend. A plan's steps are prepared once and stay in it; an elementwise, reduce or row kernel becomes a
 //! program. A run binds the program to its buffers and interprets it tile by tile: each step is one loop over the elements
 //! of a tile, compiled for the machine's instruction set. Tiles are shared between the threads of the caller's rayon pool.
 //!
@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `memory.rs` | allocates buffers (`memory/buffer.rs`), and keeps freed blocks in a pool for reuse; `memory/system.rs` blocks of the system |
 //! | `program.rs`, `parts.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
-//! | `prepared.rs` | prepares the steps of plans, and caches them |
+//! | `prepared.rs` | prepares the steps of plans |
 //! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
 //! | `ends.rs` | has gathers read the indices that callers gave |
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `philox.rs` | run a program's steps over a tile |
@@ -72,13 +72,12 @@ use crate::simd::{Isa, isa};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
 use memory::{Holder, Owner, Pool};
-use prepared::PreparedPlans;
 use recorder::Recorder;
 #[cfg(feature = "testing")]
 pub(crate) use routines::has as has_routine;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// Returns the CPU's capabilities, by which the planner decides.
@@ -129,8 +128,10 @@ pub(crate) struct Cpu {
     /// The number of the device in the process.
     id: u32,
     caps: NumberedCaps,
+    checks: AtomicU8,
     pool: Pool,
-    prepared: PreparedPlans,
+    /// How many plans were prepared.
+    prepares: AtomicU64,
     /// Runs of plans that are one kernel of one dispatch, which most plans of small arrays are: one count instead of two.
     single: AtomicU64,
     /// The kernels and dispatches of all other runs.
@@ -150,7 +151,8 @@ impl Cpu {
             id,
             pool: Pool::new(id, &name_within(&caps.name, id, limit), limit),
             caps: NumberedCaps::new(caps),
-            prepared: PreparedPlans::default(),
+            checks: AtomicU8::new(0),
+            prepares: AtomicU64::new(0),
             single: AtomicU64::new(0),
             kernels: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),
@@ -234,6 +236,10 @@ impl Backend for Cpu {
         &self.caps
     }
 
+    fn checks(&self) -> &AtomicU8 {
+        &self.checks
+    }
+
     fn name(&self) -> &str {
         self.pool.name()
     }
@@ -276,7 +282,8 @@ impl Backend for Cpu {
 
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
         self.pool.fault("run")?;
-        let prepared = self.prepared.of(plan, &bindings).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
+        let prepared =
+            prepared::of(plan, &bindings, &self.prepares).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
         let mut run = Run { bindings, temps: SmallVec::new(), pool: &self.pool, rehearses: false };
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
@@ -287,7 +294,7 @@ impl Backend for Cpu {
         let mut notes = self.recorder.notes();
         for rehearses in rehearsals {
             run.rehearses = *rehearses;
-            for (n, (ready, step)) in prepared.steps.iter().zip(&plan.steps).enumerate() {
+            for (n, (ready, step)) in prepared.iter().zip(&plan.steps).enumerate() {
                 let done = match notes.as_mut().filter(|_| !rehearses) {
                     Some(notes) => notes.time((plan, n), &run.bindings, || ready.run(&run)),
                     None => ready.run(&run),
@@ -298,7 +305,6 @@ impl Backend for Cpu {
         if let Some(notes) = notes {
             self.recorder.keep(notes);
         }
-        self.prepared.ran(prepared);
         let dispatches = plan.steps.iter().filter(|s| s.node().is_some()).count() as u64;
         match (plan.kernel_count() as u64, dispatches) {
             (1, 1) => _ = self.single.fetch_add(1, Relaxed),
@@ -321,7 +327,7 @@ impl Backend for Cpu {
         let stats = Stats {
             kernels: single + self.kernels.load(Relaxed),
             dispatches: single + self.dispatches.load(Relaxed),
-            prepares: self.prepared.made(),
+            prepares: self.prepares.load(Relaxed),
             allocations,
             driver_allocations,
             bytes_in: self.bytes_in.load(Relaxed),

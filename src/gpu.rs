@@ -76,7 +76,7 @@ use notes::ERROR_BYTES;
 use prepare::Preparer;
 use prepared::{PreparedPlan, RunBuffer, RunBuffers, facts};
 use std::cell::LazyCell;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Once};
 use timer::{Timer, has_clock};
 
@@ -167,6 +167,10 @@ impl Backend for Gpu {
 
     fn caps(&self) -> &NumberedCaps {
         &self.caps
+    }
+
+    fn checks(&self) -> &AtomicU8 {
+        &self.checks
     }
 
     fn is_gpu(&self) -> bool {

@@ -21,7 +21,7 @@ mod store;
 mod validate;
 
 pub(crate) use moves::Moved;
-pub(crate) use plan::{Choice, Model, Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use plan::{Choice, Kept, Model, Output, Plan, RoutineCall, RoutinePass, Step, Whole};
 pub(crate) use product::{CHAIN, MOST_OF_CHAINS, Matrices, Method, Product, is_narrow, takes};
 pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
@@ -35,6 +35,7 @@ pub use crate::caps::Caps;
 pub(crate) use crate::caps::tiles::Tile;
 pub(crate) use crate::caps::{NumberedCaps, Rates};
 use crate::dtype::{Compute, DType};
+use crate::heap::Heap;
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
 pub(crate) use crate::ufunc::Fold;
@@ -60,6 +61,26 @@ pub(crate) struct Load {
     /// One stride for each dimension of `outer`, then of `inner`, in elements.
     pub strides: Strides,
     pub offset: isize,
+}
+
+heap! { Load: strides; Value: op; Position: ; Window: start, shape; Kernel: outer, inner, loads, values, stores, windows, schedule; }
+
+impl Heap for Op {
+    fn heap(&self) -> usize {
+        match self {
+            Op::Index { strides, .. } => strides.heap(),
+            Op::Ufunc(_, args) => args.heap(),
+            Op::Gather { position, .. } | Op::Position(position) => position.heap(),
+            Op::Reduce(r) | Op::Scan(r) => r.heap(),
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Philox { .. }
+            | Op::Dot { .. } => 0,
+        }
+    }
 }
 
 /// What computes a value of a kernel. A `usize` is the number of another value, unless its comment says otherwise.

@@ -208,7 +208,7 @@
 //! | variable | effect |
 //! |---|---|
 //! | `CUPRIC_DEVICE=cpu`, `gpu` or `gpu:N` | what [`Device::best`] gives |
-//! | `CUPRIC_DEBUG=plan,wgsl,again,copy` | shows plans and shaders as they run, [work that is done twice](Device::find_repeats), and [writes that copy](Repeat::Copy): to the program's logger, or without one to the standard error |
+//! | `CUPRIC_DEBUG=plan,wgsl` | shows plans and shaders as they run: to the program's logger, or without one to the standard error |
 //! | `CUPRIC_CHECK=nan,inf,overflow` | finds the operation that a NaN, an infinity or a wrapped integer comes from: [`Device::check`] |
 //! | `CUPRIC_TIMEOUT=10` | seconds without progress after which a wait for a GPU fails; 20 more for each kernel's first run |
 //! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions; on 64-bit ARM `portable` leaves out threaded code |
@@ -229,6 +229,8 @@
     warn(clippy::wildcard_enum_match_arm)
 )]
 
+#[macro_use]
+mod heap;
 #[macro_use]
 mod mutants;
 
@@ -304,7 +306,6 @@ pub use create::{
 pub use custom::RawKernel;
 #[cfg(feature = "kernels")]
 pub use custom::{Agreement, ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
-pub use debug::{Repeat, RepeatedRow, RepeatedWork};
 pub use device::{Device, Limits};
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};

@@ -198,6 +198,7 @@ list! {
     plan_cache_without_equal_numbers, "14 sequences", "fuzz state", "a plan cache keyed without which numbers are equal";
     plan_cache_without_strides, "14 sequences", "fuzz state", "a plan cache keyed without strides";
     plans_shared_between_devices, "9 boundaries", "boundaries tight", "a plan cache keyed without device";
+    plans_without_weight, "12 leaks", "leaks plans_are_bounded", "the cache of plans counts no plan's weight";
     polynomial_of_f64_cut_short, "6 contract", "accuracy contract::gpu::float", "polynomials of f64 on a GPU lack their last coefficient";
     polynomials_of_any_length, "1 refusals", "operations found::lists::polynomials", "a polynomial has any number of coefficients";
     pool_gives_live_buffer, "11 memory", "operations bites::cpu::", "a pool that returns a live buffer";

@@ -42,13 +42,16 @@ use crate::buffer::Buffer;
 use crate::debug;
 use crate::error::Result;
 use crate::expr::{Expr, Node, NodeOp, Role};
-use crate::kernel::{NumberedCaps, Plan, Step};
+use crate::heap::{Heap, block};
+use crate::kernel::{Kept, NumberedCaps, Plan, Step};
 use crate::layout::{Layout, View};
 use lru::LruCache;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
 /// Where a write goes: the plan's first output is this layout of an existing buffer.
 pub(crate) struct Target<'a> {
@@ -56,8 +59,13 @@ pub(crate) struct Target<'a> {
     pub layout: &'a Layout,
 }
 
-/// A plan as the cache keeps it.
-pub(crate) struct CachedPlan {
+/// A plan as the cache keeps it. It is a block of its own, so that a table that points to a plan which was dropped holds little.
+pub(crate) struct CachedPlan(Box<Cached>);
+
+pub(crate) struct Cached {
+    key: Arc<[u64]>,
+    /// Whether a thread has found the plan in its own table since the shared cache looked.
+    was_found: AtomicBool,
     pub plan: Plan,
     /// For each expression asked for, the number of the plan's output that is its result; equal expressions share one.
     pub output_of: Vec<usize>,
@@ -71,13 +79,15 @@ pub(crate) struct CachedPlan {
     pub work: u64,
 }
 
-/// The plans of all threads by their whole key. When the keys take more than [`SHARED_WORDS`], the least recently used plans are
-/// dropped.
-struct Shared {
-    plans: LruCache<Box<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>,
-    /// Words of all keys in the cache.
-    words: usize,
+impl Deref for CachedPlan {
+    type Target = Cached;
+    fn deref(&self) -> &Cached {
+        &self.0
+    }
 }
+
+/// The plans of all threads by their whole key, of which [`make_room`] drops the least recently used.
+type Shared = LruCache<Arc<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>;
 
 /// Hashes a key word by word (FxHash, rustc's own hash function). It need not resist an attacker: a look-up compares the whole
 /// key, so a collision costs time and never a wrong plan.
@@ -101,64 +111,59 @@ impl std::hash::Hasher for KeyHasher {
     }
 }
 
-/// The most words of keys in the cache of a thread (2 MiB) and in the one that all threads share (32 MiB). A plan takes about
-/// as much memory as its key. A judgement: some 2,000 plans of ten nodes a thread, more than one training step has.
-const LOCAL_WORDS: usize = 1 << 18;
-const SHARED_WORDS: usize = 1 << 22;
-/// The words of the longest key that is kept: half a MiB, a quarter of a thread's cache, so that one graph does not evict most
-/// plans. A judgement: a graph of so many nodes (some 5,000) runs so long that planning it again matters little.
+/// The most bytes that plans take together, with what a CPU has prepared for them and the tables of all threads: what is counted stays
+/// below 64 MiB, with room for what is being planned. An allocator may leave more free between the blocks that it hands out (glibc does
+/// for each thread). A judgement: some 20,000 plans, more than any training step has.
+const MOST_BYTES: usize = 48 << 20;
+/// What the entry of a plan takes in the shared cache, in a table whose half is empty: a judgement.
+const ENTRY: usize = 128;
+/// The words of the longest key that is kept: half a MiB, so that one graph does not evict most plans. A judgement: a graph of so many nodes (some 5,000) runs so long that planning it again matters little.
 const LONGEST_KEY: usize = 1 << 16;
-
-impl Shared {
-    fn insert(&mut self, key: &[u64], plan: &Arc<CachedPlan>) {
-        if self.plans.put(key.into(), plan.clone()).is_none() {
-            self.words += key.len();
-        }
-        while self.words > SHARED_WORDS
-            && let Some((old, _)) = self.plans.pop_lru()
-        {
-            self.words -= old.len();
-        }
-    }
-}
 
 /// The places of a thread's table. A judgement: some ten times as many as the plans of one training step.
 const PLACES: usize = 2048;
+/// What a table takes: its places, and for each the block that is left of a plan that was dropped.
+const TABLE: usize =
+    PLACES * (size_of::<(u64, Weak<CachedPlan>)>() + block(2 * size_of::<usize>() + size_of::<CachedPlan>()));
+/// How many threads have a table.
+static TABLES: AtomicUsize = AtomicUsize::new(0);
 
 /// The plans that a thread has used. A key's hash names its place, where the plan stays until another one needs the place, so a
-/// look-up touches one place and changes nothing. When the keys take more than [`LOCAL_WORDS`], the table is emptied.
+/// look-up touches one place and changes nothing. It keeps no plan from being dropped.
 struct Local {
     /// Empty before the first plan.
-    places: Vec<Option<Kept>>,
-    words: usize,
-}
-
-/// A plan in its place.
-struct Kept {
-    hash: u64,
-    key: Box<[u64]>,
-    plan: Arc<CachedPlan>,
+    places: Vec<(u64, Weak<CachedPlan>)>,
 }
 
 impl Local {
     fn find(&self, hash: u64, key: &[u64]) -> Option<Arc<CachedPlan>> {
-        let kept = self.places.get(hash as usize % PLACES)?.as_ref()?;
-        (kept.hash == hash && *kept.key == *key).then(|| kept.plan.clone())
+        let (own, plan) = self.places.get(hash as usize % PLACES)?;
+        let plan = if *own == hash { plan.upgrade()? } else { return None };
+        if *plan.key != *key {
+            return None;
+        }
+        if !plan.was_found.load(Relaxed) {
+            plan.was_found.store(true, Relaxed);
+        }
+        Some(plan)
     }
 
-    fn insert(&mut self, hash: u64, key: &[u64], plan: &Arc<CachedPlan>) {
-        if self.words + key.len() > LOCAL_WORDS {
-            self.places.clear();
-            self.words = 0;
-        }
+    fn insert(&mut self, hash: u64, plan: &Arc<CachedPlan>) {
         if self.places.is_empty() {
-            self.places.resize_with(PLACES, || None);
+            // the tables of very many threads would leave no room for plans: further threads ask the shared cache
+            if TABLES.fetch_add(1, Relaxed) >= MOST_BYTES / 2 / TABLE {
+                TABLES.fetch_sub(1, Relaxed);
+                return;
+            }
+            self.places.resize(PLACES, (0, Weak::new()));
         }
-        let kept = Kept { hash, key: key.into(), plan: plan.clone() };
-        self.words += key.len();
-        if let Some(old) = self.places[hash as usize % PLACES].replace(kept) {
-            self.words -= old.key.len();
-        }
+        self.places[hash as usize % PLACES] = (hash, Arc::downgrade(plan));
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        TABLES.fetch_sub(!self.places.is_empty() as usize, Relaxed);
     }
 }
 
@@ -184,29 +189,53 @@ fn hash_of(key: &[u64]) -> u64 {
 }
 
 thread_local! {
-    static LOCAL: RefCell<Local> = const { RefCell::new(Local { places: Vec::new(), words: 0 }) };
+    static LOCAL: RefCell<Local> = const { RefCell::new(Local { places: Vec::new() }) };
 }
-static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(|| {
-    Mutex::new(Shared { plans: LruCache::unbounded_with_hasher(BuildHasherDefault::default()), words: 0 })
-});
+static SHARED: LazyLock<Mutex<Shared>> =
+    LazyLock::new(|| Mutex::new(LruCache::unbounded_with_hasher(BuildHasherDefault::default())));
+
+fn shared() -> MutexGuard<'static, Shared> {
+    SHARED.lock().unwrap_or_else(|e| e.into_inner())
+}
 
 /// Keeps a plan in the table of this thread, if the thread still has one: a thread that ends may evaluate once more.
-fn keep_here(hash: u64, key: &[u64], plan: &Arc<CachedPlan>) {
-    let _ = LOCAL.try_with(|c| c.borrow_mut().insert(hash, key, plan));
+fn keep_here(hash: u64, plan: &Arc<CachedPlan>) {
+    let _ = LOCAL.try_with(|c| c.borrow_mut().insert(hash, plan));
 }
 
 /// The plan of a key, if this thread or another one has made it.
 fn find(hash: u64, key: &[u64]) -> Option<Arc<CachedPlan>> {
     LOCAL.try_with(|c| c.borrow().find(hash, key)).ok().flatten().or_else(|| {
-        let found = SHARED.lock().unwrap_or_else(|e| e.into_inner()).plans.get(key).cloned()?;
-        keep_here(hash, key, &found);
+        let found = shared().get(key).cloned()?;
+        keep_here(hash, &found);
         Some(found)
     })
 }
 
-fn keep(hash: u64, key: &[u64], plan: &Arc<CachedPlan>) {
-    keep_here(hash, key, plan);
-    SHARED.lock().unwrap_or_else(|e| e.into_inner()).insert(key, plan);
+fn keep(hash: u64, plan: &Arc<CachedPlan>) {
+    let bytes =
+        block(size_of::<Cached>()) + block(8 * plan.key.len()) + plan.plan.heap() + plan.output_of.heap() + ENTRY;
+    plan.plan.kept.count(bytes);
+    keep_here(hash, plan);
+    shared().put(plan.key.clone(), plan.clone());
+    make_room();
+}
+
+/// Drops plans until those that are left take no more than there is room for: first those that no thread has found for the longest
+/// time.
+pub(crate) fn make_room() {
+    let room = MOST_BYTES.saturating_sub(TABLES.load(Relaxed) * TABLE);
+    if Kept::taken() <= room {
+        return;
+    }
+    let mut shared = shared();
+    while Kept::taken() > room
+        && let Some((key, plan)) = shared.pop_lru()
+    {
+        if plan.was_found.swap(false, Relaxed) {
+            shared.put(key, plan);
+        }
+    }
 }
 
 /// Whether a node is always stored whole, so that a view of it is a view of the stored array and needs no kernel.
@@ -275,9 +304,12 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
     let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
     let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
-    let plan = Arc::new(CachedPlan { plan, output_of, writing, may_fail_half_done, work });
+    let key = if long { [].into() } else { walk.key().into() };
+    let was_found = AtomicBool::new(false);
+    let cached = Cached { key, was_found, plan, output_of, writing, may_fail_half_done, work };
+    let plan = Arc::new(CachedPlan(Box::new(cached)));
     if !long {
-        keep(hash, walk.key(), &plan);
+        keep(hash, &plan);
     }
     Ok(plan)
 }

@@ -189,6 +189,14 @@ fn off_it_costs_nothing(d: &Device) {
     assert_eq!(own.stats().kernels - before, 2);
     own.check([]);
     assert_eq!(kernels(), (1, 1));
+    // what is asked of one device is asked of no other, neither while it lives nor after it
+    let asked = checked(d, [Check::Nan]);
+    assert_eq!(kernels(), (1, 1));
+    let y = put(&asked, f(&[-1.0]), &[1]);
+    assert_eq!(y.sqrt().eval().unwrap_err().kind(), ErrorKind::Check);
+    drop((asked, y));
+    assert_eq!(kernels(), (1, 1));
+    (x.sqrt() * f32::NAN).eval().unwrap();
 }
 
 fn integers_that_wrap_and_those_that_do_not(d: &Device) {

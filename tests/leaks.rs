@@ -7,6 +7,9 @@ use crate::kit::stage::Stage;
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
+use std::alloc::{GlobalAlloc, System};
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::sync::{Barrier, Mutex};
 
 /// Bytes of the process in memory; `None` where the system does not say.
 fn resident() -> Option<i64> {
@@ -14,6 +17,28 @@ fn resident() -> Option<i64> {
     let line = text.lines().find(|l| l.starts_with("VmRSS:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<i64>().ok()? << 10)
 }
+
+/// An allocator that counts what all threads hold. What it leaves free between their blocks is the system's own and does not count.
+struct Counting;
+
+static HELD: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
+        HELD.fetch_add(layout.size() as isize, Relaxed);
+        // SAFETY: the caller has promised what `System` asks for: a layout of some size.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, p: *mut u8, layout: std::alloc::Layout) {
+        HELD.fetch_sub(layout.size() as isize, Relaxed);
+        // SAFETY: the caller has promised what `System` asks for: a block that it made with this layout.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// One evaluation of each of ten kinds; nothing of it stays.
 fn ten(d: &Device, x: &mut Array, m: &Array, i: usize) -> Result<()> {
@@ -121,8 +146,79 @@ fn threads(d: &Device) {
     }
 }
 
+/// Evaluates forms of every kind of step for a shape.
+fn of_shape(d: &Device, n: usize, in_place: bool) -> Result<()> {
+    let x = zeros([2, n], F32).eval_on(d)?;
+    (&x + 1.0).sum(0).eval()?;
+    (x.cumulative_sum(1) * 2.0).eval()?;
+    x.sort(1).eval()?;
+    x.softmax(1).eval()?;
+    x.matmul(x.t()).eval()?;
+    let at = zeros([3], I32).eval_on(d)?;
+    eval_all([&x.take(&at, 1).exp(), &concat([&x, &x.flip(1)], 0), &x.var(0), &x.argmax(1)])?;
+    let mut y = x.reshape([1, 1, 2, 1, 1, 1, 1, n]).eval()?;
+    drop(x);
+    y.assign(&y * 2.0 + 1.0)?;
+    if in_place {
+        // the same plan once more, where the memory is shared
+        let _held = y.clone();
+        y.assign(&y * 2.0 + 1.0)?;
+    }
+    Ok(())
+}
+
+/// Plans of ever new shapes take at most 64 MiB, on however many threads; and those of some thousand shapes stay.
+#[test]
+fn plans_are_bounded() {
+    let _alone = ALONE.lock();
+    let d = &own(&Device::cpu());
+    of_shape(d, 1, true).unwrap();
+    d.trim();
+    let (empty, before) = (HELD.load(Relaxed), resident());
+    let holds = |what: &str| {
+        d.trim();
+        let taken = HELD.load(Relaxed) - empty;
+        let resident = resident().zip(before).map(|(now, before)| (now - before) >> 20);
+        println!("{what}: {} KiB, {resident:?} MiB resident", taken >> 10);
+        assert!(taken < 64 << 20, "{what}: plans take {} KiB", taken >> 10);
+    };
+    let few = || (2..802).for_each(|n| of_shape(d, n, false).unwrap());
+    few();
+    let before = d.stats().prepares;
+    few();
+    assert_eq!(d.stats().prepares, before, "plans of 800 shapes were dropped");
+    (802..6000).for_each(|n| of_shape(d, n, n % 2 == 0).unwrap());
+    holds("one thread");
+    std::thread::scope(|s| {
+        for thread in 0..8 {
+            s.spawn(move || (0..1000).for_each(|n| of_shape(d, 6000 + 1000 * thread + n, n % 2 == 0).unwrap()));
+        }
+    });
+    holds("eight threads");
+    // threads that wait hold nothing of what others have dropped
+    let (ready, go) = (Barrier::new(9), Barrier::new(9));
+    std::thread::scope(|s| {
+        for thread in 0..8 {
+            let (ready, go) = (&ready, &go);
+            s.spawn(move || {
+                (0..300).for_each(|n| of_shape(d, 14_000 + 300 * thread + n, false).unwrap());
+                ready.wait();
+                go.wait();
+            });
+        }
+        ready.wait();
+        (17_000..20_000).for_each(|n| of_shape(d, n, false).unwrap());
+        holds("beside threads that wait");
+        go.wait();
+    });
+}
+
+/// One test at a time, so that nobody else's memory counts.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn memory_is_flat() {
+    let _alone = ALONE.lock();
     let cpu = Device::cpu();
     flat(&cpu);
     planned_only();

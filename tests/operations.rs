@@ -13,6 +13,7 @@ mod chains;
 mod check;
 mod cooperative;
 mod counts;
+mod debug;
 mod distributions;
 mod errors;
 mod files;
@@ -48,7 +49,6 @@ mod quantiles;
 #[cfg(all(feature = "gpu", feature = "kernels"))]
 mod raw;
 mod refusals;
-mod repeats;
 mod routines;
 mod scans;
 mod searching;

@@ -4,7 +4,6 @@ use super::execute::{self, Results};
 use super::{Array, Loc};
 use crate::backend::wait;
 use crate::check::{self, Checked};
-use crate::debug;
 use crate::device::Device;
 use crate::error::Result;
 use crate::expr::Expr;
@@ -13,13 +12,7 @@ use smallvec::SmallVec;
 /// Computes expressions that are neither stored nor views of what is stored whole; with checks by one plan with them, and waits for what
 /// they have found.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let results = execute_checked(roots, device, at, at_once)?;
-    debug::evaluated(device.id(), roots, at);
-    Ok(results)
-}
-
-fn execute_checked(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let wanted = check::of_device(device.id()).map_err(|e| e.or_at(at))?;
+    let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if wanted.is_none() {
         return execute::execute(roots, device, at, at_once);
     }
@@ -35,7 +28,7 @@ fn execute_checked(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> 
 
 /// Checks a value before it is written, because a write that fails leaves the array as it was.
 pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()> {
-    let wanted = check::of_device(device.id()).map_err(|e| e.or_at(at))?;
+    let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if mutant!(written_before_it_is_checked, true, wanted.is_none()) {
         return Ok(());
     }

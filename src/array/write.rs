@@ -4,7 +4,6 @@ use super::evaluate::run;
 use super::{Array, Loc, checked};
 use crate::backend::Bindings;
 use crate::buffer::Buffer;
-use crate::debug;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -188,7 +187,6 @@ impl Array {
             let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
-        debug::evaluated(device.id(), &[&value], at);
         // the expression may hold handles on the target, which must be gone for the write to be in place
         drop(value);
         let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
@@ -203,9 +201,6 @@ impl Array {
         let own = self.buffer();
         if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.writing.in_place {
             return write(own, own, true);
-        }
-        if planned.plan.writing.in_place {
-            debug::copied(device.id(), op, at);
         }
         // not in place: the array gets a new buffer with the same layout. Unless every element of the buffer is written, the
         // new one begins as a copy of the old one

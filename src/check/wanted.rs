@@ -1,10 +1,9 @@
 //! What is checked on which device.
 
 use crate::error::{Error, ErrorKind, Result};
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, PoisonError, RwLock};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// What [`Device::check`](crate::Device::check) looks for in results.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -86,23 +85,20 @@ impl Wanted {
 static OF_ALL: LazyLock<Result<Wanted>> =
     LazyLock::new(|| Wanted::parse(&std::env::var_os("CUPRIC_CHECK").unwrap_or_default().to_string_lossy()));
 
-/// What was asked of devices, by their numbers, and whether there is an entry.
-static OF_DEVICES: LazyLock<RwLock<HashMap<u32, Wanted>>> = LazyLock::new(RwLock::default);
-static IS_ANY_SET: AtomicBool = AtomicBool::new(false);
+/// The bit that a device has once its user has asked for checks or for none.
+const IS_ASKED: u8 = 1 << 7;
 
-/// The checks of a device. Fails if `CUPRIC_CHECK` names a check that there is not.
-pub(crate) fn of_device(device: u32) -> Result<Wanted> {
+/// The checks of a device: those that its user has asked of it, else those of `CUPRIC_CHECK`. Fails if that names a check that there is
+/// not.
+pub(crate) fn of_device(asked: &AtomicU8) -> Result<Wanted> {
     let of_all = OF_ALL.as_ref().map_err(Error::clone)?;
-    if !IS_ANY_SET.load(Ordering::Relaxed) {
-        return Ok(*of_all);
-    }
-    Ok(*OF_DEVICES.read().unwrap_or_else(PoisonError::into_inner).get(&device).unwrap_or(of_all))
+    let asked = asked.load(Relaxed);
+    Ok(if asked & IS_ASKED == 0 { *of_all } else { Wanted(asked & !IS_ASKED) })
 }
 
-/// Sets the checks of a device, in place of what `CUPRIC_CHECK` asks.
-pub(crate) fn set(device: u32, wanted: Wanted) {
-    OF_DEVICES.write().unwrap_or_else(PoisonError::into_inner).insert(device, wanted);
-    IS_ANY_SET.store(true, Ordering::Relaxed);
+/// Asks a device for these checks, in place of those of `CUPRIC_CHECK`.
+pub(crate) fn set(asked: &AtomicU8, wanted: Wanted) {
+    asked.store(wanted.0 | IS_ASKED, Relaxed);
 }
 
 #[cfg(feature = "testing")]

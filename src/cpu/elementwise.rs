@@ -10,6 +10,7 @@ use super::threaded::{self, Threaded};
 use super::threads::threads;
 use super::tiles::{EVERYWHERE, Frame, Frames, Tile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::heap::Heap;
 use crate::kernel::{Kernel, Tiles, Tiling};
 
 /// Returns tile `t` of an index space of so many rows and columns, whose last axis but one has the length `height`.
@@ -57,6 +58,17 @@ enum Code {
     Loops(Box<Program>),
     /// Values stay in registers.
     Threaded(Box<Threaded>),
+}
+
+heap! { Elementwise: code, checks; }
+
+impl Heap for Code {
+    fn heap(&self) -> usize {
+        match self {
+            Code::Loops(program) => program.heap(),
+            Code::Threaded(program) => program.heap(),
+        }
+    }
 }
 
 /// An elementwise kernel that is ready to be bound to the buffers of a run.

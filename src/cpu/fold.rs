@@ -19,6 +19,7 @@ mod threaded;
 
 use super::strided;
 use crate::dtype::Compute;
+use crate::heap::Heap;
 use crate::kernel::{Gives, KernelKind, Lanes, Reduction, Source};
 use crate::simd::{Blocks, Columns, LANES, NARROW, SERIAL, lanes_of_row};
 use crate::ufunc::Form;
@@ -49,6 +50,14 @@ enum Combines {
     Function(Function),
     Formulas(Box<Formulas>),
     First(First),
+}
+
+heap! { FoldSpec: combines; }
+
+impl Heap for Combines {
+    fn heap(&self) -> usize {
+        if let Combines::Formulas(formulas) = self { formulas.heap() } else { 0 }
+    }
 }
 
 impl FoldSpec {

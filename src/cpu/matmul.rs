@@ -34,6 +34,8 @@ use crate::ufunc::cast;
 use blocked::{Block, PART, Part};
 use operands::{Operand, Target};
 
+heap! { Place: along; Matmul: a, b, c, next; }
+
 /// The memory of an operand or of the result: buffer, first element, the span to check, bytes of an element, and the way from
 /// one matrix of the batch to the next.
 struct Place {

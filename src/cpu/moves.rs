@@ -13,6 +13,7 @@ use super::strided::{self, Axis, Block};
 use super::threads::threads;
 use super::tiles::Tile;
 use crate::error::Result;
+use crate::heap::Heap;
 use crate::kernel::{BufferRef, Kernel, Moved, Op, Tiling, WriteClass};
 use crate::layout::span_of;
 use crate::simd::Loop;
@@ -45,6 +46,18 @@ enum Source {
     /// A number: the bits of a constant, or the run-time scalar of this number; and the loop that narrows it.
     Constant(u64, Option<Loop>),
     Scalar(usize, Option<Loop>),
+}
+
+heap! { Move: source, target; Moves: list, checks; }
+
+impl Heap for Source {
+    fn heap(&self) -> usize {
+        match self {
+            Source::Memory(operand) => operand.heap(),
+            Source::Rows(rows) => rows.heap(),
+            Source::Constant(..) | Source::Scalar(..) => 0,
+        }
+    }
 }
 
 struct Move {

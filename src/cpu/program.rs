@@ -264,6 +264,20 @@ pub(super) struct Program {
     pub arena: usize,
 }
 
+heap! {
+    StridedOperand: rows, cols;
+    Step: ;
+    Fill: ;
+    RowBroadcast: ;
+    PassReduction: results, spec;
+    ReductionResult: ;
+    Total: ;
+    Pass: broadcasts, reductions, totals;
+    Write: ;
+    ScanSpec: ;
+    Program: places, positions, steps, fills, stages, passes, scans, writes;
+}
+
 /// Bytes of a page. A CPU compares the addresses of loads and earlier stores only modulo a page, and delays a load whose
 /// address seems to be that of an unfinished store.
 pub(super) const PAGE: usize = 4096;

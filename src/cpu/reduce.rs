@@ -50,6 +50,8 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
 }
 
+heap! { Reduce: program, checks; }
+
 /// A run of a kernel as its tasks see it: blocks of outer indices, each perhaps cut into parts of the inner space.
 struct Job<'a> {
     bound: &'a Bound<'a>,

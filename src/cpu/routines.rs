@@ -40,6 +40,8 @@ pub(super) struct Call {
     call: RoutineCall,
 }
 
+heap! { Call: call; }
+
 /// Prepares a call. Fails where the CPU does not implement the routine.
 pub(super) fn prepare(call: &RoutineCall) -> Result<Call> {
     match function(call.row) {

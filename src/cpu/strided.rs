@@ -330,6 +330,8 @@ pub(super) struct Axis {
     pub step: Option<isize>,
 }
 
+heap! { Axis: dims, strides; }
+
 impl Axis {
     pub fn new(dims: &[usize], strides: &[isize]) -> Axis {
         let step = match (dims, strides) {

@@ -71,6 +71,8 @@ pub(super) struct Threaded {
     pub streamed: Option<usize>,
 }
 
+heap! { Instr: ; Place: rows; Fill: ; Counter: rows; Threaded: code, runs, places, fills, counters; }
+
 /// Bytes of a task's scratch for small programs, and for the largest: with 128 values, loads and stores (`MOST_PARTS` in
 /// `plan/schedule/threaded.rs`) of 512 bytes each at most.
 pub(super) const SMALL: usize = 8 << 10;

@@ -179,6 +179,7 @@ impl Trial {
             // a plan that is not kept is not looked up by its number
             id: u64::MAX,
             is_kept: false,
+            kept: Default::default(),
             scalars: vec![],
             temps: vec![],
             outputs: vec![Output { dtype: DType::F32, shape, strides }],

@@ -16,7 +16,7 @@ use crate::caps::Shrink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::NumberedCaps;
 use std::any::Any;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ pub(crate) struct Gpu {
     /// A test's tighter limits, which a device with a budget on the same hardware keeps.
     pub(super) shrink: Option<Shrink>,
     pub(super) caps: NumberedCaps,
+    pub(super) checks: AtomicU8,
     pub(super) limits: DispatchLimits,
     /// The bytes of the adapter's own memory, where its driver tells them.
     pub(super) memory: Option<u64>,
@@ -162,6 +163,7 @@ pub(super) fn connected(
         origin,
         shrink,
         caps: NumberedCaps::new(caps),
+        checks: AtomicU8::new(0),
         limits: opened.limits,
         memory: opened.memory,
         watch: Watch::new(&connection),

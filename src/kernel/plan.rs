@@ -2,11 +2,15 @@
 
 use super::{BufferRef, Kernel};
 use crate::dtype::DType;
+use crate::heap::Heap;
 use crate::layout::{Shape, Strides};
 use crate::routine::{Meta, Params, Pass, Routine};
 use smallvec::SmallVec;
+use std::any::Any;
 use std::fmt;
 use std::panic::Location;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// An operand or a result of a routine: dense, in C order, from element 0 of its buffer.
 #[derive(Clone, Debug)]
@@ -96,6 +100,7 @@ pub(crate) struct Plan {
     /// For each input, whether it lies in the buffer that a write targets: a write in place reads and writes the same memory.
     pub aliased: Vec<bool>,
     /// The plan's number, in the order in which plans were made. No number is given twice, so backends use it as a cache key.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
     pub id: u64,
     /// Whether the plan stays in a cache for later evaluations, so that a backend should keep what it prepares for it.
     pub is_kept: bool,
@@ -106,6 +111,78 @@ pub(crate) struct Plan {
     pub outputs: Vec<Output>,
     pub steps: Vec<Step>,
     pub model: Model,
+    pub kept: Kept,
+}
+
+heap! {
+    DType: ;
+    Output: shape, strides;
+    Choice: shape;
+    Model: choices;
+    Whole: meta;
+    Meta: shape;
+    (BufferRef, usize): ;
+    RoutinePass: windows;
+    RoutineCall: params, operands, results, scratch, passes;
+    Plan: inputs, aliased, scalars, temps, outputs, steps, model;
+}
+
+impl Heap for Step {
+    fn heap(&self) -> usize {
+        match self {
+            Step::Nest(kernel) => kernel.heap(),
+            Step::Routine(call) => call.heap(),
+            Step::Clear { .. } => 0,
+        }
+    }
+}
+
+/// What a CPU has prepared for a plan (a write in place and any other run have one each), and the bytes that the plan takes with
+/// all that belongs to it, while it counts among those that are kept.
+#[derive(Default, Debug)]
+pub(crate) struct Kept {
+    prepared: [OnceLock<Box<dyn Any + Send + Sync>>; 2],
+    bytes: AtomicUsize,
+}
+
+/// The bytes of all plans that count.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Kept {
+    /// Has so many more bytes of the plan count until it ends.
+    pub fn count(&self, more: usize) {
+        let bytes = mutant!(plans_without_weight, 0, more);
+        self.bytes.fetch_add(bytes, Relaxed);
+        TAKEN.fetch_add(bytes, Relaxed);
+    }
+
+    /// Returns the bytes of all plans that count.
+    pub fn taken() -> usize {
+        TAKEN.load(Relaxed)
+    }
+
+    /// Returns what is prepared for runs of one kind; none if nothing is.
+    pub fn prepared<T: Any>(&self, in_place: bool) -> Option<&T> {
+        self.prepared[in_place as usize].get()?.downcast_ref()
+    }
+
+    /// Keeps what is prepared for runs of one kind, unless another thread was faster; says whether it did.
+    pub fn prepare(&self, in_place: bool, prepared: Box<dyn Any + Send + Sync>) -> bool {
+        self.prepared[in_place as usize].set(prepared).is_ok()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(*self.bytes.get_mut(), Relaxed);
+    }
+}
+
+/// A copy is another plan, for which nothing is prepared.
+impl Clone for Kept {
+    fn clone(&self) -> Kept {
+        Kept::default()
+    }
 }
 
 impl RoutineCall {

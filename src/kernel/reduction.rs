@@ -1,6 +1,7 @@
 //! A reduction or scan of a kernel: its fold, the values that it combines, and what it gives.
 
 use crate::dtype::DType;
+use crate::heap::Heap;
 use crate::ufunc::{Fold, MOST_COMPONENTS};
 use smallvec::SmallVec;
 use std::fmt;
@@ -23,6 +24,14 @@ pub(crate) enum Source {
     Elements { x: usize, base: Option<usize> },
     /// States that an earlier pass made of parts of the elements: one value for each component of the fold.
     States(SmallVec<[usize; MOST_COMPONENTS]>),
+}
+
+heap! { Reduction: source; }
+
+impl Heap for Source {
+    fn heap(&self) -> usize {
+        if let Source::States(states) = self { states.heap() } else { 0 }
+    }
 }
 
 /// What a reduction gives, once it has combined all elements into one state.

@@ -191,6 +191,15 @@ impl Groups {
     }
 }
 
+heap! {
+    Schedule: details;
+    Details: writes, passes, checks;
+    WriteClass: ;
+    Passes: after, list;
+    Pass: computes, takes, ends;
+    Checks: outer, passes;
+}
+
 impl Schedule {
     /// Returns the tiles of a nest that threads take tile by tile.
     pub fn tiles(&self) -> Option<Tiles> {
@@ -230,18 +239,6 @@ impl Schedule {
     /// Says how indices are checked before anything is written.
     pub fn checks(&self) -> Option<&Checks> {
         self.details.as_ref()?.checks.as_ref()
-    }
-
-    /// Returns the bytes that the schedule holds on the heap.
-    pub fn bytes(&self) -> usize {
-        let list = |p: &Pass| 2 * (p.computes.capacity() + p.takes.capacity() + p.ends.capacity());
-        let passes = |p: Option<&Passes>| {
-            let lists = |p: &Passes| p.list.capacity() * size_of::<Pass>() + p.list.iter().map(list).sum::<usize>();
-            p.map_or(0, |p| p.after.capacity() + lists(p))
-        };
-        let Some(details) = &self.details else { return 0 };
-        let checks = details.checks.as_ref().and_then(|c| c.passes.as_ref());
-        size_of::<Details>() + details.writes.capacity() + passes(details.passes.as_ref()) + passes(checks)
     }
 }
 

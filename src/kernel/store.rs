@@ -40,6 +40,8 @@ pub(crate) struct Scattered {
     pub combine: Combine,
 }
 
+heap! { Store: strides, chosen; Chosen: ; }
+
 impl Store {
     pub fn condition(&self) -> Option<usize> {
         self.chosen.as_ref()?.condition

@@ -140,6 +140,7 @@ impl Planner<'_> {
                 aliased,
                 id: next_id(),
                 is_kept: false,
+                kept: Default::default(),
                 scalars,
                 temps,
                 outputs,

@@ -5,6 +5,7 @@ use crate::caps::Shrink;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
+use crate::heap::Heap;
 pub use crate::kernel::Caps;
 use crate::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window};
 use crate::plan::{self, CachedPlan, Walk};
@@ -135,7 +136,7 @@ pub fn plan_bytes(expression: &Expr) -> Result<usize> {
             + k.values.capacity() * size_of::<Value>()
             + k.stores.capacity() * size_of::<Store>()
             + k.windows.capacity() * size_of::<Window>()
-            + k.schedule.bytes()
+            + k.schedule.heap()
     };
     let kernels: usize = plan.nests().map(list).sum();
     Ok(kernels + plan.steps.capacity() * size_of::<Step>() + plan.temps.capacity() * size_of::<usize>())

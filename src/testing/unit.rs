@@ -60,8 +60,7 @@ modules! {
     custom_rows,
     #[cfg(feature = "kernels")]
     custom_signature,
-    debug_repeats,
-    debug_words,
+    debug,
     distributions_gamma,
     dtype,
     #[cfg(any(feature = "text", feature = "serde"))]

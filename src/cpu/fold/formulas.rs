@@ -62,6 +62,13 @@ struct Loops {
     results: SmallVec<[Place; 3]>,
 }
 
+heap! {
+    Formulas: lift, combine, finish, both;
+    Loops: calls, numbers;
+    (Loop, [Place; 3], usize): ;
+    (usize, u64, usize): ;
+}
+
 /// What a program reads: the input's elements, and the components of the first and second state. What it does not read is null.
 #[derive(Clone, Copy)]
 struct Leaves {

@@ -17,6 +17,8 @@ pub(super) struct Combination {
     code: Threaded,
 }
 
+heap! { Combination: code; }
+
 /// The kernel of a combination, while it is made: component `n` of the first state is temporary `n`, read and written; what is combined
 /// into it is input 0 (an element), or input `n` (a component).
 struct Maker {

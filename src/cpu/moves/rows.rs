@@ -30,6 +30,8 @@ pub(super) struct Rows {
     pub from_end: Option<[usize; 2]>,
 }
 
+heap! { Rows: table, index; }
+
 /// The rows of a run of a tile: the address of the first of each operand, and the elements from one to the next.
 struct Run {
     /// The numbers by which negative indices count from the end, if they do.

@@ -46,6 +46,7 @@ pub(super) fn plan_for(kernel: Kernel, caps: &Caps, aliased: bool) -> Plan {
         aliased,
         id: 0,
         is_kept: false,
+        kept: Default::default(),
         scalars: vec![F32],
         temps,
         outputs,

@@ -156,6 +156,7 @@ fn sound() -> Plan {
         aliased: vec![true, false],
         id: 1,
         is_kept: false,
+        kept: Default::default(),
         scalars: vec![DType::F32],
         temps: vec![128],
         outputs: vec![output(), output(), output(), output()],
