@@ -150,8 +150,8 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 impl Kept {
     /// Has so many more bytes of the plan count until it ends.
-    pub fn count(&self, more: usize) {
-        let bytes = mutant!(plans_without_weight, 0, more);
+    pub fn count(&self, weight: usize) {
+        let bytes = mutant!(plans_without_weight, 0, weight);
         self.bytes.fetch_add(bytes, Relaxed);
         TAKEN.fetch_add(bytes, Relaxed);
     }
