@@ -45,38 +45,23 @@ fn fused<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
     if cfg!(any(target_feature = "fma", not(any(target_arch = "x86_64", target_arch = "wasm32")))) {
         return each(f32::mul_add)(a, b, c);
     }
-    // The product is exact in f64. The sum is rounded to f64 and then to f32, which differs from one rounding only where the sum in f64
-    // is a tie, or where the result is subnormal or the least normal number, because ties are at other places there.
-    let (mut result, mut low, mut rare) = (c, [0u32; N], 0);
-    for i in 0..N {
-        let sum = a[i] as f64 * b[i] as f64 + c[i] as f64;
-        (low[i], result[i]) = (sum.to_bits() as u32, sum as f32);
-    }
-    for i in 0..N {
-        let tie = low[i] << 3 == 1 << 31; // of the last 29 bits, which an f32 lacks, the first is set
-        let magnitude = (result[i].to_bits() & 0x7fff_ffff) as i32;
-        let least = (magnitude > 0) & (magnitude <= 0x0080_0000);
-        rare |= -((mutant!(fma_rounded_twice, false, tie) | least) as i32);
-    }
-    if rare == 0 { result } else { fused_by_odd(a, b, c) }
-}
-
-/// Like [`fused`], but right in all cases and slower: it rounds the sum to an odd last bit in f64, after which rounding to fewer bits
-/// gives the same as rounding once.
-#[cold]
-#[inline(never)]
-fn fused_by_odd<const N: usize>(a: [f32; N], b: [f32; N], mut c: [f32; N]) -> [f32; N] {
+    // The product is exact in f64. The sum is rounded to an odd last bit, after which rounding to fewer bits gives the same as rounding
+    // once. A branch for the sums that need it was measured: it is quicker for random f32, but with f16, many of whose sums are ties,
+    // it takes longer than the calls.
+    let (mut sum, mut lost, mut odd) = ([0f64; N], [0f64; N], [0u64; N]);
     for i in 0..N {
         let (product, addend) = (a[i] as f64 * b[i] as f64, c[i] as f64);
-        let sum = product + addend;
+        sum[i] = product + addend;
         // what the sum has lost, exactly; a NaN where the sum is no finite number
-        let part = sum - product;
-        let lost = (product - (sum - part)) + (addend - part);
-        let inexact = (lost.abs() > 0.0) as u64;
-        let too_large = ((lost.to_bits() ^ sum.to_bits()) >> 63) & inexact;
-        c[i] = f64::from_bits((sum.to_bits() - too_large) | inexact) as f32;
+        let part = sum[i] - product;
+        lost[i] = (product - (sum[i] - part)) + (addend - part);
     }
-    c
+    for i in 0..N {
+        let inexact = mutant!(fma_rounded_twice, 0, (lost[i].abs() > 0.0) as u64);
+        let too_large = ((lost[i].to_bits() ^ sum[i].to_bits()) >> 63) & inexact;
+        odd[i] = (sum[i].to_bits() - too_large) | inexact;
+    }
+    odd.map(|bits| f64::from_bits(bits) as f32)
 }
 
 /// `N` numbers, for machines without AVX2 and NEON, and for types that have no vectors of their own.

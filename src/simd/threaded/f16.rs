@@ -270,8 +270,9 @@ conversions! {
     |x| _mm256_cvtph_ps(x),
     |x| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x),
     |block| {
-        let found = block.iter().fold(_mm256_setzero_ps(), |found, x| _mm256_or_ps(found, _mm256_cmp_ps::<_CMP_UNORD_Q>(*x, *x)));
-        _mm256_movemask_ps(found) != 0
+        // two vectors at once: numbers are unordered if either is a NaN
+        let pairs = block.as_chunks::<2>().0.iter().map(|[x, y]| _mm256_cmp_ps::<_CMP_UNORD_Q>(*x, *y));
+        _mm256_movemask_ps(pairs.fold(_mm256_setzero_ps(), |found, pair| _mm256_or_ps(found, pair))) != 0
     }
 }
 #[cfg(target_arch = "x86_64")]
