@@ -93,7 +93,7 @@ list! {
     cached_memory_miscounted, "12 leaks", "unit cpu::memory", "a pool counts more as cached than it keeps";
     carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
     carry_of_pairs_lost, "5 special values", "operations int64::", "a sum of pairs of words loses its carry";
-    chains_of_any_length, "6 products", "lib products::order", "the best order is looked for in a chain of matrices of any length";
+    chains_of_any_length, "6 products", "unit products::order", "the best order is looked for in a chain of matrices of any length";
     checked_indices_end_early, "9 indices", "operations moves::an_index", "the indices after the last whole vector are not checked";
     checks_blame_the_last, "1 refusals", "operations check::cpu::each", "a check blames the last operation with a fault";
     chunks_behind_columns, "18 plans", "caps plans_and_texts", "partial results of outer lanes have their chunks as the last axis";
