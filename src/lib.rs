@@ -230,33 +230,14 @@
 )]
 
 #[macro_use]
-mod heap;
-#[macro_use]
-mod mutants;
+mod base;
 
 mod array;
-mod backend;
-mod buffer;
-mod caps;
-mod check;
 mod cpu;
-mod create;
-#[cfg(feature = "kernels")]
-mod custom;
-mod debug;
-mod device;
-mod differences;
-mod distributions;
-mod dtype;
-mod error;
-mod expr;
-mod fmt;
-#[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
-mod formats;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod graph;
 pub mod guide;
-mod index;
 #[cfg(any(
     feature = "ndarray",
     feature = "serde",
@@ -266,82 +247,66 @@ mod index;
 ))]
 mod interop;
 mod io;
-mod kernel;
-mod layout;
-mod masks;
+#[cfg(feature = "kernels")]
+mod kernels;
 mod math;
-mod matrices;
-mod movement;
 mod ops;
-mod picking;
 mod plan;
-mod products;
-mod profile;
-mod quantiles;
-mod random;
-mod routine;
-mod searching;
-mod segments;
-mod sets;
-mod simd;
-mod sorting;
-mod statistics;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
-#[doc(hidden)]
-pub mod tuning;
-mod ufunc;
 
 #[cfg(all(feature = "gpu", feature = "wgpu"))]
 pub use ::wgpu;
+pub use array::check::Check;
+pub use array::device::{Device, Limits};
+pub use array::print::{Displayed, PrintOptions};
+pub use array::profile::{Profile, ProfileClock, ProfileEvent, ProfileRow};
+#[doc(hidden)]
+pub use array::tuning;
 pub use array::{Array, Nested, Plan, SliceMut, array_equal, eval_all, eval_many};
-pub use backend::{MemoryInfo, Numerics, Stats};
-pub use check::Check;
-pub use create::{
-    Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
-    literal, logspace, ones, ones_like, zeros, zeros_like,
+pub use base::dtype::{DType, Element, Scalar};
+pub use base::error::{Error, ErrorKind, Result};
+pub use base::layout::{
+    AxesArg, Integer, Integers, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem,
+    SortAxis, Stepped, descending, exclusive, include_initial, keep, reverse,
 };
-#[cfg(all(feature = "gpu", feature = "kernels"))]
-pub use custom::RawKernel;
-#[cfg(feature = "kernels")]
-pub use custom::{Agreement, ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
-pub use device::{Device, Limits};
-pub use dtype::{DType, Element, Scalar};
-pub use error::{Error, ErrorKind, Result};
-pub use expr::{Arg, Expr, Operand};
-pub use fmt::{Displayed, PrintOptions};
-#[cfg(feature = "text")]
-pub use formats::TextFormat;
-#[cfg(feature = "npz")]
-pub use formats::{Npz, NpzWriter, save_npz, save_npz_compressed};
-#[cfg(feature = "safetensors")]
-pub use formats::{SafeTensors, save_safetensors, write_safetensors};
+pub use graph::expr::{Arg, Expr, Operand};
 pub use half::{bf16, f16};
-pub use index::IntoIndices;
 #[cfg(all(feature = "gpu", feature = "wgpu"))]
 pub use interop::WgpuBuffer;
 #[cfg(feature = "dlpack")]
 pub use interop::{DlpackTensor, dlpack_abi};
-pub use layout::{
-    AxesArg, Integer, Integers, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem,
-    SortAxis, Stepped, descending, exclusive, include_initial, keep, reverse,
+#[cfg(feature = "text")]
+pub use io::formats::TextFormat;
+#[cfg(feature = "npz")]
+pub use io::formats::{Npz, NpzWriter, save_npz, save_npz_compressed};
+#[cfg(feature = "safetensors")]
+pub use io::formats::{SafeTensors, save_safetensors, write_safetensors};
+#[cfg(all(feature = "gpu", feature = "kernels"))]
+pub use kernels::RawKernel;
+#[cfg(feature = "kernels")]
+pub use kernels::{Agreement, ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
+pub use ops::create::{
+    Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
+    literal, logspace, ones, ones_like, zeros, zeros_like,
 };
-pub use matrices::{Indexing, eye_shifted, indices, meshgrid, tri};
-pub use movement::{
+pub use ops::functions::*;
+pub use ops::index::IntoIndices;
+pub use ops::matrices::{Indexing, eye_shifted, indices, meshgrid, tri};
+pub use ops::movement::{
     Blocks, IntoPadWidths, IntoPositions, IntoSections, Pad, block, broadcast_arrays, broadcast_shapes, column_stack,
     dstack, hstack, vstack,
 };
-pub use ops::*;
-pub use picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
-pub use products::*;
-pub use profile::{Profile, ProfileClock, ProfileEvent, ProfileRow};
-pub use quantiles::{QuantileMethod, Quantiles};
-pub use random::Rng;
-pub use searching::{Side, interp, searchsorted};
-pub use sets::{UniqueAll, UniqueCounts, UniqueInverse};
-pub use sorting::lexsort;
-pub use statistics::*;
+pub use ops::picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
+pub use ops::products::*;
+pub use ops::quantiles::{QuantileMethod, Quantiles};
+pub use ops::random::Rng;
+pub use ops::searching::{Side, interp, searchsorted};
+pub use ops::sets::{UniqueAll, UniqueCounts, UniqueInverse};
+pub use ops::sorting::lexsort;
+pub use ops::statistics::*;
+pub use plan::backend::{MemoryInfo, Numerics, Stats};
 
 /// Carries the README as documentation, so that its examples run as tests.
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-//! What no other quick test holds: each of these goes red at a fault of `src/mutants.rs`.
+//! What no other quick test holds: each of these goes red at a fault of `src/base/mutants.rs`.
 
 use crate::kit::*;
 use cupric::DType::*;

@@ -9,24 +9,20 @@ mod imports;
 #[path = "laws/lists.rs"]
 mod lists;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms of each floor, from the ground, as the table of `ARCHITECTURE.md` between its two marks has them: rows
-/// `| floor | room | …`.
-fn floors() -> Vec<Vec<String>> {
-    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a readable file");
-    let (_, rest) = text.split_once("<!-- floors: ").expect("the mark before the table");
-    let (table, _) = rest.split_once("<!-- end of floors -->").expect("the mark after the table");
-    let mut floors = vec![];
-    for line in table.lines() {
-        let mut cells = line.trim_start_matches('|').split('|').map(str::trim);
-        let (Some(Ok(floor)), Some(room)) = (cells.next().map(str::parse::<usize>), cells.next()) else { continue };
-        floors.resize(floors.len().max(floor + 1), vec![]);
-        floors[floor].push(room.trim_matches('`').trim_end_matches('/').trim_end_matches(".rs").to_string());
-    }
-    floors
+/// The floor of each folder of `src/`, which the first line of its `mod.rs` states: `//! Floor 2: …`.
+fn floors() -> BTreeMap<String, usize> {
+    let floor = |path: PathBuf| {
+        let text = fs::read_to_string(path.join("mod.rs")).expect("every folder of src/ has a mod.rs");
+        let number = text.strip_prefix("//! Floor ").and_then(|rest| rest.split(':').next()?.parse().ok());
+        let name = path.file_name().expect("a name").to_string_lossy().to_string();
+        (name, number.unwrap_or_else(|| panic!("{}: the first line does not state a floor", path.display())))
+    };
+    let entries = fs::read_dir(root().join("src")).expect("a folder of the crate").map(|e| e.expect("an entry").path());
+    entries.filter(|path| path.is_dir()).map(floor).collect()
 }
 
 /// Lines that a file may have.
@@ -66,18 +62,13 @@ fn code(path: &Path) -> String {
     text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// Imports of a crate that do not point to a lower floor. A file and its folder are one room, and so is all that a room
-/// holds.
-fn upward(files: &[imports::File], floors: &[Vec<impl AsRef<str>>]) -> Vec<String> {
-    let floor: HashMap<&str, usize> =
-        floors.iter().enumerate().flat_map(|(i, rooms)| rooms.iter().map(move |r| (r.as_ref(), i))).collect();
+/// The imports between folders that do not point to a lower floor. `lib.rs` stands above all floors.
+fn upward(files: &[imports::File], floors: &BTreeMap<String, usize>) -> Vec<String> {
     let mut wrong = BTreeSet::new();
     for file in files {
-        let from = file.module.first().map_or("lib", String::as_str);
-        let own = *floor.get(from).unwrap_or_else(|| panic!("{from} has no floor"));
-        for named in &file.named {
-            let to = named.first().map_or("lib", String::as_str);
-            if to != from && floor.get(to).is_some_and(|other| *other >= own) {
+        let Some(from) = file.module.first() else { continue };
+        for to in file.named.iter().filter_map(|named| named.first()) {
+            if to != from && floors.get(to).is_some_and(|other| *other >= floors[from]) {
                 wrong.insert(format!("{} imports {to}", file.path.display()));
             }
         }
@@ -88,14 +79,19 @@ fn upward(files: &[imports::File], floors: &[Vec<impl AsRef<str>>]) -> Vec<Strin
 #[test]
 fn imports_point_to_lower_floors() {
     let files = imports::read(&root().join("src"));
-    let rooms: BTreeSet<&str> = files.iter().map(|f| f.module.first().map_or("lib", String::as_str)).collect();
-    let floors = floors();
-    let listed: BTreeSet<&str> = floors.iter().flatten().map(String::as_str).collect();
-    assert_eq!(listed, rooms, "the rooms that have a floor, and those that there are");
     let imported: usize = files.iter().map(|f| f.named.len()).sum();
     assert!(imported > 1000, "only {imported} imports were read");
-    let wrong = upward(&files, &floors);
+    let wrong = upward(&files, &floors());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The list of files is the architecture: `src/` shows few entries, and each of them is a folder with a `mod.rs`, or `lib.rs`.
+#[test]
+fn the_top_of_src_is_short() {
+    let entries = fs::read_dir(root().join("src")).expect("a folder of the crate").map(|e| e.expect("an entry").path());
+    let (folders, others): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    assert_eq!(others, [root().join("src/lib.rs")]);
+    assert!(folders.len() <= 13, "{} folders", folders.len());
 }
 
 #[test]
@@ -126,7 +122,8 @@ fn upward_imports_and_circles_are_seen() {
     write("high/tests.rs", "use super::*; use crate::high::c;");
     write("high/tests/more.rs", "use crate::high::c;");
     let files = imports::read(&folder);
-    let wrong = upward(&files, &[vec!["low"], vec!["high"], vec!["lib"]]);
+    let floors = [("low", 0), ("high", 1)].map(|(name, floor)| (name.to_string(), floor));
+    let wrong = upward(&files, &BTreeMap::from(floors));
     let circles: Vec<String> = imports::circles(&files).iter().map(ToString::to_string).collect();
     fs::remove_dir_all(folder.ancestors().nth(2).expect("the folder made above")).expect("its end");
     assert_eq!(wrong, ["low.rs imports high"]);
@@ -143,8 +140,8 @@ fn kinds_of_kernels_have_a_shader_and_a_twin() {
         if shader.starts_with(root().join("shaders/lib")) || is_none {
             continue;
         }
-        let twin = root().join("src/cpu").join(format!("{name}.rs"));
-        assert!(twin.exists(), "shaders/{name}.wgsl has no src/cpu/{name}.rs");
+        let twins = [format!("{name}.rs"), format!("{name}/mod.rs")].map(|file| root().join("src/cpu").join(file));
+        assert!(twins.iter().any(|twin| twin.exists()), "shaders/{name}.wgsl has no twin in src/cpu/");
     }
 }
 
@@ -208,9 +205,9 @@ fn the_library_is_compiled_once() {
     assert!(manifest.contains("[lib]\ntest = false\n"));
 }
 
-/// The rows of the list in `src/mutants.rs`: name, stage, test and filter, fault.
+/// The rows of the list in `src/base/mutants.rs`: name, stage, test and filter, fault.
 fn faults() -> Vec<[String; 4]> {
-    let text = fs::read_to_string(root().join("src/mutants.rs")).expect("a readable file");
+    let text = fs::read_to_string(root().join("src/base/mutants.rs")).expect("a readable file");
     let rows = text.split("\nlist! {\n").nth(1).expect("the list");
     let row = |line: &str| {
         let (name, rest) = line.split_once(", \"").expect("a name");

@@ -20,7 +20,7 @@ fn network<T: Copy>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> Vec<T> {
     x
 }
 
-/// What the elements up to each make, by the rules of `src/kernel/scan.rs`.
+/// What the elements up to each make, by the rules of `src/plan/kernel/scan.rs`.
 fn tree<T: Copy>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> Vec<T> {
     let blocks: Vec<Vec<T>> = (x.chunks(BLOCK))
         .map(|block| {

@@ -11,7 +11,7 @@ mod flow;
 mod html;
 // the library's own choice of an instruction set, which it does not publish
 #[allow(dead_code)]
-#[path = "../../src/simd/machine.rs"]
+#[path = "../../src/math/simd/machine.rs"]
 mod isa;
 mod limits;
 mod machine;

@@ -1,4 +1,4 @@
-// Scans of a row by the LANES invocations that share it, by the tree of src/kernel/scan.rs. A lane holds one run of RUN
+// Scans of a row by the LANES invocations that share it, by the tree of src/plan/kernel/scan.rs. A lane holds one run of RUN
 // consecutive elements of each block of LANES runs. The generator writes a block once for each scan of a kernel, with the
 // number of its value for VALUE, and the name of its fold and its type for FOLD and T.
 

@@ -2,11 +2,11 @@
 
 use super::execute::{self, Results};
 use super::{Array, Loc};
-use crate::backend::wait;
-use crate::check::{self, Checked};
-use crate::device::Device;
-use crate::error::Result;
-use crate::expr::Expr;
+use crate::array::check::{self, Checked};
+use crate::array::device::Device;
+use crate::base::error::Result;
+use crate::graph::expr::Expr;
+use crate::plan::backend::wait;
 use smallvec::SmallVec;
 
 /// Computes expressions that are neither stored nor views of what is stored whole; with checks by one plan with them, and waits for what

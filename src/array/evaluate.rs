@@ -3,10 +3,10 @@
 use super::checked::execute;
 use super::execute::Results;
 use super::{Array, Loc};
-use crate::device::Device;
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Expr, buffer_below, common, device_name, strong, view};
-use crate::layout::View;
+use crate::array::device::Device;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::View;
+use crate::graph::expr::{Expr, buffer_below, common, device_name, strong, view};
 use crate::plan;
 use smallvec::SmallVec;
 use std::panic::Location;

@@ -1,13 +1,13 @@
 //! Runs expressions as one plan, into new memory.
 
 use super::{Array, Loc};
-use crate::backend::Bindings;
-use crate::buffer::Buffer;
-use crate::device::Device;
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::Expr;
-use crate::layout::{self, Layout};
+use crate::array::device::Device;
+use crate::base::buffer::Buffer;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Layout};
+use crate::graph::expr::Expr;
 use crate::plan;
+use crate::plan::backend::Bindings;
 use smallvec::SmallVec;
 
 /// The results of an evaluation. Most evaluations have one, which needs no allocation here.

@@ -1,9 +1,9 @@
 //! The memory of arrays on the CPU, for libraries that read it where it is.
 
 use super::{Array, Loc};
-use crate::device::Device;
-use crate::error::{Error, ErrorKind, Result};
-use crate::layout::span_of;
+use crate::array::device::Device;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::span_of;
 
 impl Array {
     /// The bytes of an array of the CPU, from its first element in memory to its last. No bytes of an array without elements. Fails for an array of another device, and for

@@ -1,11 +1,11 @@
 //! Nested lists of the host: arrays from them, and arrays as them.
 
 use super::{Array, Loc};
-use crate::backend::wait;
-use crate::dtype::Element;
-use crate::error::{Error, ErrorKind, Fault, Result, room};
-use crate::expr::Expr;
-use crate::layout::product;
+use crate::base::dtype::Element;
+use crate::base::error::{Error, ErrorKind, Fault, Result, room};
+use crate::base::layout::product;
+use crate::graph::expr::Expr;
+use crate::plan::backend::wait;
 use std::panic::Location;
 use std::slice::Iter;
 
@@ -16,7 +16,7 @@ const MOST_OF_NO_SIZE: usize = 1 << 30;
 
 mod sealed {
     pub trait Nested {}
-    impl<T: crate::dtype::Element> Nested for T {}
+    impl<T: crate::base::dtype::Element> Nested for T {}
     impl<T: Nested> Nested for Vec<T> {}
     impl<T: Nested, const N: usize> Nested for [T; N] {}
 }
@@ -147,7 +147,7 @@ fn gathered<L: Nested>(lists: &L, op: &'static str, at: Loc) -> Result<(Vec<L::I
         );
         return Err(Fault::new(ErrorKind::Shape, detail).at(op, at));
     }
-    crate::layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+    crate::base::layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     let mut elements = room::<L::Item>(product(&shape), op, at)?;
     if !shape.contains(&0) {
         lists.gather(&mut elements);

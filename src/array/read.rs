@@ -2,12 +2,12 @@
 
 use super::evaluate::run;
 use super::{Array, Loc};
-use crate::backend::{Receive, Received, wait};
-use crate::device::Device;
-use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Result, room};
-use crate::expr::{Binding, Expr, cast, strong};
-use crate::layout::Layout;
+use crate::array::device::Device;
+use crate::base::dtype::{DType, Element};
+use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::layout::Layout;
+use crate::graph::expr::{Binding, Expr, cast, strong};
+use crate::plan::backend::{Receive, Received, wait};
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::Arc;

@@ -2,13 +2,13 @@
 
 use super::evaluate::run;
 use super::{Array, Loc, checked};
-use crate::backend::Bindings;
-use crate::buffer::Buffer;
-use crate::device::Device;
-use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Binding, Expr, Operand, cast, common, view};
-use crate::layout::{Layout, SliceItem, View};
+use crate::array::device::Device;
+use crate::base::buffer::Buffer;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{Layout, SliceItem, View};
+use crate::graph::expr::{Arg, Binding, Expr, Operand, cast, common, view};
+use crate::plan::backend::Bindings;
 use crate::plan::{self, CachedPlan, Target, Walk};
 use smallvec::SmallVec;
 use std::panic::Location;
@@ -233,7 +233,7 @@ struct PlannedWrite {
 /// shape: what is stored, and that memory.
 fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
     let (below, Some(v)) = plan::computed(&value) else { return (value, target) };
-    if mutant!(parts_written_whole, false, crate::layout::product(&below.0.shape) != target.size()) {
+    if mutant!(parts_written_whole, false, crate::base::layout::product(&below.0.shape) != target.size()) {
         return (value, target);
     }
     match target.reshape(&below.0.shape).filter(|whole| whole.view(v) == target) {

@@ -2,7 +2,7 @@
 //! of its own in scratch memory, and the tables are added up; integer sums do not depend on the order.
 
 use super::operands::{Operands, Refused, each_chunk};
-use crate::dtype::{DType, Element};
+use crate::base::dtype::{DType, Element};
 
 /// Counts that one task adds up over all tables: 4,096 of 8 bytes fill a first level cache of 32 KiB, a judgement.
 const COUNTS: usize = 1 << 12;
@@ -18,7 +18,7 @@ pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
         DType::I32 => count::<i32>(call),
         DType::U64 => count::<u64>(call),
         DType::I64 => count::<i64>(call),
-        // the routine's row (`src/routine/bincount.rs`) has refused these when the expression was built
+        // the routine's row (`src/graph/routine/bincount.rs`) has refused these when the expression was built
         DType::Bool | DType::F16 | DType::BF16 | DType::F32 | DType::F64 => Ok(()),
     }
 }

@@ -4,10 +4,10 @@
 use super::memory::{CpuMemory, Pool};
 use super::parts::internal;
 use super::program::Program;
-use crate::backend::{Bindings, index_out_of_range};
-use crate::buffer::{Buffer, Memory as _};
-use crate::error::Result;
-use crate::kernel::{BufferRef, Position};
+use crate::base::buffer::{Buffer, Memory as _};
+use crate::base::error::Result;
+use crate::plan::backend::{Bindings, index_out_of_range};
+use crate::plan::kernel::{BufferRef, Position};
 use smallvec::SmallVec;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

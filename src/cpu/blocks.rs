@@ -6,8 +6,8 @@ use super::parts::{FillValue, internal};
 use super::strided::{self, Block};
 use super::threaded::{LARGE, Place, SMALL, Threaded};
 use super::tiles::Tile;
-use crate::error::Result;
-use crate::simd::threaded::{self, Base};
+use crate::base::error::Result;
+use crate::math::simd::threaded::{self, Base};
 use smallvec::SmallVec;
 
 /// The fewest blocks of a row that are moved to where a streaming store is aligned, at the price of one block: a judgement.

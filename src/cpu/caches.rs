@@ -9,7 +9,7 @@ pub(super) const LINE: usize = 64;
 /// Asks for the cache line at an address, which may be any.
 #[inline(always)]
 pub(super) fn prefetch<T>(at: *const T) {
-    crate::simd::prefetch(at);
+    crate::math::simd::prefetch(at);
 }
 
 /// Asks the second-level cache for some bytes from an address on, which may be any.

@@ -3,7 +3,7 @@
 
 use super::operands::{Operands, Refused, Target, Words};
 use super::share::share;
-use crate::routine::COMPRESS_CHUNK as CHUNK;
+use crate::graph::routine::COMPRESS_CHUNK as CHUNK;
 
 /// Elements that are gathered without a branch before they are copied to the result.
 const BLOCK: usize = 128;
@@ -57,7 +57,7 @@ fn compact<W: Words>(call: &mut Operands<'_>, gather: impl Fn(usize, &[u8], &mut
         // in blocks whose count fits a byte, which the compiler adds up in vectors
         let of_block = |block: &[u8]| block.iter().map(|m| (*m != 0) as u8).sum::<u8>() as u64;
         let count = chunk(task).chunks(BLOCK).map(of_block).sum();
-        // SAFETY: the row asks for scratch with a count for each task (`needs` in `routine/compress.rs`), and this task alone
+        // SAFETY: the row asks for scratch with a count for each task (`needs` in `graph/routine/compress.rs`), and this task alone
         // writes its own.
         unsafe { counts.at(task).write(count) };
     });

@@ -1,9 +1,9 @@
 //! Casts between dtypes as loops of the CPU. A cast rounds once, even if it takes several loops.
 
-use crate::dtype::{Compute, DType};
-use crate::simd::threaded::{M4, N4, Threaded};
-use crate::simd::{Loops, ScalarFn};
-use crate::ufunc::cast::{self, Conversion, conversion};
+use crate::base::dtype::{Compute, DType};
+use crate::graph::ufunc::cast::{self, Conversion, conversion};
+use crate::math::simd::threaded::{M4, N4, Threaded};
+use crate::math::simd::{Loops, ScalarFn};
 use smallvec::SmallVec;
 
 /// Rounds an f64 to odd: towards 0, and if that lost anything, the last bit is set. Rounding the f32 to f16 or bf16 then gives

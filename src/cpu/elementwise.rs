@@ -9,9 +9,9 @@ use super::share::share;
 use super::threaded::{self, Threaded};
 use super::threads::threads;
 use super::tiles::{EVERYWHERE, Frame, Frames, Tile};
-use crate::error::{Error, ErrorKind, Result};
-use crate::heap::Heap;
-use crate::kernel::{Kernel, Tiles, Tiling};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::heap::Heap;
+use crate::plan::kernel::{Kernel, Tiles, Tiling};
 
 /// Returns tile `t` of an index space of so many rows and columns, whose last axis but one has the length `height`.
 pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usize) -> Tile {

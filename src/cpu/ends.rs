@@ -1,9 +1,9 @@
 //! Indices that count from the end where they are negative. The planner writes `select(less(i, 0), add(i, n), i)`; a gather
 //! that reads `i` itself saves three loops over a tile, and needs no register for the index.
 
-use crate::dtype::DType;
-use crate::kernel::{Kernel, Op};
-use crate::ufunc::{arithmetic, logic};
+use crate::base::dtype::DType;
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::plan::kernel::{Kernel, Op};
 
 /// Returns the kernel with its gathers reading the indices that callers gave, where they are such a select; none if no gather
 /// does. Nothing else of the kernel changes, so what only those gathers have read is no longer computed.

@@ -2,11 +2,11 @@
 
 use super::caches::{LINE, prefetch};
 use super::strided::{self, Block};
-use crate::dtype::Compute;
-use crate::kernel::IndexMode;
+use crate::base::dtype::Compute;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::Isa;
-use crate::simd::isa;
+use crate::math::simd::Isa;
+use crate::math::simd::isa;
+use crate::plan::kernel::IndexMode;
 
 /// Returns the position along the axis that an index means by its mode; none if the axis is empty, or if the mode checks
 /// indices and this one is out of range.
@@ -128,7 +128,7 @@ pub(super) struct Indices {
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
-    /// The numbers 0 and `extent`, if a negative index counts from the end: see [`Position`](crate::kernel::Position).
+    /// The numbers 0 and `extent`, if a negative index counts from the end: see [`Position`](crate::plan::kernel::Position).
     pub from_end: Option<[u64; 2]>,
 }
 

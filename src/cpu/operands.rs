@@ -3,9 +3,9 @@
 use super::bind::Run;
 use super::pool;
 use super::threads::threads;
-use crate::dtype::Element;
-use crate::error::Result;
-use crate::kernel::{BufferRef, RoutineCall, Whole};
+use crate::base::dtype::Element;
+use crate::base::error::Result;
+use crate::plan::kernel::{BufferRef, RoutineCall, Whole};
 
 /// The element of an operand because of which a routine has ended early: its row refuses it (`Routine::refuses`).
 pub(super) struct Refused(pub i128);

@@ -1,6 +1,6 @@
 //! What programs of loops (`program.rs`) and threaded code (`threaded.rs`) are both made of.
 
-use crate::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind};
 
 /// The error of a kernel that breaks what the planner promises.
 pub(super) fn internal(name: &'static str, detail: impl Into<String>) -> Error {

@@ -1,7 +1,7 @@
-//! Writes random words for tiles (`simd/philox.rs` makes them).
+//! Writes random words for tiles (`math/simd/philox.rs` makes them).
 
-use crate::simd::philox;
-pub(super) use crate::simd::philox::word;
+use crate::math::simd::philox;
+pub(super) use crate::math::simd::philox::word;
 
 /// How many blocks are made at a time.
 const BLOCKS: usize = 16;
@@ -77,13 +77,13 @@ fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
 
 /// Writes word `w` for each index, by the best instruction set of the machine.
 pub(super) fn run(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
-    match crate::simd::isa() {
+    match crate::math::simd::isa() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `isa` has found AVX-512 on this machine.
-        crate::simd::Isa::Avx512 => unsafe { avx512(w, key, index, out) },
+        crate::math::simd::Isa::Avx512 => unsafe { avx512(w, key, index, out) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `isa` has found AVX2 on this machine.
-        crate::simd::Isa::Avx2 => unsafe { avx2(w, key, index, out) },
+        crate::math::simd::Isa::Avx2 => unsafe { avx2(w, key, index, out) },
         _ => body(w, key, index, out, |first| philox::blocks(first, w & 3, key)),
     }
 }

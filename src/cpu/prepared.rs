@@ -2,10 +2,10 @@
 
 use super::bind::Run;
 use super::{elementwise, ends, matmul, moves, reduce, routines, row};
-use crate::backend::Bindings;
-use crate::error::{Error, ErrorKind, Result};
-use crate::heap::Heap;
-use crate::kernel::{Kernel, KernelKind, Plan, Step, validate};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::heap::Heap;
+use crate::plan::backend::Bindings;
+use crate::plan::kernel::{Kernel, KernelKind, Plan, Step, validate};
 use crate::plan::make_room;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

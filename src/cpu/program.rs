@@ -5,9 +5,9 @@ use super::fold::FoldSpec;
 use super::parts::FillValue;
 use super::scan::ScanSpec;
 use super::strided::Axis;
-use crate::dtype::{Compute, DType};
-use crate::kernel::{BufferRef, Combine, Gives, Kernel, Passes, Position};
-use crate::simd::Loop;
+use crate::base::dtype::{Compute, DType};
+use crate::math::simd::Loop;
+use crate::plan::kernel::{BufferRef, Combine, Gives, Kernel, Passes, Position};
 use smallvec::SmallVec;
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! Notes the steps that run while a profile is on, with the host's time around each: threads of this process run them.
 
-use crate::backend::{Bindings, Clock, Recording, StepNote, busy};
-use crate::error::Result;
-use crate::kernel::Plan;
+use crate::base::error::Result;
+use crate::plan::backend::{Bindings, Clock, Recording, StepNote, busy};
+use crate::plan::kernel::Plan;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;

@@ -3,10 +3,12 @@
 use super::bind::Run;
 use super::operands::{Operands, Refused};
 use super::parts::internal;
-use crate::backend::refused_value;
-use crate::error::Result;
-use crate::kernel::{BufferRef, RoutineCall};
-use crate::routine::{ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY};
+use crate::base::error::Result;
+use crate::graph::routine::{
+    ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
+};
+use crate::plan::backend::refused_value;
+use crate::plan::kernel::{BufferRef, RoutineCall};
 
 /// A routine's implementation on the CPU.
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
@@ -65,7 +67,7 @@ impl Call {
 
 /// Fills a temporary with zeros; a rehearsal only looks for it.
 pub(super) fn clear(temp: usize, run: &Run<'_>) -> Result<()> {
-    let Some(bytes) = run.temps.get(temp).map(crate::buffer::Buffer::bytes) else {
+    let Some(bytes) = run.temps.get(temp).map(crate::base::buffer::Buffer::bytes) else {
         return Err(internal("clear", format!("temporary {temp} is missing")));
     };
     let Some(last) = bytes.checked_sub(1).filter(|_| !run.rehearses) else { return Ok(()) };

@@ -3,8 +3,8 @@
 //! are kept in scratch. `reduce.rs` runs them as it runs reduce kernels, so their reductions have the same bits.
 
 use super::reduce::{self, Reduce};
-use crate::error::Result;
-use crate::kernel::Kernel;
+use crate::base::error::Result;
+use crate::plan::kernel::Kernel;
 
 /// Prepares a kernel over at least one outer index.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {

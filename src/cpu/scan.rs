@@ -1,4 +1,4 @@
-//! Scans on the CPU: of one row, or of several rows side by side as columns, by the tree of `kernel/scan.rs`.
+//! Scans on the CPU: of one row, or of several rows side by side as columns, by the tree of `plan/kernel/scan.rs`.
 //!
 //! Tiles of a row come in order, and each begins at a block. A block of one row is scanned by the loop form `scan`; a block of
 //! columns by vectors that hold one element of each column. Then the *carry*, which is all blocks before this one combined, is
@@ -6,9 +6,9 @@
 //! level 0 takes the totals of blocks, level 1 those of 1,024 blocks, and so on.
 
 use super::strided;
-use crate::dtype::Compute;
-use crate::kernel::{Reduction, SCAN_BLOCK, SCAN_RUN};
-use crate::simd::Loop;
+use crate::base::dtype::Compute;
+use crate::math::simd::Loop;
+use crate::plan::kernel::{Reduction, SCAN_BLOCK, SCAN_RUN};
 
 /// The number of runs in a block.
 const RUNS: usize = SCAN_BLOCK / SCAN_RUN;

@@ -2,10 +2,10 @@
 
 use super::caches::{LINE, prefetch};
 use super::transpose::transpose;
-use crate::layout::{self, Shape, Strides};
+use crate::base::layout::{self, Shape, Strides};
 #[cfg(target_arch = "x86_64")]
-use crate::simd::Isa;
-use crate::simd::isa;
+use crate::math::simd::Isa;
+use crate::math::simd::isa;
 
 /// A block of elements in memory: its first element, and the steps from row to row and from column to column, in elements.
 ///

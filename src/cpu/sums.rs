@@ -6,8 +6,8 @@
 
 use super::operands::{Operands, Refused, Target, Words};
 use super::share::share;
-use crate::dtype::{DType, Element};
-use crate::routine::SumsPlan;
+use crate::base::dtype::{DType, Element};
+use crate::graph::routine::SumsPlan;
 use half::{bf16, f16};
 
 /// Terms that a task of `reduce_at` adds up, and sums that one task makes of tables: some tens of microseconds (a judgement).
@@ -177,7 +177,7 @@ impl<T: Term> Rows<'_, T> {
         let (count, length) = (self.keys.len(), self.length);
         let each = count.div_ceil(plan.tables);
         share(plan.tables, false, |task| {
-            // SAFETY: the row asks for scratch with `tables` tables of `sums` states (`Plan::bytes` in `routine/sums.rs`), and
+            // SAFETY: the row asks for scratch with `tables` tables of `sums` states (`Plan::bytes` in `graph/routine/sums.rs`), and
             // this task alone uses its own. All states are written before the slice is made.
             let table = unsafe {
                 let first = tables.at(task * plan.sums);

@@ -7,7 +7,7 @@ use super::parts::FillValue;
 use super::program::{Dst, Goal, Order, PAGE, Step, StepKind, Write};
 use super::scan::Scanner;
 use super::strided::{self, Block};
-use crate::kernel::Position;
+use crate::plan::kernel::Position;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ops::Range;

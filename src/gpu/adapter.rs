@@ -1,10 +1,10 @@
 //! Lists the GPUs that the drivers offer (wgpu calls them adapters; software drivers are among them), opens one, and says
 //! what it can do: as `Caps` for the planner, as `DispatchLimits` for the recording of dispatches.
 
-use crate::caps::tiles::Tiles;
-use crate::caps::{Cooperative, MOST_HELD, Shrink};
-use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::kernel::{Caps, Rates};
+use crate::base::caps::tiles::Tiles;
+use crate::base::caps::{Cooperative, MOST_HELD, Shrink};
+use crate::base::error::{Error, ErrorKind, Fault, Result};
+use crate::plan::kernel::{Caps, Rates};
 #[cfg(feature = "wgpu")]
 use std::sync::Arc;
 use std::sync::OnceLock;

@@ -2,9 +2,9 @@
 //! waiting, and the counters. It knows nothing of memory, pipelines or kernels.
 
 use super::adapter::inherited_fault;
-use crate::backend::{FaultInjector, Stats};
-use crate::debug;
-use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::base::error::{Error, ErrorKind, Fault, Result};
+use crate::plan::backend::{FaultInjector, Stats};
+use crate::plan::debug;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};

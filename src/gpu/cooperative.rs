@@ -1,17 +1,17 @@
 //! The self-test of cooperative matrices: some drivers report products of small matrices that they compute wrongly, or in f16. So a
-//! device that has them multiplies a few matrices by them, as users' products run, before they are in its [`Caps`](crate::kernel::Caps)
+//! device that has them multiplies a few matrices by them, as users' products run, before they are in its [`Caps`](crate::plan::kernel::Caps)
 //! for good. It happens once in a process for each adapter, on a device of its own, and what is found is kept on disk.
 
 use super::adapter::Origin;
 use super::connection::lock;
 use super::device::Gpu;
-use crate::backend::{Backend, Bindings, Line};
-use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{c_strides, product};
+use crate::plan::backend::{Backend, Bindings, Line};
+use crate::plan::kernel::{
     BufferRef, Caps, Kernel, KernelKind, Load, Model, Op, Output, Plan, Schedule, Step, Store, Value, Window,
 };
-use crate::layout::{c_strides, product};
 use crate::plan::schedule_nest;
 use half::f16;
 use smallvec::{SmallVec, smallvec};

@@ -10,11 +10,11 @@ use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
 use super::notes::Notes;
 use super::prepared::PreparedPlans;
 use super::waiting::Watch;
-use crate::backend::{Numerics, name_within};
-use crate::buffer::{Buffer, Memory};
-use crate::caps::Shrink;
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::NumberedCaps;
+use crate::base::buffer::{Buffer, Memory};
+use crate::base::caps::Shrink;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::backend::{Numerics, name_within};
+use crate::plan::kernel::NumberedCaps;
 use std::any::Any;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -315,7 +315,7 @@ impl Gpu {
     fn poison(&self, memory: &GpuMemory) -> Result<()> {
         if let (true, Some(buffer)) = (self.connection.faults.poisons(), &memory.buffer) {
             let mut batch = lock(&self.batch);
-            batch.fill(&self.connection, &buffer.buffer, crate::backend::POISON)?;
+            batch.fill(&self.connection, &buffer.buffer, crate::plan::backend::POISON)?;
             buffer.last_batch.store(batch.serial(), Relaxed);
         }
         Ok(())

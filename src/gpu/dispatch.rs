@@ -9,9 +9,9 @@ use super::notes::{Checked, Refuses};
 use super::pipelines::Pipeline;
 use super::prepared::{PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
 use super::wgsl::{HEADER, Header};
-use crate::backend::{Bindings, StepNote};
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Caps, Plan, Step};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::backend::{Bindings, StepNote};
+use crate::plan::kernel::{BufferRef, Caps, Plan, Step};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -2,9 +2,11 @@
 //! where a plan is prepared.
 
 use super::wgsl::packing;
-use crate::error::{Error, ErrorKind};
-use crate::kernel::{Kernel, KernelKind, Op, Plan, Step};
-use crate::routine::{ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY};
+use crate::base::error::{Error, ErrorKind};
+use crate::graph::routine::{
+    ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
+};
+use crate::plan::kernel::{Kernel, KernelKind, Op, Plan, Step};
 
 /// Kernels that share what a driver may compile wrongly. A kernel belongs to one family by its kind, and to others by how it reads and
 /// writes.
@@ -177,7 +179,7 @@ impl Wrong {
 #[cfg(feature = "testing")]
 mod tests {
     use super::*;
-    use crate::routine::ROWS;
+    use crate::graph::routine::ROWS;
 
     crate::testing::unit_tests!(gpu_families: families_have_their_numbers, every_routine_has_a_family);
 

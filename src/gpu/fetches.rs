@@ -3,8 +3,8 @@
 //! Strides, and where in a vector of four elements each operand begins, decide; the values are the same either way.
 
 use super::wgsl::{Access, Fetch, StoreMode, Variant, packing, words_of_four};
-use crate::dtype::DType;
-use crate::kernel::{Kernel, KernelKind, Op, Value, Window};
+use crate::base::dtype::DType;
+use crate::plan::kernel::{Kernel, KernelKind, Op, Value, Window};
 use smallvec::SmallVec;
 
 /// The side of the squares of `main_of_squares` in `shaders/elementwise.wgsl`.

@@ -87,7 +87,7 @@ texts! {
     "selftest.rs",
     "trials.rs",
     "variant.rs",
-    "wgsl.rs",
+    "wgsl/mod.rs",
     "wgsl/access.rs",
     "wgsl/body.rs",
     "wgsl/combine.rs",

@@ -2,7 +2,7 @@
 //! limit. `device.rs` decides what must wait for recorded or running work before bytes are free.
 
 use super::connection::{Connection, lock};
-use crate::error::Result;
+use crate::base::error::Result;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -5,10 +5,10 @@
 use super::connection::{Connection, lock};
 use super::waiting::Signal;
 use super::wgsl::ERROR_SLOTS;
-use crate::backend::{Line, index_out_of_range, refused_value};
-use crate::dtype::Compute;
-use crate::error::{Error, ErrorKind, Result};
-use crate::routine::{Params, Routine};
+use crate::base::dtype::Compute;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::graph::routine::{Params, Routine};
+use crate::plan::backend::{Line, index_out_of_range, refused_value};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 

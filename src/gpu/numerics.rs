@@ -4,8 +4,8 @@
 use super::connection::Connection;
 use super::device::{Gpu, driver_buffer};
 use super::memory::DriverBuffer;
-use crate::backend::Numerics;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::backend::Numerics;
 use half::f16;
 
 /// How many words of results `numerics.wgsl` writes for each line of operands.

@@ -3,7 +3,7 @@
 
 use super::variant::matrix;
 use super::wgsl::{Form, HEADER, Header};
-use crate::kernel::{Kernel, KernelKind, Op, Window};
+use crate::plan::kernel::{Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
 /// Returns the parameters of a window as far as they are the same in every run; what a run adds is 0. In the header that is

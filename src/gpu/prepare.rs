@@ -9,8 +9,8 @@ use super::pipelines::{Interface, Pipelines, Wanted};
 use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
 use super::variant::{classify, matrix};
 use super::wgsl::{self, Access, Form, Key, Slot, Variant, Words};
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Position, Step, Store, Window, validate};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Position, Step, Store, Window, validate};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 
@@ -211,7 +211,7 @@ impl Preparer<'_> {
             let buffer = number(self.plan, named);
             Operand { named, buffer, size: size as i64, offset, span, is_used: true, binding: 0 }
         };
-        let load = |(n, l): (usize, &crate::kernel::Load)| {
+        let load = |(n, l): (usize, &crate::plan::kernel::Load)| {
             let mut o = operand(l.buffer, l.dtype.size(), &l.strides, l.offset);
             // several gathers of one load reach as far as the farthest of them, not as far as all together
             let still = o.span;

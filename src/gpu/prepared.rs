@@ -5,8 +5,8 @@
 use super::memory::DriverBuffer;
 use super::pipelines::{Pipeline, WordHasher};
 use super::wgsl::{self, Header};
-use crate::dtype::Compute;
-use crate::kernel::{BufferRef, Plan, Step};
+use crate::base::dtype::Compute;
+use crate::plan::kernel::{BufferRef, Plan, Step};
 use lru::LruCache;
 use smallvec::SmallVec;
 use std::hash::BuildHasherDefault;

@@ -7,12 +7,12 @@ use super::notes::{Checked, Refuses};
 use super::pipelines::Interface;
 use super::prepared::RunBuffer;
 use super::wgsl::{self, Header, Slot};
-use crate::dtype::{Compute, DType};
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, RoutineCall, RoutinePass};
-use crate::routine::{
+use crate::base::dtype::{Compute, DType};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::graph::routine::{
     ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, Pass, Place, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
 };
+use crate::plan::kernel::{BufferRef, RoutineCall, RoutinePass};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The shader file of each routine. The block that has a pass's name is the text of the pass.
@@ -173,8 +173,8 @@ impl<'a> Recorder<'a> {
 #[cfg(feature = "testing")]
 mod tests {
     use super::*;
-    use crate::kernel::Whole;
-    use crate::routine::{Meta, ROWS};
+    use crate::graph::routine::{Meta, ROWS};
+    use crate::plan::kernel::Whole;
     use smallvec::smallvec;
 
     crate::testing::unit_tests!(gpu_routines: every_routine_has_a_shader, texts_of_bincount_are_valid);

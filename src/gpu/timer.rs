@@ -3,8 +3,8 @@
 //! the device before and after each step, and takes the time.
 
 use super::connection::Connection;
-use crate::backend::{Clock, Detail, Recording, StepNote, busy};
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::plan::backend::{Clock, Detail, Recording, StepNote, busy};
 use std::time::{Duration, Instant};
 
 /// The passes whose times one query set holds. A pass takes two queries, and a query set of wgpu has at most 4,096, so up to

@@ -5,12 +5,12 @@
 
 use super::device::Gpu;
 use super::families::Family;
-use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, NodeOp, reduce, routine, scan, ufunc};
-use crate::layout::{AxesArg, Combine, IndexMode, Layout, c_strides, product};
-use crate::routine::{BINCOUNT, COMPRESS, Params, Routine, SORT, SUM_BY_KEY};
-use crate::ufunc::{ARGMAX, Fold, Ufunc, arithmetic, logic};
+use crate::base::dtype::{DType, Element};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{AxesArg, Combine, IndexMode, Layout, c_strides, product};
+use crate::graph::expr::{Arg, Expr, NodeOp, reduce, routine, scan, ufunc};
+use crate::graph::routine::{BINCOUNT, COMPRESS, Params, Routine, SORT, SUM_BY_KEY};
+use crate::graph::ufunc::{ARGMAX, Fold, Ufunc, arithmetic, logic};
 use half::f16;
 use smallvec::smallvec;
 use std::panic::Location;

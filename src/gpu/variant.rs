@@ -3,8 +3,8 @@
 
 use super::fetches::{self, Operands};
 use super::wgsl::{self, Access, Form, Slot, StoreMode, Variant, Words};
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
 
 /// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers' starts;

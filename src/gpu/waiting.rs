@@ -3,9 +3,9 @@
 
 use super::at_exit;
 use super::connection::{Clock, Connection, EAGER, LONGEST_NAP, lock};
-use crate::backend::start;
-use crate::backend::waiting::{Awaited, blocks};
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::backend::start;
+use crate::plan::backend::waiting::{Awaited, blocks};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,9 +1,9 @@
 //! Images of the library `image`, as arrays of height, width and channels.
 
 use crate::array::Array;
-use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::Expr;
+use crate::base::dtype::{DType, Element};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::graph::expr::Expr;
 use ::image::{DynamicImage, ImageBuffer, Luma, LumaA, Pixel, Rgb, Rgba};
 use std::panic::Location;
 
@@ -71,7 +71,7 @@ impl Array {
         let shape = [image.height() as usize, image.width() as usize, P::CHANNEL_COUNT as usize];
         let mut elements = image.into_raw();
         // an image may be made over a longer vector
-        elements.truncate(crate::layout::product(&shape));
+        elements.truncate(crate::base::layout::product(&shape));
         Array::from_vec(elements, shape)
     }
 }

@@ -1,11 +1,11 @@
 //! Arrays of the library `ndarray`.
 
 use crate::array::Array;
-use crate::device::Device;
-use crate::dtype::Element;
-use crate::error::{Error, ErrorKind, Result, room};
-use crate::expr::Expr;
-use crate::layout::{Layout, size_of_shape};
+use crate::array::device::Device;
+use crate::base::dtype::Element;
+use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::layout::{Layout, size_of_shape};
+use crate::graph::expr::Expr;
 use ::ndarray::{ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, IxDyn, RawData, ShapeBuilder};
 use std::panic::Location;
 

@@ -1,10 +1,10 @@
 //! Arrays of a GPU for programs that call wgpu themselves: their buffers, and buffers of the program's own as arrays.
 
 use crate::array::Array;
-use crate::device::Device;
-use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{IntoShape, Layout, shape_arg, size_of_shape, span_of};
+use crate::array::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{IntoShape, Layout, shape_arg, size_of_shape, span_of};
 use std::fmt;
 use std::ops::Range;
 use std::panic::Location;

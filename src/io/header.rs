@@ -1,8 +1,8 @@
 //! The header of a `.npy` file: a Python dictionary literal that says dtype, order and shape.
 
-use crate::dtype::DType;
-use crate::error::{ErrorKind, Fault, Result};
-use crate::layout::{MAX_NDIM, Shape};
+use crate::base::dtype::DType;
+use crate::base::error::{ErrorKind, Fault, Result};
+use crate::base::layout::{MAX_NDIM, Shape};
 
 type Fallible<T> = Result<T, Fault>;
 

@@ -6,10 +6,10 @@ use super::lower::Draft;
 use super::planner::{Making, Planner, broadcast_map};
 use super::shape;
 use super::space::Space;
-use crate::error::Result;
-use crate::expr::{NodeOp, Role};
-use crate::kernel::{Kernel, KernelKind, Step, Store};
-use crate::layout::View;
+use crate::base::error::Result;
+use crate::base::layout::View;
+use crate::graph::expr::{NodeOp, Role};
+use crate::plan::kernel::{Kernel, KernelKind, Step, Store};
 use smallvec::{SmallVec, smallvec};
 
 /// The most operands of a concatenation that is read in this way: those of a roll, and one more.

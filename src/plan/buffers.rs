@@ -2,9 +2,9 @@
 //! place.
 
 use super::planner::Planner;
-use crate::error::Result;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Model, Op, Output, Plan, Step};
-use crate::layout::Layout;
+use crate::base::error::Result;
+use crate::base::layout::Layout;
+use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Model, Op, Output, Plan, Step};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};

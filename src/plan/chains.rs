@@ -1,6 +1,6 @@
 //! A matrix product on a device whose kernels compute product and epilogue at once. One kernel does that, but for two cases:
 //!
-//! * The result is small and k is long: few workgroups would do all the work. So the chains of k (`kernel/product.rs`) become a
+//! * The result is small and k is long: few workgroups would do all the work. So the chains of k (`plan/kernel/product.rs`) become a
 //!   batch axis, whose products are stored beside each other, and a further kernel adds them in order.
 //! * An operand spans more than a binding along k: then k is cut at the ends of chains, and each kernel goes on from the sums
 //!   of the one before it. Along m, n and the batch, windows cut the kernels as they cut all others.
@@ -9,11 +9,11 @@
 
 use super::planner::{Planner, span};
 use super::product::{epilogue, store};
-use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value, is_narrow};
-use crate::layout::{Shape, Strides, c_strides, product};
-use crate::ufunc::SUM_OF_CHAINS;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{Shape, Strides, c_strides, product};
+use crate::graph::ufunc::SUM_OF_CHAINS;
+use crate::plan::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value, is_narrow};
 use smallvec::smallvec;
 
 /// The fewest chains that are shared among workgroups. A judgement: a workgroup adds the products of a chain in some 10 µs, and

@@ -3,10 +3,10 @@
 use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::shape;
-use crate::error::Result;
-use crate::expr::NodeOp;
-use crate::kernel::{KernelKind, Load, Op, Step, Store, Value};
-use crate::layout::{self, Layout};
+use crate::base::error::Result;
+use crate::base::layout::{self, Layout};
+use crate::graph::expr::NodeOp;
+use crate::plan::kernel::{KernelKind, Load, Op, Step, Store, Value};
 use smallvec::smallvec;
 
 impl Planner<'_> {

@@ -16,10 +16,10 @@ use super::schedule::schedule;
 use super::shape;
 use super::space::Space;
 use super::weigh::MOST_WEIGHED;
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, KernelKind, Model, Plan, Step, Store};
-use crate::layout::{self, Layout};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Layout};
+use crate::graph::expr::{NodeOp, Role};
+use crate::plan::kernel::{BufferRef, Caps, KernelKind, Model, Plan, Step, Store};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -101,7 +101,7 @@ fn made(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
 }
 
 /// Whether all readers of a stored node load it from memory, or only some. A reader that loads an f16 or bf16 sees it rounded,
-/// so the interpreter that tests compare with (`testing/interpret.rs`) must know this.
+/// so the interpreter that tests compare with (`testing/interpret/mod.rs`) must know this.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stored {
     /// Every reader loads it.

@@ -5,13 +5,13 @@
 //! equal is part of it, because equal ones share a slot. The arena is made only if no plan is cached under the key.
 
 use super::Target;
-use crate::backend::{Line, Lines};
-use crate::buffer::Buffer;
-use crate::dtype::{DType, Scalar};
-use crate::error::Result;
-use crate::expr::{Binding, Expr, Node, NodeOp};
-use crate::kernel::Whole;
-use crate::layout::Shape;
+use crate::base::buffer::Buffer;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::Result;
+use crate::base::layout::Shape;
+use crate::graph::expr::{Binding, Expr, Node, NodeOp};
+use crate::plan::backend::{Line, Lines};
+use crate::plan::kernel::Whole;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -3,10 +3,10 @@
 //! is cut: each kernel binds one window of it, and stores only where the index lies in that window.
 
 use super::planner::{Planner, span};
-use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{IndexMode, Kernel, Load, Op, Position, Scattered, Value};
-use crate::ufunc::{arithmetic, logic};
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::plan::kernel::{IndexMode, Kernel, Load, Op, Position, Scattered, Value};
 use smallvec::smallvec;
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 //! for together, and nodes of one graph that are stored, read the memory that they share only once.
 
 use super::planner::Planner;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Step, Store};
+use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Step, Store};
 
 /// How many steps back a kernel looks for one that it can be joined into, its host. A limit keeps planning linear in the
 /// graph; 16 is a judgement, since kernels that read the same array mostly stand near each other.

@@ -6,11 +6,13 @@
 
 use super::planner::{Planner, Scratch, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
-use crate::dtype::DType;
-use crate::expr::NodeOp;
-use crate::kernel::{BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Position, Scattered, Store, Value};
-use crate::layout::{self, Shape, Strides, View, c_strides};
-use crate::ufunc::{Order, Ufunc, arithmetic};
+use crate::base::dtype::DType;
+use crate::base::layout::{self, Shape, Strides, View, c_strides};
+use crate::graph::expr::NodeOp;
+use crate::graph::ufunc::{Order, Ufunc, arithmetic};
+use crate::plan::kernel::{
+    BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Position, Scattered, Store, Value,
+};
 use smallvec::{SmallVec, smallvec};
 
 /// A kernel in the making, whose dimensions are not ordered or collapsed yet.

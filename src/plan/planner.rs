@@ -3,10 +3,10 @@
 
 use super::graph::{Arena, Call, PlanNode};
 use super::price::compile_cost;
-use crate::dtype::DType;
-use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, Choice, Load, Step, Store, Value};
-use crate::layout::{self, Axes, Layout, Strides, View};
+use crate::base::dtype::DType;
+use crate::base::layout::{self, Axes, Layout, Strides, View};
+use crate::graph::expr::{NodeOp, Role};
+use crate::plan::kernel::{BufferRef, Caps, Choice, Load, Step, Store, Value};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

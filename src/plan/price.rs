@@ -1,11 +1,11 @@
 //! Checks that a device has the types and functions of a graph, and says what its nodes cost to run and to compile.
 
 use super::graph::{Arena, PlanNode};
-use crate::dtype::{Compute, DType};
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::NodeOp;
-use crate::kernel::{Caps, Fold, Kernel, Op, Rates, Step, Value};
-use crate::ufunc::Ufunc;
+use crate::base::dtype::{Compute, DType};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::graph::expr::NodeOp;
+use crate::graph::ufunc::Ufunc;
+use crate::plan::kernel::{Caps, Fold, Kernel, Op, Rates, Step, Value};
 use std::panic::Location;
 
 /// Fails if the graph has a type or a function that the device does not have.

@@ -2,9 +2,9 @@
 //! another type, or without a single step along k, are copied by kernels before, and the epilogue is a kernel after, to which
 //! the product hands each part of its result as soon as it is computed (`plan/schedule/products.rs`).
 
-use crate::dtype::DType;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Step, Store, Value, Window, takes};
-use crate::layout::{self, Shape, Strides, c_strides, product};
+use crate::base::dtype::DType;
+use crate::base::layout::{self, Shape, Strides, c_strides, product};
+use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Step, Store, Value, Window, takes};
 use smallvec::SmallVec;
 
 /// Returns the passes of a product: copies of the operands that need one, the product, and an epilogue if there is one. `temp`

@@ -4,12 +4,12 @@ use super::graph::Call;
 use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::shape;
-use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::expr::NodeOp;
-use crate::kernel::{BufferRef, Load, RoutineCall, RoutinePass, Step, Store, Whole};
-use crate::layout;
-use crate::routine::{Meta, Pass, Place, Temp};
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Fault, Result};
+use crate::base::layout;
+use crate::graph::expr::NodeOp;
+use crate::graph::routine::{Meta, Pass, Place, Temp};
+use crate::plan::kernel::{BufferRef, Load, RoutineCall, RoutinePass, Step, Store, Whole};
 use std::collections::HashMap;
 use std::rc::Rc;
 

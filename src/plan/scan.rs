@@ -1,7 +1,7 @@
 //! Cuts scans of rows that are too long for one kernel: kernels for the totals of blocks, for the scan of those totals, and for
 //! the blocks, each combined with the total of all blocks before it.
 //!
-//! The cut follows the tree of `kernel/scan.rs`, so no bit depends on whether it is made. A row of n elements has
+//! The cut follows the tree of `plan/kernel/scan.rs`, so no bit depends on whether it is made. A row of n elements has
 //! ⌈n / 1024⌉ blocks:
 //!
 //! 1. A kernel computes the totals of all blocks but the last, each block a row of its own.
@@ -12,11 +12,11 @@
 
 use super::planner::Planner;
 use super::split::{Part, used_loads};
-use crate::dtype::DType;
-use crate::error::{ErrorKind, Result};
-use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BLOCK, Store, Value};
-use crate::layout::{Strides, c_strides};
-use crate::ufunc::Ufunc;
+use crate::base::dtype::DType;
+use crate::base::error::{ErrorKind, Result};
+use crate::base::layout::{Strides, c_strides};
+use crate::graph::ufunc::Ufunc;
+use crate::plan::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BLOCK, Store, Value};
 use smallvec::{SmallVec, smallvec};
 
 /// The kernels of a scan: one if a row kernel takes its row, else those of its blocks. `fit` merges the dimensions of a kernel

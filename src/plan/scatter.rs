@@ -4,10 +4,10 @@
 use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::shape;
-use crate::error::Result;
-use crate::expr::NodeOp;
-use crate::kernel::{BufferRef, Step, Store};
-use crate::layout::{self, Combine};
+use crate::base::error::Result;
+use crate::base::layout::{self, Combine};
+use crate::graph::expr::NodeOp;
+use crate::plan::kernel::{BufferRef, Step, Store};
 
 /// The most values that tasks of a CPU may compute several times, where storing them first would cost more (a judgement).
 const COMPUTED_BY_EACH: usize = 1 << 14;

@@ -9,10 +9,10 @@ use super::planner::{Planner, Scratch, moves_raw};
 use super::product;
 use super::scan;
 use super::split::split;
-use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
-use crate::layout::{Shape, Strides};
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{Shape, Strides};
+use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 

@@ -2,11 +2,11 @@
 //! into it.
 
 use super::planner::{Planner, broadcast_map, kept_axes};
-use crate::error::Result;
-use crate::expr::{NodeOp, Role};
-use crate::kernel::Lanes;
-use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
-use crate::ufunc::Order;
+use crate::base::error::Result;
+use crate::base::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
+use crate::graph::expr::{NodeOp, Role};
+use crate::graph::ufunc::Order;
+use crate::plan::kernel::Lanes;
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 

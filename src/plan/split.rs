@@ -1,10 +1,10 @@
 //! Splits reductions that are longer than a device takes in one kernel: partial results of chunks, then a reduction of those.
 
 use super::planner::Planner;
-use crate::dtype::DType;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Lanes, Load, Op, Reduction, Source, Store, Value};
-use crate::layout::{Shape, Strides, c_strides};
-use crate::ufunc::MOST_COMPONENTS;
+use crate::base::dtype::DType;
+use crate::base::layout::{Shape, Strides, c_strides};
+use crate::graph::ufunc::MOST_COMPONENTS;
+use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Lanes, Load, Op, Reduction, Source, Store, Value};
 use smallvec::{SmallVec, smallvec};
 
 /// What is stored of one reduction: the components of its partial results.

@@ -8,9 +8,9 @@
 
 use super::planner::Planner;
 use super::price::cost;
-use crate::expr::Role;
-use crate::kernel::Choice;
-use crate::layout;
+use crate::base::layout;
+use crate::graph::expr::Role;
+use crate::plan::kernel::Choice;
 use smallvec::{SmallVec, smallvec};
 
 /// The most nodes of a graph whose choices are noted, and for which two plans are made and compared. A judgement: beyond, making a

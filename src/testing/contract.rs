@@ -4,7 +4,7 @@
 //! those on each backend.
 
 use super::number::spacing;
-use crate::dtype::DType;
+use crate::base::dtype::DType;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 

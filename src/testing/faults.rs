@@ -1,9 +1,9 @@
 //! Devices whose calls fail when a test wants it, and memory filled so that a read before a write shows.
 
-use crate::device::Device;
-use crate::error::Result;
+use crate::array::device::Device;
+use crate::base::error::Result;
 
-pub use crate::backend::InjectedFault;
+pub use crate::plan::backend::InjectedFault;
 
 /// Runs `f` while a fault is planned for a device (with `nth` 0 none fails, and calls are only counted). Returns the result of
 /// `f`, the number of calls at each site, and how many calls failed.

@@ -1,11 +1,11 @@
 //! Folds that the table of folds does not have: a row that is written here, and rows that a test makes while it runs.
 
 use super::Row;
-use crate::dtype::DType;
-use crate::error::Result;
-use crate::expr::{Expr, reduce};
-use crate::layout::IntoAxes;
-use crate::ufunc::{ARGMAX, ARGMIN, Component, Definition, Fold, Form, Kind, Neutral, Term, all, arithmetic};
+use crate::base::dtype::DType;
+use crate::base::error::Result;
+use crate::base::layout::IntoAxes;
+use crate::graph::expr::{Expr, reduce};
+use crate::graph::ufunc::{ARGMAX, ARGMIN, Component, Definition, Fold, Form, Kind, Neutral, Term, all, arithmetic};
 use std::panic::Location;
 
 /// A fold: how a reduction combines elements.

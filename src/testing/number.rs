@@ -1,7 +1,7 @@
 //! Arithmetic for the reference of the tests, which shares no code with the library's: rounding to an element type, the spacing
 //! of floats, the wrapping of integers, and floats with an error bound.
 
-use crate::dtype::{DType, Scalar};
+use crate::base::dtype::{DType, Scalar};
 
 /// A float with an error bound: the result of an evaluation is at most `error` away from `value`. With an infinite error
 /// nothing is known of the result.

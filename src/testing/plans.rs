@@ -1,13 +1,13 @@
 //! Devices with tight limits, and plans for devices that the machine does not have.
 
-pub use crate::caps::Cooperative;
-use crate::caps::Shrink;
-use crate::device::Device;
-use crate::error::{Error, ErrorKind, Result};
-use crate::expr::Expr;
-use crate::heap::Heap;
-pub use crate::kernel::Caps;
-use crate::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window};
+use crate::array::device::Device;
+pub use crate::base::caps::Cooperative;
+use crate::base::caps::Shrink;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::heap::Heap;
+use crate::graph::expr::Expr;
+pub use crate::plan::kernel::Caps;
+use crate::plan::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window};
 use crate::plan::{self, CachedPlan, Walk};
 use std::sync::Arc;
 

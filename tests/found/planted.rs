@@ -1,4 +1,4 @@
-//! What the tests did not see when a fault was planted: each of these goes red at one or more of `src/mutants.rs`.
+//! What the tests did not see when a fault was planted: each of these goes red at one or more of `src/base/mutants.rs`.
 
 use crate::kit::*;
 use cupric::*;

@@ -290,8 +290,8 @@ fn counts_of_what_is_there() {
         .replace("of", "of its");
     assert!(page.contains(&format!("{counts} names")), "README.md does not say: {counts} names");
 
-    let mut files = vec![("random.rs".to_string(), read("src/random.rs"))];
-    sources(&root().join("src/distributions"), ".rs", &mut files);
+    let mut files = vec![("random.rs".to_string(), read("src/ops/random.rs"))];
+    sources(&root().join("src/ops/distributions"), ".rs", &mut files);
     let functions = files.iter().flat_map(|(_, text)| text.split("\n    pub fn ").skip(1));
     let names = functions
         .filter_map(|f| f.split_once('('))

@@ -2,11 +2,11 @@
 //! element so far (the smallest or largest, or the first NaN) and its position.
 
 use super::*;
+use crate::graph::ufunc::Extreme;
+use crate::graph::ufunc::Ufunc;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::Isa;
-use crate::simd::{Loop, isa};
-use crate::ufunc::Extreme;
-use crate::ufunc::Ufunc;
+use crate::math::simd::Isa;
+use crate::math::simd::{Loop, isa};
 
 /// Evaluates `$body` with the type alias `$t` in scope, which is the Rust type of a compute type's elements (u8 for bool).
 macro_rules! with_type {

@@ -4,12 +4,12 @@
 
 use super::threaded::Combination;
 use super::{Folder, Inputs};
+use crate::base::dtype::Compute;
 use crate::cpu::convert;
 use crate::cpu::strided;
-use crate::dtype::Compute;
-use crate::kernel::{Gives, Reduction, Source};
-use crate::simd::Loop;
-use crate::ufunc::{Operand, Program, Step};
+use crate::graph::ufunc::{Operand, Program, Step};
+use crate::math::simd::Loop;
+use crate::plan::kernel::{Gives, Reduction, Source};
 use smallvec::SmallVec;
 
 /// The most elements of a piece, for which all loops of a formula run before the next piece begins. Registers of 256 elements
@@ -166,12 +166,12 @@ impl Formulas {
         let finish = Loops::new(&programs.finish, &mut registers)?;
         let takes = lift.is_some().then(|| r.element.compute());
         let both = Combination::new(&programs, takes);
-        let component = |(c, compute): (&crate::ufunc::Component, &Compute)| Component {
+        let component = |(c, compute): (&crate::graph::ufunc::Component, &Compute)| Component {
             size: compute.size(),
             identity: c.init.bits(*compute),
         };
         let result = r.fold.result.compute(r.element);
-        let empty = r.fold.empty().map_or(0, |x| crate::dtype::Scalar::Float(x).bits(result.dtype()));
+        let empty = r.fold.empty().map_or(0, |x| crate::base::dtype::Scalar::Float(x).bits(result.dtype()));
         Some(Formulas {
             lift,
             combine,

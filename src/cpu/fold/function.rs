@@ -1,8 +1,8 @@
 //! Folds whose state is the element itself, combined by a function's own loops.
 
-use crate::dtype::Compute;
-use crate::simd::Loop;
-use crate::ufunc::{Neutral, Ufunc};
+use crate::base::dtype::Compute;
+use crate::graph::ufunc::{Neutral, Ufunc};
+use crate::math::simd::Loop;
 
 /// The loops of a fold whose state is the element itself, combined by a function.
 #[derive(Clone, Copy)]

@@ -2,11 +2,11 @@
 //! piece of the states for each. Both give the same bits.
 
 use super::Inputs;
+use crate::base::dtype::{Compute, DType, Scalar};
 use crate::cpu::threaded::{Threaded, prepare};
-use crate::dtype::{Compute, DType, Scalar};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store};
-use crate::simd::LANES;
-use crate::ufunc::{Operand, Program, Programs, Step, Ufunc, arithmetic};
+use crate::graph::ufunc::{Operand, Program, Programs, Step, Ufunc, arithmetic};
+use crate::math::simd::LANES;
+use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store};
 use smallvec::{SmallVec, smallvec};
 
 /// The most operations of formulas as threaded code, so that the scratch of a fold stays small. A judgement.

@@ -7,7 +7,7 @@ use super::operands::{Operand, Target};
 use super::scratch::{self, Scratch};
 use super::tile::{CHAIN, Tile};
 use super::vector::{Dots, Sums};
-use crate::kernel::Method;
+use crate::plan::kernel::Method;
 
 /// A block of a product: rows of the result times columns, over all of k.
 ///

@@ -8,7 +8,7 @@ use super::operands::Target;
 use super::scratch;
 use super::tile::CHAIN;
 use crate::cpu::share::share;
-use crate::kernel::Method;
+use crate::plan::kernel::Method;
 use std::ops::Range;
 
 /// Bytes of the sums that are kept before they are added, which a second-level cache holds: those of a dot product of 16 million

@@ -7,7 +7,7 @@ use super::plain::{Number, Plain};
 use super::tile::{Tile, TileFn, tile};
 use super::vector::{Dots, Sums, dots, sums};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use crate::simd::{Isa, isa};
+use crate::math::simd::{Isa, isa};
 
 /// Everything that products of one element type run on one instruction set.
 pub(super) struct Kernels<T: 'static> {

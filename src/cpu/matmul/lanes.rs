@@ -83,7 +83,7 @@ pub(super) fn line<S: Lanes>() -> usize {
 /// Asks the processor to bring a cache line near. Any address is allowed.
 #[inline(always)]
 pub(super) fn prefetch<T>(p: *const T) {
-    crate::simd::prefetch(p);
+    crate::math::simd::prefetch(p);
 }
 
 /// Writes the plain operations of a vector type of x86 by its intrinsics.

@@ -4,7 +4,7 @@
 use super::kernels::{Element, Kernels};
 use super::panels::{Lines, pack_strided};
 use super::tile::CHAIN;
-use crate::simd::Loop;
+use crate::math::simd::Loop;
 use std::mem::MaybeUninit;
 
 /// Lines of a chain, or so many chains of one k, that are converted before they are packed: 16 KiB of f32.

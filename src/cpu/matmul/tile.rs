@@ -7,7 +7,7 @@
 
 use super::lanes::{Lanes, prefetch};
 
-pub(super) use crate::kernel::CHAIN;
+pub(super) use crate::plan::kernel::CHAIN;
 
 /// A tile of the result, and the parts of the operands over one chain that it is computed from. Strides are in elements.
 ///

@@ -1,7 +1,7 @@
 //! A buffer of a CPU device: where its bytes lie, and its hold on the device.
 
 use super::{INLINE, Pool, inline_bytes};
-use crate::buffer::Memory;
+use crate::base::buffer::Memory;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;

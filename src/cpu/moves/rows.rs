@@ -5,8 +5,8 @@ use super::super::gather::Indices;
 use super::super::program::StridedOperand;
 use super::super::strided;
 use super::super::tiles::Tile;
-use crate::dtype::Compute;
-use crate::kernel::IndexMode;
+use crate::base::dtype::Compute;
+use crate::plan::kernel::IndexMode;
 
 /// Bytes of rows that are prefetched before they are copied, as many as in a transposition: to copy them takes about as long as
 /// main memory takes to answer.

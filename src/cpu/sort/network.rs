@@ -5,9 +5,9 @@ use super::task::{Task, run};
 use super::{Order, Target, Word};
 use crate::cpu::share::share;
 use crate::cpu::strided::{Block, copy};
-use crate::routine::SHORT_SORT;
+use crate::graph::routine::SHORT_SORT;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Isa, isa};
+use crate::math::simd::{Isa, isa};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 

@@ -7,7 +7,7 @@ use super::task::{Task, run};
 use super::{Order, Target, Word, each_range, part, shares_rows};
 use crate::cpu::share::share;
 use crate::cpu::threads::threads;
-use crate::routine::SHORT_SORT;
+use crate::graph::routine::SHORT_SORT;
 
 /// Moves the keys that are less than a pivot, or where the last argument says so not greater, before the others, and returns how many
 /// they are.

@@ -5,7 +5,7 @@ use super::task::{Task, run};
 use super::{Order, Pair, Target, Word, chunks, each_row, part};
 use crate::cpu::operands::{Operands, Refused};
 use crate::cpu::share::share;
-use crate::routine::{SELECT_COPIES, SELECTED};
+use crate::graph::routine::{SELECT_COPIES, SELECTED};
 
 /// Elements that are looked at together for one that comes before the last of those kept: some vectors.
 const GROUP: usize = 64;

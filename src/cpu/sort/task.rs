@@ -1,6 +1,6 @@
 //! Loops of sorts that the compiler turns into the vector instructions of each instruction set.
 
-use crate::simd::isa;
+use crate::math::simd::isa;
 
 /// A loop that is compiled for each instruction set.
 pub(super) trait Task {
@@ -14,10 +14,10 @@ pub(super) fn run<T: Task>(task: T) -> T::Result {
     match isa() {
         // SAFETY: `isa` has found the features on this machine.
         #[cfg(target_arch = "x86_64")]
-        crate::simd::Isa::Avx512 => unsafe { run_avx512(task) },
+        crate::math::simd::Isa::Avx512 => unsafe { run_avx512(task) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        crate::simd::Isa::Avx2 => unsafe { run_avx2(task) },
+        crate::math::simd::Isa::Avx2 => unsafe { run_avx2(task) },
         _ => task.run(),
     }
 }

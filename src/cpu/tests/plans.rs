@@ -1,8 +1,8 @@
 //! Makes plans of kernels that tests write by hand.
 
-use crate::dtype::DType::{self, *};
-use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Output, Plan, Step};
-use crate::layout::{Shape, Strides};
+use crate::base::dtype::DType::{self, *};
+use crate::base::layout::{Shape, Strides};
+use crate::plan::kernel::{BufferRef, Caps, Kernel, KernelKind, Output, Plan, Step};
 
 /// Returns the dtypes of the inputs, or of the outputs, by number; bool for one that no kernel names.
 fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType> {

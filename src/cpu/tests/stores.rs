@@ -1,7 +1,7 @@
 //! Tests of stores under a condition and at computed positions, in kernels that are written by hand.
 
 use super::*;
-use crate::kernel::{Chosen, Combine, Scattered};
+use crate::plan::kernel::{Chosen, Combine, Scattered};
 
 crate::testing::unit_tests! {
     cpu_stores: a_condition_leaves_the_rest_as_it_was, positions_that_are_unique_are_set,

@@ -3,9 +3,9 @@
 
 use super::plans::plan_for;
 use super::*;
-use crate::kernel::{Caps, Step};
-use crate::ufunc::logic::SELECT;
-use crate::ufunc::{Class, Ufunc, cast};
+use crate::graph::ufunc::logic::SELECT;
+use crate::graph::ufunc::{Class, Ufunc, cast};
+use crate::plan::kernel::{Caps, Step};
 use half::{bf16, f16};
 
 crate::testing::unit_tests! {
@@ -214,7 +214,7 @@ fn threaded_code_gives_the_bits_of_loops() {
 /// A sum or a difference of two products, and one of a product and an operand, in either order: an instruction of threaded
 /// code computes a product too.
 fn sums_of_products() {
-    use crate::ufunc::arithmetic::{add, multiply, square, subtract};
+    use crate::graph::ufunc::arithmetic::{add, multiply, square, subtract};
     let mut random = Random(3);
     let of = |row: &'static Ufunc, list: &[usize]| Op::Ufunc(row, list.iter().copied().collect());
     let mut count = 0;

@@ -1,7 +1,7 @@
 //! The file on disk: what is written is read again, and what is damaged is not.
 
 use super::*;
-use crate::caps::tiles::CANDIDATES;
+use crate::base::caps::tiles::CANDIDATES;
 
 crate::testing::unit_tests! {
     gpu_disk: what_is_written_is_read, a_tile_that_is_none_is_not_taken, what_is_damaged_is_not_read,

@@ -2,8 +2,8 @@
 
 use super::text::{Text, line};
 use super::{Access, Slot, StoreMode, Words};
-use crate::dtype::{Compute, DType};
-use crate::kernel::Store;
+use crate::base::dtype::{Compute, DType};
+use crate::plan::kernel::Store;
 
 /// The word type of a buffer of `dtype`.
 pub(crate) fn words(dtype: DType) -> Words {
@@ -61,7 +61,7 @@ pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
 
 /// The value of an element's bits, which lie in the low ones of a word.
 pub(super) fn widened(dtype: DType, narrow: &str) -> String {
-    use crate::dtype::DType::*;
+    use crate::base::dtype::DType::*;
     match dtype {
         Bool => format!("{narrow} != 0u"),
         U8 | U16 | U32 | U64 | F64 => narrow.to_string(),
@@ -77,7 +77,7 @@ pub(super) fn widened(dtype: DType, narrow: &str) -> String {
 
 /// The bits that a value takes in memory; narrow ones in the low bits of a u32.
 pub(super) fn bits(dtype: DType, v: &str) -> String {
-    use crate::dtype::DType::*;
+    use crate::base::dtype::DType::*;
     match dtype {
         Bool => format!("select(0u, 1u, {v})"),
         U8 => format!("({v} & 0xffu)"),
@@ -180,7 +180,7 @@ pub(super) fn block(compute: Compute, v: &str) -> String {
 
 /// A compute value brought to what its dtype can hold: a narrow integer wrapped, a half rounded, any other as it is.
 pub(super) fn round(dtype: DType, v: &str) -> String {
-    use crate::dtype::DType::*;
+    use crate::base::dtype::DType::*;
     match dtype {
         U8 | I8 | U16 | I16 => format!("wrap_{dtype}({v})"),
         F16 | BF16 => format!("round_{dtype}({v})"),

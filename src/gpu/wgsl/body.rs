@@ -2,10 +2,10 @@
 
 use super::text::{Text, line};
 use super::{ERROR_SLOTS, Form, Variant, access};
-use crate::dtype::Compute;
-use crate::error::{ErrorKind, Fault};
-use crate::kernel::{IndexMode, Kernel, Op, Passes, Position, Value};
-use crate::ufunc::Ufunc;
+use crate::base::dtype::Compute;
+use crate::base::error::{ErrorKind, Fault};
+use crate::graph::ufunc::Ufunc;
+use crate::plan::kernel::{IndexMode, Kernel, Op, Passes, Position, Value};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 

@@ -3,8 +3,8 @@
 
 use super::access::{bits, packing, widened};
 use super::text::{Text, line};
-use crate::dtype::{Compute, DType};
-use crate::kernel::Combine;
+use crate::base::dtype::{Compute, DType};
+use crate::plan::kernel::Combine;
 
 /// Writes the function that combines `x` into element `at` of store `number`, which `slot` binds as atomic words.
 pub(super) fn store(out: &mut Text, number: usize, slot: usize, dtype: DType, combine: Combine) {

@@ -5,8 +5,8 @@ use super::access;
 use super::body::{Body, Fallible};
 use super::library::Count;
 use super::text::{Text, line};
-use crate::dtype::DType;
-use crate::kernel::CHAIN;
+use crate::base::dtype::DType;
+use crate::plan::kernel::CHAIN;
 
 /// What the text begins with, before any declaration. Integers of 16 bits are what naga makes an f16 of without a conversion, which
 /// may lose subnormals.

@@ -4,8 +4,8 @@
 use super::body::Body;
 use super::text::{Text, line};
 use super::{Access, ERROR_BINDING, ERROR_SLOTS, Fetch, HEADER, NOTE, Words, access, combine};
-use crate::dtype::DType;
-use crate::kernel::{KernelKind, Load};
+use crate::base::dtype::DType;
+use crate::plan::kernel::{KernelKind, Load};
 
 impl Body<'_> {
     /// Returns the declarations of bindings and parameters, then the functions that load and store.

@@ -5,10 +5,10 @@ use super::body::{Body, Fallible};
 use super::library::{block, instance};
 use super::text::{Text, line};
 use super::{FOLD, access};
-use crate::dtype::{Compute, DType};
-use crate::error::{ErrorKind, Fault};
-use crate::kernel::{Gives, Op, Reduction, Source};
-use crate::ufunc::{Extreme, Form, Operand, Order, Program, Step, Ufunc};
+use crate::base::dtype::{Compute, DType};
+use crate::base::error::{ErrorKind, Fault};
+use crate::graph::ufunc::{Extreme, Form, Operand, Order, Program, Step, Ufunc};
+use crate::plan::kernel::{Gives, Op, Reduction, Source};
 
 /// A reduction or scan of a kernel, and the number of the value that it computes.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ fn word(name: &str) -> String {
 impl<'a> Body<'a> {
     pub fn reductions(&self) -> Vec<Folding<'a>> {
         let values = self.kernel.values.iter().enumerate();
-        let of = |(value, v): (usize, &'a crate::kernel::Value)| {
+        let of = |(value, v): (usize, &'a crate::plan::kernel::Value)| {
             let Op::Reduce(r) = &v.op else { return None };
             Some(Folding { value, r })
         };
@@ -191,7 +191,8 @@ impl<'a> Body<'a> {
         let types = programs.state.iter();
         let fields: String = types.clone().enumerate().map(|(n, t)| format!("c{n}: {},\n", held(*t))).collect();
         line!(out, "struct {state} {{\n{fields}}}\n");
-        let neutral = |(c, t): (&crate::ufunc::Component, &Compute)| pack(*t, &access::constant(c.init.bits(*t), *t));
+        let neutral =
+            |(c, t): (&crate::graph::ufunc::Component, &Compute)| pack(*t, &access::constant(c.init.bits(*t), *t));
         let neutral: Vec<String> = f.r.fold.state.iter().zip(types.clone()).map(neutral).collect();
         line!(out, "fn neutral_{suffix}() -> {state} {{\nreturn {state}({});\n}}\n", neutral.join(", "));
         let packed = |results: Vec<String>| -> String {

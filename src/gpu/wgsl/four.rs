@@ -6,7 +6,7 @@ use super::body::{Body, Fallible, is_load};
 use super::place::Space;
 use super::text::{Text, line};
 use super::{Fetch, packing};
-use crate::dtype::DType;
+use crate::base::dtype::DType;
 
 /// The fields of a vector of words.
 const FIELDS: [&str; 4] = ["x", "y", "z", "w"];

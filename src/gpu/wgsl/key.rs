@@ -1,7 +1,7 @@
 //! The key of a kernel's text. A pipeline is looked up by it first, because it is made faster than the text.
 
 use super::Variant;
-use crate::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Source, Tile};
+use crate::plan::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Source, Tile};
 use smallvec::SmallVec;
 
 /// Words that identify a kernel's text.

@@ -5,9 +5,9 @@ use super::body::{Body, Fallible};
 use super::library::Count;
 use super::place::{Place, Space};
 use super::text::{Text, line};
-use crate::dtype::Compute;
-use crate::error::{ErrorKind, Fault};
-use crate::kernel::{CHAIN, Op, Tile};
+use crate::base::dtype::Compute;
+use crate::base::error::{ErrorKind, Fault};
+use crate::plan::kernel::{CHAIN, Op, Tile};
 
 /// How often the lines of the shader file are repeated: for the blocks of 4 × 4 that an invocation computes, for the vectors that it
 /// fetches, and for four k at a time.

@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use super::text::{Text, line};
-use crate::kernel::{Axes, Op};
+use crate::plan::kernel::{Axes, Op};
 
 /// The space whose linear index is taken apart into an index along each axis.
 #[derive(Clone, Copy, PartialEq, Eq)]

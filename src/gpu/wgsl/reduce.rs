@@ -3,7 +3,7 @@
 use super::body::{Body, Fallible, is_load};
 use super::place::Space;
 use super::text::{Text, line};
-use crate::kernel::Op;
+use crate::plan::kernel::Op;
 
 impl Body<'_> {
     /// Returns the text of all that the file uses.

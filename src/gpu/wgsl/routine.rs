@@ -5,9 +5,9 @@ use super::access::{self, packing, words};
 use super::key::Key;
 use super::text::{Text, line};
 use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, frame, library};
-use crate::dtype::DType;
-use crate::kernel::{RoutineCall, RoutinePass, Whole};
-use crate::routine::{Pass, Place};
+use crate::base::dtype::DType;
+use crate::graph::routine::{Pass, Place};
+use crate::plan::kernel::{RoutineCall, RoutinePass, Whole};
 
 /// The operands, results and scratch memories that a pass binds, in the order of its bindings.
 fn places(pass: &Pass) -> impl Iterator<Item = Place> {
@@ -224,7 +224,7 @@ fn partials(out: &mut Text, n: usize, dtype: DType) {
 }
 
 /// The statement that gives the two words of the key of `x`, and the expression for whether it is a NaN. `key_bits` in
-/// `src/routine/sort.rs` says how many bits keys have.
+/// `src/graph/routine/sort.rs` says how many bits keys have.
 fn sort_key(dtype: DType) -> [String; 2] {
     let narrow = |key: &str| format!("return vec2<u32>({key}, 0u);");
     let wide = |key: &str| format!("let key = {key};\nreturn vec2<u32>(low_u64(key), high_u64(key));");

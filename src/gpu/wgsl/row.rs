@@ -7,7 +7,7 @@ use super::fold::Folding;
 use super::library::{block, instance};
 use super::place::Space;
 use super::text::{Text, line};
-use crate::kernel::{Groups, Pass};
+use crate::plan::kernel::{Groups, Pass};
 
 impl<'a> Body<'a> {
     /// Returns the text of all that the file uses.

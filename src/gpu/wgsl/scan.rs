@@ -5,14 +5,14 @@ use super::body::Body;
 use super::fold::{Folding, pack};
 use super::library::{block, instance};
 use super::text::{Text, line};
-use crate::dtype::Compute;
-use crate::kernel::Op;
+use crate::base::dtype::Compute;
+use crate::plan::kernel::Op;
 
 impl<'a> Body<'a> {
     /// The scans of the kernel, with their folds.
     pub fn scans(&self) -> Vec<Folding<'a>> {
         let values = self.kernel.values.iter().enumerate();
-        let of = |(value, v): (usize, &'a crate::kernel::Value)| {
+        let of = |(value, v): (usize, &'a crate::plan::kernel::Value)| {
             let Op::Scan(r) = &v.op else { return None };
             Some(Folding { value, r })
         };

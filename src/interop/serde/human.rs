@@ -1,7 +1,7 @@
 //! The elements of arrays as numbers, for formats that people read.
 
-use crate::dtype::{DType, Element, to_odd};
-use crate::error::room;
+use crate::base::dtype::{DType, Element, to_odd};
+use crate::base::error::room;
 use ::serde::de::{self, Deserializer, Visitor};
 use ::serde::ser::{SerializeSeq, Serializer};
 use ::serde::{Deserialize, Serialize};

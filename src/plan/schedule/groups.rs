@@ -1,14 +1,14 @@
 //! Workgroups: how many lanes share a row, what each holds, how many loads are in flight, and how packed words are written.
 
 use super::{Again, passes_of_stores, set_details};
-use crate::caps::{COOPERATIVE_SUBGROUPS, MOST_HELD};
-use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{
+use crate::base::caps::{COOPERATIVE_SUBGROUPS, MOST_HELD};
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout;
+use crate::plan::kernel::{
     Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Tile, Window, Work, WriteClass,
     is_narrow,
 };
-use crate::layout;
 
 /// Indices from which a nest is large: each invocation has several loads in flight, and the shader is specialised for one or
 /// two axes. A large card holds about 2^18 invocations at once (132 multiprocessors of 2,048 on an H100). Below that, all loads
@@ -91,7 +91,7 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
         KernelKind::Reduce(Lanes::Inner) if inner > 2 * size => (size, 1),
         KernelKind::Reduce(Lanes::Inner) if inner > ONE_LANE => (short, 1),
         KernelKind::Reduce(Lanes::Inner | Lanes::Outer) | KernelKind::Elementwise | KernelKind::Matmul => (1, 1),
-        // lanes of shorter blocks would combine elements in another order than the rule in `kernel/scan.rs`
+        // lanes of shorter blocks would combine elements in another order than the rule in `plan/kernel/scan.rs`
         KernelKind::Row if kernel.scans() && inner > size * SCAN_RUN && size * SCAN_RUN < SCAN_BLOCK => {
             let (group, name) = (SCAN_BLOCK / SCAN_RUN, &caps.name);
             return refused(format!("a scan needs workgroups of {group}; {name} has {}", caps.workgroup));

@@ -1,13 +1,13 @@
-//! Tiles of nests that only move words (`kernel/moves.rs`) on a CPU.
+//! Tiles of nests that only move words (`plan/kernel/moves.rs`) on a CPU.
 
-use crate::kernel::{Kernel, Op, Store, Tiles, Tiling, WriteClass};
-use crate::layout;
+use crate::base::layout;
+use crate::plan::kernel::{Kernel, Op, Store, Tiles, Tiling, WriteClass};
 
 /// Bytes of a tile: some microseconds of work, so that its set-up does not count.
 const TILE: usize = 32 << 10;
 
 /// Bytes of a row of a tile of a transposing nest, and the most elements. Transposed blocks are put in order by as much at once
-/// (`transposed_columns` in `cpu/moves.rs`).
+/// (`transposed_columns` in `cpu/moves/mod.rs`).
 const COLUMNS: (usize, usize) = (2048, 1024);
 
 /// Rows of such a tile, in bytes along the source's contiguous axis: some cache lines, each of which is used up at once.

@@ -1,8 +1,8 @@
 //! The passes of a nest along its inner space: which values each computes, and which it keeps for a later one.
 
-use crate::kernel::{Kernel, Op, Pass, Passes};
-use crate::layout;
-use crate::ufunc::cast;
+use crate::base::layout;
+use crate::graph::ufunc::cast;
+use crate::plan::kernel::{Kernel, Op, Pass, Passes};
 
 /// Which values a pass computes again instead of taking what an earlier pass kept, because that is as cheap.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! The strategy of a matrix product on a CPU. No bit depends on it.
 
-use crate::dtype::Compute;
-use crate::kernel::{CHAIN, Caps, Kernel, MOST_OF_CHAINS, Matrices, Method, Product, Step, Work, takes_parts};
+use crate::base::dtype::Compute;
+use crate::plan::kernel::{CHAIN, Caps, Kernel, MOST_OF_CHAINS, Matrices, Method, Product, Step, Work, takes_parts};
 
 /// Work (see `work`) up to which one thread does a product: it takes some 20 µs, less than it costs to wake another.
 const ALONE: usize = 1 << 21;

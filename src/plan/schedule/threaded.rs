@@ -1,7 +1,7 @@
-//! Which elementwise nests run as threaded code (`simd/threaded.rs`). No bit of a result depends on it.
+//! Which elementwise nests run as threaded code (`math/simd/threaded/mod.rs`). No bit of a result depends on it.
 
-use crate::kernel::{Caps, Kernel, Op, Store, Tiles, Tiling, Value};
-use crate::ufunc::cast;
+use crate::graph::ufunc::cast;
+use crate::plan::kernel::{Caps, Kernel, Op, Store, Tiles, Tiling, Value};
 
 /// Elements of the largest block of threaded code. Rows of whole blocks take half the time that loops take.
 const BLOCK: usize = 128;
@@ -11,7 +11,7 @@ const BLOCK: usize = 128;
 const LEAST_ROW: usize = 4 * BLOCK;
 
 /// The most values, loads and stores of a nest, together: a thread's scratch has room for a block of each (`LARGE` in
-/// `cpu/threaded.rs`).
+/// `cpu/threaded/mod.rs`).
 const MOST_PARTS: usize = 128;
 
 /// The fewest passes over a tile that threaded code saves.

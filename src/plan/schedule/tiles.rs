@@ -2,14 +2,14 @@
 //! it.
 
 use super::{Again, checks, moves, passes_of, passes_of_stores, products, set_details, threaded};
-use crate::dtype::Compute;
-use crate::kernel::{
+use crate::base::dtype::Compute;
+use crate::base::layout::{self, Shape, Strides};
+use crate::graph::ufunc::{Form, cast};
+use crate::math::simd::{LANES, NARROW};
+use crate::plan::kernel::{
     Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Reduction, SCAN_BLOCK, Source, Store, Tiles, Tiling, Value,
     Work, WriteClass,
 };
-use crate::layout::{self, Shape, Strides};
-use crate::simd::{LANES, NARROW};
-use crate::ufunc::{Form, cast};
 
 /// Bytes of work (see `weight`) up to which one thread does it all: they take some 10 µs, about what it costs to wake
 /// another.
@@ -43,7 +43,7 @@ const MOST_ROWS: usize = 64;
 const SHARED_BLOCK: usize = 256 << 10;
 
 /// For tiles of at most so many columns, the elements of a column: the 64, 32 or 16 blocks of 16 that a fold takes at once
-/// there (`blocks_at_once` in `cpu/fold.rs`), which keeps its loops at 64 to 500 elements.
+/// there (`blocks_at_once` in `cpu/fold/mod.rs`), which keeps its loops at 64 to 500 elements.
 const TALL: [(usize, usize); 3] = [(4, 1024), (8, 512), (31, 256)];
 
 /// Rows of a tile of a transposing nest: 32 elements of 4 bytes are two whole cache lines.

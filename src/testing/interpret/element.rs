@@ -1,12 +1,12 @@
 //! Interprets elementwise functions and conversions, one element at a time.
 
 use super::Rules;
-use crate::dtype::DType;
+use crate::base::dtype::DType;
+use crate::graph::ufunc::Ufunc;
 use crate::testing::contract::{Bound, promised};
 use crate::testing::number::{
     Real, largest, nearest, nearest_to_integer, saturate, smallest_normal, spacing, width, wrap,
 };
-use crate::ufunc::Ufunc;
 
 /// Returns the float type in which a function of this dtype computes.
 fn wide(dtype: DType) -> DType {

@@ -1,11 +1,11 @@
 //! Where elements lie: loops over an index space, the places of operands' elements, and the elements of stored arrays.
 
 use super::Elements;
-use crate::device::Device;
-use crate::dtype::DType;
-use crate::error::Result;
-use crate::expr::Expr;
-use crate::layout::View;
+use crate::array::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::Result;
+use crate::base::layout::View;
+use crate::graph::expr::Expr;
 use crate::testing::number::{Real, decode};
 
 /// Reads the elements of a stored array, in C order: downloads the part of its buffer that it spans, and finds each element

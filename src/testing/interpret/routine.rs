@@ -1,10 +1,10 @@
 //! Interprets routines, by the references of their rows.
 
 use super::{Elements, Interpreted, Real, number};
-use crate::dtype::{DType, Scalar};
-use crate::error::Result;
-use crate::expr::Node;
-use crate::routine::{Params, REDUCE_AT, Routine, SUM_BY_KEY};
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::Result;
+use crate::graph::expr::Node;
+use crate::graph::routine::{Params, REDUCE_AT, Routine, SUM_BY_KEY};
 
 /// Interprets result `part` of a routine. If one integer of an operand is not known, nothing is known of the result; the error
 /// bounds of floats are ignored.

@@ -1,9 +1,9 @@
 //! Interprets scatters: elements that are combined with others at computed positions.
 
 use super::{Elements, Interpreted, number, position};
-use crate::error::Result;
-use crate::expr::Node;
-use crate::layout::{Combine, IndexMode};
+use crate::base::error::Result;
+use crate::base::layout::{Combine, IndexMode};
+use crate::graph::expr::Node;
 
 /// Combines `values`, in C order, into the elements of `array` at the positions that `indices` hold along an axis; with a fourth
 /// operand, only those for which it is true.

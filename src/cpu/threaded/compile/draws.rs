@@ -1,12 +1,12 @@
 //! Random words in threaded code.
 
 use super::{Compiler, Home};
+use crate::base::error::Result;
 use crate::cpu::parts::FillValue;
 use crate::cpu::strided::Axis;
 use crate::cpu::threaded::Counter;
-use crate::error::Result;
-use crate::kernel::Op;
-use crate::simd::threaded::{Codes, Draw, Operand, Threaded};
+use crate::math::simd::threaded::{Codes, Draw, Operand, Threaded};
+use crate::plan::kernel::Op;
 use smallvec::SmallVec;
 
 /// A draw: which numbers its elements have, and which word and key.

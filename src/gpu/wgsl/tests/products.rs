@@ -1,7 +1,7 @@
 //! The texts of matrix products.
 
 use super::*;
-use crate::caps::Cooperative;
+use crate::base::caps::Cooperative;
 
 crate::testing::unit_tests! {
     gpu_wgsl_products: every_matmul_is_valid, products_that_go_on_from_sums_are_valid, sums_of_chains_are_valid,

@@ -1,0 +1,136 @@
+//! Where the result of a single node has a fault that its operands have not.
+
+use super::{Numbers, call, has_any};
+use crate::array::check::Check;
+use crate::base::dtype::{Compute, DType, Scalar};
+use crate::base::layout::{AxesArg, product};
+use crate::graph::expr::{Args, Expr, Node, NodeOp, cast, reduce, scan};
+use crate::graph::ufunc::{Class, Ufunc, arithmetic, logic};
+use smallvec::smallvec;
+use std::sync::Arc;
+
+/// For each element of a node's result whether it has a fault, and no operand that it depends on has one; none where that cannot be.
+/// `before` holds, for the operations that a call is made of, where the operands of the call have one.
+pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<Expr> {
+    if product(&node.0.shape) == 0 || !computes(node) {
+        return None;
+    }
+    match check {
+        Check::Nan | Check::Inf => appears(node, check, before?),
+        Check::Overflow if node.0.wraps => None,
+        Check::Overflow => overflows(node),
+    }
+}
+
+/// Whether a node computes numbers, and does not only move those of its operands or stand for them.
+fn computes(node: &Expr) -> bool {
+    let op = &node.0.op;
+    let is_made_of_several =
+        matches!(op, NodeOp::Reduce(..) | NodeOp::Scan { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. });
+    is_made_of_several
+        || matches!(op, NodeOp::Cast | NodeOp::Matmul)
+        || matches!(op, NodeOp::Ufunc(row) if row.class != Class::Select)
+}
+
+/// The function that tests for a fault of floats.
+fn test_for(check: Check) -> Option<&'static Ufunc> {
+    match check {
+        Check::Nan => Some(&logic::isnan),
+        Check::Inf => Some(&logic::isinf),
+        Check::Overflow => None,
+    }
+}
+
+/// Where an operand has a fault of floats, as bool; of an operation that a call is made of, where the operands of the call have one, as
+/// i32. None where that cannot be.
+pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
+    if operand.0.inner {
+        return before.get(&Arc::as_ptr(&operand.0)).cloned();
+    }
+    let may_have_one = operand.0.dtype.is_float() && product(&operand.0.shape) > 0;
+    may_have_one.then(|| Some(call(test_for(check)?, [operand.clone()]))).flatten()
+}
+
+/// Where a fault of floats is in the result, and in no operand.
+fn appears(node: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
+    if !node.0.dtype.is_float() {
+        return None;
+    }
+    let mut appears = call(test_for(check)?, [node.clone()]);
+    for (n, operand) in node.0.args.iter().enumerate() {
+        let Some(faults) = of_operand(operand, check, before) else { continue };
+        let alone = call(&logic::logical_not, [has_any(node, n, faults)]);
+        appears = mutant!(faults_of_operands_count, appears, call(&logic::logical_and, [appears, alone]));
+    }
+    Some(appears)
+}
+
+/// Where an integer result is not that of whole numbers without bounds, but wrapped, or, of a conversion, saturated or cut.
+///
+/// The same is computed in f32. A result that has wrapped is off by a multiple of the type's range, while f32 is off by a small part
+/// of the result (2^-24 of it for each step): so what differs by more than half of the range has wrapped, and nothing else has.
+fn overflows(node: &Expr) -> Option<Expr> {
+    let Node { op, args, dtype, shape, device, location: at, .. } = &*node.0;
+    if !dtype.is_integer() {
+        return None;
+    }
+    let wide = || -> Args { args.iter().map(|a| cast(a.clone(), DType::F32, at)).collect() };
+    let wraps = |row: &Ufunc| !row.properties.keeps_range && row.on_cpu(Compute::F32);
+    let exact = if matches!(op, NodeOp::Cast) {
+        return Some(is_cut(node));
+    } else if matches!(op, NodeOp::Matmul) || matches!(op, NodeOp::Ufunc(row) if wraps(row)) {
+        Expr::node(op.clone(), wide(), shape.clone(), DType::F32, *device, at)
+    } else if let NodeOp::Reduce(fold, axes) = op
+        && fold.function().is_some_and(wraps)
+    {
+        let axes = Some(axes.iter().map(|d| *d as isize).collect());
+        reduce("check", *fold, &wide()[0], &AxesArg { axes, keep: false }, at)
+    } else if let NodeOp::Scan { fold, axis } = op
+        && fold.function().is_some_and(wraps)
+    {
+        scan(*fold, &wide()[0], *axis, at)
+    } else {
+        return None;
+    };
+    let number = |x: f64, dtype| Expr::fill(Scalar::Float(x), smallvec![], dtype, at);
+    let half_of_the_range =
+        number((dtype.size() as f64 * 8.0 - mutant!(overflow_beyond_the_whole_range, -1.0, 1.0)).exp2(), DType::F32);
+    let difference = call(&arithmetic::subtract, [exact.clone(), cast(node.clone(), DType::F32, at)]);
+    let mut wrapped = call(&logic::greater, [call(&arithmetic::abs, [difference]), half_of_the_range]);
+    if let (NodeOp::Ufunc(_), [_, _]) = (op, &args[..]) {
+        // a quotient by 0, and 0 to a negative power, are 0 by the rules of integers, and no overflow; in f32 they are infinite
+        let is_zero = |operand: &Expr| {
+            let zero = Expr::fill(Scalar::Int(0), smallvec![], operand.0.dtype, at);
+            call(&logic::equal, [operand.clone(), zero])
+        };
+        let has_zero = call(&logic::logical_or, [is_zero(&args[0]), is_zero(&args[1])]);
+        let by_rule = call(&logic::logical_and, [call(&logic::isinf, [exact]), has_zero]);
+        wrapped = call(&logic::logical_and, [wrapped, call(&logic::logical_not, [by_rule])]);
+    }
+    Some(wrapped)
+}
+
+/// Where a conversion to an integer type gives another number than the operand without its fraction.
+fn is_cut(node: &Expr) -> Expr {
+    let Node { args, dtype, location: at, .. } = &*node.0;
+    let from = &args[0];
+    if !from.0.dtype.is_float() {
+        // an integer that is the same when it is converted back, and has the same sign, was not cut
+        let back = cast(node.clone(), from.0.dtype, at);
+        let differs = call(&logic::not_equal, [back, from.clone()]);
+        let signs = [node, from].map(|e| call(&logic::signbit, [e.clone()]));
+        return call(&logic::logical_or, [differs, call(&logic::logical_xor, signs)]);
+    }
+    // f16 does not reach the bounds of most types
+    let wide = if from.0.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let whole = call(&arithmetic::trunc, [cast(from.clone(), wide, at)]);
+    let bits = dtype.size() as f64 * 8.0;
+    let [low, high] = match dtype.is_signed_integer() {
+        true => [-(bits - 1.0).exp2(), (bits - 1.0).exp2()],
+        false => [0.0, bits.exp2()],
+    };
+    let bound = |x: f64| Expr::fill(Scalar::Float(x), smallvec![], wide, at);
+    let reaches = call(&logic::greater_equal, [whole.clone(), bound(low)]);
+    let fits = call(&logic::logical_and, [reaches, call(&logic::less, [whole, bound(high)])]);
+    call(&logic::logical_not, [fits])
+}

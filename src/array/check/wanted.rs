@@ -1,0 +1,119 @@
+//! What is checked on which device.
+
+use crate::base::error::{Error, ErrorKind, Result};
+use std::fmt;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+/// What [`Device::check`](crate::Device::check) looks for in results.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Check {
+    /// A NaN where no operand has one.
+    Nan,
+    /// An infinity where no operand has one.
+    Inf,
+    /// An integer that has wrapped: of `+`, `-`, `*`, `pow`, `floor_divide`, `square`, `abs`, `negative`, a sum or product along axes, one
+    /// up to each element, or a matrix product; or that a conversion has saturated or cut. Bits that a shift drops are no overflow, nor
+    /// is a quotient by 0. Not looked at are `gcd` and `lcm`, and sums at positions and by keys (`index_add`, `segment_sum`).
+    Overflow,
+}
+
+impl Check {
+    pub(crate) const ALL: [Check; 3] = [Check::Nan, Check::Inf, Check::Overflow];
+
+    fn word(self) -> &'static str {
+        match self {
+            Check::Nan => "nan",
+            Check::Inf => "inf",
+            Check::Overflow => "overflow",
+        }
+    }
+
+    /// What the check has found, for messages.
+    pub(super) fn finding(self) -> &'static str {
+        match self {
+            Check::Nan => "the result has a NaN where no operand has one",
+            Check::Inf => "the result has an infinity where no operand has one",
+            Check::Overflow => "the result does not fit its dtype",
+        }
+    }
+}
+
+/// `the check nan`.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the check {}", self.word())
+    }
+}
+
+/// The checks that are on, a bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Wanted(u8);
+
+impl Wanted {
+    pub fn new(checks: impl IntoIterator<Item = Check>) -> Wanted {
+        Wanted(checks.into_iter().fold(0, |bits, check| bits | 1 << check as u8))
+    }
+
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn has(self, check: Check) -> bool {
+        self.0 & 1 << check as u8 != 0
+    }
+
+    pub fn checks(self) -> impl Iterator<Item = Check> {
+        Check::ALL.into_iter().filter(move |check| self.has(*check))
+    }
+
+    /// Reads a list such as `nan,inf`.
+    fn parse(list: &str) -> Result<Wanted> {
+        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let check = |word: &str| {
+            Check::ALL.into_iter().find(|check| check.word() == word).ok_or_else(|| {
+                let detail = format!("unknown check '{word}'; known are nan, inf and overflow");
+                Error::with_line(ErrorKind::Argument, "CUPRIC_CHECK", detail, None)
+            })
+        };
+        Ok(Wanted::new(names.map(check).collect::<Result<Vec<_>>>()?))
+    }
+}
+
+/// What `CUPRIC_CHECK` asks of every device. The variable is read once, because each evaluation asks.
+static OF_ALL: LazyLock<Result<Wanted>> =
+    LazyLock::new(|| Wanted::parse(&std::env::var_os("CUPRIC_CHECK").unwrap_or_default().to_string_lossy()));
+
+/// The bit that a device has once its user has asked for checks or for none.
+const IS_ASKED: u8 = 1 << 7;
+
+/// The checks of a device: those that its user has asked of it, else those of `CUPRIC_CHECK`. Fails if that names a check that there is
+/// not.
+pub(crate) fn of_device(asked: &AtomicU8) -> Result<Wanted> {
+    let of_all = OF_ALL.as_ref().map_err(Error::clone)?;
+    let asked = asked.load(Relaxed);
+    Ok(if asked & IS_ASKED == 0 { *of_all } else { Wanted(asked & !IS_ASKED) })
+}
+
+/// Asks a device for these checks, in place of those of `CUPRIC_CHECK`.
+pub(crate) fn set(asked: &AtomicU8, wanted: Wanted) {
+    asked.store(wanted.0 | IS_ASKED, Relaxed);
+}
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::*;
+
+    crate::testing::unit_tests!(check_wanted: lists_of_checks);
+
+    fn lists_of_checks() {
+        let parsed = |list| Wanted::parse(list).map(|w| w.checks().collect::<Vec<_>>()).map_err(|e| e.to_string());
+        assert_eq!(parsed(""), Ok(vec![]));
+        assert_eq!(parsed(" inf,nan ,"), Ok(vec![Check::Nan, Check::Inf]));
+        assert_eq!(
+            parsed("nan,nam"),
+            Err("CUPRIC_CHECK: unknown check 'nam'; known are nan, inf and overflow".to_string())
+        );
+    }
+}

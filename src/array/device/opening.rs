@@ -1,0 +1,108 @@
+//! The GPUs that stay for the process. Each is opened once: whoever asks first opens it, and the others wait for the outcome of
+//! that, without a lock that is held meanwhile.
+
+use super::{Device, register};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::backend::{Outcome, Provider, start};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The GPUs that are open, by their index, and those that somebody is opening.
+struct Gpus {
+    open: Vec<(usize, Device)>,
+    opening: Vec<Opening>,
+}
+
+static GPUS: Mutex<Gpus> = Mutex::new(Gpus { open: vec![], opening: vec![] });
+
+/// An opening under way, for those who wait for its outcome.
+struct Opening {
+    index: usize,
+    /// The process that opens the device: a process made by `fork` meanwhile has not the thread that does it.
+    process: u32,
+    outcome: Outcome<Result<Device>>,
+}
+
+/// What is known of a GPU when somebody asks for it.
+enum Found {
+    Open(Device),
+    Opening(Outcome<Result<Device>>),
+    /// The caller is the first to ask and must open the device.
+    Nothing(Task),
+}
+
+/// The task to open a GPU. Dropping it ends the opening, also where that panics.
+struct Task {
+    index: usize,
+    outcome: Outcome<Result<Device>>,
+    found: Result<Device>,
+}
+
+fn gpus() -> MutexGuard<'static, Gpus> {
+    GPUS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The index of a GPU that stays for the process; none of another device.
+#[cfg(feature = "serde")]
+pub(super) fn index_of(device: &Device) -> Option<usize> {
+    gpus().open.iter().find(|(_, open)| open == device).map(|(index, _)| *index)
+}
+
+/// Looks for the GPU of an index. If nobody has asked for it before, the caller gets the task to open it.
+fn find(index: usize) -> Found {
+    let process = std::process::id();
+    let mut gpus = gpus();
+    if let Some((_, device)) = gpus.open.iter().find(|(i, _)| *i == index) {
+        return Found::Open(device.clone());
+    }
+    if let Some(opening) = gpus.opening.iter().find(|o| (o.index, o.process) == (index, process)) {
+        return Found::Opening(opening.outcome.clone());
+    }
+    let outcome = Outcome::new();
+    gpus.opening.push(Opening { index, process, outcome: outcome.clone() });
+    let found =
+        Err(Error::with_line(ErrorKind::Internal, "Device::gpu", "opening the device ended without a result", None));
+    Found::Nothing(Task { index, outcome, found })
+}
+
+impl Task {
+    fn run(mut self, provider: &dyn Provider) -> Result<Device> {
+        self.found = register(|id| provider.open(id, self.index));
+        self.found.clone()
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        {
+            let (mut gpus, process) = (gpus(), std::process::id());
+            if let Ok(device) = &self.found {
+                gpus.open.push((self.index, device.clone()));
+            }
+            gpus.opening.retain(|o| (o.index, o.process) != (self.index, process));
+        }
+        self.outcome.give(self.found.clone());
+    }
+}
+
+/// The device of the GPU with this index, opened at the first call. The call blocks while this thread or another opens it.
+pub(super) fn open(provider: &dyn Provider, index: usize) -> Result<Device> {
+    match find(index) {
+        Found::Open(device) => Ok(device),
+        Found::Opening(outcome) => outcome.block(),
+        Found::Nothing(task) => task.run(provider),
+    }
+}
+
+/// As [`open`], for code that must not block: a thread of its own opens the device, and goes on if the future is dropped.
+pub(super) async fn open_async(provider: &'static dyn Provider, index: usize) -> Result<Device> {
+    let outcome = match find(index) {
+        Found::Open(device) => return Ok(device),
+        Found::Opening(outcome) => outcome,
+        Found::Nothing(task) => {
+            let outcome = task.outcome.clone();
+            start("Device::gpu_async", move || task.run(provider).map(drop));
+            outcome
+        }
+    };
+    outcome.future().await
+}

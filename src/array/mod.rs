@@ -1,0 +1,371 @@
+//! Floor 4: the array and evaluation. Reads are in `array/read.rs`, writes in `array/write.rs`, nested lists in `array/nested.rs`, evaluation in
+//! `array/evaluate.rs`.
+
+pub(crate) mod check;
+pub(crate) mod device;
+pub(crate) mod print;
+pub(crate) mod profile;
+pub mod tuning;
+
+mod checked;
+mod evaluate;
+mod execute;
+#[cfg(any(feature = "ndarray", feature = "dlpack"))]
+mod host;
+mod nested;
+mod read;
+mod write;
+
+pub use evaluate::{eval_all, eval_many};
+pub use nested::Nested;
+pub use write::SliceMut;
+pub(crate) use write::prepared;
+
+use crate::array::device::Device;
+use crate::base::buffer::Buffer;
+use crate::base::dtype::{DType, Element};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Layout, Shape, Strides, filled_arg};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, strong};
+use crate::plan;
+use crate::plan::backend::{Lines, wait};
+use smallvec::smallvec;
+use std::fmt;
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::Arc;
+
+type Loc = &'static Location<'static>;
+
+/// An n-d array: an [`Expr`] that is computed. All operations are methods of `Expr` and take arrays as they are.
+///
+/// Cloning shares the memory; an array is a value, and a write never shows through another one.
+#[derive(Clone)]
+pub struct Array(Expr);
+
+impl Deref for Array {
+    type Target = Expr;
+    fn deref(&self) -> &Expr {
+        &self.0
+    }
+}
+
+impl crate::base::dtype::sealed::Sealed for Array {}
+impl Operand for Array {
+    fn into_arg(self) -> Arg {
+        Arg::Expr(self.0)
+    }
+}
+impl crate::base::dtype::sealed::Sealed for &Array {}
+impl Operand for &Array {
+    fn into_arg(self) -> Arg {
+        Arg::Expr(self.0.clone())
+    }
+}
+
+impl From<Array> for Expr {
+    fn from(a: Array) -> Expr {
+        a.0
+    }
+}
+
+impl From<&Array> for Expr {
+    fn from(a: &Array) -> Expr {
+        a.0.clone()
+    }
+}
+
+impl AsRef<Expr> for Array {
+    fn as_ref(&self) -> &Expr {
+        &self.0
+    }
+}
+
+/// The plan of an expression, to be read or printed. See [`Expr::plan`].
+#[derive(Clone)]
+pub struct Plan {
+    cached: Arc<plan::CachedPlan>,
+    device: Device,
+    /// The line of each step in this expression: expressions of one structure share the plan itself.
+    lines: Arc<[Option<Loc>]>,
+}
+
+impl Plan {
+    /// How many kernels and routines (as `bincount`) would run. A kernel of several passes counts once.
+    pub fn kernels(&self) -> usize {
+        self.cached.plan.kernel_count()
+    }
+
+    /// Dispatches: one for each kernel or routine, and more for one with several passes or with arrays larger than one binding.
+    pub fn dispatches(&self) -> usize {
+        self.cached.plan.dispatches()
+    }
+
+    /// The bytes that kernels and routines read, and those that they write: each element of each operand of each kernel once.
+    pub fn bytes(&self) -> (u64, u64) {
+        self.cached.plan.bytes()
+    }
+
+    /// The WGSL text of each kernel, as the expression's GPU would compile it; no texts on the CPU.
+    pub fn wgsl(&self) -> Vec<String> {
+        self.device.shaders(&self.cached.plan)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |step: usize| self.lines.get(step).copied().flatten();
+        fmt::Display::fmt(&self.cached.plan.with_lines(&line), f)
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Array {
+    pub(crate) fn new(buffer: Buffer, layout: Layout, dtype: DType, at: Loc) -> Array {
+        Array(Expr::stored(buffer, layout, dtype, at))
+    }
+
+    /// The buffer, the array's strides, and the offset of its first element in the buffer.
+    fn stored(&self) -> (&Buffer, &Strides, usize) {
+        match self.0.0.stored() {
+            Some(stored) => stored,
+            // cannot happen, because every constructor makes a stored node
+            None => unreachable!("an Array is stored"),
+        }
+    }
+
+    fn buffer(&self) -> &Buffer {
+        self.stored().0
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        let (_, strides, offset) = self.stored();
+        Layout { shape: self.shape().into(), strides: strides.clone(), offset }
+    }
+
+    /// An array of the elements in C order, on the CPU. The memory is taken over, not copied. One length may be −1: the one that
+    /// takes all elements.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where the number of elements is not that of the shape, or a length is below −1;
+    /// [`ErrorKind::LimitExceeded`] for more than 64 axes or more elements than `isize` counts.
+    ///
+    /// ```
+    /// use cupric::Array;
+    /// let x = Array::from_vec(vec![1, 2, 3, 4, 5, 6], [2, 3])?;
+    /// assert_eq!(x.shape(), [2, 3]);
+    /// assert_eq!(Array::from_vec(vec![1., 2., 3., 4.], [-1, 2])?.shape(), [2, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("from_shape_vec", "asarray", "tensor"))]
+    #[track_caller]
+    pub fn from_vec<T: Element>(elements: Vec<T>, shape: impl crate::IntoShape) -> Result<Array> {
+        let at = Location::caller();
+        let shape = shape_of(elements.len(), shape, "from_vec", at)?;
+        Ok(Array::adopt(elements, &shape, at))
+    }
+
+    /// An array of a copy of the elements in C order, on the CPU.
+    ///
+    /// # Errors
+    /// As [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] where the host has no memory for the copy.
+    #[doc(alias("frombuffer", "array"))]
+    #[track_caller]
+    pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
+        let at = Location::caller();
+        let shape = shape_of(elements.len(), shape, "from_slice", at)?;
+        Array::of_bytes(T::bytes(elements), T::DTYPE, &shape, at)
+    }
+
+    /// An array of the elements that bytes hold, in C order and in this machine's byte order, on the CPU: what
+    /// [`Expr::to_bytes`] gives, or a buffer of another program or library. The bytes are copied, and may begin anywhere. One length
+    /// of the shape may be −1.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where the bytes are not those of the shape's elements; [`ErrorKind::Argument`] for a bool that is
+    /// another byte than 0 and 1; [`ErrorKind::LimitExceeded`] as [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] where the host has
+    /// no memory for the copy.
+    ///
+    /// ```
+    /// use cupric::{Array, DType};
+    /// let bytes: Vec<u8> = [1.5f32, 2.5, 3.5, 4.5].iter().flat_map(|v| v.to_ne_bytes()).collect();
+    /// let x = Array::from_bytes(&bytes, DType::F32, [2, -1])?;
+    /// assert_eq!(x.shape(), [2, 2]);
+    /// assert_eq!(x.to_bytes()?, bytes);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("frombuffer", "from_raw_buffer"))]
+    #[track_caller]
+    pub fn from_bytes(bytes: &[u8], dtype: DType, shape: impl crate::IntoShape) -> Result<Array> {
+        const OP: &str = "from_bytes";
+        let at = Location::caller();
+        if !bytes.len().is_multiple_of(dtype.size()) {
+            let detail = format!(
+                "{} bytes are no whole number of elements of {dtype}, of {} bytes each",
+                bytes.len(),
+                dtype.size()
+            );
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+        }
+        if dtype == DType::Bool
+            && let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > 1)
+        {
+            return Err(Error::with_line(
+                ErrorKind::Argument,
+                OP,
+                format!("bool element {i} is the byte {b}, not 0 or 1"),
+                at,
+            ));
+        }
+        let shape = shape_of(bytes.len() / dtype.size(), shape, OP, at)?;
+        Array::of_bytes(bytes, dtype, &shape, at)
+    }
+
+    /// An array of a copy of bytes, which are those of the shape's elements.
+    pub(crate) fn of_bytes(bytes: &[u8], dtype: DType, shape: &[usize], at: Loc) -> Result<Array> {
+        let device = Device::cpu();
+        let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
+        device.backend().upload(&buffer, 0, bytes).map_err(|e| e.or_at(at))?;
+        Ok(Array::new(buffer, Layout::c(shape), dtype, at))
+    }
+
+    pub(crate) fn adopt<T: Element>(elements: Vec<T>, shape: &[usize], at: Loc) -> Array {
+        Array::new(Device::adopt(elements), Layout::c(shape), T::DTYPE, at)
+    }
+
+    /// The lengths of the axes.
+    pub fn shape(&self) -> &[usize] {
+        &self.0.0.shape
+    }
+
+    /// The number of axes.
+    pub fn ndim(&self) -> usize {
+        self.0.0.shape.len()
+    }
+
+    /// The number of elements.
+    pub fn size(&self) -> usize {
+        layout::product(self.shape())
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.0.0.dtype
+    }
+
+    /// Steps between neighbours along each axis, in elements; negative in a flipped view, 0 in a broadcast one.
+    pub fn strides(&self) -> &[isize] {
+        self.stored().1
+    }
+
+    /// Where the array lives.
+    pub fn device(&self) -> Device {
+        Device::of(self.0.0.device)
+    }
+
+    /// Whether the elements follow each other in C order without a gap.
+    pub fn is_contiguous(&self) -> bool {
+        layout::is_c_contiguous(self.shape(), self.strides())
+    }
+}
+
+/// Returns the shape that a caller gives for so many elements. Fails if they do not fill it.
+fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Loc) -> Result<Shape> {
+    filled_arg(count, &shape.into_shape()).map_err(|f| f.at(op, at))
+}
+
+impl Expr {
+    /// The plan of what would run, with its kernels, dispatches and bytes, and beside each kernel your line of the operation that it
+    /// ends in. Nothing runs.
+    ///
+    /// # Errors
+    /// The error that the expression carries; limits of the device.
+    ///
+    /// ```
+    /// let x = cupric::array![1., 2., 3.];
+    /// let plan = (&x * 2.5 + 1.2).plan()?;
+    /// assert_eq!(plan.kernels(), 1);
+    /// println!("{plan}");
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn plan(&self) -> Result<Plan> {
+        let device = Device::of(self.checked()?.device);
+        let e = strong(plan::computed(self).0.clone(), Location::caller());
+        // a stored array needs no kernel
+        let roots = if e.0.is_stored() { &[][..] } else { &[&e] };
+        let mut walk = plan::Walk::default();
+        let cached = plan::plan(&mut walk, roots, None, device.backend().caps())?;
+        let line = |step| cached.plan.node_of(step).and_then(|node| walk.of(node));
+        let lines = (0..cached.plan.steps.len()).map(line).collect();
+        Ok(Plan { cached, device, lines })
+    }
+
+    /// The same values in memory in C order without a gap (NumPy's `ascontiguousarray`): an array that lies so already is given as
+    /// it is, any other is copied, and an expression is computed into such memory. Operations take arrays of any layout; what needs
+    /// this is code that reads the memory itself.
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2], [3, 4]];
+    /// assert!(!x.t().eval()?.is_contiguous());
+    /// assert!(x.t().contiguous().eval()?.is_contiguous());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("ascontiguousarray", "as_standard_layout"))]
+    #[track_caller]
+    pub fn contiguous(&self) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let e = strong(self.clone(), at);
+            let strides = e.0.stored().map(|(_, strides, _)| strides);
+            Ok(if strides.is_some_and(|s| layout::is_c_contiguous(&e.0.shape, s)) { e } else { e.in_c_order(at) })
+        })
+    }
+
+    /// A copy of the values, in C order.
+    fn in_c_order(&self, at: Loc) -> Expr {
+        // a node `Reshape` stores its operand in C order, so one to the same shape is a copy
+        let (dtype, device) = (self.0.dtype, self.0.device);
+        Expr::node(NodeOp::Reshape, smallvec![self.clone()], self.0.shape.clone(), dtype, device, at)
+    }
+
+    /// Copies the values into new memory, in C order.
+    pub(crate) fn compact(&self, at: Loc) -> Result<Array> {
+        self.checked()?;
+        self.in_c_order(at).eval_at(at)
+    }
+}
+
+/// Whether two arrays have the same shape and equal elements (NaN equals nothing).
+///
+/// # Errors
+/// Those of evaluation; operands on different devices.
+///
+/// ```
+/// use cupric::{array, array_equal};
+/// assert!(array_equal(&array![1, 2], &array![1, 2])?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn array_equal(a: &Expr, b: &Expr) -> Result<bool> {
+    let at = Location::caller();
+    if a.shape()? != b.shape()? {
+        return Ok(false);
+    }
+    let equal = crate::graph::expr::ufunc(
+        &crate::graph::ufunc::logic::equal,
+        [a.clone(), b.clone()].into_iter().map(Operand::into_arg).collect(),
+        at,
+    );
+    let equal = strong(equal, at);
+    let axes = crate::base::layout::AxesArg { axes: None, keep: false };
+    let fold = crate::plan::kernel::Fold::of(&crate::graph::ufunc::logic::logical_and);
+    let all = crate::graph::expr::reduce("array_equal", fold, &equal, &axes, at);
+    wait(all.one::<bool>("array_equal", at))
+}

@@ -1,0 +1,109 @@
+//! Numbers as decimal digits: the shortest that read back as the same number.
+
+use crate::base::dtype::DType;
+use half::{bf16, f16};
+
+/// Splits a printed number into the digits before and after the point, the latter without the zeros at the end.
+pub(super) fn split(text: &str) -> (String, String) {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    (whole.into(), fraction.trim_end_matches('0').into())
+}
+
+/// A positive decimal number: digits without zeros at the end, and the power of ten of the first.
+pub(super) struct Decimal {
+    pub digits: String,
+    pub exponent: i32,
+}
+
+impl Decimal {
+    /// Reads what Rust writes for `{:e}`.
+    pub fn parse(text: &str) -> Decimal {
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let mut digits = mantissa.replace('.', "");
+        digits.truncate(digits.trim_end_matches('0').len().max(1));
+        Decimal { digits, exponent: exponent.parse().unwrap_or(0) }
+    }
+
+    /// The decimal of `count` digits that follows this one.
+    fn above(&self, count: usize) -> Decimal {
+        let padded = format!("{:0<count$}", self.digits);
+        let digits = (padded.parse::<u64>().unwrap_or(0) + 1).to_string();
+        let exponent = self.exponent + (digits.len() - padded.len()) as i32;
+        Decimal { digits: digits.trim_end_matches('0').into(), exponent }
+    }
+
+    /// Digits before and after the point, without an exponent.
+    pub fn plain(&self) -> (String, String) {
+        let before = self.exponent + 1;
+        if before <= 0 {
+            return ("0".into(), "0".repeat(before.unsigned_abs() as usize) + &self.digits);
+        }
+        let before = before as usize;
+        if self.digits.len() > before {
+            (self.digits[..before].into(), self.digits[before..].into())
+        } else {
+            (format!("{:0<before$}", self.digits), String::new())
+        }
+    }
+
+    /// The first digit, and the others, as they stand before and after the point of a number with an exponent.
+    pub fn scientific(&self) -> (String, String) {
+        (self.digits[..1].into(), self.digits[1..].into())
+    }
+
+    /// Whether the decimal, rounded to `dtype`, is `v`.
+    fn reads_back(&self, v: f64, dtype: DType) -> bool {
+        let text = format!("{}e{}", self.digits, self.exponent - (self.digits.len() as i32 - 1));
+        if dtype.is_half() {
+            // the decimal may be parsed as f64 first: f64 holds the midpoints between neighbours of a half type exactly, and no
+            // decimal of a few digits is so close to one that the rounding to f64 would move it there
+            return text.parse().is_ok_and(|d: f64| half_rounds_to(d, v, dtype));
+        }
+        if dtype == DType::F32 { text.parse() == Ok(v as f32) } else { text.parse() == Ok(v) }
+    }
+}
+
+/// Whether `d`, rounded to a half-precision type, is `v`, a value of that type that is not negative.
+fn half_rounds_to(d: f64, v: f64, dtype: DType) -> bool {
+    let bits = if dtype == DType::F16 { f16::from_f64(v).to_bits() } else { bf16::from_f64(v).to_bits() };
+    let value =
+        |bits: u16| if dtype == DType::F16 { f16::from_bits(bits).to_f64() } else { bf16::from_bits(bits).to_f64() };
+    let below = value(bits.saturating_sub(1));
+    let above = match value(bits.saturating_add(1)) {
+        next if next.is_finite() => next,
+        _ => v + (v - below),
+    };
+    let (low, high) = ((below + v) / 2.0, (v + above) / 2.0);
+    // a midpoint rounds to the neighbour with even bits
+    low < d && d < high || bits % 2 == 0 && (d == low || d == high)
+}
+
+/// The shortest decimal that reads back as `v` (not negative) in `dtype`. Of several as short it is the nearest, and of two as
+/// near the one with an even last digit, as in NumPy's Dragon4 (Rust's own `{}` takes the upper one).
+pub(super) fn shortest(v: f64, dtype: DType) -> Decimal {
+    if v == 0.0 {
+        return Decimal { digits: "0".into(), exponent: 0 };
+    }
+    // Rust's shortest printing tells how many digits an f32 or f64 needs
+    let known = |text: String| Decimal::parse(&text).digits.len();
+    let least = if dtype.is_half() {
+        1
+    } else if dtype == DType::F32 {
+        known(format!("{:e}", v as f32))
+    } else {
+        known(format!("{v:e}"))
+    };
+    for count in least..=17 {
+        let near = Decimal::parse(&format!("{v:.*e}", count - 1));
+        if near.reads_back(v, dtype) {
+            return near;
+        }
+        // numbers above a power of two lie twice as far apart as below it, so the nearest decimal may not read back while the
+        // next one above does
+        let above = near.above(count);
+        if above.reads_back(v, dtype) {
+            return above;
+        }
+    }
+    Decimal::parse(&format!("{v:.16e}"))
+}

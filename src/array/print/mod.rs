@@ -1,0 +1,404 @@
+//! Printing. `Display` writes what NumPy's `str` writes, for every dtype, shape and layout.
+//!
+//! Only the elements that are printed are read back: of a long axis the first and the last three, through one strided
+//! view. Then every element becomes a cell of the same width, and the cells are set in rows and brackets. What may differ from
+//! NumPy's defaults is in `array/fmt/options.rs`; the digits of a number are in `array/fmt/decimal.rs`.
+
+mod decimal;
+mod options;
+
+pub use options::{Displayed, PrintOptions};
+
+use crate::array::Array;
+use crate::base::dtype::{DType, Element, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{Shape, View, size_of_shape};
+use crate::graph::expr::{Expr, strong, view};
+use decimal::{Decimal, shortest, split};
+use half::{bf16, f16};
+use options::Precision;
+use smallvec::smallvec;
+use std::fmt;
+
+/// Digits after the point, at most, where no option says another number. This is NumPy's default.
+const PRECISION: Precision = Precision::AtMost(8);
+/// The most elements that are printed. Axes of up to six elements are not shortened and an array can have 62 of length 2, so
+/// without a limit the text could be endless. The number is a judgement: four million are more than anybody reads.
+const MOST_CELLS: usize = 1 << 22;
+
+impl fmt::Display for Expr {
+    /// As NumPy's `str`; an error is printed, not returned. `{:.3}` gives floats three digits after the point, and `{:#}` prints all
+    /// elements of a long array; [`Expr::display`] takes more options.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = PrintOptions::of(f);
+        f.write_str(&shown(self, if f.alternate() { options.threshold(usize::MAX) } else { options }, ""))
+    }
+}
+
+impl fmt::Display for Displayed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(self.e, self.options, ""))
+    }
+}
+
+impl fmt::Debug for Displayed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Array {
+    /// As NumPy's `str`. Reads back only the elements that it prints; an error is printed, not returned.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// assert_eq!(array![[1., 2.5], [-3., 0.]].to_string(), "[[ 1.   2.5]\n [-3.   0. ]]");
+    /// let x = cupric::arange(0, 5000, 1, cupric::DType::I32).eval()?;
+    /// assert_eq!(x.to_string(), "[   0    1    2 ... 4997 4998 4999]");
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let expr: &Expr = self;
+        fmt::Display::fmt(expr, f)
+    }
+}
+
+impl fmt::Debug for Expr {
+    /// Dtype and shape; nothing is evaluated.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.checked() {
+            Ok(node) => write!(f, "Expr({}, {:?})", node.dtype, node.shape.as_slice()),
+            Err(e) => write!(f, "Expr(<error: {e}>)"),
+        }
+    }
+}
+
+impl fmt::Debug for Array {
+    /// Dtype, shape and device; before them the elements of an array on the CPU, as [`Display`](fmt::Display) prints them. A long array is
+    /// shortened in `{:#?}` too, which is what `dbg!` prints. Nothing is read from a GPU: that would wait, and take the late errors that
+    /// the program's own reads must return.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2.], [3., 4.]];
+    /// assert_eq!(format!("{x:?}"), "Array([[1. 2.]\n       [3. 4.]], f32, [2, 2], cpu)");
+    /// ```
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const OPENING: &str = "Array(";
+        // a read of a GPU would wait, and take the late error that the program's next read must return
+        if self.device().is_gpu() {
+            return write!(f, "{OPENING}{}, {:?}, {})", self.dtype(), self.shape(), self.device().name());
+        }
+        let elements = shown(self, PrintOptions::of(f), OPENING);
+        write!(f, "{OPENING}{elements}, {}, {:?}, {})", self.dtype(), self.shape(), self.device().name())
+    }
+}
+
+/// The text of an expression, or of its error. Its first line stands behind `before`.
+fn shown(e: &Expr, options: PrintOptions, before: &str) -> String {
+    text(e, options, before).unwrap_or_else(|e| format!("<error: {e}>"))
+}
+
+fn text(e: &Expr, options: PrintOptions, before: &str) -> Result<String> {
+    let shape: Shape = e.shape()?.into();
+    if shape.is_empty() {
+        let dtype = e.dtype()?;
+        let value = read(e, dtype)?;
+        return Ok(match options.precision {
+            None => value.first().map_or(String::new(), |v| bare(*v, dtype)),
+            Some(_) => cells(&value, dtype, options).concat().trim().into(),
+        });
+    }
+    if shape.contains(&0) {
+        return Ok("[]".into());
+    }
+    let longest = mutant!(print_shortens_1000, options.threshold.saturating_sub(1), options.threshold);
+    let ends = if e.size()? > longest { Some(options.edge) } else { None };
+    let cells = cells(&elements(e, &shape, ends)?, e.dtype()?, options);
+    let mut page = Page { out: String::new(), shape: &shape, ends, cells: cells.iter() };
+    page.block(0, &mut " ".repeat(before.len() + 1), options.line_width);
+    Ok(page.out)
+}
+
+// --- reading ---
+
+/// Whether only the ends of an axis of `n` elements are printed, of which `ends` says how many elements each has.
+fn is_cut(n: usize, ends: Option<usize>) -> bool {
+    ends.is_some_and(|edge| n > edge.saturating_mul(2))
+}
+
+/// The elements that are printed, in C order.
+fn elements(e: &Expr, shape: &[usize], ends: Option<usize>) -> Result<Vec<Scalar>> {
+    let at = e.0.location;
+    let edge = ends.unwrap_or(0);
+    let count: Shape = shape.iter().map(|n| if is_cut(*n, ends) { 2 * edge } else { *n }).collect();
+    if size_of_shape(&count).map_err(|f| f.at("print", at))? > MOST_CELLS {
+        let detail = format!("shape {shape:?} would print more than {MOST_CELLS} elements");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, "print", detail, at));
+    }
+    let is_part = shape.iter().any(|n| is_cut(*n, ends));
+    let part = if is_part { view("print", e, at, |s| Ok(view_of_ends(s, edge))) } else { e.clone() };
+    read(&part, e.dtype()?)
+}
+
+/// A view of both ends of each long axis: an axis of n elements becomes two, of lengths 2 (which end) and `edge` (which element
+/// of it), with steps n - edge and 1.
+fn view_of_ends(shape: &[usize], edge: usize) -> View {
+    // (operand axis, step, length) of each axis of the result
+    let mut axes: Vec<(usize, isize, usize)> = Vec::new();
+    for (d, &n) in shape.iter().enumerate() {
+        if is_cut(n, Some(edge)) {
+            axes.push((d, (n - edge) as isize, 2));
+            axes.push((d, 1, edge));
+        } else {
+            axes.push((d, 1, n));
+        }
+    }
+    let mut v = View {
+        shape: axes.iter().map(|a| a.2).collect(),
+        offset: smallvec![0; shape.len()],
+        coef: smallvec![0; shape.len() * axes.len()],
+    };
+    for (k, (d, step, _)) in axes.iter().enumerate() {
+        v.coef[d * axes.len() + k] = *step;
+    }
+    v
+}
+
+fn read(e: &Expr, dtype: DType) -> Result<Vec<Scalar>> {
+    fn of<T: Element>(e: &Expr) -> Result<Vec<Scalar>> {
+        let all = e.eval_at(e.0.location)?.to_vec::<T>()?;
+        Ok(all.into_iter().map(T::scalar).collect())
+    }
+    let e = &strong(e.clone(), e.0.location);
+    match dtype {
+        DType::Bool => of::<bool>(e),
+        DType::U8 => of::<u8>(e),
+        DType::I8 => of::<i8>(e),
+        DType::U16 => of::<u16>(e),
+        DType::I16 => of::<i16>(e),
+        DType::U32 => of::<u32>(e),
+        DType::I32 => of::<i32>(e),
+        DType::U64 => of::<u64>(e),
+        DType::I64 => of::<i64>(e),
+        DType::F16 => of::<f16>(e),
+        DType::BF16 => of::<bf16>(e),
+        DType::F32 => of::<f32>(e),
+        DType::F64 => of::<f64>(e),
+    }
+}
+
+// --- rows and brackets ---
+
+struct Page<'a> {
+    out: String,
+    shape: &'a [usize],
+    /// Of a shortened array: how many elements each end of a long axis has.
+    ends: Option<usize>,
+    /// The texts of the printed elements, in order.
+    cells: std::slice::Iter<'a, String>,
+}
+
+impl Page<'_> {
+    /// The entries of an axis in print: `true` for an element or block, `false` for the dots.
+    fn entries(&self, axis: usize) -> impl Iterator<Item = bool> + use<> {
+        let n = self.shape[axis];
+        let dots = is_cut(n, self.ends);
+        let (before, after) = if dots { (self.ends.unwrap_or(0), self.ends.unwrap_or(0)) } else { (n, 0) };
+        std::iter::repeat_n(true, before).chain(dots.then_some(false)).chain(std::iter::repeat_n(true, after))
+    }
+
+    /// Writes one axis and all within it. `indent` is the blank space that begins a new line under its opening bracket.
+    fn block(&mut self, axis: usize, indent: &mut String, width: usize) {
+        self.out.push('[');
+        if axis + 1 == self.shape.len() {
+            self.row(axis, indent, width);
+        } else {
+            let gap = "\n".repeat(self.shape.len() - axis - 1);
+            for (i, entry) in self.entries(axis).enumerate() {
+                if i > 0 {
+                    self.out.push_str(&gap);
+                    self.out.push_str(indent);
+                }
+                if entry {
+                    indent.push(' ');
+                    self.block(axis + 1, indent, width.saturating_sub(1));
+                    indent.pop();
+                } else {
+                    self.out.push_str("...");
+                }
+            }
+        }
+        self.out.push(']');
+    }
+
+    /// Writes the cells of the last axis, with a new line where the next one would not fit.
+    fn row(&mut self, axis: usize, indent: &str, width: usize) {
+        let mut length = indent.len();
+        for (i, entry) in self.entries(axis).enumerate() {
+            let word = if entry { self.cells.next().map_or("", String::as_str) } else { "..." };
+            if i > 0 {
+                self.out.push(' ');
+                length += 1;
+            }
+            // one column is left for the closing bracket; a word that is longer than a line stays on this one
+            if length + word.len() > width.saturating_sub(mutant!(print_line_too_long, 0, 1)) && length > indent.len() {
+                self.out.truncate(self.out.trim_end().len());
+                self.out.push('\n');
+                self.out.push_str(indent);
+                length = indent.len();
+            }
+            self.out.push_str(word);
+            length += word.len();
+        }
+    }
+}
+
+// --- elements ---
+
+/// Every element as text of the same width.
+fn cells(values: &[Scalar], dtype: DType, options: PrintOptions) -> Vec<String> {
+    if dtype.is_float() {
+        return float_cells(&values.iter().map(|v| v.as_f64()).collect::<Vec<_>>(), dtype, options);
+    }
+    let text: Vec<String> = values.iter().map(|v| bare(*v, dtype)).collect();
+    // NumPy gives True and False the same width even where only one of them is there
+    let width = text.iter().map(String::len).max().unwrap_or(0).max(if dtype == DType::Bool { 5 } else { 0 });
+    text.into_iter().map(|t| format!("{t:>width$}")).collect()
+}
+
+/// An element on its own, as a 0-d array prints it. Integers and bools are printed so in arrays too, but padded.
+fn bare(value: Scalar, dtype: DType) -> String {
+    match value {
+        Scalar::Bool(true) => "True".into(),
+        Scalar::Bool(false) => "False".into(),
+        Scalar::Int(v) => v.to_string(),
+        Scalar::Float(v) if !v.is_finite() => not_finite(v),
+        Scalar::Float(v) => {
+            let size = v.abs();
+            let short = shortest(size, dtype);
+            // NumPy prints a single f64 without an exponent up to 10^16, but in an array only up to 10^8
+            let limit = if dtype == DType::F64 { 1e16 } else { scientific_from(dtype) };
+            let (whole, fraction, exponent) = if size == 0.0 || (1e-4..limit).contains(&size) {
+                let (whole, fraction) = short.plain();
+                (whole, if fraction.is_empty() { "0".into() } else { fraction }, String::new())
+            } else {
+                let (whole, fraction) = short.scientific();
+                (whole, fraction, exponent_text(short.exponent, 2))
+            };
+            let point = if fraction.is_empty() { "" } else { "." };
+            format!("{}{whole}{point}{fraction}{exponent}", sign(v))
+        }
+    }
+}
+
+fn not_finite(v: f64) -> String {
+    if v.is_nan() { "nan".into() } else { format!("{}inf", sign(v)) }
+}
+
+fn sign(v: f64) -> &'static str {
+    if v.is_sign_negative() { "-" } else { "" }
+}
+
+fn exponent_text(exponent: i32, width: usize) -> String {
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("e{sign}{:0width$}", exponent.unsigned_abs())
+}
+
+/// The magnitude from which on an array is printed with exponents, as in NumPy: 10 to the number of decimal digits that the
+/// type holds in any case, but at most 10^8.
+fn scientific_from(dtype: DType) -> f64 {
+    use DType::*;
+    match dtype {
+        F16 | BF16 => 1e3,
+        F32 => 1e6,
+        F64 | Bool | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64 => 1e8,
+    }
+}
+
+/// A number rounded to a float type, since NumPy compares its limits in the array's own type.
+fn rounded(v: f64, dtype: DType) -> f64 {
+    use DType::*;
+    match dtype {
+        F16 => f16::from_f32(v as f32).to_f64(),
+        BF16 => bf16::from_f32(v as f32).to_f64(),
+        F32 => v as f32 as f64,
+        F64 | Bool | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64 => v,
+    }
+}
+
+/// Whether an array with these values is printed with exponents.
+fn is_scientific(finite: &[f64], dtype: DType) -> bool {
+    let sizes = || finite.iter().map(|v| v.abs()).filter(|v| *v != 0.0);
+    let Some(max) = sizes().reduce(f64::max) else { return false };
+    let min = sizes().fold(max, f64::min);
+    let apart = rounded(max / min, dtype);
+    max >= scientific_from(dtype)
+        || min < rounded(1e-4, dtype)
+        || mutant!(exponents_at_a_ratio_of_1000, apart >= 1000.0, apart > 1000.0)
+}
+
+/// The cells of floats: all of them with exponents or all without, and the points in one column.
+fn float_cells(values: &[f64], dtype: DType, options: PrintOptions) -> Vec<String> {
+    let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    let precision = options.precision.unwrap_or(PRECISION);
+    let has_exponents = !options.suppress && is_scientific(&finite, dtype);
+    let cells_of = if has_exponents { scientific_cells } else { positional_cells };
+    let mut cells = cells_of(&finite, dtype, precision).into_iter();
+    // nan and inf are aligned at the right, as the other cells
+    let all: Vec<String> =
+        values.iter().map(|v| if v.is_finite() { cells.next().unwrap_or_default() } else { not_finite(*v) }).collect();
+    let width = all.iter().map(String::len).max().unwrap_or(0);
+    all.into_iter().map(|t| format!("{t:>width$}")).collect()
+}
+
+/// Cells without exponents: each value has the digits after the point that it needs, at most as many as asked for, and blanks where
+/// others have more; or exactly as many.
+fn positional_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
+    let parts: Vec<(String, String)> = values
+        .iter()
+        .map(|v| {
+            let (mut whole, mut fraction) = shortest(v.abs(), dtype).plain();
+            match precision {
+                Precision::AtMost(most) if fraction.len() > most => {
+                    (whole, fraction) = split(&format!("{:.most$}", v.abs()));
+                }
+                Precision::AtMost(_) => {}
+                Precision::Exactly(digits) => {
+                    (whole, fraction) = split(&format!("{:.digits$}", v.abs()));
+                    fraction = format!("{fraction:0<digits$}");
+                }
+            }
+            whole.insert_str(0, sign(*v));
+            (whole, fraction)
+        })
+        .collect();
+    let left = parts.iter().map(|p| p.0.len()).max().unwrap_or(0);
+    let right = parts.iter().map(|p| p.1.len()).max().unwrap_or(0);
+    parts.into_iter().map(|(whole, fraction)| format!("{whole:>left$}.{fraction:<right$}")).collect()
+}
+
+/// Cells with exponents: all values have the same number of digits after the point, at most as many as asked for, or exactly as many.
+fn scientific_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
+    let short: Vec<Decimal> = values.iter().map(|v| shortest(v.abs(), dtype)).collect();
+    let cut = |v: f64, digits: usize| Decimal::parse(&format!("{:.digits$e}", v.abs()));
+    let needed = |v: f64, d: &Decimal, most: usize| match d.digits.len() - 1 {
+        n if n > most => cut(v, most).digits.len() - 1,
+        n => n,
+    };
+    let digits = match precision {
+        Precision::AtMost(most) => values.iter().zip(&short).map(|(v, d)| needed(*v, d, most)).max().unwrap_or(0),
+        Precision::Exactly(digits) => digits,
+    };
+    // a value whose shortest decimal has fewer digits shows more digits of its exact value, not zeros, as in NumPy: the f16
+    // nearest to 0.1 becomes 9.9976e-02 beside a value that needs four digits after the point
+    let shown = values.iter().zip(short).map(|(v, d)| if d.digits.len() == digits + 1 { d } else { cut(*v, digits) });
+    let shown: Vec<Decimal> = shown.collect();
+    let exponent = shown.iter().map(|d| exponent_text(d.exponent, 2).len() - 2).max().unwrap_or(2);
+    let left = if values.iter().any(|v| v.is_sign_negative()) { 2 } else { 1 };
+    let cell = |(v, d): (&f64, Decimal)| {
+        let (whole, fraction) = d.scientific();
+        let whole = format!("{}{whole}", sign(*v));
+        format!("{whole:>left$}.{fraction:0<digits$}{}", exponent_text(d.exponent, exponent))
+    };
+    values.iter().zip(shown).map(cell).collect()
+}

@@ -1,0 +1,491 @@
+//! Element types. [`DType`] names one at run time, [`Element`] is the trait of the Rust types behind them, [`Scalar`]
+//! is a Rust number in an expression, and [`Compute`] is the type that a kernel calculates in.
+
+#[cfg(any(feature = "text", feature = "serde"))]
+mod halves;
+
+use half::{bf16, f16};
+#[cfg(any(feature = "text", feature = "serde"))]
+pub(crate) use halves::to_odd;
+use std::fmt;
+
+/// The element type of an array.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[repr(u8)]
+#[allow(missing_docs)]
+#[non_exhaustive]
+pub enum DType {
+    Bool,
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    F16,
+    BF16,
+    F32,
+    F64,
+}
+
+/// The type that a kernel calculates in: loads widen to it, stores narrow from it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Compute {
+    Bool,
+    I32,
+    U32,
+    I64,
+    U64,
+    F32,
+    F64,
+}
+
+impl Compute {
+    pub const COUNT: usize = 7;
+
+    /// Bytes of one element in a CPU tile.
+    pub fn size(self) -> usize {
+        match self {
+            Compute::Bool => 1,
+            Compute::I32 | Compute::U32 | Compute::F32 => 4,
+            Compute::I64 | Compute::U64 | Compute::F64 => 8,
+        }
+    }
+
+    /// The element type that has the same values and is stored without conversion.
+    pub fn dtype(self) -> DType {
+        [Bool, I32, U32, I64, U64, F32, F64][self as usize]
+    }
+
+    /// The type's name in WGSL, which is its Rust name too.
+    pub fn name(self) -> &'static str {
+        ["bool", "i32", "u32", "i64", "u64", "f32", "f64"][self as usize]
+    }
+}
+
+use DType::*;
+
+impl DType {
+    /// All thirteen, in the order of the enumeration.
+    pub const ALL: [DType; 13] = [Bool, U8, I8, U16, I16, U32, I32, U64, I64, F16, BF16, F32, F64];
+
+    /// The short name: `f32`, `u8`, `bool`, …
+    pub fn name(self) -> &'static str {
+        ["bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f16", "bf16", "f32", "f64"][self as usize]
+    }
+
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        [1, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8][self as usize]
+    }
+
+    /// Whether this is f16, bf16, f32 or f64.
+    #[doc(alias = "isdtype")]
+    pub fn is_float(self) -> bool {
+        self >= F16
+    }
+
+    /// Whether this is an integer type (bool is not).
+    pub fn is_integer(self) -> bool {
+        self > Bool && self < F16
+    }
+
+    /// Whether this is a signed integer type.
+    pub fn is_signed_integer(self) -> bool {
+        matches!(self, I8 | I16 | I32 | I64)
+    }
+
+    /// Whether this is an unsigned integer type.
+    pub fn is_unsigned_integer(self) -> bool {
+        matches!(self, U8 | U16 | U32 | U64)
+    }
+
+    /// Whether this is f16 or bf16, which compute in f32.
+    pub(crate) fn is_half(self) -> bool {
+        matches!(self, F16 | BF16)
+    }
+
+    /// Whether this is an integer narrower than the type it computes in.
+    pub(crate) fn is_narrow_integer(self) -> bool {
+        matches!(self, U8 | I8 | U16 | I16)
+    }
+
+    pub(crate) fn compute(self) -> Compute {
+        match self {
+            Bool => Compute::Bool,
+            I8 | I16 | I32 => Compute::I32,
+            U8 | U16 | U32 => Compute::U32,
+            I64 => Compute::I64,
+            U64 => Compute::U64,
+            F16 | BF16 | F32 => Compute::F32,
+            F64 => Compute::F64,
+        }
+    }
+
+    /// The unsigned type of the same width, or bool for bool. Copies move elements as this type, so that every bit of a NaN
+    /// survives.
+    pub(crate) fn raw(self) -> DType {
+        match self.size() {
+            1 if self == Bool => Bool,
+            1 => U8,
+            2 => U16,
+            4 => U32,
+            _ => U64,
+        }
+    }
+
+    /// The float type of a float function's result for this type: itself, or f32 for integers and bool.
+    pub(crate) fn float(self) -> DType {
+        if self.is_float() { self } else { F32 }
+    }
+
+    /// The type of a sum or a product: integers and bool widen to 64 bits.
+    pub(crate) fn sum(self) -> DType {
+        match self {
+            Bool | I8 | I16 | I32 | I64 => I64,
+            U8 | U16 | U32 | U64 => U64,
+            F16 | BF16 | F32 | F64 => self,
+        }
+    }
+
+    /// The type of the `Matmul` node of a product of this type: narrow integers and bool are multiplied and summed as 32-bit
+    /// integers, and cast back. f16 and bf16 stay, because their compute type already sums them in f32.
+    pub(crate) fn dot(self) -> DType {
+        match self {
+            Bool | I8 | I16 => I32,
+            U8 | U16 => U32,
+            I32 | U32 | I64 | U64 | F16 | BF16 | F32 | F64 => self,
+        }
+    }
+
+    /// Whether this is an integer type or bool, and `to` an integer type that holds all its values.
+    pub(crate) fn widens_to(self, to: DType) -> bool {
+        let (from, range) = (self.integer_range(), to.integer_range());
+        !self.is_float() && to.is_integer() && range.0 <= from.0 && from.1 <= range.1
+    }
+
+    /// Smallest and largest value of an integer type; 0 and 1 for bool. For a float type the result has no meaning, and no
+    /// caller uses it.
+    pub(crate) fn integer_range(self) -> (i128, i128) {
+        match self {
+            Bool => (0, 1),
+            U8 => (0, u8::MAX as i128),
+            I8 => (i8::MIN as i128, i8::MAX as i128),
+            U16 => (0, u16::MAX as i128),
+            I16 => (i16::MIN as i128, i16::MAX as i128),
+            U32 => (0, u32::MAX as i128),
+            I32 => (i32::MIN as i128, i32::MAX as i128),
+            U64 => (0, u64::MAX as i128),
+            I64 | F16 | BF16 | F32 | F64 => (i64::MIN as i128, i64::MAX as i128),
+        }
+    }
+
+    /// The type of a result of operands of these two types, by the Array API's table. Beyond that table, an integer with a
+    /// float gives that float, f16 with bf16 gives f32, and bool with any type gives that type. `None` if the two have no
+    /// common type (u64 with a signed type).
+    ///
+    /// ```
+    /// use cupric::DType::*;
+    /// assert_eq!(F16.promote(BF16), Some(F32));
+    /// assert_eq!(U8.promote(I8), Some(I16));
+    /// assert_eq!(U64.promote(I64), None);
+    /// ```
+    #[doc(alias("result_type", "can_cast", "promote_types"))]
+    pub fn promote(self, other: DType) -> Option<DType> {
+        let (a, b) = if self <= other { (self, other) } else { (other, self) };
+        if a == b {
+            return Some(a);
+        }
+        match (a, b) {
+            (Bool, b) => Some(b),
+            (F16, BF16) => Some(F32),
+            (_, b) if b.is_float() => Some(b),
+            (a, b) if a.is_signed_integer() == b.is_signed_integer() => Some(b),
+            // types of different signs have the smallest signed type that holds both
+            (a, b) => {
+                let (signed, unsigned) = if a.is_signed_integer() { (a, b) } else { (b, a) };
+                if signed.size() > unsigned.size() {
+                    return Some(signed);
+                }
+                match unsigned {
+                    U8 => Some(mutant!(promotion_row, I32, I16)),
+                    U16 => Some(I32),
+                    U32 => Some(I64),
+                    // no signed type holds every u64; the others are not unsigned
+                    Bool | I8 | I16 | I32 | U64 | I64 | F16 | BF16 | F32 | F64 => None,
+                }
+            }
+        }
+    }
+
+    /// Whether NumPy's `same_kind` rule lets a value of this type be written into `to` without `astype`: bool into every type,
+    /// integers into floats and any other integers but signed into unsigned, floats into floats.
+    pub(crate) fn casts_same_kind(self, to: DType) -> bool {
+        match (self, to) {
+            (a, b) if a == b => true,
+            (Bool, _) => true,
+            (_, Bool) => false,
+            (a, b) if a.is_float() => mutant!(floats_written_to_integers, true, b.is_float()),
+            (a, b) if b.is_float() => a.is_integer(),
+            (a, b) if a.is_signed_integer() => b.is_signed_integer(),
+            (_, b) => b.is_integer(),
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A Rust number in an expression. It has no element type of its own: it keeps its whole value until it meets an array, whose
+/// element type it takes.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Scalar {
+    /// A `bool`.
+    Bool(bool),
+    /// Any Rust integer.
+    Int(i128),
+    /// Any Rust float.
+    Float(f64),
+}
+
+impl Scalar {
+    /// The type of an array made of this number alone: bool, i32 (i64 or u64 where i32 is too small), f32.
+    pub(crate) fn default_dtype(self) -> DType {
+        match self {
+            Scalar::Bool(_) => Bool,
+            Scalar::Int(v) if i32::try_from(v).is_ok() => I32,
+            Scalar::Int(v) if i64::try_from(v).is_ok() => I64,
+            Scalar::Int(_) => U64,
+            Scalar::Float(_) => F32,
+        }
+    }
+
+    /// The dtype that an array of dtype `array` and this number have in common, by the rule for Python's numbers in NumPy 2:
+    /// the array's, except that a float makes it a float type, and an integer makes bool this number's default dtype. `None`
+    /// only for an integer that the array's integer dtype cannot hold.
+    pub(crate) fn promote_with(self, array: DType) -> Option<DType> {
+        match self {
+            Scalar::Bool(_) => Some(array),
+            Scalar::Int(v) if array == Bool => Some(Scalar::Int(v).default_dtype()),
+            Scalar::Int(v) if array.is_integer() => {
+                let (lo, hi) = array.integer_range();
+                (lo..=hi).contains(&v).then_some(array)
+            }
+            Scalar::Int(_) => Some(array),
+            Scalar::Float(_) => Some(array.float()),
+        }
+    }
+
+    /// The number as f64; a large integer is rounded.
+    pub(crate) fn as_f64(self) -> f64 {
+        match self {
+            Scalar::Bool(v) => v as u8 as f64,
+            Scalar::Int(v) => v as f64,
+            Scalar::Float(v) => v,
+        }
+    }
+
+    /// The number as an integer: a float is truncated toward 0 and saturates, and NaN is 0.
+    pub(crate) fn as_i128(self) -> i128 {
+        match self {
+            Scalar::Bool(v) => v as i128,
+            Scalar::Int(v) => v,
+            Scalar::Float(v) => v as i128,
+        }
+    }
+
+    /// The bits of the number, converted to `dtype` as Rust's `as` converts, in the compute type of `dtype`.
+    pub(crate) fn bits(self, dtype: DType) -> u64 {
+        let integer = || match self {
+            Scalar::Float(_) => {
+                let (lo, hi) = dtype.integer_range();
+                self.as_i128().clamp(lo, hi)
+            }
+            Scalar::Bool(_) | Scalar::Int(_) => self.as_i128(),
+        };
+        match dtype {
+            Bool => match self {
+                Scalar::Bool(v) => v as u64,
+                Scalar::Int(v) => (v != 0) as u64,
+                Scalar::Float(v) => (v != 0.0) as u64,
+            },
+            U8 => integer() as u8 as u64,
+            I8 => integer() as i8 as i32 as u32 as u64,
+            U16 => integer() as u16 as u64,
+            I16 => integer() as i16 as i32 as u32 as u64,
+            U32 | I32 => integer() as u32 as u64,
+            U64 | I64 => integer() as u64,
+            F16 => f16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
+            BF16 => bf16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
+            // an integer is converted directly, because by way of f64 it would be rounded twice
+            F32 => match self {
+                Scalar::Int(v) => (v as f32).to_bits() as u64,
+                Scalar::Bool(_) | Scalar::Float(_) => (self.as_f64() as f32).to_bits() as u64,
+            },
+            F64 => self.as_f64().to_bits(),
+        }
+    }
+
+    /// The number as f32, rounded to odd: toward zero, with the last bit set if the value is not exact. Rounding the result to
+    /// f16 or bf16 gives the same as rounding the number once, because the set bit keeps it off their midpoints.
+    fn odd_f32(self) -> f32 {
+        let (near, exact, beyond) = match self {
+            Scalar::Int(v) => {
+                let f = v as f32;
+                (f, f as i128 == v, (f as i128).unsigned_abs() > v.unsigned_abs())
+            }
+            Scalar::Bool(_) | Scalar::Float(_) => {
+                let (v, f) = (self.as_f64(), self.as_f64() as f32);
+                (f, f as f64 == v || v.is_nan(), (f as f64).abs() > v.abs())
+            }
+        };
+        if exact {
+            return near;
+        }
+        mutant!(scalar_rounded_twice, near, f32::from_bits((near.to_bits() - beyond as u32) | 1))
+    }
+
+    /// The number that bits of a compute type stand for: the inverse of [`Scalar::bits`].
+    pub(crate) fn from_bits(bits: u64, compute: Compute) -> Scalar {
+        match compute {
+            Compute::Bool => Scalar::Bool(bits & 0xff != 0),
+            Compute::I32 => Scalar::Int(bits as u32 as i32 as i128),
+            Compute::U32 => Scalar::Int(bits as u32 as i128),
+            Compute::I64 => Scalar::Int(bits as i64 as i128),
+            Compute::U64 => Scalar::Int(bits as i128),
+            Compute::F32 => Scalar::Float(f32::from_bits(bits as u32) as f64),
+            Compute::F64 => Scalar::Float(f64::from_bits(bits)),
+        }
+    }
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Bool(v) => write!(f, "{v}"),
+            Scalar::Int(v) => write!(f, "{v}"),
+            Scalar::Float(v) => write!(f, "{v:?}"),
+        }
+    }
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// A Rust type that an array can hold. Sealed: bool, the integers to 64 bits, f16, bf16, f32, f64.
+pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + sealed::Sealed + 'static {
+    /// The matching [`DType`].
+    const DTYPE: DType;
+    /// The elements as the bytes that an array stores, in this machine's byte order.
+    #[doc(hidden)]
+    fn bytes(elements: &[Self]) -> &[u8];
+    /// The elements from the bytes of an array, where any byte but 0 is a true bool; `None` if there is no memory for them.
+    #[doc(hidden)]
+    fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
+    /// Appends the elements that the bytes of an array hold.
+    #[doc(hidden)]
+    fn append(bytes: &[u8], to: &mut Vec<Self>);
+    /// The element as a number.
+    #[doc(hidden)]
+    fn scalar(self) -> Scalar;
+}
+
+macro_rules! elements {
+    ($($t:ty, $dtype:ident, |$v:ident| $scalar:expr;)*) => { $(
+        impl sealed::Sealed for $t {}
+        impl Element for $t {
+            const DTYPE: DType = DType::$dtype;
+            fn bytes(elements: &[Self]) -> &[u8] {
+                bytemuck::cast_slice(elements)
+            }
+            fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>> {
+                let n = bytes.len() / size_of::<Self>();
+                let mut elements = bytemuck::allocation::try_zeroed_slice_box::<Self>(n).ok()?;
+                bytemuck::cast_slice_mut(&mut elements).copy_from_slice(&bytes[..n * size_of::<Self>()]);
+                Some(elements.into_vec())
+            }
+            fn append(bytes: &[u8], to: &mut Vec<Self>) {
+                match bytemuck::try_cast_slice(bytes) {
+                    Ok(elements) => to.extend_from_slice(elements),
+                    // the bytes do not begin where an element may lie
+                    Err(_) => to.extend(bytes.chunks_exact(size_of::<Self>()).map(bytemuck::pod_read_unaligned::<Self>)),
+                }
+            }
+            fn scalar(self) -> Scalar {
+                let $v = self;
+                $scalar
+            }
+        }
+    )* };
+}
+
+elements! {
+    u8, U8, |v| Scalar::Int(v as i128);
+    i8, I8, |v| Scalar::Int(v as i128);
+    u16, U16, |v| Scalar::Int(v as i128);
+    i16, I16, |v| Scalar::Int(v as i128);
+    u32, U32, |v| Scalar::Int(v as i128);
+    i32, I32, |v| Scalar::Int(v as i128);
+    u64, U64, |v| Scalar::Int(v as i128);
+    i64, I64, |v| Scalar::Int(v as i128);
+    f16, F16, |v| Scalar::Float(v.to_f64());
+    bf16, BF16, |v| Scalar::Float(v.to_f64());
+    f32, F32, |v| Scalar::Float(v as f64);
+    f64, F64, |v| Scalar::Float(v);
+}
+
+impl sealed::Sealed for bool {}
+impl Element for bool {
+    const DTYPE: DType = DType::Bool;
+    fn bytes(elements: &[Self]) -> &[u8] {
+        bytemuck::cast_slice(elements)
+    }
+    fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>> {
+        let mut elements = vec![];
+        elements.try_reserve_exact(bytes.len()).ok()?;
+        Self::append(bytes, &mut elements);
+        Some(elements)
+    }
+    fn append(bytes: &[u8], to: &mut Vec<Self>) {
+        to.extend(bytes.iter().map(|b| *b != 0));
+    }
+    fn scalar(self) -> Scalar {
+        Scalar::Bool(self)
+    }
+}
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::*;
+
+    crate::testing::unit_tests!(dtype: promotion_is_symmetric_and_never_loses_integers, scalars_keep_all_bits);
+
+    fn promotion_is_symmetric_and_never_loses_integers() {
+        for a in DType::ALL {
+            for b in DType::ALL {
+                assert_eq!(a.promote(b), b.promote(a));
+                if let Some(c) = a.promote(b)
+                    && !c.is_float()
+                {
+                    let (lo, hi) = c.integer_range();
+                    assert!(lo <= a.integer_range().0 && b.integer_range().1 <= hi, "{a} {b} {c}");
+                }
+            }
+        }
+    }
+
+    fn scalars_keep_all_bits() {
+        assert_eq!(Scalar::Int(u64::MAX as i128).bits(U64), u64::MAX);
+        assert_eq!(Scalar::Int(300).promote_with(U8), None);
+        assert_eq!(Scalar::Float(0.5).promote_with(I32), Some(F32));
+        assert_eq!(Scalar::Float(-1e30).bits(I8) as u32 as i32, -128);
+    }
+}

@@ -1,0 +1,398 @@
+//! The types by which callers name axes, shapes and slices.
+
+use super::integers::{Given, Integer, Integers};
+use super::{Axes, Fallible, Shape, fault, normalize_axis, size_of_shape};
+use crate::base::error::{ErrorKind, Fault};
+use std::ops::{Bound, RangeBounds};
+
+/// The axes that a caller names (some or all), and whether a reduction keeps them with length 1.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AxesArg {
+    pub(crate) axes: Option<Given>,
+    pub(crate) keep: bool,
+}
+
+impl AxesArg {
+    /// Returns the named axes of an array of `ndim` axes, sorted. Fails if one is out of range or named twice.
+    pub(crate) fn resolve(&self, ndim: usize) -> Fallible<Axes> {
+        let Some(given) = &self.axes else { return Ok((0..ndim).collect()) };
+        let mut out = Axes::new();
+        for &axis in given {
+            let axis = normalize_axis(axis, ndim)?;
+            if out.contains(&axis) {
+                return fault(ErrorKind::Axis, format!("axis {axis} is named twice"));
+            }
+            out.push(axis);
+        }
+        out.sort_unstable();
+        Ok(out)
+    }
+}
+
+/// Names axes that the result of a reduction keeps, with length 1.
+///
+/// ```
+/// use cupric::{keep, array};
+/// let x = array![[1., 5.], [7., 2.]];
+/// assert_eq!(x.max(keep(-1)).shape()?, [2, 1]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+pub fn keep(axes: impl IntoAxes) -> AxesArg {
+    AxesArg { keep: true, ..axes.into_axes() }
+}
+
+/// The axis of a sort, and its order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SortAxis {
+    pub(crate) axis: isize,
+    pub(crate) descending: bool,
+}
+
+/// Names an axis that is sorted in descending order.
+///
+/// ```
+/// use cupric::{array, descending};
+/// assert_eq!(array![1, 3, 2].sort(descending(-1)).to_vec::<i32>()?, [3, 2, 1]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[must_use]
+pub fn descending(axis: impl IntoSortAxis) -> SortAxis {
+    SortAxis { descending: true, ..axis.into_sort_axis() }
+}
+
+/// A type that names the axis of a sort: an [`Integer`] (a negative one counts from the end), for ascending order, or
+/// [`descending`] of one.
+pub trait IntoSortAxis: sealed::SortAxis {
+    #[doc(hidden)]
+    fn into_sort_axis(self) -> SortAxis;
+}
+
+impl sealed::SortAxis for SortAxis {}
+impl IntoSortAxis for SortAxis {
+    fn into_sort_axis(self) -> SortAxis {
+        self
+    }
+}
+impl<T: Integer> sealed::SortAxis for T {}
+impl<T: Integer> IntoSortAxis for T {
+    fn into_sort_axis(self) -> SortAxis {
+        SortAxis { axis: self.saturated(), descending: false }
+    }
+}
+
+/// The axis of a scan, and which elements each result combines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScanAxis {
+    pub(crate) axis: isize,
+    pub(crate) reverse: bool,
+    pub(crate) exclusive: bool,
+    pub(crate) include_initial: bool,
+}
+
+/// Names an axis that is scanned from its end: each result combines an element and those after it.
+///
+/// ```
+/// use cupric::{array, reverse};
+/// assert_eq!(array![1., 2., 3.].cumulative_sum(reverse(0)).to_vec::<f32>()?, [6., 5., 3.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[must_use]
+pub fn reverse(axis: impl IntoScanAxis) -> ScanAxis {
+    ScanAxis { reverse: true, ..axis.into_scan_axis() }
+}
+
+/// Names an axis along which each result of a scan combines the elements before its own, without it; the first is the result of
+/// none.
+///
+/// ```
+/// use cupric::{array, exclusive};
+/// assert_eq!(array![1., 2., 3.].cumulative_sum(exclusive(0)).to_vec::<f32>()?, [0., 1., 3.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[must_use]
+pub fn exclusive(axis: impl IntoScanAxis) -> ScanAxis {
+    ScanAxis { exclusive: true, ..axis.into_scan_axis() }
+}
+
+/// Names an axis along which a scan begins with the result of no elements, so that it is longer by one.
+///
+/// ```
+/// use cupric::{array, include_initial};
+/// assert_eq!(array![1., 2., 3.].cumulative_sum(include_initial(0)).to_vec::<f32>()?, [0., 1., 3., 6.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[must_use]
+pub fn include_initial(axis: impl IntoScanAxis) -> ScanAxis {
+    ScanAxis { include_initial: true, ..axis.into_scan_axis() }
+}
+
+/// A type that names the axis of a scan: an [`Integer`] (a negative one counts from the end), or [`reverse`], [`exclusive`] or
+/// [`include_initial`] of one.
+pub trait IntoScanAxis: sealed::ScanAxis {
+    #[doc(hidden)]
+    fn into_scan_axis(self) -> ScanAxis;
+}
+
+impl sealed::ScanAxis for ScanAxis {}
+impl IntoScanAxis for ScanAxis {
+    fn into_scan_axis(self) -> ScanAxis {
+        self
+    }
+}
+impl<T: Integer> sealed::ScanAxis for T {}
+impl<T: Integer> IntoScanAxis for T {
+    fn into_scan_axis(self) -> ScanAxis {
+        ScanAxis { axis: self.saturated(), reverse: false, exclusive: false, include_initial: false }
+    }
+}
+
+mod sealed {
+    pub trait Axes {}
+    pub trait ScanAxis {}
+    pub trait SortAxis {}
+}
+
+/// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, and [`keep`] of any of these.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` names no axes",
+    label = "an integer, a list of integers, `..` for all axes, or `keep` of one of these is needed here"
+)]
+pub trait IntoAxes: sealed::Axes {
+    #[doc(hidden)]
+    fn into_axes(self) -> AxesArg;
+}
+
+impl sealed::Axes for AxesArg {}
+impl IntoAxes for AxesArg {
+    fn into_axes(self) -> AxesArg {
+        self
+    }
+}
+impl sealed::Axes for std::ops::RangeFull {}
+impl IntoAxes for std::ops::RangeFull {
+    fn into_axes(self) -> AxesArg {
+        AxesArg { axes: None, keep: false }
+    }
+}
+impl<T: Integers> sealed::Axes for T {}
+impl<T: Integers> IntoAxes for T {
+    fn into_axes(self) -> AxesArg {
+        AxesArg { axes: Some(self.integers()), keep: false }
+    }
+}
+
+/// A type that names a shape: [`Integers`], each the length of an axis. Where the number of elements is known (`reshape`,
+/// `from_vec`), one of them may be −1.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no shape",
+    label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
+)]
+pub trait IntoShape: Integers {
+    #[doc(hidden)]
+    fn into_shape(self) -> Given;
+}
+impl<T: Integers> IntoShape for T {
+    fn into_shape(self) -> Given {
+        self.integers()
+    }
+}
+
+/// Checks a shape that a caller gives for a new array: no length is negative, so −1 is refused.
+pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
+    let given = shape.into_shape();
+    if given.iter().any(|n| *n < 0) {
+        return fault(ErrorKind::Shape, format!("a length in {given:?} is negative"));
+    }
+    let shape: Shape = given.iter().map(|n| *n as usize).collect();
+    size_of_shape(&shape)?;
+    Ok(shape)
+}
+
+/// Checks the shape that a caller of `reshape` gives, and replaces a −1 by the length that makes the number of elements fit.
+pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
+    let size = size_of_shape(from)?;
+    let bad = || Fault::new(ErrorKind::Shape, format!("cannot reshape {from:?} into {given:?}"));
+    if given.iter().any(|n| *n < -1) || given.iter().filter(|n| **n == -1).count() > 1 {
+        return Err(bad());
+    }
+    let known: Shape = given.iter().filter(|n| **n >= 0).map(|n| *n as usize).collect();
+    let known_size = size_of_shape(&known)?;
+    let mut out = Shape::new();
+    for &n in given {
+        if n >= 0 {
+            out.push(n as usize);
+        } else if known_size == 0 || size % known_size != 0 {
+            return Err(bad());
+        } else {
+            out.push(size / known_size);
+        }
+    }
+    if size_of_shape(&out)? != size {
+        return Err(bad());
+    }
+    Ok(out)
+}
+
+/// Checks the shape that a caller gives for so many elements, and replaces a −1 by the length that takes them all.
+pub(crate) fn filled_arg(count: usize, given: &[isize]) -> Fallible<Shape> {
+    let lengths: Shape = given.iter().map(|n| n.unsigned_abs()).collect();
+    // too many elements are an error of their own, whatever their number should be
+    size_of_shape(&lengths)?;
+    reshape_arg(&[count], given)
+        .map_err(|f| Fault::new(f.kind, format!("{count} elements do not fill shape {given:?}")))
+}
+
+/// What a gather or scatter does with an index out of range. Along an axis of length 0 every index is an error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum IndexMode {
+    /// The index is an error. A CPU finds it before it writes anything; a GPU does not store what the index leads to, and
+    /// reports the index later.
+    Check,
+    /// The index is clamped to the axis.
+    Clip,
+    /// The index is taken modulo the length of the axis.
+    Wrap,
+}
+
+/// How a scattered write combines its value with the element that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Combine {
+    /// The value replaces the element. If several indices lead to one element, a CPU keeps the value that is last in C order. On a
+    /// device that runs WGSL no two may, because there it is not decided which write is last.
+    Set,
+    Add,
+    Min,
+    Max,
+}
+
+impl Combine {
+    /// Returns the name for printed plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Combine::Set => "set",
+            Combine::Add => "add",
+            Combine::Min => "min",
+            Combine::Max => "max",
+        }
+    }
+
+    /// Says whether WGSL has no atomic operation for it on elements of so many bytes: minima and maxima of 64 bits, which a
+    /// device of WGSL combines word by word.
+    pub fn lacks_wgsl_atomic(self, bytes: usize) -> bool {
+        bytes == 8 && matches!(self, Combine::Min | Combine::Max)
+    }
+
+    /// Says whether the result depends on the element that is there, so that a store must read it.
+    pub fn reads(self) -> bool {
+        match self {
+            Combine::Set => false,
+            Combine::Add | Combine::Min | Combine::Max => true,
+        }
+    }
+}
+
+/// One entry of a slice, made by [`s!`](crate::s).
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum SliceItem {
+    /// One position, negative if it counts from the end. The result does not have the axis.
+    Index(isize),
+    /// A range. Bounds out of range clamp to the axis, and a negative step runs backward.
+    Range {
+        /// The first position; `None` is the first of the axis, or its last for a negative step.
+        start: Option<isize>,
+        /// The position before which the range ends; `None` takes it to the axis's end, or to its start for a negative step.
+        end: Option<isize>,
+        /// The step, not 0.
+        step: isize,
+    },
+    /// All axes that no other item of the slice names, whole (NumPy's `...`).
+    Ellipsis,
+    /// A new axis of length 1.
+    NewAxis,
+}
+
+/// In a slice: a new axis of length 1.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct NewAxis;
+
+impl From<NewAxis> for SliceItem {
+    fn from(_: NewAxis) -> Self {
+        SliceItem::NewAxis
+    }
+}
+/// What stands in front of a step: `s![1..8;2]`.
+#[doc(hidden)]
+pub trait Stepped {
+    /// The range with a step. Of what is no range it makes one of step 0, which the slice refuses.
+    fn stepped(self, by: impl Integer) -> SliceItem;
+}
+
+/// A range with a step. What an inclusive range ends with depends on the direction.
+fn range<T: Integer>(given: impl RangeBounds<T>, step: isize) -> SliceItem {
+    let start = match given.start_bound() {
+        Bound::Included(first) => Some(first.saturated()),
+        Bound::Excluded(before) => Some(before.saturated().saturating_add(1)),
+        Bound::Unbounded => None,
+    };
+    let end = match given.end_bound() {
+        Bound::Excluded(end) => Some(end.saturated()),
+        // the neighbour of the axis's last element, and backwards that of its first, would count from the other end
+        Bound::Included(last) if step < 0 => last.saturated().checked_sub(1).filter(|end| *end != -1),
+        Bound::Included(last) => last.saturated().checked_add(1).filter(|end| *end != 0),
+        Bound::Unbounded => None,
+    };
+    SliceItem::Range { start, end, step }
+}
+
+macro_rules! ranges {
+    ($($range:ident)*) => { $(
+        impl<T: Integer> From<std::ops::$range<T>> for SliceItem {
+            fn from(given: std::ops::$range<T>) -> Self {
+                range(given, 1)
+            }
+        }
+        impl<T: Integer> Stepped for std::ops::$range<T> {
+            fn stepped(self, by: impl Integer) -> SliceItem {
+                range(self, by.saturated())
+            }
+        }
+    )* };
+}
+ranges! { Range RangeFrom RangeTo RangeInclusive RangeToInclusive }
+
+impl From<std::ops::RangeFull> for SliceItem {
+    fn from(all: std::ops::RangeFull) -> Self {
+        range::<isize>(all, 1)
+    }
+}
+impl Stepped for std::ops::RangeFull {
+    fn stepped(self, by: impl Integer) -> SliceItem {
+        range::<isize>(self, by.saturated())
+    }
+}
+impl<T: Integer> From<T> for SliceItem {
+    fn from(i: T) -> Self {
+        SliceItem::Index(i.saturated())
+    }
+}
+impl<T: Integer> Stepped for T {
+    fn stepped(self, by: impl Integer) -> SliceItem {
+        SliceItem::from(self).stepped(by)
+    }
+}
+impl Stepped for NewAxis {
+    fn stepped(self, by: impl Integer) -> SliceItem {
+        SliceItem::NewAxis.stepped(by)
+    }
+}
+impl Stepped for SliceItem {
+    fn stepped(self, by: impl Integer) -> SliceItem {
+        match self {
+            SliceItem::Range { start, end, .. } => SliceItem::Range { start, end, step: by.saturated() },
+            SliceItem::Index(_) | SliceItem::Ellipsis | SliceItem::NewAxis => {
+                SliceItem::Range { start: None, end: None, step: 0 }
+            }
+        }
+    }
+}

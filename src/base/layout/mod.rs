@@ -1,0 +1,339 @@
+//! Shapes, strides and views. All arithmetic about where an element lies is here.
+//!
+//! A [`View`] is an affine map from the index of a result to the index of its operand: a slice, a permutation, a broadcast, a
+//! flip, a diagonal or sliding windows. A [`Layout`] maps an index to an element of a buffer: shape, strides (in elements, of
+//! any sign, 0 for a broadcast axis) and the offset of the element whose index is 0 along every axis.
+
+mod args;
+mod integers;
+mod view;
+
+pub use args::{
+    AxesArg, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem, SortAxis, Stepped,
+    descending, exclusive, include_initial, keep, reverse,
+};
+pub(crate) use args::{Combine, IndexMode, filled_arg, reshape_arg, shape_arg};
+pub(crate) use integers::Given;
+pub use integers::{Integer, Integers};
+pub(crate) use view::View;
+
+use crate::base::error::{ErrorKind, Fault};
+use smallvec::{SmallVec, smallvec};
+
+/// Lengths of axes. Up to six need no allocation; nearly all arrays have no more.
+pub(crate) type Shape = SmallVec<[usize; 6]>;
+/// Steps between elements along axes, in elements.
+pub(crate) type Strides = SmallVec<[isize; 6]>;
+/// Axis numbers, normalised to `0..ndim`.
+pub(crate) type Axes = SmallVec<[usize; 6]>;
+
+type Fallible<T> = Result<T, Fault>;
+
+/// The most axes of an array: NumPy has the same limit.
+pub(crate) const MAX_NDIM: usize = 64;
+
+fn fault<T>(kind: ErrorKind, detail: impl Into<String>) -> Fallible<T> {
+    Err(Fault::new(kind, detail))
+}
+
+/// Returns the number of elements of a shape. Fails beyond [`MAX_NDIM`] axes and beyond `isize::MAX` elements, because strides
+/// and places are `isize`.
+pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
+    if shape.len() > MAX_NDIM {
+        return fault(ErrorKind::LimitExceeded, format!("{} axes; an array has at most {MAX_NDIM}", shape.len()));
+    }
+    // an array with a length of 0 is empty, even if the product of its other lengths overflows
+    if shape.contains(&0) && shape.iter().all(|n| isize::try_from(*n).is_ok()) {
+        return Ok(0);
+    }
+    let mut size = 1usize;
+    for &n in shape {
+        size = match size.checked_mul(n.max(1)) {
+            Some(s) if s <= isize::MAX as usize => s,
+            _ => return fault(ErrorKind::LimitExceeded, format!("shape {shape:?} has too many elements")),
+        };
+    }
+    Ok(size)
+}
+
+/// Returns the product of lengths. It saturates, which no checked shape shows: there lengths overflow only beside a length of
+/// 0, and the product is 0.
+pub(crate) fn product<'a>(lengths: impl IntoIterator<Item = &'a usize>) -> usize {
+    lengths.into_iter().fold(1, |size, n| size.saturating_mul(*n))
+}
+
+/// Returns the strides of a dense array of this shape in C order.
+pub(crate) fn c_strides(shape: &[usize]) -> Strides {
+    let mut strides: Strides = smallvec![0; shape.len()];
+    let mut step = 1isize;
+    for d in (0..shape.len()).rev() {
+        strides[d] = step;
+        step = step.saturating_mul(shape[d].max(1) as isize);
+    }
+    strides
+}
+
+/// Returns the shape to which two operands broadcast, by NumPy's rule.
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
+    let ndim = a.len().max(b.len());
+    let mut out: Shape = smallvec![0; ndim];
+    for d in 0..ndim {
+        let at = |s: &[usize]| if d + s.len() >= ndim { s[d + s.len() - ndim] } else { 1 };
+        out[d] = match (at(a), at(b)) {
+            (x, y) if x == y => x,
+            (1, y) => y,
+            (x, 1) => x,
+            _ => return fault(ErrorKind::Shape, format!("shapes {a:?} and {b:?} do not broadcast")),
+        };
+    }
+    size_of_shape(&out)?;
+    Ok(out)
+}
+
+/// Turns a caller's axis, which counts from the end if it is negative, into its number from the front.
+pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
+    let n = if axis < 0 { axis + ndim as isize } else { axis };
+    if n < 0 || n >= ndim as isize {
+        return fault(ErrorKind::Axis, format!("axis {axis} is out of range for {ndim} axes"));
+    }
+    Ok(n as usize)
+}
+
+/// Returns the lowest and the highest place that strides lead to, counted from the element whose index is 0 along every axis;
+/// none if the shape has no element.
+pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isize)> {
+    let (mut low, mut high) = (0isize, 0isize);
+    for (n, s) in shape.iter().zip(strides) {
+        let reach = (*n as isize - 1).saturating_mul(*s);
+        low = low.saturating_add(reach.min(0));
+        high = high.saturating_add(reach.max(0));
+    }
+    (!shape.contains(&0)).then_some((low, high))
+}
+
+/// Returns the stride with which several axes, in C order, are one axis: none if no single stride does, 0 if there is no axis
+/// of another length than 1.
+pub(crate) fn one_step(shape: &[usize], strides: &[isize]) -> Option<isize> {
+    let mut found: Option<(isize, isize)> = None;
+    for (n, s) in shape.iter().zip(strides).rev().filter(|(n, _)| **n != 1) {
+        // the stride of the next axis outward, were it one with those so far
+        let next = found.map_or(*s, |(_, next)| next);
+        if *s != next {
+            return None;
+        }
+        let step = found.map_or(*s, |(step, _)| step);
+        found = Some((step, next.saturating_mul(*n as isize)));
+    }
+    Some(found.map_or(0, |(step, _)| step))
+}
+
+/// Says whether the elements follow each other in C order without a gap. Empty arrays count as contiguous.
+pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
+    let mut step = 1isize;
+    for d in (0..shape.len()).rev() {
+        if shape[d] != 1 && strides[d] != step {
+            return shape.contains(&0);
+        }
+        step = step.saturating_mul(shape[d].max(1) as isize);
+    }
+    true
+}
+
+/// Where the elements of an array are in its buffer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Layout {
+    pub shape: Shape,
+    /// Steps along the axes, in elements.
+    pub strides: Strides,
+    /// The place of the element whose index is 0 along every axis, in elements from the start of the buffer.
+    pub offset: usize,
+}
+
+impl Layout {
+    /// Makes a dense layout in C order from the start of a buffer.
+    pub fn c(shape: &[usize]) -> Layout {
+        Layout { strides: c_strides(shape), shape: shape.into(), offset: 0 }
+    }
+
+    /// Makes a dense layout from the start of a buffer, in which `order[0]` is the axis with the largest stride.
+    pub fn ordered(shape: &[usize], order: &[usize]) -> Layout {
+        let mut strides: Strides = smallvec![0; shape.len()];
+        let mut step = 1isize;
+        for &d in order.iter().rev() {
+            strides[d] = step;
+            step = step.saturating_mul(shape[d].max(1) as isize);
+        }
+        Layout { strides, shape: shape.into(), offset: 0 }
+    }
+
+    pub fn size(&self) -> usize {
+        product(&self.shape)
+    }
+
+    pub fn view(&self, view: &View) -> Layout {
+        Layout::view_of(&self.strides, self.offset, view)
+    }
+
+    /// Returns the layout of a view of elements that lie at these strides from `offset`.
+    pub fn view_of(strides: &[isize], offset: usize, view: &View) -> Layout {
+        if view.shape.contains(&0) {
+            // the offset of a view without elements may lie outside the buffer, so it gets a layout at offset 0
+            return Layout::c(&view.shape);
+        }
+        let (strides, offset) = view.apply(strides, offset as isize);
+        Layout { shape: view.shape.clone(), strides, offset: offset.max(0) as usize }
+    }
+
+    /// Says whether two indices may lead to one element (broadcast axes, sliding windows). The test is not exact: it also says
+    /// yes of a few layouts whose indices all lead to different elements.
+    pub fn may_overlap_itself(&self) -> bool {
+        if self.shape.contains(&0) {
+            return false;
+        }
+        let mut axes: SmallVec<[(usize, usize); 6]> = (0..self.shape.len())
+            .filter(|d| self.shape[*d] > 1)
+            .map(|d| (self.strides[d].unsigned_abs(), self.shape[d]))
+            .collect();
+        axes.sort_unstable();
+        let mut reach = 0;
+        for (stride, n) in axes {
+            if mutant!(overlap_of_neighbours_missed, stride < reach, stride <= reach) {
+                return true;
+            }
+            reach += stride * (n - 1);
+        }
+        false
+    }
+
+    /// Gives the elements, taken in C order, another shape; none if no strides express that.
+    pub fn reshape(&self, to: &[usize]) -> Option<Layout> {
+        if self.shape.contains(&0) {
+            return Some(Layout { shape: to.into(), strides: c_strides(to), offset: self.offset });
+        }
+        let old: SmallVec<[usize; 6]> = (0..self.shape.len()).filter(|d| self.shape[*d] != 1).collect();
+        let mut strides: Strides = smallvec![0; to.len()];
+        let (mut i, mut k) = (0, 0);
+        while i < old.len() {
+            let start = k;
+            let (mut have, mut want) = (self.shape[old[i]], 1);
+            let first = i;
+            while k < to.len() && (want < have || to[k] == 1) {
+                want *= to[k];
+                k += 1;
+            }
+            while want != have {
+                if want > have {
+                    i += 1;
+                    have *= self.shape[*old.get(i)?];
+                } else {
+                    want *= *to.get(k)?;
+                    k += 1;
+                }
+            }
+            // two axes can be merged only if the stride of the first is the stride of the second times its length
+            for w in old[first..=i].windows(2) {
+                let (step, whole) = (self.strides[w[0]], self.strides[w[1]] * self.shape[w[1]] as isize);
+                if mutant!(flipped_axes_merged_by_reshape, step.abs() != whole.abs(), step != whole) {
+                    return None;
+                }
+            }
+            let mut step = self.strides[old[i]];
+            for d in (start..k).rev() {
+                strides[d] = step;
+                step *= to[d] as isize;
+            }
+            i += 1;
+        }
+        Some(Layout { shape: to.into(), strides, offset: self.offset })
+    }
+}
+
+/// Returns the storage order of an elementwise result: that of its operands if they agree, else C order. `order[0]` is the
+/// axis with the largest stride. An operand's axes of length 1 or stride 0 agree with any order; of the others only the order
+/// of their strides' magnitudes counts.
+pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> Axes {
+    let c: Axes = (0..shape.len()).collect();
+    let of = |strides: &[isize]| -> Axes {
+        let mut axes: Axes = (0..shape.len()).filter(|d| shape[*d] > 1 && strides[*d] != 0).collect();
+        axes.sort_by_key(|d| (std::cmp::Reverse(strides[*d].unsigned_abs()), *d));
+        axes
+    };
+    let sorted = |axes: &Axes| axes.windows(2).all(|w| w[0] < w[1]);
+    if operands.clone().all(|s| sorted(&of(s))) {
+        return c;
+    }
+    let wanted = shape.iter().filter(|n| **n > 1).count();
+    let Some(best) = operands.clone().map(of).find(|o| o.len() == wanted) else { return c };
+    let place = |d: &usize| best.iter().position(|b| b == d);
+    for o in operands {
+        if of(o).windows(2).any(|w| place(&w[0]) > place(&w[1])) {
+            return c;
+        }
+    }
+    // axes of length 1 go to the front, where they change no place
+    let mut order: Axes = c.iter().copied().filter(|d| !best.contains(d)).collect();
+    order.extend(best);
+    order
+}
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::*;
+
+    crate::testing::unit_tests! {
+        layout: reshape_of_strided_layouts, slices_clamp_as_numpy, places_beyond_32_bits,
+        orders_agree_or_fall_back_to_c, overlap_is_seen
+    }
+
+    fn reshape_of_strided_layouts() {
+        let base = Layout::c(&[4, 6]);
+        assert_eq!(base.reshape(&[2, 2, 3, 2]).unwrap().strides.as_slice(), [12, 6, 2, 1]);
+        assert_eq!(base.reshape(&[24]).unwrap().strides.as_slice(), [1]);
+        let t = base.view(&View::permute(&[4, 6], &[1, 0]).unwrap());
+        assert!(t.reshape(&[24]).is_none());
+        assert_eq!(t.reshape(&[3, 2, 4]).unwrap().strides.as_slice(), [2, 1, 6]);
+        let step = base.view(&View::slice(&[4, 6], &[SliceItem::Range { start: None, end: None, step: 2 }]).unwrap());
+        assert!(step.reshape(&[12]).is_none());
+        assert_eq!(Layout::c(&[1, 1]).reshape(&[1]).unwrap().size(), 1);
+        assert_eq!(Layout::c(&[2, 1, 3]).reshape(&[1, 6, 1]).unwrap().strides[1], 1);
+    }
+
+    fn slices_clamp_as_numpy() {
+        let at = |a: isize, b: isize, step| SliceItem::Range { start: Some(a), end: Some(b), step };
+        let len = |i| View::slice(&[10], &[i]).unwrap().shape[0];
+        assert_eq!(len(at(2, 100, 3)), 3);
+        assert_eq!(len(at(-3, 100, 1)), 3);
+        assert_eq!(len(at(8, 2, -2)), 3);
+        assert_eq!(len(at(100, -100, -1)), 10);
+        assert_eq!(len(at(5, 5, 1)), 0);
+        assert!(View::slice(&[10], &[SliceItem::Index(10)]).is_err());
+        assert!(View::slice(&[10], &[at(0, 1, 0)]).is_err());
+    }
+
+    fn places_beyond_32_bits() {
+        let far = 1usize << 33;
+        let last = SliceItem::Index(-1);
+        let steps = SliceItem::Range { start: Some(far as isize - 1), end: None, step: -(1 << 32) };
+        let l = Layout::c(&[4, far]).view(&View::slice(&[4, far], &[last, steps]).unwrap());
+        assert_eq!((&l.shape[..], &l.strides[..], l.offset), (&[2][..], &[-(1isize << 32)][..], 4 * far - 1));
+        assert_eq!(span_of(&l.shape, &l.strides), Some((-(1 << 32), 0)));
+        assert_eq!(l.reshape(&[1, 2, 1]).unwrap().strides[1], -(1 << 32));
+        assert!(!l.may_overlap_itself());
+    }
+
+    fn orders_agree_or_fall_back_to_c() {
+        let shape = [3, 4];
+        let f: &[isize] = &[1, 3];
+        let c: &[isize] = &[4, 1];
+        let row: &[isize] = &[0, 1];
+        assert_eq!(common_order(&shape, [f, f].into_iter()).as_slice(), [1, 0]);
+        assert_eq!(common_order(&shape, [f, c].into_iter()).as_slice(), [0, 1]);
+        assert_eq!(common_order(&shape, [f, row].into_iter()).as_slice(), [1, 0]);
+    }
+
+    fn overlap_is_seen() {
+        let w = Layout::c(&[10]).view(&View::sliding_windows(&[10], 3, 0).unwrap());
+        assert!(w.may_overlap_itself());
+        assert!(!Layout::c(&[3, 4]).may_overlap_itself());
+    }
+}

@@ -1,0 +1,269 @@
+//! Faults that are planted on purpose, to show that a test fails at each. `./tests/run --mutants` builds the crate
+//! with `--cfg cupric_mutants`, and runs the test of each fault with `CUPRIC_MUTANT` set to its name.
+//!
+//! A fault is one line of the list below and one `mutant!(name, planted, right)` in the code. A build with the cfg and the
+//! feature `gpu` refuses a name that is not listed, and a listed name that no code uses; an ordinary build compiles `right`
+//! alone.
+
+/// Evaluates `right`; or `planted`, if the build has the cfg `cupric_mutants` and `CUPRIC_MUTANT` names this fault.
+#[cfg(not(cupric_mutants))]
+macro_rules! mutant {
+    ($name:ident, $planted:expr, $right:expr $(,)?) => {
+        $right
+    };
+}
+#[cfg(cupric_mutants)]
+macro_rules! mutant {
+    ($name:ident, $planted:expr, $right:expr $(,)?) => {
+        if $crate::base::mutants::site::$name() { $planted } else { $right }
+    };
+}
+
+#[cfg(cupric_mutants)]
+macro_rules! list {
+    ($($name:ident, $stage:literal, $run:literal, $fault:literal;)*) => {
+        #[derive(Clone, Copy)]
+        #[allow(non_camel_case_types)]
+        enum Name { $($name),* }
+
+        /// One function for each fault, which says whether it is planted in this process. The function of a name that no code
+        /// uses is dead code, which the compiler refuses; not without the feature `gpu`, where faults of GPU code are unused.
+        #[cfg_attr(feature = "gpu", deny(dead_code))]
+        #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+        pub(crate) mod site {
+            $(
+                #[inline]
+                pub(crate) fn $name() -> bool {
+                    super::planted() == super::Name::$name as u32
+                }
+            )*
+        }
+
+        /// For each fault the four columns of the list below.
+        pub(crate) const LIST: &[[&str; 4]] = &[$([stringify!($name), $stage, $run, $fault]),*];
+    };
+}
+
+/// Returns the number in the list of the fault that `CUPRIC_MUTANT` names, or the list's length if none is planted. The
+/// environment is read once.
+#[cfg(cupric_mutants)]
+#[inline]
+fn planted() -> u32 {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    static PLANTED: AtomicU32 = AtomicU32::new(UNREAD);
+    const UNREAD: u32 = u32::MAX;
+
+    #[cold]
+    fn read() -> u32 {
+        let number = match std::env::var("CUPRIC_MUTANT") {
+            Ok(name) => LIST.iter().position(|m| m[0] == name).unwrap_or_else(|| {
+                eprintln!("CUPRIC_MUTANT={name} names no fault of src/base/mutants.rs");
+                std::process::exit(2)
+            }),
+            Err(_) => LIST.len(),
+        };
+        PLANTED.store(number as u32, Relaxed);
+        number as u32
+    }
+
+    match PLANTED.load(Relaxed) {
+        UNREAD => read(),
+        number => number,
+    }
+}
+
+// The columns: the fault's name; the number and subject of the stage of `./tests/run` that must see it; the test program, and
+// the filter of its tests, that must fail at it; the fault in words.
+#[cfg(cupric_mutants)]
+list! {
+    a_body_ends_its_function, "18 kernels", "operations kernel_slips::a_text_stays", "a kernel's text may close the brace of the function that it stands in";
+    a_period_starts_with_its_axis, "14 views", "operations found::lists::cpu::pads_of_many", "a pad of many copies of an array begins with a whole one";
+    a_poll_waits, "11 async twins", "waiting gpu::another_future", "a poll of a future waits for the device";
+    argmax_last_of_ties_on_gpu, "6 reductions", "operations semantics::gpu::positions", "argmax on a GPU gives the last of ties between lanes";
+    atan2_of_infinities, "5 special values", "accuracy trust::cpu::special_values_of_float", "atan2 of two infinities is NaN";
+    atan_coefficient, "2 f16, bf16 unary, exhaustive", "accuracy contract::cpu::all_of_f16", "a coefficient of the arc tangent is off in its fourth digit";
+    barrier_removed, "11 races", "operations bites::gpu::all_lanes", "a barrier removed from the reduce shader";
+    bernoulli_by_one_word, "16 random", "operations found::planted::cpu::probabilities", "a probability is compared in 32 bits";
+    bf16_ties_away, "2 f16, bf16 unary, exhaustive", "accuracy contract::cpu::all_of_bf16", "ties of bf16 are rounded away from 0";
+    bind_group_of_another_offset, "9 boundaries", "boundaries tight", "the cache of bind groups is keyed without offset";
+    block_of_a_tile_left_out, "6 products", "operations tiles::every", "the right half of what an invocation computes of a product is left out where that is more than four columns";
+    blocks_of_a_bunch_in_order, "16 determinism", "operations found::planted::cpu::a_column", "blocks of few columns are added neighbour to half";
+    bool_byte_believed, "13 malformed files", "operations files::bools", "a bool that is neither 0 nor 1";
+    branches_meet_by_neither, "7 random expressions", "operations kernel_programs::cpu", "where two branches of a kernel meet, all elements have what the first left";
+    cached_memory_miscounted, "12 leaks", "unit cpu::memory", "a pool counts more as cached than it keeps";
+    carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
+    carry_of_pairs_lost, "5 special values", "operations int64::", "a sum of pairs of words loses its carry";
+    chains_of_any_length, "6 products", "unit products::order", "the best order is looked for in a chain of matrices of any length";
+    checked_indices_end_early, "9 indices", "operations moves::an_index", "the indices after the last whole vector are not checked";
+    checks_blame_the_last, "1 refusals", "operations check::cpu::each", "a check blames the last operation with a fault";
+    chunks_behind_columns, "18 plans", "caps plans_and_texts", "partial results of outer lanes have their chunks as the last axis";
+    clip_upper_bound_first, "7 dtypes", "operations semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
+    collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
+    condition_ignored, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false";
+    condition_ignored_on_gpu, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false on a GPU";
+    damaged_cache_taken, "13 malformed files", "unit gpu::disk", "a cache on disk is taken whatever the sum of its bytes";
+    diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
+    discarded_faults_count, "1 refusals", "operations check::cpu::what_a_select", "a check counts what a select discards";
+    earlier_chains_forgotten, "6 products", "operations semantics::cpu::products_of", "only the last 256 products of an element are summed";
+    elements_that_left_go_on, "7 random expressions", "operations kernel_programs::cpu", "elements that returned within a loop of a kernel run what stands behind it";
+    end_of_a_backward_slice_clamped, "14 views", "operations slices_as_numpy", "a backward slice to before the start leaves out element 0";
+    equal_nodes_without_dtype, "7 random expressions", "operations bites::cpu::", "nodes that differ in dtype alone are one";
+    equal_results_take_the_last, "7 random expressions", "operations semantics::cpu::several", "a result asked for twice is that before it";
+    equal_takes_without_mode, "7 random expressions", "operations found::planted::cpu::takes", "equal takes that differ in mode alone are one";
+    erfc_quotient_uncorrected, "4 f32 sweep", "accuracy sweep::once_wrong", "erfc divides with a reciprocal that is not corrected";
+    error_forgotten, "1 refusals", "operations found::creation::cpu::creation_computes", "a number that does not fit is written all the same";
+    error_of_a_dropped_read_lost, "11 async twins", "waiting gpu::a_late_error", "the error of a read whose future is dropped is never reported";
+    error_of_another_gather, "10 faults", "operations found::planted::gpu::a_bad_index", "a late error names the first gather of all";
+    errors_take_the_last_line, "1 refusals", "operations the_first_error", "an error names the line of eval, not of the operation";
+    everything_is_kept, "18 plans", "caps schedules_differ", "a row kernel of the CPU keeps what it could load again";
+    exponents_at_a_ratio_of_1000, "18 printing", "operations print::equal", "a ratio of just 1000 prints exponents";
+    far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";
+    faults_of_operands_count, "1 refusals", "operations check::cpu::each", "a check blames an operation for the NaN of its operand";
+    first_of_a_later_component, "6 reductions", "operations folds::split", "the second pass takes a later component of the first part alone";
+    flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
+    floats_written_to_integers, "1 refusals", "operations writes::cpu::casts", "floats are written to an array of integers";
+    fma_rounded_twice, "6 products", "operations products::every_instruction_set", "without a fused multiply-add, `c + a · b` is rounded to f64 and then to f32";
+    fold_of_another_row, "14 sequences", "operations folds::equal_columns", "folds of one method are one, whatever their columns";
+    fork_not_seen, "11 threads", "fork a_child", "a process made by fork gives work to threads that it lacks";
+    four_past_a_row, "6 reductions", "operations lanes::rows_of_every_type", "a reduction by fours takes an element beyond the end of a row";
+    full_query_set_left, "1 kernel times", "timing profile::gpu::every_kernel", "the times of a full query set are never copied";
+    gaps_overflow, "5 special values", "operations found::lists::cpu::lines_over", "interp subtracts two points whose difference overflows";
+    gathers_reach_left_out, "9 boundaries", "operations found::planted::gpu::windows", "the reach of a gather does not count in a window";
+    gpu_of_any_number, "1 refusals", "operations errors::devices_by_name", "gpu:7 is the first GPU";
+    groups_of_any_size, "18 plans", "caps small_workgroups", "a workgroup of 256 on a device that has fewer";
+    half_accumulation, "2 f16", "operations bites::half", "f16 accumulation in a sum";
+    half_accumulation_on_gpu, "2 f16", "operations found::planted::gpu::half", "partial results of f16 rounded in a split reduction on a GPU";
+    half_gather_through_f32, "6 contract: functions in 7 layouts", "accuracy contract::cpu::gathers", "a gather of f16 goes through f32, where a NaN loses its payload";
+    halves_compared_unrounded, "7 dtypes", "operations semantics::cpu::where_half", "f16 values are compared before they are rounded";
+    header_length_believed, "13 malformed files", "operations files::lying", "memory for a header of any length that a file claims";
+    in_place_always, "8 overlap and in place", "operations overlap::gpu", "a write in place while another reads";
+    in_place_reads_its_writes, "8 in place", "fuzz state", "an in-place kernel reads what it has written";
+    index_in_32_bits, "9 size boundaries", "unit layout::", "index arithmetic in 32 bits";
+    index_selected_by_another, "9 indices", "operations moves::indices_that", "an index that another selects is read as one that counts from the end";
+    index_without_its_window, "9 boundaries", "boundaries tight", "positions count from the start of a window";
+    inner_operations_checked, "1 refusals", "operations check::cpu::no_operation", "a check looks into what a generator is made of";
+    inputs_swapped, "14 sequences", "fuzz state", "a fused kernel swaps two inputs";
+    integers_lose_a_carry, "16 random", "accuracy joins_and_generators", "a carry is lost in the product behind random integers";
+    integers_of_one_word, "16 random", "accuracy joins_and_generators", "the lower of two words is left out of random integers";
+    joined_parts_in_c_order, "8 overlap", "operations writes::cpu::parts_of_every", "parts that are joined in place step as in C order";
+    kept_elements_not_copied, "8 in place", "operations writes_at::cpu::updates_keep", "an array that shares memory loses what an update at positions leaves";
+    kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
+    kept_tile_taken_unfit, "9 boundaries", "unit caps::tiles", "a tile that a tuner has kept is taken though the device's limits do not hold it";
+    kernel_rounds_quotients_down, "4 integers", "operations kernels::cpu::integers", "a kernel rounds quotients of integers down";
+    kernel_takes_matrices, "18 kernels", "operations kernel_slips::slips", "a kernel takes matrices, whose products are wrong then";
+    kernels_with_the_line_of_the_first, "18 plans", "operations plans::each_expression", "each kernel of a plan has the line of the first";
+    keys_of_sums_not_sorted, "9 indices", "operations segments::gpu::sums_of_every_type", "a GPU looks for the rows of a key among keys that do not ascend";
+    lanes_across_lines, "14 views", "operations lanes::lines_within_rows", "a reduction by fours takes elements beyond the end of a line";
+    lanes_by_place_of_target, "16 determinism", "operations found::rows::gpu", "which elements of a row a lane folds depends on where in a word the target begins";
+    last_chain_left_out, "6 products", "operations chains::gpu::", "of a product whose chains of k workgroups share the last, shorter chain is not added";
+    last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
+    last_element_twice, "6 reductions", "operations semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
+    last_of_a_target_window_left_out, "9 boundaries", "operations indexed::targets_of", "a window of an indexed target ends one element early";
+    last_of_a_window_left_out, "9 boundaries", "operations indexed::takes_of", "a window of an indexed source ends one element early";
+    last_rows_left, "14 views", "operations moves::copies", "a move leaves out the rows after its last whole tile";
+    late_error_forgotten, "10 faults", "faults a_late_error", "a late error forgotten when a read fails";
+    late_index_in_place, "8 in place", "operations writes::gpu::a_failed_write", "a write in place on a GPU whose index may be found to be out of range later";
+    leak, "12 leaks", "operations found::limits::cpu", "a buffer that is never given back";
+    limit_64_bytes_too_large, "12 leaks", "operations found::planted::cpu::limits", "a memory limit is 64 bytes too large";
+    limit_64_bytes_too_large_on_gpu, "12 leaks", "operations found::planted::gpu::limits", "a memory limit is 64 bytes too large on a GPU";
+    line_without_its_start, "16 generators", "operations found::planted::cpu::a_line_ends", "linspace does not begin with the number given";
+    lists_of_any_length, "1 refusals", "operations found::lists::parts_of", "a list on the host has as many entries as a caller says";
+    logsumexp_of_infinities, "5 special values", "operations semantics::cpu::softmax", "logsumexp of infinities subtracts them";
+    long_integer_of_python_3, "13 malformed files", "operations files::lying_shapes", "a length with an L in a header of version 3";
+    long_range_overflows, "16 generators", "operations found::planted::cpu::a_range_may", "arange of floats takes a difference that overflows";
+    loop_tail_dropped, "14 sequences", "fuzz state", "the tail of a vector loop dropped";
+    lost_submission_forgotten, "10 faults", "faults every_call_fails_once", "a failed submission forgotten";
+    max_binding_used_whole, "9 boundaries", "boundaries tight", "a binding leaves no room for the alignment of its start";
+    max_starts_at_0, "6 reductions", "operations start_at_nothing", "max starts at 0";
+    minimum_drops_nan, "5 special values", "operations bites::cpu::", "NaN dropped by minimum";
+    nan_after_nan, "6 reductions", "operations semantics::cpu::positions", "argmax gives the last NaN";
+    negative_degrees_of_freedom, "6 reductions", "operations found::planted::cpu::corrections", "a correction beyond the count divides by a negative number";
+    neighbours_of_a_combined_element_lost, "8 overlap", "operations indexed::gpu::many_values", "a value combined into a packed word clears the other elements";
+    next_dispatch_starts_again, "9 boundaries", "boundaries tight", "what does not fit one dispatch starts again in the next";
+    normal_of_zero, "16 random", "operations found::planted::gpu::a_normal", "a normal draw takes the logarithm of 0";
+    note_without_its_upper_word, "9 indices", "operations found::plans::gpu::an_index", "a late error names the lower half of an index of 64 bits";
+    npy_order_of_bytes_ignored, "13 files", "operations files::files_of_numpy", "the byte order of a file is ignored";
+    npy_pads_by_none, "13 files", "operations found::planted::a_header", "a header that ends at a multiple of 64 is not padded";
+    odometer_carries_once, "14 views", "operations views::cpu::six_axes", "runs over three axes carry once, to the second alone";
+    old_bits_of_a_shared_word, "8 overlap", "operations writes::gpu::neighbours", "a shared word keeps bits of the element before";
+    operands_lost_to_the_epilogue, "6 products", "operations found::products::cpu", "an epilogue that reads an operand of the product reads the product";
+    operands_on_two_devices, "1 refusals", "operations devices_are_not_mixed", "operands of two devices are taken";
+    overflow_beyond_the_whole_range, "1 refusals", "operations check::cpu::integers", "a check for overflow passes what has wrapped once";
+    overlap_of_neighbours_missed, "14 views", "operations the_value_broadcasts", "windows one step apart count as apart";
+    packed_neighbours_lost, "8 overlap", "operations writes::gpu::", "the last word of packed elements overwrites its neighbours";
+    parts_written_whole, "8 in place", "operations writes_at::cpu::parts_of_wholes", "a slice of what is stored whole is written as the whole";
+    permutation_by_short_keys, "16 random", "operations distributions::every_permutation", "a permutation sorts by keys of 2 bits";
+    plan_cache_without_alias, "8 in place", "operations overlap::cpu", "a plan cache that forgets which input is the target";
+    plan_cache_without_dtype, "14 sequences", "fuzz state", "a plan cache keyed without dtype";
+    plan_cache_without_equal_numbers, "14 sequences", "fuzz state", "a plan cache keyed without which numbers are equal";
+    plan_cache_without_strides, "14 sequences", "fuzz state", "a plan cache keyed without strides";
+    plans_shared_between_devices, "9 boundaries", "boundaries tight", "a plan cache keyed without device";
+    plans_without_weight, "12 leaks", "leaks plans_are_bounded", "the cache of plans counts no plan's weight";
+    polynomial_of_f64_cut_short, "6 contract", "accuracy contract::gpu::float", "polynomials of f64 on a GPU lack their last coefficient";
+    polynomials_of_any_length, "1 refusals", "operations found::lists::polynomials", "a polynomial has any number of coefficients";
+    pool_gives_live_buffer, "11 memory", "operations bites::cpu::", "a pool that returns a live buffer";
+    positions_saturate, "9 indices", "operations found::planted::cpu::positions", "u32 positions saturate before they wrap";
+    prepared_for_another_place_in_a_vector, "8 overlap", "operations fours::parts_that_begin", "what is prepared for an array that begins at a multiple of four elements is taken for another";
+    prepared_for_another_place_in_a_word, "8 overlap", "operations plans::what_repeats", "a prepared write of whole words is taken for one that begins within a word";
+    prepared_for_one_buffer, "14 sequences", "operations plans::what_repeats", "what is prepared for operands in one buffer is taken for operands in two";
+    print_line_too_long, "18 printing", "operations print::equal", "a printed line leaves no room for its bracket";
+    print_shortens_1000, "18 printing", "operations print::equal", "an array of 1000 elements is shortened";
+    promotion_row, "7 dtypes", "operations bites::promotion", "a promotion row changed";
+    random_streams_alike, "16 random", "accuracy joins_and_generators", "two draws take the same stream";
+    refused_memory_stays_counted, "12 leaks", "operations found::planted::cpu::what_is_refused", "memory that was refused stays counted";
+    remainder_takes_dividends_sign, "3 8-bit exhaustive", "accuracy sweep::all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
+    rest_of_a_row_left, "6 rows together", "operations folds::rows_together", "a fold of short rows leaves out elements";
+    routine_reads_any_strides, "14 views", "operations routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
+    scalar_rounded_twice, "7 dtypes", "operations semantics::cpu::weak", "a number is rounded to f32 before f16";
+    scan_barrier_removed, "11 races", "operations scans::gpu::rows_follow", "no barrier between the steps of a scan's network on a GPU";
+    scan_block_before_the_last, "6 reductions", "operations scans::cpu::totals_of_totals", "the last, shorter block of a long scan takes what stands before the block before it";
+    scan_carry_dropped, "6 reductions", "operations scans::cpu::columns_follow", "a scan of columns starts anew at each block";
+    scan_carry_dropped_in_a_row, "6 reductions", "operations scans::cpu::rows_follow", "a scan of one row starts anew at each block";
+    scan_carry_dropped_on_gpu, "6 reductions", "operations scans::gpu::rows_follow", "a scan on a GPU starts anew at each block";
+    scratch_not_cleared, "9 indices", "operations routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
+    shader_key_without_fetches, "14 views", "operations fours::layouts", "shaders that fetch four elements in another way are taken for each other";
+    shader_key_without_index_mode, "9 indices", "operations found::planted::gpu::shaders", "shaders of take are kept without the mode";
+    shader_key_without_tile, "6 products", "operations tiles::shaders", "products with other tiles share one shader";
+    shape_believed, "13 malformed files", "operations files::lying", "memory for a shape that the data does not pay for";
+    shared_chains_forgotten, "6 products", "operations products::definition", "of a sum over k that threads share only the last 256 products are kept";
+    software_counts_as_hardware, "1 refusals", "operations found::planted::the_best", "Device::best takes a software driver for hardware";
+    sort_by_seven_bits, "9 sorts", "operations sort::cpu::", "a digit of a sort loses its first bit";
+    split_by_half_a_seed, "16 random", "programs hashes::golden", "a source that is split off has 32 bits of seed";
+    sticky_bit_of_a_long_sum, "6 reductions", "operations found::planted::cpu::sums_of_integers", "a long sum of integers is rounded twice on its way to f32";
+    stores_not_turned, "14 views", "caps caches_change", "axes are put in another order for loads alone";
+    stride_of_another_operand, "14 sequences", "fuzz state", "a stride taken from the wrong operand";
+    stride_of_length_1, "14 sequences", "fuzz state", "a size-1 axis's stride used";
+    sum_so_far_forgotten, "9 size boundaries", "boundaries boundaries_of_products", "a product whose k is cut forgets the sum of the kernels before the last";
+    synchronize_forgets_errors, "10 faults", "operations found::planted::gpu::synchronize", "synchronize does not report a bad index";
+    tail_of_four_overwrites, "8 overlap", "operations fours::the_end_of", "the last word of four elements overwrites its neighbours";
+    take_along_a_flipped_axis, "9 indices", "operations semantics::cpu::takes", "a take along an axis that runs backward steps forward";
+    take_unchecked, "9 indices", "operations bites::cpu::", "an out-of-range take not checked";
+    take_unchecked_on_gpu, "9 indices", "operations bites::gpu::take", "an out-of-range take not checked on a GPU";
+    task_of_a_helper_lost, "16 determinism", "unit cpu::share", "a thread that helps skips a task";
+    temporary_of_2_to_the_64, "1 refusals", "operations has_a_call_that_fails_on_the_cpu", "the bytes of a temporary wrap";
+    temporary_reused_early, "7 random expressions", "operations bites::cpu::", "a temporary is reused before its last reader has run";
+    threaded_head_left, "16 determinism", "unit cpu::tests::threaded", "threaded code leaves out the elements before the first aligned store";
+    threaded_overlaps_in_place, "8 in place", "unit cpu::tests::threaded", "threaded code in place computes elements of the last block twice";
+    threaded_product_leads, "16 determinism", "unit cpu::tests::threaded", "threaded code takes a product for the first operand where it is the second";
+    threaded_tail_left, "16 determinism", "unit cpu::tests::threaded", "threaded code leaves out the elements after the last whole block";
+    transposed_corner_left, "14 views", "fuzz views", "a transposition leaves the corner beyond its squares";
+    tree_depends_on_threads, "16 determinism", "programs hashes::pools", "the order of a sum follows the number of threads";
+    unsigned_less_than_negative, "7 dtypes", "operations semantics::cpu::comparisons", "an unsigned number is less than a negative one";
+    upload_overtakes_kernels, "11 threads", "operations found::planted::gpu::uploads", "an upload overtakes the kernels before it";
+    vectors_at_any_place, "8 overlap", "operations fours::parts_that_begin", "four elements are read as a vector wherever they begin";
+    vectors_beyond_a_buffer, "9 boundaries", "operations fours::the_last_bytes_of_a_limit", "vectors are read beyond the end of a buffer";
+    ways_through_a_loop_leave_it, "18 kernels", "operations kernel_slips::cpu::a_loop", "a loop with several ways through it is taken for one that elements leave";
+    wgsl_of_the_wrong_type, "14 kernels", "fuzz kernels", "a position of the wrong WGSL type";
+    window_short, "9 boundaries", "boundaries tight", "a window that ends too early";
+    windows_beyond_isize, "14 views", "fuzz views", "a view of more elements than isize counts";
+    windows_not_prepared, "10 faults", "faults a_write_in_several", "a write of several windows that stops half done";
+    windows_not_rounded_to_4, "9 boundaries", "operations found::planted::gpu::the_words", "a window starts inside a packed word";
+    write_to_places_that_are_one, "8 overlap", "operations writes::cpu::", "a write to a broadcast array is not given places of its own";
+    write_to_shared_memory, "8 in place", "fuzz state", "a write goes in place though another array holds the memory";
+    writes_in_any_order, "9 indices", "operations writes_at::the_last_of_many", "threads share the values of a write at positions in any order";
+    written_before_it_is_checked, "1 refusals", "operations check::cpu::writes", "a write is not checked";
+    wrong_kernels_run, "10 faults", "devices kernels_that_the_driver", "kernels run of which the self-test has found wrong results";
+    wrong_kernels_trusted, "10 faults", "devices kernels_that_the_driver", "the self-test of kernels takes every result for right";
+    wrong_matrices_trusted, "16 determinism", "unit gpu::cooperative", "products by cooperative matrices are used whatever their self-test finds";
+    x_less_x_folded, "4 f32 sweep", "operations found::folding::gpu::a_value_less", "a GPU's compiler sees that an operand is there twice";
+}

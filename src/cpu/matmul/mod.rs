@@ -1,0 +1,230 @@
+//! Matrix products. The planner says how each is computed (`plan/kernel/product.rs`), and makes epilogues kernels of their own
+//! (`plan/product.rs`), which may run on each part of a product while it is in a cache; operands and results of narrow types
+//! are converted here. Every element is the sum that `matmul/tile.rs` defines, whatever the strategy, so its bits follow from its
+//! row, its column and the element type alone.
+
+// kernels index arrays of registers by row, vector and chain, often two of them at once
+#![allow(clippy::needless_range_loop)]
+
+mod blocked;
+mod chains;
+mod dot;
+mod kernels;
+mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod operands;
+mod panels;
+mod plain;
+mod scratch;
+mod tile;
+mod vector;
+
+use super::bind::Run;
+use super::elementwise::{self, Elementwise};
+use super::parts::internal;
+use super::share::share;
+use super::strided::Axis;
+use super::tiles::Tile;
+use crate::base::dtype::{Compute, DType};
+use crate::base::error::Result;
+use crate::base::layout::{Shape, span_of};
+use crate::graph::ufunc::cast;
+use crate::plan::kernel::{BufferRef, Kernel, Matrices, Method, Product};
+use blocked::{Block, PART, Part};
+use operands::{Operand, Target};
+
+heap! { Place: along; Matmul: a, b, c, next; }
+
+/// The memory of an operand or of the result: buffer, first element, the span to check, bytes of an element, and the way from
+/// one matrix of the batch to the next.
+struct Place {
+    buffer: BufferRef,
+    first: isize,
+    span: Option<(isize, isize)>,
+    size: usize,
+    along: Axis,
+}
+
+/// A product that is ready to be bound, as its strategy computes it: if that is the transposed one, `a` is the kernel's second
+/// operand.
+pub(super) struct Matmul {
+    name: &'static str,
+    /// How many matrices the batch has.
+    count: usize,
+    compute: Compute,
+    product: Product,
+    a: Place,
+    b: Place,
+    c: Place,
+    /// The first matrix of the batch, whose addresses each run sets.
+    first: Block,
+    /// The kernel that runs on each part of the result as soon as it is computed.
+    next: Option<Elementwise>,
+}
+
+/// Prepares a product whose result is not empty. `next` is the kernel that its parts are handed to, if there is one.
+pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> {
+    // `validate` has checked that the kernel is only a product, and that its strides are those that the strategy asks for
+    let (Some(product), Some(matrices), [value], [a, b], [store]) =
+        (kernel.schedule.product(), Matrices::of(kernel), &kernel.values[..], &kernel.loads[..], &kernel.stores[..])
+    else {
+        return Err(internal(kernel.name, "a matmul without the strategy of one"));
+    };
+    let rank = kernel.outer.len();
+    let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
+    let batch = &kernel.outer[..rank - 2];
+    let place = |buffer: BufferRef, first: isize, dtype: DType, dims: &[usize], strides: &[isize]| Place {
+        buffer,
+        first,
+        span: span_of(dims, strides),
+        size: dtype.size(),
+        along: Axis::new(batch, &strides[..rank - 2]),
+    };
+    let operand = |dtype: DType, [line, step]: [isize; 2]| {
+        let widen = cast::widen(dtype).map(|loops| loops.get());
+        Operand { at: std::ptr::null(), line, step, size: dtype.size(), widen }
+    };
+    let [left, right] = [a, b].map(|load| place(load.buffer, load.offset, load.dtype, &dims, &load.strides));
+    let c = place(store.buffer, store.offset, store.dtype, &kernel.outer, &store.strides);
+    let (x, a, b, [left, right]) = match product.turned {
+        true => (matrices.turned(), b.dtype, a.dtype, [right, left]),
+        false => (matrices, a.dtype, b.dtype, [left, right]),
+    };
+    let narrow = cast::narrow(store.dtype).map(|loops| loops.get());
+    let first = Block {
+        m: x.m,
+        n: x.n,
+        k: x.k,
+        a: operand(a, x.a),
+        b: operand(b, x.b),
+        c: Target { at: std::ptr::null_mut(), row: x.c[0], col: x.c[1], size: store.dtype.size(), narrow },
+    };
+    let next = next.map(|next| elementwise::prepare(next, &[])).transpose()?;
+    let (name, count, compute) = (kernel.name, batch.iter().product(), value.compute());
+    Ok(Matmul { name, count, compute, product, a: left, b: right, c, first, next })
+}
+
+impl Matmul {
+    /// Runs the product on the buffers of a run, and the kernel that takes its parts.
+    pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        let at = |p: &Place| run.locate(self.name, p.buffer, p.size, p.first, p.span);
+        let (a, b, c) = (at(&self.a)?, at(&self.b)?, at(&self.c)?);
+        let x = &self.first;
+        let first =
+            Block { a: Operand { at: a, ..x.a }, b: Operand { at: b, ..x.b }, c: Target { at: c, ..x.c }, ..*x };
+        let Some(next) = &self.next else {
+            if self.product.chains > 0 && !run.rehearses {
+                self.share_chains(&first);
+            } else if !run.rehearses {
+                self.share(|i| self.task(&first, i, &mut |_| {}));
+            }
+            return Ok(());
+        };
+        next.in_parts(run, |next| {
+            // SAFETY: the parts of tasks lie in the result, whose space is that of `next`, and no two tasks have a part of it in
+            // common.
+            self.share(|i| unsafe { next.task(|run| self.task(&first, i, run)) });
+        })
+    }
+
+    /// Calls `task` with the number of each task.
+    fn share(&self, task: impl Fn(usize) + Sync) {
+        let groups = self.count.div_ceil(self.product.matrices as usize);
+        let [down, across] = self.parts();
+        share(groups * down * across, self.product.alone, task);
+    }
+
+    /// Returns into how many parts a matrix is cut, down and across.
+    fn parts(&self) -> [usize; 2] {
+        let (m, n) = (self.first.m, self.first.n);
+        let [rows, cols] = self.product.part(m, n);
+        [m.div_ceil(rows), n.div_ceil(cols)]
+    }
+
+    /// Computes task `i`: some matrices of the batch, or a part of one. `first` is the first matrix; `done` is called with each
+    /// part of the kernel's result as soon as it is computed.
+    fn task(&self, first: &Block, i: usize, done: &mut dyn FnMut(Tile)) {
+        let Product { method, matrices, turned, .. } = self.product;
+        let (m, n, matrices) = (first.m, first.n, matrices as usize);
+        let [rows, cols] = self.product.part(m, n);
+        let [down, across] = self.parts();
+        let (group, part) = (i / (down * across), i % (down * across));
+        let (row, col) = (part % down * rows, part / down * cols);
+        let [height, width] = if turned { [n, m] } else { [m, n] };
+        // a small matrix by itself is too short for the loops of the next kernel
+        let several = matrices > 1 && m * n < PART;
+        let end = self.count.min((group + 1) * matrices);
+        let mut waiting = group * matrices;
+        for matrix in group * matrices..end {
+            let (a, b, c) = match matrix {
+                0 => (first.a, first.b, first.c),
+                _ => (
+                    first.a.shifted(self.a.along.offset(matrix)),
+                    first.b.shifted(self.b.along.offset(matrix)),
+                    first.c.shifted(self.c.along.offset(matrix)),
+                ),
+            };
+            let block = Block {
+                m: rows.min(m - row),
+                n: cols.min(n - col),
+                k: first.k,
+                a: a.from(row, 0),
+                b: b.from(col, 0),
+                c: c.from(row, col),
+            };
+            let mut hand_on = |part: Part| {
+                if several {
+                    return;
+                }
+                let (r, c) = (row + part.row, col + part.col);
+                done(match turned {
+                    false => Tile { r0: matrix * height + r, nr: part.rows, c0: c, nc: part.cols, start: 0 },
+                    true => Tile { r0: matrix * height + c, nr: part.cols, c0: r, nc: part.rows, start: 0 },
+                });
+            };
+            // SAFETY: *inside*: `locate` has checked the spans of all matrices. *Apart*: no two tasks have a part of the result
+            // in common, and the planner never writes a product in place. `validate` has checked that the strides are those
+            // that the method asks for.
+            unsafe { self.compute(&block, method, &mut hand_on) };
+            let count = matrix + 1 - waiting;
+            if several && (matrix + 1 == end || count * m * n >= PART) {
+                done(Tile { r0: waiting * height, nr: count * height, c0: 0, nc: width, start: 0 });
+                waiting = matrix + 1;
+            }
+        }
+    }
+
+    /// Computes a product whose k is shared out.
+    fn share_chains(&self, x: &Block) {
+        let (method, chains) = (self.product.method, self.product.chains as usize);
+        // SAFETY: *inside*: `locate` has checked the spans. *Apart*: the planner never writes a product in place. `validate` has
+        // checked that the strides are those that the method asks for, and the number of elements.
+        unsafe {
+            match self.compute {
+                Compute::F32 => x.share_chains::<f32>(method, chains),
+                Compute::F64 => x.share_chains::<f64>(method, chains),
+                Compute::Bool => x.share_chains::<u8>(method, chains),
+                Compute::I32 | Compute::U32 => x.share_chains::<u32>(method, chains),
+                Compute::I64 | Compute::U64 => x.share_chains::<u64>(method, chains),
+            }
+        }
+    }
+
+    /// Computes a block in the product's type.
+    ///
+    /// # Safety
+    /// As of [`Block::compute`].
+    unsafe fn compute(&self, block: &Block, method: Method, done: &mut dyn FnMut(Part)) {
+        // SAFETY: the caller's conditions.
+        unsafe {
+            match self.compute {
+                Compute::F32 => block.compute::<f32>(method, done),
+                Compute::F64 => block.compute::<f64>(method, done),
+                Compute::Bool => block.compute::<u8>(method, done),
+                Compute::I32 | Compute::U32 => block.compute::<u32>(method, done),
+                Compute::I64 | Compute::U64 => block.compute::<u64>(method, done),
+            }
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The CPU's memory: a pool that keeps freed blocks, because the process has touched their pages before. A kernel that writes
+//! to fresh pages spends five times as long on having the system map them as on its own work.
+
+mod buffer;
+mod system;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::backend::FaultInjector;
+pub(crate) use buffer::CpuMemory;
+pub(super) use buffer::{Holder, Owner};
+use buffer::{Inline, Storage};
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
+pub(super) use system::advise_huge;
+use system::available;
+
+/// Bytes from which freed blocks are pooled. Smaller ones go back to the system's allocator, which keeps their pages itself.
+const POOLED: usize = 64 << 10;
+/// Bytes from which an allocation is checked against the memory that the system has left. Reading that number takes some
+/// 20 µs, which is little beside touching so much memory.
+const CHECKED: usize = 64 << 20;
+/// Bytes up to which a buffer's content lies in the buffer's own header, so that a small array takes one allocation.
+const INLINE: usize = 64;
+
+/// The two reasons for which an allocation is refused.
+const LIMIT: &str = "the limit is reached";
+const SYSTEM: &str = "the system has no more";
+
+/// A device's memory: budget, counters, and the blocks that wait for reuse.
+pub(crate) struct Pool {
+    id: u32,
+    name: String,
+    limit: Option<usize>,
+    free: Mutex<BTreeMap<usize, Vec<Block>>>,
+    /// Bytes of all buffers: the sizes that were really allocated, and the memory that was adopted.
+    used: AtomicUsize,
+    /// The part of the memory in use that callers handed over.
+    adopted: AtomicUsize,
+    /// Bytes of the blocks in `free`; changed only while `free` is locked.
+    cached: AtomicUsize,
+    /// All bytes that count against the limit: in use (but not adopted), free, or about to be allocated. Never above the
+    /// limit, and not counted without one.
+    held: AtomicUsize,
+    peak: AtomicUsize,
+    allocations: AtomicU64,
+    driver_allocations: AtomicU64,
+    pub faults: FaultInjector,
+}
+
+/// A block of the system's allocator that no buffer uses.
+struct Block(NonNull<u8>);
+// SAFETY: a block is owned by whoever holds it, like a `Box<[u8]>`.
+unsafe impl Send for Block {}
+
+/// Returns the size of the block that is made for `bytes`: a power of two, or three quarters of one. So later requests of
+/// similar sizes can reuse the block, of which at most a third is unused.
+fn size_class(bytes: usize) -> usize {
+    let up = bytes.next_power_of_two();
+    if bytes <= up / 4 * 3 { up / 4 * 3 } else { up }
+}
+
+/// Returns the bytes that count for a buffer of `bytes` bytes whose content lies in its header.
+fn inline_bytes(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { INLINE }
+}
+
+/// Takes the largest free block out of the lists.
+fn largest(free: &mut BTreeMap<usize, Vec<Block>>) -> Option<(usize, Block)> {
+    loop {
+        let mut last = free.last_entry()?;
+        match last.get_mut().pop() {
+            Some(block) => return Some((*last.key(), block)),
+            None => drop(last.remove()),
+        }
+    }
+}
+
+impl Pool {
+    pub fn new(id: u32, name: &str, limit: Option<usize>) -> Pool {
+        Pool {
+            id,
+            name: name.to_string(),
+            limit,
+            free: Mutex::default(),
+            used: AtomicUsize::new(0),
+            adopted: AtomicUsize::new(0),
+            cached: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            allocations: AtomicU64::new(0),
+            driver_allocations: AtomicU64::new(0),
+            faults: FaultInjector::new(),
+        }
+    }
+
+    /// The name of the pool's device.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Allocates memory of `bytes` bytes for the device that `owner` holds.
+    pub fn memory(&self, owner: Holder, bytes: usize) -> Result<CpuMemory> {
+        let storage = self.storage(bytes)?;
+        let memory = CpuMemory { storage, bytes, owner };
+        self.count(memory.size());
+        #[cfg(feature = "testing")]
+        if self.faults.poisons() {
+            // SAFETY: the memory has that many bytes and no other user yet.
+            unsafe { memory.ptr().write_bytes(crate::plan::backend::POISON, bytes) };
+        }
+        Ok(memory)
+    }
+
+    /// Takes over memory that the caller already holds. It counts as used, but no limit refuses it, since it exists already.
+    pub fn adopted<T: Send + Sync + 'static>(&self, owner: Holder, v: Vec<T>) -> CpuMemory {
+        let bytes = size_of_val(v.as_slice());
+        self.adopted.fetch_add(bytes, Relaxed);
+        self.count(bytes);
+        let mut v = v;
+        let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
+        CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner }
+    }
+
+    /// Makes memory of what another library lends. It counts as [`Pool::adopted`] does.
+    ///
+    /// # Safety
+    /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
+    #[cfg(any(feature = "dlpack", feature = "mmap"))]
+    pub unsafe fn lent(
+        &self,
+        owner: Holder,
+        (ptr, bytes): (NonNull<u8>, usize),
+        lender: Box<dyn std::any::Any + Send + Sync>,
+    ) -> CpuMemory {
+        self.adopted.fetch_add(bytes, Relaxed);
+        self.count(bytes);
+        CpuMemory { storage: Storage::Lent(ptr, lender), bytes, owner }
+    }
+
+    fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
+        // the lists are usable even if a thread panicked while it held the lock, because no step leaves them half changed
+        self.free.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Allocates storage of at least `bytes` bytes.
+    fn storage(&self, bytes: usize) -> Result<Storage> {
+        self.fault("allocate")?;
+        let storage = match bytes {
+            0..=INLINE if self.reserve(inline_bytes(bytes)) => Ok(Storage::Inline(Inline::new())),
+            0..=INLINE => Err(LIMIT),
+            _ => self.block(bytes).map(|(ptr, size)| Storage::Block(ptr, size)),
+        };
+        storage.map_err(|why| self.out_of_memory(bytes, why))
+    }
+
+    /// Counts memory of `size` bytes that was handed out. It is called when nothing can fail any more, because refused memory
+    /// was never in use.
+    #[inline]
+    fn count(&self, size: usize) {
+        self.allocations.fetch_add(1, Relaxed);
+        let used = self.used.fetch_add(size, Relaxed) + size;
+        if used > self.peak.load(Relaxed) {
+            self.peak.fetch_max(used, Relaxed);
+        }
+    }
+
+    /// Fails if a test has planned a fault for this call of `site`.
+    #[inline]
+    pub fn fault(&self, site: &'static str) -> Result<()> {
+        match self.faults.hit(site) {
+            None => Ok(()),
+            Some(kind) => Err(Error::with_line(kind, site, "a fault planned by a test", None)),
+        }
+    }
+
+    /// Reserves bytes of the limit until `release`, and returns whether there was room. Free blocks go back to the system if
+    /// that makes room.
+    #[inline]
+    fn reserve(&self, size: usize) -> bool {
+        match self.limit {
+            None => true,
+            Some(limit) => self.reserve_within(size, mutant!(limit_64_bytes_too_large, limit + 64, limit)),
+        }
+    }
+
+    fn reserve_within(&self, size: usize, limit: usize) -> bool {
+        let more = |held: usize| held.checked_add(size).filter(|sum| *sum <= limit);
+        if self.held.fetch_update(Relaxed, Relaxed, more).is_ok() {
+            return true;
+        }
+        let mut free = self.free();
+        let in_use = self.held.load(Relaxed).saturating_sub(self.cached.load(Relaxed));
+        if in_use.saturating_add(size) > limit {
+            // there would be no room even if all free blocks went, so keep them
+            return false;
+        }
+        while self.held.fetch_update(Relaxed, Relaxed, more).is_err() {
+            // the largest block goes first, so that few go; the lock is held until its bytes are free
+            let Some((size, Block(ptr))) = largest(&mut free) else { return false };
+            self.cached.fetch_sub(size, Relaxed);
+            self.to_system(ptr, size);
+        }
+        true
+    }
+
+    /// Gives reserved bytes of the limit back, once their memory is free.
+    fn release(&self, size: usize) {
+        if self.limit.is_some() {
+            self.held.fetch_sub(size, Relaxed);
+        }
+    }
+
+    /// Makes the error of an allocation that was refused because of `why`.
+    #[cold]
+    fn out_of_memory(&self, bytes: usize, why: &str) -> Error {
+        let used = self.used.load(Relaxed);
+        let limit = self.limit.map_or("no limit".to_string(), |l| format!("limit {l} bytes"));
+        let detail = format!("{bytes} bytes asked of {} with {used} bytes in use ({limit}): {why}", self.name);
+        Error::with_line(ErrorKind::OutOfMemory, "allocate", detail, None)
+    }
+
+    /// Returns a free or new block for `bytes` with its size, or the reason why there is none.
+    fn block(&self, bytes: usize) -> Result<(NonNull<u8>, usize), &'static str> {
+        if bytes > isize::MAX as usize / 2 {
+            return Err(SYSTEM);
+        }
+        let size = if bytes < POOLED { bytes } else { size_class(bytes) };
+        if bytes >= POOLED
+            && let Some(found) = self.reuse(size).or_else(|| self.reuse(bytes))
+        {
+            return Ok(found);
+        }
+        // the limit, or the system, may have no room for the rounded size, but for the size that was asked for
+        self.reserved(size).or_else(|why| if size == bytes { Err(why) } else { self.reserved(bytes) })
+    }
+
+    /// Allocates a new block of this size within the limit; or says why there is none.
+    fn reserved(&self, size: usize) -> Result<(NonNull<u8>, usize), &'static str> {
+        if !self.reserve(size) {
+            return Err(LIMIT);
+        }
+        self.fresh(size).map(|ptr| (ptr, size)).ok_or_else(|| {
+            self.release(mutant!(refused_memory_stays_counted, 0, size));
+            SYSTEM
+        })
+    }
+
+    /// Takes a free block of exactly this size, if there is one.
+    fn reuse(&self, size: usize) -> Option<(NonNull<u8>, usize)> {
+        let mut free = self.free();
+        let list = free.get_mut(&size)?;
+        let Block(ptr) = mutant!(pool_gives_live_buffer, list.last().map(|b| Block(b.0)), list.pop())?;
+        if list.is_empty() && size_class(size) != size {
+            // drop the empty list of a size that is no size class, because there may be any number of such sizes
+            free.remove(&size);
+        }
+        self.cached.fetch_sub(size, Relaxed);
+        Some((ptr, size))
+    }
+
+    /// Allocates a new block from the system, after freeing all free blocks if need be. None if the system refuses, or has too
+    /// little memory left: Linux would grant a large block nevertheless, and kill a process when the block is written.
+    fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
+        if size >= CHECKED && available().is_some_and(|a| size > a) {
+            // the pool's free blocks, back in the system's hands, may make enough available
+            self.trim();
+            if available().is_some_and(|a| size > a) {
+                return None;
+            }
+        }
+        self.system(size).or_else(|| {
+            self.trim();
+            self.system(size)
+        })
+    }
+
+    /// Allocates a block from the system; none if it refuses. Counts attempts.
+    fn system(&self, size: usize) -> Option<NonNull<u8>> {
+        self.driver_allocations.fetch_add(1, Relaxed);
+        system::allocate(size)
+    }
+
+    /// Takes back the block of a dropped buffer: keeps it for reuse, or frees it if it is too small to be pooled.
+    fn give_back(&self, ptr: NonNull<u8>, size: usize) {
+        if size >= POOLED {
+            let mut free = self.free();
+            free.entry(size).or_default().push(Block(ptr));
+            self.cached.fetch_add(mutant!(cached_memory_miscounted, size + 64, size), Relaxed);
+        } else {
+            self.to_system(ptr, size);
+        }
+    }
+
+    /// Frees a block that no buffer uses, and gives its bytes of the limit back.
+    fn to_system(&self, ptr: NonNull<u8>, size: usize) {
+        // SAFETY: `system` made the block with the same size, and no buffer uses it any more.
+        unsafe { system::free(ptr, size) };
+        self.release(size);
+    }
+
+    /// Returns unused blocks to the system.
+    pub fn trim(&self) {
+        let mut free = self.free();
+        for (size, blocks) in std::mem::take(&mut *free) {
+            for Block(ptr) in blocks {
+                self.cached.fetch_sub(size, Relaxed);
+                self.to_system(ptr, size);
+            }
+        }
+    }
+
+    /// Returns the bytes that are used and cached, the peak of those used, and the limit.
+    pub fn info(&self) -> (usize, usize, usize, Option<usize>) {
+        // locked, so that no block gets into or out of `free` between the reads of `cached` and `held`
+        let _free = self.free();
+        let cached = self.cached.load(Relaxed);
+        let used = match self.limit {
+            None => self.used.load(Relaxed),
+            Some(_) => self.held.load(Relaxed).saturating_sub(cached) + self.adopted.load(Relaxed),
+        };
+        (used, cached, self.peak.load(Relaxed), self.limit)
+    }
+
+    /// Returns how many buffers were handed out, and how many blocks were asked of the system.
+    pub fn allocations(&self) -> (u64, u64) {
+        (self.allocations.load(Relaxed), self.driver_allocations.load(Relaxed))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.trim();
+    }
+}
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::super::caches::LINE;
+    use super::system::HUGE;
+    use super::*;
+
+    crate::testing::unit_tests!(cpu_memory: blocks_are_reused_and_counted);
+
+    fn blocks_are_reused_and_counted() {
+        let cpu = crate::cpu::Cpu::new(0, Some(10 << 20));
+        let pool = &cpu.pool;
+        let a = cpu.memory(3 << 20).unwrap();
+        let first = a.ptr();
+        assert_eq!(first as usize % HUGE, 0);
+        drop(a);
+        assert_eq!(pool.info(), (0, 3 << 20, 3 << 20, Some(10 << 20)));
+        let b = cpu.memory((3 << 20) - 5).unwrap();
+        assert_eq!(b.ptr(), first);
+        let e = cpu.memory(8 << 20).err().unwrap();
+        assert_eq!(e.kind(), ErrorKind::OutOfMemory);
+        drop(b);
+        cpu.memory(9 << 20).unwrap();
+        pool.trim();
+        assert_eq!((pool.info().0, pool.info().1), (0, 0));
+        for n in [0, 1, 64, 65, 1023, 1024, POOLED - 1, POOLED] {
+            let m = cpu.memory(n).unwrap();
+            // SAFETY: n bytes are there.
+            unsafe { m.ptr().write_bytes(7, n) };
+            assert_eq!(m.as_bytes().len(), n);
+            assert!(n < 1024 || (m.ptr() as usize).is_multiple_of(LINE), "{n} bytes at {:p}", m.ptr());
+        }
+        let v = pool.adopted(Holder::Counted(cpu.clone()), vec![1.5f32; 10]);
+        assert_eq!((v.as_bytes().len(), pool.info().0), (40, 40));
+        drop(v);
+        let cpu = crate::cpu::Cpu::new(0, None);
+        let pool = &cpu.pool;
+        assert!(cpu.memory(usize::MAX).is_err() && cpu.memory(1 << 60).is_err());
+        assert_eq!(pool.info(), (0, 0, 0, None));
+    }
+}

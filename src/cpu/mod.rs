@@ -1,0 +1,389 @@
+//! Floor 3: the CPU backend. A plan's steps are prepared once and stay in it; an elementwise, reduce or row kernel becomes a
+//! program. A run binds the program to its buffers and interprets it tile by tile: each step is one loop over the elements
+//! of a tile, compiled for the machine's instruction set. Tiles are shared between the threads of the caller's rayon pool.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `memory.rs` | allocates buffers (`memory/buffer.rs`), and keeps freed blocks in a pool for reuse; `memory/system.rs` blocks of the system |
+//! | `program.rs`, `parts.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
+//! | `prepared.rs` | prepares the steps of plans |
+//! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
+//! | `ends.rs` | has gathers read the indices that callers gave |
+//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `philox.rs` | run a program's steps over a tile |
+//! | `strided.rs`, `transpose.rs` | copy blocks of elements between layouts |
+//! | `threaded.rs`, `blocks.rs` | make threaded code, which keeps the values of elementwise kernels and of folds in registers; run it over the buffers of a run, block by block |
+//! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
+//! | `scan.rs` | combines the elements of scans, in the tree of `plan/kernel/scan.rs` |
+//! | `transfer.rs` | copies between arrays and the host's own memory |
+//! | `share.rs` | shares the tasks of a kernel between the caller's thread and those of its pool |
+//! | `recorder.rs` | notes the steps that run while a profile is on |
+//! | `threads.rs` | says how many threads share the work, also after `fork` |
+//! | `pool.rs` | the caller's rayon pool, or none in a build without the feature `rayon` |
+//! | `caches.rs` | reads the sizes of the processor's caches, and asks for lines of them |
+//! | `elementwise.rs`, `moves.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
+//! | `routines.rs` | lists the routines, each in its file (`bincount.rs`, `compress.rs`, `sort.rs` and `sort/`, `sums.rs`); `operands.rs` gives them slices of memory |
+
+mod arena;
+mod assign;
+mod bincount;
+mod bind;
+mod blocks;
+mod caches;
+mod compress;
+mod convert;
+mod elementwise;
+mod ends;
+mod fold;
+mod gather;
+mod matmul;
+mod memory;
+mod moves;
+mod operands;
+mod parts;
+mod philox;
+mod pool;
+mod prepared;
+mod program;
+mod recorder;
+mod reduce;
+mod routines;
+mod row;
+mod scan;
+mod scatter;
+mod share;
+mod sort;
+mod strided;
+mod sums;
+mod threaded;
+mod threads;
+mod tiles;
+mod transfer;
+mod transpose;
+
+use crate::base::buffer::{Buffer, Memory};
+use crate::base::dtype::Element;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::math::simd::threaded::block_bytes;
+use crate::math::simd::{Isa, isa};
+use crate::plan::backend::{
+    Backend, Bindings, Clock, Detail, MemoryInfo, Pending, Receive, Recording, Stats, name_within,
+};
+#[cfg(feature = "testing")]
+use crate::plan::backend::{FaultInjector, TestDoors};
+use crate::plan::kernel::{Caps, NumberedCaps, Plan, Rates};
+use bind::Run;
+pub(crate) use memory::CpuMemory;
+use memory::{Holder, Owner, Pool};
+use recorder::Recorder;
+#[cfg(feature = "testing")]
+pub(crate) use routines::has as has_routine;
+use smallvec::SmallVec;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
+
+/// Returns the CPU's capabilities, by which the planner decides.
+fn caps() -> Caps {
+    Caps {
+        name: "cpu".to_string(),
+        wgsl: false,
+        int64: true,
+        float64: true,
+        max_binding: isize::MAX as u64,
+        max_buffer: isize::MAX as u64,
+        // a judgement: a kernel of more operands gains nothing, because the prefetcher follows far fewer than 64 streams
+        max_bindings: 64,
+        // `assign.rs` keeps sets of values as the bits of a u128
+        max_values: 128,
+        // a CPU program is interpreted, so a kernel never has to be cut to save compile time
+        max_cost: u32::MAX,
+        // 65,536 f32 take 256 KiB, so most L2 caches hold a row that an earlier pass keeps until a later pass reads it
+        max_row: 65_536,
+        // never split by the planner: when a reduction runs, threads share it without a second kernel
+        max_reduce: [usize::MAX; 2],
+        max_indices: u64::MAX,
+        // `cpu/matmul/mod.rs` gives only the product
+        fuses_product: false,
+        reports_late: false,
+        workgroup: 0,
+        workgroup_memory: 0,
+        subgroup: [1, 1],
+        vector: match isa() {
+            Isa::Portable | Isa::Neon => 16,
+            Isa::Avx2 => 32,
+            Isa::Avx512 => 64,
+        },
+        threaded: block_bytes().is_some(),
+        cooperative: vec![],
+        tiles: crate::base::caps::tiles::Tiles::DEFAULT,
+        caches: caches::sizes(),
+        rates: Rates::CPU,
+    }
+}
+
+/// The CPU as a device. It lives as long as a handle on it or a buffer of it.
+pub(crate) struct Cpu {
+    /// A weak handle on this device itself. Each buffer gets a strong one made from it, which keeps the device alive.
+    this: Weak<Cpu>,
+    /// The device itself, if it stays for the process.
+    process: OnceLock<&'static Arc<Cpu>>,
+    /// The number of the device in the process.
+    id: u32,
+    caps: NumberedCaps,
+    checks: AtomicU8,
+    pool: Pool,
+    /// How many plans were prepared.
+    prepares: AtomicU64,
+    /// Runs of plans that are one kernel of one dispatch, which most plans of small arrays are: one count instead of two.
+    single: AtomicU64,
+    /// The kernels and dispatches of all other runs.
+    kernels: AtomicU64,
+    dispatches: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    recorder: Recorder,
+}
+
+impl Cpu {
+    /// Makes a device with these capabilities, and with a memory pool of its own that allocates at most `limit` bytes.
+    pub fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
+        Arc::new_cyclic(|this| Cpu {
+            this: this.clone(),
+            process: OnceLock::new(),
+            id,
+            pool: Pool::new(id, &name_within(&caps.name, id, limit), limit),
+            caps: NumberedCaps::new(caps),
+            checks: AtomicU8::new(0),
+            prepares: AtomicU64::new(0),
+            single: AtomicU64::new(0),
+            kernels: AtomicU64::new(0),
+            dispatches: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            recorder: Recorder::default(),
+        })
+    }
+
+    /// Lets the device stay for the process, so that its buffers need not keep it alive.
+    pub fn stay(self: &Arc<Cpu>) {
+        // the handle lies where the device itself leads to it, so it counts as no leak
+        self.process.get_or_init(|| Box::leak(Box::new(self.clone())));
+    }
+
+    /// Returns the hold of a buffer on a device that stays for the process; none of another device.
+    fn lasting(&self) -> Option<Holder> {
+        self.process.get().map(|cpu| Holder::Process(&***cpu))
+    }
+
+    /// Allocates memory for `bytes` bytes.
+    fn memory(&self, bytes: usize) -> Result<CpuMemory> {
+        // the upgrade can fail only while the device's last handle is being dropped: all other callers hold one
+        let gone = || Error::with_line(ErrorKind::Internal, "allocate", "the device is being closed", None);
+        let counted = || self.this.upgrade().map(|cpu| Holder::Counted(cpu));
+        self.pool.memory(self.lasting().or_else(counted).ok_or_else(gone)?, bytes)
+    }
+
+    /// Makes a device with the machine's capabilities, and with a memory pool of at most `limit` bytes.
+    pub fn new(id: u32, limit: Option<usize>) -> Arc<Cpu> {
+        Cpu::with(id, caps(), limit)
+    }
+
+    /// Makes a buffer of a vector's memory without a copy. The limit does not apply to it.
+    pub fn adopt<T: Element>(self: &Arc<Cpu>, v: Vec<T>) -> Buffer {
+        let holder = self.lasting().unwrap_or_else(|| Holder::Counted(self.clone()));
+        Buffer::new(self.pool.adopted(holder, v))
+    }
+
+    /// Makes a buffer of memory that another library lends. The limit does not apply to it.
+    ///
+    /// # Safety
+    /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
+    #[cfg(any(feature = "dlpack", feature = "mmap"))]
+    pub unsafe fn lend(
+        self: &Arc<Cpu>,
+        memory: (std::ptr::NonNull<u8>, usize),
+        lender: Box<dyn std::any::Any + Send + Sync>,
+    ) -> Buffer {
+        let holder = self.lasting().unwrap_or_else(|| Holder::Counted(self.clone()));
+        // SAFETY: as the caller promises.
+        Buffer::new(unsafe { self.pool.lent(holder, memory, lender) })
+    }
+
+    /// Returns the memory of a buffer. Fails if the buffer is not on a CPU, or has no `len` bytes from byte `offset` on.
+    fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
+        match buffer.memory::<CpuMemory>() {
+            Some(m) if offset.checked_add(len).is_some_and(|end| end <= m.bytes()) => Ok(m),
+            _ => Err(Error::with_line(
+                ErrorKind::Internal,
+                operation,
+                format!("{len} bytes from {offset} on do not lie in {buffer:?} on the CPU"),
+                None,
+            )),
+        }
+    }
+}
+
+impl Owner for Cpu {
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+impl Backend for Cpu {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn caps(&self) -> &NumberedCaps {
+        &self.caps
+    }
+
+    fn checks(&self) -> &AtomicU8 {
+        &self.checks
+    }
+
+    fn name(&self) -> &str {
+        self.pool.name()
+    }
+
+    fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>> {
+        Ok(Cpu::new(id, Some(limit)))
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Buffer> {
+        Ok(Buffer::new(self.memory(bytes)?))
+    }
+
+    fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
+        self.pool.fault("upload")?;
+        let memory = self.range("upload", buffer, offset, bytes.len())?;
+        // SAFETY: `range` has checked that the bytes lie in the buffer. The caller has just allocated it, so nobody else uses
+        // it.
+        let to = unsafe { std::slice::from_raw_parts_mut(memory.ptr().add(offset).cast(), bytes.len()) };
+        transfer::copy(bytes, to);
+        self.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, mut receive: Receive) -> Pending<()> {
+        self.bytes_out.fetch_add(len as u64, Relaxed);
+        let range = self.pool.fault("download").and_then(|_| self.range("download", buffer, offset, len));
+        let result = range.and_then(|m| receive(&m.as_bytes()[offset..offset + len]));
+        Box::pin(std::future::ready(result))
+    }
+
+    fn copy_out(&self, buffer: &Buffer, offset: usize, to: &mut [MaybeUninit<u8>]) -> Option<Result<()>> {
+        self.bytes_out.fetch_add(to.len() as u64, Relaxed);
+        let range = self.pool.fault("download").and_then(|_| self.range("download", buffer, offset, to.len()));
+        Some(range.map(|m| {
+            // the host has mostly just allocated the memory, and touching it would take longer than to copy
+            memory::advise_huge(to.as_mut_ptr().cast(), to.len());
+            transfer::copy(&m.as_bytes()[offset..offset + to.len()], to);
+        }))
+    }
+
+    fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+        self.pool.fault("run")?;
+        let prepared =
+            prepared::of(plan, &bindings, &self.prepares).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
+        let mut run = Run { bindings, temps: SmallVec::new(), pool: &self.pool, rehearses: false };
+        for bytes in &plan.temps {
+            run.temps.push(self.allocate(*bytes)?);
+        }
+        // a write in place of several steps must not fail half done. So each step first only allocates its scratch, and the
+        // thread keeps the largest (up to 16 MiB, `KEPT` in `tiles.rs`) for the second round, which computes
+        let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
+        let mut notes = self.recorder.notes();
+        for rehearses in rehearsals {
+            run.rehearses = *rehearses;
+            for (n, (ready, step)) in prepared.iter().zip(&plan.steps).enumerate() {
+                let done = match notes.as_mut().filter(|_| !rehearses) {
+                    Some(notes) => notes.time((plan, n), &run.bindings, || ready.run(&run)),
+                    None => ready.run(&run),
+                };
+                done.map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;
+            }
+        }
+        if let Some(notes) = notes {
+            self.recorder.keep(notes);
+        }
+        let dispatches = plan.steps.iter().filter(|s| s.node().is_some()).count() as u64;
+        match (plan.kernel_count() as u64, dispatches) {
+            (1, 1) => _ = self.single.fetch_add(1, Relaxed),
+            (kernels, _) => {
+                self.kernels.fetch_add(kernels, Relaxed);
+                self.dispatches.fetch_add(dispatches, Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn synchronize(&self) -> Pending<()> {
+        Box::pin(std::future::ready(self.pool.fault("synchronize")))
+    }
+
+    fn report(&self) -> (Stats, MemoryInfo) {
+        let (allocations, driver_allocations) = self.pool.allocations();
+        let (used, cached, peak, limit) = self.pool.info();
+        let single = self.single.load(Relaxed);
+        let stats = Stats {
+            kernels: single + self.kernels.load(Relaxed),
+            dispatches: single + self.dispatches.load(Relaxed),
+            prepares: self.prepares.load(Relaxed),
+            allocations,
+            driver_allocations,
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            ..Stats::default()
+        };
+        (stats, MemoryInfo { used, cached, peak, limit })
+    }
+
+    fn trim(&self) {
+        self.pool.trim();
+    }
+
+    fn record(&self, detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
+        match detail {
+            // the processor has no clock that runs only while it works for this device
+            Detail::Busy => work().map(|()| Recording::nothing(Clock::Host, true)),
+            Detail::Steps => self.recorder.record(work),
+        }
+    }
+
+    fn is_recording(&self) -> bool {
+        self.recorder.is_on()
+    }
+
+    #[cfg(feature = "testing")]
+    fn test_doors(&self) -> &dyn TestDoors {
+        self
+    }
+}
+
+#[cfg(feature = "testing")]
+impl TestDoors for Cpu {
+    fn faults(&self) -> &FaultInjector {
+        &self.pool.faults
+    }
+
+    fn heal(&self) {
+        self.pool.trim();
+    }
+
+    fn shrunk(&self, id: u32, _limits: crate::base::caps::Shrink) -> Result<Arc<dyn Backend>> {
+        // a CPU has neither bindings nor grids; instead these limits make small arrays take split reductions and many kernels
+        let caps = Caps {
+            name: "shrunk cpu".to_string(),
+            max_bindings: 6,
+            max_values: 24,
+            max_row: 32,
+            max_reduce: [64, 16],
+            ..Caps::clone(&self.caps)
+        };
+        Ok(Cpu::with(id, caps, None))
+    }
+}
+
+#[cfg(feature = "testing")]
+mod tests;

@@ -1,0 +1,382 @@
+//! Kernels that only move words: copies, strided, transposed or repeated, and fills. They go from memory to memory without the
+//! tile interpreter's registers.
+
+mod rows;
+
+use super::bind::Run;
+use super::caches::LINE;
+use super::elementwise::{self, Elementwise, tile_at, tiles_of};
+use super::parts::internal;
+use super::program::StridedOperand;
+use super::share::share;
+use super::strided::{self, Axis, Block};
+use super::threads::threads;
+use super::tiles::Tile;
+use crate::base::error::Result;
+use crate::base::heap::Heap;
+use crate::base::layout::span_of;
+use crate::graph::ufunc::cast;
+use crate::math::simd::Loop;
+use crate::plan::kernel::{BufferRef, Kernel, Moved, Op, Tiling, WriteClass};
+use rows::Rows;
+use smallvec::SmallVec;
+use std::mem::MaybeUninit;
+
+/// Bytes of the block in a thread's first-level cache in which elements are put in order before they are streamed: half of the
+/// cache on most processors.
+const STAGE: usize = 32 << 10;
+
+/// The most columns of a transposed block that are put in order at once: rows of 2 KiB of the target, or of 1 KiB of bytes, whose
+/// block is so tall. With half as many, transposes were measured to be 3 to 20 % slower, and with twice as many some were.
+fn transposed_columns(size: usize) -> usize {
+    (2048 / size).min(1024)
+}
+
+/// The lines of a stage. Between its rows are gaps of a line, so that rows do not fall on the same sets of the cache.
+const LINES: usize = STAGE / LINE + LINE;
+
+/// The lines of a stage for transposed words of 1 or 2 bytes, whose blocks are tall.
+const LINES_OF_NARROW: usize = 1024 + LINE;
+
+/// Where moved words come from.
+enum Source {
+    Memory(Box<StridedOperand>),
+    /// Rows of a table, at positions that are read from memory.
+    Rows(Box<Rows>),
+    /// A number: the bits of a constant, or the run-time scalar of this number; and the loop that narrows it.
+    Constant(u64, Option<Loop>),
+    Scalar(usize, Option<Loop>),
+}
+
+heap! { Move: source, target; Moves: list, checks; }
+
+impl Heap for Source {
+    fn heap(&self) -> usize {
+        match self {
+            Source::Memory(operand) => operand.heap(),
+            Source::Rows(rows) => rows.heap(),
+            Source::Constant(..) | Source::Scalar(..) => 0,
+        }
+    }
+}
+
+struct Move {
+    source: Source,
+    target: StridedOperand,
+    /// Whether to write past the caches.
+    stream: bool,
+}
+
+/// A kernel of moves that is ready to be bound to the buffers of a run.
+pub(super) struct Moves {
+    name: &'static str,
+    list: SmallVec<[Move; 1]>,
+    tiling: Tiling,
+    alone: bool,
+    tiles: usize,
+    /// The kernel that looks for an index out of range before the first write.
+    checks: Option<Box<Elementwise>>,
+    /// Rows and columns of the index space, and the length of its last axis but one.
+    sizes: [usize; 3],
+}
+
+/// The words of a move in one run.
+#[derive(Clone, Copy)]
+enum From {
+    Memory(*mut u8),
+    /// The table and the indices of its rows.
+    Rows([*mut u8; 2], Option<[u64; 2]>),
+    Bits(u64),
+}
+
+/// The moves of a kernel with their memory in one run. Invariant: the addresses are those of element 0 of each move's source
+/// and target, whose spans lie in buffers that live as long as the run.
+struct Bound<'a>(&'a Moves, SmallVec<[(From, *mut u8); 1]>);
+// SAFETY: the pointers are only read here; tasks that use them write disjoint tiles.
+unsafe impl Sync for Bound<'_> {}
+
+/// Prepares a kernel that only moves words; returns none for any other, and for one that may read what it writes.
+pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>> {
+    let Some(moved) = kernel.moves() else { return Ok(None) };
+    let shared = |stored: BufferRef| {
+        kernel.loads.iter().any(|l| match (stored, l.buffer) {
+            (BufferRef::Output(0), BufferRef::Input(n)) => aliased.get(n).is_some_and(|aliased| *aliased),
+            (stored, read) => stored == read,
+        })
+    };
+    if kernel.stores.iter().any(|s| shared(s.buffer)) {
+        return Ok(None);
+    }
+    let operand = |buffer, dtype: crate::base::dtype::DType, strides: &[isize], offset| {
+        let split = kernel.outer.len().saturating_sub(1);
+        let axis = |part: std::ops::Range<usize>| Axis::new(&kernel.outer[part.clone()], &strides[part]);
+        StridedOperand {
+            memory: Some((buffer, offset)),
+            span: span_of(&kernel.outer, strides),
+            size: dtype.size(),
+            convert: None,
+            rows: axis(0..split),
+            cols: axis(split..kernel.outer.len()),
+        }
+    };
+    let mut list = SmallVec::new();
+    for (n, (store, moved)) in kernel.stores.iter().zip(moved).enumerate() {
+        let narrow = cast::narrow(store.dtype).map(|l| l.get());
+        let load = |l: usize| {
+            let load = &kernel.loads[l];
+            operand(load.buffer, load.dtype, &load.strides, load.offset)
+        };
+        let source = match (moved, moved_value(kernel, moved)) {
+            (Moved::Load(l), _) => Source::Memory(Box::new(load(l))),
+            (_, Some(Op::Gather { load: table, stride, position })) => {
+                let (index, &stride) = (&kernel.values[position.index], stride);
+                let Op::Load(l) = index.op else { return Err(internal(kernel.name, "an index that is no load")) };
+                let reach = (position.extent.saturating_sub(1) as isize).saturating_mul(stride);
+                let mut table = load(*table);
+                table.span =
+                    table.span.map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
+                let (extent, mode, from_end) = (position.extent, position.mode, position.from_end);
+                Source::Rows(Box::new(Rows {
+                    table,
+                    index: load(l),
+                    compute: index.compute(),
+                    stride,
+                    extent,
+                    mode,
+                    from_end,
+                }))
+            }
+            (_, Some(Op::Constant(bits))) => Source::Constant(*bits, narrow),
+            (_, Some(Op::Scalar(n))) => Source::Scalar(*n, narrow),
+            _ => return Err(internal(kernel.name, "a move of a computed value")),
+        };
+        let target = operand(store.buffer, store.dtype, &store.strides, store.offset);
+        list.push(Move { source, target, stream: kernel.schedule.write(n) == WriteClass::Streamed });
+    }
+    let schedule = tiles_of(kernel)?;
+    let cols = kernel.outer.last().copied().unwrap_or(1);
+    let rows = kernel.outer_size() / cols;
+    let height = kernel.outer.iter().rev().nth(1).copied().unwrap_or(1);
+    let tiles = match schedule.tiling {
+        Tiling::Pieces { each } => rows * cols.div_ceil(each as usize),
+        Tiling::Rows { each } => {
+            mutant!(last_rows_left, (rows / each as usize).max(1), rows.div_ceil(each as usize))
+        }
+        Tiling::Blocks { rows: down, cols: across } => {
+            rows / height * height.div_ceil(down as usize) * cols.div_ceil(across as usize)
+        }
+        Tiling::Along { .. } | Tiling::Across { .. } => {
+            return Err(internal(kernel.name, "tiles of a reduction over a kernel that is none"));
+        }
+    };
+    let (tiling, alone, sizes) = (schedule.tiling, schedule.alone, [rows, cols, height]);
+    let checks = elementwise::checks(kernel, aliased)?;
+    Ok(Some(Moves { name: kernel.name, list, tiling, alone, tiles, checks, sizes }))
+}
+
+fn moved_value(kernel: &Kernel, moved: Moved) -> Option<&Op> {
+    match moved {
+        Moved::Number(v) | Moved::Rows(v) => Some(&kernel.values[v].op),
+        Moved::Load(_) => None,
+    }
+}
+
+impl Moves {
+    /// Runs the kernel on the buffers of a run.
+    pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        if let Some(checks) = &self.checks {
+            checks.run(run)?;
+        }
+        let locate = |p: &StridedOperand| match p.memory {
+            Some((buffer, first)) => run.locate(self.name, buffer, p.size, first, p.span),
+            None => Err(internal(self.name, "a move without memory")),
+        };
+        let mut at = SmallVec::new();
+        for m in &self.list {
+            let from = match &m.source {
+                Source::Memory(place) => From::Memory(locate(place)?),
+                Source::Rows(rows) => {
+                    From::Rows([locate(&rows.table)?, locate(&rows.index)?], run.numbers(rows.from_end))
+                }
+                Source::Constant(bits, narrow) => From::Bits(narrowed(*bits, *narrow)),
+                Source::Scalar(n, narrow) => match run.bindings.scalars.get(*n) {
+                    Some(bits) => From::Bits(narrowed(*bits, *narrow)),
+                    None => return Err(internal(self.name, format!("the run binds no scalar {n}"))),
+                },
+            };
+            at.push((from, locate(&m.target)?));
+        }
+        if run.rehearses {
+            return Ok(());
+        }
+        let bound = Bound(self, at);
+        // SAFETY: the invariant of `Bound`, which `locate` has checked; no two tasks have a tile in common.
+        let body = |from: usize, to: usize| unsafe { bound.run(from, to) };
+        if self.alone {
+            body(0, self.tiles);
+        } else {
+            // eight tasks a thread, a judgement: other threads then take over the tasks of one that is held up
+            let tasks = self.tiles.min(threads() * 8);
+            share(tasks, false, |i| body(i * self.tiles / tasks, (i + 1) * self.tiles / tasks));
+        }
+        Ok(())
+    }
+}
+
+/// Returns a number of the compute type as the bits of an element.
+fn narrowed(bits: u64, narrow: Option<Loop>) -> u64 {
+    let Some(narrow) = narrow else { return bits };
+    let (wide, mut element) = ([bits], [0u64]);
+    let from = wide.as_ptr().cast();
+    // SAFETY: the loop reads one element of at most 8 bytes, and writes one.
+    unsafe { narrow(1, from, from, from, element.as_mut_ptr().cast()) };
+    element[0]
+}
+
+impl Bound<'_> {
+    /// Moves the tiles from number `from` to number `to`.
+    ///
+    /// # Safety
+    /// The invariant of [`Bound`]; no other task has one of the tiles.
+    unsafe fn run(&self, from: usize, to: usize) {
+        let Bound(moves, at) = self;
+        for t in from..to {
+            let tile = tile_at(moves.tiling, moves.sizes, t);
+            for (m, (from, to)) in moves.list.iter().zip(at) {
+                // SAFETY: the invariant of `Bound`, and a tile lies in the index space.
+                unsafe { m.tile(*from, *to, tile) };
+            }
+        }
+        if moves.list.iter().any(|m| m.stream) {
+            strided::fence();
+        }
+    }
+}
+
+impl Move {
+    /// Moves one tile.
+    ///
+    /// # Safety
+    /// The invariant of [`Bound`] for `from` and `to`; no other task has the tile.
+    unsafe fn tile(&self, from: From, to: *mut u8, tile: Tile) {
+        let (size, target) = (self.target.size, &self.target);
+        let columns = target.cols.step.unwrap_or(1);
+        // SAFETY: the invariant of `Bound`: what the axes lead to lies in the spans.
+        unsafe {
+            match (&self.source, from) {
+                (Source::Memory(source), From::Memory(from)) => {
+                    let first = [source, target].map(|p| p.cols.offset(tile.c0));
+                    let across = source.cols.step.unwrap_or(1);
+                    source.rows.runs(tile.r0, tile.nr, |done, row, n, step| {
+                        target.rows.runs(tile.r0 + done, n, |skip, to_row, n, to_step| {
+                            let at = row + skip as isize * step + first[0];
+                            let src = Block { ptr: from.offset(at * size as isize), rows: step, cols: across };
+                            let at = to_row + first[1];
+                            let dst = Block { ptr: to.offset(at * size as isize), rows: to_step, cols: columns };
+                            self.block(src, dst, n, tile.nc);
+                        });
+                    });
+                }
+                (_, From::Bits(bits)) => target.rows.runs(tile.r0, tile.nr, |_, row, n, step| {
+                    let at = row + target.cols.offset(tile.c0);
+                    let dst = Block { ptr: to.offset(at * size as isize), rows: step, cols: columns };
+                    self.fill(bits, dst, n, tile.nc);
+                }),
+                (Source::Rows(rows), From::Rows(from, ends)) => {
+                    rows.copy((from, ends), (target, to), tile, self.stream)
+                }
+                (_, From::Memory(_) | From::Rows(..)) => {}
+            }
+        }
+    }
+
+    /// Copies a block, past the caches where the move streams.
+    ///
+    /// # Safety
+    /// *Inside* and *apart* ([`Block`]).
+    unsafe fn block(&self, src: Block, dst: Block, nr: usize, nc: usize) {
+        let size = self.target.size;
+        // SAFETY: *inside* and *apart*.
+        unsafe {
+            if !self.stream || dst.cols != 1 {
+                return strided::copy(size, src, dst, nr, nc);
+            }
+            let is_run = |b: Block| b.cols == 1 && (nr == 1 || b.rows == nc as isize);
+            if is_run(src) && is_run(dst) {
+                return strided::stream(src.ptr, dst.ptr, nr * nc * size);
+            }
+            if src.cols == 1 {
+                for r in 0..nr as isize {
+                    let (from, to) = (src.at(size, r, 0), dst.at(size, r, 0));
+                    strided::stream(from, to, nc * size);
+                }
+                return;
+            }
+            match (size, src.rows) {
+                (1 | 2, 1) => staged::<LINES_OF_NARROW>(size, src, dst, nr, nc),
+                _ => staged::<LINES>(size, src, dst, nr, nc),
+            }
+        }
+    }
+
+    /// Fills a block with an element.
+    ///
+    /// # Safety
+    /// *Inside* ([`Block`]).
+    unsafe fn fill(&self, bits: u64, dst: Block, nr: usize, nc: usize) {
+        let size = self.target.size;
+        let write = if self.stream { strided::stream_fill } else { strided::fill };
+        // SAFETY: *inside*; a local number is apart from all buffers, and its low bytes are the element.
+        unsafe {
+            if dst.cols == 1 && (nr == 1 || dst.rows == nc as isize) {
+                write(size, bits, dst.ptr, nr * nc);
+            } else if dst.cols == 1 {
+                (0..nr as isize).for_each(|r| write(size, bits, dst.at(size, r, 0), nc));
+            } else {
+                let mut element = 0u64;
+                let src = Block { ptr: (&raw mut element).cast(), rows: 0, cols: 0 };
+                strided::fill(size, bits, src.ptr, 1);
+                strided::copy(size, src, dst, nr, nc);
+            }
+        }
+    }
+}
+
+/// Copies a block to rows of contiguous elements by way of a stage in the first-level cache, from which whole lines are
+/// streamed.
+///
+/// # Safety
+/// *Inside* and *apart* ([`Block`]); the target's columns have step 1. `ROOM` is [`LINES`], or what transposed words need.
+unsafe fn staged<const ROOM: usize>(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
+    let mut stage = [const { MaybeUninit::<[u64; LINE / 8]>::uninit() }; ROOM];
+    let to_stage = stage.as_mut_ptr().cast::<u8>();
+    // a run of whole rows is streamed at once where they are contiguous in the target; else a piece of a row, and of a
+    // transposed block as many rows as a line of the source has elements
+    let dense = dst.rows == nc as isize && nc * size <= STAGE / 2;
+    let (rows, cols) = match (dense, src.rows) {
+        (true, 1) if STAGE / (nc * size) > LINE / size => (STAGE / (nc * size) / (LINE / size) * (LINE / size), nc),
+        (true, _) => (STAGE / (nc * size), nc),
+        (false, 1) => (LINE / size, transposed_columns(size)),
+        (false, _) => (1, STAGE / size),
+    };
+    let pitch = if dense { nc } else { cols + if rows > 1 { LINE / size } else { 0 } };
+    for r in (0..nr).step_by(rows) {
+        for c in (0..nc).step_by(cols) {
+            let (h, w) = (rows.min(nr - r), cols.min(nc - c));
+            // SAFETY: *inside* and *apart*: the piece lies in the block, and the stage has room for its rows at this pitch.
+            unsafe {
+                let from = Block { ptr: src.at(size, r as isize, c as isize), ..src };
+                let staged = Block { ptr: to_stage, rows: pitch as isize, cols: 1 };
+                strided::copy(size, from, staged, h, w);
+                if dense {
+                    strided::stream(to_stage, dst.at(size, r as isize, 0), h * w * size);
+                    continue;
+                }
+                for k in 0..h {
+                    let line = staged.at(size, k as isize, 0);
+                    strided::stream(line, dst.at(size, (r + k) as isize, c as isize), w * size);
+                }
+            }
+        }
+    }
+}

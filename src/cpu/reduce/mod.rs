@@ -1,0 +1,482 @@
+//! Runs reduce kernels and row kernels: tasks take blocks of outer indices, or parts of a block where there are few blocks.
+
+mod reading;
+
+use super::assign::assign;
+use super::bind::{Bound, Run};
+use super::elementwise::{out_of_memory, tiles_of};
+use super::fold::{Folder, Inputs};
+use super::parts::internal;
+use super::program::{Goal, Level, Order, PassReduction, Program, ReductionResult, Request, StepKind};
+use super::share::share;
+use super::strided::{self, Block};
+use super::threads::threads;
+use super::tiles::{Frame, Frames, Tile};
+use crate::base::error::Result;
+use crate::math::simd::prefetch;
+use crate::plan::kernel::{Kernel, Passes, Tiles, Tiling};
+use reading::folds_in_place;
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// Bytes of partial results up to which one thread merges them: it takes some 10 µs, about what it costs to wake another.
+const MERGED_ALONE: usize = 128 << 10;
+
+/// A reduce or row kernel that is ready to be bound to the buffers of a run. Its outer indices are cut into blocks.
+pub(super) struct Reduce {
+    program: Program,
+    outer: usize,
+    n: usize,
+    /// Outer indices of a block.
+    each: usize,
+    /// Rows of a tile that holds whole rows; 1 where a tile is a part of a row.
+    together: usize,
+    /// Whether all that the only pass does is to fold elements where they lie, so that it needs no tiles.
+    in_place: bool,
+    schedule: Tiles,
+    /// The program that looks for an index out of range before the first write, so that a failed run writes nothing.
+    checks: Option<Box<Reduce>>,
+}
+
+/// Prepares a kernel over at least one outer index. `aliased` says of each input whether it is the plan's first output.
+pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
+    let schedule = &kernel.schedule;
+    let checks = match schedule.checks() {
+        Some(c) => {
+            Some(Box::new(Reduce::new(kernel, c.tiles, c.passes.as_ref(), (aliased, Goal::CheckIndices), None)?))
+        }
+        None => None,
+    };
+    Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
+}
+
+heap! { Reduce: program, checks; }
+
+/// A run of a kernel as its tasks see it: blocks of outer indices, each perhaps cut into parts of the inner space.
+struct Job<'a> {
+    bound: &'a Bound<'a>,
+    frames: &'a Frames<'a>,
+    reduce: &'a Reduce,
+    /// Inner elements of a part.
+    part: usize,
+}
+
+impl Reduce {
+    fn new(
+        kernel: &Kernel,
+        schedule: Tiles,
+        passes: Option<&Passes>,
+        (aliased, goal): (&[bool], Goal),
+        checks: Option<Box<Reduce>>,
+    ) -> Result<Reduce> {
+        let (outer, n) = (kernel.outer_size(), kernel.inner_size());
+        let (order, each, inner) = match schedule.tiling {
+            Tiling::Along { rows, together, cols } => {
+                let level = Level { rows: together as usize, cols: cols as usize, fixed: true };
+                (Order::Rows, rows as usize, level)
+            }
+            Tiling::Across { rows, cols } => {
+                let (rows, cols) = (rows as usize, cols as usize);
+                (Order::Cols, cols, Level { rows, cols, fixed: outer.is_multiple_of(cols) })
+            }
+            Tiling::Pieces { .. } | Tiling::Rows { .. } | Tiling::Blocks { .. } => {
+                return Err(internal(kernel.name, "a reduction whose tiles are not those of one"));
+            }
+        };
+        let level = Level { rows: 1, cols: each, fixed: true };
+        let program = assign(kernel, Request { order, outer: level, inner, goal, passes, aliased })?;
+        let together = if order == Order::Rows { inner.rows } else { 1 };
+        let mut folds = program.passes.iter().flat_map(|p| &p.reductions);
+        if together > 1 && (inner.cols != n || !program.scans.is_empty() || folds.any(|f| !f.takes_whole_rows())) {
+            return Err(internal(kernel.name, "whole rows of a kernel that takes parts of rows"));
+        }
+        let in_place = folds_in_place(&program);
+        Ok(Reduce { program, outer, n, each, together, in_place, schedule, checks })
+    }
+
+    /// Returns how many inner elements a task takes. They are all `n`, unless there are fewer than four blocks of rows a thread
+    /// and the schedule allows parts: then there are 4 to 12 tasks a thread, to even out threads that are held up. A part
+    /// is a power of two of blocks of the fold's tree, hence a whole subtree, so no bit changes.
+    fn part(&self, threads: usize) -> usize {
+        let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
+        let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
+        if let Some(unit) = unit
+            && self.schedule.shares_rows
+            && blocks < 4 * threads
+            && threads > 1
+        {
+            let parts = (8 * threads).div_ceil(blocks);
+            let blocks = n.div_ceil(parts).div_ceil(unit);
+            return unit * mutant!(tree_depends_on_threads, blocks, blocks.next_power_of_two());
+        }
+        n.max(1)
+    }
+
+    /// Runs the kernel on the buffers of a run.
+    pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        if let Some(checks) = &self.checks {
+            checks.run(run)?;
+        }
+        let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
+        let threads = if self.schedule.alone { 1 } else { threads() };
+        let mut part = self.part(threads);
+        let mut partial: Vec<u64> = vec![];
+        if part < n {
+            let width: usize = program.passes[0].reductions.iter().map(|f| f.spec.partial()).sum();
+            let words = blocks * n.div_ceil(part) * width / 8;
+            match partial.try_reserve_exact(words) {
+                _ if run.pool.faults.hit_alone("partial results") => part = n,
+                Ok(()) => partial.resize(words, 0),
+                // without memory for partial results one task reduces all of a block, with the same bits
+                Err(_) => part = n,
+            }
+        }
+        let bound = &Bound::new(program, run)?;
+        let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
+        if run.rehearses {
+            frames.end();
+            return Ok(());
+        }
+        let job = Job { bound, frames: &frames, reduce: self, part };
+        let parts = n.div_ceil(part).max(1);
+        if parts == 1 {
+            // a task sets up once for several neighbouring blocks; 16 tasks a thread even out threads that are held up
+            let tasks = blocks.min(threads * 16);
+            let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
+            if tasks == 1 { body(0) } else { share(tasks, self.schedule.alone, body) }
+        } else {
+            let width = partial.len() * 8 / (blocks * parts);
+            let all = Partial { ptr: partial.as_mut_ptr() as *mut u8, width };
+            share(blocks * parts, self.schedule.alone, |i| job.part(i / parts, i % parts, all.slot(i)));
+            share(blocks, blocks * parts * width <= MERGED_ALONE, |b| job.merge(b, parts, all.slot(b * parts), width));
+        }
+        frames.end();
+        bound.verdict()
+    }
+}
+
+/// The partial results of all tasks in one list: each task writes its own slot of `width` bytes, and `merge` reads those of a
+/// block in order.
+struct Partial {
+    ptr: *mut u8,
+    width: usize,
+}
+
+// SAFETY: each task writes its own slot alone, and slots are read only after all those tasks have ended.
+unsafe impl Sync for Partial {}
+
+impl Partial {
+    fn slot(&self, i: usize) -> *mut u8 {
+        self.ptr.wrapping_add(i * self.width)
+    }
+}
+
+type Folders<'a> = SmallVec<[Folder<'a>; 1]>;
+
+impl<'a> Job<'a> {
+    /// Returns block `b` as a tile of the outer level.
+    fn block(&self, b: usize) -> Tile {
+        let Reduce { each, outer, .. } = *self.reduce;
+        let c0 = b * each;
+        Tile { r0: 0, nr: 1, c0, nc: each.min(outer - c0), start: 0 }
+    }
+
+    /// Returns how many reductions run side by side: all of a block where its rows are columns of tiles, else one.
+    fn width(&self, block: Tile) -> usize {
+        if self.bound.program.order == Order::Cols { block.nc } else { 1 }
+    }
+
+    /// Makes the folders of a pass, one for each of its reductions.
+    fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders<'a> {
+        let width = self.width(block);
+        // SAFETY: *room* ([`Program`]): the arena, which begins at a page, has each fold's state; only this task has the frame.
+        self.bound.program.passes[pass]
+            .reductions
+            .iter()
+            .map(|f| unsafe { Folder::new(&f.spec, frame.slot(0), width, self.reduce.n) })
+            .collect()
+    }
+
+    /// Returns how many rows of a block are reduced one after another; rows that are columns of tiles count as one together.
+    fn rows(&self, block: Tile) -> usize {
+        if self.bound.program.order == Order::Cols { 1 } else { block.nc }
+    }
+
+    /// Runs all passes and the epilogue for each block of a range.
+    fn blocks(&self, range: Range<usize>) {
+        self.frames.with(|frame| {
+            for b in range {
+                let block = self.block(b);
+                // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint.
+                unsafe {
+                    for p in 0..self.bound.program.passes.len() {
+                        frame.run(self.bound, self.bound.program.stages[p].clone(), block);
+                        let mut folders = match self.is_whole(p) {
+                            true => Folders::new(),
+                            false => self.folders(frame, p, block),
+                        };
+                        self.rows_of(frame, p, block, &mut folders);
+                    }
+                    self.close(frame, block);
+                }
+            }
+            if self.bound.program.writes.iter().any(|w| w.stream) {
+                strided::fence();
+            }
+        })
+    }
+
+    /// Whether tiles of a pass hold whole rows, and its reductions have loops for these, so that it needs no folders.
+    fn is_whole(&self, p: usize) -> bool {
+        let program = self.bound.program;
+        self.has_whole_rows() && program.passes[p].reductions.iter().all(PassReduction::takes_whole_rows)
+    }
+
+    /// Whether tiles hold whole rows.
+    fn has_whole_rows(&self) -> bool {
+        let (program, n) = (self.bound.program, self.reduce.n);
+        program.order == Order::Rows && program.inner.cols == n && n > 0 && program.scans.is_empty()
+    }
+
+    /// Runs pass `p` over all rows of a block: several in a tile, if a tile holds whole rows, or else tile by tile.
+    ///
+    /// # Safety
+    /// As [`Job::walk`], for all rows of the block.
+    unsafe fn rows_of(&self, frame: &mut Frame, p: usize, block: Tile, folders: &mut Folders<'_>) {
+        let n = self.reduce.n;
+        let rows = self.rows(block);
+        let whole = self.has_whole_rows();
+        let mut row = 0;
+        while row < rows {
+            // SAFETY: as the caller's; a tile of whole rows is no larger than the program's, because `together` is its height.
+            unsafe {
+                if whole {
+                    let count = self.reduce.together.min(rows - row);
+                    self.whole_rows(frame, p, block, (row, count), folders);
+                    row += count;
+                } else {
+                    self.walk(frame, p, block, row, 0..n, folders);
+                    self.write_results(frame, p, row, folders);
+                    row += 1;
+                }
+            }
+        }
+    }
+
+    /// Runs pass `p` over `count` whole rows of a block, of which the first has the number `row`, as one tile.
+    ///
+    /// # Safety
+    /// As [`Job::walk`]; a tile of the program has room for the rows.
+    unsafe fn whole_rows(
+        &self,
+        frame: &mut Frame,
+        p: usize,
+        block: Tile,
+        (row, count): (usize, usize),
+        folders: &mut Folders<'_>,
+    ) {
+        let (bound, program, n) = (self.bound, self.bound.program, self.reduce.n);
+        let pass = &program.passes[p];
+        let tile = Tile { r0: block.c0 + row, nr: count, c0: 0, nc: n, start: 0 };
+        // SAFETY: *made for it*; *room*: registers have room for the tile, and for the results of all rows of a block.
+        unsafe {
+            for s in &pass.broadcasts {
+                let (from, to) = (frame.at[s.from], frame.slot(s.slot));
+                frame.at[s.to] = to;
+                let from = Block { ptr: from.add(row * s.size), rows: 1, cols: 0 };
+                strided::copy(s.size, from, Block { ptr: to, rows: n as isize, cols: 1 }, count, n);
+            }
+            frame.run(bound, pass.steps.clone(), tile);
+            for (i, f) in pass.reductions.iter().enumerate() {
+                let data: Inputs = f.args.map(|a| frame.at[a] as *const u8);
+                let to = |r: &ReductionResult| frame.at[r.id].add(row * r.size);
+                if f.takes_whole_rows() && f.results.iter().all(|r| f.spec.whole_rows(data[0], count, r.gives, to(r))) {
+                    continue;
+                }
+                let folder = &mut folders[i];
+                // several rows come only to folds that the loop above takes (`Reduce::new`), so this is one row
+                folder.reset(n, f.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row)));
+                folder.feed(0, data, n);
+                folder.end();
+                f.results.iter().for_each(|r| folder.write(r.gives, to(r)));
+            }
+            if p + 1 == program.passes.len() {
+                for w in program.writes.iter().filter(|w| w.inner && !w.direct) {
+                    frame.write(bound, w, tile);
+                }
+            } else if p == 0 {
+                self.announce(Tile { r0: tile.r0 + count, ..tile });
+            }
+        }
+    }
+
+    /// Asks the caches for what the first pass will read of a tile, while later passes compute the one before it.
+    fn announce(&self, tile: Tile) {
+        let program = self.bound.program;
+        for step in &program.steps[program.passes[0].steps.clone()] {
+            let StepKind::Load(n) = step.kind else { continue };
+            let place = &program.places[n];
+            if tile.r0 + tile.nr <= self.reduce.outer && place.dense(tile.nr, tile.nc) {
+                let first = (place.rows.offset(tile.r0) + place.cols.offset(tile.c0)) * place.size as isize;
+                let at = self.bound.at(n).wrapping_offset(first);
+                (0..tile.len() * place.size).step_by(64).for_each(|line| prefetch(at.wrapping_add(line)));
+            }
+        }
+    }
+
+    /// Ends the reductions of a pass and writes their results to registers, where the outer steps after it read them. With
+    /// rows one after another, `row` is the row's number in the block; else 0.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
+    unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders<'_>) {
+        for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
+            // SAFETY: *room* ([`Program`]): each register has room for the results of all rows of a block.
+            unsafe {
+                folder.end();
+                for r in &f.results {
+                    folder.write(r.gives, frame.at[r.id].add(row * r.size));
+                }
+            }
+        }
+    }
+
+    /// Runs the outer steps after the last pass and the stores of outer values: the epilogue.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); all passes of the block have ended, and no other task has the block.
+    unsafe fn close(&self, frame: &mut Frame, block: Tile) {
+        let (bound, program) = (self.bound, self.bound.program);
+        // SAFETY: *made for it*: the block is a tile of the outer level, which no other task has.
+        unsafe {
+            frame.run(bound, program.stages[program.passes.len()].clone(), block);
+            for w in &program.writes {
+                if !w.inner && !w.direct {
+                    frame.write(bound, w, block);
+                }
+            }
+        }
+    }
+
+    /// Runs pass `p` over a part of the inner space, tile by tile: its steps, its reductions, and in the last pass the stores
+    /// of inner values.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); the outer values of the block that this pass reads are computed; no other task has this part
+    /// of the block.
+    unsafe fn walk(
+        &self,
+        frame: &mut Frame,
+        p: usize,
+        block: Tile,
+        row: usize,
+        part: Range<usize>,
+        folders: &mut Folders<'_>,
+    ) {
+        let (bound, program) = (self.bound, self.bound.program);
+        let pass = &program.passes[p];
+        let last = p + 1 == program.passes.len();
+        let cols = program.order == Order::Cols;
+        let step = match cols {
+            true => program.inner.rows,
+            false if self.reduce.in_place => part.len().max(1),
+            false => program.inner.cols,
+        };
+        // SAFETY: *made for it*: tiles are cut from the part and are no larger than the program's; *room*.
+        unsafe {
+            for s in &pass.broadcasts {
+                let (from, to) = (frame.at[s.from], frame.slot(s.slot));
+                frame.at[s.to] = to;
+                if cols {
+                    for r in 0..step.min(part.len()) {
+                        std::ptr::copy_nonoverlapping(from, to.add(r * block.nc * s.size), block.nc * s.size);
+                    }
+                } else {
+                    let from = Block { ptr: from.add(row * s.size), rows: 0, cols: 0 };
+                    strided::copy(s.size, from, Block { ptr: to, rows: 0, cols: 1 }, 1, part.len().min(step));
+                }
+            }
+            for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
+                let base = input.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row));
+                folder.reset(part.len(), base);
+            }
+            let mut i = part.start;
+            if cols && self.reduce.in_place && self.feed_where_they_lie(pass, block, &part, folders) {
+                i = part.end;
+            }
+            while i < part.end {
+                let count = step.min(part.end - i);
+                let tile = match cols {
+                    true => Tile { r0: i, nr: count, c0: block.c0, nc: block.nc, start: i * block.nc },
+                    false => Tile { r0: block.c0 + row, nr: 1, c0: i, nc: count, start: i },
+                };
+                frame.run(bound, pass.steps.clone(), tile);
+                for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
+                    let data: Inputs = input.args.map(|a| frame.at[a] as *const u8);
+                    folder.feed(i, data, count);
+                }
+                if last {
+                    for w in &program.writes {
+                        if w.inner && !w.direct {
+                            frame.write(bound, w, tile);
+                        }
+                    }
+                }
+                i += count;
+                if i == part.end {
+                    for total in &pass.totals {
+                        // the total of a scan is its last element, in the last row of the last tile
+                        let (width, to) = if cols { (block.nc, 0) } else { (1, row) };
+                        let from = frame.at[total.from].add((count - 1) * width * total.size);
+                        let to = frame.at[total.id].add(to * total.size);
+                        std::ptr::copy_nonoverlapping(from, to, width * total.size);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reduces one part of a block to partial results, one for each reduction. The schedule allows parts only where rows are
+    /// columns of tiles or a block is a single row.
+    fn part(&self, b: usize, part: usize, out: *mut u8) {
+        let block = self.block(b);
+        let range = part * self.part..((part + 1) * self.part).min(self.reduce.n);
+        // SAFETY: *made for it* ([`Frame`]), and parts of blocks are disjoint; `out` is a slot that this task alone writes,
+        // with room for the partial results of all reductions.
+        self.frames.with(|frame| unsafe {
+            let mut to = out;
+            frame.run(self.bound, self.bound.program.stages[0].clone(), block);
+            let mut folders = self.folders(frame, 0, block);
+            for row in 0..self.rows(block) {
+                self.walk(frame, 0, block, row, range.clone(), &mut folders);
+            }
+            for (f, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
+                std::ptr::copy_nonoverlapping(folder.collapse(), to, f.spec.partial());
+                to = to.add(f.spec.partial());
+            }
+        })
+    }
+
+    /// Merges the partial results of a block in the order of its parts, and runs its epilogue.
+    fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
+        let block = self.block(b);
+        // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint; `from` points to the block's `parts` slots, all written.
+        self.frames.with(|frame| unsafe {
+            frame.run(self.bound, self.bound.program.stages[0].clone(), block);
+            let mut folders = self.folders(frame, 0, block);
+            for (input, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
+                let base = input.base.map_or(std::ptr::null(), |b| frame.at[b] as *const i32);
+                folder.reset(self.reduce.n, base);
+            }
+            for part in 0..parts {
+                let mut at = from.add(part * width) as *const u8;
+                for (f, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
+                    folder.merge(at);
+                    at = at.add(f.spec.partial());
+                }
+            }
+            self.write_results(frame, 0, 0, &mut folders);
+            self.close(frame, block);
+        })
+    }
+}

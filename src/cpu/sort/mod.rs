@@ -1,0 +1,408 @@
+//! `sort` and `argsort` on the CPU. Each element becomes an unsigned key whose order is that of the elements. Short rows of values are
+//! sorted side by side by a network (`sort/network.rs`), and long ones of 4 or 8 bytes an element, where there is AVX-512, by a
+//! quicksort that partitions a vector at a time (`sort/quick.rs`); equal keys are equal elements but for zeros and NaNs, which
+//! `sort/decode.rs` puts in the order in which they stood. What is left, and positions, is sorted digit by digit from the
+//! lowest (radix sort), which is stable and takes linear time; positions of wide keys by the highest digits, and by the whole key
+//! where those are equal (`sort/prefix.rs`). Where rows are few, threads share the elements of one row. A few
+//! elements of the order are found without a sort (`sort/some.rs`).
+
+mod decode;
+mod network;
+mod prefix;
+mod quick;
+mod some;
+mod task;
+
+pub(super) use some::{argtopk, select};
+
+use super::operands::{Operands, Refused, Target, Words};
+use super::share::share;
+use super::threads::threads;
+use crate::base::dtype::DType;
+use crate::graph::routine::SHORT_SORT;
+use decode::decode;
+use quick::Partition;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// The fewest elements of a row that one task takes, so that its tables of counts cost little beside them.
+const CHUNK: usize = 1 << 15;
+/// The most tasks for a row: each has a table of 256 counts, over which one thread adds.
+const CHUNKS: usize = 64;
+/// Elements of short rows that one task sorts: some tenths of a millisecond of work.
+const TASK: usize = 1 << 14;
+/// The number of values of a digit, which is a byte of the key.
+const DIGITS: usize = 256;
+
+/// The order of elements as unsigned words.
+#[derive(Clone, Copy)]
+struct Order<W> {
+    /// The bit of the sign; 0 for unsigned types.
+    sign: W,
+    /// For floats, the bits of ∞; a larger magnitude is a NaN.
+    infinity: Option<W>,
+    descending: bool,
+}
+
+/// The bits of an element.
+trait Word: Words + Ord {
+    const BYTES: usize;
+    /// What is sorted for positions: the key above the position.
+    type Pair: Pair;
+    /// The key of an element: −0 has that of +0, and any NaN the largest.
+    fn key(self, order: Order<Self>) -> Self;
+    /// The element of a key.
+    fn element(key: Self, order: Order<Self>) -> Self;
+    fn digit(self, byte: usize) -> usize;
+    fn order(dtype: DType, descending: bool) -> Order<Self>;
+    fn pair(key: Self, position: usize) -> Self::Pair;
+    /// The key of a pair.
+    fn key_of(pair: Self::Pair) -> Self;
+    /// The same number as an integer of 64 bits, and back.
+    fn wide(self) -> u64;
+    fn narrow(wide: u64) -> Self;
+    /// Whether a float's bits are those of a zero, or of a NaN: elements that share a key, and keep their bits.
+    fn shares_key(self, infinity: Self) -> bool;
+    /// Whether they are those of a zero.
+    fn is_zero(self) -> bool;
+    /// The quicksort's step for such keys, if the machine has the instructions for it.
+    fn partition() -> Option<Partition<Self>>;
+    /// The key of NaNs.
+    const NAN_KEY: Self;
+}
+
+/// A key with a position below it.
+trait Pair: Copy + Ord + Send + Sync {
+    /// Byte number `byte` of the key.
+    fn digit(self, byte: usize) -> usize;
+    fn position(self) -> i64;
+}
+
+impl Pair for u64 {
+    #[inline(always)]
+    fn digit(self, byte: usize) -> usize {
+        (self >> (32 + 8 * byte)) as usize & (DIGITS - 1)
+    }
+    #[inline(always)]
+    fn position(self) -> i64 {
+        (self & 0xffff_ffff) as i64
+    }
+}
+
+impl Pair for u128 {
+    #[inline(always)]
+    fn digit(self, byte: usize) -> usize {
+        (self >> (64 + 8 * byte)) as usize & (DIGITS - 1)
+    }
+    #[inline(always)]
+    fn position(self) -> i64 {
+        self as u64 as i64
+    }
+}
+
+macro_rules! words {
+    ($($t:ident $signed:ident $pair:ident $shift:literal $partition:expr;)*) => { $(
+        impl Word for $t {
+            const BYTES: usize = size_of::<$t>();
+            type Pair = $pair;
+            #[inline(always)]
+            fn key(self, order: Order<$t>) -> $t {
+                let Some(infinity) = order.infinity else {
+                    let key = self ^ order.sign;
+                    return if order.descending { !key } else { key };
+                };
+                let magnitude = self & !order.sign;
+                let x = if magnitude == 0 { 0 } else { self };
+                // all ones for a negative number, whose larger magnitudes come first
+                let negative = (x as $signed >> ($t::BITS - 1)) as $t;
+                let key = x ^ (negative | order.sign);
+                let key = if order.descending { !key } else { key };
+                if magnitude > infinity { $t::MAX } else { key }
+            }
+            #[inline(always)]
+            fn element(key: $t, order: Order<$t>) -> $t {
+                let key = if order.descending { !key } else { key };
+                match order.infinity {
+                    None => key ^ order.sign,
+                    Some(_) if key & order.sign != 0 => key ^ order.sign,
+                    Some(_) => !key,
+                }
+            }
+            #[inline(always)]
+            fn digit(self, byte: usize) -> usize {
+                (self >> (8 * byte)) as usize & (DIGITS - 1)
+            }
+            fn order(dtype: DType, descending: bool) -> Order<$t> {
+                let top = 1 << ($t::BITS - 1);
+                let infinity = match dtype {
+                    DType::F16 => Some(0x7c00u64),
+                    DType::BF16 => Some(0x7f80),
+                    DType::F32 => Some(f32::INFINITY.to_bits().into()),
+                    DType::F64 => Some(f64::INFINITY.to_bits()),
+                    DType::Bool
+                    | DType::U8
+                    | DType::I8
+                    | DType::U16
+                    | DType::I16
+                    | DType::U32
+                    | DType::I32
+                    | DType::U64
+                    | DType::I64 => None,
+                };
+                let is_signed = dtype.is_float() || dtype.is_integer() && !dtype.is_unsigned_integer();
+                Order { sign: if is_signed { top } else { 0 }, infinity: infinity.map(|bits| bits as $t), descending }
+            }
+            #[inline(always)]
+            fn pair(key: $t, position: usize) -> $pair {
+                (key as $pair) << $shift | position as $pair
+            }
+            #[inline(always)]
+            fn key_of(pair: $pair) -> $t {
+                (pair >> $shift) as $t
+            }
+            #[inline(always)]
+            fn wide(self) -> u64 {
+                self as u64
+            }
+            #[inline(always)]
+            fn narrow(wide: u64) -> $t {
+                wide as $t
+            }
+            #[inline(always)]
+            fn shares_key(self, infinity: $t) -> bool {
+                let magnitude = self & !(1 << ($t::BITS - 1));
+                magnitude == 0 || magnitude > infinity
+            }
+            #[inline(always)]
+            fn is_zero(self) -> bool {
+                self & !(1 << ($t::BITS - 1)) == 0
+            }
+            fn partition() -> Option<Partition<$t>> {
+                $partition
+            }
+            const NAN_KEY: $t = $t::MAX;
+        }
+    )* };
+}
+
+/// A function, on a machine that has AVX-512.
+macro_rules! on_avx512 {
+    ($function:expr) => {{
+        #[cfg(target_arch = "x86_64")]
+        let found = (crate::math::simd::isa() == crate::math::simd::Isa::Avx512).then_some($function as Partition<_>);
+        #[cfg(not(target_arch = "x86_64"))]
+        let found = None;
+        found
+    }};
+}
+
+words! {
+    u8 i8 u64 32 None;
+    u16 i16 u64 32 None;
+    u32 i32 u64 32 on_avx512!(quick::words_of_4);
+    u64 i64 u128 64 on_avx512!(quick::words_of_8);
+}
+
+/// Runs `sort`.
+pub(super) fn sort(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[0].meta.dtype.size() {
+        1 => values::<u8>(call),
+        2 => values::<u16>(call),
+        4 => values::<u32>(call),
+        _ => values::<u64>(call),
+    }
+    Ok(())
+}
+
+/// Runs `argsort`.
+pub(super) fn argsort(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[0].meta.dtype.size() {
+        1 => positions::<u8>(call),
+        2 => positions::<u16>(call),
+        4 => positions::<u32>(call),
+        _ => positions::<u64>(call),
+    }
+    Ok(())
+}
+
+/// Whether threads share the elements of each row, as they do of few long rows; else they share the rows.
+fn shares_rows(rows: usize, length: usize) -> bool {
+    length >= 2 * CHUNK && rows < 4 * threads()
+}
+
+/// Calls `f` for each row, with whether the row's elements may be shared between threads.
+fn each_row(rows: usize, length: usize, f: impl Fn(usize, bool) + Sync) {
+    if shares_rows(rows, length) {
+        return (0..rows).for_each(|row| f(row, true));
+    }
+    each_range(rows, length, |range| range.for_each(|row| f(row, false)));
+}
+
+/// Calls `f` with the rows of each task of a tenth of a millisecond or more.
+fn each_range(rows: usize, length: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
+    let each = (TASK / length.max(1)).max(1);
+    share(rows.div_ceil(each), rows * length <= TASK, |task| f(task * each..rows.min((task + 1) * each)));
+}
+
+fn values<W: Word>(call: &mut Operands<'_>) {
+    let (length, descending) = (call.call.params[0] as usize, call.call.params[1] != 0);
+    let order = W::order(call.call.operands[0].meta.dtype, descending);
+    let elements = call.words::<W>(0);
+    let Some((result, scratch)) = call.target::<W, W>() else { return };
+    let (result, scratch) = (Target(result), Target(scratch));
+    if length <= SHORT_SORT {
+        return network::rows(elements, length, order, result);
+    }
+    if let Some(partition) = W::partition() {
+        return quick::rows(elements, length, order, partition, [result, scratch]);
+    }
+    each_row(elements.len() / length, length, |row, shared| {
+        let elements = &elements[row * length..][..length];
+        let to = result.row(row, length);
+        let key = |i: usize| elements[i].key(order);
+        let digits = digits(length, W::BYTES, shared, |i, byte| key(i).digit(byte));
+        // the last of the moves is to the result
+        let [mut from, mut into] = match digits.len() % 2 {
+            0 => [to, scratch.row(row, length)],
+            _ => [scratch.row(row, length), to],
+        };
+        for (n, byte) in digits.iter().enumerate() {
+            match n {
+                0 => scatter(length, shared, into, key, |k| k.digit(*byte)),
+                // SAFETY: the move before has written all elements of the row, of which only this row's moves know.
+                _ => scatter(length, shared, into, |i| unsafe { from.get(i) }, |k| k.digit(*byte)),
+            }
+            std::mem::swap(&mut from, &mut into);
+        }
+        // SAFETY: the last move has written all keys of the row to the result.
+        let keys = unsafe { std::slice::from_raw_parts_mut(to.0, length) };
+        decode(elements, keys, order, shared);
+    });
+}
+
+fn positions<W: Word>(call: &mut Operands<'_>) {
+    let (length, descending) = (call.call.params[0] as usize, call.call.params[1] != 0);
+    let order = W::order(call.call.operands[0].meta.dtype, descending);
+    let elements = call.words::<W>(0);
+    let Some((result, scratch)) = call.target::<u64, W::Pair>() else { return };
+    let (result, scratch) = (Target(result), Target(scratch));
+    // pairs of 8 bytes fit the result; wider ones have two arrays in the scratch
+    let fits = size_of::<W::Pair>() == 8;
+    each_row(elements.len() / length, length, |row, shared| {
+        let elements = &elements[row * length..][..length];
+        let to = result.row(row, length);
+        let pair = |i: usize| W::pair(elements[i].key(order), i);
+        if length <= SHORT_SORT {
+            let mut pairs: Vec<W::Pair> = (0..length).map(pair).collect();
+            // no two pairs are equal, so that this sort is stable too
+            pairs.sort_unstable();
+            for (i, pair) in pairs.iter().enumerate() {
+                // SAFETY: the row of the result has `length` elements, which belong to this task.
+                unsafe { to.set(i, pair.position() as u64) };
+            }
+            return;
+        }
+        let digits = digits(length, W::BYTES, shared, |i, byte| elements[i].key(order).digit(byte));
+        // with so many bytes the moves of wide pairs cost more than half of them and the search for equal ones
+        let wide = digits.len() > prefix::DIGITS + 1 && length <= u32::MAX as usize;
+        let row_scratch = Target(scratch.row(row, 2 * length).0.cast::<u64>());
+        if wide && prefix::sort(elements, order, digits[digits.len() - 1], [to, row_scratch], shared) {
+            return;
+        }
+        let other = match fits {
+            true => Target(to.0.cast::<W::Pair>()),
+            false => scratch.row(row, 2 * length).row(1, length),
+        };
+        let own = if fits { scratch.row(row, length) } else { scratch.row(row, 2 * length) };
+        let [mut from, mut into] = if digits.len() % 2 == 0 { [other, own] } else { [own, other] };
+        for (n, byte) in digits.iter().enumerate() {
+            match n {
+                0 => scatter(length, shared, into, pair, |p| p.digit(*byte)),
+                // SAFETY: the move before has written all pairs of the row, of which only this row's moves know.
+                _ => scatter(length, shared, into, |i| unsafe { from.get(i) }, |p| p.digit(*byte)),
+            }
+            std::mem::swap(&mut from, &mut into);
+        }
+        let chunks = chunks(length, shared);
+        let each = length.div_ceil(chunks);
+        share(chunks, chunks == 1, |chunk| {
+            for i in chunk * each..length.min((chunk + 1) * each) {
+                // SAFETY: the last move has written all pairs to `other`. Where that is the result, a task reads a pair of its
+                // own before it writes the position there.
+                unsafe { to.set(i, other.get(i).position() as u64) };
+            }
+        });
+    });
+}
+
+/// The number of tasks that share a row.
+fn chunks(length: usize, shared: bool) -> usize {
+    if shared { (length / CHUNK).clamp(1, CHUNKS) } else { 1 }
+}
+
+/// The elements of one of the tasks that share a row.
+fn part(length: usize, tasks: usize, task: usize) -> std::ops::Range<usize> {
+    let each = length.div_ceil(tasks);
+    (task * each).min(length)..((task + 1) * each).min(length)
+}
+
+/// The bytes of the keys, from the lowest, that are not the same in all elements of the row; at least one.
+fn digits(length: usize, bytes: usize, shared: bool, digit: impl Fn(usize, usize) -> usize + Sync) -> Vec<usize> {
+    let differs = |byte: usize| {
+        let first = digit(0, byte);
+        let chunks = chunks(length, shared);
+        let each = length.div_ceil(chunks);
+        let found = AtomicBool::new(false);
+        share(chunks, chunks == 1, |chunk| {
+            let mut range = chunk * each..length.min((chunk + 1) * each);
+            if range.any(|i| digit(i, byte) != first) {
+                found.store(true, Relaxed);
+            }
+        });
+        found.into_inner()
+    };
+    let mut digits: Vec<usize> = (0..bytes).filter(|byte| differs(*byte)).collect();
+    if digits.is_empty() {
+        digits.push(0);
+    }
+    digits
+}
+
+/// Moves the items of a row to `to`, by their digits; equal digits keep their order.
+fn scatter<P: Copy + Send + Sync>(
+    length: usize,
+    shared: bool,
+    to: Target<P>,
+    item: impl Fn(usize) -> P + Sync,
+    digit: impl Fn(P) -> usize + Sync,
+) {
+    let chunks = chunks(length, shared);
+    let each = length.div_ceil(chunks);
+    let range = |chunk: usize| chunk * each..length.min((chunk + 1) * each);
+    let mut tables = vec![[0usize; DIGITS]; chunks];
+    let target = Target(tables.as_mut_ptr());
+    share(chunks, chunks == 1, |chunk| {
+        // SAFETY: each task has a table of its own in `tables`, which nothing else uses meanwhile.
+        let table = unsafe { &mut *{ target }.0.add(chunk) };
+        range(chunk).for_each(|i| table[digit(item(i))] += 1);
+    });
+    // the first place of each digit of each chunk
+    let mut place = 0;
+    for d in 0..DIGITS {
+        for table in &mut tables {
+            place += std::mem::replace(&mut table[d], place);
+        }
+    }
+    let target = Target(tables.as_mut_ptr());
+    share(chunks, chunks == 1, |chunk| {
+        // SAFETY: as above.
+        let table = unsafe { &mut *{ target }.0.add(chunk) };
+        for i in range(chunk) {
+            let x = item(i);
+            let place = &mut table[mutant!(sort_by_seven_bits, digit(x) & 0x7f, digit(x))];
+            // SAFETY: the counts of all chunks are those of `length` items, so every place is within the row, and no two
+            // items have the same.
+            unsafe { to.set(*place, x) };
+            *place += 1;
+        }
+    });
+}

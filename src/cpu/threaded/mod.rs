@@ -1,0 +1,158 @@
+//! Runs elementwise kernels as threaded code (`math/simd/threaded/mod.rs`): values stay in registers from their loads to their stores.
+//! The planner decides which kernels do (`is_threaded` in `plan/schedule/threaded.rs`); the tile interpreter runs the others, and
+//! gives the same bits.
+//!
+//! `threaded/compile.rs` makes the program; `blocks.rs` runs it over the buffers of a run, and `fold/threaded.rs` over the states of a fold.
+
+mod compile;
+
+use super::parts::FillValue;
+use super::strided::{self, Axis};
+use crate::base::error::Result;
+use crate::math::simd::Loop;
+use crate::math::simd::threaded::{self, Base, Instr};
+use crate::plan::kernel::{BufferRef, Kernel};
+use smallvec::SmallVec;
+
+/// An operand in memory: a load or a store.
+pub(super) struct Place {
+    pub buffer: BufferRef,
+    pub offset: isize,
+    /// The lowest and the highest element that is reached, counted from element 0.
+    pub span: Option<(isize, isize)>,
+    /// Bytes of an element.
+    pub size: usize,
+    pub rows: Axis,
+    /// Elements from one column to the next.
+    pub step: isize,
+    pub is_store: bool,
+}
+
+/// A number that a slot of the scratch repeats all along a vector.
+pub(super) struct Fill {
+    pub value: FillValue,
+    /// The loop that widens an element to its compute type; none if the bits stay the same.
+    pub widen: Option<Loop>,
+    /// Bytes of its compute type.
+    pub size: usize,
+    /// Whether each row has a number of its own.
+    pub moves: bool,
+}
+
+/// The numbers of the elements of a draw: number 0, and how they grow.
+pub(super) struct Counter {
+    pub offset: i64,
+    pub rows: Axis,
+    pub step: isize,
+}
+
+/// A kernel as threaded code.
+///
+/// Its bases ([`Base`]) are, in this order: those of the places, the fills, the slots and the counters. *Inside*: every element
+/// that a place reaches lies in its buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*:
+/// the scratch of a task has room for each fill's vector, each slot's block and a block of each place.
+pub(super) struct Threaded {
+    pub name: &'static str,
+    pub code: Vec<Instr>,
+    /// The first instruction of each run.
+    pub runs: SmallVec<[u32; 1]>,
+    pub places: SmallVec<[Place; 4]>,
+    pub fills: SmallVec<[Fill; 2]>,
+    pub slots: usize,
+    pub counters: SmallVec<[Counter; 1]>,
+    /// One more than the largest number of a run-time scalar that the program reads.
+    pub scalars: usize,
+    /// Bytes of a word, and of a block of words.
+    pub word: usize,
+    pub block: usize,
+    /// Whether a store may write the memory of a load.
+    pub is_in_place: bool,
+    /// The number of the place of the first store that streams.
+    pub streamed: Option<usize>,
+}
+
+heap! { Instr: ; Place: rows; Fill: ; Counter: rows; Threaded: code, runs, places, fills, counters; }
+
+/// Bytes of a task's scratch for small programs, and for the largest: with 128 values, loads and stores (`MOST_PARTS` in
+/// `plan/schedule/threaded.rs`) of 512 bytes each at most.
+pub(super) const SMALL: usize = 8 << 10;
+pub(super) const LARGE: usize = 64 << 10;
+
+/// Makes the threaded code of a kernel whose schedule asks for it; none on a machine without an instruction set for
+/// it, where tiles run the kernel.
+pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Threaded>> {
+    match threaded::block_bytes() {
+        Some(block) => compile::compile(kernel, aliased, block).map(Some),
+        None => Ok(None),
+    }
+}
+
+impl Threaded {
+    /// Bytes of scratch of a task: the fills' vectors, the slots, and a block of each place.
+    pub(super) fn scratch(&self) -> usize {
+        self.fills.len() * (self.block / 8) + (self.slots + self.places.len()) * self.block
+    }
+
+    /// Bytes of the scratch of [`Threaded::over`].
+    pub fn own_scratch(&self) -> usize {
+        self.fills.len() * (self.block / 8) + self.slots * self.block
+    }
+
+    /// Has the caches asked ahead for the operands of these buffers, and for no others.
+    pub fn ask_ahead_for(&mut self, is_far: impl Fn(BufferRef) -> bool) {
+        for operand in self.code.iter_mut().flat_map(|instr| &mut instr.operands) {
+            let place = self.places.get(operand.base as usize).filter(|_| operand.width > 0);
+            operand.ahead = if place.is_some_and(|place| is_far(place.buffer)) { threaded::AHEAD } else { 0 };
+        }
+    }
+
+    /// Fills the part of that scratch that repeats constants.
+    ///
+    /// # Safety
+    /// `scratch` points to [`Threaded::own_scratch`] bytes, aligned to 64. The kernel has no number but constants.
+    pub unsafe fn fill_constants(&self, scratch: *mut u8) {
+        let vector = self.block / 8;
+        for (n, fill) in self.fills.iter().enumerate() {
+            let FillValue::Bits(bits) = fill.value else { continue };
+            let bits = bits & (u64::MAX >> (64 - 8 * fill.size));
+            // SAFETY: the scratch has a vector for each fill.
+            unsafe { strided::fill(self.word, bits, scratch.add(n * vector), vector / self.word) };
+        }
+    }
+
+    /// Runs over `rows` rows of `n` elements, one row after another. `at` says where element 0 of each buffer lies, and whether its rows
+    /// follow one another (1) or are all the same memory (0). Returns false, and does nothing, if `n` is no whole number of blocks.
+    ///
+    /// # Safety
+    /// The kernel has one axis, steps of 1 and offsets of 0. Each buffer has `n` (or `rows × n`) aligned elements of its operand's type, which no
+    /// other thread writes, and of a store uses, meanwhile. The scratch was filled by [`Threaded::fill_constants`], and nobody else uses it.
+    pub unsafe fn over(
+        &self,
+        n: usize,
+        rows: usize,
+        at: impl Fn(BufferRef) -> (*mut u8, isize),
+        scratch: *mut u8,
+    ) -> bool {
+        let (block, vector) = (self.block / self.word, self.block / 8);
+        if !n.is_multiple_of(block) {
+            return false;
+        }
+        let slots = self.fills.len() * vector;
+        let mut bases: SmallVec<[Base; 16]> = SmallVec::new();
+        for place in &self.places {
+            let (at, follows) = at(place.buffer);
+            // a program goes on by a block of elements; here it goes on by a row
+            bases.push(Base { at, step: follows * (n / block * place.size) as isize });
+        }
+        bases.extend((0..self.fills.len()).map(|n| Base { at: scratch.wrapping_add(n * vector), step: 0 }));
+        bases.extend((0..self.slots).map(|n| Base { at: scratch.wrapping_add(slots + n * self.block), step: 0 }));
+        for _ in 0..n / block {
+            // SAFETY: the caller's conditions; the slots and the fills follow one another in the scratch.
+            unsafe { threaded::run(&self.code, &self.runs, &bases, 0, rows * block, block) };
+            for (place, base) in self.places.iter().zip(&mut bases) {
+                base.at = base.at.wrapping_add(block * place.size);
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,449 @@
+//! Floor 3: the GPU executor. A plan's kernels become WGSL text, compiled pipelines and dispatches, which are recorded and
+//! submitted in batches. A file of the folder imports only from files that stand below it in this list:
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `numerics.rs`, `cooperative.rs`, `selftest.rs` | the probe of a device's arithmetic; the self-tests of its cooperative matrices and of all families of kernels |
+//! | `trials.rs` | the kernels of the self-test, and their results |
+//! | `routines.rs`, `raw.rs` | the list of routines, and their dispatches; shaders of a user's own |
+//! | `dispatch.rs` | a prepared plan bound to the buffers of a run, as dispatches |
+//! | `prepare.rs`, `params.rs` | make a plan ready to run, once for many runs: pipelines, bindings, words of parameters |
+//! | `lent.rs` | devices and buffers of programs that call wgpu themselves |
+//! | `transfer.rs` | copies to and from the host |
+//! | `device.rs` | the open device; when memory that recorded or running work uses may be written or freed |
+//! | `batch.rs` | recording and submission |
+//! | `prepared.rs` | the prepared plans that are kept |
+//! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock, and the steps that it times |
+//! | `families.rs` | the families of kernels, and those that are refused because the driver computes them wrongly |
+//! | `variant.rs`, `wgsl.rs`, `wgsl/` | the WGSL text of a kernel or of a routine's pass; they need no device |
+//! | `fetches.rs` | which kernels take four neighbours at once, and how they fetch them |
+//! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
+//! | `notes.rs` | what error notes mean, and those whose read was given up |
+//! | `waiting.rs` | waits for the device: callers that block, futures, the thread that polls for these |
+//! | `disk.rs`, `fingerprint.rs` | what is kept on disk for the next process: parsed shaders, the driver's pipelines, what probe, self-tests and a tuner found; a hash of the texts that these depend on |
+//! | `at_exit.rs` | the end of the process: it waits for software drivers, and keeps threads out of drivers |
+//! | `connection.rs` | device and queue of wgpu, errors, polling and time-outs, counters |
+//! | `adapter.rs` | which GPUs there are, and what they can do |
+
+mod adapter;
+mod at_exit;
+mod batch;
+mod connection;
+mod cooperative;
+mod device;
+mod disk;
+mod dispatch;
+mod families;
+mod fetches;
+mod fingerprint;
+#[cfg(feature = "wgpu")]
+mod lent;
+mod memory;
+mod notes;
+mod numerics;
+mod params;
+mod pipelines;
+mod prepare;
+mod prepared;
+#[cfg(feature = "kernels")]
+mod raw;
+mod routines;
+mod selftest;
+mod timer;
+mod transfer;
+mod trials;
+mod variant;
+mod waiting;
+mod wgsl;
+
+use crate::base::buffer::Buffer;
+use crate::base::caps::Shrink;
+use crate::base::caps::tiles::Tiles;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::backend::{
+    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Receive, Recording, Stats,
+};
+#[cfg(feature = "testing")]
+use crate::plan::backend::{FaultInjector, TestDoors};
+use crate::plan::kernel::{Caps, NumberedCaps, Plan, Step, Tile};
+
+use adapter::Origin;
+use batch::{Batch, error_notes};
+use connection::lock;
+use device::{Gpu, driver_buffer};
+use dispatch::Recorder;
+use notes::ERROR_BYTES;
+use prepare::Preparer;
+use prepared::{PreparedPlan, RunBuffer, RunBuffers, facts};
+use std::cell::LazyCell;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Once};
+use timer::{Timer, has_clock};
+
+#[cfg(feature = "wgpu")]
+pub(crate) use lent::of_program;
+
+/// Finds and opens the GPUs of the machine, software drivers included.
+pub(crate) struct Gpus;
+
+impl Provider for Gpus {
+    fn count(&self) -> usize {
+        // a process made by fork cannot use the drivers that its parent loaded
+        if adapter::is_inherited() { 0 } else { pollster::block_on(adapter::names()).len() }
+    }
+
+    fn check(&self) -> Result<()> {
+        if !adapter::is_inherited() {
+            return Ok(());
+        }
+        let fault = adapter::inherited_fault();
+        Err(Error::with_line(fault.kind, "Device::gpu", fault.detail, None))
+    }
+
+    fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>> {
+        static BEFORE: Once = Once::new();
+        static AFTER: Once = Once::new();
+        self.check()?;
+        // the end of the process waits for an opening, which may be the work of a thread that nobody else waits for: also for
+        // the first, which loads the drivers, so the exit function is there before them
+        at_exit::stop_threads(&BEFORE);
+        let Some(_inside) = at_exit::enter() else {
+            return Err(Error::with_line(ErrorKind::DeviceLost, "Device::gpu", "the process is ending", None));
+        };
+        let names = pollster::block_on(adapter::names());
+        at_exit::stop_threads(&AFTER);
+        if index >= names.len() {
+            let detail = match names.len() {
+                0 if cfg!(feature = "gles") => {
+                    "no GPU was found (no Vulkan, Metal, DX12 or OpenGL driver answered)".to_string()
+                }
+                0 => "no GPU was found (no Vulkan, Metal or DX12 driver answered)".to_string(),
+                n => format!("gpu:{index} is not there; {n} found: {}", names.join(", ")),
+            };
+            return Err(Error::with_line(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
+        }
+        open(id, Origin::Listed(index), None, None)
+    }
+
+    fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<String>> {
+        let texts = |step: &Step| match step {
+            Step::Nest(kernel) => vec![variant::preview(kernel, caps.int64)],
+            Step::Routine(call) => routines::previews(call, caps.int64),
+            Step::Clear { .. } => vec![],
+        };
+        plan.steps.iter().flat_map(texts).collect()
+    }
+
+    #[cfg(feature = "testing")]
+    fn has_routine(&self, row: &crate::graph::routine::Routine) -> bool {
+        routines::has(row)
+    }
+}
+
+fn open(id: u32, origin: Origin, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
+    let open =
+        |with_matrices| pollster::block_on(device::open(id, origin.clone(), limit, shrink, with_matrices, false));
+    // a process made by fork may have inherited the findings while another thread held them
+    let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(&origin);
+    let mut gpu = open(with_matrices)?;
+    // both self-tests run on one device, which is opened if one of them has to run
+    let trial = LazyCell::new(|| pollster::block_on(device::open(id, origin.clone(), None, None, with_matrices, true)));
+    let wrong = selftest::wrong_families(&gpu, shrink.and_then(|s| s.wrong), || (*trial).clone());
+    if gpu.caps.cooperative_side().is_some() && !cooperative::are_right(&gpu, || (*trial).clone()) {
+        gpu = open(false)?;
+    }
+    gpu.wrong.get_or_init(|| wrong);
+    if gpu.connection.software {
+        // the probe makes the driver compile and run a shader. Its error is dropped: what the caller does next meets the cause
+        at_exit::wait_for(&gpu.connection, || drop(gpu.probe()));
+    }
+    Ok(gpu)
+}
+
+impl Backend for Gpu {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn caps(&self) -> &NumberedCaps {
+        &self.caps
+    }
+
+    fn checks(&self) -> &AtomicU8 {
+        &self.checks
+    }
+
+    fn is_gpu(&self) -> bool {
+        true
+    }
+
+    fn is_software(&self) -> bool {
+        self.connection.software
+    }
+
+    fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>> {
+        open(id, self.origin.clone(), Some(limit), self.shrink)
+    }
+
+    fn with_tiles(&self, id: u32, tiles: Tiles) -> Result<Arc<dyn Backend>> {
+        let shrink = Shrink { tiles: Some(tiles), ..self.shrink.unwrap_or(Shrink::NONE) };
+        open(id, self.origin.clone(), None, Some(shrink))
+    }
+
+    fn kept_tiles(&self) -> Option<[Option<Tile>; 2]> {
+        self.disk.as_ref().map(|disk| disk.tiles())
+    }
+
+    fn keep_tiles(&self, tiles: [Option<Tile>; 2]) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.keep_tiles(tiles))
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Buffer> {
+        Gpu::allocate(self, bytes)
+    }
+
+    fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
+        self.write(buffer, offset, bytes)
+    }
+
+    fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, receive: Receive) -> Pending<()> {
+        let buffer = buffer.clone();
+        match self.handle() {
+            Ok(gpu) => Box::pin(gpu.read(buffer, offset, len, receive)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+        self.connection.check()?;
+        let temps = self.temps(plan)?;
+        self.record(&mut lock(&self.batch), plan, &bindings, &temps)
+    }
+
+    #[cfg(feature = "kernels")]
+    fn run_raw(&self, call: &crate::plan::backend::RawCall<'_>) -> Result<()> {
+        self.record_raw(call)
+    }
+
+    fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+        if !plan.steps.iter().any(Step::checks) {
+            return self.run(plan, bindings);
+        }
+        self.connection.check()?;
+        let temps = self.temps(plan)?;
+        // this run gets a buffer of error notes (see `batch.rs`) of its own, because a read by another thread could fetch and
+        // clear the device's
+        let own_notes = self.connection.scoped("allocate", || error_notes(&self.connection))?;
+        {
+            let mut batch = lock(&self.batch);
+            let unread = batch.unread_errors;
+            let shared_notes = batch.swap_errors(own_notes.clone());
+            let recorded = self.record(&mut batch, plan, &bindings, &temps);
+            batch.swap_errors(shared_notes);
+            batch.unread_errors = unread;
+            recorded?;
+        }
+        let mut notes = Vec::new();
+        self.read_now(&own_notes, ERROR_BYTES as usize, &mut notes)?;
+        self.connection.counters.syncs.fetch_add(1, Relaxed);
+        self.notes.first_error(&notes).map_or(Ok(()), Err)
+    }
+
+    fn synchronize(&self) -> Pending<()> {
+        match self.handle() {
+            Ok(gpu) => Box::pin(gpu.settled()),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn report(&self) -> (Stats, MemoryInfo) {
+        let pool = lock(&self.pool);
+        let memory = MemoryInfo {
+            used: pool.used as usize,
+            cached: (pool.cached + pool.leaving) as usize,
+            peak: pool.peak as usize,
+            limit: pool.limit().map(|l| l as usize),
+        };
+        (self.connection.counters.stats(), memory)
+    }
+
+    fn trim(&self) {
+        if !self.connection.is_inherited() {
+            Gpu::trim(self);
+        }
+    }
+
+    fn record(&self, detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
+        self.connection.check()?;
+        let clock = if has_clock(&self.connection) { Clock::Device } else { Clock::HostWithWaits };
+        if detail == Detail::Busy && clock == Clock::HostWithWaits {
+            return work().map(|()| Recording::nothing(clock, true));
+        }
+        let timer = Timer::new(clock, detail);
+        let id = {
+            let mut batch = lock(&self.batch);
+            // kernels recorded before now must not be timed, so they leave first
+            batch.submit(&self.connection)?;
+            batch.start_timer(timer)
+        };
+        let on = TimerOn { gpu: self, id };
+        work()?;
+        let timer = {
+            let mut batch = lock(&self.batch);
+            // another thread may have started a timer meanwhile, which replaced this one
+            let Some(timer) = batch.take_timer(on.id) else {
+                return Ok(Recording::nothing(clock, false));
+            };
+            batch.submit_with(&self.connection, |encoder| timer.resolve(encoder))?;
+            timer
+        };
+        let mut ticks = vec![];
+        for (buffer, bytes) in timer.buffers() {
+            self.read_now(buffer, bytes, &mut ticks)?;
+        }
+        Ok(timer.finish(&ticks, self.connection.queue.get_timestamp_period()))
+    }
+
+    fn is_recording(&self) -> bool {
+        lock(&self.batch).has_timer()
+    }
+
+    fn numerics(&self) -> Result<Option<Numerics>> {
+        self.known_numerics().map(Some)
+    }
+
+    fn shaders(&self, plan: &Plan) -> Vec<Result<String>> {
+        Gpus.shaders(plan, &self.caps)
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn own_memory(&self) -> Option<u64> {
+        self.memory
+    }
+
+    fn vendor(&self) -> Option<String> {
+        Some(adapter::vendor_name(self.connection.device.adapter_info().vendor))
+    }
+
+    #[cfg(feature = "wgpu")]
+    fn native(&self) -> Option<&dyn crate::plan::backend::Native> {
+        Some(self)
+    }
+
+    fn api(&self) -> Option<String> {
+        Some(format!("{:?}", self.connection.device.adapter_info().backend))
+    }
+
+    fn driver(&self) -> Option<String> {
+        let info = self.connection.device.adapter_info();
+        Some(format!("{} {}", info.driver, info.driver_info))
+    }
+
+    #[cfg(feature = "testing")]
+    fn test_doors(&self) -> &dyn TestDoors {
+        self
+    }
+}
+
+#[cfg(feature = "testing")]
+impl TestDoors for Gpu {
+    fn faults(&self) -> &FaultInjector {
+        &self.connection.faults
+    }
+
+    fn heal(&self) {
+        self.connection.forget_losses();
+        Gpu::trim(self);
+    }
+
+    fn destroy(&self) {
+        self.connection.device.destroy();
+    }
+
+    fn shrunk(&self, id: u32, limits: Shrink) -> Result<Arc<dyn Backend>> {
+        open(id, self.origin.clone(), None, Some(limits))
+    }
+
+    fn parsed(&self) -> Option<u64> {
+        self.disk.as_ref().map(|disk| disk.parsed())
+    }
+
+    fn self_tests(&self) -> (u64, Vec<String>) {
+        (selftest::runs(), self.wrong.get().map(|wrong| wrong.lines()).unwrap_or_default())
+    }
+}
+
+/// Takes a timer out of the batch when it is dropped, also where the caller's closure fails or panics.
+struct TimerOn<'a> {
+    gpu: &'a Gpu,
+    id: u64,
+}
+
+impl Drop for TimerOn<'_> {
+    fn drop(&mut self) {
+        lock(&self.gpu.batch).take_timer(self.id);
+    }
+}
+
+impl Gpu {
+    /// Allocates the temporaries of a plan. They go back to the pool once the plan is recorded: kernels that get their memory
+    /// next come later in the same queue.
+    fn temps(&self, plan: &Plan) -> Result<Vec<Buffer>> {
+        plan.temps.iter().map(|bytes| Gpu::allocate(self, *bytes)).collect()
+    }
+
+    /// Prepares a plan for the buffers of a run, and records its steps into the batch.
+    fn record(&self, batch: &mut Batch, plan: &Plan, bindings: &Bindings<'_>, temps: &[Buffer]) -> Result<()> {
+        let buffers = &run_buffers(plan, bindings, temps)?;
+        let prepared = self.prepared(batch, plan, buffers).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
+        let (connection, caps, limits) = (&*self.connection, &self.caps, &self.limits);
+        Recorder { connection, caps, limits, batch, plan, buffers, bindings }.record(&prepared)
+    }
+
+    /// Returns the plan prepared for these buffers, from the cache or made now. An error comes with its kernel's node.
+    fn prepared(
+        &self,
+        batch: &mut Batch,
+        plan: &Plan,
+        buffers: &[RunBuffer<'_>],
+    ) -> Result<Arc<PreparedPlan>, (Error, usize)> {
+        // a kernel binds only a range of a buffer that is larger than a binding. The range, and so the prepared plan, depends
+        // on the run's offsets, and is not kept
+        let is_kept = plan.is_kept && buffers.iter().all(|b| b.buffer.size <= self.caps.max_binding);
+        let facts = facts(plan, buffers);
+        if let Some(found) = is_kept.then(|| lock(&self.prepared).find(&facts)).flatten() {
+            return Ok(found);
+        }
+        let pipelines = &mut batch.pipelines;
+        let wrong = self.wrong.get().map(|wrong| &**wrong);
+        let mut preparer = Preparer { connection: &self.connection, caps: &self.caps, pipelines, wrong, plan, buffers };
+        let prepared = Arc::new(preparer.prepare()?);
+        self.connection.counters.prepares.fetch_add(1, Relaxed);
+        if is_kept {
+            lock(&self.prepared).keep(facts, &prepared);
+        }
+        Ok(prepared)
+    }
+}
+
+/// Returns the driver's buffers behind the inputs, temporaries and outputs of a run. Fails if the run binds another number
+/// of buffers or scalars than the plan has.
+fn run_buffers<'a>(plan: &Plan, bindings: &Bindings<'a>, temps: &'a [Buffer]) -> Result<RunBuffers<'a>> {
+    let fail = |detail: String| Error::with_line(ErrorKind::Internal, "eval", detail, None);
+    let want = [plan.inputs.len(), plan.outputs.len(), plan.scalars.len()];
+    let have = [bindings.inputs.len(), bindings.outputs.len(), bindings.scalars.len()];
+    if have != want {
+        return Err(fail(format!("the run binds {have:?} inputs, outputs and scalars; the plan has {want:?}")));
+    }
+    let all = (bindings.inputs.iter().map(|(b, offset)| (*b, *offset)))
+        .chain(temps.iter().map(|b| (b, 0)))
+        .chain(bindings.outputs.iter().map(|(b, offset)| (b, *offset)));
+    let run_buffer = |(n, (buffer, offset)): (usize, (&'a Buffer, usize))| {
+        let found = driver_buffer(buffer).ok_or_else(|| fail(format!("buffer {n} does not belong to a GPU")))?;
+        Ok(RunBuffer { buffer: found, offset: offset as i64 })
+    };
+    all.enumerate().map(run_buffer).collect()
+}

@@ -1,0 +1,324 @@
+//! Makes the WGSL text of a kernel, by a pure function that tests can call without a device. Extents, strides, offsets and
+//! scalars are not in the text but in the parameters ([`Form`] says where), so one text serves many layouts of an operation.
+
+mod access;
+mod body;
+mod combine;
+mod cooperative;
+mod declare;
+mod elementwise;
+mod fold;
+mod four;
+mod header;
+mod key;
+mod library;
+mod matmul;
+mod place;
+mod reduce;
+mod routine;
+mod row;
+mod scan;
+mod text;
+
+pub(crate) use access::{packing, stored_words, words};
+pub(crate) use four::words_of_four;
+pub(crate) use header::{HEADER, Header};
+pub(crate) use key::{Key, key};
+pub(crate) use routine::{
+    PARAMS as ROUTINE_PARAMS, generate as generate_routine, key as routine_key, params as routine_params,
+    slots as routine_slots,
+};
+
+use crate::base::error::Fault;
+use crate::plan::kernel::{Groups, Kernel, KernelKind, Op, Value};
+use body::Body;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// The element type of the WGSL array that a binding is declared as. A 32-bit word is a u32, whatever dtype lies in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Words {
+    W32,
+    U64,
+    F64,
+}
+
+/// How a binding is used.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    /// Invocations share words that they write, so the shader accesses it by atomic operations only.
+    Atomic,
+}
+
+/// How a shader declares a binding.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Slot {
+    pub words: Words,
+    pub access: Access,
+    /// Words in an element of the declared array: 1, or those of the vectors of 2 or 4 in which all operands of the binding
+    /// are accessed.
+    pub width: u8,
+}
+
+/// How an invocation that takes four neighbours along the last axis fetches those of a load.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Fetch {
+    /// One after another.
+    Each,
+    /// They are one element.
+    Same,
+    /// They are contiguous and begin at a multiple of four elements: whole words, or one vector of words.
+    Whole,
+    /// They lie far apart, but neighbours along another axis are contiguous: the workgroup fetches a square of them into its
+    /// memory, along that axis.
+    Across,
+    /// The same, where four neighbours along that axis begin at a multiple of four elements.
+    WholeAcross,
+}
+
+impl Fetch {
+    pub fn is_across(self) -> bool {
+        matches!(self, Fetch::Across | Fetch::WholeAcross)
+    }
+}
+
+/// How a store writes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum StoreMode {
+    /// An element fills a word, or several, and is simply written.
+    Direct,
+    /// One invocation writes all elements of a packed word: it collects them, then writes the word once.
+    Owned,
+    /// Several invocations may write into one packed word, or combine with one element, so each does it atomically.
+    Atomic,
+}
+
+/// What is compiled into a kernel's shader instead of passed as parameters: the lanes of its schedule, and a few facts of
+/// a run.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Variant {
+    pub slots: SmallVec<[Slot; 8]>,
+    /// The slot of each load.
+    pub loads: SmallVec<[u8; 8]>,
+    /// The slot of each store.
+    pub stores: SmallVec<[(u8, StoreMode); 2]>,
+    pub groups: Groups,
+    /// Consecutive elements that one invocation takes (elementwise, row): as many as the schedule says, but 1 where no store of
+    /// an elementwise kernel owns words in this run.
+    pub run: u32,
+    /// Length of the parameters in vectors of four words.
+    pub params: u32,
+    /// For an elementwise kernel whose invocations take four neighbours each, or a reduction whose invocations take the elements of four
+    /// neighbouring lanes, how they fetch those of each load; else empty.
+    pub fetches: SmallVec<[Fetch; 8]>,
+    /// For a kernel that computes squares, the outer axis of their lines; that of their columns is the last. Not in the text, but in
+    /// the parameters: the table has this axis second.
+    pub lines: Option<usize>,
+}
+
+impl Variant {
+    /// Whether a workgroup computes a square of 32 × 32 elements.
+    pub fn has_squares(&self) -> bool {
+        self.fetches.iter().any(|f| f.is_across())
+    }
+
+    /// Whether an invocation of a reduction takes the elements of four neighbouring lanes.
+    pub fn has_lanes_by_fours(&self) -> bool {
+        self.groups.lanes > 1 && !self.fetches.is_empty()
+    }
+
+    /// Rows that a workgroup of a reduction or a row kernel takes.
+    pub fn rows_per_workgroup(&self) -> u16 {
+        let lanes_each = if self.has_lanes_by_fours() { 4 } else { 1 };
+        self.groups.size * lanes_each / self.groups.lanes
+    }
+
+    /// Elements that one invocation of an elementwise kernel takes.
+    pub fn elements_per_invocation(&self) -> u32 {
+        self.run.max(self.groups.in_flight.into())
+    }
+}
+
+/// The lengths of parameters that texts are made for, in vectors of four words. They are few, so that kernels share texts; the
+/// longest fills the 64 KiB that WebGPU grants a uniform binding.
+pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
+/// The binding of the error notes, in the group of the buffers: above those of the buffers, of which there are 15 at most.
+pub(crate) const ERROR_BINDING: u32 = 31;
+/// How many error notes there are, of four words each: an id, an index in two words, and one unused. Each gather of a kernel
+/// has a note of its own, so that two gathers do not mix their words; those from the 128th on share the last note. A judgement:
+/// hardly any kernel has that many.
+pub(crate) const ERROR_SLOTS: usize = 128;
+/// The function that notes an index out of range. Dispatches run one after another, and each gather has a lower id than those
+/// before it, so `atomicMax` keeps the note of the earliest gather, and of its invocations only the first writes the index.
+const NOTE: &str = "
+// Notes the first index out of range: the id of its gather, then the index in two words. Later gathers have lower ids.
+fn note(id: u32, slot: u32, low: u32, high: u32) {
+    if atomicMax(&errors[slot], id) < id {
+        atomicStore(&errors[slot + 1u], low);
+        atomicStore(&errors[slot + 2u], high);
+    }
+}
+";
+
+/// Where a kernel's data lies in the parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    /// The numbers of the run-time scalars that the kernel uses. The parameters hold two words for each, from [`HEADER`] on.
+    pub scalars: Vec<usize>,
+    /// The values that are gathers or positions. The scalars are followed by two words for each: its stride and its extent.
+    pub gathers: Vec<usize>,
+    /// The scattered stores. Two words follow for each: its stride and its extent.
+    pub scattered: Vec<usize>,
+    /// The values that are affine in the index, each with its column; one of 64 bits has the next column too.
+    pub indices: Vec<(usize, usize)>,
+    /// How many columns the table of strides has: those of the loads, then of the stores, then of `indices`.
+    pub columns: usize,
+    /// The word that holds the first column's offset; the other columns' offsets follow.
+    pub offsets: usize,
+    /// The vector at which the table of strides starts. It has a row for each axis: those of `outer` from the last to the
+    /// first, but second that of the lines of squares ([`Variant::lines`]), then those of `inner` from the last to the first.
+    pub table: usize,
+    /// How many vectors a row of the table takes: a word for the axis's extent, then one for each column's stride.
+    pub row: usize,
+    /// Whether the kernel has a gather or position for which an index out of range is an error.
+    pub checks: bool,
+}
+
+impl Form {
+    pub fn of(kernel: &Kernel) -> Form {
+        let (mut scalars, mut gathers, mut indices) = (Vec::new(), Vec::new(), Vec::new());
+        let mut columns = kernel.loads.len() + kernel.stores.len();
+        let mut checks = false;
+        let mut use_scalar = |n: usize| {
+            if !scalars.contains(&n) {
+                scalars.push(n);
+            }
+        };
+        for (i, v) in kernel.values.iter().enumerate() {
+            match &v.op {
+                Op::Scalar(n) => use_scalar(*n),
+                Op::Philox { slots, .. } => slots.iter().for_each(|n| use_scalar(*n)),
+                Op::Gather { position, .. } | Op::Position(position) => {
+                    gathers.push(i);
+                    checks |= position.mode == crate::plan::kernel::IndexMode::Check;
+                }
+                Op::Index { .. } => {
+                    indices.push((i, columns));
+                    columns += if v.dtype.size() == 8 { 2 } else { 1 };
+                }
+                Op::Load(_)
+                | Op::Constant(_)
+                | Op::Ufunc(..)
+                | Op::Cast(_)
+                | Op::Round(_)
+                | Op::Reduce(_)
+                | Op::Scan(_)
+                | Op::Dot { .. } => {}
+            }
+        }
+        let is_scattered = |n: &usize| kernel.stores[*n].scattered().is_some();
+        let scattered: Vec<usize> = (0..kernel.stores.len()).filter(is_scattered).collect();
+        let offsets = HEADER + 2 * (scalars.len() + gathers.len() + scattered.len());
+        let table = (offsets + columns).div_ceil(4);
+        Form { scalars, gathers, scattered, indices, columns, offsets, table, row: (1 + columns).div_ceil(4), checks }
+    }
+
+    /// How many vectors of four words the parameters take for `rank` axes, rounded up to one of a few classes, so that
+    /// kernels of different ranks share a pipeline; there is room for eight axes at least. `None` if no class has room.
+    pub fn params(&self, rank: usize) -> Option<u32> {
+        let need = self.table + rank.max(8) * self.row;
+        PARAMS_CLASSES.into_iter().find(|c| *c as usize >= need)
+    }
+}
+
+const FRAME: &str = include_str!("../../../shaders/lib/frame.wgsl");
+/// The line of the frame that says how many invocations a workgroup has.
+const WORKGROUP: &str = "const WORKGROUP = 256u;";
+const FOLD: &str = include_str!("../../../shaders/lib/fold.wgsl");
+const SCAN: &str = include_str!("../../../shaders/lib/scan.wgsl");
+const ELEMENTWISE: &str = include_str!("../../../shaders/elementwise.wgsl");
+const REDUCE: &str = include_str!("../../../shaders/reduce.wgsl");
+const ROW: &str = include_str!("../../../shaders/row.wgsl");
+const MATMUL: &str = include_str!("../../../shaders/matmul.wgsl");
+const COOPERATIVE: &str = include_str!("../../../shaders/matmul_cooperative.wgsl");
+
+/// The frame for workgroups of `size` invocations.
+fn frame(size: u32) -> Cow<'static, str> {
+    match size {
+        256 => Cow::Borrowed(FRAME),
+        _ => Cow::Owned(FRAME.replace(WORKGROUP, &format!("const WORKGROUP = {size}u;"))),
+    }
+}
+
+/// The text of a kernel: the frame, what is declared and written for this kernel, the functions of `shaders/lib` that
+/// it calls, and what it uses of the file of its kind. `int64` says whether the device has 64-bit integers; only those
+/// functions depend on it.
+pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: bool) -> Result<String, Fault> {
+    let mut body = Body::new(kernel, form, variant);
+    let cooperative = variant.groups.cooperative;
+    let written = match kernel.kind {
+        KernelKind::Elementwise if !variant.fetches.is_empty() => body.fours()?,
+        KernelKind::Elementwise => body.elementwise()?,
+        KernelKind::Reduce(_) => body.reduce()?,
+        KernelKind::Row => body.row()?,
+        KernelKind::Matmul if cooperative > 0 => body.cooperative()?,
+        KernelKind::Matmul => body.matmul()?,
+    };
+    let (head, rest) = library::split_head(match kernel.kind {
+        KernelKind::Elementwise => ELEMENTWISE,
+        KernelKind::Reduce(_) => REDUCE,
+        KernelKind::Row => ROW,
+        KernelKind::Matmul if cooperative > 0 => COOPERATIVE,
+        KernelKind::Matmul => MATMUL,
+    });
+    let entry = match (kernel.kind, variant.groups.in_flight) {
+        _ if variant.has_squares() => "main_of_squares",
+        _ if !variant.fetches.is_empty() => "main_of_fours",
+        (KernelKind::Elementwise | KernelKind::Reduce(_), 4) => "main_four_in_flight",
+        (KernelKind::Reduce(_), ..) if variant.groups.lanes > 1 && kernel.combines_in_sequence() => "main_in_sequence",
+        (KernelKind::Matmul, _) if variant.groups.part().is_none() => "main_narrow",
+        _ => "main",
+    };
+    let goes_on = matches!(kernel.values.first(), Some(Value { op: Op::Dot { from: Some(_) }, .. }));
+    let keep = match (entry, goes_on) {
+        ("main_narrow", false) => [entry, "narrow_from_zero", ""],
+        ("main_narrow", true) => [entry, "narrow_from_a_sum", ""],
+        (_, false) => [entry, "tiles", "from_zero"],
+        (_, true) => [entry, "tiles", "from_a_sum"],
+    };
+    let mut rest = library::with_blocks(rest, &keep);
+    if entry != "main" {
+        rest = rest.replace(&format!("fn {entry}("), "fn main(");
+    }
+    if goes_on {
+        rest = rest.replace("_from_a_sum(", "(");
+    }
+    if let Some(tile) = variant.groups.tile {
+        rest = library::unrolled(&rest, &matmul::counts(tile));
+    }
+    if cooperative > 0 {
+        rest = library::unrolled(&rest, &cooperative::counts(cooperative));
+    }
+    let rest = mutant!(
+        last_element_twice,
+        rest.replace("LANES < inner {", "LANES <= inner {"),
+        mutant!(four_past_a_row, rest.replace("if left > 3u {", "if left > 2u {"), rest)
+    );
+    let declarations = body.declarations();
+    let library = library::needed(&format!("{declarations}{written}"), int64);
+    let frame = frame(variant.groups.size.into());
+    let enables = if cooperative > 0 { cooperative::ENABLES } else { "" };
+    let parts = [head, enables, &*frame, &declarations, &library, &written, &rest];
+    let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
+    for part in parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {
+        text.push_str(part);
+        text.push_str("\n\n");
+    }
+    text.truncate(text.trim_end().len() + 1);
+    Ok(text)
+}
+
+#[cfg(feature = "testing")]
+mod tests;

@@ -1,0 +1,286 @@
+//! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and gives numbers the dtype that the arrays
+//! beside them lead to. Also builds the nodes of routines.
+
+use super::{Arg, Args, Expr, Loc, NodeOp, carry, cast, common};
+use crate::base::dtype::{Compute, DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Shape};
+use crate::graph::routine::{Meta, Params, Routine};
+use crate::graph::ufunc::{Class, Comparison, Ufunc, logic};
+use smallvec::{SmallVec, smallvec};
+use std::cmp::Ordering;
+
+/// Builds an elementwise function of operands.
+pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
+    carry(at, || build_ufunc(row, args, at))
+}
+
+/// Builds the results of a routine, one node each.
+pub(crate) fn routine(row: &'static Routine, args: Args, params: Params, at: Loc) -> Result<SmallVec<[Expr; 1]>> {
+    let device = common(row.name, args.iter(), at)?;
+    let metas: SmallVec<[Meta; 3]> = args.iter().map(|a| Meta { shape: a.0.shape.clone(), dtype: a.0.dtype }).collect();
+    let results = (row.infer)(&metas, &params).map_err(|f| f.at(row.name, at))?;
+    let result = |(part, meta): (usize, Meta)| {
+        let op = NodeOp::Routine { row, params: params.clone(), part: part as u8 };
+        Expr::node(op, args.clone(), meta.shape, meta.dtype, device, at)
+    };
+    Ok(results.into_iter().enumerate().map(result).collect())
+}
+
+fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
+    let list: Vec<_> = dtypes.iter().map(|d| d.name()).collect();
+    let detail = match dtypes.len() > 1 && dtypes.iter().any(|d| *d != dtypes[0]) {
+        true => format!("dtypes {} have no common type that this function takes; use astype", list.join(" and ")),
+        false => format!("dtype {} is not supported", list[0]),
+    };
+    Error::with_line(ErrorKind::DType, row.name, detail, at)
+}
+
+fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result<Expr> {
+    if let Some((like, row)) = plain(row, &args) {
+        let (shape, device, dtype) = (Shape::from_slice(&like.0.shape), like.0.device, like.0.dtype);
+        let mut operands = Args::new();
+        for a in args {
+            operands.push(match a {
+                Arg::Expr(e) => e,
+                Arg::Scalar(s) => Expr::fill(s, Shape::new(), dtype, at),
+            });
+        }
+        return Ok(Expr::node(NodeOp::Ufunc(row), operands, shape, row.class.result(dtype), device, at));
+    }
+    let device = common(row.name, args.iter().filter_map(as_expr), at)?;
+    if args.iter().all(|a| as_expr(a).is_none()) {
+        return fold_scalars(row, &args, at);
+    }
+    // the first operand of `select` is a condition, which takes no part in promotion
+    let first = (row.class == Class::Select) as usize;
+    let own: SmallVec<[DType; 3]> = args[first..].iter().filter_map(as_expr).map(|e| e.0.dtype).collect();
+    let mut dtype = match own.split_first() {
+        Some((d, rest)) => rest.iter().try_fold(*d, |a, b| a.promote(*b)),
+        None => {
+            // `select` of two numbers has no array to take a dtype from: their own default dtypes are promoted
+            let d = |i: usize| scalar_of(&args[i]).map(Scalar::default_dtype);
+            d(1).and_then(|a| a.promote(d(2)?))
+        }
+    };
+    if let Some(comparison) = row.properties.compares
+        && own.len() == 2
+        && let Some(e) = compare_mixed_signs(row, comparison, &args, own[0], own[1], at)
+    {
+        return Ok(e);
+    }
+    for a in &args[first..] {
+        let (Some(s), Some(d)) = (scalar_of(a), dtype) else { continue };
+        let Some(p) = s.promote_with(d) else {
+            if let Some(comparison) = row.properties.compares {
+                return Ok(compare_outside(comparison, &args, d, device, at));
+            }
+            return Err(Error::with_line(ErrorKind::Argument, row.name, format!("{s} does not fit dtype {d}"), at));
+        };
+        dtype = Some(p);
+    }
+    let dtype = dtype.ok_or_else(|| match own.is_empty() {
+        true => Error::with_line(ErrorKind::DType, row.name, "the two numbers have no common dtype", at),
+        false => dtype_error(row, &own, at),
+    })?;
+    let operand = row.class.operand(dtype);
+    if !takes(row, operand) {
+        return Err(dtype_error(row, if own.is_empty() { &[DType::Bool] } else { &own }, at));
+    }
+    if row.properties.power
+        && operand.is_integer()
+        && let Some(Scalar::Int(n)) = scalar_of(&args[1])
+        && n < 0
+    {
+        return Err(Error::with_line(
+            ErrorKind::Argument,
+            row.name,
+            format!("dtype {dtype} cannot be raised to the negative power {n}; use astype to a float type first"),
+            at,
+        ));
+    }
+    let row = of_type(row, operand);
+    let mut shape: Option<Shape> = None;
+    for e in args.iter().filter_map(as_expr) {
+        shape = Some(match shape {
+            None => Shape::from_slice(&e.0.shape),
+            Some(s) if s == e.0.shape => s,
+            Some(s) => layout::broadcast(&s, &e.0.shape).map_err(|f| f.at(row.name, at))?,
+        });
+    }
+    let operands = args.into_iter().enumerate().map(|(i, a)| {
+        let to = if i < first { DType::Bool } else { operand };
+        match a {
+            Arg::Expr(e) => cast(e, to, at),
+            Arg::Scalar(s) => Expr::fill(s, smallvec![], to, at),
+        }
+    });
+    let (op, operands) = (NodeOp::Ufunc(row), operands.collect());
+    Ok(Expr::node(op, operands, shape.unwrap_or_default(), row.class.result(dtype), device, at))
+}
+
+/// Returns an operand that has the shape, the dtype and the device that all others have, numbers apart, if none of them needs a
+/// cast or carries an error; with it the row for that dtype. Most functions are called so, and [`build_ufunc`] then has nothing to
+/// find out.
+fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
+    let like = args.iter().find_map(as_expr)?;
+    let dtype = like.0.dtype;
+    // a condition is no operand like the others, and a power looks at the number
+    let is_special = row.class == Class::Select || row.properties.power;
+    let fits = |a: &Arg| match a {
+        Arg::Expr(e) => {
+            (e.0.dtype, e.0.device) == (dtype, like.0.device) && e.0.shape == like.0.shape && e.error().is_none()
+        }
+        Arg::Scalar(s) => s.promote_with(dtype) == Some(dtype),
+    };
+    if is_special || row.class.operand(dtype) != dtype || !takes(row, dtype) || !args.iter().all(fits) {
+        return None;
+    }
+    Some((like, of_type(row, dtype)))
+}
+
+/// Says whether a row takes operands of a type.
+fn takes(row: &Ufunc, operand: DType) -> bool {
+    match row.class {
+        Class::FloatOnly => operand.is_float(),
+        Class::Select => true,
+        Class::Float | Class::Numeric | Class::Integer | Class::Compare | Class::Test | Class::Logical => {
+            row.on_cpu(operand.compute())
+        }
+    }
+}
+
+/// Returns the row that a function has for operands of a type.
+fn of_type(row: &'static Ufunc, operand: DType) -> &'static Ufunc {
+    match (row.half, operand) {
+        (Some(h), DType::F16) => h[0],
+        (Some(h), DType::BF16) => h[1],
+        _ => row,
+    }
+}
+
+fn as_expr(a: &Arg) -> Option<&Expr> {
+    match a {
+        Arg::Expr(e) => Some(e),
+        Arg::Scalar(_) => None,
+    }
+}
+
+fn scalar_of(a: &Arg) -> Option<Scalar> {
+    match a {
+        Arg::Expr(_) => None,
+        Arg::Scalar(s) => Some(*s),
+    }
+}
+
+/// Compares arrays of a signed integer type and of an unsigned one that has 32 bits or more and is no narrower; `None` for
+/// other types. Their common type may not exist (i64 with u64) or not on the device, so the sign decides for negative
+/// numbers, and all others are compared as unsigned numbers.
+fn compare_mixed_signs(
+    row: &'static Ufunc,
+    comparison: Comparison,
+    args: &[Arg],
+    a: DType,
+    b: DType,
+    at: Loc,
+) -> Option<Expr> {
+    let (Arg::Expr(x), Arg::Expr(y)) = (&args[0], &args[1]) else { return None };
+    let swapped = a.is_unsigned_integer() && b.is_signed_integer();
+    if !(swapped || a.is_signed_integer() && b.is_unsigned_integer()) {
+        return None;
+    }
+    let (signed, unsigned) = if swapped { (b, a) } else { (a, b) };
+    if unsigned.size() < 4 || signed.size() > unsigned.size() {
+        return None;
+    }
+    let s = if swapped { y } else { x };
+    let negative = ufunc(&logic::signbit, smallvec![Arg::Expr(s.clone())], at);
+    // what becomes of negative numbers does not count
+    let to_unsigned = |e: &Expr| Arg::Expr(cast(e.clone(), unsigned, at).wrapping());
+    let compared = ufunc(row, smallvec![to_unsigned(x), to_unsigned(y)], at);
+    // a negative number is less than any unsigned one, so the answer for it depends only on which operand is the first
+    let unsigned_first = mutant!(unsigned_less_than_negative, false, swapped);
+    let if_negative = if unsigned_first { Ordering::Greater } else { Ordering::Less };
+    Some(if comparison.holds(if_negative) {
+        ufunc(&logic::logical_or, smallvec![Arg::Expr(negative), Arg::Expr(compared)], at)
+    } else {
+        let positive = ufunc(&logic::logical_not, smallvec![Arg::Expr(negative)], at);
+        ufunc(&logic::logical_and, smallvec![Arg::Expr(positive), Arg::Expr(compared)], at)
+    })
+}
+
+/// Compares an integer array with a number that its dtype cannot hold: the answer is the same for every element.
+fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u32, at: Loc) -> Expr {
+    let left = scalar_of(&args[0]);
+    let number = left.or(scalar_of(&args[1])).map_or(0, Scalar::as_i128);
+    let shape = args.iter().find_map(as_expr).map(|e| e.0.shape.clone()).unwrap_or_default();
+    // no element equals the number: all are below it, or all above
+    let below = number > dtype.integer_range().1;
+    let first_is_less = below == left.is_none();
+    let answer = comparison.holds(if first_is_less { Ordering::Less } else { Ordering::Greater });
+    Expr::fill_on(device, Scalar::Bool(answer), shape, DType::Bool, at)
+}
+
+/// Computes at once a function whose operands are all numbers, in f64, 64-bit integers or bool. The result is a number again.
+fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
+    let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
+    if let [Scalar::Int(a), Scalar::Int(b)] = scalars[..] {
+        if let Some(comparison) = row.properties.compares {
+            return Ok(Expr::number(Scalar::Bool(comparison.holds(a.cmp(&b))), at));
+        }
+        // a negative number and one that only u64 can hold have no common integer type
+        if a.min(b) < 0 && a.max(b) > i64::MAX as i128 {
+            return Err(dtype_error(row, &[DType::I64, DType::U64], at));
+        }
+    }
+    let wide = |s: &Scalar| match s {
+        Scalar::Bool(_) => DType::Bool,
+        Scalar::Int(v) if i64::try_from(*v).is_ok() => DType::I64,
+        Scalar::Int(_) => DType::U64,
+        Scalar::Float(_) => DType::F64,
+    };
+    let first = (row.class == Class::Select) as usize;
+    let dtype = scalars[first..].iter().map(wide).reduce(|a, b| match (a, b) {
+        (a, b) if a == b => a,
+        (DType::F64, _) | (_, DType::F64) => DType::F64,
+        (DType::U64, _) | (_, DType::U64) => DType::U64,
+        _ => DType::I64,
+    });
+    let mut dtype = dtype.unwrap_or(DType::F64);
+    if matches!(row.class, Class::Float | Class::FloatOnly) {
+        dtype = DType::F64;
+    }
+    if row.class == Class::Logical {
+        dtype = DType::Bool;
+    }
+    let compute = dtype.compute();
+    if row.properties.power && dtype != DType::F64 && scalars[1].as_i128() < 0 {
+        return Err(Error::with_line(
+            ErrorKind::Argument,
+            row.name,
+            "an integer cannot be raised to a negative power; write a float",
+            at,
+        ));
+    }
+    let bits: SmallVec<[u64; 3]> =
+        scalars.iter().enumerate().map(|(i, s)| s.bits(if i < first { DType::Bool } else { dtype })).collect();
+    let Some(out) = at_once(row, &bits, compute) else { return Err(dtype_error(row, &[dtype], at)) };
+    let result = if row.class.result(dtype) == DType::Bool { Compute::Bool } else { compute };
+    Ok(Expr::number(Scalar::from_bits(out, result), at))
+}
+
+/// Computes a function of constants, given as bits of a compute type (a condition: of bool), by its CPU loop; `None` if the row has
+/// none for the type.
+pub(crate) fn at_once(row: &'static Ufunc, operands: &[u64], compute: Compute) -> Option<u64> {
+    let loops = row.map(compute)?;
+    let mut bits = [0u64; 4];
+    for (to, from) in bits.iter_mut().zip(operands) {
+        *to = *from;
+    }
+    let p = |i: usize| bits[i..].as_ptr() as *const u8;
+    let mut out = 0u64;
+    // SAFETY: *operands* and *result* of `Loop` hold for one element: each pointer leads to one aligned word of 8 bytes, which
+    // holds any compute type, on this thread's stack, and `out` shares no byte with `bits`.
+    unsafe { loops.get()(1, p(0), p(1), p(2), &raw mut out as *mut u8) };
+    Some(out)
+}

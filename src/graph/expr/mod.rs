@@ -1,0 +1,449 @@
+//! The expression, a graph of operations that have not run yet.
+//!
+//! Shape and dtype are inferred when a node is built; an operation that does not fit its operands becomes a node that carries
+//! the error. Every operation of the library is made of the few kinds of node in [`NodeOp`].
+
+mod build;
+mod node;
+mod operand;
+
+#[cfg(feature = "kernels")]
+pub(crate) use build::at_once;
+pub(crate) use build::{routine, ufunc};
+pub(crate) use node::{Args, Binding, Node, NodeOp, Role};
+pub use operand::{Arg, Operand};
+
+use crate::base::buffer::Buffer;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Fault, Result};
+use crate::base::layout::{self, AxesArg, Layout, Shape, View};
+use crate::graph::ufunc::Fold;
+use smallvec::smallvec;
+use std::cell::Cell;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// An operation that has not run yet. It is cheap to build and to clone, and does nothing until it is evaluated.
+///
+/// ```
+/// use cupric::array;
+/// let x = array![1., 2., 3.];
+/// let y = &x * 2.0 + 1.0;               // an Expr: nothing has run
+/// assert_eq!(y.shape()?, [3]);
+/// assert_eq!(y.to_vec::<f32>()?, [3., 5., 7.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "an expression does nothing until it is evaluated"]
+pub struct Expr(pub(crate) Arc<Node>);
+
+pub(crate) type Loc = &'static Location<'static>;
+
+impl Expr {
+    /// Makes the node of an operation. The caller has checked that the operands' types and shapes fit it.
+    pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+        Expr(Arc::new(Node {
+            op,
+            args,
+            binding: Binding::None,
+            shape,
+            dtype,
+            device,
+            inner: is_inside(),
+            wraps: false,
+            location,
+        }))
+    }
+
+    /// Makes a node without operands.
+    pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+        Expr(Arc::new(Node {
+            op,
+            args: Args::new(),
+            binding,
+            shape,
+            dtype,
+            device,
+            inner: is_inside(),
+            wraps: false,
+            location,
+        }))
+    }
+
+    pub(crate) fn failed(error: Error, location: Loc) -> Expr {
+        Expr::leaf(NodeOp::Failed, Binding::Failure(error), smallvec![], DType::F32, 0, location)
+    }
+
+    pub(crate) fn fill(value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
+        Expr::fill_on(0, value, shape, dtype, location)
+    }
+
+    /// Makes a fill that belongs to a device. If an operation on an array has a known number as its result, this fill replaces
+    /// it, and the result stays on the array's device.
+    pub(crate) fn fill_on(device: u32, value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
+        Expr::leaf(NodeOp::Fill, Binding::Number(value), shape, dtype, device, location)
+    }
+
+    /// Makes a number that has no dtype of its own yet: an array that it meets decides it.
+    pub(crate) fn number(value: Scalar, location: Loc) -> Expr {
+        let dtype = value.default_dtype();
+        Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
+    }
+
+    /// Says that an operation wraps by design. It has just been made: nothing else holds it.
+    pub(crate) fn wrapping(mut self) -> Expr {
+        if let Some(node) = Arc::get_mut(&mut self.0) {
+            node.wraps = true;
+        }
+        self
+    }
+
+    /// Makes the node of an array in memory.
+    pub(crate) fn stored(buffer: Buffer, layout: Layout, dtype: DType, location: Loc) -> Expr {
+        let (device, Layout { shape, strides, offset }) = (buffer.device_id(), layout);
+        Expr::leaf(NodeOp::Stored(strides), Binding::Array { buffer, offset }, shape, dtype, device, location)
+    }
+
+    /// Returns the error that the expression carries.
+    pub(crate) fn error(&self) -> Option<&Error> {
+        match &self.0.binding {
+            Binding::Failure(e) => Some(e),
+            Binding::None | Binding::Array { .. } | Binding::Number(_) | Binding::Random { .. } => None,
+        }
+    }
+
+    /// Returns the node, or the error that the expression carries.
+    pub(crate) fn checked(&self) -> Result<&Node> {
+        match self.error() {
+            Some(e) => Err(e.clone()),
+            None => Ok(&self.0),
+        }
+    }
+
+    /// Returns the lengths of the axes.
+    ///
+    /// # Errors
+    /// The error that the expression carries.
+    pub fn shape(&self) -> Result<&[usize]> {
+        Ok(&self.checked()?.shape)
+    }
+
+    /// Returns the number of axes.
+    ///
+    /// # Errors
+    /// The error that the expression carries.
+    pub fn ndim(&self) -> Result<usize> {
+        Ok(self.checked()?.shape.len())
+    }
+
+    /// Returns the number of elements: 1 for a 0-d expression, 0 if an axis has length 0.
+    ///
+    /// # Errors
+    /// The error that the expression carries.
+    pub fn size(&self) -> Result<usize> {
+        Ok(layout::product(&self.checked()?.shape))
+    }
+
+    /// Returns the lengths of the axes, where their number is known: `let [rows, columns] = x.dims()?`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where there are not exactly `N` axes; the error that the expression carries.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2., 3.], [4., 5., 6.]];
+    /// let [rows, columns] = x.dims()?;
+    /// assert_eq!((rows, columns), (2, 3));
+    /// let e = x.dims::<3>().unwrap_err();
+    /// assert!(e.to_string().starts_with("dims: shape [2, 3] has 2 axes, where 3 are needed"));
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("dims2", "dims3", "dim"))]
+    #[track_caller]
+    pub fn dims<const N: usize>(&self) -> Result<[usize; N]> {
+        let (shape, at) = (self.shape()?, Location::caller());
+        shape.try_into().map_err(|_| {
+            let detail = format!("shape {shape:?} has {} axes, where {N} are needed", shape.len());
+            Error::with_line(ErrorKind::Shape, "dims", detail, at)
+        })
+    }
+
+    /// Returns the element type. A number that has met no array yet has the dtype that an array of it would have.
+    ///
+    /// # Errors
+    /// The error that the expression carries.
+    pub fn dtype(&self) -> Result<DType> {
+        Ok(self.checked()?.dtype)
+    }
+}
+
+thread_local! {
+    /// Whether the thread builds the operations that a call is made of.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+fn is_inside() -> bool {
+    INSIDE.get()
+}
+
+/// Builds the result of a call that is made of operations which give NaN, infinities or wrapped integers by design, as ∞ − ∞ where it
+/// asks whether two numbers are close. A check looks at the result and at the operands of the call, and at nothing between.
+pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
+    let outermost = !is_inside();
+    let mut result = between(build);
+    // a result that something else holds is an operand, or one of the operations between
+    if outermost && let Some(node) = Arc::get_mut(&mut result.0) {
+        node.inner = false;
+    }
+    result
+}
+
+/// Builds an operation that is between a call's operands and its results, which a check does not look at.
+pub(crate) fn between(build: impl FnOnce() -> Expr) -> Expr {
+    /// Ends the building, also where that panics.
+    struct Outside(bool);
+    impl Drop for Outside {
+        fn drop(&mut self) {
+            INSIDE.set(self.0);
+        }
+    }
+    let _outside = Outside(INSIDE.replace(true));
+    build()
+}
+
+/// Builds an expression by `build`. If that fails, returns an expression that carries the error, with `location` as the
+/// caller's line unless the error has one.
+pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr {
+    build().unwrap_or_else(|e| Expr::failed(e.or_at(location), location))
+}
+
+/// Returns the number of the device that expressions have in common, 0 if none has a device. Fails with the first error that
+/// one of them carries, or if they have different devices.
+pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone, at: Loc) -> Result<u32> {
+    if let Some(e) = args.clone().find_map(Expr::error) {
+        return Err(e.clone());
+    }
+    let mut device = 0;
+    for a in args.clone() {
+        match (device, a.0.device) {
+            (_, 0) => {}
+            (0, d) => device = d,
+            (d, e) if mutant!(operands_on_two_devices, true, d == e) => {}
+            (d, e) => {
+                let name = |id| args.clone().find(|a| a.0.device == id).map_or(String::new(), device_name);
+                return Err(Error::with_line(
+                    ErrorKind::DeviceMismatch,
+                    op,
+                    format!("operands are on {} and {}; move one with to_device", name(d), name(e)),
+                    at,
+                ));
+            }
+        }
+    }
+    Ok(device)
+}
+
+/// Returns the name of the expression's device, as the arrays that it reads know it; its number where it reads none.
+pub(crate) fn device_name(expr: &Expr) -> String {
+    buffer_below(expr).map_or_else(|| format!("device {}", expr.0.device), |b| b.device_name().to_string())
+}
+
+/// Returns the buffer of one of the stored arrays that the expression reads. An expression with a device reads at least one,
+/// unless a fill on a device is all that it is made of.
+pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
+    let mut at = expr;
+    loop {
+        if let Some((buffer, ..)) = at.0.stored() {
+            return Some(buffer);
+        }
+        at = at.0.args.iter().find(|c| c.0.device != 0)?;
+    }
+}
+
+/// Converts an expression to a dtype. It makes no cast if the dtype is the same, casts a number at once, and leaves out an
+/// earlier cast of an integer or bool to a wider integer type, which changed no value.
+pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
+    if e.error().is_some() || e.0.dtype == to && e.0.untyped().is_none() {
+        return e;
+    }
+    if let Some(s) = e.0.untyped() {
+        return Expr::fill(s, smallvec![], to, at);
+    }
+    if let (NodeOp::Cast, [from]) = (&e.0.op, &e.0.args[..])
+        && from.0.dtype.widens_to(e.0.dtype)
+    {
+        return cast(from.clone(), to, at);
+    }
+    cast_always(e, to, at)
+}
+
+/// Makes a cast even to the same dtype. For f16 and bf16 that rounds each element, which a kernel otherwise keeps as f32.
+pub(crate) fn cast_always(e: Expr, to: DType, at: Loc) -> Expr {
+    let (shape, device) = (e.0.shape.clone(), e.0.device);
+    Expr::node(NodeOp::Cast, smallvec![e], shape, to, device, at)
+}
+
+/// Turns an expression that is a number into a 0-d fill of the number's default dtype; returns any other as it is.
+pub(crate) fn strong(e: Expr, at: Loc) -> Expr {
+    match e.0.untyped() {
+        Some(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
+        None => e,
+    }
+}
+
+/// Returns an operand as an expression with a dtype: a Rust number becomes a 0-d fill of its default dtype.
+pub(crate) fn operand(a: impl Operand, at: Loc) -> Expr {
+    match a.into_arg() {
+        Arg::Expr(e) => e,
+        Arg::Scalar(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
+    }
+}
+
+/// Makes a view of an expression. A view of a stored array is a stored array with another layout, a view of a view is one
+/// view, and a view of a fill is a fill.
+pub(crate) fn view(op: &str, e: &Expr, at: Loc, make: impl FnOnce(&[usize]) -> Result<View, Fault>) -> Expr {
+    carry(at, || {
+        e.checked()?;
+        let e = strong(e.clone(), at);
+        let v = make(&e.0.shape).map_err(|f| f.at(op, at))?;
+        Ok(apply_view(e, v, at))
+    })
+}
+
+fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
+    if v.is_identity_of(&e.0.shape) {
+        return e;
+    }
+    let (dtype, device) = (e.0.dtype, e.0.device);
+    if let Some((buffer, strides, offset)) = e.0.stored() {
+        let layout = Layout::view_of(strides, offset, &v);
+        return Expr::stored(buffer.clone(), layout, dtype, at);
+    }
+    if let Some(s) = e.0.number() {
+        return Expr::fill_on(device, s, v.shape, dtype, at);
+    }
+    let (v, below) = match (&e.0.op, &e.0.args[..]) {
+        (NodeOp::View(inner), [below]) => (v.after(inner), below.clone()),
+        _ => (v, e),
+    };
+    let shape = v.shape.clone();
+    Expr::node(NodeOp::View(Box::new(v)), smallvec![below], shape, dtype, device, at)
+}
+
+/// Gives the elements, taken in C order, another shape: by a view if strides can express that, else by a `Reshape` node.
+pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
+    carry(at, || {
+        e.checked()?;
+        let e = strong(e.clone(), at);
+        let shape = layout::reshape_arg(&e.0.shape, to).map_err(|f| f.at(op, at))?;
+        if shape == e.0.shape {
+            return Ok(e);
+        }
+        let (dtype, device) = (e.0.dtype, e.0.device);
+        if let Some((buffer, ..)) = e.0.stored()
+            && let Some(l) = e.0.layout().and_then(|l| l.reshape(&shape))
+        {
+            return Ok(Expr::stored(buffer.clone(), l, dtype, at));
+        }
+        if let Some(v) = View::reshape(&e.0.shape, &shape) {
+            return Ok(apply_view(e, v, at));
+        }
+        let base = reshaped_from(&e);
+        if base.0.shape == shape {
+            return Ok(base.clone());
+        }
+        if let Some(v) = View::reshape(&base.0.shape, &shape) {
+            return Ok(apply_view(base.clone(), v, at));
+        }
+        Ok(Expr::node(NodeOp::Reshape, smallvec![base.clone()], shape, dtype, device, at))
+    })
+}
+
+/// Returns the expression below all reshapes that `e` ends in. A reshape keeps the order of elements, so one reshape of that
+/// expression gives what a chain of them does, with one copy at most.
+fn reshaped_from(mut e: &Expr) -> &Expr {
+    loop {
+        match (&e.0.op, &e.0.args[..]) {
+            (NodeOp::Reshape, [below]) => e = below,
+            (NodeOp::View(v), [below]) if View::reshape(&below.0.shape, &e.0.shape).is_some_and(|r| r == **v) => {
+                e = below;
+            }
+            _ => return e,
+        }
+    }
+}
+
+/// Makes a reduction along axes. The caller has cast the operand to the dtype whose elements the fold combines. With `keep`, a
+/// view adds the reduced axes again with length 1, so that a reduction is the same node with and without `keep`.
+pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    carry(at, || {
+        e.checked()?;
+        let e = strong(e.clone(), at);
+        let shape = e.0.shape.clone();
+        let sorted = axes.resolve(shape.len()).map_err(|f| f.at(op, at))?;
+        let n = layout::product(sorted.iter().map(|d| &shape[*d]));
+        let kept: Shape = (0..shape.len()).filter(|d| !sorted.contains(d)).map(|d| shape[d]).collect();
+        let empty = fold.empty();
+        if empty.is_none() && n == 0 && !kept.contains(&0) {
+            let detail = format!("shape {:?} has no elements along axes {:?}", shape.as_slice(), sorted.as_slice());
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+        }
+        fold.takes(e.0.dtype).map_err(|f| f.at(op, at))?;
+        if fold.counts() && n > i32::MAX as usize {
+            let detail = format!("the reduced axes have {n} elements; their positions must fit i32");
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+        }
+        let dtype = fold.result_type(e.0.dtype);
+        let device = e.0.device;
+        // a reduction of no elements is a known number, which needs no kernel
+        if n == 0
+            && !kept.contains(&0)
+            && let Some(number) = empty
+        {
+            // the operand has no elements, but the result, without the axes of length 0, may have too many
+            layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
+            // a float stays a float, because the sign of −0 would be lost in an integer
+            let number = if dtype.is_float() { Scalar::Float(number) } else { Scalar::Int(number as i128) };
+            let full: Shape = match axes.keep {
+                true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),
+                false => kept,
+            };
+            return Ok(Expr::fill_on(device, number, full, dtype, at));
+        }
+        // a reduction along no axis reduces each element alone: a plain fold gives the element itself, and any other fold
+        // gets a new last axis of length 1 to reduce
+        let out = match sorted.is_empty() {
+            true if fold.is_plain() => e,
+            true => {
+                let one: Shape = shape.iter().copied().chain([1]).collect();
+                let e = View::reshape(&shape, &one).map_or(e.clone(), |v| apply_view(e, v, at));
+                Expr::node(NodeOp::Reduce(fold, smallvec![shape.len()]), smallvec![e], kept, dtype, device, at)
+            }
+            false => Expr::node(NodeOp::Reduce(fold, sorted.clone()), smallvec![e], kept, dtype, device, at),
+        };
+        if !axes.keep {
+            return Ok(out);
+        }
+        let mut full = shape.clone();
+        let mut v = View::identity(&[]);
+        for d in &sorted {
+            full[*d] = 1;
+        }
+        v = View::reshape(&out.0.shape, &full).unwrap_or(v);
+        Ok(apply_view(out, v, at))
+    })
+}
+
+/// Makes an inclusive scan along an axis: each element of the result combines the operand's elements up to and with its own.
+/// The caller has checked the axis, and cast the operand to the dtype of the result.
+pub(crate) fn scan(fold: Fold, e: &Expr, axis: usize, at: Loc) -> Expr {
+    carry(at, || {
+        e.checked()?;
+        let shape = e.0.shape.clone();
+        // along an axis of one element the scan is the operand, and without elements there is nothing to scan: no node is made
+        if shape[axis] < 2 || shape.contains(&0) {
+            return Ok(e.clone());
+        }
+        let (dtype, device) = (e.0.dtype, e.0.device);
+        Ok(Expr::node(NodeOp::Scan { fold, axis }, smallvec![e.clone()], shape, dtype, device, at))
+    })
+}

@@ -1,0 +1,320 @@
+//! The node of an expression's graph: what it computes, its operands, and its binding.
+//!
+//! [`NodeOp`] says what is computed and nothing else; expressions, keys of plans and the planner's arena all use it. What
+//! varies between two evaluations of one structure (the buffer and offset of a stored array, the value of a number, the seed
+//! of a generator) is the node's [`Binding`].
+
+use super::Expr;
+use crate::base::buffer::Buffer;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::Error;
+use crate::base::layout::{Axes, Combine, IndexMode, Layout, Shape, Strides, View};
+use crate::graph::routine::{Params, Routine};
+use crate::graph::ufunc::{Fold, Ufunc};
+use smallvec::SmallVec;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// The operands of a node: three at most, except for `concat`.
+pub(crate) type Args = SmallVec<[Expr; 3]>;
+
+/// What a node computes from its operands. The planner merges two nodes if their `NodeOp`s, operands, shapes, dtypes and the
+/// slots of their bindings are equal.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum NodeOp {
+    /// A stored array with these strides; bound to a buffer and an offset.
+    Stored(Strides),
+    /// A Rust number, or the result of a function of such numbers, that has no dtype of its own yet; bound to the number.
+    Number,
+    /// An array whose every element is one number; bound to the number.
+    Fill,
+    /// An array whose every element is its index along an axis, as i32.
+    Iota(usize),
+    /// A random u32 for each element by Philox4x32-10, of the element's number in C order. `word` is 0 to 3 for four words that
+    /// are independent, 4 to 7 and 8 to 11 for the radius and the angle of pairs of normal numbers, made of those words: see
+    /// `Op::Philox`. Bound to a seed and a stream.
+    Philox {
+        word: u8,
+    },
+    /// A function of the table of ufuncs. The operands have the dtypes that its class asks for, and they broadcast.
+    Ufunc(&'static Ufunc),
+    /// A conversion to the node's dtype.
+    Cast,
+    View(Box<View>),
+    /// The operand's elements, taken in C order, under another shape that no view can express.
+    Reshape,
+    /// A reduction along these sorted axes, which the result does not have.
+    Reduce(Fold, Axes),
+    /// An inclusive scan along an axis: each element combines the operand's elements up to and with its own. The axis has two
+    /// elements or more, and no axis has length 0: `expr::scan` makes no node there, because the result is the operand.
+    Scan {
+        fold: Fold,
+        axis: usize,
+    },
+    /// The product of matrices, [.., m, k] × [.., k, n], of two operands of one dtype whose leading (batch) axes broadcast.
+    Matmul,
+    /// Elements of the second operand along `axis`, at the positions that the first operand holds (i32 or i64). The axes of
+    /// the first operand take the place of `axis`; or, with `along`, the first operand has the result's shape, which is that of
+    /// the second but for the length of `axis`, and each position is for its own place along the other axes. `name` is the operation that
+    /// an index out of range is reported under.
+    Take {
+        axis: usize,
+        mode: IndexMode,
+        along: bool,
+        name: &'static str,
+    },
+    /// The operands one after another along an axis.
+    Concat {
+        axis: usize,
+    },
+    /// The first operand, with elements of the third combined into it along an axis at the positions that the second holds
+    /// (1-d, i32 or i64). The third has the first one's shape, except that along the axis it has one element per position. A fourth
+    /// operand, if there is one, has a bool for each position: where it is false nothing is combined. `name` is as that of `Take`.
+    Scatter {
+        axis: usize,
+        mode: IndexMode,
+        combine: Combine,
+        name: &'static str,
+    },
+    /// Result number `part` of a routine. Nodes that differ in `part` alone are results of one call.
+    Routine {
+        row: &'static Routine,
+        params: Params,
+        part: u8,
+    },
+    /// An operation that could not be built; bound to its error.
+    Failed,
+}
+
+impl NodeOp {
+    /// Returns the operation's name for errors and printed plans.
+    pub fn name(&self) -> &'static str {
+        match self {
+            NodeOp::Stored(_) => "copy",
+            NodeOp::Number | NodeOp::Fill => "full",
+            NodeOp::Iota(_) => "arange",
+            NodeOp::Philox { .. } => "random",
+            NodeOp::Ufunc(row) => row.name,
+            NodeOp::Cast => "astype",
+            NodeOp::View(_) => "view",
+            NodeOp::Reshape => "reshape",
+            NodeOp::Reduce(fold, _) => fold.name,
+            NodeOp::Scan { fold, .. } => fold.cumulative(),
+            NodeOp::Matmul => "matmul",
+            NodeOp::Take { name, .. } | NodeOp::Scatter { name, .. } => name,
+            NodeOp::Concat { .. } => "concat",
+            NodeOp::Routine { row, .. } => row.name,
+            NodeOp::Failed => "failed",
+        }
+    }
+
+    /// Says how the operation takes part in kernels. Where the planner needs only that, it asks for the role instead of
+    /// listing operations, so that a new operation needs no arm there.
+    pub fn role(&self) -> Role {
+        match self {
+            NodeOp::Stored(_) => Role::Memory,
+            NodeOp::Number | NodeOp::Fill | NodeOp::Failed => Role::Constant,
+            NodeOp::Iota(_) | NodeOp::Philox { .. } => Role::Generator,
+            NodeOp::Ufunc(_) | NodeOp::Cast => Role::Elementwise,
+            NodeOp::View(_) => Role::View,
+            NodeOp::Take { .. } => Role::Gather,
+            NodeOp::Reduce(..) => Role::Reduction,
+            NodeOp::Scan { .. } => Role::Scan,
+            NodeOp::Matmul => Role::Product,
+            NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } => Role::Whole,
+        }
+    }
+
+    /// Returns the affine map of a view; none of any other operation.
+    pub fn view(&self) -> Option<&View> {
+        match self {
+            NodeOp::View(v) => Some(v),
+            NodeOp::Stored(_)
+            | NodeOp::Number
+            | NodeOp::Fill
+            | NodeOp::Iota(_)
+            | NodeOp::Philox { .. }
+            | NodeOp::Ufunc(_)
+            | NodeOp::Cast
+            | NodeOp::Reshape
+            | NodeOp::Reduce(..)
+            | NodeOp::Scan { .. }
+            | NodeOp::Matmul
+            | NodeOp::Take { .. }
+            | NodeOp::Concat { .. }
+            | NodeOp::Scatter { .. }
+            | NodeOp::Routine { .. }
+            | NodeOp::Failed => None,
+        }
+    }
+
+    /// Returns the operation, with one index mode for every `take`: the planted fault `equal_takes_without_mode`.
+    #[cfg(cupric_mutants)]
+    pub fn without_mode(&self) -> NodeOp {
+        match self {
+            NodeOp::Take { axis, along, name, .. } => {
+                NodeOp::Take { axis: *axis, mode: IndexMode::Clip, along: *along, name }
+            }
+            other => other.clone(),
+        }
+    }
+}
+
+/// How a node takes part in kernels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// The node is in memory already.
+    Memory,
+    /// All elements are one number that is known when the plan runs; a node that carries an error counts as one too.
+    Constant,
+    /// Each element is computed from its index alone: a range, or random numbers.
+    Generator,
+    /// Each element is computed from one element of each operand, which broadcast.
+    Elementwise,
+    /// The node has its operand's elements under other indices, by an affine map, which costs a kernel nothing.
+    View,
+    /// Elements are read at computed indices from the second operand, which must be in memory.
+    Gather,
+    /// Elements are combined along axes, which are the inner space of the kernel.
+    Reduction,
+    /// For each element along an axis, all elements up to and with it are combined. The axis is the inner space of the kernel,
+    /// and the node has one value for each index of it.
+    Scan,
+    /// The node is a matrix product of operands in memory; the axis k is the inner space of the kernel.
+    Product,
+    /// The node is always computed whole, into memory: by copies, by the two kernels of a scatter, or by a routine.
+    Whole,
+}
+
+impl Role {
+    /// Says whether the node brings an inner space to the kernel that computes it: its reduced or scanned axes, or k.
+    pub fn has_inner_space(self) -> bool {
+        matches!(self, Role::Reduction | Role::Scan | Role::Product)
+    }
+
+    /// Says whether the node may run in the kernel of a reduction, scan or product below it, as a part of its epilogue.
+    pub fn is_transparent(self) -> bool {
+        matches!(self, Role::Elementwise | Role::View)
+    }
+
+    /// Says whether the node's kernel must load an operand from memory, so that the operand is stored.
+    pub fn reads_from_memory(self, operand: usize) -> bool {
+        match self {
+            Role::Product => true,
+            Role::Gather => operand == 1,
+            Role::Memory
+            | Role::Constant
+            | Role::Generator
+            | Role::Elementwise
+            | Role::View
+            | Role::Reduction
+            | Role::Scan
+            | Role::Whole => false,
+        }
+    }
+}
+
+/// The part of a node that is not structure. All evaluations that differ only in bindings share a plan.
+pub(crate) enum Binding {
+    None,
+    /// The binding of [`NodeOp::Stored`]. The offset, in elements, is that of the element whose index is 0 along every axis.
+    Array {
+        buffer: Buffer,
+        offset: usize,
+    },
+    /// The binding of [`NodeOp::Fill`] and [`NodeOp::Number`].
+    Number(Scalar),
+    /// The binding of [`NodeOp::Philox`].
+    Random {
+        seed: u64,
+        stream: u32,
+    },
+    /// The binding of [`NodeOp::Failed`].
+    Failure(Error),
+}
+
+impl Binding {
+    /// Returns how many slots of a plan the binding takes.
+    pub fn slots(&self) -> usize {
+        match self {
+            Binding::None | Binding::Failure(_) => 0,
+            Binding::Array { .. } | Binding::Number(_) => 1,
+            Binding::Random { .. } => 3,
+        }
+    }
+}
+
+/// One node of an expression's graph.
+pub(crate) struct Node {
+    pub op: NodeOp,
+    pub args: Args,
+    pub binding: Binding,
+    pub shape: Shape,
+    pub dtype: DType,
+    /// The number of the device whose stored arrays the node reads, or that a fill was given; 0 if there is none.
+    pub device: u32,
+    /// Whether the operation is one of those that a call is made of, and not its result: see [`composed`](super::composed).
+    pub inner: bool,
+    /// Whether the operation wraps by design, so that a check for overflow leaves it out.
+    pub wraps: bool,
+    pub location: &'static Location<'static>,
+}
+
+impl Node {
+    /// Says whether the node is an array in memory.
+    pub fn is_stored(&self) -> bool {
+        matches!(self.op, NodeOp::Stored(_))
+    }
+
+    /// Says whether every element is one number that the node is bound to, so that nothing has to be computed or read.
+    pub fn is_constant(&self) -> bool {
+        matches!(self.op, NodeOp::Number | NodeOp::Fill)
+    }
+
+    /// Returns the number of a node that has no dtype of its own yet; none of any other node.
+    pub fn untyped(&self) -> Option<Scalar> {
+        self.number().filter(|_| matches!(self.op, NodeOp::Number))
+    }
+
+    /// Returns the number that every element is; none of a node that is not constant.
+    pub fn number(&self) -> Option<Scalar> {
+        match self.binding {
+            Binding::Number(s) => Some(s),
+            Binding::None | Binding::Array { .. } | Binding::Random { .. } | Binding::Failure(_) => None,
+        }
+    }
+
+    /// Returns the buffer of a stored array, its strides, and the offset of the element whose index is 0 along every axis.
+    pub fn stored(&self) -> Option<(&Buffer, &Strides, usize)> {
+        match (&self.op, &self.binding) {
+            (NodeOp::Stored(strides), Binding::Array { buffer, offset }) => Some((buffer, strides, *offset)),
+            _ => None,
+        }
+    }
+
+    /// Returns the layout of a stored array.
+    pub fn layout(&self) -> Option<Layout> {
+        let (_, strides, offset) = self.stored()?;
+        Some(Layout { shape: self.shape.clone(), strides: strides.clone(), offset })
+    }
+}
+
+impl Drop for Node {
+    // Drops operands by a loop, because dropping a chain of a million nodes by recursion would overflow the stack.
+    fn drop(&mut self) {
+        // operands without operands drop nothing below them
+        if self.args.iter().all(|a| a.0.args.is_empty()) {
+            return;
+        }
+        let mut stack = std::mem::take(&mut self.args);
+        while let Some(expr) = stack.pop() {
+            // a node that drops nothing below it need not be moved here first
+            if expr.0.args.is_empty() {
+                continue;
+            }
+            if let Some(mut node) = Arc::into_inner(expr.0) {
+                stack.extend(node.args.drain(..));
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `bincount`: how often each of the values 0, 1, … occurs among integers.
+
+use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use crate::base::caps::Caps;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{ErrorKind, Fault};
+use crate::base::layout;
+use smallvec::smallvec;
+
+/// The row: the result has `params[0]` elements, and element `v` is how often the value `v` occurs in the operand.
+pub(crate) static BINCOUNT: Routine = Routine {
+    name: "bincount",
+    doc: "How often each of the values 0, 1, … occurs.",
+    infer,
+    needs,
+    refuses: Some(refuses),
+    reference,
+};
+
+/// The fewest elements to count for each table of counts on a CPU. Each thread counts into a table of its own, which must be
+/// cleared before and added up after; that pays from about 2^16 elements on.
+const ELEMENTS_OF_A_TABLE: usize = 1 << 16;
+/// The fewest elements to count for each entry of a table: with fewer, adding up the tables would cost more than counting.
+const ELEMENTS_OF_A_COUNT: usize = 4;
+/// The most tables, and so the most threads that count at once: a judgement.
+const TABLES: usize = 64;
+
+fn infer(operands: &[Meta], params: &Params) -> Inferred {
+    let (values, length) = (&operands[0], params[0]);
+    if !values.dtype.is_integer() {
+        let detail = format!("values have dtype {}; integers are needed", values.dtype);
+        return Err(Fault::new(ErrorKind::DType, detail));
+    }
+    if length == 0 && values.size() != 0 {
+        return Err(Fault::new(
+            ErrorKind::Index,
+            format!("{} values cannot be counted in a result of length 0", values.size()),
+        ));
+    }
+    let counts = Meta { shape: smallvec![length as usize], dtype: DType::I64 };
+    layout::size_of_shape(&counts.shape)?;
+    Ok(smallvec![counts])
+}
+
+fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
+    let (size, length) = (operands[0].size(), params[0] as usize);
+    if !caps.wgsl {
+        let each = ELEMENTS_OF_A_TABLE.max(length.saturating_mul(ELEMENTS_OF_A_COUNT));
+        let tables = (size / each).clamp(1, TABLES);
+        // with one table the counts go straight to the result, without scratch
+        let bytes = tables.saturating_mul(length).saturating_mul(8);
+        let scratch = if tables == 1 { smallvec![] } else { smallvec![Temp { bytes, zeroed: true }] };
+        return Ok(Needs { scratch, passes: vec![] });
+    }
+    let bytes = length.saturating_mul(4);
+    if size > u32::MAX as usize {
+        let detail = format!("{size} values are too many for {}, which counts at most {}", caps.name, u32::MAX);
+        return Err(Fault::new(ErrorKind::LimitExceeded, detail));
+    }
+    let count = Pass { name: "count", items: size, along: &[Place::Operand(0)], whole: &[Place::Shared(0)], number: 0 };
+    let widen =
+        Pass { name: "widen", items: length, along: &[Place::Result(0)], whole: &[Place::Shared(0)], number: 0 };
+    Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: true }], passes: vec![count, widen] })
+}
+
+fn refuses(value: i128, params: &Params) -> Fault {
+    Fault::new(ErrorKind::Index, format!("value {value} is out of range for {} counts", params[0]))
+}
+
+fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
+    let mut counts = vec![0i128; params[0] as usize];
+    for value in operands[0].iter().map(|s| s.as_i128()) {
+        let count = usize::try_from(value).ok().and_then(|v| counts.get_mut(v));
+        *count.ok_or_else(|| refuses(value, params))? += 1;
+    }
+    Ok(vec![counts.into_iter().map(Scalar::Int).collect()])
+}

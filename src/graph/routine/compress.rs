@@ -1,0 +1,73 @@
+//! `nonzero` and `compress`: the positions of the true elements of a mask, and the elements that stand there. How many those are
+//! is a parameter, which the caller has counted, because it is the length of the result.
+
+use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use crate::base::caps::Caps;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{ErrorKind, Fault};
+use smallvec::smallvec;
+
+/// The row of `nonzero`: the positions of the true elements of the operand, a mask. The parameters are their number, and that of
+/// all elements.
+pub(crate) static NONZERO: Routine = Routine {
+    name: "nonzero",
+    doc: "The positions of the true elements of a mask.",
+    infer: |_, params| Ok(smallvec![Meta { shape: smallvec![params[0] as usize], dtype: DType::I64 }]),
+    needs: |operands, params, caps| needs(operands, params, caps, true),
+    refuses: None,
+    reference: |operands, _| {
+        let positions = operands[0].iter().enumerate().filter(|(_, m)| m.as_i128() != 0);
+        Ok(vec![positions.map(|(i, _)| Scalar::Int(i as i128)).collect()])
+    },
+};
+
+/// The row of `compress`: the elements of the second operand where the first, a mask, is true. The parameters are those of
+/// `nonzero`.
+pub(crate) static COMPRESS: Routine = Routine {
+    name: "compress",
+    doc: "The elements at the true elements of a mask.",
+    infer: |operands, params| -> Inferred {
+        Ok(smallvec![Meta { shape: smallvec![params[0] as usize], dtype: operands[1].dtype }])
+    },
+    needs: |operands, params, caps| needs(operands, params, caps, false),
+    refuses: None,
+    reference: |operands, _| -> Meaning {
+        let chosen = operands[0].iter().zip(&operands[1]).filter(|(m, _)| m.as_i128() != 0);
+        Ok(vec![chosen.map(|(_, x)| *x).collect()])
+    },
+};
+
+/// Elements of the mask that a task of the CPU takes: some tens of microseconds of work (a judgement).
+pub(crate) const CHUNK: usize = 1 << 16;
+
+fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Result<Needs, Fault> {
+    let (count, size) = (params[0] as usize, operands[0].size());
+    let temp = |bytes| Temp { bytes, zeroed: false };
+    if !caps.wgsl {
+        // a count for each task
+        return Ok(Needs { scratch: smallvec![temp(size.div_ceil(CHUNK).max(1) * 8)], passes: vec![] });
+    }
+    let most = u32::MAX as usize;
+    if size > most {
+        let detail = format!("{size} elements are too many for {}, which numbers at most {most}", caps.name);
+        return Err(Fault::new(ErrorKind::LimitExceeded, detail));
+    }
+    let group = caps.group();
+    let blocks = size.div_ceil(group).max(1);
+    // the counts of workgroups, then the sums of groups of them; and the positions
+    let scratch = smallvec![temp((blocks + blocks.div_ceil(group)) * 4), temp(count.saturating_mul(4).max(4))];
+    const MASK: &[Place] = &[Place::Operand(0)];
+    const COUNTS: &[Place] = &[Place::Scratch(0)];
+    let pass = |name, items, along, whole| Pass { name, items, along, whole, number: 0 };
+    let mut passes = vec![
+        pass("count", size, MASK, COUNTS),
+        pass("add_within_groups", blocks, &[], COUNTS),
+        pass("add_groups", group, &[], COUNTS),
+        pass("list", size, MASK, &[Place::Scratch(0), Place::Scratch(1)]),
+    ];
+    passes.push(match positions {
+        true => pass("store_positions", count, &[Place::Result(0)], &[Place::Scratch(1)]),
+        false => pass("store_values", count, &[Place::Result(0)], &[Place::Scratch(1), Place::Operand(1)]),
+    });
+    Ok(Needs { scratch, passes })
+}

@@ -1,0 +1,259 @@
+//! The macro `define!`, which makes a static [`Ufunc`](super::Ufunc) of each row, and the list of the keys of a row.
+
+/// Makes a static of each row, named as the row, and `ROWS`, the list of them. The `rows!` macro of each file of rows hands
+/// its table to this macro and to `methods!` (in `ops.rs`).
+///
+/// A row is its documentation, `#[doc(alias(…))]` with the names that it has in other libraries, and `name(operands): Class { key: value, … }`, the keys in any order, each at most once. An *expression* below is
+/// Rust code in which the operands' names are in scope.
+///
+/// | key | value |
+/// |---|---|
+/// | `cpu_float` | `[expression of f32, expression of f64]`, or with `; below` and cheaper ones: see below |
+/// | `cpu_int` | `{ expression }` that is compiled for each of i32, u32, i64 and u64 |
+/// | `cpu_bool` | `{ expression }` of bool, which is a u8 of 0 or 1 |
+/// | `wgsl_f32`, `wgsl_f64`, `wgsl_int`, `wgsl_bool` | the text for a GPU: see [`Ufunc::wgsl`](super::Ufunc::wgsl) |
+/// | `wgsl_long` | the text of i64 and u64, where `wgsl_int` has an operator or one of WGSL's own functions: not every GPU has them for 64 bits |
+/// | `exact` | `{ expression }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |
+/// | `exact_int`, `exact_int(w)` | `{ expression }` of i128, and of `w`, the width: see [`ExactInt`](super::ExactInt) |
+/// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
+/// | `reduce` | `{ method: …, neutral: …, empty: …, order: … }`: see below and [`Reduction`](super::Reduction) |
+/// | `compares` | a [`Comparison`](super::Comparison) |
+/// | `threaded` | `none`, `f32`, `pairs`, `all`, `all_pairs`, `both` or `products`: which types have instructions of threaded code, see below |
+/// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
+/// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
+/// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
+///
+/// A CPU expression gives a bool as u8 in the classes `Compare`, `Test` and `Logical`, and the operands' type in the others.
+/// In a row of one operand `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`: the latter two are
+/// cheaper expressions that give the same bits for operands of at most these magnitudes.
+///
+/// Each instruction of threaded code costs some 20 ms of compiler time, so rows have those that were measured to pay: by default
+/// all types, but none in the classes `Float` and `FloatOnly`. `f32` names that type alone; `both` is all types, and adds
+/// instructions that take the second operand from the accumulator ([`Threaded`](crate::math::simd::threaded::Threaded)); `products` is
+/// `both`, and adds for floats those one operand of which is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, and
+/// add for f32 the one that computes pairs of equal numbers once, as normal numbers need it.
+///
+/// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order` is
+/// `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks: Smallest`
+/// or `picks: Largest`, and `scan`, the name of its scan; that of another row is `cumulative_` and its method, or `logcumsumexp`.
+/// `loops: plain` leaves out the quick loops over short rows ([`Reduces`](crate::math::simd::Reduces)).
+macro_rules! define {
+    ($(
+        $(#[doc = $doc:literal])+
+        $(#[doc($alias:meta)])?
+        $name:ident $args:tt : $class:ident { $($key:ident $(($w:ident))? : $value:tt),* $(,)? }
+    )*) => {
+        $(
+            #[allow(non_upper_case_globals)]
+            pub(crate) static $name: $crate::graph::ufunc::Ufunc = {
+                #[allow(unused_imports)]
+                use $crate::{base::dtype::Compute, graph::ufunc::Class};
+                // a key that stands twice would make two variants of one name, which the compiler refuses
+                #[allow(dead_code, non_camel_case_types)]
+                enum EachKeyOnce { $($key),* }
+                #[allow(dead_code)]
+                const REDUCES: Option<$crate::math::simd::Reduces> = $crate::graph::ufunc::define!(@loops $($key $value)*);
+                #[allow(dead_code)]
+                const THREADED: &str = $crate::graph::ufunc::define!(@rule $class $($key $value)*);
+                let doc = concat!($($doc, " "),+);
+                #[allow(unused_mut)]
+                let mut row = $crate::graph::ufunc::Ufunc::new(
+                    stringify!($name), doc, $crate::graph::ufunc::define!(@arity $args), Class::$class,
+                );
+                $( $crate::graph::ufunc::define!(@set row $class $args; $key $(($w))? $value); )*
+                row
+            };
+        )*
+        #[allow(dead_code)]
+        pub(crate) static ROWS: &[&$crate::graph::ufunc::Ufunc] = &[$(&$name),*];
+    };
+
+    // `@set` has one arm for each key, which sets the key's field of the row
+    (@set $row:ident $class:ident $args:tt; cpu_float [$f32:expr, $f64:expr]) => {
+        $row.forms[Compute::F32 as usize] = $crate::graph::ufunc::define!(@forms f32 $class $args { $f32 });
+        $row.forms[Compute::F64 as usize] = $crate::graph::ufunc::define!(@forms f64 $class $args { $f64 });
+    };
+    (@set $row:ident $class:ident $args:tt; cpu_float [
+        $f32:expr, $f64:expr; below $limit32:expr => $fast32:expr, $limit64:expr => $fast64:expr
+    ]) => {
+        $row.forms[Compute::F32 as usize] = $crate::graph::ufunc::define!(@forms f32 $class $args { $f32 } $limit32, { $fast32 });
+        $row.forms[Compute::F64 as usize] = $crate::graph::ufunc::define!(@forms f64 $class $args { $f64 } $limit64, { $fast64 });
+    };
+    (@set $row:ident $class:ident $args:tt; cpu_int $f:tt) => {
+        $row.forms[Compute::I32 as usize] = $crate::graph::ufunc::define!(@forms i32 $class $args $f);
+        $row.forms[Compute::U32 as usize] = $crate::graph::ufunc::define!(@forms u32 $class $args $f);
+        $row.forms[Compute::I64 as usize] = $crate::graph::ufunc::define!(@forms i64 $class $args $f);
+        $row.forms[Compute::U64 as usize] = $crate::graph::ufunc::define!(@forms u64 $class $args $f);
+    };
+    (@set $row:ident $class:ident $args:tt; cpu_bool $f:tt) => {
+        $row.forms[Compute::Bool as usize] = $crate::graph::ufunc::define!(@forms u8 $class $args $f);
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_f32 $text:literal) => {
+        $row.wgsl[Compute::F32 as usize] = Some($text);
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_f64 $text:literal) => {
+        $row.wgsl[Compute::F64 as usize] = Some($text);
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_int $text:literal) => {
+        $row.wgsl[Compute::I32 as usize] = Some($text);
+        $row.wgsl[Compute::U32 as usize] = Some($text);
+        // `wgsl_long` may stand before this key
+        if $row.wgsl[Compute::I64 as usize].is_none() {
+            $row.wgsl[Compute::I64 as usize] = Some($text);
+            $row.wgsl[Compute::U64 as usize] = Some($text);
+        }
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_long $text:literal) => {
+        $row.wgsl[Compute::I64 as usize] = Some($text);
+        $row.wgsl[Compute::U64 as usize] = Some($text);
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_bool $text:literal) => {
+        $row.wgsl[Compute::Bool as usize] = Some($text);
+    };
+    (@set $row:ident $class:ident $args:tt; exact $f:tt) => {
+        $row.exact = Some($crate::graph::ufunc::define!(@exact $args $f));
+    };
+    (@set $row:ident $class:ident $args:tt; exact_int $f:tt) => {
+        $row.exact_int = Some($crate::graph::ufunc::define!(@exact_int $args width $f));
+    };
+    (@set $row:ident $class:ident $args:tt; exact_int ($w:ident) $f:tt) => {
+        $row.exact_int = Some($crate::graph::ufunc::define!(@exact_int $args $w $f));
+    };
+    (@set $row:ident $class:ident $args:tt; domain $domain:tt) => { $row.domain = $domain; };
+    (@set $row:ident $class:ident $args:tt; reduce {
+        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident $(, loops: $loops:ident)?
+        $(, picks: $extreme:ident, scan: $scan:ident)?
+    }) => {
+        $row.reduce = Some($crate::graph::ufunc::Reduction {
+            method: stringify!($method),
+            cumulative: $crate::graph::ufunc::define!(@cumulative $method $($scan)?),
+            neutral: $crate::graph::ufunc::Neutral::$neutral,
+            empty: $crate::graph::ufunc::define!(@empty $empty),
+            reorders_floats: $crate::graph::ufunc::define!(@reorders $order),
+            picks: $crate::graph::ufunc::define!(@picks $($extreme)?),
+        });
+    };
+    (@set $row:ident $class:ident $args:tt; compares $comparison:ident) => {
+        $row.properties.compares = Some($crate::graph::ufunc::Comparison::$comparison);
+    };
+    (@set $row:ident $class:ident $args:tt; cost $cost:literal) => { $row.properties.cost = $cost; };
+    (@set $row:ident $class:ident $args:tt; shader_cost $cost:literal) => { $row.properties.shader_cost = $cost; };
+    (@set $row:ident $class:ident $args:tt; is [$($flag:ident),*]) => { $( $row.properties.$flag = true; )* };
+    (@set $row:ident $class:ident $args:tt; threaded $rule:ident) => {};
+    (@set $row:ident $class:ident $args:tt; half $rows:tt) => { $row.half = Some($rows); };
+
+    // `@loops` finds how a function reduces among the keys
+    (@loops reduce {
+        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident, loops: plain
+    } $($rest:tt)*) => { Some($crate::math::simd::Reduces::Plainly) };
+    (@loops reduce $value:tt $($rest:tt)*) => { Some($crate::math::simd::Reduces::Quickly) };
+    (@loops $key:ident $value:tt $($rest:tt)*) => { $crate::graph::ufunc::define!(@loops $($rest)*) };
+    (@loops) => { None };
+    (@empty refused) => { None };
+    (@empty $number:literal) => { Some($number) };
+    (@cumulative logsumexp) => { "logcumsumexp" };
+    (@cumulative $method:ident) => { concat!("cumulative_", stringify!($method)) };
+    (@cumulative $method:ident $scan:ident) => { stringify!($scan) };
+    (@picks) => { None };
+    (@picks $extreme:ident) => { Some($crate::graph::ufunc::Extreme::$extreme) };
+    (@reorders free) => { true };
+    (@reorders fixed) => { false };
+    (@arity ($a:ident)) => { 1 };
+    (@arity ($a:ident, $b:ident)) => { 2 };
+    (@arity ($a:ident, $b:ident, $c:ident)) => { 3 };
+
+    // `@result` is the type of a CPU expression's result
+    (@result $t:ident Compare) => { u8 };
+    (@result $t:ident Test) => { u8 };
+    (@result $t:ident Logical) => { u8 };
+    (@result $t:ident $class:ident) => { $t };
+
+    // `@forms` makes the loops of one compute type; a limit and a cheaper expression for operands up to it may follow
+    (@forms $t:ident $class:ident $args:tt $f:tt $($limit:expr, $fast:tt)?) => {{
+        struct F;
+        impl $crate::math::simd::ScalarFn<$t, $t, $t, $crate::graph::ufunc::define!(@result $t $class)> for F {
+            $crate::graph::ufunc::define!(@fn call $t $class $args $f);
+            $(
+                const HAS_FAST_PATH: bool = true;
+                #[inline(always)]
+                fn on_fast_path(x: $t) -> bool { x.abs() <= $limit }
+                $crate::graph::ufunc::define!(@fn fast_path $t $class $args $fast);
+            )?
+        }
+        type R = $crate::graph::ufunc::define!(@result $t $class);
+        const ARITY: usize = $crate::graph::ufunc::define!(@arity $args);
+        let threaded = $crate::graph::ufunc::define!(@threaded $t R F);
+        Some($crate::math::simd::Forms::of::<$t, $t, $t, R, F>(ARITY, REDUCES).with_threaded(threaded))
+    }};
+
+    // `@rule` finds the rule of the key `threaded` among the keys
+    (@rule $class:ident threaded $rule:ident $($rest:tt)*) => { stringify!($rule) };
+    (@rule $class:ident $key:ident $value:tt $($rest:tt)*) => { $crate::graph::ufunc::define!(@rule $class $($rest)*) };
+    (@rule Float) => { "none" };
+    (@rule FloatOnly) => { "none" };
+    (@rule $class:ident) => { "all" };
+
+    // `@threaded` makes the instructions of threaded code: a bool lies in words of either size, a number in those of its own
+    (@threaded u8 $r:ident $f:ident) => {
+        [$crate::graph::ufunc::define!(@words4 u8 $r $f), $crate::graph::ufunc::define!(@words8 u8 $r $f)]
+    };
+    (@threaded f32 $r:ident $f:ident) => {
+        {
+            use $crate::math::simd::threaded::{M4, N4, Threaded};
+            let words = $crate::graph::ufunc::define!(@words4 f32 $r $f);
+            let words = Threaded::with_pairs::<f32, $r, $f>(words, THREADED);
+            [Threaded::with_products::<u32, N4, M4, f32, $r, $f>(words, THREADED), None]
+        }
+    };
+    (@threaded f64 $r:ident $f:ident) => {
+        {
+            use $crate::math::simd::threaded::{M8, N8, Threaded};
+            let words = $crate::graph::ufunc::define!(@words8 f64 $r $f);
+            [None, Threaded::with_products::<u64, N8, M8, f64, $r, $f>(words, THREADED)]
+        }
+    };
+    (@threaded i64 $r:ident $f:ident) => { [None, $crate::graph::ufunc::define!(@words8 i64 $r $f)] };
+    (@threaded u64 $r:ident $f:ident) => { [None, $crate::graph::ufunc::define!(@words8 u64 $r $f)] };
+    (@threaded $t:ident $r:ident $f:ident) => { [$crate::graph::ufunc::define!(@words4 $t $r $f), None] };
+    (@words4 $t:ident $r:ident $f:ident) => {
+        {
+            use $crate::math::simd::threaded::{M4, N4, Threaded};
+            Threaded::by::<u32, N4, M4, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+        }
+    };
+    (@words8 $t:ident $r:ident $f:ident) => {
+        {
+            use $crate::math::simd::threaded::{M8, N8, Threaded};
+            Threaded::by::<u64, N8, M8, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+        }
+    };
+    (@fn $name:ident $t:ident $class:ident ($x:ident) $f:tt) => {
+        #[inline(always)]
+        #[allow(unused_variables, unused_braces)]
+        fn $name($x: $t, _: $t, _: $t) -> $crate::graph::ufunc::define!(@result $t $class) $f
+    };
+    (@fn $name:ident $t:ident $class:ident ($x:ident, $y:ident) $f:tt) => {
+        #[inline(always)]
+        #[allow(unused_variables)]
+        fn $name($x: $t, $y: $t, _: $t) -> $crate::graph::ufunc::define!(@result $t $class) $f
+    };
+    (@fn $name:ident $t:ident $class:ident ($x:ident, $y:ident, $z:ident) $f:tt) => {
+        #[inline(always)]
+        fn $name($x: $t, $y: $t, $z: $t) -> $crate::graph::ufunc::define!(@result $t $class) $f
+    };
+
+    // `@exact` and `@exact_int` make the references for tests
+    (@exact ($a:ident) $f:tt) => {{ #[allow(unused_variables)] fn exact($a: f64, _: f64, _: f64) -> f64 $f exact }};
+    (@exact ($a:ident, $b:ident) $f:tt) => {{ fn exact($a: f64, $b: f64, _: f64) -> f64 $f exact }};
+    (@exact ($a:ident, $b:ident, $c:ident) $f:tt) => {{ fn exact($a: f64, $b: f64, $c: f64) -> f64 $f exact }};
+    (@exact_int ($a:ident) $w:ident $f:tt) => {{
+        #[allow(unused_variables)] fn exact($a: i128, _: i128, _: i128, $w: u32) -> i128 $f exact
+    }};
+    (@exact_int ($a:ident, $b:ident) $w:ident $f:tt) => {{
+        #[allow(unused_variables)] fn exact($a: i128, $b: i128, _: i128, $w: u32) -> i128 $f exact
+    }};
+    (@exact_int ($a:ident, $b:ident, $c:ident) $w:ident $f:tt) => {{
+        #[allow(unused_variables)] fn exact($a: i128, $b: i128, $c: i128, $w: u32) -> i128 $f exact
+    }};
+}
+pub(crate) use define;

@@ -1,0 +1,78 @@
+//! The rows of the table of folds: those that the key `reduce:` of functions makes, and `argmin` and `argmax`.
+
+use super::Term::{A, B, Position, X};
+use super::{Component, Definition, Fold, Form, Kind, Term};
+use crate::base::dtype::Compute;
+use crate::graph::ufunc::{Neutral, Ufunc, arithmetic, logic};
+use std::sync::LazyLock;
+
+/// The position of the smallest element, the first of equal ones; of the first NaN if there is one.
+pub(crate) static ARGMIN: LazyLock<Fold> =
+    LazyLock::new(|| Fold::intern(first_of("argmin", &arithmetic::minimum, &logic::less)));
+
+/// The position of the largest element, the first of equal ones; of the first NaN if there is one.
+pub(crate) static ARGMAX: LazyLock<Fold> =
+    LazyLock::new(|| Fold::intern(first_of("argmax", &arithmetic::maximum, &logic::greater)));
+
+/// The sum of the chains of a product, one after another, as the kernel of a whole product adds them.
+pub(crate) static SUM_OF_CHAINS: LazyLock<Fold> = LazyLock::new(|| {
+    let sum = of_function(&arithmetic::add);
+    Fold::intern(Definition { name: "sum of chains", in_sequence: true, ..sum })
+});
+
+/// Returns the columns of the fold that the key `reduce:` of a binary function makes. A function without the key gets a fold
+/// all the same, which both backends refuse to run, so that the caller needs no error of its own.
+pub(super) fn of_function(function: &'static Ufunc) -> Definition {
+    let reduce = function.reduce;
+    let init = reduce.map_or(Neutral::Zero, |r| r.neutral);
+    Definition {
+        name: function.name,
+        method: reduce.map_or(function.name, |r| r.method),
+        state: Component::list(&[Component { kind: Kind::Operand, init }]),
+        lift: &[X],
+        combine: Term::list(&[Term::call(function, &[A(0), B(0)])]),
+        finish: A(0),
+        result: Kind::Operand,
+        empty: reduce.and_then(|r| r.empty).map(f64::to_bits),
+        commutative: true,
+        exact: reduce.is_some_and(|r| r.reorders_floats),
+        in_sequence: false,
+        form: Form::Function(function),
+    }
+}
+
+/// Returns the columns of the fold that gives the position of the element that `picks` picks among all. `beyond` is the
+/// comparison by which one element beats another, `less` for `minimum`. Of equal elements, or of several NaNs, the first wins.
+fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -> Definition {
+    let both = |x, y| Term::call(&logic::logical_and, &[x, y]);
+    let either = |x, y| Term::call(&logic::logical_or, &[x, y]);
+    let equal = |x, y| Term::call(&logic::equal, &[x, y]);
+    // a NaN is not equal to itself
+    let is_nan = |x| Term::call(&logic::not_equal, &[x, x]);
+    let tie = either(equal(A(0), B(0)), both(is_nan(A(0)), is_nan(B(0))));
+    let earlier = Term::call(&logic::less, &[B(1), A(1)]);
+    let first_nan = both(equal(A(0), A(0)), is_nan(B(0)));
+    let takes = either(Term::call(beyond, &[B(0), A(0)]), either(first_nan, both(tie, earlier)));
+    let chosen = |n| Term::call(&logic::SELECT, &[takes, B(n), A(n)]);
+    let position = Kind::Is(Compute::I32);
+    let init = picks.reduce.map_or(Neutral::Zero, |r| r.neutral);
+    let state = [
+        Component { kind: Kind::Operand, init },
+        // larger than every element's position, so that an element which equals the neutral one still wins by its position
+        Component { kind: position, init: Neutral::Highest },
+    ];
+    Definition {
+        name,
+        method: name,
+        state: Component::list(&state),
+        lift: &[X, Position],
+        combine: Term::list(&[chosen(0), chosen(1)]),
+        finish: A(1),
+        result: position,
+        empty: None,
+        commutative: true,
+        exact: true,
+        in_sequence: false,
+        form: Form::FirstOf(picks),
+    }
+}

@@ -1,0 +1,222 @@
+//! The rows of comparisons, tests of an element, logic and bits, and the row `select`.
+
+use super::integer::{Int, exact as int};
+
+/// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
+macro_rules! rows {
+    ($m:path) => {
+        $m! {
+            /// Whether the operands are equal; −0 equals +0, NaN nothing.
+            #[doc(alias("eq"))]
+            equal(x, y): Compare {
+                cpu_float: [(x == y) as u8, (x == y) as u8], cpu_int: { (x == y) as u8 },
+                cpu_bool: { (x == y) as u8 },
+                wgsl_f32: "m_eq({a}, {b})", wgsl_f64: "d_eq({a}, {b})", wgsl_int: "{a} == {b}", wgsl_long: "eq_{T}({a}, {b})",
+                wgsl_bool: "{a} == {b}",
+                exact: { (x == y) as u8 as f64 }, exact_int: { (x == y) as i128 },
+                domain: [-3.0, 3.0], compares: Equal,
+            }
+            /// Whether the operands differ.
+            #[doc(alias("ne"))]
+            not_equal(x, y): Compare {
+                cpu_float: [(x != y) as u8, (x != y) as u8], cpu_int: { (x != y) as u8 },
+                cpu_bool: { (x != y) as u8 },
+                wgsl_f32: "!m_eq({a}, {b})", wgsl_f64: "!d_eq({a}, {b})", wgsl_int: "{a} != {b}", wgsl_long: "!eq_{T}({a}, {b})",
+                wgsl_bool: "{a} != {b}",
+                exact: { (x != y) as u8 as f64 }, exact_int: { (x != y) as i128 },
+                domain: [-3.0, 3.0], compares: NotEqual,
+            }
+            /// Whether the first is smaller.
+            #[doc(alias("lt"))]
+            less(x, y): Compare {
+                cpu_float: [(x < y) as u8, (x < y) as u8], cpu_int: { (x < y) as u8 }, cpu_bool: { (x < y) as u8 },
+                wgsl_f32: "m_lt({a}, {b})", wgsl_f64: "d_lt({a}, {b})", wgsl_int: "{a} < {b}", wgsl_long: "lt_{T}({a}, {b})",
+                wgsl_bool: "(!{a} && {b})",
+                exact: { (x < y) as u8 as f64 }, exact_int: { (x < y) as i128 },
+                domain: [-3.0, 3.0], compares: Less,
+            }
+            /// Whether the first is smaller or equal.
+            #[doc(alias("le"))]
+            less_equal(x, y): Compare {
+                cpu_float: [(x <= y) as u8, (x <= y) as u8], cpu_int: { (x <= y) as u8 },
+                cpu_bool: { (x <= y) as u8 },
+                wgsl_f32: "m_le({a}, {b})", wgsl_f64: "d_le({a}, {b})", wgsl_int: "{a} <= {b}", wgsl_long: "!lt_{T}({b}, {a})",
+                wgsl_bool: "(!{a} || {b})",
+                exact: { (x <= y) as u8 as f64 }, exact_int: { (x <= y) as i128 },
+                domain: [-3.0, 3.0], compares: LessEqual,
+            }
+            /// Whether the first is larger.
+            #[doc(alias("gt"))]
+            greater(x, y): Compare {
+                cpu_float: [(x > y) as u8, (x > y) as u8], cpu_int: { (x > y) as u8 }, cpu_bool: { (x > y) as u8 },
+                wgsl_f32: "m_lt({b}, {a})", wgsl_f64: "d_lt({b}, {a})", wgsl_int: "{a} > {b}", wgsl_long: "lt_{T}({b}, {a})",
+                wgsl_bool: "({a} && !{b})",
+                exact: { (x > y) as u8 as f64 }, exact_int: { (x > y) as i128 },
+                domain: [-3.0, 3.0], compares: Greater,
+            }
+            /// Whether the first is larger or equal.
+            #[doc(alias("ge"))]
+            greater_equal(x, y): Compare {
+                cpu_float: [(x >= y) as u8, (x >= y) as u8], cpu_int: { (x >= y) as u8 },
+                cpu_bool: { (x >= y) as u8 },
+                wgsl_f32: "m_le({b}, {a})", wgsl_f64: "d_le({b}, {a})", wgsl_int: "{a} >= {b}", wgsl_long: "!lt_{T}({a}, {b})",
+                wgsl_bool: "({a} || !{b})",
+                exact: { (x >= y) as u8 as f64 }, exact_int: { (x >= y) as i128 },
+                domain: [-3.0, 3.0], compares: GreaterEqual,
+            }
+            /// Whether the element is NaN.
+            #[doc(alias("is_nan"))]
+            isnan(x): Test {
+                cpu_float: [x.is_nan() as u8, x.is_nan() as u8], cpu_int: { 0 }, cpu_bool: { 0 },
+                wgsl_f32: "m_isnan({a})", wgsl_f64: "d_isnan({a})", wgsl_int: "({a} != {a})", wgsl_long: "!eq_{T}({a}, {a})",
+                wgsl_bool: "({a} && !{a})",
+                exact: { x.is_nan() as u8 as f64 }, exact_int: { 0 },
+                domain: [-3.0, 3.0],
+            }
+            /// Whether the element is +∞ or −∞.
+            #[doc(alias("is_inf", "is_infinite"))]
+            isinf(x): Test {
+                cpu_float: [x.is_infinite() as u8, x.is_infinite() as u8], cpu_int: { 0 }, cpu_bool: { 0 },
+                wgsl_f32: "m_isinf({a})", wgsl_f64: "d_isinf({a})", wgsl_int: "({a} != {a})", wgsl_long: "!eq_{T}({a}, {a})",
+                wgsl_bool: "({a} && !{a})",
+                exact: { x.is_infinite() as u8 as f64 }, exact_int: { 0 },
+                domain: [-3.0, 3.0],
+            }
+            /// Whether the element is neither NaN nor infinite.
+            #[doc(alias("is_finite"))]
+            isfinite(x): Test {
+                cpu_float: [x.is_finite() as u8, x.is_finite() as u8], cpu_int: { 1 }, cpu_bool: { 1 },
+                wgsl_f32: "m_isfinite({a})", wgsl_f64: "d_isfinite({a})", wgsl_int: "({a} == {a})", wgsl_long: "eq_{T}({a}, {a})",
+                wgsl_bool: "({a} || !{a})",
+                exact: { x.is_finite() as u8 as f64 }, exact_int: { 1 },
+                domain: [-3.0, 3.0],
+            }
+            /// Whether the sign is minus, also of −0 and of a NaN.
+            #[doc(alias("is_sign_negative"))]
+            signbit(x): Test {
+                cpu_float: [x.is_sign_negative() as u8, x.is_sign_negative() as u8],
+                cpu_int: { x.is_negative_value() }, cpu_bool: { 0 },
+                wgsl_f32: "m_signbit({a})", wgsl_f64: "d_signbit({a})", wgsl_int: "({a} < {T}(0))", wgsl_long: "lt_{T}({a}, bool_to_{T}(false))",
+                wgsl_bool: "({a} && !{a})",
+                exact: { x.is_sign_negative() as u8 as f64 }, exact_int: { (x < 0) as i128 },
+                domain: [-3.0, 3.0],
+            }
+            /// Whether both are true (not 0).
+            logical_and(x, y): Logical {
+                cpu_bool: { x & y }, wgsl_bool: "{a} && {b}",
+                exact: { (x != 0.0 && y != 0.0) as u8 as f64 }, exact_int: { (x != 0 && y != 0) as i128 },
+                domain: [0.0, 1.0],
+                reduce: { method: all, neutral: One, empty: 1.0, order: free },
+            }
+            /// Whether either is true (not 0).
+            logical_or(x, y): Logical {
+                cpu_bool: { x | y }, wgsl_bool: "{a} || {b}",
+                exact: { (x != 0.0 || y != 0.0) as u8 as f64 }, exact_int: { (x != 0 || y != 0) as i128 },
+                domain: [0.0, 1.0],
+                reduce: { method: any, neutral: Zero, empty: 0.0, order: free },
+            }
+            /// Whether exactly one is true (not 0).
+            logical_xor(x, y): Logical {
+                cpu_bool: { x ^ y }, wgsl_bool: "{a} != {b}",
+                exact: { ((x != 0.0) != (y != 0.0)) as u8 as f64 }, exact_int: { ((x != 0) != (y != 0)) as i128 },
+                domain: [0.0, 1.0],
+            }
+            /// Whether the element is 0.
+            #[doc(alias("not"))]
+            logical_not(x): Logical {
+                cpu_bool: { x ^ 1 }, wgsl_bool: "!{a}",
+                exact: { (x == 0.0) as u8 as f64 }, exact_int: { (x == 0) as i128 },
+                domain: [0.0, 1.0],
+            }
+            /// And of each bit.
+            bitwise_and(x, y): Integer {
+                cpu_int: { x & y }, cpu_bool: { x & y }, wgsl_int: "{a} & {b}", wgsl_long: "and_{T}({a}, {b})", wgsl_bool: "{a} && {b}",
+                exact_int: { x & y }, is: [keeps_range],
+            }
+            /// Or of each bit.
+            bitwise_or(x, y): Integer {
+                cpu_int: { x | y }, cpu_bool: { x | y }, wgsl_int: "{a} | {b}", wgsl_long: "or_{T}({a}, {b})", wgsl_bool: "{a} || {b}",
+                exact_int: { x | y }, is: [keeps_range],
+            }
+            /// Exclusive or of each bit.
+            bitwise_xor(x, y): Integer {
+                cpu_int: { x ^ y }, cpu_bool: { x ^ y }, wgsl_int: "{a} ^ {b}", wgsl_long: "xor_{T}({a}, {b})", wgsl_bool: "{a} != {b}",
+                exact_int: { x ^ y }, is: [keeps_range],
+            }
+            /// Each bit inverted; bool: not.
+            #[doc(alias("invert", "bitwise_not"))]
+            bitwise_invert(x): Integer {
+                cpu_int: { !x }, cpu_bool: { x ^ 1 }, wgsl_int: "~{a}", wgsl_long: "not_{T}({a})", wgsl_bool: "!{a}",
+                exact_int(w): { if w == 1 { x ^ 1 } else { !x } },
+            }
+            /// Bits moved left; a shift by the width or more, or a negative one, gives 0. Not for bool.
+            #[doc(alias("left_shift", "shl"))]
+            bitwise_left_shift(x, y): Integer {
+                cpu_int: { x.shift_left(y) }, wgsl_int: "shl_{T}({a}, {b})",
+                exact_int(w): { int::shift_left(x, y, w) },
+            }
+            /// Bits moved right; a shift by the width or more, or a negative one, gives 0 (−1 for a negative number).
+            #[doc(alias("right_shift", "shr"))]
+            bitwise_right_shift(x, y): Integer {
+                cpu_int: { x.shift_right(y) }, wgsl_int: "shr_{T}({a}, {b})",
+                exact_int(w): { int::shift_right(x, y, w) },
+                is: [keeps_range],
+            }
+        }
+    };
+}
+pub(crate) use rows;
+
+mod table {
+    use super::*;
+    rows!(crate::graph::ufunc::define);
+}
+pub(crate) use table::*;
+
+use super::{Class, Ufunc};
+use crate::base::dtype::Compute;
+use crate::math::simd::threaded::{M4, M8, N4, N8, Threaded};
+use crate::math::simd::{Forms, ScalarFn};
+
+struct Choose;
+macro_rules! choose {
+    ($($t:ty)*) => { $(
+        impl ScalarFn<u8, $t, $t, $t> for Choose {
+            #[inline(always)]
+            fn call(c: u8, a: $t, b: $t) -> $t {
+                if c != 0 { a } else { b }
+            }
+        }
+    )* };
+}
+choose! { u8 u32 u64 }
+
+/// The row of `select`: the second operand where the first is true, else the third. No key of `define!` makes such loops,
+/// which move words of the size of the last two operands' compute type, so it stands outside `rows!`.
+pub(crate) static SELECT: Ufunc = {
+    let bool4 = Some(Threaded::of::<u32, N4, M4, u8, u8, u8, u8, Choose>(3, false));
+    let bool8 = Some(Threaded::of::<u64, N8, M8, u8, u8, u8, u8, Choose>(3, false));
+    let words4 = Some(Threaded::of::<u32, N4, M4, u8, u32, u32, u32, Choose>(3, false));
+    let words8 = Some(Threaded::of::<u64, N8, M8, u8, u64, u64, u64, Choose>(3, false));
+    let bits8 = Some(Forms::of::<u8, u8, u8, u8, Choose>(3, None).with_threaded([bool4, bool8]));
+    let bits32 = Some(Forms::of::<u8, u32, u32, u32, Choose>(3, None).with_threaded([words4, None]));
+    let bits64 = Some(Forms::of::<u8, u64, u64, u64, Choose>(3, None).with_threaded([None, words8]));
+    let mut forms = [bits32; Compute::COUNT];
+    forms[Compute::Bool as usize] = bits8;
+    forms[Compute::I64 as usize] = bits64;
+    forms[Compute::U64 as usize] = bits64;
+    forms[Compute::F64 as usize] = bits64;
+    let doc = "The second operand where the first is true, else the third.";
+    let mut row = Ufunc::new("select", doc, 3, Class::Select);
+    row.forms = forms;
+    row.wgsl = [Some("select({c}, {b}, {a})"); Compute::COUNT];
+    row.wgsl[Compute::I64 as usize] = Some("select_{T}({c}, {b}, {a})");
+    row.wgsl[Compute::U64 as usize] = Some("select_{T}({c}, {b}, {a})");
+    row.exact = Some(|c, a, b| if c != 0.0 { a } else { b });
+    row.exact_int = Some(|c, a, b, _| if c != 0 { a } else { b });
+    row.properties.never_rounds = true;
+    row.properties.moves_bits = true;
+    row.properties.keeps_range = true;
+    row.properties.opaque = true;
+    row
+};

@@ -1,0 +1,381 @@
+//! The table of elementwise functions.
+//!
+//! A [`Ufunc`] is one row: name, operands, type signature, one scalar Rust function for each compute type, WGSL text,
+//! an exact reference, a test domain and properties. Planner, methods, shader text, CPU loops, tests and docs read the
+//! row. Planner and backends decide by its properties, never by its name. The rows stand in `graph/ufunc/arithmetic.rs`,
+//! `graph/ufunc/float.rs`, `graph/ufunc/special/mod.rs` and `graph/ufunc/logic.rs`; **a new function is one new row there**.
+//! `graph/ufunc/define.rs` lists the columns, `graph/ufunc/intern.rs` says when two rows are equal, and `graph/ufunc/cast.rs` holds the
+//! conversions between types.
+
+pub(crate) mod arithmetic;
+pub(crate) mod cast;
+mod define;
+pub(crate) mod float;
+mod fold;
+pub(crate) mod integer;
+pub(crate) mod intern;
+pub(crate) mod logic;
+pub(crate) mod special;
+
+pub(crate) use define::define;
+pub(crate) use fold::{
+    ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, Programs, SUM_OF_CHAINS, Step,
+};
+#[cfg(any(feature = "testing", feature = "kernels"))]
+pub(crate) use fold::{Definition, Kind, Term};
+
+use crate::base::dtype::{Compute, DType};
+use crate::math::simd::threaded::Threaded;
+use crate::math::simd::{Forms, Loops};
+use std::cmp::Ordering;
+use std::sync::OnceLock;
+
+/// Which types a function takes and gives. A class sets the rule; within it a type is taken if the row has a function for it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Class {
+    /// Takes any type; casts integers and bool to f32 first, and gives the float type.
+    Float,
+    /// Takes floats only; gives the promoted type of its operands.
+    FloatOnly,
+    /// Takes any type; gives the promoted type of its operands.
+    Numeric,
+    /// Takes bool and integers; gives the promoted type of its operands.
+    Integer,
+    /// Compares two operands of one type; gives bool.
+    Compare,
+    /// Tests a property of each element, such as being NaN; gives bool.
+    Test,
+    /// Takes each operand as a truth value; gives bool.
+    Logical,
+    /// Takes a bool and two operands of one type; gives one of the two.
+    Select,
+}
+
+impl Class {
+    /// Returns the result's type for operands promoted to `dtype`.
+    pub fn result(self, dtype: DType) -> DType {
+        match self {
+            Class::Compare | Class::Test | Class::Logical => DType::Bool,
+            Class::Float => dtype.float(),
+            Class::FloatOnly | Class::Numeric | Class::Integer | Class::Select => dtype,
+        }
+    }
+
+    /// Returns the type to which operands promoted to `dtype` are cast before the function.
+    pub fn operand(self, dtype: DType) -> DType {
+        match self {
+            Class::Logical => DType::Bool,
+            Class::Float => dtype.float(),
+            Class::FloatOnly | Class::Numeric | Class::Integer | Class::Compare | Class::Test | Class::Select => dtype,
+        }
+    }
+}
+
+/// Which of its two operands a row such as `minimum` picks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Extreme {
+    Smallest,
+    Largest,
+}
+
+/// The neutral element of a reduction: combined with any x it gives x.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Neutral {
+    /// 0; for floats −0, because x + −0 is x for every x, and +0 would turn −0 into +0.
+    Zero,
+    One,
+    /// The least value of the type: −∞ for floats, 0 for unsigned integers and bool.
+    Lowest,
+    /// The greatest value of the type: ∞ for floats, 1 for bool.
+    Highest,
+}
+
+impl Neutral {
+    /// Returns the element of a compute type as bits, in the low end of the word.
+    pub fn bits(self, compute: Compute) -> u64 {
+        use Compute::*;
+        match (mutant!(max_starts_at_0, if self == Neutral::Lowest { Neutral::Zero } else { self }, self), compute) {
+            (Neutral::Zero, F32) => (-0.0f32).to_bits() as u64,
+            (Neutral::Zero, F64) => (-0.0f64).to_bits(),
+            (Neutral::Zero, _) => 0,
+            (Neutral::One, F32) => 1f32.to_bits() as u64,
+            (Neutral::One, F64) => 1f64.to_bits(),
+            (Neutral::One, _) => 1,
+            (Neutral::Lowest, F32) => f32::NEG_INFINITY.to_bits() as u64,
+            (Neutral::Lowest, F64) => f64::NEG_INFINITY.to_bits(),
+            (Neutral::Lowest, I32) => i32::MIN as u32 as u64,
+            (Neutral::Lowest, I64) => i64::MIN as u64,
+            (Neutral::Lowest, _) => 0,
+            (Neutral::Highest, F32) => f32::INFINITY.to_bits() as u64,
+            (Neutral::Highest, F64) => f64::INFINITY.to_bits(),
+            (Neutral::Highest, I32) => i32::MAX as u64,
+            (Neutral::Highest, U32) => u32::MAX as u64,
+            (Neutral::Highest, I64) => i64::MAX as u64,
+            (Neutral::Highest, U64) => u64::MAX,
+            (Neutral::Highest, Bool) => 1,
+        }
+    }
+}
+
+/// How a binary function reduces: the key `reduce:` of its row.
+#[derive(Clone, Copy)]
+pub(crate) struct Reduction {
+    /// The name of the reduction's method, such as `sum`.
+    pub method: &'static str,
+    /// The name of the scan's method, such as `cumulative_sum`; not every function's scan has a method.
+    pub cumulative: &'static str,
+    pub neutral: Neutral,
+    /// The result of a reduction of no elements; `None` where that is an error. A sum gives 0, although its `neutral` is −0.
+    pub empty: Option<f64>,
+    /// Whether a reduction of floats gives the same bits in any order, as a minimum does. If it does not, the planner keeps
+    /// the order of the reduction's tree, whatever is fused with it. For integers and bool every order gives the same bits.
+    pub reorders_floats: bool,
+    /// Which of its operands the row picks; `None` where it computes a new value. Of a row that picks, a reduction can also
+    /// give the position of the picked element: `argmin` and `argmax`.
+    pub picks: Option<Extreme>,
+}
+
+/// The relation that a comparison tests.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+impl Comparison {
+    /// Says whether the relation holds for two operands, the first of which compares to the second as `order` says.
+    pub fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Equal => order.is_eq(),
+            Comparison::NotEqual => order.is_ne(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterEqual => order.is_ge(),
+        }
+    }
+}
+
+/// The properties by which the planner and the backends treat a row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Properties {
+    /// The relation that the row tests, if it is a comparison.
+    pub compares: Option<Comparison>,
+    /// The cost of one evaluation, in additions. The planner stores costly values instead of computing them twice. Costs above
+    /// 8 are measured: the time that the row of f32 takes longer than an addition for each of 200,000 elements in cache, over
+    /// the time of an addition in registers (30 in a nanosecond by two threads, which is `Rates::CPU`). The three quotients
+    /// that are exact by long division took 205 for floats and some 10 for integers; 64 lies between.
+    pub cost: u32,
+    /// The cost for a GPU driver of compiling the row's WGSL text for floats, in additions; a software driver takes up to a
+    /// millisecond for each. Sine costs 32, because the reduction of large arguments makes it hundreds of instructions.
+    pub shader_cost: u32,
+    /// Operands of f16 and bf16, which fused kernels hold as f32, are rounded to their own type before the function: it asks
+    /// for their exact value (comparisons, tests, logic, `nextafter`), which must not depend on what is fused.
+    pub rounds_first: bool,
+    /// For floats: the exact result is always representable in the operands' type, so that nothing is rounded.
+    pub never_rounds: bool,
+    /// The result has the bits of one of the operands, so that a kernel of such rows alone may move floats as integers, which
+    /// keeps the payload of a NaN.
+    pub moves_bits: bool,
+    /// For integers: operands give a result in the range of their type, which never wraps. 8- and 16-bit operands are computed in
+    /// 32 bits, and the result need not be wrapped; a check for overflow leaves the row out.
+    pub keeps_range: bool,
+    /// For floats: the WGSL text picks an operand or works on its bits, so that a driver's compiler cannot fold, reassociate
+    /// or contract it with the code around it, and it needs no guard.
+    pub opaque: bool,
+    /// For floats: a driver's compiler that sees that both operands are the same value changes no bit by simplifying. `x + x`
+    /// may become `2·x`, which is the same; but `x − x` becomes 0 and `x / x` becomes 1, which is wrong for NaN and ∞.
+    pub simplifies_exactly: bool,
+    /// The row raises its first operand to the power of the second. For integers, a second operand that is a negative number
+    /// (not an array) is an error.
+    pub power: bool,
+    /// The row is the product of its operands, or of its one operand and itself.
+    pub multiplies: bool,
+}
+
+/// A function of integers that does not wrap; the last argument is the width of their type in bits.
+pub(crate) type ExactInt = fn(i128, i128, i128, u32) -> i128;
+
+/// One row of the table. Rows that agree in name, types, WGSL text and properties are equal, wherever they lie ([`intern`]).
+pub(crate) struct Ufunc {
+    pub id: intern::RowId,
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub arity: usize,
+    pub class: Class,
+    /// The CPU's loops, by the compute type of the operands (of `select`, of the last two).
+    pub forms: [Option<Forms>; Compute::COUNT],
+    /// The WGSL expression, by the compute type of the operands: `{a}`, `{b}`, `{c}` stand for the operands and `{T}` for
+    /// the type's name; it may call WGSL's own functions and those of `shaders/lib`.
+    pub wgsl: [Option<&'static str>; Compute::COUNT],
+    /// The reference for floats that tests compare with: in f64, without `crate::math`.
+    pub exact: Option<fn(f64, f64, f64) -> f64>,
+    /// The reference for integers and bool: the result before it wraps to the type.
+    pub exact_int: Option<ExactInt>,
+    /// The range from which tests draw most operands, where the function is neither constant nor infinite.
+    pub domain: [f64; 2],
+    pub reduce: Option<Reduction>,
+    pub properties: Properties,
+    /// The rows that f16 and bf16 operands use instead of this one.
+    pub half: Option<[&'static Ufunc; 2]>,
+    /// The fold that combines by this row, made by the first call of [`Fold::of`].
+    pub fold: OnceLock<Fold>,
+}
+
+impl Ufunc {
+    /// Makes a row without functions, with the properties that most rows of its class have.
+    pub const fn new(name: &'static str, doc: &'static str, arity: usize, class: Class) -> Ufunc {
+        // most functions of floats are a polynomial with a few steps around it: some eight additions, a judgement
+        let cost = if matches!(class, Class::Float) { 8 } else { 1 };
+        Ufunc {
+            id: intern::RowId::new(),
+            name,
+            doc,
+            arity,
+            class,
+            forms: [None; Compute::COUNT],
+            wgsl: [None; Compute::COUNT],
+            exact: None,
+            exact_int: None,
+            domain: [-1e3, 1e3],
+            reduce: None,
+            properties: Properties {
+                compares: None,
+                cost,
+                shader_cost: cost,
+                rounds_first: matches!(class, Class::Compare | Class::Test | Class::Logical),
+                never_rounds: false,
+                moves_bits: false,
+                keeps_range: false,
+                opaque: false,
+                simplifies_exactly: false,
+                power: false,
+                multiplies: false,
+            },
+            half: None,
+            fold: OnceLock::new(),
+        }
+    }
+
+    /// Returns the CPU's elementwise loops for this compute type; `None` if the row does not take it.
+    pub fn map(&self, compute: Compute) -> Option<Loops> {
+        Some(self.forms[compute as usize]?.map)
+    }
+
+    /// Returns the row's instructions of threaded code for this compute type, in words of 4 bytes or of 8; `None` if it has none.
+    pub fn threaded(&self, compute: Compute, word: usize) -> Option<Threaded> {
+        self.forms[compute as usize]?.threaded[word / 8]
+    }
+
+    /// Says whether the row has WGSL text for this compute type.
+    pub fn on_gpu(&self, compute: Compute) -> bool {
+        self.wgsl[compute as usize].is_some()
+    }
+
+    /// Returns the operand by whose type the function's implementation is chosen. All operands have one type, except that
+    /// `select`'s first is a bool.
+    pub fn typed_operand<'a, T>(&self, operands: &'a [T]) -> Option<&'a T> {
+        operands.last()
+    }
+
+    /// Returns the cost for a GPU driver of compiling the row's text, in additions. Texts for integers and bool are short.
+    pub fn compile_cost(&self, compute: Compute) -> u32 {
+        match compute {
+            Compute::F32 | Compute::F64 => self.properties.shader_cost,
+            Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 => 1,
+        }
+    }
+
+    /// Says whether the row has a CPU loop for this compute type.
+    pub fn on_cpu(&self, compute: Compute) -> bool {
+        self.forms[compute as usize].is_some()
+    }
+}
+
+impl std::fmt::Debug for Ufunc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+#[cfg(any(feature = "testing", feature = "kernels"))]
+/// Returns the rows that have a method, in the order of the table's files: all but `select` and `nextafter`'s rows for halves.
+pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
+    arithmetic::ROWS.iter().chain(float::ROWS).chain(special::ROWS).chain(logic::ROWS).copied()
+}
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::{Fold, Ufunc, all, arithmetic};
+    use crate::base::layout::IntoAxes;
+    use crate::graph::expr::{Expr, reduce};
+    use crate::{DType, Device, Result, ops::create};
+    use std::panic::Location;
+
+    crate::testing::unit_tests! {
+        ufunc: a_reduction_of_any_row_keeps_the_order_that_its_properties_ask_for,
+        a_reduction_of_no_elements_gives_what_its_row_says, costs_and_domains_are_sensible
+    }
+
+    crate::graph::ufunc::define! {
+        /// A row of this test alone, so that no other code can treat it by its name instead of its properties.
+        stranger(x, y): Float {
+            cpu_float: [(x * x + y * y).sqrt(), (x * x + y * y).sqrt()], wgsl_f32: "sqrt({a} * {a} + {b} * {b})",
+            reduce: { method: norm, neutral: Zero, empty: 0.0, order: fixed },
+        }
+    }
+
+    fn folded(row: &'static Ufunc, e: &Expr, axis: isize) -> Expr {
+        reduce("folded", Fold::of(row), e, &axis.into_axes(), Location::caller())
+    }
+
+    /// Returns expressions that need fewer kernels if a reduction may combine its elements in any order.
+    fn expressions(row: &'static Ufunc) -> Result<Vec<Expr>> {
+        let x = create::ones([40, 30], DType::F32).to_device(&Device::cpu())?;
+        let y = create::ones([30, 40], DType::F32).to_device(&Device::cpu())?;
+        Ok(vec![
+            folded(row, &x, 0) + folded(row, &y.t(), 0),
+            folded(row, &(&x * 2.0), 1) + folded(row, &y.t(), 1),
+            &x - folded(row, &x, 1).reshape([40, 1]),
+            folded(row, &(&x + folded(row, &y, 0).reshape([40, 1])), 1),
+            folded(row, &folded(row, &x, 0), 0),
+        ])
+    }
+
+    /// Returns the plans of `expressions` as text, with `row` in place of the row's name, so that rows can be compared.
+    fn plans(row: &'static Ufunc) -> Result<Vec<String>> {
+        let text = |e: &Expr| Ok(e.plan()?.to_string().replace(&format!("reduce {row:?}"), "reduce row"));
+        expressions(row)?.iter().map(text).collect()
+    }
+
+    fn a_reduction_of_any_row_keeps_the_order_that_its_properties_ask_for() {
+        let (sum, other) = (plans(&arithmetic::add).unwrap(), plans(&stranger).unwrap());
+        assert_eq!(sum, other, "a reduction with a fixed order is planned as a sum is");
+        let free = plans(&arithmetic::minimum).unwrap();
+        assert_ne!(sum, free, "nothing here depends on the order");
+    }
+
+    fn a_reduction_of_no_elements_gives_what_its_row_says() {
+        let x = create::ones([0, 3], DType::F32);
+        for row in all().chain([&stranger]) {
+            let Some(reduction) = row.reduce else { continue };
+            let got = folded(row, &x.astype(row.class.operand(DType::F32)), 0).astype(DType::F64).to_vec::<f64>();
+            match reduction.empty {
+                Some(number) => assert_eq!(got.unwrap(), [number; 3], "{row:?}"),
+                None => assert!(got.is_err(), "{row:?}"),
+            }
+        }
+    }
+
+    fn costs_and_domains_are_sensible() {
+        for row in all() {
+            assert!(row.domain[0] < row.domain[1], "{row:?}");
+            assert!(row.properties.cost > 0 && row.properties.shader_cost > 0, "{row:?}");
+            assert_eq!(row.properties.compares.is_some(), row.class == super::Class::Compare, "{row:?}");
+        }
+    }
+}

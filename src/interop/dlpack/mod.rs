@@ -1,0 +1,464 @@
+//! Memory of the CPU shared with libraries of other languages by DLPack. `dlpack/abi.rs` has the C structures.
+//!
+//! An array is a value that no other array's write changes. So what is exported may be written by the importer only where the
+//! array gave its memory away, and what is imported is never written in place.
+
+pub mod abi;
+
+use crate::array::Array;
+use crate::array::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{Layout, Shape, Strides, c_strides, size_of_shape};
+use abi::{DLDataType, DLDevice, DLManagedTensor, DLManagedTensorVersioned, DLTensor};
+use std::ffi::c_void;
+use std::panic::Location;
+use std::ptr::NonNull;
+
+type Loc = &'static Location<'static>;
+
+/// A tensor of DLPack that is owned here: dropping it calls its deleter. [`Array::to_dlpack`] and [`Array::into_dlpack`] make one;
+/// [`DlpackTensor::into_raw`] hands it to another library. (Feature `dlpack`.)
+///
+/// ```
+/// use cupric::{Array, array};
+/// let x = array![[1., 2.], [3., 4.]];
+/// let tensor = x.t().eval()?.to_dlpack()?;          // shares the memory of `x`
+/// let raw = tensor.into_raw();                      // what another library takes over, and gives back by its deleter
+/// // here this program takes it itself
+/// // SAFETY: the tensor has just been exported, and nobody writes to it.
+/// let y = unsafe { Array::from_dlpack(raw) }?;
+/// assert_eq!(y.strides(), [1, 2]);
+/// assert_eq!(y.to_vec::<f32>()?, [1., 3., 2., 4.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct DlpackTensor(NonNull<DLManagedTensorVersioned>);
+
+// SAFETY: a tensor is owned by whoever holds it, and its deleter may be called on any thread: those of this file may, and those of
+// others by the promise that is made to `Array::from_dlpack`.
+unsafe impl Send for DlpackTensor {}
+// SAFETY: a shared handle reads only what does not change.
+unsafe impl Sync for DlpackTensor {}
+
+impl DlpackTensor {
+    /// Gives the tensor to the caller, or another library, who must call its deleter once. As a Python capsule it is named
+    /// `dltensor_versioned`.
+    ///
+    /// ```
+    /// let raw = cupric::array![1., 2.].to_dlpack()?.into_raw();
+    /// // SAFETY: the tensor is the caller's, and is deleted once.
+    /// unsafe {
+    ///     assert_eq!(raw.as_ref().dl_tensor.ndim, 1);
+    ///     raw.as_ref().deleter.map(|delete| delete(raw.as_ptr()));
+    /// }
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    pub fn into_raw(self) -> NonNull<DLManagedTensorVersioned> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+
+    /// Whether nobody may write to the memory, because an array here holds it as well.
+    ///
+    /// ```
+    /// let x = cupric::array![1., 2.];
+    /// assert!(x.to_dlpack()?.is_read_only());
+    /// assert!(!x.into_dlpack()?.is_read_only());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    pub fn is_read_only(&self) -> bool {
+        // SAFETY: the tensor is owned, so it is there.
+        unsafe { self.0.as_ref() }.flags & abi::READ_ONLY != 0
+    }
+}
+
+impl Drop for DlpackTensor {
+    fn drop(&mut self) {
+        // SAFETY: the tensor is owned, and given back once.
+        unsafe { delete_versioned(self.0) };
+    }
+}
+
+/// Calls the deleter of a tensor.
+///
+/// # Safety
+/// The caller owns the tensor, which is not used any more.
+unsafe fn delete_versioned(tensor: NonNull<DLManagedTensorVersioned>) {
+    // SAFETY: the tensor is there, and the caller's to delete.
+    if let Some(delete) = unsafe { tensor.as_ref() }.deleter {
+        // SAFETY: as above.
+        unsafe { delete(tensor.as_ptr()) };
+    }
+}
+
+/// What an exported tensor points to: the array, which keeps the memory, and the numbers of its axes.
+struct Exported<T> {
+    tensor: T,
+    shape: Vec<i64>,
+    strides: Vec<i64>,
+    _array: Array,
+}
+
+/// The type of DLPack for a dtype.
+fn type_of(dtype: DType) -> DLDataType {
+    let code = match dtype {
+        DType::Bool => abi::BOOL,
+        DType::I8 | DType::I16 | DType::I32 | DType::I64 => abi::INT,
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => abi::UINT,
+        DType::F16 | DType::F32 | DType::F64 => abi::FLOAT,
+        DType::BF16 => abi::BFLOAT,
+    };
+    DLDataType { code, bits: dtype.size() as u8 * 8, lanes: 1 }
+}
+
+impl Array {
+    /// The array's memory as a tensor of DLPack, without a copy and with the array's strides, for NumPy, PyTorch, JAX and others. It is
+    /// marked read-only, and the array may be used and dropped as before: a write to it takes new memory while the tensor is held.
+    /// (Feature `dlpack`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceMismatch`] for an array of a GPU (move it with [`to_device`](crate::Expr::to_device)),
+    /// [`ErrorKind::Unsupported`] for bools of which a byte is neither 0 nor 1 (one that a kernel has stored may be).
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2, 3], [4, 5, 6]];
+    /// let tensor = x.to_dlpack()?.into_raw();
+    /// // SAFETY: the tensor was exported above, and is deleted once.
+    /// unsafe {
+    ///     let t = tensor.as_ref().dl_tensor;
+    ///     assert_eq!(std::slice::from_raw_parts(t.shape, t.ndim as usize), [2, 3]);
+    ///     tensor.as_ref().deleter.map(|delete| delete(tensor.as_ptr()));
+    /// }
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("__dlpack__"))]
+    #[track_caller]
+    pub fn to_dlpack(&self) -> Result<DlpackTensor> {
+        export(self.clone(), true, "to_dlpack", Location::caller())
+    }
+
+    /// As [`Array::to_dlpack`], and gives the memory away: the importer may write to it, unless another array or an expression holds
+    /// it as well, or several elements share a place (as after [`broadcast_to`](crate::Expr::broadcast_to)); then it is marked read-only.
+    /// (Feature `dlpack`.)
+    ///
+    /// # Errors
+    /// As [`Array::to_dlpack`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![1., 2.];
+    /// let other = x.clone();
+    /// assert!(x.into_dlpack()?.is_read_only());
+    /// assert!(!other.into_dlpack()?.is_read_only());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn into_dlpack(mut self) -> Result<DlpackTensor> {
+        let is_shared = !self.is_alone() || self.layout().may_overlap_itself();
+        export(self, is_shared, "into_dlpack", Location::caller())
+    }
+
+    /// As [`Array::into_dlpack`], in the structure of versions before 1.0, which cannot say that a tensor is read-only: so an array
+    /// whose memory is shared, or of which several elements share a place, is copied first. As a Python capsule it is named `dltensor`. The caller, or another library, must call
+    /// its deleter once. (Feature `dlpack`.)
+    ///
+    /// # Errors
+    /// As [`Array::to_dlpack`]; those of a copy.
+    ///
+    /// ```
+    /// use cupric::{Array, array};
+    /// let raw = array![1., 2.].into_dlpack_legacy()?;
+    /// // SAFETY: the tensor has just been exported, and nobody writes to it.
+    /// let x = unsafe { Array::from_dlpack_legacy(raw) }?;
+    /// assert_eq!(x.to_vec::<f32>()?, [1., 2.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn into_dlpack_legacy(mut self) -> Result<NonNull<DLManagedTensor>> {
+        let at = Location::caller();
+        let is_own = self.is_alone() && !self.layout().may_overlap_itself();
+        let own = if is_own { self } else { self.compact(at)? };
+        let make = |dl_tensor| DLManagedTensor {
+            dl_tensor,
+            manager_ctx: std::ptr::null_mut(),
+            deleter: Some(delete_exported::<DLManagedTensor>),
+        };
+        let exported = exported(own, make, "into_dlpack_legacy", at)?;
+        let tensor = NonNull::from(Box::leak(exported));
+        // SAFETY: the box was leaked above, so it is there, and nobody else has it. The tensor is found again by this pointer.
+        unsafe {
+            (*tensor.as_ptr()).tensor.manager_ctx = tensor.as_ptr().cast();
+            let first = &raw mut (*tensor.as_ptr()).tensor;
+            (*first).dl_tensor.shape = (*tensor.as_ptr()).shape.as_mut_ptr();
+            (*first).dl_tensor.strides = (*tensor.as_ptr()).strides.as_mut_ptr();
+            Ok(NonNull::new_unchecked(first))
+        }
+    }
+
+    /// An array of the memory of a tensor of DLPack, without a copy and with its strides. The tensor is taken over, also where this
+    /// fails: its deleter is called when the last array of the memory is dropped. The array never writes to the memory: a write to it takes new
+    /// memory. Where the elements begin at no multiple of their size they are copied. (Feature `dlpack`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for another major version than 1, for memory of another device than the CPU, and for types that
+    /// cupric does not have; [`ErrorKind::Format`] for a tensor that contradicts itself; [`ErrorKind::Argument`] for bools of which a
+    /// byte is neither 0 nor 1; [`ErrorKind::LimitExceeded`] for more than 64 axes.
+    ///
+    /// # Safety
+    /// The tensor is valid as DLPack has it, and the caller's to give away; all bytes from its first element in memory to its last are
+    /// initialised, those between its elements too, and nobody writes to them until its deleter is called, which may happen on any thread.
+    ///
+    /// ```
+    /// use cupric::{Array, array};
+    /// let tensor = array![1., 2., 3.].into_dlpack()?;
+    /// // SAFETY: the tensor has just been exported, and nobody writes to it.
+    /// let x = unsafe { Array::from_dlpack(tensor.into_raw()) }?;
+    /// assert_eq!(x.to_vec::<f32>()?, [1., 2., 3.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub unsafe fn from_dlpack(tensor: NonNull<DLManagedTensorVersioned>) -> Result<Array> {
+        const OP: &str = "from_dlpack";
+        let at = Location::caller();
+        let owner = DlpackTensor(tensor);
+        // SAFETY: the version comes first in every version of the structure, and the tensor is valid.
+        let version = unsafe { (&raw const (*tensor.as_ptr()).version).read() };
+        if version.major != abi::VERSION.major {
+            // the place of the deleter is the same in all versions from 1 on, so `owner` gives the tensor back
+            let detail = format!("a tensor of DLPack {}.{}, where 1 is known", version.major, version.minor);
+            return Err(Error::with_line(ErrorKind::Unsupported, OP, detail, at));
+        }
+        // SAFETY: the tensor is of this version, and lives as long as `owner`.
+        unsafe { import((&raw const (*tensor.as_ptr()).dl_tensor).read(), Box::new(owner), OP, at) }
+    }
+
+    /// As [`Array::from_dlpack`], of a tensor in the structure of versions before 1.0. (Feature `dlpack`.)
+    ///
+    /// # Errors
+    /// As [`Array::from_dlpack`].
+    ///
+    /// # Safety
+    /// As [`Array::from_dlpack`].
+    ///
+    /// ```
+    /// use cupric::{Array, array};
+    /// let raw = array![[1, 2], [3, 4]].into_dlpack_legacy()?;
+    /// // SAFETY: the tensor has just been exported, and nobody writes to it.
+    /// let x = unsafe { Array::from_dlpack_legacy(raw) }?;
+    /// assert_eq!(x.shape(), [2, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub unsafe fn from_dlpack_legacy(tensor: NonNull<DLManagedTensor>) -> Result<Array> {
+        let owner = Legacy(tensor);
+        // SAFETY: the tensor is valid, and lives as long as `owner`.
+        unsafe { import(tensor.as_ref().dl_tensor, Box::new(owner), "from_dlpack_legacy", Location::caller()) }
+    }
+}
+
+/// An imported tensor of the old structure, given back when dropped.
+struct Legacy(NonNull<DLManagedTensor>);
+
+// SAFETY: the tensor is owned by whoever holds it, and its deleter may be called on any thread, as `from_dlpack` asks.
+unsafe impl Send for Legacy {}
+// SAFETY: a shared handle reads nothing.
+unsafe impl Sync for Legacy {}
+
+impl Drop for Legacy {
+    fn drop(&mut self) {
+        // SAFETY: the tensor is owned, and given back once.
+        unsafe {
+            if let Some(delete) = self.0.as_ref().deleter {
+                delete(self.0.as_ptr());
+            }
+        }
+    }
+}
+
+/// A structure with a tensor and the place of what made it.
+trait Managed {
+    fn context(&self) -> *mut c_void;
+}
+
+impl Managed for DLManagedTensor {
+    fn context(&self) -> *mut c_void {
+        self.manager_ctx
+    }
+}
+
+impl Managed for DLManagedTensorVersioned {
+    fn context(&self) -> *mut c_void {
+        self.manager_ctx
+    }
+}
+
+/// Gives an exported tensor back, with its hold on the array.
+///
+/// # Safety
+/// The tensor is one that this file has exported, and nobody uses it any more.
+unsafe extern "C" fn delete_exported<T: Managed>(tensor: *mut T) {
+    if tensor.is_null() {
+        return;
+    }
+    // SAFETY: the context is the leaked box that the tensor lies in.
+    let exported = unsafe { Box::from_raw((*tensor).context().cast::<Exported<T>>()) };
+    // a panic must not unwind into another language
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(exported)));
+}
+
+/// A tensor of an array's memory, which does not yet know its own place.
+fn exported<T>(array: Array, make: impl FnOnce(DLTensor) -> T, op: &'static str, at: Loc) -> Result<Box<Exported<T>>> {
+    let data = array.host_pointer(op, at)?.cast();
+    let tensor = DLTensor {
+        data,
+        device: DLDevice { device_type: abi::CPU, device_id: 0 },
+        ndim: array.ndim() as i32,
+        dtype: type_of(array.dtype()),
+        shape: std::ptr::null_mut(),
+        strides: std::ptr::null_mut(),
+        byte_offset: 0,
+    };
+    let shape = array.shape().iter().map(|n| *n as i64).collect();
+    let strides = array.strides().iter().map(|s| *s as i64).collect();
+    Ok(Box::new(Exported { tensor: make(tensor), shape, strides, _array: array }))
+}
+
+fn export(array: Array, is_read_only: bool, op: &'static str, at: Loc) -> Result<DlpackTensor> {
+    let make = |dl_tensor| DLManagedTensorVersioned {
+        version: abi::VERSION,
+        manager_ctx: std::ptr::null_mut(),
+        deleter: Some(delete_exported::<DLManagedTensorVersioned>),
+        flags: if is_read_only { abi::READ_ONLY } else { 0 },
+        dl_tensor,
+    };
+    let tensor = NonNull::from(Box::leak(exported(array, make, op, at)?));
+    // SAFETY: the box was leaked above, so it is there, and nobody else has it. The tensor is found again by this pointer.
+    unsafe {
+        let first = &raw mut (*tensor.as_ptr()).tensor;
+        (*first).manager_ctx = tensor.as_ptr().cast();
+        (*first).dl_tensor.shape = (*tensor.as_ptr()).shape.as_mut_ptr();
+        (*first).dl_tensor.strides = (*tensor.as_ptr()).strides.as_mut_ptr();
+        Ok(DlpackTensor(NonNull::new_unchecked(first)))
+    }
+}
+
+/// Makes an array of a tensor's memory, which `owner` keeps.
+///
+/// # Safety
+/// As [`Array::from_dlpack`] asks, until `owner` is dropped.
+unsafe fn import(
+    tensor: DLTensor,
+    owner: Box<dyn std::any::Any + Send + Sync>,
+    op: &'static str,
+    at: Loc,
+) -> Result<Array> {
+    let error = |kind, detail: String| Error::with_line(kind, op, detail, at);
+    let contradicts = |detail: &str| error(ErrorKind::Format, format!("the tensor contradicts itself: {detail}"));
+    if tensor.device.device_type != abi::CPU {
+        let detail = format!("the memory is of a device of type {}, not the CPU's (1)", tensor.device.device_type);
+        return Err(error(ErrorKind::Unsupported, detail));
+    }
+    let dtype = DType::ALL.into_iter().find(|dtype| type_of(*dtype) == tensor.dtype).ok_or_else(|| {
+        let DLDataType { code, bits, lanes } = tensor.dtype;
+        error(ErrorKind::Unsupported, format!("no dtype has code {code}, {bits} bits and {lanes} lanes"))
+    })?;
+    let ndim = usize::try_from(tensor.ndim).map_err(|_| contradicts("a negative number of axes"))?;
+    // SAFETY: where the pointer is not null, a valid tensor has as many numbers there as axes.
+    let numbers = |ptr: *mut i64| (!ptr.is_null()).then(|| unsafe { std::slice::from_raw_parts(ptr, ndim) });
+    let shape = match numbers(tensor.shape) {
+        Some(lengths) => lengths.iter().map(|n| usize::try_from(*n).ok()).collect::<Option<Shape>>(),
+        None => (ndim == 0).then(Shape::new),
+    };
+    let shape = shape.ok_or_else(|| contradicts("a length is negative, or there are no lengths"))?;
+    let count = size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+    let strides = match numbers(tensor.strides) {
+        // nobody steps along an axis of length 1, so a stride may be any number there
+        Some(steps) => {
+            let stride = |(s, n): (&i64, &usize)| if *n == 1 { Some(0) } else { isize::try_from(*s).ok() };
+            steps.iter().zip(&shape).map(stride).collect::<Option<Strides>>()
+        }
+        None => Some(c_strides(&shape)),
+    };
+    let strides = strides.ok_or_else(|| contradicts("a stride is out of range"))?;
+    if count == 0 {
+        let buffer = Device::cpu().backend().allocate(0).map_err(|e| e.or_at(at))?;
+        return Ok(Array::new(buffer, Layout::c(&shape), dtype, at));
+    }
+    let offset = usize::try_from(tensor.byte_offset).map_err(|_| contradicts("an offset is out of range"))?;
+    let first = tensor.data.cast::<u8>().wrapping_add(offset);
+    let (low, high) = reach(&shape, &strides, dtype.size()).ok_or_else(|| contradicts("strides reach too far"))?;
+    let (Some(start), false) = (NonNull::new(first.wrapping_offset(low)), tensor.data.is_null()) else {
+        return Err(contradicts("elements without memory"));
+    };
+    let bytes = (high - low) as usize + dtype.size();
+    if dtype == DType::Bool {
+        // SAFETY: a valid tensor has these bytes, initialised. Those between its elements are not read.
+        let is_wrong = |place: isize| unsafe { first.offset(place).read() } > 1;
+        // an axis whose elements are all at one place is looked at once, however long it is
+        let once: Shape = shape.iter().zip(&strides).map(|(n, s)| if *s == 0 { 1 } else { *n }).collect();
+        if Places::new(&once, &strides).any(is_wrong) {
+            return Err(error(ErrorKind::Argument, "a bool is another byte than 0 and 1".to_string()));
+        }
+    }
+    let offset = low.unsigned_abs() / dtype.size();
+    if !(start.as_ptr() as usize).is_multiple_of(dtype.size()) {
+        let mut copy = crate::base::error::room::<u8>(count.saturating_mul(dtype.size()), op, at)?;
+        for place in Places::new(&shape, &strides) {
+            // SAFETY: a valid tensor has an element there, initialised.
+            let element =
+                unsafe { std::slice::from_raw_parts(first.offset(place * dtype.size() as isize), dtype.size()) };
+            copy.extend_from_slice(element);
+        }
+        return Array::of_bytes(&copy, dtype, &shape, at).map_err(|e| e.named(op));
+    }
+    // SAFETY: the bytes are those from the tensor's first element in memory to its last, and `owner` keeps them.
+    let buffer = unsafe { Device::lend((start, bytes), owner) };
+    Ok(Array::new(buffer, Layout { shape, strides, offset }, dtype, at))
+}
+
+/// How many bytes before and behind the first element others are, in a tensor that has elements; none if these are too many.
+fn reach(shape: &[usize], strides: &[isize], size: usize) -> Option<(isize, isize)> {
+    let (mut low, mut high) = (0isize, 0isize);
+    for (n, s) in shape.iter().zip(strides) {
+        let distance = isize::try_from(*n - 1).ok()?.checked_mul(*s)?.checked_mul(size as isize)?;
+        low = low.checked_add(distance.min(0))?;
+        high = high.checked_add(distance.max(0))?;
+    }
+    high.checked_sub(low)?.checked_add(size as isize)?;
+    Some((low, high))
+}
+
+/// The places of a tensor's elements in C order, counted in elements from the first. Their sums fit: see [`reach`].
+struct Places<'a> {
+    shape: &'a [usize],
+    strides: &'a [isize],
+    index: Shape,
+    next: Option<isize>,
+}
+
+impl<'a> Places<'a> {
+    /// Of a tensor that has elements.
+    fn new(shape: &'a [usize], strides: &'a [isize]) -> Places<'a> {
+        Places { shape, strides, index: smallvec::smallvec![0; shape.len()], next: Some(0) }
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = isize;
+    fn next(&mut self) -> Option<isize> {
+        let place = self.next.take()?;
+        let mut next = place;
+        for d in (0..self.shape.len()).rev() {
+            self.index[d] += 1;
+            next += self.strides[d];
+            if self.index[d] < self.shape[d] {
+                self.next = Some(next);
+                break;
+            }
+            next -= self.strides[d] * self.shape[d] as isize;
+            self.index[d] = 0;
+        }
+        Some(place)
+    }
+}

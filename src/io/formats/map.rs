@@ -1,0 +1,119 @@
+//! Arrays of files in memory that the system maps: its pages come from the file when they are touched, and go again when memory is short.
+
+use crate::array::Array;
+use crate::array::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::{ErrorKind, Fault, Result};
+use crate::base::layout::{Layout, Shape, c_strides};
+use crate::io::{self, Length, format_fault, io_fault, named, split_header};
+use memmap2::Mmap;
+use std::fs::File;
+use std::ops::Range;
+use std::panic::Location;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+type Loc = &'static Location<'static>;
+type Fallible<T> = Result<T, Fault>;
+
+/// A file in memory, and the arrays that share it.
+#[derive(Clone, Debug)]
+pub struct Mapped(Arc<Mmap>);
+
+impl Mapped {
+    /// Maps a file.
+    ///
+    /// # Safety
+    /// Nobody changes the file while this value, a copy of it, or an array of it is there.
+    pub unsafe fn open(path: &Path) -> Fallible<Mapped> {
+        let file = File::open(path).map_err(io_fault)?;
+        let about = file.metadata().map_err(io_fault)?;
+        if !about.is_file() {
+            return Err(Fault::new(ErrorKind::Io, "not a file that can be mapped"));
+        }
+        // SAFETY: as the caller promises.
+        unsafe { Mmap::map(&file) }.map(|map| Mapped(Arc::new(map))).map_err(io_fault)
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The array of the elements in a range of the file, which are as long as they should be. None if they cannot be where they are:
+    /// they begin at no multiple of their size, or there are none.
+    pub fn lend(&self, range: Range<usize>, dtype: DType, layout: Layout, at: Loc) -> Fallible<Option<Array>> {
+        let bytes = &self.0[range];
+        if dtype == DType::Bool
+            && let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > 1)
+        {
+            return Err(format_fault(format!("bool element {i} is the byte {b}, not 0 or 1")));
+        }
+        if bytes.is_empty() || !bytes.as_ptr().addr().is_multiple_of(dtype.size()) {
+            return Ok(None);
+        }
+        let start = NonNull::from(bytes).cast::<u8>();
+        // SAFETY: the bytes of a map stay where they are while it is there, which the copy of it sees to; nobody changes them, as the caller
+        // of `open` has promised.
+        let buffer = unsafe { Device::lend((start, bytes.len()), Box::new(self.clone())) };
+        Ok(Some(Array::new(buffer, layout, dtype, at)))
+    }
+}
+
+impl Array {
+    /// An array of a NumPy [`.npy`](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) file whose memory is the file,
+    /// mapped, on the CPU: nothing is read but the header, and the system brings pages when they are touched, as `numpy.load(.., mmap_mode="c")`
+    /// does. The array never writes to the file: a write to it takes new memory. (Feature `mmap`.)
+    ///
+    /// Bools are read through once, because each must be 0 or 1. A file whose elements are in the other byte order, or begin at no multiple
+    /// of their size, is read as [`Array::from_npy`] reads it.
+    ///
+    /// # Safety
+    /// Nobody changes the file, in this process or another, while the array or a view of it is there: the library takes its elements for
+    /// values that do not change. Where a file is made shorter, the system ends the process when a missing page is touched (`SIGBUS`). A file that is
+    /// replaced as a whole by another of its name, as [`Expr::to_npy`](crate::Expr::to_npy) does, is not changed by that.
+    ///
+    /// # Errors
+    /// As [`Array::from_npy`]; [`ErrorKind::Io`] for what cannot be mapped, a pipe for one.
+    ///
+    /// ```
+    /// use cupric::{Array, array};
+    /// let path = std::env::temp_dir().join(format!("cupric-doc-map-{}.npy", std::process::id()));
+    /// array![[1., 2.], [3., 4.]].to_npy(&path)?;
+    /// // SAFETY: nobody changes the file of this example.
+    /// let x = unsafe { Array::map_npy(&path) }?;
+    /// assert_eq!(x.sum(0).to_vec::<f32>()?, [4., 6.]);
+    /// # drop(x);
+    /// # std::fs::remove_file(path).ok();
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("memmap", "mmap_mode", "open_memmap"))]
+    #[track_caller]
+    pub unsafe fn map_npy(path: impl AsRef<Path>) -> Result<Array> {
+        let (path, at) = (path.as_ref(), Location::caller());
+        // SAFETY: as the caller promises.
+        let array = unsafe { Mapped::open(path) }.and_then(|map| mapped_npy(&map, at));
+        array.map_err(|f| named(f, path).at("map_npy", at))
+    }
+}
+
+fn mapped_npy(map: &Mapped, at: Loc) -> Fallible<Array> {
+    let file = map.bytes();
+    let (header, data) = split_header(file)?;
+    // `size` has checked that the bytes do not overflow
+    let bytes = header.size()? * header.dtype.size();
+    if !header.swap && data.len() == bytes {
+        let layout = match header.fortran {
+            false => Layout::c(&header.shape),
+            true => {
+                let reversed: Shape = header.shape.iter().rev().copied().collect();
+                let strides = c_strides(&reversed).into_iter().rev().collect();
+                Layout { shape: header.shape.clone(), strides, offset: 0 }
+            }
+        };
+        if let Some(array) = map.lend(file.len() - bytes..file.len(), header.dtype, layout, at)? {
+            return Ok(array);
+        }
+    }
+    io::read(file, Length::Known(file.len() as u64), at)
+}

@@ -1,0 +1,383 @@
+//! Archives of named arrays, as `numpy.savez` makes them: ZIP files whose members are `.npy` files.
+
+use super::zip::{Member, Writer, check_name, directory};
+use crate::array::Array;
+use crate::base::error::{Error, ErrorKind, Fault, Result};
+use crate::base::replace::replace;
+use crate::graph::expr::{Expr, Operand};
+use crate::io::{self, Content, Length, format_fault, io_fault, named};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::panic::Location;
+use std::path::{Path, PathBuf};
+
+type Loc = &'static Location<'static>;
+type Fallible<T> = Result<T, Fault>;
+
+/// To how many times its packed length a member may unpack, if the caller does not say.
+const RATIO: u64 = 100;
+/// Members that unpack to at most so many bytes are read at any ratio: 16 MiB of zeros do no harm.
+const FREE: u64 = 16 << 20;
+
+/// An archive of named arrays, `.npz`, as `numpy.savez` and `numpy.savez_compressed` make it: a
+/// [ZIP](https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT) file whose members are
+/// [`.npy`](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) files, stored or deflated. (Feature `npz`.)
+///
+/// The names are known when the archive is open; arrays are read when they are asked for, onto the CPU. Names are those of the members
+/// without `.npy`, and may have slashes (`encoder/kernel`), as those of many checkpoints have; they are never used as paths.
+///
+/// Memory is taken for what is there: for stored members as much as they have; for compressed ones twice the bytes that have been unpacked, at
+/// most. A member of more than 16 MiB that unpacks to more than 100 times its packed bytes is refused; [`Npz::max_ratio`] changes that.
+/// All arrays of an archive may together take more: [`Npz::read`] takes one.
+///
+/// ```
+/// use cupric::{Npz, array, save_npz_compressed};
+/// let path = std::env::temp_dir().join(format!("cupric-doc-{}.npz", std::process::id()));
+/// save_npz_compressed(&path, [("weights", array![[1., 2.], [3., 4.]]), ("bias", array![0.5, -0.5])])?;
+/// let mut archive = Npz::open(&path)?;
+/// assert_eq!(archive.names().collect::<Vec<_>>(), ["weights", "bias"]);
+/// assert_eq!(archive.read("bias")?.to_vec::<f32>()?, [0.5, -0.5]);
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Npz<R = File> {
+    source: R,
+    members: Vec<Member>,
+    /// The members' positions, ordered by name.
+    sorted: Vec<usize>,
+    path: Option<PathBuf>,
+    ratio: u64,
+}
+
+/// The name of the array that a member holds.
+fn name_of(member: &Member) -> &str {
+    member.name.strip_suffix(".npy").unwrap_or(&member.name)
+}
+
+impl Npz {
+    /// Opens an archive. (Feature `npz`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the file cannot be read; [`ErrorKind::Format`] where it is no such archive: cut off, of several parts, with
+    /// members that overlap, with two members of one name, or with names that are paths out of it (`../x`, `/x`, `C:\x`);
+    /// [`ErrorKind::OutOfMemory`].
+    ///
+    /// ```
+    /// let e = cupric::Npz::open("no such file.npz").unwrap_err();
+    /// assert_eq!(e.kind(), cupric::ErrorKind::Io);
+    /// assert!(e.to_string().starts_with("Npz::open: no such file.npz: "));
+    /// ```
+    #[doc(alias = "load")]
+    #[track_caller]
+    pub fn open(path: impl AsRef<Path>) -> Result<Npz> {
+        let (path, at) = (path.as_ref(), Location::caller());
+        let file = File::open(path).map_err(io_fault);
+        let archive = file.and_then(|file| Npz::of(file, Some(path.to_path_buf())));
+        archive.map_err(|f| named(f, path).at("Npz::open", at))
+    }
+}
+
+impl<R: Read + Seek> Npz<R> {
+    /// Reads the directory of an archive from what can be read at any place: `std::io::Cursor::new(bytes)`, for one. (Feature `npz`.)
+    ///
+    /// # Errors
+    /// As [`Npz::open`].
+    ///
+    /// ```
+    /// use cupric::{Npz, NpzWriter, array};
+    /// let mut writer = NpzWriter::new(vec![]);
+    /// writer.write("x", array![1, 2, 3])?;
+    /// let bytes = writer.finish()?;
+    /// let mut archive = Npz::new(std::io::Cursor::new(&bytes))?;
+    /// assert_eq!(archive.read("x")?.to_vec::<i32>()?, [1, 2, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn new(reader: R) -> Result<Npz<R>> {
+        let at = Location::caller();
+        Npz::of(reader, None).map_err(|f| f.at("Npz::new", at))
+    }
+
+    fn of(mut source: R, path: Option<PathBuf>) -> Fallible<Npz<R>> {
+        let members = directory(&mut source)?;
+        let mut sorted: Vec<usize> = (0..members.len()).collect();
+        sorted.sort_unstable_by_key(|i| name_of(&members[*i]));
+        let twice = sorted.windows(2).find(|pair| name_of(&members[pair[0]]) == name_of(&members[pair[1]]));
+        if let Some(pair) = twice {
+            return Err(format_fault(format!("two members are named {}", name_of(&members[pair[0]]))));
+        }
+        Ok(Npz { source, members, sorted, path, ratio: RATIO })
+    }
+
+    /// Allows members that unpack to up to `ratio` times their packed bytes; deflate reaches 1,032. Members of at most 16 MiB are always
+    /// allowed. (Feature `npz`.)
+    ///
+    /// ```
+    /// use cupric::{DType, Npz, NpzWriter, zeros};
+    /// let mut writer = NpzWriter::compressed(vec![]);
+    /// writer.write("x", zeros([17 << 20], DType::U8))?;
+    /// let bytes = std::io::Cursor::new(writer.finish()?);
+    /// assert!(Npz::new(bytes.clone())?.read("x").unwrap_err().to_string().contains("max_ratio"));
+    /// assert_eq!(Npz::new(bytes)?.max_ratio(1032).read("x")?.size(), 17 << 20);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_ratio(mut self, ratio: u64) -> Npz<R> {
+        self.ratio = ratio;
+        self
+    }
+
+    /// The arrays' names, in the order of the archive's directory. (Feature `npz`.)
+    ///
+    /// ```
+    /// # use cupric::{Npz, NpzWriter, array};
+    /// # let mut writer = NpzWriter::new(vec![]);
+    /// # writer.write("b", array![1])?;
+    /// # writer.write("a", array![2])?;
+    /// # let archive = Npz::new(std::io::Cursor::new(writer.finish()?))?;
+    /// assert_eq!(archive.names().collect::<Vec<_>>(), ["b", "a"]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.members.iter().map(name_of)
+    }
+
+    /// Reads the array of a name, with the limits of [`Array::from_npy`]. (Feature `npz`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for a name that is not there; [`ErrorKind::Format`] for a member that is no `.npy` file, or whose checksum is
+    /// wrong; [`ErrorKind::LimitExceeded`] for one that unpacks to too much ([`Npz::max_ratio`]); [`ErrorKind::Unsupported`] for one that is encrypted
+    /// or compressed by another method than deflate; [`ErrorKind::Io`]; [`ErrorKind::OutOfMemory`].
+    ///
+    /// ```
+    /// # use cupric::{Npz, NpzWriter, array};
+    /// # let mut writer = NpzWriter::new(vec![]);
+    /// # writer.write("x", array![1.5])?;
+    /// # let mut archive = Npz::new(std::io::Cursor::new(writer.finish()?))?;
+    /// assert_eq!(archive.read("x")?.to_vec::<f32>()?, [1.5]);
+    /// assert!(archive.read("y").unwrap_err().to_string().contains("no array y; there are x"));
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn read(&mut self, name: &str) -> Result<Array> {
+        let at = Location::caller();
+        let found = self.sorted.binary_search_by_key(&name, |i| name_of(&self.members[*i]));
+        let array = match found {
+            Ok(found) => self.load(self.sorted[found], at),
+            Err(_) => Err(self.absent(name)),
+        };
+        array.map_err(|f| self.named(f).at("Npz::read", at))
+    }
+
+    /// Reads all arrays, in the order of [`Npz::names`]. (Feature `npz`.)
+    ///
+    /// # Errors
+    /// As [`Npz::read`].
+    ///
+    /// ```
+    /// # use cupric::{Npz, NpzWriter, array};
+    /// # let mut writer = NpzWriter::new(vec![]);
+    /// # writer.write("x", array![1.5])?;
+    /// # let mut archive = Npz::new(std::io::Cursor::new(writer.finish()?))?;
+    /// for (name, x) in archive.read_all()? {
+    ///     assert_eq!((name.as_str(), x.shape()), ("x", &[1][..]));
+    /// }
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn read_all(&mut self) -> Result<Vec<(String, Array)>> {
+        let at = Location::caller();
+        let mut arrays = vec![];
+        for i in 0..self.members.len() {
+            let array = self.load(i, at).map_err(|f| self.named(f).at("Npz::read_all", at))?;
+            arrays.push((name_of(&self.members[i]).to_string(), array));
+        }
+        Ok(arrays)
+    }
+
+    fn named(&self, fault: Fault) -> Fault {
+        match &self.path {
+            Some(path) => named(fault, path),
+            None => fault,
+        }
+    }
+
+    fn absent(&self, name: &str) -> Fault {
+        let names: Vec<&str> = self.names().take(8).collect();
+        let more = if self.members.len() > names.len() { ", …" } else { "" };
+        let detail = format!("there is no array {name}; there are {}{more}", names.join(", "));
+        Fault::new(ErrorKind::Argument, detail)
+    }
+
+    fn load(&mut self, i: usize, at: Loc) -> Fallible<Array> {
+        let (member, source) = (&self.members[i], &mut self.source);
+        let (packed, size) = (member.packed, member.size);
+        let mut read = || {
+            if !member.name.ends_with(".npy") {
+                return Err(format_fault("not a .npy file, by its name"));
+            }
+            if !member.is_stored() && size > FREE && size / self.ratio.max(1) > packed {
+                let detail = format!(
+                    "{packed} bytes would unpack to {size}, more than {} times as many; Npz::max_ratio raises the limit",
+                    self.ratio
+                );
+                return Err(Fault::new(ErrorKind::LimitExceeded, detail));
+            }
+            let mut content = member.open(source)?;
+            let length = if member.is_stored() { Length::Known(size) } else { Length::Claimed(size) };
+            let array = io::read(&mut content, length, at)?;
+            content.check()?;
+            Ok(array)
+        };
+        read().map_err(|f| Fault::new(f.kind, format!("member {}: {}", member.name, f.detail)))
+    }
+}
+
+/// Writes an archive of named arrays, one after another: see [`Npz`]. (Feature `npz`.) What was written is an archive only after
+/// [`NpzWriter::finish`]. To write a file, [`save_npz`] is shorter, and replaces an old file as a whole.
+///
+/// ```
+/// use cupric::{NpzWriter, array};
+/// let mut writer = NpzWriter::compressed(vec![]);
+/// writer.write("x", array![1., 2.])?;
+/// writer.write("twice x", array![1., 2.] * 2.0)?;
+/// let bytes: Vec<u8> = writer.finish()?;
+/// assert_eq!(&bytes[..4], b"PK\x03\x04");
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct NpzWriter<W: Write> {
+    to: Writer<W>,
+    compress: bool,
+}
+
+impl<W: Write> NpzWriter<W> {
+    /// Begins an archive whose members are stored as they are, as `numpy.savez` does. (Feature `npz`.)
+    pub fn new(to: W) -> NpzWriter<W> {
+        NpzWriter { to: Writer::new(to), compress: false }
+    }
+
+    /// Begins an archive whose members are compressed, as `numpy.savez_compressed` does. (Feature `npz`.)
+    pub fn compressed(to: W) -> NpzWriter<W> {
+        NpzWriter { to: Writer::new(to), compress: true }
+    }
+
+    /// Evaluates an array or expression and adds it. Memory is taken for its elements, and, compressed, for what they become. (Feature `npz`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for a name that is there already, is empty, longer than 65,531 bytes or a path out of the archive; those of
+    /// [`Expr::to_npy`].
+    ///
+    /// ```
+    /// let mut writer = cupric::NpzWriter::new(vec![]);
+    /// writer.write("layer/bias", cupric::array![1., 2.])?;
+    /// assert!(writer.write("layer/bias", cupric::array![1., 2.]).is_err());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn write(&mut self, name: &str, array: impl Operand) -> Result<()> {
+        self.write_at(name, &array.into_expr(), "NpzWriter::write", None, Location::caller())
+    }
+
+    #[track_caller]
+    fn write_at(&mut self, name: &str, array: &Expr, op: &'static str, path: Option<&Path>, at: Loc) -> Result<()> {
+        let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
+        let file = format!("{name}.npy");
+        if name.is_empty() || name.ends_with('/') || file.len() > usize::from(u16::MAX) {
+            return Err(wrong(format!("a name of {} bytes; it has 1 to 65,531, and does not end in /", name.len())));
+        }
+        check_name(&file).map_err(wrong)?;
+        if self.to.names.contains(&file) {
+            return Err(wrong(format!("the archive has an array {name} already")));
+        }
+        let Content { header, data } = Content::of(array, op, at)?;
+        let added = self.to.add(&file, &[&header, data.bytes()], self.compress);
+        added.map_err(|e| {
+            let fault = Fault::new(ErrorKind::Io, format!("member {file}: {e}"));
+            path.map_or(fault.clone(), |path| named(fault, path)).at(op, at)
+        })
+    }
+
+    /// Writes the directory, and gives back what was written to. (Feature `npz`.)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    #[track_caller]
+    pub fn finish(self) -> Result<W> {
+        let at = Location::caller();
+        self.to.finish().map_err(|e| io_fault(e).at("NpzWriter::finish", at))
+    }
+}
+
+/// Writes arrays with their names to an archive `.npz`, uncompressed, as `numpy.savez` does: see [`Npz`]. Arrays and expressions are evaluated and
+/// written one by one. The file replaces an old one as a whole, as that of [`Expr::to_npy`] does. (Feature `npz`.)
+///
+/// # Errors
+/// As [`NpzWriter::write`]; [`ErrorKind::Io`]. An old file is then as it was.
+///
+/// ```
+/// use cupric::{Npz, array, save_npz};
+/// let path = std::env::temp_dir().join(format!("cupric-doc-save-{}.npz", std::process::id()));
+/// let (x, y) = (array![1., 2.], array![[3., 4.]]);
+/// save_npz(&path, [("x", &x), ("y", &y)])?;
+/// assert_eq!(Npz::open(&path)?.read("y")?.shape(), [1, 2]);
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias("savez"))]
+#[track_caller]
+pub fn save_npz<N: AsRef<str>, A: Operand>(
+    path: impl AsRef<Path>,
+    arrays: impl IntoIterator<Item = (N, A)>,
+) -> Result<()> {
+    save(path.as_ref(), arrays, false, "save_npz")
+}
+
+/// Writes arrays with their names to an archive `.npz`, compressed, as `numpy.savez_compressed` does: see [`save_npz`]. (Feature `npz`.)
+///
+/// # Errors
+/// As [`save_npz`].
+///
+/// ```
+/// use cupric::{DType, save_npz_compressed, zeros};
+/// let path = std::env::temp_dir().join(format!("cupric-doc-compressed-{}.npz", std::process::id()));
+/// save_npz_compressed(&path, [("x", zeros([1000], DType::F64))])?;
+/// assert!(std::fs::metadata(&path).unwrap().len() < 500);
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias("savez_compressed"))]
+#[track_caller]
+pub fn save_npz_compressed<N: AsRef<str>, A: Operand>(
+    path: impl AsRef<Path>,
+    arrays: impl IntoIterator<Item = (N, A)>,
+) -> Result<()> {
+    save(path.as_ref(), arrays, true, "save_npz_compressed")
+}
+
+#[track_caller]
+fn save<N: AsRef<str>, A: Operand>(
+    path: &Path,
+    arrays: impl IntoIterator<Item = (N, A)>,
+    compress: bool,
+    op: &'static str,
+) -> Result<()> {
+    let at = Location::caller();
+    // an error of an array ends the writing as any other does, and is kept aside, because it says more than `std::io::Error` can
+    let mut failed = None;
+    let done = replace(path, |file| {
+        let mut writer = NpzWriter { to: Writer::new(file), compress };
+        for (name, array) in arrays {
+            if let Err(e) = writer.write_at(name.as_ref(), &array.into_expr(), op, Some(path), at) {
+                failed = Some(e);
+                return Err(std::io::ErrorKind::Other.into());
+            }
+        }
+        writer.to.finish().map(drop)
+    });
+    match (failed, done) {
+        (Some(e), _) => Err(e),
+        (None, done) => done.map_err(|e| named(io_fault(e), path).at(op, at)),
+    }
+}

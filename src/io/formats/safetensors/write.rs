@@ -1,0 +1,174 @@
+//! Writing safetensors files: the header is known before anything is evaluated, so arrays are evaluated and written one by one.
+
+use super::header::{METADATA, name_of};
+use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::graph::expr::{Expr, Operand, strong};
+use crate::io::{data_of, io_fault, named, printable, replace};
+use std::io::{self, Write};
+use std::panic::Location;
+use std::path::Path;
+
+type Loc = &'static Location<'static>;
+
+/// What is to be written: the header with its length before it, and expressions in the order of their data.
+struct Draft {
+    header: Vec<u8>,
+    tensors: Vec<Expr>,
+}
+
+/// A string as JSON has it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+impl Draft {
+    fn new<N: AsRef<str>, A: Operand, K: AsRef<str>, V: AsRef<str>>(
+        arrays: impl IntoIterator<Item = (N, A)>,
+        metadata: impl IntoIterator<Item = (K, V)>,
+        op: &'static str,
+        at: Loc,
+    ) -> Result<Draft> {
+        let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
+        let mut list = vec![];
+        for (name, array) in arrays {
+            let expr = strong(array.into_expr(), at);
+            let (name, dtype) = (name.as_ref().to_string(), expr.dtype()?);
+            expr.shape()?;
+            if name == METADATA {
+                return Err(wrong(format!("the name {METADATA} is the format's own")));
+            }
+            list.push((name, dtype, expr));
+        }
+        let pairs: Vec<(String, String)> =
+            metadata.into_iter().map(|(k, v)| (k.as_ref().to_string(), v.as_ref().to_string())).collect();
+        let twice = |mut names: Vec<&str>| {
+            names.sort_unstable();
+            let pair = names.windows(2).find(|pair| pair[0] == pair[1]);
+            pair.map(|pair| wrong(format!("two have the name {}", printable(pair[0].as_bytes()))))
+        };
+        let names = list.iter().map(|(name, ..)| name.as_str()).collect();
+        if let Some(e) = twice(names).or(twice(pairs.iter().map(|(k, _)| k.as_str()).collect())) {
+            return Err(e);
+        }
+        // large elements come first, so that each begins at a multiple of its size: the data begins at one of 8
+        list.sort_by_key(|(_, dtype, _)| std::cmp::Reverse(dtype.size()));
+        let mut entries = vec![];
+        if !pairs.is_empty() {
+            let pairs: Vec<String> = pairs.iter().map(|(k, v)| format!("{}:{}", quoted(k), quoted(v))).collect();
+            entries.push(format!("{}:{{{}}}", quoted(METADATA), pairs.join(",")));
+        }
+        let mut begin = 0u64;
+        for (name, dtype, expr) in &list {
+            let shape = expr.shape()?;
+            let bytes = crate::base::layout::product(shape).checked_mul(dtype.size());
+            let end = bytes.and_then(|bytes| begin.checked_add(bytes as u64));
+            let end = end.ok_or_else(|| {
+                wrong(format!("{} of shape {shape:?} has too many bytes", printable(name.as_bytes())))
+            })?;
+            let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+            let (name, dtype, shape) = (quoted(name), name_of(*dtype), lengths.join(","));
+            entries.push(format!(r#"{name}:{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{begin},{end}]}}"#));
+            begin = end;
+        }
+        let mut text = format!("{{{}}}", entries.join(",")).into_bytes();
+        text.resize(text.len().next_multiple_of(8), b' ');
+        if text.len() as u64 > super::MAX_HEADER {
+            return Err(wrong(format!("a header of {} bytes; the format allows {}", text.len(), super::MAX_HEADER)));
+        }
+        let header = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
+        Ok(Draft { header, tensors: list.into_iter().map(|(_, _, expr)| expr).collect() })
+    }
+
+    /// Writes all. The inner result is that of an evaluation.
+    #[track_caller]
+    fn write(self, to: &mut impl Write, at: Loc) -> io::Result<Result<()>> {
+        to.write_all(&self.header)?;
+        for expr in self.tensors {
+            let data = match data_of(&expr, at) {
+                Ok((_, data)) => data,
+                Err(e) => return Ok(Err(e)),
+            };
+            if cfg!(target_endian = "little") {
+                to.write_all(data.bytes())?;
+                continue;
+            }
+            let mut bytes = match room(data.bytes().len(), "write_safetensors", at) {
+                Ok(bytes) => bytes,
+                Err(e) => return Ok(Err(e)),
+            };
+            bytes.extend_from_slice(data.bytes());
+            let size = expr.dtype().map_or(1, |dtype| dtype.size());
+            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+            to.write_all(&bytes)?;
+        }
+        to.flush()?;
+        Ok(Ok(()))
+    }
+}
+
+/// Writes arrays with their names, and strings by name (`metadata`), to a file of the format
+/// [safetensors](https://huggingface.co/docs/safetensors/index#format): see [`SafeTensors`](crate::SafeTensors). Arrays and expressions of every dtype are
+/// evaluated and written one by one, those of large elements first, so that every array begins at a multiple of its element's size. The file replaces an
+/// old one as a whole, as that of [`Expr::to_npy`] does. (Feature `safetensors`.)
+///
+/// # Errors
+/// [`ErrorKind::Argument`] for two of one name, and the name `__metadata__`; those of evaluation; [`ErrorKind::Io`]. An old file is then as it was.
+///
+/// ```
+/// use cupric::{DType, SafeTensors, array, save_safetensors};
+/// let path = std::env::temp_dir().join(format!("cupric-doc-save-{}.safetensors", std::process::id()));
+/// let x = array![1., 2.];
+/// save_safetensors(&path, [("x", x.astype(DType::BF16)), ("2x", &x * 2.0)], [("format", "np")])?;
+/// assert_eq!(SafeTensors::open(&path)?.read("x")?.dtype(), DType::BF16);
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias("save_file", "serialize_file"))]
+#[track_caller]
+pub fn save_safetensors<N: AsRef<str>, A: Operand, K: AsRef<str>, V: AsRef<str>>(
+    path: impl AsRef<Path>,
+    arrays: impl IntoIterator<Item = (N, A)>,
+    metadata: impl IntoIterator<Item = (K, V)>,
+) -> Result<()> {
+    const OP: &str = "save_safetensors";
+    let (path, at) = (path.as_ref(), Location::caller());
+    let draft = Draft::new(arrays, metadata, OP, at)?;
+    // an error of an array ends the writing as any other does, and is kept aside, because it says more than `std::io::Error` can
+    let mut failed = None;
+    let done = replace(path, |file| match draft.write(file, at)? {
+        Ok(()) => Ok(()),
+        Err(e) => {
+            failed = Some(e);
+            Err(io::ErrorKind::Other.into())
+        }
+    });
+    match (failed, done) {
+        (Some(e), _) => Err(e),
+        (None, done) => done.map_err(|e| named(io_fault(e), path).at(OP, at)),
+    }
+}
+
+/// As [`save_safetensors`], to anything that can be written; gives it back. (Feature `safetensors`.)
+///
+/// # Errors
+/// As [`save_safetensors`]; what was written may then be a part.
+///
+/// ```
+/// use cupric::{array, write_safetensors};
+/// let none: [(&str, &str); 0] = [];
+/// let bytes = write_safetensors(vec![], [("x", array![1., 2.])], none)?;
+/// assert_eq!(&bytes[8..15], br#"{"x":{""#);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn write_safetensors<W: Write, N: AsRef<str>, A: Operand, K: AsRef<str>, V: AsRef<str>>(
+    mut to: W,
+    arrays: impl IntoIterator<Item = (N, A)>,
+    metadata: impl IntoIterator<Item = (K, V)>,
+) -> Result<W> {
+    const OP: &str = "write_safetensors";
+    let at = Location::caller();
+    let draft = Draft::new(arrays, metadata, OP, at)?;
+    draft.write(&mut to, at).map_err(|e| io_fault(e).at(OP, at))??;
+    Ok(to)
+}

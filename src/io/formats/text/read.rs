@@ -1,0 +1,309 @@
+//! Lines of a table, and their fields. A line is held while it is read; numbers are kept, other fields are not.
+
+use super::TextFormat;
+use crate::base::dtype::Element;
+use crate::base::error::{ErrorKind, Fault, Result};
+use crate::io::{format_fault, io_fault, printable};
+use std::borrow::Cow;
+use std::io::BufRead;
+
+type Fallible<T> = Result<T, Fault>;
+
+/// A source of records: lines that are no comments, joined where a field in quotes goes on.
+struct Records<'a, R> {
+    from: R,
+    format: &'a TextFormat,
+    /// The number of the last line that was read; the first is 1.
+    line: u64,
+    /// The number of the record's first line.
+    first: u64,
+    record: String,
+    bytes: Vec<u8>,
+}
+
+impl<'a, R: BufRead> Records<'a, R> {
+    /// Reads the bytes of one more line. Returns false where there is none.
+    fn line(&mut self) -> Fallible<bool> {
+        self.bytes.clear();
+        loop {
+            let read = self.from.fill_buf().map_err(io_fault)?;
+            let end = read.iter().position(|b| *b == b'\n');
+            let part = &read[..end.map_or(read.len(), |end| end + 1)];
+            // a file may be one line without end
+            self.bytes.try_reserve(part.len()).map_err(|_| no_memory(part.len(), 1))?;
+            self.bytes.extend_from_slice(part);
+            let (count, is_last) = (part.len(), end.is_some() || part.is_empty());
+            self.from.consume(count);
+            if is_last {
+                self.line += !self.bytes.is_empty() as u64;
+                return Ok(!self.bytes.is_empty());
+            }
+        }
+    }
+
+    /// Reads one more line to the end of the record. Returns false where there is none.
+    fn more(&mut self) -> Fallible<bool> {
+        if !self.line()? {
+            return Ok(false);
+        }
+        let text = std::str::from_utf8(&self.bytes).map_err(|e| {
+            let at = String::from_utf8_lossy(&self.bytes[..e.valid_up_to()]).chars().count() + 1;
+            format_fault(format!("line {}, character {at}: not UTF-8", self.line))
+        })?;
+        let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        // the lines of some old files end with this character alone, and would be one row of all numbers
+        if !self.format.quotes && text.contains('\r') {
+            return Err(format_fault(format!("line {}: a carriage return within the line", self.line)));
+        }
+        self.record.try_reserve(text.len()).map_err(|_| no_memory(text.len(), 1))?;
+        self.record.push_str(text);
+        Ok(true)
+    }
+
+    /// Reads the next record into `self.record`. Returns false at the end.
+    fn next(&mut self) -> Fallible<bool> {
+        loop {
+            self.record.clear();
+            if !self.more()? {
+                return Ok(false);
+            }
+            self.first = self.line;
+            if let Some(begin) = &self.format.comments {
+                match self.format.quotes {
+                    true if self.record.trim_start().starts_with(begin.as_str()) => continue,
+                    true => (),
+                    false => self.record.truncate(self.record.find(begin.as_str()).unwrap_or(self.record.len())),
+                }
+            }
+            let is_blank = |c: char| c.is_whitespace() && Some(c) != self.format.delimiter;
+            if self.record.chars().all(is_blank) {
+                continue;
+            }
+            if self.format.quotes {
+                let mut quotes = self.record.matches('"').count();
+                while quotes % 2 == 1 {
+                    self.record.push('\n');
+                    let before = self.record.len();
+                    if !self.more()? {
+                        return Err(format_fault(format!("line {}: a quote is not closed", self.first)));
+                    }
+                    quotes += self.record[before..].matches('"').count();
+                }
+            }
+            return Ok(true);
+        }
+    }
+
+    /// Where something stands, for a message.
+    fn place(&self, column: usize, at: usize) -> String {
+        let before = &self.record[..at.min(self.record.len())];
+        let line = self.first + before.matches('\n').count() as u64;
+        let character = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        format!("line {line}, column {} (character {character})", column + 1)
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        Fields { record: &self.record, next: Some(0), format: self.format }
+    }
+}
+
+/// The fields of a record, each with the place where it begins.
+struct Fields<'a> {
+    record: &'a str,
+    next: Option<usize>,
+    format: &'a TextFormat,
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (usize, Result<Cow<'a, str>, &'static str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut at = self.next?;
+        let record = self.record;
+        let rest = &record[at..];
+        at +=
+            rest.len() - rest.trim_start_matches(|c: char| c.is_whitespace() && Some(c) != self.format.delimiter).len();
+        let rest = &record[at..];
+        let Some(delimiter) = self.format.delimiter else {
+            // white space: what follows the last field is empty
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            self.next = (end > 0).then_some(at + end);
+            return (end > 0).then(|| (at, Ok(Cow::Borrowed(&rest[..end]))));
+        };
+        if self.format.quotes
+            && let Some(inner) = rest.strip_prefix('"')
+        {
+            let Some(end) = closing(inner) else {
+                self.next = None;
+                return Some((at, Err("a quote is not closed")));
+            };
+            let (field, after) = (&inner[..end], &inner[end + 1..]);
+            let trimmed = after.trim_start_matches(|c: char| c.is_whitespace() && c != delimiter);
+            self.next = trimmed.strip_prefix(delimiter).map(|rest| record.len() - rest.len());
+            if !trimmed.is_empty() && self.next.is_none() {
+                return Some((at, Err("more follows a closing quote")));
+            }
+            let field =
+                if field.contains('"') { Cow::Owned(field.replace("\"\"", "\"")) } else { Cow::Borrowed(field) };
+            return Some((at, Ok(field)));
+        }
+        let end = rest.find(delimiter).unwrap_or(rest.len());
+        self.next = rest[end..].strip_prefix(delimiter).map(|rest| record.len() - rest.len());
+        let field = rest[..end].trim();
+        if self.format.quotes && field.contains('"') {
+            self.next = None;
+            return Some((at, Err("a quote inside a field that does not begin with one")));
+        }
+        Some((at, Ok(Cow::Borrowed(field))))
+    }
+}
+
+/// The place of the quote that closes a field; two in a row are one of its characters.
+fn closing(text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += text[at..].find('"')?;
+        if !text[at + 1..].starts_with('"') {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+/// The positions of the named columns in the header.
+fn find_names<R: BufRead>(records: &Records<'_, R>, wanted: &[String]) -> Fallible<Vec<usize>> {
+    let mut found: Vec<Option<usize>> = vec![None; wanted.len()];
+    for (column, (at, field)) in records.fields().enumerate() {
+        let name = field.map_err(|why| format_fault(format!("{}: {why}", records.place(column, at))))?;
+        for (slot, _) in found.iter_mut().zip(wanted).filter(|(_, wanted)| **wanted == *name) {
+            if slot.replace(column).is_some() {
+                let name = printable(name.as_bytes());
+                return Err(format_fault(format!("{}: two columns are named {name}", records.place(column, at))));
+            }
+        }
+    }
+    let all = found.into_iter().zip(wanted).map(|(slot, name)| {
+        slot.ok_or_else(|| {
+            let name = printable(name.as_bytes());
+            Fault::new(ErrorKind::Argument, format!("line {}: no column is named {name}", records.first))
+        })
+    });
+    all.collect()
+}
+
+/// Reads a table: its elements row by row, and its shape.
+pub fn table<T: Element>(
+    from: impl BufRead,
+    format: &TextFormat,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Fallible<(Vec<T>, [usize; 2])> {
+    let mut records = Records { from, format, line: 0, first: 0, record: String::new(), bytes: vec![] };
+    for _ in 0..format.skip {
+        // of whatever bytes it is
+        if !records.line()? {
+            break;
+        }
+    }
+    let mut columns = format.columns.clone();
+    if (format.header || format.names.is_some()) && records.next()? {
+        if let Some(names) = &format.names {
+            columns = Some(find_names(&records, names)?);
+        }
+    } else if let Some(names) = &format.names {
+        columns = Some(vec![0; names.len()]);
+    }
+    let mut width = columns.as_ref().map(Vec::len);
+    let mut first_line = 0;
+    let (mut elements, mut rows) = (vec![], 0);
+    while format.most.is_none_or(|most| rows < most) && records.next()? {
+        let count = match &columns {
+            Some(columns) => chosen(&records, columns, &parse, &mut elements)?,
+            None => every(&records, &parse, &mut elements)?,
+        };
+        if width.is_some_and(|width| width != count) {
+            let wanted = width.unwrap_or(0);
+            let detail = format!("line {} has {count} columns, where line {first_line} has {wanted}", records.first);
+            return Err(format_fault(detail));
+        }
+        if width.is_none() {
+            first_line = records.first;
+        }
+        width = Some(count);
+        rows += 1;
+    }
+    Ok((elements, [rows, width.unwrap_or(0)]))
+}
+
+/// Reads the field of a record as a number.
+fn number<T: Element, R: BufRead>(
+    records: &Records<'_, R>,
+    (column, at): (usize, usize),
+    field: &str,
+    parse: &impl Fn(&str) -> Option<T>,
+) -> Fallible<T> {
+    let field = field.trim();
+    let text = match &records.format.missing {
+        Some(missing) if field.is_empty() => missing,
+        _ => field,
+    };
+    parse(text).ok_or_else(|| {
+        let place = records.place(column, at);
+        match text.is_empty() {
+            true => format_fault(format!("{place}: the field is empty")),
+            false => format_fault(format!("{place}: {} is no number of {}", printable(text.as_bytes()), T::DTYPE)),
+        }
+    })
+}
+
+fn no_memory(count: usize, size: usize) -> Fault {
+    Fault::new(ErrorKind::OutOfMemory, format!("no memory for {} bytes", count.saturating_mul(size)))
+}
+
+/// Adds the numbers of all fields; gives their count.
+fn every<T: Element, R: BufRead>(
+    records: &Records<'_, R>,
+    parse: &impl Fn(&str) -> Option<T>,
+    elements: &mut Vec<T>,
+) -> Fallible<usize> {
+    let before = elements.len();
+    for (column, (at, field)) in records.fields().enumerate() {
+        let field = field.map_err(|why| format_fault(format!("{}: {why}", records.place(column, at))))?;
+        elements.try_reserve(1).map_err(|_| no_memory(elements.len() + 1, size_of::<T>()))?;
+        elements.push(number(records, (column, at), &field, parse)?);
+    }
+    Ok(elements.len() - before)
+}
+
+/// Adds the numbers of the chosen columns, in the order in which they were chosen; gives their count.
+fn chosen<T: Element, R: BufRead>(
+    records: &Records<'_, R>,
+    columns: &[usize],
+    parse: &impl Fn(&str) -> Option<T>,
+    elements: &mut Vec<T>,
+) -> Fallible<usize> {
+    let before = elements.len();
+    elements.try_reserve(columns.len()).map_err(|_| no_memory(before + columns.len(), size_of::<T>()))?;
+    let last = columns.iter().copied().max().map_or(0, |last| last.saturating_add(1));
+    // the fields up to the last that is wanted, each of which is looked for in the list: it is short
+    let mut row: Vec<Option<T>> = vec![None; columns.len()];
+    let mut count = 0;
+    for (column, (at, field)) in records.fields().enumerate().take(last) {
+        count += 1;
+        let field = field.map_err(|why| format_fault(format!("{}: {why}", records.place(column, at))))?;
+        if columns.contains(&column) {
+            let value = number(records, (column, at), &field, parse)?;
+            for (slot, _) in row.iter_mut().zip(columns).filter(|(_, wanted)| **wanted == column) {
+                *slot = Some(value);
+            }
+        }
+    }
+    if row.iter().any(Option::is_none) {
+        let detail =
+            format!("line {} has {count} columns, and column {} is wanted, counted from 0", records.first, last - 1);
+        return Err(format_fault(detail));
+    }
+    elements.extend(row.into_iter().flatten());
+    Ok(columns.len())
+}

@@ -1,0 +1,459 @@
+//! The container of `.npz` files: a ZIP archive, of the part of the format that Python's `zipfile` writes and reads (APPNOTE 6.3.10:
+//! members that are stored or deflated, ZIP64; no encryption, no archives in several parts). What the archive says of itself is compared
+//! with its length before memory is taken, and no two members may share bytes: so an archive unpacks to a bounded multiple of its length.
+
+use crate::base::error::{ErrorKind, Fault, Result};
+use crate::io::{format_fault, io_fault, printable};
+use flate2::bufread::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Take, Write};
+
+type Fallible<T> = Result<T, Fault>;
+
+const LOCAL: u32 = 0x0403_4b50;
+const CENTRAL: u32 = 0x0201_4b50;
+const END: u32 = 0x0605_4b50;
+const END64: u32 = 0x0606_4b50;
+const LOCATOR: u32 = 0x0706_4b50;
+/// Lengths of the records without the texts at their ends.
+const LOCAL_LENGTH: u64 = 30;
+const CENTRAL_LENGTH: u64 = 46;
+const END_LENGTH: usize = 22;
+const END64_LENGTH: u64 = 56;
+const LOCATOR_LENGTH: u64 = 20;
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
+/// The bit of the flags that says that a member is encrypted.
+const ENCRYPTED: u16 = 1;
+/// The bit of the flags that says that the name is UTF-8.
+const UTF8: u16 = 1 << 11;
+/// 1980-01-01, the first day that the format knows, and NumPy's choice: archives of equal arrays have equal bytes.
+const DATE: u16 = 1 << 5 | 1;
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+/// A file in an archive, as the directory describes it.
+#[derive(Debug)]
+pub struct Member {
+    pub name: Box<str>,
+    /// Where its local header begins.
+    at: u64,
+    /// Where the next member or the directory begins.
+    limit: u64,
+    pub packed: u64,
+    pub size: u64,
+    crc: u32,
+    method: u16,
+    flags: u16,
+}
+
+/// Where the directory of an archive is, and how many members it lists.
+struct Place {
+    at: u64,
+    length: u64,
+    count: u64,
+}
+
+fn seek(source: &mut impl Seek, to: u64) -> Fallible<()> {
+    source.seek(SeekFrom::Start(to)).map(drop).map_err(io_fault)
+}
+
+fn fill(source: &mut impl Read, into: &mut [u8]) -> Fallible<()> {
+    let early = |e: &io::Error| e.kind() == io::ErrorKind::UnexpectedEof;
+    source.read_exact(into).map_err(|e| if early(&e) { format_fault("the archive is cut off") } else { io_fault(e) })
+}
+
+/// Finds the directory by the record at the end of the archive.
+fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
+    let length = source.seek(SeekFrom::End(0)).map_err(io_fault)?;
+    // a comment of at most 65,535 bytes may follow the record
+    let tail_length = length.min((END_LENGTH + usize::from(u16::MAX)) as u64);
+    let mut tail = vec![0; tail_length as usize];
+    seek(source, length - tail_length)?;
+    fill(source, &mut tail)?;
+    let is_end =
+        |at: &usize| u32_at(&tail, *at) == END && *at + END_LENGTH + u16_at(&tail, *at + 20) as usize == tail.len();
+    let last = tail.len().checked_sub(END_LENGTH).and_then(|last| (0..=last).rev().find(is_end));
+    let Some(at) = last else {
+        return Err(format_fault("not an archive (.npz), or it is cut off: the record at its end is missing"));
+    };
+    let record = &tail[at..];
+    let mut end = length - tail_length + at as u64;
+    let (disk, disk_of_directory) = (u16_at(record, 4), u16_at(record, 6));
+    let (here, all) = (u16_at(record, 8), u16_at(record, 10));
+    let mut place = Place { at: u32_at(record, 16).into(), length: u32_at(record, 12).into(), count: all.into() };
+    let is_full = all == u16::MAX || u32_at(record, 12) == u32::MAX || u32_at(record, 16) == u32::MAX;
+    let mut is_whole = disk == disk_of_directory && here == all && (disk == 0 || is_full);
+    if is_full && let Some((at, place64, is_whole64)) = find_directory64(source, end)? {
+        (end, place, is_whole) = (at, place64, is_whole64);
+    }
+    if !is_whole {
+        return Err(format_fault("the archive is in several parts"));
+    }
+    if place.at.checked_add(place.length) != Some(end) {
+        let Place { at, length, .. } = place;
+        let detail =
+            format!("the directory of {length} bytes at {at} does not end at {end}, where the record after it begins");
+        return Err(format_fault(detail));
+    }
+    if place.count > place.length / CENTRAL_LENGTH {
+        let detail = format!("the directory of {} bytes is too short for {} members", place.length, place.count);
+        return Err(format_fault(detail));
+    }
+    Ok(place)
+}
+
+/// The record of ZIP64 for numbers that do not fit the one at `end`: where it is, what it says, and whether the archive is in one part.
+/// None where there is no such record: a number may be the largest that fits.
+fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Option<(u64, Place, bool)>> {
+    let Some(at) = end.checked_sub(LOCATOR_LENGTH) else { return Ok(None) };
+    let mut locator = [0; LOCATOR_LENGTH as usize];
+    seek(source, at)?;
+    fill(source, &mut locator)?;
+    if u32_at(&locator, 0) != LOCATOR {
+        return Ok(None);
+    }
+    let record_at = u64_at(&locator, 8);
+    if record_at.checked_add(END64_LENGTH).is_none_or(|after| after > at) {
+        return Err(format_fault(format!("the record of ZIP64 at {record_at} lies outside the archive")));
+    }
+    let mut record = [0; END64_LENGTH as usize];
+    seek(source, record_at)?;
+    fill(source, &mut record)?;
+    if u32_at(&record, 0) != END64 {
+        return Err(format_fault(format!("there is no record of ZIP64 at {record_at}")));
+    }
+    let (here, all) = (u64_at(&record, 24), u64_at(&record, 32));
+    let is_whole = u32_at(&record, 16) == 0 && u32_at(&record, 20) == 0 && here == all;
+    Ok(Some((record_at, Place { at: u64_at(&record, 48), length: u64_at(&record, 40), count: all }, is_whole)))
+}
+
+/// Reads the directory: the members in its order, without folders. The memory taken is a few times the directory's bytes.
+pub fn directory(source: &mut (impl Read + Seek)) -> Fallible<Vec<Member>> {
+    let place = find_directory(source)?;
+    seek(source, place.at)?;
+    let mut records = BufReader::new(source.take(place.length));
+    let mut members = vec![];
+    // `find_directory` has found the count to fit the directory
+    let room = members.try_reserve_exact(place.count as usize);
+    room.map_err(|_| Fault::new(ErrorKind::OutOfMemory, format!("no memory for {} members", place.count)))?;
+    for _ in 0..place.count {
+        members.push(read_record(&mut records)?);
+    }
+    let mut rest = [0];
+    if records.read(&mut rest).map_err(io_fault)? != 0 {
+        return Err(format_fault(format!("the directory has more than the {} members that it counts", place.count)));
+    }
+    // each member ends before the next begins, in the order of the bytes
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    order.sort_unstable_by_key(|i| members[*i].at);
+    let mut limit = place.at;
+    for i in order.into_iter().rev() {
+        let member: &mut Member = &mut members[i];
+        let least = [LOCAL_LENGTH, member.name.len() as u64, member.packed];
+        let end = least.into_iter().try_fold(member.at, u64::checked_add);
+        if end.is_none_or(|end| end > limit) {
+            let detail = format!(
+                "member {}: its {} bytes at {} overlap what begins at {limit}",
+                member.name, member.packed, member.at
+            );
+            return Err(format_fault(detail));
+        }
+        member.limit = limit;
+        limit = member.at;
+    }
+    members.retain(|member| !member.name.ends_with('/') || member.size > 0);
+    Ok(members)
+}
+
+fn read_record(source: &mut impl Read) -> Fallible<Member> {
+    let mut record = [0; CENTRAL_LENGTH as usize];
+    fill(source, &mut record)?;
+    if u32_at(&record, 0) != CENTRAL {
+        return Err(format_fault("the directory has something else where a member should be"));
+    }
+    let mut name = vec![0; u16_at(&record, 28).into()];
+    fill(source, &mut name)?;
+    let mut extra = vec![0; u16_at(&record, 30).into()];
+    fill(source, &mut extra)?;
+    fill(source, &mut vec![0; u16_at(&record, 32).into()])?;
+    let name = String::from_utf8(name)
+        .map_err(|e| format_fault(format!("the name of member {} is not UTF-8", printable(e.as_bytes()))))?;
+    let mut numbers = [24, 20, 42].map(|at| u64::from(u32_at(&record, at)));
+    widen(&mut numbers, &extra)
+        .ok_or_else(|| format_fault(format!("member {}: its sizes are missing", printable(name.as_bytes()))))?;
+    let [size, packed, at] = numbers;
+    check_name(&name).map_err(format_fault)?;
+    Ok(Member {
+        name: name.into(),
+        at,
+        limit: 0,
+        packed,
+        size,
+        crc: u32_at(&record, 16),
+        method: u16_at(&record, 10),
+        flags: u16_at(&record, 8),
+    })
+}
+
+/// Takes those of the numbers that do not fit 32 bits from the extra field of ZIP64.
+fn widen(numbers: &mut [u64; 3], mut extra: &[u8]) -> Option<()> {
+    if numbers.iter().all(|n| *n != u64::from(u32::MAX)) {
+        return Some(());
+    }
+    loop {
+        let (head, rest) = extra.split_at_checked(4)?;
+        let (mut field, rest) = rest.split_at_checked(u16_at(head, 2).into())?;
+        if u16_at(head, 0) == 1 {
+            for n in numbers.iter_mut().filter(|n| **n == u64::from(u32::MAX)) {
+                let (number, rest) = field.split_at_checked(8)?;
+                (*n, field) = (u64_at(number, 0), rest);
+            }
+            return Some(());
+        }
+        extra = rest;
+    }
+}
+
+/// Says what is wrong with a member's name. Names are not used as paths here; but other programs unpack archives, and messages show names.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let wrong = |why: &str| Err(format!("the name of member {} {why}", printable(name.as_bytes())));
+    if name.chars().any(char::is_control) {
+        return wrong("has control characters");
+    }
+    let is_drive = name.get(1..2) == Some(":") && name.get(2..3) == Some("/");
+    if name.contains('\\') || is_drive {
+        return wrong("is a path of Windows");
+    }
+    // a folder ends in a slash
+    let mut parts = name.strip_suffix('/').unwrap_or(name).split('/');
+    if name.starts_with('/') || parts.any(|part| matches!(part, "." | "..")) {
+        return wrong("is a path that leaves the archive");
+    }
+    Ok(())
+}
+
+// --- members ---
+
+/// The content of a member, unpacked as it is read.
+pub struct Content<'a, R> {
+    from: Packed<'a, R>,
+    crc: Crc,
+    wanted: u32,
+    packed: u64,
+}
+
+enum Packed<'a, R> {
+    Stored(Take<&'a mut R>),
+    Deflated(Box<DeflateDecoder<BufReader<Take<&'a mut R>>>>),
+}
+
+impl Member {
+    /// Whether the member is stored as it is, so that as many bytes are there as the directory says.
+    pub fn is_stored(&self) -> bool {
+        self.method == STORED
+    }
+
+    /// Finds the member's content.
+    pub fn open<'a, R: Read + Seek>(&self, source: &'a mut R) -> Fallible<Content<'a, R>> {
+        let mut record = [0; LOCAL_LENGTH as usize];
+        seek(source, self.at)?;
+        fill(source, &mut record)?;
+        if u32_at(&record, 0) != LOCAL {
+            return Err(format_fault(format!("there is no member at {}, where the directory says", self.at)));
+        }
+        if (self.flags | u16_at(&record, 6)) & ENCRYPTED != 0 {
+            return Err(Fault::new(ErrorKind::Unsupported, "it is encrypted"));
+        }
+        if !matches!(self.method, STORED | DEFLATED) {
+            let detail = format!("it is compressed by method {}; known are 0 (stored) and 8 (deflated)", self.method);
+            return Err(Fault::new(ErrorKind::Unsupported, detail));
+        }
+        let mut name = vec![0; u16_at(&record, 26).into()];
+        fill(source, &mut name)?;
+        let wanted = self.name.as_bytes();
+        if name != wanted || u16_at(&record, 8) != self.method {
+            return Err(format_fault(format!("at {} is another member: {}", self.at, printable(&name))));
+        }
+        let start = self.at + LOCAL_LENGTH + name.len() as u64 + u64::from(u16_at(&record, 28));
+        // `directory` has found that `at + packed` does not overflow; both other lengths have 16 bits
+        if start.checked_add(self.packed).is_none_or(|end| end > self.limit) {
+            return Err(format_fault(format!(
+                "its {} bytes at {start} overlap what begins at {}",
+                self.packed, self.limit
+            )));
+        }
+        if self.is_stored() && self.packed != self.size {
+            return Err(format_fault(format!("it is stored, but has {} bytes in place of {}", self.packed, self.size)));
+        }
+        seek(source, start)?;
+        let bytes = source.take(self.packed);
+        let from = match self.is_stored() {
+            true => Packed::Stored(bytes),
+            false => Packed::Deflated(Box::new(DeflateDecoder::new(BufReader::new(bytes)))),
+        };
+        Ok(Content { from, crc: Crc::new(), wanted: self.crc, packed: self.packed })
+    }
+}
+
+impl<R: Read> Read for Content<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = match &mut self.from {
+            Packed::Stored(bytes) => bytes.read(into)?,
+            // flate2 calls broken data invalid input
+            Packed::Deflated(bytes) => bytes.read(into).map_err(|e| {
+                let is_broken = e.kind() == io::ErrorKind::InvalidInput;
+                let broken = || io::Error::new(io::ErrorKind::InvalidData, "the compressed data is broken");
+                if is_broken { broken() } else { e }
+            })?,
+        };
+        self.crc.update(&into[..count]);
+        Ok(count)
+    }
+}
+
+impl<R: Read> Content<'_, R> {
+    /// Compares what has been read, which must be all, with the checksum.
+    pub fn check(self) -> Fallible<()> {
+        if let Packed::Deflated(bytes) = &self.from
+            && bytes.total_in() != self.packed
+        {
+            let detail = format!("its compressed data ends after {} of {} bytes", bytes.total_in(), self.packed);
+            return Err(format_fault(detail));
+        }
+        if self.crc.sum() == self.wanted {
+            return Ok(());
+        }
+        Err(format_fault(format!(
+            "its checksum (CRC-32) is {:08x}, not {:08x}: the data is damaged",
+            self.crc.sum(),
+            self.wanted
+        )))
+    }
+}
+
+// --- writing ---
+
+/// Writes an archive, member after member.
+#[derive(Debug)]
+pub struct Writer<W> {
+    to: W,
+    at: u64,
+    directory: Vec<u8>,
+    pub names: Vec<String>,
+    /// Whether a write has failed, so that nobody knows what the archive has.
+    has_failed: bool,
+}
+
+/// A number of 32 bits of a record; all ones where it does not fit, and stands in a field of ZIP64.
+fn narrow(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+impl<W: Write> Writer<W> {
+    pub fn new(to: W) -> Writer<W> {
+        Writer { to, at: 0, directory: vec![], names: vec![], has_failed: false }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.has_failed {
+            return Err(io::Error::other("an earlier write to the archive has failed"));
+        }
+        self.at += bytes.len() as u64;
+        self.to.write_all(bytes).inspect_err(|_| self.has_failed = true)
+    }
+
+    /// Adds a member of the parts, one after another. Its name fits 16 bits.
+    pub fn add(&mut self, name: &str, parts: &[&[u8]], compress: bool) -> io::Result<()> {
+        let mut crc = Crc::new();
+        parts.iter().for_each(|part| crc.update(part));
+        let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let deflated = match compress {
+            true => {
+                let mut encoder = DeflateEncoder::new(vec![], Compression::default());
+                parts.iter().try_for_each(|part| encoder.write_all(part))?;
+                Some(encoder.finish()?)
+            }
+            false => None,
+        };
+        let packed = deflated.as_ref().map_or(size, |d| d.len() as u64);
+        let (at, method) = (self.at, if compress { DEFLATED } else { STORED });
+        let wide = |numbers: &[u64]| -> Vec<u8> {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+            let head = [1, bytes.len() as u16];
+            if bytes.is_empty() { bytes } else { [head.map(u16::to_le_bytes).concat(), bytes].concat() }
+        };
+        // in a local header both sizes stand in the field of ZIP64, or none; in the directory those that do not fit
+        let is_wide = size.max(packed) >= u64::from(u32::MAX);
+        let local_extra = if is_wide { wide(&[size, packed]) } else { vec![] };
+        let large: Vec<u64> = [size, packed, at].into_iter().filter(|n| *n >= u64::from(u32::MAX)).collect();
+        let extra = wide(&large);
+        let version: u16 = if extra.is_empty() && local_extra.is_empty() { 20 } else { 45 };
+        let sizes = if is_wide { [u32::MAX; 2] } else { [narrow(packed), narrow(size)] };
+
+        let mut common = vec![];
+        common.extend([version, UTF8, method, 0, DATE].iter().flat_map(|n| n.to_le_bytes()));
+        common.extend(crc.sum().to_le_bytes());
+        let names = |numbers: [u32; 2], extra: &[u8]| -> Vec<u8> {
+            let lengths = [name.len() as u16, extra.len() as u16];
+            [numbers.map(u32::to_le_bytes).concat(), lengths.map(u16::to_le_bytes).concat()].concat()
+        };
+        let local = [&LOCAL.to_le_bytes()[..], &common, &names(sizes, &local_extra), name.as_bytes(), &local_extra];
+        self.put(&local.concat())?;
+        match &deflated {
+            Some(bytes) => self.put(bytes)?,
+            None => parts.iter().try_for_each(|part| self.put(part))?,
+        }
+        self.directory.extend(CENTRAL.to_le_bytes());
+        self.directory.extend(version.to_le_bytes());
+        self.directory.extend(&common);
+        self.directory.extend(names([narrow(packed), narrow(size)], &extra));
+        // no comment, the first part, no attributes
+        self.directory.extend([0; 10]);
+        self.directory.extend(narrow(at).to_le_bytes());
+        self.directory.extend(name.as_bytes());
+        self.directory.extend(&extra);
+        self.names.push(name.to_string());
+        Ok(())
+    }
+
+    /// Writes the directory.
+    pub fn finish(mut self) -> io::Result<W> {
+        let (at, count) = (self.at, self.names.len() as u64);
+        let directory = std::mem::take(&mut self.directory);
+        let length = directory.len() as u64;
+        self.put(&directory)?;
+        if count >= u64::from(u16::MAX) || at.max(length) >= u64::from(u32::MAX) {
+            let record_at = self.at;
+            let mut record = END64.to_le_bytes().to_vec();
+            record.extend((END64_LENGTH - 12).to_le_bytes());
+            record.extend([45u16; 2].map(u16::to_le_bytes).concat());
+            record.extend([0; 8]);
+            record.extend([count, count, length, at].map(u64::to_le_bytes).concat());
+            record.extend(LOCATOR.to_le_bytes());
+            record.extend([0; 4]);
+            record.extend(record_at.to_le_bytes());
+            record.extend(1u32.to_le_bytes());
+            self.put(&record)?;
+        }
+        let few = u16::try_from(count).unwrap_or(u16::MAX);
+        let mut record = END.to_le_bytes().to_vec();
+        record.extend([0, 0, few, few].map(u16::to_le_bytes).concat());
+        record.extend([narrow(length), narrow(at)].map(u32::to_le_bytes).concat());
+        record.extend([0; 2]);
+        self.put(&record)?;
+        self.to.flush()?;
+        Ok(self.to)
+    }
+}

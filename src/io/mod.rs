@@ -1,0 +1,467 @@
+//! Floor 5: files in NumPy's format `.npy`. Reading takes no more memory than a file has bytes (or about twice those of a
+//! pipe), whatever its header claims, so that a hostile file does no harm. Writing gives the bytes of `numpy.save`.
+//!
+//! A file is a magic string, a version, the length of the header, the header (`io/header.rs`), and the data. A written file
+//! replaces an old one as a whole (`base/replace.rs`).
+
+#[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
+pub(crate) mod formats;
+mod header;
+
+#[cfg(feature = "mmap")]
+pub(crate) use header::Header;
+#[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
+pub(crate) use header::format_fault;
+#[cfg(any(feature = "npz", feature = "safetensors", feature = "text"))]
+pub(crate) use header::printable;
+
+use crate::array::Array;
+use crate::base::dtype::{DType, Element};
+use crate::base::error::{Error, ErrorKind, Fault, Result, room};
+use crate::base::layout::{Shape, View};
+use crate::base::replace::replace;
+use crate::graph::expr::{Expr, strong, view};
+use bytemuck::{Pod, allocation::try_zeroed_slice_box};
+use half::{bf16, f16};
+#[cfg(not(feature = "mmap"))]
+use header::Header;
+use header::MAGIC;
+#[cfg(not(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text")))]
+use header::format_fault;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::panic::Location;
+use std::path::Path;
+
+type Loc = &'static Location<'static>;
+type Fallible<T> = Result<T, Fault>;
+
+/// The longest header that is read, in bytes. NumPy's has 118 for an array of few axes; 1 MiB is a judgement, which leaves
+/// room for other writers and costs little.
+const MAX_HEADER: u64 = 1 << 20;
+/// Bytes for which memory is taken at first, if the source does not tell its length. A judgement: little memory, few reads.
+const FIRST: usize = 64 << 10;
+
+impl Array {
+    /// Reads an array from a NumPy `.npy` file, onto the CPU.
+    ///
+    /// Format versions 1.0, 2.0 and 3.0, either byte order, C and Fortran order (a Fortran-ordered file becomes a
+    /// view: its data is not rearranged); bool, the integers to 64 bits, and floats of 16, 32 and 64 bits.
+    /// The file must hold exactly what its header says, not a byte more or less. A pipe (`/dev/stdin`) is read to its
+    /// end; memory is taken as its bytes come.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the file cannot be read, [`ErrorKind::Format`] where its content is not such an array,
+    /// [`ErrorKind::OutOfMemory`].
+    ///
+    /// ```
+    /// use cupric::{Array, array};
+    /// let path = std::env::temp_dir().join(format!("cupric-doc-from-{}.npy", std::process::id()));
+    /// array![[1., 2.], [3., 4.]].to_npy(&path)?;
+    /// let x = Array::from_npy(&path)?;
+    /// assert_eq!(x.shape(), [2, 2]);
+    /// assert_eq!(x.to_vec::<f32>()?, [1., 2., 3., 4.]);
+    /// # std::fs::remove_file(path).ok();
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "load")]
+    #[track_caller]
+    pub fn from_npy(path: impl AsRef<Path>) -> Result<Array> {
+        let (path, at) = (path.as_ref(), Location::caller());
+        let read = || {
+            let file = File::open(path).map_err(io_fault)?;
+            let about = file.metadata().map_err(io_fault)?;
+            // a pipe does not tell its length, nor does a file that the system generates while it is read (in /proc, say)
+            let is_known = about.is_file() && about.len() > 0;
+            read(file, if is_known { Length::Known(about.len()) } else { Length::Unknown }, at)
+        };
+        read().map_err(|f| named(f, path).at("from_npy", at))
+    }
+
+    /// Reads an array from the bytes of a NumPy `.npy` file: see [`Array::from_npy`].
+    ///
+    /// # Errors
+    /// As [`Array::from_npy`].
+    ///
+    /// ```
+    /// use cupric::{Array, array};
+    /// let bytes = array![1, 2, 3].to_npy_bytes()?;
+    /// assert_eq!(Array::from_npy_bytes(&bytes)?.to_vec::<i32>()?, [1, 2, 3]);
+    /// assert!(Array::from_npy_bytes(&bytes[..100]).is_err());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_npy_bytes(bytes: &[u8]) -> Result<Array> {
+        let at = Location::caller();
+        read(bytes, Length::Known(bytes.len() as u64), at).map_err(|f| f.at("from_npy_bytes", at))
+    }
+}
+
+impl Expr {
+    /// Evaluates the expression and writes it to a NumPy `.npy` file, in C order.
+    ///
+    /// The bytes are those that `numpy.save` writes. They go to a new file, which replaces the old one when they are on the
+    /// disk: a reader, also after a crash, finds the old content or the new, never a part. Waiting for the disk takes most
+    /// of the time of a small file. If `path` is a symbolic link, the link stays and the file that it names is written,
+    /// whether it exists or not. A device or a pipe is written to directly.
+    ///
+    /// A process that is killed may leave `.cupric-*.tmp` beside the file; on Linux, where the new file has no name before
+    /// its last moment, that is unlikely. On Unix a later write of that file removes it.
+    ///
+    /// # Errors
+    /// Those of evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have; [`ErrorKind::Io`].
+    ///
+    /// ```
+    /// use cupric::{Array, array};
+    /// let path = std::env::temp_dir().join(format!("cupric-doc-to-{}.npy", std::process::id()));
+    /// (array![1., 2.] * 10.0).to_npy(&path)?;
+    /// assert_eq!(Array::from_npy(&path)?.to_vec::<f32>()?, [10., 20.]);
+    /// # std::fs::remove_file(path).ok();
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "save")]
+    #[track_caller]
+    pub fn to_npy(&self, path: impl AsRef<Path>) -> Result<()> {
+        let (path, at) = (path.as_ref(), Location::caller());
+        let content = Content::of(self, "to_npy", at)?;
+        replace(path, |file| {
+            file.write_all(&content.header)?;
+            file.write_all(content.data.bytes())
+        })
+        .map_err(|e| named(io_fault(e), path).at("to_npy", at))
+    }
+
+    /// Evaluates the expression and gives the bytes of a NumPy `.npy` file: see [`Expr::to_npy`].
+    ///
+    /// # Errors
+    /// Those of evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have.
+    ///
+    /// ```
+    /// let bytes = cupric::array![1., 2.].to_npy_bytes()?;
+    /// assert_eq!(&bytes[..6], b"\x93NUMPY");
+    /// assert_eq!(bytes.len(), 128 + 8);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_npy_bytes(&self) -> Result<Vec<u8>> {
+        const OP: &str = "to_npy_bytes";
+        let at = Location::caller();
+        let content = Content::of(self, OP, at)?;
+        let (header, data) = (&content.header, content.data.bytes());
+        let mut bytes = room(header.len() + data.len(), OP, at)?;
+        bytes.extend_from_slice(header);
+        bytes.extend_from_slice(data);
+        Ok(bytes)
+    }
+}
+
+/// The fault of a read or a write. Data that a decoder of some source cannot read is a fault of the file's content.
+pub(crate) fn io_fault(e: io::Error) -> Fault {
+    let kind = if e.kind() == io::ErrorKind::InvalidData { ErrorKind::Format } else { ErrorKind::Io };
+    Fault::new(kind, e.to_string())
+}
+
+pub(crate) fn named(fault: Fault, path: &Path) -> Fault {
+    Fault::new(fault.kind, format!("{}: {}", path.display(), fault.detail))
+}
+
+// --- reading ---
+
+/// How many bytes a source has.
+#[derive(Clone, Copy)]
+pub(crate) enum Length {
+    /// So many, which are there.
+    Known(u64),
+    /// So many, as something says that may be wrong: the directory of an archive.
+    #[cfg_attr(not(feature = "npz"), allow(dead_code))]
+    Claimed(u64),
+    Unknown,
+}
+
+/// Reads an array from `source`, which has `length` bytes, if that is known. No more memory is taken than the source has
+/// bytes, or, if its length is not known, than twice the bytes that have come (64 KiB at first).
+pub(crate) fn read(source: impl Read, length: Length, at: Loc) -> Fallible<Array> {
+    let mut source = Source::new(source, length);
+    let header = read_header(&mut source)?;
+    let size = header.size()?;
+    // this product does not overflow, because `Header::size` has checked the number of bytes
+    let bytes = (size * header.dtype.size()) as u64;
+    if let Some(left) = source.left
+        && mutant!(shape_believed, bytes < left, bytes != left)
+    {
+        let detail = format!("shape {:?} of {} needs {bytes} bytes of data, not {left}", header.shape, header.dtype);
+        return Err(format_fault(detail));
+    }
+    Load { source, size, swap: header.swap, at }.any(&header)
+}
+
+/// Reads the elements of an array in C order, in little-endian bytes, all of which are there: `source` has as many at least.
+#[cfg(feature = "safetensors")]
+pub(crate) fn read_elements(source: impl Read, dtype: DType, shape: Shape, at: Loc) -> Fallible<Array> {
+    let header = Header { dtype, swap: cfg!(target_endian = "big"), fortran: false, shape };
+    let size = header.size()?;
+    let source = Source::new(source, Length::Known((size * dtype.size()) as u64));
+    Load { source, size, swap: header.swap, at }.any(&header)
+}
+
+/// Reads the header at the beginning of a file, and gives the bytes after it.
+#[cfg(feature = "mmap")]
+pub(crate) fn split_header(file: &[u8]) -> Fallible<(Header, &[u8])> {
+    let mut source = Source::new(file, Length::Known(file.len() as u64));
+    let header = read_header(&mut source)?;
+    Ok((header, source.from))
+}
+
+fn read_header(source: &mut Source<impl Read>) -> Fallible<Header> {
+    let (version, header_length) = read_preamble(source)?;
+    if header_length > mutant!(header_length_believed, 1 << 28, MAX_HEADER) {
+        return Err(format_fault(format!(
+            "a header of {header_length} bytes is too long; at most {MAX_HEADER} are read"
+        )));
+    }
+    let text = mutant!(
+        header_length_believed,
+        source.fill(&mut vec![0; header_length as usize]).map(|()| vec![])?,
+        source.take_vec(header_length, "the header")?
+    );
+    Header::parse(&text, version)
+}
+
+/// Reads what stands before the header; returns the format's major version and the header's length.
+fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
+    let mut start = [0; 8];
+    source.take(&mut start, "the magic string")?;
+    if !start.starts_with(MAGIC) {
+        return Err(format_fault("not a .npy file: it does not start with \\x93NUMPY"));
+    }
+    let [.., major, minor] = start;
+    let width = match (major, minor) {
+        (1, 0) => 2,
+        (2 | 3, 0) => 4,
+        _ => {
+            return Err(format_fault(format!("format version {major}.{minor} is unknown; known are 1.0, 2.0 and 3.0")));
+        }
+    };
+    let mut field = [0; 4];
+    source.take(&mut field[..width], "the header's length")?;
+    Ok((major, u32::from_le_bytes(field) as u64))
+}
+
+/// A source of bytes, and how many of them are not claimed yet, if its length is known.
+struct Source<R> {
+    from: R,
+    left: Option<u64>,
+    /// Whether those that are left are known to be there.
+    is_there: bool,
+}
+
+impl<R: Read> Source<R> {
+    fn new(from: R, length: Length) -> Source<R> {
+        let (left, is_there) = match length {
+            Length::Known(n) => (Some(n), true),
+            Length::Claimed(n) => (Some(n), false),
+            Length::Unknown => (None, false),
+        };
+        Source { from, left, is_there }
+    }
+
+    /// Subtracts `count` from the bytes that are left, before they are read. Fails if fewer are left; `what` names them in the
+    /// message.
+    fn claim(&mut self, count: u64, what: &str) -> Fallible<usize> {
+        if let Some(left) = &mut self.left {
+            match left.checked_sub(count) {
+                Some(rest) => *left = rest,
+                None => {
+                    let detail = format!("{what} takes {count} bytes, but {left} are left: the file is cut off");
+                    return Err(format_fault(detail));
+                }
+            }
+        }
+        usize::try_from(count)
+            .map_err(|_| format_fault(format!("{what} takes {count} bytes, more than memory can have")))
+    }
+
+    fn take(&mut self, into: &mut [u8], what: &str) -> Fallible<()> {
+        self.claim(into.len() as u64, what)?;
+        self.fill(into)
+    }
+
+    fn take_vec(&mut self, count: u64, what: &str) -> Fallible<Vec<u8>> {
+        let count = self.claim(count, what)?;
+        let mut bytes = vec![];
+        self.grow::<u8>(&mut bytes, count)?;
+        Ok(bytes)
+    }
+
+    /// Reads bytes without claiming them.
+    fn fill(&mut self, into: &mut [u8]) -> Fallible<()> {
+        // if a file ends before its known length, another process has shortened it meanwhile
+        let early = |e: &io::Error| e.kind() == io::ErrorKind::UnexpectedEof;
+        self.from.read_exact(into).map_err(|e| if early(&e) { format_fault("it ended early") } else { io_fault(e) })
+    }
+
+    /// Reads `count` elements. If the bytes are known to be there, one step reads all; else each step doubles what has come, so that memory is taken only as bytes come.
+    fn grow<T: Pod>(&mut self, elements: &mut Vec<T>, count: usize) -> Fallible<()> {
+        while elements.len() < count {
+            let have = elements.len();
+            let step = match self.is_there {
+                true => count,
+                false => have.max(FIRST / size_of::<T>()).min(count - have),
+            };
+            elements.try_reserve_exact(step).map_err(|_| {
+                let detail = format!("no memory for {} bytes", (have + step).saturating_mul(size_of::<T>()));
+                Fault::new(ErrorKind::OutOfMemory, detail)
+            })?;
+            elements.resize(have + step, T::zeroed());
+            self.fill(bytemuck::cast_slice_mut(&mut elements[have..]))?;
+        }
+        Ok(())
+    }
+
+    /// Fails if the source has more bytes.
+    fn end(&mut self) -> Fallible<()> {
+        let mut one = [0];
+        match self.from.read_exact(&mut one) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(e) => Err(io_fault(e)),
+            Ok(()) => Err(format_fault("more bytes of data follow than the header says")),
+        }
+    }
+}
+
+/// The data of a file whose header has been read.
+struct Load<R> {
+    source: Source<R>,
+    size: usize,
+    swap: bool,
+    at: Loc,
+}
+
+impl<R: Read> Load<R> {
+    /// Reads the elements directly into the memory that the array will have.
+    fn elements<T: Pod>(&mut self) -> Fallible<Vec<T>> {
+        let mut elements = match self.source.is_there {
+            // zeroed memory fresh from the system costs no pass over it; so this is cheaper than `grow`, which writes zeros
+            true => {
+                let detail = || format!("no memory for {} bytes", self.size * size_of::<T>());
+                let zeroed = try_zeroed_slice_box::<T>(self.size);
+                let mut elements = zeroed.map_err(|()| Fault::new(ErrorKind::OutOfMemory, detail()))?.into_vec();
+                self.source.fill(bytemuck::cast_slice_mut(&mut elements))?;
+                elements
+            }
+            false => {
+                let mut elements = vec![];
+                self.source.grow::<T>(&mut elements, self.size)?;
+                self.source.end()?;
+                elements
+            }
+        };
+        if mutant!(npy_order_of_bytes_ignored, false, self.swap) {
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut elements);
+            bytes.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
+        }
+        Ok(elements)
+    }
+
+    /// Reads the array that the header describes.
+    fn any(self, header: &Header) -> Fallible<Array> {
+        match header.dtype {
+            DType::Bool => self.bools(header),
+            DType::U8 => self.numbers::<u8>(header),
+            DType::I8 => self.numbers::<i8>(header),
+            DType::U16 => self.numbers::<u16>(header),
+            DType::I16 => self.numbers::<i16>(header),
+            DType::U32 => self.numbers::<u32>(header),
+            DType::I32 => self.numbers::<i32>(header),
+            DType::U64 => self.numbers::<u64>(header),
+            DType::I64 => self.numbers::<i64>(header),
+            DType::F16 => self.numbers::<f16>(header),
+            DType::BF16 => self.numbers::<bf16>(header),
+            DType::F32 => self.numbers::<f32>(header),
+            DType::F64 => self.numbers::<f64>(header),
+        }
+    }
+
+    fn numbers<T: Element + Pod>(mut self, header: &Header) -> Fallible<Array> {
+        let elements = self.elements::<T>()?;
+        shaped(elements, header, self.at)
+    }
+
+    /// Reads bools. Each byte is checked first, because a bool of another byte than 0 and 1 is undefined behaviour.
+    fn bools(mut self, header: &Header) -> Fallible<Array> {
+        let bytes = self.elements::<u8>()?;
+        if let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > mutant!(bool_byte_believed, 127, 1)) {
+            return Err(format_fault(format!("bool element {i} is the byte {b}, not 0 or 1")));
+        }
+        // this needs no second memory, because the standard library collects into the same `Vec` if element sizes are equal
+        shaped(bytes.into_iter().map(|b| b != 0).collect::<Vec<bool>>(), header, self.at)
+    }
+}
+
+/// Makes the array that a header describes of elements in the order of the file.
+fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Array> {
+    if !header.fortran {
+        return Ok(Array::adopt(elements, &header.shape, at));
+    }
+    // Fortran order is C order with the axes reversed, so the array is a transposed view of the elements as they are
+    let reversed: Shape = header.shape.iter().rev().copied().collect();
+    let axes: Vec<isize> = (0..reversed.len() as isize).rev().collect();
+    let stored = Array::adopt(elements, &reversed, at);
+    let array = view("from_npy", &stored, at, |shape| View::permute(shape, &axes)).eval_at(at);
+    array.map_err(|e| Fault::new(e.kind(), e.to_string()))
+}
+
+// --- writing ---
+
+/// The content of a file that is to be written: all that stands before the data, and the elements in C order.
+pub(crate) struct Content {
+    pub header: Vec<u8>,
+    pub data: Box<dyn Data>,
+}
+
+/// Elements on the host, as the bytes of a file.
+pub(crate) trait Data {
+    fn bytes(&self) -> &[u8];
+}
+
+impl<T: Element> Data for Vec<T> {
+    fn bytes(&self) -> &[u8] {
+        T::bytes(self)
+    }
+}
+
+impl Content {
+    #[track_caller]
+    pub(crate) fn of(expr: &Expr, op: &'static str, at: Loc) -> Result<Content> {
+        let expr = &strong(expr.clone(), at);
+        let dtype = expr.dtype()?;
+        let Some(descr) = header::descr_of(dtype) else {
+            let detail = "NumPy has no bf16; write x.astype(DType::F32), which keeps every value";
+            return Err(Error::with_line(ErrorKind::DType, op, detail, at));
+        };
+        let (array, data) = data_of(expr, at)?;
+        Ok(Content { header: header::text(&descr, array.shape()), data })
+    }
+}
+
+/// Evaluates an expression of known type, and gives its elements in C order too.
+#[track_caller]
+pub(crate) fn data_of(expr: &Expr, at: Loc) -> Result<(Array, Box<dyn Data>)> {
+    let array = expr.eval_at(at)?;
+    let data: Box<dyn Data> = match array.dtype() {
+        DType::Bool => Box::new(array.to_vec::<bool>()?),
+        DType::U8 => Box::new(array.to_vec::<u8>()?),
+        DType::I8 => Box::new(array.to_vec::<i8>()?),
+        DType::U16 => Box::new(array.to_vec::<u16>()?),
+        DType::I16 => Box::new(array.to_vec::<i16>()?),
+        DType::U32 => Box::new(array.to_vec::<u32>()?),
+        DType::I32 => Box::new(array.to_vec::<i32>()?),
+        DType::U64 => Box::new(array.to_vec::<u64>()?),
+        DType::I64 => Box::new(array.to_vec::<i64>()?),
+        DType::F16 => Box::new(array.to_vec::<f16>()?),
+        DType::BF16 => Box::new(array.to_vec::<bf16>()?),
+        DType::F32 => Box::new(array.to_vec::<f32>()?),
+        DType::F64 => Box::new(array.to_vec::<f64>()?),
+    };
+    Ok((array, data))
+}

@@ -1,0 +1,123 @@
+//! Whether a kernel gives the same on two devices.
+
+use crate::array::Array;
+use crate::array::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::Result;
+use crate::graph::expr::{Arg, Expr};
+use std::fmt;
+
+/// What [`ElementwiseKernel::check`](super::ElementwiseKernel::check) and [`ReductionKernel::check`](super::ReductionKernel::check) have
+/// found: how far a device's results are from the CPU's.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+#[non_exhaustive]
+pub struct Agreement {
+    /// How many elements were compared.
+    pub elements: usize,
+    /// How many of them differ. NaNs are equal, and so are 0 and −0.
+    pub different: usize,
+    /// The largest difference of floats, in units in the last place of their type; ∞ where just one of two is NaN or infinite.
+    pub most_ulps: f64,
+}
+
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} elements differ, by {} ULP at most", self.different, self.elements, self.most_ulps)
+    }
+}
+
+impl Agreement {
+    /// Compares two results of one dtype and shape.
+    pub(super) fn of(a: &Array, b: &Array) -> Result<Agreement> {
+        let mut found = Agreement { elements: a.size(), ..Agreement::default() };
+        let dtype = a.dtype();
+        if !dtype.is_float() {
+            let bytes = [a.to_bytes()?, b.to_bytes()?];
+            let pairs = bytes[0].chunks(dtype.size()).zip(bytes[1].chunks(dtype.size()));
+            found.different = pairs.filter(|(x, y)| x != y).count();
+            return Ok(found);
+        }
+        for (x, y) in a.to_vec_as::<f64>()?.into_iter().zip(b.to_vec_as::<f64>()?) {
+            if x == y || x.is_nan() && y.is_nan() {
+                continue;
+            }
+            found.different += 1;
+            let ulps = (x - y).abs() / ulp(x.abs().min(y.abs()), dtype);
+            found.most_ulps = found.most_ulps.max(if ulps.is_finite() { ulps } else { f64::INFINITY });
+        }
+        Ok(found)
+    }
+
+    pub(super) fn with(self, other: Agreement) -> Agreement {
+        Agreement {
+            elements: self.elements + other.elements,
+            different: self.different + other.different,
+            most_ulps: self.most_ulps.max(other.most_ulps),
+        }
+    }
+}
+
+/// Returns the distance of a float's neighbours in a type: 2^(exponent − digits), and that of subnormal numbers below these.
+fn ulp(x: f64, dtype: DType) -> f64 {
+    let (digits, lowest) = match dtype {
+        DType::F16 => (10, -14),
+        DType::BF16 => (7, -126),
+        DType::F64 => (52, -1022),
+        DType::F32 | DType::Bool => (23, -126),
+        DType::U8 | DType::I8 | DType::U16 | DType::I16 | DType::U32 | DType::I32 | DType::U64 | DType::I64 => {
+            (23, -126)
+        }
+    };
+    // an f64's exponent is stored with 1023 added to it, and as 0 for 0 and subnormal numbers
+    let exponent = match (x.to_bits() >> 52 & 0x7ff) as i32 {
+        0x7ff => lowest,
+        stored => (stored - 1023).max(lowest),
+    };
+    power_of_2(exponent - digits)
+}
+
+/// Returns 2ⁿ for the exponents that an f64 has: −1074 to 1023.
+fn power_of_2(n: i32) -> f64 {
+    f64::from_bits(if n < -1022 { 1 << (n + 1074) } else { ((n + 1023) as u64) << 52 })
+}
+
+/// Compares what `build` makes of operands on the CPU and on a device.
+pub(super) fn between(
+    args: &[Arg],
+    device: &Device,
+    build: impl Fn(Vec<Arg>) -> Result<Vec<Expr>>,
+) -> Result<Agreement> {
+    let on = |device: &Device| -> Result<Vec<Array>> {
+        let moved = args.iter().map(|a| match a {
+            Arg::Expr(e) => Ok(Arg::Expr(e.to_device(device)?.into())),
+            Arg::Scalar(s) => Ok(Arg::Scalar(*s)),
+        });
+        build(moved.collect::<Result<_>>()?)?.iter().map(|e| e.to_device(device)).collect()
+    };
+    let (here, there) = (on(&Device::cpu())?, on(device)?);
+    let mut found = Agreement::default();
+    for (a, b) in here.iter().zip(&there) {
+        found = found.with(Agreement::of(a, b)?);
+    }
+    Ok(found)
+}
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::ulp;
+    use crate::DType;
+
+    crate::testing::unit_tests!(custom_agreement: the_last_place_of_each_type);
+
+    fn the_last_place_of_each_type() {
+        for x in [1.0, 1.5, 7.9, 3e38, 1e-30, 1e300, 2e-308, 5e-324] {
+            assert_eq!(ulp(x, DType::F64), x.next_up() - x, "{x}");
+        }
+        for x in [1.0f32, 1.99, 1e-40, 3e38, 1e-45] {
+            assert_eq!(ulp(x as f64, DType::F32), (x.next_up() as f64) - x as f64, "{x}");
+        }
+        assert_eq!(ulp(0.0, DType::F64), f64::from_bits(1));
+        assert_eq!((ulp(1.0, DType::F16), ulp(1.0, DType::BF16)), (1.0 / 1024.0, 1.0 / 128.0));
+        assert_eq!(ulp(0.0, DType::F16), 2f64.powi(-24));
+    }
+}

@@ -1,0 +1,208 @@
+//! Where ways part and meet: branches, switches and loops, by masks.
+
+use super::lower::{Arrived, Enclosing, Frame, Lowered, Lowering, Value};
+use super::program::Id;
+use super::source::Complaint;
+use crate::base::dtype::Scalar;
+use crate::graph::ufunc::logic;
+use naga::{Block, Expression, Handle, Span, SwitchValue};
+
+/// How often a loop is unrolled at most while all elements are in it.
+const MOST_TURNS: usize = 1 << 16;
+
+/// How often a loop is unrolled that some elements may have left, if its author states no maximum.
+const MOST_TURNS_BY_DATA: usize = 1 << 10;
+
+impl<'m> Lowering<'m> {
+    /// Adds the elements that are at hand to those that have arrived at a place.
+    pub fn note(&mut self, place: &mut Arrived) {
+        if self.program.is(self.live, false) {
+            return;
+        }
+        self.spend_on_variables();
+        *place = Some(match place.take() {
+            Some((mask, values)) => {
+                let values = self.merged(self.live, self.variables.clone(), values);
+                (self.program.or(mask, self.live), values)
+            }
+            None => (self.live, self.variables.clone()),
+        });
+    }
+
+    /// Goes on with the elements that have arrived at a place beside those at hand.
+    pub fn arrive(&mut self, place: Arrived) {
+        let Some((mask, values)) = place else { return };
+        if self.program.is(self.live, false) {
+            (self.live, self.variables) = (mask, values);
+            return;
+        }
+        self.spend_on_variables();
+        let here = std::mem::take(&mut self.variables);
+        self.variables = self.merged(mask, values, here);
+        self.live = self.program.or(self.live, mask);
+    }
+
+    /// Returns what variables hold where two ways meet: `values` for the elements of the mask, `others` for the others.
+    fn merged(&mut self, mask: Id, values: Vec<Value>, others: Vec<Value>) -> Vec<Value> {
+        values.into_iter().zip(others).map(|(yes, no)| self.choose(mask, yes, no)).collect()
+    }
+
+    /// Lowers two branches, each for its elements. Behind them those run on that have come to the end of one.
+    pub fn branches(
+        &mut self,
+        frame: &mut Frame<'m>,
+        condition: Id,
+        yes: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
+        no: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
+    ) -> Lowered<()> {
+        // all elements go one way, as at the end of each turn of a loop with a constant bound
+        if self.program.is(condition, true) {
+            return yes(self, frame);
+        }
+        if self.program.is(condition, false) {
+            return no(self, frame);
+        }
+        self.spend_on_variables();
+        let before = (self.live, self.variables.clone());
+        let otherwise = self.program.not(condition);
+        self.live = self.program.and(before.0, condition);
+        yes(self, frame)?;
+        let of_yes = (self.live, std::mem::replace(&mut self.variables, before.1));
+        self.live = self.program.and(before.0, otherwise);
+        no(self, frame)?;
+        let of_no = (self.live, std::mem::take(&mut self.variables));
+        // of the elements that come here, those with the condition come from the first branch
+        self.variables = match [of_yes.0, of_no.0].map(|mask| self.program.is(mask, false)) {
+            [true, _] => of_no.1,
+            [_, true] => of_yes.1,
+            [false, false] => mutant!(branches_meet_by_neither, of_yes.1, self.merged(condition, of_yes.1, of_no.1)),
+        };
+        self.live = self.program.or(of_yes.0, of_no.0);
+        Ok(())
+    }
+
+    pub fn switch(
+        &mut self,
+        frame: &mut Frame<'m>,
+        selector: Handle<Expression>,
+        cases: &'m [naga::SwitchCase],
+    ) -> Lowered<()> {
+        let span = frame.function.expressions.get_span(selector);
+        let selector = self.value(frame, selector)?;
+        let selector = self.one(selector, span)?;
+        let (before, variables) = (self.live, self.variables.clone());
+        let no = self.program.truth(false);
+        frame.enclosing.push(Enclosing { is_loop: false, gone: no, continued: None, ended: None });
+        let mut others = self.program.truth(true);
+        let mut matches = vec![];
+        for case in cases {
+            let number = match case.value {
+                SwitchValue::I32(n) => Scalar::Int(n as i128),
+                SwitchValue::U32(n) => Scalar::Int(n as i128),
+                SwitchValue::Default => {
+                    matches.push(None);
+                    continue;
+                }
+            };
+            let number = self.program.number(number, self.program.dtype(selector));
+            let is = self.program.call(&logic::equal, &[selector, number]);
+            let is_not = self.program.not(is);
+            others = self.program.and(others, is_not);
+            matches.push(Some(is));
+        }
+        // a case that falls through is one of several values with one body, and has none of its own
+        let mut fallen = no;
+        for (case, is) in cases.iter().zip(matches) {
+            let is = self.program.or(is.unwrap_or(others), fallen);
+            fallen = no;
+            if case.fall_through {
+                fallen = is;
+                continue;
+            }
+            self.live = self.program.and(before, is);
+            self.variables.clone_from(&variables);
+            self.block(frame, &case.body)?;
+            if let Some(mut enclosing) = frame.enclosing.pop() {
+                self.note(&mut enclosing.ended);
+                frame.enclosing.push(enclosing);
+            }
+        }
+        self.leave(frame, before);
+        Ok(())
+    }
+
+    /// Lowers a loop turn by turn, until no element is in it.
+    pub fn turns(
+        &mut self,
+        frame: &mut Frame<'m>,
+        body: &'m Block,
+        continuing: &'m Block,
+        break_if: Option<Handle<Expression>>,
+        span: Span,
+    ) -> Lowered<()> {
+        let before = self.live;
+        let no = self.program.truth(false);
+        frame.enclosing.push(Enclosing { is_loop: true, gone: no, continued: None, ended: None });
+        let depth = frame.enclosing.len() - 1;
+        for turn in 1.. {
+            self.block(frame, body)?;
+            let continued = frame.enclosing[depth].continued.take();
+            self.arrive(continued);
+            if !self.program.is(self.live, false) {
+                self.block(frame, continuing)?;
+                if let Some(ends) = break_if {
+                    let ends = self.truth_of(frame, ends)?;
+                    let goes_on = self.program.not(ends);
+                    let here = self.live;
+                    self.live = self.program.and(here, ends);
+                    let mut ended = frame.enclosing[depth].ended.take();
+                    self.note(&mut ended);
+                    frame.enclosing[depth].ended = ended;
+                    self.live = self.program.and(here, goes_on);
+                }
+            }
+            if self.program.is(self.live, false) {
+                break;
+            }
+            // where no element has left, all are in the loop, however many ways through its body they took
+            let enclosing = &frame.enclosing[depth];
+            if enclosing.ended.is_none() && self.program.is(enclosing.gone, false) {
+                self.live = mutant!(ways_through_a_loop_leave_it, self.live, before);
+            }
+            let by_data = self.live != before;
+            match self.most_turns {
+                Some(most) if by_data && turn >= most => {
+                    let mut ended = frame.enclosing[depth].ended.take();
+                    self.note(&mut ended);
+                    frame.enclosing[depth].ended = ended;
+                    break;
+                }
+                None if by_data && turn >= MOST_TURNS_BY_DATA => {
+                    let detail = format!(
+                        "how often this loop runs depends on the elements, and after {turn} turns some are in it still: state with \
+                         KernelOptions::loop_steps after how many all leave it"
+                    );
+                    return Err(Complaint::new(span, detail));
+                }
+                _ if turn >= MOST_TURNS => {
+                    return Err(Complaint::new(span, format!("the loop does not end within {MOST_TURNS} turns")));
+                }
+                Some(_) | None => {}
+            }
+        }
+        self.leave(frame, before);
+        Ok(())
+    }
+
+    /// Goes on behind a loop or a switch, with the elements that came to it and have not gone elsewhere.
+    fn leave(&mut self, frame: &mut Frame<'m>, before: Id) {
+        let no = self.program.truth(false);
+        let Some(enclosing) = frame.enclosing.pop() else { return };
+        self.live = no;
+        self.arrive(enclosing.ended);
+        if !self.program.is(self.live, false) {
+            let stay = self.program.not(enclosing.gone);
+            self.live = mutant!(elements_that_left_go_on, before, self.program.and(before, stay));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! [`ElementwiseKernel`].
+
+use super::agreement::{Agreement, between};
+use super::build::{converted, expressions};
+use super::lower::{Lowering, Value};
+use super::operands::{Operands, fit};
+use super::program::{Id, Program};
+use super::signature::{Listed, Names, Param, computed, is_identifier};
+use super::source::Source;
+use super::{KernelOptions, Versions, float_type, outputs_are_named, refuse, rows, some_types, with_room};
+use crate::array::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, Result};
+use crate::base::layout::View;
+use crate::graph::expr::{Arg, Expr, Loc, composed};
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// A function of elements that its author writes in WGSL. It fuses with everything around it and runs on every backend, as the
+/// library's own functions do.
+///
+/// The inputs and outputs are lists such as `"x: f32, y: T"`: each has a dtype, or a name in capitals that stands for the dtype that
+/// the operands of that name have in common in a call. The body is a WGSL function's: it reads the inputs, and assigns the outputs,
+/// which are 0 before.
+///
+/// ```
+/// use cupric::{ElementwiseKernel, array, eval_all};
+/// let smooth_l1 = ElementwiseKernel::new(
+///     "x: T, y: T",
+///     "z: T",
+///     "let d = abs(x - y);
+///      if d < 1.0 { z = 0.5 * d * d; } else { z = d - 0.5; }",
+///     "smooth_l1",
+/// )?;
+/// let (x, y) = (array![0., 1., 5.], array![0.5, 1., 1.]);
+/// let loss = smooth_l1.call((&x, &y)).mean(..);
+/// assert_eq!(loss.plan()?.kernels(), 1);
+/// assert_eq!(loss.item::<f32>()?, (0.125 + 0.0 + 3.5) / 3.0);
+///
+/// // two outputs, and a number for an operand
+/// let divide = ElementwiseKernel::new("x: f32, y: f32", "whole: i32, rest: f32", "whole = i32(x / y); rest = x % y;", "divide")?;
+/// let [whole, rest] = divide.call_many((array![7., 8.5], 2));
+/// let [whole, rest] = eval_all([&whole, &rest])?; // one kernel
+/// assert_eq!((whole.to_vec::<i32>()?, rest.to_vec::<f32>()?), (vec![3, 4], vec![1., 0.5]));
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # What the body may have
+///
+/// `let`, `var`, `const`, arithmetic, comparisons, `if`, `switch`, loops, vectors, arrays and structures of a function's own, helper functions
+/// ([`KernelOptions::helpers`]) and these built-in functions: those of arithmetic and rounding, of exponents, logarithms, powers and
+/// trigonometry, `select`, `clamp`, `saturate`, `mix`, `step`, `smoothstep`, `fract`, `modf`, `fma`, `dot`, `cross`, `length`, `distance`,
+/// `normalize`, `all`, `any`; and conversions. Functions of floats that WGSL lacks have the names of the library's methods: `erf`, `log1p`,
+/// `cbrt`, `isnan`; they take the first float type among the parameters, or else f32. There is no memory but the operands: no textures, barriers or atomics.
+///
+/// Types of 8 bits, and of 16 but f16, are those of 32 bits in the body, and bf16 is f32 there; an output is converted at the end,
+/// where integers wrap. The text is not given to a driver: naga parses it, and it becomes the same nodes as methods make. So a
+/// function has the [accuracy](crate::guide::accuracy) of the method of its name, `min` and `max` give NaN for NaN, and integers
+/// wrap; what WGSL says of their division by 0 and of shifts holds.
+///
+/// A branch whose condition differs between elements is computed for all of them, and each takes its own side's results. A loop is
+/// unrolled. If its end depends on elements, those that have left it keep their values while others go on; state with
+/// [`KernelOptions::loop_steps`] after how many turns all have left.
+///
+/// # What is different from CuPy
+///
+/// The body is WGSL, the parameters are `name: type`, and there are no `raw` operands, no index `i` (give [`arange`](crate::arange) for it), and no
+/// `out` operand (give the result to [`assign`](crate::Array::assign)).
+pub struct ElementwiseKernel {
+    name: String,
+    inputs: Vec<Param>,
+    outputs: Vec<Param>,
+    names: Names,
+    body: String,
+    options: KernelOptions,
+    versions: Versions<Lowered>,
+}
+
+/// The kernel for one combination of dtypes.
+struct Lowered {
+    program: Program,
+    outputs: Vec<Id>,
+}
+
+impl ElementwiseKernel {
+    /// Makes a kernel of its inputs, its outputs, its body and its name.
+    ///
+    /// # Errors
+    /// The lists are none, the text is not WGSL, or has what a kernel cannot have: the message has line and column.
+    #[track_caller]
+    pub fn new(inputs: &str, outputs: &str, body: &str, name: &str) -> Result<ElementwiseKernel> {
+        ElementwiseKernel::with_options(inputs, outputs, body, name, KernelOptions::default())
+    }
+
+    /// Makes a kernel with helper functions, or with loops whose end depends on elements.
+    ///
+    /// ```
+    /// use cupric::{ElementwiseKernel, KernelOptions, array};
+    /// let options = KernelOptions::default()
+    ///     .helpers("fn is_odd(n: u32) -> bool { return n % 2u == 1u; }")
+    ///     .loop_steps(200);
+    /// let collatz = ElementwiseKernel::with_options(
+    ///     "start: u32",
+    ///     "steps: u32",
+    ///     "var n = start;
+    ///      while n > 1u {
+    ///          if is_odd(n) { n = 3u * n + 1u; } else { n = n / 2u; }
+    ///          steps += 1u;
+    ///      }",
+    ///     "collatz",
+    ///     options,
+    /// )?;
+    /// let steps = collatz.call((array![1u32, 6, 27],));
+    /// assert_eq!(steps.to_vec::<u32>()?, [0, 8, 111]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](ElementwiseKernel::new).
+    #[track_caller]
+    pub fn with_options(
+        inputs: &str,
+        outputs: &str,
+        body: &str,
+        name: &str,
+        options: KernelOptions,
+    ) -> Result<ElementwiseKernel> {
+        let at = Location::caller();
+        let refuse = |detail: String| refuse(name, detail, at);
+        if !is_identifier(name) {
+            return Err(super::refuse(
+                "ElementwiseKernel",
+                format!("{name:?} is no name: letters, digits and _ are"),
+                at,
+            ));
+        }
+        let mut names = Names::default();
+        let inputs = names.params("inputs", inputs).map_err(refuse)?;
+        let known = names.len();
+        let outputs = names.params("outputs", outputs).map_err(refuse)?;
+        options.checked().map_err(refuse)?;
+        outputs_are_named(&inputs, &outputs, known, &names).map_err(refuse)?;
+        let kernel = ElementwiseKernel {
+            name: name.to_string(),
+            inputs,
+            outputs,
+            names,
+            body: body.to_string(),
+            options,
+            versions: Versions::default(),
+        };
+        // what is wrong with the text is said here, where it stands
+        some_types(kernel.names.len(), |named| kernel.version(named, at))?;
+        Ok(kernel)
+    }
+
+    /// The kernel's name, which messages have.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Calls a kernel of one output. The operands broadcast; numbers take the inputs' dtypes. As an operation does, it computes nothing
+    /// yet, and the result carries an error if the operands do not fit.
+    #[track_caller]
+    pub fn call(&self, operands: impl Operands) -> Expr {
+        let at = Location::caller();
+        let [result] = self.results(operands.into_args(), at);
+        result
+    }
+
+    /// Calls a kernel of several outputs. [`eval_all`](crate::eval_all) computes them in one kernel.
+    #[track_caller]
+    pub fn call_many<const N: usize>(&self, operands: impl Operands) -> [Expr; N] {
+        self.results(operands.into_args(), Location::caller())
+    }
+
+    /// Computes the kernel on the CPU and on a device, and says how far they agree: for tests of a kernel. Operands may be on any device.
+    ///
+    /// ```
+    /// use cupric::{Device, ElementwiseKernel, array};
+    /// let kernel = ElementwiseKernel::new("x: f32", "y: f32", "y = exp(x) / (1.0 + exp(x));", "logistic")?;
+    /// let agreement = kernel.check((array![-1., 0., 2.],), &Device::best()?)?;
+    /// assert!(agreement.most_ulps <= 8.0, "{agreement}");
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`call`](ElementwiseKernel::call) and [`eval`](Expr::eval).
+    #[track_caller]
+    pub fn check(&self, operands: impl Operands, device: &Device) -> Result<Agreement> {
+        let at = Location::caller();
+        between(&operands.into_args(), device, |args| self.build(args, at))
+    }
+
+    fn results<const N: usize>(&self, args: Vec<Arg>, at: Loc) -> [Expr; N] {
+        let built = match self.outputs.len() {
+            n if n == N => self.build(args, at),
+            n => {
+                let list = Listed(&self.outputs, &self.names);
+                Err(refuse(&self.name, format!("the kernel has the {n} outputs \"{list}\", and {N} are asked for"), at))
+            }
+        };
+        let mut built = built.map(Vec::into_iter);
+        std::array::from_fn(|_| match &mut built {
+            Ok(results) => results.next().unwrap_or_else(|| Expr::failed(refuse(&self.name, "no such output", at), at)),
+            Err(e) => Expr::failed(e.clone(), at),
+        })
+    }
+
+    fn build(&self, args: Vec<Arg>, at: Loc) -> Result<Vec<Expr>> {
+        let fitted = fit(&self.name, &self.inputs, &self.names, args, at)?;
+        let version = self.version(&fitted.named, at)?;
+        // the results of one call are made at once, so that what they share is one node
+        let results = expressions(&version.program, &fitted.operands, fitted.device, &version.outputs, at);
+        let finish = |(result, p): (Expr, &Param)| {
+            composed(|| {
+                let result = converted(result, p.ty.dtype(&fitted.named), at);
+                match result.0.shape == fitted.shape {
+                    true => result,
+                    false => crate::graph::expr::view(&self.name, &result, at, |from| {
+                        View::broadcast_to(from, &fitted.shape)
+                    }),
+                }
+            })
+        };
+        Ok(results.into_iter().zip(&self.outputs).map(finish).collect())
+    }
+
+    /// Returns the kernel for dtypes of its names for types.
+    fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Lowered>> {
+        let lower = || {
+            let mut source = Source::new(&self.names, named);
+            source.ours("fn kernel_main(").list(&self.inputs, &self.names, "", ", ").ours(") {\n");
+            source.list(&self.outputs, &self.names, "var ", ";\n").theirs("body", &self.body).ours("}\n");
+            if !self.options.helpers.is_empty() {
+                source.theirs("helpers", &self.options.helpers);
+            }
+            let rows = rows::called(&[&self.body, &self.options.helpers]);
+            rows::declare(&mut source, &rows, float_type(&[&self.inputs, &self.outputs], named));
+            let lowered = source.parse().and_then(|module| {
+                let mut lowering = Lowering::new(&module, &rows, self.options.loop_steps);
+                let args = self.inputs.iter().enumerate();
+                let args =
+                    args.map(|(n, p)| Value::One(lowering.program.input(n, computed(p.ty.dtype(named))))).collect();
+                let outputs: Vec<&str> = self.outputs.iter().map(|p| p.label.as_str()).collect();
+                let values = lowering.function("kernel_main", args, &outputs)?;
+                let ids =
+                    values.into_iter().map(|v| lowering.one(v, naga::Span::UNDEFINED)).collect::<Result<_, _>>()?;
+                Ok(Lowered { program: lowering.program, outputs: ids })
+            });
+            lowered.map_err(|complaint| self.complain(source.describe(&complaint), named, at))
+        };
+        self.versions.get(named, || with_room(&self.name, at, lower))
+    }
+
+    fn complain(&self, detail: String, named: &[DType], at: Loc) -> Error {
+        let types: Vec<String> = self.names.iter().zip(named).map(|(n, d)| format!("{n} = {d}")).collect();
+        match types.is_empty() {
+            true => refuse(&self.name, detail, at),
+            false => refuse(&self.name, format!("with {}: {detail}", types.join(", ")), at),
+        }
+    }
+}
+
+impl fmt::Debug for ElementwiseKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (inputs, outputs) = (Listed(&self.inputs, &self.names), Listed(&self.outputs, &self.names));
+        write!(f, "ElementwiseKernel {}({inputs}) -> ({outputs})", self.name)
+    }
+}

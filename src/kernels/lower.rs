@@ -1,0 +1,313 @@
+//! Statements of a WGSL function, lowered to values. There are no jumps: a mask says for each element whether it runs a
+//! statement. Variables hold what they have for these elements; where ways meet, at the end of a branch, a turn, a loop or a
+//! function, each variable that differs is a choice by the masks of the ways. A branch or loop whose condition is known when the
+//! text is lowered costs nothing: the branch that is not taken is left out, and the loop is unrolled.
+
+use super::program::{Id, MOST_VALUES, Program};
+use super::source::Complaint;
+use crate::graph::ufunc::Ufunc;
+use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Span, Statement};
+use std::collections::HashMap;
+
+/// The most statements that are lowered: a second's work. Loops of loops, and calls in functions that are called, have more than the
+/// text shows, and few of them need give a new value.
+const MOST_STATEMENTS: usize = 1 << 20;
+
+/// A value of a WGSL type.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Value {
+    One(Id),
+    /// The components of a vector, the elements of an array, the members of a structure.
+    Many(Vec<Value>),
+    /// A variable, or a part of it: the places that lead to the part, from the outside in.
+    Pointer(usize, Vec<usize>),
+}
+
+/// The elements that have come to a place, and what variables hold for them.
+pub(super) type Arrived = Option<(Id, Vec<Value>)>;
+
+/// What `break` leaves: a loop or a switch.
+pub(super) struct Enclosing {
+    pub is_loop: bool,
+    /// The elements that have left it for what is not its end: by `return`, or, for a switch, by `continue`.
+    pub gone: Id,
+    /// Those that have come to `continue` in this turn of a loop.
+    pub continued: Arrived,
+    /// Those that have come to its end.
+    pub ended: Arrived,
+}
+
+/// A call of a function, as it is lowered.
+pub(super) struct Frame<'m> {
+    pub function: &'m Function,
+    pub args: Vec<Value>,
+    locals: HashMap<Handle<LocalVariable>, usize>,
+    /// The expressions that an `Emit` statement has computed, and results of calls.
+    pub values: HashMap<Handle<Expression>, Value>,
+    pub enclosing: Vec<Enclosing>,
+    /// The elements that have returned, and what for.
+    returned: Arrived,
+    result: Option<Value>,
+}
+
+pub(super) struct Lowering<'m> {
+    pub module: &'m Module,
+    pub program: Program,
+    /// The variables of the functions that are being lowered, those of a called one behind those of its caller.
+    pub variables: Vec<Value>,
+    /// The mask of the elements that run the statement at hand.
+    pub live: Id,
+    /// How many turns a loop has at most that depends on data, as the kernel's author states it.
+    pub most_turns: Option<usize>,
+    /// The statements that were lowered so far, and the numbers that variables held where ways parted or met.
+    spent: usize,
+    /// The functions that the module declares for rows of the table.
+    rows: &'m [&'static Ufunc],
+}
+
+pub(super) type Lowered<T> = Result<T, Complaint>;
+
+impl<'m> Lowering<'m> {
+    pub fn new(module: &'m Module, rows: &'m [&'static Ufunc], most_turns: Option<usize>) -> Lowering<'m> {
+        let mut program = Program::default();
+        let live = program.truth(true);
+        Lowering { module, program, variables: vec![], live, most_turns, spent: 0, rows }
+    }
+
+    /// Lowers a call of the module's function `name`, and returns the last values of those of its variables that `outputs` names.
+    pub fn function(&mut self, name: &str, args: Vec<Value>, outputs: &[&str]) -> Lowered<Vec<Value>> {
+        let lacks = |what: &str| Complaint::new(Span::UNDEFINED, format!("the kernel has no {what}"));
+        let mut functions = self.module.functions.iter().map(|(_, f)| f);
+        let function = functions.find(|f| f.name.as_deref() == Some(name)).ok_or_else(|| lacks(name))?;
+        let frame = self.call(function, args)?;
+        let value = |output: &&str| {
+            // of variables of one name, ours is the first, and those in blocks of the text come later
+            let mut locals = function.local_variables.iter().filter(|(_, v)| v.name.as_deref() == Some(*output));
+            let variable = locals.next().and_then(|(handle, _)| frame.locals.get(&handle));
+            Ok(self.variables[*variable.ok_or_else(|| lacks(output))?].clone())
+        };
+        let values = outputs.iter().map(value).collect::<Lowered<_>>()?;
+        self.is_small(Span::UNDEFINED)?;
+        Ok(values)
+    }
+
+    /// Lowers a call. The variables of the function stay behind those of its caller.
+    fn call(&mut self, function: &'m Function, args: Vec<Value>) -> Lowered<Frame<'m>> {
+        let mut frame = Frame {
+            function,
+            args,
+            locals: HashMap::new(),
+            values: HashMap::new(),
+            enclosing: vec![],
+            returned: None,
+            result: None,
+        };
+        for (handle, variable) in function.local_variables.iter() {
+            let value = match variable.init {
+                Some(init) => self.value(&mut frame, init)?,
+                None => self.zero(variable.ty, function.local_variables.get_span(handle))?,
+            };
+            frame.locals.insert(handle, self.variables.len());
+            self.variables.push(value);
+        }
+        let entered = self.live;
+        self.block(&mut frame, &function.body)?;
+        let returned = frame.returned.take();
+        self.arrive(returned);
+        self.live = entered;
+        Ok(frame)
+    }
+
+    /// Returns the result of a call, if the function has one.
+    fn called(&mut self, function: &'m Function, args: Vec<Value>, span: Span) -> Lowered<Option<Value>> {
+        let row = self.rows.iter().copied().find(|row| function.name.as_deref() == Some(row.name));
+        if let Some(row) = row {
+            return self.each(args, span, &mut |this, a| Ok(this.program.call(row, a))).map(Some);
+        }
+        let own = self.variables.len();
+        let frame = self.call(function, args)?;
+        self.variables.truncate(own);
+        Ok(frame.result)
+    }
+
+    pub fn block(&mut self, frame: &mut Frame<'m>, block: &'m Block) -> Lowered<()> {
+        for (statement, span) in block.span_iter() {
+            // no element comes here
+            if self.program.is(self.live, false) {
+                break;
+            }
+            self.spent += 1;
+            self.is_small(*span)?;
+            self.statement(frame, statement, *span)?;
+        }
+        Ok(())
+    }
+
+    /// Fails if the kernel computes too many values, or takes too long to lower.
+    fn is_small(&self, span: Span) -> Lowered<()> {
+        if self.program.steps().len() > MOST_VALUES {
+            let detail =
+                format!("with its loops unrolled, the kernel computes more than {MOST_VALUES} values for an element");
+            return Err(Complaint::new(span, detail));
+        }
+        if self.spent > MOST_STATEMENTS {
+            let detail = format!(
+                "with its loops unrolled and its calls written out, the kernel has more than {MOST_STATEMENTS} statements"
+            );
+            return Err(Complaint::new(span, detail));
+        }
+        Ok(())
+    }
+
+    /// Counts the work of keeping or merging all variables, a statement for each 16 numbers that they hold.
+    pub fn spend_on_variables(&mut self) {
+        fn numbers(values: &[Value]) -> usize {
+            values.iter().map(|v| if let Value::Many(parts) = v { numbers(parts) } else { 1 }).sum()
+        }
+        self.spent += numbers(&self.variables) / 16;
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+    fn statement(&mut self, frame: &mut Frame<'m>, statement: &'m Statement, span: Span) -> Lowered<()> {
+        match statement {
+            Statement::Emit(range) => {
+                for handle in range.clone() {
+                    let value = self.expression(frame, handle)?;
+                    frame.values.insert(handle, value);
+                    self.is_small(frame.function.expressions.get_span(handle))?;
+                }
+                Ok(())
+            }
+            Statement::Block(block) => self.block(frame, block),
+            Statement::If { condition, accept, reject } => {
+                let condition = self.truth_of(frame, *condition)?;
+                self.branches(
+                    frame,
+                    condition,
+                    |this, frame| this.block(frame, accept),
+                    |this, frame| this.block(frame, reject),
+                )
+            }
+            Statement::Switch { selector, cases } => self.switch(frame, *selector, cases),
+            Statement::Loop { body, continuing, break_if } => self.turns(frame, body, continuing, *break_if, span),
+            Statement::Break => {
+                if let Some(mut enclosing) = frame.enclosing.pop() {
+                    self.note(&mut enclosing.ended);
+                    frame.enclosing.push(enclosing);
+                }
+                self.live = self.program.truth(false);
+                Ok(())
+            }
+            Statement::Continue => {
+                for enclosing in frame.enclosing.iter_mut().rev() {
+                    if enclosing.is_loop {
+                        self.note(&mut enclosing.continued);
+                        break;
+                    }
+                    enclosing.gone = self.program.or(enclosing.gone, self.live);
+                }
+                self.live = self.program.truth(false);
+                Ok(())
+            }
+            Statement::Return { value } => {
+                if let Some(value) = value {
+                    let value = self.value(frame, *value)?;
+                    frame.result = Some(match frame.result.take() {
+                        Some(earlier) => self.choose(self.live, value, earlier),
+                        // elements that are not here return later, and choose their own values there
+                        None => value,
+                    });
+                }
+                for enclosing in &mut frame.enclosing {
+                    enclosing.gone = self.program.or(enclosing.gone, self.live);
+                }
+                self.note(&mut frame.returned);
+                self.live = self.program.truth(false);
+                Ok(())
+            }
+            Statement::Store { pointer, value } => {
+                let value = self.value(frame, *value)?;
+                match self.value(frame, *pointer)? {
+                    Value::Pointer(variable, places) => self.store(variable, &places, value),
+                    Value::One(_) | Value::Many(_) => {
+                        return Err(Complaint::new(span, "a store to what is no variable"));
+                    }
+                }
+                Ok(())
+            }
+            Statement::Call { function, arguments, result } => {
+                let args = arguments.iter().map(|a| self.value(frame, *a)).collect::<Lowered<Vec<_>>>()?;
+                let value = self.called(&self.module.functions[*function], args, span)?;
+                if let (Some(result), Some(value)) = (result, value) {
+                    frame.values.insert(*result, value);
+                }
+                Ok(())
+            }
+            _ => Err(Complaint::new(
+                span,
+                "a statement that a kernel cannot have: it has no memory of its own, no barriers, atomics, textures or `discard`",
+            )),
+        }
+    }
+
+    fn store(&mut self, variable: usize, places: &[usize], value: Value) {
+        let mut at = &mut self.variables[variable];
+        for place in places {
+            match at {
+                Value::Many(parts) if *place < parts.len() => at = &mut parts[*place],
+                Value::Many(_) | Value::One(_) | Value::Pointer(..) => return,
+            }
+        }
+        *at = value;
+    }
+
+    /// Returns what a variable, or a part of it, holds.
+    pub fn load(&self, variable: usize, places: &[usize]) -> Option<Value> {
+        places.iter().try_fold(&self.variables[variable], |value, place| part(value, *place)).cloned()
+    }
+
+    /// Returns `yes` where the condition is true, else `no`.
+    pub fn choose(&mut self, condition: Id, yes: Value, no: Value) -> Value {
+        match (yes, no) {
+            (Value::One(yes), Value::One(no)) => Value::One(self.program.select(condition, yes, no)),
+            (Value::Many(yes), Value::Many(no)) => {
+                Value::Many(yes.into_iter().zip(no).map(|(yes, no)| self.choose(condition, yes, no)).collect())
+            }
+            // pointers do not change, and types agree
+            (yes, _) => yes,
+        }
+    }
+
+    pub fn local(&self, frame: &Frame<'m>, variable: Handle<LocalVariable>) -> Option<usize> {
+        frame.locals.get(&variable).copied()
+    }
+
+    pub fn truth_of(&mut self, frame: &mut Frame<'m>, condition: Handle<Expression>) -> Lowered<Id> {
+        let span = frame.function.expressions.get_span(condition);
+        let value = self.value(frame, condition)?;
+        self.one(value, span)
+    }
+
+    /// Returns the value of an expression: the one that a statement has computed, or that of a constant or variable.
+    pub fn value(&mut self, frame: &mut Frame<'m>, handle: Handle<Expression>) -> Lowered<Value> {
+        match frame.values.get(&handle) {
+            Some(value) => Ok(value.clone()),
+            None => self.expression(frame, handle),
+        }
+    }
+
+    pub fn one(&self, value: Value, span: Span) -> Lowered<Id> {
+        match value {
+            Value::One(id) => Ok(id),
+            Value::Many(_) | Value::Pointer(..) => Err(Complaint::new(span, "a scalar is needed here")),
+        }
+    }
+}
+
+/// Returns a part of a vector, an array or a structure.
+pub(super) fn part(value: &Value, place: usize) -> Option<&Value> {
+    match value {
+        Value::Many(parts) => parts.get(place),
+        Value::One(_) | Value::Pointer(..) => None,
+    }
+}

@@ -1,0 +1,126 @@
+//! What a kernel is called with.
+
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Shape};
+use crate::graph::expr::{Arg, Expr, Loc, Operand, cast, common};
+use smallvec::smallvec;
+
+use super::signature::{Listed, Names, Param, Type, computed};
+
+/// The operands of a kernel, in the order of its inputs: a tuple of up to eight [`Operand`]s, or an array or `Vec` of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` are no operands of a kernel",
+    label = "a tuple such as `(&x, 0.5)` is needed here; of one operand `(&x,)`"
+)]
+pub trait Operands {
+    #[doc(hidden)]
+    fn into_args(self) -> Vec<Arg>;
+}
+
+impl<T: Operand, const N: usize> Operands for [T; N] {
+    fn into_args(self) -> Vec<Arg> {
+        self.into_iter().map(Operand::into_arg).collect()
+    }
+}
+
+impl<T: Operand> Operands for Vec<T> {
+    fn into_args(self) -> Vec<Arg> {
+        self.into_iter().map(Operand::into_arg).collect()
+    }
+}
+
+macro_rules! tuples {
+    ($($($t:ident)*;)*) => { $(
+        impl<$($t: Operand),*> Operands for ($($t,)*) {
+            #[allow(non_snake_case)]
+            fn into_args(self) -> Vec<Arg> {
+                let ($($t,)*) = self;
+                vec![$($t.into_arg()),*]
+            }
+        }
+    )* };
+}
+tuples! { A; A B; A B C; A B C D; A B C D E; A B C D E F; A B C D E F G; A B C D E F G H; }
+
+/// The operands of a call, which fit the kernel's inputs.
+pub(super) struct Fitted {
+    /// With the dtypes in which the kernel computes.
+    pub operands: Vec<Expr>,
+    /// The dtypes of the kernel's names for types.
+    pub named: Vec<DType>,
+    /// The shape that all operands broadcast to.
+    pub shape: Shape,
+    /// The number of the device that they are on, 0 if there are numbers alone.
+    pub device: u32,
+}
+
+/// Fits operands to the inputs of the kernel `kernel`.
+pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>, at: Loc) -> Result<Fitted> {
+    let refused = |kind, detail: String| Err(Error::with_line(kind, kernel, detail, at));
+    if args.len() != inputs.len() {
+        let (n, list) = (args.len(), Listed(inputs, names));
+        return refused(ErrorKind::Argument, format!("{n} operands for the {} inputs \"{list}\"", inputs.len()));
+    }
+    let device = common(kernel, args.iter().filter_map(expr), at)?;
+    let mut named = vec![];
+    for n in 0..names.len() {
+        let of_name = || inputs.iter().zip(&args).filter(|(p, _)| p.ty == Type::Named(n)).map(|(_, a)| a);
+        let arrays = of_name().filter_map(expr).map(|e| Some(e.0.dtype));
+        let dtype = match arrays.reduce(|a, b| a?.promote(b?)) {
+            Some(dtype) => of_name().filter_map(scalar).fold(dtype, |d, s| s.promote_with(d?)),
+            // of numbers alone, their own dtypes
+            None => {
+                of_name().filter_map(scalar).map(|s| Some(s.default_dtype())).reduce(|a, b| a?.promote(b?)).flatten()
+            }
+        };
+        match dtype {
+            Some(dtype) => named.push(dtype),
+            None => {
+                let name = names.iter().nth(n).unwrap_or_default();
+                let detail =
+                    format!("the operands of type {name} have no common dtype that holds them all; use astype");
+                return refused(ErrorKind::DType, detail);
+            }
+        }
+    }
+    let mut shape = Shape::new();
+    for e in args.iter().filter_map(expr) {
+        shape = layout::broadcast(&shape, &e.0.shape).map_err(|f| f.at(kernel, at))?;
+    }
+    let mut operands = vec![];
+    for (p, a) in inputs.iter().zip(args) {
+        let dtype = p.ty.dtype(&named);
+        let e = match a {
+            Arg::Expr(e) if e.0.dtype.promote(dtype) == Some(dtype) => e,
+            Arg::Expr(e) => {
+                let detail =
+                    format!("the input {} is {dtype}, and {} is not promoted to it; use astype", p.label, e.0.dtype);
+                return refused(ErrorKind::DType, detail);
+            }
+            Arg::Scalar(s) if s.promote_with(dtype) == Some(dtype) => Expr::fill(s, smallvec![], dtype, at),
+            Arg::Scalar(s) => {
+                return refused(
+                    ErrorKind::Argument,
+                    format!("the number {s} is no {dtype}, as the input {} is", p.label),
+                );
+            }
+        };
+        operands.push(cast(cast(e, dtype, at), computed(dtype), at));
+    }
+    Ok(Fitted { operands, named, shape, device })
+}
+
+fn expr(a: &Arg) -> Option<&Expr> {
+    match a {
+        Arg::Expr(e) => Some(e),
+        Arg::Scalar(_) => None,
+    }
+}
+
+fn scalar(a: &Arg) -> Option<Scalar> {
+    match a {
+        Arg::Expr(_) => None,
+        Arg::Scalar(s) => Some(*s),
+    }
+}

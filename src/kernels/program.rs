@@ -1,0 +1,238 @@
+//! What a kernel computes for one element: a list of values, each of which calls a row of the table of functions with earlier
+//! ones. It is lowered once for each combination of dtypes, and every call makes nodes of it.
+
+use crate::base::dtype::{DType, Scalar};
+use crate::graph::expr::at_once;
+use crate::graph::ufunc::{Class, Ufunc, logic};
+use smallvec::{SmallVec, smallvec};
+use std::collections::HashMap;
+
+/// The most values that a kernel may compute for one element. A check of results looks at as many operations at once; a kernel
+/// with more would take seconds to plan.
+pub(super) const MOST_VALUES: usize = 1 << 16;
+
+/// The number of a value.
+pub(super) type Id = usize;
+
+/// How a value is computed.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Step {
+    /// The element of the operand of this number.
+    Input(usize),
+    /// A constant, as bits of the compute type of its dtype.
+    Number(u64),
+    Call(&'static Ufunc, SmallVec<[Id; 3]>),
+    Cast(Id),
+}
+
+/// The values in the order in which they are computed. Equal ones are one, and what depends on constants alone is a constant.
+#[derive(Default)]
+pub(super) struct Program {
+    steps: Vec<(Step, DType)>,
+    known: HashMap<(Step, DType), Id>,
+}
+
+impl Program {
+    pub fn steps(&self) -> &[(Step, DType)] {
+        &self.steps
+    }
+
+    pub fn dtype(&self, id: Id) -> DType {
+        self.steps[id].1
+    }
+
+    fn add(&mut self, step: Step, dtype: DType) -> Id {
+        let next = self.steps.len();
+        *self.known.entry((step, dtype)).or_insert_with_key(|key| {
+            self.steps.push(key.clone());
+            next
+        })
+    }
+
+    pub fn input(&mut self, n: usize, dtype: DType) -> Id {
+        self.add(Step::Input(n), dtype)
+    }
+
+    pub fn number(&mut self, value: Scalar, dtype: DType) -> Id {
+        self.add(Step::Number(value.bits(dtype)), dtype)
+    }
+
+    /// Returns the number of the operand that a value is, if it is one.
+    pub fn as_input(&self, id: Id) -> Option<usize> {
+        match self.steps[id].0 {
+            Step::Input(n) => Some(n),
+            Step::Number(_) | Step::Call(..) | Step::Cast(_) => None,
+        }
+    }
+
+    pub fn truth(&mut self, value: bool) -> Id {
+        self.number(Scalar::Bool(value), DType::Bool)
+    }
+
+    /// Returns the constant that a value is, if it is one.
+    pub fn constant(&self, id: Id) -> Option<Scalar> {
+        match &self.steps[id] {
+            (Step::Number(bits), dtype) => Some(Scalar::from_bits(*bits, dtype.compute())),
+            (Step::Input(_) | Step::Call(..) | Step::Cast(_), _) => None,
+        }
+    }
+
+    /// Whether a value is the constant `truth`.
+    pub fn is(&self, id: Id, truth: bool) -> bool {
+        self.steps[id].1 == DType::Bool && self.constant(id) == Some(Scalar::Bool(truth))
+    }
+
+    /// Adds the call of a row. The operands have one type, as WGSL demands; only `select`'s first is a bool.
+    pub fn call(&mut self, row: &'static Ufunc, args: &[Id]) -> Id {
+        let of = row.typed_operand(args).map_or(DType::Bool, |a| self.dtype(*a));
+        // f16 is left to the kernels, which keep more than its digits between two operations
+        let bits: Option<SmallVec<[u64; 3]>> = args.iter().map(|a| self.bits(*a)).collect();
+        let dtype = row.class.result(of);
+        if of != DType::F16
+            && let Some(bits) = bits
+            && let Some(result) = at_once(row, &bits, of.compute())
+        {
+            return self.add(Step::Number(result), dtype);
+        }
+        self.add(Step::Call(row, args.into()), dtype)
+    }
+
+    fn bits(&self, id: Id) -> Option<u64> {
+        match self.steps[id].0 {
+            Step::Number(bits) => Some(bits),
+            Step::Input(_) | Step::Call(..) | Step::Cast(_) => None,
+        }
+    }
+
+    pub fn cast(&mut self, id: Id, to: DType) -> Id {
+        match self.constant(id) {
+            _ if self.dtype(id) == to => id,
+            // an integer wraps where it is converted to another integer type, as WGSL says and `Scalar::bits` does
+            Some(number) => self.number(number, to),
+            None => self.add(Step::Cast(id), to),
+        }
+    }
+
+    /// Adds a choice: `yes` where the condition is true, else `no`.
+    pub fn select(&mut self, condition: Id, yes: Id, no: Id) -> Id {
+        if let Step::Call(row, args) = &self.steps[condition].0
+            && *row == &logic::logical_not
+        {
+            return self.select(args[0], no, yes);
+        }
+        match self.constant(condition) {
+            _ if yes == no => yes,
+            Some(Scalar::Bool(true)) => yes,
+            Some(_) => no,
+            None => {
+                // where a choice by the same condition is chosen from, only one of its two can be taken
+                let (yes, no) = (self.taken(condition, yes, 1), self.taken(condition, no, 2));
+                // what the parser makes of `a && b` and `a || b`, which are rows
+                if self.is(no, false) {
+                    return self.and(condition, yes);
+                }
+                if self.is(yes, true) {
+                    return self.or(condition, no);
+                }
+                if yes == no { yes } else { self.call(&logic::SELECT, &[condition, yes, no]) }
+            }
+        }
+    }
+
+    /// Returns the operand `n` of `id` if that is a choice by `condition`, else `id`.
+    fn taken(&self, condition: Id, id: Id, n: usize) -> Id {
+        match &self.steps[id].0 {
+            Step::Call(row, args) if row.class == Class::Select && args[0] == condition => args[n],
+            Step::Call(..) | Step::Input(_) | Step::Number(_) | Step::Cast(_) => id,
+        }
+    }
+
+    pub fn not(&mut self, a: Id) -> Id {
+        match &self.steps[a].0 {
+            Step::Call(row, args) if *row == &logic::logical_not => args[0],
+            Step::Call(..) | Step::Input(_) | Step::Number(_) | Step::Cast(_) => self.call(&logic::logical_not, &[a]),
+        }
+    }
+
+    pub fn and(&mut self, a: Id, b: Id) -> Id {
+        if self.is(a, true) || self.is(b, false) || a == b {
+            return b;
+        }
+        if self.is(b, true) || self.is(a, false) {
+            return a;
+        }
+        self.call(&logic::logical_and, &[a, b])
+    }
+
+    pub fn or(&mut self, a: Id, b: Id) -> Id {
+        if self.is(a, false) || self.is(b, true) || a == b {
+            return b;
+        }
+        if self.is(b, false) || self.is(a, true) {
+            return a;
+        }
+        // both sides of a branch are what came to it: (x and c) or (x and not c) is x
+        if let (Some([x, c]), Some([y, d])) = (self.both(a), self.both(b))
+            && x == y
+            && (self.not(c) == d || self.not(d) == c)
+        {
+            return x;
+        }
+        if self.not(a) == b || self.not(b) == a {
+            return self.truth(true);
+        }
+        self.call(&logic::logical_or, &[a, b])
+    }
+
+    fn both(&self, id: Id) -> Option<[Id; 2]> {
+        match &self.steps[id].0 {
+            Step::Call(row, args) if *row == &logic::logical_and => Some([args[0], args[1]]),
+            Step::Call(..) | Step::Input(_) | Step::Number(_) | Step::Cast(_) => None,
+        }
+    }
+
+    /// Says for each value whether some of `results` depend on it.
+    pub fn needed(&self, results: &[Id]) -> Vec<bool> {
+        let mut needed = vec![false; self.steps.len()];
+        for id in results {
+            needed[*id] = true;
+        }
+        for id in (0..self.steps.len()).rev() {
+            if needed[id] {
+                for a in self.operands(id) {
+                    needed[a] = true;
+                }
+            }
+        }
+        needed
+    }
+
+    /// Returns results for constants as inputs; `None` if a row cannot be computed here. Floats of 16 bits are those of 32.
+    pub fn results_for(&self, inputs: &[Scalar], results: &[Id]) -> Option<Vec<Scalar>> {
+        let wide = |dtype| if dtype == DType::F16 { DType::F32 } else { dtype };
+        let mut fixed = Program::default();
+        let mut ids: Vec<Id> = Vec::with_capacity(self.steps.len());
+        for (step, dtype) in &self.steps {
+            let dtype = wide(*dtype);
+            ids.push(match step {
+                Step::Input(n) => fixed.number(*inputs.get(*n)?, dtype),
+                Step::Number(bits) => fixed.add(Step::Number(*bits), dtype),
+                Step::Cast(a) => fixed.cast(ids[*a], dtype),
+                Step::Call(row, args) => {
+                    let args: SmallVec<[Id; 3]> = args.iter().map(|a| ids[*a]).collect();
+                    fixed.call(row, &args)
+                }
+            });
+        }
+        results.iter().map(|id| fixed.constant(ids[*id])).collect()
+    }
+
+    /// Returns the values that a value is made of.
+    pub fn operands(&self, id: Id) -> SmallVec<[Id; 3]> {
+        match &self.steps[id].0 {
+            Step::Call(_, args) => args.clone(),
+            Step::Cast(a) => smallvec![*a],
+            Step::Input(_) | Step::Number(_) => smallvec![],
+        }
+    }
+}

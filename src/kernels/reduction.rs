@@ -1,0 +1,432 @@
+//! [`ReductionKernel`].
+
+use super::agreement::{Agreement, between};
+use super::build::{converted, expressions, terms};
+use super::lower::{Lowered, Lowering, Value};
+use super::operands::{Fitted, Operands, fit};
+use super::order::Tried;
+use super::program::{Id, Program, Step};
+use super::signature::{Listed, Names, Param, computed, is_identifier};
+use super::source::Source;
+use super::{KernelOptions, Versions, float_type, kept_name, outputs_are_named, refuse, rows, some_types, with_room};
+use crate::array::device::Device;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, Result};
+use crate::base::layout::{AxesArg, IntoAxes, Shape, View};
+use crate::graph::expr::{Arg, Expr, Loc, cast, composed, reduce};
+use crate::graph::ufunc::{Component, Definition, Fold, Form, Kind, MOST_COMPONENTS, Neutral, Term, Ufunc};
+use smallvec::smallvec;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// What a [`ReductionKernel`] is made of: texts in WGSL, each of which assigns its variables.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduction<'a> {
+    /// The numbers that partial results consist of, one to three, such as `"sum: f32 = 0"`. Behind `=` stands the neutral number, which
+    /// changes no other when it is combined with it: `0`, `1`, `lowest` or `highest` (of floats −∞ and ∞). Zeros of floats are −0.
+    pub state: &'a str,
+    /// Assigns the numbers for one element: `"sum = x * x;"`.
+    pub map: &'a str,
+    /// Assigns the numbers of `a` and `b` together: `"sum = a.sum + b.sum;"`. It must not matter which of the two is `a`, nor, but for
+    /// rounding, in which order many are combined.
+    pub combine: &'a str,
+    /// Assigns the output from the numbers of all elements: `"y = sqrt(sum);"`.
+    pub finish: &'a str,
+}
+
+/// A reduction that its author writes in WGSL. It fuses with what computes its operands and with what becomes of its result, and runs on
+/// every backend, as the library's own reductions do.
+///
+/// ```
+/// use cupric::{Reduction, ReductionKernel, array};
+/// let logsumexp = ReductionKernel::new(
+///     "x: T",
+///     "y: T",
+///     Reduction {
+///         state: "most: T = lowest, sum: T = 0",
+///         map: "most = x; sum = 1;",
+///         combine: "let far = exp(-abs(a.most - b.most));
+///                   most = max(a.most, b.most);
+///                   if a.most > b.most { sum = a.sum + b.sum * far; }
+///                   else if a.most < b.most { sum = a.sum * far + b.sum; }
+///                   else { sum = a.sum + b.sum; }",
+///         finish: "y = most + log(sum);",
+///     },
+///     "logsumexp",
+/// )?;
+/// let x = array![[0., 1., 2.], [1000., 1000., 1000.]];
+/// let y = logsumexp.call((&x,), -1);
+/// assert!(y.allclose(&x.logsumexp(-1), 1e-6, 1e-6, false).item::<bool>()?);
+/// assert_eq!(y.plan()?.kernels(), 1);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// The parameters and what the texts may have are those of an [`ElementwiseKernel`](super::ElementwiseKernel). The order in which elements
+/// are combined depends on the shape alone, as that of [`sum`](crate::Expr::sum): the same operands give the same bits. Without elements
+/// the result is `finish` of the neutral numbers. Each operand is combined in the type of its input: f16 and bf16 in f32. A reduction
+/// whose partial results are several numbers has one input; combine others before the call.
+///
+/// Whether the neutral numbers change nothing, and whether the order matters, is tried with a few numbers when the reduction is made.
+/// What is known of a reduction stays in memory until the process ends, once for equal texts: make one and call it often.
+///
+/// # What is different from CuPy
+///
+/// The state has names, and may be several numbers; the reduction has an axis in the call, not `out`.
+pub struct ReductionKernel {
+    name: &'static str,
+    inputs: Vec<Param>,
+    output: Param,
+    state: Vec<Param>,
+    starts: Vec<Neutral>,
+    names: Names,
+    map: String,
+    combine: String,
+    finish: String,
+    options: KernelOptions,
+    versions: Versions<Version>,
+}
+
+/// The reduction for one combination of dtypes.
+struct Version {
+    /// Computes what is folded from the operands, where that is one number; else the fold begins with the operand itself.
+    map: Option<(Program, Id)>,
+    fold: Fold,
+    /// Computes the result from the state: of no elements, and of a fold that is the library's, whose result is its state.
+    finish: (Program, Id),
+}
+
+impl ReductionKernel {
+    /// Makes a reduction of its inputs, its output, its steps and its name.
+    ///
+    /// # Errors
+    /// The lists are none, a text is not WGSL, or has what a kernel cannot have: the message has line and column.
+    #[track_caller]
+    pub fn new(inputs: &str, output: &str, steps: Reduction<'_>, name: &str) -> Result<ReductionKernel> {
+        ReductionKernel::with_options(inputs, output, steps, name, KernelOptions::default())
+    }
+
+    /// Makes a reduction with helper functions, or with loops whose end depends on elements.
+    ///
+    /// # Errors
+    /// As [`new`](ReductionKernel::new).
+    #[track_caller]
+    pub fn with_options(
+        inputs: &str,
+        output: &str,
+        steps: Reduction<'_>,
+        name: &str,
+        options: KernelOptions,
+    ) -> Result<ReductionKernel> {
+        let at = Location::caller();
+        let no = |detail: String| refuse(name, detail, at);
+        if !is_identifier(name) {
+            return Err(refuse("ReductionKernel", format!("{name:?} is no name: letters, digits and _ are"), at));
+        }
+        let mut names = Names::default();
+        let inputs = names.params("inputs", inputs).map_err(no)?;
+        let known = names.len();
+        let outputs = names.params("output", output).map_err(no)?;
+        let state = names.params_with_starts("state", steps.state).map_err(no)?;
+        outputs_are_named(&inputs, &outputs, known, &names).map_err(no)?;
+        outputs_are_named(&inputs, &state, known, &names).map_err(no)?;
+        outputs_are_named(&state, &outputs, known, &names).map_err(no)?;
+        options.checked().map_err(no)?;
+        let [output] = <[Param; 1]>::try_from(outputs).map_err(|p| {
+            no(format!("{} outputs; a reduction has one: make two reductions, and eval_all computes both", p.len()))
+        })?;
+        if state.len() > MOST_COMPONENTS {
+            return Err(no(format!("a state of {} numbers; there may be {MOST_COMPONENTS} at most", state.len())));
+        }
+        if state.len() > 1 && inputs.len() > 1 {
+            let detail = format!(
+                "{} inputs with a state of {} numbers; such a reduction has one input",
+                inputs.len(),
+                state.len()
+            );
+            return Err(no(detail));
+        }
+        if let Some(p) = state.iter().find(|p| ["a", "b"].contains(&p.label.as_str())) {
+            return Err(no(format!(
+                "the state's {}: combine has its two states as a and b, so none of their numbers is called so",
+                p.label
+            )));
+        }
+        let starts = state.iter().map(start).collect::<Result<_, _>>().map_err(no)?;
+        let kernel = ReductionKernel {
+            name: kept_name(name),
+            inputs,
+            output,
+            state,
+            starts,
+            names,
+            map: steps.map.to_string(),
+            combine: steps.combine.to_string(),
+            finish: steps.finish.to_string(),
+            options,
+            versions: Versions::default(),
+        };
+        some_types(kernel.names.len(), |named| kernel.version(named, at))?;
+        Ok(kernel)
+    }
+
+    /// The reduction's name, which messages have.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// Reduces operands along axes, which are as those of [`sum`](crate::Expr::sum): `0`, `[0, 1]`, `..` for all, [`keep`](crate::keep) of these.
+    /// The operands broadcast. It computes nothing yet, and the result carries an error if something does not fit.
+    #[track_caller]
+    pub fn call(&self, operands: impl Operands, axes: impl IntoAxes) -> Expr {
+        let (args, axes, at) = (operands.into_args(), axes.into_axes(), Location::caller());
+        crate::graph::expr::carry(at, || self.build(args, &axes, at))
+    }
+
+    /// Computes the reduction on the CPU and on a device, and says how far they agree: for tests of a kernel. Operands may be on any
+    /// device.
+    ///
+    /// # Errors
+    /// Those of [`call`](ReductionKernel::call) and [`eval`](Expr::eval).
+    #[track_caller]
+    pub fn check(&self, operands: impl Operands, axes: impl IntoAxes, device: &Device) -> Result<Agreement> {
+        let (axes, at) = (axes.into_axes(), Location::caller());
+        between(&operands.into_args(), device, |args| Ok(vec![self.build(args, &axes, at)?]))
+    }
+
+    fn build(&self, args: Vec<Arg>, axes: &AxesArg, at: Loc) -> Result<Expr> {
+        let fitted = fit(self.name, &self.inputs, &self.names, args, at)?;
+        let version = self.version(&fitted.named, at)?;
+        let reduced = axes.resolve(fitted.shape.len()).map_err(|f| f.at(self.name, at))?;
+        let is_empty = reduced.iter().any(|d| fitted.shape[*d] == 0);
+        Ok(composed(|| {
+            let mapped = self.mapped(&version, &fitted, at);
+            let result = match is_empty {
+                true => self.of_nothing(&version, &fitted.named, &mapped, axes, at),
+                false => {
+                    let reduced = reduce(self.name, version.fold, &mapped, axes, at);
+                    match version.fold.is_plain() {
+                        true => self.finished(&version, std::slice::from_ref(&reduced), &reduced, at),
+                        false => reduced,
+                    }
+                }
+            };
+            converted(result, self.output.ty.dtype(&fitted.named), at)
+        }))
+    }
+
+    /// Returns what the fold takes: of several numbers the operand, else what the map gives, for each element.
+    fn mapped(&self, version: &Version, fitted: &Fitted, at: Loc) -> Expr {
+        let mapped = match &version.map {
+            Some((program, result)) => {
+                the_one(expressions(program, &fitted.operands, fitted.device, &[*result], at), at)
+            }
+            None => fitted.operands[0].clone(),
+        };
+        // numbers of f16 are combined in f32, also where they are stored between two kernels
+        let mapped = match version.fold.is_plain() && mapped.0.dtype == DType::F16 {
+            true => cast(mapped, DType::F32, at),
+            false => mapped,
+        };
+        self.broadcast(mapped, &fitted.shape, at)
+    }
+
+    fn broadcast(&self, e: Expr, shape: &Shape, at: Loc) -> Expr {
+        match e.0.shape == *shape || e.error().is_some() {
+            true => e,
+            false => crate::graph::expr::view(self.name, &e, at, |from| View::broadcast_to(from, shape)),
+        }
+    }
+
+    /// Returns the result of a reduction of no elements: `finish` of the neutral numbers, in the shape that a sum has.
+    fn of_nothing(&self, version: &Version, named: &[DType], mapped: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+        let starts = self.state.iter().zip(&self.starts).map(|(p, start)| {
+            let dtype = p.ty.dtype(named);
+            let compute = computed(dtype).compute();
+            let number = match start {
+                // a sum of no floats is 0, though −0 is what changes no other
+                Neutral::Zero => Scalar::Int(0),
+                // of the 8 and 16 bits that the state has, though its numbers are combined in more
+                Neutral::Lowest if dtype.is_integer() => Scalar::Int(dtype.integer_range().0),
+                Neutral::Highest if dtype.is_integer() => Scalar::Int(dtype.integer_range().1),
+                Neutral::One | Neutral::Lowest | Neutral::Highest => Scalar::from_bits(start.bits(compute), compute),
+            };
+            Expr::fill_on(mapped.0.device, number, smallvec![], computed(dtype), at)
+        });
+        let starts: Vec<Expr> = starts.collect();
+        let like = reduce(self.name, Fold::of(&crate::graph::ufunc::arithmetic::add), mapped, axes, at);
+        self.finished(version, &starts, &like, at)
+    }
+
+    /// Returns what the finish makes of a state, in the shape of `like`, whose error it carries.
+    fn finished(&self, version: &Version, state: &[Expr], like: &Expr, at: Loc) -> Expr {
+        if let Some(e) = like.error() {
+            return Expr::failed(e.clone(), at);
+        }
+        let (program, result) = &version.finish;
+        let made = the_one(expressions(program, state, like.0.device, &[*result], at), at);
+        self.broadcast(made, &like.0.shape, at)
+    }
+
+    fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Version>> {
+        self.versions.get(named, || with_room(self.name, at, || self.lower(named, at)))
+    }
+
+    fn lower(&self, named: &[DType], at: Loc) -> Result<Version> {
+        let mut source = Source::new(&self.names, named);
+        let output = std::slice::from_ref(&self.output);
+        source.ours("struct State {\n").list(&self.state, &self.names, "", ",\n").ours("}\n");
+        source.ours("fn kernel_map(").list(&self.inputs, &self.names, "", ", ").ours(") {\n");
+        source.list(&self.state, &self.names, "var ", ";\n").theirs("map", &self.map).ours("}\n");
+        source.ours("fn kernel_combine(a: State, b: State) {\n");
+        source.list(&self.state, &self.names, "var ", ";\n").theirs("combine", &self.combine).ours("}\n");
+        source.ours("fn kernel_finish(").list(&self.state, &self.names, "", ", ").ours(") {\n");
+        source.list(output, &self.names, "var ", ";\n").theirs("finish", &self.finish).ours("}\n");
+        if !self.options.helpers.is_empty() {
+            source.theirs("helpers", &self.options.helpers);
+        }
+        let rows = rows::called(&[&self.map, &self.combine, &self.finish, &self.options.helpers]);
+        rows::declare(&mut source, &rows, float_type(&[&self.inputs, &self.state, output], named));
+        let module = source.parse();
+        let lowered = module.and_then(|module| self.steps(&module, &rows, named));
+        let [map, combine, finish] =
+            lowered.map_err(|complaint| self.complain(source.describe(&complaint), named, at))?;
+        self.fold(map, combine, finish, named, at).map_err(|detail| self.complain(detail, named, at))
+    }
+
+    /// Lowers the three functions, each with its results.
+    fn steps(
+        &self,
+        module: &naga::Module,
+        rows: &[&'static Ufunc],
+        named: &[DType],
+    ) -> Lowered<[(Program, Vec<Id>); 3]> {
+        let types = |params: &[Param]| -> Vec<DType> { params.iter().map(|p| computed(p.ty.dtype(named))).collect() };
+        let lower = |function: &str, args: &dyn Fn(&mut Program) -> Vec<Value>, outputs: &[Param]| {
+            let mut lowering = Lowering::new(module, rows, self.options.loop_steps);
+            let args = args(&mut lowering.program);
+            let outputs: Vec<&str> = outputs.iter().map(|p| p.label.as_str()).collect();
+            let values = lowering.function(function, args, &outputs)?;
+            let ids = values.into_iter().map(|v| lowering.one(v, naga::Span::UNDEFINED)).collect::<Lowered<_>>()?;
+            Ok((lowering.program, ids))
+        };
+        let inputs = |program: &mut Program, types: &[DType], from: usize| -> Vec<Value> {
+            types.iter().enumerate().map(|(n, dtype)| Value::One(program.input(from + n, *dtype))).collect()
+        };
+        let (operands, state) = (types(&self.inputs), types(&self.state));
+        let map = lower("kernel_map", &|p| inputs(p, &operands, 0), &self.state)?;
+        let both =
+            |p: &mut Program| vec![Value::Many(inputs(p, &state, 0)), Value::Many(inputs(p, &state, state.len()))];
+        let combine = lower("kernel_combine", &both, &self.state)?;
+        let finish = lower("kernel_finish", &|p| inputs(p, &state, 0), std::slice::from_ref(&self.output))?;
+        Ok([map, combine, finish])
+    }
+
+    fn fold(
+        &self,
+        map: (Program, Vec<Id>),
+        combine: (Program, Vec<Id>),
+        finish: (Program, Vec<Id>),
+        named: &[DType],
+        at: Loc,
+    ) -> Result<Version, String> {
+        let n = self.state.len();
+        let types = |params: &[Param]| -> Vec<DType> { params.iter().map(|p| computed(p.ty.dtype(named))).collect() };
+        let [inputs, numbers] = [types(&self.inputs), types(&self.state)];
+        let tried = Tried {
+            map: &map,
+            combine: &combine,
+            finish: &finish,
+            inputs: &inputs,
+            state: &numbers,
+            starts: &self.starts,
+        };
+        tried.check()?;
+        if let Some(row) = self.function(&combine) {
+            return Ok(Version { map: Some((map.0, map.1[0])), fold: Fold::of(row), finish: (finish.0, finish.1[0]) });
+        }
+        let state: Vec<Component> = self
+            .state
+            .iter()
+            .zip(&self.starts)
+            .map(|(p, init)| Component { kind: Kind::Is(computed(p.ty.dtype(named)).compute()), init: *init })
+            .collect();
+        let states: Vec<Term> = (0..n).map(Term::A).chain((0..n).map(Term::B)).collect();
+        let lift = match n {
+            1 => vec![Term::X],
+            _ => terms(&map.0, &[Term::X], &map.1).map_err(|e| format!("map: {e}"))?,
+        };
+        let combined = terms(&combine.0, &states, &combine.1).map_err(|e| format!("combine: {e}"))?;
+        let finished = terms(&finish.0, &states, &finish.1).map_err(|e| format!("finish: {e}"))?;
+        let result = computed(self.output.ty.dtype(named)).compute();
+        let fold = Fold::new(Definition {
+            name: self.name,
+            method: self.name,
+            state: Component::list(&state),
+            lift: Term::list(&lift),
+            combine: Term::list(&combined),
+            finish: finished[0],
+            result: Kind::Is(result),
+            empty: None,
+            commutative: true,
+            exact: false,
+            in_sequence: false,
+            form: Form::Formulas,
+        });
+        let fold = fold.map_err(|fault| fault.at(self.name, at).detail().to_string())?;
+        let map = (n == 1).then(|| (map.0, map.1[0]));
+        Ok(Version { map, fold, finish: (finish.0, finish.1[0]) })
+    }
+
+    /// Returns the row that the reduction combines one number by, if it does nothing else and begins where the row's reductions begin:
+    /// such a fold is that of the library, which is faster than one by formulas.
+    fn function(&self, combine: &(Program, Vec<Id>)) -> Option<&'static Ufunc> {
+        let (program, results) = combine;
+        let [result] = results[..] else { return None };
+        let (Step::Call(row, args), _) = &program.steps()[result] else { return None };
+        let inputs: Vec<usize> = args.iter().filter_map(|a| program.as_input(*a)).collect();
+        let takes_both = matches!(inputs[..], [0, 1] | [1, 0]) && args.len() == 2;
+        (takes_both && row.reduce?.neutral == self.starts[0]).then_some(*row)
+    }
+
+    fn complain(&self, detail: String, named: &[DType], at: Loc) -> Error {
+        let types: Vec<String> = self.names.iter().zip(named).map(|(n, d)| format!("{n} = {d}")).collect();
+        match types.is_empty() {
+            true => refuse(self.name, detail, at),
+            false => refuse(self.name, format!("with {}: {detail}", types.join(", ")), at),
+        }
+    }
+}
+
+/// Returns the one expression of a list.
+fn the_one(mut list: Vec<Expr>, at: Loc) -> Expr {
+    list.pop().unwrap_or_else(|| Expr::number(Scalar::Int(0), at))
+}
+
+/// Returns the neutral number that a parameter of the state names.
+fn start(p: &Param) -> Result<Neutral, String> {
+    match p.start.as_deref() {
+        Some("0" | "0.0" | "false") => Ok(Neutral::Zero),
+        Some("1" | "1.0" | "true") => Ok(Neutral::One),
+        Some("lowest" | "-inf") => Ok(Neutral::Lowest),
+        Some("highest" | "inf") => Ok(Neutral::Highest),
+        Some(other) => Err(format!("the state's {}: {other} is none of 0, 1, lowest and highest", p.label)),
+        None => Err(format!(
+            "the state's {} lacks its neutral number: write \"{}: type = 0\", or 1, lowest or highest",
+            p.label, p.label
+        )),
+    }
+}
+
+impl fmt::Debug for ReductionKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let output = std::slice::from_ref(&self.output);
+        write!(
+            f,
+            "ReductionKernel {}({}) -> {}",
+            self.name,
+            Listed(&self.inputs, &self.names),
+            Listed(output, &self.names)
+        )
+    }
+}

@@ -1,0 +1,265 @@
+//! The text of a kernel as a WGSL module, and the place in it that a message names.
+
+use super::signature::{Names, Param, Type, computed};
+use crate::base::dtype::DType;
+use naga::Span;
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use std::fmt::Write;
+use std::ops::Range;
+
+/// The most bytes of a module's text. Terms of a sum and branches of an `else if` nest in the parser, and need no fewer bytes.
+const MOST_BYTES: usize = 1 << 16;
+
+/// The most brackets within brackets, and operators in a row. A comparison `a < b` counts as an open bracket until a `>` comes: a text
+/// of ordinary length has far fewer.
+const MOST_LEVELS: usize = 1 << 10;
+
+/// A message about a kernel's text, with the place that it is about.
+#[derive(Debug)]
+pub(super) struct Complaint {
+    pub span: Span,
+    pub message: String,
+}
+
+impl Complaint {
+    pub fn new(span: Span, message: impl Into<String>) -> Complaint {
+        Complaint { span, message: message.into() }
+    }
+}
+
+/// A WGSL module that is put together of parts, some of which the kernel's author wrote.
+#[derive(Default)]
+pub(super) struct Source {
+    text: String,
+    /// What the author calls each part that they wrote, and where it lies in the text.
+    parts: Vec<(&'static str, Range<usize>)>,
+}
+
+impl Source {
+    /// Begins a module in which the names for types stand for dtypes.
+    pub fn new(names: &Names, named: &[DType]) -> Source {
+        let mut source = Source::default();
+        // an extension must be enabled before anything else, and a text may use f16 though no parameter has it
+        source.text.push_str("enable f16;\n");
+        for (name, dtype) in names.iter().zip(named) {
+            let _ = writeln!(source.text, "alias {name} = {};", computed(*dtype).name());
+        }
+        source
+    }
+
+    /// Adds text of ours.
+    pub fn ours(&mut self, text: &str) -> &mut Source {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds `name: type` for each parameter, with something before and behind.
+    pub fn list(&mut self, params: &[Param], names: &Names, before: &str, behind: &str) -> &mut Source {
+        let names: Vec<&str> = names.iter().collect();
+        for p in params {
+            let ty = match p.ty {
+                Type::Is(dtype) => computed(dtype).name(),
+                Type::Named(n) => names[n],
+            };
+            let _ = write!(self.text, "{before}{}: {ty}{behind}", p.label);
+        }
+        self
+    }
+
+    /// Adds a part that the kernel's author wrote.
+    pub fn theirs(&mut self, what: &'static str, text: &str) -> &mut Source {
+        self.text.push('\n');
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.parts.push((what, start..self.text.len()));
+        self.text.push('\n');
+        self
+    }
+
+    /// Returns the module as naga represents it, with everything of it checked that WGSL demands.
+    pub fn parse(&self) -> Result<naga::Module, Complaint> {
+        self.is_shallow()?;
+        self.parts.iter().try_for_each(|(_, range)| self.is_whole(range))?;
+        let mut module = naga::front::wgsl::parse_str(&self.text).map_err(|e| {
+            let mut labels = e.labels();
+            let label = labels.next();
+            let mut message = e.message().to_string();
+            for (_, text) in label.iter().filter(|(_, text)| !text.is_empty()) {
+                let _ = write!(message, " ({text})");
+            }
+            for note in e.notes() {
+                let _ = write!(message, "; {note}");
+            }
+            Complaint::new(label.map_or(Span::UNDEFINED, |(span, _)| span), message)
+        })?;
+        // what is lowered needs no capability of a device; what cannot be lowered is refused by name
+        match Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module) {
+            Ok(_) => {
+                module.functions.iter_mut().for_each(|(_, function)| end_without_return(&mut function.body));
+                Ok(module)
+            }
+            Err(e) => {
+                // the causes above the last one say in which function and expression it is, by numbers that only naga knows
+                let mut cause: &dyn std::error::Error = e.as_inner();
+                while let Some(inner) = cause.source() {
+                    cause = inner;
+                }
+                let message = readable(&cause.to_string());
+                let span = e.spans().last().map_or(Span::UNDEFINED, |(span, _)| *span);
+                Err(Complaint::new(span, message))
+            }
+        }
+    }
+
+    /// Fails if the text nests so deeply, or is so long, that the parser, which calls itself for each level, might leave its stack
+    /// ([`with_room`](super::with_room)). Operators in a row nest too: `--x`.
+    fn is_shallow(&self) -> Result<(), Complaint> {
+        if self.text.len() > MOST_BYTES {
+            let detail = format!("{} bytes of text; a kernel may have at most {MOST_BYTES}", self.text.len());
+            return Err(Complaint::new(Span::UNDEFINED, detail));
+        }
+        let (mut depth, mut row) = (0usize, 0usize);
+        for (at, c) in self.text.char_indices() {
+            match c {
+                '(' | '[' | '{' | '<' => depth += 1,
+                ')' | ']' | '}' | '>' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            match c {
+                '-' | '!' | '~' | '&' | '*' | '+' => row += 1,
+                c if c.is_whitespace() => {}
+                _ => row = 0,
+            }
+            if depth.max(row) > MOST_LEVELS {
+                let span = Span::new(at as u32, at as u32 + 1);
+                return Err(Complaint::new(span, format!("more than {MOST_LEVELS} levels of brackets or operators")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if a part that its author wrote ends the function that it stands in, or takes text of ours for its own: if it has a brace
+    /// without its partner, or a comment without an end.
+    fn is_whole(&self, part: &Range<usize>) -> Result<(), Complaint> {
+        let complain = |at: usize, what: &str| {
+            let span = Span::new((part.start + at) as u32, (part.start + at) as u32 + 1);
+            Err(Complaint::new(span, what))
+        };
+        let mut open = vec![];
+        let end = words_of(&self.text[part.clone()], |at, c| match c {
+            '{' => {
+                open.push(at);
+                true
+            }
+            '}' => mutant!(a_body_ends_its_function, true, open.pop().is_some()),
+            _ => true,
+        });
+        match end {
+            End::Stopped(at) => complain(at, "this `}` has no `{` before it: it would end the kernel's function"),
+            End::InComment(at) => complain(at, "this comment does not end"),
+            End::Whole => open.last().map_or(Ok(()), |at| complain(*at, "this `{` has no `}` behind it")),
+        }
+    }
+
+    /// Returns a complaint as one line: the part of the text, line and column in it (both from 1), what is wrong, and the line itself.
+    pub fn describe(&self, complaint: &Complaint) -> String {
+        let message = complaint.message.split_whitespace().collect::<Vec<_>>().join(" ");
+        let at = complaint.span.to_range().map_or(usize::MAX, |r| r.start);
+        // what the parser misses at the end of a part is in the text behind it
+        let part = self.parts.iter().find(|(_, range)| range.start <= at && at <= range.end);
+        let part = part.or(self.parts.iter().rev().find(|(_, range)| range.end < at && at != usize::MAX));
+        let Some((what, range)) = part else {
+            return if at == usize::MAX { message } else { format!("the parameters: {message}") };
+        };
+        let text = &self.text[range.clone()];
+        let mut at = at.min(range.end) - range.start;
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
+        let (line, column) = (text[..at].matches('\n').count() + 1, text[start..at].chars().count() + 1);
+        let shown: String = text[start..].lines().next().unwrap_or("").trim().chars().take(120).collect();
+        format!("{what}, line {line}, column {column}: {message}, in `{shown}`")
+    }
+}
+
+/// How the reading of a text ended.
+pub(super) enum End {
+    Whole,
+    /// In the comment that begins there.
+    InComment(usize),
+    /// Where the reader said so.
+    Stopped(usize),
+}
+
+/// Reads the characters of a WGSL text with their places, and a space for each comment, until `each` says no. Comments between `/*` and
+/// `*/` nest; one after `//` ends with its line, at any of the ends of lines that WGSL has.
+pub(super) fn words_of(text: &str, mut each: impl FnMut(usize, char) -> bool) -> End {
+    let ends_line = |c: char| matches!(c, '\u{a}'..='\u{d}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut comments = vec![];
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let (start, mark) = (at, text.get(at..at + 2).unwrap_or(""));
+        let is_comment = match mark {
+            "/*" => {
+                comments.push(start);
+                true
+            }
+            "*/" => comments.pop().is_some(),
+            _ => mark == "//" && comments.is_empty(),
+        };
+        at += match (is_comment, mark) {
+            (true, "//") => text[at..].find(ends_line).unwrap_or(text.len() - at),
+            (true, _) => 2,
+            (false, _) => c.len_utf8(),
+        };
+        if (is_comment || comments.is_empty()) && !each(start, if is_comment { ' ' } else { c }) {
+            return End::Stopped(start);
+        }
+    }
+    comments.first().map_or(End::Whole, |at| End::InComment(*at))
+}
+
+/// Takes out what returns nothing at the end of a function: naga puts it behind each branch of a last `if`, whose ways meet at the end in
+/// any case. Without it the variables of both ways are chosen between by the condition alone.
+#[allow(clippy::wildcard_enum_match_arm)] // naga's enum also has statements that are no end of a block
+fn end_without_return(block: &mut naga::Block) {
+    use naga::Statement;
+    match block.last_mut() {
+        Some(Statement::Return { value: None }) => {
+            let last = block.len() - 1;
+            block.cull(last..);
+            end_without_return(block);
+        }
+        Some(Statement::Block(inner)) => end_without_return(inner),
+        Some(Statement::If { accept, reject, .. }) => [accept, reject].into_iter().for_each(end_without_return),
+        Some(Statement::Switch { cases, .. }) => {
+            cases.iter_mut().filter(|case| !case.fall_through).for_each(|case| end_without_return(&mut case.body));
+        }
+        _ => {}
+    }
+}
+
+/// Returns a message of naga's validator with types as WGSL spells them, and without the numbers of expressions.
+fn readable(message: &str) -> String {
+    let mut message = message.to_string();
+    for dtype in DType::ALL {
+        let kind = match dtype {
+            DType::Bool => "Bool",
+            DType::F16 | DType::BF16 | DType::F32 | DType::F64 => "Float",
+            DType::I8 | DType::I16 | DType::I32 | DType::I64 => "Sint",
+            DType::U8 | DType::U16 | DType::U32 | DType::U64 => "Uint",
+        };
+        let scalar = format!("Scalar {{ kind: {kind}, width: {} }}", dtype.size());
+        message = message.replace(&format!("Scalar({scalar})"), dtype.name()).replace(&scalar, dtype.name());
+    }
+    // `[3] (of type f32)`
+    while let Some(start) = message.find("] (of type ") {
+        let open = message[..start].rfind('[').unwrap_or(start);
+        let behind = start + "] (of type ".len();
+        let Some(close) = message[behind..].find(')') else { break };
+        let ty = message[behind..behind + close].to_string();
+        message.replace_range(open..behind + close + 1, &ty);
+    }
+    message
+}

@@ -1,0 +1,75 @@
+//! Types of WGSL, as far as a kernel has them.
+
+use super::lower::{Lowered, Lowering, Value};
+use super::source::Complaint;
+use crate::base::dtype::{DType, Scalar};
+use naga::{Handle, Span, Type, TypeInner};
+
+/// The most numbers that a variable may have, as a vector, an array or a structure: each is a value of its own.
+const MOST_PLACES: u64 = 1 << 10;
+
+impl Lowering<'_> {
+    /// Returns how many scalars a value of a type has; `None` for a type that a kernel cannot have.
+    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+    fn places(&self, ty: Handle<Type>) -> Option<u64> {
+        match &self.module.types[ty].inner {
+            TypeInner::Scalar(_) => Some(1),
+            TypeInner::Vector { size, .. } => Some(*size as u64),
+            TypeInner::Array { base, size: naga::ArraySize::Constant(n), .. } => {
+                Some(self.places(*base)?.saturating_mul(n.get() as u64))
+            }
+            TypeInner::Struct { members, .. } => {
+                members.iter().try_fold(0u64, |sum, m| Some(sum.saturating_add(self.places(m.ty)?)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the value of a type that WGSL says is its zero.
+    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+    pub fn zero(&mut self, ty: Handle<Type>, span: Span) -> Lowered<Value> {
+        if let Some(n) = self.places(ty)
+            && n > MOST_PLACES
+        {
+            let detail = format!("a type of {n} numbers; a variable may have at most {MOST_PLACES}");
+            return Err(Complaint::new(span, detail));
+        }
+        match &self.module.types[ty].inner {
+            TypeInner::Scalar(scalar) => {
+                let dtype = dtype_of(*scalar, span)?;
+                Ok(Value::One(self.program.number(Scalar::Int(0), dtype)))
+            }
+            TypeInner::Vector { size, scalar } => {
+                let zero = self.program.number(Scalar::Int(0), dtype_of(*scalar, span)?);
+                Ok(Value::Many(vec![Value::One(zero); *size as usize]))
+            }
+            TypeInner::Array { base, size: naga::ArraySize::Constant(n), .. } => {
+                let zero = self.zero(*base, span)?;
+                Ok(Value::Many(vec![zero; n.get() as usize]))
+            }
+            TypeInner::Struct { members, .. } => {
+                Ok(Value::Many(members.iter().map(|m| self.zero(m.ty, span)).collect::<Lowered<_>>()?))
+            }
+            _ => Err(Complaint::new(
+                span,
+                "a type that a kernel cannot have: it may have scalars, vectors, arrays and structures",
+            )),
+        }
+    }
+}
+
+/// Returns the dtype of a scalar type of WGSL.
+pub(super) fn dtype_of(scalar: naga::Scalar, span: Span) -> Lowered<DType> {
+    use naga::ScalarKind::{Bool, Float, Sint, Uint};
+    match (scalar.kind, scalar.width) {
+        (Bool, _) => Ok(DType::Bool),
+        (Sint, 4) => Ok(DType::I32),
+        (Sint, 8) => Ok(DType::I64),
+        (Uint, 4) => Ok(DType::U32),
+        (Uint, 8) => Ok(DType::U64),
+        (Float, 2) => Ok(DType::F16),
+        (Float, 4) => Ok(DType::F32),
+        (Float, 8) => Ok(DType::F64),
+        _ => Err(Complaint::new(span, "a scalar type that a kernel cannot have")),
+    }
+}

@@ -1,0 +1,443 @@
+//! How a scalar function becomes loops, compiled once for each instruction set and chosen at run time.
+//!
+//! A function is a type that implements [`ScalarFn`]. It is known at compile time and inlined into each *loop form* (element
+//! by element, as a fold, as a scan, …), which LLVM vectorises for each instruction set. [`Forms::of`] makes all loops of one
+//! function: **a new loop form is its body below, a field of [`Forms`] and a line in `Forms::of`**; no row of a table changes.
+//! The instructions of [`threaded`] code are made of the same functions.
+
+mod machine;
+pub(crate) mod philox;
+mod rows;
+// other processors have no threaded code
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+pub(crate) mod threaded;
+
+pub(crate) use machine::{Isa, isa, prefetch};
+pub(crate) use rows::{Blocks, Columns};
+use threaded::Threaded;
+
+/// A loop over `n` elements. It does not read operands that the function does not have.
+///
+/// A caller must ensure two conditions, cited by name. *Operands*: each operand that the function has points to `n` aligned
+/// elements of its type, which no other thread writes meanwhile. *Result*: `out` points to `n` aligned elements of the
+/// result's type ([`LANES`] for a fold), which share no byte with an operand and which no other thread uses meanwhile.
+///
+/// # Safety
+/// *Operands* and *result*. [`Loops::fold`] and [`Loops::accumulate`] take `out` as the function's first operand and `a` as its
+/// second, so the elements of `out` must hold values.
+pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8);
+
+/// A scalar function of up to three operands.
+pub(crate) trait ScalarFn<A: Copy, B, C, R> {
+    fn call(a: A, b: B, c: C) -> R;
+    /// Whether there is a cheaper function for some operands, [`ScalarFn::fast_path`], which gives the same bits there. Only
+    /// loops over one operand use it.
+    const HAS_FAST_PATH: bool = false;
+    /// Whether the cheaper function may be called for this operand.
+    #[inline(always)]
+    fn on_fast_path(_: A) -> bool {
+        false
+    }
+    /// The cheaper function, for operands that are all on the fast path.
+    #[inline(always)]
+    fn fast_path(a: A, b: B, c: C) -> R {
+        Self::call(a, b, c)
+    }
+}
+
+/// The lanes of a fold, as many on every instruction set, so that sums have the same bits on all. 128 of f32 fill eight AVX-512
+/// registers: enough independent additions for a CPU to begin one before another has ended.
+pub(crate) const LANES: usize = 128;
+
+/// How many elements a lane of a fold combines one after another in a block. It is part of the tree, so another number gives
+/// other bits. A chain of 16 elements rounds a sum only 15 times; a shorter one would leave more blocks to merge.
+pub(crate) const SERIAL: usize = 16;
+
+/// Returns the lanes of the fold of a row of `n` elements: as many as leave each at most [`SERIAL`] of them, rounded up to a
+/// power of two, and at most [`LANES`].
+pub(crate) fn lanes_of_row(n: usize) -> usize {
+    match n >= SERIAL * LANES {
+        true => LANES,
+        false => n.div_ceil(SERIAL).max(1).next_power_of_two().min(LANES),
+    }
+}
+
+/// The most columns of [`Loops::blocks`].
+pub(crate) const NARROW: usize = 32;
+
+/// The elements of a block of a scan. The number is part of the scan's tree (`plan/kernel/scan.rs`): another one gives other bits.
+/// A GPU's workgroup of 256 invocations takes a block at once, each invocation a run of it.
+pub(crate) const SCAN_BLOCK: usize = 1024;
+/// The elements of a run of a scan, which are combined one after another. On a GPU one invocation takes a run, so that only
+/// totals of runs pass through shared memory; and the four elements at most of a packed 32-bit word are in one run.
+pub(crate) const SCAN_RUN: usize = 4;
+
+/// How many loops each form has: on x86-64 one for [`Isa::Portable`], AVX2 and AVX-512. Elsewhere one: that of aarch64 is NEON code,
+/// because the compiler may use NEON everywhere there.
+const LOOPS: usize = if cfg!(target_arch = "x86_64") { 3 } else { 1 };
+
+/// One form of one function as a loop for each instruction set that the compiler may not use everywhere.
+#[derive(Clone, Copy)]
+pub(crate) struct Loops([Loop; LOOPS]);
+
+impl Loops {
+    /// Returns the loop for this machine.
+    pub fn get(&self) -> Loop {
+        let number = match isa() {
+            Isa::Portable | Isa::Neon => 0,
+            Isa::Avx2 => 1,
+            Isa::Avx512 => 2,
+        };
+        self.0[number]
+    }
+}
+
+/// Which loops a function that reduces has for short rows and for a few columns.
+///
+/// The quick ones, `rows` and `blocks`, keep many lanes in registers. They are unrolled for each number of lanes, 20 to 40 KB of code
+/// a function, which was half of the time to compile the library while every function had them. So they exist where programs
+/// spend time: for sums, minima, maxima, `any` and `all`, on AVX2, AVX-512 and processors other than x86-64.
+#[derive(Clone, Copy)]
+pub(crate) enum Reduces {
+    Quickly,
+    /// By loops over the lanes in memory, with the same bits: products, whose callers reduce whole arrays, `logsumexp`, whose
+    /// exponentials and logarithms take longer than moving lanes, and every function on x86-64 without AVX2.
+    Plainly,
+}
+
+impl Loops {
+    /// Returns the loops over whole rows.
+    const fn rows_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(quick: bool) -> Loops {
+        let plain = Loops::plain_rows::<A, B, C, R, F>();
+        if quick { Loops::rows::<A, B, C, R, F>().without_avx2(plain) } else { plain }
+    }
+
+    /// Returns the loops over blocks of a few columns.
+    const fn blocks_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(quick: bool) -> Loops {
+        let plain = Loops::plain_blocks::<A, B, C, R, F>();
+        if quick { Loops::blocks::<A, B, C, R, F>().without_avx2(plain) } else { plain }
+    }
+
+    /// Takes another loop for x86-64 without AVX2. Of other processors the portable loop is the only one, and it stays.
+    const fn without_avx2(mut self, other: Loops) -> Loops {
+        if cfg!(target_arch = "x86_64") {
+            self.0[0] = other.0[0];
+        }
+        self
+    }
+}
+
+/// All loops of one function for one compute type.
+#[derive(Clone, Copy)]
+pub(crate) struct Forms {
+    /// Element by element.
+    pub map: Loops,
+    /// Folds one run of elements into [`LANES`] lanes; none if the function has no reduction.
+    pub fold: Option<Loops>,
+    /// Folds whole rows of a block or less, each to one element; none if the function has no reduction.
+    pub rows: Option<Loops>,
+    /// Folds blocks of a few columns; none if the function has no reduction.
+    pub blocks: Option<Loops>,
+    /// Combines rows into one, element by element; none if the function has no reduction.
+    pub columns: Option<Loops>,
+    /// Combines one run of elements into another, element by element; none if the function has no reduction.
+    pub accumulate: Option<Loops>,
+    /// For each element of a block, combines all elements up to it; none if the function has no reduction.
+    pub scan: Option<Loops>,
+    /// As instructions of threaded code, for words of 4 bytes and of 8; none if the function takes no such words.
+    pub threaded: [Option<Threaded>; 2],
+}
+
+impl Forms {
+    /// Makes the loops of `F`, which has `arity` operands. It is evaluated at compile time, and a loop that the result does not
+    /// point to is not compiled, so a function without a reduction costs the code of its map alone.
+    pub const fn of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+        arity: usize,
+        reduces: Option<Reduces>,
+    ) -> Forms {
+        let quick = matches!(reduces, Some(Reduces::Quickly));
+        let reduces = reduces.is_some();
+        Forms {
+            map: match arity {
+                1 => Loops::unary::<A, B, C, R, F>(),
+                2 => Loops::binary::<A, B, C, R, F>(),
+                _ => Loops::ternary::<A, B, C, R, F>(),
+            },
+            fold: if reduces { Some(Loops::fold::<A, B, C, R, F>()) } else { None },
+            rows: if reduces { Some(Loops::rows_of::<A, B, C, R, F>(quick)) } else { None },
+            blocks: if reduces { Some(Loops::blocks_of::<A, B, C, R, F>(quick)) } else { None },
+            columns: if reduces { Some(Loops::columns::<A, B, C, R, F>()) } else { None },
+            accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
+            scan: if reduces { Some(Loops::scan::<A, B, C, R, F>()) } else { None },
+            threaded: [None; 2],
+        }
+    }
+
+    /// Adds the instructions of threaded code.
+    pub const fn with_threaded(self, threaded: [Option<Threaded>; 2]) -> Forms {
+        Forms { threaded, ..self }
+    }
+}
+
+/// Writes one loop form: a constructor of [`Loops`] that compiles the body once for each instruction set.
+macro_rules! loop_form {
+    ($(#[$doc:meta])* $form:ident, $module:ident, <$($g:ident),*>, |$n:ident, $a:ident, $b:ident, $c:ident, $out:ident| $body:block) => {
+        mod $module {
+            use super::*;
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]).
+            #[inline(always)]
+            unsafe fn body<$($g: Copy,)* F: ScalarFn<$($g),*>>(
+                $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
+            ) {
+                let _ = ($a, $b, $c);
+                // SAFETY: *operands* and *result*: each body makes slices of exactly the elements that these two name.
+                unsafe { $body }
+            }
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]).
+            pub unsafe fn portable<$($g: Copy,)* F: ScalarFn<$($g),*>>(
+                n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
+            ) {
+                // SAFETY: *operands* and *result* are what `body` asks for.
+                unsafe { body::<$($g,)* F>(n, a, b, c, out) }
+            }
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]); the machine has the features that the attribute enables.
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+            pub unsafe fn avx2<$($g: Copy,)* F: ScalarFn<$($g),*>>(
+                n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
+            ) {
+                // SAFETY: *operands* and *result* are what `body` asks for.
+                unsafe { body::<$($g,)* F>(n, a, b, c, out) }
+            }
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]); the machine has the features that the attribute enables.
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+            pub unsafe fn avx512<$($g: Copy,)* F: ScalarFn<$($g),*>>(
+                n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
+            ) {
+                // SAFETY: *operands* and *result* are what `body` asks for.
+                unsafe { body::<$($g,)* F>(n, a, b, c, out) }
+            }
+        }
+        impl Loops {
+            $(#[$doc])*
+            pub const fn $form<$($g: Copy,)* F: ScalarFn<$($g),*>>() -> Loops {
+                #[cfg(target_arch = "x86_64")]
+                return Loops([$module::portable::<$($g,)* F>, $module::avx2::<$($g,)* F>, $module::avx512::<$($g,)* F>]);
+                #[cfg(not(target_arch = "x86_64"))]
+                return Loops([$module::portable::<$($g,)* F>]);
+            }
+        }
+    };
+}
+
+/// Makes a slice of `n` elements from an untyped pointer.
+///
+/// # Safety
+/// `p` points to `n` elements of `T`, aligned, which nobody writes while the slice lives.
+#[inline(always)]
+unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
+    // SAFETY: the caller's condition is that of `from_raw_parts`.
+    unsafe { std::slice::from_raw_parts(p as *const T, n) }
+}
+
+/// Makes a mutable slice of `n` elements from an untyped pointer.
+///
+/// # Safety
+/// `p` points to `n` elements of `T`, aligned, which nobody else uses while the slice lives.
+#[inline(always)]
+unsafe fn slice_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
+    // SAFETY: the caller's condition is that of `from_raw_parts_mut`.
+    unsafe { std::slice::from_raw_parts_mut(p as *mut T, n) }
+}
+
+loop_form! {
+    /// `out[i] = f(a[i])`
+    unary, map1, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
+        // a function ignores operands beyond its arity, so zeros stand for them
+        let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
+        // one operand that is not on the fast path sends the whole run to `call`: a choice for each would not vectorise
+        if F::HAS_FAST_PATH && a.iter().fold(true, |all, x| all & F::on_fast_path(*x)) {
+            for i in 0..n {
+                out[i] = F::fast_path(a[i], b, c);
+            }
+            return;
+        }
+        for i in 0..n {
+            out[i] = F::call(a[i], b, c);
+        }
+    }
+}
+loop_form! {
+    /// `out[i] = f(a[i], b[i])`
+    binary, map2, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, b, out) = (slice::<A>(a, n), slice::<B>(b, n), slice_mut::<R>(out, n));
+        let c: C = std::mem::zeroed();
+        for i in 0..mutant!(loop_tail_dropped, if n > 8 { n / 8 * 8 } else { n }, n) {
+            out[i] = F::call(a[i], b[i], c);
+        }
+    }
+}
+loop_form! {
+    /// `out[i] = f(a[i], b[i], c[i])`
+    ternary, map3, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, b, c, out) = (slice::<A>(a, n), slice::<B>(b, n), slice::<C>(c, n), slice_mut::<R>(out, n));
+        for i in 0..n {
+            out[i] = F::call(a[i], b[i], c[i]);
+        }
+    }
+}
+loop_form! {
+    /// `out[l] = f(out[l], a[i])` for every `i` with `i % LANES == l`, in order; `n` is a multiple of [`LANES`].
+    fold, fold_lanes, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, out) = (slice::<B>(a, n), slice_mut::<R>(out, LANES));
+        let c: C = std::mem::zeroed();
+        let acc: &mut [A] = slice_mut(out.as_mut_ptr() as *mut u8, LANES);
+        let mut lanes = [acc[0]; LANES];
+        lanes.copy_from_slice(acc);
+        for chunk in a.chunks_exact(LANES) {
+            for l in 0..LANES {
+                let r = F::call(lanes[l], chunk[l], c);
+                // only functions whose result has the type of their first operand reduce, so A and R are the same type
+                lanes[l] = std::mem::transmute_copy::<R, A>(&r);
+            }
+        }
+        acc.copy_from_slice(&lanes);
+    }
+}
+loop_form! {
+    /// `out[r]` is the fold of the `n` elements of row `r`, by the tree of `cpu/fold/mod.rs`. Rows follow one another in `a`, `b`
+    /// points to their number, a `usize`, and `n` is 1 to [`SERIAL`] · [`LANES`].
+    rows, fold_rows, <A, B, C, R>, |n, a, b, c, out| {
+        let count = *(b as *const usize);
+        // A, B and R are the same type in every fold
+        let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
+        let lanes = lanes_of_row(n);
+        if count < 16.min(64 / lanes) {
+            return rows::plain_rows::<A, B, C, R, F>(n, a, out);
+        }
+        match lanes {
+            // 64 lanes of f32 are four registers of AVX-512; rows of one or two lanes were measured to be faster by fewer
+            1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out),
+            2 => rows::each_row::<2, 16, A, B, C, R, F>(n, a, out),
+            4 => rows::each_row::<4, 64, A, B, C, R, F>(n, a, out),
+            8 => rows::each_row::<8, 64, A, B, C, R, F>(n, a, out),
+            16 => rows::each_row::<16, 64, A, B, C, R, F>(n, a, out),
+            32 => rows::each_row::<32, 64, A, B, C, R, F>(n, a, out),
+            64 => rows::each_row::<64, 64, A, B, C, R, F>(n, a, out),
+            _ => rows::each_row::<LANES, LANES, A, B, C, R, F>(n, a, out),
+        }
+    }
+}
+loop_form! {
+    /// As [`Loops::rows`], by loops over the lanes in memory.
+    plain_rows, fold_rows_plainly, <A, B, C, R>, |n, a, b, c, out| {
+        let count = *(b as *const usize);
+        // A, B and R are the same type in every fold
+        rows::plain_rows::<A, B, C, R, F>(n, slice::<A>(a, n * count), slice_mut::<A>(out, count))
+    }
+}
+loop_form! {
+    /// Folds blocks of [`SERIAL`] rows of `n` elements, 1 to [`NARROW`], each to one row, element by element. Blocks follow one
+    /// another in `a`; `b` points to a [`Blocks`]. The results go to their places in `out`.
+    blocks, fold_blocks, <A, B, C, R>, |n, a, b, c, out| {
+        let blocks = &*(b as *const Blocks);
+        // A, B and R are the same type in every fold
+        let (a, out) = (slice::<A>(a, blocks.len), out as *mut A);
+        match n {
+            0..=4 => rows::each_block::<4, 64, A, B, C, R, F>(n, a, blocks, out),
+            5..=16 => rows::each_block::<16, 64, A, B, C, R, F>(n, a, blocks, out),
+            _ => rows::each_block::<NARROW, 64, A, B, C, R, F>(n, a, blocks, out),
+        }
+    }
+}
+loop_form! {
+    /// As [`Loops::blocks`], column by column.
+    plain_blocks, fold_blocks_plainly, <A, B, C, R>, |n, a, b, c, out| {
+        let blocks = &*(b as *const Blocks);
+        // A, B and R are the same type in every fold
+        rows::plain_blocks::<A, B, C, R, F>(n, slice::<A>(a, blocks.len), blocks, out as *mut A)
+    }
+}
+loop_form! {
+    /// `out[i] = f(… f(out[i], a[i]) …, a[i + k · step])`: combines `k + 1` rows into `out`. `b` points to a [`Columns`].
+    columns, fold_columns, <A, B, C, R>, |n, a, b, c, out| {
+        // A, B and R are the same type in every fold
+        rows::columns::<A, B, C, R, F>(a as *const A, &*(b as *const Columns), slice_mut::<A>(out, n))
+    }
+}
+loop_form! {
+    /// `out[i] = f(out[i], a[i])`
+    accumulate, accumulate_elements, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, acc) = (slice::<B>(a, n), slice_mut::<A>(out, n));
+        let c: C = std::mem::zeroed();
+        for i in 0..n {
+            let r = F::call(acc[i], a[i], c);
+            acc[i] = std::mem::transmute_copy::<R, A>(&r);
+        }
+    }
+}
+loop_form! {
+    /// `out[i]` is `a[0]`, …, `a[i]` combined by the tree of a block (`plan/kernel/scan.rs`); `n` is at most [`SCAN_BLOCK`].
+    scan, scan_block, <A, B, C, R>, |n, a, b, c, out| {
+        // A, B and R are the same type in every scan
+        let (a, out) = (slice::<A>(a, n), slice_mut::<A>(out, n));
+        let c: C = std::mem::zeroed();
+        let f = |x: A, y: A| {
+            let r = F::call(x, std::mem::transmute_copy::<A, B>(&y), c);
+            std::mem::transmute_copy::<R, A>(&r)
+        };
+        let Some(first) = a.first() else { return };
+        let mut totals = [*first; SCAN_BLOCK / SCAN_RUN];
+        let (runs, rest) = a.as_chunks::<SCAN_RUN>();
+        let (out, out_rest) = out.as_chunks_mut::<SCAN_RUN>();
+        for ((x, y), total) in runs.iter().zip(out.iter_mut()).zip(&mut totals) {
+            y[0] = x[0];
+            for i in 1..SCAN_RUN {
+                y[i] = f(y[i - 1], x[i]);
+            }
+            *total = y[SCAN_RUN - 1];
+        }
+        let mut sum = None;
+        for (x, y) in rest.iter().zip(out_rest.iter_mut()) {
+            *y = sum.map_or(*x, |sum| f(sum, *x));
+            sum = Some(*y);
+        }
+        // steps 1 and 2 of the network (`plan/kernel/scan.rs`) take four totals at a time, because their groups are too short for
+        // SIMD; `totals` leaves out a shorter last run, because no run after it needs its total
+        let totals = &mut totals[..runs.len()];
+        let (fours, few) = totals.as_chunks_mut::<4>();
+        for [a, b, c, d] in fours {
+            *b = f(*a, *b);
+            *d = f(*c, *d);
+            *c = f(*b, *c);
+            *d = f(*b, *d);
+        }
+        if let [a, b, ..] = few {
+            *b = f(*a, *b);
+        }
+        if let [_, b, c] = few {
+            *c = f(*b, *c);
+        }
+        let mut step = 4;
+        while step < totals.len() {
+            for group in (step..totals.len()).step_by(2 * step) {
+                let (before, group) = totals.split_at_mut(group);
+                let left = before[before.len() - 1];
+                group.iter_mut().take(step).for_each(|total| *total = f(left, *total));
+            }
+            step *= 2;
+        }
+        for (y, before) in out.iter_mut().skip(1).zip(&*totals) {
+            y.iter_mut().for_each(|x| *x = f(*before, *x));
+        }
+        if let Some(before) = totals.last() {
+            out_rest.iter_mut().for_each(|x| *x = f(*before, *x));
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Loops and instructions that convert f16 by the processor's conversions: those of F16C (with AVX2), AVX-512 and NEON. A block with a
+//! NaN takes the scalar function, which gives a NaN other bits than the processor does; for every other number both give the same.
+
+use super::*;
+
+/// Writes the loops and the instructions of one instruction set, in whose module `$from` they are: a block of `$n` words is eight
+/// vectors of type `$float`, and `$half` is the f16 of one of them. `has_nan` says whether there is a NaN in a block of f32.
+macro_rules! conversions {
+    (
+        $module:ident, $from:ident, $abi:literal, $features:literal, words $n:literal, $float:ty, $half:ty,
+        |$wide:ident| $widen:expr, |$x:ident| $narrow:expr, |$block:ident| $has_nan:expr
+    ) => {
+        // vectors are no types of C, but the convention has registers for them
+        #[allow(improper_ctypes_definitions)]
+        pub(super) mod $module {
+            use super::$from::{Function, V, announce, write};
+            use super::*;
+
+            /// Words of a block.
+            const N: usize = $n;
+
+            type Acc = [V; 8];
+
+            /// Converts a vector of f16 to f32.
+            ///
+            /// # Safety
+            /// The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn widen($wide: $half) -> $float {
+                $widen
+            }
+            /// Converts a vector of f32 to f16, rounded to nearest (ties to even).
+            ///
+            /// # Safety
+            /// The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn narrow($x: $float) -> $half {
+                $narrow
+            }
+            /// Says whether a block of f32 has a NaN.
+            ///
+            /// # Safety
+            /// The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn has_nan($block: &[$float; 8]) -> bool {
+                $has_nan
+            }
+
+            /// Converts a block of f16 (`S`) to f32, as `F` does.
+            ///
+            /// # Safety
+            /// `from` points to `N` of `S`, which has 2 bytes; `R` has 4. The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            unsafe fn widen_block<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(from: *const S) -> Acc {
+                // SAFETY: the caller's condition; a block of `R` has the bytes of the accumulator.
+                unsafe {
+                    let converted = |i: usize| widen(from.cast::<$half>().add(i).read_unaligned());
+                    let x: [$float; 8] = [
+                        converted(0),
+                        converted(1),
+                        converted(2),
+                        converted(3),
+                        converted(4),
+                        converted(5),
+                        converted(6),
+                        converted(7),
+                    ];
+                    if !has_nan(&x) {
+                        return std::mem::transmute::<[$float; 8], Acc>(x);
+                    }
+                    let one = *from;
+                    let mut out = [F::call(one, one, one); N];
+                    for (i, out) in out.iter_mut().enumerate() {
+                        let x = *from.add(i);
+                        *out = F::call(x, x, x);
+                    }
+                    std::mem::transmute_copy::<[R; N], Acc>(&out)
+                }
+            }
+
+            /// Converts a block of f32 (`A`) to f16 (`S`), as `F` does.
+            ///
+            /// # Safety
+            /// `A` has 4 bytes and `S` has 2. The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            unsafe fn narrow_block<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(acc: Acc) -> [$half; 8] {
+                // SAFETY: the caller's condition.
+                unsafe {
+                    let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
+                    if !has_nan(&x) {
+                        return [
+                            narrow(x[0]),
+                            narrow(x[1]),
+                            narrow(x[2]),
+                            narrow(x[3]),
+                            narrow(x[4]),
+                            narrow(x[5]),
+                            narrow(x[6]),
+                            narrow(x[7]),
+                        ];
+                    }
+                    let each = std::mem::transmute_copy::<Acc, [A; N]>(&acc);
+                    let mut out = [F::call(each[0], each[0], each[0]); N];
+                    for i in 0..N {
+                        out[i] = F::call(each[i], each[i], each[i]);
+                    }
+                    std::mem::transmute_copy::<[S; N], [$half; 8]>(&out)
+                }
+            }
+
+            /// Rounds a block of f32 (`A`) to f16 and leaves it as f32, as `F` does.
+            ///
+            /// # Safety
+            /// `A` has 4 bytes. The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            unsafe fn round_block<A: Copy, F: ScalarFn<A, A, A, A>>(acc: Acc) -> Acc {
+                // SAFETY: the caller's condition.
+                unsafe {
+                    let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
+                    if !has_nan(&x) {
+                        let rounded = |i: usize| widen(narrow(x[i]));
+                        return std::mem::transmute::<[$float; 8], Acc>([
+                            rounded(0),
+                            rounded(1),
+                            rounded(2),
+                            rounded(3),
+                            rounded(4),
+                            rounded(5),
+                            rounded(6),
+                            rounded(7),
+                        ]);
+                    }
+                    let mut each = std::mem::transmute_copy::<Acc, [A; N]>(&acc);
+                    for x in &mut each {
+                        *x = F::call(*x, *x, *x);
+                    }
+                    std::mem::transmute_copy::<[A; N], Acc>(&each)
+                }
+            }
+
+            /// Converts f16 (`S`) to f32, as `F` does.
+            ///
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); the sizes are those of [`widen_block`].
+            #[target_feature(enable = $features)]
+            pub unsafe fn widen_all<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
+                n: usize,
+                a: *const u8,
+                _: *const u8,
+                _: *const u8,
+                out: *mut u8,
+            ) {
+                let (a, out, whole) = (a.cast::<S>(), out.cast::<R>(), n / N * N);
+                // SAFETY: the caller's conditions.
+                unsafe {
+                    for i in (0..whole).step_by(N) {
+                        out.add(i).cast::<Acc>().write_unaligned(widen_block::<S, R, F>(a.add(i)));
+                    }
+                    for i in whole..n {
+                        let x = *a.add(i);
+                        *out.add(i) = F::call(x, x, x);
+                    }
+                }
+            }
+
+            /// Converts f32 (`A`) to f16 (`S`), as `F` does.
+            ///
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); the sizes are those of [`narrow_block`].
+            #[target_feature(enable = $features)]
+            pub unsafe fn narrow_all<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(
+                n: usize,
+                a: *const u8,
+                _: *const u8,
+                _: *const u8,
+                out: *mut u8,
+            ) {
+                let (a, out, whole) = (a.cast::<A>(), out.cast::<S>(), n / N * N);
+                // SAFETY: the caller's conditions.
+                unsafe {
+                    for i in (0..whole).step_by(N) {
+                        let block = narrow_block::<A, S, F>(a.add(i).cast::<Acc>().read_unaligned());
+                        out.add(i).cast::<[$half; 8]>().write_unaligned(block);
+                    }
+                    for i in whole..n {
+                        let x = *a.add(i);
+                        *out.add(i) = F::call(x, x, x);
+                    }
+                }
+            }
+
+            /// Rounds f32 (`A`) to f16 and leaves it as f32, as `F` does.
+            ///
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); the size is that of [`round_block`].
+            #[target_feature(enable = $features)]
+            pub unsafe fn round_all<A: Copy, F: ScalarFn<A, A, A, A>>(
+                n: usize,
+                a: *const u8,
+                _: *const u8,
+                _: *const u8,
+                out: *mut u8,
+            ) {
+                let (a, out, whole) = (a.cast::<A>(), out.cast::<A>(), n / N * N);
+                // SAFETY: the caller's conditions.
+                unsafe {
+                    for i in (0..whole).step_by(N) {
+                        let block = round_block::<A, F>(a.add(i).cast::<Acc>().read_unaligned());
+                        out.add(i).cast::<Acc>().write_unaligned(block);
+                    }
+                    for i in whole..n {
+                        let x = *a.add(i);
+                        *out.add(i) = F::call(x, x, x);
+                    }
+                }
+            }
+
+            instruction! { $abi, $features,
+                /// Reads f16, at any step.
+                load_f16<S, R, F;> where [S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>]
+                |pc, bases, index, _acc| {
+                    let operand = (*pc).operands[0];
+                    let base = *bases.add(operand.base as usize);
+                    let at = base.at.wrapping_offset(index as isize * base.step).cast::<S>().cast_const();
+                    let mut each = std::mem::MaybeUninit::<[S; N]>::uninit();
+                    let mut from = at;
+                    if base.step == size_of::<S>() as isize {
+                        if operand.ahead != 0 {
+                            announce(at.cast::<u8>().wrapping_add(operand.ahead as usize), N * size_of::<S>());
+                        }
+                    } else {
+                        for i in 0..N {
+                            each.as_mut_ptr().cast::<S>().add(i).write(*at.byte_offset(i as isize * base.step));
+                        }
+                        from = each.as_ptr().cast();
+                    }
+                    widen_block::<S, R, F>(from)
+                }
+            }
+
+            instruction! { $abi, $features,
+                /// Writes f16, each after the other; the words stay in the accumulator.
+                store_f16<A, S, F;> where [A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>]
+                |pc, bases, index, acc| {
+                    write(pc, bases, index, &narrow_block::<A, S, F>(acc));
+                    acc
+                }
+            }
+
+            instruction! { $abi, $features,
+                /// Rounds the accumulator to f16, and leaves it as f32.
+                round_f16<A, F;> where [A: Lane<u32>, F: ScalarFn<A, A, A, A>]
+                |_pc, _bases, _index, acc| { round_block::<A, F>(acc) }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+#[cfg(target_arch = "x86_64")]
+conversions! {
+    of_avx2, avx2, "sysv64", "avx2,f16c,fma,bmi1,bmi2,lzcnt,popcnt", words 64, __m256, __m128i,
+    |x| _mm256_cvtph_ps(x),
+    |x| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x),
+    |block| {
+        // two vectors at once: numbers are unordered if either is a NaN
+        let pairs = block.as_chunks::<2>().0.iter().map(|[x, y]| _mm256_cmp_ps::<_CMP_UNORD_Q>(*x, *y));
+        _mm256_movemask_ps(pairs.fold(_mm256_setzero_ps(), |found, pair| _mm256_or_ps(found, pair))) != 0
+    }
+}
+#[cfg(target_arch = "x86_64")]
+conversions! {
+    of_avx512, avx512, "sysv64", "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt", words 128, __m512, __m256i,
+    |x| _mm512_cvtph_ps(x),
+    |x| _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x),
+    |block| block.iter().fold(0, |found, x| found | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(*x, *x)) != 0
+}
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
+#[cfg(target_arch = "aarch64")]
+conversions! {
+    of_neon, neon, "C", "neon", words 32, float32x4_t, uint16x4_t,
+    |x| vcvt_f32_f16(vreinterpret_f16_u16(x)),
+    |x| vreinterpret_u16_f16(vcvt_f16_f32(x)),
+    |block| block.iter().fold(0, |found, x| found | !vminvq_u32(vceqq_f32(*x, *x))) != 0
+}

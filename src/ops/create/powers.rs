@@ -1,0 +1,185 @@
+//! Numbers at equal ratios: `logspace` and `geomspace`.
+//!
+//! Each number is 2^E for exponents E at equal distances. An error of E shows in the result multiplied by E's own size, so E is the
+//! sum of two terms, of which the first is exact: its whole part becomes a power of two, and the rest of it is small.
+
+use super::line::{Pair, add, exponent, on_grid, scaled, times, two_sum};
+use super::{Loc, binary, countable, iota};
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::graph::expr::{Expr, carry, cast, ufunc};
+use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// The largest exponent that is computed: 2^1100 is outside every type already.
+const LARGEST: f64 = 4096.0;
+
+/// The product of two pairs.
+fn product(a: Pair, b: Pair) -> Pair {
+    let p = a.0 * b.0;
+    two_sum(p, a.0.mul_add(b.0, -p) + (a.0 * b.1 + a.1 * b.0))
+}
+
+/// A pair divided by a number.
+fn quotient(a: Pair, k: f64) -> Pair {
+    let high = a.0 / k;
+    two_sum(high, ((-high).mul_add(k, a.0) + a.1) / k)
+}
+
+/// The binary logarithm of a positive number, in about twice the precision of f64.
+fn log2(x: f64) -> Pair {
+    // x = m · 2^k with m between √½ and √2
+    let k = exponent(x);
+    let k = if scaled(x, -k) < std::f64::consts::FRAC_1_SQRT_2 { k - 1 } else { k };
+    let m = scaled(x, -k);
+    let near = m.log2();
+    // 2^near as the series of e^t, of which 24 terms are enough for |t| ≤ ln 2 / 2; one step of Newton's method follows
+    const LN_2: Pair = (std::f64::consts::LN_2, 2.3190468138462996e-17);
+    let t = times(LN_2, near);
+    let power = (1..=24).rev().fold((1.0, 0.0), |sum, i| add((1.0, 0.0), quotient(product(t, sum), i as f64)));
+    let rest = ((m - power.0) - power.1) / (power.0 * LN_2.0);
+    add((k as f64, 0.0), two_sum(near, rest))
+}
+
+/// `n` powers of two whose exponents begin with `start` and lie `step` apart.
+fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
+    let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let bits = if wide == DType::F64 { 53 } else { 24 };
+    let constant = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], wide, at);
+    let integer = |v: i64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::I32, at);
+    let sum = |a: &Expr, b: &Expr| binary(&arithmetic::add, a, b, at);
+    let less = |a: &Expr, b: &Expr| binary(&arithmetic::subtract, a, b, at);
+    let times_number = |a: &Expr, k: f64| binary(&arithmetic::multiply, a, constant(k), at);
+    let call = |row: &'static Ufunc, a: &Expr| ufunc(row, smallvec![crate::graph::expr::Arg::Expr(a.clone())], at);
+
+    let end = add(start, times(step, n.saturating_sub(1) as f64)).0;
+    // products of positions and of multiples of this power of two are exact, and so are their sums
+    let grid = exponent(start.0.abs().max(end.abs())) + 1 - bits;
+    let cut = |x: Pair| {
+        let high = on_grid(x.0, grid);
+        (high, (x.0 - high) + x.1)
+    };
+    let (base_high, base_low) = cut(start);
+    let i = iota(smallvec![n], 0, at);
+    /// In f32 the product of a long position and the step's rest would be off by more than the result shows. There a position
+    /// has two parts, of which the lower has so many bits.
+    const LOW: i32 = 12;
+    let (exact, rest) = if wide == DType::F64 || n <= 1 << (LOW + 1) {
+        let (high, low) = cut(step);
+        let j = cast(i, wide, at);
+        (sum(&times_number(&j, high), &constant(base_high)), sum(&times_number(&j, low), &constant(base_low)))
+    } else {
+        let shift = |e: &Expr, k: i32| binary(&logic::bitwise_right_shift, e, integer(k as i64), at);
+        let p = shift(&sum(&i, &integer(1 << (LOW - 1))), LOW);
+        let q = less(&i, &binary(&logic::bitwise_left_shift, &p, integer(LOW as i64), at));
+        let (p, q) = (cast(p, wide, at), cast(q, wide, at));
+        let (high, low) = cut(times(step, scaled(1.0, LOW)));
+        let short = on_grid(step.0, exponent(step.0) - LOW);
+        let (a, b) = (sum(&times_number(&p, high), &constant(base_high)), times_number(&q, short));
+        // the exact sum of both, as two terms
+        let s = sum(&a, &b);
+        let t = less(&s, &a);
+        let lost = sum(&less(&a, &less(&s, &t)), &less(&b, &t));
+        let fine = sum(&times_number(&q, (step.0 - short) + step.1), &constant(base_low));
+        (s, sum(&lost, &sum(&times_number(&p, low), &fine)))
+    };
+    let whole = call(&arithmetic::round, &exact);
+    let rest = sum(&less(&exact, &whole), &rest);
+    // the power of two has two factors, because 2^128 is outside f32 where a result may be inside, and 2^-149 is not normal
+    let half = call(&arithmetic::floor, &times_number(&whole, 0.5));
+    let power = |e: &Expr| call(&float::exp2, e);
+    let scaled = binary(&arithmetic::multiply, power(&rest), power(&half), at);
+    cast(binary(&arithmetic::multiply, scaled, power(&less(&whole, &half)), at), dtype, at)
+}
+
+/// Fails for what both functions refuse.
+fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -> Result<()> {
+    if !dtype.is_float() {
+        let detail = format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
+    }
+    if let Some(x) = numbers.iter().find(|x| !x.is_finite()) {
+        return Err(Error::with_line(
+            ErrorKind::Argument,
+            op,
+            format!("{x} is no end or base of numbers at equal ratios"),
+            at,
+        ));
+    }
+    countable(op, n, at)
+}
+
+/// `n` powers of a positive base whose exponents are at equal distances, from `base^a` to `base^b`, of a float type: an element
+/// is off its exact value by at most 2 units in the last place (4 on a GPU; 1 in f16 and bf16). NumPy's base is 10 unless it
+/// gets another.
+///
+/// A base that is not positive and exponents that no float type comes near are [`ErrorKind::Argument`] errors.
+///
+/// ```
+/// use cupric::{DType, logspace};
+/// assert_eq!(logspace(0.0, 3.0, 4, 2.0, DType::F32).to_vec::<f32>()?, [1., 2., 4., 8.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
+    const OP: &str = "logspace";
+    let at = Location::caller();
+    carry(at, || {
+        checked(OP, &[a, b, base], n, dtype, at)?;
+        if base <= 0.0 {
+            return Err(Error::with_line(ErrorKind::Argument, OP, format!("the base {base} is not positive"), at));
+        }
+        let log = log2(base);
+        let (start, end) = (times(log, a), times(log, b));
+        if start.0.abs().max(end.0.abs()) > LARGEST {
+            let detail = format!("{base} to the power of {a} or {b} is outside every float type");
+            return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
+        }
+        let step = product(log, quotient(two_sum(b, -a), n.saturating_sub(1).max(1) as f64));
+        Ok(powers(start, step, n, dtype, at))
+    })
+}
+
+/// `n` numbers at equal ratios from `a` to `b`, of a float type. Both have one sign, and neither is 0. The first is `a` and the
+/// last `b`, rounded to the type; the others are as exact as those of [`logspace`].
+///
+/// Ends of two signs or 0 are an [`ErrorKind::Argument`] error.
+///
+/// ```
+/// use cupric::{DType, geomspace};
+/// assert_eq!(geomspace(1.0, 8.0, 4, DType::F32).to_vec::<f32>()?, [1., 2., 4., 8.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn geomspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
+    const OP: &str = "geomspace";
+    let at = Location::caller();
+    carry(at, || {
+        checked(OP, &[a, b], n, dtype, at)?;
+        if a == 0.0 || b == 0.0 || (a < 0.0) != (b < 0.0) {
+            let detail =
+                format!("{a} and {b} are no ends of numbers at equal ratios: both must be positive, or negative");
+            return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
+        }
+        if n < 2 {
+            return Ok(Expr::fill(Scalar::Float(a), smallvec![n], dtype, at));
+        }
+        let (start, end) = (log2(a.abs()), log2(b.abs()));
+        let step = quotient(add(end, (-start.0, -start.1)), (n - 1) as f64);
+        let inside = powers(start, step, n, dtype, at);
+        let inside = if a < 0.0 {
+            ufunc(&arithmetic::negative, smallvec![crate::graph::expr::Arg::Expr(inside)], at)
+        } else {
+            inside
+        };
+        // the ends are the given numbers themselves, which a computed value could miss by a rounding
+        let i = iota(smallvec![n], 0, at);
+        let at_end = |k: usize, value: f64, others: Expr| {
+            let here = binary(&logic::equal, &i, k, at);
+            let value = Expr::fill(Scalar::Float(value), smallvec![], dtype, at);
+            ufunc(&logic::SELECT, [here, value, others].into_iter().map(crate::graph::expr::Arg::Expr).collect(), at)
+        };
+        Ok(at_end(n - 1, b, at_end(0, a, inside)))
+    })
+}

@@ -1,0 +1,200 @@
+//! Differences of neighbours, gradients, and the trapezoidal rule.
+
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Integer, IntoAxes, Shape, SliceItem, View};
+use crate::graph::expr::{Expr, Operand, carry, cast, common, reduce, reshape, strong, ufunc, view};
+use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::ops::functions::join;
+use crate::plan::kernel::Fold;
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+/// A range of an axis, of which the bounds count from the end if they are negative.
+fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isize>, at: Loc) -> Expr {
+    view(op, e, at, |shape| {
+        let whole = SliceItem::Range { start: None, end: None, step: 1 };
+        let mut items = vec![whole; shape.len()];
+        items[axis] = SliceItem::Range { start, end, step: 1 };
+        View::slice(shape, &items)
+    })
+}
+
+/// Each element but the first, less the one before it; of bools, whether the two differ.
+fn difference(op: &str, e: &Expr, axis: usize, at: Loc) -> Expr {
+    let (after, before) = (range(op, e, axis, Some(1), None, at), range(op, e, axis, None, Some(-1), at));
+    let row = if e.error().is_none() && e.0.dtype == DType::Bool { &logic::not_equal } else { &arithmetic::subtract };
+    binary(row, after, before, at)
+}
+
+/// The operand and an axis of it.
+fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usize)> {
+    e.checked()?;
+    let e = strong(e.clone(), at);
+    let axis = layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at(op, at))?;
+    Ok((e, axis))
+}
+
+impl Expr {
+    /// Differences of neighbours along an axis, `x[i + 1] − x[i]`, taken `n` times. Each time the axis is shorter by one, until
+    /// it is empty. The result has the array's dtype: integers wrap, and of bools it says whether neighbours differ.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![1, 4, 9, 16];
+    /// assert_eq!(x.diff(1, 0).to_vec::<i32>()?, [3, 5, 7]);
+    /// assert_eq!(x.diff(2, 0).to_vec::<i32>()?, [2, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn diff(&self, n: usize, axis: impl Integer) -> Expr {
+        differences(self, n, axis.saturated(), [None, None], Location::caller())
+    }
+
+    /// As [`Expr::diff`], of the array with others before and after it along the axis. A 0-d one stands for one element
+    /// everywhere.
+    ///
+    /// ```
+    /// use cupric::{DType, array, zeros};
+    /// let x = array![1, 4, 9];
+    /// assert_eq!(x.diff_with(1, 0, Some(&zeros((), DType::I32)), None).to_vec::<i32>()?, [1, 3, 5]);
+    /// assert_eq!(x.diff_with(1, 0, None, Some(&array![10, 20])).to_vec::<i32>()?, [3, 5, 1, 10]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn diff_with(&self, n: usize, axis: impl Integer, prepend: Option<&Expr>, append: Option<&Expr>) -> Expr {
+        differences(self, n, axis.saturated(), [prepend, append], Location::caller())
+    }
+
+    /// Differences of neighbours of the elements in C order, between the elements of two other arrays. These are cast as in a
+    /// write.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 4], [9, 16]];
+    /// assert_eq!(x.ediff1d(None, None).to_vec::<i32>()?, [3, 5, 7]);
+    /// assert_eq!(x.ediff1d(Some(&array![0]), Some(&array![99])).to_vec::<i32>()?, [0, 3, 5, 7, 99]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn ediff1d(&self, to_begin: Option<&Expr>, to_end: Option<&Expr>) -> Expr {
+        const OP: &str = "ediff1d";
+        let at = Location::caller();
+        carry(at, || {
+            let others = [to_begin, to_end].into_iter().flatten();
+            common(OP, std::iter::once(self).chain(others), at)?;
+            let flat = reshape(OP, self, &[-1], at);
+            let dtype = flat.checked()?.dtype;
+            let end = |e: Option<&Expr>| -> Result<Option<Expr>> {
+                let Some(e) = e else { return Ok(None) };
+                let own = strong(e.clone(), at).0.dtype;
+                if !own.casts_same_kind(dtype) {
+                    let detail = format!("elements of dtype {own} cannot stand beside dtype {dtype}; use astype");
+                    return Err(Error::with_line(ErrorKind::DType, OP, detail, at));
+                }
+                Ok(Some(reshape(OP, &cast(e.clone(), dtype, at), &[-1], at)))
+            };
+            let middle = difference(OP, &flat, 0, at);
+            let parts: Vec<Expr> = [end(to_begin)?, Some(middle), end(to_end)?].into_iter().flatten().collect();
+            Ok(if parts.len() == 1 { parts[0].clone() } else { join(OP, parts, 0, at) })
+        })
+    }
+
+    /// The slope along an axis of numbers that lie `spacing` apart: `(x[i + 1] − x[i − 1]) / (2 · spacing)` inside, and the
+    /// difference to the only neighbour at the two ends (NumPy's `edge_order=1`). Integers and bool are taken as f32; the result
+    /// has the shape of the array.
+    ///
+    /// An axis of fewer than two elements is an [`ErrorKind::Shape`] error.
+    ///
+    /// ```
+    /// let x = cupric::array![1., 2., 4., 8.];
+    /// assert_eq!(x.gradient(1.0, 0).to_vec::<f32>()?, [1., 1.5, 3., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn gradient(&self, spacing: f64, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
+        const OP: &str = "gradient";
+        let at = Location::caller();
+        carry(at, || {
+            let (e, axis) = along(OP, self, axis, at)?;
+            let n = e.0.shape[axis];
+            if n < 2 {
+                let detail = format!("axis {axis} of {:?} has fewer than two elements", e.0.shape.as_slice());
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+            }
+            let dtype = e.0.dtype.float();
+            let e = cast(e, dtype, at);
+            // a half-precision difference stays f32 until its quotient is stored
+            let slope = |after: Expr, before: Expr, distance: f64| {
+                binary(&arithmetic::divide, binary(&arithmetic::subtract, after, before, at), distance, at)
+            };
+            let part = |start, end| range(OP, &e, axis, start, end, at);
+            let first = slope(part(Some(1), Some(2)), part(None, Some(1)), spacing);
+            let inside = slope(part(Some(2), None), part(None, Some(-2)), 2.0 * spacing);
+            let last = slope(part(Some(-1), None), part(Some(-2), Some(-1)), spacing);
+            let parts = if n == 2 { vec![first, last] } else { vec![first, inside, last] };
+            Ok(join(OP, parts, axis as isize, at))
+        })
+    }
+
+    /// The area below numbers that lie `spacing` apart along an axis, by the trapezoidal rule: the sum of
+    /// `(x[i] + x[i + 1]) / 2 · spacing`, and 0 for fewer than two numbers. Integers and bool are taken as f32; f16 and bf16
+    /// accumulate in f32.
+    ///
+    /// ```
+    /// let x = cupric::array![1., 2., 4.];
+    /// assert_eq!(x.trapezoid(0.5, 0).item::<f32>()?, 2.25);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "trapz")]
+    #[track_caller]
+    pub fn trapezoid(&self, spacing: f64, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
+        const OP: &str = "trapezoid";
+        let at = Location::caller();
+        carry(at, || {
+            let (e, axis) = along(OP, self, axis, at)?;
+            let dtype = e.0.dtype.float();
+            let wide = cast(e, if dtype.is_half() { DType::F32 } else { dtype }, at);
+            let pairs = binary(
+                &arithmetic::add,
+                range(OP, &wide, axis, Some(1), None, at),
+                range(OP, &wide, axis, None, Some(-1), at),
+                at,
+            );
+            let sum = reduce(OP, Fold::of(&arithmetic::add), &pairs, &(axis as isize).into_axes(), at);
+            Ok(cast(binary(&arithmetic::multiply, sum, spacing / 2.0, at), dtype, at))
+        })
+    }
+}
+
+fn differences(x: &Expr, n: usize, axis: isize, around: [Option<&Expr>; 2], at: Loc) -> Expr {
+    const OP: &str = "diff";
+    carry(at, || {
+        common(OP, std::iter::once(x).chain(around.into_iter().flatten()), at)?;
+        let (mut e, axis) = along(OP, x, axis, at)?;
+        if around.iter().any(Option::is_some) {
+            let mut one: Shape = e.0.shape.clone();
+            one[axis] = 1;
+            let beside = |other: &Expr| match strong(other.clone(), at) {
+                scalar if scalar.0.shape.is_empty() => view(OP, &scalar, at, |s| View::broadcast_to(s, &one)),
+                other => other,
+            };
+            let [before, after] = around.map(|other| other.map(beside));
+            let parts: Vec<Expr> = [before, Some(e), after].into_iter().flatten().collect();
+            e = join(OP, parts, axis as isize, at);
+        }
+        let length = e.checked()?.shape[axis];
+        for _ in 0..n.min(length) {
+            e = difference(OP, &e, axis, at);
+        }
+        Ok(e)
+    })
+}

@@ -1,0 +1,121 @@
+//! Draws from distributions, random order and random choice: composites of the generators of `random.rs`. Draws that
+//! invert a distribution function fuse into what reads them. Whatever is drawn depends on the seed and the number of the call
+//! alone, so that every device and any number of threads draw the same: integers to the bit, floats within the bounds of the
+//! functions that they are made by.
+
+mod continuous;
+mod counts;
+mod discrete;
+mod gamma;
+mod normal;
+mod order;
+mod table;
+
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::graph::expr::{Expr, Operand, cast, ufunc};
+use crate::graph::ufunc::{arithmetic, float, logic};
+use crate::ops::functions::{binary, unary};
+use crate::ops::random::word_constant;
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// The random words of a draw: a function from the number of a word, 0 to 3, to its expression.
+type Words<'a> = &'a dyn Fn(u8) -> Expr;
+
+fn add(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    binary(&arithmetic::add, a, b, at)
+}
+
+fn times(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    binary(&arithmetic::multiply, a, b, at)
+}
+
+/// `a` where a condition is true, else `b`.
+fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
+}
+
+/// The type in which a draw of a float type is computed: f64, or f32 for all others.
+fn computed_in(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// How many words one uniform number of a type takes.
+fn words_of(wide: DType) -> u8 {
+    if wide == DType::F64 { 2 } else { 1 }
+}
+
+/// Uniform in (0, 1), of the word `first` (two words for f64): odd multiples of 2^-24, of f64 of 2^-53. So neither end is ever
+/// drawn, no logarithm is infinite, and 1 − u has the same distribution, exactly.
+fn inside(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
+    let shifted = |e: Expr, by: u32| binary(&logic::bitwise_right_shift, e, word_constant(by, at), at);
+    let odd = |e: Expr| binary(&logic::bitwise_or, e, word_constant(1, at), at);
+    if wide == DType::F64 {
+        let high = times(cast(shifted(word(first), 5), wide, at), 2f64.powi(26), at);
+        let low = cast(odd(shifted(word(first + 1), 6)), wide, at);
+        return times(add(high, low, at), 2f64.powi(-53), at);
+    }
+    times(cast(odd(shifted(word(first), 8)), wide, at), 2f64.powi(-24), at)
+}
+
+/// Uniform in (0, 1), with small numbers as fine as the type has them: for f32 (w + 1/2) · 2^-32 of the word w, and at most
+/// 1 − 2^-24; for f64 as [`inside`].
+fn fine(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
+    if wide == DType::F64 {
+        return inside(word, first, wide, at);
+    }
+    let v = times(add(cast(word(first), wide, at), 0.5, at), 2f64.powi(-32), at);
+    binary(&arithmetic::minimum, v, 1.0 - 2f64.powi(-24), at)
+}
+
+/// Exponential of mean 1: −log(1 − v) of a uniform v in (0, 1), which is never 0 nor infinite. Small numbers, which extremes
+/// are made of, are as fine as v.
+fn unit_exponential(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
+    let v = fine(word, first, wide, at);
+    let log = unary(&float::log1p, unary(&arithmetic::negative, v, at), at);
+    unary(&arithmetic::negative, log, at)
+}
+
+/// `location + scale · e`.
+fn placed(e: Expr, location: f64, scale: f64, at: Loc) -> Expr {
+    add(times(e, scale, at), location, at)
+}
+
+fn wrong(op: &'static str, detail: String, at: Loc) -> Error {
+    Error::with_line(ErrorKind::Argument, op, detail, at)
+}
+
+/// Fails for a parameter that is not finite, or not in the type that the draw is computed in.
+fn finite(op: &'static str, name: &str, v: f64, wide: DType, at: Loc) -> Result<f64> {
+    match v.is_finite() && (wide == DType::F64 || (v as f32).is_finite()) {
+        true => Ok(v),
+        false => Err(wrong(op, format!("{name} is {v}; a finite number of dtype {wide} is needed"), at)),
+    }
+}
+
+/// Fails for a scale that is negative, infinite or NaN.
+fn scale(op: &'static str, name: &str, v: f64, wide: DType, at: Loc) -> Result<f64> {
+    match v >= 0.0 {
+        true => finite(op, name, v, wide, at),
+        false => Err(wrong(op, format!("{name} is {v}; it must not be negative"), at)),
+    }
+}
+
+/// Fails for a parameter that is not above 0 and finite, in the type that the draw is computed in.
+fn positive(op: &'static str, name: &str, v: f64, wide: DType, at: Loc) -> Result<f64> {
+    match v > 0.0 && (wide == DType::F64 || v as f32 > 0.0) {
+        true => finite(op, name, v, wide, at),
+        false => Err(wrong(op, format!("{name} is {v}; it must be above 0"), at)),
+    }
+}
+
+/// Fails for a number that is no probability.
+fn probability(op: &'static str, p: f64, at: Loc) -> Result<f64> {
+    match (0.0..=1.0).contains(&p) {
+        true => Ok(p),
+        false => Err(wrong(op, format!("{p} is not a probability: it must lie between 0 and 1"), at)),
+    }
+}

@@ -1,0 +1,35 @@
+//! The method of the routine `bincount`.
+
+use crate::base::error::Error;
+use crate::graph::expr::{Expr, carry, routine, strong};
+use crate::graph::routine::BINCOUNT;
+use smallvec::smallvec;
+use std::panic::Location;
+
+impl Expr {
+    /// How often each of the values `0..length` occurs among the elements of an integer array of any shape: `length`
+    /// counts, of i64.
+    ///
+    /// A value outside that range is an error that names it and is returned when an error of [`Expr::take`] is: at once on
+    /// the CPU and in a write, else at the next read or `synchronize` of a GPU. To count such values at the ends, use
+    /// [`Expr::clip`] first. NumPy and CuPy take the length from the largest value; here the caller gives it, because shapes
+    /// are known before anything runs.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 3, 1], [0, 1, 3]];
+    /// assert_eq!(x.bincount(5).to_vec::<i64>()?, [1, 3, 0, 2, 0]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn bincount(&self, length: usize) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            let counts = routine(&BINCOUNT, smallvec![strong(self.clone(), at)], smallvec![length as u64], at)?;
+            counts
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::with_line(crate::ErrorKind::Internal, "bincount", "no result", at))
+        })
+    }
+}

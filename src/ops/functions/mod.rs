@@ -1,0 +1,418 @@
+//! Operators, methods and functions. Elementwise ones are made from the rows of the ufunc table. Most others are
+//! composites of other operations (`ops/functions/reductions.rs`), so no planner or backend knows them.
+
+mod bincount;
+mod reductions;
+mod scans;
+mod sort;
+
+pub(crate) use reductions::{
+    binary, count, expanded, gone, kept, mean_at, narrow, rounded, sum_in_its_type, unary, wide,
+};
+pub(crate) use sort::{along_axis, sorted};
+
+use crate::array::Array;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Integer, IntoAxes, Shape, View};
+use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, ufunc, view};
+use crate::graph::ufunc::{arithmetic, logic};
+use half::{bf16, f16};
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// Makes a method of `Expr` from each row of a file of the ufunc table, and from a row of two or three operands a free function
+/// as well. A row of one or two operands also gets an example, which runs it.
+macro_rules! methods {
+    ($($(#[doc = $doc:literal])+ $(#[doc($alias:meta)])? $name:ident $args:tt : $class:ident { $($body:tt)* })*) => {
+        $( methods!(@one [$($doc)+] [$($alias)?] $name $args $class); )*
+    };
+    (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident) $class:ident) => {
+        impl Expr {
+            $(#[doc = $doc])+
+            $(#[doc($alias)])?
+            #[doc = methods!(@example1 $class $name)]
+            #[track_caller]
+            pub fn $name(&self) -> Expr {
+                ufunc(&table::$name, smallvec![self.into_arg()], Location::caller())
+            }
+        }
+    };
+    (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident) $class:ident) => {
+        impl Expr {
+            $(#[doc = $doc])+
+            $(#[doc($alias)])?
+            #[doc = methods!(@example2 $class $name)]
+            #[track_caller]
+            pub fn $name(&self, other: impl Operand) -> Expr {
+                ufunc(&table::$name, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+            }
+        }
+        $(#[doc = $doc])+
+        $(#[doc($alias)])?
+        #[track_caller]
+        pub fn $name($x: impl Operand, $y: impl Operand) -> Expr {
+            ufunc(&table::$name, smallvec![$x.into_arg(), $y.into_arg()], Location::caller())
+        }
+    };
+    (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident, $z:ident) $class:ident) => {
+        impl Expr {
+            $(#[doc = $doc])+
+            $(#[doc($alias)])?
+            #[track_caller]
+            pub fn $name(&self, $y: impl Operand, $z: impl Operand) -> Expr {
+                ufunc(&table::$name, smallvec![self.into_arg(), $y.into_arg(), $z.into_arg()], Location::caller())
+            }
+        }
+        $(#[doc = $doc])+
+        $(#[doc($alias)])?
+        #[track_caller]
+        pub fn $name($x: impl Operand, $y: impl Operand, $z: impl Operand) -> Expr {
+            ufunc(&table::$name, smallvec![$x.into_arg(), $y.into_arg(), $z.into_arg()], Location::caller())
+        }
+    };
+    (@example1 Integer $name:ident) => { methods!(@code1 "5, 2", $name) };
+    (@example1 $class:ident $name:ident) => { methods!(@code1 "0.25, 0.5", $name) };
+    (@example2 Integer $name:ident) => { methods!(@code2 "5, 2", "3", $name) };
+    (@example2 $class:ident $name:ident) => { methods!(@code2 "0.25, 0.5", "0.5", $name) };
+    (@code1 $values:literal, $name:ident) => {
+        concat!(
+            "\n```\nlet x = cupric::array![", $values, "];\nlet y = x.", stringify!($name),
+            "().eval()?;\nassert_eq!(y.shape(), [2]);\n# Ok::<(), cupric::Error>(())\n```"
+        )
+    };
+    (@code2 $values:literal, $other:literal, $name:ident) => {
+        concat!(
+            "\n```\nlet x = cupric::array![", $values, "];\nlet y = x.", stringify!($name), "(", $other,
+            ").eval()?;\nassert_eq!(y.shape(), [2]);\n# Ok::<(), cupric::Error>(())\n```"
+        )
+    };
+}
+
+// The methods and free functions of the table's rows. Each file of the table has a module, in which `table` is that file.
+mod of_arithmetic {
+    use super::*;
+    use crate::graph::ufunc::arithmetic as table;
+    crate::graph::ufunc::arithmetic::rows!(methods);
+}
+mod of_float {
+    use super::*;
+    use crate::graph::ufunc::float as table;
+    crate::graph::ufunc::float::rows!(methods);
+}
+mod of_special {
+    use super::*;
+    use crate::graph::ufunc::special as table;
+    crate::graph::ufunc::special::rows!(methods);
+}
+mod of_logic {
+    use super::*;
+    use crate::graph::ufunc::logic as table;
+    crate::graph::ufunc::logic::rows!(methods);
+}
+pub use of_arithmetic::*;
+pub use of_float::*;
+pub use of_logic::*;
+pub use of_special::*;
+
+/// `a` where `condition` is true, else `b` (NumPy's `where`). Operands broadcast; a number as `condition` is true unless it is
+/// 0.
+///
+/// ```
+/// use cupric::{array, select};
+/// let x = array![-1., 2.];
+/// assert_eq!(select(x.less(0.0), 0.0, &x).to_vec::<f32>()?, [0., 2.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias = "where")]
+#[track_caller]
+pub fn select(condition: impl Operand, a: impl Operand, b: impl Operand) -> Expr {
+    let at = Location::caller();
+    ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
+}
+
+/// The condition under which a number of type `N` could stand on the left of an operator: nothing meets it, and the compiler then prints
+/// this text. Of the types of numbers on the left only one for floats and one for integers may work, because else the compiler could
+/// not tell the type of `2.0` in `(2.0 - &x).exp()`. It leaves out what does not meet its condition.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a number of type `{N}` cannot stand on the left of an array",
+    label = "write the array first, as `&x * n`, or the number as an expression, as `Expr::from(n) - &x`",
+    note = "on the left of an operator are f64, i64, f16, bf16 and bool, so that literals need no suffix: `2.0 * &x`"
+)]
+pub trait OnTheLeft<N> {}
+
+macro_rules! operators {
+    ($($trait:ident $method:ident $module:ident::$row:ident;)*) => { $(
+        operators!(@for $trait $method $module::$row; Expr, &Expr, Array, &Array);
+        operators!(@left $trait $method $module::$row; f64, i64, f16, bf16, bool);
+        operators!(@refused $trait $method $module::$row; f32, u8, i8, u16, i16, u32, i32, u64, usize, isize);
+    )* };
+    (@for $trait:ident $method:ident $module:ident::$row:ident; $($t:ty),*) => { $(
+        impl<R: Operand> std::ops::$trait<R> for $t {
+            type Output = Expr;
+            #[track_caller]
+            fn $method(self, other: R) -> Expr {
+                ufunc(&$module::$row, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+            }
+        }
+    )* };
+    (@left $trait:ident $method:ident $module:ident::$row:ident; $($s:ty),*) => { $(
+        operators!(@pair $trait $method $module::$row; $s; Expr, &Expr, Array, &Array);
+    )* };
+    (@refused $trait:ident $method:ident $module:ident::$row:ident; $($s:ty),*) => { $(
+        operators!(@never $trait $method $module::$row; $s; Expr, &Expr, Array, &Array);
+    )* };
+    (@never $trait:ident $method:ident $module:ident::$row:ident; $s:ty; $($t:ty),*) => { $(
+        // the condition has a lifetime, because the compiler refuses one of known types that never holds
+        #[doc(hidden)]
+        impl<'a> std::ops::$trait<$t> for $s
+        where
+            &'a Expr: OnTheLeft<$s>,
+        {
+            type Output = Expr;
+            #[track_caller]
+            fn $method(self, other: $t) -> Expr {
+                ufunc(&$module::$row, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+            }
+        }
+    )* };
+    (@pair $trait:ident $method:ident $module:ident::$row:ident; $s:ty; $($t:ty),*) => { $(
+        impl std::ops::$trait<$t> for $s {
+            type Output = Expr;
+            #[track_caller]
+            fn $method(self, other: $t) -> Expr {
+                ufunc(&$module::$row, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+            }
+        }
+    )* };
+}
+operators! {
+    Add add arithmetic::add;
+    Sub sub arithmetic::subtract;
+    Mul mul arithmetic::multiply;
+    Div div arithmetic::divide;
+    Rem rem arithmetic::remainder;
+    BitAnd bitand logic::bitwise_and;
+    BitOr bitor logic::bitwise_or;
+    BitXor bitxor logic::bitwise_xor;
+    Shl shl logic::bitwise_left_shift;
+    Shr shr logic::bitwise_right_shift;
+}
+
+macro_rules! unary_operators {
+    ($($trait:ident $method:ident $module:ident::$row:ident: $($t:ty),*;)*) => { $( $(
+        impl std::ops::$trait for $t {
+            type Output = Expr;
+            #[track_caller]
+            fn $method(self) -> Expr {
+                ufunc(&$module::$row, smallvec![self.into_arg()], Location::caller())
+            }
+        }
+    )* )* };
+}
+unary_operators! {
+    Neg neg arithmetic::negative: Expr, &Expr, Array, &Array;
+    Not not logic::bitwise_invert: Expr, &Expr, Array, &Array;
+}
+
+impl Expr {
+    /// The elements converted to another type, as Rust's `as` converts: floats saturate to integers, NaN gives 0,
+    /// anything but 0 is true. f16 and bf16 are rounded here, also inside a fused kernel.
+    ///
+    /// ```
+    /// use cupric::{DType, array};
+    /// assert_eq!(array![-1.5, 300.].astype(DType::U8).to_vec::<u8>()?, [0, 255]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("to_dtype", "cast"))]
+    #[track_caller]
+    pub fn astype(&self, dtype: DType) -> Expr {
+        let at = Location::caller();
+        if dtype.is_half() && self.error().is_none() && self.0.dtype == dtype && self.0.untyped().is_none() {
+            return rounded(self, at);
+        }
+        cast(self.clone(), dtype, at)
+    }
+
+    /// Matrix product by the Array API's rules: a 1-D first operand is a row, a 1-D second one a column; axes before the last
+    /// two are a batch and broadcast. The result has the promoted type. Integers wrap in it; `a.astype(DType::I32).matmul(b)`
+    /// gives narrow ones a wider result.
+    ///
+    /// ```
+    /// let a = cupric::array![[1., 2.], [3., 4.]];
+    /// assert_eq!(a.matmul(&a).to_vec::<f32>()?, [7., 10., 15., 22.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("dot", "mm", "bmm"))]
+    #[track_caller]
+    pub fn matmul(&self, other: impl Operand) -> Expr {
+        matmul(self, other)
+    }
+}
+
+/// Matrix product; see [`Expr::matmul`].
+#[track_caller]
+pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
+    let at = Location::caller();
+    matmul_at("matmul", &operand(a, at), &operand(b, at), at)
+}
+
+/// Makes the matrix product of two operands that have a dtype. `op` is the operation that errors name.
+pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
+    carry(at, || {
+        let device = common(op, [a, b].into_iter(), at)?;
+        let wrong = |why: &str| {
+            let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
+            Error::with_line(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
+        };
+        if a.0.shape.is_empty() || b.0.shape.is_empty() {
+            return Err(wrong("a 0-d operand has no axis to multiply along; use * instead"));
+        }
+        let dtype = promoted(op, [a, b].into_iter(), at)?;
+        let row = if a.0.shape.len() == 1 { view(op, a, at, |s| View::expand(s, 0)) } else { a.clone() };
+        let col = if b.0.shape.len() == 1 { view(op, b, at, |s| View::expand(s, 1)) } else { b.clone() };
+        let (x, y) = (cast(row, dtype.dot(), at), cast(col, dtype.dot(), at));
+        let (xs, ys) = (&x.0.shape, &y.0.shape);
+        let (xb, m, k) = (&xs[..xs.len() - 2], xs[xs.len() - 2], xs[xs.len() - 1]);
+        let (yb, k2, n) = (&ys[..ys.len() - 2], ys[ys.len() - 2], ys[ys.len() - 1]);
+        if k != k2 {
+            return Err(wrong(&format!("the {k} columns of the first do not match the {k2} rows of the second")));
+        }
+        let mut shape = layout::broadcast(xb, yb).map_err(|f| wrong(&f.detail))?;
+        let batch = shape.len();
+        shape.extend([m, n]);
+        layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+        // narrow integers are summed modulo 2^32, and the cast takes that modulo their own width, which is as exact. Of bools
+        // the i32 sum counts the true products, and the cast asks whether there is one
+        let product = cast(Expr::node(NodeOp::Matmul, smallvec![x, y], shape, dtype.dot(), device, at), dtype, at);
+        let mut gone: SmallVec<[usize; 2]> = smallvec![];
+        if a.0.shape.len() == 1 {
+            gone.push(batch);
+        }
+        if b.0.shape.len() == 1 {
+            gone.push(batch + 1);
+        }
+        Ok(if gone.is_empty() { product } else { view(op, &product, at, |s| Ok(View::drop_axes(s, &gone))) })
+    })
+}
+
+/// Returns the expression, whose error, if this call of `op` made it, names `op` and not the function that `op` is made of.
+pub(crate) fn named(op: &'static str, e: Expr, at: Loc) -> Expr {
+    match e.error() {
+        Some(error) if error.location() == Some(at) => Expr::failed(error.clone().named(op), at),
+        _ => e,
+    }
+}
+
+/// `a` where a condition is true, else `b`.
+pub(crate) fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
+}
+
+/// Returns the dtype to which operands are promoted; the default dtype of floats if there is no operand.
+pub(crate) fn promoted<'a>(op: &str, operands: impl Iterator<Item = &'a Expr>, at: Loc) -> Result<DType> {
+    let mut dtypes = operands.map(|e| e.0.dtype);
+    let first = dtypes.next().unwrap_or(DType::F32);
+    dtypes.try_fold(first, |a, b| {
+        a.promote(b).ok_or_else(|| {
+            let detail = format!("dtypes {a} and {b} have no common type; use astype");
+            Error::with_line(ErrorKind::DType, op, detail, at)
+        })
+    })
+}
+
+/// Joins arrays along an axis that they have. With `..` it joins the elements of each in C order, whatever their shapes, into
+/// an array of one axis (NumPy's `axis=None`).
+///
+/// ```
+/// use cupric::{array, concat};
+/// let x = array![1, 2];
+/// assert_eq!(concat([&x, &array![3]], 0).to_vec::<i32>()?, [1, 2, 3]);
+/// assert_eq!(concat([&x, &array![[3], [4]]], ..).to_vec::<i32>()?, [1, 2, 3, 4]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias = "concatenate")]
+#[doc(alias = "cat")]
+#[doc(alias = "append")]
+#[track_caller]
+pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: impl IntoAxes) -> Expr {
+    let at = Location::caller();
+    let parts: Vec<Expr> = parts.into_iter().map(|p| operand(p, at)).collect();
+    match axis.into_axes().axes.as_deref() {
+        None => join("concat", parts.iter().map(|p| reshape("concat", p, &[-1], at)).collect(), 0, at),
+        Some([axis]) => join("concat", parts, *axis, at),
+        Some(axes) => {
+            let detail = format!("axes {axes:?}: one axis is taken, or `..` for the elements in C order");
+            Expr::failed(Error::with_line(ErrorKind::Axis, "concat", detail, at), at)
+        }
+    }
+}
+
+/// Joins arrays of one shape along a new axis.
+///
+/// ```
+/// use cupric::{array, stack};
+/// let x = array![1, 2];
+/// assert_eq!(stack([&x, &x], 0).shape()?, [2, 2]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
+    let at = Location::caller();
+    stack_at("stack", parts.into_iter().map(|p| operand(p, at)).collect(), axis.saturated(), at)
+}
+
+/// Joins operands of one shape along a new axis. `op` is the operation that errors name.
+pub(crate) fn stack_at(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
+    carry(at, || {
+        common(op, parts.iter(), at)?;
+        if let Some(other) = parts.iter().find(|p| p.0.shape != parts[0].0.shape) {
+            let (a, b) = (parts[0].0.shape.as_slice(), other.0.shape.as_slice());
+            let detail = format!("shapes {a:?} and {b:?} differ; all must be equal");
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+        }
+        let expanded = parts.iter().map(|p| view(op, p, at, |s| View::expand(s, axis))).collect();
+        Ok(join(op, expanded, axis, at))
+    })
+}
+
+/// Makes the node that joins arrays along an axis, for the operation that errors name.
+pub(crate) fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
+    carry(at, || {
+        let device = common(op, parts.iter(), at)?;
+        let Some(first) = parts.first() else {
+            return Err(Error::with_line(ErrorKind::Argument, op, "at least one array is needed", at));
+        };
+        let mut shape: Shape = first.0.shape.clone();
+        let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(op, at))?;
+        let mut dtype = first.0.dtype;
+        let mut total = 0usize;
+        for p in &parts {
+            let mut other = p.0.shape.clone();
+            if other.len() != shape.len() || {
+                other[axis] = shape[axis];
+                other != shape
+            } {
+                let (a, b) = (first.0.shape.as_slice(), p.0.shape.as_slice());
+                return Err(Error::with_line(
+                    ErrorKind::Shape,
+                    op,
+                    format!("shapes {a:?} and {b:?} differ, and not only along axis {axis}"),
+                    at,
+                ));
+            }
+            dtype = dtype.promote(p.0.dtype).ok_or_else(|| {
+                let detail = format!("dtypes {dtype} and {} have no common type; use astype", p.0.dtype);
+                Error::with_line(ErrorKind::DType, op, detail, at)
+            })?;
+            total = total.saturating_add(p.0.shape[axis]);
+        }
+        shape[axis] = total;
+        layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+        let parts = parts.into_iter().map(|p| cast(p, dtype, at)).collect();
+        Ok(Expr::node(NodeOp::Concat { axis }, parts, shape, dtype, device, at))
+    })
+}

@@ -1,0 +1,382 @@
+//! Reductions over axes, and the composites of them: means, variances, softmax, norms. Where a method of 16-bit floats or
+//! integers computes in f32, it casts to f32 first (`wide`) and to its result's type at the end (`narrow`).
+
+use super::Loc;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind};
+use crate::base::layout::{self, AxesArg, IntoAxes, View};
+use crate::graph::expr::{Expr, Operand, carry, cast, cast_always, composed, reduce, strong, ufunc, view};
+use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
+use crate::plan::kernel::Fold;
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Builds a function of two operands.
+pub(crate) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+/// Builds a function of one operand.
+pub(crate) fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg()], at)
+}
+
+/// The number of elements along axes; 0 for axes that the operand lacks, which callers have refused before.
+pub(crate) fn count(e: &Expr, axes: &AxesArg) -> usize {
+    let shape = &e.0.shape;
+    axes.resolve(shape.len()).map_or(0, |a| layout::product(a.iter().map(|d| &shape[*d])))
+}
+
+/// Casts to the type that composites compute in: f64 stays, every other type becomes f32.
+pub(crate) fn wide(e: &Expr, at: Loc) -> Expr {
+    let e = strong(e.clone(), at);
+    let to = match e.0.dtype {
+        d if d.is_half() => DType::F32,
+        d => d.float(),
+    };
+    cast(e, to, at)
+}
+
+/// Casts to the dtype of a float function's result for `like`: that of `like`, or f32 for integers and bool.
+pub(crate) fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
+    cast(e, like.0.dtype.float(), at)
+}
+
+/// The axes, which the result of a reduction does not have.
+pub(crate) fn gone(axes: &AxesArg) -> AxesArg {
+    AxesArg { keep: false, ..axes.clone() }
+}
+
+/// The axes, which the result of a reduction keeps with length 1.
+pub(crate) fn kept(axes: &AxesArg) -> AxesArg {
+    AxesArg { keep: true, ..axes.clone() }
+}
+
+fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    reduce("sum", Fold::of(&arithmetic::add), e, axes, at)
+}
+
+/// The type in which `count` elements of a type are summed: a float type itself; for integers and bool 32 bits where these hold
+/// any such sum, else 64. 32 bits are preferred because a vector has twice as many of them, and a GPU may have to
+/// compute with pairs of words instead of 64.
+pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
+    let (least, most) = dtype.integer_range();
+    let total = most.max(-least).saturating_mul(count as i128);
+    match dtype {
+        d if d.is_float() => d,
+        d if d.is_unsigned_integer() && total <= u32::MAX as i128 => DType::U32,
+        d if !d.is_unsigned_integer() && total <= i32::MAX as i128 => DType::I32,
+        d => d.sum(),
+    }
+}
+
+/// The sum of integers or bools in the type of [`summed_in`].
+fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let to = summed_in(e.0.dtype, count(e, axes));
+    reduce(op, Fold::of(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
+}
+
+/// The sum as [`Expr::sum`] gives it. `op` is the operation that errors name.
+pub(crate) fn sum_in_its_type(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    match e.0.dtype.is_float() {
+        true => reduce(op, Fold::of(&arithmetic::add), e, axes, at),
+        false => cast(narrow_sum(op, e, axes, at), e.0.dtype.sum(), at),
+    }
+}
+
+/// The sum of integers or bools, exact and then rounded once to f32.
+fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    if e.0.dtype.size() < 8 {
+        return cast(narrow_sum(op, e, axes, at), DType::F32, at);
+    }
+    let wide = e.0.dtype;
+    let sum = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, axes, at);
+    let x = e.clone();
+    // 64-bit sums could overflow, so the 32-bit halves of the elements are summed apart: 64 bits hold the sum of 2^31 halves
+    let constant = |v: u32| Expr::fill(Scalar::Int(v as i128), smallvec![], wide, at);
+    let shifted = |row, x: &Expr| binary(row, x, constant(32), at);
+    let low_half = |x: &Expr| binary(&logic::bitwise_and, x, constant(u32::MAX), at);
+    let low = sum(&low_half(&x));
+    let carry = shifted(&logic::bitwise_right_shift, &low);
+    let high = binary(&arithmetic::add, sum(&shifted(&logic::bitwise_right_shift, &x)), carry, at);
+    let low = low_half(&low);
+    // a sum between -2^62 and 2^62 fits one integer, which is rounded to f32. A larger one is `high` times 2^32, rounded: the
+    // low half only sets the last bit of `high` (a sticky bit, below f32's 24 bits), so that the rounding knows of it
+    let whole = binary(&logic::bitwise_or, shifted(&logic::bitwise_left_shift, &high), &low, at);
+    let some = cast(binary(&logic::not_equal, &low, constant(0), at), wide, at);
+    let odd = mutant!(sticky_bit_of_a_long_sum, high.clone(), binary(&logic::bitwise_or, &high, some, at));
+    let rounded = cast(odd, DType::F32, at);
+    let long = binary(&arithmetic::multiply, rounded, 2f64.powi(32), at);
+    let fits = binary(&logic::less, binary(&arithmetic::add, &high, constant(1 << 30), at), constant(1 << 31), at);
+    let fits = if wide == DType::I64 {
+        let above = binary(&logic::greater_equal, &high, -(1i64 << 30), at);
+        binary(&logic::logical_and, fits, above, at)
+    } else {
+        fits
+    };
+    ufunc(&logic::SELECT, smallvec![fits.into_arg(), cast(whole, DType::F32, at).into_arg(), long.into_arg()], at)
+}
+
+/// The mean in the type that composites compute in ([`wide`]).
+pub(crate) fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let x = wide(e, at);
+    let sum = reduce(op, Fold::of(&arithmetic::add), &x, &gone(axes), at);
+    // kept axes come back last, as a view, so that the mean with and without them shares one reduction
+    expanded(binary(&arithmetic::divide, sum, count(&x, axes) as f64, at), &x, axes, at)
+}
+
+/// Puts reduced axes back with length 1, if `axes` asks for them; `from` is the operand before the reduction.
+pub(crate) fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    if !axes.keep {
+        return e;
+    }
+    let mut shape = from.0.shape.clone();
+    axes.resolve(shape.len()).unwrap_or_default().iter().for_each(|d| shape[*d] = 1);
+    view("keep", &e, at, |s| Ok(View::reshape(s, &shape).unwrap_or_else(|| View::identity(s))))
+}
+
+fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+    let x = wide(e, at);
+    // two passes over the elements: the difference of a mean square and a squared mean would cancel
+    let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
+    let total = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, &gone(axes), at);
+    let squares = total(&unary(&arithmetic::square, &deviation, at));
+    // the deviations from a rounded mean do not sum to 0; what this adds to the squares is subtracted, as by the corrected
+    // two-pass algorithm (Chan, Golub and LeVeque 1983)
+    let left = unary(&arithmetic::square, total(&deviation), at);
+    let excess = binary(&arithmetic::divide, left, count(&x, axes) as f64, at);
+    let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
+    let degrees =
+        (count(&x, axes) as f64 - correction).max(mutant!(negative_degrees_of_freedom, f64::NEG_INFINITY, 0.0));
+    binary(&arithmetic::divide, sum, degrees, at)
+}
+
+/// The variance, or its root if `op` is `std`, in the type of a float function's result.
+fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+    let var = var_at(op, e, axes, correction, at);
+    let out = if op == "std" { unary(&float::sqrt, var, at) } else { var };
+    expanded(narrow(out, e, at), e, axes, at)
+}
+
+fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let x = wide(e, at);
+    if count(&x, axes) == 0 {
+        // each result is the logarithm of an empty sum, −∞; a maximum of no elements would be an error
+        let zero = sum_at(&x, axes, at);
+        return unary(&float::log, zero, at);
+    }
+    let max = reduce(op, Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
+    // an infinite maximum is not subtracted, because ∞ − ∞ is NaN
+    let finite = unary(&logic::isfinite, &max, at);
+    let shift = ufunc(
+        &logic::SELECT,
+        smallvec![
+            finite.into_arg(),
+            (&max).into_arg(),
+            mutant!(logsumexp_of_infinities, (&max).into_arg(), 0.0.into_arg())
+        ],
+        at,
+    );
+    let sum = sum_at(&unary(&float::exp, binary(&arithmetic::subtract, &x, &shift, at), at), &kept(axes), at);
+    let out = binary(&arithmetic::add, unary(&float::log, sum, at), shift, at);
+    if axes.keep { out } else { drop_axes(&out, axes, at) }
+}
+
+/// Removes axes that a reduction kept.
+fn drop_axes(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    view("squeeze", e, at, |shape| Ok(View::drop_axes(shape, &axes.resolve(shape.len())?)))
+}
+
+macro_rules! reductions {
+    ($($(#[$doc:meta])+ $name:ident |$e:ident, $axes:ident, $at:ident| $body:expr;)*) => {
+        impl Expr { $(
+            $(#[$doc])+
+            #[track_caller]
+            pub fn $name(&self, axes: impl IntoAxes) -> Expr {
+                let $at = Location::caller();
+                carry($at, || {
+                    self.checked()?;
+                    let ($e, $axes) = (&strong(self.clone(), $at), &axes.into_axes());
+                    $axes.resolve($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
+                    Ok($body)
+                })
+            }
+        )* }
+    };
+}
+
+reductions! {
+    /// Sum along axes; 0 if there are no elements. Signed integers and bool give i64, unsigned integers u64; f16 and bf16
+    /// accumulate in f32.
+    ///
+    /// ```
+    /// use cupric::{array, keep};
+    /// let x = array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.sum(0).to_vec::<f32>()?, [4., 6.]);
+    /// assert_eq!(x.sum(..).item::<f32>()?, 10.);
+    /// assert_eq!(x.sum(keep(-1)).shape()?, [2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("sum_axis", "sum_all"))]
+    sum |e, axes, at| sum_in_its_type("sum", e, axes, at);
+    /// Product along axes; 1 if there are no elements. Types as for [`Expr::sum`].
+    #[doc(alias("product", "prod_axis"))]
+    prod |e, axes, at| {
+        let x = cast(e.clone(), e.0.dtype.sum(), at);
+        reduce("prod", Fold::of(&arithmetic::multiply), &x, axes, at)
+    };
+    /// Smallest element along axes; NaN if any is NaN; an error if there are no elements.
+    #[doc(alias("amin", "min_axis"))]
+    min |e, axes, at| reduce("min", Fold::of(&arithmetic::minimum), e, axes, at);
+    /// Largest element along axes; NaN if any is NaN; an error if there are no elements.
+    #[doc(alias("amax", "max_axis"))]
+    max |e, axes, at| reduce("max", Fold::of(&arithmetic::maximum), e, axes, at);
+    /// Mean along axes; NaN if there are no elements. f16 and bf16 are computed in f32 and rounded at the end. Integers and
+    /// bool give f32: their exact sum, rounded once, over their number.
+    #[doc(alias("mean_axis", "mean_all"))]
+    mean |e, axes, at| {
+        if e.0.dtype.is_float() {
+            return Ok(narrow(mean_at("mean", e, axes, at), e, at));
+        }
+        let sum = exact_sum("mean", e, &gone(axes), at);
+        expanded(binary(&arithmetic::divide, sum, count(e, axes) as f64, at), e, axes, at)
+    };
+    /// Variance along axes, with correction 0; see [`Expr::var_corrected`].
+    #[doc(alias("var_axis"))]
+    var |e, axes, at| variance_or_std("var", e, axes, 0.0, at);
+    /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
+    #[doc(alias("std_axis"))]
+    std |e, axes, at| variance_or_std("std", e, axes, 0.0, at);
+    /// Whether any element along axes is true (not 0); false if there are none.
+    any |e, axes, at| reduce("any", Fold::of(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
+    /// Whether all elements along axes are true (not 0); true if there are none.
+    all |e, axes, at| reduce("all", Fold::of(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
+    /// How many elements along axes are true (not 0), as i64.
+    count_nonzero |e, axes, at| {
+        let count = narrow_sum("count_nonzero", &cast(e.clone(), DType::Bool, at), axes, at);
+        cast(count, DType::I64, at)
+    };
+    /// log(Σ exp(x)) along axes without overflow; −∞ if there are no elements.
+    #[doc(alias("log_sum_exp"))]
+    logsumexp |e, axes, at| composed(|| narrow(logsumexp_at("logsumexp", e, axes, at), e, at));
+    /// exp(x) / Σ exp(x) along axes, without overflow.
+    ///
+    /// ```
+    /// let p = cupric::array![1., 1., 1., 1.].softmax(-1);
+    /// assert_eq!(p.to_vec::<f32>()?, [0.25; 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    softmax |e, axes, at| {
+        let x = wide(e, at);
+        if count(&x, axes) == 0 {
+            return Ok(narrow(x, e, at));
+        }
+        let max = reduce("softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
+        let y = unary(&float::exp, binary(&arithmetic::subtract, &x, max, at), at);
+        narrow(binary(&arithmetic::divide, &y, sum_at(&y, &kept(axes), at), at), e, at)
+    };
+    /// log(softmax(x)) along axes, exact where softmax underflows.
+    log_softmax |e, axes, at| {
+        let x = wide(e, at);
+        if count(&x, axes) == 0 {
+            return Ok(narrow(x, e, at));
+        }
+        let max = reduce("log_softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
+        let shifted = binary(&arithmetic::subtract, &x, max, at);
+        let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
+        narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)
+    };
+    /// Position of the smallest element along one axis, or in C order with `..`, as i64. Of equal elements it is the first,
+    /// and that of the first NaN if there is one.
+    #[doc(alias("arg_min"))]
+    argmin |e, axes, at| position("argmin", *ARGMIN, e, axes, at)?;
+    /// Position of the largest element along one axis, or in C order with `..`, as i64. Of equal elements it is the first,
+    /// and that of the first NaN if there is one.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 5.], [7., 2.]];
+    /// assert_eq!(x.argmax(-1).to_vec::<i64>()?, [1, 0]);
+    /// assert_eq!(x.argmax(..).item::<i64>()?, 2);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("arg_max"))]
+    argmax |e, axes, at| position("argmax", *ARGMAX, e, axes, at)?;
+}
+
+fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> crate::Result<Expr> {
+    if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
+        let detail =
+            format!("axes {:?}: one axis is taken, or `..` for all of them", axes.axes.as_deref().unwrap_or_default());
+        return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
+    }
+    // a value of f16 or bf16 is rounded to its type before it is compared, and then compared as f32
+    let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };
+    // kernels count positions in 32 bits; callers get i64, as in NumPy
+    Ok(cast(reduce(op, fold, &e, axes, at), DType::I64, at))
+}
+
+/// Rounds an expression of f16 or bf16 to its own dtype, by a cast that no rewrite removes. Stored values are rounded already.
+pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
+    match e.0.is_stored() {
+        true => e.clone(),
+        false => cast_always(e.clone(), e.0.dtype, at),
+    }
+}
+
+impl Expr {
+    /// Variance along axes: the sum of squared deviations over n − `correction`, or over 0 where that is negative.
+    #[track_caller]
+    pub fn var_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), axes.into_axes());
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("var", at))?;
+            Ok(variance_or_std("var", &e, &axes, correction, at))
+        })
+    }
+
+    /// Standard deviation along axes: the root of [`Expr::var_corrected`].
+    #[track_caller]
+    pub fn std_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), axes.into_axes());
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("std", at))?;
+            Ok(variance_or_std("std", &e, &axes, correction, at))
+        })
+    }
+
+    /// (x − mean) / sqrt(var + eps) along axes.
+    #[track_caller]
+    pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), kept(&axes.into_axes()));
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("layer_norm", at))?;
+            let x = wide(&e, at);
+            let deviation = binary(&arithmetic::subtract, &x, mean_at("layer_norm", &x, &axes, at), at);
+            let var = mean_at("layer_norm", &unary(&arithmetic::square, &deviation, at), &axes, at);
+            let scale = unary(&float::sqrt, binary(&arithmetic::add, var, eps, at), at);
+            Ok(narrow(binary(&arithmetic::divide, deviation, scale, at), &e, at))
+        })
+    }
+
+    /// x / sqrt(mean(x²) + eps) along axes.
+    #[track_caller]
+    pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), kept(&axes.into_axes()));
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("rms_norm", at))?;
+            let x = wide(&e, at);
+            let mean = mean_at("rms_norm", &unary(&arithmetic::square, &x, at), &axes, at);
+            let root = unary(&float::sqrt, binary(&arithmetic::add, mean, eps, at), at);
+            Ok(narrow(binary(&arithmetic::divide, x, root, at), &e, at))
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! Scans: functions whose result for an element combines all elements up to it along an axis.
+
+use super::join;
+use super::reductions::summed_in;
+use crate::array::device::Device;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind};
+use crate::base::layout::{self, IntoScanAxis, SliceItem, View};
+use crate::graph::expr::{Expr, carry, cast, scan, strong, view};
+use crate::graph::ufunc::{Neutral, Ufunc, arithmetic, float};
+use crate::plan::kernel::Fold;
+use std::panic::Location;
+
+impl Expr {
+    /// For each element the sum of those up to it along an axis, itself included. A negative axis counts from the end;
+    /// [`reverse`](crate::reverse), [`exclusive`](crate::exclusive) and [`include_initial`](crate::include_initial) around the axis
+    /// say which elements count.
+    ///
+    /// Types as for [`Expr::sum`]: signed integers and bool give i64, unsigned ones u64; f16 and bf16 accumulate in f32, and
+    /// each result is rounded once. A result has at most the error of [`Expr::sum`] of its elements, and depends on those
+    /// alone: a NaN or an infinity does not change the results before it. NumPy's `cumsum` without an axis is
+    /// `x.reshape([-1]).cumulative_sum(0)`.
+    ///
+    /// ```
+    /// use cupric::{array, reverse};
+    /// let x = array![[1., 2., 3.], [4., 5., 6.]];
+    /// assert_eq!(x.cumulative_sum(-1).to_vec::<f32>()?, [1., 3., 6., 4., 9., 15.]);
+    /// assert_eq!(x.cumulative_sum(0).to_vec::<f32>()?, [1., 2., 3., 5., 7., 9.]);
+    /// assert_eq!(x.cumulative_sum(reverse(1)).to_vec::<f32>()?, [6., 5., 3., 15., 11., 6.]);
+    /// let mean_so_far = x.cumulative_sum(1) / array![1., 2., 3.];     // one kernel
+    /// assert_eq!(mean_so_far.to_vec::<f32>()?, [1., 1.5, 2., 4., 4.5, 5.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "cumsum")]
+    #[track_caller]
+    pub fn cumulative_sum(&self, axis: impl IntoScanAxis) -> Expr {
+        scanned(&arithmetic::add, self, axis, |dtype, length| [summed_in(dtype, length), dtype.sum()])
+    }
+
+    /// For each element the product of those up to it along an axis. The axis is named as for [`Expr::cumulative_sum`], and the
+    /// types are those of [`Expr::prod`].
+    ///
+    /// ```
+    /// use cupric::{array, exclusive};
+    /// assert_eq!(array![2., 3., 4.].cumulative_prod(0).to_vec::<f32>()?, [2., 6., 24.]);
+    /// assert_eq!(array![2, 3, 4].cumulative_prod(exclusive(0)).to_vec::<i64>()?, [1, 2, 6]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "cumprod")]
+    #[track_caller]
+    pub fn cumulative_prod(&self, axis: impl IntoScanAxis) -> Expr {
+        scanned(&arithmetic::multiply, self, axis, |dtype, _| [dtype.sum(); 2])
+    }
+
+    /// For each element the largest of those up to it along an axis, in the operand's type; NaN from the first NaN on. The axis is
+    /// named as for [`Expr::cumulative_sum`]. The largest of no elements is the least value of the type, −∞ for floats.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// assert_eq!(array![1., 3., 2., 5.].cummax(0).to_vec::<f32>()?, [1., 3., 3., 5.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "maximum.accumulate")]
+    #[doc(alias = "cumulative_max")]
+    #[track_caller]
+    pub fn cummax(&self, axis: impl IntoScanAxis) -> Expr {
+        scanned(&arithmetic::maximum, self, axis, |dtype, _| [dtype; 2])
+    }
+
+    /// For each element the smallest of those up to it along an axis: see [`Expr::cummax`]. The smallest of no elements is the
+    /// greatest value of the type, ∞ for floats.
+    ///
+    /// ```
+    /// use cupric::{array, reverse};
+    /// let x = array![4, 1, 3, 2];
+    /// assert_eq!(x.cummin(0).to_vec::<i32>()?, [4, 1, 1, 1]);
+    /// assert_eq!(x.cummin(reverse(0)).to_vec::<i32>()?, [1, 1, 2, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "minimum.accumulate")]
+    #[doc(alias = "cumulative_min")]
+    #[track_caller]
+    pub fn cummin(&self, axis: impl IntoScanAxis) -> Expr {
+        scanned(&arithmetic::minimum, self, axis, |dtype, _| [dtype; 2])
+    }
+
+    /// For each element the logarithm of the sum of the exponentials of those up to it along an axis, without overflow; NaN from
+    /// the first NaN on. The axis is named as for [`Expr::cumulative_sum`]; of no elements the result is −∞.
+    ///
+    /// Each pair is combined as by [`logaddexp`](crate::logaddexp), in one pass. Integers and bool give f32; types other than f64
+    /// are combined in f64 on the CPU, and in f32 on a GPU and where the operand has no device. There each combination rounds,
+    /// as in NumPy's `logaddexp.accumulate`, but an element passes only about as many as the logarithm of their number has bits.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![100., 100., f32::NEG_INFINITY];
+    /// let y = x.logcumsumexp(0).to_vec::<f32>()?;
+    /// assert_eq!(y, [100., 100.693146, 100.693146]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::Argument`] for an axis that is both exclusive and with the initial
+    /// value.
+    #[doc(alias = "logaddexp.accumulate")]
+    #[track_caller]
+    pub fn logcumsumexp(&self, axis: impl IntoScanAxis) -> Expr {
+        let on_cpu = self.0.device != 0 && !Device::of(self.0.device).is_gpu();
+        scanned(
+            &float::logaddexp,
+            self,
+            axis,
+            match on_cpu {
+                true => |dtype, _| [DType::F64, dtype.float()],
+                false => |dtype, _| [if dtype == DType::F64 { dtype } else { DType::F32 }, dtype.float()],
+            },
+        )
+    }
+}
+
+/// The scan of a row of the table. `types` gives, for the operand's type and the axis's length, the type that is combined in and
+/// that of the result.
+#[track_caller]
+fn scanned(row: &'static Ufunc, e: &Expr, axis: impl IntoScanAxis, types: fn(DType, usize) -> [DType; 2]) -> Expr {
+    let (at, given) = (Location::caller(), axis.into_scan_axis());
+    let fold = Fold::of(row);
+    let name = fold.cumulative();
+    carry(at, || {
+        e.checked()?;
+        let e = strong(e.clone(), at);
+        let axis = layout::normalize_axis(given.axis, e.0.shape.len()).map_err(|f| f.at(name, at))?;
+        if given.exclusive && given.include_initial {
+            let detail = "include_initial has the results of an exclusive scan already; name one of them";
+            return Err(Error::with_line(ErrorKind::Argument, name, detail, at));
+        }
+        let length = e.0.shape[axis];
+        let [combined, result] = types(e.0.dtype, length);
+        let turned = |e: &Expr| match given.reverse {
+            true => view(name, e, at, |shape| Ok(View::flip(shape, &[axis]))),
+            false => e.clone(),
+        };
+        let upto = cast(scan(fold, &cast(turned(&e), combined, at), axis, at), result, at);
+        let begun = match given.exclusive || given.include_initial {
+            false => upto,
+            true if given.exclusive && length == 0 => upto,
+            true => {
+                let mut shape = e.0.shape.clone();
+                shape[axis] = 1;
+                let none = Expr::fill_on(e.0.device, of_none(row, result), shape, result, at);
+                let end = given.exclusive.then_some(length as isize - 1);
+                let mut items = vec![SliceItem::Range { start: None, end: None, step: 1 }; e.0.shape.len()];
+                items[axis] = SliceItem::Range { start: None, end, step: 1 };
+                let rest = view(name, &upto, at, |shape| View::slice(shape, &items));
+                join(name, vec![none, rest], axis as isize, at)
+            }
+        };
+        Ok(turned(&begun))
+    })
+}
+
+/// What a row's scan gives for no elements, in a type.
+fn of_none(row: &Ufunc, dtype: DType) -> Scalar {
+    let (least, greatest) = dtype.integer_range();
+    match row.reduce.map(|r| r.neutral) {
+        Some(Neutral::One) => Scalar::Int(1),
+        Some(Neutral::Lowest) if dtype.is_float() => Scalar::Float(f64::NEG_INFINITY),
+        Some(Neutral::Highest) if dtype.is_float() => Scalar::Float(f64::INFINITY),
+        Some(Neutral::Lowest) => Scalar::Int(least),
+        Some(Neutral::Highest) => Scalar::Int(greatest),
+        Some(Neutral::Zero) | None => Scalar::Int(0),
+    }
+}

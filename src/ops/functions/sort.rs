@@ -1,0 +1,99 @@
+//! The methods of the routines `sort` and `argsort`.
+
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, IntoSortAxis, SortAxis, View};
+use crate::graph::expr::{Expr, carry, routine, strong, view};
+use crate::graph::routine::{ARGSORT, Params, Routine, SORT};
+use smallvec::smallvec;
+use std::panic::Location;
+
+impl Expr {
+    /// The elements along an axis in ascending order; with [`descending`](crate::descending) around the axis in descending
+    /// order. A negative axis counts from the end.
+    ///
+    /// The sort is stable, a NaN comes last in either order, and −0 equals +0, as in NumPy's stable sort: the result has the bits
+    /// of the elements that [`Expr::argsort`] points to. On a GPU it is a radix sort, which takes linear time; on the CPU a network for
+    /// rows of up to 256 elements, a quicksort where there is AVX-512, and else a radix sort, with memory for the result and at most one
+    /// more array of its size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
+    ///
+    /// ```
+    /// use cupric::{array, descending};
+    /// let x = array![[3., 1., 2.], [6., 5., 4.]];
+    /// assert_eq!(x.sort(-1).to_vec::<f32>()?, [1., 2., 3., 4., 5., 6.]);
+    /// assert_eq!(x.sort(descending(1)).to_vec::<f32>()?, [3., 2., 1., 6., 5., 4.]);
+    /// assert_eq!(x.sort(0).to_vec::<f32>()?, [3., 1., 2., 6., 5., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The expression carries an error if there is no such axis, or if the axis has 2^32 elements or more.
+    #[track_caller]
+    pub fn sort(&self, axis: impl IntoSortAxis) -> Expr {
+        sorted(&SORT, self, axis.into_sort_axis(), Location::caller())
+    }
+
+    /// The positions along an axis, as i64, of its elements in the order of [`Expr::sort`]: elements that are equal, and NaNs,
+    /// stay in the order in which they stand.
+    ///
+    /// ```
+    /// use cupric::{array, descending};
+    /// let x = array![3, 1, 2, 1];
+    /// assert_eq!(x.argsort(0).to_vec::<i64>()?, [1, 3, 2, 0]);
+    /// assert_eq!(x.argsort(descending(0)).to_vec::<i64>()?, [0, 2, 1, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::sort`].
+    #[doc(alias = "arg_sort_last_dim")]
+    #[track_caller]
+    pub fn argsort(&self, axis: impl IntoSortAxis) -> Expr {
+        sorted(&ARGSORT, self, axis.into_sort_axis(), Location::caller())
+    }
+}
+
+/// Calls a routine that sorts the last axis, with the axis that is meant moved there.
+pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'static Location<'static>) -> Expr {
+    carry(at, || {
+        e.checked()?;
+        let e = strong(e.clone(), at);
+        let shape = &e.0.shape;
+        let along = layout::normalize_axis(axis.axis, shape.len()).map_err(|f| f.at(row.name, at))?;
+        let length = shape[along];
+        if length < 2 || shape.contains(&0) {
+            // an element alone is in order, at position 0
+            let is_sort = row == &SORT;
+            let zeros = || Expr::fill_on(e.0.device, Scalar::Int(0), shape.clone(), DType::I64, at);
+            return Ok(if is_sort { e.clone() } else { zeros() });
+        }
+        along_axis(row, &e, along, axis.descending, &[], at)
+    })
+}
+
+/// Calls a routine along the last axis of rows of two elements or more, with an axis moved there. The parameters are the length of
+/// a row, whether the order descends, the number of all elements, and `more`.
+pub(crate) fn along_axis(
+    row: &'static Routine,
+    e: &Expr,
+    axis: usize,
+    descending: bool,
+    more: &[u64],
+    at: &'static Location<'static>,
+) -> Result<Expr> {
+    let shape = &e.0.shape;
+    let last = shape.len() - 1;
+    let mut axes: Vec<isize> = (0..shape.len() as isize).collect();
+    // an exchange of two axes undoes itself
+    axes.swap(axis, last);
+    let turned = |e: &Expr| view(row.name, e, at, |shape| View::permute(shape, &axes));
+    let mut params: Params = smallvec![shape[axis] as u64, u64::from(descending), layout::product(shape) as u64];
+    params.extend_from_slice(more);
+    let results = routine(row, smallvec![turned(e)], params, at)?;
+    first(&results, row.name, at).map(turned)
+}
+
+/// The first result of a routine.
+fn first<'a>(results: &'a [Expr], name: &str, at: &'static Location<'static>) -> Result<&'a Expr> {
+    results.first().ok_or_else(|| Error::with_line(ErrorKind::Internal, name, "no result", at))
+}

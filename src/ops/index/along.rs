@@ -1,0 +1,126 @@
+//! `take_along_axis`: an index of its own for each element. And a check of indices that are computed with, not loaded at.
+
+use super::positions;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Integer, Shape, View};
+use crate::graph::expr::{Expr, NodeOp, Operand, carry, common, operand, strong, ufunc, view};
+use crate::graph::ufunc::arithmetic;
+use crate::plan::kernel::IndexMode;
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+impl Expr {
+    /// Elements along an axis at integer positions, an own position for each: with indices of shape `[m, k]` along axis 1 the
+    /// result is `x[i, indices[i, j]]`, of shape `[m, k]`. The indices have as many axes as the array; along the axis they may
+    /// have any length, and along the others the two broadcast. It is how `argsort`, `argmax` and their like are used. The
+    /// result has the array's dtype, bit for bit.
+    ///
+    /// Negative indices count from the end, and one out of range is an error as with [`Expr::take`]. Indices of other than an
+    /// integer type are an [`ErrorKind::DType`] error, shapes that do not fit an [`ErrorKind::Shape`] one.
+    ///
+    /// ```
+    /// use cupric::{array, keep};
+    /// let x = array![[3., 1.], [2., 5.]];
+    /// assert_eq!(x.take_along_axis(array![[1, 0], [0, -1]], 1).to_vec::<f32>()?, [1., 3., 2., 5.]);
+    /// let largest = x.take_along_axis(x.argmax(keep(0)), 0);
+    /// assert_eq!(largest.to_vec::<f32>()?, [3., 5.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "gather")]
+    #[track_caller]
+    pub fn take_along_axis(&self, indices: impl Operand, axis: impl Integer) -> Expr {
+        let at = Location::caller();
+        take_along(self, operand(indices, at), axis.saturated(), IndexMode::Check, at)
+    }
+
+    /// As [`Expr::take_along_axis`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[3, 1], [2, 5]];
+    /// assert_eq!(x.take_along_axis_clip(array![[-4], [7]], 1).to_vec::<i32>()?, [3, 5]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take_along_axis_clip(&self, indices: impl Operand, axis: impl Integer) -> Expr {
+        let at = Location::caller();
+        take_along(self, operand(indices, at), axis.saturated(), IndexMode::Clip, at)
+    }
+
+    /// As [`Expr::take_along_axis`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[3, 1], [2, 5]];
+    /// assert_eq!(x.take_along_axis_wrap(array![[-4], [7]], 1).to_vec::<i32>()?, [3, 5]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take_along_axis_wrap(&self, indices: impl Operand, axis: impl Integer) -> Expr {
+        let at = Location::caller();
+        take_along(self, operand(indices, at), axis.saturated(), IndexMode::Wrap, at)
+    }
+}
+
+/// Builds what [`Expr::take_along_axis`] and its variants give.
+pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: Loc) -> Expr {
+    const OP: &str = "take_along_axis";
+    carry(at, || {
+        let source = strong(source.clone(), at);
+        let device = common(OP, [&source, &indices].into_iter(), at)?;
+        let axis = layout::normalize_axis(axis, source.0.shape.len()).map_err(|f| f.at(OP, at))?;
+        let (from, wanted) = (&source.0.shape, &indices.0.shape);
+        if wanted.len() != from.len() {
+            let (a, b) = (from.as_slice(), wanted.as_slice());
+            let detail = format!("an array of shape {a:?} and indices of shape {b:?} have not as many axes");
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+        }
+        // along the axis each keeps its own length, along the others the two broadcast
+        let along = |shape: &Shape, n: usize| -> Shape {
+            let mut shape = shape.clone();
+            shape[axis] = n;
+            shape
+        };
+        let common = layout::broadcast(&along(from, 1), &along(wanted, 1)).map_err(|f| f.at(OP, at))?;
+        let (out, from) = (along(&common, wanted[axis]), along(&common, from[axis]));
+        layout::size_of_shape(&out).map_err(|f| f.at(OP, at))?;
+        let i = positions(OP, indices, (axis, &from), mode, at)?;
+        let i = view(OP, &i, at, |s| View::broadcast_to(s, &out));
+        let source = view(OP, &source, at, |s| View::broadcast_to(s, &from));
+        source.checked()?;
+        i.checked()?;
+        let dtype = source.0.dtype;
+        Ok(Expr::node(NodeOp::Take { axis, mode, along: true, name: OP }, smallvec![i, source], out, dtype, device, at))
+    })
+}
+
+/// Returns integer positions as i64. One that is negative, or not below `length`, is an error of the evaluation, found as that
+/// of [`Expr::take`] is. The positions are looked up in an array of zeros that is one element in memory.
+pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize, at: Loc) -> Result<Expr> {
+    let dtype = positions.0.dtype;
+    if !dtype.is_integer() {
+        let detail = format!("positions have dtype {dtype}; integers are needed");
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
+    }
+    if length > i32::MAX as usize {
+        let detail = format!("{length} positions; a check of them must fit i32");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    let (shape, device) = (positions.0.shape.clone(), positions.0.device);
+    if length == 0 && !shape.contains(&0) {
+        let detail = "no position is in range, because an axis has length 0";
+        return Err(Error::with_line(ErrorKind::Index, op, detail, at));
+    }
+    // a kernel checks indices of i32 and i64; those that fit i32 take half the time in it
+    let fits = dtype.size() < 4 || dtype == DType::I32;
+    let i = crate::graph::expr::cast(positions, if fits { DType::I32 } else { DType::I64 }, at);
+    let zero = Expr::node(NodeOp::Iota(0), smallvec![], smallvec![1], DType::I32, 0, at);
+    let zeros = view(op, &zero, at, |s| View::broadcast_to(s, &[length.max(1)]));
+    let take = NodeOp::Take { axis: 0, mode: IndexMode::Check, along: false, name: op };
+    let found = Expr::node(take, smallvec![i.clone(), zeros], shape, DType::I32, device, at);
+    let i = ufunc(&arithmetic::add, smallvec![i.into_arg(), found.into_arg()], at);
+    Ok(crate::graph::expr::cast(i, DType::I64, at))
+}

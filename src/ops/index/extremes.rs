@@ -1,0 +1,119 @@
+//! `index_min` and `index_max` of floats and bools, which no device combines atomically. The values are sorted, so that the last
+//! one for each element is the least or greatest; which that is, the table of [`last_writers`] says.
+
+use super::places::flat_along;
+use super::writes::{Places, in_axis, last_writers};
+use crate::base::dtype::{DType, Element, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Combine, Shape, View};
+use crate::graph::expr::{Expr, NodeOp, Operand, cast, reshape, routine, ufunc, view};
+use crate::graph::routine::ARGSORT;
+use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::plan::kernel::IndexMode;
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// A call: the array and its indices, whose axis is `axis`.
+pub(super) struct Extremes {
+    pub op: &'static str,
+    pub combine: Combine,
+    pub mode: IndexMode,
+    pub axis: usize,
+    pub device: u32,
+    pub at: Loc,
+}
+
+impl Extremes {
+    /// The array, combined with values of shape `wanted`, which have an index for each place along the axis.
+    pub fn of(&self, array: Expr, indices: Expr, values: &Expr, wanted: &Shape) -> Result<Expr> {
+        let &Extremes { op, at, axis, .. } = self;
+        let shape = array.0.shape.clone();
+        let (size, count) = (layout::product(&shape), layout::product(wanted));
+        if size.max(count) > i32::MAX as usize {
+            let detail = format!("{size} elements and {count} values; their numbers must fit i32");
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+        }
+        let i = in_axis(op, indices, (axis, &shape), self.mode, at)?;
+        if count == 0 || size == 0 {
+            return Ok(array);
+        }
+        let mut across: SmallVec<[isize; 6]> = smallvec![1; shape.len()];
+        across[axis] = wanted[axis] as isize;
+        let i = view(op, &reshape(op, &i, &across, at), at, |from| View::broadcast_to(from, wanted));
+        let flat = [count as isize];
+        let positions = reshape(op, &flat_along(i, axis, &shape, wanted, at), &flat, at);
+        let values = reshape(op, values, &flat, at);
+        let order = self.order(&values)?;
+        let placed = Places { at: self.taken(&positions, order.clone()), mode: IndexMode::Clip };
+        let table = last_writers(op, &placed, size, self.device, at);
+        // where no value goes the number is −1, which clips to 0: that value is not used
+        let number = self.call(&arithmetic::subtract, cast(table.clone(), DType::I32, at), 1);
+        let best = self.taken(&values, self.taken(&order, number));
+        let best = self.with_sign_of_zero(best, &values, positions, size);
+        let lengths: SmallVec<[isize; 6]> = shape.iter().map(|n| *n as isize).collect();
+        let best = reshape(op, &best, &lengths, at);
+        let is_met = self.call(&logic::not_equal, reshape(op, &table, &lengths, at), 0);
+        let both = self.call(self.row(array.0.dtype), array.clone(), best);
+        Ok(ufunc(&logic::SELECT, smallvec![is_met.into_arg(), both.into_arg(), array.into_arg()], at))
+    }
+
+    fn row(&self, dtype: DType) -> &'static Ufunc {
+        match (self.combine == Combine::Min, dtype) {
+            (true, DType::Bool) => &logic::logical_and,
+            (false, DType::Bool) => &logic::logical_or,
+            (true, _) => &arithmetic::minimum,
+            (false, _) => &arithmetic::maximum,
+        }
+    }
+
+    fn call(&self, row: &'static Ufunc, a: impl Operand, b: impl Operand) -> Expr {
+        ufunc(row, smallvec![a.into_arg(), b.into_arg()], self.at)
+    }
+
+    /// Elements of an array of one axis at numbers of i32.
+    fn taken(&self, from: &Expr, i: Expr) -> Expr {
+        let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: self.op };
+        let shape = i.0.shape.clone();
+        Expr::node(take, smallvec![i, from.clone()], shape, from.0.dtype, self.device, self.at)
+    }
+
+    /// The numbers of the values, as i32, in the order in which a later one wins: a NaN is last in either order.
+    fn order(&self, values: &Expr) -> Result<Expr> {
+        let count = values.checked()?.shape[0];
+        if count == 1 {
+            return Ok(Expr::fill_on(self.device, Scalar::Int(0), smallvec![1], DType::I32, self.at));
+        }
+        let descending = u64::from(self.combine == Combine::Min);
+        let params = smallvec![count as u64, descending, count as u64];
+        let results = routine(&ARGSORT, smallvec![values.clone()], params, self.at)?;
+        let first = results.into_iter().next();
+        let order = first.ok_or_else(|| Error::with_line(ErrorKind::Internal, self.op, "no result", self.at))?;
+        Ok(cast(order, DType::I32, self.at))
+    }
+
+    /// The sort takes −0 and +0 as equal; of the two the minimum is −0, and the maximum +0. So a best value of zero has that sign if
+    /// one of the values for the element is that zero.
+    fn with_sign_of_zero(&self, best: Expr, values: &Expr, positions: Expr, size: usize) -> Expr {
+        let (at, dtype) = (self.at, values.0.dtype);
+        if !dtype.is_float() {
+            return best;
+        }
+        let is_zero = |x: &Expr| self.call(&logic::equal, x, 0);
+        let sign = ufunc(&logic::signbit, smallvec![values.into_arg()], at);
+        let is_min = self.combine == Combine::Min;
+        let has_sign = self.call(&logic::equal, sign, is_min);
+        let wins = cast(self.call(&logic::logical_and, is_zero(values), has_sign), DType::U32, at);
+        let none = Expr::fill_on(self.device, Scalar::Int(0), smallvec![size], DType::U32, at);
+        let scatter = NodeOp::Scatter { axis: 0, mode: IndexMode::Clip, combine: Combine::Max, name: self.op };
+        let found = Expr::node(scatter, smallvec![none, positions, wins], smallvec![size], DType::U32, self.device, at);
+        let zero = |negative: bool| {
+            let number = if negative { (-0f64).scalar() } else { 0f64.scalar() };
+            Expr::fill(number, smallvec![], dtype, at).into_arg()
+        };
+        let is_found = self.call(&logic::not_equal, found, 0);
+        let signed = ufunc(&logic::SELECT, smallvec![is_found.into_arg(), zero(is_min), zero(!is_min)], at);
+        ufunc(&logic::SELECT, smallvec![is_zero(&best).into_arg(), signed.into_arg(), best.into_arg()], at)
+    }
+}

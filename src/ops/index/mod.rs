@@ -1,0 +1,324 @@
+//! Slices and the other views, and `take`. `take_along_axis` is in `ops/index/along.rs`;
+//! `index_add`, `index_min` and `index_max` are in `ops/index/scatter.rs` (of floats `ops/index/sums.rs` and `ops/index/extremes.rs`); `put`, `put_along_axis`, `set_at` and `take_at` in
+//! `ops/index/places.rs`, on `ops/index/writes.rs`.
+
+mod along;
+mod extremes;
+mod places;
+mod scatter;
+mod sums;
+mod writes;
+
+pub(crate) use along::{checked_positions, take_along};
+pub use places::IntoIndices;
+pub(crate) use sums::{first_of, sums_by_key};
+
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Integer, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
+use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::plan::kernel::IndexMode;
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Items of a slice: `s![a..b;step, a..=b, .., ..., NewAxis, -1]`. `..` is one whole axis, `...` all that are left. The end of
+/// `a..=b` belongs to the slice, also where it counts from the end of the axis: `1..=-1`.
+///
+/// ```
+/// use cupric::{array, s, NewAxis};
+/// let x = array![[1, 2, 3], [4, 5, 6]];
+/// assert_eq!(x.slice(s![.., ..;-1]).to_vec::<i32>()?, [3, 2, 1, 6, 5, 4]);
+/// assert_eq!(x.slice(s![..., 0]).to_vec::<i32>()?, [1, 4]);
+/// assert_eq!(x.slice(s![-1, 1..]).to_vec::<i32>()?, [5, 6]);
+/// assert_eq!(x.slice(s![.., 0..=1]).to_vec::<i32>()?, [1, 2, 4, 5]);
+/// assert_eq!(x.slice(s![NewAxis, 0]).shape()?, [1, 3]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[macro_export]
+macro_rules! s {
+    (@items [$($done:expr),*]) => {{
+        // NumPy's 3:0:-2 is not a mistake
+        #[allow(clippy::reversed_empty_ranges)]
+        let items: [$crate::SliceItem; _] = [$($done),*];
+        items
+    }};
+    (@items [$($done:expr),*] ...) => { $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis]) };
+    (@items [$($done:expr),*] ..., $($rest:tt)*) => {
+        $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis] $($rest)*)
+    };
+    // NumPy's `::2` would begin a path
+    (@items [$($done:expr),*] :: $step:literal $($rest:tt)*) => { $crate::s!(@items [] : : $step $($rest)*) };
+    (@items [$($done:expr),*] $item:expr; $step:expr) => {
+        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step)])
+    };
+    (@items [$($done:expr),*] $item:expr; $step:expr, $($rest:tt)*) => {
+        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step)] $($rest)*)
+    };
+    (@items [$($done:expr),*] $item:expr) => { $crate::s!(@items [$($done,)* $crate::SliceItem::from($item)]) };
+    (@items [$($done:expr),*] $item:expr, $($rest:tt)*) => {
+        $crate::s!(@items [$($done,)* $crate::SliceItem::from($item)] $($rest)*)
+    };
+    (@items [$($done:expr),*] $($wrong:tt)*) => {
+        compile_error!(concat!(
+            "`", stringify!($($wrong)*), "` is no item of `s!`. Write `..` for NumPy's `:`, `a..b` for `a:b`, `a..b;2` for `a:b:2`, ",
+            "`..;-1` for `::-1`; `...`, `NewAxis` and integers are as in NumPy: x[:, 0] is x.slice(s![.., 0])"
+        ))
+    };
+    ($($items:tt)*) => { $crate::s!(@items [] $($items)*) };
+}
+
+impl Expr {
+    /// A part of the array, without a copy: see [`s!`](crate::s).
+    ///
+    /// Bounds clamp as NumPy's do. An integer removes its axis, and is an error if it is out of range.
+    #[doc(alias("narrow", "index", "get_slice"))]
+    #[track_caller]
+    pub fn slice(&self, items: impl AsRef<[SliceItem]>) -> Expr {
+        view("slice", self, Location::caller(), |shape| View::slice(shape, items.as_ref()))
+    }
+
+    /// The transpose: all axes in reverse order.
+    #[track_caller]
+    pub fn t(&self) -> Expr {
+        view("t", self, Location::caller(), |shape| {
+            let axes: Vec<isize> = (0..shape.len() as isize).rev().collect();
+            View::permute(shape, &axes)
+        })
+    }
+
+    /// Axes in another order.
+    ///
+    /// ```
+    /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
+    /// assert_eq!(x.permute_dims([2, 0, 1]).shape()?, [4, 2, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("permute", "permuted_axes"))]
+    #[doc(alias = "transpose")]
+    #[track_caller]
+    pub fn permute_dims(&self, axes: impl IntoAxes) -> Expr {
+        let axes = axes.into_axes();
+        view("permute_dims", self, Location::caller(), |shape| match &axes.axes {
+            Some(a) => View::permute(shape, a),
+            None => Ok(View::identity(shape)),
+        })
+    }
+
+    /// The last two axes exchanged.
+    #[doc(alias("mT"))]
+    #[track_caller]
+    pub fn matrix_transpose(&self) -> Expr {
+        view("matrix_transpose", self, Location::caller(), |shape| {
+            let n = shape.len() as isize;
+            if n < 2 {
+                return Err(crate::base::error::Fault::new(
+                    ErrorKind::Shape,
+                    format!("shape {shape:?} has fewer than the two axes of a matrix"),
+                ));
+            }
+            let axes: Vec<isize> = (0..n - 2).chain([n - 1, n - 2]).collect();
+            View::permute(shape, &axes)
+        })
+    }
+
+    /// The elements in C order under another shape; one length may be −1. A view where strides can say it.
+    ///
+    /// ```
+    /// use cupric::arange;
+    /// assert_eq!(arange(0, 6, 1, cupric::DType::I32).reshape([2, -1]).shape()?, [2, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("view", "into_shape"))]
+    #[track_caller]
+    pub fn reshape(&self, shape: impl IntoShape) -> Expr {
+        reshape("reshape", self, &shape.into_shape(), Location::caller())
+    }
+
+    /// A new axis of length 1.
+    #[doc(alias("unsqueeze", "insert_axis"))]
+    #[track_caller]
+    pub fn expand_dims(&self, axis: impl Integer) -> Expr {
+        view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis.saturated()))
+    }
+
+    /// Without axes of length 1: the named ones, or all of them with `..`.
+    #[doc(alias("remove_axis"))]
+    #[track_caller]
+    pub fn squeeze(&self, axes: impl IntoAxes) -> Expr {
+        let axes = axes.into_axes();
+        view("squeeze", self, Location::caller(), |shape| {
+            let named = match axes.axes {
+                Some(_) => axes.resolve(shape.len())?,
+                None => (0..shape.len()).filter(|d| shape[*d] == 1).collect(),
+            };
+            View::squeeze(shape, &named)
+        })
+    }
+
+    /// The same elements seen under a larger shape: axes of length 1 repeat, new ones come in front.
+    #[doc(alias("expand", "broadcast"))]
+    #[track_caller]
+    pub fn broadcast_to(&self, shape: impl IntoShape) -> Expr {
+        view("broadcast_to", self, Location::caller(), |from| View::broadcast_to(from, &shape_arg(shape)?))
+    }
+
+    /// The elements in reverse order along axes.
+    #[doc(alias("fliplr", "flipud", "invert_axis"))]
+    #[track_caller]
+    pub fn flip(&self, axes: impl IntoAxes) -> Expr {
+        let axes = axes.into_axes();
+        view("flip", self, Location::caller(), |shape| Ok(View::flip(shape, &axes.resolve(shape.len())?)))
+    }
+
+    /// The diagonal of the last two axes, as the last axis. A positive `offset` takes a diagonal above the main one, a
+    /// negative one below it.
+    #[track_caller]
+    pub fn diagonal(&self, offset: isize) -> Expr {
+        view("diagonal", self, Location::caller(), |shape| View::diagonal(shape, offset, -2, -1))
+    }
+
+    /// Windows of `window` neighbours along an axis, as a view: the axis counts windows, and a new last axis counts the
+    /// elements of a window.
+    ///
+    /// ```
+    /// let x = cupric::arange(0, 5, 1, cupric::DType::I32).sliding_windows(3, 0);
+    /// assert_eq!(x.to_vec::<i32>()?, [0, 1, 2, 1, 2, 3, 2, 3, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("unfold", "windows"))]
+    #[doc(alias = "sliding_window_view")]
+    #[track_caller]
+    pub fn sliding_windows(&self, window: usize, axis: impl Integer) -> Expr {
+        view("sliding_windows", self, Location::caller(), |shape| {
+            View::sliding_windows(shape, window, axis.saturated())
+        })
+    }
+
+    /// Elements along an axis at integer positions; negative ones count from the end. The axes of the indices take the place
+    /// of the axis, so n-d indices give a result with n − 1 axes more.
+    ///
+    /// An index out of range is an error that names it. The CPU and every write return it at once; a GPU's evaluation returns
+    /// it at the next read or `synchronize`. If one kernel meets several such indices, the error names any one of them; if
+    /// 16,384 gathers followed before the read, it names neither the index nor the line.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2], [3, 4], [5, 6]];
+    /// assert_eq!(x.take(array![2, 0, -1], 0).to_vec::<i32>()?, [5, 6, 1, 2, 5, 6]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("index_select"))]
+    #[track_caller]
+    pub fn take(&self, indices: impl Operand, axis: impl Integer) -> Expr {
+        let at = Location::caller();
+        take(self, operand(indices, at), axis.saturated(), IndexMode::Check, at)
+    }
+
+    /// Elements along an axis at integer positions. A position outside the axis means its nearest element (NumPy's
+    /// `mode="clip"`), so no index is an error. A negative one means element 0, and does not count from the end as with
+    /// [`Expr::take`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![10, 20, 30];
+    /// assert_eq!(x.take_clip(array![-1, 1, 9], 0).to_vec::<i32>()?, [10, 20, 30]);
+    /// assert_eq!(x.take(array![-1, 1], 0).to_vec::<i32>()?, [30, 20]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take_clip(&self, indices: impl Operand, axis: impl Integer) -> Expr {
+        let at = Location::caller();
+        take(self, operand(indices, at), axis.saturated(), IndexMode::Clip, at)
+    }
+
+    /// Elements along an axis at integer positions, each taken modulo the length of the axis (NumPy's `mode="wrap"`): −1
+    /// is the last element, as with [`Expr::take`], and no index is out of range.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![10, 20, 30];
+    /// assert_eq!(x.take_wrap(array![-1, 1, 9], 0).to_vec::<i32>()?, [30, 20, 10]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take_wrap(&self, indices: impl Operand, axis: impl Integer) -> Expr {
+        let at = Location::caller();
+        take(self, operand(indices, at), axis.saturated(), IndexMode::Wrap, at)
+    }
+}
+
+pub(crate) fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static Location<'static>) -> Expr {
+    carry(at, || {
+        let source = strong(source.clone(), at);
+        let device = common("take", [&source, &indices].into_iter(), at)?;
+        let shape = &source.0.shape;
+        let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at("take", at))?;
+        let i = positions("take", indices, (axis, shape), mode, at)?;
+        let mut out: Shape = shape[..axis].into();
+        out.extend(i.0.shape.iter().copied());
+        out.extend(shape[axis + 1..].iter().copied());
+        layout::size_of_shape(&out).map_err(|f| f.at("take", at))?;
+        let dtype = source.0.dtype;
+        Ok(Expr::node(
+            NodeOp::Take { axis, mode, along: false, name: "take" },
+            smallvec![i, source],
+            out,
+            dtype,
+            device,
+            at,
+        ))
+    })
+}
+
+/// Converts indices to what a kernel takes: i32, or the caller's own type if they are to be checked and have 32 or 64 bits. In
+/// mode `Check` negative indices, which count from the end, have the length added; kernels clip or wrap those of other modes.
+fn positions(
+    op: &'static str,
+    indices: Expr,
+    (axis, shape): (usize, &Shape),
+    mode: IndexMode,
+    at: &'static Location<'static>,
+) -> Result<Expr> {
+    let dtype = indices.0.dtype;
+    if !dtype.is_integer() {
+        let detail = format!("indices have dtype {dtype}; integers are needed");
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
+    }
+    let n = shape[axis];
+    if n > i32::MAX as usize {
+        let detail = format!("axis {axis} has length {n}; the positions along it must fit i32");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    let wanted = layout::product(&indices.0.shape);
+    if n == 0 && wanted != 0 {
+        let detail =
+            format!("axis {axis} of shape {shape:?} has length 0, so none of the {wanted} positions is in range");
+        return Err(Error::with_line(ErrorKind::Index, op, detail, at));
+    }
+    // kernels clip and wrap positions of i32, so indices of wider range are first brought into that range without changing
+    // the element that they lead to
+    let i = match (dtype, mode) {
+        (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
+            if mutant!(positions_saturate, dtype != DType::U32, true) =>
+        {
+            ufunc(&arithmetic::remainder, smallvec![indices.into_arg(), n.into_arg()], at)
+        }
+        (DType::I64, IndexMode::Clip) => {
+            ufunc(&arithmetic::clip, smallvec![indices.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
+        }
+        (DType::U32 | DType::U64, IndexMode::Clip | IndexMode::Wrap) => {
+            ufunc(&arithmetic::minimum, smallvec![indices.into_arg(), i32::MAX.into_arg()], at)
+        }
+        _ => indices,
+    };
+    // an index that is checked keeps its width, so that the error names it as it was given
+    let keeps = mode == IndexMode::Check && dtype.size() >= 4;
+    let i = if keeps { i } else { cast(i, DType::I32, at) };
+    if mode != IndexMode::Check || !dtype.is_signed_integer() {
+        return Ok(i);
+    }
+    let negative = ufunc(&logic::less, smallvec![(&i).into_arg(), 0.into_arg()], at);
+    let from_end = ufunc(&arithmetic::add, smallvec![(&i).into_arg(), n.into_arg()], at);
+    Ok(ufunc(&logic::SELECT, smallvec![negative.into_arg(), from_end.into_arg(), (&i).into_arg()], at))
+}

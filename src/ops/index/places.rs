@@ -1,0 +1,394 @@
+//! Writes at computed positions: `put`, `put_along_axis`, `set_at`; and `take_at`, the read at positions along several axes.
+//!
+//! How values are written is in `ops/index/writes.rs`.
+
+use super::positions;
+use super::writes::{Places, as_lengths, at_most_i32, binary, in_axis, written};
+use crate::array::Array;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Integer, Shape, View};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, operand, reshape, strong, view};
+use crate::graph::ufunc::arithmetic;
+use crate::plan::kernel::IndexMode;
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// Positions along several axes: a tuple of operands, `(&i, &j)`, or an array or `Vec` of them, one for each of the first axes.
+pub trait IntoIndices {
+    #[doc(hidden)]
+    fn into_indices(self) -> Vec<Arg>;
+}
+impl<T: Operand, const N: usize> IntoIndices for [T; N] {
+    fn into_indices(self) -> Vec<Arg> {
+        self.into_iter().map(Operand::into_arg).collect()
+    }
+}
+impl<T: Operand> IntoIndices for Vec<T> {
+    fn into_indices(self) -> Vec<Arg> {
+        self.into_iter().map(Operand::into_arg).collect()
+    }
+}
+macro_rules! tuples {
+    ($(($($t:ident $n:tt)*))*) => { $(
+        impl<$($t: Operand),*> IntoIndices for ($($t,)*) {
+            fn into_indices(self) -> Vec<Arg> {
+                vec![$(self.$n.into_arg()),*]
+            }
+        }
+    )* };
+}
+tuples! { (A 0) (A 0 B 1) (A 0 B 1 C 2) (A 0 B 1 C 2 D 3) (A 0 B 1 C 2 D 3 E 4) (A 0 B 1 C 2 D 3 E 4 F 5) }
+
+impl Expr {
+    /// A copy in which the elements at integer positions are replaced by values. The positions count all elements in C order, and may
+    /// have any shape, to which the values broadcast; they are cast as in a write. Of several values for one position the last in C
+    /// order stays. Negative positions count from the end.
+    ///
+    /// `x.update(|x| x.put(..))` writes to the array itself, in place if nothing else holds its memory: a CPU then touches only the
+    /// elements at the positions, and so does a GPU with few positions that cannot be out of range ([`Expr::put_clip`],
+    /// [`Expr::put_wrap`]). On a GPU more than a 16th as many positions as elements take memory for one number of 32 bits for each
+    /// element of the array. NumPy's `put` repeats values that are too few; here they broadcast, or are an error.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2, 3], [4, 5, 6]];
+    /// assert_eq!(x.put(array![0, -1, 0], array![10, 20, 30]).to_vec::<i32>()?, [30, 2, 3, 4, 5, 20]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A position out of range is an error as with [`Expr::take`]. The expression carries an [`ErrorKind::DType`] error for positions
+    /// of no integer type and for values whose cast is not `same_kind`, [`ErrorKind::Shape`] for values that do not broadcast, and
+    /// [`ErrorKind::LimitExceeded`] for an array, or positions, of 2^31 elements or more.
+    #[track_caller]
+    pub fn put(&self, indices: impl Operand, values: impl Operand) -> Expr {
+        put(self, indices, values, IndexMode::Check, Location::caller())
+    }
+
+    /// As [`Expr::put`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// let x = cupric::array![1, 2, 3];
+    /// assert_eq!(x.put_clip(cupric::array![-5, 7], 9).to_vec::<i32>()?, [9, 2, 9]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::put`], but for positions out of range.
+    #[track_caller]
+    pub fn put_clip(&self, indices: impl Operand, values: impl Operand) -> Expr {
+        put(self, indices, values, IndexMode::Clip, Location::caller())
+    }
+
+    /// As [`Expr::put`], with each position taken modulo the length of its axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// let x = cupric::array![1, 2, 3];
+    /// assert_eq!(x.put_wrap(cupric::array![-5, 7], 9).to_vec::<i32>()?, [1, 9, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::put`], but for positions out of range.
+    #[track_caller]
+    pub fn put_wrap(&self, indices: impl Operand, values: impl Operand) -> Expr {
+        put(self, indices, values, IndexMode::Wrap, Location::caller())
+    }
+
+    /// A copy in which elements along an axis, at integer positions, are replaced by values; each position is for its own place along
+    /// the other axes, as in [`Expr::take_along_axis`]. The positions have as many axes as the array, and broadcast to it along all
+    /// but `axis`; the values broadcast to the positions' shape, and are cast as in a write. Of several values for one element the
+    /// last in C order stays.
+    ///
+    /// ```
+    /// use cupric::{array, keep};
+    /// let x = array![[3., 1.], [2., 5.]];
+    /// let y = x.put_along_axis(x.argmax(keep(1)), 0.0, 1);
+    /// assert_eq!(y.to_vec::<f32>()?, [0., 1., 2., 0.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::put`]; [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::Shape`] if the positions do not fit the array.
+    #[doc(alias = "scatter")]
+    #[track_caller]
+    pub fn put_along_axis(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
+        put_along(self, indices, values, axis.saturated(), IndexMode::Check, Location::caller())
+    }
+
+    /// As [`Expr::put_along_axis`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2], [3, 4]];
+    /// assert_eq!(x.put_along_axis_clip(cupric::array![[-5], [7]], 9, 1).to_vec::<i32>()?, [9, 2, 3, 9]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::put_along_axis`], but for positions out of range.
+    #[track_caller]
+    pub fn put_along_axis_clip(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
+        put_along(self, indices, values, axis.saturated(), IndexMode::Clip, Location::caller())
+    }
+
+    /// As [`Expr::put_along_axis`], with each position taken modulo the length of its axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2], [3, 4]];
+    /// assert_eq!(x.put_along_axis_wrap(cupric::array![[-5], [2]], 9, 1).to_vec::<i32>()?, [1, 9, 9, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::put_along_axis`], but for positions out of range.
+    #[track_caller]
+    pub fn put_along_axis_wrap(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
+        put_along(self, indices, values, axis.saturated(), IndexMode::Wrap, Location::caller())
+    }
+
+    /// Elements at integer positions along several axes, as NumPy's `x[i, j]`: the positions, one operand for each of the first axes,
+    /// broadcast, and element k of the result is `x[i[k], j[k]]`. The axes of the positions take the place of those axes. Negative
+    /// positions count from the end. The result has the array's dtype, bit for bit.
+    ///
+    /// The first axes are seen as one, which takes a copy of the array where its strides do not allow it.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2, 3], [4, 5, 6]];
+    /// assert_eq!(x.take_at((array![0, 1, -1], array![2, 0, -1])).to_vec::<i32>()?, [3, 4, 6]);
+    /// // positions that broadcast pick a grid
+    /// assert_eq!(x.take_at((array![[1], [0]], array![0, 2])).to_vec::<i32>()?, [4, 6, 1, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A position out of range is an error as with [`Expr::take`]. The expression carries an [`ErrorKind::Argument`] error if there are
+    /// no positions, or for more axes than the array has; [`ErrorKind::DType`] for positions of no integer type; [`ErrorKind::Shape`]
+    /// if they do not broadcast; [`ErrorKind::LimitExceeded`] if the axes have 2^31 places or more.
+    #[doc(alias = "gather_nd")]
+    #[track_caller]
+    pub fn take_at(&self, indices: impl IntoIndices) -> Expr {
+        take_at(self, indices.into_indices(), IndexMode::Check, Location::caller())
+    }
+
+    /// As [`Expr::take_at`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2], [3, 4]];
+    /// assert_eq!(x.take_at_clip((array![-7, 5], array![1, 2])).to_vec::<i32>()?, [2, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::take_at`], but for positions out of range.
+    #[track_caller]
+    pub fn take_at_clip(&self, indices: impl IntoIndices) -> Expr {
+        take_at(self, indices.into_indices(), IndexMode::Clip, Location::caller())
+    }
+
+    /// As [`Expr::take_at`], with each position taken modulo the length of its axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2], [3, 4]];
+    /// assert_eq!(x.take_at_wrap((array![-7, 5], array![1, 2])).to_vec::<i32>()?, [4, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::take_at`], but for positions out of range.
+    #[track_caller]
+    pub fn take_at_wrap(&self, indices: impl IntoIndices) -> Expr {
+        take_at(self, indices.into_indices(), IndexMode::Wrap, Location::caller())
+    }
+}
+
+impl Array {
+    /// Writes values to the elements at integer positions along several axes, as NumPy's `x[i, j] = v`: the positions are as with
+    /// [`Expr::take_at`], and the value broadcasts to the shape of what that gives. Of several values for one element the last in C
+    /// order stays.
+    ///
+    /// # Errors
+    /// Those of [`Expr::take_at`], a position out of range among them, and of [`Array::assign`]. The array is then as it was.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let mut x = array![[1, 2, 3], [4, 5, 6]];
+    /// x.set_at((array![0, 1], array![2, 0]), array![30, 40])?;
+    /// x.set_at((-1,), 7)?;
+    /// assert_eq!(x.to_vec::<i32>()?, [1, 2, 30, 7, 7, 7]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "index_put")]
+    #[track_caller]
+    pub fn set_at(&mut self, indices: impl IntoIndices, value: impl Operand) -> Result<()> {
+        set_at(self, indices.into_indices(), value, IndexMode::Check, Location::caller())
+    }
+
+    /// As [`Array::set_at`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// # Errors
+    /// Those of [`Array::set_at`], but for positions out of range.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let mut x = array![1, 2, 3];
+    /// x.set_at_clip((array![-5, 7],), 9)?;
+    /// assert_eq!(x.to_vec::<i32>()?, [9, 2, 9]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn set_at_clip(&mut self, indices: impl IntoIndices, value: impl Operand) -> Result<()> {
+        set_at(self, indices.into_indices(), value, IndexMode::Clip, Location::caller())
+    }
+
+    /// As [`Array::set_at`], with each position taken modulo the length of its axis: see [`Expr::take_wrap`].
+    ///
+    /// # Errors
+    /// Those of [`Array::set_at`], but for positions out of range.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let mut x = array![1, 2, 3];
+    /// x.set_at_wrap((array![-5, 7],), 9)?;
+    /// assert_eq!(x.to_vec::<i32>()?, [1, 9, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn set_at_wrap(&mut self, indices: impl IntoIndices, value: impl Operand) -> Result<()> {
+        set_at(self, indices.into_indices(), value, IndexMode::Wrap, Location::caller())
+    }
+}
+
+/// Positions along the first axes of a shape, one operand for each, as positions among the places of those axes.
+fn of_axes(op: &'static str, indices: Vec<Expr>, shape: &Shape, mode: IndexMode, at: Loc) -> Result<Places> {
+    if indices.is_empty() || indices.len() > shape.len() {
+        let (given, shape) = (indices.len(), shape.as_slice());
+        let detail =
+            format!("positions for {given} axes of shape {shape:?}; at least one axis, and at most all, have them");
+        return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
+    }
+    let lead = &shape[..indices.len()];
+    let mut below = layout::product(lead);
+    at_most_i32(op, below, "places along the axes", at)?;
+    if indices.len() == 1 {
+        let alone = indices.into_iter().next().map(|i| positions(op, i, (0, shape), mode, at));
+        let at = alone.unwrap_or_else(|| Err(Error::with_line(ErrorKind::Internal, op, "no positions", at)))?;
+        return Ok(Places { at, mode });
+    }
+    let mut common: Shape = smallvec![];
+    for i in &indices {
+        common = layout::broadcast(&common, &i.checked()?.shape).map_err(|f| f.at(op, at))?;
+    }
+    let mut sum: Option<Expr> = None;
+    for (axis, i) in indices.into_iter().enumerate() {
+        let i = in_axis(op, i, (axis, shape), mode, at)?;
+        below /= shape[axis].max(1);
+        let term = if below == 1 { i } else { binary(&arithmetic::multiply, i, below, at) };
+        sum = Some(match sum {
+            None => term,
+            Some(sum) => binary(&arithmetic::add, sum, term, at),
+        });
+    }
+    let at = sum.ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no positions", at))?;
+    // each is in the range of its axis, so the sum is in range too
+    Ok(Places { at, mode: IndexMode::Clip })
+}
+
+fn operands(args: Vec<Arg>, at: Loc) -> Vec<Expr> {
+    args.into_iter().map(|a| operand_of(a, at)).collect()
+}
+
+fn operand_of(a: Arg, at: Loc) -> Expr {
+    match a {
+        Arg::Expr(e) => strong(e, at),
+        Arg::Scalar(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
+    }
+}
+
+fn take_at(source: &Expr, indices: Vec<Arg>, mode: IndexMode, at: Loc) -> Expr {
+    const OP: &str = "take_at";
+    carry(at, || {
+        let (source, indices) = (strong(source.clone(), at), operands(indices, at));
+        let device = common(OP, std::iter::once(&source).chain(&indices), at)?;
+        let shape = source.0.shape.clone();
+        let lead = indices.len();
+        let Places { at: i, mode } = of_axes(OP, indices, &shape, mode, at)?;
+        let mut out: Shape = i.checked()?.shape.clone();
+        out.extend(shape[lead..].iter().copied());
+        layout::size_of_shape(&out).map_err(|f| f.at(OP, at))?;
+        let mut joined: Shape = smallvec![layout::product(&shape[..lead])];
+        joined.extend(shape[lead..].iter().copied());
+        let source = reshape(OP, &source, &as_lengths(&joined), at);
+        let dtype = source.checked()?.dtype;
+        let take = NodeOp::Take { axis: 0, mode, along: false, name: OP };
+        Ok(Expr::node(take, smallvec![i, source], out, dtype, device, at))
+    })
+}
+
+/// Positions along an axis of a shape, of shape `wanted`, as positions among all elements: each is for its own place along the
+/// other axes. They fit i32, as the number of elements does.
+pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at: Loc) -> Expr {
+    let steps = layout::c_strides(shape);
+    let mut sum = binary(&arithmetic::multiply, i, steps[axis], at);
+    for d in (0..shape.len()).filter(|d| *d != axis && wanted[*d] > 1) {
+        let own = Expr::node(NodeOp::Iota(d), smallvec![], wanted.clone(), DType::I32, 0, at);
+        sum = binary(&arithmetic::add, sum, binary(&arithmetic::multiply, own, steps[d], at), at);
+    }
+    sum
+}
+
+fn put(array: &Expr, indices: impl Operand, values: impl Operand, mode: IndexMode, at: Loc) -> Expr {
+    const OP: &str = "put";
+    let (indices, values) = (operand(indices, at), values.into_arg());
+    carry(at, || {
+        let array = strong(array.clone(), at);
+        common(OP, [&array, &indices].into_iter(), at)?;
+        let all: Shape = smallvec![layout::product(&array.0.shape)];
+        let places = Places { at: positions(OP, indices, (0, &all), mode, at)?, mode };
+        let lead = array.0.shape.len();
+        written(OP, (array, lead), places, values, at)
+    })
+}
+
+fn put_along(array: &Expr, indices: impl Operand, values: impl Operand, axis: isize, mode: IndexMode, at: Loc) -> Expr {
+    const OP: &str = "put_along_axis";
+    let (indices, values) = (operand(indices, at), values.into_arg());
+    carry(at, || {
+        let array = strong(array.clone(), at);
+        common(OP, [&array, &indices].into_iter(), at)?;
+        let shape = array.0.shape.clone();
+        let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(OP, at))?;
+        if indices.0.shape.len() != shape.len() {
+            let (a, b) = (shape.as_slice(), indices.0.shape.as_slice());
+            let detail = format!("an array of shape {a:?} and indices of shape {b:?} have not as many axes");
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+        }
+        at_most_i32(OP, layout::product(&shape), "elements", at)?;
+        let mut wanted = shape.clone();
+        wanted[axis] = indices.0.shape[axis];
+        layout::size_of_shape(&wanted).map_err(|f| f.at(OP, at))?;
+        let indices = view(OP, &indices, at, |from| View::broadcast_to(from, &wanted));
+        indices.checked()?;
+        let i = in_axis(OP, indices, (axis, &shape), mode, at)?;
+        let sum = flat_along(i, axis, &shape, &wanted, at);
+        let lead = shape.len();
+        written(OP, (array, lead), Places { at: sum, mode: IndexMode::Clip }, values, at)
+    })
+}
+
+fn set_at(array: &mut Array, indices: Vec<Arg>, value: impl Operand, mode: IndexMode, at: Loc) -> Result<()> {
+    const OP: &str = "set_at";
+    let (indices, value) = (operands(indices, at), value.into_arg());
+    let own: &Expr = array;
+    let own = own.clone();
+    common(OP, std::iter::once(&own).chain(&indices), at)?;
+    let lead = indices.len();
+    let places = of_axes(OP, indices, &own.0.shape, mode, at)?;
+    let value = written(OP, (own, lead), places, value, at)?;
+    array.write_all(Arg::Expr(value), OP, at)
+}

@@ -1,0 +1,257 @@
+//! `index_add`, `index_min`, `index_max`: values that are combined into elements at computed positions.
+
+use super::extremes::Extremes;
+use super::positions;
+use super::sums::{added, any_of};
+use super::writes::in_axis;
+use crate::array::device::Device;
+use crate::array::prepared;
+use crate::base::dtype::{DType, Element};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Combine, IndexMode, Integer, Shape};
+use crate::graph::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, composed, operand, strong, ufunc};
+use crate::graph::ufunc::{Ufunc, logic};
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+impl Expr {
+    /// A copy in which `values` are added to the elements along an axis at integer positions, as NumPy's `add.at`: a
+    /// position that occurs twice takes both values. The positions have one axis. Negative ones count from the end, and one
+    /// out of range is an error as with [`Expr::take`]. The values broadcast to the array's shape with as many elements along
+    /// the axis as there are positions, and are cast as in a write.
+    ///
+    /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy; of integers none if nothing else holds the
+    /// array's memory, on a GPU with positions that cannot be out of range ([`Expr::index_add_clip`]). A sum of integers wraps; a sum of bools
+    /// is true where one of them is. Floats are added in an order that depends on the positions alone, so the bits are the same each
+    /// time; f16 and bf16 are added in f32 and rounded once, and the error is that of [`Expr::sum`] of the terms. Time is linear; a GPU
+    /// sorts the positions of floats first, digit by digit.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![10, 20, 30];
+    /// assert_eq!(x.index_add(0, array![0, 2, -1], array![1, 2, 3]).to_vec::<i32>()?, [11, 20, 35]);
+    /// assert_eq!(array![0.5, 1.].index_add(0, array![1, 1], array![0.25, 4.]).to_vec::<f32>()?, [0.5, 5.25]);
+    /// let counts = cupric::zeros([3], cupric::DType::I64).index_add(0, array![2, 0, 2, 2], 1);
+    /// assert_eq!(counts.to_vec::<i64>()?, [1, 0, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "scatter_add")]
+    #[doc(alias = "add.at")]
+    #[doc(alias = "add_at")]
+    #[track_caller]
+    pub fn index_add(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Check), Location::caller())
+    }
+
+    /// As [`Expr::index_add`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// let x = cupric::zeros([3], cupric::DType::I32);
+    /// assert_eq!(x.index_add_clip(0, cupric::array![-5, 1, 7], 1).to_vec::<i32>()?, [1, 1, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn index_add_clip(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Clip), Location::caller())
+    }
+
+    /// As [`Expr::index_add`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// let x = cupric::zeros([3], cupric::DType::I32);
+    /// assert_eq!(x.index_add_wrap(0, cupric::array![-1, 1, 7], 1).to_vec::<i32>()?, [0, 2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn index_add_wrap(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Wrap), Location::caller())
+    }
+
+    /// A copy in which elements along an axis, at integer positions, are the least of what was there and of the values for
+    /// them, as NumPy's `minimum.at`. Positions and values are as with [`Expr::index_add`], but floats and bools are taken too, for
+    /// which the values are sorted; a NaN is less than all else, and −0 less than +0.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![10, 20, 30];
+    /// assert_eq!(x.index_min(0, array![1, 1, 2], array![7, 5, 90]).to_vec::<i32>()?, [10, 5, 30]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "scatter_min")]
+    #[track_caller]
+    pub fn index_min(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Check), Location::caller())
+    }
+
+    /// As [`Expr::index_min`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// let x = cupric::array![10, 20, 30];
+    /// assert_eq!(x.index_min_clip(0, cupric::array![-5, 9], 15).to_vec::<i32>()?, [10, 20, 15]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn index_min_clip(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Clip), Location::caller())
+    }
+
+    /// As [`Expr::index_min`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// let x = cupric::array![10, 20, 30];
+    /// assert_eq!(x.index_min_wrap(0, cupric::array![-2, 6], 5).to_vec::<i32>()?, [5, 5, 30]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn index_min_wrap(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Wrap), Location::caller())
+    }
+
+    /// A copy in which elements along an axis, at integer positions, are the greatest of what was there and of the values
+    /// for them, as NumPy's `maximum.at`. Positions and values are as with [`Expr::index_add`], but floats and bools are taken too,
+    /// for which the values are sorted; a NaN is greater than all else, and +0 greater than −0.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2], [3, 4]];
+    /// assert_eq!(x.index_max(1, array![0], array![[2], [2]]).to_vec::<i32>()?, [2, 2, 3, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "scatter_max")]
+    #[track_caller]
+    pub fn index_max(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Check), Location::caller())
+    }
+
+    /// As [`Expr::index_max`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// let x = cupric::array![10, 20, 30];
+    /// assert_eq!(x.index_max_clip(0, cupric::array![-5, 9], 15).to_vec::<i32>()?, [15, 20, 30]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn index_max_clip(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Clip), Location::caller())
+    }
+
+    /// As [`Expr::index_max`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// let x = cupric::array![10, 20, 30];
+    /// assert_eq!(x.index_max_wrap(0, cupric::array![-2, 6], 25).to_vec::<i32>()?, [25, 25, 30]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn index_max_wrap(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Wrap), Location::caller())
+    }
+}
+
+/// The operation's name.
+fn name(combine: Combine) -> &'static str {
+    match combine {
+        Combine::Set => "index_set",
+        Combine::Add => "index_add",
+        Combine::Min => "index_min",
+        Combine::Max => "index_max",
+    }
+}
+
+fn scatter(
+    array: &Expr,
+    axis: isize,
+    indices: impl Operand,
+    values: impl Operand,
+    (combine, mode): (Combine, IndexMode),
+    at: Loc,
+) -> Expr {
+    let (op, values) = (name(combine), values.into_arg());
+    let indices = operand(indices, at);
+    carry(at, || -> Result<Expr> {
+        let array = strong(array.clone(), at);
+        common(op, [&array, &indices].into_iter(), at)?;
+        let (shape, dtype) = (&array.0.shape, array.0.dtype);
+        let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(op, at))?;
+        if indices.0.shape.len() != 1 {
+            let detail = format!("indices of shape {:?}; one axis is needed", indices.0.shape.as_slice());
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+        }
+        let mut wanted: Shape = shape.clone();
+        wanted[axis] = indices.0.shape[0];
+        layout::size_of_shape(&wanted).map_err(|f| f.at(op, at))?;
+        let given = indices.clone();
+        let indices = positions(op, indices, (axis, shape), mode, at)?;
+        let values = prepared(values, &wanted, dtype, op, at)?;
+        let device = common(op, [&array, &indices, &values].into_iter(), at)?;
+        if combine == Combine::Add && dtype.is_float() {
+            let keys = in_axis(op, given, (axis, shape), mode, at)?;
+            return added(op, &array, axis, keys, &values, at);
+        }
+        if combine == Combine::Add && dtype == DType::Bool {
+            let along = Along { op, axis, mode, combine: Combine::Max, device, indices, at };
+            return Ok(any_of(&array, &values, |array, values| along.scatter(array, values), at));
+        }
+        if !dtype.is_integer() {
+            return Extremes { op, combine, mode, axis, device, at }.of(array, given, &values, &wanted);
+        }
+        let along = Along { op, axis, mode, combine, device, indices, at };
+        // an expression without a device may yet be evaluated on any
+        let may_be_on_gpu = device == 0 || Device::of(device).backend().caps().wgsl;
+        Ok(match combine.lacks_wgsl_atomic(dtype.size()) && may_be_on_gpu {
+            true => along.by_words(&array, &values),
+            false => along.scatter(array, values),
+        })
+    })
+}
+
+/// What the scatters of one call have in common: one scatter, or two if 64-bit integers are combined by words.
+struct Along {
+    op: &'static str,
+    axis: usize,
+    mode: IndexMode,
+    combine: Combine,
+    device: u32,
+    indices: Expr,
+    at: Loc,
+}
+
+impl Along {
+    fn scatter(&self, array: Expr, values: Expr) -> Expr {
+        let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
+        let Along { axis, mode, combine, .. } = *self;
+        let op = NodeOp::Scatter { axis, mode, combine, name: self.op };
+        Expr::node(op, smallvec![array, self.indices.clone(), values], shape, dtype, self.device, self.at)
+    }
+
+    /// Combines 64-bit integers to their least or greatest by words. The first scatter finds the best high word of each
+    /// element. The second finds the best low word among the candidates with that high word: all others take part with the low
+    /// word that never wins (`last`).
+    fn by_words(&self, array: &Expr, values: &Expr) -> Expr {
+        composed(|| self.combined_words(array, values))
+    }
+
+    fn combined_words(&self, array: &Expr, values: &Expr) -> Expr {
+        let (at, dtype) = (self.at, array.0.dtype);
+        let call = |row: &'static Ufunc, args: Args| ufunc(row, args.into_iter().map(Operand::into_arg).collect(), at);
+        let number = |n: i64, dtype| Expr::fill(n.scalar(), smallvec![], dtype, at);
+        let shift = || number(32, dtype);
+        let high_type = if dtype == DType::I64 { DType::I32 } else { DType::U32 };
+        let high = |x: &Expr| cast(call(&logic::bitwise_right_shift, smallvec![x.clone(), shift()]), high_type, at);
+        let highest = self.scatter(high(array), high(values));
+        let take = NodeOp::Take { axis: self.axis, mode: self.mode, along: false, name: "take" };
+        let shape = values.0.shape.clone();
+        let taken =
+            Expr::node(take, smallvec![self.indices.clone(), highest.clone()], shape, high_type, self.device, at);
+        let last = if self.combine == Combine::Min { u32::MAX as i64 } else { 0 };
+        let low = |x: &Expr, of: &Expr| {
+            let is_it = call(&logic::equal, smallvec![high(x), of.clone()]);
+            call(&logic::SELECT, smallvec![is_it, cast(x.clone(), DType::U32, at), number(last, DType::U32)])
+        };
+        let lowest = self.scatter(low(array, &highest), low(values, &taken));
+        let high = call(&logic::bitwise_left_shift, smallvec![cast(highest, dtype, at), shift()]);
+        call(&logic::bitwise_or, smallvec![high, cast(lowest, dtype, at)])
+    }
+}

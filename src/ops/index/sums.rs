@@ -1,0 +1,130 @@
+//! Sums by key: of floats in a fixed order, by the routine `segment_sum`; of integers by a scatter, because no order changes their
+//! sums.
+
+use crate::array::device::Device;
+use crate::base::dtype::{DType, Element, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Combine, Shape, View};
+use crate::graph::expr::{Args, Expr, NodeOp, Operand, cast, common, reshape, routine, ufunc, view};
+use crate::graph::routine::{ARGSORT, Routine, SUM_BY_KEY};
+use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::plan::kernel::IndexMode;
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+fn lengths(shape: &[usize]) -> SmallVec<[isize; 6]> {
+    shape.iter().map(|n| *n as isize).collect()
+}
+
+/// An array whose floats along an axis have the values added to them that stand at the same position of `wanted`, which is the
+/// array's shape with as many elements along the axis as there are keys. Keys are integers in the range of the axis.
+pub(super) fn added(op: &'static str, array: &Expr, axis: usize, keys: Expr, values: &Expr, at: Loc) -> Result<Expr> {
+    let (shape, dtype) = (&array.0.shape, array.0.dtype);
+    if keys.checked()?.shape.contains(&0) || shape.contains(&0) {
+        return Ok(array.clone());
+    }
+    // the axis first, and then back to its place
+    let to_front: SmallVec<[isize; 6]> =
+        std::iter::once(axis).chain((0..shape.len()).filter(|d| *d != axis)).map(|d| d as isize).collect();
+    let back: SmallVec<[isize; 6]> =
+        (1..=axis).chain(std::iter::once(0)).chain(axis + 1..shape.len()).map(|d| d as isize).collect();
+    let turned = view(op, values, at, |s| View::permute(s, &to_front));
+    let sums = floats_by_key(op, keys, &turned, shape[axis], at)?;
+    let sums = view(op, &sums, at, |s| View::permute(s, &back));
+    let wide = cast(array.clone(), sums.checked()?.dtype, at);
+    Ok(cast(binary(&arithmetic::add, wide, sums, at), dtype, at))
+}
+
+/// An array whose bools along an axis are true where they were, or where one of the values for them is: their sum, as sums of
+/// bools are.
+pub(super) fn any_of(array: &Expr, values: &Expr, scatter: impl Fn(Expr, Expr) -> Expr, at: Loc) -> Expr {
+    let number = |e: &Expr| cast(e.clone(), DType::U32, at);
+    binary(&logic::not_equal, scatter(number(array), number(values)), 0, at)
+}
+
+/// The sums of `values` along the first axis, by the keys of its elements: `count` sums of the type that [`Expr::sum`] gives. Keys
+/// are integers of one axis; what has a key of `count` or more is left out.
+pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: Loc) -> Result<Expr> {
+    let mut shape = values.checked()?.shape.clone();
+    let dtype = values.0.dtype;
+    shape[0] = count;
+    layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+    if dtype.is_float() {
+        let sums = floats_by_key(op, keys, values, count, at)?;
+        // no terms, and −0 alone, make +0
+        return Ok(cast(binary(&arithmetic::add, sums, 0.0, at), dtype, at));
+    }
+    let dtype = dtype.sum();
+    shape[0] = count + 1;
+    layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+    let device = common(op, [&keys, values].into_iter(), at)?;
+    let zeros = Expr::fill_on(device, 0i64.scalar(), shape.clone(), dtype, at);
+    // all that has no sum goes into one that is left out
+    let keys = cast(binary(&arithmetic::minimum, cast(keys, DType::U32, at), count, at), DType::I32, at);
+    let scatter = NodeOp::Scatter { axis: 0, mode: IndexMode::Clip, combine: Combine::Add, name: op };
+    let args: Args = smallvec![zeros, keys, cast(values.clone(), dtype, at)];
+    let all = Expr::node(scatter, args, shape, dtype, device, at);
+    let part = layout::SliceItem::Range { start: None, end: Some(count as isize), step: 1 };
+    Ok(view(op, &all, at, |s| View::slice(s, &[part])))
+}
+
+/// As [`sums_by_key`] of floats, but in f32 (of f64 in f64), and no terms make −0.
+fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: Loc) -> Result<Expr> {
+    let of: Shape = values.checked()?.shape.clone();
+    let device = common(op, [&keys, values].into_iter(), at)?;
+    let (rows, length) = (of[0], layout::product(&of[1..]));
+    let mut shape = of;
+    shape[0] = count;
+    let dtype = if values.0.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    if rows == 0 || length == 0 || count == 0 {
+        return Ok(Expr::fill_on(device, Scalar::Float(-0.0), shape, dtype, at));
+    }
+    if rows.max(count) > i32::MAX as usize {
+        let detail = format!("{rows} keys of {count} sums; their numbers must fit i32");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    let keys = cast(binary(&arithmetic::minimum, cast(keys, DType::U32, at), count, at), DType::U32, at);
+    let values = reshape(op, values, &[rows as isize, length as isize], at);
+    // an expression without a device may yet be evaluated on any
+    let needs_order = device == 0 || Device::of(device).backend().caps().wgsl;
+    let (keys, values) = match mutant!(keys_of_sums_not_sorted, false, needs_order) {
+        true => in_order(op, keys, values, count, at)?,
+        false => (keys, values),
+    };
+    let sums = first_of(&SUM_BY_KEY, smallvec![keys, values], [count, length, rows], op, at)?;
+    Ok(reshape(op, &sums, &lengths(&shape), at))
+}
+
+/// Calls a routine that gives one result, with integers that its row knows.
+pub(crate) fn first_of(row: &'static Routine, args: Args, params: [usize; 3], op: &str, at: Loc) -> Result<Expr> {
+    let results = routine(row, args, params.into_iter().map(|p| p as u64).collect(), at)?;
+    results.into_iter().next().ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at))
+}
+
+/// Keys, which are at most `count`, in ascending order, and the rows in the same order: the sort is stable.
+pub(super) fn in_order(op: &'static str, keys: Expr, values: Expr, count: usize, at: Loc) -> Result<(Expr, Expr)> {
+    let (rows, device) = (keys.checked()?.shape[0], values.checked()?.device);
+    if rows == 1 {
+        return Ok((keys, values));
+    }
+    // a sort takes time for each bit of its keys
+    let narrow = match count {
+        0..=0xff => DType::U8,
+        0x100..=0xffff => DType::U16,
+        _ => DType::U32,
+    };
+    let order = first_of(&ARGSORT, smallvec![cast(keys.clone(), narrow, at)], [rows, 0, rows], op, at)?;
+    let order = cast(order, DType::I32, at);
+    let taken = |from: Expr| {
+        let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };
+        let (shape, dtype) = (from.0.shape.clone(), from.0.dtype);
+        Expr::node(take, smallvec![order.clone(), from], shape, dtype, device, at)
+    };
+    Ok((taken(keys), taken(values)))
+}

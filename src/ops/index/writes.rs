@@ -1,0 +1,205 @@
+//! How values are written at positions. Several may go to one position, of which the last in C order stays, as in NumPy.
+//!
+//! A CPU writes them one after another. A device that runs WGSL sorts a few positions, and writes the last value of each run of
+//! equal ones. For many it combines the numbers of the values, counted from 1, by their maximum into a table of all places
+//! ([`last_writers`]); then each element of the array takes the value that its number names, or stays as it is. So the result
+//! depends neither on threads nor on the device.
+
+use super::sums::in_order;
+use super::{checked_positions, positions};
+use crate::array::device::Device;
+use crate::array::prepared;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Combine, Shape};
+use crate::graph::expr::{Arg, Args, Expr, NodeOp, Operand, cast, common, reshape, ufunc};
+use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::plan::kernel::IndexMode;
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+pub(super) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+/// The positions of a write, among the places of some of an array's axes in C order.
+pub(super) struct Places {
+    /// Integers of any shape, as [`positions`] makes them.
+    pub at: Expr,
+    pub mode: IndexMode,
+}
+
+/// A limit of the positions: kernels count them in i32.
+pub(super) fn at_most_i32(op: &'static str, count: usize, what: &str, at: Loc) -> Result<()> {
+    if count > i32::MAX as usize {
+        let detail = format!("{count} {what}; their number must fit i32");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    Ok(())
+}
+
+/// Brings positions along an axis into the range of the axis, as i32; those out of range are errors if the mode checks.
+pub(super) fn in_axis(
+    op: &'static str,
+    i: Expr,
+    (axis, shape): (usize, &Shape),
+    mode: IndexMode,
+    at: Loc,
+) -> Result<Expr> {
+    let n = shape[axis];
+    let i = positions(op, i, (axis, shape), mode, at)?;
+    Ok(match mode {
+        IndexMode::Check => cast(checked_positions(op, i, n, at)?, DType::I32, at),
+        IndexMode::Clip => {
+            let last = n.saturating_sub(1).into_arg();
+            ufunc(&arithmetic::clip, smallvec![i.into_arg(), 0.into_arg(), last], at)
+        }
+        IndexMode::Wrap => binary(&arithmetic::remainder, i, n.max(1), at),
+    })
+}
+
+pub(super) fn as_lengths(shape: &[usize]) -> Vec<isize> {
+    shape.iter().map(|n| *n as isize).collect()
+}
+
+/// Returns a table of `count` places: for each the number, from 1 on, of the last value that goes there, or 0. As u32, of which
+/// devices have an atomic maximum.
+pub(super) fn last_writers(op: &'static str, places: &Places, count: usize, device: u32, at: Loc) -> Expr {
+    let values = layout::product(&places.at.0.shape);
+    let node = |op, args: Args, shape: Shape, dtype| Expr::node(op, args, shape, dtype, device, at);
+    let flat = reshape(op, &places.at, &[values as isize], at);
+    let from_0 = Expr::node(NodeOp::Iota(0), smallvec![], smallvec![values], DType::I32, 0, at);
+    let numbers = binary(&arithmetic::add, cast(from_0, DType::U32, at), 1, at);
+    let none = Expr::fill_on(device, Scalar::Int(0), smallvec![count], DType::U32, at);
+    let scatter = NodeOp::Scatter { axis: 0, mode: places.mode, combine: Combine::Max, name: op };
+    node(scatter, smallvec![none, flat, numbers], smallvec![count], DType::U32)
+}
+
+/// The array with values at places of its first `lead` axes. The values broadcast to the shape of the positions, followed by the
+/// array's other axes.
+pub(super) fn written(
+    op: &'static str,
+    (array, lead): (Expr, usize),
+    places: Places,
+    values: Arg,
+    at: Loc,
+) -> Result<Expr> {
+    let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
+    let (lead, rest) = shape.split_at(lead);
+    let wanted: Shape = places.at.checked()?.shape.iter().chain(rest).copied().collect();
+    let count = layout::product(&places.at.0.shape);
+    at_most_i32(op, count, "positions", at)?;
+    layout::size_of_shape(&wanted).map_err(|f| f.at(op, at))?;
+    let values = prepared(values, &wanted, dtype, op, at)?;
+    let device = common(op, [&array, &places.at, &values].into_iter(), at)?;
+    if count == 0 || shape.contains(&0) {
+        return Ok(array);
+    }
+    let write = Write { op, device, at };
+    // an expression without a device may yet be evaluated on any
+    if device != 0 && !Device::of(device).backend().caps().wgsl {
+        return write.in_order(array, lead.len(), places, &values);
+    }
+    if count <= layout::product(lead) / FEW {
+        return write.sorted(array, lead.len(), places, &values);
+    }
+    Ok(write.by_table(array, lead.len(), &places, &values))
+}
+
+/// A device that runs WGSL sorts the positions if they are at most this part of the places: a sort by bytes takes four passes over
+/// pairs of words, a table of all places some two over words (a judgement).
+const FEW: usize = 16;
+
+/// What the ways to write values at positions have in common.
+struct Write {
+    op: &'static str,
+    device: u32,
+    at: Loc,
+}
+
+impl Write {
+    fn node(&self, op: NodeOp, args: Args, shape: Shape, dtype: DType) -> Expr {
+        Expr::node(op, args, shape, dtype, self.device, self.at)
+    }
+
+    /// The array, with its first `lead` axes as one, and the values with the axes of their positions as one.
+    fn joined(&self, array: &Expr, lead: usize, values: &Expr, count: usize) -> (Expr, Expr) {
+        let (lead, rest) = array.0.shape.split_at(lead);
+        let with = |first: usize| as_lengths(&std::iter::once(first).chain(rest.iter().copied()).collect::<Shape>());
+        let array = reshape(self.op, array, &with(layout::product(lead)), self.at);
+        let values = match values.0.number() {
+            Some(number) => {
+                let shape = std::iter::once(count).chain(rest.iter().copied()).collect();
+                Expr::fill(number, shape, values.0.dtype, self.at)
+            }
+            None => reshape(self.op, values, &with(count), self.at),
+        };
+        (array, values)
+    }
+
+    /// Writes the values one after another, so that the last stays: for a CPU.
+    fn in_order(&self, array: Expr, lead: usize, places: Places, values: &Expr) -> Result<Expr> {
+        let count = layout::product(&places.at.0.shape);
+        let flat = reshape(self.op, &places.at, &[count as isize], self.at);
+        let (joined, values) = self.joined(&array, lead, values, count);
+        self.set(&array, smallvec![joined, flat, values], places.mode)
+    }
+
+    /// The array in which a scatter has replaced elements.
+    fn set(&self, array: &Expr, args: Args, mode: IndexMode) -> Result<Expr> {
+        let shape = args[0].checked()?.shape.clone();
+        let scatter = NodeOp::Scatter { axis: 0, mode, combine: Combine::Set, name: self.op };
+        let set = self.node(scatter, args, shape, array.0.dtype);
+        Ok(reshape(self.op, &set, &as_lengths(&array.0.shape), self.at))
+    }
+
+    /// Sorts the positions with their values, and writes of each run of equal positions the last value: for a device on which it
+    /// is not decided which of several writes is last.
+    fn sorted(&self, array: Expr, lead: usize, places: Places, values: &Expr) -> Result<Expr> {
+        let &Write { op, at, .. } = self;
+        let count = layout::product(&places.at.0.shape);
+        let below = layout::product(&array.0.shape[..lead]);
+        let flat = reshape(op, &places.at, &[count as isize], at);
+        let keys = in_axis(op, flat, (0, &smallvec![below]), places.mode, at)?;
+        let (joined, values) = self.joined(&array, lead, values, count);
+        if count == 1 {
+            return self.set(&array, smallvec![joined, keys, values], IndexMode::Clip);
+        }
+        let (keys, values) = in_order(op, cast(keys, DType::U32, at), values, below, at)?;
+        let number = self.node(NodeOp::Iota(0), smallvec![], smallvec![count], DType::I32);
+        let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };
+        let after = binary(&arithmetic::add, number.clone(), 1, at);
+        let next = self.node(take, smallvec![after, keys.clone()], smallvec![count], DType::U32);
+        let ends = binary(&logic::not_equal, next, keys.clone(), at);
+        let is_last = binary(&logic::logical_or, ends, binary(&logic::equal, number, count - 1, at), at);
+        self.set(&array, smallvec![joined, cast(keys, DType::I32, at), values, is_last], IndexMode::Clip)
+    }
+
+    /// Finds for each place the last value that goes there, and takes it.
+    fn by_table(&self, array: Expr, lead: usize, places: &Places, values: &Expr) -> Expr {
+        let &Write { op, device, at } = self;
+        let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
+        let (lead, rest) = shape.split_at(lead);
+        let count = layout::product(&places.at.0.shape);
+        let table = last_writers(op, places, layout::product(lead), device, at);
+        let is_written = |table: &Expr| binary(&logic::not_equal, table, 0, at);
+        // beside the other axes the table has one of length 1 for each
+        let across: Vec<isize> = as_lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
+        let here = is_written(&reshape(op, &table, &across, at));
+        let new = match values.0.number() {
+            Some(number) => Expr::fill(number, shape.clone(), dtype, at),
+            None => {
+                let listed: Shape = std::iter::once(count).chain(rest.iter().copied()).collect();
+                let listed = reshape(op, values, &as_lengths(&listed), at);
+                // where nothing is written the number is −1, which clips to 0: that value is not used
+                let number = binary(&arithmetic::subtract, cast(table, DType::I32, at), 1, at);
+                let number = reshape(op, &number, &as_lengths(lead), at);
+                let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };
+                self.node(take, smallvec![number, listed], shape.clone(), dtype)
+            }
+        };
+        ufunc(&logic::SELECT, smallvec![here.into_arg(), new.into_arg(), array.into_arg()], at)
+    }
+}

@@ -1,0 +1,306 @@
+//! Elements that a mask chooses, and their positions. How many those are is known only once the mask is, so these
+//! functions compute at once, and read one number: the count.
+
+use crate::array::device::Device;
+use crate::array::{Array, eval_many, prepared};
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Integer, Shape, View};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, cast, common, operand, reshape, routine, strong, ufunc, view};
+use crate::graph::routine::{COMPRESS, NONZERO, Routine};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::functions::stack_at;
+use crate::plan::kernel::IndexMode;
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+impl Expr {
+    /// The elements where a mask is true, in C order, as NumPy's `x[mask]`: of shape `[count]` if the mask has the array's shape. A
+    /// mask of fewer axes has the array's first ones, and the result then has the others behind the count: a mask of shape `[m]`
+    /// picks rows of an array of shape `[m, n]`. The result has the array's dtype, bit for bit.
+    ///
+    /// It is computed at once, because the result's shape depends on the mask's elements, and waits for one number, the count.
+    /// Time is linear; memory beside the result is a mask that is not stored yet, and on a GPU 4 bytes for each true element.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 2.], [3., 4.], [5., 6.]];
+    /// assert_eq!(x.compress(x.greater(2.5))?.to_vec::<f32>()?, [3., 4., 5., 6.]);
+    /// let rows = x.compress(array![true, false, true])?;
+    /// assert_eq!((rows.shape(), rows.to_vec::<f32>()?), (&[2, 2][..], vec![1., 2., 5., 6.]));
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`] for a mask of another dtype than bool; [`ErrorKind::Shape`] if its shape is not that of the array's
+    /// first axes; [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and 2^31 places of a mask of fewer axes than
+    /// the array has; those of [`Expr::eval`] and [`Expr::item`].
+    #[doc(alias = "masked_select")]
+    #[doc(alias = "boolean_mask")]
+    #[doc(alias = "extract")]
+    #[track_caller]
+    pub fn compress(&self, mask: impl Operand) -> Result<Array> {
+        const OP: &str = "compress";
+        let at = Location::caller();
+        let (x, mask) = (strong(self.clone(), at), operand(mask, at));
+        let device = common(OP, [&x, &mask].into_iter(), at)?;
+        is_mask(OP, &mask, at)?;
+        let (shape, of_mask) = (x.0.shape.clone(), mask.0.shape.clone());
+        if !shape.starts_with(&of_mask) {
+            let (a, b) = (of_mask.as_slice(), shape.as_slice());
+            let detail =
+                format!("a mask of shape {a:?} for an array of shape {b:?}; it must have the first axes' lengths");
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+        }
+        let trues = Trues::of(OP, &mask, device, at)?;
+        if of_mask.len() == shape.len() {
+            return trues.call(&COMPRESS, Some(reshape(OP, &x, &[-1], at)), x.0.dtype);
+        }
+        let rest = &shape[of_mask.len()..];
+        let joined: Vec<isize> = [trues.size].iter().chain(rest).map(|n| *n as isize).collect();
+        trues.picked(&reshape(OP, &x, &joined, at), 0)
+    }
+
+    /// The parts along an axis where a mask of one axis is true, as NumPy's `compress(mask, x, axis)`. The mask has as many
+    /// elements as the axis. It computes at once, as [`Expr::compress`] does.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2, 3], [4, 5, 6]];
+    /// assert_eq!(x.compress_along(array![true, false, true], 1)?.to_vec::<i32>()?, [1, 3, 4, 6]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::compress`]; [`ErrorKind::Axis`] if there is no such axis.
+    #[track_caller]
+    pub fn compress_along(&self, mask: impl Operand, axis: impl Integer) -> Result<Array> {
+        let axis = axis.saturated();
+        const OP: &str = "compress_along";
+        let at = Location::caller();
+        let (x, mask) = (strong(self.clone(), at), operand(mask, at));
+        let device = common(OP, [&x, &mask].into_iter(), at)?;
+        is_mask(OP, &mask, at)?;
+        let axis = layout::normalize_axis(axis, x.0.shape.len()).map_err(|f| f.at(OP, at))?;
+        if mask.0.shape[..] != x.0.shape[axis..=axis] {
+            let (a, n) = (mask.0.shape.as_slice(), x.0.shape[axis]);
+            let detail = format!("a mask of shape {a:?} for an axis of length {n}; shape [{n}] is needed");
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+        }
+        Trues::of(OP, &mask, device, at)?.picked(&x, axis)
+    }
+
+    /// The positions, in C order, of the elements that are not 0, as i64 of shape `[count]`. A NaN is not 0. It computes at once,
+    /// as [`Expr::compress`] does.
+    ///
+    /// ```
+    /// let x = cupric::array![[0, 3], [0, 4]];
+    /// assert_eq!(x.flatnonzero()?.to_vec::<i64>()?, [1, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU; those of [`Expr::eval`] and [`Expr::item`].
+    #[track_caller]
+    pub fn flatnonzero(&self) -> Result<Array> {
+        positions("flatnonzero", self, Location::caller())
+    }
+
+    /// The positions along each axis of the elements that are not 0: an array of i64 of shape `[count]` for each axis, in C order of
+    /// the elements. They are what [`Expr::take_at`] takes. It computes at once, as [`Expr::compress`] does.
+    ///
+    /// ```
+    /// let x = cupric::array![[0, 3], [5, 4]];
+    /// let [rows, columns] = &x.nonzero()?[..] else { panic!("two axes") };
+    /// assert_eq!(rows.to_vec::<i64>()?, [0, 1, 1]);
+    /// assert_eq!(columns.to_vec::<i64>()?, [1, 0, 1]);
+    /// assert_eq!(x.take_at((rows, columns)).to_vec::<i32>()?, [3, 5, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for an array without axes, as in NumPy; those of [`Expr::flatnonzero`].
+    #[track_caller]
+    pub fn nonzero(&self) -> Result<Vec<Array>> {
+        const OP: &str = "nonzero";
+        let at = Location::caller();
+        if self.checked()?.shape.is_empty() {
+            let detail = "an array without axes has no positions along them; atleast_1d gives it one";
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+        }
+        let axes = along_axes(positions(OP, self, at)?, &self.checked()?.shape, at);
+        eval_many(&axes).map_err(|e| e.or_at(at))
+    }
+
+    /// The positions of the elements that are not 0: a row for each, with its positions along all axes. As i64 of shape
+    /// `[count, ndim]`. It computes at once, as [`Expr::compress`] does.
+    ///
+    /// ```
+    /// let x = cupric::array![[0, 3], [5, 4]];
+    /// assert_eq!(x.argwhere()?.to_vec::<i64>()?, [0, 1, 1, 0, 1, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::flatnonzero`].
+    #[track_caller]
+    pub fn argwhere(&self) -> Result<Array> {
+        const OP: &str = "argwhere";
+        let at = Location::caller();
+        let flat = positions(OP, self, at)?;
+        let shape = &self.checked()?.shape;
+        if shape.is_empty() {
+            let (device, rows) = (flat.0.device, flat.size());
+            return Expr::fill_on(device, Scalar::Int(0), smallvec![rows, 0], DType::I64, at).eval_at(at);
+        }
+        stack_at(OP, along_axes(flat, shape, at).into_vec(), 1, at).eval_at(at)
+    }
+}
+
+impl Array {
+    /// Writes a value to the elements where a mask is true, as NumPy's `x[mask] = v`, in one kernel, which writes in place if
+    /// nothing else holds the memory. The value broadcasts to the array's shape, and is cast as in [`Array::assign`]; it may
+    /// not have an own element for each true one of the mask, as NumPy's may. A mask of fewer axes has the array's first ones,
+    /// and an axis of length 1 stands for all places along it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`] for a mask of another dtype than bool; [`ErrorKind::Shape`] if it does not fit; those of
+    /// [`Array::assign`].
+    ///
+    /// ```
+    /// let mut x = cupric::array![[1., -2.], [-3., 4.]];
+    /// x.set_where(x.less(0), 0)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [1., 0., 0., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "masked_fill")]
+    #[doc(alias = "putmask")]
+    #[track_caller]
+    pub fn set_where(&mut self, mask: impl Operand, value: impl Operand) -> Result<()> {
+        const OP: &str = "set_where";
+        let at = Location::caller();
+        let (mask, value) = (operand(mask, at), value.into_arg());
+        is_mask(OP, &mask, at)?;
+        let shape: Shape = self.shape().into();
+        let of_mask: Shape = mask.0.shape.clone();
+        if of_mask.len() > shape.len() {
+            let (a, b) = (of_mask.as_slice(), shape.as_slice());
+            let detail = format!("a mask of shape {a:?} has more axes than an array of shape {b:?}");
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+        }
+        let ones = std::iter::repeat_n(1, shape.len() - of_mask.len());
+        let filled: Vec<isize> = of_mask.iter().map(|n| *n as isize).chain(ones).collect();
+        let mask = reshape(OP, &mask, &filled, at);
+        let mask = view(OP, &mask, at, |from| View::broadcast_to(from, &shape));
+        let value = prepared(value, &shape, self.dtype(), OP, at)?;
+        let own: &Expr = self;
+        let chosen = ufunc(&logic::SELECT, smallvec![mask.into_arg(), value.into_arg(), own.into_arg()], at);
+        chosen.checked()?;
+        self.write_all(Arg::Expr(chosen), OP, at)
+    }
+}
+
+fn is_mask(op: &'static str, mask: &Expr, at: Loc) -> Result<()> {
+    let dtype = mask.checked()?.dtype;
+    if dtype != DType::Bool {
+        let detail = format!("a mask of dtype {dtype}; bool is needed, as a comparison gives it");
+        return Err(Error::with_line(ErrorKind::DType, op, detail, at));
+    }
+    Ok(())
+}
+
+/// A mask that is computed, and how many of its elements are true.
+struct Trues {
+    op: &'static str,
+    /// Of one axis.
+    mask: Array,
+    size: usize,
+    count: usize,
+    device: u32,
+    at: Loc,
+}
+
+impl Trues {
+    /// Computes a mask on a device, and counts.
+    #[track_caller]
+    fn of(op: &'static str, mask: &Expr, device: u32, at: Loc) -> Result<Trues> {
+        let flat = reshape(op, mask, &[-1], at);
+        // a mask that is made of numbers alone has no device of its own yet
+        let mask = match flat.checked()?.device == 0 && device != 0 {
+            true => flat.to_device(&Device::of(device))?,
+            false => flat.eval_at(at)?,
+        };
+        let size = mask.size();
+        let count = mask.count_nonzero(..).item::<i64>()? as usize;
+        Ok(Trues { op, mask, size, count, device, at })
+    }
+
+    /// Calls a routine of the mask, and of a second operand if it takes one.
+    fn call(&self, row: &'static Routine, values: Option<Expr>, dtype: DType) -> Result<Array> {
+        let at = self.at;
+        if self.count == 0 {
+            return Expr::fill_on(self.device, Scalar::Int(0), smallvec![0], dtype, at).eval_at(at);
+        }
+        let mask: &Expr = &self.mask;
+        let args = std::iter::once(mask.clone()).chain(values).collect();
+        let results = routine(row, args, smallvec![self.count as u64, self.size as u64], at)?;
+        let first = results.first().ok_or_else(|| Error::with_line(ErrorKind::Internal, self.op, "no result", at))?;
+        first.eval_at(at)
+    }
+
+    /// The parts of an array along an axis at the true elements.
+    fn picked(&self, x: &Expr, axis: usize) -> Result<Array> {
+        let at = self.at;
+        let mut shape = x.checked()?.shape.clone();
+        if self.size > i32::MAX as usize {
+            let detail = format!("{} places along the mask; their positions must fit i32", self.size);
+            return Err(Error::with_line(ErrorKind::LimitExceeded, self.op, detail, at));
+        }
+        shape[axis] = self.count;
+        if shape.contains(&0) {
+            return Expr::fill_on(self.device, Scalar::Int(0), shape, x.0.dtype, at).eval_at(at);
+        }
+        let positions: Expr = self.call(&NONZERO, None, DType::I64)?.into();
+        let i = cast(positions, DType::I32, at);
+        // the positions are in range, so no kernel need check them
+        let take = NodeOp::Take { axis, mode: IndexMode::Clip, along: false, name: self.op };
+        Expr::node(take, smallvec![i, x.clone()], shape, x.0.dtype, self.device, at).eval_at(at)
+    }
+}
+
+/// The positions in C order of the elements that are not 0.
+#[track_caller]
+fn positions(op: &'static str, x: &Expr, at: Loc) -> Result<Array> {
+    let x = strong(x.clone(), at);
+    let is_true = cast(x, DType::Bool, at);
+    let device = is_true.checked()?.device;
+    Trues::of(op, &is_true, device, at)?.call(&NONZERO, None, DType::I64)
+}
+
+/// Positions in C order as positions along each axis of a shape that has at least one.
+fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
+    let flat: Expr = flat.into();
+    let size = layout::product(shape);
+    // of no elements there are no positions, and lengths that divide them need fit no type
+    if shape.len() == 1 || size == 0 {
+        return smallvec![flat; shape.len()];
+    }
+    // a division of 32 bits is several times as fast
+    let narrow = size <= u32::MAX as usize;
+    let flat = if narrow { cast(flat, DType::U32, at) } else { flat };
+    let mut below = size;
+    let along = |(axis, n): (usize, &usize)| {
+        below /= *n;
+        let divided = |row, x: Expr, by: usize| match by {
+            1 if row == &arithmetic::floor_divide => x,
+            by => ufunc(row, smallvec![x.into_arg(), by.into_arg()], at),
+        };
+        let upto = divided(&arithmetic::floor_divide, flat.clone(), below);
+        // the first quotient is below the first length
+        let own = if axis == 0 { upto } else { divided(&arithmetic::remainder, upto, *n) };
+        cast(own, DType::I64, at)
+    };
+    shape.iter().enumerate().map(along).collect()
+}

@@ -1,0 +1,20 @@
+//! Floor 5: what a user calls: the methods of `Expr` and the free functions. Most are composites of others; no planner or backend knows
+//! them.
+
+pub(crate) mod create;
+pub(crate) mod differences;
+pub(crate) mod distributions;
+pub(crate) mod functions;
+pub(crate) mod index;
+pub(crate) mod masks;
+pub(crate) mod matrices;
+pub(crate) mod movement;
+pub(crate) mod picking;
+pub(crate) mod products;
+pub(crate) mod quantiles;
+pub(crate) mod random;
+pub(crate) mod searching;
+pub(crate) mod segments;
+pub(crate) mod sets;
+pub(crate) mod sorting;
+pub(crate) mod statistics;

@@ -1,0 +1,489 @@
+//! Composites that move elements and compute nothing. Where strides can say it they are views; what is copied is copied
+//! part by part, each part a strided view, and written once into its place.
+
+mod edit;
+mod joins;
+mod pad;
+mod parts;
+
+pub use edit::IntoPositions;
+pub use joins::{Blocks, block, broadcast_arrays, broadcast_shapes, column_stack, dstack, hstack, vstack};
+pub use pad::{IntoPadWidths, Pad};
+
+use crate::base::error::{Error, ErrorKind, Fault, Result, listed, room};
+use crate::base::layout::{self, AxesArg, Given, Integer, Integers, IntoAxes, IntoShape, Shape, View};
+use crate::graph::expr::{Expr, carry, reshape, view};
+use parts::{Loc, Run, along, assembled, repeated, whole};
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+/// The axes that a caller names, from the front and in the caller's order. Fails for `..`.
+fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<SmallVec<[usize; 6]>> {
+    let Some(given) = &axes.axes else {
+        return Err(Error::with_line(ErrorKind::Axis, op, "`..` names all axes; numbers are needed here", at));
+    };
+    axes.resolve(ndim).map_err(|f| f.at(op, at))?;
+    Ok(given.iter().filter_map(|a| layout::normalize_axis(*a, ndim).ok()).collect())
+}
+
+impl Expr {
+    /// Axes moved to other places: `source` and `destination` are one axis each, or as many of both. The other axes keep their
+    /// order. A view.
+    ///
+    /// ```
+    /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
+    /// assert_eq!(x.moveaxis(0, -1).shape()?, [3, 4, 2]);
+    /// assert_eq!(x.moveaxis([0, 1], [2, 0]).shape()?, [3, 4, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "movedim")]
+    #[doc(alias = "rollaxis")]
+    #[track_caller]
+    pub fn moveaxis(&self, source: impl IntoAxes, destination: impl IntoAxes) -> Expr {
+        const OP: &str = "moveaxis";
+        let at = Location::caller();
+        let (source, destination) = (source.into_axes(), destination.into_axes());
+        carry(at, || {
+            let n = self.checked()?.shape.len();
+            let (from, to) = (in_order(OP, &source, n, at)?, in_order(OP, &destination, n, at)?);
+            if from.len() != to.len() {
+                let detail = format!("{} axes cannot move to {} places", from.len(), to.len());
+                return Err(Error::with_line(ErrorKind::Axis, OP, detail, at));
+            }
+            let mut others = (0..n).filter(|d| !from.contains(d));
+            let order: SmallVec<[isize; 6]> = (0..n)
+                .filter_map(|place| match to.iter().position(|t| *t == place) {
+                    Some(k) => Some(from[k] as isize),
+                    None => others.next().map(|d| d as isize),
+                })
+                .collect();
+            Ok(view(OP, self, at, |shape| View::permute(shape, &order)))
+        })
+    }
+
+    /// Two axes exchanged. A view.
+    ///
+    /// ```
+    /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
+    /// assert_eq!(x.swapaxes(0, -1).shape()?, [4, 3, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "swapdims")]
+    #[doc(alias = "swap_axes")]
+    #[track_caller]
+    pub fn swapaxes(&self, axis1: impl Integer, axis2: impl Integer) -> Expr {
+        view("swapaxes", self, Location::caller(), |shape| {
+            let (a, b) = (
+                layout::normalize_axis(axis1.saturated(), shape.len())?,
+                layout::normalize_axis(axis2.saturated(), shape.len())?,
+            );
+            let mut order: SmallVec<[isize; 6]> = (0..shape.len() as isize).collect();
+            order.swap(a, b);
+            View::permute(shape, &order)
+        })
+    }
+
+    /// The elements in C order, along one axis. A view where strides can say it.
+    ///
+    /// ```
+    /// assert_eq!(cupric::array![[1, 2], [3, 4]].t().ravel().to_vec::<i32>()?, [1, 3, 2, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "flatten")]
+    #[track_caller]
+    pub fn ravel(&self) -> Expr {
+        reshape("ravel", self, &[-1], Location::caller())
+    }
+
+    /// Turned by `k` quarters from the first of two axes towards the second: NumPy's `rot90(x, k, (0, 1))` turns the rows and
+    /// columns of a matrix counterclockwise. A view.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2], [3, 4]];
+    /// assert_eq!(x.rot90(1, (0, 1)).to_vec::<i32>()?, [2, 4, 1, 3]);
+    /// assert_eq!(x.rot90(-1, (0, 1)).to_vec::<i32>()?, [3, 1, 4, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn rot90(&self, k: isize, axes: impl IntoAxes) -> Expr {
+        const OP: &str = "rot90";
+        let (at, axes) = (Location::caller(), axes.into_axes());
+        carry(at, || {
+            let n = self.checked()?.shape.len();
+            let [a, b] = in_order(OP, &axes, n, at)?[..] else {
+                return Err(Error::with_line(ErrorKind::Axis, OP, "two axes are needed", at));
+            };
+            let quarters = k.rem_euclid(4);
+            Ok(view(OP, self, at, |shape| {
+                let mut order: SmallVec<[isize; 6]> = (0..n as isize).collect();
+                if quarters % 2 == 1 {
+                    order.swap(a, b);
+                }
+                let turned = View::permute(shape, &order)?;
+                let flipped: &[usize] = match quarters {
+                    0 => &[],
+                    1 => &[a],
+                    2 => &[a, b],
+                    _ => &[b],
+                };
+                Ok(View::flip(&turned.shape.clone(), flipped).after(&turned))
+            }))
+        })
+    }
+
+    /// With one axis at least: a 0-d array becomes one of shape `[1]`. A view.
+    ///
+    /// ```
+    /// assert_eq!(cupric::array![5, 6].sum(..).atleast_1d().shape()?, [1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn atleast_1d(&self) -> Expr {
+        at_least("atleast_1d", self, 1, Location::caller())
+    }
+
+    /// With two axes at least: an array of shape `[n]` becomes one of shape `[1, n]`. A view.
+    ///
+    /// ```
+    /// assert_eq!(cupric::array![5, 6].atleast_2d().shape()?, [1, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn atleast_2d(&self) -> Expr {
+        at_least("atleast_2d", self, 2, Location::caller())
+    }
+
+    /// With three axes at least: an array of shape `[n]` becomes one of shape `[1, n, 1]`, one of shape `[m, n]` becomes
+    /// `[m, n, 1]`. A view.
+    ///
+    /// ```
+    /// assert_eq!(cupric::array![5, 6].atleast_3d().shape()?, [1, 2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn atleast_3d(&self) -> Expr {
+        at_least("atleast_3d", self, 3, Location::caller())
+    }
+
+    /// The elements moved by `shift` places along an axis; those that leave it at one end come in at the other. With several
+    /// axes there is a shift for each of them, or one for all; an axis that is named twice is moved by both shifts. With `..` the
+    /// elements are moved in C order (NumPy's `axis=None`), by the sum of the shifts.
+    ///
+    /// Alone it is a copy of two parts, in one pass over the memory. An elementwise formula of arrays that are rolled along axes reads
+    /// the parts where they lie, in one kernel for up to nine parts of the result: the neighbours of all cells of a grid (NumPy's
+    /// idiom for stencils) take no copies.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2, 3], [4, 5, 6]];
+    /// assert_eq!((x.roll(1, 0) + &x).plan()?.kernels(), 1);
+    /// assert_eq!(x.roll(1, 1).to_vec::<i32>()?, [3, 1, 2, 6, 4, 5]);
+    /// assert_eq!(x.roll([1, -1], (0, 1)).to_vec::<i32>()?, [5, 6, 4, 2, 3, 1]);
+    /// assert_eq!(x.roll(2, ..).to_vec::<i32>()?, [5, 6, 1, 2, 3, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn roll(&self, shift: impl IntoShape, axes: impl IntoAxes) -> Expr {
+        const OP: &str = "roll";
+        let (at, shifts, axes) = (Location::caller(), shift.into_shape(), axes.into_axes());
+        carry(at, || {
+            let e = whole(self, at)?;
+            let shape: SmallVec<[isize; 6]> = e.0.shape.iter().map(|n| *n as isize).collect();
+            let Some(named) = &axes.axes else {
+                let flat = reshape(OP, &e, &[-1], at);
+                let n = layout::product(&e.0.shape);
+                let moved = shifts.iter().fold(0, |sum, s| shifted(sum, *s, n));
+                return Ok(reshape(OP, &rolled(OP, &flat, &[(0, moved)], at), &shape, at));
+            };
+            let pairs = named.len().max(shifts.len());
+            if [named.len(), shifts.len()].iter().any(|n| *n != pairs && *n != 1) {
+                let detail = format!("{} shifts for {} axes", shifts.len(), named.len());
+                return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
+            }
+            let mut moves: Vec<(usize, usize)> = (0..shape.len()).map(|d| (d, 0)).collect();
+            for k in 0..pairs {
+                let axis = named[k.min(named.len() - 1)];
+                let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(OP, at))?;
+                moves[axis].1 = shifted(moves[axis].1, shifts[k.min(shifts.len() - 1)], e.0.shape[axis]);
+            }
+            Ok(rolled(OP, &e, &moves, at))
+        })
+    }
+
+    /// Each element so many times, one after the other, along an axis: one count for all, or a list with a count for each. With
+    /// `..` the elements in C order (NumPy's `axis=None`). The counts are on the host, because the result's shape follows from
+    /// them.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2], [3, 4]];
+    /// assert_eq!(x.repeat(2, 1).to_vec::<i32>()?, [1, 1, 2, 2, 3, 3, 4, 4]);
+    /// assert_eq!(x.repeat([0, 2], 0).to_vec::<i32>()?, [3, 4, 3, 4]);
+    /// assert_eq!(x.repeat(2, ..).to_vec::<i32>()?, [1, 1, 2, 2, 3, 3, 4, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "repeat_interleave")]
+    #[track_caller]
+    pub fn repeat(&self, counts: impl IntoShape, axis: impl IntoAxes) -> Expr {
+        const OP: &str = "repeat";
+        let (at, counts, axis) = (Location::caller(), counts.into_shape(), axis.into_axes());
+        carry(at, || {
+            let (e, axis) = along(OP, self, &axis, at)?;
+            let n = e.checked()?.shape[axis];
+            if let Some(count) = counts.iter().find(|c| **c < 0) {
+                return Err(Error::with_line(ErrorKind::Argument, OP, format!("a count of {count} is negative"), at));
+            }
+            if counts.len() != 1 && counts.len() != n {
+                let detail = format!("{} counts for {n} elements along axis {axis}", counts.len());
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+            }
+            if let [count] = counts[..] {
+                return Ok(repeated(OP, &e, axis, count as usize, at));
+            }
+            let total = counts.iter().try_fold(0isize, |sum, c| sum.checked_add(*c));
+            let mut shape = e.0.shape.clone();
+            shape[axis] = total.unwrap_or(isize::MAX) as usize;
+            layout::size_of_shape(&shape).map_err(|f| f.at(OP, at))?;
+            // neighbours with one count are one part
+            let mut runs: Vec<Run> = vec![];
+            for (i, count) in counts.iter().enumerate() {
+                match runs.last_mut() {
+                    Some(run) if run.each == *count as usize => run.len += 1,
+                    _ => runs.push(Run { each: *count as usize, ..Run::forward(i, i + 1) }),
+                }
+            }
+            Ok(assembled(OP, &e, axis, &runs, at, &Expr::clone))
+        })
+    }
+
+    /// The array so many times along each axis. The counts stand for the last axes, and axes that they lack are not repeated;
+    /// where there are more counts than axes, new axes come in front.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![1, 2];
+    /// assert_eq!(x.tile(2).to_vec::<i32>()?, [1, 2, 1, 2]);
+    /// assert_eq!(x.tile([2, 1]).shape()?, [2, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn tile(&self, counts: impl IntoShape) -> Expr {
+        const OP: &str = "tile";
+        let (at, counts) = (Location::caller(), counts.into_shape());
+        carry(at, || {
+            let e = whole(self, at)?;
+            if let Some(count) = counts.iter().find(|c| **c < 0) {
+                return Err(Error::with_line(ErrorKind::Argument, OP, format!("a count of {count} is negative"), at));
+            }
+            let ndim = counts.len().max(e.0.shape.len());
+            let (lead, more) = (ndim - e.0.shape.len(), ndim - counts.len());
+            // each axis becomes two, the first of which counts the copies; the reshape makes them one again
+            let (mut apart, mut out): (Shape, SmallVec<[isize; 6]>) = (smallvec![], smallvec![]);
+            let mut places: SmallVec<[usize; 6]> = smallvec![];
+            for d in 0..ndim {
+                let count = if d < more { 1 } else { counts[d - more] as usize };
+                let n = if d < lead { 1 } else { e.0.shape[d - lead] };
+                if count != 1 {
+                    apart.push(count);
+                }
+                if d >= lead {
+                    places.push(apart.len());
+                    apart.push(n);
+                }
+                let length = count.checked_mul(n).and_then(|n| isize::try_from(n).ok());
+                out.push(length.unwrap_or(isize::MAX));
+            }
+            let lengths: Shape = out.iter().map(|n| *n as usize).collect();
+            layout::size_of_shape(&lengths).map_err(|f| f.at(OP, at))?;
+            let copies = view(OP, &e, at, |shape| {
+                let ones: Shape = (0..apart.len()).map(|k| if places.contains(&k) { apart[k] } else { 1 }).collect();
+                Ok(View::broadcast_to(&ones, &apart)?.after(&with_ones(shape, &ones)?))
+            });
+            Ok(reshape(OP, &copies, &out, at))
+        })
+    }
+
+    /// The parts at each position along an axis, without the axis: as many expressions as it is long. They are views.
+    ///
+    /// # Errors
+    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have; [`ErrorKind::LimitExceeded`] for
+    /// more than 2^24 parts.
+    ///
+    /// ```
+    /// let rows = cupric::array![[1, 2], [3, 4]].unstack(0)?;
+    /// assert_eq!(rows.len(), 2);
+    /// assert_eq!(rows[1].to_vec::<i32>()?, [3, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "unbind")]
+    #[track_caller]
+    pub fn unstack(&self, axis: impl Integer) -> Result<Vec<Expr>> {
+        let axis = axis.saturated();
+        const OP: &str = "unstack";
+        let at = Location::caller();
+        let e = whole(self, at)?;
+        let axis = layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at(OP, at))?;
+        let one = |i: usize| {
+            view(OP, &e, at, |shape| {
+                let mut v = View::drop_axes(shape, &[axis]);
+                v.offset[axis] = i as isize;
+                Ok(v)
+            })
+        };
+        let n = e.0.shape[axis];
+        let mut parts = listed(n, "parts", OP, at)?;
+        parts.extend((0..n).map(one));
+        Ok(parts)
+    }
+
+    /// Parts along an axis: so many equal ones, or those between the positions of a list (`[2, 5]` gives `..2`, `2..5` and
+    /// `5..`). Positions clamp and count from the end as the bounds of a slice do. The parts are views.
+    ///
+    /// # Errors
+    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have; [`ErrorKind::Argument`]
+    /// where the axis has no such number of equal parts: [`Expr::array_split`] makes unequal ones; [`ErrorKind::LimitExceeded`] for
+    /// more than 2^24 parts.
+    ///
+    /// ```
+    /// let x = cupric::array![1, 2, 3, 4, 5, 6];
+    /// assert_eq!(x.split(3, 0)?[1].to_vec::<i32>()?, [3, 4]);
+    /// assert_eq!(x.split([1, 4], 0)?[2].to_vec::<i32>()?, [5, 6]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "chunk")]
+    #[doc(alias = "hsplit")]
+    #[doc(alias = "vsplit")]
+    #[doc(alias = "dsplit")]
+    #[track_caller]
+    pub fn split(&self, sections: impl IntoSections, axis: impl Integer) -> Result<Vec<Expr>> {
+        sections_of(("split", true), self, sections.into_sections(), axis.saturated(), Location::caller())
+    }
+
+    /// As [`Expr::split`], but the axis need not divide: the first parts are longer by one.
+    ///
+    /// # Errors
+    /// As [`Expr::split`]; [`ErrorKind::Argument`] for no parts at all.
+    ///
+    /// ```
+    /// let x = cupric::array![1, 2, 3, 4, 5];
+    /// assert_eq!(x.array_split(2, 0)?[0].to_vec::<i32>()?, [1, 2, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "tensor_split")]
+    #[track_caller]
+    pub fn array_split(&self, sections: impl IntoSections, axis: impl Integer) -> Result<Vec<Expr>> {
+        sections_of(("array_split", false), self, sections.into_sections(), axis.saturated(), Location::caller())
+    }
+}
+
+/// Puts axes of length 1 in, so that there are `ndim` at least.
+fn at_least(op: &str, e: &Expr, ndim: usize, at: Loc) -> Expr {
+    view(op, e, at, |shape| {
+        let to: Shape = match shape {
+            [] => smallvec![1; ndim],
+            [n] if ndim == 2 => smallvec![1, *n],
+            [n] if ndim == 3 => smallvec![1, *n, 1],
+            [m, n] if ndim == 3 => smallvec![*m, *n, 1],
+            more => more.into(),
+        };
+        with_ones(shape, &to)
+    })
+}
+
+/// The view of a shape under one that differs by axes of length 1.
+fn with_ones(shape: &[usize], to: &[usize]) -> std::result::Result<View, Fault> {
+    let odd = || Fault::new(ErrorKind::Internal, format!("{to:?} is not {shape:?} with axes of length 1"));
+    View::reshape(shape, to).ok_or_else(odd)
+}
+
+/// A shift of `n` places, from 0 on, and another, as one from 0 on.
+fn shifted(shift: usize, more: isize, n: usize) -> usize {
+    match n {
+        0 => 0,
+        n => (shift + more.rem_euclid(n as isize) as usize) % n,
+    }
+}
+
+/// Moves elements along axes by shifts that are less than the axes' lengths. The result is joined of 2^k parts for k axes.
+fn rolled(op: &'static str, e: &Expr, moves: &[(usize, usize)], at: Loc) -> Expr {
+    let Some(((axis, shift), rest)) = moves.split_first() else { return e.clone() };
+    if e.error().is_some() || *shift == 0 {
+        return rolled_rest(op, e, rest, at);
+    }
+    let n = e.0.shape[*axis];
+    let runs = [Run::forward(n - shift, n), Run::forward(0, n - shift)];
+    assembled(op, e, *axis, &runs, at, &|part| rolled(op, part, rest, at))
+}
+
+fn rolled_rest(op: &'static str, e: &Expr, rest: &[(usize, usize)], at: Loc) -> Expr {
+    match e.error() {
+        Some(_) => e.clone(),
+        None => rolled(op, e, rest, at),
+    }
+}
+
+/// How an axis is cut into parts.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub enum Sections {
+    /// Into so many.
+    Count(isize),
+    /// At these positions.
+    At(Given),
+}
+
+/// A type that says how an axis is cut: an integer, the number of parts; or a list of [`Integers`], the positions at which parts
+/// begin.
+pub trait IntoSections: Integers {
+    #[doc(hidden)]
+    fn into_sections(self) -> Sections;
+}
+impl<T: Integers> IntoSections for T {
+    fn into_sections(self) -> Sections {
+        match self.integers() {
+            parts if T::IS_ONE => Sections::Count(parts.first().copied().unwrap_or(0)),
+            list => Sections::At(list),
+        }
+    }
+}
+
+fn sections_of(
+    (op, equal): (&'static str, bool),
+    e: &Expr,
+    sections: Sections,
+    axis: isize,
+    at: Loc,
+) -> Result<Vec<Expr>> {
+    let e = whole(e, at)?;
+    let axis = layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at(op, at))?;
+    let n = e.0.shape[axis];
+    let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
+    let ends: Vec<usize> = match sections {
+        Sections::Count(count) if count <= 0 => return Err(wrong(format!("{count} parts; one at least is needed"))),
+        Sections::Count(count) => {
+            let count = count as usize;
+            let mut ends = listed(count, "parts", op, at)?;
+            if equal && n % count != 0 {
+                return Err(wrong(format!("axis {axis} of length {n} has no {count} equal parts; see array_split")));
+            }
+            ends.extend((1..=count).map(|k| k * (n / count) + k.min(n % count)));
+            ends
+        }
+        Sections::At(list) => {
+            let from_end = |i: isize| if i < 0 { i.saturating_add(n as isize) } else { i };
+            let mut ends = room(list.len() + 1, op, at)?;
+            ends.extend(list.iter().map(|i| from_end(*i).clamp(0, n as isize) as usize).chain([n]));
+            ends
+        }
+    };
+    let mut start = 0;
+    let mut parts = room(ends.len(), op, at)?;
+    for end in ends {
+        // a position before the one in front of it leaves nothing between them, and the next part begins there
+        let run = Run::forward(start, end.max(start));
+        parts.push(assembled(op, &e, axis, &[run], at, &Expr::clone));
+        start = end;
+    }
+    Ok(parts)
+}

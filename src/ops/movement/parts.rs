@@ -1,0 +1,164 @@
+//! What moves are made of: parts along an axis, strided views each, that are joined again.
+
+use crate::array::Array;
+use crate::array::device::Device;
+use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::layout::{self, AxesArg, View};
+use crate::graph::expr::{Expr, reshape, strong, view};
+use crate::ops::functions::join;
+use crate::ops::index::take;
+use crate::plan::kernel::IndexMode;
+use std::panic::Location;
+
+pub(super) type Loc = &'static Location<'static>;
+
+/// More parts than this become one gather, because each part is a kernel of its own, and the start of a kernel takes as long
+/// as the copy of some ten thousand elements. A judgement.
+pub(super) const MOST_PARTS: usize = 32;
+
+/// Only parts that are shorter than this on average become a gather: the list of positions takes at most 16 KiB a part, however
+/// many elements the parts have.
+const SHORT: usize = 4096;
+
+/// Elements of an axis in a row: `start`, `start + step`, …, `len` of them, each of them `each` times. A step of 0 repeats one.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Run {
+    pub start: usize,
+    pub step: isize,
+    pub len: usize,
+    pub each: usize,
+}
+
+impl Run {
+    pub fn forward(from: usize, to: usize) -> Run {
+        Run { start: from, step: 1, len: to - from, each: 1 }
+    }
+
+    fn positions(self) -> impl Iterator<Item = usize> {
+        let at = move |i: usize| (self.start as isize + i as isize * self.step) as usize;
+        (0..self.len).flat_map(move |i| std::iter::repeat_n(at(i), self.each))
+    }
+}
+
+/// Returns an operand with a dtype, or its error.
+pub(super) fn whole(e: &Expr, at: Loc) -> Result<Expr> {
+    e.checked()?;
+    Ok(strong(e.clone(), at))
+}
+
+/// Returns the operand and the axis that a caller names with one number; with `..` the elements in C order, and their axis.
+pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Result<(Expr, usize)> {
+    let e = whole(e, at)?;
+    match axes.axes.as_deref() {
+        None => Ok((reshape(op, &e, &[-1], at), 0)),
+        Some([axis]) => {
+            let axis = layout::normalize_axis(*axis, e.0.shape.len()).map_err(|f| f.at(op, at))?;
+            Ok((e, axis))
+        }
+        Some(axes) => {
+            let detail = format!("axes {axes:?}: one axis is taken, or `..` for the elements in C order");
+            Err(Error::with_line(ErrorKind::Axis, op, detail, at))
+        }
+    }
+}
+
+/// A view of one run of an axis.
+fn part(op: &str, e: &Expr, axis: usize, run: Run, at: Loc) -> Expr {
+    let taken = view(op, e, at, |shape| {
+        let mut v = View::identity(shape);
+        v.shape[axis] = run.len;
+        layout::size_of_shape(&v.shape)?;
+        if run.len > 0 {
+            v.offset[axis] = run.start as isize;
+        }
+        let n = shape.len();
+        v.coef[axis * n + axis] = run.step;
+        Ok(v)
+    });
+    repeated(op, &taken, axis, run.each, at)
+}
+
+/// Each element along an axis so many times: a broadcast, copied where it is read under its shape.
+pub(super) fn repeated(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -> Expr {
+    if times == 1 || e.error().is_some() {
+        return e.clone();
+    }
+    let Some(n) = e.0.shape[axis].checked_mul(times) else {
+        let detail = format!("axis {axis} of {:?}, repeated {times} times, is too long", e.0.shape.as_slice());
+        return Expr::failed(Error::with_line(ErrorKind::LimitExceeded, op, detail, at), at);
+    };
+    let wide = view(op, e, at, |shape| {
+        let mut to = shape.to_vec();
+        to[axis] = n;
+        layout::size_of_shape(&to)?;
+        to[axis] = shape[axis];
+        to.insert(axis + 1, times);
+        let spread = View::expand(shape, axis as isize + 1)?;
+        Ok(View::broadcast_to(&spread.shape, &to)?.after(&spread))
+    });
+    let mut to: Vec<isize> = e.0.shape.iter().map(|n| *n as isize).collect();
+    to[axis] = n as isize;
+    reshape(op, &wide, &to, at)
+}
+
+/// The elements of an axis so many times, one copy after another.
+pub(super) fn tiled(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -> Expr {
+    if times == 1 || e.error().is_some() {
+        return e.clone();
+    }
+    let copies = view(op, e, at, |shape| {
+        let mut to = shape.to_vec();
+        to.insert(axis, times);
+        layout::size_of_shape(&to)?;
+        let apart = View::expand(shape, axis as isize)?;
+        Ok(View::broadcast_to(&apart.shape, &to)?.after(&apart))
+    });
+    let mut to: Vec<isize> = e.0.shape.iter().map(|n| *n as isize).collect();
+    to[axis] = to[axis].saturating_mul(times as isize);
+    reshape(op, &copies, &to, at)
+}
+
+/// Joins parts along an axis, without those that have no element. All are of one dtype.
+pub(super) fn joined(op: &'static str, parts: Vec<Expr>, axis: usize, at: Loc) -> Expr {
+    let some = |p: &Expr| p.error().is_some() || p.0.shape[axis] > 0;
+    let mut kept: Vec<Expr> = parts.iter().filter(|p| some(p)).cloned().collect();
+    match (kept.len(), parts.into_iter().next()) {
+        (0, Some(first)) => first,
+        (1, _) => kept.remove(0),
+        _ => join(op, kept, axis as isize, at),
+    }
+}
+
+/// The runs of an axis one after another, and `finish` of each of them. Each run is a strided copy; only where there are very
+/// many, they become one gather by positions that the host computes.
+pub(super) fn assembled(
+    op: &'static str,
+    e: &Expr,
+    axis: usize,
+    runs: &[Run],
+    at: Loc,
+    finish: &dyn Fn(&Expr) -> Expr,
+) -> Expr {
+    let runs: Vec<Run> = runs.iter().copied().filter(|r| r.len > 0 && r.each > 0).collect();
+    if runs.is_empty() {
+        return finish(&part(op, e, axis, Run::forward(0, 0), at));
+    }
+    let device = e.0.device;
+    // an expression without a device stays so: the list of positions would give it one
+    let n = runs.iter().fold(0usize, |sum, r| sum.saturating_add(r.len.saturating_mul(r.each)));
+    let is_list = runs.len() > MOST_PARTS && n / runs.len() < SHORT;
+    if is_list && device != 0 && e.0.shape[axis] <= i32::MAX as usize {
+        return match positions_of(op, &runs, n, device, at) {
+            Ok(positions) => finish(&take(e, positions, axis as isize, IndexMode::Clip, at)),
+            Err(error) => Expr::failed(error.or_at(at), at),
+        };
+    }
+    joined(op, runs.iter().map(|r| finish(&part(op, e, axis, *r, at))).collect(), axis, at)
+}
+
+/// The `n` positions of all elements of runs, as a list on a device.
+fn positions_of(op: &'static str, runs: &[Run], n: usize, device: u32, at: Loc) -> Result<Expr> {
+    let mut positions = room(n, op, at)?;
+    positions.extend(runs.iter().flat_map(|r| r.positions()).map(|p| p as i32));
+    Ok((*Array::adopt(positions, &[n], at).to_device(&Device::of(device))?).clone())
+}

@@ -1,0 +1,256 @@
+//! The product of operands whose axes have labels: `einsum`, `tensordot`, `inner`, `outer` and `vecdot` are this with labels of
+//! their own.
+//!
+//! Two operands at a time are multiplied (`order.rs` says which). Of the labels of such a pair, those that something later
+//! still wants and both operands have are a *batch*; those of both that nothing wants are *summed*; the others are the *rows* of
+//! the left operand and the *columns* of the right one. A label that one operand alone has and nothing wants is summed before.
+//! That is a batched matrix product of views: axes are permuted, and several rows, columns or summed labels become one axis,
+//! which is a copy only where no stride can express it. Where nothing is summed, or neither operand has rows or columns of its
+//! own, a matrix product would compute one element at a time: then the operands are multiplied elementwise, and the summed
+//! labels are reduced in the same kernel.
+
+use super::labels::{Label, Labels, MOST, set};
+use super::order;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, AxesArg, Shape, Strides, View};
+use crate::graph::expr::{Expr, cast, common, reduce, reshape, view};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::functions::{binary, matmul_at, promoted};
+use crate::plan::kernel::Fold;
+use smallvec::SmallVec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// An expression with a label for each axis, no two alike.
+#[derive(Clone)]
+pub(super) struct Labelled {
+    pub e: Expr,
+    pub labels: Labels,
+}
+
+impl Labelled {
+    fn set(&self) -> u128 {
+        set(&self.labels)
+    }
+
+    fn extent(&self, label: Label) -> usize {
+        self.labels.iter().position(|l| *l == label).map_or(1, |d| self.e.0.shape[d])
+    }
+
+    /// The number of elements along some labels.
+    fn size(&self, labels: &[Label]) -> usize {
+        labels.iter().fold(1usize, |n, l| n.saturating_mul(self.extent(*l)))
+    }
+
+    /// The labels that are in a set, in the order of the operand's axes.
+    fn among(&self, wanted: u128) -> Labels {
+        self.labels.iter().copied().filter(|l| wanted >> l & 1 == 1).collect()
+    }
+
+    /// Whether axes, taken in this order, are one axis of a view.
+    fn merges(&self, labels: &[Label]) -> bool {
+        let shape = &self.e.0.shape;
+        let strides: Strides = match (self.e.0.stored(), self.e.0.op.view(), &self.e.0.args[..]) {
+            (Some((_, strides, _)), ..) => strides.clone(),
+            (None, Some(v), [below]) => v.apply(&layout::c_strides(&below.0.shape), 0).0,
+            _ => layout::c_strides(shape),
+        };
+        let axis = |l: &Label| self.labels.iter().position(|own| own == l).unwrap_or(0);
+        let lengths: Shape = labels.iter().map(|l| shape[axis(l)]).collect();
+        let steps: Strides = labels.iter().map(|l| strides[axis(l)]).collect();
+        layout::one_step(&lengths, &steps).is_some()
+    }
+}
+
+/// What all pairs of one product share.
+struct Job<'a> {
+    op: &'static str,
+    /// The labels of the result, in order.
+    out: &'a [Label],
+    /// The type in which elements are multiplied and summed: 32 bits for narrower integers, f32 for f16 and bf16 unless one
+    /// matrix product, which sums in f32 itself, is all there is.
+    compute: DType,
+    at: Loc,
+}
+
+/// Multiplies operands, sums the labels that `out` lacks, and gives the promoted type. An axis of length 1 goes with any length
+/// that its label has elsewhere; other lengths of one label must be equal, or `name` names the label in the error.
+pub(super) fn contract(
+    op: &'static str,
+    mut operands: Vec<Labelled>,
+    out: &[Label],
+    name: &dyn Fn(Label) -> String,
+    at: Loc,
+) -> Result<Expr> {
+    common(op, operands.iter().map(|x| &x.e), at)?;
+    let dtype = promoted(op, operands.iter().map(|x| &x.e), at)?;
+    let extents = extents(op, &operands, name, at)?;
+    let full: Shape = out.iter().map(|l| extents[*l as usize]).collect();
+    layout::size_of_shape(&full).map_err(|f| f.at(op, at))?;
+    for x in &mut operands {
+        // an axis that is repeated to a longer one is left out: its only element is a factor of all elements there
+        let gone: SmallVec<[usize; 8]> =
+            (0..x.labels.len()).filter(|d| x.e.0.shape[*d] == 1 && extents[x.labels[*d] as usize] != 1).collect();
+        x.e = view(op, &x.e, at, |shape| Ok(View::drop_axes(shape, &gone)));
+        x.labels = x.among(!gone.iter().fold(0, |all, d| all | 1 << x.labels[*d]));
+    }
+    let wanted = set(out);
+    let alone = match &operands[..] {
+        [a, b] => is_matrix_product(a, b, wanted) && (a.set() ^ b.set()) & !wanted == 0,
+        _ => false,
+    };
+    let compute = match dtype == DType::Bool {
+        true => dtype,
+        false if dtype.is_half() && !alone => DType::F32,
+        false => dtype.dot(),
+    };
+    let job = Job { op, out, compute, at };
+    for x in &mut operands {
+        x.e = cast(x.e.clone(), compute, at);
+    }
+    let sets: Vec<u128> = operands.iter().map(Labelled::set).collect();
+    let steps = order::pairs(&sets, wanted, &extents);
+    let mut list: Vec<Option<Labelled>> = operands.into_iter().map(Some).collect();
+    for (i, j) in steps {
+        let (Some(a), Some(b)) = (list[i].take(), list[j].take()) else { continue };
+        let later = list.iter().flatten().fold(wanted, |all, x| all | x.set());
+        list.push(Some(job.pair(a, b, later)));
+    }
+    let Some(last) = list.pop().flatten() else {
+        return Err(Error::with_line(ErrorKind::Argument, op, "at least one array is needed", at));
+    };
+    let last = job.summed(last, wanted);
+    Ok(cast(job.arranged(&last, out), dtype, at))
+}
+
+/// The length of each label: that of the operands that have it, apart from those where it is 1.
+fn extents(op: &'static str, operands: &[Labelled], name: &dyn Fn(Label) -> String, at: Loc) -> Result<[usize; MOST]> {
+    let mut extents = [1; MOST];
+    for x in operands {
+        for (l, n) in x.labels.iter().zip(&x.e.0.shape) {
+            let known = &mut extents[*l as usize];
+            match (*known, *n) {
+                (k, n) if k == n => {}
+                (1, n) => *known = n,
+                (_, 1) => {}
+                (k, n) => {
+                    let shapes: Vec<&[usize]> = operands.iter().map(|x| x.e.0.shape.as_slice()).collect();
+                    let detail = format!("shapes {shapes:?}: {} has lengths {k} and {n}", name(*l));
+                    return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+                }
+            }
+        }
+    }
+    Ok(extents)
+}
+
+/// Whether a pair is computed as a matrix product. It is not if nothing is summed, or if each element of the result is the sum of
+/// products of a row and a column that no other element reads.
+fn is_matrix_product(a: &Labelled, b: &Labelled, wanted: u128) -> bool {
+    let (shared, either) = (a.set() & b.set(), a.set() ^ b.set());
+    let is_vector_product = a.size(&a.among(either & wanted)) == 1 && b.size(&b.among(either & wanted)) == 1;
+    a.size(&a.among(shared & !wanted)) != 1 && !is_vector_product
+}
+
+impl Job<'_> {
+    /// Sums the labels that nothing wants.
+    fn summed(&self, x: Labelled, wanted: u128) -> Labelled {
+        let axes: SmallVec<[isize; 6]> =
+            (0..x.labels.len()).filter(|d| wanted >> x.labels[*d] & 1 == 0).map(|d| d as isize).collect();
+        if axes.is_empty() {
+            return x;
+        }
+        Labelled { e: self.sum(&x.e, axes), labels: x.among(wanted) }
+    }
+
+    fn sum(&self, e: &Expr, axes: SmallVec<[isize; 6]>) -> Expr {
+        let fold = Fold::of(if self.compute == DType::Bool { &logic::logical_or } else { &arithmetic::add });
+        reduce(self.op, fold, e, &AxesArg { axes: Some(axes), keep: false }, self.at)
+    }
+
+    /// Labels in the order of the result, then those that the result lacks, as they come.
+    fn ranked(&self, mut labels: Labels) -> Labels {
+        labels.sort_by_key(|l| self.out.iter().position(|o| o == l).unwrap_or(usize::MAX));
+        labels
+    }
+
+    /// The operand with its axes in the order of `labels`, of which those that it lacks get an axis of length 1.
+    fn arranged(&self, x: &Labelled, labels: &[Label]) -> Expr {
+        let order: SmallVec<[isize; 8]> =
+            labels.iter().filter_map(|l| x.labels.iter().position(|own| own == l)).map(|d| d as isize).collect();
+        let mut e = view(self.op, &x.e, self.at, |shape| View::permute(shape, &order));
+        for (d, _) in labels.iter().enumerate().filter(|(_, l)| !x.labels.contains(l)) {
+            e = view(self.op, &e, self.at, |shape| View::expand(shape, d as isize));
+        }
+        e
+    }
+
+    /// Multiplies two operands, and sums what nothing wants afterwards.
+    fn pair(&self, a: Labelled, b: Labelled, wanted: u128) -> Labelled {
+        let (in_a, in_b) = (a.set(), b.set());
+        let (a, b) = (self.summed(a, wanted | in_b), self.summed(b, wanted | in_a));
+        match is_matrix_product(&a, &b, wanted) {
+            true => self.matrix_product(a, b, wanted),
+            false => self.elementwise(&a, &b, wanted),
+        }
+    }
+
+    fn elementwise(&self, a: &Labelled, b: &Labelled, wanted: u128) -> Labelled {
+        let either = a.labels.iter().chain(b.labels.iter().filter(|l| !a.labels.contains(l))).copied();
+        let kept = self.ranked(either.filter(|l| wanted >> l & 1 == 1).collect());
+        let all: Labels = kept.iter().copied().chain(a.among(!wanted)).collect();
+        let product = binary(&arithmetic::multiply, self.arranged(a, &all), self.arranged(b, &all), self.at);
+        let axes: SmallVec<[isize; 6]> = (kept.len()..all.len()).map(|d| d as isize).collect();
+        let e = if axes.is_empty() { product } else { self.sum(&product, axes) };
+        Labelled { e, labels: kept }
+    }
+
+    fn matrix_product(&self, a: Labelled, b: Labelled, wanted: u128) -> Labelled {
+        let (shared, either) = (a.set() & b.set(), a.set() ^ b.set());
+        // the columns are last in the result: they come from the operand that has the last label there
+        let last = self.ranked(a.among(either).into_iter().chain(b.among(either)).collect());
+        let last = last.iter().rev().find(|l| self.out.contains(l));
+        let (a, b) = if last.is_some_and(|l| a.labels.contains(l)) { (b, a) } else { (a, b) };
+        let batch = self.ranked(a.among(shared & wanted));
+        let summed = summed_order(&a, &b, shared & !wanted);
+        let kept = |x: &Labelled| x.size(&x.among(wanted));
+        let result = kept(&a).saturating_mul(b.size(&b.among(either)));
+        let (rows, columns) = (self.side(&a, either, result), self.side(&b, either, result));
+        let labels: Labels = batch.iter().chain(&rows).chain(&columns).copied().collect();
+        let extent = |l: &Label| if a.labels.contains(l) { a.extent(*l) } else { b.extent(*l) };
+        let shape: SmallVec<[isize; 6]> = labels.iter().map(|l| extent(l) as isize).collect();
+        let x = self.matrix(&a, &batch, &rows, &summed);
+        let y = self.matrix(&b, &batch, &summed, &columns);
+        let product = matmul_at(self.op, &x, &y, self.at);
+        Labelled { e: reshape(self.op, &product, &shape, self.at), labels }
+    }
+
+    /// The order of an operand's own labels: that of the result, unless only that of the operand's axes needs no copy of it and
+    /// the operand is larger than the product.
+    fn side(&self, x: &Labelled, either: u128, result: usize) -> Labels {
+        let own = x.among(either);
+        let ranked = self.ranked(own.clone());
+        let keeps = own != ranked && !x.merges(&ranked) && x.merges(&own) && x.size(&x.labels) > result;
+        if keeps { own } else { ranked }
+    }
+
+    /// An operand as a batch of matrices with these labels of rows and columns, each of which becomes one axis.
+    fn matrix(&self, x: &Labelled, batch: &[Label], rows: &[Label], columns: &[Label]) -> Expr {
+        let labels: Labels = batch.iter().chain(rows).chain(columns).copied().collect();
+        let mut shape: SmallVec<[isize; 6]> = batch.iter().map(|l| x.extent(*l) as isize).collect();
+        shape.extend([x.size(rows) as isize, x.size(columns) as isize]);
+        reshape(self.op, &self.arranged(x, &labels), &shape, self.at)
+    }
+}
+
+/// The order of the summed labels, which both operands share: that of the axes of one of them, whichever copies less.
+fn summed_order(a: &Labelled, b: &Labelled, summed: u128) -> Labels {
+    let (first, second) = (a.among(summed), b.among(summed));
+    let copied = |order: &[Label]| {
+        let of = |x: &Labelled| if x.merges(order) { 0 } else { x.size(&x.labels) };
+        of(a).saturating_add(of(b))
+    };
+    if copied(&first) <= copied(&second) { first } else { second }
+}

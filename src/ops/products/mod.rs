@@ -1,0 +1,484 @@
+//! Products of vectors, matrices and tensors, and norms. All are made of matrix products, elementwise products and
+//! reductions of views, so no planner or backend knows them.
+
+mod contract;
+mod einsum;
+mod labels;
+mod norms;
+mod order;
+
+pub use einsum::einsum;
+pub use norms::MatrixNorm;
+
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Integer, IntoAxes, SliceItem, View};
+use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::create::iota;
+use crate::ops::functions::{binary, matmul_at, promoted, stack_at, sum_in_its_type};
+use contract::{Labelled, contract};
+use labels::{Label, Labels, MOST};
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// Two operands, or the error that one carries or that they are on two devices.
+fn two(op: &'static str, a: impl Operand, b: impl Operand, at: Loc) -> Result<(Expr, Expr)> {
+    let (a, b) = (operand(a, at), operand(b, at));
+    common(op, [&a, &b].into_iter(), at)?;
+    Ok((a, b))
+}
+
+/// The error that two shapes do not fit.
+fn unfit(op: &'static str, a: &Expr, b: &Expr, why: &str, at: Loc) -> Error {
+    let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
+    Error::with_line(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
+}
+
+/// The labels of axes that broadcast: counted from the last axis, so that axes of two operands meet as in a sum.
+fn from_the_right(ndim: usize) -> impl Iterator<Item = Label> {
+    (0..ndim).rev().map(|d| d as Label)
+}
+
+/// Products of vectors and matrices.
+impl Expr {
+    /// The products of the elements along an axis, summed: the vector product of each pair of rows. The axis must have the same
+    /// length in both operands; the other axes broadcast. A negative axis counts from the end, of each operand by itself.
+    ///
+    /// The result has the promoted type, in which integers wrap; bool is and, summed by or. f16 and bf16 are summed in f32.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.vecdot(array![10., 1.], -1).to_vec::<f32>()?, [12., 34.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("vector_dot"))]
+    #[doc(alias = "dot")]
+    #[track_caller]
+    pub fn vecdot(&self, other: impl Operand, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
+        let at = Location::caller();
+        carry(at, || {
+            let (a, b) = two("vecdot", self, other, at)?;
+            let of = |e: &Expr| layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at("vecdot", at));
+            let (i, j) = (of(&a)?, of(&b)?);
+            if a.0.shape[i] != b.0.shape[j] {
+                return Err(unfit("vecdot", &a, &b, &format!("the lengths along axis {axis} differ"), at));
+            }
+            let summed = (MOST - 1) as Label;
+            let labelled = |e: Expr, axis: usize| {
+                let mut labels: Labels = from_the_right(e.0.shape.len() - 1).collect();
+                labels.insert(axis, summed);
+                Labelled { e, labels }
+            };
+            let out: Labels = from_the_right(a.0.shape.len().max(b.0.shape.len()) - 1).collect();
+            let name = |l: Label| format!("axis −{} without the summed one", l + 1);
+            contract("vecdot", vec![labelled(a, i), labelled(b, j)], &out, &name, at)
+        })
+    }
+
+    /// The products of the elements along the last axes, summed, for each pair of rows of the two operands: the result has the
+    /// other axes of the first operand and then those of the second. With a number (or a 0-d operand) it is the product.
+    /// Types as for [`Expr::vecdot`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.inner(&x).to_vec::<f32>()?, [5., 11., 11., 25.]);     // x · xᵀ
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("inner_product"))]
+    #[track_caller]
+    pub fn inner(&self, other: impl Operand) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            let (a, b) = two("inner", self, other, at)?;
+            let axes = |e: &Expr| -> SmallVec<[isize; 6]> { smallvec![e.0.shape.len() as isize - 1] };
+            match a.0.shape.is_empty() || b.0.shape.is_empty() {
+                true => along("inner", a, b, [smallvec![], smallvec![]], at),
+                false => {
+                    let both = [axes(&a), axes(&b)];
+                    along("inner", a, b, both, at)
+                }
+            }
+        })
+    }
+
+    /// The product of each element of the first operand with each of the second, as a matrix. Operands of several axes are
+    /// taken as their elements in C order. The result has the promoted type, in which integers wrap.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![1., 2.];
+    /// assert_eq!(x.outer(array![3., 4.]).to_vec::<f32>()?, [3., 4., 6., 8.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "ger")]
+    #[track_caller]
+    pub fn outer(&self, other: impl Operand) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            let (a, b) = two("outer", self, other, at)?;
+            let flat = |e: &Expr| reshape("outer", e, &[-1], at);
+            let flat = |e: &Expr| if e.0.shape.contains(&0) { reshape("outer", e, &[0], at) } else { flat(e) };
+            along("outer", flat(&a), flat(&b), [smallvec![], smallvec![]], at)
+        })
+    }
+
+    /// The Kronecker product: each element of the first operand is replaced by itself times the whole second operand. The
+    /// operand with fewer axes gets axes of length 1 in front. The result has the promoted type, in which integers wrap.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 2.]];
+    /// assert_eq!(x.kron(array![[1., 1.], [0., 1.]]).to_vec::<f32>()?, [1., 1., 2., 2., 0., 1., 0., 2.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn kron(&self, other: impl Operand) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            let (a, b) = two("kron", self, other, at)?;
+            promoted("kron", [&a, &b].into_iter(), at)?;
+            let ndim = a.0.shape.len().max(b.0.shape.len());
+            let length = |e: &Expr, d: usize| (d + e.0.shape.len()).checked_sub(ndim).map_or(1, |d| e.0.shape[d]);
+            let lengths: Vec<[usize; 2]> = (0..ndim).map(|d| [length(&a, d), length(&b, d)]).collect();
+            let spread = |e: &Expr, which: usize| {
+                let shape = lengths.iter().flat_map(|n| if which == 0 { [n[0], 1] } else { [1, n[1]] });
+                let shape: SmallVec<[isize; 6]> = shape.map(|n| n as isize).collect();
+                reshape("kron", e, &shape, at)
+            };
+            let product = binary(&arithmetic::multiply, spread(&a, 0), spread(&b, 1), at);
+            let shape: SmallVec<[isize; 6]> =
+                lengths.iter().map(|n| isize::try_from(n[0].saturating_mul(n[1])).unwrap_or(isize::MAX)).collect();
+            Ok(reshape("kron", &product, &shape, at))
+        })
+    }
+
+    /// The cross product of vectors of three elements, which lie along an axis; the other axes broadcast. A negative axis
+    /// counts from the end, of each operand by itself. The result has the promoted type, in which integers wrap; not for
+    /// bool, which has no difference.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// assert_eq!(array![1., 0., 0.].cross(array![0., 1., 0.], -1).to_vec::<f32>()?, [0., 0., 1.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cross(&self, other: impl Operand, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
+        let at = Location::caller();
+        carry(at, || {
+            let (a, b) = two("cross", self, other, at)?;
+            let dtype = promoted("cross", [&a, &b].into_iter(), at)?;
+            if dtype == DType::Bool {
+                return Err(Error::with_line(ErrorKind::DType, "cross", "bool has no difference; use astype", at));
+            }
+            // differences of f16 and bf16 are rounded once
+            let compute = if dtype.is_half() { DType::F32 } else { dtype };
+            let parts = |e: &Expr| -> Result<[Expr; 3]> {
+                let axis = layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at("cross", at))?;
+                if e.0.shape[axis] != 3 {
+                    let why = format!("axis {axis} does not have length 3 in both");
+                    return Err(unfit("cross", &a, &b, &why, at));
+                }
+                Ok([0, 1, 2].map(|i| cast(element("cross", e, axis, i, at), compute, at)))
+            };
+            let (x, y) = (parts(&a)?, parts(&b)?);
+            layout::broadcast(&x[0].0.shape, &y[0].0.shape)
+                .map_err(|_| unfit("cross", &a, &b, "the axes beside the vectors' do not broadcast", at))?;
+            let multiply = |i: usize, j: usize| binary(&arithmetic::multiply, &x[i], &y[j], at);
+            let part =
+                |i: usize, j: usize| cast(binary(&arithmetic::subtract, multiply(i, j), multiply(j, i), at), dtype, at);
+            Ok(stack_at("cross", vec![part(1, 2), part(2, 0), part(0, 1)], axis, at))
+        })
+    }
+
+    /// The sum of a diagonal of two axes, for each index along the others. A positive `offset` takes a diagonal above the main
+    /// one (counted along `axis2`), a negative one below it. Types as for [`Expr::sum`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2], [3, 4]];
+    /// assert_eq!(x.trace(0, -2, -1).item::<i64>()?, 5);
+    /// assert_eq!(x.trace(1, 0, 1).item::<i64>()?, 2);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn trace(&self, offset: isize, axis1: impl Integer, axis2: impl Integer) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let diagonal =
+                view("trace", self, at, |shape| View::diagonal(shape, offset, axis1.saturated(), axis2.saturated()));
+            diagonal.checked()?;
+            Ok(sum_in_its_type("trace", &diagonal, &(-1).into_axes(), at))
+        })
+    }
+
+    /// A square matrix to the power of an integer, by repeated squaring; of several axes, each matrix of the last two. The
+    /// zeroth power is the unit matrix. Integers wrap; f16 and bf16 are computed in f32 and rounded once.
+    ///
+    /// # Errors
+    /// The expression carries an error if the last two lengths differ. A negative power is `Unsupported`, because there is no
+    /// inverse yet.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let fibonacci = array![[1, 1], [1, 0]].matrix_power(10);
+    /// assert_eq!(fibonacci.to_vec::<i32>()?, [89, 55, 55, 34]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn matrix_power(&self, n: i64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let e = strong(self.clone(), at);
+            let shape = e.0.shape.clone();
+            let (ndim, dtype) = (shape.len(), e.0.dtype);
+            if ndim < 2 || shape[ndim - 1] != shape[ndim - 2] {
+                let detail = format!("shape {:?}: the last two axes are no square matrix", shape.as_slice());
+                return Err(Error::with_line(ErrorKind::Shape, "matrix_power", detail, at));
+            }
+            if n < 0 {
+                let detail = format!("the power {n} is negative, and there is no inverse of a matrix yet");
+                return Err(Error::with_line(ErrorKind::Unsupported, "matrix_power", detail, at));
+            }
+            if n == 0 {
+                let [row, column] = [ndim - 2, ndim - 1].map(|axis| iota(shape.clone(), axis, at));
+                // the numbers are on the operand's device, so that the result is
+                let number = |v: i128| Expr::fill_on(e.0.device, Scalar::Int(v), smallvec![], dtype, at).into_arg();
+                let on_diagonal = binary(&logic::equal, row, column, at).into_arg();
+                return Ok(ufunc(&logic::SELECT, smallvec![on_diagonal, number(1), number(0)], at));
+            }
+            // several roundings to 16 bits would add up; a single product is rounded once anyhow
+            let mut square = if n > 2 && dtype.is_half() { cast(e, DType::F32, at) } else { e };
+            let mut power: Option<Expr> = None;
+            let mut left = n;
+            while left > 0 {
+                if left & 1 == 1 {
+                    power = Some(match power {
+                        None => square.clone(),
+                        Some(p) => matmul_at("matrix_power", &p, &square, at),
+                    });
+                }
+                left >>= 1;
+                if left > 0 {
+                    square = matmul_at("matrix_power", &square, &square, at);
+                }
+            }
+            Ok(cast(power.unwrap_or(square), dtype, at))
+        })
+    }
+}
+
+/// The elements at a position along an axis, which the result lacks.
+fn element(op: &'static str, e: &Expr, axis: usize, position: isize, at: Loc) -> Expr {
+    let mut items = vec![SliceItem::Range { start: None, end: None, step: 1 }; axis];
+    items.push(SliceItem::Index(position));
+    view(op, e, at, |shape| View::slice(shape, &items))
+}
+
+/// The axes over which [`tensordot`] sums: how many, or a list for each operand.
+pub trait TensordotAxes: sealed::Axes {
+    #[doc(hidden)]
+    fn resolve(self, a: usize, b: usize) -> [SmallVec<[isize; 6]>; 2];
+}
+
+mod sealed {
+    pub trait Axes {}
+}
+
+macro_rules! counts {
+    ($($t:ty)*) => { $(
+        impl sealed::Axes for $t {}
+        impl TensordotAxes for $t {
+            fn resolve(self, a: usize, _: usize) -> [SmallVec<[isize; 6]>; 2] {
+                // more axes than there are, or a negative number, give axes that are refused
+                let n = (self as i128).clamp(-1, layout::MAX_NDIM as i128 + 1) as isize;
+                match n {
+                    -1 => [smallvec![isize::MIN / 2], smallvec![isize::MIN / 2]],
+                    n => [(0..n).map(|d| a as isize - n + d).map(|d| if d < 0 { d - a as isize } else { d }).collect(),
+                          (0..n).collect()],
+                }
+            }
+        }
+    )* };
+}
+counts! { i32 usize }
+
+impl<A: IntoAxes, B: IntoAxes> sealed::Axes for (A, B) {}
+impl<A: IntoAxes, B: IntoAxes> TensordotAxes for (A, B) {
+    fn resolve(self, a: usize, b: usize) -> [SmallVec<[isize; 6]>; 2] {
+        let list = |axes: layout::AxesArg, ndim: usize| axes.axes.unwrap_or_else(|| (0..ndim as isize).collect());
+        [list(self.0.into_axes(), a), list(self.1.into_axes(), b)]
+    }
+}
+
+/// Sums products over axes: `tensordot(a, b, n)` over the last n of `a` and the first n of `b`, `tensordot(a, b, (p, q))` over
+/// the axes `p` of `a`, each with the one of `q` of `b` at the same place of the list. The result has the other axes of `a` and
+/// then those of `b`. It is one matrix product of views; an operand is copied where no stride makes one axis of several.
+/// Types as for [`Expr::vecdot`].
+///
+/// # Errors
+/// The expression carries an error if an axis is out of range or named twice, if the lists differ in length, or if the
+/// lengths of two axes do.
+///
+/// ```
+/// use cupric::{DType, array, tensordot, zeros};
+/// let x = array![[1., 2.], [3., 4.]];
+/// assert_eq!(tensordot(&x, &x, 2).item::<f32>()?, 30.);
+/// assert_eq!(tensordot(&x, &x, (1, 0)).to_vec::<f32>()?, x.matmul(&x).to_vec::<f32>()?);
+/// let y = zeros([3, 4, 5], DType::F32);
+/// assert_eq!(tensordot(&y, &y, ([2, 0], [2, 0])).shape()?, [4, 4]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn tensordot(a: impl Operand, b: impl Operand, axes: impl TensordotAxes) -> Expr {
+    let at = Location::caller();
+    carry(at, || {
+        let (a, b) = two("tensordot", a, b, at)?;
+        let axes = axes.resolve(a.0.shape.len(), b.0.shape.len());
+        along("tensordot", a, b, axes, at)
+    })
+}
+
+/// The sum of products over pairs of axes, the other axes of `a` and then those of `b` kept.
+fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at: Loc) -> Result<Expr> {
+    if axes[0].len() != axes[1].len() {
+        let detail = format!("{} axes of the first operand and {} of the second", axes[0].len(), axes[1].len());
+        return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
+    }
+    let (n, m) = (a.0.shape.len(), b.0.shape.len());
+    if n + m > layout::MAX_NDIM {
+        let detail = format!("{n} and {m} axes; at most {} are taken together", layout::MAX_NDIM);
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    let mut labels: [Labels; 2] = [(0..n as Label).collect(), (n as Label..(n + m) as Label).collect()];
+    for list in [0, 1] {
+        let ndim = [n, m][list];
+        let axes = layout::AxesArg { axes: Some(axes[list].clone()), keep: false };
+        axes.resolve(ndim).map_err(|f| f.at(op, at))?;
+    }
+    for (p, q) in axes[0].iter().zip(&axes[1]) {
+        let of = |axis: isize, ndim: usize| layout::normalize_axis(axis, ndim).map_err(|f| f.at(op, at));
+        let (p, q) = (of(*p, n)?, of(*q, m)?);
+        if a.0.shape[p] != b.0.shape[q] {
+            let why = format!("axis {p} of the first and axis {q} of the second have different lengths");
+            return Err(unfit(op, &a, &b, &why, at));
+        }
+        labels[1][q] = p as Label;
+    }
+    let [first, second] = labels;
+    let out: Labels = first
+        .iter()
+        .filter(|l| !second.contains(l))
+        .chain(second.iter().filter(|l| !first.contains(l)))
+        .copied()
+        .collect();
+    let name = |l: Label| format!("axis {l}");
+    contract(op, vec![Labelled { e: a, labels: first }, Labelled { e: b, labels: second }], &out, &name, at)
+}
+
+/// The product of a chain of matrices, multiplied in the order that takes the fewest multiplications (the classic dynamic
+/// programme, n³ steps for n matrices; beyond 64 of them from the left, as in [`einsum`]). The first may be a vector, which counts
+/// as a row, and the last one, which counts as a column; the result lacks that axis. Types as for [`Expr::matmul`]; of three or
+/// more f16 or bf16 the products between are f32.
+///
+/// # Errors
+/// The expression carries an error if there are fewer than two arrays, if one has another number of axes, or if the lengths
+/// do not fit.
+///
+/// ```
+/// use cupric::{DType, multi_dot, ones};
+/// let (a, b, c) = (ones([10, 1000], DType::F32), ones([1000, 5], DType::F32), ones([5, 500], DType::F32));
+/// assert_eq!(multi_dot([&a, &b, &c]).shape()?, [10, 500]);      // (a · b) · c: 75,000 products instead of 7,500,000
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
+    let at = Location::caller();
+    let arrays: Vec<Expr> = arrays.into_iter().map(|x| operand(x, at)).collect();
+    carry(at, || {
+        common("multi_dot", arrays.iter(), at)?;
+        let dtype = promoted("multi_dot", arrays.iter(), at)?;
+        if arrays.len() < 2 {
+            let detail = format!("{} arrays; at least two are needed", arrays.len());
+            return Err(Error::with_line(ErrorKind::Argument, "multi_dot", detail, at));
+        }
+        let last = arrays.len() - 1;
+        let shapes = || arrays.iter().map(|x| x.0.shape.as_slice()).collect::<Vec<_>>();
+        let mut matrices = vec![];
+        let mut lengths = vec![];
+        for (i, x) in arrays.iter().enumerate() {
+            let matrix = match x.0.shape.len() {
+                2 => x.clone(),
+                1 if i == 0 => view("multi_dot", x, at, |s| View::expand(s, 0)),
+                1 if i == last => view("multi_dot", x, at, |s| View::expand(s, 1)),
+                _ => {
+                    let why = "each is a matrix; the first and the last may be vectors";
+                    return Err(Error::with_line(
+                        ErrorKind::Shape,
+                        "multi_dot",
+                        format!("shapes {:?}: {why}", shapes()),
+                        at,
+                    ));
+                }
+            };
+            let [rows, columns] = [matrix.0.shape[0], matrix.0.shape[1]];
+            if lengths.last().is_some_and(|n| *n != rows) {
+                let why = format!("the {rows} rows of array {i} do not match the columns of the one before");
+                return Err(Error::with_line(
+                    ErrorKind::Shape,
+                    "multi_dot",
+                    format!("shapes {:?}: {why}", shapes()),
+                    at,
+                ));
+            }
+            if i == 0 {
+                lengths.push(rows);
+            }
+            lengths.push(columns);
+            // several roundings to 16 bits would add up
+            let compute = if dtype.is_half() && last > 1 { DType::F32 } else { dtype };
+            matrices.push(cast(matrix, compute, at));
+        }
+        let product = cast(chained(matrices, &lengths, at), dtype, at);
+        let gone: SmallVec<[usize; 2]> =
+            [0, last].iter().enumerate().filter(|(_, i)| arrays[**i].0.shape.len() == 1).map(|(d, _)| d).collect();
+        Ok(view("multi_dot", &product, at, |s| Ok(View::drop_axes(s, &gone))))
+    })
+}
+
+/// The product of a chain of matrices, parted as the table of [`order::chain`] says. Parts wait on a list, not on the stack.
+fn chained(matrices: Vec<Expr>, lengths: &[usize], at: Loc) -> Expr {
+    enum Task {
+        Run(usize, usize),
+        Multiply,
+    }
+    let multiply = |a: &Expr, b: &Expr| matmul_at("multi_dot", a, b, at);
+    let Some(splits) = order::chain(lengths) else {
+        let product = matrices.into_iter().reduce(|a, b| multiply(&a, &b));
+        return product.unwrap_or_else(|| Expr::number(Scalar::Int(0), at));
+    };
+    let (mut tasks, mut done) = (vec![Task::Run(0, matrices.len() - 1)], vec![]);
+    while let Some(task) = tasks.pop() {
+        match task {
+            Task::Run(i, j) if i == j => done.push(matrices[i].clone()),
+            Task::Run(i, j) => {
+                let k = splits[i][j];
+                tasks.extend([Task::Multiply, Task::Run(k + 1, j), Task::Run(i, k)]);
+            }
+            Task::Multiply => {
+                if let (Some(b), Some(a)) = (done.pop(), done.pop()) {
+                    done.push(multiply(&a, &b));
+                }
+            }
+        }
+    }
+    done.pop().unwrap_or_else(|| matrices[0].clone())
+}

@@ -1,0 +1,165 @@
+//! Norms of vectors and matrices.
+
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, AxesArg, IntoAxes, View};
+use crate::graph::expr::{Expr, carry, cast, reduce, strong, view};
+use crate::graph::ufunc::{Ufunc, arithmetic, float};
+use crate::ops::functions::{binary, count, narrow, sum_in_its_type, unary, wide};
+use crate::plan::kernel::Fold;
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// Which norm [`Expr::matrix_norm`] takes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum MatrixNorm {
+    /// The root of the sum of the squares of all elements (NumPy's `"fro"`).
+    Frobenius,
+    /// The largest sum of magnitudes of a column.
+    One,
+    /// The smallest sum of magnitudes of a column.
+    MinusOne,
+    /// The largest sum of magnitudes of a row.
+    Infinity,
+    /// The smallest sum of magnitudes of a row.
+    MinusInfinity,
+}
+
+impl Expr {
+    /// The norm of the vectors along axes; several axes together are one vector. `order` is any number:
+    ///
+    /// | `order` | norm |
+    /// |---|---|
+    /// | 2 | the root of the sum of squares |
+    /// | 1 | the sum of magnitudes |
+    /// | 0 | how many elements are not 0 |
+    /// | `INF`, `-INF` | the largest, the smallest magnitude |
+    /// | any other p | (Σ abs(x)^p)^(1/p) |
+    ///
+    /// Integers and bool give f32; f16 and bf16 are computed in f32. Squares and powers are taken as they are, without scaling,
+    /// so they may overflow where the norm would not, as NumPy's do. Of no elements every norm is 0, but that of a negative
+    /// order is ∞; the one of order −∞ is an error.
+    ///
+    /// ```
+    /// use cupric::{INF, array};
+    /// let x = array![[3., -4.], [0., 2.]];
+    /// assert_eq!(x.vector_norm(-1, 2.0).to_vec::<f32>()?, [5., 2.]);
+    /// assert_eq!(x.vector_norm(-1, 0.0).to_vec::<f32>()?, [2., 1.]);
+    /// assert_eq!(x.vector_norm(.., INF).item::<f32>()?, 4.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "norm")]
+    #[track_caller]
+    pub fn vector_norm(&self, axes: impl IntoAxes, order: f64) -> Expr {
+        let at = Location::caller();
+        let axes = axes.into_axes();
+        carry(at, || {
+            self.checked()?;
+            let e = strong(self.clone(), at);
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("vector_norm", at))?;
+            if order.is_nan() {
+                return Err(Error::with_line(ErrorKind::Argument, "vector_norm", "the order is NaN", at));
+            }
+            Ok(narrow(vector_norm(&e, &axes, order, at), &e, at))
+        })
+    }
+
+    /// The norm of the matrices along two axes, that of rows and then that of columns (`..` of a matrix, `(-2, -1)` of several).
+    /// Integers and bool give f32; f16 and bf16 are computed in f32. [`MatrixNorm`] lists the norms; those that need singular
+    /// values are not there yet. Of no elements the norm is 0; a smallest sum of no sums is an error.
+    ///
+    /// ```
+    /// use cupric::{MatrixNorm, array};
+    /// let x = array![[1., -2.], [3., 4.]];
+    /// assert_eq!(x.matrix_norm((-2, -1), MatrixNorm::One).item::<f32>()?, 6.);
+    /// assert_eq!(x.matrix_norm(.., MatrixNorm::Infinity).item::<f32>()?, 7.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "norm")]
+    #[track_caller]
+    pub fn matrix_norm(&self, axes: impl IntoAxes, norm: MatrixNorm) -> Expr {
+        let at = Location::caller();
+        let axes = axes.into_axes();
+        carry(at, || {
+            self.checked()?;
+            let e = strong(self.clone(), at);
+            matrix_norm(&e, &axes, norm, at)
+        })
+    }
+}
+
+/// The sum of a float expression along axes.
+fn sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    sum_in_its_type(op, e, axes, at)
+}
+
+/// The largest or smallest magnitude; 0 if there are no elements to take the largest of.
+fn extreme(op: &'static str, magnitudes: &Expr, axes: &AxesArg, row: &'static Ufunc, at: Loc) -> Expr {
+    if std::ptr::eq(row, &arithmetic::maximum) && count(magnitudes, axes) == 0 {
+        // a sum of no elements is the 0 that is wanted, of the right shape
+        return sum(op, magnitudes, axes, at);
+    }
+    reduce(op, Fold::of(row), magnitudes, axes, at)
+}
+
+/// The norm in the type that composites compute in.
+fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
+    const OP: &str = "vector_norm";
+    if order == 0.0 {
+        let is_there = cast(strong(e.clone(), at), DType::Bool, at);
+        // counted exactly, in integers
+        return cast(sum_in_its_type(OP, &is_there, axes, at), wide(e, at).0.dtype, at);
+    }
+    let x = wide(e, at);
+    if order == 2.0 {
+        let squares = sum(OP, &unary(&arithmetic::square, &x, at), axes, at);
+        return unary(&float::sqrt, squares, at);
+    }
+    let magnitudes = unary(&arithmetic::abs, &x, at);
+    match order {
+        1.0 => sum(OP, &magnitudes, axes, at),
+        f64::INFINITY => extreme(OP, &magnitudes, axes, &arithmetic::maximum, at),
+        f64::NEG_INFINITY => extreme(OP, &magnitudes, axes, &arithmetic::minimum, at),
+        p => {
+            let powers = binary(&arithmetic::pow, &magnitudes, p, at);
+            binary(&arithmetic::pow, sum(OP, &powers, axes, at), 1.0 / p, at)
+        }
+    }
+}
+
+fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Expr> {
+    const OP: &str = "matrix_norm";
+    let ndim = e.0.shape.len();
+    let sorted = axes.resolve(ndim).map_err(|f| f.at(OP, at))?;
+    if sorted.len() != 2 {
+        let detail = format!("{} axes of shape {:?}; a matrix has two", sorted.len(), e.0.shape.as_slice());
+        return Err(Error::with_line(ErrorKind::Axis, OP, detail, at));
+    }
+    if norm == MatrixNorm::Frobenius {
+        let squares = sum(OP, &unary(&arithmetic::square, wide(e, at), at), axes, at);
+        return Ok(narrow(unary(&float::sqrt, squares, at), e, at));
+    }
+    // the order in which the axes were named says which are rows
+    let named: Vec<usize> = match &axes.axes {
+        Some(a) => a.iter().filter_map(|d| layout::normalize_axis(*d, ndim).ok()).collect(),
+        None => sorted.to_vec(),
+    };
+    let (summed, other, row) = match norm {
+        MatrixNorm::One => (named[0], named[1], &arithmetic::maximum),
+        MatrixNorm::MinusOne => (named[0], named[1], &arithmetic::minimum),
+        MatrixNorm::Infinity => (named[1], named[0], &arithmetic::maximum),
+        MatrixNorm::Frobenius | MatrixNorm::MinusInfinity => (named[1], named[0], &arithmetic::minimum),
+    };
+    let along = |d: usize, keep: bool| AxesArg { axes: Some(smallvec![d as isize]), keep };
+    let magnitudes = unary(&arithmetic::abs, wide(e, at), at);
+    let sums = sum(OP, &magnitudes, &along(summed, true), at);
+    let kept = extreme(OP, &sums, &along(other, true), row, at);
+    let kept = narrow(kept, e, at);
+    if axes.keep {
+        return Ok(kept);
+    }
+    Ok(view(OP, &kept, at, |shape| Ok(View::drop_axes(shape, &sorted))))
+}

@@ -1,0 +1,265 @@
+//! Histograms: the bin of each element by a search among the edges, and `bincount` of the bins.
+
+use super::{Loc, count_first, element, int, length};
+use crate::base::dtype::Scalar;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, IntoAxes, SliceItem, View};
+use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reduce, reshape, routine, strong, view};
+use crate::graph::routine::BINCOUNT;
+use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::ops::create::{iota, linspace_at};
+use crate::ops::functions::{binary, choose, named, wide};
+use crate::ops::index::sums_by_key;
+use crate::plan::kernel::Fold;
+use smallvec::smallvec;
+use std::panic::Location;
+
+impl Expr {
+    /// How many elements fall into each of `bins` bins of equal width, as i64, and the `bins + 1` edges of the bins.
+    ///
+    /// The bins divide `range`, or without one the span from the smallest element to the largest. A bin has its lower edge and not
+    /// its upper one, but the last bin has both. Elements outside the range are not counted, and NaNs neither; without a `range` a
+    /// NaN among the elements makes the edges NaN and the counts 0 (NumPy refuses it). A range of one number is widened by 0.5 on
+    /// either side, and that of no elements is from 0 to 1.
+    ///
+    /// The edges have the array's float type, f32 for integers, and the counts are exact for the edges that are returned. The edges of
+    /// a given range are those of [`linspace`](crate::linspace), within 0.6 units in the last place.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![0.5, 1., 1.5, 4., 9.];
+    /// let (counts, edges) = x.histogram(2, Some((0.0, 4.0)));
+    /// assert_eq!(counts.to_vec::<i64>()?, [3, 1]);
+    /// assert_eq!(edges.to_vec::<f32>()?, [0., 2., 4.]);
+    /// assert_eq!(x.histogram(2, None).0.to_vec::<i64>()?, [4, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] without bins, or if the range is not of two finite numbers of which the second is not less;
+    /// [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
+    #[doc(alias = "histc")]
+    #[track_caller]
+    pub fn histogram(&self, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
+        const OP: &str = "histogram";
+        let at = Location::caller();
+        let both = || -> Result<(Expr, Expr)> {
+            self.checked()?;
+            let x = strong(self.clone(), at);
+            let edges = equal_bins(OP, &x, bins, range, at)?;
+            Ok((counted(OP, bin_of(&x, &edges, bins, at), bins, at)?, edges))
+        };
+        both().unwrap_or_else(|e| {
+            let failed = Expr::failed(e.or_at(at), at);
+            (failed.clone(), failed)
+        })
+    }
+
+    /// How many elements fall into each of the bins between neighbouring edges, as i64: see [`Expr::histogram`]. The edges are an
+    /// array of one axis that ascends; n of them have n − 1 bins between them.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![0.5, 1., 1.5, 4., 9.];
+    /// assert_eq!(x.histogram_with_edges(array![0., 1., 4.]).to_vec::<i64>()?, [1, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the edges have not one axis, or are none; [`ErrorKind::DType`] if they cannot be compared with the
+    /// elements; [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
+    #[track_caller]
+    pub fn histogram_with_edges(&self, edges: impl Operand) -> Expr {
+        const OP: &str = "histogram_with_edges";
+        let at = Location::caller();
+        let (x, edges) = (operand(self, at), operand(edges, at));
+        carry(at, || {
+            common(OP, [&x, &edges].into_iter(), at)?;
+            let n = length(OP, "the array of edges", &edges, at)?;
+            if n == 0 {
+                return Err(Error::with_line(ErrorKind::Shape, OP, "at least one edge is needed", at));
+            }
+            counted(OP, bin_of(&x, &edges, n - 1, at), n - 1, at)
+        })
+    }
+
+    /// For each of `bins` bins the sum of the weights of the elements that fall into it, and the edges of the bins: NumPy's
+    /// `histogram` with weights. The weights broadcast to the array's shape; bins and edges are those of [`Expr::histogram`], and the
+    /// types and the order of the sums those of [`Expr::segment_sum`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![0.5, 1., 1.5, 4., 9.];
+    /// let (sums, _) = x.histogram_weighted(array![1., 2., 4., 8., 16.], 2, Some((0.0, 4.0)));
+    /// assert_eq!(sums.to_vec::<f32>()?, [7., 8.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; those of [`Expr::histogram`] and of
+    /// [`Expr::segment_sum`].
+    #[doc(alias = "weighted_histogram")]
+    #[track_caller]
+    pub fn histogram_weighted(&self, weights: impl Operand, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
+        const OP: &str = "histogram_weighted";
+        let at = Location::caller();
+        let (x, weights) = (operand(self, at), operand(weights, at));
+        let both = || -> Result<(Expr, Expr)> {
+            common(OP, [&x, &weights].into_iter(), at)?;
+            let edges = equal_bins(OP, &x, bins, range, at)?;
+            Ok((summed(OP, bin_of(&x, &edges, bins, at), &weights, bins, at)?, edges))
+        };
+        both().unwrap_or_else(|e| {
+            let failed = Expr::failed(e.or_at(at), at);
+            (failed.clone(), failed)
+        })
+    }
+
+    /// For each of the bins between neighbouring edges the sum of the weights of the elements in it: see
+    /// [`Expr::histogram_weighted`] and [`Expr::histogram_with_edges`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![0.5, 1., 1.5, 4., 9.];
+    /// let sums = x.histogram_with_edges_weighted(array![1, 2, 4, 8, 16], array![0., 1., 4.]);
+    /// assert_eq!(sums.to_vec::<i64>()?, [1, 14]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::histogram_weighted`] and [`Expr::histogram_with_edges`].
+    #[track_caller]
+    pub fn histogram_with_edges_weighted(&self, weights: impl Operand, edges: impl Operand) -> Expr {
+        const OP: &str = "histogram_with_edges_weighted";
+        let at = Location::caller();
+        let (x, weights, edges) = (operand(self, at), operand(weights, at), operand(edges, at));
+        carry(at, || {
+            common(OP, [&x, &weights, &edges].into_iter(), at)?;
+            let n = length(OP, "the array of edges", &edges, at)?;
+            if n == 0 {
+                return Err(Error::with_line(ErrorKind::Shape, OP, "at least one edge is needed", at));
+            }
+            summed(OP, bin_of(&x, &edges, n - 1, at), &weights, n - 1, at)
+        })
+    }
+
+    /// How many pairs of an element and the one of `y` at its place fall into each of `bins[0]` × `bins[1]` bins, as i64, and the
+    /// edges along either axis: see [`Expr::histogram`]. A pair of which one is outside its range is not counted. The first axis
+    /// is that of the array, the second that of `y`, and `ranges` has a range for each.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let (x, y) = (array![0., 1., 1.], array![5., 5., 7.]);
+    /// let (counts, _, _) = x.histogram2d(&y, [2, 2], None);
+    /// assert_eq!(counts.to_vec::<i64>()?, [1, 0, 1, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the two shapes differ; else those of [`Expr::histogram`].
+    #[track_caller]
+    pub fn histogram2d(
+        &self,
+        y: impl Operand,
+        bins: [usize; 2],
+        ranges: Option<[(f64, f64); 2]>,
+    ) -> (Expr, Expr, Expr) {
+        const OP: &str = "histogram2d";
+        let at = Location::caller();
+        let (x, y) = (operand(self, at), operand(y, at));
+        let all = || -> Result<(Expr, Expr, Expr)> {
+            common(OP, [&x, &y].into_iter(), at)?;
+            if x.0.shape != y.0.shape {
+                let (a, b) = (x.0.shape.as_slice(), y.0.shape.as_slice());
+                let detail = format!("shapes {a:?} and {b:?} differ; both must be equal");
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+            }
+            let [ex, ey] = [
+                equal_bins(OP, &x, bins[0], ranges.map(|r| r[0]), at)?,
+                equal_bins(OP, &y, bins[1], ranges.map(|r| r[1]), at)?,
+            ];
+            let places = bins[0].saturating_mul(bins[1]);
+            if places >= i32::MAX as usize {
+                let detail = format!("{} × {} bins; their number must fit i32", bins[0], bins[1]);
+                return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, at));
+            }
+            let (i, j) = (bin_of(&x, &ex, bins[0], at), bin_of(&y, &ey, bins[1], at));
+            let outside = |i: &Expr, n: usize| binary(&logic::equal, i, int(n, at), at);
+            let none = binary(&logic::logical_or, outside(&i, bins[0]), outside(&j, bins[1]), at);
+            let row = binary(&arithmetic::multiply, i, int(bins[1], at), at);
+            let place = choose(none, int(places, at), binary(&arithmetic::add, row, j, at), at);
+            let counts = counted(OP, place, places, at)?;
+            Ok((reshape(OP, &counts, &[bins[0] as isize, bins[1] as isize], at), ex, ey))
+        };
+        all().unwrap_or_else(|e| {
+            let failed = Expr::failed(e.or_at(at), at);
+            (failed.clone(), failed.clone(), failed)
+        })
+    }
+}
+
+/// The edges of bins of equal width.
+fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>, at: Loc) -> Result<Expr> {
+    if bins == 0 {
+        return Err(Error::with_line(ErrorKind::Argument, op, "at least one bin is needed", at));
+    }
+    if bins >= i32::MAX as usize {
+        let detail = format!("{bins} bins; their number must fit i32");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    let dtype = x.0.dtype.float();
+    let empty = x.0.shape.contains(&0).then_some((0.0, 1.0));
+    if let Some((low, high)) = range.or(empty) {
+        if !low.is_finite() || !high.is_finite() || low > high {
+            let detail = format!("{low} to {high} is no range of finite numbers");
+            return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
+        }
+        let ends = if low == high { [low - 0.5, high + 0.5] } else { [low, high] };
+        return Ok(linspace_at(op, ends, bins + 1, dtype, at));
+    }
+    let extreme = |row: &'static Ufunc| wide(&reduce(op, Fold::of(row), x, &(..).into_axes(), at), at);
+    let (low, high) = (extreme(&arithmetic::minimum), extreme(&arithmetic::maximum));
+    let one = binary(&logic::equal, &low, &high, at);
+    let compute = low.0.dtype;
+    let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], compute, at);
+    let half = choose(one, number(0.5), number(0.0), at);
+    let (low, high) = (binary(&arithmetic::subtract, low, &half, at), binary(&arithmetic::add, high, &half, at));
+    // NumPy's formula for the edges, of which the last is the largest element itself
+    let width = binary(&arithmetic::divide, binary(&arithmetic::subtract, &high, &low, at), number(bins as f64), at);
+    let i = iota(smallvec![bins + 1], 0, at);
+    let steps = binary(&arithmetic::multiply, cast(i.clone(), compute, at), width, at);
+    let edges = choose(binary(&logic::equal, i, int(bins, at), at), high, binary(&arithmetic::add, steps, low, at), at);
+    Ok(cast(edges, dtype, at))
+}
+
+/// The number of each element's bin, as i32, and the number of bins for one that is in none.
+fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
+    // none of a NaN, which no edge is less than
+    let before = count_first(edges, |v| binary(&logic::less_equal, v, x, at), x, None, at);
+    let none = binary(&logic::equal, &before, int(0, at), at);
+    // of what is not below all edges, one less is its bin; above the last edge that is the number of bins
+    let bin = choose(none, int(bins, at), binary(&arithmetic::subtract, &before, int(1, at), at), at);
+    if bins == 0 {
+        return bin;
+    }
+    choose(binary(&logic::equal, x, element(edges, bins, at), at), int(bins - 1, at), bin, at)
+}
+
+/// How often each bin occurs; what is in none is counted in a place of its own, which is left out.
+fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
+    bin.checked()?;
+    layout::size_of_shape(&[bins + 1]).map_err(|f| f.at(op, at))?;
+    let all = routine(&BINCOUNT, smallvec![bin], smallvec![bins as u64 + 1], at)?;
+    let all = all.into_iter().next().ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at))?;
+    let part = SliceItem::Range { start: None, end: Some(bins as isize), step: 1 };
+    Ok(named(op, view(op, &all, at, |s| View::slice(s, &[part])), at))
+}
+
+/// The sum of the weights of what is in each bin.
+fn summed(op: &'static str, bin: Expr, weights: &Expr, bins: usize, at: Loc) -> Result<Expr> {
+    let weights = view(op, weights, at, |s| View::broadcast_to(s, &bin.0.shape));
+    let flat = |e: &Expr| reshape(op, e, &[-1], at);
+    bin.checked()?;
+    weights.checked()?;
+    Ok(named(op, sums_by_key(op, flat(&bin), &flat(&weights), bins, at)?, at))
+}

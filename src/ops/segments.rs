@@ -1,0 +1,176 @@
+//! Sums of parts of an array: by keys (`segment_sum`, `bincount_weighted`) and between positions (`reduce_at`).
+
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Integer, Shape, SliceItem, View, include_initial};
+use crate::graph::expr::{Args, Expr, Operand, carry, cast, common, operand, reshape, strong, view};
+use crate::graph::routine::REDUCE_AT;
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::functions::{binary, choose, join, named};
+use crate::ops::index::{checked_positions, first_of, sums_by_key, take};
+use crate::plan::kernel::IndexMode;
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+impl Expr {
+    /// The sums of the elements along the first axis by segment: `segments` has an integer for each of them, in any order, and row
+    /// `s` of the result is the sum of the elements whose integer is `s`; 0 without any. The result has `count` rows.
+    ///
+    /// Types are those of [`Expr::sum`], and so is the error of a sum. The sums are the same bits each time: the order of additions
+    /// depends on positions alone, on the CPU also not on threads. A segment that is not one of `0..count` is an error, found as that
+    /// of [`Expr::bincount`]. Time is linear; a GPU sorts the segments of floats first, digit by
+    /// digit, and makes each sum of partial sums of 8, 64, … neighbours.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 2.], [3., 4.], [5., 6.]];
+    /// assert_eq!(x.segment_sum(array![2, 0, 2], 3).to_vec::<f32>()?, [3., 4., 0., 0., 6., 8.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the segments have not one axis, of the length of the array's first one; [`ErrorKind::DType`] if they
+    /// are no integers; [`ErrorKind::Index`] for one that is out of range; [`ErrorKind::LimitExceeded`] for 2^31 segments or elements
+    /// along the axis, and on a GPU for 2^32 terms or sums.
+    #[doc(alias = "unsorted_segment_sum")]
+    #[doc(alias = "scatter_sum")]
+    #[doc(alias = "group_by")]
+    #[track_caller]
+    pub fn segment_sum(&self, segments: impl Operand, count: usize) -> Expr {
+        const OP: &str = "segment_sum";
+        let at = Location::caller();
+        let (x, segments) = (self.clone(), operand(segments, at));
+        carry(at, || {
+            x.checked()?;
+            let x = strong(x, at);
+            common(OP, [&x, &segments].into_iter(), at)?;
+            let (of, keys) = (x.0.shape.as_slice(), segments.0.shape.as_slice());
+            if keys.len() != 1 || of.first() != keys.first() {
+                let detail =
+                    format!("segments of shape {keys:?} for an array of shape {of:?}; one is needed for each row");
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+            }
+            let keys = checked_positions(OP, segments, count, at)?;
+            Ok(named(OP, sums_by_key(OP, keys, &x, count, at)?, at))
+        })
+    }
+
+    /// For each of the values `0..length` the sum of the weights that stand where the value does, in an integer array of any
+    /// shape; the weights broadcast to that shape. NumPy's `bincount` with weights; types, order and errors are those of
+    /// [`Expr::segment_sum`], so that integers as weights are summed exactly, as integers.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![1, 3, 1];
+    /// assert_eq!(x.bincount_weighted(array![0.5, 2., 0.25], 4).to_vec::<f32>()?, [0., 0.75, 0., 2.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; else those of [`Expr::segment_sum`].
+    #[doc(alias = "bincount")]
+    #[doc(alias = "weighted_bincount")]
+    #[track_caller]
+    pub fn bincount_weighted(&self, weights: impl Operand, length: usize) -> Expr {
+        const OP: &str = "bincount_weighted";
+        let at = Location::caller();
+        let (x, weights) = (self.clone(), operand(weights, at));
+        carry(at, || {
+            x.checked()?;
+            let x = strong(x, at);
+            common(OP, [&x, &weights].into_iter(), at)?;
+            let weights = view(OP, &weights, at, |s| View::broadcast_to(s, &x.0.shape));
+            weights.checked()?;
+            let keys = checked_positions(OP, reshape(OP, &x, &[-1], at), length, at)?;
+            Ok(named(OP, sums_by_key(OP, keys, &reshape(OP, &weights, &[-1], at), length, at)?, at))
+        })
+    }
+
+    /// Sums along an axis between neighbouring positions, as NumPy's `add.reduceat`: element `i` of the result is the sum from
+    /// `positions[i]` up to and without `positions[i + 1]`, the last one to the end of the axis. Where the next position is not
+    /// larger, the element is that at `positions[i]` alone. The axis gets the length of the positions, which have one axis; a
+    /// negative axis counts from the end.
+    ///
+    /// Types are those of [`Expr::sum`], and so is the error of a sum, whose order depends on positions alone. Positions are integers
+    /// of `0..n`, where n is the length of the axis; others are an error as in [`Expr::take`], negative ones too. Time grows with the
+    /// sum of the lengths on the CPU, and with the axis and the number of positions on a GPU.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![1., 2., 3., 4., 5., 6.];
+    /// assert_eq!(x.reduce_at(array![0, 2, 3], 0).to_vec::<f32>()?, [3., 3., 15.]);
+    /// assert_eq!(x.reduce_at(array![4, 1, 3], 0).to_vec::<f32>()?, [5., 5., 15.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the positions have not one axis; [`ErrorKind::Axis`] if the array has no such axis;
+    /// [`ErrorKind::DType`] if they are no integers; [`ErrorKind::Index`] for one that is out of range; [`ErrorKind::LimitExceeded`] for
+    /// an axis of 2^31 elements, and on a GPU for 2^32 terms or sums.
+    #[doc(alias = "reduceat")]
+    #[doc(alias = "add.reduceat")]
+    #[track_caller]
+    pub fn reduce_at(&self, positions: impl Operand, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
+        const OP: &str = "reduce_at";
+        let at = Location::caller();
+        let (x, positions) = (self.clone(), operand(positions, at));
+        carry(at, || {
+            x.checked()?;
+            let x = strong(x, at);
+            common(OP, [&x, &positions].into_iter(), at)?;
+            let axis = layout::normalize_axis(axis, x.0.shape.len()).map_err(|f| f.at(OP, at))?;
+            if positions.0.shape.len() != 1 {
+                let detail = format!("positions of shape {:?}; one axis is needed", positions.0.shape.as_slice());
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+            }
+            let positions = checked_positions(OP, positions, x.0.shape[axis], at)?;
+            let others = (0..x.0.shape.len()).filter(|d| *d != axis);
+            let to_front: SmallVec<[isize; 6]> = std::iter::once(axis).chain(others).map(|d| d as isize).collect();
+            let turned = view(OP, &x, at, |s| View::permute(s, &to_front));
+            let sums = match x.0.dtype.is_float() {
+                true => of_floats(OP, &turned, positions, at)?,
+                false => of_integers(OP, &turned, positions, at),
+            };
+            let back = (1..=axis).chain(std::iter::once(0)).chain(axis + 1..x.0.shape.len());
+            let back: SmallVec<[isize; 6]> = back.map(|d| d as isize).collect();
+            Ok(named(OP, view(OP, &sums, at, |s| View::permute(s, &back)), at))
+        })
+    }
+}
+
+/// The sums of floats along the first axis between checked positions.
+fn of_floats(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Result<Expr> {
+    let of = x.checked()?.shape.clone();
+    let (rows, length, count) = (of[0], layout::product(&of[1..]), positions.checked()?.shape[0]);
+    let mut shape: Shape = of;
+    shape[0] = count;
+    layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+    if count == 0 || length == 0 {
+        return Ok(Expr::fill_on(x.0.device, crate::base::dtype::Scalar::Float(0.0), shape, x.0.dtype, at));
+    }
+    let values = reshape(op, x, &[rows as isize, length as isize], at);
+    let args: Args = smallvec![cast(positions, DType::U32, at), values];
+    let sums = first_of(&REDUCE_AT, args, [count, length, rows], op, at)?;
+    let lengths: SmallVec<[isize; 6]> = shape.iter().map(|n| *n as isize).collect();
+    Ok(cast(reshape(op, &sums, &lengths, at), x.0.dtype, at))
+}
+
+/// The same of integers and bools, which are differences of the sums up to each position, also where these wrap.
+fn of_integers(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Expr {
+    let rows = x.0.shape[0];
+    let so_far = x.cumulative_sum(include_initial(0));
+    let part = SliceItem::Range { start: Some(1), end: None, step: 1 };
+    let others = view(op, &positions, at, |s| View::slice(s, &[part]));
+    let end = Expr::fill(crate::base::dtype::Scalar::Int(rows as i128), smallvec![1], DType::I64, at);
+    let next = match positions.0.shape[0] {
+        0 => positions.clone(),
+        _ => join(op, vec![others, end], 0, at),
+    };
+    let after = binary(&arithmetic::add, &positions, 1, at);
+    let next = choose(binary(&logic::greater, &next, &positions, at), next, after, at);
+    let up_to = |i: Expr| take(&so_far, i, 0, IndexMode::Clip, at);
+    binary(&arithmetic::subtract, up_to(next), up_to(positions), at)
+}

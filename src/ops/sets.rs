@@ -1,0 +1,368 @@
+//! Sets of elements, by sorting: an element that differs from the one before it in sorted order is the first of its kind.
+//!
+//! As in the Array API standard a NaN equals nothing, not even a NaN, so each is a value of its own; and −0 equals +0.
+
+use crate::array::{Array, eval_all};
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Combine, Shape, SliceItem, View};
+use crate::graph::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::ops::functions::join;
+use crate::plan::kernel::IndexMode;
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// What [`Expr::unique_all`] finds: for each different value, in ascending order.
+#[derive(Clone, Debug)]
+pub struct UniqueAll {
+    /// The values, in ascending order, NaNs last.
+    pub values: Array,
+    /// The position, in C order, at which each value stands first: i64.
+    pub indices: Array,
+    /// For each element of the operand the number of its value among `values`: i64, in the operand's shape.
+    pub inverse_indices: Array,
+    /// How often each value occurs: i64.
+    pub counts: Array,
+}
+
+/// What [`Expr::unique_counts`] finds.
+#[derive(Clone, Debug)]
+pub struct UniqueCounts {
+    /// The values, in ascending order, NaNs last.
+    pub values: Array,
+    /// How often each value occurs: i64.
+    pub counts: Array,
+}
+
+/// What [`Expr::unique_inverse`] finds.
+#[derive(Clone, Debug)]
+pub struct UniqueInverse {
+    /// The values, in ascending order, NaNs last.
+    pub values: Array,
+    /// For each element of the operand the number of its value among `values`: i64, in the operand's shape.
+    pub inverse_indices: Array,
+}
+
+impl Expr {
+    /// The different elements, in ascending order, as an array of one axis. Each NaN counts as a value of its own, and −0 and +0
+    /// as one, of which the first in C order is given.
+    ///
+    /// It is computed at once, because the result's length depends on the elements: by one sort, so in linear time, and one read
+    /// of a number. NumPy's `unique` takes all NaNs as one value unless `equal_nan=False`.
+    ///
+    /// ```
+    /// let x = cupric::array![[3, 1], [1, 3]];
+    /// assert_eq!(x.unique_values()?.to_vec::<i32>()?, [1, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`] for 2^32 elements or more; those of [`Expr::eval`] and [`Expr::item`].
+    #[doc(alias = "unique")]
+    #[track_caller]
+    pub fn unique_values(&self) -> Result<Array> {
+        const OP: &str = "unique_values";
+        let at = Location::caller();
+        let sorted = flat(OP, self, at)?.sort(0).eval_at(at)?;
+        sorted.compress(is_first(OP, &sorted, at))
+    }
+
+    /// The different elements as [`Expr::unique_values`], and how often each occurs.
+    ///
+    /// ```
+    /// let found = cupric::array![3, 1, 3].unique_counts()?;
+    /// assert_eq!(found.values.to_vec::<i32>()?, [1, 3]);
+    /// assert_eq!(found.counts.to_vec::<i64>()?, [1, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::unique_values`].
+    #[doc(alias = "value_counts")]
+    #[track_caller]
+    pub fn unique_counts(&self) -> Result<UniqueCounts> {
+        const OP: &str = "unique_counts";
+        let at = Location::caller();
+        let sorted = flat(OP, self, at)?.sort(0).eval_at(at)?;
+        let starts = is_first(OP, &sorted, at).flatnonzero()?;
+        let [values, counts] = both([picked(OP, &sorted, &starts, at), lengths(OP, &starts, sorted.size(), at)], at)?;
+        Ok(UniqueCounts { values, counts })
+    }
+
+    /// The different elements as [`Expr::unique_values`], and for each element the number of its value among them: the values taken
+    /// at these numbers are the array again.
+    ///
+    /// ```
+    /// let found = cupric::array![[3, 1], [3, 5]].unique_inverse()?;
+    /// assert_eq!(found.values.to_vec::<i32>()?, [1, 3, 5]);
+    /// assert_eq!(found.inverse_indices.to_vec::<i64>()?, [1, 0, 1, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::unique_values`]; [`ErrorKind::LimitExceeded`] for 2^31 elements or more.
+    #[doc(alias = "factorize")]
+    #[track_caller]
+    pub fn unique_inverse(&self) -> Result<UniqueInverse> {
+        const OP: &str = "unique_inverse";
+        let at = Location::caller();
+        let groups = Groups::of(OP, self, at)?;
+        let values = groups.sorted.compress(&groups.is_first)?;
+        Ok(UniqueInverse { values, inverse_indices: groups.inverse(OP, &self.checked()?.shape, at)? })
+    }
+
+    /// The different elements as [`Expr::unique_values`], the position at which each stands first, the number of each element's
+    /// value among them, and how often each occurs.
+    ///
+    /// ```
+    /// let found = cupric::array![5, 3, 5, 1].unique_all()?;
+    /// assert_eq!(found.values.to_vec::<i32>()?, [1, 3, 5]);
+    /// assert_eq!(found.indices.to_vec::<i64>()?, [3, 1, 0]);
+    /// assert_eq!(found.inverse_indices.to_vec::<i64>()?, [2, 1, 2, 0]);
+    /// assert_eq!(found.counts.to_vec::<i64>()?, [1, 1, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::unique_inverse`].
+    #[track_caller]
+    pub fn unique_all(&self) -> Result<UniqueAll> {
+        const OP: &str = "unique_all";
+        let at = Location::caller();
+        let groups = Groups::of(OP, self, at)?;
+        let starts = groups.is_first.flatnonzero()?;
+        let size = groups.sorted.size();
+        let picked = |from: &Expr| picked(OP, from, &starts, at);
+        let inverse_indices = groups.inverse(OP, &self.checked()?.shape, at)?;
+        // the sort is stable, so the first of equal elements in sorted order is the first of them in the array
+        let [values, indices] = both([picked(&groups.sorted), picked(&groups.order)], at)?;
+        let counts = lengths(OP, &starts, size, at).eval_at(at)?;
+        Ok(UniqueAll { values, indices, inverse_indices, counts })
+    }
+
+    /// For each element whether it is among those of another array, as bool: by a sort of the other array, and a binary search in
+    /// it. The two have a common type, in which they are compared; a NaN is in no array, and −0 and +0 are equal. The opposite is
+    /// `!x.isin(..)`.
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2], [3, 4]];
+    /// assert_eq!(x.isin(cupric::array![4, 1, 7]).to_vec::<bool>()?, [true, false, false, true]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The expression carries an [`ErrorKind::DType`] error if the two have no common type, and
+    /// [`ErrorKind::LimitExceeded`] if the other array has 2^31 elements or more.
+    #[doc(alias = "in1d")]
+    #[track_caller]
+    pub fn isin(&self, elements: impl Operand) -> Expr {
+        let at = Location::caller();
+        isin("isin", self, operand(elements, at), at)
+    }
+
+    /// The different elements that are in both arrays, in ascending order, as [`Expr::unique_values`] of their common type. NaNs are
+    /// in no array.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// assert_eq!(array![3, 1, 3, 2].intersect(array![3, 2, 7])?.to_vec::<i32>()?, [2, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::isin`] and [`Expr::unique_values`].
+    #[doc(alias = "intersect1d")]
+    #[track_caller]
+    pub fn intersect(&self, other: impl Operand) -> Result<Array> {
+        const OP: &str = "intersect";
+        let at = Location::caller();
+        let [x, other] = of_one_type(OP, self, operand(other, at), at)?;
+        let values = x.unique_values()?;
+        values.compress(isin(OP, &values, other, at))
+    }
+
+    /// The different elements of both arrays together, in ascending order, as [`Expr::unique_values`] of their common type.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// assert_eq!(array![3, 1, 3].union(array![[3, 2]])?.to_vec::<i32>()?, [1, 2, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`] if the arrays have no common type; those of [`Expr::unique_values`].
+    #[doc(alias = "union1d")]
+    #[track_caller]
+    pub fn union(&self, other: impl Operand) -> Result<Array> {
+        const OP: &str = "union";
+        let at = Location::caller();
+        let [x, other] = of_one_type(OP, self, operand(other, at), at)?;
+        join(OP, vec![flat(OP, &x, at)?, flat(OP, &other, at)?], 0, at).unique_values()
+    }
+
+    /// The different elements of the array that are not in another one, in ascending order, as [`Expr::unique_values`] of their common
+    /// type. NaNs of the array stay, because they are in no other.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// assert_eq!(array![3, 1, 3, 2].setdiff(array![3, 7])?.to_vec::<i32>()?, [1, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::isin`] and [`Expr::unique_values`].
+    #[doc(alias = "setdiff1d")]
+    #[track_caller]
+    pub fn setdiff(&self, other: impl Operand) -> Result<Array> {
+        const OP: &str = "setdiff";
+        let at = Location::caller();
+        let [x, other] = of_one_type(OP, self, operand(other, at), at)?;
+        let values = x.unique_values()?;
+        let is_in = isin(OP, &values, other, at);
+        values.compress(ufunc(&logic::logical_not, smallvec![is_in.into_arg()], at))
+    }
+}
+
+fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+/// The elements in C order along one axis.
+fn flat(op: &'static str, e: &Expr, at: Loc) -> Result<Expr> {
+    let flat = reshape(op, e, &[-1], at);
+    flat.checked()?;
+    Ok(flat)
+}
+
+/// Elements `from..to` of an array of one axis.
+fn part(op: &'static str, e: &Expr, from: isize, to: isize, at: Loc) -> Expr {
+    let range = SliceItem::Range { start: Some(from), end: Some(to), step: 1 };
+    view(op, e, at, |shape| View::slice(shape, &[range]))
+}
+
+/// For each of sorted elements whether it differs from the one before.
+fn is_first(op: &'static str, sorted: &Array, at: Loc) -> Expr {
+    let n = sorted.size() as isize;
+    let first = Expr::fill_on(sorted.0.device, Scalar::Int(1), smallvec![n.min(1) as usize], DType::Bool, at);
+    if n < 2 {
+        return first;
+    }
+    let differs = binary(&logic::not_equal, part(op, sorted, 1, n, at), part(op, sorted, 0, n - 1, at), at);
+    join(op, vec![first, differs], 0, at)
+}
+
+/// Elements at positions that are in range.
+fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
+    carry(at, || {
+        let shape = positions.checked()?.shape.clone();
+        let n = layout::product(&e.checked()?.shape);
+        if n > i32::MAX as usize {
+            let detail = format!("{n} elements; their positions must fit i32");
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+        }
+        let i = cast(positions.clone(), DType::I32, at);
+        let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };
+        Ok(Expr::node(take, smallvec![i, e.clone()], shape, e.0.dtype, e.0.device, at))
+    })
+}
+
+/// The lengths of runs that begin at these positions, of `size` elements.
+fn lengths(op: &'static str, starts: &Array, size: usize, at: Loc) -> Expr {
+    let n = starts.size() as isize;
+    if n == 0 {
+        return (**starts).clone();
+    }
+    let end = Expr::fill_on(starts.0.device, Scalar::Int(size as i128), smallvec![1], DType::I64, at);
+    let ends = join(op, vec![part(op, starts, 1, n, at), end], 0, at);
+    binary(&arithmetic::subtract, ends, starts, at)
+}
+
+fn both([a, b]: [Expr; 2], at: Loc) -> Result<[Array; 2]> {
+    eval_all([&a, &b]).map_err(|e| e.or_at(at))
+}
+
+/// An array's elements in sorted order.
+struct Groups {
+    /// The position of each in the array.
+    order: Array,
+    sorted: Array,
+    /// Whether each differs from the one before.
+    is_first: Array,
+}
+
+impl Groups {
+    fn of(op: &'static str, e: &Expr, at: Loc) -> Result<Groups> {
+        let flat = flat(op, e, at)?.eval_at(at)?;
+        let order = flat.argsort(0).eval_at(at)?;
+        let sorted = picked(op, &flat, &order, at).eval_at(at)?;
+        let is_first = is_first(op, &sorted, at).eval_at(at)?;
+        Ok(Groups { order, sorted, is_first })
+    }
+
+    /// For each element of the array the number of its group.
+    fn inverse(&self, op: &'static str, shape: &[usize], at: Loc) -> Result<Array> {
+        let (n, device) = (self.order.size(), self.order.0.device);
+        let back: Vec<isize> = shape.iter().map(|n| *n as isize).collect();
+        if n == 0 {
+            return reshape(op, &self.order, &back, at).eval_at(at);
+        }
+        let upto = cast(self.is_first.cumulative_sum(0), DType::U32, at);
+        let number = binary(&arithmetic::subtract, upto, 1, at);
+        // each position occurs once, so the maximum with 0 is the number itself
+        let zeros = Expr::fill_on(device, Scalar::Int(0), smallvec![n], DType::U32, at);
+        let order = cast((*self.order).clone(), DType::I32, at);
+        let scatter = NodeOp::Scatter { axis: 0, mode: IndexMode::Clip, combine: Combine::Max, name: op };
+        let args: Args = smallvec![zeros, order, number];
+        let placed = Expr::node(scatter, args, smallvec![n], DType::U32, device, at);
+        reshape(op, &cast(placed, DType::I64, at), &back, at).eval_at(at)
+    }
+}
+
+/// Casts two arrays to their common type.
+fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]> {
+    let (a, b) = (strong(a.clone(), at), strong(b, at));
+    common(op, [&a, &b].into_iter(), at)?;
+    let (x, y) = (a.0.dtype, b.0.dtype);
+    let dtype = x.promote(y).ok_or_else(|| {
+        let detail = format!("dtypes {x} and {y} have no common type; use astype");
+        Error::with_line(ErrorKind::DType, op, detail, at)
+    })?;
+    Ok([cast(a, dtype, at), cast(b, dtype, at)])
+}
+
+/// Finds, for each element of `x`, the last of the sorted elements that is not greater, and compares.
+fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr {
+    carry(at, || {
+        let [x, elements] = of_one_type(op, x, elements, at)?;
+        let device = common(op, [&x, &elements].into_iter(), at)?;
+        let shape: Shape = x.0.shape.clone();
+        let n = layout::product(&elements.0.shape);
+        if n > i32::MAX as usize {
+            let detail = format!("{n} elements to search in; their positions must fit i32");
+            return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+        }
+        if n == 0 || shape.contains(&0) {
+            return Ok(Expr::fill_on(device, Scalar::Int(0), shape, DType::Bool, at));
+        }
+        let sorted = flat(op, &elements, at)?.sort(0);
+        sorted.checked()?;
+        let dtype = sorted.0.dtype;
+        let found = |i: &Expr| {
+            let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };
+            Expr::node(take, smallvec![i.clone(), sorted.clone()], shape.clone(), dtype, device, at)
+        };
+        let mut first = Expr::fill_on(device, Scalar::Int(0), shape.clone(), DType::I32, at);
+        let mut left = n;
+        while left > 1 {
+            let half = left / 2;
+            let middle = binary(&arithmetic::add, &first, half, at);
+            let is_upper = binary(&logic::less_equal, found(&middle), &x, at);
+            first = ufunc(&logic::SELECT, smallvec![is_upper.into_arg(), middle.into_arg(), first.into_arg()], at);
+            left -= half;
+        }
+        Ok(binary(&logic::equal, found(&first), &x, at))
+    })
+}

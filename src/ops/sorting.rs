@@ -1,0 +1,297 @@
+//! Functions that are made of sorts and scans: the first elements in order, partitions, `lexsort`, and running extremes
+//! with their positions.
+
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, Integer, SliceItem, SortAxis, View};
+use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, scan, strong, view};
+use crate::graph::routine::{ARGSORT, ARGTOPK, SORT};
+use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::ops::create::iota;
+use crate::ops::functions::{along_axis, binary, choose, join, named, sorted, unary};
+use crate::ops::index::take_along;
+use crate::plan::kernel::{Fold, IndexMode};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// Of an axis `FEW` times as long as the elements that `topk` finds they are looked for; a larger part of an axis is found by a sort.
+/// A judgement: those that are found are sorted by one thread.
+const FEW: usize = 16;
+
+impl Expr {
+    /// The `k` largest elements along an axis in descending order, or with `largest` false the `k` smallest in ascending order,
+    /// and their positions there, of i64: values and positions, which one evaluation of both sorts for once.
+    ///
+    /// They are the first `k` of [`Expr::sort`] and of [`Expr::argsort`]: of equal elements the first ones are taken, in the order
+    /// in which they stand, and a NaN only where no numbers are left. (PyTorch's `topk` takes NaN for the largest.) It takes linear
+    /// time: where `k` is a sixteenth of the axis or less the elements are looked for, else the whole axis is sorted.
+    ///
+    /// ```
+    /// use cupric::{array, eval_all};
+    /// let x = array![[3., 1., 2.], [6., 5., 4.]];
+    /// let (values, positions) = x.topk(2, -1, true);
+    /// let [values, positions] = eval_all([&values, &positions])?;
+    /// assert_eq!(values.to_vec::<f32>()?, [3., 2., 6., 5.]);
+    /// assert_eq!(positions.to_vec::<i64>()?, [0, 2, 0, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] if `k` is more than the axis has elements, [`ErrorKind::Axis`] if there is no such axis; else
+    /// those of [`Expr::sort`].
+    #[doc(alias = "top_k")]
+    #[track_caller]
+    pub fn topk(&self, k: usize, axis: impl Integer, largest: bool) -> (Expr, Expr) {
+        let axis = axis.saturated();
+        const OP: &str = "topk";
+        let at = Location::caller();
+        let both = first_in_order(OP, self, k, axis, largest, at).map(|(e, axis, positions)| {
+            let values = take_along(&e, positions.clone(), axis as isize, IndexMode::Clip, at);
+            (named(OP, values, at), positions)
+        });
+        pair(both, at)
+    }
+
+    /// The positions of [`Expr::topk`] alone.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![3., 1., 2.];
+    /// assert_eq!(x.argtopk(2, 0, true).to_vec::<i64>()?, [0, 2]);
+    /// assert_eq!(x.argtopk(2, 0, false).to_vec::<i64>()?, [1, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::topk`].
+    #[track_caller]
+    pub fn argtopk(&self, k: usize, axis: impl Integer, largest: bool) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            first_in_order("argtopk", self, k, axis.saturated(), largest, at).map(|(_, _, positions)| positions)
+        })
+    }
+
+    /// The elements along an axis, with the one that [`Expr::sort`] would put at position `kth` there, none before it greater
+    /// and none after it less. A negative `kth` counts from the end. NaN counts as the greatest.
+    ///
+    /// NumPy leaves the order of the others open. Here it is that of the whole sort, which takes linear time as a partition does.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![7, 1, 9, 3];
+    /// assert_eq!(x.partition(1, 0).to_vec::<i32>()?[1], 3);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Index`] if the axis has no position `kth`, [`ErrorKind::Axis`] if there is no such axis; else those of
+    /// [`Expr::sort`].
+    #[track_caller]
+    pub fn partition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
+        const OP: &str = "partition";
+        let at = Location::caller();
+        carry(at, || {
+            let (e, axis) = parted(OP, self, kth.saturated(), axis, at)?;
+            Ok(named(OP, sorted(&SORT, &e, ascending(axis), at), at))
+        })
+    }
+
+    /// The positions along an axis, as i64, of the elements of [`Expr::partition`]: they are those of [`Expr::argsort`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![7, 1, 9, 3];
+    /// assert_eq!(x.argpartition(1, 0).to_vec::<i64>()?[1], 3);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::partition`].
+    #[track_caller]
+    pub fn argpartition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
+        let axis = axis.saturated();
+        const OP: &str = "argpartition";
+        let at = Location::caller();
+        carry(at, || {
+            let (e, axis) = parted(OP, self, kth.saturated(), axis, at)?;
+            Ok(named(OP, sorted(&ARGSORT, &e, ascending(axis), at), at))
+        })
+    }
+
+    /// For each element the largest of those up to it along an axis, as [`Expr::cummax`] gives it, and the position of that one
+    /// along the axis, of i64.
+    ///
+    /// The position is that of the first element that equals the largest so far, as [`Expr::argmax`] has it; of the first
+    /// NaN from there on. (PyTorch's `cummax` gives the last.) Of −0 and +0 neither is larger: the first one's position stays.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let (values, positions) = array![1., 3., 2., 3., 5.].cummax_with_positions(0);
+    /// assert_eq!(values.to_vec::<f32>()?, [1., 3., 3., 3., 5.]);
+    /// assert_eq!(positions.to_vec::<i64>()?, [0, 1, 1, 1, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Axis`] if there is no such axis, [`ErrorKind::LimitExceeded`] if it has 2^31 elements or more.
+    #[track_caller]
+    pub fn cummax_with_positions(&self, axis: impl Integer) -> (Expr, Expr) {
+        let at = Location::caller();
+        pair(running("cummax_with_positions", &arithmetic::maximum, self, axis.saturated(), at), at)
+    }
+
+    /// For each element the smallest of those up to it along an axis, and its position: see [`Expr::cummax_with_positions`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let (values, positions) = array![4, 1, 3, 1].cummin_with_positions(0);
+    /// assert_eq!(values.to_vec::<i32>()?, [4, 1, 1, 1]);
+    /// assert_eq!(positions.to_vec::<i64>()?, [0, 1, 1, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::cummax_with_positions`].
+    #[track_caller]
+    pub fn cummin_with_positions(&self, axis: impl Integer) -> (Expr, Expr) {
+        let at = Location::caller();
+        pair(running("cummin_with_positions", &arithmetic::minimum, self, axis.saturated(), at), at)
+    }
+}
+
+/// The positions along an axis, of i64, in the order of several keys: of the last key first, then of the last but one among what is
+/// equal by it, and so on, as NumPy's `lexsort`. The keys have one shape. What is equal by all keys stays in the order in which it
+/// stands, and NaN comes last. Each key is sorted once.
+///
+/// ```
+/// use cupric::{array, lexsort};
+/// let (first_names, last_names) = (array![2, 1, 1], array![5, 5, 3]);
+/// assert_eq!(lexsort([&first_names, &last_names], 0).to_vec::<i64>()?, [2, 1, 0]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::Argument`] without keys, [`ErrorKind::Shape`] if their shapes differ, [`ErrorKind::Axis`] if there is no such
+/// axis; else those of [`Expr::sort`].
+#[track_caller]
+pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
+    let axis = axis.saturated();
+    const OP: &str = "lexsort";
+    let at = Location::caller();
+    let keys: Vec<Expr> = keys.into_iter().map(|k| operand(k, at)).collect();
+    carry(at, || {
+        common(OP, keys.iter(), at)?;
+        let Some((first, others)) = keys.split_first() else {
+            return Err(Error::with_line(ErrorKind::Argument, OP, "at least one key is needed", at));
+        };
+        if let Some(other) = others.iter().find(|k| k.0.shape != first.0.shape) {
+            let (a, b) = (first.0.shape.as_slice(), other.0.shape.as_slice());
+            let detail = format!("keys of shapes {a:?} and {b:?}; all must be equal");
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+        }
+        let axis = layout::normalize_axis(axis, first.0.shape.len()).map_err(|f| f.at(OP, at))?;
+        let argsort = |key: &Expr| sorted(&ARGSORT, key, ascending(axis), at);
+        let pick = |from: &Expr, order: &Expr| take_along(from, order.clone(), axis as isize, IndexMode::Clip, at);
+        // a stable sort by a more important key keeps the order of the less important ones among what is equal
+        let order = others.iter().fold(argsort(first), |order, key| pick(&order, &argsort(&pick(key, &order))));
+        Ok(named(OP, order, at))
+    })
+}
+
+/// Returns two expressions, which both carry the error if there is one.
+fn pair(both: Result<(Expr, Expr)>, at: Loc) -> (Expr, Expr) {
+    both.unwrap_or_else(|e| {
+        let failed = Expr::failed(e.or_at(at), at);
+        (failed.clone(), failed)
+    })
+}
+
+fn ascending(axis: usize) -> SortAxis {
+    SortAxis { axis: axis as isize, descending: false }
+}
+
+/// A range of an axis.
+fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isize>, at: Loc) -> Expr {
+    view(op, e, at, |shape| {
+        let mut items = vec![SliceItem::Range { start: None, end: None, step: 1 }; shape.len()];
+        items[axis] = SliceItem::Range { start, end, step: 1 };
+        View::slice(shape, &items)
+    })
+}
+
+/// The operand, and an axis of it.
+fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usize)> {
+    e.checked()?;
+    let e = strong(e.clone(), at);
+    let axis = layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at(op, at))?;
+    Ok((e, axis))
+}
+
+/// The operand and its axis, after a check of a position along it.
+fn parted(op: &'static str, e: &Expr, kth: isize, axis: isize, at: Loc) -> Result<(Expr, usize)> {
+    let (e, axis) = along(op, e, axis, at)?;
+    let n = e.0.shape[axis];
+    if kth >= n as isize || kth < -(n as isize) {
+        let detail = format!("axis {axis} of shape {:?} has no position {kth}", e.0.shape.as_slice());
+        return Err(Error::with_line(ErrorKind::Index, op, detail, at));
+    }
+    Ok((e, axis))
+}
+
+/// The operand, its axis, and the positions along it of the first `k` elements in order.
+fn first_in_order(
+    op: &'static str,
+    e: &Expr,
+    k: usize,
+    axis: isize,
+    largest: bool,
+    at: Loc,
+) -> Result<(Expr, usize, Expr)> {
+    let (e, axis) = along(op, e, axis, at)?;
+    if k > e.0.shape[axis] {
+        let detail = format!("{k} elements of axis {axis} of shape {:?}", e.0.shape.as_slice());
+        return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
+    }
+    let n = e.0.shape[axis];
+    if n > 1 && (1..=n / FEW).contains(&k) && !e.0.shape.contains(&0) {
+        let positions = named(op, along_axis(&ARGTOPK, &e, axis, largest, &[k as u64], at)?, at);
+        return Ok((e, axis, positions));
+    }
+    let order = sorted(&ARGSORT, &e, SortAxis { axis: axis as isize, descending: largest }, at);
+    let positions = named(op, range(op, &order, axis, None, Some(k as isize), at), at);
+    Ok((e, axis, positions))
+}
+
+/// The running extremes by a row of the table, and their positions.
+fn running(op: &'static str, row: &'static Ufunc, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, Expr)> {
+    let (e, axis) = along(op, e, axis, at)?;
+    let n = e.0.shape[axis];
+    if n > i32::MAX as usize {
+        let detail = format!("axis {axis} has {n} elements; their positions must fit i32");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    let values = named(op, scan(Fold::of(row), &e, axis, at), at);
+    if n < 2 || e.0.shape.contains(&0) {
+        return Ok((values, Expr::fill_on(e.0.device, Scalar::Int(0), e.0.shape.clone(), DType::I64, at)));
+    }
+    // an element from which on another value is the extreme. What comes after a NaN is NaN, which does not equal itself
+    let before = range(op, &values, axis, None, Some(-1), at);
+    let after = range(op, &values, axis, Some(1), None, at);
+    let changes = binary(&logic::not_equal, &after, &before, at);
+    let changes = match e.0.dtype.is_float() {
+        true => binary(&logic::greater, changes, unary(&logic::isnan, &before, at), at),
+        false => changes,
+    };
+    let mut shape = e.0.shape.clone();
+    shape[axis] = n - 1;
+    let own = binary(&arithmetic::add, iota(shape.clone(), axis, at), 1, at);
+    shape[axis] = 1;
+    let first = Expr::fill_on(e.0.device, Scalar::Int(0), shape, DType::I32, at);
+    let marks = join(op, vec![first, choose(changes, own, 0, at)], axis as isize, at);
+    // the last change up to an element is where its extreme stands
+    let positions = scan(Fold::of(&arithmetic::maximum), &marks, axis, at);
+    Ok((values, cast(named(op, positions, at), DType::I64, at)))
+}

@@ -1,0 +1,231 @@
+//! Elementwise functions that are made of others.
+
+use super::{Loc, choose, common_float, floating, named};
+use crate::base::dtype::DType;
+use crate::base::layout::IntoAxes;
+use crate::graph::expr::{Arg, Expr, Operand, carry, cast, composed, operand, reduce, strong, ufunc};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::functions::{binary, unary};
+use crate::plan::kernel::Fold;
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Elementwise functions made of others.
+impl Expr {
+    /// Whether elements are equal within tolerances: abs(a − b) ≤ `atol` + `rtol` · abs(b). Infinities are close to equal ones
+    /// alone; NaN is close to NaN if `equal_nan` says so. NumPy's tolerances are 1e-5 and 1e-8.
+    ///
+    /// Values are compared in f64 if one operand is f64, else in f32; the difference of two integers is exact before.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![1., 1.00001, 2.];
+    /// assert_eq!(x.isclose(1.0, 1e-4, 0.0, false).to_vec::<bool>()?, [true, true, false]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn isclose(&self, other: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Expr {
+        isclose(self, other, rtol, atol, equal_nan)
+    }
+
+    /// Whether all elements are equal within tolerances, as [`Expr::isclose`] says: one bool, lazily. True if there are none.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![1., 2.];
+    /// assert!(x.allclose(&x * 1.000001, 1e-5, 1e-8, false).item::<bool>()?);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn allclose(&self, other: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Expr {
+        allclose(self, other, rtol, atol, equal_nan)
+    }
+
+    /// NaN replaced by 0, and infinities by the largest and smallest finite numbers of the type. Integers and bool stay.
+    ///
+    /// ```
+    /// use cupric::{NAN, INF, array};
+    /// let x = array![1., NAN as f32, INF as f32];
+    /// assert_eq!(x.nan_to_num().to_vec::<f32>()?, [1., 0., f32::MAX]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn nan_to_num(&self) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let e = strong(self.clone(), at);
+            let largest = match e.0.dtype {
+                DType::F16 => 65504.0,
+                DType::BF16 => f32::from_bits(0x7f7f_0000) as f64,
+                DType::F32 => f32::MAX as f64,
+                DType::F64 => f64::MAX,
+                DType::Bool | DType::U8 | DType::I8 | DType::U16 | DType::I16 => return Ok(e),
+                DType::U32 | DType::I32 | DType::U64 | DType::I64 => return Ok(e),
+            };
+            let args = smallvec![(&e).into_arg(), (-largest).into_arg(), largest.into_arg()];
+            let finite = ufunc(&arithmetic::clip, args, at);
+            Ok(choose(unary(&logic::isnan, &e, at), 0.0, finite, at))
+        })
+    }
+
+    /// NaN, ∞ and −∞ replaced by numbers. Integers and bool stay.
+    ///
+    /// ```
+    /// use cupric::{NAN, INF, array};
+    /// let x = array![1., NAN as f32, -INF as f32];
+    /// assert_eq!(x.nan_to_num_with(-1.0, 9.0, -9.0).to_vec::<f32>()?, [1., -1., -9.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "nan_to_num")]
+    #[track_caller]
+    pub fn nan_to_num_with(&self, nan: f64, positive_infinity: f64, negative_infinity: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let e = strong(self.clone(), at);
+            if !e.0.dtype.is_float() {
+                return Ok(e);
+            }
+            let is = |x: f64| binary(&logic::equal, &e, x, at);
+            let without = choose(is(f64::NEG_INFINITY), negative_infinity, &e, at);
+            let without = choose(is(f64::INFINITY), positive_infinity, without, at);
+            Ok(choose(unary(&logic::isnan, &e, at), nan, without, at))
+        })
+    }
+
+    /// The quotient rounded down and the remainder, of one division: [`Expr::floor_divide`] and [`Expr::remainder`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let (q, r) = array![7, -7].divmod(3);
+    /// assert_eq!((q.to_vec::<i32>()?, r.to_vec::<i32>()?), (vec![2, -3], vec![1, 2]));
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn divmod(&self, other: impl Operand) -> (Expr, Expr) {
+        let at = Location::caller();
+        let (a, b) = (self.into_arg(), other.into_arg());
+        let quotient = ufunc(&arithmetic::floor_divide, smallvec![a.clone(), b.clone()], at);
+        let remainder = ufunc(&arithmetic::remainder, smallvec![a, b], at);
+        (named("divmod", quotient, at), named("divmod", remainder, at))
+    }
+
+    /// 0 for negative numbers, 1 for positive ones, and `at_zero` for 0; NaN for NaN. Integers give f32.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// assert_eq!(array![-2., 0., 3.].heaviside(0.5).to_vec::<f32>()?, [0., 0.5, 1.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn heaviside(&self, at_zero: impl Operand) -> Expr {
+        heaviside(self, at_zero)
+    }
+
+    /// The value, or a bound where it is smaller: [`Expr::clip`] with one bound. NaN where either is NaN.
+    ///
+    /// ```
+    /// assert_eq!(cupric::array![-1., 2.].clip_lower(0.0).to_vec::<f32>()?, [0., 2.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "clamp_min")]
+    #[track_caller]
+    pub fn clip_lower(&self, lowest: impl Operand) -> Expr {
+        let at = Location::caller();
+        named("clip_lower", binary(&arithmetic::maximum, self, lowest, at), at)
+    }
+
+    /// The value, or a bound where it is larger: [`Expr::clip`] with one bound. NaN where either is NaN.
+    ///
+    /// ```
+    /// assert_eq!(cupric::array![-1., 2.].clip_upper(0.0).to_vec::<f32>()?, [-1., 0.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "clamp_max")]
+    #[track_caller]
+    pub fn clip_upper(&self, highest: impl Operand) -> Expr {
+        let at = Location::caller();
+        named("clip_upper", binary(&arithmetic::minimum, self, highest, at), at)
+    }
+}
+
+/// Whether elements are equal within tolerances; see [`Expr::isclose`].
+#[track_caller]
+pub fn isclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Expr {
+    let at = Location::caller();
+    let (a, b) = (a.into_arg(), b.into_arg());
+    close("isclose", [a, b], [rtol, atol], equal_nan, at)
+}
+
+/// Whether all elements are equal within tolerances; see [`Expr::allclose`].
+#[track_caller]
+pub fn allclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Expr {
+    let at = Location::caller();
+    let each = close("allclose", [a.into_arg(), b.into_arg()], [rtol, atol], equal_nan, at);
+    reduce("allclose", Fold::of(&logic::logical_and), &each, &(..).into_axes(), at)
+}
+
+fn close(op: &'static str, operands: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan: bool, at: Loc) -> Expr {
+    let build = || {
+        let own = |a: &Arg| match a {
+            Arg::Expr(e) => e.checked().map(|n| Some(n.dtype)),
+            Arg::Scalar(_) => Ok(None),
+        };
+        let (p, q) = (own(&operands[0])?, own(&operands[1])?);
+        let compute = match (p, q) {
+            (Some(p), Some(q)) => common_float(p, q),
+            // a number takes part in the array's type
+            (Some(d), None) | (None, Some(d)) => common_float(d, d),
+            (None, None) => DType::F64,
+        };
+        let in_compute = |a: &Arg| match a {
+            Arg::Expr(e) => cast(e.clone(), compute, at),
+            Arg::Scalar(s) => Expr::fill(*s, smallvec![], compute, at),
+        };
+        let [a, b] = [in_compute(&operands[0]), in_compute(&operands[1])];
+        let difference = match (p, q, &operands) {
+            (Some(p), Some(q), [Arg::Expr(x), Arg::Expr(y)]) if p.is_integer() && q.is_integer() => {
+                whole_difference(p.promote(q), x, y, at).map(|d| cast(d, compute, at))
+            }
+            _ => None,
+        };
+        let difference =
+            difference.unwrap_or_else(|| unary(&arithmetic::abs, binary(&arithmetic::subtract, &a, &b, at), at));
+        let relative = binary(&arithmetic::multiply, unary(&arithmetic::abs, &b, at), rtol, at);
+        let tolerance = binary(&arithmetic::add, relative, atol, at);
+        let within = binary(&logic::less_equal, difference, tolerance, at);
+        let within = binary(&logic::logical_and, within, unary(&logic::isfinite, &b, at), at);
+        let mut close = binary(&logic::logical_or, within, binary(&logic::equal, &a, &b, at), at);
+        if equal_nan {
+            let both = binary(&logic::logical_and, unary(&logic::isnan, &a, at), unary(&logic::isnan, &b, at), at);
+            close = binary(&logic::logical_or, close, both, at);
+        }
+        Ok(named(op, close, at))
+    };
+    // ∞ − ∞ and the bits of negative integers come to nothing that is seen
+    composed(|| carry(at, build))
+}
+
+/// The magnitude of the difference of integers, in the unsigned type of their common one, which holds it.
+fn whole_difference(dtype: Option<DType>, a: &Expr, b: &Expr, at: Loc) -> Option<Expr> {
+    let dtype = dtype?;
+    let (a, b) = (cast(a.clone(), dtype, at), cast(b.clone(), dtype, at));
+    let [large, small] = [&arithmetic::maximum, &arithmetic::minimum].map(|row| binary(row, &a, &b, at));
+    Some(binary(&arithmetic::subtract, cast(large, dtype.raw(), at), cast(small, dtype.raw(), at), at))
+}
+
+/// 0, 1, or a number of one's own at 0; see [`Expr::heaviside`].
+#[track_caller]
+pub fn heaviside(x: impl Operand, at_zero: impl Operand) -> Expr {
+    let at = Location::caller();
+    let x = operand(x, at);
+    carry(at, || {
+        let x = floating(&x, at);
+        x.checked()?;
+        let sides = choose(binary(&logic::less, &x, 0.0, at), 0.0, 1.0, at);
+        // of NaN neither comparison holds
+        let sides = choose(unary(&logic::isnan, &x, at), &x, cast(sides, x.0.dtype, at), at);
+        Ok(named("heaviside", choose(binary(&logic::equal, &x, 0.0, at), at_zero, sides, at), at))
+    })
+}

@@ -1,0 +1,38 @@
+//! Statistics, and elementwise functions that are made of others. All are composites, so no planner or backend knows
+//! them: those without a reduction are one kernel, or part of one.
+
+mod elementwise;
+mod moments;
+mod nan;
+mod parts;
+mod polynomial;
+mod windows;
+
+pub use elementwise::{allclose, heaviside, isclose};
+pub use parts::ldexp;
+pub use polynomial::Coefficients;
+pub use windows::{WindowMode, convolve, correlate};
+
+use crate::base::dtype::DType;
+use crate::graph::expr::{Expr, cast, strong};
+use crate::ops::functions::{choose, named};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// The type in which values of two types are compared and combined as floats: f64 if one is f64, else f32.
+fn common_float(a: DType, b: DType) -> DType {
+    if a == DType::F64 || b == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// The operand in the type of a float function's result.
+fn floating(e: &Expr, at: Loc) -> Expr {
+    let e = strong(e.clone(), at);
+    match e.error() {
+        Some(_) => e,
+        None => {
+            let to = e.0.dtype.float();
+            cast(e, to, at)
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Ranges, weighted means, covariances and correlations.
+
+use super::Loc;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{self, AxesArg, IntoAxes, View};
+use crate::graph::expr::{Expr, Operand, carry, common, operand, reduce, reshape, strong, view};
+use crate::graph::ufunc::{arithmetic, float};
+use crate::ops::functions::{binary, matmul_at, mean_at, narrow, sum_in_its_type, unary, wide};
+use crate::plan::kernel::Fold;
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+/// Ranges, weighted means, covariances and correlations.
+impl Expr {
+    /// The largest less the smallest element along axes ("peak to peak"); integers wrap; NaN if any is NaN; an error if there are
+    /// no elements, and for bool, which has no difference.
+    ///
+    /// ```
+    /// assert_eq!(cupric::array![[1, 5], [-7, 2]].ptp(1).to_vec::<i32>()?, [4, 9]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn ptp(&self, axes: impl IntoAxes) -> Expr {
+        let at = Location::caller();
+        let axes = axes.into_axes();
+        carry(at, || {
+            self.checked()?;
+            let e = strong(self.clone(), at);
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("ptp", at))?;
+            let [high, low] =
+                [&arithmetic::maximum, &arithmetic::minimum].map(|row| reduce("ptp", Fold::of(row), &e, &axes, at));
+            Ok(super::named("ptp", binary(&arithmetic::subtract, high, low, at), at))
+        })
+    }
+
+    /// The mean along axes with weights: Σ w·x / Σ w. The weights have the shape of the array, or one axis with the length of the
+    /// only axis that is averaged. Integers and bool give f32; f16 and bf16 are computed in f32. Weights whose sum is 0 give
+    /// NaN or ∞, where NumPy raises an error, which only the data could tell.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 2.], [3., 6.]];
+    /// assert_eq!(x.average(0, array![3., 1.]).to_vec::<f32>()?, [1.5, 3.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn average(&self, axes: impl IntoAxes, weights: impl Operand) -> Expr {
+        let at = Location::caller();
+        let (axes, weights) = (axes.into_axes(), operand(weights, at));
+        carry(at, || average(self, &axes, weights, at))
+    }
+
+    /// The covariances of variables: each row of a matrix is one (each column with `row_variables` false), its elements the
+    /// observations; a vector is one variable. The result is a symmetric matrix, or one number for one variable: sums of products
+    /// of deviations over n − `correction`, or over 0 where that is negative. NumPy's correction (`ddof`) is 1.
+    ///
+    /// Integers and bool give f32; f16 and bf16 are computed in f32.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 2., 3.], [3., 5., 7.]];
+    /// assert_eq!(x.cov(true, 1.0).to_vec::<f32>()?, [1., 2., 2., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cov(&self, row_variables: bool, correction: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            let (c, e) = covariances("cov", self, row_variables, correction, at)?;
+            Ok(narrow(alone(c, at), &e, at))
+        })
+    }
+
+    /// Pearson's correlation of variables, which are given as for [`Expr::cov`]: the covariances over the roots of both variances,
+    /// kept between −1 and 1. NaN for a variable that does not vary.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 2., 3.], [3., 2., 1.]];
+    /// assert_eq!(x.corrcoef(true).to_vec::<f32>()?, [1., -1., -1., 1.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn corrcoef(&self, row_variables: bool) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            let (c, e) = covariances("corrcoef", self, row_variables, 1.0, at)?;
+            let variances = view("corrcoef", &c, at, |shape| View::diagonal(shape, 0, 0, 1));
+            let roots = unary(&float::sqrt, variances, at);
+            let column = view("corrcoef", &roots, at, |shape| View::expand(shape, 1));
+            let scaled = binary(&arithmetic::divide, binary(&arithmetic::divide, c, column, at), roots, at);
+            let args = smallvec![scaled.into_arg(), (-1.0).into_arg(), 1.0.into_arg()];
+            let bounded = crate::graph::expr::ufunc(&arithmetic::clip, args, at);
+            Ok(narrow(alone(bounded, at), &e, at))
+        })
+    }
+}
+
+fn average(x: &Expr, axes: &AxesArg, weights: Expr, at: Loc) -> Result<Expr> {
+    const OP: &str = "average";
+    common(OP, [x, &weights].into_iter(), at)?;
+    let e = strong(x.clone(), at);
+    let sorted = axes.resolve(e.0.shape.len()).map_err(|f| f.at(OP, at))?;
+    let weights = match (&sorted[..], &weights.0.shape[..]) {
+        _ if weights.0.shape == e.0.shape => weights,
+        ([d], [n]) if *n == e.0.shape[*d] => {
+            let mut shape: SmallVec<[isize; 6]> = smallvec![1; e.0.shape.len()];
+            shape[*d] = *n as isize;
+            reshape(OP, &weights, &shape, at)
+        }
+        _ => {
+            let (a, b) = (e.0.shape.as_slice(), weights.0.shape.as_slice());
+            let why = "weights have the array's shape, or one axis as long as the only one that is averaged";
+            return Err(Error::with_line(ErrorKind::Shape, OP, format!("shapes {a:?} and {b:?}: {why}"), at));
+        }
+    };
+    let compute = super::common_float(e.0.dtype, weights.0.dtype);
+    let [x, w] = [&e, &weights].map(|e| crate::graph::expr::cast(e.clone(), compute, at));
+    let product = binary(&arithmetic::multiply, &x, &w, at);
+    let total = sum_in_its_type(OP, &w, axes, at);
+    let mean = binary(&arithmetic::divide, sum_in_its_type(OP, &product, axes, at), total, at);
+    let out = e.0.dtype.float().promote(weights.0.dtype.float()).unwrap_or(compute);
+    Ok(crate::graph::expr::cast(mean, out, at))
+}
+
+/// The matrix of covariances in the type that composites compute in, and the operand.
+fn covariances(op: &'static str, e: &Expr, rows: bool, correction: f64, at: Loc) -> Result<(Expr, Expr)> {
+    e.checked()?;
+    let e = strong(e.clone(), at);
+    let x = wide(&e, at);
+    let x = match (e.0.shape.len(), rows) {
+        (1, _) => view(op, &x, at, |shape| View::expand(shape, 0)),
+        (2, true) => x,
+        (2, false) => view(op, &x, at, |shape| View::permute(shape, &[1, 0])),
+        _ => {
+            let detail = format!("shape {:?} is neither a vector nor a matrix", e.0.shape.as_slice());
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+        }
+    };
+    let mean = mean_at(op, &x, &layout::keep(1), at);
+    let deviation = binary(&arithmetic::subtract, &x, mean, at);
+    let turned = view(op, &deviation, at, |shape| View::permute(shape, &[1, 0]));
+    let degrees = (x.0.shape[1] as f64 - correction).max(0.0);
+    let products = matmul_at(op, &deviation, &turned, at);
+    Ok((binary(&arithmetic::divide, products, degrees, at), e))
+}
+
+/// The matrix of one variable as a number.
+fn alone(c: Expr, at: Loc) -> Expr {
+    match c.0.shape[..] {
+        [1, 1] => view("cov", &c, at, |shape| Ok(View::drop_axes(shape, &[0, 1]))),
+        _ => c,
+    }
+}

@@ -1,0 +1,199 @@
+//! Reductions that ignore NaN: a NaN is replaced by what changes nothing, in the same kernel. Types that have no NaN are reduced
+//! as they are.
+
+use super::{Loc, choose};
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{AxesArg, IntoAxes};
+use crate::graph::expr::{Expr, carry, cast, reduce, strong};
+use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
+use crate::ops::functions::{binary, count, expanded, gone, kept, narrow, rounded, sum_in_its_type, unary, wide};
+use crate::plan::kernel::Fold;
+use std::panic::Location;
+
+macro_rules! reductions {
+    ($($(#[$doc:meta])+ $name:ident |$e:ident, $axes:ident, $at:ident| $body:expr;)*) => {
+        /// Reductions that ignore NaN.
+        impl Expr { $(
+            $(#[$doc])+
+            #[track_caller]
+            pub fn $name(&self, axes: impl IntoAxes) -> Expr {
+                let $at = Location::caller();
+                let $axes = &axes.into_axes();
+                carry($at, || {
+                    self.checked()?;
+                    let $e = &strong(self.clone(), $at);
+                    $axes.resolve($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
+                    Ok($body)
+                })
+            }
+        )* }
+    };
+}
+
+reductions! {
+    /// Sum along axes of what is not NaN; 0 if nothing is. Types as for [`Expr::sum`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., f32::NAN], [3., 4.]];
+    /// assert_eq!(x.nansum(0).to_vec::<f32>()?, [4., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    nansum |e, axes, at| sum_in_its_type("nansum", &without_nan(e, 0.0, at), axes, at);
+    /// Mean along axes of what is not NaN; NaN if nothing is. Types as for [`Expr::mean`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., f32::NAN], [3., 4.]];
+    /// assert_eq!(x.nanmean(0).to_vec::<f32>()?, [2., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    nanmean |e, axes, at| match e.0.dtype.is_float() {
+        true => narrow(mean(&wide(e, at), axes, at), e, at),
+        false => e.mean(axes.clone()),
+    };
+    /// Smallest element along axes that is not NaN; NaN if all are; an error if there are no elements.
+    ///
+    /// ```
+    /// let x = cupric::array![f32::NAN, 3., 2.];
+    /// assert_eq!(x.nanmin(0).item::<f32>()?, 2.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    nanmin |e, axes, at| extreme("nanmin", e, axes, f64::INFINITY, &arithmetic::minimum, at);
+    /// Largest element along axes that is not NaN; NaN if all are; an error if there are no elements.
+    ///
+    /// ```
+    /// let x = cupric::array![f32::NAN, 3., 2.];
+    /// assert_eq!(x.nanmax(0).item::<f32>()?, 3.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    nanmax |e, axes, at| extreme("nanmax", e, axes, f64::NEG_INFINITY, &arithmetic::maximum, at);
+    /// Variance along axes of what is not NaN, with correction 0; see [`Expr::nanvar_corrected`].
+    nanvar |e, axes, at| spread(e, axes, 0.0, false, at);
+    /// Standard deviation along axes of what is not NaN, with correction 0; see [`Expr::nanstd_corrected`].
+    nanstd |e, axes, at| spread(e, axes, 0.0, true, at);
+    /// Position of the smallest element that is not NaN, along one axis, or in C order with `..`, as i64: the first of equal ones.
+    /// −1 where all elements are NaN; NumPy raises an error then, which only the data could tell. Where infinities and
+    /// NaN are all there is, it is the position of an infinity; NumPy may give that of a NaN.
+    ///
+    /// ```
+    /// let x = cupric::array![f32::NAN, 3., 2.];
+    /// assert_eq!(x.nanargmin(0).item::<i64>()?, 2);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    nanargmin |e, axes, at| position("nanargmin", e, axes, false, at)?;
+    /// Position of the largest element that is not NaN, as [`Expr::nanargmin`] gives that of the smallest.
+    ///
+    /// ```
+    /// let x = cupric::array![f32::NAN, 3., 2.];
+    /// assert_eq!(x.nanargmax(0).item::<i64>()?, 1);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    nanargmax |e, axes, at| position("nanargmax", e, axes, true, at)?;
+}
+
+/// Reductions that ignore NaN, with a correction.
+impl Expr {
+    /// Variance along axes of what is not NaN: the sum of squared deviations over n − `correction`, or over 0 where that is
+    /// negative. NaN where all elements are.
+    #[track_caller]
+    pub fn nanvar_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
+        corrected("nanvar", self, &axes.into_axes(), correction, false, Location::caller())
+    }
+
+    /// Standard deviation along axes of what is not NaN: the root of [`Expr::nanvar_corrected`].
+    #[track_caller]
+    pub fn nanstd_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
+        corrected("nanstd", self, &axes.into_axes(), correction, true, Location::caller())
+    }
+}
+
+fn corrected(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Expr {
+    carry(at, || {
+        e.checked()?;
+        let e = strong(e.clone(), at);
+        axes.resolve(e.0.shape.len()).map_err(|f| f.at(op, at))?;
+        Ok(spread(&e, axes, correction, root, at))
+    })
+}
+
+/// The elements, with a number in the place of each NaN.
+fn without_nan(e: &Expr, number: f64, at: Loc) -> Expr {
+    match e.0.dtype.is_float() {
+        true => choose(unary(&logic::isnan, e, at), number, e, at),
+        false => e.clone(),
+    }
+}
+
+fn sum(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    sum_in_its_type("nansum", e, axes, at)
+}
+
+/// How many elements are not NaN, in the type of the elements.
+fn numbers(x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let is_number = unary(&logic::logical_not, unary(&logic::isnan, x, at), at);
+    // counted in integers, which hold every count
+    cast(sum(&is_number, axes, at), x.0.dtype, at)
+}
+
+fn mean(x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    binary(&arithmetic::divide, sum(&without_nan(x, 0.0, at), axes, at), numbers(x, axes, at), at)
+}
+
+fn extreme(op: &'static str, e: &Expr, axes: &AxesArg, neutral: f64, row: &'static Ufunc, at: Loc) -> Expr {
+    let found = reduce(op, Fold::of(row), &without_nan(e, neutral, at), axes, at);
+    if !e.0.dtype.is_float() {
+        return found;
+    }
+    let none = reduce(op, Fold::of(&logic::logical_and), &unary(&logic::isnan, e, at), axes, at);
+    choose(none, f64::NAN, found, at)
+}
+
+/// The variance, or its root, as `Expr::var` computes it: the deviations from a rounded mean do not sum to 0, and what that adds to
+/// the squares is subtracted (the corrected two-pass algorithm, Chan, Golub and LeVeque 1983).
+fn spread(e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Expr {
+    if !e.0.dtype.is_float() {
+        let (axes, e) = (axes.clone(), e);
+        return if root { e.std_corrected(axes, correction) } else { e.var_corrected(axes, correction) };
+    }
+    let x = wide(e, at);
+    let n = numbers(&x, &kept(axes), at);
+    let average = binary(&arithmetic::divide, sum(&without_nan(&x, 0.0, at), &kept(axes), at), &n, at);
+    // of a NaN the deviation is NaN, and so it is of every element beside an infinity, where the variance is NaN
+    let deviation = choose(unary(&logic::isnan, &x, at), 0.0, binary(&arithmetic::subtract, &x, average, at), at);
+    let squares = sum(&unary(&arithmetic::square, &deviation, at), &gone(axes), at);
+    let left = unary(&arithmetic::square, sum(&deviation, &gone(axes), at), at);
+    let n = numbers(&x, &gone(axes), at);
+    let excess = binary(&arithmetic::divide, left, &n, at);
+    let total = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
+    let degrees = binary(&arithmetic::maximum, binary(&arithmetic::subtract, n, correction, at), 0.0, at);
+    let variance = binary(&arithmetic::divide, total, degrees, at);
+    let out = narrow(if root { unary(&float::sqrt, variance, at) } else { variance }, e, at);
+    expanded(out, e, axes, at)
+}
+
+fn position(op: &'static str, e: &Expr, axes: &AxesArg, largest: bool, at: Loc) -> Result<Expr> {
+    if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
+        let list = axes.axes.as_deref().unwrap_or_default();
+        let detail = format!("axes {list:?}: one axis is taken, or `..` for all of them");
+        return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
+    }
+    let (row, neutral, fold) = match largest {
+        true => (&arithmetic::maximum, f64::NEG_INFINITY, *ARGMAX),
+        false => (&arithmetic::minimum, f64::INFINITY, *ARGMIN),
+    };
+    // a value of f16 or bf16 is rounded to its type before it is compared, and then compared as f32
+    let x = match e.0.dtype.is_half() {
+        true => cast(rounded(e, at), DType::F32, at),
+        false => e.clone(),
+    };
+    if !x.0.dtype.is_float() || count(&x, axes) == 0 {
+        return Ok(cast(reduce(op, fold, &x, axes, at), DType::I64, at));
+    }
+    let best = extreme(op, &x, &kept(axes), neutral, row, at);
+    // the first element that equals the best one; an infinity in the place of NaN would be found before a true one
+    let first = reduce(op, *ARGMAX, &binary(&logic::equal, &x, best, at), axes, at);
+    let none = reduce(op, Fold::of(&logic::logical_and), &unary(&logic::isnan, &x, at), axes, at);
+    Ok(choose(none, -1, cast(first, DType::I64, at), at))
+}

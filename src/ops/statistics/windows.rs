@@ -1,0 +1,139 @@
+//! Convolution and correlation of sequences: sums over windows of neighbours.
+
+use super::Loc;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::{IntoAxes, SliceItem, View};
+use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reduce, view};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::functions::{binary, join, promoted};
+use crate::plan::kernel::Fold;
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Which part of a convolution or correlation is wanted, of sequences of n and of m elements.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum WindowMode {
+    /// Wherever the two overlap: n + m − 1 elements.
+    Full,
+    /// As many elements as the longer one has, from the middle of the full result.
+    Same,
+    /// Where the shorter one lies wholly inside the longer: max(n, m) − min(n, m) + 1 elements.
+    Valid,
+}
+
+/// Discrete convolution of two sequences: element k of the full result is Σ a\[i\]·b\[k − i\].
+///
+/// It is computed directly, n·m products in one pass over the longer sequence (and two short passes for the ends), which is
+/// right for up to some hundreds of taps. The result has the promoted type, in which integers wrap; bool is and, summed by or.
+/// f16 and bf16 are summed in f32.
+///
+/// # Errors
+/// The expression carries an error if an operand has not one axis, or no element.
+///
+/// ```
+/// use cupric::{WindowMode, array, convolve};
+/// let (x, taps) = (array![1., 2., 3.], array![0., 1., 0.5]);
+/// assert_eq!(convolve(&x, &taps, WindowMode::Full).to_vec::<f32>()?, [0., 1., 2.5, 4., 1.5]);
+/// assert_eq!(convolve(&x, &taps, WindowMode::Same).to_vec::<f32>()?, [1., 2.5, 4.]);
+/// assert_eq!(convolve(&x, &taps, WindowMode::Valid).to_vec::<f32>()?, [2.5]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn convolve(a: impl Operand, b: impl Operand, mode: WindowMode) -> Expr {
+    let at = Location::caller();
+    let (a, b) = (operand(a, at), operand(b, at));
+    carry(at, || {
+        check("convolve", &a, &b, at)?;
+        let (long, short) = if b.0.shape[0] > a.0.shape[0] { (b, a) } else { (a, b) };
+        let turned = view("convolve", &short, at, |shape| Ok(View::flip(shape, &[0])));
+        windows("convolve", long, turned, mode, at)
+    })
+}
+
+/// Cross-correlation of two sequences: element k of the full result is Σ a\[k − m + 1 + i\]·b\[i\], for m elements of b; the
+/// convolution with the reversed b. NumPy's mode is `Valid` if none is given. Types and errors as for [`convolve`].
+///
+/// ```
+/// use cupric::{WindowMode, array, correlate};
+/// let (x, y) = (array![1., 2., 3.], array![0., 1., 0.5]);
+/// assert_eq!(correlate(&x, &y, WindowMode::Full).to_vec::<f32>()?, [0.5, 2., 3.5, 3., 0.]);
+/// assert_eq!(correlate(&x, &y, WindowMode::Valid).to_vec::<f32>()?, [3.5]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn correlate(a: impl Operand, b: impl Operand, mode: WindowMode) -> Expr {
+    let at = Location::caller();
+    let (a, b) = (operand(a, at), operand(b, at));
+    carry(at, || {
+        check("correlate", &a, &b, at)?;
+        if b.0.shape[0] <= a.0.shape[0] {
+            return windows("correlate", a, b, mode, at);
+        }
+        // with the operands exchanged the result is reversed
+        let reversed = windows("correlate", b, a, mode, at)?;
+        Ok(view("correlate", &reversed, at, |shape| Ok(View::flip(shape, &[0]))))
+    })
+}
+
+fn check(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Result<()> {
+    common(op, [a, b].into_iter(), at)?;
+    let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
+    match (x, y) {
+        ([n], [m]) if *n > 0 && *m > 0 => Ok(()),
+        _ => {
+            let detail = format!("shapes {x:?} and {y:?}: each needs one axis, with at least one element");
+            Err(Error::with_line(ErrorKind::Shape, op, detail, at))
+        }
+    }
+}
+
+/// The sums of products of `taps` with the windows of `x`, which is at least as long, moved along by one each time. Windows that
+/// stick out at the ends are those of short pieces with zeros beside them, so that `x` itself is never copied.
+fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> Result<Expr> {
+    let dtype = promoted(op, [&x, &taps].into_iter(), at)?;
+    let compute = match dtype == DType::Bool {
+        true => dtype,
+        false if dtype.is_half() => DType::F32,
+        false => dtype.dot(),
+    };
+    let (x, taps) = (cast(x, compute, at), cast(taps, compute, at));
+    let (n, m) = (x.0.shape[0], taps.0.shape[0]);
+    // how many windows stick out at the left and at the right
+    let (left, right) = match mode {
+        WindowMode::Full => (m - 1, m - 1),
+        WindowMode::Same => (m / 2, m - m / 2 - 1),
+        WindowMode::Valid => (0, 0),
+    };
+    let part = |from: usize, to: usize| {
+        let range = SliceItem::Range { start: Some(from as isize), end: Some(to as isize), step: 1 };
+        view(op, &x, at, |shape| View::slice(shape, &[range]))
+    };
+    let zeros = |n: usize| Expr::fill_on(x.0.device, Scalar::Int(0), smallvec![n], compute, at);
+    let mut parts = vec![];
+    if left > 0 {
+        let padded = join(op, vec![zeros(left), part(0, m - 1)], 0, at);
+        parts.push(inside(op, &padded, &taps, at));
+    }
+    parts.push(inside(op, &x, &taps, at));
+    if right > 0 {
+        let padded = join(op, vec![part(n - (m - 1), n), zeros(right)], 0, at);
+        parts.push(inside(op, &padded, &taps, at));
+    }
+    let all = match parts.len() {
+        1 => parts.swap_remove(0),
+        _ => join(op, parts, 0, at),
+    };
+    Ok(cast(all, dtype, at))
+}
+
+/// The windows that lie wholly inside. Row t of the reduced matrix is `x` from element t on, times tap t: a sum of shifted
+/// sequences, whose elements lie side by side.
+fn inside(op: &'static str, x: &Expr, taps: &Expr, at: Loc) -> Expr {
+    let (n, m) = (x.0.shape[0], taps.0.shape[0]);
+    let shifted = view(op, x, at, |shape| View::sliding_windows(shape, n - m + 1, 0));
+    let column = view(op, taps, at, |shape| View::expand(shape, 1));
+    let products = binary(&arithmetic::multiply, shifted, column, at);
+    let fold = Fold::of(if products.0.dtype == DType::Bool { &logic::logical_or } else { &arithmetic::add });
+    reduce(op, fold, &products, &0.into_axes(), at)
+}

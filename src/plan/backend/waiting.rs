@@ -1,0 +1,252 @@
+//! Waiting for a device: callers that block, futures that are woken, and work on a thread of its own.
+
+use crate::base::error::{Error, ErrorKind, Result};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// A future that borrows nothing, so that it may outlive the call that made it.
+pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// The waker of [`wait`], which wakes nobody.
+struct Blocked;
+
+impl Wake for Blocked {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// A waker has a pointer past the counts of its `Arc`, which for a type without fields is the end of the allocation: a search for
+/// leaks would count it as lost. So the static keeps the `Arc` too.
+static BLOCKED: LazyLock<(Arc<Blocked>, Waker)> = LazyLock::new(|| {
+    let blocked = Arc::new(Blocked);
+    (blocked.clone(), Waker::from(blocked))
+});
+
+/// Waits for a future on the caller's thread. A future of a backend sees by [`blocks`] that its caller blocks, and is ready after
+/// the first poll: it polls its device within that, which is faster than to be woken by another thread.
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(&BLOCKED.1)) {
+        Poll::Ready(output) => output,
+        Poll::Pending => pollster::block_on(future),
+    }
+}
+
+/// Whether a future that is polled with this context may block, because its caller is [`wait`].
+pub(crate) fn blocks(context: &Context<'_>) -> bool {
+    context.waker().will_wake(&BLOCKED.1)
+}
+
+/// What one thread finds out, while any number of threads and futures wait for it.
+pub(crate) struct Outcome<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    given: Condvar,
+}
+
+struct State<T> {
+    value: Option<T>,
+    /// The wakers of the futures that wait, each with the future's number.
+    wakers: Vec<(u64, Waker)>,
+    /// The last number that a future was given.
+    last: u64,
+}
+
+impl<T> Clone for Outcome<T> {
+    fn clone(&self) -> Outcome<T> {
+        Outcome(self.0.clone())
+    }
+}
+
+impl<T> Outcome<T> {
+    pub fn new() -> Outcome<T> {
+        let state = Mutex::new(State { value: None, wakers: vec![], last: 0 });
+        Outcome(Arc::new(Shared { state, given: Condvar::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the value to all who wait, now and later. A second value is dropped.
+    pub fn give(&self, value: T) {
+        let wakers = {
+            let mut state = self.state();
+            if state.value.is_some() {
+                return;
+            }
+            state.value = Some(value);
+            std::mem::take(&mut state.wakers)
+        };
+        self.0.given.notify_all();
+        // a waker is code of an executor, so no lock is held here, and one that panics must not keep the others asleep
+        for (_, waker) in wakers {
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+        }
+    }
+}
+
+impl<T: Clone> Outcome<T> {
+    /// Blocks until there is a value.
+    pub fn block(&self) -> T {
+        let mut state = self.state();
+        loop {
+            if let Some(value) = &state.value {
+                return value.clone();
+            }
+            state = self.0.given.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A future of the value.
+    pub fn future(&self) -> Awaited<T> {
+        Awaited { outcome: self.clone(), number: None }
+    }
+}
+
+/// The future of an [`Outcome`].
+pub(crate) struct Awaited<T> {
+    outcome: Outcome<T>,
+    /// The number under which the outcome has this future's waker.
+    number: Option<u64>,
+}
+
+impl<T: Clone> Future for Awaited<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        if blocks(context) {
+            return Poll::Ready(self.outcome.block());
+        }
+        let mut waker = context.waker().clone();
+        let number = {
+            let mut state = self.outcome.state();
+            if let Some(value) = &state.value {
+                return Poll::Ready(value.clone());
+            }
+            match self.number.and_then(|n| state.wakers.iter_mut().find(|w| w.0 == n)) {
+                Some(place) => {
+                    // the old waker is dropped without the lock, because that is code of an executor
+                    std::mem::swap(&mut place.1, &mut waker);
+                    place.0
+                }
+                None => {
+                    state.last += 1;
+                    let number = state.last;
+                    state.wakers.push((number, waker.clone()));
+                    number
+                }
+            }
+        };
+        self.number = Some(number);
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Awaited<T> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let mut state = self.outcome.state();
+            let place = state.wakers.iter().position(|w| w.0 == number);
+            let waker = place.map(|place| state.wakers.swap_remove(place));
+            drop(state);
+            drop(waker);
+        }
+    }
+}
+
+/// Gives an error when it is dropped, if its outcome has no value by then.
+struct Giver<T> {
+    operation: &'static str,
+    outcome: Outcome<Result<T>>,
+}
+
+impl<T> Drop for Giver<T> {
+    fn drop(&mut self) {
+        let detail = "no thread could be started for the work, or the work panicked";
+        self.outcome.give(Err(Error::with_line(ErrorKind::Internal, self.operation, detail, None)));
+    }
+}
+
+/// Starts a thread that does `work`; its result is the outcome. It is an error where there is no thread, or `work` panics.
+pub(crate) fn start<T: Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Outcome<Result<T>> {
+    let outcome = Outcome::new();
+    let giver = Giver { operation, outcome: outcome.clone() };
+    // a thread that cannot be started drops the function, and `giver` with it
+    let _ = std::thread::Builder::new().name("cupric-work".to_string()).spawn(move || {
+        let value = work();
+        giver.outcome.give(value);
+    });
+    outcome
+}
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::thread;
+    use std::time::Duration;
+
+    crate::testing::unit_tests! {
+        backend_waiting: all_who_wait_get_the_value, the_last_waker_is_woken_and_a_dropped_future_has_none,
+        work_on_a_thread_of_its_own
+    }
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn all_who_wait_get_the_value() {
+        let outcome = Outcome::new();
+        let threads: Vec<_> = (0..3)
+            .map(|i| {
+                let outcome = outcome.clone();
+                thread::spawn(move || if i == 0 { outcome.block() } else { pollster::block_on(outcome.future()) })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(10));
+        outcome.give(7);
+        outcome.give(8);
+        threads.into_iter().for_each(|t| assert_eq!(t.join().unwrap(), 7));
+        assert_eq!((wait(outcome.future()), pollster::block_on(outcome.future())), (7, 7));
+    }
+
+    fn the_last_waker_is_woken_and_a_dropped_future_has_none() {
+        let outcome = Outcome::new();
+        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let (mut kept, mut dropped) = (outcome.future(), outcome.future());
+        for count in [&first, &second] {
+            let waker = Waker::from(count.clone());
+            let mut context = Context::from_waker(&waker);
+            assert!(Pin::new(&mut kept).poll(&mut context).is_pending());
+            assert!(Pin::new(&mut dropped).poll(&mut context).is_pending());
+        }
+        // the outcome has let go of the first waker
+        assert_eq!(Arc::strong_count(&first), 1);
+        drop(dropped);
+        outcome.give(());
+        assert_eq!((first.0.load(SeqCst), second.0.load(SeqCst)), (0, 1));
+        assert_eq!(Arc::strong_count(&second), 1);
+        assert!(Pin::new(&mut kept).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+
+    fn work_on_a_thread_of_its_own() {
+        let here = thread::current().id();
+        let there = start("test", || Ok(thread::current().id()));
+        assert_ne!(pollster::block_on(there.future()).unwrap(), here);
+        assert!(there.block().is_ok() && wait(there.future()).is_ok());
+        let e =
+            pollster::block_on(start("test", || -> Result<()> { panic!("planned by a test") }).future()).unwrap_err();
+        assert_eq!((e.kind(), e.operation()), (ErrorKind::Internal, "test"));
+    }
+}

@@ -1,0 +1,491 @@
+//! The plan: its steps in order, and the buffers that they need.
+
+use super::{BufferRef, Kernel};
+use crate::base::dtype::DType;
+use crate::base::heap::Heap;
+use crate::base::layout::{Shape, Strides};
+use crate::graph::routine::{Meta, Params, Pass, Routine};
+use smallvec::SmallVec;
+use std::any::Any;
+use std::fmt;
+use std::panic::Location;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// An operand or a result of a routine: dense, in C order, from element 0 of its buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct Whole {
+    pub buffer: BufferRef,
+    pub meta: Meta,
+}
+
+/// A pass of a routine on a GPU, as it is dispatched.
+#[derive(Clone, Debug)]
+pub(crate) struct RoutinePass {
+    pub pass: Pass,
+    /// For each dispatch, its first item and the one after its last. There is one dispatch, unless an operand of
+    /// [`Pass::along`] spans more than a binding or there are more items than one dispatch takes.
+    pub windows: Vec<[usize; 2]>,
+    /// Invocations of a workgroup. Each invocation handles one item.
+    pub group: u32,
+}
+
+/// A call of a routine with its buffers. Its results and scratch share no memory with each other or with operands; two
+/// operands may be one buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct RoutineCall {
+    pub row: &'static Routine,
+    pub params: Params,
+    pub operands: Vec<Whole>,
+    pub results: Vec<Whole>,
+    /// The temporaries that are its scratch, each with its size in bytes.
+    pub scratch: Vec<(BufferRef, usize)>,
+    /// What a GPU dispatches; a CPU runs the routine by one function.
+    pub passes: Vec<RoutinePass>,
+    /// The number of its node in an evaluation, as [`Kernel::node`].
+    pub node: usize,
+}
+
+/// A step of a plan. Steps run one after another.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Nest(Kernel),
+    Routine(RoutineCall),
+    /// Fills a temporary with zeros.
+    Clear {
+        temp: usize,
+    },
+}
+
+/// A result of a plan. It is dense from the start of its buffer, in C order or in the storage order that its operands share.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Output {
+    pub dtype: DType,
+    pub shape: Shape,
+    pub strides: Strides,
+}
+
+/// The planner's model of a plan's time, which says why it stores what it stores. The times are nanoseconds by the rates of
+/// [`Rates`](super::Rates): good to compare two plans for one device, and no promise of a time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    /// The modelled time of the plan.
+    pub time: f64,
+    /// The modelled time of the other plan, if the planner has weighed two: that in which only what must be is stored where
+    /// `choices` are taken, else that with the choices.
+    pub other: Option<f64>,
+    /// Whether the plan is the one with `choices`.
+    pub taken: bool,
+    /// The nodes that it pays to store, by the estimate for each alone.
+    pub choices: Vec<Choice>,
+}
+
+/// A node that the planner stores although a kernel could compute it.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Choice {
+    /// The operation, and the shape of its result.
+    pub name: &'static str,
+    pub shape: Shape,
+    /// How often an element would be computed otherwise: by how many kernels, or how often by one.
+    pub times: usize,
+    /// The modelled times of storing it and reading it back, and of computing it wherever it is read.
+    pub stored: f64,
+    pub computed: f64,
+}
+
+/// What evaluates an expression: steps in order, and the buffers that they need.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub inputs: Vec<DType>,
+    /// For each input, whether it lies in the buffer that a write targets: a write in place reads and writes the same memory.
+    pub aliased: Vec<bool>,
+    /// The plan's number, in the order in which plans were made. No number is given twice, so backends use it as a cache key.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+    pub id: u64,
+    /// Whether the plan stays in a cache for later evaluations, so that a backend should keep what it prepares for it.
+    pub is_kept: bool,
+    /// The type of each run-time scalar.
+    pub scalars: Vec<DType>,
+    /// Bytes of each temporary buffer.
+    pub temps: Vec<usize>,
+    pub outputs: Vec<Output>,
+    pub steps: Vec<Step>,
+    pub model: Model,
+    pub kept: Kept,
+}
+
+heap! {
+    DType: ;
+    Output: shape, strides;
+    Choice: shape;
+    Model: choices;
+    Whole: meta;
+    Meta: shape;
+    (BufferRef, usize): ;
+    RoutinePass: windows;
+    RoutineCall: params, operands, results, scratch, passes;
+    Plan: inputs, aliased, scalars, temps, outputs, steps, model;
+}
+
+impl Heap for Step {
+    fn heap(&self) -> usize {
+        match self {
+            Step::Nest(kernel) => kernel.heap(),
+            Step::Routine(call) => call.heap(),
+            Step::Clear { .. } => 0,
+        }
+    }
+}
+
+/// What a CPU has prepared for a plan (a write in place and any other run have one each), and the bytes that the plan takes with
+/// all that belongs to it, while it counts among those that are kept.
+#[derive(Default, Debug)]
+pub(crate) struct Kept {
+    prepared: [OnceLock<Box<dyn Any + Send + Sync>>; 2],
+    bytes: AtomicUsize,
+}
+
+/// The bytes of all plans that count.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Kept {
+    /// Has so many more bytes of the plan count until it ends.
+    pub fn count(&self, weight: usize) {
+        let bytes = mutant!(plans_without_weight, 0, weight);
+        self.bytes.fetch_add(bytes, Relaxed);
+        TAKEN.fetch_add(bytes, Relaxed);
+    }
+
+    /// Returns the bytes of all plans that count.
+    pub fn taken() -> usize {
+        TAKEN.load(Relaxed)
+    }
+
+    /// Returns what is prepared for runs of one kind; none if nothing is.
+    pub fn prepared<T: Any>(&self, in_place: bool) -> Option<&T> {
+        self.prepared[in_place as usize].get()?.downcast_ref()
+    }
+
+    /// Keeps what is prepared for runs of one kind, unless another thread was faster; says whether it did.
+    pub fn prepare(&self, in_place: bool, prepared: Box<dyn Any + Send + Sync>) -> bool {
+        self.prepared[in_place as usize].set(prepared).is_ok()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(*self.bytes.get_mut(), Relaxed);
+    }
+}
+
+/// A copy is another plan, for which nothing is prepared.
+impl Clone for Kept {
+    fn clone(&self) -> Kept {
+        Kept::default()
+    }
+}
+
+impl RoutineCall {
+    /// Says whether the routine refuses some values of its operands, which only a run can find.
+    pub fn checks(&self) -> bool {
+        self.row.refuses.is_some()
+    }
+
+    /// Returns the bytes of operands read and of results written, each element once.
+    pub fn bytes(&self) -> (u64, u64) {
+        let sum = |list: &[Whole]| list.iter().fold(0u64, |sum, w| sum.saturating_add(w.meta.bytes() as u64));
+        (sum(&self.operands), sum(&self.results))
+    }
+
+    fn dispatches(&self) -> usize {
+        // a CPU calls its function once
+        if self.passes.is_empty() { 1 } else { self.passes.iter().map(|p| p.windows.len()).sum() }
+    }
+}
+
+impl Step {
+    /// Returns the loop nest, if the step is one.
+    pub fn nest(&self) -> Option<&Kernel> {
+        match self {
+            Step::Nest(kernel) => Some(kernel),
+            Step::Routine(_) | Step::Clear { .. } => None,
+        }
+    }
+
+    /// Returns the node whose operation the step runs, for the caller's line; a clear has none.
+    pub fn node(&self) -> Option<usize> {
+        match self {
+            Step::Nest(kernel) => Some(kernel.node),
+            Step::Routine(call) => Some(call.node),
+            Step::Clear { .. } => None,
+        }
+    }
+
+    /// Says whether the step is a further pass of the step before it.
+    pub fn continues(&self) -> bool {
+        self.nest().is_some_and(|kernel| kernel.continues)
+    }
+
+    /// Says whether a run of the step can meet an index out of range, or a value that a routine refuses.
+    pub fn checks(&self) -> bool {
+        match self {
+            Step::Nest(kernel) => kernel.checks(),
+            Step::Routine(call) => call.checks(),
+            Step::Clear { .. } => false,
+        }
+    }
+
+    /// Returns the buffers that the step reads. A routine's scratch counts as read and as written; the elements that a store
+    /// combines with do not count as read.
+    pub fn reads(&self) -> SmallVec<[BufferRef; 8]> {
+        match self {
+            Step::Nest(kernel) => kernel.loads.iter().map(|l| l.buffer).collect(),
+            Step::Routine(call) => {
+                call.operands.iter().map(|w| w.buffer).chain(call.scratch.iter().map(|s| s.0)).collect()
+            }
+            Step::Clear { .. } => SmallVec::new(),
+        }
+    }
+
+    /// Returns the buffers that the step writes.
+    pub fn writes(&self) -> SmallVec<[BufferRef; 4]> {
+        match self {
+            Step::Nest(kernel) => kernel.stores.iter().map(|s| s.buffer).collect(),
+            Step::Routine(call) => {
+                call.results.iter().map(|w| w.buffer).chain(call.scratch.iter().map(|s| s.0)).collect()
+            }
+            Step::Clear { temp } => SmallVec::from_slice(&[BufferRef::Temp(*temp)]),
+        }
+    }
+
+    /// Returns the results of a routine; none of any other step.
+    pub fn results(&self) -> &[Whole] {
+        match self {
+            Step::Routine(call) => &call.results,
+            Step::Nest(_) | Step::Clear { .. } => &[],
+        }
+    }
+
+    /// Renumbers the temporaries of the step. `number` is called for those that the step writes, then for those that it reads.
+    pub fn map_temps(&mut self, mut number: impl FnMut(usize) -> usize) {
+        let mut place = |buffer: &mut BufferRef| {
+            if let BufferRef::Temp(temp) = buffer {
+                *temp = number(*temp);
+            }
+        };
+        match self {
+            Step::Nest(kernel) => {
+                kernel.stores.iter_mut().for_each(|s| place(&mut s.buffer));
+                kernel.loads.iter_mut().for_each(|l| place(&mut l.buffer));
+            }
+            Step::Routine(call) => {
+                call.results.iter_mut().for_each(|w| place(&mut w.buffer));
+                call.scratch.iter_mut().for_each(|s| place(&mut s.0));
+                call.operands.iter_mut().for_each(|w| place(&mut w.buffer));
+            }
+            Step::Clear { temp } => *temp = number(*temp),
+        }
+    }
+
+    /// Says whether the step writes an output of the plan.
+    pub fn writes_output(&self) -> bool {
+        self.writes().iter().any(|b| matches!(b, BufferRef::Output(_)))
+    }
+
+    /// Says whether the step counts as a kernel: a clear does not, nor does a further pass.
+    pub fn is_kernel(&self) -> bool {
+        match self {
+            Step::Nest(kernel) => !kernel.continues,
+            Step::Routine(_) => true,
+            Step::Clear { .. } => false,
+        }
+    }
+
+    pub fn bytes(&self) -> (u64, u64) {
+        match self {
+            Step::Nest(kernel) => kernel.bytes(),
+            Step::Routine(call) => call.bytes(),
+            Step::Clear { .. } => (0, 0),
+        }
+    }
+
+    pub fn dispatches(&self) -> usize {
+        match self {
+            Step::Nest(kernel) => kernel.windows.len(),
+            Step::Routine(call) => call.dispatches(),
+            Step::Clear { .. } => 0,
+        }
+    }
+}
+
+impl Plan {
+    /// Returns the loop nests, in order.
+    pub fn nests(&self) -> impl Iterator<Item = &Kernel> {
+        self.steps.iter().filter_map(Step::nest)
+    }
+
+    /// Returns the node whose operation step number `n` serves, for the caller's line. A clear serves the routine after it.
+    pub fn node_of(&self, n: usize) -> Option<usize> {
+        self.steps.iter().skip(mutant!(kernels_with_the_line_of_the_first, 0, n)).find_map(Step::node)
+    }
+
+    /// Returns the plan to be printed with the caller's line of each step, which `line` gives by the step's number. A plan has no
+    /// lines of its own, because expressions of one structure share it.
+    pub fn with_lines<'a>(&'a self, line: &'a dyn Fn(usize) -> Option<&'static Location<'static>>) -> WithLines<'a> {
+        WithLines { plan: self, line }
+    }
+
+    /// Counts the kernels and routines. A kernel counts once, with all its passes.
+    pub fn kernel_count(&self) -> usize {
+        self.steps.iter().filter(|s| s.is_kernel()).count()
+    }
+
+    /// Returns the bytes that all kernels and routines read and write.
+    pub fn bytes(&self) -> (u64, u64) {
+        let both = |a: (u64, u64), b: (u64, u64)| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
+        self.steps.iter().map(Step::bytes).fold((0, 0), both)
+    }
+
+    /// Counts the dispatches of all kernels and routines.
+    pub fn dispatches(&self) -> usize {
+        self.steps.iter().map(Step::dispatches).sum()
+    }
+}
+
+/// A modelled time, in microseconds with three digits.
+struct Micros(f64);
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.0 / 1000.0;
+        let digits = if us < 10.0 { 2 } else { (us < 100.0) as usize };
+        write!(f, "{us:.digits$} µs")
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  modelled time: {}", Micros(self.time))?;
+        match (self.other, self.taken) {
+            (None, _) => writeln!(f)?,
+            (Some(other), true) => writeln!(f, "; {} if only what must be were stored", Micros(other))?,
+            (Some(other), false) => writeln!(f, "; {} if more were stored", Micros(other))?,
+        }
+        let verb = if self.taken { "stored" } else { "not stored" };
+        for Choice { name, shape, times, stored, computed } in &self.choices {
+            let (stored, computed, shape) = (Micros(*stored), Micros(*computed), shape.as_slice());
+            writeln!(f, "    {verb}: {name} {shape:?}, {stored}; computed {times} times, {computed}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RoutineCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (read, written) = self.bytes();
+        let n = self.dispatches();
+        write!(f, "{}", self.row.name)?;
+        if !self.params.is_empty() {
+            write!(f, " {:?}", self.params.as_slice())?;
+        }
+        writeln!(f, "  {n} dispatch{}, reads {read} B, writes {written} B", if n == 1 { "" } else { "es" })?;
+        let whole = |w: &Whole| format!("{} {} {:?}", w.buffer, w.meta.dtype, w.meta.shape.as_slice());
+        for operand in &self.operands {
+            writeln!(f, "    operand {}", whole(operand))?;
+        }
+        for (buffer, bytes) in &self.scratch {
+            writeln!(f, "    scratch {buffer} {bytes} B")?;
+        }
+        for RoutinePass { pass, windows, group } in &self.passes {
+            let n = windows.len();
+            writeln!(
+                f,
+                "    pass {} over {} items, groups of {group}, {n} dispatch{}",
+                pass.name,
+                pass.items,
+                if n == 1 { "" } else { "es" }
+            )?;
+        }
+        for result in &self.results {
+            writeln!(f, "    result {}", whole(result))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Nest(kernel) => kernel.fmt(f),
+            Step::Routine(call) => call.fmt(f),
+            Step::Clear { temp } => writeln!(f, "clear {}", BufferRef::Temp(*temp)),
+        }
+    }
+}
+
+/// A plan beside the lines of an evaluation of it.
+pub(crate) struct WithLines<'a> {
+    plan: &'a Plan,
+    line: &'a dyn Fn(usize) -> Option<&'static Location<'static>>,
+}
+
+impl fmt::Display for WithLines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.print(f, self.line)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.print(f, &|_| None)
+    }
+}
+
+impl Plan {
+    fn print(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        line: &dyn Fn(usize) -> Option<&'static Location<'static>>,
+    ) -> fmt::Result {
+        let (k, d) = (self.kernel_count(), self.dispatches());
+        let (read, written) = self.bytes();
+        writeln!(
+            f,
+            "plan: {k} kernel{}, {d} dispatch{}, reads {read} B, writes {written} B, {} temporaries",
+            if k == 1 { "" } else { "s" },
+            if d == 1 { "" } else { "es" },
+            self.temps.len(),
+        )?;
+        for (i, dtype) in self.inputs.iter().enumerate() {
+            write!(f, "{}in{i} {dtype}", if i == 0 { "  inputs: " } else { ", " })?;
+        }
+        for (i, dtype) in self.scalars.iter().enumerate() {
+            let first = if self.inputs.is_empty() { "  scalars: " } else { "; scalars: " };
+            write!(f, "{}s{i} {dtype}", if i == 0 { first } else { ", " })?;
+        }
+        if !(self.inputs.is_empty() && self.scalars.is_empty()) {
+            writeln!(f)?;
+        }
+        for (i, bytes) in self.temps.iter().enumerate() {
+            write!(f, "{}temp{i} {bytes} B", if i == 0 { "  temporaries: " } else { ", " })?;
+        }
+        if !self.temps.is_empty() {
+            writeln!(f)?;
+        }
+        write!(f, "{}", self.model)?;
+        let mut i = 0;
+        for (n, step) in self.steps.iter().enumerate() {
+            match step.continues() {
+                true => write!(f, "     ")?,
+                false => write!(f, "  {i}: ")?,
+            }
+            // the line stands at the end of the step's first line
+            match (line(n), step.to_string().split_once('\n')) {
+                (Some(at), Some((head, rest))) => write!(f, "{head}  ({}:{})\n{rest}", at.file(), at.line())?,
+                (None, _) | (_, None) => write!(f, "{step}")?,
+            }
+            i += !step.continues() as usize;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! How a CPU computes a matrix product: the part of its schedule that the planner writes (`plan/schedule/products.rs`) and the
+//! loops of `cpu/matmul/` follow. No bit depends on it.
+
+use super::{Kernel, Load, Store};
+use crate::base::dtype::{Compute, DType};
+use crate::base::layout;
+use crate::graph::ufunc::cast;
+
+/// How many neighbouring k a chain of additions has (`cpu/matmul/tile.rs`). Another number gives other bits. Measured: half as many
+/// cost up to 5 % of speed, twice as many double the worst rounding error of long products.
+pub(crate) const CHAIN: usize = 256;
+
+/// The most elements of a product whose k is shared out.
+pub(crate) const MOST_OF_CHAINS: usize = 4096;
+
+/// A workgroup of a GPU computes a tile of 64 × 64 elements of a product. Where at most so many of these are there, each invocation
+/// computes one element instead. A judgement: with 512 of 4,096, a tile multiplies eight times for each product that counts, and an
+/// element alone takes some eight instructions at each k, because both of its factors are fetched for it.
+const NARROW: usize = 512;
+
+/// Says whether invocations of a GPU compute one element each of an m × n product, because few elements of a tile are there.
+pub(crate) fn is_narrow(m: usize, n: usize) -> bool {
+    m.min(64) * n.min(64) <= NARROW
+}
+
+/// The strategy of a product on a CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Product {
+    pub method: Method,
+    /// Whether the transposed product is computed, whose left operand is the transposed right one. Rows and columns below, and
+    /// those of the method, are then the columns and rows of the kernel.
+    pub turned: bool,
+    /// How many matrices of the batch a task computes; one if it computes a part of one.
+    pub matrices: u16,
+    /// Into how many parts the rows and the columns of a matrix are cut.
+    pub parts: [u8; 2],
+    /// How many chains of k (`cpu/matmul/tile.rs`) a task sums, where k is shared out; the thread of the product then adds the sums
+    /// of all chains, in order. 0 if a task computes whole elements.
+    pub chains: u32,
+    /// Whether one thread does all the work.
+    pub alone: bool,
+    /// Whether the next step, an elementwise nest, runs on each part of the result as soon as that part is computed and still in
+    /// a cache (`takes_parts` in `plan/kernel/schedule.rs`).
+    pub hands_on: bool,
+}
+
+impl Product {
+    /// Returns how many rows and columns of an m × n result a task computes.
+    pub fn part(&self, m: usize, n: usize) -> [usize; 2] {
+        // a part has whole panels of rows, or whole vectors of rows, so that few kernels run on less; whole cache lines of columns
+        let rows = if self.method == Method::Dots { 64 } else { 12 };
+        let of = |n: usize, parts: u8, unit: usize| n.div_ceil(parts.max(1) as usize).next_multiple_of(unit).min(n);
+        [of(m, self.parts[0], rows), of(n, self.parts[1], 64)]
+    }
+
+    /// Prints the strategy of an m × n product.
+    pub fn print(&self, m: usize, n: usize) -> String {
+        let method = match self.method {
+            Method::Dots => "product, lanes over rows".to_string(),
+            Method::Sums => "product, lanes over columns".to_string(),
+            Method::Direct => "product by tiles".to_string(),
+            Method::Panels { blocks, left } => {
+                format!(
+                    "product by tiles, {}{} columns packed",
+                    if left { "rows and " } else { "" },
+                    64 * blocks as usize
+                )
+            }
+        };
+        let [rows, cols] = if self.turned { self.part(n, m) } else { self.part(m, n) };
+        let tasks = match (self.alone, self.matrices) {
+            (true, _) => "one task".to_string(),
+            _ if self.chains > 0 => format!("{} of k a task", self.chains as usize * CHAIN),
+            (false, 1) => format!("{rows} × {cols} a task"),
+            (false, n) => format!("{n} matrices a task"),
+        };
+        let next = if self.hands_on { ", each part handed to the next pass" } else { "" };
+        format!("{method}, {}{tasks}{next}", if self.turned { "transposed, " } else { "" })
+    }
+}
+
+/// How a task computes its part of a product.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Method {
+    /// A few columns: rows of the left operand, contiguous along k, are multiplied with each, many rows at a time.
+    Dots,
+    /// A few rows: each is multiplied with rows of the right operand, which are contiguous, many columns at a time.
+    Sums,
+    /// Tiles of the result, from the operands as they lie in memory.
+    Direct,
+    /// Tiles of the result, from copies of `blocks` times 64 columns of the right operand in the order in which tiles read them; and
+    /// of copied rows of the left operand, if `left` says so or they are converted.
+    Panels { blocks: u8, left: bool },
+}
+
+/// The matrices of a product, as its method sees them: sizes, and strides in elements. An axis of length 1 has stride 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Matrices {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    /// Strides of the left operand along m and k.
+    pub a: [isize; 2],
+    /// Strides of the right operand along n and k.
+    pub b: [isize; 2],
+    /// Strides of the result along m and n.
+    pub c: [isize; 2],
+    /// Whether left operand, right operand and result have the type that the product is computed in.
+    pub plain: [bool; 3],
+}
+
+impl Matrices {
+    /// Returns the matrices of a kernel that is a product and nothing else; none if it is another kernel, or if an operand has
+    /// more than one stride along k.
+    pub fn of(kernel: &Kernel) -> Option<Matrices> {
+        let rank = kernel.outer.len();
+        let ([value], [a, b], [c]) = (&kernel.values[..], &kernel.loads[..], &kernel.stores[..]) else { return None };
+        let (m, n, k) = (*kernel.outer.get(rank.checked_sub(2)?)?, kernel.outer[rank - 1], kernel.inner_size());
+        let stride = |len: usize, stride: isize| if len == 1 { 1 } else { stride };
+        let along_k = |load: &Load| match k {
+            // an inner space without elements may have no single stride, and needs none
+            0 | 1 => Some(1),
+            _ => layout::one_step(&kernel.inner, &load.strides[rank..]),
+        };
+        let plain = |dtype: DType| cast::widen(dtype).is_none() && dtype.compute() == value.compute();
+        let of_result = |c: &Store| [stride(m, c.strides[rank - 2]), stride(n, c.strides[rank - 1])];
+        Some(Matrices {
+            m,
+            n,
+            k,
+            a: [stride(m, a.strides[rank - 2]), along_k(a)?],
+            b: [stride(n, b.strides[rank - 1]), along_k(b)?],
+            c: of_result(c),
+            plain: [plain(a.dtype), plain(b.dtype), cast::narrow(c.dtype).is_none()],
+        })
+    }
+
+    /// Returns the matrices of the transposed product.
+    pub fn turned(&self) -> Matrices {
+        let [c, r] = self.c;
+        let [left, right, result] = self.plain;
+        Matrices { m: self.n, n: self.m, a: self.b, b: self.a, c: [r, c], plain: [right, left, result], ..*self }
+    }
+
+    /// Says whether a method can compute the product: all but panels read the operands and write the result as they are.
+    pub fn suit(&self, method: Method) -> bool {
+        let plain = self.plain == [true; 3];
+        match method {
+            Method::Dots => plain && self.a[1] == 1,
+            Method::Sums | Method::Direct => plain && self.b[0] == 1 && self.c[1] == 1,
+            Method::Panels { blocks, .. } => blocks > 0,
+        }
+    }
+}
+
+/// Says whether the loops of products convert elements of a type to the type that a product is computed in.
+pub(crate) fn takes(dtype: DType, compute: Compute) -> bool {
+    dtype.compute() == compute
+}

@@ -1,0 +1,460 @@
+//! How a loop nest uses the hardware: tiles or lanes, the layout of each load, the values kept between passes. The planner
+//! decides it (`plan/schedule/mod.rs`) when the nest is final, and a backend follows it. How many threads share the tasks of a nest
+//! is known only when it runs. No bit depends on threads, tiles or tasks. The lanes of a reduction are part of its tree, so they do not depend on strides or on sizes of other axes.
+
+use super::{Kernel, KernelKind, Lanes, Load, Op, Product, Tile};
+use crate::base::caps::COOPERATIVE_TILE;
+use crate::base::layout::Shape;
+use std::fmt;
+
+/// What the planner has decided of one nest. It is small, because a plan may have a million nests: what few nests have is
+/// boxed in `details`.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Schedule {
+    pub work: Work,
+    pub details: Option<Box<Details>>,
+}
+
+/// The part of a schedule that a chain of elementwise operations does without.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Details {
+    /// For each store, how it writes; empty if all are [`WriteClass::Plain`].
+    pub writes: Vec<WriteClass>,
+    /// The passes along the inner space; none for a nest without an inner space, and none for a product, whose loops follow
+    /// from its strategy.
+    pub passes: Option<Passes>,
+    /// How a CPU looks for indices out of range before it writes anything; none where no index is checked, and none on a GPU,
+    /// which does not store what such an index leads to, and reports the index later.
+    pub checks: Option<Checks>,
+}
+
+/// How the index space is divided among threads or workgroups.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Work {
+    /// Nothing is decided: the nest is still in the making, or its outer space is empty.
+    #[default]
+    Undecided,
+    /// Threads of a CPU take the nest tile by tile.
+    Tiles(Tiles),
+    /// Threads of a CPU share a matrix product.
+    Product(Product),
+    /// Workgroups of a GPU share the nest.
+    Groups(Groups),
+}
+
+/// Tiles, and the tasks that threads take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Tiles {
+    pub tiling: Tiling,
+    /// Whether one thread does all the work, because waking another would cost as much as the work.
+    pub alone: bool,
+    /// Whether a block of reduced rows may be cut into parts for several threads. Each part is a whole subtree of the
+    /// reduction's tree, so the cut changes no bit.
+    pub shares_rows: bool,
+    /// Whether threaded code computes the tiles (`math/simd/threaded/mod.rs`); else each operation is a loop over a tile.
+    pub threaded: bool,
+}
+
+/// How tiles cover the index space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tiling {
+    /// A tile is a piece of one line along the last outer axis, of up to `each` elements.
+    Pieces { each: u16 },
+    /// A tile is `each` whole lines along the last outer axis, which are so short that one alone would make loops too short.
+    Rows { each: u16 },
+    /// A tile is a rectangle of `rows × cols` in the last two outer axes, for an operand contiguous along the last but one.
+    Blocks { rows: u16, cols: u16 },
+    /// Rows of the inner space one after another: a task takes `rows` of them, a tile `cols` neighbouring elements of one; or
+    /// `together` rows, which are then whole.
+    Along { rows: u16, together: u16, cols: u16 },
+    /// Rows of the inner space side by side, each a column: a task takes `cols` of them, a tile `rows` elements of each.
+    Across { rows: u16, cols: u16 },
+}
+
+/// The size of workgroups, and how their invocations share the nest. The comments name the kinds of kernel that use a field
+/// for more than its least value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Groups {
+    /// Invocations of a workgroup.
+    pub size: u16,
+    /// Invocations that share one outer index (reduce, row).
+    pub lanes: u16,
+    /// Elements of a row that each lane has room for (row).
+    pub held: u8,
+    /// Elements that one invocation loads before it uses the first of them (elementwise, reduce).
+    pub in_flight: u8,
+    /// Consecutive elements of a row that one invocation takes (elementwise, row): those of a packed word that it stores, those
+    /// of a run of a scan. Where targets of an elementwise kernel begin within a word, an invocation has no words of its own,
+    /// and the backend takes 1 instead.
+    pub run: u8,
+    /// What a workgroup computes of a product (matmul); none if each invocation computes one element, or subgroups multiply small
+    /// matrices.
+    pub tile: Option<Tile>,
+    /// The side of the small matrices of f16 that a subgroup multiplies as one operation (matmul): 8 or 16; 0 where invocations
+    /// multiply elements.
+    pub cooperative: u8,
+    /// How an index of `outer`, and one of `inner`, becomes a place in an operand.
+    pub axes: [Axes; 2],
+}
+
+/// How a shader finds the place of an element in the operands. The planner has merged axes where it could, so operands that
+/// are all contiguous leave one axis, and one that is broadcast along the last or the first axis leaves two. Extents, strides
+/// and offsets are run-time parameters in every class. One and two axes have code of their own in large nests only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Axes {
+    /// One axis or none: the place is the offset plus index times stride.
+    One,
+    /// Two axes: one division splits the index in two.
+    Two,
+    /// Any number of axes, which is a run-time parameter: a loop over them.
+    Any,
+}
+
+/// How the elements of a load lie along the axis along which a tile's loops, or neighbouring lanes, take them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AccessClass {
+    /// One element for the whole nest.
+    Single,
+    /// Elements are contiguous along the axis, in either direction.
+    Contiguous,
+    /// The same element all along the axis, but not along some other axis.
+    Broadcast,
+    /// Elements are contiguous along another axis.
+    Transposed,
+    /// Elements are contiguous along no axis.
+    Strided,
+    /// Elements are read at computed indices.
+    Gathered,
+}
+
+/// How a store writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WriteClass {
+    /// Writes each element by itself; on a CPU also a store that combines.
+    Plain,
+    /// Writes past the caches of a CPU, which could not hold the result until it is read.
+    Streamed,
+    /// Writes whole 32-bit words of packed 8- or 16-bit elements, each word by one invocation. If a run's target begins within
+    /// a word, that run writes as `Merged`.
+    Words,
+    /// Writes packed elements into words that several invocations share, atomically.
+    Merged,
+    /// On a GPU: combines the value with the element in memory, atomically, because several indices may name one element.
+    Combined,
+}
+
+/// The passes along the inner space, one after another.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Passes {
+    /// For each value, how many passes must have ended before it is computed.
+    pub after: Vec<u8>,
+    pub list: Vec<Pass>,
+}
+
+/// One pass: a loop along the whole inner space.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Pass {
+    /// The inner values that the pass computes, in order.
+    pub computes: Vec<u16>,
+    /// The inner values of earlier passes that this one reads, so that they are kept until then.
+    pub takes: Vec<u16>,
+    /// The values that are known only when the pass has ended (`Value::ends_pass`): its reductions, totals of scans, and the
+    /// elements of scans whose row is shared by lanes.
+    pub ends: Vec<u16>,
+}
+
+impl Passes {
+    /// Says whether a value is kept for a later pass than the one that computes it.
+    pub fn keeps(&self, value: usize) -> bool {
+        self.list.iter().any(|pass| pass.takes.contains(&(value as u16)))
+    }
+}
+
+/// A run of a kernel that only checks indices, before anything is written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Checks {
+    /// The kernel's outer space. In an elementwise kernel, axes on which no index depends have length 1 here, so that each
+    /// index is checked once.
+    pub outer: Shape,
+    pub tiles: Tiles,
+    pub passes: Option<Passes>,
+}
+
+#[cfg(feature = "gpu")]
+impl Groups {
+    /// Returns how many rows and columns of a product a workgroup computes; none if each invocation computes one element.
+    pub fn part(&self) -> Option<[usize; 2]> {
+        match self.cooperative {
+            0 => self.tile.map(|t| [t.rows.into(), t.columns.into()]),
+            _ => Some([COOPERATIVE_TILE; 2]),
+        }
+    }
+}
+
+heap! {
+    Schedule: details;
+    Details: writes, passes, checks;
+    WriteClass: ;
+    Passes: after, list;
+    Pass: computes, takes, ends;
+    Checks: outer, passes;
+}
+
+impl Schedule {
+    /// Returns the tiles of a nest that threads take tile by tile.
+    pub fn tiles(&self) -> Option<Tiles> {
+        match self.work {
+            Work::Tiles(tiles) => Some(tiles),
+            Work::Undecided | Work::Product(_) | Work::Groups(_) => None,
+        }
+    }
+
+    /// Returns the strategy of a product that threads share.
+    pub fn product(&self) -> Option<Product> {
+        match self.work {
+            Work::Product(product) => Some(product),
+            Work::Undecided | Work::Tiles(_) | Work::Groups(_) => None,
+        }
+    }
+
+    /// Returns the workgroups of a nest that runs on a GPU.
+    #[cfg(feature = "gpu")]
+    pub fn groups(&self) -> Option<Groups> {
+        match self.work {
+            Work::Groups(groups) => Some(groups),
+            Work::Undecided | Work::Tiles(_) | Work::Product(_) => None,
+        }
+    }
+
+    /// Says how store `n` writes.
+    pub fn write(&self, n: usize) -> WriteClass {
+        self.details.as_ref().and_then(|d| d.writes.get(n)).copied().unwrap_or(WriteClass::Plain)
+    }
+
+    /// Returns the passes along the inner space.
+    pub fn passes(&self) -> Option<&Passes> {
+        self.details.as_ref()?.passes.as_ref()
+    }
+
+    /// Says how indices are checked before anything is written.
+    pub fn checks(&self) -> Option<&Checks> {
+        self.details.as_ref()?.checks.as_ref()
+    }
+}
+
+impl Kernel {
+    /// Returns the access class of a load. It follows from the strides and the schedule, so the schedule does not store it.
+    pub fn access(&self, load: usize) -> AccessClass {
+        if self.values.iter().any(|v| matches!(v.op, Op::Gather { load: l, .. } if l == load)) {
+            return AccessClass::Gathered;
+        }
+        let (outer, strides) = (self.outer.len(), &self.loads[load].strides);
+        let extent = |axis: usize| if axis < outer { self.outer[axis] } else { self.inner[axis - outer] };
+        let all = outer + self.inner.len();
+        let moves = |axis: &usize| extent(*axis) > 1 && strides[*axis] != 0;
+        if !(0..all).any(|axis| moves(&axis)) {
+            return AccessClass::Single;
+        }
+        // the last axis of a range that is longer than 1: loops and lanes run along it
+        let last = |range: std::ops::Range<usize>| range.rev().find(|axis| extent(*axis) > 1);
+        let along = match (self.kind, load) {
+            // a product reads its first factor along k, its second along n
+            (KernelKind::Matmul, 0) => last(outer..all),
+            _ if self.walks_inner() => last(outer..all).or_else(|| last(0..outer)),
+            _ => last(0..outer).or_else(|| last(outer..all)),
+        };
+        match along.map_or(0, |axis| strides[axis].unsigned_abs()) {
+            0 => AccessClass::Broadcast,
+            1 => AccessClass::Contiguous,
+            _ if (0..all).filter(moves).any(|axis| strides[axis].unsigned_abs() == 1) => AccessClass::Transposed,
+            _ => AccessClass::Strided,
+        }
+    }
+
+    /// Says whether a tile's loops, or neighbouring lanes, run along the inner space rather than the outer one.
+    fn walks_inner(&self) -> bool {
+        match self.schedule.work {
+            Work::Tiles(tiles) => match tiles.tiling {
+                Tiling::Along { .. } => true,
+                Tiling::Pieces { .. } | Tiling::Rows { .. } | Tiling::Blocks { .. } | Tiling::Across { .. } => false,
+            },
+            Work::Groups(groups) => groups.lanes > 1,
+            Work::Product(_) | Work::Undecided => false,
+        }
+    }
+}
+
+/// Says whether a nest can run on parts of a product, rectangles of rows and columns, as soon as they are computed: it is
+/// elementwise over the same space, by tiles that lie in rows; of the result it reads only the element that it computes; and
+/// it writes nothing that the product may still read.
+pub(crate) fn takes_parts(next: &Kernel, product: &Kernel) -> bool {
+    let [result] = &product.stores[..] else { return false };
+    let is_result = |l: &&Load| l.buffer == result.buffer;
+    let same = |l: &Load| l.strides == result.strides && l.offset == result.offset && l.dtype == result.dtype;
+    let in_rows =
+        next.schedule.tiles().is_some_and(|t| matches!(t.tiling, Tiling::Pieces { .. } | Tiling::Rows { .. }));
+    next.kind == KernelKind::Elementwise
+        && next.outer == product.outer
+        && in_rows
+        && next.schedule.checks().is_none()
+        && next.moves().is_none()
+        && next.loads.iter().filter(is_result).all(same)
+        && next.values.iter().all(|v| !matches!(v.op, Op::Gather { .. } | Op::Position(_)))
+        && next.stores.iter().all(|s| s.is_plain() && product.loads.iter().all(|l| l.buffer != s.buffer))
+}
+
+impl fmt::Display for AccessClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AccessClass::Single => "single",
+            AccessClass::Contiguous => "contiguous",
+            AccessClass::Broadcast => "broadcast",
+            AccessClass::Transposed => "transposed",
+            AccessClass::Strided => "strided",
+            AccessClass::Gathered => "gathered",
+        })
+    }
+}
+
+/// Writes a number of bytes with a binary unit where it is a whole number of them: `64 KiB`.
+fn bytes(n: usize) -> String {
+    match n {
+        n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
+        n if n >= 1 << 10 && n.is_multiple_of(1 << 10) => format!("{} KiB", n >> 10),
+        n => format!("{n} B"),
+    }
+}
+
+impl Tiles {
+    /// Estimates the work of one task over the outer space `outer`, in bytes: four for each value of each index. A task, the
+    /// least that a thread takes, is one tile, or a block of rows of the inner space.
+    pub fn task(&self, kernel: &Kernel, outer: &[usize]) -> usize {
+        let across = outer.last().copied().unwrap_or(1);
+        let elements = match self.tiling {
+            Tiling::Pieces { each } => across.min(each as usize),
+            Tiling::Rows { each } => across.saturating_mul(each as usize),
+            Tiling::Blocks { rows, cols } => rows as usize * cols as usize,
+            Tiling::Along { rows: each, .. } | Tiling::Across { cols: each, .. } => {
+                kernel.inner_size().max(1).saturating_mul(each as usize)
+            }
+        };
+        elements.saturating_mul(4 * kernel.values.len())
+    }
+}
+
+/// Prints the tiles of a kernel over the outer space `outer`.
+fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
+    let across = outer.last().copied().unwrap_or(1);
+    let code = if tiles.threaded { "threaded" } else { "tiles" };
+    let shape = match tiles.tiling {
+        Tiling::Pieces { each } => format!("{code} 1 × {}", across.min(each as usize)),
+        Tiling::Rows { each } => format!("{code} {each} × {across}"),
+        Tiling::Blocks { rows, cols } => format!("tiles {rows} × {cols} of the last two axes"),
+        Tiling::Along { rows: 1, cols, .. } => format!("tiles of {cols} along a row"),
+        Tiling::Along { rows, together: 1, cols } => format!("tiles of {cols} along a row, {rows} rows a task"),
+        Tiling::Along { rows, together, cols } => format!("tiles of {together} rows of {cols}, {rows} rows a task"),
+        Tiling::Across { rows, cols } => format!("{cols} rows side by side, tiles of {rows} of each"),
+    };
+    let share = match tiles.alone {
+        true => "one task".to_string(),
+        false => format!("{} a task", bytes(tiles.task(kernel, outer))),
+    };
+    let parts = if tiles.shares_rows { ", rows may be shared" } else { "" };
+    format!("{shape}, {share}{parts}")
+}
+
+fn groups(kernel: &Kernel, g: &Groups) -> String {
+    let flight = if g.in_flight > 1 { format!(", {} loads in flight", g.in_flight) } else { String::new() };
+    let runs = if g.run > 1 { format!(", in runs of {}", g.run) } else { String::new() };
+    let shape = match kernel.kind {
+        KernelKind::Elementwise => format!("{} lanes × {}{flight}", g.size, g.run.max(g.in_flight)),
+        KernelKind::Reduce(Lanes::Inner | Lanes::Outer) => {
+            format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
+        }
+        KernelKind::Row => format!("groups of {}, {} lanes × {} a row{runs}", g.size, g.lanes, g.held),
+        KernelKind::Matmul => match (g.cooperative, g.tile) {
+            (0, None) => format!("groups of {}, an element a lane", g.size),
+            (0, Some(tile)) => format!("groups of {}, tiles {tile}", g.size),
+            (side, _) => {
+                let by = format!("by cooperative matrices {side} × {side}");
+                format!("groups of {}, tiles {COOPERATIVE_TILE} × {COOPERATIVE_TILE} {by}", g.size)
+            }
+        },
+    };
+    let places = |axes: Axes, of: &str| match axes {
+        Axes::One => format!(", 1 {of} axis"),
+        Axes::Two => format!(", 2 {of} axes"),
+        Axes::Any => String::new(),
+    };
+    let inner = if kernel.inner.is_empty() { String::new() } else { places(g.axes[1], "inner") };
+    format!("{shape}{}{inner}", places(g.axes[0], "outer"))
+}
+
+/// Prints values by their numbers: `v0 v3`.
+fn values(list: &[u16]) -> String {
+    list.iter().map(|v| format!("v{v}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Prints the passes: what each takes of earlier ones, what it computes and keeps, and what is known at its end.
+fn passes(passes: &Passes) -> String {
+    let one = |(n, pass): (usize, &Pass)| {
+        let kept = |v: &u16| passes.keeps(*v as usize).then_some(*v);
+        let keeps: Vec<u16> = pass.computes.iter().filter_map(kept).collect();
+        let mut text = format!("pass {}:", n + 1);
+        if !pass.takes.is_empty() {
+            text += &format!(" kept {}", values(&pass.takes));
+        }
+        if !pass.computes.is_empty() {
+            text += &format!(" {}", values(&pass.computes));
+        }
+        if !keeps.is_empty() {
+            text += &format!(" (keeps {})", values(&keeps));
+        }
+        if !pass.ends.is_empty() {
+            text += &format!(", then {}", values(&pass.ends));
+        }
+        text
+    };
+    passes.list.iter().enumerate().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// Prints a kernel's schedule: a line for tiles or lanes, access classes and writes, one for the passes if there are several,
+/// one for the checks.
+pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let s = &kernel.schedule;
+    let work = match &s.work {
+        Work::Undecided => return Ok(()),
+        Work::Tiles(t) => tiles(t, kernel, &kernel.outer),
+        Work::Product(p) => match kernel.outer[..] {
+            [.., m, n] => p.print(m, n),
+            _ => return Ok(()),
+        },
+        Work::Groups(g) => groups(kernel, g),
+    };
+    write!(f, "    schedule: {work}")?;
+    for (n, load) in kernel.loads.iter().enumerate() {
+        write!(f, "{} {} {}", if n == 0 { ";" } else { "," }, load.buffer, kernel.access(n))?;
+    }
+    for (n, store) in kernel.stores.iter().enumerate() {
+        match s.write(n) {
+            WriteClass::Plain => {}
+            WriteClass::Streamed => write!(f, "; streams {}", store.buffer)?,
+            WriteClass::Words => write!(f, "; {} in whole words", store.buffer)?,
+            WriteClass::Merged => write!(f, "; {} merged into words", store.buffer)?,
+            WriteClass::Combined => write!(f, "; {} combined atomically", store.buffer)?,
+        }
+    }
+    writeln!(f)?;
+    if let Some(several) = s.passes().filter(|p| p.list.len() > 1) {
+        writeln!(f, "    {}", passes(several))?;
+    }
+    if let Some(checks) = s.checks() {
+        writeln!(
+            f,
+            "    indices first: {:?}, {}",
+            checks.outer.as_slice(),
+            tiles(&checks.tiles, kernel, &checks.outer)
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,346 @@
+//! Floor 2: the planner, which decides what runs, and the cache of plans.
+//!
+//! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which run
+//! inside a kernel that reads them, by what `planner.rs` knows of the graph and the costs of `price.rs`; `space.rs` finds the
+//! index space of a kernel, `lower.rs` writes its values; `shape.rs` orders and collapses its dimensions and cuts windows;
+//! `split.rs` cuts long reductions, `scan.rs` long scans; `chains.rs` and `product.rs` have the passes of a product; `indexed.rs` cuts axes
+//! along which kernels gather or scatter into windows; `boxes.rs` cuts kernels that read concatenations in parts; `join.rs` merges kernels that read the same memory; `copies.rs` has the
+//! kernels of `concat` and of reshapes, `scatter.rs` those of scatters, `routines.rs` the steps of a routine; `buffers.rs`
+//! gives temporaries their buffers; `schedule.rs` says how each nest uses the hardware. Plans are cached by their whole key.
+
+pub(crate) mod backend;
+pub(crate) mod debug;
+pub(crate) mod kernel;
+
+mod boxes;
+mod buffers;
+mod chains;
+mod copies;
+mod fuse;
+mod graph;
+mod indexed;
+mod join;
+mod lower;
+mod planner;
+mod price;
+mod product;
+mod routines;
+mod scan;
+mod scatter;
+mod schedule;
+mod shape;
+mod space;
+mod split;
+mod weigh;
+
+pub(crate) use fuse::{Stored, Writing};
+pub(crate) use graph::Walk;
+pub(crate) use price::lacking_type;
+#[cfg(feature = "testing")]
+pub(crate) use product::passes as product_passes;
+#[cfg(any(feature = "testing", feature = "gpu"))]
+pub(crate) use schedule::schedule_nest;
+
+use crate::base::buffer::Buffer;
+use crate::base::error::Result;
+use crate::base::heap::{Heap, block};
+use crate::base::layout::{Layout, View};
+use crate::graph::expr::{Expr, Node, NodeOp, Role};
+use crate::plan::backend::Lines;
+use crate::plan::kernel::{Kept, NumberedCaps, Plan, Step};
+use lru::LruCache;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
+
+/// Where a write goes: the plan's first output is this layout of an existing buffer.
+pub(crate) struct Target<'a> {
+    pub buffer: &'a Buffer,
+    pub layout: &'a Layout,
+}
+
+/// A plan as the cache keeps it. It is a block of its own, so that a table that points to a plan which was dropped holds little.
+pub(crate) struct CachedPlan(Box<Cached>);
+
+pub(crate) struct Cached {
+    key: Arc<[u64]>,
+    /// Whether a thread has found the plan in its own table since the shared cache looked.
+    was_found: AtomicBool,
+    pub plan: Plan,
+    /// For each expression asked for, the number of the plan's output that is its result; equal expressions share one.
+    pub output_of: Vec<usize>,
+    /// How the target may be written.
+    pub writing: Writing,
+    /// Whether a step after the first that writes a result can fail, because it meets an index out of range or an element that
+    /// a routine refuses; a step itself checks before it writes. On a device that reports these late: whether any step can
+    /// fail. A write with such a plan could fail half done, so its value is computed beside the target first.
+    pub may_fail_half_done: bool,
+    /// Counts the nodes and values that planning looked at. Tests check that the count grows linearly with the graph.
+    pub work: u64,
+}
+
+impl Deref for CachedPlan {
+    type Target = Cached;
+    fn deref(&self) -> &Cached {
+        &self.0
+    }
+}
+
+/// The plans of all threads by their whole key, of which [`make_room`] drops the least recently used.
+type Shared = LruCache<Arc<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>;
+
+/// Hashes a key word by word (FxHash, rustc's own hash function). It need not resist an attacker: a look-up compares the whole
+/// key, so a collision costs time and never a wrong plan.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl std::hash::Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.chunks_exact(8) {
+            self.write_u64(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+        }
+    }
+    fn write_usize(&mut self, n: usize) {
+        self.write_u64(n as u64);
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+/// The most bytes that plans take together, with what a CPU has prepared for them and the tables of all threads: what is counted stays
+/// below 64 MiB, with room for what is being planned. An allocator may leave more free between the blocks that it hands out (glibc does
+/// for each thread). A judgement: some 20,000 plans, more than any training step has.
+const MOST_BYTES: usize = 48 << 20;
+/// What the entry of a plan takes in the shared cache, in a table whose half is empty: a judgement.
+const ENTRY: usize = 128;
+/// The words of the longest key that is kept: half a MiB, so that one graph does not evict most plans. A judgement: a graph of so many nodes (some 5,000) runs so long that planning it again matters little.
+const LONGEST_KEY: usize = 1 << 16;
+
+/// The places of a thread's table. A judgement: some ten times as many as the plans of one training step.
+const PLACES: usize = 2048;
+/// What a table takes: its places, and for each the block that is left of a plan that was dropped.
+const TABLE: usize =
+    PLACES * (size_of::<(u64, Weak<CachedPlan>)>() + block(2 * size_of::<usize>() + size_of::<CachedPlan>()));
+/// How many threads have a table.
+static TABLES: AtomicUsize = AtomicUsize::new(0);
+
+/// The plans that a thread has used. A key's hash names its place, where the plan stays until another one needs the place, so a
+/// look-up touches one place and changes nothing. It keeps no plan from being dropped.
+struct Local {
+    /// Empty before the first plan.
+    places: Vec<(u64, Weak<CachedPlan>)>,
+}
+
+impl Local {
+    fn find(&self, hash: u64, key: &[u64]) -> Option<Arc<CachedPlan>> {
+        let (own, plan) = self.places.get(hash as usize % PLACES)?;
+        let plan = if *own == hash { plan.upgrade()? } else { return None };
+        if *plan.key != *key {
+            return None;
+        }
+        if !plan.was_found.load(Relaxed) {
+            plan.was_found.store(true, Relaxed);
+        }
+        Some(plan)
+    }
+
+    fn insert(&mut self, hash: u64, plan: &Arc<CachedPlan>) {
+        if self.places.is_empty() {
+            // the tables of very many threads would leave no room for plans: further threads ask the shared cache
+            if TABLES.fetch_add(1, Relaxed) >= MOST_BYTES / 2 / TABLE {
+                TABLES.fetch_sub(1, Relaxed);
+                return;
+            }
+            self.places.resize(PLACES, (0, Weak::new()));
+        }
+        self.places[hash as usize % PLACES] = (hash, Arc::downgrade(plan));
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        TABLES.fetch_sub(!self.places.is_empty() as usize, Relaxed);
+    }
+}
+
+/// Returns the hash of a key for the table of a thread. Two words take one multiplication, and two chains of multiplications run
+/// side by side. The factors are the fractions of the golden ratio and of the square root of 2; any odd numbers without a pattern
+/// would do.
+fn hash_of(key: &[u64]) -> u64 {
+    fn mix(a: u64, b: u64) -> u64 {
+        let product = a as u128 * b as u128;
+        product as u64 ^ (product >> 64) as u64
+    }
+    const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909];
+    let mut sums = [key.len() as u64, !(key.len() as u64)];
+    let mut fours = key.chunks_exact(4);
+    for four in &mut fours {
+        sums[0] = mix(sums[0] ^ four[0], four[1] ^ FACTORS[0]);
+        sums[1] = mix(sums[1] ^ four[2], four[3] ^ FACTORS[1]);
+    }
+    for word in fours.remainder() {
+        sums[0] = mix(sums[0] ^ word, FACTORS[0]);
+    }
+    mix(sums[0] ^ FACTORS[1], sums[1] ^ FACTORS[0])
+}
+
+thread_local! {
+    static LOCAL: RefCell<Local> = const { RefCell::new(Local { places: Vec::new() }) };
+}
+static SHARED: LazyLock<Mutex<Shared>> =
+    LazyLock::new(|| Mutex::new(LruCache::unbounded_with_hasher(BuildHasherDefault::default())));
+
+fn shared() -> MutexGuard<'static, Shared> {
+    SHARED.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Keeps a plan in the table of this thread, if the thread still has one: a thread that ends may evaluate once more.
+fn keep_here(hash: u64, plan: &Arc<CachedPlan>) {
+    let _ = LOCAL.try_with(|c| c.borrow_mut().insert(hash, plan));
+}
+
+/// The plan of a key, if this thread or another one has made it.
+fn find(hash: u64, key: &[u64]) -> Option<Arc<CachedPlan>> {
+    LOCAL.try_with(|c| c.borrow().find(hash, key)).ok().flatten().or_else(|| {
+        let found = shared().get(key).cloned()?;
+        keep_here(hash, &found);
+        Some(found)
+    })
+}
+
+fn keep(hash: u64, plan: &Arc<CachedPlan>) {
+    let bytes =
+        block(size_of::<Cached>()) + block(8 * plan.key.len()) + plan.plan.heap() + plan.output_of.heap() + ENTRY;
+    plan.plan.kept.count(bytes);
+    keep_here(hash, plan);
+    shared().put(plan.key.clone(), plan.clone());
+    make_room();
+}
+
+/// Drops plans until those that are left take no more than there is room for: first those that no thread has found for the longest
+/// time.
+pub(crate) fn make_room() {
+    let room = MOST_BYTES.saturating_sub(TABLES.load(Relaxed) * TABLE);
+    if Kept::taken() <= room {
+        return;
+    }
+    let mut shared = shared();
+    while Kept::taken() > room
+        && let Some((key, plan)) = shared.pop_lru()
+    {
+        if plan.was_found.swap(false, Relaxed) {
+            shared.put(key, plan);
+        }
+    }
+}
+
+/// Whether a node is always stored whole, so that a view of it is a view of the stored array and needs no kernel.
+fn is_whole(role: Role) -> bool {
+    matches!(role, Role::Product | Role::Whole)
+}
+
+/// Returns the expression to compute and, if `e` is a view of a node that is always stored whole, that view, which its result
+/// is shown through.
+pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
+    match (&e.0.op, &e.0.args[..]) {
+        (NodeOp::View(v), [below]) if is_whole(below.0.op.role()) => (below, Some(v)),
+        _ => (e, None),
+    }
+}
+
+/// The plan that evaluates `roots` on a device of these capabilities: from the cache, or made now. Fills `walk`, which the caller
+/// has made, with what this evaluation binds to the plan.
+pub(crate) fn plan<'a>(
+    walk: &mut Walk<'a>,
+    roots: &[&'a Expr],
+    target: Option<Target<'_>>,
+    caps: &NumberedCaps,
+) -> Result<Arc<CachedPlan>> {
+    walk.take(roots, target.as_ref(), caps.number())?;
+    let key = walk.key();
+    let hash = hash_of(key);
+    let plan = match find(hash, key) {
+        Some(plan) => plan,
+        None => make(walk, hash, target, caps)?,
+    };
+    if debug::asks(debug::Word::Plan) {
+        let line = |step| plan.plan.node_of(step).and_then(|node| walk.of(node));
+        debug::show(debug::Word::Plan, &plan.plan.with_lines(&line));
+    }
+    Ok(plan)
+}
+
+/// Makes the plan of expressions that are evaluated once: it is neither looked up nor kept. Also returns, for each expression, the
+/// number of the plan's output that is its result. No expression may be a view.
+#[cfg(feature = "gpu")]
+pub(crate) fn plan_once<'a>(
+    walk: &mut Walk<'a>,
+    roots: &[&'a Expr],
+    caps: &NumberedCaps,
+) -> Result<(Plan, Vec<usize>)> {
+    walk.take(roots, None, caps.number())?;
+    let (arena, _) = walk.arena();
+    let output_of = arena.output_of.clone();
+    let (mut plan, ..) = fuse::build(arena, None, caps)?;
+    plan.is_kept = false;
+    Ok((plan, output_of))
+}
+
+/// Makes the plan of an expression, and keeps it unless its key is too long.
+#[cold]
+fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<Arc<CachedPlan>> {
+    let long = walk.key().len() > LONGEST_KEY;
+    if long {
+        walk.forget_key();
+    }
+    let (arena, _) = walk.arena();
+    let output_of = arena.output_of.clone();
+    let (mut plan, writing, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+    plan.is_kept = !long;
+    let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
+    let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
+    let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
+    let key = if long { [].into() } else { walk.key().into() };
+    let was_found = AtomicBool::new(false);
+    let cached = Cached { key, was_found, plan, output_of, writing, may_fail_half_done, work };
+    let plan = Arc::new(CachedPlan(Box::new(cached)));
+    if !long {
+        keep(hash, &plan);
+    }
+    Ok(plan)
+}
+
+/// Returns the key under which the plan of `roots` is cached. Only tests ask, so the number of the device's capabilities, which
+/// begins a key, is any: 1.
+pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
+    let mut walk = Walk::default();
+    walk.take(roots, None, 1)?;
+    Ok(walk.key().to_vec())
+}
+
+/// Returns the modelled times, in nanoseconds, of an expression's plan and of the one in which only what must be is stored.
+#[cfg(feature = "testing")]
+pub(crate) fn modelled_times(root: &Expr, caps: &NumberedCaps) -> Result<[f64; 2]> {
+    let mut walk = Walk::default();
+    walk.take(&[computed(root).0], None, caps.number())?;
+    fuse::modelled_times(walk.arena().0, caps)
+}
+
+/// Returns which nodes are stored when the expressions are evaluated together, and for which readers. The interpreter in
+/// `testing` asks, because stores are where f16 and bf16 are rounded.
+pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
+    let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
+    let mut walk = Walk::default();
+    walk.take(&roots, None, caps.number())?;
+    let (arena, numbers) = walk.arena();
+    let stored = fuse::stored(arena, caps)?;
+    let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));
+    Ok(walk.nodes().iter().zip(numbers).filter_map(pointer).collect())
+}

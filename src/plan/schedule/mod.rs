@@ -1,0 +1,69 @@
+//! The last stage of planning: how each loop nest (kernel) of a finished plan uses the hardware. Only here are tiles, lanes,
+//! passes and ways to write chosen, from the nest and the device's [`Caps`]; backends carry out what is written and printed.
+//!
+//! It comes after joining, windows and buffers, so that it sees the nests that run. `tiles.rs` is for devices whose threads
+//! run tiles (`moves.rs` for nests that compute nothing), `groups.rs` for those that have workgroups; `passes.rs` is for both.
+
+mod groups;
+mod moves;
+mod passes;
+mod products;
+mod threaded;
+mod tiles;
+
+use crate::base::error::Result;
+use crate::plan::kernel::{Caps, Checks, Details, Kernel, KernelKind, Passes, Plan, Step, WriteClass};
+use passes::{Again, passes};
+
+/// Writes the schedule of each nest of a plan.
+pub(super) fn schedule(plan: &mut Plan, caps: &Caps) -> Result<()> {
+    for step in &mut plan.steps {
+        match step {
+            Step::Nest(kernel) => schedule_nest(kernel, caps)?,
+            Step::Routine(_) | Step::Clear { .. } => {}
+        }
+    }
+    products::hand_on(&mut plan.steps);
+    Ok(())
+}
+
+/// Writes the schedule of one nest. Where its tiles call for another order of the axes, the axes are put in that order.
+pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
+    if kernel.outer_size() == 0 {
+        return Ok(());
+    }
+    if caps.workgroup == 0 {
+        tiles::schedule(kernel, caps);
+    } else {
+        groups::schedule(kernel, caps)?;
+    }
+    Ok(())
+}
+
+/// Returns the passes that compute the stores of a kernel; none for an elementwise kernel or a product.
+fn passes_of_stores(kernel: &Kernel, again: Again) -> Option<Passes> {
+    let stored: Vec<usize> = kernel.stores.iter().map(|s| s.value).collect();
+    passes_of(kernel, &stored, again)
+}
+
+/// Returns the passes that compute some values (`sinks`) of a kernel; none for an elementwise kernel or a product.
+fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
+    match kernel.kind {
+        KernelKind::Elementwise | KernelKind::Matmul => None,
+        KernelKind::Reduce(_) | KernelKind::Row => Some(passes(kernel, sinks, again)),
+    }
+}
+
+/// Returns the values that check whether an index is in range.
+fn checks(kernel: &Kernel) -> Vec<usize> {
+    let is_check = |v: &usize| kernel.values[*v].op.checks();
+    (0..kernel.values.len()).filter(is_check).collect()
+}
+
+/// Sets the details of a schedule: how stores write, passes and checks. A nest with plain stores and neither of the others has
+/// none, so that a plan of a million such nests stays small.
+fn set_details(kernel: &mut Kernel, writes: Vec<WriteClass>, passes: Option<Passes>, checks: Option<Checks>) {
+    let writes = if writes.iter().all(|w| *w == WriteClass::Plain) { vec![] } else { writes };
+    let is_plain = writes.is_empty() && passes.is_none() && checks.is_none();
+    kernel.schedule.details = (!is_plain).then(|| Box::new(Details { writes, passes, checks }));
+}

@@ -1,0 +1,179 @@
+//! Floor 7: functions that only the tests in `tests/` need: the table of functions as plain data, a function by its name, the
+//! scalar interpreter of expressions, and the tests that stand beside the code that they test.
+
+mod contract;
+mod faults;
+mod folds;
+mod interpret;
+mod number;
+mod plans;
+pub(crate) mod unit;
+
+/// The list of `src/base/mutants.rs`. Its columns: name, stage, test program and filter, the fault in words.
+#[cfg(cupric_mutants)]
+pub const FAULTS: &[[&str; 4]] = crate::base::mutants::LIST;
+
+pub use contract::{Bound, Promise, contract, planned_contract, promised};
+pub use faults::*;
+pub use folds::*;
+pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret, reference_bound};
+pub use plans::*;
+pub use unit::all_unit_tests;
+pub(crate) use unit::unit_tests;
+
+use crate::array::device::Device;
+use crate::base::dtype::DType;
+use crate::graph::expr::{Expr, Operand, ufunc};
+use crate::graph::ufunc::{Class, Ufunc, arithmetic, float, logic, special};
+use std::panic::Location;
+
+/// An exact function of floats; operands that a function does not have are ignored.
+pub type Exact = fn(f64, f64, f64) -> f64;
+/// An exact function of integers, whose result is not wrapped to a type yet; the last argument is the type's width in bits.
+pub type ExactInt = fn(i128, i128, i128, u32) -> i128;
+
+/// One row of the table of elementwise functions.
+#[derive(Clone, Copy)]
+pub struct Row(&'static Ufunc, &'static str);
+
+impl Row {
+    /// Returns the function's name.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Says what the function computes, in a line or two.
+    pub fn doc(&self) -> &'static str {
+        self.0.doc
+    }
+
+    /// Returns the name of the file of `src/ufunc/` that holds the row.
+    pub fn family(&self) -> &'static str {
+        self.1
+    }
+
+    /// Returns the number of operands.
+    pub fn arity(&self) -> usize {
+        self.0.arity
+    }
+
+    /// Returns the name of the row's class, which says what types it takes and gives.
+    pub fn class(&self) -> String {
+        format!("{:?}", self.0.class)
+    }
+
+    /// Says whether the function keeps the bits of a NaN.
+    pub fn keeps_nan(&self) -> bool {
+        self.0.properties.moves_bits
+    }
+
+    /// Returns the type to which operands of type `dtype` are cast first.
+    pub fn operand(&self, dtype: DType) -> DType {
+        self.0.class.operand(dtype)
+    }
+
+    /// Returns the type of the result for operands of type `dtype`.
+    pub fn result(&self, dtype: DType) -> DType {
+        self.0.class.result(dtype)
+    }
+
+    /// Says whether the function takes operands of type `dtype`, on the CPU or (`gpu`) on a GPU that has the type.
+    pub fn takes(&self, dtype: DType, gpu: bool) -> bool {
+        let compute = self.operand(dtype).compute();
+        let fits = match self.0.class {
+            Class::FloatOnly => dtype.is_float(),
+            Class::Integer => !dtype.is_float(),
+            Class::Float | Class::Numeric | Class::Compare | Class::Test | Class::Select => true,
+            // every type has a truth value
+            Class::Logical => true,
+        };
+        fits && if gpu { self.0.on_gpu(compute) } else { self.0.on_cpu(compute) }
+    }
+
+    /// Says whether the function converts integers to f32 first. Tests then try a few integer types instead of all.
+    pub fn floats_integers(&self) -> bool {
+        matches!(self.0.class, Class::Float | Class::Test)
+    }
+
+    /// Returns the exact function of floats, if the row has one.
+    pub fn exact(&self) -> Option<Exact> {
+        self.0.exact
+    }
+
+    /// Returns the exact function of integers and bool, if the row has one.
+    pub fn exact_int(&self) -> Option<ExactInt> {
+        self.0.exact_int
+    }
+
+    /// Returns the range from which tests draw operands.
+    pub fn domain(&self) -> [f64; 2] {
+        self.0.domain
+    }
+
+    /// Builds the function of these operands.
+    #[track_caller]
+    pub fn apply(&self, operands: &[Expr]) -> Expr {
+        ufunc(self.0, operands.iter().map(Operand::into_arg).collect(), Location::caller())
+    }
+}
+
+/// Returns the instruction set that the CPU's loops use.
+pub fn instruction_set() -> &'static str {
+    match crate::math::simd::isa() {
+        crate::math::simd::Isa::Portable => "portable",
+        crate::math::simd::Isa::Avx2 => "avx2",
+        crate::math::simd::Isa::Avx512 => "avx512",
+        crate::math::simd::Isa::Neon => "neon",
+    }
+}
+
+/// Returns the name and version of a GPU's driver; none on the CPU.
+pub fn driver(device: &Device) -> Option<String> {
+    device.backend().driver()
+}
+
+/// Returns every row of the table of elementwise functions.
+pub fn rows() -> Vec<Row> {
+    let family = |rows: &'static [&'static Ufunc], name| rows.iter().map(move |r| Row(r, name));
+    family(arithmetic::ROWS, "arithmetic")
+        .chain(family(float::ROWS, "float"))
+        .chain(family(special::ROWS, "special"))
+        .chain(family(logic::ROWS, "logic"))
+        .chain(std::iter::once(Row(&logic::SELECT, "logic")))
+        .collect()
+}
+
+/// One row of the table of routines, and whether each backend's list has a line for it.
+#[derive(Clone, Copy, Debug)]
+pub struct RoutineRow {
+    /// The routine's name.
+    pub name: &'static str,
+    /// What it computes, in a line.
+    pub doc: &'static str,
+    /// Whether the CPU has a function for it.
+    pub on_cpu: bool,
+    /// Whether GPUs have a shader for it; true if the crate is built without GPUs.
+    pub on_gpu: bool,
+}
+
+/// Returns every row of the table of routines.
+pub fn routines() -> Vec<RoutineRow> {
+    let row = |r: &&'static crate::graph::routine::Routine| RoutineRow {
+        name: r.name,
+        doc: r.doc,
+        on_cpu: crate::cpu::has_routine(r),
+        on_gpu: Device::gpus_have_routine(r),
+    };
+    crate::graph::routine::ROWS.iter().map(row).collect()
+}
+
+/// Returns the row of the elementwise function of this name.
+pub fn row(name: &str) -> Option<Row> {
+    rows().into_iter().find(|r| r.name() == name)
+}
+
+/// Returns the axes that an argument names; `None` if it means all.
+#[must_use]
+pub fn axes(of: &crate::AxesArg) -> Option<Vec<isize>> {
+    of.axes.as_ref().map(|axes| axes.to_vec())
+}
