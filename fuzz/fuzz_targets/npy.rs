@@ -1,7 +1,7 @@
 #![no_main]
 //! See tests/fuzz/npy.rs, which tests/fuzz/main.rs runs too.
 
-#[path = "../../tests/fuzz/memory.rs"]
+#[path = "../../tests/kit/memory.rs"]
 mod memory;
 #[path = "../../tests/fuzz/npy.rs"]
 mod body;

@@ -1,7 +1,7 @@
 #![no_main]
 //! See tests/fuzz/npz.rs, which tests/fuzz/main.rs runs too.
 
-#[path = "../../tests/fuzz/memory.rs"]
+#[path = "../../tests/kit/memory.rs"]
 mod memory;
 #[path = "../../tests/fuzz/npz.rs"]
 mod body;

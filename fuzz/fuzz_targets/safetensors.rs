@@ -1,7 +1,7 @@
 #![no_main]
 //! See tests/fuzz/safetensors.rs, which tests/fuzz/main.rs runs too.
 
-#[path = "../../tests/fuzz/memory.rs"]
+#[path = "../../tests/kit/memory.rs"]
 mod memory;
 #[path = "../../tests/fuzz/safetensors.rs"]
 mod body;

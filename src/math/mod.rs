@@ -5,7 +5,7 @@
 //! every instruction set. Some functions branch to a library's for some or all operands: `fmod`, `remainder` and
 //! `floor_divide`; of f64 also `sin`, `cos` and `tan` (their `_near` twins do not), `asin`, `acos` and `lgamma`.
 //!
-//! `tests/contract.csv` has each function's error bound; a comment at each polynomial gives that polynomial's own error.
+//! `tests/data/contract.csv` has each function's error bound; a comment at each polynomial gives that polynomial's own error.
 
 // Some functions have no caller yet: one may be written before the row of the ufunc table that uses it.
 #![allow(dead_code, unused_imports)]

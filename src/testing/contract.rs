@@ -1,4 +1,4 @@
-//! Reads the accuracy contract, `tests/contract.csv`, the only place of error bounds. `tests/CONTRACT.md` explains it.
+//! Reads the accuracy contract, `tests/data/contract.csv`, the only place of error bounds. `docs/CONTRACT.md` explains it.
 //!
 //! A line of the file holds for each of its functions with each of its dtypes; here it becomes one [`Promise`] for each of
 //! those on each backend.
@@ -82,7 +82,7 @@ pub struct Promise {
     pub text: &'static str,
 }
 
-const FILE: &str = include_str!("../../tests/contract.csv");
+const FILE: &str = include_str!("../../tests/data/contract.csv");
 
 /// What the line begins with that parts the bounds of the functions that are there from those of functions still to be built.
 const PLANNED: &str = "# planned";

@@ -1,4 +1,4 @@
-//! The tests that stand beside the code that they test, because they name its private items; `tests/unit.rs` runs them. They are no
+//! The tests that stand beside the code that they test, because they name its private items; `tests/unit/main.rs` runs them. They are no
 //! `#[test]`s: for those cargo would compile the whole library a second time.
 
 /// The modules with tests. Each has a type below, which the module gives its list.

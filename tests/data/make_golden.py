@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes promotion.txt, broadcast.txt, reductions.txt and special.txt, for tests/golden.rs.
+"""Writes promotion.txt, broadcast.txt, reductions.txt and special.txt, for tests/arrays/golden.rs.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install 'numpy>=2.3' && /tmp/np/bin/python tests/data/make_golden.py
 

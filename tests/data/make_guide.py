@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes guide.txt and array_api.txt: what NumPy gives for each of its lines in tests/guide.rs and tests/array_api.rs.
+"""Writes guide.txt and array_api.txt: what NumPy gives for each of its lines in tests/arrays/guide.rs and tests/arrays/array_api.rs.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_guide.py
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes movement.txt, for tests/movement.rs: which element of its operands NumPy puts where.
+"""Writes movement.txt, for tests/operations/movement.rs: which element of its operands NumPy puts where.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install 'numpy>=2.3' && /tmp/np/bin/python tests/data/make_movement.py
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes npy.txt: .npy files as NumPy makes them, for tests/files.rs.
+"""Writes npy.txt: .npy files as NumPy makes them, for tests/arrays/files.rs.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_npy.py
 

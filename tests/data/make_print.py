@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes print.txt: arrays and what NumPy's str makes of them, for tests/print.rs.
+"""Writes print.txt: arrays and what NumPy's str makes of them, for tests/arrays/print.rs.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install 'numpy>=2.3' && /tmp/np/bin/python tests/data/make_print.py
 

@@ -4,8 +4,8 @@ quantiles.rs and segments.rs, for operands with NaN, infinities, ties and empty 
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_sorting.py
 
-A line is a name, the shape of the result and its elements, with tabs between; `tests/sorting.rs`, `tests/scans.rs`, `tests/searching.rs`,
-`tests/quantiles.rs` and `tests/segments.rs` have the call of each name. Operands are f32 and exact in it; NumPy computes in f64.
+A line is a name, the shape of the result and its elements, with tabs between; `tests/operations/sorting.rs`, `tests/operations/scans.rs`, `tests/operations/searching.rs`,
+`tests/operations/quantiles.rs` and `tests/operations/segments.rs` have the call of each name. Operands are f32 and exact in it; NumPy computes in f64.
 """
 import pathlib
 import warnings

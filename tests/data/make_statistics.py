@@ -4,7 +4,7 @@ ties and empty axes.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_statistics.py
 
-A line is a name, the shape of the result and its elements, with tabs between; `tests/statistics.rs` has the call of each name.
+A line is a name, the shape of the result and its elements, with tabs between; `tests/operations/statistics.rs` has the call of each name.
 """
 import pathlib
 import warnings

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tasks.txt: what NumPy gives for the programs of tests/tasks.rs, which say the same with cupric.
+"""Writes tasks.txt: what NumPy gives for the programs of tests/operations/recipes.rs, which say the same with cupric.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_tasks.py
 

@@ -7,6 +7,7 @@
 mod kernels;
 #[path = "../kit/mod.rs"]
 mod kit;
+#[path = "../kit/memory.rs"]
 mod memory;
 mod npy;
 #[cfg(feature = "npz")]

@@ -379,7 +379,7 @@ fn the_page_of_figures_is_one_run() {
     }
 }
 
-/// The bounds of a function in a dtype, on the CPU and on a GPU, as `tests/contract.csv` has them.
+/// The bounds of a function in a dtype, on the CPU and on a GPU, as `tests/data/contract.csv` has them.
 fn bounds(contract: &str, function: &str, dtype: &str) -> [f64; 2] {
     let of = |cells: &[&str]| cells[0].split(' ').any(|f| f == function) && cells[1].split(' ').any(|d| d == dtype);
     let mut lines =
@@ -390,7 +390,7 @@ fn bounds(contract: &str, function: &str, dtype: &str) -> [f64; 2] {
 
 #[test]
 fn the_accuracy_chapter_has_the_bounds_of_the_contract() {
-    let (chapter, contract) = (read("src/guide/accuracy.md"), read("tests/contract.csv"));
+    let (chapter, contract) = (read("src/guide/accuracy.md"), read("tests/data/contract.csv"));
     let table = between(&chapter, "| | CPU | GPU |\n|---|---|---|\n", "\n\n");
     let mut count = 0;
     for row in table.lines().filter(|l| l.starts_with('|')) {

@@ -1,0 +1,128 @@
+//! The accuracy page, `docs/ACCURACY.md`: for each line of the contract that has floats the worst error that a run
+//! found. With `CUPRIC_BLESS=1` each test writes the lines that it measured.
+
+use super::entry::{self, Entry};
+use cupric::{DType, Device, testing};
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ACCURACY.md");
+const HEAD: &str = "\
+# Measured accuracy
+
+The worst error found in each line of the contract that has floats, its bound (CONTRACT.md says how to read it), the share of the
+bound that this error is, the error in ULP (in steps of the type for f16 and bf16; not for reductions, whose bounds come
+from their data), and the operand that gave it. Written by the tests:
+`CUPRIC_BLESS=1 cargo test --release --features testing --test accuracy -- contract sweep`. The figures change with the driver, the instruction
+set and the sweep's phase; that no bound is broken is tested in every run.
+";
+const COLUMNS: &str = "| function | dtype | on | bound | share | ULP | at | of |\n|---|---|---|---|---|---|---|---|\n";
+
+/// Tests of one program run at the same time.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// The worst of what a test found for one line of the contract.
+#[derive(Clone, Default)]
+pub struct Figure {
+    /// Of the bound.
+    pub share: f64,
+    pub ulps: Option<f64>,
+    pub at: String,
+    /// Over what it was measured.
+    pub of: String,
+}
+
+impl Figure {
+    pub fn worse(&self, other: &Figure) -> bool {
+        self.share > other.share
+    }
+}
+
+/// A line of the page.
+pub struct Line {
+    pub bound: String,
+    pub share: f64,
+    pub ulps: Option<f64>,
+}
+
+fn read() -> String {
+    std::fs::read_to_string(PATH).unwrap_or_default()
+}
+
+fn cells(line: &str) -> Option<Vec<&str>> {
+    let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+    (cells.len() == 8 && cells[0] != "function").then_some(cells)
+}
+
+fn key(cells: &[&str]) -> String {
+    format!("{}::{}::{}", cells[2], cells[0], cells[1])
+}
+
+/// The page's lines by the names of the contract's entries.
+pub fn lines() -> HashMap<String, Line> {
+    let number = |c: &str| c.parse::<f64>().ok();
+    let text = read();
+    let line = |c: Vec<&str>| {
+        let share = number(c[4]).unwrap_or_else(|| panic!("ACCURACY.md: {}: share {}", key(&c), c[4]));
+        (key(&c), Line { bound: c[3].into(), share, ulps: number(c[5]) })
+    };
+    text.lines().filter_map(cells).map(line).collect()
+}
+
+/// Whether the page has a line for an entry: integers that stay integers are exact, and tested as bits.
+pub fn has_floats(entry: &Entry) -> bool {
+    entry.dtype.is_float() || entry.text != "0"
+}
+
+/// Whether the tests of `sweep.rs`, and not those of `contract.rs`, measure an entry.
+pub fn swept(entry: &Entry) -> bool {
+    let swept = |r: testing::Row| {
+        let half = matches!(entry.dtype, DType::F16 | DType::BF16) && r.arity() > 1;
+        r.name() != "select" && (half || entry.dtype == DType::F32)
+    };
+    testing::row(&entry.function).is_some_and(swept)
+}
+
+/// What a device computes with.
+fn machine(device: &Device) -> String {
+    if !device.is_gpu() {
+        return format!("{}, instruction set {}", std::env::consts::ARCH, testing::instruction_set());
+    }
+    // a device of a test has a limit, and so more in its name than the hardware's
+    let hardware = device.name().split(" #").next().unwrap_or_default();
+    format!("{hardware}, driver {}", device.driver().unwrap_or_default())
+}
+
+/// Writes figures into the page, if it is asked for: by entry name.
+pub fn bless(device: &Device, figures: &HashMap<String, Figure>) {
+    if std::env::var_os("CUPRIC_BLESS").is_none_or(|v| v != "1") || figures.is_empty() {
+        return;
+    }
+    let _guard = WRITING.lock().unwrap_or_else(|e| e.into_inner());
+    let old = read();
+    let mut rows: HashMap<String, String> =
+        old.lines().filter_map(|l| cells(l).map(|c| (key(&c), l.to_string()))).collect();
+    let on = |name: &str| old.lines().find(|l| l.starts_with(&format!("* {name}: "))).unwrap_or_default().to_string();
+    let mut machines = [on("cpu"), on("gpu")];
+    machines[usize::from(device.is_gpu())] =
+        format!("* {}: {}", if device.is_gpu() { "gpu" } else { "cpu" }, machine(device));
+    let mut text = format!("{HEAD}\n{}\n\n{COLUMNS}", machines.join("\n"));
+    for e in entry::all().iter().filter(|e| has_floats(e)) {
+        if let Some(f) = figures.get(&e.name()) {
+            let ulps = f.ulps.map_or("–".into(), |u| format!("{u:.3}"));
+            let (ulps, at) = if f.share == 0.0 { ("0".into(), "exact") } else { (ulps, &f.at[..]) };
+            rows.insert(
+                e.name(),
+                format!(
+                    "| {} | {} | {} | {} | {:.3} | {ulps} | {at} | {} |",
+                    e.function, e.dtype, e.backend, e.text, f.share, f.of
+                ),
+            );
+        }
+        if let Some(row) = rows.get(&e.name()) {
+            text.push_str(row);
+            text.push('\n');
+        }
+    }
+    std::fs::write(PATH, text).unwrap_or_else(|e| panic!("{PATH}: {e}"));
+}

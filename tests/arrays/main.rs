@@ -1,0 +1,24 @@
+//! Arrays: views, writes, reads, files, printing, errors, dtypes and promotion.
+
+#[path = "../kit/mod.rs"]
+mod kit;
+/// How much memory a thread allocates at most.
+#[path = "../kit/memory.rs"]
+mod memory;
+
+mod array_api;
+mod check;
+mod errors;
+mod files;
+mod golden;
+mod guide;
+mod newcomers;
+mod overlap;
+mod positions;
+mod print;
+mod refusals;
+mod semantics;
+mod take;
+mod views;
+mod writes;
+mod writes_at;

@@ -1,0 +1,555 @@
+//! Calls of a device that fail: a script of 40 operations with each call in turn out of memory, refused by validation,
+//! or the end of the device. Each run ends in an error of that kind or, where there was a second way, in the right
+//! results; nothing leaks, what was computed before stays right, other devices work on.
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+use crate::kit::stage::Stage;
+use crate::kit::*;
+use cupric::DType::*;
+use cupric::testing::{InjectedFault, fresh_memory, heal, poison, with_fault};
+use cupric::*;
+use std::time::{Duration, Instant};
+
+type Step = fn(&Device, &mut Vec<Array>) -> Result<()>;
+
+/// What must not take longer: an error that waits for a time-out is a hang.
+const SOON: Duration = Duration::from_secs(1);
+
+fn upload<T: Element>(d: &Device, a: &mut Vec<Array>, elements: Vec<T>, shape: &[usize]) -> Result<()> {
+    a.push(Array::from_vec(elements, shape)?.to_device(d)?);
+    Ok(())
+}
+
+fn keep_result(a: &mut Vec<Array>, e: Expr) -> Result<()> {
+    a.push(e.eval()?);
+    Ok(())
+}
+
+/// Uploads, elementwise kernels, reductions, products, rows, views, joins, gathers, writes and reads. A write gives
+/// the same when it is repeated, so that a run can go on after an error.
+const SCRIPT: [Step; 40] = [
+    |d, a| upload(d, a, noise(1, 96 * 64), &[96, 64]),
+    |d, a| upload(d, a, noise(2, 64), &[64]),
+    |d, a| upload(d, a, (0..500).map(|i| (i * 7 % 251) as u8).collect(), &[500]),
+    |d, a| upload(d, a, (0..300).collect::<Vec<i32>>(), &[300]),
+    |d, a| upload(d, a, noise(3, 77).into_iter().map(f16::from_f32).collect(), &[77]),
+    |_, a| keep_result(a, &a[0] * 2.5 + &a[1]),
+    |_, a| keep_result(a, a[5].exp().minimum(3.0)),
+    |_, a| keep_result(a, a[5].sum(0)),
+    |_, a| keep_result(a, a[5].max(1)),
+    |_, a| keep_result(a, a[0].sum(..)),
+    |_, a| keep_result(a, (&a[0] - a[0].mean(0)) / (a[0].std(0) + 1e-3)),
+    |_, a| a[7].to_vec::<f32>().map(drop),
+    |_, a| keep_result(a, a[0].softmax(-1)),
+    |_, a| keep_result(a, a[0].matmul(a[0].t())),
+    |_, a| {
+        let value = &a[1] * 0.5 + 1.0;
+        a[7].assign(value)
+    },
+    |_, a| keep_result(a, a[12].argmax(1)),
+    |_, a| keep_result(a, a[0].t().reshape([64 * 96])),
+    |_, a| keep_result(a, a[3].slice(s![..;-3]) * 3 - 1),
+    |_, a| keep_result(a, a[2].slice(s![1..;2]) + a[2].slice(s![..-1;2])),
+    |_, a| a[2].slice_mut(s![3..400;3]).fill(9),
+    |_, a| {
+        let value = a[4].slice(s![..30]) * 0.5;
+        a[4].set(s![31..61], value)
+    },
+    |_, a| a[4].to_vec::<f16>().map(drop),
+    |_, a| keep_result(a, concat([a[1].slice(s![..10]), a[1].slice(s![20..]) * 2.0], 0)),
+    |_, a| {
+        let at = Array::from([3i32, 0, 95, 3]).to_device(&a[0].device())?;
+        keep_result(a, a[0].take(&at, 0) + 1.0)
+    },
+    |_, a| a[18].to_vec::<f32>().map(drop),
+    |_, a| keep_result(a, select(a[0].greater(0.0), &a[0], -&a[0])),
+    |_, a| keep_result(a, a[3].reshape([20, 15]).astype(F32).var(1)),
+    |_, a| {
+        let value = a[0].flip(0);
+        a[6].assign(value)
+    },
+    |_, a| {
+        let both = eval_all([&a[5].min(0), &(&a[5] + 1.0)])?;
+        a.extend(both);
+        Ok(())
+    },
+    |_, a| a[9].item::<f32>().map(drop),
+    |_, a| keep_result(a, a[0].less(0.1).count_nonzero(..)),
+    |_, a| a[23].item::<i64>().map(drop),
+    |_, a| {
+        // another handle: the write makes a copy
+        let held = a[5].clone();
+        a[5].set(s![2..5, ..;2], 1.5)?;
+        drop(held);
+        Ok(())
+    },
+    |d, a| keep_result(a, Rng::new(5).uniform([50, 3], F32).to_device(d)? * 2.0),
+    |_, a| keep_result(a, stack([&a[1], &a[7]], 1).sum(1)),
+    |_, a| keep_result(a, a[0].layer_norm(-1, 1e-5).sum(0)),
+    |_, a| keep_result(a, a[3].bitwise_and(12).prod(..)),
+    |d, _| d.synchronize(),
+    |_, a| keep_result(a, a[12].matmul(&a[0]).relu()),
+    |_, a| a.last().map_or(Ok(()), |x| x.sum(..).item::<f32>().map(drop)),
+];
+
+/// Everything as bytes; an error of any array is an error.
+fn contents(a: &[Array]) -> Result<Vec<Vec<u64>>> {
+    a.iter().map(|x| bits(x)).collect()
+}
+
+fn bits(x: &Expr) -> Result<Vec<u64>> {
+    fn of<T: Element>(x: &Expr) -> Result<Vec<u64>> {
+        Ok(x.to_vec::<T>()?.into_iter().map(canonical).collect())
+    }
+    match x.dtype()? {
+        F32 => of::<f32>(x),
+        F16 => of::<f16>(x),
+        U8 => of::<u8>(x),
+        I32 => of::<i32>(x),
+        I64 => of::<i64>(x),
+        t => panic!("the script makes no {t}"),
+    }
+}
+
+/// The arrays after each step of a run without faults.
+fn clean(d: &Device) -> Vec<Vec<Vec<u64>>> {
+    let mut a = vec![];
+    let mut states = vec![vec![]];
+    for (i, step) in SCRIPT.iter().enumerate() {
+        step(d, &mut a).unwrap_or_else(|e| panic!("step {i}: {e}"));
+        states.push(contents(&a).unwrap());
+    }
+    states
+}
+
+fn off(nth: usize) -> InjectedFault {
+    InjectedFault { site: None, nth, onwards: false, kind: ErrorKind::Internal }
+}
+
+/// The calls at each site of a run without faults on a device whose pipelines are there.
+fn calls(d: &Device) -> usize {
+    heal(d);
+    let mut a = vec![];
+    let (_, calls, _) = with_fault(d, off(0), || SCRIPT.iter().for_each(|s| s(d, &mut a).unwrap()));
+    println!("{calls:?}");
+    drop(a);
+    calls.iter().map(|c| c.1).sum()
+}
+
+/// One run of the script with a fault. Returns whether it ended in an error, and how many calls failed.
+fn trial(d: &Device, fault: InjectedFault, states: &[Vec<Vec<u64>>]) -> (bool, usize) {
+    let used = d.memory().used;
+    let mut a = vec![];
+    let mut done = 0;
+    let started = Instant::now();
+    let (end, _, failed) = with_fault(d, fault, || {
+        for step in SCRIPT {
+            step(d, &mut a)?;
+            done += 1;
+        }
+        Ok::<(), Error>(())
+    });
+    let took = started.elapsed();
+    assert!(took < SOON, "{fault:?}: {took:?} to the end at step {done}");
+    let what = format!("{fault:?} at step {done}");
+    if failed == 0 {
+        end.as_ref().unwrap_or_else(|e| panic!("{what}: nothing failed, but {e}"));
+        assert_eq!(contents(&a).unwrap(), states[done], "{what}");
+    } else if let Err(e) = &end {
+        assert_eq!(e.kind(), fault.kind, "{what}: {e}");
+        assert!(e.location().is_some(), "{what}: no line: {e}");
+        let started = Instant::now();
+        let alive = d.synchronize().is_ok();
+        // what a lost batch was to compute must not be read as if it were there
+        match contents(&a) {
+            Ok(now) if now.is_empty() && !alive => {}
+            Ok(now) => {
+                assert!(alive, "{what}: a device that failed gives arrays");
+                let (before, after) = (&states[done], &states[done + 1]);
+                for (i, x) in now.iter().enumerate() {
+                    let known = before.get(i) == Some(x) || after.get(i) == Some(x);
+                    assert!(known, "{what}: array {i} is neither as before the step nor as after it");
+                }
+                // on from where it failed
+                a.truncate(before.len());
+                for (i, step) in SCRIPT.iter().enumerate().skip(done) {
+                    step(d, &mut a).unwrap_or_else(|e| panic!("{what}: step {i} afterwards: {e}"));
+                }
+                assert_eq!(contents(&a).unwrap(), states[SCRIPT.len()], "{what}: the run afterwards");
+            }
+            Err(e) => {
+                assert!(!alive, "{what}: an array is lost, but the device says nothing: {e}");
+                assert_eq!(e.kind(), fault.kind, "{what}: {e}");
+            }
+        }
+        assert!(started.elapsed() < SOON * 2, "{what}: slow afterwards");
+    } else {
+        // another way was found
+        assert_eq!(contents(&a).unwrap(), states[done], "{what}");
+    }
+    drop(a);
+    heal(d);
+    let memory = d.memory();
+    assert_eq!((memory.used, memory.cached), (used, 0), "{what}: a leak");
+    (end.is_err(), failed)
+}
+
+const KINDS: [ErrorKind; 3] = [ErrorKind::OutOfMemory, ErrorKind::Internal, ErrorKind::DeviceLost];
+
+on_devices! {
+
+fn every_call_fails_once(d: &Device) {
+    let other = own(d);
+    let kept = put(&other, noise(9, 1000), &[1000]);
+    let sum = kept.sum(..).item::<f32>().unwrap();
+    let d = own(d);
+    let mut stage = Stage::new(10, "fault injection", &d);
+    let states = clean(&d);
+    let n = calls(&d);
+    let (mut errors, mut second_ways) = (0, 0);
+    for kind in KINDS {
+        for nth in 1..=n {
+            let (failed, hits) = trial(&d, InjectedFault { site: None, nth, onwards: false, kind }, &states);
+            assert_eq!(hits, 1, "call {nth} as {kind:?}");
+            errors += failed as usize;
+            assert!(failed || kind == ErrorKind::OutOfMemory, "call {nth} as {kind:?} went unseen");
+        }
+        assert_eq!(kept.sum(..).item::<f32>().unwrap(), sum, "another device after {kind:?}");
+    }
+    // a pool that keeps something: the driver's refusal of a buffer is met by giving that back
+    if d.is_gpu() {
+        for kind in KINDS {
+            for nth in 1..=n {
+                drop(put(&d, vec![1u8; 1 << 20], &[1 << 20]));
+                let (failed, hits) = trial(&d, InjectedFault { site: None, nth, onwards: false, kind }, &states);
+                assert_eq!(hits, 1);
+                assert!(failed || kind == ErrorKind::OutOfMemory, "call {nth} as {kind:?} went unseen");
+                second_ways += !failed as usize;
+            }
+        }
+        assert!(second_ways > 0);
+        stage.count(3 * n);
+    }
+    // no memory from some point on: no second way
+    for nth in 1..=n {
+        let fault = InjectedFault { site: Some("allocate"), nth, onwards: true, kind: ErrorKind::OutOfMemory };
+        let (failed, hits) = trial(&d, fault, &states);
+        assert_eq!(failed, hits > 0);
+        if hits == 0 { break }
+        errors += 1;
+        stage.count(1);
+    }
+    stage.count(3 * n);
+    println!("{n} calls, {errors} errors, {second_ways} second ways");
+    assert_eq!(clean(&d), states, "the same device, later");
+}
+
+fn poisoned_memory_is_never_read(d: &Device) {
+    let states = clean(&own(d));
+    let d = own(d);
+    let mut stage = Stage::new(10, "poisoned memory", &d);
+    poison(&d, true);
+    for _ in 0..3 {
+        assert_eq!(clean(&d), states);
+        stage.count(SCRIPT.len());
+    }
+    // the pattern is really there, also where there was something else
+    for n in [40usize, 1000, 300_000, 40, 1000, 300_000] {
+        assert!(fresh_memory(&d, n).unwrap().iter().all(|b| *b == 0xFB), "{n} bytes");
+        drop(put(&d, vec![1u8; n], &[n]));
+    }
+    poison(&d, false);
+}
+}
+
+/// A fault among what a device makes once: the run stops there; the same step afterwards makes it.
+#[cfg(feature = "gpu")]
+fn trial_cold(d: &Device, fault: InjectedFault, states: &[Vec<Vec<u64>>]) -> usize {
+    let mut a = vec![];
+    let mut done = 0;
+    let (end, _, failed) = with_fault(d, fault, || {
+        for step in SCRIPT {
+            step(d, &mut a)?;
+            done += 1;
+        }
+        Ok::<(), Error>(())
+    });
+    if failed > 0 {
+        let what = format!("{fault:?} at step {done}");
+        let e = end.expect_err("a pipeline that failed");
+        assert_eq!(e.kind(), fault.kind, "{what}: {e}");
+        if fault.kind == ErrorKind::DeviceLost {
+            assert!(contents(&a).is_err() || a.is_empty(), "{what}: read after the loss");
+            heal(d);
+            a.clear();
+            SCRIPT[..done].iter().for_each(|step| step(d, &mut a).unwrap());
+        }
+        assert_eq!(contents(&a).unwrap(), states[done], "{what}");
+        SCRIPT[done](d, &mut a).unwrap_or_else(|e| panic!("{what}, again: {e}"));
+        assert_eq!(contents(&a).unwrap(), states[done + 1], "{what}, again");
+    }
+    drop(a);
+    assert_eq!(d.memory().used, 0, "{fault:?}: a leak");
+    failed
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn every_pipeline_fails_once() {
+    let Some(d) = gpu(1) else { return };
+    let states = clean(&own(&d));
+    let d = own(&d);
+    let mut stage = Stage::new(10, "fault injection: pipelines", &d);
+    for site in ["layout", "shader", "compile"] {
+        let d = own(&d);
+        let mut last = 0;
+        for nth in 1..200 {
+            // what failed is tried again by the rest of the script, so each run finds the next one unless it is lost
+            let kind = if site == "shader" { ErrorKind::Internal } else { KINDS[nth % 3] };
+            let before = d.stats().compiles;
+            if trial_cold(&d, InjectedFault { site: Some(site), nth: 1, onwards: false, kind }, &states) == 0 {
+                break;
+            }
+            assert!(site == "layout" || d.stats().compiles > before);
+            last = nth;
+        }
+        println!("{last} at {site}");
+        assert!(last >= if site == "layout" { 3 } else { 15 } && last < 199, "{last} at {site}");
+        stage.count(last);
+    }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn errors_name_the_kernel_and_its_line() {
+    let Some(d) = gpu(1) else { return };
+    let d = own(&d);
+    let x = put(&d, noise(6, 100), &[100]);
+    for site in ["layout", "compile", "bind"] {
+        for (e, name) in [(x.sqrt(), "sqrt"), (x.cumulative_sum(0), "cumulative_sum"), (x.sort(0), "sort")] {
+            heal(&d);
+            let fault = InjectedFault { site: Some(site), nth: 1, onwards: false, kind: ErrorKind::OutOfMemory };
+            let (result, _, failed) = with_fault(&d, fault, || e.eval());
+            // layouts and pipelines of one kernel serve another
+            let Err(error) = result else {
+                assert_eq!(failed, 0, "{site} of {name}");
+                continue;
+            };
+            assert_eq!((error.kind(), error.operation()), (ErrorKind::OutOfMemory, name), "{error}");
+            assert!(error.to_string().contains(site), "{error}");
+            assert_eq!(error.location().unwrap().file(), file!(), "{error}");
+            e.eval().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_write_without_scratch_is_whole() {
+    let d = own(&Device::cpu());
+    let mut stage = Stage::new(10, "fault injection: scratch", &d);
+    let old = noise(4, 30 * 20_000);
+    let other = put(&d, noise(5, 15 * 20_000), &[15, 20_000]);
+    let writes: [fn(&mut Array, &Array) -> Result<()>; 5] = [
+        |x, _| x.update(|x| x.sin() * 2.0 + 1.0),
+        |x, _| x.slice_mut(s![.., ..;2]).update(|x| x.exp() - 0.5),
+        |x, _| x.update(|x| x.softmax(-1)),
+        // later kernels want more scratch than the first
+        |x, y| x.assign(concat([y + 1.0, y.exp().layer_norm(-1, 1e-5)], 0)),
+        |x, y| x.assign(concat([y * 2.0, y - y.mean(keep(0)), y.slice(s![..0])], 0)),
+    ];
+    let (mut errors, mut second_ways) = (0, 0);
+    // whether a second thread asks while the first works is up to the system: once in twenty rounds it does
+    for (w, write) in writes.into_iter().enumerate().cycle().take(20 * writes.len()) {
+        if w == 0 && second_ways > 0 {
+            break;
+        }
+        let mut x = put(&d, old.clone(), &[30, 20_000]);
+        write(&mut x, &other).unwrap();
+        let new = x.to_vec::<f32>().unwrap();
+        for onwards in [false, true] {
+            for nth in 1..50 {
+                // threads that have no scratch yet
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+                let mut x = put(&d, old.clone(), &[30, 20_000]);
+                let fault = InjectedFault { site: Some("scratch"), nth, onwards, kind: ErrorKind::OutOfMemory };
+                let (end, _, failed) = pool.install(|| with_fault(&d, fault, || write(&mut x, &other)));
+                let now = x.to_vec::<f32>().unwrap();
+                match end {
+                    Ok(()) => assert!(now == new, "write {w}: wrong after {fault:?}"),
+                    Err(e) => {
+                        assert_eq!(e.kind(), ErrorKind::OutOfMemory, "{e}");
+                        assert!(now == old, "write {w}: {fault:?} left it written in part");
+                        errors += 1;
+                    }
+                }
+                if failed == 0 {
+                    break;
+                }
+                assert!(nth < 49, "write {w}");
+                second_ways += (now == new) as usize;
+                stage.count(1);
+            }
+        }
+    }
+    println!("{errors} errors, {second_ways} second ways");
+    assert!(errors >= 10 && second_ways > 0);
+}
+
+#[test]
+fn a_sum_without_memory_for_its_parts_has_the_same_bits() {
+    let d = own(&Device::cpu());
+    let mut stage = Stage::new(10, "fault injection: scratch", &d);
+    let x = put(&d, noise(6, 1 << 21), &[2, 1 << 20]);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    for e in [x.sum(..), x.sum(1), x.t().max(0), x.reshape([1 << 19, 4]).mean(0), x.argmax(1).astype(F32)] {
+        let fault =
+            InjectedFault { site: Some("partial results"), nth: 1, onwards: true, kind: ErrorKind::OutOfMemory };
+        let (end, _, failed) = pool.install(|| with_fault(&d, fault, || e.to_vec::<f32>()));
+        assert!(failed > 0);
+        assert_eq!(end.unwrap(), pool.install(|| e.to_vec::<f32>()).unwrap());
+        stage.count(1);
+    }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_write_in_several_dispatches_is_whole() {
+    if gpu(1).is_none() {
+        return;
+    }
+    let d = testing::shrunk_gpu(64 << 10, 4).unwrap();
+    let mut stage = Stage::new(10, "fault injection: windows", &d);
+    let old: Vec<i32> = (0..50_001).collect();
+    let writes: [fn(&mut Array) -> Result<()>; 3] =
+        [|x| x.update(|x| x * 2 + 1), |x| x.fill(7), |x| x.set(s![5..;2], x.slice(s![5..;2]) + 3)];
+    for write in writes {
+        let mut x = put(&d, old.clone(), &[50_001]);
+        write(&mut x).unwrap();
+        let new = x.to_vec::<i32>().unwrap();
+        for kind in [ErrorKind::OutOfMemory, ErrorKind::Internal] {
+            for nth in 1.. {
+                heal(&d);
+                let mut x = put(&d, old.clone(), &[50_001]);
+                let (end, calls, failed) =
+                    with_fault(&d, InjectedFault { site: None, nth, onwards: false, kind }, || write(&mut x));
+                if failed == 0 {
+                    assert!(nth > 3, "{calls:?}");
+                    break;
+                }
+                assert_eq!(end.unwrap_err().kind(), kind);
+                match x.to_vec::<i32>() {
+                    Ok(now) => assert!(now == old || now == new, "call {nth} as {kind:?}: written in part"),
+                    Err(e) => assert!(e.kind() == kind && d.synchronize().is_err(), "call {nth}: {e}"),
+                }
+                stage.count(1);
+            }
+        }
+    }
+    heal(&d);
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_device_that_is_really_gone() {
+    let Some(d) = gpu(1) else { return };
+    let kept = put(&d, noise(9, 1000), &[1000]);
+    let sum = kept.sum(..).item::<f32>().unwrap();
+    let mut stage = Stage::new(10, "fault injection: destroyed devices", &d);
+    for at in 0..=SCRIPT.len() {
+        let lost = own(&d);
+        let mut a = vec![];
+        SCRIPT[..at].iter().for_each(|step| step(&lost, &mut a).unwrap());
+        if at % 2 == 1 {
+            // with work under way
+            let busy = zeros([1 << 20], F32).to_device(&lost).unwrap();
+            a.push((0..3).fold(&*busy * 1.0, |e, _| e.exp().log1p()).eval().unwrap());
+            lost.synchronize().unwrap();
+            a.push((0..3).fold(&*busy * 1.0, |e, _| e.exp().log1p()).eval().unwrap());
+        }
+        testing::destroy(&lost);
+        let started = Instant::now();
+        let mut ends = vec![];
+        // the first call may only enqueue; what waits says so
+        ends.extend(SCRIPT.get(at).and_then(|step| step(&lost, &mut a).err()));
+        ends.push(lost.synchronize().unwrap_err());
+        for x in &mut a {
+            ends.push(bits(x).unwrap_err());
+            ends.push((&*x + 1).eval().unwrap_err());
+            ends.push(x.fill(0).unwrap_err());
+        }
+        ends.push(zeros([3], F32).to_device(&lost).unwrap_err());
+        for e in ends {
+            assert_eq!(e.kind(), ErrorKind::DeviceLost, "after {at} steps: {e}");
+        }
+        assert!(started.elapsed() < SOON, "after {at} steps: {:?}", started.elapsed());
+        drop(a);
+        assert_eq!(lost.memory().used, 0);
+        lost.trim();
+        assert_eq!(kept.sum(..).item::<f32>().unwrap(), sum, "another device");
+        assert_eq!((&kept * 2.0).sum(..).to_device(&Device::cpu()).unwrap().size(), 1);
+        stage.count(1);
+    }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_device_goes_while_threads_wait() {
+    let Some(d) = gpu(1) else { return };
+    let mut stage = Stage::new(10, "fault injection: destroyed devices", &d);
+    for round in 0..10u64 {
+        let lost = own(&d);
+        let x = put(&lost, noise(1, 1 << 18), &[1 << 18]);
+        let e = (0..8).fold(&*x * 1.0, |e, _| e.exp().log1p());
+        let want = e.sum(..).item::<f32>().unwrap();
+        std::thread::scope(|s| {
+            let work = || -> Result<()> {
+                loop {
+                    let got = e.sum(..).item::<f32>()?;
+                    assert_eq!(got, want, "a result of a device that is going");
+                }
+            };
+            let threads: Vec<_> = (0..3).map(|_| s.spawn(work)).collect();
+            std::thread::sleep(Duration::from_millis(7 * round));
+            testing::destroy(&lost);
+            let started = Instant::now();
+            for t in threads {
+                let e = t.join().expect("no panic").unwrap_err();
+                assert_eq!(e.kind(), ErrorKind::DeviceLost, "{e}");
+            }
+            assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+        });
+        drop((x, e));
+        assert_eq!(lost.memory().used, 0);
+        stage.count(1);
+    }
+}
+
+/// An array with an element that no index gave, and another array.
+#[cfg(feature = "gpu")]
+fn with_a_bad_index(d: &Device) -> Vec<Array> {
+    let x = put(d, vec![1i32, 2, 3], &[3]);
+    let at = put(d, vec![0i32, 7], &[2]);
+    vec![x.take(&at, 0).eval().unwrap(), x]
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_late_error_survives_a_failed_read() {
+    let Some(d) = gpu(1) else { return };
+    let mut stage = Stage::new(10, "fault injection: late errors", &d);
+    for site in ["staging", "submit", "download"] {
+        for kind in KINDS {
+            let d = own(&d);
+            let a = with_a_bad_index(&d);
+            let fault = InjectedFault { site: Some(site), nth: 1, onwards: false, kind };
+            let (read, _, failed) = with_fault(&d, fault, || a[1].to_vec::<i32>());
+            assert_eq!((read.unwrap_err().kind(), failed), (kind, 1), "{fault:?}");
+            // either the index error comes now, or the device does not give the array that the gather left unwritten
+            let e = a[0].to_vec::<i32>().unwrap_err();
+            assert!(e.kind() == ErrorKind::Index || e.kind() == kind, "{fault:?}: {e}");
+            stage.count(1);
+        }
+    }
+}

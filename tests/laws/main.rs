@@ -1,0 +1,283 @@
+//! The house's own rules, held by reading its files: imports point to lower floors and form no circle in any folder, every
+//! kind of kernel has its shader and its CPU twin, files stay short, every planted fault has a place and a test, no list is as long as a caller says. What clippy
+//! can say, it says: see `[lints]` in `Cargo.toml` and the head of `src/lib.rs`.
+
+mod claims;
+mod imports;
+mod lists;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floor of each folder of `src/`, which the first line of its `mod.rs` states: `//! Floor 2: …`.
+fn floors() -> BTreeMap<String, usize> {
+    let floor = |path: PathBuf| {
+        let text = fs::read_to_string(path.join("mod.rs")).expect("every folder of src/ has a mod.rs");
+        let number = text.strip_prefix("//! Floor ").and_then(|rest| rest.split(':').next()?.parse().ok());
+        let name = path.file_name().expect("a name").to_string_lossy().to_string();
+        (name, number.unwrap_or_else(|| panic!("{}: the first line does not state a floor", path.display())))
+    };
+    let entries = fs::read_dir(root().join("src")).expect("a folder of the crate").map(|e| e.expect("an entry").path());
+    entries.filter(|path| path.is_dir()).map(floor).collect()
+}
+
+/// Lines that a file may have.
+const LONGEST: usize = 500;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file's name below the root of the crate, with slashes.
+fn below_root(path: &Path) -> String {
+    let below = path.strip_prefix(root()).expect("a file of the crate");
+    below.iter().map(|n| n.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut out = vec![];
+    for entry in fs::read_dir(dir).expect("a folder of the crate") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            out.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|e| e == extension) {
+            out.push(path);
+        }
+    }
+    out.sort();
+    out
+}
+
+/// A file's text without its unit tests and comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a readable file");
+    let text = match text.split_once("\nmod tests {") {
+        Some((before, _)) => before,
+        None => &text,
+    };
+    text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The imports between folders that do not point to a lower floor. `lib.rs` stands above all floors.
+fn upward(files: &[imports::File], floors: &BTreeMap<String, usize>) -> Vec<String> {
+    let mut wrong = BTreeSet::new();
+    for file in files {
+        let Some(from) = file.module.first() else { continue };
+        for to in file.named.iter().filter_map(|named| named.first()) {
+            if to != from && floors.get(to).is_some_and(|other| *other >= floors[from]) {
+                wrong.insert(format!("{} imports {to}", file.path.display()));
+            }
+        }
+    }
+    wrong.into_iter().collect()
+}
+
+#[test]
+fn imports_point_to_lower_floors() {
+    let files = imports::read(&root().join("src"));
+    let imported: usize = files.iter().map(|f| f.named.len()).sum();
+    assert!(imported > 1000, "only {imported} imports were read");
+    let wrong = upward(&files, &floors());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The list of files is the architecture: `src/` shows few entries, and each of them is a folder with a `mod.rs`, or `lib.rs`.
+#[test]
+fn the_top_of_src_is_short() {
+    let entries = fs::read_dir(root().join("src")).expect("a folder of the crate").map(|e| e.expect("an entry").path());
+    let (folders, others): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    assert_eq!(others, [root().join("src/lib.rs")]);
+    assert!(folders.len() <= 13, "{} folders", folders.len());
+}
+
+#[test]
+fn no_folder_has_a_circle_of_imports() {
+    let crates = ["src", "benches/backends", "tests/kit"];
+    let found: Vec<imports::Circle> =
+        crates.iter().flat_map(|c| imports::circles(&imports::read(&root().join(c)))).collect();
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(found.is_empty(), "circles of imports:\n{}", found.join("\n"));
+}
+
+/// The reader of imports sees what it should, also where the checkout lies below a folder named `tests`.
+#[test]
+fn upward_imports_and_circles_are_seen() {
+    let folder = std::env::temp_dir().join(format!("cupric-laws-{}/tests/src", std::process::id()));
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a new folder");
+        fs::write(path, text).expect("a new file");
+    };
+    write("lib.rs", "mod low; mod high; // use crate::high::b;\n const S: &str = \"crate::high::x\";");
+    write("low.rs", "use crate::{high::{a, b as c}, low}; fn f() {}");
+    write("high.rs", "mod a; mod b; mod c; pub use a::A; fn f<'a>() -> char { '\\'' }");
+    // a circle by way of what the file above passes on, and none by way of unit tests and other crates
+    write("high/a.rs", "use super::b::{self, B}; pub struct A; mod tests { use crate::high::c; }");
+    write("high/b.rs", "fn f(x: super::A) { std::c::d() }");
+    write("high/c.rs", "use crate::{high::a, low::f};");
+    write("high/tests.rs", "use super::*; use crate::high::c;");
+    write("high/tests/more.rs", "use crate::high::c;");
+    let files = imports::read(&folder);
+    let floors = [("low", 0), ("high", 1)].map(|(name, floor)| (name.to_string(), floor));
+    let wrong = upward(&files, &BTreeMap::from(floors));
+    let circles: Vec<String> = imports::circles(&files).iter().map(ToString::to_string).collect();
+    fs::remove_dir_all(folder.ancestors().nth(2).expect("the folder made above")).expect("its end");
+    assert_eq!(wrong, ["low.rs imports high"]);
+    assert_eq!(circles, ["the root: high low: high → low, low → high", "high: a b: a → b, b → a"]);
+}
+
+#[test]
+fn kinds_of_kernels_have_a_shader_and_a_twin() {
+    for shader in files(&root().join("shaders"), "wgsl") {
+        let name = shader.file_stem().expect("a name").to_string_lossy().to_string();
+        // the functions that kernels are made of, and the probe of a device's arithmetic, are no kinds of kernel; a product by
+        // cooperative matrices is another way to compute one
+        let is_none = ["numerics", "matmul_cooperative"].contains(&name.as_str());
+        if shader.starts_with(root().join("shaders/lib")) || is_none {
+            continue;
+        }
+        let twins = [format!("{name}.rs"), format!("{name}/mod.rs")].map(|file| root().join("src/cpu").join(file));
+        assert!(twins.iter().any(|twin| twin.exists()), "shaders/{name}.wgsl has no twin in src/cpu/");
+    }
+}
+
+#[test]
+fn files_stay_short() {
+    let mut wrong = vec![];
+    for (dir, extension) in [("src", "rs"), ("shaders", "wgsl"), ("examples", "rs"), ("benches", "rs")] {
+        for path in files(&root().join(dir), extension) {
+            let lines = fs::read_to_string(&path).expect("a readable file").lines().count();
+            if lines > LONGEST {
+                wrong.push(format!("{} has {lines} lines, and may have {LONGEST}", below_root(&path)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `tests/` holds a folder for each test program. A file that no `mod` of its program names would never run.
+#[test]
+fn every_test_file_is_of_a_program() {
+    let entries: Vec<PathBuf> =
+        fs::read_dir(root().join("tests")).expect("the folder of tests").map(|e| e.expect("an entry").path()).collect();
+    let (folders, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
+    assert_eq!(others, [root().join("tests/run")], "tests/ holds folders and the script `run`");
+    let mut lost = vec![];
+    for program in folders.iter().filter(|f| !["kit", "data"].iter().any(|other| f.ends_with(other))) {
+        // the programs that must not compile are not modules
+        let files: Vec<PathBuf> =
+            files(program, "rs").into_iter().filter(|f| !f.starts_with(program.join("cases"))).collect();
+        let words: Vec<String> = files.iter().map(|f| code(f)).collect();
+        for file in &files {
+            let stem = file.file_stem().expect("a name").to_string_lossy().to_string();
+            let name = match stem.as_str() {
+                "mod" => file.parent().and_then(Path::file_name).expect("a folder").to_string_lossy().to_string(),
+                _ => stem,
+            };
+            let named = words.iter().any(|text| text.lines().any(|l| l.trim().ends_with(&format!("mod {name};"))));
+            if !named && *file != program.join("main.rs") {
+                lost.push(below_root(file));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "in no test program: {lost:?}");
+    assert!(folders.len() > 15, "{folders:?}");
+}
+
+/// For a `#[test]` in `src/` cargo would compile the whole library a second time: tests that stand there are functions, which
+/// `src/testing/unit.rs` lists. The compiler holds that it lists each module, and each module its tests.
+#[test]
+fn the_library_is_compiled_once() {
+    let is_of_harness = |line: &&str| {
+        let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+        line.starts_with("#[test]") || line.contains("cfg") && words.any(|w| w == "test") && !line.starts_with("//")
+    };
+    let mut found = vec![];
+    for path in files(&root().join("src"), "rs") {
+        let text = fs::read_to_string(&path).expect("a readable file");
+        found.extend(text.lines().map(str::trim).filter(is_of_harness).map(|l| format!("{}: {l}", below_root(&path))));
+        let has_tests = text.contains("\nmod tests {\n") || path.ends_with("tests.rs");
+        if has_tests && !text.contains("crate::testing::unit_tests!") {
+            found.push(format!("{}: tests without a list", below_root(&path)));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a readable file");
+    assert!(manifest.contains("[lib]\ntest = false\n"));
+}
+
+/// The rows of the list in `src/base/mutants.rs`: name, stage, test and filter, fault.
+fn faults() -> Vec<[String; 4]> {
+    let text = fs::read_to_string(root().join("src/base/mutants.rs")).expect("a readable file");
+    let rows = text.split("\nlist! {\n").nth(1).expect("the list");
+    let row = |line: &str| {
+        let (name, rest) = line.split_once(", \"").expect("a name");
+        let mut words = rest.trim_end_matches("\";").split("\", \"").map(str::to_string);
+        let mut next = || words.next().unwrap_or_else(|| panic!("{name} lacks a part"));
+        [name.trim().to_string(), next(), next(), next()]
+    };
+    rows.lines().take_while(|l| *l != "}").map(row).collect()
+}
+
+#[test]
+fn planted_faults_have_a_place_and_a_test() {
+    let listed = faults();
+    let mut placed = HashSet::new();
+    for path in files(&root().join("src"), "rs") {
+        for part in code(&path).split("mutant!(").skip(1) {
+            let name: String = part.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            placed.insert(name);
+        }
+    }
+    let names: HashSet<String> = listed.iter().map(|f| f[0].clone()).collect();
+    assert_eq!(names.len(), listed.len(), "a name is listed twice");
+    assert_eq!(names, placed, "what is listed, and what has a place");
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a readable file");
+    for [name, stage, run, fault] in &listed {
+        let target = run.split(' ').next().unwrap_or_default();
+        let there = manifest.contains(&format!("[[test]]\nname = \"{target}\"\n"));
+        assert!(there, "{name}: there is no test program {target}");
+        assert!(run.contains(' ') && !stage.is_empty() && !fault.is_empty(), "{name}: no filter, stage or words");
+    }
+}
+
+/// For `tests/kit/mutants/run`: the list as it was compiled.
+#[cfg(cupric_mutants)]
+#[test]
+fn the_list_of_faults() {
+    for row in cupric::testing::FAULTS {
+        println!("fault: {}", row.join("\t"));
+    }
+}
+
+#[test]
+fn rows_are_asked_for_properties_not_for_names() {
+    // a name is printed; what compares or matches one decides by it, and forgets the next row
+    let mut found = vec![];
+    for path in files(&root().join("src"), "rs") {
+        let below = below_root(&path);
+        if below.ends_with("tests.rs") || below.starts_with("src/testing") {
+            continue;
+        }
+        for (i, line) in code(&path).lines().enumerate() {
+            let asks = line.match_indices(".name").any(|(at, name)| {
+                let (before, after) = (&line[..at], &line[at + name.len()..]);
+                let after = after.strip_prefix("()").unwrap_or(after);
+                // a longer word, as in `.names`
+                let whole = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+                let compares =
+                    after.starts_with(" ==") || after.starts_with(" !=") || after.starts_with(".starts_with");
+                let owner = |c: char| c.is_alphanumeric() || "_.&*".contains(c);
+                let left = before.trim_end_matches(owner);
+                let compared = left.ends_with("== ") || left.ends_with("!= ");
+                let matched = before.contains("match ") || before.contains("matches!(");
+                whole && (compares || compared || matched)
+            });
+            if asks {
+                found.push(format!("{below}:{}: {}", i + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

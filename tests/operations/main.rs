@@ -1,0 +1,20 @@
+//! Operations that users call, beside plain loops, NumPy and exact references: products, sorts, sets, statistics, distributions.
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod contractions;
+mod discrete_counts;
+mod distributions;
+mod masks;
+mod movement;
+mod products;
+mod quantiles;
+mod recipes;
+mod scans;
+mod searching;
+mod segments;
+mod sets;
+mod sort;
+mod sorting;
+mod statistics;

@@ -1,0 +1,28 @@
+//! What runs for an expression: plans, fusion, tiles, routines and the kernels that they need, on the CPU and on a GPU.
+
+#[path = "../kit/mod.rs"]
+mod kit;
+/// How much memory a thread allocates at most.
+#[path = "../kit/memory.rs"]
+mod memory;
+
+mod boxes;
+mod chains;
+mod cooperative;
+mod copies;
+mod debug;
+mod folds;
+mod fusion;
+mod halves;
+mod indexed;
+mod int64;
+mod interpreter;
+mod keys;
+mod operation_list;
+mod peak_memory;
+mod plans;
+mod planted_faults;
+mod routines;
+mod tiles;
+mod vector_loads;
+mod wide_reductions;

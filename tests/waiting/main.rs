@@ -1,0 +1,668 @@
+//! The async twins: no poll of a future waits for a device, whatever executor polls it; futures are woken; one that is dropped takes
+//! nothing with it. A process of its own, because some tests run it again as a child, to see a first opening, an exit or threads.
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+use crate::kit::stage::Stage;
+use crate::kit::*;
+use cupric::testing::{destroy, living_devices};
+use cupric::*;
+use futures::executor::{LocalPool, block_on};
+use futures::future::{FutureExt, join, join_all, poll_fn};
+use futures::stream::{FuturesUnordered, StreamExt};
+use futures::task::{LocalSpawnExt, noop_waker};
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+/// What must not take longer, unless the machine hangs.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Kernels in a chain, each of which reads what the one before has stored; nothing is submitted until the chain is read.
+fn chain(x: &Array, kernels: usize) -> Array {
+    (0..kernels).fold(x.clone(), |y, _| (&*y * 1.0).sin().exp().eval().unwrap())
+}
+
+/// An array and so many kernels that a chain of them keeps a GPU busy for some time, with the kernels compiled.
+fn busy(d: &Device) -> (Array, usize) {
+    let x = put(d, noise(1, 1 << 18), &[1 << 18]);
+    let mut kernels = 1;
+    loop {
+        let y = chain(&x, kernels);
+        let start = Instant::now();
+        y.to_vec::<f32>().unwrap();
+        y.sum(..).item::<f32>().unwrap();
+        // a batch of 64 kernels or more would be submitted before the read
+        if start.elapsed() > Duration::from_millis(200) || kernels == 32 {
+            return (x, kernels);
+        }
+        kernels *= 2;
+    }
+}
+
+/// Counts its wakes, and lets a thread wait for one.
+#[derive(Default)]
+struct Wakes {
+    count: Mutex<usize>,
+    woken: Condvar,
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        *self.count.lock().unwrap() += 1;
+        self.woken.notify_all();
+    }
+}
+
+impl Wakes {
+    fn count(&self) -> usize {
+        *self.count.lock().unwrap()
+    }
+
+    /// Waits until there were more wakes than `before`.
+    fn after(&self, before: usize) {
+        let count = self.count.lock().unwrap();
+        let (_count, timeout) = self.woken.wait_timeout_while(count, LONG, |count| *count <= before).unwrap();
+        assert!(!timeout.timed_out(), "the future is never woken");
+    }
+}
+
+/// Polls a future when it is woken, and only then; returns its output and the number of polls.
+fn drive<F: Future>(future: F) -> (F::Output, usize) {
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut future = pin!(future);
+    let mut polls = 0;
+    loop {
+        let before = wakes.count();
+        polls += 1;
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return (output, polls);
+        }
+        wakes.after(before);
+    }
+}
+
+/// Polls a future once, with a waker that does nothing.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(&noop_waker()))
+}
+
+/// Polls a future so many times, or until it is ready.
+fn poll_times<F: Future + Unpin>(future: &mut F, times: usize) -> Poll<F::Output> {
+    for _ in 1..times {
+        if let Poll::Ready(output) = poll_once(future) {
+            return Poll::Ready(output);
+        }
+    }
+    if times > 0 { poll_once(future) } else { Poll::Pending }
+}
+
+/// Polls a future once, with the waker that counts.
+fn poll_with<F: Future + Unpin>(future: &mut F, wakes: &Arc<Wakes>) -> Poll<F::Output> {
+    let waker = Waker::from(wakes.clone());
+    Pin::new(future).poll(&mut Context::from_waker(&waker))
+}
+
+/// Lets other futures of the executor run.
+async fn turn() {
+    let mut first = true;
+    poll_fn(move |context| {
+        context.waker().wake_by_ref();
+        if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await
+}
+
+/// How many turns another future of the same thread gets until this one is ready.
+async fn turns_beside<F: Future>(future: F) -> (F::Output, usize) {
+    let done = Cell::new(false);
+    let beside = async {
+        let mut turns = 0;
+        while !done.get() {
+            turns += 1;
+            turn().await;
+        }
+        turns
+    };
+    let future = async {
+        let output = future.await;
+        done.set(true);
+        output
+    };
+    join(future, beside).await
+}
+
+/// Runs this program again for one of its tests, with a variable that the test sees. The child must end well, and soon.
+#[track_caller]
+fn in_child(test: &str, variables: &[(&str, &str)]) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &test_name(module_path!(), test), "--nocapture"]);
+    command.env("CUPRIC_CHILD", "1").envs(variables.iter().copied());
+    let start = Instant::now();
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].map(|s| String::from_utf8_lossy(&s).into_owned()).concat();
+    assert!(output.status.success(), "{test}: {}\n{text}", output.status);
+    assert!(start.elapsed() < LONG, "{test}: {:?}", start.elapsed());
+}
+
+fn is_child() -> bool {
+    std::env::var_os("CUPRIC_CHILD").is_some()
+}
+
+on_devices! {
+
+fn every_executor_gets_the_results(d: &Device) {
+    let mut stage = Stage::new(11, "async twins", d);
+    let x = put(d, noise(1, 1000), &[1000]);
+    let (y, sum) = (&x * 2.0 + 1.0, x.sum(..));
+    let (want, total) = (y.to_vec::<f32>().unwrap(), sum.item::<f32>().unwrap());
+    let all = || {
+        let (y, sum, d) = (y.clone(), sum.clone(), d.clone());
+        async move {
+            let (elements, item, end) = (y.to_vec_async::<f32>(), sum.item_async::<f32>(), d.synchronize_async());
+            end.await.unwrap();
+            (elements.await.unwrap(), item.await.unwrap(), Device::gpu_async().await.is_ok())
+        }
+    };
+    let want = (want, total, Device::gpu().is_ok());
+    assert_eq!(block_on(all()), want, "futures");
+    assert_eq!(pollster::block_on(all()), want, "pollster");
+    assert_eq!(drive(all()).0, want, "an executor that polls only when it is woken");
+    let mut pool = LocalPool::new();
+    let handles: Vec<_> = (0..3).map(|_| pool.spawner().spawn_local_with_handle(all()).unwrap()).collect();
+    assert_eq!(pool.run_until(join_all(handles)), [want.clone(), want.clone(), want.clone()], "LocalPool");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(all()), want, "tokio");
+    let tasks: Vec<_> = (0..3).map(|_| runtime.spawn(all())).collect();
+    runtime.block_on(async {
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), want, "a task of tokio");
+        }
+    });
+    stage.count(5);
+}
+
+fn another_future_of_the_thread_goes_on(d: &Device) {
+    let mut stage = Stage::new(11, "async twins", d);
+    let (x, kernels) = busy(d);
+    let want = chain(&x, kernels).to_vec::<f32>().unwrap();
+    let look = |turns: usize, what: &str| {
+        println!("{turns} turns beside {what}");
+        // each turn takes less than a microsecond, the chain 200 ms on the machine for which it was chosen
+        assert!(!d.is_gpu() || turns >= 1000, "{turns} turns beside {what}");
+    };
+    let (got, turns) = block_on(turns_beside(chain(&x, kernels).to_vec_async::<f32>()));
+    assert!(got.unwrap() == want);
+    look(turns, "a read");
+    let y = chain(&x, kernels);
+    let (end, turns) = pollster::block_on(turns_beside(d.synchronize_async()));
+    end.unwrap();
+    look(turns, "a wait");
+    assert!(y.to_vec::<f32>().unwrap() == want);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (got, turns) = runtime.block_on(turns_beside(chain(&x, kernels).sum(..).item_async::<f32>()));
+    assert_eq!(got.unwrap(), y.sum(..).item::<f32>().unwrap());
+    look(turns, "an item");
+    stage.count(3);
+}
+
+fn a_future_is_polled_when_it_is_ready(d: &Device) {
+    let (x, kernels) = busy(d);
+    let want = chain(&x, kernels).to_vec::<f32>().unwrap();
+    let (got, polls) = drive(chain(&x, kernels).to_vec_async::<f32>());
+    assert!(got.unwrap() == want);
+    assert!(polls <= 2, "{polls} polls of a read");
+    let y = chain(&x, kernels);
+    let (end, polls) = drive(d.synchronize_async());
+    end.unwrap();
+    assert!(polls <= 2, "{polls} polls of a wait");
+    drop(y);
+}
+
+fn a_read_of_several_pieces(d: &Device) {
+    // 16 MiB are read in one piece
+    let n: i32 = (40 << 20) / 4;
+    let x = arange(0, n, 1, DType::I32).to_device(d).unwrap();
+    let (got, polls) = drive(x.to_vec_async::<i32>());
+    assert!(got.unwrap().into_iter().eq(0..n));
+    // for each of three pieces once to begin and once it is there, and twice to hear that a thread has submitted the next
+    assert!(polls <= 8, "{polls} polls");
+    let (got, turns) = block_on(turns_beside(x.slice(s![1..]).to_vec_async::<i32>()));
+    assert!(got.unwrap().into_iter().eq(1..n));
+    println!("{turns} turns beside a read of several pieces");
+    // given up at each piece
+    for polls in 0..4 {
+        let mut read = Box::pin(x.to_vec_async::<i32>());
+        let pause = |read: &mut _| {
+            std::thread::sleep(Duration::from_millis(20));
+            poll_once(read)
+        };
+        let _ = (0..polls).map(|_| pause(&mut read)).find(|done| done.is_ready());
+    }
+    assert_eq!(x.slice(s![-1]).item::<i32>().unwrap(), n - 1);
+}
+
+fn many_futures_at_once(d: &Device) {
+    let mut stage = Stage::new(11, "async twins", d);
+    let x = put(d, noise(1, 64), &[64]);
+    let reads = |n: usize| (0..n).map(|i| (&x * i as f32).to_vec_async::<f32>());
+    let want = |i: usize| (&x * i as f32).to_vec::<f32>().unwrap();
+    let all = block_on(join_all(reads(500)));
+    for (i, got) in all.into_iter().enumerate() {
+        assert_eq!(got.unwrap(), want(i));
+    }
+    // in the order in which they end, on several threads
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| {
+                let reads: FuturesUnordered<_> =
+                    reads(100).enumerate().map(|(i, read)| async move { (i, read.await.unwrap()) }).collect();
+                let all: Vec<_> = block_on(reads.collect());
+                assert_eq!(all.len(), 100);
+                all.into_iter().for_each(|(i, got)| assert_eq!(got, want(i)));
+            });
+        }
+        // and a caller that blocks among them
+        (0..100).for_each(|i| assert_eq!(want(i).len(), 64));
+    });
+    stage.count(900);
+}
+
+fn a_future_moves_between_threads(d: &Device) {
+    let (x, kernels) = busy(d);
+    let want = chain(&x, kernels).to_vec::<f32>().unwrap();
+    // made here, polled there
+    let read = chain(&x, kernels).to_vec_async::<f32>();
+    assert!(std::thread::spawn(move || drive(read).0).join().unwrap().unwrap() == want);
+    // polled here once, then there, with other wakers: the last one is woken
+    for _ in 0..3 {
+        let mut read = Box::pin(chain(&x, kernels).to_vec_async::<f32>());
+        let (first, second) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
+        let mut done = poll_with(&mut read, &first);
+        if done.is_pending() {
+            done = std::thread::scope(|s| s.spawn(|| poll_with(&mut read, &second)).join().unwrap());
+        }
+        if done.is_pending() {
+            second.after(0);
+            done = poll_with(&mut read, &first);
+            assert_eq!(first.count(), 0, "the waker of an earlier poll is woken");
+        }
+        match done {
+            Poll::Ready(got) => assert!(got.unwrap() == want),
+            Poll::Pending => panic!("woken, but not ready"),
+        }
+        // the thread that wakes lets go of the waker after that
+        let start = Instant::now();
+        while Arc::strong_count(&second) > 1 {
+            assert!(start.elapsed() < LONG, "a waker is kept");
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn dropped_futures_leave_nothing(d: &Device) {
+    let (x, kernels) = busy(d);
+    let d = own(d);
+    let x = x.to_device(&d).unwrap();
+    let want = x.sum(..).item::<f32>().unwrap();
+    let used = d.memory().used;
+    for polls in 0..3 {
+        for _ in 0..10 {
+            let y = chain(&x, kernels.div_ceil(8));
+            let (mut read, mut wait) = (Box::pin(y.to_vec_async::<f32>()), Box::pin(d.synchronize_async()));
+            drop(y);
+            let _ = (poll_times(&mut read, polls), poll_times(&mut wait, polls));
+        }
+    }
+    d.synchronize().unwrap();
+    assert_eq!(d.memory().used, used, "bytes that dropped futures have left");
+    assert_eq!(block_on(x.sum(..).item_async::<f32>()).unwrap(), want);
+    // the last handle on a device is one of its future
+    let before = living_devices();
+    let last = own(&d);
+    let y = (&x * 2.0).to_device(&last).unwrap();
+    let (read, dropped) = (y.to_vec_async::<f32>(), y.to_vec_async::<f32>());
+    let mut dropped = Box::pin(dropped);
+    let _ = poll_once(&mut dropped);
+    drop((last, y));
+    drop(dropped);
+    assert_eq!(block_on(read).unwrap(), (&x * 2.0).to_vec::<f32>().unwrap());
+    assert!(living_devices() <= before);
+}
+
+fn a_late_error_outlives_a_dropped_future(d: &Device) {
+    let mut stage = Stage::new(11, "async twins: late errors", d);
+    let x = put(d, vec![1i32, 2, 3], &[3]);
+    let bad = || x.take(put(d, vec![0i32, 7], &[2]), 0).eval();
+    if !d.is_gpu() {
+        assert_eq!(bad().unwrap_err().kind(), ErrorKind::Index);
+        return;
+    }
+    let pending = Cell::new(0);
+    // gives the error up only with a future that has not told it
+    let given_up = |polls: usize| {
+        let (mut read, mut wait) = (Box::pin(x.to_vec_async::<i32>()), Box::pin(d.synchronize_async()));
+        let (read, wait) = (poll_times(&mut read, polls).map(|r| r.err()), poll_times(&mut wait, polls).map(|r| r.err()));
+        pending.set(pending.get() + (read.is_pending() as usize));
+        [read, wait].into_iter().find_map(|end| if let Poll::Ready(Some(e)) = end { Some(e) } else { None })
+    };
+    let ends: [fn(&Device, &Array) -> Result<()>; 6] = [
+        |_, x| x.to_vec::<i32>().map(drop),
+        |d, _| d.synchronize(),
+        |_, x| block_on(x.to_vec_async::<i32>()).map(drop),
+        |d, _| block_on(d.synchronize_async()),
+        |_, x| block_on(x.slice(s![0]).item_async::<i32>()).map(drop),
+        |d, x| {
+            // of several that wait, one has it
+            let all = block_on(join_all((0..5).map(|_| x.to_vec_async::<i32>())));
+            let mut errors: Vec<Error> = all.into_iter().filter_map(|read| read.err()).collect();
+            assert!(errors.len() <= 1, "{errors:?}");
+            errors.pop().map_or(d.synchronize(), Err)
+        },
+    ];
+    for polls in 0..3 {
+        for rounds in [1, 2, 40] {
+            for end in ends {
+                let y = bad().unwrap();
+                let told = (0..rounds).fold(None, |told, _| given_up(polls).or(told));
+                let e = told.map_or_else(|| end(d, &x), Err).unwrap_err();
+                assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "take"), "{e}");
+                assert!(e.to_string().contains("index 7"), "{e}");
+                // once only
+                end(d, &x).unwrap();
+                drop(y);
+                stage.count(1);
+            }
+        }
+        // the first of two errors, and neither is left
+        let y = bad().unwrap();
+        let first = given_up(polls);
+        let z = x.take(put(d, vec![9i32], &[1]), 0).eval().unwrap();
+        let second = given_up(polls);
+        let told = first.is_some() as usize + second.is_some() as usize;
+        let errors: Vec<Error> = [first, second, d.synchronize().err()].into_iter().flatten().collect();
+        assert!(errors.len() == 1 || told > 0 && errors.len() == 2, "{errors:?}");
+        assert!(errors[0].to_string().contains("index 7"), "{errors:?}");
+        d.synchronize().unwrap();
+        drop((y, z));
+    }
+    println!("{} reads were given up", pending.get());
+    assert!(pending.get() >= 200);
+    // an error of a future that is polled to its end is that future's
+    let y = bad().unwrap();
+    let read = y.to_vec_async::<i32>();
+    assert_eq!(x.to_vec::<i32>().unwrap(), [1, 2, 3]);
+    assert_eq!(block_on(read).unwrap_err().kind(), ErrorKind::Index);
+    d.synchronize().unwrap();
+}
+
+fn errors_are_the_futures(d: &Device) {
+    let x = put(d, vec![1f32, 2.0], &[2]);
+    let line = line!() + 1;
+    let e = block_on(x.to_vec_async::<i32>()).unwrap_err();
+    assert_eq!((e.kind(), e.location().unwrap().line()), (ErrorKind::DType, line));
+    assert_eq!(block_on(x.item_async::<f32>()).unwrap_err().kind(), ErrorKind::Shape);
+    // the work was done or enqueued by the call: a write that comes later does not change what is read
+    let mut y = (&x + 1.0).eval().unwrap();
+    let read = y.to_vec_async::<f32>();
+    y.fill(7).unwrap();
+    assert_eq!(block_on(read).unwrap(), [2.0, 3.0]);
+    assert_eq!(y.to_vec::<f32>().unwrap(), [7.0, 7.0]);
+}
+
+}
+
+#[test]
+fn a_device_is_lost_while_futures_wait() {
+    let Some(d) = gpu(1) else { return };
+    let (x, kernels) = busy(&d);
+    type End = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+    let begin: [fn(&Device, &Array) -> End; 3] = [
+        |_, y| {
+            let read = y.to_vec_async::<f32>();
+            Box::pin(async { read.await.map(drop) })
+        },
+        |d, _| Box::pin(d.synchronize_async()),
+        |_, y| {
+            let item = y.sum(..).item_async::<f32>();
+            Box::pin(async { item.await.map(drop) })
+        },
+    ];
+    for (polls, begin) in (0..3).flat_map(|polls| begin.map(|begin| (polls, begin))) {
+        let lost = own(&d);
+        let x = x.to_device(&lost).unwrap();
+        // compiled
+        chain(&x, 1).sum(..).item::<f32>().unwrap();
+        let y = chain(&x, kernels);
+        let mut wait = begin(&lost, &y);
+        assert!(poll_times(&mut wait, polls).is_pending());
+        let other = std::thread::spawn(move || drive(wait).0);
+        destroy(&lost);
+        let ends =
+            [other.join().unwrap(), begin(&lost, &y).now_or_never().unwrap_or(Ok(())), block_on(begin(&lost, &y))];
+        for e in [&ends[0], &ends[2]].map(|end| end.as_ref().unwrap_err()) {
+            assert_eq!(e.kind(), ErrorKind::DeviceLost, "{e}");
+            assert!(e.location().is_some(), "{e}");
+        }
+    }
+    // the others go on
+    assert_eq!(block_on((&x * 0.0).to_vec_async::<f32>()).unwrap(), vec![0.0; x.size()]);
+}
+
+/// Callers that block and futures race for a GPU that nobody has opened: all get one device, and other futures go on meanwhile.
+#[test]
+fn openings_that_race() {
+    if !is_child() {
+        ["futures", "blocking", "both", "dropped"]
+            .iter()
+            .for_each(|way| in_child("openings_that_race", &[("CUPRIC_WAY", way)]));
+        return;
+    }
+    let way = std::env::var("CUPRIC_WAY").unwrap();
+    let (before, start) = (living_devices(), std::sync::Barrier::new(6));
+    if way == "dropped" {
+        let mut opening = Box::pin(Device::gpu_async());
+        drop(Device::gpu_async());
+        let first = poll_once(&mut opening);
+        // without a GPU this is known at once, or told later
+        assert!(first.is_pending() || cfg!(not(feature = "gpu")));
+    }
+    let opened: Vec<Option<Device>> = std::thread::scope(|s| {
+        let open = |n: usize| {
+            start.wait();
+            let device = match (way.as_str(), n % 2) {
+                ("blocking", _) | ("both" | "dropped", 0) => Device::gpu(),
+                (_, 1) => block_on(Device::gpu_async()),
+                _ => {
+                    let (device, turns) = pollster::block_on(turns_beside(Device::gpu_async()));
+                    // it takes some time to open a device
+                    assert!(turns > 1 || cfg!(not(feature = "gpu")), "{turns} turns");
+                    device
+                }
+            };
+            device.map_err(|e| assert_eq!(e.kind(), ErrorKind::DeviceNotFound, "{e}")).ok()
+        };
+        let threads: Vec<_> = (0..6).map(|n| s.spawn(move || open(n))).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert!(opened.iter().all(|d| *d == opened[0]));
+    assert_eq!(living_devices(), before + opened[0].is_some() as usize, "devices");
+    let again = block_on(Device::gpu_async()).ok();
+    assert_eq!(again, opened[0]);
+    // one that is open is there at the first poll
+    if let Some(d) = again {
+        assert!(poll_once(&mut Box::pin(Device::gpu_async())).is_ready());
+        assert_eq!(block_on(array![1., 2.].to_device(&d).unwrap().sum(..).item_async::<f32>()).unwrap(), 3.0);
+    }
+}
+
+/// The process ends while its futures wait, or while a device is being opened.
+#[test]
+fn the_process_ends_meanwhile() {
+    if !is_child() {
+        for way in ["opening", "waiting", "waiting on a thread", "returning"] {
+            in_child("the_process_ends_meanwhile", &[("CUPRIC_WAY", way)]);
+        }
+        return;
+    }
+    let way = std::env::var("CUPRIC_WAY").unwrap();
+    if way == "opening" {
+        let mut opening = Box::pin(Device::gpu_async());
+        let _ = poll_once(&mut opening);
+        std::thread::sleep(Duration::from_millis(5));
+        std::process::exit(0);
+    }
+    let Some(d) = gpu(1) else { return };
+    let (x, kernels) = busy(&d);
+    let read = chain(&x, kernels).to_vec_async::<f32>();
+    if way == "waiting on a thread" {
+        std::thread::spawn(move || drop(block_on(read)));
+        std::thread::sleep(Duration::from_millis(20));
+        std::process::exit(0);
+    }
+    let mut read = Box::pin(read);
+    assert!(poll_once(&mut read).is_pending());
+    if way == "waiting" {
+        std::process::exit(0);
+    }
+    std::mem::forget(read);
+}
+
+/// A read of 4 KiB by a caller that blocks, and by a future: prints how long it takes, which no test judges.
+#[test]
+fn the_time_of_a_small_read() {
+    let Some(d) = gpu(1) else { return };
+    let x = put(&d, noise(1, 1024), &[1024]);
+    let time = |read: &dyn Fn() -> Vec<f32>| {
+        let mut times: Vec<Duration> =
+            (0..500).map(|_| Instant::now()).map(|start| (read(), start.elapsed()).1).collect();
+        times.sort();
+        times[times.len() / 2]
+    };
+    let blocking = time(&|| x.to_vec().unwrap());
+    let future = time(&|| block_on(x.to_vec_async()).unwrap());
+    println!("4 KiB: {blocking:?} by a caller that blocks, {future:?} by a future");
+}
+
+/// The threads of the process whose name begins so, where the system tells.
+fn threads_named(name: &str) -> usize {
+    let Ok(all) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let names = all.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|found| found.starts_with(name)).count()
+}
+
+/// A caller that blocks needs no thread; futures of a device share one, which ends.
+#[cfg(target_os = "linux")]
+#[test]
+fn one_thread_polls_for_all_futures() {
+    if !is_child() {
+        return in_child("one_thread_polls_for_all_futures", &[]);
+    }
+    let Some(d) = gpu(1) else { return };
+    let (x, kernels) = busy(&d);
+    d.synchronize().unwrap();
+    x.sum(..).item::<f32>().unwrap();
+    assert_eq!(threads_named("cupric"), 0, "a caller that blocks has started a thread");
+    let y = chain(&x, kernels);
+    let most = AtomicUsize::new(0);
+    let look = async |mut read: Pin<Box<dyn Future<Output = Result<f32>> + Send>>| {
+        let first = poll_once(&mut read);
+        // a thread has no name before it runs
+        std::thread::sleep(Duration::from_millis(10));
+        most.fetch_max(threads_named("cupric"), SeqCst);
+        // a software driver may have done the earlier work before it has taken the later
+        if let Poll::Ready(item) = first { item } else { read.await }
+    };
+    let reads: Vec<_> = (0..4).map(|_| chain(&x, kernels).sum(..).item_async::<f32>()).collect();
+    let all = block_on(join_all(reads.into_iter().map(|read| look(Box::pin(read)))));
+    assert!(all.iter().all(|item| item.as_ref().unwrap() == all[0].as_ref().unwrap()));
+    assert_eq!(most.into_inner(), 1, "threads that poll");
+    let start = Instant::now();
+    while threads_named("cupric") > 0 {
+        assert!(start.elapsed() < LONG, "the thread stays");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // and another one comes
+    assert_eq!(block_on(y.sum(..).item_async::<f32>()).unwrap(), *all[0].as_ref().unwrap());
+}
+
+/// A future of a device that makes no progress ends with an error.
+#[test]
+fn a_future_times_out() {
+    if !is_child() {
+        return in_child("a_future_times_out", &[("CUPRIC_TIMEOUT", "0.01")]);
+    }
+    let Some(d) = gpu(1) else { return };
+    let x = put(&d, noise(1, 1 << 18), &[1 << 18]);
+    // the first run may compile, for which a wait is longer
+    let mut kernels = 1;
+    let timed_out = loop {
+        let y = chain(&x, kernels);
+        let _ = d.synchronize();
+        let z = chain(&y, kernels);
+        let started = Instant::now();
+        match drive(z.to_vec_async::<f32>()).0 {
+            Err(e) => break e,
+            Ok(_) => assert!(started.elapsed() < LONG && kernels < 60, "no time-out with {kernels} kernels"),
+        }
+        kernels = (kernels * 2).min(60);
+    };
+    assert_eq!(timed_out.kind(), ErrorKind::Timeout, "{timed_out}");
+    assert!(timed_out.to_string().contains("CUPRIC_TIMEOUT") && timed_out.location().is_some(), "{timed_out}");
+}
+
+/// An executor whose wakers poll or drop the future at once, on the thread that wakes.
+#[test]
+fn wakers_that_drop_or_panic() {
+    let Some(d) = gpu(1) else { return };
+    let (x, kernels) = busy(&d);
+    type Read = Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>;
+    struct Drops(Mutex<Option<Read>>, bool, AtomicUsize);
+    impl Wake for Drops {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().take());
+            self.2.fetch_add(1, SeqCst);
+            assert!(!self.1, "planned by a test");
+        }
+    }
+    for panics in [false, true] {
+        let last = own(&d);
+        let moved = x.to_device(&last).unwrap();
+        let mut read: Read = Box::pin(chain(&moved, kernels).to_vec_async::<f32>());
+        let task = Arc::new(Drops(Mutex::new(None), panics, AtomicUsize::new(0)));
+        let waker = Waker::from(task.clone());
+        // the future holds the last handle on its device, which so ends within the waker
+        drop((last, moved));
+        let mut place = task.0.lock().unwrap();
+        if read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            *place = Some(read);
+            drop(place);
+            let start = Instant::now();
+            while task.2.load(SeqCst) == 0 {
+                assert!(start.elapsed() < LONG, "never woken");
+                std::thread::yield_now();
+            }
+        }
+    }
+    assert!(block_on(chain(&x, 1).to_vec_async::<f32>()).is_ok());
+}
+
+#[test]
+fn futures_can_be_sent_and_kept() {
+    fn is_send<T: Send + 'static>(future: T) -> T {
+        future
+    }
+    let x = array![1., 2.].eval().unwrap();
+    let all = (is_send(x.to_vec_async::<f32>()), is_send(x.sum(..).item_async::<f32>()), is_send(Device::gpu_async()));
+    let kept = Rc::new(is_send(Device::cpu().synchronize_async()));
+    drop((x, all.2, kept));
+    assert_eq!((block_on(all.0).unwrap(), block_on(all.1).unwrap()), (vec![1.0, 2.0], 3.0));
+}
