@@ -1,6 +1,6 @@
-//! N-d arrays whose operations run as WGSL compute shaders through wgpu on any GPU, or with SIMD and threads on the
-//! CPU. There is one array type; its shape, element type, memory order and device are chosen at run time. Names and
-//! meanings are NumPy's.
+//! N-dimensional arrays. Operations run on any GPU as WGSL compute shaders through wgpu, or on the CPU with SIMD and
+//! threads. There is one array type; its shape, element type, memory order and device are chosen at run time. Names and
+//! semantics follow NumPy.
 //!
 //! ```
 //! use cupric::{DType, Device, Rng, array, keep, s, zeros};
@@ -8,11 +8,11 @@
 //! let device = Device::best()?;                              // a hardware GPU if there is one, else the CPU
 //! let x = Rng::new(0).normal([100, 10], DType::F32).to_device(&device)?; // transfers are explicit
 //! let z = ((&x - x.mean(0)) / (x.std(0) + 1e-6)).eval()?;    // three fused kernels, one `?`
-//! let e = (&z - z.max(keep(-1))).exp();                      // nothing has run
+//! let e = (&z - z.max(keep(-1))).exp();                      // nothing has run yet
 //! let p = (&e / e.sum(keep(-1))).eval()?;                    // one kernel that holds a row at a time
 //! let mut w = zeros([10], DType::F32).to_device(&device)?;
 //! w.assign(&w * 0.9 + p.mean(0))?;                           // in place: nothing is allocated
-//! let top = p.slice(s![..3, ..;2]).to_vec::<f32>()?;         // a view, and the way back to the host
+//! let top = p.slice(s![..3, ..;2]).to_vec::<f32>()?;         // a view, copied to the host
 //! assert_eq!(top.len(), 15);
 //! # Ok::<(), cupric::Error>(())
 //! ```
@@ -21,38 +21,39 @@
 //!
 //! | for | see |
 //! |---|---|
-//! | the same things in NumPy and here | [`guide::numpy`] |
-//! | when work is done, and what runs together | [`guide::laziness`], [`Expr::plan`] |
-//! | slices, transposes, writes in place | [`guide::views`], [`Expr::slice`], [`Array::set`] |
-//! | how exact each function is | [`guide::accuracy`] |
-//! | GPUs, transfers, memory, waiting, measuring | [`guide::devices`], [`Device`] |
-//! | which line takes how long | [`Device::profile`] |
-//! | which function takes which types | [`guide::support`] |
+//! | NumPy and cupric side by side | [`guide::numpy`] |
+//! | when an expression is computed, and which operations are fused | [`guide::laziness`], [`Expr::plan`] |
+//! | slices, transposes, in-place writes | [`guide::views`], [`Expr::slice`], [`Array::set`] |
+//! | the error bound of each function | [`guide::accuracy`] |
+//! | GPUs, transfers, memory, waiting, timing | [`guide::devices`], [`Device`] |
+//! | the time that each line of a program takes | [`Device::profile`] |
+//! | the dtypes that each function accepts | [`guide::support`] |
 //! | every operation | the methods of [`Expr`]; an [`Array`] has them all |
 //! | errors | [Errors](#errors), [`Error`], [`ErrorKind`] |
-//! | a function of your own | [Functions of your own](#functions-of-your-own) |
+//! | user-defined functions | [User-defined functions](#user-defined-functions) |
 //!
-//! How the library works inside is in `ARCHITECTURE.md` of its repository.
+//! `ARCHITECTURE.md` in the repository describes the implementation.
 //!
 //! # A short tour
 //!
-//! **Expressions and arrays.** An operation makes an [`Expr`], which costs little and computes nothing.
-//! [`eval`](Expr::eval) computes it, in as few passes over memory as fit, and gives an [`Array`]. An Array derefs to an
-//! Expr, so every method takes both. Evaluating an expression twice computes it twice: keep the Array.
+//! **Expressions and arrays.** An operation returns an [`Expr`]. Building one is cheap and computes nothing.
+//! [`eval`](Expr::eval) computes it with as few passes over memory as possible and returns an [`Array`]. An Array
+//! derefs to an Expr, so every method works on both. Evaluating an expression twice computes it twice: keep the Array
+//! instead.
 //!
 //! ```
 //! use cupric::{array, eval_all};
 //! let x = array![[1., 2.], [3., 4.]];
 //! let y = (&x * 2.0 + 1.0).sqrt();              // an Expr
-//! assert_eq!(y.plan()?.kernels(), 1);           // what would run
-//! let [sum, max] = eval_all([&y.sum(0), &y.max(..)])?; // shared work is done once
+//! assert_eq!(y.plan()?.kernels(), 1);           // the kernels that eval would run
+//! let [sum, max] = eval_all([&y.sum(0), &y.max(..)])?; // shared parts are computed once
 //! assert_eq!((sum.shape(), max.ndim()), (&[2][..], 0));
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
 //! **Views and writes.** Slices, transposes, broadcasts, windows and most reshapes are views: they copy nothing. Arrays
-//! are values: a write goes through `&mut`, happens in place where nothing else holds the memory, and never shows
-//! through another array or expression.
+//! are values: a write needs `&mut`, and other arrays and expressions never see it. It happens in place if nothing else
+//! shares the memory.
 //!
 //! ```
 //! use cupric::{array, s};
@@ -65,33 +66,34 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! **Devices.** An array lives on one device, and [`to_device`](Expr::to_device) is the only way across. Expressions run
-//! where their arrays are; to mix devices is an error that names both. The CPU and every GPU give the same results within
-//! the bounds of the [accuracy](guide::accuracy) contract.
+//! **Devices.** An array is on one device, and only [`to_device`](Expr::to_device) moves it to another. An expression
+//! runs on the device of its arrays; mixing devices is an error that names both. The CPU and every GPU return the same
+//! results within the bounds of the [accuracy](guide::accuracy) contract.
 //!
-//! **Types.** There are bool, integers of 8 to 64 bits, f16, bf16, f32 and f64. Rust numbers are weak: they take the
-//! dtype of the array that they meet. f16 and bf16 compute and accumulate in f32; narrow integers wrap at their own width.
+//! **Types.** The dtypes are bool, integers of 8 to 64 bits, f16, bf16, f32 and f64. Rust numbers are weakly typed:
+//! they adopt the dtype of the array they are combined with. f16 and bf16 compute and accumulate in f32; narrow
+//! integers wrap at their own width.
 //!
-//! **The same bits.** The same inputs give the same bits, always, on one build and device; on the CPU with any number of
-//! threads and any instruction set. All NaNs count as one: their signs and payloads are unspecified where they are computed.
+//! **Determinism.** On one build and device, the same inputs always produce the same bits; on the CPU with any number
+//! of threads and any instruction set. NaNs are the exception: the sign and payload of a computed NaN are unspecified.
 //!
 //! # Errors
 //!
-//! Nothing that a caller does panics. A formula has no `?` inside: where shapes or dtypes do not fit, the expression
-//! carries an [`Error`] with the operation, the shapes and the caller's line. What computes, moves or checks at once
-//! returns it: `eval`, `to_vec`, `item`, `shape`, writes, transfers, files.
+//! No call panics, whatever its arguments. A formula needs no `?` inside: if shapes or dtypes do not match, the
+//! expression carries an [`Error`] with the operation, the shapes and the caller's line. Methods that compute, move or
+//! check immediately return it: `eval`, `to_vec`, `item`, `shape`, writes, transfers, files.
 //!
 //! ```
 //! use cupric::{ErrorKind, array};
-//! let sum = array![1., 2., 3.] + array![1., 2.]; // nothing is said yet
+//! let sum = array![1., 2., 3.] + array![1., 2.]; // no error is returned yet
 //! let e = (sum * 2.0).eval().unwrap_err();
 //! assert_eq!(e.kind(), ErrorKind::Shape);
 //! assert!(e.to_string().contains("shapes [3] and [2] do not broadcast"));
 //! ```
 //!
-//! # Functions of your own
+//! # User-defined functions
 //!
-//! A function that is made of operations is a Rust function of expressions. It fuses as if the library had it:
+//! To compose operations, write a Rust function that takes and returns expressions. It fuses like a built-in function:
 //!
 //! ```
 //! use cupric::{Expr, array, keep};
@@ -103,8 +105,9 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! It takes what operations take by [`impl Operand`](Operand::into_expr), and fails as they do by [`Error::new`], whose line is that of
-//! its caller: an `Expr` that carries an error is made of an `Error`, or of a `Result<Expr>`, by `into`.
+//! With [`impl Operand`](Operand::into_expr) parameters it accepts the same arguments as the library's operations. To
+//! fail as they do, convert an `Error` or a `Result<Expr>` into an `Expr` that carries the error, with `into`.
+//! [`Error::new`] records the line of the function's caller.
 //!
 //! ```
 //! use cupric::{Expr, Operand, array};
@@ -125,8 +128,8 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! With branches and loops it is a kernel in WGSL, which runs on the CPU too: an `ElementwiseKernel` or a `ReductionKernel`. A whole shader, for a GPU
-//! alone, is a `RawKernel`.
+//! For branches and loops, write an `ElementwiseKernel` or a `ReductionKernel` in WGSL, which runs on the CPU as well.
+//! A `RawKernel` is a complete compute shader, which runs on a GPU only.
 //!
 //! ```
 //! use cupric::{ElementwiseKernel, array};
@@ -142,8 +145,8 @@
 //!
 //! # Numbers in formulas
 //!
-//! A number on the right of an operator may be of any Rust type; on the left `f64`, `i64`, `f16`, `bf16` or `bool`, so
-//! that literals need no suffix:
+//! A number on the right of an operator may have any Rust number type. On the left it may be `f64`, `i64`, `f16`,
+//! `bf16` or `bool`, so that literals need no suffix:
 //!
 //! ```
 //! let x = cupric::array![1., 2.];
@@ -159,8 +162,8 @@
 //! let y = lr * &x; // the compiler says: write `&x * lr`
 //! ```
 //!
-//! There is no `==` between arrays (use [`array_equal`] or `equal`), no `x[..]` (use `slice`) and no `+=` (use
-//! `update`), because none of them could report an error:
+//! There is no `==` between arrays (use [`array_equal`] or `equal`), no `x[..]` (use `slice`), and no `+=` or `-=` (use
+//! `x.update(|x| x - 1.0)?`), because these operators cannot return an error:
 //!
 //! ```compile_fail,E0368
 //! let mut x = cupric::array![1., 2.];
@@ -174,58 +177,62 @@
 //!
 //! # Features
 //!
-//! Items that a feature brings are marked with its name. The last column counts the packages of a build for Linux with that
-//! feature alone, this one among them; without any feature there are 17, with the default ones 73.
+//! Items that need a feature are marked with its name. The last column counts the packages, cupric included, of a build
+//! for Linux with only that feature; without any feature there are 17, with the default ones 73.
 //!
-//! | feature | default | what it brings | packages |
+//! | feature | default | what it adds | packages |
 //! |---|---|---|---|
-//! | `gpu` | yes | GPUs by Vulkan, Metal and DX12, through wgpu; without it cupric is a library for CPUs alone | 67 |
-//! | `rayon` | yes | the CPU's work is shared between the threads of your rayon pool; without it the calling thread does it, with the same bits | 23 |
-//! | `kernels` | yes | `ElementwiseKernel` and `ReductionKernel`: functions of your own in WGSL, on the CPU too | 36 |
-//! | `gles` | no | `gpu`, and GPUs that only an OpenGL driver offers: wgpu's feature of this name | 72 |
-//! | `webgpu` | no | `gpu`, and the WebGPU of a browser: wgpu's feature of this name, which changes nothing elsewhere | 67 |
+//! | `gpu` | yes | GPUs through wgpu (Vulkan, Metal and DX12); without it cupric runs on the CPU only | 67 |
+//! | `rayon` | yes | the CPU backend uses the threads of your rayon pool; without it everything runs on the calling thread, with the same bits | 23 |
+//! | `kernels` | yes | `ElementwiseKernel` and `ReductionKernel`: user-defined functions in WGSL, which run on the CPU as well | 36 |
+//! | `gles` | no | `gpu`, and GPUs that have only an OpenGL driver: wgpu's feature of this name | 72 |
+//! | `webgpu` | no | `gpu`, and the WebGPU of a browser: wgpu's feature of this name, which has no effect elsewhere | 67 |
 //! | `ndarray` | no | `as_ndarray` (a view, no copy), `from_ndarray`, `from_owned_ndarray` (no copy), `to_ndarray`, `into_ndarray` | 24 |
 //! | `serde` | no | `Serialize` and `Deserialize` of [`Array`], [`DType`] and [`Device`] | 19 |
-//! | `image` | no | `from_image`, `to_image` and their like for known pixels, without codecs | 23 |
+//! | `image` | no | `from_image`, `to_image` and the variants for a known pixel type, without codecs | 23 |
 //! | `dlpack` | no | `to_dlpack`, `into_dlpack`, `from_dlpack`: memory shared with NumPy, PyTorch and others | 17 |
-//! | `wgpu` | no | with `gpu`: `Device::from_wgpu`, `Array::wgpu_buffer`, `Array::from_wgpu_buffer`, for programs that call wgpu themselves | 17 |
-//! | `interop` | no | the five before it | 30 |
+//! | `wgpu` | no | with `gpu`: `Device::from_wgpu`, `Array::wgpu_buffer`, `Array::from_wgpu_buffer`, for programs that use wgpu directly | 17 |
+//! | `interop` | no | the five features above | 30 |
 //! | `npz` | no | `Npz`, `NpzWriter`, `save_npz`, `save_npz_compressed`: archives of named arrays | 22 |
-//! | `safetensors` | no | `SafeTensors`, `save_safetensors`: named tensors, in one file or several | 23 |
-//! | `mmap` | no | `Array::map_npy`, `SafeTensors::map`: arrays whose memory is a file | 19 |
-//! | `text` | no | `TextFormat`, `Array::from_text`, `to_text`: tables of numbers, and CSV | 17 |
-//! | `formats` | no | the four before it | 30 |
+//! | `safetensors` | no | `SafeTensors`, `save_safetensors`: named tensors in one or several files | 23 |
+//! | `mmap` | no | `Array::map_npy`, `SafeTensors::map`: arrays backed by a memory-mapped file | 19 |
+//! | `text` | no | `TextFormat`, `Array::from_text`, `to_text`: text tables of numbers, such as CSV | 17 |
+//! | `formats` | no | the four features above | 30 |
 //!
-//! `testing` is for cupric's own tests and no part of the interface.
+//! `testing` is for cupric's own tests and not part of the public API.
 //!
-//! # The oldest compiler
+//! # Minimum supported Rust version
 //!
-//! Rust 1.95 is the oldest that cupric has been built and tested with, and so the oldest that is promised. What it uses of the standard library is
-//! at most as new as Rust 1.89 (the AVX-512 intrinsics), and its locked dependencies ask for at most 1.90 (`ordered-float`, through wgpu).
+//! Rust 1.95 is the oldest version that cupric is built and tested with. Its code uses features of the standard library
+//! up to Rust 1.89 (the AVX-512 intrinsics), and its locked dependencies require at most 1.90 (`ordered-float`, through
+//! wgpu).
 //!
 //! # Environment
 //!
 //! | variable | effect |
 //! |---|---|
-//! | `CUPRIC_DEVICE=cpu`, `gpu` or `gpu:N` | what [`Device::best`] gives |
-//! | `CUPRIC_DEBUG=plan,wgsl` | shows plans and shaders as they run: to the program's logger, or without one to the standard error |
-//! | `CUPRIC_CHECK=nan,inf,overflow` | finds the operation that a NaN, an infinity or a wrapped integer comes from: [`Device::check`] |
+//! | `CUPRIC_DEVICE=cpu`, `gpu` or `gpu:N` | the device that [`Device::best`] returns |
+//! | `CUPRIC_DEBUG=plan,wgsl` | prints plans and shaders as they run, to the program's logger or, if there is none, to the standard error |
+//! | `CUPRIC_CHECK=nan,inf,overflow` | reports the operation that produced a NaN, an infinity or a wrapped integer: [`Device::check`] |
 //! | `CUPRIC_TIMEOUT=10` | seconds without progress after which a wait for a GPU fails; 20 more for each kernel's first run |
-//! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions; on 64-bit ARM `portable` leaves out threaded code |
-//! | `CUPRIC_POISON=1` | with the feature `testing`: fills memory with a pattern before it is handed out |
+//! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions; on 64-bit ARM `portable` disables threaded code |
+//! | `CUPRIC_POISON=1` | with the feature `testing`: fills memory with a pattern when it is allocated |
 
-// the documentation site names the feature that an item needs; this takes a nightly compiler, which that site has
+// docs.rs shows which feature an item needs. This requires a nightly compiler, which docs.rs uses.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
-// Without the feature, code that only tests call counts as dead. `.ci/run` lints with the feature, which finds the truly dead.
+// Without the feature, code that only tests call would be reported as dead. `.ci/run` lints with the feature, which
+// finds code that is really dead.
 #![cfg_attr(not(feature = "testing"), allow(dead_code))]
-// In a build with the feature, tests stand beside the code, and may do this: `.ci/run` lints without it too.
+// With the feature, tests in the same files may panic and use wildcards, so the lints are off. `.ci/run` also lints
+// without it.
 #![cfg_attr(
     not(feature = "testing"),
-    // nothing that a caller does panics
+    // no call of a user panics
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo, clippy::unimplemented),
-    // a match on one of the crate's enums names every variant, so that the compiler reports where a new variant is missing
+    // a match on one of the crate's enums lists every variant, so that the compiler reports where a new variant is
+    // missing
     warn(clippy::wildcard_enum_match_arm)
 )]
 
@@ -262,8 +269,6 @@ pub use array::check::Check;
 pub use array::device::{Device, Limits};
 pub use array::print::{Displayed, PrintOptions};
 pub use array::profile::{Profile, ProfileClock, ProfileEvent, ProfileRow};
-#[doc(hidden)]
-pub use array::tuning;
 pub use array::{Array, Nested, Plan, SliceMut, array_equal, eval_all, eval_many};
 pub use base::dtype::{DType, Element, Scalar};
 pub use base::error::{Error, ErrorKind, Result};
@@ -308,7 +313,7 @@ pub use ops::sorting::lexsort;
 pub use ops::statistics::*;
 pub use plan::backend::{MemoryInfo, Numerics, Stats};
 
-/// Carries the README as documentation, so that its examples run as tests.
+/// Contains the README as documentation, so that its examples run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

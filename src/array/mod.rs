@@ -5,7 +5,6 @@ pub(crate) mod check;
 pub(crate) mod device;
 pub(crate) mod print;
 pub(crate) mod profile;
-pub mod tuning;
 
 mod checked;
 mod evaluate;

@@ -1,31 +1,32 @@
-//! The handle on a device's memory. Only the device's own backend knows the type behind it.
+//! Handles to device memory. Only the backend of a device knows the concrete type behind a handle.
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-/// Memory of one device. A backend implements it, and gets its own type back by [`Buffer::memory`].
+/// Memory of one device. Each backend implements it, and gets its own type back through [`Buffer::memory`].
 pub(crate) trait Memory: Any + Send + Sync {
-    /// The device's number, unique in the process.
+    /// The number of the device, unique in the process.
     fn device_id(&self) -> u32;
-    /// The device's name, for messages.
+    /// The name of the device, for messages.
     fn device_name(&self) -> &str;
-    /// The bytes asked for at the allocation, of which the memory may have more.
+    /// The number of bytes that were requested. The allocation may be larger.
     fn bytes(&self) -> usize;
     /// The memory as `Any`, for a downcast to the backend's own type.
     fn as_any(&self) -> &dyn Any;
-    /// Whether another library holds the memory as well, so that no write may ever be in place.
+    /// Returns whether another library also holds the memory, so that it must never be written in place.
     fn is_lent(&self) -> bool {
         false
     }
-    /// The `Vec` that a caller handed over, if it is the memory. Who takes it out must be the last to use the buffer.
+    /// Returns the `Vec` that a caller handed over, if this memory is one. Only the last user of the buffer may take it
+    /// out.
     fn adopted(&mut self) -> Option<&mut dyn Any> {
         None
     }
 }
 
-/// A shared handle on a buffer. The memory is written either before the caller gets the array that it belongs to, or in place
-/// through the only handle that is left. So no array ever sees another's write.
+/// A shared handle to a buffer. The memory is written either before the caller receives the array that owns it, or in
+/// place through the only handle that is left. So no array observes a write through another array.
 #[derive(Clone)]
 pub(crate) struct Buffer(Arc<dyn Memory>);
 
@@ -51,19 +52,20 @@ impl Buffer {
         self.0.as_any().downcast_ref()
     }
 
-    /// Takes the memory out as the `Vec` of `n` elements that a caller handed over, if it is one and this is the only handle.
-    /// The buffer must not be used any more.
+    /// Takes the memory out as the `Vec` of `n` elements that a caller handed over. Returns `None` if it is no such
+    /// `Vec`, or if there is another handle. The buffer must not be used afterwards.
     pub fn take_vec<T: 'static>(&mut self, n: usize) -> Option<Vec<T>> {
         let adopted = Arc::get_mut(&mut self.0)?.adopted()?.downcast_mut::<Vec<T>>()?;
         (adopted.len() == n).then(|| std::mem::take(adopted))
     }
 
-    /// Whether this is the only handle, and nobody else holds the memory: then it may be written in place.
+    /// Returns whether this is the only handle and no other library holds the memory, so that it may be written in
+    /// place.
     pub fn is_unique(&mut self) -> bool {
         Arc::get_mut(&mut self.0).is_some_and(|memory| !memory.is_lent())
     }
 
-    /// Whether both handles lead to one memory.
+    /// Returns whether both handles refer to the same memory.
     pub fn same(&self, other: &Buffer) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -1,8 +1,8 @@
-//! The one error type.
+//! The error type of the crate.
 //!
-//! [`Error`] is opaque and pointer-sized; it is cloned with the [`Expr`](crate::Expr) that carries it. Its text
-//! names the operation, what did not fit, and the caller's line. A [`Fault`] lacks operation and line, which the floors above
-//! add with [`Fault::at`].
+//! [`Error`] is opaque and pointer-sized. Cloning an [`Expr`](crate::Expr) that carries an error clones the error. Its
+//! message names the operation, the mismatch, and the caller's line. A [`Fault`] has neither an operation nor a line;
+//! the modules above add them with [`Fault::at`].
 
 use std::fmt;
 use std::panic::Location;
@@ -11,41 +11,44 @@ use std::sync::Arc;
 /// `std::result::Result` with cupric's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, for code that reacts differently to different errors.
+/// The category of an error, for code that reacts differently to different errors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Shapes do not broadcast, or do not fit the operation.
+    /// The shapes do not broadcast, or do not fit the operation.
     Shape,
-    /// An element type that the operation does not take, or a cast that is not allowed.
+    /// The operation does not accept an element type, or a cast is not allowed.
     DType,
-    /// An axis that the array does not have, or that is named twice.
+    /// The array does not have the axis, or an axis is named twice.
     Axis,
-    /// An index outside its axis, or a value outside the range that [`bincount`](crate::Expr::bincount) counts.
+    /// An index is out of bounds, or a value is outside the range that [`bincount`](crate::Expr::bincount) counts.
     Index,
-    /// An argument with a value that the operation does not take: a number outside the dtype's range, an empty list.
+    /// The operation does not accept the value of an argument, such as a number outside the dtype's range or an empty
+    /// list.
     Argument,
-    /// Operands on different devices.
+    /// The operands are on different devices.
     DeviceMismatch,
-    /// A device that was asked for is not there.
+    /// The requested device does not exist.
     DeviceNotFound,
-    /// The device lacks a feature that the operation needs; or its driver computes such operations wrongly, as a self-test has found.
+    /// The device lacks a feature that the operation needs, or a self-test found that its driver computes such
+    /// operations wrongly.
     Unsupported,
-    /// The memory of the device, or the limit set for it, is used up.
+    /// The memory of the device, or the limit set for it, is exhausted.
     OutOfMemory,
-    /// An array or a kernel larger than the device can take.
+    /// An array or a kernel is larger than the device supports.
     LimitExceeded,
-    /// The device does not work any more, and its arrays cannot be read.
+    /// The device has stopped working, and its arrays cannot be read.
     DeviceLost,
     /// The device made no progress for `CUPRIC_TIMEOUT` seconds.
     Timeout,
-    /// A check that the caller asked for ([`Device::check`](crate::Device::check)) has found a NaN, an infinity or an overflow.
+    /// A check that the caller requested ([`Device::check`](crate::Device::check)) found a NaN, an infinity or an
+    /// overflow.
     Check,
     /// A file could not be read or written.
     Io,
-    /// A file whose content is not in its format, or contradicts its header.
+    /// The content of a file is not in its format, or contradicts its header.
     Format,
-    /// A fault of cupric or of a driver. Please report it.
+    /// A bug in cupric or in a driver. Please report it.
     Internal,
 }
 
@@ -57,7 +60,7 @@ struct Inner {
     location: Option<&'static Location<'static>>,
 }
 
-/// An error: a kind, the operation, the facts, and the line of the caller.
+/// An error: its kind, the operation, the details, and the line of the caller.
 ///
 /// ```
 /// let a = cupric::Array::from([1.0f32, 2.0, 3.0]);
@@ -79,9 +82,9 @@ impl Error {
         Error(Arc::new(Inner { kind, operation: operation.into(), detail: detail.into(), location: location.into() }))
     }
 
-    /// The error of a function of your own: its name, what did not fit, and the line of the caller. In a function with
-    /// `#[track_caller]` that is the line of *its* caller. As an [`Expr`](crate::Expr) it is carried to `eval`, as the errors of cupric's
-    /// operations are.
+    /// Creates an error for a function of your own, with the name of the function, the details, and the line of the
+    /// caller. In a function with `#[track_caller]`, that is the line of *its* caller. Convert the error to an
+    /// [`Expr`](crate::Expr) to carry it to `eval`, as the errors of cupric's operations are.
     ///
     /// ```
     /// use cupric::{Error, ErrorKind, Expr, Result, array};
@@ -106,34 +109,36 @@ impl Error {
         Error::with_line(kind, operation, detail, Location::caller())
     }
 
-    /// What went wrong.
+    /// Returns the category of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The name of the operation that failed: `add` (for the operator `+` too), `to_vec`, …
+    /// Returns the name of the operation that failed: `add` (also for the operator `+`), `to_vec`, …
     pub fn operation(&self) -> &str {
         &self.0.operation
     }
 
-    /// The message without the operation and the line.
+    /// Returns the message without the operation and the line.
     #[cfg(any(feature = "gpu", feature = "kernels"))]
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
     }
 
-    /// The caller's file and line; `None` where no caller's line is known (in [`str::parse`], for one).
+    /// Returns the caller's file and line, or `None` if they are not known (for example in [`str::parse`]).
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.0.location
     }
 
-    /// Returns the error as one of another operation: of the function that a caller called, where what it is made of failed.
+    /// Returns the same error under the name of another operation. A composite function uses it to report its own name
+    /// when one of its steps fails.
     pub(crate) fn named(self, operation: &str) -> Error {
         Error::with_line(self.0.kind, operation, self.0.detail.clone(), self.0.location)
     }
 
-    /// Returns the error as one of the kernel that `kernel` names, if it is about what was made for that kernel alone; what failed
-    /// stays in the detail. A submission or a wait may fail for the kernels before it.
+    /// Returns the error under the name of the kernel `kernel`, if it concerns an object that was created for that
+    /// kernel alone. The detail then begins with the original operation. Other errors are returned unchanged, because a
+    /// submission or a wait may fail on account of an earlier kernel.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_kernel(self, kernel: &str) -> Error {
         let Error(inner) = &self;
@@ -172,7 +177,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// An error that has no operation and no line yet. Lower floors return it, because they know neither.
+/// An error without operation and line. Lower modules return it, because they know neither.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub kind: ErrorKind,
@@ -184,13 +189,13 @@ impl Fault {
         Fault { kind, detail: detail.into() }
     }
 
-    /// Says which operation failed, and where the caller asked for it.
+    /// Returns the error of the operation `operation`, which the caller requested at `location`.
     pub fn at(self, operation: impl Into<String>, location: &'static Location<'static>) -> Error {
         Error::with_line(self.kind, operation, self.detail, location)
     }
 }
 
-/// Makes the error that the host has no memory for so many bytes.
+/// Returns the error for a failed host allocation of `bytes` bytes.
 #[cold]
 pub(crate) fn no_room(
     bytes: usize,
@@ -200,7 +205,7 @@ pub(crate) fn no_room(
     Error::with_line(ErrorKind::OutOfMemory, operation, format!("no memory for {bytes} bytes"), at)
 }
 
-/// Returns an empty vector with room for `n` elements, or an error where `Vec::with_capacity` would abort.
+/// Returns an empty vector with capacity for `n` elements, or an error where `Vec::with_capacity` would abort.
 pub(crate) fn room<T>(
     n: usize,
     operation: &'static str,
@@ -213,13 +218,13 @@ pub(crate) fn room<T>(
     }
 }
 
-/// The most entries of a list on the host that is as long as a number of the caller, or an axis, says: expressions of parts take some 8 GB
-/// at 2^24.
+/// The maximum length of a host list whose length comes from an argument or from the length of an axis. At 2^24
+/// entries, a list of expressions for parts occupies about 8 GB.
 const MOST_LISTED: usize = 1 << 24;
 
-/// Returns an empty vector with room for `n` entries, as many as a number of the caller or an axis says. Fails if they are more than
-/// [`MOST_LISTED`], or if there is no memory for them. A law (`tests/laws/lists.rs`) demands it, because an array of 2^60 elements
-/// may be one element in memory.
+/// Returns an empty vector with capacity for `n` entries, where `n` comes from an argument or from the length of an
+/// axis. Fails if `n` exceeds [`MOST_LISTED`], or if there is not enough memory. The test `tests/laws/lists.rs`
+/// requires such lists to be created here, because an array of 2^60 elements may occupy one element in memory.
 pub(crate) fn listed<T>(
     n: usize,
     what: &str,

@@ -1,18 +1,19 @@
-//! How much memory a value keeps on the heap, for a cache that is bounded by what it keeps.
+//! Heap sizes of values, for a cache that limits the memory of its entries.
 
 use smallvec::{Array, SmallVec};
 use std::ops::Range;
 
-/// What may keep memory on the heap.
+/// A type that may own memory on the heap.
 pub(crate) trait Heap {
-    /// The bytes that it keeps there, beside its own.
+    /// Returns the bytes that the value owns on the heap, without `size_of` of the value itself.
     fn heap(&self) -> usize;
 }
 
-/// What an allocator takes beside the bytes of a block: its header, and what it rounds up. A judgement.
+/// Bytes that an allocator uses per block for its header and for rounding up. An estimate, chosen by hand: allocators
+/// differ.
 const BESIDE: usize = 16;
 
-/// What a block of so many bytes takes.
+/// Returns the bytes that an allocation of `bytes` occupies.
 pub(crate) const fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { bytes + BESIDE }
 }
@@ -57,7 +58,7 @@ impl<T> Heap for Range<T> {
     }
 }
 
-/// `heap! { Type: field, field; }` names all fields of a type that may keep memory on the heap.
+/// Implements [`Heap`]: `heap! { Type: field, field; }` lists all fields of a type that may own memory on the heap.
 macro_rules! heap {
     ($($type:ty: $($field:ident),*;)*) => {
         $(impl $crate::base::heap::Heap for $type {

@@ -1,4 +1,5 @@
-//! Floor 0: what every other room uses and what uses none of them: dtypes, layouts, errors, capabilities, buffers, the planted faults.
+//! Floor 0: dtypes, layouts, errors, capabilities, buffers and planted faults. Every other module may use this one, and
+//! it imports no other.
 
 #[macro_use]
 pub(crate) mod heap;

@@ -148,7 +148,6 @@ list! {
     joined_parts_in_c_order, "8 overlap", "arrays writes::cpu::parts_of_every", "parts that are joined in place step as in C order";
     kept_elements_not_copied, "8 in place", "arrays writes_at::cpu::updates_keep", "an array that shares memory loses what an update at positions leaves";
     kept_in_a_register, "7 random expressions", "regressions rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
-    kept_tile_taken_unfit, "9 boundaries", "unit caps::tiles", "a tile that a tuner has kept is taken though the device's limits do not hold it";
     kernel_rounds_quotients_down, "4 integers", "kernels wgsl::cpu::integers", "a kernel rounds quotients of integers down";
     kernel_takes_matrices, "18 kernels", "kernels slips::slips", "a kernel takes matrices, whose products are wrong then";
     kernels_with_the_line_of_the_first, "18 plans", "planning plans::each_expression", "each kernel of a plan has the line of the first";
@@ -262,8 +261,6 @@ list! {
     write_to_shared_memory, "8 in place", "fuzz state", "a write goes in place though another array holds the memory";
     writes_in_any_order, "9 indices", "arrays writes_at::the_last_of_many", "threads share the values of a write at positions in any order";
     written_before_it_is_checked, "1 refusals", "arrays check::cpu::writes", "a write is not checked";
-    wrong_kernels_run, "10 faults", "devices kernels_that_the_driver", "kernels run of which the self-test has found wrong results";
-    wrong_kernels_trusted, "10 faults", "devices kernels_that_the_driver", "the self-test of kernels takes every result for right";
     wrong_matrices_trusted, "16 determinism", "unit gpu::cooperative", "products by cooperative matrices are used whatever their self-test finds";
     x_less_x_folded, "4 f32 sweep", "regressions folding::gpu::a_value_less", "a GPU's compiler sees that an operand is there twice";
 }

@@ -1,8 +1,8 @@
-//! The open batch: what is recorded but not yet submitted, which is dispatches in compute passes, and clears between them.
-//! Also what they share: cached bind groups, the ring of parameter buffers, and the buffer of *error notes*
-//! (`notes.rs`). A batch is submitted when it is long, when its
-//! parameters fill their buffer, or when the host reads, waits, or writes to memory that it uses. In this file *gathers*
-//! are all accesses at checked indices, the stores of a scatter included.
+//! The open batch: dispatches in compute passes, and clears between them, that are recorded but not yet submitted. It
+//! also holds what they share: cached bind groups, the ring of parameter buffers, and the buffer of *error notes*
+//! (`notes.rs`). A batch is submitted when it is long, when its parameters fill their buffer, or when the host reads,
+//! waits, or writes to memory that the batch uses. In this file, *gathers* are all accesses at checked indices,
+//! including the stores of a scatter.
 
 use super::connection::Connection;
 use super::disk::DiskCache;
@@ -18,21 +18,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-/// At each multiple of so many dispatches the batch is submitted if the device has too little to do (`Batch::eager`). A
-/// submission costs the host 8 µs and a dispatch 1 µs, so a submission every 64 dispatches adds an eighth.
+/// At each multiple of this many dispatches, the batch is submitted if the device has too little to do
+/// (`Batch::eager`). A submission costs the host 8 µs and a dispatch 1 µs, so a submission every 64 dispatches adds an
+/// eighth.
 const BATCH: usize = 64;
-/// Dispatches after which a batch is submitted even to a busy device, so that memory and latency stay bounded.
+/// The number of dispatches after which a batch is submitted even to a busy device, so that memory and latency stay
+/// bounded.
 const LONG_BATCH: usize = 1024;
-/// The most submissions under way before the host waits, because a host that runs far ahead would pile up memory. A
-/// judgement: at 64 dispatches each, far more than keep a device busy.
+/// The most submissions in flight before the host waits, because memory would pile up if the host ran far ahead. Chosen
+/// by hand: 64 submissions of 64 dispatches are far more than keep a device busy.
 const AHEAD: u64 = 64;
-/// The most bytes of parameters in one batch, which is submitted when they are full: 256 for each dispatch of a long batch.
+/// The most bytes of parameters in one batch: 256 for each dispatch of a long batch. A full batch is submitted.
 const RING: usize = 256 << 10;
-/// How many buffers of parameters take turns (a judgement). With one, the device could copy the parameters of a batch to it
-/// only after the batch before had run.
+/// The number of parameter buffers that are used in turn. With only one, the device could copy the parameters of a
+/// batch to it only after the previous batch had run. Chosen by hand; no benchmark compares other values.
 const RINGS: usize = 4;
-/// The most bind groups in the cache. They keep the buffers that they bind alive, so the cache must be bounded; when it is
-/// full it is emptied. A judgement: 8,192 are more than a program's loop uses, and few beside the driver's memory.
+/// The most bind groups in the cache, which is emptied when full. It must be bounded, because bind groups keep their
+/// buffers alive. Chosen by hand: 8,192 are more than a program's loop uses, and few compared with the driver's memory.
 const GROUPS: usize = 8192;
 /// The key of a cached bind group: its layout's number, then the number, offset and length of each buffer that it binds.
 type GroupKey = SmallVec<[u64; 16]>;
@@ -63,32 +65,33 @@ pub(super) struct Batch {
     first_runs: u64,
     /// The number of the open batch.
     serial: u64,
-    /// A batch is submitted at a multiple of [`BATCH`] dispatches if at most so many submissions are under way. For a card 2,
-    /// which keep it busy while the host records; for a software driver 0, because its submission waits for the one before.
+    /// A batch is submitted at a multiple of [`BATCH`] dispatches if at most this many submissions are in flight: 2 for
+    /// a card, which keep it busy while the host records, and 0 for a software driver, because its submission waits for
+    /// the previous one.
     eager: u64,
     params: Vec<u8>,
     params_alignment: usize,
     rings: Vec<Ring>,
-    /// Which of `rings` the open batch uses.
+    /// The index in `rings` of the ring that the open batch uses.
     ring: usize,
     pub pipelines: Pipelines,
     groups: WordMap<GroupKey, wgpu::BindGroup>,
     /// The buffer of error notes.
     pub errors: wgpu::Buffer,
-    /// Whether a gather, or a routine that refuses elements, was recorded since the error notes were last read.
+    /// Whether a gather, or a routine that can reject elements, was recorded since the error notes were last read.
     pub unread_errors: bool,
     notes: Arc<Notes>,
-    /// The timer and its number, while a caller measures kernels. By the number the caller sees whether another thread has
-    /// replaced it.
+    /// The timer and its number, while a caller measures kernels. The number tells the caller whether another thread
+    /// has replaced the timer.
     timer: Option<(u64, Timer)>,
     /// How many timers were started.
     timers: u64,
-    /// A buffer full of the byte that tests fill memory with; made at the first use.
+    /// A buffer full of the byte that tests fill memory with; allocated at the first use.
     #[cfg(feature = "testing")]
     pattern: Option<wgpu::Buffer>,
 }
 
-/// Makes a buffer of error notes. wgpu makes it zero, which means that there are none.
+/// Allocates a buffer of error notes. wgpu sets it to zero, which means that there are no notes.
 pub(super) fn error_notes(connection: &Connection) -> wgpu::Buffer {
     connection.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("errors"),
@@ -128,12 +131,12 @@ impl Batch {
         }
     }
 
-    /// The number of the open batch.
+    /// Returns the number of the open batch.
     pub fn serial(&self) -> u64 {
         self.serial
     }
 
-    /// Whether the open batch has the number `serial` and is not empty.
+    /// Returns whether the open batch has the number `serial` and is not empty.
     pub fn is_open(&self, serial: u64) -> bool {
         serial == self.serial && self.dispatches > 0
     }
@@ -143,21 +146,21 @@ impl Batch {
         self.groups.clear();
     }
 
-    /// Makes `errors` the buffer of error notes of what is recorded from now on; returns the buffer until now.
+    /// Makes later recordings use `errors` as their buffer of error notes; returns the previous buffer.
     pub fn swap_errors(&mut self, errors: wgpu::Buffer) -> wgpu::Buffer {
         // cached bind groups bind the old buffer of notes, so they cannot be used again
         self.groups.clear();
         std::mem::replace(&mut self.errors, errors)
     }
 
-    /// Times what is recorded from now on; returns the timer's number.
+    /// Times everything that is recorded from now on; returns the timer's number.
     pub fn start_timer(&mut self, timer: Timer) -> u64 {
         self.timers += 1;
         self.timer = Some((self.timers, timer));
         self.timers
     }
 
-    /// Takes out timer number `id`, if no other has replaced it.
+    /// Removes and returns timer number `id`, unless another timer has replaced it.
     pub fn take_timer(&mut self, id: u64) -> Option<Timer> {
         self.timer.take_if(|(own, _)| *own == id).map(|(_, timer)| timer)
     }
@@ -169,7 +172,8 @@ impl Batch {
             let buffer = connection.scoped("allocate", || {
                 connection.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("parameters"),
-                    // a binding is as long as its class, even where fewer words are used: the last may end beyond `RING`
+                    // a binding has the length of its class, even if fewer words are used, so the last may end beyond
+                    // `RING`
                     size: RING as u64 + largest,
                     usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                     mapped_at_creation: false,
@@ -200,7 +204,7 @@ impl Batch {
         Ok(group)
     }
 
-    /// Returns the bind group of these buffers for a pipeline's layout, from the cache or made now.
+    /// Returns the bind group of these buffers for a pipeline's layout, from the cache or newly created.
     fn bind_group(
         &mut self,
         connection: &Connection,
@@ -241,8 +245,8 @@ impl Batch {
         self.notes.remember(gathers)
     }
 
-    /// Says whether the open batch should be submitted now. While the device is busy it should grow, up to [`LONG_BATCH`]:
-    /// that delays nothing, and fewer submissions cost less.
+    /// Returns whether the open batch should be submitted now. While the device is busy the batch should grow, up to
+    /// [`LONG_BATCH`], because that delays nothing, and fewer submissions cost less.
     fn is_due(&self, connection: &Connection) -> bool {
         if self.dispatches == 0 || !self.dispatches.is_multiple_of(BATCH) {
             return false;
@@ -254,13 +258,13 @@ impl Batch {
         connection.in_flight() <= self.eager
     }
 
-    /// Makes the bind groups that [`Batch::record`] needs. Besides a submission, nothing else in it can fail.
+    /// Creates the bind groups that [`Batch::record`] needs. Apart from a submission, nothing else in it can fail.
     pub fn rehearse(&mut self, connection: &Connection, pipeline: &Pipeline, bound: &[BufferSlice<'_>]) -> Result<()> {
         self.bind_group(connection, pipeline, bound)?;
         self.params_group(connection, pipeline.class).map(drop)
     }
 
-    /// Records one dispatch. Submits the batch first if it is due, or if its parameters have no room for these.
+    /// Records one dispatch. Submits the batch first if it is due, or if its parameter buffer has no room for `params`.
     pub fn record(
         &mut self,
         connection: &Connection,
@@ -299,14 +303,15 @@ impl Batch {
         Ok(())
     }
 
-    /// Fills a buffer with zeros, after the dispatches recorded so far and before those that follow.
+    /// Fills a buffer with zeros, after the dispatches recorded so far and before later ones.
     pub fn clear(&mut self, connection: &Connection, buffer: &wgpu::Buffer) -> Result<()> {
         if self.is_due(connection) {
             self.submit(connection)?;
         }
         self.pass = None;
         let encoder = self.encoder.get_or_insert_with(|| new_encoder(connection));
-        // a clear is in no pass: while steps are timed, empty passes before and after it note its begin and its end
+        // a clear is in no pass, so while steps are timed, empty passes before and after it record its begin and its
+        // end
         let timer = self.timer.as_mut().map(|(_, timer)| timer).filter(|timer| timer.notes_steps());
         let queries = timer.and_then(|timer| timer.next_pass(connection, encoder));
         let empty_pass = |encoder: &mut wgpu::CommandEncoder, ends: [bool; 2]| {
@@ -324,7 +329,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Says that a step of a plan is recorded next. While steps are timed, it gets passes of its own; `note` describes it.
+    /// Marks the begin of a step of a plan. While steps are timed, the step gets its own passes; `note` describes it.
     pub fn begin_step(&mut self, connection: &Connection, note: impl FnOnce(Instant) -> StepNote) -> Result<()> {
         let Some((_, timer)) = self.timer.as_ref().filter(|(_, timer)| timer.notes_steps()) else { return Ok(()) };
         let waits = timer.waits();
@@ -339,25 +344,25 @@ impl Batch {
         Ok(())
     }
 
-    /// Says that the step is recorded.
+    /// Marks the end of the step.
     pub fn end_step(&mut self, connection: &Connection) {
         let Some((_, timer)) = self.timer.as_ref().filter(|(_, timer)| timer.notes_steps()) else { return };
         let waits = timer.waits();
         self.pass = None;
-        // the step itself is recorded, so an error of the device is for the next call, which meets it too
+        // the step itself is recorded, so an error of the device is left to the next call, which meets it too
         let done = !waits || self.submit(connection).and_then(|()| connection.catch_up(0, "profile")).is_ok();
         if let Some((_, timer)) = &mut self.timer {
             timer.end_step(done);
         }
     }
 
-    /// Whether a timer runs.
+    /// Returns whether a timer is running.
     pub fn has_timer(&self) -> bool {
         self.timer.is_some()
     }
 
-    /// Fills a buffer with a byte, after the dispatches recorded so far and before those that follow. It is the byte of the
-    /// first call: the pattern is kept.
+    /// Fills a buffer with a byte, after the dispatches recorded so far and before later ones. Every call uses the byte
+    /// of the first call, because the pattern is kept.
     #[cfg(feature = "testing")]
     pub fn fill(&mut self, connection: &Connection, buffer: &wgpu::Buffer, byte: u8) -> Result<()> {
         const PIECE: u64 = 1 << 20;
@@ -389,8 +394,8 @@ impl Batch {
         self.submit_with(connection, |_| {})
     }
 
-    /// Submits the open batch, empty or not, followed by the copies that `copies` records. Waits while more than [`AHEAD`]
-    /// submissions are under way.
+    /// Submits the open batch, empty or not, followed by the copies that `copies` records. Waits while more than
+    /// [`AHEAD`] submissions are in flight.
     pub fn submit_with(
         &mut self,
         connection: &Connection,

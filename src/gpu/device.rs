@@ -5,7 +5,6 @@ use super::adapter::{self, DispatchLimits, Opened, Origin, inherited_fault, is_i
 use super::batch::Batch;
 use super::connection::{Clock, Connection, lock};
 use super::disk::DiskCache;
-use super::families::Wrong;
 use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
 use super::notes::Notes;
 use super::prepared::PreparedPlans;
@@ -47,8 +46,6 @@ pub(crate) struct Gpu {
     pub(super) prepared: Mutex<PreparedPlans>,
     /// The findings of the probe of the device's arithmetic, once a caller has asked for them.
     pub(super) numerics: OnceLock<Numerics>,
-    /// The families of kernels that the self-test has found wrong; unset on the device that it runs on.
-    pub(super) wrong: OnceLock<Arc<Wrong>>,
     pub(super) disk: Option<Arc<DiskCache>>,
 }
 
@@ -147,13 +144,7 @@ pub(super) fn connected(
     let notes = Arc::<Notes>::default();
     let disk = if for_trials { None } else { DiskCache::open(&connection) };
     let mut caps = opened.caps;
-    caps.tiles = match shrink.and_then(|s| s.tiles) {
-        Some(tiles) => tiles,
-        None => {
-            let kept = disk.as_ref().map_or_else(Default::default, |disk| disk.tiles());
-            caps.tiles.with_kept(kept, caps.group(), caps.workgroup_memory)
-        }
-    };
+    caps.tiles = shrink.and_then(|s| s.tiles).unwrap_or(caps.tiles);
     let alignment = opened.limits.uniform_alignment;
     let batch = connection.scoped("open", || Batch::new(&connection, alignment, notes.clone(), disk.clone()))?;
     Ok(Arc::new_cyclic(|this| Gpu {
@@ -173,7 +164,6 @@ pub(super) fn connected(
         notes,
         prepared: Mutex::default(),
         numerics: OnceLock::new(),
-        wrong: OnceLock::new(),
         disk,
     }))
 }

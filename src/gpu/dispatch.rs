@@ -1,5 +1,5 @@
-//! Binds a prepared plan to the buffers, offsets, scalars and lines of a run, and records it: one dispatch for each window,
-//! or several if its grid is too large for one.
+//! Binds a prepared plan to the buffers, offsets, scalars and source lines of a run, and records it: one dispatch for
+//! each window, or several if its grid is too large for one.
 
 use super::adapter::DispatchLimits;
 use super::batch::{Batch, BufferSlice};
@@ -15,7 +15,7 @@ use crate::plan::kernel::{BufferRef, Caps, Plan, Step};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The words of a dispatch's parameters. Up to 128 (a judgement: most kernels have fewer) need no allocation.
+/// The words of a dispatch's parameters. Up to 128 words, which is enough for most kernels, need no allocation.
 type Words = SmallVec<[u32; 128]>;
 
 /// Records a plan's steps into the open batch.
@@ -37,8 +37,8 @@ struct BoundWindow<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    /// Records the steps of a plan. Where a failure halfway would leave a write half done (`PreparedPlan::rehearses`), first
-    /// makes all that may fail.
+    /// Records the steps of a plan. If a failure halfway could leave a write incomplete (`PreparedPlan::rehearses`),
+    /// first does everything that may fail.
     pub fn record(&mut self, plan: &PreparedPlan) -> Result<()> {
         let steps = || self.plan.steps.iter().zip(&plan.steps);
         if plan.rehearses {
@@ -81,18 +81,18 @@ impl<'a> Recorder<'a> {
         self.buffers[number(self.plan, named)]
     }
 
-    /// Does `work`, and adds the line of the kernel's caller to its error.
+    /// Runs `work`, and adds the kernel's name and its caller's line to an error.
     fn at_line(&mut self, kernel: &PreparedKernel, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         work(self).map_err(|e| e.of_kernel(kernel.name).or_at(self.bindings.line(kernel.node)))
     }
 
-    /// Makes what the dispatches of a window need (their bind groups), and records none.
+    /// Creates what the dispatches of a window need (their bind groups), without recording them.
     fn rehearse(&mut self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<()> {
         let bound = self.bind(kernel, window)?;
         self.batch.rehearse(self.connection, &window.pipeline, &bound.slices)
     }
 
-    /// Records the dispatches of one window, and notes in the buffers that the open batch uses them.
+    /// Records the dispatches of one window, and marks its buffers as used by the open batch.
     fn window(&mut self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<()> {
         let bound = self.bind(kernel, window)?;
         let mut words = Words::from_slice(&window.words);
@@ -139,7 +139,7 @@ impl<'a> Recorder<'a> {
                 true => {
                     let (low, high) = o.bytes(o.shift(self.buffers));
                     let offset = low as u64 / self.limits.storage_alignment * self.limits.storage_alignment;
-                    // whole vectors, as shaders may read them where the buffer has them
+                    // end with a whole vector if the buffer has one, because shaders may read vectors
                     (offset, (high as u64).next_multiple_of(16).min(*size) - offset)
                 }
             };
@@ -156,7 +156,8 @@ impl<'a> Recorder<'a> {
         Ok(BoundWindow { slices, first })
     }
 
-    /// Has the batch remember the kernel's gathers, so that a late error can name index and line; returns the id of the first.
+    /// Makes the batch remember the kernel's gathers, so that a late error can name index and line. Returns the id of
+    /// the first gather.
     fn error_id(&mut self, kernel: &PreparedKernel) -> u32 {
         let (batch, bindings) = (&mut *self.batch, self.bindings);
         batch.next_error_id(kernel.gathers.iter().map(|g| Checked {
@@ -167,8 +168,8 @@ impl<'a> Recorder<'a> {
         }))
     }
 
-    /// Records dispatches of `groups` workgroups in all. A grid has three dimensions of limited length; workgroups that one
-    /// grid does not hold take another dispatch.
+    /// Records dispatches of `groups` workgroups in total. A grid has three dimensions of limited length, so workgroups
+    /// that do not fit into one grid go into further dispatches.
     pub fn dispatch(
         &mut self,
         pipeline: &Pipeline,

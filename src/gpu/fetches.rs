@@ -1,27 +1,28 @@
-//! Decides whether the invocations of a large elementwise kernel take four neighbours each, and those of a large reduction the elements
-//! of four neighbouring lanes, and how they fetch those of each load.
-//! Strides, and where in a vector of four elements each operand begins, decide; the values are the same either way.
+//! Decides whether the invocations of a large elementwise kernel process four neighbouring elements each, whether those
+//! of a large reduction process the elements of four neighbouring lanes, and how they fetch the four elements of each
+//! load. The decision depends on strides, and on where in a vector of four elements each operand begins. It does not
+//! change the results.
 
 use super::wgsl::{Access, Fetch, StoreMode, Variant, packing, words_of_four};
 use crate::base::dtype::DType;
 use crate::plan::kernel::{Kernel, KernelKind, Op, Value, Window};
 use smallvec::SmallVec;
 
-/// The side of the squares of `main_of_squares` in `shaders/elementwise.wgsl`.
+/// The side, in elements, of the squares of `main_of_squares` in `shaders/elementwise.wgsl`.
 pub(super) const SIDE: usize = 32;
-/// The elements of workgroup memory that a square takes, one for each column more than it has lines.
+/// The elements of workgroup memory that a square takes. Each column has one element of padding.
 const SQUARE: usize = SIDE * (SIDE + 1);
 
-/// Bytes of workgroup memory that squares may take: what WebGPU promises.
+/// The most bytes of workgroup memory that squares may take: 16 KiB, which WebGPU guarantees.
 const SQUARES_BYTES: usize = 16 << 10;
 
-/// Elements that an invocation takes.
+/// Elements that an invocation processes.
 const FOUR: usize = 4;
 
-/// The least size of a workgroup whose invocations stand for four lanes each: a subgroup of most cards.
+/// The smallest size of a workgroup whose invocations process four lanes each: a subgroup of most cards.
 const LEAST: usize = 32;
 
-/// What is known of the operands of a window.
+/// The operands of a window, with the facts that the decision depends on.
 pub(super) struct Operands<'a> {
     pub kernel: &'a Kernel,
     pub window: &'a Window,
@@ -29,8 +30,8 @@ pub(super) struct Operands<'a> {
     pub aligned: &'a [bool],
 }
 
-/// Sets `variant.fetches` and the widths of its bindings, where the kernel's invocations take four neighbours; also `variant.lines` of
-/// an elementwise kernel, and the size of a reduction's workgroups.
+/// Sets `variant.fetches` and the widths of its bindings if the kernel's invocations process four neighbours. Also sets
+/// `variant.lines` of an elementwise kernel, and the workgroup size of a reduction.
 pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
     match of.kernel.kind {
         KernelKind::Elementwise => for_elements(of, variant),
@@ -39,7 +40,7 @@ pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
     }
 }
 
-/// The choice for an elementwise kernel.
+/// Decides for an elementwise kernel.
 fn for_elements(of: &Operands<'_>, variant: &mut Variant) {
     let Operands { kernel, window, .. } = of;
     let is_simple = variant.groups.in_flight as usize == FOUR
@@ -63,14 +64,14 @@ fn for_elements(of: &Operands<'_>, variant: &mut Variant) {
     widen(of, last, variant);
 }
 
-/// The choice for a reduction: an invocation takes the elements of four neighbouring lanes, which are neighbours. Each lane keeps its own
-/// partial results, so that elements are combined in the same order.
+/// Decides for a reduction: an invocation processes the elements of four neighbouring lanes, and these elements are
+/// neighbours too. Each lane keeps its own partial results, so elements are combined in the same order.
 fn for_lanes(of: &Operands<'_>, variant: &mut Variant) {
     let Operands { kernel, window, .. } = of;
     let (size, lanes) = (variant.groups.size as usize, variant.groups.lanes as usize);
     let is_simple = variant.groups.in_flight as usize == FOUR && lanes > 1 && size / FOUR >= LEAST && !kernel.checks();
     let Some(extent) = kernel.inner.last().filter(|_| is_simple) else { return };
-    // fours must not go beyond the end of a line
+    // a group of four must not cross the end of a line
     let ends_whole = kernel.inner.len() == 1 || mutant!(lanes_across_lines, true, extent.is_multiple_of(FOUR));
     let last = window.shape.len() + kernel.inner.len() - 1;
     let is_shared = |n: usize| variant.slots[variant.loads[n] as usize].access == Access::Atomic;
@@ -98,8 +99,8 @@ impl Operands<'_> {
         if n < loads.len() { loads[n].dtype } else { self.kernel.stores[n - loads.len()].dtype }
     }
 
-    /// Whether a value is a plain load of operand `n`, and none finds elements of it by computed indices; in a reduction, none loads it
-    /// once a row either.
+    /// Returns whether some value is a plain load of operand `n`, and no value gathers from it. In a reduction, no
+    /// value may load it once per row either.
     fn is_plain_load(&self, n: usize) -> bool {
         let values = || self.kernel.values.iter();
         let is_load = |v: &Value| matches!(&v.op, Op::Load(load) if *load == n);
@@ -108,7 +109,8 @@ impl Operands<'_> {
         !gathers && !once_a_row && values().any(is_load)
     }
 
-    /// Whether four elements along `axis`, counted from a multiple of four, are contiguous and begin at a multiple of four.
+    /// Returns whether every group of four elements along `axis` is contiguous and begins at a multiple of four. This
+    /// is false for elements of 8 bytes.
     fn is_whole(&self, n: usize, axis: usize) -> bool {
         let strides = self.strides(n);
         let extents = self.window.shape.iter().chain(&self.kernel.inner);
@@ -119,7 +121,7 @@ impl Operands<'_> {
         strides.get(axis) == Some(&1) && self.dtype(n).size() <= 4 && is_aligned && lines_are_whole
     }
 
-    /// How four neighbours along the last axis are fetched.
+    /// Returns how four neighbours along the last axis are fetched.
     fn along(&self, n: usize, last: usize) -> Fetch {
         match self.strides(n)[last] {
             _ if !self.is_plain_load(n) => Fetch::Each,
@@ -129,12 +131,12 @@ impl Operands<'_> {
         }
     }
 
-    /// Returns the axis along which a workgroup fetches squares: the one along which most of the loads are contiguous that are not so
-    /// along the last axis. Both axes must fill a square.
+    /// Returns the axis along which a workgroup fetches squares: of the loads that are not contiguous along the last
+    /// axis, the most are contiguous along this one. Both axes must be long enough for a square.
     fn lines(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> Option<usize> {
         let shape = &self.window.shape;
         let stores = self.kernel.loads.len()..self.kernel.loads.len() + self.kernel.stores.len();
-        // invocations write whole words of narrow elements, which must begin where lines do
+        // invocations write narrow elements as whole words, so lines must begin at word boundaries
         let writes = |n: usize| self.strides(n)[last] == 1 && (packing(self.dtype(n)) == 0 || self.is_whole(n, last));
         if shape[last] < SIDE || variant.groups.size as usize != 8 * SIDE || !{ stores }.all(writes) {
             return None;
@@ -143,12 +145,12 @@ impl Operands<'_> {
         let axes = (0..last).filter(|axis| shape[*axis] >= SIDE);
         let (axis, most) = axes.map(|axis| (axis, count(axis))).max_by_key(|found| found.1)?;
         let across = (0..fetches.len()).filter(|n| self.is_across(*n, fetches[*n], last, axis));
-        // a bool takes a whole word there
+        // a bool takes a whole word in workgroup memory
         let bytes: usize = across.map(|n| SQUARE * self.dtype(n).compute().size().max(4)).sum();
         (most > 0 && bytes <= SQUARES_BYTES).then_some(axis)
     }
 
-    /// Whether neighbours of a load lie far apart along the last axis, and side by side along `axis`.
+    /// Returns whether neighbours of a load are apart along the last axis, and adjacent along `axis`.
     fn is_across(&self, n: usize, fetch: Fetch, last: usize, axis: usize) -> bool {
         let strides = self.strides(n);
         fetch == Fetch::Each
@@ -157,7 +159,7 @@ impl Operands<'_> {
             && strides[axis].unsigned_abs() == 1
     }
 
-    /// How a workgroup that computes squares fetches a load.
+    /// Returns how a workgroup that computes squares fetches a load.
     fn in_square(&self, n: usize, fetch: Fetch, last: usize, lines: usize) -> Fetch {
         match self.is_across(n, fetch, last, lines) {
             true if self.is_whole(n, lines) => Fetch::WholeAcross,
@@ -166,11 +168,11 @@ impl Operands<'_> {
         }
     }
 
-    /// Whether fours along the last axis pay where there are no squares: all that is stored fills whole words or vectors, and so does
-    /// all that is loaded, unless narrow stores make invocations take neighbours in any case.
+    /// Returns whether processing four elements along the last axis pays without squares. All stores must fill whole
+    /// words or vectors. So must all loads, unless narrow stores make invocations process neighbours in any case.
     fn pays(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> bool {
         let (shape, loads) = (&self.window.shape, self.kernel.loads.len());
-        // fours must not go beyond the end of a line
+        // a group of four must not cross the end of a line
         let ends_whole = last == 0 || shape[last].is_multiple_of(FOUR);
         let owns = |n: usize| variant.stores[n].1 == StoreMode::Owned;
         let mut stores = 0..self.kernel.stores.len();
@@ -180,7 +182,7 @@ impl Operands<'_> {
     }
 }
 
-/// Declares bindings as arrays of vectors, where all their operands take whole vectors of one length.
+/// Declares a binding as an array of vectors if all its operands use whole vectors of one length.
 fn widen(of: &Operands<'_>, last: usize, variant: &mut Variant) {
     let loads = of.kernel.loads.len();
     let Variant { slots, fetches, stores, loads: bound, .. } = variant;

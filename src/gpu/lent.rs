@@ -6,7 +6,6 @@ use super::at_exit;
 use super::batch::new_encoder;
 use super::connection::{Connection, lock};
 use super::device::{Gpu, GpuMemory, connected, driver_buffer};
-use super::{LazyCell, selftest};
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::{Backend, Native};
@@ -65,10 +64,6 @@ pub(crate) fn of_program(
     connection.check()?;
     let gpu = connected(id, origin.clone(), opened, connection, None, None, false)?;
     gpu.answers()?;
-    // the self-test runs on a device of its own, so that a driver which fails there does no harm to the program's
-    let trial = LazyCell::new(|| pollster::block_on(super::device::open(id, origin, None, None, false, true)));
-    let wrong = selftest::wrong_families(&gpu, None, || (*trial).clone());
-    gpu.wrong.get_or_init(|| wrong);
     Ok(gpu)
 }
 

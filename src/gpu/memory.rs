@@ -1,5 +1,5 @@
-//! The pool: free buffers of the driver, staging buffers for reading back, and the bytes that count against the device's
-//! limit. `device.rs` decides what must wait for recorded or running work before bytes are free.
+//! The pool: free buffers of the driver, staging buffers for reading back, and the bytes that count against the
+//! device's limit. `device.rs` decides when bytes are free, because recorded or running work may still use them.
 
 use super::connection::{Connection, lock};
 use crate::base::error::Result;
@@ -10,20 +10,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// A buffer of the driver.
 pub(super) struct DriverBuffer {
     pub buffer: wgpu::Buffer,
-    /// A number that no other buffer of the device has or had, because the bind group cache finds its entries by it.
+    /// A number that is never reused on this device, because the bind group cache uses it in its keys.
     pub id: u64,
     pub size: u64,
     /// The number of the batch that last used it. The host may write to it only once that batch is submitted.
     pub last_batch: AtomicU64,
 }
 
-/// Holds the free buffers by size, and counts the bytes that the driver was asked for.
+/// Holds the free buffers by size, and counts the bytes requested from the driver.
 pub(super) struct Pool {
     free: BTreeMap<u64, Vec<DriverBuffer>>,
     staging: BTreeMap<u64, Vec<wgpu::Buffer>>,
     /// The device's limit in bytes, if it has one.
     limit: Option<u64>,
-    /// Bytes of buffers that arrays and temporaries hold, or that are about to be made.
+    /// Bytes of buffers that arrays and temporaries hold, or that are about to be allocated.
     pub used: u64,
     /// Bytes of free buffers and staging buffers that are kept for reuse.
     pub cached: u64,
@@ -37,9 +37,10 @@ pub(super) struct Pool {
 pub(super) enum Reservation {
     /// The bytes now belong to the caller.
     Granted,
-    /// Arrays hold so much of the limit that freeing cached buffers would not make room.
+    /// Freeing all cached buffers would not make room, because arrays hold too much of the limit.
     Refused,
-    /// There is room once these cached buffers (none, if another thread is freeing them) are gone: try again then.
+    /// There is room once these cached buffers are freed; try again then. There are no buffers here if another thread
+    /// is already freeing them.
     AfterFreeing(Freed),
 }
 
@@ -50,16 +51,17 @@ pub(super) struct Freed {
     _staging: Vec<wgpu::Buffer>,
 }
 
-/// The size of the buffer that is made for a request: a multiple of 256 bytes, or of a sixteenth of the next power of two if
-/// that is more. So requests of nearly equal sizes can reuse each other's buffers, and large ones waste an eighth at most.
+/// Returns the size of the buffer to allocate for a request: a multiple of 256 bytes or of 1/16 of the next power of
+/// two, whichever is larger. So requests of similar sizes can reuse each other's buffers, and large requests waste an
+/// eighth at most.
 fn size_class(bytes: u64) -> u64 {
     let bytes = bytes.max(1);
     let step = (bytes.next_power_of_two() / 16).max(256);
     bytes.div_ceil(step) * step
 }
 
-/// The sizes that serve a request, on a device whose buffers have at most `max` bytes: first that of its size class, then the
-/// smallest possible one, for a device whose limit has no room for the first.
+/// Returns the two buffer sizes to try for a request, on a device whose buffers have at most `max` bytes: the size
+/// class, then the smallest possible size, for a device whose limit has no room for the first.
 pub(super) fn sizes(bytes: u64, max: u64) -> [u64; 2] {
     let exact = bytes.max(1).next_multiple_of(4);
     [size_class(bytes).min(max & !3).max(exact), exact]
@@ -83,13 +85,13 @@ impl Pool {
         self.limit
     }
 
-    /// Gives a buffer of the driver, of which `size` bytes are reserved, the next number.
+    /// Wraps a driver buffer, for which `size` bytes are reserved, and assigns the next number to it.
     pub fn numbered(&mut self, buffer: wgpu::Buffer, size: u64) -> DriverBuffer {
         self.last_id += 1;
         DriverBuffer { buffer, id: self.last_id, size, last_batch: AtomicU64::new(0) }
     }
 
-    /// A free buffer of one of the sizes, in use from now on.
+    /// Returns a free buffer of one of the sizes, and counts it as used.
     pub fn reuse(&mut self, sizes: &[u64]) -> Option<DriverBuffer> {
         let buffer = sizes.iter().find_map(|size| self.free.get_mut(size)?.pop())?;
         self.cached -= buffer.size;
@@ -97,7 +99,7 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Reserves bytes of the limit. Where free bytes do not suffice, cached buffers leave to make room.
+    /// Reserves bytes of the limit. If too few bytes are free, takes cached buffers out of the pool to make room.
     pub fn reserve(&mut self, size: u64) -> Reservation {
         let asked = self.limit.unwrap_or(u64::MAX);
         let limit = mutant!(limit_64_bytes_too_large_on_gpu, asked.saturating_add(64), asked);
@@ -112,20 +114,22 @@ impl Pool {
         Reservation::AfterFreeing(self.free_down_to(room))
     }
 
-    /// Gives back reserved bytes: those for which no buffer could be made, or of a buffer that a program had lent.
+    /// Releases reserved bytes: no buffer could be allocated for them, or they belonged to a buffer that a program had
+    /// lent.
     pub fn release(&mut self, size: u64) {
         self.used -= size;
     }
 
-    /// Keeps a buffer that no array holds any more.
+    /// Puts a buffer that no array holds any more into the pool.
     pub fn give_back(&mut self, buffer: DriverBuffer) {
         self.used -= buffer.size;
         self.cached += buffer.size;
         self.free.entry(buffer.size).or_default().push(buffer);
     }
 
-    /// Takes cached buffers out until at most `kept` bytes are cached: staging buffers first, then the others, of both the
-    /// largest first, so that few go. Their bytes count as leaving until [`Pool::has_left`].
+    /// Takes cached buffers out until at most `kept` bytes are cached: staging buffers first, then the others, each
+    /// from the largest down, so that few buffers are freed. Their bytes count as leaving until [`Pool::has_left`] is
+    /// called.
     pub fn free_down_to(&mut self, kept: u64) -> Freed {
         let (mut buffers, mut staging, mut bytes) = (vec![], vec![], 0);
         while self.cached > kept {
@@ -145,18 +149,18 @@ impl Pool {
         Freed { bytes, _buffers: buffers, _staging: staging }
     }
 
-    /// To be called when the driver has freed the bytes that [`Pool::free_down_to`] took out.
+    /// Must be called when the driver has freed the bytes that [`Pool::free_down_to`] took out.
     pub fn has_left(&mut self, bytes: u64) {
         self.leaving -= bytes;
     }
 
-    /// Raises the peak to what is in use.
+    /// Raises the peak to the bytes in use.
     pub fn note_peak(&mut self) {
         self.peak = self.peak.max(self.used);
     }
 
-    /// Takes an unmapped staging buffer back. Where the limit has room, two of each size are kept: a long read uses two
-    /// at a time, and for threads that read at once two are a judgement.
+    /// Puts an unmapped staging buffer back. If the limit has room, the pool keeps two of each size, because a long
+    /// read uses two at a time. No benchmark compares other counts for threads that read concurrently.
     pub fn return_staging(&mut self, buffer: wgpu::Buffer) {
         let size = buffer.size();
         let room = self.limit.is_none_or(|limit| self.used + self.cached + self.leaving + size <= limit);
@@ -174,11 +178,11 @@ impl Pool {
     }
 }
 
-/// A new storage buffer of the driver.
+/// Allocates a new storage buffer from the driver.
 pub(super) fn create(connection: &Connection, pool: &Mutex<Pool>, size: u64) -> Result<DriverBuffer> {
     let mut usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
     if cfg!(feature = "wgpu") {
-        // a program that draws takes vertices from arrays
+        // a program may draw with arrays as vertex or index buffers
         usage |= wgpu::BufferUsages::VERTEX | wgpu::BufferUsages::INDEX;
     }
     let buffer = connection.scoped("allocate", || {
@@ -189,7 +193,7 @@ pub(super) fn create(connection: &Connection, pool: &Mutex<Pool>, size: u64) -> 
     Ok(lock(pool).numbered(buffer, size))
 }
 
-/// A mappable buffer for reading back, from the pool or new.
+/// Returns a mappable buffer for reading back, from the pool or newly allocated.
 pub(super) fn staging(connection: &Connection, pool: &Mutex<Pool>, bytes: u64) -> Result<wgpu::Buffer> {
     let size = size_class(bytes);
     if let Some(buffer) = lock(pool).take_staging(size) {
@@ -202,7 +206,7 @@ pub(super) fn staging(connection: &Connection, pool: &Mutex<Pool>, bytes: u64) -
     })
 }
 
-/// Takes out one of the largest buffers of `lists`, which have a list for each size; returns its size with it.
+/// Removes one of the largest buffers from `lists`, which has a list for each size. Returns it with its size.
 fn take_largest<T>(lists: &mut BTreeMap<u64, Vec<T>>) -> Option<(u64, T)> {
     loop {
         let mut last = lists.last_entry()?;

@@ -1,29 +1,27 @@
-//! Floor 3: the GPU executor. A plan's kernels become WGSL text, compiled pipelines and dispatches, which are recorded and
-//! submitted in batches. A file of the folder imports only from files that stand below it in this list:
+//! Floor 3: the GPU executor. It turns the kernels of a plan into WGSL source, compiled pipelines and dispatches, records
+//! the dispatches, and submits them in batches. A file of this module imports only from files below it in this list:
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `numerics.rs`, `cooperative.rs`, `selftest.rs` | the probe of a device's arithmetic; the self-tests of its cooperative matrices and of all families of kernels |
-//! | `trials.rs` | the kernels of the self-test, and their results |
-//! | `routines.rs`, `raw.rs` | the list of routines, and their dispatches; shaders of a user's own |
-//! | `dispatch.rs` | a prepared plan bound to the buffers of a run, as dispatches |
-//! | `prepare.rs`, `params.rs` | make a plan ready to run, once for many runs: pipelines, bindings, words of parameters |
+//! | `numerics.rs`, `cooperative.rs` | the probe of a device's arithmetic; the self-test of its cooperative matrices |
+//! | `routines.rs`, `raw.rs` | the shader files of the routines, and their dispatches; user-defined shaders |
+//! | `dispatch.rs` | binds a prepared plan to the buffers of a run, and records its dispatches |
+//! | `prepare.rs`, `params.rs` | prepares a plan once for many runs: pipelines, bindings, parameter words |
 //! | `lent.rs` | devices and buffers of programs that call wgpu themselves |
 //! | `transfer.rs` | copies to and from the host |
-//! | `device.rs` | the open device; when memory that recorded or running work uses may be written or freed |
+//! | `device.rs` | the open device; decides when memory that recorded or running work uses may be written or freed |
 //! | `batch.rs` | recording and submission |
-//! | `prepared.rs` | the prepared plans that are kept |
+//! | `prepared.rs` | prepared plans, and their cache |
 //! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock, and the steps that it times |
-//! | `families.rs` | the families of kernels, and those that are refused because the driver computes them wrongly |
-//! | `variant.rs`, `wgsl.rs`, `wgsl/` | the WGSL text of a kernel or of a routine's pass; they need no device |
-//! | `fetches.rs` | which kernels take four neighbours at once, and how they fetch them |
+//! | `variant.rs`, `wgsl/` | the WGSL source of a kernel or of a pass of a routine; these files need no device |
+//! | `fetches.rs` | which kernels process four neighbouring elements in an invocation, and how they load them |
 //! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
-//! | `notes.rs` | what error notes mean, and those whose read was given up |
-//! | `waiting.rs` | waits for the device: callers that block, futures, the thread that polls for these |
-//! | `disk.rs`, `fingerprint.rs` | what is kept on disk for the next process: parsed shaders, the driver's pipelines, what probe, self-tests and a tuner found; a hash of the texts that these depend on |
-//! | `at_exit.rs` | the end of the process: it waits for software drivers, and keeps threads out of drivers |
-//! | `connection.rs` | device and queue of wgpu, errors, polling and time-outs, counters |
-//! | `adapter.rs` | which GPUs there are, and what they can do |
+//! | `notes.rs` | the meaning of error notes, and the notes whose read was abandoned |
+//! | `waiting.rs` | waits for the device: blocking callers, futures, and the thread that polls the device for futures |
+//! | `disk/`, `fingerprint.rs` | the cache on disk for the next process: parsed shaders, the driver's pipelines, the findings of the probe and the self-test; a hash of the source files that these depend on |
+//! | `at_exit.rs` | the end of the process: waits for software drivers, and keeps our threads out of drivers |
+//! | `connection.rs` | wgpu's device and queue, errors, polling and time-outs, counters |
+//! | `adapter.rs` | which GPUs the machine has, and what they support |
 
 mod adapter;
 mod at_exit;
@@ -33,7 +31,6 @@ mod cooperative;
 mod device;
 mod disk;
 mod dispatch;
-mod families;
 mod fetches;
 mod fingerprint;
 #[cfg(feature = "wgpu")]
@@ -48,24 +45,21 @@ mod prepared;
 #[cfg(feature = "kernels")]
 mod raw;
 mod routines;
-mod selftest;
 mod timer;
 mod transfer;
-mod trials;
 mod variant;
 mod waiting;
 mod wgsl;
 
 use crate::base::buffer::Buffer;
 use crate::base::caps::Shrink;
-use crate::base::caps::tiles::Tiles;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::{
     Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Receive, Recording, Stats,
 };
 #[cfg(feature = "testing")]
 use crate::plan::backend::{FaultInjector, TestDoors};
-use crate::plan::kernel::{Caps, NumberedCaps, Plan, Step, Tile};
+use crate::plan::kernel::{Caps, NumberedCaps, Plan, Step};
 
 use adapter::Origin;
 use batch::{Batch, error_notes};
@@ -75,7 +69,6 @@ use dispatch::Recorder;
 use notes::ERROR_BYTES;
 use prepare::Preparer;
 use prepared::{PreparedPlan, RunBuffer, RunBuffers, facts};
-use std::cell::LazyCell;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Once};
 use timer::{Timer, has_clock};
@@ -104,8 +97,8 @@ impl Provider for Gpus {
         static BEFORE: Once = Once::new();
         static AFTER: Once = Once::new();
         self.check()?;
-        // the end of the process waits for an opening, which may be the work of a thread that nobody else waits for: also for
-        // the first, which loads the drivers, so the exit function is there before them
+        // this makes the end of the process wait for an opening, because a thread that nobody joins may be opening the
+        // device. The first opening loads the drivers, so the exit function is registered before that too
         at_exit::stop_threads(&BEFORE);
         let Some(_inside) = at_exit::enter() else {
             return Err(Error::with_line(ErrorKind::DeviceLost, "Device::gpu", "the process is ending", None));
@@ -143,18 +136,17 @@ impl Provider for Gpus {
 fn open(id: u32, origin: Origin, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
     let open =
         |with_matrices| pollster::block_on(device::open(id, origin.clone(), limit, shrink, with_matrices, false));
-    // a process made by fork may have inherited the findings while another thread held them
+    // a forked process may have inherited the lock on the findings while another thread held it, so it does not look at
+    // them
     let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(&origin);
     let mut gpu = open(with_matrices)?;
-    // both self-tests run on one device, which is opened if one of them has to run
-    let trial = LazyCell::new(|| pollster::block_on(device::open(id, origin.clone(), None, None, with_matrices, true)));
-    let wrong = selftest::wrong_families(&gpu, shrink.and_then(|s| s.wrong), || (*trial).clone());
-    if gpu.caps.cooperative_side().is_some() && !cooperative::are_right(&gpu, || (*trial).clone()) {
+    let trial = || pollster::block_on(device::open(id, origin.clone(), None, None, with_matrices, true));
+    if gpu.caps.cooperative_side().is_some() && !cooperative::are_right(&gpu, trial) {
         gpu = open(false)?;
     }
-    gpu.wrong.get_or_init(|| wrong);
     if gpu.connection.software {
-        // the probe makes the driver compile and run a shader. Its error is dropped: what the caller does next meets the cause
+        // the probe makes the driver compile and run a shader. Its error is dropped, because the caller's next
+        // operation meets the cause
         at_exit::wait_for(&gpu.connection, || drop(gpu.probe()));
     }
     Ok(gpu)
@@ -183,19 +175,6 @@ impl Backend for Gpu {
 
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>> {
         open(id, self.origin.clone(), Some(limit), self.shrink)
-    }
-
-    fn with_tiles(&self, id: u32, tiles: Tiles) -> Result<Arc<dyn Backend>> {
-        let shrink = Shrink { tiles: Some(tiles), ..self.shrink.unwrap_or(Shrink::NONE) };
-        open(id, self.origin.clone(), None, Some(shrink))
-    }
-
-    fn kept_tiles(&self) -> Option<[Option<Tile>; 2]> {
-        self.disk.as_ref().map(|disk| disk.tiles())
-    }
-
-    fn keep_tiles(&self, tiles: [Option<Tile>; 2]) -> bool {
-        self.disk.as_ref().is_some_and(|disk| disk.keep_tiles(tiles))
     }
 
     fn allocate(&self, bytes: usize) -> Result<Buffer> {
@@ -231,8 +210,8 @@ impl Backend for Gpu {
         }
         self.connection.check()?;
         let temps = self.temps(plan)?;
-        // this run gets a buffer of error notes (see `batch.rs`) of its own, because a read by another thread could fetch and
-        // clear the device's
+        // this run uses its own buffer of error notes (see `notes.rs`), because a read by another thread could fetch
+        // and clear the notes in the device's buffer
         let own_notes = self.connection.scoped("allocate", || error_notes(&self.connection))?;
         {
             let mut batch = lock(&self.batch);
@@ -282,7 +261,7 @@ impl Backend for Gpu {
         let timer = Timer::new(clock, detail);
         let id = {
             let mut batch = lock(&self.batch);
-            // kernels recorded before now must not be timed, so they leave first
+            // submit first, because kernels recorded before now must not be timed
             batch.submit(&self.connection)?;
             batch.start_timer(timer)
         };
@@ -370,13 +349,9 @@ impl TestDoors for Gpu {
     fn parsed(&self) -> Option<u64> {
         self.disk.as_ref().map(|disk| disk.parsed())
     }
-
-    fn self_tests(&self) -> (u64, Vec<String>) {
-        (selftest::runs(), self.wrong.get().map(|wrong| wrong.lines()).unwrap_or_default())
-    }
 }
 
-/// Takes a timer out of the batch when it is dropped, also where the caller's closure fails or panics.
+/// Removes a timer from the batch when dropped, even if the caller's closure fails or panics.
 struct TimerOn<'a> {
     gpu: &'a Gpu,
     id: u64,
@@ -389,8 +364,8 @@ impl Drop for TimerOn<'_> {
 }
 
 impl Gpu {
-    /// Allocates the temporaries of a plan. They go back to the pool once the plan is recorded: kernels that get their memory
-    /// next come later in the same queue.
+    /// Allocates the temporaries of a plan. They return to the pool as soon as the plan is recorded, because kernels
+    /// that reuse their memory come later in the same queue.
     fn temps(&self, plan: &Plan) -> Result<Vec<Buffer>> {
         plan.temps.iter().map(|bytes| Gpu::allocate(self, *bytes)).collect()
     }
@@ -403,23 +378,23 @@ impl Gpu {
         Recorder { connection, caps, limits, batch, plan, buffers, bindings }.record(&prepared)
     }
 
-    /// Returns the plan prepared for these buffers, from the cache or made now. An error comes with its kernel's node.
+    /// Returns the plan prepared for these buffers, from the cache or newly prepared. An error includes the node of its
+    /// kernel.
     fn prepared(
         &self,
         batch: &mut Batch,
         plan: &Plan,
         buffers: &[RunBuffer<'_>],
     ) -> Result<Arc<PreparedPlan>, (Error, usize)> {
-        // a kernel binds only a range of a buffer that is larger than a binding. The range, and so the prepared plan, depends
-        // on the run's offsets, and is not kept
+        // a kernel binds only a range of a buffer that is larger than the largest binding. The range depends on the
+        // offsets of the run, so such a prepared plan is not kept
         let is_kept = plan.is_kept && buffers.iter().all(|b| b.buffer.size <= self.caps.max_binding);
         let facts = facts(plan, buffers);
         if let Some(found) = is_kept.then(|| lock(&self.prepared).find(&facts)).flatten() {
             return Ok(found);
         }
         let pipelines = &mut batch.pipelines;
-        let wrong = self.wrong.get().map(|wrong| &**wrong);
-        let mut preparer = Preparer { connection: &self.connection, caps: &self.caps, pipelines, wrong, plan, buffers };
+        let mut preparer = Preparer { connection: &self.connection, caps: &self.caps, pipelines, plan, buffers };
         let prepared = Arc::new(preparer.prepare()?);
         self.connection.counters.prepares.fetch_add(1, Relaxed);
         if is_kept {
@@ -429,8 +404,8 @@ impl Gpu {
     }
 }
 
-/// Returns the driver's buffers behind the inputs, temporaries and outputs of a run. Fails if the run binds another number
-/// of buffers or scalars than the plan has.
+/// Returns the driver's buffers of a run: inputs, temporaries, then outputs. Returns an error if the run binds a
+/// different number of buffers or scalars than the plan has.
 fn run_buffers<'a>(plan: &Plan, bindings: &Bindings<'a>, temps: &'a [Buffer]) -> Result<RunBuffers<'a>> {
     let fail = |detail: String| Error::with_line(ErrorKind::Internal, "eval", detail, None);
     let want = [plan.inputs.len(), plan.outputs.len(), plan.scalars.len()];

@@ -1,15 +1,17 @@
-//! The words of a dispatch's parameters, which the shader reads as the uniform variable `params`. `Form` in `wgsl.rs` says
-//! where each of them lies.
+//! The words of a dispatch's parameters, which the shader reads as the uniform variable `params`. [`Form`] defines the
+//! position of each word.
 
 use super::variant::matrix;
 use super::wgsl::{Form, HEADER, Header};
 use crate::plan::kernel::{Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
-/// Returns the parameters of a window as far as they are the same in every run; what a run adds is 0. In the header that is
-/// the grid and the error id; in the words, the header itself ([`HEADER`] words), the scalars and the operands' offsets.
-/// `lines` is the axis of the lines of squares. `strides` are those of loads, then stores; `count` and `inner` are the numbers of
-/// indices of the window and of a row.
+/// Returns the part of a window's parameters that is the same in every run. Whatever a run sets is 0: the grid and the
+/// error id in the header, and among the words the header itself (the first [`HEADER`] words), the scalars and the
+/// operands' offsets.
+///
+/// `lines` is the axis of the lines of squares. `strides` are those of the loads, then of the stores. `count` is the
+/// number of indices of the window, and `inner` the number of indices of a row.
 pub(super) fn template(
     kernel: &Kernel,
     form: &Form,
@@ -18,8 +20,8 @@ pub(super) fn template(
     (count, inner): (usize, usize),
 ) -> (Header, Vec<u32>) {
     let matmul = kernel.kind == KernelKind::Matmul;
-    // rows of the table of axes: every shader reads at least one outer and one inner row; that of a product reads three outer
-    // ones, for the batch, m and n
+    // rows in the table of axes: every shader reads at least one outer and one inner row. The shader of a product reads
+    // three outer rows, for the batch, m and n
     let outer_rows = window.shape.len().max(if matmul { 3 } else { 1 });
     let inner_rows = kernel.inner.len().max(1);
     let mut p = vec![0u32; (form.table + (outer_rows + inner_rows) * form.row) * 4];
@@ -55,8 +57,8 @@ pub(super) fn template(
     (header, p)
 }
 
-/// Says whether neighbouring invocations fetch a factor of a product along k: it is contiguous there, and not along its own axis,
-/// of length `n`.
+/// Returns whether neighbouring invocations fetch a factor of a product along k. They do if the factor is contiguous
+/// along k and not along its own axis, which has length `n`.
 fn is_along_k(kernel: &Kernel, strides: &[isize], rank: usize, (own, n): (usize, usize)) -> bool {
     let last = (0..kernel.inner.len()).rev().find(|d| kernel.inner[*d] > 1);
     let by_one = |stride: isize| stride.unsigned_abs() == 1;
@@ -74,7 +76,7 @@ fn write_table(
 ) {
     let axes = window.shape.len();
     let word = |row: usize| (form.table + row * form.row) * 4;
-    // the table has the outer axes from the last to the first, then the inner ones from the last to the first; but where there are
+    // the table has the outer axes from last to first, then the inner axes from last to first. If the kernel computes
     // squares, the axis of their lines is second
     let row_of = |axis: usize| match axis < axes {
         true if lines == Some(axis) => 1,
@@ -86,7 +88,7 @@ fn write_table(
     for (start, extent) in starts.iter().zip(window.shape.iter().chain(&kernel.inner)) {
         p[*start] = *extent as u32;
     }
-    // rows that stand for no axis have extent 1
+    // rows without an axis have extent 1
     for row in axes..outer_rows {
         p[word(row)] = 1;
     }

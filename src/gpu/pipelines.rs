@@ -14,7 +14,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// A quick hash for keys made of words. It need not resist an attacker, because no outsider chooses the words.
+/// A fast hash for keys made of words. It need not resist an attacker, because no outsider chooses the words.
 #[derive(Default)]
 pub(super) struct WordHasher(u64);
 
@@ -45,8 +45,8 @@ pub(super) type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
 #[derive(Clone, Copy)]
 pub(super) struct Interface<'a> {
     pub slots: &'a [Slot],
-    /// Whether the shader can note an error (an index out of range, or an element that a routine refuses), and so binds the
-    /// buffer of notes.
+    /// Whether the shader can write an error note (for an index out of range, or an element that a routine rejects),
+    /// and so binds the buffer of notes.
     pub checks: bool,
     /// Length of its parameters in vectors of four words: one of [`PARAMS_CLASSES`].
     pub params: u32,
@@ -63,7 +63,7 @@ struct LayoutKey {
 
 /// The layout of a pipeline's bindings.
 pub(super) struct BindingLayout {
-    /// A number that no other layout of the device has: keys of the bind group cache begin with it.
+    /// A number that is unique on the device: keys of the bind group cache begin with it.
     pub number: u64,
     pub group: wgpu::BindGroupLayout,
     pipeline: wgpu::PipelineLayout,
@@ -75,9 +75,10 @@ pub(super) struct Pipeline {
     pub layout: Arc<BindingLayout>,
     /// The position in [`PARAMS_CLASSES`] of the length of its parameters.
     pub class: usize,
-    /// Whether its shader can note an error, as in [`Interface::checks`].
+    /// Whether its shader can write an error note, as in [`Interface::checks`].
     pub checks: bool,
-    /// Whether it was ever recorded. A driver may compile a pipeline only when it first runs, so that run may take long.
+    /// Whether it has been recorded. A driver may compile a pipeline only when it first runs, so that run may take
+    /// long.
     pub has_run: AtomicBool,
 }
 
@@ -100,11 +101,11 @@ struct Uncompiled {
 #[derive(Default)]
 pub(super) struct Pipelines {
     disk: Option<Arc<DiskCache>>,
-    /// Searched first, because a key is made faster than the text.
+    /// Searched first, because building a key is faster than generating the source.
     by_key: WordMap<Key, Arc<Pipeline>>,
-    /// Searched for a key that is new, because kernels of different keys may have the same text.
+    /// Searched for a new key, because kernels with different keys may have the same source.
     by_text: HashMap<String, Arc<Pipeline>>,
-    /// The shaders of users, by text and entry point.
+    /// User-defined shaders, by source and entry point.
     #[cfg(feature = "kernels")]
     raw: HashMap<(String, String), Arc<Pipeline>>,
     layouts: HashMap<LayoutKey, Arc<BindingLayout>>,
@@ -116,12 +117,12 @@ impl Pipelines {
         Pipelines { disk, ..Pipelines::default() }
     }
 
-    /// The pipeline of `key`, if it is compiled.
+    /// Returns the pipeline of `key`, if it is compiled.
     pub fn find(&self, key: &Key) -> Option<&Arc<Pipeline>> {
         self.by_key.get(key)
     }
 
-    /// Returns the pipeline of `key`. For a new key it compiles what `text` writes.
+    /// Returns the pipeline of `key`. For a new key, compiles the source that `text` returns.
     pub fn get(
         &mut self,
         connection: &Connection,
@@ -139,8 +140,9 @@ impl Pipelines {
         self.find(&key).cloned().ok_or_else(missing)
     }
 
-    /// Compiles pipelines that are not found under their keys, side by side; those whose text was compiled before are kept under
-    /// the new key too. An error comes with the number of the pipeline that it is about, the first of those that fail.
+    /// Compiles in parallel the pipelines that are not found under their keys. If the source of one was compiled
+    /// before, that pipeline is kept under the new key too. An error includes the index in `wanted` of the first
+    /// pipeline that failed.
     pub fn compile(&mut self, connection: &Connection, wanted: Vec<Wanted<'_>>) -> Result<(), (Error, usize)> {
         let (mut texts, mut uncompiled, mut keys) = (HashMap::new(), vec![], vec![]);
         for (n, Wanted { key, interface, text }) in wanted.into_iter().enumerate() {
@@ -216,7 +218,8 @@ impl Pipelines {
         Ok(layout)
     }
 
-    /// Returns the pipeline of a user's shader, which binds buffers alone: for each of them, `read_only` says whether it only reads it.
+    /// Returns the pipeline of a user-defined shader, which binds only buffers. `read_only` tells for each buffer
+    /// whether the shader only reads it.
     #[cfg(feature = "kernels")]
     pub fn raw(
         &mut self,
@@ -229,7 +232,7 @@ impl Pipelines {
         if let Some(known) = self.raw.get(&key) {
             return Ok(known.clone());
         }
-        // such a shader has no parameters; a batch binds the shortest all the same
+        // such a shader has no parameters, but a batch always binds some, so it gets the shortest class
         let layout = self.layout(connection, LayoutKey { read_only, checks: false, params: PARAMS_CLASSES[0] }, 0)?;
         let pipeline = connection.scoped("compile", || {
             let source = wgpu::ShaderSource::Wgsl(text.into());
@@ -251,7 +254,7 @@ impl Pipelines {
         Ok(pipeline)
     }
 
-    /// Returns the layout of the bind group that holds parameters of a class, a position in [`PARAMS_CLASSES`].
+    /// Returns the layout of the bind group that holds parameters of a class, an index into [`PARAMS_CLASSES`].
     pub fn params_layout(&mut self, connection: &Connection, class: usize) -> Result<wgpu::BindGroupLayout> {
         if let Some(layout) = &self.params_layouts[class] {
             return Ok(layout.clone());
@@ -275,15 +278,15 @@ impl Pipelines {
     }
 }
 
-/// Calls `f` with each element in order, on as many threads as the machine runs at once, until one call fails. Returns the results
-/// of the calls with the elements' numbers, in order.
+/// Calls `f` with each element in order, on as many threads as the machine runs in parallel, until a call fails.
+/// Returns the results in order, each with the index of its element.
 fn side_by_side<T: Sync, R: Send>(elements: &[T], f: impl Fn(&T) -> Result<R> + Sync) -> Vec<(usize, Result<R>)> {
     if elements.is_empty() {
         return vec![];
     }
     let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let results = Mutex::new(Vec::with_capacity(elements.len()));
-    // returns whether there may be more to do
+    // processes the next element; returns false if there is none
     let one = || {
         let n = if has_failed.load(Relaxed) { elements.len() } else { next.fetch_add(1, Relaxed) };
         let Some(element) = elements.get(n) else { return false };
@@ -298,9 +301,9 @@ fn side_by_side<T: Sync, R: Send>(elements: &[T], f: impl Fn(&T) -> Result<R> + 
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
-            // threads of ours stay out of drivers once the process ends; the caller's does the rest
+            // our threads stay out of drivers once the process ends; then the caller's thread does the rest
             let helper = || while at_exit::enter().is_some_and(|_inside| one()) {};
-            // where no thread can be started, this one does the work
+            // if no thread can be started, this one does the work
             let _ = std::thread::Builder::new().name("cupric-compile".to_string()).spawn_scoped(scope, helper);
         }
         while one() {}
@@ -322,11 +325,11 @@ fn compile(connection: &Connection, disk: Option<&Arc<DiskCache>>, shader: &Unco
     };
     let pipeline = connection.scoped("compile", || {
         let descriptor = wgpu::ShaderModuleDescriptor { label: None, source };
-        // SAFETY: the generator wrote the text, which needs none of wgpu's checks. Indices stay below the extents, up to
-        // which recording has found every element inside its buffer; computed indices are brought below theirs. Loops
-        // have bounds, but for the compare-and-exchange of `wgsl/combine.rs`, in which some invocation always succeeds.
-        // Integer divisors are extents, or made nonzero by the library's functions. Without wgpu's checks a tiled
-        // product runs six times as fast.
+        // SAFETY: the generator wrote the source, which needs none of wgpu's checks. Indices stay below the extents,
+        // and recording has checked that every element up to the extents lies inside its buffer. Computed indices are
+        // brought below their extents. Loops are bounded, except for the compare-and-exchange of `wgsl/combine.rs`, in
+        // which some invocation always succeeds. Integer divisors are extents, or the library's functions make them
+        // nonzero. A tiled product runs six times as fast without wgpu's checks.
         let module = unsafe {
             connection.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
         };
@@ -347,7 +350,7 @@ fn compile(connection: &Connection, disk: Option<&Arc<DiskCache>>, shader: &Unco
     Ok(Pipeline { pipeline, layout: layout.clone(), class: *class, checks: *checks, has_run: AtomicBool::new(false) })
 }
 
-/// Returns how many bytes parameters of a class take: [`PARAMS_CLASSES`] counts vectors of 16 bytes.
+/// Returns the length of the parameters of a class in bytes. [`PARAMS_CLASSES`] counts vectors of 16 bytes.
 pub(super) fn params_bytes(class: usize) -> Option<NonZeroU64> {
     NonZeroU64::new(PARAMS_CLASSES[class] as u64 * 16)
 }

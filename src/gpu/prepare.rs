@@ -2,7 +2,6 @@
 //! kernel, and computes the parameters that are the same in every run.
 
 use super::connection::Connection;
-use super::families::Wrong;
 use super::fetches::SIDE;
 use super::params::template;
 use super::pipelines::{Interface, Pipelines, Wanted};
@@ -19,21 +18,19 @@ pub(super) struct Preparer<'a> {
     pub connection: &'a Connection,
     pub caps: &'a Caps,
     pub pipelines: &'a mut Pipelines,
-    /// What the self-test has found wrong, if it has run.
-    pub wrong: Option<&'a Wrong>,
     pub plan: &'a Plan,
     pub buffers: &'a [RunBuffer<'a>],
 }
 
-/// A binding that is being made: a whole buffer, or a part of one that is larger than a binding may be.
+/// A binding under construction: a whole buffer, or a part of one that is larger than the largest binding.
 struct Binding {
-    /// The number of the first operand that is bound by it.
+    /// The number of the first operand that uses it.
     operand: usize,
     /// The `id` of the `DriverBuffer`.
     id: u64,
     words: Words,
     access: Access,
-    /// For a part of a buffer, the range of bytes that is bound: only operands that touch exactly this range share the binding.
+    /// For a part of a buffer, the bound range of bytes. Only operands that touch exactly this range share the binding.
     span: Option<(i64, i64)>,
 }
 
@@ -51,7 +48,7 @@ struct DraftWindow {
     key: Key,
 }
 
-/// Extends a range of elements, `low..=high`, by the elements that the steps along one axis reach from there.
+/// Extends the range of elements `low..=high` by the elements that steps along one axis reach from there.
 fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
     let reach = (extent as i64 - 1).max(0) * stride as i64;
     if reach < 0 { (low + reach, high) } else { (low, high + reach) }
@@ -80,12 +77,9 @@ fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize)
 }
 
 impl Preparer<'_> {
-    /// Prepares all steps of the plan. An error comes with the number of the node whose kernel failed.
+    /// Prepares all steps of the plan. An error includes the number of the node whose kernel failed.
     pub fn prepare(&mut self) -> Result<PreparedPlan, (Error, usize)> {
         validate(self.plan)?;
-        if let Some(refusal) = self.wrong.and_then(|wrong| wrong.refusal(self.plan, &self.caps.name)) {
-            return Err(refusal);
-        }
         let drafts = self.plan.steps.iter().map(|step| match step {
             Step::Nest(k) => self.draft(k).map(Some).map_err(|e| (e, k.node)),
             Step::Routine(_) | Step::Clear { .. } => Ok(None),
@@ -108,7 +102,7 @@ impl Preparer<'_> {
         Ok(PreparedPlan { steps, rehearses })
     }
 
-    /// Finds out what pipeline each window of a kernel needs.
+    /// Determines which pipeline each window of a kernel needs.
     fn draft<'k>(&self, kernel: &'k Kernel) -> Result<Draft<'k>> {
         let form = Form::of(kernel);
         let windows = match kernel.outer_size() {
@@ -120,7 +114,8 @@ impl Preparer<'_> {
 
     fn draft_window(&self, kernel: &Kernel, form: &Form, window: &Window) -> Result<DraftWindow> {
         let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
-        // shaders index with u32; half its range leaves room for the indices past the end that the last workgroup computes
+        // shaders index with u32; half its range leaves room for indices past the end, which the last workgroup
+        // computes
         if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
             let detail = format!("a dispatch over {count} × {inner} indices");
             return Err(Error::with_line(ErrorKind::Internal, kernel.name, detail, None));
@@ -132,7 +127,7 @@ impl Preparer<'_> {
         let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
         let first = |o: &Operand| o.offset + o.shift(self.buffers);
         let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
-        // where a run's array begins within a vector, other runs with the same facts may begin elsewhere in it
+        // if a run's array begins inside a vector, other runs with the same facts may begin elsewhere in it
         let is_aligned = |o: &Operand| o.offset % 4 == 0 && !self.buffers[o.buffer].is_between_vectors();
         let aligned: SmallVec<[bool; 8]> = operands.iter().map(is_aligned).collect();
         let variant = classify(kernel, form, window, (&offsets, &aligned), &slots, &mut kinds)?;
@@ -140,7 +135,7 @@ impl Preparer<'_> {
         Ok(DraftWindow { operands, bindings, variant, key })
     }
 
-    /// Compiles the pipelines that are not there yet, all of the plan's side by side.
+    /// Compiles the missing pipelines of the plan in parallel.
     fn compile(&mut self, drafts: &[Option<Draft<'_>>]) -> Result<(), (Error, usize)> {
         let (mut wanted, mut kernels, mut keys) = (vec![], vec![], HashSet::new());
         for Draft { kernel, form, windows } in drafts.iter().flatten() {
@@ -201,7 +196,7 @@ impl Preparer<'_> {
         })
     }
 
-    /// Returns the loads, then the stores, with the elements that the window touches. Their `binding` is set by `bindings`.
+    /// Returns the loads, then the stores, with the elements that the window touches. `bindings` sets their `binding`.
     fn operands(&self, kernel: &Kernel, window: &Window) -> Vec<Operand> {
         let operand = |named: BufferRef, size: usize, strides: &[isize], offset: isize| {
             let start: i64 = window.start.iter().zip(strides).map(|(i, s)| *i as i64 * *s as i64).sum();
@@ -213,7 +208,7 @@ impl Preparer<'_> {
         };
         let load = |(n, l): (usize, &crate::plan::kernel::Load)| {
             let mut o = operand(l.buffer, l.dtype.size(), &l.strides, l.offset);
-            // several gathers of one load reach as far as the farthest of them, not as far as all together
+            // several gathers of one load reach as far as the farthest gather, not as far as their sum
             let still = o.span;
             for v in &kernel.values {
                 if let Op::Gather { load, stride, position } = &v.op
@@ -223,7 +218,8 @@ impl Preparer<'_> {
                     o.span = (o.span.0.min(low), o.span.1.max(high));
                 }
             }
-            // a load that reads nothing is bound from element 0: the offset of an empty array may lie past its buffer's end
+            // a load that reads nothing is bound from element 0, because the offset of an empty array may lie past its
+            // buffer's end
             if kernel.reads(n) { o } else { Operand { offset: 0, span: (0, 0), is_used: false, ..o } }
         };
         let store = |s: &Store| {
@@ -237,8 +233,8 @@ impl Preparer<'_> {
         kernel.loads.iter().enumerate().map(load).chain(stores).collect()
     }
 
-    /// Makes the bindings and sets each operand's: one for each buffer and type of word and, where the buffer is larger than
-    /// a binding may be, for each range of bytes that operands touch.
+    /// Creates the bindings, and sets the `binding` of each operand. There is a binding for each buffer and word type
+    /// and, if the buffer is larger than the largest binding, for each range of bytes that operands touch.
     fn bindings(&self, kernel: &Kernel, operands: &mut [Operand]) -> Result<SmallVec<[Binding; 8]>> {
         let words =
             kernel.loads.iter().map(|l| wgsl::words(l.dtype)).chain(kernel.stores.iter().map(wgsl::stored_words));
@@ -259,7 +255,8 @@ impl Preparer<'_> {
             let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
             return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
-        // wgpu refuses to bind one buffer both as read-only and as read-write, so if one binding writes, all of its buffer do
+        // wgpu rejects a buffer that is bound both as read-only and as read-write, so if one binding writes, all of its
+        // buffer do
         for i in 0..bindings.len() {
             let id = bindings[i].id;
             if bindings.iter().any(|b| b.id == id && b.access == Access::Write) {

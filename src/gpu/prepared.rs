@@ -1,6 +1,6 @@
-//! Plans that are ready to run: each window of each kernel with its pipeline, its bindings and those of its parameters that
-//! are the same in every run. `prepare.rs` makes them once; `dispatch.rs` binds the buffers, offsets, scalars and lines of a
-//! run to them.
+//! Plans that are ready to run: each window of each kernel with its pipeline, its bindings, and the parameters that are
+//! the same in every run. `prepare.rs` creates them once; `dispatch.rs` binds them to the buffers, offsets, scalars and
+//! source lines of a run.
 
 use super::memory::DriverBuffer;
 use super::pipelines::{Pipeline, WordHasher};
@@ -12,10 +12,11 @@ use smallvec::SmallVec;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-/// The most bytes of prepared plans that are kept. A judgement: some 16,000 kernels of three operands, at about 1 KiB each.
+/// The most bytes of prepared plans that are kept: some 16,000 kernels of three operands, at about 1 KiB each. Chosen
+/// by hand; no benchmark compares other values.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// A buffer of a run, and where the array's element 0 lies in it, in elements from the buffer's start.
+/// A buffer of a run, and the position of the array's element 0 in it, in elements from the buffer's start.
 #[derive(Clone, Copy)]
 pub(super) struct RunBuffer<'a> {
     pub buffer: &'a DriverBuffer,
@@ -23,8 +24,9 @@ pub(super) struct RunBuffer<'a> {
 }
 
 impl RunBuffer<'_> {
-    /// Whether the array does not begin at a multiple of four elements, or its buffer does not end with a whole vector of 16 bytes, as
-    /// one does that took the last bytes of a device's limit. Such an array is neither read nor written by vectors or whole words of four.
+    /// Returns whether the array does not begin at a multiple of four elements, or its buffer does not end with a whole
+    /// vector of 16 bytes. The latter happens if the buffer took the last bytes of a device's limit. Kernels access
+    /// such an array neither by vectors nor by whole words of four elements.
     pub fn is_between_vectors(&self) -> bool {
         let ends = mutant!(vectors_beyond_a_buffer, 16, self.buffer.size) % 16;
         ends != 0 || mutant!(prepared_for_another_place_in_a_vector, 0, self.offset) % 4 != 0
@@ -34,7 +36,7 @@ impl RunBuffer<'_> {
 /// The buffers of a run: inputs, then temporaries, then outputs.
 pub(super) type RunBuffers<'a> = SmallVec<[RunBuffer<'a>; 8]>;
 
-/// The number among [`RunBuffers`] of the buffer that a kernel names.
+/// Returns the index in [`RunBuffers`] of the buffer that a kernel names.
 pub(super) fn number(plan: &Plan, named: BufferRef) -> usize {
     match named {
         BufferRef::Input(n) => n,
@@ -46,9 +48,9 @@ pub(super) fn number(plan: &Plan, named: BufferRef) -> usize {
 /// A load or a store, with the elements that one window touches.
 #[derive(Clone)]
 pub(super) struct Operand {
-    /// The plan's name of its buffer, for messages.
+    /// The plan's name of its buffer, for error messages.
     pub named: BufferRef,
-    /// The number of its buffer among [`RunBuffers`].
+    /// The index of its buffer in [`RunBuffers`].
     pub buffer: usize,
     /// Bytes of an element.
     pub size: i64,
@@ -69,7 +71,7 @@ impl Operand {
         if self.is_used { buffers[self.buffer].offset } else { 0 }
     }
 
-    /// The bytes that the operand touches, counted from the buffer's start.
+    /// Returns the range of bytes that the operand touches, counted from the buffer's start.
     pub fn bytes(&self, shift: i64) -> (i64, i64) {
         ((self.span.0 + shift) * self.size, (self.span.1 + shift + 1) * self.size)
     }
@@ -90,7 +92,7 @@ pub(super) struct PreparedWindow {
     pub workgroups: u64,
 }
 
-/// What the error about an index out of range says of the gather or position that met it.
+/// Describes a gather or position in the error about an index out of range.
 pub(super) struct Gather {
     /// The name of the operation, such as `take`.
     pub name: &'static str,
@@ -98,7 +100,7 @@ pub(super) struct Gather {
     pub node: usize,
     /// The type of its indices.
     pub compute: Compute,
-    /// The number of positions that an index may have.
+    /// The number of valid positions.
     pub extent: usize,
 }
 
@@ -107,7 +109,7 @@ pub(super) struct PreparedKernel {
     pub name: &'static str,
     /// The number of the node whose source line the kernel's errors name.
     pub node: usize,
-    /// Whether it is a further pass of the kernel before it, and so not counted as a kernel.
+    /// Whether it is a further pass of the kernel before it, and so is not counted as a kernel.
     pub continues: bool,
     /// Empty if there is no element to compute.
     pub windows: Vec<PreparedWindow>,
@@ -115,15 +117,15 @@ pub(super) struct PreparedKernel {
     pub scalars: Vec<usize>,
     /// The word of the parameters that holds the offset of operand 0; those of the other operands follow, a word each.
     pub offsets: usize,
-    /// If any index of the kernel is checked, all its gathers and positions in the order of values, because their error ids
-    /// are counted in this order; else empty.
+    /// All gathers and positions of the kernel in the order of values, because their error ids are counted in this
+    /// order. Empty if no index of the kernel is checked.
     pub gathers: Vec<Gather>,
 }
 
 /// A step that is ready to be bound.
 pub(super) enum PreparedStep {
     Nest(PreparedKernel),
-    /// A routine or a clear, for which nothing is prepared: its pipelines and bind groups are in caches of their own.
+    /// A routine or a clear. Nothing is prepared for it, because its pipelines and bind groups are in their own caches.
     AsPlanned,
 }
 
@@ -131,13 +133,13 @@ pub(super) enum PreparedStep {
 pub(super) struct PreparedPlan {
     /// One for each step of the plan.
     pub steps: Vec<PreparedStep>,
-    /// Whether all steps that may fail are tried before the first dispatch, so that a write in place is done whole or not at
-    /// all. A plan with one writing dispatch need not, because nothing can fail after it.
+    /// Whether everything that may fail is tried before the first dispatch, so that a write in place is done completely
+    /// or not at all. A plan with one writing dispatch does not need this, because nothing can fail after it.
     pub rehearses: bool,
 }
 
 impl PreparedPlan {
-    /// Roughly how many bytes the plan takes, for the limit of the cache.
+    /// Returns roughly how many bytes the plan takes, for the limit of the cache.
     fn bytes(&self) -> usize {
         let window =
             |w: &PreparedWindow| size_of::<PreparedWindow>() + size_of_val(&*w.operands) + size_of_val(&*w.words);
@@ -149,13 +151,13 @@ impl PreparedPlan {
     }
 }
 
-/// What identifies a prepared plan: the plan's number, then the facts of a run that change what is prepared, sorted. Most
+/// The key of a prepared plan: the plan's number, then the facts of a run that change what is prepared, sorted. Most
 /// runs have no such facts.
 pub(super) type Facts = SmallVec<[u64; 4]>;
 
-/// The facts of a run. First, which of its buffers are the same buffer, because that is bound only once. Second, where in a
-/// packed word an output begins, because an invocation can own only a word whose elements are all its own. Third, for
-/// kernels that may take four elements at once, which arrays lie between vectors.
+/// Returns the facts of a run. First, which of its buffers are the same buffer, because a buffer is bound only once.
+/// Second, where in a packed word an output begins, because an invocation can own a word only if it writes all its
+/// elements. Third, for kernels that may process four elements at once, which arrays lie between vectors.
 pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     let mut facts = Facts::new();
     facts.push(plan.id);
@@ -181,7 +183,7 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     facts
 }
 
-/// Whether what is prepared for a step may depend on which arrays lie between vectors (`fetches.rs`).
+/// Returns whether what is prepared for a step may depend on which arrays lie between vectors (`fetches.rs`).
 fn may_take_fours(step: &Step) -> bool {
     match step {
         Step::Nest(kernel) => kernel.schedule.groups().is_some_and(|groups| groups.in_flight > 1),
@@ -189,7 +191,7 @@ fn may_take_fours(step: &Step) -> bool {
     }
 }
 
-/// The prepared plans that a device keeps. Where they exceed `KEPT_BYTES`, the least recently used are dropped first.
+/// The prepared plans that a device keeps. If they exceed `KEPT_BYTES`, the least recently used are dropped first.
 pub(super) struct PreparedPlans {
     plans: LruCache<Facts, Arc<PreparedPlan>, BuildHasherDefault<WordHasher>>,
     bytes: usize,

@@ -1,4 +1,4 @@
-//! Shaders of a user's own: compiled with wgpu's run-time checks, and recorded into the batch as kernels are.
+//! User-defined shaders, which are compiled with wgpu's run-time checks and recorded into the batch like kernels.
 
 use super::batch::BufferSlice;
 use super::connection::lock;
@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 impl Gpu {
-    /// Records a call of a user's shader. Its results are zero before it runs.
+    /// Records a call of a user-defined shader. Its results are set to zero before it runs.
     pub(super) fn record_raw(&self, call: &RawCall<'_>) -> Result<()> {
         let fail = |kind, detail: String| Error::with_line(kind, call.name, detail, Some(call.line));
         self.connection.check()?;
@@ -24,7 +24,7 @@ impl Gpu {
             let (n, most) = (call.bindings.len(), limits.max_storage_buffers_per_shader_stage);
             return Err(fail(ErrorKind::LimitExceeded, format!("{n} bindings; {} has at most {most}", self.name)));
         }
-        // wgpu does not look at it
+        // wgpu does not check this limit
         if call.workgroup_bytes > limits.max_compute_workgroup_storage_size as u64 {
             let (n, most) = (call.workgroup_bytes, limits.max_compute_workgroup_storage_size);
             let detail = format!("{n} bytes of workgroup memory; {} has {most}", self.name);
@@ -34,7 +34,7 @@ impl Gpu {
         for binding in call.bindings {
             let driver = driver_buffer(binding.buffer)
                 .ok_or_else(|| fail(ErrorKind::Internal, "a buffer does not belong to a GPU".to_string()))?;
-            // a binding ends with a whole word
+            // a binding consists of whole words
             let len = (binding.bytes as u64).next_multiple_of(4);
             if len > self.caps.max_binding || len > driver.size {
                 let detail = format!("an array of {len} bytes; {} binds at most {}", self.name, self.caps.max_binding);
@@ -45,7 +45,7 @@ impl Gpu {
         let mut batch = lock(&self.batch);
         let read_only = call.bindings.iter().map(|b| !b.is_result).collect();
         let compiled = batch.pipelines.raw(&self.connection, call.text, call.entry, read_only);
-        // the text is WGSL, so what is refused is beyond this device: its limits, or an extension that it lacks
+        // the source is valid WGSL, so it needs more than this device has: a higher limit, or an extension
         let pipeline = compiled.map_err(|e| match e.kind() == ErrorKind::Internal {
             true => fail(ErrorKind::Unsupported, e.detail().split_whitespace().collect::<Vec<_>>().join(" ")),
             false => e,
@@ -80,7 +80,7 @@ impl Gpu {
     }
 }
 
-/// The bytes of the arrays that a call reads, or of its results.
+/// Returns the total bytes of a call's results, or of the arrays that it reads.
 fn bytes(call: &RawCall<'_>, is_result: bool) -> u64 {
     call.bindings.iter().filter(|b| b.is_result == is_result).map(|b| b.bytes as u64).sum()
 }

@@ -15,7 +15,7 @@ use crate::graph::routine::{
 use crate::plan::kernel::{BufferRef, RoutineCall, RoutinePass};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The shader file of each routine. The block that has a pass's name is the text of the pass.
+/// The shader file of each routine. The block with a pass's name is the source of the pass.
 static SHADERS: [(&Routine, &str); 9] = [
     (&BINCOUNT, include_str!("../../shaders/bincount.wgsl")),
     (&SORT, include_str!("../../shaders/sort.wgsl")),
@@ -28,7 +28,7 @@ static SHADERS: [(&Routine, &str); 9] = [
     (&REDUCE_AT, include_str!("../../shaders/sums.wgsl")),
 ];
 
-/// Says whether [`SHADERS`] has a file for a routine.
+/// Returns whether [`SHADERS`] has a file for a routine.
 #[cfg(feature = "testing")]
 pub(super) fn has(row: &Routine) -> bool {
     shader(row).is_ok()
@@ -43,7 +43,7 @@ fn shader(row: &Routine) -> Result<&'static str> {
     found.ok_or_else(|| internal(row.name, "the routine has no shader"))
 }
 
-/// The WGSL text of each pass of a call.
+/// Returns the WGSL source of each pass of a call.
 pub(super) fn previews(call: &RoutineCall, int64: bool) -> Vec<Result<String>> {
     let text = |p: &RoutinePass| Ok(wgsl::generate_routine(call, p, shader(call.row)?, int64));
     call.passes.iter().map(text).collect()
@@ -54,8 +54,8 @@ struct BoundPlace<'a> {
     buffer: &'a DriverBuffer,
     offset: u64,
     len: u64,
-    /// Where element 0 of an operand or a result lies, in elements from the start of the binding. It may lie before the
-    /// binding: the number then wraps as a u32, as the shader's additions do.
+    /// The position of element 0 of an operand or a result, in elements from the start of the binding. If it lies
+    /// before the binding, the number wraps as a u32, as the shader's additions do.
     first: Option<u32>,
 }
 
@@ -70,26 +70,27 @@ impl<'a> Recorder<'a> {
 
     /// Records a routine's dispatches.
     pub fn record_routine(&mut self, call: &RoutineCall) -> Result<()> {
-        // all steps that may fail come before the first dispatch, so that a write in place is done whole or not at all
+        // everything that may fail runs before the first dispatch, so that a write in place is done completely or not
+        // at all
         self.prepare_routine(call)?;
         self.each_pass(call, false)?;
         self.connection.counters.kernels.fetch_add(1, Relaxed);
         Ok(())
     }
 
-    /// Makes all that a routine's dispatches need, and records none.
+    /// Creates everything that a routine's dispatches need, without recording them.
     pub fn prepare_routine(&mut self, call: &RoutineCall) -> Result<()> {
         self.each_pass(call, true)
     }
 
-    /// Records every window of every pass, or with `dry` only makes what recording them needs.
+    /// Records every window of every pass. With `dry`, only creates what recording needs.
     fn each_pass(&mut self, call: &RoutineCall, dry: bool) -> Result<()> {
         let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (p, *w)));
         let done = windows.try_for_each(|(pass, window)| self.pass(call, pass, window, dry));
         done.map_err(|e| e.of_kernel(call.row.name).or_at(self.bindings.line(call.node)))
     }
 
-    /// Records a pass over the items of a window; with `dry` only makes its pipeline and bind group.
+    /// Records a pass over the items of a window. With `dry`, only creates its pipeline and bind group.
     fn pass(&mut self, call: &RoutineCall, scheduled: &RoutinePass, window: [usize; 2], dry: bool) -> Result<()> {
         let (shader, pass) = (shader(call.row)?, &scheduled.pass);
         let slots = wgsl::routine_slots(call, pass);
@@ -129,7 +130,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Registers that the routine may refuse an element; gives the id under which its shader notes one.
+    /// Registers that the routine may reject an element. Returns the id under which its shader notes one.
     fn refusal(&mut self, call: &RoutineCall) -> u32 {
         let unsigned = call.operands.first().is_some_and(|w| w.meta.dtype == DType::U64);
         let compute = if unsigned { Compute::U64 } else { Compute::I64 };
@@ -138,8 +139,9 @@ impl<'a> Recorder<'a> {
         self.batch.next_error_id(std::iter::once(Checked { id: 0, line, compute, refuses }))
     }
 
-    /// Binds the operand, result or scratch memory that `place` names: its whole buffer. Of an operand or result in a buffer
-    /// that is larger than a binding may be, it binds the elements of the window, or all if the pass reads it as a whole.
+    /// Binds the whole buffer of the operand, result or scratch memory that `place` names. If the buffer of an operand
+    /// or result is larger than the largest binding, binds the elements of the window, or all elements if the pass
+    /// reads it as a whole.
     fn bind_place(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<BoundPlace<'a>> {
         let name = call.row.name;
         let found = match place {
@@ -165,7 +167,7 @@ impl<'a> Recorder<'a> {
         }
         let offset = (first + start) * size / self.limits.storage_alignment * self.limits.storage_alignment;
         let len = ((first + end) * size).next_multiple_of(4) - offset;
-        // the shader numbers items from the call's first one in every window, so `first` is where that item would lie
+        // in every window the shader numbers items from the call's first one, so `first` is the position of that item
         Ok(BoundPlace { buffer, offset, len, first: Some((first as i64 - (offset / size) as i64) as u32) })
     }
 }
@@ -195,7 +197,7 @@ mod tests {
         assert_eq!(ROWS.len(), SHADERS.len());
     }
 
-    /// Validates the generated text for each dtype, and the file itself with the stubs that it declares.
+    /// Validates the generated source for each dtype, and the file itself with the stubs that it declares.
     fn texts_of_bincount_are_valid() {
         use DType::*;
         let whole = |n: usize, dtype, shape: usize| Whole {
@@ -227,7 +229,7 @@ mod tests {
         let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nnumber: u32,\nparam0: u32,\nparam1: u32,\nparam2: u32,\nparam3: u32,\nparam4: u32,\n}\n\
                    @group(1) @binding(0) var<uniform> params: Parameters;\n";
         let frame = include_str!("../../shaders/lib/frame.wgsl");
-        // blocks that are never in one text may have functions of one name: each is validated alone
+        // blocks that never occur in one shader may have functions of the same name, so each is validated alone
         for (row, file) in &SHADERS {
             let blocks = || file.split("// block: ").skip(1);
             let declared = blocks().next().and_then(|b| b.split_once("// end")).map_or("", |b| b.0);

@@ -1,5 +1,5 @@
-//! Copies between the host and a GPU's buffers. A read also returns the first error in the error notes (see `notes.rs`): an
-//! index out of range, or an element that a routine refused.
+//! Copies between the host and a GPU's buffers. A read also returns the first error in the error notes (see
+//! `notes.rs`): an index out of range, or an element that a routine rejected.
 
 use super::batch::new_encoder;
 use super::connection::lock;
@@ -14,15 +14,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The most bytes written in one piece. Each piece takes as much host memory again, in which it is staged; 64 MiB is a judgement.
+/// The most bytes written in one piece. wgpu stages each piece in host memory of the same size. 64 MiB was chosen by
+/// hand; no benchmark compares other values.
 const PIECE: usize = 64 << 20;
 
-/// The most bytes read back in one piece, a whole number of elements. Two pieces are under way at once: the device copies the next one
-/// while the host copies this one. Each piece costs some 40 µs of its own (a read of 4 KiB does), beside which the 1.6 ms that a bus of
-/// 10 GB/s takes for 16 MiB are long.
+/// The most bytes read back in one piece, a whole number of elements. Two pieces are in flight at once: the device
+/// copies the next one while the host copies this one. Each piece has a fixed cost of about 40 µs (that of reading 4
+/// KiB), which is small compared with the 1.6 ms that a bus of 10 GB/s takes for 16 MiB.
 const PIECE_READ: usize = 16 << 20;
 
-/// Returns the driver's buffer behind a handle; fails if the buffer is not a GPU's.
+/// Returns the driver's buffer behind a handle. Returns an error if the buffer does not belong to a GPU.
 fn own(buffer: &Buffer) -> Result<&DriverBuffer> {
     let internal = || Error::with_line(ErrorKind::Internal, "transfer", "the buffer does not belong to a GPU", None);
     driver_buffer(buffer).ok_or_else(internal)
@@ -42,7 +43,7 @@ impl Gpu {
             return Err(Error::with_line(ErrorKind::Internal, "upload", detail, None));
         }
         let before = self.connection.counters.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
-        // each 64 MiB of many small writes are submitted as those of a large one are
+        // submit after every 64 MiB of many small writes, as after every piece of a large one
         let fills = (before + bytes.len() as u64) / PIECE as u64 > before / PIECE as u64;
         // kernels that are recorded but not submitted must still see the old content, so they are submitted first
         mutant!(upload_overtakes_kernels, (), self.submit_uses_of(target)?);
@@ -50,7 +51,8 @@ impl Gpu {
         if head == 0 && tail == 0 {
             return self.write_words(target, offset, bytes, fills);
         }
-        // wgpu writes whole words of 4 bytes: those bytes of the first and the last word that must stay are read first
+        // wgpu writes whole words of 4 bytes, so the bytes of the first and the last word that must not change are read
+        // first
         let (first, last) = (offset - head, end.next_multiple_of(4).min(buffer.bytes()));
         let mut words = vec![0; last - first];
         if head != 0 {
@@ -65,8 +67,9 @@ impl Gpu {
         self.write_words(target, first, &words, fills)
     }
 
-    /// Writes bytes at an offset that is a multiple of 4. Their number must be a multiple of 4 too, unless they end where the
-    /// array's memory ends: then zeros fill the last word, all of which the driver's buffer has. `submits` has the writes submitted.
+    /// Writes bytes at an offset that is a multiple of 4. Their number must be a multiple of 4 too, unless they end
+    /// where the array's memory ends. Then zeros fill the last word, which lies inside the driver's buffer. If
+    /// `submits` is true, the writes are submitted.
     fn write_words(&self, target: &DriverBuffer, offset: usize, bytes: &[u8], submits: bool) -> Result<()> {
         let whole = bytes.len() / 4 * 4;
         self.connection.scoped("upload", || {
@@ -89,7 +92,7 @@ impl Gpu {
         })
     }
 
-    /// Reads `len` bytes of a buffer from byte `offset`, as they are after all work enqueued so far. This call submits that work
+    /// Reads `len` bytes of a buffer from byte `offset`, after all work enqueued so far. This call submits that work
     /// and the copy; the future waits for the copy.
     pub(super) fn read(
         self: Arc<Gpu>,
@@ -100,7 +103,7 @@ impl Gpu {
     ) -> impl Future<Output = Result<()>> + Send + use<> {
         let begin = || {
             self.connection.check()?;
-            // a read of no bytes takes one turn too: it waits for the device, and returns late errors
+            // a read of no bytes makes one pass too, because it must wait for the device and return late errors
             self.begin(Some((&own(&buffer)?.buffer, offset)), len.min(PIECE_READ))
         };
         let begun = begin();
@@ -112,11 +115,11 @@ impl Gpu {
                 let mut next = Ok(None);
                 if asked < len {
                     let (gpu, buffer, at, rest) = (self.clone(), buffer.clone(), offset + asked, len - asked);
-                    // a driver may let a submission wait for the work of others
+                    // a driver may let a submission wait for other work, so it does not run in this poll
                     next = apart("download", move || gpu.next_piece(&buffer, at, rest.min(PIECE_READ))).await.map(Some);
                     asked += rest.min(PIECE_READ);
                 }
-                // what this piece's notes say goes before a failure to get the next piece
+                // an error in this piece's notes takes precedence over a failure to get the next piece
                 self.finish(this, notes.take(), &mut receive).await?;
                 piece = next?;
             }
@@ -126,7 +129,7 @@ impl Gpu {
         }
     }
 
-    /// Waits until all work enqueued so far is done, which this call submits. Fails if there is an error note.
+    /// Submits all work enqueued so far. The future waits until it is done, and fails if there is an error note.
     pub(super) fn settled(self: Arc<Gpu>) -> impl Future<Output = Result<()>> + Send + use<> {
         let begin = || {
             self.connection.check()?;
@@ -149,7 +152,7 @@ impl Gpu {
                 Ok((piece, notes)) => self.finish(piece, Some(notes), &mut |_| Ok(())).await,
                 Err(signal) => {
                     Wait::new(&self.connection, &self.watch, "synchronize", &signal).await?;
-                    // a lost device reports its submissions as finished, so ask whether it is lost
+                    // a lost device reports its submissions as finished, so check whether it is lost
                     self.connection.check()
                 }
             }
@@ -167,7 +170,8 @@ impl Gpu {
         wait(self.finish(piece, Some(notes), &mut append))
     }
 
-    /// Makes the staging buffer of a piece of `len` bytes from byte `offset`, with room for the error notes after it.
+    /// Prepares a piece of `len` bytes from byte `offset`. Its staging buffer also has room for the error notes, after
+    /// these bytes.
     fn piece(&self, offset: usize, len: usize) -> Result<Piece> {
         // wgpu copies whole words of 4 bytes only
         let skip = offset % 4;
@@ -176,8 +180,8 @@ impl Gpu {
         Ok(Piece { staging, signal: Signal::default(), skip, len, span })
     }
 
-    /// Submits all work enqueued so far and, after it, the copy of a piece; without a buffer, only that of the error notes. Also
-    /// returns the notes that the read must look at.
+    /// Submits all work enqueued so far, then the copies of a piece and of unread error notes. Without a `source`,
+    /// copies only the notes. Also returns the notes that the read must check.
     fn begin(&self, source: Option<(&wgpu::Buffer, usize)>, len: usize) -> Result<(Piece, Taken)> {
         let piece = self.piece(source.map_or(0, |(_, offset)| offset), len)?;
         let (errors, submitted) = {
@@ -201,7 +205,7 @@ impl Gpu {
         Ok((piece, notes))
     }
 
-    /// Submits the copy of a further piece of a read. It is not part of the batch, because nothing that was recorded after the first
+    /// Submits the copy of a further piece of a read. It bypasses the batch, because nothing recorded after the first
     /// piece may write to a buffer that a read holds.
     fn next_piece(&self, buffer: &Buffer, offset: usize, len: usize) -> Result<Piece> {
         self.connection.check()?;
@@ -215,7 +219,7 @@ impl Gpu {
         Ok(piece)
     }
 
-    /// Asks for the mapping of a piece, which is done after all work submitted so far.
+    /// Requests the mapping of a piece, which happens after all work submitted so far.
     fn map(&self, piece: &Piece) -> Result<()> {
         let (signal, watch) = (piece.signal.clone(), self.watch.clone());
         self.connection.scoped("download", || {
@@ -225,8 +229,8 @@ impl Gpu {
         })
     }
 
-    /// Waits for a piece and its notes. Gives the bytes to `receive`; fails if there is an error note. A future that is dropped meanwhile
-    /// leaves the notes to the next read or wait.
+    /// Waits for a piece and its notes. Passes the bytes to `receive`; fails if there is an error note. If the future
+    /// is dropped meanwhile, the notes are left to the next read or wait.
     async fn finish(
         &self,
         piece: Piece,
@@ -235,15 +239,15 @@ impl Gpu {
     ) -> Result<()> {
         let mut notes = notes.unwrap_or_else(|| Taken::nothing(&self.notes, &self.connection));
         for signal in notes.signals().iter().chain([&piece.signal]) {
-            // where the host cannot wait, for want of a thread, the copies are on their way all the same: the notes stay for the
-            // next read. A device that failed, was lost or hangs has none to give
+            // if the host cannot wait because no thread can be started, the copies still arrive, so the notes stay for
+            // the next read. A device that failed, was lost or hangs cannot deliver its notes
             let mapped = self.mapped(signal).await;
             let is_gone = |e: &Error| {
                 e.kind() == ErrorKind::Timeout || self.connection.check().is_err() || signal.get() == Some(&false)
             };
             mapped.map_err(|e| if is_gone(&e) { self.lost(&mut notes, e) } else { e })?;
         }
-        // nothing waits from here on, so the future cannot be dropped between a look at the notes and its end
+        // there is no `await` from here on, so the future cannot be dropped between the check of the notes and its end
         let error = notes.first_error().map_err(|e| self.lost(&mut notes, e))?;
         let received = piece.give_to(receive).map_err(|e| self.lost(&mut notes, e))?;
         piece.staging.unmap();
@@ -266,8 +270,8 @@ impl Gpu {
         Err(Error::with_line(ErrorKind::Internal, "download", "the driver did not map the buffer", None))
     }
 
-    /// Ends a read that cannot be finished. Its notes may hold an error that can no longer be read, so the device must count as
-    /// failed.
+    /// Ends a read that cannot be finished. If it has notes, an error in them can no longer be read, so the device is
+    /// marked as failed.
     fn lost(&self, notes: &mut Taken, error: Error) -> Error {
         if mutant!(late_error_forgotten, false, !notes.is_empty()) {
             self.connection.fail(&error);
@@ -283,10 +287,10 @@ struct Piece {
     staging: wgpu::Buffer,
     /// Set when the buffer is mapped.
     signal: Signal,
-    /// How many bytes of the staging buffer are before those that were asked for, and how many these are.
+    /// How many bytes of the staging buffer precede the requested ones. `len` is the number of requested bytes.
     skip: usize,
     len: usize,
-    /// The bytes of both, up to a whole word.
+    /// Both together, rounded up to a whole word.
     span: u64,
 }
 
@@ -298,7 +302,8 @@ impl Piece {
         }
     }
 
-    /// Gives the bytes, which must be mapped, to `receive`, and returns what it says of them. Fails where the bytes are not there.
+    /// Passes the bytes, which must be mapped, to `receive`, and returns its result. The outer error means that the
+    /// bytes cannot be accessed.
     fn give_to(&self, receive: &mut (dyn FnMut(&[u8]) -> Result<()> + Send)) -> Result<Result<()>> {
         let fail = |detail: String| Error::with_line(ErrorKind::Internal, "download", detail, None);
         let view = self.staging.get_mapped_range(0..self.span + ERROR_BYTES).map_err(|e| fail(e.to_string()))?;

@@ -1,13 +1,13 @@
-//! Floor 7: the guide: chapters that go deeper than the front page. Every example in them runs as a test.
+//! Floor 7: the guide, whose chapters go into more detail than the front page. Every example in it runs as a test.
 //!
-//! | chapter | for |
+//! | chapter | about |
 //! |---|---|
-//! | [`numpy`] | those who know NumPy or CuPy: the same things side by side |
-//! | [`laziness`] | when work is done, what runs together, how to look at it, when to keep an array |
-//! | [`views`] | slices, transposes, writes, and when one happens in place |
-//! | [`accuracy`] | how exact each function is, half precision, what stays the same from run to run and device to device |
-//! | [`devices`] | choosing a device, moving arrays, memory, waiting, measuring, profiling |
-//! | [`support`] | which function takes which types where |
+//! | [`numpy`] | NumPy and CuPy beside cupric, for users of these libraries |
+//! | [`laziness`] | when expressions are computed, which operations are fused, how to inspect it, when to keep an array |
+//! | [`views`] | slices, transposes, writes, and when a write happens in place |
+//! | [`accuracy`] | error bounds, half precision, which results are the same from run to run and from device to device |
+//! | [`devices`] | choosing a device, moving arrays, memory, waiting, timing, profiling |
+//! | [`support`] | the dtypes that each function accepts on each backend |
 
 pub mod numpy {
     #![doc = include_str!("numpy.md")]

@@ -1,5 +1,5 @@
-//! Elements that a mask chooses, and their positions. How many those are is known only once the mask is, so these
-//! functions compute at once, and read one number: the count.
+//! Selects elements by a mask, or finds their positions. Their number depends on the mask's elements, so these
+//! functions compute immediately, and read one number back: the count.
 
 use crate::array::device::Device;
 use crate::array::{Array, eval_many, prepared};
@@ -17,12 +17,14 @@ use std::panic::Location;
 type Loc = &'static Location<'static>;
 
 impl Expr {
-    /// The elements where a mask is true, in C order, as NumPy's `x[mask]`: of shape `[count]` if the mask has the array's shape. A
-    /// mask of fewer axes has the array's first ones, and the result then has the others behind the count: a mask of shape `[m]`
-    /// picks rows of an array of shape `[m, n]`. The result has the array's dtype, bit for bit.
+    /// Returns the elements where a mask is true, in C order, like NumPy's `x[mask]`. If the mask has the array's
+    /// shape, the result has the shape `[count]`. A mask of fewer axes covers the array's first ones, and the result
+    /// has the other axes after the count: a mask of shape `[m]` selects rows of an array of shape `[m, n]`. The result
+    /// has the array's dtype, bit for bit.
     ///
-    /// It is computed at once, because the result's shape depends on the mask's elements, and waits for one number, the count.
-    /// Time is linear; memory beside the result is a mask that is not stored yet, and on a GPU 4 bytes for each true element.
+    /// It computes immediately, because the result's shape depends on the mask's elements, and waits for one number,
+    /// the count. It takes linear time. Besides the result it allocates the mask, if that is not stored yet, and on a
+    /// GPU 4 bytes for each true element.
     ///
     /// ```
     /// use cupric::array;
@@ -34,9 +36,9 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] for a mask of another dtype than bool; [`ErrorKind::Shape`] if its shape is not that of the array's
-    /// first axes; [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and 2^31 places of a mask of fewer axes than
-    /// the array has; those of [`Expr::eval`] and [`Expr::item`].
+    /// [`ErrorKind::DType`] if the mask is not bool; [`ErrorKind::Shape`] if its shape is not that of the array's first
+    /// axes; [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and for 2^31 elements or more of a mask
+    /// with fewer axes than the array; those of [`Expr::eval`] and [`Expr::item`].
     #[doc(alias = "masked_select")]
     #[doc(alias = "boolean_mask")]
     #[doc(alias = "extract")]
@@ -63,8 +65,8 @@ impl Expr {
         trues.picked(&reshape(OP, &x, &joined, at), 0)
     }
 
-    /// The parts along an axis where a mask of one axis is true, as NumPy's `compress(mask, x, axis)`. The mask has as many
-    /// elements as the axis. It computes at once, as [`Expr::compress`] does.
+    /// Returns the parts along an axis where a mask is true, like NumPy's `compress(mask, x, axis)`. The mask has one
+    /// axis, as long as the given one. It computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// use cupric::array;
@@ -92,8 +94,8 @@ impl Expr {
         Trues::of(OP, &mask, device, at)?.picked(&x, axis)
     }
 
-    /// The positions, in C order, of the elements that are not 0, as i64 of shape `[count]`. A NaN is not 0. It computes at once,
-    /// as [`Expr::compress`] does.
+    /// Returns the positions, in C order, of the elements that are not 0, as i64 of shape `[count]`. A NaN is not 0. It
+    /// computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [0, 4]];
@@ -108,8 +110,9 @@ impl Expr {
         positions("flatnonzero", self, Location::caller())
     }
 
-    /// The positions along each axis of the elements that are not 0: an array of i64 of shape `[count]` for each axis, in C order of
-    /// the elements. They are what [`Expr::take_at`] takes. It computes at once, as [`Expr::compress`] does.
+    /// Returns the positions along each axis of the elements that are not 0: for each axis an i64 array of shape
+    /// `[count]`, in the C order of the elements. [`Expr::take_at`] accepts them. It computes immediately, as
+    /// [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [5, 4]];
@@ -134,8 +137,8 @@ impl Expr {
         eval_many(&axes).map_err(|e| e.or_at(at))
     }
 
-    /// The positions of the elements that are not 0: a row for each, with its positions along all axes. As i64 of shape
-    /// `[count, ndim]`. It computes at once, as [`Expr::compress`] does.
+    /// Returns the positions of the elements that are not 0, as i64 of shape `[count, ndim]`: each row has the
+    /// positions of one element along all axes. It computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [5, 4]];
@@ -160,13 +163,13 @@ impl Expr {
 }
 
 impl Array {
-    /// Writes a value to the elements where a mask is true, as NumPy's `x[mask] = v`, in one kernel, which writes in place if
-    /// nothing else holds the memory. The value broadcasts to the array's shape, and is cast as in [`Array::assign`]; it may
-    /// not have an own element for each true one of the mask, as NumPy's may. A mask of fewer axes has the array's first ones,
-    /// and an axis of length 1 stands for all places along it.
+    /// Writes a value to the elements where a mask is true, like NumPy's `x[mask] = v`. It is one kernel, which writes
+    /// in place if nothing else holds the memory. The value broadcasts to the array's shape, and is cast as in
+    /// [`Array::assign`]. Unlike in NumPy, it cannot have one element for each true element of the mask. A mask of
+    /// fewer axes covers the array's first ones, and an axis of length 1 broadcasts.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] for a mask of another dtype than bool; [`ErrorKind::Shape`] if it does not fit; those of
+    /// [`ErrorKind::DType`] if the mask is not bool; [`ErrorKind::Shape`] if it does not fit; those of
     /// [`Array::assign`].
     ///
     /// ```
@@ -211,10 +214,10 @@ fn is_mask(op: &'static str, mask: &Expr, at: Loc) -> Result<()> {
     Ok(())
 }
 
-/// A mask that is computed, and how many of its elements are true.
+/// A computed mask, and the number of its true elements.
 struct Trues {
     op: &'static str,
-    /// Of one axis.
+    /// Has one axis.
     mask: Array,
     size: usize,
     count: usize,
@@ -223,11 +226,11 @@ struct Trues {
 }
 
 impl Trues {
-    /// Computes a mask on a device, and counts.
+    /// Computes a mask on a device, and counts its true elements.
     #[track_caller]
     fn of(op: &'static str, mask: &Expr, device: u32, at: Loc) -> Result<Trues> {
         let flat = reshape(op, mask, &[-1], at);
-        // a mask that is made of numbers alone has no device of its own yet
+        // a mask that is built from numbers alone does not have a device yet
         let mask = match flat.checked()?.device == 0 && device != 0 {
             true => flat.to_device(&Device::of(device))?,
             false => flat.eval_at(at)?,
@@ -237,7 +240,7 @@ impl Trues {
         Ok(Trues { op, mask, size, count, device, at })
     }
 
-    /// Calls a routine of the mask, and of a second operand if it takes one.
+    /// Calls a routine with the mask, and with a second operand if the routine has one.
     fn call(&self, row: &'static Routine, values: Option<Expr>, dtype: DType) -> Result<Array> {
         let at = self.at;
         if self.count == 0 {
@@ -250,7 +253,7 @@ impl Trues {
         first.eval_at(at)
     }
 
-    /// The parts of an array along an axis at the true elements.
+    /// Returns the parts of an array along an axis at the true elements.
     fn picked(&self, x: &Expr, axis: usize) -> Result<Array> {
         let at = self.at;
         let mut shape = x.checked()?.shape.clone();
@@ -264,13 +267,13 @@ impl Trues {
         }
         let positions: Expr = self.call(&NONZERO, None, DType::I64)?.into();
         let i = cast(positions, DType::I32, at);
-        // the positions are in range, so no kernel need check them
+        // the positions are in range, so no kernel needs to check them
         let take = NodeOp::Take { axis, mode: IndexMode::Clip, along: false, name: self.op };
         Expr::node(take, smallvec![i, x.clone()], shape, x.0.dtype, self.device, at).eval_at(at)
     }
 }
 
-/// The positions in C order of the elements that are not 0.
+/// Returns the positions, in C order, of the elements that are not 0.
 #[track_caller]
 fn positions(op: &'static str, x: &Expr, at: Loc) -> Result<Array> {
     let x = strong(x.clone(), at);
@@ -279,15 +282,15 @@ fn positions(op: &'static str, x: &Expr, at: Loc) -> Result<Array> {
     Trues::of(op, &is_true, device, at)?.call(&NONZERO, None, DType::I64)
 }
 
-/// Positions in C order as positions along each axis of a shape that has at least one.
+/// Converts positions in C order to positions along each axis of a shape, which has at least one axis.
 fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
     let flat: Expr = flat.into();
     let size = layout::product(shape);
-    // of no elements there are no positions, and lengths that divide them need fit no type
+    // an array without elements has no positions, and its other lengths may not fit the dtype of the divisions
     if shape.len() == 1 || size == 0 {
         return smallvec![flat; shape.len()];
     }
-    // a division of 32 bits is several times as fast
+    // a division of 32 bits is several times as fast as one of 64 bits
     let narrow = size <= u32::MAX as usize;
     let flat = if narrow { cast(flat, DType::U32, at) } else { flat };
     let mut below = size;
@@ -298,7 +301,7 @@ fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
             by => ufunc(row, smallvec![x.into_arg(), by.into_arg()], at),
         };
         let upto = divided(&arithmetic::floor_divide, flat.clone(), below);
-        // the first quotient is below the first length
+        // the first quotient is already below the first length
         let own = if axis == 0 { upto } else { divided(&arithmetic::remainder, upto, *n) };
         cast(own, DType::I64, at)
     };

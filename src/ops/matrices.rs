@@ -17,18 +17,20 @@ fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Exp
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// For each element of a matrix how many diagonals above the main one it lies, compared with `k` by a row of the table.
+/// Compares the diagonal of each element of a matrix with `k`, by a comparison of the ufunc table. The main diagonal is
+/// 0, and those above it are positive.
 fn compared(op: &'static str, row: &'static Ufunc, rows: usize, columns: usize, k: isize, at: Loc) -> Result<Expr> {
     let shape: Shape = smallvec![rows, columns];
     layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     countable(op, rows.max(columns), at)?;
-    // the difference of two positions fits i32, as each of them does
+    // the difference of two positions fits i32, because each of them is at least 0 and fits i32
     let diagonal = binary(&arithmetic::subtract, iota(shape.clone(), 1, at), iota(shape, 0, at), at);
     Ok(binary(row, diagonal, k.clamp(i32::MIN as isize, i32::MAX as isize), at))
 }
 
-/// Ones on a diagonal of a matrix, zeros elsewhere: on the main diagonal for `k` 0, above it for a positive one, below it for a
-/// negative one. [`eye`](crate::eye) is the square one with `k` 0; both are the Array API's and NumPy's `eye(rows, columns, k=k)`.
+/// Returns a matrix with ones on a diagonal and zeros elsewhere. `k` is 0 for the main diagonal, positive for a
+/// diagonal above it, and negative for one below it. [`eye`](crate::eye) is the square matrix with `k` 0. Both are the
+/// `eye(rows, columns, k=k)` of the Array API and NumPy.
 ///
 /// ```
 /// use cupric::{DType, eye_shifted};
@@ -43,7 +45,7 @@ pub fn eye_shifted(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr 
     carry(at, || Ok(cast(compared("eye_shifted", &logic::equal, rows, columns, k, at)?, dtype, at)))
 }
 
-/// Ones on a diagonal of a matrix and below it, zeros above; `k` is that of [`eye_shifted`].
+/// Returns a matrix with ones on and below a diagonal, and zeros above it. `k` is that of [`eye_shifted`].
 ///
 /// ```
 /// use cupric::{DType, tri};
@@ -56,7 +58,7 @@ pub fn tri(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr {
     carry(at, || Ok(cast(compared("tri", &logic::less_equal, rows, columns, k, at)?, dtype, at)))
 }
 
-/// The elements of matrices where a comparison of their diagonals with `k` holds, zeros elsewhere.
+/// Keeps the elements of matrices whose diagonals compare with `k` as the ufunc `row` requires. The others become zero.
 fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -72,8 +74,8 @@ fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) 
 }
 
 impl Expr {
-    /// The lower triangle of matrices, which are the last two axes: the elements on diagonal `k` and below it, zeros above.
-    /// Diagonals above the main one are positive.
+    /// Returns the lower triangle of the matrices along the last two axes: the elements on diagonal `k` and below it,
+    /// with zeros above. Diagonals above the main one are positive.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -85,7 +87,8 @@ impl Expr {
         triangle("tril", self, &logic::less_equal, k, Location::caller())
     }
 
-    /// The upper triangle of matrices, which are the last two axes: the elements on diagonal `k` and above it, zeros below.
+    /// Returns the upper triangle of the matrices along the last two axes: the elements on diagonal `k` and above it,
+    /// with zeros below.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -97,8 +100,9 @@ impl Expr {
         triangle("triu", self, &logic::greater_equal, k, Location::caller())
     }
 
-    /// Of one axis: a square matrix with the elements on diagonal `k`, zeros elsewhere. Of a matrix: its diagonal `k`, a view, as
-    /// [`Expr::diagonal`] gives it. Another number of axes is an [`ErrorKind::Shape`] error.
+    /// Builds a square matrix from an array of one axis, with the elements on diagonal `k` and zeros elsewhere. For a
+    /// matrix, returns its diagonal `k`, as a view like [`Expr::diagonal`]. Another number of axes is an
+    /// [`ErrorKind::Shape`] error.
     ///
     /// ```
     /// let x = cupric::array![1, 2];
@@ -125,7 +129,7 @@ impl Expr {
         })
     }
 
-    /// A square matrix with the elements, in C order, on diagonal `k`, zeros elsewhere.
+    /// Builds a square matrix with the elements, in C order, on diagonal `k`, and zeros elsewhere.
     ///
     /// ```
     /// let x = cupric::array![[1], [2]];
@@ -143,8 +147,8 @@ impl Expr {
     }
 }
 
-/// A square matrix with the elements of a vector on a diagonal. Beside the block of the elements itself there are blocks of zeros
-/// where the diagonal is not the main one.
+/// Builds a square matrix with the elements of a vector on a diagonal. Unless it is the main diagonal, the block of the
+/// elements is joined with blocks of zeros.
 fn on_diagonal(op: &'static str, e: &Expr, k: isize, at: Loc) -> Result<Expr> {
     let n = e.0.shape[0];
     let more = k.unsigned_abs();
@@ -164,17 +168,18 @@ fn on_diagonal(op: &'static str, e: &Expr, k: isize, at: Loc) -> Result<Expr> {
     Ok(join(op, in_order(beside, rest), 0, at))
 }
 
-/// How [`meshgrid`] orders the first two axes.
+/// The order of the first two axes of [`meshgrid`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Indexing {
-    /// The first array is along the second axis, and the second along the first, as x and y are in a picture: NumPy's default.
+    /// The first array varies along the second axis, and the second along the first, like x and y in a picture. This is
+    /// NumPy's default.
     Xy,
-    /// Each array is along the axis of its number.
+    /// Array i varies along axis i.
     Ij,
 }
 
-/// Coordinates of a grid: for each array an expression of the grid's shape, which has the array's elements along its axis. They
-/// are views. If the operands do not fit, each of them carries the error.
+/// Returns coordinates of a grid: for each array a view of the grid's shape that has the array's elements along its
+/// axis. If the operands do not fit, each view carries the error.
 ///
 /// ```
 /// use cupric::{Indexing, array, meshgrid};
@@ -220,8 +225,9 @@ pub fn meshgrid(arrays: impl IntoIterator<Item = impl Operand>, indexing: Indexi
     }
 }
 
-/// The positions of each element of a shape along its axes: an array of shape `[k, …shape]` for a shape of k axes, whose part i
-/// has the positions along axis i. A position that the dtype cannot hold is an [`ErrorKind::Argument`] error.
+/// Returns the position of each element of a shape along each axis. For a shape of k axes the result has the shape `[k,
+/// …shape]`, and its part i has the positions along axis i. A position that the dtype cannot hold is an
+/// [`ErrorKind::Argument`] error.
 ///
 /// ```
 /// use cupric::{DType, indices};

@@ -1,5 +1,5 @@
-//! Floor 5: what a user calls: the methods of `Expr` and the free functions. Most are composites of others; no planner or backend knows
-//! them.
+//! Floor 5: the public methods of `Expr` and the free functions. Most are composites of other operations, so no planner
+//! or backend knows them.
 
 pub(crate) mod create;
 pub(crate) mod differences;
@@ -15,6 +15,7 @@ pub(crate) mod quantiles;
 pub(crate) mod random;
 pub(crate) mod searching;
 pub(crate) mod segments;
+mod self_test;
 pub(crate) mod sets;
 pub(crate) mod sorting;
 pub(crate) mod statistics;

@@ -15,13 +15,14 @@ use std::panic::Location;
 type Loc = &'static Location<'static>;
 
 impl Expr {
-    /// The sums of the elements along the first axis by segment: `segments` has an integer for each of them, in any order, and row
-    /// `s` of the result is the sum of the elements whose integer is `s`; 0 without any. The result has `count` rows.
+    /// Sums the elements along the first axis by segment. `segments` has an integer for each of them, in any order. Row
+    /// `s` of the result is the sum of the elements whose integer is `s`, or 0 if there are none. The result has
+    /// `count` rows.
     ///
-    /// Types are those of [`Expr::sum`], and so is the error of a sum. The sums are the same bits each time: the order of additions
-    /// depends on positions alone, on the CPU also not on threads. A segment that is not one of `0..count` is an error, found as that
-    /// of [`Expr::bincount`]. Time is linear; a GPU sorts the segments of floats first, digit by
-    /// digit, and makes each sum of partial sums of 8, 64, … neighbours.
+    /// The dtypes and the error of a sum are those of [`Expr::sum`]. The sums have the same bits each time, because the
+    /// order of additions depends only on positions, and on the CPU not on threads either. A segment outside `0..count`
+    /// is an error, reported as that of [`Expr::bincount`]. It takes linear time. For floats a GPU first sorts the
+    /// segments, digit by digit, and builds each sum from partial sums of 8, 64, … neighbours.
     ///
     /// ```
     /// use cupric::array;
@@ -31,9 +32,9 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the segments have not one axis, of the length of the array's first one; [`ErrorKind::DType`] if they
-    /// are no integers; [`ErrorKind::Index`] for one that is out of range; [`ErrorKind::LimitExceeded`] for 2^31 segments or elements
-    /// along the axis, and on a GPU for 2^32 terms or sums.
+    /// [`ErrorKind::Shape`] if the segments do not have exactly one axis, of the length of the array's first one;
+    /// [`ErrorKind::DType`] if they are not integers; [`ErrorKind::Index`] for a segment out of range;
+    /// [`ErrorKind::LimitExceeded`] for 2^31 segments or elements along the axis, and on a GPU for 2^32 terms or sums.
     #[doc(alias = "unsorted_segment_sum")]
     #[doc(alias = "scatter_sum")]
     #[doc(alias = "group_by")]
@@ -57,9 +58,9 @@ impl Expr {
         })
     }
 
-    /// For each of the values `0..length` the sum of the weights that stand where the value does, in an integer array of any
-    /// shape; the weights broadcast to that shape. NumPy's `bincount` with weights; types, order and errors are those of
-    /// [`Expr::segment_sum`], so that integers as weights are summed exactly, as integers.
+    /// For each of the values `0..length`, sums the weights at its positions in an integer array of any shape. The
+    /// weights broadcast to that shape. This is NumPy's `bincount` with weights. Dtypes, order and errors are those of
+    /// [`Expr::segment_sum`], so integer weights are summed exactly, as integers.
     ///
     /// ```
     /// use cupric::array;
@@ -69,7 +70,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; else those of [`Expr::segment_sum`].
+    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; those of [`Expr::segment_sum`].
     #[doc(alias = "bincount")]
     #[doc(alias = "weighted_bincount")]
     #[track_caller]
@@ -88,14 +89,15 @@ impl Expr {
         })
     }
 
-    /// Sums along an axis between neighbouring positions, as NumPy's `add.reduceat`: element `i` of the result is the sum from
-    /// `positions[i]` up to and without `positions[i + 1]`, the last one to the end of the axis. Where the next position is not
-    /// larger, the element is that at `positions[i]` alone. The axis gets the length of the positions, which have one axis; a
-    /// negative axis counts from the end.
+    /// Sums along an axis between neighbouring positions, like NumPy's `add.reduceat`. Element `i` of the result is the
+    /// sum from `positions[i]` up to but not including `positions[i + 1]`; the last one extends to the end of the axis.
+    /// If the next position is not larger, element `i` is the element at `positions[i]` alone. The axis gets the length
+    /// of `positions`, which has one axis. A negative axis counts from the end.
     ///
-    /// Types are those of [`Expr::sum`], and so is the error of a sum, whose order depends on positions alone. Positions are integers
-    /// of `0..n`, where n is the length of the axis; others are an error as in [`Expr::take`], negative ones too. Time grows with the
-    /// sum of the lengths on the CPU, and with the axis and the number of positions on a GPU.
+    /// The dtypes and the error of a sum are those of [`Expr::sum`], and the order of additions depends only on
+    /// positions. Positions are integers in `0..n`, where n is the length of the axis. Others, including negative ones,
+    /// are an error as in [`Expr::take`]. The time grows with the sum of the lengths on the CPU, and with the axis and
+    /// the number of positions on a GPU.
     ///
     /// ```
     /// use cupric::array;
@@ -106,9 +108,9 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the positions have not one axis; [`ErrorKind::Axis`] if the array has no such axis;
-    /// [`ErrorKind::DType`] if they are no integers; [`ErrorKind::Index`] for one that is out of range; [`ErrorKind::LimitExceeded`] for
-    /// an axis of 2^31 elements, and on a GPU for 2^32 terms or sums.
+    /// [`ErrorKind::Shape`] if the positions do not have exactly one axis; [`ErrorKind::Axis`] if the array has no such
+    /// axis; [`ErrorKind::DType`] if they are not integers; [`ErrorKind::Index`] for a position out of range;
+    /// [`ErrorKind::LimitExceeded`] for an axis of 2^31 elements, and on a GPU for 2^32 terms or sums.
     #[doc(alias = "reduceat")]
     #[doc(alias = "add.reduceat")]
     #[track_caller]
@@ -141,7 +143,7 @@ impl Expr {
     }
 }
 
-/// The sums of floats along the first axis between checked positions.
+/// Sums floats along the first axis between checked positions.
 fn of_floats(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Result<Expr> {
     let of = x.checked()?.shape.clone();
     let (rows, length, count) = (of[0], layout::product(&of[1..]), positions.checked()?.shape[0]);
@@ -158,7 +160,8 @@ fn of_floats(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Result<Exp
     Ok(cast(reshape(op, &sums, &lengths, at), x.0.dtype, at))
 }
 
-/// The same of integers and bools, which are differences of the sums up to each position, also where these wrap.
+/// Sums integers or bools likewise. Each sum is the difference of the cumulative sums up to two positions, which is
+/// right even if these wrap.
 fn of_integers(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Expr {
     let rows = x.0.shape[0];
     let so_far = x.cumulative_sum(include_initial(0));

@@ -1,6 +1,6 @@
-//! Sets of elements, by sorting: an element that differs from the one before it in sorted order is the first of its kind.
+//! Set functions, by sorting: in sorted order, an element that differs from the previous one is the first of its value.
 //!
-//! As in the Array API standard a NaN equals nothing, not even a NaN, so each is a value of its own; and −0 equals +0.
+//! As in the Array API, a NaN equals nothing, not even a NaN, so each NaN is a separate value. −0 equals +0.
 
 use crate::array::{Array, eval_all};
 use crate::base::dtype::{DType, Scalar};
@@ -15,43 +15,43 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// What [`Expr::unique_all`] finds: for each different value, in ascending order.
+/// The result of [`Expr::unique_all`].
 #[derive(Clone, Debug)]
 pub struct UniqueAll {
     /// The values, in ascending order, NaNs last.
     pub values: Array,
-    /// The position, in C order, at which each value stands first: i64.
+    /// The position, in C order, of the first occurrence of each value: i64.
     pub indices: Array,
-    /// For each element of the operand the number of its value among `values`: i64, in the operand's shape.
+    /// For each element of the operand, the index of its value in `values`: i64, in the operand's shape.
     pub inverse_indices: Array,
-    /// How often each value occurs: i64.
+    /// The number of occurrences of each value: i64.
     pub counts: Array,
 }
 
-/// What [`Expr::unique_counts`] finds.
+/// The result of [`Expr::unique_counts`].
 #[derive(Clone, Debug)]
 pub struct UniqueCounts {
     /// The values, in ascending order, NaNs last.
     pub values: Array,
-    /// How often each value occurs: i64.
+    /// The number of occurrences of each value: i64.
     pub counts: Array,
 }
 
-/// What [`Expr::unique_inverse`] finds.
+/// The result of [`Expr::unique_inverse`].
 #[derive(Clone, Debug)]
 pub struct UniqueInverse {
     /// The values, in ascending order, NaNs last.
     pub values: Array,
-    /// For each element of the operand the number of its value among `values`: i64, in the operand's shape.
+    /// For each element of the operand, the index of its value in `values`: i64, in the operand's shape.
     pub inverse_indices: Array,
 }
 
 impl Expr {
-    /// The different elements, in ascending order, as an array of one axis. Each NaN counts as a value of its own, and −0 and +0
-    /// as one, of which the first in C order is given.
+    /// Returns the distinct elements, in ascending order, as an array of one axis. Each NaN is a separate value. −0 and
+    /// +0 are one value, and the result has the first of them in C order.
     ///
-    /// It is computed at once, because the result's length depends on the elements: by one sort, so in linear time, and one read
-    /// of a number. NumPy's `unique` takes all NaNs as one value unless `equal_nan=False`.
+    /// It computes immediately, because the result's length depends on the elements. It takes one sort, so linear time,
+    /// and reads one number back. NumPy's `unique` treats all NaNs as one value unless `equal_nan=False`.
     ///
     /// ```
     /// let x = cupric::array![[3, 1], [1, 3]];
@@ -70,7 +70,7 @@ impl Expr {
         sorted.compress(is_first(OP, &sorted, at))
     }
 
-    /// The different elements as [`Expr::unique_values`], and how often each occurs.
+    /// Returns the distinct elements like [`Expr::unique_values`], and the number of occurrences of each.
     ///
     /// ```
     /// let found = cupric::array![3, 1, 3].unique_counts()?;
@@ -92,8 +92,8 @@ impl Expr {
         Ok(UniqueCounts { values, counts })
     }
 
-    /// The different elements as [`Expr::unique_values`], and for each element the number of its value among them: the values taken
-    /// at these numbers are the array again.
+    /// Returns the distinct elements like [`Expr::unique_values`], and for each element the index of its value among
+    /// them. Taking the values at these indices restores the array.
     ///
     /// ```
     /// let found = cupric::array![[3, 1], [3, 5]].unique_inverse()?;
@@ -114,8 +114,8 @@ impl Expr {
         Ok(UniqueInverse { values, inverse_indices: groups.inverse(OP, &self.checked()?.shape, at)? })
     }
 
-    /// The different elements as [`Expr::unique_values`], the position at which each stands first, the number of each element's
-    /// value among them, and how often each occurs.
+    /// Returns the distinct elements like [`Expr::unique_values`], the position of the first occurrence of each, for
+    /// each element the index of its value, and the number of occurrences of each value.
     ///
     /// ```
     /// let found = cupric::array![5, 3, 5, 1].unique_all()?;
@@ -137,15 +137,15 @@ impl Expr {
         let size = groups.sorted.size();
         let picked = |from: &Expr| picked(OP, from, &starts, at);
         let inverse_indices = groups.inverse(OP, &self.checked()?.shape, at)?;
-        // the sort is stable, so the first of equal elements in sorted order is the first of them in the array
+        // the sort is stable, so the first of equal elements in sorted order is also the first of them in the array
         let [values, indices] = both([picked(&groups.sorted), picked(&groups.order)], at)?;
         let counts = lengths(OP, &starts, size, at).eval_at(at)?;
         Ok(UniqueAll { values, indices, inverse_indices, counts })
     }
 
-    /// For each element whether it is among those of another array, as bool: by a sort of the other array, and a binary search in
-    /// it. The two have a common type, in which they are compared; a NaN is in no array, and −0 and +0 are equal. The opposite is
-    /// `!x.isin(..)`.
+    /// Returns, for each element, whether it occurs in another array, as bool. It sorts the other array, and searches
+    /// in it by bisection. The two are compared in their common dtype. A NaN is in no array, and −0 equals +0. The
+    /// opposite is `!x.isin(..)`.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -154,7 +154,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expression carries an [`ErrorKind::DType`] error if the two have no common type, and
+    /// The expression carries an [`ErrorKind::DType`] error if the two have no common dtype, and
     /// [`ErrorKind::LimitExceeded`] if the other array has 2^31 elements or more.
     #[doc(alias = "in1d")]
     #[track_caller]
@@ -163,8 +163,8 @@ impl Expr {
         isin("isin", self, operand(elements, at), at)
     }
 
-    /// The different elements that are in both arrays, in ascending order, as [`Expr::unique_values`] of their common type. NaNs are
-    /// in no array.
+    /// Returns the distinct elements that are in both arrays, in ascending order, like [`Expr::unique_values`] of their
+    /// common dtype. NaNs are in no array.
     ///
     /// ```
     /// use cupric::array;
@@ -184,7 +184,8 @@ impl Expr {
         values.compress(isin(OP, &values, other, at))
     }
 
-    /// The different elements of both arrays together, in ascending order, as [`Expr::unique_values`] of their common type.
+    /// Returns the distinct elements of both arrays together, in ascending order, like [`Expr::unique_values`] of their
+    /// common dtype.
     ///
     /// ```
     /// use cupric::array;
@@ -193,7 +194,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the arrays have no common type; those of [`Expr::unique_values`].
+    /// [`ErrorKind::DType`] if the arrays have no common dtype; those of [`Expr::unique_values`].
     #[doc(alias = "union1d")]
     #[track_caller]
     pub fn union(&self, other: impl Operand) -> Result<Array> {
@@ -203,8 +204,9 @@ impl Expr {
         join(OP, vec![flat(OP, &x, at)?, flat(OP, &other, at)?], 0, at).unique_values()
     }
 
-    /// The different elements of the array that are not in another one, in ascending order, as [`Expr::unique_values`] of their common
-    /// type. NaNs of the array stay, because they are in no other.
+    /// Returns the distinct elements of the array that are not in another one, in ascending order, like
+    /// [`Expr::unique_values`] of their common dtype. NaNs of the array stay, because a NaN equals no element of the
+    /// other.
     ///
     /// ```
     /// use cupric::array;
@@ -230,20 +232,20 @@ fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Exp
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// The elements in C order along one axis.
+/// Returns the elements in C order along one axis.
 fn flat(op: &'static str, e: &Expr, at: Loc) -> Result<Expr> {
     let flat = reshape(op, e, &[-1], at);
     flat.checked()?;
     Ok(flat)
 }
 
-/// Elements `from..to` of an array of one axis.
+/// Returns the elements `from..to` of an array of one axis.
 fn part(op: &'static str, e: &Expr, from: isize, to: isize, at: Loc) -> Expr {
     let range = SliceItem::Range { start: Some(from), end: Some(to), step: 1 };
     view(op, e, at, |shape| View::slice(shape, &[range]))
 }
 
-/// For each of sorted elements whether it differs from the one before.
+/// Returns, for each sorted element, whether it differs from the previous one.
 fn is_first(op: &'static str, sorted: &Array, at: Loc) -> Expr {
     let n = sorted.size() as isize;
     let first = Expr::fill_on(sorted.0.device, Scalar::Int(1), smallvec![n.min(1) as usize], DType::Bool, at);
@@ -254,7 +256,7 @@ fn is_first(op: &'static str, sorted: &Array, at: Loc) -> Expr {
     join(op, vec![first, differs], 0, at)
 }
 
-/// Elements at positions that are in range.
+/// Returns the elements at positions that are in range.
 fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
     carry(at, || {
         let shape = positions.checked()?.shape.clone();
@@ -269,7 +271,7 @@ fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
     })
 }
 
-/// The lengths of runs that begin at these positions, of `size` elements.
+/// Returns the lengths of runs that begin at the given positions, among `size` elements.
 fn lengths(op: &'static str, starts: &Array, size: usize, at: Loc) -> Expr {
     let n = starts.size() as isize;
     if n == 0 {
@@ -286,10 +288,10 @@ fn both([a, b]: [Expr; 2], at: Loc) -> Result<[Array; 2]> {
 
 /// An array's elements in sorted order.
 struct Groups {
-    /// The position of each in the array.
+    /// The position of each sorted element in the array.
     order: Array,
     sorted: Array,
-    /// Whether each differs from the one before.
+    /// Whether each sorted element differs from the previous one.
     is_first: Array,
 }
 
@@ -302,7 +304,7 @@ impl Groups {
         Ok(Groups { order, sorted, is_first })
     }
 
-    /// For each element of the array the number of its group.
+    /// Returns, for each element of the array, the index of its group.
     fn inverse(&self, op: &'static str, shape: &[usize], at: Loc) -> Result<Array> {
         let (n, device) = (self.order.size(), self.order.0.device);
         let back: Vec<isize> = shape.iter().map(|n| *n as isize).collect();
@@ -311,7 +313,7 @@ impl Groups {
         }
         let upto = cast(self.is_first.cumulative_sum(0), DType::U32, at);
         let number = binary(&arithmetic::subtract, upto, 1, at);
-        // each position occurs once, so the maximum with 0 is the number itself
+        // each position occurs once, so the maximum with 0 is the index itself
         let zeros = Expr::fill_on(device, Scalar::Int(0), smallvec![n], DType::U32, at);
         let order = cast((*self.order).clone(), DType::I32, at);
         let scatter = NodeOp::Scatter { axis: 0, mode: IndexMode::Clip, combine: Combine::Max, name: op };
@@ -321,7 +323,7 @@ impl Groups {
     }
 }
 
-/// Casts two arrays to their common type.
+/// Casts two arrays to their common dtype.
 fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]> {
     let (a, b) = (strong(a.clone(), at), strong(b, at));
     common(op, [&a, &b].into_iter(), at)?;
@@ -333,7 +335,7 @@ fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]
     Ok([cast(a, dtype, at), cast(b, dtype, at)])
 }
 
-/// Finds, for each element of `x`, the last of the sorted elements that is not greater, and compares.
+/// For each element of `x`, finds the last sorted element that is not greater, and compares it with `x`.
 fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr {
     carry(at, || {
         let [x, elements] = of_one_type(op, x, elements, at)?;

@@ -1,5 +1,5 @@
-//! Functions that are made of sorts and scans: the first elements in order, partitions, `lexsort`, and running extremes
-//! with their positions.
+//! Functions built from sorts and scans: the first elements in order, partitions, `lexsort`, and running extremes with
+//! their positions.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -15,17 +15,18 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// Of an axis `FEW` times as long as the elements that `topk` finds they are looked for; a larger part of an axis is found by a sort.
-/// A judgement: those that are found are sorted by one thread.
+/// `topk` selects the elements without a sort if the axis is at least this many times as long as `k`. Otherwise it
+/// sorts the whole axis, because one thread sorts the selected elements. Chosen by hand; no benchmark compares other
+/// values.
 const FEW: usize = 16;
 
 impl Expr {
-    /// The `k` largest elements along an axis in descending order, or with `largest` false the `k` smallest in ascending order,
-    /// and their positions there, of i64: values and positions, which one evaluation of both sorts for once.
+    /// Returns the `k` largest elements along an axis in descending order, or the `k` smallest in ascending order if
+    /// `largest` is false, and their positions as i64. Evaluating values and positions together sorts only once.
     ///
-    /// They are the first `k` of [`Expr::sort`] and of [`Expr::argsort`]: of equal elements the first ones are taken, in the order
-    /// in which they stand, and a NaN only where no numbers are left. (PyTorch's `topk` takes NaN for the largest.) It takes linear
-    /// time: where `k` is a sixteenth of the axis or less the elements are looked for, else the whole axis is sorted.
+    /// They are the first `k` of [`Expr::sort`] and [`Expr::argsort`]: equal elements keep their order, and a NaN is
+    /// only taken if no numbers are left. (PyTorch's `topk` treats NaN as the largest.) It takes linear time: if `k` is
+    /// at most a sixteenth of the axis, the elements are selected, otherwise the whole axis is sorted.
     ///
     /// ```
     /// use cupric::{array, eval_all};
@@ -38,7 +39,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if `k` is more than the axis has elements, [`ErrorKind::Axis`] if there is no such axis; else
+    /// [`ErrorKind::Argument`] if `k` exceeds the length of the axis; [`ErrorKind::Axis`] if there is no such axis;
     /// those of [`Expr::sort`].
     #[doc(alias = "top_k")]
     #[track_caller]
@@ -53,7 +54,7 @@ impl Expr {
         pair(both, at)
     }
 
-    /// The positions of [`Expr::topk`] alone.
+    /// Returns only the positions of [`Expr::topk`].
     ///
     /// ```
     /// use cupric::array;
@@ -73,10 +74,12 @@ impl Expr {
         })
     }
 
-    /// The elements along an axis, with the one that [`Expr::sort`] would put at position `kth` there, none before it greater
-    /// and none after it less. A negative `kth` counts from the end. NaN counts as the greatest.
+    /// Partitions the elements along an axis: the element that [`Expr::sort`] would put at position `kth` is there,
+    /// none before it is greater, and none after it is less. A negative `kth` counts from the end. NaN counts as the
+    /// greatest value.
     ///
-    /// NumPy leaves the order of the others open. Here it is that of the whole sort, which takes linear time as a partition does.
+    /// NumPy leaves the order of the other elements open. Here the whole axis is sorted, which takes linear time like a
+    /// partition.
     ///
     /// ```
     /// use cupric::array;
@@ -86,7 +89,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Index`] if the axis has no position `kth`, [`ErrorKind::Axis`] if there is no such axis; else those of
+    /// [`ErrorKind::Index`] if the axis has no position `kth`; [`ErrorKind::Axis`] if there is no such axis; those of
     /// [`Expr::sort`].
     #[track_caller]
     pub fn partition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
@@ -99,7 +102,8 @@ impl Expr {
         })
     }
 
-    /// The positions along an axis, as i64, of the elements of [`Expr::partition`]: they are those of [`Expr::argsort`].
+    /// Returns the positions along an axis, as i64, of the elements of [`Expr::partition`], which are those of
+    /// [`Expr::argsort`].
     ///
     /// ```
     /// use cupric::array;
@@ -121,11 +125,12 @@ impl Expr {
         })
     }
 
-    /// For each element the largest of those up to it along an axis, as [`Expr::cummax`] gives it, and the position of that one
-    /// along the axis, of i64.
+    /// Returns the cumulative maximum along an axis, as [`Expr::cummax`] does, and the positions of these maxima along
+    /// the axis, as i64.
     ///
-    /// The position is that of the first element that equals the largest so far, as [`Expr::argmax`] has it; of the first
-    /// NaN from there on. (PyTorch's `cummax` gives the last.) Of −0 and +0 neither is larger: the first one's position stays.
+    /// The position is that of the first element that equals the maximum so far, as in [`Expr::argmax`]; from the first
+    /// NaN on, it is that of the NaN. (PyTorch's `cummax` returns the last.) −0 and +0 are equal, so the position of
+    /// the first of them stays.
     ///
     /// ```
     /// use cupric::array;
@@ -136,14 +141,15 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Axis`] if there is no such axis, [`ErrorKind::LimitExceeded`] if it has 2^31 elements or more.
+    /// [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::LimitExceeded`] if it has 2^31 elements or more.
     #[track_caller]
     pub fn cummax_with_positions(&self, axis: impl Integer) -> (Expr, Expr) {
         let at = Location::caller();
         pair(running("cummax_with_positions", &arithmetic::maximum, self, axis.saturated(), at), at)
     }
 
-    /// For each element the smallest of those up to it along an axis, and its position: see [`Expr::cummax_with_positions`].
+    /// Returns the cumulative minimum along an axis, and the positions of these minima; see
+    /// [`Expr::cummax_with_positions`].
     ///
     /// ```
     /// use cupric::array;
@@ -162,9 +168,9 @@ impl Expr {
     }
 }
 
-/// The positions along an axis, of i64, in the order of several keys: of the last key first, then of the last but one among what is
-/// equal by it, and so on, as NumPy's `lexsort`. The keys have one shape. What is equal by all keys stays in the order in which it
-/// stands, and NaN comes last. Each key is sorted once.
+/// Returns the positions along an axis, as i64, that sort by several keys, like NumPy's `lexsort`. The last key is
+/// compared first, then the last but one among equal elements, and so on. The keys have the same shape. Elements whose
+/// keys are all equal keep their order, and NaNs come last. Each key is sorted once.
 ///
 /// ```
 /// use cupric::{array, lexsort};
@@ -174,8 +180,8 @@ impl Expr {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] without keys, [`ErrorKind::Shape`] if their shapes differ, [`ErrorKind::Axis`] if there is no such
-/// axis; else those of [`Expr::sort`].
+/// [`ErrorKind::Argument`] without keys; [`ErrorKind::Shape`] if their shapes differ; [`ErrorKind::Axis`] if there is
+/// no such axis; those of [`Expr::sort`].
 #[track_caller]
 pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
     let axis = axis.saturated();
@@ -195,13 +201,13 @@ pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer)
         let axis = layout::normalize_axis(axis, first.0.shape.len()).map_err(|f| f.at(OP, at))?;
         let argsort = |key: &Expr| sorted(&ARGSORT, key, ascending(axis), at);
         let pick = |from: &Expr, order: &Expr| take_along(from, order.clone(), axis as isize, IndexMode::Clip, at);
-        // a stable sort by a more important key keeps the order of the less important ones among what is equal
+        // a stable sort by a more important key keeps the order of less important keys among equal elements
         let order = others.iter().fold(argsort(first), |order, key| pick(&order, &argsort(&pick(key, &order))));
         Ok(named(OP, order, at))
     })
 }
 
-/// Returns two expressions, which both carry the error if there is one.
+/// Returns two expressions. If there is an error, both carry it.
 fn pair(both: Result<(Expr, Expr)>, at: Loc) -> (Expr, Expr) {
     both.unwrap_or_else(|e| {
         let failed = Expr::failed(e.or_at(at), at);
@@ -213,7 +219,6 @@ fn ascending(axis: usize) -> SortAxis {
     SortAxis { axis: axis as isize, descending: false }
 }
 
-/// A range of an axis.
 fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isize>, at: Loc) -> Expr {
     view(op, e, at, |shape| {
         let mut items = vec![SliceItem::Range { start: None, end: None, step: 1 }; shape.len()];
@@ -222,7 +227,7 @@ fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isiz
     })
 }
 
-/// The operand, and an axis of it.
+/// Returns the operand, and its normalised axis.
 fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usize)> {
     e.checked()?;
     let e = strong(e.clone(), at);
@@ -230,7 +235,7 @@ fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usiz
     Ok((e, axis))
 }
 
-/// The operand and its axis, after a check of a position along it.
+/// Returns the operand and its axis, after checking a position along it.
 fn parted(op: &'static str, e: &Expr, kth: isize, axis: isize, at: Loc) -> Result<(Expr, usize)> {
     let (e, axis) = along(op, e, axis, at)?;
     let n = e.0.shape[axis];
@@ -241,7 +246,7 @@ fn parted(op: &'static str, e: &Expr, kth: isize, axis: isize, at: Loc) -> Resul
     Ok((e, axis))
 }
 
-/// The operand, its axis, and the positions along it of the first `k` elements in order.
+/// Returns the operand, its axis, and the positions along it of the first `k` elements in order.
 fn first_in_order(
     op: &'static str,
     e: &Expr,
@@ -265,7 +270,7 @@ fn first_in_order(
     Ok((e, axis, positions))
 }
 
-/// The running extremes by a row of the table, and their positions.
+/// Builds the running extremes of a ufunc, `row`, and their positions.
 fn running(op: &'static str, row: &'static Ufunc, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, Expr)> {
     let (e, axis) = along(op, e, axis, at)?;
     let n = e.0.shape[axis];
@@ -277,7 +282,8 @@ fn running(op: &'static str, row: &'static Ufunc, e: &Expr, axis: isize, at: Loc
     if n < 2 || e.0.shape.contains(&0) {
         return Ok((values, Expr::fill_on(e.0.device, Scalar::Int(0), e.0.shape.clone(), DType::I64, at)));
     }
-    // an element from which on another value is the extreme. What comes after a NaN is NaN, which does not equal itself
+    // An element changes the extreme if the extreme differs from the previous one. After a NaN all extremes are NaN,
+    // which does not equal itself, so changes after a NaN do not count.
     let before = range(op, &values, axis, None, Some(-1), at);
     let after = range(op, &values, axis, Some(1), None, at);
     let changes = binary(&logic::not_equal, &after, &before, at);
@@ -291,7 +297,7 @@ fn running(op: &'static str, row: &'static Ufunc, e: &Expr, axis: isize, at: Loc
     shape[axis] = 1;
     let first = Expr::fill_on(e.0.device, Scalar::Int(0), shape, DType::I32, at);
     let marks = join(op, vec![first, choose(changes, own, 0, at)], axis as isize, at);
-    // the last change up to an element is where its extreme stands
+    // the last change up to an element is the position of its extreme
     let positions = scan(Fold::of(&arithmetic::maximum), &marks, axis, at);
     Ok((values, cast(named(op, positions, at), DType::I64, at)))
 }

@@ -1,6 +1,6 @@
-//! Concatenations that are read where their operands lie. A rolled array, for example, is a concatenation of two slices: an
-//! elementwise kernel that reads it is cut into boxes, each of which needs elements of one operand alone. So `x.roll(1, 0) + &x` reads and
-//! writes memory once, and counts as one kernel with several passes.
+//! Reads concatenations directly from their operands. An elementwise kernel that reads a concatenation is cut into
+//! boxes, each of which needs elements of only one operand. For example, a rolled array is a concatenation of two
+//! slices: `x.roll(1, 0) + &x` reads and writes memory once, and counts as one kernel with several passes.
 
 use super::lower::Draft;
 use super::planner::{Making, Planner, broadcast_map};
@@ -12,24 +12,26 @@ use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{Kernel, KernelKind, Step, Store};
 use smallvec::{SmallVec, smallvec};
 
-/// The most operands of a concatenation that is read in this way: those of a roll, and one more.
+/// The maximum number of operands of a concatenation that is read in this way: the two of a roll, and one more.
 const MOST_PARTS: usize = 3;
 
-/// The most boxes of a kernel: three along each of two axes, as of a cell's eight neighbours. With more of them their dispatches
-/// take longer than one more pass over memory (a judgement).
+/// The maximum number of boxes of a kernel: three along each of two axes, as a kernel that reads the eight neighbours
+/// of a cell needs. The dispatches of more boxes would take longer than one more pass over memory. This limit is an
+/// estimate; no benchmark compares other values.
 const MOST_BOXES: usize = 9;
 
-/// How many concatenations may lie in each other: those of a roll along four axes.
+/// The maximum nesting depth of concatenations: that of a roll along four axes.
 const DEEPEST: u8 = 4;
 
-/// The most nodes that the search for boxes looks at. Larger kernels store their concatenations.
+/// The maximum number of nodes that the search for boxes visits. Larger kernels store their concatenations.
 const MOST_STEPS: usize = 256;
 
-/// The places along each axis of a kernel's space where a box begins, but for the first.
+/// For each axis of a kernel's space, the positions at which a box begins, without the first.
 type Cuts = SmallVec<[SmallVec<[usize; 4]>; 6]>;
 
 impl Planner<'_> {
-    /// For each node, whether all that reads it are elementwise functions, at once or through views and concatenations.
+    /// Returns for each node whether all its readers are elementwise functions, directly or through views and
+    /// concatenations.
     pub(super) fn read_elementwise(&self) -> Vec<bool> {
         let mut only = vec![true; self.count];
         self.arena.roots.iter().for_each(|r| only[*r] = false);
@@ -42,8 +44,9 @@ impl Planner<'_> {
         only
     }
 
-    /// Whether a node is a concatenation of views of what is in memory in any case, so that its readers need not have it in memory
-    /// too. If so, notes it in `joins`, and marks operands that have other readers as stored.
+    /// Returns whether a node is a concatenation of views of nodes that are in memory in any case, so that its readers
+    /// do not need the concatenation in memory too. If so, records it in `joins`, and marks operands that have other
+    /// readers as stored.
     pub(super) fn is_read_in_parts(&mut self, node: usize) -> bool {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -58,7 +61,7 @@ impl Planner<'_> {
         };
         let bases: SmallVec<[usize; MOST_PARTS]> = n.args.iter().map(|a| base(*a)).collect();
         let has_others = |node: usize| self.uses[node] as usize > bases.iter().filter(|b| **b == node).count();
-        // a constant has no memory, and a box that reads it would have a shader of its own
+        // a constant has no memory, and a box that reads it would need its own shader
         let fits = |node: usize| match arena.nodes[node].op.role() {
             Role::Memory => true,
             Role::Constant | Role::Generator => false,
@@ -81,13 +84,13 @@ impl Planner<'_> {
         true
     }
 
-    /// Whether a node is a concatenation that its readers read in parts.
+    /// Returns whether a node is a concatenation that its readers read in parts.
     pub(super) fn is_joined(&self, node: usize) -> bool {
         self.joins[node] > 0 && matches!(self.arena.nodes[node].op, NodeOp::Concat { .. })
     }
 
-    /// The boxes of the kernel that computes `node` in the stage of `owner`, each as the map from its indices to those of the node;
-    /// none if the kernel needs no more than one.
+    /// Returns the boxes of the kernel that computes `node` in the stage of `owner`. Each box is the map from its
+    /// indices to those of the node. Returns `None` if the kernel needs only one box.
     fn boxes(&self, node: usize, owner: usize) -> Option<Vec<View>> {
         let shape = &self.arena.nodes[node].shape;
         let mut cuts: Cuts = smallvec![smallvec![]; shape.len()];
@@ -142,16 +145,16 @@ impl Planner<'_> {
         Some(boxes)
     }
 
-    /// Makes the kernels of `node` box by box, and says whether it has done so. If not, a node that does not fit may have been marked
-    /// as stored.
+    /// Makes the kernels of `node` box by box, and returns whether it did so. If not, a node that does not fit may have
+    /// been marked as stored.
     pub(super) fn in_boxes(&mut self, node: usize, owner: usize, to: &Store, making: &mut Making) -> Result<bool> {
         if self.joins[node] == 0 || self.loops[node] {
             return Ok(false);
         }
         let keeps = making.decided || matches!(self.arena.nodes[owner].op.role(), Role::Whole);
         loop {
-            // once it is decided what is stored, the boxes stay those for which it was found to be enough: what has been stored
-            // since, for other kernels, would change them
+            // once the stored nodes are decided, the boxes remain those that were found before: nodes stored since
+            // then, for other kernels, would change them
             let boxes = match (making.decided, owner == node) {
                 (true, true) => self.boxes_of.remove(&node),
                 (false, true) => {
@@ -209,8 +212,8 @@ impl Planner<'_> {
     }
 }
 
-/// Cuts the space where its map along an axis passes a place: `begin` is the first place that lies beyond. None if that depends on
-/// more than one axis of the space.
+/// Cuts the space at the index where its map along an axis passes a position; `begin` is the first position beyond the
+/// cut. Returns `None` if the cut depends on more than one axis of the space.
 fn cut(cuts: &mut Cuts, map: &View, axis: usize, begin: isize) -> Option<()> {
     let n = map.shape.len();
     let mut steps = (0..n).filter(|d| map.coef[axis * n + d] != 0 && map.shape[*d] > 1);
@@ -219,7 +222,7 @@ fn cut(cuts: &mut Cuts, map: &View, axis: usize, begin: isize) -> Option<()> {
         return None;
     }
     let (step, room) = (map.coef[axis * n + d], begin - map.offset[axis]);
-    // the first index at which the map is on the other side than before
+    // the first index whose mapped position is on the other side of the cut
     let at = match step > 0 {
         true => room.div_euclid(step) + (room.rem_euclid(step) > 0) as isize,
         false => (-room).div_euclid(-step) + 1,

@@ -1,5 +1,5 @@
-//! The buffers of a plan: temporaries share memory once their last reader has run; and whether a target may be written in
-//! place.
+//! The buffers of a plan. Temporaries reuse memory after their last reader has run. This file also decides whether a
+//! target may be written in place.
 
 use super::planner::Planner;
 use crate::base::error::Result;
@@ -18,19 +18,19 @@ fn next_id() -> u64 {
 #[derive(Default)]
 struct Temp {
     bytes: usize,
-    /// The last step that uses it.
+    /// The index of the last step that uses it.
     last: u32,
-    /// The number of its buffer in the plan, once it has one.
+    /// The index of its buffer in the plan, once it has one.
     slot: Option<u32>,
 }
 
-/// Buffers whose temporaries no later step uses, by size; a sorted map, so that finding one stays fast in a graph of a million
+/// Buffers whose temporaries no later step uses, by size. The sorted map keeps the search fast in a graph of a million
 /// nodes.
 #[derive(Default)]
 struct Free(BTreeMap<usize, VecDeque<usize>>);
 
 impl Free {
-    /// Takes the free buffer whose size is nearest. If it is smaller than `bytes`, the caller makes it larger, which costs
+    /// Takes the free buffer with the nearest size. If it is smaller than `bytes`, the caller enlarges it, which costs
     /// only the difference.
     fn take(&mut self, bytes: usize) -> Option<usize> {
         let below = self.0.range(..=bytes).next_back().map(|(size, _)| *size);
@@ -50,15 +50,16 @@ impl Free {
 }
 
 impl Planner<'_> {
-    /// Declares a temporary that belongs to no node. It is numbered after all nodes, because a stored node's temporary has the
-    /// node's number.
+    /// Declares a temporary that belongs to no node. Its number follows those of all nodes, because the temporary of a
+    /// stored node has the number of the node.
     pub(super) fn temp(&self, bytes: usize) -> BufferRef {
         let mut temps = self.temps.borrow_mut();
         temps.push(bytes);
         BufferRef::Temp(self.count + temps.len() - 1)
     }
 
-    /// The plan's outputs: dtype, shape and strides. The first output has the strides of the target, if there is one.
+    /// Returns the plan's outputs: dtype, shape and strides. The first output has the strides of the target, if there
+    /// is one.
     pub(super) fn results(&self, target: Option<&Layout>) -> Vec<Output> {
         (self.arena.roots.iter().enumerate())
             .map(|(i, r)| {
@@ -75,7 +76,7 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// Gives temporaries their buffers and makes the plan. Also returns whether the target may be written in place.
+    /// Assigns buffers to temporaries and makes the plan. Also returns whether the target may be written in place.
     pub(super) fn finish(
         &self,
         mut steps: Vec<Step>,
@@ -98,7 +99,8 @@ impl Planner<'_> {
                     Some(declared) => self.temps.borrow()[declared],
                 };
             }
-            // a routine writes all its results, also one that no step reads: that one has no stage, so `bytes` lacks its size
+            // a routine also writes results that no step reads: such a result has no stage, so its size is missing in
+            // `bytes`
             for result in step.results() {
                 if let BufferRef::Temp(n) = result.buffer {
                     known.entry(n).or_default().bytes = result.meta.bytes();
@@ -151,8 +153,9 @@ impl Planner<'_> {
         ))
     }
 
-    /// Whether the target may be written while it is read. It may if no step reads it, or if the last step is a kernel, no step
-    /// before it writes a result, and it reads of the target only the element that it writes: so none is overwritten too early.
+    /// Returns whether the target may be written while it is read. This is so if no step reads it. It is also so if the
+    /// last step is a kernel, no step before it writes a result, and the kernel reads only that element of the target
+    /// that it writes. Then no element is overwritten too early.
     fn in_place(&self, steps: &[Step]) -> bool {
         let aliased = |buffer: BufferRef| match buffer {
             BufferRef::Input(n) => self.arena.aliased[n],
@@ -163,7 +166,7 @@ impl Planner<'_> {
         }
         let first = steps.iter().position(Step::writes_output).unwrap_or(steps.len());
         let writers: SmallVec<[Option<&Kernel>; 4]> = steps[first..].iter().map(Step::nest).collect();
-        // several kernels write different elements only where they are the boxes of one
+        // several kernels write different elements only if they are the boxes of one kernel
         let is_box = |k: &Kernel| {
             let of_output = |b: &BufferRef| matches!(b, BufferRef::Output(_));
             k.kind == KernelKind::Elementwise
@@ -171,7 +174,7 @@ impl Planner<'_> {
                 && !k.loads.iter().any(|l| of_output(&l.buffer))
         };
         let is_one = writers.len() == 1 || steps[first..].iter().skip(1).all(Step::continues);
-        // a routine's results must share no memory with its operands, so it never writes in place
+        // a routine's results must not share memory with its operands, so it never writes in place
         is_one
             && writers
                 .iter()
@@ -179,8 +182,8 @@ impl Planner<'_> {
     }
 }
 
-/// Whether a kernel reads of the target only the element that it writes. `aliased` says where in the target a buffer begins, if it
-/// shares the target's memory.
+/// Returns whether a kernel reads only that element of the target that it writes. `aliased` returns the position in the
+/// target at which a buffer begins, if the buffer shares memory with the target.
 fn reads_what_it_writes(kernel: &Kernel, aliased: impl Fn(BufferRef) -> Option<isize>) -> bool {
     let plain = matches!(kernel.kind, KernelKind::Elementwise)
         || kernel.kind == KernelKind::Row && kernel.stores.iter().all(|s| kernel.values[s.value].inner);

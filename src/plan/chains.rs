@@ -1,11 +1,14 @@
-//! A matrix product on a device whose kernels compute product and epilogue at once. One kernel does that, but for two cases:
+//! Matrix products on a device whose kernels compute product and epilogue together. One kernel does that, except in two
+//! cases:
 //!
-//! * The result is small and k is long: few workgroups would do all the work. So the chains of k (`plan/kernel/product.rs`) become a
-//!   batch axis, whose products are stored beside each other, and a further kernel adds them in order.
-//! * An operand spans more than a binding along k: then k is cut at the ends of chains, and each kernel goes on from the sums
-//!   of the one before it. Along m, n and the batch, windows cut the kernels as they cut all others.
+//! * The result is small and k is long, so that few workgroups would do all the work. Then the chains of k
+//!   (`plan/kernel/product.rs`) become a batch axis. Their products are stored next to each other, and another kernel
+//!   adds them in order.
+//! * An operand spans more than a binding along k. Then k is cut at the ends of chains, and each kernel continues from
+//!   the sums of the previous one. Along m, n and the batch, windows cut these kernels as they cut all others.
 //!
-//! Neither changes a bit: each way adds the products of a chain one after another, then the sums of the chains.
+//! Neither case changes a bit of the result, because both add the products of a chain one after another, and then the
+//! sums of the chains.
 
 use super::planner::{Planner, span};
 use super::product::{epilogue, store};
@@ -16,24 +19,27 @@ use crate::graph::ufunc::SUM_OF_CHAINS;
 use crate::plan::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value, is_narrow};
 use smallvec::smallvec;
 
-/// The fewest chains that are shared among workgroups. A judgement: a workgroup adds the products of a chain in some 10 µs, and
-/// two more kernels take about as long.
+/// The minimum number of chains that are divided among workgroups. A workgroup adds the products of a chain in about 10
+/// µs, and the two additional kernels take about as long.
 const FEWEST: usize = 4;
 
-/// The fewest tiles of 64 × 64 that keep a device busy: about one for each multiprocessor of a large card (132 on an H100).
+/// The minimum number of 64 × 64 tiles that keeps a device busy: about one for each multiprocessor of a large card (132
+/// on an H100).
 const BUSY: usize = 128;
 
-/// The most bytes of the sums of all chains, a judgement: they are written and read once, beside operands that are as large.
+/// The maximum size of the sums of all chains: 64 MiB. They are written and read once, in addition to operands of a
+/// similar size. Chosen by hand; no benchmark compares other values.
 const MOST_BYTES: usize = 64 << 20;
 
-/// The fewest workgroups that keep a device busy where each invocation computes one element: such workgroups wait for memory,
-/// so each multiprocessor of a large card has some at once.
+/// The minimum number of workgroups that keeps a device busy if each invocation computes one element. Such workgroups
+/// wait for memory, so each multiprocessor of a large card runs several of them at a time.
 const BUSY_NARROW: usize = 512;
 
-/// The most kernels that k is cut into. Each is about a KiB of the plan, and more are a sign of limits that make no sense.
+/// The maximum number of kernels into which k is cut. Each is about 1 KiB of the plan, and a larger number indicates
+/// unreasonable limits.
 const MOST_KERNELS: usize = 1 << 12;
 
-/// Returns the kernels of a product, of which all but the last write temporaries.
+/// Returns the kernels of a product. All but the last write temporaries.
 pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     let ([k], Some(Value { op: Op::Dot { from: None }, .. })) = (&kernel.inner[..], kernel.values.first()) else {
         return Ok(vec![kernel]);
@@ -55,15 +61,15 @@ pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     Ok(cut(p, &kernel, k, length))
 }
 
-/// The type in which sums are kept between kernels.
+/// Returns the type in which sums are stored between kernels.
 fn wanted(kernel: &Kernel) -> DType {
     kernel.values[0].compute().dtype()
 }
 
-/// Whether the chains of k are shared among workgroups.
+/// Returns whether the chains of k are divided among workgroups.
 fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
     let [batch @ .., m, n] = &kernel.outer[..] else { return false };
-    // tiles of cooperative matrices are as large for any shape
+    // tiles of cooperative matrices have the same size for any shape
     let is_cooperative = kernel.values[0].dtype == DType::F16 && p.caps.cooperative_side().is_some();
     let is_busy = match is_narrow(*m, *n) && !is_cooperative {
         true => kernel.outer_size().div_ceil(p.caps.group()) >= BUSY_NARROW,
@@ -76,19 +82,20 @@ fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
     chains >= FEWEST && !is_busy && kernel.outer_size() > 0 && span(sums, 1, wanted(kernel)) <= most
 }
 
-/// Returns how many elements along k a kernel takes at most, a multiple of the length of a chain; none if it takes all, and 0 if
-/// one chain spans more than a binding.
+/// Returns the maximum number of elements along k for one kernel, a multiple of the length of a chain. Returns `None`
+/// if one kernel can take all, and 0 if a single chain spans more than a binding.
 fn longest(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Option<usize> {
     let rank = kernel.outer.len();
     let most = p.most_bytes();
-    // shaders index with u32, of which half is left to what lies past an end
+    // shaders index with u32; half of its range is left for indices past an end
     let mut length = 1usize << 31;
     for load in &kernel.loads[..2] {
         let step = load.strides[rank];
         if span(k, step, load.dtype) <= most / 2 {
             continue;
         }
-        // half of a binding is for what windows need of the other axes, unless a chain takes more
+        // half of a binding is left for the other axes, which windows cut, unless one chain needs more than the other
+        // half
         let bytes = (step.unsigned_abs() as u64).saturating_mul(load.dtype.size() as u64).max(1);
         let fits = (most / 2 / bytes) as usize / CHAIN * CHAIN;
         let one = if span(CHAIN, step, load.dtype) <= most { CHAIN } else { 0 };
@@ -97,7 +104,7 @@ fn longest(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Option<usize> {
     (length < k).then_some(length)
 }
 
-/// The product over `length` elements along k from `start` on, without epilogue and stores.
+/// Returns the product over `length` elements along k from `start` on, without epilogue and stores.
 fn part(kernel: &Kernel, start: usize, length: usize) -> Kernel {
     let rank = kernel.outer.len();
     let along_k = |l: &Load| Load { offset: l.offset + l.strides[rank] * start as isize, ..l.clone() };
@@ -110,15 +117,16 @@ fn part(kernel: &Kernel, start: usize, length: usize) -> Kernel {
     }
 }
 
-/// A load of the sums in `buffer`, which lie in the order of the kernel's result: one for each index of `outer`.
+/// Returns a load of the sums in `buffer`. They are stored in the order of the kernel's result, one for each index of
+/// `outer`.
 fn sums(buffer: BufferRef, kernel: &Kernel) -> Load {
     let mut strides = c_strides(&kernel.outer);
     strides.push(0);
     Load { buffer, dtype: wanted(kernel), strides, offset: 0 }
 }
 
-/// Gives the last kernel of a product the stores of the whole, or adds the kernel of the epilogue. `buffer` is where the last
-/// kernel stores the product if there is an epilogue, and `value` which of its values is the product.
+/// Moves the stores of the original kernel to the last kernel, or adds a kernel for the epilogue. If there is an
+/// epilogue, the last kernel stores the product in `buffer`. `value` is the index of its value that is the product.
 fn end(kernels: &mut Vec<Kernel>, kernel: &Kernel, value: usize, buffer: impl FnOnce() -> BufferRef) {
     let has_epilogue = kernel.values.len() > 1;
     if let Some(last) = kernels.last_mut() {
@@ -137,7 +145,8 @@ fn end(kernels: &mut Vec<Kernel>, kernel: &Kernel, value: usize, buffer: impl Fn
     }
 }
 
-/// The kernels of a product whose k is cut: each but the first goes on from the sums that the one before it has stored.
+/// Returns the kernels of a product whose k is cut. Each but the first continues from the sums that the previous one
+/// stored.
 fn cut(p: &Planner<'_>, kernel: &Kernel, k: usize, length: usize) -> Vec<Kernel> {
     let buffer = p.temp(kernel.outer_size().saturating_mul(wanted(kernel).size()));
     let mut kernels = vec![];
@@ -154,8 +163,8 @@ fn cut(p: &Planner<'_>, kernel: &Kernel, k: usize, length: usize) -> Vec<Kernel>
     kernels
 }
 
-/// The kernels of a product whose chains are shared: the sums of whole chains, that of a last, shorter one, and the one
-/// that adds them in order.
+/// Returns the kernels of a product whose chains are divided among workgroups: one for the sums of whole chains, one
+/// for a shorter last chain, and one that adds the sums in order.
 fn shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Vec<Kernel> {
     let (size, rank) = (kernel.outer_size(), kernel.outer.len());
     let (whole, chains) = (k / CHAIN, k.div_ceil(CHAIN));
@@ -196,8 +205,8 @@ fn shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Vec<Kernel> {
     kernels
 }
 
-/// The kernels of a product of which an operand has steps along k so large that not even a chain fits a binding: such an operand
-/// is copied, so that k is contiguous.
+/// Returns the kernels of a product with an operand whose stride along k is so large that not even a chain fits a
+/// binding. Such an operand is copied, so that k is contiguous.
 fn beside_copies(p: &Planner<'_>, mut kernel: Kernel) -> Result<Vec<Kernel>> {
     let rank = kernel.outer.len();
     let mut kernels = vec![];
@@ -210,7 +219,7 @@ fn beside_copies(p: &Planner<'_>, mut kernel: Kernel) -> Result<Vec<Kernel>> {
             let detail = format!("{CHAIN} elements of {} are more than a binding of {}", load.dtype, p.caps.name);
             return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
-        // the copy has the batch axes, of length 1 where the operand repeats, its own of the axes m and n, and k
+        // the axes of the copy are the batch axes (of length 1 where the operand repeats), its own axis m or n, and k
         let axes = || (0..rank - 2).chain([own_axis]);
         let length = |d: usize| if load.strides[d] == 0 { 1 } else { kernel.outer[d] };
         let outer: Shape = axes().map(length).chain([kernel.inner[0]]).collect();

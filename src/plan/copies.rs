@@ -1,4 +1,4 @@
-//! The kernels of the two operations that are stored by copying: `concat`, and a reshape that no view can express.
+//! The kernels of the two operations that are stored by copying: `concat`, and reshapes that no view can express.
 
 use super::lower::Draft;
 use super::planner::{Making, Planner};
@@ -10,8 +10,8 @@ use crate::plan::kernel::{KernelKind, Load, Op, Step, Store, Value};
 use smallvec::smallvec;
 
 impl Planner<'_> {
-    /// The kernels that compute a node into a part of the stored node `owner`. A `concat` or reshape that has no memory of its
-    /// own hands its parts on.
+    /// Adds the kernels that compute a node into a part of the stored node `owner`. A `concat` or reshape that has no
+    /// memory of its own passes the parts on to its operands.
     fn part(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
         if self.stored[node] {
             return self.kernels(node, owner, to, making);
@@ -25,7 +25,8 @@ impl Planner<'_> {
         self.kernels(node, owner, to, making)
     }
 
-    /// The kernels of a `concat`: each operand is computed into its part of the result, which is `owner` or a part of it.
+    /// Adds the kernels of a `concat`. Each operand is computed into its part of the result, which is `owner` or a part
+    /// of it.
     pub(super) fn joined(
         &mut self,
         (node, owner): (usize, usize),
@@ -39,7 +40,7 @@ impl Planner<'_> {
         for a in &n.args {
             let mut part = to.clone();
             let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
-            // saturating, because the offset of an empty part may overflow; nothing is written there
+            // this saturates because the offset of an empty part may overflow; nothing is written there
             part.offset = part.offset.saturating_add(at.saturating_mul(step));
             at += arena.nodes[*a].shape[axis] as isize;
             // an operand that is stored anyway, for another reader, is copied from its own memory
@@ -48,8 +49,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The kernels of a reshape: the operand, stored in C order, is the result. A target whose strides cannot express the
-    /// operand's shape is written in two steps: the operand goes to a temporary, which is then copied.
+    /// Adds the kernels of a reshape. The operand, stored in C order, is the result. If the strides of a target cannot
+    /// express the operand's shape, the operand is written to a temporary, which is then copied.
     pub(super) fn reshaped(&mut self, (node, owner): (usize, usize), to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -68,7 +69,7 @@ impl Planner<'_> {
 }
 
 impl Draft {
-    /// The kernel that copies a stored node from one place to another.
+    /// Returns the kernel that copies a stored node from `from` to `to`.
     pub(super) fn copy(p: &Planner<'_>, node: usize, from: Load, to: Store) -> Draft {
         let n = &p.arena.nodes[node];
         Draft {

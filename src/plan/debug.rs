@@ -1,4 +1,4 @@
-//! What a user asks to see of the library's work by the words of `CUPRIC_DEBUG`, and where it is shown.
+//! Debug output: the words of `CUPRIC_DEBUG`, and where the output goes.
 
 use std::fmt;
 use std::io::Write;
@@ -8,27 +8,27 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// A word of `CUPRIC_DEBUG`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Word {
-    /// Plans, as they run.
+    /// Plans, when they run.
     Plan,
-    /// The texts of shaders, as they are compiled.
+    /// Shader sources, when they are compiled.
     Wgsl,
 }
 
 impl Word {
     const ALL: [Word; 2] = [Word::Plan, Word::Wgsl];
 
-    /// The word as it is written.
+    /// Returns the word as the user writes it.
     pub fn text(self) -> &'static str {
         ["plan", "wgsl"][self as usize]
     }
 
-    /// The target of what is logged for the word, by which loggers choose.
+    /// Returns the log target of the word, by which loggers filter.
     fn target(self) -> &'static str {
         ["cupric::plan", "cupric::wgsl"][self as usize]
     }
 }
 
-/// The words of a list such as `plan,wgsl`, a bit each, and those of the list that are no words.
+/// Parses a list such as `plan,wgsl`. Returns one bit for each known word, and the unknown words.
 fn parse(list: &str) -> (u8, Vec<&str>) {
     let (mut bits, mut unknown) = (0, vec![]);
     for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
@@ -40,7 +40,7 @@ fn parse(list: &str) -> (u8, Vec<&str>) {
     (bits, unknown)
 }
 
-/// What `CUPRIC_DEBUG` asks for. The variable is read once, because each evaluation asks.
+/// The words of `CUPRIC_DEBUG`. The variable is read only once, because every evaluation needs it.
 static ASKED: LazyLock<(u8, Vec<String>)> = LazyLock::new(|| {
     let list = std::env::var_os("CUPRIC_DEBUG").unwrap_or_default();
     let list = list.to_string_lossy();
@@ -48,11 +48,12 @@ static ASKED: LazyLock<(u8, Vec<String>)> = LazyLock::new(|| {
     (bits, unknown.into_iter().map(str::to_string).collect())
 });
 
-/// Whether `CUPRIC_DEBUG` has a word. Words that it does not know are warned of once.
+/// Returns whether `CUPRIC_DEBUG` contains a word. Warns once of unknown words.
 pub(crate) fn asks(word: Word) -> bool {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let (bits, unknown) = &*ASKED;
-    // the program's logger may evaluate something itself, and so ask again: the list is read, and nothing is held
+    // the program's logger may evaluate an expression and so call this again: the list is already read, and no lock is
+    // held
     if !unknown.is_empty() && !WARNED.swap(true, Relaxed) {
         for name in unknown {
             log::warn!("CUPRIC_DEBUG: unknown word '{name}'; known are plan and wgsl");
@@ -61,12 +62,12 @@ pub(crate) fn asks(word: Word) -> bool {
     bits & 1 << word as u8 != 0
 }
 
-/// Shows a text that was asked for: to the program's logger, at the level `debug`. A program without a logger would show
-/// nothing for `CUPRIC_DEBUG=plan`, so where none is installed, what the variable asks for goes to the standard error.
+/// Writes debug output to the program's logger, at the level `debug`. A program without a logger would show nothing for
+/// `CUPRIC_DEBUG=plan`, so without a logger the output that the variable requests goes to standard error.
 pub(crate) fn show(word: Word, text: &dyn fmt::Display) {
-    // a logger that is installed sets the level, which else is `Off`
+    // an installed logger sets the level, which is `Off` otherwise
     if log::max_level() == log::LevelFilter::Off && asks(word) {
-        // a standard error that is closed is no reason to fail
+        // a closed standard error is not a reason to fail
         let _ = writeln!(std::io::stderr().lock(), "{}", text.to_string().trim_end());
     } else {
         log::debug!(target: word.target(), "{text}");

@@ -1,10 +1,11 @@
-//! Fusion: which nodes are stored, and which run inside a kernel that reads them.
+//! Fusion: decides which nodes are stored, and which run inside a kernel that reads them.
 //!
-//! These are stored: results, operands of matmul, sources of `take`, nodes of `Role::Whole` (`concat`, scatters, routines,
-//! reshapes that are no view), products that several nodes use, a `take` whose source spans more than a binding along the taken
-//! axis, reductions, scans and products that do not fit the index space of the kernel that reads them, and nodes that would
-//! make a kernel too large. Kernels are found from the results down: each says which nodes it needs stored, and those get
-//! kernels of their own. What would be computed too often is stored where that pays (`weigh.rs`), and the search begins again.
+//! These nodes are stored: results, operands of matmul, sources of `take`, nodes of `Role::Whole` (`concat`, scatters,
+//! routines, reshapes that are not views), products that several nodes use, a `take` whose source spans more than a
+//! binding along the taken axis, reductions, scans and products that do not fit the index space of the kernel that
+//! reads them, and nodes that would make a kernel too large. The search starts at the results. Each kernel reports
+//! which nodes it needs stored, and those get kernels of their own. Then nodes that would be computed too often are
+//! stored if that is faster (`weigh.rs`), and the search is repeated.
 
 use super::graph::Arena;
 use super::join::join;
@@ -23,15 +24,15 @@ use crate::plan::kernel::{BufferRef, Caps, KernelKind, Model, Plan, Step, Store}
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// A stored node with the steps that compute it. While it is still open which nodes are stored, a kernel is made only to learn
-/// which nodes it computes and loads. Elementwise kernels may be large and many, so they are dropped then and made again at the
-/// end; other steps are kept.
+/// A stored node with the steps that compute it. Until the stored nodes are decided, a kernel is made only to learn
+/// which nodes it computes and loads. Elementwise kernels may be large and many, so they are dropped and made again at
+/// the end. Other steps are kept.
 struct Stage {
     node: u32,
-    /// The steps; empty if the stage is one elementwise kernel, which is made at the end.
+    /// The steps. Empty if the stage is one elementwise kernel, which is made at the end.
     steps: Vec<Step>,
-    /// The nodes whose values the kernels compute, which are the first `computed`; then, up to `read`, the nodes that they
-    /// load; then those that were stored for the stage's sake (`Making::marks`).
+    /// Three lists of nodes: those whose values the kernels compute (the first `computed` entries), those that the
+    /// kernels load (up to `read`), and those that were stored because of this stage (`Making::marks`).
     nodes: Box<[u32]>,
     computed: u32,
     read: u32,
@@ -51,7 +52,7 @@ impl Stage {
     }
 }
 
-/// A plan as it was made, with what was decided for it.
+/// A plan with the decisions made for it.
 struct Made {
     plan: Plan,
     in_place: bool,
@@ -60,23 +61,23 @@ struct Made {
     stored: Vec<Option<Stored>>,
 }
 
-/// What a write must know of its plan.
+/// The properties of a plan that a write needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Writing {
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
-    /// Whether only some elements are written, so that the target must begin with its old content.
+    /// Whether only some elements are written, so that the target must first hold its old content.
     pub keeps: bool,
 }
 
-/// Makes the plan. Also returns how its target may be written, and the planner's count of work (`Planner::work`).
+/// Makes the plan. Also returns how its target may be written, and the planner's work counter (`Planner::work`).
 pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, Writing, u64)> {
     let Made { plan, in_place, keeps, work, .. } = made(arena, target, caps)?;
     Ok((plan, Writing { in_place, keeps }, work))
 }
 
-/// Makes the plan in which what is worth storing is stored. If that differs from the plan in which only what must be is stored,
-/// makes that one too, and returns the one whose modelled time is shorter.
+/// Makes the plan in which all nodes that are worth storing are stored. If it differs from the plan that stores only
+/// what must be stored, makes that one too, and returns the plan with the shorter modelled time.
 fn made(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(Rc::new(arena), caps);
@@ -100,17 +101,17 @@ fn made(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
     Ok(Made { work, ..made })
 }
 
-/// Whether all readers of a stored node load it from memory, or only some. A reader that loads an f16 or bf16 sees it rounded,
-/// so the interpreter that tests compare with (`testing/interpret/mod.rs`) must know this.
+/// Whether all readers of a stored node load it from memory, or only some. A reader that loads an f16 or bf16 gets it
+/// rounded, so the interpreter with which tests compare (`testing/interpret/mod.rs`) needs to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stored {
     /// Every reader loads it.
     Always,
-    /// Some readers load it; another kernel computes it again, unrounded.
+    /// Some readers load it. Another kernel computes it again, unrounded.
     ForSome,
 }
 
-/// Returns the modelled times of the plan, and of the one in which only what must be is stored.
+/// Returns the modelled times of the plan, and of the plan that stores only what must be stored.
 #[cfg(feature = "testing")]
 pub(super) fn modelled_times(arena: Arena, caps: &Caps) -> Result<[f64; 2]> {
     let mut plain = Planner::new(Rc::new(arena.clone()), caps);
@@ -119,13 +120,13 @@ pub(super) fn modelled_times(arena: Arena, caps: &Caps) -> Result<[f64; 2]> {
     Ok([made(arena, None, caps)?.plan.model.time, plain.make(stages, None)?.plan.model.time])
 }
 
-/// Returns for each node of the arena whether its value is stored, and for which readers.
+/// Returns for each node of the arena whether it is stored, and for which readers.
 pub(super) fn stored(arena: Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
     Ok(made(arena, None, caps)?.stored)
 }
 
 impl<'a> Planner<'a> {
-    /// Makes the plan of these stages.
+    /// Makes the plan from these stages.
     fn make(mut self, stages: Vec<Stage>, target: Option<&Layout>) -> Result<Made> {
         let stored = self.how_stored(&stages);
         let outputs = self.results(target);
@@ -140,15 +141,16 @@ impl<'a> Planner<'a> {
                 true => self.stage(node, target, &mut making)?,
                 false => making.steps = stage.steps,
             }
-            // the list is built backwards: stages from the results down, and of each stage the last step first
+            // the list is built backwards: stages from the results down, and the last step of each stage first
             steps.extend(making.steps.drain(..).rev());
             making.computes.clear();
             making.reads.clear();
             self.forget(node);
         }
-        // reversed, a stage stands before the stages that read it
+        // after reversal, a stage precedes the stages that read it
         steps.reverse();
-        // not with a target: a write in place needs the last kernel to be the only one that writes, which joining may undo
+        // not with a target, because in place the last kernel must be the only one that writes, and merging may violate
+        // that
         if target.is_none() {
             steps = join(&self, steps);
             write_to_results(&mut steps);
@@ -165,7 +167,7 @@ impl<'a> Planner<'a> {
         Ok(Made { plan, in_place, keeps: self.keeps.get(), work: self.work.get(), stored })
     }
 
-    /// For each node whether it is stored, and for which readers.
+    /// Returns for each node whether it is stored, and for which readers.
     fn how_stored(&self, stages: &[Stage]) -> Vec<Option<Stored>> {
         let mut again = vec![false; self.count];
         for s in stages {
@@ -179,9 +181,9 @@ impl<'a> Planner<'a> {
         (0..self.count).map(how).collect()
     }
 
-    /// The stages of all stored nodes, results first. Nodes that several kernels would compute are stored if that pays, and the
-    /// search repeats, at most four times. That is a judgement: graphs mostly settle in one or two turns, and a node that is
-    /// still shared after four is computed twice, which is slower but not wrong.
+    /// Returns the stages of all stored nodes, results first. Nodes that several kernels would compute are stored if
+    /// that is faster, and then the search repeats, at most four times. Most graphs settle after one or two
+    /// repetitions. A node that is still shared after four is computed twice, which is slower but correct.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         self.calls = self.find_calls(target.is_some())?;
         let kept = self.stored.clone();
@@ -198,8 +200,9 @@ impl<'a> Planner<'a> {
         Ok(stages)
     }
 
-    /// Stores the nodes of `now`. Where that makes a stage be made again, what was stored for its sake alone is no longer stored,
-    /// because the new kernels may need it no more; `kept` says what is stored in any case.
+    /// Stores the nodes of `now`. If a stage must be made again for that, the nodes that were stored only because of
+    /// this stage are no longer stored, because the new kernels may not need them. `kept` tells which nodes are stored
+    /// in any case.
     fn undo(&mut self, stages: &[Stage], kept: &[bool], now: &[bool]) {
         let holds = |s: &Stage| s.computes().iter().all(|c| *c == s.node || !now[*c as usize]);
         let mut needed: Vec<bool> = kept.iter().zip(now).map(|(a, b)| *a || *b).collect();
@@ -212,8 +215,8 @@ impl<'a> Planner<'a> {
         now.iter().enumerate().filter(|(_, now)| **now).for_each(|(n, _)| self.stored[n] = true);
     }
 
-    /// The stages of the nodes stored so far, results first. A stage of `before` is taken over if none of the nodes that its
-    /// kernels compute has been stored since.
+    /// Returns the stages of the nodes stored so far, results first. Reuses a stage of `before` if none of the nodes
+    /// that its kernels compute has been stored since.
     fn stages(&mut self, target: Option<&Layout>, before: Vec<Stage>) -> Result<Vec<Stage>> {
         let mut before = before.into_iter().peekable();
         let mut wanted = vec![false; self.count];
@@ -222,7 +225,7 @@ impl<'a> Planner<'a> {
         let mut making = Making::default();
         self.took(self.count);
         for node in (0..self.count).rev() {
-            // `before` is in descending order of nodes, as this loop is
+            // `before` is in descending order of nodes, like this loop
             let old = before.next_if(|s| s.node as usize == node);
             let input = self.arena.nodes[node].op.role() == Role::Memory;
             if !wanted[node] || input && !self.outputs.contains_key(&node) {
@@ -245,12 +248,13 @@ impl<'a> Planner<'a> {
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
             stages.push(stage);
         }
-        // operands have smaller numbers than their readers, so each stage follows those that read it, even that of a result
+        // operands have smaller numbers than their readers, so each stage follows the stages that read it, even the
+        // stage of a result
         Ok(stages)
     }
 
-    /// Frees a node whose kernels are made, and those after it. The lists are reallocated only if more than a sixteenth of the
-    /// rest and 1,024 entries are free (a judgement), so that all copies together stay linear in the graph.
+    /// Frees a node whose kernels are made, and all nodes after it. The lists are reallocated only if more than 1,024
+    /// entries and a sixteenth of the remaining ones are free, so that the total copying stays linear in the graph.
     fn forget(&mut self, node: usize) {
         let Some(arena) = Rc::get_mut(&mut self.arena) else { return };
         arena.nodes.truncate(node);
@@ -261,14 +265,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Makes the steps of one stored node, into its temporary, its output or the target.
+    /// Makes the steps of one stored node, which write to its temporary, its output or the target.
     fn stage(&mut self, node: usize, layout: Option<&Layout>, making: &mut Making) -> Result<()> {
         let layout = layout.filter(|_| self.outputs.contains_key(&node));
-        // the store's offset is 0, because where a target begins in its buffer is a binding
+        // the store's offset is 0, because the position of a target in its buffer is a binding
         let strides = layout.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
-        // an input that is asked for as a result is copied to the output; `self.buffer` would name the input
+        // an input that is requested as a result is copied to the output; `self.buffer` would return the input
         let buffer = match self.outputs.get(&node) {
             Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
@@ -289,18 +293,19 @@ impl<'a> Planner<'a> {
         self.kernels(node, node, to, making)
     }
 
-    /// Makes the kernels that compute `node` into `to`, in the stage of `owner`: `node` itself, or a `Role::Whole` node of
-    /// whose memory `to` is the part that `node` goes to.
+    /// Makes the kernels that compute `node` into `to`, in the stage of `owner`. The owner is `node` itself, or a
+    /// `Role::Whole` node, of whose memory `to` is the part for `node`.
     pub fn kernels(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         if n.shape.contains(&0) {
             return Ok(());
         }
-        // a stage of a `Role::Whole` node may have several steps, which are kept together, elementwise kernels too
+        // a stage of a `Role::Whole` node may have several steps, which are kept together, including elementwise
+        // kernels
         let is_only_kernel = !matches!(arena.nodes[owner].op.role(), Role::Whole);
-        // each turn takes the index space of a reduction, scan or product that fuses, if there is one, and stores a node that
-        // does not fit the kernel; the next turn loads that node instead of computing it
+        // each iteration takes the index space of a reduction, scan or product that fuses, if there is one, and stores
+        // a node that does not fit the kernel; the next iteration loads that node instead of computing it
         if self.in_boxes(node, owner, &to, making)? {
             return Ok(());
         }
@@ -315,7 +320,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             match Draft::build(self, node, owner, &space, to.clone()) {
-                // loads of nodes that were stored because they are repeated may be more than a dispatch can bind
+                // the nodes that were stored because they are repeated may need more loads than a dispatch can bind
                 Ok(draft) if self.weighs.get() && self.binds_too_much(&draft) => {
                     draft.discard(self);
                     self.unmark(marks, making);
@@ -333,14 +338,15 @@ impl<'a> Planner<'a> {
                         draft.discard(self);
                     } else {
                         match shape::finish(self, draft) {
-                            // a row kernel whose row spans more than a binding cannot be cut, but separate reductions can
+                            // a row kernel whose row spans more than a binding cannot be cut, but separate reductions
+                            // can
                             Err(e) if is_row && rows && e.kind() == ErrorKind::LimitExceeded => {
                                 making.reads.truncate(reads);
                                 self.unmark(marks, making);
                                 rows = false;
                                 continue;
                             }
-                            // collected, which makes a list of exact size; appending to one would leave spare room in
+                            // collecting makes a list of exact size, while appending would leave unused capacity in
                             // each of perhaps a million stages
                             kernels if making.steps.is_empty() && !making.decided => {
                                 making.steps = kernels?.into_iter().map(Step::Nest).collect();
@@ -356,20 +362,21 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether a draft has more operands than a dispatch of the device can bind.
+    /// Returns whether a draft has more operands than a dispatch on the device can bind.
     pub(super) fn binds_too_much(&self, draft: &Draft) -> bool {
         draft.loads.len() + draft.stores.len() > self.caps.max_bindings
     }
 
-    /// Takes back what was stored for the sake of a kernel that is not made; the first `kept` marks stay.
+    /// Unmarks the nodes that were stored for a kernel that is not made. The first `kept` marks stay.
     fn unmark(&mut self, kept: usize, making: &mut Making) {
         for node in making.marks.drain(kept..) {
             self.stored[node as usize] = false;
         }
     }
 
-    /// Marks as stored a node that does not fit the kernel of `owner`, such as a reduction over another index space, or that
-    /// the kernel would compute too often; or instead of it the end of its epilogue. A stage of its own computes it.
+    /// Marks a node as stored that does not fit the kernel of `owner`, such as a reduction over another index space, or
+    /// that the kernel would compute too often. If the node has an epilogue, marks the end of the epilogue instead. A
+    /// separate stage computes it.
     pub fn store_first(&mut self, node: usize, owner: usize, making: &mut Making) -> Result<()> {
         let store = self.with_epilogue(node, owner);
         if std::mem::replace(&mut self.stored[store], true) || making.decided {
@@ -383,7 +390,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Whether a kernel has the node's value without computing it, because it is a number or in memory.
+    /// Returns whether a kernel has the node's value without computing it, because it is a number or in memory.
     pub(super) fn is_at_hand(&self, node: usize) -> bool {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
@@ -398,8 +405,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether all reductions that the node needs can run in the kernel of `reduction`, because they have the same axes and
-    /// operands of the same shape. It looks at most `steps` operations down, which bounds the search.
+    /// Returns whether all reductions that the node needs can run in the kernel of `reduction`, because they have the
+    /// same axes and operands of the same shape. Looks at most `steps` operations down, which bounds the search.
     fn is_beside(&self, node: usize, reduction: usize, steps: usize) -> bool {
         let (n, r) = (&self.arena.nodes[node], &self.arena.nodes[reduction]);
         match (&n.op, &r.op) {
@@ -413,9 +420,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns the last of the elementwise nodes that can run as the epilogue of a reduction or product: a chain of single
-    /// users that have its size. That node is stored instead of the reduction. The nodes may also read other reductions of the
-    /// same space, at most 8 operations below: a judgement, twice the depth that a norm needs.
+    /// Returns the last of the elementwise nodes that can run as the epilogue of a reduction or product. They are a
+    /// chain of nodes with the same size, each the only user of the one before. The last node is stored instead of the
+    /// reduction. The nodes may also read other reductions over the same space, at most 8 operations below: twice the
+    /// depth that a norm needs.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
         let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;

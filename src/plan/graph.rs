@@ -1,8 +1,9 @@
-//! From an expression to the key of its plan, and to the planner's arena.
+//! Turns an expression into the key of its plan, and into the planner's arena.
 //!
-//! One walk over the graph, operands first and without recursion, writes the key: everything that the plan depends on, and
-//! nothing else. The offsets of inputs and the values of scalars are bindings, which the key leaves out; which scalars are
-//! equal is part of it, because equal ones share a slot. The arena is made only if no plan is cached under the key.
+//! One walk over the graph, operands first and without recursion, writes the key: everything that the plan depends on,
+//! and nothing else. The offsets of inputs and the values of scalars are bindings, which are not part of the key. The
+//! key records which scalars are equal, because equal ones share a slot. The arena is made only if no plan is cached
+//! under the key.
 
 use super::Target;
 use crate::base::buffer::Buffer;
@@ -19,24 +20,24 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::panic::Location;
 use std::rc::Rc;
 
-/// A node as the planner sees it. Operands are numbers of earlier nodes; equal nodes are one.
+/// A node as the planner sees it. Operands are indices of earlier nodes. Equal nodes are merged.
 #[derive(Clone, Debug)]
 pub(super) struct PlanNode {
     pub op: NodeOp,
     pub args: SmallVec<[usize; 3]>,
-    /// The slots that are bound to it: that of an input, that of a run-time scalar, or those of a generator's three scalars
-    /// (seed low, seed high, stream). Unused ones are 0.
+    /// The slots bound to the node: the slot of an input, the slot of a run-time scalar, or the three slots of a
+    /// generator's scalars (seed low, seed high, stream). Unused slots are 0.
     pub slots: [u32; 3],
     pub shape: Shape,
     pub dtype: DType,
-    /// Its number in the walk, by which a run finds the caller's line, and the line in the expression that was planned. If
-    /// equal nodes became one, both are those of the first.
+    /// The node's number in the walk, by which a run finds the caller's line, and the line in the expression that was
+    /// planned. For merged nodes, both are those of the first.
     pub number: u32,
     pub location: &'static Location<'static>,
 }
 
 impl PlanNode {
-    /// Everything that two nodes must have in common to be computed once.
+    /// Returns everything that two nodes must have in common to be computed only once.
     fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
         let op = mutant!(equal_takes_without_mode, Cow::Owned(self.op.without_mode()), Cow::Borrowed(&self.op));
         let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
@@ -44,43 +45,45 @@ impl PlanNode {
     }
 }
 
-/// The call of a routine, which all nodes that are its results share.
+/// The call of a routine, shared by all nodes that are its results.
 #[derive(Clone)]
 pub(super) struct Call {
-    /// The first node of its results. The call is a step of this node's stage, which comes before all readers of any result.
+    /// The first node among its results. The call is a step of this node's stage, which precedes all readers of any
+    /// result.
     pub first: usize,
-    /// The memory of each result. A result that no node asks for has a temporary, because the routine writes it anyway.
+    /// The memory of each result. A result that no node needs has a temporary, because the routine writes it anyway.
     pub results: Rc<Vec<Whole>>,
 }
 
-/// The graph as the planner takes it: nodes in topological order, of which no two are equal.
+/// The graph as the planner uses it: nodes in topological order, without duplicates.
 #[derive(Clone)]
 pub(super) struct Arena {
     pub nodes: Vec<PlanNode>,
     /// The nodes that are results, one for each output.
     pub roots: Vec<usize>,
-    /// For each expression asked for, the number of its output.
+    /// For each requested expression, the index of its output.
     pub output_of: Vec<usize>,
     pub inputs: Vec<DType>,
-    /// For each input that reads the target's buffer: its offset, counted from the target's.
+    /// For each input that reads the target's buffer: its offset relative to the target.
     pub aliased: Vec<Option<isize>>,
     pub scalars: Vec<DType>,
 }
 
-/// The most nodes that are searched in the list of nodes: 16 pointers fill two cache lines, and searching those takes less time
-/// than computing a hash.
+/// The maximum number of nodes for which the list is searched. 16 pointers fill two cache lines, and searching those is
+/// faster than computing a hash.
 const LISTED: usize = 16;
 
-/// The words that a key holds without an allocation: those of a graph of some twelve nodes.
+/// The number of words that a key holds without an allocation: enough for a graph of about twelve nodes.
 const SHORT: usize = 64;
 
-/// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that derives
-/// `Hash` can be written to it. Two expressions never have equal words, because each value's words say where it ends.
+/// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that
+/// derives `Hash` can be written to it. Different expressions never have equal words, because the words of each value
+/// determine where the value ends.
 struct Key {
     first: [u64; SHORT],
-    /// How many words of `first` are in use.
+    /// The number of words of `first` in use.
     len: usize,
-    /// All words of a key that is longer than `first`; empty before.
+    /// All words of a key that is longer than `first`. Empty for a shorter key.
     all: Vec<u64>,
 }
 
@@ -137,13 +140,13 @@ impl Hasher for Key {
         self.push(n as u64);
     }
     fn finish(&self) -> u64 {
-        // nobody asks this hasher for a hash: the cache reads the words
+        // the hash is never used: the cache reads the words
         0
     }
 }
 
-/// The number by which the first word of a node in the key names its kind of operation. The kinds that most graphs are made of
-/// have numbers of their own and are written by hand; all others are written by the `Hash` of `NodeOp`.
+/// Returns the number that identifies the kind of operation in the first word of a node in the key. The most frequent
+/// kinds have their own numbers and are written by hand. All others are written by the `Hash` of `NodeOp`.
 fn kind(op: &NodeOp) -> u64 {
     match op {
         NodeOp::Stored(_) => 1,
@@ -166,20 +169,21 @@ fn kind(op: &NodeOp) -> u64 {
     }
 }
 
-/// One walk over an expression: it writes the key of the expression's plan, and collects what this evaluation binds to the plan.
+/// One walk over an expression. It writes the key of the expression's plan, and collects the bindings of this
+/// evaluation.
 #[derive(Default)]
 pub(crate) struct Walk<'a> {
     key: Key,
     nodes: SmallVec<[&'a Node; LISTED]>,
-    /// The number of each node, once there are more than [`LISTED`], so that the walk stays linear; empty before.
+    /// The number of each node, once there are more than [`LISTED`] nodes, so that the walk stays linear. Empty before.
     numbers: HashMap<*const Node, u32, BuildHasherDefault<DefaultHasher>>,
-    /// The slots of all nodes' bindings in one list.
+    /// The slots of the bindings of all nodes, in one list.
     slots: SmallVec<[u32; 8]>,
-    /// The stored arrays that the walk has met, one for each slot: buffer and offset, and beside them the node, with the offset
-    /// counted from the target's if the buffer is the target's.
+    /// The stored arrays that the walk has found, one for each slot, as buffer and offset. `sources` holds their nodes,
+    /// with the offset relative to the target if the buffer is the target's.
     inputs: SmallVec<[(&'a Buffer, usize); 4]>,
     sources: SmallVec<[(&'a Node, Option<isize>); 4]>,
-    /// The numbers that it has met, one for each slot: as bits, and beside them their types.
+    /// The numbers that the walk has found, one for each slot, as bits. `types` holds their types.
     scalars: SmallVec<[u64; 4]>,
     types: SmallVec<[DType; 4]>,
     roots: SmallVec<[u32; 2]>,
@@ -191,17 +195,19 @@ impl Lines for Walk<'_> {
     }
 }
 
-/// How many of the latest inputs and numbers are searched for an equal one (a judgement). Searching all would cost the square
-/// of their number; missing an equal one that is far away costs only a binding more.
+/// The number of latest inputs, and of latest scalars, that are searched for an equal one. Searching all would take
+/// quadratic time. Missing an equal one that is far away only costs one more binding. Chosen by hand; no benchmark
+/// compares other values.
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
 impl<'a> Walk<'a> {
-    /// Walks over all nodes that the roots are computed from. It fills a walk that the caller has made instead of returning
-    /// one, because the walk's lists hold a small graph in themselves, and returning them would copy them.
+    /// Walks over all nodes from which the roots are computed. It fills an existing walk instead of returning one,
+    /// because the walk's lists hold a small graph inline, and returning them would copy them.
     pub(super) fn take(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
         self.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
-        // where the target begins in its buffer is a binding, so that writing each row of an array takes one plan
+        // the position of the target in its buffer is a binding, so that writing each row of an array uses the same
+        // plan
         target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut self.key);
         for root in roots {
             if self.number(&*root.0).is_none() {
@@ -214,7 +220,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Adds a node after all nodes that it is computed from.
+    /// Adds a node after all nodes from which it is computed.
     fn add_all(&mut self, root: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
         let mut stack: SmallVec<[(&'a Node, bool); 16]> = smallvec![(root, false)];
         while let Some((node, mut ready)) = stack.pop() {
@@ -222,7 +228,7 @@ impl<'a> Walk<'a> {
                 if self.number(node).is_some() {
                     continue;
                 }
-                // operands that have no operands themselves need no turn of their own
+                // operands without operands of their own need not go through the stack
                 if node.args.iter().all(|c| c.0.args.is_empty()) {
                     for operand in &node.args {
                         if self.number(&*operand.0).is_none() {
@@ -242,7 +248,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The number of a node that the walk has met.
+    /// Returns the number of a node, if the walk has found it.
     #[inline]
     fn number(&self, node: *const Node) -> Option<u32> {
         if self.nodes.len() <= LISTED {
@@ -252,7 +258,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The slot of a number. Equal numbers of one dtype share a slot, so that the planner sees that they are equal.
+    /// Returns the slot of a number. Equal numbers of one dtype share a slot, so that the planner knows that they are
+    /// equal.
     fn scalar_slot(&mut self, value: Scalar, dtype: DType) -> u32 {
         let bits = value.bits(dtype);
         for (back, known) in self.scalars.iter().zip(&self.types).rev().take(RECENT_SCALARS).enumerate() {
@@ -265,7 +272,7 @@ impl<'a> Walk<'a> {
         self.scalars.len() as u32 - 1
     }
 
-    /// The slot of a stored array. The same array met again shares the slot, and is then read once.
+    /// Returns the slot of a stored array. If the same array occurs again, it shares the slot and is read only once.
     fn input_slot(&mut self, node: &'a Node, (buffer, offset): (&'a Buffer, usize), aliased: Option<isize>) -> u32 {
         for (back, (known, source)) in self.inputs.iter().zip(&self.sources).rev().take(RECENT_INPUTS).enumerate() {
             let same = |other: &Node| node.op == other.op && node.shape == other.shape;
@@ -278,7 +285,7 @@ impl<'a> Walk<'a> {
         self.inputs.len() as u32 - 1
     }
 
-    /// Writes a node, whose operands the walk has met, to the key and collects its bindings.
+    /// Writes a node, whose operands have already been written, to the key, and collects its bindings.
     fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
         let slots = self.slots.len();
         match &node.binding {
@@ -288,7 +295,8 @@ impl<'a> Walk<'a> {
                 let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
                 let slot = self.input_slot(node, (buffer, *offset), aliased);
                 self.slots.push(slot);
-                // whether a write may be in place depends on where in the target the operand lies, so the key has it
+                // whether a write may be in place depends on the operand's position in the target, so it is part of the
+                // key
                 mutant!(plan_cache_without_alias, (), aliased.hash(&mut self.key));
             }
             Binding::Number(value) => {
@@ -303,7 +311,7 @@ impl<'a> Walk<'a> {
             }
             Binding::Failure(e) => return Err(e.clone()),
         }
-        // the number of operands has the upper half of the word, because `concat` may have any number of them
+        // the number of operands occupies the upper half of the word, because `concat` may have any number of them
         let dtype = mutant!(plan_cache_without_dtype, 0, node.dtype as u64);
         let lengths = (node.shape.len() as u64) << 16 | ((self.slots.len() - slots) as u64) << 24;
         let kind = kind(&node.op);
@@ -335,7 +343,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Notes the number of the last node in the map, and at the first time those of all others.
+    /// Adds the number of the last node to the map. The first call adds all nodes.
     fn number_last(&mut self) {
         let known = if self.numbers.is_empty() { 0 } else { self.nodes.len() - 1 };
         let pairs = self.nodes.iter().enumerate().skip(known);
@@ -346,18 +354,19 @@ impl<'a> Walk<'a> {
         self.key.words()
     }
 
-    /// Frees the words of a key that is too long for the cache, because the planner of so large a graph needs much memory.
+    /// Frees the words of a key that is too long for the cache, because planning such a large graph needs much memory.
     pub(super) fn forget_key(&mut self) {
         self.key = Key::default();
     }
 
-    /// The buffers that the plan runs on, with the offsets of the arrays in them.
+    /// Returns the buffers on which the plan runs, with the offsets of the arrays in them.
     pub fn inputs(&self) -> &[(&'a Buffer, usize)] {
         &self.inputs
     }
 
-    /// The inputs for a write, which runs when the expression is gone. The target's own buffer is `None`: the plan's run must
-    /// hold no further reference to it, because the write is in place only if the writer's handle is the last.
+    /// Returns the inputs for a write, which runs when the expression has been dropped. The target's own buffer is
+    /// `None`: the run must not hold another reference to it, because the write is in place only if the writer's handle
+    /// is the last.
     pub fn inputs_of_write(&self) -> SmallVec<[(Option<Buffer>, usize); 4]> {
         let own = |((buffer, offset), source): (&(&Buffer, usize), &(&Node, Option<isize>))| {
             (source.1.is_none().then(|| (*buffer).clone()), *offset)
@@ -365,24 +374,24 @@ impl<'a> Walk<'a> {
         self.inputs.iter().zip(&self.sources).map(own).collect()
     }
 
-    /// The numbers that the plan runs on, each as the bits of its type.
+    /// Returns the numbers on which the plan runs, each as the bits of its type.
     pub fn scalars(&self) -> &[u64] {
         &self.scalars
     }
 
-    /// The caller's line of each node, by its number. A plan is shared between callers, so it names nodes and holds no line;
-    /// each evaluation reports errors with its own lines.
+    /// Returns the caller's line of each node, by its number. A plan is shared between callers, so it refers to nodes
+    /// and holds no lines. Each evaluation reports errors with its own lines.
     pub fn lines(&self) -> SmallVec<[Line; 8]> {
         self.nodes.iter().map(|n| n.location).collect()
     }
 
-    /// The expression's nodes, in the order of their numbers.
+    /// Returns the nodes of the expression, in the order of their numbers.
     pub(super) fn nodes(&self) -> &[&'a Node] {
         &self.nodes
     }
 
-    /// Makes the planner's arena, in which equal nodes are one. Also returns, for each node of the walk, its number in the
-    /// arena.
+    /// Makes the planner's arena, in which equal nodes are merged. Also returns, for each node of the walk, its index
+    /// in the arena.
     pub(super) fn arena(&mut self) -> (Arena, Vec<usize>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut known: HashMap<u64, u32> = HashMap::default();
@@ -412,7 +421,7 @@ impl<'a> Walk<'a> {
             let found = loop {
                 match known.get(&hash) {
                     Some(n) if arena.nodes[*n as usize].identity() == made.identity() => break *n as usize,
-                    // a different node has this hash: try the next, as open addressing does
+                    // a different node has this hash: try the next hash, as in open addressing
                     Some(_) => hash = hash.wrapping_add(1),
                     None => {
                         known.insert(hash, arena.nodes.len() as u32);
@@ -423,7 +432,7 @@ impl<'a> Walk<'a> {
             };
             number.push(found);
         }
-        // the walk is over, and the planner of a large graph needs the memory
+        // the walk is finished, and planning a large graph needs the memory
         self.numbers = HashMap::default();
         let mut outputs: HashMap<usize, usize> = HashMap::new();
         for r in &self.roots {

@@ -1,6 +1,7 @@
-//! Windows over an indexed axis. An operand that a kernel reaches by a computed index is bound as far as the index can
-//! lead, so cutting the kernel's own axes does not make it reach less. Where that is more than a binding, the indexed axis
-//! is cut: each kernel binds one window of it, and stores only where the index lies in that window.
+//! Windows over an indexed axis. If a kernel accesses an operand at a computed index, the operand is bound over the
+//! whole range of the index. Cutting the kernel's own axes does not reduce that range. If the range is larger than a
+//! binding, the indexed axis is cut: each kernel binds one window of it, and stores only elements whose index is in
+//! that window.
 
 use super::planner::{Planner, span};
 use crate::base::dtype::DType;
@@ -10,12 +11,12 @@ use crate::plan::kernel::{IndexMode, Kernel, Load, Op, Position, Scattered, Valu
 use smallvec::smallvec;
 use std::ops::Range;
 
-/// The most windows of one axis. Each is a kernel, about a KiB of the plan. A judgement: at WebGPU's default of 128 MiB a
-/// binding they cover half a TiB, so more are a sign of limits that make no sense.
+/// The maximum number of windows of one axis. Each is a kernel, which is about 1 KiB of the plan. With WebGPU's default
+/// of 128 MiB per binding they cover half a TiB, so a larger number indicates unreasonable limits.
 const MOST_WINDOWS: usize = 1 << 12;
 
-/// An operand that is reached by a computed index: `stride` and `extent` are those of the indexed axis, `strides` those along
-/// the kernel's own axes.
+/// An operand that is accessed at a computed index. `stride` and `extent` are those of the indexed axis, and `strides`
+/// are those along the kernel's own axes.
 struct Indexed<'k> {
     dtype: DType,
     strides: &'k [isize],
@@ -24,14 +25,14 @@ struct Indexed<'k> {
 }
 
 impl Indexed<'_> {
-    /// Cuts the indexed axis into windows of which each fits a binding: one, unless the whole axis spans more.
+    /// Cuts the indexed axis into windows that each fit a binding. Returns one window if the whole axis fits.
     fn windows(&self, p: &Planner<'_>, k: &Kernel) -> Result<Vec<Range<usize>>> {
         let most = p.most_bytes();
         if span(self.extent, self.stride, self.dtype) <= most {
             return Ok(std::iter::once(0..self.extent).collect());
         }
-        // a binding also holds what the kernel's own axes span, so a window of the indexed axis gets what they leave, but half
-        // of a binding at least: `windows` in `shape.rs` then cuts the kernel's own axes until they fit the other half
+        // a binding also covers the kernel's own axes, so a window of the indexed axis gets the rest of it, but at
+        // least half; `windows` in `shape.rs` then cuts the kernel's own axes until they fit the other half
         let rest = k
             .outer
             .iter()
@@ -49,8 +50,9 @@ impl Indexed<'_> {
     }
 }
 
-/// Cuts an elementwise kernel into one for each window of the axis that it gathers or scatters along. Only the first operand
-/// that needs windows is cut: the planner gives every `take` that needs them a kernel of its own (`Planner::is_cut`).
+/// Cuts an elementwise kernel into one kernel for each window of the axis along which it gathers or scatters. Cuts only
+/// the first operand that needs windows, because the planner assigns every `take` that needs them to its own kernel
+/// (`Planner::is_cut`).
 pub(super) fn cut(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     for (i, v) in kernel.values.iter().enumerate() {
         let Op::Gather { load, stride, position } = &v.op else { continue };
@@ -72,26 +74,26 @@ pub(super) fn cut(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     Ok(vec![kernel])
 }
 
-/// Makes a constant as an `Op::Index` with stride 0 along every axis. The offset of an index is a parameter of its shader, so
-/// the kernels of all windows share one.
+/// Returns a constant as an `Op::Index` with stride 0 along every axis. The offset of an index is a shader parameter,
+/// so the kernels of all windows share one shader.
 fn number(k: &Kernel, n: usize, dtype: DType) -> Value {
     let strides = Box::new(smallvec![0; k.outer.len()]);
     Value { op: Op::Index { strides, offset: n as i64 }, dtype, inner: false }
 }
 
-/// The kernel that gathers from one window of an axis, and stores where its index lies there.
+/// Returns the kernel that gathers from one window of an axis, and stores only where its index is in the window.
 fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel {
     let mut k = kernel.clone();
     let Op::Gather { load, stride, position } = k.values[gather].op.clone() else { return k };
     let count = mutant!(last_of_a_window_left_out, window.len() - 1, window.len());
     let value = |op, dtype| Value { op, dtype, inner: false };
-    // the new values are inserted before the gather, so they get its number and those that follow
+    // the new values are inserted before the gather, so the first one gets the gather's number
     let at = |n: usize| gather + n;
     let within = [
         value(Op::Position(position.clone()), DType::I32),
         number(kernel, window.start, DType::I32),
         value(Op::Ufunc(&arithmetic::subtract, smallvec![at(0), at(1)]), DType::I32),
-        // a negative position becomes 2^31 or more, so one comparison finds what is before the window and what is behind it
+        // a negative position becomes 2^31 or more, so one comparison detects positions before and after the window
         value(Op::Cast(at(2)), DType::U32),
         number(kernel, count, DType::U32),
         value(Op::Ufunc(&logic::less, smallvec![at(3), at(4)]), DType::Bool),
@@ -113,7 +115,7 @@ fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel
     k
 }
 
-/// The kernel that stores where its index lies in one window of an axis.
+/// Returns the kernel that stores only where its index is in one window of an axis.
 fn store_window(kernel: &Kernel, store: usize, window: Range<usize>) -> Kernel {
     let mut k = kernel.clone();
     let Some(to) = k.stores[store].scattered().cloned() else { return k };

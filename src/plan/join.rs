@@ -1,14 +1,15 @@
-//! Kernels over one index space that read the same memory become one kernel with several stores. So results that are asked
-//! for together, and nodes of one graph that are stored, read the memory that they share only once.
+//! Merges kernels over the same index space that read the same memory into one kernel with several stores. So results
+//! that are requested together, and stored nodes of one graph, read shared memory only once.
 
 use super::planner::Planner;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Step, Store};
 
-/// How many steps back a kernel looks for one that it can be joined into, its host. A limit keeps planning linear in the
-/// graph; 16 is a judgement, since kernels that read the same array mostly stand near each other.
+/// The number of earlier steps among which a kernel looks for its host, the kernel into which it is merged. The limit
+/// keeps planning linear in the graph. 16 is enough because kernels that read the same array are mostly near each
+/// other.
 const LOOK_BACK: usize = 16;
 
-/// Joins kernels wherever that changes no bit of a result and exceeds no limit of the device.
+/// Merges kernels wherever that changes no bit of a result and exceeds no limit of the device.
 pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
     let mut joined: Vec<Step> = Vec::with_capacity(steps.len());
     let mut steps = steps.into_iter().peekable();
@@ -29,8 +30,8 @@ pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
     joined
 }
 
-/// Finds the earlier step into whose kernel this one can be joined. It must come after every step that writes a buffer that
-/// this kernel reads.
+/// Finds the earlier step into whose kernel this one can be merged. The step must come after every step that writes a
+/// buffer that this kernel reads.
 fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     if !is_joinable(kernel) {
         return None;
@@ -39,7 +40,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     let reads = |buffer: &BufferRef| kernel.loads.iter().any(|l| l.buffer == *buffer);
     let writer = before[first..].iter().rposition(|step| step.writes().iter().any(reads));
     let after = writer.map_or(first, |w| first + w + 1);
-    // a kernel of several passes stays as it is, because its next pass loads exactly its stores
+    // a kernel with several passes is not merged, because its next pass loads exactly its stores
     let has_passes = |i: usize| before.get(i + 1).is_some_and(Step::continues);
     (after..before.len()).find(|i| {
         p.took(1);
@@ -52,9 +53,10 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     })
 }
 
-/// Whether a kernel may be joined. Row kernels may not, because the joined one would hold two rows at once. Kernels that
-/// check indices may not, because an index out of range must not keep another result from being written. Kernels whose
-/// stores write only some elements may not, because they must keep their place among those that write the same buffer.
+/// Returns whether a kernel may be merged. Row kernels may not, because the merged kernel would hold two rows at a
+/// time. Kernels that check indices may not, because an out-of-bounds index must not prevent another result from being
+/// written. Kernels whose stores write only some elements may not, because the order of kernels that write the same
+/// buffer must not change.
 fn is_joinable(k: &Kernel) -> bool {
     matches!(k.kind, KernelKind::Elementwise | KernelKind::Reduce(_))
         && !k.continues
@@ -71,12 +73,13 @@ fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
     a.loads.iter().any(|l| b.loads.contains(l) && reads_many(l))
 }
 
-/// Whether a load reads more than one element. Sharing the load of a single element would save nothing.
+/// Returns whether a load reads more than one element. Sharing the load of a single element would save nothing.
 fn reads_many(load: &Load) -> bool {
     load.strides.iter().any(|s| *s != 0)
 }
 
-/// Whether the joined kernel keeps the device's limits, as each kernel alone does by `limit_sizes` in `planner.rs`.
+/// Returns whether the merged kernel stays within the device's limits. `limit_sizes` in `planner.rs` guarantees this
+/// for each kernel alone.
 fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
     let mut buffers: Vec<BufferRef> = vec![];
     for buffer in [a, b].iter().flat_map(|k| k.loads.iter().map(|l| l.buffer).chain(k.stores.iter().map(|s| s.buffer)))
@@ -85,8 +88,9 @@ fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
             buffers.push(buffer);
         }
     }
-    // a GPU may need more bindings than there are buffers (one for each kind of word that a buffer is read as, one for each
-    // range of a buffer that is larger than a binding), but one for each load or store at most, so those are limited too
+    // a GPU may need more bindings than buffers (one for each kind of word by which a buffer is read, and one for each
+    // range of a buffer that is larger than a binding), but at most one for each load or store, so their number is
+    // limited too
     let shared = b.loads.iter().filter(|l| a.loads.contains(l)).count();
     let operands = a.loads.len() + b.loads.len() - shared + a.stores.len() + b.stores.len();
     buffers.len() <= p.caps.max_bindings
@@ -95,7 +99,7 @@ fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
         && a.compile_cost().saturating_add(b.compile_cost()) <= p.caps.max_cost
 }
 
-/// Moves a kernel's loads, values and stores into its host, where equal loads and equal values become one.
+/// Moves a kernel's loads, values and stores into its host, and merges equal loads and equal values.
 fn absorb(steps: &mut [Step], host: usize, kernel: Kernel) {
     let Step::Nest(host) = &mut steps[host] else { return };
     let load_number: Vec<usize> = (kernel.loads.into_iter())

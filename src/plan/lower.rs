@@ -1,8 +1,8 @@
-//! Lowering: the values of one kernel, by a walk down from the stored node to what is in memory.
+//! Lowering: creates the values of one kernel, by a walk from the stored node down to nodes in memory.
 //!
-//! A [`Space`] is the kernel's index space, with the map from it to the node's own index. The walk takes a map (an affine
-//! [`View`]) along, which says which element of the current node a kernel index needs. So a view only changes the map and
-//! costs nothing, and a reduction fuses where its operand can be indexed by `outer × inner`.
+//! A [`Space`] is the index space of the kernel, with the map from it to the index of the node. The walk carries along
+//! a map (an affine [`View`]) that gives the element of the current node that a kernel index needs. So a view only
+//! changes the map and costs nothing, and a reduction fuses if its operand can be indexed by `outer × inner`.
 
 use super::planner::{Planner, Scratch, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
@@ -15,7 +15,7 @@ use crate::plan::kernel::{
 };
 use smallvec::{SmallVec, smallvec};
 
-/// A kernel in the making, whose dimensions are not ordered or collapsed yet.
+/// A kernel in the making, whose dimensions are not yet ordered or collapsed.
 pub(super) struct Draft {
     pub kind: KernelKind,
     pub outer: Shape,
@@ -27,9 +27,9 @@ pub(super) struct Draft {
     /// Nodes whose values the kernel computes.
     pub computes: Vec<usize>,
     pub name: &'static str,
-    /// The node of the arena that the kernel ends in.
+    /// The arena index of the last node that the kernel computes.
     pub node: usize,
-    /// The node whose memory the kernel writes, or a part of it: the one of `name` and of the caller's line.
+    /// The node whose memory, or a part of it, the kernel writes. `name` and the caller's line are those of this node.
     pub owner: usize,
 }
 
@@ -38,12 +38,13 @@ struct Lowering<'a> {
     space: &'a Space,
     owner: usize,
     draft: Draft,
-    /// The value of each node and map met so far. Most kernels have few, and searching a short list is faster than hashing.
+    /// The value of each node and map found so far. Most kernels have few, and searching a short list is faster than
+    /// hashing.
     memo: Vec<(usize, View, usize)>,
-    /// For each value, whether it depends on a reduction, scan or product of this kernel: only a row kernel may reduce such a
-    /// value again.
+    /// For each value, whether it depends on a reduction, scan or product of this kernel. Only a row kernel may reduce
+    /// such a value again.
     reduced: Vec<bool>,
-    /// Whether the node being lowered is the operand of a scan, or below it.
+    /// Whether the node being lowered is the operand of a scan, or below one.
     in_scan: bool,
 }
 
@@ -51,13 +52,13 @@ struct Lowering<'a> {
 type Lowered<T> = std::result::Result<T, usize>;
 
 impl Draft {
-    /// Whether a scan is among its values.
+    /// Returns whether one of its values is a scan.
     fn scans(&self) -> bool {
         self.values.iter().any(|v| matches!(v.op, Op::Scan(..)))
     }
 
-    /// Drops a draft that was made only to learn what it reads, and hands its lists to the next one. It is made again once it
-    /// is decided which nodes are stored.
+    /// Drops a draft that was made only to learn what it reads, and passes its lists on to the next draft. The draft is
+    /// made again once the stored nodes are decided.
     pub fn discard(self, p: &Planner<'_>) {
         let mut scratch = p.scratch.take();
         (scratch.loads, scratch.values) = (self.loads, self.values);
@@ -66,7 +67,7 @@ impl Draft {
         p.scratch.set(scratch);
     }
 
-    /// Returns the stored nodes that it loads from temporaries.
+    /// Returns the stored nodes that the kernel loads from temporaries.
     pub fn reads(&self) -> impl Iterator<Item = u32> {
         self.loads.iter().filter_map(|l| match l.buffer {
             BufferRef::Temp(n) => Some(n as u32),
@@ -74,14 +75,14 @@ impl Draft {
         })
     }
 
-    /// Makes the kernel that computes `node` into `to`, in the stage of the stored node `owner`; or returns the node that must
-    /// be stored first.
+    /// Makes the kernel that computes `node` into `to`, in the stage of the stored node `owner`. Returns the node that
+    /// must be stored first as an error.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
         let mut l = Lowering::begin(p, node, owner, space);
         if let Some(m) = space.matmul {
             l.dot(m)?;
         }
-        // the node's value is at the inner level if its index depends on an inner dimension
+        // the value of the node is at the inner level if its index depends on an inner dimension
         let columns = space.outer..space.dims.len();
         let width = space.dims.len();
         let inside = (0..space.map.offset.len()).any(|j| columns.clone().any(|k| space.map.coef[j * width + k] != 0));
@@ -104,8 +105,8 @@ impl Draft {
         Ok(l.end())
     }
 
-    /// Makes the kernel that combines the values of the scatter `node` with the elements of `to` at their indices; or returns
-    /// the node that must be stored first.
+    /// Makes the kernel that combines the values of the scatter `node` with the elements of `to` at their indices.
+    /// Returns the node that must be stored first as an error.
     pub fn scatter(p: &Planner<'_>, node: usize, to: &Store) -> Lowered<Draft> {
         let n = &p.arena.nodes[node];
         let (NodeOp::Scatter { axis, mode, combine, .. }, [_, indices, values, when @ ..]) = (&n.op, &n.args[..])
@@ -175,7 +176,7 @@ impl Lowering<'_> {
         self.push(Op::Ufunc(row, args.into()), dtype, inner, reduced)
     }
 
-    /// Makes an inner value of an outer one, with the same element along the whole row.
+    /// Converts an outer value to an inner one, with the same element along the whole row.
     fn broadcast_inward(&mut self, value: usize) -> usize {
         let dtype = self.draft.values[value].dtype;
         let reduced = self.reduced[value];
@@ -190,13 +191,15 @@ impl Lowering<'_> {
         if exact { value } else { self.push(Op::Round(value), dtype, inner, reduced) }
     }
 
-    /// Whether an operand with these strides changes along the inner dimensions, so that its load is at the inner level.
+    /// Returns whether an operand with these strides varies along the inner dimensions, so that its load is at the
+    /// inner level.
     fn is_inner(&self, strides: &[isize]) -> bool {
         self.space.matmul.is_none()
             && (self.space.outer..self.space.dims.len()).any(|d| strides[d] != 0 && self.space.dims[d] != 1)
     }
 
-    /// Returns where the elements of a stored node, or of a view of one, lie: buffer, strides over the space and offset.
+    /// Returns the location of the elements of a stored node, or of a view of one: the buffer, the strides over the
+    /// space, and the offset.
     fn resolve(&self, mut node: usize, map: &View) -> (BufferRef, Strides, isize) {
         let mut map = map.clone();
         while let NodeOp::View(v) = &self.p.arena.nodes[node].op
@@ -227,7 +230,7 @@ impl Lowering<'_> {
         })
     }
 
-    /// Adds the product that a matmul kernel starts with, and the loads of its two operands.
+    /// Adds the product with which a matmul kernel starts, and the loads of its two operands.
     fn dot(&mut self, node: usize) -> Lowered<()> {
         let n = &self.p.arena.nodes[node];
         for (i, a) in n.args.iter().enumerate() {
@@ -245,8 +248,8 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Returns the value of the kernel's product, if `map` leads to the element of the product that the kernel computes for an
-    /// index. Along axes of length 1 there is one index, whatever a map says.
+    /// Returns the value of the kernel's product, if `map` refers to the element of the product that the kernel
+    /// computes for an index. Along axes of length 1 there is only one index, so the map does not matter.
     fn product(&self, node: usize, map: &View) -> Lowered<usize> {
         let shape = &self.p.arena.nodes[node].shape;
         let n = map.shape.len();
@@ -304,8 +307,8 @@ impl Lowering<'_> {
             NodeOp::Cast => {
                 let mut v = self.lower(n.args[0], map, inside)?;
                 let from = self.draft.values[v].dtype;
-                // an f16 or bf16 is computed as f32 and may have more bits than its type: round it before a conversion to an
-                // integer or bool, and where the user casts to the type itself
+                // an f16 or bf16 is computed as f32 and may have more bits than its type: round it before a conversion
+                // to an integer or bool, and when the user casts it to its own type
                 if from.is_half() && (!n.dtype.is_float() || from == n.dtype) {
                     v = self.round(v);
                 }
@@ -332,7 +335,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// How often the kernel computes a value that is indexed by this map, if it loads nothing that has more indices.
+    /// Returns how often the kernel computes a value that is indexed by this map, if the value loads nothing with more
+    /// indices.
     fn runs(&self, map: &View) -> usize {
         let (dims, outer) = (&self.space.dims, self.space.outer);
         let depends = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * dims.len() + d] != 0);
@@ -347,7 +351,7 @@ impl Lowering<'_> {
         let mut args: SmallVec<[usize; 3]> = smallvec![];
         for a in &n.args {
             let shape = &p.arena.nodes[*a].shape;
-            // an operand of the result's shape has the result's map: the usual case makes no new one
+            // an operand of the result's shape has the result's map; this usual case creates no new map
             let mut v = match *shape == n.shape && !shape.contains(&1) {
                 true => self.lower(*a, map, inside)?,
                 false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
@@ -367,7 +371,7 @@ impl Lowering<'_> {
         Ok(if n.dtype.is_narrow_integer() && !row.properties.keeps_range { self.round(v) } else { v })
     }
 
-    /// Lowers a `take` to a gather, a load at a computed index.
+    /// Lowers a `take` to a gather, which is a load at a computed index.
     fn lower_take(
         &mut self,
         node: usize,
@@ -381,7 +385,7 @@ impl Lowering<'_> {
         let (indices, source) = (n.args[0], n.args[1]);
         let (i, s) = (&p.arena.nodes[indices], &p.arena.nodes[source]);
         let k = map.shape.len();
-        // the axes of the result along which the indices lie
+        // the axes of the result along which the indices vary
         let own = if along { 0..i.shape.len() } else { axis..axis + i.shape.len() };
         let index_map = View {
             shape: map.shape.clone(),
@@ -399,13 +403,15 @@ impl Lowering<'_> {
             base.offset[d] = map.offset[from];
             base.coef[d * k..(d + 1) * k].copy_from_slice(&map.coef[from * k..(from + 1) * k]);
         }
-        // the stride along the taken axis is the distance of two neighbours, because the source may be a view with any step
+        // the stride along the taken axis is the distance between two neighbours, because the source may be a view with
+        // any step
         let point = |offset| self.resolve(source, &View { shape: smallvec![], offset, coef: smallvec![] }).2;
         let step = point(unit(s.shape.len(), axis)) - point(smallvec![0; s.shape.len()]);
         let stride = mutant!(take_along_a_flipped_axis, step.abs(), step);
         let place = self.resolve(source, &base);
         let inner = self.is_inner(&place.1) || self.draft.values[index].inner;
-        // a gather has a load of its own: which elements it reaches depends on the index too, so no other value may share it
+        // a gather has its own load, which no other value may share, because the accessed elements also depend on the
+        // index
         self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
         let load = self.draft.loads.len() - 1;
         self.draft.computes.push(node);
@@ -416,8 +422,8 @@ impl Lowering<'_> {
         Ok(self.push(op, n.dtype, inner, reduced))
     }
 
-    /// Lowers a reduction if the kernel's index space is that of its operand, in its order; else returns the node, to be
-    /// stored.
+    /// Lowers a reduction if the kernel's index space is the space of its operand, in its order. Otherwise returns the
+    /// node as an error, to be stored.
     fn lower_reduction(&mut self, node: usize, fold: Fold, axes: &[usize], map: &View, inside: bool) -> Lowered<usize> {
         let p = self.p;
         let n = &p.arena.nodes[node];
@@ -436,7 +442,8 @@ impl Lowering<'_> {
             return Err(node);
         }
         let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
-        // where the kernel takes elements in another order than the reduction's own, fusing would change bits: store it instead
+        // if the kernel processes elements in another order than the reduction's own, fusing would change bits: store
+        // it instead
         let walk = |strides: &[isize]| inner_order(strides, outer, dims);
         let (own, lanes) = reduction_order(p, arg, axes, &m);
         let element = p.arena.nodes[arg].dtype;
@@ -453,7 +460,8 @@ impl Lowering<'_> {
         }
         let mut v = self.lower(arg, &m, true)?;
         if self.reduced[v] && !self.space.row {
-            // a reduction in its operand must be complete before this one starts, which takes a row kernel's passes
+            // a reduction in its operand must be complete before this one starts, which needs the passes of a row
+            // kernel
             return Err(node);
         }
         if !self.draft.values[v].inner {
@@ -463,8 +471,8 @@ impl Lowering<'_> {
         Ok(self.push(Op::reduce(fold, v, element), n.dtype, false, true))
     }
 
-    /// Lowers a scan if it runs along the kernel's one inner dimension, and is the only scan unless the kernel may be a row
-    /// kernel; else returns the node, to be stored.
+    /// Lowers a scan if it runs along the kernel's only inner dimension, and is the only scan unless the kernel may be
+    /// a row kernel. Otherwise returns the node as an error, to be stored.
     fn lower_scan(&mut self, node: usize, fold: Fold, axis: usize, map: &View, inside: bool) -> Lowered<usize> {
         let n = &self.p.arena.nodes[node];
         let (k, outer, dims) = (map.shape.len(), self.space.outer, &self.space.dims);

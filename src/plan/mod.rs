@@ -1,12 +1,14 @@
-//! Floor 2: the planner, which decides what runs, and the cache of plans.
+//! Floor 2: the planner, which turns expressions into plans, and the cache of plans.
 //!
-//! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which run
-//! inside a kernel that reads them, by what `planner.rs` knows of the graph and the costs of `price.rs`; `space.rs` finds the
-//! index space of a kernel, `lower.rs` writes its values; `shape.rs` orders and collapses its dimensions and cuts windows;
-//! `split.rs` cuts long reductions, `scan.rs` long scans; `chains.rs` and `product.rs` have the passes of a product; `indexed.rs` cuts axes
-//! along which kernels gather or scatter into windows; `boxes.rs` cuts kernels that read concatenations in parts; `join.rs` merges kernels that read the same memory; `copies.rs` has the
-//! kernels of `concat` and of reshapes, `scatter.rs` those of scatters, `routines.rs` the steps of a routine; `buffers.rs`
-//! gives temporaries their buffers; `schedule.rs` says how each nest uses the hardware. Plans are cached by their whole key.
+//! `graph.rs` turns an expression into a key and an arena of nodes. `fuse.rs` decides which nodes are stored and which
+//! run inside a kernel that reads them; it uses the facts that `planner.rs` keeps about the graph, and the costs of
+//! `price.rs`. `weigh.rs` stores nodes that would be computed too often. `space.rs` finds the index space of a kernel,
+//! and `lower.rs` creates its values. `shape.rs` orders and collapses its dimensions and cuts windows. `split.rs` cuts
+//! long reductions, and `scan.rs` long scans. `chains.rs` and `product.rs` create the passes of a product. `indexed.rs`
+//! cuts axes along which kernels gather or scatter into windows. `boxes.rs` cuts kernels that read concatenations.
+//! `join.rs` merges kernels that read the same memory. `copies.rs` creates the kernels of `concat` and of reshapes,
+//! `scatter.rs` those of scatters, and `routines.rs` the steps of a routine. `buffers.rs` assigns buffers to
+//! temporaries. `schedule/` maps each loop nest to the hardware. Plans are cached under their whole key.
 
 pub(crate) mod backend;
 pub(crate) mod debug;
@@ -56,29 +58,31 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
-/// Where a write goes: the plan's first output is this layout of an existing buffer.
+/// The destination of a write: the first output of the plan is this layout of an existing buffer.
 pub(crate) struct Target<'a> {
     pub buffer: &'a Buffer,
     pub layout: &'a Layout,
 }
 
-/// A plan as the cache keeps it. It is a block of its own, so that a table that points to a plan which was dropped holds little.
+/// A cached plan. It is boxed so that a thread's table that still points to a dropped plan keeps little memory alive.
 pub(crate) struct CachedPlan(Box<Cached>);
 
 pub(crate) struct Cached {
     key: Arc<[u64]>,
-    /// Whether a thread has found the plan in its own table since the shared cache looked.
+    /// Whether a thread has found the plan in its own table since the shared cache last checked.
     was_found: AtomicBool,
     pub plan: Plan,
-    /// For each expression asked for, the number of the plan's output that is its result; equal expressions share one.
+    /// For each requested expression, the index of the plan output that is its result. Equal expressions share an
+    /// output.
     pub output_of: Vec<usize>,
-    /// How the target may be written.
+    /// How the plan may write the target.
     pub writing: Writing,
-    /// Whether a step after the first that writes a result can fail, because it meets an index out of range or an element that
-    /// a routine refuses; a step itself checks before it writes. On a device that reports these late: whether any step can
-    /// fail. A write with such a plan could fail half done, so its value is computed beside the target first.
+    /// Whether a step after the first one that writes a result can fail, because it meets an out-of-bounds index or an
+    /// element that a routine rejects. (A single step checks before it writes.) On a device that reports such errors
+    /// late: whether any step can fail. A write with such a plan could fail half done, so its value is first computed
+    /// in separate memory.
     pub may_fail_half_done: bool,
-    /// Counts the nodes and values that planning looked at. Tests check that the count grows linearly with the graph.
+    /// The number of nodes and values that planning looked at. Tests check that it grows linearly with the graph.
     pub work: u64,
 }
 
@@ -89,11 +93,11 @@ impl Deref for CachedPlan {
     }
 }
 
-/// The plans of all threads by their whole key, of which [`make_room`] drops the least recently used.
+/// The plans of all threads by their whole key. [`make_room`] drops the least recently used ones.
 type Shared = LruCache<Arc<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>;
 
-/// Hashes a key word by word (FxHash, rustc's own hash function). It need not resist an attacker: a look-up compares the whole
-/// key, so a collision costs time and never a wrong plan.
+/// Hashes a key word by word (FxHash, the hash function of rustc). It need not resist attackers, because a lookup
+/// compares the whole key: a collision costs time but never returns a wrong plan.
 #[derive(Default)]
 struct KeyHasher(u64);
 
@@ -114,27 +118,28 @@ impl std::hash::Hasher for KeyHasher {
     }
 }
 
-/// The most bytes that plans take together, with what a CPU has prepared for them and the tables of all threads: what is counted stays
-/// below 64 MiB, with room for what is being planned. An allocator may leave more free between the blocks that it hands out (glibc does
-/// for each thread). A judgement: some 20,000 plans, more than any training step has.
+/// The maximum number of bytes of all plans, including what a CPU has prepared for them and the tables of all threads.
+/// The total stays below 64 MiB, with a margin for the plan in the making. An allocator may keep more memory free
+/// between blocks (glibc does so per thread). 48 MiB hold about 20,000 plans, more than any training step has.
 const MOST_BYTES: usize = 48 << 20;
-/// What the entry of a plan takes in the shared cache, in a table whose half is empty: a judgement.
+/// Bytes of a plan's entry in the shared cache, for a table that is half empty. An estimate, chosen by hand.
 const ENTRY: usize = 128;
-/// The words of the longest key that is kept: half a MiB, so that one graph does not evict most plans. A judgement: a graph of so many nodes (some 5,000) runs so long that planning it again matters little.
+/// The length of the longest key that is cached, in words of 8 bytes: 512 KiB, so that one graph does not evict most
+/// plans. A graph with such a key has about 5,000 nodes and runs so long that planning it again matters little.
 const LONGEST_KEY: usize = 1 << 16;
 
-/// The places of a thread's table. A judgement: some ten times as many as the plans of one training step.
+/// The number of slots of a thread's table: about ten times the number of plans of one training step.
 const PLACES: usize = 2048;
-/// What a table takes: its places, and for each the block that is left of a plan that was dropped.
+/// Bytes of a table: its slots, and for each slot the block that remains of a dropped plan.
 const TABLE: usize =
     PLACES * (size_of::<(u64, Weak<CachedPlan>)>() + block(2 * size_of::<usize>() + size_of::<CachedPlan>()));
-/// How many threads have a table.
+/// The number of threads that have a table.
 static TABLES: AtomicUsize = AtomicUsize::new(0);
 
-/// The plans that a thread has used. A key's hash names its place, where the plan stays until another one needs the place, so a
-/// look-up touches one place and changes nothing. It keeps no plan from being dropped.
+/// The plans that a thread has used. The hash of a key selects a slot, where a plan stays until another plan needs the
+/// slot. So a lookup touches one slot and changes nothing. The table does not keep plans alive.
 struct Local {
-    /// Empty before the first plan.
+    /// Empty until the first plan is inserted.
     places: Vec<(u64, Weak<CachedPlan>)>,
 }
 
@@ -153,7 +158,8 @@ impl Local {
 
     fn insert(&mut self, hash: u64, plan: &Arc<CachedPlan>) {
         if self.places.is_empty() {
-            // the tables of very many threads would leave no room for plans: further threads ask the shared cache
+            // the tables of very many threads would leave no memory for plans, so further threads use only the shared
+            // cache
             if TABLES.fetch_add(1, Relaxed) >= MOST_BYTES / 2 / TABLE {
                 TABLES.fetch_sub(1, Relaxed);
                 return;
@@ -170,9 +176,9 @@ impl Drop for Local {
     }
 }
 
-/// Returns the hash of a key for the table of a thread. Two words take one multiplication, and two chains of multiplications run
-/// side by side. The factors are the fractions of the golden ratio and of the square root of 2; any odd numbers without a pattern
-/// would do.
+/// Returns the hash of a key for a thread's table. It needs one multiplication per two words, and runs two independent
+/// chains of multiplications in parallel. The factors are the fractional parts of the golden ratio and of the square
+/// root of 2. Any odd numbers without a pattern would do.
 fn hash_of(key: &[u64]) -> u64 {
     fn mix(a: u64, b: u64) -> u64 {
         let product = a as u128 * b as u128;
@@ -201,12 +207,13 @@ fn shared() -> MutexGuard<'static, Shared> {
     SHARED.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// Keeps a plan in the table of this thread, if the thread still has one: a thread that ends may evaluate once more.
+/// Stores a plan in the table of this thread, if the thread still has one. A terminating thread may evaluate after its
+/// table is gone.
 fn keep_here(hash: u64, plan: &Arc<CachedPlan>) {
     let _ = LOCAL.try_with(|c| c.borrow_mut().insert(hash, plan));
 }
 
-/// The plan of a key, if this thread or another one has made it.
+/// Returns the plan of a key if this thread or another one has made it.
 fn find(hash: u64, key: &[u64]) -> Option<Arc<CachedPlan>> {
     LOCAL.try_with(|c| c.borrow().find(hash, key)).ok().flatten().or_else(|| {
         let found = shared().get(key).cloned()?;
@@ -224,8 +231,7 @@ fn keep(hash: u64, plan: &Arc<CachedPlan>) {
     make_room();
 }
 
-/// Drops plans until those that are left take no more than there is room for: first those that no thread has found for the longest
-/// time.
+/// Drops plans until the rest fits into [`MOST_BYTES`]. Plans that no thread has found for the longest time go first.
 pub(crate) fn make_room() {
     let room = MOST_BYTES.saturating_sub(TABLES.load(Relaxed) * TABLE);
     if Kept::taken() <= room {
@@ -241,13 +247,14 @@ pub(crate) fn make_room() {
     }
 }
 
-/// Whether a node is always stored whole, so that a view of it is a view of the stored array and needs no kernel.
+/// Returns whether a node is always stored whole, so that a view of it is a view of the stored array and needs no
+/// kernel.
 fn is_whole(role: Role) -> bool {
     matches!(role, Role::Product | Role::Whole)
 }
 
-/// Returns the expression to compute and, if `e` is a view of a node that is always stored whole, that view, which its result
-/// is shown through.
+/// Returns the expression to compute. If `e` is a view of a node that is always stored whole, this is the node, and the
+/// view, which must be applied to the result, is returned too.
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     match (&e.0.op, &e.0.args[..]) {
         (NodeOp::View(v), [below]) if is_whole(below.0.op.role()) => (below, Some(v)),
@@ -255,8 +262,8 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     }
 }
 
-/// The plan that evaluates `roots` on a device of these capabilities: from the cache, or made now. Fills `walk`, which the caller
-/// has made, with what this evaluation binds to the plan.
+/// Returns the plan that evaluates `roots` on a device with these capabilities, from the cache or newly made. Fills
+/// `walk` with the bindings of this evaluation.
 pub(crate) fn plan<'a>(
     walk: &mut Walk<'a>,
     roots: &[&'a Expr],
@@ -277,23 +284,7 @@ pub(crate) fn plan<'a>(
     Ok(plan)
 }
 
-/// Makes the plan of expressions that are evaluated once: it is neither looked up nor kept. Also returns, for each expression, the
-/// number of the plan's output that is its result. No expression may be a view.
-#[cfg(feature = "gpu")]
-pub(crate) fn plan_once<'a>(
-    walk: &mut Walk<'a>,
-    roots: &[&'a Expr],
-    caps: &NumberedCaps,
-) -> Result<(Plan, Vec<usize>)> {
-    walk.take(roots, None, caps.number())?;
-    let (arena, _) = walk.arena();
-    let output_of = arena.output_of.clone();
-    let (mut plan, ..) = fuse::build(arena, None, caps)?;
-    plan.is_kept = false;
-    Ok((plan, output_of))
-}
-
-/// Makes the plan of an expression, and keeps it unless its key is too long.
+/// Makes the plan of an expression, and caches it unless its key is too long.
 #[cold]
 fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<Arc<CachedPlan>> {
     let long = walk.key().len() > LONGEST_KEY;
@@ -317,15 +308,16 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     Ok(plan)
 }
 
-/// Returns the key under which the plan of `roots` is cached. Only tests ask, so the number of the device's capabilities, which
-/// begins a key, is any: 1.
+/// Returns the key under which the plan of `roots` is cached. Only tests call this, so the number of the device's
+/// capabilities, with which a key begins, is arbitrary: 1.
 pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
     let mut walk = Walk::default();
     walk.take(roots, None, 1)?;
     Ok(walk.key().to_vec())
 }
 
-/// Returns the modelled times, in nanoseconds, of an expression's plan and of the one in which only what must be is stored.
+/// Returns the modelled times, in nanoseconds, of an expression's plan and of the plan that stores only what must be
+/// stored.
 #[cfg(feature = "testing")]
 pub(crate) fn modelled_times(root: &Expr, caps: &NumberedCaps) -> Result<[f64; 2]> {
     let mut walk = Walk::default();
@@ -333,8 +325,8 @@ pub(crate) fn modelled_times(root: &Expr, caps: &NumberedCaps) -> Result<[f64; 2
     fuse::modelled_times(walk.arena().0, caps)
 }
 
-/// Returns which nodes are stored when the expressions are evaluated together, and for which readers. The interpreter in
-/// `testing` asks, because stores are where f16 and bf16 are rounded.
+/// Returns which nodes are stored when the expressions are evaluated together, and for which readers. The interpreter
+/// in `testing` needs this, because f16 and bf16 are rounded when they are stored.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
     let mut walk = Walk::default();

@@ -1,5 +1,5 @@
-//! What the planner knows of a graph while it makes a plan: which nodes are stored, how each would lie in memory, and who
-//! uses it; also the lists that all drafts of kernels share.
+//! The planner's knowledge of a graph while it makes a plan: which nodes are stored, their memory layouts, and their
+//! users. Also the lists that all drafts of kernels share.
 
 use super::graph::{Arena, Call, PlanNode};
 use super::price::compile_cost;
@@ -12,66 +12,67 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// What the planner knows and has decided of each node of a graph.
+/// The facts and decisions about each node of a graph.
 pub(super) struct Planner<'a> {
-    /// The graph. While kernels are made, nodes that no later one reads are dropped from its end, to save memory.
+    /// The graph. While kernels are made, nodes that no later kernel reads are dropped from its end, to save memory.
     pub arena: Rc<Arena>,
-    /// How many nodes the arena had at first. A stored node's temporary has the node's number; further temporaries are
-    /// numbered from here on.
+    /// The initial number of nodes of the arena. The temporary of a stored node has the node's number, and further
+    /// temporaries are numbered from here on.
     pub count: usize,
-    /// Bytes of each temporary that belongs to no stored node, such as partial results.
+    /// Bytes of each temporary that belongs to no stored node, such as one for partial results.
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
-    /// For each node, its natural strides, from which `stored_strides` makes those in memory: an input's own, those that a view
-    /// gives to its operand's, dense ones in the common order of an elementwise node's operands, and C order for all others.
+    /// For each node, its natural strides, from which `stored_strides` derives those in memory: an input's own strides,
+    /// for a view those of its operand under the view, for an elementwise node dense strides in the common order of its
+    /// operands, and C order for all others.
     pub strides: Vec<Strides>,
-    /// For each node, whether its value is written to memory, where other kernels load it.
+    /// For each node, whether its value is written to memory, from which other kernels load it.
     pub stored: Vec<bool>,
-    /// For each node, how often other nodes have it as an operand.
+    /// For each node, the number of times that other nodes use it as an operand.
     pub uses: Vec<u32>,
-    /// For each node, the last of the nodes that use it: if it has one use, the only one.
+    /// For each node, the last node that uses it. For a node with one use, this is its only user.
     pub consumer: Vec<usize>,
-    /// For each node that is a result, the number of its output.
+    /// For each node that is a result, the index of its output.
     pub outputs: HashMap<usize, usize>,
     /// For each node that is a result of a routine, the call.
     pub calls: HashMap<usize, Call>,
-    /// The lists that drafts are made in, handed from each to the next to save allocations.
+    /// The lists in which drafts are made. Each draft passes them on to the next, to save allocations.
     pub scratch: Cell<Scratch>,
-    /// For each node, whether it is a reduction, scan or product, or has one below it with only elementwise nodes and views
-    /// between: its kernel may then have an inner space.
+    /// For each node, whether it is a reduction, scan or product, or has one below it with only elementwise nodes and
+    /// views between. Then its kernel may have an inner space.
     pub loops: Vec<bool>,
-    /// For each node, how deep concatenations that their readers read in parts (`boxes.rs`) lie in each other, if it is one; 1 if it
-    /// has one below it with only elementwise nodes and views between; else 0.
+    /// For each node that is a concatenation read in parts (`boxes.rs`), the nesting depth of such concatenations. 1
+    /// for a node that has one below it with only elementwise nodes and views between, and 0 for all others.
     pub joins: Vec<u8>,
-    /// The boxes of the stored nodes whose kernels are cut into boxes.
+    /// The boxes of those stored nodes whose kernels are cut into boxes.
     pub boxes_of: HashMap<usize, Vec<View>>,
     /// Whether costly nodes that a kernel would compute repeatedly are stored instead (`weigh.rs`).
     pub weighs: Cell<bool>,
-    /// Whether something is stored because it is worth it, so that another plan is possible.
+    /// Whether a node is stored only because that is faster, so that there is another possible plan.
     pub weighed: Cell<bool>,
-    /// The nodes that `weigh.rs` has chosen to store. Some may be unmarked again, or chosen twice.
+    /// The nodes that `weigh.rs` chose to store. Some may be unmarked again, or chosen twice.
     pub choices: RefCell<Vec<(usize, Choice)>>,
-    /// Whether the plan updates some elements of its target, which keeps the others: see `scatter.rs`.
+    /// Whether the plan updates only some elements of its target and keeps the others (see `scatter.rs`).
     pub keeps: Cell<bool>,
-    /// Counts the nodes and values looked at so far. Tests check that the count grows linearly with the graph.
+    /// The number of nodes and values looked at so far. Tests check that it grows linearly with the graph.
     pub work: Cell<u64>,
 }
 
 /// A stage in the making.
 #[derive(Default)]
 pub(super) struct Making {
-    /// Whether it is decided which nodes are stored, so that elementwise kernels are kept too.
+    /// Whether the stored nodes are decided, so that elementwise kernels are kept too.
     pub decided: bool,
     pub steps: Vec<Step>,
-    /// The nodes whose values its kernels compute, and the stored nodes that they load.
+    /// The nodes whose values its kernels compute. `reads` holds the stored nodes that the kernels load.
     pub computes: Vec<u32>,
     pub reads: Vec<u32>,
     /// The nodes that were stored because they do not fit its kernels, or would be computed too often.
     pub marks: Vec<u32>,
 }
 
-/// Lists that grow while a kernel is drafted. The finished kernel keeps copies of exact size, since a plan may have a million
-/// kernels, and the next draft reuses the lists.
+/// Lists that grow while a kernel is drafted. The finished kernel gets copies of exact size, because a plan may have a
+/// million kernels. The next draft reuses the lists.
 #[derive(Default)]
 pub(super) struct Scratch {
     pub loads: Vec<Load>,
@@ -130,7 +131,7 @@ impl<'a> Planner<'a> {
             p.stored[*r] = true;
         }
         let read_elementwise = p.read_elementwise();
-        // how deep copies lie in each other that have no memory of their own
+        // the nesting depth of copies that have no memory of their own
         let mut nested = vec![0u8; n];
         for (i, node) in arena.nodes.iter().enumerate() {
             let role = node.op.role();
@@ -156,9 +157,9 @@ impl<'a> Planner<'a> {
         p
     }
 
-    /// Returns how deep the copies below a `concat` or reshape lie in it, itself included, if it needs no memory: its only reader
-    /// is another one, into whose part of memory its own parts go at once. The depth is limited, because the calls that make
-    /// those parts are nested as deep.
+    /// Returns the nesting depth of copies at a `concat` or reshape, including the node itself, if the node needs no
+    /// memory of its own. This is so if its only reader is another copy, because its parts can then be written directly
+    /// to the reader's memory. The depth is limited, because the calls that make these parts nest as deeply.
     fn nests(&self, node: usize, nested: &[u8]) -> Option<u8> {
         const DEEPEST: u8 = 16;
         let is_copy = |n: usize| matches!(self.arena.nodes[n].op, NodeOp::Concat { .. } | NodeOp::Reshape);
@@ -169,7 +170,8 @@ impl<'a> Planner<'a> {
         (below < DEEPEST).then_some(below + 1)
     }
 
-    /// Marks as stored an operand that must be in memory. For a view that is the node below, and the reader applies its map.
+    /// Marks an operand that must be in memory as stored. For a view, marks the node below it; the reader applies the
+    /// view's map.
     fn store_operand(&mut self, mut node: usize) {
         while self.arena.nodes[node].op.role() == Role::View {
             node = self.arena.nodes[node].args[0];
@@ -177,14 +179,15 @@ impl<'a> Planner<'a> {
         self.stored[node] = true;
     }
 
-    /// The most bytes that one operand of a dispatch may span. A binding starts up to 256 bytes before its operand
-    /// (`storage_alignment` in `gpu/`) and ends with a whole vector of 16: 512 less than its size is ample.
+    /// Returns the maximum number of bytes that one operand of a dispatch may span. A binding starts up to 256 bytes
+    /// before its operand (`storage_alignment` in `gpu/`) and ends with a whole vector of 16 bytes, so 512 bytes less
+    /// than the binding's size is enough.
     pub fn most_bytes(&self) -> u64 {
         self.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512))
     }
 
-    /// Whether a `take` reads a source that spans more than a binding along the taken axis: then it is stored by kernels of
-    /// its own, which compute nothing but its indices.
+    /// Returns whether a `take` reads a source that spans more than a binding along the taken axis. Such a `take` is
+    /// stored by its own kernels, which compute nothing but its indices.
     fn is_cut(&self, node: usize) -> bool {
         let n = &self.arena.nodes[node];
         let NodeOp::Take { axis, .. } = n.op else { return false };
@@ -201,7 +204,7 @@ impl<'a> Planner<'a> {
         span(shape[axis], strides[axis], n.dtype) > self.most_bytes()
     }
 
-    /// Returns the natural strides of a node, see [`Planner::strides`].
+    /// Returns the natural strides of a node; see [`Planner::strides`].
     fn natural_strides(&self, node: &PlanNode) -> Strides {
         if let NodeOp::Stored(strides) = &node.op {
             return strides.clone();
@@ -219,7 +222,8 @@ impl<'a> Planner<'a> {
         Layout::ordered(&node.shape, &order).strides
     }
 
-    /// Returns the strides of a node in memory: an input's own, and for all others dense ones in the order of the natural ones.
+    /// Returns the strides of a node in memory: for an input its own, and for all others dense ones in the order of the
+    /// natural strides.
     pub fn stored_strides(&self, node: usize) -> Strides {
         let n = &self.arena.nodes[node];
         if let NodeOp::Stored(strides) = &n.op {
@@ -232,7 +236,7 @@ impl<'a> Planner<'a> {
         Layout::ordered(&n.shape, &order).strides
     }
 
-    /// Returns a store to the whole of a buffer, in C order. `Draft::build` fills in the value.
+    /// Returns a store to a whole buffer, in C order. `Draft::build` fills in the value.
     pub fn whole_store(&self, buffer: BufferRef, dtype: DType, shape: &[usize]) -> Store {
         Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, chosen: None }
     }
@@ -244,14 +248,15 @@ impl<'a> Planner<'a> {
         }
         match self.outputs.get(&node) {
             Some(i) => BufferRef::Output(*i),
-            // the node's number stands for the temporary until `buffers.rs` gives temporaries their buffers
+            // the node's number identifies the temporary until `buffers.rs` assigns buffers to temporaries
             None => BufferRef::Temp(node),
         }
     }
 
-    /// Stores nodes where a kernel would otherwise be too large. A node that is lowered once makes three values at most (its
-    /// own, and the rounding of each of two operands), hence `max_values / 3`. Two bindings are left for stores, one of them to
-    /// spare (a judgement); more if a fold's state has more components, which a split reduction stores one by one.
+    /// Stores nodes where a kernel would otherwise be too large. A node that is lowered once makes at most three values
+    /// (its own, and the rounding of each of two operands), hence `max_values / 3`. At least two bindings are left for
+    /// stores: one is needed and one is spare. More are left if a fold's state has more components, because a split
+    /// reduction stores each component separately.
     fn limit_sizes(&mut self) {
         let components = |n: &PlanNode| if let NodeOp::Reduce(fold, _) = &n.op { fold.state.len() } else { 0 };
         let stores = self.arena.nodes.iter().map(components).fold(2, usize::max);
@@ -261,7 +266,8 @@ impl<'a> Planner<'a> {
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
         let mut left = self.uses.clone();
-        // a driver may compile a few costly functions longer than many sums, so costs count too; the CPU compiles nothing
+        // a driver may take longer to compile a few costly functions than many sums, so costs count too; the CPU
+        // compiles nothing
         let costs: Vec<u32> = match self.caps.max_cost {
             u32::MAX => vec![],
             _ => self.arena.nodes.iter().map(|n| compile_cost(&self.arena, n)).collect(),
@@ -282,7 +288,7 @@ impl<'a> Planner<'a> {
             if matches!(self.arena.nodes[i].op, NodeOp::Concat { .. } | NodeOp::Stored(_)) {
                 continue;
             }
-            // a concatenation that is read in parts counts as a load: each box reads one of its operands
+            // a concatenation that is read in parts counts as a load, because each box reads one of its operands
             let is_fused = |a: &usize| !self.stored[*a] && !self.is_joined(*a);
             let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(is_fused).collect();
             loop {
@@ -300,8 +306,8 @@ impl<'a> Planner<'a> {
                 if values.len() < most_values && loads.len() <= most_loads && cost <= self.caps.max_cost {
                     break;
                 }
-                // store the operand that takes most of the room. A GPU's kernel has room for 13 loads and 85 nodes, so a load
-                // takes as much room as 6.5 nodes; 8 is near that
+                // store the operand that contributes most. A GPU kernel may have 13 loads and 85 nodes, so a load uses
+                // as much of the limit as 6.5 nodes; 8 is close to that
                 let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
                 let Some(largest) = fused.iter().copied().max_by_key(size) else { break };
                 self.stored[largest] = true;
@@ -309,7 +315,7 @@ impl<'a> Planner<'a> {
                 fused.retain(|a| *a != largest);
             }
             unite(&mut values, &[i as u32]);
-            // in kernels above a stored node, only its load counts
+            // in the kernels that read a stored node, only its load counts
             sets[i] = (!self.stored[i]).then(|| (values.as_slice().into(), loads.as_slice().into()));
             for a in &args {
                 left[*a] -= 1;
@@ -320,12 +326,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds to the count of work.
+    /// Adds to the work counter.
     pub fn took(&self, steps: usize) {
         self.work.set(self.work.get() + steps as u64);
     }
 
-    /// Bytes of a node's result. The product saturates: a number beyond memory is refused when it is allocated.
+    /// Returns the bytes of a node's result. The product saturates: a size beyond memory is an error at allocation.
     pub fn bytes(&self, node: usize) -> usize {
         let n = &self.arena.nodes[node];
         let (count, size) = (layout::product(&n.shape), n.dtype.size());
@@ -333,13 +339,14 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Bytes from the first to the last of `extent` elements that lie `stride` apart, both included.
+/// Returns the bytes from the first to the last of `extent` elements with stride `stride`, both included.
 pub(super) fn span(extent: usize, stride: isize, dtype: DType) -> u64 {
     let reach = (extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
     reach.saturating_add(1).saturating_mul(dtype.size() as u64)
 }
 
-/// Strides of an operand over the shape that it broadcasts to: 0 along axes that it lacks or has with length 1.
+/// Returns the strides of an operand over the shape to which it broadcasts: 0 along axes that it does not have, or has
+/// with length 1.
 pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]) -> Strides {
     let shift = to.len() - shape.len();
     let mut out: Strides = smallvec![0; to.len()];
@@ -349,7 +356,7 @@ pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]
     out
 }
 
-/// The map from a result's index to the index of an operand that broadcasts to it.
+/// Returns the map from a result's index to the index of an operand that broadcasts to the result.
 pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
     let n = map.shape.len();
     let shift = to.len() - shape.len();
@@ -369,7 +376,8 @@ pub(super) fn kept_axes(ndim: usize, axes: &[usize]) -> Axes {
     (0..ndim).filter(|d| !axes.contains(d)).collect()
 }
 
-/// Whether a copy of this dtype must move its bits as integers: a NaN could lose its payload in float arithmetic.
+/// Returns whether a copy of this dtype must move its bits as integers, because a NaN could lose its payload in float
+/// arithmetic.
 pub(super) fn moves_raw(dtype: DType) -> bool {
     dtype.is_float()
 }

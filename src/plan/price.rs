@@ -1,4 +1,5 @@
-//! Checks that a device has the types and functions of a graph, and says what its nodes cost to run and to compile.
+//! Checks that a device supports the types and functions of a graph, and returns what its nodes cost to run and to
+//! compile.
 
 use super::graph::{Arena, PlanNode};
 use crate::base::dtype::{Compute, DType};
@@ -8,7 +9,7 @@ use crate::graph::ufunc::Ufunc;
 use crate::plan::kernel::{Caps, Fold, Kernel, Op, Rates, Step, Value};
 use std::panic::Location;
 
-/// Fails if the graph has a type or a function that the device does not have.
+/// Fails if the graph uses a type or a function that the device does not support.
 pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     for n in &arena.nodes {
         if let NodeOp::Scatter { combine, .. } = n.op
@@ -41,7 +42,7 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// The feature that a device lacks for a type.
+/// Returns the feature that a device lacks for a type.
 pub(crate) fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str> {
     match compute {
         Compute::F64 => (!caps.float64).then_some("SHADER_F64"),
@@ -50,7 +51,8 @@ pub(crate) fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str
     }
 }
 
-/// The feature that a device lacks for a fold of elements of a type: a type of the fold's state, or a function for it.
+/// Returns the feature that a device lacks for a fold of elements of a type: a type of the fold's state, or a function
+/// for it.
 fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
     if let Some(feature) = fold.state.iter().find_map(|c| lacking_type(c.kind.compute(element), caps)) {
         return Some(feature);
@@ -59,24 +61,25 @@ fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
     (caps.wgsl && !written()).then_some("a WGSL function for this type")
 }
 
-/// The error of an operation whose dtype needs a feature that the device does not have.
+/// Returns the error of an operation whose dtype needs a feature that the device does not have.
 fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Location<'static>) -> Error {
     let detail = format!("dtype {dtype} on {} needs {feature}, which it does not have", caps.name);
     Error::with_line(ErrorKind::Unsupported, op, detail, at)
 }
 
-/// The operation to name in an error: a reduction by its method, as the user wrote it.
+/// Returns the name of an operation for an error. A reduction is named by its method, as the user wrote it.
 fn named(op: &NodeOp) -> &'static str {
     if let NodeOp::Reduce(fold, _) = op { fold.method } else { op.name() }
 }
 
-/// The dtype by which a node's function is chosen.
+/// Returns the dtype by which a node's function is chosen.
 fn operand_dtype(arena: &Arena, n: &PlanNode, row: &Ufunc) -> DType {
     row.typed_operand(&n.args).map_or(n.dtype, |a| arena.nodes[*a].dtype)
 }
 
-/// What computing an element of the node costs, in additions (judgements), beside what computes its operands. A reduction or
-/// scan costs so much for each element that it combines, which is for `Planner::weights` to count.
+/// Returns the cost of computing an element of the node, in additions, without the cost of its operands. For a
+/// reduction or scan, it is the cost per combined element, which `Planner::weights` multiplies by their number. The
+/// costs are estimates; no benchmark compares other values.
 pub(super) fn cost(arena: &Arena, n: &PlanNode, rates: &Rates) -> f64 {
     match &n.op {
         NodeOp::Ufunc(row) => row.properties.cost as f64,
@@ -89,7 +92,7 @@ pub(super) fn cost(arena: &Arena, n: &PlanNode, rates: &Rates) -> f64 {
             let k = arena.nodes[n.args[0]].shape.last().copied().unwrap_or(1);
             k as f64 * rates.additions as f64 / rates.multiply_adds as f64
         }
-        // these are in memory, or cost next to nothing
+        // these are in memory, or cost almost nothing
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -103,19 +106,20 @@ pub(super) fn cost(arena: &Arena, n: &PlanNode, rates: &Rates) -> f64 {
     }
 }
 
-/// The additions that an element of these costs: a gather reads at a random place, Philox has ten rounds, and a scan combines
-/// each element some three times. Judgements.
+/// Costs per element, in additions: a gather reads at a random position, Philox has ten rounds, and a scan combines
+/// each element about three times. Chosen by hand; no benchmark compares other values.
 const GATHER: f64 = 8.0;
 const PHILOX: f64 = 8.0;
 const SCAN: f64 = 3.0;
 
-/// The modelled time of a step, in nanoseconds: its bytes over the rate of memory, its additions and multiply-adds over theirs,
-/// each value counted as often as the kernel computes it, and its dispatches.
+/// Returns the modelled time of a step, in nanoseconds. It is the sum of its bytes over the rate of memory, its
+/// additions and multiply-adds over their rates, and the overhead of its dispatches. Each value counts as often as the
+/// kernel computes it.
 pub(super) fn modelled_time(step: &Step, rates: &Rates) -> f64 {
     let (read, written) = step.bytes();
     let work = match step {
         Step::Nest(kernel) => arithmetic_time(kernel, rates),
-        // what a routine computes is the same in every plan of an expression, so it decides nothing
+        // a routine computes the same in every plan of an expression, so its time does not affect the choice
         Step::Routine(_) | Step::Clear { .. } => 0.0,
     };
     (read as f64 + written as f64) / rates.bytes as f64 + work + step.dispatches() as f64 * rates.dispatch as f64
@@ -123,7 +127,7 @@ pub(super) fn modelled_time(step: &Step, rates: &Rates) -> f64 {
 
 fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
     let (outer, inner) = (k.outer_size() as f64, k.inner_size() as f64);
-    // a value that is computed fewer times takes as long
+    // a value that is computed fewer times than this takes as long
     let least = rates.least as f64;
     let time = |v: &Value| {
         let (additions, runs) = match &v.op {
@@ -132,7 +136,7 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
             Op::Ufunc(row, _) => (row.properties.cost as f64, outer),
             Op::Gather { .. } => (GATHER, outer),
             Op::Philox { .. } => (PHILOX, outer),
-            // a reduction is an outer value of inner ones
+            // a reduction is an outer value, but combines inner ones
             Op::Reduce(r) => (r.fold.state.len() as f64, outer * inner),
             Op::Scan(r) if v.inner => (SCAN * r.fold.state.len() as f64, outer),
             Op::Scan(r) => (SCAN * r.fold.state.len() as f64, outer * inner),
@@ -144,7 +148,8 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
     k.values.iter().map(time).sum()
 }
 
-/// What compiling the node into a kernel costs a driver, in additions. Philox's ten rounds cost as much as a polynomial.
+/// Returns what a driver needs to compile the node as part of a kernel, in additions. Philox's ten rounds cost as much
+/// as a polynomial.
 pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_dtype(arena, n, row).compute()),

@@ -1,14 +1,15 @@
-//! A matrix product for the CPU. Its loops multiply, and widen and narrow elements on the way, and nothing else. So operands of
-//! another type, or without a single step along k, are copied by kernels before, and the epilogue is a kernel after, to which
-//! the product hands each part of its result as soon as it is computed (`plan/schedule/products.rs`).
+//! Matrix products for the CPU. The loops multiply, and convert elements between narrow and wide types on the way, but
+//! do nothing else. So kernels before the product copy operands that have another type or no single stride along k. The
+//! epilogue is a kernel after the product, which passes each part of its result to the epilogue as soon as it is
+//! computed (`plan/schedule/products.rs`).
 
 use crate::base::dtype::DType;
 use crate::base::layout::{self, Shape, Strides, c_strides, product};
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Step, Store, Value, Window, takes};
 use smallvec::SmallVec;
 
-/// Returns the passes of a product: copies of the operands that need one, the product, and an epilogue if there is one. `temp`
-/// makes a temporary of the given number of bytes.
+/// Returns the passes of a product: copies of the operands that need one, the product, and the epilogue if there is
+/// one. `temp` allocates a temporary with the given number of bytes.
 pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -> Vec<Kernel> {
     let rank = kernel.outer.len();
     let Some(Value { op: Op::Dot { .. }, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
@@ -17,7 +18,7 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     let mut product = kernel.clone();
     product.values.truncate(1);
     product.loads.truncate(2);
-    // load 0 is m × k and lacks the axis of n, load 1 is k × n and lacks that of m
+    // load 0 is m × k and has no axis n; load 1 is k × n and has no axis m
     for (operand, absent) in [(0, rank - 1), (1, rank - 2)] {
         if let Some(copy) = copied(temp, &kernel, operand, absent, wanted) {
             product.loads[operand] = copy.1;
@@ -43,12 +44,12 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     passes
 }
 
-/// A store of a value to every element of a buffer.
+/// Returns a store of a value to every element of a buffer.
 pub(super) fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: usize) -> Store {
     Store { buffer, dtype, strides, offset: 0, value, chosen: None }
 }
 
-/// The epilogue as an elementwise kernel that loads the stored product.
+/// Returns the epilogue as an elementwise kernel that loads the stored product.
 pub(super) fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     let rank = kernel.outer.len();
     kernel.kind = KernelKind::Elementwise;
@@ -58,7 +59,8 @@ pub(super) fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     for v in &mut kernel.values {
         v.inner = false;
     }
-    // only the loads that the epilogue reads: those of the product's operands have strides along k, which is no axis here
+    // keep only the loads that the epilogue reads: the loads of the product's operands have strides along k, which is
+    // not an axis here
     let mut number = vec![usize::MAX; kernel.loads.len()];
     let mut loads = vec![];
     for v in &mut kernel.values {
@@ -76,9 +78,9 @@ pub(super) fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     kernel
 }
 
-/// Lets a product write to the memory of the result that its epilogue makes of it, where that has the same type and strides; the
-/// epilogue then works in place, and no memory beside the results is touched. It is not for a plan with a target, because a
-/// target may be memory that the product reads, and would be left half done by an error between the two.
+/// Lets a product write to the memory of its epilogue's result, if that has the same type and strides. The epilogue
+/// then works in place, and no other memory is touched. This must not be done for a plan with a target, because the
+/// product may read the target's memory, and an error between the two kernels would leave the target half written.
 pub(super) fn write_to_results(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);
@@ -96,8 +98,9 @@ pub(super) fn write_to_results(steps: &mut [Step]) {
     }
 }
 
-/// A kernel that copies an operand to the product's type and order, and the load by which the product reads the copy; none if
-/// the product can read the operand itself. `absent` is the axis, m or n, that the operand lacks.
+/// Returns a kernel that copies an operand to the type and order that the product needs, and the load by which the
+/// product reads the copy. Returns `None` if the product can read the operand itself. `absent` is the axis, m or n,
+/// that the operand does not have.
 fn copied(
     temp: &mut dyn FnMut(usize) -> BufferRef,
     kernel: &Kernel,
@@ -115,7 +118,8 @@ fn copied(
     if k == 0 || takes(load.dtype, wanted.compute()) && along_k {
         return None;
     }
-    // along a batch axis on which the operand repeats, the copy has length 1; k may be several axes, which the copy makes one
+    // along a batch axis on which the operand repeats, the copy has length 1; k may be several axes, which the copy
+    // merges
     for (d, s) in dims[..rank - 2].iter_mut().zip(&source) {
         if *s == 0 {
             *d = 1;

@@ -1,4 +1,4 @@
-//! The steps of a routine: the kernels that store its operands, the clears of its scratch, and its call.
+//! The steps of a routine: the kernels that store its operands, the clears of its scratch memory, and the call.
 
 use super::graph::Call;
 use super::lower::Draft;
@@ -13,16 +13,16 @@ use crate::plan::kernel::{BufferRef, Load, RoutineCall, RoutinePass, Step, Store
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Each dispatch of a pass begins at a multiple of so many items, so its elements begin at a multiple of 256 bytes. A binding
-/// can begin there on every device, and no two dispatches share a word of narrow elements.
+/// Each dispatch of a pass begins at a multiple of this many items, so its elements begin at a multiple of 256 bytes.
+/// Every device can bind a buffer there, and no two dispatches share a word of narrow elements.
 const ALIGNMENT: usize = 256;
 
 impl Planner<'_> {
-    /// The calls of all routines, by the nodes of their results. A result that is to be written to a target goes to a
+    /// Returns the calls of all routines, by the nodes of their results. A result for a target is written to a
     /// temporary first, because a routine's results are dense and share no memory with its operands.
     pub(super) fn find_calls(&self, has_target: bool) -> Result<HashMap<usize, Call>> {
         let nodes = &self.arena.nodes;
-        // the nodes that are results of one call: for each, which result it is, and the node
+        // for each call, its results: the index of the result and its node
         let mut groups: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
         for (i, n) in nodes.iter().enumerate() {
             if let NodeOp::Routine { row, params, part } = &n.op {
@@ -54,8 +54,8 @@ impl Planner<'_> {
         self.arena.nodes[node].args.iter().map(meta).collect()
     }
 
-    /// Adds the steps that store a result of a routine: the call, if it is the first of the call's results, and with `to` the
-    /// copy of the result to a target.
+    /// Adds the steps that store a result of a routine: the call, if this is the first of the call's results, and with
+    /// `to` the copy of the result to a target.
     pub(super) fn routine(&mut self, node: usize, to: Option<Store>, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -90,8 +90,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Returns a buffer that holds an operand densely in C order: the one in which it is stored, or a temporary that added
-    /// kernels compute it into.
+    /// Returns a buffer that holds an operand densely in C order: the buffer in which it is already stored, or a
+    /// temporary into which additional kernels compute it.
     fn whole_operand(&mut self, operand: usize, owner: usize, dtype: DType, making: &mut Making) -> Result<BufferRef> {
         let shape = self.arena.nodes[operand].shape.clone();
         let is_dense = layout::is_c_contiguous(&shape, &self.stored_strides(operand));
@@ -108,7 +108,8 @@ impl Planner<'_> {
         Ok(buffer)
     }
 
-    /// Returns a temporary for scratch of a routine; adds the step that clears it, if the row asks for zeros.
+    /// Returns a temporary for scratch memory of a routine. Adds the step that clears it, if the routine declares it as
+    /// zeroed.
     fn scratch(&self, declared: Temp, making: &mut Making) -> (BufferRef, usize) {
         let buffer = self.temp(declared.bytes);
         let zeroed = mutant!(scratch_not_cleared, false, declared.zeroed);
@@ -118,7 +119,8 @@ impl Planner<'_> {
         (buffer, declared.bytes)
     }
 
-    /// Returns the windows of a pass: the range of items of each dispatch, so that no operand of it spans more than a binding.
+    /// Returns the windows of a pass, which are the item ranges of its dispatches. They are chosen so that no operand
+    /// of a dispatch spans more than a binding.
     fn pass_windows(
         &self,
         pass: &Pass,
@@ -126,15 +128,15 @@ impl Planner<'_> {
         scratch: &[(BufferRef, usize)],
     ) -> Result<Vec<[usize; 2]>, Fault> {
         let [operands, results] = call;
-        // the bytes of a place, and the bytes of one of its elements
+        // the bytes of an operand, result or scratch buffer, and the bytes of one of its elements
         let size = |place: &Place| match place {
             Place::Operand(n) => (operands[*n].meta.bytes(), operands[*n].meta.dtype.size()),
             Place::Result(n) => (results[*n].meta.bytes(), results[*n].meta.dtype.size()),
             Place::Scratch(n) | Place::Shared(n) => (scratch[*n].1, 4),
         };
         let limit = usize::try_from(self.caps.max_binding).unwrap_or(usize::MAX);
-        // a binding begins up to 256 bytes before the first element, and ends with a whole word: 512 bytes are enough for
-        // both
+        // a binding begins up to 256 bytes before the first element and ends with a whole word; 512 bytes are enough
+        // for both
         let usable = limit.saturating_sub(2 * ALIGNMENT);
         if let Some((bytes, _)) = pass.whole.iter().map(size).find(|(bytes, _)| *bytes > usable) {
             let detail = format!("a pass needs {bytes} bytes in one piece; {} binds {limit}", self.caps.name);

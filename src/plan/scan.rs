@@ -1,14 +1,15 @@
-//! Cuts scans of rows that are too long for one kernel: kernels for the totals of blocks, for the scan of those totals, and for
-//! the blocks, each combined with the total of all blocks before it.
+//! Cuts scans of rows that are too long for one kernel. There are kernels for the totals of blocks, for the scan of
+//! these totals, and for the blocks, each of which is combined with the total of all blocks before it.
 //!
-//! The cut follows the tree of `plan/kernel/scan.rs`, so no bit depends on whether it is made. A row of n elements has
-//! ⌈n / 1024⌉ blocks:
+//! The cut follows the tree of `plan/kernel/scan.rs`, so it does not change the bits of the result. A row of n elements
+//! has ⌈n / 1024⌉ blocks:
 //!
-//! 1. A kernel computes the totals of all blocks but the last, each block a row of its own.
-//! 2. A kernel scans the totals of each row, or, if they are longer than a row kernel takes, several do by the same cut.
-//! 3. Kernels compute the prologue again, scan each block, combine it with the scanned total of the block before it, and run
-//!    the epilogue: one kernel for the first block, which has none before it, one for the whole blocks after it, and one for a
-//!    last block that is shorter.
+//! 1. A kernel computes the totals of all blocks except the last. Each block is a row of this kernel.
+//! 2. A kernel scans the totals of each row. If they are too long for a row kernel, several kernels do so by the same
+//!    cut.
+//! 3. Kernels compute the prologue again, scan each block, combine it with the scanned total of the block before it,
+//!    and run the epilogue. There is one kernel for the first block, which has no block before it, one for the whole
+//!    blocks after it, and one for a shorter last block.
 
 use super::planner::Planner;
 use super::split::{Part, used_loads};
@@ -19,8 +20,8 @@ use crate::graph::ufunc::Ufunc;
 use crate::plan::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BLOCK, Store, Value};
 use smallvec::{SmallVec, smallvec};
 
-/// The kernels of a scan: one if a row kernel takes its row, else those of its blocks. `fit` merges the dimensions of a kernel
-/// and cuts it into windows, or says that an operand spans more than a binding.
+/// Returns the kernels of a scan: one if its rows fit a row kernel, or the kernels of its blocks. `fit` merges the
+/// dimensions of a kernel and cuts it into windows, or reports that an operand spans more than a binding.
 pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<Vec<Kernel>> {
     let single = Single::of(&kernel);
     let mut kernels = match &single {
@@ -31,23 +32,23 @@ pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel)
         Err(e) if e.kind() == ErrorKind::LimitExceeded => e,
         done => return done.map(|()| kernels),
     };
-    // for a kernel with several scans, or with reductions, this error makes `Planner::kernels` give each a kernel of its own
+    // for a kernel with several scans, or with reductions, this error makes `Planner::kernels` create a kernel for each
     let Some(single) = single else { return Err(limit) };
-    // the elements of a block span less than those of a row, so blocks may fit a binding where rows do not
+    // a block spans less memory than a row, so blocks may fit a binding where rows do not
     if kernels.len() == 1 && single.count > 1 {
         kernels = single.cut(p);
         if fit_all(&mut kernels, fit).is_ok() {
             return Ok(kernels);
         }
     }
-    // not even one block fits a binding, so the elements of each row are copied next to each other first
+    // a single block does not fit a binding, so the elements of each row are copied next to each other first
     let [to, scan, back] = single.moved(p).ok_or(limit)?;
     kernels = [vec![to], self::kernels(p, scan, fit)?, vec![back]].concat();
     fit_all(&mut kernels, fit)?;
     Ok(kernels)
 }
 
-/// Applies `fit` to kernels that are passes of one.
+/// Applies `fit` to kernels that are the passes of one kernel.
 fn fit_all(kernels: &mut [Kernel], fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<()> {
     kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
         (k.continues, k.windows) = (i > 0, vec![]);
@@ -58,22 +59,23 @@ fn fit_all(kernels: &mut [Kernel], fit: &dyn Fn(&mut Kernel) -> Result<()>) -> R
 /// A kernel with one scan and no reduction, which can be cut into blocks.
 struct Single<'a> {
     k: &'a Kernel,
-    /// The value that is the scan, what it combines by, and its operand.
+    /// The index of the scan's value, its fold, the function that combines its elements, and the index of its operand.
     scan: usize,
     fold: Fold,
     function: &'static Ufunc,
     arg: usize,
-    /// The type in which totals are stored: those of f16 and bf16 as f32, so that only the result is rounded.
+    /// The type in which totals are stored. Those of f16 and bf16 are stored as f32, so that only the result is
+    /// rounded.
     dtype: DType,
-    /// Blocks of a row.
+    /// The number of blocks of a row.
     count: usize,
-    /// Where the axis of blocks is put among the outer ones: in the order of strides, largest first, so that a store's
-    /// contiguous axis stays the last.
+    /// The position of the axis of blocks among the outer axes. The outer axes are in the order of strides, largest
+    /// first, so that a store's contiguous axis stays the last.
     axis: usize,
 }
 
 impl<'a> Single<'a> {
-    /// Returns none unless the kernel has exactly one scan, by a function, and no reduction.
+    /// Returns `None` unless the kernel has exactly one scan, with a function as its fold, and no reduction.
     fn of(k: &'a Kernel) -> Option<Single<'a>> {
         let mut passes = k.values.iter().enumerate().filter(|(_, v)| matches!(v.op, Op::Scan(..) | Op::Reduce(..)));
         let (Some((scan, value)), None) = (passes.next(), passes.next()) else { return None };
@@ -87,14 +89,14 @@ impl<'a> Single<'a> {
         Some(Single { k, scan, fold, function, arg, dtype, count, axis })
     }
 
-    /// Cuts the scan of a row of two blocks or more into kernels.
+    /// Cuts the scan of a row with at least two blocks into kernels.
     fn cut(&self, p: &Planner<'_>) -> Vec<Kernel> {
         let (n, whole) = (self.k.inner_size(), self.k.inner_size() / SCAN_BLOCK);
         let before = self.count - 1;
         let temp = || p.temp(self.k.outer_size().saturating_mul(before).saturating_mul(self.dtype.size()));
         let totals = temp();
         let mut kernels = vec![self.totals(totals)];
-        // of two blocks there is one total, which is what comes before the second: it needs no scan
+        // two blocks have one total, which is the one before the second block: it needs no scan
         let scanned = if before > 1 { temp() } else { totals };
         if before > 1 {
             let scan = self.scan_of_totals(totals, scanned);
@@ -113,7 +115,7 @@ impl<'a> Single<'a> {
         kernels
     }
 
-    /// A kernel over [outer.. and blocks] × [elements of a block], without values and stores.
+    /// Returns a kernel over `[outer.. and blocks] × [elements of a block]`, without values and stores.
     fn over(&self, part: Part) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
         k.outer.insert(self.axis, part.count);
@@ -126,7 +128,8 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Turns strides and an offset over the kernel's space into those over a part's, which has one axis more: blocks.
+    /// Converts strides and an offset over the kernel's space to those over the space of a part, which has an
+    /// additional axis for the blocks.
     fn over_blocks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
         let step = s[self.k.outer.len()] * SCAN_BLOCK as isize;
         let mut over = s.clone();
@@ -134,7 +137,8 @@ impl<'a> Single<'a> {
         (over, offset + step * part.first as isize)
     }
 
-    /// Copies value `i` of the kernel into that of a part, in which `number` has the numbers of its operands; returns its own.
+    /// Copies value `i` of the kernel to the kernel of a part, and returns its index there. `number` maps the indices
+    /// of its operands.
     fn value(&self, to: &mut Kernel, part: Part, i: usize, number: &[usize]) -> usize {
         let mut v = self.k.values[i].clone();
         if let Op::Index { strides, offset } = &mut v.op {
@@ -145,14 +149,15 @@ impl<'a> Single<'a> {
         to.push(v.op, v.dtype, v.inner)
     }
 
-    /// Returns the strides of an array of totals: C order over `outer` and all blocks but the last, whose total nothing needs.
+    /// Returns the strides of an array of totals: C order over `outer` and all blocks except the last, whose total is
+    /// not needed.
     fn places(&self) -> Strides {
         let mut dims = self.k.outer.clone();
         dims.insert(self.axis, self.count - 1);
         c_strides(&dims)
     }
 
-    /// Makes the kernel that computes the totals of all blocks but the last.
+    /// Returns the kernel that computes the totals of all blocks except the last.
     fn totals(&self, totals: BufferRef) -> Kernel {
         let part = Part { first: 0, count: self.count - 1, length: SCAN_BLOCK };
         let mut k = self.over(part);
@@ -174,7 +179,7 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Makes the kernel that scans the totals of each row.
+    /// Returns the kernel that scans the totals of each row.
     fn scan_of_totals(&self, totals: BufferRef, scanned: BufferRef) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
         k.inner = smallvec![self.count - 1];
@@ -188,9 +193,9 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Makes the kernels that scan rows whose elements lie far apart: the first stores the operand with each row's elements
-    /// next to each other, the second scans that, and the third runs the epilogue. Returns none if the rows were moved so
-    /// already.
+    /// Returns the kernels that scan rows whose elements are far apart. The first stores the operand with the elements
+    /// of each row next to each other, the second scans that, and the third runs the epilogue. Returns `None` if the
+    /// rows were already moved.
     fn moved(&self, p: &Planner<'_>) -> Option<[Kernel; 3]> {
         let k = self.k;
         let rank = k.outer.len() + 1;
@@ -204,7 +209,7 @@ impl<'a> Single<'a> {
         let (operand, scanned) = (p.temp(bytes), p.temp(bytes));
         let load = |buffer| Load { buffer, dtype, strides: strides.clone(), offset: 0 };
         let store = |buffer, value| Store { buffer, dtype, strides: strides.clone(), offset: 0, value, chosen: None };
-        // all axes become outer ones; `drop_unused` puts the values at the outer level
+        // all axes become outer ones, and `drop_unused` moves the values to the outer level
         let elementwise =
             || Kernel { kind: KernelKind::Elementwise, outer: dims.clone(), inner: smallvec![], ..k.clone() };
         let mut to = elementwise();
@@ -224,8 +229,8 @@ impl<'a> Single<'a> {
         Some([to, scan, back])
     }
 
-    /// Makes the kernel that scans some blocks, runs the epilogue and stores. `before` has the scanned totals, with which each
-    /// block is combined; the first block has none.
+    /// Returns the kernel that scans some blocks, runs the epilogue and stores. Each block is combined with the scanned
+    /// totals in `before`, except the first block, for which `before` is `None`.
     fn part(&self, part: Part, before: Option<BufferRef>) -> Kernel {
         let mut k = self.over(part);
         let mut number = vec![usize::MAX; self.k.values.len()];

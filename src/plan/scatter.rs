@@ -1,5 +1,6 @@
-//! The kernels of a scatter: one or more that compute its first operand into the result, then one over the values that
-//! combines each with the element at its index. A write of a scatter of an array to that same array needs only the last one.
+//! The kernels of a scatter. The first ones compute its first operand into the result. The last one runs over the
+//! values, and combines each with the element at its index. Writing a scatter of an array to that same array needs only
+//! the last kernel.
 
 use super::lower::Draft;
 use super::planner::{Making, Planner};
@@ -9,14 +10,15 @@ use crate::base::layout::{self, Combine};
 use crate::graph::expr::NodeOp;
 use crate::plan::kernel::{BufferRef, Step, Store};
 
-/// The most values that tasks of a CPU may compute several times, where storing them first would cost more (a judgement).
+/// The maximum number of values that each CPU task may compute for itself. Storing so few values first would cost more.
+/// Chosen by hand; no benchmark compares other values.
 const COMPUTED_BY_EACH: usize = 1 << 14;
 
 impl Planner<'_> {
-    /// Adds the steps that store a scatter: kernels that write the array to the result, then one that updates the result. The
-    /// values may be computed from that same array: they load its own memory, which the update never writes (`in_place` in
-    /// `buffers.rs` refuses where array and result are one). Where the array is the target of the write, and the update reads
-    /// nothing of it, the target keeps its elements and is only updated.
+    /// Adds the steps that store a scatter: kernels that write the array to the result, then one that updates the
+    /// result. The values may be computed from that same array. They load the array's own memory, which the update
+    /// never writes (`in_place` in `buffers.rs` returns false if array and result are the same). If the array is the
+    /// target of the write, and the update reads nothing from it, the target keeps its elements and is only updated.
     pub(super) fn scattered(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -28,7 +30,7 @@ impl Planner<'_> {
         if !is_target {
             self.kernels(array, node, to.clone(), making)?;
         }
-        // several tasks of a CPU take all values, each to write a part of them, so that each would compute them
+        // several CPU tasks each go through all values and write a part of them, so each task would compute all values
         let in_order = matches!(n.op, NodeOp::Scatter { combine: Combine::Set, .. }) && !self.caps.wgsl;
         if in_order && layout::product(&arena.nodes[values].shape) > COMPUTED_BY_EACH && !self.is_at_hand(values) {
             self.store_first(values, node, making)?;
@@ -53,7 +55,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether a node is the very array that the plan writes to: the same elements at the same places.
+    /// Returns whether a node is the array that the plan writes to: the same elements at the same positions.
     fn is_target(&self, node: usize, to: &Store) -> bool {
         let n = &self.arena.nodes[node];
         let NodeOp::Stored(strides) = &n.op else { return false };
@@ -63,7 +65,7 @@ impl Planner<'_> {
             && n.dtype == to.dtype
     }
 
-    /// Whether a buffer is an input that shares memory with the target of the write.
+    /// Returns whether a buffer is an input that shares memory with the target of the write.
     fn is_aliased(&self, buffer: BufferRef) -> bool {
         match buffer {
             BufferRef::Input(n) => self.arena.aliased[n].is_some(),

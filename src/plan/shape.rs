@@ -1,6 +1,6 @@
-//! The loop nest of a kernel: the order of its dimensions, their collapse, and the windows of arrays that are larger than a
-//! binding. It also calls what cuts a draft into several kernels: `split.rs`, `scan.rs`, `chains.rs`, `product.rs` and
-//! `indexed.rs`.
+//! The loop nest of a kernel: it orders and collapses dimensions, and cuts arrays that are larger than a binding into
+//! windows. It also calls the files that cut a draft into several kernels: `split.rs`, `scan.rs`, `chains.rs`,
+//! `product.rs` and `indexed.rs`.
 
 use super::chains;
 use super::indexed::cut;
@@ -16,7 +16,8 @@ use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Sto
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
-/// Makes the kernels of a draft: orders and merges their dimensions, splits long reductions and scans, and cuts windows.
+/// Makes the kernels of a draft. Orders and merges their dimensions, splits long reductions and scans, and cuts
+/// windows.
 pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     move_raw(&mut draft);
     order_dimensions(&mut draft);
@@ -72,12 +73,13 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     let mut chunk = None;
     loop {
         let length = chunk.unwrap_or(kernel.inner_size());
-        // where the elements of one result span more than a binding, chunks get a quarter of the length, until they fit: a
-        // judgement, since a smaller factor plans more often, and a larger one makes chunks that are shorter than need be
+        // if the elements of one result span more than a binding, the chunk length is divided by 4 until they fit; a
+        // smaller factor would plan more often, and a larger one would make chunks shorter than necessary
         let splits = length > 1;
         let mut kernels = split(p, kernel.clone(), chunk);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
-            // only after the split: merged dimensions depend on strides, and strides must not move a split, which decides bits
+            // collapse only after the split: merged dimensions depend on strides, but a split decides bits and must not
+            // depend on them
             collapse(k);
             k.continues = i > 0;
             windows(p, k, splits).map_err(at)
@@ -90,10 +92,12 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     }
 }
 
-/// Makes a kernel that only moves floats move their words as integers, because arithmetic would lose a NaN's payload.
+/// Changes a kernel that only moves floats to move their words as integers, because arithmetic would lose a NaN's
+/// payload.
 fn move_raw(draft: &mut Draft) {
     let moves = |v: &Value| match &v.op {
-        // a value that is no float, such as an index or a condition, may come from any operation: it can be no NaN
+        // a value that is not a float, such as an index or a condition, may come from any operation, because it cannot
+        // be NaN
         _ if mutant!(half_gather_through_f32, v.dtype == DType::Bool, !moves_raw(v.dtype)) => true,
         Op::Load(_) | Op::Gather { .. } => true,
         Op::Ufunc(row, _) => row.properties.moves_bits,
@@ -111,9 +115,9 @@ fn move_raw(draft: &mut Draft) {
     if draft.kind != KernelKind::Elementwise || !draft.values.iter().all(moves) {
         return;
     }
-    // a kernel that reads a float's value (compares, casts or rounds it) cannot have it as an integer
+    // a kernel that uses a float's value (compares, casts or rounds it) cannot hold it as an integer
     let uses_float = draft.values.iter().any(|v| match &v.op {
-        // comparisons of integers, as of the indices of a gather, read no float
+        // comparisons of integers, for example of the indices of a gather, use no float
         Op::Ufunc(row, args) => {
             (!moves_raw(v.dtype) || row.properties.rounds_first)
                 && args.iter().any(|a| moves_raw(draft.values[*a].dtype))
@@ -133,7 +137,7 @@ fn move_raw(draft: &mut Draft) {
     if uses_float {
         return;
     }
-    // f64 stays f64: a device may have it without 64-bit integers
+    // f64 stays f64, because a device may support it without 64-bit integers
     let raw = |d: &mut DType| {
         if moves_raw(*d) && *d != DType::F64 {
             *d = d.raw();
@@ -144,7 +148,8 @@ fn move_raw(draft: &mut Draft) {
     draft.stores.iter_mut().for_each(|s| raw(&mut s.dtype));
 }
 
-/// The strides of all loads, stores and indices of a kernel. Those of a store at the outer level have no inner dimensions.
+/// Returns the strides of all loads, stores and indices of a kernel. The strides of a store at the outer level have no
+/// inner dimensions.
 fn stride_vectors<'a>(
     loads: &'a mut [Load],
     stores: &'a mut [Store],
@@ -154,9 +159,10 @@ fn stride_vectors<'a>(
     loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
 }
 
-/// Sorts the dimensions by strides, the largest outermost. Inner dimensions follow the reduced operand in its dense layout,
-/// which decides a reduction's bits. Outer ones follow the first store, but in a reduce kernel the reduced operand, since it
-/// reads more than it writes. Those of a matmul stay as they are, as do the outer ones of a scattered store.
+/// Sorts the dimensions by strides, with the largest outermost. Inner dimensions follow the dense layout of the reduced
+/// operand, which decides a reduction's bits. Outer dimensions follow the first store, except in a reduce kernel: it
+/// reads more than it writes, so they follow the reduced operand. The dimensions of a matmul and the outer dimensions
+/// of a scattered store are not sorted.
 fn order_dimensions(draft: &mut Draft) {
     let (o, n) = (draft.outer.len(), draft.outer.len() + draft.inner.len());
     let by = |strides: &[isize], range: std::ops::Range<usize>| -> SmallVec<[usize; 6]> {
@@ -166,7 +172,8 @@ fn order_dimensions(draft: &mut Draft) {
     };
     let store = draft.stores[0].strides.clone();
     let outer = match draft.kind {
-        // a scattered store has stride 0 along the axis of its indices, so its strides do not tell in which order values lie
+        // a scattered store has stride 0 along the axis of its indices, so its strides do not reveal the order of the
+        // values
         KernelKind::Elementwise if draft.stores[0].scattered().is_some() => (0..o).collect(),
         KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
         KernelKind::Reduce(_) => by(&draft.reduction_strides, 0..o),
@@ -185,8 +192,9 @@ fn order_dimensions(draft: &mut Draft) {
     }
 }
 
-/// Drops dimensions of length 1 (but for a last inner one), and merges neighbours where every operand's stride along the first
-/// is its stride along the second times the second's length. Fewer dimensions are less index arithmetic.
+/// Drops dimensions of length 1 (except a last inner one), and merges neighbouring dimensions. Two are merged if every
+/// operand's stride along the first is its stride along the second times the length of the second. Fewer dimensions
+/// need less index arithmetic.
 pub(super) fn collapse(k: &mut Kernel) {
     let o = k.outer.len();
     // m and n of a matmul stay, because its executor expects two axes; k stays for the same reason
@@ -236,15 +244,15 @@ pub(super) fn collapse(k: &mut Kernel) {
     k.inner = dims[outer..].into();
 }
 
-/// Merges batch axes of a product into its rows, along which the second operand does not change, and into its columns, along
-/// which the first does not: `x [8, 13, k] · w [k, m]` is one product of 104 rows. As anywhere, every operand must walk the two
-/// axes as one; an axis of length 1 takes any other.
+/// Merges batch axes of a product into its rows if the second operand does not change along them, and into its columns
+/// if the first operand does not. For example, `x [8, 13, k] · w [k, m]` is one product of 104 rows. As in
+/// [`collapse`], the strides of every operand must allow the merge. An axis of length 1 can be merged with any other.
 fn fold_batch(k: &mut Kernel) {
     let mut d = k.outer.len().saturating_sub(2);
     while d > 0 {
         d -= 1;
         let (row, n) = (k.outer.len() - 2, k.outer[d]);
-        // rows, which load 1 lacks, and columns, which load 0 lacks
+        // rows, along which load 1 does not vary, and columns, along which load 0 does not vary
         for (to, lacks) in [(row, 1), (row + 1, 0)] {
             let m = k.outer[to];
             let along = |s: &Strides| m == 1 || n == 1 || s[d] == s[to] * m as isize;
@@ -266,13 +274,15 @@ fn fold_batch(k: &mut Kernel) {
     }
 }
 
-/// The most dispatches of one kernel: recording so many takes some 65 ms, and more are a sign of limits that make no sense.
+/// The maximum number of dispatches of one kernel. Recording this many takes about 65 ms, and more indicate
+/// unreasonable limits.
 const MAX_WINDOWS: usize = 1 << 16;
 
-/// Halves the outer space into windows until every operand of each fits a binding, and each has at most `Caps::max_indices`
-/// indices. A kernel that could be split into shorter reductions instead (`splits`) gives up after 8 + 8 · (bindings + grids)
-/// windows, where the largest operand fills so many bindings and the indices so many dispatches. The factor is 2³: halving
-/// three axes may leave each half full. More windows than that say that the elements lie far apart, which windows do not help.
+/// Halves the outer space into windows until every operand of each window fits a binding, and each window has at most
+/// `Caps::max_indices` indices. A kernel that could be split into shorter reductions instead (`splits`) gives up after
+/// 8 + 8 · (bindings + grids) windows, where `bindings` is the number of bindings that the largest operand fills, and
+/// `grids` the number of dispatches that the indices fill. The factor is 2³, because halving three axes may leave each
+/// half full. If more windows are needed, the elements are so far apart that windows do not help.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
@@ -286,14 +296,15 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
                 let detail = format!("{} elements need more than {most} dispatches", k.outer_size());
                 return Err(Error::with_line(ErrorKind::LimitExceeded, k.name, detail, None));
             }
-            // one window is the usual case, and a plan may have a million kernels: no room to spare
+            // one window is the usual case, and a plan may have a million kernels, so reserve no unused capacity
             if todo.is_empty() && k.windows.is_empty() {
                 k.windows.reserve_exact(1);
             }
             k.windows.push(w);
             continue;
         };
-        // halve the dimension that adds most to the operand's span, which cutting another would shorten less
+        // halve the dimension that contributes most to the operand's span, because cutting another one would reduce the
+        // span less
         let reach = |d: &usize| (w.shape[*d] as u64 - 1).saturating_mul(strides[*d].unsigned_abs() as u64);
         let cuttable = (0..w.shape.len()).filter(|d| w.shape[*d] > 1);
         let Some(d) = cuttable.max_by_key(|d| (reach(d), Reverse(*d))) else {
@@ -307,8 +318,9 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
             return Err(Error::with_line(ErrorKind::LimitExceeded, k.name, detail, None));
         };
         let (mut a, mut b) = (w.clone(), w);
-        // cut at a multiple of four elements, so that no two windows write the same word of packed 8-bit types. Axes of 6 or
-        // fewer are cut anywhere: a window that begins within a word merges it (`store_modes` in `gpu/variant.rs`)
+        // cut at a multiple of four elements, so that no two windows write the same word of packed 8-bit types; axes of
+        // at most 6 elements are cut anywhere, because a window that begins within a word merges it (`store_modes` in
+        // `gpu/variant.rs`)
         let half = a.shape[d].div_ceil(2);
         let half =
             if half >= mutant!(windows_not_rounded_to_4, usize::MAX, 4) { half.next_multiple_of(4) } else { half };
@@ -321,14 +333,14 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     Ok(())
 }
 
-/// Returns the operand of a window that spans most, with its bytes and strides, if it spans more than a binding or the window
-/// has more indices than a dispatch may have.
+/// Returns the operand of a window with the largest span, with its bytes and strides, if it spans more than a binding
+/// or the window has more indices than a dispatch may have.
 fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRef, u64, &'k Strides)> {
     let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();
     let limit = p.most_bytes();
     let bytes = |strides: &Strides, dtype: DType, more: u64| -> u64 {
-        // a binding can start at any element, so the offset does not count: only how far the elements lie apart does
+        // a binding can start at any element, so only the distances between the elements count, not the offset
         let reach: u64 = extents
             .iter()
             .zip(strides)

@@ -1,5 +1,5 @@
-//! The index space of a kernel: the shape of the node that it stores, or the space of a reduction, scan or product that fuses
-//! into it.
+//! The index space of a kernel: the shape of the node that it stores, or the space of a reduction, scan or product that
+//! fuses into the kernel.
 
 use super::planner::{Planner, broadcast_map, kept_axes};
 use crate::base::error::Result;
@@ -10,23 +10,26 @@ use crate::plan::kernel::Lanes;
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
-/// The index space of a kernel, `outer × inner`, and which kinds of kernel it allows.
+/// The index space of a kernel, `outer × inner`, and the kinds of kernel that it allows.
 pub(super) struct Space {
-    /// How many of `dims` are outer.
+    /// The number of outer dimensions in `dims`.
     pub outer: usize,
-    /// Lengths of the outer, then of the inner dimensions.
+    /// The lengths of the outer dimensions, followed by those of the inner dimensions.
     pub dims: Shape,
     /// The map from an index of the space to the index of the node that the kernel stores.
     pub map: View,
-    /// Strides over the space of the reduced operand in its dense layout: they order a reduction, and so decide its bits.
+    /// The strides of the reduced operand's dense layout over the space. They order a reduction, and so decide its
+    /// bits.
     pub reduction_strides: Strides,
     pub lanes: Lanes,
-    /// Whether the kernel may be a row kernel: reductions may depend on each other, and inner values may be stored.
+    /// Whether the kernel may be a row kernel, in which reductions may depend on each other and inner values may be
+    /// stored.
     pub row: bool,
-    /// Whether the kernel may be that of a scan, with one scan and no reduction. Its row may be longer than that of a row
-    /// kernel.
+    /// Whether the kernel may be a scan kernel, with one scan and no reduction. Its row may be longer than that of a
+    /// row kernel.
     pub scan: bool,
-    /// The node of the matrix product, if the kernel is one. The last two outer dimensions are then its rows and columns.
+    /// The node of the matrix product, if the kernel is one. Then the last two outer dimensions are its rows and
+    /// columns.
     pub matmul: Option<usize>,
     /// The map from an index of the space to the index of the product.
     pub to_product: Option<View>,
@@ -48,8 +51,8 @@ impl Space {
         }
     }
 
-    /// Finds the index space for the kernel that computes `node` in the stage of `owner`: that of a product, reduction or scan
-    /// that fuses into it, else the node's own shape. `rows` allows row kernels.
+    /// Returns the index space for the kernel that computes `node` in the stage of `owner`: the space of a product,
+    /// reduction or scan that fuses into the kernel, or else the node's own shape. `rows` allows row kernels.
     pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
         let shape = &p.arena.nodes[node].shape;
         let map = View::identity(shape);
@@ -85,11 +88,11 @@ impl Space {
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
     }
 
-    /// Returns the space in which `product`, which `node` reads through `map`, runs with `node` in one kernel; none if an element
-    /// of the product is read more than once or not at all. `node` may have the product's axes in another order, and each of
-    /// them split in several (a permuted or reshaped product): of the dimensions that make up the rows, the fastest is the
-    /// kernel's row dimension, and the others stand before it as if they were batch axes; columns likewise. `shape.rs` merges
-    /// them again where every operand allows it.
+    /// Returns the space in which `product`, which `node` reads through `map`, runs with `node` in one kernel. Returns
+    /// `None` if an element of the product is read more than once or not at all. `node` may have the axes of the
+    /// product in another order, and each axis may be split into several (a permuted or reshaped product). Of the
+    /// dimensions that make up the rows, the fastest is the kernel's row dimension, and the others precede it like
+    /// batch axes. The same holds for columns. `shape.rs` merges them again where every operand allows it.
     fn of_product(p: &Planner<'_>, node: usize, product: usize, map: &View) -> Option<Space> {
         let (shape, of) = (&p.arena.nodes[node].shape, &p.arena.nodes[product].shape);
         let n = shape.len();
@@ -101,7 +104,7 @@ impl Space {
             parts[axis].push(d);
         }
         for (j, dims) in parts.iter_mut().enumerate() {
-            // slowest first, as the axis is written as a number of several digits
+            // slowest first, because the index along the axis is a number whose digits are these dimensions
             dims.sort_by_key(|d| Reverse(map.coef[j * n + d]));
             let mut step = 1;
             for d in dims.iter().rev() {
@@ -139,8 +142,8 @@ impl Space {
         })
     }
 
-    /// Returns the space in which `reduction`, which `node` reads through `map`, runs with `node` in one kernel; none if they
-    /// cannot.
+    /// Returns the space in which `reduction`, which `node` reads through `map`, runs with `node` in one kernel.
+    /// Returns `None` if they cannot run in one kernel.
     fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
         let NodeOp::Reduce(fold, axes) = &r.op else { return Space::of_scan(p, node, reduction, map, rows) };
@@ -149,8 +152,9 @@ impl Space {
         let n = shape.len();
         let used = |d: &usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         let free: SmallVec<[usize; 6]> = (0..n).filter(|d| shape[*d] > 1 && !used(d)).collect();
-        // `free` has the axes of the node along which the reduction's result is constant. Without any, the node has one value
-        // for each reduced row. Else they must be the axes of the row itself, and the kernel is a row kernel
+        // `free` holds the axes of the node along which the result of the reduction is constant. Without any, the node
+        // has one value for each reduced row. Otherwise they must be the axes of the row itself, and the kernel is a
+        // row kernel
         let (dims, outer, to_node) = if free.is_empty() {
             let dims: Shape = shape.iter().chain(&lengths).copied().collect();
             let v = View::identity(shape).widen(lengths.len(), &dims);
@@ -172,7 +176,7 @@ impl Space {
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
         let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
         if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
-            // of equal elements the first in C order wins (argmin), so the reduction must take them in C order
+            // among equal elements the first in C order wins (argmin), so the reduction must process them in C order
             reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }
         let length = layout::product(&lengths);
@@ -193,8 +197,8 @@ impl Space {
         })
     }
 
-    /// Returns the space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel: the scanned axis is
-    /// inner, all others are outer. None if they cannot.
+    /// Returns the space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel. The scanned
+    /// axis is inner, and all others are outer. Returns `None` if they cannot run in one kernel.
     fn of_scan(p: &Planner<'_>, node: usize, scan: usize, map: &View, rows: bool) -> Option<Space> {
         let NodeOp::Scan { axis, .. } = p.arena.nodes[scan].op else { return None };
         let shape = &p.arena.nodes[node].shape;
@@ -226,8 +230,8 @@ impl Space {
         })
     }
 
-    /// Returns the map from an index of the space to an element of operand 0 (m × k) or 1 (k × n) of its product, which has
-    /// `ndim` axes; the last dimension of the space is k. None if no product fuses.
+    /// Returns the map from an index of the space to an element of operand 0 (m × k) or 1 (k × n) of its product, which
+    /// has `ndim` axes. The last dimension of the space is k. Returns `None` if no product fuses.
     pub fn operand_of_product(&self, ndim: usize, operand: usize, shape: &[usize]) -> Option<View> {
         let product = self.to_product.as_ref()?;
         let (dims, batch) = (self.dims.len(), shape.len() - 2);
@@ -236,7 +240,7 @@ impl Space {
             offset: smallvec![0; shape.len()],
             coef: smallvec![0; shape.len() * dims],
         };
-        // an axis of the operand takes its index from an axis of the product, or is k
+        // the index along an axis of the operand is that of an axis of the product, or is k
         let mut follow = |axis: usize, of: usize| {
             map.offset[axis] = product.offset[of];
             map.coef[axis * dims..(axis + 1) * dims].copy_from_slice(&product.coef[of * dims..(of + 1) * dims]);
@@ -251,8 +255,8 @@ impl Space {
     }
 }
 
-/// Whether a map to the result of a scan takes the scan's `axis`, which has `length` elements, from dimension `d` alone, index
-/// for index, and no other axis of the result from `d`.
+/// Returns whether a map to the result of a scan follows dimension `d` exactly along the scan's `axis`, which has
+/// `length` elements, and does not depend on `d` along any other axis of the result.
 pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize) -> bool {
     let n = map.shape.len();
     let along = |e: usize| map.coef[axis * n + e] == (e == d) as isize || map.shape[e] == 1 && e != d;
@@ -260,7 +264,7 @@ pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize)
     map.shape[d] == length && map.offset[axis] == 0 && (0..n).all(along) && elsewhere
 }
 
-/// Whether a matmul, a reduction or a scan can be reached from `node` through nodes that run in its kernel.
+/// Returns whether a matmul, a reduction or a scan can be reached from `node` through nodes that run in its kernel.
 fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) -> bool {
     let mut stack: SmallVec<[usize; 32]> = smallvec![node];
     let mut seen: SmallVec<[usize; 32]> = smallvec![];
@@ -281,9 +285,9 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
     false
 }
 
-/// Returns what orders a reduction's elements: the strides of its operand over the kernel's space, and `Lanes::Inner` if
-/// neighbours in memory are along a reduced axis. Both are those of the *whole* operand stored *densely*, even if it is fused
-/// or only part of the result is needed; otherwise slicing or fusing would change the bits of a float sum.
+/// Returns the order of a reduction's elements: the strides of its operand over the kernel's space, and `Lanes::Inner`
+/// if neighbours in memory are along a reduced axis. Both are those of the *whole* operand stored *densely*, even if it
+/// is fused or only part of the result is needed. Otherwise slicing or fusing would change the bits of a float sum.
 pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
     let shape = &p.arena.nodes[arg].shape;
     let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
@@ -293,22 +297,23 @@ pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_ar
     (to_arg.apply(&dense, 0).0, lanes)
 }
 
-/// Returns the inner dimensions longer than 1 in the order of a reduction: that of the largest stride is the outermost loop.
+/// Returns the inner dimensions longer than 1 in the order of a reduction. The one with the largest stride is the
+/// outermost loop.
 pub(super) fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
     let mut inner: SmallVec<[usize; 6]> = (outer..dims.len()).filter(|d| dims[*d] > 1).collect();
     inner.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
     inner
 }
 
-/// Returns the lengths of a reduction's inner dimensions: of its axes, without those of length 1. If none is left there is one
-/// of length 1, because a kernel without inner dimensions is elementwise.
+/// Returns the lengths of a reduction's inner dimensions: those of its axes, without those of length 1. If none is
+/// left, returns one dimension of length 1, because a kernel without inner dimensions is elementwise.
 pub(super) fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
     let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
     if lengths.is_empty() { smallvec![1] } else { lengths }
 }
 
-/// Returns the map from the kernel's index to the index of a reduction's operand. Kept axes follow `map`, which leads to the
-/// result; each reduced axis follows an inner dimension in turn, but those of length 1 stay at index 0.
+/// Returns the map from the kernel's index to the index of a reduction's operand. Kept axes follow `map`, which refers
+/// to the result. Each reduced axis follows an inner dimension in turn, except that axes of length 1 stay at index 0.
 pub(super) fn operand_map(map: &View, axes: &[usize], shape: &[usize], outer: usize) -> View {
     let (n, ndim) = (map.shape.len(), shape.len());
     let mut out = View { shape: map.shape.clone(), offset: smallvec![0; ndim], coef: smallvec![0; ndim * n] };

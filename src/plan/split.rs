@@ -1,4 +1,5 @@
-//! Splits reductions that are longer than a device takes in one kernel: partial results of chunks, then a reduction of those.
+//! Splits reductions that are too long for one kernel on a device: kernels for the partial results of chunks, then a
+//! reduction of these.
 
 use super::planner::Planner;
 use crate::base::dtype::DType;
@@ -7,30 +8,31 @@ use crate::graph::ufunc::MOST_COMPONENTS;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Lanes, Load, Op, Reduction, Source, Store, Value};
 use smallvec::{SmallVec, smallvec};
 
-/// What is stored of one reduction: the components of its partial results.
+/// The buffers of one reduction: one for each component of its partial results.
 type Partials = SmallVec<[(BufferRef, DType); MOST_COMPONENTS]>;
 
-/// How a reduction is cut.
+/// Describes how a reduction is cut.
 struct Split<'a> {
     k: &'a Kernel,
-    /// Inner: partial results of one result are neighbours in memory. Outer: those of neighbouring results are.
+    /// With `Inner`, the partial results of one result are neighbours in memory. With `Outer`, the partial results of
+    /// neighbouring results are.
     lanes: Lanes,
-    /// How many leading inner dimensions become outer ones.
+    /// The number of leading inner dimensions that become outer ones.
     moved: usize,
-    /// Elements of a chunk along the inner dimension after those, and how many chunks it is cut into.
+    /// The length of a chunk along the next inner dimension, and the number of chunks into which that dimension is cut.
     chunk: usize,
     chunks: usize,
-    /// Partial results of each result.
+    /// The number of partial results per result.
     total: usize,
-    /// For each value, whether a reduction depends on it: the first pass computes those.
+    /// For each value, whether a reduction depends on it. The first pass computes these values.
     needed: Vec<bool>,
     reductions: Vec<usize>,
-    /// For each of `reductions`, where its partial results are stored.
+    /// For each of `reductions`, the buffers of its partial results.
     partials: Vec<Partials>,
 }
 
-/// Neighbouring chunks of a reduction, or blocks of a scan, of one length: the number of the first, how many there are, and the
-/// elements of each.
+/// Consecutive chunks of a reduction, or blocks of a scan, with the same length: the index of the first, their number,
+/// and the number of elements of each.
 #[derive(Clone, Copy)]
 pub(super) struct Part {
     pub first: usize,
@@ -38,21 +40,21 @@ pub(super) struct Part {
     pub length: usize,
 }
 
-/// Splits a reduction that is longer than `Caps::max_reduce`: kernels for the partial results of its chunks, then a reduction
-/// of those. `chunk` limits the length further where one binding does not reach all elements.
+/// Splits a reduction that is longer than `Caps::max_reduce` into kernels for the partial results of its chunks, and a
+/// reduction of these. `chunk` limits the length further, for operands that span more than one binding.
 pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     let KernelKind::Reduce(lanes) = k.kind else { return vec![k] };
     let limit = chunk.unwrap_or(p.caps.max_reduce[lanes as usize].max(2));
     if k.inner_size() <= limit {
         return vec![k];
     }
-    // where memory is the limit, the partial results of each result are neighbours, so that windows can cut the next pass
+    // if memory is the limit, the partial results of each result are neighbours, so that windows can cut the next pass
     // between any two results
     let lanes = if chunk.is_some() { Lanes::Inner } else { lanes };
     let split = Split::new(p, &k, lanes, limit);
     let along = k.inner[split.moved];
     let whole = along / split.chunk;
-    // a shorter last chunk has a kernel of its own
+    // a shorter last chunk has its own kernel
     let parts = [
         Part { first: 0, count: whole, length: split.chunk },
         Part { first: whole, count: split.chunks - whole, length: along - whole * split.chunk },
@@ -73,7 +75,8 @@ impl<'a> Split<'a> {
         }
         let along = k.inner[moved];
         let longest = (limit / rest(moved).max(1)).clamp(1, along);
-        // a length that divides the dimension saves the kernel of a shorter last chunk; 4,096 are tried, to bound planning time
+        // a length that divides the dimension avoids the kernel of a shorter last chunk; at most 4,096 lengths are
+        // tried, to bound planning time
         let divides = |c: &usize| along.is_multiple_of(*c);
         let chunk = (longest.div_ceil(2)..=longest).rev().take(4096).find(divides).unwrap_or(longest);
         let chunks = along.div_ceil(chunk);
@@ -91,8 +94,8 @@ impl<'a> Split<'a> {
         Split { k, lanes, moved, chunk, chunks, total, needed, reductions, partials }
     }
 
-    /// Puts what belongs to the axes `moved.., chunks` behind what belongs to those of `outer`. With outer lanes it comes before
-    /// them: neighbouring lanes take neighbours along the last axis, which must be neighbours in memory still.
+    /// Appends the entries of the axes `moved.., chunks` to those of `outer`. With outer lanes it prepends them,
+    /// because neighbouring lanes process neighbours along the last axis, which must stay neighbours in memory.
     fn beside<T: Copy>(&self, outer: &[T], chunks: &[T]) -> SmallVec<[T; 6]>
     where
         [T; 6]: smallvec::Array<Item = T>,
@@ -104,8 +107,8 @@ impl<'a> Split<'a> {
         first.iter().chain(second).copied().collect()
     }
 
-    /// Makes the kernel of the partial results of a part, over [outer.., moved.., chunks] × [chunk, rest..]; with outer lanes
-    /// over [moved.., chunks, outer..] × [chunk, rest..].
+    /// Returns the kernel for the partial results of a part, over `[outer.., moved.., chunks] × [chunk, rest..]`, or
+    /// with outer lanes over `[moved.., chunks, outer..] × [chunk, rest..]`.
     fn first_pass(&self, part: Part) -> Kernel {
         let (k, moved) = (self.k, self.moved);
         let mut pass = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..k.clone() };
@@ -140,7 +143,8 @@ impl<'a> Split<'a> {
         pass
     }
 
-    /// Turns strides and an offset over the kernel's space into those over a part's, which has one axis more: chunks.
+    /// Converts strides and an offset over the kernel's space to those over the space of a part, which has an
+    /// additional axis for the chunks.
     fn over_chunks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
         let outer = self.k.outer.len();
         let cut = outer + self.moved;
@@ -150,8 +154,9 @@ impl<'a> Split<'a> {
         (out, offset + s[cut] * (part.first * self.chunk) as isize)
     }
 
-    /// Returns the strides and offset of a part's partial results. The second pass reads neighbours along its lanes, so with
-    /// inner lanes the chunks have stride 1, with outer lanes the last axis of `outer`.
+    /// Returns the strides and the offset of a part's partial results. The second pass reads neighbours along its
+    /// lanes, so the stride is 1 along the chunks with inner lanes, and along the last axis of `outer` with outer
+    /// lanes.
     fn place(&self, part: Part) -> (Strides, isize) {
         let k = self.k;
         let chunk_dims: Shape = k.inner[..self.moved].iter().copied().chain([self.chunks]).collect();
@@ -180,7 +185,7 @@ impl<'a> Split<'a> {
         }
     }
 
-    /// Adds the value that has, for each chunk of a part, its first position in the whole reduction.
+    /// Adds the value that holds, for each chunk of a part, the position of its first element in the whole reduction.
     fn begin(&self, pass: &mut Kernel, part: Part) -> usize {
         let (steps, moved) = (c_strides(&self.k.inner), self.moved);
         let outer: Strides = smallvec![0; self.k.outer.len()];
@@ -192,7 +197,8 @@ impl<'a> Split<'a> {
         pass.push(Op::Index { strides: Box::new(strides), offset }, DType::I32, false)
     }
 
-    /// Makes the kernel that reduces the partial results, and runs the original's outer values and stores as its epilogue.
+    /// Returns the kernel that reduces the partial results, with the outer values and the stores of the original kernel
+    /// as its epilogue.
     fn second_pass(&self) -> Kernel {
         let (k, o) = (self.k, self.k.outer.len());
         let kind = KernelKind::Reduce(self.lanes);
@@ -236,7 +242,8 @@ impl<'a> Split<'a> {
         last
     }
 
-    /// Returns the operation that reduces the partial results of a reduction to its result; adds their loads.
+    /// Returns the operation that reduces the partial results of a reduction to its result. Adds the loads of the
+    /// partial results.
     fn total_of(&self, last: &mut Kernel, r: &Reduction, partials: &Partials) -> Op {
         let outer = c_strides(&self.k.outer);
         let (stride, outer_scale) = match self.lanes {
@@ -254,13 +261,14 @@ impl<'a> Split<'a> {
     }
 }
 
-/// Returns the type in which partial results are stored: those of f16 and bf16 as f32, so that only the result is rounded.
+/// Returns the type in which partial results are stored. Those of f16 and bf16 are stored as f32, so that only the
+/// result is rounded.
 fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
     let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, _most[1] == 256, false));
     if dtype.is_half() && !kept { DType::F32 } else { dtype }
 }
 
-/// Returns the loads that values use, and renumbers them in the values: an unused one would take a binding.
+/// Returns the loads that are used, and renumbers them in the values. An unused load would occupy a binding.
 pub(super) fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     let mut out = vec![];
     let mut number = vec![usize::MAX; loads.len()];

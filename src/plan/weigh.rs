@@ -1,10 +1,11 @@
-//! What is worth storing: the nodes that kernels could compute where they read them, but that would be computed too often.
+//! Decides which nodes are worth storing: nodes that kernels could compute where they read them, but would compute too
+//! often.
 //!
-//! Three cases are found. A node that several kernels compute ([`Planner::store_shared`]); a costly node that one kernel computes
-//! more often than the node has elements, because it is broadcast or read through overlapping windows
-//! ([`Planner::is_repeated`]); a product whose result a reduction of the same kernel needs as well ([`Planner::is_reduced_too`]).
-//! The first two are estimates by the rates of the device. `fuse.rs` then compares the modelled time of the whole plan with that
-//! of the plan without them, and takes the faster one.
+//! There are three cases: a node that several kernels compute ([`Planner::store_shared`]); a costly node that one
+//! kernel computes more often than the node has elements, because it is broadcast or read through overlapping windows
+//! ([`Planner::is_repeated`]); and a product that a reduction in the same kernel needs as well
+//! ([`Planner::is_reduced_too`]). The first two are estimates from the rates of the device. `fuse.rs` then compares the
+//! modelled times of the whole plan with and without these stores, and takes the faster plan.
 
 use super::planner::Planner;
 use super::price::cost;
@@ -13,18 +14,21 @@ use crate::graph::expr::Role;
 use crate::plan::kernel::Choice;
 use smallvec::{SmallVec, smallvec};
 
-/// The most nodes of a graph whose choices are noted, and for which two plans are made and compared. A judgement: beyond, making a
-/// plan takes some milliseconds and much memory, and the estimates for single nodes alone decide.
+/// The maximum number of nodes of a graph whose choices are recorded, and for which two plans are made and compared.
+/// Beyond this, making a plan takes several milliseconds and much memory, so the estimates for single nodes decide
+/// alone.
 pub(super) const MOST_WEIGHED: usize = 4096;
 
-/// The additions from which a repeated value counts as costly. A judgement: a kernel reads and writes some eight bytes for each
-/// element, and what takes less time than that mostly runs beside it. The index of a `take`, which is compared with 0 and made
-/// positive for each element of a row, stays below.
+/// The cost, in additions, from which a repeated value counts as costly. A kernel reads and writes about eight bytes
+/// per element, and cheaper computation is mostly hidden behind that. The index of a `take`, which is compared with 0
+/// and made positive for each element of a row, stays below this cost. Chosen by hand; no benchmark compares other
+/// values.
 const COSTLY: f64 = 8.0;
 
 impl Planner<'_> {
-    /// For each node, the additions that an element of it costs with all that is computed for it, which is what is not stored.
-    /// An operand counts once for each path to it, of which there may be exponentially many, so the numbers are capped.
+    /// Returns for each node the cost of one element in additions, including everything that is computed for it because
+    /// it is not stored. An operand counts once for each path to it. There may be exponentially many paths, so the
+    /// numbers are capped.
     fn weights(&self) -> Vec<f64> {
         const MOST: f64 = 1e15;
         let mut weights = vec![0.0f64; self.arena.nodes.len()];
@@ -60,12 +64,13 @@ impl Planner<'_> {
         weights
     }
 
-    /// Number of elements of a node. The product saturates: what is beyond memory is refused when it is allocated.
+    /// Returns the number of elements of a node. The product saturates: a size beyond memory is an error at allocation.
     fn size(&self, node: usize) -> usize {
         layout::product(&self.arena.nodes[node].shape)
     }
 
-    /// The modelled time of so many additions for each element of a node, and of writing the node and reading it `reads` times.
+    /// Returns the modelled time of `additions` additions for each element of a node, and the modelled time of writing
+    /// the node and reading it `reads` times.
     fn times(&self, node: usize, additions: f64, reads: usize) -> (f64, f64) {
         let rates = &self.caps.rates;
         let elements = self.size(node).max(rates.least as usize) as f64;
@@ -74,7 +79,7 @@ impl Planner<'_> {
         (arithmetic, memory + rates.dispatch as f64)
     }
 
-    /// Notes a choice, so that the plan prints it and is compared with the plan without it.
+    /// Records a choice, so that the plan prints it and is compared with the plan without it.
     fn choose(&self, node: usize, times: usize, stored: f64, computed: f64) {
         self.weighed.set(true);
         if self.count > MOST_WEIGHED {
@@ -85,14 +90,14 @@ impl Planner<'_> {
         self.choices.borrow_mut().push((node, choice));
     }
 
-    /// Stores nodes that several kernels compute, where computing them again takes longer than writing and reading them by the
-    /// modelled times. `computed` holds for each stage the nodes that its kernels compute. Returns for each node whether it was
-    /// stored now; none if there was no such node.
+    /// Selects nodes that several kernels compute, if computing them again takes longer than writing and reading them,
+    /// according to the modelled times. `computed` holds for each stage the nodes that its kernels compute. Returns for
+    /// each node whether it was selected, or `None` if no node was.
     pub(super) fn store_shared<'a>(&mut self, computed: impl Iterator<Item = &'a [u32]>) -> Option<Vec<bool>> {
         const NONE: u32 = u32::MAX;
         let arena = self.arena.clone();
         let nodes = &arena.nodes;
-        // for each node: the last stage that computes it, and how many do
+        // for each node: the last stage that computes it, and the number of such stages
         let mut computed_by = vec![(NONE, 0u32); nodes.len()];
         for (i, nodes) in computed.enumerate() {
             for c in nodes {
@@ -102,7 +107,7 @@ impl Planner<'_> {
             }
         }
         let weights = self.weights();
-        // a node that is stored already, but computed by other stages too because they came first, costs nothing more to store
+        // storing costs nothing for a node that is already stored but is also computed by stages that came first
         let gain = |i: usize| {
             let (stages, again) = (computed_by[i].1 as usize, computed_by[i].1.saturating_sub(1) as f64);
             let (once, memory) = self.times(i, weights[i], stages);
@@ -110,14 +115,14 @@ impl Planner<'_> {
             (again * once > stored).then_some((once, memory))
         };
         let shared: Vec<usize> = (0..nodes.len()).filter(|i| computed_by[*i].1 > 1 && gain(*i).is_some()).collect();
-        // of a chain of shared nodes only the last is stored, because its readers then need none of the others
+        // only the last node of a chain of shared nodes is stored, because its readers then do not need the others
         let mut below = vec![false; nodes.len()];
         for i in &shared {
             for a in &nodes[*i].args {
                 below[*a] = true;
             }
         }
-        // a view is no node that a kernel computes, so what is below one is found through it
+        // a kernel does not compute views, so a view passes the mark on to the node below it
         for i in (0..nodes.len()).rev() {
             if below[i] && nodes[i].op.role() == Role::View {
                 below[nodes[i].args[0]] = true;
@@ -138,8 +143,8 @@ impl Planner<'_> {
         any.then_some(now)
     }
 
-    /// Says whether a kernel that computes `node` `runs` times should load it instead, because it has fewer elements than that
-    /// and costs more than to store them.
+    /// Returns whether a kernel that computes `node` `runs` times should load it instead, because the node has fewer
+    /// elements than that and computing them repeatedly costs more than storing them.
     pub(super) fn is_repeated(&self, node: usize, runs: usize) -> bool {
         let n = &self.arena.nodes[node];
         let costly = match n.op.role() {
@@ -163,9 +168,10 @@ impl Planner<'_> {
         pays
     }
 
-    /// The additions that an element of a node costs, with all that a kernel would compute for it, each node once. None if a
-    /// reduction, scan or product is among that: where an index space repeats it, it is stored for that reason, with as much of
-    /// what follows as can run in its kernel (`Planner::with_epilogue`).
+    /// Returns the cost of an element of a node in additions, including everything that a kernel would compute for it,
+    /// each node once. Returns `None` if that includes a reduction, scan or product: where an index space repeats such
+    /// a node, it is stored for that reason, together with as much of its epilogue as fits in its kernel
+    /// (`Planner::with_epilogue`).
     fn weight(&self, node: usize) -> Option<f64> {
         let mut stack: SmallVec<[usize; 32]> = smallvec![node];
         let mut seen: SmallVec<[usize; 32]> = smallvec![];
@@ -185,9 +191,9 @@ impl Planner<'_> {
         Some(weight)
     }
 
-    /// Says whether `node`, in the stage of `owner`, needs a product both by its elements and through a reduction or scan of
-    /// them, as `y / y.sum(keep(-1))` does. The kernel of the product could not hold that reduction, so another kernel would
-    /// compute the product again.
+    /// Returns whether `node`, in the stage of `owner`, needs a product both elementwise and through a reduction or
+    /// scan of it, as `y / y.sum(keep(-1))` does. The kernel of the product could not contain that reduction, so
+    /// another kernel would compute the product again.
     pub(super) fn is_reduced_too(&self, node: usize, owner: usize, product: usize) -> bool {
         let mut stack: SmallVec<[(usize, bool); 32]> = smallvec![(node, false)];
         let mut seen: SmallVec<[(usize, bool); 32]> = smallvec![];

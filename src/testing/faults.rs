@@ -51,9 +51,3 @@ pub fn fresh_memory(device: &Device, bytes: usize) -> Result<Vec<u8>> {
 pub fn parsed(device: &Device) -> Option<u64> {
     device.parsed()
 }
-
-/// Returns how often self-tests of kernels have run in this process, and what they have found wrong of a device, a line for each family
-/// of kernels.
-pub fn self_tests(device: &Device) -> (u64, Vec<String>) {
-    device.self_tests()
-}

@@ -3,6 +3,7 @@
 use crate::array::device::Device;
 pub use crate::base::caps::Cooperative;
 use crate::base::caps::Shrink;
+pub use crate::base::caps::tiles::{Tile, Tiles, VENDORS};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::graph::expr::Expr;
@@ -62,12 +63,12 @@ pub fn gpu_of_webgpu() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { webgpu: true, ..Shrink::NONE })
 }
 
-/// Opens the first GPU as if its driver computed a family of kernels wrongly: the self-test sees another byte than the driver gives.
+/// Opens the first GPU with these tiles for its wide products.
 ///
 /// # Errors
 /// There is no GPU, or it does not open.
-pub fn gpu_with_wrong(family: &'static str) -> Result<Device> {
-    Device::gpu()?.shrunk(Shrink { wrong: Some(family), ..Shrink::NONE })
+pub fn gpu_with_tiles(tiles: Tiles) -> Result<Device> {
+    Device::gpu()?.shrunk(Shrink { tiles: Some(tiles), ..Shrink::NONE })
 }
 
 /// The names of the limits that plans are tested for: the CPU, a GPU card, and a GPU with about the least that WebGPU promises.

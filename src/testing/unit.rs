@@ -70,15 +70,11 @@ modules! {
     #[cfg(feature = "gpu")]
     gpu_disk,
     #[cfg(feature = "gpu")]
-    gpu_families,
-    #[cfg(feature = "gpu")]
     gpu_fingerprint,
     #[cfg(feature = "gpu")]
     gpu_numerics,
     #[cfg(feature = "gpu")]
     gpu_routines,
-    #[cfg(feature = "gpu")]
-    gpu_trials,
     #[cfg(feature = "gpu")]
     gpu_wgsl,
     #[cfg(feature = "gpu")]
@@ -91,6 +87,7 @@ modules! {
     profile_table,
     profile_trace,
     random,
+    self_test,
     ufunc,
     ufunc_cast,
     ufunc_intern,

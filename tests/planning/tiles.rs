@@ -2,12 +2,12 @@
 
 use crate::kit::*;
 use cupric::DType::*;
-use cupric::tuning::{self, Tile, Tiles};
+use cupric::testing::{Tile, Tiles, VENDORS, gpu_with_tiles};
 use cupric::*;
 
-/// The first GPU with tiles that every wide product takes, or those that are `busy` or more.
-fn with(d: &Device, tile: Tile, busy: usize) -> Device {
-    tuning::with_tiles(d, Tiles { single: tile, half: tile, busy }).unwrap()
+/// The first GPU with a tile that every wide product takes, or those that have `busy` tiles or more.
+fn with(tile: Tile, busy: usize) -> Device {
+    gpu_with_tiles(Tiles { single: tile, half: tile, busy }).unwrap()
 }
 
 /// Whole numbers from −8 to 8, whose products have exact sums in every type of more than 8 bits.
@@ -54,10 +54,10 @@ fn types(d: &Device) -> Vec<DType> {
     [F32, F16, I32, U8, I64, F64].into_iter().filter(|t| has(d, *t)).collect()
 }
 
-/// The tiles that a device holds, and the plain one without padding.
-fn tiles(d: &Device) -> Vec<Tile> {
-    let mut all = tuning::candidates(d);
-    all.push(Tile { padded: false, ..Tile::plain() });
+/// The tiles of the vendors, and the plain one with its padding and without.
+fn tiles() -> Vec<Tile> {
+    let mut all = VENDORS.map(|v| v.tiles.single).to_vec();
+    all.extend([Tile::plain(), Tile { padded: false, ..Tile::plain() }]);
     all
 }
 
@@ -71,8 +71,8 @@ fn in_turn(n: usize, i: usize) -> bool {
 fn every_tile_gives_the_same_bits() {
     let Some(d) = gpu(3) else { return };
     let want: Vec<_> = types(&d).iter().map(|t| [bits(&Device::cpu(), *t, whole), bits(&d, *t, uniform)]).collect();
-    for (n, tile) in tiles(&d).into_iter().enumerate() {
-        let tuned = with(&d, tile, 0);
+    for (n, tile) in tiles().into_iter().enumerate() {
+        let tuned = with(tile, 0);
         for (i, (dtype, [exact, rounded])) in types(&d).into_iter().zip(&want).enumerate() {
             if !in_turn(n, i) {
                 continue;
@@ -85,7 +85,9 @@ fn every_tile_gives_the_same_bits() {
 
 #[test]
 fn every_tile_computes_an_epilogue() {
-    let Some(d) = gpu(3) else { return };
+    if gpu(3).is_none() {
+        return;
+    }
     let layer = |d: &Device, dtype: DType| {
         let (a, b) = (on(&whole(1, &[100, 300], dtype), d), on(&whole(2, &[300, 97], dtype), d));
         let bias = on(&whole(3, &[97], dtype), d);
@@ -97,8 +99,8 @@ fn every_tile_computes_an_epilogue() {
     };
     let types = [F32, F16, U8];
     let want = types.map(|t| layer(&Device::cpu(), t));
-    for (n, tile) in tiles(&d).into_iter().enumerate() {
-        let tuned = with(&d, tile, 0);
+    for (n, tile) in tiles().into_iter().enumerate() {
+        let tuned = with(tile, 0);
         for (i, (dtype, want)) in types.into_iter().zip(&want).enumerate() {
             // each tile with one type, in turn
             if n % 3 != i {
@@ -111,10 +113,11 @@ fn every_tile_computes_an_epilogue() {
 
 #[test]
 fn shaders_of_two_tiles_are_two() {
-    let Some(d) = gpu(3) else { return };
-    let large = tuning::candidates(&d).into_iter().filter(|t| t.invocations() == 256).max_by_key(|t| t.elements());
-    let Some(large) = large else { return };
-    let d = with(&d, large, 2);
+    if gpu(3).is_none() {
+        return;
+    }
+    let large = tiles().into_iter().max_by_key(|t| t.elements()).unwrap();
+    let d = with(large, 2);
     // the first product has none of the device's tiles, the second some; both are large (`LARGE` in `src/plan/schedule/groups.rs`), so
     // that nothing else in their schedules differs
     for n in [70, 400] {
@@ -124,13 +127,4 @@ fn shaders_of_two_tiles_are_two() {
         assert_eq!(is_large, n == 400, "{large}");
         assert_eq!(read(&product).unwrap(), read(&a.matmul(&b)).unwrap(), "{n}");
     }
-}
-
-#[test]
-fn a_cpu_has_no_tiles() {
-    let d = Device::cpu();
-    assert!(tuning::tiles(&d).is_none() && tuning::candidates(&d).is_empty() && tuning::kept(&d).is_none());
-    assert!(!tuning::keep(&d, [None; 2]) && !tuning::has_cooperative_matrices(&d));
-    let tiles = Tiles { single: Tile::plain(), half: Tile::plain(), busy: 0 };
-    assert_eq!(tuning::with_tiles(&d, tiles).unwrap_err().kind(), ErrorKind::Unsupported);
 }

@@ -2,7 +2,7 @@
 //! result. Each start is this program, run again as a child.
 
 use crate::kit::*;
-use cupric::testing::{parsed, self_tests};
+use cupric::testing::parsed;
 use cupric::*;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,14 +34,11 @@ impl Drop for Folder {
     }
 }
 
-/// What a child prints: how many shaders it parsed (none without a cache), how often kernels were tested, and its results.
+/// What a child prints: how many shaders it parsed (none without a cache), and its results.
 #[derive(PartialEq, Debug)]
 struct Start {
-    tested: Option<u64>,
     parsed: Option<u64>,
     results: String,
-    /// The tile of its wide products.
-    tile: String,
 }
 
 fn begin(folder: &Path, end: &str) -> Child {
@@ -64,8 +61,7 @@ fn ended(child: Child) -> Option<Start> {
     // a child that ends in `abort` has printed its results before
     let Some(results) = line("results ") else { panic!("{}\n{text}", output.status) };
     let number = |name: &str| line(name).and_then(|n| n.parse().ok());
-    let tile = line("tile ").unwrap_or_default();
-    Some(Start { parsed: number("parsed "), tested: number("tested "), results, tile })
+    Some(Start { parsed: number("parsed "), results })
 }
 
 #[track_caller]
@@ -100,13 +96,6 @@ fn a_start() {
     let numerics = d.numerics().unwrap();
     println!("\nresults {hash:x} {numerics:?}");
     parsed(&d).iter().for_each(|n| println!("parsed {n}"));
-    println!("tested {}", self_tests(&d).0);
-    println!("tile {}", tuning::tiles(&d).unwrap().single);
-    match end.to_str() {
-        Some("keeps a tile") => assert!(tuning::keep(&d, [Some(tuning::CANDIDATES[0]), None])),
-        Some("forgets") => assert!(tuning::keep(&d, [None; 2])),
-        _ => {}
-    }
     if end == "killed" {
         // longer than the second after which what is new is written
         std::thread::sleep(std::time::Duration::from_secs(4));
@@ -118,10 +107,10 @@ fn a_start() {
 fn the_second_start_parses_nothing() {
     let folder = Folder::new("second");
     let Some(first) = start(&folder.0) else { return };
-    assert!(first.parsed.unwrap() >= 6 && first.tested == Some(1), "{first:?}");
+    assert!(first.parsed.unwrap() >= 6, "{first:?}");
     let written = fs::metadata(folder.file()).unwrap().modified().unwrap();
     let second = start(&folder.0).unwrap();
-    assert_eq!(second, Start { parsed: Some(0), tested: Some(0), ..first });
+    assert_eq!(second, Start { parsed: Some(0), ..first });
     // nothing was new, so nothing was written
     assert_eq!(fs::metadata(folder.file()).unwrap().modified().unwrap(), written);
 }
@@ -130,7 +119,7 @@ fn the_second_start_parses_nothing() {
 fn a_killed_process_leaves_its_shaders() {
     let folder = Folder::new("killed");
     let Some(first) = ended(begin(&folder.0, "killed")) else { return };
-    assert_eq!(start(&folder.0).unwrap(), Start { parsed: Some(0), tested: Some(0), ..first });
+    assert_eq!(start(&folder.0).unwrap(), Start { parsed: Some(0), ..first });
 }
 
 #[test]
@@ -138,7 +127,7 @@ fn starts_side_by_side() {
     let folder = Folder::new("beside");
     let children = [(); 3].map(|()| begin(&folder.0, "exit"));
     let [Some(first), Some(_), Some(_)] = children.map(ended) else { return };
-    assert_eq!(start(&folder.0).unwrap(), Start { parsed: Some(0), tested: Some(0), ..first });
+    assert_eq!(start(&folder.0).unwrap(), Start { parsed: Some(0), ..first });
 }
 
 #[test]
@@ -170,31 +159,8 @@ fn a_file_that_cannot_be_used_changes_nothing() {
     assert_eq!(start(&std::env::current_exe().unwrap()).unwrap(), first);
 }
 
-/// A tile that one process keeps is what later ones take, until one forgets it; its shaders are other ones, its results are not.
-#[test]
-fn a_kept_tile_is_taken() {
-    let folder = Folder::new("tile");
-    let Some(first) = start(&folder.0) else { return };
-    let kept = tuning::CANDIDATES[0].to_string();
-    assert_ne!(first.tile, kept);
-    assert_eq!(ended(begin(&folder.0, "keeps a tile")).unwrap().tile, first.tile);
-    let second = start(&folder.0).unwrap();
-    assert_eq!((&second.tile, &second.results), (&kept, &first.results));
-    // what is written later, by a process that has kept no tile, leaves it there; a damaged file is no file
-    let file = folder.file();
-    let good = fs::read(&file).unwrap();
-    let mut damaged = good.clone();
-    damaged[good.len() - 1] ^= 1;
-    fs::write(&file, damaged).unwrap();
-    assert_eq!(start(&folder.0).unwrap(), first);
-    fs::write(&file, good).unwrap();
-    assert_eq!(start(&folder.0).unwrap().tile, kept);
-    assert_eq!(ended(begin(&folder.0, "forgets")).unwrap().tile, kept);
-    assert_eq!(start(&folder.0).unwrap().tile, first.tile);
-}
-
 #[test]
 fn an_empty_name_keeps_nothing() {
     let Some(first) = start(Path::new("")) else { return };
-    assert_eq!((first.parsed, first.tested), (None, Some(1)));
+    assert_eq!(first.parsed, None);
 }

@@ -18,7 +18,6 @@ pub use facts::Limits;
 use crate::base::buffer::Buffer;
 #[cfg(feature = "testing")]
 use crate::base::caps::Shrink;
-use crate::base::caps::tiles::Tiles;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::cpu::Cpu;
@@ -365,11 +364,6 @@ impl Device {
         Device::with(id, Device::clone)
     }
 
-    /// Opens another device on the same hardware, with these tiles for its wide products.
-    pub(crate) fn with_tiles(&self, tiles: Tiles) -> Result<Device> {
-        register(|id| self.0.with_tiles(id, tiles))
-    }
-
     /// Calls a function with the device of a number, as [`Device::of`] finds it. The CPU of the process is lent without cloning
     /// its handle, since it never ends; that saves small evaluations an atomic count.
     pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
@@ -412,11 +406,6 @@ impl Device {
     /// How many shaders the device has parsed, where it keeps them on disk.
     pub(crate) fn parsed(&self) -> Option<u64> {
         self.0.test_doors().parsed()
-    }
-
-    /// How often self-tests of kernels have run in this process, and what they have found wrong of this device.
-    pub(crate) fn self_tests(&self) -> (u64, Vec<String>) {
-        self.0.test_doors().self_tests()
     }
 
     /// Forgets a loss of the device that a test caused, and trims its memory.

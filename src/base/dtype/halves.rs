@@ -1,8 +1,9 @@
-//! From f64 to the floats of 16 bits with one rounding.
+//! Conversion from f64 to 16-bit floats with a single rounding.
 
-/// Rounds to the f32 that is odd in its last bit, of the two around an f64 that lies between. An f32 has more than two bits beyond those of
-/// a type of 16 bits, so rounding the result is rounding the f64: it lies in the middle of two such numbers only where the f64 does. (A
-/// processor's conversion of f64 to f16 goes by way of the nearest f32, and rounds twice.)
+/// Rounds to odd: if the value lies between two f32 numbers, returns the one whose last bit is 1. Rounding the result
+/// to a 16-bit type is then the same as rounding the f64 directly. Because an f32 has more than two bits beyond those
+/// of a 16-bit type, the result is the midpoint of two 16-bit numbers only if the f64 is. (The processor's conversion
+/// from f64 to f16 first rounds to the nearest f32, and so rounds twice.)
 pub(crate) fn to_odd(value: f64) -> f32 {
     let near = value as f32;
     if value.is_nan() || f64::from(near) == value || near.to_bits() & 1 == 1 {

@@ -1,5 +1,5 @@
-//! Element types. [`DType`] names one at run time, [`Element`] is the trait of the Rust types behind them, [`Scalar`]
-//! is a Rust number in an expression, and [`Compute`] is the type that a kernel calculates in.
+//! Element types. [`DType`] names one at run time, [`Element`] is the trait of the corresponding Rust types, [`Scalar`]
+//! is a Rust number in an expression, and [`Compute`] is the type in which a kernel calculates.
 
 #[cfg(any(feature = "text", feature = "serde"))]
 mod halves;
@@ -30,7 +30,7 @@ pub enum DType {
     F64,
 }
 
-/// The type that a kernel calculates in: loads widen to it, stores narrow from it.
+/// The type in which a kernel calculates. Loads widen to it, and stores narrow from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Compute {
@@ -46,7 +46,7 @@ pub(crate) enum Compute {
 impl Compute {
     pub const COUNT: usize = 7;
 
-    /// Bytes of one element in a CPU tile.
+    /// Returns the bytes of one element in a CPU tile.
     pub fn size(self) -> usize {
         match self {
             Compute::Bool => 1,
@@ -55,12 +55,12 @@ impl Compute {
         }
     }
 
-    /// The element type that has the same values and is stored without conversion.
+    /// Returns the element type that has the same values and is stored without conversion.
     pub fn dtype(self) -> DType {
         [Bool, I32, U32, I64, U64, F32, F64][self as usize]
     }
 
-    /// The type's name in WGSL, which is its Rust name too.
+    /// Returns the name of the type in WGSL, which is also its Rust name.
     pub fn name(self) -> &'static str {
         ["bool", "i32", "u32", "i64", "u64", "f32", "f64"][self as usize]
     }
@@ -69,46 +69,46 @@ impl Compute {
 use DType::*;
 
 impl DType {
-    /// All thirteen, in the order of the enumeration.
+    /// All thirteen types, in the order of the enumeration.
     pub const ALL: [DType; 13] = [Bool, U8, I8, U16, I16, U32, I32, U64, I64, F16, BF16, F32, F64];
 
-    /// The short name: `f32`, `u8`, `bool`, …
+    /// Returns the short name: `f32`, `u8`, `bool`, …
     pub fn name(self) -> &'static str {
         ["bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f16", "bf16", "f32", "f64"][self as usize]
     }
 
-    /// Bytes of one element.
+    /// Returns the size of one element in bytes.
     pub fn size(self) -> usize {
         [1, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8][self as usize]
     }
 
-    /// Whether this is f16, bf16, f32 or f64.
+    /// Returns whether this is f16, bf16, f32 or f64.
     #[doc(alias = "isdtype")]
     pub fn is_float(self) -> bool {
         self >= F16
     }
 
-    /// Whether this is an integer type (bool is not).
+    /// Returns whether this is an integer type (bool is not).
     pub fn is_integer(self) -> bool {
         self > Bool && self < F16
     }
 
-    /// Whether this is a signed integer type.
+    /// Returns whether this is a signed integer type.
     pub fn is_signed_integer(self) -> bool {
         matches!(self, I8 | I16 | I32 | I64)
     }
 
-    /// Whether this is an unsigned integer type.
+    /// Returns whether this is an unsigned integer type.
     pub fn is_unsigned_integer(self) -> bool {
         matches!(self, U8 | U16 | U32 | U64)
     }
 
-    /// Whether this is f16 or bf16, which compute in f32.
+    /// Returns whether this is f16 or bf16, which compute in f32.
     pub(crate) fn is_half(self) -> bool {
         matches!(self, F16 | BF16)
     }
 
-    /// Whether this is an integer narrower than the type it computes in.
+    /// Returns whether this is an integer narrower than the type in which it computes.
     pub(crate) fn is_narrow_integer(self) -> bool {
         matches!(self, U8 | I8 | U16 | I16)
     }
@@ -125,8 +125,8 @@ impl DType {
         }
     }
 
-    /// The unsigned type of the same width, or bool for bool. Copies move elements as this type, so that every bit of a NaN
-    /// survives.
+    /// Returns the unsigned type of the same width, or bool for bool. Copies move elements as this type, so that they
+    /// preserve every bit of a NaN.
     pub(crate) fn raw(self) -> DType {
         match self.size() {
             1 if self == Bool => Bool,
@@ -137,12 +137,12 @@ impl DType {
         }
     }
 
-    /// The float type of a float function's result for this type: itself, or f32 for integers and bool.
+    /// Returns the result type of a float function for this type: the type itself, or f32 for integers and bool.
     pub(crate) fn float(self) -> DType {
         if self.is_float() { self } else { F32 }
     }
 
-    /// The type of a sum or a product: integers and bool widen to 64 bits.
+    /// Returns the type of a sum or a product: integers and bool widen to 64 bits.
     pub(crate) fn sum(self) -> DType {
         match self {
             Bool | I8 | I16 | I32 | I64 => I64,
@@ -151,8 +151,9 @@ impl DType {
         }
     }
 
-    /// The type of the `Matmul` node of a product of this type: narrow integers and bool are multiplied and summed as 32-bit
-    /// integers, and cast back. f16 and bf16 stay, because their compute type already sums them in f32.
+    /// Returns the type of the `Matmul` node for a product of this type. Narrow integers and bool are multiplied and
+    /// summed as 32-bit integers, and cast back. f16 and bf16 stay, because their compute type already sums them in
+    /// f32.
     pub(crate) fn dot(self) -> DType {
         match self {
             Bool | I8 | I16 => I32,
@@ -161,14 +162,14 @@ impl DType {
         }
     }
 
-    /// Whether this is an integer type or bool, and `to` an integer type that holds all its values.
+    /// Returns whether this is an integer type or bool, and `to` is an integer type that holds all its values.
     pub(crate) fn widens_to(self, to: DType) -> bool {
         let (from, range) = (self.integer_range(), to.integer_range());
         !self.is_float() && to.is_integer() && range.0 <= from.0 && from.1 <= range.1
     }
 
-    /// Smallest and largest value of an integer type; 0 and 1 for bool. For a float type the result has no meaning, and no
-    /// caller uses it.
+    /// Returns the smallest and the largest value of an integer type, and 0 and 1 for bool. The result has no meaning
+    /// for a float type, and no caller uses it.
     pub(crate) fn integer_range(self) -> (i128, i128) {
         match self {
             Bool => (0, 1),
@@ -183,9 +184,9 @@ impl DType {
         }
     }
 
-    /// The type of a result of operands of these two types, by the Array API's table. Beyond that table, an integer with a
-    /// float gives that float, f16 with bf16 gives f32, and bool with any type gives that type. `None` if the two have no
-    /// common type (u64 with a signed type).
+    /// Returns the result type for operands of these two types, according to the promotion table of the Array API.
+    /// Beyond that table, an integer with a float returns that float, f16 with bf16 returns f32, and bool with any type
+    /// returns that type. Returns `None` if the two have no common type (u64 with a signed type).
     ///
     /// ```
     /// use cupric::DType::*;
@@ -204,7 +205,7 @@ impl DType {
             (F16, BF16) => Some(F32),
             (_, b) if b.is_float() => Some(b),
             (a, b) if a.is_signed_integer() == b.is_signed_integer() => Some(b),
-            // types of different signs have the smallest signed type that holds both
+            // if only one type is signed, the result is the smallest signed type that holds both
             (a, b) => {
                 let (signed, unsigned) = if a.is_signed_integer() { (a, b) } else { (b, a) };
                 if signed.size() > unsigned.size() {
@@ -221,8 +222,9 @@ impl DType {
         }
     }
 
-    /// Whether NumPy's `same_kind` rule lets a value of this type be written into `to` without `astype`: bool into every type,
-    /// integers into floats and any other integers but signed into unsigned, floats into floats.
+    /// Returns whether NumPy's `same_kind` rule lets a value of this type be written into `to` without `astype`: bool
+    /// into every type, integers into floats and into other integers (but not signed into unsigned), and floats into
+    /// floats.
     pub(crate) fn casts_same_kind(self, to: DType) -> bool {
         match (self, to) {
             (a, b) if a == b => true,
@@ -242,8 +244,8 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust number in an expression. It has no element type of its own: it keeps its whole value until it meets an array, whose
-/// element type it takes.
+/// A Rust number in an expression. It has no element type of its own. It keeps its whole value until it is combined
+/// with an array, whose element type it then adopts.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Scalar {
@@ -256,7 +258,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// The type of an array made of this number alone: bool, i32 (i64 or u64 where i32 is too small), f32.
+    /// Returns the type of an array made from this number alone: bool, i32 (i64 or u64 if i32 is too small), or f32.
     pub(crate) fn default_dtype(self) -> DType {
         match self {
             Scalar::Bool(_) => Bool,
@@ -267,9 +269,9 @@ impl Scalar {
         }
     }
 
-    /// The dtype that an array of dtype `array` and this number have in common, by the rule for Python's numbers in NumPy 2:
-    /// the array's, except that a float makes it a float type, and an integer makes bool this number's default dtype. `None`
-    /// only for an integer that the array's integer dtype cannot hold.
+    /// Returns the common dtype of this number and an array of dtype `array`, by NumPy 2's rule for Python numbers. The
+    /// result is the array's dtype, except that a float makes it a float type, and an integer turns bool into this
+    /// number's default dtype. Returns `None` only for an integer that the array's integer dtype cannot hold.
     pub(crate) fn promote_with(self, array: DType) -> Option<DType> {
         match self {
             Scalar::Bool(_) => Some(array),
@@ -283,7 +285,7 @@ impl Scalar {
         }
     }
 
-    /// The number as f64; a large integer is rounded.
+    /// Returns the number as f64. A large integer is rounded.
     pub(crate) fn as_f64(self) -> f64 {
         match self {
             Scalar::Bool(v) => v as u8 as f64,
@@ -292,7 +294,7 @@ impl Scalar {
         }
     }
 
-    /// The number as an integer: a float is truncated toward 0 and saturates, and NaN is 0.
+    /// Returns the number as an integer. A float is truncated toward 0 and saturates, and NaN becomes 0.
     pub(crate) fn as_i128(self) -> i128 {
         match self {
             Scalar::Bool(v) => v as i128,
@@ -301,7 +303,8 @@ impl Scalar {
         }
     }
 
-    /// The bits of the number, converted to `dtype` as Rust's `as` converts, in the compute type of `dtype`.
+    /// Returns the bits of the number in the compute type of `dtype`, after a conversion to `dtype` by the rules of
+    /// Rust's `as`.
     pub(crate) fn bits(self, dtype: DType) -> u64 {
         let integer = || match self {
             Scalar::Float(_) => {
@@ -324,7 +327,7 @@ impl Scalar {
             U64 | I64 => integer() as u64,
             F16 => f16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
             BF16 => bf16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
-            // an integer is converted directly, because by way of f64 it would be rounded twice
+            // an integer is converted directly, because a detour through f64 would round twice
             F32 => match self {
                 Scalar::Int(v) => (v as f32).to_bits() as u64,
                 Scalar::Bool(_) | Scalar::Float(_) => (self.as_f64() as f32).to_bits() as u64,
@@ -333,8 +336,9 @@ impl Scalar {
         }
     }
 
-    /// The number as f32, rounded to odd: toward zero, with the last bit set if the value is not exact. Rounding the result to
-    /// f16 or bf16 gives the same as rounding the number once, because the set bit keeps it off their midpoints.
+    /// Returns the number as f32, rounded to odd: toward zero, with the last bit set if the value is not exact.
+    /// Rounding the result to f16 or bf16 returns the same as rounding the number once, because the set bit keeps it
+    /// off their midpoints.
     fn odd_f32(self) -> f32 {
         let (near, exact, beyond) = match self {
             Scalar::Int(v) => {
@@ -352,7 +356,7 @@ impl Scalar {
         mutant!(scalar_rounded_twice, near, f32::from_bits((near.to_bits() - beyond as u32) | 1))
     }
 
-    /// The number that bits of a compute type stand for: the inverse of [`Scalar::bits`].
+    /// Returns the number with these bits in a compute type. The inverse of [`Scalar::bits`].
     pub(crate) fn from_bits(bits: u64, compute: Compute) -> Scalar {
         match compute {
             Compute::Bool => Scalar::Bool(bits & 0xff != 0),
@@ -380,20 +384,22 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// A Rust type that an array can hold. Sealed: bool, the integers to 64 bits, f16, bf16, f32, f64.
+/// A Rust type that an array can hold. The trait is sealed; its types are bool, the integers up to 64 bits, f16, bf16,
+/// f32 and f64.
 pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + sealed::Sealed + 'static {
     /// The matching [`DType`].
     const DTYPE: DType;
-    /// The elements as the bytes that an array stores, in this machine's byte order.
+    /// Returns the elements as the bytes that an array stores, in the native byte order.
     #[doc(hidden)]
     fn bytes(elements: &[Self]) -> &[u8];
-    /// The elements from the bytes of an array, where any byte but 0 is a true bool; `None` if there is no memory for them.
+    /// Returns the elements from the bytes of an array, where any nonzero byte is a true bool, or `None` if there is
+    /// not enough memory for them.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
-    /// Appends the elements that the bytes of an array hold.
+    /// Appends the elements stored in the bytes of an array.
     #[doc(hidden)]
     fn append(bytes: &[u8], to: &mut Vec<Self>);
-    /// The element as a number.
+    /// Returns the element as a number.
     #[doc(hidden)]
     fn scalar(self) -> Scalar;
 }
@@ -415,7 +421,7 @@ macro_rules! elements {
             fn append(bytes: &[u8], to: &mut Vec<Self>) {
                 match bytemuck::try_cast_slice(bytes) {
                     Ok(elements) => to.extend_from_slice(elements),
-                    // the bytes do not begin where an element may lie
+                    // the bytes are not aligned for the element type
                     Err(_) => to.extend(bytes.chunks_exact(size_of::<Self>()).map(bytemuck::pod_read_unaligned::<Self>)),
                 }
             }

@@ -1,4 +1,4 @@
-//! The types by which callers name axes, shapes and slices.
+//! Argument types for axes, shapes and slices.
 
 use super::integers::{Given, Integer, Integers};
 use super::{Axes, Fallible, Shape, fault, normalize_axis, size_of_shape};
@@ -13,7 +13,7 @@ pub struct AxesArg {
 }
 
 impl AxesArg {
-    /// Returns the named axes of an array of `ndim` axes, sorted. Fails if one is out of range or named twice.
+    /// Returns the named axes of an array with `ndim` axes, sorted. Fails if one is out of bounds or named twice.
     pub(crate) fn resolve(&self, ndim: usize) -> Fallible<Axes> {
         let Some(given) = &self.axes else { return Ok((0..ndim).collect()) };
         let mut out = Axes::new();
@@ -29,7 +29,7 @@ impl AxesArg {
     }
 }
 
-/// Names axes that the result of a reduction keeps, with length 1.
+/// Names axes that the result of a reduction keeps with length 1.
 ///
 /// ```
 /// use cupric::{keep, array};
@@ -89,7 +89,7 @@ pub struct ScanAxis {
     pub(crate) include_initial: bool,
 }
 
-/// Names an axis that is scanned from its end: each result combines an element and those after it.
+/// Names an axis that is scanned from its end. Each result combines an element and all elements after it.
 ///
 /// ```
 /// use cupric::{array, reverse};
@@ -101,8 +101,8 @@ pub fn reverse(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { reverse: true, ..axis.into_scan_axis() }
 }
 
-/// Names an axis along which each result of a scan combines the elements before its own, without it; the first is the result of
-/// none.
+/// Names an axis that is scanned exclusively. Each result combines the elements before its own, without its own. The
+/// first result is that of no elements.
 ///
 /// ```
 /// use cupric::{array, exclusive};
@@ -114,7 +114,7 @@ pub fn exclusive(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { exclusive: true, ..axis.into_scan_axis() }
 }
 
-/// Names an axis along which a scan begins with the result of no elements, so that it is longer by one.
+/// Names an axis along which a scan begins with the result of no elements, so that the result is longer by one.
 ///
 /// ```
 /// use cupric::{array, include_initial};
@@ -126,8 +126,8 @@ pub fn include_initial(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { include_initial: true, ..axis.into_scan_axis() }
 }
 
-/// A type that names the axis of a scan: an [`Integer`] (a negative one counts from the end), or [`reverse`], [`exclusive`] or
-/// [`include_initial`] of one.
+/// A type that names the axis of a scan: an [`Integer`] (a negative one counts from the end), or [`reverse`],
+/// [`exclusive`] or [`include_initial`] of one.
 pub trait IntoScanAxis: sealed::ScanAxis {
     #[doc(hidden)]
     fn into_scan_axis(self) -> ScanAxis;
@@ -152,7 +152,8 @@ mod sealed {
     pub trait SortAxis {}
 }
 
-/// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, and [`keep`] of any of these.
+/// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, and [`keep`] of any of
+/// these.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` names no axes",
     label = "an integer, a list of integers, `..` for all axes, or `keep` of one of these is needed here"
@@ -181,8 +182,8 @@ impl<T: Integers> IntoAxes for T {
     }
 }
 
-/// A type that names a shape: [`Integers`], each the length of an axis. Where the number of elements is known (`reshape`,
-/// `from_vec`), one of them may be −1.
+/// A type that names a shape: [`Integers`], each the length of an axis. Where the number of elements is known
+/// (`reshape`, `from_vec`), one of them may be −1.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no shape",
     label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
@@ -197,7 +198,7 @@ impl<T: Integers> IntoShape for T {
     }
 }
 
-/// Checks a shape that a caller gives for a new array: no length is negative, so −1 is refused.
+/// Checks the shape argument for a new array. Negative lengths are errors, and so is −1.
 pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
     let given = shape.into_shape();
     if given.iter().any(|n| *n < 0) {
@@ -208,7 +209,7 @@ pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
     Ok(shape)
 }
 
-/// Checks the shape that a caller of `reshape` gives, and replaces a −1 by the length that makes the number of elements fit.
+/// Checks the shape argument of `reshape`, and replaces a −1 by the length that preserves the number of elements.
 pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     let size = size_of_shape(from)?;
     let bad = || Fault::new(ErrorKind::Shape, format!("cannot reshape {from:?} into {given:?}"));
@@ -233,20 +234,20 @@ pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// Checks the shape that a caller gives for so many elements, and replaces a −1 by the length that takes them all.
+/// Checks the shape argument for `count` elements, and replaces a −1 by the length that holds them all.
 pub(crate) fn filled_arg(count: usize, given: &[isize]) -> Fallible<Shape> {
     let lengths: Shape = given.iter().map(|n| n.unsigned_abs()).collect();
-    // too many elements are an error of their own, whatever their number should be
+    // a shape with too many elements is a separate error, whatever `count` is
     size_of_shape(&lengths)?;
     reshape_arg(&[count], given)
         .map_err(|f| Fault::new(f.kind, format!("{count} elements do not fill shape {given:?}")))
 }
 
-/// What a gather or scatter does with an index out of range. Along an axis of length 0 every index is an error.
+/// How a gather or scatter handles an out-of-bounds index. Along an axis of length 0 every index is an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum IndexMode {
-    /// The index is an error. A CPU finds it before it writes anything; a GPU does not store what the index leads to, and
-    /// reports the index later.
+    /// The index is an error. A CPU detects it before it writes anything. A GPU skips the store of the index, and
+    /// reports it later.
     Check,
     /// The index is clamped to the axis.
     Clip,
@@ -254,11 +255,11 @@ pub(crate) enum IndexMode {
     Wrap,
 }
 
-/// How a scattered write combines its value with the element that is there.
+/// How a scattered write combines its value with the existing element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Combine {
-    /// The value replaces the element. If several indices lead to one element, a CPU keeps the value that is last in C order. On a
-    /// device that runs WGSL no two may, because there it is not decided which write is last.
+    /// The value replaces the element. If several indices refer to one element, a CPU keeps the value that is last in C
+    /// order. On a device that runs WGSL, indices must be unique, because the order of writes is undefined there.
     Set,
     Add,
     Min,
@@ -276,13 +277,13 @@ impl Combine {
         }
     }
 
-    /// Says whether WGSL has no atomic operation for it on elements of so many bytes: minima and maxima of 64 bits, which a
-    /// device of WGSL combines word by word.
+    /// Returns whether WGSL lacks an atomic operation for elements of `bytes` bytes. This is so for 64-bit minima and
+    /// maxima, because a WGSL device combines 64-bit elements word by word.
     pub fn lacks_wgsl_atomic(self, bytes: usize) -> bool {
         bytes == 8 && matches!(self, Combine::Min | Combine::Max)
     }
 
-    /// Says whether the result depends on the element that is there, so that a store must read it.
+    /// Returns whether the result depends on the existing element, so that a store must read it.
     pub fn reads(self) -> bool {
         match self {
             Combine::Set => false,
@@ -295,15 +296,16 @@ impl Combine {
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum SliceItem {
-    /// One position, negative if it counts from the end. The result does not have the axis.
+    /// One position. A negative one counts from the end. The result does not have the axis.
     Index(isize),
-    /// A range. Bounds out of range clamp to the axis, and a negative step runs backward.
+    /// A range. Out-of-bounds limits are clamped to the axis, and a negative step runs backward.
     Range {
-        /// The first position; `None` is the first of the axis, or its last for a negative step.
+        /// The first position. `None` is the first position of the axis, or the last for a negative step.
         start: Option<isize>,
-        /// The position before which the range ends; `None` takes it to the axis's end, or to its start for a negative step.
+        /// The position before which the range ends. `None` extends the range to the end of the axis, or to its start
+        /// for a negative step.
         end: Option<isize>,
-        /// The step, not 0.
+        /// The step. It must not be 0.
         step: isize,
     },
     /// All axes that no other item of the slice names, whole (NumPy's `...`).
@@ -312,7 +314,7 @@ pub enum SliceItem {
     NewAxis,
 }
 
-/// In a slice: a new axis of length 1.
+/// A slice entry that inserts a new axis of length 1.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct NewAxis;
 
@@ -321,14 +323,14 @@ impl From<NewAxis> for SliceItem {
         SliceItem::NewAxis
     }
 }
-/// What stands in front of a step: `s![1..8;2]`.
+/// A slice entry that may have a step: `s![1..8;2]`.
 #[doc(hidden)]
 pub trait Stepped {
-    /// The range with a step. Of what is no range it makes one of step 0, which the slice refuses.
+    /// Returns the range with a step. An entry that is not a range becomes one with step 0, which the slice rejects.
     fn stepped(self, by: impl Integer) -> SliceItem;
 }
 
-/// A range with a step. What an inclusive range ends with depends on the direction.
+/// Returns the slice entry of a range with a step. The exclusive end of an inclusive range depends on the direction.
 fn range<T: Integer>(given: impl RangeBounds<T>, step: isize) -> SliceItem {
     let start = match given.start_bound() {
         Bound::Included(first) => Some(first.saturated()),
@@ -337,7 +339,8 @@ fn range<T: Integer>(given: impl RangeBounds<T>, step: isize) -> SliceItem {
     };
     let end = match given.end_bound() {
         Bound::Excluded(end) => Some(end.saturated()),
-        // the neighbour of the axis's last element, and backwards that of its first, would count from the other end
+        // the position after the last element, and backward the one before the first, would count from the other end of
+        // the axis
         Bound::Included(last) if step < 0 => last.saturated().checked_sub(1).filter(|end| *end != -1),
         Bound::Included(last) => last.saturated().checked_add(1).filter(|end| *end != 0),
         Bound::Unbounded => None,

@@ -1,9 +1,9 @@
-//! Integers as callers write them: of any Rust type, alone or in a list. Shapes, axes, positions and sections all come through
-//! here, so that what one of them takes, all take.
+//! Integer arguments of any Rust type, alone or in a list. Shapes, axes, positions and sections all use these traits,
+//! so that they all accept the same types.
 
 use smallvec::{SmallVec, smallvec};
 
-/// Integers that a caller gives. Up to six need no allocation.
+/// Integers passed by a caller. Up to six need no heap allocation.
 pub(crate) type Given = SmallVec<[isize; 6]>;
 
 mod sealed {
@@ -25,19 +25,20 @@ mod sealed {
     label = "an integer of up to 64 bits is needed here"
 )]
 pub trait Integer: Copy + sealed::Integer {
-    /// The integer, or the end of the range of `isize` beyond which it lies: no array has an axis, a length or a position there,
-    /// so that what is refused for the end is refused for it too.
+    /// Returns the integer, clamped to the range of `isize`. No array has an axis, a length or a position at either end
+    /// of that range, so an operation that rejects the clamped value also rejects the original.
     #[doc(hidden)]
     fn saturated(self) -> isize;
 }
 
-/// A list of integers: one integer, an array, slice, `Vec` or tuple of them, a reference to an array or `Vec`, or `()` for none.
+/// A list of integers: one integer, an array, slice, `Vec` or tuple of them, a reference to an array or `Vec`, or `()`
+/// for the empty list.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no integer, and no list of integers",
     label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
 )]
 pub trait Integers: sealed::Integers {
-    /// Whether this is one integer that stands alone.
+    /// Whether the type is a single integer, not a list.
     #[doc(hidden)]
     const IS_ONE: bool = false;
     #[doc(hidden)]

@@ -1,8 +1,9 @@
-//! Shapes, strides and views. All arithmetic about where an element lies is here.
+//! Shapes, strides and views, and all computation of element positions.
 //!
-//! A [`View`] is an affine map from the index of a result to the index of its operand: a slice, a permutation, a broadcast, a
-//! flip, a diagonal or sliding windows. A [`Layout`] maps an index to an element of a buffer: shape, strides (in elements, of
-//! any sign, 0 for a broadcast axis) and the offset of the element whose index is 0 along every axis.
+//! A [`View`] is an affine map from the index of a result to the index of its operand: a slice, a permutation, a
+//! broadcast, a flip, a diagonal or sliding windows. A [`Layout`] maps an index to an element of a buffer: shape,
+//! strides (in elements, of any sign, 0 for a broadcast axis) and the offset of the element whose index is 0 along
+//! every axis.
 
 mod args;
 mod integers;
@@ -20,24 +21,24 @@ pub(crate) use view::View;
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
-/// Lengths of axes. Up to six need no allocation; nearly all arrays have no more.
+/// Lengths of axes. Up to six need no heap allocation, and nearly all arrays have no more.
 pub(crate) type Shape = SmallVec<[usize; 6]>;
-/// Steps between elements along axes, in elements.
+/// Strides along axes, in elements.
 pub(crate) type Strides = SmallVec<[isize; 6]>;
 /// Axis numbers, normalised to `0..ndim`.
 pub(crate) type Axes = SmallVec<[usize; 6]>;
 
 type Fallible<T> = Result<T, Fault>;
 
-/// The most axes of an array: NumPy has the same limit.
+/// The maximum number of axes of an array. NumPy has the same limit.
 pub(crate) const MAX_NDIM: usize = 64;
 
 fn fault<T>(kind: ErrorKind, detail: impl Into<String>) -> Fallible<T> {
     Err(Fault::new(kind, detail))
 }
 
-/// Returns the number of elements of a shape. Fails beyond [`MAX_NDIM`] axes and beyond `isize::MAX` elements, because strides
-/// and places are `isize`.
+/// Returns the number of elements of a shape. Fails beyond [`MAX_NDIM`] axes and beyond `isize::MAX` elements, because
+/// strides and positions are `isize`.
 pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     if shape.len() > MAX_NDIM {
         return fault(ErrorKind::LimitExceeded, format!("{} axes; an array has at most {MAX_NDIM}", shape.len()));
@@ -56,8 +57,8 @@ pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     Ok(size)
 }
 
-/// Returns the product of lengths. It saturates, which no checked shape shows: there lengths overflow only beside a length of
-/// 0, and the product is 0.
+/// Returns the product of lengths. It saturates, but never visibly for a checked shape: the product of a checked shape
+/// overflows only if another length is 0, and then the result is 0.
 pub(crate) fn product<'a>(lengths: impl IntoIterator<Item = &'a usize>) -> usize {
     lengths.into_iter().fold(1, |size, n| size.saturating_mul(*n))
 }
@@ -90,7 +91,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// Turns a caller's axis, which counts from the end if it is negative, into its number from the front.
+/// Normalises an axis argument, which counts from the end if it is negative, to its number from the front.
 pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     let n = if axis < 0 { axis + ndim as isize } else { axis };
     if n < 0 || n >= ndim as isize {
@@ -99,8 +100,8 @@ pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     Ok(n as usize)
 }
 
-/// Returns the lowest and the highest place that strides lead to, counted from the element whose index is 0 along every axis;
-/// none if the shape has no element.
+/// Returns the lowest and the highest position that the strides reach, relative to the element whose index is 0 along
+/// every axis. Returns `None` if the shape has no elements.
 pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isize)> {
     let (mut low, mut high) = (0isize, 0isize);
     for (n, s) in shape.iter().zip(strides) {
@@ -111,12 +112,12 @@ pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isiz
     (!shape.contains(&0)).then_some((low, high))
 }
 
-/// Returns the stride with which several axes, in C order, are one axis: none if no single stride does, 0 if there is no axis
-/// of another length than 1.
+/// Returns the stride of several axes merged into one, in C order. Returns `None` if no single stride describes them,
+/// and 0 if all axes have length 1.
 pub(crate) fn one_step(shape: &[usize], strides: &[isize]) -> Option<isize> {
     let mut found: Option<(isize, isize)> = None;
     for (n, s) in shape.iter().zip(strides).rev().filter(|(n, _)| **n != 1) {
-        // the stride of the next axis outward, were it one with those so far
+        // the stride that the next outer axis must have to merge with the axes so far
         let next = found.map_or(*s, |(_, next)| next);
         if *s != next {
             return None;
@@ -127,7 +128,7 @@ pub(crate) fn one_step(shape: &[usize], strides: &[isize]) -> Option<isize> {
     Some(found.map_or(0, |(step, _)| step))
 }
 
-/// Says whether the elements follow each other in C order without a gap. Empty arrays count as contiguous.
+/// Returns whether the elements are stored in C order without gaps. Empty arrays count as contiguous.
 pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
     let mut step = 1isize;
     for d in (0..shape.len()).rev() {
@@ -139,23 +140,24 @@ pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
     true
 }
 
-/// Where the elements of an array are in its buffer.
+/// The positions of an array's elements in its buffer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Layout {
     pub shape: Shape,
-    /// Steps along the axes, in elements.
+    /// Strides along the axes, in elements.
     pub strides: Strides,
-    /// The place of the element whose index is 0 along every axis, in elements from the start of the buffer.
+    /// The position of the element whose index is 0 along every axis, in elements from the start of the buffer.
     pub offset: usize,
 }
 
 impl Layout {
-    /// Makes a dense layout in C order from the start of a buffer.
+    /// Returns a dense layout in C order that begins at the start of a buffer.
     pub fn c(shape: &[usize]) -> Layout {
         Layout { strides: c_strides(shape), shape: shape.into(), offset: 0 }
     }
 
-    /// Makes a dense layout from the start of a buffer, in which `order[0]` is the axis with the largest stride.
+    /// Returns a dense layout that begins at the start of a buffer, in which `order[0]` is the axis with the largest
+    /// stride.
     pub fn ordered(shape: &[usize], order: &[usize]) -> Layout {
         let mut strides: Strides = smallvec![0; shape.len()];
         let mut step = 1isize;
@@ -174,18 +176,18 @@ impl Layout {
         Layout::view_of(&self.strides, self.offset, view)
     }
 
-    /// Returns the layout of a view of elements that lie at these strides from `offset`.
+    /// Returns the layout of a view of elements that are stored with these strides from `offset`.
     pub fn view_of(strides: &[isize], offset: usize, view: &View) -> Layout {
         if view.shape.contains(&0) {
-            // the offset of a view without elements may lie outside the buffer, so it gets a layout at offset 0
+            // the offset of an empty view may be outside the buffer, so the view gets a layout at offset 0
             return Layout::c(&view.shape);
         }
         let (strides, offset) = view.apply(strides, offset as isize);
         Layout { shape: view.shape.clone(), strides, offset: offset.max(0) as usize }
     }
 
-    /// Says whether two indices may lead to one element (broadcast axes, sliding windows). The test is not exact: it also says
-    /// yes of a few layouts whose indices all lead to different elements.
+    /// Returns whether two indices may refer to the same element (broadcast axes, sliding windows). The test is not
+    /// exact: it also returns true for a few layouts without overlap.
     pub fn may_overlap_itself(&self) -> bool {
         if self.shape.contains(&0) {
             return false;
@@ -205,7 +207,7 @@ impl Layout {
         false
     }
 
-    /// Gives the elements, taken in C order, another shape; none if no strides express that.
+    /// Returns the layout of the elements, in C order, under another shape. Returns `None` if no strides express it.
     pub fn reshape(&self, to: &[usize]) -> Option<Layout> {
         if self.shape.contains(&0) {
             return Some(Layout { shape: to.into(), strides: c_strides(to), offset: self.offset });
@@ -248,9 +250,9 @@ impl Layout {
     }
 }
 
-/// Returns the storage order of an elementwise result: that of its operands if they agree, else C order. `order[0]` is the
-/// axis with the largest stride. An operand's axes of length 1 or stride 0 agree with any order; of the others only the order
-/// of their strides' magnitudes counts.
+/// Returns the storage order of an elementwise result: the order of its operands if they agree, otherwise C order.
+/// `order[0]` is the axis with the largest stride. Axes of length 1 or stride 0 of an operand agree with any order. For
+/// the other axes, only the order of the strides' magnitudes counts.
 pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> Axes {
     let c: Axes = (0..shape.len()).collect();
     let of = |strides: &[isize]| -> Axes {
@@ -270,7 +272,7 @@ pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &
             return c;
         }
     }
-    // axes of length 1 go to the front, where they change no place
+    // axes of length 1 go to the front, where they do not affect positions
     let mut order: Axes = c.iter().copied().filter(|d| !best.contains(d)).collect();
     order.extend(best);
     order

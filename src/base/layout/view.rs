@@ -4,12 +4,13 @@ use super::{Axes, AxesArg, Fallible, Shape, SliceItem, Strides, fault, normalize
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
-/// An affine map from a result's index to its operand's: `operand[j] = offset[j] + Σ_k coef[j][k] · result[k]`.
+/// An affine map from an index of the result to an index of the operand: `operand[j] = offset[j] + Σ_k coef[j][k] ·
+/// result[k]`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct View {
-    /// The result's shape.
+    /// The shape of the result.
     pub shape: Shape,
-    /// For each axis of the operand, its index at index 0 of the result.
+    /// For each axis of the operand, the operand's index at index 0 of the result.
     pub offset: Strides,
     /// The matrix of coefficients in C order: a row for each axis of the operand, a column for each axis of the result.
     pub coef: SmallVec<[isize; 16]>,
@@ -34,7 +35,7 @@ impl View {
         v
     }
 
-    /// Says whether the view maps each index of an operand of this shape to itself.
+    /// Returns whether the view maps each index of an operand with this shape to itself.
     pub fn is_identity_of(&self, shape: &[usize]) -> bool {
         let n = self.shape.len();
         self.shape[..] == *shape
@@ -42,7 +43,7 @@ impl View {
             && self.coef.iter().enumerate().all(|(i, c)| *c == (i / n == i % n) as isize)
     }
 
-    /// Returns the view that is `self` of the view `inner`: `inner` is taken of the operand, and `self` of that.
+    /// Returns the composition of two views: `inner` is applied to the operand, and `self` to the result of `inner`.
     pub fn after(&self, inner: &View) -> View {
         let (n, mid, m) = (self.shape.len(), inner.shape.len(), inner.offset.len());
         let mut out = View::zero(self.shape.clone(), m);
@@ -59,8 +60,8 @@ impl View {
         out
     }
 
-    /// Returns the same map from the space `dims`, which is the result's shape with `more` dimensions added at its end. The
-    /// operand's index does not depend on those.
+    /// Returns the same map from the space `dims`, which is the result's shape with `more` dimensions appended. The
+    /// operand's index does not depend on these dimensions.
     pub fn widen(&self, more: usize, dims: &[usize]) -> View {
         let (n, m) = (self.shape.len(), self.offset.len());
         let mut out = View { offset: self.offset.clone(), ..View::zero(dims.into(), m) };
@@ -70,7 +71,8 @@ impl View {
         out
     }
 
-    /// Returns the strides and the offset of the result in the memory of an operand that is stored with `strides` and `offset`.
+    /// Returns the strides and the offset of the result in the memory of an operand that is stored with `strides` and
+    /// `offset`.
     pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
         let n = self.shape.len();
         let mut out: Strides = smallvec![0; n];
@@ -141,7 +143,7 @@ impl View {
         Ok(v)
     }
 
-    /// Takes the elements at position 0 of the named axes, which the result does not have.
+    /// Selects the elements at position 0 of the named axes, and removes these axes from the result.
     pub fn drop_axes(shape: &[usize], axes: &[usize]) -> View {
         let left: Axes = (0..shape.len()).filter(|d| !axes.contains(d)).collect();
         let mut v = View::zero(left.iter().map(|d| shape[*d]).collect(), shape.len());
@@ -158,8 +160,8 @@ impl View {
         Ok(View::drop_axes(shape, axes))
     }
 
-    /// Takes the diagonal of two axes, as the last axis of the result. A positive `offset` starts it that many positions along
-    /// the second axis, a negative one along the first.
+    /// Selects the diagonal of two axes, as the last axis of the result. A positive `offset` starts the diagonal that
+    /// many positions along the second axis, and a negative one along the first.
     pub fn diagonal(shape: &[usize], offset: isize, axis1: isize, axis2: isize) -> Fallible<View> {
         let (a, b) = (normalize_axis(axis1, shape.len())?, normalize_axis(axis2, shape.len())?);
         if a == b {
@@ -184,8 +186,8 @@ impl View {
         Ok(v)
     }
 
-    /// Takes all windows of `window` neighbours along `axis`: in the result that axis counts the windows, and a new last axis
-    /// the elements of a window.
+    /// Selects all windows of `window` neighbours along `axis`. In the result, that axis counts the windows, and a new
+    /// last axis counts the elements of a window.
     pub fn sliding_windows(shape: &[usize], window: usize, axis: isize) -> Fallible<View> {
         let d = normalize_axis(axis, shape.len())?;
         if window == 0 || window > shape[d] {
@@ -211,7 +213,7 @@ impl View {
         if items.iter().filter(|i| matches!(i, SliceItem::Ellipsis)).count() > 1 {
             return fault(ErrorKind::Index, "a slice takes at most one `...`");
         }
-        // for each axis of the result: the operand's axis (none for a new one), the step, and the length
+        // for each axis of the result: the operand's axis (`None` for a new axis), the step, and the length
         let mut out: SmallVec<[(Option<usize>, isize, usize); 6]> = smallvec![];
         let mut offset: Strides = smallvec![0; shape.len()];
         let mut axis = 0;
@@ -250,7 +252,8 @@ impl View {
                     let span = if step > 0 { last - first } else { first - last };
                     let len = if span > 0 { (span - 1) as usize / step.unsigned_abs() + 1 } else { 0 };
                     offset[axis] = if len > 0 { first } else { 0 };
-                    // along an axis of at most one element every step means the same; 1 makes such views compare as equal
+                    // along an axis of at most one element all steps are equivalent; 1 makes such views compare as
+                    // equal
                     out.push((Some(axis), if len > 1 { step } else { 1 }, len));
                     axis += 1;
                 }
@@ -269,15 +272,16 @@ impl View {
         Ok(v)
     }
 
-    /// The map to an array of which the mapped one has the places from `begin` on along an axis: its index there is so much smaller.
+    /// Returns the map to an array that holds only the positions from `begin` on along an axis. Its index along the
+    /// axis is smaller by `begin`.
     pub fn shifted(&self, axis: usize, begin: isize) -> View {
         let mut v = self.clone();
         v.offset[axis] -= begin;
         v
     }
 
-    /// Which of several parts of these lengths along an axis all indices lead to, with the map to that part; none if they lead to
-    /// several.
+    /// Returns the part that contains all mapped indices along an axis, and the map to that part. `lengths` are the
+    /// lengths of the parts. Returns `None` if the indices are in several parts.
     pub fn only_part(&self, axis: usize, lengths: impl Iterator<Item = usize>) -> Option<(usize, View)> {
         let n = self.shape.len();
         let (mut first, mut last) = (self.offset[axis], self.offset[axis]);
@@ -296,7 +300,8 @@ impl View {
         None
     }
 
-    /// Makes a reshape that only splits axes and adds or drops axes of length 1; none for one that merges axes.
+    /// Returns a reshape that only splits axes and adds or drops axes of length 1. Returns `None` if the reshape merges
+    /// axes.
     pub fn reshape(from: &[usize], to: &[usize]) -> Option<View> {
         if from.contains(&0) {
             return Some(View::zero(to.into(), from.len()));

@@ -1,10 +1,11 @@
-//! Longer loops that take elements of functions' folds: whole blocks at once, and rows where they lie in memory.
+//! Longer loops for the folds of functions: over several whole blocks, and over rows read in place.
 
 use super::*;
 
 impl Folder<'_> {
-    /// Takes whole blocks by longer loops with the same bits, where a block begins and there are enough rows: several blocks of
-    /// few columns, or one block of one column with all lanes. Returns how many rows it took; none where neither applies.
+    /// Folds whole blocks by longer loops with the same bits, if a block begins here and there are enough rows: several
+    /// blocks of few columns, or one block of one column with all lanes. Returns the number of rows that it folded, or
+    /// `None` if neither applies.
     ///
     /// # Safety
     /// *State* and *data* ([`Folder`]): `rows × width` elements.
@@ -15,7 +16,7 @@ impl Folder<'_> {
         rows: usize,
     ) -> Option<usize> {
         let (count, size) = (self.spec.blocks_at_once(), self.spec.compute.size());
-        // SAFETY: *state* and *data*: each case checks that there are as many rows as it takes.
+        // SAFETY: *state* and *data*: each case checks that there are as many rows as it folds.
         unsafe {
             if count > 0 && self.filled == 0 && rows >= count * SERIAL && self.blocks.is_multiple_of(count) {
                 self.feed_blocks(function, data, count, rows);
@@ -33,18 +34,19 @@ impl Folder<'_> {
         None
     }
 
-    /// Takes `count` blocks of one lane together, because the loop over the columns of one is short. `count` is a power of two
-    /// that divides the number of blocks so far. There are `rows` rows in the data.
+    /// Folds `count` blocks of one lane together, because the loop over the columns of one block is short. `count` is a
+    /// power of two that divides the number of blocks so far. The data has `rows` rows.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `count` blocks of `SERIAL × width` elements. `count` is [`FoldSpec::blocks_at_once`].
+    /// *State* and *data* ([`Folder`]): `count` blocks of `SERIAL × width` elements. `count` is
+    /// [`FoldSpec::blocks_at_once`].
     unsafe fn feed_blocks(&mut self, function: Function, data: *const u8, count: usize, rows: usize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let turned = self.scratch();
-        // SAFETY: *state* and *data*: the scratch has room for a row of each block.
+        // SAFETY: *state* and *data*: the scratch has space for a row of each block.
         unsafe {
-            // a block goes to the position that is its number with reversed bits: then the upper half, combined into the lower
-            // half, combines each block with its neighbour, as `push` would
+            // each block goes to the index that is its number with reversed bits. Then combining the upper half into
+            // the lower half combines each block with its neighbour, as `push` would
             let blocks = Blocks { count, shift: usize::BITS - count.trailing_zeros(), len: rows * w };
             (function.blocks)(w, data, (&raw const blocks).cast(), data, turned);
             let mut half = count / 2;
@@ -59,17 +61,17 @@ impl Folder<'_> {
         }
     }
 
-    /// Folds the next `rows` elements of each column, which need not be in a tile: from one row to the next there are `step`
-    /// elements.
+    /// Folds the next `rows` elements of each column, which need not be in a tile: consecutive rows are `step` elements
+    /// apart.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `rows` rows of `width` elements, no more than are still to come. The spec takes them
-    /// so ([`FoldSpec::takes_rows_apart`]).
+    /// *State* and *data* ([`Folder`]): `rows` rows of `width` elements, at most the number still to come. The spec
+    /// accepts rows at this step ([`FoldSpec::takes_rows_apart`]).
     pub unsafe fn feed_where_they_lie(&mut self, data: *const u8, rows: usize, step: isize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let Combines::Function(function) = self.spec.combines else { return };
         let mut done = 0;
-        // SAFETY: *state* and *data*; a block takes at most `SERIAL` rows.
+        // SAFETY: *state* and *data*; a block has at most `SERIAL` rows.
         unsafe {
             if w < NARROW {
                 return self.feed(0, [data; 3], rows);

@@ -1,5 +1,5 @@
-//! Folds that look for the position of one element: argmin and argmax. They have no tree: for each column they keep the best
-//! element so far (the smallest or largest, or the first NaN) and its position.
+//! Folds that look for the position of one element: argmin and argmax. They have no tree: for each column they keep the
+//! best element so far (the smallest or largest, or the first NaN) and its position.
 
 use super::*;
 use crate::graph::ufunc::Extreme;
@@ -8,7 +8,7 @@ use crate::graph::ufunc::Ufunc;
 use crate::math::simd::Isa;
 use crate::math::simd::{Loop, isa};
 
-/// Evaluates `$body` with the type alias `$t` in scope, which is the Rust type of a compute type's elements (u8 for bool).
+/// Evaluates `$body` with the type alias `$t` for the Rust type of a compute type's elements (u8 for bool).
 macro_rules! with_type {
     ($compute:expr, $t:ident => $body:expr) => {
         match $compute {
@@ -44,7 +44,8 @@ macro_rules! with_type {
     };
 }
 
-/// Describes a search for one element: which one it looks for, and the loops of the function that picks it (`minimum`, say).
+/// Describes a search for one element: which one it looks for, and the loops of the function that picks it (`minimum`,
+/// say).
 pub(super) struct First {
     compute: Compute,
     largest: bool,
@@ -54,34 +55,35 @@ pub(super) struct First {
     of_states: bool,
 }
 
-/// The fewest elements of a tile whose extreme is found with SIMD before it is searched; fewer gain nothing by it.
+/// The fewest elements of a tile whose extreme is found with SIMD before the tile is searched; shorter tiles gain
+/// nothing from it.
 const LEAST: usize = 32;
 
 impl First {
-    /// Returns none where the function picks neither of its operands or has no loops for the type.
+    /// Returns `None` if the function does not pick one of its operands or has no loops for the type.
     pub fn new(row: &Ufunc, compute: Compute, of_states: bool) -> Option<First> {
         let largest = row.reduce?.picks? == Extreme::Largest;
         let rows = row.forms[compute as usize]?.rows?.get();
         Some(First { compute, largest, rows, of_states })
     }
 
-    /// Whether it takes whole rows of `n` elements, several at once.
+    /// Returns whether it accepts whole rows of `n` elements, several at once.
     pub fn takes_whole_rows(&self, n: usize) -> bool {
         !self.of_states && (1..=SERIAL * LANES).contains(&n)
     }
 
-    /// Writes for each whole row of `n` elements its best element, or the position of it, to `out`.
+    /// Writes to `out` the best element of each whole row of `n` elements, or its position.
     ///
     /// # Safety
-    /// As [`FoldSpec::whole_rows`]; `out` has room for elements of what the fold `gives`.
+    /// As [`FoldSpec::whole_rows`]; `out` has space for elements of the type that `gives` selects.
     pub unsafe fn whole_rows(&self, n: usize, data: *const u8, rows: usize, gives: Gives, out: *mut u8) {
-        /// Rows whose best elements are found before they are searched for.
+        /// The number of rows whose best elements are found before they are searched for.
         const TOGETHER: usize = 64;
         let size = self.compute.size();
         let mut best = [0u64; TOGETHER];
         for first in (0..rows).step_by(TOGETHER) {
             let count = TOGETHER.min(rows - first);
-            // SAFETY: the caller's conditions; `best` has room for an element of at most 8 bytes for each row.
+            // SAFETY: the caller's conditions; `best` has space for an element of at most 8 bytes for each row.
             unsafe {
                 let data = data.add(first * n * size);
                 if gives == Gives::Component(0) {
@@ -100,8 +102,9 @@ impl First {
         }
     }
 
-    /// Returns the bits of a tile's largest (or smallest) element, found with SIMD: most tiles have none that is better than
-    /// the best so far, and need no search. Returns none for few elements, and for more than a row of the loop has.
+    /// Returns the bits of a tile's largest (or smallest) element, found with SIMD. Most tiles have no element better
+    /// than the best so far, and need no search. Returns `None` for few elements, and for more than a row of the loop
+    /// may have.
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `n` elements.
@@ -110,24 +113,26 @@ impl First {
             return None;
         }
         let (mut best, one) = (0u64, 1usize);
-        // SAFETY: *data*: `n` elements, one row. `best` has room for an element of at most 8 bytes.
+        // SAFETY: *data*: `n` elements, one row. `best` has space for an element of at most 8 bytes.
         unsafe { (self.rows)(n, data, (&raw const one).cast(), data, (&raw mut best).cast()) };
         Some(best)
     }
 }
 
-/// Returns the bytes kept for the best elements of `width` columns: 8 each, as the widest type has, padded to a cache line.
+/// Returns the size in bytes of the best elements of `width` columns: 8 bytes each, the size of the widest type, padded
+/// to a cache line.
 fn elements(width: usize) -> usize {
     (width * 8).next_multiple_of(64)
 }
 
-/// Returns the bytes of the state: the best elements of `width` columns, then their positions.
+/// Returns the size of the state in bytes: the best elements of `width` columns, then their positions.
 pub(super) fn bytes(width: usize) -> usize {
     elements(width) + (width * size_of::<i32>()).next_multiple_of(64)
 }
 
 impl Folder<'_> {
-    /// Returns where the positions of the best elements lie in the state: after the elements themselves.
+    /// Returns the address of the positions of the best elements in the state, which come after the elements
+    /// themselves.
     fn positions(&self) -> *mut i32 {
         self.state.wrapping_add(elements(self.spec.width)) as *mut i32
     }
@@ -180,13 +185,13 @@ impl Folder<'_> {
         self.blocks = 1;
     }
 
-    /// Does [`Folder::write`] for a search for one element: component 0 is the best element; component 1 and the result are
-    /// both its position.
+    /// Does [`Folder::write`] for a search for one element: component 0 is the best element; component 1 and the result
+    /// are its position.
     ///
     /// # Safety
-    /// *State* ([`Folder`]); `out` has room for `width` elements, apart from the state.
+    /// *State* ([`Folder`]); `out` has space for `width` elements, apart from the state.
     pub(super) unsafe fn write_first(&self, gives: Gives, out: *mut u8) {
-        // SAFETY: *state*; `out` has room for each column; `base` is null or has a position for each column.
+        // SAFETY: *state*; `out` has space for each column; `base` is null or has a position for each column.
         unsafe {
             if gives == Gives::Component(0) {
                 return std::ptr::copy_nonoverlapping(self.state, out, self.width * self.spec.compute.size());
@@ -199,8 +204,8 @@ impl Folder<'_> {
     }
 }
 
-/// Says whether `x` replaces `best`, which comes before it: if it is beyond `best`, or NaN where `best` is none. So the first
-/// of equal elements, and of NaNs, stays.
+/// Returns whether `x` replaces `best`, which comes before it: if it is beyond `best`, or if it is NaN and `best` is
+/// not. So the first of equal elements, and the first NaN, stays.
 #[allow(clippy::eq_op)]
 #[inline(always)]
 fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
@@ -208,10 +213,10 @@ fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
     mutant!(nan_after_nan, true, best == best) && (beyond || x != x)
 }
 
-/// Returns where the first element lies that equals `x`, or that is NaN if `x` is.
+/// Returns the index of the first element that equals `x`, or of the first NaN if `x` is NaN.
 #[allow(clippy::eq_op)]
 fn find<T: PartialOrd + Copy>(all: &[T], x: T) -> Option<usize> {
-    /// Elements that are compared together, with SIMD, before the one among them is looked for.
+    /// The number of elements that are compared together, with SIMD, before the one among them is located.
     const TOGETHER: usize = 32;
     let is_it = |y: &T| (*y == x) | ((*y != *y) & (x != x));
     let chunks = all.as_chunks::<TOGETHER>().0;
@@ -219,8 +224,8 @@ fn find<T: PartialOrd + Copy>(all: &[T], x: T) -> Option<usize> {
     all[before..].iter().position(is_it).map(|i| before + i)
 }
 
-/// Takes rows of states: `all` holds the best elements of parts, `found` their positions. Parts come in order, so that the
-/// first of equal elements stays. If `first`, `best` holds nothing yet and begins as the first row.
+/// Folds rows of states: `all` holds the best elements of parts, `found` their positions. Parts come in order, so the
+/// first of equal elements stays. If `first`, `best` holds nothing yet and starts as the first row.
 fn arg_states<T: PartialOrd + Copy>(
     all: &[T],
     found: &[i32],
@@ -293,7 +298,8 @@ unsafe fn columns_avx2<T: PartialOrd + Copy>(
     arg_columns(all, at, first, largest, best, positions)
 }
 
-/// Takes rows of elements, of which the first is number `at`, in several columns. If `first`, `best` holds nothing yet.
+/// Folds rows of elements in several columns. The first row is element number `at`. If `first`, `best` holds nothing
+/// yet.
 #[inline(always)]
 fn arg_columns<T: PartialOrd + Copy>(
     all: &[T],
@@ -317,8 +323,8 @@ fn arg_columns<T: PartialOrd + Copy>(
     }
 }
 
-/// Takes a tile of one column. If its extreme is known, as bits, the tile is searched for it only where it replaces `best`; if
-/// not, every element is compared. `at` and `first` are those of `arg_columns`.
+/// Folds a tile of one column. If its extreme is known (as bits), the tile is searched only if the extreme replaces
+/// `best`. If not, every element is compared. `at` and `first` are as in `arg_columns`.
 fn arg_long<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -334,8 +340,8 @@ fn arg_long<T: PartialOrd + Copy>(
         from = 1;
     }
     if let Some(bits) = extreme {
-        // SAFETY: `T` is a number type of at most 8 bytes, so any bytes are one. On a little-endian machine the low bytes of
-        // the bits come first, and they are the element.
+        // SAFETY: `T` is a number type of at most 8 bytes, so any bytes are one. On a little-endian machine the low
+        // bytes of the bits come first, and they are the element.
         let x: T = unsafe { std::mem::transmute_copy(&bits) };
         if !better(x, best[0], largest) {
             return;

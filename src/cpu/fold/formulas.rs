@@ -1,6 +1,6 @@
-//! Folds that are given by formulas. Their states have one to three components, each in a vector of its own. A formula runs as
-//! the loops of its functions, over a piece of the states at a time; the values between two loops lie in registers, which are
-//! here scratch memory for one piece.
+//! Folds that are given by formulas. Their states have one to three components, each in a vector of its own. A formula
+//! runs as the loops of its functions, over a piece of the states at a time. The values between two loops are in
+//! registers, which here are scratch memory for one piece.
 
 use super::threaded::Combination;
 use super::{Folder, Inputs};
@@ -12,26 +12,28 @@ use crate::math::simd::Loop;
 use crate::plan::kernel::{Gives, Reduction, Source};
 use smallvec::SmallVec;
 
-/// The most elements of a piece, for which all loops of a formula run before the next piece begins. Registers of 256 elements
-/// have 2 KiB each, so those of a formula stay in the L1 cache. Loops go element by element, so no bit depends on the number.
+/// The most elements of a piece. All loops of a formula run on a piece before the next piece begins. A register of 256
+/// elements has 2 KiB, so the registers of a formula stay in the L1 cache. Loops go element by element, so the number
+/// changes no bit.
 const PIECE: usize = 256;
 
-/// Bytes of a register: room for a piece of the widest type.
+/// The bytes of a register: space for a piece of the widest type.
 const REGISTER: usize = PIECE * 8;
 
 /// The formulas of a fold, as loops.
 pub(super) struct Formulas {
-    /// The loops that make states of elements; none where the inputs are states.
+    /// The loops that make states of elements; `None` if the inputs are states.
     lift: Option<Loops>,
     combine: Loops,
     finish: Loops,
-    /// What makes a state of an element (or takes a state), and combines it with another, at once; none where loops do it.
+    /// Fused step of threaded code that lifts an element to a state (or reads a state) and combines it with another
+    /// state. `None` if loops do this.
     both: Option<Combination>,
     components: SmallVec<[Component; 3]>,
-    /// The bytes of an element of the input, and of a result.
+    /// The bytes of an element of the input, and of an element of the result.
     element: usize,
     result: usize,
-    /// The bits that a reduction of no elements gives; unused where the fold refuses such a reduction.
+    /// The bits of a reduction of no elements; unused if the fold rejects such a reduction.
     empty: u64,
     registers: usize,
 }
@@ -41,7 +43,8 @@ struct Component {
     identity: u64,
 }
 
-/// Where a loop finds an operand: in the input, in a component of the first state (`A`) or the second (`B`), or in a register.
+/// The location of a loop's operand: in the input, in a component of the first state (`A`) or the second (`B`), or in a
+/// register.
 #[derive(Clone, Copy)]
 enum Place {
     Element,
@@ -53,11 +56,12 @@ enum Place {
 /// The loops of one of a fold's programs, which are the steps of `lift`, `combine` or `finish`.
 #[derive(Default)]
 struct Loops {
-    /// The loops in order: each with its operands (repeated where the function has fewer) and the register of its result.
+    /// The loops in order, each with its operands (repeated if the function has fewer than three) and the register of
+    /// its result.
     calls: Vec<(Loop, [Place; 3], usize)>,
-    /// Lists the registers that hold the program's constants: each register's number, the constant's bits, its size in bytes.
+    /// The registers that hold the program's constants: each register's number, the constant's bits, its size in bytes.
     numbers: Vec<(usize, u64, usize)>,
-    /// The register that receives the elements' positions; none where the program does not read them.
+    /// The register that receives the elements' positions; `None` if the program does not read them.
     positions: Option<usize>,
     results: SmallVec<[Place; 3]>,
 }
@@ -69,7 +73,8 @@ heap! {
     (usize, u64, usize): ;
 }
 
-/// What a program reads: the input's elements, and the components of the first and second state. What it does not read is null.
+/// The arrays that a program reads: the input's elements, and the components of the first and second state. Those that
+/// it does not read are null.
 #[derive(Clone, Copy)]
 struct Leaves {
     element: *const u8,
@@ -78,8 +83,8 @@ struct Leaves {
 }
 
 impl Loops {
-    /// Makes the loops of a program. Its registers are numbered from `next` on, which is counted up. Returns none where a
-    /// function has no loop for its operands' type.
+    /// Creates the loops of a program. Its registers are numbered from `next` on, which is counted up. Returns `None`
+    /// if a function has no loop for its operands' type.
     fn new(program: &Program, next: &mut usize) -> Option<Loops> {
         let mut loops = Loops::default();
         let mut places: Vec<Place> = Vec::with_capacity(program.steps.len());
@@ -104,7 +109,8 @@ impl Loops {
                 }
                 Operand::Call(row, args) => {
                     let by = program.steps[*row.typed_operand(args)?].compute;
-                    // a loop does not read an operand that its function lacks, so the last one stands for it
+                    // a loop does not read an operand that its function does not have, so the last operand is passed
+                    // again
                     let at = |n: usize| places[args[n.min(args.len() - 1)]];
                     let to = register();
                     loops.calls.push((row.map(by)?.get(), [at(0), at(1), at(2)], to));
@@ -126,12 +132,13 @@ impl Loops {
         Some(loops)
     }
 
-    /// Runs the loops over `n` elements, at most [`PIECE`]. Returns where each result lies: in a register, or in a leaf where
-    /// the formula is that leaf.
+    /// Runs the loops over `n` elements, at most [`PIECE`]. Returns the address of each result: in a register, or in a
+    /// leaf if the formula is that leaf.
     ///
     /// # Safety
-    /// `scratch` points to the fold's registers, in which the constants and the positions, if the program reads them, are in
-    /// place; each leaf that the program reads has `n` aligned elements of its type, apart from the registers of its calls.
+    /// `scratch` points to the fold's registers. The constants, and the positions if the program reads them, are
+    /// already in theirs. Each leaf that the program reads has `n` aligned elements of its type, apart from the
+    /// registers of its calls.
     unsafe fn run(&self, n: usize, scratch: *mut u8, leaves: Leaves) -> Inputs {
         let at = |place: Place| match place {
             Place::Element => leaves.element,
@@ -141,8 +148,8 @@ impl Loops {
         };
         for (call, args, to) in &self.calls {
             let [a, b, c] = args.map(at);
-            // SAFETY: operands are leaves, or registers that are filled before or by earlier calls; each call writes a register
-            // of its own, which has room for a piece.
+            // SAFETY: operands are leaves, or registers that are filled before or by earlier calls; each call writes a
+            // register of its own, which has space for a piece.
             unsafe { call(n, a, b, c, scratch.wrapping_add(to * REGISTER)) };
         }
         let mut results = [std::ptr::null(); 3];
@@ -154,7 +161,7 @@ impl Loops {
 }
 
 impl Formulas {
-    /// Makes the loops of a reduction's fold. Returns none where a function has no loop for its operands' type.
+    /// Creates the loops of a reduction's fold. Returns `None` if a function has no loop for its operands' type.
     pub fn new(r: &Reduction) -> Option<Formulas> {
         let programs = r.fold.programs(r.element).ok()?;
         let mut registers = 0;
@@ -190,19 +197,19 @@ impl Formulas {
         self.components.iter().map(|c| c.size)
     }
 
-    /// Returns the bytes of scratch memory: all registers, and that of threaded code.
+    /// Returns the bytes of scratch memory: all registers, and the scratch of threaded code.
     pub fn scratch(&self) -> usize {
         self.registers * REGISTER + self.both.as_ref().map_or(0, Combination::scratch)
     }
 
-    /// Fills what holds constants.
+    /// Fills the registers and the scratch that hold constants.
     ///
     /// # Safety
     /// `scratch` points to the registers: [`Formulas::scratch`] bytes, aligned to 64.
     pub unsafe fn begin(&self, scratch: *mut u8) {
         for loops in self.lift.iter().chain([&self.combine, &self.finish]) {
             for (register, bits, size) in &loops.numbers {
-                // SAFETY: a register has room for a piece of any type.
+                // SAFETY: a register has space for a piece of any type.
                 unsafe { strided::fill(*size, *bits, scratch.add(register * REGISTER), PIECE) };
             }
         }
@@ -213,14 +220,14 @@ impl Formulas {
     }
 }
 
-/// Cuts `n` elements into pieces: gives where each begins, and how many elements it has.
+/// Cuts `n` elements into pieces: returns the start of each piece and its number of elements.
 fn pieces(n: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n).step_by(PIECE).map(move |from| (from, PIECE.min(n - from)))
 }
 
 impl Folder<'_> {
-    /// Returns where the components of state `at` of a vector lie. A vector holds component 0 of all its states, padded to 64
-    /// bytes, then component 1, and so on.
+    /// Returns the addresses of the components of state `at` of a vector. A vector holds component 0 of all its states,
+    /// padded to 64 bytes, then component 1, and so on.
     fn components(&self, f: &Formulas, vector: *const u8, at: usize) -> Inputs {
         let mut out = [std::ptr::null(); 3];
         let mut begin = vector;
@@ -231,14 +238,15 @@ impl Folder<'_> {
         out
     }
 
-    /// Copies `n` states to a vector, from its state `at` on.
+    /// Copies `n` states to a vector, starting at its state `at`.
     ///
     /// # Safety
-    /// *State* ([`Folder`]): the vector has `at + n` states or more. `states` holds `n` elements of each component.
+    /// *State* ([`Folder`]): the vector has at least `at + n` states. `states` holds `n` elements of each component.
     unsafe fn put(&self, f: &Formulas, n: usize, states: Inputs, vector: *mut u8, at: usize) {
         let to = self.components(f, vector, at);
         for ((from, to), size) in states.into_iter().zip(to).zip(f.sizes()) {
-            // SAFETY: both have `n` elements. They are the same memory where a formula is the component itself, hence `copy`.
+            // SAFETY: both have `n` elements. They are the same memory where a formula is the component itself, hence
+            // `copy`.
             unsafe { std::ptr::copy(from, to as *mut u8, n * size) };
         }
     }
@@ -262,7 +270,7 @@ impl Folder<'_> {
         for (i, m) in pieces(n) {
             let leaves =
                 Leaves { element: std::ptr::null(), a: self.components(f, to, i), b: self.components(f, from, at + i) };
-            // SAFETY: *state*: both ranges have `m` states from their number `i` on, and the registers follow the vectors.
+            // SAFETY: *state*: both ranges have `m` states from index `i` on, and the registers follow the vectors.
             unsafe {
                 let states = f.combine.run(m, self.scratch(), leaves);
                 self.put(f, m, states, to, i);
@@ -270,12 +278,13 @@ impl Folder<'_> {
         }
     }
 
-    /// Feeds `n` elements (or states) of the data, from row `done` on, to as many states of the current block, from state
-    /// `lane` on. If `begins`, those states hold nothing yet and are set; else the new ones are combined into them. `at` is the
-    /// number of the data's first row.
+    /// Feeds `n` elements (or states) of the data, from row `done` on, to `n` states of the current block, from state
+    /// `lane` on. If `begins`, those states hold nothing yet and are set; else the new ones are combined into them.
+    /// `at` is the number of the data's first row.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `n` elements or states after the first `done` rows; the block has `lane + n` states.
+    /// *State* and *data* ([`Folder`]): `n` elements or states after the first `done` rows; the block has `lane + n`
+    /// states.
     pub(super) unsafe fn feed_states(
         &mut self,
         f: &Formulas,
@@ -287,8 +296,8 @@ impl Folder<'_> {
     ) {
         for (i, m) in pieces(n) {
             let first = done * self.width + i;
-            // SAFETY: *data*: there are `m` elements from `first` on. *State*: there are `m` states from `lane + i` on, and the
-            // registers; those of constants were filled by `begin`, that of positions is filled here.
+            // SAFETY: *data*: there are `m` elements from `first` on. *State*: there are `m` states from `lane + i` on,
+            // and the registers; `begin` has filled those of constants, and the one of positions is filled here.
             unsafe {
                 let new = match &f.lift {
                     None => {
@@ -318,11 +327,11 @@ impl Folder<'_> {
         }
     }
 
-    /// Feeds `rows` times as many elements (or states) as the block has states, all of which hold something, by threaded code. Returns false, and
-    /// does nothing, where there is none.
+    /// Feeds `rows` times as many elements (or states) as the block has states, by threaded code. All states of the
+    /// block must already hold a value. Returns false, and does nothing, if there is no threaded code.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): so many elements or states after the first `done` rows.
+    /// *State* and *data* ([`Folder`]): the data has these elements or states after the first `done` rows.
     pub(super) unsafe fn feed_rows(&self, f: &Formulas, done: usize, data: Inputs, rows: usize) -> bool {
         let Some(both) = &f.both else { return false };
         let (mut from, first) = (data, done * self.width);
@@ -335,7 +344,8 @@ impl Folder<'_> {
         unsafe { both.run(self.states(), rows, to, from, scratch) }
     }
 
-    /// Writes to `to` the positions of the data's elements from number `first` on. `at` is the number of the data's first row.
+    /// Writes the positions of the data's elements, from number `first` on, to `to`. `at` is the number of the data's
+    /// first row.
     ///
     /// # Safety
     /// `base` is null or has a position for each column.
@@ -351,9 +361,9 @@ impl Folder<'_> {
     /// Does [`Folder::write`] for formulas.
     ///
     /// # Safety
-    /// *State* ([`Folder`]); `out` has room for `width` elements, apart from the state.
+    /// *State* ([`Folder`]); `out` has space for `width` elements, apart from the state.
     pub(super) unsafe fn write_states(&self, f: &Formulas, gives: Gives, out: *mut u8) {
-        // SAFETY: *state*: the current vector has a state for each column, and `out` has room for an element for each.
+        // SAFETY: *state*: the current vector has a state for each column, and `out` has space for an element for each.
         unsafe {
             match gives {
                 Gives::Component(n) => {

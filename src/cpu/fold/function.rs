@@ -7,18 +7,18 @@ use crate::math::simd::Loop;
 /// The loops of a fold whose state is the element itself, combined by a function.
 #[derive(Clone, Copy)]
 pub(super) struct Function {
-    /// Folds whole rows of a block or less.
+    /// Folds whole rows of at most a block.
     pub rows: Loop,
     /// Folds a block's elements into the lanes.
     pub fold: Loop,
     /// Folds blocks of a few columns.
     pub blocks: Loop,
-    /// Combines rows into one.
+    /// Combines rows into one row.
     pub columns: Loop,
     /// Combines vectors.
     pub accumulate: Loop,
     pub identity: u64,
-    /// The bits that a reduction of no elements gives: the identity's, but +0 for a sum, whose identity is −0.
+    /// The bits of a reduction of no elements: those of the identity, but +0 for a sum, whose identity is −0.
     pub empty: u64,
 }
 

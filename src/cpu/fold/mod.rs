@@ -1,15 +1,18 @@
-//! Reductions on the CPU: in which order a fold combines elements. The order is a tree that depends on the number of elements
-//! `n` and on the kernel's kind alone, so strides, threads and instruction sets change no bit.
+//! Reductions on the CPU. This module defines the order in which a fold combines elements. The order is a tree that
+//! depends only on the number of elements `n` and on the kernel's kind, so strides, threads and instruction sets change
+//! no bit of the result.
 //!
-//! The elements form blocks of `16 · L`, and element `i` goes to lane `i % L`. In a block, each lane combines its elements (at
-//! most 16) one after another, which gives a vector of `L` states. The vectors of blocks are combined pairwise, as a binary
-//! counter carries; in the last vector, the upper half of the lanes is combined into the lower half until one lane is left.
-//! `L` is 1 in kernels of kind `Reduce(Lanes::Outer)`, else `n / 16` rounded up to a power of two, at most `LANES`.
-//! Up to `width` reductions run side by side, as columns: a row of the input holds element `i` of each of them.
+//! The elements form blocks of `16 · L`, and element `i` goes to lane `i % L`. In a block, each lane combines its
+//! elements (at most 16) one after another, which gives a vector of `L` states. The vectors of blocks are combined
+//! pairwise, as a binary counter carries; in the last vector, the upper half of the lanes is combined into the lower
+//! half until one lane is left. `L` is 1 in kernels of kind `Reduce(Lanes::Outer)`, else `n / 16` rounded up to a power
+//! of two, at most `LANES`. Up to `width` reductions run side by side, as columns: a row of the input holds element `i`
+//! of each of them.
 //!
-//! The tree is the same for every fold. The states that it combines are the elements themselves, combined by a function's own
-//! loops, or one to three components, each a vector of its own, combined by formulas (`fold/formulas.rs`, as threaded code `fold/threaded.rs`). Folds that look
-//! for the position of one element have no tree (`fold/first.rs`).
+//! The tree is the same for every fold. The states that it combines are the elements themselves, combined by a
+//! function's own loops, or one to three components, each a vector of its own, combined by formulas
+//! (`fold/formulas.rs`, as threaded code `fold/threaded.rs`). Folds that look for the position of one element have no
+//! tree (`fold/first.rs`).
 
 mod blocks;
 mod first;
@@ -27,8 +30,8 @@ use first::First;
 use formulas::Formulas;
 use function::Function;
 
-/// The arrays that a fold reads: its elements (one array), or an array for each component of its states. Unused entries repeat
-/// the first or are null; nothing reads them.
+/// The arrays that a fold reads: its elements (one array), or an array for each component of its states. Unused entries
+/// repeat the first or are null; nothing reads them.
 pub(super) type Inputs = [*const u8; 3];
 
 /// Describes a reduction of a program: how it combines states, and the sizes of its tree.
@@ -61,8 +64,8 @@ impl Heap for Combines {
 }
 
 impl FoldSpec {
-    /// Describes a reduction over `n` elements, whose first input has the type `compute`, in a kernel of this kind. Returns
-    /// none where a function has no loops for its type.
+    /// Describes a reduction over `n` elements in a kernel of this kind. `compute` is the type of its first input.
+    /// Returns `None` if a function has no loops for its type.
     pub fn new(r: &Reduction, compute: Compute, kind: KernelKind, n: usize, width: usize) -> Option<FoldSpec> {
         let lanes = match kind {
             KernelKind::Reduce(Lanes::Outer) => 1,
@@ -76,8 +79,9 @@ impl FoldSpec {
         Some(FoldSpec { combines, compute, n, lanes, width, at: 0 })
     }
 
-    /// Returns the elements of a block: threads share a reduction in parts of 2^k blocks, which are whole subtrees. A fold that
-    /// looks for one element may be cut anywhere; its blocks are as long as the longest of a tree.
+    /// Returns the number of elements of a block. Threads share a reduction in parts of 2^k blocks, because those are
+    /// whole subtrees. A fold that looks for one element may be cut anywhere; its blocks are as long as the longest
+    /// block of a tree.
     pub fn block(&self) -> usize {
         match self.combines {
             Combines::Function(_) | Combines::Formulas(_) => SERIAL * self.lanes,
@@ -85,16 +89,17 @@ impl FoldSpec {
         }
     }
 
-    /// Folds whole rows of `n` elements, which follow one another, each to one element of `out`: what the fold `gives`, with the
-    /// bits that a [`Folder`] gives. Returns false if the fold has no loop for that ([`FoldSpec::takes_whole_rows`]).
+    /// Folds contiguous rows of `n` elements, each row to one element of `out`: the component or result that `gives`
+    /// names. The bits are those that a [`Folder`] computes. Returns false if the fold has no loop for this
+    /// ([`FoldSpec::takes_whole_rows`]).
     ///
     /// # Safety
-    /// *Data* ([`Folder`]): `rows × n` elements. `out` has room for `rows` aligned elements, apart from them.
+    /// *Data* ([`Folder`]): `rows × n` elements. `out` has space for `rows` aligned elements, apart from them.
     pub unsafe fn whole_rows(&self, data: *const u8, rows: usize, gives: Gives, out: *mut u8) -> bool {
         if !self.takes_whole_rows() {
             return false;
         }
-        // SAFETY: *data*, and the room in `out`; the loop takes 1 to a block of elements a row.
+        // SAFETY: *data*, and the space in `out`; the loop accepts rows of 1 element up to a block.
         unsafe {
             match &self.combines {
                 Combines::Function(f) => (f.rows)(self.n, data, (&raw const rows).cast(), data, out),
@@ -105,7 +110,7 @@ impl FoldSpec {
         true
     }
 
-    /// Whether [`FoldSpec::whole_rows`] has a loop for these rows: they are no longer than a block.
+    /// Returns whether [`FoldSpec::whole_rows`] has a loop for these rows, which must be no longer than a block.
     pub fn takes_whole_rows(&self) -> bool {
         match &self.combines {
             Combines::Function(_) => (1..=SERIAL * self.lanes).contains(&self.n),
@@ -114,18 +119,20 @@ impl FoldSpec {
         }
     }
 
-    /// Whether [`Folder::feed_where_they_lie`] takes `width` columns of rows that are `step` elements apart.
+    /// Returns whether [`Folder::feed_where_they_lie`] accepts `width` columns of rows that are `step` elements apart.
     pub fn takes_rows_apart(&self, width: usize, step: isize) -> bool {
         let is_function = matches!(self.combines, Combines::Function(_));
         is_function && self.lanes == 1 && (width >= NARROW || step == width as isize)
     }
 
-    /// Whether elements may come to the folder in pieces of any length. A search for one element is quicker by the tile.
+    /// Returns whether the folder accepts elements in pieces of any length. A search for one element is faster tile by
+    /// tile.
     pub fn takes_any_length(&self) -> bool {
         matches!(self.combines, Combines::Function(_))
     }
 
-    /// Returns the bytes of a vector: a state for each lane and column, with each component padded to whole cache lines.
+    /// Returns the size of a vector in bytes: a state for each lane and column, with each component padded to whole
+    /// cache lines.
     fn vector(&self) -> usize {
         let states = self.lanes * self.width;
         match &self.combines {
@@ -134,8 +141,9 @@ impl FoldSpec {
         }
     }
 
-    /// Returns how many blocks [`Folder::feed_blocks`] takes at once, or 0 where blocks are taken one by one. With one lane, a
-    /// loop over one block is as long as there are columns; with fewer than 32 that is too short for SIMD. Formulas, several lanes and the search for one element always take blocks one by one.
+    /// Returns how many blocks [`Folder::feed_blocks`] combines together, or 0 where blocks are folded one by one. With
+    /// one lane, the loop over a block is as long as there are columns, and fewer than 32 columns are too few for SIMD.
+    /// Formulas, several lanes and the search for one element always fold one block at a time.
     fn blocks_at_once(&self) -> usize {
         match (self.width, &self.combines) {
             _ if self.lanes > 1 => 0,
@@ -146,12 +154,12 @@ impl FoldSpec {
         }
     }
 
-    /// Returns the number of levels that the binary counter of blocks needs, and one to spare.
+    /// Returns the number of levels that the binary counter of blocks needs, plus one spare.
     fn levels(&self) -> usize {
         (usize::BITS - self.n.div_ceil(self.block()).leading_zeros()) as usize + 1
     }
 
-    /// Returns the offset of the scratch memory in the state: it follows the vectors of the tree.
+    /// Returns the offset of the scratch memory in the state: it comes after the vectors of the tree.
     fn scratch(&self) -> usize {
         self.vector() * (self.levels() + 1)
     }
@@ -174,7 +182,7 @@ impl FoldSpec {
     }
 }
 
-/// The number of each level's vector at the start; vector 0 belongs to the current block. Later, blocks and levels swap
+/// The number of each level's vector at the start. Vector 0 belongs to the current block. Later, blocks and levels swap
 /// these numbers instead of copying vectors.
 const FIRST: [u8; 64] = {
     let mut levels = [0; 64];
@@ -186,39 +194,42 @@ const FIRST: [u8; 64] = {
     levels
 };
 
-/// A reduction under way, over `width` columns.
+/// A reduction in progress over `width` columns.
 ///
-/// Its unsafe functions have two conditions, cited by name. *State*: `state` points to `spec.bytes()` bytes, aligned to 64,
-/// that this folder alone uses. They are the numbered vectors of the current block and of each level, every one with room for
-/// `lanes × width` states, and scratch after them; for a fold that looks for one element they are the best element of each
-/// column, then the positions of these. *Data*: each input that the fold has holds as many aligned elements of its type as the
-/// function says, which share no byte with the state and which no other thread writes meanwhile.
+/// Its unsafe functions have two conditions, cited by name. *State*: `state` points to `spec.bytes()` bytes, aligned to
+/// 64, that only this folder uses. They hold the numbered vectors of the current block and of each level, each with
+/// space for `lanes × width` states, followed by scratch memory. For a fold that looks for one element they hold the
+/// best element of each column, followed by the positions of these elements. *Data*: each input of the fold holds as
+/// many aligned elements of its type as the function states. These elements share no byte with the state, and no other
+/// thread writes them meanwhile.
 pub(super) struct Folder<'a> {
     spec: &'a FoldSpec,
     width: usize,
     /// The state's first byte, and the bytes of each vector.
     state: *mut u8,
     vector: usize,
-    /// The number of the current block's vector, and for each `i` that of level `i`: in it a subtree of `1 << i` blocks waits
-    /// for its neighbour of equal size.
+    /// The number of the current block's vector. `levels[i]` is the number of the vector of level `i`, in which a
+    /// subtree of `1 << i` blocks waits for its neighbour of equal size.
     current: u8,
     levels: [u8; 64],
-    /// Whole blocks so far; bit `i` says whether level `i` holds a subtree. In a search for one element: 1 once it has any.
+    /// The number of whole blocks so far; bit `i` is set if level `i` holds a subtree. In a search for one element: 1
+    /// once there is any element.
     blocks: usize,
-    /// Elements of each column in the current block so far.
+    /// The number of elements of each column in the current block so far.
     filled: usize,
-    /// Elements of each column still to come. A last block of fewer elements than lanes is first filled with the identity.
+    /// The number of elements of each column still to come. If the last block has fewer elements than lanes, its vector
+    /// is first filled with the identity.
     left: usize,
-    /// For each column the position of its element 0; null where that is 0 for all.
+    /// The position of element 0 of each column; null if that is 0 for all columns.
     base: *const i32,
 }
 
 impl<'a> Folder<'a> {
-    /// Makes the folder of a reduction of `n` elements over at most `spec.width` columns: all of the spec's elements, or a part
-    /// that begins at a block. Its state lies in `arena`, the scratch memory of a task.
+    /// Creates a folder for a reduction of `n` elements over at most `spec.width` columns. These are all of the spec's
+    /// elements, or a part that begins at a block boundary. Its state is in `arena`, the scratch memory of a task.
     ///
     /// # Safety
-    /// The arena is aligned to 64 and has `spec.bytes()` bytes at `spec.at` for this folder alone: they are its *state*.
+    /// The arena is aligned to 64 and has `spec.bytes()` bytes at `spec.at` that only this folder uses: its *state*.
     pub unsafe fn new(spec: &'a FoldSpec, arena: *mut u8, width: usize, n: usize) -> Folder<'a> {
         // SAFETY: both sums stay inside the arena, because the state begins at `spec.at` and ends with the scratch.
         unsafe {
@@ -241,7 +252,7 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// The vector of the current block.
+    /// Returns the vector of the current block.
     fn here(&self) -> *mut u8 {
         self.state.wrapping_add(self.current as usize * self.vector)
     }
@@ -259,21 +270,24 @@ impl<'a> Folder<'a> {
         self.spec.lanes * self.width
     }
 
-    /// Starts a reduction, or the part of one that a task takes, of `n` elements. `base` holds for each column the position of
-    /// the kernel's element 0, which is not 0 where the planner has split a longer reduction; null stands for zeros.
+    /// Starts a reduction of `n` elements, or the part of one that a task computes. `base` holds for each column the
+    /// position of the kernel's element 0, which is not 0 where the planner has split a longer reduction. A null `base`
+    /// means zeros.
     pub fn reset(&mut self, n: usize, base: *const i32) {
         (self.blocks, self.filled, self.left, self.base) = (0, 0, n, base);
     }
 
-    /// Folds the next `rows` elements of each column. `at` is the number of the first of them: its position is `base + at`.
+    /// Folds the next `rows` elements of each column. The first of them is element number `at`; its position is `base +
+    /// at`.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `rows × width` elements in each input, where `rows` is no more than are still to come.
-    /// `base` is null or has a position for each column.
+    /// *State* and *data* ([`Folder`]): `rows × width` elements in each input, where `rows` is at most the number of
+    /// elements still to come. `base` is null or has a position for each column.
     pub unsafe fn feed(&mut self, at: usize, data: Inputs, rows: usize) {
         let (w, lanes, size) = (self.width, self.spec.lanes, self.spec.compute.size());
         let mut done = 0;
-        // SAFETY: *state* and *data*: `take` rows fit into the lanes from `lane` on, and `from` is past the rows taken so far.
+        // SAFETY: *state* and *data*: `take` rows fit into the lanes from `lane` on, and `from` is past the rows taken
+        // so far.
         unsafe {
             if let Combines::First(first) = &self.spec.combines {
                 return self.feed_first(first, at, data, rows);
@@ -332,7 +346,7 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Fills the current vector with the identity, which changes no state that it is combined with.
+    /// Fills the current vector with the identity, which changes no state when the two are combined.
     ///
     /// # Safety
     /// *State* ([`Folder`]).
@@ -349,10 +363,12 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Combines states `at..at + n` of the vector `from` into states `0..n` of the vector `to`, whose elements come earlier.
+    /// Combines states `at..at + n` of the vector `from` into states `0..n` of the vector `to`, whose elements come
+    /// earlier.
     ///
     /// # Safety
-    /// *State* ([`Folder`]): both are vectors of it; `at + n` is at most [`Folder::states`]; the two ranges share no state.
+    /// *State* ([`Folder`]): both are vectors of it; `at + n` is at most [`Folder::states`]; the two ranges share no
+    /// state.
     unsafe fn combine(&mut self, n: usize, from: *const u8, at: usize, to: *mut u8) {
         // SAFETY: *state*: both ranges lie inside a vector and are apart.
         unsafe {
@@ -367,8 +383,8 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Adds the current vector, the result of `1 << level` blocks, to the counter: merges it with the waiting subtree of equal
-    /// size as long as there is one, then lets it wait.
+    /// Adds the current vector, the result of `1 << level` blocks, to the counter: merges it with the waiting subtree
+    /// of equal size as long as there is one, then stores it at the first free level.
     ///
     /// # Safety
     /// *State* ([`Folder`]): the current vector has a state for each lane and column.
@@ -385,11 +401,12 @@ impl<'a> Folder<'a> {
         self.filled = 0;
     }
 
-    /// Merges the partial result of the next part. All parts but the last have the same number of blocks, a power of two, so
-    /// each is a whole subtree, and the bits are the same as without parts.
+    /// Merges the partial result of the next part. All parts but the last have the same number of blocks, a power of
+    /// two, so each is a whole subtree, and the bits are the same as without parts.
     ///
     /// # Safety
-    /// *State* ([`Folder`]). `partial` is a copy, aligned to 8, of what [`Folder::collapse`] gave for this spec and width.
+    /// *State* ([`Folder`]). `partial` is a copy, aligned to 8, of what [`Folder::collapse`] returned for this spec and
+    /// width.
     pub unsafe fn merge(&mut self, partial: *const u8) {
         // SAFETY: *state*: a partial result is as long as one vector.
         unsafe {
@@ -402,7 +419,7 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Merges the subtrees that are left, the smallest first, and returns the partial result of `spec.partial()` bytes.
+    /// Merges the remaining subtrees, smallest first, and returns the partial result of `spec.partial()` bytes.
     ///
     /// # Safety
     /// *State* ([`Folder`]).
@@ -456,13 +473,13 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Writes the result or a component of an ended reduction to `out`, an element for each column.
+    /// Writes the result or a component of an ended reduction to `out`, one element for each column.
     ///
     /// # Safety
-    /// *State* ([`Folder`]). `out` has room for `width` aligned elements, apart from the state.
+    /// *State* ([`Folder`]). `out` has space for `width` aligned elements, apart from the state.
     pub unsafe fn write(&mut self, gives: Gives, out: *mut u8) {
         let (w, size) = (self.width, self.spec.compute.size());
-        // SAFETY: *state*: the current vector has a state for each column, and `out` has room for as many elements.
+        // SAFETY: *state*: the current vector has a state for each column, and `out` has space for as many elements.
         unsafe {
             match &self.spec.combines {
                 Combines::Function(f) if self.spec.n == 0 => strided::fill(size, f.empty, out, w),

@@ -1,5 +1,5 @@
-//! The formulas of a fold as threaded code: the values between its functions stay in registers, where loops (`formulas.rs`) go over a
-//! piece of the states for each. Both give the same bits.
+//! The formulas of a fold as threaded code. The values between its functions stay in registers, whereas loops
+//! (`formulas.rs`) process a piece of the states for each function. Both compute the same bits.
 
 use super::Inputs;
 use crate::base::dtype::{Compute, DType, Scalar};
@@ -9,26 +9,27 @@ use crate::math::simd::LANES;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store};
 use smallvec::{SmallVec, smallvec};
 
-/// The most operations of formulas as threaded code, so that the scratch of a fold stays small. A judgement.
+/// The most operations of formulas as threaded code, so that the scratch memory of a fold stays small. Chosen by hand;
+/// no benchmark compares other values.
 const MOST: usize = 48;
 
-/// Combines a state with an element, or with another state, into the first.
+/// Combines a state with an element, or with another state, and stores the result in the first state.
 pub(super) struct Combination {
     code: Threaded,
 }
 
 heap! { Combination: code; }
 
-/// The kernel of a combination, while it is made: component `n` of the first state is temporary `n`, read and written; what is combined
-/// into it is input 0 (an element), or input `n` (a component).
+/// The kernel of a combination while it is built. Component `n` of the first state is temporary `n`, which is read and
+/// written. The element that is combined into it is input 0; the components of a second state are inputs `n`.
 struct Maker {
     kernel: Kernel,
     components: usize,
 }
 
 impl Combination {
-    /// Makes the combination of a fold's state with its elements (of the type `element`), or with other states. None where this machine has no
-    /// threaded code for it: then loops do it.
+    /// Creates the combination of a fold's state with its elements (of the type `element`), or with other states.
+    /// Returns `None` if this machine has no threaded code for it; loops compute it then.
     pub fn new(programs: &Programs, element: Option<Compute>) -> Option<Combination> {
         let mut maker = Maker::new(programs.state.len());
         let a = maker.loads((0..programs.state.len()).map(|n| (BufferRef::Temp(n), programs.state[n])));
@@ -46,28 +47,29 @@ impl Combination {
         let kernel = maker.kernel;
         let sizes = || kernel.values.iter().map(|v| v.compute().size()).filter(|size| *size > 1);
         let operations = kernel.values.iter().filter(|v| matches!(v.op, Op::Ufunc(..) | Op::Cast(_))).count();
-        // bools lie in bytes, which an instruction finds by the step from one element to the next; here that is the step to the next row
+        // bools are stored as bytes, which an instruction addresses by the step from one element to the next; here that
+        // is the step to the next row
         let in_bytes = kernel.loads.iter().map(|l| l.dtype).chain(kernel.stores.iter().map(|s| s.dtype));
         if in_bytes.into_iter().any(|dtype| dtype.size() == 1) {
             return None;
         }
-        // the words of a program have one size
+        // all words of a program have one size
         if sizes().max() != sizes().min() || sizes().next().is_none() || operations > MOST {
             return None;
         }
-        // an operation without an instruction is an error there
+        // `prepare` returns an error for an operation without an instruction
         let mut code = prepare(&kernel, &[]).ok().flatten()?;
-        // elements may come from memory; states lie in the caches
+        // elements may come from memory; states are in the caches
         code.ask_ahead_for(|buffer| matches!(buffer, BufferRef::Input(_)));
         Some(Combination { code })
     }
 
-    /// Bytes of scratch memory, aligned to 64.
+    /// Returns the bytes of scratch memory, to be aligned to 64.
     pub fn scratch(&self) -> usize {
         self.code.own_scratch().next_multiple_of(64)
     }
 
-    /// Fills the part of the scratch that holds constants.
+    /// Fills the constants in the scratch memory.
     ///
     /// # Safety
     /// `scratch` points to [`Combination::scratch`] bytes, aligned to 64.
@@ -76,18 +78,18 @@ impl Combination {
         unsafe { self.code.fill_constants(scratch) }
     }
 
-    /// Combines `rows` rows of `n` elements each, or of states, one after another into `n` states. Returns false, and does nothing, if a row is
-    /// no whole number of blocks.
+    /// Combines `rows` rows of `n` elements each, or of states, one after another into `n` states. Returns false, and
+    /// does nothing, if a row is not a whole number of blocks.
     ///
     /// # Safety
-    /// Each component of `a` has `n` aligned elements of its type, which no other thread uses. `b` has `rows × n` aligned elements: of the
-    /// elements the first entry, of states one for each component; none of them lies in the memory of `a`. The scratch was filled by
-    /// [`Combination::begin`], and is used by nobody else.
+    /// Each component of `a` has `n` aligned elements of its type, which no other thread uses. `b` has `rows × n`
+    /// aligned elements: elements in the first entry, or states with one entry for each component. None of them is in
+    /// the memory of `a`. [`Combination::begin`] has filled the scratch, and nothing else uses it.
     pub unsafe fn run(&self, n: usize, rows: usize, a: Inputs, b: Inputs, scratch: *mut u8) -> bool {
         let at = |buffer: BufferRef| match buffer {
             BufferRef::Temp(n) => (a[n].cast_mut(), 0),
             BufferRef::Input(n) => (b[n].cast_mut(), 1),
-            // no kernel of this file has one
+            // no kernel of this file has an output
             BufferRef::Output(_) => (std::ptr::null_mut(), 0),
         };
         // SAFETY: the caller's conditions: the kernel reads and writes components of `a`, and reads `b`.
@@ -99,7 +101,7 @@ impl Maker {
     fn new(components: usize) -> Maker {
         let kernel = Kernel {
             kind: KernelKind::Elementwise,
-            // a row; its length decides only that there is more than one element, and that the caches hold them
+            // a row; its length only tells that there is more than one element, and that the caches hold them
             outer: smallvec![LANES],
             inner: smallvec![],
             loads: vec![],
@@ -129,7 +131,8 @@ impl Maker {
         self.kernel.stores.push(Store { buffer, dtype, strides: smallvec![1], offset: 0, value, chosen: None });
     }
 
-    /// Adds the steps of a program, with the values of what it reads. Returns those of its results; none if it reads positions.
+    /// Adds the steps of a program, given the values that it reads. Returns the values of its results, or `None` if it
+    /// reads positions.
     fn program(&mut self, program: &Program, x: &[usize], a: &[usize], b: &[usize]) -> Option<SmallVec<[usize; 3]>> {
         let mut values: Vec<usize> = Vec::with_capacity(program.steps.len());
         for Step { gives, compute } in &program.steps {
@@ -154,7 +157,8 @@ impl Maker {
         Some(program.results.iter().map(|result| values[*result]).collect())
     }
 
-    /// Returns the other factor of a product by 1, which is the product to the bit: the state of an element is often 1.
+    /// Returns the other factor of a product by 1, which has the same bits as the product. The state of an element is
+    /// often 1.
     fn times_one(&self, row: &'static Ufunc, args: &[usize], compute: Compute) -> Option<usize> {
         let [x, y] = *args else { return None };
         let one = Scalar::Int(1).bits(compute.dtype());

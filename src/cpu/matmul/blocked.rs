@@ -1,6 +1,6 @@
 //! Computes a block of a product by the method that the planner has chosen: by the kernels for a few columns or rows
-//! (`vector.rs`), or by tiles (`tile.rs`) from operands as they lie in memory or from packed panels. The method changes no bit,
-//! because `tile.rs` defines the order in which each element is summed.
+//! (`vector.rs`), or by tiles (`tile.rs`), either in place from the operands' memory or from packed panels. The method
+//! changes no bit, because `tile.rs` defines the order in which each element is summed.
 
 use super::kernels::{Element, Kernels};
 use super::operands::{Operand, Target};
@@ -11,8 +11,8 @@ use crate::plan::kernel::Method;
 
 /// A block of a product: rows of the result times columns, over all of k.
 ///
-/// Its functions have two conditions, cited by name. *Inside*: all elements of the operands and of the result lie in live memory.
-/// *Apart*: nobody writes those of the operands, and nobody else uses those of the result.
+/// Its functions have two conditions, cited by name. *Inside*: all elements of the operands and of the result are in
+/// live memory. *Apart*: nobody writes those of the operands, and nobody else uses those of the result.
 pub(super) struct Block {
     pub m: usize,
     pub n: usize,
@@ -31,15 +31,16 @@ pub(super) struct Part {
     pub cols: usize,
 }
 
-/// Elements of a part that is handed on where there are more rows: of f32 they take 64 KiB, which a second-level cache holds
-/// beside the panels.
+/// The number of elements of a part that is handed on, if there are more rows: 64 KiB of f32, which a second-level
+/// cache holds beside the panels.
 pub(super) const PART: usize = 1 << 14;
 
 impl Block {
-    /// Computes the block as `method` says, and calls `done` with each part of it as soon as that part is computed.
+    /// Computes the block by `method`, and calls `done` with each part of it as soon as that part is computed.
     ///
     /// # Safety
-    /// *Inside* and *apart* ([`Block`]); the block has the strides that the method asks for; `T` is the type of the product.
+    /// *Inside* and *apart* ([`Block`]); the block has the strides that the method requires; `T` is the type of the
+    /// product.
     pub unsafe fn compute<T: Element>(&self, method: Method, done: &mut dyn FnMut(Part)) {
         let kernels = T::kernels();
         // SAFETY: the caller's conditions are those of each method.
@@ -57,15 +58,15 @@ impl Block {
         done(Part { row: 0, rows: self.m, col: 0, cols: self.n });
     }
 
-    /// Says whether the rows from `first` up to `end` of the block are enough to be handed on: a part, or the last rows.
+    /// Returns whether rows `first` up to `end` of the block are enough to be handed on: a part, or the last rows.
     fn is_part(&self, first: usize, end: usize) -> bool {
         end == self.m || (end - first) * self.n >= PART
     }
 
-    /// Computes the block column by column, or a few of them at a time, lanes over rows.
+    /// Computes the block column by column, or a few columns at a time. Lanes run over rows.
     ///
     /// # Safety
-    /// As of [`Block::compute`] with [`Method::Dots`], and there are as many rows as a vector has lanes.
+    /// As for [`Block::compute`] with [`Method::Dots`], and there are at least as many rows as a vector has lanes.
     unsafe fn dots<T: Element>(&self, kernels: &Kernels<T>) {
         let mut col = 0;
         while col < self.n {
@@ -83,7 +84,7 @@ impl Block {
                 y_row: y.row,
                 y_col: y.col,
             };
-            // SAFETY: *inside* and *apart*: the part has `1 << most` of the columns that are left.
+            // SAFETY: *inside* and *apart*: the part has `1 << most` of the remaining columns.
             unsafe { kernels.dots[most as usize](&part) };
             col += 1 << most;
         }
@@ -92,7 +93,7 @@ impl Block {
     /// Computes the block row by row.
     ///
     /// # Safety
-    /// As of [`Block::compute`] with [`Method::Sums`].
+    /// As for [`Block::compute`] with [`Method::Sums`].
     unsafe fn sums<T: Element>(&self, kernels: &Kernels<T>) {
         for row in 0..self.m {
             let (x, y) = (self.a.from(row, 0), self.c.from(row, 0));
@@ -113,12 +114,12 @@ impl Block {
     /// Computes the block without packing, and calls `done` with its parts.
     ///
     /// # Safety
-    /// As of [`Block::compute`] with [`Method::Direct`].
+    /// As for [`Block::compute`] with [`Method::Direct`].
     unsafe fn direct<T: Element>(&self, kernels: &Kernels<T>, done: &mut dyn FnMut(Part)) {
         let (columns, panels) = (kernels.columns(), self.m.div_ceil(kernels.rows));
         let (mut row, mut first) = (0, 0);
         for panel in 0..panels {
-            // panels of nearly equal height, because kernels of few rows are slow
+            // panels have nearly equal height, because kernels of few rows are slow
             let rows = self.m / panels + (panel < self.m % panels) as usize;
             let (a, c) = (self.a.from(row, 0), self.c.from(row, 0));
             for col in (0..self.n).step_by(columns) {
@@ -137,7 +138,8 @@ impl Block {
                         cols,
                         adds: mutant!(earlier_chains_forgotten, false, k > 0),
                     };
-                    // SAFETY: *inside* and *apart*: the tile is a part of the block. Its columns are contiguous, or only one.
+                    // SAFETY: *inside* and *apart*: the tile is a part of the block. Its columns are contiguous, or it
+                    // has only one.
                     unsafe { kernel(&tile) };
                 }
             }
@@ -149,15 +151,16 @@ impl Block {
         }
     }
 
-    /// Computes the block from packed panels: of `cols` columns at a time, and of as many rows as a tile has. Without memory for
-    /// so many columns it takes fewer. Calls `done` with its parts.
+    /// Computes the block from packed panels: `cols` columns at a time, and as many rows as a tile has. Without memory
+    /// for this many columns it uses fewer. Calls `done` with its parts.
     ///
     /// # Safety
     /// *Inside* and *apart* ([`Block`]); `T` is the type of the product.
     unsafe fn packed<T: Element>(&self, kernels: &Kernels<T>, cols: usize, packs_a: bool, done: &mut dyn FnMut(Part)) {
         let columns = kernels.columns();
         let is_direct = self.c.is_direct(self.n);
-        // a result that is stored in another way is computed beside it first, by parts that a second level cache holds
+        // a result that is converted or not contiguous is computed in scratch first, in parts that a second-level cache
+        // holds
         let rows = if is_direct { self.m } else { self.m.min(PARTIAL_ROWS) };
         let cols = cols.min(self.n).next_multiple_of(columns);
         let depth = self.k.min(CHAIN);
@@ -176,7 +179,8 @@ impl Block {
                         b: self.b.from(col, 0),
                         c: self.c.from(row, col),
                     };
-                    // SAFETY: the parts of the block have what the block has, and the scratch is as large as `sizes` say.
+                    // SAFETY: the parts of the block meet the conditions because the block does, and the scratch is as
+                    // large as `sizes` states.
                     unsafe {
                         part.of_panels(kernels, &sizes, scratch, &mut |p| {
                             done(Part { row: row + p.row, col: col + p.col, ..p })
@@ -193,7 +197,7 @@ impl Block {
     /// Computes a block whose panels fit the scratch, and calls `done` with its parts.
     ///
     /// # Safety
-    /// As of [`Block::packed`]; the scratch has the bytes of `sizes`, which the block does not exceed.
+    /// As for [`Block::packed`]; the scratch has the bytes of `sizes`, which the block does not exceed.
     unsafe fn of_panels<T: Element>(
         &self,
         kernels: &Kernels<T>,
@@ -208,7 +212,8 @@ impl Block {
             true => (self.c.at as *mut T, self.c.row),
             false => (scratch.take::<T>(sizes.rows * sizes.cols), sizes.cols as isize),
         };
-        // SAFETY: *inside* and *apart*; panels and partial results lie in the scratch, where `sizes` has counted them.
+        // SAFETY: *inside* and *apart*; panels and partial results are in the scratch, and `sizes` has counted their
+        // bytes.
         unsafe {
             for k in (0..self.k).step_by(CHAIN) {
                 let depth = CHAIN.min(self.k - k);
@@ -217,7 +222,7 @@ impl Block {
                 for row in (0..self.m).step_by(kernels.rows) {
                     let rows = kernels.rows.min(self.m - row);
                     let (a, a_row, a_step) = if sizes.left > 0 {
-                        // so many panels are packed at once
+                        // the panels of `sizes.left` rows are packed at a time
                         let of_panels = row % sizes.left;
                         if of_panels == 0 {
                             let lines = sizes.left.min(self.m - row);
@@ -259,21 +264,22 @@ impl Block {
     }
 }
 
-/// The most rows of a result that is computed in scratch and then stored, as rows that are not contiguous or of another type: with
-/// the usual 512 columns of 4 bytes they take a quarter of a MiB, which a second-level cache holds.
+/// The most rows of a result that is computed in scratch and stored afterwards, because its rows are not contiguous or
+/// have another type. With the usual 512 columns of 4 bytes they take a quarter of a MiB, which a second-level cache
+/// holds.
 const PARTIAL_ROWS: usize = 120;
 
-/// How many panels of rows of the left operand are packed at once. Where its columns are contiguous, memory is then read in runs
-/// of 8 × 12 elements instead of 12. The panels of f32 take 96 KiB.
+/// The number of panels of rows of the left operand that are packed at a time. Where its columns are contiguous, memory
+/// is then read in runs of 8 × 12 elements instead of 12. The panels of f32 take 96 KiB.
 const LEFT_PANELS: usize = 8;
 
-/// The rows, columns and k of which panels and partial results have room in the scratch.
+/// The rows, columns and k that the panels and partial results in the scratch have room for.
 #[derive(Clone, Copy)]
 struct Sizes {
     rows: usize,
     cols: usize,
     depth: usize,
-    /// The rows of the left operand that are packed at once, whole panels; 0 if it is read as it lies in memory.
+    /// The rows of the left operand that are packed at a time, in whole panels; 0 if it is read in place.
     left: usize,
     /// Whether the result is computed in its own memory.
     is_direct: bool,

@@ -1,5 +1,5 @@
-//! Products with a small result and a long k: tasks compute the sums of chains, and one thread adds these in order, as `tile.rs`
-//! defines it.
+//! Products with a small result and a long k: tasks compute the sums of chains, and one thread adds these in order, as
+//! `tile.rs` defines it.
 
 use super::blocked::Block;
 use super::dot::Chains;
@@ -11,15 +11,15 @@ use crate::cpu::share::share;
 use crate::plan::kernel::Method;
 use std::ops::Range;
 
-/// Bytes of the sums that are kept before they are added, which a second-level cache holds: those of a dot product of 16 million
-/// f32.
+/// The bytes of the sums that are kept before they are added, which a second-level cache holds: enough for a dot
+/// product of 16 million f32.
 const KEPT: usize = 1 << 18;
 
 impl Block {
-    /// Computes the block in tasks of so many chains.
+    /// Computes the block in tasks of `chains` chains each.
     ///
     /// # Safety
-    /// As of [`Block::compute`]; the block has at most `MOST_OF_CHAINS` elements.
+    /// As for [`Block::compute`]; the block has at most `MOST_OF_CHAINS` elements.
     pub unsafe fn share_chains<T: Element>(&self, method: Method, chains: usize) {
         let (each, count) = (self.m * self.n, self.k.div_ceil(CHAIN));
         let some = (KEPT / (each * size_of::<T>())).clamp(1, count);
@@ -35,7 +35,7 @@ impl Block {
                     let begin = task * chains;
                     let range = first + begin..first + some.min(begin + chains);
                     let to = of_first.shifted((begin * each) as isize);
-                    // SAFETY: *inside* and *apart*: each chain has its own place in the scratch.
+                    // SAFETY: *inside* and *apart*: each chain has its own part of the scratch.
                     unsafe { self.sums_of_chains::<T>(method, range, to) };
                 });
                 for chain in 0..some {
@@ -52,15 +52,15 @@ impl Block {
                     }
                 }
             }
-            // SAFETY: *inside* and *apart*: the totals lie in the scratch.
+            // SAFETY: *inside* and *apart*: the totals are in the scratch.
             unsafe { self.c.store(total, self.n, self.m, self.n) };
         });
     }
 
-    /// Computes the sums of each element over some chains, the matrices of their sums one after the other.
+    /// Computes the sums of each element over some chains. The matrices of sums follow each other in `to`.
     ///
     /// # Safety
-    /// As of [`Block::compute`] for these chains and the result `to`.
+    /// As for [`Block::compute`] for these chains and the result `to`.
     unsafe fn sums_of_chains<T: Element>(&self, method: Method, mut chains: Range<usize>, to: Target) {
         let each = self.m * self.n;
         let first = chains.start;

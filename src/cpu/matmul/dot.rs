@@ -1,33 +1,35 @@
-//! Dot products of two contiguous vectors, lanes over chains: so the additions of one chain, which wait for each other, run beside
-//! those of others. The order of additions is that of `tile.rs`.
+//! Dot products of two contiguous vectors. Lanes run over chains, so the additions of one chain, which wait for each
+//! other, run beside those of others. The order of additions is that of `tile.rs`.
 
 use super::lanes::{ALL_ROWS, Lanes, MOST_DEPTH, line, prefetch};
 use super::tile::CHAIN;
 
-/// Bytes of the rows or vectors of a task from which they are taken to lie in memory, not in a cache. The planner cuts larger
-/// products into tasks of about this size.
+/// The bytes of a task's rows or vectors from which they are assumed to be in memory, not in a cache. The planner cuts
+/// larger products into tasks of about this size.
 pub(super) const FAR: usize = 4 << 20;
 
-/// Whole chains of a dot product of two contiguous vectors. The conditions of [`chains`]: *inside*: the `count` chains of `a` and
-/// of `b`, and the `count` elements of `sums`, lie in live memory; nobody writes those of `a` and `b`, and nobody else uses those
-/// of `sums`. *Features*: the machine has the instruction set of the kernel.
+/// Whole chains of a dot product of two contiguous vectors.
+///
+/// The conditions of [`chains`], cited by name. *Inside*: the `count` chains of `a` and of `b`, and the `count`
+/// elements of `sums`, are in live memory; nobody writes those of `a` and `b`, and nobody else uses those of `sums`.
+/// *Features*: the machine has the instruction set of the kernel.
 pub(super) struct Chains<T> {
     pub count: usize,
     pub a: *const T,
     pub b: *const T,
     pub sums: *mut T,
-    /// Whether the vectors are taken to lie in memory, not in a cache.
+    /// Whether the vectors are assumed to be in memory, not in a cache.
     pub far: bool,
 }
 
-/// Computes the sums of chains, and returns whether it has: it has not if they are too few to fill a vector.
+/// Computes the sums of chains. Returns false, and computes nothing, if they are too few to fill a vector.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Chains`]).
 pub(super) type ChainsFn<T> = unsafe fn(&Chains<T>) -> bool;
 
-/// Computes the sums of chains, lanes over chains: two vectors of them at once where they lie in a cache, one where they come from
-/// memory, because no processor sees so many short streams.
+/// Computes the sums of chains, with lanes over chains: two vectors of them together if they are in a cache, one if
+/// they come from memory, because no hardware prefetcher follows that many short streams.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Chains`]).
@@ -37,7 +39,8 @@ pub(super) unsafe fn chains<S: Lanes>(x: &Chains<S::Element>) -> bool {
         return false;
     }
     let mut chain = 0;
-    // SAFETY: *inside* and *features*. Where chains are left that fill no vector, the last ones are computed once more.
+    // SAFETY: *inside* and *features*. If the remaining chains do not fill a vector, some of the chains before them are
+    // computed again.
     unsafe {
         while chain < x.count {
             let left = x.count - chain;
@@ -53,10 +56,10 @@ pub(super) unsafe fn chains<S: Lanes>(x: &Chains<S::Element>) -> bool {
     true
 }
 
-/// Computes the sums of `G` vectors of chains from one on.
+/// Computes the sums of `G` vectors of chains, starting at `chain`.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Chains`]), and there are so many chains.
+/// *Inside* and *features* ([`Chains`]), and there are this many chains.
 #[inline(always)]
 unsafe fn some_chains<S: Lanes, const G: usize>(x: &Chains<S::Element>, chain: usize) {
     let line = line::<S>();
@@ -66,7 +69,7 @@ unsafe fn some_chains<S: Lanes, const G: usize>(x: &Chains<S::Element>, chain: u
         let mut sums = [S::zero(); G];
         for k in (0..CHAIN).step_by(S::DEPTH) {
             if x.far && k % line == 0 {
-                // the memory of the next chains is asked for from end to end
+                // the memory of the next chains is prefetched from end to end
                 for i in 0..S::WIDTH {
                     let ahead = S::WIDTH * (CHAIN + k) + i * line;
                     prefetch(a.wrapping_add(ahead));
@@ -89,8 +92,8 @@ unsafe fn some_chains<S: Lanes, const G: usize>(x: &Chains<S::Element>, chain: u
     }
 }
 
-/// Computes the sum of the whole chains of two vectors of `k` elements, if they are enough. Returns the number of their k, and their
-/// sums added in order.
+/// Computes the sum of the whole chains of two vectors of `k` elements, if there are enough. Returns the number of k
+/// that the sum covers, and the sums of the chains added in order.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Chains`]), for the whole chains and the function `chains`.
@@ -101,7 +104,7 @@ pub(super) unsafe fn sum_of_chains<S: Lanes>(
     b: *const S::Element,
     chains: ChainsFn<S::Element>,
 ) -> (usize, S::Vector) {
-    /// Chains whose sums are kept before they are added.
+    /// The number of chains whose sums are kept before they are added.
     const SOME: usize = 64;
     let count = k / CHAIN;
     // SAFETY: *inside* and *features*: every chain is below `count`.
@@ -109,7 +112,7 @@ pub(super) unsafe fn sum_of_chains<S: Lanes>(
         let mut total = S::zero();
         let mut first = 0;
         while first < count {
-            // the last are up to twice as many, so that they fill vectors
+            // the last group has up to twice as many, so that they fill vectors
             let some = if count - first < 2 * SOME { count - first } else { SOME };
             let mut sums = [S::Element::default(); 2 * SOME];
             let (a, b) = (a.add(first * CHAIN), b.add(first * CHAIN));

@@ -1,4 +1,5 @@
-//! The kernels of products, compiled for each instruction set and element type, and the tables through which they are called.
+//! The kernels of products, compiled for each instruction set and element type, and the tables through which they are
+//! called.
 
 use super::dot::{Chains, ChainsFn, chains};
 use super::lanes::*;
@@ -9,7 +10,7 @@ use super::vector::{Dots, Sums, dots, sums};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
 
-/// Everything that products of one element type run on one instruction set.
+/// The functions and sizes that products of one element type use on one instruction set.
 pub(super) struct Kernels<T: 'static> {
     /// The most rows of a tile, which is also the height of a packed panel of the left operand.
     pub rows: usize,
@@ -17,15 +18,15 @@ pub(super) struct Kernels<T: 'static> {
     pub width: usize,
     /// The most vectors of a row of a tile.
     pub vectors: usize,
-    /// The kernels of tiles. The first index is 1 where the last vector of a row is not full, so that the kernel masks it; the
-    /// second is the number of vectors less 1, the third the number of rows less 1.
+    /// The kernels of tiles. The first index is 1 if the last vector of a row is partial, so that the kernel masks it;
+    /// the second is the number of vectors less 1, the third the number of rows less 1.
     tiles: [[&'static [TileFn<T>]; 2]; 2],
-    /// Packs lines that lie side by side: elements of one k are contiguous.
+    /// Packs lines that are side by side in memory: the elements of one k are contiguous.
     pub pack_contiguous: unsafe fn(&Lines<T>),
-    /// Packs lines of which each is contiguous along k, by transposing blocks in registers.
+    /// Packs lines that are each contiguous along k, by transposing blocks in registers.
     pub pack_turned: unsafe fn(&Lines<T>),
-    /// Products of rows that are contiguous along k with a few columns: function `i` takes `1 << i` columns at once. There are as
-    /// many functions as the registers allow, at least one.
+    /// Products of rows that are contiguous along k with a few columns: function `i` takes `1 << i` columns at once.
+    /// There are as many functions as the registers allow, at least one.
     pub dots: &'static [unsafe fn(&Dots<T>)],
     /// The product of one row with a matrix whose rows are contiguous.
     pub sums: unsafe fn(&Sums<T>),
@@ -34,7 +35,7 @@ pub(super) struct Kernels<T: 'static> {
 }
 
 impl<T> Kernels<T> {
-    /// Returns the kernel for tiles of so many rows and columns, at least 1 and at most [`Kernels::rows`] and
+    /// Returns the kernel for tiles of `rows` rows and `cols` columns, at least 1 and at most [`Kernels::rows`] and
     /// [`Kernels::columns`].
     #[inline]
     pub fn tile(&self, rows: usize, cols: usize) -> TileFn<T> {
@@ -42,17 +43,18 @@ impl<T> Kernels<T> {
         self.tiles[!cols.is_multiple_of(self.width) as usize][vectors - 1][rows - 1]
     }
 
-    /// The most columns of a tile.
+    /// Returns the most columns of a tile.
     pub fn columns(&self) -> usize {
         self.width * self.vectors
     }
 }
 
-/// Compiles the kernels of one vector type. `rows` lists the heights of tiles, up to the largest. `unmasked` says whether tiles of
-/// full vectors have code of their own; where masks cost nothing, the code with a mask serves both. `left` is the height of a
-/// panel modulo the lanes of a vector: the lines that `pack_turned` packs as a vector that is not full. `dots` lists the
-/// numbers of columns that a matrix · vector kernel takes at once. `chains` is the vector type of a dot product, whose streams
-/// are as many as its lanes: of AVX-512's 16 a processor loses some (measured: 0.6 to 0.9 of the time with 8).
+/// Compiles the kernels of one vector type. `rows` lists the heights of tiles, up to the largest. `unmasked` tells
+/// whether tiles of full vectors have code of their own; where masks cost nothing, the code with a mask serves both.
+/// `left` is the height of a panel modulo the lanes of a vector: the number of lines that `pack_turned` packs as a
+/// partial vector. `dots` lists the numbers of columns that a matrix · vector kernel computes together. `chains` is the
+/// vector type of a dot product, which reads as many streams as it has lanes. The processor cannot follow all 16
+/// streams of AVX-512; 8 lanes take 0.6 to 0.9 of the time (measured).
 macro_rules! kernels {
     ($module:ident, $lanes:ty, $element:ty, $([$features:literal])?, rows $most:literal [$($rows:literal)*],
      unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*], chains $chains:ty) => {
@@ -62,42 +64,42 @@ macro_rules! kernels {
             /// # Safety
             /// *Inside*, *features* and *size* ([`Tile`]).
             pub unsafe fn tile_of<const R: usize, const V: usize, const MASKED: bool>(x: &Tile<$element>) {
-                // SAFETY: the caller ensures what `tile` asks for.
+                // SAFETY: the caller ensures the conditions of `tile`.
                 unsafe { tile::<$lanes, R, V, MASKED>(x) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
             /// *Inside* and *features* (`panels.rs`).
             pub unsafe fn contiguous(x: &Lines<$element>) {
-                // SAFETY: the caller ensures what `pack_contiguous` asks for.
+                // SAFETY: the caller ensures the conditions of `pack_contiguous`.
                 unsafe { pack_contiguous::<$lanes>(x) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
             /// *Inside* and *features* (`panels.rs`).
             pub unsafe fn turned(x: &Lines<$element>) {
-                // SAFETY: the caller ensures what `pack_turned` asks for.
+                // SAFETY: the caller ensures the conditions of `pack_turned`.
                 unsafe { pack_turned::<$lanes, $left>(x) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
             /// *Inside* and *features* (`vector.rs`).
             pub unsafe fn dots_of<const N: usize>(x: &Dots<$element>) {
-                // SAFETY: the caller ensures what `dots` asks for.
+                // SAFETY: the caller ensures the conditions of `dots`.
                 unsafe { dots::<$lanes, N>(x) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
             /// *Inside* and *features* (`vector.rs`).
             pub unsafe fn sums_of(x: &Sums<$element>) {
-                // SAFETY: the caller ensures what `sums` asks for; the machine has the features of `chains` too.
+                // SAFETY: the caller ensures the conditions of `sums`; the machine has the features of `chains` too.
                 unsafe { sums::<$lanes>(x, chains_of) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
             /// *Inside* and *features* (`dot.rs`).
             pub unsafe fn chains_of(x: &Chains<$element>) -> bool {
-                // SAFETY: the caller ensures what `chains` asks for.
+                // SAFETY: the caller ensures the conditions of `chains`.
                 unsafe { chains::<$chains>(x) }
             }
             pub static KERNELS: Kernels<$element> = Kernels {
@@ -118,9 +120,9 @@ macro_rules! kernels {
     };
 }
 
-// AVX-512 has 32 registers: tiles of 12 rows × 2 vectors keep 24 sums and leave 8 registers for operands; a mask costs nothing.
-// AVX2 has 16 registers, so its tiles are 6 × 2, and its masked loads are slow. Tiles of integers are smaller, because products of
-// integers are rare and each kernel is code to compile.
+// AVX-512 has 32 registers: tiles of 12 rows × 2 vectors keep 24 sums and leave 8 registers for operands; a mask costs
+// nothing. AVX2 has 16 registers, so its tiles are 6 × 2, and its masked loads are slow. Tiles of integers are smaller,
+// because products of integers are rare and each kernel is code to compile.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::*;
@@ -183,7 +185,7 @@ macro_rules! element {
 }
 element!(f32, f32x16, f32x8, f32x4, plain_f32);
 element!(f64, f64x8, f64x4, f64x2, plain_f64);
-// i32 too, as u64 serves i64: wrapping sums and products have the same bits, signed or not
+// u32 serves i32 too, and u64 serves i64: wrapping sums and products have the same bits, signed or not
 element!(u32, u32x16, u32x8, u32x4, plain_u32);
 element!(u64, u64x8, u64x4, u64x2, plain_u64);
 element!(u8, bool64, bool32, bool16, plain_bool);

@@ -1,6 +1,6 @@
-//! Vector registers of each instruction set, as the kernels of products see them. Everything here is inlined into functions that
-//! enable the features, so each instruction set has its own copy of a kernel; a call that is not inlined would be a hundred
-//! times slower.
+//! Vector registers of each instruction set, as the kernels of products see them. Everything here is inlined into
+//! functions that enable the features, so each instruction set has its own copy of a kernel. A call that is not inlined
+//! would be a hundred times slower.
 
 #[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
@@ -10,18 +10,19 @@ pub(super) const MOST_DEPTH: usize = 16;
 
 /// A vector register of `WIDTH` elements.
 ///
-/// Its unsafe functions have two conditions, cited by name. *Features*: the machine has the instruction set of the type, and
-/// the function is inlined into one that enables it. *Inside*: all elements that are named lie in live memory; nobody writes
-/// those that are read, and nobody else uses those that are written. Addresses need no alignment beyond that of the element.
+/// Its unsafe functions have two conditions, cited by name. *Features*: the machine has the instruction set of the
+/// type, and the function is inlined into one that enables it. *Inside*: all elements that the function names are in
+/// live memory; nobody writes those that are read, and nobody else uses those that are written. Addresses need no
+/// alignment beyond that of the element.
 pub(super) trait Lanes: Copy + 'static {
     type Element: Copy + Default + Send + Sync + 'static;
     type Vector: Copy;
-    /// Says which of the first lanes of a vector are loaded or stored.
+    /// Selects which of the first lanes of a vector are loaded or stored.
     type Mask: Copy;
     const WIDTH: usize;
-    /// How many elements of each row [`Lanes::transposed`] takes.
+    /// The number of elements of each row that [`Lanes::transposed`] reads.
     const DEPTH: usize;
-    /// Whether [`Lanes::transposed`] can take some of them alone. A row then has a cache line.
+    /// Whether [`Lanes::transposed`] can read only some of them. A row then has a cache line of elements.
     const PARTS: bool = false;
 
     /// # Safety
@@ -41,7 +42,7 @@ pub(super) trait Lanes: Copy + 'static {
     /// # Safety
     /// *Features* ([`Lanes`]).
     unsafe fn mask(n: usize) -> Self::Mask;
-    /// Loads the lanes of a mask; the others are 0.
+    /// Loads the lanes of a mask and sets the others to 0.
     ///
     /// # Safety
     /// *Features* and *inside* ([`Lanes`]), for the elements of the mask.
@@ -49,7 +50,7 @@ pub(super) trait Lanes: Copy + 'static {
     /// # Safety
     /// *Features* and *inside* ([`Lanes`]), for the elements of the mask.
     unsafe fn store_masked(p: *mut Self::Element, mask: Self::Mask, v: Self::Vector);
-    /// Returns `a · b + c`: of floats with one rounding, of integers wrapping, of bools *and* and *or*.
+    /// Returns `a · b + c`. Floats are rounded once, integers wrap, and for bools `·` is *and* and `+` is *or*.
     ///
     /// # Safety
     /// *Features* ([`Lanes`]).
@@ -57,9 +58,9 @@ pub(super) trait Lanes: Copy + 'static {
     /// # Safety
     /// *Features* ([`Lanes`]).
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// Loads elements `first` up to `end` of each of `ROWS` rows, which begin `step` elements apart, and writes vector k of their
-    /// elements k into `out[k]`. `ROWS` is at most `WIDTH`; the lanes beyond it are 0. Without [`Lanes::PARTS`] the elements
-    /// are all `DEPTH`.
+    /// Loads elements `first` up to `end` of each of `ROWS` rows, which begin `step` elements apart, and writes the
+    /// vector of the rows' elements k into `out[k]`. `ROWS` is at most `WIDTH`; the lanes beyond it are 0. Without
+    /// [`Lanes::PARTS`] `first..end` is all of `DEPTH`.
     ///
     /// # Safety
     /// *Features* and *inside* ([`Lanes`]), for these elements.
@@ -71,22 +72,22 @@ pub(super) trait Lanes: Copy + 'static {
     );
 }
 
-/// Asks [`Lanes::transposed`] for as many rows as a vector has lanes.
+/// Tells [`Lanes::transposed`] to load as many rows as a vector has lanes.
 pub(super) const ALL_ROWS: usize = usize::MAX;
 
-/// Returns how many elements of each row are taken at once: a cache line of them.
+/// Returns how many elements of each row are read at a time: a cache line of them.
 #[inline(always)]
 pub(super) fn line<S: Lanes>() -> usize {
     (64 / size_of::<S::Element>()).max(S::DEPTH)
 }
 
-/// Asks the processor to bring a cache line near. Any address is allowed.
+/// Prefetches a cache line. Any address is allowed.
 #[inline(always)]
 pub(super) fn prefetch<T>(p: *const T) {
     crate::math::simd::prefetch(p);
 }
 
-/// Writes the plain operations of a vector type of x86 by its intrinsics.
+/// Implements the plain operations of an x86 vector type by its intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! lanes {
     (
@@ -136,12 +137,12 @@ macro_rules! lanes {
             }
             #[inline(always)]
             unsafe fn load_masked($lp: *const $element, $lm: $mask) -> $vector {
-                // SAFETY: *features* and *inside*: lanes outside of the mask are not touched.
+                // SAFETY: *features* and *inside*: lanes outside the mask are not accessed.
                 unsafe { $loadm }
             }
             #[inline(always)]
             unsafe fn store_masked($sp: *mut $element, $sm: $mask, $sv: $vector) {
-                // SAFETY: *features* and *inside*: lanes outside of the mask are not touched.
+                // SAFETY: *features* and *inside*: lanes outside the mask are not accessed.
                 unsafe { $storem }
             }
             #[inline(always)]
@@ -158,7 +159,8 @@ macro_rules! lanes {
             unsafe fn transposed<const $rows: usize>(
                 $tp: *const $element, $ts: isize, $part: [usize; 2], $out: &mut [$vector; MOST_DEPTH],
             ) {
-                // SAFETY: *features* and *inside*: only the rows below `ROWS` are read, and of them only the elements of the part.
+                // SAFETY: *features* and *inside*: only the rows below `ROWS` are read, and only their elements in the
+                // part.
                 unsafe { $transposed }
             }
         }
@@ -170,9 +172,9 @@ static FIRST_OF_8: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0
 #[cfg(target_arch = "x86_64")]
 static FIRST_OF_4: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-/// Transposes 16 rows × 16 f32 into `$out`. Rows from `$rows` on, and elements outside of `$part`, are zeros. Whole rows are read by
-/// one load each, because a cache has room for few lines that lie a power of two apart. The steps before the last two work on
-/// four rows at a time, so that all stays in registers.
+/// Transposes 16 rows × 16 f32 into `$out`. Rows from `$rows` on, and elements outside `$part`, are zeros. Each row is
+/// read by a single load, because a cache can hold only a few lines whose addresses are a power of two apart. The steps
+/// before the last two process four rows at a time, so that everything stays in registers.
 #[cfg(target_arch = "x86_64")]
 macro_rules! sixteen_rows {
     ($p:ident, $step:ident, $part:ident, $out:ident, $rows:ident) => {{
@@ -304,7 +306,8 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 16 integers of 32 bits of AVX-512; signed or not, wrapping sums and products have the same bits.
+    /// 16 integers of 32 bits of AVX-512. Wrapping sums and products have the same bits for signed and unsigned
+    /// integers.
     U32x16, u32, __m512i, __mmask16, width 16, depth 16,
     zero _mm512_setzero_si512(), splat |x| _mm512_set1_epi32(x as i32),
     load |p| _mm512_loadu_si512(p as *const __m512i), store |p, v| _mm512_storeu_si512(p as *mut __m512i, v),
@@ -383,7 +386,8 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 4 integers of 64 bits of AVX2, which multiplies 32 bits at a time: the product of the high halves leaves 64 bits.
+    /// 4 integers of 64 bits of AVX2, which multiplies 32 bits at a time. The product of the high halves is dropped,
+    /// because it is beyond the 64 bits.
     U64x4, u64, __m256i, __m256i, width 4, depth 2,
     zero _mm256_setzero_si256(), splat |x| _mm256_set1_epi64x(x as i64),
     load |p| _mm256_loadu_si256(p as *const __m256i), store |p, v| _mm256_storeu_si256(p as *mut __m256i, v),

@@ -1,9 +1,9 @@
-//! Matrix products. The planner says how each is computed (`plan/kernel/product.rs`), and makes epilogues kernels of their own
-//! (`plan/product.rs`), which may run on each part of a product while it is in a cache; operands and results of narrow types
-//! are converted here. Every element is the sum that `matmul/tile.rs` defines, whatever the strategy, so its bits follow from its
-//! row, its column and the element type alone.
+//! Matrix products. The planner chooses how each product is computed (`plan/kernel/product.rs`). It makes epilogues
+//! kernels of their own (`plan/product.rs`), which may run on each part of a product while that part is in a cache.
+//! Operands and results of narrow types are converted here. Every element is the sum that `matmul/tile.rs` defines,
+//! whatever the strategy, so its bits depend only on its row, its column and the element type.
 
-// kernels index arrays of registers by row, vector and chain, often two of them at once
+// kernels index arrays of registers by row, vector and chain, often two of these at a time
 #![allow(clippy::needless_range_loop)]
 
 mod blocked;
@@ -36,8 +36,8 @@ use operands::{Operand, Target};
 
 heap! { Place: along; Matmul: a, b, c, next; }
 
-/// The memory of an operand or of the result: buffer, first element, the span to check, bytes of an element, and the way from
-/// one matrix of the batch to the next.
+/// The memory of an operand or of the result: the buffer, the first element, the span to check, the bytes of an
+/// element, and the offsets from one matrix of the batch to the next.
 struct Place {
     buffer: BufferRef,
     first: isize,
@@ -46,11 +46,11 @@ struct Place {
     along: Axis,
 }
 
-/// A product that is ready to be bound, as its strategy computes it: if that is the transposed one, `a` is the kernel's second
-/// operand.
+/// A product that is ready to be bound, in the form that its strategy computes. For the transposed strategy, `a` is the
+/// kernel's second operand.
 pub(super) struct Matmul {
     name: &'static str,
-    /// How many matrices the batch has.
+    /// The number of matrices in the batch.
     count: usize,
     compute: Compute,
     product: Product,
@@ -63,9 +63,10 @@ pub(super) struct Matmul {
     next: Option<Elementwise>,
 }
 
-/// Prepares a product whose result is not empty. `next` is the kernel that its parts are handed to, if there is one.
+/// Prepares a product whose result is not empty. `next` is the kernel that receives its parts, if there is one.
 pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> {
-    // `validate` has checked that the kernel is only a product, and that its strides are those that the strategy asks for
+    // `validate` has checked that the kernel is only a product, and that its strides are those that the strategy
+    // requires
     let (Some(product), Some(matrices), [value], [a, b], [store]) =
         (kernel.schedule.product(), Matrices::of(kernel), &kernel.values[..], &kernel.loads[..], &kernel.stores[..])
     else {
@@ -106,7 +107,7 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
 }
 
 impl Matmul {
-    /// Runs the product on the buffers of a run, and the kernel that takes its parts.
+    /// Runs the product on the buffers of a run, and the kernel that receives its parts.
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
         let at = |p: &Place| run.locate(self.name, p.buffer, p.size, p.first, p.span);
         let (a, b, c) = (at(&self.a)?, at(&self.b)?, at(&self.c)?);
@@ -122,8 +123,8 @@ impl Matmul {
             return Ok(());
         };
         next.in_parts(run, |next| {
-            // SAFETY: the parts of tasks lie in the result, whose space is that of `next`, and no two tasks have a part of it in
-            // common.
+            // SAFETY: the parts of tasks are parts of the result, whose space is that of `next`, and no two tasks share
+            // a part of it.
             self.share(|i| unsafe { next.task(|run| self.task(&first, i, run)) });
         })
     }
@@ -135,15 +136,15 @@ impl Matmul {
         share(groups * down * across, self.product.alone, task);
     }
 
-    /// Returns into how many parts a matrix is cut, down and across.
+    /// Returns the number of parts that a matrix is cut into, down and across.
     fn parts(&self) -> [usize; 2] {
         let (m, n) = (self.first.m, self.first.n);
         let [rows, cols] = self.product.part(m, n);
         [m.div_ceil(rows), n.div_ceil(cols)]
     }
 
-    /// Computes task `i`: some matrices of the batch, or a part of one. `first` is the first matrix; `done` is called with each
-    /// part of the kernel's result as soon as it is computed.
+    /// Computes task `i`: some matrices of the batch, or a part of one. `first` is the first matrix. `done` is called
+    /// with each part of the kernel's result as soon as it is computed.
     fn task(&self, first: &Block, i: usize, done: &mut dyn FnMut(Tile)) {
         let Product { method, matrices, turned, .. } = self.product;
         let (m, n, matrices) = (first.m, first.n, matrices as usize);
@@ -152,7 +153,7 @@ impl Matmul {
         let (group, part) = (i / (down * across), i % (down * across));
         let (row, col) = (part % down * rows, part / down * cols);
         let [height, width] = if turned { [n, m] } else { [m, n] };
-        // a small matrix by itself is too short for the loops of the next kernel
+        // a single small matrix is too short for the loops of the next kernel
         let several = matrices > 1 && m * n < PART;
         let end = self.count.min((group + 1) * matrices);
         let mut waiting = group * matrices;
@@ -183,9 +184,9 @@ impl Matmul {
                     true => Tile { r0: matrix * height + c, nr: part.cols, c0: r, nc: part.rows, start: 0 },
                 });
             };
-            // SAFETY: *inside*: `locate` has checked the spans of all matrices. *Apart*: no two tasks have a part of the result
-            // in common, and the planner never writes a product in place. `validate` has checked that the strides are those
-            // that the method asks for.
+            // SAFETY: *inside*: `locate` has checked the spans of all matrices. *Apart*: no two tasks share a part of
+            // the result, and the planner never writes a product in place. `validate` has checked that the strides are
+            // those that the method requires.
             unsafe { self.compute(&block, method, &mut hand_on) };
             let count = matrix + 1 - waiting;
             if several && (matrix + 1 == end || count * m * n >= PART) {
@@ -195,11 +196,11 @@ impl Matmul {
         }
     }
 
-    /// Computes a product whose k is shared out.
+    /// Computes a product whose k is divided among tasks.
     fn share_chains(&self, x: &Block) {
         let (method, chains) = (self.product.method, self.product.chains as usize);
-        // SAFETY: *inside*: `locate` has checked the spans. *Apart*: the planner never writes a product in place. `validate` has
-        // checked that the strides are those that the method asks for, and the number of elements.
+        // SAFETY: *inside*: `locate` has checked the spans. *Apart*: the planner never writes a product in place.
+        // `validate` has checked the number of elements, and that the strides are those that the method requires.
         unsafe {
             match self.compute {
                 Compute::F32 => x.share_chains::<f32>(method, chains),
@@ -214,7 +215,7 @@ impl Matmul {
     /// Computes a block in the product's type.
     ///
     /// # Safety
-    /// As of [`Block::compute`].
+    /// As for [`Block::compute`].
     unsafe fn compute(&self, block: &Block, method: Method, done: &mut dyn FnMut(Part)) {
         // SAFETY: the caller's conditions.
         unsafe {

@@ -1,10 +1,12 @@
-//! Vector registers of NEON, as the kernels of products see them. NEON has no masked loads or stores, so those go lane by
-//! lane, and it multiplies no integers of 64 bits: for them, and for bools, plain arrays serve (`plain.rs`).
+//! Vector registers of NEON, as the kernels of products see them. NEON has no masked loads or stores, so masked
+//! accesses go lane by lane. It does not multiply integers of 64 bits, so those and bools use plain arrays
+//! (`plain.rs`).
 
 use super::lanes::{Lanes, MOST_DEPTH};
 use core::arch::aarch64::*;
 
-/// Writes the operations of a vector type by its intrinsics. `transposed` takes its rows as vectors, and gives as many.
+/// Implements the operations of a vector type by its intrinsics. `transposed` receives its rows as vectors, and returns
+/// as many.
 macro_rules! lanes {
     (
         $(#[$doc:meta])* $name:ident, $element:ty, $vector:ty, width $width:literal, splat $splat:path, load $load:path, store $store:path,
@@ -126,7 +128,7 @@ lanes! {
     transposed |rows| [vtrn1q_f64(rows[0], rows[1]), vtrn2q_f64(rows[0], rows[1])]
 }
 lanes! {
-    /// 4 integers of 32 bits; signed or not, wrapping sums and products have the same bits.
+    /// 4 integers of 32 bits. Wrapping sums and products have the same bits for signed and unsigned integers.
     U32x4, u32, uint32x4_t, width 4, splat vdupq_n_u32, load vld1q_u32, store vst1q_u32,
     lanes [0 1 2 3] vld1q_lane_u32 vst1q_lane_u32,
     multiply_add |a, b, c| vmlaq_u32(c, a, b), add vaddq_u32,

@@ -1,5 +1,5 @@
-//! Operands and results of products in memory: of any strides, and of element types that are converted on the way to the panels
-//! and from them.
+//! Operands and results of products in memory. They may have any strides, and element types that are converted on the
+//! way to and from the panels.
 
 use super::kernels::{Element, Kernels};
 use super::panels::{Lines, pack_strided};
@@ -7,13 +7,14 @@ use super::tile::CHAIN;
 use crate::math::simd::Loop;
 use std::mem::MaybeUninit;
 
-/// Lines of a chain, or so many chains of one k, that are converted before they are packed: 16 KiB of f32.
+/// The number of lines of a chain (or of chains of one k) that are converted before they are packed: 16 KiB of f32.
 const LINES: usize = 16;
 
-/// Room for elements that are converted before they are packed.
+/// A buffer for elements that are converted before they are packed.
 struct Wide<T>([MaybeUninit<T>; LINES * CHAIN]);
 
-/// An operand of a product in memory: element (0, 0), and the strides from line to line and along k, in elements.
+/// An operand of a product in memory: the address of element (0, 0), and the strides from line to line and along k, in
+/// elements.
 #[derive(Clone, Copy)]
 pub(super) struct Operand {
     pub at: *const u8,
@@ -21,31 +22,31 @@ pub(super) struct Operand {
     pub step: isize,
     /// Bytes of an element.
     pub size: usize,
-    /// The loop that converts elements to the type of the product; none if they have it.
+    /// The loop that converts elements to the type of the product; `None` if they already have it.
     pub widen: Option<Loop>,
 }
 
 impl Operand {
-    /// Returns the operand that begins at another line and k.
+    /// Returns the operand that begins at the given line and k.
     #[inline]
     pub fn from(&self, line: usize, k: usize) -> Operand {
         let offset = line as isize * self.line + k as isize * self.step;
         Operand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
-    /// Returns the operand of another matrix, whose elements lie `offset` elements further on.
+    /// Returns the operand of another matrix, whose elements are `offset` elements further on.
     pub fn shifted(&self, offset: isize) -> Operand {
         Operand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
-    /// Packs the first `lines × k` elements, at most [`CHAIN`] of them along k, into panels of `height` lines, one after the other.
-    /// The lines that a last panel lacks become zeros.
+    /// Packs the first `lines × k` elements, at most [`CHAIN`] of them along k, into consecutive panels of `height`
+    /// lines. Missing lines of the last panel are filled with zeros.
     ///
     /// # Safety
     /// *Inside* ([`Lines`]); `T` is the type of the product.
     pub unsafe fn pack<T: Element>(&self, kernels: &Kernels<T>, lines: usize, k: usize, to: *mut T, height: usize) {
         let left = lines % height;
-        // SAFETY: *inside*, and `kernels` are those of the machine.
+        // SAFETY: *inside*, and `kernels` are those of this machine.
         unsafe {
             if left > 0 {
                 let last = to.add((lines - left) * k);
@@ -80,10 +81,10 @@ impl Operand {
     /// Packs the lines of one panel, which are contiguous along k, and converts them on the way.
     ///
     /// # Safety
-    /// As of [`Operand::pack`], but for the elements of `x`, which are not those of `T` yet.
+    /// As for [`Operand::pack`], except that the elements of `x` do not have type `T` yet.
     unsafe fn pack_lines<T: Element>(&self, kernels: &Kernels<T>, widen: Loop, x: &Lines<T>, wide: &mut Wide<T>) {
         let wide = wide.0.as_mut_ptr() as *mut T;
-        // SAFETY: *inside*: what is read and written lies below `lines` and `k`, and in `wide`.
+        // SAFETY: *inside*: everything that is read or written is below `lines` and `k`, or in `wide`.
         unsafe {
             for first in (0..x.lines).step_by(LINES) {
                 let lines = LINES.min(x.lines - first);
@@ -95,10 +96,10 @@ impl Operand {
         }
     }
 
-    /// Packs lines of any strides k by k, and converts them on the way.
+    /// Packs lines of any strides, one k at a time, and converts them on the way.
     ///
     /// # Safety
-    /// As of [`Operand::pack`].
+    /// As for [`Operand::pack`].
     unsafe fn pack_rows<T: Element>(
         &self,
         widen: Loop,
@@ -110,7 +111,7 @@ impl Operand {
         let wide = wide.0.as_mut_ptr() as *mut T;
         // whole panels, of which `wide` has room for at least one
         let most = LINES * CHAIN / height * height;
-        // SAFETY: *inside*: what is read and written lies below `lines` and `k`, and in `wide`.
+        // SAFETY: *inside*: everything that is read or written is below `lines` and `k`, or in `wide`.
         unsafe {
             for p in 0..k {
                 for begin in (0..lines).step_by(most) {
@@ -125,14 +126,14 @@ impl Operand {
         }
     }
 
-    /// Converts `n` elements that lie `step` elements apart, from a line and k on.
+    /// Converts `n` elements that are `step` elements apart, starting at the given line and k.
     ///
     /// # Safety
     /// *Inside* ([`Lines`]), for these elements.
     #[inline]
     unsafe fn widen_run<T>(&self, widen: Loop, line: usize, k: usize, step: isize, n: usize, to: *mut T) {
         let from = self.from(line, k);
-        // SAFETY: *inside*. Elements that are apart are first brought together, in the same bytes that they have in memory.
+        // SAFETY: *inside*. Elements that are not contiguous are first gathered, without conversion.
         unsafe {
             if step == 1 {
                 return widen(n, from.at, from.at, from.at, to as *mut u8);
@@ -159,24 +160,25 @@ pub(super) struct Target {
     pub col: isize,
     /// Bytes of an element.
     pub size: usize,
-    /// The loop that converts elements of the product's type to those that are stored; none if they are the same.
+    /// The loop that converts elements of the product's type to those that are stored; `None` if the types are the
+    /// same.
     pub narrow: Option<Loop>,
 }
 
 impl Target {
-    /// Returns the part of the result that begins at a row and a column.
+    /// Returns the part of the result that begins at the given row and column.
     #[inline]
     pub fn from(&self, row: usize, col: usize) -> Target {
         let offset = row as isize * self.row + col as isize * self.col;
         Target { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
-    /// Returns the result of another matrix, whose elements lie `offset` elements further on.
+    /// Returns the result of another matrix, whose elements are `offset` elements further on.
     pub fn shifted(&self, offset: isize) -> Target {
         Target { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
-    /// Says whether kernels can store into the result itself: whole rows of their own element type.
+    /// Returns whether kernels can store into the result itself: whole rows of their own element type.
     pub fn is_direct(&self, cols: usize) -> bool {
         self.narrow.is_none() && (self.col == 1 || cols == 1)
     }
@@ -184,7 +186,7 @@ impl Target {
     /// Stores zeros to `rows × cols` elements. Zero has no bits set, whatever its type.
     ///
     /// # Safety
-    /// The elements lie in live memory, and nobody else uses them.
+    /// The elements are in live memory, and nobody else uses them.
     pub unsafe fn clear(&self, rows: usize, cols: usize) {
         for row in 0..rows {
             for col in 0..cols {
@@ -194,10 +196,11 @@ impl Target {
         }
     }
 
-    /// Stores `rows × cols` computed elements, whose rows begin `row` elements apart.
+    /// Stores `rows × cols` computed elements, whose rows begin `row` elements apart in `from`.
     ///
     /// # Safety
-    /// The elements of both sides lie in live memory, nobody writes those of `from`, nobody else uses those of the result.
+    /// The elements of both sides are in live memory, nobody writes those of `from`, and nobody else uses those of the
+    /// result.
     pub unsafe fn store<T: Copy>(&self, from: *const T, row: usize, rows: usize, cols: usize) {
         let mut narrowed = [0u64; CHAIN];
         for r in 0..rows {
@@ -225,7 +228,8 @@ impl Target {
     }
 }
 
-// SAFETY: an address by itself reads and writes nothing: the functions that use it are unsafe, and say who may use what.
+// SAFETY: an address by itself reads and writes nothing: the functions that use it are unsafe, and state who may use
+// which elements.
 unsafe impl Send for Operand {}
 // SAFETY: as above.
 unsafe impl Sync for Operand {}

@@ -1,37 +1,38 @@
-//! Packs parts of operands in the order in which the micro-kernels read them. A *line* is a row of the left operand or a column of
-//! the right one. A *panel* holds a few lines side by side: for each k the elements of all its lines.
+//! Packs parts of operands in the order in which the micro-kernels read them. A *line* is a row of the left operand or
+//! a column of the right one. A *panel* holds a few lines side by side: for each k, the elements of all its lines.
 
 use super::lanes::{Lanes, MOST_DEPTH, prefetch};
 
-/// Lines of an operand that become panels, one after the other. Strides are in elements.
+/// Lines of an operand that are packed into consecutive panels. Strides are in elements.
 ///
-/// The conditions of the functions that pack, cited by name. *Inside*: the `lines × k` elements of `from` and those of the panels
-/// in `to` lie in live memory; nobody writes those of `from`, and nobody else uses those of `to`. *Features*: the machine has
-/// the instruction set of the function.
+/// The conditions of the functions that pack, cited by name. *Inside*: the `lines × k` elements of `from` and those of
+/// the panels in `to` are in live memory; nobody writes those of `from`, and nobody else uses those of `to`.
+/// *Features*: the machine has the instruction set of the function.
 pub(super) struct Lines<T> {
-    /// Only [`pack_contiguous`] takes more than one panel has room for.
+    /// The number of lines. Only [`pack_contiguous`] accepts more than one panel of them.
     pub lines: usize,
     pub k: usize,
     pub from: *const T,
     pub line: isize,
     pub step: isize,
     pub to: *mut T,
-    /// How many lines a panel has room for. What a last panel has room for beyond `lines` is not written.
+    /// The number of lines of a panel. The part of the last panel beyond `lines` is not written.
     pub height: usize,
 }
 
-/// How many k ahead memory is prefetched. The rows that are packed often begin some KiB apart, which no prefetcher of the
-/// processor follows.
+/// How many k ahead memory is prefetched. The rows that are packed often begin some KiB apart, a pattern that no
+/// hardware prefetcher follows.
 const AHEAD: isize = 8;
 
-/// Packs lines that are neighbours in memory: `line` is 1. All panels are packed at once, k by k, because a row of memory is
-/// best read from end to end.
+/// Packs lines that are neighbours in memory: `line` is 1. All panels are packed together, one k after another, because
+/// reading a row of memory from end to end is fastest.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Lines`]).
 #[inline(always)]
 pub(super) unsafe fn pack_contiguous<S: Lanes>(x: &Lines<S::Element>) {
-    // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and so is every element of a panel that is written.
+    // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and so is every element of a panel that is
+    // written.
     unsafe {
         for k in 0..x.k {
             let from = x.from.wrapping_offset(k as isize * x.step);
@@ -57,8 +58,9 @@ pub(super) unsafe fn pack_contiguous<S: Lanes>(x: &Lines<S::Element>) {
     }
 }
 
-/// Packs lines that are contiguous along k: `step` is 1. Where exactly `LEFT` lines remain beyond whole vectors, which is so in
-/// each full panel, they are packed as a vector that is not full; other remaining lines element by element.
+/// Packs lines that are contiguous along k: `step` is 1. If exactly `LEFT` lines remain beyond whole vectors, as in
+/// each full panel, they are packed as a partial vector; any other number of remaining lines is packed element by
+/// element.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Lines`]).
@@ -86,11 +88,12 @@ pub(super) unsafe fn pack_turned<S: Lanes, const LEFT: usize>(x: &Lines<S::Eleme
     }
 }
 
-/// Packs `width` lines from line `line` on by transposing blocks of them, and returns how many k are packed: the last few, which
-/// fill no block, are left to the caller. `ROWS` is `width`, or more than a vector has lanes if the lines fill a vector.
+/// Packs `width` lines from line `line` on by transposing blocks of them, and returns the number of k that it packed.
+/// The last few k, which do not fill a block, are left to the caller. `ROWS` is `width`, or more than a vector has
+/// lanes if the lines fill a vector.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Lines`]), and there are so many lines.
+/// *Inside* and *features* ([`Lines`]), and there are this many lines.
 #[inline(always)]
 unsafe fn turned<S: Lanes, const ROWS: usize>(x: &Lines<S::Element>, line: usize, width: usize) -> usize {
     let (from, to) = (x.from.wrapping_offset(line as isize * x.line), x.to.wrapping_add(line));

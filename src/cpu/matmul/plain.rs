@@ -1,11 +1,11 @@
-//! Vectors that are arrays of numbers: for machines without AVX2 and NEON, and for types without vectors, whose loops the compiler
-//! vectorises.
+//! Vectors that are plain arrays of numbers, for machines without AVX2 and NEON, and for types without vectors. The
+//! compiler vectorises their loops.
 
 use super::lanes::{Lanes, MOST_DEPTH};
 
-/// A number or a truth, as products without vector instructions compute with it.
+/// A number or a bool, as products without vector instructions compute with it.
 pub(super) trait Number: Copy + Default + Send + Sync + 'static {
-    /// Returns `a · b + c` in each lane; of floats, rounded once.
+    /// Returns `a · b + c` in each lane; floats are rounded once.
     fn multiply_add<const N: usize>(a: [Self; N], b: [Self; N], c: [Self; N]) -> [Self; N];
     /// Returns `a + b`.
     fn plus(a: Self, b: Self) -> Self;
@@ -32,27 +32,27 @@ number!(u64, each(|a: u64, b, c: u64| c.wrapping_add(a.wrapping_mul(b))), |a, b|
 // a bool in memory: the sum is *or*, the product is *and*
 number!(u8, each(|a, b, c| c | (a & b)), |a, b| a | b);
 
-/// Makes a function of three numbers one of lanes.
+/// Lifts a function of three numbers to arrays of lanes.
 #[inline(always)]
 fn each<T: Copy, const N: usize>(f: impl Fn(T, T, T) -> T) -> impl Fn([T; N], [T; N], [T; N]) -> [T; N] {
     move |a, b, c| std::array::from_fn(|i| f(a[i], b[i], c[i]))
 }
 
-/// Returns `a · b + c` in each lane, rounded once. Targets without a fused multiply-add compute it in f64, because `mul_add` calls a
-/// function for each lane there.
+/// Returns `a · b + c` in each lane, rounded once. Targets without a fused multiply-add compute it in f64, because
+/// `mul_add` calls a function for each lane there.
 #[inline(always)]
 fn fused<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
     if cfg!(any(target_feature = "fma", not(any(target_arch = "x86_64", target_arch = "wasm32")))) {
         return each(f32::mul_add)(a, b, c);
     }
-    // The product is exact in f64. The sum is rounded to an odd last bit, after which rounding to fewer bits gives the same as rounding
-    // once. A branch for the sums that need it was measured: it is quicker for random f32, but with f16, many of whose sums are ties,
-    // it takes longer than the calls.
+    // The product is exact in f64. The sum is rounded to an odd last bit, after which rounding to fewer bits gives the
+    // same result as rounding once. A branch for the sums that need it was measured: it is faster for random f32, but
+    // for f16, where many sums are ties, it takes longer than the calls.
     let (mut sum, mut lost, mut odd) = ([0f64; N], [0f64; N], [0u64; N]);
     for i in 0..N {
         let (product, addend) = (a[i] as f64 * b[i] as f64, c[i] as f64);
         sum[i] = product + addend;
-        // what the sum has lost, exactly; a NaN where the sum is no finite number
+        // the rounding error of the sum, exactly; a NaN if the sum is not finite
         let part = sum[i] - product;
         lost[i] = (product - (sum[i] - part)) + (addend - part);
     }

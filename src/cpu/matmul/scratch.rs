@@ -7,11 +7,11 @@ use std::mem::MaybeUninit;
 /// The alignment of each piece of scratch: a cache line and the widest vector.
 pub(super) const ALIGN: usize = 64;
 
-/// Bytes of a thread's block beyond which it is given back after the call.
+/// The largest block, in bytes, that a thread keeps after the call.
 const KEPT: usize = 4 << 20;
 
-/// Bytes of the scratch on the stack, for when there is no memory: panels of one tile's rows and columns over a chain, and a
-/// tile, of elements of 8 bytes.
+/// The bytes of the scratch on the stack, used if the allocation fails: panels of one tile's rows and columns over a
+/// chain, and a tile, of elements of 8 bytes.
 const LEAST: usize = 80 << 10;
 
 /// Memory that is handed out piece by piece.
@@ -21,7 +21,7 @@ pub(super) struct Scratch<'a> {
 }
 
 impl Scratch<'_> {
-    /// Takes `n` elements, whose values are not defined.
+    /// Allocates `n` elements with undefined values.
     pub fn take<T>(&mut self, n: usize) -> *mut T {
         let start = self.used.next_multiple_of(ALIGN);
         let end = start + n * size_of::<T>();
@@ -30,7 +30,7 @@ impl Scratch<'_> {
         self.memory[start..end].as_mut_ptr() as *mut T
     }
 
-    /// Takes all pieces back.
+    /// Frees all pieces.
     pub fn clear(&mut self) {
         self.used = 0;
     }
@@ -59,11 +59,12 @@ impl Drop for Kept {
 }
 
 thread_local! {
-    /// The block of this thread; none while a product uses it.
+    /// The block of this thread; `None` while a product uses it.
     static BLOCK: Cell<Option<Kept>> = const { Cell::new(None) };
 }
 
-/// Calls `f` with a scratch of `wanted` bytes; or, if there is no memory for it, with one of `least`, and then says false.
+/// Calls `f` with a scratch of at least `wanted` bytes and true. If the allocation fails, calls it with one of at least
+/// `least` bytes and false.
 pub(super) fn with(wanted: usize, least: usize, f: impl FnOnce(&mut Scratch<'_>, bool)) {
     let kept = BLOCK.try_with(Cell::take).ok().flatten().filter(|block| block.layout.size() >= wanted);
     let Some(block) = kept.or_else(|| Kept::new(wanted.max(1))) else {
@@ -73,7 +74,7 @@ pub(super) fn with(wanted: usize, least: usize, f: impl FnOnce(&mut Scratch<'_>,
         debug_assert!(least <= LEAST);
         return f(&mut Scratch { memory: &mut stack.0, used: 0 }, false);
     };
-    // SAFETY: the block is this call's alone while it is out of `BLOCK`, and its bytes need no value.
+    // SAFETY: only this call uses the block while it is out of `BLOCK`, and its bytes need no value.
     let memory = unsafe { std::slice::from_raw_parts_mut(block.ptr.cast::<MaybeUninit<u8>>(), block.layout.size()) };
     f(&mut Scratch { memory, used: 0 }, true);
     if block.layout.size() <= KEPT {

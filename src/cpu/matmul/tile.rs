@@ -1,20 +1,21 @@
-//! The micro-kernels of products: each computes one small tile of the result in registers, over one chain of k. This is where the
-//! order of additions is decided, the same for every schedule:
+//! The micro-kernels of products. Each computes one small tile of the result in registers, over one chain of k. This
+//! module defines the order of additions, which is the same for every schedule:
 //!
-//! An element of a product is the sum of *chains*. A chain takes [`CHAIN`] neighbouring k, the last one what is left: from +0,
-//! it adds each product by one fused multiply-add, in the order of k. The sums of the chains are added in order. So the bits
-//! of an element follow from its row, its column and the element type alone.
+//! An element of a product is the sum of *chains*. A chain covers [`CHAIN`] neighbouring k; the last chain covers the
+//! rest. It starts from +0 and adds each product by one fused multiply-add, in the order of k. The sums of the chains
+//! are added in order. So the bits of an element depend only on its row, its column and the element type.
 
 use super::lanes::{Lanes, prefetch};
 
 pub(super) use crate::plan::kernel::CHAIN;
 
-/// A tile of the result, and the parts of the operands over one chain that it is computed from. Strides are in elements.
+/// A tile of the result, and the parts of the operands that it is computed from, over one chain. Strides are in
+/// elements.
 ///
-/// The conditions of its kernels, cited by name. *Inside*: the rows × `k` elements of `a`, the `k` × `cols` of `b` (full vectors
-/// of them for a kernel without a mask) and the rows × `cols` of `c` lie in live memory; nobody writes those of `a` and `b`,
-/// and nobody else uses those of `c`. *Features*: the machine has the instruction set of the kernel. *Size*: `cols` needs all
-/// the kernel's vectors, and fills them if it has no mask.
+/// The conditions of its kernels, cited by name. *Inside*: the rows × `k` elements of `a`, the `k` × `cols` of `b`
+/// (full vectors of them for a kernel without a mask) and the rows × `cols` of `c` are in live memory; nobody writes
+/// those of `a` and `b`, and nobody else uses those of `c`. *Features*: the machine has the instruction set of the
+/// kernel. *Size*: `cols` occupies all the kernel's vectors, and fills them if the kernel has no mask.
 pub(super) struct Tile<T> {
     pub k: usize,
     pub a: *const T,
@@ -25,7 +26,7 @@ pub(super) struct Tile<T> {
     pub c: *mut T,
     pub c_row: isize,
     pub cols: usize,
-    /// Whether this is not the first chain, so that its sums are added to what is there.
+    /// Whether this is not the first chain, so that its sums are added to the values in `c`.
     pub adds: bool,
 }
 
@@ -54,7 +55,7 @@ unsafe fn step<S: Lanes, const R: usize, const V: usize, const MASKED: bool>(
             let p = b.add(j * S::WIDTH);
             right[j] = if MASKED && j + 1 == V { S::load_masked(p, mask) } else { S::load(p) };
         }
-        // addresses of rows are made of few registers: one for each four rows, and the stride times 1, 2 and 3
+        // addresses of rows need few registers: one for every four rows, and the stride times 1, 2 and 3
         let (twice, thrice) = (2 * a_row, 3 * a_row);
         for i in 0..R {
             let four = a.wrapping_offset((i / 4) as isize * 4 * a_row);
@@ -72,7 +73,7 @@ unsafe fn step<S: Lanes, const R: usize, const V: usize, const MASKED: bool>(
     }
 }
 
-/// Computes a tile of `R` rows and `V` vectors, the last of which has a mask where `MASKED`.
+/// Computes a tile of `R` rows and `V` vectors, the last of which is masked if `MASKED`.
 ///
 /// # Safety
 /// *Inside*, *features* and *size* ([`Tile`]).

@@ -1,20 +1,22 @@
-//! Products of a matrix with one column, or a few, and of one row with a matrix. They keep the order of additions that
-//! `tile.rs` defines, but lanes run over rows, over columns or over chains, whichever there are many of.
+//! Products of a matrix with one column or a few, and of one row with a matrix. They keep the order of additions that
+//! `tile.rs` defines. Lanes run over rows, columns or chains, whichever there are many of.
 
 use super::dot::{ChainsFn, FAR, sum_of_chains};
 use super::lanes::{ALL_ROWS, Lanes, MOST_DEPTH, line, prefetch};
 use super::plain::Number;
 use super::tile::CHAIN;
 
-/// How many bytes ahead of the additions rows are asked for that lie in memory. Measured on 64 and 32 MiB: about 0.85 of the time
-/// without, and 0.75 to 0.88 of the time with the next rows instead; half as many bytes are level.
+/// How many bytes ahead of the additions rows are prefetched from memory. Measured on 64 and 32 MiB: about 0.85 of the
+/// time without prefetching, and 0.75 to 0.88 of the time of prefetching the next rows instead. Half as many bytes are
+/// as fast.
 const AHEAD: usize = 1024;
 
 /// Rows that are contiguous along k, times `N` columns. Strides are in elements.
 ///
-/// The conditions of [`dots`], cited by name. *Inside*: the `rows × k` elements of `a`, the `k × N` of `x` and the `rows × N` of
-/// `y` lie in live memory; nobody writes those of `a` and `x`, and nobody else uses those of `y`. *Features*: the machine has
-/// the instruction set of the kernel. *Enough*: there are at least as many rows as a vector has lanes.
+/// The conditions of [`dots`], cited by name. *Inside*: the `rows × k` elements of `a`, the `k × N` of `x` and the
+/// `rows × N` of `y` are in live memory; nobody writes those of `a` and `x`, and nobody else uses those of `y`.
+/// *Features*: the machine has the instruction set of the kernel. *Enough*: there are at least as many rows as a vector
+/// has lanes.
 pub(super) struct Dots<T> {
     pub rows: usize,
     pub k: usize,
@@ -29,13 +31,14 @@ pub(super) struct Dots<T> {
 }
 
 impl<T> Dots<T> {
-    /// Says whether the rows are taken to lie in memory.
+    /// Returns whether the rows are assumed to be in memory, not in a cache.
     #[inline(always)]
     fn is_far(&self) -> bool {
         self.rows.saturating_mul(self.k).saturating_mul(size_of::<T>()) >= FAR
     }
 
-    /// Returns how many elements lie between the beginning of a cache line and that of a row; 0 if that is not the same in all rows.
+    /// Returns the number of elements between the start of a cache line and the start of a row; 0 if it differs between
+    /// rows.
     #[inline(always)]
     fn skew(&self) -> usize {
         let line = 64 / size_of::<T>();
@@ -43,8 +46,8 @@ impl<T> Dots<T> {
         if self.a_row.unsigned_abs().is_multiple_of(line) { skew } else { 0 }
     }
 
-    /// Asks for `width` cache lines that are wanted after those at `k`. Of many rows it is what comes [`AHEAD`] bytes later; of fewer
-    /// the rows after these, in the order in which they lie in memory.
+    /// Prefetches `width` cache lines that are needed after those at `k`. With many rows, these are the elements
+    /// [`AHEAD`] bytes later; with fewer rows, they are the rows after these, in memory order.
     #[inline(always)]
     fn call_ahead(&self, row: usize, k: usize, width: usize) {
         let line = 64 / size_of::<T>();
@@ -73,7 +76,8 @@ impl<T> Dots<T> {
 #[inline(always)]
 pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::Element>) {
     let mut row = 0;
-    // SAFETY: *inside*, *features* and *enough*. Where rows are left that fill no vector, the last rows are computed once more.
+    // SAFETY: *inside*, *features* and *enough*. If the remaining rows do not fill a vector, some of the rows before
+    // them are computed again.
     unsafe {
         while row < x.rows {
             let first = row.min(x.rows - S::WIDTH);
@@ -83,25 +87,26 @@ pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S:
     }
 }
 
-/// Computes a vector of rows from row `row` on. With one column two chains run at once, because additions that wait for each
-/// other would leave the processor idle. More rows at once would do the same, but rows that lie a power of two apart push each
-/// other out of the first-level cache. Rows that come from memory take one chain at a time: it is the better the fewer places
-/// are read in turn, and the additions wait less than the loads.
+/// Computes a vector of rows from row `row` on. With one column, two chains run together, because additions that wait
+/// for each other would leave the processor idle. More rows together would do the same, but rows that are a power of
+/// two apart evict each other from the first-level cache. Rows that come from memory process one chain at a time:
+/// reading from fewer locations in turn is faster, and the additions wait less than the loads.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Dots`]), and there are so many rows.
+/// *Inside* and *features* ([`Dots`]), and there are this many rows.
 #[inline(always)]
 unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::Element>, row: usize) {
     // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
     unsafe {
         let line = line::<S>();
-        // elements of a chain before the first whole cache line of its rows: every chain begins at the same place of a line
+        // the number of elements of a chain before the first whole cache line of its rows; every chain begins at the
+        // same offset in a line
         let head = (line - if S::PARTS { x.skew() } else { 0 }) % line;
         let mut total = [S::zero(); N];
         let mut start = 0;
         while start < x.k {
             let len = CHAIN.min(x.k - start);
-            // the second chain has as many k, or fewer if it is the last
+            // the second chain has as many k as the first, or fewer if it is the last
             let second = if N == 1 && !x.is_far() { CHAIN.min(x.k - start - len) } else { 0 };
             let (mut sums, mut next) = ([S::zero(); N], [S::zero(); N]);
             let mut k = 0;
@@ -144,11 +149,11 @@ unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::El
     }
 }
 
-/// Adds the products k up to `len` of the chain that begins at `start` to each of the sums of a vector of rows. The first whole
-/// cache line of the rows begins at element `head` of the chain.
+/// Adds the products from `k` up to `len` of the chain that begins at `start` to each of the sums of a vector of rows.
+/// The first whole cache line of the rows begins at element `head` of the chain.
 ///
 /// # Safety
-/// As of [`dots_of_rows`], and there are so many k.
+/// As for [`dots_of_rows`], and there are this many k.
 #[inline(always)]
 unsafe fn add_chain<S: Lanes<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
@@ -190,10 +195,10 @@ unsafe fn add_chain<S: Lanes<Element: Number>, const N: usize>(
     }
 }
 
-/// Adds a cache line of products from k on to each of the sums of a vector of rows.
+/// Adds a cache line of products, from `k` on, to each of the sums of a vector of rows.
 ///
 /// # Safety
-/// As of [`dots_of_rows`], and there are so many k.
+/// As for [`dots_of_rows`], and there are this many k.
 #[inline(always)]
 unsafe fn add_line<S: Lanes<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
@@ -207,11 +212,11 @@ unsafe fn add_line<S: Lanes<Element: Number>, const N: usize>(
     }
 }
 
-/// Adds the products from k on to each of the sums of a vector of rows: so many as elements `first` up to `end` of `DEPTH` are, of
-/// which `first` is that of k.
+/// Adds the products of elements `first` up to `end` of `DEPTH` to each of the sums of a vector of rows. Element
+/// `first` is that of `k`.
 ///
 /// # Safety
-/// As of [`dots_of_rows`], and there are so many k; without [`Lanes::PARTS`] they are all `DEPTH`.
+/// As for [`dots_of_rows`], and there are this many k; without [`Lanes::PARTS`] the range is all of `DEPTH`.
 #[inline(always)]
 unsafe fn add_part<S: Lanes<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
@@ -235,10 +240,10 @@ unsafe fn add_part<S: Lanes<Element: Number>, const N: usize>(
     }
 }
 
-/// Adds product k to each of the sums of a vector of rows.
+/// Adds product `k` to each of the sums of a vector of rows.
 ///
 /// # Safety
-/// As of [`dots_of_rows`], and there is such a k.
+/// As for [`dots_of_rows`], and `k` is below `x.k`.
 #[inline(always)]
 unsafe fn add_one<S: Lanes<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
@@ -263,9 +268,9 @@ unsafe fn add_one<S: Lanes<Element: Number>, const N: usize>(
 
 /// One row times a matrix whose rows are contiguous. Strides are in elements.
 ///
-/// The conditions of [`sums`], cited by name. *Inside*: the `k` elements of `x`, the `k × cols` of `b` and the `cols` of `y` lie
-/// in live memory; nobody writes those of `x` and `b`, and nobody else uses those of `y`. *Features*: the machine has the
-/// instruction set of the kernel.
+/// The conditions of [`sums`], cited by name. *Inside*: the `k` elements of `x`, the `k × cols` of `b` and the `cols`
+/// of `y` are in live memory; nobody writes those of `x` and `b`, and nobody else uses those of `y`. *Features*: the
+/// machine has the instruction set of the kernel.
 pub(super) struct Sums<T> {
     pub cols: usize,
     pub k: usize,
@@ -276,16 +281,16 @@ pub(super) struct Sums<T> {
     pub y: *mut T,
 }
 
-/// Computes the product of a row with a matrix: 8 vectors of columns at a time, or with fewer columns several chains at once,
-/// because additions that wait for each other would leave the processor idle. `chains` is the machine's loop for chains
-/// of a dot product.
+/// Computes the product of a row with a matrix: 8 vectors of columns at a time, or with fewer columns several chains
+/// together, because additions that wait for each other would leave the processor idle. `chains` is the machine's loop
+/// for chains of a dot product.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Sums`]).
 #[inline(always)]
 pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>, chains: ChainsFn<S::Element>) {
     let mut col = 0;
-    // SAFETY: *inside* and *features*: blocks begin at a column below `cols`, and take at most the columns that are left.
+    // SAFETY: *inside* and *features*: blocks begin at a column below `cols`, and have at most the remaining columns.
     unsafe {
         while col < x.cols {
             let left = x.cols - col;
@@ -312,11 +317,11 @@ pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>, chains: ChainsFn<S::El
     }
 }
 
-/// Computes `V` vectors of columns: of the columns (from, how many at most), `G` chains at a time. `total` has the sums of the k
-/// before `start`.
+/// Computes `V` vectors of columns, `G` chains at a time. The columns begin at `col`, and there are at most `cols`.
+/// `total` has the sums of the k before `start`.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Sums`]), and the columns need all `V` vectors.
+/// *Inside* and *features* ([`Sums`]), and the columns occupy all `V` vectors.
 #[inline(always)]
 unsafe fn sums_of_columns<S: Lanes, const V: usize, const G: usize>(
     x: &Sums<S::Element>,
@@ -355,10 +360,10 @@ unsafe fn sums_of_columns<S: Lanes, const V: usize, const G: usize>(
     }
 }
 
-/// Adds row `k` of the matrix, times the element `k` of the row, to sums.
+/// Adds row `k` of the matrix, times element `k` of the row, to the sums.
 ///
 /// # Safety
-/// As of [`sums_of_columns`], and `k` is below `x.k`.
+/// As for [`sums_of_columns`], and `k` is below `x.k`.
 #[inline(always)]
 unsafe fn add_row<S: Lanes, const V: usize>(
     x: &Sums<S::Element>,
@@ -379,22 +384,23 @@ unsafe fn add_row<S: Lanes, const V: usize>(
     }
 }
 
-/// The most columns whose sums are kept in memory: two times 8 KiB of f64, which a first-level cache holds.
+/// The most columns whose sums are kept in memory: two arrays of 8 KiB of f64, which a first-level cache holds.
 const MANY: usize = 1024;
 
-/// Computes many columns, at most [`MANY`], from column `col` on: rows of the matrix are read from end to end, some at a time,
-/// and the sums are kept in memory.
+/// Computes `cols` columns, at most [`MANY`], from column `col` on. Rows of the matrix are read from end to end, some
+/// at a time, and the sums are kept in memory.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Sums`]), and there are so many columns.
+/// *Inside* and *features* ([`Sums`]), and there are this many columns.
 #[inline(always)]
 unsafe fn sums_of_many<S: Lanes>(x: &Sums<S::Element>, col: usize, cols: usize) {
     const ROWS: usize = 8;
-    // a vector that is not full may lie beyond the last column; `MANY` is a multiple of every width
+    // a partial vector may extend beyond the last column; `MANY` is a multiple of every width
     let mut chain = [S::Element::default(); MANY];
     let mut total = [S::Element::default(); MANY];
     let (chain, total) = (chain.as_mut_ptr(), total.as_mut_ptr());
-    // SAFETY: *inside* and *features*. The first rows of a chain write its sums, the first chain the totals, for all columns.
+    // SAFETY: *inside* and *features*. The first rows of a chain write its sums, the first chain the totals, for all
+    // columns.
     unsafe {
         for start in (0..x.k).step_by(CHAIN) {
             let end = x.k.min(start + CHAIN);
@@ -414,7 +420,7 @@ unsafe fn sums_of_many<S: Lanes>(x: &Sums<S::Element>, col: usize, cols: usize) 
             }
             let mut i = 0;
             while i < cols {
-                // beyond the columns there is room for a vector, and nobody reads the sums there
+                // there is room for a vector beyond the columns, and nothing reads the sums there
                 S::store(total.add(i), S::add(S::load(total.add(i)), S::load(chain.add(i))));
                 i += S::WIDTH;
             }
@@ -423,11 +429,12 @@ unsafe fn sums_of_many<S: Lanes>(x: &Sums<S::Element>, col: usize, cols: usize) 
     }
 }
 
-/// Adds `R` rows of the matrix from row `k` on, times their elements of the row, to the sums of a chain; to zeros, if they are
-/// its first.
+/// Adds `R` rows of the matrix from row `k` on, times their elements of the row, to the sums of a chain, or to zeros if
+/// they are its first rows.
 ///
 /// # Safety
-/// As of [`sums_of_many`], there are so many rows, and `chain` has room for the columns and is this call's alone.
+/// As for [`sums_of_many`], there are this many rows, and `chain` has room for the columns and is used only by this
+/// call.
 #[inline(always)]
 unsafe fn add_rows<S: Lanes, const R: usize>(
     x: &Sums<S::Element>,

@@ -1,4 +1,5 @@
-//! Runs reduce kernels and row kernels: tasks take blocks of outer indices, or parts of a block where there are few blocks.
+//! Runs reduce kernels and row kernels. Tasks take blocks of outer indices, or parts of a block if there are few
+//! blocks.
 
 mod reading;
 
@@ -19,7 +20,8 @@ use reading::folds_in_place;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// Bytes of partial results up to which one thread merges them: it takes some 10 µs, about what it costs to wake another.
+/// The most bytes of partial results that one thread merges: this takes about 10 µs, about as long as waking another
+/// thread.
 const MERGED_ALONE: usize = 128 << 10;
 
 /// A reduce or row kernel that is ready to be bound to the buffers of a run. Its outer indices are cut into blocks.
@@ -27,18 +29,19 @@ pub(super) struct Reduce {
     program: Program,
     outer: usize,
     n: usize,
-    /// Outer indices of a block.
+    /// The number of outer indices of a block.
     each: usize,
-    /// Rows of a tile that holds whole rows; 1 where a tile is a part of a row.
+    /// The number of rows of a tile that holds whole rows; 1 if a tile is a part of a row.
     together: usize,
-    /// Whether all that the only pass does is to fold elements where they lie, so that it needs no tiles.
+    /// Whether the only pass just folds elements in place, so that it needs no tiles.
     in_place: bool,
     schedule: Tiles,
-    /// The program that looks for an index out of range before the first write, so that a failed run writes nothing.
+    /// The program that checks for indices out of bounds before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
 }
 
-/// Prepares a kernel over at least one outer index. `aliased` says of each input whether it is the plan's first output.
+/// Prepares a kernel over at least one outer index. `aliased` tells for each input whether it is the plan's first
+/// output.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     let schedule = &kernel.schedule;
     let checks = match schedule.checks() {
@@ -52,12 +55,12 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
 
 heap! { Reduce: program, checks; }
 
-/// A run of a kernel as its tasks see it: blocks of outer indices, each perhaps cut into parts of the inner space.
+/// A run of a kernel as its tasks see it: blocks of outer indices, each possibly cut into parts of the inner space.
 struct Job<'a> {
     bound: &'a Bound<'a>,
     frames: &'a Frames<'a>,
     reduce: &'a Reduce,
-    /// Inner elements of a part.
+    /// The number of inner elements of a part.
     part: usize,
 }
 
@@ -94,9 +97,9 @@ impl Reduce {
         Ok(Reduce { program, outer, n, each, together, in_place, schedule, checks })
     }
 
-    /// Returns how many inner elements a task takes. They are all `n`, unless there are fewer than four blocks of rows a thread
-    /// and the schedule allows parts: then there are 4 to 12 tasks a thread, to even out threads that are held up. A part
-    /// is a power of two of blocks of the fold's tree, hence a whole subtree, so no bit changes.
+    /// Returns how many inner elements a task takes. This is all `n`, unless there are fewer than four blocks of rows
+    /// per thread and the schedule allows parts. Then there are 4 to 12 tasks per thread, to even out threads that are
+    /// held up. A part is a power of two of blocks of the fold's tree, hence a whole subtree, so no bit changes.
     fn part(&self, threads: usize) -> usize {
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
         let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
@@ -127,7 +130,7 @@ impl Reduce {
             match partial.try_reserve_exact(words) {
                 _ if run.pool.faults.hit_alone("partial results") => part = n,
                 Ok(()) => partial.resize(words, 0),
-                // without memory for partial results one task reduces all of a block, with the same bits
+                // without memory for partial results, one task reduces a whole block, with the same bits
                 Err(_) => part = n,
             }
         }
@@ -140,7 +143,8 @@ impl Reduce {
         let job = Job { bound, frames: &frames, reduce: self, part };
         let parts = n.div_ceil(part).max(1);
         if parts == 1 {
-            // a task sets up once for several neighbouring blocks; 16 tasks a thread even out threads that are held up
+            // a task sets up once for several neighbouring blocks; 16 tasks per thread even out threads that are held
+            // up
             let tasks = blocks.min(threads * 16);
             let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
             if tasks == 1 { body(0) } else { share(tasks, self.schedule.alone, body) }
@@ -155,14 +159,14 @@ impl Reduce {
     }
 }
 
-/// The partial results of all tasks in one list: each task writes its own slot of `width` bytes, and `merge` reads those of a
-/// block in order.
+/// The partial results of all tasks in one array. Each task writes its own slot of `width` bytes, and `merge` reads the
+/// slots of a block in order.
 struct Partial {
     ptr: *mut u8,
     width: usize,
 }
 
-// SAFETY: each task writes its own slot alone, and slots are read only after all those tasks have ended.
+// SAFETY: only its task writes a slot, and slots are read only after all those tasks have ended.
 unsafe impl Sync for Partial {}
 
 impl Partial {
@@ -181,15 +185,16 @@ impl<'a> Job<'a> {
         Tile { r0: 0, nr: 1, c0, nc: each.min(outer - c0), start: 0 }
     }
 
-    /// Returns how many reductions run side by side: all of a block where its rows are columns of tiles, else one.
+    /// Returns how many reductions run side by side: all of a block if its rows are columns of tiles, else one.
     fn width(&self, block: Tile) -> usize {
         if self.bound.program.order == Order::Cols { block.nc } else { 1 }
     }
 
-    /// Makes the folders of a pass, one for each of its reductions.
+    /// Creates the folders of a pass, one for each of its reductions.
     fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders<'a> {
         let width = self.width(block);
-        // SAFETY: *room* ([`Program`]): the arena, which begins at a page, has each fold's state; only this task has the frame.
+        // SAFETY: *room* ([`Program`]): the arena, which begins at a page, has each fold's state; only this task has
+        // the frame.
         self.bound.program.passes[pass]
             .reductions
             .iter()
@@ -197,7 +202,8 @@ impl<'a> Job<'a> {
             .collect()
     }
 
-    /// Returns how many rows of a block are reduced one after another; rows that are columns of tiles count as one together.
+    /// Returns how many rows of a block are reduced one after another; rows that are columns of tiles count as one
+    /// together.
     fn rows(&self, block: Tile) -> usize {
         if self.bound.program.order == Order::Cols { 1 } else { block.nc }
     }
@@ -226,13 +232,14 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Whether tiles of a pass hold whole rows, and its reductions have loops for these, so that it needs no folders.
+    /// Returns whether tiles of a pass hold whole rows and its reductions have loops for these, so that it needs no
+    /// folders.
     fn is_whole(&self, p: usize) -> bool {
         let program = self.bound.program;
         self.has_whole_rows() && program.passes[p].reductions.iter().all(PassReduction::takes_whole_rows)
     }
 
-    /// Whether tiles hold whole rows.
+    /// Returns whether tiles hold whole rows.
     fn has_whole_rows(&self) -> bool {
         let (program, n) = (self.bound.program, self.reduce.n);
         program.order == Order::Rows && program.inner.cols == n && n > 0 && program.scans.is_empty()
@@ -248,7 +255,8 @@ impl<'a> Job<'a> {
         let whole = self.has_whole_rows();
         let mut row = 0;
         while row < rows {
-            // SAFETY: as the caller's; a tile of whole rows is no larger than the program's, because `together` is its height.
+            // SAFETY: as the caller's; a tile of whole rows is no larger than the program's, because `together` is its
+            // height.
             unsafe {
                 if whole {
                     let count = self.reduce.together.min(rows - row);
@@ -263,10 +271,10 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Runs pass `p` over `count` whole rows of a block, of which the first has the number `row`, as one tile.
+    /// Runs pass `p` over `count` whole rows of a block as one tile. The first row has the number `row`.
     ///
     /// # Safety
-    /// As [`Job::walk`]; a tile of the program has room for the rows.
+    /// As [`Job::walk`]; a tile of the program has space for the rows.
     unsafe fn whole_rows(
         &self,
         frame: &mut Frame,
@@ -278,7 +286,7 @@ impl<'a> Job<'a> {
         let (bound, program, n) = (self.bound, self.bound.program, self.reduce.n);
         let pass = &program.passes[p];
         let tile = Tile { r0: block.c0 + row, nr: count, c0: 0, nc: n, start: 0 };
-        // SAFETY: *made for it*; *room*: registers have room for the tile, and for the results of all rows of a block.
+        // SAFETY: *made for it*; *room*: registers have space for the tile, and for the results of all rows of a block.
         unsafe {
             for s in &pass.broadcasts {
                 let (from, to) = (frame.at[s.from], frame.slot(s.slot));
@@ -294,7 +302,7 @@ impl<'a> Job<'a> {
                     continue;
                 }
                 let folder = &mut folders[i];
-                // several rows come only to folds that the loop above takes (`Reduce::new`), so this is one row
+                // only folds that the loop above handles get several rows (`Reduce::new`), so this is one row
                 folder.reset(n, f.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row)));
                 folder.feed(0, data, n);
                 folder.end();
@@ -310,7 +318,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Asks the caches for what the first pass will read of a tile, while later passes compute the one before it.
+    /// Prefetches the memory of a tile that the first pass will read, while later passes compute the tile before it.
     fn announce(&self, tile: Tile) {
         let program = self.bound.program;
         for step in &program.steps[program.passes[0].steps.clone()] {
@@ -324,14 +332,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Ends the reductions of a pass and writes their results to registers, where the outer steps after it read them. With
-    /// rows one after another, `row` is the row's number in the block; else 0.
+    /// Ends the reductions of a pass and writes their results to registers, where the outer steps after it read them.
+    /// If rows are reduced one after another, `row` is the row's number in the block; else it is 0.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
     unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders<'_>) {
         for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
-            // SAFETY: *room* ([`Program`]): each register has room for the results of all rows of a block.
+            // SAFETY: *room* ([`Program`]): each register has space for the results of all rows of a block.
             unsafe {
                 folder.end();
                 for r in &f.results {
@@ -358,12 +366,12 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Runs pass `p` over a part of the inner space, tile by tile: its steps, its reductions, and in the last pass the stores
-    /// of inner values.
+    /// Runs pass `p` over a part of the inner space, tile by tile: its steps, its reductions, and in the last pass the
+    /// stores of inner values.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the outer values of the block that this pass reads are computed; no other task has this part
-    /// of the block.
+    /// *Made for it* ([`Frame`]); the outer values of the block that this pass reads are computed; no other task has
+    /// this part of the block.
     unsafe fn walk(
         &self,
         frame: &mut Frame,
@@ -436,13 +444,13 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Reduces one part of a block to partial results, one for each reduction. The schedule allows parts only where rows are
-    /// columns of tiles or a block is a single row.
+    /// Reduces one part of a block to partial results, one for each reduction. The schedule allows parts only where
+    /// rows are columns of tiles or a block is a single row.
     fn part(&self, b: usize, part: usize, out: *mut u8) {
         let block = self.block(b);
         let range = part * self.part..((part + 1) * self.part).min(self.reduce.n);
-        // SAFETY: *made for it* ([`Frame`]), and parts of blocks are disjoint; `out` is a slot that this task alone writes,
-        // with room for the partial results of all reductions.
+        // SAFETY: *made for it* ([`Frame`]), and parts of blocks are disjoint; `out` is a slot that this task alone
+        // writes, with space for the partial results of all reductions.
         self.frames.with(|frame| unsafe {
             let mut to = out;
             frame.run(self.bound, self.bound.program.stages[0].clone(), block);
@@ -460,7 +468,8 @@ impl<'a> Job<'a> {
     /// Merges the partial results of a block in the order of its parts, and runs its epilogue.
     fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
         let block = self.block(b);
-        // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint; `from` points to the block's `parts` slots, all written.
+        // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint; `from` points to the block's `parts` slots, all
+        // written.
         self.frames.with(|frame| unsafe {
             frame.run(self.bound, self.bound.program.stages[0].clone(), block);
             let mut folders = self.folders(frame, 0, block);

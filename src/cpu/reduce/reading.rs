@@ -1,12 +1,12 @@
-//! Reductions that read memory in place, because nothing is computed before elements are folded.
+//! Reductions that read memory in place, because the kernel computes nothing before it folds the elements.
 
 use super::{Folders, Job};
 use crate::cpu::program::{Dst, Order, Pass, PassReduction, Program, Step, StepKind};
 use crate::cpu::tiles::Tile;
 use std::ops::Range;
 
-/// Whether the program has one pass, which only folds loads that need no register: along rows, all of a row at once; across
-/// rows, as many as a task has of them (`Job::feed_where_they_lie`).
+/// Returns whether the program has a single pass that only folds loads that need no register. Along rows, a whole row
+/// is folded at once; across rows, as many as a task has (`Job::feed_where_they_lie`).
 pub(super) fn folds_in_place(program: &Program) -> bool {
     let [pass] = &program.passes[..] else { return false };
     let steps = &program.steps[pass.steps.clone()];
@@ -33,15 +33,15 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
         && program.writes.iter().all(|w| !w.inner)
 }
 
-/// Returns the place that a load with the number `id` reads.
+/// Returns the index of the place that the load with the number `id` reads.
 fn load_of(steps: &[Step], id: usize) -> Option<usize> {
     let step = steps.iter().find(|s| s.id == id)?;
     if let StepKind::Load(place) = step.kind { Some(place) } else { None }
 }
 
 impl Job<'_> {
-    /// Feeds a part of rows side by side to the folders where the rows lie in memory, if a block's columns are neighbours there.
-    /// Returns whether it has.
+    /// Feeds a part of rows side by side to the folders directly from memory, if a block's columns are contiguous
+    /// there. Returns whether it did.
     ///
     /// # Safety
     /// As [`Job::walk`]; the folders are reset.
@@ -71,7 +71,8 @@ impl Job<'_> {
         }
         for (f, folder) in pass.reductions.iter().zip(folders) {
             if let Some((at, step)) = lies(f) {
-                // SAFETY: *inside* (`Program`): the rows of the part, and the columns of the block, are in the place's span.
+                // SAFETY: *inside* (`Program`): the rows of the part, and the columns of the block, are in the place's
+                // span.
                 unsafe { folder.feed_where_they_lie(at, part.len(), step) };
             }
         }

@@ -1,11 +1,11 @@
-//! From sorted keys back to elements.
+//! Converts sorted keys back to elements.
 
 use super::task::{Task, run};
 use super::{Order, Target, Word, chunks, part};
 use crate::cpu::share::share;
 
-/// Replaces sorted keys by their elements. Zeros and NaNs, which share keys, are taken in the order in which they stand, so that
-/// signs and payloads stay with their places.
+/// Replaces sorted keys by their elements. Zeros and NaNs, which share keys, are copied from `elements` in their
+/// original order, so that they keep their signs and payloads.
 pub(super) fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, shared: bool) {
     let length = keys.len();
     let runs = order.infinity.map(|_| {
@@ -45,7 +45,8 @@ pub(super) fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, s
         }
         for x in elements[part(length, tasks, task)].iter().filter(|x| x.shares_key(infinity)) {
             let at = if x.is_zero() { &mut zero } else { &mut nan };
-            // SAFETY: the tasks have counted the zeros and the NaNs, for which these places are, each task for its own.
+            // SAFETY: the tasks have counted their zeros and NaNs, so each task writes only the positions reserved for
+            // its own.
             unsafe { target.set(*at, *x) };
             *at += 1;
         }

@@ -1,10 +1,13 @@
-//! `sort` and `argsort` on the CPU. Each element becomes an unsigned key whose order is that of the elements. Short rows of values are
-//! sorted side by side by a network (`sort/network.rs`), and long ones of 4 or 8 bytes an element, where there is AVX-512, by a
-//! quicksort that partitions a vector at a time (`sort/quick.rs`); equal keys are equal elements but for zeros and NaNs, which
-//! `sort/decode.rs` puts in the order in which they stood. What is left, and positions, is sorted digit by digit from the
-//! lowest (radix sort), which is stable and takes linear time; positions of wide keys by the highest digits, and by the whole key
-//! where those are equal (`sort/prefix.rs`). Where rows are few, threads share the elements of one row. A few
-//! elements of the order are found without a sort (`sort/some.rs`).
+//! `sort` and `argsort` on the CPU. Each element becomes an unsigned key with the same order as the elements. The
+//! method depends on the row:
+//!
+//! Short rows of values are sorted side by side by a network (`sort/network.rs`). On machines with AVX-512, long rows
+//! of 4 or 8 bytes per element are sorted by a quicksort that partitions a vector at a time (`sort/quick.rs`). Elements
+//! with equal keys are equal, except zeros and NaNs, which `sort/decode.rs` puts in their original order. All other
+//! rows, and positions, are sorted digit by digit from the lowest (radix sort), which is stable and takes linear time.
+//! Positions of wide keys are sorted by the highest digits, and by the whole key where those are equal
+//! (`sort/prefix.rs`). If rows are few, threads share the elements of one row. `sort/some.rs` finds a few elements of
+//! the order without a sort.
 
 mod decode;
 mod network;
@@ -26,9 +29,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The fewest elements of a row that one task takes, so that its tables of counts cost little beside them.
 const CHUNK: usize = 1 << 15;
-/// The most tasks for a row: each has a table of 256 counts, over which one thread adds.
+/// The most tasks for a row. Each has a table of 256 counts, and one thread computes prefix sums over all tables.
 const CHUNKS: usize = 64;
-/// Elements of short rows that one task sorts: some tenths of a millisecond of work.
+/// The number of elements of short rows that one task sorts: some tenths of a millisecond.
 const TASK: usize = 1 << 14;
 /// The number of values of a digit, which is a byte of the key.
 const DIGITS: usize = 256;
@@ -46,33 +49,33 @@ struct Order<W> {
 /// The bits of an element.
 trait Word: Words + Ord {
     const BYTES: usize;
-    /// What is sorted for positions: the key above the position.
+    /// The items that are sorted for positions: the key in the high bits, the position in the low bits.
     type Pair: Pair;
-    /// The key of an element: −0 has that of +0, and any NaN the largest.
+    /// Returns the key of an element: −0 has that of +0, and any NaN the largest.
     fn key(self, order: Order<Self>) -> Self;
-    /// The element of a key.
+    /// Returns the element of a key.
     fn element(key: Self, order: Order<Self>) -> Self;
     fn digit(self, byte: usize) -> usize;
     fn order(dtype: DType, descending: bool) -> Order<Self>;
     fn pair(key: Self, position: usize) -> Self::Pair;
-    /// The key of a pair.
+    /// Returns the key of a pair.
     fn key_of(pair: Self::Pair) -> Self;
-    /// The same number as an integer of 64 bits, and back.
+    /// Converts the number to an integer of 64 bits; `narrow` converts it back.
     fn wide(self) -> u64;
     fn narrow(wide: u64) -> Self;
-    /// Whether a float's bits are those of a zero, or of a NaN: elements that share a key, and keep their bits.
+    /// Returns whether a float's bits are those of a zero or a NaN: such elements share a key, and keep their bits.
     fn shares_key(self, infinity: Self) -> bool;
-    /// Whether they are those of a zero.
+    /// Returns whether a float's bits are those of a zero.
     fn is_zero(self) -> bool;
-    /// The quicksort's step for such keys, if the machine has the instructions for it.
+    /// Returns the quicksort's partition step for such keys, if the machine has the instructions for it.
     fn partition() -> Option<Partition<Self>>;
     /// The key of NaNs.
     const NAN_KEY: Self;
 }
 
-/// A key with a position below it.
+/// A key in the high bits, with a position in the low bits.
 trait Pair: Copy + Ord + Send + Sync {
-    /// Byte number `byte` of the key.
+    /// Returns byte `byte` of the key.
     fn digit(self, byte: usize) -> usize;
     fn position(self) -> i64;
 }
@@ -184,7 +187,7 @@ macro_rules! words {
     )* };
 }
 
-/// A function, on a machine that has AVX-512.
+/// Evaluates to `Some` of a function on a machine that has AVX-512, else to `None`.
 macro_rules! on_avx512 {
     ($function:expr) => {{
         #[cfg(target_arch = "x86_64")]
@@ -224,12 +227,12 @@ pub(super) fn argsort(call: &mut Operands<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Whether threads share the elements of each row, as they do of few long rows; else they share the rows.
+/// Returns whether threads share the elements of each row, as they do for few long rows. Otherwise they share the rows.
 fn shares_rows(rows: usize, length: usize) -> bool {
     length >= 2 * CHUNK && rows < 4 * threads()
 }
 
-/// Calls `f` for each row, with whether the row's elements may be shared between threads.
+/// Calls `f` for each row, and tells it whether threads may share the row's elements.
 fn each_row(rows: usize, length: usize, f: impl Fn(usize, bool) + Sync) {
     if shares_rows(rows, length) {
         return (0..rows).for_each(|row| f(row, true));
@@ -237,7 +240,7 @@ fn each_row(rows: usize, length: usize, f: impl Fn(usize, bool) + Sync) {
     each_range(rows, length, |range| range.for_each(|row| f(row, false)));
 }
 
-/// Calls `f` with the rows of each task of a tenth of a millisecond or more.
+/// Calls `f` with the rows of each task, which take a tenth of a millisecond or more.
 fn each_range(rows: usize, length: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
     let each = (TASK / length.max(1)).max(1);
     share(rows.div_ceil(each), rows * length <= TASK, |task| f(task * each..rows.min((task + 1) * each)));
@@ -260,7 +263,7 @@ fn values<W: Word>(call: &mut Operands<'_>) {
         let to = result.row(row, length);
         let key = |i: usize| elements[i].key(order);
         let digits = digits(length, W::BYTES, shared, |i, byte| key(i).digit(byte));
-        // the last of the moves is to the result
+        // the last move writes to the result
         let [mut from, mut into] = match digits.len() % 2 {
             0 => [to, scratch.row(row, length)],
             _ => [scratch.row(row, length), to],
@@ -268,7 +271,7 @@ fn values<W: Word>(call: &mut Operands<'_>) {
         for (n, byte) in digits.iter().enumerate() {
             match n {
                 0 => scatter(length, shared, into, key, |k| k.digit(*byte)),
-                // SAFETY: the move before has written all elements of the row, of which only this row's moves know.
+                // SAFETY: the previous move has written all elements of the row, which only this row's moves access.
                 _ => scatter(length, shared, into, |i| unsafe { from.get(i) }, |k| k.digit(*byte)),
             }
             std::mem::swap(&mut from, &mut into);
@@ -293,7 +296,7 @@ fn positions<W: Word>(call: &mut Operands<'_>) {
         let pair = |i: usize| W::pair(elements[i].key(order), i);
         if length <= SHORT_SORT {
             let mut pairs: Vec<W::Pair> = (0..length).map(pair).collect();
-            // no two pairs are equal, so that this sort is stable too
+            // no two pairs are equal, so this sort is stable too
             pairs.sort_unstable();
             for (i, pair) in pairs.iter().enumerate() {
                 // SAFETY: the row of the result has `length` elements, which belong to this task.
@@ -302,7 +305,8 @@ fn positions<W: Word>(call: &mut Operands<'_>) {
             return;
         }
         let digits = digits(length, W::BYTES, shared, |i, byte| elements[i].key(order).digit(byte));
-        // with so many bytes the moves of wide pairs cost more than half of them and the search for equal ones
+        // with this many digits, moving wide pairs costs more than moving by the highest digits and resolving equal
+        // ones
         let wide = digits.len() > prefix::DIGITS + 1 && length <= u32::MAX as usize;
         let row_scratch = Target(scratch.row(row, 2 * length).0.cast::<u64>());
         if wide && prefix::sort(elements, order, digits[digits.len() - 1], [to, row_scratch], shared) {
@@ -317,7 +321,7 @@ fn positions<W: Word>(call: &mut Operands<'_>) {
         for (n, byte) in digits.iter().enumerate() {
             match n {
                 0 => scatter(length, shared, into, pair, |p| p.digit(*byte)),
-                // SAFETY: the move before has written all pairs of the row, of which only this row's moves know.
+                // SAFETY: the previous move has written all pairs of the row, which only this row's moves access.
                 _ => scatter(length, shared, into, |i| unsafe { from.get(i) }, |p| p.digit(*byte)),
             }
             std::mem::swap(&mut from, &mut into);
@@ -326,26 +330,26 @@ fn positions<W: Word>(call: &mut Operands<'_>) {
         let each = length.div_ceil(chunks);
         share(chunks, chunks == 1, |chunk| {
             for i in chunk * each..length.min((chunk + 1) * each) {
-                // SAFETY: the last move has written all pairs to `other`. Where that is the result, a task reads a pair of its
-                // own before it writes the position there.
+                // SAFETY: the last move has written all pairs to `other`. If `other` is the result itself, a task reads
+                // each pair before it overwrites the pair with the position.
                 unsafe { to.set(i, other.get(i).position() as u64) };
             }
         });
     });
 }
 
-/// The number of tasks that share a row.
+/// Returns the number of tasks that share a row.
 fn chunks(length: usize, shared: bool) -> usize {
     if shared { (length / CHUNK).clamp(1, CHUNKS) } else { 1 }
 }
 
-/// The elements of one of the tasks that share a row.
+/// Returns the elements of one of the tasks that share a row.
 fn part(length: usize, tasks: usize, task: usize) -> std::ops::Range<usize> {
     let each = length.div_ceil(tasks);
     (task * each).min(length)..((task + 1) * each).min(length)
 }
 
-/// The bytes of the keys, from the lowest, that are not the same in all elements of the row; at least one.
+/// Returns the bytes of the keys, from the lowest, that differ between elements of the row; at least one byte.
 fn digits(length: usize, bytes: usize, shared: bool, digit: impl Fn(usize, usize) -> usize + Sync) -> Vec<usize> {
     let differs = |byte: usize| {
         let first = digit(0, byte);
@@ -367,7 +371,7 @@ fn digits(length: usize, bytes: usize, shared: bool, digit: impl Fn(usize, usize
     digits
 }
 
-/// Moves the items of a row to `to`, by their digits; equal digits keep their order.
+/// Moves the items of a row to `to`, sorted by one digit. Items with equal digits keep their order.
 fn scatter<P: Copy + Send + Sync>(
     length: usize,
     shared: bool,
@@ -385,7 +389,7 @@ fn scatter<P: Copy + Send + Sync>(
         let table = unsafe { &mut *{ target }.0.add(chunk) };
         range(chunk).for_each(|i| table[digit(item(i))] += 1);
     });
-    // the first place of each digit of each chunk
+    // the first index of each digit of each chunk
     let mut place = 0;
     for d in 0..DIGITS {
         for table in &mut tables {
@@ -399,8 +403,8 @@ fn scatter<P: Copy + Send + Sync>(
         for i in range(chunk) {
             let x = item(i);
             let place = &mut table[mutant!(sort_by_seven_bits, digit(x) & 0x7f, digit(x))];
-            // SAFETY: the counts of all chunks are those of `length` items, so every place is within the row, and no two
-            // items have the same.
+            // SAFETY: the counts of all chunks are those of `length` items, so every index is within the row, and no
+            // two items have the same index.
             unsafe { to.set(*place, x) };
             *place += 1;
         }

@@ -1,4 +1,5 @@
-//! Short rows, sorted side by side: their keys stand in columns, and a sorting network orders all columns at once, a vector at a time.
+//! Sorts short rows side by side. Their keys are arranged in columns, and a sorting network orders all columns
+//! together, a vector at a time.
 
 use super::decode::decode;
 use super::task::{Task, run};
@@ -11,14 +12,14 @@ use crate::math::simd::{Isa, isa};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// Rows that are sorted together: the elements of a vector of AVX-512, for elements of 4 bytes.
+/// The number of rows that are sorted together: the elements of an AVX-512 vector, for elements of 4 bytes.
 pub(super) const LANES: usize = 16;
-/// Rows up to which each is sorted for itself, because the network takes as long for a few as for all.
+/// Up to this many rows, each row is sorted by itself, because the network takes as long for a few rows as for all.
 const FEW: usize = 3;
-/// Elements that one task sorts: some tens of microseconds of work.
+/// The number of elements that one task sorts: some tens of microseconds.
 const TASK: usize = 1 << 14;
 
-/// The elements of all columns at one place. It begins at a cache line, so that no vector of it spans two.
+/// The elements of all columns at one index. It begins at a cache line, so that none of its vectors spans two lines.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Row<W>(pub [W; LANES]);
@@ -30,15 +31,15 @@ pub(super) struct Room<W> {
 }
 
 impl<W: Word> Room<W> {
-    /// How many elements lie from a row of the columns to the next.
+    /// The number of elements from one row of the columns to the next.
     const STEP: usize = size_of::<Row<W>>() / size_of::<W>();
 
     pub fn new() -> Room<W> {
         Room { keys: vec![W::default(); SHORT_SORT * LANES], columns: vec![Row([W::default(); LANES]); SHORT_SORT] }
     }
 
-    /// Sorts the first `length` keys of each of [`LANES`] rows of `keys`, which begin `step` elements apart, a multiple of
-    /// [`LANES`] and at most [`SHORT_SORT`]. The other keys are changed.
+    /// Sorts the first `length` keys of each of [`LANES`] rows of `keys`, which begin `step` elements apart. `step` is
+    /// a multiple of [`LANES`] and at most [`SHORT_SORT`]. The values of the other keys are changed.
     #[inline(always)]
     pub fn sort(&mut self, step: usize, length: usize) {
         assert!(step.is_multiple_of(LANES) && length <= step && step <= SHORT_SORT);
@@ -62,8 +63,8 @@ pub(super) fn rows<W: Word>(elements: &[W], length: usize, order: Order<W>, to: 
         for first in (task * each..rows.min((task + 1) * each)).step_by(LANES) {
             let count = LANES.min(rows - first);
             let group = &elements[first * length..][..count * length];
-            // SAFETY: the result has as many elements as the operand, and these rows of it belong to this task, which writes all
-            // of them; its bits were any, which are a value of `W`.
+            // SAFETY: the result has as many elements as the operand, and these rows of it belong to this task, which
+            // writes all of them; any bits are a value of `W`.
             let to = unsafe { std::slice::from_raw_parts_mut(to.row(first, length).0, count * length) };
             match room.as_mut().filter(|_| count > FEW) {
                 Some(room) => run(Group { elements: group, length, order, to, room }),
@@ -93,7 +94,7 @@ impl<W: Word> Task for Group<'_, W> {
     fn run(self) {
         let Group { elements, length, order, to, room } = self;
         let step = length.next_multiple_of(LANES);
-        // whether there are elements that share keys with others: −0, whose key is that of +0, and NaNs
+        // whether some elements share keys with others: −0, whose key is that of +0, and NaNs
         let mut shares = false;
         for (keys, x) in room.keys.chunks_exact_mut(step).zip(elements.chunks_exact(length)) {
             for (key, x) in keys.iter_mut().zip(x) {
@@ -116,11 +117,12 @@ impl<W: Word> Task for Group<'_, W> {
     }
 }
 
-/// Transposes: element `c` of row `r` of the source, of `rows` rows of `length` elements, goes to row `c` of the target.
+/// Transposes `rows` rows of `length` elements: element `c` of row `r` of the source becomes element `r` of row `c` of
+/// the target.
 ///
 /// # Safety
-/// Source and target have the rows, which begin so many elements apart, and share no byte. `rows` and `length` are multiples of
-/// [`LANES`].
+/// Source and target have these rows, which begin `from_step` and `to_step` elements apart, and share no byte. `rows`
+/// and `length` are multiples of [`LANES`].
 #[inline(always)]
 unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usize, rows: usize, length: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -129,7 +131,7 @@ unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usi
         for r in (0..rows).step_by(side) {
             for c in (0..length).step_by(side) {
                 let (from, to) = (from.wrapping_add(r * from_step + c), to.wrapping_add(c * to_step + r));
-                // SAFETY: the square lies within both, and the machine has AVX-512.
+                // SAFETY: the square is within both, and the machine has AVX-512.
                 unsafe {
                     match size_of::<W>() {
                         4 => square_of_4(from.cast(), from_step, to.cast(), to_step),
@@ -142,14 +144,16 @@ unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usi
     }
     let from = Block { ptr: from.cast(), rows: from_step as isize, cols: 1 };
     let to = Block { ptr: to.cast(), rows: 1, cols: to_step as isize };
-    // SAFETY: *inside* and *apart* are what this function asks for.
+    // SAFETY: this function's conditions imply *inside* and *apart*.
     unsafe { copy(size_of::<W>(), from, to, rows, length) }
 }
 
-/// Transposes a square of 16 × 16 elements of 4 bytes: first squares of 4 × 4 within the quarters of the vectors, then the quarters.
+/// Transposes a square of 16 × 16 elements of 4 bytes: first squares of 4 × 4 within the quarters of the vectors, then
+/// the quarters.
 ///
 /// # Safety
-/// Source and target have 16 rows of 16 elements, which begin so many elements apart. The machine has AVX-512.
+/// Source and target have 16 rows of 16 elements, which begin `from_step` and `to_step` elements apart. The machine has
+/// AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
@@ -175,7 +179,8 @@ unsafe fn square_of_4(from: *const u32, from_step: usize, to: *mut u32, to_step:
 /// Transposes a square of 8 × 8 elements of 8 bytes in the same way.
 ///
 /// # Safety
-/// Source and target have 8 rows of 8 elements, which begin so many elements apart. The machine has AVX-512.
+/// Source and target have 8 rows of 8 elements, which begin `from_step` and `to_step` elements apart. The machine has
+/// AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
@@ -195,7 +200,7 @@ unsafe fn square_of_8(from: *const u64, from_step: usize, to: *mut u64, to_step:
     }
 }
 
-/// Vector `q` of the result is the quarters `q` of the four vectors.
+/// Returns four vectors, where vector `q` consists of quarter `q` of each of the four inputs.
 ///
 /// # Safety
 /// The machine has AVX-512.
@@ -213,7 +218,7 @@ fn quarters(x: [__m512i; 4]) -> [__m512i; 4] {
     ]
 }
 
-/// Puts the elements of each column in order: the smaller one of two rows goes to the first.
+/// Orders two elements of each column: the smaller one goes to row `i`, the larger one to row `j`.
 #[inline(always)]
 fn exchange<W: Word>(rows: &mut [Row<W>], i: usize, j: usize) {
     let (a, b) = (rows[i].0, rows[j].0);
@@ -232,7 +237,7 @@ fn network<W: Word>(rows: &mut [Row<W>]) {
     while p > 0 {
         let (mut q, mut r, mut d) = (top, 0, p);
         loop {
-            // the places whose bit `p` is that of `r`
+            // the indices whose bit `p` is that of `r`
             for start in (r..n.saturating_sub(d)).step_by(2 * p) {
                 for i in start..(start + p).min(n - d) {
                     exchange(rows, i, i + d);

@@ -1,5 +1,5 @@
-//! Quicksort of keys that partitions a vector at a time, on processors that have AVX-512, whose instructions bring the chosen elements
-//! of a vector together. What is short is left to the network.
+//! Quicksort of keys that partitions a vector at a time, on processors that have AVX-512, whose instructions can
+//! compress the selected elements of a vector. Short pieces are sorted by the network.
 
 use super::decode::decode;
 use super::network::{LANES, Room};
@@ -9,23 +9,24 @@ use crate::cpu::share::share;
 use crate::cpu::threads::threads;
 use crate::graph::routine::SHORT_SORT;
 
-/// Moves the keys that are less than a pivot, or where the last argument says so not greater, before the others, and returns how many
-/// they are.
+/// Moves the keys that are less than a pivot before the others, and returns their number. If the last argument is true,
+/// it also moves the keys that equal the pivot.
 ///
 /// # Safety
-/// The pointer is that of so many keys, 64 at least, that nothing else uses. The machine has AVX-512.
+/// The pointer is valid for the given number of keys, at least 64, that nothing else uses. The machine has AVX-512.
 pub(super) type Partition<W> = unsafe fn(*mut W, usize, W, bool) -> usize;
 
-/// The keys that a task parts: they fit a second-level cache.
+/// The number of keys that a task partitions: they fit a second-level cache.
 const BLOCK: usize = 1 << 17;
-/// Keys of a bucket, about: they fit it too, and a bucket is a task.
+/// The approximate number of keys of a bucket, which fits that cache too. A bucket is a task.
 const BUCKET: usize = 50_000;
-/// The most buckets: of so many are the blocks' parts still some cache lines.
+/// The most buckets: with this many, each block's part of a bucket still has several cache lines.
 const BUCKETS: usize = 512;
-/// Keys that are looked at for each bucket.
+/// The number of keys that are sampled for each bucket.
 const SAMPLES: usize = 16;
 
-/// Sorts rows: writes the elements of each, in order, to the first target, which is as long; the second has as much room.
+/// Sorts rows: writes the elements of each, in order, to the first target, which has the same length. The second target
+/// has as much room.
 pub(super) fn rows<W: Word>(
     elements: &[W],
     length: usize,
@@ -43,8 +44,8 @@ pub(super) fn rows<W: Word>(
     each_range(rows, length, |range| {
         let size = range.len() * length;
         let elements = &elements[range.start * length..][..size];
-        // SAFETY: the result has as many elements as the operand, and these rows of it belong to this task; its bits were any,
-        // which are a value of `W`.
+        // SAFETY: the result has as many elements as the operand, and these rows of it belong to this task; any bits
+        // are a value of `W`.
         let keys = unsafe { std::slice::from_raw_parts_mut(to.row(range.start, length).0, size) };
         run(Encode { elements, keys: &mut *keys, order });
         // the short pieces of several rows are sorted side by side
@@ -55,11 +56,12 @@ pub(super) fn rows<W: Word>(
     });
 }
 
-/// Sorts a row whose elements threads share: writes them, in order, to `to`, which is as long. `spare` has as much room.
+/// Sorts a row whose elements threads share: writes them, in order, to `to`, which has the same length. `spare` has as
+/// much room.
 fn shared<W: Word>(elements: &[W], order: Order<W>, partition: Partition<W>, to: Target<W>, spare: Target<W>) {
     let n = elements.len();
     let buckets = (n / BUCKET).clamp(2, BUCKETS);
-    // what is looked at follows from the length alone; multiples of this number modulo 2^32 are spread evenly
+    // the samples depend only on the length; multiples of this number modulo 2^32 are spread evenly
     let place = |i: usize| ((((i as u64 * 0x9e37_79b9) & 0xffff_ffff) * n as u64) >> 32) as usize;
     let mut samples: Vec<W> = (0..buckets * SAMPLES).map(|i| elements[place(i)].key(order)).collect();
     samples.sort_unstable();
@@ -67,12 +69,13 @@ fn shared<W: Word>(elements: &[W], order: Order<W>, partition: Partition<W>, to:
     pivots.dedup();
     let buckets = pivots.len() + 1;
     let blocks = n.div_ceil(BLOCK);
-    // of each block the ends of its parts
+    // the ends of the parts of each block
     let mut ends = vec![0u32; blocks * buckets];
     let target = Target(ends.as_mut_ptr());
     share(blocks, false, |block| {
         let range = part(n, blocks, block);
-        // SAFETY: each block has its own part of `spare`, which is as long as the row and belongs to this call, and of `ends`.
+        // SAFETY: each block has its own part of `spare`, which is as long as the row and belongs to this call, and of
+        // `ends`.
         let (keys, ends) = unsafe {
             let keys = std::slice::from_raw_parts_mut(spare.row(range.start, 1).0, range.len());
             (keys, std::slice::from_raw_parts_mut(target.row(block, buckets).0, buckets))
@@ -126,18 +129,19 @@ impl<W: Word> Task for Encode<'_, W> {
     }
 }
 
-/// Moves keys before a pivot.
+/// Moves the keys less than a pivot (or equal to it, if `or_equal`) before the others, and returns their number.
 fn before<W: Word>(keys: &mut [W], pivot: W, or_equal: bool, partition: Partition<W>) -> usize {
     if keys.len() < 64 {
         keys.sort_unstable();
         return keys.partition_point(|key| *key < pivot || or_equal && *key == pivot);
     }
-    // SAFETY: the keys are borrowed mutably, and who has a `Partition` has found that the machine has AVX-512 (`Word::partition`).
+    // SAFETY: the keys are borrowed mutably, and a `Partition` exists only if the machine has AVX-512
+    // (`Word::partition`).
     unsafe { partition(keys.as_mut_ptr(), keys.len(), pivot, or_equal) }
 }
 
-/// Parts keys by ascending pivots, the one in the middle first; `ends` has room for the end of each part but the last, whose
-/// first key has number `first`.
+/// Partitions keys by ascending pivots, starting with the middle one. `ends` receives the end of each part except the
+/// last. The first key has number `first`.
 fn divide<W: Word>(keys: &mut [W], first: usize, pivots: &[W], ends: &mut [u32], partition: Partition<W>) {
     let middle = pivots.len() / 2;
     let Some(pivot) = pivots.get(middle) else { return };
@@ -152,7 +156,7 @@ fn divide<W: Word>(keys: &mut [W], first: usize, pivots: &[W], ends: &mut [u32],
 /// Sorts the keys of each row in place.
 fn sort_keys<W: Word>(keys: &mut [W], length: usize, partition: Partition<W>) {
     let mut short = Short { at: vec![], room: Room::new() };
-    // twice as many steps as halving takes; who needs more has met a pattern that the choice of pivots does not foresee
+    // twice as many steps as halving takes; a row that needs more has a pattern that defeats the choice of pivots
     let steps = 2 * length.max(2).ilog2();
     for row in keys.chunks_mut(length.max(1)) {
         quick(row, steps, partition, &mut short);
@@ -169,7 +173,7 @@ fn quick<'a, W: Word>(mut keys: &'a mut [W], mut steps: u32, partition: Partitio
         let pivot = pivot(keys);
         let count = before(keys, pivot, false, partition);
         if count == 0 {
-            // the pivot is the least key: those that equal it have their place
+            // the pivot is the least key: the keys that equal it are already sorted
             let count = before(keys, pivot, true, partition);
             keys = &mut keys[count..];
             continue;
@@ -186,7 +190,7 @@ fn quick<'a, W: Word>(mut keys: &'a mut [W], mut steps: u32, partition: Partitio
     }
 }
 
-/// A key that is likely to be near the middle: of 27 keys, the median of medians of medians of three.
+/// Returns a key that is likely to be near the middle: the median of medians of medians of three, from 27 keys.
 fn pivot<W: Word>(keys: &[W]) -> W {
     let median = |[a, b, c]: [W; 3]| a.max(b).min(a.min(b).max(c));
     let at = |i: usize| keys[(keys.len() - 1) * i / 26];
@@ -201,7 +205,7 @@ struct Short<'a, W> {
     room: Room<W>,
 }
 
-/// Sorts the pieces that wait.
+/// Sorts the waiting pieces.
 struct Flush<'a, 'b, W>(&'a mut Short<'b, W>);
 
 impl<W: Word> Task for Flush<'_, '_, W> {
@@ -214,7 +218,7 @@ impl<W: Word> Task for Flush<'_, '_, W> {
         let step = longest.next_multiple_of(LANES).max(LANES);
         for (to, keys) in room.keys.chunks_exact_mut(step).zip(&*at) {
             to[..keys.len()].copy_from_slice(keys);
-            // the rest of the piece comes after its keys
+            // the padding sorts after the keys of the piece
             to[keys.len()..].fill(W::NAN_KEY);
         }
         room.sort(step, longest);
@@ -225,7 +229,7 @@ impl<W: Word> Task for Flush<'_, '_, W> {
     }
 }
 
-/// Writes [`Partition`] for a type, of which a vector has so many elements.
+/// Implements [`Partition`] for a type. `$lanes` is the number of its elements in a vector.
 #[cfg(target_arch = "x86_64")]
 macro_rules! partition {
     ($name:ident $inner:ident $t:ty: $lanes:literal $mask:ty, $set:ident $signed:ty, $less:ident $not_greater:ident,
@@ -233,10 +237,11 @@ macro_rules! partition {
         /// A [`Partition`].
         ///
         /// # Safety
-        /// That of [`Partition`].
+        /// As for [`Partition`].
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
         pub(super) unsafe fn $name(keys: *mut $t, n: usize, pivot: $t, or_equal: bool) -> usize {
-            // SAFETY: the caller's promise; two vectors of 8 × 4 keys at most fit in 64, and eight in 128.
+            // SAFETY: the caller's conditions; `2 K` vectors of at most 16 keys are 32 keys for `K` = 1, of at least
+            // 64, and 128 keys for `K` = 4, of at least 128.
             unsafe {
                 match (n >= 128, or_equal) {
                     (true, false) => $inner::<4, false>(keys, n, pivot),
@@ -247,12 +252,12 @@ macro_rules! partition {
             }
         }
 
-        /// Partitions in place. The first and the last `K` vectors are held in registers, so that there is always room for a step
-        /// of `K` vectors at both ends: the next step is read at the end that has less room, and each vector's keys are written to
-        /// the two ends.
+        /// Partitions in place. The first and the last `K` vectors are held in registers, so that there is always room
+        /// to write a step of `K` vectors at both ends. The next step is read at the end that has less room, and each
+        /// vector's keys are written to the two ends.
         ///
         /// # Safety
-        /// That of [`Partition`]; there are at least `2 K` vectors.
+        /// As for [`Partition`]; there are at least `2 K` vectors.
         #[inline]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
         unsafe fn $inner<const K: usize, const OR_EQUAL: bool>(keys: *mut $t, n: usize, pivot: $t) -> usize {
@@ -261,14 +266,15 @@ macro_rules! partition {
             const ALL: $mask = <$mask>::MAX;
             let step = LANES * K;
             let pivot = $set(pivot as $signed);
-            // SAFETY: every vector that is read lies in the part of the `n` keys that has not been read, and every key is written
-            // where a key has been read: as many have been as are held or have been written.
+            // SAFETY: every vector is read from the part of the `n` keys that has not been read, and every key is
+            // written where a key has been read, because the number of keys read is the number held in registers plus
+            // the number written.
             unsafe {
                 let read = |at: usize| -> [__m512i; K] {
                     std::array::from_fn(|k| $load(ALL, keys.add(at + LANES * k).cast()))
                 };
                 let (first, last) = (read(0), read(n - step));
-                // what is before `low` and from `high` on is written, what is from `left` to `right` is not read
+                // keys before `low` and from `high` on are written; keys from `left` to `right` are not read yet
                 let (mut low, mut high, mut left, mut right) = (0, n, step, n - step);
                 let mut write = |x: __m512i, valid: $mask, count: usize| {
                     let is_low = if OR_EQUAL { $not_greater(x, pivot) } else { $less(x, pivot) } & valid;
@@ -294,7 +300,7 @@ macro_rules! partition {
                         ends = write(x, ALL, LANES);
                     }
                 }
-                // less than a step is left: whole vectors, and some keys
+                // less than a step is left: some whole vectors, and a partial one
                 while left < right {
                     let count = LANES.min(right - left);
                     let from_left = count < LANES || left - ends.0 <= ends.1 - right;

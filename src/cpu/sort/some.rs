@@ -1,5 +1,5 @@
-//! `argtopk` and `select` on the CPU: a few elements of the order along an axis, found without a sort, in time that grows with the
-//! number of elements.
+//! `argtopk` and `select` on the CPU. They find a few elements of the order along an axis without a sort, in time
+//! linear in the number of elements.
 
 use super::task::{Task, run};
 use super::{Order, Pair, Target, Word, chunks, each_row, part};
@@ -7,9 +7,9 @@ use crate::cpu::operands::{Operands, Refused};
 use crate::cpu::share::share;
 use crate::graph::routine::{SELECT_COPIES, SELECTED};
 
-/// Elements that are looked at together for one that comes before the last of those kept: some vectors.
+/// The number of elements that are compared together with the last element kept: a few vectors.
 const GROUP: usize = 64;
-/// The bits of a key by which `select` counts: a task's table of counts fits a first-level cache.
+/// The number of bits of a key by which `select` counts: a task's table of counts fits a first-level cache.
 const BITS: u32 = 12;
 
 /// Runs `argtopk`.
@@ -42,7 +42,7 @@ fn first_positions<W: Word>(call: &mut Operands<'_>) {
     let result = Target(result);
     each_row(elements.len() / length, length, |row, shared| {
         let elements = &elements[row * length..][..length];
-        // what a task keeps is little beside what it looks at
+        // a task keeps few elements compared with those that it reads
         let tasks = chunks(length, shared).min(length / (8 * k)).max(1);
         let mut kept: Vec<Vec<W::Pair>> = vec![vec![]; tasks];
         let target = Target(kept.as_mut_ptr());
@@ -50,7 +50,8 @@ fn first_positions<W: Word>(call: &mut Operands<'_>) {
             let range = part(length, tasks, task);
             let first = range.start;
             let own = run(First { elements: &elements[range], first, k, order });
-            // SAFETY: each task has its own element of `kept`, which nothing else uses meanwhile; the empty one needs no drop.
+            // SAFETY: each task has its own element of `kept`, which nothing else uses meanwhile; the empty one needs
+            // no drop.
             unsafe { target.set(task, own) };
         });
         let mut all = kept.concat();
@@ -58,18 +59,18 @@ fn first_positions<W: Word>(call: &mut Operands<'_>) {
             all.select_nth_unstable(k - 1);
             all.truncate(k);
         }
-        // no two pairs are equal, so that this sort is stable too
+        // no two pairs are equal, so this sort is stable too
         all.sort_unstable();
         let to = result.row(row, k);
         for (i, pair) in all.iter().enumerate() {
-            // SAFETY: the row of the result has `k` elements, which belong to this task; the tasks keep `k` pairs of a row at least,
-            // because a row has so many elements.
+            // SAFETY: the row of the result has `k` elements, which belong to this task; the tasks keep at least `k`
+            // pairs of a row, because a row has at least `k` elements.
             unsafe { to.set(i, pair.position() as u64) };
         }
     });
 }
 
-/// Finds the first `k` in order of some elements, of which the first has position `first`.
+/// Finds the first `k` of some elements, in order. `first` is the position of the first of these elements.
 struct First<'a, W> {
     elements: &'a [W],
     first: usize,
@@ -89,7 +90,7 @@ impl<W: Word> Task for First<'_, W> {
         kept.extend(start.iter().enumerate().map(|(i, x)| W::pair(x.key(order), first + i)));
         let mut last = trim::<W>(&mut kept, k, W::NAN_KEY);
         for (n, group) in rest.chunks(GROUP).enumerate() {
-            // an element that equals the last one kept comes after it, because it stands after it
+            // an element that equals the last one kept comes after it, because its position is higher
             if !group.iter().fold(false, |any, x| any | (x.key(order) < last)) {
                 continue;
             }
@@ -108,7 +109,8 @@ impl<W: Word> Task for First<'_, W> {
     }
 }
 
-/// Leaves the first `k` in order of some pairs, if there are more, and returns the key of the last of them; else `last`.
+/// Keeps only the first `k` pairs in order, if there are more, and returns the key of the last of them; otherwise
+/// returns `last`.
 fn trim<W: Word>(kept: &mut Vec<W::Pair>, k: usize, last: W) -> W {
     if kept.len() <= k {
         return last;
@@ -139,14 +141,14 @@ fn selected<W: Word>(call: &mut Operands<'_>) {
         let to = result.row(row, SELECTED);
         for (i, key) in keys.into_iter().enumerate() {
             let place = [low, high, length - 1][i];
-            // SAFETY: the row of the result has so many elements, which belong to this task.
+            // SAFETY: the row of the result has three elements, which belong to this task.
             unsafe { to.set(i, element_at(elements, key, place, order)) };
         }
     });
 }
 
-/// The element of a place in order, which has this key. Zeros, which share a key, are in the order in which they stand; a NaN may be
-/// any of the row's.
+/// Returns the element at index `place` of the order, which has this key. Zeros, which share a key, are in their
+/// original order; a NaN may be any NaN of the row.
 fn element_at<W: Word>(elements: &[W], key: W, place: usize, order: Order<W>) -> W {
     if order.infinity.is_none() || key != W::default().key(order) {
         return W::element(key, order);
@@ -156,7 +158,7 @@ fn element_at<W: Word>(elements: &[W], key: W, place: usize, order: Order<W>) ->
     zero.copied().unwrap_or_default()
 }
 
-/// The keys at two places of their order, of which the second is the first or the one after it.
+/// Returns the keys at two indices of their order. The second index is the first or the one after it.
 fn pick<W: Word>(keys: &mut [W], [low, high]: [usize; 2]) -> [W; 2] {
     let (_, first, after) = keys.select_nth_unstable(low);
     let first = *first;
@@ -164,8 +166,9 @@ fn pick<W: Word>(keys: &mut [W], [low, high]: [usize; 2]) -> [W; 2] {
     [first, second.unwrap_or(first)]
 }
 
-/// The keys at two places of the order of a long row, and the last key: counts how many keys there are of each of some 4,096 ranges
-/// between the least and the greatest one, and looks for the places among those of their range. `room` has room for the row.
+/// Returns the keys at two indices of the order of a long row, and the last key. It counts the keys in each of up to
+/// 4,096 ranges between the least and the greatest key, and searches only the keys of the ranges that contain the two
+/// indices. `room` has room for the row.
 fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bool, room: Target<W>) -> [W; 3] {
     let length = elements.len();
     let tasks = chunks(length, shared);
@@ -187,7 +190,8 @@ fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bo
         let table = unsafe { &mut *{ target }.0.add(task) };
         elements[part(length, tasks, task)].iter().for_each(|x| table[range_of(x.key(order))] += 1);
     });
-    // the ranges of the two places, and how many keys come before them; between two ranges are only empty ones
+    // the ranges that contain the two indices, and the number of keys before the first; all ranges between these two
+    // are empty
     let mut ranges = [0; 2];
     let (mut before, mut skipped) = (0, 0);
     for range in 0..1 << BITS {
@@ -216,8 +220,9 @@ fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bo
         for key in elements[part(length, tasks, task)].iter().map(|x| x.key(order)) {
             let range = range_of(key);
             if range == ranges[0] || range == ranges[1] {
-                // SAFETY: the table of the task has counted the keys of the two ranges, and of all tasks they are not more than the
-                // row has elements; each task has its own part of the room, whose row belongs to this call.
+                // SAFETY: the table of the task has counted the keys of the two ranges, and all tasks together have at
+                // most as many as the row has elements; each task has its own part of `room`, which belongs to this
+                // call.
                 unsafe { room.set(at, key) };
                 at += 1;
             }

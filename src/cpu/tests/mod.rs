@@ -19,7 +19,7 @@ crate::testing::unit_tests! {
     index_and_random, a_plan_that_reaches_outside_fails, row_kernels_in_place_and_checked
 }
 
-/// The lines of a plan that no caller has made.
+/// The lines of a plan that was not made by a caller.
 struct NoLines;
 
 impl crate::plan::backend::Lines for NoLines {
@@ -36,7 +36,7 @@ fn value(op: Op, dtype: DType) -> Value {
     Value { op, dtype, inner: false }
 }
 
-/// Gathers from load 1 by value 0.
+/// Returns a gather from load 1 at the positions of value 0.
 fn gather(stride: isize, extent: usize, mode: IndexMode) -> Op {
     Op::Gather {
         load: 1,
@@ -119,7 +119,7 @@ fn elementwise_layouts() {
     for (r, c) in [(1, 8), (3, 5), (40, 7), (100, 333), (70, 5000), (5000, 70), (3, 1)] {
         let (a, b) = (noise(4 * r * c), noise(c));
         let (ri, ci) = (r as isize, c as isize);
-        // C, Fortran, reversed, every second, Fortran with reversed columns, equal rows, equal columns
+        // C, Fortran, reversed, every second element, Fortran with reversed columns, equal rows, equal columns
         let layouts = [
             ([ci, 1], 0),
             ([1, ri], 0),

@@ -1,10 +1,10 @@
-//! Makes plans of kernels that tests write by hand.
+//! Builds plans of kernels that tests write by hand.
 
 use crate::base::dtype::DType::{self, *};
 use crate::base::layout::{Shape, Strides};
 use crate::plan::kernel::{BufferRef, Caps, Kernel, KernelKind, Output, Plan, Step};
 
-/// Returns the dtypes of the inputs, or of the outputs, by number; bool for one that no kernel names.
+/// Returns the dtypes of the inputs, or of the outputs, by number; bool for a number that no kernel uses.
 fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType> {
     let mut dtypes = vec![];
     let loads = kernels.iter().flat_map(|k| k.loads.iter().map(|l| (l.buffer, l.dtype)));
@@ -17,13 +17,13 @@ fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType
     dtypes
 }
 
-/// Makes the plan of one kernel, with the temporaries and further kernels that a product may need. Its first input may be its
-/// output.
+/// Returns the plan of one kernel, with the temporaries and further kernels that a product may need. Its first input
+/// may be its output.
 pub(super) fn plan(kernel: Kernel) -> Plan {
     plan_for(kernel, &super::super::caps(), true)
 }
 
-/// Makes the plan of one kernel for a device; its first input may be its output if `aliased` says so.
+/// Returns the plan of one kernel for a device. If `aliased`, its first input may be its output.
 pub(super) fn plan_for(kernel: Kernel, caps: &Caps, aliased: bool) -> Plan {
     let mut temps = vec![];
     let mut temp = |bytes| {

@@ -1,4 +1,4 @@
-//! Tests of stores under a condition and at computed positions, in kernels that are written by hand.
+//! Tests of conditional stores and stores at computed positions, in kernels that are written by hand.
 
 use super::*;
 use crate::plan::kernel::{Chosen, Combine, Scattered};
@@ -8,8 +8,9 @@ crate::testing::unit_tests! {
     positions_that_repeat_are_combined
 }
 
-/// Runs an elementwise kernel with one store over three i32 inputs (values, positions, conditions), into an output that holds
-/// `before`, and returns the output. The kernel's value 1 is the positions, 3 the values as `R`, 4 the conditions.
+/// Runs an elementwise kernel with one store over three i32 inputs (values, positions, conditions), into an output that
+/// holds `before`, and returns the output. In the kernel, value 1 holds the positions, value 3 the values as `R`, and
+/// value 4 the conditions.
 fn choose<R: Element>(store: Store, values: [Vec<i32>; 3], before: &[R]) -> Vec<R> {
     let n = values[0].len();
     let k = kernel(
@@ -45,7 +46,7 @@ fn a_condition_leaves_the_rest_as_it_was() {
     let values = |n: usize| [(1..=n as i32).collect(), vec![0; n], conditions[..n].to_vec()];
     assert_eq!(choose(store(&[1], U8), values(7), &[9u8; 8]), [1, 9, 9, 4, 5, 9, 7, 9]);
     assert_eq!(choose(store(&[2], I64), values(3), &[9i64; 6]), [1, 9, 9, 9, 9, 9]);
-    // so many tiles that several tasks take them
+    // enough tiles that several tasks run them
     let n = 100_000;
     let store = Store { chosen: chosen(Some(4), None), ..super::store(0, U16, &[1], 3) };
     let many = [(0..n).collect(), vec![0; n as usize], (0..n).map(|i| i % 3 - 1).collect()];
@@ -54,7 +55,7 @@ fn a_condition_leaves_the_rest_as_it_was() {
 }
 
 fn positions_that_are_unique_are_set() {
-    // a position outside of the extent, on either side, writes nothing
+    // a position outside the extent, on either side, writes nothing
     let positions = vec![3, 0, 4, -1, 2];
     let store = |condition| Store { chosen: chosen(condition, Some(Combine::Set)), ..store(0, I16, &[0], 3) };
     let values = [vec![1, 2, 3, 4, 5], positions, vec![1, 0, 1, 1, 1]];

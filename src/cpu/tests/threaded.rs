@@ -1,5 +1,5 @@
-//! Threaded code gives the bits that the tile interpreter gives: random programs of every row and type that it takes, in every
-//! layout, at every length of a last block.
+//! Tests that threaded code computes the same bits as the tile interpreter: random programs of every row and type that
+//! it supports, in every layout, at every length of a last block.
 
 use super::plans::plan_for;
 use super::*;
@@ -24,7 +24,7 @@ impl Random {
         list[self.below(list.len())].clone()
     }
 
-    /// Returns the bytes of an element: mostly common numbers, and some that are special.
+    /// Returns the bytes of an element: mostly common numbers, and some special ones.
     fn element(&mut self, dtype: DType) -> [u8; 8] {
         let x = match self.below(8) {
             0 => {
@@ -46,7 +46,7 @@ impl Random {
     }
 }
 
-/// Returns the words with every NaN made one and the same: the payload of a NaN that is computed is unspecified.
+/// Returns the words with every NaN replaced by the same value, because the payload of a computed NaN is unspecified.
 fn canonical(bytes: &[u8], dtype: DType) -> Vec<u64> {
     let word = |chunk: &[u8]| chunk.iter().rev().fold(0u64, |bits, byte| bits << 8 | *byte as u64);
     let is_nan = |bits: u64| match dtype {
@@ -59,7 +59,7 @@ fn canonical(bytes: &[u8], dtype: DType) -> Vec<u64> {
     bytes.chunks(dtype.size()).map(word).map(|bits| if is_nan(bits) { u64::MAX } else { bits }).collect()
 }
 
-/// The strides and the offset of a load over `r` rows of `c` elements.
+/// Returns the strides and the offset of a load over `r` rows of `c` elements.
 fn layout(random: &mut Random, [r, c]: [isize; 2]) -> ([isize; 2], isize) {
     match random.below(9) {
         0 => ([c + 3, 1], 1),
@@ -73,7 +73,8 @@ fn layout(random: &mut Random, [r, c]: [isize; 2]) -> ([isize; 2], isize) {
     }
 }
 
-/// Makes a random kernel whose words all have one size. If it is `in_place`, its first load reads what its first store writes.
+/// Returns a random kernel whose words all have one size. If `in_place`, its first load reads the memory that its first
+/// store writes.
 fn random_kernel(random: &mut Random, [r, c]: [usize; 2], in_place: bool) -> Kernel {
     let wide = random.below(4) == 0;
     let types: &[DType] =
@@ -86,7 +87,7 @@ fn random_kernel(random: &mut Random, [r, c]: [usize; 2], in_place: bool) -> Ker
         loads.push(load(n, random.of(types), &strides, offset));
         values.push(value(Op::Load(n), loads[n].dtype));
     }
-    // a kernel of bools alone has no words
+    // a kernel of only bools has no words
     values.push(match wide {
         true => value(Op::Constant(1.5f64.to_bits()), F64),
         false => value(random.of(&[Op::Scalar(0), Op::Constant(0.75f32.to_bits() as u64)]), F32),
@@ -166,9 +167,9 @@ fn compare(random: &mut Random, shape: [usize; 2], in_place: bool, threads_of: &
     both(random, k, shape, in_place, threads_of)
 }
 
-/// Runs a kernel as threaded code and as loops, and says whether it is one for threaded code.
+/// Runs a kernel as threaded code and as loops, and returns whether threaded code supports it.
 fn both(random: &mut Random, k: Kernel, shape: [usize; 2], in_place: bool, threads_of: &[usize]) -> bool {
-    // the farthest that a layout reaches, in elements of 8 bytes or fewer
+    // the farthest element that a layout reads, in elements of at most 8 bytes
     let reach = (shape[0] + 5) * (3 * shape[1] + 8) + 8;
     let inputs = k.loads.iter().map(|load| {
         let bytes: Vec<u8> = (0..reach * 8 / load.dtype.size())
@@ -179,7 +180,7 @@ fn both(random: &mut Random, k: Kernel, shape: [usize; 2], in_place: bool, threa
     let inputs: Vec<Vec<u64>> = inputs.collect();
     let mut here = caps();
     if random.below(2) == 0 {
-        // with a last-level cache of so many bytes nearly every contiguous store streams
+        // with a last-level cache of 1 KiB nearly every contiguous store streams
         here.caches[2] = 1024;
     }
     let loops = Caps { threaded: false, ..caps() };
@@ -211,8 +212,8 @@ fn threaded_code_gives_the_bits_of_loops() {
     assert!(!caps().threaded || count > 2000, "only {count} kernels were threaded");
 }
 
-/// A sum or a difference of two products, and one of a product and an operand, in either order: an instruction of threaded
-/// code computes a product too.
+/// Tests a sum or a difference of two products, or of a product and an operand, in either order: one instruction of
+/// threaded code computes the product too.
 fn sums_of_products() {
     use crate::graph::ufunc::arithmetic::{add, multiply, square, subtract};
     let mut random = Random(3);

@@ -1,8 +1,9 @@
-//! Runs elementwise kernels as threaded code (`math/simd/threaded/mod.rs`): values stay in registers from their loads to their stores.
-//! The planner decides which kernels do (`is_threaded` in `plan/schedule/threaded.rs`); the tile interpreter runs the others, and
-//! gives the same bits.
+//! Runs elementwise kernels as threaded code (`math/simd/threaded/mod.rs`): values stay in registers from their loads
+//! to their stores. The planner chooses these kernels (`is_threaded` in `plan/schedule/threaded.rs`). The tile
+//! interpreter runs the others, and computes the same bits.
 //!
-//! `threaded/compile.rs` makes the program; `blocks.rs` runs it over the buffers of a run, and `fold/threaded.rs` over the states of a fold.
+//! `threaded/compile/mod.rs` compiles the program; `blocks.rs` runs it over the buffers of a run, and
+//! `fold/threaded.rs` over the states of a fold.
 
 mod compile;
 
@@ -18,28 +19,28 @@ use smallvec::SmallVec;
 pub(super) struct Place {
     pub buffer: BufferRef,
     pub offset: isize,
-    /// The lowest and the highest element that is reached, counted from element 0.
+    /// The lowest and the highest element that is accessed, counted from element 0.
     pub span: Option<(isize, isize)>,
-    /// Bytes of an element.
+    /// The bytes of an element.
     pub size: usize,
     pub rows: Axis,
-    /// Elements from one column to the next.
+    /// The number of elements from one column to the next.
     pub step: isize,
     pub is_store: bool,
 }
 
-/// A number that a slot of the scratch repeats all along a vector.
+/// A number that is repeated through a vector of the scratch.
 pub(super) struct Fill {
     pub value: FillValue,
-    /// The loop that widens an element to its compute type; none if the bits stay the same.
+    /// The loop that widens an element to its compute type; `None` if the bits stay the same.
     pub widen: Option<Loop>,
-    /// Bytes of its compute type.
+    /// The bytes of its compute type.
     pub size: usize,
     /// Whether each row has a number of its own.
     pub moves: bool,
 }
 
-/// The numbers of the elements of a draw: number 0, and how they grow.
+/// The numbers of the elements of a draw: the first number, and the increments along rows and columns.
 pub(super) struct Counter {
     pub offset: i64,
     pub rows: Axis,
@@ -48,9 +49,11 @@ pub(super) struct Counter {
 
 /// A kernel as threaded code.
 ///
-/// Its bases ([`Base`]) are, in this order: those of the places, the fills, the slots and the counters. *Inside*: every element
-/// that a place reaches lies in its buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*:
-/// the scratch of a task has room for each fill's vector, each slot's block and a block of each place.
+/// Its bases ([`Base`]) are, in this order: those of the places, the fills, the slots and the counters.
+///
+/// Its unsafe functions have these conditions, cited by name. *Inside*: every element that a place accesses is in its
+/// buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*: the scratch of a task
+/// has room for each fill's vector, each slot's block and a block of each place.
 pub(super) struct Threaded {
     pub name: &'static str,
     pub code: Vec<Instr>,
@@ -62,24 +65,24 @@ pub(super) struct Threaded {
     pub counters: SmallVec<[Counter; 1]>,
     /// One more than the largest number of a run-time scalar that the program reads.
     pub scalars: usize,
-    /// Bytes of a word, and of a block of words.
+    /// The bytes of a word, and of a block of words.
     pub word: usize,
     pub block: usize,
     /// Whether a store may write the memory of a load.
     pub is_in_place: bool,
-    /// The number of the place of the first store that streams.
+    /// The index of the place of the first store that streams.
     pub streamed: Option<usize>,
 }
 
 heap! { Instr: ; Place: rows; Fill: ; Counter: rows; Threaded: code, runs, places, fills, counters; }
 
-/// Bytes of a task's scratch for small programs, and for the largest: with 128 values, loads and stores (`MOST_PARTS` in
-/// `plan/schedule/threaded.rs`) of 512 bytes each at most.
+/// The bytes of a task's scratch for small programs, and for the largest: 128 values, loads and stores (`MOST_PARTS` in
+/// `plan/schedule/threaded.rs`) of at most 512 bytes each.
 pub(super) const SMALL: usize = 8 << 10;
 pub(super) const LARGE: usize = 64 << 10;
 
-/// Makes the threaded code of a kernel whose schedule asks for it; none on a machine without an instruction set for
-/// it, where tiles run the kernel.
+/// Compiles the threaded code of a kernel whose schedule selects it. Returns `None` on a machine without an instruction
+/// set for it, where tiles run the kernel.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Threaded>> {
     match threaded::block_bytes() {
         Some(block) => compile::compile(kernel, aliased, block).map(Some),
@@ -88,17 +91,17 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Thread
 }
 
 impl Threaded {
-    /// Bytes of scratch of a task: the fills' vectors, the slots, and a block of each place.
+    /// Returns the bytes of a task's scratch: the fills' vectors, the slots, and a block of each place.
     pub(super) fn scratch(&self) -> usize {
         self.fills.len() * (self.block / 8) + (self.slots + self.places.len()) * self.block
     }
 
-    /// Bytes of the scratch of [`Threaded::over`].
+    /// Returns the bytes of the scratch of [`Threaded::over`].
     pub fn own_scratch(&self) -> usize {
         self.fills.len() * (self.block / 8) + self.slots * self.block
     }
 
-    /// Has the caches asked ahead for the operands of these buffers, and for no others.
+    /// Prefetches the operands of these buffers, and of no others.
     pub fn ask_ahead_for(&mut self, is_far: impl Fn(BufferRef) -> bool) {
         for operand in self.code.iter_mut().flat_map(|instr| &mut instr.operands) {
             let place = self.places.get(operand.base as usize).filter(|_| operand.width > 0);
@@ -106,10 +109,10 @@ impl Threaded {
         }
     }
 
-    /// Fills the part of that scratch that repeats constants.
+    /// Fills the constants in the scratch of [`Threaded::over`].
     ///
     /// # Safety
-    /// `scratch` points to [`Threaded::own_scratch`] bytes, aligned to 64. The kernel has no number but constants.
+    /// `scratch` points to [`Threaded::own_scratch`] bytes, aligned to 64. All fills of the kernel are constants.
     pub unsafe fn fill_constants(&self, scratch: *mut u8) {
         let vector = self.block / 8;
         for (n, fill) in self.fills.iter().enumerate() {
@@ -120,12 +123,14 @@ impl Threaded {
         }
     }
 
-    /// Runs over `rows` rows of `n` elements, one row after another. `at` says where element 0 of each buffer lies, and whether its rows
-    /// follow one another (1) or are all the same memory (0). Returns false, and does nothing, if `n` is no whole number of blocks.
+    /// Runs over `rows` rows of `n` elements, one row after another. `at` returns the address of element 0 of each
+    /// buffer, and whether its rows follow one another (1) or are all the same memory (0). Returns false, and does
+    /// nothing, if `n` is not a whole number of blocks.
     ///
     /// # Safety
-    /// The kernel has one axis, steps of 1 and offsets of 0. Each buffer has `n` (or `rows × n`) aligned elements of its operand's type, which no
-    /// other thread writes, and of a store uses, meanwhile. The scratch was filled by [`Threaded::fill_constants`], and nobody else uses it.
+    /// The kernel has one axis, steps of 1 and offsets of 0. Each buffer has `n` (or `rows × n`) aligned elements of
+    /// its operand's type. No other thread writes them meanwhile, and no other thread uses those of a store.
+    /// [`Threaded::fill_constants`] has filled the scratch, and nothing else uses it.
     pub unsafe fn over(
         &self,
         n: usize,
@@ -141,7 +146,7 @@ impl Threaded {
         let mut bases: SmallVec<[Base; 16]> = SmallVec::new();
         for place in &self.places {
             let (at, follows) = at(place.buffer);
-            // a program goes on by a block of elements; here it goes on by a row
+            // a program normally advances by a block of elements; here it advances by a row
             bases.push(Base { at, step: follows * (n / block * place.size) as isize });
         }
         bases.extend((0..self.fills.len()).map(|n| Base { at: scratch.wrapping_add(n * vector), step: 0 }));

@@ -1,16 +1,16 @@
-//! What a GPU keeps on disk, so that the next process starts warm: the shaders as naga has parsed them, what the driver has
-//! compiled where wgpu can hand it over (its pipeline cache: on Vulkan), the findings of the probe of the arithmetic and of the
-//! self-tests, and the tiles that a tuner has found.
+//! The cache on disk, which lets the next process start warm. It holds the shaders as naga has parsed them, the
+//! pipelines that the driver has compiled if wgpu can export them (its pipeline cache, on Vulkan), and the findings of
+//! the arithmetic probe and of the self-test of cooperative matrices.
 //!
-//! There is a file for each adapter. It is only ever a copy of what can be made anew: a file that is damaged, or made by another
-//! driver or another version of this crate, is ignored and replaced, and an error of reading or writing it is nobody's error.
+//! There is a file for each adapter. Everything in it can be recreated: a file that is damaged, or written for another
+//! driver or another version of this crate, is ignored and replaced. No operation fails because the file cannot be read
+//! or written.
 
 use super::adapter::is_inherited;
 use super::at_exit;
 use super::connection::{Connection, lock};
 use super::fingerprint::FINGERPRINT;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::plan::kernel::Tile;
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -20,53 +20,50 @@ use std::sync::{Arc, Mutex, Once, Weak};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-/// The format of the file: it changes where the order of what it holds does.
+/// The version of the file's format. It changes when the order of the contents changes.
 const FORMAT: u32 = 3;
-/// The version of naga whose representation the file holds; the same as in Cargo.toml. A version of the same number changes no
-/// public type, so it reads what another has written.
+/// The version of naga whose representation the file holds; the same as in Cargo.toml. Releases of this version do not
+/// change public types, so one reads what another has written.
 const NAGA: &str = "30.0";
-/// What is new is written once nothing has been compiled for so long: long enough that a program's start is one write, short
-/// enough that a program which is killed has written what it started with. 1 s is a judgement.
+/// New contents are written once nothing has been compiled for this long. It is long enough that a program's start is
+/// one write, and short enough that a program which is killed has written what it started with. 1 s was chosen by hand;
+/// no benchmark compares other values.
 const QUIET: Duration = Duration::from_secs(1);
-/// The most bytes of shaders in a file, a judgement: some 4,000 shaders at 4 KiB each. Where there are more, those that this
-/// process did not use are left out, and then as many of its own as do not fit.
+/// The most bytes of shaders in a file: some 4,000 shaders at 4 KiB each. Beyond that, shaders that this process did
+/// not use are left out first, then as many of its own as do not fit. Chosen by hand; no benchmark compares other
+/// values.
 const MOST_SHADERS: usize = 16 << 20;
-/// The most bytes of the driver's that are kept, a judgement. wgpu cannot make them less, so beyond that they are begun anew.
+/// The most bytes of driver pipelines that are kept. wgpu cannot shrink its cache, so a larger one is dropped and begun
+/// anew. Chosen by hand; no benchmark compares other values.
 const MOST_PIPELINES: usize = 64 << 20;
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Clone, Default)]
 struct Contents {
-    /// The findings of the probe, a bit each.
+    /// The findings of the probe, one bit each.
     numerics: Option<u16>,
-    /// Whether products by cooperative matrices are right.
+    /// Whether products by cooperative matrices are correct.
     cooperative: Option<bool>,
-    /// The families of kernels that the self-test has found wrong, by number, with what it saw.
-    wrong: Option<Vec<(u8, String)>>,
-    /// The tiles that a tuner has kept, for f32 and for f16.
-    tiles: KeptTiles,
-    /// Shaders in naga's representation, by the hash of their text.
+    /// Shaders in naga's representation, by the hash of their source.
     shaders: HashMap<u128, Arc<[u8]>>,
     /// The driver's pipelines.
     pipelines: Vec<u8>,
 }
 
-/// The tiles of wide products that a tuner has found on an adapter, for f32 and for f16.
-pub(super) type KeptTiles = [Option<Tile>; 2];
-
-/// How old a file is that another process began to write and did not finish, so that it may be removed.
+/// The age beyond which an unfinished file of another process is removed.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// The cache on disk of an open GPU.
 pub(super) struct DiskCache {
     file: PathBuf,
-    /// What the file must say that it is for.
+    /// The first line of a valid file, which names the versions, the adapter and the driver that it is for.
     purpose: String,
     pipelines: Option<wgpu::PipelineCache>,
-    /// Whether the purpose names the driver (wgpu has no name for Metal's): only then its arithmetic is that of a later process.
+    /// Whether the purpose names the driver (wgpu has no name for Metal's). If not, findings are not kept, because a
+    /// later process may have another driver.
     names_driver: bool,
     state: Mutex<State>,
-    /// How many texts were parsed, because the file did not have them.
+    /// How many shaders were parsed because the file did not have them.
     parsed: AtomicU64,
 }
 
@@ -75,22 +72,20 @@ struct State {
     contents: Contents,
     /// The shaders that this process has asked for.
     used: HashSet<u128>,
-    /// Whether this process has kept tiles, or forgotten them: then the file's own are old.
-    has_tuned: bool,
     /// Whether there are shaders or findings that the file does not have yet.
     is_new: bool,
-    /// When something was last added, or compiled by the driver, since the file was written.
+    /// The last time something was added, or compiled by the driver, since the file was written.
     changed: Option<Instant>,
-    /// The hash of the driver's pipelines as they were read or written last.
+    /// The hash of the driver's pipelines as last read or written.
     known: u128,
-    /// Whether a thread waits to write it.
+    /// Whether a thread is waiting to write the file.
     is_awaited: bool,
 }
 
-/// The caches of open devices, for the end of the process.
+/// The caches of open devices, which are written at the end of the process.
 static OPEN: Mutex<Vec<Weak<DiskCache>>> = Mutex::new(Vec::new());
 
-/// A hash of 128 bits. Two different texts have the same one with a probability of 2^-128.
+/// Returns a hash of 128 bits. Two different inputs have the same hash with a probability of 2^-128.
 fn hash(of: &(impl Hash + ?Sized)) -> u128 {
     let half = |salt: u64| {
         let mut hasher = DefaultHasher::new();
@@ -101,12 +96,12 @@ fn hash(of: &(impl Hash + ?Sized)) -> u128 {
     (half(0) as u128) << 64 | half(1) as u128
 }
 
-/// The folder of the files: that which `CUPRIC_CACHE_DIR` names, or `cupric` in the user's folder of caches. None if the
-/// variable is empty, or the system names no such folder.
+/// Returns the folder of the files: `CUPRIC_CACHE_DIR`, or `cupric` in the user's cache folder. Returns `None` if the
+/// variable is empty, or the system has no such folder.
 fn folder() -> Option<PathBuf> {
     let named = |name: &str| env::var_os(name).map(PathBuf::from);
     if let Some(folder) = named("CUPRIC_CACHE_DIR") {
-        // the program may go to another folder before the file is written
+        // absolute, because the program may change its working directory before the file is written
         return if folder.as_os_str().is_empty() { None } else { std::path::absolute(folder).ok() };
     }
     let caches = if cfg!(windows) {
@@ -114,16 +109,16 @@ fn folder() -> Option<PathBuf> {
     } else if cfg!(target_os = "macos") {
         named("HOME").map(|home| home.join("Library/Caches"))
     } else {
-        // the XDG Base Directory Specification: a relative path there is to be ignored
+        // the XDG Base Directory Specification says to ignore a relative path
         named("XDG_CACHE_HOME").filter(|p| p.is_absolute()).or_else(|| named("HOME").map(|home| home.join(".cache")))
     };
     caches.filter(|p| p.is_absolute()).map(|p| p.join("cupric"))
 }
 
 impl Contents {
-    /// The contents of a file. None if it is not there, damaged, or for another purpose.
+    /// Reads the contents of a file. Returns `None` if it does not exist, is damaged, or is for another purpose.
     fn read(file: &Path, purpose: &str) -> Option<Contents> {
-        // twice what a file may hold cannot be one of ours, and is not loaded
+        // a file longer than twice the limits is not one of ours, and is not loaded
         let longest = 2 * (MOST_SHADERS + MOST_PIPELINES) as u64;
         if !fs::metadata(file).is_ok_and(|m| m.is_file() && m.len() <= longest) {
             return None;
@@ -142,16 +137,14 @@ impl Contents {
         if u128::from_le_bytes(*sum) != mutant!(damaged_cache_taken, u128::from_le_bytes(*sum), hash(payload)) {
             return None;
         }
-        type Findings = (Option<u16>, Option<bool>, Option<Vec<(u8, String)>>, [Option<[u8; 6]>; 2]);
+        type Findings = (Option<u16>, Option<bool>);
         type Parts = (Findings, Vec<(u128, Vec<u8>)>, Vec<u8>);
-        let ((numerics, cooperative, wrong, tiles), shaders, pipelines) =
-            postcard::from_bytes::<Parts>(payload).ok()?;
-        let tiles = tiles.map(|tile| tile.and_then(Tile::from_bytes));
+        let ((numerics, cooperative), shaders, pipelines) = postcard::from_bytes::<Parts>(payload).ok()?;
         let shaders = shaders.into_iter().map(|(key, shader)| (key, shader.into())).collect();
-        Some(Contents { numerics, cooperative, wrong, tiles, shaders, pipelines })
+        Some(Contents { numerics, cooperative, shaders, pipelines })
     }
 
-    /// Leaves shaders out where they take more than `most` bytes: those that were not used first.
+    /// Leaves out shaders until they take at most `most` bytes, unused ones first.
     fn keep_within(&mut self, most: usize, used: &HashSet<u128>) {
         let mut bytes: usize = self.shaders.values().map(|s| s.len()).sum();
         for is_used in [false, true] {
@@ -164,11 +157,10 @@ impl Contents {
     }
 
     fn encode(&self, purpose: &str) -> Option<Vec<u8>> {
-        // sorted, so that the same contents are the same file
+        // sorted, so that the same contents give the same file
         let mut shaders: Vec<(u128, &[u8])> = self.shaders.iter().map(|(key, shader)| (*key, &shader[..])).collect();
         shaders.sort_unstable();
-        let tiles = self.tiles.map(|tile| tile.map(Tile::to_bytes));
-        let findings = (self.numerics, self.cooperative, &self.wrong, tiles);
+        let findings = (self.numerics, self.cooperative);
         let payload = postcard::to_allocvec(&(findings, shaders, &self.pipelines)).ok()?;
         let mut bytes = format!("{purpose}\n").into_bytes();
         bytes.extend_from_slice(&hash(&payload[..]).to_le_bytes());
@@ -177,19 +169,20 @@ impl Contents {
     }
 }
 
-/// The driver's pipelines to write: `ours` if the driver gives them (one that is lost does not), or `theirs`, which the file has by
-/// now, if those are more: wgpu cannot join the two. None where they are too many, so that the next process begins anew.
+/// Returns the driver's pipelines to write: the larger of `ours`, which is `None` if the device is lost, and `theirs`,
+/// which the file has by now, because wgpu cannot merge the two. Returns an empty list if they are too large, so that
+/// the next process begins anew.
 fn chosen(ours: Option<Vec<u8>>, theirs: Vec<u8>) -> Vec<u8> {
     let pipelines = ours.filter(|ours| ours.len() >= theirs.len()).unwrap_or(theirs);
     if pipelines.len() <= MOST_PIPELINES { pipelines } else { vec![] }
 }
 
-/// Gives a file these bytes. A reader finds the old content or the new: the name is taken once all is written. What a failure of
-/// the power leaves behind is told by its sum.
+/// Replaces the content of a file. A reader finds the old content or the new, because the new file is renamed after all
+/// is written. Its checksum reveals damage by a power failure.
 fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
     let mut builder = fs::DirBuilder::new();
-    // what the files hold is handed to the driver, so nobody else may write them
+    // the contents are passed to the driver, so nobody else may write the files
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder)?;
@@ -207,7 +200,7 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 impl DiskCache {
-    /// The cache of a device. None where there is to be none, or no folder for it.
+    /// Opens the cache of a device. Returns `None` if caching is switched off, or there is no folder for it.
     pub fn open(connection: &Connection) -> Option<Arc<DiskCache>> {
         let info = connection.device.adapter_info();
         let adapter = format!("{:?} {:x}:{:x} {}", info.backend, info.vendor, info.device, info.name);
@@ -218,9 +211,9 @@ impl DiskCache {
             env::consts::OS,
             env::consts::ARCH
         );
-        // one line, whatever the driver's names contain
+        // these names may contain line feeds, which `purpose` replaces by spaces
         let driver = format!("{} {}", info.driver, info.driver_info);
-        // what is tested by another text may be found to be otherwise
+        // findings made with other sources may differ, so the purpose names the fingerprint
         let formats = format!("format {FORMAT}, naga {NAGA}, texts {FINGERPRINT:x}");
         let purpose = format!("{of}, {formats}, {adapter}, {driver}").replace('\n', " ");
         let file = folder()?.join(format!("{:032x}.gpu", hash(&adapter)));
@@ -228,11 +221,11 @@ impl DiskCache {
         let pipelines = connection.device.features().contains(wgpu::Features::PIPELINE_CACHE).then(|| {
             let data = (!contents.pipelines.is_empty()).then_some(&contents.pipelines[..]);
             let descriptor = wgpu::PipelineCacheDescriptor { label: None, data, fallback: true };
-            // SAFETY: the bytes are what `get_data` gave a process with the same adapter and driver, which `purpose` names: the
-            // file's sum says that nothing has changed them since.
+            // SAFETY: `get_data` returned these bytes to a process with the same adapter and driver, which `purpose`
+            // names, and the file's checksum shows that they have not changed since.
             connection.scoped("pipeline cache", || unsafe { connection.device.create_pipeline_cache(&descriptor) })
         });
-        // the driver has them now
+        // the driver has the pipelines now, so they are taken out
         let known = hash(&std::mem::take(&mut contents.pipelines)[..]);
         let state = State { contents, known, ..State::default() };
         let cache = Arc::new(DiskCache {
@@ -252,23 +245,23 @@ impl DiskCache {
         Some(cache)
     }
 
-    /// Has the pipelines that the driver has just compiled written soon.
+    /// Schedules a write of the pipelines that the driver has just compiled.
     pub fn has_compiled(self: &Arc<Self>) {
         self.soon(&mut lock(&self.state));
     }
 
-    /// The driver's pipelines, which wgpu adds to.
+    /// Returns the driver's pipeline cache, which wgpu adds to.
     pub fn pipelines(&self) -> Option<&wgpu::PipelineCache> {
         self.pipelines.as_ref()
     }
 
-    /// How many texts were parsed.
+    /// Returns how many shaders were parsed.
     #[cfg(feature = "testing")]
     pub fn parsed(&self) -> u64 {
         self.parsed.load(Relaxed)
     }
 
-    /// The shader of a text: as an earlier process has parsed it, or parsed now.
+    /// Returns the parsed shader of a source, from the cache or newly parsed.
     pub fn shader(self: &Arc<Self>, text: &str) -> Result<naga::Module> {
         let key = hash(text);
         let kept = {
@@ -285,18 +278,18 @@ impl DiskCache {
         if let Ok(bytes) = postcard::to_allocvec(&module) {
             let mut state = lock(&self.state);
             state.contents.shaders.insert(key, bytes.into());
-            // the pipeline that is compiled next has it written
+            // the pipeline that is compiled next schedules the write
             state.is_new = true;
         }
         Ok(module)
     }
 
-    /// The findings of the probe, if an earlier process has made it.
+    /// Returns the findings of the probe, if an earlier process has run it.
     pub fn numerics(&self) -> Option<u16> {
         lock(&self.state).contents.numerics
     }
 
-    /// Whether products by cooperative matrices are right, if an earlier process has tested them.
+    /// Returns whether products by cooperative matrices are correct, if an earlier process has tested them.
     pub fn cooperative(&self) -> Option<bool> {
         lock(&self.state).contents.cooperative
     }
@@ -305,36 +298,11 @@ impl DiskCache {
         self.keep(|contents| &mut contents.cooperative, right);
     }
 
-    /// What the self-test of kernels has found, if an earlier process has made it.
-    pub fn wrong(&self) -> Option<Vec<(u8, String)>> {
-        lock(&self.state).contents.wrong.clone()
-    }
-
-    pub fn keep_wrong(self: &Arc<Self>, wrong: Vec<(u8, String)>) {
-        self.keep(|contents| &mut contents.wrong, wrong);
-    }
-
-    /// The tiles that a tuner has kept.
-    pub fn tiles(&self) -> KeptTiles {
-        lock(&self.state).contents.tiles
-    }
-
-    /// Writes tiles to the file at once, or their absence. Says whether the file has them now.
-    pub fn keep_tiles(&self, tiles: KeptTiles) -> bool {
-        {
-            let mut state = lock(&self.state);
-            (state.contents.tiles, state.has_tuned, state.is_new) = (tiles, true, true);
-            state.changed = Some(Instant::now());
-        }
-        self.write();
-        Contents::read(&self.file, &self.purpose).is_some_and(|c| c.tiles == tiles)
-    }
-
     pub fn keep_numerics(self: &Arc<Self>, found: u16) {
         self.keep(|contents| &mut contents.numerics, found);
     }
 
-    /// Keeps a finding at its place in the file.
+    /// Keeps a finding in the field that `place` returns.
     fn keep<T: PartialEq>(self: &Arc<Self>, place: impl Fn(&mut Contents) -> &mut Option<T>, found: T) {
         let mut state = lock(&self.state);
         if self.names_driver && place(&mut state.contents).as_ref() != Some(&found) {
@@ -344,8 +312,9 @@ impl DiskCache {
         }
     }
 
-    /// Has what is new written soon, by a thread or at the end of the process. To be called after the driver has compiled something: it
-    /// may register exit functions of its own then, and those that are registered last run first.
+    /// Schedules a write of new contents, by a thread or at the end of the process. Must be called after the driver has
+    /// compiled something, because the driver may register exit functions then, and the exit functions registered last
+    /// run first.
     fn soon(self: &Arc<Self>, state: &mut State) {
         static END: Once = Once::new();
         at_exit::at_end(&END, write_all);
@@ -353,39 +322,35 @@ impl DiskCache {
         if !state.is_awaited {
             let cache = Arc::downgrade(self);
             let thread = std::thread::Builder::new().name("cupric-cache".to_string());
-            // where no thread can be started, the end of the device or of the process writes
+            // if no thread can be started, the end of the device or of the process writes
             state.is_awaited = thread.spawn(move || write_later(&cache)).is_ok();
         }
     }
 
-    /// Writes what is new.
+    /// Writes the new contents.
     pub fn write(&self) {
         if is_inherited() {
             return;
         }
-        // of two threads that write at once the later one must see what the earlier one wrote
+        // if two threads write at the same time, the later one must see what the earlier one wrote
         static WRITING: Mutex<()> = Mutex::new(());
         let _alone = lock(&WRITING);
-        let (mut contents, used, has_tuned, is_new, known) = {
+        let (mut contents, used, is_new, known) = {
             let mut state = lock(&self.state);
             if state.changed.take().is_none() {
                 return;
             }
             let is_new = std::mem::take(&mut state.is_new);
-            (state.contents.clone(), state.used.clone(), state.has_tuned, is_new, state.known)
+            (state.contents.clone(), state.used.clone(), is_new, state.known)
         };
         let ours = self.pipelines.as_ref().and_then(wgpu::PipelineCache::get_data);
         if !is_new && ours.as_ref().is_none_or(|ours| hash(&ours[..]) == known) {
             return;
         }
-        // what another process has added meanwhile stays
+        // keep what another process has added meanwhile
         let theirs = Contents::read(&self.file, &self.purpose).unwrap_or_default();
         contents.numerics = contents.numerics.or(theirs.numerics);
         contents.cooperative = contents.cooperative.or(theirs.cooperative);
-        contents.wrong = contents.wrong.or(theirs.wrong);
-        if !has_tuned {
-            contents.tiles = theirs.tiles;
-        }
         for (key, shader) in theirs.shaders {
             if let Entry::Vacant(place) = contents.shaders.entry(key) {
                 place.insert(shader);
@@ -395,7 +360,7 @@ impl DiskCache {
         contents.pipelines = chosen(ours, theirs.pipelines);
         lock(&self.state).known = hash(&contents.pipelines[..]);
         if let Some(bytes) = contents.encode(&self.purpose) {
-            // a folder that cannot be written makes the next start cold, and nothing else
+            // if the folder cannot be written, the next start is cold, and nothing else happens
             if let Err(e) = replace(&self.file, &bytes) {
                 log::debug!("{}: the cache was not written: {e}", self.file.display());
             }
@@ -403,11 +368,11 @@ impl DiskCache {
     }
 }
 
-/// The work of the thread that writes what is new once nothing more has come for a while.
+/// Runs in the thread that writes new contents once nothing more has been added for a while.
 fn write_later(cache: &Weak<DiskCache>) {
     loop {
         std::thread::sleep(QUIET);
-        // the thread may drop the last handle, which is a call of the driver too, so `_inside` is dropped after `cache`
+        // dropping the last handle calls the driver too, so `_inside` is dropped after `cache`
         let Some(_inside) = at_exit::enter() else { return };
         let Some(cache) = cache.upgrade() else { return };
         {
@@ -421,9 +386,9 @@ fn write_later(cache: &Weak<DiskCache>) {
     }
 }
 
-/// Writes what is new of all devices, at the end of the process.
+/// Writes the new contents of all devices at the end of the process.
 extern "C" fn write_all() {
-    // a process made by fork has none of the threads, one of which may have held a lock
+    // a forked process has none of the threads, one of which may have held a lock
     if is_inherited() {
         return;
     }

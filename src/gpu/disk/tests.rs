@@ -1,36 +1,25 @@
-//! The file on disk: what is written is read again, and what is damaged is not.
+//! Tests of the file on disk: what is written is read again, and a damaged file is not.
 
 use super::*;
-use crate::base::caps::tiles::CANDIDATES;
 
 crate::testing::unit_tests! {
-    gpu_disk: what_is_written_is_read, a_tile_that_is_none_is_not_taken, what_is_damaged_is_not_read,
+    gpu_disk: what_is_written_is_read, what_is_damaged_is_not_read,
     what_was_not_used_leaves_first, the_larger_of_two_pipelines_stays, the_version_is_that_of_the_package
 }
 
 fn contents() -> Contents {
     let shaders = (0..5u8).map(|n| (hash(&n), Arc::from(vec![n; n as usize]))).collect();
-    let wrong = Some(vec![(3, "element 0 is 1 instead of 2".to_string())]);
-    let tiles = [Some(CANDIDATES[0]), None];
-    Contents { numerics: Some(0b101), cooperative: Some(true), wrong, tiles, shaders, pipelines: vec![7; 100] }
+    Contents { numerics: Some(0b101), cooperative: Some(true), shaders, pipelines: vec![7; 100] }
 }
 
 fn what_is_written_is_read() {
     let bytes = contents().encode("a purpose").unwrap();
     let read = Contents::decode(&bytes, "a purpose").unwrap();
     assert_eq!((read.numerics, read.cooperative, &read.pipelines), (Some(0b101), Some(true), &vec![7; 100]));
-    assert_eq!(read.tiles, [Some(CANDIDATES[0]), None]);
-    assert_eq!((&read.shaders, &read.wrong), (&contents().shaders, &contents().wrong));
+    assert_eq!(read.shaders, contents().shaders);
     assert_eq!(read.encode("a purpose").unwrap(), bytes);
     assert!(Contents::decode(&bytes, "another purpose").is_none());
     assert!(Contents::decode(&bytes, "a purpos").is_none());
-}
-
-fn a_tile_that_is_none_is_not_taken() {
-    let odd = Tile { rows: 72, ..CANDIDATES[0] };
-    let file = Contents { tiles: [Some(odd), Some(CANDIDATES[1])], ..contents() }.encode("p").unwrap();
-    let read = Contents::decode(&file, "p").unwrap();
-    assert_eq!((read.tiles, read.numerics), ([None, Some(CANDIDATES[1])], Some(0b101)));
 }
 
 fn what_is_damaged_is_not_read() {
@@ -62,7 +51,7 @@ fn what_was_not_used_leaves_first() {
 fn the_larger_of_two_pipelines_stays() {
     assert_eq!(chosen(Some(vec![1; 5]), vec![2; 4]), [1; 5]);
     assert_eq!(chosen(Some(vec![1; 3]), vec![2; 4]), [2; 4]);
-    // a device that is lost gives none
+    // a lost device has no pipelines
     assert_eq!(chosen(None, vec![2; 4]), [2; 4]);
     assert!(chosen(Some(vec![1; MOST_PIPELINES + 1]), vec![2; 4]).is_empty());
 }

@@ -1,5 +1,5 @@
-//! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and gives numbers the dtype that the arrays
-//! beside them lead to. Also builds the nodes of routines.
+//! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and gives numbers the dtype that follows
+//! from the arrays beside them. Also builds the nodes of routines.
 
 use super::{Arg, Args, Expr, Loc, NodeOp, carry, cast, common};
 use crate::base::dtype::{Compute, DType, Scalar};
@@ -10,7 +10,7 @@ use crate::graph::ufunc::{Class, Comparison, Ufunc, logic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Ordering;
 
-/// Builds an elementwise function of operands.
+/// Builds the node of an elementwise function.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
     carry(at, || build_ufunc(row, args, at))
 }
@@ -52,13 +52,13 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     if args.iter().all(|a| as_expr(a).is_none()) {
         return fold_scalars(row, &args, at);
     }
-    // the first operand of `select` is a condition, which takes no part in promotion
+    // the first operand of `select` is a condition and takes no part in promotion
     let first = (row.class == Class::Select) as usize;
     let own: SmallVec<[DType; 3]> = args[first..].iter().filter_map(as_expr).map(|e| e.0.dtype).collect();
     let mut dtype = match own.split_first() {
         Some((d, rest)) => rest.iter().try_fold(*d, |a, b| a.promote(*b)),
         None => {
-            // `select` of two numbers has no array to take a dtype from: their own default dtypes are promoted
+            // `select` of two numbers has no array to take a dtype from, so their default dtypes are promoted
             let d = |i: usize| scalar_of(&args[i]).map(Scalar::default_dtype);
             d(1).and_then(|a| a.promote(d(2)?))
         }
@@ -119,13 +119,13 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     Ok(Expr::node(op, operands, shape.unwrap_or_default(), row.class.result(dtype), device, at))
 }
 
-/// Returns an operand that has the shape, the dtype and the device that all others have, numbers apart, if none of them needs a
-/// cast or carries an error; with it the row for that dtype. Most functions are called so, and [`build_ufunc`] then has nothing to
-/// find out.
+/// Returns an operand whose shape, dtype and device all other operands share (except numbers), and the row for that
+/// dtype. Returns `None` if an operand needs a cast or carries an error. Most functions are called with such operands,
+/// and [`build_ufunc`] then has nothing to infer.
 fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
     let like = args.iter().find_map(as_expr)?;
     let dtype = like.0.dtype;
-    // a condition is no operand like the others, and a power looks at the number
+    // a condition is unlike the other operands, and a power depends on the value of the number
     let is_special = row.class == Class::Select || row.properties.power;
     let fits = |a: &Arg| match a {
         Arg::Expr(e) => {
@@ -139,7 +139,7 @@ fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static
     Some((like, of_type(row, dtype)))
 }
 
-/// Says whether a row takes operands of a type.
+/// Returns whether a row accepts operands of a dtype.
 fn takes(row: &Ufunc, operand: DType) -> bool {
     match row.class {
         Class::FloatOnly => operand.is_float(),
@@ -150,7 +150,7 @@ fn takes(row: &Ufunc, operand: DType) -> bool {
     }
 }
 
-/// Returns the row that a function has for operands of a type.
+/// Returns the row that implements a function for operands of a dtype.
 fn of_type(row: &'static Ufunc, operand: DType) -> &'static Ufunc {
     match (row.half, operand) {
         (Some(h), DType::F16) => h[0],
@@ -173,9 +173,9 @@ fn scalar_of(a: &Arg) -> Option<Scalar> {
     }
 }
 
-/// Compares arrays of a signed integer type and of an unsigned one that has 32 bits or more and is no narrower; `None` for
-/// other types. Their common type may not exist (i64 with u64) or not on the device, so the sign decides for negative
-/// numbers, and all others are compared as unsigned numbers.
+/// Compares arrays of a signed integer type and an unsigned one that has 32 bits or more and is not narrower. Returns
+/// `None` for other types. Their common type may not exist (i64 with u64) or not on the device. So the sign decides for
+/// negative numbers, and all others are compared as unsigned numbers.
 fn compare_mixed_signs(
     row: &'static Ufunc,
     comparison: Comparison,
@@ -195,10 +195,10 @@ fn compare_mixed_signs(
     }
     let s = if swapped { y } else { x };
     let negative = ufunc(&logic::signbit, smallvec![Arg::Expr(s.clone())], at);
-    // what becomes of negative numbers does not count
+    // the values that negative numbers convert to do not matter
     let to_unsigned = |e: &Expr| Arg::Expr(cast(e.clone(), unsigned, at).wrapping());
     let compared = ufunc(row, smallvec![to_unsigned(x), to_unsigned(y)], at);
-    // a negative number is less than any unsigned one, so the answer for it depends only on which operand is the first
+    // a negative number is less than any unsigned one, so the result depends only on which operand comes first
     let unsigned_first = mutant!(unsigned_less_than_negative, false, swapped);
     let if_negative = if unsigned_first { Ordering::Greater } else { Ordering::Less };
     Some(if comparison.holds(if_negative) {
@@ -209,26 +209,27 @@ fn compare_mixed_signs(
     })
 }
 
-/// Compares an integer array with a number that its dtype cannot hold: the answer is the same for every element.
+/// Compares an integer array with a number that its dtype cannot hold. The result is the same for every element.
 fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u32, at: Loc) -> Expr {
     let left = scalar_of(&args[0]);
     let number = left.or(scalar_of(&args[1])).map_or(0, Scalar::as_i128);
     let shape = args.iter().find_map(as_expr).map(|e| e.0.shape.clone()).unwrap_or_default();
-    // no element equals the number: all are below it, or all above
+    // no element equals the number: all are below it, or all are above it
     let below = number > dtype.integer_range().1;
     let first_is_less = below == left.is_none();
     let answer = comparison.holds(if first_is_less { Ordering::Less } else { Ordering::Greater });
     Expr::fill_on(device, Scalar::Bool(answer), shape, DType::Bool, at)
 }
 
-/// Computes at once a function whose operands are all numbers, in f64, 64-bit integers or bool. The result is a number again.
+/// Computes a function whose operands are all numbers immediately, in f64, 64-bit integers or bool. The result is a
+/// number again.
 fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
     if let [Scalar::Int(a), Scalar::Int(b)] = scalars[..] {
         if let Some(comparison) = row.properties.compares {
             return Ok(Expr::number(Scalar::Bool(comparison.holds(a.cmp(&b))), at));
         }
-        // a negative number and one that only u64 can hold have no common integer type
+        // a negative number and a number that only u64 can hold have no common integer type
         if a.min(b) < 0 && a.max(b) > i64::MAX as i128 {
             return Err(dtype_error(row, &[DType::I64, DType::U64], at));
         }
@@ -269,8 +270,8 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     Ok(Expr::number(Scalar::from_bits(out, result), at))
 }
 
-/// Computes a function of constants, given as bits of a compute type (a condition: of bool), by its CPU loop; `None` if the row has
-/// none for the type.
+/// Computes a function of constants by the row's CPU loop. The constants are given as bits of a compute type (a
+/// condition as bits of bool). Returns `None` if the row has no loop for the type.
 pub(crate) fn at_once(row: &'static Ufunc, operands: &[u64], compute: Compute) -> Option<u64> {
     let loops = row.map(compute)?;
     let mut bits = [0u64; 4];
@@ -279,8 +280,8 @@ pub(crate) fn at_once(row: &'static Ufunc, operands: &[u64], compute: Compute) -
     }
     let p = |i: usize| bits[i..].as_ptr() as *const u8;
     let mut out = 0u64;
-    // SAFETY: *operands* and *result* of `Loop` hold for one element: each pointer leads to one aligned word of 8 bytes, which
-    // holds any compute type, on this thread's stack, and `out` shares no byte with `bits`.
+    // SAFETY: *operands* and *result* of `Loop` hold for one element: each pointer refers to one aligned 8-byte word on
+    // this thread's stack, which can hold any compute type, and `out` shares no byte with `bits`.
     unsafe { loops.get()(1, p(0), p(1), p(2), &raw mut out as *mut u8) };
     Some(out)
 }

@@ -1,7 +1,7 @@
-//! The expression, a graph of operations that have not run yet.
+//! The expression: a graph of operations that have not run yet.
 //!
-//! Shape and dtype are inferred when a node is built; an operation that does not fit its operands becomes a node that carries
-//! the error. Every operation of the library is made of the few kinds of node in [`NodeOp`].
+//! Shape and dtype are inferred when a node is built. An operation that does not fit its operands becomes a node that
+//! carries the error. Every operation of the library is built from the few kinds of nodes in [`NodeOp`].
 
 mod build;
 mod node;
@@ -40,7 +40,7 @@ pub struct Expr(pub(crate) Arc<Node>);
 pub(crate) type Loc = &'static Location<'static>;
 
 impl Expr {
-    /// Makes the node of an operation. The caller has checked that the operands' types and shapes fit it.
+    /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         Expr(Arc::new(Node {
             op,
@@ -78,19 +78,19 @@ impl Expr {
         Expr::fill_on(0, value, shape, dtype, location)
     }
 
-    /// Makes a fill that belongs to a device. If an operation on an array has a known number as its result, this fill replaces
-    /// it, and the result stays on the array's device.
+    /// Makes a fill that belongs to a device. Where the result of an operation on an array is a known number, this fill
+    /// replaces the operation, and the result stays on the array's device.
     pub(crate) fn fill_on(device: u32, value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
         Expr::leaf(NodeOp::Fill, Binding::Number(value), shape, dtype, device, location)
     }
 
-    /// Makes a number that has no dtype of its own yet: an array that it meets decides it.
+    /// Makes a number that has no dtype of its own yet. It takes its dtype from the array that it is combined with.
     pub(crate) fn number(value: Scalar, location: Loc) -> Expr {
         let dtype = value.default_dtype();
         Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
     }
 
-    /// Says that an operation wraps by design. It has just been made: nothing else holds it.
+    /// Marks an operation that wraps by design. The expression must be new, so that nothing else holds it.
     pub(crate) fn wrapping(mut self) -> Expr {
         if let Some(node) = Arc::get_mut(&mut self.0) {
             node.wraps = true;
@@ -98,13 +98,13 @@ impl Expr {
         self
     }
 
-    /// Makes the node of an array in memory.
+    /// Makes the node of an array that is in memory.
     pub(crate) fn stored(buffer: Buffer, layout: Layout, dtype: DType, location: Loc) -> Expr {
         let (device, Layout { shape, strides, offset }) = (buffer.device_id(), layout);
         Expr::leaf(NodeOp::Stored(strides), Binding::Array { buffer, offset }, shape, dtype, device, location)
     }
 
-    /// Returns the error that the expression carries.
+    /// Returns the error that the expression carries, if any.
     pub(crate) fn error(&self) -> Option<&Error> {
         match &self.0.binding {
             Binding::Failure(e) => Some(e),
@@ -144,10 +144,10 @@ impl Expr {
         Ok(layout::product(&self.checked()?.shape))
     }
 
-    /// Returns the lengths of the axes, where their number is known: `let [rows, columns] = x.dims()?`.
+    /// Returns the lengths of the axes as an array, for a known number of axes: `let [rows, columns] = x.dims()?`.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] where there are not exactly `N` axes; the error that the expression carries.
+    /// [`ErrorKind::Shape`] if the number of axes is not `N`; the error that the expression carries.
     ///
     /// ```
     /// let x = cupric::array![[1., 2., 3.], [4., 5., 6.]];
@@ -167,7 +167,8 @@ impl Expr {
         })
     }
 
-    /// Returns the element type. A number that has met no array yet has the dtype that an array of it would have.
+    /// Returns the element type. A number that has not been combined with an array yet has the dtype that an array of
+    /// it would have.
     ///
     /// # Errors
     /// The error that the expression carries.
@@ -177,7 +178,7 @@ impl Expr {
 }
 
 thread_local! {
-    /// Whether the thread builds the operations that a call is made of.
+    /// Whether the thread is building the inner operations of a call.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -185,21 +186,22 @@ fn is_inside() -> bool {
     INSIDE.get()
 }
 
-/// Builds the result of a call that is made of operations which give NaN, infinities or wrapped integers by design, as ∞ − ∞ where it
-/// asks whether two numbers are close. A check looks at the result and at the operands of the call, and at nothing between.
+/// Builds the result of a call that consists of several operations, some of which produce NaN, infinities or wrapped
+/// integers by design. For example, a test whether two numbers are close computes ∞ − ∞. A check looks only at the
+/// result and the operands of the call.
 pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
     let outermost = !is_inside();
     let mut result = between(build);
-    // a result that something else holds is an operand, or one of the operations between
+    // a result that something else holds is an operand, or one of the inner operations
     if outermost && let Some(node) = Arc::get_mut(&mut result.0) {
         node.inner = false;
     }
     result
 }
 
-/// Builds an operation that is between a call's operands and its results, which a check does not look at.
+/// Builds an operation between a call's operands and its results. Checks do not look at it.
 pub(crate) fn between(build: impl FnOnce() -> Expr) -> Expr {
-    /// Ends the building, also where that panics.
+    /// Restores the flag when it is dropped, also if `build` panics.
     struct Outside(bool);
     impl Drop for Outside {
         fn drop(&mut self) {
@@ -210,14 +212,15 @@ pub(crate) fn between(build: impl FnOnce() -> Expr) -> Expr {
     build()
 }
 
-/// Builds an expression by `build`. If that fails, returns an expression that carries the error, with `location` as the
-/// caller's line unless the error has one.
+/// Builds an expression by `build`. If that fails, returns an expression that carries the error. The error gets
+/// `location` as the caller's line unless it has one already.
 pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr {
     build().unwrap_or_else(|e| Expr::failed(e.or_at(location), location))
 }
 
-/// Returns the number of the device that expressions have in common, 0 if none has a device. Fails with the first error that
-/// one of them carries, or if they have different devices.
+/// Returns the number of the device that the expressions share, or 0 if they have no device.
+///
+/// # Errors The first error that one of them carries; expressions on different devices.
 pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone, at: Loc) -> Result<u32> {
     if let Some(e) = args.clone().find_map(Expr::error) {
         return Err(e.clone());
@@ -242,13 +245,14 @@ pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone,
     Ok(device)
 }
 
-/// Returns the name of the expression's device, as the arrays that it reads know it; its number where it reads none.
+/// Returns the name of the expression's device, as stored with the arrays that it reads. If it reads none, returns the
+/// device's number.
 pub(crate) fn device_name(expr: &Expr) -> String {
     buffer_below(expr).map_or_else(|| format!("device {}", expr.0.device), |b| b.device_name().to_string())
 }
 
-/// Returns the buffer of one of the stored arrays that the expression reads. An expression with a device reads at least one,
-/// unless a fill on a device is all that it is made of.
+/// Returns the buffer of one of the stored arrays that the expression reads. An expression with a device reads at least
+/// one, unless it consists only of a fill on a device.
 pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     let mut at = expr;
     loop {
@@ -259,8 +263,8 @@ pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     }
 }
 
-/// Converts an expression to a dtype. It makes no cast if the dtype is the same, casts a number at once, and leaves out an
-/// earlier cast of an integer or bool to a wider integer type, which changed no value.
+/// Converts an expression to a dtype. Makes no cast if the dtype is the same, converts a number immediately, and drops
+/// an earlier cast of an integer or bool to a wider integer type, because that cast changed no value.
 pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
     if e.error().is_some() || e.0.dtype == to && e.0.untyped().is_none() {
         return e;
@@ -276,13 +280,15 @@ pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
     cast_always(e, to, at)
 }
 
-/// Makes a cast even to the same dtype. For f16 and bf16 that rounds each element, which a kernel otherwise keeps as f32.
+/// Makes a cast even to the same dtype. For f16 and bf16, this rounds each element, which a kernel otherwise keeps as
+/// f32.
 pub(crate) fn cast_always(e: Expr, to: DType, at: Loc) -> Expr {
     let (shape, device) = (e.0.shape.clone(), e.0.device);
     Expr::node(NodeOp::Cast, smallvec![e], shape, to, device, at)
 }
 
-/// Turns an expression that is a number into a 0-d fill of the number's default dtype; returns any other as it is.
+/// Turns an expression that is a number into a 0-d fill of the number's default dtype. Returns any other expression
+/// unchanged.
 pub(crate) fn strong(e: Expr, at: Loc) -> Expr {
     match e.0.untyped() {
         Some(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
@@ -298,8 +304,8 @@ pub(crate) fn operand(a: impl Operand, at: Loc) -> Expr {
     }
 }
 
-/// Makes a view of an expression. A view of a stored array is a stored array with another layout, a view of a view is one
-/// view, and a view of a fill is a fill.
+/// Makes a view of an expression. A view of a stored array is a stored array with another layout. A view of a view is a
+/// single view, and a view of a fill is a fill.
 pub(crate) fn view(op: &str, e: &Expr, at: Loc, make: impl FnOnce(&[usize]) -> Result<View, Fault>) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -329,7 +335,8 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
     Expr::node(NodeOp::View(Box::new(v)), smallvec![below], shape, dtype, device, at)
 }
 
-/// Gives the elements, taken in C order, another shape: by a view if strides can express that, else by a `Reshape` node.
+/// Gives the elements, taken in C order, another shape: by a view if strides can express it, otherwise by a `Reshape`
+/// node.
 pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -358,8 +365,8 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     })
 }
 
-/// Returns the expression below all reshapes that `e` ends in. A reshape keeps the order of elements, so one reshape of that
-/// expression gives what a chain of them does, with one copy at most.
+/// Returns the expression below all reshapes that `e` ends in. Reshapes keep the order of elements, so one reshape of
+/// that expression equals the whole chain, with at most one copy.
 fn reshaped_from(mut e: &Expr) -> &Expr {
     loop {
         match (&e.0.op, &e.0.args[..]) {
@@ -372,8 +379,8 @@ fn reshaped_from(mut e: &Expr) -> &Expr {
     }
 }
 
-/// Makes a reduction along axes. The caller has cast the operand to the dtype whose elements the fold combines. With `keep`, a
-/// view adds the reduced axes again with length 1, so that a reduction is the same node with and without `keep`.
+/// Makes a reduction along axes. The caller has cast the operand to the dtype whose elements the fold combines. With
+/// `keep`, a view adds the reduced axes again with length 1, so the reduction is the same node with and without `keep`.
 pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -394,14 +401,14 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         }
         let dtype = fold.result_type(e.0.dtype);
         let device = e.0.device;
-        // a reduction of no elements is a known number, which needs no kernel
+        // a reduction of no elements is a known number and needs no kernel
         if n == 0
             && !kept.contains(&0)
             && let Some(number) = empty
         {
-            // the operand has no elements, but the result, without the axes of length 0, may have too many
+            // the operand has no elements, but the result, which lacks the axes of length 0, may have too many
             layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
-            // a float stays a float, because the sign of −0 would be lost in an integer
+            // a float stays a float, because an integer would lose the sign of −0
             let number = if dtype.is_float() { Scalar::Float(number) } else { Scalar::Int(number as i128) };
             let full: Shape = match axes.keep {
                 true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),
@@ -409,8 +416,8 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
             };
             return Ok(Expr::fill_on(device, number, full, dtype, at));
         }
-        // a reduction along no axis reduces each element alone: a plain fold gives the element itself, and any other fold
-        // gets a new last axis of length 1 to reduce
+        // a reduction along no axis reduces each element separately: a plain fold returns the element itself, and any
+        // other fold reduces a new last axis of length 1
         let out = match sorted.is_empty() {
             true if fold.is_plain() => e,
             true => {
@@ -433,13 +440,13 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
     })
 }
 
-/// Makes an inclusive scan along an axis: each element of the result combines the operand's elements up to and with its own.
-/// The caller has checked the axis, and cast the operand to the dtype of the result.
+/// Makes an inclusive scan along an axis: each element of the result combines the operand's elements up to and
+/// including its own. The caller has checked the axis, and cast the operand to the dtype of the result.
 pub(crate) fn scan(fold: Fold, e: &Expr, axis: usize, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
         let shape = e.0.shape.clone();
-        // along an axis of one element the scan is the operand, and without elements there is nothing to scan: no node is made
+        // with one element along the axis, or no elements at all, the result is the operand, so no node is made
         if shape[axis] < 2 || shape.contains(&0) {
             return Ok(e.clone());
         }

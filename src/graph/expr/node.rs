@@ -1,8 +1,8 @@
-//! The node of an expression's graph: what it computes, its operands, and its binding.
+//! A node of an expression's graph: what it computes, its operands, and its binding.
 //!
-//! [`NodeOp`] says what is computed and nothing else; expressions, keys of plans and the planner's arena all use it. What
-//! varies between two evaluations of one structure (the buffer and offset of a stored array, the value of a number, the seed
-//! of a generator) is the node's [`Binding`].
+//! [`NodeOp`] describes only what is computed. Expressions, keys of plans and the planner's arena all use it.
+//! Everything that varies between two evaluations of the same structure is in the node's [`Binding`]: the buffer and
+//! offset of a stored array, the value of a number, or the seed of a generator.
 
 use super::Expr;
 use crate::base::buffer::Buffer;
@@ -18,71 +18,75 @@ use std::sync::Arc;
 /// The operands of a node: three at most, except for `concat`.
 pub(crate) type Args = SmallVec<[Expr; 3]>;
 
-/// What a node computes from its operands. The planner merges two nodes if their `NodeOp`s, operands, shapes, dtypes and the
-/// slots of their bindings are equal.
+/// The operation by which a node is computed from its operands. The planner merges two nodes if their `NodeOp`s,
+/// operands, shapes, dtypes and binding slots are equal.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum NodeOp {
-    /// A stored array with these strides; bound to a buffer and an offset.
+    /// A stored array with these strides. Bound to a buffer and an offset.
     Stored(Strides),
-    /// A Rust number, or the result of a function of such numbers, that has no dtype of its own yet; bound to the number.
+    /// A Rust number, or the result of a function of such numbers, that has no dtype of its own yet. Bound to the
+    /// number.
     Number,
-    /// An array whose every element is one number; bound to the number.
+    /// An array whose elements all equal one number. Bound to the number.
     Fill,
-    /// An array whose every element is its index along an axis, as i32.
+    /// An array whose elements equal their index along an axis, as i32.
     Iota(usize),
-    /// A random u32 for each element by Philox4x32-10, of the element's number in C order. `word` is 0 to 3 for four words that
-    /// are independent, 4 to 7 and 8 to 11 for the radius and the angle of pairs of normal numbers, made of those words: see
-    /// `Op::Philox`. Bound to a seed and a stream.
+    /// A random u32 per element by Philox4x32-10, from the element's number in C order. Words 0 to 3 are four
+    /// independent words. Words 4 to 7 and 8 to 11 are the radius and the angle of pairs of normal numbers, made from
+    /// those words: see `Op::Philox`. Bound to a seed and a stream.
     Philox {
         word: u8,
     },
-    /// A function of the table of ufuncs. The operands have the dtypes that its class asks for, and they broadcast.
+    /// A function of the table of ufuncs. The operands have the dtypes that its class requires, and they broadcast.
     Ufunc(&'static Ufunc),
     /// A conversion to the node's dtype.
     Cast,
     View(Box<View>),
-    /// The operand's elements, taken in C order, under another shape that no view can express.
+    /// The operand's elements, taken in C order, in another shape that no view can express.
     Reshape,
-    /// A reduction along these sorted axes, which the result does not have.
+    /// A reduction along these sorted axes, which are absent from the result.
     Reduce(Fold, Axes),
-    /// An inclusive scan along an axis: each element combines the operand's elements up to and with its own. The axis has two
-    /// elements or more, and no axis has length 0: `expr::scan` makes no node there, because the result is the operand.
+    /// An inclusive scan along an axis: each element combines the operand's elements up to and including its own. The
+    /// axis has at least two elements, and no axis has length 0. Otherwise `expr::scan` makes no node, because the
+    /// result is the operand.
     Scan {
         fold: Fold,
         axis: usize,
     },
-    /// The product of matrices, [.., m, k] × [.., k, n], of two operands of one dtype whose leading (batch) axes broadcast.
+    /// The product of matrices, [.., m, k] × [.., k, n]. Both operands have the same dtype, and their leading (batch)
+    /// axes broadcast.
     Matmul,
-    /// Elements of the second operand along `axis`, at the positions that the first operand holds (i32 or i64). The axes of
-    /// the first operand take the place of `axis`; or, with `along`, the first operand has the result's shape, which is that of
-    /// the second but for the length of `axis`, and each position is for its own place along the other axes. `name` is the operation that
-    /// an index out of range is reported under.
+    /// Elements of the second operand along `axis`, at the positions in the first operand (i32 or i64). The axes of the
+    /// first operand replace `axis` in the result. With `along`, the first operand has the shape of the result, which
+    /// equals that of the second operand except for the length of `axis`; each position then applies to its own index
+    /// along the other axes. `name` is the operation that errors name for an index out of range.
     Take {
         axis: usize,
         mode: IndexMode,
         along: bool,
         name: &'static str,
     },
-    /// The operands one after another along an axis.
+    /// The operands, concatenated along an axis.
     Concat {
         axis: usize,
     },
-    /// The first operand, with elements of the third combined into it along an axis at the positions that the second holds
-    /// (1-d, i32 or i64). The third has the first one's shape, except that along the axis it has one element per position. A fourth
-    /// operand, if there is one, has a bool for each position: where it is false nothing is combined. `name` is as that of `Take`.
+    /// The first operand, with elements of the third operand combined into it along an axis, at the positions in the
+    /// second operand (1-d, i32 or i64). The third operand has the shape of the first, except for one element per
+    /// position along the axis. An optional fourth operand has a bool per position: where it is false, nothing is
+    /// combined. `name` is as in `Take`.
     Scatter {
         axis: usize,
         mode: IndexMode,
         combine: Combine,
         name: &'static str,
     },
-    /// Result number `part` of a routine. Nodes that differ in `part` alone are results of one call.
+    /// Result number `part` of a routine. Nodes that differ only in `part` are results of the same call.
     Routine {
         row: &'static Routine,
         params: Params,
         part: u8,
     },
-    /// An operation that could not be built; bound to its error.
+    /// An operation that could not be built. Bound to its error.
     Failed,
 }
 
@@ -108,8 +112,8 @@ impl NodeOp {
         }
     }
 
-    /// Says how the operation takes part in kernels. Where the planner needs only that, it asks for the role instead of
-    /// listing operations, so that a new operation needs no arm there.
+    /// Returns how the operation takes part in kernels. The planner asks for the role instead of listing operations
+    /// where the role suffices, so a new operation needs no match arm there.
     pub fn role(&self) -> Role {
         match self {
             NodeOp::Stored(_) => Role::Memory,
@@ -125,7 +129,7 @@ impl NodeOp {
         }
     }
 
-    /// Returns the affine map of a view; none of any other operation.
+    /// Returns the affine map of a view, or `None` for any other operation.
     pub fn view(&self) -> Option<&View> {
         match self {
             NodeOp::View(v) => Some(v),
@@ -148,7 +152,7 @@ impl NodeOp {
         }
     }
 
-    /// Returns the operation, with one index mode for every `take`: the planted fault `equal_takes_without_mode`.
+    /// Returns the operation, with the same index mode for every `take`: the planted fault `equal_takes_without_mode`.
     #[cfg(cupric_mutants)]
     pub fn without_mode(&self) -> NodeOp {
         match self {
@@ -163,22 +167,22 @@ impl NodeOp {
 /// How a node takes part in kernels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
-    /// The node is in memory already.
+    /// The node is already in memory.
     Memory,
-    /// All elements are one number that is known when the plan runs; a node that carries an error counts as one too.
+    /// All elements equal one number that is known when the plan runs. A node that carries an error counts as one too.
     Constant,
-    /// Each element is computed from its index alone: a range, or random numbers.
+    /// Each element is computed only from its index: a range, or random numbers.
     Generator,
-    /// Each element is computed from one element of each operand, which broadcast.
+    /// Each element is computed from one element of each operand; the operands broadcast.
     Elementwise,
-    /// The node has its operand's elements under other indices, by an affine map, which costs a kernel nothing.
+    /// The node has its operand's elements under other indices, through an affine map that costs a kernel nothing.
     View,
     /// Elements are read at computed indices from the second operand, which must be in memory.
     Gather,
     /// Elements are combined along axes, which are the inner space of the kernel.
     Reduction,
-    /// For each element along an axis, all elements up to and with it are combined. The axis is the inner space of the kernel,
-    /// and the node has one value for each index of it.
+    /// Each element combines all elements along an axis up to and including its own. The axis is the inner space of the
+    /// kernel, and the node has one value per index along it.
     Scan,
     /// The node is a matrix product of operands in memory; the axis k is the inner space of the kernel.
     Product,
@@ -187,17 +191,18 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Says whether the node brings an inner space to the kernel that computes it: its reduced or scanned axes, or k.
+    /// Returns whether the node adds an inner space to the kernel that computes it: its reduced or scanned axes, or k.
     pub fn has_inner_space(self) -> bool {
         matches!(self, Role::Reduction | Role::Scan | Role::Product)
     }
 
-    /// Says whether the node may run in the kernel of a reduction, scan or product below it, as a part of its epilogue.
+    /// Returns whether the node may run in the kernel of a reduction, scan or product below it, as part of its
+    /// epilogue.
     pub fn is_transparent(self) -> bool {
         matches!(self, Role::Elementwise | Role::View)
     }
 
-    /// Says whether the node's kernel must load an operand from memory, so that the operand is stored.
+    /// Returns whether the node's kernel must load this operand from memory, so that the planner stores it.
     pub fn reads_from_memory(self, operand: usize) -> bool {
         match self {
             Role::Product => true,
@@ -214,10 +219,11 @@ impl Role {
     }
 }
 
-/// The part of a node that is not structure. All evaluations that differ only in bindings share a plan.
+/// The part of a node that is not structure. All evaluations that differ only in their bindings share a plan.
 pub(crate) enum Binding {
     None,
-    /// The binding of [`NodeOp::Stored`]. The offset, in elements, is that of the element whose index is 0 along every axis.
+    /// The binding of [`NodeOp::Stored`]. The offset, in elements, belongs to the element whose index is 0 along every
+    /// axis.
     Array {
         buffer: Buffer,
         offset: usize,
@@ -234,7 +240,7 @@ pub(crate) enum Binding {
 }
 
 impl Binding {
-    /// Returns how many slots of a plan the binding takes.
+    /// Returns how many slots of a plan the binding occupies.
     pub fn slots(&self) -> usize {
         match self {
             Binding::None | Binding::Failure(_) => 0,
@@ -251,32 +257,33 @@ pub(crate) struct Node {
     pub binding: Binding,
     pub shape: Shape,
     pub dtype: DType,
-    /// The number of the device whose stored arrays the node reads, or that a fill was given; 0 if there is none.
+    /// The number of the device whose stored arrays the node reads, or on which a fill was made; 0 if there is none.
     pub device: u32,
-    /// Whether the operation is one of those that a call is made of, and not its result: see [`composed`](super::composed).
+    /// Whether the operation is an inner operation of a call rather than its result: see [`composed`](super::composed).
     pub inner: bool,
-    /// Whether the operation wraps by design, so that a check for overflow leaves it out.
+    /// Whether the operation wraps by design, so that overflow checks skip it.
     pub wraps: bool,
     pub location: &'static Location<'static>,
 }
 
 impl Node {
-    /// Says whether the node is an array in memory.
+    /// Returns whether the node is an array in memory.
     pub fn is_stored(&self) -> bool {
         matches!(self.op, NodeOp::Stored(_))
     }
 
-    /// Says whether every element is one number that the node is bound to, so that nothing has to be computed or read.
+    /// Returns whether all elements equal one number that the node is bound to, so that nothing has to be computed or
+    /// read.
     pub fn is_constant(&self) -> bool {
         matches!(self.op, NodeOp::Number | NodeOp::Fill)
     }
 
-    /// Returns the number of a node that has no dtype of its own yet; none of any other node.
+    /// Returns the number of a node that has no dtype of its own yet, or `None` for any other node.
     pub fn untyped(&self) -> Option<Scalar> {
         self.number().filter(|_| matches!(self.op, NodeOp::Number))
     }
 
-    /// Returns the number that every element is; none of a node that is not constant.
+    /// Returns the number that all elements equal, or `None` if the node is not constant.
     pub fn number(&self) -> Option<Scalar> {
         match self.binding {
             Binding::Number(s) => Some(s),
@@ -300,15 +307,15 @@ impl Node {
 }
 
 impl Drop for Node {
-    // Drops operands by a loop, because dropping a chain of a million nodes by recursion would overflow the stack.
+    // Drops operands in a loop, because dropping a chain of a million nodes recursively would overflow the stack.
     fn drop(&mut self) {
-        // operands without operands drop nothing below them
+        // operands that have no operands drop nothing below them
         if self.args.iter().all(|a| a.0.args.is_empty()) {
             return;
         }
         let mut stack = std::mem::take(&mut self.args);
         while let Some(expr) = stack.pop() {
-            // a node that drops nothing below it need not be moved here first
+            // a node that drops nothing below it does not need to be moved here first
             if expr.0.args.is_empty() {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What operations take: expressions, and Rust numbers.
+//! The types that operations accept as operands: expressions and Rust numbers.
 
 use super::Expr;
 use crate::base::dtype::{Element, Scalar, sealed::Sealed};
@@ -25,8 +25,8 @@ pub trait Operand: Sealed {
     #[doc(hidden)]
     fn into_arg(self) -> Arg;
 
-    /// The operand as an expression: what a function of your own does first with an `impl Operand`. A number stays weak: it takes the
-    /// dtype of the array that it meets.
+    /// Converts the operand to an expression. Call this first in your own functions that accept an `impl Operand`. A
+    /// number stays weakly typed: it takes the dtype of the array that it is combined with.
     ///
     /// ```
     /// use cupric::{DType, Expr, Operand, array};
@@ -92,7 +92,7 @@ macro_rules! numbers {
 macro_rules! from_operands {
     ($($t:ty)*) => { $(
         impl From<$t> for Expr {
-            /// As [`Operand::into_expr`].
+            /// Converts the operand as [`Operand::into_expr`] does.
             #[track_caller]
             fn from(operand: $t) -> Expr {
                 operand.into_expr()
@@ -103,8 +103,8 @@ macro_rules! from_operands {
 from_operands! { &Expr bool u8 i8 u16 i16 u32 i32 u64 i64 usize isize f16 bf16 f32 f64 }
 
 impl From<Error> for Expr {
-    /// An expression that carries an error, as operations of cupric do whose operands do not fit. An error without a line gets the
-    /// caller's.
+    /// Returns an expression that carries the error, as cupric's operations do when their operands do not fit. If the
+    /// error has no source line, it gets the caller's.
     #[track_caller]
     fn from(error: Error) -> Expr {
         let at = Location::caller();
@@ -113,8 +113,8 @@ impl From<Error> for Expr {
 }
 
 impl From<Result<Expr>> for Expr {
-    /// The expression, or one that carries the error: so a function of your own may use `?` inside, and give an `Expr`. See
-    /// [`Error::new`].
+    /// Returns the expression, or one that carries the error. So your own functions can use `?` inside and still return
+    /// an `Expr`. See [`Error::new`].
     #[track_caller]
     fn from(result: Result<Expr>) -> Expr {
         match result {

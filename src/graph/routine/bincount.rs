@@ -1,4 +1,4 @@
-//! `bincount`: how often each of the values 0, 1, … occurs among integers.
+//! `bincount`: counts how often each of the values 0, 1, … occurs among integers.
 
 use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
 use crate::base::caps::Caps;
@@ -7,7 +7,8 @@ use crate::base::error::{ErrorKind, Fault};
 use crate::base::layout;
 use smallvec::smallvec;
 
-/// The row: the result has `params[0]` elements, and element `v` is how often the value `v` occurs in the operand.
+/// The table entry of `bincount`. The result has `params[0]` elements; element `v` counts the occurrences of the value
+/// `v` in the operand.
 pub(crate) static BINCOUNT: Routine = Routine {
     name: "bincount",
     doc: "How often each of the values 0, 1, … occurs.",
@@ -17,12 +18,14 @@ pub(crate) static BINCOUNT: Routine = Routine {
     reference,
 };
 
-/// The fewest elements to count for each table of counts on a CPU. Each thread counts into a table of its own, which must be
-/// cleared before and added up after; that pays from about 2^16 elements on.
+/// The minimum number of elements to count per table of counts on a CPU. Each thread counts into its own table, which
+/// is cleared before and added up afterwards. That pays off from about 2^16 elements.
 const ELEMENTS_OF_A_TABLE: usize = 1 << 16;
-/// The fewest elements to count for each entry of a table: with fewer, adding up the tables would cost more than counting.
+/// The minimum number of elements to count per entry of a table. With fewer, adding up the tables would cost more than
+/// counting.
 const ELEMENTS_OF_A_COUNT: usize = 4;
-/// The most tables, and so the most threads that count at once: a judgement.
+/// The maximum number of tables, and so of threads that count in parallel. Chosen by hand; no benchmark compares other
+/// values.
 const TABLES: usize = 64;
 
 fn infer(operands: &[Meta], params: &Params) -> Inferred {
@@ -47,7 +50,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
     if !caps.wgsl {
         let each = ELEMENTS_OF_A_TABLE.max(length.saturating_mul(ELEMENTS_OF_A_COUNT));
         let tables = (size / each).clamp(1, TABLES);
-        // with one table the counts go straight to the result, without scratch
+        // with one table the counts go directly to the result, without scratch memory
         let bytes = tables.saturating_mul(length).saturating_mul(8);
         let scratch = if tables == 1 { smallvec![] } else { smallvec![Temp { bytes, zeroed: true }] };
         return Ok(Needs { scratch, passes: vec![] });

@@ -1,5 +1,5 @@
-//! `nonzero` and `compress`: the positions of the true elements of a mask, and the elements that stand there. How many those are
-//! is a parameter, which the caller has counted, because it is the length of the result.
+//! `nonzero` and `compress`: the positions of the true elements of a mask, and the elements at those positions. The
+//! number of true elements is a parameter, because it is the length of the result; the caller has counted them.
 
 use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
 use crate::base::caps::Caps;
@@ -7,8 +7,8 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::smallvec;
 
-/// The row of `nonzero`: the positions of the true elements of the operand, a mask. The parameters are their number, and that of
-/// all elements.
+/// The table entry of `nonzero`: returns the positions of the true elements of the operand, a mask. The parameters are
+/// the number of true elements and the number of all elements.
 pub(crate) static NONZERO: Routine = Routine {
     name: "nonzero",
     doc: "The positions of the true elements of a mask.",
@@ -21,8 +21,8 @@ pub(crate) static NONZERO: Routine = Routine {
     },
 };
 
-/// The row of `compress`: the elements of the second operand where the first, a mask, is true. The parameters are those of
-/// `nonzero`.
+/// The table entry of `compress`: returns the elements of the second operand where the first operand, a mask, is true.
+/// The parameters are those of `nonzero`.
 pub(crate) static COMPRESS: Routine = Routine {
     name: "compress",
     doc: "The elements at the true elements of a mask.",
@@ -37,14 +37,15 @@ pub(crate) static COMPRESS: Routine = Routine {
     },
 };
 
-/// Elements of the mask that a task of the CPU takes: some tens of microseconds of work (a judgement).
+/// The number of mask elements per task on a CPU, which takes some tens of microseconds. Chosen by hand; no benchmark
+/// compares other values.
 pub(crate) const CHUNK: usize = 1 << 16;
 
 fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Result<Needs, Fault> {
     let (count, size) = (params[0] as usize, operands[0].size());
     let temp = |bytes| Temp { bytes, zeroed: false };
     if !caps.wgsl {
-        // a count for each task
+        // one count per task
         return Ok(Needs { scratch: smallvec![temp(size.div_ceil(CHUNK).max(1) * 8)], passes: vec![] });
     }
     let most = u32::MAX as usize;
@@ -54,7 +55,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
     }
     let group = caps.group();
     let blocks = size.div_ceil(group).max(1);
-    // the counts of workgroups, then the sums of groups of them; and the positions
+    // the counts per workgroup, followed by the sums of groups of those counts; then the positions
     let scratch = smallvec![temp((blocks + blocks.div_ceil(group)) * 4), temp(count.saturating_mul(4).max(4))];
     const MASK: &[Place] = &[Place::Operand(0)];
     const COUNTS: &[Place] = &[Place::Scratch(0)];

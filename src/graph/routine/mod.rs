@@ -1,14 +1,15 @@
-//! The table of routines, beside that of elementwise functions. A routine is an operation that no loop nest
-//! expresses: its values decide where it writes, or it takes several passes over scratch memory of its own.
+//! The table of routines, the counterpart of the table of elementwise functions. A routine is an operation that no loop
+//! nest can express: its values decide where it writes, or it needs several passes over its own scratch memory.
 //!
-//! A row says what a routine is: the shapes and dtypes of its results, the memory and the passes that it needs on a
-//! device, what it refuses, and its meaning for tests. What runs is in the backends: `src/cpu/NAME.rs` is its function
-//! on the CPU, `shaders/NAME.wgsl` has its passes on a GPU, and each backend's list of routines
-//! (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. A method of [`Expr`](crate::Expr) builds its node.
+//! An entry describes a routine: the shapes and dtypes of its results, the scratch memory and passes that it needs on a
+//! device, the values that it rejects, and a reference implementation for tests. The backends hold the code that runs:
+//! `src/cpu/NAME.rs` is the function for the CPU, `shaders/NAME.wgsl` contains the passes for a GPU, and each backend's
+//! list of routines (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. A method of [`Expr`](crate::Expr)
+//! builds its node.
 //!
-//! Operands are whole arrays in memory, dense and in C order; the planner stores or copies those that are not. Numbers that
-//! vary from run to run (all floats) are operands too; integers that decide shapes are [`Params`]. Results share no memory
-//! with operands.
+//! Operands are whole arrays in memory, dense and in C order; the planner stores or copies those that are not. Numbers
+//! that vary from run to run (all floats) are operands too; integers that decide shapes are [`Params`]. Results share
+//! no memory with operands.
 
 mod bincount;
 mod compress;
@@ -32,7 +33,7 @@ use std::hash::{Hash, Hasher};
 pub(crate) static ROWS: [&Routine; 9] =
     [&BINCOUNT, &SORT, &ARGSORT, &ARGTOPK, &SELECT, &NONZERO, &COMPRESS, &SUM_BY_KEY, &REDUCE_AT];
 
-/// Integers on which the structure of a call depends, such as the length of a result. They are part of a plan's key.
+/// Integers that determine the structure of a call, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;
 
 /// The shape and dtype of an operand or a result.
@@ -48,81 +49,82 @@ impl Meta {
         layout::product(&self.shape)
     }
 
-    /// Returns the bytes of all elements. The product saturates: so many bytes are refused when they are allocated.
+    /// Returns the number of bytes of all elements. The product saturates; an allocation of that size fails with an
+    /// error.
     pub fn bytes(&self) -> usize {
         self.size().saturating_mul(self.dtype.size())
     }
 }
 
-/// The shapes and dtypes of a routine's results; or an error, where the operands do not fit.
+/// The shapes and dtypes of a routine's results, or an error if the operands do not fit.
 pub(crate) type Inferred = Result<SmallVec<[Meta; 1]>, Fault>;
 
-/// The elements of each result, in C order; or an error.
+/// The elements of each result, in C order, or an error.
 pub(crate) type Meaning = Result<Vec<Vec<Scalar>>, Fault>;
 
-/// One piece of scratch memory that a routine asks for.
+/// One block of scratch memory that a routine asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Temp {
     pub bytes: usize,
-    /// Whether the plan fills it with zeros before the call.
+    /// Whether the plan fills the block with zeros before the call.
     pub zeroed: bool,
 }
 
-/// An operand, a result or a piece of scratch memory, by its number among those of its kind.
+/// An operand, a result or a block of scratch memory, identified by its index among those of its kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
     Operand(usize),
     Result(usize),
-    /// Scratch that a shader sees as plain words, of which each invocation writes its own.
+    /// Scratch memory that a shader sees as plain words. Each invocation writes only its own words.
     Scratch(usize),
-    /// The same scratch, as words that invocations share and access by atomic operations.
+    /// The same scratch memory, as words that invocations share and access by atomic operations.
     Shared(usize),
 }
 
-/// A pass on a GPU: one invocation for each item.
+/// One pass of a routine on a GPU, with one invocation per item.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Pass {
-    /// The name of the pass's entry point in the routine's shader file, and of the block of that file that holds it.
+    /// The name of the pass's entry point in the routine's shader file, and of the block of that file that contains it.
     pub name: &'static str,
     pub items: usize,
-    /// The operands and results of which item `i` reads or writes element `i` alone. If one of them spans more than a binding,
-    /// the pass takes several dispatches.
+    /// The operands and results of which item `i` reads or writes only element `i`. If one of them is larger than a
+    /// binding, the pass is split into several dispatches.
     pub along: &'static [Place],
-    /// All other memory of the pass. Each piece must fit a binding, because any item may read or write any of its elements. The
-    /// text calls scratch by its place in this list (`scratch0` is the first), so that passes which differ in the memory alone
-    /// share a text.
+    /// All other memory of the pass. Each of these must fit into one binding, because any item may access any of its
+    /// elements. The shader source names scratch memory by its position in this list (`scratch0` is the first), so
+    /// passes that differ only in their memory share the same source.
     pub whole: &'static [Place],
-    /// A number that the text reads as `params.number`: what passes of one text differ in.
+    /// A number that the shader source reads as `params.number`. It distinguishes passes that share the same source.
     pub number: u32,
 }
 
-/// What a routine needs on a device.
+/// The scratch memory and passes that a routine needs on a device.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Needs {
     pub scratch: SmallVec<[Temp; 2]>,
-    /// Empty on a CPU, where a routine is one function.
+    /// Empty on a CPU, where a routine is a single function.
     pub passes: Vec<Pass>,
 }
 
-/// A row of the table.
+/// An entry of the table of routines.
 pub(crate) struct Routine {
-    /// The method's name; no other row has it.
+    /// The name of the method; it is unique in the table.
     pub name: &'static str,
     pub doc: &'static str,
     /// Infers the shapes and dtypes of the results.
     pub infer: fn(&[Meta], &Params) -> Inferred,
-    /// Says which scratch and passes operands of these shapes and dtypes need on a device.
+    /// Returns the scratch memory and passes that operands of these shapes and dtypes need on a device.
     pub needs: fn(&[Meta], &Params, &Caps) -> Result<Needs, Fault>,
-    /// Makes the error for an integer element of the first operand that the routine refuses while it runs; none if the routine
-    /// takes every value.
+    /// Builds the error for an integer element of the first operand that the routine rejects while it runs. `None` if
+    /// the routine accepts every value.
     pub refuses: Option<fn(i128, &Params) -> Fault>,
-    /// Computes, for tests, the elements of the results from those of the operands, all in C order.
+    /// Computes the elements of the results from those of the operands, all in C order. Tests use it as the reference.
     pub reference: fn(&[Vec<Scalar>], &Params) -> Meaning,
 }
 
 impl Routine {
-    /// Returns the row's identity: its name, which no other row has. Its address would not do, because one static may have
-    /// several addresses.
+    /// Returns the identity of the entry: its name, which is unique. An address would not do, because one static may
+    /// have several addresses.
     fn key(&self) -> &'static str {
         self.name
     }

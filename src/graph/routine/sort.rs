@@ -1,6 +1,7 @@
-//! `sort` and `argsort`: the elements of the last axis in order, and their positions. Both are stable; a NaN comes last, also in
-//! descending order; −0 and +0 are equal. So `sort` has the elements that `argsort` points to, bit for bit. `argtopk` has the first
-//! of the positions, and `select` the elements at a few places of the order: a CPU finds them without a sort.
+//! `sort` and `argsort`: the elements of the last axis in order, and their positions. Both are stable; NaNs come last,
+//! also in descending order; −0 and +0 are equal. So `sort` returns exactly the elements that `argsort` points to, bit
+//! for bit. `argtopk` returns the first of the positions, and `select` the elements at a few positions of the order. A
+//! CPU computes these two without sorting.
 
 use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
 use crate::base::caps::Caps;
@@ -9,8 +10,8 @@ use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Ordering;
 
-/// The row of `sort`: the elements of the operand, ordered along its last axis. The parameters are the length of that axis, and 1
-/// for descending order.
+/// The table entry of `sort`: orders the elements of the operand along its last axis. The parameters are the length of
+/// that axis, 1 for descending order, and the number of all elements.
 pub(crate) static SORT: Routine = Routine {
     name: "sort",
     doc: "The elements along an axis, in order.",
@@ -20,7 +21,8 @@ pub(crate) static SORT: Routine = Routine {
     reference: |operands, params| reference(operands, params, false),
 };
 
-/// The row of `argsort`: their positions along that axis. The parameters are those of `sort`.
+/// The table entry of `argsort`: returns the positions of those elements along the axis. The parameters are those of
+/// `sort`.
 pub(crate) static ARGSORT: Routine = Routine {
     name: "argsort",
     doc: "The positions along an axis of its elements, in order.",
@@ -30,7 +32,8 @@ pub(crate) static ARGSORT: Routine = Routine {
     reference: |operands, params| reference(operands, params, true),
 };
 
-/// The row of `argtopk`: the first of the positions that `argsort` gives. The parameters are those of `sort`, and how many there are.
+/// The table entry of `argtopk`: returns the first of the positions that `argsort` returns. The parameters are those of
+/// `sort`, followed by the number of positions.
 pub(crate) static ARGTOPK: Routine = Routine {
     name: "argtopk",
     doc: "The positions along an axis of the first of its elements, in order.",
@@ -49,8 +52,9 @@ pub(crate) static ARGTOPK: Routine = Routine {
     },
 };
 
-/// The row of `select`: of each row three elements of its order: those at two places, of which the second is the first or the one
-/// after it, and the last. The parameters are those of `sort`, always ascending, and the two places.
+/// The table entry of `select`: returns three elements of the sorted order of each row, at two given positions and at
+/// the last one. The second position equals the first or follows it. The parameters are those of `sort`, always
+/// ascending, followed by the two positions.
 pub(crate) static SELECT: Routine = Routine {
     name: "select_in_order",
     doc: "The elements at two places of the order along an axis, and the last.",
@@ -68,23 +72,25 @@ pub(crate) static SELECT: Routine = Routine {
     },
 };
 
-/// The elements of a row of the result of `select`.
+/// The number of elements per row of the result of `select`.
 pub(crate) const SELECTED: usize = 3;
 
-/// The longest row whose keys `select` copies to look among them; of a longer one a CPU counts first how many keys begin with which
-/// bits. A judgement: the tables of these counts cost as much as to look at some ten thousand keys.
+/// The longest row whose keys `select` copies in order to search them. For a longer row, a CPU first counts the keys by
+/// their leading bits. The tables of these counts cost as much as looking at some ten thousand keys; no benchmark
+/// compares other values.
 pub(crate) const SELECT_COPIES: usize = 1 << 16;
 
-/// What `f` makes of each row.
+/// Applies `f` to each row and concatenates the results.
 fn each_row(all: &[Scalar], params: &Params, f: impl Fn(&[Scalar]) -> Vec<Scalar>) -> Vec<Scalar> {
     all.chunks(params[0].max(1) as usize).flat_map(f).collect()
 }
 
-/// The longest row that a CPU sorts by comparisons, in a buffer of its own. Longer ones are sorted digit by digit, which takes
-/// scratch memory. A judgement: the tables of the digits of 256 counts take as long as comparing some hundred elements.
+/// The longest row that a CPU sorts by comparisons, in a buffer of its own. Longer rows are sorted digit by digit,
+/// which needs scratch memory. The tables of 256 counts per digit take as long as comparing some hundred elements; no
+/// benchmark compares other values.
 pub(crate) const SHORT: usize = 256;
 
-/// Bits of a digit on a GPU, whose workgroups count all 16 digits of their elements side by side.
+/// The bits of a digit on a GPU. A workgroup counts all 16 values of a digit of its elements in parallel.
 const DIGIT: usize = 4;
 
 fn infer_positions(operands: &[Meta], _: &Params) -> Inferred {
@@ -103,8 +109,8 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
             let detail = format!("{length} elements along an axis are too many to sort, which are at most {most}");
             return Err(Fault::new(ErrorKind::LimitExceeded, detail));
         }
-        // beside the result there is one more array of keys. Positions are sorted with their keys, as pairs of 8 bytes, which
-        // the result has room for; pairs with keys of 8 bytes have 16 bytes, and two arrays of them
+        // besides the result, one more array of keys is needed. Positions are sorted together with their keys, as pairs
+        // of 8 bytes, which fit into the result; pairs with keys of 8 bytes take 16 bytes each and need two arrays
         let each = if !positions {
             item
         } else if item < 8 {
@@ -123,8 +129,8 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
     Ok(gpu_needs(meta, length, caps.group(), last))
 }
 
-/// What a routine needs that has a few elements of each sorted row: on a GPU a sort, and a pass of some name that stores so many
-/// elements for each row.
+/// Returns the needs of a routine that returns a few elements of each sorted row. A GPU sorts, and then runs the pass
+/// `last.0`, which stores `last.1` elements per row.
 fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'static str, usize)) -> Result<Needs, Fault> {
     let (meta, length) = (&operands[0], params[0] as usize);
     // the checks of lengths are those of a sort
@@ -133,15 +139,15 @@ fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'stati
         return Ok(gpu_needs(meta, length, caps.group(), last));
     }
     drop(sort);
-    // room for the keys of a row among which an element is looked for; the rows that threads take each for itself are short, and
-    // their keys are copied to memory of the task
+    // memory for the keys of a row that is searched. Rows that each thread handles alone are short, and their keys are
+    // copied to the task's own memory
     let is_select = last.0 == "store_selected";
     let bytes = if is_select && length > SELECT_COPIES { meta.bytes() } else { 0 };
     let scratch = if bytes == 0 { smallvec![] } else { smallvec![Temp { bytes, zeroed: false }] };
     Ok(Needs { scratch, passes: vec![] })
 }
 
-/// The bits of the keys by which a GPU sorts a type. An f16 is widened to f32 to be compared, of whose bits it needs 20.
+/// Returns the number of key bits by which a GPU sorts a dtype. An f16 is compared as an f32, of which 20 bits suffice.
 fn key_bits(dtype: DType) -> usize {
     if dtype == DType::Bool {
         return 1;
@@ -149,16 +155,17 @@ fn key_bits(dtype: DType) -> usize {
     if dtype == DType::F16 { 20 } else { dtype.size() * 8 }
 }
 
-/// The passes on a GPU. All rows are sorted together: by the digits of the keys, and then by those of the rows' numbers. Each
-/// digit takes a count of the digits in each workgroup's elements, the sums of these counts, and a move of all elements. The last
-/// pass has a name, and stores so many elements for each row.
+/// Returns the passes on a GPU. All rows are sorted together: first by the digits of the keys, and then by the digits
+/// of the row numbers. Each digit needs a count of the digits in each workgroup's elements, the sums of these counts,
+/// and a move of all elements. The last pass is `name`, which stores `stored` elements per row.
 fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static str, usize)) -> Needs {
     let (size, words) = (meta.size(), meta.dtype.size().div_ceil(4));
     let temp = |bytes| Temp { bytes, zeroed: false };
     let blocks = size.div_ceil(group).max(1);
     let counters = blocks * 16;
     let sums = counters.div_ceil(group);
-    // keys and positions, twice, because a move cannot be in place; the counters, then the sums of groups of counters
+    // keys and positions exist twice, because a move cannot be in place; then the counters, followed by the sums of
+    // groups of counters
     let arrays = [size * 4 * words, size * 4, size * 4 * words, size * 4, (counters + sums) * 4];
     let scratch: SmallVec<[Temp; 2]> = arrays.into_iter().map(temp).collect();
     const OPERAND: &[Place] = &[Place::Operand(0)];
@@ -174,7 +181,7 @@ fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static
     let rows = size / length.max(1);
     let row_digits = (usize::BITS - rows.saturating_sub(1).leading_zeros()) as usize;
     let row_digits = row_digits.div_ceil(DIGIT);
-    // the numbers by which shaders/sort.wgsl finds a digit
+    // the flags by which shaders/sort.wgsl finds a digit
     let wide = if words == 2 { 1 << 10 } else { 0 };
     let mut passes = vec![Pass { name: "prepare", items: size, along: OPERAND, whole: KEYS, number: wide }];
     for number in 0..key_digits + row_digits {
@@ -205,7 +212,7 @@ fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static
     Needs { scratch, passes }
 }
 
-/// How two elements compare, NaN after everything else.
+/// Compares two elements. A NaN comes after everything else.
 fn order(a: Scalar, b: Scalar, descending: bool) -> Ordering {
     let turned = |order: Ordering| if descending { order.reverse() } else { order };
     match (a, b) {

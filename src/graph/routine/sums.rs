@@ -1,6 +1,6 @@
-//! `segment_sum` and `reduce_at`: sums of rows of floats, by the keys of the rows or over ranges of them, in an order that depends
-//! on the rows' positions alone. Both give f32 (f64 of f64), which callers round; no rows make −0, which changes nothing that it is
-//! added to.
+//! `segment_sum` and `reduce_at`: sums of rows of floats, by the keys of the rows or over ranges of rows. The order of
+//! additions depends only on the positions of the rows. Both return f32 (f64 for f64), which callers round. The sum of
+//! no rows is −0, which is neutral in additions.
 
 use super::{Inferred, Meta, Needs, Params, Pass, Place, Routine, Temp};
 use crate::base::caps::Caps;
@@ -9,9 +9,10 @@ use crate::base::error::{ErrorKind, Fault};
 use crate::base::layout;
 use smallvec::smallvec;
 
-/// The row of `segment_sum`: row `s` of the result is the sum of the rows of the second operand whose keys, in the first operand,
-/// are `s`. A row whose key is no row of the result is left out. The parameters are the rows of the result, the length of a row,
-/// and the rows of the operand. Keys are u32, and must ascend on a device that runs WGSL.
+/// The table entry of `segment_sum`. Row `s` of the result is the sum of the rows of the second operand whose keys, in
+/// the first operand, equal `s`. A row whose key is not below the number of result rows is skipped. The parameters are
+/// the number of rows of the result, the length of a row, and the number of rows of the operand. Keys are u32, and must
+/// ascend on a device that runs WGSL.
 pub(crate) static SUM_BY_KEY: Routine = Routine {
     name: "segment_sum",
     doc: "The sums of the rows that have the keys 0, 1, ….",
@@ -30,9 +31,10 @@ pub(crate) static SUM_BY_KEY: Routine = Routine {
     },
 };
 
-/// The row of `reduce_at`: row `s` of the result is the sum of the rows of the second operand from the position that element `s` of
-/// the first has up to the next element's, or to the end; where the next is not larger, the one row at the position. The
-/// parameters are those of `segment_sum`. Positions are u32, and in range.
+/// The table entry of `reduce_at`. Row `s` of the result is the sum of the rows of the second operand from the position
+/// in element `s` of the first operand up to the position in the next element, or to the end. If the next position is
+/// not larger, row `s` is the single row at its position. The parameters are those of `segment_sum`. Positions are u32
+/// and in range.
 pub(crate) static REDUCE_AT: Routine = Routine {
     name: "reduce_at",
     doc: "The sums of the rows between neighbouring positions.",
@@ -49,47 +51,51 @@ pub(crate) static REDUCE_AT: Routine = Routine {
     },
 };
 
-/// Of how many rows, or sums of the level below, a GPU makes a sum of the next level. `shaders/sums.wgsl` has the same number.
+/// How many rows, or sums of the level below, a GPU combines into one sum of the next level. `shaders/sums.wgsl` uses
+/// the same number.
 const FAN: usize = 8;
 
-/// The most accumulators of which each thread of a CPU has a table of its own: 512 KiB of 8 bytes, which a second level cache
-/// holds (a judgement).
+/// The maximum number of accumulators in a table that a CPU thread has to itself: 512 KiB of 8-byte accumulators, which
+/// fit into a second-level cache. Chosen by hand; no benchmark compares other values.
 const TABLE: usize = 1 << 16;
-/// The fewest terms for each table, as for the tables of `bincount`.
+/// The minimum number of terms per table, as for the tables of `bincount`.
 const TERMS_OF_A_TABLE: usize = 1 << 16;
-/// The fewest terms for each accumulator of a table: with fewer, adding up the tables would cost more than the terms.
+/// The minimum number of terms per accumulator of a table. With fewer, adding up the tables would cost more than adding
+/// the terms.
 const TERMS_OF_A_SUM: usize = 4;
-/// The accumulators of a task that has a range of keys to itself: 256 KiB of 8 bytes (a judgement).
+/// The number of accumulators of a task that handles a range of keys alone: 256 KiB of 8-byte accumulators. Chosen by
+/// hand; no benchmark compares other values.
 const RANGE: usize = 1 << 15;
-/// The most columns that such a task takes at once.
+/// The maximum number of columns that such a task handles at a time.
 const COLUMNS: usize = 1 << 10;
-/// The most ranges of keys: each chunk of rows has a counter for each.
+/// The maximum number of key ranges. Each chunk of rows has a counter per range.
 const RANGES: usize = 1 << 12;
-/// The fewest rows that a task distributes among the ranges, and the most such tasks.
+/// The minimum number of rows per task that distributes rows among the ranges, and the maximum number of such tasks.
 const CHUNK: usize = 1 << 15;
 const CHUNKS: usize = 64;
 
-/// How a CPU adds by keys. It depends on shapes and the type alone, never on the number of threads, because the order of additions
-/// depends on it.
+/// How a CPU adds by keys. It depends only on shapes and dtype, never on the number of threads, because it determines
+/// the order of additions.
 pub(crate) struct Plan {
-    /// How many parts the rows are cut into, each with a table of all sums. With fewer than two, tasks have ranges of keys instead.
+    /// The number of parts that the rows are cut into, each with a table of all sums. If it is less than two, each task
+    /// handles a range of keys instead.
     pub tables: usize,
-    /// The accumulators of a table.
+    /// The number of accumulators per table.
     pub sums: usize,
     pub state_bytes: usize,
-    /// log2 of the keys of a range.
+    /// log2 of the number of keys per range.
     pub shift: u32,
     pub ranges: usize,
-    /// Columns that a task takes at once.
+    /// The number of columns that a task handles at a time.
     pub columns: usize,
-    /// The tasks that distribute the rows among the ranges.
+    /// The number of tasks that distribute the rows among the ranges.
     pub chunks: usize,
     rows: usize,
     pub entry_bytes: usize,
 }
 
 impl Plan {
-    /// The plan for a call with these operands.
+    /// Returns the plan for a call with these operands.
     pub fn of(operands: &[Meta], params: &Params) -> Plan {
         let [segments, length, rows] = [0, 1, 2].map(|i| params[i] as usize);
         let is_f64 = operands[1].dtype == DType::F64;
@@ -111,7 +117,8 @@ impl Plan {
         }
     }
 
-    /// The bytes of scratch: the tables; or an entry for each row, and then the counters, one more than ranges and chunks have.
+    /// Returns the bytes of scratch memory: the tables; or an entry per row, followed by one counter per range and
+    /// chunk, and one more.
     pub fn bytes(&self) -> usize {
         if self.tables > 1 {
             return self.tables.saturating_mul(self.sums).saturating_mul(self.state_bytes);
@@ -128,8 +135,9 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
     Ok(smallvec![sums])
 }
 
-/// The passes on a GPU: sums of 8 rows, of 8 of those, and so on, and then one invocation for each sum of the result, which takes
-/// as many of them as it can. `ranges` is 1 where the first operand has positions, and 0 where it has keys.
+/// Returns the passes on a GPU: sums of 8 rows, sums of 8 of those, and so on, and finally one invocation per sum of
+/// the result, which uses as many of the partial sums as it can. `ranges` is 1 if the first operand holds positions,
+/// and 0 if it holds keys.
 fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Result<Needs, Fault> {
     let [segments, length, rows] = [0, 1, 2].map(|i| params[i] as usize);
     // the shader counts in u32, and rounds up
@@ -140,7 +148,7 @@ fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Re
     }
     const TERMS: &[Place] = &[Place::Operand(1), Place::Scratch(0)];
     let (mut passes, mut partials, mut count) = (vec![], 0, rows);
-    // a range of fewer than two groups is added up as it is
+    // a range of fewer than two groups is added up without partial sums
     while count >= 2 * FAN {
         count = count.div_ceil(FAN);
         partials += count * length;
@@ -154,7 +162,7 @@ fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Re
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }
 
-/// The sums of the rows that `terms` gives for each row of the result.
+/// Computes the sum of the rows that `terms` returns for each row of the result.
 fn sums(values: &[Scalar], params: &Params, terms: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<Scalar>> {
     let (segments, length) = (params[0] as usize, params[1] as usize);
     let row = |s: usize| {

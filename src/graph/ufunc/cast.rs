@@ -1,12 +1,13 @@
-//! CPU loops for conversions: `widen` goes from a stored type to its compute type, `narrow` back, `convert` from one compute
-//! type to another. `round` and `saturate` give a value of a narrow type, and leave it in the compute type.
+//! CPU loops for conversions. `widen` converts from a stored type to its compute type, `narrow` converts back, and
+//! `convert` converts between compute types. `round` and `saturate` compute a value of a narrow type, but leave it in
+//! the compute type.
 
 use crate::base::dtype::{Compute, DType};
 use crate::math::simd::threaded::{Codes, M4, M8, N4, N8, Threaded};
 use crate::math::simd::{Loop, Loops, ScalarFn};
 
-/// A conversion: its loop, and its instruction of threaded code, in words of 4 bytes and of 8. A conversion between types of
-/// different sizes has no instruction.
+/// A conversion: its loop, and its threaded-code instruction for words of 4 and of 8 bytes. A conversion between types
+/// of different sizes has no instruction.
 #[derive(Clone, Copy)]
 pub(crate) struct Conversion {
     loops: Loops,
@@ -23,13 +24,13 @@ impl Conversion {
         self.loops.get()
     }
 
-    /// Returns the instruction of threaded code for words of 4 bytes or of 8.
+    /// Returns the threaded-code instruction for words of 4 or 8 bytes.
     pub fn threaded(&self, word: usize) -> Option<Threaded> {
         self.threaded[word / 8]
     }
 }
 
-/// The conversions that the pair of types alone decides.
+/// The conversions that are determined by the pair of types alone.
 struct K;
 
 macro_rules! casts {
@@ -41,11 +42,12 @@ macro_rules! casts {
     )* };
 }
 
-/// Converts f16 to f32 by bits and without branches, so that loops vectorise; the crate `half` tests CPU features at each call.
+/// Converts f16 to f32 with bit operations and without branches, so that loops vectorise. The crate `half` tests CPU
+/// features at each call.
 #[inline(always)]
 fn f16_to_f32(h: u16) -> f32 {
     let magnitude = (h & 0x7fff) as u32;
-    // the factor is 2^112: 127 − 15, the difference of the exponent biases. It also normalises subnormals
+    // the factor is 2^112, because the exponent biases differ by 127 − 15. It also normalises subnormals
     let scaled = f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000);
     let special = f32::from_bits((magnitude << 13) | 0x7f80_0000);
     let value = if magnitude >= 0x7c00 { special } else { scaled };
@@ -57,9 +59,9 @@ fn f16_to_f32(h: u16) -> f32 {
 fn f32_to_f16(x: f32) -> u16 {
     let bits = x.to_bits();
     let magnitude = bits & 0x7fff_ffff;
-    // f16 has 13 bits fewer of significand, and an exponent bias that is smaller by 112
+    // f16 has 13 fewer significand bits, and its exponent bias is smaller by 112
     let normal = magnitude.wrapping_add(0xfff + ((magnitude >> 13) & 1)).wrapping_sub(112 << 23) >> 13;
-    // below 2^-14 adding 0.5 rounds to multiples of 2^-24, which is the distance of subnormal f16
+    // below 2^-14, adding 0.5 rounds to multiples of 2^-24, the spacing of subnormal f16 numbers
     let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
     let finite = if magnitude < 0x3880_0000 { subnormal } else { normal };
     // from 65520 on, halfway between the largest f16 and 2^16, the result is ∞
@@ -73,7 +75,7 @@ fn bf16_to_f32(b: u16) -> f32 {
     f32::from_bits((b as u32) << 16)
 }
 
-/// Converts f32 to bf16, rounded to nearest (ties to even), without branches. A NaN stays one: it is cut off and made quiet.
+/// Converts f32 to bf16, rounded to nearest (ties to even), without branches. A NaN is truncated and made quiet.
 #[inline(always)]
 fn f32_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
@@ -82,13 +84,13 @@ fn f32_to_bf16(x: f32) -> u16 {
     value as u16
 }
 
-/// An f16 in memory: a type of its own, so that `K` can tell it from u16 and bf16.
+/// An f16 in memory. It is a separate type, so that `K` can distinguish it from u16 and bf16.
 #[derive(Clone, Copy)]
 struct H(u16);
 /// A bf16 in memory.
 #[derive(Clone, Copy)]
 struct B(u16);
-/// A bool in memory, where any byte but 0 counts as true.
+/// A bool in memory. Any byte except 0 is true.
 #[derive(Clone, Copy)]
 struct T(u8);
 
@@ -112,7 +114,7 @@ casts! {
     u8 => u8: |x| x;
     u32 => u32: |x| x;
     u64 => u64: |x| x;
-    // between compute types, as Rust's `as`
+    // between compute types, like Rust's `as`
     i32 => f32: |x| x as f32;
     i32 => i64: |x| x as i64;
     i32 => f64: |x| x as f64;
@@ -136,7 +138,7 @@ casts! {
     f64 => f32: |x| x as f32;
 }
 
-/// The conversions from a number to bool (any number but 0 is true) and from bool to 0 or 1.
+/// The conversions from a number to bool (any number except 0 is true) and from bool to 0 or 1.
 struct Truth;
 macro_rules! truth {
     ($($t:ty)*) => { $(
@@ -152,8 +154,8 @@ macro_rules! truth {
 }
 truth! { i32 u32 i64 u64 f32 f64 }
 
-/// Rounds a compute value to the element type number `D` of `DType` and leaves it in the compute type, as a store and a load
-/// would. Integers wrap.
+/// Rounds a compute value to the element type with the discriminant `D` in `DType` and leaves it in the compute type,
+/// as a store followed by a load would. Integers wrap.
 struct ToNarrow<const D: u8>;
 macro_rules! round {
     ($($t:ty, $d:ident: |$x:ident| $e:expr;)*) => { $(
@@ -172,7 +174,8 @@ round! {
     f32, BF16: |x| bf16_to_f32(f32_to_bf16(x));
 }
 
-/// Converts a float to the narrow integer type number `D` of `DType`, saturates, and leaves the result in the compute type.
+/// Converts a float to the narrow integer type with the discriminant `D` in `DType`, with saturation, and leaves the
+/// result in the compute type.
 struct Saturate<const D: u8>;
 macro_rules! saturate {
     ($($f:ty { $($d:ident $n:ty, $c:ty;)* })*) => { $( $(
@@ -187,8 +190,8 @@ saturate! {
     f64 { I8 i8, i32; I16 i16, i32; U8 u8, u32; U16 u16, u32; }
 }
 
-/// Makes a conversion; the sizes of words that it has instructions for come first. It is made when the crate is compiled, because
-/// code for the instructions that it lacks would be compiled otherwise.
+/// Makes a conversion. The word sizes that it has instructions for come first. It is evaluated at compile time, because
+/// otherwise the compiler would also generate code for the instructions that the conversion does not have.
 macro_rules! unary {
     ($(@$word:tt)* $from:ty, $to:ty) => {
         unary!($(@$word)* $from, $to, K)
@@ -211,7 +214,7 @@ macro_rules! unary {
 }
 pub(crate) use unary as conversion;
 
-/// Returns the loop from stored elements of `dtype` to its compute type; `None` if both have the same bits.
+/// Returns the loop from stored elements of `dtype` to its compute type, or `None` if both have the same bits.
 pub(crate) fn widen(dtype: DType) -> Option<Conversion> {
     Some(match dtype {
         DType::Bool => unary!(T, u8),
@@ -225,7 +228,7 @@ pub(crate) fn widen(dtype: DType) -> Option<Conversion> {
     })
 }
 
-/// Returns the loop from the compute type to stored elements of `dtype`; `None` if both have the same bits.
+/// Returns the loop from the compute type to stored elements of `dtype`, or `None` if both have the same bits.
 pub(crate) fn narrow(dtype: DType) -> Option<Conversion> {
     Some(match dtype {
         DType::U8 => unary!(u32, u8),
@@ -238,7 +241,8 @@ pub(crate) fn narrow(dtype: DType) -> Option<Conversion> {
     })
 }
 
-/// Returns the loop that rounds compute values to `dtype` and leaves them in the compute type; `None` if it changes nothing.
+/// Returns the loop that rounds compute values to `dtype` and leaves them in the compute type, or `None` if rounding
+/// changes nothing.
 pub(crate) fn round(dtype: DType) -> Option<Conversion> {
     macro_rules! to {
         ($t:ty, $d:ident) => {
@@ -263,8 +267,8 @@ pub(crate) fn round(dtype: DType) -> Option<Conversion> {
     })
 }
 
-/// Returns the loop from one compute type to another; `None` if the bits stay the same. It converts as Rust's `as` does, and
-/// to bool it asks whether the number is not 0.
+/// Returns the loop from one compute type to another, or `None` if the bits stay the same. It converts as Rust's `as`
+/// does. A conversion to bool tests whether the number is not 0.
 pub(crate) fn convert(from: Compute, to: Compute) -> Option<Conversion> {
     use Compute::*;
     Some(match (from, to) {
@@ -303,12 +307,14 @@ pub(crate) fn convert(from: Compute, to: Compute) -> Option<Conversion> {
         (F64, I64) => unary!(@8 f64, i64),
         (F64, U64) => unary!(@8 f64, u64),
         (F64, F32) => unary!(f64, f32),
-        // never reached: all pairs of different types are listed, but the compiler does not count the first arm, a guard
+        // unreachable, because all pairs of different types are listed, but the compiler does not count the first arm,
+        // which has a guard
         _ => return None,
     })
 }
 
-/// Returns the loop from a float compute type to an 8- or 16-bit integer type, with saturation; `None` for other types.
+/// Returns the loop from a float compute type to an 8- or 16-bit integer type, with saturation, or `None` for other
+/// types.
 pub(crate) fn saturate(from: Compute, to: DType) -> Option<Conversion> {
     macro_rules! to {
         ($d:ident, $c:ty) => {
@@ -329,8 +335,8 @@ pub(crate) fn saturate(from: Compute, to: DType) -> Option<Conversion> {
     })
 }
 
-/// Returns the instruction of threaded code that reads stored elements of `dtype` at any step, as words of 4 bytes or of 8 of
-/// their compute type; `None` if they do not fit.
+/// Returns the threaded-code instruction that reads stored elements of `dtype` at any stride into words of 4 or 8 bytes
+/// of their compute type, or `None` if the elements do not fit the words.
 pub(crate) fn load_each(dtype: DType, word: usize) -> Option<Codes> {
     macro_rules! load {
         ($s:ty, $r:ty) => {
@@ -355,7 +361,7 @@ pub(crate) fn load_each(dtype: DType, word: usize) -> Option<Codes> {
     }
 }
 
-/// Returns the instruction of threaded code that stores words of 4 bytes or of 8 as elements of `dtype`, each after the other;
+/// Returns the threaded-code instruction that stores words of 4 or 8 bytes as consecutive elements of `dtype`, or
 /// `None` if the words have another compute type.
 pub(crate) fn store_each(dtype: DType, word: usize) -> Option<Codes> {
     macro_rules! store {

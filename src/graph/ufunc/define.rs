@@ -1,18 +1,19 @@
-//! The macro `define!`, which makes a static [`Ufunc`](super::Ufunc) of each row, and the list of the keys of a row.
+//! The macro `define!`, which makes a static [`Ufunc`](super::Ufunc) from each row, and the list of the keys of a row.
 
-/// Makes a static of each row, named as the row, and `ROWS`, the list of them. The `rows!` macro of each file of rows hands
-/// its table to this macro and to `methods!` (in `ops.rs`).
+/// Makes a static from each row, named like the row, and `ROWS`, the list of them. The `rows!` macro of each file of
+/// rows passes its table to this macro and to `methods!` (in `ops/functions/mod.rs`).
 ///
-/// A row is its documentation, `#[doc(alias(…))]` with the names that it has in other libraries, and `name(operands): Class { key: value, … }`, the keys in any order, each at most once. An *expression* below is
-/// Rust code in which the operands' names are in scope.
+/// A row consists of its documentation, `#[doc(alias(…))]` with its names in other libraries, and `name(operands):
+/// Class { key: value, … }`. The keys may come in any order, each at most once. An *expression* below is Rust code in
+/// which the operands' names are in scope.
 ///
 /// | key | value |
 /// |---|---|
 /// | `cpu_float` | `[expression of f32, expression of f64]`, or with `; below` and cheaper ones: see below |
 /// | `cpu_int` | `{ expression }` that is compiled for each of i32, u32, i64 and u64 |
 /// | `cpu_bool` | `{ expression }` of bool, which is a u8 of 0 or 1 |
-/// | `wgsl_f32`, `wgsl_f64`, `wgsl_int`, `wgsl_bool` | the text for a GPU: see [`Ufunc::wgsl`](super::Ufunc::wgsl) |
-/// | `wgsl_long` | the text of i64 and u64, where `wgsl_int` has an operator or one of WGSL's own functions: not every GPU has them for 64 bits |
+/// | `wgsl_f32`, `wgsl_f64`, `wgsl_int`, `wgsl_bool` | the WGSL source: see [`Ufunc::wgsl`](super::Ufunc::wgsl) |
+/// | `wgsl_long` | the WGSL source for i64 and u64. It is needed if `wgsl_int` uses an operator or a built-in function of WGSL, because not every GPU has them for 64 bits |
 /// | `exact` | `{ expression }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |
 /// | `exact_int`, `exact_int(w)` | `{ expression }` of i128, and of `w`, the width: see [`ExactInt`](super::ExactInt) |
 /// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
@@ -23,20 +24,22 @@
 /// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
 /// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
 ///
-/// A CPU expression gives a bool as u8 in the classes `Compare`, `Test` and `Logical`, and the operands' type in the others.
-/// In a row of one operand `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`: the latter two are
-/// cheaper expressions that give the same bits for operands of at most these magnitudes.
+/// A CPU expression returns a bool as u8 in the classes `Compare`, `Test` and `Logical`, and the operands' type in the
+/// others. In a row of one operand, `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`.
+/// `fast32` and `fast64` are cheaper expressions that return the same bits for operands up to these magnitudes.
 ///
-/// Each instruction of threaded code costs some 20 ms of compiler time, so rows have those that were measured to pay: by default
-/// all types, but none in the classes `Float` and `FloatOnly`. `f32` names that type alone; `both` is all types, and adds
-/// instructions that take the second operand from the accumulator ([`Threaded`](crate::math::simd::threaded::Threaded)); `products` is
-/// `both`, and adds for floats those one operand of which is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, and
-/// add for f32 the one that computes pairs of equal numbers once, as normal numbers need it.
+/// Each instruction of threaded code costs about 20 ms of compile time, so rows only have those that pay off in
+/// measurements. By default these are all types, but none in the classes `Float` and `FloatOnly`. `f32` selects only
+/// that type. `both` selects all types, and adds instructions that take the second operand from the accumulator
+/// ([`Threaded`](crate::math::simd::threaded::Threaded)). `products` is `both` plus, for floats, instructions where one
+/// operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, plus an f32 instruction that
+/// computes pairs of equal numbers once, as normal numbers need it.
 ///
-/// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order` is
-/// `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks: Smallest`
-/// or `picks: Largest`, and `scan`, the name of its scan; that of another row is `cumulative_` and its method, or `logcumsumexp`.
-/// `loops: plain` leaves out the quick loops over short rows ([`Reduces`](crate::math::simd::Reduces)).
+/// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order`
+/// is `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks:
+/// Smallest` or `picks: Largest`, and `scan`, the name of its scan method. Other scan methods are named `cumulative_`
+/// plus the method, or `logcumsumexp`. `loops: plain` leaves out the fast loops over short rows
+/// ([`Reduces`](crate::math::simd::Reduces)).
 macro_rules! define {
     ($(
         $(#[doc = $doc:literal])+
@@ -48,7 +51,7 @@ macro_rules! define {
             pub(crate) static $name: $crate::graph::ufunc::Ufunc = {
                 #[allow(unused_imports)]
                 use $crate::{base::dtype::Compute, graph::ufunc::Class};
-                // a key that stands twice would make two variants of one name, which the compiler refuses
+                // a duplicate key makes two variants of one name, which the compiler rejects
                 #[allow(dead_code, non_camel_case_types)]
                 enum EachKeyOnce { $($key),* }
                 #[allow(dead_code)]
@@ -97,7 +100,7 @@ macro_rules! define {
     (@set $row:ident $class:ident $args:tt; wgsl_int $text:literal) => {
         $row.wgsl[Compute::I32 as usize] = Some($text);
         $row.wgsl[Compute::U32 as usize] = Some($text);
-        // `wgsl_long` may stand before this key
+        // `wgsl_long` may precede this key
         if $row.wgsl[Compute::I64 as usize].is_none() {
             $row.wgsl[Compute::I64 as usize] = Some($text);
             $row.wgsl[Compute::U64 as usize] = Some($text);
@@ -142,7 +145,7 @@ macro_rules! define {
     (@set $row:ident $class:ident $args:tt; threaded $rule:ident) => {};
     (@set $row:ident $class:ident $args:tt; half $rows:tt) => { $row.half = Some($rows); };
 
-    // `@loops` finds how a function reduces among the keys
+    // `@loops` searches the keys for how the function reduces
     (@loops reduce {
         method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident, loops: plain
     } $($rest:tt)*) => { Some($crate::math::simd::Reduces::Plainly) };
@@ -168,7 +171,7 @@ macro_rules! define {
     (@result $t:ident Logical) => { u8 };
     (@result $t:ident $class:ident) => { $t };
 
-    // `@forms` makes the loops of one compute type; a limit and a cheaper expression for operands up to it may follow
+    // `@forms` makes the loops of one compute type; a limit may follow, with a cheaper expression for operands up to it
     (@forms $t:ident $class:ident $args:tt $f:tt $($limit:expr, $fast:tt)?) => {{
         struct F;
         impl $crate::math::simd::ScalarFn<$t, $t, $t, $crate::graph::ufunc::define!(@result $t $class)> for F {
@@ -186,14 +189,15 @@ macro_rules! define {
         Some($crate::math::simd::Forms::of::<$t, $t, $t, R, F>(ARITY, REDUCES).with_threaded(threaded))
     }};
 
-    // `@rule` finds the rule of the key `threaded` among the keys
+    // `@rule` searches the keys for the rule `threaded`
     (@rule $class:ident threaded $rule:ident $($rest:tt)*) => { stringify!($rule) };
     (@rule $class:ident $key:ident $value:tt $($rest:tt)*) => { $crate::graph::ufunc::define!(@rule $class $($rest)*) };
     (@rule Float) => { "none" };
     (@rule FloatOnly) => { "none" };
     (@rule $class:ident) => { "all" };
 
-    // `@threaded` makes the instructions of threaded code: a bool lies in words of either size, a number in those of its own
+    // `@threaded` makes the instructions of threaded code. A bool fits in words of either size, a number in words of
+    // its own size
     (@threaded u8 $r:ident $f:ident) => {
         [$crate::graph::ufunc::define!(@words4 u8 $r $f), $crate::graph::ufunc::define!(@words8 u8 $r $f)]
     };

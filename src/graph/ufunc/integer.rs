@@ -1,22 +1,24 @@
-//! Integer arithmetic by cupric's rules, the same on both backends: it wraps, division by 0 gives 0, and a shift by the
-//! type's width or more, or by a negative number, gives 0 (−1 for a right shift of a negative number).
+//! Integer arithmetic by cupric's rules, which are the same on both backends. Arithmetic wraps, and division by 0
+//! returns 0. A shift by the type's width or more, or by a negative number, returns 0 (−1 for a right shift of a
+//! negative number).
 
 /// The arithmetic of the four integer compute types.
 pub(crate) trait Int: Copy {
-    /// Divides and rounds down; `x // 0` is 0, and `MIN // -1` wraps to `MIN`.
+    /// Divides and rounds down. `x // 0` is 0, and `MIN // -1` wraps to `MIN`.
     fn floor_div(self, d: Self) -> Self;
-    /// Returns the remainder with the sign of the divisor; 0 for a divisor of 0.
+    /// Returns the remainder with the sign of the divisor, or 0 for a divisor of 0.
     fn floor_mod(self, d: Self) -> Self;
-    /// Returns the remainder with the sign of the dividend; 0 for a divisor of 0.
+    /// Returns the remainder with the sign of the dividend, or 0 for a divisor of 0.
     fn trunc_mod(self, d: Self) -> Self;
     fn shift_left(self, by: Self) -> Self;
     fn shift_right(self, by: Self) -> Self;
-    /// Returns the wrapping power; for a negative exponent the exact power truncated to an integer, and 0 for a base of 0.
+    /// Returns the wrapping power. For a negative exponent, returns the exact power truncated to an integer, and 0 for
+    /// a base of 0.
     fn power(self, exponent: Self) -> Self;
     fn magnitude(self) -> Self;
     /// Returns the greatest common divisor of the magnitudes, wrapped.
     fn gcd(self, other: Self) -> Self;
-    /// Returns the least common multiple of the magnitudes, wrapped; 0 if one is 0.
+    /// Returns the least common multiple of the magnitudes, wrapped, or 0 if one of them is 0.
     fn lcm(self, other: Self) -> Self;
     /// Returns −1, 0 or 1.
     fn signum_of(self) -> Self;
@@ -148,8 +150,8 @@ macro_rules! unsigned {
 signed! { i32 i64 }
 unsigned! { u32 u64 }
 
-/// Returns the power modulo 2^64, by repeated squaring. Its low bits are the wrapped power of narrower types too, because
-/// 2^64 is a multiple of 2^width; of a negative base, sign-extended, as well.
+/// Returns the power modulo 2^64, by repeated squaring. Its low bits are also the wrapped power of narrower types,
+/// because 2^64 is a multiple of 2^width. This holds for a negative, sign-extended base too.
 #[inline(always)]
 fn pow(mut x: u64, mut n: u64) -> u64 {
     let mut r = 1u64;
@@ -163,8 +165,8 @@ fn pow(mut x: u64, mut n: u64) -> u64 {
     r
 }
 
-/// Returns the greatest common divisor by Stein's binary algorithm (1967), which divides by two alone: each round takes a bit of
-/// one of the two at least.
+/// Returns the greatest common divisor by Stein's binary algorithm (1967), which only divides by two. Each round
+/// removes at least one bit from one of the two numbers.
 #[inline(always)]
 fn gcd(mut a: u64, mut b: u64) -> u64 {
     if a == 0 || b == 0 {
@@ -179,7 +181,7 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
     a << twos
 }
 
-/// Returns the least common multiple modulo 2^64, whose low bits are those of narrower types.
+/// Returns the least common multiple modulo 2^64. Its low bits are the result for narrower types.
 #[inline(always)]
 fn lcm(a: u64, b: u64) -> u64 {
     if a == 0 || b == 0 { 0 } else { (a / gcd(a, b)).wrapping_mul(b) }
@@ -209,7 +211,7 @@ pub(crate) mod exact {
     pub fn shift_right(a: i128, by: i128, w: u32) -> i128 {
         if by < 0 || by >= w as i128 { if a < 0 { -1 } else { 0 } } else { a >> by }
     }
-    /// Returns the power modulo 2^64, by repeated squaring; each type takes its low bits.
+    /// Returns the power modulo 2^64, by repeated squaring. Each type uses its low bits.
     pub fn pow(a: i128, n: i128) -> i128 {
         if n < 0 {
             return match a {

@@ -1,7 +1,7 @@
-//! The identity of a row: a number that all rows of equal definitions share, and that no other row ever gets.
+//! The identity of a row: a number that all rows with equal definitions share, and that no other row ever gets.
 //!
-//! A row's address would not do. Equal rows at two addresses share plans; and a row that is freed, though none is today, would
-//! leave its address to another one while a cache still holds the first one's plan.
+//! The address of a row would not do. Equal rows at different addresses share plans. And although no row is freed
+//! today, a freed row's address could be reused while a cache still holds the old row's plan.
 
 use super::{Class, Extreme, Neutral, Properties, Ufunc};
 use crate::base::dtype::Compute;
@@ -10,42 +10,44 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Everything that decides what a row computes and how a plan may treat it. Rows of equal definitions are one row.
+/// Everything that determines what a row computes and how a plan may treat it. Rows with equal definitions are the same
+/// row.
 #[derive(PartialEq, Eq, Hash)]
 struct Definition {
     name: &'static str,
     arity: usize,
     class: Class,
-    /// Which compute types the CPU has a loop for. The loops' addresses are left out, because the compiler may give one
-    /// function two addresses, or two functions one. The name stands for what the loops compute.
+    /// Which compute types the CPU has a loop for. The addresses of the loops are excluded, because the compiler may
+    /// give one function two addresses, or two functions the same one. The name identifies what the loops compute.
     on_cpu: [bool; Compute::COUNT],
     wgsl: [Option<&'static str>; Compute::COUNT],
-    /// Of the key `reduce:` the neutral element, the bits of `empty`, whether the order is free, and which operand is picked.
+    /// The relevant parts of the key `reduce:`: the neutral element, the bits of `empty`, whether the order is free,
+    /// and which operand is picked.
     reduce: Option<(Neutral, Option<u64>, bool, Option<Extreme>)>,
     properties: Properties,
     half: Option<[usize; 2]>,
 }
 
-/// The number of each definition seen so far. No entry is ever removed, so that no number is given twice.
+/// The number of each definition seen so far. No entry is ever removed, so no number is assigned twice.
 static NUMBERS: LazyLock<Mutex<HashMap<Definition, usize>>> = LazyLock::new(Mutex::default);
 
-/// Holds a row's number from the first call of [`Ufunc::id`] on; 0 until then.
+/// A row's number, assigned by the first call of [`Ufunc::id`]; 0 before that.
 #[derive(Debug, Default)]
 pub(crate) struct RowId(AtomicUsize);
 
 impl RowId {
-    /// Makes a cell without a number; `const`, because rows are statics.
+    /// Makes a cell without a number. It is `const`, because rows are statics.
     pub const fn new() -> RowId {
         RowId(AtomicUsize::new(0))
     }
 }
 
 impl Ufunc {
-    /// Returns the row's number: equal for rows of equal definitions, and never 0. Evaluations ask for it at each node, so
-    /// it is one load of memory after the first call.
+    /// Returns the row's number, which is equal for rows with equal definitions and never 0. Evaluations call this for
+    /// each node, so it is a single load from memory after the first call.
     #[inline]
     pub fn id(&self) -> usize {
-        // relaxed suffices, because a reader takes the number alone and reads no other memory by way of it
+        // relaxed ordering suffices, because a reader uses only the number and reads no other memory through it
         match self.id.0.load(Ordering::Relaxed) {
             0 => self.intern(),
             id => id,
@@ -54,7 +56,7 @@ impl Ufunc {
 
     #[cold]
     fn intern(&self) -> usize {
-        // numbers the rows for f16 and bf16 before it locks the table, because that takes the same lock
+        // assigns numbers to the rows for f16 and bf16 before locking the table, because that takes the same lock
         let half = self.half.map(|rows| rows.map(Ufunc::id));
         let definition = Definition {
             name: self.name,
@@ -101,7 +103,8 @@ mod tests {
     mod twins {
         pub mod first {
             crate::graph::ufunc::define! {
-                /// One of two rows that differ in address and test domain alone, neither of which is part of the definition.
+                /// One of two rows that differ only in address and test domain, neither of which is part of the
+                /// definition.
                 twin(x, y): Numeric {
                     cpu_float: [x + y, x + y], wgsl_f32: "{a} + {b}",
                     domain: [-1.0, 1.0],
@@ -121,7 +124,7 @@ mod tests {
         }
         pub mod third {
             crate::graph::ufunc::define! {
-                /// A row of the same name with other WGSL text.
+                /// A row of the same name with different WGSL source.
                 twin(x, y): Numeric {
                     cpu_float: [x + y, x + y], wgsl_f32: "{b} + {a}",
                     domain: [-1.0, 1.0],

@@ -1,10 +1,10 @@
-//! The numbers `start + i · step` as an expression: what `arange` and `linspace` are for the float types.
+//! The numbers `start + i · step` as an expression, which `arange` and `linspace` use for float dtypes.
 //!
-//! A plain `start + i · step` cancels: near 0 in the middle of `linspace(-1, 1, 1001)` an f32 would be off by hundreds of
-//! ULP. So positions are counted from the element nearest to 0, and each element is the sum of two terms. For the first
-//! term, `start` and `step` are cut to multiples of a grid so coarse that all its products and sums are exact; the second
-//! term is computed from the rests. Only the sum of the two rounds visibly, on every device, and also if a driver contracts
-//! `a * b + c`.
+//! A plain `start + i · step` cancels: near 0, in the middle of `linspace(-1, 1, 1001)`, an f32 would have an error of
+//! hundreds of ULP. So positions are counted from the element nearest to 0, and each element is the sum of two terms.
+//! For the first term, `start` and `step` are rounded to a grid so coarse that all products and sums are exact. The
+//! second term is computed from the remainders. Only the sum of the two has a visible rounding, on every device, even
+//! if a driver contracts `a * b + c`.
 
 use super::{Loc, binary, iota};
 use crate::base::dtype::{DType, Scalar};
@@ -12,34 +12,34 @@ use crate::graph::expr::{Expr, cast};
 use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 
-/// A number as the sum of two, the second at most half a unit in the last place of the first.
+/// A number as the sum of two. The second is at most half a unit in the last place of the first.
 pub(super) type Pair = (f64, f64);
 
-/// The exact sum of two numbers (Knuth's two-sum).
+/// Returns the exact sum of two numbers (Knuth's two-sum).
 pub(super) fn two_sum(a: f64, b: f64) -> Pair {
     let s = a + b;
     let t = s - a;
     (s, (a - (s - t)) + (b - t))
 }
 
-/// The sum of two pairs, in about twice the precision of f64.
+/// Returns the sum of two pairs, in about twice the precision of f64.
 pub(super) fn add(a: Pair, b: Pair) -> Pair {
     let (s, e) = two_sum(a.0, b.0);
     two_sum(s, e + (a.1 + b.1))
 }
 
-/// The product of a pair and a number, in about twice the precision of f64.
+/// Returns the product of a pair and a number, in about twice the precision of f64.
 pub(super) fn times(a: Pair, k: f64) -> Pair {
     let p = a.0 * k;
     two_sum(p, a.0.mul_add(k, -p) + a.1 * k)
 }
 
-/// x · 2^k, also for a k so large or small that 2^k is outside the range of f64.
+/// Returns x · 2^k, even if 2^k is outside the range of f64.
 pub(super) fn scaled(x: f64, k: i32) -> f64 {
     x * 2f64.powi(k / 2) * 2f64.powi(k - k / 2)
 }
 
-/// The smallest k with |x| < 2^k; 0 for x = 0.
+/// Returns the smallest k with |x| < 2^k, or 0 for x = 0.
 pub(super) fn exponent(x: f64) -> i32 {
     match x.abs().to_bits() >> 52 {
         0 if x == 0.0 => 0,
@@ -48,26 +48,27 @@ pub(super) fn exponent(x: f64) -> i32 {
     }
 }
 
-/// The multiple of 2^k that is nearest to x.
+/// Returns the multiple of 2^k that is nearest to x.
 pub(super) fn on_grid(x: f64, k: i32) -> f64 {
     scaled(scaled(x, -k).round_ties_even(), k)
 }
 
-/// `n` numbers at equal distances.
+/// `n` evenly spaced numbers.
 pub(super) struct Line {
     start: Pair,
     step: Pair,
     n: usize,
-    /// `start` and `step` are the line's own times 2^-scale; the expression multiplies by 2^scale at the end.
+    /// `start` and `step` are the true ones times 2^-scale. The expression multiplies by 2^scale at the end.
     scale: i32,
 }
 
-/// In a line of more than 2^18 elements, the f32 product of a whole position and the step's rest would be off by more than
-/// about a hundredth ULP of the result. So a position is cut there: its low 12 bits, half of f32's 24, have their own product.
+/// The number of low bits of a position that get a product of their own in lines of more than 2^18 elements. There, the
+/// f32 product of a whole position and the remainder of the step would have an error of more than about a hundredth ULP
+/// of the result. 12 bits are half of f32's 24.
 const LOW: i32 = 12;
 
 impl Line {
-    /// From a start and a step, both finite.
+    /// Creates a line from a start and a step, both finite.
     pub fn new(start: Pair, step: Pair, n: usize) -> Line {
         let far = |x: Pair| times(x, 0.25).0;
         let last = far(start) + far(step) * n as f64;
@@ -75,10 +76,10 @@ impl Line {
         Line { start, step, n, scale: 0 }.scaled(exponent(largest) + 2)
     }
 
-    /// From `a` to `b` in `n` elements, two or more.
+    /// Creates a line from `a` to `b` of `n` elements, two or more.
     pub fn between(a: f64, b: f64, n: usize) -> Line {
         let top = exponent(a).max(exponent(b));
-        // numbers near the ends of f64's range are scaled down, so that b − a does not overflow
+        // numbers near the limits of f64's range are scaled down, so that b − a does not overflow
         let k = if (-900..900).contains(&top) { 0 } else { top };
         let (a, b) = (scaled(a, -k), scaled(b, -k));
         let width = two_sum(b, -a);
@@ -88,9 +89,10 @@ impl Line {
         Line { start: (a, 0.0), step: two_sum(high, low), n, scale: k }.scaled(top - k)
     }
 
-    /// The same line in units in which its largest number, which is below 2^top in the present ones, is neither huge nor tiny.
+    /// Returns the same line in other units, in which its largest number is neither huge nor tiny. That number is below
+    /// 2^top in the present units.
     fn scaled(self, top: i32) -> Line {
-        // the line is scaled only if an f32 could not hold all its parts as normal numbers in the result's own units
+        // the line is scaled only if f32 could not hold all its parts as normal numbers in the units of the result
         let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
         let by = |x: Pair| (scaled(x.0, k), scaled(x.1, k));
         Line { start: by(self.start), step: by(self.step), scale: self.scale - k, ..self }
@@ -105,7 +107,7 @@ impl Line {
     fn wide(&self, dtype: DType, at: Loc) -> Expr {
         let bits = if dtype == DType::F64 { 53 } else { 24 };
         let last = self.n.saturating_sub(1) as f64;
-        // positions are counted from the element nearest to 0, because sums from there on do not cancel
+        // positions are counted from the element nearest to 0, because sums do not cancel from there on
         let anchor = (-self.start.0 / self.step.0).round_ties_even().clamp(0.0, last);
         let anchor = if anchor.is_nan() { 0.0 } else { anchor };
         let base = add(self.start, times(self.step, anchor));
@@ -116,7 +118,7 @@ impl Line {
         let integer = |v: i64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::I32, at);
         let sum = |a: Expr, b: Expr| binary(&arithmetic::add, a, b, at);
         let product = |a: &Expr, k: f64| binary(&arithmetic::multiply, a, constant(k), at);
-        // a pair's part on the grid, and the rest of it
+        // splits a pair into its part on the grid and the remainder
         let cut = |x: Pair| {
             let high = on_grid(x.0, grid);
             (high, (x.0 - high) + x.1)
@@ -134,7 +136,7 @@ impl Line {
             let exact = sum(product(&j, high), constant(base_high));
             sum(exact, sum(product(&j, low), constant(base_low)))
         } else {
-            // the position in two parts, j = p · 2^LOW + q with q around 0: f32 holds both
+            // the position is split into j = p · 2^LOW + q with q around 0, because f32 holds both parts exactly
             let shift = |e: &Expr, k: i32| binary(&logic::bitwise_right_shift, e, integer(k as i64), at);
             let carry = binary(&logic::bitwise_and, shift(&j, LOW - 1), integer(1), at);
             let p = sum(shift(&j, LOW), carry);
@@ -142,14 +144,14 @@ impl Line {
             let q = cast(binary(&arithmetic::subtract, &j, whole, at), dtype, at);
             let p = cast(p, dtype, at);
             let (high, low) = cut(times(self.step, scaled(1.0, LOW)));
-            // q has at most LOW bits, so that its product with as many bits of the step is exact
+            // q has at most LOW bits, so its product with LOW bits of the step is exact
             let short = on_grid(self.step.0, exponent(self.step.0) - LOW);
             let exact = sum(product(&p, high), constant(base_high));
             let fine = sum(product(&q, (self.step.0 - short) + self.step.1), constant(base_low));
             sum(exact, sum(product(&p, low), sum(product(&q, short), fine)))
         };
-        // the scale is undone by about equal factors, each within f32's exponents (±126). They move the line from near 1 to
-        // the ends of the range, so only the last product can be subnormal, and round
+        // The scale is undone by roughly equal factors, each within the range of f32's exponents (±126). They move the
+        // line from near 1 towards the limits of the range, so only the last product can be subnormal and round.
         let factors = (self.scale.abs() + 125) / 126;
         let factor = |f: i32| (f + 1) * self.scale / factors - f * self.scale / factors;
         (0..factors).fold(line, |line, f| product(&line, scaled(1.0, factor(f))))

@@ -1,12 +1,12 @@
-//! `array!`, and the rule that decides which type its elements have.
+//! The macro `array!`, and the rule that decides the dtype of its elements.
 
 use super::Elements;
 use crate::array::Array;
 use std::panic::Location;
 
-/// An array of nested elements, on the CPU: `array![[1., 2.], [3., 4.]]`. If every element is a float literal without
-/// a suffix (with or without a minus), it is f32. Otherwise the elements keep the type that they have in Rust: a
-/// variable of type f64 gives f64, and so does `1.0f64`; integer literals are i32.
+/// Creates an array on the CPU from nested elements: `array![[1., 2.], [3., 4.]]`. If every element is a float literal
+/// without a suffix (with or without a minus sign), the dtype is f32. Otherwise the elements keep their Rust type: a
+/// variable of type f64 or a literal `1.0f64` makes the array f64, and integer literals are i32.
 ///
 /// ```
 /// use cupric::{DType, array};
@@ -25,7 +25,7 @@ macro_rules! array {
     ($($items:tt)*) => {
         $crate::literal::<
             {
-                // the evaluation over the text of a long list takes more steps than this lint allows
+                // evaluating the source of a long list takes more steps than this lint allows
                 #[allow(long_running_const_eval)]
                 const ALL: bool = $crate::all_float_literals(stringify!($($items)*));
                 ALL
@@ -35,8 +35,8 @@ macro_rules! array {
     };
 }
 
-/// Elements that [`array!`](crate::array) takes. `FLOAT_LITERALS` says whether all of them are float literals without a suffix,
-/// which then are f32.
+/// A type of elements that [`array!`](crate::array) accepts. If `FLOAT_LITERALS` is true, all elements are float
+/// literals without a suffix, which become f32.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`array!` does not take `{Self}`",
@@ -44,11 +44,11 @@ macro_rules! array {
 )]
 pub trait LiteralArray<const FLOAT_LITERALS: bool>: Elements {}
 impl<T: Elements> LiteralArray<false> for T {}
-// With `FLOAT_LITERALS` no other type than f32 has the trait, so the compiler infers f32 for the literals.
+// With `FLOAT_LITERALS` only f32 implements the trait, so the compiler infers f32 for the literals.
 impl LiteralArray<true> for f32 {}
 impl<T: LiteralArray<true>, const N: usize> LiteralArray<true> for [T; N] {}
 
-/// The function behind [`array!`](crate::array).
+/// Implements [`array!`](crate::array).
 #[doc(hidden)]
 #[track_caller]
 pub fn literal<const FLOAT_LITERALS: bool, T: LiteralArray<FLOAT_LITERALS>>(items: T) -> Array {
@@ -58,8 +58,9 @@ pub fn literal<const FLOAT_LITERALS: bool, T: LiteralArray<FLOAT_LITERALS>>(item
     Array::adopt(elements, &shape, Location::caller())
 }
 
-/// Whether each element of a list, as the compiler prints its tokens, is a float literal without a suffix: digits with
-/// a point or an exponent, behind any number of minus signs, in brackets to any depth. What follows a `;` is a count.
+/// Returns whether each element of a list is a float literal without a suffix. `tokens` is the list as the compiler
+/// prints it. Such a literal has digits with a point or an exponent, after any number of minus signs, in brackets to
+/// any depth. A count follows a `;`.
 #[doc(hidden)]
 pub const fn all_float_literals(tokens: &str) -> bool {
     let text = tokens.as_bytes();
@@ -84,7 +85,8 @@ pub const fn all_float_literals(tokens: &str) -> bool {
                     }
                     i += 1;
                 }
-                // after a literal may stand `,` (before the next element), `]` or `;` (before a count); else it is in a formula
+                // A literal must be followed by `,` (before the next element), `]` or `;` (before a count). Otherwise
+                // it is part of a formula.
                 while i < text.len() && text[i].is_ascii_whitespace() {
                     i += 1;
                 }
@@ -93,7 +95,7 @@ pub const fn all_float_literals(tokens: &str) -> bool {
                 }
             }
             b'[' | b']' | b',' | b'-' | b' ' | b'\n' | b'\t' | b'\r' => i += 1,
-            // the count of `[value; count]` may be any expression: it is skipped up to the bracket that ends it
+            // the count of `[value; count]` may be any expression, so it is skipped up to the bracket that ends it
             b';' => {
                 let mut depth = 0;
                 while i < text.len() && (depth > 0 || text[i] != b']') {

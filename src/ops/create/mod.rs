@@ -1,5 +1,5 @@
-//! Arrays of generated numbers, and arrays of Rust data. Generated ones are lazy and, except those of `zeros_like` and
-//! its like, have no device: they are computed where the expression that uses them runs.
+//! Arrays of generated numbers, and arrays of Rust data. Generated ones are lazy. Except for `zeros_like` and the other
+//! `…_like` functions they have no device: they are computed on the device of the expression that uses them.
 
 mod line;
 mod literal;
@@ -24,7 +24,7 @@ fn filled(op: &'static str, shape: impl IntoShape, value: Scalar, dtype: DType, 
     carry(at, || Ok(Expr::fill(value, shape_arg(shape).map_err(|f| f.at(op, at))?, dtype, at)))
 }
 
-/// Zeros.
+/// Returns an array of zeros.
 ///
 /// ```
 /// use cupric::{DType, zeros};
@@ -36,20 +36,20 @@ pub fn zeros(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("zeros", shape, Scalar::Int(0), dtype, Location::caller())
 }
 
-/// Ones.
+/// Returns an array of ones.
 #[track_caller]
 pub fn ones(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("ones", shape, Scalar::Int(1), dtype, Location::caller())
 }
 
-/// Zeros, as [`zeros`] gives, because no uninitialised memory is ever readable.
+/// Returns an array of zeros, as [`zeros`] does, because uninitialised memory is never readable.
 #[track_caller]
 pub fn empty(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("empty", shape, Scalar::Int(0), dtype, Location::caller())
 }
 
-/// A number everywhere, converted to `dtype` once; an error if `dtype` cannot hold it (300 or 1.5 in u8). An array as `value`
-/// is cast and broadcast instead.
+/// Returns an array filled with a number, which is converted to `dtype` once. It is an error if `dtype` cannot hold the
+/// number (300 or 1.5 in u8). If `value` is an array, it is cast and broadcast instead.
 ///
 /// ```
 /// use cupric::{DType, full};
@@ -73,7 +73,8 @@ pub fn full(shape: impl IntoShape, value: impl Operand, dtype: DType) -> Expr {
     })
 }
 
-/// Fails for a number that `dtype` cannot hold: an integer outside its range, a float in an integer type, a number in bool.
+/// Fails for a number that `dtype` cannot hold: an integer outside its range, a float in an integer dtype, a number in
+/// bool.
 fn fits(op: &'static str, s: Scalar, dtype: DType, at: Loc) -> Result<()> {
     match s.promote_with(dtype) {
         Some(d) if mutant!(error_forgotten, true, d == dtype) => Ok(()),
@@ -96,16 +97,16 @@ macro_rules! like {
     )* };
 }
 like! {
-    /// Zeros of the shape, dtype and device of another array.
+    /// Returns zeros with the shape, dtype and device of another array.
     zeros_like 0;
-    /// Ones of the shape, dtype and device of another array.
+    /// Returns ones with the shape, dtype and device of another array.
     ones_like 1;
-    /// Zeros of the shape, dtype and device of another array.
+    /// Returns zeros with the shape, dtype and device of another array.
     empty_like 0;
 }
 
-/// A number everywhere, with the shape, dtype and device of another array; an error as in [`full`]. An array as `value` is
-/// cast and broadcast instead, and stays on its own device.
+/// Returns an array filled with a number, with the shape, dtype and device of another array. Errors are those of
+/// [`full`]. If `value` is an array, it is cast and broadcast instead, and stays on its own device.
 #[track_caller]
 pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     let at = Location::caller();
@@ -124,7 +125,7 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     })
 }
 
-/// The fill `e` with the device of `x`, so that it is made there. Nothing of `x` is read.
+/// Returns the fill `e` with the device of `x`, so that it is computed there. The elements of `x` are not read.
 fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
     match e.0.number() {
         Some(s) => Expr::fill_on(x.0.device, s, e.0.shape.clone(), e.0.dtype, at),
@@ -132,7 +133,7 @@ fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
     }
 }
 
-/// An expression whose element is its own index along an axis, as i32.
+/// Returns an expression whose elements are their own indices along an axis, as i32.
 pub(crate) fn iota(shape: Shape, axis: usize, at: Loc) -> Expr {
     Expr::node(NodeOp::Iota(axis), smallvec![], shape, DType::I32, 0, at)
 }
@@ -141,9 +142,9 @@ fn binary(row: &'static crate::graph::ufunc::Ufunc, a: impl Operand, b: impl Ope
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. An integer type needs three integers,
-/// and every element must be in the type's range. In a float type an element is off its exact value by at most 0.6 units in
-/// the last place (1.5 beyond 2^18 elements; 1 in f16 and bf16).
+/// Returns `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. An integer dtype needs
+/// three integers, and every element must be in its range. In a float dtype the error of an element is at most 0.6
+/// units in the last place (1.5 beyond 2^18 elements; 1 in f16 and bf16).
 ///
 /// ```
 /// use cupric::{DType, arange};
@@ -174,7 +175,7 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         }
         let n = if float.is_some() {
             let [a, b, s] = all.map(Scalar::as_f64);
-            // all three are scaled by a quarter, so that no difference of finite numbers overflows
+            // all three are scaled by 0.25, so that the difference of two finite numbers cannot overflow
             let scale = mutant!(long_range_overflows, 1.0, 0.25);
             let n = ((b * scale - a * scale) / (s * scale)).ceil();
             if s == 0.0 || !n.is_finite() {
@@ -209,8 +210,8 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
     })
 }
 
-/// The integers from `start` on in steps. Products and sums may wrap, but are right modulo 2^bits of the type, which every element
-/// fits.
+/// Builds `n` integers from `start` on, `step` apart. Products and sums may wrap. The results are correct nevertheless,
+/// because they are right modulo 2^bits and every element fits the dtype.
 fn integers(start: Scalar, step: Scalar, n: usize, dtype: DType, at: Loc) -> Expr {
     let build = || {
         let i = cast(iota(smallvec![n], 0, at), dtype, at);
@@ -221,8 +222,9 @@ fn integers(start: Scalar, step: Scalar, n: usize, dtype: DType, at: Loc) -> Exp
     composed(build).wrapping()
 }
 
-/// Returns the start and the step of a range of floats as integers, where all its elements are integers that i32 holds, and that
-/// f32, in which f16 and bf16 are computed too, or f64 holds exactly. Such a range takes a third of the time of a line.
+/// Returns the start and the step of a range of floats as integers, if all its elements are integers that fit i32 and
+/// are exact in the dtype of the computation: f64, or f32 for all other float dtypes. Such a range takes a third of the
+/// time of a [`Line`].
 fn whole_numbers(start: f64, step: f64, n: usize, dtype: DType) -> Option<[Scalar; 2]> {
     let most = if dtype == DType::F64 { i32::MAX as f64 } else { (1 << 24) as f64 };
     let last = start + step * n.saturating_sub(1) as f64;
@@ -231,7 +233,7 @@ fn whole_numbers(start: f64, step: f64, n: usize, dtype: DType) -> Option<[Scala
         .then(|| [start, step].map(|v| Scalar::Int(v as i128)))
 }
 
-/// Fails for more elements than i32 counts, because kernels generate an element's index as i32.
+/// Fails for more elements than i32 can count, because kernels generate an element's index as i32.
 pub(crate) fn countable(op: &'static str, n: usize, at: Loc) -> Result<()> {
     match n > i32::MAX as usize {
         true => Err(Error::with_line(
@@ -244,8 +246,8 @@ pub(crate) fn countable(op: &'static str, n: usize, at: Loc) -> Result<()> {
     }
 }
 
-/// `n` numbers at equal distances from `a` to `b`, of a float type. The first is `a` and the last `b`, rounded to the type; the
-/// others are off their exact values by at most 0.6 units in the last place (1.5 beyond 2^18 elements; 1 in f16 and
+/// Returns `n` evenly spaced numbers from `a` to `b`, in a float dtype. The first is `a` and the last is `b`, rounded
+/// to the dtype. The error of the others is at most 0.6 units in the last place (1.5 beyond 2^18 elements; 1 in f16 and
 /// bf16).
 ///
 /// ```
@@ -258,7 +260,7 @@ pub fn linspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
     linspace_at("linspace", [a, b], n, dtype, Location::caller())
 }
 
-/// Builds what [`linspace`] gives, for the operation that errors name.
+/// Builds the result of [`linspace`]. Errors name the operation `op`.
 pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: DType, at: Loc) -> Expr {
     carry(at, || {
         if !dtype.is_float() {
@@ -274,7 +276,7 @@ pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: D
             true => Line::between(a, b, n).expr(dtype, at),
             false => Expr::fill(Scalar::Float(a + (b - a)), smallvec![n], dtype, at),
         };
-        // the first and the last element are the given numbers themselves, which a computed value could miss by a rounding
+        // the first and the last element are the given numbers, which a computed value could miss by a rounding
         let i = iota(smallvec![n], 0, at);
         let end = |k: usize, value: f64, others: Expr| {
             let here = binary(&logic::equal, &i, k, at);
@@ -285,7 +287,7 @@ pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: D
     })
 }
 
-/// The n × n identity matrix.
+/// Returns the n × n identity matrix.
 ///
 /// ```
 /// use cupric::{DType, eye};
@@ -305,7 +307,7 @@ pub fn eye(n: usize, dtype: DType) -> Expr {
     })
 }
 
-/// Nested arrays `[..; N]` of elements, to any depth, as a source of an [`Array`].
+/// Nested arrays `[..; N]` of elements, to any depth, from which an [`Array`] can be made.
 pub trait Elements {
     /// The element type.
     type Item: Element;
@@ -355,7 +357,7 @@ macro_rules! from_lists {
         impl<$($generic)*> TryFrom<$list> for Array {
             type Error = Error;
 
-            /// As [`Array::from_nested`].
+            /// Converts like [`Array::from_nested`].
             #[track_caller]
             fn try_from(lists: $list) -> Result<Array> {
                 Array::from_nested(lists)

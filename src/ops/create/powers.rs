@@ -1,7 +1,8 @@
-//! Numbers at equal ratios: `logspace` and `geomspace`.
+//! Numbers with a constant ratio: `logspace` and `geomspace`.
 //!
-//! Each number is 2^E for exponents E at equal distances. An error of E shows in the result multiplied by E's own size, so E is the
-//! sum of two terms, of which the first is exact: its whole part becomes a power of two, and the rest of it is small.
+//! Each number is 2^E, for evenly spaced exponents E. A relative error of E appears in the result multiplied by about
+//! E. So E is the sum of two terms, of which the first is exact: its integer part becomes a power of two, and the
+//! remainder is small.
 
 use super::line::{Pair, add, exponent, on_grid, scaled, times, two_sum};
 use super::{Loc, binary, countable, iota};
@@ -12,29 +13,28 @@ use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The largest exponent that is computed: 2^1100 is outside every type already.
+/// The largest magnitude of an exponent that is computed. 2^1100 is already outside the range of every dtype.
 const LARGEST: f64 = 4096.0;
 
-/// The product of two pairs.
 fn product(a: Pair, b: Pair) -> Pair {
     let p = a.0 * b.0;
     two_sum(p, a.0.mul_add(b.0, -p) + (a.0 * b.1 + a.1 * b.0))
 }
 
-/// A pair divided by a number.
 fn quotient(a: Pair, k: f64) -> Pair {
     let high = a.0 / k;
     two_sum(high, ((-high).mul_add(k, a.0) + a.1) / k)
 }
 
-/// The binary logarithm of a positive number, in about twice the precision of f64.
+/// Returns the binary logarithm of a positive number, in about twice the precision of f64.
 fn log2(x: f64) -> Pair {
     // x = m · 2^k with m between √½ and √2
     let k = exponent(x);
     let k = if scaled(x, -k) < std::f64::consts::FRAC_1_SQRT_2 { k - 1 } else { k };
     let m = scaled(x, -k);
     let near = m.log2();
-    // 2^near as the series of e^t, of which 24 terms are enough for |t| ≤ ln 2 / 2; one step of Newton's method follows
+    // 2^near is computed as the series of e^t. 24 terms are enough for |t| ≤ ln 2 / 2. One step of Newton's method
+    // follows.
     const LN_2: Pair = (std::f64::consts::LN_2, 2.3190468138462996e-17);
     let t = times(LN_2, near);
     let power = (1..=24).rev().fold((1.0, 0.0), |sum, i| add((1.0, 0.0), quotient(product(t, sum), i as f64)));
@@ -42,7 +42,7 @@ fn log2(x: f64) -> Pair {
     add((k as f64, 0.0), two_sum(near, rest))
 }
 
-/// `n` powers of two whose exponents begin with `start` and lie `step` apart.
+/// Builds `n` powers of two whose exponents begin with `start` and are `step` apart.
 fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let bits = if wide == DType::F64 { 53 } else { 24 };
@@ -54,7 +54,7 @@ fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
     let call = |row: &'static Ufunc, a: &Expr| ufunc(row, smallvec![crate::graph::expr::Arg::Expr(a.clone())], at);
 
     let end = add(start, times(step, n.saturating_sub(1) as f64)).0;
-    // products of positions and of multiples of this power of two are exact, and so are their sums
+    // products of positions and multiples of this power of two are exact, and so are their sums
     let grid = exponent(start.0.abs().max(end.abs())) + 1 - bits;
     let cut = |x: Pair| {
         let high = on_grid(x.0, grid);
@@ -62,8 +62,8 @@ fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
     };
     let (base_high, base_low) = cut(start);
     let i = iota(smallvec![n], 0, at);
-    /// In f32 the product of a long position and the step's rest would be off by more than the result shows. There a position
-    /// has two parts, of which the lower has so many bits.
+    /// The number of low bits of a position that get a product of their own in f32. For long lines the product of a
+    /// whole position and the low part of the step would have an error that is visible in the result.
     const LOW: i32 = 12;
     let (exact, rest) = if wide == DType::F64 || n <= 1 << (LOW + 1) {
         let (high, low) = cut(step);
@@ -86,14 +86,15 @@ fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
     };
     let whole = call(&arithmetic::round, &exact);
     let rest = sum(&less(&exact, &whole), &rest);
-    // the power of two has two factors, because 2^128 is outside f32 where a result may be inside, and 2^-149 is not normal
+    // The power of two is split into two factors, because a result may be in f32's range although 2^128 is not, and
+    // because 2^-149 is not a normal number.
     let half = call(&arithmetic::floor, &times_number(&whole, 0.5));
     let power = |e: &Expr| call(&float::exp2, e);
     let scaled = binary(&arithmetic::multiply, power(&rest), power(&half), at);
     cast(binary(&arithmetic::multiply, scaled, power(&less(&whole, &half)), at), dtype, at)
 }
 
-/// Fails for what both functions refuse.
+/// Fails for arguments that both functions reject.
 fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -> Result<()> {
     if !dtype.is_float() {
         let detail = format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
@@ -110,11 +111,12 @@ fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -
     countable(op, n, at)
 }
 
-/// `n` powers of a positive base whose exponents are at equal distances, from `base^a` to `base^b`, of a float type: an element
-/// is off its exact value by at most 2 units in the last place (4 on a GPU; 1 in f16 and bf16). NumPy's base is 10 unless it
-/// gets another.
+/// Returns `n` powers of a positive base with evenly spaced exponents, from `base^a` to `base^b`, in a float dtype. The
+/// error of an element is at most 2 units in the last place (4 on a GPU; 1 in f16 and bf16). NumPy uses
+/// base 10 by default.
 ///
-/// A base that is not positive and exponents that no float type comes near are [`ErrorKind::Argument`] errors.
+/// A base that is not positive, and exponents far outside the range of every float dtype, are [`ErrorKind::Argument`]
+/// errors.
 ///
 /// ```
 /// use cupric::{DType, logspace};
@@ -141,10 +143,11 @@ pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
     })
 }
 
-/// `n` numbers at equal ratios from `a` to `b`, of a float type. Both have one sign, and neither is 0. The first is `a` and the
-/// last `b`, rounded to the type; the others are as exact as those of [`logspace`].
+/// Returns `n` numbers with a constant ratio from `a` to `b`, in a float dtype. Both ends must have the same sign and
+/// must not be 0. The first number is `a` and the last is `b`, rounded to the dtype; the others are as accurate as
+/// those of [`logspace`].
 ///
-/// Ends of two signs or 0 are an [`ErrorKind::Argument`] error.
+/// Ends of different signs, or an end of 0, are an [`ErrorKind::Argument`] error.
 ///
 /// ```
 /// use cupric::{DType, geomspace};
@@ -173,7 +176,7 @@ pub fn geomspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
         } else {
             inside
         };
-        // the ends are the given numbers themselves, which a computed value could miss by a rounding
+        // the ends are the given numbers, which a computed value could miss by a rounding
         let i = iota(smallvec![n], 0, at);
         let at_end = |k: usize, value: f64, others: Expr| {
             let here = binary(&logic::equal, &i, k, at);

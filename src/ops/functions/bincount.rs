@@ -1,4 +1,4 @@
-//! The method of the routine `bincount`.
+//! The method that calls the routine `bincount`.
 
 use crate::base::error::Error;
 use crate::graph::expr::{Expr, carry, routine, strong};
@@ -7,13 +7,13 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 impl Expr {
-    /// How often each of the values `0..length` occurs among the elements of an integer array of any shape: `length`
-    /// counts, of i64.
+    /// Counts how often each of the values `0..length` occurs in an integer array of any shape. Returns `length` counts
+    /// as i64.
     ///
-    /// A value outside that range is an error that names it and is returned when an error of [`Expr::take`] is: at once on
-    /// the CPU and in a write, else at the next read or `synchronize` of a GPU. To count such values at the ends, use
-    /// [`Expr::clip`] first. NumPy and CuPy take the length from the largest value; here the caller gives it, because shapes
-    /// are known before anything runs.
+    /// A value outside that range is an error that names it. It is reported as an error of [`Expr::take`] is:
+    /// immediately on the CPU and in a write, and at the next read or `synchronize` on a GPU. To count such values in
+    /// the first and last bins, call [`Expr::clip`] first. NumPy and CuPy derive the length from the largest value.
+    /// Here the caller passes it, because shapes are known before anything runs.
     ///
     /// ```
     /// use cupric::array;

@@ -1,5 +1,5 @@
-//! Operators, methods and functions. Elementwise ones are made from the rows of the ufunc table. Most others are
-//! composites of other operations (`ops/functions/reductions.rs`), so no planner or backend knows them.
+//! Operators, methods and free functions. Macros generate the elementwise ones from the rows of the ufunc table. Most
+//! others are composites of other operations (`ops/functions/reductions.rs`), so no planner or backend knows them.
 
 mod bincount;
 mod reductions;
@@ -23,8 +23,8 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// Makes a method of `Expr` from each row of a file of the ufunc table, and from a row of two or three operands a free function
-/// as well. A row of one or two operands also gets an example, which runs it.
+/// Generates a method of `Expr` from each row of one file of the ufunc table. A row of two or three operands also
+/// becomes a free function. The methods of one or two operands get an example, which doc tests run.
 macro_rules! methods {
     ($($(#[doc = $doc:literal])+ $(#[doc($alias:meta)])? $name:ident $args:tt : $class:ident { $($body:tt)* })*) => {
         $( methods!(@one [$($doc)+] [$($alias)?] $name $args $class); )*
@@ -91,7 +91,8 @@ macro_rules! methods {
     };
 }
 
-// The methods and free functions of the table's rows. Each file of the table has a module, in which `table` is that file.
+// The methods and free functions of the ufunc table. Each file of the table has a module here, in which `table` names
+// that file.
 mod of_arithmetic {
     use super::*;
     use crate::graph::ufunc::arithmetic as table;
@@ -117,8 +118,8 @@ pub use of_float::*;
 pub use of_logic::*;
 pub use of_special::*;
 
-/// `a` where `condition` is true, else `b` (NumPy's `where`). Operands broadcast; a number as `condition` is true unless it is
-/// 0.
+/// Returns `a` where `condition` is true, and `b` elsewhere (NumPy's `where`). The operands broadcast. A number as
+/// `condition` is true unless it is 0.
 ///
 /// ```
 /// use cupric::{array, select};
@@ -133,9 +134,10 @@ pub fn select(condition: impl Operand, a: impl Operand, b: impl Operand) -> Expr
     ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
-/// The condition under which a number of type `N` could stand on the left of an operator: nothing meets it, and the compiler then prints
-/// this text. Of the types of numbers on the left only one for floats and one for integers may work, because else the compiler could
-/// not tell the type of `2.0` in `(2.0 - &x).exp()`. It leaves out what does not meet its condition.
+/// A condition that no type meets. It marks the number types `N` that cannot be the left operand of an operator, and
+/// the compiler prints the message below for them. Only one primitive float type and one integer type without it may
+/// exist (f64 and i64), because otherwise the compiler could not infer the type of `2.0` in `(2.0 - &x).exp()`. Type
+/// inference skips an impl whose condition does not hold.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a number of type `{N}` cannot stand on the left of an array",
@@ -166,7 +168,7 @@ macro_rules! operators {
         operators!(@never $trait $method $module::$row; $s; Expr, &Expr, Array, &Array);
     )* };
     (@never $trait:ident $method:ident $module:ident::$row:ident; $s:ty; $($t:ty),*) => { $(
-        // the condition has a lifetime, because the compiler refuses one of known types that never holds
+        // the condition has a lifetime, because the compiler rejects a condition on concrete types that never holds
         #[doc(hidden)]
         impl<'a> std::ops::$trait<$t> for $s
         where
@@ -219,8 +221,8 @@ unary_operators! {
 }
 
 impl Expr {
-    /// The elements converted to another type, as Rust's `as` converts: floats saturate to integers, NaN gives 0,
-    /// anything but 0 is true. f16 and bf16 are rounded here, also inside a fused kernel.
+    /// Converts the elements to another dtype, as Rust's `as` does: floats saturate to integers, NaN becomes 0, and any
+    /// value but 0 becomes true. f16 and bf16 are rounded here, even inside a fused kernel.
     ///
     /// ```
     /// use cupric::{DType, array};
@@ -237,9 +239,9 @@ impl Expr {
         cast(self.clone(), dtype, at)
     }
 
-    /// Matrix product by the Array API's rules: a 1-D first operand is a row, a 1-D second one a column; axes before the last
-    /// two are a batch and broadcast. The result has the promoted type. Integers wrap in it; `a.astype(DType::I32).matmul(b)`
-    /// gives narrow ones a wider result.
+    /// Returns the matrix product by the rules of the Array API: a 1-D first operand is a row, a 1-D second operand is
+    /// a column, and the axes before the last two are a batch and broadcast. The result has the promoted dtype, in
+    /// which integers wrap. For narrow integers `a.astype(DType::I32).matmul(b)` has a wider result.
     ///
     /// ```
     /// let a = cupric::array![[1., 2.], [3., 4.]];
@@ -253,14 +255,14 @@ impl Expr {
     }
 }
 
-/// Matrix product; see [`Expr::matmul`].
+/// Returns the matrix product; see [`Expr::matmul`].
 #[track_caller]
 pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
     let at = Location::caller();
     matmul_at("matmul", &operand(a, at), &operand(b, at), at)
 }
 
-/// Makes the matrix product of two operands that have a dtype. `op` is the operation that errors name.
+/// Builds the matrix product of two operands that have a dtype. Errors name the operation `op`.
 pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
     carry(at, || {
         let device = common(op, [a, b].into_iter(), at)?;
@@ -285,8 +287,9 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
         let batch = shape.len();
         shape.extend([m, n]);
         layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
-        // narrow integers are summed modulo 2^32, and the cast takes that modulo their own width, which is as exact. Of bools
-        // the i32 sum counts the true products, and the cast asks whether there is one
+        // Narrow integers are summed modulo 2^32. The cast reduces the sum modulo the width of the dtype, so the result
+        // is as if summed in the dtype. For bools the i32 sum counts the true products, and the cast tests whether
+        // there is one.
         let product = cast(Expr::node(NodeOp::Matmul, smallvec![x, y], shape, dtype.dot(), device, at), dtype, at);
         let mut gone: SmallVec<[usize; 2]> = smallvec![];
         if a.0.shape.len() == 1 {
@@ -299,7 +302,8 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
     })
 }
 
-/// Returns the expression, whose error, if this call of `op` made it, names `op` and not the function that `op` is made of.
+/// Returns the expression. If it carries an error that was made by this call of `op`, that error then names `op`
+/// instead of the function that implements it.
 pub(crate) fn named(op: &'static str, e: Expr, at: Loc) -> Expr {
     match e.error() {
         Some(error) if error.location() == Some(at) => Expr::failed(error.clone().named(op), at),
@@ -307,12 +311,12 @@ pub(crate) fn named(op: &'static str, e: Expr, at: Loc) -> Expr {
     }
 }
 
-/// `a` where a condition is true, else `b`.
+/// Returns `a` where a condition is true, and `b` elsewhere.
 pub(crate) fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
-/// Returns the dtype to which operands are promoted; the default dtype of floats if there is no operand.
+/// Returns the dtype to which the operands are promoted, or f32 if there are no operands.
 pub(crate) fn promoted<'a>(op: &str, operands: impl Iterator<Item = &'a Expr>, at: Loc) -> Result<DType> {
     let mut dtypes = operands.map(|e| e.0.dtype);
     let first = dtypes.next().unwrap_or(DType::F32);
@@ -324,8 +328,8 @@ pub(crate) fn promoted<'a>(op: &str, operands: impl Iterator<Item = &'a Expr>, a
     })
 }
 
-/// Joins arrays along an axis that they have. With `..` it joins the elements of each in C order, whatever their shapes, into
-/// an array of one axis (NumPy's `axis=None`).
+/// Joins arrays along an existing axis. With `..` the arrays may have any shape: their elements in C order are joined
+/// into an array of one axis (NumPy's `axis=None`).
 ///
 /// ```
 /// use cupric::{array, concat};
@@ -365,7 +369,7 @@ pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: impl Integer) 
     stack_at("stack", parts.into_iter().map(|p| operand(p, at)).collect(), axis.saturated(), at)
 }
 
-/// Joins operands of one shape along a new axis. `op` is the operation that errors name.
+/// Joins operands of one shape along a new axis. Errors name the operation `op`.
 pub(crate) fn stack_at(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
     carry(at, || {
         common(op, parts.iter(), at)?;
@@ -379,7 +383,7 @@ pub(crate) fn stack_at(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc)
     })
 }
 
-/// Makes the node that joins arrays along an axis, for the operation that errors name.
+/// Builds the node that joins arrays along an axis. Errors name the operation `op`.
 pub(crate) fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
     carry(at, || {
         let device = common(op, parts.iter(), at)?;

@@ -1,5 +1,6 @@
-//! Reductions over axes, and the composites of them: means, variances, softmax, norms. Where a method of 16-bit floats or
-//! integers computes in f32, it casts to f32 first (`wide`) and to its result's type at the end (`narrow`).
+//! Reductions over axes, and their composites: means, variances, softmax, norms. A method that computes 16-bit floats
+//! or integers in f32 casts its operand to f32 first (`wide`), and casts to the dtype of its result at the end
+//! (`narrow`).
 
 use super::Loc;
 use crate::base::dtype::{DType, Scalar};
@@ -21,13 +22,13 @@ pub(crate) fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg()], at)
 }
 
-/// The number of elements along axes; 0 for axes that the operand lacks, which callers have refused before.
+/// Returns the number of elements along the axes, or 0 for axes out of range, which callers have already rejected.
 pub(crate) fn count(e: &Expr, axes: &AxesArg) -> usize {
     let shape = &e.0.shape;
     axes.resolve(shape.len()).map_or(0, |a| layout::product(a.iter().map(|d| &shape[*d])))
 }
 
-/// Casts to the type that composites compute in: f64 stays, every other type becomes f32.
+/// Casts to the dtype in which composites compute: f64 stays, every other dtype becomes f32.
 pub(crate) fn wide(e: &Expr, at: Loc) -> Expr {
     let e = strong(e.clone(), at);
     let to = match e.0.dtype {
@@ -37,17 +38,17 @@ pub(crate) fn wide(e: &Expr, at: Loc) -> Expr {
     cast(e, to, at)
 }
 
-/// Casts to the dtype of a float function's result for `like`: that of `like`, or f32 for integers and bool.
+/// Casts to the dtype of a float function's result for the operand `like`: its own dtype, or f32 for integers and bool.
 pub(crate) fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
     cast(e, like.0.dtype.float(), at)
 }
 
-/// The axes, which the result of a reduction does not have.
+/// Returns the same axes, with the reduced axes dropped from the result.
 pub(crate) fn gone(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: false, ..axes.clone() }
 }
 
-/// The axes, which the result of a reduction keeps with length 1.
+/// Returns the same axes, with the reduced axes kept in the result with length 1.
 pub(crate) fn kept(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: true, ..axes.clone() }
 }
@@ -56,9 +57,9 @@ fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce("sum", Fold::of(&arithmetic::add), e, axes, at)
 }
 
-/// The type in which `count` elements of a type are summed: a float type itself; for integers and bool 32 bits where these hold
-/// any such sum, else 64. 32 bits are preferred because a vector has twice as many of them, and a GPU may have to
-/// compute with pairs of words instead of 64.
+/// Returns the dtype in which `count` elements of a dtype are summed. A float dtype is kept. Integers and bool use 32
+/// bits if these hold any such sum, and 64 bits otherwise. 32 bits are preferred because a vector has twice as many
+/// such lanes, and because a GPU may have to emulate 64 bits by pairs of words.
 pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
     let (least, most) = dtype.integer_range();
     let total = most.max(-least).saturating_mul(count as i128);
@@ -70,13 +71,13 @@ pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
     }
 }
 
-/// The sum of integers or bools in the type of [`summed_in`].
+/// Sums integers or bools in the dtype of [`summed_in`].
 fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let to = summed_in(e.0.dtype, count(e, axes));
     reduce(op, Fold::of(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
 }
 
-/// The sum as [`Expr::sum`] gives it. `op` is the operation that errors name.
+/// Builds the sum as [`Expr::sum`] defines it. Errors name the operation `op`.
 pub(crate) fn sum_in_its_type(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     match e.0.dtype.is_float() {
         true => reduce(op, Fold::of(&arithmetic::add), e, axes, at),
@@ -84,7 +85,7 @@ pub(crate) fn sum_in_its_type(op: &'static str, e: &Expr, axes: &AxesArg, at: Lo
     }
 }
 
-/// The sum of integers or bools, exact and then rounded once to f32.
+/// Sums integers or bools exactly, and rounds the sum once to f32.
 fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     if e.0.dtype.size() < 8 {
         return cast(narrow_sum(op, e, axes, at), DType::F32, at);
@@ -92,7 +93,8 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let wide = e.0.dtype;
     let sum = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, axes, at);
     let x = e.clone();
-    // 64-bit sums could overflow, so the 32-bit halves of the elements are summed apart: 64 bits hold the sum of 2^31 halves
+    // A 64-bit sum could overflow. So the 32-bit halves of the elements are summed separately, because 64 bits hold the
+    // sum of 2^31 halves.
     let constant = |v: u32| Expr::fill(Scalar::Int(v as i128), smallvec![], wide, at);
     let shifted = |row, x: &Expr| binary(row, x, constant(32), at);
     let low_half = |x: &Expr| binary(&logic::bitwise_and, x, constant(u32::MAX), at);
@@ -100,8 +102,9 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let carry = shifted(&logic::bitwise_right_shift, &low);
     let high = binary(&arithmetic::add, sum(&shifted(&logic::bitwise_right_shift, &x)), carry, at);
     let low = low_half(&low);
-    // a sum between -2^62 and 2^62 fits one integer, which is rounded to f32. A larger one is `high` times 2^32, rounded: the
-    // low half only sets the last bit of `high` (a sticky bit, below f32's 24 bits), so that the rounding knows of it
+    // A sum between -2^62 and 2^62 fits one integer, which is rounded to f32. A larger sum is `high` times 2^32,
+    // rounded. Its low half only sets the last bit of `high` (a sticky bit, below f32's 24 bits), so that the rounding
+    // takes it into account.
     let whole = binary(&logic::bitwise_or, shifted(&logic::bitwise_left_shift, &high), &low, at);
     let some = cast(binary(&logic::not_equal, &low, constant(0), at), wide, at);
     let odd = mutant!(sticky_bit_of_a_long_sum, high.clone(), binary(&logic::bitwise_or, &high, some, at));
@@ -117,15 +120,15 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     ufunc(&logic::SELECT, smallvec![fits.into_arg(), cast(whole, DType::F32, at).into_arg(), long.into_arg()], at)
 }
 
-/// The mean in the type that composites compute in ([`wide`]).
+/// Builds the mean in the dtype in which composites compute ([`wide`]).
 pub(crate) fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     let sum = reduce(op, Fold::of(&arithmetic::add), &x, &gone(axes), at);
-    // kept axes come back last, as a view, so that the mean with and without them shares one reduction
+    // kept axes are restored last, by a view, so that the means with and without them share one reduction
     expanded(binary(&arithmetic::divide, sum, count(&x, axes) as f64, at), &x, axes, at)
 }
 
-/// Puts reduced axes back with length 1, if `axes` asks for them; `from` is the operand before the reduction.
+/// Restores the reduced axes with length 1, if `axes` keeps them. `from` is the operand before the reduction.
 pub(crate) fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     if !axes.keep {
         return e;
@@ -137,12 +140,12 @@ pub(crate) fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 
 fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     let x = wide(e, at);
-    // two passes over the elements: the difference of a mean square and a squared mean would cancel
+    // two passes over the elements, because the difference of a mean square and a squared mean would cancel
     let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
     let total = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, &gone(axes), at);
     let squares = total(&unary(&arithmetic::square, &deviation, at));
-    // the deviations from a rounded mean do not sum to 0; what this adds to the squares is subtracted, as by the corrected
-    // two-pass algorithm (Chan, Golub and LeVeque 1983)
+    // The deviations from a rounded mean do not sum to 0. The excess that this adds to the squares is subtracted, as in
+    // the corrected two-pass algorithm (Chan, Golub and LeVeque 1983).
     let left = unary(&arithmetic::square, total(&deviation), at);
     let excess = binary(&arithmetic::divide, left, count(&x, axes) as f64, at);
     let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
@@ -151,7 +154,7 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
     binary(&arithmetic::divide, sum, degrees, at)
 }
 
-/// The variance, or its root if `op` is `std`, in the type of a float function's result.
+/// Builds the variance, or its square root if `op` is `std`, in the dtype of a float function's result.
 fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     let var = var_at(op, e, axes, correction, at);
     let out = if op == "std" { unary(&float::sqrt, var, at) } else { var };
@@ -161,7 +164,7 @@ fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, 
 fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     if count(&x, axes) == 0 {
-        // each result is the logarithm of an empty sum, −∞; a maximum of no elements would be an error
+        // Each result is the logarithm of an empty sum, −∞. The maximum of no elements would be an error.
         let zero = sum_at(&x, axes, at);
         return unary(&float::log, zero, at);
     }
@@ -206,8 +209,8 @@ macro_rules! reductions {
 }
 
 reductions! {
-    /// Sum along axes; 0 if there are no elements. Signed integers and bool give i64, unsigned integers u64; f16 and bf16
-    /// accumulate in f32.
+    /// Returns the sum along axes, or 0 if there are no elements. Signed integers and bool become i64, unsigned
+    /// integers u64; f16 and bf16 accumulate in f32.
     ///
     /// ```
     /// use cupric::{array, keep};
@@ -219,20 +222,20 @@ reductions! {
     /// ```
     #[doc(alias("sum_axis", "sum_all"))]
     sum |e, axes, at| sum_in_its_type("sum", e, axes, at);
-    /// Product along axes; 1 if there are no elements. Types as for [`Expr::sum`].
+    /// Returns the product along axes, or 1 if there are no elements. The dtypes are those of [`Expr::sum`].
     #[doc(alias("product", "prod_axis"))]
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
         reduce("prod", Fold::of(&arithmetic::multiply), &x, axes, at)
     };
-    /// Smallest element along axes; NaN if any is NaN; an error if there are no elements.
+    /// Returns the smallest element along axes, or NaN if any element is NaN. It is an error if there are no elements.
     #[doc(alias("amin", "min_axis"))]
     min |e, axes, at| reduce("min", Fold::of(&arithmetic::minimum), e, axes, at);
-    /// Largest element along axes; NaN if any is NaN; an error if there are no elements.
+    /// Returns the largest element along axes, or NaN if any element is NaN. It is an error if there are no elements.
     #[doc(alias("amax", "max_axis"))]
     max |e, axes, at| reduce("max", Fold::of(&arithmetic::maximum), e, axes, at);
-    /// Mean along axes; NaN if there are no elements. f16 and bf16 are computed in f32 and rounded at the end. Integers and
-    /// bool give f32: their exact sum, rounded once, over their number.
+    /// Returns the mean along axes, or NaN if there are no elements. f16 and bf16 are computed in f32 and rounded at
+    /// the end. Integers and bool become f32: their exact sum, rounded once, divided by their number.
     #[doc(alias("mean_axis", "mean_all"))]
     mean |e, axes, at| {
         if e.0.dtype.is_float() {
@@ -241,25 +244,25 @@ reductions! {
         let sum = exact_sum("mean", e, &gone(axes), at);
         expanded(binary(&arithmetic::divide, sum, count(e, axes) as f64, at), e, axes, at)
     };
-    /// Variance along axes, with correction 0; see [`Expr::var_corrected`].
+    /// Returns the variance along axes, with correction 0; see [`Expr::var_corrected`].
     #[doc(alias("var_axis"))]
     var |e, axes, at| variance_or_std("var", e, axes, 0.0, at);
-    /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
+    /// Returns the standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
     #[doc(alias("std_axis"))]
     std |e, axes, at| variance_or_std("std", e, axes, 0.0, at);
-    /// Whether any element along axes is true (not 0); false if there are none.
+    /// Returns whether any element along axes is true (not 0), or false if there are no elements.
     any |e, axes, at| reduce("any", Fold::of(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
-    /// Whether all elements along axes are true (not 0); true if there are none.
+    /// Returns whether all elements along axes are true (not 0), or true if there are no elements.
     all |e, axes, at| reduce("all", Fold::of(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
-    /// How many elements along axes are true (not 0), as i64.
+    /// Counts the elements along axes that are true (not 0), as i64.
     count_nonzero |e, axes, at| {
         let count = narrow_sum("count_nonzero", &cast(e.clone(), DType::Bool, at), axes, at);
         cast(count, DType::I64, at)
     };
-    /// log(Σ exp(x)) along axes without overflow; −∞ if there are no elements.
+    /// Returns log(Σ exp(x)) along axes without overflow, or −∞ if there are no elements.
     #[doc(alias("log_sum_exp"))]
     logsumexp |e, axes, at| composed(|| narrow(logsumexp_at("logsumexp", e, axes, at), e, at));
-    /// exp(x) / Σ exp(x) along axes, without overflow.
+    /// Returns exp(x) / Σ exp(x) along axes, without overflow.
     ///
     /// ```
     /// let p = cupric::array![1., 1., 1., 1.].softmax(-1);
@@ -275,7 +278,7 @@ reductions! {
         let y = unary(&float::exp, binary(&arithmetic::subtract, &x, max, at), at);
         narrow(binary(&arithmetic::divide, &y, sum_at(&y, &kept(axes), at), at), e, at)
     };
-    /// log(softmax(x)) along axes, exact where softmax underflows.
+    /// Returns log(softmax(x)) along axes. It is accurate where softmax underflows.
     log_softmax |e, axes, at| {
         let x = wide(e, at);
         if count(&x, axes) == 0 {
@@ -286,12 +289,12 @@ reductions! {
         let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
         narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)
     };
-    /// Position of the smallest element along one axis, or in C order with `..`, as i64. Of equal elements it is the first,
-    /// and that of the first NaN if there is one.
+    /// Returns the position of the smallest element along one axis, or in C order with `..`, as i64. Among equal
+    /// elements it is the first. If there are NaNs, it is the position of the first NaN.
     #[doc(alias("arg_min"))]
     argmin |e, axes, at| position("argmin", *ARGMIN, e, axes, at)?;
-    /// Position of the largest element along one axis, or in C order with `..`, as i64. Of equal elements it is the first,
-    /// and that of the first NaN if there is one.
+    /// Returns the position of the largest element along one axis, or in C order with `..`, as i64. Among equal
+    /// elements it is the first. If there are NaNs, it is the position of the first NaN.
     ///
     /// ```
     /// use cupric::array;
@@ -310,13 +313,14 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
             format!("axes {:?}: one axis is taken, or `..` for all of them", axes.axes.as_deref().unwrap_or_default());
         return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
     }
-    // a value of f16 or bf16 is rounded to its type before it is compared, and then compared as f32
+    // f16 and bf16 values are rounded to their dtype first, and then compared as f32
     let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };
-    // kernels count positions in 32 bits; callers get i64, as in NumPy
+    // kernels count positions in 32 bits; the result is i64, as in NumPy
     Ok(cast(reduce(op, fold, &e, axes, at), DType::I64, at))
 }
 
-/// Rounds an expression of f16 or bf16 to its own dtype, by a cast that no rewrite removes. Stored values are rounded already.
+/// Rounds an f16 or bf16 expression to its own dtype, by a cast that no rewrite removes. Stored values are already
+/// rounded.
 pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
     match e.0.is_stored() {
         true => e.clone(),
@@ -325,7 +329,8 @@ pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
 }
 
 impl Expr {
-    /// Variance along axes: the sum of squared deviations over n − `correction`, or over 0 where that is negative.
+    /// Returns the variance along axes: the sum of squared deviations divided by n − `correction`, or by 0 if that is
+    /// negative.
     #[track_caller]
     pub fn var_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();
@@ -337,7 +342,7 @@ impl Expr {
         })
     }
 
-    /// Standard deviation along axes: the root of [`Expr::var_corrected`].
+    /// Returns the standard deviation along axes: the square root of [`Expr::var_corrected`].
     #[track_caller]
     pub fn std_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();
@@ -349,7 +354,7 @@ impl Expr {
         })
     }
 
-    /// (x − mean) / sqrt(var + eps) along axes.
+    /// Returns (x − mean) / sqrt(var + eps) along axes.
     #[track_caller]
     pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();
@@ -365,7 +370,7 @@ impl Expr {
         })
     }
 
-    /// x / sqrt(mean(x²) + eps) along axes.
+    /// Returns x / sqrt(mean(x²) + eps) along axes.
     #[track_caller]
     pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();

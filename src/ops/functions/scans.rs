@@ -1,4 +1,4 @@
-//! Scans: functions whose result for an element combines all elements up to it along an axis.
+//! Scans: functions whose result at an element combines all elements up to it along an axis.
 
 use super::join;
 use super::reductions::summed_in;
@@ -12,14 +12,14 @@ use crate::plan::kernel::Fold;
 use std::panic::Location;
 
 impl Expr {
-    /// For each element the sum of those up to it along an axis, itself included. A negative axis counts from the end;
-    /// [`reverse`](crate::reverse), [`exclusive`](crate::exclusive) and [`include_initial`](crate::include_initial) around the axis
-    /// say which elements count.
+    /// Returns the cumulative sum along an axis: each result is the sum of the elements up to and including that
+    /// position. A negative axis counts from the end. To change which elements count, wrap the axis in
+    /// [`reverse`](crate::reverse), [`exclusive`](crate::exclusive) or [`include_initial`](crate::include_initial).
     ///
-    /// Types as for [`Expr::sum`]: signed integers and bool give i64, unsigned ones u64; f16 and bf16 accumulate in f32, and
-    /// each result is rounded once. A result has at most the error of [`Expr::sum`] of its elements, and depends on those
-    /// alone: a NaN or an infinity does not change the results before it. NumPy's `cumsum` without an axis is
-    /// `x.reshape([-1]).cumulative_sum(0)`.
+    /// The dtypes are those of [`Expr::sum`]: signed integers and bool become i64, unsigned integers u64; f16 and bf16
+    /// accumulate in f32, and each result is rounded once. A result has at most the error of [`Expr::sum`] over its
+    /// elements, and depends on those alone: a NaN or an infinity does not change the results before it. NumPy's
+    /// `cumsum` without an axis is `x.reshape([-1]).cumulative_sum(0)`.
     ///
     /// ```
     /// use cupric::{array, reverse};
@@ -37,8 +37,8 @@ impl Expr {
         scanned(&arithmetic::add, self, axis, |dtype, length| [summed_in(dtype, length), dtype.sum()])
     }
 
-    /// For each element the product of those up to it along an axis. The axis is named as for [`Expr::cumulative_sum`], and the
-    /// types are those of [`Expr::prod`].
+    /// Returns the cumulative product along an axis. The axis argument is that of [`Expr::cumulative_sum`], and the
+    /// dtypes are those of [`Expr::prod`].
     ///
     /// ```
     /// use cupric::{array, exclusive};
@@ -52,8 +52,9 @@ impl Expr {
         scanned(&arithmetic::multiply, self, axis, |dtype, _| [dtype.sum(); 2])
     }
 
-    /// For each element the largest of those up to it along an axis, in the operand's type; NaN from the first NaN on. The axis is
-    /// named as for [`Expr::cumulative_sum`]. The largest of no elements is the least value of the type, −∞ for floats.
+    /// Returns the cumulative maximum along an axis, in the operand's dtype. From the first NaN on, the results are
+    /// NaN. The axis argument is that of [`Expr::cumulative_sum`]. The maximum of no elements is the lowest value of
+    /// the dtype, −∞ for floats.
     ///
     /// ```
     /// use cupric::array;
@@ -67,8 +68,8 @@ impl Expr {
         scanned(&arithmetic::maximum, self, axis, |dtype, _| [dtype; 2])
     }
 
-    /// For each element the smallest of those up to it along an axis: see [`Expr::cummax`]. The smallest of no elements is the
-    /// greatest value of the type, ∞ for floats.
+    /// Returns the cumulative minimum along an axis; see [`Expr::cummax`]. The minimum of no elements is the highest
+    /// value of the dtype, ∞ for floats.
     ///
     /// ```
     /// use cupric::{array, reverse};
@@ -84,12 +85,14 @@ impl Expr {
         scanned(&arithmetic::minimum, self, axis, |dtype, _| [dtype; 2])
     }
 
-    /// For each element the logarithm of the sum of the exponentials of those up to it along an axis, without overflow; NaN from
-    /// the first NaN on. The axis is named as for [`Expr::cumulative_sum`]; of no elements the result is −∞.
+    /// Returns the logarithm of the cumulative sum of exponentials along an axis, without overflow. From the first NaN
+    /// on, the results are NaN. The axis argument is that of [`Expr::cumulative_sum`]. The result for no elements is
+    /// −∞.
     ///
-    /// Each pair is combined as by [`logaddexp`](crate::logaddexp), in one pass. Integers and bool give f32; types other than f64
-    /// are combined in f64 on the CPU, and in f32 on a GPU and where the operand has no device. There each combination rounds,
-    /// as in NumPy's `logaddexp.accumulate`, but an element passes only about as many as the logarithm of their number has bits.
+    /// The scan combines pairs as [`logaddexp`](crate::logaddexp) does, in one pass. Integers and bool become f32.
+    /// Dtypes other than f64 are combined in f64 on the CPU, and in f32 on a GPU and where the operand has no device.
+    /// Each combination in f32 rounds, as in NumPy's `logaddexp.accumulate`, but a result depends on a chain of only
+    /// about log₂ n combinations.
     ///
     /// ```
     /// use cupric::array;
@@ -100,8 +103,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::Argument`] for an axis that is both exclusive and with the initial
-    /// value.
+    /// [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::Argument`] for an axis that is both `exclusive` and
+    /// `include_initial`.
     #[doc(alias = "logaddexp.accumulate")]
     #[track_caller]
     pub fn logcumsumexp(&self, axis: impl IntoScanAxis) -> Expr {
@@ -118,8 +121,8 @@ impl Expr {
     }
 }
 
-/// The scan of a row of the table. `types` gives, for the operand's type and the axis's length, the type that is combined in and
-/// that of the result.
+/// Builds the scan of a ufunc, `row`. `types` receives the operand's dtype and the length of the axis, and returns the
+/// dtype in which elements are combined and the dtype of the result.
 #[track_caller]
 fn scanned(row: &'static Ufunc, e: &Expr, axis: impl IntoScanAxis, types: fn(DType, usize) -> [DType; 2]) -> Expr {
     let (at, given) = (Location::caller(), axis.into_scan_axis());
@@ -158,7 +161,7 @@ fn scanned(row: &'static Ufunc, e: &Expr, axis: impl IntoScanAxis, types: fn(DTy
     })
 }
 
-/// What a row's scan gives for no elements, in a type.
+/// Returns the result of a ufunc's scan over no elements, in a dtype.
 fn of_none(row: &Ufunc, dtype: DType) -> Scalar {
     let (least, greatest) = dtype.integer_range();
     match row.reduce.map(|r| r.neutral) {

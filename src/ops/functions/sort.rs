@@ -1,4 +1,4 @@
-//! The methods of the routines `sort` and `argsort`.
+//! The methods that call the routines `sort` and `argsort`.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -9,13 +9,14 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 impl Expr {
-    /// The elements along an axis in ascending order; with [`descending`](crate::descending) around the axis in descending
-    /// order. A negative axis counts from the end.
+    /// Sorts the elements along an axis in ascending order, or in descending order if the axis is wrapped in
+    /// [`descending`](crate::descending). A negative axis counts from the end.
     ///
-    /// The sort is stable, a NaN comes last in either order, and −0 equals +0, as in NumPy's stable sort: the result has the bits
-    /// of the elements that [`Expr::argsort`] points to. On a GPU it is a radix sort, which takes linear time; on the CPU a network for
-    /// rows of up to 256 elements, a quicksort where there is AVX-512, and else a radix sort, with memory for the result and at most one
-    /// more array of its size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
+    /// The sort is stable, NaNs come last in either order, and −0 equals +0, as in NumPy's stable sort. The result has
+    /// the bits of the elements at the positions of [`Expr::argsort`]. A GPU uses a radix sort, which takes linear
+    /// time. The CPU uses a sorting network for rows of up to 256 elements, a quicksort if there is AVX-512, and a
+    /// radix sort otherwise; it allocates the result and at most one more array of that size. NumPy's `axis=None` is
+    /// `x.reshape([-1]).sort(0)`.
     ///
     /// ```
     /// use cupric::{array, descending};
@@ -33,8 +34,8 @@ impl Expr {
         sorted(&SORT, self, axis.into_sort_axis(), Location::caller())
     }
 
-    /// The positions along an axis, as i64, of its elements in the order of [`Expr::sort`]: elements that are equal, and NaNs,
-    /// stay in the order in which they stand.
+    /// Returns the positions along an axis, as i64, that would sort the elements as [`Expr::sort`] does. Equal
+    /// elements, and NaNs, keep their order.
     ///
     /// ```
     /// use cupric::{array, descending};
@@ -53,7 +54,7 @@ impl Expr {
     }
 }
 
-/// Calls a routine that sorts the last axis, with the axis that is meant moved there.
+/// Calls a routine that sorts the last axis, after moving the given axis there.
 pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'static Location<'static>) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -62,7 +63,7 @@ pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'stat
         let along = layout::normalize_axis(axis.axis, shape.len()).map_err(|f| f.at(row.name, at))?;
         let length = shape[along];
         if length < 2 || shape.contains(&0) {
-            // an element alone is in order, at position 0
+            // a single element is sorted, and its position is 0
             let is_sort = row == &SORT;
             let zeros = || Expr::fill_on(e.0.device, Scalar::Int(0), shape.clone(), DType::I64, at);
             return Ok(if is_sort { e.clone() } else { zeros() });
@@ -71,8 +72,9 @@ pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'stat
     })
 }
 
-/// Calls a routine along the last axis of rows of two elements or more, with an axis moved there. The parameters are the length of
-/// a row, whether the order descends, the number of all elements, and `more`.
+/// Calls a routine along the last axis, after moving the given axis there. Rows must have two elements or more. The
+/// parameters of the routine are the length of a row, whether the order descends, the number of all elements, and
+/// `more`.
 pub(crate) fn along_axis(
     row: &'static Routine,
     e: &Expr,
@@ -84,7 +86,7 @@ pub(crate) fn along_axis(
     let shape = &e.0.shape;
     let last = shape.len() - 1;
     let mut axes: Vec<isize> = (0..shape.len() as isize).collect();
-    // an exchange of two axes undoes itself
+    // exchanging two axes is its own inverse
     axes.swap(axis, last);
     let turned = |e: &Expr| view(row.name, e, at, |shape| View::permute(shape, &axes));
     let mut params: Params = smallvec![shape[axis] as u64, u64::from(descending), layout::product(shape) as u64];
@@ -93,7 +95,6 @@ pub(crate) fn along_axis(
     first(&results, row.name, at).map(turned)
 }
 
-/// The first result of a routine.
 fn first<'a>(results: &'a [Expr], name: &str, at: &'static Location<'static>) -> Result<&'a Expr> {
     results.first().ok_or_else(|| Error::with_line(ErrorKind::Internal, name, "no result", at))
 }

@@ -1,4 +1,4 @@
-//! `insert` and `delete`: elements put in and left out at positions that the host knows.
+//! `insert` and `delete`: they add or remove elements at positions that are known on the host.
 
 use super::parts::{Loc, MOST_PARTS, Run, along, assembled, joined};
 use super::with_ones;
@@ -10,7 +10,7 @@ use crate::ops::functions::join;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Positions along an axis as a caller gives them.
+/// Positions along an axis, as a caller passes them.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub enum Positions {
@@ -26,7 +26,8 @@ mod sealed {
     pub trait Positions {}
 }
 
-/// A type that names positions along an axis: [`Integers`], or a slice `s![2..8;3]` of one range. Negative ones count from the end.
+/// A type that names positions along an axis: [`Integers`], or a slice `s![2..8;3]` of one range. Negative ones count
+/// from the end.
 pub trait IntoPositions: sealed::Positions {
     #[doc(hidden)]
     fn into_positions(self) -> Positions;
@@ -50,18 +51,18 @@ impl IntoPositions for [SliceItem; 1] {
     }
 }
 
-/// Positions at equal distances: `start`, `start + step`, … , `len` of them.
+/// Evenly spaced positions: `start`, `start + step`, …, `len` of them.
 #[derive(Clone, Copy)]
 struct Comb {
     start: usize,
     step: usize,
     len: usize,
-    /// Whether the caller named them from the last one to the first.
+    /// Whether the caller named them from the last to the first.
     is_backward: bool,
 }
 
 impl Comb {
-    /// The positions of a slice of an axis of `n` elements.
+    /// Returns the positions of a slice of an axis of `n` elements.
     fn of(op: &'static str, item: SliceItem, n: usize, at: Loc) -> Result<Comb> {
         let v = View::slice(&[n], &[item]).map_err(|f| f.at(op, at))?;
         match (v.shape[..].first(), v.coef[..].first()) {
@@ -74,19 +75,20 @@ impl Comb {
         }
     }
 
-    /// The last position, of those that there are.
+    /// Returns the last position. The comb must not be empty.
     fn last(self) -> usize {
         self.start + self.len.saturating_sub(1) * self.step
     }
 
-    /// The elements from the first position to before the last one, with an axis for those from each position to the next.
+    /// Returns the elements from the first position up to, but not including, the last one. A new axis holds those from
+    /// each position to the next.
     fn teeth(self, op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
         let part = assembled(op, e, axis, &[Run::forward(self.start, self.last())], at, &Expr::clone);
         split(op, &part, axis, self.step, at)
     }
 }
 
-/// An axis as two, of which the second one is `step` long.
+/// Splits an axis into two, of which the second has length `step`.
 fn split(op: &'static str, e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
     if e.error().is_some() {
         return e.clone();
@@ -97,7 +99,7 @@ fn split(op: &'static str, e: &Expr, axis: usize, step: usize, at: Loc) -> Expr 
     reshape(op, e, &to, at)
 }
 
-/// An axis and the one after it as one.
+/// Merges an axis with the one after it.
 fn merged(op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
     if e.error().is_some() {
         return e.clone();
@@ -107,7 +109,7 @@ fn merged(op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
     reshape(op, e, &to, at)
 }
 
-/// A position from the front, of `n` that there are.
+/// Converts a position, which may count from the end, to one from the front. There are `n` positions.
 fn from_front(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Result<usize> {
     let from_end = if i < 0 { i.saturating_add(n as isize) } else { i };
     match usize::try_from(from_end) {
@@ -120,9 +122,9 @@ fn from_front(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Res
 }
 
 impl Expr {
-    /// The array without the elements at positions along an axis: an integer, a list, or a slice of one range. With `..` the
-    /// elements in C order (NumPy's `axis=None`). A position that is named twice is left out once; one that the axis does not
-    /// have is an [`ErrorKind::Index`] error.
+    /// Returns the array without the elements at positions along an axis: an integer, a list, or a slice of one range.
+    /// With `..` it works on the elements in C order (NumPy's `axis=None`). Repeated positions count once. A position
+    /// out of range is an [`ErrorKind::Index`] error.
     ///
     /// ```
     /// use cupric::{array, s};
@@ -159,12 +161,13 @@ impl Expr {
         })
     }
 
-    /// The array with values put in before positions along an axis, of the `n + 1` places that an axis of `n` elements has.
-    /// With `..` the elements in C order (NumPy's `axis=None`). A position out of range is an [`ErrorKind::Index`] error.
+    /// Returns the array with values inserted before positions along an axis. An axis of `n` elements has `n + 1` such
+    /// positions. With `..` it works on the elements in C order (NumPy's `axis=None`). A position out of range is an
+    /// [`ErrorKind::Index`] error.
     ///
-    /// One integer takes any number of values, all of which go there: values with as many axes as the array have theirs first
-    /// axis along the given one, as NumPy has it. A list or a slice takes one value for each of its positions, and the values
-    /// broadcast to that. Values are cast as in a write.
+    /// A single integer accepts any number of values, which are all inserted there. If the values have as many axes as
+    /// the array, their first axis becomes the given axis, as in NumPy. A list or a slice needs one value for each
+    /// position, and the values broadcast to that shape. Values are cast as in a write.
     ///
     /// ```
     /// use cupric::array;
@@ -207,7 +210,8 @@ impl Expr {
     }
 }
 
-/// An axis without elements at equal distances: what is before the first, what is between two, and what is after the last.
+/// Removes evenly spaced elements from an axis. Joins the part before the first, the parts between two, and the part
+/// after the last.
 fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
     const OP: &str = "delete";
     let n = e.0.shape[axis];
@@ -227,12 +231,13 @@ fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
     joined(OP, vec![part(0, comb.start), between, part(comb.last() + 1, n)], axis, at)
 }
 
-/// A position from the front, of the n + 1 places between and around n elements; −1 is the one before the last element.
+/// Converts a position to one from the front, among the n + 1 positions before, between and after n elements. −1 is the
+/// position before the last element.
 fn from_front_or_end(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Result<usize> {
     if i == n as isize { Ok(n) } else { from_front(op, i, n, axis, at) }
 }
 
-/// Values with `ndim` axes at least, new ones in front.
+/// Adds axes of length 1 in front of the values, up to `ndim` axes.
 fn lifted(values: Arg, ndim: usize, at: Loc) -> Arg {
     match values {
         Arg::Expr(e) if e.error().is_none() && e.0.shape.len() < ndim => Arg::Expr(view("insert", &e, at, |shape| {
@@ -243,7 +248,7 @@ fn lifted(values: Arg, ndim: usize, at: Loc) -> Arg {
     }
 }
 
-/// Values for one position: their first axis, of the `ndim` that the array has, becomes the given one.
+/// Prepares values for one position: adds axes up to `ndim`, and moves the first axis to `axis`.
 fn turned(values: Arg, ndim: usize, axis: usize, at: Loc) -> Arg {
     match lifted(values, ndim, at) {
         Arg::Expr(e) if e.error().is_none() && !e.0.shape.is_empty() => Arg::Expr(view("insert", &e, at, |shape| {
@@ -255,7 +260,7 @@ fn turned(values: Arg, ndim: usize, axis: usize, at: Loc) -> Arg {
     }
 }
 
-/// Values in a row at one place.
+/// Inserts all values at one position.
 fn together(e: &Expr, axis: usize, place: usize, values: Arg, at: Loc) -> Result<Expr> {
     const OP: &str = "insert";
     let n = e.0.shape[axis];
@@ -268,7 +273,7 @@ fn together(e: &Expr, axis: usize, place: usize, values: Arg, at: Loc) -> Result
     Ok(joined(OP, vec![part(0, place), values, part(place, n)], axis, at))
 }
 
-/// The values as `count` elements along the axis, in the array's dtype.
+/// Returns the values as `count` elements along the axis, in the array's dtype.
 fn fitted(e: &Expr, axis: usize, count: usize, values: Arg, at: Loc) -> Result<Expr> {
     let mut shape = e.0.shape.clone();
     shape[axis] = count;
@@ -281,7 +286,7 @@ fn fitted(e: &Expr, axis: usize, count: usize, values: Arg, at: Loc) -> Result<E
     Ok(cast(values, e.0.dtype, at))
 }
 
-/// One value at each of places at equal distances.
+/// Inserts one value at each of several evenly spaced positions.
 fn at_each(e: &Expr, axis: usize, comb: Comb, values: Arg, at: Loc) -> Result<Expr> {
     const OP: &str = "insert";
     let values = fitted(e, axis, comb.len, values, at)?;
@@ -297,7 +302,7 @@ fn at_each(e: &Expr, axis: usize, comb: Comb, values: Arg, at: Loc) -> Result<Ex
     Ok(joined(OP, vec![head, merged(OP, &pairs, axis, at), part(&values, last, last + 1), tail], axis, at))
 }
 
-/// One value at each of several places. Where a place is named twice, its values keep their order.
+/// Inserts one value at each of several positions. The values of a repeated position keep their order.
 fn apart(e: &Expr, axis: usize, places: &[usize], values: Arg, at: Loc) -> Result<Expr> {
     const OP: &str = "insert";
     let n = e.0.shape[axis];
@@ -305,7 +310,7 @@ fn apart(e: &Expr, axis: usize, places: &[usize], values: Arg, at: Loc) -> Resul
     let (mut order, mut runs) = (room(places.len(), OP, at)?, room::<Run>(2 * places.len() + 1, OP, at)?);
     order.extend(0..places.len());
     order.sort_by_key(|k| places[*k]);
-    // runs of both arrays, as if the values lay behind the array: value k is element n + k
+    // runs of both arrays, as if the values followed the array: value k is element n + k
     let mut start = 0;
     for k in order {
         if places[k] > start {

@@ -1,4 +1,4 @@
-//! Arrays beside each other: stacks along the first axes, blocks, and arrays that broadcast together.
+//! Stacks along the first axes, arrays of blocks, and arrays that broadcast together.
 
 use super::parts::{Loc, whole};
 use super::{at_least, with_ones};
@@ -8,7 +8,7 @@ use crate::graph::expr::{Expr, Operand, carry, common, operand, view};
 use crate::ops::functions::join;
 use std::panic::Location;
 
-/// The operands, each prepared, joined along an axis.
+/// Joins the operands along an axis, after applying `prepare` to each.
 fn stacked(
     op: &'static str,
     parts: impl IntoIterator<Item = impl Operand>,
@@ -24,7 +24,7 @@ fn stacked(
     })
 }
 
-/// Arrays below each other: joined along the first axis, arrays of one axis as rows.
+/// Joins arrays along the first axis. Arrays of one axis become rows.
 ///
 /// ```
 /// use cupric::{array, vstack};
@@ -39,7 +39,7 @@ pub fn vstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("vstack", parts, at, |p| at_least("vstack", p, 2, at), |_| 0)
 }
 
-/// Arrays beside each other: joined along the second axis, arrays of one axis along that.
+/// Joins arrays along the second axis. Arrays of one axis are joined along that axis.
 ///
 /// ```
 /// use cupric::{array, hstack};
@@ -55,7 +55,7 @@ pub fn hstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("hstack", parts, at, |p| at_least("hstack", p, 1, at), axis)
 }
 
-/// Arrays behind each other: joined along the third axis, which arrays of fewer axes get as [`Expr::atleast_3d`] gives it.
+/// Joins arrays along the third axis. Arrays with fewer axes are extended as by [`Expr::atleast_3d`].
 ///
 /// ```
 /// use cupric::{array, dstack};
@@ -69,7 +69,7 @@ pub fn dstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("dstack", parts, at, |p| at_least("dstack", p, 3, at), |_| 2)
 }
 
-/// Arrays of one axis as columns, and matrices, beside each other.
+/// Joins arrays of one axis as columns, together with matrices, along the second axis.
 ///
 /// ```
 /// use cupric::{array, column_stack};
@@ -93,7 +93,7 @@ pub fn column_stack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
 pub enum Block {
     /// An array.
     Array(Expr),
-    /// Blocks beside each other.
+    /// Blocks that are joined.
     List(Vec<Block>),
 }
 
@@ -105,11 +105,11 @@ mod sealed {
     impl<T: Blocks> Blocks for Vec<T> {}
 }
 
-/// A type of which [`block`] makes an array: an operand, or nested arrays or `Vec`s of operands.
+/// A type that [`block`] accepts: an operand, or nested arrays or `Vec`s of operands.
 pub trait Blocks: sealed::Blocks {
     #[doc(hidden)]
     fn into_block(self, at: &'static Location<'static>) -> Block;
-    /// How many lists are around an array.
+    /// The depth of the nested lists around an array.
     #[doc(hidden)]
     const DEPTH: usize;
 }
@@ -132,8 +132,9 @@ impl<T: Blocks> Blocks for Vec<T> {
     const DEPTH: usize = T::DEPTH + 1;
 }
 
-/// An array of blocks: those of an innermost list are joined along the last axis, lists of them along the axis before it, and so
-/// on. An array with fewer axes than there are lists, or than another has, gets axes of length 1 in front.
+/// Builds an array from blocks. Those of an innermost list are joined along the last axis, lists of them along the axis
+/// before it, and so on. An array with fewer axes than the depth of the lists, or than another array, gets axes of
+/// length 1 in front.
 ///
 /// ```
 /// use cupric::{array, block, zeros, DType};
@@ -181,11 +182,11 @@ fn joined(block: &Block, depth: usize, ndim: usize, at: Loc) -> Result<Expr> {
     }
 }
 
-/// The shape to which shapes broadcast.
+/// Returns the shape to which shapes broadcast.
 ///
 /// # Errors
-/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for shapes that do not broadcast, or have a negative length; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for too many
-/// elements.
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the shapes do not broadcast or have a negative length;
+/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for too many elements.
 ///
 /// ```
 /// assert_eq!(cupric::broadcast_shapes([&[3usize, 1][..], &[4]])?, [3, 4]);
@@ -202,8 +203,8 @@ pub fn broadcast_shapes(shapes: impl IntoIterator<Item = impl IntoShape>) -> Res
     Ok(out.to_vec())
 }
 
-/// Arrays under the shape to which they broadcast, one expression for each operand. They are views. If the shapes do not
-/// broadcast, each of them carries the error.
+/// Broadcasts arrays to a common shape. Returns one view for each operand. If the shapes do not broadcast, each of them
+/// carries the error.
 ///
 /// ```
 /// use cupric::{array, broadcast_arrays};

@@ -1,5 +1,5 @@
-//! Composites that move elements and compute nothing. Where strides can say it they are views; what is copied is copied
-//! part by part, each part a strided view, and written once into its place.
+//! Composites that move elements and compute nothing. They are views if strides can express the result. Otherwise they
+//! copy part by part: each part is a strided view, and is written once to its position.
 
 mod edit;
 mod joins;
@@ -17,7 +17,7 @@ use parts::{Loc, Run, along, assembled, repeated, whole};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
-/// The axes that a caller names, from the front and in the caller's order. Fails for `..`.
+/// Returns the axes that a caller names, counted from the front, in the caller's order. Fails for `..`.
 fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<SmallVec<[usize; 6]>> {
     let Some(given) = &axes.axes else {
         return Err(Error::with_line(ErrorKind::Axis, op, "`..` names all axes; numbers are needed here", at));
@@ -27,8 +27,8 @@ fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<Sm
 }
 
 impl Expr {
-    /// Axes moved to other places: `source` and `destination` are one axis each, or as many of both. The other axes keep their
-    /// order. A view.
+    /// Moves axes to other positions, as a view. `source` and `destination` are one axis each, or lists of the same
+    /// length. The other axes keep their order.
     ///
     /// ```
     /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
@@ -61,7 +61,7 @@ impl Expr {
         })
     }
 
-    /// Two axes exchanged. A view.
+    /// Exchanges two axes, as a view.
     ///
     /// ```
     /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
@@ -83,7 +83,7 @@ impl Expr {
         })
     }
 
-    /// The elements in C order, along one axis. A view where strides can say it.
+    /// Returns the elements in C order along one axis. It is a view if strides can express it.
     ///
     /// ```
     /// assert_eq!(cupric::array![[1, 2], [3, 4]].t().ravel().to_vec::<i32>()?, [1, 3, 2, 4]);
@@ -95,8 +95,8 @@ impl Expr {
         reshape("ravel", self, &[-1], Location::caller())
     }
 
-    /// Turned by `k` quarters from the first of two axes towards the second: NumPy's `rot90(x, k, (0, 1))` turns the rows and
-    /// columns of a matrix counterclockwise. A view.
+    /// Rotates by `k` quarter turns from the first of two axes towards the second, as a view. NumPy's `rot90(x, k, (0,
+    /// 1))` rotates a matrix counterclockwise.
     ///
     /// ```
     /// use cupric::array;
@@ -132,7 +132,7 @@ impl Expr {
         })
     }
 
-    /// With one axis at least: a 0-d array becomes one of shape `[1]`. A view.
+    /// Returns a view with at least one axis: a 0-d array gets the shape `[1]`.
     ///
     /// ```
     /// assert_eq!(cupric::array![5, 6].sum(..).atleast_1d().shape()?, [1]);
@@ -143,7 +143,7 @@ impl Expr {
         at_least("atleast_1d", self, 1, Location::caller())
     }
 
-    /// With two axes at least: an array of shape `[n]` becomes one of shape `[1, n]`. A view.
+    /// Returns a view with at least two axes: the shape `[n]` becomes `[1, n]`.
     ///
     /// ```
     /// assert_eq!(cupric::array![5, 6].atleast_2d().shape()?, [1, 2]);
@@ -154,8 +154,7 @@ impl Expr {
         at_least("atleast_2d", self, 2, Location::caller())
     }
 
-    /// With three axes at least: an array of shape `[n]` becomes one of shape `[1, n, 1]`, one of shape `[m, n]` becomes
-    /// `[m, n, 1]`. A view.
+    /// Returns a view with at least three axes: the shape `[n]` becomes `[1, n, 1]`, and `[m, n]` becomes `[m, n, 1]`.
     ///
     /// ```
     /// assert_eq!(cupric::array![5, 6].atleast_3d().shape()?, [1, 2, 1]);
@@ -166,13 +165,13 @@ impl Expr {
         at_least("atleast_3d", self, 3, Location::caller())
     }
 
-    /// The elements moved by `shift` places along an axis; those that leave it at one end come in at the other. With several
-    /// axes there is a shift for each of them, or one for all; an axis that is named twice is moved by both shifts. With `..` the
-    /// elements are moved in C order (NumPy's `axis=None`), by the sum of the shifts.
+    /// Shifts the elements by `shift` positions along an axis. Elements that leave at one end come in at the other.
+    /// With several axes there is a shift for each, or one for all; the shifts of a repeated axis add up. With `..` the
+    /// elements are shifted in C order (NumPy's `axis=None`), by the sum of the shifts.
     ///
-    /// Alone it is a copy of two parts, in one pass over the memory. An elementwise formula of arrays that are rolled along axes reads
-    /// the parts where they lie, in one kernel for up to nine parts of the result: the neighbours of all cells of a grid (NumPy's
-    /// idiom for stencils) take no copies.
+    /// A roll alone copies two parts, in one pass over the memory. An elementwise formula of rolled arrays reads the
+    /// parts directly from the original memory, in one kernel for up to nine parts of the result. So the neighbours of
+    /// all cells of a grid (NumPy's idiom for stencils) need no copies.
     ///
     /// ```
     /// use cupric::array;
@@ -211,9 +210,9 @@ impl Expr {
         })
     }
 
-    /// Each element so many times, one after the other, along an axis: one count for all, or a list with a count for each. With
-    /// `..` the elements in C order (NumPy's `axis=None`). The counts are on the host, because the result's shape follows from
-    /// them.
+    /// Repeats each element along an axis. There is one count for all elements, or a list with a count for each. With
+    /// `..` it works on the elements in C order (NumPy's `axis=None`). The counts are on the host, because the result's
+    /// shape depends on them.
     ///
     /// ```
     /// use cupric::array;
@@ -245,7 +244,7 @@ impl Expr {
             let mut shape = e.0.shape.clone();
             shape[axis] = total.unwrap_or(isize::MAX) as usize;
             layout::size_of_shape(&shape).map_err(|f| f.at(OP, at))?;
-            // neighbours with one count are one part
+            // neighbours with the same count form one part
             let mut runs: Vec<Run> = vec![];
             for (i, count) in counts.iter().enumerate() {
                 match runs.last_mut() {
@@ -257,8 +256,8 @@ impl Expr {
         })
     }
 
-    /// The array so many times along each axis. The counts stand for the last axes, and axes that they lack are not repeated;
-    /// where there are more counts than axes, new axes come in front.
+    /// Repeats the array along each axis. The counts belong to the last axes; axes without a count are not repeated. If
+    /// there are more counts than axes, new axes are added in front.
     ///
     /// ```
     /// use cupric::array;
@@ -278,7 +277,7 @@ impl Expr {
             }
             let ndim = counts.len().max(e.0.shape.len());
             let (lead, more) = (ndim - e.0.shape.len(), ndim - counts.len());
-            // each axis becomes two, the first of which counts the copies; the reshape makes them one again
+            // each axis becomes two, of which the first counts the copies; the reshape merges them again
             let (mut apart, mut out): (Shape, SmallVec<[isize; 6]>) = (smallvec![], smallvec![]);
             let mut places: SmallVec<[usize; 6]> = smallvec![];
             for d in 0..ndim {
@@ -304,11 +303,11 @@ impl Expr {
         })
     }
 
-    /// The parts at each position along an axis, without the axis: as many expressions as it is long. They are views.
+    /// Returns a view for each position along an axis, without that axis.
     ///
     /// # Errors
-    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have; [`ErrorKind::LimitExceeded`] for
-    /// more than 2^24 parts.
+    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have;
+    /// [`ErrorKind::LimitExceeded`] for more than 2^24 parts.
     ///
     /// ```
     /// let rows = cupric::array![[1, 2], [3, 4]].unstack(0)?;
@@ -337,13 +336,13 @@ impl Expr {
         Ok(parts)
     }
 
-    /// Parts along an axis: so many equal ones, or those between the positions of a list (`[2, 5]` gives `..2`, `2..5` and
-    /// `5..`). Positions clamp and count from the end as the bounds of a slice do. The parts are views.
+    /// Splits an axis into views: a number of equal parts, or the parts between the positions of a list (`[2, 5]`
+    /// returns `..2`, `2..5` and `5..`). Positions clamp and count from the end as the bounds of a slice do.
     ///
     /// # Errors
-    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have; [`ErrorKind::Argument`]
-    /// where the axis has no such number of equal parts: [`Expr::array_split`] makes unequal ones; [`ErrorKind::LimitExceeded`] for
-    /// more than 2^24 parts.
+    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have;
+    /// [`ErrorKind::Argument`] if the axis cannot be divided equally ([`Expr::array_split`] makes unequal parts);
+    /// [`ErrorKind::LimitExceeded`] for more than 2^24 parts.
     ///
     /// ```
     /// let x = cupric::array![1, 2, 3, 4, 5, 6];
@@ -360,10 +359,10 @@ impl Expr {
         sections_of(("split", true), self, sections.into_sections(), axis.saturated(), Location::caller())
     }
 
-    /// As [`Expr::split`], but the axis need not divide: the first parts are longer by one.
+    /// Splits like [`Expr::split`], but the length need not be divisible: the first parts are longer by one.
     ///
     /// # Errors
-    /// As [`Expr::split`]; [`ErrorKind::Argument`] for no parts at all.
+    /// Those of [`Expr::split`]; [`ErrorKind::Argument`] for a count below 1.
     ///
     /// ```
     /// let x = cupric::array![1, 2, 3, 4, 5];
@@ -377,7 +376,7 @@ impl Expr {
     }
 }
 
-/// Puts axes of length 1 in, so that there are `ndim` at least.
+/// Inserts axes of length 1, so that there are at least `ndim`.
 fn at_least(op: &str, e: &Expr, ndim: usize, at: Loc) -> Expr {
     view(op, e, at, |shape| {
         let to: Shape = match shape {
@@ -391,13 +390,13 @@ fn at_least(op: &str, e: &Expr, ndim: usize, at: Loc) -> Expr {
     })
 }
 
-/// The view of a shape under one that differs by axes of length 1.
+/// Returns the view with the shape `to`, which differs from `shape` only by axes of length 1.
 fn with_ones(shape: &[usize], to: &[usize]) -> std::result::Result<View, Fault> {
     let odd = || Fault::new(ErrorKind::Internal, format!("{to:?} is not {shape:?} with axes of length 1"));
     View::reshape(shape, to).ok_or_else(odd)
 }
 
-/// A shift of `n` places, from 0 on, and another, as one from 0 on.
+/// Adds two shifts of an axis of `n` elements, modulo `n`.
 fn shifted(shift: usize, more: isize, n: usize) -> usize {
     match n {
         0 => 0,
@@ -405,7 +404,7 @@ fn shifted(shift: usize, more: isize, n: usize) -> usize {
     }
 }
 
-/// Moves elements along axes by shifts that are less than the axes' lengths. The result is joined of 2^k parts for k axes.
+/// Shifts elements along axes. Each shift is less than the axis's length. The result joins 2^k parts for k axes.
 fn rolled(op: &'static str, e: &Expr, moves: &[(usize, usize)], at: Loc) -> Expr {
     let Some(((axis, shift), rest)) = moves.split_first() else { return e.clone() };
     if e.error().is_some() || *shift == 0 {
@@ -427,14 +426,14 @@ fn rolled_rest(op: &'static str, e: &Expr, rest: &[(usize, usize)], at: Loc) -> 
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub enum Sections {
-    /// Into so many.
+    /// A number of equal parts.
     Count(isize),
-    /// At these positions.
+    /// The positions at which parts begin.
     At(Given),
 }
 
-/// A type that says how an axis is cut: an integer, the number of parts; or a list of [`Integers`], the positions at which parts
-/// begin.
+/// A type that specifies how an axis is split: an integer, the number of parts; or a list of [`Integers`], the
+/// positions at which parts begin.
 pub trait IntoSections: Integers {
     #[doc(hidden)]
     fn into_sections(self) -> Sections;
@@ -480,7 +479,7 @@ fn sections_of(
     let mut start = 0;
     let mut parts = room(ends.len(), op, at)?;
     for end in ends {
-        // a position before the one in front of it leaves nothing between them, and the next part begins there
+        // a position before the previous one leaves nothing between them, and the next part begins there
         let run = Run::forward(start, end.max(start));
         parts.push(assembled(op, &e, axis, &[run], at, &Expr::clone));
         start = end;

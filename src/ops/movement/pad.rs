@@ -1,4 +1,4 @@
-//! `pad`: elements put around an array.
+//! `pad`: adds elements around an array.
 
 use super::parts::{Loc, MOST_PARTS, Run, assembled, joined, tiled, whole};
 use crate::base::dtype::{DType, Element, Scalar};
@@ -7,24 +7,25 @@ use crate::base::layout::{self, Shape};
 use crate::graph::expr::{Expr, carry};
 use std::panic::Location;
 
-/// What [`Expr::pad`] puts around an array.
+/// The elements that [`Expr::pad`] adds around an array.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Pad {
-    /// A number everywhere: see [`Pad::constant`].
+    /// The same number everywhere: see [`Pad::constant`].
     Constant(Scalar),
     /// The element at the edge: `a a | a b c | c c`.
     Edge,
-    /// The array, mirrored at its edge elements, which are not repeated: `c b | a b c | b a`.
+    /// The array mirrored at its edge elements, which are not repeated: `c b | a b c | b a`.
     Reflect,
-    /// The array, mirrored beside its edge elements: `b a | a b c | c b`.
+    /// The array mirrored beside its edge elements: `b a | a b c | c b`.
     Symmetric,
-    /// The array again and again: `b c | a b c | a b`.
+    /// The array repeated periodically: `b c | a b c | a b`.
     Wrap,
 }
 
 impl Pad {
-    /// A number everywhere. It takes the array's dtype, and is an error in `pad` if that cannot hold it.
+    /// Pads with a number everywhere. It is converted to the array's dtype; `pad` returns an error if the dtype cannot
+    /// hold it.
     pub fn constant<T: Element>(value: T) -> Pad {
         Pad::Constant(value.scalar())
     }
@@ -34,10 +35,11 @@ mod sealed {
     pub trait Widths {}
 }
 
-/// A type that says how many elements [`Expr::pad`] puts before and after the array along its axes: a number for both ends of
-/// all axes, a pair `(before, after)` for all axes, or an array, slice or `Vec` of pairs, one for each axis.
+/// A type that specifies how many elements [`Expr::pad`] adds before and after the array along its axes: a number for
+/// both ends of all axes, a pair `(before, after)` for all axes, or an array, slice or `Vec` of pairs, one for each
+/// axis.
 pub trait IntoPadWidths: sealed::Widths {
-    /// The pairs, of which a single one stands for all axes.
+    /// Returns the pairs. A single pair is for all axes.
     #[doc(hidden)]
     fn into_widths(self) -> Vec<(usize, usize)>;
 }
@@ -54,7 +56,7 @@ macro_rules! widths {
 }
 widths! {
     usize, []: |n| vec![(n, n)];
-    // a negative number becomes a width that is too large for every array, and is refused as that
+    // a negative number becomes a width that is too large for every array, and so is rejected later
     i32, []: |n| vec![usize::try_from(n).map_or((usize::MAX, usize::MAX), |n| (n, n))];
     (usize, usize), []: |pair| vec![pair];
     [(usize, usize); N], [const N: usize]: |all| all.to_vec();
@@ -64,12 +66,12 @@ widths! {
 }
 
 impl Expr {
-    /// The array with elements put around it, `(before, after)` along each axis. Axes are padded one after another, so that the
-    /// corners are padding of padding.
+    /// Adds elements around the array, `(before, after)` along each axis. Axes are padded one after another, so that
+    /// the corners are padding of padding.
     ///
-    /// Each part of the result is a strided copy, written once. A width beyond the array goes on with [`Pad::Reflect`],
-    /// [`Pad::Symmetric`] and [`Pad::Wrap`] as a mirror or a tiling does. An axis without elements takes [`Pad::Constant`] alone;
-    /// a number that the dtype cannot hold is an [`ErrorKind::Argument`] error.
+    /// Each part of the result is a strided copy, written once. If a width exceeds the array, [`Pad::Reflect`],
+    /// [`Pad::Symmetric`] and [`Pad::Wrap`] repeat the mirror or the tiling. An axis without elements accepts only
+    /// [`Pad::Constant`]. A number that the dtype cannot hold is an [`ErrorKind::Argument`] error.
     ///
     /// ```
     /// use cupric::{Pad, array};
@@ -119,7 +121,7 @@ fn fits(s: Scalar, dtype: DType, at: Loc) -> crate::Result<()> {
     }
 }
 
-/// Pads the axes from `axis` on. `shape` is that of the whole result.
+/// Pads the axes from `axis` on. `shape` is the shape of the whole result.
 fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[usize], at: Loc) -> Expr {
     const OP: &str = "pad";
     let Some((before, after)) = widths.get(axis).copied() else { return e.clone() };
@@ -133,7 +135,7 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
     let n = e.0.shape[axis];
     if let Pad::Constant(s) = with {
         let border = |length: usize| {
-            // the axes in front of this one are not padded here: the part may be all of them or some
+            // the axes in front of this one are not padded here, because the part may be all of them or some
             let mut own: Shape = e.0.shape[..axis].into();
             own.push(length);
             own.extend(shape[axis + 1..].iter().copied());
@@ -141,7 +143,7 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
         };
         return joined(OP, vec![border(before), inner(e), border(after)], axis, at);
     }
-    // a mirror repeats the axis forward and backward in cells of so many elements
+    // a mirror repeats the axis forward and backward, in cells of this many elements
     let (cell, is_mirror) = match with {
         Pad::Reflect if n > 1 => (n - 1, true),
         Pad::Symmetric => (n, true),
@@ -162,8 +164,8 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
     assembled(OP, e, axis, &runs, at, &inner)
 }
 
-/// An axis so often around itself that its cells are more than a few: `total` elements, `before` of them before the axis. One period is
-/// made, and repeated as a tile is.
+/// Pads an axis by many cells: to `total` elements, `before` of them before the axis. It builds one period, and tiles
+/// it.
 fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usize, total: usize, at: Loc) -> Expr {
     const OP: &str = "pad";
     if e.error().is_some() {
@@ -173,7 +175,7 @@ fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usi
     let one = assembled(OP, e, axis, &[Run::forward(0, cell), backward], at, &Expr::clone);
     let period = cell + backward.len;
     let part = |from, to| assembled(OP, &one, axis, &[Run::forward(from, to)], at, &Expr::clone);
-    // where in a period the first element is, and how many elements come before the next period
+    // the offset of the first element in its period, and the number of elements before the next period
     let phase = before.next_multiple_of(period) - before;
     let lead = mutant!(a_period_starts_with_its_axis, 0, (period - phase) % period);
     let rest = total - lead;
@@ -181,8 +183,8 @@ fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usi
     joined(OP, parts, axis, at)
 }
 
-/// The runs of an axis of `n` elements for the places from `from` to `to`, all before it or all after it: of cells of so many elements,
-/// of which a mirror has every second one backward.
+/// Returns the runs of an axis of `n` elements for the positions `from..to`, which are all before the axis or all after
+/// it. The positions are divided into cells of `cell` elements. In a mirror every second cell runs backward.
 fn around(n: usize, from: isize, to: isize, (cell, is_mirror): (isize, bool)) -> Vec<Run> {
     let mut runs = vec![];
     let mut at = from;

@@ -1,4 +1,4 @@
-//! What moves are made of: parts along an axis, strided views each, that are joined again.
+//! Building blocks of the movement functions: parts along an axis, each a strided view, that are joined again.
 
 use crate::array::Array;
 use crate::array::device::Device;
@@ -12,15 +12,16 @@ use std::panic::Location;
 
 pub(super) type Loc = &'static Location<'static>;
 
-/// More parts than this become one gather, because each part is a kernel of its own, and the start of a kernel takes as long
-/// as the copy of some ten thousand elements. A judgement.
+/// More parts than this become one gather, because each part is a kernel of its own, and starting a kernel takes as
+/// long as copying about ten thousand elements. Chosen by hand; no benchmark compares other values.
 pub(super) const MOST_PARTS: usize = 32;
 
-/// Only parts that are shorter than this on average become a gather: the list of positions takes at most 16 KiB a part, however
-/// many elements the parts have.
+/// Only parts that are shorter than this on average become a gather. So the list of positions takes at most 16 KiB a
+/// part (4 bytes an element), however many elements the parts have.
 const SHORT: usize = 4096;
 
-/// Elements of an axis in a row: `start`, `start + step`, …, `len` of them, each of them `each` times. A step of 0 repeats one.
+/// A sequence of elements of an axis: `start`, `start + step`, …, `len` of them, each repeated `each` times. A step of
+/// 0 repeats one element.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Run {
     pub start: usize,
@@ -40,13 +41,14 @@ impl Run {
     }
 }
 
-/// Returns an operand with a dtype, or its error.
+/// Returns an operand with a dtype, or the error that it carries.
 pub(super) fn whole(e: &Expr, at: Loc) -> Result<Expr> {
     e.checked()?;
     Ok(strong(e.clone(), at))
 }
 
-/// Returns the operand and the axis that a caller names with one number; with `..` the elements in C order, and their axis.
+/// Returns the operand and the one axis that a caller names. With `..` it returns the elements in C order, and their
+/// axis.
 pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Result<(Expr, usize)> {
     let e = whole(e, at)?;
     match axes.axes.as_deref() {
@@ -62,7 +64,7 @@ pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Resu
     }
 }
 
-/// A view of one run of an axis.
+/// Returns a view of one run of an axis.
 fn part(op: &str, e: &Expr, axis: usize, run: Run, at: Loc) -> Expr {
     let taken = view(op, e, at, |shape| {
         let mut v = View::identity(shape);
@@ -78,7 +80,8 @@ fn part(op: &str, e: &Expr, axis: usize, run: Run, at: Loc) -> Expr {
     repeated(op, &taken, axis, run.each, at)
 }
 
-/// Each element along an axis so many times: a broadcast, copied where it is read under its shape.
+/// Repeats each element along an axis. It is a broadcast followed by a reshape, which copies only if the consumer needs
+/// the reshaped array in memory.
 pub(super) fn repeated(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -> Expr {
     if times == 1 || e.error().is_some() {
         return e.clone();
@@ -101,7 +104,7 @@ pub(super) fn repeated(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -
     reshape(op, &wide, &to, at)
 }
 
-/// The elements of an axis so many times, one copy after another.
+/// Repeats the whole axis, one copy after another.
 pub(super) fn tiled(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -> Expr {
     if times == 1 || e.error().is_some() {
         return e.clone();
@@ -118,7 +121,7 @@ pub(super) fn tiled(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -> E
     reshape(op, &copies, &to, at)
 }
 
-/// Joins parts along an axis, without those that have no element. All are of one dtype.
+/// Joins parts along an axis, without the empty ones. All have the same dtype.
 pub(super) fn joined(op: &'static str, parts: Vec<Expr>, axis: usize, at: Loc) -> Expr {
     let some = |p: &Expr| p.error().is_some() || p.0.shape[axis] > 0;
     let mut kept: Vec<Expr> = parts.iter().filter(|p| some(p)).cloned().collect();
@@ -129,8 +132,8 @@ pub(super) fn joined(op: &'static str, parts: Vec<Expr>, axis: usize, at: Loc) -
     }
 }
 
-/// The runs of an axis one after another, and `finish` of each of them. Each run is a strided copy; only where there are very
-/// many, they become one gather by positions that the host computes.
+/// Joins the runs of an axis, after applying `finish` to each. Each run is a strided copy. Only if there are more than
+/// [`MOST_PARTS`] short runs do they become one gather, by positions that the host computes.
 pub(super) fn assembled(
     op: &'static str,
     e: &Expr,
@@ -144,7 +147,7 @@ pub(super) fn assembled(
         return finish(&part(op, e, axis, Run::forward(0, 0), at));
     }
     let device = e.0.device;
-    // an expression without a device stays so: the list of positions would give it one
+    // an expression without a device must stay so, but the list of positions would give it one
     let n = runs.iter().fold(0usize, |sum, r| sum.saturating_add(r.len.saturating_mul(r.each)));
     let is_list = runs.len() > MOST_PARTS && n / runs.len() < SHORT;
     if is_list && device != 0 && e.0.shape[axis] <= i32::MAX as usize {
@@ -156,7 +159,7 @@ pub(super) fn assembled(
     joined(op, runs.iter().map(|r| finish(&part(op, e, axis, *r, at))).collect(), axis, at)
 }
 
-/// The `n` positions of all elements of runs, as a list on a device.
+/// Returns the `n` positions of all elements of the runs, as a list on a device.
 fn positions_of(op: &'static str, runs: &[Run], n: usize, device: u32, at: Loc) -> Result<Expr> {
     let mut positions = room(n, op, at)?;
     positions.extend(runs.iter().flat_map(|r| r.positions()).map(|p| p as i32));

@@ -1,13 +1,13 @@
-//! The product of operands whose axes have labels: `einsum`, `tensordot`, `inner`, `outer` and `vecdot` are this with labels of
-//! their own.
+//! The product of operands whose axes have labels. `einsum`, `tensordot`, `inner`, `outer` and `vecdot` choose labels
+//! and call it.
 //!
-//! Two operands at a time are multiplied (`order.rs` says which). Of the labels of such a pair, those that something later
-//! still wants and both operands have are a *batch*; those of both that nothing wants are *summed*; the others are the *rows* of
-//! the left operand and the *columns* of the right one. A label that one operand alone has and nothing wants is summed before.
-//! That is a batched matrix product of views: axes are permuted, and several rows, columns or summed labels become one axis,
-//! which is a copy only where no stride can express it. Where nothing is summed, or neither operand has rows or columns of its
-//! own, a matrix product would compute one element at a time: then the operands are multiplied elementwise, and the summed
-//! labels are reduced in the same kernel.
+//! Two operands at a time are multiplied, in the order that `order.rs` chooses. A label of such a pair has one of four
+//! roles. If both operands have it, it is a *batch* label if the result or a later operand needs it, and is *summed*
+//! otherwise. If only one operand has it, it is a *row* of the left operand or a *column* of the right one; if nothing
+//! needs it, it is summed before the product. This is a batched matrix product of views: axes are permuted, and several
+//! rows, columns or summed labels are merged into one axis, which needs a copy only if no stride can express it. If
+//! nothing is summed, or if neither operand has rows or columns of its own, a matrix product would compute one element
+//! at a time. Then the operands are multiplied elementwise, and the summed labels are reduced in the same kernel.
 
 use super::labels::{Label, Labels, MOST, set};
 use super::order;
@@ -23,7 +23,7 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// An expression with a label for each axis, no two alike.
+/// An expression with a distinct label for each axis.
 #[derive(Clone)]
 pub(super) struct Labelled {
     pub e: Expr,
@@ -39,17 +39,17 @@ impl Labelled {
         self.labels.iter().position(|l| *l == label).map_or(1, |d| self.e.0.shape[d])
     }
 
-    /// The number of elements along some labels.
+    /// Returns the number of elements along some labels.
     fn size(&self, labels: &[Label]) -> usize {
         labels.iter().fold(1usize, |n, l| n.saturating_mul(self.extent(*l)))
     }
 
-    /// The labels that are in a set, in the order of the operand's axes.
+    /// Returns the labels that are in a set, in the order of the operand's axes.
     fn among(&self, wanted: u128) -> Labels {
         self.labels.iter().copied().filter(|l| wanted >> l & 1 == 1).collect()
     }
 
-    /// Whether axes, taken in this order, are one axis of a view.
+    /// Returns whether axes, in this order, can be merged into one axis by a view.
     fn merges(&self, labels: &[Label]) -> bool {
         let shape = &self.e.0.shape;
         let strides: Strides = match (self.e.0.stored(), self.e.0.op.view(), &self.e.0.args[..]) {
@@ -64,19 +64,20 @@ impl Labelled {
     }
 }
 
-/// What all pairs of one product share.
+/// The data that all pairs of one product share.
 struct Job<'a> {
     op: &'static str,
     /// The labels of the result, in order.
     out: &'a [Label],
-    /// The type in which elements are multiplied and summed: 32 bits for narrower integers, f32 for f16 and bf16 unless one
-    /// matrix product, which sums in f32 itself, is all there is.
+    /// The dtype in which elements are multiplied and summed. Narrow integers use 32 bits. f16 and bf16 use f32, unless
+    /// the whole product is one matrix product, which sums in f32 itself.
     compute: DType,
     at: Loc,
 }
 
-/// Multiplies operands, sums the labels that `out` lacks, and gives the promoted type. An axis of length 1 goes with any length
-/// that its label has elsewhere; other lengths of one label must be equal, or `name` names the label in the error.
+/// Multiplies operands, sums over the labels that are not in `out`, and returns the promoted dtype. An axis of length 1
+/// matches any length of its label in other operands. Other lengths of one label must be equal; `name` describes the
+/// label in the error.
 pub(super) fn contract(
     op: &'static str,
     mut operands: Vec<Labelled>,
@@ -90,7 +91,8 @@ pub(super) fn contract(
     let full: Shape = out.iter().map(|l| extents[*l as usize]).collect();
     layout::size_of_shape(&full).map_err(|f| f.at(op, at))?;
     for x in &mut operands {
-        // an axis that is repeated to a longer one is left out: its only element is a factor of all elements there
+        // an axis of length 1 that is repeated is dropped, because its only element is a factor of all elements along
+        // it
         let gone: SmallVec<[usize; 8]> =
             (0..x.labels.len()).filter(|d| x.e.0.shape[*d] == 1 && extents[x.labels[*d] as usize] != 1).collect();
         x.e = view(op, &x.e, at, |shape| Ok(View::drop_axes(shape, &gone)));
@@ -125,7 +127,7 @@ pub(super) fn contract(
     Ok(cast(job.arranged(&last, out), dtype, at))
 }
 
-/// The length of each label: that of the operands that have it, apart from those where it is 1.
+/// Returns the length of each label: that of the operands that have it, ignoring those with length 1.
 fn extents(op: &'static str, operands: &[Labelled], name: &dyn Fn(Label) -> String, at: Loc) -> Result<[usize; MOST]> {
     let mut extents = [1; MOST];
     for x in operands {
@@ -146,8 +148,8 @@ fn extents(op: &'static str, operands: &[Labelled], name: &dyn Fn(Label) -> Stri
     Ok(extents)
 }
 
-/// Whether a pair is computed as a matrix product. It is not if nothing is summed, or if each element of the result is the sum of
-/// products of a row and a column that no other element reads.
+/// Returns whether a pair is computed as a matrix product. It is not if nothing is summed, or if each element of the
+/// result is the sum of products of a row and a column that no other element reads.
 fn is_matrix_product(a: &Labelled, b: &Labelled, wanted: u128) -> bool {
     let (shared, either) = (a.set() & b.set(), a.set() ^ b.set());
     let is_vector_product = a.size(&a.among(either & wanted)) == 1 && b.size(&b.among(either & wanted)) == 1;
@@ -155,7 +157,7 @@ fn is_matrix_product(a: &Labelled, b: &Labelled, wanted: u128) -> bool {
 }
 
 impl Job<'_> {
-    /// Sums the labels that nothing wants.
+    /// Sums over the labels that are not wanted.
     fn summed(&self, x: Labelled, wanted: u128) -> Labelled {
         let axes: SmallVec<[isize; 6]> =
             (0..x.labels.len()).filter(|d| wanted >> x.labels[*d] & 1 == 0).map(|d| d as isize).collect();
@@ -170,13 +172,14 @@ impl Job<'_> {
         reduce(self.op, fold, e, &AxesArg { axes: Some(axes), keep: false }, self.at)
     }
 
-    /// Labels in the order of the result, then those that the result lacks, as they come.
+    /// Returns the labels in the order of the result. Labels that are not in the result follow in their own order.
     fn ranked(&self, mut labels: Labels) -> Labels {
         labels.sort_by_key(|l| self.out.iter().position(|o| o == l).unwrap_or(usize::MAX));
         labels
     }
 
-    /// The operand with its axes in the order of `labels`, of which those that it lacks get an axis of length 1.
+    /// Returns the operand with its axes in the order of `labels`. Missing labels become axes of
+    /// length 1.
     fn arranged(&self, x: &Labelled, labels: &[Label]) -> Expr {
         let order: SmallVec<[isize; 8]> =
             labels.iter().filter_map(|l| x.labels.iter().position(|own| own == l)).map(|d| d as isize).collect();
@@ -187,7 +190,7 @@ impl Job<'_> {
         e
     }
 
-    /// Multiplies two operands, and sums what nothing wants afterwards.
+    /// Multiplies two operands, and sums over the labels that nothing needs afterwards.
     fn pair(&self, a: Labelled, b: Labelled, wanted: u128) -> Labelled {
         let (in_a, in_b) = (a.set(), b.set());
         let (a, b) = (self.summed(a, wanted | in_b), self.summed(b, wanted | in_a));
@@ -209,7 +212,7 @@ impl Job<'_> {
 
     fn matrix_product(&self, a: Labelled, b: Labelled, wanted: u128) -> Labelled {
         let (shared, either) = (a.set() & b.set(), a.set() ^ b.set());
-        // the columns are last in the result: they come from the operand that has the last label there
+        // the columns come last in the result, so they must be those of the operand that has the result's last label
         let last = self.ranked(a.among(either).into_iter().chain(b.among(either)).collect());
         let last = last.iter().rev().find(|l| self.out.contains(l));
         let (a, b) = if last.is_some_and(|l| a.labels.contains(l)) { (b, a) } else { (a, b) };
@@ -227,8 +230,8 @@ impl Job<'_> {
         Labelled { e: reshape(self.op, &product, &shape, self.at), labels }
     }
 
-    /// The order of an operand's own labels: that of the result, unless only that of the operand's axes needs no copy of it and
-    /// the operand is larger than the product.
+    /// Returns the order of an operand's own labels. It is the order of the result, unless only the order of the
+    /// operand's axes avoids a copy of the operand and the operand is larger than the product.
     fn side(&self, x: &Labelled, either: u128, result: usize) -> Labels {
         let own = x.among(either);
         let ranked = self.ranked(own.clone());
@@ -236,7 +239,8 @@ impl Job<'_> {
         if keeps { own } else { ranked }
     }
 
-    /// An operand as a batch of matrices with these labels of rows and columns, each of which becomes one axis.
+    /// Returns an operand as a batch of matrices. The labels of the rows are merged into one axis, and so are those of
+    /// the columns.
     fn matrix(&self, x: &Labelled, batch: &[Label], rows: &[Label], columns: &[Label]) -> Expr {
         let labels: Labels = batch.iter().chain(rows).chain(columns).copied().collect();
         let mut shape: SmallVec<[isize; 6]> = batch.iter().map(|l| x.extent(*l) as isize).collect();
@@ -245,7 +249,8 @@ impl Job<'_> {
     }
 }
 
-/// The order of the summed labels, which both operands share: that of the axes of one of them, whichever copies less.
+/// Returns the order of the summed labels, which both operands share: that of the axes of the operand for which less is
+/// copied.
 fn summed_order(a: &Labelled, b: &Labelled, summed: u128) -> Labels {
     let (first, second) = (a.among(summed), b.among(summed));
     let copied = |order: &[Label]| {

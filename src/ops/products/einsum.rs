@@ -1,4 +1,4 @@
-//! `einsum`: reads subscripts, takes diagonals, and hands the rest to `contract.rs`.
+//! `einsum`: parses the subscripts, takes diagonals, and passes the rest to `contract.rs`.
 
 use super::contract::{Labelled, contract};
 use super::labels::{Label, Labels, MOST};
@@ -9,32 +9,34 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// The number of letters: labels below it are letters, A to Z and then a to z; those from it on are axes of the ellipsis.
+/// The number of letters. Labels below it are letters, A to Z and then a to z. Labels from it on are axes of the
+/// ellipsis.
 const LETTERS: usize = 52;
 
-/// Sums of products of the elements of several arrays, as subscripts say: a letter for each axis of each operand, then `->`
-/// and the letters of the result. A letter that the result lacks is summed.
+/// Sums products of the elements of several arrays. The subscripts have a letter for each axis of each operand, then
+/// `->` and the letters of the result. Letters that are not in the result are summed over.
 ///
-/// * `...` stands for all axes that an operand has beyond its letters. They broadcast, and the result has them where it has
+/// * `...` stands for all axes of an operand beyond its letters. These axes broadcast. The result has them at its own
 ///   `...`.
-/// * A letter twice in one operand takes the diagonal of the two axes.
-/// * Without `->` the result has the axes of `...`, and then the letters that occur once, in alphabetical order, capitals
-///   first.
-/// * An axis of length 1 goes with any length that its letter has in other operands.
-/// * Spaces mean nothing.
+/// * A letter that occurs twice in one operand takes the diagonal of the two axes.
+/// * Without `->` the result has the axes of `...`, then the letters that occur once, in alphabetical order with
+///   capitals first.
+/// * An axis of length 1 matches any length that its letter has in other operands.
+/// * Spaces are ignored.
 ///
-/// The result has the promoted type of the operands, in which integers wrap; bool is and, summed by or. f16 and bf16 are
-/// summed in f32 and rounded once.
+/// The result has the promoted dtype of the operands, in which integers wrap. For bool the product is a logical and,
+/// and the sum is a logical or. f16 and bf16 are summed in f32 and rounded once.
 ///
-/// Diagonals and transposes are views. Operands are multiplied two at a time: of up to six the order with the fewest
-/// multiplications is chosen among all, of more the cheapest next pair each time (beyond 64 from the left). A pair is one
-/// batched matrix product, without copies where its axes can be merged by strides; where nothing is summed, or no rows and
-/// columns are left, it is an elementwise product that is summed in the same kernel. [`Expr::plan`] prints what runs.
+/// Diagonals and transposes are views. Operands are multiplied two at a time. For up to six operands the order with the
+/// fewest multiplications is chosen, for more the cheapest next pair each time (beyond 64, from the left). A pair is
+/// one batched matrix product, without copies if strides can merge its axes. If nothing is summed, or if no rows and
+/// columns are left, it is an elementwise product that is summed in the same kernel. [`Expr::plan`] prints the kernels
+/// that run.
 ///
 /// # Errors
-/// The expression carries an error if the subscripts are malformed, if there are not as many terms as operands, if the result
-/// has a letter twice or one that no operand has, or lacks the `...` of operands with such axes, if an operand has another
-/// number of axes than its term, or if the lengths of a letter differ.
+/// The expression carries an error if the subscripts are malformed, if the number of terms is not the number of
+/// operands, if the result repeats a letter, has a letter that no operand has, or omits a `...` that stands for axes,
+/// if an operand's number of axes does not match its term, or if the lengths of a letter differ.
 ///
 /// ```
 /// use cupric::{DType, array, einsum, zeros};
@@ -63,15 +65,13 @@ pub fn einsum(subscripts: &str, operands: impl IntoIterator<Item = impl Operand>
     })
 }
 
-/// The letter of a label.
 fn letter(l: Label) -> Option<char> {
     let first = if l < 26 { b'A' } else { b'a' - 26 };
     ((l as usize) < LETTERS).then(|| (first + l) as char)
 }
 
-/// One term of subscripts.
 struct Term {
-    /// The letters before and after the ellipsis; all of them before where there is none.
+    /// The letters before and after the ellipsis. Without an ellipsis all of them are in `before`.
     before: Labels,
     after: Labels,
     has_ellipsis: bool,
@@ -106,15 +106,15 @@ impl Term {
         self.before.iter().chain(&self.after)
     }
 
-    /// The labels of axes, where the ellipsis stands for `count` of the `most` axes that any ellipsis has: the last ones,
-    /// because axes broadcast from the right.
+    /// Returns the labels of the axes. The ellipsis stands for `count` axes, the last ones of the `most` axes that any
+    /// ellipsis has, because axes broadcast from the right.
     fn labels(&self, count: usize, most: usize) -> Labels {
         let ellipsis = (most - count..most).map(|d| (LETTERS + d) as Label);
         self.before.iter().copied().chain(ellipsis).chain(self.after.iter().copied()).collect()
     }
 }
 
-/// The operands with their labels, diagonals taken, and the labels of the result.
+/// Returns the operands with their labels, with diagonals taken, and the labels of the result.
 fn labelled(subscripts: &str, operands: Vec<Expr>, at: Loc) -> Result<(Vec<Labelled>, Labels)> {
     let wrong = |kind, why: String| Error::with_line(kind, "einsum", format!("\"{subscripts}\": {why}"), at);
     let (inputs, output) = match subscripts.split_once("->") {
@@ -155,7 +155,7 @@ fn labelled(subscripts: &str, operands: Vec<Expr>, at: Loc) -> Result<(Vec<Label
     Ok((all, out))
 }
 
-/// The labels of a result that is written out, or why it cannot be.
+/// Returns the labels of an explicit result, or a message why it is invalid.
 fn explicit(output: &Term, inputs: &[Term], most: usize) -> std::result::Result<Labels, String> {
     for (i, l) in output.letters().enumerate() {
         let c = letter(*l).unwrap_or_default();
@@ -172,7 +172,7 @@ fn explicit(output: &Term, inputs: &[Term], most: usize) -> std::result::Result<
     Ok(output.labels(if output.has_ellipsis { most } else { 0 }, most))
 }
 
-/// An operand with the diagonals of the axes that have one letter.
+/// Takes the diagonals of the axes that share a letter.
 fn diagonals(mut e: Expr, mut labels: Labels, subscripts: &str, at: Loc) -> Result<Labelled> {
     let twice = |labels: &Labels| {
         (1..labels.len()).find_map(|j| labels[..j].iter().position(|l| *l == labels[j]).map(|i| (i, j)))

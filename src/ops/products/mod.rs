@@ -1,4 +1,4 @@
-//! Products of vectors, matrices and tensors, and norms. All are made of matrix products, elementwise products and
+//! Products of vectors, matrices and tensors, and norms. All are built from matrix products, elementwise products and
 //! reductions of views, so no planner or backend knows them.
 
 mod contract;
@@ -24,30 +24,33 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// Two operands, or the error that one carries or that they are on two devices.
+/// Returns two operands, or the error that one carries, or an error if they are on different devices.
 fn two(op: &'static str, a: impl Operand, b: impl Operand, at: Loc) -> Result<(Expr, Expr)> {
     let (a, b) = (operand(a, at), operand(b, at));
     common(op, [&a, &b].into_iter(), at)?;
     Ok((a, b))
 }
 
-/// The error that two shapes do not fit.
+/// Returns the error for two shapes that do not fit each other.
 fn unfit(op: &'static str, a: &Expr, b: &Expr, why: &str, at: Loc) -> Error {
     let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
     Error::with_line(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
 }
 
-/// The labels of axes that broadcast: counted from the last axis, so that axes of two operands meet as in a sum.
+/// Returns the labels of axes that broadcast. They count from the last axis, so that the axes of two operands match as
+/// in an elementwise operation.
 fn from_the_right(ndim: usize) -> impl Iterator<Item = Label> {
     (0..ndim).rev().map(|d| d as Label)
 }
 
 /// Products of vectors and matrices.
 impl Expr {
-    /// The products of the elements along an axis, summed: the vector product of each pair of rows. The axis must have the same
-    /// length in both operands; the other axes broadcast. A negative axis counts from the end, of each operand by itself.
+    /// Returns the sum of products along an axis: the dot product of each pair of vectors. The axis must have the same
+    /// length in both operands; the other axes broadcast. A negative axis counts from the end, in each operand
+    /// separately.
     ///
-    /// The result has the promoted type, in which integers wrap; bool is and, summed by or. f16 and bf16 are summed in f32.
+    /// The result has the promoted dtype, in which integers wrap. For bool the product is a logical and, and the sum is
+    /// a logical or. f16 and bf16 are summed in f32.
     ///
     /// ```
     /// use cupric::array;
@@ -80,9 +83,9 @@ impl Expr {
         })
     }
 
-    /// The products of the elements along the last axes, summed, for each pair of rows of the two operands: the result has the
-    /// other axes of the first operand and then those of the second. With a number (or a 0-d operand) it is the product.
-    /// Types as for [`Expr::vecdot`].
+    /// Returns the dot product of each pair of rows along the last axes. The result has the other axes of the first
+    /// operand and then those of the second. If one operand is a number (or 0-d), the result is the product. The dtypes
+    /// are those of [`Expr::vecdot`].
     ///
     /// ```
     /// use cupric::array;
@@ -107,8 +110,8 @@ impl Expr {
         })
     }
 
-    /// The product of each element of the first operand with each of the second, as a matrix. Operands of several axes are
-    /// taken as their elements in C order. The result has the promoted type, in which integers wrap.
+    /// Returns the product of each element of the first operand and each element of the second, as a matrix. Operands
+    /// with several axes are flattened in C order. The result has the promoted dtype, in which integers wrap.
     ///
     /// ```
     /// use cupric::array;
@@ -128,8 +131,9 @@ impl Expr {
         })
     }
 
-    /// The Kronecker product: each element of the first operand is replaced by itself times the whole second operand. The
-    /// operand with fewer axes gets axes of length 1 in front. The result has the promoted type, in which integers wrap.
+    /// Returns the Kronecker product: each element of the first operand is replaced by its product with the whole
+    /// second operand. The operand with fewer axes gets axes of length 1 in front. The result has the promoted dtype,
+    /// in which integers wrap.
     ///
     /// ```
     /// use cupric::array;
@@ -158,9 +162,9 @@ impl Expr {
         })
     }
 
-    /// The cross product of vectors of three elements, which lie along an axis; the other axes broadcast. A negative axis
-    /// counts from the end, of each operand by itself. The result has the promoted type, in which integers wrap; not for
-    /// bool, which has no difference.
+    /// Returns the cross product of vectors of three elements along an axis; the other axes broadcast. A negative axis
+    /// counts from the end, in each operand separately. The result has the promoted dtype, in which integers wrap. bool
+    /// is an error, because it has no subtraction.
     ///
     /// ```
     /// use cupric::array;
@@ -177,7 +181,7 @@ impl Expr {
             if dtype == DType::Bool {
                 return Err(Error::with_line(ErrorKind::DType, "cross", "bool has no difference; use astype", at));
             }
-            // differences of f16 and bf16 are rounded once
+            // differences of f16 and bf16 are rounded only once
             let compute = if dtype.is_half() { DType::F32 } else { dtype };
             let parts = |e: &Expr| -> Result<[Expr; 3]> {
                 let axis = layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at("cross", at))?;
@@ -197,8 +201,9 @@ impl Expr {
         })
     }
 
-    /// The sum of a diagonal of two axes, for each index along the others. A positive `offset` takes a diagonal above the main
-    /// one (counted along `axis2`), a negative one below it. Types as for [`Expr::sum`].
+    /// Returns the sum of a diagonal of two axes, for each index along the others. A positive `offset` selects a
+    /// diagonal above the main one (counted along `axis2`), a negative one a diagonal below it. The dtypes are those of
+    /// [`Expr::sum`].
     ///
     /// ```
     /// use cupric::array;
@@ -219,12 +224,13 @@ impl Expr {
         })
     }
 
-    /// A square matrix to the power of an integer, by repeated squaring; of several axes, each matrix of the last two. The
-    /// zeroth power is the unit matrix. Integers wrap; f16 and bf16 are computed in f32 and rounded once.
+    /// Raises a square matrix to an integer power, by repeated squaring. With more than two axes it raises each matrix
+    /// along the last two. The power 0 is the identity matrix. Integers wrap; f16 and bf16 are computed in f32 and
+    /// rounded once.
     ///
     /// # Errors
-    /// The expression carries an error if the last two lengths differ. A negative power is `Unsupported`, because there is no
-    /// inverse yet.
+    /// The expression carries an error if the last two lengths differ. A negative power is `Unsupported`, because the
+    /// inverse is not implemented yet.
     ///
     /// ```
     /// use cupric::array;
@@ -250,12 +256,12 @@ impl Expr {
             }
             if n == 0 {
                 let [row, column] = [ndim - 2, ndim - 1].map(|axis| iota(shape.clone(), axis, at));
-                // the numbers are on the operand's device, so that the result is
+                // the numbers are filled on the operand's device, so that the result is there too
                 let number = |v: i128| Expr::fill_on(e.0.device, Scalar::Int(v), smallvec![], dtype, at).into_arg();
                 let on_diagonal = binary(&logic::equal, row, column, at).into_arg();
                 return Ok(ufunc(&logic::SELECT, smallvec![on_diagonal, number(1), number(0)], at));
             }
-            // several roundings to 16 bits would add up; a single product is rounded once anyhow
+            // several roundings to 16 bits would add up; a single product is rounded only once
             let mut square = if n > 2 && dtype.is_half() { cast(e, DType::F32, at) } else { e };
             let mut power: Option<Expr> = None;
             let mut left = n;
@@ -276,14 +282,14 @@ impl Expr {
     }
 }
 
-/// The elements at a position along an axis, which the result lacks.
+/// Returns the elements at a position along an axis, without that axis.
 fn element(op: &'static str, e: &Expr, axis: usize, position: isize, at: Loc) -> Expr {
     let mut items = vec![SliceItem::Range { start: None, end: None, step: 1 }; axis];
     items.push(SliceItem::Index(position));
     view(op, e, at, |shape| View::slice(shape, &items))
 }
 
-/// The axes over which [`tensordot`] sums: how many, or a list for each operand.
+/// The axes over which [`tensordot`] sums: their number, or a list for each operand.
 pub trait TensordotAxes: sealed::Axes {
     #[doc(hidden)]
     fn resolve(self, a: usize, b: usize) -> [SmallVec<[isize; 6]>; 2];
@@ -298,7 +304,7 @@ macro_rules! counts {
         impl sealed::Axes for $t {}
         impl TensordotAxes for $t {
             fn resolve(self, a: usize, _: usize) -> [SmallVec<[isize; 6]>; 2] {
-                // more axes than there are, or a negative number, give axes that are refused
+                // a number above the number of axes, or a negative one, becomes axes that are rejected later
                 let n = (self as i128).clamp(-1, layout::MAX_NDIM as i128 + 1) as isize;
                 match n {
                     -1 => [smallvec![isize::MIN / 2], smallvec![isize::MIN / 2]],
@@ -319,14 +325,14 @@ impl<A: IntoAxes, B: IntoAxes> TensordotAxes for (A, B) {
     }
 }
 
-/// Sums products over axes: `tensordot(a, b, n)` over the last n of `a` and the first n of `b`, `tensordot(a, b, (p, q))` over
-/// the axes `p` of `a`, each with the one of `q` of `b` at the same place of the list. The result has the other axes of `a` and
-/// then those of `b`. It is one matrix product of views; an operand is copied where no stride makes one axis of several.
-/// Types as for [`Expr::vecdot`].
+/// Sums products over axes. `tensordot(a, b, n)` sums over the last n axes of `a` and the first n of `b`. `tensordot(a,
+/// b, (p, q))` sums over the axes `p` of `a`, each paired with the axis at the same position in the list `q` of `b`.
+/// The result has the other axes of `a` and then those of `b`. It is one matrix product of views; an operand is copied
+/// only if strides cannot merge several axes into one. The dtypes are those of [`Expr::vecdot`].
 ///
 /// # Errors
-/// The expression carries an error if an axis is out of range or named twice, if the lists differ in length, or if the
-/// lengths of two axes do.
+/// The expression carries an error if an axis is out of range or repeated, if the two lists differ in length, or if two
+/// paired axes do.
 ///
 /// ```
 /// use cupric::{DType, array, tensordot, zeros};
@@ -347,7 +353,7 @@ pub fn tensordot(a: impl Operand, b: impl Operand, axes: impl TensordotAxes) -> 
     })
 }
 
-/// The sum of products over pairs of axes, the other axes of `a` and then those of `b` kept.
+/// Sums products over pairs of axes. Keeps the other axes of `a`, and then those of `b`.
 fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at: Loc) -> Result<Expr> {
     if axes[0].len() != axes[1].len() {
         let detail = format!("{} axes of the first operand and {} of the second", axes[0].len(), axes[1].len());
@@ -384,14 +390,15 @@ fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at
     contract(op, vec![Labelled { e: a, labels: first }, Labelled { e: b, labels: second }], &out, &name, at)
 }
 
-/// The product of a chain of matrices, multiplied in the order that takes the fewest multiplications (the classic dynamic
-/// programme, n³ steps for n matrices; beyond 64 of them from the left, as in [`einsum`]). The first may be a vector, which counts
-/// as a row, and the last one, which counts as a column; the result lacks that axis. Types as for [`Expr::matmul`]; of three or
-/// more f16 or bf16 the products between are f32.
+/// Returns the product of a chain of matrices, multiplied in the order that takes the fewest multiplications (the
+/// classic dynamic programme, n³ steps for n matrices; more than 64 matrices are multiplied from the left, as in
+/// [`einsum`]). The first operand may be a vector, which counts as a row, and the last one may be a vector, which
+/// counts as a column; the result does not have that axis. The dtypes are those of [`Expr::matmul`]. With three or more
+/// f16 or bf16 operands, the intermediate products are f32.
 ///
 /// # Errors
-/// The expression carries an error if there are fewer than two arrays, if one has another number of axes, or if the lengths
-/// do not fit.
+/// The expression carries an error if there are fewer than two arrays, if an array has a wrong number of axes, or if
+/// the lengths do not fit.
 ///
 /// ```
 /// use cupric::{DType, multi_dot, ones};
@@ -454,7 +461,8 @@ pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
     })
 }
 
-/// The product of a chain of matrices, parted as the table of [`order::chain`] says. Parts wait on a list, not on the stack.
+/// Builds the product of a chain of matrices, split according to the table of [`order::chain`]. It uses an explicit
+/// stack instead of recursion.
 fn chained(matrices: Vec<Expr>, lengths: &[usize], at: Loc) -> Expr {
     enum Task {
         Run(usize, usize),

@@ -12,11 +12,11 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// Which norm [`Expr::matrix_norm`] takes.
+/// The norm that [`Expr::matrix_norm`] computes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum MatrixNorm {
-    /// The root of the sum of the squares of all elements (NumPy's `"fro"`).
+    /// The square root of the sum of the squares of all elements (NumPy's `"fro"`).
     Frobenius,
     /// The largest sum of magnitudes of a column.
     One,
@@ -29,19 +29,19 @@ pub enum MatrixNorm {
 }
 
 impl Expr {
-    /// The norm of the vectors along axes; several axes together are one vector. `order` is any number:
+    /// Returns the norm of the vectors along axes. Several axes together hold one vector. `order` is any number:
     ///
     /// | `order` | norm |
     /// |---|---|
-    /// | 2 | the root of the sum of squares |
+    /// | 2 | the square root of the sum of squares |
     /// | 1 | the sum of magnitudes |
-    /// | 0 | how many elements are not 0 |
-    /// | `INF`, `-INF` | the largest, the smallest magnitude |
+    /// | 0 | the number of elements that are not 0 |
+    /// | `INF`, `-INF` | the largest magnitude, the smallest magnitude |
     /// | any other p | (Σ abs(x)^p)^(1/p) |
     ///
-    /// Integers and bool give f32; f16 and bf16 are computed in f32. Squares and powers are taken as they are, without scaling,
-    /// so they may overflow where the norm would not, as NumPy's do. Of no elements every norm is 0, but that of a negative
-    /// order is ∞; the one of order −∞ is an error.
+    /// Integers and bool become f32; f16 and bf16 are computed in f32. Squares and powers are not scaled, so they may
+    /// overflow where the norm would not, as in NumPy. The norm of no elements is 0, or ∞ for a negative order; for the
+    /// order −∞ it is an error.
     ///
     /// ```
     /// use cupric::{INF, array};
@@ -67,9 +67,10 @@ impl Expr {
         })
     }
 
-    /// The norm of the matrices along two axes, that of rows and then that of columns (`..` of a matrix, `(-2, -1)` of several).
-    /// Integers and bool give f32; f16 and bf16 are computed in f32. [`MatrixNorm`] lists the norms; those that need singular
-    /// values are not there yet. Of no elements the norm is 0; a smallest sum of no sums is an error.
+    /// Returns the norm of the matrices along two axes: first the axis of the rows, then that of the columns (`..` for
+    /// one matrix, `(-2, -1)` for several). Integers and bool become f32; f16 and bf16 are computed in f32.
+    /// [`MatrixNorm`] lists the norms; those that need singular values are not implemented yet. The norm of no elements
+    /// is 0, but `MinusOne` and `MinusInfinity` are an error if there are no sums to take the smallest of.
     ///
     /// ```
     /// use cupric::{MatrixNorm, array};
@@ -91,26 +92,25 @@ impl Expr {
     }
 }
 
-/// The sum of a float expression along axes.
 fn sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     sum_in_its_type(op, e, axes, at)
 }
 
-/// The largest or smallest magnitude; 0 if there are no elements to take the largest of.
+/// Returns the largest or smallest magnitude. The largest of no elements is 0.
 fn extreme(op: &'static str, magnitudes: &Expr, axes: &AxesArg, row: &'static Ufunc, at: Loc) -> Expr {
     if std::ptr::eq(row, &arithmetic::maximum) && count(magnitudes, axes) == 0 {
-        // a sum of no elements is the 0 that is wanted, of the right shape
+        // a sum of no elements is the wanted 0, with the right shape
         return sum(op, magnitudes, axes, at);
     }
     reduce(op, Fold::of(row), magnitudes, axes, at)
 }
 
-/// The norm in the type that composites compute in.
+/// Builds the norm in the dtype in which composites compute.
 fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
     const OP: &str = "vector_norm";
     if order == 0.0 {
         let is_there = cast(strong(e.clone(), at), DType::Bool, at);
-        // counted exactly, in integers
+        // counts exactly, in integers
         return cast(sum_in_its_type(OP, &is_there, axes, at), wide(e, at).0.dtype, at);
     }
     let x = wide(e, at);
@@ -142,7 +142,7 @@ fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Ex
         let squares = sum(OP, &unary(&arithmetic::square, wide(e, at), at), axes, at);
         return Ok(narrow(unary(&float::sqrt, squares, at), e, at));
     }
-    // the order in which the axes were named says which are rows
+    // the order in which the caller named the axes decides which are the rows
     let named: Vec<usize> = match &axes.axes {
         Some(a) => a.iter().filter_map(|d| layout::normalize_axis(*d, ndim).ok()).collect(),
         None => sorted.to_vec(),

@@ -1,22 +1,23 @@
-//! In which order several operands are multiplied: the fewest multiplications.
+//! The order in which several operands are multiplied. It minimises the number of multiplications.
 
 use super::labels::{Label, MOST};
 
-/// Up to this many operands all orders are tried: 3^6 ways to part a set of them, some microseconds.
+/// Up to this many operands all orders are tried. For 6 operands there are 3^6 ways to split the subsets, which takes
+/// some microseconds.
 const TRIED: usize = 6;
 
-/// Beyond this many operands the search for the best next pair would take longer than the products that it saves: they are
-/// multiplied from the left.
+/// Beyond this many operands, they are multiplied from the left, because the search for the cheapest next pair would
+/// take longer than the products that it saves.
 const SEARCHED: usize = 64;
 
-/// The number of elements along a set of labels.
+/// Returns the number of elements along a set of labels.
 fn size(labels: u128, extents: &[usize; MOST]) -> f64 {
     let along = |l: Label| if labels >> l & 1 == 1 { extents[l as usize] as f64 } else { 1.0 };
     (0..MOST as Label).map(along).product()
 }
 
-/// Returns which two of a list to multiply, step by step: a step takes two entries away and adds their product at the end of the
-/// list. Each entry of `sets` is the set of an operand's labels; the labels of `wanted` are those of the result.
+/// Returns the pairs of list entries to multiply, step by step. A step removes two entries and appends their product to
+/// the list. Each entry of `sets` is the set of an operand's labels, and `wanted` is the set of the result's labels.
 pub(super) fn pairs(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, usize)> {
     match sets.len() {
         0 | 1 => vec![],
@@ -27,18 +28,17 @@ pub(super) fn pairs(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec
     }
 }
 
-/// The best way to multiply a subset of the operands.
+/// The cheapest way to multiply a subset of the operands.
 #[derive(Clone, Copy)]
 struct Best {
-    /// Multiplications, and elements of intermediate results, which decide between equals.
+    /// The number of multiplications, and the number of elements of intermediate results, which breaks ties.
     cost: (f64, f64),
-    /// The labels of its product.
     labels: u128,
-    /// One of the two subsets that are multiplied last.
+    /// One of the two subsets whose products are multiplied last.
     left: usize,
 }
 
-/// Tries all orders, by the best order of each subset.
+/// Tries all orders. Builds the best order of each subset from those of smaller subsets.
 fn all_orders(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, usize)> {
     let (n, all) = (sets.len(), (1usize << sets.len()) - 1);
     let union = |subset: usize| (0..n).filter(|i| subset >> i & 1 == 1).fold(0, |labels, i| labels | sets[i]);
@@ -47,7 +47,7 @@ fn all_orders(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usiz
         let labels = union(subset) & (wanted | union(all & !subset));
         let single = subset.count_ones() < 2;
         let mut found = Best { cost: if single { (0.0, 0.0) } else { (f64::INFINITY, 0.0) }, labels, left: 0 };
-        // the left part has the lowest operand of the subset, so that each way to part it is tried once
+        // the left part always has the lowest operand of the subset, so that each way to split it is tried once
         let lowest = subset & subset.wrapping_neg();
         let mut left = subset.wrapping_sub(1) & subset;
         while left > 0 && !single {
@@ -68,12 +68,12 @@ fn all_orders(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usiz
     steps
 }
 
-/// Writes the steps of a subset, and returns the place of its product in the list.
+/// Appends the steps of a subset, and returns the index of its product in the list.
 fn emit(subset: usize, best: &[Best], operands: usize, steps: &mut Vec<(usize, usize)>) -> usize {
     if subset.count_ones() == 1 {
         return subset.trailing_zeros() as usize;
     }
-    // sizes beyond f64 leave no best way: the lowest operand is parted off
+    // if the sizes overflow f64 there is no best split, so the lowest operand is split off
     let left = if best[subset].left == 0 { subset & subset.wrapping_neg() } else { best[subset].left };
     let a = emit(left, best, operands, steps);
     let b = emit(subset & !left, best, operands, steps);
@@ -81,8 +81,8 @@ fn emit(subset: usize, best: &[Best], operands: usize, steps: &mut Vec<(usize, u
     operands + steps.len() - 1
 }
 
-/// Multiplies, time after time, the two entries whose product takes the fewest multiplications; of equals those with the smallest
-/// result, then the first.
+/// Multiplies, again and again, the two entries whose product takes the fewest multiplications. Ties are broken by the
+/// smaller result, then by the order of the list.
 fn greedy(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, usize)> {
     let mut list: Vec<Option<u128>> = sets.iter().copied().map(Some).collect();
     let mut steps = vec![];
@@ -107,9 +107,10 @@ fn greedy(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, u
     steps
 }
 
-/// Returns for each run `i..=j` of a chain of matrices after which matrix it is parted last, so that the whole takes the fewest
-/// multiplications: `splits[i][j]`. Matrix i is `lengths[i]` × `lengths[i + 1]`. The classic dynamic programme (Godbole 1973). None
-/// for a chain so long that it is multiplied from the left, as [`pairs`] has it.
+/// Returns a table of the best splits of a chain of matrices: `splits[i][j]` is the matrix after which the run `i..=j`
+/// is split last, so that its product takes the fewest multiplications. Matrix i is `lengths[i]` × `lengths[i + 1]`.
+/// This is the classic dynamic programme (Godbole 1973). Returns `None` for a chain of more than 64 matrices, which is
+/// multiplied from the left, as in [`pairs`].
 pub(super) fn chain(lengths: &[usize]) -> Option<Vec<Vec<usize>>> {
     let n = lengths.len() - 1;
     if n > mutant!(chains_of_any_length, usize::MAX, SEARCHED) {

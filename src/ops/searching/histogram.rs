@@ -1,4 +1,4 @@
-//! Histograms: the bin of each element by a search among the edges, and `bincount` of the bins.
+//! Histograms: a search among the edges finds the bin of each element, and `bincount` counts the bins.
 
 use super::{Loc, count_first, element, int, length};
 use crate::base::dtype::Scalar;
@@ -15,15 +15,16 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 impl Expr {
-    /// How many elements fall into each of `bins` bins of equal width, as i64, and the `bins + 1` edges of the bins.
+    /// Counts the elements in each of `bins` bins of equal width. Returns the counts as i64, and the `bins + 1` edges.
     ///
-    /// The bins divide `range`, or without one the span from the smallest element to the largest. A bin has its lower edge and not
-    /// its upper one, but the last bin has both. Elements outside the range are not counted, and NaNs neither; without a `range` a
-    /// NaN among the elements makes the edges NaN and the counts 0 (NumPy refuses it). A range of one number is widened by 0.5 on
-    /// either side, and that of no elements is from 0 to 1.
+    /// The bins divide `range`, or by default the span from the smallest element to the largest. A bin includes its
+    /// lower edge but not its upper one; the last bin includes both. Elements outside the range and NaNs are not
+    /// counted. Without a `range`, a NaN among the elements makes the edges NaN and the counts 0 (NumPy raises an
+    /// error). A range of width 0 is widened by 0.5 on either side. The default range of an array without elements is 0
+    /// to 1.
     ///
-    /// The edges have the array's float type, f32 for integers, and the counts are exact for the edges that are returned. The edges of
-    /// a given range are those of [`linspace`](crate::linspace), within 0.6 units in the last place.
+    /// The edges have the array's float dtype, f32 for integers, and the counts are exact for the returned edges. The
+    /// edges of a given range are those of [`linspace`](crate::linspace), within 0.6 units in the last place.
     ///
     /// ```
     /// use cupric::array;
@@ -36,7 +37,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] without bins, or if the range is not of two finite numbers of which the second is not less;
+    /// [`ErrorKind::Argument`] if `bins` is 0, if an end of the range is not finite, or if the range decreases;
     /// [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
     #[doc(alias = "histc")]
     #[track_caller]
@@ -55,8 +56,8 @@ impl Expr {
         })
     }
 
-    /// How many elements fall into each of the bins between neighbouring edges, as i64: see [`Expr::histogram`]. The edges are an
-    /// array of one axis that ascends; n of them have n − 1 bins between them.
+    /// Counts the elements in each bin between neighbouring edges, as i64; see [`Expr::histogram`]. The edges are an
+    /// ascending array of one axis; n edges have n − 1 bins between them.
     ///
     /// ```
     /// use cupric::array;
@@ -66,8 +67,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the edges have not one axis, or are none; [`ErrorKind::DType`] if they cannot be compared with the
-    /// elements; [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
+    /// [`ErrorKind::Shape`] if the edges do not have exactly one axis, or are empty; [`ErrorKind::DType`] if they
+    /// cannot be compared with the elements; [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
     #[track_caller]
     pub fn histogram_with_edges(&self, edges: impl Operand) -> Expr {
         const OP: &str = "histogram_with_edges";
@@ -83,9 +84,9 @@ impl Expr {
         })
     }
 
-    /// For each of `bins` bins the sum of the weights of the elements that fall into it, and the edges of the bins: NumPy's
-    /// `histogram` with weights. The weights broadcast to the array's shape; bins and edges are those of [`Expr::histogram`], and the
-    /// types and the order of the sums those of [`Expr::segment_sum`].
+    /// Sums the weights of the elements in each of `bins` bins (NumPy's `histogram` with weights). Returns the sums and
+    /// the edges. The weights broadcast to the array's shape. The bins and edges are those of [`Expr::histogram`]; the
+    /// dtypes and the order of the sums are those of [`Expr::segment_sum`].
     ///
     /// ```
     /// use cupric::array;
@@ -115,8 +116,8 @@ impl Expr {
         })
     }
 
-    /// For each of the bins between neighbouring edges the sum of the weights of the elements in it: see
-    /// [`Expr::histogram_weighted`] and [`Expr::histogram_with_edges`].
+    /// Sums the weights of the elements in each bin between neighbouring edges; see [`Expr::histogram_weighted`] and
+    /// [`Expr::histogram_with_edges`].
     ///
     /// ```
     /// use cupric::array;
@@ -143,9 +144,10 @@ impl Expr {
         })
     }
 
-    /// How many pairs of an element and the one of `y` at its place fall into each of `bins[0]` × `bins[1]` bins, as i64, and the
-    /// edges along either axis: see [`Expr::histogram`]. A pair of which one is outside its range is not counted. The first axis
-    /// is that of the array, the second that of `y`, and `ranges` has a range for each.
+    /// Counts the pairs of an element and the element of `y` at the same position in each of `bins[0]` × `bins[1]`
+    /// bins. Returns the counts as i64, and the edges along both axes; see [`Expr::histogram`]. A pair is not counted
+    /// if one of its elements is outside its range. The first axis is that of the array, the second that of `y`, and
+    /// `ranges` has a range for each.
     ///
     /// ```
     /// use cupric::array;
@@ -156,7 +158,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the two shapes differ; else those of [`Expr::histogram`].
+    /// [`ErrorKind::Shape`] if the two shapes differ; those of [`Expr::histogram`].
     #[track_caller]
     pub fn histogram2d(
         &self,
@@ -198,7 +200,7 @@ impl Expr {
     }
 }
 
-/// The edges of bins of equal width.
+/// Returns the edges of bins of equal width.
 fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>, at: Loc) -> Result<Expr> {
     if bins == 0 {
         return Err(Error::with_line(ErrorKind::Argument, op, "at least one bin is needed", at));
@@ -232,12 +234,12 @@ fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>
     Ok(cast(edges, dtype, at))
 }
 
-/// The number of each element's bin, as i32, and the number of bins for one that is in none.
+/// Returns the number of each element's bin, as i32, or `bins` for an element that is in no bin.
 fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
-    // none of a NaN, which no edge is less than
+    // for a NaN no edge is counted, because no edge is less than or equal to it
     let before = count_first(edges, |v| binary(&logic::less_equal, v, x, at), x, None, at);
     let none = binary(&logic::equal, &before, int(0, at), at);
-    // of what is not below all edges, one less is its bin; above the last edge that is the number of bins
+    // an element that is not below all edges is in the bin `before - 1`; above the last edge that is `bins`
     let bin = choose(none, int(bins, at), binary(&arithmetic::subtract, &before, int(1, at), at), at);
     if bins == 0 {
         return bin;
@@ -245,7 +247,7 @@ fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
     choose(binary(&logic::equal, x, element(edges, bins, at), at), int(bins - 1, at), bin, at)
 }
 
-/// How often each bin occurs; what is in none is counted in a place of its own, which is left out.
+/// Counts each bin. Elements in no bin are counted in an extra slot, which is dropped.
 fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
     bin.checked()?;
     layout::size_of_shape(&[bins + 1]).map_err(|f| f.at(op, at))?;
@@ -255,7 +257,7 @@ fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
     Ok(named(op, view(op, &all, at, |s| View::slice(s, &[part])), at))
 }
 
-/// The sum of the weights of what is in each bin.
+/// Sums the weights in each bin.
 fn summed(op: &'static str, bin: Expr, weights: &Expr, bins: usize, at: Loc) -> Result<Expr> {
     let weights = view(op, weights, at, |s| View::broadcast_to(s, &bin.0.shape));
     let flat = |e: &Expr| reshape(op, e, &[-1], at);

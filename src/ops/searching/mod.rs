@@ -1,7 +1,8 @@
-//! Where values stand among sorted ones: `searchsorted`, `digitize`, `interp`, and histograms (`ops/searching/histogram.rs`).
+//! Searches in sorted arrays: `searchsorted`, `digitize`, `interp`, and histograms (`ops/searching/histogram.rs`).
 //!
-//! A search is an expression: the steps of a binary search, unrolled, each of which loads one of the sorted elements, compares it
-//! and moves on. On a GPU it is one kernel, with what is made of the positions; on the CPU, whose kernels hold fewer values, a few.
+//! A search is an expression: the unrolled steps of a binary search, each of which loads one of the sorted elements,
+//! compares it and moves on. On a GPU the search and the functions of its result are one kernel. On the CPU they are a
+//! few, because its kernels hold fewer values.
 
 mod histogram;
 
@@ -18,21 +19,22 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// Where [`searchsorted`] puts a value that equals sorted ones.
+/// The side of equal elements on which [`searchsorted`] puts a value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Side {
-    /// Before them: the position is the number of elements that are less.
+    /// Before them: the position is the number of elements that are less than the value.
     Left,
-    /// After them: the position is the number of elements that are less or equal.
+    /// After them: the position is the number of elements that are less than or equal to the value.
     Right,
 }
 
-/// For each value the position, as i64, at which it can be inserted in an array that is sorted in ascending order, so that the
-/// array stays sorted. The result has the shape of `x`. Values of two types are compared as [`Expr::less`] compares them; a NaN
-/// counts as the greatest value, as in [`Expr::sort`].
+/// Returns, for each value of `x`, the position (i64) at which it can be inserted into an ascending array so that the
+/// array stays sorted. The result has the shape of `x`. Values of different dtypes are compared as by [`Expr::less`]. A
+/// NaN counts as the greatest value, as in [`Expr::sort`].
 ///
 /// With a `sorter` the array need not be sorted: the sorter has the positions of its elements in ascending order, as
-/// [`Expr::argsort`] gives them. Of an array that is not in order, the positions are unspecified, but between 0 and its length.
+/// [`Expr::argsort`] returns them. If the array is not in order, the results are unspecified, but between 0 and its
+/// length.
 ///
 /// A search takes about log₂ n steps, all in one kernel on a GPU.
 ///
@@ -48,9 +50,10 @@ pub enum Side {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Shape`] if the array has not one axis, or the sorter another length; [`ErrorKind::DType`] if the sorter is not
-/// of integers, or the values cannot be compared; [`ErrorKind::LimitExceeded`] if the array has 2^31 elements or more. A position
-/// of the sorter that is out of range is an error as in [`Expr::take`], where the search meets it.
+/// [`ErrorKind::Shape`] if the array does not have exactly one axis, or if the sorter has a different length;
+/// [`ErrorKind::DType`] if the sorter is not of integers, or the values cannot be compared;
+/// [`ErrorKind::LimitExceeded`] if the array has 2^31 elements or more. A position of the sorter that is out of range
+/// is an error as in [`Expr::take`], if the search reads it.
 #[doc(alias = "search_sorted")]
 #[doc(alias = "bucketize")]
 #[track_caller]
@@ -78,10 +81,11 @@ pub fn searchsorted(sorted: impl Operand, x: impl Operand, side: Side, sorter: O
 }
 
 impl Expr {
-    /// For each element the number, as i64, of the bin that it falls into: of bins that ascend it is the `i` for which
-    /// `bins[i - 1] <= x < bins[i]`, and with `right` true that for which `bins[i - 1] < x <= bins[i]`; of bins that descend that for
-    /// which `bins[i - 1] > x >= bins[i]`, and with `right` `bins[i - 1] >= x > bins[i]`. It is 0 before all bins and
-    /// their number after them. Whether the bins ascend is found by comparing the first with the last.
+    /// Returns, for each element x, the number of the bin that contains it, as i64. For ascending bins it is the `i`
+    /// with `bins[i - 1] <= x < bins[i]`, or with `bins[i - 1] < x <= bins[i]` if `right` is true. For descending bins
+    /// it is the `i` with `bins[i - 1] > x >= bins[i]`, or with `bins[i - 1] >= x > bins[i]` if `right` is true. It is
+    /// 0 before all bins, and the length of `bins` after them. The bins are descending if the first is greater than the
+    /// last.
     ///
     /// ```
     /// use cupric::array;
@@ -93,8 +97,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the bins have not one axis; [`ErrorKind::DType`] if the two cannot be compared;
-    /// [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
+    /// [`ErrorKind::Shape`] if the bins do not have exactly one axis; [`ErrorKind::DType`] if the two cannot be
+    /// compared; [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
     #[track_caller]
     pub fn digitize(&self, bins: impl Operand, right: bool) -> Expr {
         const OP: &str = "digitize";
@@ -111,12 +115,12 @@ impl Expr {
     }
 }
 
-/// The value at each of `x` of the line through points `(xp[i], fp[i])`, whose `xp` are finite and ascend: between two points on
-/// the straight line from one to the other, before the first point its value and after the last point that one's. NaN gives NaN.
-/// Of points with one `xp` the last one counts there.
+/// Interpolates linearly between points `(xp[i], fp[i])`, whose `xp` are finite and ascending, and returns the value at
+/// each of `x`. Before the first point it is the first value, and after the last point the last value. NaN becomes NaN.
+/// If several points have the same `xp`, the last of them counts there.
 ///
-/// The result has the shape of `x` and the float type to which the three are promoted (f32 for integers); f16 and bf16 are computed in
-/// f32. It lies between the values of the two points.
+/// The result has the shape of `x` and the float dtype to which the three are promoted (f32 for integers); f16 and bf16
+/// are computed in f32. It lies between the values of the two neighbouring points.
 ///
 /// ```
 /// use cupric::{array, interp};
@@ -126,8 +130,8 @@ impl Expr {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Shape`] if `xp` and `fp` are not two arrays of one axis of the same length, or are empty; [`ErrorKind::DType`] if
-/// the three have no common type; [`ErrorKind::LimitExceeded`] for 2^31 points or more.
+/// [`ErrorKind::Shape`] if `xp` and `fp` are not two arrays of one axis of the same length, or are empty;
+/// [`ErrorKind::DType`] if the three have no common dtype; [`ErrorKind::LimitExceeded`] for 2^31 points or more.
 #[track_caller]
 pub fn interp(x: impl Operand, xp: impl Operand, fp: impl Operand) -> Expr {
     const OP: &str = "interp";
@@ -149,7 +153,7 @@ pub fn interp(x: impl Operand, xp: impl Operand, fp: impl Operand) -> Expr {
     })
 }
 
-/// What `interp` computes, of `n` points, all in one type.
+/// Computes `interp` with `n` points, all operands in one dtype.
 fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     let less = |a: &Expr, b: &Expr| binary(&arithmetic::subtract, a, b, at);
     let times = |a: &Expr, b: &Expr| binary(&arithmetic::multiply, a, b, at);
@@ -157,7 +161,7 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
         let value = element(fp, 0, at);
         return choose(unary(&logic::isnan, x, at), x, value, at);
     }
-    // the interval of x: of positions before the first and after the last one, the nearest
+    // the interval of x; a position before the first or after the last interval becomes the nearest one
     let count = count_first(xp, |v| binary(&logic::less_equal, v, x, at), x, None, at);
     let i = binary(&arithmetic::subtract, count, int(1, at), at);
     let end = |e: &Expr, start: Option<isize>, end: Option<isize>| {
@@ -165,25 +169,25 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
         take(&part, i.clone(), 0, IndexMode::Clip, at)
     };
     let [(x0, x1), (f0, f1)] = [xp, fp].map(|e| (end(e, None, Some(-1)), end(e, Some(1), None)));
-    // where two points are farther apart than the largest number, all is halved
+    // if two points are farther apart than the largest finite number, everything is halved
     let is_far = unary(&logic::isinf, less(&x1, &x0), at);
     let half = Expr::fill(Scalar::Float(mutant!(gaps_overflow, 1.0, 0.5)), smallvec![], x.0.dtype, at);
     let halved = |e: &Expr| choose(&is_far, times(e, &half), e, at);
     let [from, here, to] = [&x0, x, &x1].map(halved);
-    // both shares come of quotients, because 1 less the other would lose what is near 0
+    // both weights are quotients, because 1 minus the other would lose precision near 0
     let width = less(&to, &from);
     let share = |part: Expr| binary(&arithmetic::divide, part, &width, at);
     let (to_first, to_second) = (share(less(&to, &here)), share(less(&here, &from)));
     let between = binary(&arithmetic::add, times(&f0, &to_first), times(&f1, &to_second), at);
     let (low, high) = (binary(&arithmetic::minimum, &f0, &f1, at), binary(&arithmetic::maximum, &f0, &f1, at));
-    // NaN where a value is NaN, as the bounds are then
+    // the bounds are NaN if a value is NaN, and so is the result
     let between = binary(&arithmetic::minimum, binary(&arithmetic::maximum, between, low, at), high, at);
     let before = choose(binary(&logic::less_equal, x, x0, at), f0, between, at);
-    // of last points with one `xp` the last one counts, so this goes first
+    // this test is the outermost, because among last points with the same `xp` the last one counts
     choose(binary(&logic::greater_equal, x, x1, at), f1, before, at)
 }
 
-/// The length of an operand of one axis, which a search can count in i32.
+/// Returns the length of an operand of one axis. Fails if the length does not fit i32, in which a search counts.
 fn length(op: &'static str, what: &str, e: &Expr, at: Loc) -> Result<usize> {
     match e.0.shape[..] {
         [n] if n <= i32::MAX as usize => Ok(n),
@@ -198,18 +202,18 @@ fn length(op: &'static str, what: &str, e: &Expr, at: Loc) -> Result<usize> {
     }
 }
 
-/// An i32 of its own.
 fn int(v: usize, at: Loc) -> Expr {
     Expr::fill(Scalar::Int(v as i128), smallvec![], DType::I32, at)
 }
 
-/// An element of an array of one axis, as a view.
+/// Returns an element of an array of one axis, as a view.
 fn element(e: &Expr, i: usize, at: Loc) -> Expr {
     view("slice", e, at, |s| View::slice(s, &[SliceItem::Index(i as isize)]))
 }
 
-/// For each x how many elements of a sorted array of one axis are before it, as i32, with NaN the greatest of all. Where `descend` is
-/// true the array is in descending order, and the number is of those that are not before it, which come first then.
+/// Returns, for each x, the number of elements of a sorted array of one axis that are before it, as i32. NaN is the
+/// greatest value. If `descend` is true, the array is descending, and the result counts the elements that are not
+/// before x, which come first then.
 fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at: Loc) -> Expr {
     let n = sorted.0.shape[0];
     if n == 0 || !x.0.dtype.is_float() {
@@ -218,13 +222,13 @@ fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at:
     let nan = unary(&logic::isnan, x, at);
     let both = sorted.0.dtype.promote(x.0.dtype).filter(|_| side == Side::Left && sorted.0.dtype.is_float());
     match both {
-        // a NaN is after all numbers, and on the right side after other NaNs too
+        // a NaN is after all numbers, and with `Side::Right` also after other NaNs
         None => {
             let count = count_first(sorted, |v| binary(compare(side), v, x, at), x, descend, at);
             let all = int(n, at);
             choose(nan, descend.map_or(all.clone(), |d| choose(d, int(0, at), all, at)), count, at)
         }
-        // a GPU has no nextafter of f64
+        // a GPU has no nextafter for f64
         Some(DType::F64) => {
             let before = |v: Expr| {
                 let number = binary(&logic::greater, &nan, unary(&logic::isnan, &v, at), at);
@@ -232,7 +236,8 @@ fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at:
             };
             count_first(sorted, before, x, descend, at)
         }
-        // what is less than x is at most the number before it, and what is less than NaN at most ∞: one comparison a step
+        // a value less than x is at most the number before x, and a value less than NaN is at most ∞, so each step
+        // needs only one comparison
         Some(dtype) => {
             let x = cast(x.clone(), dtype, at);
             let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], dtype, at);
@@ -245,7 +250,7 @@ fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at:
     }
 }
 
-/// The comparison of a sorted element with x that says whether it is before x.
+/// Returns the comparison that tests whether a sorted element is before x.
 fn compare(side: Side) -> &'static Ufunc {
     match side {
         Side::Left => &logic::less,
@@ -253,12 +258,12 @@ fn compare(side: Side) -> &'static Ufunc {
     }
 }
 
-/// For each x the number of elements at the start of an array of one axis that are `before` it, as i32, where those after them are
-/// not; with `descend` true the other way round.
+/// Returns, for each x, the number of leading elements of an array of one axis that are `before` it, as i32. The
+/// elements after them must not be. If `descend` is true, it counts leading elements that are not `before` it.
 ///
-/// The steps of the search have the lengths 2^k, …, 2, 1, whatever the data are, and none leaves the array: the first step looks
-/// at the element at 2^k − 1 and goes either to the start or to the last 2^k − 1 elements (Knuth, The Art of Computer Programming,
-/// volume 3, section 6.2.1, exercise 12: Shar's method).
+/// The steps have the lengths 2^k, …, 2, 1 for any data, and never leave the array: the first step compares the element
+/// at 2^k − 1, and continues either at the start or in the last 2^k − 1 elements (Knuth, The Art of Computer
+/// Programming, volume 3, section 6.2.1, exercise 12: Shar's method).
 fn count_first(sorted: &Expr, before: impl Fn(Expr) -> Expr, x: &Expr, descend: Option<&Expr>, at: Loc) -> Expr {
     let n = sorted.0.shape[0];
     if n == 0 {
@@ -269,7 +274,7 @@ fn count_first(sorted: &Expr, before: impl Fn(Expr) -> Expr, x: &Expr, descend: 
         Some(d) => binary(&logic::not_equal, before(v), d, at),
     };
     let mut step = 1usize << n.ilog2();
-    // the position of the last element that is known to count; −1 is before all
+    // the position of the last element that is known to count; −1 is before all elements
     let start = Expr::fill(Scalar::Int(-1), smallvec![], DType::I32, at);
     let mut last = choose(counts(element(sorted, step - 1, at)), int(n - step, at), start, at);
     step /= 2;

@@ -12,10 +12,9 @@ pub(crate) mod waiting;
 use crate::base::buffer::Buffer;
 #[cfg(feature = "testing")]
 use crate::base::caps::Shrink;
-use crate::base::caps::tiles::Tiles;
 use crate::base::error::{Error, ErrorKind, Fault, Result, room};
 use crate::graph::routine::{Params, Routine};
-use crate::plan::kernel::{Caps, NumberedCaps, Plan, Tile};
+use crate::plan::kernel::{Caps, NumberedCaps, Plan};
 pub(crate) use faults::FaultInjector;
 #[cfg(feature = "testing")]
 pub use faults::InjectedFault;
@@ -293,18 +292,6 @@ pub(crate) trait Backend: Send + Sync {
     fn record(&self, _detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
         work().map(|()| Recording::nothing(Clock::Host, false))
     }
-    /// Opens another device, under the number `id`, on the same hardware, with these tiles for its wide products.
-    fn with_tiles(&self, _id: u32, _tiles: Tiles) -> Result<Arc<dyn Backend>> {
-        Err(Error::with_line(ErrorKind::Unsupported, "with_tiles", "the device has no workgroups", None))
-    }
-    /// The tiles that a tuner has kept on disk, for f32 and for f16; none where nothing is kept on disk.
-    fn kept_tiles(&self) -> Option<[Option<Tile>; 2]> {
-        None
-    }
-    /// Keeps tiles on disk for the devices that are opened after this one, or forgets them. Says whether the disk has them now.
-    fn keep_tiles(&self, _tiles: [Option<Tile>; 2]) -> bool {
-        false
-    }
     /// Whether a recording is on.
     fn is_recording(&self) -> bool {
         false
@@ -363,9 +350,5 @@ pub(crate) trait TestDoors {
     /// How many shaders a GPU with a cache on disk has parsed because the cache had them not; none without a cache.
     fn parsed(&self) -> Option<u64> {
         None
-    }
-    /// How often self-tests of kernels have run in this process, and what they have found wrong of this device, a line for each family.
-    fn self_tests(&self) -> (u64, Vec<String>) {
-        (0, vec![])
     }
 }

@@ -9,26 +9,27 @@ use crate::math::simd::threaded::{Codes, Draw, Operand, Threaded};
 use crate::plan::kernel::Op;
 use smallvec::SmallVec;
 
-/// A draw: which numbers its elements have, and which word and key.
+/// A draw: the numbers of its elements, its word and its key.
 pub(super) struct Drawn {
-    /// The value that is the elements' numbers, and its counter.
+    /// The value that holds the elements' numbers, and its counter.
     index: usize,
     counter: usize,
     word: u8,
-    /// The run-time scalars that are the key, and the first of the three fills that have them.
+    /// The run-time scalars of the key, and the first of the three fills that hold them.
     slots: [usize; 3],
     fill: usize,
-    /// Where the words are from which those of pairs are made.
+    /// The slot of the words from which the words of pairs are made.
     words: Option<usize>,
 }
 
-/// Returns the operands of draws, for the numbers of the first base of a fill and of a counter.
+/// Returns the operands of draws. `fills` and `counters` are the numbers of the first base of a fill and of a counter.
 pub(super) fn operands(draws: &[Drawn], fills: usize, counters: usize) -> SmallVec<[Operand; 4]> {
     draws.iter().map(|d| Draw::operand((counters + d.counter) as u32, d.word, (fills + d.fill) as u32)).collect()
 }
 
 impl Compiler<'_> {
-    /// Emits the draw of value `v`. Words of pairs are made of plain words, which two draws of the same numbers share.
+    /// Emits the draw of value `v`. Words of pairs are made from plain words, which two draws of the same numbers
+    /// share.
     pub(super) fn draw(&mut self, v: usize, index: usize, word: u8, slots: [usize; 3]) -> Result<()> {
         self.cut()?;
         self.keep_acc()?;
@@ -57,8 +58,8 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Notes whether value `v`, a function of these values, is equal in pairs of elements; returns the instruction that computes each
-    /// pair once, if the function has one.
+    /// Records whether value `v`, a function of these values, is equal in pairs of elements. Returns the instruction
+    /// that computes each pair once, if the function has one.
     pub(super) fn once_a_pair(
         &mut self,
         v: usize,
@@ -69,7 +70,7 @@ impl Compiler<'_> {
         Some((Some(codes.paired?), [Home::Draw(self.paired[v]?), Home::None]))
     }
 
-    /// Returns the draw in whose pairs a function of these values is equal; none if it is not.
+    /// Returns the draw in whose pairs a function of these values is equal; `None` if it is not equal in pairs.
     fn pairs_of(&self, list: &[usize]) -> Option<usize> {
         let mut changing = list.iter().filter(|a| !matches!(self.homes[**a], Home::Fill(_)));
         let draw = self.paired[*changing.next()?]?;
@@ -77,7 +78,7 @@ impl Compiler<'_> {
         changing.all(|a| self.paired[*a].is_some_and(|d| counter(d) == counter(draw))).then_some(draw)
     }
 
-    /// Adds a draw; returns its number.
+    /// Adds a draw and returns its index.
     fn drawn(&mut self, v: usize, index: usize, word: u8, slots: [usize; 3]) -> usize {
         let fill = match self.draws.iter().find(|d| d.slots == slots) {
             Some(d) => d.fill,
@@ -97,7 +98,7 @@ impl Compiler<'_> {
         self.draws.len() - 1
     }
 
-    /// Whether two values are the same numbers of elements.
+    /// Returns whether two values hold the same element numbers.
     fn is_alike(&self, a: usize, b: usize) -> bool {
         let numbers = |v: usize| match &self.kernel.values[v].op {
             Op::Index { strides, offset } => Some((strides, offset)),
@@ -117,12 +118,12 @@ impl Compiler<'_> {
         a == b || numbers(a).is_some_and(|n| numbers(b) == Some(n))
     }
 
-    /// Adds the counter of the numbers that value `v` is; returns its number.
+    /// Adds the counter of the numbers that value `v` holds, and returns its index.
     fn counter(&mut self, v: usize) -> usize {
         let outer = &self.kernel.outer;
         let split = outer.len().saturating_sub(1);
         if let Op::Index { strides, offset } = &self.kernel.values[v].op {
-            // along a single column every step is as good
+            // with a single column the step does not matter
             let step = match (outer.last(), strides.get(split)) {
                 (Some(1) | None, _) | (_, None) => 1,
                 (_, Some(step)) => *step,

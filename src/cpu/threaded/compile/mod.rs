@@ -1,6 +1,6 @@
-//! Makes threaded code of a kernel: a value at a time in the accumulator, in the order of the kernel; but a product that one sum
-//! reads is computed by the instruction of the sum. A value that is read again after the accumulator has taken another is saved in
-//! a slot.
+//! Compiles a kernel to threaded code. It computes one value at a time in the accumulator, in the order of the kernel.
+//! A product that only one sum reads is computed by the instruction of the sum. A value that is read again after the
+//! accumulator has received another value is saved in a slot.
 
 mod draws;
 
@@ -17,25 +17,26 @@ use crate::math::simd::threaded::{self, AHEAD, Codes, Instr, LONGEST, Operand};
 use crate::plan::kernel::{BufferRef, Kernel, Load, Op, WriteClass};
 use smallvec::{SmallVec, smallvec};
 
-/// The most instructions of a run before another operation, which adds ten at most (it saves the accumulator, reads and saves two
-/// operands, reads the first and saves it, and has up to three functions); the end of the run is one.
+/// The most instructions of a run before another operation is added. An operation adds at most ten instructions (it
+/// saves the accumulator, reads and saves two operands, reads the first and saves it, and has up to three functions),
+/// and the end of the run is one more.
 const FULL: usize = LONGEST - 12;
 
-/// Where the readers of a value find it.
+/// The location where the readers of a value find it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Home {
-    /// Nowhere: only the accumulator can have it.
+    /// In no memory: only the accumulator can hold it.
     None,
-    /// In the memory of the place of this number, word by word.
+    /// In the memory of the place with this index, word by word.
     Memory(usize),
-    /// In the place of this number, at a stride or in another type: an instruction of its own reads it.
+    /// In the place with this index, at a stride or in another type: a separate instruction reads it.
     Each(usize),
     Fill(usize),
     Slot(usize),
-    /// In no memory yet: a product of two values that are operands in memory. The one function that reads it computes it too; the
-    /// first of two products that a function reads is computed just before.
+    /// Not computed yet: a product of two values that are operands in memory. The only function that reads it also
+    /// computes it. If a function reads two products, the first is computed just before.
     Product([usize; 2]),
-    /// In no memory: the draw of this number.
+    /// In no memory: the draw with this index.
     Draw(usize),
 }
 
@@ -45,19 +46,19 @@ struct Compiler<'a> {
     /// For each value, the first value with the same bits.
     alias_of: SmallVec<[usize; 16]>,
     homes: SmallVec<[Home; 16]>,
-    /// How many instructions have yet to read each value.
+    /// The number of instructions that still have to read each value.
     uses: SmallVec<[usize; 16]>,
     /// The value in the accumulator.
     acc: Option<usize>,
     free: SmallVec<[usize; 8]>,
     draws: SmallVec<[draws::Drawn; 2]>,
-    /// Of each value that is equal in each pair of elements, the number of the draw whose pairs these are.
+    /// For each value that is equal in each pair of elements, the index of the draw whose pairs these are.
     paired: SmallVec<[Option<usize>; 16]>,
-    /// The operands of instructions by their kind; made numbers of bases when the program is complete.
+    /// The operands of each instruction by location; they become numbers of bases when the program is complete.
     operands: Vec<[Home; 2]>,
 }
 
-/// Makes the threaded code of a kernel, for blocks of so many bytes.
+/// Compiles the threaded code of a kernel, for blocks of `block` bytes.
 pub(super) fn compile(kernel: &Kernel, aliased: &[bool], block: usize) -> Result<Threaded> {
     let sizes = kernel.values.iter().map(|v| v.compute().size());
     let shares = |stored: BufferRef, read: BufferRef| match (stored, read) {
@@ -118,15 +119,15 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns the conversions of a cast or a rounding. The last is left out if it rounds to the type of the stores that alone
-    /// read the value, because they round in the same way.
+    /// Returns the conversions of a cast or a rounding. The last one is omitted if it rounds to the type of the stores
+    /// and only these stores read the value, because they round in the same way.
     fn links(&self, v: usize, a: usize) -> SmallVec<[cast::Conversion; 2]> {
         let kernel = self.kernel;
         let (to, rounding) = (kernel.values[v].dtype, cast::round(kernel.values[v].dtype));
         let from = kernel.values[a].dtype;
         let is_cast = matches!(kernel.values[v].op, Op::Cast(_));
         let mut links = if is_cast { convert::cast(from, to) } else { rounding.into_iter().collect() };
-        // a cast of a float to a narrow integer saturates, and one of a bool needs no rounding
+        // a cast of a float to a narrow integer saturates, and a cast of a bool needs no rounding
         let rounds = !is_cast || from != DType::Bool && !(from.is_float() && to.is_narrow_integer());
         let is_read = kernel.values.iter().any(|value| value.op.operands().contains(&v));
         let is_stored = kernel.stores.iter().filter(|s| s.value == v).all(|s| s.dtype == to);
@@ -136,7 +137,7 @@ impl Compiler<'_> {
         links
     }
 
-    /// Counts what reads each value: operations that some store needs, and the stores.
+    /// Counts the readers of each value: operations that some store needs, and the stores.
     fn count_uses(&mut self) {
         let kernel = self.kernel;
         for store in &kernel.stores {
@@ -183,7 +184,7 @@ impl Compiler<'_> {
                         }
                     }
                 }
-                // a draw reads it, and computes it itself
+                // only a draw reads it, and computes it itself
                 Op::Index { .. } => {}
                 Op::Philox { index, word, slots } => self.draw(v, *index, *word, *slots)?,
                 Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot { .. } => {
@@ -220,7 +221,7 @@ impl Compiler<'_> {
         let outer = &self.kernel.outer;
         let dims: Shape = outer.clone();
         let split = outer.len().saturating_sub(1);
-        // along a single column every step is as good
+        // with a single column the step does not matter
         let step = match (outer.last(), strides.get(split)) {
             (Some(1) | None, _) | (_, None) => is_store as isize,
             (_, Some(step)) => *step,
@@ -237,8 +238,9 @@ impl Compiler<'_> {
         self.program.places.len() - 1
     }
 
-    /// Returns the factors of value `v`, if it is a product of operands in memory that is read once, by a function that can
-    /// multiply them itself. So the accumulator, which may hold the function's other operand, need not be saved for the product.
+    /// Returns the factors of value `v`, if it is a product of operands in memory that is read once, by a function that
+    /// can multiply them itself. The accumulator, which may hold the function's other operand, then need not be saved
+    /// for the product.
     fn product(&self, v: usize, row: &Ufunc, list: &[usize]) -> Option<[usize; 2]> {
         let [x, y] = [*list.first()?, *list.last()?];
         let in_memory = |v: usize| matches!(self.homes[v], Home::Memory(_) | Home::Fill(_));
@@ -253,7 +255,7 @@ impl Compiler<'_> {
         row.threaded(by, self.program.word)?.products.map(|_| [x, y])
     }
 
-    /// Emits a function of the values in `list`, which takes one of them from the accumulator. `v` is its result.
+    /// Emits a function of the values in `list`, one of which it reads from the accumulator. `v` is its result.
     fn call(&mut self, v: usize, codes: &threaded::Threaded, list: &[usize]) -> Result<()> {
         self.cut()?;
         if let (Some(products), [x, y]) = (codes.products, list) {
@@ -300,23 +302,23 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Counts an instruction that reads these values.
+    /// Records that an instruction reads these values.
     fn read(&mut self, list: &[usize]) {
         list.iter().for_each(|a| self.uses[*a] -= 1);
     }
 
-    /// Counts the instruction that computes a product.
+    /// Records that an instruction computes a product, and so reads its factors.
     fn read_factors(&mut self, v: usize) {
         let factors = self.kernel.values[v].op.operands();
         factors.iter().for_each(|a| self.uses[self.alias_of[*a]] -= 1);
     }
 
-    /// Whether only an instruction of its own can read the value.
+    /// Returns whether only a separate instruction can read the value.
     fn is_each(&self, v: usize) -> bool {
         matches!(self.homes[v], Home::Each(_))
     }
 
-    /// Sees to it that later instructions can read a value as an operand in memory.
+    /// Ensures that later instructions can read a value as an operand in memory.
     fn settle(&mut self, v: usize) -> Result<()> {
         match self.homes[v] {
             Home::Memory(_) | Home::Fill(_) | Home::Slot(_) => Ok(()),
@@ -328,7 +330,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Sees to it that the accumulator has a value. What it had is saved if it is read again.
+    /// Ensures that the accumulator holds a value. Its previous value is saved if it is read again.
     fn bring(&mut self, v: usize) -> Result<()> {
         if self.acc == Some(v) {
             return Ok(());
@@ -355,14 +357,14 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Saves the accumulator if its value is read again and is nowhere else.
+    /// Saves the accumulator if its value is read again and is not in memory.
     fn keep_acc(&mut self) -> Result<()> {
         let Some(v) = self.acc else { return Ok(()) };
         let is_elsewhere = matches!(self.homes[v], Home::Memory(_) | Home::Fill(_) | Home::Slot(_));
         if self.uses[v] == 0 || is_elsewhere { Ok(()) } else { self.save(v) }
     }
 
-    /// Saves the accumulator, which has value `v`, in a slot.
+    /// Saves the accumulator, which holds value `v`, in a slot.
     fn save(&mut self, v: usize) -> Result<()> {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.program.slots += 1;
@@ -380,7 +382,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Writes the accumulator, which has value `v`, to its stores, unless a load may yet read the memory there.
+    /// Writes the accumulator, which holds value `v`, to its stores, unless a later load may read their memory.
     fn store_now(&mut self, v: usize) -> Result<()> {
         if self.program.is_in_place {
             return Ok(());
@@ -403,7 +405,7 @@ impl Compiler<'_> {
         let is_computed = |op: &Op| matches!(op, Op::Ufunc(..) | Op::Cast(_) | Op::Round(_) | Op::Philox { .. });
         let value = |c: &Self, n: usize| c.alias_of[kernel.stores[n].value];
         if self.program.is_in_place && kernel.stores.len() > 1 {
-            // a store may write what a value that is stored later would be read from
+            // a store may overwrite memory that a later stored value is read from
             for n in 0..kernel.stores.len() {
                 let v = value(self, n);
                 self.cut()?;
@@ -440,7 +442,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Begins another run if this one is long. The accumulator does not outlive a run.
+    /// Begins another run if this one is long. The accumulator does not survive the end of a run.
     fn cut(&mut self) -> Result<()> {
         let start = self.program.runs.last().map_or(0, |start| *start as usize);
         if self.program.code.len() - start < FULL {
@@ -466,15 +468,15 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Gives operands the numbers of their bases, which are known now.
+    /// Replaces the operands by the numbers of their bases, which are known now.
     fn complete(self) -> Threaded {
         let mut program = self.program;
         let (places, fills) = (program.places.len(), program.fills.len());
         let vector = (program.block / 8) as u32;
-        // what the second-level cache holds comes soon enough
+        // operands that fit the second-level cache need no prefetching
         let bytes: usize = program.places.iter().map(|p| p.size.saturating_mul(self.kernel.outer_size())).sum();
         let is_far = bytes > caches::sizes()[1];
-        // of loads that lie within a block of one another, one asks the caches for all
+        // if loads are within a block of one another, only the first prefetches
         let is_beside = |a: &Place, b: &Place| {
             let near = a.offset.abs_diff(b.offset).saturating_mul(a.size) < program.block;
             near && a.buffer == b.buffer && a.step == b.step && a.rows == b.rows

@@ -5,7 +5,7 @@ mod products;
 
 use super::*;
 use crate::base::caps::COOPERATIVE_MEMORY;
-use crate::base::caps::tiles::CANDIDATES;
+use crate::base::caps::tiles::VENDORS;
 use crate::base::dtype::DType;
 use crate::graph::ufunc;
 use crate::graph::ufunc::Fold;
@@ -151,7 +151,9 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     let form = Form::of(k);
     let mut variant = variant(k, &form, how, lanes);
     if k.kind == KernelKind::Matmul {
-        for tile in CANDIDATES.into_iter().chain([Tile { padded: false, ..Tile::PLAIN }]) {
+        for tile in
+            VENDORS.map(|v| v.tiles.single).into_iter().chain([Tile::LEAST, Tile { padded: false, ..Tile::PLAIN }])
+        {
             (variant.groups.tile, variant.groups.size) = (Some(tile), tile.invocations() as u16);
             let text = validate_both(name, k, &form, &variant);
             let multiplied = text.matches("= add_step(").count();
