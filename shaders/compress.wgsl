@@ -1,9 +1,10 @@
-// The positions of the true elements of a mask, or the elements of another array that stand there. `count` counts the true
-// elements of each workgroup, `add_within_groups` and `add_groups` make of the counts the places where each workgroup begins,
-// and `list` writes the positions, one after another. `store_positions` and `store_values` store the result.
+// The positions of the true elements of a mask, or the elements of another array at these positions. `count` counts the
+// true elements of each workgroup. `add_within_groups` and `add_groups` turn the counts into the positions at which
+// each workgroup's results begin. `list` writes the positions, one after another. `store_positions` and `store_values`
+// store the result.
 //
-// The generator writes what this file calls, for the operands' types. The call's parameters are the number of true elements and
-// that of all.
+// The generator writes what this file calls, for the operands' types. The call's parameters are the number of true
+// elements and the number of all elements.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
@@ -61,7 +62,8 @@ fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) 
 // block: add_within_groups
 var<workgroup> sums: array<u32, WORKGROUP>;
 
-// Replaces each count by the sum of those before it in its group of WORKGROUP, whose sum goes behind all counts.
+// Replaces each count by the sum of the counts before it in its group of WORKGROUP counts. The sum of the group goes
+// behind all counts.
 @compute @workgroup_size(WORKGROUP)
 fn add_within_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let blocks = (params.param1 + WORKGROUP - 1u) / WORKGROUP;

@@ -14,22 +14,22 @@ fn load_element(index: u32) -> Element {
 // `unit` is the element's number within the invocation's run; `is_last` holds at the last element that there is.
 fn store_element(element: Element, unit: u32, is_last: bool) {
 }
-// Consecutive elements that one invocation takes, so that a packed word of narrow elements has one owner.
+// Consecutive elements that one invocation processes, so that a packed word of narrow elements has one owner.
 const RUN = 1u;
-// How far apart the elements lie that one invocation has under way at once.
+// The distance between the elements that one invocation has in flight at once.
 const DISTANCE = WORKGROUP;
 struct Four {
     element0: Element,
 }
-// Loads four elements from `index` on, where `left` are left; what it loads past the end is not used.
+// Loads four elements from `index` on, of which `left` exist; elements loaded past the end are not used.
 fn load_four(index: u32, left: u32) -> Four {
     return Four(Element(index));
 }
-// Computes the values of four elements, and stores those of the `left` first.
+// Computes the values of four elements, and stores the first `left` of them.
 fn store_four(four: Four, left: u32) {
 }
-// What `main_of_squares` has of an operand whose neighbours along the last axis lie far apart: the square of SIDE × SIDE elements
-// from which it computes. The element of line L and column C is at C * PITCH + L.
+// For each operand whose neighbours along the last axis lie far apart, `main_of_squares` computes from a square of SIDE
+// × SIDE elements. The element of line L and column C is at C * PITCH + L.
 var<workgroup> square_in0: array<u32, SIDE * PITCH>;
 // Fetches four elements of each such operand, neighbours along the lines, into the squares from `to` on.
 fn fetch_lines(batch: u32, line: u32, column: u32, to: u32) {

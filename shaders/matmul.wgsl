@@ -12,7 +12,7 @@
 // block: written by the generator
 // The type in which the product is computed.
 alias T = f32;
-// Four elements: a vector, or a struct of what has no vectors on every device.
+// Four elements: a vector, or a struct for types that have no vectors on every device.
 alias Four = vec4<T>;
 fn element(four: Four, n: u32) -> T {
     return four[n];
@@ -32,7 +32,8 @@ fn add_one_product(sum: T, x: T, y: T) -> T {
 fn add_one(a: T, b: T) -> T {
     return a + b;
 }
-// What a workgroup computes of the product, and an invocation; elements along k that are in workgroup memory at once.
+// The part of the product that a workgroup computes, and the part that an invocation computes; then the number of
+// elements along k that are in workgroup memory at once.
 const TILE_ROWS = 128u;
 const TILE_COLUMNS = 128u;
 const EACH_ROWS = 8u;
@@ -344,16 +345,16 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 // end
 
 // block: main_narrow
-// How many k the workgroup has in its memory at once.
+// The number of elements along k that the workgroup has in its memory at once.
 const STEP = 8u;
 
-// For each invocation, so many neighbouring elements of its row of a and of its column of b. An invocation fetches elements
-// for others too: neighbours fetch along k where an operand is contiguous along k, else across.
+// For each invocation, STEP neighbouring elements of its row of a and of its column of b. An invocation fetches
+// elements for others too: neighbours fetch along k if an operand is contiguous along k, otherwise across.
 var<workgroup> lines_a: array<T, WORKGROUP * STEP>;
 var<workgroup> lines_b: array<T, WORKGROUP * STEP>;
 
-// Where element `k` of an invocation's line is. Each four invocations have another order of `k`, because memory is spread over
-// 32 banks: 32 neighbours that read the same `k` so read from 32 banks.
+// Where element `k` of an invocation's line is. Every four invocations have a different order of `k`, because memory is
+// spread over 32 banks: so 32 neighbours that read the same `k` read from 32 banks.
 fn place_in_line(line: u32, k: u32) -> u32 {
     return line * STEP + (k ^ ((line >> 2u) % STEP));
 }

@@ -35,7 +35,7 @@ struct Four {
 fn load_four(row: Row, index: u32, left: u32) -> Four {
     return Four(Element(index), Element(index + 1u), Element(index + 2u), Element(index + 3u));
 }
-// Computes the values of an element and takes them into the folds. `step` counts the lane's elements from 1.
+// Computes the values of an element and folds them in. `step` counts the lane's elements from 1.
 fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
     return Folds(before.count + 1u);
 }
@@ -43,7 +43,7 @@ fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
 fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {
     return before;
 }
-// The same of invocations that stand for four lanes each.
+// The same for invocations that process four lanes each.
 fn finish_lanes(before: Row, folds: array<Folds, 4>, lane: u32, place: u32) -> Row {
     return before;
 }

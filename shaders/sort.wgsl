@@ -1,13 +1,14 @@
-// A stable sort of rows, digit by digit from the lowest: `prepare` makes a key of each element, and each digit then takes four
-// passes over keys and positions. `count` counts the digits of each workgroup's elements, `add_within_groups` and `add_groups`
-// make of the counts the places where the elements of each digit and workgroup begin, and `move_to_places` moves all of them. The
-// last digits are those of the rows' numbers, which brings each row together again. `store_values` and `store_positions` store
-// the result; `store_first_positions` that of `argtopk`, and `store_selected` that of `select_in_order`.
+// A stable sort of rows, digit by digit from the lowest. `prepare` makes a key from each element, and each digit then
+// takes four passes over keys and positions. `count` counts the digits of each workgroup's elements.
+// `add_within_groups` and `add_groups` turn the counts into the positions at which the elements of each digit and
+// workgroup begin, and `move_to_places` moves all elements there. The last digits are those of the rows' numbers, which
+// brings each row together again. `store_values` and `store_positions` store the result, `store_first_positions` the
+// result of `argtopk`, and `store_selected` the result of `select_in_order`.
 //
-// The generator writes what this file calls, for the operand's type. `params.number` describes the digit of a pass: its shift
-// in bits 0 to 4; in bit 8 whether it is in the upper word of the key; in bit 9 whether it is one of the row's number; and in
-// bit 10 whether keys have two words. The call's parameters are the length of a row, 1 for descending order, and the number
-// of all elements; then of `argtopk` the length of a row of the result, and of `select_in_order` the two places.
+// The generator writes what this file calls, for the operand's type. `params.number` describes the digit of a pass:
+// bits 0 to 4 are its shift, bit 8 is set if it is in the upper word of the key, bit 9 if it is a digit of the row's
+// number, and bit 10 if keys have two words. The call's parameters are the length of a row, 1 for descending order, and
+// the number of all elements. `argtopk` adds the length of a row of the result, and `select_in_order` the two places.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
@@ -98,7 +99,8 @@ fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) 
 // block: add_within_groups
 var<workgroup> sums: array<u32, WORKGROUP>;
 
-// Replaces each counter by the sum of those before it in its group of WORKGROUP, whose sum goes behind all counters.
+// Replaces each counter by the sum of the counters before it in its group of WORKGROUP counters. The sum of the group
+// goes behind all counters.
 @compute @workgroup_size(WORKGROUP)
 fn add_within_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let counters = (params.param2 + WORKGROUP - 1u) / WORKGROUP * 16u;
@@ -164,7 +166,7 @@ fn add_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_in
 // end
 
 // block: move_to_places
-// For each lane how often each digit occurs up to it: of 16 digits, two counts in a word.
+// For each lane, how often each of 16 digits occurs up to this lane: two counts in a word.
 var<workgroup> lower_digits: array<vec4<u32>, WORKGROUP>;
 var<workgroup> upper_digits: array<vec4<u32>, WORKGROUP>;
 

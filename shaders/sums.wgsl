@@ -1,11 +1,11 @@
-// Sums of rows of floats, by their keys or over ranges of them, by a tree of fixed shape: `add_elements` adds up each 8
-// neighbouring rows, `add_partials` each 8 of these sums, and so on. `store_sums` has an invocation for each sum of the result,
-// which takes the largest of these partial sums that lie in its range, and single rows at the range's ends: some 30 terms a
-// level, however long the range is. The rows of one key are neighbours, because the keys ascend.
+// Sums of rows of floats, by their keys or over ranges of them, by a tree of fixed shape. `add_elements` adds up each 8
+// neighbouring rows, `add_partials` each 8 of these sums, and so on. `store_sums` has an invocation for each sum of the
+// result. It adds up the largest of these partial sums that lie in its range, and single rows at the ends of the range:
+// some 30 terms a level, however long the range is. The rows of one key are neighbours, because the keys ascend.
 //
-// The generator writes what this file calls, for the operands' types. The call's parameters are the rows of the result, the
-// length of a row and the rows of the operand. `params.number` is the level below of a pass that adds partial sums; for
-// `store_sums` it is 1 where the first operand has the positions where ranges begin, and 0 where it has keys.
+// The generator writes what this file calls, for the operands' types. The call's parameters are the rows of the result,
+// the length of a row, and the rows of the operand. In a pass that adds partial sums, `params.number` is the level
+// below. In `store_sums` it is 1 if the first operand has the positions at which ranges begin, and 0 if it has keys.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
@@ -116,7 +116,7 @@ fn sum_of_rows(first: u32, end: u32, column: u32) -> Partial_in1 {
     var count = params.param2;
     var total = no_partial_in1();
     loop {
-        // of two groups or more, those at this level that no group of the level above has whole
+        // if there are two or more groups, only the sums that no complete group of the level above covers
         let all = right - left < 16u;
         let inner_left = select((left + 7u) / 8u * 8u, right, all);
         let inner_right = select(right / 8u * 8u, right, all);

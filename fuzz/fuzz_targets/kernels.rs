@@ -4,7 +4,7 @@
 #[path = "../../tests/fuzz/kernels.rs"]
 mod body;
 #[allow(dead_code, reason = "a part of the list is asked for")]
-#[path = "../../tests/kit/operations.rs"]
+#[path = "../../tests/kit/operations/mod.rs"]
 mod operations;
 #[path = "../../tests/fuzz/source.rs"]
 mod source;

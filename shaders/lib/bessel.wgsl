@@ -61,7 +61,7 @@ fn cp_scaled_bessel(a: f32, near: f32, far: f32) -> f32 {
     return select(near * cp_exp_neg(min(a, 8.0), 0), far / sqrt(a), a > 8.0);
 }
 
-// abs(x), and 8 for what is larger than 92 or no number
+// abs(x), or 8 if x is NaN or abs(x) is larger than 92
 fn cp_bessel_operand(x: f32) -> f32 {
     let mag = cp_mag(x);
     return cp_pick(bitcast<f32>(mag), 0x41000000u, mag > 0x42b80000u);
@@ -82,7 +82,8 @@ fn m_i1(x: f32) -> f32 {
     let r = cp_bessel(a, cp_mul(b, cp_i1_near(b * b)), cp_i1_far(16.0 / max(a, 8.0) - 1.0));
     let inf = cp_pick(r, 0x7f800000u, cp_mag(x) >= 0x42b7d002u);
     let nan = cp_pick(inf, 0x7fc00000u, m_isnan(x));
-    // where it is a subnormal f16, it is x/2, often halfway between two f16, and a rest: one bit says so
+    // a result that is a subnormal f16 is x/2, often halfway between two f16, plus a small rest; one bit stands for the
+    // rest
     let half = bitcast<u32>(0.5 * a);
     let rest = cp_pick(nan, half + 1u, a > 1e-8 && a < 1.25e-4 && bitcast<u32>(nan) == half);
     return m_copysign(rest, x);

@@ -1,4 +1,4 @@
-// The beta function of f32 and its logarithm: the same methods as src/math/double/beta.rs, where the sources are.
+// The beta function of f32 and its logarithm: the same methods as src/math/double/beta.rs, which names the sources.
 
 // B(p, q) = r.x 2^(r.y + r.z) of positive finite numbers; p_low and q_low are what rounding p and q dropped
 fn cp_beta_positive(p: f32, q: f32, p_low: f32, q_low: f32) -> vec3<f32> {

@@ -1,5 +1,6 @@
-// The incomplete gamma functions of f32: the same methods as src/math/double/incomplete.rs, where the sources are. Exponents are
-// sums of two numbers, because a power of 2^100 multiplies their errors by 100. Each heavy function stands in the text once.
+// The incomplete gamma functions of f32: the same methods as src/math/double/incomplete.rs, which names the sources.
+// Exponents are sums of two numbers, because a power of 2^100 multiplies their errors by 100. Each heavy function
+// occurs once in the source.
 
 // a + b and what rounding it dropped
 fn cp_two_sum(a: f32, b: f32) -> vec2<f32> {

@@ -1,5 +1,6 @@
-// The operations on 64-bit integers that all others are made of, for devices that have them (SHADER_INT64). pair64.wgsl has
-// the same functions for devices that do not: a shader gets those of one of the two files, and its text does not differ.
+// The operations on 64-bit integers that all others are made of, for devices that have them (SHADER_INT64). pair64.wgsl
+// has the same functions for devices that do not. A shader contains the functions of one of the two files; the rest of
+// its source is the same.
 
 // An integer of two words.
 fn make_u64(lo: u32, hi: u32) -> u64 {

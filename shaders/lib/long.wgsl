@@ -17,7 +17,7 @@ fn neg_i64(a: i64) -> i64 {
     return u64_to_i64(neg_u64(i64_to_u64(a)));
 }
 
-// Whether the sign is minus; by the word, because Mesa 22.3 takes a number that was widened to i64 for never negative.
+// Whether the sign is minus. Tests the word, because Mesa 22.3 assumes that a number widened to i64 is never negative.
 fn cp_minus64(a: i64) -> bool {
     return high_i64(a) >= 0x80000000u;
 }
@@ -174,7 +174,7 @@ fn i64_to_bool(v: i64) -> bool {
     return (low_i64(v) | high_i64(v)) != 0u;
 }
 
-// Sign extension by words: after i64(v) lavapipe 22.3 takes the value for never negative.
+// Sign extension by words, because lavapipe 22.3 assumes that i64(v) is never negative.
 fn i32_to_i64(v: i32) -> i64 {
     return make_i64(bitcast<u32>(v), bitcast<u32>(v >> 31u));
 }

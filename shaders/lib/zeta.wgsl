@@ -1,13 +1,14 @@
 // Hurwitz' zeta function of f32.
 
-// The sum of (q + k)^-x for x > 1 and q > 0: five terms, and the formula of Euler and Maclaurin (DLMF 25.11.28) for the rest,
-// with an error of 2^-31. (q + k)^-x is corrected by what rounding q + k dropped, which counts x times.
-// The power stands in the text once, and so does the call of this function: drivers copy a function into each place that calls
-// it, and with 24 copies of a power one software driver took minutes and gigabytes for a kernel.
+// The sum of (q + k)^-x for x > 1 and q > 0: five terms, and the formula of Euler and Maclaurin (DLMF 25.11.28) for the
+// rest, with an error of 2^-31. (q + k)^-x is corrected by what rounding q + k dropped, which counts x times. The power
+// occurs once in the source, and so does the call of this function, because drivers copy a function into each place
+// that calls it: with 24 copies of a power one software driver took minutes and gigabytes for a kernel.
 fn cp_hurwitz(x: f32, q: f32) -> f32 {
     // beyond 100 the power of the rest is 0
     let y = min(x, 100.0);
-    // terms below 2^-60 are taken 2^64 times, so that none is subnormal while the sum is not: some devices take subnormals for 0
+    // terms below 2^-60 are multiplied by 2^64, so that none is subnormal while the sum is not, because some devices
+    // treat subnormals as 0
     let small = x * log2(q) > 60.0;
     let shift = select(0, 64, small);
     var sum = 0.0;

@@ -1,4 +1,5 @@
-//! Evaluations whose results are checked for NaNs, infinities and overflow, because the user has asked for it: `check.rs` says how.
+//! Evaluations whose results are checked for NaNs, infinities and overflow at the user's request; see
+//! `array/check/mod.rs`.
 
 use super::execute::{self, Results};
 use super::{Array, Loc};
@@ -9,8 +10,8 @@ use crate::graph::expr::Expr;
 use crate::plan::backend::wait;
 use smallvec::SmallVec;
 
-/// Computes expressions that are neither stored nor views of what is stored whole; with checks by one plan with them, and waits for what
-/// they have found.
+/// Computes expressions that are neither stored nor views of an expression that is stored whole. If checks are on, they
+/// run in the same plan, and this waits for their result.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if wanted.is_none() {
@@ -26,7 +27,7 @@ pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) 
     Ok(results)
 }
 
-/// Checks a value before it is written, because a write that fails leaves the array as it was.
+/// Checks a value before it is written, because a write that fails must leave the array unchanged.
 pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()> {
     let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if mutant!(written_before_it_is_checked, true, wanted.is_none()) {
@@ -38,7 +39,7 @@ pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()>
     refuse(&checked, results.pop(), at)
 }
 
-/// The error of what a check has found.
+/// Returns the error that a check has found, if any.
 fn refuse(checked: &Checked, code: Option<Array>, at: Loc) -> Result<()> {
     let code = code.map(|code| wait(code.one::<i32>("check", at))).transpose()?;
     code.and_then(|code| checked.error(code)).map_or(Ok(()), Err)

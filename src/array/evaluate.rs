@@ -1,4 +1,4 @@
-//! Evaluation: what has not been computed runs as one plan.
+//! Evaluation: everything that is not computed yet runs as one plan.
 
 use super::checked::execute;
 use super::execute::Results;
@@ -11,11 +11,12 @@ use crate::plan;
 use smallvec::SmallVec;
 use std::panic::Location;
 
-/// Evaluates several expressions together, and gives as many arrays: what the expressions share is computed once, and they run
-/// as one plan. Arrays and expressions mix. For a number of them that is known only at run time there is [`eval_many`].
+/// Evaluates several expressions together, and returns an array for each. Subexpressions that they share are computed
+/// once, and all of them run as one plan. The list may mix arrays and expressions. If the number of expressions is
+/// known only at run time, use [`eval_many`].
 ///
 /// # Errors
-/// The first error that one of them carries; operands on different devices; otherwise as [`Expr::eval`].
+/// The first error that one of them carries; operands on different devices; as [`Expr::eval`].
 ///
 /// ```
 /// use cupric::{array, eval_all};
@@ -35,7 +36,7 @@ pub fn eval_all<const N: usize>(expressions: [&Expr; N]) -> Result<[Array; N]> {
         .map_err(|_| Error::with_line(ErrorKind::Internal, "eval_all", "not a result for each expression", at))
 }
 
-/// Evaluates expressions of an iterator together, as [`eval_all`] does those of an array.
+/// Evaluates the expressions of an iterator together, like [`eval_all`].
 ///
 /// # Errors
 /// As [`eval_all`].
@@ -56,16 +57,16 @@ pub fn eval_many(expressions: impl IntoIterator<Item = impl AsRef<Expr>>) -> Res
     Ok(together("eval_many", &list, at)?.into_vec())
 }
 
-/// Runs expressions on the device that they have in common, for the operation that errors name.
+/// Runs expressions on their common device. Errors name the operation `op`.
 fn together(op: &'static str, list: &[&Expr], at: Loc) -> Result<Results> {
     let device = common(op, list.iter().copied(), at)?;
     run(list, &Device::of(device), at, false)
 }
 
-/// Runs expressions on a device, except stored ones, which are returned as they are. With `at_once` every error of this run is
+/// Runs expressions on a device. Stored expressions are returned unchanged. With `at_once`, every error of this run is
 /// returned here: a GPU then does not leave an index out of range for the next read.
 pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    // an expression that is a Rust number without a dtype of its own becomes an array of the number's default dtype
+    // an expression that is a Rust number without a dtype becomes an array of the number's default dtype
     let is_number = |e: &&&Expr| e.0.untyped().is_some();
     let arrays: SmallVec<[Expr; 1]> = expressions.iter().filter(is_number).map(|e| strong((*e).clone(), at)).collect();
     let mut arrays = arrays.iter();
@@ -97,11 +98,11 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
 }
 
 impl Expr {
-    /// Runs the expression. An [`Array`] is given back as it is.
+    /// Runs the expression. An [`Array`] is returned unchanged.
     ///
     /// # Errors
-    /// The error that the expression carries; memory or limits of the device, or its loss; on the CPU an index out of range,
-    /// which a GPU reports at the next read, [`Device::synchronize`] or write that waits.
+    /// The error that the expression carries; memory or limits of the device, or its loss; on the CPU, an index out of
+    /// range, which a GPU reports at the next read, [`Device::synchronize`] or write that waits.
     #[doc(alias("materialize", "compute"))]
     #[track_caller]
     pub fn eval(&self) -> Result<Array> {
@@ -120,11 +121,11 @@ impl Expr {
         arrays.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, "eval", "no result", at))
     }
 
-    /// Runs the expression on a device, of which its arrays must be; what has no array (`zeros`, random numbers) is made there. Nothing
-    /// crosses: that is [`Expr::to_device`].
+    /// Runs the expression on a device. Its arrays must already be there; an expression without arrays (`zeros`, random
+    /// numbers) is computed there. This never moves data between devices; use [`Expr::to_device`] for that.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] where the expression has arrays of another device; as [`Expr::eval`].
+    /// [`ErrorKind::DeviceMismatch`] if the expression has arrays on another device; as [`Expr::eval`].
     ///
     /// ```
     /// use cupric::{DType, Device, Rng, array};
@@ -139,7 +140,7 @@ impl Expr {
         const OP: &str = "eval_on";
         let at = Location::caller();
         let node = self.checked()?;
-        // a constant may have the number of a device that has ended, and no array
+        // a constant may carry the number of a device that no longer exists, and have no array
         if node.device == device.id() || buffer_below(self).is_none() {
             let mut made = run(&[self], device, at, false)?;
             return made.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, OP, "no result", at));

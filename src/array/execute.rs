@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 /// The results of an evaluation. Most evaluations have one, which needs no allocation here.
 pub(super) type Results = SmallVec<[Array; 1]>;
 
-/// Computes expressions that are neither stored nor views of what is stored whole.
+/// Computes expressions that are neither stored nor views of an expression that is stored whole.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let backend = device.backend();
     let mut walk = plan::Walk::default();
@@ -38,7 +38,7 @@ pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) 
     };
     let output_of = &planned.output_of;
     if output_of.len() == outputs.len() {
-        // no two expressions share an output, so outputs have the numbers of their expressions
+        // no two expressions share an output, so each output has the same index as its expression
         let mut results = Results::new();
         for (n, (buffer, _)) in outputs.into_iter().enumerate() {
             results.push(array((buffer, n)));

@@ -1,4 +1,4 @@
-//! The memory of arrays on the CPU, for libraries that read it where it is.
+//! Direct access to the memory of arrays on the CPU, for other libraries.
 
 use super::{Array, Loc};
 use crate::array::device::Device;
@@ -6,8 +6,9 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::span_of;
 
 impl Array {
-    /// The bytes of an array of the CPU, from its first element in memory to its last. No bytes of an array without elements. Fails for an array of another device, and for
-    /// bools of which a byte is neither 0 nor 1: a kernel may store any byte but 0 for true, and no other library expects that.
+    /// Returns the bytes of an array on the CPU, from its first element in memory to its last; empty for an array
+    /// without elements. Fails for an array on another device, and for bools with a byte that is neither 0 nor 1: a
+    /// kernel may store true as any byte except 0, but other libraries do not expect that.
     fn host_memory(&self, op: &'static str, at: Loc) -> Result<&[u8]> {
         let (buffer, strides, offset) = self.stored();
         let Some(bytes) = Device::host_bytes(buffer) else {
@@ -29,20 +30,21 @@ impl Array {
         Ok(bytes)
     }
 
-    /// The place of the element whose index is 0 along every axis; null for an array without elements. Fails as
-    /// [`Array::host_memory`] does.
+    /// Returns the address of the element whose index is 0 along every axis, or null for an array without elements.
+    /// Fails as [`Array::host_memory`] does.
     #[cfg(feature = "dlpack")]
     pub(crate) fn host_pointer(&self, op: &'static str, at: Loc) -> Result<*mut u8> {
         let bytes = self.host_memory(op, at)?;
         let (buffer, _, offset) = self.stored();
         match Device::host_pointer(buffer) {
-            // `host_memory` has found the element in the memory
+            // `host_memory` has checked that the element is inside the memory
             Some(memory) if !bytes.is_empty() => Ok(memory.wrapping_add(offset * self.dtype().size())),
             _ => Ok(std::ptr::null_mut()),
         }
     }
 
-    /// The elements from the first in memory to the last, as [`Array::host_memory`] gives their bytes. Fails for another dtype, too.
+    /// Returns the elements from the first to the last in memory, like [`Array::host_memory`]. Also fails for another
+    /// dtype.
     #[cfg(feature = "ndarray")]
     pub(crate) fn host_elements<T: crate::Element>(&self, op: &'static str, at: Loc) -> Result<&[T]> {
         if self.dtype() != T::DTYPE {
@@ -50,12 +52,13 @@ impl Array {
             return Err(Error::with_line(ErrorKind::DType, op, detail, at));
         }
         let bytes = self.host_memory(op, at)?;
-        // SAFETY: the bytes are initialised, any bits are a number, and `host_memory` has found every bool to be 0 or 1.
+        // SAFETY: the bytes are initialised, any bits are a valid number, and `host_memory` has checked that every bool
+        // is 0 or 1.
         let (before, elements, after) = unsafe { bytes.align_to::<T>() };
         if before.is_empty() && after.is_empty() {
             return Ok(elements);
         }
-        // memory of the pool and of every `Vec` begins where an element may
+        // memory of the pool and of every `Vec` is aligned for its elements
         Err(Error::with_line(ErrorKind::Internal, op, "the elements do not begin where the processor wants them", at))
     }
 }

@@ -1,5 +1,5 @@
-//! Floor 4: the array and evaluation. Reads are in `array/read.rs`, writes in `array/write.rs`, nested lists in `array/nested.rs`, evaluation in
-//! `array/evaluate.rs`.
+//! Floor 4: the array and its evaluation. `array/read.rs` contains reads, `array/write.rs` writes, `array/nested.rs`
+//! nested lists, and `array/evaluate.rs` evaluation.
 
 pub(crate) mod check;
 pub(crate) mod device;
@@ -36,9 +36,10 @@ use std::sync::Arc;
 
 type Loc = &'static Location<'static>;
 
-/// An n-d array: an [`Expr`] that is computed. All operations are methods of `Expr` and take arrays as they are.
+/// An n-dimensional array: an [`Expr`] that is already computed. All operations are methods of `Expr`, and they accept
+/// arrays directly.
 ///
-/// Cloning shares the memory; an array is a value, and a write never shows through another one.
+/// Cloning shares the memory. An array is a value: a write to one array never changes another one.
 #[derive(Clone)]
 pub struct Array(Expr);
 
@@ -80,32 +81,36 @@ impl AsRef<Expr> for Array {
     }
 }
 
-/// The plan of an expression, to be read or printed. See [`Expr::plan`].
+/// The plan of an expression, for inspection or printing. See [`Expr::plan`].
 #[derive(Clone)]
 pub struct Plan {
     cached: Arc<plan::CachedPlan>,
     device: Device,
-    /// The line of each step in this expression: expressions of one structure share the plan itself.
+    /// The source line of each step in this expression. Expressions of the same structure share the plan itself, but
+    /// not these.
     lines: Arc<[Option<Loc>]>,
 }
 
 impl Plan {
-    /// How many kernels and routines (as `bincount`) would run. A kernel of several passes counts once.
+    /// Returns the number of kernels and routines (such as `bincount`) that would run. A kernel with several passes
+    /// counts once.
     pub fn kernels(&self) -> usize {
         self.cached.plan.kernel_count()
     }
 
-    /// Dispatches: one for each kernel or routine, and more for one with several passes or with arrays larger than one binding.
+    /// Returns the number of dispatches: one for each kernel or routine, and more for one with several passes or with
+    /// arrays larger than one binding.
     pub fn dispatches(&self) -> usize {
         self.cached.plan.dispatches()
     }
 
-    /// The bytes that kernels and routines read, and those that they write: each element of each operand of each kernel once.
+    /// Returns the bytes that kernels and routines read, and the bytes that they write. Each element of each operand of
+    /// each kernel counts once.
     pub fn bytes(&self) -> (u64, u64) {
         self.cached.plan.bytes()
     }
 
-    /// The WGSL text of each kernel, as the expression's GPU would compile it; no texts on the CPU.
+    /// Returns the WGSL source of each kernel, as the expression's GPU would compile it. Empty on the CPU.
     pub fn wgsl(&self) -> Vec<String> {
         self.device.shaders(&self.cached.plan)
     }
@@ -129,7 +134,7 @@ impl Array {
         Array(Expr::stored(buffer, layout, dtype, at))
     }
 
-    /// The buffer, the array's strides, and the offset of its first element in the buffer.
+    /// Returns the buffer, the array's strides, and the offset of its first element in the buffer.
     fn stored(&self) -> (&Buffer, &Strides, usize) {
         match self.0.0.stored() {
             Some(stored) => stored,
@@ -147,12 +152,12 @@ impl Array {
         Layout { shape: self.shape().into(), strides: strides.clone(), offset }
     }
 
-    /// An array of the elements in C order, on the CPU. The memory is taken over, not copied. One length may be −1: the one that
-    /// takes all elements.
+    /// Makes an array on the CPU from elements in C order. It takes over the vector's memory without copying. One
+    /// length of the shape may be −1: it is inferred from the number of elements.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] where the number of elements is not that of the shape, or a length is below −1;
-    /// [`ErrorKind::LimitExceeded`] for more than 64 axes or more elements than `isize` counts.
+    /// [`ErrorKind::Shape`] if the number of elements does not match the shape, or a length is below −1;
+    /// [`ErrorKind::LimitExceeded`] for more than 64 axes or more elements than `isize` can count.
     ///
     /// ```
     /// use cupric::Array;
@@ -169,10 +174,10 @@ impl Array {
         Ok(Array::adopt(elements, &shape, at))
     }
 
-    /// An array of a copy of the elements in C order, on the CPU.
+    /// Makes an array on the CPU from a copy of the elements, in C order.
     ///
     /// # Errors
-    /// As [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] where the host has no memory for the copy.
+    /// As [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] if the host has no memory for the copy.
     #[doc(alias("frombuffer", "array"))]
     #[track_caller]
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
@@ -181,14 +186,14 @@ impl Array {
         Array::of_bytes(T::bytes(elements), T::DTYPE, &shape, at)
     }
 
-    /// An array of the elements that bytes hold, in C order and in this machine's byte order, on the CPU: what
-    /// [`Expr::to_bytes`] gives, or a buffer of another program or library. The bytes are copied, and may begin anywhere. One length
-    /// of the shape may be −1.
+    /// Makes an array on the CPU from the bytes of its elements, in C order and in this machine's byte order. The bytes
+    /// may come from [`Expr::to_bytes`] or from a buffer of another program or library. They are copied, and do not
+    /// need to be aligned. One length of the shape may be −1.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] where the bytes are not those of the shape's elements; [`ErrorKind::Argument`] for a bool that is
-    /// another byte than 0 and 1; [`ErrorKind::LimitExceeded`] as [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] where the host has
-    /// no memory for the copy.
+    /// [`ErrorKind::Shape`] if the number of bytes does not match the shape's elements; [`ErrorKind::Argument`] for a
+    /// bool whose byte is neither 0 nor 1; [`ErrorKind::LimitExceeded`] as in [`Array::from_vec`];
+    /// [`ErrorKind::OutOfMemory`] if the host has no memory for the copy.
     ///
     /// ```
     /// use cupric::{Array, DType};
@@ -225,7 +230,7 @@ impl Array {
         Array::of_bytes(bytes, dtype, &shape, at)
     }
 
-    /// An array of a copy of bytes, which are those of the shape's elements.
+    /// Makes an array from a copy of the bytes of the shape's elements.
     pub(crate) fn of_bytes(bytes: &[u8], dtype: DType, shape: &[usize], at: Loc) -> Result<Array> {
         let device = Device::cpu();
         let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
@@ -237,53 +242,54 @@ impl Array {
         Array::new(Device::adopt(elements), Layout::c(shape), T::DTYPE, at)
     }
 
-    /// The lengths of the axes.
+    /// Returns the lengths of the axes.
     pub fn shape(&self) -> &[usize] {
         &self.0.0.shape
     }
 
-    /// The number of axes.
+    /// Returns the number of axes.
     pub fn ndim(&self) -> usize {
         self.0.0.shape.len()
     }
 
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn size(&self) -> usize {
         layout::product(self.shape())
     }
 
-    /// The element type.
+    /// Returns the element type.
     pub fn dtype(&self) -> DType {
         self.0.0.dtype
     }
 
-    /// Steps between neighbours along each axis, in elements; negative in a flipped view, 0 in a broadcast one.
+    /// Returns the steps between neighbours along each axis, in elements. A step is negative in a flipped view and 0 in
+    /// a broadcast one.
     pub fn strides(&self) -> &[isize] {
         self.stored().1
     }
 
-    /// Where the array lives.
+    /// Returns the device that holds the array.
     pub fn device(&self) -> Device {
         Device::of(self.0.0.device)
     }
 
-    /// Whether the elements follow each other in C order without a gap.
+    /// Returns whether the elements are contiguous in C order.
     pub fn is_contiguous(&self) -> bool {
         layout::is_c_contiguous(self.shape(), self.strides())
     }
 }
 
-/// Returns the shape that a caller gives for so many elements. Fails if they do not fill it.
+/// Returns the shape that a caller requests for `count` elements. Fails if the elements do not fill it.
 fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Loc) -> Result<Shape> {
     filled_arg(count, &shape.into_shape()).map_err(|f| f.at(op, at))
 }
 
 impl Expr {
-    /// The plan of what would run, with its kernels, dispatches and bytes, and beside each kernel your line of the operation that it
-    /// ends in. Nothing runs.
+    /// Returns the plan of what would run, with its kernels, dispatches and bytes. Each kernel is printed with your
+    /// source line of the operation that it ends in. Nothing runs.
     ///
     /// # Errors
-    /// The error that the expression carries; limits of the device.
+    /// The error that the expression carries; device limits.
     ///
     /// ```
     /// let x = cupric::array![1., 2., 3.];
@@ -305,9 +311,9 @@ impl Expr {
         Ok(Plan { cached, device, lines })
     }
 
-    /// The same values in memory in C order without a gap (NumPy's `ascontiguousarray`): an array that lies so already is given as
-    /// it is, any other is copied, and an expression is computed into such memory. Operations take arrays of any layout; what needs
-    /// this is code that reads the memory itself.
+    /// Returns the same values in contiguous memory, in C order (NumPy's `ascontiguousarray`). An array that is already
+    /// contiguous is returned unchanged, any other array is copied, and an expression is computed into such memory.
+    /// Operations accept arrays of any layout; only code that accesses the memory directly needs this.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -327,9 +333,9 @@ impl Expr {
         })
     }
 
-    /// A copy of the values, in C order.
+    /// Returns a copy of the values, in C order.
     fn in_c_order(&self, at: Loc) -> Expr {
-        // a node `Reshape` stores its operand in C order, so one to the same shape is a copy
+        // a `Reshape` node stores its operand in C order, so one to the same shape makes a copy
         let (dtype, device) = (self.0.dtype, self.0.device);
         Expr::node(NodeOp::Reshape, smallvec![self.clone()], self.0.shape.clone(), dtype, device, at)
     }
@@ -341,10 +347,10 @@ impl Expr {
     }
 }
 
-/// Whether two arrays have the same shape and equal elements (NaN equals nothing).
+/// Returns whether two arrays have the same shape and equal elements (NaN equals nothing).
 ///
 /// # Errors
-/// Those of evaluation; operands on different devices.
+/// Errors of the evaluation; operands on different devices.
 ///
 /// ```
 /// use cupric::{array, array_equal};

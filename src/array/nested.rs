@@ -1,4 +1,4 @@
-//! Nested lists of the host: arrays from them, and arrays as them.
+//! Nested lists on the host: conversion to and from arrays.
 
 use super::{Array, Loc};
 use crate::base::dtype::Element;
@@ -9,9 +9,10 @@ use crate::plan::backend::wait;
 use std::panic::Location;
 use std::slice::Iter;
 
-/// What the host asks for when arrays become lists.
+/// The operation that errors name when arrays become lists.
 const OP: &str = "to_nested";
-/// How many lists of no size (`[f32; 0]`) are made, one after another: no memory limits them, and more would take seconds.
+/// The maximum number of zero-sized lists (`[f32; 0]`) in a row. They use no memory that could limit their number, and
+/// more would take seconds.
 const MOST_OF_NO_SIZE: usize = 1 << 30;
 
 mod sealed {
@@ -21,8 +22,8 @@ mod sealed {
     impl<T: Nested, const N: usize> Nested for [T; N] {}
 }
 
-/// A nested list: `Vec<T>`, `Vec<Vec<T>>`, `Vec<[T; 3]>` and so on to any depth, of one element type. Its depth is the number of
-/// axes of the array that it becomes.
+/// A nested list of one element type: `Vec<T>`, `Vec<Vec<T>>`, `Vec<[T; 3]>` and so on, to any depth. Its depth is the
+/// number of axes of the corresponding array.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no nested list of elements",
     label = "`Vec`s and arrays, nested to any depth, of one element type are needed here"
@@ -30,19 +31,20 @@ mod sealed {
 pub trait Nested: sealed::Nested + Sized {
     /// The element type.
     type Item: Element;
-    /// Appends the lengths of a list and of the first list at each depth below it. Where there is no list, its length is 0.
+    /// Appends the length of a list and of the first list at each depth below it, or 0 where there is no list.
     #[doc(hidden)]
     fn lengths(first: Option<&Self>, shape: &mut Vec<usize>);
-    /// The place and the length of the first list that is not as long as the shape says. `place` is that of this list.
+    /// Returns the length of the first list whose length does not match the shape, and stores its position in `place`.
+    /// On entry, `place` is the position of this list.
     #[doc(hidden)]
     fn misfit(&self, shape: &[usize], place: &mut Vec<usize>) -> Option<usize>;
     /// Appends the elements in C order.
     #[doc(hidden)]
     fn gather(&self, into: &mut Vec<Self::Item>);
-    /// Whether an array of a shape can become such a list.
+    /// Returns whether an array of this shape can become such a list.
     #[doc(hidden)]
     fn fits(shape: &[usize]) -> bool;
-    /// Makes a list of elements in C order.
+    /// Builds a list from elements in C order.
     #[doc(hidden)]
     fn build(shape: &[usize], elements: &mut Iter<'_, Self::Item>) -> Result<Self>;
 }
@@ -81,7 +83,7 @@ impl<T: Nested> Nested for Vec<T> {
     }
     fn build(shape: &[usize], elements: &mut Iter<'_, T::Item>) -> Result<Self> {
         let (n, below) = shape.split_first().ok_or_else(lists_and_shape_differ)?;
-        // an array without elements may still be so many empty lists that there is no memory for them
+        // an array without elements may still correspond to more empty lists than fit into memory
         if size_of::<T>() == 0 && *n > MOST_OF_NO_SIZE {
             let detail = format!("{n} lists of no size at all, but at most {MOST_OF_NO_SIZE} are made");
             return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, None));
@@ -114,7 +116,7 @@ impl<T: Nested, const N: usize> Nested for [T; N] {
     }
 }
 
-/// The error that cannot be, because [`Nested::fits`] has said that lists fit the shape.
+/// Returns an error that cannot occur, because [`Nested::fits`] has checked that the lists fit the shape.
 fn lists_and_shape_differ() -> Error {
     Error::with_line(ErrorKind::Internal, OP, "the lists do not fit the shape", None)
 }
@@ -124,7 +126,7 @@ fn misfit_of<T: Nested>(list: &[T], shape: &[usize], place: &mut Vec<usize>) -> 
     if list.len() != *n {
         return Some(list.len());
     }
-    // lists of no size at all have no length that could differ
+    // the lengths of zero-sized lists are all equal
     let lists = if size_of::<T>() == 0 { &[] } else { list };
     for (i, inner) in lists.iter().enumerate() {
         place.push(i);
@@ -156,11 +158,11 @@ fn gathered<L: Nested>(lists: &L, op: &'static str, at: Loc) -> Result<(Vec<L::I
 }
 
 impl Array {
-    /// An array of nested lists, on the CPU.
+    /// Makes an array on the CPU from nested lists.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] where lists beside each other are not equally long; [`ErrorKind::LimitExceeded`] for more than 64 axes;
-    /// [`ErrorKind::OutOfMemory`] where the host has no memory for the elements.
+    /// [`ErrorKind::Shape`] if lists at the same depth have different lengths; [`ErrorKind::LimitExceeded`] for more
+    /// than 64 axes; [`ErrorKind::OutOfMemory`] if the host has no memory for the elements.
     ///
     /// ```
     /// use cupric::Array;
@@ -180,11 +182,12 @@ impl Array {
 }
 
 impl Expr {
-    /// The elements as nested lists, on the host: a `Vec` (or an array, whose length must be that of the axis) for each axis.
+    /// Returns the elements as nested lists, on the host. Each axis becomes a `Vec`, or an array whose length must
+    /// equal that of the axis.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] where the lists have another depth than the array has axes, or an array has another length than its
-    /// axis; [`ErrorKind::OutOfMemory`] where the host has no memory for the lists; as [`Expr::to_vec`].
+    /// [`ErrorKind::Shape`] if the depth of the lists is not the number of axes, or the length of an array is not that
+    /// of its axis; [`ErrorKind::OutOfMemory`] if the host has no memory for the lists; as [`Expr::to_vec`].
     ///
     /// ```
     /// let x = cupric::array![[1, 2, 3], [4, 5, 6]];

@@ -1,4 +1,4 @@
-//! Reads of arrays by the host, and moves between devices.
+//! Reads arrays to the host, and moves them between devices.
 
 use super::evaluate::run;
 use super::{Array, Loc};
@@ -12,22 +12,23 @@ use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// A read under way: elements that are there already, or a future of them. Either holds the array, and so its device.
+/// A read in progress: elements that have already arrived, or a future of them. Both variants hold the array and
+/// therefore its device.
 enum Reading<T, F> {
     Done(Vec<T>, Array),
     Pending(F),
 }
 
 impl Array {
-    /// Returns the array if its elements lie in C order without a gap, else a copy of it.
+    /// Returns the array if it is contiguous in C order, otherwise a copy of it.
     fn dense(&self, at: Loc) -> Result<Array> {
         if self.is_contiguous() { Ok(self.clone()) } else { self.0.compact(at) }
     }
 
-    /// Copies the elements of a dense array, or as `u8` their bytes, where its device can copy them straight to the host; else
-    /// returns none.
+    /// Copies the elements of a dense array, or with `u8` their bytes, if its device can copy them directly to the
+    /// host. Otherwise returns `None`.
     fn copied<T: Element>(&self, op: &'static str, at: Loc) -> Option<Result<Vec<T>>> {
-        // `u8` stands for the bytes of elements of any dtype
+        // `u8` requests the bytes of elements of any dtype
         let n = self.size() * self.dtype().size() / size_of::<T>();
         let (buffer, _, offset) = self.stored();
         let device = self.device();
@@ -36,25 +37,26 @@ impl Array {
             Err(e) => return Some(Err(e)),
         };
         let spare = elements.spare_capacity_mut().as_mut_ptr().cast();
-        // SAFETY: the vector has room for `n` elements, and bytes need no alignment.
+        // SAFETY: the vector has capacity for `n` elements, and bytes need no alignment.
         let bytes = unsafe { std::slice::from_raw_parts_mut::<MaybeUninit<u8>>(spare, n * size_of::<T>()) };
         if let Err(e) = device.backend().copy_out(buffer, offset * self.dtype().size(), bytes)? {
             return Some(Err(e.or_at(at)));
         }
         if T::DTYPE == DType::Bool {
             for byte in bytes {
-                // SAFETY: `copy_out` has filled all bytes. Any byte but 0 is a true bool.
+                // SAFETY: `copy_out` has filled all bytes. Any byte except 0 is a true bool.
                 byte.write(unsafe { (byte.assume_init() != 0) as u8 });
             }
         }
-        // SAFETY: all `n` elements are filled. A bool is 0 or 1, and any bits are a number.
+        // SAFETY: all `n` elements are filled. A bool is 0 or 1, and any bits are a valid number.
         unsafe { elements.set_len(n) };
         Some(Ok(elements))
     }
 
-    /// The elements in C order, on the host: the memory itself where it came from [`Array::from_vec`] or another constructor that
-    /// takes a `Vec` over, the array is all of it, and no other array or expression uses it. Else, and always for bool, a copy, as
-    /// [`Expr::to_vec`] makes it.
+    /// Returns the elements in C order, on the host. It returns the array's own memory, without copying, if that memory
+    /// came from [`Array::from_vec`] or another constructor that takes over a `Vec`, the array covers all of it, and no
+    /// other array or expression uses it. Otherwise, and always for bool, it copies the elements as [`Expr::to_vec`]
+    /// does.
     ///
     /// # Errors
     /// As [`Expr::to_vec`].
@@ -76,9 +78,10 @@ impl Array {
         }
     }
 
-    /// Takes the memory out as the `Vec` that it came from. Where this gives one, the array must not be used any more.
+    /// Takes out the memory as the `Vec` that it came from. If this returns a `Vec`, the array must not be used any
+    /// more.
     fn take_vec<T: Element>(&mut self) -> Option<Vec<T>> {
-        // a kernel's bool may be any byte, which a copy puts right
+        // a kernel may store any byte as a bool, and a copy normalises it
         if self.dtype() != T::DTYPE || T::DTYPE == DType::Bool || !self.is_contiguous() {
             return None;
         }
@@ -93,7 +96,7 @@ impl Array {
         }
     }
 
-    /// Enqueues a read of the bytes of a dense array, and returns a future of its end.
+    /// Enqueues a read of the bytes of a dense array, and returns a future that completes when the read ends.
     fn read(&self, at: Loc, receive: Receive) -> impl Future<Output = Result<()>> + Send + use<> {
         let dense = self.clone();
         let (buffer, _, offset) = dense.stored();
@@ -107,7 +110,7 @@ impl Array {
         }
     }
 
-    /// Enqueues a read of the elements of a dense array, or as `u8` of their bytes.
+    /// Enqueues a read of the elements of a dense array, or with `u8` of their bytes.
     fn elements<T: Element>(
         &self,
         op: &'static str,
@@ -127,8 +130,9 @@ impl Array {
         })
     }
 
-    /// Copies a dense array to another device: what the host receives of it goes on at once. A device without room for it fails first:
-    /// then nothing is read, and a late error of the array's device stays for the next read there.
+    /// Copies a dense array to another device. Each piece that the host receives is passed on immediately. Memory is
+    /// allocated on the target first: if that fails, nothing is read, and a late error of the array's device is kept
+    /// for the next read there.
     fn sent(&self, device: &Device, at: Loc) -> Result<Array> {
         let buffer = device.backend().allocate(self.size() * self.dtype().size()).map_err(|e| e.or_at(at))?;
         let (target, to, mut offset) = (device.clone(), buffer.clone(), 0);
@@ -143,18 +147,19 @@ impl Array {
 }
 
 impl Expr {
-    /// The same values on a device, and the only way to move an array between devices. Of a view only its own elements move.
-    /// An expression without arrays (`zeros`, random numbers) has no device yet and is computed on this one.
+    /// Returns the same values on a device. This is the only way to move an array between devices. Of a view, only its
+    /// own elements move. An expression without arrays (`zeros`, random numbers) has no device yet and is computed on
+    /// this one.
     ///
     /// # Errors
-    /// Those of [`Expr::eval`] and [`Expr::to_vec`], except for the dtype; memory of the device.
+    /// Those of [`Expr::eval`] and [`Expr::to_vec`], except for the dtype; out of memory on the device.
     #[doc(alias("to", "cuda", "as_numpy", "asnumpy"))]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Array> {
         self.moved(device, "to_device", Location::caller())
     }
 
-    /// The values on a device, for the operation that errors name.
+    /// Returns the values on a device. Errors name the operation `op`.
     pub(crate) fn moved(&self, device: &Device, op: &'static str, at: Loc) -> Result<Array> {
         let node = self.checked()?;
         if node.device == 0 {
@@ -168,11 +173,12 @@ impl Expr {
         array.dense(at)?.sent(device, at)
     }
 
-    /// The elements in C order, on the host.
+    /// Returns the elements in C order, on the host.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] where `T` is not the dtype; those of [`Expr::eval`]; on a GPU also an index out of range that an
-    /// earlier operation met; [`ErrorKind::Timeout`]; [`ErrorKind::OutOfMemory`] where the host has no memory for the elements.
+    /// [`ErrorKind::DType`] if `T` is not the dtype; those of [`Expr::eval`]; on a GPU also an index out of range in an
+    /// earlier operation; [`ErrorKind::Timeout`]; [`ErrorKind::OutOfMemory`] if the host has no memory for the
+    /// elements.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -186,7 +192,7 @@ impl Expr {
         wait(self.fetch::<T>("to_vec", at))
     }
 
-    /// The elements in C order, on the host, converted to `T` as [`Expr::astype`] converts them, whatever the dtype is.
+    /// Returns the elements in C order, on the host, converted from any dtype to `T` as by [`Expr::astype`].
     ///
     /// # Errors
     /// As [`Expr::to_vec`], except for the dtype.
@@ -202,14 +208,14 @@ impl Expr {
         const OP: &str = "to_vec_as";
         let at = Location::caller();
         let node = self.checked()?;
-        // what the array's device has no type for is converted on the CPU
+        // the CPU does the conversion if the array's device does not support the type
         let has_type = Device::with(node.device, |device| device.supports(T::DTYPE));
         let whole = if has_type { self.clone() } else { self.moved(&Device::cpu(), OP, at)?.0 };
         wait(cast(strong(whole, at), T::DTYPE, at).fetch::<T>(OP, at))
     }
 
-    /// The elements in C order as the bytes that hold them, in this machine's byte order; a bool is the byte 0 or 1.
-    /// [`Array::from_bytes`] makes an array of them again.
+    /// Returns the bytes of the elements in C order, in this machine's byte order. A bool is the byte 0 or 1.
+    /// [`Array::from_bytes`] is the inverse.
     ///
     /// # Errors
     /// As [`Expr::to_vec`], except for the dtype.
@@ -227,16 +233,16 @@ impl Expr {
         let e = strong(self.clone(), at);
         let mut bytes = wait(e.reading::<u8>("to_bytes", at))?;
         if e.0.dtype == DType::Bool {
-            // a kernel's bool may be any byte
+            // a kernel may store any byte as a bool
             bytes.iter_mut().for_each(|b| *b = (*b != 0) as u8);
         }
         Ok(bytes)
     }
 
-    /// As [`Expr::to_vec`], for code that must not block. The call itself plans, compiles and submits the work (on the CPU: does it),
-    /// and the future is woken when the elements are there: no poll of it waits for the device. What is written to the array after
-    /// the call does not change what the future reads. A future that is dropped loses no error of a kernel: the next read or wait
-    /// returns it.
+    /// Returns the elements like [`Expr::to_vec`], for code that must not block. The call itself plans, compiles and
+    /// submits the kernels (on the CPU, it runs them). The future is woken when the elements have arrived; no poll
+    /// waits for the device. Writes to the array after the call do not change what the future reads. Dropping the
+    /// future loses no error of a kernel: the next read or wait returns it.
     ///
     /// # Errors
     /// As [`Expr::to_vec`].
@@ -245,18 +251,18 @@ impl Expr {
         self.fetch::<T>("to_vec_async", Location::caller())
     }
 
-    /// The only element, on the host.
+    /// Returns the only element, on the host.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] where there is not exactly one; as [`Expr::to_vec`].
+    /// [`ErrorKind::Shape`] if there is not exactly one element; as [`Expr::to_vec`].
     #[doc(alias("to_scalar", "into_scalar"))]
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
         wait(self.one::<T>("item", Location::caller()))
     }
 
-    /// As [`Expr::item`], for code that must not block: the call plans, compiles and submits, and the future waits, as those of
-    /// [`Expr::to_vec_async`] do.
+    /// Returns the only element like [`Expr::item`], for code that must not block. The call plans, compiles and
+    /// submits, and the future waits, as in [`Expr::to_vec_async`].
     ///
     /// # Errors
     /// As [`Expr::item`].
@@ -300,9 +306,10 @@ impl Expr {
         async move { reading?.await }
     }
 
-    /// Begins a read of the elements of an expression of dtype `T`, or with `u8` of the bytes of one of any dtype.
+    /// Starts a read of the elements of an expression of dtype `T`, or with `u8` of the bytes of an expression of any
+    /// dtype.
     fn reading<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
-        // the work is enqueued now (on the CPU: done), and the future only waits for the bytes
+        // the kernels are enqueued now (on the CPU, they run now), and the future only waits for the bytes
         let reading = || {
             let dense = self.eval_at(at)?.dense(at)?;
             match dense.copied::<T>(op, at) {

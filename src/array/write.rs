@@ -1,4 +1,5 @@
-//! Writes: in place if nothing else holds the memory, else into a new buffer. A write that fails leaves the array as it was.
+//! Writes: in place if nothing else holds the memory, otherwise into a new buffer. A write that fails leaves the array
+//! unchanged.
 
 use super::evaluate::run;
 use super::{Array, Loc, checked};
@@ -15,23 +16,24 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl Array {
-    /// Replaces the content (NumPy's `out=`). This happens in place, and allocates nothing, if nothing else holds the memory,
-    /// and the value is computed by one kernel that reads of the array only the element that it replaces; else the array may
-    /// get new memory.
+    /// Replaces the content of the array (NumPy's `out=`). The write is in place and allocates nothing if nothing else
+    /// holds the memory, and the value is computed by one kernel that reads, of this array, only the element that it
+    /// replaces. Otherwise the array may get new memory.
     ///
     /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
     ///
-    /// A write that fails leaves the array as it was, but for the cases that [`guide::views`](crate::guide::views) names. On a
-    /// GPU a value that can fail while it runs (one with a [`take`](Expr::take), an [`index_add`](Expr::index_add) or a
-    /// [`bincount`](Expr::bincount) in it) is therefore computed into new memory first, and the call waits for it; the `_clip`
-    /// and `_wrap` methods cannot fail so, and do not wait. On the CPU such a value takes new memory where an index is checked
-    /// only after a kernel has written the array.
+    /// A write that fails leaves the array unchanged, except in the cases listed in
+    /// [`guide::views`](crate::guide::views). For this reason, a value that can fail while it runs is treated
+    /// specially: one that contains a [`take`](Expr::take), an [`index_add`](Expr::index_add) or a
+    /// [`bincount`](Expr::bincount). On a GPU it is computed into new memory first, and the call waits for it. The
+    /// `_clip` and `_wrap` methods cannot fail in this way, and do not wait. On the CPU such a value needs new memory
+    /// if an index is checked only after a kernel has written the array.
     ///
     /// # Errors
-    /// The expression's own, indices out of range among them; [`ErrorKind::Shape`] where the value does not broadcast;
-    /// [`ErrorKind::DType`] where the cast is not `same_kind`; [`ErrorKind::Argument`] for a number that does not fit the
-    /// dtype; a value on another device; memory or limits of the device; on a GPU, where the call waits, also an error that
-    /// an earlier operation left.
+    /// The expression's own errors, including indices out of range; [`ErrorKind::Shape`] if the value does not
+    /// broadcast; [`ErrorKind::DType`] if the cast is not `same_kind`; [`ErrorKind::Argument`] for a number that does
+    /// not fit the dtype; a value on another device; memory or limits of the device; on a GPU, if the call waits, also
+    /// an error of an earlier operation.
     ///
     /// ```
     /// use cupric::array;
@@ -48,7 +50,7 @@ impl Array {
         self.write(None, value.into_arg(), "assign", at)
     }
 
-    /// Replaces the content by a function of it.
+    /// Replaces the content with a function of it.
     ///
     /// # Errors
     /// As [`Array::assign`].
@@ -67,10 +69,11 @@ impl Array {
         self.write(None, value.into_arg(), "update", at)
     }
 
-    /// As [`Array::update`], for a function that may fail itself. Then the array stays as it was.
+    /// Replaces the content like [`Array::update`], with a function that may fail. If it fails, the array stays
+    /// unchanged.
     ///
     /// # Errors
-    /// That of the function; as [`Array::assign`].
+    /// The error of the function; as [`Array::assign`].
     ///
     /// ```
     /// let mut x = cupric::array![[1., 2.], [3., 4.]];
@@ -88,7 +91,7 @@ impl Array {
         self.write(None, value.into_arg(), "try_update", at)
     }
 
-    /// Sets every element to a number. An array or expression is taken too: it broadcasts and is cast as in
+    /// Sets every element to a number. It also accepts an array or expression, which broadcasts and is cast as in
     /// [`Array::assign`].
     ///
     /// # Errors
@@ -99,10 +102,10 @@ impl Array {
         self.write(None, value.into_arg(), "fill", at)
     }
 
-    /// Writes a value to a part of the array, as NumPy's `x[1:3] = e`.
+    /// Writes a value to a part of the array, like NumPy's `x[1:3] = e`.
     ///
     /// # Errors
-    /// As [`Array::assign`], and those of the slice.
+    /// As [`Array::assign`]; errors of the slice.
     ///
     /// ```
     /// use cupric::{array, s};
@@ -117,7 +120,8 @@ impl Array {
         self.part(items.as_ref(), at).write(value.into_arg(), "set", at)
     }
 
-    /// A part to write to: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`. The write returns the error of the slice, if any.
+    /// Returns a mutable view of a part of the array: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`. The write returns
+    /// the error of the slice, if any.
     #[track_caller]
     pub fn slice_mut(&mut self, items: impl AsRef<[SliceItem]>) -> SliceMut<'_> {
         self.part(items.as_ref(), Location::caller())
@@ -128,17 +132,17 @@ impl Array {
         SliceMut { array: self, view }
     }
 
-    /// Writes a value to the elements that a view of the array has, for the operation that errors name.
+    /// Writes a value to the elements of a view of the array. Errors name the operation `op`.
     pub(crate) fn write_part(&mut self, part: View, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         self.write(Some(part), value, op, at)
     }
 
-    /// Writes a value to the whole array, for the operation that errors name.
+    /// Writes a value to the whole array. Errors name the operation `op`.
     pub(crate) fn write_all(&mut self, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         self.write(None, value, op, at)
     }
 
-    /// Whether nothing else holds the array's memory, so that it may be written.
+    /// Returns whether nothing else holds the array's memory, so that it may be written in place.
     pub(crate) fn is_alone(&mut self) -> bool {
         match Arc::get_mut(&mut self.0.0) {
             Some(node) => match &mut node.binding {
@@ -163,7 +167,7 @@ impl Array {
             return Ok(());
         }
         if mutant!(write_to_places_that_are_one, false, self.layout().may_overlap_itself()) {
-            // where two elements share memory, a write to one would show in the other: copy the array first
+            // where two elements share memory, a write to one would change the other, so copy the array first
             *self = self.0.compact(at)?;
             target = match &part {
                 Some(v) => self.layout().view(v),
@@ -182,12 +186,13 @@ impl Array {
         };
         let mut planned = plan_of(&value)?;
         if planned.plan.may_fail_half_done {
-            // a step may find an index out of range, or an element that a routine refuses, when an earlier step has already
-            // written to the target. So the value is computed into new memory first, and writing it is then a plain copy
+            // a step may find an index out of range, or an element that a routine rejects, after an earlier step has
+            // already written to the target. So the value is computed into new memory first, and the write is then a
+            // plain copy
             let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
-        // the expression may hold handles on the target, which must be gone for the write to be in place
+        // the expression may hold references to the target, which must be dropped for the write to be in place
         drop(value);
         let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
             let inputs: SmallVec<[(&Buffer, usize); 4]> =
@@ -202,8 +207,8 @@ impl Array {
         if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.writing.in_place {
             return write(own, own, true);
         }
-        // not in place: the array gets a new buffer with the same layout. Unless every element of the buffer is written, the
-        // new one begins as a copy of the old one
+        // not in place: the array gets a new buffer with the same layout. Unless every element of the buffer is
+        // written, the new buffer starts as a copy of the old one
         let keeps = mutant!(kept_elements_not_copied, false, planned.plan.writing.keeps);
         let whole = Layout::c(&[own.bytes() / dtype.size()]);
         let everything = part.is_none() && target.size() == whole.size() && !keeps;
@@ -220,8 +225,9 @@ impl Array {
     }
 }
 
-/// A planned write. It owns handles on the buffers that it reads, because the expression that held them is dropped before the
-/// write runs; the target's own buffer is `None` among them, since a handle on it would keep the write from being in place.
+/// A planned write. It owns references to the buffers that it reads, because the expression that held them is dropped
+/// before the write runs. The target's own buffer is `None` in the list, because a reference to it would prevent an
+/// in-place write.
 struct PlannedWrite {
     plan: Arc<CachedPlan>,
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
@@ -229,8 +235,9 @@ struct PlannedWrite {
     lines: SmallVec<[Loc; 8]>,
 }
 
-/// Where the value is a view of what a plan stores whole, as a reshape of it is in most cases, and the target a view of memory of that
-/// shape: what is stored, and that memory.
+/// Looks below a view. If the value is a view of an expression that a plan stores whole (most reshapes are such
+/// views), and the target is the same view of memory of that shape, returns that expression and that memory. Otherwise
+/// returns the arguments.
 fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
     let (below, Some(v)) = plan::computed(&value) else { return (value, target) };
     if mutant!(parts_written_whole, false, crate::base::layout::product(&below.0.shape) != target.size()) {
@@ -242,14 +249,14 @@ fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
     }
 }
 
-/// Computes a value into memory of its own, and returns every error of that, so that none is left for the write.
+/// Computes a value into its own memory and returns all errors of that, so that none is left for the write.
 fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
     let mut arrays = run(&[value], device, at, true)?;
     arrays.pop().map(|a| a.0).ok_or_else(|| Error::with_line(ErrorKind::Internal, "eval", "no result", at))
 }
 
-/// Casts and broadcasts a value to the target. Fails for a number that does not fit the target's dtype, a cast that is not
-/// `same_kind`, and a shape that does not broadcast.
+/// Casts a value to the target's dtype and broadcasts it to its shape. Fails for a number that does not fit the dtype,
+/// a cast that is not `same_kind`, or a shape that does not broadcast.
 pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
     let value = match value {
         Arg::Scalar(s) => match s.promote_with(dtype) {
@@ -270,7 +277,7 @@ pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static s
     Ok(v)
 }
 
-/// A part of an array to write to. If the slice failed it carries that error, which the write returns.
+/// A part of an array to write to. If the slice failed, it carries the error, and the write returns it.
 #[must_use = "a mutable view does nothing until it is written to"]
 pub struct SliceMut<'a> {
     array: &'a mut Array,
@@ -278,7 +285,7 @@ pub struct SliceMut<'a> {
 }
 
 impl SliceMut<'_> {
-    /// Replaces the content of the part, as [`Array::assign`] does that of an array.
+    /// Replaces the content of the part, like [`Array::assign`] for a whole array.
     ///
     /// # Errors
     /// Those of the slice and of [`Array::assign`].
@@ -288,7 +295,7 @@ impl SliceMut<'_> {
         self.write(value.into_arg(), "assign", at)
     }
 
-    /// Replaces the part by a function of it.
+    /// Replaces the part with a function of it.
     ///
     /// # Errors
     /// Those of the slice and of [`Array::assign`].
@@ -297,10 +304,11 @@ impl SliceMut<'_> {
         self.updated(|part| Ok(f(part)), "update", Location::caller())
     }
 
-    /// As [`SliceMut::update`], for a function that may fail itself. Then the array stays as it was.
+    /// Replaces the part like [`SliceMut::update`], with a function that may fail. If it fails, the array stays
+    /// unchanged.
     ///
     /// # Errors
-    /// That of the function; those of the slice and of [`Array::assign`].
+    /// The error of the function; those of the slice and of [`Array::assign`].
     #[track_caller]
     pub fn try_update(self, f: impl FnOnce(&Expr) -> Result<Expr>) -> Result<()> {
         self.updated(f, "try_update", Location::caller())
@@ -314,8 +322,8 @@ impl SliceMut<'_> {
         self.write(value.into_arg(), op, at)
     }
 
-    /// Sets every element of the part to a number. An array or expression is taken too: it broadcasts and is cast as in
-    /// [`Array::assign`].
+    /// Sets every element of the part to a number. It also accepts an array or expression, which broadcasts and is cast
+    /// as in [`Array::assign`].
     ///
     /// # Errors
     /// Those of the slice and of [`Array::assign`].

@@ -12,7 +12,7 @@ pub(crate) trait Memory: Any + Send + Sync {
     fn device_name(&self) -> &str;
     /// The number of bytes that were requested. The allocation may be larger.
     fn bytes(&self) -> usize;
-    /// The memory as `Any`, for a downcast to the backend's own type.
+    /// Returns the memory as `Any`, for a downcast to the backend's own type.
     fn as_any(&self) -> &dyn Any;
     /// Returns whether another library also holds the memory, so that it must never be written in place.
     fn is_lent(&self) -> bool {
@@ -47,7 +47,7 @@ impl Buffer {
         self.0.bytes()
     }
 
-    /// The memory as the backend's own type `M`; `None` if it is another backend's.
+    /// Returns the memory as the backend's own type `M`, or `None` if it belongs to another backend.
     pub fn memory<M: Memory>(&self) -> Option<&M> {
         self.0.as_any().downcast_ref()
     }

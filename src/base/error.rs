@@ -137,8 +137,8 @@ impl Error {
     }
 
     /// Returns the error under the name of the kernel `kernel`, if it concerns an object that was created for that
-    /// kernel alone. The detail then begins with the original operation. Other errors are returned unchanged, because a
-    /// submission or a wait may fail on account of an earlier kernel.
+    /// kernel alone. The detail then names the original operation. Other errors stay unchanged, because a submission or
+    /// a wait may fail due to an earlier kernel.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_kernel(self, kernel: &str) -> Error {
         let Error(inner) = &self;

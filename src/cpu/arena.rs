@@ -1,21 +1,22 @@
-//! The layout of a program's scratch memory: where each register lies.
+//! The layout of a program's scratch memory: the position of each register.
 
 use super::program::PAGE;
 use smallvec::SmallVec;
 
-/// The scratch memory of a program that is being made: which bytes are taken, and which registers are free again.
+/// The scratch memory of a program under construction: which bytes are taken, and which registers are free again.
 #[derive(Default)]
 pub(super) struct Arena {
     /// The size of the scratch memory so far, in bytes.
     pub size: usize,
-    /// Registers that were given back and may be reused: their bytes and start.
+    /// Registers that were given back and may be reused: the size in bytes and the start of each.
     free: SmallVec<[(usize, usize); 8]>,
-    /// Memory that must keep its content from one tile to the next: its start and bytes.
+    /// Memory that must keep its content from one tile to the next: the start and the size in bytes of each piece.
     lasting: SmallVec<[(usize, usize); 4]>,
 }
 
 impl Arena {
-    /// Returns the start of a register whose content is needed within one tile only: every tile writes it before reading it.
+    /// Returns the start of a register whose content is needed only within one tile. Every tile writes it before
+    /// reading it.
     pub fn register(&mut self, bytes: usize) -> usize {
         let bytes = room(bytes);
         match self.free.iter().position(|f| f.0 == bytes) {
@@ -24,8 +25,8 @@ impl Arena {
         }
     }
 
-    /// Returns the start of memory whose content outlives a tile. It is never a register that was given back, because the
-    /// step that had that register writes it again in the next tile.
+    /// Returns the start of memory whose content outlives a tile. It never reuses a register that was given back,
+    /// because the step that used that register writes it again in the next tile.
     pub fn lasting(&mut self, bytes: usize) -> usize {
         let at = self.fresh(room(bytes));
         self.lasting.push((at, bytes));
@@ -38,26 +39,28 @@ impl Arena {
         at
     }
 
-    /// Gives back a register, for later steps of the same pass.
+    /// Gives back a register, so that later steps of the same pass can reuse it.
     pub fn give_back(&mut self, at: usize, bytes: usize) {
         self.free.push((room(bytes), at));
     }
 
-    /// Ends a pass: later stages and passes reuse none of its registers. This costs some scratch, but `assign.rs` looks for
-    /// the last reader of a register within one pass only.
+    /// Ends a pass. Later stages and passes reuse none of its registers. This costs some scratch, but `assign/` looks
+    /// for the last reader of a register within one pass only.
     pub fn end_pass(&mut self) {
         self.free.clear();
     }
 
-    /// Says whether a register overlaps memory whose content outlives a tile: writing the register would destroy it.
+    /// Returns whether a register overlaps memory whose content outlives a tile. Writing the register would destroy
+    /// that content.
     pub fn is_taken(&self, at: usize, bytes: usize) -> bool {
         self.lasting.iter().any(|(from, length)| at < from + length && *from < at + bytes)
     }
 }
 
-/// Returns the bytes that a register of `bytes` takes: whole cache lines, so that loops are aligned; for more than half a page
-/// whole pages. Large registers side by side then start at one offset in their pages, so that in a loop over them no load
-/// has the page offset of a store shortly before it, which would delay the load ([`PAGE`]).
+/// Returns the size to allocate for a register of `bytes` bytes. The size is a multiple of a cache line, so that loops
+/// are aligned, and above half a page a multiple of a page. Large neighbouring registers then all start at the same
+/// offset in a page. So in a loop over them no load has the page offset of a recent store, which would delay the load
+/// ([`PAGE`]).
 fn room(bytes: usize) -> usize {
     bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }

@@ -1,5 +1,6 @@
-//! Binds programs, products and routines to the buffers, numbers and lines of one run of a plan. All pointers that the steps
-//! of a plan have into buffers come from [`Run::locate`], which checks that the elements they reach lie in the buffer.
+//! Binds programs, products and routines to the buffers, numbers and source lines of one run of a plan. All pointers of
+//! the plan's steps into buffers come from [`Run::locate`], which checks that the elements they reach are in the
+//! buffer.
 
 use super::memory::{CpuMemory, Pool};
 use super::parts::internal;
@@ -17,8 +18,8 @@ pub(super) struct Run<'a> {
     pub bindings: Bindings<'a>,
     pub temps: SmallVec<[Buffer; 2]>,
     pub pool: &'a Pool,
-    /// Whether this is a rehearsal: steps only allocate their scratch and write nothing, so that missing memory is found
-    /// before a write in place begins.
+    /// Whether this is a rehearsal, in which steps only allocate their scratch and write nothing. It finds out whether
+    /// memory is missing before a write in place begins.
     pub rehearses: bool,
 }
 
@@ -32,7 +33,8 @@ struct Memory {
 }
 
 impl Run<'_> {
-    /// Returns the memory of a buffer that the plan names. Fails if the run binds none of a CPU.
+    /// Returns the memory of a buffer that the plan refers to. Fails if the run binds no such buffer, or not one of a
+    /// CPU.
     fn memory(&self, name: &'static str, buffer: BufferRef) -> Result<Memory> {
         let (found, offset) = match buffer {
             BufferRef::Input(i) => (self.bindings.inputs.get(i).map(|e| e.0), self.bindings.inputs.get(i).map(|e| e.1)),
@@ -47,15 +49,16 @@ impl Run<'_> {
         }
     }
 
-    /// Returns the run-time scalars 0 and the length by which indices count from the end.
+    /// Returns the values of the run-time scalars 0 and length by which negative indices count from the end.
     pub fn numbers(&self, from_end: Option<[usize; 2]>) -> Option<[u64; 2]> {
-        // a scalar that the run does not bind is the length of no axis, so such indices are read one by one
+        // a scalar that the run does not bind gets a value that is no axis length, so such indices are resolved one by
+        // one
         from_end.map(|slots| slots.map(|n| self.bindings.scalars.get(n).copied().unwrap_or(u64::MAX)))
     }
 
-    /// Returns the address of element `first` of a buffer, counted from the run's offset. Fails unless all elements from
-    /// `span.0` to `span.1`, counted from `first`, lie in the buffer. With a span of `None` no element will be touched, so it
-    /// returns the buffer's start.
+    /// Returns the address of element `first` of a buffer, counted from the run's offset. Fails unless all elements
+    /// from `span.0` to `span.1`, counted from `first`, are in the buffer. If the span is `None`, no element will be
+    /// accessed, and the address is the start of the buffer.
     pub fn locate(
         &self,
         name: &'static str,
@@ -77,26 +80,27 @@ impl Run<'_> {
     }
 }
 
-/// An index out of range that a gather or a scatter has met.
+/// An out-of-bounds index that a gather or scatter has found.
 #[derive(Clone, Copy)]
 struct BadIndex {
-    /// Where it was found: the row and the column of the tiles' space. Of several errors the first one is reported, so that the
-    /// number of threads does not change the error.
+    /// Its row and column in the tiles' index space. Of several bad indices the first one is reported, so that the
+    /// error does not depend on the number of threads.
     at: (usize, usize),
     index: i128,
-    /// The number of the program's position that it is the index of.
+    /// The program's position that it belongs to, by its index in `Program::positions`.
     position: usize,
 }
 
-/// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of `program.places[i]` (null for an
-/// affine index, which has no memory), and every element of that place's span lies in a buffer that lives as long as `run`.
+/// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of `program.places[i]` (null
+/// for an affine index, which has no memory), and every element of that place's span is in a buffer that lives as long
+/// as `run`.
 pub(super) struct Bound<'a> {
     pub program: &'a Program,
     pub run: &'a Run<'a>,
     at: SmallVec<[*mut u8; 6]>,
-    /// Of the indices out of range so far, the one at the smallest position.
+    /// Of the out-of-bounds indices found so far, the first one in the order of `BadIndex::at`.
     bad: Mutex<Option<BadIndex>>,
-    /// Whether `bad` holds an index. Most runs have none, and learn it here without taking the lock.
+    /// Whether `bad` holds an index. Most runs have no bad index, and find that out here without locking the mutex.
     is_bad: AtomicBool,
 }
 
@@ -119,14 +123,14 @@ impl<'a> Bound<'a> {
         Ok(Bound { program, run, at, bad: Mutex::new(None), is_bad: AtomicBool::new(false) })
     }
 
-    /// Returns the address of element 0 of one of the program's places, from which its strides count.
+    /// Returns the address of element 0 of one of the program's places. Strides count from it.
     #[inline]
     pub fn at(&self, place: usize) -> *mut u8 {
         self.at[place]
     }
 
-    /// Records an index out of range of a position of the program, found at a row and column of the tiles' space. Of several,
-    /// the first one stays; of several at one place, that of the first node.
+    /// Records an out-of-bounds index of a position of the program, found at a row and column of the tiles' index
+    /// space. Of several, the first one is kept. At equal rows and columns, it is the one of the first node.
     #[cold]
     pub fn report(&self, position: usize, index: i128, at: (usize, usize)) {
         let node = |position: usize| self.program.positions[position].node;
@@ -137,9 +141,9 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// Returns the error of the recorded index out of range, if there is one. To be called when all tasks have ended.
+    /// Returns the error of the recorded out-of-bounds index, if there is one. Call it when all tasks have ended.
     pub fn verdict(&self) -> Result<()> {
-        // a relaxed load is enough: waiting for the tasks has made all their stores visible to this thread
+        // a relaxed load is enough, because waiting for the tasks has made all their stores visible to this thread
         if !self.is_bad.load(Relaxed) {
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! Runs the tiles of elementwise kernels by their threaded code: it is bound to the buffers of a run, and walks the rows of its index space
-//! block by block.
+//! Runs the tiles of elementwise kernels as threaded code. The code is bound to the buffers of a run, and processes
+//! each row of the index space block by block.
 
 use super::bind::Run;
 use super::parts::{FillValue, internal};
@@ -10,7 +10,8 @@ use crate::base::error::Result;
 use crate::math::simd::threaded::{self, Base};
 use smallvec::SmallVec;
 
-/// The fewest blocks of a row that are moved to where a streaming store is aligned, at the price of one block: a judgement.
+/// The minimum number of blocks of a row that are shifted to align streaming stores, which costs one more block. Chosen
+/// by hand; no benchmark compares other values.
 const LEAST_ALIGNED: usize = 8;
 
 /// The scratch of a task, aligned for vectors.
@@ -29,7 +30,7 @@ pub(super) struct Bound<'a> {
 unsafe impl Sync for Bound<'_> {}
 
 impl Threaded {
-    /// Finds the places in the buffers of a run.
+    /// Binds the program to the buffers of a run.
     pub fn bind<'a>(&'a self, run: &'a Run<'_>) -> Result<Bound<'a>> {
         let scalars = run.bindings.scalars;
         if scalars.len() < self.scalars {
@@ -45,10 +46,10 @@ impl Threaded {
 }
 
 impl Bound<'_> {
-    /// Runs tiles, of which those that lie side by side in a row should be one.
+    /// Runs tiles. The caller should pass neighbouring tiles of a row as one.
     ///
     /// # Safety
-    /// The tiles lie in the kernel's space, and no other task has them.
+    /// The tiles are in the kernel's index space, and no other task runs them.
     pub unsafe fn run(&self, tiles: impl Iterator<Item = Tile>) {
         // SAFETY: the caller's conditions.
         unsafe {
@@ -92,10 +93,10 @@ impl Bound<'_> {
         }
     }
 
-    /// Repeats the number of fill `n`, at this row, along its vector.
+    /// Fills the vector of fill `n` with its number for this row.
     ///
     /// # Safety
-    /// *Scratch* and *inside* ([`Threaded`]); the row lies in the kernel's space.
+    /// *Scratch* and *inside* ([`Threaded`]); the row is in the kernel's index space.
     unsafe fn fill(&self, n: usize, row: usize, bases: &[Base]) {
         let p = self.program;
         let fill = &p.fills[n];
@@ -122,8 +123,8 @@ impl Bound<'_> {
     /// Runs `n` elements of a row from column `c0` on.
     ///
     /// # Safety
-    /// *Scratch* and *inside* ([`Threaded`]); the elements lie in the kernel's space, and no other task has them. `rest` is the
-    /// scratch for a block of each place.
+    /// *Scratch* and *inside* ([`Threaded`]); the elements are in the kernel's index space, and no other task runs
+    /// them. `rest` is scratch for a block of each place.
     unsafe fn row(&self, row: usize, c0: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
         let p = self.program;
         let block = p.block / p.word;
@@ -137,21 +138,21 @@ impl Bound<'_> {
             let first = counter.rows.offset(row) + c0 as isize * counter.step;
             base.at = std::ptr::without_provenance_mut((counter.offset as isize).wrapping_add(first) as usize);
         }
-        // SAFETY: the caller's conditions. Whole blocks lie in the elements of this row.
+        // SAFETY: the caller's conditions. Whole blocks consist of elements of this row.
         unsafe {
             for n in (0..p.fills.len()).filter(|n| p.fills[*n].moves) {
                 self.fill(n, row, bases);
             }
             let head = self.head(n, bases);
             if mutant!(threaded_head_left, false, head > 0) {
-                // the blocks after it overlap the first one, and write the same values there again
+                // the blocks after the first one overlap it, and write the same values again
                 threaded::run(&p.code, &p.runs, bases, 0, 1, block);
             }
             let whole = head + (n - head) / block * block;
             threaded::run(&p.code, &p.runs, bases, head, whole, block);
             if mutant!(threaded_tail_left, false, whole < n) {
                 if mutant!(threaded_overlaps_in_place, true, !p.is_in_place) && n >= block {
-                    // the last block overlaps the one before it, and writes the same values there again
+                    // the last block overlaps the one before it, and writes the same values again
                     return threaded::run(&p.code, &p.runs, bases, n - block, n, block);
                 }
                 self.tail(whole, n - whole, bases, rest);
@@ -159,9 +160,9 @@ impl Bound<'_> {
         }
     }
 
-    /// Returns how many of the `n` elements of a row lie before the first one whose store is aligned: on x86-64 only aligned
-    /// stores stream, and elsewhere none does. It is 0 where nothing streams or elements must not be computed twice, and for rows
-    /// of a few blocks, of which one more would be a large part.
+    /// Returns how many of the `n` elements of a row come before the first one whose store is aligned. On x86-64 only
+    /// aligned stores stream, and on other machines no store does. The result is 0 if nothing streams, if elements must
+    /// not be computed twice, and for rows of a few blocks, where one more block would cost too much.
     fn head(&self, n: usize, bases: &[Base]) -> usize {
         let p = self.program;
         let is_short = n < LEAST_ALIGNED * (p.block / p.word);
@@ -176,7 +177,7 @@ impl Bound<'_> {
     /// Runs the last `n` elements of a row, fewer than a block, in scratch.
     ///
     /// # Safety
-    /// As [`Bound::row`]; the bases are those of the row, and the elements are those from number `from` on.
+    /// As [`Bound::row`]; `bases` are those of the row, and the elements start at number `from`.
     unsafe fn tail(&self, from: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
         let p = self.program;
         let inside = |number: usize| rest.wrapping_add(number * p.block);
@@ -185,8 +186,8 @@ impl Bound<'_> {
             rows: 0,
             cols: place.step,
         };
-        // SAFETY: *inside*: `n` elements of the row; *scratch*: a block of each place. The instructions see scratch in which
-        // elements lie side by side; a store to a base without a step does not stream.
+        // SAFETY: *inside*: `n` elements of the row; *scratch*: a block of each place. The instructions access
+        // contiguous elements in scratch. A store to a base with step 0 does not stream.
         unsafe {
             for (number, place) in p.places.iter().enumerate().filter(|(_, place)| !place.is_store && place.step != 0) {
                 let scratch = Block { ptr: inside(number), rows: 0, cols: 1 };

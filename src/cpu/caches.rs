@@ -3,16 +3,16 @@
 use std::fs;
 use std::sync::OnceLock;
 
-/// Bytes of a cache line.
+/// The bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
-/// Asks for the cache line at an address, which may be any.
+/// Prefetches the cache line at an address. Any address is allowed.
 #[inline(always)]
 pub(super) fn prefetch<T>(at: *const T) {
     crate::math::simd::prefetch(at);
 }
 
-/// Asks the second-level cache for some bytes from an address on, which may be any.
+/// Prefetches `bytes` bytes from an address on into the second-level cache. Any address is allowed.
 #[inline]
 pub(super) fn announce(at: *const u8, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -24,12 +24,12 @@ pub(super) fn announce(at: *const u8, bytes: usize) {
     let _ = (at, bytes);
 }
 
-/// The sizes assumed for the first, second and last level where the system does not tell them. Nearly every core of the last
-/// ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes of the other two.
+/// The sizes assumed for the first, second and last level if the system does not report them. Nearly every core of the
+/// last ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes of the other two.
 const USUAL: [usize; 3] = [32 << 10, 1 << 20, 32 << 20];
 
-/// Returns the bytes of a core's first and second level data caches, and of the last level. They are read once in a process,
-/// because devices share plans only if they have equal capabilities.
+/// Returns the sizes in bytes of a core's first and second level data caches, and of the last level. They are read once
+/// in a process, because devices share plans only if their capabilities are equal.
 pub(super) fn sizes() -> [usize; 3] {
     static SIZES: OnceLock<[usize; 3]> = OnceLock::new();
     *SIZES.get_or_init(|| {
@@ -44,14 +44,14 @@ pub(super) fn sizes() -> [usize; 3] {
             if let 1..=2 = level {
                 sizes[level - 1] = sizes[level - 1].max(size);
             }
-            // the last level is taken to be the largest cache, whatever its number
+            // the largest cache counts as the last level, whatever its number
             sizes[2] = sizes[2].max(size);
         }
         [0, 1, 2].map(|level| if sizes[level] == 0 { USUAL[level] } else { sizes[level] })
     })
 }
 
-/// Parses a size as Linux writes it, as `48K` or `2M`. Returns 0 for what is no such size.
+/// Parses a size in the format of Linux, such as `48K` or `2M`. Returns 0 for any other string.
 fn parse(text: &str) -> usize {
     let (digits, unit) = match text.strip_suffix(['K', 'M', 'G']) {
         Some(digits) => (digits, text.as_bytes()[digits.len()]),

@@ -1,11 +1,11 @@
-//! `nonzero` and `compress` on the CPU. Each task counts the true elements of its chunk of the mask; sums of these counts are the
-//! places where the tasks begin to write.
+//! `nonzero` and `compress` on the CPU. Each task counts the true elements of its chunk of the mask. Sums of these
+//! counts are the positions at which the tasks begin to write.
 
 use super::operands::{Operands, Refused, Target, Words};
 use super::share::share;
 use crate::graph::routine::COMPRESS_CHUNK as CHUNK;
 
-/// Elements that are gathered without a branch before they are copied to the result.
+/// The number of mask elements whose results are collected without a branch, then copied to the result.
 const BLOCK: usize = 128;
 
 /// Runs `nonzero`.
@@ -44,8 +44,9 @@ fn elements<W: Words>(call: &mut Operands<'_>) {
     });
 }
 
-/// Calls `gather` with the first position and the elements of each block of the mask, and a buffer to which it writes the words of
-/// the true ones; it returns how many those are. They go to the result one after another.
+/// Calls `gather` for each block of the mask, with the position of its first element, its elements, and a buffer.
+/// `gather` writes the words of the true elements to the buffer and returns their number. They are appended to the
+/// result.
 fn compact<W: Words>(call: &mut Operands<'_>, gather: impl Fn(usize, &[u8], &mut [W; BLOCK]) -> usize + Sync) {
     let mask = call.words::<u8>(0);
     let length = call.call.params[0] as usize;
@@ -54,11 +55,11 @@ fn compact<W: Words>(call: &mut Operands<'_>, gather: impl Fn(usize, &[u8], &mut
     let chunk = |task: usize| &mask[task * CHUNK..mask.len().min((task + 1) * CHUNK)];
     let (result, counts) = (Target(result), Target(counts));
     share(tasks, tasks == 1, |task| {
-        // in blocks whose count fits a byte, which the compiler adds up in vectors
+        // in blocks whose count fits in a byte, because the compiler vectorises such sums
         let of_block = |block: &[u8]| block.iter().map(|m| (*m != 0) as u8).sum::<u8>() as u64;
         let count = chunk(task).chunks(BLOCK).map(of_block).sum();
-        // SAFETY: the row asks for scratch with a count for each task (`needs` in `graph/routine/compress.rs`), and this task alone
-        // writes its own.
+        // SAFETY: the table entry requests scratch with one count per task (`needs` in `graph/routine/compress.rs`),
+        // and only this task writes its own count.
         unsafe { counts.at(task).write(count) };
     });
     let mut before = 0;
@@ -71,10 +72,10 @@ fn compact<W: Words>(call: &mut Operands<'_>, gather: impl Fn(usize, &[u8], &mut
         // SAFETY: it has been written above, and nothing writes it any more.
         let mut to = unsafe { counts.at(task).read() } as usize;
         for (i, mask) in chunk(task).chunks(BLOCK).enumerate() {
-            // no more than the result has, also if the caller's count were wrong
+            // no more than fit in the result, even if the caller's count were wrong
             let n = gather(task * CHUNK + i * BLOCK, mask, &mut block).min(length.saturating_sub(to));
-            // SAFETY: the result has `length` elements, and `to + n` is at most that. The places from `to` on are this task's:
-            // it has as many true elements as it counted, and the next task's places begin behind them.
+            // SAFETY: the result has `length` elements, and `to + n` is at most that. The positions from `to` on belong
+            // to this task: it has as many true elements as it counted, and the next task's positions begin after them.
             unsafe { std::ptr::copy_nonoverlapping(block.as_ptr(), result.at(to), n) };
             to += n;
         }

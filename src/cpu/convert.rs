@@ -1,4 +1,4 @@
-//! Casts between dtypes as loops of the CPU. A cast rounds once, even if it takes several loops.
+//! Casts between dtypes as loops for the CPU. A cast rounds once, even if it consists of several loops.
 
 use crate::base::dtype::{Compute, DType};
 use crate::graph::ufunc::cast::{self, Conversion, conversion};
@@ -6,8 +6,9 @@ use crate::math::simd::threaded::{M4, N4, Threaded};
 use crate::math::simd::{Loops, ScalarFn};
 use smallvec::SmallVec;
 
-/// Rounds an f64 to odd: towards 0, and if that lost anything, the last bit is set. Rounding the f32 to f16 or bf16 then gives
-/// the same as rounding the f64 itself; after two roundings to nearest, ties could go the wrong way.
+/// Rounds an f64 to odd: it rounds towards 0, and sets the last bit if the result is inexact. Rounding that f32 to f16
+/// or bf16 returns the same as rounding the f64 itself. After two roundings to nearest, ties could be rounded to the
+/// wrong side.
 #[inline(always)]
 fn odd(x: f64) -> f32 {
     let near = x as f32;
@@ -17,8 +18,8 @@ fn odd(x: f64) -> f32 {
     f32::from_bits(if exact { bits } else { towards_zero | 1 })
 }
 
-/// Rounds an integer's magnitude to odd. If it has more than 48 bits, its low 16 become one sticky bit, which is set if any of
-/// them is, so that an f64 holds all bits exactly.
+/// Rounds an integer's magnitude to odd. If it has more than 48 bits, its low 16 bits become one sticky bit, which is
+/// set if any of them is set, so that an f64 represents all bits exactly.
 #[inline(always)]
 fn odd_u64(x: u64) -> f32 {
     let high = (x >> 16) | (x & 0xffff != 0) as u64;
@@ -71,7 +72,7 @@ macro_rules! same {
 }
 same! { u8 u32 u64 }
 
-/// Returns the loop that copies values, for casts and roundings that change no bit but need a register of their own.
+/// Returns the loop that copies values. Casts and roundings that change no bit use it if they need their own register.
 pub(super) fn copy(compute: Compute) -> Loops {
     match compute.size() {
         1 => Loops::unary::<u8, u8, u8, u8, Same>(),
@@ -80,8 +81,8 @@ pub(super) fn copy(compute: Compute) -> Loops {
     }
 }
 
-/// Returns the loops that, one after the other, convert values of one dtype to another, both in their compute types; none if
-/// the bits stay the same.
+/// Returns the loops that convert values from one dtype to another, one after the other, both in their compute types.
+/// Empty if the bits stay the same.
 pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Conversion; 2]> {
     let (cf, ct) = (from.compute(), to.compute());
     let mut chain = SmallVec::new();
@@ -94,7 +95,7 @@ pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Conversion; 2]> {
             Compute::U32 => conversion!(@4 u32, f32, Odd),
             Compute::I64 => conversion!(i64, f32, Odd),
             Compute::U64 => conversion!(u64, f32, Odd),
-            // by the condition above only f64 gets here, never f32 or bool
+            // by the condition above only f64 reaches this arm, never f32 or bool
             Compute::F64 | Compute::F32 | Compute::Bool => conversion!(f64, f32, Odd),
         });
         chain.extend(cast::round(to));
@@ -117,7 +118,7 @@ mod tests {
     crate::testing::unit_tests!(cpu_convert: one_rounding);
 
     fn one_rounding() {
-        // halfway between two bf16 after a rounding to f32, not before
+        // halfway between two bf16 values after rounding to f32, but not before
         let x = (1i64 << 40) + (1 << 32) + 1;
         assert_eq!(bf16::from_f32(odd_u64(x as u64)).to_f64(), (1u64 << 40) as f64 * (1.0 + 1.0 / 128.0));
         assert_eq!(odd(1.0 + 2f64.powi(-40)), 1.0 + f32::EPSILON);

@@ -13,7 +13,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::plan::kernel::{Kernel, Tiles, Tiling};
 
-/// Returns tile `t` of an index space of so many rows and columns, whose last axis but one has the length `height`.
+/// Returns tile `t` of an index space of `all` rows and `columns` columns, in which the last axis but one has the
+/// length `height`.
 pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usize) -> Tile {
     match tiling {
         Tiling::Rows { each } => {
@@ -23,8 +24,8 @@ pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usi
         Tiling::Blocks { rows, cols } => {
             let (rows, cols) = (rows as usize, cols as usize);
             let (down, across) = (height.div_ceil(rows), columns.div_ceil(cols));
-            // the next tile lies along the last axis but one, along which the transposed operand is contiguous: so it
-            // uses the rest of that operand's cache lines
+            // the next tile is the neighbour along the last axis but one. The transposed operand is contiguous along
+            // that axis, so the next tile uses the rest of its cache lines
             let (d, c, rest) = (t % down, t / down % across, t / (down * across));
             let (r, c0) = (d * rows, c * cols);
             let (nr, nc) = (rows.min(height - r), cols.min(columns - c0));
@@ -39,7 +40,7 @@ pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usi
     }
 }
 
-/// Returns the tiles of a kernel's schedule. Fails if the schedule has none.
+/// Returns the tiles of a kernel's schedule. Fails if the schedule has no tiles.
 pub(super) fn tiles_of(kernel: &Kernel) -> Result<Tiles> {
     kernel.schedule.tiles().ok_or_else(|| internal(kernel.name, "a kernel without tiles"))
 }
@@ -48,8 +49,8 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
     Error::with_line(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
-/// The most tasks that share the positions of a store that replaces elements. Each of them computes all values: some 1 ns for a
-/// value, where a write to a random place of a large array takes 18 (a judgement).
+/// The maximum number of tasks among which a store that replaces elements divides the positions. Each task computes all
+/// values, at about 1 ns each, whereas a write to a random position of a large array takes 18 ns.
 const MOST_PARTS: usize = 8;
 
 /// How a kernel computes its tiles.
@@ -78,9 +79,9 @@ pub(super) struct Elementwise {
     tiles: usize,
     rows: usize,
     cols: usize,
-    /// The length of the last axis but one; 1 if there is none.
+    /// The length of the last axis but one, or 1 if there is no such axis.
     height: usize,
-    /// The kernel that looks for an index out of range before the first write, so that a failed run writes nothing.
+    /// The kernel that looks for an out-of-bounds index before the first write, so that a failed run writes nothing.
     checks: Option<Box<Elementwise>>,
 }
 
@@ -90,7 +91,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> 
     Elementwise::new(kernel, tiles_of(kernel)?, aliased, Goal::Stores, checks)
 }
 
-/// Prepares the kernel that looks for an index out of range, if there are indices to check.
+/// Prepares the kernel that looks for an out-of-bounds index. Returns `None` if there are no indices to check.
 pub(super) fn checks(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Box<Elementwise>>> {
     let Some(checks) = kernel.schedule.checks() else { return Ok(None) };
     let looked = Kernel { outer: checks.outer.clone(), ..kernel.clone() };
@@ -174,13 +175,14 @@ impl Elementwise {
             return Ok(());
         }
         self.share(|from, to| {
-            // SAFETY: the tiles are those of the kernel, and no two tasks have one in common.
+            // SAFETY: the tiles are those of the kernel, and no two tasks share a tile.
             unsafe { bound.run(self.joined(from, to)) }
         });
         Ok(())
     }
 
-    /// Returns tiles that cover the same indices as those from number `from` to number `to`: of the pieces of one row, one.
+    /// Returns tiles that cover the same indices as the tiles `from..to`. Neighbouring pieces of one row become one
+    /// tile.
     fn joined(&self, from: usize, to: usize) -> impl Iterator<Item = Tile> {
         let pieces = match self.schedule.tiling {
             Tiling::Pieces { each } => self.cols.div_ceil(each as usize),
@@ -193,18 +195,20 @@ impl Elementwise {
         })
     }
 
-    /// Calls `body` with the tiles of each task: from a number up to another.
+    /// Calls `body` for each task, with the number of its first tile and the number after its last.
     fn share(&self, body: impl Fn(usize, usize) + Sync + Send) {
         let tiles = self.tiles;
         if self.schedule.alone {
             return body(0, tiles);
         }
-        // eight tasks a thread, a judgement: other threads then take over the tasks of one that is held up
+        // eight tasks per thread, so that other threads take over the tasks of a thread that is held up. Chosen by
+        // hand; no benchmark compares other values
         let tasks = tiles.min(threads() * 8);
         share(tasks, false, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
     }
 
-    /// Binds the kernel to the buffers of a run, and calls `body` with what computes it part by part; in a rehearsal only binds.
+    /// Binds the kernel to the buffers of a run, and calls `body` with a [`Parts`], which computes the kernel part by
+    /// part. A rehearsal only binds.
     pub fn in_parts(&self, run: &Run<'_>, body: impl FnOnce(&Parts<'_>)) -> Result<()> {
         if let Some(checks) = &self.checks {
             checks.run(run)?;
@@ -238,8 +242,8 @@ impl Elementwise {
         }
         let body = |frame: &mut Frame, from: usize, to: usize| {
             for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
-                // SAFETY: *made for it* ([`Frame`]): frame and tiles are those of this program. *Disjoint* ([`Program`]): no
-                // two tasks have a tile in common, or else no position.
+                // SAFETY: *made for it* ([`Frame`]): frame and tiles are those of this program. *Disjoint*
+                // ([`Program`]): no two tasks share a tile, or, if they do, no position.
                 unsafe { run_tile(frame, bound, tile) };
             }
             if program.writes.iter().any(|w| w.stream) {
@@ -268,8 +272,8 @@ impl Elementwise {
 /// Computes a tile and writes its results.
 ///
 /// # Safety
-/// *Made for it* ([`Frame`]): the frame is one of the bound program, and the tile lies in its space and is no larger than
-/// its level. *Disjoint* ([`Program`]): no other task has an element of the tile.
+/// *Made for it* ([`Frame`]): the frame is one of the bound program, and the tile is in its index space and no larger
+/// than its level. *Disjoint* ([`Program`]): no other task computes an element of the tile.
 unsafe fn run_tile(frame: &mut Frame, bound: &Bound<'_>, tile: Tile) {
     // SAFETY: the caller's conditions.
     unsafe {
@@ -280,24 +284,25 @@ unsafe fn run_tile(frame: &mut Frame, bound: &Bound<'_>, tile: Tile) {
     }
 }
 
-/// A kernel that is bound to the buffers of a run and computed part by part, in the tasks of the kernel whose result it reads.
+/// A kernel that is bound to the buffers of a run and computed part by part, inside the tasks of the kernel whose
+/// result it reads.
 pub(super) enum Parts<'a> {
     Loops(&'a Bound<'a>, &'a Frames<'a>),
     Threaded(&'a blocks::Bound<'a>),
 }
 
 impl Parts<'_> {
-    /// Calls `task` with a function that computes a part: a rectangle of the kernel's space, whose columns run along the last
-    /// axis and whose rows along the others. The task must not share out work.
+    /// Calls `task` with a function that computes one part: a rectangle of the kernel's index space, with columns along
+    /// the last axis and rows along the others. The task must not itself share work.
     ///
     /// # Safety
-    /// The parts lie in the kernel's space, and no other task has them.
+    /// The parts are in the kernel's index space, and no other task computes them.
     pub unsafe fn task(&self, task: impl FnOnce(&mut dyn FnMut(Tile))) {
         match self {
             Parts::Loops(bound, frames) => frames.with(|frame| {
                 let level = bound.program.outer;
                 task(&mut |part| {
-                    // only tiles of whole rows may have several of them
+                    // only tiles of whole rows may have several rows
                     let most = if part.nc == level.cols { level.rows } else { 1 };
                     for row in (0..part.nr).step_by(most) {
                         for col in (0..part.nc).step_by(level.cols) {

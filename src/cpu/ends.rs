@@ -1,12 +1,14 @@
-//! Indices that count from the end where they are negative. The planner writes `select(less(i, 0), add(i, n), i)`; a gather
-//! that reads `i` itself saves three loops over a tile, and needs no register for the index.
+//! Indices that count from the end if they are negative. The planner expresses them as
+//! `select(less(i, 0), add(i, n), i)`. If a gather reads `i` itself instead, it saves three loops over a tile, and
+//! needs no register for the index.
 
 use crate::base::dtype::DType;
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::{Kernel, Op};
 
-/// Returns the kernel with its gathers reading the indices that callers gave, where they are such a select; none if no gather
-/// does. Nothing else of the kernel changes, so what only those gathers have read is no longer computed.
+/// Returns the kernel with each gather reading the index that the caller passed, if its index is such a `select`, or
+/// `None` if no gather's is. Nothing else in the kernel changes, so values that only those gathers read are no longer
+/// computed.
 pub(super) fn with_given_indices(kernel: &Kernel) -> Option<Kernel> {
     let given = |v: usize| {
         let Op::Gather { position, .. } = &kernel.values[v].op else { return None };
@@ -23,8 +25,8 @@ pub(super) fn with_given_indices(kernel: &Kernel) -> Option<Kernel> {
     changed
 }
 
-/// Takes an index apart: returns the value that counts from the end, and the run-time scalars below which it does so and that
-/// are added to it then.
+/// Matches an index against that `select`. Returns the value that may count from the end, and two run-time scalars: the
+/// one below which it does, and the one added to it then.
 fn from_end(kernel: &Kernel, index: usize) -> Option<(usize, [usize; 2])> {
     let ufunc = |v: usize, row| {
         let Op::Ufunc(found, args) = &kernel.values[v].op else { return None };

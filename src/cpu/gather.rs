@@ -1,4 +1,5 @@
-//! Finds the position that each index of a gather or scatter means, and copies gathered elements. Also writes affine indices.
+//! Finds the position that each index of a gather or scatter refers to, and copies gathered elements. Also writes
+//! affine indices.
 
 use super::caches::{LINE, prefetch};
 use super::strided::{self, Block};
@@ -8,8 +9,8 @@ use crate::math::simd::Isa;
 use crate::math::simd::isa;
 use crate::plan::kernel::IndexMode;
 
-/// Returns the position along the axis that an index means by its mode; none if the axis is empty, or if the mode checks
-/// indices and this one is out of range.
+/// Returns the position along the axis that an index refers to in its mode. Returns `None` if the axis is empty, or if
+/// the mode checks indices and this one is out of bounds.
 #[inline(always)]
 fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     if extent == 0 {
@@ -30,7 +31,8 @@ fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     }
 }
 
-/// Reads element `i` of the indices at `index`. Its compute type is an integer type; i128 holds the values of all.
+/// Reads element `i` of the indices at `index`, whose compute type is an integer type. An i128 holds the values of all
+/// of them.
 ///
 /// # Safety
 /// `index` has an element `i` of this type.
@@ -50,10 +52,10 @@ pub(super) unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -
 
 /// A type of indices in memory.
 trait Index: Copy {
-    /// Returns the index as a position; a negative one as a number above all extents.
+    /// Returns the index as a position. A negative index becomes a number above all extents.
     fn position(self) -> u64;
-    /// Says whether all indices are positions below an extent, which is not 0; or, if they may count from the end, whether
-    /// they are at or above the extent's negative too.
+    /// Returns whether all indices are in `0..extent`, or in `-extent..extent` if they may count from the end. The
+    /// extent is not 0.
     fn are_inside(all: &[Self], extent: usize, from_end: bool) -> bool;
 }
 
@@ -62,15 +64,17 @@ macro_rules! index_types {
         impl Index for $t {
             #[inline(always)]
             fn position(self) -> u64 {
-                // a negative number has its highest bit set also in 64 bits, and extents have not
+                // the highest bit of a negative number is still set after widening; that of an extent is not
                 self as i64 as u64
             }
 
             #[inline(always)]
             fn are_inside(all: &[$t], extent: usize, from_end: bool) -> bool {
-                // compared as numbers without a sign: a negative index is then larger than the largest of its type
+                // compared as unsigned numbers, because a negative index is then larger than the largest index of its
+                // type
                 let last = (extent - 1).min(<$t>::MAX as usize) as $bits;
-                // counted from the end, an extent is a number of the type, so twice as much has no carry
+                // indices count from the end only if the extent is a value of their type, so doubling it does not
+                // overflow
                 let (more, last) = if from_end { (last + 1, 2 * last + 1) } else { (0, last) };
                 let checked = mutant!(checked_indices_end_early, &all[..all.len() / 16 * 16], all);
                 checked.iter().fold(0, |most: $bits, i| most.max((*i as $bits).wrapping_add(more))) <= last
@@ -86,9 +90,9 @@ index_types! {
     u64, u64;
 }
 
-/// Does [`Index::are_inside`] with the instructions of this machine.
+/// Calls [`Index::are_inside`], compiled for the instruction set of this machine.
 fn are_inside<I: Index>(all: &[I], extent: usize, from_end: bool) -> bool {
-    /// Does it with the instructions of AVX-512.
+    /// [`Index::are_inside`], compiled for AVX-512.
     ///
     /// # Safety
     /// The machine has the features that the attribute enables.
@@ -97,7 +101,7 @@ fn are_inside<I: Index>(all: &[I], extent: usize, from_end: bool) -> bool {
     unsafe fn with_avx512<I: Index>(all: &[I], extent: usize, from_end: bool) -> bool {
         I::are_inside(all, extent, from_end)
     }
-    /// Does it with the instructions of AVX2.
+    /// [`Index::are_inside`], compiled for AVX2.
     ///
     /// # Safety
     /// The machine has AVX2.
@@ -119,32 +123,34 @@ fn are_inside<I: Index>(all: &[I], extent: usize, from_end: bool) -> bool {
 
 /// The indices of a gather or scatter along one axis.
 ///
-/// Its unsafe functions have two conditions, cited by name. *Present*: `at` leads to as many indices of type `compute` as the
-/// function is asked to read. *In range*: for every position below `extent`, the element there lies in live memory.
+/// Its unsafe functions have two conditions, cited by name. *Present*: `at` points to as many indices of type `compute`
+/// as the function is asked to read. *In range*: for every position below `extent`, the element there is in live
+/// memory.
 pub(super) struct Indices {
     pub at: *const u8,
     pub compute: Compute,
-    /// Elements between neighbouring positions along the axis, and the length of the axis.
+    /// The number of elements between neighbouring positions along the axis, and the length of the axis.
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
-    /// The numbers 0 and `extent`, if a negative index counts from the end: see [`Position`](crate::plan::kernel::Position).
+    /// The numbers 0 and `extent` if a negative index counts from the end: see
+    /// [`Position`](crate::plan::kernel::Position).
     pub from_end: Option<[u64; 2]>,
 }
 
 impl Indices {
-    /// Returns indices of one type along an axis whose neighbouring positions are one place.
+    /// Returns indices of one type along an axis with stride 0.
     pub fn of(at: *const u8, compute: Compute, extent: usize, mode: IndexMode) -> Indices {
         Indices { at, compute, stride: 0, extent, mode, from_end: None }
     }
 
-    /// Copies to `to` the elements that indices `at..at + n` mean, and zeros for indices out of range. Element `i` is at the
-    /// position of its index, counted from column `i` of `src`. Without `to` the indices are only checked. Returns the first
-    /// index out of range, after its number among the `n`.
+    /// Copies the elements at the indices `at..at + n` to `to`, and zeros for out-of-bounds indices. Element `i` is at
+    /// the position of its index, counted from column `i` of `src`. If `to` is `None`, the indices are only checked.
+    /// Returns the first out-of-bounds index, preceded by its number among the `n`.
     ///
     /// # Safety
-    /// *Present* ([`Indices`]) up to `at + n`; *in range*, counted from each of `n` columns of `src`; `to` has room for `n`
-    /// elements.
+    /// *Present* ([`Indices`]) up to `at + n`; *in range*, counted from each of `n` columns of `src`; `to` has room for
+    /// `n` elements.
     pub unsafe fn take(
         &self,
         size: usize,
@@ -159,7 +165,7 @@ impl Indices {
                 return None;
             }
             let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
-            // if all indices are equal, the elements are a strided row of memory, which one copy moves
+            // if all indices are equal, the elements are a strided row of memory, which is copied by one call
             let each = if n > 1 && self.is_one(at, n) { n } else { 1 };
             let mut bad = None;
             for i in (0..n).step_by(each) {
@@ -182,13 +188,14 @@ impl Indices {
         }
     }
 
-    /// Does what [`take`](Indices::take) does, if all indices are in range and not all are equal, and says whether they are.
-    /// Else it copies nothing.
+    /// Does the same as [`take`](Indices::take) if all indices are in bounds and not all of them are equal, and returns
+    /// true. Otherwise copies nothing and returns false.
     ///
     /// # Safety
     /// As [`take`](Indices::take).
     unsafe fn take_inside(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> bool {
-        // SAFETY: *present*: the indices have the type that `compute` names. The rest is what the function asks for.
+        // SAFETY: *present*: the indices have the type that `compute` names. The other conditions are those of this
+        // function.
         unsafe {
             if self.extent == 0 || to.is_some() && n > 1 && self.is_one(at, n) {
                 return false;
@@ -203,7 +210,7 @@ impl Indices {
         }
     }
 
-    /// Does [`take_inside`](Indices::take_inside) for indices of type `I` that are not all equal.
+    /// Implements [`take_inside`](Indices::take_inside) for indices of type `I` that are not all equal.
     ///
     /// # Safety
     /// As [`take`](Indices::take), with an extent above 0; the indices have the type `I`.
@@ -212,12 +219,12 @@ impl Indices {
         unsafe {
             let all = (self.at as *const I).add(at);
             let from_end = self.from_end.is_some_and(|ends| self.counts_from_end(ends));
-            // all are looked at before the first is copied, because the copies may take the place of the indices
+            // all indices are checked before the first element is copied, because the copies may overwrite the indices
             let inside = |from_end| are_inside(std::slice::from_raw_parts(all, n), self.extent, from_end);
             if self.from_end.is_some() != from_end {
                 return false;
             }
-            // where no index is negative, none has to be moved, which takes half of the instructions of a copy
+            // if no index is negative, none needs an addition, which takes half of the instructions of a copy
             let more = match from_end {
                 _ if inside(false) => 0,
                 true if inside(true) => self.extent as u64,
@@ -234,7 +241,8 @@ impl Indices {
         }
     }
 
-    /// Returns the position that the index `i` elements from the first means; none if it is out of range and checked.
+    /// Returns the position that the index `i` elements from the first refers to, or `None` if it is checked and out of
+    /// bounds.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) at `i`, which may be negative.
@@ -257,8 +265,8 @@ impl Indices {
         resolve(unsafe { self.value(i) }, self.extent, self.mode)
     }
 
-    /// Says whether negative indices count from the end of just this axis, so that those from the extent's negative on are in
-    /// range.
+    /// Returns whether negative indices count from the end of exactly this axis, so that those from the negative extent
+    /// on are in bounds.
     #[inline(always)]
     fn counts_from_end(&self, [zero, length]: [u64; 2]) -> bool {
         let length = match self.compute {
@@ -269,7 +277,8 @@ impl Indices {
         zero == 0 && length >= 0 && length as usize == self.extent
     }
 
-    /// Returns the index `i` elements from the first; if it counts from the end, counted from the start.
+    /// Returns the index `i` elements from the first. One that counts from the end is converted to count from the
+    /// start.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) at `i`, which may be negative.
@@ -287,12 +296,13 @@ impl Indices {
         }
     }
 
-    /// Copies the element that each of `n` indices means; a negative one means the position that is larger by `more`. Its loop
-    /// keeps to the instructions of every machine: compilers make gather instructions of it for others, which take several
+    /// Copies the element that each of `n` indices refers to. `more` is added to a negative index. The loop is compiled
+    /// for the baseline instruction set, because for others compilers emit gather instructions, which take several
     /// times as long on some processors.
     ///
     /// # Safety
-    /// *In range* for words of `T`; the indices at `all`, so moved, are below the extent; `to` has room for `n` elements.
+    /// *In range* for words of `T`; after that addition, the indices at `all` are below the extent; `to` has room for
+    /// `n` elements.
     #[inline(always)]
     unsafe fn pick<I: Index, T: Copy>(
         &self,
@@ -306,11 +316,12 @@ impl Indices {
         // SAFETY: *in range*, and `i` is below `n`.
         let one = |i: usize, stride: isize, cols: isize, more: u64| unsafe {
             let k = (*all.add(i)).position();
-            // all ones of a negative index
+            // all bits are set for a negative index
             let sign = (k as i64 >> 63) as u64;
             *to.add(i) = *src.offset(k.wrapping_add(more & sign) as isize * stride + i as isize * cols);
         };
-        // all do the same; in the first two the compiler knows the steps, and in the first that no index is negative
+        // all arms do the same; in the first two the compiler knows the steps, and in the first that no index is
+        // negative
         match (self.stride, cols, more) {
             (1, 0, 0) => (0..n).for_each(|i| one(i, 1, 0, 0)),
             (1, 0, _) => (0..n).for_each(|i| one(i, 1, 0, more)),
@@ -318,8 +329,8 @@ impl Indices {
         }
     }
 
-    /// Writes to `to` the position that each index means, and 0 for indices out of range. Returns the first of these, after
-    /// its number.
+    /// Writes the position of each index to `to`, and 0 for out-of-bounds indices. Returns the first out-of-bounds
+    /// index, preceded by its number.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) up to the length of `to`.
@@ -350,7 +361,8 @@ impl Indices {
         bad
     }
 
-    /// Writes the indices to `to` if all of them are positions, and says whether they are: one loop without branches.
+    /// Writes the indices to `to` if all of them are positions, and returns whether they are. It is one loop without
+    /// branches.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) up to the length of `to`, in type `I`.
@@ -359,15 +371,15 @@ impl Indices {
         let all = unsafe { std::slice::from_raw_parts(self.at as *const I, to.len()) };
         let are_inside = self.extent > 0 && are_inside(all, self.extent, false);
         if are_inside {
-            // kernels count positions in i32
+            // kernels store positions as i32
             to.iter_mut().zip(all).for_each(|(to, i)| *to = i.position() as i32);
         }
         are_inside
     }
 
-    /// Prefetches `n` contiguous elements that will be copied soon, from the position of index `at` on, because the processor
-    /// cannot guess where a row at a random index begins. It fetches whole cache lines only, and eight at most, a judgement:
-    /// the processor's own prefetcher follows a row that is being read.
+    /// Prefetches `n` contiguous elements that will be copied soon, from the position of index `at`, because the
+    /// processor cannot predict where a row at a random index begins. Prefetches only whole cache lines, and at most
+    /// eight (chosen by hand), because the processor's own prefetcher follows a row that is being read.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) at `at`.
@@ -379,12 +391,13 @@ impl Indices {
         (0..(n * size / LINE).min(8)).for_each(|line| prefetch(first.wrapping_add(line * LINE)));
     }
 
-    /// Says whether the `n` indices from `at` on are equal.
+    /// Returns whether the `n` indices from `at` on are equal.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) up to `at + n`; `n` is at least 2.
     unsafe fn is_one(&self, at: usize, n: usize) -> bool {
-        // the first two are compared first: where indices differ these two mostly do, and the rest need not be read
+        // the first two are compared first, because where indices differ these two mostly do, and the rest need not be
+        // read
         // SAFETY: *present*.
         unsafe {
             match self.compute.size() {
@@ -411,7 +424,8 @@ pub(super) unsafe fn index_run(compute: Compute, start: i64, step: i64, to: *mut
     unsafe {
         match compute.size() {
             4 => {
-                // the loop adds the step each time, because the SIMD that every x86-64 has lacks a product of 32-bit integers
+                // the loop adds the step each time, because the baseline SIMD of x86-64 has no multiplication of 32-bit
+                // integers
                 let mut next = start as u32;
                 for o in std::slice::from_raw_parts_mut((to as *mut u32).add(at), n) {
                     *o = next;

@@ -1,27 +1,28 @@
-//! Floor 3: the CPU backend. A plan's steps are prepared once and stay in it; an elementwise, reduce or row kernel becomes a
-//! program. A run binds the program to its buffers and interprets it tile by tile: each step is one loop over the elements
-//! of a tile, compiled for the machine's instruction set. Tiles are shared between the threads of the caller's rayon pool.
+//! Floor 3: the CPU backend. It prepares the steps of a plan once and keeps them in the plan. An elementwise, reduce or
+//! row kernel becomes a program. A run binds the program to its buffers and interprets it tile by tile: each step is
+//! one loop over the elements of a tile, compiled for the machine's instruction set. The threads of the caller's rayon
+//! pool share the tiles.
 //!
-//! | file | what it does |
+//! | file | contents |
 //! |---|---|
-//! | `memory.rs` | allocates buffers (`memory/buffer.rs`), and keeps freed blocks in a pool for reuse; `memory/system.rs` blocks of the system |
-//! | `program.rs`, `parts.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
+//! | `memory/` | allocates buffers (`memory/buffer.rs`), and keeps freed blocks in a pool for reuse; `memory/system.rs` allocates blocks from the system |
+//! | `program.rs`, `parts.rs`, `assign/`, `arena.rs`, `convert.rs` | compile a kernel to a program: its steps and its registers |
 //! | `prepared.rs` | prepares the steps of plans |
-//! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
-//! | `ends.rs` | has gathers read the indices that callers gave |
+//! | `bind.rs` | creates and checks the pointers of a run into its buffers |
+//! | `ends.rs` | lets gathers read the indices as the caller passed them, where negative ones count from the end |
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `philox.rs` | run a program's steps over a tile |
 //! | `strided.rs`, `transpose.rs` | copy blocks of elements between layouts |
-//! | `threaded.rs`, `blocks.rs` | make threaded code, which keeps the values of elementwise kernels and of folds in registers; run it over the buffers of a run, block by block |
-//! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
+//! | `threaded/`, `blocks.rs` | compile threaded code, which keeps the values of elementwise kernels and of folds in registers; run it over the buffers of a run, block by block |
+//! | `fold/` | combines the elements of reductions, in a tree that does not depend on the number of threads |
 //! | `scan.rs` | combines the elements of scans, in the tree of `plan/kernel/scan.rs` |
 //! | `transfer.rs` | copies between arrays and the host's own memory |
 //! | `share.rs` | shares the tasks of a kernel between the caller's thread and those of its pool |
-//! | `recorder.rs` | notes the steps that run while a profile is on |
-//! | `threads.rs` | says how many threads share the work, also after `fork` |
-//! | `pool.rs` | the caller's rayon pool, or none in a build without the feature `rayon` |
-//! | `caches.rs` | reads the sizes of the processor's caches, and asks for lines of them |
-//! | `elementwise.rs`, `moves.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
-//! | `routines.rs` | lists the routines, each in its file (`bincount.rs`, `compress.rs`, `sort.rs` and `sort/`, `sums.rs`); `operands.rs` gives them slices of memory |
+//! | `recorder.rs` | records the steps that run while a profile is on |
+//! | `threads.rs` | returns how many threads share the work, also after `fork` |
+//! | `pool.rs` | the caller's rayon pool, or no pool in a build without the feature `rayon` |
+//! | `caches.rs` | reads the sizes of the processor's caches, and prefetches cache lines |
+//! | `elementwise.rs`, `moves/`, `reduce/`, `row.rs`, `matmul/` | prepare and run one kind of kernel each |
+//! | `routines.rs` | lists the routines, which have a file each (`bincount.rs`, `compress.rs`, `sort/`, `sums.rs`); `operands.rs` passes them slices of memory |
 
 mod arena;
 mod assign;
@@ -82,7 +83,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 
-/// Returns the CPU's capabilities, by which the planner decides.
+/// Returns the CPU's capabilities, on which the planner bases its decisions.
 fn caps() -> Caps {
     Caps {
         name: "cpu".to_string(),
@@ -91,18 +92,19 @@ fn caps() -> Caps {
         float64: true,
         max_binding: isize::MAX as u64,
         max_buffer: isize::MAX as u64,
-        // a judgement: a kernel of more operands gains nothing, because the prefetcher follows far fewer than 64 streams
+        // a kernel with more operands gains nothing, because the hardware prefetcher follows far fewer than 64 streams
         max_bindings: 64,
-        // `assign.rs` keeps sets of values as the bits of a u128
+        // `assign/` keeps sets of values as the bits of a u128
         max_values: 128,
         // a CPU program is interpreted, so a kernel never has to be cut to save compile time
         max_cost: u32::MAX,
-        // 65,536 f32 take 256 KiB, so most L2 caches hold a row that an earlier pass keeps until a later pass reads it
+        // 65,536 f32 take 256 KiB, so most L2 caches keep a row from the pass that computes it to the pass that reads
+        // it again
         max_row: 65_536,
-        // never split by the planner: when a reduction runs, threads share it without a second kernel
+        // the planner never splits a reduction, because threads share it at run time without a second kernel
         max_reduce: [usize::MAX; 2],
         max_indices: u64::MAX,
-        // `cpu/matmul/mod.rs` gives only the product
+        // `cpu/matmul/mod.rs` computes only the product
         fuses_product: false,
         reports_late: false,
         workgroup: 0,
@@ -121,20 +123,21 @@ fn caps() -> Caps {
     }
 }
 
-/// The CPU as a device. It lives as long as a handle on it or a buffer of it.
+/// The CPU as a device. It lives as long as any handle to it or any of its buffers.
 pub(crate) struct Cpu {
-    /// A weak handle on this device itself. Each buffer gets a strong one made from it, which keeps the device alive.
+    /// A weak handle to this device itself. A strong one is made from it for each buffer, which keeps the device alive.
     this: Weak<Cpu>,
-    /// The device itself, if it stays for the process.
+    /// A handle to the device itself that is never dropped, if the device stays for the whole process.
     process: OnceLock<&'static Arc<Cpu>>,
-    /// The number of the device in the process.
+    /// The number of the device, unique in the process.
     id: u32,
     caps: NumberedCaps,
     checks: AtomicU8,
     pool: Pool,
-    /// How many plans were prepared.
+    /// The number of plans that were prepared.
     prepares: AtomicU64,
-    /// Runs of plans that are one kernel of one dispatch, which most plans of small arrays are: one count instead of two.
+    /// The number of runs of plans with one kernel and one dispatch, like most plans of small arrays, which then
+    /// increment one counter instead of two.
     single: AtomicU64,
     /// The kernels and dispatches of all other runs.
     kernels: AtomicU64,
@@ -145,7 +148,7 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// Makes a device with these capabilities, and with a memory pool of its own that allocates at most `limit` bytes.
+    /// Creates a device with these capabilities and its own memory pool, which allocates at most `limit` bytes.
     pub fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
         Arc::new_cyclic(|this| Cpu {
             this: this.clone(),
@@ -164,13 +167,13 @@ impl Cpu {
         })
     }
 
-    /// Lets the device stay for the process, so that its buffers need not keep it alive.
+    /// Keeps the device alive until the process ends, so that its buffers need not keep it alive.
     pub fn stay(self: &Arc<Cpu>) {
-        // the handle lies where the device itself leads to it, so it counts as no leak
+        // leak checkers do not report this handle, because it stays reachable through the device
         self.process.get_or_init(|| Box::leak(Box::new(self.clone())));
     }
 
-    /// Returns the hold of a buffer on a device that stays for the process; none of another device.
+    /// Returns the holder for the buffers of a device that stays for the whole process, or `None` for another device.
     fn lasting(&self) -> Option<Holder> {
         self.process.get().map(|cpu| Holder::Process(&***cpu))
     }
@@ -183,21 +186,21 @@ impl Cpu {
         self.pool.memory(self.lasting().or_else(counted).ok_or_else(gone)?, bytes)
     }
 
-    /// Makes a device with the machine's capabilities, and with a memory pool of at most `limit` bytes.
+    /// Creates a device with the machine's capabilities and a memory pool of at most `limit` bytes.
     pub fn new(id: u32, limit: Option<usize>) -> Arc<Cpu> {
         Cpu::with(id, caps(), limit)
     }
 
-    /// Makes a buffer of a vector's memory without a copy. The limit does not apply to it.
+    /// Creates a buffer from a vector's memory without a copy. The limit does not apply to it.
     pub fn adopt<T: Element>(self: &Arc<Cpu>, v: Vec<T>) -> Buffer {
         let holder = self.lasting().unwrap_or_else(|| Holder::Counted(self.clone()));
         Buffer::new(self.pool.adopted(holder, v))
     }
 
-    /// Makes a buffer of memory that another library lends. The limit does not apply to it.
+    /// Creates a buffer from memory that another library lends. The limit does not apply to it.
     ///
     /// # Safety
-    /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
+    /// The bytes are initialised. Until `lender` is dropped, they are not moved, and nobody writes to them.
     #[cfg(any(feature = "dlpack", feature = "mmap"))]
     pub unsafe fn lend(
         self: &Arc<Cpu>,
@@ -209,7 +212,8 @@ impl Cpu {
         Buffer::new(unsafe { self.pool.lent(holder, memory, lender) })
     }
 
-    /// Returns the memory of a buffer. Fails if the buffer is not on a CPU, or has no `len` bytes from byte `offset` on.
+    /// Returns the memory of a buffer. Fails if the buffer is not on a CPU, or does not contain `len` bytes from byte
+    /// `offset` on.
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
         match buffer.memory::<CpuMemory>() {
             Some(m) if offset.checked_add(len).is_some_and(|end| end <= m.bytes()) => Ok(m),
@@ -257,8 +261,8 @@ impl Backend for Cpu {
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
         self.pool.fault("upload")?;
         let memory = self.range("upload", buffer, offset, bytes.len())?;
-        // SAFETY: `range` has checked that the bytes lie in the buffer. The caller has just allocated it, so nobody else uses
-        // it.
+        // SAFETY: `range` has checked that the bytes are in the buffer. The caller has just allocated it, so nobody
+        // else uses it.
         let to = unsafe { std::slice::from_raw_parts_mut(memory.ptr().add(offset).cast(), bytes.len()) };
         transfer::copy(bytes, to);
         self.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
@@ -276,7 +280,8 @@ impl Backend for Cpu {
         self.bytes_out.fetch_add(to.len() as u64, Relaxed);
         let range = self.pool.fault("download").and_then(|_| self.range("download", buffer, offset, to.len()));
         Some(range.map(|m| {
-            // the host has mostly just allocated the memory, and touching it would take longer than to copy
+            // the host has usually just allocated this memory, and the page faults of small pages would take longer
+            // than the copy
             memory::advise_huge(to.as_mut_ptr().cast(), to.len());
             transfer::copy(&m.as_bytes()[offset..offset + to.len()], to);
         }))
@@ -290,8 +295,9 @@ impl Backend for Cpu {
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
         }
-        // a write in place of several steps must not fail half done. So each step first only allocates its scratch, and the
-        // thread keeps the largest (up to 16 MiB, `KEPT` in `tiles.rs`) for the second round, which computes
+        // a write in place by several steps must not fail halfway. So each step first only allocates its scratch (a
+        // rehearsal). The thread keeps the largest scratch, up to 16 MiB (`KEPT` in `tiles.rs`), for the second round,
+        // which computes
         let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
         let mut notes = self.recorder.notes();
         for rehearses in rehearsals {
@@ -372,7 +378,8 @@ impl TestDoors for Cpu {
     }
 
     fn shrunk(&self, id: u32, _limits: crate::base::caps::Shrink) -> Result<Arc<dyn Backend>> {
-        // a CPU has neither bindings nor grids; instead these limits make small arrays take split reductions and many kernels
+        // a CPU has no limits on bindings and grids; instead, these limits force split reductions and several kernels
+        // on small arrays
         let caps = Caps {
             name: "shrunk cpu".to_string(),
             max_bindings: 6,

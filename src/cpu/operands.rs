@@ -1,4 +1,4 @@
-//! Gives the function of a routine its operands, results and scratch as slices, and shares its work between threads.
+//! Passes operands, results and scratch to the function of a routine as slices, and shares its work between threads.
 
 use super::bind::Run;
 use super::pool;
@@ -7,17 +7,17 @@ use crate::base::dtype::Element;
 use crate::base::error::Result;
 use crate::plan::kernel::{BufferRef, RoutineCall, Whole};
 
-/// The element of an operand because of which a routine has ended early: its row refuses it (`Routine::refuses`).
+/// The element of an operand because of which a routine has stopped: its table entry rejects it (`Routine::refuses`).
 pub(super) struct Refused(pub i128);
 
-/// An unsigned integer of the size of some elements, to see these as bits.
+/// An unsigned integer type of the same size as elements, to access them as bits.
 pub(super) trait Words: Copy + Default + Send + Sync + 'static {}
 impl Words for u8 {}
 impl Words for u16 {}
 impl Words for u32 {}
 impl Words for u64 {}
 
-/// Memory that tasks write at places of their own.
+/// Memory that tasks write at positions of their own.
 pub(super) struct Target<T>(pub *mut T);
 
 impl<T> Clone for Target<T> {
@@ -28,25 +28,25 @@ impl<T> Clone for Target<T> {
 
 impl<T> Copy for Target<T> {}
 
-// SAFETY: it is only an address. Who writes through it says why no two tasks write to one place.
+// SAFETY: it is only an address. The code that writes through it justifies why no two tasks write to one position.
 unsafe impl<T: Send> Send for Target<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Target<T> {}
 
 impl<T> Target<T> {
-    /// The address of an element, or of a place that is not there.
+    /// Returns the address of an element. The element need not exist.
     #[inline(always)]
     pub fn at(self, place: usize) -> *mut T {
         self.0.wrapping_add(place)
     }
 
-    /// The memory from a row on, of rows of `length` elements.
+    /// Returns the memory from row `row` on, for rows of `length` elements.
     pub fn row(self, row: usize, length: usize) -> Target<T> {
         Target(self.at(row * length))
     }
 
     /// # Safety
-    /// Element `place` is there, and nothing else uses it meanwhile.
+    /// Element `place` exists, and nothing else uses it meanwhile.
     #[inline(always)]
     pub unsafe fn set(self, place: usize, x: T) {
         // SAFETY: the caller's promise.
@@ -54,7 +54,7 @@ impl<T> Target<T> {
     }
 
     /// # Safety
-    /// Element `place` is there and has been written, and nothing writes it meanwhile.
+    /// Element `place` exists and has been written, and nothing writes it meanwhile.
     #[inline(always)]
     pub unsafe fn get(self, place: usize) -> T {
         // SAFETY: the caller's promise.
@@ -62,14 +62,14 @@ impl<T> Target<T> {
     }
 }
 
-/// The memory of an operand, a result or a scratch: its first byte, and its length.
+/// The memory of an operand, result or scratch: its first byte, and its length.
 struct Memory {
     ptr: *mut u8,
     bytes: usize,
 }
 
-/// The memory that a routine reads and writes. Invariant: each piece lies in a buffer that lives as long as `'a`, and its
-/// first byte is aligned for its dtype; results and scratch share no memory with each other or with operands.
+/// The memory that a routine reads and writes. Invariant: each piece is in a buffer that lives as long as `'a`, and its
+/// first byte is aligned for its dtype. Results and scratch share no memory with each other or with operands.
 pub(super) struct Operands<'a> {
     pub call: &'a RoutineCall,
     operands: Vec<Memory>,
@@ -78,7 +78,7 @@ pub(super) struct Operands<'a> {
 }
 
 impl<'a> Operands<'a> {
-    /// Finds the memory of a call, and checks that it lies in the buffers of the run.
+    /// Finds the memory of a call, and checks that it is in the buffers of the run.
     pub fn find(call: &'a RoutineCall, run: &'a Run<'_>) -> Result<Operands<'a>> {
         let name = call.row.name;
         let find = |buffer: BufferRef, size: usize, count: usize| -> Result<Memory> {
@@ -94,7 +94,7 @@ impl<'a> Operands<'a> {
         })
     }
 
-    /// Returns the elements of an operand; an empty slice if they are not of type `T`.
+    /// Returns the elements of an operand. The slice is empty if they are not of type `T`.
     pub fn operand<T: Element>(&self, number: usize) -> &'a [T] {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype == T::DTYPE => {
@@ -105,20 +105,20 @@ impl<'a> Operands<'a> {
         }
     }
 
-    /// Returns the bits of the elements of an operand; an empty slice if they have another size.
+    /// Returns the bits of the elements of an operand. The slice is empty if the elements have another size than `W`.
     pub fn words<W: Words>(&self, number: usize) -> &'a [W] {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype.size() == size_of::<W>() => {
-                // SAFETY: the invariant of `Operands`. An earlier step, or an upload, has written all elements, and any bits are
-                // a value of `W`, which is aligned as elements of its size are.
+                // SAFETY: the invariant of `Operands`. An earlier step, or an upload, has written all elements. Any
+                // bits are a value of `W`, which has the same alignment as elements of its size.
                 unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<W>()) }
             }
             _ => &[],
         }
     }
 
-    /// Returns where the first result lies, whose elements have the size of `T`, and the first scratch, which may be missing.
-    /// Nothing of either has been written. `None` if there is no element.
+    /// Returns the addresses of the first result, whose elements have the size of `T`, and of the first scratch, which
+    /// may be null. Both are uninitialised. Returns `None` if the result has no elements or elements of another size.
     pub fn target<T: Words, S>(&mut self) -> Option<(*mut T, *mut S)> {
         let of_size = self.call.results.first().is_some_and(|w| w.meta.dtype.size() == size_of::<T>());
         let result = self.results.first().filter(|m| m.bytes > 0 && of_size)?;
@@ -126,8 +126,9 @@ impl<'a> Operands<'a> {
         Some((result.ptr.cast(), scratch.cast()))
     }
 
-    /// Calls `f` with the elements of a result, all 0 at first, and of a scratch, as the plan left it: a routine's row must ask
-    /// for scratch that is cleared (`Temp::zeroed`). A slice is empty if there is none, or the result has another type.
+    /// Calls `f` with the elements of a result, initialised to 0, and of a scratch, as the plan left it: the table
+    /// entry must request cleared scratch (`Temp::zeroed`). A slice is empty if it does not exist, or if the result has
+    /// another type.
     pub fn with_result<T: Element, S: Element, R>(
         &mut self,
         result: usize,
@@ -137,8 +138,8 @@ impl<'a> Operands<'a> {
         let (mut no_result, mut no_scratch): ([T; 0], [S; 0]) = ([], []);
         let is_of_type = self.call.results.get(result).is_some_and(|w| w.meta.dtype == T::DTYPE);
         let result: &mut [T] = match self.results.get(result).filter(|m| m.bytes > 0 && is_of_type) {
-            // SAFETY: the invariant of `Operands`, which is borrowed mutably while `f` runs. The zeros that are written first
-            // are a value of every element type.
+            // SAFETY: the invariant of `Operands`, which is borrowed mutably while `f` runs. The zeros that are written
+            // first are a value of every element type.
             Some(m) => unsafe {
                 m.ptr.write_bytes(0, m.bytes);
                 std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<T>())
@@ -146,8 +147,8 @@ impl<'a> Operands<'a> {
             None => &mut no_result,
         };
         let scratch: &mut [S] = match self.scratch.get(scratch).filter(|m| m.bytes > 0) {
-            // SAFETY: the invariant of `Operands`. Temporaries begin at multiples of 16 bytes (`layout` in `memory.rs`), and
-            // the plan has cleared this one, since its row asks for that.
+            // SAFETY: the invariant of `Operands`. Temporaries begin at multiples of 16 bytes (`layout` in
+            // `memory/system.rs`), and the plan has cleared this one, because the table entry requests that.
             Some(m) => unsafe { std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<S>()) },
             None => &mut no_scratch,
         };
@@ -155,12 +156,13 @@ impl<'a> Operands<'a> {
     }
 }
 
-/// Bytes that a routine reads up to which one thread does it all: they take some 10 µs, about what it costs to wake another.
+/// The number of bytes read up to which one thread does all the work: they take some 10 µs, about as long as waking
+/// another thread.
 const ALONE: usize = 128 << 10;
 
-/// Calls `f` with the number and the elements of each chunk of `length` elements: in the caller's pool if the calls read enough
-/// `bytes` together to gain by it. Returns the result of the first chunk for which `f` returns one; later chunks may then be
-/// left out.
+/// Calls `f` with the number and the elements of each chunk of `length` elements. The caller's pool runs the calls if
+/// they read enough `bytes` together to benefit. Returns the result of the first chunk for which `f` returns one. Later
+/// chunks may then be skipped.
 pub(super) fn each_chunk<T: Send, R: Send>(
     elements: &mut [T],
     length: usize,

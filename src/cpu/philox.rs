@@ -1,13 +1,13 @@
-//! Writes random words for tiles (`math/simd/philox.rs` makes them).
+//! Writes random words for tiles. `math/simd/philox.rs` computes them.
 
 use crate::math::simd::philox;
 pub(super) use crate::math::simd::philox::word;
 
-/// How many blocks are made at a time.
+/// The number of blocks that are computed at a time.
 const BLOCKS: usize = 16;
 
-/// Writes the words of indices that follow one another, of which `first` is the first. Each block is computed once, by `make`, which
-/// returns the blocks from a number on.
+/// Writes the words of consecutive indices, starting with `first`. `make` computes each block once. It returns the
+/// blocks from a number on.
 #[inline(always)]
 fn consecutive(word: u8, first: u32, out: &mut [u32], make: impl Fn(u32) -> [[u32; 4]; BLOCKS]) {
     let mut done = 0;
@@ -17,7 +17,7 @@ fn consecutive(word: u8, first: u32, out: &mut [u32], make: impl Fn(u32) -> [[u3
         let (words, skip) = (words.as_flattened(), (at & 3) as usize);
         let n = (words.len() - skip).min(out.len() - done);
         let to = &mut out[done..done + n];
-        // the mask keeps each index within the words, which the compiler then need not check
+        // the mask keeps each index within the words, so the compiler need not check bounds
         let last = 4 * BLOCKS - 1;
         match word >> 2 {
             0 => to.copy_from_slice(&words[skip..skip + n]),
@@ -31,7 +31,7 @@ fn consecutive(word: u8, first: u32, out: &mut [u32], make: impl Fn(u32) -> [[u3
     }
 }
 
-/// Writes the word of each index. It is compiled once for each instruction set.
+/// Writes the word of each index. It is compiled for each instruction set.
 #[inline(always)]
 fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32], make: impl Fn(u32) -> [[u32; 4]; BLOCKS]) {
     let n = index.len().min(out.len());
@@ -64,7 +64,7 @@ fn avx2(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     body(w, key, index, out, |first| {
-        // SAFETY: four vectors are as many words, and the machine has AVX-512, as the caller says.
+        // SAFETY: four vectors have the size of the words, and the caller guarantees that the machine has AVX-512.
         unsafe {
             std::mem::transmute::<[std::arch::x86_64::__m512i; 4], [[u32; 4]; BLOCKS]>(philox::blocks_avx512(
                 first,
@@ -102,7 +102,7 @@ mod tests {
         let [radius, angle] = [4, 8].map(|w| (0..4).map(|i| word(w, i, [0, 0, 0])).collect::<Vec<u32>>());
         assert_eq!(radius, [words[0], words[0], words[2], words[2]]);
         assert_eq!(angle, [words[1], words[1].wrapping_add(1 << 30), words[3], words[3].wrapping_add(1 << 30)]);
-        // another number is another block
+        // another number selects another block
         assert_ne!(word(1, 0, [0, 0, 0]), words[0]);
     }
 
@@ -118,7 +118,7 @@ mod tests {
                         "{first} {n} {w} {turn}"
                     );
                 }
-                // and where they do not follow one another
+                // and where indices are not consecutive
                 index.reverse();
             }
         }

@@ -1,5 +1,5 @@
-//! The pool of threads that helps the caller: its rayon pool, or none in a build without the feature `rayon`. No other file of the
-//! library knows which.
+//! The pool of threads that helps the caller: its rayon pool, or no pool in a build without the feature `rayon`. No
+//! other file of the library depends on which of the two it is.
 
 pub(super) use chosen::*;
 
@@ -10,28 +10,29 @@ mod chosen {
     /// Whether callers can have a pool at all.
     pub const EXISTS: bool = true;
 
-    /// How many threads the caller's pool has. The first question of the process starts those of the global pool.
+    /// Returns the number of threads of the caller's pool. The first call in the process starts the threads of the
+    /// global pool.
     pub fn size() -> usize {
         rayon::current_num_threads()
     }
 
-    /// Whether the caller is a thread of a pool.
+    /// Returns whether the caller is a thread of a pool.
     pub fn is_within() -> bool {
         rayon::current_thread_index().is_some()
     }
 
-    /// Lets a thread of the caller's pool call `f`, some time later.
+    /// Schedules `f` on the caller's pool. One of its threads calls it later.
     pub fn call(f: impl FnOnce() + Send + 'static) {
         rayon::spawn(f);
     }
 
-    /// Does other work that waits in the caller's pool, if there is some. Does nothing outside of a pool.
+    /// Runs another task that waits in the caller's pool, if there is one. Does nothing outside of a pool.
     pub fn give_way() {
         let _ = rayon::yield_now();
     }
 
-    /// Calls `f` with the number and the elements of each chunk of `length` elements, in the caller's pool. Returns the result of
-    /// the first chunk for which `f` returns one; later chunks may then be left out.
+    /// Calls `f` with the number and the elements of each chunk of `length` elements, in the caller's pool. Returns the
+    /// result of the first chunk for which `f` returns one. Later chunks may then be skipped.
     pub fn first_of_chunks<T: Send, R: Send>(
         elements: &mut [T],
         length: usize,
@@ -41,7 +42,7 @@ mod chosen {
     }
 }
 
-/// The same for callers without a pool, who do all work themselves.
+/// The same functions for callers without a pool, who do all work themselves.
 #[cfg(not(feature = "rayon"))]
 mod chosen {
     pub const EXISTS: bool = false;

@@ -1,4 +1,4 @@
-//! Prepares plans: makes of each step what can be bound to the buffers of a run, and keeps it in the plan.
+//! Prepares plans: converts each step to a form that can be bound to the buffers of a run, and keeps it in the plan.
 
 use super::bind::Run;
 use super::{elementwise, ends, matmul, moves, reduce, routines, row};
@@ -11,21 +11,21 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A step that is ready to be bound to the buffers of a run.
 pub(super) enum Ready {
-    /// A kernel whose result is empty, or which runs on the parts of the product before it.
+    /// A kernel that has an empty result, or that the product before it runs on its parts.
     Nothing,
     Elementwise(elementwise::Elementwise),
     Moves(Box<moves::Moves>),
     Reduce(Box<reduce::Reduce>),
     Matmul(Box<matmul::Matmul>),
     Routine(routines::Call),
-    /// Fills the temporary of this number with zeros.
+    /// Fills the temporary with this index with zeros.
     Clear(usize),
 }
 
 impl Ready {
-    /// Makes the steps of a plan ready.
+    /// Prepares the steps of a plan.
     fn steps(steps: &[Step], aliased: &[bool]) -> Result<Prepared, (Error, usize)> {
-        // a kernel that writes in place must wait until all of the product before it has been computed
+        // a kernel that writes in place must wait until the whole product before it has been computed
         let hands_on = |step: &Step| aliased.is_empty() && hands_on(step);
         let ready = |i: usize| {
             if i > 0 && hands_on(&steps[i - 1]) {
@@ -86,7 +86,7 @@ impl Ready {
     }
 }
 
-/// Says whether a step is a product that hands its parts to the next step.
+/// Returns whether a step is a product that passes its parts to the next step.
 fn hands_on(step: &Step) -> bool {
     step.nest().and_then(|kernel| kernel.schedule.product()).is_some_and(|product| product.hands_on)
 }
@@ -107,8 +107,8 @@ impl Heap for Ready {
     }
 }
 
-/// Finds or makes the steps of a plan, ready to be bound; those that it makes stay in the plan, and `made` counts them. An error comes
-/// with the node whose step could not be made, or 0.
+/// Returns the prepared steps of a plan. If the plan has none yet, prepares them, keeps them in the plan, and
+/// increments `made`. An error comes with the node whose step could not be prepared, or 0.
 pub(super) fn of<'a>(
     plan: &'a Plan,
     bindings: &Bindings<'_>,
@@ -131,8 +131,8 @@ pub(super) fn of<'a>(
     plan.kept.prepared(replaces).ok_or_else(|| (lost(), 0))
 }
 
-/// Says whether the first output is memory that the plan reads. Fails if another output is, or if the plan does not expect
-/// that input to be the output.
+/// Returns whether the first output is memory that the plan reads. Fails if another output is such memory, or if the
+/// plan does not expect that input to be the output.
 fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
     for (i, input) in bindings.inputs.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! The program of a kernel: steps over registers, and all else that does not depend on buffers. It is made once for a plan
-//! and kept; each run binds pointers and numbers to it (`bind.rs`).
+//! The program of a kernel: steps over registers, and all other data that does not depend on buffers. It is compiled
+//! once and kept in the plan. Each run binds pointers and numbers to it (`bind.rs`).
 
 use super::fold::FoldSpec;
 use super::parts::FillValue;
@@ -11,23 +11,25 @@ use crate::plan::kernel::{BufferRef, Combine, Gives, Kernel, Passes, Position};
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// How a kernel's index space becomes rows and columns of tiles.
+/// How the index space of a kernel is divided into rows and columns of tiles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Order {
-    /// The kernel has no inner space: columns run along the last outer axis, rows along the others.
+    /// The kernel has no inner space. Columns are along the last outer axis, rows along the others.
     Flat,
-    /// Columns run along `inner`, rows along `outer`: a tile is a piece of one row that is reduced or scanned.
+    /// Columns are along `inner`, rows along `outer`. A tile is a piece of one row that is reduced or scanned.
     Rows,
-    /// Columns run along `outer`, rows along `inner`: a tile has a few elements each of many rows that are reduced or scanned.
+    /// Columns are along `outer`, rows along `inner`. A tile has a few elements each of many rows that are reduced or
+    /// scanned.
     Cols,
 }
 
-/// The rows and columns of a level's largest tile. The level's registers have room for it.
+/// The number of rows and columns of a level's largest tile. The level's registers have room for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
     pub rows: usize,
     pub cols: usize,
-    /// Whether every tile of several rows has exactly `cols` columns. Then a tile of contiguous rows is one run of memory.
+    /// Whether every tile of several rows has exactly `cols` columns. Then a tile of contiguous rows is contiguous in
+    /// memory.
     pub fixed: bool,
 }
 
@@ -45,61 +47,63 @@ impl Level {
 pub(super) enum Goal {
     /// Computes the values that the kernel stores, and writes them.
     Stores,
-    /// Looks for indices out of range and writes nothing. Such a program runs before the one with the goal `Stores`, so that a
-    /// kernel that fails has written nothing.
+    /// Looks for out-of-bounds indices and writes nothing. Such a program runs before the one with the goal `Stores`,
+    /// so that a kernel that fails has written nothing.
     CheckIndices,
 }
 
-/// The choices that a program depends on beside its kernel.
+/// The choices on which a program depends in addition to its kernel.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub order: Order,
     pub outer: Level,
     pub inner: Level,
     pub goal: Goal,
-    /// The passes over the inner space that the planner has made for the goal; none without an inner space.
+    /// The passes over the inner space that the planner has scheduled for the goal. `None` if there is no inner space.
     pub passes: Option<&'a Passes>,
     /// For each input of the plan, whether it is the memory that the plan's first output is written to.
     pub aliased: &'a [bool],
 }
 
-/// What lies at strides over the axes of its level: a load, a store, or an affine index, which has no memory. In this folder
-/// a program's *place* is its number in the list [`Program::places`].
+/// An operand that has strides over the axes of its level: a load, a store, or an affine index, which has no memory. In
+/// the CPU backend the *place* of an operand is its index in [`Program::places`].
 pub(super) struct StridedOperand {
-    /// The buffer, and the number of the operand's element 0 in it, to which a run adds its offset; none for an affine index.
+    /// The buffer, and the position of the operand's element 0 in it, to which a run adds its offset. `None` for an
+    /// affine index.
     pub memory: Option<(BufferRef, isize)>,
-    /// The lowest and the highest element that is reached, counted from element 0; none if the index space is empty.
+    /// The lowest and the highest element that is accessed, counted from element 0. `None` if the index space is empty.
     pub span: Option<(isize, isize)>,
-    /// Bytes of an element in memory.
+    /// The bytes of an element in memory.
     pub size: usize,
-    /// The loop that widens a load to its compute type, or narrows a store; none if the bits stay the same.
+    /// The loop that widens a load to its compute type, or narrows a store. `None` if the bits stay the same.
     pub convert: Option<Loop>,
     pub rows: Axis,
     pub cols: Axis,
 }
 
 impl StridedOperand {
-    /// Says whether a tile of this shape is contiguous in memory, row after row.
+    /// Returns whether a tile of this shape is contiguous in memory, row after row.
     pub fn dense(&self, nr: usize, nc: usize) -> bool {
         (nc == 1 || self.cols.step == Some(1)) && (nr == 1 || self.rows.step == Some(nc as isize))
     }
 
-    /// Says whether every tile of a level is contiguous in memory, so that steps can use the memory itself.
+    /// Returns whether every tile of a level is contiguous in memory, so that steps can use the memory itself.
     pub fn always_dense(&self, level: Level) -> bool {
         self.cols.step == Some(1) && (level.rows == 1 || (level.fixed && self.rows.step == Some(level.cols as isize)))
     }
 }
 
-/// Where a step's result goes.
+/// The destination of a step's result.
 #[derive(Clone, Copy)]
 pub(super) enum Dst {
-    /// Nowhere: later steps read the load's own memory.
+    /// No destination, because later steps read the load's own memory.
     Nowhere,
-    /// The register at this byte of the arena: the scratch memory of a task, which its frame (`tiles.rs`) holds.
+    /// The register at this byte of the arena. The arena is the scratch memory of a task, and belongs to its frame
+    /// (`tiles.rs`).
     Register(usize),
     /// The tile's part of a row that is kept for a later pass. The row begins at this byte of the arena.
     KeepRow(usize),
-    /// The memory of the store at this place, which saves a copy from a register.
+    /// The memory of the store with this place, which saves a copy from a register.
     Out(usize),
 }
 
@@ -113,26 +117,26 @@ pub(super) enum StepKind {
     Gather {
         place: usize,
         stride: isize,
-        /// The number of its position in the program.
+        /// The index of its position in [`Program::positions`].
         position: usize,
-        /// Whether to read the elements. If not, only the indices are checked.
+        /// Whether to read the elements. Otherwise the indices are only checked.
         reads: bool,
     },
-    /// Computes the position of this number in the program.
+    /// Computes the position with this index in [`Program::positions`].
     Position(usize),
     Philox {
         word: u8,
-        /// The run-time scalars that are its key.
+        /// The run-time scalars that form its key.
         key: [usize; 3],
     },
-    /// Runs the scan of this number in the program. The tiles of a row come to it in order.
+    /// Runs the scan with this index in [`Program::scans`]. The tiles of a row come in order.
     Scan(usize),
-    /// Lets later steps read the row that an earlier pass has kept, and computes nothing.
+    /// Computes nothing. Later steps read the row that an earlier pass has kept.
     ReuseRow,
 }
 
-/// One loop over a tile. An `id` is the number of a pointer in the frame: value `v` of the kernel has the number `v`, and an
-/// outer value `v` that was repeated for the inner level the number `values + v`.
+/// One loop over a tile. An `id` is the index of a pointer in the frame. Value `v` of the kernel has the id `v`. The
+/// copy of an outer value `v` that is repeated for the inner level has the id `values + v`.
 pub(super) struct Step {
     pub kind: StepKind,
     pub dst: Dst,
@@ -143,8 +147,8 @@ pub(super) struct Step {
     pub operand: Compute,
 }
 
-/// A register that has the same number in every element. A frame fills it before its first tile. Here and below, `id` is the
-/// number of a pointer (as in [`Step`]), `slot` the first byte in the arena, and `size` the bytes of an element.
+/// A register with the same number in every element. A frame fills it before its first tile. Here and below, `id` is
+/// the index of a pointer (as in [`Step`]), `slot` the first byte in the arena, and `size` the bytes of an element.
 pub(super) struct Fill {
     pub id: usize,
     pub slot: usize,
@@ -153,8 +157,9 @@ pub(super) struct Fill {
     pub value: FillValue,
 }
 
-/// An outer value that inner steps read: before a pass goes along a row, the row's element is repeated along a register. Where
-/// rows lie side by side (`Order::Cols`), the elements of all are, once for each row of a tile.
+/// An outer value that inner steps read. Before a pass processes a row, the row's element is repeated along a register.
+/// If rows are processed side by side (`Order::Cols`), the elements of all these rows are repeated once for each row of
+/// a tile.
 pub(super) struct RowBroadcast {
     pub from: usize,
     pub to: usize,
@@ -162,18 +167,18 @@ pub(super) struct RowBroadcast {
     pub size: usize,
 }
 
-/// A reduction of a pass, and the numbers of the pointers whose elements it combines. If they are fewer than three, the first
-/// is repeated.
+/// A reduction of a pass, and the ids of the pointers whose elements it combines. If there are fewer than three, the
+/// first is repeated.
 pub(super) struct PassReduction {
     pub args: [usize; 3],
-    /// The outer value from which positions are counted, for argmin and argmax; without one they are counted from 0.
+    /// The outer value from which argmin and argmax count positions. If it is `None`, they count from 0.
     pub base: Option<usize>,
     pub results: SmallVec<[ReductionResult; 1]>,
     pub spec: FoldSpec,
 }
 
 impl PassReduction {
-    /// Whether it takes whole rows at once. Positions are then counted from 0.
+    /// Returns whether it reduces whole rows at once. Positions are then counted from 0.
     pub fn takes_whole_rows(&self) -> bool {
         self.base.is_none() && self.spec.takes_whole_rows()
     }
@@ -189,7 +194,7 @@ pub(super) struct ReductionResult {
 
 /// The total of a scan of a row, which is the last element of the row's last tile.
 pub(super) struct Total {
-    /// The scan's elements, at the inner level.
+    /// The id of the scan's elements, at the inner level.
     pub from: usize,
     /// The outer value that is the total, and its register.
     pub id: usize,
@@ -197,7 +202,8 @@ pub(super) struct Total {
     pub size: usize,
 }
 
-/// One walk along the inner space: its steps, and the reductions whose elements they compute. Row kernels may have several.
+/// One loop along the inner space: its steps, and the reductions whose elements they compute. Row kernels may have
+/// several passes.
 #[derive(Default)]
 pub(super) struct Pass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
@@ -206,23 +212,23 @@ pub(super) struct Pass {
     pub totals: SmallVec<[Total; 1]>,
 }
 
-/// A store of the kernel: value `id` goes to place `place`.
+/// A store of the kernel: value `id` is written to place `place`.
 pub(super) struct Write {
     pub place: usize,
     pub id: usize,
     pub inner: bool,
-    /// Whether the value's step has written the memory itself, so that nothing is left to do.
+    /// Whether the value's step has written the memory itself, so that nothing remains to be done.
     pub direct: bool,
-    /// Whether to write past the caches, because the result is too large for its readers to find it there.
+    /// Whether to write past the caches, because the result is too large to stay in them until it is read.
     pub stream: bool,
-    /// The number of the condition's pointer, if the store has a condition.
+    /// The id of the condition's pointer, if the store has a condition.
     pub condition: Option<usize>,
     pub scattered: Option<ScatteredWrite>,
 }
 
-/// How a scattered store finds its elements along the indexed axis of its place, and what it does with them.
+/// How a scattered store finds its elements along the indexed axis of its place, and how it combines values with them.
 pub(super) struct ScatteredWrite {
-    /// The number of the index's pointer.
+    /// The id of the index's pointer.
     pub index: usize,
     pub stride: isize,
     pub extent: usize,
@@ -232,19 +238,19 @@ pub(super) struct ScatteredWrite {
 
 /// The steps of a kernel, as loops over tiles.
 ///
-/// The unsafe code that runs it relies on four invariants, cited by name. *Alive*: the buffers that a run binds live as long
-/// as the run. *Inside*: every element that a place reaches over its level's space (its `span`) lies in its buffer, which
-/// [`Run::locate`](super::bind::Run::locate) has checked. *Room*: each register has room in the arena for as many elements as
-/// a tile of its level may have, no other value uses that room as long as the register's value is needed, and operands are
-/// computed before their users. *Disjoint*: tasks run disjoint tiles, so no task writes memory that another reads or writes;
-/// only scattered stores that combine may write the same elements, which they do atomically, and no task reads those. Of a program
-/// whose stores replace elements at computed positions ([`Program::in_order`]) several tasks may run all tiles, each with a part
-/// of the positions that no other has.
+/// The unsafe code that runs it relies on four invariants, cited by name. *Alive*: the buffers that a run binds live as
+/// long as the run. *Inside*: every element that a place accesses over its level's index space (its `span`) is in its
+/// buffer; [`Run::locate`](super::bind::Run::locate) has checked this. *Room*: each register has room in the arena for
+/// as many elements as a tile of its level may have; no other value uses that room while the register's value is
+/// needed; operands are computed before their users. *Disjoint*: tasks run disjoint tiles, so no task writes memory
+/// that another reads or writes. Only scattered stores that combine may write the same elements; they do it atomically,
+/// and no task reads those elements. If stores of a program replace elements at computed positions
+/// ([`Program::in_order`]), several tasks may run all tiles, and each task has its own part of the positions.
 pub(super) struct Program {
     pub name: &'static str,
-    /// How many values the kernel has.
+    /// The number of values of the kernel.
     pub values: usize,
-    /// One more than the largest number of a run-time scalar that the program reads; 0 if it reads none.
+    /// One more than the largest index of a run-time scalar that the program reads, or 0 if it reads none.
     pub scalars: usize,
     pub order: Order,
     pub goal: Goal,
@@ -260,7 +266,7 @@ pub(super) struct Program {
     pub passes: SmallVec<[Pass; 1]>,
     pub scans: SmallVec<[ScanSpec; 1]>,
     pub writes: SmallVec<[Write; 2]>,
-    /// Bytes of scratch memory that a task needs for its registers.
+    /// The bytes of scratch memory that a task needs for its registers.
     pub arena: usize,
 }
 
@@ -278,8 +284,8 @@ heap! {
     Program: places, positions, steps, fills, stages, passes, scans, writes;
 }
 
-/// Bytes of a page. A CPU compares the addresses of loads and earlier stores only modulo a page, and delays a load whose
-/// address seems to be that of an unfinished store.
+/// The bytes of a page. A CPU compares the addresses of loads and earlier stores only modulo a page, and delays a load
+/// whose address appears to be that of an unfinished store.
 pub(super) const PAGE: usize = 4096;
 
 impl Program {
@@ -304,15 +310,17 @@ impl Program {
         }
     }
 
-    /// The number of positions along its axis, if a store replaces the elements at computed positions. Several values may go to
-    /// one position, of which the last in C order stays: so tiles are written in order.
+    /// Returns the number of positions along the indexed axis if a store replaces elements at computed positions.
+    /// Several values may be written to one position, and the last one in C order must stay. So tiles are written in
+    /// order.
     pub fn in_order(&self) -> Option<usize> {
         let scattered = self.writes.iter().filter_map(|w| w.scattered.as_ref());
         let sets = |s: &&ScatteredWrite| mutant!(writes_in_any_order, false, !s.combine.reads());
         scattered.filter(sets).map(|s| s.extent).next()
     }
 
-    /// In a program that only checks indices, marks gathers whose elements no other step needs, so that they read none.
+    /// In a program that only checks indices, marks the gathers whose elements no other step needs, so that they read
+    /// no elements.
     pub fn leave_unread(&mut self) {
         let inputs = self
             .passes

@@ -1,4 +1,5 @@
-//! Notes the steps that run while a profile is on, with the host's time around each: threads of this process run them.
+//! Records the steps that run while a profile is on, with the host's time before and after each, because threads of
+//! this process run them.
 
 use crate::base::error::Result;
 use crate::plan::backend::{Bindings, Clock, Recording, StepNote, busy};
@@ -7,13 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The recording that is on, if one is. Of two that overlap, the later takes the place of the earlier.
+/// The recording that is on, if there is one. A later recording replaces an earlier one that is still on.
 #[derive(Default)]
 pub(super) struct Recorder {
-    /// Whether a recording is on. A run reads this flag alone where none is.
+    /// Whether a recording is on. If none is, a run reads only this flag.
     on: AtomicBool,
     current: Mutex<Option<Notes>>,
-    /// How many recordings have begun.
+    /// The number of recordings that have begun.
     count: AtomicU64,
 }
 
@@ -26,7 +27,7 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// Runs step number `n` of a plan, and notes how long it took. A step that fails is not noted.
+    /// Runs step `n` of a plan, and records how long it took. A step that fails is not recorded.
     pub fn time(
         &mut self,
         (plan, n): (&Plan, usize),
@@ -43,11 +44,11 @@ impl Notes {
     }
 }
 
-/// Ends a recording when it is dropped, also where the caller's closure panics.
+/// Ends a recording when it is dropped, also if the caller's closure panics.
 struct On<'a>(&'a Recorder, u64);
 
 impl On<'_> {
-    /// Takes the notes out, if no other recording has taken the place of this one.
+    /// Takes the notes, unless another recording has replaced this one.
     fn take(&self) -> Option<Notes> {
         let mut current = self.0.lock();
         let notes = current.take_if(|notes| notes.id == self.1);
@@ -90,7 +91,7 @@ impl Recorder {
         })
     }
 
-    /// Returns where a run that begins now notes its steps; `None` while no recording is on.
+    /// Returns empty notes for a run that begins now, or `None` while no recording is on.
     #[inline]
     pub fn notes(&self) -> Option<Notes> {
         if !self.is_on() {
@@ -99,7 +100,7 @@ impl Recorder {
         self.lock().as_ref().map(|notes| Notes { id: notes.id, began: notes.began, steps: vec![] })
     }
 
-    /// Adds the notes of a run, if the recording that was on at its beginning is on still.
+    /// Adds the notes of a run, if the recording that was on at its beginning is still on.
     pub fn keep(&self, run: Notes) {
         if let Some(notes) = self.lock().as_mut().filter(|notes| notes.id == run.id) {
             notes.steps.extend(run.steps);

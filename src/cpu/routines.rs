@@ -26,7 +26,7 @@ static FUNCTIONS: [(&Routine, Function); 9] = [
     (&REDUCE_AT, super::sums::ranges),
 ];
 
-/// Says whether the CPU implements a routine.
+/// Returns whether the CPU implements a routine.
 #[cfg(feature = "testing")]
 pub(crate) fn has(row: &Routine) -> bool {
     function(row).is_some()
@@ -44,7 +44,7 @@ pub(super) struct Call {
 
 heap! { Call: call; }
 
-/// Prepares a call. Fails where the CPU does not implement the routine.
+/// Prepares a call. Fails if the CPU does not implement the routine.
 pub(super) fn prepare(call: &RoutineCall) -> Result<Call> {
     match function(call.row) {
         Some(function) => Ok(Call { function, call: call.clone() }),
@@ -65,14 +65,14 @@ impl Call {
     }
 }
 
-/// Fills a temporary with zeros; a rehearsal only looks for it.
+/// Fills a temporary with zeros. A rehearsal only checks that the temporary exists.
 pub(super) fn clear(temp: usize, run: &Run<'_>) -> Result<()> {
     let Some(bytes) = run.temps.get(temp).map(crate::base::buffer::Buffer::bytes) else {
         return Err(internal("clear", format!("temporary {temp} is missing")));
     };
     let Some(last) = bytes.checked_sub(1).filter(|_| !run.rehearses) else { return Ok(()) };
     let ptr = run.locate("clear", BufferRef::Temp(temp), 1, 0, Some((0, last as isize)))?;
-    // SAFETY: `locate` has found all bytes in the temporary, which nothing else uses during this step.
+    // SAFETY: `locate` has checked that all bytes are in the temporary, which nothing else uses during this step.
     unsafe { ptr.write_bytes(0, bytes) };
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! Row kernels: reductions that depend on one another along the same rows. A row (or a block of rows, side by side) goes
-//! through all its passes before the next one begins, so that main memory is read once; values that a later pass reads again
-//! are kept in scratch. `reduce.rs` runs them as it runs reduce kernels, so their reductions have the same bits.
+//! Row kernels: reductions that depend on one another along the same rows. A row (or a block of rows side by side) goes
+//! through all its passes before the next one begins, so that main memory is read once. Values that a later pass reads
+//! again are kept in scratch. `reduce/` runs row kernels in the same way as reduce kernels, so their reductions have
+//! the same bits.
 
 use super::reduce::{self, Reduce};
 use crate::base::error::Result;

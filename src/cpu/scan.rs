@@ -1,9 +1,9 @@
-//! Scans on the CPU: of one row, or of several rows side by side as columns, by the tree of `plan/kernel/scan.rs`.
+//! Scans on the CPU, of one row or of several rows side by side as columns, by the tree of `plan/kernel/scan.rs`.
 //!
-//! Tiles of a row come in order, and each begins at a block. A block of one row is scanned by the loop form `scan`; a block of
-//! columns by vectors that hold one element of each column. Then the *carry*, which is all blocks before this one combined, is
-//! combined into each element. A [`Level`] for each level of blocks is kept from tile to tile, and the carry is made of them:
-//! level 0 takes the totals of blocks, level 1 those of 1,024 blocks, and so on.
+//! Tiles of a row come in order, and each begins at a block. A block of one row is scanned by the loop form `scan`, a
+//! block of columns by vectors that hold one element of each column. Then the *carry*, the combination of all blocks
+//! before this one, is combined into each element. The carry is computed from one [`Level`] per level of blocks, which
+//! is kept from tile to tile: level 0 receives the totals of blocks, level 1 those of 1,024 blocks, and so on.
 
 use super::strided;
 use crate::base::dtype::Compute;
@@ -13,30 +13,32 @@ use crate::plan::kernel::{Reduction, SCAN_BLOCK, SCAN_RUN};
 /// The number of runs in a block.
 const RUNS: usize = SCAN_BLOCK / SCAN_RUN;
 
-/// A scan of a program: its loops, and its state in the arena.
+/// A scan of a program: its loops, and the position of its state in the arena.
 #[derive(Clone, Copy)]
 pub(super) struct ScanSpec {
     compute: Compute,
     map: Loop,
     accumulate: Loop,
     scan: Loop,
-    /// Elements of a row.
+    /// The number of elements of a row.
     n: usize,
-    /// The most rows that are scanned side by side, as columns.
+    /// The maximum number of rows that are scanned side by side, as columns.
     width: usize,
-    /// The byte of the program's scratch memory at which its state begins.
+    /// The byte of the program's scratch memory at which the state begins.
     pub at: usize,
 }
 
 impl ScanSpec {
-    /// Describes a scan of `n` elements, in up to `width` columns. Returns none where the fold has no loops for this type.
+    /// Describes a scan of `n` elements, in up to `width` columns. Returns `None` if the fold has no loops for this
+    /// type.
     pub fn new(r: &Reduction, compute: Compute, n: usize, width: usize) -> Option<ScanSpec> {
         let forms = r.fold.function()?.forms[compute as usize]?;
         let (map, accumulate, scan) = (forms.map.get(), forms.accumulate?.get(), forms.scan?.get());
         Some(ScanSpec { compute, map, accumulate, scan, n, width, at: 0 })
     }
 
-    /// Returns the number of levels: one for the totals of blocks, one more for each time that these fill more than a block.
+    /// Returns the number of levels: one for the totals of blocks, and one more for each time that these fill more than
+    /// a block.
     fn levels(&self) -> usize {
         let mut blocks = self.n.div_ceil(SCAN_BLOCK);
         let mut levels = 1;
@@ -46,61 +48,65 @@ impl ScanSpec {
         levels
     }
 
-    /// Returns the bytes of a vector, which has one element for each column, padded to a cache line.
+    /// Returns the bytes of a vector, which has one element per column, padded to a multiple of a cache line.
     fn vector(&self) -> usize {
         (self.width * self.compute.size()).next_multiple_of(64)
     }
 
-    /// Returns the bytes of scratch after the other vectors: for columns the totals of a block's runs; for one row the carry,
-    /// repeated for each element of a block.
+    /// Returns the bytes of scratch after the other vectors. For columns they hold the totals of a block's runs, and
+    /// for one row the carry, repeated for each element of a block.
     fn room(&self) -> usize {
         if self.width > 1 { RUNS * self.vector() } else { SCAN_BLOCK * self.compute.size() }
     }
 
-    /// Returns the bytes of the state: the vectors of the levels, the carry, a total on its way up, and [`Self::room`].
+    /// Returns the bytes of the state: the vectors of the levels, the carry, a total that is passed upwards, and
+    /// [`Self::room`].
     pub fn bytes(&self) -> usize {
         self.vector() * (self.levels() * Level::VECTORS + 2) + self.room()
     }
 }
 
-/// A block of totals under way. Its totals are combined in runs and groups of runs, as the elements of a block are.
+/// A block of totals that is being filled. Its totals are combined in runs and groups of runs, like the elements of a
+/// block.
 #[derive(Clone, Copy, Default)]
 struct Level {
-    /// How many totals the block has so far.
+    /// The number of totals in the block so far.
     count: usize,
 }
 
 impl Level {
-    /// The number of a level's vectors: the run under way (`RUN`), all runs before it combined (`RUNS_BEFORE`), and from
-    /// `GROUPS` on a vector for each bit `k` of the number of runs, which is a group of 2^k runs combined.
+    /// The number of a level's vectors: the current run (`RUN`), all runs before it combined (`RUNS_BEFORE`), and from
+    /// `GROUPS` on one vector for each bit `k` of the number of runs, a group of 2^k runs combined.
     const VECTORS: usize = Level::GROUPS + RUNS.trailing_zeros() as usize + 1;
     const RUN: usize = 0;
     const RUNS_BEFORE: usize = 1;
     const GROUPS: usize = 2;
 }
 
-/// A scan under way.
+/// A scan in progress.
 ///
-/// Its unsafe functions have two conditions, cited by name. *State*: `state` points to `spec.bytes()` bytes, aligned to 64,
-/// that this scan alone uses: disjoint vectors with room for `width` elements. *Data*: each pointer argument points to as many
-/// aligned elements of the spec's type as the function says, apart from the state; no other thread uses them meanwhile.
+/// Its unsafe functions have two conditions, cited by name. *State*: `state` points to `spec.bytes()` bytes, aligned to
+/// 64, that only this scan uses: disjoint vectors with room for `width` elements. *Data*: each pointer argument points
+/// to as many aligned elements of the spec's type as the function states, disjoint from the state; no other thread uses
+/// them meanwhile.
 pub(super) struct Scanner {
     spec: ScanSpec,
     state: *mut u8,
     width: usize,
     /// Whether the next block is the first of its row, so that there is no carry.
     is_first: bool,
-    /// The levels. Eight are enough for any row: one level takes 1,024^2 elements, each further one 1,024 times as many.
+    /// The levels. Eight are enough for any row: one level covers 1,024^2 elements, and each further one 1,024 times as
+    /// many.
     levels: [Level; 8],
 }
 
 impl Scanner {
-    /// Makes a scan with its state in `arena`, the scratch memory of a task.
+    /// Creates a scan with its state in `arena`, the scratch memory of a task.
     ///
     /// # Safety
-    /// The arena is aligned to 64 and has `spec.bytes()` bytes at `spec.at` for this scan alone: they are its *state*.
+    /// The arena is aligned to 64 and has `spec.bytes()` bytes at `spec.at` for this scan alone. They are its *state*.
     pub unsafe fn new(spec: ScanSpec, arena: *mut u8) -> Scanner {
-        // SAFETY: the state lies in the arena, from `spec.at` on.
+        // SAFETY: the state is in the arena, from `spec.at` on.
         let state = unsafe { arena.add(spec.at) };
         Scanner { spec, state, width: 1, is_first: true, levels: Default::default() }
     }
@@ -118,25 +124,27 @@ impl Scanner {
         self.vector(level * Level::VECTORS + i)
     }
 
-    /// Returns the vector of the carry: all blocks of the row so far, combined.
+    /// Returns the vector of the carry: the combination of all blocks of the row so far.
     fn carry(&self) -> *mut u8 {
         self.of_level(self.spec.levels(), 0)
     }
 
-    /// Returns the vector of a total on its way to the level above.
+    /// Returns the vector of a total that is passed to the level above.
     fn total(&self) -> *mut u8 {
         self.of_level(self.spec.levels(), 1)
     }
 
-    /// Returns the vector of the total of run `i` of a block of columns; for one row, `run(0)` has room for a block of carries.
+    /// Returns the vector of the total of run `i` of a block of columns. For one row, `run(0)` has room for a block of
+    /// carries.
     fn run(&self, i: usize) -> *mut u8 {
         self.of_level(self.spec.levels(), 2 + i)
     }
 
-    /// Combines the vector `with` into `to`, element by element. Folds are commutative, so it changes no bit which comes first.
+    /// Combines the vector `with` into `to`, element by element. Folds are commutative, so the order of the operands
+    /// changes no bit.
     ///
     /// # Safety
-    /// *State* or *data* ([`Scanner`]): two vectors of `width` elements, apart from each other.
+    /// *State* or *data* ([`Scanner`]): two disjoint vectors of `width` elements.
     unsafe fn combine(&self, to: *mut u8, with: *const u8) {
         // SAFETY: the caller's condition is that of the loop.
         unsafe { (self.spec.accumulate)(self.width, with, with, with, to) };
@@ -147,20 +155,21 @@ impl Scanner {
     /// # Safety
     /// As [`Scanner::combine`].
     unsafe fn copy(&self, from: *const u8, to: *mut u8) {
-        // SAFETY: both are vectors of `width` elements, apart from each other.
+        // SAFETY: both are vectors of `width` elements, and they are disjoint.
         unsafe { std::ptr::copy_nonoverlapping(from, to, self.width * self.spec.compute.size()) };
     }
 
-    /// Scans the next `rows` elements of each column from `x` to `out`. Only the last call for a row may end within a block.
+    /// Scans the next `rows` elements of each column from `x` to `out`. Only the last call for a row may end within a
+    /// block.
     ///
     /// # Safety
-    /// *State* and *data* ([`Scanner`]): `rows × width` elements at `x`, and room for as many at `out`, apart from each other;
-    /// since [`Scanner::reset`], no more than `spec.n` rows in all.
+    /// *State* and *data* ([`Scanner`]): `rows × width` elements at `x`, and room for as many at `out`, which are
+    /// disjoint; no more than `spec.n` rows in all since [`Scanner::reset`].
     pub unsafe fn feed(&mut self, mut x: *const u8, mut out: *mut u8, mut rows: usize) {
         let row = self.width * self.spec.compute.size();
         while rows > 0 {
             let block = rows.min(SCAN_BLOCK);
-            // SAFETY: *state* and *data*: `x` and `out` move on by the elements that were scanned.
+            // SAFETY: *state* and *data*: `x` and `out` advance by the elements that were scanned.
             unsafe {
                 match self.spec.width {
                     1 => self.one_row(x, out, block),
@@ -174,13 +183,14 @@ impl Scanner {
         }
     }
 
-    /// Scans a block of one row, and leaves the block's own total, without the carry, in `total()`.
+    /// Scans a block of one row, and writes the block's own total, without the carry, to `total()`.
     ///
     /// # Safety
-    /// As [`Scanner::feed`], for a block or less.
+    /// As [`Scanner::feed`], for at most a block.
     unsafe fn one_row(&self, x: *const u8, out: *mut u8, n: usize) {
         let size = self.spec.compute.size();
-        // SAFETY: *state* and *data*: the total is the last of `n` elements, and `run(0)` has room for a block of them.
+        // SAFETY: *state* and *data*: the total is the last of `n` elements, and `run(0)` has room for a block of
+        // elements.
         unsafe {
             (self.spec.scan)(n, x, x, x, out);
             self.copy(out.add((n - 1) * size), self.total());
@@ -192,14 +202,15 @@ impl Scanner {
         }
     }
 
-    /// Scans a block of several columns, and leaves the columns' own totals, without the carries, in `total()`.
+    /// Scans a block of several columns, and writes the columns' own totals, without the carries, to `total()`.
     ///
     /// # Safety
-    /// As [`Scanner::feed`], for a block or less.
+    /// As [`Scanner::feed`], for at most a block.
     unsafe fn columns(&self, x: *const u8, out: *mut u8, rows: usize) {
         let row = self.width * self.spec.compute.size();
         let runs = rows.div_ceil(SCAN_RUN);
-        // SAFETY: *state* and *data*: row numbers are below `rows`, run numbers below [`RUNS`], and all vectors are disjoint.
+        // SAFETY: *state* and *data*: row numbers are below `rows`, run numbers below [`RUNS`], and all vectors are
+        // disjoint.
         unsafe {
             for r in 0..rows {
                 let (from, to) = (x.add(r * row), out.add(r * row));
@@ -233,10 +244,11 @@ impl Scanner {
         }
     }
 
-    /// Adds the total in `total()` to a level's block, and leaves there all totals of that block combined.
+    /// Adds the total in `total()` to a level's block, and replaces it with the combination of all totals of that
+    /// block.
     ///
     /// # Safety
-    /// *State* ([`Scanner`]): the spec has the level, whose block is not full.
+    /// *State* ([`Scanner`]): the spec has the level, and its block is not full.
     unsafe fn push(&mut self, level: usize) {
         let (total, run) = (self.total(), self.of_level(level, Level::RUN));
         let count = self.levels[level].count;
@@ -257,7 +269,7 @@ impl Scanner {
     /// Combines the totals of a level's block so far into `total()`.
     ///
     /// # Safety
-    /// *State* ([`Scanner`]): the spec has the level, which has totals.
+    /// *State* ([`Scanner`]): the spec has the level, and the level has totals.
     unsafe fn so_far(&self, level: usize) {
         // SAFETY: *state*: these are disjoint vectors.
         unsafe {
@@ -268,8 +280,8 @@ impl Scanner {
         }
     }
 
-    /// Adds a level's whole run to the groups of runs; `runs` counts it too. Groups of equal size merge, as a binary counter
-    /// carries; the groups that are left, combined, are `RUNS_BEFORE` of the next run.
+    /// Adds a level's complete run to the groups of runs; `runs` includes it. Groups of equal size merge like the
+    /// carries of a binary counter. The combination of the remaining groups is `RUNS_BEFORE` for the next run.
     ///
     /// # Safety
     /// *State* ([`Scanner`]): the spec has the level, and `runs` is at least 1 and below [`RUNS`].
@@ -277,7 +289,8 @@ impl Scanner {
         let group = |k: usize| self.of_level(level, Level::GROUPS + k);
         let (run, before) = (self.of_level(level, Level::RUN), self.of_level(level, Level::RUNS_BEFORE));
         let size = runs.trailing_zeros() as usize;
-        // SAFETY: *state*: these are disjoint vectors of a level that the spec has; it has a group for each bit of `runs`.
+        // SAFETY: *state*: these are disjoint vectors of a level that the spec has; it has a group for each bit of
+        // `runs`.
         unsafe {
             self.copy(run, before);
             (0..size).for_each(|k| self.combine(before, group(k)));
@@ -287,8 +300,8 @@ impl Scanner {
         }
     }
 
-    /// Adds the total of a block to level 0, and that of each full block of totals to the level above. Then makes the carry:
-    /// the totals of all levels combined, the highest level first.
+    /// Adds the total of a block to level 0, and the total of each full block of totals to the level above. Then
+    /// computes the carry: the combination of the totals of all levels, the highest level first.
     ///
     /// # Safety
     /// *State* ([`Scanner`]).

@@ -1,9 +1,10 @@
-//! Stores that choose their elements: under a condition, which leaves some out, at computed positions, or both. At a computed
-//! position a value may be combined with the element that is there.
+//! Stores that do not write every element, or not in order: under a condition, at computed positions, or both. At a
+//! computed position a value may be combined with the element that is there.
 //!
-//! Several tasks may combine into the same element, so each does it atomically. Sums, minima and maxima of integers do not
-//! depend on the order, so the result is the same for any number of threads. Of values that replace an element the last stays: so
-//! a task takes all values in their order, and writes those whose positions lie in a part of the axis that it alone has.
+//! Several tasks may combine values into the same element, so each task does it atomically. Sums, minima and maxima of
+//! integers do not depend on the order, so the result is the same for any number of threads. If values replace
+//! elements, the last value for an element must stay. So each task processes all values in order, and writes only those
+//! whose positions are in its own part of the axis.
 
 use super::bind::Bound;
 use super::program::Write;
@@ -16,25 +17,28 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-/// A row of values to write, in their storage type, with the conditions and positions that say which of them and where.
+/// A row of values to write, in their storage type, with the conditions and positions that define which of them are
+/// written, and where.
 ///
-/// Its unsafe functions have two conditions, cited by name. *Present*: `from`, `condition` and `index` each hold the stated
-/// number of elements, aligned. *In range*: value `i` goes to element `i · cols` from the start of the target block, or with an
-/// index to `position · stride` elements further; for every position of `part` that is an aligned element of live memory.
+/// Its unsafe functions have two conditions, cited by name. *Present*: `from`, `condition` and `index` each point to
+/// the stated number of elements, aligned. *In range*: value `i` is written to element `i · cols` from the start of the
+/// target block, or with an index `position · stride` elements further; for every position of `part` that is an aligned
+/// element of live memory.
 pub(super) struct Row {
     pub from: *const u8,
-    /// A byte for each value, which is written unless the byte is 0. None: every value is written.
+    /// One byte per value. The value is written unless the byte is 0. If `None`, every value is written.
     pub condition: Option<*const u8>,
-    /// A position for each value; those outside of `part` are not written. None: no position is added.
+    /// One position per value. Values with positions outside of `part` are not written. If `None`, no position is
+    /// added.
     pub index: Option<*const i32>,
-    /// The elements between neighbouring positions.
+    /// The number of elements between neighbouring positions.
     pub stride: isize,
     pub part: Range<usize>,
 }
 
 impl Row {
-    /// Calls `write(i, offset)` for each of the first `n` values that is to be written: value `i` goes `offset` elements from
-    /// the start of the target block, whose columns are `step` elements apart.
+    /// Calls `write(i, offset)` for each of the first `n` values that is to be written. Value `i` belongs `offset`
+    /// elements from the start of the target block, whose columns are `step` elements apart.
     ///
     /// # Safety
     /// *Present* ([`Row`]) for `n` elements.
@@ -53,7 +57,8 @@ impl Row {
                 let mut at = i as isize * step;
                 if let Some(index) = index {
                     let position = *index.add(i);
-                    // a position below the part wraps to a number that no extent exceeds, so one comparison finds both ends
+                    // a position below the part wraps to a number that no extent exceeds, so one comparison checks both
+                    // bounds
                     if (position as isize as usize).wrapping_sub(first) >= extent {
                         continue;
                     }
@@ -64,7 +69,7 @@ impl Row {
         }
     }
 
-    /// Writes the chosen of `n` values of `size` bytes over the target's elements.
+    /// Writes the selected ones of `n` values of `size` bytes over the target's elements.
     ///
     /// # Safety
     /// *Present* and *in range* ([`Row`]) for `n` values; no other thread reads or writes the elements that are written.
@@ -83,12 +88,12 @@ impl Row {
     /// # Safety
     /// As [`Row::set`], for words of `T`.
     unsafe fn set_words<T: Copy>(&self, to: Block, n: usize) {
-        // SAFETY: *present* and *in range*: only values below `n` are read, and what is written lies at positions of `part`, or in
-        // `left_out`.
+        // SAFETY: *present* and *in range*: only values below `n` are read, and values are written only at positions of
+        // `part` or to `left_out`.
         unsafe {
             let (from, ptr) = (self.from as *const T, to.ptr as *mut T);
             match self.position_of_all(n) {
-                // a row that goes to one position as a whole
+                // a row that is written to one position as a whole
                 Some(position) if to.cols == 1 => {
                     if self.part.contains(&(position as usize)) {
                         std::ptr::copy(from, ptr.offset(position as isize * self.stride), n);
@@ -96,8 +101,8 @@ impl Row {
                 }
                 _ => match (self.index, self.condition) {
                     (Some(index), None) => {
-                        // what lies outside of the part goes to a place that nobody reads: a branch would be mispredicted for
-                        // every second value where two tasks have half of the positions each
+                        // values outside of the part are written to a variable that nobody reads, because a branch
+                        // would be mispredicted for every second value if two tasks have half of the positions each
                         let mut left_out = MaybeUninit::uninit();
                         let left_out: *mut T = left_out.as_mut_ptr();
                         let (stride, first, extent) = (self.stride, self.part.start, self.part.len());
@@ -114,7 +119,7 @@ impl Row {
         }
     }
 
-    /// The position of `n` unconditional values, if it is the same for all.
+    /// Returns the position of `n` unconditional values, if it is the same for all.
     ///
     /// # Safety
     /// *Present* ([`Row`]) for `n` elements.
@@ -123,12 +128,13 @@ impl Row {
         // SAFETY: *present*.
         let positions = unsafe { std::slice::from_raw_parts(index, n) };
         let first = *positions.first()?;
-        // the second alone decides in most cases; the rest is a loop without an early end, which becomes vector instructions
+        // the second position alone decides in most cases; the rest is a loop without an early exit, which the compiler
+        // vectorises
         let is_one = positions[n.min(2) - 1] == first && positions.iter().fold(0, |all, p| all | (p ^ first)) == 0;
         is_one.then_some(first)
     }
 
-    /// Combines the chosen of `n` integers of type `dtype` with the target's elements.
+    /// Combines the selected ones of `n` integers of type `dtype` with the target's elements.
     ///
     /// # Safety
     /// *Present* and *in range* ([`Row`]) for `n` values; other threads access the target's elements only atomically.
@@ -136,8 +142,8 @@ impl Row {
         macro_rules! fetch {
             ($t:ty, $atomic:ty, $fetch:ident) => {{
                 let (from, ptr) = (self.from as *const $t, to.ptr as *mut $t);
-                // SAFETY: *present* and *in range*: `each` gives only values below `n` and positions below `extent`, whose
-                // elements are aligned as atomics of their size must be.
+                // SAFETY: *present* and *in range*: `each` passes only values below `n` and positions below `extent`,
+                // whose elements are aligned as atomics of their size must be.
                 unsafe {
                     self.each(to.cols, n, |i, at| {
                         <$atomic>::from_ptr(ptr.offset(at)).$fetch(*from.add(i), Relaxed);
@@ -164,14 +170,14 @@ impl Row {
             DType::I32 => by_combine!(i32, AtomicI32),
             DType::U64 => by_combine!(u64, AtomicU64),
             DType::I64 => by_combine!(i64, AtomicI64),
-            // `kernel::validate` refuses a store that combines one of these types
+            // `kernel::validate` rejects a store that combines one of these types
             DType::Bool | DType::F16 | DType::BF16 | DType::F32 | DType::F64 => {}
         }
     }
 }
 
 impl Frame {
-    /// Writes those elements of a tile that a store's condition and index choose.
+    /// Writes the elements of a tile that a store's condition and index select.
     ///
     /// # Safety
     /// As [`Frame::write`]; `from` holds the tile's elements in their storage type.
@@ -185,8 +191,8 @@ impl Frame {
             p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
                 for r in 0..rn {
                     let at = (rd + r) * tile.nc + cd;
-                    // SAFETY: *inside*: the place's span includes what every index in range leads to; a run is a part of the
-                    // tile.
+                    // SAFETY: *inside*: the place's span includes every element that an index in range refers to; a run
+                    // is a part of the tile.
                     unsafe {
                         let row = Row {
                             from: from.add(at * p.size),

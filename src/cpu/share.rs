@@ -1,9 +1,10 @@
-//! How threads share the tasks of a kernel. The thread that runs the kernel works too, and begins at once; threads of its
-//! rayon pool help when they come. So a kernel never waits for a thread to wake up, which takes 10 to 50 µs: if it has ended
-//! by then, it has lost only the call.
+//! How threads share the tasks of a kernel. The thread that runs the kernel works too, and begins immediately; threads
+//! of its rayon pool help as soon as they arrive. So a kernel never waits for a thread to wake up, which takes 10 to 50
+//! µs. If it ends earlier than that, it has lost only the time of the call.
 //!
-//! Each thread that runs kernels has a *desk*, where it lays out the tasks of one kernel after another. Helpers come to the desk,
-//! take tasks until none is left, and stay for some time, because in most programs one kernel follows another.
+//! Each thread that runs kernels has a *desk*, where it offers the tasks of one kernel after another. Helpers come to
+//! the desk, take tasks until no tasks are left, and stay for some time, because in most programs one kernel follows
+//! another.
 
 use super::pool;
 use super::threads::threads;
@@ -15,55 +16,55 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// How long a helper stays at a closed desk, where it keeps a core busy and does no other work of its pool. A judgement: less than
-/// what it costs to call one again, which makes a kernel of 1.3 ms take 0.3 ms more.
+/// How long a helper stays at a closed desk, where it keeps a core busy and does no other work of its pool. Less than
+/// the cost of calling a helper again, which makes a kernel of 1.3 ms take 0.3 ms more.
 const STAYS: Duration = Duration::from_micros(100);
 
-/// How long a helper serves one desk, whose owner may run kernel after kernel without end, before it looks for other work that
-/// waits in its pool. A judgement: to look takes less than a microsecond. It does not return to the pool for that, because a
-/// thread that takes work from a pool wakes others, which look for work too and are in the way of those that compute: that made
-/// kernels of a millisecond, each with a call of its own, half as fast.
+/// How long a helper serves one desk, whose owner may run kernel after kernel without end, before it looks for other
+/// work in its pool, which takes less than a microsecond. It does not return to the pool for that, because a thread
+/// that takes work from a pool wakes others, which then look for work too and disturb the threads that compute. With
+/// that, kernels of 1 ms, each with a call of its own, took twice as long.
 const SHIFT: Duration = Duration::from_millis(1);
 
-/// How often a helper looks for tasks before it looks at the clock, which takes some 30 ns.
+/// How often a helper looks for tasks before it reads the clock, which takes some 30 ns.
 const LOOKS: usize = 32;
 
-/// How often a thread looks whether the last helper has left before it yields its core between looks, which lets a helper run
-/// that shares the core; and before it sleeps until then. To yield takes some 0.4 µs, so that is about a millisecond, longer than
-/// tasks take: a thread that sleeps wakes so late that its helpers have gone.
+/// How often a thread looks whether the last helper has left: before it yields its core between looks, so that a helper
+/// that shares the core can run; and before it sleeps until then. A yield takes some 0.4 µs, so the second limit is
+/// about a millisecond, longer than tasks take. A thread that sleeps wakes so late that its helpers have gone.
 const LOOKS_AT_END: usize = 2000;
 const YIELDS_AT_END: usize = 5000;
 
-/// The bit of [`Desk::inside`] that says that there are no tasks.
+/// The bit of [`Desk::inside`] that is set while there are no tasks.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
-/// The number of a task is given to this function.
+/// A kernel's function, which is called with the number of a task.
 type Body = dyn Fn(usize) + Sync;
 
-/// Where a thread lays out the tasks of a kernel.
+/// The desk where a thread offers the tasks of a kernel.
 ///
-/// *Open*: between [`Desk::open`] and [`Desk::close`] `body` points to the function of the kernel. The desk closes only when
-/// no helper is inside, and a helper reads `body` only inside.
+/// *Open*: between [`Desk::open`] and [`Desk::close`], `body` points to the function of the kernel. The desk closes
+/// only when no helper is inside, and a helper reads `body` only while it is inside.
 struct Desk {
-    /// The thread that the desk belongs to.
+    /// The thread that owns the desk.
     owner: Thread,
     body: UnsafeCell<Option<*const Body>>,
-    /// The tasks that nobody has taken: the first in the lower 32 bits, the one after the last in the upper. The owner takes
-    /// the first and helpers the last, so that each thread has the same part of an array in kernel after kernel, and in its
-    /// own cache.
+    /// The tasks that nobody has taken: the first in the lower 32 bits, the one after the last in the upper. The owner
+    /// takes the first and helpers the last, so that each thread has the same part of an array in kernel after kernel,
+    /// in its own cache.
     left: AtomicU64,
-    /// How many helpers are inside; [`CLOSED`] is added while there are no tasks.
+    /// The number of helpers inside. [`CLOSED`] is added while there are no tasks.
     inside: AtomicUsize,
-    /// How many helpers are on their way or at the desk.
+    /// The number of helpers on their way or at the desk.
     called: AtomicUsize,
-    /// How many helpers the tasks want.
+    /// The number of helpers that the tasks can use.
     wanted: AtomicUsize,
-    /// The panic of a helper's task, which goes on in the owner's thread.
+    /// The panic of a helper's task, which is resumed in the owner's thread.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: `body` is written only while the desk is closed and nobody is inside (*open*), and what it points to may be called
-// by several threads at once, because it is `Sync`.
+// SAFETY: `body` is written only while the desk is closed and nobody is inside (*open*). Several threads may call the
+// function that it points to in parallel, because it is `Sync`.
 unsafe impl Send for Desk {}
 // SAFETY: as above.
 unsafe impl Sync for Desk {}
@@ -73,11 +74,11 @@ thread_local! {
     static DESK: Cell<Option<Arc<Desk>>> = const { Cell::new(None) };
 }
 
-/// Calls `f` with the number of each task: on the threads of the caller's rayon pool and the caller's, or on the caller's alone
-/// if it is to do the work `alone`. A task must not share out work itself.
+/// Calls `f` with the number of each task, on the caller's thread and the threads of the caller's rayon pool. If
+/// `alone` is set, only the caller's thread does the work. A task must not itself share work.
 pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
     let threads = if tasks <= 1 || alone || tasks > u32::MAX as usize { 1 } else { threads() };
-    // a thread that is within a task has its desk in use
+    // the desk of a thread that is running a task is in use
     let desk = if threads == 1 { None } else { DESK.try_with(|d| d.take().or_else(Desk::new)).ok().flatten() };
     let Some(desk) = desk else {
         return (0..tasks).for_each(f);
@@ -94,7 +95,8 @@ pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
     }
 }
 
-/// The owner's hold on its desk in use. Dropping it, also by a panic, waits for the helpers and puts the desk back.
+/// The owner's guard for its desk in use. Dropping it, also during a panic, waits for the helpers and puts the desk
+/// back.
 struct Open {
     desk: Arc<Desk>,
 }
@@ -107,7 +109,7 @@ impl Drop for Open {
 }
 
 impl Desk {
-    /// Makes the desk of this thread; none if the thread has one that is in use.
+    /// Creates the desk of this thread. Returns `None` if the thread has a desk, which is then in use.
     fn new() -> Option<Arc<Desk>> {
         thread_local! {
             static HAS_ONE: Cell<bool> = const { Cell::new(false) };
@@ -126,11 +128,12 @@ impl Desk {
         }))
     }
 
-    /// Lays out tasks, and calls helpers if too few are at the desk or on their way. Only the owner may call this, and
-    /// [`Desk::close`] must follow before `body` ends.
+    /// Offers tasks, and calls helpers if too few are at the desk or on their way. Only the owner may call this, and
+    /// [`Desk::close`] must follow before the lifetime of `body` ends.
     fn open(self: &Arc<Desk>, body: &(dyn Fn(usize) + Sync), tasks: usize, wanted: usize) {
         *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        // SAFETY: the desk is closed, so nobody reads `body` (*open*). Only the lifetime is erased, and `close` ends the use.
+        // SAFETY: the desk is closed, so nobody reads `body` (*open*). Only the lifetime is erased, and `close` ends
+        // the use.
         unsafe { *self.body.get() = Some(std::mem::transmute::<*const (dyn Fn(usize) + Sync), *const Body>(body)) };
         self.left.store((tasks as u64) << 32, Relaxed);
         self.wanted.store(wanted, Relaxed);
@@ -138,8 +141,8 @@ impl Desk {
         self.call();
     }
 
-    /// Waits until all helpers have left, and closes the desk. Tasks that nobody has taken, which there are only after a panic,
-    /// are dropped.
+    /// Waits until all helpers have left, and closes the desk. Drops tasks that nobody has taken, which exist only
+    /// after a panic.
     fn close(&self) {
         self.left.store(0, Relaxed);
         self.inside.fetch_or(CLOSED, AcqRel);
@@ -150,21 +153,22 @@ impl Desk {
             } else if looks < YIELDS_AT_END {
                 std::thread::yield_now();
             } else {
-                // the last helper unparks; any other cause is met by looking again
+                // the last helper unparks this thread; after any other wake-up the loop looks again
                 std::thread::park();
             }
             looks += 1;
         }
         if looks > YIELDS_AT_END {
-            // the caller's own code may have been unparked meanwhile; it may wake without cause, but must not sleep on
+            // the caller's own code may have been unparked meanwhile; it may wake without cause, but must not miss a
+            // wake-up
             self.owner.unpark();
         }
         // SAFETY: nobody is inside, and the desk is closed (*open*).
         unsafe { *self.body.get() = None };
     }
 
-    /// Calls up to two helpers, if tasks want more than have been called. Each helper that comes calls two more, so that
-    /// many threads wake in the time of a few.
+    /// Calls up to two helpers, if the tasks can use more than have been called. Each helper that arrives calls two
+    /// more, so that many threads wake in the time of a few.
     fn call(self: &Arc<Desk>) {
         for _ in 0..2 {
             let wanted = self.wanted.load(Relaxed);
@@ -196,9 +200,9 @@ impl Desk {
         self.left.fetch_update(Relaxed, Relaxed, take).ok().map(|left| (left >> 32) as usize - 1)
     }
 
-    /// Says whether there are tasks that nobody has taken.
+    /// Returns whether there are tasks that nobody has taken.
     fn has_tasks(&self) -> bool {
-        // in this order: who sees the desk open sees what was laid out before
+        // in this order, because a thread that sees the desk open also sees what was stored before
         if self.inside.load(SeqCst) & CLOSED != 0 {
             return false;
         }
@@ -208,7 +212,7 @@ impl Desk {
 
     /// Helps the owner with kernel after kernel. The caller has counted this helper in `called`.
     fn attend(self: &Arc<Desk>) {
-        // a pool may run a call on the thread that made it: the owner has then ended the kernel already
+        // a pool may run a call on the thread that made it; the owner has then already ended the kernel
         let is_owner = std::thread::current().id() == self.owner.id();
         if !is_owner {
             let mut since = Instant::now();
@@ -217,7 +221,7 @@ impl Desk {
                 if !self.stay() {
                     break;
                 }
-                // now, because the owner works on tasks and calls nobody meanwhile
+                // give way now, because the owner works on tasks and calls nobody meanwhile
                 if since.elapsed() >= SHIFT {
                     if !self.give_way() {
                         return;
@@ -227,16 +231,17 @@ impl Desk {
             }
         }
         self.called.fetch_sub(1, SeqCst);
-        // Where the owner opened the desk before that step, it counted on this helper and called none in its place. Where it
-        // opened the desk after that step, it has called another.
+        // If the owner opened the desk before that subtraction, it counted on this helper and called no other in its
+        // place. If it opened the desk afterwards, it has called another helper.
         if !is_owner && self.has_tasks() {
             self.call();
         }
     }
 
-    /// Does other work that waits in the pool, if there is some. Returns false if this helper should leave, and is then no longer
-    /// counted in `called`: another one has been called meanwhile, or the helper is itself such other work of a helper that gives
-    /// way. Without that last rule two owners that never end would make the stack grow without end.
+    /// Runs another task that waits in the pool, if there is one. Returns false if this helper should leave, and is
+    /// then no longer counted in `called`: another helper has been called meanwhile, or this one itself runs inside a
+    /// helper that gives way. Without that last rule, two owners that never end would make the stack grow without
+    /// limit.
     fn give_way(self: &Arc<Desk>) -> bool {
         thread_local! {
             static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
@@ -255,7 +260,7 @@ impl Desk {
         self.called.fetch_update(SeqCst, SeqCst, |n| (n < wanted).then_some(n + 1)).is_ok()
     }
 
-    /// Takes tasks until none is left.
+    /// Runs tasks until no tasks are left.
     fn help(self: &Arc<Desk>) {
         if self.inside.fetch_add(1, SeqCst) & CLOSED == 0 {
             self.call();
@@ -274,8 +279,8 @@ impl Desk {
         }
     }
 
-    /// Stays at the desk until there are tasks again. Returns false if there were none for some time after the owner has closed it,
-    /// or if the owner's own task is long.
+    /// Stays at the desk until there are tasks again. Returns false if there were no tasks for [`STAYS`] after the
+    /// owner has closed the desk, or if the owner's own task is long.
     fn stay(&self) -> bool {
         let start = Instant::now();
         let mut since = start;
@@ -335,7 +340,7 @@ mod tests {
         for threads in [1, 2, 3, 8] {
             in_pool(threads, check);
         }
-        // several threads at once, each with a desk of its own, and one pool
+        // several threads in parallel, each with its own desk, and one pool
         in_pool(3, || {
             std::thread::scope(|s| (0..4).for_each(|_| _ = s.spawn(check)));
             rayon::scope(|s| (0..4).for_each(|_| s.spawn(move |_| check())));
@@ -370,7 +375,7 @@ mod tests {
             let panic = in_pool_or_here(round, || catch_unwind(AssertUnwindSafe(run)).unwrap_err());
             assert_eq!(*panic.downcast::<String>().unwrap(), format!("task {}", round % 32));
             assert!(ran.into_inner() < 32);
-            // the desk is there again
+            // the desk is available again
             assert_eq!(runs(20), vec![1; 20]);
         }
     }

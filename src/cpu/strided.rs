@@ -1,4 +1,5 @@
-//! Copies blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8 bytes.
+//! Copies blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8
+//! bytes.
 
 use super::caches::{LINE, prefetch};
 use super::transpose::transpose;
@@ -7,11 +8,12 @@ use crate::base::layout::{self, Shape, Strides};
 use crate::math::simd::Isa;
 use crate::math::simd::isa;
 
-/// A block of elements in memory: its first element, and the steps from row to row and from column to column, in elements.
+/// A block of elements in memory: its first element, and the steps from row to row and from column to column, in
+/// elements.
 ///
-/// The unsafe functions of this file have two conditions, cited by name. *Inside*: every element that the steps reach over
-/// the given number of rows and columns (or elements) lies in live memory and is aligned for its size; meanwhile no other
-/// thread writes the source, or reads or writes the target. *Apart*: source and target share no byte.
+/// The unsafe functions of this file have two conditions, cited by name. *Inside*: every element that the steps reach
+/// over the given number of rows and columns (or elements) is in live memory and aligned for its size; meanwhile no
+/// other thread writes the source, or reads or writes the target. *Apart*: source and target share no byte.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
     pub ptr: *mut u8,
@@ -23,7 +25,7 @@ impl Block {
     /// A block without elements.
     pub const NONE: Block = Block { ptr: std::ptr::null_mut(), rows: 0, cols: 0 };
 
-    /// Returns the address of the element of a row and a column; the elements have `size` bytes.
+    /// Returns the address of the element at a row and a column, for elements of `size` bytes.
     #[inline(always)]
     pub fn at(&self, size: usize, row: isize, col: isize) -> *mut u8 {
         self.ptr.wrapping_offset((row * self.rows + col * self.cols) * size as isize)
@@ -35,7 +37,7 @@ impl Block {
 /// # Safety
 /// *Inside* and *apart* ([`Block`]).
 pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* hold, as each function asks; `isa` has found the features on this machine.
+    // SAFETY: *inside* and *apart* hold, which each function requires; `isa` has found the features on this machine.
     unsafe {
         match isa() {
             #[cfg(target_arch = "x86_64")]
@@ -47,35 +49,35 @@ pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: us
     }
 }
 
-/// Does [`copy`] with the instructions of AVX-512.
+/// [`copy`], compiled for AVX-512.
 ///
 /// # Safety
 /// As [`copy`]; the machine has the features that the attribute enables.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
 unsafe fn copy_avx512(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are what the function asks for.
+    // SAFETY: *inside* and *apart* are the conditions of this function.
     unsafe { copy_sized(size, src, dst, nr, nc) }
 }
 
-/// Does [`copy`] with the instructions of AVX2.
+/// [`copy`], compiled for AVX2.
 ///
 /// # Safety
 /// As [`copy`]; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn copy_avx2(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are what the function asks for.
+    // SAFETY: *inside* and *apart* are the conditions of this function.
     unsafe { copy_sized(size, src, dst, nr, nc) }
 }
 
-/// Does [`copy`] with the instructions that the function which it is inlined into may use.
+/// [`copy`], compiled for the instruction set of the function that it is inlined into.
 ///
 /// # Safety
 /// As [`copy`].
 #[inline(always)]
 unsafe fn copy_sized(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* hold, as `copy_words` asks; its words have the size of the elements.
+    // SAFETY: *inside* and *apart* hold, which `copy_words` requires; its words have the size of the elements.
     unsafe {
         match size {
             1 => copy_words::<u8>(src, dst, nr, nc),
@@ -86,11 +88,11 @@ unsafe fn copy_sized(size: usize, src: Block, dst: Block, nr: usize, nc: usize) 
     }
 }
 
-/// Returns how many rows ahead of the one that is copied to prefetch; 0 for none. The processor does not foresee where a short
-/// row begins that does not follow the one before, and it follows a long one by itself.
+/// Returns how many rows ahead of the current row to prefetch, or 0 to prefetch none. The processor does not predict
+/// where a short row begins that is not adjacent to the one before. It prefetches a long row by itself.
 #[inline(always)]
 fn rows_ahead<T>(src: Block, nc: usize) -> isize {
-    /// Bytes ahead: to copy them takes about as long as a last-level cache takes to answer.
+    /// The distance in bytes. Copying that many bytes takes about as long as a last-level cache takes to answer.
     const AHEAD: usize = 2 << 10;
     let bytes = nc * size_of::<T>();
     let is_short = (LINE..=AHEAD / 2).contains(&bytes);
@@ -119,7 +121,8 @@ unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
                 }
             }
             (0, 1) => {
-                // short rows one after the other: a whole line of each is written, which the next rows end
+                // for adjacent short rows, each row is written as a whole cache line, whose excess the next rows
+                // overwrite
                 let line = LINE / size_of::<T>();
                 let several =
                     if nc < line && dst.rows == ncols { (nr * nc).saturating_sub(line) / nc.max(1) } else { 0 };
@@ -138,7 +141,7 @@ unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
             _ if nr > 1 && src.cols == 1 && dst.rows == 1 => {
                 transpose(s, src.rows, d, dst.cols, nc, nr);
             }
-            // the inner loop runs along the longer side, because each start of it costs time
+            // the inner loop is along the longer side, because each start of it costs time
             _ if nr > nc => {
                 for c in 0..ncols {
                     let (s, d) = (s.offset(c * src.cols), d.offset(c * dst.cols));
@@ -162,7 +165,7 @@ unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
     // SAFETY: *inside* and *apart*: every index is below `n`.
     unsafe {
         if n <= 16 {
-            // for up to 16 elements the call of `memcpy` would take longer than this loop
+            // for up to 16 elements, a call of `memcpy` would take longer than this loop
             for i in 0..n {
                 *d.add(i) = *s.add(i);
             }
@@ -190,12 +193,12 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
     }
 }
 
-/// Copies `n` bytes past the caches where the machine can: the bytes of whole aligned vectors, and those before and after them
-/// through the caches. This is a fifth faster for memory that is not read soon. A [`fence`] must follow before another thread
-/// reads the copy.
+/// Copies `n` bytes past the caches if the machine can. It streams whole aligned vectors, and copies the bytes before
+/// and after them through the caches. This is a fifth faster for memory that is not read soon. A [`fence`] must follow
+/// before another thread reads the copy.
 ///
 /// # Safety
-/// *Inside* ([`Block`]), for `n` bytes at each pointer; the two runs of bytes are apart or the same.
+/// *Inside* ([`Block`]), for `n` bytes at each pointer; the two byte ranges are disjoint or equal.
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
     // SAFETY: *inside*; `isa` has found the features on this machine.
     unsafe {
@@ -209,7 +212,7 @@ pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-/// Does [`stream`] with stores of 64 bytes.
+/// [`stream`] with stores of 64 bytes.
 ///
 /// # Safety
 /// As [`stream`]; the machine has AVX-512.
@@ -228,7 +231,7 @@ unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-/// Does [`stream`] with stores of 32 bytes.
+/// [`stream`] with stores of 32 bytes.
 ///
 /// # Safety
 /// As [`stream`]; the machine has AVX2.
@@ -247,7 +250,8 @@ unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-/// Returns the first and the end of those of `n` bytes from `to` on that are whole vectors of `size` bytes at multiples of it.
+/// Returns the range, as its first offset and its end, of those of `n` bytes from `to` on that are whole aligned
+/// vectors of `size` bytes.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn aligned_part(to: *const u8, n: usize, size: usize) -> (usize, usize) {
@@ -255,17 +259,17 @@ fn aligned_part(to: *const u8, n: usize, size: usize) -> (usize, usize) {
     (first, first + (n - first) / size * size)
 }
 
-/// Fills `n` elements of `size` bytes with the low bytes of `bits`, past the caches as [`stream`] does.
+/// Fills `n` elements of `size` bytes with the low bytes of `bits`, past the caches like [`stream`].
 ///
 /// # Safety
 /// *Inside* ([`Block`]), for `n` elements of the size at `dst`.
 pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
-    /// Bytes that are filled through the cache and then streamed again and again: many whole vectors.
+    /// The bytes that are filled through the cache and then streamed repeatedly. They are many whole vectors.
     const PATTERN: usize = 2048;
     let mut pattern = [0u64; PATTERN / 8];
     let (mut at, end) = (0, n * size);
-    // the first piece ends at a multiple of a cache line, so that later ones have no edges; every piece begins with a whole
-    // element, because all lengths are multiples of an element's size
+    // the first piece ends at a multiple of a cache line, so that later pieces have no unaligned edges; every piece
+    // begins with a whole element, because all lengths are multiples of an element's size
     let mut piece = (PATTERN - dst as usize % LINE).min(end);
     // SAFETY: *inside*: every piece ends at or before `end`; the pattern has `PATTERN` bytes.
     unsafe {
@@ -278,8 +282,8 @@ pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize)
     }
 }
 
-/// Orders streamed writes before all later writes: without it another thread, told that a result is there, could read memory
-/// that its bytes have not reached.
+/// Orders streamed writes before all later writes. Without it, another thread that learns that a result is ready could
+/// read memory that the streamed bytes have not reached yet.
 pub(super) fn fence() {
     // SAFETY: every x86-64 CPU has the instruction.
     #[cfg(target_arch = "x86_64")]
@@ -304,7 +308,7 @@ pub(super) unsafe fn fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
     }
 }
 
-/// Reads an element of `size` bytes into the low bytes of a word; the others are 0.
+/// Reads an element of `size` bytes into the low bytes of a word. The other bytes are 0.
 ///
 /// # Safety
 /// *Inside* ([`Block`]), for one element of the size at `src`.
@@ -320,13 +324,13 @@ pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
     }
 }
 
-/// The rows or the columns of an index space, as one operand sees them: several dimensions, flattened in C order.
+/// The rows or the columns of an index space, as one operand accesses them: several dimensions, flattened in C order.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Axis {
-    /// The dimensions; empty if `step` alone says where every index lies.
+    /// The dimensions. Empty if `step` alone defines the position of every index.
     dims: Shape,
     strides: Strides,
-    /// The elements between neighbouring indices, if they are as many everywhere.
+    /// The number of elements between neighbouring indices, if it is the same everywhere.
     pub step: Option<isize>,
 }
 
@@ -345,12 +349,12 @@ impl Axis {
         }
     }
 
-    /// Says whether every index leads to the same element.
+    /// Returns whether every index refers to the same element.
     pub fn is_still(&self) -> bool {
         self.step == Some(0)
     }
 
-    /// Returns how far the element of an index lies from that of index 0, in elements.
+    /// Returns the distance in elements from the element of index 0 to that of an index.
     pub fn offset(&self, index: usize) -> isize {
         if let Some(step) = self.step {
             return index as isize * step;
@@ -363,8 +367,8 @@ impl Axis {
         offset
     }
 
-    /// Calls `f(done, offset, count, step)` for each part of `start..start + n` that has one step: `done` indices from `start`
-    /// on come before it, its first lies at `offset`, and it has `count` indices.
+    /// Calls `f(done, offset, count, step)` for each part of `start..start + n` that has one step: `done` indices from
+    /// `start` on come before it, its first element is at `offset`, and it has `count` indices.
     pub fn runs(&self, start: usize, n: usize, mut f: impl FnMut(usize, isize, usize, isize)) {
         if let Some(step) = self.step {
             return f(0, start as isize * step, n, step);

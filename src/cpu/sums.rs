@@ -1,8 +1,10 @@
-//! `segment_sum` and `reduce_at` on the CPU. Sums are accumulated with more digits than they are stored with: of f16, bf16 and f32
-//! in f64, of f64 with the rounding errors beside the sum. So terms may follow one another in the order of their rows.
+//! `segment_sum` and `reduce_at` on the CPU. Sums are accumulated with more digits than they are stored with: sums of
+//! f16, bf16 and f32 in f64, and sums of f64 together with their rounding errors. So terms may be added one after
+//! another in the order of their rows.
 //!
-//! Where the sums are few, each task adds a part of the rows into a table of its own, and the tables are added up. Where they are
-//! many, the rows are first distributed among ranges of keys, in their order, and each task has the sums of a range.
+//! If there are few sums, each task adds a part of the rows into its own table, and the tables are added up. If there
+//! are many, the rows are first distributed among ranges of keys, in their order, and each task computes the sums of a
+//! range.
 
 use super::operands::{Operands, Refused, Target, Words};
 use super::share::share;
@@ -10,19 +12,21 @@ use crate::base::dtype::{DType, Element};
 use crate::graph::routine::SumsPlan;
 use half::{bf16, f16};
 
-/// Terms that a task of `reduce_at` adds up, and sums that one task makes of tables: some tens of microseconds (a judgement).
+/// The number of terms that a task of `reduce_at` adds up, and of sums that a task computes from tables. They take some
+/// tens of microseconds.
 const TASK: usize = 1 << 14;
-/// Sums of `reduce_at` that are made side by side: those of neighbouring columns, or of every eighth element of one column.
+/// The number of sums of `reduce_at` that are computed side by side: those of neighbouring columns, or those of every
+/// eighth element of one column.
 const COLUMNS: usize = 256;
 const LANES: usize = 8;
 
 /// A sum in progress.
 trait State: Copy + Send + Sync {
     type Word: Words;
-    /// The sum of nothing: −0, which changes nothing that it is added to.
+    /// The empty sum: −0, because adding it to a value does not change the value.
     const NONE: Self;
     fn merge(self, other: Self) -> Self;
-    /// The bits of the result.
+    /// Returns the bits of the result.
     fn word(self) -> Self::Word;
 }
 
@@ -47,7 +51,7 @@ struct Compensated {
 }
 
 impl Compensated {
-    /// Knuth's two-sum: the error of the addition is exact.
+    /// Adds a term by Knuth's two-sum, whose rounding error is exact.
     #[inline(always)]
     fn plus(self, x: f64) -> Compensated {
         let sum = self.sum + x;
@@ -67,7 +71,7 @@ impl State for Compensated {
     }
     #[inline(always)]
     fn word(self) -> u64 {
-        // without an error the sum keeps the sign of a zero, and the errors of an infinite sum are NaN
+        // if there is no error, the sum keeps the sign of a zero; and the errors of an infinite sum are NaN
         let corrected = self.sum + self.error;
         let sum = if self.error == 0.0 || !corrected.is_finite() { self.sum } else { corrected };
         sum.to_bits()
@@ -115,7 +119,7 @@ fn of_floats(
         DType::BF16 => of_bf16(call),
         DType::F32 => of_f32(call),
         DType::F64 => of_f64(call),
-        // only floats are given to it
+        // only floats are passed to this function
         DType::Bool
         | DType::U8
         | DType::I8
@@ -134,7 +138,7 @@ fn sums<T: Term>(call: &mut Operands<'_>) {
     let plan =
         SumsPlan::of(&[call.call.operands[0].meta.clone(), call.call.operands[1].meta.clone()], &call.call.params);
     let rows = Rows { keys: call.operand::<u32>(0), values: call.operand::<T>(1), segments, length };
-    // a place for each row that `keys` and `values` both have
+    // `values` must have `length` elements for each key
     if rows.values.len() != rows.keys.len() * length {
         return;
     }
@@ -155,7 +159,7 @@ fn sums<T: Term>(call: &mut Operands<'_>) {
     }
 }
 
-/// A row in its range: its key among those of the range, and its only element, or its number.
+/// A row in its range: its key relative to the range, and its only element, or the index of the row.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Entry<P> {
@@ -172,13 +176,14 @@ struct Rows<'a, T> {
 }
 
 impl<T: Term> Rows<'_, T> {
-    /// Each task adds a part of the rows into a table of its own; then the tables are added up in their order.
+    /// Adds each part of the rows into a table of its own, one task per part. Then adds up the tables in order.
     fn in_tables(&self, plan: &SumsPlan, to: Target<<T::State as State>::Word>, tables: Target<T::State>) {
         let (count, length) = (self.keys.len(), self.length);
         let each = count.div_ceil(plan.tables);
         share(plan.tables, false, |task| {
-            // SAFETY: the row asks for scratch with `tables` tables of `sums` states (`Plan::bytes` in `graph/routine/sums.rs`), and
-            // this task alone uses its own. All states are written before the slice is made.
+            // SAFETY: the table entry requests scratch for `tables` tables of `sums` states (`Plan::bytes` in
+            // `graph/routine/sums.rs`), and only this task uses its own table. All states are written before the slice
+            // is created.
             let table = unsafe {
                 let first = tables.at(task * plan.sums);
                 (0..plan.sums).for_each(|i| first.add(i).write(T::State::NONE));
@@ -212,8 +217,8 @@ impl<T: Term> Rows<'_, T> {
         });
     }
 
-    /// Distributes the rows among ranges of keys, as entries that `entry` makes; then each task adds up the rows of a range, of
-    /// which `value` has the elements.
+    /// Distributes the rows among ranges of keys, as entries that `entry` creates. Then each task adds up the rows of a
+    /// range. `value` returns the elements of a row.
     fn in_ranges<P: Copy + Send + Sync>(
         &self,
         plan: &SumsPlan,
@@ -232,8 +237,8 @@ impl<T: Term> Rows<'_, T> {
             let columns = block * plan.columns..length.min((block + 1) * plan.columns);
             let own = keys.min(self.segments - range * keys);
             let mut sums = vec![T::State::NONE; own * columns.len()];
-            // SAFETY: `begins` has the place where each range's entries begin, and at its end how many there are. All have been
-            // written, and nothing writes them now.
+            // SAFETY: `begins` has the position where each range's entries begin, and at its end the number of entries.
+            // All entries have been written, and nothing writes them now.
             let part = unsafe {
                 let (first, end) = (begins.at(range * plan.chunks).read(), begins.at((range + 1) * plan.chunks).read());
                 std::slice::from_raw_parts(entries.at(first as usize), (end - first) as usize)
@@ -249,16 +254,17 @@ impl<T: Term> Rows<'_, T> {
             for (i, sums) in sums.chunks(columns.len()).enumerate() {
                 let place = (range * keys + i) * length + columns.start;
                 for (c, sum) in sums.iter().enumerate() {
-                    // SAFETY: the row of the key `range * keys + i` has `length` elements, and those of `columns` belong to this
-                    // task.
+                    // SAFETY: the row of the key `range * keys + i` has `length` elements, and those of `columns`
+                    // belong to this task.
                     unsafe { to.at(place + c).write(sum.word()) };
                 }
             }
         });
     }
 
-    /// Writes an entry for each row whose key has a sum, sorted by the ranges of their keys and otherwise in their order. Returns
-    /// where the entries of each range and chunk of rows begin, by range and then by chunk, and at the end how many there are.
+    /// Writes an entry for each row whose key has a sum, sorted by the ranges of their keys and otherwise in the order
+    /// of rows. Returns the positions where the entries of each range and chunk of rows begin, by range and then by
+    /// chunk, followed by the number of entries.
     fn distribute<P: Copy + Send + Sync>(
         &self,
         plan: &SumsPlan,
@@ -267,7 +273,7 @@ impl<T: Term> Rows<'_, T> {
     ) -> Target<u64> {
         let (count, shift, chunks) = (self.keys.len(), plan.shift, plan.chunks);
         let counters = plan.ranges * chunks;
-        // SAFETY: the scratch has room for these counters behind an entry of `entry_bytes` for each row, a multiple of 8.
+        // SAFETY: the scratch has room for these counters after one entry of `entry_bytes` per row, a multiple of 8.
         let begins = Target(unsafe { entries.0.cast::<u8>().add(count * plan.entry_bytes) }.cast::<u64>());
         let each = count.div_ceil(chunks);
         let part = |chunk: usize| (chunk * each).min(count)..((chunk + 1) * each).min(count);
@@ -279,7 +285,7 @@ impl<T: Term> Rows<'_, T> {
                 }
             }
             for (range, count) in counts.iter().enumerate() {
-                // SAFETY: there are `ranges * chunks` counters, and this task alone writes those of its chunk.
+                // SAFETY: there are `ranges * chunks` counters, and only this task writes those of its chunk.
                 unsafe { begins.at(range * chunks + chunk).write(*count) };
             }
         });
@@ -288,7 +294,7 @@ impl<T: Term> Rows<'_, T> {
             // SAFETY: the tasks above have written this counter, and no task runs now.
             unsafe { before += std::mem::replace(&mut *begins.at(i), before) };
         }
-        // SAFETY: the scratch has room for one counter more.
+        // SAFETY: the scratch has room for one more counter.
         unsafe { begins.at(counters).write(before) };
         share(chunks, chunks == 1, |chunk| {
             // SAFETY: the loop above has written these counters, and nothing writes them now.
@@ -299,7 +305,7 @@ impl<T: Term> Rows<'_, T> {
                 if (key as usize) < self.segments {
                     let place = &mut places[(key >> shift) as usize];
                     let of = Entry { key: key & ((1 << shift) - 1), of: entry(i) };
-                    // SAFETY: the places of a chunk in a range are as many as it counted, and no other task has them. All
+                    // SAFETY: a chunk has as many positions in a range as it counted, and no other task has them. All
                     // together they are at most one for each row.
                     unsafe { entries.at(*place as usize).write(of) };
                     *place += 1;
@@ -323,7 +329,7 @@ fn sums_of_ranges<T: Term>(call: &mut Operands<'_>) {
     if begins.len() != segments || values.len() != rows * length {
         return;
     }
-    // as if all ranges had the same length
+    // computed as if all ranges had the same length
     let each = (TASK * segments / values.len().max(1)).clamp(1, TASK);
     let tasks = segments.div_ceil(each);
     share(tasks, values.len() <= TASK, |task| {
@@ -351,7 +357,8 @@ fn sums_of_ranges<T: Term>(call: &mut Operands<'_>) {
     });
 }
 
-/// The sum of a column: of every eighth element first, so that additions need not wait for one another.
+/// Returns the sum of a column. Sums of every eighth element are computed first, so that additions do not wait for one
+/// another.
 fn sum_of<T: Term>(x: &[T]) -> T::State {
     let mut sums = [T::State::NONE; LANES];
     for x in x.chunks(LANES) {

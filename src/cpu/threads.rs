@@ -1,6 +1,6 @@
-//! How many threads share the work: those of the caller's rayon pool (`pool.rs`). A process made by `fork` has none of its parent's
-//! threads, and whoever gives work to a pool of the parent waits for ever. So in such a process the caller works alone,
-//! unless it runs in a pool that was made there.
+//! The number of threads that share the work: those of the caller's rayon pool (`pool.rs`). A process created by `fork`
+//! has none of its parent's threads, so a caller that gives work to a pool of the parent would wait forever. In such a
+//! process the caller works alone, unless it runs in a pool that was created there.
 
 use super::pool;
 use std::cell::Cell;
@@ -8,17 +8,17 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 thread_local! {
-    /// The process in which this thread last looked for its pool, and whether the pool has threads there. The answer is kept,
-    /// because a thread belongs to the same pool as long as it lives.
+    /// The process in which this thread last looked for its pool, and whether the pool has threads there. The result is
+    /// cached, because a thread belongs to the same pool throughout its life.
     static SEEN: Cell<(u32, bool)> = const { Cell::new((0, false)) };
 }
 
-/// Returns how many threads share the work, the caller's among them.
+/// Returns how many threads share the work, including the caller's.
 pub(super) fn threads() -> usize {
     if pool::EXISTS && has_pool() { pool::size() } else { 1 }
 }
 
-/// Says whether the caller's pool has threads in this process.
+/// Returns whether the caller's pool has threads in this process.
 fn has_pool() -> bool {
     if cfg!(miri) {
         return true;
@@ -28,15 +28,16 @@ fn has_pool() -> bool {
     if mutant!(fork_not_seen, looked != 0, looked == here) {
         return found;
     }
-    // a thread that looked in another process came here by `fork`, which copied it without its pool
+    // a thread that looked in another process was copied to this one by `fork`, without its pool
     let found = looked == 0 && is_made_here(here) && has_all_threads();
     SEEN.set((here, found));
     found
 }
 
-/// Says whether the caller's pool may have been made in this process.
+/// Returns whether the caller's pool may have been created in this process.
 fn is_made_here(here: u32) -> bool {
-    /// The process that was the first to ask here for rayon's global pool, which serves all threads that are in no pool; or 0.
+    /// The process that first asked for rayon's global pool here, or 0. The global pool serves all threads that are in
+    /// no pool.
     static FIRST: AtomicU32 = AtomicU32::new(0);
     if pool::is_within() {
         return true;
@@ -44,10 +45,10 @@ fn is_made_here(here: u32) -> bool {
     FIRST.compare_exchange(0, here, Relaxed, Relaxed).map_or_else(|first| first == here, |_| true)
 }
 
-/// Whether the process has at least as many threads as the pool should have; true if the system does not tell. With fewer,
-/// the pool was made in a parent process, and work given to it would wait for ever.
+/// Returns whether the process has at least as many threads as the pool should have, or true if the system does not
+/// report them. With fewer, the pool was created in a parent process, and work given to it would wait forever.
 fn has_all_threads() -> bool {
-    // asked first, because this is what starts the pool's threads if nobody has used the pool before
+    // called first, because this starts the pool's threads if nobody has used the pool before
     let wanted = pool::size();
     match std::fs::read_dir("/proc/self/task") {
         Ok(all) => all.count() >= wanted,

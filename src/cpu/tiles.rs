@@ -1,4 +1,4 @@
-//! The tile interpreter: runs a program's steps over one tile, each a plain loop over values that stay in L1.
+//! The tile interpreter: runs a program's steps over one tile. Each step is a plain loop over values that stay in L1.
 
 use super::bind::Bound;
 use super::caches::announce;
@@ -14,12 +14,13 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-/// How many rows ahead a gather prefetches: to copy eight rows, at some 10 ns each, takes about as long as main memory takes to
-/// answer.
+/// How many rows ahead a gather prefetches. Copying eight rows, at some 10 ns each, takes about as long as main memory
+/// takes to answer.
 const AHEAD: usize = 8;
 
-/// A rectangle of a level's index space: first row, rows, first column, columns. `start` is how many elements of the same row
-/// (or of the same rows side by side) earlier tiles have had: the tile's offset in a kept row; where it is 0 a scan begins.
+/// A rectangle of a level's index space: first row, number of rows, first column, number of columns. `start` is the
+/// number of elements of the same row (or of the same rows side by side) in earlier tiles. It is the tile's offset in a
+/// kept row; where it is 0, a scan begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
     pub r0: usize,
@@ -35,30 +36,31 @@ impl Tile {
     }
 }
 
-/// The scratch memory of one task: the program's registers, and the address of each value for the tile under way.
+/// The scratch memory of one task: the program's registers, and the address of each value for the current tile.
 ///
-/// Its unsafe functions rely on *alive*, *inside*, *room* and *disjoint* of [`Program`](super::program::Program), and on one
-/// thing more.
-/// *Made for it*: the frame was made for the program that it runs, and the tile lies in the level's space and is no
-/// larger than the program was compiled for.
+/// Its unsafe functions rely on *alive*, *inside*, *room* and *disjoint* of [`Program`](super::program::Program), and
+/// on one more condition. *Made for it*: the frame was created for the program that it runs, and the tile is in the
+/// level's index space and no larger than the program was compiled for.
 pub(super) struct Frame {
     arena: NonNull<u8>,
-    /// Bytes of the arena.
+    /// The bytes of the arena.
     size: usize,
-    /// By the `id` of a step: where the value lies, which is in the arena or in a buffer.
+    /// The address of each value, by the `id` of its step. It is in the arena or in a buffer.
     pub at: Vec<*mut u8>,
-    /// Room for a tile of elements in their storage type, before widening or after narrowing.
+    /// Scratch for a tile of elements in their storage type, before widening or after narrowing.
     raw: Vec<u64>,
-    /// The program's scans, with what the tiles of a row have given so far.
+    /// The program's scans, with their state from the tiles of a row so far.
     scans: Vec<Scanner>,
-    /// The positions along its axis at which a scattered store writes. All, but for a task that has only a part of them.
+    /// The positions along its axis at which a scattered store writes. All positions, unless the task has only a part
+    /// of them.
     pub part: Range<usize>,
 }
 
-/// Every position.
+/// All positions.
 pub(super) const EVERYWHERE: Range<usize> = 0..usize::MAX;
 
-// SAFETY: a frame owns its arena, and only the task that holds the frame uses its addresses; a kernel sets them before use.
+// SAFETY: a frame owns its arena, and only the task that holds the frame uses its addresses; a kernel sets them before
+// use.
 unsafe impl Send for Frame {}
 
 impl Drop for Frame {
@@ -75,18 +77,18 @@ thread_local! {
     static FRAME: Cell<Option<Box<Frame>>> = const { Cell::new(None) };
 }
 
-/// Bytes of scratch that a thread keeps between kernels at most: a judgement, so that 64 threads keep no more than 1 GiB.
+/// The maximum bytes of scratch that a thread keeps between kernels, so that 64 threads keep no more than 1 GiB.
 const KEPT: usize = 16 << 20;
 
-/// The frames of a kernel's tasks. One is there before the first task begins, and a task for which there is no memory waits for
-/// that one: so a kernel fails for want of memory before it writes anything, or not at all.
+/// The frames of a kernel's tasks. The first one is allocated before any task begins, and a task for which there is no
+/// memory waits for it. So a kernel fails for lack of memory before it writes anything, or not at all.
 pub(super) struct Frames<'a> {
     bound: &'a Bound<'a>,
     first: Mutex<Box<Frame>>,
 }
 
 impl<'a> Frames<'a> {
-    /// Makes the first frame. Returns none if there is no memory for it.
+    /// Creates the first frame. Returns `None` if there is no memory for it.
     pub fn new(bound: &'a Bound<'a>) -> Option<Frames<'a>> {
         Some(Frames { bound, first: Mutex::new(Frame::begin(bound)?) })
     }
@@ -96,8 +98,8 @@ impl<'a> Frames<'a> {
         self.first.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a task with the first frame if it is free, else with another. The task must not share out work: rayon could run a
-    /// second task on this thread meanwhile, which might wait for the frame that the first one holds.
+    /// Runs a task with the first frame if it is free, or else with another one. The task must not share work: rayon
+    /// could then run a second task on this thread, which might wait for the frame that the first task holds.
     pub fn with(&self, task: impl FnOnce(&mut Frame)) {
         if let Ok(mut frame) = self.first.try_lock() {
             return task(&mut frame);
@@ -111,14 +113,15 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// Leaves the first frame to the thread's next kernel.
+    /// Keeps the first frame for the thread's next kernel.
     pub fn end(self) {
         self.first.into_inner().unwrap_or_else(PoisonError::into_inner).end();
     }
 }
 
 impl Frame {
-    /// Makes a frame for a program, and fills the registers whose elements are all equal. Returns none if there is no memory.
+    /// Creates a frame for a program, and fills the registers whose elements are all equal. Returns `None` if there is
+    /// no memory.
     fn begin(bound: &Bound<'_>) -> Option<Box<Frame>> {
         let program = bound.program;
         let mut frame = FRAME.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
@@ -163,7 +166,7 @@ impl Frame {
                 frame.at[broadcast.to] = frame.slot(broadcast.slot);
             }
         }
-        // SAFETY: *room* (`Program`): the arena has each scan's state, and the frame is this task's alone.
+        // SAFETY: *room* (`Program`): the arena contains each scan's state, and only this task uses the frame.
         let scan = |spec: &_| unsafe { Scanner::new(*spec, frame.arena.as_ptr()) };
         let scans = program.scans.iter().map(scan);
         frame.scans.clear();
@@ -171,11 +174,11 @@ impl Frame {
         for fill in &program.fills {
             let to = frame.slot(fill.slot);
             frame.at[fill.id] = to;
-            // SAFETY: *room*: the slot has `count` elements. *Inside*: a place to read holds an element.
+            // SAFETY: *room*: the slot has `count` elements. *Inside*: a place to read contains an element.
             unsafe {
                 let bits = match fill.value {
                     FillValue::Bits(bits) => bits,
-                    // `Bound::new` has checked that there are so many scalars
+                    // `Bound::new` has checked that there are that many scalars
                     FillValue::Scalar(n) => bound.run.bindings.scalars.get(n).copied().unwrap_or(0),
                     FillValue::Element(n) => match program.places[n].convert {
                         Some(widen) => {
@@ -193,10 +196,10 @@ impl Frame {
         Some(frame)
     }
 
-    /// Leaves the frame to the thread's next task, or frees it if it is large.
+    /// Keeps the frame for the thread's next task, or frees it if it is large.
     fn end(self: Box<Frame>) {
         if self.size <= KEPT {
-            // a thread that ends keeps nothing
+            // a thread that is ending keeps nothing
             let _ = FRAME.try_with(|frame| frame.set(Some(self)));
         }
     }
@@ -215,7 +218,7 @@ impl Frame {
     /// Runs steps over a tile.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]), and the task's part of *disjoint* (`Program`): no other task has the tile.
+    /// *Made for it* ([`Frame`]), and the task's part of *disjoint* (`Program`): no other task runs the tile.
     pub unsafe fn run(&mut self, bound: &Bound<'_>, steps: Range<usize>, tile: Tile) {
         let (program, n) = (bound.program, tile.len());
         for step in &program.steps[steps] {
@@ -239,7 +242,7 @@ impl Frame {
                     StepKind::Load(place) => {
                         let mut at = self.load(bound, place, to, tile);
                         if let (Dst::KeepRow(_), true) = (step.dst, at != to) {
-                            // the elements are read in the buffer, but a later pass expects them in the kept row
+                            // the elements are read from the buffer, but a later pass expects them in the kept row
                             std::ptr::copy_nonoverlapping(at, to, n * step.compute.size());
                             at = to;
                         }
@@ -267,15 +270,16 @@ impl Frame {
         }
     }
 
-    /// Returns where a load's tile lies, contiguous and in its compute type: in the buffer if it lies there so, else in `to`,
-    /// to which it is copied and widened.
+    /// Returns the address of a load's tile, contiguous and in its compute type: in the buffer if it has that form
+    /// there, or else in `to`, where it is copied and widened.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
     #[inline]
     unsafe fn load(&mut self, bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) -> *mut u8 {
         let (p, n) = (&bound.program.places[place], tile.len());
-        // SAFETY: *inside* (`Program`): the span has every element of the tile. *Room*: `to` and the raw scratch hold a tile.
+        // SAFETY: *inside* (`Program`): the span contains every element of the tile. *Room*: `to` and the raw scratch
+        // hold a tile.
         unsafe {
             if p.dense(tile.nr, tile.nc) {
                 let from = bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
@@ -302,12 +306,12 @@ impl Frame {
     /// Writes a value's tile to the memory of a store: narrowed to the stored dtype, and at the store's strides.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the tile's values are computed; no other task has the tile.
+    /// *Made for it* ([`Frame`]); the tile's values are computed; no other task runs the tile.
     pub unsafe fn write(&mut self, bound: &Bound<'_>, w: &Write, tile: Tile) {
         let (place, from) = (w.place, self.at[w.id] as *const u8);
         let (p, n) = (&bound.program.places[place], tile.len());
-        // SAFETY: *inside* and *room*. The value may lie in the very memory that is written, as a load that is stored in place
-        // does: hence `copy`.
+        // SAFETY: *inside* and *room*. The value may be in the memory that is written, such as a load that is stored in
+        // place; hence `copy`, which allows overlap.
         unsafe {
             let is_plain = w.condition.is_none() && w.scattered.is_none();
             if is_plain && p.dense(tile.nr, tile.nc) {
@@ -334,14 +338,15 @@ impl Frame {
         }
     }
 
-    /// Runs a step that is no loop of a function: an affine index, a gather, the check of positions, or random numbers.
+    /// Runs a step that is not a loop of a function: an affine index, a gather, the computation of positions, or random
+    /// numbers.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
     unsafe fn generate(&mut self, bound: &Bound<'_>, step: &Step, to: *mut u8, tile: Tile) {
         let program = bound.program;
-        // SAFETY: *room*: `to`, the raw scratch and the operand's register have room for a tile. *Inside*: the span of a
-        // gather's place includes what every index in range leads to.
+        // SAFETY: *room*: `to`, the raw scratch and the operand's register have room for a tile. *Inside*: the span of
+        // a gather's place includes every element that an index in range refers to.
         unsafe {
             match step.kind {
                 StepKind::Index { place, base } => {
@@ -406,7 +411,7 @@ impl Frame {
                     }
                 }
                 StepKind::Philox { word, key } => {
-                    // `Bound::new` has checked that there are so many scalars
+                    // `Bound::new` has checked that there are that many scalars
                     let key = key.map(|n| bound.run.bindings.scalars.get(n).copied().unwrap_or(0) as u32);
                     let index = self.at[step.args[0]] as *const u8;
                     let out = std::slice::from_raw_parts_mut(to as *mut u32, tile.len());
@@ -428,9 +433,9 @@ impl Frame {
 /// Copies a tile of a load from its buffer to `to`, as contiguous rows.
 ///
 /// # Safety
-/// *Inside* (`Program`); the tile lies in the level's space, and `to` has room for it.
+/// *Inside* (`Program`); the tile is in the level's index space, and `to` has room for it.
 unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
-    /// Runs ahead of the one that is copied: some KiB of them take about as long as memory takes to answer.
+    /// How many runs ahead to prefetch. Copying some KiB of them takes about as long as memory takes to answer.
     const AHEAD: isize = 8;
     let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
@@ -440,7 +445,8 @@ unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
                 && rn == 1
                 && cs == 1
             {
-                // the processor sees no stream in short runs that are apart; most runs are as far from the one before
+                // the processor detects no stream in short runs with gaps; most runs have the same distance from the
+                // one before
                 let ahead = (ro + co + AHEAD * (co - before)) * p.size as isize;
                 announce(bound.at(place).wrapping_offset(ahead), cn * p.size);
             }
@@ -457,7 +463,8 @@ unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
 /// Copies contiguous rows from `from` to a tile of a store's buffer.
 ///
 /// # Safety
-/// *Inside* (`Program`); the tile lies in the level's space, `from` holds its elements, and no other task has it.
+/// *Inside* (`Program`); the tile is in the level's index space, `from` points to its elements, and no other task runs
+/// it.
 unsafe fn unpack_tile(bound: &Bound<'_>, place: usize, from: *const u8, tile: Tile) {
     let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {

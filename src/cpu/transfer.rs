@@ -6,21 +6,22 @@ use super::strided;
 use super::threads::threads;
 use std::mem::MaybeUninit;
 
-/// Bytes up to which one thread copies: they take some 10 µs, about what it costs to wake another.
+/// The number of bytes up to which one thread copies: they take some 10 µs, about as long as waking another thread.
 const ALONE: usize = 512 << 10;
 
-/// Bytes of a task's part: a huge page, so that each page that is touched for the first time is touched by one thread.
+/// The bytes of a task's part: a huge page, so that one thread makes the first access to each page.
 const PART: usize = 2 << 20;
 
-/// Bytes from which a copy is written past the caches, which hold it no longer when it is read: as `STREAM` in
-/// `plan/schedule/tiles.rs`.
+/// The number of bytes from which a copy is written past the caches, because they would not hold it until it is read.
+/// Equal to `STREAM` in `plan/schedule/tiles.rs`.
 const STREAM: usize = 32 << 20;
 
-/// Copies bytes to memory of the same length, and fills all of it.
+/// Copies bytes to memory of the same length, and initialises all of it.
 pub(super) fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
     let n = from.len().min(to.len());
     let target = Target::<u8>(to.as_mut_ptr().cast());
-    // SAFETY: `first..end` lies within both, which do not overlap, since `to` is borrowed alone; parts are disjoint.
+    // SAFETY: `first..end` is in both ranges, which do not overlap, because `to` is borrowed mutably; parts are
+    // disjoint.
     let part = |first: usize, end: usize| unsafe {
         let (from, to) = (from.as_ptr().add(first), target.at(first));
         if n >= STREAM {
@@ -33,7 +34,7 @@ pub(super) fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
     if n <= ALONE || threads() == 1 {
         return part(0, n);
     }
-    // parts begin at multiples of their size in memory; small copies have a part a thread
+    // parts begin at addresses that are multiples of their size; small copies have one part per thread
     let each = (n / threads()).next_multiple_of(4096).min(PART);
     let before = target.0 as usize % each;
     share((before + n).div_ceil(each), false, |i| {

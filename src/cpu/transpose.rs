@@ -1,12 +1,13 @@
-//! Transposes blocks of elements: small squares through registers, in an order that uses whole cache lines of both sides.
+//! Transposes blocks of elements: small squares through registers, in an order that uses whole cache lines of source
+//! and target.
 
 use super::caches::{LINE, prefetch};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// How many source lines ahead are prefetched. A band of squares reads one line of each of many source rows, which the
-/// processor does not foresee. So many lines take about as long to read as main memory takes to answer; half as many were
-/// measured to be up to a fifth slower, and twice as many no faster.
+/// How many source lines ahead to prefetch. A band of squares reads one line of each of many source rows, which the
+/// processor does not predict. Reading that many lines takes about as long as main memory takes to answer. Half as many
+/// were measured to be up to a fifth slower, and twice as many no faster.
 const AHEAD: usize = 128;
 
 /// Transposes an area: `d[r * ds + c] = s[r + c * ss]`. The source has unit steps in `r`, the target in `c`.
@@ -15,7 +16,7 @@ const AHEAD: usize = 128;
 /// *Inside* and *apart* ([`Block`](super::strided::Block)), for `nr × nc` words of `T`, which has 1, 2, 4 or 8 bytes.
 #[inline(always)]
 pub(super) unsafe fn transpose<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are what the loop asks for, and its words are those of `T`.
+    // SAFETY: *inside* and *apart* are the conditions of each function, and its words are those of `T`.
     unsafe {
         match (size_of::<T>(), nc) {
             (_, 2) if ds == 2 => interleave::<T, 2>(s, ss, d, nr),
@@ -29,7 +30,7 @@ pub(super) unsafe fn transpose<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: i
     }
 }
 
-/// Writes the elements of `N` source rows one after another for each `r`: the compiler makes shuffles of it.
+/// Writes the elements of `N` source rows one after another for each `r`. The compiler emits shuffles for it.
 ///
 /// # Safety
 /// As [`transpose`], with `ds` and `nc` of `N`.
@@ -45,25 +46,27 @@ unsafe fn interleave<T: Copy, const N: usize>(s: *const T, ss: isize, d: *mut T,
     }
 }
 
-/// Transposes an area by squares of `SIDE × SIDE` elements, 16 bytes a side, and the elements beside them one by one.
+/// Transposes an area by squares of `SIDE × SIDE` elements, whose sides have 16 bytes, and the remaining elements one
+/// by one.
 ///
 /// # Safety
 /// As [`transpose`]; `SIDE` words of `T` have 16 bytes.
 #[inline(always)]
 unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
     let (rows, cols) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
-    // a band is as many rows as the elements of a cache line of the source, so that the line is used up while it is near
+    // a band has as many rows as a cache line of the source has elements, so that the line is used completely while it
+    // is in a cache
     let band = LINE / size_of::<T>();
-    // the place of the line that is prefetched next: after the last column of a band it goes on with the next band, also
-    // beyond the last one, since the area's right neighbour mostly comes next
+    // the position of the line that is prefetched next. After the last column of a band it continues with the next
+    // band, also beyond the last one, because the area's right neighbour is usually processed next
     let (mut row, mut col) = (AHEAD / cols.max(1) * band, AHEAD % cols.max(1) / SIDE * SIDE);
-    // SAFETY: *inside* and *apart*: all squares lie in `rows × cols`, and every other index is below `nr` and `nc`. A
-    // prefetch may name any address.
+    // SAFETY: *inside* and *apart*: all squares are in `rows × cols`, and every other index is below `nr` and `nc`. A
+    // prefetch may have any address.
     unsafe {
         for low in (0..rows).step_by(band) {
             let high = (low + band).min(rows);
             for c in (0..cols as isize).step_by(SIDE) {
-                // of a source row that is not aligned, a band's end is what lies in a new line
+                // if a source row is not aligned, the end of a band is the part that is in a new line
                 let next = s.wrapping_add(row + band - 1);
                 (col..col + SIDE).for_each(|k| prefetch(next.wrapping_offset(k as isize * ss)));
                 col += SIDE;
@@ -84,15 +87,16 @@ unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T,
     }
 }
 
-/// Transposes a square of `SIDE` rows of 16 bytes through SSE registers, which every x86-64 CPU has. Each round interleaves
-/// every row with the one half a square further; after as many rounds as `SIDE` has bits, rows are columns.
+/// Transposes a square of `SIDE` rows of 16 bytes through SSE registers, which every x86-64 CPU has. Each round
+/// interleaves every row with the one half a square further. After log2(`SIDE`) rounds, rows are columns.
 ///
 /// # Safety
 /// As [`squares`], for `SIDE × SIDE` elements.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize) {
-    // SAFETY: *inside*: this reads 16 bytes of each of `SIDE` source rows, and writes as many of each of `SIDE` target rows.
+    // SAFETY: *inside*: this reads 16 bytes of each of `SIDE` source rows, and writes as many of each of `SIDE` target
+    // rows.
     unsafe {
         let mut x = [_mm_setzero_si128(); SIDE];
         for (c, x) in x.iter_mut().enumerate() {
@@ -116,7 +120,7 @@ unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, 
     }
 }
 
-/// Transposes a square by way of a local copy, which compilers keep in registers.
+/// Transposes a square through a local copy, which compilers keep in registers.
 ///
 /// # Safety
 /// As [`squares`], for `SIDE × SIDE` elements.

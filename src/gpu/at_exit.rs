@@ -1,7 +1,7 @@
-//! Delays the end of the process until software drivers are idle. One that still works then uses libraries that are being
-//! unloaded: llvmpipe ends in a segmentation fault if it compiles a shader at that moment. So `batch.rs` waits after it has
-//! submitted the first run of a pipeline, in which the driver compiles it, and this file waits for all other work. Threads of
-//! ours that call a driver, of whatever kind, are kept out of it from then on.
+//! Delays the end of the process until software drivers are idle. A driver that is still busy then uses libraries that
+//! are being unloaded: llvmpipe ends in a segmentation fault if it compiles a shader at that moment. So `batch.rs`
+//! waits after it has submitted the first run of a pipeline, in which the driver compiles it, and this file waits for
+//! all other work. From then on, our own threads are kept out of all drivers.
 
 use super::adapter::is_inherited;
 use super::connection::{Connection, lock};
@@ -10,21 +10,22 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// How long the end of the process waits for threads of ours that are within a driver: as long as a device may make no progress
-/// where `CUPRIC_TIMEOUT` does not say otherwise. A thread that polls is there for microseconds, one that opens a device for
+/// How long the end of the process waits for our threads that are inside a driver: as long as a device may make no
+/// progress if `CUPRIC_TIMEOUT` is not set. A thread that polls is inside for microseconds, one that opens a device for
 /// seconds at most.
 const LEAVES: Duration = Duration::from_secs(10);
 
-/// How many threads of ours are within a driver, and the news that one has left.
+/// How many of our threads are inside a driver. `LEFT` is notified when one leaves.
 static INSIDE: Mutex<usize> = Mutex::new(0);
 static LEFT: Condvar = Condvar::new();
 /// Whether the process is ending. It is set while `INSIDE` is locked.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// The presence of a thread within a driver, which the end of the process waits for.
+/// Counts a thread as inside a driver, which the end of the process waits for.
 pub(super) struct Inside(());
 
-/// To be called before a thread of ours calls a driver. Returns none if the process is ending: the thread must stay away then.
+/// Must be called before one of our threads calls a driver. Returns `None` if the process is ending; then the thread
+/// must not call the driver.
 pub(super) fn enter() -> Option<Inside> {
     let mut inside = lock(&INSIDE);
     if is_ending() {
@@ -41,28 +42,30 @@ impl Drop for Inside {
     }
 }
 
-/// Whether the process is ending.
+/// Returns whether the process is ending.
 pub(super) fn is_ending() -> bool {
     ENDING.load(Relaxed)
 }
 
-/// Makes the process keep threads of ours out of drivers at its end. Exit functions run in reverse order of registration, so this is
-/// called where drivers have been loaded, and again (with another `once`) where they have run work: they may register more then.
+/// Makes the process keep our threads out of drivers at its end. Exit functions run in reverse order of registration.
+/// So this is called when drivers have been loaded, and again (with another `once`) when they have run work, because
+/// they may register more exit functions then.
 pub(super) fn stop_threads(once: &Once) {
     at_end(once, end_threads);
 }
 
-/// Makes the end of the process call `function`, which lets no panic unwind into C; only the first call with a `once` does. Any
-/// thread may end the process, so all that the function reaches are statics.
+/// Makes the end of the process call `function`, which must not let a panic unwind into C. Only the first call with a
+/// `once` registers it. Any thread may end the process, so `function` uses only statics.
 pub(super) fn at_end(once: &Once, function: extern "C" fn()) {
     once.call_once(|| {
-        // SAFETY: `atexit` is declared with its C signature, and a safe function without arguments may be called at any time.
+        // SAFETY: `atexit` is declared with its C signature, and a safe function without arguments may be called at any
+        // time.
         unsafe { atexit(function) };
     });
 }
 
 extern "C" fn end_threads() {
-    // a process made by fork has none of the threads, one of which may have held the lock
+    // a forked process has none of the threads, one of which may have held the lock
     if is_inherited() {
         return;
     }
@@ -81,7 +84,7 @@ extern "C" fn end_threads() {
     });
 }
 
-/// The open connections to software drivers. They are weak, so that a device that nobody uses is closed.
+/// The open connections to software drivers. They are weak, so that an unused device is closed.
 static OPEN: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 
 unsafe extern "C" {
@@ -89,8 +92,8 @@ unsafe extern "C" {
     fn atexit(function: extern "C" fn()) -> c_int;
 }
 
-/// Makes the process wait at its end until this connection to a software driver has finished its work, failed, or reached the
-/// time-out. `load` must make the driver run a shader; only the first call in the process calls it.
+/// Makes the process wait at its end until this connection to a software driver has finished its work, has failed, or
+/// times out. `load` must make the driver run a shader; only the first call in the process calls it.
 pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
     {
         let mut open = lock(&OPEN);
@@ -109,7 +112,7 @@ pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
 extern "C" fn settle_all() {
     end_threads();
     let all: Vec<Arc<Connection>> = lock(&OPEN).iter().filter_map(Weak::upgrade).collect();
-    // a process made by fork has none of the driver's threads, so nothing runs in it
+    // a forked process has none of the driver's threads, so nothing runs in it
     for connection in all.iter().filter(|connection| !connection.is_inherited()) {
         // a panic must not unwind into the C library, which called this function
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| connection.settle()));

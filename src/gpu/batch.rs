@@ -36,7 +36,8 @@ const RINGS: usize = 4;
 /// The most bind groups in the cache, which is emptied when full. It must be bounded, because bind groups keep their
 /// buffers alive. Chosen by hand: 8,192 are more than a program's loop uses, and few compared with the driver's memory.
 const GROUPS: usize = 8192;
-/// The key of a cached bind group: its layout's number, then the number, offset and length of each buffer that it binds.
+/// The key of a cached bind group: its layout's number, then the number, offset and length of each buffer that it
+/// binds.
 type GroupKey = SmallVec<[u64; 16]>;
 
 /// A range of a buffer, to be bound.

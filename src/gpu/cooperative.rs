@@ -1,6 +1,7 @@
-//! The self-test of cooperative matrices: some drivers report products of small matrices that they compute wrongly, or in f16. So a
-//! device that has them multiplies a few matrices by them, as users' products run, before they are in its [`Caps`](crate::plan::kernel::Caps)
-//! for good. It happens once in a process for each adapter, on a device of its own, and what is found is kept on disk.
+//! The self-test of cooperative matrices. Some drivers report products of small matrices that they compute wrongly, or
+//! in f16. So a device that reports cooperative matrices first multiplies a few matrices with them, by the kernels of
+//! users' products. If a product is wrong, its [`Caps`](crate::plan::kernel::Caps) do not have them. The test runs once
+//! in a process for each adapter, on its own device, and its result is kept on disk.
 
 use super::adapter::Origin;
 use super::connection::lock;
@@ -18,17 +19,18 @@ use smallvec::{SmallVec, smallvec};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
-/// What was found in this process, by the number of the adapter.
+/// The results in this process, by the number of the adapter.
 static FOUND: Mutex<Vec<(usize, bool)>> = Mutex::new(Vec::new());
 
-/// Whether this process has found that products by cooperative matrices are wrong on an adapter.
+/// Returns whether this process has found that products by cooperative matrices are wrong on an adapter.
 pub(super) fn are_wrong(origin: &Origin) -> bool {
     origin.number().is_some_and(|adapter| lock(&FOUND).contains(&(adapter, false)))
 }
 
-/// Says whether the products of a device by cooperative matrices are right. `trial` opens another device on the same adapter.
+/// Returns whether products by cooperative matrices are correct on a device. `trial` opens another device on the same
+/// adapter.
 pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> bool {
-    // held during the test, so that of two threads that open devices one waits for the other's finding
+    // held during the test, so that a second thread that opens a device waits for the result
     let mut found = lock(&FOUND);
     let number = gpu.origin.number();
     if let Some((_, known)) = found.iter().find(|(adapter, _)| Some(*adapter) == number) {
@@ -37,20 +39,21 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
     let known = gpu.disk.as_ref().and_then(|disk| disk.cooperative()).unwrap_or_else(|| {
         let test = || -> Result<bool> {
             let trial = trial()?;
-            // a driver may refuse a second device what the first one has: then nothing would be tested
+            // a driver may deny a second device what the first one has; then nothing would be tested
             if trial.caps.cooperative_side() != gpu.caps.cooperative_side() {
                 let detail = "a second device has no cooperative matrices";
                 return Err(Error::with_line(ErrorKind::DeviceNotFound, "open", detail, None));
             }
             TRIALS.iter().try_fold(true, |right, t| Ok(right && t.is_right(&t.run(&trial)?)))
         };
-        // wgpu panics where a driver refuses what it has promised
+        // wgpu panics if a driver rejects what it has reported as supported
         match std::panic::catch_unwind(AssertUnwindSafe(test)) {
             Ok(Ok(right)) => {
                 gpu.disk.iter().for_each(|disk| disk.keep_cooperative(right));
                 right
             }
-            // not kept for later processes: a kernel that does not compile, or a device that is lost, may have another cause
+            // not kept for later processes: a kernel that does not compile, or a device that is lost, may have another
+            // cause
             Ok(Err(_)) | Err(_) => false,
         }
     });
@@ -60,27 +63,30 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
 
 /// A product whose result is known.
 struct Trial {
-    /// Matrices of the batch, m, n and k.
+    /// The number of matrices in the batch, m, n and k.
     sizes: [usize; 4],
-    /// Whether the left and the right operand are contiguous along k; else along m or n.
+    /// Whether the left and the right operand are contiguous along k; otherwise along m or n.
     along_k: [bool; 2],
-    /// An element of the left operand, by its matrix, row and k, and one of the right, by its matrix, column and k.
+    /// Functions that return an element of the left operand from its matrix, row and k, and of the right operand from
+    /// its matrix, column and k.
     elements: [fn(usize, usize, usize) -> f32; 2],
-    /// Whether the sums are exact in f32. If not, rows and columns are all alike, and so must be the bits of all elements.
+    /// Whether the sums are exact in f32. If not, all rows are equal and all columns are equal, so all elements of the
+    /// result must have the same bits.
     is_exact: bool,
 }
 
-/// A whole number from −8 to 8: sums of a few hundred of their products are exact in f32 and exceed f16.
+/// Returns a whole number from −8 to 8. Sums of a few hundred of their products are exact in f32, but not in f16.
 fn whole(matrix: usize, line: usize, k: usize) -> f32 {
     ((matrix * 5 + line * 7 + k * 11) % 17) as f32 - 8.0
 }
 
-/// A number between −1 and 1 with 11 significant bits, which depends on k alone.
+/// Returns a number between −1 and 1 with 11 significant bits, which depends on k alone.
 fn by_k(_: usize, _: usize, k: usize) -> f32 {
     ((k * 1_103 + 37) % 2_047) as f32 / 1_024.0 - 1.0
 }
 
-/// The trials, a kernel each: edges in all axes, chains, both orders of both operands, what f16 cannot hold.
+/// The trials, one kernel each: edges in all axes, chains, both orders of both operands, and values that f16 cannot
+/// hold.
 static TRIALS: [Trial; 7] = [
     Trial { sizes: [2, 70, 67, 300], along_k: [true, false], elements: [whole; 2], is_exact: true },
     Trial { sizes: [1, 33, 100, 70], along_k: [false, true], elements: [whole; 2], is_exact: true },
@@ -91,7 +97,7 @@ static TRIALS: [Trial; 7] = [
         elements: [|_, line, k| ((line * 31 + k * 7) % 1_023 + 1) as f32 * f32::powi(2.0, -24), whole],
         is_exact: true,
     },
-    // a sum of f16 stays at 2,048 when 1 is added
+    // a sum in f16 stays at 2,048 when 1 is added
     Trial {
         sizes: [1, 8, 9, 40],
         along_k: [true, false],
@@ -111,7 +117,7 @@ static TRIALS: [Trial; 7] = [
 ];
 
 impl Trial {
-    /// The strides of an operand along the batch, its own axis and k.
+    /// Returns the strides of an operand along the batch, its own axis and k.
     fn strides(&self, operand: usize) -> [isize; 3] {
         let [_, m, n, k] = self.sizes;
         let lines = [m, n][operand];
@@ -119,7 +125,7 @@ impl Trial {
         strides.map(|s| s as isize)
     }
 
-    /// The kernel of the product, which stores its sums as f32.
+    /// Returns the kernel of the product, which stores its sums as f32.
     fn kernel(&self, caps: &Caps) -> Result<Kernel> {
         let [batch, m, n, k] = self.sizes;
         let load = |operand: usize| {
@@ -153,7 +159,7 @@ impl Trial {
         Ok(kernel)
     }
 
-    /// An operand's elements as they lie in memory.
+    /// Returns an operand's elements in the order of memory.
     fn operand(&self, operand: usize) -> Vec<f16> {
         let [batch, m, n, k] = self.sizes;
         let (lines, strides) = ([m, n][operand], self.strides(operand).map(|s| s as usize));
@@ -203,7 +209,8 @@ impl Trial {
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
-    /// The sum of an element of the result, and the sum of the magnitudes of its products, in f64, where products of f16 are exact.
+    /// Returns the sum of an element of the result, and the sum of the magnitudes of its products, in f64, in which
+    /// products of f16 are exact.
     fn exact(&self, matrix: usize, row: usize, column: usize) -> [f64; 2] {
         let [left, right] = self.elements;
         let products = (0..self.sizes[3]).map(|k| {
@@ -213,8 +220,8 @@ impl Trial {
         products.fold([0.0; 2], |[sum, magnitude], p| [sum + p, magnitude + p.abs()])
     }
 
-    /// Says whether a device's results are right: the exact sums where these are numbers of f32; else within the bound of a product
-    /// (`(k/2 + 16)·2⁻²⁴` of the sum of magnitudes), and alike.
+    /// Returns whether a device's results are correct. Exact sums must be equal. Other sums must be within the bound of
+    /// a product (`(k/2 + 16)·2⁻²⁴` of the sum of magnitudes), and all alike.
     fn is_right(&self, results: &[f32]) -> bool {
         let [batch, m, n, k] = self.sizes;
         let places = (0..batch).flat_map(|b| (0..m).flat_map(move |i| (0..n).map(move |j| (b, i, j))));
@@ -239,7 +246,7 @@ mod tests {
 
     crate::testing::unit_tests!(gpu_cooperative: trials_accept_what_is_right, trials_refuse_what_is_wrong);
 
-    /// The results of a device that is right.
+    /// Returns the results of a device that is correct.
     fn results(t: &Trial) -> Vec<f32> {
         let [batch, m, n, _] = t.sizes;
         let places = (0..batch).flat_map(|b| (0..m).flat_map(move |i| (0..n).map(move |j| (b, i, j))));
@@ -266,10 +273,10 @@ mod tests {
             }
             assert!(!t.is_right(&want[1..]) && !t.is_right(&vec![f32::NAN; want.len()]), "{:?}", t.sizes);
         }
-        // what f16 would make of the sums
+        // the sums rounded to f16
         let in_half = |t: &Trial| results(t).iter().map(|x| f16::from_f32(*x).to_f32()).collect::<Vec<_>>();
         assert!(TRIALS[3..5].iter().all(|t| !t.is_right(&in_half(t))));
-        // subnormal operands taken for 0
+        // subnormal operands treated as 0
         assert!(!TRIALS[2].is_right(&vec![0.0; 17 * 15]));
     }
 }

@@ -29,8 +29,8 @@ pub(super) struct Recorder<'a> {
     pub bindings: &'a Bindings<'a>,
 }
 
-/// Holds the ranges of buffers that a window binds, and for each operand the element at the window's first index, counted
-/// from the start of the operand's binding.
+/// Holds the ranges of buffers that a window binds, and for each operand the element at the window's first index,
+/// counted from the start of the operand's binding.
 struct BoundWindow<'a> {
     slices: SmallVec<[BufferSlice<'a>; 8]>,
     first: SmallVec<[i64; 8]>,

@@ -1,9 +1,9 @@
-//! A hash of the texts that findings about a driver depend on: shaders, their generator, the self-tests. What is found with other texts
-//! may be otherwise, so the file on disk names this number beside the version. (Functions' own lines of WGSL, in `ufunc/`, are left out:
-//! of them the self-tests use a few.)
+//! A hash of the source files that findings about a driver depend on: the shaders, their generator and the self-test.
+//! Findings made with other sources may differ, so the file on disk names this hash next to the version. (The WGSL
+//! expressions of functions, in `ufunc/`, are left out.)
 
-/// Mixes the bytes of texts into one number (FNV-1a over words of 8 bytes, and the length of each text). It runs when the crate is
-/// compiled, so that the texts are not in the program.
+/// Mixes the bytes of files into one number (FNV-1a over words of 8 bytes, and the length of each file). It runs when
+/// the crate is compiled, so the files are not part of the program.
 const fn mixed(texts: &[&[u8]]) -> u64 {
     // FNV's offset basis and prime for 64 bits
     let (mut hash, mut n) = (0xcbf2_9ce4_8422_2325u64, 0);
@@ -25,10 +25,10 @@ const fn mixed(texts: &[&[u8]]) -> u64 {
 
 macro_rules! texts {
     ($($name:literal,)*) => {
-        // half a megabyte takes the compiler some tenths of a second
+        // hashing half a megabyte takes the compiler some tenths of a second
         #[allow(long_running_const_eval)]
         pub(super) const FINGERPRINT: u64 = mixed(&[$(include_bytes!($name)),*]);
-        /// The files, from this folder.
+        /// The files, relative to this folder.
         #[cfg(feature = "testing")]
         const NAMES: &[&str] = &[$($name),*];
     };

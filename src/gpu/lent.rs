@@ -1,5 +1,5 @@
-//! Devices and buffers of programs that call wgpu themselves. A device that such a program has lent keeps the program's handler of
-//! errors, and what it was opened with. A buffer of the program's is never written here, and never goes to the pool.
+//! Devices and buffers of programs that call wgpu themselves. A lent device keeps the program's error handler, and the
+//! features and limits it was opened with. A program's buffer is never written here, and never enters the pool.
 
 use super::adapter::{self, Lent, Origin, inherited_fault, is_inherited};
 use super::at_exit;
@@ -13,7 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Once};
 
-/// What the program has to ask for when it opens a device: those of WebGPU's guaranteed limits that kernels rely on.
+/// Describes the first of WebGPU's guaranteed limits that kernels rely on and that the device lacks. The program must
+/// request these limits when it opens the device.
 fn missing(limits: &wgpu::Limits) -> Option<String> {
     let least = wgpu::Limits::default();
     macro_rules! limits {
@@ -27,7 +28,7 @@ fn missing(limits: &wgpu::Limits) -> Option<String> {
     Some(format!("the device was opened with {name} {has}; kernels need {needs} (as wgpu::Limits::default() has it)"))
 }
 
-/// Makes a device, under the number `id`, of one that a program has opened.
+/// Makes a device, with the number `id`, from one that a program has opened.
 pub(crate) fn of_program(
     id: u32,
     adapter: &wgpu::Adapter,
@@ -59,7 +60,7 @@ pub(crate) fn of_program(
     let connection =
         Connection::new(opened.caps.name.clone(), opened.device.clone(), opened.queue.clone(), opened.software);
     connection.report_losses();
-    // wgpu tells of a loss when it is polled
+    // wgpu reports a loss only when it is polled
     connection.poll();
     connection.check()?;
     let gpu = connected(id, origin.clone(), opened, connection, None, None, false)?;
@@ -93,7 +94,7 @@ impl Native for Gpu {
             let detail = format!("the buffer was made for {usage:?}; it needs {:?}, too", needs - usage);
             return Err(fail(ErrorKind::Argument, detail));
         }
-        // a buffer that is mapped when work on it is submitted takes all other work of that submission with it
+        // if a buffer is mapped when work on it is submitted, all other work of that submission fails too
         if usage.intersects(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE) {
             let detail = format!("the buffer was made for {usage:?}; one that may be mapped cannot be an array's");
             return Err(fail(ErrorKind::Argument, detail));
@@ -122,9 +123,10 @@ impl Native for Gpu {
 }
 
 impl Gpu {
-    /// Says whether wgpu takes commands for the buffer on this device: it refuses one of another device, or that was destroyed. Of another
-    /// instance of wgpu it has no notion, and takes the buffer for one of ours with the same number, or panics: one of another length is
-    /// found. The commands are never submitted.
+    /// Returns whether wgpu accepts commands for the buffer on this device. wgpu rejects a buffer of another device,
+    /// and one that was destroyed. It cannot recognise a buffer of another wgpu instance: it panics, or takes the
+    /// buffer for one of ours with the same number. The latter is detected if the lengths differ. The commands are
+    /// never submitted.
     fn takes(&self, buffer: &wgpu::Buffer) -> Result<bool> {
         let clears = |offset: u64, bytes: u64| {
             let clear = || {
@@ -144,7 +146,8 @@ impl Gpu {
         Ok(words > 0 && clears(0, words)? && !clears(words, 4)?)
     }
 
-    /// Fails unless what the queue is given arrives in memory of the device: else they do not belong together.
+    /// Returns an error unless data written to the queue arrives in memory of the device. Otherwise they do not belong
+    /// together.
     fn answers(&self) -> Result<()> {
         let word = *b"word";
         let test = || -> Result<bool> {
@@ -152,7 +155,7 @@ impl Gpu {
             self.upload(&buffer, 0, &word)?;
             Ok(pollster::block_on(self.download(&buffer, 0, word.len()))? == word)
         };
-        // by default wgpu panics where a queue is given what is not its device's
+        // by default wgpu panics if a queue is given resources of another device
         let found = catch_unwind(AssertUnwindSafe(test)).unwrap_or(Ok(false));
         if found? {
             return Ok(());

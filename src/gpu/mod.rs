@@ -1,5 +1,6 @@
-//! Floor 3: the GPU executor. It turns the kernels of a plan into WGSL source, compiled pipelines and dispatches, records
-//! the dispatches, and submits them in batches. A file of this module imports only from files below it in this list:
+//! Floor 3: the GPU executor. It turns the kernels of a plan into WGSL source, compiled pipelines and dispatches,
+//! records the dispatches, and submits them in batches. A file of this module imports only from files below it in this
+//! list:
 //!
 //! | file | contents |
 //! |---|---|

@@ -65,7 +65,8 @@ fn is_along_k(kernel: &Kernel, strides: &[isize], rank: usize, (own, n): (usize,
     last.is_some_and(|d| by_one(strides[rank + d])) && !(n > 1 && by_one(strides[own]))
 }
 
-/// Writes the table of axes (extents and strides), and the offset of each value that is affine in the index (`Op::Index`).
+/// Writes the table of axes (extents and strides), and the offset of each value that is affine in the index
+/// (`Op::Index`).
 fn write_table(
     p: &mut [u32],
     kernel: &Kernel,

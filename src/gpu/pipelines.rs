@@ -28,8 +28,9 @@ impl Hasher for WordHasher {
     }
 
     fn write_u64(&mut self, word: u64) {
-        // the constant is 2^64 divided by the golden ratio: the product spreads each bit of the word over the bits above
-        // it, and the rotation (by 23, which shares no factor with 64) brings the upper bits down for the next word
+        // the constant is 2^64 divided by the golden ratio: the product spreads each bit of the word over the bits
+        // above it, and the rotation (by 23, which shares no factor with 64) brings the upper bits down for the next
+        // word
         self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 

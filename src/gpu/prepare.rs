@@ -1,5 +1,5 @@
-//! Makes a plan ready for runs: decides which operands share a binding, finds or compiles the pipeline of each window of each
-//! kernel, and computes the parameters that are the same in every run.
+//! Makes a plan ready for runs: decides which operands share a binding, finds or compiles the pipeline of each window
+//! of each kernel, and computes the parameters that are the same in every run.
 
 use super::connection::Connection;
 use super::fetches::SIDE;

@@ -58,7 +58,8 @@ pub(super) struct Operand {
     pub offset: i64,
     /// The first and the last element that the window touches, counted from the array's element 0.
     pub span: (i64, i64),
-    /// Whether the window touches any element. If not, the span is the first element of the buffer, which always exists.
+    /// Whether the window touches any element. If not, the span is the first element of the buffer, which always
+    /// exists.
     pub is_used: bool,
     /// The number of its binding.
     pub binding: usize,
@@ -82,8 +83,8 @@ pub(super) struct PreparedWindow {
     pub pipeline: Arc<Pipeline>,
     /// Loads, then stores.
     pub operands: Box<[Operand]>,
-    /// For each binding, an operand that is read or written through it. The whole buffer of that operand is bound, or, if it
-    /// is larger than a binding, the range that the operand touches.
+    /// For each binding, an operand that is read or written through it. The whole buffer of that operand is bound, or,
+    /// if it is larger than a binding, the range that the operand touches.
     pub bindings: SmallVec<[usize; 4]>,
     /// The header. The grid and the error id are still missing.
     pub header: Header,

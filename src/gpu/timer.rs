@@ -1,23 +1,24 @@
-//! The time that kernels take by the device's own clock: while a timer runs, each compute pass notes when it begins and when
-//! it ends. A timer of steps gives each step of a plan passes of its own; on a device without such a clock, the host waits for
-//! the device before and after each step, and takes the time.
+//! Measures the time that kernels take. While a timer runs, each compute pass records its begin and its end by the
+//! device's own clock. A timer of steps gives each step of a plan its own passes. On a device without such a clock, the
+//! host waits for the device before and after each step, and measures the time.
 
 use super::connection::Connection;
 use crate::base::error::Result;
 use crate::plan::backend::{Clock, Detail, Recording, StepNote, busy};
 use std::time::{Duration, Instant};
 
-/// The passes whose times one query set holds. A pass takes two queries, and a query set of wgpu has at most 4,096, so up to
-/// 2,048 passes would do; with 512 a short profile takes little memory (8 KiB), and a long one rarely needs another set.
+/// The passes whose times one query set holds. A pass takes two queries, and a query set of wgpu has at most 4,096, so
+/// up to 2,048 passes would fit. With 512 a short profile takes little memory (8 KiB), and a long one rarely needs
+/// another set.
 const PASSES: u32 = 512;
 /// Bytes of a pass's times: the ticks of its begin and its end, of 8 bytes each.
 const PASS_BYTES: usize = 2 * 8;
 
-/// A query set, with the buffer to which its times are copied, in ticks of the device's clock, for reading back.
+/// A query set, with the buffer to which its times are copied for reading back, in ticks of the device's clock.
 struct Set {
     queries: wgpu::QuerySet,
     ticks: wgpu::Buffer,
-    /// For each pass that notes its times here, the number of its step.
+    /// For each pass that records its times here, the number of its step.
     passes: Vec<usize>,
 }
 
@@ -28,7 +29,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Where a pass notes its begin (`ends[0]`) and its end (`ends[1]`).
+    /// Makes a pass record its begin if `ends[0]`, and its end if `ends[1]`.
     pub fn writes(&self, ends: [bool; 2]) -> wgpu::ComputePassTimestampWrites<'_> {
         wgpu::ComputePassTimestampWrites {
             query_set: &self.queries,
@@ -38,21 +39,21 @@ impl Pair {
     }
 }
 
-/// Notes the times of the compute passes, or of the steps, that are recorded while it is the batch's timer.
+/// Records the times of the compute passes, or of the steps, that are recorded while it is the batch's timer.
 pub(super) struct Timer {
     detail: Detail,
     clock: Clock,
     began: Instant,
     steps: Vec<StepNote>,
-    /// Whether a step is being recorded: passes between steps are no part of any.
+    /// Whether a step is being recorded. Passes between steps belong to no step.
     in_step: bool,
     /// All but the last are full.
     sets: Vec<Set>,
-    /// Whether the time of a pass or of a step could not be noted.
+    /// Whether the time of a pass or of a step could not be recorded.
     lost: bool,
 }
 
-/// Says whether a device notes when passes begin and end.
+/// Returns whether a device can record when passes begin and end.
 pub(super) fn has_clock(connection: &Connection) -> bool {
     connection.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
 }
@@ -62,25 +63,24 @@ impl Timer {
         Timer { detail, clock, began: Instant::now(), steps: vec![], in_step: false, sets: vec![], lost: false }
     }
 
-    /// Says whether each step has passes and a time of its own.
+    /// Returns whether each step has its own passes and its own time.
     pub fn notes_steps(&self) -> bool {
         self.detail == Detail::Steps
     }
 
-    /// Says whether the host must wait for the device before and after each step.
+    /// Returns whether the host must wait for the device before and after each step.
     pub fn waits(&self) -> bool {
         self.notes_steps() && self.clock == Clock::HostWithWaits
     }
 
-    /// Notes a step that begins now; `note` describes it, given when the timer began.
+    /// Marks the begin of a step. `note` gets the time when the timer began, and describes the step.
     pub fn begin_step(&mut self, note: impl FnOnce(Instant) -> StepNote) {
         let note = note(self.began);
         self.steps.push(note);
         self.in_step = true;
     }
 
-    /// Notes that the step has been recorded; on a device without a clock, that it has ended, or that the device did not end it
-    /// (`done`).
+    /// Marks the end of a step's recording. On a device without a clock, the step has also run, unless `done` is false.
     pub fn end_step(&mut self, done: bool) {
         self.in_step = false;
         self.lost |= !done;
@@ -91,8 +91,8 @@ impl Timer {
         }
     }
 
-    /// Returns the queries of the pass that begins next; none if it notes no times. If the query set is full, records the copy of
-    /// its times, and takes another set.
+    /// Returns the queries of the pass that begins next, or `None` if its times are not recorded. If the query set is
+    /// full, records the copy of its times, and creates another set.
     pub fn next_pass(&mut self, connection: &Connection, encoder: &mut wgpu::CommandEncoder) -> Option<Pair> {
         if self.clock != Clock::Device || (self.notes_steps() && !self.in_step) {
             return None;
@@ -101,7 +101,7 @@ impl Timer {
         if self.sets.last().is_none_or(is_full) {
             mutant!(full_query_set_left, (), self.resolve(encoder));
             let Ok(set) = new_set(connection) else {
-                // the kernel runs all the same, and the recording says that it is incomplete
+                // the kernel runs anyway, and the recording is marked as incomplete
                 self.lost = true;
                 return None;
             };
@@ -113,19 +113,20 @@ impl Timer {
         Some(Pair { queries: set.queries.clone(), first })
     }
 
-    /// Records the copy of the times in the last query set to its buffer. Those of the others were copied when they were full.
+    /// Records the copy of the times in the last query set to its buffer. The other sets were copied when they were
+    /// full.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         if let Some(set) = self.sets.last() {
             encoder.resolve_query_set(&set.queries, 0..2 * set.passes.len() as u32, &set.ticks, 0);
         }
     }
 
-    /// Returns the buffers of times, each with the number of its bytes that hold some.
+    /// Returns the buffers of times, each with the number of its bytes that are in use.
     pub fn buffers(&self) -> impl Iterator<Item = (&wgpu::Buffer, usize)> {
         self.sets.iter().map(|set| (&set.ticks, set.passes.len() * PASS_BYTES))
     }
 
-    /// Returns what was noted, given the content of all [`Timer::buffers`] one after another.
+    /// Returns the recording, given the content of all [`Timer::buffers`] one after another.
     pub fn finish(mut self, ticks: &[u8], nanoseconds_per_tick: f32) -> Recording {
         let (clock, is_complete) = (self.clock, !self.lost);
         if clock != Clock::Device {
@@ -148,8 +149,8 @@ impl Timer {
         Recording { steps: self.steps, busy: is_complete.then_some(busy), clock, is_complete }
     }
 
-    /// Gives each step the times of its passes. The device's clock tells nothing about the host's, so the two are laid side by
-    /// side as closely as they can be without a step that begins before it was enqueued.
+    /// Sets the times of each step to those of its passes. The relation of the device's clock to the host's is unknown,
+    /// so the device's times are shifted by as little as possible, but so that no step begins before it was enqueued.
     fn place_steps(&mut self, times: &[(Duration, Duration)]) {
         let numbers = || self.sets.iter().flat_map(|set| set.passes.iter().copied());
         let mut ran = vec![false; self.steps.len()];

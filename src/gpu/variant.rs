@@ -1,5 +1,6 @@
-//! Specialises a kernel's shader: finds what is compiled into it beside the schedule, namely which operands share a binding,
-//! how each store writes, which depends on where in a word its target begins, and whether elements are taken by fours.
+//! Specialises a kernel's shader: determines what is compiled into it in addition to the schedule. This is which
+//! operands share a binding, how each store writes (which depends on where in a word its target begins), and whether
+//! invocations process elements by fours.
 
 use super::fetches::{self, Operands};
 use super::wgsl::{self, Access, Form, Slot, StoreMode, Variant, Words};
@@ -7,10 +8,10 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
 
-/// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers' starts;
-/// `aligned` says for each load, then each store, whether it begins at a multiple of four elements in every run with the same facts;
-/// `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings, of which those that several
-/// invocations write word by word become atomic.
+/// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers'
+/// starts. `aligned` tells for each load, then each store, whether it begins at a multiple of four elements in every
+/// run with the same facts. `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings;
+/// those that several invocations write word by word become atomic.
 pub(super) fn classify(
     kernel: &Kernel,
     form: &Form,
@@ -25,8 +26,8 @@ pub(super) fn classify(
     let n = kernel.loads.len();
     let stores = store_modes(kernel, offsets, &slots[n..], kinds);
     let owns_words = stores.iter().any(|(_, mode)| *mode == StoreMode::Owned);
-    // an elementwise kernel in which no store owns words needs no run of consecutive elements. In a row kernel the run's length
-    // decides the order in which a lane folds, so where a target begins must not change it
+    // an elementwise kernel in which no store owns words needs no run of consecutive elements. In a row kernel the
+    // length of the run determines the order in which a lane folds, so it must not depend on where a target begins
     let may_shrink = mutant!(lanes_by_place_of_target, true, kernel.kind == KernelKind::Elementwise);
     let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
     let params = form.params(rank).ok_or_else(|| {
@@ -47,7 +48,7 @@ pub(super) fn classify(
     Ok(variant)
 }
 
-/// Says how each store writes.
+/// Returns how each store writes.
 fn store_modes(
     kernel: &Kernel,
     offsets: &[i64],
@@ -69,7 +70,7 @@ fn store_modes(
         stores.push((slots[i] as u8, mode));
     }
     for (slot, mode) in &mut stores {
-        // where one store merges words atomically, all stores to that binding do
+        // if one store merges words atomically, all stores to that binding do
         if *mode == StoreMode::Owned && kinds[*slot as usize].access == Access::Atomic {
             *mode = StoreMode::Atomic;
         }
@@ -85,8 +86,8 @@ pub(super) fn matrix(shape: &[usize]) -> (usize, usize) {
     }
 }
 
-/// Returns the text of a kernel as most runs compile it: no two of its inputs and outputs are one buffer, and each array begins
-/// at its buffer's start. The device has 64-bit integers or not.
+/// Returns the shader source of a kernel as most runs compile it: its inputs and outputs are different buffers, and
+/// each array begins at its buffer's start. `int64` states whether the device has 64-bit integers.
 pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
     let form = Form::of(kernel);
     let mut bound: Vec<(BufferRef, Words)> = vec![];

@@ -1,5 +1,5 @@
-//! Waits for a device. A caller that blocks polls the device itself. A future is woken: while futures wait, one thread of the
-//! device polls it for all of them, and ends when none has waited for a while. So no poll of a future waits for the device.
+//! Waits for a device. A caller that blocks polls the device itself. For futures, one thread of the device polls it and
+//! wakes them, so no poll of a future waits for the device. The thread ends when no future has waited for a while.
 
 use super::at_exit;
 use super::connection::{Clock, Connection, EAGER, LONGEST_NAP, lock};
@@ -15,37 +15,37 @@ use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// How long the polling thread stays when no future waits. To start a thread takes some 50 µs, about as long as a short wait, and
-/// programs that wait once often wait again; 100 ms are a judgement.
+/// How long the polling thread stays when no future waits. Starting a thread takes some 50 µs, about as long as a short
+/// wait, and programs that wait once often wait again. 100 ms was chosen by hand; no benchmark compares other values.
 const STAYS: Duration = Duration::from_millis(100);
 
-/// Set by a callback of wgpu: whether what was asked for has been done well.
+/// Set by a callback of wgpu to whether the requested operation succeeded.
 pub(super) type Signal = Arc<OnceLock<bool>>;
 
 /// The futures that wait for a device, and the thread that polls it for them.
 pub(super) struct Watch {
-    /// Weak, so that a device is closed while the thread waits for another future.
+    /// Weak, so that a device can be closed while the thread waits for another future.
     connection: Weak<Connection>,
     state: Mutex<State>,
     /// Notified when a future begins to wait, or a signal is set.
     changed: Condvar,
-    /// Whether the thread is there, for [`Watch::set`], which takes no lock.
+    /// Whether the thread is running, for [`Watch::set`], which takes no lock.
     polls: AtomicBool,
 }
 
 struct State {
     waits: BTreeMap<u64, Entry>,
-    /// The last number that a future was given.
+    /// The number that was last assigned to a future.
     last: u64,
     /// When a future last began to wait.
     since: Instant,
     has_thread: bool,
 }
 
-/// A future that waits.
+/// A waiting future.
 struct Entry {
     signal: Signal,
-    /// None once the thread has woken the future, until that is polled again.
+    /// `None` from when the thread wakes the future until the future is polled again.
     waker: Option<Waker>,
     clock: Clock,
     /// Whether the device has made no progress for the time-out.
@@ -59,8 +59,8 @@ impl Watch {
         Arc::new(Watch { connection, state: Mutex::new(state), changed: Condvar::new(), polls: AtomicBool::new(false) })
     }
 
-    /// Sets a signal. Callbacks of wgpu call this, within a poll of any thread or a submission, and with locks held. So they wake
-    /// no future: the thread does.
+    /// Sets a signal. wgpu's callbacks call this within a poll or a submission of any thread, with locks held. So it
+    /// wakes no future; the polling thread does.
     pub fn set(&self, signal: &Signal, fine: bool) {
         let _ = signal.set(fine);
         if self.polls.load(Relaxed) {
@@ -68,7 +68,7 @@ impl Watch {
         }
     }
 
-    /// Starts the thread if it is not there.
+    /// Starts the thread if it is not running.
     fn ensure_thread(self: &Arc<Watch>, state: &mut State) -> Result<()> {
         static ONCE: Once = Once::new();
         let fail = |detail: String| Error::with_line(ErrorKind::Internal, "wait", detail, None);
@@ -88,7 +88,7 @@ impl Watch {
         Ok(())
     }
 
-    /// What the thread does.
+    /// Runs in the thread.
     fn attend(&self) {
         while self.has_work() {
             for waker in self.poll() {
@@ -99,7 +99,7 @@ impl Watch {
         }
     }
 
-    /// Waits until a future waits. Returns false, after which the thread ends, if none has for some time.
+    /// Blocks until a future waits. Returns false, after which the thread ends, if none has waited for [`STAYS`].
     fn has_work(&self) -> bool {
         let begun = Instant::now();
         let mut state = lock(&self.state);
@@ -115,9 +115,10 @@ impl Watch {
         true
     }
 
-    /// Polls the device once, and returns the wakers of the futures that are to be polled now.
+    /// Polls the device once, and returns the wakers of the futures that are due to be polled.
     fn poll(&self) -> Vec<Waker> {
-        // in this order: the connection, which may be the last handle on it, is dropped before the thread counts as outside
+        // in this order, so that the connection, which may be its last handle, is dropped while the thread still counts
+        // as inside
         let inside = at_exit::enter();
         let connection = self.connection.upgrade().filter(|_| inside.is_some());
         if let Some(connection) = &connection
@@ -129,7 +130,7 @@ impl Watch {
         let mut state = lock(&self.state);
         let mut due = vec![];
         for entry in state.waits.values_mut().filter(|entry| entry.waker.is_some()) {
-            // at the end of the process the device is not polled any more, and the future says so
+            // at the end of the process the device is not polled any more, and the future returns an error
             let failed = connection.as_ref().is_none_or(|connection| connection.has_failed());
             entry.late = connection.as_ref().is_some_and(|connection| entry.clock.expired(connection));
             if entry.signal.get().is_some() || failed || entry.late {
@@ -151,7 +152,7 @@ impl Watch {
     }
 }
 
-/// A wait for a signal. It ends with what the signal says, with the error by which the device has failed, or at the time-out.
+/// A wait for a signal. It returns the signal's value, the error with which the device failed, or a time-out.
 pub(super) struct Wait {
     connection: Arc<Connection>,
     watch: Arc<Watch>,
@@ -167,7 +168,7 @@ impl Wait {
         Wait { connection, watch, operation, signal, number: None }
     }
 
-    /// Waits on the caller's thread.
+    /// Blocks the caller's thread until the wait ends.
     fn block(&self) -> Result<bool> {
         let (clock, since) = (Clock::new(&self.connection), Instant::now());
         loop {
@@ -182,10 +183,10 @@ impl Wait {
         }
     }
 
-    /// Enters the future among those that wait, with the waker of this poll; returns the outcome if there is one already.
+    /// Registers the future as waiting, with the waker of this poll. Returns the outcome if there is one already.
     fn enter(&mut self, waker: Waker) -> Option<Result<bool>> {
         let failure = self.connection.check().err();
-        // wakers are code of an executor: those that are replaced are dropped after the lock, which is declared later
+        // a waker runs code of an executor, so the replaced one must be dropped after the lock, which is declared later
         let mut replaced = Some(waker);
         let mut state = lock(&self.watch.state);
         let known = self.number.and_then(|number| state.waits.get_mut(&number));
@@ -213,11 +214,11 @@ impl Wait {
         self.watch.ensure_thread(&mut state).err().map(Err)
     }
 
-    /// Takes the future out of those that wait.
+    /// Removes the future from those that wait.
     fn leave(&mut self) {
         if let Some(number) = self.number.take() {
             let entry = lock(&self.watch.state).waits.remove(&number);
-            // without the lock, because a waker is code of an executor
+            // dropped without the lock, because a waker runs code of an executor
             drop(entry);
         }
     }
@@ -227,7 +228,7 @@ impl Future for Wait {
     type Output = Result<bool>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<bool>> {
-        // a process made by fork has not the thread, which may have held the lock
+        // a forked process does not have the thread, which may have held the lock
         if self.connection.is_inherited() {
             return Poll::Ready(self.connection.check().map(|()| false));
         }
@@ -252,8 +253,8 @@ impl Drop for Wait {
     }
 }
 
-/// A future of what `work` returns, which calls the driver. The first poll starts a thread that does the work, and no poll waits
-/// for it; where the caller blocks, its own thread does the work.
+/// Returns a future of the result of `work`, which calls the driver. The first poll starts a thread that runs `work`,
+/// and no poll waits for it. If the caller blocks, its own thread runs `work`.
 pub(super) fn apart<T: Clone + Send + 'static>(
     operation: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Images of the library `image`, as arrays of height, width and channels.
+//! Conversions from and to images of the library `image`. An image is an array of shape (height, width, channels).
 
 use crate::array::Array;
 use crate::base::dtype::{DType, Element};
@@ -9,15 +9,15 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// An image whose pixels lie in a vector.
+/// An image whose pixels are stored in a vector.
 type Buffer<P> = ImageBuffer<P, Vec<<P as Pixel>::Subpixel>>;
 
 impl Array {
-    /// An array of an image on the CPU: height, width and channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), of u8, u16 or f32 as the
-    /// image has them. The memory is taken over, not copied. (Feature `image`.)
+    /// Converts an image to an array of shape (height, width, channels) on the CPU, without a copy. The channels are 1
+    /// gray, 2 gray and alpha, 3 RGB, or 4 RGBA; the dtype is the image's: u8, u16 or f32. (Feature `image`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a kind of image that `image` may get later.
+    /// [`ErrorKind::Unsupported`] for kinds of images that a later version of `image` may add.
     ///
     /// ```
     /// use cupric::Array;
@@ -49,10 +49,10 @@ impl Array {
         }
     }
 
-    /// An array of an image with a known type of pixels: see [`Array::from_image`]. (Feature `image`.)
+    /// Converts an image with a known pixel type to an array, like [`Array::from_image`]. (Feature `image`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for an image that has fewer elements than it says.
+    /// [`ErrorKind::Shape`] for an image that has fewer elements than its width, height and channels require.
     ///
     /// ```
     /// use cupric::{Array, DType};
@@ -70,19 +70,19 @@ impl Array {
     {
         let shape = [image.height() as usize, image.width() as usize, P::CHANNEL_COUNT as usize];
         let mut elements = image.into_raw();
-        // an image may be made over a longer vector
+        // the vector of an image may be longer than its pixels
         elements.truncate(crate::base::layout::product(&shape));
         Array::from_vec(elements, shape)
     }
 }
 
 impl Expr {
-    /// Evaluates the expression to an image: of shape (height, width), which is gray, or (height, width, channels) with 1 channel for
-    /// gray, 2 for gray and alpha, 3 for RGB, 4 for RGBA; of u8 or u16, or of f32 with 3 or 4 channels. An array's elements are read
-    /// from its device, and copied. (Feature `image`.)
+    /// Evaluates the expression and copies it to an image. The shape is (height, width) for a gray image, or (height,
+    /// width, channels) with 1 channel for gray, 2 for gray and alpha, 3 for RGB, or 4 for RGBA. The dtype is u8 or
+    /// u16, or f32 with 3 or 4 channels. (Feature `image`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] where there is no such image; those of evaluation.
+    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] for any other shape or dtype; errors of the evaluation.
     ///
     /// ```
     /// use cupric::{DType, array};
@@ -124,11 +124,12 @@ impl Expr {
         })
     }
 
-    /// Evaluates the expression to an image with a known type of pixels, of shape (height, width, channels), or (height, width) for
-    /// pixels of one channel. (Feature `image`.)
+    /// Evaluates the expression and copies it to an image with a known pixel type. The shape is (height, width,
+    /// channels), or (height, width) for pixels of one channel. (Feature `image`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] where it is no such image; those of evaluation.
+    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] if shape or dtype do not match the pixel type; errors of the
+    /// evaluation.
     ///
     /// ```
     /// use cupric::{DType, zeros};
@@ -162,7 +163,7 @@ impl Expr {
     }
 }
 
-/// The height, width and number of channels of the image of a shape.
+/// Returns the height, width and number of channels of an image with this shape.
 fn sides(shape: &[usize], op: &'static str, at: Loc) -> Result<(u32, u32, usize)> {
     let (height, width, channels) = match *shape {
         [height, width] => (height, width, 1),

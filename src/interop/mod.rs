@@ -1,6 +1,7 @@
-//! Floor 6: arrays of other libraries, each behind a feature of its own. `interop/ndarray.rs` views and takes over arrays of
-//! `ndarray`, `interop/serde/mod.rs` serialises, `interop/image.rs` takes over and gives images, `interop/dlpack/mod.rs` shares memory with
-//! other languages by DLPack, `interop/wgpu.rs` shares buffers of GPUs with programs that call wgpu themselves.
+//! Floor 6: conversions to and from other libraries, each behind its own feature. `interop/ndarray.rs` views and takes
+//! over arrays of `ndarray`, `interop/serde/mod.rs` serialises arrays, `interop/image.rs` converts images,
+//! `interop/dlpack/mod.rs` shares memory with other languages through DLPack, and `interop/wgpu.rs` shares GPU buffers
+//! with programs that use wgpu directly.
 
 #[cfg(feature = "dlpack")]
 mod dlpack;

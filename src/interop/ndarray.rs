@@ -1,4 +1,4 @@
-//! Arrays of the library `ndarray`.
+//! Conversions from and to arrays of the library `ndarray`.
 
 use crate::array::Array;
 use crate::array::device::Device;
@@ -10,13 +10,13 @@ use ::ndarray::{ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, IxDyn
 use std::panic::Location;
 
 impl Array {
-    /// A view of the array's elements for `ndarray`, without a copy and with the array's strides. The array must be on the CPU.
-    /// (Feature `ndarray`.)
+    /// Returns an `ndarray` view of the array's elements, without a copy and with the array's strides. The array must
+    /// be on the CPU. (Feature `ndarray`.)
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] where `T` is not the array's type, [`ErrorKind::DeviceMismatch`] for an array of a GPU,
-    /// [`ErrorKind::Unsupported`] for bools of which a byte is neither 0 nor 1 (one that a kernel has stored may be),
-    /// [`ErrorKind::LimitExceeded`] for a broadcast shape that `ndarray` cannot count.
+    /// [`ErrorKind::DType`] if `T` is not the array's type, [`ErrorKind::DeviceMismatch`] for an array on a GPU,
+    /// [`ErrorKind::Unsupported`] for a bool array with a byte other than 0 and 1 (kernels may store such bytes),
+    /// [`ErrorKind::LimitExceeded`] for a broadcast shape that has too many elements for `ndarray`.
     ///
     /// ```
     /// use cupric::{array, s};
@@ -33,10 +33,10 @@ impl Array {
         const OP: &str = "as_ndarray";
         let at = Location::caller();
         let elements = self.host_elements::<T>(OP, at)?;
-        // `ndarray` keeps negative strides as the words that they are, and finds the first element itself
+        // `ndarray` stores a negative stride as the same word in a usize, and finds the first element itself
         let strides: Vec<usize> = self.strides().iter().map(|s| *s as usize).collect();
         let shape = IxDyn(self.shape());
-        // an array without elements may have strides that lead out of its memory of no bytes
+        // the strides of an array without elements may lead out of its memory, which is empty
         let view = match elements {
             [] => ArrayView::from_shape(shape, elements),
             _ => ArrayView::from_shape(shape.strides(IxDyn(&strides)), elements),
@@ -47,11 +47,12 @@ impl Array {
         })
     }
 
-    /// An array of a copy of the elements of an array or view of `ndarray`, in C order, on the CPU. [`Array::from_owned_ndarray`]
-    /// copies nothing. (Feature `ndarray`.)
+    /// Copies the elements of an array or view of `ndarray` into an array in C order on the CPU.
+    /// [`Array::from_owned_ndarray`] does not copy. (Feature `ndarray`.)
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`] for more than 64 axes; [`ErrorKind::OutOfMemory`] where the host has no memory for the copy.
+    /// [`ErrorKind::LimitExceeded`] for more than 64 axes; [`ErrorKind::OutOfMemory`] if the host cannot allocate the
+    /// copy.
     ///
     /// ```
     /// use cupric::Array;
@@ -79,8 +80,8 @@ impl Array {
         Ok(Array::adopt(elements, &shape, at))
     }
 
-    /// An array of an array of `ndarray`, on the CPU. The memory is taken over with its strides, whatever they are: nothing is
-    /// copied. (Feature `ndarray`.)
+    /// Converts an owned array of `ndarray` to an array on the CPU. It takes over the memory with any strides, without
+    /// a copy. (Feature `ndarray`.)
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`] for more than 64 axes.
@@ -109,11 +110,11 @@ impl Array {
         Ok(Array::new(Device::adopt(elements), layout, T::DTYPE, at))
     }
 
-    /// The elements as an array of `ndarray` in C order: the memory itself where [`Array::into_vec`] gives that, else a copy. (Feature
-    /// `ndarray`.)
+    /// Converts the array to an array of `ndarray` in C order. It reuses the memory if [`Array::into_vec`] does, and
+    /// copies otherwise. (Feature `ndarray`.)
     ///
     /// # Errors
-    /// As [`Array::into_vec`].
+    /// Those of [`Array::into_vec`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -129,10 +130,11 @@ impl Array {
 }
 
 impl Expr {
-    /// Evaluates the expression and copies its elements to an array of `ndarray`, from any device, in C order. (Feature `ndarray`.)
+    /// Evaluates the expression on its device and copies the elements to an array of `ndarray` in C order. (Feature
+    /// `ndarray`.)
     ///
     /// # Errors
-    /// As [`Expr::to_vec`].
+    /// Those of [`Expr::to_vec`].
     ///
     /// ```
     /// use cupric::array;
@@ -153,7 +155,7 @@ fn owned<T>(shape: &[usize], elements: Vec<T>, op: &'static str) -> Result<Array
         .map_err(|e| Error::with_line(ErrorKind::LimitExceeded, op, format!("shape {shape:?}: {e}"), at))
 }
 
-/// The lengths of the axes of an array of `ndarray`. Fails if there are too many axes.
+/// Returns the lengths of the axes of an array of `ndarray`, or an error if there are too many axes or elements.
 fn lengths(shape: &[usize], at: &'static Location<'static>, op: &'static str) -> Result<Vec<usize>> {
     size_of_shape(shape).map_err(|f| f.at(op, at))?;
     Ok(shape.to_vec())

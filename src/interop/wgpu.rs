@@ -1,4 +1,4 @@
-//! Arrays of a GPU for programs that call wgpu themselves: their buffers, and buffers of the program's own as arrays.
+//! Shares GPU buffers with programs that use wgpu directly: buffers of arrays, and arrays in buffers of the program.
 
 use crate::array::Array;
 use crate::array::device::Device;
@@ -9,14 +9,15 @@ use std::fmt;
 use std::ops::Range;
 use std::panic::Location;
 
-/// The memory of an array of a GPU, for a program that calls wgpu itself: to draw it, or to read it in a shader. [`Array::wgpu_buffer`]
-/// makes one. (Feature `wgpu`.)
+/// The memory of an array on a GPU, for programs that use wgpu directly, for example to draw it or to read it in a
+/// shader. Returned by [`Array::wgpu_buffer`]. (Feature `wgpu`.)
 ///
-/// It holds the array: as long as it lives, nothing else is put into the memory, and a write to the array takes new memory. So keep it
-/// until the commands that use the buffer are submitted. They must not write to it.
+/// It keeps the array alive. While it exists, the memory is not reused, and a write to the array allocates new memory.
+/// So keep it until the commands that use the buffer are submitted. They must not write to the buffer.
 ///
-/// The elements lie at [`offset`](WgpuBuffer::offset) and at the array's strides from there, each type as in a `Vec` of Rust; a bool is a byte,
-/// true where it is not 0. A shader of WGSL sees 8- and 16-bit types 4 and 2 to a word.
+/// The first element is at [`offset`](WgpuBuffer::offset), the others follow at the array's strides. Elements have the
+/// same format as in a Rust `Vec`; a bool is a byte, and true if it is not 0. In WGSL, 8- and 16-bit types are packed,
+/// 4 or 2 to a word.
 pub struct WgpuBuffer {
     array: Array,
     buffer: wgpu::Buffer,
@@ -25,24 +26,25 @@ pub struct WgpuBuffer {
 }
 
 impl WgpuBuffer {
-    /// The buffer, which may be longer than the array. It was made for storage, copies, vertices and indices; a program that needs
-    /// another usage copies it.
+    /// Returns the buffer, which may be longer than the array. Its usages are storage, copies, vertices and indices;
+    /// for other usages, copy it.
     pub fn buffer(&self) -> &wgpu::Buffer {
         &self.buffer
     }
 
-    /// Where the element lies whose index is 0 along every axis, in bytes.
+    /// Returns the offset, in bytes, of the element whose index is 0 along every axis.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The bytes from the array's first element in memory to its last; they begin at [`offset`](WgpuBuffer::offset) unless a stride is negative.
+    /// Returns the range of bytes from the array's first element in memory to its last. It starts at
+    /// [`offset`](WgpuBuffer::offset) unless a stride is negative.
     pub fn range(&self) -> Range<u64> {
         self.range.clone()
     }
 
-    /// The part of the buffer that [`range`](WgpuBuffer::range) names, as a render pass takes it. A slice of wgpu is not empty: that of an
-    /// array without elements is the buffer's first word.
+    /// Returns the part of the buffer in [`range`](WgpuBuffer::range), for example for a render pass. wgpu has no empty
+    /// slices, so for an array without elements it is the first word of the buffer.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         match self.range.is_empty() {
             true => self.buffer.slice(..4),
@@ -50,7 +52,7 @@ impl WgpuBuffer {
         }
     }
 
-    /// The array whose memory this is.
+    /// Returns the array whose memory this is.
     pub fn array(&self) -> &Array {
         &self.array
     }
@@ -64,13 +66,14 @@ impl fmt::Debug for WgpuBuffer {
 }
 
 impl Array {
-    /// The array's memory on its GPU, for a program that calls wgpu itself; nothing is copied. The work that computes the array is
-    /// submitted to the device's queue, so that commands which are submitted to it afterwards read the finished array. (Feature `wgpu`.)
+    /// Returns the array's memory on its GPU without a copy, for programs that use wgpu directly. The kernels that
+    /// compute the array are submitted to the device's queue, so commands that are submitted to it afterwards read the
+    /// finished array. (Feature `wgpu`.)
     ///
-    /// An index out of range, which a GPU tells late, is an error of the next read, and not of this call.
+    /// An index out of range, which a GPU reports late, is an error of the next read, not of this call.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] for an array of the CPU; those of the device.
+    /// [`ErrorKind::DeviceMismatch`] for an array on the CPU; errors of the device.
     ///
     /// ```no_run
     /// use cupric::{Device, array, wgpu};
@@ -108,19 +111,23 @@ impl Array {
         Ok(WgpuBuffer { array: self.clone(), buffer, offset: place(0), range })
     }
 
-    /// An array of a part of a program's own buffer, in C order; nothing is copied. `device` is the one on whose wgpu device the buffer was
-    /// made: [`Device::from_wgpu`] takes that of a program over, [`Device::wgpu_device`] gives that of cupric. wgpu cannot always tell a buffer of
-    /// another `wgpu::Instance` from one of this device, and an array of such a one may have any numbers. (Feature `wgpu`.)
+    /// Makes an array from a part of a program's buffer, in C order, without a copy. `device` must be the device whose
+    /// wgpu device made the buffer: [`Device::from_wgpu`] takes over a program's wgpu device, [`Device::wgpu_device`]
+    /// returns that of cupric. wgpu cannot always detect a buffer of another `wgpu::Instance`, and an array of such a
+    /// buffer may contain any numbers. (Feature `wgpu`.)
     ///
-    /// The elements are those that the program has written when this is called, or with commands that it has submitted. From then on they are
-    /// the array's: the array never writes to the buffer (a write to the array takes new memory), and the program must not, either, as long as an array
-    /// or an expression has it, and until what was computed of it is submitted ([`Device::wgpu_queue`] does that). A buffer that is destroyed meanwhile
-    /// fails the device. The bytes count as the device's memory in use.
+    /// The elements are those that the program has written before this call, or by commands that it has submitted. The
+    /// array never writes to the buffer, because a write to the array allocates new memory. The program must not write
+    /// to it either while an array or an expression uses it, and until the kernels that read it are submitted
+    /// ([`Device::wgpu_queue`] submits them). If the buffer is destroyed while it is in use, the device fails. Its
+    /// bytes count as the device's memory in use.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] for the CPU, [`ErrorKind::Argument`] for a buffer that was not made for `STORAGE`, `COPY_SRC` and
-    /// `COPY_DST`, or was made to be mapped, or is one of another device, or destroyed; for a part that begins within an element, or has not
-    /// the bytes of the shape's elements; [`ErrorKind::OutOfMemory`] for a buffer beyond the device's limit.
+    /// * [`ErrorKind::DeviceMismatch`] for the CPU.
+    /// * [`ErrorKind::Argument`] for a buffer that lacks the usage `STORAGE`, `COPY_SRC` or `COPY_DST`, that was
+    ///   created for mapping, that belongs to another device, or that is destroyed; and for a part that starts within
+    ///   an element or is too small for the shape.
+    /// * [`ErrorKind::OutOfMemory`] for a buffer beyond the device's memory limit.
     ///
     /// ```no_run
     /// use cupric::{Array, DType, Device, wgpu};

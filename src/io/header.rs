@@ -1,4 +1,4 @@
-//! The header of a `.npy` file: a Python dictionary literal that says dtype, order and shape.
+//! The header of a `.npy` file: a Python dictionary literal with the dtype, the order and the shape.
 
 use crate::base::dtype::DType;
 use crate::base::error::{ErrorKind, Fault, Result};
@@ -7,16 +7,16 @@ use crate::base::layout::{MAX_NDIM, Shape};
 type Fallible<T> = Result<T, Fault>;
 
 pub const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// NumPy starts the data at a multiple of so many bytes.
+/// NumPy starts the data at a multiple of this many bytes.
 const ALIGN: usize = 64;
-/// NumPy leaves room for the first length to grow to so many digits, so that more rows can be appended to a file.
+/// NumPy reserves space for the first length to grow to this many digits, so that rows can be appended to a file.
 const GROWTH_DIGITS: usize = 21;
 
 pub fn format_fault(detail: impl Into<String>) -> Fault {
     Fault::new(ErrorKind::Format, detail)
 }
 
-/// What the header says.
+/// The content of the header.
 pub struct Header {
     pub dtype: DType,
     /// Whether the bytes of an element are in the opposite of this machine's order.
@@ -31,8 +31,9 @@ impl Header {
         Parser { rest: text, python2: version < 3 }.header()
     }
 
-    /// The number of elements. Fails if the bytes exceed `isize`, where a length of 0 counts as 1: the strides of an array
-    /// without elements are products of its other lengths, and must not overflow either.
+    /// Returns the number of elements, or an error if the bytes exceed `isize`. A length of 0 counts as 1 in this
+    /// check, because the strides of an array without elements are products of its other lengths and must not overflow
+    /// either.
     pub fn size(&self) -> Fallible<usize> {
         let mut lengths = self.shape.iter().map(|n| (*n).max(1));
         let bytes = lengths.try_fold(self.dtype.size(), |product, n| product.checked_mul(n));
@@ -43,10 +44,10 @@ impl Header {
     }
 }
 
-/// A parser of the dictionary in a header: three keys in any order, each with a value of its own form.
+/// A parser of the dictionary in a header. The dictionary has three keys in any order, each with its own kind of value.
 struct Parser<'a> {
     rest: &'a [u8],
-    /// Whether a length may end in `L`, as in `3L`. Python 2 wrote long integers so, in files of versions 1 and 2.
+    /// Whether a length may end in `L`, as in `3L`. Python 2 wrote long integers like this, in files of version 1 or 2.
     python2: bool,
 }
 
@@ -98,7 +99,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Skips white space, and then `byte` if it is next; returns whether it was.
+    /// Skips white space, and then `byte` if it is next. Returns whether it was.
     fn take(&mut self, byte: u8) -> bool {
         self.skip_space();
         match self.rest {
@@ -114,7 +115,7 @@ impl Parser<'_> {
         if self.take(byte) { Ok(()) } else { Err(self.found(&format!("'{}'", byte as char))) }
     }
 
-    /// Makes the error that the next text stands where `wanted` should be.
+    /// Makes the error that something else was found where `wanted` should be.
     fn found(&self, wanted: &str) -> Fault {
         match self.rest {
             [] => self.wrong(&format!("its end where {wanted} should be")),
@@ -124,7 +125,7 @@ impl Parser<'_> {
 }
 
 impl<'a> Parser<'a> {
-    /// A string in either kind of quotes, without escapes.
+    /// Parses a string in either kind of quotes, without escapes.
     fn string(&mut self) -> Fallible<&'a [u8]> {
         self.skip_space();
         let [quote @ (b'\'' | b'"'), rest @ ..] = self.rest else { return Err(self.found("a string")) };
@@ -149,7 +150,7 @@ impl<'a> Parser<'a> {
         Err(self.found("True or False"))
     }
 
-    /// A tuple of lengths: `()`, `(3,)`, `(3, 4)`.
+    /// Parses a tuple of lengths: `()`, `(3,)`, `(3, 4)`.
     fn shape(&mut self) -> Fallible<Shape> {
         let mut shape = Shape::new();
         self.need(b'(')?;
@@ -189,7 +190,7 @@ impl<'a> Parser<'a> {
         Ok(length)
     }
 
-    /// A type such as `<f4`, and whether its bytes are in the other order than this machine's.
+    /// Parses a dtype such as `<f4`. Returns it, and whether its bytes are in the opposite of this machine's order.
     fn descr(&mut self) -> Fallible<(DType, bool)> {
         self.skip_space();
         let unsupported = |name: &[u8]| {
@@ -224,14 +225,14 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The first 40 bytes of a part of a file, for a message: escaped, so that any bytes become one line of ASCII.
+/// Returns the first 40 bytes of a part of a file for a message, escaped to one line of ASCII.
 pub fn printable(bytes: &[u8]) -> String {
     let start = &bytes[..bytes.len().min(40)];
     let dots = if start.len() < bytes.len() { "…" } else { "" };
     format!("\"{}{dots}\"", start.escape_ascii())
 }
 
-/// NumPy's name of a type in this machine's byte order.
+/// Returns NumPy's name of a dtype in this machine's byte order.
 pub fn descr_of(dtype: DType) -> Option<String> {
     let kind = match dtype {
         DType::Bool => 'b',
@@ -248,8 +249,8 @@ pub fn descr_of(dtype: DType) -> Option<String> {
     Some(format!("{order}{kind}{}", dtype.size()))
 }
 
-/// Everything that stands before the data, in version 1.0, whose headers have less than 64 KiB: 64 axes (the most that an array
-/// has) of 20 digits stay far below.
+/// Returns everything before the data, in version 1.0, whose headers have less than 64 KiB. 64 axes (the most that an
+/// array has) of 20 digits stay far below this limit.
 pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if shape.len() == 1 { "," } else { "" };
@@ -257,7 +258,7 @@ pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let growth = lengths.first().map_or(0, |n| GROWTH_DIGITS.saturating_sub(n.len()));
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({tuple}), }}{:growth$}", "");
     let preamble = MAGIC.len() + 4;
-    // NumPy pads by 1 to 64 bytes, the final newline included, never by 0
+    // NumPy pads by 1 to 64 bytes, including the final newline, and never by 0
     let end = preamble + text.len() + 1;
     let length = mutant!(npy_pads_by_none, end.next_multiple_of(ALIGN), end / ALIGN * ALIGN + ALIGN) - preamble;
     let mut bytes = Vec::with_capacity(preamble + length);

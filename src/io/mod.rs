@@ -1,8 +1,9 @@
-//! Floor 5: files in NumPy's format `.npy`. Reading takes no more memory than a file has bytes (or about twice those of a
-//! pipe), whatever its header claims, so that a hostile file does no harm. Writing gives the bytes of `numpy.save`.
+//! Floor 5: files in NumPy's format `.npy`. Reading allocates no more memory than the file has bytes (or about twice
+//! the bytes of a pipe), whatever its header claims, so a hostile file cannot exhaust memory. Writing produces the same
+//! bytes as `numpy.save`.
 //!
-//! A file is a magic string, a version, the length of the header, the header (`io/header.rs`), and the data. A written file
-//! replaces an old one as a whole (`base/replace.rs`).
+//! A file consists of a magic string, a version, the length of the header, the header (`io/header.rs`), and the data.
+//! Writing replaces an existing file as a whole (`base/replace.rs`).
 
 #[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
 pub(crate) mod formats;
@@ -36,22 +37,23 @@ use std::path::Path;
 type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
-/// The longest header that is read, in bytes. NumPy's has 118 for an array of few axes; 1 MiB is a judgement, which leaves
-/// room for other writers and costs little.
+/// The longest header that is read, in bytes. NumPy writes 118 bytes for an array of few axes. Chosen by hand: 1 MiB
+/// suffices for other writers and is a small allocation.
 const MAX_HEADER: u64 = 1 << 20;
-/// Bytes for which memory is taken at first, if the source does not tell its length. A judgement: little memory, few reads.
+/// The first allocation in bytes if the length of the source is unknown or may be wrong. Chosen by hand: 64 KiB is
+/// little memory and needs few reads; no benchmark compares other values.
 const FIRST: usize = 64 << 10;
 
 impl Array {
-    /// Reads an array from a NumPy `.npy` file, onto the CPU.
+    /// Reads an array from a NumPy `.npy` file onto the CPU.
     ///
-    /// Format versions 1.0, 2.0 and 3.0, either byte order, C and Fortran order (a Fortran-ordered file becomes a
-    /// view: its data is not rearranged); bool, the integers to 64 bits, and floats of 16, 32 and 64 bits.
-    /// The file must hold exactly what its header says, not a byte more or less. A pipe (`/dev/stdin`) is read to its
-    /// end; memory is taken as its bytes come.
+    /// It reads format versions 1.0, 2.0 and 3.0, either byte order, and C and Fortran order. A Fortran-ordered file
+    /// becomes a view, without rearranging its data. The supported dtypes are bool, the integers up to 64 bits, and
+    /// floats of 16, 32 and 64 bits. The file must have exactly the length that its header describes. A pipe
+    /// (`/dev/stdin`) is read to its end, and memory is allocated as its bytes arrive.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] where the file cannot be read, [`ErrorKind::Format`] where its content is not such an array,
+    /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Format`] if its content is not such an array, and
     /// [`ErrorKind::OutOfMemory`].
     ///
     /// ```
@@ -71,7 +73,8 @@ impl Array {
         let read = || {
             let file = File::open(path).map_err(io_fault)?;
             let about = file.metadata().map_err(io_fault)?;
-            // a pipe does not tell its length, nor does a file that the system generates while it is read (in /proc, say)
+            // a pipe has no known length, nor does a file that the system generates while it is read (in /proc, for
+            // example)
             let is_known = about.is_file() && about.len() > 0;
             read(file, if is_known { Length::Known(about.len()) } else { Length::Unknown }, at)
         };
@@ -81,7 +84,7 @@ impl Array {
     /// Reads an array from the bytes of a NumPy `.npy` file: see [`Array::from_npy`].
     ///
     /// # Errors
-    /// As [`Array::from_npy`].
+    /// Those of [`Array::from_npy`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -100,16 +103,15 @@ impl Array {
 impl Expr {
     /// Evaluates the expression and writes it to a NumPy `.npy` file, in C order.
     ///
-    /// The bytes are those that `numpy.save` writes. They go to a new file, which replaces the old one when they are on the
-    /// disk: a reader, also after a crash, finds the old content or the new, never a part. Waiting for the disk takes most
-    /// of the time of a small file. If `path` is a symbolic link, the link stays and the file that it names is written,
-    /// whether it exists or not. A device or a pipe is written to directly.
+    /// It writes the same bytes as `numpy.save`. They go to a new file, which replaces the old one when they are on the
+    /// disk. So a reader finds either the old or the new content, never a part, even after a crash. Waiting for the
+    /// disk takes most of the time of a small file. If `path` is a symbolic link, the link is kept and the file that it
+    /// names is written, whether it exists or not. A device or a pipe is written to directly.
     ///
-    /// A process that is killed may leave `.cupric-*.tmp` beside the file; on Linux, where the new file has no name before
-    /// its last moment, that is unlikely. On Unix a later write of that file removes it.
+    /// A process that is killed while it writes leaves a file `.cupric-*.tmp` in the same folder.
     ///
     /// # Errors
-    /// Those of evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have; [`ErrorKind::Io`].
+    /// Those of evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have; and [`ErrorKind::Io`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -131,10 +133,10 @@ impl Expr {
         .map_err(|e| named(io_fault(e), path).at("to_npy", at))
     }
 
-    /// Evaluates the expression and gives the bytes of a NumPy `.npy` file: see [`Expr::to_npy`].
+    /// Evaluates the expression and returns the bytes of a NumPy `.npy` file: see [`Expr::to_npy`].
     ///
     /// # Errors
-    /// Those of evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have.
+    /// Those of evaluation, and [`ErrorKind::DType`] for bf16, which NumPy does not have.
     ///
     /// ```
     /// let bytes = cupric::array![1., 2.].to_npy_bytes()?;
@@ -155,7 +157,8 @@ impl Expr {
     }
 }
 
-/// The fault of a read or a write. Data that a decoder of some source cannot read is a fault of the file's content.
+/// Makes the fault of a read or a write. Data that a decoder of some source cannot decode is a format fault, not an I/O
+/// fault.
 pub(crate) fn io_fault(e: io::Error) -> Fault {
     let kind = if e.kind() == io::ErrorKind::InvalidData { ErrorKind::Format } else { ErrorKind::Io };
     Fault::new(kind, e.to_string())
@@ -170,21 +173,21 @@ pub(crate) fn named(fault: Fault, path: &Path) -> Fault {
 /// How many bytes a source has.
 #[derive(Clone, Copy)]
 pub(crate) enum Length {
-    /// So many, which are there.
+    /// This many bytes, which exist.
     Known(u64),
-    /// So many, as something says that may be wrong: the directory of an archive.
+    /// This many bytes according to an unverified claim: the directory of an archive.
     #[cfg_attr(not(feature = "npz"), allow(dead_code))]
     Claimed(u64),
     Unknown,
 }
 
-/// Reads an array from `source`, which has `length` bytes, if that is known. No more memory is taken than the source has
-/// bytes, or, if its length is not known, than twice the bytes that have come (64 KiB at first).
+/// Reads an array from `source`. It allocates no more memory than the source has bytes. If the length is unknown or
+/// only claimed, it allocates at most twice the bytes that have arrived (64 KiB at first).
 pub(crate) fn read(source: impl Read, length: Length, at: Loc) -> Fallible<Array> {
     let mut source = Source::new(source, length);
     let header = read_header(&mut source)?;
     let size = header.size()?;
-    // this product does not overflow, because `Header::size` has checked the number of bytes
+    // the product does not overflow, because `Header::size` has checked the number of bytes
     let bytes = (size * header.dtype.size()) as u64;
     if let Some(left) = source.left
         && mutant!(shape_believed, bytes < left, bytes != left)
@@ -195,7 +198,7 @@ pub(crate) fn read(source: impl Read, length: Length, at: Loc) -> Fallible<Array
     Load { source, size, swap: header.swap, at }.any(&header)
 }
 
-/// Reads the elements of an array in C order, in little-endian bytes, all of which are there: `source` has as many at least.
+/// Reads the elements of an array in C order from little-endian bytes. `source` must have at least as many bytes.
 #[cfg(feature = "safetensors")]
 pub(crate) fn read_elements(source: impl Read, dtype: DType, shape: Shape, at: Loc) -> Fallible<Array> {
     let header = Header { dtype, swap: cfg!(target_endian = "big"), fortran: false, shape };
@@ -204,7 +207,7 @@ pub(crate) fn read_elements(source: impl Read, dtype: DType, shape: Shape, at: L
     Load { source, size, swap: header.swap, at }.any(&header)
 }
 
-/// Reads the header at the beginning of a file, and gives the bytes after it.
+/// Reads the header at the beginning of a file, and returns it with the bytes after it.
 #[cfg(feature = "mmap")]
 pub(crate) fn split_header(file: &[u8]) -> Fallible<(Header, &[u8])> {
     let mut source = Source::new(file, Length::Known(file.len() as u64));
@@ -227,7 +230,7 @@ fn read_header(source: &mut Source<impl Read>) -> Fallible<Header> {
     Header::parse(&text, version)
 }
 
-/// Reads what stands before the header; returns the format's major version and the header's length.
+/// Reads the magic string, the version and the header's length. Returns the major version and the length.
 fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
     let mut start = [0; 8];
     source.take(&mut start, "the magic string")?;
@@ -247,11 +250,11 @@ fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
     Ok((major, u32::from_le_bytes(field) as u64))
 }
 
-/// A source of bytes, and how many of them are not claimed yet, if its length is known.
+/// A source of bytes, with the number of bytes that are not claimed yet, if its length is known.
 struct Source<R> {
     from: R,
     left: Option<u64>,
-    /// Whether those that are left are known to be there.
+    /// Whether the unclaimed bytes are known to exist.
     is_there: bool,
 }
 
@@ -265,8 +268,7 @@ impl<R: Read> Source<R> {
         Source { from, left, is_there }
     }
 
-    /// Subtracts `count` from the bytes that are left, before they are read. Fails if fewer are left; `what` names them in the
-    /// message.
+    /// Claims `count` bytes before they are read. Returns an error if fewer are left; `what` names them in the message.
     fn claim(&mut self, count: u64, what: &str) -> Fallible<usize> {
         if let Some(left) = &mut self.left {
             match left.checked_sub(count) {
@@ -295,12 +297,13 @@ impl<R: Read> Source<R> {
 
     /// Reads bytes without claiming them.
     fn fill(&mut self, into: &mut [u8]) -> Fallible<()> {
-        // if a file ends before its known length, another process has shortened it meanwhile
+        // if a file ends before its known length, another process has shortened it in the meantime
         let early = |e: &io::Error| e.kind() == io::ErrorKind::UnexpectedEof;
         self.from.read_exact(into).map_err(|e| if early(&e) { format_fault("it ended early") } else { io_fault(e) })
     }
 
-    /// Reads `count` elements. If the bytes are known to be there, one step reads all; else each step doubles what has come, so that memory is taken only as bytes come.
+    /// Reads `count` elements. If the bytes are known to exist, one step reads all of them. Otherwise each step doubles
+    /// what has arrived, so that memory is allocated only as bytes arrive.
     fn grow<T: Pod>(&mut self, elements: &mut Vec<T>, count: usize) -> Fallible<()> {
         while elements.len() < count {
             let have = elements.len();
@@ -318,7 +321,7 @@ impl<R: Read> Source<R> {
         Ok(())
     }
 
-    /// Fails if the source has more bytes.
+    /// Returns an error if the source has more bytes.
     fn end(&mut self) -> Fallible<()> {
         let mut one = [0];
         match self.from.read_exact(&mut one) {
@@ -338,10 +341,11 @@ struct Load<R> {
 }
 
 impl<R: Read> Load<R> {
-    /// Reads the elements directly into the memory that the array will have.
+    /// Reads the elements directly into the memory of the array.
     fn elements<T: Pod>(&mut self) -> Fallible<Vec<T>> {
         let mut elements = match self.source.is_there {
-            // zeroed memory fresh from the system costs no pass over it; so this is cheaper than `grow`, which writes zeros
+            // fresh zeroed memory from the system needs no pass over it, so this is cheaper than `grow`, which writes
+            // zeros
             true => {
                 let detail = || format!("no memory for {} bytes", self.size * size_of::<T>());
                 let zeroed = try_zeroed_slice_box::<T>(self.size);
@@ -387,23 +391,24 @@ impl<R: Read> Load<R> {
         shaped(elements, header, self.at)
     }
 
-    /// Reads bools. Each byte is checked first, because a bool of another byte than 0 and 1 is undefined behaviour.
+    /// Reads bools. Each byte is checked first, because a bool with a byte other than 0 and 1 is undefined behaviour.
     fn bools(mut self, header: &Header) -> Fallible<Array> {
         let bytes = self.elements::<u8>()?;
         if let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > mutant!(bool_byte_believed, 127, 1)) {
             return Err(format_fault(format!("bool element {i} is the byte {b}, not 0 or 1")));
         }
-        // this needs no second memory, because the standard library collects into the same `Vec` if element sizes are equal
+        // this does not allocate again, because the standard library collects into the same `Vec` if element sizes are
+        // equal
         shaped(bytes.into_iter().map(|b| b != 0).collect::<Vec<bool>>(), header, self.at)
     }
 }
 
-/// Makes the array that a header describes of elements in the order of the file.
+/// Makes the array that a header describes from elements in the order of the file.
 fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Array> {
     if !header.fortran {
         return Ok(Array::adopt(elements, &header.shape, at));
     }
-    // Fortran order is C order with the axes reversed, so the array is a transposed view of the elements as they are
+    // Fortran order is C order with the axes reversed, so the array is a transposed view of the unchanged elements
     let reversed: Shape = header.shape.iter().rev().copied().collect();
     let axes: Vec<isize> = (0..reversed.len() as isize).rev().collect();
     let stored = Array::adopt(elements, &reversed, at);
@@ -413,7 +418,7 @@ fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Ar
 
 // --- writing ---
 
-/// The content of a file that is to be written: all that stands before the data, and the elements in C order.
+/// The content of a file to be written: everything before the data, and the elements in C order.
 pub(crate) struct Content {
     pub header: Vec<u8>,
     pub data: Box<dyn Data>,
@@ -444,7 +449,7 @@ impl Content {
     }
 }
 
-/// Evaluates an expression of known type, and gives its elements in C order too.
+/// Evaluates an expression of known dtype. Returns the array, and its elements in C order.
 #[track_caller]
 pub(crate) fn data_of(expr: &Expr, at: Loc) -> Result<(Array, Box<dyn Data>)> {
     let array = expr.eval_at(at)?;

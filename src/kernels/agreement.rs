@@ -1,4 +1,4 @@
-//! Whether a kernel gives the same on two devices.
+//! Compares the results of a kernel on two devices.
 
 use crate::array::Array;
 use crate::array::device::Device;
@@ -7,16 +7,18 @@ use crate::base::error::Result;
 use crate::graph::expr::{Arg, Expr};
 use std::fmt;
 
-/// What [`ElementwiseKernel::check`](super::ElementwiseKernel::check) and [`ReductionKernel::check`](super::ReductionKernel::check) have
-/// found: how far a device's results are from the CPU's.
+/// The difference between a device's results and the CPU's, as returned by
+/// [`ElementwiseKernel::check`](super::ElementwiseKernel::check) and
+/// [`ReductionKernel::check`](super::ReductionKernel::check).
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 #[non_exhaustive]
 pub struct Agreement {
-    /// How many elements were compared.
+    /// The number of elements that were compared.
     pub elements: usize,
-    /// How many of them differ. NaNs are equal, and so are 0 and −0.
+    /// The number of elements that differ. All NaNs are equal, and so are 0 and −0.
     pub different: usize,
-    /// The largest difference of floats, in units in the last place of their type; ∞ where just one of two is NaN or infinite.
+    /// The largest difference of floats, in units in the last place of their type; ∞ if only one of two elements is NaN
+    /// or infinite.
     pub most_ulps: f64,
 }
 
@@ -57,7 +59,8 @@ impl Agreement {
     }
 }
 
-/// Returns the distance of a float's neighbours in a type: 2^(exponent − digits), and that of subnormal numbers below these.
+/// Returns the distance between neighbouring floats of a type at `x`: 2^(exponent − digits). Below the normal numbers
+/// it is the distance of subnormal numbers.
 fn ulp(x: f64, dtype: DType) -> f64 {
     let (digits, lowest) = match dtype {
         DType::F16 => (10, -14),
@@ -68,7 +71,7 @@ fn ulp(x: f64, dtype: DType) -> f64 {
             (23, -126)
         }
     };
-    // an f64's exponent is stored with 1023 added to it, and as 0 for 0 and subnormal numbers
+    // the stored exponent of an f64 has a bias of 1023, and is 0 for 0 and subnormal numbers
     let exponent = match (x.to_bits() >> 52 & 0x7ff) as i32 {
         0x7ff => lowest,
         stored => (stored - 1023).max(lowest),
@@ -76,12 +79,12 @@ fn ulp(x: f64, dtype: DType) -> f64 {
     power_of_2(exponent - digits)
 }
 
-/// Returns 2ⁿ for the exponents that an f64 has: −1074 to 1023.
+/// Returns 2ⁿ for an exponent n of f64, from −1074 to 1023.
 fn power_of_2(n: i32) -> f64 {
     f64::from_bits(if n < -1022 { 1 << (n + 1074) } else { ((n + 1023) as u64) << 52 })
 }
 
-/// Compares what `build` makes of operands on the CPU and on a device.
+/// Compares the results of `build` for the same operands on the CPU and on a device.
 pub(super) fn between(
     args: &[Arg],
     device: &Device,

@@ -1,4 +1,4 @@
-//! A kernel's values as nodes of an expression, and as formulas of a fold.
+//! Turns the values of a kernel into nodes of an expression, or into formulas of a fold.
 
 use super::program::{Id, Program, Step};
 use crate::base::dtype::{Compute, DType, Scalar};
@@ -6,8 +6,9 @@ use crate::graph::expr::{Arg, Expr, Loc, between, cast, composed, ufunc};
 use crate::graph::ufunc::{Class, Kind, Term, Ufunc};
 use smallvec::SmallVec;
 
-/// Makes expressions of the values `results`, for operands that have the dtypes of the program's inputs and are on the device of
-/// this number. Checks look at the results, of which one may be an operand of another, and at nothing between.
+/// Makes expressions from the values `results`. The operands have the dtypes of the program's inputs and are on the
+/// device with the number `device`. Checks for NaN and the like look only at the results, not at intermediate values;
+/// one result may be an operand of another.
 pub(super) fn expressions(program: &Program, operands: &[Expr], device: u32, results: &[Id], at: Loc) -> Vec<Expr> {
     let needed = program.needed(results);
     let mut made: Vec<Option<Expr>> = vec![None; needed.len()];
@@ -16,9 +17,9 @@ pub(super) fn expressions(program: &Program, operands: &[Expr], device: u32, res
         let of = |a: Id| made[a].clone().unwrap_or_else(|| fill(Scalar::Int(0)));
         let make = || match step {
             Step::Input(n) => operands[*n].clone(),
-            // a result that depends on no operand is on the operands' device all the same
+            // a constant result is on the device of the operands too
             Step::Number(bits) => fill(Scalar::from_bits(*bits, dtype.compute())),
-            // WGSL says that integers wrap where they are converted
+            // in WGSL integers wrap when they are converted
             Step::Cast(a) => cast(of(*a), *dtype, at).wrapping(),
             Step::Call(row, args) => ufunc(row, operands_of(program, row, args, of), at),
         };
@@ -27,31 +28,34 @@ pub(super) fn expressions(program: &Program, operands: &[Expr], device: u32, res
     results.iter().filter_map(|id| made[*id].clone()).collect()
 }
 
-/// Converts a result to the dtype of its output. Where that wraps an integer, it does so by design.
+/// Converts a result to the dtype of its output. An integer that wraps here is not an error of a check.
 pub(super) fn converted(result: Expr, to: DType, at: Loc) -> Expr {
     if result.0.dtype == to { result } else { cast(result, to, at).wrapping() }
 }
 
-/// Returns the operands of a call. A constant beside an array is a number, for which an expression has its shortest way.
+/// Returns the operands of a call. A constant that is combined with an array is passed as a number, which expressions
+/// handle fastest.
 fn operands_of(program: &Program, row: &'static Ufunc, args: &[Id], of: impl Fn(Id) -> Expr) -> SmallVec<[Arg; 3]> {
     let first = (row.class == Class::Select) as usize;
     let has_array = args[first..].iter().any(|a| program.constant(*a).is_none());
     let operand = |(n, a): (usize, &Id)| match program.constant(*a) {
-        // a number beside f16 would not be rounded to f16
+        // a number that is combined with f16 would not be rounded to f16
         Some(number) if has_array && n >= first && program.dtype(*a) != DType::F16 => Arg::Scalar(number),
         Some(_) | None => Arg::Expr(of(*a)),
     };
     args.iter().enumerate().map(operand).collect()
 }
 
-/// The most parts of a fold's formulas. A formula is a tree, in which a value that is used twice stands twice.
+/// The maximum number of operations of a fold's formula. A formula is a tree, so a value that is used twice appears
+/// twice. Chosen by hand; no benchmark compares other values.
 const MOST_TERMS: usize = 1 << 12;
 
-/// The most operations of a formula of which each takes the one before it. What reads a formula calls itself for each, on the stack of
-/// whoever evaluates the reduction.
+/// The maximum depth of a formula. Code that reads a formula recurses for each level, on the stack of the thread that
+/// evaluates the reduction.
 const MOST_DEPTH: usize = 1 << 8;
 
-/// Makes formulas of values; `inputs` are those of the program's operands. Fails with a reason.
+/// Makes formulas from the values `results`. `inputs` are the formulas of the program's inputs. Returns an error with
+/// the reason if a formula is too large or too deep, or has a number that f64 cannot hold.
 pub(super) fn terms(program: &Program, inputs: &[Term], results: &[Id]) -> Result<Vec<Term>, String> {
     let needed = program.needed(results);
     let mut made: Vec<Option<(Term, usize, usize)>> = vec![None; needed.len()];
@@ -80,7 +84,7 @@ pub(super) fn terms(program: &Program, inputs: &[Term], results: &[Id]) -> Resul
     Ok(results.iter().filter_map(|id| made[*id].map(|(term, ..)| term)).collect())
 }
 
-/// A constant of a formula, which keeps it as an f64.
+/// Makes a constant of a formula, which stores it as f64.
 fn number(value: Scalar, dtype: DType) -> Result<Term, String> {
     let x = value.as_f64();
     let is_same = !matches!(dtype.compute(), Compute::I64 | Compute::U64) || x as i128 == value.as_i128();

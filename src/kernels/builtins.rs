@@ -1,4 +1,4 @@
-//! The functions that WGSL has built in, as rows of the table or made of some.
+//! Lowers the built-in functions of WGSL to rows of the table of functions.
 
 use super::lower::{Lowered, Lowering, Value};
 use super::program::Id;
@@ -7,8 +7,8 @@ use crate::base::dtype::{DType, Scalar};
 use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use naga::{MathFunction, Span};
 
-/// Returns the row that is one of WGSL's functions.
-#[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+/// Returns the row that computes a function of WGSL, or `None` if it needs several rows.
+#[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
 fn row(fun: MathFunction, of: DType) -> Option<&'static Ufunc> {
     use MathFunction::*;
     Some(match fun {
@@ -49,7 +49,7 @@ fn row(fun: MathFunction, of: DType) -> Option<&'static Ufunc> {
 }
 
 /// Lowers the call of a built-in function.
-#[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+#[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
 pub(super) fn call(to: &mut Lowering<'_>, fun: MathFunction, args: Vec<Value>, span: Span) -> Lowered<Value> {
     let of = scalar_type(to, &args);
     if let Some(row) = of.and_then(|of| row(fun, of)) {
@@ -77,7 +77,7 @@ pub(super) fn call(to: &mut Lowering<'_>, fun: MathFunction, args: Vec<Value>, s
     }
 }
 
-/// Returns the type of the scalars that the first argument is made of.
+/// Returns the type of the scalars in the first argument.
 fn scalar_type(to: &Lowering<'_>, args: &[Value]) -> Option<DType> {
     let mut at = args.first()?;
     loop {
@@ -89,8 +89,8 @@ fn scalar_type(to: &Lowering<'_>, args: &[Value]) -> Option<DType> {
     }
 }
 
-/// Lowers a function of scalars that is made of several rows.
-#[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+/// Lowers a function of scalars that is computed by several rows.
+#[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
 fn composite(to: &mut Lowering<'_>, fun: MathFunction, a: &[Id], span: Span) -> Lowered<Id> {
     let dtype = to.program.dtype(a[0]);
     let number = |to: &mut Lowering<'_>, x: f64| to.program.number(Scalar::Float(x), dtype);

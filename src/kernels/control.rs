@@ -1,4 +1,4 @@
-//! Where ways part and meet: branches, switches and loops, by masks.
+//! Lowers control flow, that is branches, switches and loops, to masks.
 
 use super::lower::{Arrived, Enclosing, Frame, Lowered, Lowering, Value};
 use super::program::Id;
@@ -7,14 +7,15 @@ use crate::base::dtype::Scalar;
 use crate::graph::ufunc::logic;
 use naga::{Block, Expression, Handle, Span, SwitchValue};
 
-/// How often a loop is unrolled at most while all elements are in it.
+/// The maximum number of iterations that a loop is unrolled to while all elements are in it.
 const MOST_TURNS: usize = 1 << 16;
 
-/// How often a loop is unrolled that some elements may have left, if its author states no maximum.
+/// The maximum number of iterations of a loop that some elements may have left, unless the author sets another maximum.
 const MOST_TURNS_BY_DATA: usize = 1 << 10;
 
 impl<'m> Lowering<'m> {
-    /// Adds the elements that are at hand to those that have arrived at a place.
+    /// Adds the current elements to those that have arrived at a point of the control flow, with the current values of
+    /// the variables.
     pub fn note(&mut self, place: &mut Arrived) {
         if self.program.is(self.live, false) {
             return;
@@ -29,7 +30,8 @@ impl<'m> Lowering<'m> {
         });
     }
 
-    /// Goes on with the elements that have arrived at a place beside those at hand.
+    /// Continues with the elements that have arrived at a point of the control flow, in addition to the current
+    /// elements.
     pub fn arrive(&mut self, place: Arrived) {
         let Some((mask, values)) = place else { return };
         if self.program.is(self.live, false) {
@@ -42,12 +44,13 @@ impl<'m> Lowering<'m> {
         self.live = self.program.or(self.live, mask);
     }
 
-    /// Returns what variables hold where two ways meet: `values` for the elements of the mask, `others` for the others.
+    /// Merges the variables of two paths: `values` for the elements of the mask, `others` for all other elements.
     fn merged(&mut self, mask: Id, values: Vec<Value>, others: Vec<Value>) -> Vec<Value> {
         values.into_iter().zip(others).map(|(yes, no)| self.choose(mask, yes, no)).collect()
     }
 
-    /// Lowers two branches, each for its elements. Behind them those run on that have come to the end of one.
+    /// Lowers two branches, each with its own mask. Afterwards the elements continue that have reached the end of a
+    /// branch.
     pub fn branches(
         &mut self,
         frame: &mut Frame<'m>,
@@ -55,7 +58,7 @@ impl<'m> Lowering<'m> {
         yes: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
         no: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
     ) -> Lowered<()> {
-        // all elements go one way, as at the end of each turn of a loop with a constant bound
+        // all elements take the same branch, for example at the end of each iteration of a loop with a constant bound
         if self.program.is(condition, true) {
             return yes(self, frame);
         }
@@ -71,7 +74,7 @@ impl<'m> Lowering<'m> {
         self.live = self.program.and(before.0, otherwise);
         no(self, frame)?;
         let of_no = (self.live, std::mem::take(&mut self.variables));
-        // of the elements that come here, those with the condition come from the first branch
+        // of the elements that reach this point, those for which the condition holds come from the first branch
         self.variables = match [of_yes.0, of_no.0].map(|mask| self.program.is(mask, false)) {
             [true, _] => of_no.1,
             [_, true] => of_yes.1,
@@ -110,7 +113,7 @@ impl<'m> Lowering<'m> {
             others = self.program.and(others, is_not);
             matches.push(Some(is));
         }
-        // a case that falls through is one of several values with one body, and has none of its own
+        // a case that falls through is one of several values that share the body of a later case
         let mut fallen = no;
         for (case, is) in cases.iter().zip(matches) {
             let is = self.program.or(is.unwrap_or(others), fallen);
@@ -131,7 +134,7 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
-    /// Lowers a loop turn by turn, until no element is in it.
+    /// Unrolls a loop, iteration by iteration, until no element is in it.
     pub fn turns(
         &mut self,
         frame: &mut Frame<'m>,
@@ -164,7 +167,7 @@ impl<'m> Lowering<'m> {
             if self.program.is(self.live, false) {
                 break;
             }
-            // where no element has left, all are in the loop, however many ways through its body they took
+            // if no element has left, all are in the loop, whichever paths through its body they took
             let enclosing = &frame.enclosing[depth];
             if enclosing.ended.is_none() && self.program.is(enclosing.gone, false) {
                 self.live = mutant!(ways_through_a_loop_leave_it, self.live, before);
@@ -194,7 +197,8 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
-    /// Goes on behind a loop or a switch, with the elements that came to it and have not gone elsewhere.
+    /// Continues after a loop or a switch, with the elements that entered it and have not left it by `return` or an
+    /// outer `continue`.
     fn leave(&mut self, frame: &mut Frame<'m>, before: Id) {
         let no = self.program.truth(false);
         let Some(enclosing) = frame.enclosing.pop() else { return };

@@ -17,12 +17,12 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// A function of elements that its author writes in WGSL. It fuses with everything around it and runs on every backend, as the
-/// library's own functions do.
+/// A user-defined elementwise function, written in WGSL. Like the library's own functions, it fuses with the operations
+/// around it and runs on every backend.
 ///
-/// The inputs and outputs are lists such as `"x: f32, y: T"`: each has a dtype, or a name in capitals that stands for the dtype that
-/// the operands of that name have in common in a call. The body is a WGSL function's: it reads the inputs, and assigns the outputs,
-/// which are 0 before.
+/// The inputs and outputs are lists such as `"x: f32, y: T"`. Each has a dtype or a type name that starts with a
+/// capital letter. In a call, a type name means the common dtype of its operands. The body is the body of a WGSL
+/// function: it reads the inputs and assigns the outputs, which are 0 at the start.
 ///
 /// ```
 /// use cupric::{ElementwiseKernel, array, eval_all};
@@ -38,7 +38,7 @@ use std::sync::Arc;
 /// assert_eq!(loss.plan()?.kernels(), 1);
 /// assert_eq!(loss.item::<f32>()?, (0.125 + 0.0 + 3.5) / 3.0);
 ///
-/// // two outputs, and a number for an operand
+/// // two outputs, and a number as an operand
 /// let divide = ElementwiseKernel::new("x: f32, y: f32", "whole: i32, rest: f32", "whole = i32(x / y); rest = x % y;", "divide")?;
 /// let [whole, rest] = divide.call_many((array![7., 8.5], 2));
 /// let [whole, rest] = eval_all([&whole, &rest])?; // one kernel
@@ -46,27 +46,33 @@ use std::sync::Arc;
 /// # Ok::<(), cupric::Error>(())
 /// ```
 ///
-/// # What the body may have
+/// # Supported WGSL
 ///
-/// `let`, `var`, `const`, arithmetic, comparisons, `if`, `switch`, loops, vectors, arrays and structures of a function's own, helper functions
-/// ([`KernelOptions::helpers`]) and these built-in functions: those of arithmetic and rounding, of exponents, logarithms, powers and
-/// trigonometry, `select`, `clamp`, `saturate`, `mix`, `step`, `smoothstep`, `fract`, `modf`, `fma`, `dot`, `cross`, `length`, `distance`,
-/// `normalize`, `all`, `any`; and conversions. Functions of floats that WGSL lacks have the names of the library's methods: `erf`, `log1p`,
-/// `cbrt`, `isnan`; they take the first float type among the parameters, or else f32. There is no memory but the operands: no textures, barriers or atomics.
+/// * `let`, `var`, `const`, arithmetic, comparisons, conversions, `if`, `switch` and loops
+/// * local vectors, arrays and structures
+/// * helper functions ([`KernelOptions::helpers`])
+/// * the built-in functions of arithmetic, rounding, exponents, logarithms, powers and trigonometry, and `select`,
+///   `clamp`, `saturate`, `mix`, `step`, `smoothstep`, `fract`, `modf`, `fma`, `dot`, `cross`, `length`, `distance`,
+///   `normalize`, `all`, `any`
+/// * float functions of the library that WGSL does not have, under the names of the methods: `erf`, `log1p`, `cbrt`,
+///   `isnan`. Their operands have the first float type among the parameters, or f32 if there is none.
 ///
-/// Types of 8 bits, and of 16 but f16, are those of 32 bits in the body, and bf16 is f32 there; an output is converted at the end,
-/// where integers wrap. The text is not given to a driver: naga parses it, and it becomes the same nodes as methods make. So a
-/// function has the [accuracy](crate::guide::accuracy) of the method of its name, `min` and `max` give NaN for NaN, and integers
-/// wrap; what WGSL says of their division by 0 and of shifts holds.
+/// A body can access only its operands: there are no textures, barriers or atomics.
 ///
-/// A branch whose condition differs between elements is computed for all of them, and each takes its own side's results. A loop is
-/// unrolled. If its end depends on elements, those that have left it keep their values while others go on; state with
-/// [`KernelOptions::loop_steps`] after how many turns all have left.
+/// In the body, 8- and 16-bit integers have 32 bits, and bf16 is f32. An output is converted at the end, where integers
+/// wrap. naga parses the source, and the library builds the same nodes from it as from its methods; the driver never
+/// sees it. So a function has the [accuracy](crate::guide::accuracy) of the method of its name, `min` and `max` return
+/// NaN for NaN, and integers wrap. Integer division by 0 and shifts follow the WGSL specification.
 ///
-/// # What is different from CuPy
+/// If the condition of a branch differs between elements, both sides are computed for all elements, and each element
+/// keeps the results of its side. Loops are unrolled. If the end of a loop depends on the elements, those that have
+/// left it keep their values while others continue; set the maximum number of iterations with
+/// [`KernelOptions::loop_steps`].
 ///
-/// The body is WGSL, the parameters are `name: type`, and there are no `raw` operands, no index `i` (give [`arange`](crate::arange) for it), and no
-/// `out` operand (give the result to [`assign`](crate::Array::assign)).
+/// # Differences from CuPy
+///
+/// The body is WGSL and parameters are written `name: type`. There are no `raw` operands, no index `i` (pass an
+/// [`arange`](crate::arange)), and no `out` operand (pass the result to [`assign`](crate::Array::assign)).
 pub struct ElementwiseKernel {
     name: String,
     inputs: Vec<Param>,
@@ -84,16 +90,17 @@ struct Lowered {
 }
 
 impl ElementwiseKernel {
-    /// Makes a kernel of its inputs, its outputs, its body and its name.
+    /// Makes a kernel from its inputs, its outputs, its body and its name.
     ///
     /// # Errors
-    /// The lists are none, the text is not WGSL, or has what a kernel cannot have: the message has line and column.
+    /// A list or the name is not valid, or the body is not valid WGSL or uses unsupported features; the message has its
+    /// line and column.
     #[track_caller]
     pub fn new(inputs: &str, outputs: &str, body: &str, name: &str) -> Result<ElementwiseKernel> {
         ElementwiseKernel::with_options(inputs, outputs, body, name, KernelOptions::default())
     }
 
-    /// Makes a kernel with helper functions, or with loops whose end depends on elements.
+    /// Makes a kernel with options: helper functions, or a maximum for loops whose end depends on the elements.
     ///
     /// ```
     /// use cupric::{ElementwiseKernel, KernelOptions, array};
@@ -117,7 +124,7 @@ impl ElementwiseKernel {
     /// ```
     ///
     /// # Errors
-    /// As [`new`](ElementwiseKernel::new).
+    /// Those of [`new`](ElementwiseKernel::new).
     #[track_caller]
     pub fn with_options(
         inputs: &str,
@@ -150,18 +157,18 @@ impl ElementwiseKernel {
             options,
             versions: Versions::default(),
         };
-        // what is wrong with the text is said here, where it stands
+        // lower it once now, so that errors in the source are returned here
         some_types(kernel.names.len(), |named| kernel.version(named, at))?;
         Ok(kernel)
     }
 
-    /// The kernel's name, which messages have.
+    /// Returns the kernel's name, which error messages contain.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Calls a kernel of one output. The operands broadcast; numbers take the inputs' dtypes. As an operation does, it computes nothing
-    /// yet, and the result carries an error if the operands do not fit.
+    /// Calls a kernel that has one output. Operands broadcast, and numbers adopt the dtypes of the inputs. Like an
+    /// operation, it computes nothing yet, and the result carries an error if the operands do not match.
     #[track_caller]
     pub fn call(&self, operands: impl Operands) -> Expr {
         let at = Location::caller();
@@ -169,13 +176,14 @@ impl ElementwiseKernel {
         result
     }
 
-    /// Calls a kernel of several outputs. [`eval_all`](crate::eval_all) computes them in one kernel.
+    /// Calls a kernel that has `N` outputs. [`eval_all`](crate::eval_all) computes them in one kernel.
     #[track_caller]
     pub fn call_many<const N: usize>(&self, operands: impl Operands) -> [Expr; N] {
         self.results(operands.into_args(), Location::caller())
     }
 
-    /// Computes the kernel on the CPU and on a device, and says how far they agree: for tests of a kernel. Operands may be on any device.
+    /// Computes the kernel on the CPU and on a device, and returns how far the results differ. This is for tests of a
+    /// kernel. Operands may be on any device.
     ///
     /// ```
     /// use cupric::{Device, ElementwiseKernel, array};
@@ -211,7 +219,7 @@ impl ElementwiseKernel {
     fn build(&self, args: Vec<Arg>, at: Loc) -> Result<Vec<Expr>> {
         let fitted = fit(&self.name, &self.inputs, &self.names, args, at)?;
         let version = self.version(&fitted.named, at)?;
-        // the results of one call are made at once, so that what they share is one node
+        // all results of a call are made together, so that they share nodes
         let results = expressions(&version.program, &fitted.operands, fitted.device, &version.outputs, at);
         let finish = |(result, p): (Expr, &Param)| {
             composed(|| {
@@ -227,7 +235,7 @@ impl ElementwiseKernel {
         Ok(results.into_iter().zip(&self.outputs).map(finish).collect())
     }
 
-    /// Returns the kernel for dtypes of its names for types.
+    /// Returns the lowered kernel for the dtypes of its type names.
     fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Lowered>> {
         let lower = || {
             let mut source = Source::new(&self.names, named);

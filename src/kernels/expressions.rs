@@ -1,4 +1,4 @@
-//! Expressions of a WGSL function, lowered to values: a vector's components each by itself.
+//! Lowers the expressions of a WGSL function to values. Each component of a vector is a separate value.
 
 use super::builtins;
 use super::lower::{Frame, Lowered, Lowering, Value, part};
@@ -11,7 +11,7 @@ use naga::{BinaryOperator, Expression, Handle, Literal, RelationalFunction, Span
 
 impl<'m> Lowering<'m> {
     /// Lowers one expression of a function.
-    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
     pub fn expression(&mut self, frame: &mut Frame<'m>, handle: Handle<Expression>) -> Lowered<Value> {
         let span = frame.function.expressions.get_span(handle);
         let expression = &frame.function.expressions[handle];
@@ -89,8 +89,8 @@ impl<'m> Lowering<'m> {
         }
     }
 
-    /// Lowers an expression that has no operands of its function.
-    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+    /// Lowers an expression that does not depend on variables or arguments of a function.
+    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
     fn constant_expression(&mut self, expression: &Expression, span: Span) -> Lowered<Value> {
         match expression {
             Expression::Literal(literal) => Ok(Value::One(self.literal(*literal, span)?)),
@@ -127,11 +127,11 @@ impl<'m> Lowering<'m> {
         Ok(self.program.number(value, dtype))
     }
 
-    /// Makes a value of parts. A vector may be made of shorter vectors.
+    /// Composes a value from parts. The parts of a vector may be shorter vectors.
     fn composed(&self, ty: Handle<naga::Type>, parts: Vec<Value>, span: Span) -> Lowered<Value> {
         let inner = &self.module.types[ty].inner;
         let is_vector = matches!(inner, TypeInner::Vector { .. });
-        // the operators of other values work part by part, and a product of matrices does not
+        // operators work component by component, which is wrong for a product of matrices
         if mutant!(kernel_takes_matrices, false, matches!(inner, TypeInner::Matrix { .. })) {
             return Err(Complaint::new(span, "a matrix, which a kernel cannot have: use vectors and `dot`"));
         }
@@ -154,8 +154,8 @@ impl<'m> Lowering<'m> {
         }
     }
 
-    /// Returns the part of a value that an index names. One that is known only for each element is a choice of all parts; outside of
-    /// them it is the last.
+    /// Returns the part of a value at an index. If the index differs between elements, the result is a choice among all
+    /// parts; an index out of bounds chooses the last part.
     fn indexed(&mut self, base: Value, index: Id, span: Span) -> Lowered<Value> {
         if let Some(number) = self.program.constant(index) {
             let place = usize::try_from(number.as_i128()).unwrap_or(usize::MAX);
@@ -164,7 +164,8 @@ impl<'m> Lowering<'m> {
         let parts = match base {
             Value::Many(parts) => parts,
             Value::Pointer(variable, places) => match self.load(variable, &places) {
-                // what is loaded through this pointer is known now; a store through it is refused where it is written
+                // a pointer with an index that differs between elements is not supported, neither for loads nor for
+                // stores
                 Some(Value::Many(_)) => {
                     let detail = "an index that differs between elements, into a variable; use `let` for what it indexes, or a `switch`";
                     return Err(Complaint::new(span, detail));
@@ -186,7 +187,8 @@ impl<'m> Lowering<'m> {
         Ok(chosen)
     }
 
-    /// Calls a function for each component; a scalar beside vectors is used for all of theirs.
+    /// Calls a function for each component of its operands. Scalars that are combined with vectors are used for every
+    /// component.
     pub fn each(
         &mut self,
         operands: Vec<Value>,
@@ -212,7 +214,7 @@ impl<'m> Lowering<'m> {
         Ok(Value::Many(parts))
     }
 
-    /// Chooses between two values, as a whole or, by a vector of truths, component by component.
+    /// Chooses between two values: as a whole, or component by component if the condition is a vector of bools.
     fn selected(&mut self, condition: Value, yes: Value, no: Value, span: Span) -> Lowered<Value> {
         match condition {
             Value::One(condition) => Ok(self.choose(condition, yes, no)),
@@ -261,10 +263,10 @@ impl<'m> Lowering<'m> {
         Ok(self.program.call(row, &[a, b]))
     }
 
-    /// Divides integers as WGSL does: rounded toward 0, and by 0 the dividend itself.
+    /// Divides integers as WGSL does: the quotient is rounded toward 0, and a division by 0 returns the dividend.
     fn quotient(&mut self, a: Id, b: Id) -> Id {
         let dtype = self.program.dtype(a);
-        // what is left without the remainder is a multiple, whose quotient is exact
+        // the dividend minus the remainder is a multiple of the divisor, so its quotient is exact
         let rest = self.program.call(&arithmetic::fmod, &[a, b]);
         let multiple = match mutant!(kernel_rounds_quotients_down, true, dtype.is_unsigned_integer()) {
             true => a,
@@ -310,7 +312,7 @@ impl<'m> Lowering<'m> {
         let from = self.program.dtype(a);
         let width = convert.unwrap_or(from.size() as u8);
         let to = dtype_of(naga::Scalar { kind, width }, span)?;
-        // the bits of an integer are those of its wrapped value in the other integer type; no row takes a float's
+        // a bitcast between integers is a wrapping conversion; no function reinterprets the bits of a float
         if convert.is_none() && from != to && (from.is_float() || to.is_float()) {
             return Err(Complaint::new(span, "`bitcast` of a float's bits, which a kernel cannot have"));
         }

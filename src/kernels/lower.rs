@@ -1,7 +1,8 @@
-//! Statements of a WGSL function, lowered to values. There are no jumps: a mask says for each element whether it runs a
-//! statement. Variables hold what they have for these elements; where ways meet, at the end of a branch, a turn, a loop or a
-//! function, each variable that differs is a choice by the masks of the ways. A branch or loop whose condition is known when the
-//! text is lowered costs nothing: the branch that is not taken is left out, and the loop is unrolled.
+//! Lowers the statements of a WGSL function to values. There are no jumps: a mask states for each element whether it
+//! runs a statement. A variable has one value for the elements of the mask. Where paths merge, at the end of a branch,
+//! an iteration, a loop or a function, each variable that differs becomes a choice by the masks of the paths. A branch
+//! or loop whose condition is constant needs no mask: the branch that is not taken is omitted, and the loop is
+//! unrolled.
 
 use super::program::{Id, MOST_VALUES, Program};
 use super::source::Complaint;
@@ -9,8 +10,8 @@ use crate::graph::ufunc::Ufunc;
 use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Span, Statement};
 use std::collections::HashMap;
 
-/// The most statements that are lowered: a second's work. Loops of loops, and calls in functions that are called, have more than the
-/// text shows, and few of them need give a new value.
+/// The maximum number of statements that are lowered, which takes about a second. Nested loops and nested calls contain
+/// far more statements than the source, and may add few values, so [`MOST_VALUES`] does not bound them.
 const MOST_STATEMENTS: usize = 1 << 20;
 
 /// A value of a WGSL type.
@@ -19,25 +20,25 @@ pub(super) enum Value {
     One(Id),
     /// The components of a vector, the elements of an array, the members of a structure.
     Many(Vec<Value>),
-    /// A variable, or a part of it: the places that lead to the part, from the outside in.
+    /// A variable, or a part of it. The indices lead to the part, from the outermost to the innermost.
     Pointer(usize, Vec<usize>),
 }
 
-/// The elements that have come to a place, and what variables hold for them.
+/// The mask of the elements that have arrived at a point of the control flow, and the values of the variables for them.
 pub(super) type Arrived = Option<(Id, Vec<Value>)>;
 
-/// What `break` leaves: a loop or a switch.
+/// A statement that `break` leaves: a loop or a switch.
 pub(super) struct Enclosing {
     pub is_loop: bool,
-    /// The elements that have left it for what is not its end: by `return`, or, for a switch, by `continue`.
+    /// The elements that have left it without reaching its end: by `return` or, for a switch, by `continue`.
     pub gone: Id,
-    /// Those that have come to `continue` in this turn of a loop.
+    /// The elements that have reached `continue` in the current iteration.
     pub continued: Arrived,
-    /// Those that have come to its end.
+    /// The elements that have reached its end.
     pub ended: Arrived,
 }
 
-/// A call of a function, as it is lowered.
+/// The state of a function call while it is lowered.
 pub(super) struct Frame<'m> {
     pub function: &'m Function,
     pub args: Vec<Value>,
@@ -45,7 +46,7 @@ pub(super) struct Frame<'m> {
     /// The expressions that an `Emit` statement has computed, and results of calls.
     pub values: HashMap<Handle<Expression>, Value>,
     pub enclosing: Vec<Enclosing>,
-    /// The elements that have returned, and what for.
+    /// The elements that have returned.
     returned: Arrived,
     result: Option<Value>,
 }
@@ -53,13 +54,13 @@ pub(super) struct Frame<'m> {
 pub(super) struct Lowering<'m> {
     pub module: &'m Module,
     pub program: Program,
-    /// The variables of the functions that are being lowered, those of a called one behind those of its caller.
+    /// The variables of the functions that are being lowered. Those of a callee follow those of its caller.
     pub variables: Vec<Value>,
-    /// The mask of the elements that run the statement at hand.
+    /// The mask of the elements that run the current statement.
     pub live: Id,
-    /// How many turns a loop has at most that depends on data, as the kernel's author states it.
+    /// The author's maximum number of iterations for a loop that depends on data.
     pub most_turns: Option<usize>,
-    /// The statements that were lowered so far, and the numbers that variables held where ways parted or met.
+    /// The cost so far: statements that were lowered, and the variables that were copied where paths split or merged.
     spent: usize,
     /// The functions that the module declares for rows of the table.
     rows: &'m [&'static Ufunc],
@@ -74,14 +75,14 @@ impl<'m> Lowering<'m> {
         Lowering { module, program, variables: vec![], live, most_turns, spent: 0, rows }
     }
 
-    /// Lowers a call of the module's function `name`, and returns the last values of those of its variables that `outputs` names.
+    /// Lowers a call of the module's function `name`. Returns the final values of its variables `outputs`.
     pub fn function(&mut self, name: &str, args: Vec<Value>, outputs: &[&str]) -> Lowered<Vec<Value>> {
         let lacks = |what: &str| Complaint::new(Span::UNDEFINED, format!("the kernel has no {what}"));
         let mut functions = self.module.functions.iter().map(|(_, f)| f);
         let function = functions.find(|f| f.name.as_deref() == Some(name)).ok_or_else(|| lacks(name))?;
         let frame = self.call(function, args)?;
         let value = |output: &&str| {
-            // of variables of one name, ours is the first, and those in blocks of the text come later
+            // the output is the first variable of its name; a variable in a block of the body may have the same name
             let mut locals = function.local_variables.iter().filter(|(_, v)| v.name.as_deref() == Some(*output));
             let variable = locals.next().and_then(|(handle, _)| frame.locals.get(&handle));
             Ok(self.variables[*variable.ok_or_else(|| lacks(output))?].clone())
@@ -91,7 +92,7 @@ impl<'m> Lowering<'m> {
         Ok(values)
     }
 
-    /// Lowers a call. The variables of the function stay behind those of its caller.
+    /// Lowers a call. The variables of the function remain on the stack after those of its caller.
     fn call(&mut self, function: &'m Function, args: Vec<Value>) -> Lowered<Frame<'m>> {
         let mut frame = Frame {
             function,
@@ -132,7 +133,7 @@ impl<'m> Lowering<'m> {
 
     pub fn block(&mut self, frame: &mut Frame<'m>, block: &'m Block) -> Lowered<()> {
         for (statement, span) in block.span_iter() {
-            // no element comes here
+            // no element reaches this point
             if self.program.is(self.live, false) {
                 break;
             }
@@ -143,7 +144,7 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
-    /// Fails if the kernel computes too many values, or takes too long to lower.
+    /// Returns an error if the kernel computes too many values or takes too long to lower.
     fn is_small(&self, span: Span) -> Lowered<()> {
         if self.program.steps().len() > MOST_VALUES {
             let detail =
@@ -159,7 +160,7 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
-    /// Counts the work of keeping or merging all variables, a statement for each 16 numbers that they hold.
+    /// Adds the cost of copying or merging all variables: one statement for each 16 scalars.
     pub fn spend_on_variables(&mut self) {
         fn numbers(values: &[Value]) -> usize {
             values.iter().map(|v| if let Value::Many(parts) = v { numbers(parts) } else { 1 }).sum()
@@ -167,7 +168,7 @@ impl<'m> Lowering<'m> {
         self.spent += numbers(&self.variables) / 16;
     }
 
-    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
     fn statement(&mut self, frame: &mut Frame<'m>, statement: &'m Statement, span: Span) -> Lowered<()> {
         match statement {
             Statement::Emit(range) => {
@@ -214,7 +215,7 @@ impl<'m> Lowering<'m> {
                     let value = self.value(frame, *value)?;
                     frame.result = Some(match frame.result.take() {
                         Some(earlier) => self.choose(self.live, value, earlier),
-                        // elements that are not here return later, and choose their own values there
+                        // the other elements return later, and choose their own values there
                         None => value,
                     });
                 }
@@ -261,7 +262,7 @@ impl<'m> Lowering<'m> {
         *at = value;
     }
 
-    /// Returns what a variable, or a part of it, holds.
+    /// Returns the value of a variable or of a part of it.
     pub fn load(&self, variable: usize, places: &[usize]) -> Option<Value> {
         places.iter().try_fold(&self.variables[variable], |value, place| part(value, *place)).cloned()
     }
@@ -288,7 +289,8 @@ impl<'m> Lowering<'m> {
         self.one(value, span)
     }
 
-    /// Returns the value of an expression: the one that a statement has computed, or that of a constant or variable.
+    /// Returns the value of an expression. It is already computed if an `Emit` statement did so; otherwise it is
+    /// lowered now.
     pub fn value(&mut self, frame: &mut Frame<'m>, handle: Handle<Expression>) -> Lowered<Value> {
         match frame.values.get(&handle) {
             Some(value) => Ok(value.clone()),

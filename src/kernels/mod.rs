@@ -1,10 +1,22 @@
-//! Floor 6: functions that users write in WGSL: [`ElementwiseKernel`] and [`ReductionKernel`], and whole shaders, [`RawKernel`].
+//! Floor 6: functions that users write in WGSL: [`ElementwiseKernel`] and [`ReductionKernel`], and complete shaders,
+//! [`RawKernel`].
 //!
-//! A text goes one way: `kernels/signature.rs` reads the lists of parameters, `kernels/source.rs` makes a WGSL module of the text
-//! and lets naga parse it, `kernels/lower.rs` (statements, those of control in `kernels/control.rs`), `kernels/expressions.rs`, `kernels/types.rs` and `kernels/builtins.rs` turn naga's
-//! functions into values over rows of the table of functions (`kernels/program.rs`), and `kernels/build.rs` makes nodes, or
-//! formulas of a fold, of these; `kernels/order.rs` tries whether a reduction's order matters. No text reaches a driver, so that a function is as exact as the library's own of its name, and
-//! planner and backends know nothing of kernels; `kernels/rows.rs` gives a text the functions that WGSL lacks. `kernels/raw.rs` has whole shaders, which a GPU's driver gets as they are. `kernels/operands.rs` fits a call's operands to the parameters, `kernels/agreement.rs` compares two devices.
+//! The source of a kernel passes through these files:
+//!
+//! * `kernels/signature.rs` parses the lists of parameters.
+//! * `kernels/source.rs` builds a WGSL module from the user's source, and naga parses it. `kernels/rows.rs` declares
+//!   the functions that WGSL does not have.
+//! * `kernels/lower.rs` (statements; control flow is in `kernels/control.rs`), `kernels/expressions.rs`,
+//!   `kernels/types.rs` and `kernels/builtins.rs` lower naga's functions to values that call rows of the table of
+//!   functions (`kernels/program.rs`).
+//! * `kernels/build.rs` turns these values into nodes, or into formulas of a fold.
+//!
+//! The source itself does not reach a driver. So a function is as accurate as the library's own function of that name,
+//! and the planner and backends do not know about kernels.
+//!
+//! `kernels/operands.rs` fits the operands of a call to the parameters. `kernels/order.rs` tests whether the order of a
+//! reduction matters. `kernels/agreement.rs` compares the results of two devices. `kernels/raw.rs` runs complete
+//! shaders, which the driver gets unchanged.
 
 mod agreement;
 mod build;
@@ -38,7 +50,7 @@ use signature::{Names, Param, Type};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// What a kernel may have beside its parameters and its body.
+/// Options of a kernel: helper functions, and a maximum for the iterations of its loops.
 #[derive(Clone, Debug, Default)]
 pub struct KernelOptions {
     helpers: String,
@@ -46,18 +58,20 @@ pub struct KernelOptions {
 }
 
 impl KernelOptions {
-    /// WGSL that stands beside the kernel: functions, structures, constants. The kernel's names for types are known there.
+    /// Adds WGSL declarations that the kernel can use: functions, structures, constants. They may use the kernel's type
+    /// names.
     pub fn helpers(mut self, text: &str) -> KernelOptions {
         self.helpers = text.to_string();
         self
     }
 
-    /// After how many turns all elements have left a loop whose end depends on them. Those that have not leave it then, with the values
-    /// that they have. Such a loop is unrolled so often, and each turn costs all elements its operations. Without this maximum a
-    /// kernel is refused that has a loop which some elements may be in after 1,024 turns.
+    /// Sets the maximum number of iterations of a loop whose end depends on the elements. Elements that are still in
+    /// the loop then leave it with their current values. The loop is unrolled this many times, and every element pays
+    /// for the operations of each iteration. Without this maximum, a kernel is rejected if some elements may still be
+    /// in a loop after 1,024 iterations.
     ///
-    /// It is at least 1, and holds for each loop of the kernel that some elements leave before others: one that also ends after 100 turns
-    /// for all needs a maximum of 100.
+    /// `most` must be at least 1. It applies to each loop of the kernel that some elements leave before others. For
+    /// example, a loop that some elements may leave early, and all leave after 100 iterations, needs a maximum of 100.
     pub fn loop_steps(mut self, most: usize) -> KernelOptions {
         self.loop_steps = Some(most);
         self
@@ -71,7 +85,8 @@ impl KernelOptions {
     }
 }
 
-/// What a kernel is for each combination of dtypes that it was called with. Two threads may make one at the same time; one stays.
+/// The lowered kernel for each combination of dtypes that it was called with. If two threads make the same one, the
+/// first is kept.
 struct Versions<T>(Mutex<HashMap<Vec<DType>, Arc<T>>>);
 
 impl<T> Default for Versions<T> {
@@ -95,7 +110,8 @@ fn refuse(kernel: &str, detail: impl Into<String>, at: Loc) -> Error {
     Error::with_line(ErrorKind::Argument, kernel, detail, at)
 }
 
-/// Fails if the outputs use a name for types that no input has, the first `known` of the names, or have an input's name.
+/// Returns an error if an output has the name of an input, or a type name that no input has. The inputs use the first
+/// `known` names.
 fn outputs_are_named(inputs: &[Param], outputs: &[Param], known: usize, names: &Names) -> Result<(), String> {
     for p in outputs {
         if inputs.iter().any(|i| i.label == p.label) {
@@ -111,8 +127,9 @@ fn outputs_are_named(inputs: &[Param], outputs: &[Param], known: usize, names: &
     Ok(())
 }
 
-/// Tries a kernel with dtypes for its `names` names for types: with floats, with one dtype for all, and of up to three names with each
-/// combination of four dtypes. Fails as floats do.
+/// Tries to lower a kernel that has `names` type names: with f32 for all names, then with one other dtype for all, and,
+/// for at most three names, with each combination of four dtypes. If all of these fail, returns the error of the first
+/// try.
 fn some_types<T>(names: usize, try_types: impl Fn(&[DType]) -> Result<T>) -> Result<T> {
     use DType::*;
     const MIXED: [DType; 4] = [F32, I32, U32, Bool];
@@ -127,7 +144,8 @@ fn some_types<T>(names: usize, try_types: impl Fn(&[DType]) -> Result<T>) -> Res
     others.find_map(|types: Vec<DType>| try_types(&types).ok()).ok_or(of_floats)
 }
 
-/// Returns a copy of a kernel's name that lives as long as the process, as the names in plans do. Equal names share one copy.
+/// Returns a copy of a kernel's name that lives until the process ends, as names in plans must. Equal names share one
+/// copy.
 fn kept_name(name: &str) -> &'static str {
     static NAMES: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,15 +157,15 @@ fn kept_name(name: &str) -> &'static str {
     new
 }
 
-/// Returns the float type of the first parameter that has one; f32 if none has.
+/// Returns the float type of the first parameter that has a float type, or f32 if there is no such parameter.
 fn float_type(params: &[&[Param]], named: &[DType]) -> DType {
     let mut types = params.iter().flat_map(|list| list.iter()).map(|p| signature::computed(p.ty.dtype(named)));
     types.find(|d| d.is_float()).unwrap_or(DType::F32)
 }
 
-/// Does work that calls itself for each level of a text on a thread with a stack of 256 MiB, of which the system gives only what is used:
-/// a text of 64 KiB has at most 30,000 levels, each of which takes the parser a few KiB. Fails if there is no such thread, or if the
-/// parser panics.
+/// Runs `work` on a thread with a stack of 256 MiB, because parsing and lowering recurse for each nesting level of the
+/// source. A source of 64 KiB has at most 30,000 levels, and the parser needs a few KiB of stack for each. The system
+/// commits only the pages that are used. Returns an error if the thread cannot be created or the parser panics.
 fn with_room<T: Send>(kernel: &str, at: Loc, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     const STACK: usize = 256 << 20;
     let failed = |kind, detail: &str| Err(Error::with_line(kind, kernel, detail, at));

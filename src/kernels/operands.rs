@@ -1,4 +1,4 @@
-//! What a kernel is called with.
+//! The operands of a kernel's call.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -8,7 +8,8 @@ use smallvec::smallvec;
 
 use super::signature::{Listed, Names, Param, Type, computed};
 
-/// The operands of a kernel, in the order of its inputs: a tuple of up to eight [`Operand`]s, or an array or `Vec` of them.
+/// The operands of a kernel, in the order of its inputs: a tuple of up to eight [`Operand`]s, or an array or `Vec` of
+/// them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` are no operands of a kernel",
     label = "a tuple such as `(&x, 0.5)` is needed here; of one operand `(&x,)`"
@@ -43,19 +44,19 @@ macro_rules! tuples {
 }
 tuples! { A; A B; A B C; A B C D; A B C D E; A B C D E F; A B C D E F G; A B C D E F G H; }
 
-/// The operands of a call, which fit the kernel's inputs.
+/// The operands of a call, after they were matched with the kernel's inputs.
 pub(super) struct Fitted {
-    /// With the dtypes in which the kernel computes.
+    /// The operands, converted to the dtypes in which the kernel computes.
     pub operands: Vec<Expr>,
-    /// The dtypes of the kernel's names for types.
+    /// The dtypes of the kernel's type names.
     pub named: Vec<DType>,
     /// The shape that all operands broadcast to.
     pub shape: Shape,
-    /// The number of the device that they are on, 0 if there are numbers alone.
+    /// The number of their device, or 0 if no operand has a device.
     pub device: u32,
 }
 
-/// Fits operands to the inputs of the kernel `kernel`.
+/// Matches operands with the inputs of the kernel `kernel`: determines dtypes and the common shape, and inserts casts.
 pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>, at: Loc) -> Result<Fitted> {
     let refused = |kind, detail: String| Err(Error::with_line(kind, kernel, detail, at));
     if args.len() != inputs.len() {
@@ -69,7 +70,7 @@ pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>,
         let arrays = of_name().filter_map(expr).map(|e| Some(e.0.dtype));
         let dtype = match arrays.reduce(|a, b| a?.promote(b?)) {
             Some(dtype) => of_name().filter_map(scalar).fold(dtype, |d, s| s.promote_with(d?)),
-            // of numbers alone, their own dtypes
+            // if all operands are numbers, their default dtypes
             None => {
                 of_name().filter_map(scalar).map(|s| Some(s.default_dtype())).reduce(|a, b| a?.promote(b?)).flatten()
             }

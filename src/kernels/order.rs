@@ -1,14 +1,16 @@
-//! Whether the neutral numbers of a reduction change nothing, and whether the order in which it combines matters: tried with a few
-//! numbers. It is the reduction's author who knows; what is found here are slips, such as a maximum that begins at 0.
+//! Tests a reduction with a few numbers: whether its neutral numbers leave other numbers unchanged, and whether the
+//! order in which it combines elements matters. The test is no proof; it finds mistakes, such as a maximum that starts
+//! from 0.
 
 use super::program::{Id, Program};
 use crate::base::dtype::{DType, Scalar};
 use crate::graph::ufunc::Neutral;
 
-/// A function of the reduction: its values, and those of them that are its results.
+/// A function of the reduction: its program, and the values that are its results.
 type Function = (Program, Vec<Id>);
 
-/// A reduction of which each function is lowered, with the dtypes of its inputs and of its state.
+/// A reduction to test: its lowered functions, the dtypes of its inputs and state, and the neutral numbers of the
+/// state.
 pub(super) struct Tried<'a> {
     pub map: &'a Function,
     pub combine: &'a Function,
@@ -19,13 +21,13 @@ pub(super) struct Tried<'a> {
 }
 
 impl Tried<'_> {
-    /// Fails with a reason if two ways to combine a few elements give different results.
+    /// Returns an error that describes the difference if two ways to combine a few elements give different results.
     pub fn check(&self) -> Result<(), String> {
         let elements: Vec<(String, Vec<Scalar>)> = (0..4).filter_map(|n| self.element(n)).collect();
         let neutral: Vec<Scalar> = (self.state.iter().zip(self.starts))
             .map(|(dtype, start)| Scalar::from_bits(start.bits(dtype.compute()), dtype.compute()))
             .collect();
-        // a GPU's lanes without elements combine neutral numbers with each other
+        // lanes of a GPU that have no elements combine neutral numbers with each other
         let twice = self.combined(&neutral, &neutral).unwrap_or_else(|| neutral.clone());
         for (x, s) in &elements {
             for [a, b] in [[&neutral, s], [s, &neutral], [&twice, s], [s, &twice]] {
@@ -59,7 +61,8 @@ impl Tried<'_> {
         Ok(())
     }
 
-    /// Returns the state of an element, with its operands as a text; `None` if it has numbers that are not finite, or cannot be computed.
+    /// Returns the state of test element `n` and its operands as a string, or `None` if the state is not finite or
+    /// cannot be computed.
     fn element(&self, n: usize) -> Option<(String, Vec<Scalar>)> {
         let operands: Vec<Scalar> = (self.inputs.iter().enumerate())
             .map(|(input, dtype)| {
@@ -82,7 +85,8 @@ impl Tried<'_> {
         self.combine.0.results_for(&both, &self.combine.1)
     }
 
-    /// Returns the results of two states if they differ by more than rounding can explain. States themselves may differ and mean the same.
+    /// Returns the results of two states if they differ by more than rounding can explain. It compares the results,
+    /// because two different states may mean the same.
     fn differ(&self, a: Option<Vec<Scalar>>, b: Option<Vec<Scalar>>) -> Option<(Scalar, Scalar)> {
         let result = |state: Option<Vec<Scalar>>| self.finish.0.results_for(&state?, &self.finish.1)?.first().copied();
         let (a, b) = (result(a)?, result(b)?);
@@ -90,11 +94,11 @@ impl Tried<'_> {
         if x.is_finite() != y.is_finite() {
             return Some((a, b));
         }
-        // f32 has seven digits, of which a finish may lose some where it subtracts
+        // f32 has seven digits, and a finish that subtracts may lose some of them
         let rounding = match (self.state.iter().any(|d| d.is_float()), a) {
             (false, _) => 0.0,
             (true, Scalar::Float(_)) => 1e-3 * x.abs().max(y.abs()).max(1.0),
-            // a float that is rounded to an integer
+            // a float state that is rounded to an integer result
             (true, Scalar::Int(_) | Scalar::Bool(_)) => 1.0,
         };
         (x.is_finite() && y.is_finite() && (x - y).abs() > rounding).then_some((a, b))

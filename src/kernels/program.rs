@@ -1,5 +1,6 @@
-//! What a kernel computes for one element: a list of values, each of which calls a row of the table of functions with earlier
-//! ones. It is lowered once for each combination of dtypes, and every call makes nodes of it.
+//! The lowered form of a kernel: the list of values that it computes for one element. Each value is a call of a row of
+//! the table of functions with earlier values. A kernel is lowered once for each combination of dtypes, and every call
+//! builds nodes from the list.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::graph::expr::at_once;
@@ -7,8 +8,8 @@ use crate::graph::ufunc::{Class, Ufunc, logic};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 
-/// The most values that a kernel may compute for one element. A check of results looks at as many operations at once; a kernel
-/// with more would take seconds to plan.
+/// The maximum number of values that a kernel may compute for one element. A kernel with more would take seconds to
+/// plan. A check of results inspects at most as many operations at once.
 pub(super) const MOST_VALUES: usize = 1 << 16;
 
 /// The number of a value.
@@ -17,7 +18,7 @@ pub(super) type Id = usize;
 /// How a value is computed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Step {
-    /// The element of the operand of this number.
+    /// The element of the operand with this index.
     Input(usize),
     /// A constant, as bits of the compute type of its dtype.
     Number(u64),
@@ -25,7 +26,8 @@ pub(super) enum Step {
     Cast(Id),
 }
 
-/// The values in the order in which they are computed. Equal ones are one, and what depends on constants alone is a constant.
+/// The values, in the order in which they are computed. Equal values are stored once, and values that depend only on
+/// constants are folded.
 #[derive(Default)]
 pub(super) struct Program {
     steps: Vec<(Step, DType)>,
@@ -57,7 +59,7 @@ impl Program {
         self.add(Step::Number(value.bits(dtype)), dtype)
     }
 
-    /// Returns the number of the operand that a value is, if it is one.
+    /// Returns the index of the operand if a value is an operand.
     pub fn as_input(&self, id: Id) -> Option<usize> {
         match self.steps[id].0 {
             Step::Input(n) => Some(n),
@@ -69,7 +71,7 @@ impl Program {
         self.number(Scalar::Bool(value), DType::Bool)
     }
 
-    /// Returns the constant that a value is, if it is one.
+    /// Returns the constant if a value is a constant.
     pub fn constant(&self, id: Id) -> Option<Scalar> {
         match &self.steps[id] {
             (Step::Number(bits), dtype) => Some(Scalar::from_bits(*bits, dtype.compute())),
@@ -77,15 +79,16 @@ impl Program {
         }
     }
 
-    /// Whether a value is the constant `truth`.
+    /// Returns true if a value is the constant `truth`.
     pub fn is(&self, id: Id, truth: bool) -> bool {
         self.steps[id].1 == DType::Bool && self.constant(id) == Some(Scalar::Bool(truth))
     }
 
-    /// Adds the call of a row. The operands have one type, as WGSL demands; only `select`'s first is a bool.
+    /// Adds the call of a row. All operands have one type, as WGSL requires, except the condition of `select`, which is
+    /// a bool.
     pub fn call(&mut self, row: &'static Ufunc, args: &[Id]) -> Id {
         let of = row.typed_operand(args).map_or(DType::Bool, |a| self.dtype(*a));
-        // f16 is left to the kernels, which keep more than its digits between two operations
+        // f16 constants are not folded, because kernels keep more precision between two operations
         let bits: Option<SmallVec<[u64; 3]>> = args.iter().map(|a| self.bits(*a)).collect();
         let dtype = row.class.result(of);
         if of != DType::F16
@@ -107,7 +110,7 @@ impl Program {
     pub fn cast(&mut self, id: Id, to: DType) -> Id {
         match self.constant(id) {
             _ if self.dtype(id) == to => id,
-            // an integer wraps where it is converted to another integer type, as WGSL says and `Scalar::bits` does
+            // a conversion between integer types wraps, in WGSL and in `Scalar::bits`
             Some(number) => self.number(number, to),
             None => self.add(Step::Cast(id), to),
         }
@@ -125,9 +128,9 @@ impl Program {
             Some(Scalar::Bool(true)) => yes,
             Some(_) => no,
             None => {
-                // where a choice by the same condition is chosen from, only one of its two can be taken
+                // a nested choice by the same condition can take only one of its two values
                 let (yes, no) = (self.taken(condition, yes, 1), self.taken(condition, no, 2));
-                // what the parser makes of `a && b` and `a || b`, which are rows
+                // naga parses `a && b` and `a || b` as branches; turn them back into calls of rows
                 if self.is(no, false) {
                     return self.and(condition, yes);
                 }
@@ -171,7 +174,7 @@ impl Program {
         if self.is(b, false) || self.is(a, true) {
             return a;
         }
-        // both sides of a branch are what came to it: (x and c) or (x and not c) is x
+        // both sides of a branch together are the mask that entered it: (x and c) or (x and not c) is x
         if let (Some([x, c]), Some([y, d])) = (self.both(a), self.both(b))
             && x == y
             && (self.not(c) == d || self.not(d) == c)
@@ -191,7 +194,7 @@ impl Program {
         }
     }
 
-    /// Says for each value whether some of `results` depend on it.
+    /// Returns for each value whether any of `results` depends on it.
     pub fn needed(&self, results: &[Id]) -> Vec<bool> {
         let mut needed = vec![false; self.steps.len()];
         for id in results {
@@ -207,7 +210,8 @@ impl Program {
         needed
     }
 
-    /// Returns results for constants as inputs; `None` if a row cannot be computed here. Floats of 16 bits are those of 32.
+    /// Evaluates the program for constant inputs; returns `None` if a row cannot be evaluated here. f16 is computed in
+    /// f32.
     pub fn results_for(&self, inputs: &[Scalar], results: &[Id]) -> Option<Vec<Scalar>> {
         let wide = |dtype| if dtype == DType::F16 { DType::F32 } else { dtype };
         let mut fixed = Program::default();
@@ -227,7 +231,7 @@ impl Program {
         results.iter().map(|id| fixed.constant(ids[*id])).collect()
     }
 
-    /// Returns the values that a value is made of.
+    /// Returns the operands of a value.
     pub fn operands(&self, id: Id) -> SmallVec<[Id; 3]> {
         match &self.steps[id].0 {
             Step::Call(_, args) => args.clone(),

@@ -15,12 +15,14 @@ use naga::{AddressSpace, GlobalVariable, Module, ScalarKind, ShaderStage, Storag
 use std::fmt;
 use std::panic::Location;
 
-/// A whole WGSL shader of a user's own, for what no [`ElementwiseKernel`](super::ElementwiseKernel) can do: workgroup memory, barriers,
-/// atomics, positions of its own. It runs on a GPU alone, and the driver gets its text as it is; wgpu's run-time checks keep wrong
-/// indices inside the shader's own arrays. Nothing ends a loop that does not end but the driver, for which the device is lost then.
+/// A complete user-defined WGSL shader, for what an [`ElementwiseKernel`](super::ElementwiseKernel) cannot do:
+/// workgroup memory, barriers, atomics, and computed positions. It runs only on a GPU, and the driver gets its source
+/// unchanged. wgpu's run-time checks keep out-of-bounds indices inside the shader's own arrays. Only the driver can
+/// stop an endless loop, and then the device is lost.
 ///
-/// The shader's memory is `var<storage>` in group 0, with bindings from 0 on: those that it only reads are the inputs of a call, those with
-/// `read_write` are the results, each in the order of the bindings. There are no uniforms: a small array holds numbers.
+/// The shader's memory is `var<storage>` in group 0, with bindings from 0 on. Read-only bindings are the inputs of a
+/// call, bindings with `read_write` are its results, both in the order of the bindings. Uniforms are not supported;
+/// pass numbers in a small array.
 ///
 /// ```no_run
 /// use cupric::{DType, Device, RawKernel, array};
@@ -44,22 +46,24 @@ use std::panic::Location;
 ///
 /// # What the shader sees
 ///
-/// An input lies in C order from its first element on: an array of another layout is copied first. `arrayLength` is that of the elements, which for
-/// 8- and 16-bit types (4 or 2 to a word, as `array<u32>`) and bool (8 bits each) is rounded up to whole words; 64-bit integers are `array<vec2<u32>>` unless the
-/// shader has them. An `array<f32>`, `array<i32>` and so on takes arrays of that dtype alone, and `array<u32>` takes any. Results are new
-/// arrays, zero before the shader runs, so that two calls never write to one memory.
+/// An input is in C order and starts at the first byte of its binding; an array with another layout is copied first. An
+/// `array<f32>`, `array<i32>` and so on accepts only arrays of that dtype, and an `array<u32>` accepts every dtype. 8-
+/// and 16-bit types and bool (8 bits) are packed, 4 or 2 to a `u32`, and `arrayLength` is then rounded up to whole
+/// words. Declare 64-bit integers as `array<vec2<u32>>` unless the shader uses WGSL's own. Results are new arrays that
+/// are zero before the shader runs, so two calls never write to the same memory.
 ///
-/// A call only enqueues the shader. Nothing of it is fused, checked ([`Device::check`](crate::Device::check)) or compared with a CPU, and
-/// its numbers are as exact as the driver's: `exp` of some is 61 ULP off. Compiled shaders stay until their device ends.
+/// A call only enqueues the shader. It is not fused, not checked ([`Device::check`](crate::Device::check)) and not
+/// compared with a CPU. Its functions are as accurate as the driver's: on some drivers `exp` is 61 ULP off. Compiled
+/// shaders are kept until their device is closed.
 ///
-/// # What is different from CuPy
+/// # Differences from CuPy
 ///
-/// The grid is counted in workgroups, whose size the text has. Results are returned, and not passed as arguments.
+/// The grid is counted in workgroups, whose size is in the source. Results are returned instead of passed as arguments.
 pub struct RawKernel {
     name: &'static str,
     text: String,
     bindings: Vec<Bound>,
-    /// The bytes that variables of workgroups take together.
+    /// The total size in bytes of the `var<workgroup>` variables that the entry point uses.
     workgroup_bytes: u64,
 }
 
@@ -67,18 +71,18 @@ pub struct RawKernel {
 struct Bound {
     label: String,
     is_result: bool,
-    /// The dtype of its elements, if it is an array of scalars, vectors or atomics.
+    /// The dtype of its elements, if they are scalars, vectors or atomics of one type.
     dtype: Option<DType>,
-    /// The fewest bytes that may be bound to it.
+    /// The minimum size in bytes of the buffer that is bound to it.
     least: u64,
 }
 
 impl RawKernel {
-    /// Reads a shader, of which `entry` is a compute entry point.
+    /// Parses a shader, which has the compute entry point `entry`.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a text that is not WGSL, with line and column, or without such an entry point, and for bindings that are not
-    /// those above.
+    /// [`ErrorKind::Argument`] for a source that is not valid WGSL (the message has line and column) or has no such
+    /// entry point, and for bindings other than those described above.
     #[track_caller]
     pub fn new(wgsl: &str, entry: &str) -> Result<RawKernel> {
         let at = Location::caller();
@@ -106,17 +110,18 @@ impl RawKernel {
         Ok(RawKernel { name: kept_name(entry), text: wgsl.to_string(), bindings, workgroup_bytes })
     }
 
-    /// The entry point's name, which messages have.
+    /// Returns the name of the entry point, which error messages contain.
     pub fn name(&self) -> &str {
         self.name
     }
 
-    /// Runs the shader on so many workgroups along the three axes of the grid, on the device of its inputs: one for each binding that it only reads.
-    /// `results` has a shape and a dtype for each of the others.
+    /// Runs the shader on the device of its inputs, with `groups` workgroups along the three axes of the grid. `inputs`
+    /// has one expression for each read-only binding, `results` has a shape and a dtype for each `read_write` binding.
     ///
     /// # Errors
-    /// Inputs that are on the CPU or on several devices, numbers of inputs or results that are not the shader's, other dtypes than the text
-    /// has, arrays too small for its types or too large for a binding, and what the driver refuses. Errors of evaluating the inputs.
+    /// The inputs are on the CPU or on several devices; the numbers of inputs or results are not the shader's; a dtype
+    /// is not the one in the source; an array is too small for its type or too large for a binding; the driver rejects
+    /// the shader. Also errors of evaluating the inputs.
     #[track_caller]
     pub fn call<S: IntoShape, const M: usize, const N: usize>(
         &self,
@@ -132,11 +137,11 @@ impl RawKernel {
         self.run(&Device::of(number), groups, &inputs, results, at)
     }
 
-    /// As [`call`](RawKernel::call) on a device, which inputs without a device of their own are computed on: for a shader that has none,
-    /// too.
+    /// Runs the shader like [`call`](RawKernel::call), on the given device. Inputs without a device are computed there.
+    /// Use it also for a shader without inputs.
     ///
     /// # Errors
-    /// As [`call`](RawKernel::call).
+    /// Those of [`call`](RawKernel::call).
     #[track_caller]
     pub fn call_on<S: IntoShape, const M: usize, const N: usize>(
         &self,
@@ -211,7 +216,7 @@ impl RawKernel {
     }
 }
 
-/// Evaluates an input on the device, and copies it unless its elements lie in C order from the first byte of their memory on.
+/// Evaluates an input on the device, and copies it unless it is in C order and starts at the first byte of its memory.
 fn whole(input: &Expr, device: &Device, at: Loc) -> Result<Array> {
     let array = match input.0.device {
         0 => device.scope(|| input.eval_at(at))?.to_device(device)?,
@@ -224,13 +229,13 @@ fn whole(input: &Expr, device: &Device, at: Loc) -> Result<Array> {
 }
 
 impl Bound {
-    /// Fails with a reason if the binding cannot have so many elements of a dtype.
+    /// Returns an error with the reason if `count` elements of a dtype cannot be bound.
     fn takes(&self, dtype: DType, count: usize) -> Result<(), String> {
-        // as u32 a shader sees the words of any dtype
+        // a shader may read the words of any dtype as u32
         if let Some(own) = self.dtype.filter(|own| *own != dtype && *own != DType::U32) {
             return Err(format!("the shader has {} as {own}, and the array is {dtype}", self.label));
         }
-        // what is too large is refused where memory is asked for
+        // an array that is too large is rejected when its memory is allocated
         let bytes = (count as u64).saturating_mul(dtype.size() as u64).checked_next_multiple_of(4).unwrap_or(u64::MAX);
         if bytes < self.least || count == 0 {
             return Err(format!(
@@ -243,8 +248,8 @@ impl Bound {
     }
 }
 
-/// Returns what a shader binds, in the order of the binding numbers.
-#[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what other stages need, all of which is refused
+/// Returns the bindings of a shader, in the order of their numbers.
+#[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for other shader stages, all of which are rejected
 fn bindings(module: &Module) -> Result<Vec<Bound>, Complaint> {
     let mut found = vec![];
     for (handle, variable) in module.global_variables.iter() {
@@ -272,18 +277,19 @@ fn bindings(module: &Module) -> Result<Vec<Bound>, Complaint> {
     Ok(found.into_iter().map(|(.., bound)| bound).collect())
 }
 
-/// Returns the bytes of workgroup memory that an entry point uses; each variable begins where any type may, at a multiple of 16 bytes.
+/// Returns the bytes of workgroup memory that an entry point uses. Each variable starts at a multiple of 16 bytes, the
+/// largest alignment of a type.
 fn workgroup_bytes(module: &Module, entry: &str) -> u64 {
     let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(module).ok();
     let number = module.entry_points.iter().position(|e| entry.eq(&e.name));
-    // where it is not known which variables it uses, all of them count
+    // if the variables that it uses are not known, count all of them
     let uses = info.as_ref().zip(number).map(|(info, number)| info.get_entry_point(number));
     let variables = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup);
     let used = variables.filter(|(handle, _)| uses.is_none_or(|uses| !uses[*handle].is_empty()));
     used.map(|(_, v)| u64::from(module.types[v.ty].inner.size(module.to_ctx())).next_multiple_of(16)).sum()
 }
 
-#[allow(clippy::wildcard_enum_match_arm)] // every type but a list is its own element
+#[allow(clippy::wildcard_enum_match_arm)] // every type that is not an array is its own element
 fn bound(module: &Module, variable: &GlobalVariable, access: StorageAccess) -> Bound {
     let inner = &module.types[variable.ty].inner;
     let element = match inner {
@@ -294,12 +300,12 @@ fn bound(module: &Module, variable: &GlobalVariable, access: StorageAccess) -> B
         label: variable.name.clone().unwrap_or_default(),
         is_result: access.contains(StorageAccess::STORE),
         dtype: element.scalar().and_then(dtype_of),
-        // a list of a length that the call decides has one element at least
+        // naga counts one element for an array whose length depends on the buffer
         least: inner.size(module.to_ctx()) as u64,
     }
 }
 
-/// Returns the dtype of a scalar of WGSL.
+/// Returns the dtype of a WGSL scalar, or `None` if no dtype has its type.
 fn dtype_of(scalar: naga::Scalar) -> Option<DType> {
     match (scalar.kind, scalar.width) {
         (ScalarKind::Float, 2) => Some(DType::F16),

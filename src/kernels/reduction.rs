@@ -20,23 +20,25 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// What a [`ReductionKernel`] is made of: texts in WGSL, each of which assigns its variables.
+/// The parts of a [`ReductionKernel`]: a list of state variables, and three WGSL bodies that assign variables.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduction<'a> {
-    /// The numbers that partial results consist of, one to three, such as `"sum: f32 = 0"`. Behind `=` stands the neutral number, which
-    /// changes no other when it is combined with it: `0`, `1`, `lowest` or `highest` (of floats −∞ and ∞). Zeros of floats are −0.
+    /// The one to three numbers of a partial result, such as `"sum: f32 = 0"`. After `=` follows the neutral number,
+    /// which leaves any number unchanged that it is combined with: `0`, `1`, `lowest` or `highest` (−∞ and ∞ for
+    /// floats). The zero of floats is −0.
     pub state: &'a str,
-    /// Assigns the numbers for one element: `"sum = x * x;"`.
+    /// Assigns the state of one element: `"sum = x * x;"`.
     pub map: &'a str,
-    /// Assigns the numbers of `a` and `b` together: `"sum = a.sum + b.sum;"`. It must not matter which of the two is `a`, nor, but for
-    /// rounding, in which order many are combined.
+    /// Assigns the combination of the states `a` and `b`: `"sum = a.sum + b.sum;"`. Swapping `a` and `b` must not
+    /// change the result, and the order in which many states are combined must not change it either, except for
+    /// rounding.
     pub combine: &'a str,
-    /// Assigns the output from the numbers of all elements: `"y = sqrt(sum);"`.
+    /// Assigns the output from the state of all elements: `"y = sqrt(sum);"`.
     pub finish: &'a str,
 }
 
-/// A reduction that its author writes in WGSL. It fuses with what computes its operands and with what becomes of its result, and runs on
-/// every backend, as the library's own reductions do.
+/// A user-defined reduction, written in WGSL. Like the library's own reductions, it fuses with the operations before
+/// and after it and runs on every backend.
 ///
 /// ```
 /// use cupric::{Reduction, ReductionKernel, array};
@@ -62,17 +64,19 @@ pub struct Reduction<'a> {
 /// # Ok::<(), cupric::Error>(())
 /// ```
 ///
-/// The parameters and what the texts may have are those of an [`ElementwiseKernel`](super::ElementwiseKernel). The order in which elements
-/// are combined depends on the shape alone, as that of [`sum`](crate::Expr::sum): the same operands give the same bits. Without elements
-/// the result is `finish` of the neutral numbers. Each operand is combined in the type of its input: f16 and bf16 in f32. A reduction
-/// whose partial results are several numbers has one input; combine others before the call.
+/// The parameters and the supported WGSL are those of an [`ElementwiseKernel`](super::ElementwiseKernel). The order in
+/// which elements are combined depends only on the shape, as for [`sum`](crate::Expr::sum), so the same operands give
+/// the same bits. The result of no elements is `finish` of the neutral numbers. Each operand is combined in the type of
+/// its input; f16 and bf16 are combined in f32. A reduction with a state of several numbers has one input; combine
+/// several operands before the call.
 ///
-/// Whether the neutral numbers change nothing, and whether the order matters, is tried with a few numbers when the reduction is made.
-/// What is known of a reduction stays in memory until the process ends, once for equal texts: make one and call it often.
+/// Making a reduction tests with a few numbers whether the neutral numbers leave others unchanged and whether the order
+/// matters. Its formulas stay in memory until the process ends, and equal formulas are stored once: make a reduction
+/// once and call it often.
 ///
-/// # What is different from CuPy
+/// # Differences from CuPy
 ///
-/// The state has names, and may be several numbers; the reduction has an axis in the call, not `out`.
+/// The state has names and may be several numbers. The axis is an argument of the call; there is no `out`.
 pub struct ReductionKernel {
     name: &'static str,
     inputs: Vec<Param>,
@@ -89,27 +93,30 @@ pub struct ReductionKernel {
 
 /// The reduction for one combination of dtypes.
 struct Version {
-    /// Computes what is folded from the operands, where that is one number; else the fold begins with the operand itself.
+    /// Computes the number to fold from the operands if the state is one number. If it is several, the fold starts from
+    /// the operand itself.
     map: Option<(Program, Id)>,
     fold: Fold,
-    /// Computes the result from the state: of no elements, and of a fold that is the library's, whose result is its state.
+    /// Computes the result from the state. It is used for no elements, and for a fold of the library, whose result is
+    /// its state.
     finish: (Program, Id),
 }
 
 impl ReductionKernel {
-    /// Makes a reduction of its inputs, its output, its steps and its name.
+    /// Makes a reduction from its inputs, its output, its steps and its name.
     ///
     /// # Errors
-    /// The lists are none, a text is not WGSL, or has what a kernel cannot have: the message has line and column.
+    /// A list or the name is not valid, a body is not valid WGSL or uses unsupported features (the message has its line
+    /// and column), or the test of the neutral numbers and of the order fails.
     #[track_caller]
     pub fn new(inputs: &str, output: &str, steps: Reduction<'_>, name: &str) -> Result<ReductionKernel> {
         ReductionKernel::with_options(inputs, output, steps, name, KernelOptions::default())
     }
 
-    /// Makes a reduction with helper functions, or with loops whose end depends on elements.
+    /// Makes a reduction with options: helper functions, or a maximum for loops whose end depends on the elements.
     ///
     /// # Errors
-    /// As [`new`](ReductionKernel::new).
+    /// Those of [`new`](ReductionKernel::new).
     #[track_caller]
     pub fn with_options(
         inputs: &str,
@@ -170,21 +177,22 @@ impl ReductionKernel {
         Ok(kernel)
     }
 
-    /// The reduction's name, which messages have.
+    /// Returns the reduction's name, which error messages contain.
     pub fn name(&self) -> &str {
         self.name
     }
 
-    /// Reduces operands along axes, which are as those of [`sum`](crate::Expr::sum): `0`, `[0, 1]`, `..` for all, [`keep`](crate::keep) of these.
-    /// The operands broadcast. It computes nothing yet, and the result carries an error if something does not fit.
+    /// Reduces operands along axes. Axes are given as for [`sum`](crate::Expr::sum): `0`, `[0, 1]`, `..` for all, or
+    /// [`keep`](crate::keep) of these. Operands broadcast. It computes nothing yet, and the result carries an error if
+    /// operands or axes do not match.
     #[track_caller]
     pub fn call(&self, operands: impl Operands, axes: impl IntoAxes) -> Expr {
         let (args, axes, at) = (operands.into_args(), axes.into_axes(), Location::caller());
         crate::graph::expr::carry(at, || self.build(args, &axes, at))
     }
 
-    /// Computes the reduction on the CPU and on a device, and says how far they agree: for tests of a kernel. Operands may be on any
-    /// device.
+    /// Computes the reduction on the CPU and on a device, and returns how far the results differ. This is for tests of
+    /// a kernel. Operands may be on any device.
     ///
     /// # Errors
     /// Those of [`call`](ReductionKernel::call) and [`eval`](Expr::eval).
@@ -215,7 +223,8 @@ impl ReductionKernel {
         }))
     }
 
-    /// Returns what the fold takes: of several numbers the operand, else what the map gives, for each element.
+    /// Returns the operand of the fold: the result of `map`, or the kernel's operand itself if the state is several
+    /// numbers.
     fn mapped(&self, version: &Version, fitted: &Fitted, at: Loc) -> Expr {
         let mapped = match &version.map {
             Some((program, result)) => {
@@ -223,7 +232,7 @@ impl ReductionKernel {
             }
             None => fitted.operands[0].clone(),
         };
-        // numbers of f16 are combined in f32, also where they are stored between two kernels
+        // f16 numbers are combined in f32, even if they are stored between two kernels
         let mapped = match version.fold.is_plain() && mapped.0.dtype == DType::F16 {
             true => cast(mapped, DType::F32, at),
             false => mapped,
@@ -238,15 +247,15 @@ impl ReductionKernel {
         }
     }
 
-    /// Returns the result of a reduction of no elements: `finish` of the neutral numbers, in the shape that a sum has.
+    /// Returns the result of a reduction of no elements: `finish` of the neutral numbers, with the shape of a sum.
     fn of_nothing(&self, version: &Version, named: &[DType], mapped: &Expr, axes: &AxesArg, at: Loc) -> Expr {
         let starts = self.state.iter().zip(&self.starts).map(|(p, start)| {
             let dtype = p.ty.dtype(named);
             let compute = computed(dtype).compute();
             let number = match start {
-                // a sum of no floats is 0, though −0 is what changes no other
+                // a sum of no floats is 0, although the neutral number is −0
                 Neutral::Zero => Scalar::Int(0),
-                // of the 8 and 16 bits that the state has, though its numbers are combined in more
+                // the limits of 8 or 16 bits if the state has such a type, although it is combined in 32 bits
                 Neutral::Lowest if dtype.is_integer() => Scalar::Int(dtype.integer_range().0),
                 Neutral::Highest if dtype.is_integer() => Scalar::Int(dtype.integer_range().1),
                 Neutral::One | Neutral::Lowest | Neutral::Highest => Scalar::from_bits(start.bits(compute), compute),
@@ -258,7 +267,7 @@ impl ReductionKernel {
         self.finished(version, &starts, &like, at)
     }
 
-    /// Returns what the finish makes of a state, in the shape of `like`, whose error it carries.
+    /// Returns `finish` of a state, with the shape of `like`. If `like` carries an error, so does the result.
     fn finished(&self, version: &Version, state: &[Expr], like: &Expr, at: Loc) -> Expr {
         if let Some(e) = like.error() {
             return Expr::failed(e.clone(), at);
@@ -294,7 +303,7 @@ impl ReductionKernel {
         self.fold(map, combine, finish, named, at).map_err(|detail| self.complain(detail, named, at))
     }
 
-    /// Lowers the three functions, each with its results.
+    /// Lowers `map`, `combine` and `finish`; returns each program with its results.
     fn steps(
         &self,
         module: &naga::Module,
@@ -378,8 +387,9 @@ impl ReductionKernel {
         Ok(Version { map, fold, finish: (finish.0, finish.1[0]) })
     }
 
-    /// Returns the row that the reduction combines one number by, if it does nothing else and begins where the row's reductions begin:
-    /// such a fold is that of the library, which is faster than one by formulas.
+    /// Returns the row of the table of functions that `combine` consists of, if it is one call of that row with both
+    /// states, and the neutral number is the row's own. Then the library's fold of the row is used, which is faster
+    /// than a fold by formulas.
     fn function(&self, combine: &(Program, Vec<Id>)) -> Option<&'static Ufunc> {
         let (program, results) = combine;
         let [result] = results[..] else { return None };
@@ -398,12 +408,12 @@ impl ReductionKernel {
     }
 }
 
-/// Returns the one expression of a list.
+/// Returns the only expression of a list.
 fn the_one(mut list: Vec<Expr>, at: Loc) -> Expr {
     list.pop().unwrap_or_else(|| Expr::number(Scalar::Int(0), at))
 }
 
-/// Returns the neutral number that a parameter of the state names.
+/// Parses the neutral number of a state variable.
 fn start(p: &Param) -> Result<Neutral, String> {
     match p.start.as_deref() {
         Some("0" | "0.0" | "false") => Ok(Neutral::Zero),

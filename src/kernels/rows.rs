@@ -1,12 +1,13 @@
-//! Functions of the library that WGSL does not have, by the names that its methods have: `erf`, `log1p`, `isnan`. A module
-//! declares those that its text calls, and a call of one becomes its row.
+//! Functions of the library that WGSL does not have, such as `erf`, `log1p` and `isnan`. A module declares those that
+//! its source calls, under the names of the library's methods. A call of one becomes a call of its row in the table of
+//! functions.
 
 use super::source::{Source, words_of};
 use crate::base::dtype::DType;
 use crate::graph::ufunc::{Class, Ufunc, all};
 use std::fmt::Write;
 
-/// Says whether WGSL has a row under the same name.
+/// Returns true if WGSL has a function with the name of the row.
 fn is_in_wgsl(row: &Ufunc) -> bool {
     use crate::graph::ufunc::float::*;
     let list: [&Ufunc; 18] = [
@@ -16,7 +17,7 @@ fn is_in_wgsl(row: &Ufunc) -> bool {
     list.contains(&row)
 }
 
-/// Returns the rows that texts call and do not define.
+/// Returns the rows whose names are called, and not defined, in any of the sources.
 pub(super) fn called(texts: &[&str]) -> Vec<&'static Ufunc> {
     let texts: Vec<String> = texts.iter().map(|text| without_comments(text)).collect();
     let has_name = |row: &&'static Ufunc| {
@@ -29,7 +30,8 @@ pub(super) fn called(texts: &[&str]) -> Vec<&'static Ufunc> {
     all().filter(has_name).filter(calls).collect()
 }
 
-/// Declares rows as functions of the float type `of`.
+/// Declares rows as functions of the float type `of`. The bodies are placeholders, because a call is replaced by the
+/// row.
 pub(super) fn declare(source: &mut Source, rows: &[&'static Ufunc], of: DType) {
     let of = of.name();
     for row in rows {
@@ -45,7 +47,7 @@ pub(super) fn declare(source: &mut Source, rows: &[&'static Ufunc], of: DType) {
     }
 }
 
-/// Whether a text has a name with something in parentheses behind it.
+/// Returns true if a source contains the name followed by an opening parenthesis.
 fn calls(text: &str, name: &str) -> bool {
     words(text, name).any(|at| text[at + name.len()..].trim_start().starts_with('('))
 }
@@ -55,7 +57,7 @@ fn defines(text: &str, name: &str) -> bool {
     words(text, name).any(|at| ["fn", "struct", "alias", "const"].contains(&before(at)))
 }
 
-/// Returns a text with a space for each comment.
+/// Returns a source without comments.
 fn without_comments(text: &str) -> String {
     let mut kept = String::new();
     words_of(text, |_, c| {
@@ -65,7 +67,8 @@ fn without_comments(text: &str) -> String {
     kept
 }
 
-/// Returns the places in a text where a name stands, and is not a part of a longer one or of a structure.
+/// Returns the byte positions of a name in a source, where it is neither part of a longer name nor a member of a
+/// structure.
 fn words<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
     let inside = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(name).map(|(at, _)| at).filter(move |at| {

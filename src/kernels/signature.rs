@@ -1,4 +1,4 @@
-//! The parameters of a kernel as its author writes them: `x: f32, y: T`.
+//! Parses the parameters of a kernel, such as `x: f32, y: T`.
 
 use crate::base::dtype::DType;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Type {
     Is(DType),
-    /// A name such as `T`, which each call gives a dtype; its number among the kernel's names.
+    /// A type name such as `T`, whose dtype each call determines. The value is its index among the kernel's type names.
     Named(usize),
 }
 
@@ -16,11 +16,11 @@ pub(super) enum Type {
 pub(super) struct Param {
     pub label: String,
     pub ty: Type,
-    /// What stands behind `=`, if anything does.
+    /// The text after `=`, if there is one.
     pub start: Option<String>,
 }
 
-/// The names for types that a kernel's parameters use, in the order in which they first stand.
+/// The type names in a kernel's parameters, in the order of their first use.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Names(Vec<String>);
 
@@ -33,7 +33,7 @@ impl Names {
         self.0.iter().map(String::as_str)
     }
 
-    /// Returns the parameters that `text` lists, and notes new names of types. `what` says in messages what the list is.
+    /// Parses the list of parameters `text`, and records new type names. Error messages call the list `what`.
     pub fn params(&mut self, what: &str, text: &str) -> Result<Vec<Param>, String> {
         let params = self.params_with_starts(what, text)?;
         match params.iter().find_map(|p| Some((&p.label, p.start.as_ref()?))) {
@@ -45,7 +45,7 @@ impl Names {
         }
     }
 
-    /// As [`params`](Names::params), where `=` and a value may stand behind each.
+    /// Does the same as [`params`](Names::params), but each parameter may be followed by `=` and a value.
     pub fn params_with_starts(&mut self, what: &str, text: &str) -> Result<Vec<Param>, String> {
         let text = text.trim();
         let text = text.strip_suffix(',').unwrap_or(text);
@@ -96,7 +96,7 @@ impl Names {
     }
 }
 
-/// Whether a text is a name in WGSL, of those that ASCII can spell.
+/// Returns true if a string is an identifier of WGSL that consists of ASCII characters.
 pub(super) fn is_identifier(text: &str) -> bool {
     let mut chars = text.chars();
     chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
@@ -106,7 +106,7 @@ pub(super) fn is_identifier(text: &str) -> bool {
 }
 
 impl Type {
-    /// Returns the dtype, where `named` are those that the names have in a call.
+    /// Returns the dtype. `named` are the dtypes of the type names in a call.
     pub fn dtype(self, named: &[DType]) -> DType {
         match self {
             Type::Is(dtype) => dtype,
@@ -115,7 +115,8 @@ impl Type {
     }
 }
 
-/// Returns the type in which a kernel computes with elements of a dtype: WGSL has none of 8 bits, none of 16 but f16.
+/// Returns the type in which a kernel computes with elements of a dtype. WGSL has no types of 8 bits, and of 16 bits
+/// only f16.
 pub(super) fn computed(dtype: DType) -> DType {
     match dtype {
         DType::Bool | DType::F16 => dtype,
@@ -126,7 +127,7 @@ pub(super) fn computed(dtype: DType) -> DType {
     }
 }
 
-/// How parameters print: as they are written.
+/// Displays parameters in the syntax of the source.
 pub(super) struct Listed<'a>(pub &'a [Param], pub &'a Names);
 
 impl fmt::Display for Listed<'_> {

@@ -1,4 +1,4 @@
-//! The text of a kernel as a WGSL module, and the place in it that a message names.
+//! Builds a WGSL module from the source of a kernel, and finds the line and column that an error message reports.
 
 use super::signature::{Names, Param, Type, computed};
 use crate::base::dtype::DType;
@@ -7,14 +7,15 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::fmt::Write;
 use std::ops::Range;
 
-/// The most bytes of a module's text. Terms of a sum and branches of an `else if` nest in the parser, and need no fewer bytes.
+/// The maximum size of a module's source in bytes. It bounds the nesting that [`MOST_LEVELS`] does not see: the terms
+/// of a sum and the branches of an `else if` also nest in the parser.
 const MOST_BYTES: usize = 1 << 16;
 
-/// The most brackets within brackets, and operators in a row. A comparison `a < b` counts as an open bracket until a `>` comes: a text
-/// of ordinary length has far fewer.
+/// The maximum depth of nested brackets, and the maximum number of consecutive operators. A comparison `a < b` counts
+/// as an open bracket until a `>` follows. Ordinary sources have far fewer.
 const MOST_LEVELS: usize = 1 << 10;
 
-/// A message about a kernel's text, with the place that it is about.
+/// An error in a kernel's source, with its location.
 #[derive(Debug)]
 pub(super) struct Complaint {
     pub span: Span,
@@ -27,19 +28,19 @@ impl Complaint {
     }
 }
 
-/// A WGSL module that is put together of parts, some of which the kernel's author wrote.
+/// The source of a WGSL module, assembled from parts that the kernel's author wrote and from generated parts.
 #[derive(Default)]
 pub(super) struct Source {
     text: String,
-    /// What the author calls each part that they wrote, and where it lies in the text.
+    /// The name of each part that the author wrote, and its byte range in the source.
     parts: Vec<(&'static str, Range<usize>)>,
 }
 
 impl Source {
-    /// Begins a module in which the names for types stand for dtypes.
+    /// Starts a module in which the type names are aliases of dtypes.
     pub fn new(names: &Names, named: &[DType]) -> Source {
         let mut source = Source::default();
-        // an extension must be enabled before anything else, and a text may use f16 though no parameter has it
+        // an extension must be enabled before all other declarations, and a body may use f16 even if no parameter does
         source.text.push_str("enable f16;\n");
         for (name, dtype) in names.iter().zip(named) {
             let _ = writeln!(source.text, "alias {name} = {};", computed(*dtype).name());
@@ -47,13 +48,13 @@ impl Source {
         source
     }
 
-    /// Adds text of ours.
+    /// Adds generated source.
     pub fn ours(&mut self, text: &str) -> &mut Source {
         self.text.push_str(text);
         self
     }
 
-    /// Adds `name: type` for each parameter, with something before and behind.
+    /// Adds `name: type` for each parameter, between the strings `before` and `behind`.
     pub fn list(&mut self, params: &[Param], names: &Names, before: &str, behind: &str) -> &mut Source {
         let names: Vec<&str> = names.iter().collect();
         for p in params {
@@ -76,7 +77,7 @@ impl Source {
         self
     }
 
-    /// Returns the module as naga represents it, with everything of it checked that WGSL demands.
+    /// Parses and validates the module.
     pub fn parse(&self) -> Result<naga::Module, Complaint> {
         self.is_shallow()?;
         self.parts.iter().try_for_each(|(_, range)| self.is_whole(range))?;
@@ -92,14 +93,15 @@ impl Source {
             }
             Complaint::new(label.map_or(Span::UNDEFINED, |(span, _)| span), message)
         })?;
-        // what is lowered needs no capability of a device; what cannot be lowered is refused by name
+        // all capabilities are allowed, because lowering needs none and rejects what it does not support
         match Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module) {
             Ok(_) => {
                 module.functions.iter_mut().for_each(|(_, function)| end_without_return(&mut function.body));
                 Ok(module)
             }
             Err(e) => {
-                // the causes above the last one say in which function and expression it is, by numbers that only naga knows
+                // report only the innermost cause: the outer ones name functions and expressions by numbers that are
+                // internal to naga
                 let mut cause: &dyn std::error::Error = e.as_inner();
                 while let Some(inner) = cause.source() {
                     cause = inner;
@@ -111,8 +113,8 @@ impl Source {
         }
     }
 
-    /// Fails if the text nests so deeply, or is so long, that the parser, which calls itself for each level, might leave its stack
-    /// ([`with_room`](super::with_room)). Operators in a row nest too: `--x`.
+    /// Returns an error if the source is so long or nests so deeply that the recursive parser might overflow its stack
+    /// ([`with_room`](super::with_room)). Consecutive operators nest too: `--x`.
     fn is_shallow(&self) -> Result<(), Complaint> {
         if self.text.len() > MOST_BYTES {
             let detail = format!("{} bytes of text; a kernel may have at most {MOST_BYTES}", self.text.len());
@@ -138,8 +140,8 @@ impl Source {
         Ok(())
     }
 
-    /// Fails if a part that its author wrote ends the function that it stands in, or takes text of ours for its own: if it has a brace
-    /// without its partner, or a comment without an end.
+    /// Returns an error if a part that the author wrote has an unmatched brace or an unterminated comment. Otherwise
+    /// the part could end the function around it, or swallow generated source.
     fn is_whole(&self, part: &Range<usize>) -> Result<(), Complaint> {
         let complain = |at: usize, what: &str| {
             let span = Span::new((part.start + at) as u32, (part.start + at) as u32 + 1);
@@ -161,11 +163,12 @@ impl Source {
         }
     }
 
-    /// Returns a complaint as one line: the part of the text, line and column in it (both from 1), what is wrong, and the line itself.
+    /// Formats a complaint as one line: the name of the part, line and column in it (both from 1), the message, and the
+    /// source line.
     pub fn describe(&self, complaint: &Complaint) -> String {
         let message = complaint.message.split_whitespace().collect::<Vec<_>>().join(" ");
         let at = complaint.span.to_range().map_or(usize::MAX, |r| r.start);
-        // what the parser misses at the end of a part is in the text behind it
+        // the parser reports something that is missing at the end of a part in the source after it
         let part = self.parts.iter().find(|(_, range)| range.start <= at && at <= range.end);
         let part = part.or(self.parts.iter().rev().find(|(_, range)| range.end < at && at != usize::MAX));
         let Some((what, range)) = part else {
@@ -183,17 +186,18 @@ impl Source {
     }
 }
 
-/// How the reading of a text ended.
+/// How reading a source ended.
 pub(super) enum End {
     Whole,
-    /// In the comment that begins there.
+    /// Inside a comment, which starts at this byte.
     InComment(usize),
-    /// Where the reader said so.
+    /// At this byte, because `each` returned false.
     Stopped(usize),
 }
 
-/// Reads the characters of a WGSL text with their places, and a space for each comment, until `each` says no. Comments between `/*` and
-/// `*/` nest; one after `//` ends with its line, at any of the ends of lines that WGSL has.
+/// Calls `each` with the position and value of each character of a WGSL source until it returns false. Comments are
+/// skipped; `each` gets a space for each of their marks. Comments between `/*` and `*/` nest. A comment after `//` ends
+/// at any line break of WGSL.
 pub(super) fn words_of(text: &str, mut each: impl FnMut(usize, char) -> bool) -> End {
     let ends_line = |c: char| matches!(c, '\u{a}'..='\u{d}' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let mut comments = vec![];
@@ -220,9 +224,10 @@ pub(super) fn words_of(text: &str, mut each: impl FnMut(usize, char) -> bool) ->
     comments.first().map_or(End::Whole, |at| End::InComment(*at))
 }
 
-/// Takes out what returns nothing at the end of a function: naga puts it behind each branch of a last `if`, whose ways meet at the end in
-/// any case. Without it the variables of both ways are chosen between by the condition alone.
-#[allow(clippy::wildcard_enum_match_arm)] // naga's enum also has statements that are no end of a block
+/// Removes `return` statements without a value at the end of a function. naga adds one to each branch of a final `if`,
+/// although both branches reach the end of the function anyway. Without them, one choice by the condition merges the
+/// variables of both branches.
+#[allow(clippy::wildcard_enum_match_arm)] // naga's enum also has statements that do not end a block
 fn end_without_return(block: &mut naga::Block) {
     use naga::Statement;
     match block.last_mut() {
@@ -240,7 +245,7 @@ fn end_without_return(block: &mut naga::Block) {
     }
 }
 
-/// Returns a message of naga's validator with types as WGSL spells them, and without the numbers of expressions.
+/// Rewrites a message of naga's validator: with the type names of WGSL, and without the numbers of expressions.
 fn readable(message: &str) -> String {
     let mut message = message.to_string();
     for dtype in DType::ALL {

@@ -1,16 +1,17 @@
-//! Types of WGSL, as far as a kernel has them.
+//! The WGSL types that a kernel supports.
 
 use super::lower::{Lowered, Lowering, Value};
 use super::source::Complaint;
 use crate::base::dtype::{DType, Scalar};
 use naga::{Handle, Span, Type, TypeInner};
 
-/// The most numbers that a variable may have, as a vector, an array or a structure: each is a value of its own.
+/// The maximum number of scalars in a variable that is a vector, an array or a structure, because each scalar becomes a
+/// separate value.
 const MOST_PLACES: u64 = 1 << 10;
 
 impl Lowering<'_> {
-    /// Returns how many scalars a value of a type has; `None` for a type that a kernel cannot have.
-    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+    /// Returns the number of scalars in a value of a type, or `None` for a type that a kernel does not support.
+    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
     fn places(&self, ty: Handle<Type>) -> Option<u64> {
         match &self.module.types[ty].inner {
             TypeInner::Scalar(_) => Some(1),
@@ -25,8 +26,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Returns the value of a type that WGSL says is its zero.
-    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have what pipelines need, all of which is refused
+    /// Returns the zero value of a type, as WGSL defines it.
+    #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
     pub fn zero(&mut self, ty: Handle<Type>, span: Span) -> Lowered<Value> {
         if let Some(n) = self.places(ty)
             && n > MOST_PLACES

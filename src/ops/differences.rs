@@ -1,4 +1,4 @@
-//! Differences of neighbours, gradients, and the trapezoidal rule.
+//! Differences of neighbouring elements, gradients, and the trapezoidal rule.
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -16,7 +16,7 @@ fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Exp
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// A range of an axis, of which the bounds count from the end if they are negative.
+/// Returns a range of an axis. Negative bounds count from the end.
 fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isize>, at: Loc) -> Expr {
     view(op, e, at, |shape| {
         let whole = SliceItem::Range { start: None, end: None, step: 1 };
@@ -26,14 +26,15 @@ fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isiz
     })
 }
 
-/// Each element but the first, less the one before it; of bools, whether the two differ.
+/// Returns the difference of each element but the first and the one before it. For bools, returns whether the two
+/// differ.
 fn difference(op: &str, e: &Expr, axis: usize, at: Loc) -> Expr {
     let (after, before) = (range(op, e, axis, Some(1), None, at), range(op, e, axis, None, Some(-1), at));
     let row = if e.error().is_none() && e.0.dtype == DType::Bool { &logic::not_equal } else { &arithmetic::subtract };
     binary(row, after, before, at)
 }
 
-/// The operand and an axis of it.
+/// Checks an operand and normalizes an axis of it.
 fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usize)> {
     e.checked()?;
     let e = strong(e.clone(), at);
@@ -42,8 +43,9 @@ fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usiz
 }
 
 impl Expr {
-    /// Differences of neighbours along an axis, `x[i + 1] − x[i]`, taken `n` times. Each time the axis is shorter by one, until
-    /// it is empty. The result has the array's dtype: integers wrap, and of bools it says whether neighbours differ.
+    /// Computes the differences of neighbouring elements along an axis, `x[i + 1] − x[i]`, `n` times in succession.
+    /// Each time the axis gets shorter by one, until it is empty. The result has the array's dtype. Integers wrap. For
+    /// bools, the result is whether neighbours differ.
     ///
     /// ```
     /// use cupric::array;
@@ -57,8 +59,8 @@ impl Expr {
         differences(self, n, axis.saturated(), [None, None], Location::caller())
     }
 
-    /// As [`Expr::diff`], of the array with others before and after it along the axis. A 0-d one stands for one element
-    /// everywhere.
+    /// Computes differences like [`Expr::diff`], after joining other arrays before and after the array along the axis.
+    /// A 0-d array is broadcast to one element along the axis.
     ///
     /// ```
     /// use cupric::{DType, array, zeros};
@@ -72,8 +74,8 @@ impl Expr {
         differences(self, n, axis.saturated(), [prepend, append], Location::caller())
     }
 
-    /// Differences of neighbours of the elements in C order, between the elements of two other arrays. These are cast as in a
-    /// write.
+    /// Computes the differences of neighbouring elements in C order, and puts the elements of two other arrays before
+    /// and after them. These are cast as by an assignment.
     ///
     /// ```
     /// use cupric::array;
@@ -106,11 +108,11 @@ impl Expr {
         })
     }
 
-    /// The slope along an axis of numbers that lie `spacing` apart: `(x[i + 1] − x[i − 1]) / (2 · spacing)` inside, and the
-    /// difference to the only neighbour at the two ends (NumPy's `edge_order=1`). Integers and bool are taken as f32; the result
-    /// has the shape of the array.
+    /// Computes the gradient along an axis of samples that are `spacing` apart: `(x[i + 1] − x[i − 1]) / (2 · spacing)`
+    /// inside, and the difference to the only neighbour over `spacing` at both ends (NumPy's `edge_order=1`). Integers
+    /// and bool are converted to f32. The result has the shape of the array.
     ///
-    /// An axis of fewer than two elements is an [`ErrorKind::Shape`] error.
+    /// The expression carries an [`ErrorKind::Shape`] error if the axis has fewer than two elements.
     ///
     /// ```
     /// let x = cupric::array![1., 2., 4., 8.];
@@ -131,7 +133,7 @@ impl Expr {
             }
             let dtype = e.0.dtype.float();
             let e = cast(e, dtype, at);
-            // a half-precision difference stays f32 until its quotient is stored
+            // a half-precision difference stays in f32 until its quotient is stored
             let slope = |after: Expr, before: Expr, distance: f64| {
                 binary(&arithmetic::divide, binary(&arithmetic::subtract, after, before, at), distance, at)
             };
@@ -144,9 +146,9 @@ impl Expr {
         })
     }
 
-    /// The area below numbers that lie `spacing` apart along an axis, by the trapezoidal rule: the sum of
-    /// `(x[i] + x[i + 1]) / 2 · spacing`, and 0 for fewer than two numbers. Integers and bool are taken as f32; f16 and bf16
-    /// accumulate in f32.
+    /// Integrates samples that are `spacing` apart along an axis by the trapezoidal rule: the sum of
+    /// `(x[i] + x[i + 1]) / 2 · spacing`, which is 0 for fewer than two samples. Integers and bool are converted to
+    /// f32; f16 and bf16 accumulate in f32.
     ///
     /// ```
     /// let x = cupric::array![1., 2., 4.];

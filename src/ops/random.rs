@@ -1,7 +1,7 @@
-//! Random numbers, by lazy generators over Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
-//! 1, 2, 3", SC 2011), which makes four random words of a key and a counter. The key is the seed; the counter is made of the
-//! element's number over four, the stream, and the number of the word among those that the draw takes for each element; so
-//! four elements share a block. Every device draws the same words, whatever the order of the elements.
+//! Random numbers, by lazy generators over Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+//! SC 2011). Philox makes four random words of a key and a counter. The key is the seed. The counter consists of the
+//! element's index divided by four, the stream, and the number of the word among those that a draw uses for each
+//! element. So four elements share a block, and every device draws the same words, whatever the order of the elements.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -13,8 +13,8 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// A source of random numbers. Each call takes the next stream; evaluating one expression twice gives the same
-/// numbers, and so does another device (of [`Rng::normal`] within the error bounds of its logarithm and cosine).
+/// A source of random numbers. Each call uses the next stream. An expression returns the same numbers on each
+/// evaluation and each device ([`Rng::normal`] within the error bounds of its logarithm and cosine).
 ///
 /// ```
 /// use cupric::{DType, Rng};
@@ -31,7 +31,8 @@ pub struct Rng {
     stream: u32,
 }
 
-/// Added to a word's number: the words by which two normal numbers are made of two words (see `Op::Philox`).
+/// Added to a word's number, these select the words of which two neighbouring normal numbers are made (see
+/// `Op::Philox`).
 const RADIUS: u8 = 4;
 const ANGLE: u8 = 8;
 
@@ -43,15 +44,15 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Word number 0 to 3 of each element of an array whose shape [`drawn_shape`] gave; [`RADIUS`] or [`ANGLE`] more for those
-    /// of pairs of elements.
+    /// Returns the word with number 0 to 3 of each element of an array, whose shape [`drawn_shape`] returned. `word`
+    /// plus [`RADIUS`] or [`ANGLE`] returns the words that pairs of elements share.
     pub(crate) fn word(self, word: u8, shape: &Shape, at: Loc) -> Expr {
         let bound = Binding::Random { seed: self.seed, stream: self.stream };
         Expr::leaf(NodeOp::Philox { word }, bound, shape.clone(), DType::U32, 0, at)
     }
 }
 
-/// The shape of a draw. An error for more elements than the counter's 32 bits can number.
+/// Returns the shape of a draw, or an error if it has more elements than the counter's 32 bits can number.
 pub(crate) fn drawn_shape(op: &'static str, shape: impl IntoShape, at: Loc) -> Result<Shape> {
     let shape: Shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
     let n = layout::product(&shape);
@@ -66,19 +67,19 @@ fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Exp
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// A constant of dtype u32.
+/// Returns a constant of dtype u32.
 pub(crate) fn word_constant(v: u32, at: Loc) -> Expr {
     Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U32, at)
 }
 
 impl Rng {
-    /// A source for a seed.
+    /// Creates a source from a seed.
     #[doc(alias("default_rng", "manual_seed", "RandomState"))]
     pub fn new(seed: u64) -> Rng {
         Rng { seed, stream: 0 }
     }
 
-    /// A new source. What it draws and what this one draws from here on are independent.
+    /// Creates a new source from this one. The later draws of the two are independent.
     #[doc(alias("spawn"))]
     pub fn split(&mut self) -> Rng {
         let words = philox([0, 1, self.next(), 0], [self.seed as u32, (self.seed >> 32) as u32]);
@@ -92,8 +93,8 @@ impl Rng {
         stream
     }
 
-    /// The state, two numbers from which [`Rng::from_state`] makes a source that goes on as this one does: the seed, and how
-    /// many draws were made. They stay valid across versions, as seeds do.
+    /// Returns the state: the seed, and the number of draws so far. [`Rng::from_state`] turns it into a source that
+    /// continues like this one. States stay valid across versions, like seeds.
     ///
     /// ```
     /// use cupric::{DType, Rng, array_equal};
@@ -109,10 +110,10 @@ impl Rng {
         [self.seed, self.stream as u64]
     }
 
-    /// A source in the state that [`Rng::state`] gave.
+    /// Creates a source in a state that [`Rng::state`] returned.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] where the second number is none that a state has: 2^32 or more.
+    /// [`ErrorKind::Argument`] if the second number is 2^32 or more.
     #[doc(alias = "set_state")]
     #[track_caller]
     pub fn from_state(state: [u64; 2]) -> Result<Rng> {
@@ -125,12 +126,13 @@ impl Rng {
         }
     }
 
-    /// Takes the next stream.
+    /// Returns the next stream and advances the source.
     pub(crate) fn take_stream(&mut self) -> Stream {
         Stream { seed: self.seed, stream: self.next() }
     }
 
-    /// Builds a draw over the next stream. `make` gets a function that returns the expression of [`Stream::word`]. Fails for more elements than the counter's 32 bits can number.
+    /// Builds a draw over the next stream. `make` gets a function that returns the expression of [`Stream::word`]. The
+    /// result carries an error if the draw has more elements than the counter's 32 bits can number.
     pub(crate) fn draw(
         &mut self,
         op: &'static str,
@@ -146,8 +148,8 @@ impl Rng {
         composed(|| carry(at, build))
     }
 
-    /// Uniform in [0, 1), with as many random bits as `dtype` holds exactly: for f32 the upper 24 bits of a word times 2^-24,
-    /// for f64 53 bits of two words, for f16 11 and for bf16 8 bits.
+    /// Draws from the uniform distribution over [0, 1), with as many random bits as `dtype` represents exactly: for f32
+    /// the upper 24 bits of a word times 2^-24, for f64 53 bits of two words, for f16 11 and for bf16 8 bits.
     #[doc(alias("rand", "random"))]
     #[track_caller]
     pub fn uniform(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
@@ -158,15 +160,16 @@ impl Rng {
         })
     }
 
-    /// Normal with mean 0 and deviation 1, by Box and Muller's transform, which makes two neighbours of two uniforms; in f64
-    /// each element has two of its own. f16 and bf16 are computed in f32 and rounded at the end.
+    /// Draws from the normal distribution with mean 0 and standard deviation 1, by the Box–Muller transform. It makes
+    /// two neighbouring elements of two uniform numbers; in f64 each element uses two of its own. f16 and bf16 are
+    /// computed in f32 and rounded at the end.
     #[doc(alias("randn", "standard_normal"))]
     #[track_caller]
     pub fn normal(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
         self.normal_at("normal", shape, dtype, Location::caller())
     }
 
-    /// [`Rng::normal`] for the operation that errors name.
+    /// Draws like [`Rng::normal`], with errors that name the operation `op`.
     pub(crate) fn normal_at(&mut self, op: &'static str, shape: impl IntoShape, dtype: DType, at: Loc) -> Expr {
         self.draw(op, shape, at, |word| {
             is_float(op, dtype, at)?;
@@ -174,9 +177,9 @@ impl Rng {
         })
     }
 
-    /// Integers uniform in `low..high`, of an integer type that holds them: `low` plus the upper 64 bits of the product of 64
-    /// random bits and the width `high - low`. So the probability of each differs by less than 2^-64 from what it should be.
-    /// The numbers do not depend on `dtype`.
+    /// Draws integers uniformly from `low..high`, in an integer dtype that can hold them. A draw is `low` plus the
+    /// upper 64 bits of the product of 64 random bits and the width `high - low`. So the probability of each integer is
+    /// exact to within 2^-64. The numbers do not depend on `dtype`.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -216,13 +219,13 @@ impl Rng {
                 Err(_) if width == 1 << 32 => word(0),
                 Err(_) => mul_high_wide(word(0), word(1), width as u64, at),
             };
-            // cast and sum may wrap, but are right modulo 2^bits of the type, and every result fits the type
+            // cast and sum may wrap, but are exact modulo 2^bits of the dtype, and every result fits the dtype
             let low = Expr::fill(Scalar::Int(low), smallvec![], dtype, at);
             Ok(binary(&arithmetic::add, cast(above, dtype, at), low, at).wrapping())
         })
     }
 
-    /// 1 (or true) with probability `p`, else 0, in `dtype`: 64 random bits are compared with `p` · 2^64.
+    /// Draws 1 (or true) with probability `p`, otherwise 0, in `dtype`: 64 random bits are compared with `p` · 2^64.
     #[track_caller]
     pub fn bernoulli(&mut self, p: f64, shape: impl IntoShape, dtype: DType) -> Expr {
         let at = Location::caller();
@@ -235,7 +238,7 @@ impl Rng {
                     at,
                 ));
             }
-            // the first word decides unless it equals the upper 32 bits of p · 2^64; then the second word does
+            // the first word decides unless it equals the upper 32 bits of p · 2^64; then the second word decides
             let limit = p * 2f64.powi(32);
             let (high, low) = (limit.floor(), (limit.fract() * 2f64.powi(32)) as u32);
             if high >= 2f64.powi(32) {
@@ -253,7 +256,7 @@ impl Rng {
     }
 }
 
-/// Normal numbers, of the words from `first` on: of one, or of four for f64.
+/// Makes normal numbers of one word, number `first`, or of four words from `first` on for f64.
 pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: Loc) -> Expr {
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     // 1 is added to the first uniform's integer, so that it lies in (0, 1] and its logarithm is finite
@@ -271,7 +274,7 @@ pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: 
     cast(binary(&arithmetic::multiply, radius, cos, at), dtype, at)
 }
 
-/// Fails for a dtype that is no float type.
+/// Returns an error unless the dtype is a float type.
 pub(crate) fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
     match dtype.is_float() {
         true => Ok(()),
@@ -279,8 +282,8 @@ pub(crate) fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
     }
 }
 
-/// (bits + plus) · 2^-n, where `bits` is the integer of the upper n bits of a word (of two words for f64), and n the number of
-/// bits that `dtype` holds exactly.
+/// Returns (bits + plus) · 2^-n. `bits` is the integer of the upper n bits of a word (of two words for f64), and n is
+/// the number of bits that `dtype` represents exactly.
 fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr {
     let upper = |word: Expr, n: u32| binary(&logic::bitwise_right_shift, word, word_constant(32 - n, at), at);
     let digits = [(DType::F16, 11), (DType::BF16, 8), (DType::F64, 53)];
@@ -296,8 +299,8 @@ fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr
     binary(&arithmetic::multiply, bits, 2f64.powi(-n), at)
 }
 
-/// The upper 64 bits of the product of `by` and the 64-bit number that two words make, by halves of 32 bits, because there is
-/// no type of 128 bits.
+/// Returns the upper 64 bits of the product of `by` and the 64-bit number in two words. It multiplies halves of 32
+/// bits, because there is no dtype of 128 bits.
 pub(crate) fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     let constant = |v: u64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U64, at);
     let low_half = |e: &Expr| binary(&logic::bitwise_and, e, constant(u32::MAX as u64), at);
@@ -311,18 +314,19 @@ pub(crate) fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     plus(plus(times(&a, c), high_half(&middle)), plus(high_half(&ad), high_half(&bc)))
 }
 
-/// The upper 64 bits, which fit 32, of the product of `by` and the 64-bit number that two words make.
+/// Returns the upper 64 bits of the product of `by` and the 64-bit number in two words. They fit 32 bits.
 fn mul_high_of_two(high: Expr, low: Expr, by: u32, at: Loc) -> Expr {
     let below = mul_high(low, by, at);
     let product = binary(&arithmetic::multiply, &high, word_constant(by, at), at);
     let sum = binary(&arithmetic::add, &product, below, at);
-    // the sum is less than what was added where it went beyond 32 bits
+    // the sum has overflowed 32 bits if it is less than a summand
     let carry = cast(binary(&logic::less, sum, product, at), DType::U32, at);
     let carry = mutant!(integers_of_one_word, word_constant(0, at), carry);
     binary(&arithmetic::add, mul_high(high, by, at), carry, at)
 }
 
-/// The upper 32 bits of a 64-bit product, computed by halves of 16 bits, because a GPU may have no 64-bit integers.
+/// Returns the upper 32 bits of a 64-bit product. It multiplies halves of 16 bits, because a GPU may have no 64-bit
+/// integers.
 fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     let low_half = |e: &Expr| binary(&logic::bitwise_and, e, word_constant(0xffff, at), at);
     let high_half = |e: &Expr| binary(&logic::bitwise_right_shift, e, word_constant(16, at), at);
@@ -331,7 +335,7 @@ fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     let (a, b) = (high_half(&word), low_half(&word));
     let (c, d) = (by >> 16, by & 0xffff);
     if by <= 1 << 16 {
-        // neither product reaches 2^32, nor does the sum
+        // neither the products nor the sum reach 2^32
         return high_half(&plus(times(&a, by), high_half(&times(&b, by))));
     }
     let (ad, bc, bd) = (times(&a, d), times(&b, c), times(&b, d));
@@ -342,7 +346,7 @@ fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     )
 }
 
-/// Philox4x32-10 on the host: four random words of the counter `c` and the key `k`.
+/// Computes Philox4x32-10 on the host: four random words of the counter `c` and the key `k`.
 fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let (p, q) = (0xD251_1F53u64 * c[0] as u64, 0xCD9E_8D57u64 * c[2] as u64);

@@ -15,9 +15,9 @@ use smallvec::{SmallVec, smallvec};
 /// The maximum number of operands of a concatenation that is read in this way: the two of a roll, and one more.
 const MOST_PARTS: usize = 3;
 
-/// The maximum number of boxes of a kernel: three along each of two axes, as a kernel that reads the eight neighbours
-/// of a cell needs. The dispatches of more boxes would take longer than one more pass over memory. This limit is an
-/// estimate; no benchmark compares other values.
+/// The maximum number of boxes of a kernel: three along each of two axes, as for a cell's eight neighbours. The
+/// dispatches of more boxes would take longer than another pass over memory. An estimate; no benchmark compares other
+/// values.
 const MOST_BOXES: usize = 9;
 
 /// The maximum nesting depth of concatenations: that of a roll along four axes.
@@ -153,8 +153,8 @@ impl Planner<'_> {
         }
         let keeps = making.decided || matches!(self.arena.nodes[owner].op.role(), Role::Whole);
         loop {
-            // once the stored nodes are decided, the boxes remain those that were found before: nodes stored since
-            // then, for other kernels, would change them
+            // once the stored nodes are decided, use the boxes found before, because nodes stored since then for other
+            // kernels would change them
             let boxes = match (making.decided, owner == node) {
                 (true, true) => self.boxes_of.remove(&node),
                 (false, true) => {

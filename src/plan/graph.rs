@@ -77,8 +77,8 @@ const LISTED: usize = 16;
 const SHORT: usize = 64;
 
 /// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that
-/// derives `Hash` can be written to it. Different expressions never have equal words, because the words of each value
-/// determine where the value ends.
+/// derives `Hash` can be written to it. Expressions of different structure never have equal words, because the words of
+/// each value determine where the value ends.
 struct Key {
     first: [u64; SHORT],
     /// The number of words of `first` in use.

@@ -1,8 +1,8 @@
 //! Lowering: creates the values of one kernel, by a walk from the stored node down to nodes in memory.
 //!
-//! A [`Space`] is the index space of the kernel, with the map from it to the index of the node. The walk carries along
-//! a map (an affine [`View`]) that gives the element of the current node that a kernel index needs. So a view only
-//! changes the map and costs nothing, and a reduction fuses if its operand can be indexed by `outer × inner`.
+//! A [`Space`] is the kernel's index space, with the map from it to the index of the node. The walk carries a map (an
+//! affine [`View`]) from the kernel's index to the current node's element. So a view only changes the map and costs
+//! nothing, and a reduction fuses if its operand can be indexed by `outer × inner`.
 
 use super::planner::{Planner, Scratch, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
@@ -38,11 +38,9 @@ struct Lowering<'a> {
     space: &'a Space,
     owner: usize,
     draft: Draft,
-    /// The value of each node and map found so far. Most kernels have few, and searching a short list is faster than
-    /// hashing.
+    /// The value of each node and map found so far. The list is short, so searching it is faster than hashing.
     memo: Vec<(usize, View, usize)>,
-    /// For each value, whether it depends on a reduction, scan or product of this kernel. Only a row kernel may reduce
-    /// such a value again.
+    /// For each value, whether it depends on a reduction, scan or product here. Only row kernels may reduce it again.
     reduced: Vec<bool>,
     /// Whether the node being lowered is the operand of a scan, or below one.
     in_scan: bool,
@@ -57,8 +55,7 @@ impl Draft {
         self.values.iter().any(|v| matches!(v.op, Op::Scan(..)))
     }
 
-    /// Drops a draft that was made only to learn what it reads, and passes its lists on to the next draft. The draft is
-    /// made again once the stored nodes are decided.
+    /// Drops a draft that was made only to learn what it reads. Its lists are reused by the next draft.
     pub fn discard(self, p: &Planner<'_>) {
         let mut scratch = p.scratch.take();
         (scratch.loads, scratch.values) = (self.loads, self.values);
@@ -75,8 +72,7 @@ impl Draft {
         })
     }
 
-    /// Makes the kernel that computes `node` into `to`, in the stage of the stored node `owner`. Returns the node that
-    /// must be stored first as an error.
+    /// Makes the kernel that computes `node` into `to`, in the stage of `owner`, or returns the node to store first.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
         let mut l = Lowering::begin(p, node, owner, space);
         if let Some(m) = space.matmul {
@@ -105,8 +101,8 @@ impl Draft {
         Ok(l.end())
     }
 
-    /// Makes the kernel that combines the values of the scatter `node` with the elements of `to` at their indices.
-    /// Returns the node that must be stored first as an error.
+    /// Makes the kernel that combines the values of the scatter `node` with elements of `to`, or returns the node to
+    /// store first.
     pub fn scatter(p: &Planner<'_>, node: usize, to: &Store) -> Lowered<Draft> {
         let n = &p.arena.nodes[node];
         let (NodeOp::Scatter { axis, mode, combine, .. }, [_, indices, values, when @ ..]) = (&n.op, &n.args[..])
@@ -191,15 +187,14 @@ impl Lowering<'_> {
         if exact { value } else { self.push(Op::Round(value), dtype, inner, reduced) }
     }
 
-    /// Returns whether an operand with these strides varies along the inner dimensions, so that its load is at the
-    /// inner level.
+    /// Returns whether an operand with these strides varies along the inner dimensions: its load is then at the inner
+    /// level.
     fn is_inner(&self, strides: &[isize]) -> bool {
         self.space.matmul.is_none()
             && (self.space.outer..self.space.dims.len()).any(|d| strides[d] != 0 && self.space.dims[d] != 1)
     }
 
-    /// Returns the location of the elements of a stored node, or of a view of one: the buffer, the strides over the
-    /// space, and the offset.
+    /// Returns the buffer, the strides over the space and the offset of a stored node, or of a view of one.
     fn resolve(&self, mut node: usize, map: &View) -> (BufferRef, Strides, isize) {
         let mut map = map.clone();
         while let NodeOp::View(v) = &self.p.arena.nodes[node].op
@@ -248,8 +243,8 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Returns the value of the kernel's product, if `map` refers to the element of the product that the kernel
-    /// computes for an index. Along axes of length 1 there is only one index, so the map does not matter.
+    /// Returns the value of the kernel's product, if `map` refers to the element that the kernel computes for an index.
+    /// An axis of length 1 has only one index, so the map along it does not matter.
     fn product(&self, node: usize, map: &View) -> Lowered<usize> {
         let shape = &self.p.arena.nodes[node].shape;
         let n = map.shape.len();
@@ -335,8 +330,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Returns how often the kernel computes a value that is indexed by this map, if the value loads nothing with more
-    /// indices.
+    /// Returns how often the kernel computes a value indexed by this map, if it loads nothing with more indices.
     fn runs(&self, map: &View) -> usize {
         let (dims, outer) = (&self.space.dims, self.space.outer);
         let depends = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * dims.len() + d] != 0);
@@ -403,15 +397,14 @@ impl Lowering<'_> {
             base.offset[d] = map.offset[from];
             base.coef[d * k..(d + 1) * k].copy_from_slice(&map.coef[from * k..(from + 1) * k]);
         }
-        // the stride along the taken axis is the distance between two neighbours, because the source may be a view with
-        // any step
+        // the stride along the taken axis is the distance of two neighbours, because the source may be a view with any
+        // step
         let point = |offset| self.resolve(source, &View { shape: smallvec![], offset, coef: smallvec![] }).2;
         let step = point(unit(s.shape.len(), axis)) - point(smallvec![0; s.shape.len()]);
         let stride = mutant!(take_along_a_flipped_axis, step.abs(), step);
         let place = self.resolve(source, &base);
         let inner = self.is_inner(&place.1) || self.draft.values[index].inner;
-        // a gather has its own load, which no other value may share, because the accessed elements also depend on the
-        // index
+        // a gather does not share its load, because the accessed elements also depend on the index
         self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
         let load = self.draft.loads.len() - 1;
         self.draft.computes.push(node);
@@ -422,8 +415,8 @@ impl Lowering<'_> {
         Ok(self.push(op, n.dtype, inner, reduced))
     }
 
-    /// Lowers a reduction if the kernel's index space is the space of its operand, in its order. Otherwise returns the
-    /// node as an error, to be stored.
+    /// Lowers a reduction if the kernel's index space is that of its operand, in its order. Otherwise returns the node
+    /// to store.
     fn lower_reduction(&mut self, node: usize, fold: Fold, axes: &[usize], map: &View, inside: bool) -> Lowered<usize> {
         let p = self.p;
         let n = &p.arena.nodes[node];
@@ -442,8 +435,8 @@ impl Lowering<'_> {
             return Err(node);
         }
         let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
-        // if the kernel processes elements in another order than the reduction's own, fusing would change bits: store
-        // it instead
+        // if the kernel processes elements in another order than the reduction, fusing would change bits: store it
+        // instead
         let walk = |strides: &[isize]| inner_order(strides, outer, dims);
         let (own, lanes) = reduction_order(p, arg, axes, &m);
         let element = p.arena.nodes[arg].dtype;
@@ -452,7 +445,7 @@ impl Lowering<'_> {
             Order::RowMajor => same_lanes && walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
             Order::Tree => same_lanes && walk(&own) == walk(&self.space.reduction_strides),
             Order::Any => true,
-            // no node has such a fold
+            // nodes do not have such folds
             Order::Sequence => false,
         };
         if !fits {
@@ -460,8 +453,7 @@ impl Lowering<'_> {
         }
         let mut v = self.lower(arg, &m, true)?;
         if self.reduced[v] && !self.space.row {
-            // a reduction in its operand must be complete before this one starts, which needs the passes of a row
-            // kernel
+            // a reduction in its operand must end before this one starts, which needs the passes of a row kernel
             return Err(node);
         }
         if !self.draft.values[v].inner {
@@ -472,7 +464,7 @@ impl Lowering<'_> {
     }
 
     /// Lowers a scan if it runs along the kernel's only inner dimension, and is the only scan unless the kernel may be
-    /// a row kernel. Otherwise returns the node as an error, to be stored.
+    /// a row kernel. Otherwise returns the node to store.
     fn lower_scan(&mut self, node: usize, fold: Fold, axis: usize, map: &View, inside: bool) -> Lowered<usize> {
         let n = &self.p.arena.nodes[node];
         let (k, outer, dims) = (map.shape.len(), self.space.outer, &self.space.dims);

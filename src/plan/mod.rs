@@ -122,7 +122,7 @@ impl std::hash::Hasher for KeyHasher {
 /// The total stays below 64 MiB, with a margin for the plan in the making. An allocator may keep more memory free
 /// between blocks (glibc does so per thread). 48 MiB hold about 20,000 plans, more than any training step has.
 const MOST_BYTES: usize = 48 << 20;
-/// Bytes of a plan's entry in the shared cache, for a table that is half empty. An estimate, chosen by hand.
+/// Bytes of a plan's entry in the shared cache, estimated for a half-empty table.
 const ENTRY: usize = 128;
 /// The length of the longest key that is cached, in words of 8 bytes: 512 KiB, so that one graph does not evict most
 /// plans. A graph with such a key has about 5,000 nodes and runs so long that planning it again matters little.

@@ -158,8 +158,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Returns the nesting depth of copies at a `concat` or reshape, including the node itself, if the node needs no
-    /// memory of its own. This is so if its only reader is another copy, because its parts can then be written directly
-    /// to the reader's memory. The depth is limited, because the calls that make these parts nest as deeply.
+    /// memory of its own, because its only reader is another copy and its parts are written directly to the reader's
+    /// memory. The depth is limited, because the calls that make these parts nest as deeply.
     fn nests(&self, node: usize, nested: &[u8]) -> Option<u8> {
         const DEEPEST: u8 = 16;
         let is_copy = |n: usize| matches!(self.arena.nodes[n].op, NodeOp::Concat { .. } | NodeOp::Reshape);

@@ -129,14 +129,14 @@ fn copied(
     dims.extend_from_slice(&kernel.inner);
     let mut to = c_strides(&dims);
     if absent == rank - 2 {
-        // the second operand is k × n, but the last axes of the copy are n, k…: n gets stride 1, and k's strides grow by the
-        // factor n
+        // the second operand is k × n, but the last axes of the copy are n, k…: n gets stride 1, and the strides of k
+        // grow by the factor n
         let n = dims[rank - 2] as isize;
         to[rank - 2] = 1;
         to[rank - 1..].iter_mut().for_each(|t| *t *= n);
     }
     let buffer = temp(product(&dims).saturating_mul(wanted.size()));
-    // strides of the copy as the product reads it: 0 along axes of length 1, which may stand for a repeated batch
+    // strides of the copy as the product reads it: 0 along axes of length 1, along which the batch may repeat
     let mut strides: Strides = SmallVec::from_elem(0, rank);
     for d in (0..rank - 1).filter(|d| dims[*d] != 1) {
         strides[if d == rank - 2 { own_axis } else { d }] = to[d];

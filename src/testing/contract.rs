@@ -1,14 +1,15 @@
-//! Reads the accuracy contract, `tests/data/contract.csv`, the only place of error bounds. `docs/CONTRACT.md` explains it.
+//! Reads the accuracy contract `tests/data/contract.csv`, the only list of error bounds. `docs/CONTRACT.md` documents
+//! its format.
 //!
-//! A line of the file holds for each of its functions with each of its dtypes; here it becomes one [`Promise`] for each of
-//! those on each backend.
+//! A line of the file applies to several functions and dtypes. It is expanded to one [`Promise`] for each function,
+//! dtype and backend.
 
 use super::number::spacing;
 use crate::base::dtype::DType;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// How far a result may be from the exact one.
+/// The maximum distance of a result from the exact result.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Bound {
     /// The result must be the correctly rounded one.
@@ -19,9 +20,10 @@ pub enum Bound {
     Max(f64, f64),
     /// The error is at most this many ULP of the result or of the largest operand, whichever is larger in magnitude.
     Large(f64),
-    /// The error is at most the first number in ULP; where −11 < x < −2 it may be the second, an absolute distance, instead.
+    /// The error is at most the first number in ULP; where −11 < x < −2 it may be the second, an absolute distance,
+    /// instead.
     Lgamma(f64, f64),
-    /// The tests' rule of this name computes the bound from the data (of a reduction, say).
+    /// A rule of the tests with this name computes the bound from the data, for example for a reduction.
     Named(String),
 }
 
@@ -29,7 +31,7 @@ impl Bound {
     /// Parses a bound as the contract spells it.
     ///
     /// # Panics
-    /// If the text has no form that CONTRACT.md lists.
+    /// Panics if the text has none of the forms in CONTRACT.md.
     pub fn parse(text: &str) -> Bound {
         let number = |s: &str| {
             let power = s.strip_prefix("2^").and_then(|n| n.parse().ok()).map(|n| 2f64.powi(n));
@@ -50,8 +52,8 @@ impl Bound {
         }
     }
 
-    /// Returns the bound's ULP, and its absolute distance, for a result of this dtype near `exact`. The kind of bound says
-    /// whether an error may be as large as their sum or as the larger of them.
+    /// Returns the bound in ULP and its absolute distance, for a result of this dtype near `exact`. The kind of bound
+    /// determines whether the maximum error is the sum or the larger of the two.
     pub fn limits(&self, exact: f64, operands: &[f64], dtype: DType) -> (f64, f64) {
         let x = operands.first().copied().unwrap_or(0.0);
         match self {
@@ -74,7 +76,7 @@ pub struct Promise {
     pub function: &'static str,
     /// The dtype of the function's input; for a generator, that of its result.
     pub dtype: DType,
-    /// Whether the bound is for a GPU; else it is for the CPU.
+    /// Whether the bound is for a GPU or for the CPU.
     pub gpu: bool,
     /// The bound.
     pub bound: Bound,
@@ -84,7 +86,7 @@ pub struct Promise {
 
 const FILE: &str = include_str!("../../tests/data/contract.csv");
 
-/// What the line begins with that parts the bounds of the functions that are there from those of functions still to be built.
+/// The start of the line that separates the bounds of existing functions from those of planned functions.
 const PLANNED: &str = "# planned";
 
 fn is_there(line: &&str) -> bool {
@@ -94,8 +96,8 @@ fn is_there(line: &&str) -> bool {
 static PROMISES: LazyLock<Vec<Promise>> =
     LazyLock::new(|| FILE.lines().skip(1).take_while(is_there).flat_map(promises).collect());
 
-/// Makes the promises of one line of the file: `functions,dtypes,cpu,gpu`. The last field is empty if a GPU does not have the
-/// functions with these dtypes.
+/// Expands one line of the file: `functions,dtypes,cpu,gpu`. The last field is empty if GPUs do not have the functions
+/// with these dtypes.
 fn promises(line: &'static str) -> Vec<Promise> {
     let fields: Vec<&'static str> = line.split(',').collect();
     let [functions, dtypes, cpu, gpu] = fields[..] else { panic!("contract.csv: {line}") };
@@ -126,7 +128,7 @@ pub fn contract() -> &'static [Promise] {
     &PROMISES
 }
 
-/// Returns the promises of functions that are still to be built: their bounds were set first.
+/// Returns the promises of planned functions, whose bounds are set before they are implemented.
 pub fn planned_contract() -> Vec<Promise> {
     FILE.lines().skip_while(is_there).skip(1).flat_map(promises).collect()
 }

@@ -1,12 +1,13 @@
-//! Devices whose calls fail when a test wants it, and memory filled so that a read before a write shows.
+//! Fault injection: makes calls of a device fail, and fills memory with a pattern so that tests detect reads of
+//! uninitialised memory.
 
 use crate::array::device::Device;
 use crate::base::error::Result;
 
 pub use crate::plan::backend::InjectedFault;
 
-/// Runs `f` while a fault is planned for a device (with `nth` 0 none fails, and calls are only counted). Returns the result of
-/// `f`, the number of calls at each site, and how many calls failed.
+/// Runs `f` while a fault is planned for a device. If `nth` is 0, no call fails and calls are only counted. Returns the
+/// result of `f`, the number of calls at each site, and the number of calls that failed.
 pub fn with_fault<T>(
     device: &Device,
     fault: InjectedFault,
@@ -18,12 +19,12 @@ pub fn with_fault<T>(
     (value, calls, failed)
 }
 
-/// Switches on or off whether a device fills all new memory with a byte that no test expects.
+/// Sets whether a device fills all new memory with a byte that no test expects.
 pub fn poison(device: &Device, on: bool) {
     device.faults().set_poison(on);
 }
 
-/// Makes a device forget losses that were planned, and free all that it keeps for reuse except its compiled pipelines.
+/// Makes a device forget planned losses, and frees everything that it caches except its compiled pipelines.
 pub fn heal(device: &Device) {
     device.heal();
 }
@@ -33,21 +34,22 @@ pub fn destroy(device: &Device) {
     device.destroy();
 }
 
-/// Counts the devices of the process that are alive.
+/// Returns the number of open devices of the process.
 pub fn living_devices() -> usize {
     Device::living()
 }
 
-/// Allocates memory as for an array, and returns its content.
+/// Allocates memory like an array's, and returns its contents.
 ///
 /// # Errors
-/// Those of the device.
+/// Errors of the device.
 pub fn fresh_memory(device: &Device, bytes: usize) -> Result<Vec<u8>> {
     let buffer = device.backend().allocate(bytes)?;
     pollster::block_on(device.backend().download(&buffer, 0, bytes))
 }
 
-/// Counts the shaders that a GPU has parsed because its cache on disk did not have them; none where it has no such cache.
+/// Returns the number of shaders that a GPU has parsed because its cache on disk did not have them, or `None` if it has
+/// no such cache.
 pub fn parsed(device: &Device) -> Option<u64> {
     device.parsed()
 }

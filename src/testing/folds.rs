@@ -1,4 +1,4 @@
-//! Folds that the table of folds does not have: a row that is written here, and rows that a test makes while it runs.
+//! Folds that are not in the table of folds: a row that is defined here, and rows that tests make at run time.
 
 use super::Row;
 use crate::base::dtype::DType;
@@ -12,7 +12,7 @@ use std::panic::Location;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct FoldRow(Fold);
 
-/// The type of a component, a result or a number of a fold, as it follows from the type of the elements.
+/// The type of a component, a result or a number of a fold, given as a function of the type of the elements.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum TypeOf {
     /// The compute type of the elements.
@@ -23,7 +23,7 @@ pub enum TypeOf {
     Is(DType),
 }
 
-/// A component's neutral element: combined with it, no state changes.
+/// A component's neutral element. Combining it with a state does not change the state.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[allow(missing_docs)]
 pub enum Start {
@@ -44,19 +44,19 @@ pub struct FoldDraft {
     pub name: &'static str,
     /// For each component of the state, its type and its neutral element.
     pub state: Vec<(TypeOf, Start)>,
-    /// For each component, the formula of an element and its position that gives the state of that element alone.
+    /// For each component, the formula that computes the state of a single element from the element and its position.
     pub lift: Vec<Formula>,
-    /// For each component, the formula of two states that gives their combination.
+    /// For each component, the formula that combines two states.
     pub combine: Vec<Formula>,
-    /// The formula of the last state that gives the result.
+    /// The formula that computes the result from the final state.
     pub finish: Formula,
     /// The result's type.
     pub result: TypeOf,
-    /// The result of a reduction of no elements; `None` if that is refused.
+    /// The result of a reduction of no elements; `None` if that is an error.
     pub empty: Option<f64>,
-    /// Whether `combine` gives the same if the two states change places; a fold that says no is refused.
+    /// Whether `combine` returns the same result if the two states are swapped. A fold with `false` is rejected.
     pub commutative: bool,
-    /// Whether floats may be combined in any order with the same bits.
+    /// Whether floats give the same bits in any order of combination.
     pub exact: bool,
 }
 
@@ -66,12 +66,12 @@ impl Formula {
     /// The element's position.
     pub const POSITION: Formula = Formula(Term::Position);
 
-    /// Names component `n` of the state; in `combine`, of the first state.
+    /// Returns component `n` of the state; in `combine`, of the first state.
     pub fn a(n: usize) -> Formula {
         Formula(Term::A(n))
     }
 
-    /// Names component `n` of the second state of `combine`.
+    /// Returns component `n` of the second state of `combine`.
     pub fn b(n: usize) -> Formula {
         Formula(Term::B(n))
     }
@@ -81,7 +81,7 @@ impl Formula {
         Formula(Term::number(x, of.kind()))
     }
 
-    /// Makes the call of a function with formulas as its operands.
+    /// Makes a call of a function with formulas as its operands.
     pub fn call(row: Row, args: &[Formula]) -> Formula {
         Formula(Term::call(row.0, &terms(args)))
     }
@@ -106,7 +106,7 @@ impl TypeOf {
     }
 }
 
-/// The mean of squares, for numbers of any type: an example of a fold whose state is two numbers, written as one row.
+/// The mean of squares, for numbers of any type: an example of a fold with a state of two numbers.
 static MEAN_SQUARE: Definition = {
     use Term::{A, B, Call, Cast};
     const NUMBER: Component = Component { kind: Kind::Float, init: Neutral::Zero };
@@ -129,7 +129,7 @@ static MEAN_SQUARE: Definition = {
 /// Returns the fold of the mean of squares.
 ///
 /// # Errors
-/// None: the row is a fold.
+/// Does not fail, because the row is a valid fold.
 pub fn mean_square() -> Result<FoldRow> {
     fold_of(MEAN_SQUARE.clone())
 }
@@ -137,7 +137,8 @@ pub fn mean_square() -> Result<FoldRow> {
 /// Makes the fold of a draft.
 ///
 /// # Errors
-/// The draft is no fold: its formulas are too few or many, name what they may not, or do not fit any type of elements.
+/// The draft is not a valid fold: the number of its formulas is wrong, a formula uses a component or position that it
+/// may not use, or no type of elements matches.
 pub fn fold(draft: &FoldDraft) -> Result<FoldRow> {
     let component = |(of, start): &(TypeOf, Start)| Component {
         kind: of.kind(),
@@ -170,27 +171,27 @@ fn fold_of(definition: Definition) -> Result<FoldRow> {
     Fold::new(definition).map(FoldRow).map_err(|f| f.at("fold", at))
 }
 
-/// A fold of the table, the same fold run by its formulas alone, and the types of elements that it takes.
+/// A fold of the table, the same fold run only by its formulas, and the element types that it accepts.
 #[derive(Clone, Debug)]
 pub struct TableFold {
     /// Its name.
     pub name: &'static str,
-    /// The fold as the library runs it, which may be by a faster form.
+    /// The fold as the library runs it, possibly in a faster form.
     pub fold: FoldRow,
     /// The same fold, run by its formulas.
     pub by_formulas: FoldRow,
-    /// The types of elements that it takes on the CPU.
+    /// The element types that it accepts on the CPU.
     pub types: Vec<DType>,
 }
 
 /// Returns every fold of the table.
 ///
 /// # Errors
-/// The formulas of a row are no fold.
+/// The formulas of a row are not a valid fold.
 pub fn table_folds() -> Result<Vec<TableFold>> {
     let of_functions = all().filter(|row| row.reduce.is_some()).map(Fold::of);
     let table_fold = |fold: Fold| {
-        // the copy may keep the name: a shader that has both folds numbers the functions of the second
+        // the copy can keep the name, because a shader with both folds numbers the functions of the second
         let definition = Definition { form: Form::Formulas, ..(*fold).clone() };
         let takes = |d: &DType| fold.functions(*d).iter().all(|(row, _)| row.on_cpu(d.compute()));
         Ok(TableFold {
@@ -203,7 +204,7 @@ pub fn table_folds() -> Result<Vec<TableFold>> {
     of_functions.chain([*ARGMIN, *ARGMAX]).map(table_fold).collect()
 }
 
-/// Reduces an expression along axes by any fold.
+/// Reduces an expression along axes with any fold.
 #[track_caller]
 pub fn reduce_by(e: &Expr, fold: FoldRow, axes: impl IntoAxes) -> Expr {
     reduce(fold.0.name, fold.0, e, &axes.into_axes(), Location::caller())

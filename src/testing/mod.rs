@@ -1,5 +1,5 @@
-//! Floor 7: functions that only the tests in `tests/` need: the table of functions as plain data, a function by its name, the
-//! scalar interpreter of expressions, and the tests that stand beside the code that they test.
+//! Floor 7: functions that only the tests in `tests/` need: the table of functions as plain data, lookup of a function
+//! by its name, the scalar interpreter of expressions, and the list of the unit tests in `src/`.
 
 mod contract;
 mod faults;
@@ -9,7 +9,8 @@ mod number;
 mod plans;
 pub(crate) mod unit;
 
-/// The list of `src/base/mutants.rs`. Its columns: name, stage, test program and filter, the fault in words.
+/// The list of `src/base/mutants.rs`. Its columns are name, stage, test program with filter, and a description of the
+/// fault.
 #[cfg(cupric_mutants)]
 pub const FAULTS: &[[&str; 4]] = crate::base::mutants::LIST;
 
@@ -27,9 +28,10 @@ use crate::graph::expr::{Expr, Operand, ufunc};
 use crate::graph::ufunc::{Class, Ufunc, arithmetic, float, logic, special};
 use std::panic::Location;
 
-/// An exact function of floats; operands that a function does not have are ignored.
+/// An exact function of floats. A function with fewer operands ignores the others.
 pub type Exact = fn(f64, f64, f64) -> f64;
-/// An exact function of integers, whose result is not wrapped to a type yet; the last argument is the type's width in bits.
+/// An exact function of integers. The caller wraps the result to the type; the last argument is the type's width in
+/// bits.
 pub type ExactInt = fn(i128, i128, i128, u32) -> i128;
 
 /// One row of the table of elementwise functions.
@@ -42,7 +44,7 @@ impl Row {
         self.0.name
     }
 
-    /// Says what the function computes, in a line or two.
+    /// Returns a description of the function in one or two lines.
     pub fn doc(&self) -> &'static str {
         self.0.doc
     }
@@ -57,12 +59,12 @@ impl Row {
         self.0.arity
     }
 
-    /// Returns the name of the row's class, which says what types it takes and gives.
+    /// Returns the name of the row's class, which determines the types of its operands and result.
     pub fn class(&self) -> String {
         format!("{:?}", self.0.class)
     }
 
-    /// Says whether the function keeps the bits of a NaN.
+    /// Returns true if the function keeps the bits of a NaN.
     pub fn keeps_nan(&self) -> bool {
         self.0.properties.moves_bits
     }
@@ -77,7 +79,8 @@ impl Row {
         self.0.class.result(dtype)
     }
 
-    /// Says whether the function takes operands of type `dtype`, on the CPU or (`gpu`) on a GPU that has the type.
+    /// Returns true if the function accepts operands of type `dtype`, on the CPU or, with `gpu`, on a GPU that supports
+    /// the type.
     pub fn takes(&self, dtype: DType, gpu: bool) -> bool {
         let compute = self.operand(dtype).compute();
         let fits = match self.0.class {
@@ -90,7 +93,7 @@ impl Row {
         fits && if gpu { self.0.on_gpu(compute) } else { self.0.on_cpu(compute) }
     }
 
-    /// Says whether the function converts integers to f32 first. Tests then try a few integer types instead of all.
+    /// Returns true if the function converts integers to f32 first. Tests then try a few integer types instead of all.
     pub fn floats_integers(&self) -> bool {
         matches!(self.0.class, Class::Float | Class::Test)
     }
@@ -110,14 +113,14 @@ impl Row {
         self.0.domain
     }
 
-    /// Builds the function of these operands.
+    /// Builds the expression of the function with these operands.
     #[track_caller]
     pub fn apply(&self, operands: &[Expr]) -> Expr {
         ufunc(self.0, operands.iter().map(Operand::into_arg).collect(), Location::caller())
     }
 }
 
-/// Returns the instruction set that the CPU's loops use.
+/// Returns the name of the instruction set that the CPU backend uses.
 pub fn instruction_set() -> &'static str {
     match crate::math::simd::isa() {
         crate::math::simd::Isa::Portable => "portable",
@@ -127,7 +130,7 @@ pub fn instruction_set() -> &'static str {
     }
 }
 
-/// Returns the name and version of a GPU's driver; none on the CPU.
+/// Returns the name and version of a GPU's driver, or `None` for the CPU.
 pub fn driver(device: &Device) -> Option<String> {
     device.backend().driver()
 }
@@ -143,12 +146,12 @@ pub fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// One row of the table of routines, and whether each backend's list has a line for it.
+/// One row of the table of routines, with the backends that implement it.
 #[derive(Clone, Copy, Debug)]
 pub struct RoutineRow {
     /// The routine's name.
     pub name: &'static str,
-    /// What it computes, in a line.
+    /// A description in one line.
     pub doc: &'static str,
     /// Whether the CPU has a function for it.
     pub on_cpu: bool,
@@ -167,12 +170,12 @@ pub fn routines() -> Vec<RoutineRow> {
     crate::graph::routine::ROWS.iter().map(row).collect()
 }
 
-/// Returns the row of the elementwise function of this name.
+/// Returns the row of the elementwise function with this name.
 pub fn row(name: &str) -> Option<Row> {
     rows().into_iter().find(|r| r.name() == name)
 }
 
-/// Returns the axes that an argument names; `None` if it means all.
+/// Returns the axes of an argument, or `None` if it means all axes.
 #[must_use]
 pub fn axes(of: &crate::AxesArg) -> Option<Vec<isize>> {
     of.axes.as_ref().map(|axes| axes.to_vec())

@@ -1,19 +1,20 @@
-//! Arithmetic for the reference of the tests, which shares no code with the library's: rounding to an element type, the spacing
-//! of floats, the wrapping of integers, and floats with an error bound.
+//! Arithmetic for the tests' reference implementation, which shares no code with the library: rounding to an element
+//! type, the spacing of floats, the wrapping of integers, and floats with an error bound.
 
 use crate::base::dtype::{DType, Scalar};
 
-/// A float with an error bound: the result of an evaluation is at most `error` away from `value`. With an infinite error
-/// nothing is known of the result.
+/// A float with an error bound: the result of an evaluation is at most `error` away from `value`. If the error is
+/// infinite, any result is allowed.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Real {
-    /// The result of the formula in exact arithmetic, except that it is rounded where every evaluation rounds alike.
+    /// The result of the formula in exact arithmetic, but rounded wherever every evaluation rounds in the same way.
     pub value: f64,
-    /// How far from `value` the result of an evaluation may be.
+    /// The maximum distance of an evaluation's result from `value`.
     pub error: f64,
 }
 
-/// Returns the number of significant bits of a float type, and the exponents of its smallest and largest normal numbers.
+/// Returns the number of significant bits of a float type, and the exponents of its smallest and largest normal
+/// numbers.
 fn format(dtype: DType) -> (i32, i32, i32) {
     if dtype == DType::F16 {
         (11, -14, 15)
@@ -34,7 +35,7 @@ fn exponent(x: f64) -> i32 {
     (x.to_bits() >> 52 & 0x7ff) as i32 - 1023
 }
 
-/// Returns the distance between neighbours of a float type at `x`, which is never less than its smallest subnormal.
+/// Returns the distance between neighbouring floats of a type at `x`, at least the smallest subnormal number.
 pub(super) fn spacing(dtype: DType, x: f64) -> f64 {
     let (bits, low, high) = format(dtype);
     power(exponent(x).clamp(low, high) - bits + 1)
@@ -73,17 +74,18 @@ pub(super) fn nearest_to_integer(dtype: DType, x: i128) -> f64 {
     if dtype == DType::F64 || near as i128 == x {
         return nearest(dtype, near);
     }
-    // truncate to f64 and set the last bit (round to odd): the tie rule of the second rounding then sees that bits were lost
+    // truncate to f64 and set the last bit (round to odd): the tie rule of the second rounding then sees that bits were
+    // lost
     let beyond = (near as i128).unsigned_abs() > x.unsigned_abs();
     nearest(dtype, f64::from_bits((near.to_bits() - beyond as u64) | 1))
 }
 
-/// Returns the bits of an integer type; 1 for bool.
+/// Returns the width of an integer type in bits; 1 for bool.
 pub(super) fn width(dtype: DType) -> u32 {
     if dtype == DType::Bool { 1 } else { dtype.size() as u32 * 8 }
 }
 
-/// Wraps an integer to a type; to bool, anything but 0 is true.
+/// Wraps an integer to a type. For bool, anything except 0 is true.
 pub(super) fn wrap(dtype: DType, x: i128) -> i128 {
     let w = width(dtype);
     if dtype == DType::Bool {
@@ -104,7 +106,8 @@ pub(super) fn saturate(dtype: DType, x: f64) -> i128 {
     (x as i128).clamp(low, high)
 }
 
-/// Decodes an element from little-endian bytes: the first result if its type is an integer or bool, the second if a float.
+/// Decodes an element from little-endian bytes. The first result is the value of an integer or bool, the second that of
+/// a float.
 pub(super) fn decode(dtype: DType, bytes: &[u8]) -> (i128, f64) {
     let word = bytes.iter().rev().fold(0u64, |w, b| w << 8 | *b as u64);
     match dtype {
@@ -146,22 +149,22 @@ pub(super) fn scalar_real(s: Scalar, dtype: DType) -> f64 {
 }
 
 impl Real {
-    /// Makes a number without an error.
+    /// Makes an exactly known number.
     pub fn exact(value: f64) -> Real {
         Real { value, error: 0.0 }
     }
 
-    /// Makes a number of which nothing is known.
+    /// Makes an unknown number, which allows any result.
     pub fn unknown() -> Real {
         Real { value: f64::NAN, error: f64::INFINITY }
     }
 
-    /// Says whether nothing is known of the number.
+    /// Returns true if the number is unknown.
     pub fn is_unknown(self) -> bool {
         self.error == f64::INFINITY
     }
 
-    /// Says whether an evaluation may give the result `got`.
+    /// Returns true if an evaluation may return `got`.
     pub fn allows(self, got: f64) -> bool {
         let equal = got == self.value || got.is_nan() && self.value.is_nan();
         self.is_unknown() || equal || (got - self.value).abs() <= self.error
@@ -175,7 +178,8 @@ impl Real {
         self.value + self.error
     }
 
-    /// Rounds to a type. If all numbers within the bound round to one number, the result is exact; else its error grows.
+    /// Rounds to a type. If all numbers within the bound round to one number, the result is exact; else its error
+    /// grows.
     pub(super) fn rounded(self, dtype: DType) -> Real {
         if self.is_unknown() || !self.value.is_finite() {
             return self;
@@ -190,7 +194,7 @@ impl Real {
         if low.is_infinite() || high.is_infinite() {
             return Real::unknown();
         }
-        // at least the smallest subnormal: all numbers may round to a zero, but of either sign
+        // at least the smallest subnormal number, because all numbers may round to zero with either sign
         Real { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
     }
 
@@ -203,7 +207,7 @@ impl Real {
         Real { value: self.value, error: self.error.max((r.value - self.value).abs() + r.error) }
     }
 
-    /// Covers both this number and another, because an evaluation may give either.
+    /// Covers both this number and another, because an evaluation may return either.
     pub(super) fn either(self, other: Real) -> Real {
         if self.allows(other.value) && other.error == 0.0 {
             return self;

@@ -1,4 +1,4 @@
-//! Devices with tight limits, and plans for devices that the machine does not have.
+//! Devices with small limits, and plans for devices that this machine does not have.
 
 use crate::array::device::Device;
 pub use crate::base::caps::Cooperative;
@@ -12,10 +12,10 @@ use crate::plan::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window
 use crate::plan::{self, CachedPlan, Walk};
 use std::sync::Arc;
 
-/// Opens a CPU with limits so tight that small arrays take split reductions and several kernels.
+/// Opens a CPU with limits so small that reductions of small arrays are split and take several kernels.
 ///
 /// # Errors
-/// None that a test meets.
+/// Does not fail in tests.
 pub fn shrunk_cpu() -> Result<Device> {
     Device::cpu().shrunk(Shrink { max_binding: 0, max_groups: 0, ..Shrink::NONE })
 }
@@ -23,42 +23,42 @@ pub fn shrunk_cpu() -> Result<Device> {
 /// Opens a CPU with these limits.
 ///
 /// # Errors
-/// None that a test meets.
+/// Does not fail in tests.
 pub fn cpu_within(caps: &Caps) -> Result<Device> {
     Device::cpu_within(caps)
 }
 
-/// Opens the first GPU with bindings of at most `max_binding` bytes and at most `max_groups` workgroups along each of a grid's
-/// dimensions.
+/// Opens the first GPU with bindings of at most `max_binding` bytes and at most `max_groups` workgroups along each of a
+/// grid's dimensions.
 ///
 /// # Errors
-/// There is no GPU, or it does not open.
+/// There is no GPU, or it cannot be opened.
 pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { max_binding, max_groups, ..Shrink::NONE })
 }
 
-/// Opens the first GPU without its 64-bit integers, and so without f64: kernels compute with pairs of words.
+/// Opens the first GPU without native 64-bit integers and without f64, so that kernels compute with pairs of words.
 ///
 /// # Errors
-/// There is no GPU, or it does not open.
+/// There is no GPU, or it cannot be opened.
 pub fn gpu_without_int64() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { int64: false, ..Shrink::NONE })
 }
 
-/// Opens the first GPU without its clock: what takes times must take the host's.
+/// Opens the first GPU without its clock, so that timings use the host's clock.
 ///
 /// # Errors
-/// There is no GPU, or it does not open.
+/// There is no GPU, or it cannot be opened.
 pub fn gpu_without_clock() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { clock: false, ..Shrink::NONE })
 }
 
-/// Opens the first GPU with the limits that WebGPU promises on every device, and none of the features that it leaves open: 8
-/// bindings a kernel, 16 KiB of memory a workgroup, no f16, no integers of 64 bits, no subgroups, no clock. wgpu refuses what
-/// goes beyond them.
+/// Opens the first GPU with the limits that WebGPU guarantees on every device, and without optional features: 8
+/// bindings per kernel, 16 KiB of workgroup memory, no f16, no 64-bit integers, no subgroups, no clock. wgpu rejects
+/// kernels that exceed them.
 ///
 /// # Errors
-/// There is no GPU, or it does not open.
+/// There is no GPU, or it cannot be opened.
 pub fn gpu_of_webgpu() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { webgpu: true, ..Shrink::NONE })
 }
@@ -66,19 +66,21 @@ pub fn gpu_of_webgpu() -> Result<Device> {
 /// Opens the first GPU with these tiles for its wide products.
 ///
 /// # Errors
-/// There is no GPU, or it does not open.
+/// There is no GPU, or it cannot be opened.
 pub fn gpu_with_tiles(tiles: Tiles) -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { tiles: Some(tiles), ..Shrink::NONE })
 }
 
-/// The names of the limits that plans are tested for: the CPU, a GPU card, and a GPU with about the least that WebGPU promises.
+/// The names of the limits that plans are tested with: the CPU, a GPU card, and a GPU with about the minimum limits of
+/// WebGPU.
 pub const NAMED_CAPS: [&str; 3] = ["cpu", "card", "weak"];
 
-/// Returns the limits of a name of [`NAMED_CAPS`].
+/// Returns the limits with a name of [`NAMED_CAPS`].
 pub fn named_caps(name: &str) -> Option<Caps> {
     match name {
         "cpu" => Some(Caps {
-            // the vectors and caches of a common server core, so that schedules are the same wherever the tests run
+            // the vectors and caches of a common server core, so that schedules are the same on every machine that runs
+            // the tests
             vector: 64,
             threaded: true,
             caches: [48 << 10, 2 << 20, 32 << 20],
@@ -92,7 +94,7 @@ pub fn named_caps(name: &str) -> Option<Caps> {
             max_buffer: 256 << 20,
             max_bindings: 6,
             workgroup: 256,
-            // as of a card on DX12, where 32 bytes of the 16 KiB that WebGPU promises are taken
+            // like a card on DX12, which reserves 32 bytes of the 16 KiB that WebGPU guarantees
             workgroup_memory: 16_352,
             subgroup: [4, 128],
             ..card(name)
@@ -101,34 +103,35 @@ pub fn named_caps(name: &str) -> Option<Caps> {
     }
 }
 
-/// Returns the limits of a typical GPU card, under a name; the machine need not have one.
+/// Returns the limits of a typical GPU card with the given name. The machine need not have one.
 pub fn card(name: &str) -> Caps {
     Caps::card(name)
 }
 
-/// Plans an expression for a device with the limits of this name, which the machine need not have. Returns the plan as text,
+/// Plans an expression for a device with the named limits, which the machine need not have. Returns the plan as text,
 /// and the WGSL of its kernels if the device is a GPU.
 ///
 /// # Errors
-/// Those of planning.
+/// Errors of planning.
 pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> {
     let caps =
         named_caps(caps).ok_or_else(|| Error::with_line(ErrorKind::Argument, "plan_for", "unknown caps", None))?;
     planned(expression, caps)
 }
 
-/// Does what [`plan_for`] does, for a device with any limits.
+/// Does the same as [`plan_for`], for a device with any limits.
 ///
 /// # Errors
-/// Those of planning.
+/// Errors of planning.
 pub fn plan_within(expression: &Expr, caps: &Caps) -> Result<(String, Vec<String>)> {
     planned(expression, caps.clone())
 }
 
-/// Returns the bytes of the steps, kernels and temporaries' sizes that the CPU's plan of an expression holds.
+/// Returns the memory in bytes that the CPU's plan of an expression uses for its steps, kernels and sizes of
+/// temporaries.
 ///
 /// # Errors
-/// Those of planning.
+/// Errors of planning.
 pub fn plan_bytes(expression: &Expr) -> Result<usize> {
     let planned = plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?;
     let plan = &planned.plan;
@@ -143,26 +146,26 @@ pub fn plan_bytes(expression: &Expr) -> Result<usize> {
     Ok(kernels + plan.steps.capacity() * size_of::<Step>() + plan.temps.capacity() * size_of::<usize>())
 }
 
-/// Returns the number of steps of work that the CPU's plan of an expression took to make: nodes looked at, values searched.
+/// Returns the cost of making the CPU's plan of an expression: the number of nodes visited and values searched.
 ///
 /// # Errors
-/// Those of planning.
+/// Errors of planning.
 pub fn plan_steps(expression: &Expr) -> Result<u64> {
     Ok(plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?.work)
 }
 
-/// Returns the modelled times, in nanoseconds, of an expression's plan for a device with these limits, and of the plan in which
-/// only what must be is stored.
+/// Returns the modelled times, in nanoseconds, of an expression's plan for a device with these limits, and of the plan
+/// that stores as few intermediate results as possible.
 ///
 /// # Errors
-/// Those of planning.
+/// Errors of planning.
 pub fn modelled_times(expression: &Expr, caps: &Caps) -> Result<[f64; 2]> {
     expression.checked()?;
     plan::modelled_times(expression, &NumberedCaps::new(caps.clone()))
 }
 
-/// Returns the key of the plan of expressions that are evaluated together. It is equal for evaluations that differ only in what
-/// they bind: buffers, offsets, numbers, seeds.
+/// Returns the key of the plan of expressions that are evaluated together. Evaluations that differ only in their
+/// bindings (buffers, offsets, numbers, seeds) have equal keys.
 ///
 /// # Errors
 /// An error that an expression carries.
@@ -170,10 +173,10 @@ pub fn plan_key(expressions: &[&Expr]) -> Result<Vec<u64>> {
     plan::key(expressions)
 }
 
-/// Estimates what compiling each kernel of the plan for a device costs, in units of one addition.
+/// Estimates the cost of compiling each kernel of the plan for a device, in units of one addition.
 ///
 /// # Errors
-/// Those of planning.
+/// Errors of planning.
 pub fn compile_costs(expression: &Expr, caps: &Caps) -> Result<Vec<u32>> {
     Ok(plan_on(expression, caps.clone())?.plan.nests().map(Kernel::compile_cost).collect())
 }

@@ -1,16 +1,17 @@
-//! The tests that stand beside the code that they test, because they name its private items; `tests/unit/main.rs` runs them. They are no
-//! `#[test]`s: for those cargo would compile the whole library a second time.
+//! Lists the unit tests in `src/`, which test private items; `tests/unit/main.rs` runs them. They are plain functions,
+//! because for `#[test]`s cargo would compile the whole library a second time.
 
-/// The modules with tests. Each has a type below, which the module gives its list.
+/// A module with tests. For each such module there is a type below, for which the module implements this trait.
 pub(crate) trait Module {
     const TESTS: &'static [Test];
 }
 
-/// A test's module, its name, and what it runs.
+/// A test: its module, its name, and its function.
 pub(crate) type Test = (&'static str, &'static str, fn());
 
-/// Lists the tests of the module that the macro stands in, by the module's name below. The compiler reports a test that is not in the
-/// list, because nothing calls it, and a module that is not, because it has no type.
+/// Lists the tests of the module in which the macro is used. `$module` is the module's name in the list below. The
+/// compiler reports a test that is missing from the list, because the function is unused, and a missing module, because
+/// its type does not exist.
 macro_rules! unit_tests {
     ($module:ident: $($test:ident),+) => {
         impl $crate::testing::unit::Module for $crate::testing::unit::$module {
@@ -29,7 +30,7 @@ macro_rules! modules {
             pub(crate) enum $module {}
         )*
 
-        /// Returns the tests, each with the path of its function in the crate.
+        /// Returns all tests, each with the path of its function in the crate.
         pub fn all_unit_tests() -> Vec<(String, fn())> {
             let modules: &[&[Test]] = &[$($(#[$when])* <$module as Module>::TESTS),*];
             let crate_name = concat!(env!("CARGO_CRATE_NAME"), "::");
@@ -79,8 +80,6 @@ modules! {
     gpu_wgsl,
     #[cfg(feature = "gpu")]
     gpu_wgsl_products,
-    #[cfg(all(unix, not(miri)))]
-    io_replace,
     kernel_validate,
     layout,
     products_order,

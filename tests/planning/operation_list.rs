@@ -1,4 +1,4 @@
-//! Each entry of the list of operations (`kit/operations.rs`) against what it says of itself: types, shapes, values, refusals.
+//! Each entry of the list of operations (`kit/operations/`) against what it says of itself: types, shapes, values, refusals.
 
 use crate::kit::operations::{Kind, OPERATIONS, Operation, Params};
 use crate::kit::*;

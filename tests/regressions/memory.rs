@@ -18,7 +18,7 @@ fn a_copy_on_the_host_without_memory_is_an_error() {
         return with_little_memory();
     }
     let limited =
-        "ulimit -v 700000 && exec \"$0\" --exact found::memory::a_copy_on_the_host_without_memory_is_an_error";
+        "ulimit -v 700000 && exec \"$0\" --exact memory::a_copy_on_the_host_without_memory_is_an_error";
     let run = Command::new("sh")
         .args(["-c", limited])
         .arg(std::env::current_exe().unwrap())
@@ -73,7 +73,7 @@ fn an_array_that_just_fits_is_not_refused() {
     if std::env::var_os("CUPRIC_JUST_FITS").is_some() {
         return until_one_just_fits();
     }
-    let limited = "ulimit -v 700000 && exec \"$0\" --exact found::memory::an_array_that_just_fits_is_not_refused";
+    let limited = "ulimit -v 700000 && exec \"$0\" --exact memory::an_array_that_just_fits_is_not_refused";
     let run = Command::new("sh")
         .args(["-c", limited])
         .arg(std::env::current_exe().unwrap())
@@ -121,7 +121,7 @@ fn a_fused_sum_needs_its_operands_and_its_result_alone() {
     }
     for threads in ["1", "2", "8"] {
         let run = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "found::memory::a_fused_sum_needs_its_operands_and_its_result_alone"])
+            .args(["--exact", "memory::a_fused_sum_needs_its_operands_and_its_result_alone"])
             .env("CUPRIC_PEAK", "1")
             // which writes to memory that the sum would not touch
             .env_remove("CUPRIC_POISON")

@@ -198,7 +198,7 @@ fn compiling_is_progress() {
         return;
     }
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["found::plans::the_first_run_of_a_long_chain", "--exact"])
+        .args(["plans::the_first_run_of_a_long_chain", "--exact"])
         .env("CUPRIC_TIMEOUT", "0.5")
         .env("MESA_SHADER_CACHE_DISABLE", "true")
         .output()

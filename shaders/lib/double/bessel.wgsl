@@ -1,6 +1,6 @@
 // The modified Bessel functions of f64 of orders 0 and 1: the methods of src/math/double/bessel.rs.
 
-// A bounded magnitude: from 720 on the functions overflow, and Inf has a place of its own
+// abs(x), at most `most`: from 720 on the functions overflow, and callers handle Inf separately
 fn cd_bessel_operand(x: f64, most: u64) -> f64 {
     let mag = d_mag(x);
     return d_pick(bitcast<f64>(mag), most, mag > most);

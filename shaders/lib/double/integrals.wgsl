@@ -1,6 +1,6 @@
-// Hurwitz' zeta function of f64, the incomplete gamma functions, and the beta function with its logarithm: the methods of
-// src/math/double/zeta.rs, incomplete.rs and beta.rs, where the sources are. Each heavy function stands in the text once, because
-// drivers copy a function into each place that calls it.
+// Hurwitz' zeta function of f64, the incomplete gamma functions, and the beta function with its logarithm: the methods
+// of src/math/double/zeta.rs, incomplete.rs and beta.rs, which name the sources. Each heavy function occurs once in the
+// source of a shader, because drivers copy a function into each place that calls it.
 
 fn cd_inf(sign: bool) -> f64 {
     return d_pick(0.0lf, select(0x7ff0000000000000lu, 0xfff0000000000000lu, sign), true);

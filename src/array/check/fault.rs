@@ -1,4 +1,4 @@
-//! Where the result of a single node has a fault that its operands have not.
+//! Finds where the result of a single node has a fault that its operands do not have.
 
 use super::{Numbers, call, has_any};
 use crate::array::check::Check;
@@ -9,8 +9,9 @@ use crate::graph::ufunc::{Class, Ufunc, arithmetic, logic};
 use smallvec::smallvec;
 use std::sync::Arc;
 
-/// For each element of a node's result whether it has a fault, and no operand that it depends on has one; none where that cannot be.
-/// `before` holds, for the operations that a call is made of, where the operands of the call have one.
+/// Returns, for each element of a node's result, whether it has a fault although no operand element that it depends on
+/// has one. Returns `None` if that cannot happen. For the inner operations of a call, `before` records where the
+/// operands of the call have a fault.
 pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<Expr> {
     if product(&node.0.shape) == 0 || !computes(node) {
         return None;
@@ -22,7 +23,7 @@ pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<
     }
 }
 
-/// Whether a node computes numbers, and does not only move those of its operands or stand for them.
+/// Returns whether a node computes numbers, instead of only moving those of its operands or holding constants.
 fn computes(node: &Expr) -> bool {
     let op = &node.0.op;
     let is_made_of_several =
@@ -32,7 +33,7 @@ fn computes(node: &Expr) -> bool {
         || matches!(op, NodeOp::Ufunc(row) if row.class != Class::Select)
 }
 
-/// The function that tests for a fault of floats.
+/// Returns the function that tests for a fault of floats.
 fn test_for(check: Check) -> Option<&'static Ufunc> {
     match check {
         Check::Nan => Some(&logic::isnan),
@@ -41,8 +42,8 @@ fn test_for(check: Check) -> Option<&'static Ufunc> {
     }
 }
 
-/// Where an operand has a fault of floats, as bool; of an operation that a call is made of, where the operands of the call have one, as
-/// i32. None where that cannot be.
+/// Returns where an operand has a fault of floats, as bool. For an inner operation of a call, returns where the
+/// operands of the call have one, as i32. Returns `None` if there cannot be any.
 pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if operand.0.inner {
         return before.get(&Arc::as_ptr(&operand.0)).cloned();
@@ -51,7 +52,7 @@ pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Opti
     may_have_one.then(|| Some(call(test_for(check)?, [operand.clone()]))).flatten()
 }
 
-/// Where a fault of floats is in the result, and in no operand.
+/// Returns where the result, but no operand, has a fault of floats.
 fn appears(node: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if !node.0.dtype.is_float() {
         return None;
@@ -65,10 +66,12 @@ fn appears(node: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     Some(appears)
 }
 
-/// Where an integer result is not that of whole numbers without bounds, but wrapped, or, of a conversion, saturated or cut.
+/// Returns where an integer result differs from exact integer arithmetic: where it has wrapped, or where a conversion
+/// has saturated or truncated.
 ///
-/// The same is computed in f32. A result that has wrapped is off by a multiple of the type's range, while f32 is off by a small part
-/// of the result (2^-24 of it for each step): so what differs by more than half of the range has wrapped, and nothing else has.
+/// The same operation is computed in f32. A wrapped result is off by a multiple of the type's range, while f32 is off
+/// by a small fraction of the result (2^-24 of it per step). So a result has wrapped if and only if the two differ by
+/// more than half of the range.
 fn overflows(node: &Expr) -> Option<Expr> {
     let Node { op, args, dtype, shape, device, location: at, .. } = &*node.0;
     if !dtype.is_integer() {
@@ -98,7 +101,8 @@ fn overflows(node: &Expr) -> Option<Expr> {
     let difference = call(&arithmetic::subtract, [exact.clone(), cast(node.clone(), DType::F32, at)]);
     let mut wrapped = call(&logic::greater, [call(&arithmetic::abs, [difference]), half_of_the_range]);
     if let (NodeOp::Ufunc(_), [_, _]) = (op, &args[..]) {
-        // a quotient by 0, and 0 to a negative power, are 0 by the rules of integers, and no overflow; in f32 they are infinite
+        // by the integer rules, a quotient by 0 and 0 to a negative power are 0, which is not an overflow; in f32 they
+        // are infinite
         let is_zero = |operand: &Expr| {
             let zero = Expr::fill(Scalar::Int(0), smallvec![], operand.0.dtype, at);
             call(&logic::equal, [operand.clone(), zero])
@@ -110,18 +114,18 @@ fn overflows(node: &Expr) -> Option<Expr> {
     Some(wrapped)
 }
 
-/// Where a conversion to an integer type gives another number than the operand without its fraction.
+/// Returns where a conversion to an integer type changes the operand by more than dropping its fraction.
 fn is_cut(node: &Expr) -> Expr {
     let Node { args, dtype, location: at, .. } = &*node.0;
     let from = &args[0];
     if !from.0.dtype.is_float() {
-        // an integer that is the same when it is converted back, and has the same sign, was not cut
+        // an integer that stays the same when it is converted back, and keeps its sign, was not truncated
         let back = cast(node.clone(), from.0.dtype, at);
         let differs = call(&logic::not_equal, [back, from.clone()]);
         let signs = [node, from].map(|e| call(&logic::signbit, [e.clone()]));
         return call(&logic::logical_or, [differs, call(&logic::logical_xor, signs)]);
     }
-    // f16 does not reach the bounds of most types
+    // f16 cannot represent the bounds of most types
     let wide = if from.0.dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let whole = call(&arithmetic::trunc, [cast(from.clone(), wide, at)]);
     let bits = dtype.size() as f64 * 8.0;

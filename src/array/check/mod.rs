@@ -1,13 +1,16 @@
-//! Checks of results, which a user asks for by `CUPRIC_CHECK` or [`Device::check`](crate::Device::check): the first operation
-//! whose result has a NaN, an infinity or a wrapped integer, where its operands had none, is an error with the user's line.
+//! Checks of results, which a user requests with `CUPRIC_CHECK` or [`Device::check`](crate::Device::check). The first
+//! operation whose result contains a NaN, an infinity or a wrapped integer, although its operands contain none, becomes
+//! an error with the user's source line.
 //!
-//! A check is one more result of the evaluation that it checks, made of the same nodes as users' expressions are: so it runs on every
-//! backend, is fused with what it checks, and costs nothing where it is off. `array/check/wanted.rs` says what is checked, `array/check/fault.rs`
-//! where a single node has a fault of its own; this file carries the faults through the graph to the results.
+//! A check is an additional result of the evaluation that it checks, built from the same nodes as user expressions. So
+//! it runs on every backend, is fused with the operations that it checks, and costs nothing if it is off.
+//! `array/check/wanted.rs` determines what is checked, and `array/check/fault.rs` finds the faults of a single node.
+//! This file carries the faults through the graph to the results.
 //!
-//! Each node whose result can have a fault gets a *code* for each check, the higher the earlier the node comes. For each node there is an
-//! expression of i32 that holds, for each element, the highest code of the faults that the element depends on, 0 if there is none. A
-//! `select` takes the codes of the operand that it takes, so what it discards does not count.
+//! Each node whose result can have a fault gets a *code* for each check; earlier nodes get higher codes. For each node
+//! there is an i32 expression that contains, per element, the highest code of the faults that the element depends on,
+//! or 0 if there are none. A `select` takes the codes of the operand that it selects, so values that it discards do not
+//! count.
 
 mod fault;
 mod wanted;
@@ -27,22 +30,22 @@ use std::sync::Arc;
 
 type Loc = &'static Location<'static>;
 
-/// For each node, by its place in memory, numbers of i32 of its shape.
+/// Maps each node, by its address, to an i32 expression of its shape.
 type Numbers = HashMap<*const Node, Expr>;
 
 /// The check of one evaluation.
 pub(crate) struct Checked {
-    /// A 0-d expression of i32: 0 if there is no fault, else the code of the first operation that has one.
+    /// A 0-d i32 expression: 0 if there is no fault, otherwise the code of the first operation that has one.
     pub code: Expr,
     /// The nodes of the graph, each after its operands.
     nodes: Vec<Expr>,
 }
 
-/// The nodes below some expressions, each once and after its operands. There is no recursion, because chains of a million nodes are
-/// allowed.
+/// Returns the nodes below some expressions, each once and after its operands. It does not recurse, because chains of a
+/// million nodes are allowed.
 fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     let (mut nodes, mut seen) = (vec![], HashSet::new());
-    // a node is looked at twice: when its operands are put on the stack, and when they are done
+    // each node is visited twice: when its operands are pushed on the stack, and when they are done
     let mut stack: Vec<(&Expr, bool)> = roots.iter().rev().map(|root| (*root, false)).collect();
     while let Some((expr, operands_are_done)) = stack.pop() {
         if operands_are_done {
@@ -55,7 +58,7 @@ fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     nodes
 }
 
-/// The operations that compute what an evaluation stores: the results, or what they are views of.
+/// Returns the operations whose results an evaluation stores: the roots, or the operands that they are views of.
 fn stored_nodes(roots: &[&Expr]) -> HashSet<*const Node> {
     let below = |root: &Expr| {
         let mut node = root.clone();
@@ -67,12 +70,12 @@ fn stored_nodes(roots: &[&Expr]) -> HashSet<*const Node> {
     roots.iter().map(|root| below(root)).collect()
 }
 
-/// The most nodes that are checked together. The check takes some ten nodes for each, and a plan some KiB for each of those: at most a
-/// GiB.
+/// The maximum number of nodes per check. A check adds about ten nodes for each, and a plan needs a few KiB for each of
+/// those: at most a GiB.
 const MOST: usize = 1 << 16;
 
 impl Checked {
-    /// The check of an evaluation of these expressions; none where no result can have a fault.
+    /// Builds the check of an evaluation of these expressions, or returns `None` if no result can have a fault.
     pub fn of(roots: &[&Expr], wanted: Wanted, at: Loc) -> Result<Option<Checked>> {
         let nodes = nodes_below(roots);
         if nodes.len() > MOST {
@@ -100,7 +103,7 @@ impl Checked {
                     let before = before.iter().find(|(of, _)| *of == check).map(|(_, before)| before);
                     let mut faulty = fault::of(node, check, before);
                     if node.0.dtype.is_half() && stored.contains(&Arc::as_ptr(&node.0)) {
-                        // a kernel keeps values of 16 bits as f32, until they are stored
+                        // a kernel keeps 16-bit floats as f32 until they are stored
                         let rounded = cast_always(node.clone(), node.0.dtype, node.0.location);
                         let of_rounded = fault::of(&rounded, check, before);
                         faulty = faulty.into_iter().chain(of_rounded).reduce(|a, b| call(&logic::logical_or, [a, b]));
@@ -123,7 +126,7 @@ impl Checked {
         Ok(code.map(|code| Checked { code, nodes }))
     }
 
-    /// The error of a code; none of 0.
+    /// Returns the error for a code, or `None` for 0.
     pub fn error(&self, code: i32) -> Option<Error> {
         let code = usize::try_from(code).ok()?.checked_sub(1)?;
         let check = *Check::ALL.get(code % Check::ALL.len())?;
@@ -135,25 +138,26 @@ impl Checked {
     }
 }
 
-/// A function of expressions, at the line of the first one.
+/// Applies a function to expressions, at the source line of the first one.
 fn call<const N: usize>(row: &'static Ufunc, operands: [Expr; N]) -> Expr {
     let at = operands[0].0.location;
     ufunc(row, operands.into_iter().map(Arg::Expr).collect(), at)
 }
 
-/// The highest of all codes.
+/// Returns the highest of all codes.
 fn highest(codes: &Expr) -> Expr {
     let at = codes.0.location;
     reduce("check", Fold::of(&arithmetic::maximum), codes, &AxesArg { axes: None, keep: false }, at)
 }
 
-/// Codes in the shape of the node that they are of.
+/// Broadcasts codes to the shape of their node.
 fn fit(codes: Expr, node: &Expr) -> Expr {
     view("check", &codes, node.0.location, |from| View::broadcast_to(from, &node.0.shape))
 }
 
-/// The numbers of i32 that a node's elements have from those of its operands; none where no operand has any. `of` gives those of an
-/// operand. Who asks whether an element is NaN or infinite will do without it: then only codes of overflow are kept, where there are any.
+/// Returns the i32 codes that a node's elements inherit from its operands, or `None` if no operand has any. `of`
+/// returns the codes of an operand. A user who tests for NaN or infinity can handle them, so such tests keep only codes
+/// of overflow, and only if `with_overflow` is set.
 fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool) -> Option<Expr> {
     let Node { op, args, shape, location, .. } = &*node.0;
     let numbers: SmallVec<[Option<Expr>; 4]> = args.iter().map(of).collect();
@@ -186,8 +190,9 @@ fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool)
     spread.reduce(|a, b| call(&arithmetic::maximum, [a, b]))
 }
 
-/// The numbers (i32, or bool of an elementwise node) that an operand's elements have, for the elements of the node that depend on them:
-/// the highest one, where they depend on several. The result's shape broadcasts to that of the node.
+/// Spreads codes of an operand's elements (i32, or bool for an elementwise node) to the elements of the node that
+/// depend on them. An element that depends on several gets the highest code. The result's shape broadcasts to that of
+/// the node.
 fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
     let Node { op, args, shape, location: at, device, .. } = &*node.0;
     let maximum = Fold::of(&arithmetic::maximum);
@@ -204,9 +209,9 @@ fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
         // an element depends on a row of the first matrix and a column of the second
         NodeOp::Matmul => folded(Some(smallvec![if operand == 0 { -1 } else { -2 }]), true),
         NodeOp::Scatter { .. } if operand == 0 => numbers.clone(),
-        // which element depends on which is not known without the positions: all on all
+        // which elements depend on which is unknown without the positions, so all depend on all
         NodeOp::Take { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } => folded(None, false),
-        // these have no operands, but for `concat`, of which `carried` takes care: its result has no fault of its own
+        // these have no operands, except `concat`, which `carried` handles: its result has no fault of its own
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -217,7 +222,7 @@ fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
     }
 }
 
-/// Whether an operand's elements have a property, for the elements of the node that depend on them.
+/// Returns whether any of the operand's elements that an element of the node depends on has a property.
 fn has_any(node: &Expr, operand: usize, property: Expr) -> Expr {
     let at = node.0.location;
     if matches!(node.0.op, NodeOp::Ufunc(_) | NodeOp::Cast) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// What [`Device::check`](crate::Device::check) looks for in results.
+/// A kind of fault that [`Device::check`](crate::Device::check) looks for in results.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Check {
@@ -13,9 +13,10 @@ pub enum Check {
     Nan,
     /// An infinity where no operand has one.
     Inf,
-    /// An integer that has wrapped: of `+`, `-`, `*`, `pow`, `floor_divide`, `square`, `abs`, `negative`, a sum or product along axes, one
-    /// up to each element, or a matrix product; or that a conversion has saturated or cut. Bits that a shift drops are no overflow, nor
-    /// is a quotient by 0. Not looked at are `gcd` and `lcm`, and sums at positions and by keys (`index_add`, `segment_sum`).
+    /// An integer overflow. It counts results that have wrapped: of `+`, `-`, `*`, `pow`, `floor_divide`, `square`,
+    /// `abs`, `negative`, a sum or product along axes, a cumulative one, or a matrix product. It also counts
+    /// conversions that have saturated or truncated a number. Bits that a shift drops and a quotient by 0 are not
+    /// overflows. Not checked are `gcd` and `lcm`, and sums at positions and by keys (`index_add`, `segment_sum`).
     Overflow,
 }
 
@@ -30,7 +31,7 @@ impl Check {
         }
     }
 
-    /// What the check has found, for messages.
+    /// Returns the description of a fault for messages.
     pub(super) fn finding(self) -> &'static str {
         match self {
             Check::Nan => "the result has a NaN where no operand has one",
@@ -40,14 +41,14 @@ impl Check {
     }
 }
 
-/// `the check nan`.
+/// Formats as `the check nan`.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the check {}", self.word())
     }
 }
 
-/// The checks that are on, a bit each.
+/// The checks that are on, one bit each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Wanted(u8);
 
@@ -81,22 +82,23 @@ impl Wanted {
     }
 }
 
-/// What `CUPRIC_CHECK` asks of every device. The variable is read once, because each evaluation asks.
+/// The checks that `CUPRIC_CHECK` requests for every device. The variable is read once, because every evaluation asks
+/// for it.
 static OF_ALL: LazyLock<Result<Wanted>> =
     LazyLock::new(|| Wanted::parse(&std::env::var_os("CUPRIC_CHECK").unwrap_or_default().to_string_lossy()));
 
-/// The bit that a device has once its user has asked for checks or for none.
+/// The bit that is set once a device's user has called [`set`], even with an empty list.
 const IS_ASKED: u8 = 1 << 7;
 
-/// The checks of a device: those that its user has asked of it, else those of `CUPRIC_CHECK`. Fails if that names a check that there is
-/// not.
+/// Returns the checks of a device: those that its user has requested, otherwise those of `CUPRIC_CHECK`. Fails if that
+/// variable names an unknown check.
 pub(crate) fn of_device(asked: &AtomicU8) -> Result<Wanted> {
     let of_all = OF_ALL.as_ref().map_err(Error::clone)?;
     let asked = asked.load(Relaxed);
     Ok(if asked & IS_ASKED == 0 { *of_all } else { Wanted(asked & !IS_ASKED) })
 }
 
-/// Asks a device for these checks, in place of those of `CUPRIC_CHECK`.
+/// Sets the checks of a device, which replace those of `CUPRIC_CHECK`.
 pub(crate) fn set(asked: &AtomicU8, wanted: Wanted) {
     asked.store(wanted.0 | IS_ASKED, Relaxed);
 }

@@ -1,23 +1,27 @@
-//! Which checks a device makes of results.
+//! The checks that a device makes of results.
 
 use super::Device;
 use crate::array::check::{self, Check, Wanted};
 
 impl Device {
-    /// Looks for NaNs, infinities and overflow in every evaluation and every write on the device from now on, in place of what
-    /// `CUPRIC_CHECK=nan,inf,overflow` asks of all devices; an empty list ends it. The first operation whose result has one where its
-    /// operands have none is an [`ErrorKind::Check`](crate::ErrorKind::Check) error with the operation and the line on which you wrote it.
+    /// Checks every evaluation and every write on the device for NaNs, infinities and overflow, starting now. This
+    /// replaces the checks that `CUPRIC_CHECK=nan,inf,overflow` requests for all devices; an empty list turns checks
+    /// off. The first operation whose result has such a fault although its operands have none returns an
+    /// [`ErrorKind::Check`](crate::ErrorKind::Check) error, with the operation and your source line.
     ///
-    /// What only a `select` discards does not count, and neither does what is asked about by `isnan`, `isinf` or `isfinite`: so
-    /// [`nan_to_num`](crate::Expr::nan_to_num) mends what it is given. Where the elements of a result depend on which others only the
-    /// device knows (sorts, counts, choices by masks, writes at positions), all of it depends on all: what they discard counts, and of an
-    /// operand with a NaN no further one is found. A call such as `isclose`, `logsumexp` or a draw of random numbers is judged by its
-    /// result, not by what it is made of. Numbers that have met no array (`Expr::from(-1.0).sqrt()`) are computed at once, unchecked.
-    /// Values of f16 and bf16 are checked as kernels hold them, in f32, and once more where an evaluation stores them.
+    /// Values that a `select` discards do not count, and neither do faults that `isnan`, `isinf` or `isfinite` test
+    /// for. So [`nan_to_num`](crate::Expr::nan_to_num) repairs its operand. For sorts, counts, selections by masks and
+    /// writes at positions, only the device knows which elements of the result depend on which operands, so all depend
+    /// on all: faults in discarded elements count, and if an operand already has a NaN, no further one is found. A call
+    /// such as `isclose`, `logsumexp` or a draw of random numbers is checked by its result, not by its inner
+    /// operations. Numbers that have not been combined with an array (`Expr::from(-1.0).sqrt()`) are computed
+    /// immediately and not checked. Values of f16 and bf16 are checked in f32, as kernels hold them, and again where an
+    /// evaluation stores them.
     ///
-    /// A check is one more result of the same evaluation, and the call waits for it, also on a GPU and in the `_async` methods; a write
-    /// computes its value once more, before it writes, and elements that a slice of an expression leaves out may be
-    /// computed. At most 65,536 operations are checked at once. Where no check is on, nothing is added to what runs.
+    /// A check is an additional result of the same evaluation, and the call waits for it, also on a GPU and in the
+    /// `_async` methods. A write computes its value an additional time before it writes, and elements that a slice of
+    /// an expression leaves out may be computed. At most 65,536 operations are checked together. If no check is on,
+    /// nothing is added to what runs.
     ///
     /// ```
     /// use cupric::{Check, Device, ErrorKind, array};

@@ -1,32 +1,33 @@
-//! What a caller may ask of a device's hardware.
+//! Facts about a device's hardware that a caller can query.
 
 use super::Device;
 
-/// What a device can take, for programs that choose their sizes by it: see [`Device::limits`].
+/// The limits of a device, for programs that choose their sizes by them: see [`Device::limits`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most bytes of one array.
+    /// The maximum bytes of one array.
     pub array_bytes: u64,
-    /// The most bytes that one kernel can take of an array at once. Larger arrays are computed part by part, but for the operations that the
-    /// README names among its limits.
+    /// The maximum bytes of an array that one kernel can access at once. Larger arrays are computed in parts, except
+    /// for the operations that the README lists in its limits.
     pub binding_bytes: u64,
-    /// The invocations of a workgroup; `None` on the CPU.
+    /// The number of invocations of a workgroup; `None` on the CPU.
     pub workgroup: Option<usize>,
     /// The bytes of memory that the invocations of a workgroup share; `None` on the CPU.
     pub workgroup_bytes: Option<usize>,
-    /// The bytes of the GPU's own memory, of which other programs may have taken some; of a GPU that shares the host's memory, what its driver
-    /// gives it. `None` where the driver's interface is not Vulkan, and on the CPU.
+    /// The bytes of the GPU's own memory, some of which other programs may use. For a GPU that shares the host's
+    /// memory, the bytes that its driver reports. `None` if the driver's interface is not Vulkan, and on the CPU.
     pub memory_bytes: Option<u64>,
-    /// Whether 64-bit integers are the device's own. Where they are not, it computes with pairs of words, to the same bits.
+    /// Whether the device supports 64-bit integers natively. If not, it computes with pairs of words, which produces
+    /// the same bits.
     pub has_int64: bool,
     /// Whether products of f16 may run on tensor cores.
     pub has_tensor_cores: bool,
 }
 
 impl Device {
-    /// Who made the GPU, as its driver says: `NVIDIA`, `AMD`, `Intel`, … (a number such as `0x1af4` where the vendor is not known by name);
-    /// `None` for the CPU.
+    /// Returns the vendor of the GPU, as reported by its driver: `NVIDIA`, `AMD`, `Intel`, … (a number such as `0x1af4`
+    /// if the vendor's name is not known); `None` for the CPU.
     ///
     /// ```
     /// let device = cupric::Device::best()?;
@@ -38,18 +39,18 @@ impl Device {
         self.0.vendor()
     }
 
-    /// The name and the version of the GPU's driver; `None` for the CPU.
+    /// Returns the name and the version of the GPU's driver; `None` for the CPU.
     pub fn driver(&self) -> Option<String> {
         self.0.driver()
     }
 
-    /// The interface by which the GPU's driver is called: `Vulkan`, `Metal`, `Dx12`, …; `None` for the CPU.
+    /// Returns the interface of the GPU's driver: `Vulkan`, `Metal`, `Dx12`, …; `None` for the CPU.
     pub fn api(&self) -> Option<String> {
         self.0.api()
     }
 
-    /// What the device can take. (Its memory in use, and a limit that was set, are in [`Device::memory`]; which dtypes it has, says
-    /// [`Device::supports`].)
+    /// Returns the device's limits. ([`Device::memory`] returns its memory in use and a limit that was set, and
+    /// [`Device::supports`] whether it supports a dtype.)
     ///
     /// ```
     /// use cupric::Device;

@@ -1,4 +1,4 @@
-//! What other libraries need of the host: its memory, and names of devices.
+//! Host memory and device names, for use by other libraries.
 
 use super::Device;
 #[cfg(any(feature = "ndarray", feature = "dlpack", feature = "mmap"))]
@@ -7,7 +7,8 @@ use crate::base::buffer::Buffer;
 use crate::cpu::CpuMemory;
 
 impl Device {
-    /// The name by which [`str::parse`] finds the device in another process: `cpu` or `gpu:N`. None of one with limits of its own.
+    /// Returns the name from which [`str::parse`] finds the device in another process: `cpu` or `gpu:N`. Returns `None`
+    /// for a device with limits of its own.
     #[cfg(feature = "serde")]
     pub(crate) fn parsed_name(&self) -> Option<String> {
         if *self == super::cpu().0 {
@@ -17,22 +18,22 @@ impl Device {
         }
     }
 
-    /// The bytes of a buffer, if they are memory of the host.
+    /// Returns the bytes of a buffer, if they are in host memory.
     #[cfg(any(feature = "ndarray", feature = "dlpack"))]
     pub(crate) fn host_bytes(buffer: &Buffer) -> Option<&[u8]> {
         buffer.memory::<CpuMemory>().map(CpuMemory::as_bytes)
     }
 
-    /// Where the bytes of a buffer begin, if they are memory of the host.
+    /// Returns the address of a buffer's bytes, if they are in host memory.
     #[cfg(feature = "dlpack")]
     pub(crate) fn host_pointer(buffer: &Buffer) -> Option<*mut u8> {
         buffer.memory::<CpuMemory>().map(CpuMemory::ptr)
     }
 
-    /// Makes a buffer of the CPU of memory that another library lends.
+    /// Makes a buffer on the CPU from memory that another library lends.
     ///
     /// # Safety
-    /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
+    /// The bytes must be initialised, must not move, and must not be written by anybody until `lender` is dropped.
     #[cfg(any(feature = "dlpack", feature = "mmap"))]
     pub(crate) unsafe fn lend(
         memory: (std::ptr::NonNull<u8>, usize),

@@ -1,8 +1,9 @@
-//! The registry of devices, and the only place that knows which backends there are.
+//! The registry of devices. This is the only module that knows which backends exist.
 //!
-//! An expression carries the number of its device, and the registry finds the device of a number. A device lives as long as a
-//! handle on it or a buffer of it; the registry does not keep it alive. The devices of [`Device::cpu`] and [`Device::gpu`]
-//! stay for the process, because opening a GPU takes long and its compiled kernels would be lost (`array/device/opening.rs`).
+//! An expression carries the number of its device, and the registry finds the device with that number. A device lives
+//! as long as a handle to it or a buffer on it; the registry does not keep it alive. The devices of [`Device::cpu`] and
+//! [`Device::gpu`] live as long as the process, because opening a GPU takes long and its compiled kernels would be lost
+//! (`array/device/opening.rs`).
 
 mod checks;
 mod facts;
@@ -38,7 +39,7 @@ const GPUS: Option<&dyn Provider> = Some(&crate::gpu::Gpus);
 #[cfg(not(feature = "gpu"))]
 const GPUS: Option<&dyn Provider> = None;
 
-/// Where arrays live and kernels run: the CPU, or a GPU.
+/// A device that holds arrays and runs kernels: the CPU or a GPU.
 ///
 /// ```
 /// use cupric::{Device, array};
@@ -48,16 +49,16 @@ const GPUS: Option<&dyn Provider> = None;
 /// # Ok::<(), cupric::Error>(())
 /// ```
 ///
-/// Cloning gives another handle on the same device. A device that [`Device::with_memory_limit`] made ends, and gives its
-/// memory back, with the last handle on it and the last array of it; the others stay for the process.
+/// Cloning returns another handle to the same device. A device made by [`Device::with_memory_limit`] ends, and releases
+/// its memory, with the last handle to it and the last array on it. The other devices live as long as the process.
 #[derive(Clone)]
 pub struct Device(Arc<dyn Backend>);
 
-/// The caller's line, where it is known.
+/// The caller's source line, if it is known.
 type At = Option<&'static Location<'static>>;
 
-/// The living devices by number, and the last number given out. No number is given out twice: else an expression of a device
-/// that has ended would find another device.
+/// The living devices by number, and the last number assigned. No number is assigned twice, because otherwise an
+/// expression of a device that has ended would find another device.
 struct Registry {
     devices: HashMap<u32, Weak<dyn Backend>>,
     last: u32,
@@ -66,7 +67,8 @@ struct Registry {
 static REGISTRY: LazyLock<RwLock<Registry>> =
     LazyLock::new(|| RwLock::new(Registry { devices: HashMap::new(), last: 0 }));
 
-/// The CPU that stays for the process, as a device and as the type `Cpu`: only the latter can take over memory of the caller.
+/// The CPU that lives as long as the process, as a device and as the type `Cpu`. Only the latter can take over the
+/// caller's memory.
 static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 
 /// Opens a device under the next number.
@@ -88,7 +90,7 @@ fn register(open: impl FnOnce(u32) -> Result<Arc<dyn Backend>>) -> Result<Device
     Ok(Device(device))
 }
 
-/// The CPU that stays for the process.
+/// Returns the CPU that lives as long as the process.
 fn cpu() -> &'static (Device, Arc<Cpu>) {
     CPU.get_or_init(|| {
         let mut own = None;
@@ -105,22 +107,23 @@ fn cpu() -> &'static (Device, Arc<Cpu>) {
 }
 
 impl Device {
-    /// The CPU.
+    /// Returns the CPU.
     pub fn cpu() -> Device {
         cpu().0.clone()
     }
 
-    /// The first GPU of [`Device::gpus`]: a hardware one if there is one, else a software driver.
+    /// Returns the first GPU of [`Device::gpus`]: a hardware GPU if there is one, otherwise a software driver.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceNotFound`] where there is none; those of the driver, if the GPU cannot be opened.
+    /// [`ErrorKind::DeviceNotFound`] if there is none; errors of the driver if the GPU cannot be opened.
     #[track_caller]
     pub fn gpu() -> Result<Device> {
         Device::gpu_at(0, Some(Location::caller()))
     }
 
-    /// As [`Device::gpu`], for code that must not block. If the GPU is not open yet, the first poll starts a thread that opens it,
-    /// and the future is woken when that has ended. The device stays for the process even if the future is dropped meanwhile.
+    /// Returns the GPU like [`Device::gpu`], for code that must not block. If the GPU is not open yet, the first poll
+    /// starts a thread that opens it, and the future is woken when the thread has finished. The device stays open for
+    /// the process even if the future is dropped earlier.
     ///
     /// # Errors
     /// As [`Device::gpu`].
@@ -133,17 +136,18 @@ impl Device {
         }
     }
 
-    /// All GPUs, hardware first, software drivers after them. One that cannot be opened is left out.
+    /// Returns all GPUs: hardware first, then software drivers. GPUs that cannot be opened are skipped.
     pub fn gpus() -> Vec<Device> {
         let count = GPUS.map_or(0, Provider::count);
         (0..count).filter_map(|i| Device::gpu_at(i, None).ok()).collect()
     }
 
-    /// A hardware GPU if there is one, else the CPU. The environment variable `CUPRIC_DEVICE=cpu|gpu|gpu:N`
-    /// decides instead where it is set (`best` is as if it were not).
+    /// Returns a hardware GPU if there is one, otherwise the CPU. If the environment variable
+    /// `CUPRIC_DEVICE=cpu|gpu|gpu:N` is set, it selects the device instead (`best` has no effect).
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that is not there; those of opening that device.
+    /// [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that does not exist; errors from opening that
+    /// device.
     #[track_caller]
     pub fn best() -> Result<Device> {
         let at = Location::caller();
@@ -155,7 +159,7 @@ impl Device {
     }
 
     fn hardware() -> Device {
-        // adapters are sorted, hardware first, so if the first is a software driver all are
+        // adapters are sorted, hardware first, so if the first one is a software driver, all are
         match Device::gpu_at(0, None) {
             Ok(d) if mutant!(software_counts_as_hardware, true, !d.is_software()) => d,
             _ => Device::cpu(),
@@ -179,12 +183,12 @@ impl Device {
         }
     }
 
-    /// The device of the GPU with this index, opened at the first call and kept for the process.
+    /// Returns the GPU with this index. The first call opens it, and it stays open for the process.
     fn gpu_at(index: usize, at: At) -> Result<Device> {
         Device::provider().and_then(|gpus| opening::open(gpus, index)).map_err(|e| e.or_at(at))
     }
 
-    /// What opens GPUs, where they can be used at all.
+    /// Returns the provider that opens GPUs, if GPUs can be used at all.
     fn provider() -> Result<&'static dyn Provider> {
         let Some(gpus) = GPUS else {
             let detail = "cupric was built without its feature `gpu`";
@@ -194,15 +198,15 @@ impl Device {
         Ok(gpus)
     }
 
-    /// Another device on the same hardware, with a budget of bytes; an allocation beyond it is an
-    /// [`ErrorKind::OutOfMemory`] error. Arrays of the two devices do not mix. The device ends, and its memory goes back
-    /// to the system or the driver, with the last handle on it and the last array of it.
+    /// Opens another device on the same hardware with a memory budget in bytes. An allocation beyond the budget returns
+    /// an [`ErrorKind::OutOfMemory`] error. Arrays of the two devices cannot be mixed. The device ends, and returns its
+    /// memory to the system or the driver, with the last handle to it and the last array on it.
     ///
-    /// What arrays use and what is cached for reuse never pass the budget together, from any number of threads: cached
-    /// memory is freed first, on a GPU with a wait until it is. [`MemoryInfo`] says what counts.
+    /// Arrays and memory cached for reuse together never exceed the budget, from any number of threads. Cached memory
+    /// is freed first; a GPU waits until it is free. [`MemoryInfo`] describes what counts.
     ///
     /// # Errors
-    /// Those of opening the device anew; [`ErrorKind::LimitExceeded`] after 2^32 − 1 devices in one process.
+    /// Errors from opening the device again; [`ErrorKind::LimitExceeded`] after 2^32 − 1 devices in one process.
     ///
     /// ```
     /// use cupric::{DType, Device, ErrorKind, zeros};
@@ -216,25 +220,25 @@ impl Device {
         register(|id| self.0.with_limit(id, bytes)).map_err(|e| e.or_at(Location::caller()))
     }
 
-    /// The device's name: `cpu`, or what the driver calls it. One with a limit has its number and the limit in its name:
-    /// `cpu #3 (limit 1 MiB)`.
+    /// Returns the device's name: `cpu`, or the name that the driver reports. The name of a device with a limit
+    /// contains its number and the limit: `cpu #3 (limit 1 MiB)`.
     pub fn name(&self) -> &str {
         self.0.name()
     }
 
-    /// Whether this is a GPU (a software driver counts).
+    /// Returns whether this is a GPU, including a software driver.
     pub fn is_gpu(&self) -> bool {
         self.0.is_gpu()
     }
 
-    /// Whether the work runs on the processor's cores: the CPU, or a software GPU driver.
+    /// Returns whether kernels run on the processor's cores: on the CPU, or through a software GPU driver.
     pub fn is_software(&self) -> bool {
         self.0.is_software()
     }
 
-    /// Whether arrays of this dtype can be computed with on the device. The CPU has every dtype; a GPU has all but f64, and f64 if
-    /// its adapter does (wgpu's `SHADER_F64` and `SHADER_INT64`). Where it does not, what would compute in f64 is an
-    /// [`ErrorKind::Unsupported`] error that names what is missing.
+    /// Returns whether the device can compute with arrays of this dtype. The CPU supports every dtype. A GPU supports
+    /// all except f64, and f64 too if its adapter does (wgpu's `SHADER_F64` and `SHADER_INT64`). Otherwise, computing
+    /// in f64 returns an [`ErrorKind::Unsupported`] error that names the missing feature.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -250,11 +254,11 @@ impl Device {
         plan::lacking_type(dtype.compute(), self.0.caps()).is_none()
     }
 
-    /// Waits until all work on the device is done.
+    /// Waits until the device has finished all submitted kernels and copies.
     ///
     /// # Errors
-    /// An index out of range, or a refused value, that a kernel of a GPU met since the last read or wait; the loss of the
-    /// device; no progress for `CUPRIC_TIMEOUT` seconds (10).
+    /// An index out of range, or a rejected value, in a kernel of a GPU since the last read or wait; the loss of the
+    /// device; no progress for `CUPRIC_TIMEOUT` seconds (default 10).
     #[doc(alias("device_synchronize"))]
     #[track_caller]
     pub fn synchronize(&self) -> Result<()> {
@@ -262,8 +266,9 @@ impl Device {
         wait(self.backend().synchronize()).map_err(|e| e.or_at(at))
     }
 
-    /// As [`Device::synchronize`], for code that must not block: the call itself submits the work that is recorded, and the future
-    /// is woken when the device has done it. What is enqueued after the call is not waited for.
+    /// Waits like [`Device::synchronize`], for code that must not block. The call itself submits the recorded commands,
+    /// and the future is woken when the device has finished them. It does not wait for anything that is enqueued after
+    /// the call.
     ///
     /// # Errors
     /// As [`Device::synchronize`].
@@ -273,9 +278,9 @@ impl Device {
         async move { wait.await.map_err(|e| e.or_at(at)) }
     }
 
-    /// Runs `f` and waits for the device; returns the result of `f`, and how long the device was busy, by its own clock, with
-    /// the kernels that any thread enqueued meanwhile. The time is `None` on the CPU, on a GPU without timestamps, and if another
-    /// `time_kernels` or [`Device::profile`] of the device began meanwhile.
+    /// Runs `f` and waits for the device. Returns the result of `f`, and how long the device was busy, by its own
+    /// clock, with kernels that any thread enqueued meanwhile. The time is `None` on the CPU, on a GPU without
+    /// timestamps, and if another `time_kernels` or [`Device::profile`] of the device began meanwhile.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -288,14 +293,15 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// That of `f`, and those of [`Device::synchronize`].
+    /// The error of `f`, and those of [`Device::synchronize`].
     #[track_caller]
     pub fn time_kernels<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Option<Duration>)> {
         let (value, recording, _) = self.recorded("time_kernels", Detail::Busy, f, Location::caller())?;
         Ok((value, recording.busy))
     }
 
-    /// Runs `f` and waits for the device; returns the result of `f`, what the device ran meanwhile, and how long it all took.
+    /// Runs `f` and waits for the device. Returns the result of `f`, a record of what the device ran meanwhile, and the
+    /// total time.
     pub(crate) fn recorded<T>(
         &self,
         operation: &'static str,
@@ -317,25 +323,25 @@ impl Device {
         Ok((value, recording, elapsed))
     }
 
-    /// Bytes in use, cached, and at the peak.
+    /// Returns the bytes that are in use, cached, and in use at the peak.
     #[doc(alias("memory_allocated"))]
     pub fn memory(&self) -> MemoryInfo {
         self.backend().report().1
     }
 
-    /// Counters since the device was opened.
+    /// Returns counters of what the device has done since it was opened.
     pub fn stats(&self) -> Stats {
         self.backend().report().0
     }
 
-    /// Returns cached memory to the system or the driver; a GPU also forgets what it has prepared for plans.
+    /// Returns cached memory to the system or the driver. A GPU also drops what it has prepared for plans.
     #[doc(alias("empty_cache", "free_all_blocks"))]
     pub fn trim(&self) {
         self.backend().trim();
     }
 
-    /// What a GPU's own arithmetic keeps of IEEE 754, found out by a small shader at the first call or before; `None` for the
-    /// CPU.
+    /// Returns which properties of IEEE 754 a GPU's arithmetic keeps, or `None` for the CPU. A small shader determines
+    /// them, at the latest at the first call.
     ///
     /// # Errors
     /// Those of the device.
@@ -344,7 +350,8 @@ impl Device {
         self.backend().numerics().map_err(|e| e.or_at(Location::caller()))
     }
 
-    /// The text of each kernel of a plan; empty if the device's kernels are not compiled from text.
+    /// Returns the shader source of each kernel of a plan; empty if the device's kernels are not compiled from shader
+    /// source.
     pub(crate) fn shaders(&self, plan: &crate::plan::kernel::Plan) -> Vec<String> {
         let text = |shader: Result<String>| shader.unwrap_or_else(|e| format!("// {e}"));
         self.backend().shaders(plan).into_iter().map(text).collect()
@@ -358,14 +365,16 @@ impl Device {
         &*self.0
     }
 
-    /// The device of a number that an expression carries; of 0, which one without arrays carries, that of [`Device::scope`], else the CPU. The expression's buffers keep the device alive; an expression that
-    /// was folded to a constant has none, and runs on the CPU if its device has ended, as constants without a device do.
+    /// Returns the device with the number that an expression carries. Number 0 (an expression without arrays) returns
+    /// the device of [`Device::scope`], or otherwise the CPU. The expression's buffers keep its device alive. An
+    /// expression that was folded to a constant has no buffers, and runs on the CPU if its device has ended, like
+    /// constants without a device.
     pub(crate) fn of(id: u32) -> Device {
         Device::with(id, Device::clone)
     }
 
-    /// Calls a function with the device of a number, as [`Device::of`] finds it. The CPU of the process is lent without cloning
-    /// its handle, since it never ends; that saves small evaluations an atomic count.
+    /// Calls a function with the device of a number, as found by [`Device::of`]. The process's CPU is passed without
+    /// cloning its handle, because it never ends; this saves small evaluations an atomic count.
     pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
         let (cpu, own) = cpu();
         if id == own.id() {
@@ -374,12 +383,12 @@ impl Device {
         if id == 0 {
             return scope::with_current(cpu, f);
         }
-        // the lock is released before the function runs, which may register a device itself
+        // release the lock before the function runs, because the function may register a device itself
         let found = REGISTRY.read().unwrap_or_else(PoisonError::into_inner).devices.get(&id).and_then(Weak::upgrade);
         f(&found.map_or_else(|| cpu.clone(), Device))
     }
 
-    /// Makes a buffer of the CPU of elements, without a copy.
+    /// Makes a buffer on the CPU from elements, without copying.
     pub(crate) fn adopt<T: crate::base::dtype::Element>(elements: Vec<T>) -> Buffer {
         cpu().1.adopt(elements)
     }
@@ -388,22 +397,22 @@ impl Device {
 /// Methods for tests only.
 #[cfg(feature = "testing")]
 impl Device {
-    /// Opens a CPU whose planner keeps to the given capabilities.
+    /// Opens a CPU whose planner uses the given capabilities.
     pub(crate) fn cpu_within(caps: &crate::plan::kernel::Caps) -> Result<Device> {
         register(|id| Ok(Cpu::with(id, caps.clone(), None)))
     }
 
-    /// Opens another device on the same hardware, with limits so tight that small arrays are cut as large ones are.
+    /// Opens another device on the same hardware, with limits so tight that small arrays are split like large ones.
     pub(crate) fn shrunk(&self, limits: Shrink) -> Result<Device> {
         register(|id| self.0.test_doors().shrunk(id, limits))
     }
 
-    /// The faults that tests plan for the device.
+    /// Returns the faults that tests schedule for the device.
     pub(crate) fn faults(&self) -> &FaultInjector {
         self.0.test_doors().faults()
     }
 
-    /// How many shaders the device has parsed, where it keeps them on disk.
+    /// Returns how many shaders the device has parsed, if it stores them on disk.
     pub(crate) fn parsed(&self) -> Option<u64> {
         self.0.test_doors().parsed()
     }
@@ -413,19 +422,19 @@ impl Device {
         self.0.test_doors().heal();
     }
 
-    /// Ends a GPU's connection for good, as when a driver resets it.
+    /// Ends a GPU's connection permanently, as if a driver resets it.
     pub(crate) fn destroy(&self) {
         self.0.test_doors().destroy();
     }
 
-    /// The number of devices that have not ended.
+    /// Returns the number of devices that have not ended.
     pub(crate) fn living() -> usize {
         let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
         registry.devices.values().filter(|device| device.strong_count() > 0).count()
     }
 
-    /// The text of each kernel of a plan for a GPU with these capabilities, which need not exist here; no texts in a build
-    /// without GPUs.
+    /// Returns the shader source of each kernel of a plan for a GPU with these capabilities, which need not exist on
+    /// this machine. Empty in a build without GPUs.
     pub(crate) fn shaders_of_a_gpu(
         plan: &crate::plan::kernel::Plan,
         caps: &crate::plan::kernel::Caps,
@@ -433,7 +442,7 @@ impl Device {
         GPUS.map_or(Ok(vec![]), |gpus| gpus.shaders(plan, caps).into_iter().collect())
     }
 
-    /// Whether GPUs have a shader for a routine; true in a build without GPUs.
+    /// Returns whether GPUs have a shader for a routine; true in a build without GPUs.
     pub(crate) fn gpus_have_routine(row: &crate::graph::routine::Routine) -> bool {
         GPUS.is_none_or(|gpus| gpus.has_routine(row))
     }
@@ -442,9 +451,9 @@ impl Device {
 impl FromStr for Device {
     type Err = Error;
 
-    /// `cpu`, `gpu`, `gpu:N` or `best`.
+    /// Parses `cpu`, `gpu`, `gpu:N` or `best`.
     fn from_str(name: &str) -> Result<Device> {
-        // the error has no line, because `str::parse`, which calls this, does not pass its caller's on
+        // the error has no source line, because `str::parse`, which calls this, does not forward its caller's
         Device::named(name, "Device", None)
     }
 }

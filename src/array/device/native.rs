@@ -1,4 +1,4 @@
-//! GPUs that a program has opened by wgpu itself, and the parts of a GPU as wgpu has them.
+//! GPUs that a program has opened through wgpu itself, and access to a GPU's wgpu objects.
 
 use super::{Device, register};
 use crate::base::buffer::Buffer;
@@ -6,21 +6,26 @@ use crate::base::error::{Error, ErrorKind, Result};
 use std::panic::Location;
 
 impl Device {
-    /// The device of a program that calls wgpu itself, to draw for instance. Its arrays are buffers of that device
-    /// ([`Array::wgpu_buffer`](crate::Array::wgpu_buffer)), and its work goes to that queue. (Feature `wgpu`.)
+    /// Makes a device from a wgpu device that the program has opened itself, for example to draw. Arrays are buffers of
+    /// that wgpu device ([`Array::wgpu_buffer`](crate::Array::wgpu_buffer)), and kernels are submitted to that queue.
+    /// (Feature `wgpu`.)
     ///
-    /// What the device was opened with decides what it can do: ask for the adapter's own `limits()`, which let kernels bind larger arrays, and for
-    /// `SHADER_F16`, `SHADER_INT64`, `SHADER_F64`, `SUBGROUP` and `TIMESTAMP_QUERY` where it has them. Without them the same functions are
-    /// there, but for f64, [`time_kernels`](Device::time_kernels) and products on tensor cores.
+    /// The features and limits with which the wgpu device was opened determine what this device can do. Request the
+    /// adapter's own `limits()`, so that kernels can bind larger arrays, and `SHADER_F16`, `SHADER_INT64`,
+    /// `SHADER_F64`, `SUBGROUP` and `TIMESTAMP_QUERY` if the adapter has them. Without them the same functions are
+    /// available, except for f64, [`time_kernels`](Device::time_kernels) and products on tensor cores.
     ///
-    /// The program's handler of uncaptured errors stays. Its callback for the loss of the device is replaced, because a device that is lost must
-    /// not go unseen: the loss is then the error of each later call. wgpu 30.0.1 may panic where two threads poll one device at once, so
-    /// a program that polls it must do that on the thread that computes, and block for results instead of awaiting them.
+    /// The program's handler of uncaptured errors stays. Its callback for the loss of the device is replaced, so that a
+    /// loss is noticed: every later call then returns it as an error. wgpu 30.0.1 may panic if two threads poll one
+    /// device at the same time. So a program that polls the device must do so on the thread that computes, and must
+    /// block for results instead of awaiting them.
     ///
-    /// Each call makes a device of its own, whose arrays do not mix with another's. It ends with the last handle on it and the last array of it.
+    /// Each call makes a new device, whose arrays cannot be mixed with those of another device. It ends with the last
+    /// handle to it and the last array on it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for limits below WebGPU's defaults, by name; [`ErrorKind::Argument`] for a device that is not one of the adapter.
+    /// [`ErrorKind::Unsupported`] for limits below WebGPU's defaults, with their names; [`ErrorKind::Argument`] if the
+    /// device does not belong to the adapter.
     ///
     /// ```no_run
     /// use cupric::{Device, array, wgpu};
@@ -40,7 +45,7 @@ impl Device {
         register(|id| crate::gpu::of_program(id, adapter, device, queue)).map_err(|e| e.or_at(at))
     }
 
-    /// The GPU as wgpu has it. (Feature `wgpu`.)
+    /// Returns the GPU's wgpu device. (Feature `wgpu`.)
     ///
     /// # Errors
     /// [`ErrorKind::DeviceMismatch`] on the CPU; the loss of the device.
@@ -49,11 +54,12 @@ impl Device {
         self.handles("wgpu_device", Location::caller()).map(|(device, _)| device)
     }
 
-    /// The GPU's queue, after all work that this device has enqueued is submitted to it: what a program submits afterwards runs later. (Feature
-    /// `wgpu`.)
+    /// Returns the GPU's queue, after submitting all commands that this device has enqueued. Commands that the program
+    /// submits afterwards run later. (Feature `wgpu`.)
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] on the CPU; the loss of the device; what the driver refuses of the work.
+    /// [`ErrorKind::DeviceMismatch`] on the CPU; the loss of the device; errors of the driver in the submitted
+    /// commands.
     #[track_caller]
     pub fn wgpu_queue(&self) -> Result<wgpu::Queue> {
         self.handles("wgpu_queue", Location::caller()).map(|(_, queue)| queue)
@@ -67,12 +73,12 @@ impl Device {
         native.handles().map_err(|e| e.or_at(at))
     }
 
-    /// The driver's buffer of an array, after the work that computes it is submitted; none on the CPU.
+    /// Returns the driver's buffer of an array, after submitting the commands that compute it; `None` on the CPU.
     pub(crate) fn native_buffer(&self, buffer: &Buffer) -> Option<Result<wgpu::Buffer>> {
         Some(self.0.native()?.native_buffer(buffer))
     }
 
-    /// A handle on the first `bytes` bytes of a program's own buffer; none on the CPU.
+    /// Returns a handle to the first `bytes` bytes of a program's own buffer; `None` on the CPU.
     pub(crate) fn borrow_native(&self, buffer: &wgpu::Buffer, bytes: u64) -> Option<Result<Buffer>> {
         Some(self.0.native()?.borrow(buffer, bytes))
     }

@@ -1,12 +1,12 @@
-//! The GPUs that stay for the process. Each is opened once: whoever asks first opens it, and the others wait for the outcome of
-//! that, without a lock that is held meanwhile.
+//! The GPUs that live as long as the process. Each is opened once: the first caller opens it, and the others wait for
+//! the outcome without holding a lock.
 
 use super::{Device, register};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::{Outcome, Provider, start};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The GPUs that are open, by their index, and those that somebody is opening.
+/// The open GPUs by index, and those that are being opened.
 struct Gpus {
     open: Vec<(usize, Device)>,
     opening: Vec<Opening>,
@@ -14,15 +14,15 @@ struct Gpus {
 
 static GPUS: Mutex<Gpus> = Mutex::new(Gpus { open: vec![], opening: vec![] });
 
-/// An opening under way, for those who wait for its outcome.
+/// An opening in progress, for the callers that wait for its outcome.
 struct Opening {
     index: usize,
-    /// The process that opens the device: a process made by `fork` meanwhile has not the thread that does it.
+    /// The process that opens the device. A process forked meanwhile does not have the thread that opens it.
     process: u32,
     outcome: Outcome<Result<Device>>,
 }
 
-/// What is known of a GPU when somebody asks for it.
+/// The state of a GPU when somebody asks for it.
 enum Found {
     Open(Device),
     Opening(Outcome<Result<Device>>),
@@ -30,7 +30,7 @@ enum Found {
     Nothing(Task),
 }
 
-/// The task to open a GPU. Dropping it ends the opening, also where that panics.
+/// The task of opening a GPU. Dropping it ends the opening, also if that panics.
 struct Task {
     index: usize,
     outcome: Outcome<Result<Device>>,
@@ -41,13 +41,13 @@ fn gpus() -> MutexGuard<'static, Gpus> {
     GPUS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The index of a GPU that stays for the process; none of another device.
+/// Returns the index of a GPU that lives as long as the process, or `None` for another device.
 #[cfg(feature = "serde")]
 pub(super) fn index_of(device: &Device) -> Option<usize> {
     gpus().open.iter().find(|(_, open)| open == device).map(|(index, _)| *index)
 }
 
-/// Looks for the GPU of an index. If nobody has asked for it before, the caller gets the task to open it.
+/// Looks up the GPU with an index. If nobody has asked for it before, the caller gets the task to open it.
 fn find(index: usize) -> Found {
     let process = std::process::id();
     let mut gpus = gpus();
@@ -84,7 +84,7 @@ impl Drop for Task {
     }
 }
 
-/// The device of the GPU with this index, opened at the first call. The call blocks while this thread or another opens it.
+/// Returns the GPU with this index. The first call opens it. The call blocks while this thread or another one opens it.
 pub(super) fn open(provider: &dyn Provider, index: usize) -> Result<Device> {
     match find(index) {
         Found::Open(device) => Ok(device),
@@ -93,7 +93,8 @@ pub(super) fn open(provider: &dyn Provider, index: usize) -> Result<Device> {
     }
 }
 
-/// As [`open`], for code that must not block: a thread of its own opens the device, and goes on if the future is dropped.
+/// Opens a GPU like [`open`], for code that must not block. A separate thread opens the device, and continues if the
+/// future is dropped.
 pub(super) async fn open_async(provider: &'static dyn Provider, index: usize) -> Result<Device> {
     let outcome = match find(index) {
         Found::Open(device) => return Ok(device),

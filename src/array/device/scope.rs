@@ -1,4 +1,4 @@
-//! The device of what has no device of its own.
+//! The device of expressions that have no device of their own.
 
 use super::Device;
 use std::cell::RefCell;
@@ -7,7 +7,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Device>> = const { RefCell::new(None) };
 }
 
-/// Puts back the device of the scope around, also where the closure panics.
+/// Restores the device of the enclosing scope, also if the closure panics.
 struct Restore(Option<Device>);
 
 impl Drop for Restore {
@@ -16,14 +16,14 @@ impl Drop for Restore {
     }
 }
 
-/// Sets this thread's current device, and gives the one before. A thread that ends has none.
+/// Sets this thread's current device, and returns the previous one. A thread that is ending has none.
 fn replace(device: Option<Device>) -> Option<Device> {
     CURRENT.try_with(|current| current.replace(device)).unwrap_or_default()
 }
 
-/// Calls a function with this thread's current device, or with `other` outside every scope.
+/// Calls a function with this thread's current device, or with `other` outside of every scope.
 pub(super) fn with_current<T>(other: &Device, f: impl FnOnce(&Device) -> T) -> T {
-    // the cell is not borrowed while the function runs, because that may open a scope
+    // the cell is not borrowed while the function runs, because the function may open a scope
     match CURRENT.try_with(|current| current.borrow().clone()).unwrap_or_default() {
         Some(device) => f(&device),
         None => f(other),
@@ -31,10 +31,11 @@ pub(super) fn with_current<T>(other: &Device, f: impl FnOnce(&Device) -> T) -> T
 }
 
 impl Device {
-    /// Runs `f`, in which expressions without arrays (`zeros`, `arange`, random numbers) are evaluated on this device, where they would be
-    /// on the CPU. It holds for the calling thread while `f` runs: other threads that `f` starts have scopes of their own, and a future that
-    /// `f` returns is polled after its end ([`Expr::eval_on`](crate::Expr::eval_on) is for those). Arrays of the host's data (`array!`, `from_vec`) are on the CPU as ever, and
-    /// expressions with arrays run where those are.
+    /// Runs `f`. Meanwhile, expressions without arrays (`zeros`, `arange`, random numbers) are evaluated on this device
+    /// instead of the CPU. This affects only the calling thread while `f` runs. Other threads that `f` starts have
+    /// their own scopes, and a future that `f` returns is polled after the scope has ended (use
+    /// [`Expr::eval_on`](crate::Expr::eval_on) for those). Arrays from host data (`array!`, `from_vec`) are still on
+    /// the CPU, and expressions with arrays run where those arrays are.
     ///
     /// ```
     /// use cupric::{DType, Device, Rng, zeros};

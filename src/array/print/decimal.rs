@@ -1,22 +1,22 @@
-//! Numbers as decimal digits: the shortest that read back as the same number.
+//! Numbers as decimal digits: the shortest digits that read back as the same number.
 
 use crate::base::dtype::DType;
 use half::{bf16, f16};
 
-/// Splits a printed number into the digits before and after the point, the latter without the zeros at the end.
+/// Splits a printed number into the digits before and after the point. Trailing zeros of the latter are dropped.
 pub(super) fn split(text: &str) -> (String, String) {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     (whole.into(), fraction.trim_end_matches('0').into())
 }
 
-/// A positive decimal number: digits without zeros at the end, and the power of ten of the first.
+/// A positive decimal number: its digits without trailing zeros, and the power of ten of the first digit.
 pub(super) struct Decimal {
     pub digits: String,
     pub exponent: i32,
 }
 
 impl Decimal {
-    /// Reads what Rust writes for `{:e}`.
+    /// Parses the output of Rust's `{:e}`.
     pub fn parse(text: &str) -> Decimal {
         let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
         let mut digits = mantissa.replace('.', "");
@@ -24,7 +24,7 @@ impl Decimal {
         Decimal { digits, exponent: exponent.parse().unwrap_or(0) }
     }
 
-    /// The decimal of `count` digits that follows this one.
+    /// Returns the next larger decimal with `count` digits.
     fn above(&self, count: usize) -> Decimal {
         let padded = format!("{:0<count$}", self.digits);
         let digits = (padded.parse::<u64>().unwrap_or(0) + 1).to_string();
@@ -32,7 +32,7 @@ impl Decimal {
         Decimal { digits: digits.trim_end_matches('0').into(), exponent }
     }
 
-    /// Digits before and after the point, without an exponent.
+    /// Returns the digits before and after the point, without an exponent.
     pub fn plain(&self) -> (String, String) {
         let before = self.exponent + 1;
         if before <= 0 {
@@ -46,24 +46,25 @@ impl Decimal {
         }
     }
 
-    /// The first digit, and the others, as they stand before and after the point of a number with an exponent.
+    /// Returns the first digit and the remaining digits, which are before and after the point in scientific notation.
     pub fn scientific(&self) -> (String, String) {
         (self.digits[..1].into(), self.digits[1..].into())
     }
 
-    /// Whether the decimal, rounded to `dtype`, is `v`.
+    /// Returns whether the decimal, rounded to `dtype`, equals `v`.
     fn reads_back(&self, v: f64, dtype: DType) -> bool {
         let text = format!("{}e{}", self.digits, self.exponent - (self.digits.len() as i32 - 1));
         if dtype.is_half() {
-            // the decimal may be parsed as f64 first: f64 holds the midpoints between neighbours of a half type exactly, and no
-            // decimal of a few digits is so close to one that the rounding to f64 would move it there
+            // the decimal may be parsed as f64 first: f64 represents the midpoints between neighbours of a half type
+            // exactly, and no decimal of a few digits is so close to a midpoint that rounding to f64 would move it
+            // there
             return text.parse().is_ok_and(|d: f64| half_rounds_to(d, v, dtype));
         }
         if dtype == DType::F32 { text.parse() == Ok(v as f32) } else { text.parse() == Ok(v) }
     }
 }
 
-/// Whether `d`, rounded to a half-precision type, is `v`, a value of that type that is not negative.
+/// Returns whether `d`, rounded to a half-precision type, equals `v`, a value of that type that is not negative.
 fn half_rounds_to(d: f64, v: f64, dtype: DType) -> bool {
     let bits = if dtype == DType::F16 { f16::from_f64(v).to_bits() } else { bf16::from_f64(v).to_bits() };
     let value =
@@ -78,13 +79,14 @@ fn half_rounds_to(d: f64, v: f64, dtype: DType) -> bool {
     low < d && d < high || bits % 2 == 0 && (d == low || d == high)
 }
 
-/// The shortest decimal that reads back as `v` (not negative) in `dtype`. Of several as short it is the nearest, and of two as
-/// near the one with an even last digit, as in NumPy's Dragon4 (Rust's own `{}` takes the upper one).
+/// Returns the shortest decimal that reads back as `v` (not negative) in `dtype`. Of several equally short decimals it
+/// is the nearest, and of two equally near ones the one with an even last digit, as in NumPy's Dragon4 (Rust's own `{}`
+/// takes the upper one).
 pub(super) fn shortest(v: f64, dtype: DType) -> Decimal {
     if v == 0.0 {
         return Decimal { digits: "0".into(), exponent: 0 };
     }
-    // Rust's shortest printing tells how many digits an f32 or f64 needs
+    // the length of Rust's shortest output is the number of digits that an f32 or f64 needs
     let known = |text: String| Decimal::parse(&text).digits.len();
     let least = if dtype.is_half() {
         1
@@ -98,8 +100,8 @@ pub(super) fn shortest(v: f64, dtype: DType) -> Decimal {
         if near.reads_back(v, dtype) {
             return near;
         }
-        // numbers above a power of two lie twice as far apart as below it, so the nearest decimal may not read back while the
-        // next one above does
+        // the spacing of numbers above a power of two is twice that below it, so the nearest decimal may not read back
+        // while the next larger one does
         let above = near.above(count);
         if above.reads_back(v, dtype) {
             return above;

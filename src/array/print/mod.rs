@@ -1,8 +1,9 @@
-//! Printing. `Display` writes what NumPy's `str` writes, for every dtype, shape and layout.
+//! Printing. `Display` writes the same text as NumPy's `str`, for every dtype, shape and layout.
 //!
-//! Only the elements that are printed are read back: of a long axis the first and the last three, through one strided
-//! view. Then every element becomes a cell of the same width, and the cells are set in rows and brackets. What may differ from
-//! NumPy's defaults is in `array/fmt/options.rs`; the digits of a number are in `array/fmt/decimal.rs`.
+//! Only the printed elements are read back: for a long axis, the first and the last three, through one strided view.
+//! Every element then becomes a cell of the same width, and the cells are arranged in rows and brackets.
+//! `array/print/options.rs` contains the options that differ from NumPy's defaults, and `array/print/decimal.rs` the
+//! digits of numbers.
 
 mod decimal;
 mod options;
@@ -20,15 +21,15 @@ use options::Precision;
 use smallvec::smallvec;
 use std::fmt;
 
-/// Digits after the point, at most, where no option says another number. This is NumPy's default.
+/// The default maximum number of digits after the point, as in NumPy.
 const PRECISION: Precision = Precision::AtMost(8);
-/// The most elements that are printed. Axes of up to six elements are not shortened and an array can have 62 of length 2, so
-/// without a limit the text could be endless. The number is a judgement: four million are more than anybody reads.
+/// The maximum number of printed elements. Axes of up to six elements are not shortened, and an array can have 62 axes
+/// of length 2, so without a limit the output could be endless. Four million elements are more than anybody reads.
 const MOST_CELLS: usize = 1 << 22;
 
 impl fmt::Display for Expr {
-    /// As NumPy's `str`; an error is printed, not returned. `{:.3}` gives floats three digits after the point, and `{:#}` prints all
-    /// elements of a long array; [`Expr::display`] takes more options.
+    /// Formats like NumPy's `str`. An error is printed, not returned. `{:.3}` gives floats three digits after the
+    /// point, and `{:#}` prints all elements of a long array. [`Expr::display`] accepts more options.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = PrintOptions::of(f);
         f.write_str(&shown(self, if f.alternate() { options.threshold(usize::MAX) } else { options }, ""))
@@ -48,7 +49,7 @@ impl fmt::Debug for Displayed<'_> {
 }
 
 impl fmt::Display for Array {
-    /// As NumPy's `str`. Reads back only the elements that it prints; an error is printed, not returned.
+    /// Formats like NumPy's `str`. Reads back only the printed elements. An error is printed, not returned.
     ///
     /// ```
     /// use cupric::array;
@@ -64,7 +65,7 @@ impl fmt::Display for Array {
 }
 
 impl fmt::Debug for Expr {
-    /// Dtype and shape; nothing is evaluated.
+    /// Formats dtype and shape. Nothing is evaluated.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.checked() {
             Ok(node) => write!(f, "Expr({}, {:?})", node.dtype, node.shape.as_slice()),
@@ -74,9 +75,9 @@ impl fmt::Debug for Expr {
 }
 
 impl fmt::Debug for Array {
-    /// Dtype, shape and device; before them the elements of an array on the CPU, as [`Display`](fmt::Display) prints them. A long array is
-    /// shortened in `{:#?}` too, which is what `dbg!` prints. Nothing is read from a GPU: that would wait, and take the late errors that
-    /// the program's own reads must return.
+    /// Formats dtype, shape and device. For an array on the CPU, the elements come first, formatted as by
+    /// [`Display`](fmt::Display). `{:#?}`, which `dbg!` uses, also shortens a long array. Nothing is read from a GPU,
+    /// because a read would wait, and would return late errors that belong to the program's own reads.
     ///
     /// ```
     /// let x = cupric::array![[1., 2.], [3., 4.]];
@@ -84,7 +85,7 @@ impl fmt::Debug for Array {
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const OPENING: &str = "Array(";
-        // a read of a GPU would wait, and take the late error that the program's next read must return
+        // a read from a GPU would wait, and take the late error that the program's next read must return
         if self.device().is_gpu() {
             return write!(f, "{OPENING}{}, {:?}, {})", self.dtype(), self.shape(), self.device().name());
         }
@@ -93,7 +94,7 @@ impl fmt::Debug for Array {
     }
 }
 
-/// The text of an expression, or of its error. Its first line stands behind `before`.
+/// Returns the text of an expression, or of its error. `before` is the text that precedes its first line.
 fn shown(e: &Expr, options: PrintOptions, before: &str) -> String {
     text(e, options, before).unwrap_or_else(|e| format!("<error: {e}>"))
 }
@@ -121,12 +122,12 @@ fn text(e: &Expr, options: PrintOptions, before: &str) -> Result<String> {
 
 // --- reading ---
 
-/// Whether only the ends of an axis of `n` elements are printed, of which `ends` says how many elements each has.
+/// Returns whether only the ends of an axis of `n` elements are printed. `ends` is the number of elements per end.
 fn is_cut(n: usize, ends: Option<usize>) -> bool {
     ends.is_some_and(|edge| n > edge.saturating_mul(2))
 }
 
-/// The elements that are printed, in C order.
+/// Returns the printed elements, in C order.
 fn elements(e: &Expr, shape: &[usize], ends: Option<usize>) -> Result<Vec<Scalar>> {
     let at = e.0.location;
     let edge = ends.unwrap_or(0);
@@ -140,8 +141,8 @@ fn elements(e: &Expr, shape: &[usize], ends: Option<usize>) -> Result<Vec<Scalar
     read(&part, e.dtype()?)
 }
 
-/// A view of both ends of each long axis: an axis of n elements becomes two, of lengths 2 (which end) and `edge` (which element
-/// of it), with steps n - edge and 1.
+/// Returns a view of both ends of each long axis. An axis of n elements becomes two axes: one of length 2 (which end)
+/// with step n - edge, and one of length `edge` (which element of it) with step 1.
 fn view_of_ends(shape: &[usize], edge: usize) -> View {
     // (operand axis, step, length) of each axis of the result
     let mut axes: Vec<(usize, isize, usize)> = Vec::new();
@@ -192,14 +193,14 @@ fn read(e: &Expr, dtype: DType) -> Result<Vec<Scalar>> {
 struct Page<'a> {
     out: String,
     shape: &'a [usize],
-    /// Of a shortened array: how many elements each end of a long axis has.
+    /// The number of elements per end of a long axis, if the array is shortened.
     ends: Option<usize>,
     /// The texts of the printed elements, in order.
     cells: std::slice::Iter<'a, String>,
 }
 
 impl Page<'_> {
-    /// The entries of an axis in print: `true` for an element or block, `false` for the dots.
+    /// Returns the printed entries of an axis: `true` for an element or block, `false` for the dots.
     fn entries(&self, axis: usize) -> impl Iterator<Item = bool> + use<> {
         let n = self.shape[axis];
         let dots = is_cut(n, self.ends);
@@ -207,7 +208,8 @@ impl Page<'_> {
         std::iter::repeat_n(true, before).chain(dots.then_some(false)).chain(std::iter::repeat_n(true, after))
     }
 
-    /// Writes one axis and all within it. `indent` is the blank space that begins a new line under its opening bracket.
+    /// Writes one axis and everything within it. `indent` is the white space that starts a new line below its opening
+    /// bracket.
     fn block(&mut self, axis: usize, indent: &mut String, width: usize) {
         self.out.push('[');
         if axis + 1 == self.shape.len() {
@@ -231,7 +233,7 @@ impl Page<'_> {
         self.out.push(']');
     }
 
-    /// Writes the cells of the last axis, with a new line where the next one would not fit.
+    /// Writes the cells of the last axis, with a line break where the next cell would not fit.
     fn row(&mut self, axis: usize, indent: &str, width: usize) {
         let mut length = indent.len();
         for (i, entry) in self.entries(axis).enumerate() {
@@ -240,7 +242,7 @@ impl Page<'_> {
                 self.out.push(' ');
                 length += 1;
             }
-            // one column is left for the closing bracket; a word that is longer than a line stays on this one
+            // one column is reserved for the closing bracket; a word that is longer than a line stays on its line
             if length + word.len() > width.saturating_sub(mutant!(print_line_too_long, 0, 1)) && length > indent.len() {
                 self.out.truncate(self.out.trim_end().len());
                 self.out.push('\n');
@@ -255,18 +257,18 @@ impl Page<'_> {
 
 // --- elements ---
 
-/// Every element as text of the same width.
+/// Formats every element as text of the same width.
 fn cells(values: &[Scalar], dtype: DType, options: PrintOptions) -> Vec<String> {
     if dtype.is_float() {
         return float_cells(&values.iter().map(|v| v.as_f64()).collect::<Vec<_>>(), dtype, options);
     }
     let text: Vec<String> = values.iter().map(|v| bare(*v, dtype)).collect();
-    // NumPy gives True and False the same width even where only one of them is there
+    // NumPy gives True and False the same width even if only one of them occurs
     let width = text.iter().map(String::len).max().unwrap_or(0).max(if dtype == DType::Bool { 5 } else { 0 });
     text.into_iter().map(|t| format!("{t:>width$}")).collect()
 }
 
-/// An element on its own, as a 0-d array prints it. Integers and bools are printed so in arrays too, but padded.
+/// Formats a single element, as a 0-d array prints it. Arrays print integers and bools the same way, but padded.
 fn bare(value: Scalar, dtype: DType) -> String {
     match value {
         Scalar::Bool(true) => "True".into(),
@@ -304,8 +306,8 @@ fn exponent_text(exponent: i32, width: usize) -> String {
     format!("e{sign}{:0width$}", exponent.unsigned_abs())
 }
 
-/// The magnitude from which on an array is printed with exponents, as in NumPy: 10 to the number of decimal digits that the
-/// type holds in any case, but at most 10^8.
+/// Returns the magnitude from which an array is printed with exponents, as in NumPy: 10 to the power of the number of
+/// decimal digits that the type can always represent, but at most 10^8.
 fn scientific_from(dtype: DType) -> f64 {
     use DType::*;
     match dtype {
@@ -315,7 +317,7 @@ fn scientific_from(dtype: DType) -> f64 {
     }
 }
 
-/// A number rounded to a float type, since NumPy compares its limits in the array's own type.
+/// Rounds a number to a float type, because NumPy compares its limits in the array's own type.
 fn rounded(v: f64, dtype: DType) -> f64 {
     use DType::*;
     match dtype {
@@ -326,7 +328,7 @@ fn rounded(v: f64, dtype: DType) -> f64 {
     }
 }
 
-/// Whether an array with these values is printed with exponents.
+/// Returns whether an array with these values is printed with exponents.
 fn is_scientific(finite: &[f64], dtype: DType) -> bool {
     let sizes = || finite.iter().map(|v| v.abs()).filter(|v| *v != 0.0);
     let Some(max) = sizes().reduce(f64::max) else { return false };
@@ -337,22 +339,22 @@ fn is_scientific(finite: &[f64], dtype: DType) -> bool {
         || mutant!(exponents_at_a_ratio_of_1000, apart >= 1000.0, apart > 1000.0)
 }
 
-/// The cells of floats: all of them with exponents or all without, and the points in one column.
+/// Returns the cells of floats: all of them with exponents or all without, and aligned at the points.
 fn float_cells(values: &[f64], dtype: DType, options: PrintOptions) -> Vec<String> {
     let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let precision = options.precision.unwrap_or(PRECISION);
     let has_exponents = !options.suppress && is_scientific(&finite, dtype);
     let cells_of = if has_exponents { scientific_cells } else { positional_cells };
     let mut cells = cells_of(&finite, dtype, precision).into_iter();
-    // nan and inf are aligned at the right, as the other cells
+    // nan and inf are right-aligned, like the other cells
     let all: Vec<String> =
         values.iter().map(|v| if v.is_finite() { cells.next().unwrap_or_default() } else { not_finite(*v) }).collect();
     let width = all.iter().map(String::len).max().unwrap_or(0);
     all.into_iter().map(|t| format!("{t:>width$}")).collect()
 }
 
-/// Cells without exponents: each value has the digits after the point that it needs, at most as many as asked for, and blanks where
-/// others have more; or exactly as many.
+/// Returns cells without exponents. Each value has the digits after the point that it needs, up to the requested
+/// maximum, padded with blanks to the longest; or exactly the requested number.
 fn positional_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
     let parts: Vec<(String, String)> = values
         .iter()
@@ -377,7 +379,8 @@ fn positional_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<S
     parts.into_iter().map(|(whole, fraction)| format!("{whole:>left$}.{fraction:<right$}")).collect()
 }
 
-/// Cells with exponents: all values have the same number of digits after the point, at most as many as asked for, or exactly as many.
+/// Returns cells with exponents. All values have the same number of digits after the point: up to the requested
+/// maximum, or exactly the requested number.
 fn scientific_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
     let short: Vec<Decimal> = values.iter().map(|v| shortest(v.abs(), dtype)).collect();
     let cut = |v: f64, digits: usize| Decimal::parse(&format!("{:.digits$e}", v.abs()));
@@ -389,8 +392,8 @@ fn scientific_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<S
         Precision::AtMost(most) => values.iter().zip(&short).map(|(v, d)| needed(*v, d, most)).max().unwrap_or(0),
         Precision::Exactly(digits) => digits,
     };
-    // a value whose shortest decimal has fewer digits shows more digits of its exact value, not zeros, as in NumPy: the f16
-    // nearest to 0.1 becomes 9.9976e-02 beside a value that needs four digits after the point
+    // a value whose shortest decimal has fewer digits shows more digits of its exact value instead of zeros, as in
+    // NumPy: the f16 nearest to 0.1 becomes 9.9976e-02 beside a value that needs four digits after the point
     let shown = values.iter().zip(short).map(|(v, d)| if d.digits.len() == digits + 1 { d } else { cut(*v, digits) });
     let shown: Vec<Decimal> = shown.collect();
     let exponent = shown.iter().map(|d| exponent_text(d.exponent, 2).len() - 2).max().unwrap_or(2);

@@ -1,11 +1,11 @@
-//! How arrays are printed.
+//! Options for printing arrays.
 
 use crate::graph::expr::Expr;
 use std::fmt;
 
-/// How arrays are printed: NumPy's `printoptions`, as a value. `{}` prints with [`PrintOptions::new`]; `{:.3}` with three digits after
-/// the point and without exponents (`{:.0}` keeps the point, as NumPy's printing does); and `{:#}` with all elements, up to 4,194,304. Width, fill and
-/// sign change nothing.
+/// Options for printing arrays, like NumPy's `printoptions`, but as a value. `{}` prints with [`PrintOptions::new`].
+/// `{:.3}` prints three digits after the point and no exponents (`{:.0}` keeps the point, as NumPy does). `{:#}` prints
+/// all elements, up to 4,194,304. Width, fill and sign have no effect.
 ///
 /// ```
 /// use cupric::{PrintOptions, array};
@@ -26,14 +26,14 @@ pub struct PrintOptions {
     pub(super) suppress: bool,
 }
 
-/// The digits after the point of a float.
+/// The number of digits after the point of a float.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Precision {
     AtMost(usize),
     Exactly(usize),
 }
 
-/// No f64 has more digits after its point.
+/// The maximum number of digits that an f64 can have after its point.
 const MOST_DIGITS: usize = 1074;
 
 impl Default for PrintOptions {
@@ -43,45 +43,46 @@ impl Default for PrintOptions {
 }
 
 impl PrintOptions {
-    /// NumPy's defaults: arrays of more than 1000 elements are shortened to three at each end of an axis, a line has 75 columns, a float
-    /// at most eight digits after the point, and an array of very large or small numbers has exponents.
+    /// Returns NumPy's defaults. Arrays of more than 1000 elements are shortened to three at each end of an axis, a
+    /// line has 75 columns, a float has at most eight digits after the point, and arrays with very large or small
+    /// numbers are printed with exponents.
     pub fn new() -> PrintOptions {
         PrintOptions { threshold: 1000, edge: 3, line_width: 75, precision: None, suppress: false }
     }
 
-    /// Shortens arrays of more elements than this; `usize::MAX` prints all, up to 4,194,304.
+    /// Shortens arrays with more elements than this. `usize::MAX` prints all elements, up to 4,194,304.
     pub fn threshold(self, elements: usize) -> PrintOptions {
         PrintOptions { threshold: elements, ..self }
     }
 
-    /// Shows so many elements at each end of a shortened axis.
+    /// Sets the number of elements shown at each end of a shortened axis.
     pub fn edge_items(self, count: usize) -> PrintOptions {
         PrintOptions { edge: count, ..self }
     }
 
-    /// Breaks lines at so many columns.
+    /// Sets the number of columns at which lines are broken.
     pub fn line_width(self, columns: usize) -> PrintOptions {
         PrintOptions { line_width: columns, ..self }
     }
 
-    /// Gives a float at most so many digits after the point. (`{:.3}` gives it three, with zeros.)
+    /// Sets the maximum number of digits after the point of a float. (`{:.3}` prints exactly three, with zeros.)
     pub fn precision(self, digits: usize) -> PrintOptions {
         PrintOptions { precision: Some(Precision::AtMost(digits.min(MOST_DIGITS))), ..self }
     }
 
-    /// Whether floats have no exponents, however large or small they are.
+    /// Sets whether floats are printed without exponents, however large or small they are.
     pub fn suppress(self, exponents: bool) -> PrintOptions {
         PrintOptions { suppress: exponents, ..self }
     }
 
-    /// What `{:.3}` asks for.
+    /// Returns the options that a format string such as `{:.3}` requests.
     pub(super) fn of(f: &fmt::Formatter<'_>) -> PrintOptions {
         let precision = f.precision().map(|digits| Precision::Exactly(digits.min(MOST_DIGITS)));
         PrintOptions { suppress: precision.is_some(), precision, ..PrintOptions::new() }
     }
 }
 
-/// An expression that is printed with options: see [`Expr::display`].
+/// An expression to be printed with options: see [`Expr::display`].
 #[derive(Clone, Copy)]
 pub struct Displayed<'a> {
     pub(super) e: &'a Expr,
@@ -89,7 +90,8 @@ pub struct Displayed<'a> {
 }
 
 impl Expr {
-    /// The expression for printing with options: `println!("{}", x.display(PrintOptions::new().precision(3)))`.
+    /// Returns a value that prints the expression with options:
+    /// `println!("{}", x.display(PrintOptions::new().precision(3)))`.
     #[doc(alias("array2string", "set_printoptions", "printoptions"))]
     #[must_use]
     pub fn display(&self, options: PrintOptions) -> Displayed<'_> {

@@ -1,6 +1,6 @@
-//! Profiles of what a device ran. The device notes its steps (`plan/backend/record.rs`); here they become events and rows of
-//! a table. `array/profile/table.rs` prints the table, `array/profile/rate.rs` measures how fast the device copies, `array/profile/trace.rs`
-//! writes events for Perfetto.
+//! Profiles of what a device ran. The device records its steps (`plan/backend/record.rs`), and this module turns them
+//! into events and rows of a table. `array/profile/table.rs` prints the table, `array/profile/rate.rs` measures how
+//! fast the device copies, and `array/profile/trace.rs` writes events for Perfetto.
 
 mod rate;
 mod table;
@@ -14,51 +14,53 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-/// The clock that a [`Profile`] has its times from.
+/// The clock that a [`Profile`] takes its times from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ProfileClock {
-    /// The device's own: each kernel of a GPU notes when it begins and when it ends.
+    /// The device's own clock: each kernel on a GPU records when it begins and ends.
     Device,
-    /// The host's, around each kernel: on the CPU.
+    /// The host's clock, read before and after each kernel. Used on the CPU.
     Host,
-    /// The host's, on a GPU without timestamps: the host waited for the GPU before and after each kernel, so the times contain
-    /// what a submission takes (some 10 to 100 µs), and nothing overlapped.
+    /// The host's clock, on a GPU without timestamps. The host waited for the GPU before and after each kernel, so the
+    /// times include the cost of a submission (about 10 to 100 µs), and nothing overlapped.
     HostWithWaits,
 }
 
-/// A step that a device ran: a kernel, a pass of one, a routine, or a clear of memory for a routine.
+/// A step that a device ran: a kernel, one pass of a kernel, a routine, or a clear of a routine's memory.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProfileEvent {
-    /// The operation that the kernel ends in (one kernel may compute many), or the name of the routine; `clear` for a clear.
+    /// The operation that the kernel ends in (one kernel may compute many), or the name of the routine, or `clear`.
     pub name: &'static str,
-    /// The kind of kernel, as [`Plan`](crate::Plan) prints it: `elementwise`, `reduce inner`, `row`, …; `routine`; `clear`.
+    /// The kind of kernel, as printed by [`Plan`](crate::Plan): `elementwise`, `reduce inner`, `row`, …; or `routine`,
+    /// or `clear`.
     pub kind: &'static str,
-    /// The lengths of the loops: of the axes that are kept, then of those that are reduced, neighbours merged where they can be.
-    /// The shape of the first result of a routine; the bytes of a clear.
+    /// The lengths of the loops: first the kept axes, then the reduced axes, with neighbours merged where possible. For
+    /// a routine, the shape of its first result; for a clear, its bytes.
     pub shape: Vec<usize>,
-    /// Your line of that operation.
+    /// Your source line of that operation.
     pub line: Option<&'static Location<'static>>,
-    /// Whether the event counts as a kernel. A clear does not, nor does a further pass of the kernel before it.
+    /// Whether the event counts as a kernel. Clears do not, nor do further passes of the preceding kernel.
     pub is_kernel: bool,
-    /// When the host enqueued the step, or ran it itself; from the beginning of the profile, as the two times below.
+    /// When the host enqueued the step, or ran it itself. This and the two times below are relative to the start of the
+    /// profile.
     pub enqueued: Duration,
-    /// When it began. A GPU's clock is not the host's: its events are laid beside the host's time as early as none of
-    /// them begins before it was enqueued.
+    /// When the step began. A GPU's clock is not the host's, so its events are shifted to the earliest host time at
+    /// which none of them begins before it was enqueued.
     pub start: Duration,
-    /// When it ended.
+    /// When the step ended.
     pub end: Duration,
-    /// How long it took. Less than from `start` to `end` where the GPU got the step in two submissions.
+    /// How long the step took. This is less than from `start` to `end` if the GPU received the step in two submissions.
     pub time: Duration,
-    /// The bytes that it reads, as [`Plan::bytes`](crate::Plan::bytes) counts them: each element of each operand once, whatever
-    /// caches hold.
+    /// The bytes that the step reads, counted like [`Plan::bytes`](crate::Plan::bytes): each element of each operand
+    /// once, regardless of caches.
     pub bytes_read: u64,
-    /// The bytes that it writes.
+    /// The bytes that the step writes.
     pub bytes_written: u64,
 }
 
-/// A row of the table that a [`Profile`] prints: all runs of one kind of kernel from one line.
+/// A row of the table that a [`Profile`] prints: all runs of one kind of kernel from one source line.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProfileRow {
@@ -68,9 +70,9 @@ pub struct ProfileRow {
     pub kind: &'static str,
     /// As in [`ProfileEvent`].
     pub line: Option<&'static Location<'static>>,
-    /// How many kernels and routines they were; a kernel of several passes counts once, a clear not at all.
+    /// The number of kernels and routines. A kernel with several passes counts once; clears do not count.
     pub kernels: u64,
-    /// How long they took, with all their passes.
+    /// Their total time, including all passes.
     pub time: Duration,
     /// The bytes that they read.
     pub bytes_read: u64,
@@ -78,7 +80,7 @@ pub struct ProfileRow {
     pub bytes_written: u64,
 }
 
-/// What a device ran while a closure did: see [`Device::profile`]. It prints as a table.
+/// A record of what a device ran during a closure: see [`Device::profile`]. It prints as a table.
 #[derive(Clone)]
 pub struct Profile {
     device: Device,
@@ -91,8 +93,9 @@ pub struct Profile {
 }
 
 impl Device {
-    /// Runs `f`, waits for the device, and returns the result of `f` with a [`Profile`] of what the device ran meanwhile: each
-    /// kernel with your line, how often it ran, how long that took, and how many bytes it read and wrote.
+    /// Runs `f`, waits for the device, and returns the result of `f` with a [`Profile`] of what the device ran
+    /// meanwhile. It lists each kernel with your source line, how often it ran, how long that took, and how many bytes
+    /// it read and wrote.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -111,20 +114,21 @@ impl Device {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     ///
-    /// **What is timed.** On the CPU the host's clock is read around each kernel. On a GPU each kernel gets a compute pass of its
-    /// own, which notes when it begins and ends, so the kernels themselves take as long as ever, and the host a little longer
-    /// for each; on a GPU without timestamps the host waits for the device before and after each kernel, which changes how
-    /// the program runs as a whole, and [`Profile::clock`] says so. The first run of a kernel on a software driver compiles it:
-    /// profile the second. The same kernels run as without a profile, and while no profile is on, nothing is noted and no clock
-    /// is read.
+    /// **What is timed.** On the CPU, the host's clock is read before and after each kernel. On a GPU, each kernel gets
+    /// its own compute pass, which records when it begins and ends. The kernels themselves take as long as without a
+    /// profile, but the host takes a little longer for each. On a GPU without timestamps, the host waits for the device
+    /// before and after each kernel, which changes the timing of the whole program; [`Profile::clock`] reports this.
+    /// The first run of a kernel on a software driver compiles it, so profile the second run. The same kernels run as
+    /// without a profile. While no profile is active, nothing is recorded and no clock is read.
     ///
-    /// **Whose kernels.** Those of all threads on this device that are enqueued meanwhile (on the CPU those that begin and end
-    /// meanwhile), not those of other devices, a device that [`Device::with_memory_limit`] made of this one included. One
-    /// profile or [`Device::time_kernels`] of a device is on at a time: one that begins while another is on takes its place, and
-    /// the other then has no events, and says that it is incomplete ([`Profile::is_complete`]).
+    /// **Which kernels.** A profile contains the kernels that any thread enqueues on this device meanwhile (on the CPU,
+    /// those that begin and end meanwhile). It does not contain those of other devices, including devices made from
+    /// this one by [`Device::with_memory_limit`]. Only one profile or [`Device::time_kernels`] of a device is active at
+    /// a time. If another one begins, it replaces the first, which then has no events and is marked as incomplete
+    /// ([`Profile::is_complete`]).
     ///
     /// # Errors
-    /// That of `f`, and those of [`Device::synchronize`].
+    /// The error of `f`, and those of [`Device::synchronize`].
     #[doc(alias("profiler", "trace", "timeline"))]
     #[track_caller]
     pub fn profile<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Profile)> {
@@ -143,44 +147,46 @@ impl Profile {
         Profile { device: device.clone(), clock, is_complete, elapsed, busy, events, rows }
     }
 
-    /// The rows of the table: the runs of one kind of kernel from one line, the longest first.
+    /// Returns the rows of the table, one for each kind of kernel and source line, sorted by descending time.
     pub fn rows(&self) -> impl Iterator<Item = &ProfileRow> {
         self.rows.iter()
     }
 
-    /// Every step that ran, in the order in which they began.
+    /// Returns every step that ran, in the order in which they began.
     pub fn events(&self) -> impl Iterator<Item = &ProfileEvent> {
         self.events.iter()
     }
 
-    /// How many kernels and routines ran: by how much the device's [`Stats::kernels`](crate::Stats::kernels) grew.
+    /// Returns how many kernels and routines ran, which is the increase of the device's
+    /// [`Stats::kernels`](crate::Stats::kernels).
     pub fn kernels(&self) -> u64 {
         self.rows.iter().map(|row| row.kernels).sum()
     }
 
-    /// The bytes that they read, and those that they wrote.
+    /// Returns the bytes that they read, and the bytes that they wrote.
     pub fn bytes(&self) -> (u64, u64) {
         let sum = |of: fn(&ProfileRow) -> u64| self.rows.iter().map(of).fold(0, u64::saturating_add);
         (sum(|row| row.bytes_read), sum(|row| row.bytes_written))
     }
 
-    /// How long the closure took, with the wait for the device at its end.
+    /// Returns how long the closure took, including the wait for the device at its end.
     pub fn elapsed(&self) -> Duration {
         self.elapsed
     }
 
-    /// How long at least one kernel ran. The times of the rows add up to more where kernels ran at the same time.
+    /// Returns how long at least one kernel was running. The times of the rows add up to more if kernels ran in
+    /// parallel.
     pub fn busy(&self) -> Duration {
         self.busy
     }
 
-    /// The rest of [`Profile::elapsed`], in which no kernel ran: the host built and planned expressions, copied, compiled,
-    /// waited, or did the program's other work.
+    /// Returns the rest of [`Profile::elapsed`], in which no kernel ran: the host built and planned expressions,
+    /// copied, compiled, waited, or ran other code of the program.
     pub fn idle(&self) -> Duration {
         self.elapsed.saturating_sub(self.busy)
     }
 
-    /// The clock that the times are from.
+    /// Returns the clock that the times are from.
     pub fn clock(&self) -> ProfileClock {
         match self.clock {
             Clock::Device => ProfileClock::Device,
@@ -189,8 +195,9 @@ impl Profile {
         }
     }
 
-    /// Whether the profile has the time of everything that ran. It has not if another profile or
-    /// [`time_kernels`](Device::time_kernels) of the device took its place, or if the driver refused memory for times.
+    /// Returns whether the profile has the time of everything that ran. It does not if another profile or
+    /// [`time_kernels`](Device::time_kernels) of the device replaced it, or if the driver could not allocate memory for
+    /// times.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -225,10 +232,11 @@ fn event(step: StepNote) -> ProfileEvent {
     }
 }
 
-/// Adds up the steps of one kind and line. A further pass of a kernel counts with the kernel, which was noted before it: on a
-/// CPU the tasks of a product often do the work of its epilogue, which is another pass and then takes no time.
+/// Adds up the steps of each kind and source line. A further pass of a kernel counts with the kernel, which was
+/// recorded before it. On a CPU, the tasks of a product often also do its epilogue, which is another pass and then
+/// takes no time.
 fn rows(steps: &[StepNote]) -> Vec<ProfileRow> {
-    // a line by what it says: the compiler may keep one place of the source as several values
+    // compare lines by their content, because the compiler may store one source location as several values
     let key = |s: &StepNote| (s.name, s.kind, s.line.map(|at| (at.file(), at.line())));
     let mut found: HashMap<_, usize> = HashMap::new();
     let mut rows: Vec<ProfileRow> = vec![];

@@ -1,5 +1,5 @@
-//! How fast a device copies: what the bytes of a kernel are compared with. It is measured at most once for each device, when a
-//! profile is first printed or asked for it.
+//! The rate at which a device copies, the reference for the bytes of kernels. It is measured at most once per device,
+//! when a profile is first printed or its rate is first requested.
 
 use super::Profile;
 use crate::array::device::Device;
@@ -13,21 +13,22 @@ use std::panic::Location;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often the array is copied. The fastest counts, because what else the machine does only makes a copy slower, and the first
-/// copy touches memory for the first time; a judgement.
+/// How often the array is copied. The fastest copy counts, because other activity of the machine only makes a copy
+/// slower, and the first copy touches memory for the first time. Chosen by hand; no benchmark compares other values.
 const COPIES: usize = 5;
-/// Bytes of the array that is copied, at least and at most (judgements). A copy of 64 MiB takes a CPU some 5 ms. Four times the
-/// last-level cache, where that is known, leaves little of the array in it; 256 MiB takes no program's memory away.
+/// The minimum and maximum bytes of the copied array. A copy of 64 MiB takes a CPU about 5 ms. Four times the
+/// last-level cache, if its size is known, keeps little of the array in the cache. 256 MiB leaves enough memory for the
+/// program. Chosen by hand; no benchmark compares other values.
 const LEAST: usize = 64 << 20;
 const MOST: usize = 256 << 20;
-/// Bytes of it on a graphics card, of whose caches nothing is known: the largest hold 128 MiB, and a copy reads and writes twice
-/// that (a judgement).
+/// The bytes of the array on a graphics card, whose cache size is unknown. The largest caches hold 128 MiB, and a copy
+/// reads and writes twice that. Chosen by hand; no benchmark compares other values.
 const ON_A_CARD: usize = 128 << 20;
-/// The smallest array that is tried where a device has less memory.
+/// The smallest array that is tried if a device has less memory.
 const SMALLEST: usize = 4 << 20;
 
-/// The measured rates by the number of the device. No number is given to two devices, so an entry is never wrong, and a device
-/// that has ended leaves a few bytes.
+/// The measured rates, by device number. No two devices get the same number, so an entry is never wrong. A device that
+/// has ended leaves only a few bytes.
 static RATES: LazyLock<Mutex<HashMap<u32, f64>>> = LazyLock::new(Mutex::default);
 
 fn rates() -> MutexGuard<'static, HashMap<u32, f64>> {
@@ -35,21 +36,23 @@ fn rates() -> MutexGuard<'static, HashMap<u32, f64>> {
 }
 
 impl Profile {
-    /// How many bytes the device reads and writes in a second where it does nothing but copy: the rate that a kernel which is
-    /// bound by memory can reach. `None` if it could not be measured: another profile of the device is on, or no memory is left.
+    /// Returns how many bytes per second the device reads and writes when it only copies. A memory-bound kernel can
+    /// reach this rate. Returns `None` if it could not be measured, because another profile of the device is active or
+    /// no memory is left.
     ///
-    /// The first call for a device measures it, and so does the first print of a profile: the device's own copy kernel copies an
-    /// f32 array larger than the caches five times, and the fastest counts, its bytes read and written. That takes 40 to
-    /// 100 ms on a CPU, less on a card. The array has four times the bytes of the last-level cache on a CPU, 64 to 256 MiB;
-    /// 128 MiB on a card; and less where memory lacks. It is copied by a
-    /// device of its own on the same hardware, which ends at once: counters, memory and late errors of this one stay as they are.
+    /// The first call for a device measures the rate, and so does the first print of a profile. The device's own copy
+    /// kernel copies an f32 array larger than the caches five times, and the fastest copy counts, with its bytes read
+    /// and written. That takes 40 to 100 ms on a CPU, and less on a graphics card. The array has four times the bytes
+    /// of the last-level cache on a CPU (64 to 256 MiB), 128 MiB on a card, and less if there is not enough memory. A
+    /// separate device on the same hardware makes the copies and then ends, so the counters, memory and late errors of
+    /// this device do not change.
     ///
-    /// A kernel may be faster: what it reads may lie in a cache, and a kernel that mostly reads needs less of what memory takes
-    /// for writes.
+    /// A kernel may be faster, because its operands may be in a cache, and because a kernel that mostly reads avoids
+    /// the extra cost of writes.
     pub fn copy_rate(&self) -> Option<f64> {
         let id = self.device.id();
         let known = rates().get(&id).copied();
-        // the table is not locked while kernels run: they may take turns with other work of this thread
+        // the table is not locked while kernels run, because they may take turns with other tasks of this thread
         known.or_else(|| {
             let rate = measure(&self.device)?;
             rates().insert(id, rate);
@@ -57,7 +60,7 @@ impl Profile {
         })
     }
 
-    /// The share of the copy rate at which so many bytes were read and written in a time.
+    /// Returns the share of the copy rate at which `bytes` bytes were read and written in `time`.
     pub(super) fn share_of_copy(&self, bytes: u64, time: Duration) -> Option<f64> {
         let rate = (bytes > 0 && !time.is_zero()).then(|| self.copy_rate()).flatten()?;
         Some(bytes as f64 / time.as_secs_f64() / rate)
@@ -71,12 +74,12 @@ fn measure(device: &Device) -> Option<f64> {
         false => ON_A_CARD,
     };
     while bytes >= SMALLEST {
-        // a profile that is on would time kernels beside these
+        // an active profile would also time these kernels
         if device.backend().is_recording() {
             return None;
         }
-        // a device of its own, because a wait for this one would take the error that a kernel of the caller has met. Within a
-        // limit of memory it gets what is left of it
+        // use a separate device, because a wait for this one would take the error of a kernel of the caller. Within a
+        // memory limit, it gets the remaining memory
         let memory = device.memory();
         let left = memory.limit.map_or(usize::MAX, |limit| limit.saturating_sub(memory.used + memory.cached));
         let own = match device.with_memory_limit((4 * bytes).min(left)) {
@@ -98,7 +101,7 @@ fn measure(device: &Device) -> Option<f64> {
     None
 }
 
-/// Copies an array of so many bytes a few times, and notes how long each copy takes.
+/// Copies an array of `bytes` bytes a few times, and records how long each copy takes.
 fn copies(device: &Device, bytes: usize) -> Result<Recording> {
     let at = Location::caller();
     let shape = smallvec![bytes / DType::F32.size()];

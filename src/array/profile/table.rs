@@ -4,10 +4,10 @@ use super::{Profile, ProfileClock, ProfileRow};
 use std::fmt;
 use std::time::Duration;
 
-/// The columns, of which the last two are as wide as their texts.
+/// The columns. The first and the last are left-aligned.
 const HEADINGS: [&str; 8] = ["kernel", "runs", "time", "share", "read", "written", "of copy", "line"];
 
-/// A number of at least three digits, with a unit of a thousand times the one before.
+/// Formats a number with at least three digits and a unit. Each unit is a thousand times the previous one.
 fn scaled(mut value: f64, units: &[&str]) -> String {
     let mut unit = 0;
     // 999.5 would be printed as 1000
@@ -36,7 +36,7 @@ fn percent(share: Option<f64>) -> String {
 }
 
 impl Profile {
-    /// The cells of a row.
+    /// Returns the cells of a row.
     fn cells(&self, row: &ProfileRow, total: Duration) -> [String; 8] {
         let name = match row.kind {
             "clear" | "" => row.name.to_string(),
@@ -56,7 +56,7 @@ impl Profile {
         ]
     }
 
-    /// The row of all rows together.
+    /// Returns the sum of all rows.
     fn total(&self) -> ProfileRow {
         let (bytes_read, bytes_written) = self.bytes();
         let time = self.rows.iter().map(|row| row.time).sum();

@@ -12,9 +12,9 @@ use std::time::Duration;
 impl Profile {
     /// Writes the events to a file in Chrome's trace event format (JSON), which <https://ui.perfetto.dev> opens.
     ///
-    /// The first lane has the closure as a whole, the lanes below it the kernels, which are in one lane unless several ran at
-    /// the same time. An event's arguments are its line, shape, bytes, and when the host enqueued it. The file is replaced as a
-    /// whole, as [`to_npy`](crate::Expr::to_npy) does it.
+    /// The first track contains the whole closure, and the tracks below it the kernels. The kernels share one track
+    /// unless several ran at the same time. The arguments of an event are its source line, shape, bytes, and when the
+    /// host enqueued it. The file is replaced as a whole, as by [`to_npy`](crate::Expr::to_npy).
     ///
     /// ```
     /// use cupric::{Device, array};
@@ -27,7 +27,7 @@ impl Profile {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] where the file cannot be written.
+    /// [`ErrorKind::Io`] if the file cannot be written.
     #[track_caller]
     pub fn to_chrome_trace(&self, path: impl AsRef<Path>) -> Result<()> {
         let (path, at) = (path.as_ref(), Location::caller());
@@ -89,8 +89,8 @@ fn entry(event: &ProfileEvent, lane: usize) -> String {
     )
 }
 
-/// Returns for each event, of which each begins no earlier than the one before, the first lane from 1 on in which no event is under
-/// way when it begins.
+/// Returns a lane for each event: the first lane, counted from 1, in which no event is running when the event begins.
+/// The events must be sorted by their beginning.
 fn lanes(events: &[ProfileEvent]) -> Vec<usize> {
     let mut ends: Vec<Duration> = vec![];
     let lane = |event: &ProfileEvent| {
@@ -102,13 +102,14 @@ fn lanes(events: &[ProfileEvent]) -> Vec<usize> {
     events.iter().map(lane).collect()
 }
 
-/// A time in microseconds, with all its nanoseconds, so that events that follow each other do not overlap in the file either.
+/// Formats a time in microseconds, with all its nanoseconds, so that consecutive events do not overlap in the file
+/// either.
 fn micros(time: Duration) -> String {
     let nanos = time.as_nanos();
     format!("{}.{:03}", nanos / 1000, nanos % 1000)
 }
 
-/// A text as a JSON string.
+/// Quotes a text as a JSON string.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

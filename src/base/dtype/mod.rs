@@ -185,8 +185,8 @@ impl DType {
     }
 
     /// Returns the result type for operands of these two types, according to the promotion table of the Array API.
-    /// Beyond that table, an integer with a float returns that float, f16 with bf16 returns f32, and bool with any type
-    /// returns that type. Returns `None` if the two have no common type (u64 with a signed type).
+    /// Beyond that table, an integer and a float promote to that float, f16 and bf16 to f32, and bool and any type to
+    /// that type. Returns `None` if the two have no common type (u64 with a signed type).
     ///
     /// ```
     /// use cupric::DType::*;
@@ -215,7 +215,7 @@ impl DType {
                     U8 => Some(mutant!(promotion_row, I32, I16)),
                     U16 => Some(I32),
                     U32 => Some(I64),
-                    // no signed type holds every u64; the others are not unsigned
+                    // no signed type holds every u64; the other types here are not unsigned
                     Bool | I8 | I16 | I32 | U64 | I64 | F16 | BF16 | F32 | F64 => None,
                 }
             }

@@ -182,8 +182,8 @@ impl<T: Integers> IntoAxes for T {
     }
 }
 
-/// A type that names a shape: [`Integers`], each the length of an axis. Where the number of elements is known
-/// (`reshape`, `from_vec`), one of them may be −1.
+/// A type that names a shape: [`Integers`], each the length of an axis. If the number of elements is known (`reshape`,
+/// `from_vec`), one of them may be −1.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no shape",
     label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
@@ -308,7 +308,7 @@ pub enum SliceItem {
         /// The step. It must not be 0.
         step: isize,
     },
-    /// All axes that no other item of the slice names, whole (NumPy's `...`).
+    /// All axes that no other entry of the slice names, in full (NumPy's `...`).
     Ellipsis,
     /// A new axis of length 1.
     NewAxis,

@@ -1,8 +1,8 @@
-//! Makes the program of a kernel: finds values with equal bits, emits the steps of each pass, and gives values registers, or
-//! whole rows of scratch memory if a later pass reads them. The schedule says which pass computes a value and which values are
-//! kept. Buffers are bound later (`bind.rs`).
+//! Compiles a kernel to a program: finds values with equal bits, emits the steps of each pass, and assigns values to
+//! registers, or to whole rows of scratch memory if a later pass reads them. The schedule determines which pass
+//! computes a value and which values are kept. Buffers are bound later (`bind.rs`).
 
-// loops run over the numbers of values, which index several tables at once
+// loops run over the indices of values, which index several tables
 #![allow(clippy::needless_range_loop)]
 
 mod step;
@@ -29,19 +29,20 @@ struct Assigner<'a> {
     aliased: &'a [bool],
     passes: Option<&'a Passes>,
     program: Program,
-    /// For each value, the first value with the same bits: a cast or rounding that changes no bit is an alias of its operand,
-    /// and has neither step nor register.
+    /// For each value, the first value with the same bits: a cast or rounding that changes no bit is an alias of its
+    /// operand, and has neither a step nor a register.
     alias_of: SmallVec<[u8; 16]>,
-    /// The values that a later pass reads again: bit `v` stands for value `v`, as in all sets of this file.
+    /// The values that a later pass reads again. Bit `v` represents value `v`, as in all sets of this file.
     kept: u128,
-    /// Each kept value that has its row already, with the row's first byte in the arena.
+    /// The kept values that already have a row, each with the row's first byte in the arena.
     keeps: SmallVec<[(usize, usize); 2]>,
     arena: Arena,
-    /// The uniform values that have a filled register: for readers at the outer level, and for those at the inner one.
+    /// The uniform values that have a filled register: for readers at the outer level, and for readers at the inner
+    /// level.
     filled: [u128; 2],
 }
 
-/// Makes the program of a kernel for the tiles, the goal and the passes that are `wanted`.
+/// Compiles a kernel to a program for the tiles, the goal and the passes in `wanted`.
 pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
@@ -70,8 +71,8 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
 }
 
 impl Assigner<'_> {
-    /// Fills `alias_of`. One walk is enough: [`validate`](crate::plan::kernel::validate) has checked that operands come before
-    /// their readers.
+    /// Fills `alias_of`. One pass over the values is enough, because [`validate`](crate::plan::kernel::validate) has
+    /// checked that operands come before their readers.
     fn find_aliases(&mut self) {
         let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
@@ -86,7 +87,8 @@ impl Assigner<'_> {
             } else {
                 None
             };
-            // a cast at the inner level of an outer value is no alias: it reads a copy that is repeated along the row
+            // a cast at the inner level of an outer value is not an alias, because it reads a copy that is repeated
+            // along the row
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
             self.alias_of.push(same.map_or(v as u8, |a| self.alias_of[a]));
         }
@@ -96,7 +98,8 @@ impl Assigner<'_> {
         self.alias_of[v] as usize
     }
 
-    /// Says whether a value is one number for all indices of its level: a scalar, a constant, or a load that never moves.
+    /// Returns whether a value is the same number for all indices of its level: a scalar, a constant, or a load with
+    /// strides 0.
     fn is_uniform(&self, v: usize) -> bool {
         let kernel = self.kernel;
         let value = &kernel.values[v];
@@ -124,13 +127,13 @@ impl Assigner<'_> {
         self.passes.map_or(0, |passes| passes.after[v] as usize)
     }
 
-    /// Returns the set of a schedule's list of values, with each value replaced by the one that it is an alias of.
+    /// Returns the set of a schedule's list of values, with each alias replaced by its original value.
     fn set(&self, values: &[u16]) -> u128 {
         values.iter().fold(0, |set, v| set | 1 << self.alias_of(*v as usize))
     }
 
-    /// Returns the set of the values of a pass: those that it computes, those that it takes from an earlier pass, and the
-    /// outer values that its steps read.
+    /// Returns the set of the values of a pass: those that it computes, those that it reads from an earlier pass, and
+    /// the outer values that its steps read.
     fn values_of_pass(&self, pass: &kernel::Pass) -> u128 {
         let values = &self.kernel.values;
         let operands = pass.computes.iter().flat_map(|v| values[*v as usize].op.operands());
@@ -141,7 +144,7 @@ impl Assigner<'_> {
     fn emit(&mut self) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
-        // the values for whose sake the program runs: those that it stores, or those whose indices it checks
+        // the values that the program exists to compute: those that it stores, or those whose indices it checks
         let sinks: SmallVec<[usize; 4]> = match self.program.goal {
             Goal::Stores => kernel.stores.iter().flat_map(|s| s.operands()).collect(),
             Goal::CheckIndices => (0..values.len()).filter(|v| values[*v].op.checks()).collect(),
@@ -165,7 +168,8 @@ impl Assigner<'_> {
         self.kept = list.iter().fold(0, |kept, pass| kept | self.set(&pass.takes));
         let mut done = 0u128;
         for p in 0..=passes {
-            // the outer steps before pass `p` compute the values that need `p` passes; those after the last pass, the rest
+            // the outer steps before pass `p` compute the values that need `p` passes; those after the last pass
+            // compute the rest
             let from = self.program.steps.len();
             let flat = self.program.order == Order::Flat;
             let mut last = [u8::MAX; 128];
@@ -200,8 +204,8 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Writes to `last`, for each value that a value of `set` at this level reads, the last such reader. After the step of
-    /// that reader the register is free. Other entries stay as they are.
+    /// For each value that a value of `set` at this level reads, writes the last such reader to `last`. The register is
+    /// free after the step of that reader. Other entries stay as they are.
     fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
         let values = &self.kernel.values;
         for v in 0..values.len() {
@@ -275,7 +279,7 @@ impl Assigner<'_> {
                     });
                     continue;
                 }
-                // the rows that go through all passes together: the columns, or those of a tile
+                // the number of rows that go through all passes together: the columns, or the rows of a tile
                 let rows = match self.program.order {
                     Order::Cols => self.program.inner.cols,
                     Order::Rows | Order::Flat => self.program.inner.rows,
@@ -300,8 +304,8 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds the reductions that a pass ends in. Marks in `last` that the registers that reductions and scan totals read are
-    /// never given back.
+    /// Adds the reductions at the end of a pass. Marks in `last` that registers that reductions and scan totals read
+    /// are never given back.
     fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut Pass, last: &mut [u8; 128]) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -310,7 +314,8 @@ impl Assigner<'_> {
             if let Op::Reduce(r) = &values[v].op {
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
                 let size = values[v].compute().size();
-                // a reduction that combines the same elements as one before (for another component) adds a result to it
+                // a reduction that combines the same elements as an earlier one (for another component) adds a result
+                // to that one
                 let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
                 let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
                 let slot = self.arena.lasting(self.program.outer.size() * size);
@@ -327,7 +332,8 @@ impl Assigner<'_> {
                 }
             }
             if let Op::Scan(r) = &values[v].op {
-                // the scan of a total is emitted after all other steps of the pass, so its operand must still be there
+                // the scan of a total is emitted after all other steps of the pass, so its operand must still be
+                // available
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
             }
         }
@@ -345,7 +351,7 @@ impl Assigner<'_> {
         Ok(spec)
     }
 
-    /// Adds a scan to the program, and returns its number there.
+    /// Adds a scan to the program, and returns its index there.
     fn scan(&mut self, r: &Reduction, compute: Compute) -> Result<usize> {
         let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
         let Some(mut spec) = ScanSpec::new(r, compute, self.kernel.inner_size(), width) else {
@@ -356,7 +362,7 @@ impl Assigner<'_> {
         Ok(self.program.scans.len() - 1)
     }
 
-    /// Returns the number of a value's pointer in a frame, for readers at a level. An outer value has a second pointer, for
+    /// Returns the id of a value's pointer in a frame, for readers at a level. An outer value has a second pointer, for
     /// readers at the inner level.
     fn register_id(&self, v: usize, inner: bool) -> usize {
         let values = &self.kernel.values;

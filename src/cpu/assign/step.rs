@@ -1,9 +1,9 @@
-//! Makes the steps of one value, the operands in memory that steps read and write, and the stores of a program.
+//! Emits the steps of one value, the operands in memory that steps read and write, and the stores of a program.
 
 use super::*;
 
 impl Assigner<'_> {
-    /// Returns the rows and the columns of a level's tiles, as an operand with these strides sees them.
+    /// Returns the rows and the columns of a level's tiles, as an operand with these strides accesses them.
     pub(super) fn axes(&self, strides: &[isize], inner: bool) -> (Axis, Axis) {
         let kernel = self.kernel;
         let (outer, o) = (&kernel.outer[..], kernel.outer.len());
@@ -20,8 +20,8 @@ impl Assigner<'_> {
         }
     }
 
-    /// Adds an operand in memory, with the span of elements that it touches, and returns its number. `reach` is how far the
-    /// computed index of a gather or scatter leads from the element that the strides name.
+    /// Adds an operand in memory, with the span of elements that it accesses, and returns its place. `reach` is the
+    /// largest distance of a gathered or scattered element from the element at the operand's strides.
     pub(super) fn place(
         &mut self,
         buffer: BufferRef,
@@ -42,7 +42,7 @@ impl Assigner<'_> {
         self.program.places.len() - 1
     }
 
-    /// Adds load `n` as an operand that is widened to its compute type, and returns its number.
+    /// Adds load `n` as an operand that is widened to its compute type, and returns its place.
     pub(super) fn load(&mut self, n: usize, inner: bool, reach: isize) -> usize {
         let load = &self.kernel.loads[n];
         let at = self.place(load.buffer, load.dtype, &load.strides, load.offset, inner, reach);
@@ -50,7 +50,8 @@ impl Assigner<'_> {
         at
     }
 
-    /// Adds a register that a frame fills with a uniform value before its first tile, so that loops need no form for scalars.
+    /// Adds a register that a frame fills with a uniform value before its first tile, so that loops need no variant for
+    /// scalars.
     pub(super) fn fill(&mut self, v: usize, seen_from_inner: bool) -> Result<()> {
         let values = &self.kernel.values;
         let id = self.register_id(v, seen_from_inner);
@@ -79,23 +80,24 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Returns the numbers of the operands' pointers, for readers at a level. In place of missing operands the first is
-    /// repeated: loops take three, and ignore those that their function does not have.
+    /// Returns the ids of the operands' pointers, for readers at a level. The first replaces missing operands, because
+    /// loops have three arguments and ignore those that their function does not use.
     pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
         let first = list.first().map_or(0, |a| self.register_id(self.alias_of(*a), inner));
         let at = |i: usize| list.get(i).map_or(first, |a| self.register_id(self.alias_of(*a), inner));
         [first, at(1), at(2)]
     }
 
-    /// Emits all conversions of a cast but the last. Returns the last with its arguments; the caller emits it, because it
-    /// writes the value's own register.
+    /// Emits all conversions of a cast but the last. Returns the last with its arguments; the caller emits it, because
+    /// it writes the value's own register.
     fn cast(&mut self, v: usize, a: usize, inner: bool) -> (StepKind, [usize; 3]) {
         let kernel = self.kernel;
         let (value, level) = (&kernel.values[v], self.level(inner));
         let compute = value.compute();
         let chain = convert::cast(kernel.values[a].dtype, value.dtype);
         let mut args = self.register_ids(&[a], inner);
-        // each conversion but the last writes a register of its own, which the next one reads: 8 bytes fit every type
+        // each conversion but the last writes its own register, which the next one reads; 8 bytes are enough for every
+        // type
         let middle = chain.len().saturating_sub(1);
         for link in &chain[..middle] {
             let slot = self.arena.register(level.size() * 8);
@@ -115,7 +117,7 @@ impl Assigner<'_> {
         }
     }
 
-    /// Emits the steps of one value. Its result goes to `keep`, or else to a register.
+    /// Emits the steps of one value. Its result is written to `keep`, or else to a register.
     pub(super) fn step(&mut self, v: usize, inner: bool, keep: Option<Dst>) -> Result<()> {
         let kernel = self.kernel;
         let value = &kernel.values[v];
@@ -180,7 +182,8 @@ impl Assigner<'_> {
             }
             Op::Scan(r) => (StepKind::Scan(self.scan(r, compute)?), self.register_ids(&r.inputs(), inner)),
             Op::Dot { .. } | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
-                // `reduce.rs` writes the results of reductions; uniform values were filled above; a product has no program
+                // `reduce/` writes the results of reductions; uniform values were filled above; a product has no
+                // program
                 return Ok(());
             }
         };
@@ -192,13 +195,13 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds a position to the program; returns its number.
+    /// Adds a position to the program, and returns its index.
     fn position(&mut self, position: &Position) -> usize {
         self.program.positions.push(*position);
         self.program.positions.len() - 1
     }
 
-    /// Emits a scan for the sake of its total, the last element of a row, which is the outer value `v`.
+    /// Emits a scan of which only the total is used: the last element of a row, which is the outer value `v`.
     pub(super) fn total(&mut self, v: usize, r: &Reduction) -> Result<Total> {
         let compute = self.kernel.values[v].compute();
         let (size, args) = (compute.size(), self.register_ids(&r.inputs(), true));
@@ -210,8 +213,8 @@ impl Assigner<'_> {
         Ok(Total { from, id: v, slot, size })
     }
 
-    /// Says whether a load from `read` may find what a store to `stored` wrote: they are one buffer, or the input is the
-    /// memory that the first output is written to.
+    /// Returns whether a load from `read` may read what a store to `stored` wrote: they are one buffer, or the input is
+    /// the memory that the first output is written to.
     fn shares_memory(&self, stored: BufferRef, read: BufferRef) -> bool {
         match (stored, read) {
             (BufferRef::Output(0), BufferRef::Input(n)) => self.aliased.get(n).is_some_and(|aliased| *aliased),
@@ -219,7 +222,8 @@ impl Assigner<'_> {
         }
     }
 
-    /// Adds the kernel's stores. Where it can, the step of the stored value writes the result's memory itself (`direct`).
+    /// Adds the kernel's stores. If possible, the step of the stored value writes the result's memory itself
+    /// (`direct`).
     pub(super) fn writes(&mut self) {
         let kernel = self.kernel;
         let mut taken = 0u128;
@@ -229,7 +233,8 @@ impl Assigner<'_> {
             let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, reach);
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
-            // `direct` needs a store whose memory no load reads, because loops assume that operands and result are apart
+            // `direct` requires that no load reads the memory of the store, because loops assume that operands and
+            // result are disjoint
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
             let plain = store.is_plain();
@@ -237,7 +242,8 @@ impl Assigner<'_> {
             let mut direct = false;
             if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
             {
-                // and a step of the last stage or pass: what an earlier one computes, a later one may read from its register
+                // and it requires a step of the last stage or pass, because a later one may read an earlier value from
+                // its register
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
                     false => self.program.stages.last().map_or(0..0, |s| s.clone()),

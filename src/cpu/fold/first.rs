@@ -216,7 +216,7 @@ fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
 /// Returns the index of the first element that equals `x`, or of the first NaN if `x` is NaN.
 #[allow(clippy::eq_op)]
 fn find<T: PartialOrd + Copy>(all: &[T], x: T) -> Option<usize> {
-    /// The number of elements that are compared together, with SIMD, before the one among them is located.
+    /// The number of elements that are compared together, with SIMD, before the one that matches is located.
     const TOGETHER: usize = 32;
     let is_it = |y: &T| (*y == x) | ((*y != *y) & (x != x));
     let chunks = all.as_chunks::<TOGETHER>().0;
@@ -340,8 +340,8 @@ fn arg_long<T: PartialOrd + Copy>(
         from = 1;
     }
     if let Some(bits) = extreme {
-        // SAFETY: `T` is a number type of at most 8 bytes, so any bytes are one. On a little-endian machine the low
-        // bytes of the bits come first, and they are the element.
+        // SAFETY: `T` is a number type of at most 8 bytes, so any bytes are a valid `T`. On a little-endian machine the
+        // low bytes of the bits come first, and they are the element.
         let x: T = unsafe { std::mem::transmute_copy(&bits) };
         if !better(x, best[0], largest) {
             return;

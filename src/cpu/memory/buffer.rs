@@ -1,4 +1,4 @@
-//! A buffer of a CPU device: where its bytes lie, and its hold on the device.
+//! A buffer of a CPU device: its storage, and how it keeps the device alive.
 
 use super::{INLINE, Pool, inline_bytes};
 use crate::base::buffer::Memory;
@@ -11,13 +11,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// A device with a pool.
 pub(in crate::cpu) trait Owner: Send + Sync {
-    /// The pool that the memory of the device's buffers goes back to.
+    /// Returns the pool that the memory of the device's buffers goes back to.
     fn pool(&self) -> &Pool;
 }
 
-/// A buffer's hold on its device.
+/// A buffer's reference to its device.
 pub(in crate::cpu) enum Holder {
-    /// The CPU that stays for the process. Its buffers, which most arrays are, need no count.
+    /// The CPU that stays for the whole process. Its buffers, which most arrays are, need no reference count.
     Process(&'static dyn Owner),
     /// A device that the buffer keeps alive.
     Counted(Arc<dyn Owner>),
@@ -32,12 +32,12 @@ impl Holder {
     }
 }
 
-/// The content of a small buffer, inside its header; aligned for every element type.
+/// The content of a small buffer, inside its header. It is aligned for every element type.
 #[repr(align(16))]
 pub(super) struct Inline(UnsafeCell<[MaybeUninit<u8>; INLINE]>);
 
 impl Inline {
-    /// Content that nobody has written yet.
+    /// Returns uninitialised content.
     pub fn new() -> Inline {
         Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))
     }
@@ -48,7 +48,7 @@ pub(super) enum Storage {
     Block(NonNull<u8>, usize),
     /// Memory that a caller handed over, with its owner (a `Vec`), which frees it when dropped.
     Foreign(NonNull<u8>, Box<dyn Any + Send + Sync>),
-    /// Memory that another library lends, with what gives it back when dropped. Nobody writes to it.
+    /// Memory that another library lends, with an object that gives it back when dropped. Nobody writes to it.
     #[cfg_attr(
         not(any(feature = "dlpack", feature = "mmap")),
         allow(dead_code, reason = "only DLPack and mapped files lend memory")
@@ -63,15 +63,15 @@ pub(crate) struct CpuMemory {
     pub(super) owner: Holder,
 }
 
-// SAFETY: the bytes are plain data, which any thread may read, write and free. The owner and an adopted `Vec` are `Send` by
-// their types.
+// SAFETY: the bytes are plain data, which any thread may read, write and free. The owner and an adopted `Vec` are
+// `Send` by their types.
 unsafe impl Send for CpuMemory {}
 // SAFETY: shared handles only read, and a writer holds the only handle, or an output that has not been handed out yet.
 unsafe impl Sync for CpuMemory {}
 
 impl CpuMemory {
-    /// Returns the address of the first byte. It stays valid while the buffer lives: content in the header does not move,
-    /// because the buffer is behind an `Arc`.
+    /// Returns the address of the first byte. It stays valid while the buffer lives. Content in the header does not
+    /// move, because the buffer is behind an `Arc`.
     pub fn ptr(&self) -> *mut u8 {
         match &self.storage {
             Storage::Inline(cell) => cell.0.get() as *mut u8,
@@ -79,7 +79,7 @@ impl CpuMemory {
         }
     }
 
-    /// Returns the bytes that were really allocated for the buffer, by which the pool counts.
+    /// Returns the bytes that were actually allocated for the buffer, which the pool counts.
     pub(super) fn size(&self) -> usize {
         match self.storage {
             Storage::Inline(_) => inline_bytes(self.bytes),
@@ -90,8 +90,8 @@ impl CpuMemory {
 
     /// Returns the whole content, for the host to read.
     pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: the buffer has that many bytes, all written by the kernel or upload that made it. No writer runs
-        // meanwhile, because it would need the only handle on the buffer.
+        // SAFETY: the buffer has that many bytes, all written by the kernel or upload that filled it. No writer runs
+        // meanwhile, because it would need the only handle to the buffer.
         unsafe { std::slice::from_raw_parts(self.ptr(), self.bytes) }
     }
 }

@@ -1,5 +1,5 @@
-//! The CPU's memory: a pool that keeps freed blocks, because the process has touched their pages before. A kernel that writes
-//! to fresh pages spends five times as long on having the system map them as on its own work.
+//! The CPU's memory: a pool that keeps freed blocks, because the process has already touched their pages. A kernel that
+//! writes to fresh pages spends five times as long on having the system map them as on its own work.
 
 mod buffer;
 mod system;
@@ -16,32 +16,33 @@ use std::sync::{Mutex, MutexGuard};
 pub(super) use system::advise_huge;
 use system::available;
 
-/// Bytes from which freed blocks are pooled. Smaller ones go back to the system's allocator, which keeps their pages itself.
+/// The size from which freed blocks are pooled. Smaller ones go back to the system's allocator, which keeps their pages
+/// itself.
 const POOLED: usize = 64 << 10;
-/// Bytes from which an allocation is checked against the memory that the system has left. Reading that number takes some
-/// 20 µs, which is little beside touching so much memory.
+/// The number of bytes from which an allocation is compared with the memory that the system has left. Reading that
+/// number takes some 20 µs, little compared with touching the memory.
 const CHECKED: usize = 64 << 20;
-/// Bytes up to which a buffer's content lies in the buffer's own header, so that a small array takes one allocation.
+/// The size up to which a buffer's content is in the buffer's own header, so that a small array needs one allocation.
 const INLINE: usize = 64;
 
-/// The two reasons for which an allocation is refused.
+/// The two reasons why an allocation fails.
 const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more";
 
-/// A device's memory: budget, counters, and the blocks that wait for reuse.
+/// A device's memory: the budget, counters, and the free blocks.
 pub(crate) struct Pool {
     id: u32,
     name: String,
     limit: Option<usize>,
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
-    /// Bytes of all buffers: the sizes that were really allocated, and the memory that was adopted.
+    /// The bytes of all buffers: the sizes that were actually allocated, and the memory that was adopted.
     used: AtomicUsize,
     /// The part of the memory in use that callers handed over.
     adopted: AtomicUsize,
-    /// Bytes of the blocks in `free`; changed only while `free` is locked.
+    /// The bytes of the blocks in `free`. Changed only while `free` is locked.
     cached: AtomicUsize,
-    /// All bytes that count against the limit: in use (but not adopted), free, or about to be allocated. Never above the
-    /// limit, and not counted without one.
+    /// All bytes that count against the limit: in use (but not adopted), free, or about to be allocated. Never above
+    /// the limit, and not counted if there is no limit.
     held: AtomicUsize,
     peak: AtomicUsize,
     allocations: AtomicU64,
@@ -51,22 +52,22 @@ pub(crate) struct Pool {
 
 /// A block of the system's allocator that no buffer uses.
 struct Block(NonNull<u8>);
-// SAFETY: a block is owned by whoever holds it, like a `Box<[u8]>`.
+// SAFETY: a block is owned by its holder, like a `Box<[u8]>`.
 unsafe impl Send for Block {}
 
-/// Returns the size of the block that is made for `bytes`: a power of two, or three quarters of one. So later requests of
-/// similar sizes can reuse the block, of which at most a third is unused.
+/// Returns the size of the block to allocate for `bytes`: a power of two, or three quarters of one. So later requests
+/// of similar sizes can reuse the block. At most a third of the block is unused.
 fn size_class(bytes: usize) -> usize {
     let up = bytes.next_power_of_two();
     if bytes <= up / 4 * 3 { up / 4 * 3 } else { up }
 }
 
-/// Returns the bytes that count for a buffer of `bytes` bytes whose content lies in its header.
+/// Returns the bytes that count for a buffer of `bytes` bytes whose content is in its header.
 fn inline_bytes(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { INLINE }
 }
 
-/// Takes the largest free block out of the lists.
+/// Removes the largest free block from the lists, and returns it.
 fn largest(free: &mut BTreeMap<usize, Vec<Block>>) -> Option<(usize, Block)> {
     loop {
         let mut last = free.last_entry()?;
@@ -95,7 +96,6 @@ impl Pool {
         }
     }
 
-    /// The name of the pool's device.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -113,7 +113,8 @@ impl Pool {
         Ok(memory)
     }
 
-    /// Takes over memory that the caller already holds. It counts as used, but no limit refuses it, since it exists already.
+    /// Adopts memory that the caller already holds. It counts as used, but it cannot exceed the limit, because it
+    /// exists already.
     pub fn adopted<T: Send + Sync + 'static>(&self, owner: Holder, v: Vec<T>) -> CpuMemory {
         let bytes = size_of_val(v.as_slice());
         self.adopted.fetch_add(bytes, Relaxed);
@@ -123,10 +124,10 @@ impl Pool {
         CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner }
     }
 
-    /// Makes memory of what another library lends. It counts as [`Pool::adopted`] does.
+    /// Creates a buffer's memory from memory that another library lends. It counts like [`Pool::adopted`].
     ///
     /// # Safety
-    /// The bytes are initialised and stay where they are, and nobody writes to them, until `lender` is dropped.
+    /// The bytes are initialised. Until `lender` is dropped, they are not moved, and nobody writes to them.
     #[cfg(any(feature = "dlpack", feature = "mmap"))]
     pub unsafe fn lent(
         &self,
@@ -140,7 +141,8 @@ impl Pool {
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
-        // the lists are usable even if a thread panicked while it held the lock, because no step leaves them half changed
+        // the lists are usable even if a thread panicked while it held the lock, because no step leaves them in an
+        // inconsistent state
         self.free.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -155,8 +157,8 @@ impl Pool {
         storage.map_err(|why| self.out_of_memory(bytes, why))
     }
 
-    /// Counts memory of `size` bytes that was handed out. It is called when nothing can fail any more, because refused memory
-    /// was never in use.
+    /// Counts memory of `size` bytes that was handed out. Call it when nothing can fail any more, because memory of a
+    /// failed allocation was never in use.
     #[inline]
     fn count(&self, size: usize) {
         self.allocations.fetch_add(1, Relaxed);
@@ -175,8 +177,8 @@ impl Pool {
         }
     }
 
-    /// Reserves bytes of the limit until `release`, and returns whether there was room. Free blocks go back to the system if
-    /// that makes room.
+    /// Reserves bytes of the limit until `release`, and returns whether enough were left. Gives free blocks back to the
+    /// system if that makes enough available.
     #[inline]
     fn reserve(&self, size: usize) -> bool {
         match self.limit {
@@ -193,11 +195,11 @@ impl Pool {
         let mut free = self.free();
         let in_use = self.held.load(Relaxed).saturating_sub(self.cached.load(Relaxed));
         if in_use.saturating_add(size) > limit {
-            // there would be no room even if all free blocks went, so keep them
+            // freeing all free blocks would not be enough, so keep them
             return false;
         }
         while self.held.fetch_update(Relaxed, Relaxed, more).is_err() {
-            // the largest block goes first, so that few go; the lock is held until its bytes are free
+            // the largest blocks are freed first, so that few need to be; the lock is held until their bytes are free
             let Some((size, Block(ptr))) = largest(&mut free) else { return false };
             self.cached.fetch_sub(size, Relaxed);
             self.to_system(ptr, size);
@@ -212,7 +214,7 @@ impl Pool {
         }
     }
 
-    /// Makes the error of an allocation that was refused because of `why`.
+    /// Returns the error for an allocation that failed because of `why`.
     #[cold]
     fn out_of_memory(&self, bytes: usize, why: &str) -> Error {
         let used = self.used.load(Relaxed);
@@ -232,11 +234,11 @@ impl Pool {
         {
             return Ok(found);
         }
-        // the limit, or the system, may have no room for the rounded size, but for the size that was asked for
+        // the limit or the system may allow the requested size, but not the rounded size
         self.reserved(size).or_else(|why| if size == bytes { Err(why) } else { self.reserved(bytes) })
     }
 
-    /// Allocates a new block of this size within the limit; or says why there is none.
+    /// Allocates a new block of this size within the limit, or returns the reason why it cannot.
     fn reserved(&self, size: usize) -> Result<(NonNull<u8>, usize), &'static str> {
         if !self.reserve(size) {
             return Err(LIMIT);
@@ -253,18 +255,19 @@ impl Pool {
         let list = free.get_mut(&size)?;
         let Block(ptr) = mutant!(pool_gives_live_buffer, list.last().map(|b| Block(b.0)), list.pop())?;
         if list.is_empty() && size_class(size) != size {
-            // drop the empty list of a size that is no size class, because there may be any number of such sizes
+            // drop the empty list of a size that is not a size class, because there may be any number of such sizes
             free.remove(&size);
         }
         self.cached.fetch_sub(size, Relaxed);
         Some((ptr, size))
     }
 
-    /// Allocates a new block from the system, after freeing all free blocks if need be. None if the system refuses, or has too
-    /// little memory left: Linux would grant a large block nevertheless, and kill a process when the block is written.
+    /// Allocates a new block from the system, if need be after freeing all free blocks. Returns `None` if the system
+    /// rejects it or has too little memory left: Linux would grant a large block nevertheless, and kill a process when
+    /// it is written.
     fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
         if size >= CHECKED && available().is_some_and(|a| size > a) {
-            // the pool's free blocks, back in the system's hands, may make enough available
+            // returning the pool's free blocks to the system may make enough available
             self.trim();
             if available().is_some_and(|a| size > a) {
                 return None;
@@ -276,7 +279,7 @@ impl Pool {
         })
     }
 
-    /// Allocates a block from the system; none if it refuses. Counts attempts.
+    /// Allocates a block from the system. `None` if the system rejects the request. Counts attempts.
     fn system(&self, size: usize) -> Option<NonNull<u8>> {
         self.driver_allocations.fetch_add(1, Relaxed);
         system::allocate(size)
@@ -311,9 +314,9 @@ impl Pool {
         }
     }
 
-    /// Returns the bytes that are used and cached, the peak of those used, and the limit.
+    /// Returns the used bytes, the cached bytes, the peak of the used bytes, and the limit.
     pub fn info(&self) -> (usize, usize, usize, Option<usize>) {
-        // locked, so that no block gets into or out of `free` between the reads of `cached` and `held`
+        // locked, so that no block enters or leaves `free` between the reads of `cached` and `held`
         let _free = self.free();
         let cached = self.cached.load(Relaxed);
         let used = match self.limit {
@@ -323,7 +326,7 @@ impl Pool {
         (used, cached, self.peak.load(Relaxed), self.limit)
     }
 
-    /// Returns how many buffers were handed out, and how many blocks were asked of the system.
+    /// Returns how many buffers were handed out, and how many blocks were requested from the system.
     pub fn allocations(&self) -> (u64, u64) {
         (self.allocations.load(Relaxed), self.driver_allocations.load(Relaxed))
     }
@@ -361,7 +364,7 @@ mod tests {
         assert_eq!((pool.info().0, pool.info().1), (0, 0));
         for n in [0, 1, 64, 65, 1023, 1024, POOLED - 1, POOLED] {
             let m = cpu.memory(n).unwrap();
-            // SAFETY: n bytes are there.
+            // SAFETY: the memory has `n` bytes.
             unsafe { m.ptr().write_bytes(7, n) };
             assert_eq!(m.as_bytes().len(), n);
             assert!(n < 1024 || (m.ptr() as usize).is_multiple_of(LINE), "{n} bytes at {:p}", m.ptr());

@@ -1,17 +1,17 @@
-//! The system's memory: blocks of its allocator, and what it says of huge pages and of memory that is left.
+//! The system's memory: blocks of its allocator, advice on huge pages, and the memory that is left.
 
 use super::super::caches::LINE;
 use super::POOLED;
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
-/// The size and alignment of a huge page. A block must be aligned likewise to consist of huge pages.
+/// The size and alignment of a huge page. A block must have this alignment to consist of huge pages.
 pub(super) const HUGE: usize = 2 << 20;
-/// The alignment that the system's allocator gives without looking for it.
+/// The alignment of all blocks of the system's allocator, at no extra cost.
 const ALIGN: usize = 16;
 
-/// Returns the layout of a block of `size` bytes. It depends on the size alone, because a block must be freed with the layout
-/// that it was allocated with.
+/// Returns the layout of a block of `size` bytes. It depends only on the size, because a block must be freed with the
+/// layout that it was allocated with.
 fn layout(size: usize) -> Option<Layout> {
     match size {
         0 => None,
@@ -22,15 +22,15 @@ fn layout(size: usize) -> Option<Layout> {
     }
 }
 
-/// Says whether a block of `size` bytes, which begins at a cache line, lies within a larger allocation of the system. For an
-/// alignment of a line the system's allocator takes 85 ns, and without it 15; a block that is pooled pays that once. Arrays
-/// below 1 KiB have no need to begin at a line.
+/// Returns whether a block of `size` bytes, which begins at a cache line, is inside a larger allocation of the system.
+/// The system's allocator takes 85 ns for an alignment of a cache line, and 15 ns without it. A pooled block costs that
+/// only once. Arrays below 1 KiB need not begin at a cache line.
 fn is_shifted(size: usize) -> bool {
     (1024..POOLED).contains(&size)
 }
 
-/// Asks the system for huge pages for the memory that a caller owns, because touching few large pages is faster. It may refuse;
-/// nothing depends on it.
+/// Asks the system for huge pages for the memory that a caller owns, because touching few large pages is faster. The
+/// system may ignore this; nothing depends on it.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(in crate::cpu) fn advise_huge(ptr: *mut u8, size: usize) {
     // declared by hand, because `std` links the C library anyway, and this would be the only use of the crate `libc`
@@ -38,7 +38,7 @@ pub(in crate::cpu) fn advise_huge(ptr: *mut u8, size: usize) {
         fn madvise(addr: *mut std::ffi::c_void, length: usize, advice: std::ffi::c_int) -> std::ffi::c_int;
     }
     const MADV_HUGEPAGE: std::ffi::c_int = 14;
-    // only whole huge pages are worth it, and the system takes only addresses that begin one of its small pages
+    // only whole huge pages are worth it, and the system accepts only addresses that begin one of its small pages
     let first = ptr.wrapping_add((ptr as usize).wrapping_neg() % HUGE);
     let whole = size.saturating_sub(first as usize - ptr as usize) / HUGE * HUGE;
     if whole > 0 {
@@ -50,7 +50,7 @@ pub(in crate::cpu) fn advise_huge(ptr: *mut u8, size: usize) {
 #[cfg(any(not(target_os = "linux"), miri))]
 pub(in crate::cpu) fn advise_huge(_: *mut u8, _: usize) {}
 
-/// Allocates a block; none if the system refuses, or for no bytes.
+/// Allocates a block. `None` if the system rejects the request, or if the size is 0.
 pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
     // SAFETY: no layout has 0 bytes.
     let ptr = NonNull::new(unsafe { alloc(layout(size)?) })?;
@@ -61,8 +61,8 @@ pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
         return Some(ptr);
     }
     let shift = LINE - ptr.addr().get() % LINE;
-    // SAFETY: a shift is at most a line, by which the allocation is larger than the block, and at least `ALIGN`. So the byte
-    // before the block, which keeps the shift, is the allocation's too.
+    // SAFETY: the allocation is a cache line larger than the block, and a shift is at most a line and at least `ALIGN`.
+    // So the byte before the block, which stores the shift, is part of the allocation.
     unsafe {
         let block = ptr.add(shift);
         block.sub(1).write(shift as u8);
@@ -76,7 +76,7 @@ pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
 /// [`allocate`] has made the block with this size, and nobody uses it any more.
 pub(super) unsafe fn free(ptr: NonNull<u8>, size: usize) {
     let Some(layout) = layout(size) else { return };
-    // SAFETY: what the function asks for. Before a shifted block lies the byte that says how far it is from the start of its
+    // SAFETY: the conditions of this function. The byte before a shifted block is its distance from the start of its
     // allocation.
     unsafe {
         let shift = if is_shifted(size) { ptr.sub(1).read() as usize } else { 0 };
@@ -84,7 +84,8 @@ pub(super) unsafe fn free(ptr: NonNull<u8>, size: usize) {
     }
 }
 
-/// Returns the bytes that Linux expects to have for new allocations without swapping; none if the system does not say.
+/// Returns the bytes that Linux expects to have for new allocations without swapping, or `None` if the system does not
+/// report them.
 pub(super) fn available() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;

@@ -1,5 +1,5 @@
-//! Kernels that only move words: copies, strided, transposed or repeated, and fills. They go from memory to memory without the
-//! tile interpreter's registers.
+//! Kernels that only move words: copies (strided, transposed or repeated) and fills. They write from memory to memory,
+//! without the registers of the tile interpreter.
 
 mod rows;
 
@@ -22,28 +22,30 @@ use rows::Rows;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
-/// Bytes of the block in a thread's first-level cache in which elements are put in order before they are streamed: half of the
-/// cache on most processors.
+/// The bytes of the stage, a block in the first-level cache in which a thread arranges elements before it streams them.
+/// Half of that cache on most processors.
 const STAGE: usize = 32 << 10;
 
-/// The most columns of a transposed block that are put in order at once: rows of 2 KiB of the target, or of 1 KiB of bytes, whose
-/// block is so tall. With half as many, transposes were measured to be 3 to 20 % slower, and with twice as many some were.
+/// Returns the maximum number of columns of a transposed block to arrange at a time: rows of 2 KiB of the target, or of
+/// 1 KiB for elements of 1 byte, whose block is tall. With half as many, transposes were measured to be 3 to 20 %
+/// slower, and with twice as many some were slower.
 fn transposed_columns(size: usize) -> usize {
     (2048 / size).min(1024)
 }
 
-/// The lines of a stage. Between its rows are gaps of a line, so that rows do not fall on the same sets of the cache.
+/// The number of cache lines of a stage. Rows have gaps of a line between them, so that they do not map to the same
+/// sets of the cache.
 const LINES: usize = STAGE / LINE + LINE;
 
-/// The lines of a stage for transposed words of 1 or 2 bytes, whose blocks are tall.
+/// The number of cache lines of a stage for transposed words of 1 or 2 bytes, whose blocks are tall.
 const LINES_OF_NARROW: usize = 1024 + LINE;
 
-/// Where moved words come from.
+/// The source of moved words.
 enum Source {
     Memory(Box<StridedOperand>),
     /// Rows of a table, at positions that are read from memory.
     Rows(Box<Rows>),
-    /// A number: the bits of a constant, or the run-time scalar of this number; and the loop that narrows it.
+    /// A number: the bits of a constant, or the index of a run-time scalar; and the loop that narrows it.
     Constant(u64, Option<Loop>),
     Scalar(usize, Option<Loop>),
 }
@@ -74,9 +76,9 @@ pub(super) struct Moves {
     tiling: Tiling,
     alone: bool,
     tiles: usize,
-    /// The kernel that looks for an index out of range before the first write.
+    /// The kernel that looks for an out-of-bounds index before the first write.
     checks: Option<Box<Elementwise>>,
-    /// Rows and columns of the index space, and the length of its last axis but one.
+    /// The number of rows and of columns of the index space, and the length of its last axis but one.
     sizes: [usize; 3],
 }
 
@@ -84,18 +86,19 @@ pub(super) struct Moves {
 #[derive(Clone, Copy)]
 enum From {
     Memory(*mut u8),
-    /// The table and the indices of its rows.
+    /// The table and the indices of its rows; the numbers by which negative indices count from the end.
     Rows([*mut u8; 2], Option<[u64; 2]>),
     Bits(u64),
 }
 
-/// The moves of a kernel with their memory in one run. Invariant: the addresses are those of element 0 of each move's source
-/// and target, whose spans lie in buffers that live as long as the run.
+/// The moves of a kernel with their memory in one run. Invariant: the addresses are those of element 0 of each move's
+/// source and target, and their spans are in buffers that live as long as the run.
 struct Bound<'a>(&'a Moves, SmallVec<[(From, *mut u8); 1]>);
 // SAFETY: the pointers are only read here; tasks that use them write disjoint tiles.
 unsafe impl Sync for Bound<'_> {}
 
-/// Prepares a kernel that only moves words; returns none for any other, and for one that may read what it writes.
+/// Prepares a kernel that only moves words. Returns `None` for any other kernel, and for one that may read what it
+/// writes.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>> {
     let Some(moved) = kernel.moves() else { return Ok(None) };
     let shared = |stored: BufferRef| {
@@ -210,12 +213,13 @@ impl Moves {
             return Ok(());
         }
         let bound = Bound(self, at);
-        // SAFETY: the invariant of `Bound`, which `locate` has checked; no two tasks have a tile in common.
+        // SAFETY: the invariant of `Bound`, which `locate` has checked; no two tasks share a tile.
         let body = |from: usize, to: usize| unsafe { bound.run(from, to) };
         if self.alone {
             body(0, self.tiles);
         } else {
-            // eight tasks a thread, a judgement: other threads then take over the tasks of one that is held up
+            // eight tasks per thread (chosen by hand), so that other threads take over the tasks of a thread that is
+            // held up
             let tasks = self.tiles.min(threads() * 8);
             share(tasks, false, |i| body(i * self.tiles / tasks, (i + 1) * self.tiles / tasks));
         }
@@ -223,7 +227,7 @@ impl Moves {
     }
 }
 
-/// Returns a number of the compute type as the bits of an element.
+/// Converts a number of the compute type to the bits of an element.
 fn narrowed(bits: u64, narrow: Option<Loop>) -> u64 {
     let Some(narrow) = narrow else { return bits };
     let (wide, mut element) = ([bits], [0u64]);
@@ -234,16 +238,16 @@ fn narrowed(bits: u64, narrow: Option<Loop>) -> u64 {
 }
 
 impl Bound<'_> {
-    /// Moves the tiles from number `from` to number `to`.
+    /// Moves the tiles `from..to`.
     ///
     /// # Safety
-    /// The invariant of [`Bound`]; no other task has one of the tiles.
+    /// The invariant of [`Bound`]; no other task moves one of the tiles.
     unsafe fn run(&self, from: usize, to: usize) {
         let Bound(moves, at) = self;
         for t in from..to {
             let tile = tile_at(moves.tiling, moves.sizes, t);
             for (m, (from, to)) in moves.list.iter().zip(at) {
-                // SAFETY: the invariant of `Bound`, and a tile lies in the index space.
+                // SAFETY: the invariant of `Bound`, and a tile is in the index space.
                 unsafe { m.tile(*from, *to, tile) };
             }
         }
@@ -257,11 +261,11 @@ impl Move {
     /// Moves one tile.
     ///
     /// # Safety
-    /// The invariant of [`Bound`] for `from` and `to`; no other task has the tile.
+    /// The invariant of [`Bound`] for `from` and `to`; no other task moves the tile.
     unsafe fn tile(&self, from: From, to: *mut u8, tile: Tile) {
         let (size, target) = (self.target.size, &self.target);
         let columns = target.cols.step.unwrap_or(1);
-        // SAFETY: the invariant of `Bound`: what the axes lead to lies in the spans.
+        // SAFETY: the invariant of `Bound`: the elements along the axes are in the spans.
         unsafe {
             match (&self.source, from) {
                 (Source::Memory(source), From::Memory(from)) => {
@@ -290,7 +294,7 @@ impl Move {
         }
     }
 
-    /// Copies a block, past the caches where the move streams.
+    /// Copies a block, past the caches if the move streams.
     ///
     /// # Safety
     /// *Inside* and *apart* ([`Block`]).
@@ -326,7 +330,7 @@ impl Move {
     unsafe fn fill(&self, bits: u64, dst: Block, nr: usize, nc: usize) {
         let size = self.target.size;
         let write = if self.stream { strided::stream_fill } else { strided::fill };
-        // SAFETY: *inside*; a local number is apart from all buffers, and its low bytes are the element.
+        // SAFETY: *inside*; a local variable is apart from all buffers, and its low bytes are the element.
         unsafe {
             if dst.cols == 1 && (nr == 1 || dst.rows == nc as isize) {
                 write(size, bits, dst.ptr, nr * nc);
@@ -342,16 +346,17 @@ impl Move {
     }
 }
 
-/// Copies a block to rows of contiguous elements by way of a stage in the first-level cache, from which whole lines are
-/// streamed.
+/// Copies a block to rows of contiguous elements through a stage in the first-level cache, from which whole cache lines
+/// are streamed.
 ///
 /// # Safety
-/// *Inside* and *apart* ([`Block`]); the target's columns have step 1. `ROOM` is [`LINES`], or what transposed words need.
+/// *Inside* and *apart* ([`Block`]); the target's columns have step 1. `ROOM` is [`LINES`], or [`LINES_OF_NARROW`] for
+/// transposed words of 1 or 2 bytes.
 unsafe fn staged<const ROOM: usize>(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
     let mut stage = [const { MaybeUninit::<[u64; LINE / 8]>::uninit() }; ROOM];
     let to_stage = stage.as_mut_ptr().cast::<u8>();
-    // a run of whole rows is streamed at once where they are contiguous in the target; else a piece of a row, and of a
-    // transposed block as many rows as a line of the source has elements
+    // whole rows are streamed together if they are contiguous in the target; otherwise a piece of a row, and of a
+    // transposed block as many rows as a cache line of the source has elements
     let dense = dst.rows == nc as isize && nc * size <= STAGE / 2;
     let (rows, cols) = match (dense, src.rows) {
         (true, 1) if STAGE / (nc * size) > LINE / size => (STAGE / (nc * size) / (LINE / size) * (LINE / size), nc),
@@ -363,7 +368,8 @@ unsafe fn staged<const ROOM: usize>(size: usize, src: Block, dst: Block, nr: usi
     for r in (0..nr).step_by(rows) {
         for c in (0..nc).step_by(cols) {
             let (h, w) = (rows.min(nr - r), cols.min(nc - c));
-            // SAFETY: *inside* and *apart*: the piece lies in the block, and the stage has room for its rows at this pitch.
+            // SAFETY: *inside* and *apart*: the piece is in the block, and the stage has room for its rows at this
+            // pitch.
             unsafe {
                 let from = Block { ptr: src.at(size, r as isize, c as isize), ..src };
                 let staged = Block { ptr: to_stage, rows: pitch as isize, cols: 1 };

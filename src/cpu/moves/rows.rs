@@ -8,21 +8,21 @@ use super::super::tiles::Tile;
 use crate::base::dtype::Compute;
 use crate::plan::kernel::IndexMode;
 
-/// Bytes of rows that are prefetched before they are copied, as many as in a transposition: to copy them takes about as long as
-/// main memory takes to answer.
+/// The bytes of rows that are prefetched before they are copied, as many as in a transposition. Copying them takes
+/// about as long as main memory takes to answer.
 const AHEAD: usize = 8 << 10;
 
-/// The most cache lines of a row that are prefetched, a judgement: the processor's own prefetcher follows a row that is being
-/// read.
+/// The maximum number of cache lines of a row to prefetch (chosen by hand), because the processor's own prefetcher
+/// follows a row that is being read.
 const LINES: usize = 8;
 
-/// The rows of a table that a move copies: each row of the target names one by an index.
+/// The rows of a table that a move copies. An index selects the table's row for each row of the target.
 pub(super) struct Rows {
     pub table: StridedOperand,
-    /// The index of each row of the target; it does not move along the columns.
+    /// The index of each row of the target. It is constant along the columns.
     pub index: StridedOperand,
     pub compute: Compute,
-    /// Elements between neighbouring positions along the axis, and the length of the axis.
+    /// The number of elements between neighbouring positions along the axis, and the length of the axis.
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
@@ -32,7 +32,8 @@ pub(super) struct Rows {
 
 heap! { Rows: table, index; }
 
-/// The rows of a run of a tile: the address of the first of each operand, and the elements from one to the next.
+/// The rows of a run of a tile: the address of the first row of each operand, and the number of elements from one row
+/// to the next.
 struct Run {
     /// The numbers by which negative indices count from the end, if they do.
     from_end: Option<[u64; 2]>,
@@ -45,8 +46,9 @@ impl Rows {
     /// Copies the rows of a tile.
     ///
     /// # Safety
-    /// `table`, `index` and `to` are the addresses of element 0 of their operands, whose spans lie in live memory; the target
-    /// shares no byte with the others, its columns and those of the table have step 1, and no other task has the tile.
+    /// `table`, `index` and `to` are the addresses of element 0 of their operands, whose spans are in live memory; the
+    /// target shares no byte with the others, its columns and those of the table have step 1, and no other task copies
+    /// the tile.
     pub unsafe fn copy(
         &self,
         ([table, index], from_end): ([*mut u8; 2], Option<[u64; 2]>),
@@ -65,14 +67,14 @@ impl Rows {
                         table: (at(table, size, row + o as isize * of_table + c0), of_table),
                         to: (at(to, size, to_row + c0), of_target),
                     };
-                    // SAFETY: what the function asks for: a run is a part of the tile.
+                    // SAFETY: the conditions of this function; a run is a part of the tile.
                     unsafe { self.run(&run, size, n, tile.nc * size, stream) };
                 });
             });
         });
     }
 
-    /// Copies `n` rows of so many bytes.
+    /// Copies `n` rows of `bytes` bytes.
     ///
     /// # Safety
     /// As [`Rows::copy`], for the rows of the run.
@@ -80,7 +82,7 @@ impl Rows {
         let Rows { compute, stride, extent, mode, .. } = *self;
         let indices = Indices { at: run.index.0, compute, stride, extent, mode, from_end: run.from_end };
         let ahead = (AHEAD / bytes.max(1)).clamp(2, 128);
-        // SAFETY: every index below `n` lies in memory.
+        // SAFETY: every index below `n` is in memory.
         let row = |r: usize| unsafe {
             let k = indices.position(r as isize * run.index.1)?;
             Some(run.table.0.wrapping_offset((k as isize * stride + r as isize * run.table.1) * size as isize))
@@ -96,12 +98,12 @@ impl Rows {
         for r in 0..n {
             announce(r + ahead);
             let to = run.to.0.wrapping_offset(r as isize * run.to.1 * size as isize);
-            // SAFETY: the row of each position below the extent lies in the table, and `to` has room for a row.
+            // SAFETY: the row of each position below the extent is in the table, and `to` has room for a row.
             unsafe {
                 match row(r) {
                     Some(from) if stream => strided::stream(from, to, bytes),
                     Some(from) => copy_row(from, to, bytes),
-                    // an index that is checked was in range before the first write
+                    // an index that is checked was found in bounds before the first write
                     None => to.write_bytes(0, bytes),
                 }
             }
@@ -109,13 +111,13 @@ impl Rows {
     }
 }
 
-/// Copies a row of any bytes: without a call where it has the length of a vector.
+/// Copies a row of any number of bytes, without a call if it has the length of a vector.
 ///
 /// # Safety
-/// So many bytes are at both addresses, apart from each other.
+/// `bytes` bytes at both addresses are valid, and they do not overlap.
 #[inline(always)]
 unsafe fn copy_row(from: *const u8, to: *mut u8, bytes: usize) {
-    // SAFETY: what the function asks for; an array of bytes needs no alignment.
+    // SAFETY: the conditions of this function; an array of bytes needs no alignment.
     unsafe {
         match bytes {
             8 => *(to as *mut [u8; 8]) = *(from as *const [u8; 8]),

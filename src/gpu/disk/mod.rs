@@ -33,8 +33,8 @@ const QUIET: Duration = Duration::from_secs(1);
 /// not use are left out first, then as many of its own as do not fit. Chosen by hand; no benchmark compares other
 /// values.
 const MOST_SHADERS: usize = 16 << 20;
-/// The most bytes of driver pipelines that are kept. wgpu cannot shrink its cache, so a larger one is dropped and begun
-/// anew. Chosen by hand; no benchmark compares other values.
+/// The most bytes of driver pipelines that are kept. wgpu cannot shrink its cache, so a larger one is dropped and a new
+/// one begun. Chosen by hand; no benchmark compares other values.
 const MOST_PIPELINES: usize = 64 << 20;
 
 /// The contents of a file.
@@ -171,7 +171,7 @@ impl Contents {
 
 /// Returns the driver's pipelines to write: the larger of `ours`, which is `None` if the device is lost, and `theirs`,
 /// which the file has by now, because wgpu cannot merge the two. Returns an empty list if they are too large, so that
-/// the next process begins anew.
+/// the next process begins a new cache.
 fn chosen(ours: Option<Vec<u8>>, theirs: Vec<u8>) -> Vec<u8> {
     let pipelines = ours.filter(|ours| ours.len() >= theirs.len()).unwrap_or(theirs);
     if pipelines.len() <= MOST_PIPELINES { pipelines } else { vec![] }

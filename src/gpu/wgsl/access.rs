@@ -5,7 +5,7 @@ use super::{Access, Slot, StoreMode, Words};
 use crate::base::dtype::{Compute, DType};
 use crate::plan::kernel::Store;
 
-/// The word type of a buffer of `dtype`.
+/// Returns the word type of a buffer of `dtype`.
 pub(crate) fn words(dtype: DType) -> Words {
     match dtype {
         DType::U64 | DType::I64 => Words::U64,
@@ -23,12 +23,13 @@ pub(crate) fn words(dtype: DType) -> Words {
     }
 }
 
-/// The word type of the buffer that a store writes: 32 bits if the store combines, because only u32 and i32 are atomic in WGSL.
+/// Returns the word type of the buffer that a store writes: 32 bits if the store combines, because only u32 and i32 are
+/// atomic in WGSL.
 pub(crate) fn stored_words(store: &Store) -> Words {
     if store.updates() { Words::W32 } else { words(store.dtype) }
 }
 
-/// log2 of the elements in one word.
+/// Returns log2 of the number of elements in one word.
 pub(crate) fn packing(dtype: DType) -> u32 {
     match dtype.size() {
         1 => 2,
@@ -37,7 +38,7 @@ pub(crate) fn packing(dtype: DType) -> u32 {
     }
 }
 
-/// The expression that reads a word of a slot.
+/// Returns the expression that reads a word of a slot.
 pub(super) fn word(slot: usize, kind: Slot, index: &str) -> String {
     match kind.access {
         Access::Atomic => format!("atomicLoad(&buffer{slot}[{index}])"),
@@ -45,7 +46,8 @@ pub(super) fn word(slot: usize, kind: Slot, index: &str) -> String {
     }
 }
 
-/// The expression that reads the bits of element `at` (an identifier) of a slot; those of a narrow one are the low bits of a u32.
+/// Returns the expression that reads the bits of element `at` (an identifier) of a slot. Those of a narrow element are
+/// the low bits of a u32.
 pub(super) fn narrow(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
     match packing(dtype) {
         2 => format!("(({} >> (({at} & 3u) << 3u)) & 0xffu)", word(slot, kind, &format!("{at} >> 2u"))),
@@ -54,12 +56,12 @@ pub(super) fn narrow(slot: usize, kind: Slot, dtype: DType, at: &str) -> String 
     }
 }
 
-/// The expression that reads element `at` (an identifier) of a slot, widened to the compute type of `dtype`.
+/// Returns the expression that reads element `at` (an identifier) of a slot, widened to the compute type of `dtype`.
 pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
     widened(dtype, &narrow(slot, kind, dtype, at))
 }
 
-/// The value of an element's bits, which lie in the low ones of a word.
+/// Returns the expression for the value of an element's bits, which are the low bits of a word.
 pub(super) fn widened(dtype: DType, narrow: &str) -> String {
     use crate::base::dtype::DType::*;
     match dtype {
@@ -75,7 +77,7 @@ pub(super) fn widened(dtype: DType, narrow: &str) -> String {
     }
 }
 
-/// The bits that a value takes in memory; narrow ones in the low bits of a u32.
+/// Returns the expression for the bits of a value in memory. Those of a narrow value are the low bits of a u32.
 pub(super) fn bits(dtype: DType, v: &str) -> String {
     use crate::base::dtype::DType::*;
     match dtype {
@@ -92,7 +94,8 @@ pub(super) fn bits(dtype: DType, v: &str) -> String {
     }
 }
 
-/// The expression for an integer value as a vector of two words, the lower one first, extended to 64 bits by its sign.
+/// Returns the expression for an integer as a vector of two words, the lower one first, extended to 64 bits by its
+/// sign.
 pub(super) fn words_of(dtype: DType, v: &str) -> String {
     match dtype.compute() {
         Compute::I32 => format!("vec2<u32>(bitcast<u32>({v}), bitcast<u32>({v} >> 31u))"),
@@ -101,8 +104,9 @@ pub(super) fn words_of(dtype: DType, v: &str) -> String {
     }
 }
 
-/// Writes the function that stores element `at` of store `number`. The function of an owned store also takes the number
-/// of the element within its owner's run (`unit`) and whether it is the last element that there is (`is_last`).
+/// Writes the function that stores element `at` of store `number`. The function of an owned store also has a parameter
+/// for the number of the element within its owner's run (`unit`), and one for whether it is the last element
+/// (`is_last`).
 pub(super) fn store(out: &mut Text, number: usize, slot: usize, kind: Slot, mode: StoreMode, dtype: DType) {
     let bits = bits(dtype, "x");
     let shift = packing(dtype);
@@ -141,8 +145,9 @@ pub(super) fn store(out: &mut Text, number: usize, slot: usize, kind: Slot, mode
     line!(out, "}}\n");
 }
 
-/// The expression for a constant of a compute type, given as bits. NaN and ∞ (which WGSL forbids), subnormals (which a compiler
-/// may flush) and ±0 (with which it may drop a sum or product) are computed from `cp_zero`, a zero that only run time knows.
+/// Returns the expression for a constant of a compute type, given as bits. NaN and ∞ (which WGSL forbids), subnormals
+/// (which a compiler may flush) and ±0 (for which it may drop a sum or product) are computed from `cp_zero`, a zero
+/// that is known only at run time.
 pub(super) fn constant(raw: u64, compute: Compute) -> String {
     match compute {
         Compute::Bool => (raw & 0xff != 0).to_string(),
@@ -169,7 +174,7 @@ pub(super) fn constant(raw: u64, compute: Compute) -> String {
     }
 }
 
-/// A float that passes through an integer operation, so that no compiler sees how it was computed.
+/// Returns a float that passes through an integer operation, so that no compiler sees how it was computed.
 pub(super) fn block(compute: Compute, v: &str) -> String {
     match compute {
         Compute::F32 => format!("cp_block({v})"),
@@ -178,7 +183,7 @@ pub(super) fn block(compute: Compute, v: &str) -> String {
     }
 }
 
-/// A compute value brought to what its dtype can hold: a narrow integer wrapped, a half rounded, any other as it is.
+/// Returns a compute value as its dtype can hold it: a narrow integer wrapped, a half rounded, any other unchanged.
 pub(super) fn round(dtype: DType, v: &str) -> String {
     use crate::base::dtype::DType::*;
     match dtype {
@@ -188,7 +193,7 @@ pub(super) fn round(dtype: DType, v: &str) -> String {
     }
 }
 
-/// The conversion of `v`, as Rust's `as`.
+/// Returns the conversion of `v`, as Rust's `as`.
 pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
     use Compute::*;
     let (f, t) = (from.compute(), to.compute());
@@ -221,7 +226,7 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
         _ if f == t => v.to_string(),
         (I32, U32) => format!("bitcast<u32>({v})"),
         (U32, I32) => format!("bitcast<i32>({v})"),
-        // the value that `round` below makes a half of is exact or rounded to odd, so the half is as if rounded once
+        // `round` below rounds this value to a half. It is exact or rounded to odd, so the half is as if rounded once
         _ if to.is_half() => format!("{}_to_{}_odd({v})", f.name(), t.name()),
         _ => format!("{}_to_{}({v})", f.name(), t.name()),
     };

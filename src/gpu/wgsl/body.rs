@@ -16,16 +16,17 @@ pub(super) struct Body<'a> {
     pub kernel: &'a Kernel,
     pub form: &'a Form,
     pub variant: &'a Variant,
-    /// The passes over the inner space; of a kernel without one there are none.
+    /// The passes over the inner space; empty if the kernel has no inner space.
     pub passes: &'a Passes,
-    /// The name of each column of the table of strides: `in0`, `out0`, `index3`. An index of 64 bits has two columns; the
-    /// second one's name is empty.
+    /// The name of each column of the table of strides: `in0`, `out0`, `index3`. A 64-bit index has two columns; the
+    /// name of the second is empty.
     pub columns: Vec<String>,
-    /// What each value is called in the function that is being written.
+    /// The name of each value in the function that is being written.
     pub names: Vec<String>,
-    /// For each value, whether it must be opaque to compilers where other operations take it.
+    /// For each value, whether it must be opaque to compilers where other operations use it.
     guarded: Vec<bool>,
-    /// The Philox blocks in scope, by index value, number and scalars: each is named after the value whose statement declared it.
+    /// The Philox blocks in scope, by index value, number and scalars: each is named after the value whose statement
+    /// declared it.
     philox: HashMap<(usize, u8, [usize; 3]), usize>,
 }
 
@@ -43,17 +44,17 @@ impl<'a> Body<'a> {
         Body { kernel, form, variant, passes, columns, names, guarded: guarded(kernel), philox: HashMap::new() }
     }
 
-    /// Says what each value is called from here on.
+    /// Sets the name of each value from here on.
     pub fn name_values(&mut self, name: impl Fn(usize) -> String) {
         self.names = (0..self.kernel.values.len()).map(name).collect();
     }
 
-    /// Returns `text`, the text of value `i`, made opaque to compilers if the value is guarded.
+    /// Returns `text`, the expression of value `i`, made opaque to compilers if the value is guarded.
     pub fn guard(&self, i: usize, text: String) -> String {
         if self.guarded[i] { access::block(self.kernel.values[i].compute(), &text) } else { text }
     }
 
-    /// A row's text for operands of a compute type.
+    /// Returns the WGSL expression of a function for operands of a compute type.
     pub fn ufunc(row: &Ufunc, compute: Compute, args: &[&str]) -> Fallible<String> {
         let Some(text) = row.wgsl[compute as usize] else {
             let detail = format!("{} of {} on a GPU", row.name, compute.name());
@@ -66,8 +67,8 @@ impl<'a> Body<'a> {
         Ok(text)
     }
 
-    /// Writes the statement of value `i`, which declares a variable, or sets a field of the struct `owner`. The struct `places`
-    /// has the place of each operand that the value loads or is an index of.
+    /// Writes the statement of value `i`, which declares a variable, or sets a field of the struct `owner`. The struct
+    /// `places` has the place of the operand that the value loads, or of the index that it is.
     fn value(&mut self, out: &mut Text, i: usize, places: &str, owner: Option<&str>) -> Fallible<()> {
         let kernel = self.kernel;
         let v = &kernel.values[i];
@@ -112,8 +113,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// The parameter that holds scalar `n` of the plan. Scalars are counted by kernel, so that kernels which differ in
-    /// the plan's numbers alone have one text.
+    /// Returns the parameter that holds scalar `n` of the plan. Scalars are counted by kernel, so that kernels which
+    /// differ only in the plan's numbers have one source.
     fn scalar(&self, n: usize) -> String {
         format!("params.scalar{}", self.form.scalars.iter().position(|s| *s == n).unwrap_or(0))
     }
@@ -125,11 +126,12 @@ impl<'a> Body<'a> {
         gather_position(out, i, ordinal, index, position.mode);
     }
 
-    /// The call of a function of the table, as value `i`.
+    /// Returns the call of a function of the table, as value `i`.
     fn call(&self, i: usize, row: &Ufunc, args: &[usize]) -> Fallible<String> {
         let values = &self.kernel.values;
         let kind = |a: usize| values[a].compute();
-        // a compiler would make 0 of x − x and 1 of x / x, also for NaN and ∞, so an operand that occurs again is made opaque
+        // a compiler would fold x − x to 0 and x / x to 1, also for NaN and ∞, so an operand that occurs again is made
+        // opaque
         let is = &row.properties;
         let foldable = values[i].dtype.is_float() && !is.opaque && !is.simplifies_exactly;
         let again = |n: usize| args[..n].iter().any(|a| may_equal(&values[*a], &values[args[n]]));
@@ -144,8 +146,8 @@ impl<'a> Body<'a> {
         Ok(self.guard(i, Self::ufunc(row, by, &names)?))
     }
 
-    /// Declares the four random words of an index and its neighbours as `random{i}`, unless an earlier value in scope did.
-    /// Returns the index, and the number of the value that declared them.
+    /// Declares the four random words of an index and its neighbours as `random{i}`, unless an earlier value in scope
+    /// did. Returns the index, and the number of the value that declared them.
     fn philox_block(
         &mut self,
         out: &mut Text,
@@ -173,7 +175,8 @@ impl<'a> Body<'a> {
         (counter, i)
     }
 
-    /// Writes the statements of the values for which `which` holds, at the start of a scope that has no Philox block yet.
+    /// Writes the statements of the values for which `which` holds, at the start of a scope that has no Philox block
+    /// yet.
     pub fn values(
         &mut self,
         out: &mut Text,
@@ -186,7 +189,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// A run-time scalar as a compute type, out of its two words.
+/// Returns a run-time scalar as a compute type, from its two words.
 fn scalar(lo: &str, compute: Compute) -> String {
     let hi = format!("{lo}_high");
     match compute {
@@ -198,9 +201,10 @@ fn scalar(lo: &str, compute: Compute) -> String {
     }
 }
 
-/// Finds the values that are guarded: results of float operations that other values take. A compiler that saw through them
-/// would fold `(x + 1) − x` to 1, make `x·(y + z)` of `x·y + x·z`, or round `x·y + z` once. A value that is only stored
-/// needs no guard, nor do the opaque functions, whose text works on bits or picks an operand.
+/// Returns for each value whether it is guarded: the result of a float operation that another value uses. A compiler
+/// that saw through it would fold `(x + 1) − x` to 1, rewrite `x·y + x·z` as `x·(y + z)`, or round `x·y + z` once. A
+/// value that is only stored needs no guard, nor do the opaque functions, because they work on bits or select an
+/// operand.
 fn guarded(kernel: &Kernel) -> Vec<bool> {
     let mut taken = vec![false; kernel.values.len()];
     for v in &kernel.values {
@@ -212,8 +216,8 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
             v.dtype.is_float() && !r.fold.functions(r.element).iter().all(|(row, _)| row.properties.opaque)
         }
         Op::Dot { .. } => v.dtype.is_float(),
-        // a compiler that knows `x < x` to be false takes its cast to float for 0, and a product with it for +0, though the
-        // other factor may be negative, NaN or ∞
+        // a compiler that knows `x < x` to be false replaces its cast to float by 0, and a product with it by +0,
+        // although the other factor may be negative, NaN or ∞
         Op::Cast(a) => {
             let from = &kernel.values[*a];
             v.dtype.is_float() && !from.dtype.is_float() && !matches!(from.op, Op::Load(_) | Op::Scalar(_))
@@ -230,7 +234,8 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
     kernel.values.iter().zip(taken).map(|(v, taken)| taken && computes(v)).collect()
 }
 
-/// Whether a compiler may find that two operands are the same value: it also sees that `x·y` is `y·x` or `square(x)` is `x·x`.
+/// Returns whether a compiler may find that two operands are the same value. It also sees that `x·y` is `y·x` or
+/// `square(x)` is `x·x`.
 fn may_equal(a: &Value, b: &Value) -> bool {
     match (&a.op, &b.op) {
         (Op::Load(m), Op::Load(n)) => m == n,
@@ -243,8 +248,8 @@ pub(super) fn is_load(kernel: &Kernel, value: usize) -> bool {
     matches!(kernel.values[value].op, Op::Load(_))
 }
 
-/// Declares `position{i}` as u32: the index `x` of gather or position `i`, brought into range as `mode` says. `ordinal` is the
-/// number of the value among the kernel's gathers and positions, by which it finds its id and its note.
+/// Declares `position{i}` as u32: the index `x` of gather or position `i`, brought into range according to `mode`.
+/// `ordinal` is the number of the value among the kernel's gathers and positions, which selects its id and its note.
 fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str, Compute), mode: IndexMode) {
     let extent = &format!("params.gather{i}_extent");
     let (narrow, unsigned) = match compute {

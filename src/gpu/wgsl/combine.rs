@@ -1,5 +1,5 @@
-//! Stores that combine a value with the element that is there. Invocations may combine into one element, so each does
-//! it atomically, by words of 32 bits. Additions, minima and maxima of integers do not depend on their order.
+//! Stores that combine a value with the existing element. Several invocations may combine into one element, so each
+//! does it atomically, by words of 32 bits. Additions, minima and maxima of integers do not depend on their order.
 
 use super::access::{bits, packing, widened};
 use super::text::{Text, line};
@@ -27,8 +27,8 @@ pub(super) fn store(out: &mut Text, number: usize, slot: usize, dtype: DType, co
     line!(out, "}}\n");
 }
 
-/// Combines by compare-and-exchange of the whole word, repeated until no other invocation has changed it in between. The
-/// other elements of a packed word keep their bits.
+/// Combines by compare-and-exchange of the whole word, repeated until no other invocation has changed it in between.
+/// The other elements of a packed word keep their bits.
 fn exchanged(out: &mut Text, slot: usize, dtype: DType, combine: Combine) {
     let shift = packing(dtype);
     let (width, inside) = (32u32 >> shift, (1u32 << shift) - 1);

@@ -1,5 +1,6 @@
-//! The functions that `shaders/matmul_cooperative.wgsl` calls, written for one kernel, and the lines of that file that are
-//! repeated for each small matrix of a subgroup's block: an array of them would be one that drivers index at run time.
+//! The functions that `shaders/matmul_cooperative.wgsl` calls, written for one kernel, and the counts of its lines that
+//! are repeated for each small matrix of a subgroup's block. They are repeated because drivers would index an array of
+//! matrices at run time.
 
 use super::access;
 use super::body::{Body, Fallible};
@@ -8,21 +9,21 @@ use super::text::{Text, line};
 use crate::base::dtype::DType;
 use crate::plan::kernel::CHAIN;
 
-/// What the text begins with, before any declaration. Integers of 16 bits are what naga makes an f16 of without a conversion, which
-/// may lose subnormals.
+/// The beginning of the source, before any declaration. naga makes an f16 of a 16-bit integer without a conversion;
+/// a conversion may lose subnormals.
 pub(super) const ENABLES: &str = "enable f16;\nenable wgpu_int16;\nenable wgpu_cooperative_matrix;";
 
 /// The side of a subgroup's block of the product, `BLOCK` in the shader file.
 const BLOCK: usize = 32;
 
-/// The counts of a subgroup's small matrices with this side.
+/// Returns the counts of a subgroup's small matrices with this side.
 pub(super) fn counts(side: u8) -> [Count; 2] {
     let count = BLOCK / side.max(1) as usize;
     [("row", "ROW", count), ("column", "COLUMN", count)]
 }
 
 impl Body<'_> {
-    /// All functions and constants that the file needs.
+    /// Returns all functions and constants that the file needs.
     pub fn cooperative(&mut self) -> Fallible<String> {
         let mut out = Text::default();
         let side = self.variant.groups.cooperative;

@@ -1,5 +1,5 @@
-//! The declarations at the beginning of a kernel's text: bindings, the struct of its parameters, and the functions that
-//! load and store one element of an operand.
+//! The declarations at the beginning of a kernel's source: bindings, the struct of its parameters, and the functions
+//! that load and store one element of an operand.
 
 use super::body::Body;
 use super::text::{Text, line};
@@ -46,7 +46,8 @@ impl Body<'_> {
         line!(out, "");
     }
 
-    /// Writes the struct of the parameters. Rust fills the same words by number: [`super::Form`] says where each one lies.
+    /// Writes the struct of the parameters. Rust fills the same words by number: [`super::Form`] defines where each one
+    /// is.
     fn parameters(&self, out: &mut Text) {
         line!(
             out,
@@ -69,13 +70,15 @@ impl Body<'_> {
             line!(out, "scattered{n}_stride: u32,\nscattered{n}_extent: u32,");
         }
         self.columns_as(out, "offset");
-        // as many axes as the parameters have room for, because the text does not know the kernel's number of axes
+        // as many axes as the parameters have room for, because the source does not depend on the kernel's number of
+        // axes
         let axes = (self.variant.params as usize).saturating_sub(self.form.table) / self.form.row;
         line!(out, "@align(16) axes: array<Axis, {axes}>,\n}}\n");
         line!(out, "@group(1) @binding(0) var<uniform> params: Parameters;\n");
     }
 
-    /// Writes a field for each column of the table of axes, whose name is `what` and the column's name: `stride_in0`.
+    /// Writes a field for each column of the table of axes. Its name is `what` followed by the column's name:
+    /// `stride_in0`.
     fn columns_as(&self, out: &mut Text, what: &str) {
         for (c, column) in self.columns.iter().enumerate() {
             // an empty name marks the second word of a 64-bit index, which is declared with the first
@@ -91,9 +94,9 @@ impl Body<'_> {
 
     fn operands(&self, out: &mut Text) {
         let product = self.kernel.kind == KernelKind::Matmul;
-        // cooperative matrices take the bits of f16 as they are
+        // cooperative matrices use the bits of f16 as they are
         let moved = |load: &Load| self.variant.groups.cooperative > 0 && load.dtype == DType::F16;
-        // four elements are taken from whole words
+        // four elements are extracted from whole words
         let is_whole = |n: usize| matches!(self.variant.fetches.get(n), Some(Fetch::Whole | Fetch::WholeAcross));
         for (n, load) in self.kernel.loads.iter().enumerate() {
             if is_whole(n)

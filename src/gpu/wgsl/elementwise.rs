@@ -6,7 +6,7 @@ use super::place::Space;
 use super::text::{Text, line};
 
 impl Body<'_> {
-    /// Returns the text of all that the file uses.
+    /// Returns the source of everything that the file uses.
     pub fn elementwise(&mut self) -> Fallible<String> {
         let mut out = Text::default();
         let groups = self.variant.groups;
@@ -24,8 +24,8 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the struct `Element`, and the function `load_element` that fills it: with the outer places of `values` and of all
-    /// stores, and with those of `values` that are loads.
+    /// Writes the struct `Element`, and the function `load_element` that fills it. It has the outer places of `values`
+    /// and of all stores, and those of `values` that are loads.
     pub fn load_element(&self, out: &mut Text, values: &[usize]) {
         let columns = self.columns_of(|v| values.contains(&v), |_| true);
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
@@ -36,7 +36,7 @@ impl Body<'_> {
         line!(out, "return element;\n}}\n");
     }
 
-    /// Writes the statements that set the fields of `var` for `loads`, whose places `var` already has.
+    /// Writes the statements that load the fields `loads` of `var`, which already has their places.
     pub fn load_into(&self, out: &mut Text, var: &str, loads: &[usize]) {
         for v in loads {
             if let Some(n) = self.value_column(*v) {
@@ -45,7 +45,7 @@ impl Body<'_> {
         }
     }
 
-    /// The statements that compute an element's values and store it. What was loaded is in `element`.
+    /// Writes the statements that compute an element's values and store them. Loaded values are in `element`.
     pub fn element_values(&mut self, out: &mut Text, values: &[usize]) -> Fallible<()> {
         if self.form.checks {
             line!(out, "indices_fit = true;");
@@ -57,7 +57,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Writes the stores of inner or of outer values. `owner` is the text of the arguments `unit` and `is_last`, which the
+    /// Writes the stores of inner or of outer values. `owner` contains the arguments `unit` and `is_last`, which the
     /// function of an owned store takes after place and value.
     pub fn stores(&self, out: &mut Text, places: &str, inner: bool, owner: &str) {
         if self.form.checks {

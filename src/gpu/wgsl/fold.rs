@@ -1,5 +1,5 @@
-//! Writes the folds of a reduction kernel, or of one pass of a row kernel: instances of the blocks of `shaders/lib/fold.wgsl`,
-//! and the functions that take an element into all folds of the pass and combine their lanes.
+//! Writes the folds of a reduction kernel, or of one pass of a row kernel: instances of the blocks of
+//! `shaders/lib/fold.wgsl`, and the functions that fold an element into all folds of the pass and combine their lanes.
 
 use super::body::{Body, Fallible};
 use super::library::{block, instance};
@@ -17,7 +17,7 @@ pub(super) struct Folding<'a> {
     pub r: &'a Reduction,
 }
 
-/// How a fold is written.
+/// How a fold is implemented in WGSL.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Written {
     /// The partial results of a lane are values, which a function combines.
@@ -32,7 +32,7 @@ impl Folding<'_> {
     fn written(&self) -> Written {
         match (self.r.fold.form, self.r.gives) {
             (Form::Function(row), _) => Written::Function(row),
-            // the best element alone needs no position beside it
+            // the best element alone needs no position
             (Form::FirstOf(row), Gives::Component(0)) => Written::Function(row),
             (Form::FirstOf(row), _) => match row.reduce.and_then(|r| r.picks) {
                 Some(extreme) => Written::Best(extreme),
@@ -42,7 +42,7 @@ impl Folding<'_> {
         }
     }
 
-    /// The first value that it combines.
+    /// Returns the first value that it combines.
     pub fn arg(&self) -> usize {
         match &self.r.source {
             Source::Elements { x, .. } => *x,
@@ -51,7 +51,8 @@ impl Folding<'_> {
     }
 }
 
-/// The name of a function or a fold as a part of identifiers: what they cannot have becomes `_`.
+/// Returns the name of a function or a fold as a part of identifiers, with `_` for each character that they cannot
+/// have.
 fn word(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
@@ -66,7 +67,7 @@ impl<'a> Body<'a> {
         values.filter_map(of).collect()
     }
 
-    /// The WGSL type of a fold's partial results, in lanes and in workgroup memory. A bool is held as a u32.
+    /// Returns the WGSL type of a fold's partial results, in lanes and in workgroup memory. A bool is held as a u32.
     pub fn held_type(&self, f: Folding<'_>) -> String {
         let arg = &self.kernel.values[f.arg()];
         match (f.written(), arg.compute()) {
@@ -78,10 +79,11 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// How the names of a fold's functions end: in function (or fold) and type, or in the type of its sort key. Of several
-    /// with one name, all but the first have a number too.
+    /// Returns the end of the names of a fold's functions: its function (or fold) and type, or the type of its sort
+    /// key. If several have one name, all but the first have a number too.
     pub fn suffix(&self, f: Folding<'_>) -> String {
-        // the name to use, whether it is the fold's own and not its function's, and the number of the row that has it
+        // the name to use, whether it belongs to the fold rather than to its function, and the id of the fold or
+        // function
         let identity = |f: &Folding<'_>| match f.written() {
             Written::Function(row) => Some((word(row.name), false, row.id())),
             Written::Formulas => Some((word(f.r.fold.name), true, f.r.fold.id())),
@@ -105,9 +107,10 @@ impl<'a> Body<'a> {
         format!("{}_{}{number}", own.0, compute.name())
     }
 
-    /// The functions of each fold that `reductions` need, once each, and the memory that lanes exchange results in.
+    /// Writes the functions of each fold that `reductions` need, once each, and the memory in which lanes exchange
+    /// results.
     pub fn fold_functions(&self, out: &mut Text, reductions: &[Folding<'_>]) -> Fallible<()> {
-        // the first lane alone combines elements one after another
+        // in sequence, the first lane alone combines the elements
         let many_lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
         let by_fours = self.variant.has_lanes_by_fours();
         let room = if by_fours { "4u * WORKGROUP" } else { "WORKGROUP" };
@@ -157,7 +160,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Whether a lane combines by the block `cascade` of `fold.wgsl`, because each step rounds: a long chain would lose digits.
+    /// Returns whether a lane combines by the block `cascade` of `fold.wgsl`. It does if each step rounds, because a
+    /// long chain would lose digits.
     fn cascades(&self, f: Folding<'_>) -> bool {
         match f.written() {
             Written::Function(_) | Written::Best(_) => f.r.fold.order(f.r.element) == Order::Tree,
@@ -165,7 +169,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The neutral element of a function, and what combines two of its partial results.
+    /// Writes the neutral element of a function, and the function that combines two of its partial results.
     fn combination(&self, out: &mut Text, row: &Ufunc, f: Folding<'_>, suffix: &str) -> Fallible<()> {
         let compute = self.kernel.values[f.arg()].compute();
         let Some(reduction) = row.reduce else {
@@ -184,7 +188,7 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// The struct of a fold's state, and the functions that its formulas are.
+    /// Writes the struct of a fold's state, and the functions of its formulas.
     fn formulas(&self, out: &mut Text, f: Folding<'_>, suffix: &str) -> Fallible<()> {
         let programs = f.r.fold.programs(f.r.element)?;
         let state = format!("State_{suffix}");
@@ -214,7 +218,7 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// The statements of a program; gives the names of its results.
+    /// Writes the statements of a program. Returns the names of its results.
     fn program(&self, out: &mut Text, program: &Program) -> Fallible<Vec<String>> {
         let mut names: Vec<String> = Vec::with_capacity(program.steps.len());
         for (i, Step { gives, compute }) in program.steps.iter().enumerate() {
@@ -233,7 +237,8 @@ impl<'a> Body<'a> {
                 Operand::Cast(of) => access::cast(program.steps[*of].compute.dtype(), compute.dtype(), &names[*of]),
                 Operand::Call(row, args) => {
                     let by = row.typed_operand(args).map_or(*compute, |a| program.steps[*a].compute);
-                    // as between a kernel's values, no compiler may see how the operands of a float function were computed
+                    // as between a kernel's values, no compiler may see how the operands of a float function were
+                    // computed
                     let hides = !row.properties.opaque && !row.properties.simplifies_exactly;
                     let operand = |a: &usize| match hides {
                         true => access::block(program.steps[*a].compute, &names[*a]),
@@ -252,8 +257,9 @@ impl<'a> Body<'a> {
         Ok(program.results.iter().map(|r| names[*r].clone()).collect())
     }
 
-    /// The first reduction of the kernel that combines the same elements by the same formulas. Its state serves all of them:
-    /// they give different components of it, or its result. A fold of another form stands for itself.
+    /// Returns the first reduction of the kernel that combines the same elements by the same formulas. Its state serves
+    /// all of them, because they return different components of it, or its result. Returns a fold of another form
+    /// itself.
     fn walk(&self, f: Folding<'a>) -> Folding<'a> {
         let same = |other: &Folding<'_>| other.r.shares_walk(f.r) && other.written() == Written::Formulas;
         match f.written() {
@@ -262,7 +268,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The struct of all folds of a pass, and the function that starts them. `pass` ends their names.
+    /// Writes the struct of all folds of a pass, and the function that starts them. Their names end in `pass`.
     pub fn folds_struct(&self, out: &mut Text, pass: &str, reductions: &[Folding<'a>]) {
         let (mut fields, mut starts) = (Vec::new(), Vec::new());
         for f in reductions.iter().filter(|f| self.walk(**f).value == f.value) {
@@ -278,8 +284,8 @@ impl<'a> Body<'a> {
         line!(out, "fn start{pass}() -> Folds{pass} {{\nreturn Folds{pass}({});\n}}\n", starts.join(", "));
     }
 
-    /// Writes the statement that takes the element with inner index `index` into `folds`. `step` is its number among the lane's
-    /// elements, counted from 1.
+    /// Writes the statement that folds the element with inner index `index` into `folds`. `step` is its number among
+    /// the lane's elements, counted from 1.
     pub fn fold_in(&self, out: &mut Text, f: &Folding<'a>, index: &str, step: &str) {
         if self.walk(*f).value != f.value {
             return;
@@ -360,7 +366,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Makes the checks of a row's indices known to all its lanes.
+    /// Writes the statement that makes the index checks of a row known to all its lanes.
     pub fn agree(&self, out: &mut Text) {
         if self.form.checks && self.variant.groups.lanes > 1 {
             line!(out, "agree_on_indices(lane, place);");
@@ -368,7 +374,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// A block of a tree, with the faults that tests plant there.
+/// Returns a block of a tree, with the faults that tests plant there.
 fn planted(name: &str, block: &str) -> String {
     let whole = block.to_string();
     match name {
@@ -377,17 +383,18 @@ fn planted(name: &str, block: &str) -> String {
     }
 }
 
-/// The type in which workgroup memory holds a value.
+/// Returns the type in which workgroup memory holds a value.
 fn held(compute: Compute) -> &'static str {
     if compute == Compute::Bool { "u32" } else { compute.name() }
 }
 
-/// The expression for a value in the type that [`held`] gives.
+/// Returns the expression for a value in the type that [`held`] returns.
 pub(super) fn pack(compute: Compute, x: &str) -> String {
     if compute == Compute::Bool { format!("select(0u, 1u, {x})") } else { x.to_string() }
 }
 
-/// An unsigned key whose largest is what argmax (or argmin) looks for; a NaN has the largest of all.
+/// Returns an unsigned key that is largest for the element that argmax (or argmin) looks for. A NaN has the largest key
+/// of all.
 fn sort_key(dtype: DType, v: &str, smallest: bool) -> String {
     match (dtype.compute(), smallest) {
         (Compute::Bool, false) => format!("select(0u, 1u, {v})"),

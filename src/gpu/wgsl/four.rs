@@ -1,5 +1,5 @@
-//! Writes the functions by which an invocation of `shaders/elementwise.wgsl` computes four neighbours along the last axis, and one of
-//! `shaders/reduce.wgsl` loads them.
+//! Writes the functions with which an invocation of `shaders/elementwise.wgsl` computes four neighbours along the last
+//! axis, and an invocation of `shaders/reduce.wgsl` loads them.
 
 use super::access;
 use super::body::{Body, Fallible, is_load};
@@ -11,19 +11,19 @@ use crate::base::dtype::DType;
 /// The fields of a vector of words.
 const FIELDS: [&str; 4] = ["x", "y", "z", "w"];
 
-/// Words that four elements of a dtype take; those of 8 bytes are not taken together.
+/// Returns how many words four elements of a dtype take. Elements of 8 bytes are not processed by fours.
 pub(crate) fn words_of_four(dtype: DType) -> usize {
     4 >> packing(dtype)
 }
 
 impl Body<'_> {
-    /// Returns the text of all that `main_of_fours` or `main_of_squares` uses.
+    /// Returns the source of everything that `main_of_fours` or `main_of_squares` uses.
     pub fn fours(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let mut out = Text::default();
         let has_squares = self.variant.has_squares();
         let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| is_load(kernel, *v)).collect();
-        // what finds a place after the loads: indices, and gathers
+        // the columns of which each element needs its own place: those of indices and gathers
         let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
         let places = self.columns_of(|_| true, |_| true);
         let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();
@@ -51,12 +51,13 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// How the four elements of a column are fetched, if it is that of a load.
+    /// Returns how the four elements of a column are fetched, if it is the column of a load.
     fn fetch(&self, column: usize) -> Option<Fetch> {
         self.variant.fetches.get(column).copied()
     }
 
-    /// Writes the structs of an element with the places `later` and the values `loads`, and of four.
+    /// Writes the structs of an element (with the places `later` and the values `loads`), of the places of four
+    /// elements, and of four elements.
     fn four_structs(&self, out: &mut Text, space: Space, places: &[usize], (later, loads): (&[usize], &[usize])) {
         self.place_struct(out, "Element", space, later, loads);
         line!(out, "// Where the first of four elements lies in each operand.");
@@ -66,7 +67,7 @@ impl Body<'_> {
         line!(out, "}}\n");
     }
 
-    /// Writes what `main_of_fours` of `shaders/reduce.wgsl` uses to load the elements of four lanes and to fold them.
+    /// Writes what `main_of_fours` of `shaders/reduce.wgsl` uses to load the elements of four lanes.
     pub fn four_of_a_row(&self, out: &mut Text) {
         let kernel = self.kernel;
         let inner = |v: usize| kernel.values[v].inner;
@@ -79,7 +80,8 @@ impl Body<'_> {
         self.load_four(out, "params.axes[params.header.outer_rank]", &loads, &later);
     }
 
-    /// Writes the rest of the function that loads four elements, from `places` on. `axis` is the row of the table for their axis.
+    /// Writes the rest of the function that loads four elements, from `places` on. `axis` is the row of the table for
+    /// their axis.
     fn load_four(&self, out: &mut Text, axis: &str, loads: &[usize], later: &[usize]) {
         let (kernel, mut known) = (self.kernel, Vec::new());
         let each = |v: &usize| self.value_column(*v).is_some_and(|c| self.fetch(c) == Some(Fetch::Each));
@@ -134,7 +136,7 @@ impl Body<'_> {
         line!(out, "return four;\n}}\n");
     }
 
-    /// The expression for the words of the four elements from the place `at` on, a multiple of four.
+    /// Returns the expression for the words of the four elements from the place `at` on, which is a multiple of four.
     fn whole_words(&self, column: usize, at: &str) -> String {
         let slot = self.variant.loads[column] as usize;
         let dtype = self.kernel.loads[column].dtype;
@@ -147,7 +149,7 @@ impl Body<'_> {
         format!("vec{words}<u32>({})", each.join(", "))
     }
 
-    /// Writes the squares of workgroup memory, and the function that fills them.
+    /// Writes the squares in workgroup memory, and the function that fills them.
     fn fetch_lines(&self, out: &mut Text) {
         let loads = &self.kernel.loads;
         let columns: Vec<usize> = (0..loads.len()).filter(|c| self.fetch(*c).is_some_and(Fetch::is_across)).collect();
@@ -205,7 +207,7 @@ impl Body<'_> {
         line!(out, "}}\n}}\n");
     }
 
-    /// The text of word `word` of the four elements of a store.
+    /// Returns the expression for word `word` of the four elements of a store, in memory.
     fn stored_word(&self, number: usize, word: usize) -> String {
         let slot = self.variant.stores[number].0 as usize;
         let (at, shift) = (format!("four.places.at_out{number}"), packing(self.kernel.stores[number].dtype));
@@ -228,13 +230,14 @@ impl Body<'_> {
         (0..words).for_each(|n| line!(out, "{} = out{number}_{n};", self.stored_word(number, n)));
     }
 
-    /// Writes the stores of the `left` first of four elements. A word that is only partly covered keeps its other elements.
+    /// Writes the stores of the first `left` of four elements. A word that is only partly covered keeps its other
+    /// elements.
     fn store_part(&self, out: &mut Text, number: usize) {
         let shift = packing(self.kernel.stores[number].dtype);
         let (per, width) = (1usize << shift, 32u32 >> shift);
         for word in 0..4 / per {
             let first = word * per;
-            // one is left at least
+            // at least one is left
             if first > 0 {
                 line!(out, "if left > {first}u {{");
             }
@@ -258,7 +261,7 @@ impl Body<'_> {
     }
 }
 
-/// The expression for the bits of element `n` of four, in the low bits of a u32.
+/// Returns the expression for the bits of element `n` of four, in the low bits of a u32.
 fn element_of_words(dtype: DType, words: &str, n: usize) -> String {
     let (per, width) = (1usize << packing(dtype), 32usize >> packing(dtype));
     let word = if per == 4 { words.to_string() } else { format!("{words}.{}", FIELDS[n / per]) };

@@ -1,13 +1,13 @@
 //! The header of a dispatch's parameters: the Rust counterpart of `struct Header` in `shaders/lib/frame.wgsl`. A test
 //! compares the names and their order.
 
-/// Words of the parameters that the header takes; a kernel's own data follows. WGSL rounds a struct in a uniform up to a
-/// multiple of four words, so the last words may be unused.
+/// Words of the parameters that the header takes; a kernel's own data follows. WGSL rounds a struct in a uniform up to
+/// a multiple of four words, so the last words may be unused.
 pub(crate) const HEADER: usize = 16;
 
 macro_rules! header {
     ($($(#[$doc:meta])* $field:ident,)*) => {
-        /// The first words of a dispatch's parameters. `shaders/lib/frame.wgsl` says what each field means.
+        /// The first words of a dispatch's parameters. `shaders/lib/frame.wgsl` documents the fields.
         #[derive(Clone, Copy, Default, Debug)]
         pub(crate) struct Header {
             $($(#[$doc])* pub $field: u32,)*
@@ -29,7 +29,8 @@ macro_rules! header {
 }
 
 header! {
-    /// Always 0, and read by no shader, because Mesa 22.3 may compile word 0 into a shader as a constant (see `frame.wgsl`).
+    /// Always 0, and read by no shader, because Mesa 22.3 may compile word 0 into a shader as a constant (see
+    /// `frame.wgsl`).
     unread,
     outer_size,
     outer_rank,

@@ -1,10 +1,11 @@
-//! The key of a kernel's text. A pipeline is looked up by it first, because it is made faster than the text.
+//! The key of a kernel's source. Pipelines are looked up by key first, because building a key is faster than generating
+//! the source.
 
 use super::Variant;
 use crate::plan::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Source, Tile};
 use smallvec::SmallVec;
 
-/// Words that identify a kernel's text.
+/// Words that identify a kernel's source.
 pub(crate) type Key = SmallVec<[u64; 48]>;
 
 fn mode_word(mode: IndexMode) -> u64 {
@@ -15,7 +16,7 @@ fn mode_word(mode: IndexMode) -> u64 {
     }
 }
 
-/// Everything that a kernel's text depends on, as words.
+/// Returns everything that a kernel's source depends on, as words.
 pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     let mut k: Key = SmallVec::new();
     let kind = match kernel.kind {
@@ -26,8 +27,8 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     };
     let Groups { size, lanes, held, in_flight, run: _, tile, cooperative, axes } = variant.groups;
     let [outer, inner] = axes.map(|a| a as u32);
-    // each number has bits enough for its largest value; 14 do for each of `sizes`, of which parameters are the largest with
-    // 4,096 vectors
+    // each number has enough bits for its largest value. 14 bits suffice for each of `sizes`: the largest is the length
+    // of the parameters, up to 4,096 vectors
     let per_invocation =
         variant.run << 10 | (in_flight as u32) << 7 | (tile.is_some() as u32) << 4 | outer << 2 | inner;
     let sizes = [lanes.into(), held.into(), per_invocation, variant.params];
@@ -38,7 +39,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     for s in &variant.slots {
         k.push((s.width as u64) << 16 | (s.words as u64) << 8 | s.access as u64);
     }
-    // 0 stands for a load that is not fetched by fours
+    // 0 means that the load is not fetched by fours
     let fetch = |n: usize| variant.fetches.get(n).map_or(0, |f| mutant!(shader_key_without_fetches, 0, 1 + *f as u64));
     for (n, (slot, load)) in variant.loads.iter().zip(&kernel.loads).enumerate() {
         k.push(fetch(n) << 16 | (*slot as u64) << 8 | load.dtype as u64);

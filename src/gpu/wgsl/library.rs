@@ -1,5 +1,5 @@
-//! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader carries only those that
-//! it calls; a block is the text between `// block: NAME` and `// end`.
+//! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader contains only those
+//! that it calls. A block is the part of a file between `// block: NAME` and `// end`.
 
 use crate::math::double::POLYNOMIALS;
 use std::collections::{BTreeSet, HashMap};
@@ -39,8 +39,8 @@ const INT64: &str = include_str!("../../../shaders/lib/int64.wgsl");
 const PAIR64: &str = include_str!("../../../shaders/lib/pair64.wgsl");
 
 struct Library {
-    /// For each item of the library, in the files' order: its text, and the numbers of the items that its text names, be it in
-    /// a comment.
+    /// For each item of the library, in the files' order: its source, and the numbers of the items that it names, even
+    /// in a comment.
     items: Vec<(&'static str, Vec<usize>)>,
     names: HashMap<&'static str, usize>,
 }
@@ -49,8 +49,8 @@ fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|s| !s.is_empty())
 }
 
-/// Cuts a file into its top-level items, each with the comment above it: `fn` and `struct` up to a `}` in the first column,
-/// `const` up to a line that ends in `;`.
+/// Cuts a file into its top-level items, each with the comment above it: `fn` and `struct` up to a `}` in the first
+/// column, `const` up to a line that ends in `;`.
 fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     let mut out = Vec::new();
     let mut open: Option<(usize, &'static str, bool)> = None;
@@ -83,12 +83,12 @@ fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     out
 }
 
-/// The function of f64 that computes a polynomial by Horner's rule from the coefficients, lowest first, that the CPU's function
-/// has: they are written down once.
+/// Returns the f64 function that computes a polynomial by Horner's rule. The coefficients, lowest first, are those of
+/// the CPU's function, so they are written down once.
 fn polynomial(name: &str, coefficients: &[f64]) -> String {
     let mut text = format!("fn cd_poly_{name}(x: f64) -> f64 {{\n");
     let mut sum = String::new();
-    // rows of a table are filled up with zeros
+    // rows of a table are padded with zeros
     let last = coefficients.iter().rposition(|c| *c != 0.0).unwrap_or(0);
     let count = mutant!(polynomial_of_f64_cut_short, last, last + 1);
     for (i, c) in coefficients[..count].iter().enumerate().rev() {
@@ -103,7 +103,7 @@ fn polynomial(name: &str, coefficients: &[f64]) -> String {
     text
 }
 
-/// The library for devices that have 64-bit integers, or the one for devices that do not.
+/// Returns the library for devices that have 64-bit integers, or the one for devices that do not.
 fn library(int64: bool) -> &'static Library {
     static LIBRARIES: [OnceLock<Library>; 2] = [OnceLock::new(), OnceLock::new()];
     LIBRARIES[usize::from(int64)].get_or_init(|| {
@@ -120,8 +120,8 @@ fn library(int64: bool) -> &'static Library {
     })
 }
 
-/// The text of the library items that `text` names, and of those that they name in turn, for a device that has 64-bit
-/// integers or for one that does not.
+/// Returns the source of the library items that `text` names, and of those that they name in turn. `int64` states
+/// whether the device has 64-bit integers.
 pub(super) fn needed(text: &str, int64: bool) -> String {
     let library = library(int64);
     let mut open: Vec<usize> = identifiers(text).filter_map(|id| library.names.get(id).copied()).collect();
@@ -135,12 +135,12 @@ pub(super) fn needed(text: &str, int64: bool) -> String {
     mutant!(carry_of_pairs_lost, needed.replace("select(0u, 1u, lo < a.lo)", "0u"), needed)
 }
 
-/// The comment at the beginning of a shader file, and the rest.
+/// Splits a shader file into the comment at its beginning and the rest.
 pub(super) fn split_head(file: &'static str) -> (&'static str, &'static str) {
     file.split_at(file.find("\n\n").map_or(0, |at| at + 1))
 }
 
-/// The text of a shader file without its blocks, except for those that `keep` names.
+/// Returns a shader file without its blocks, except for those that `keep` names.
 pub(super) fn with_blocks(file: &str, keep: &[&str]) -> String {
     let mut out = String::with_capacity(file.len());
     let mut skipping = false;
@@ -157,14 +157,14 @@ pub(super) fn with_blocks(file: &str, keep: &[&str]) -> String {
     out
 }
 
-/// One block of a shader file.
+/// Returns one block of a shader file.
 pub(super) fn block(file: &'static str, name: &str) -> &'static str {
     let start = file.split_once(&format!("// block: {name}\n")).map_or("", |(_, rest)| rest);
     start.split_once("// end\n").map_or(start, |(block, _)| block)
 }
 
-/// A copy of a block for one use, such as one fold: `names` has words in capitals that occur in the block's identifiers
-/// (`FOLD` in `start_FOLD`), and what replaces each of them.
+/// Returns a copy of a block for one use, such as one fold. `names` has words in capitals that occur in the block's
+/// identifiers (`FOLD` in `start_FOLD`), each with its replacement.
 pub(super) fn instance(block: &str, names: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(block.len() + block.len() / 4);
     for line in block.split_inclusive('\n') {
@@ -183,11 +183,12 @@ pub(super) fn instance(block: &str, names: &[(&str, &str)]) -> String {
     out
 }
 
-/// How often lines are repeated: the name after `for each`, the word in capitals that is replaced by a number, and how many there are.
+/// A count of repetitions: the name after `for each`, the word in capitals that the number replaces, and how often
+/// lines are repeated.
 pub(super) type Count = (&'static str, &'static str, usize);
 
-/// Repeats the lines between `// for each …` and `// end for` as often as `counts` says of the names in the first of these lines; of
-/// two names, for each pair. Such lines may lie within others.
+/// Repeats the lines between `// for each …` and `// end for`. The first of these lines has names; `counts` has the
+/// count of each. Two names repeat the lines for each pair. Such lines may be nested.
 pub(super) fn unrolled(file: &str, counts: &[Count]) -> String {
     let mut out = String::with_capacity(2 * file.len());
     let mut rest = file.split_inclusive('\n');

@@ -9,8 +9,8 @@ use crate::base::dtype::Compute;
 use crate::base::error::{ErrorKind, Fault};
 use crate::plan::kernel::{CHAIN, Op, Tile};
 
-/// How often the lines of the shader file are repeated: for the blocks of 4 × 4 that an invocation computes, for the vectors that it
-/// fetches, and for four k at a time.
+/// Returns how often lines of the shader file are repeated: for the blocks of 4 × 4 that an invocation computes, for
+/// the vectors that it fetches, and for four k at a time.
 pub(super) fn counts(tile: Tile) -> [Count; 5] {
     let [rows, columns] = tile.each.map(|n| n as usize / 4);
     let [a, b] = tile.fetched();
@@ -18,7 +18,7 @@ pub(super) fn counts(tile: Tile) -> [Count; 5] {
     [("row", "ROW", rows), ("column", "COLUMN", last), ("a", "VECTOR", a), ("b", "VECTOR", b), ("k", "K", 4)]
 }
 
-/// The constants of a tile.
+/// Writes the constants of a tile.
 fn tile_constants(out: &mut Text, tile: Tile) {
     let [each_rows, each_columns] = tile.each;
     line!(out, "const TILE_ROWS = {}u;\nconst TILE_COLUMNS = {}u;", tile.rows, tile.columns);
@@ -26,7 +26,8 @@ fn tile_constants(out: &mut Text, tile: Tile) {
     line!(out, "const DEPTH = {}u;\nconst PADDING = {}u;\n", tile.depth, tile.padded as u32);
 }
 
-/// The type of four elements and its functions. 64-bit integers may be structs (`pair64.wgsl`), of which there are no vectors.
+/// Writes the type of four elements and its functions. 64-bit integers may be structs (`pair64.wgsl`), of which WGSL
+/// has no vectors.
 fn four(out: &mut Text, compute: Compute) {
     let t = compute.name();
     let is_vector = !matches!(compute, Compute::I64 | Compute::U64);
@@ -62,7 +63,7 @@ fn four(out: &mut Text, compute: Compute) {
     }
 }
 
-/// The functions of one element: a struct's are calls.
+/// Writes the functions of one element. Those of a struct are calls.
 fn one(out: &mut Text, compute: Compute) {
     let t = compute.name();
     let (product, sum) = match compute {
@@ -76,7 +77,7 @@ fn one(out: &mut Text, compute: Compute) {
 }
 
 impl Body<'_> {
-    /// All functions and constants that the file needs.
+    /// Returns all functions and constants that the file needs.
     pub fn matmul(&mut self) -> Fallible<String> {
         let compute = self.kernel.values[0].compute();
         if compute == Compute::Bool {
@@ -102,7 +103,7 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// The function that computes the epilogue of an element of the product, and stores it.
+    /// Writes the function that computes the epilogue of an element of the product, and stores it.
     pub fn store_element(&mut self, out: &mut Text) -> Fallible<()> {
         let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
         self.load_element(out, &epilogue);
@@ -114,7 +115,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// The function that loads the sum from which the product goes on, if there is one.
+    /// Writes the function that loads the sum from which the product continues, if there is one.
     pub fn load_sum(&self, out: &mut Text) {
         let Op::Dot { from: Some(n) } = self.kernel.values[0].op else { return };
         self.place_struct(out, "Sum", Space::Outer, &[n], &[]);
@@ -123,8 +124,9 @@ impl Body<'_> {
         line!(out, "return load_in{n}(sum.at_in{n});\n}}\n");
     }
 
-    /// The function that finds where a matrix of the batch begins in each factor. In the table of axes, row 0 is n, row 1
-    /// is m, and the axes of the batch follow; `params.rs` writes one even for a product without a batch.
+    /// Writes the function that finds where a matrix of the batch begins in each factor. In the table of axes, row 0 is
+    /// n, row 1 is m, and the axes of the batch follow; `params.rs` writes a batch axis even for a product without a
+    /// batch.
     pub fn matrices(&self, out: &mut Text) {
         line!(out, "struct Matrices {{\na: u32,\nb: u32,\n}}\n");
         line!(out, "fn place_matrices(batch: u32) -> Matrices {{");
@@ -138,8 +140,8 @@ impl Body<'_> {
         line!(out, "return matrices;\n}}\n");
     }
 
-    /// Writes the functions that find elements of a factor, which is load number `n` and is called `name` in the text. `across`
-    /// names its lines that lie across k: `column_a` or `row_b`.
+    /// Writes the functions that find elements of a factor, which is load number `n` and has the name `name` in the
+    /// source. `across` names its lines across k: `column_a` or `row_b`.
     pub fn place_factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
         line!(out, "fn place_{across}(matrix: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
         let place = Place { column: n, name: "at".to_string(), start: "matrix".to_string() };

@@ -1,5 +1,6 @@
-//! Makes the WGSL text of a kernel, by a pure function that tests can call without a device. Extents, strides, offsets and
-//! scalars are not in the text but in the parameters ([`Form`] says where), so one text serves many layouts of an operation.
+//! Generates the WGSL source of a kernel, by a pure function that tests can call without a device. Extents, strides,
+//! offsets and scalars are not in the source but in the parameters ([`Form`] defines where), so one source serves many
+//! layouts of an operation.
 
 mod access;
 mod body;
@@ -35,7 +36,7 @@ use body::Body;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
-/// The element type of the WGSL array that a binding is declared as. A 32-bit word is a u32, whatever dtype lies in it.
+/// The element type of the WGSL array that a binding is declared as. A 32-bit word is a u32, whatever dtype it holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Words {
     W32,
@@ -48,7 +49,7 @@ pub(crate) enum Words {
 pub(crate) enum Access {
     Read,
     Write,
-    /// Invocations share words that they write, so the shader accesses it by atomic operations only.
+    /// Several invocations may write one word, so the shader accesses the binding by atomic operations only.
     Atomic,
 }
 
@@ -57,24 +58,24 @@ pub(crate) enum Access {
 pub(crate) struct Slot {
     pub words: Words,
     pub access: Access,
-    /// Words in an element of the declared array: 1, or those of the vectors of 2 or 4 in which all operands of the binding
-    /// are accessed.
+    /// Words in an element of the declared array: 1, or 2 or 4 if all operands of the binding are accessed as vectors
+    /// of this length.
     pub width: u8,
 }
 
-/// How an invocation that takes four neighbours along the last axis fetches those of a load.
+/// How an invocation that processes four neighbours along the last axis fetches those of a load.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Fetch {
     /// One after another.
     Each,
-    /// They are one element.
+    /// All four are one element.
     Same,
     /// They are contiguous and begin at a multiple of four elements: whole words, or one vector of words.
     Whole,
-    /// They lie far apart, but neighbours along another axis are contiguous: the workgroup fetches a square of them into its
-    /// memory, along that axis.
+    /// They are apart, but neighbours along another axis are contiguous. The workgroup fetches a square of them into
+    /// workgroup memory, along that axis.
     Across,
-    /// The same, where four neighbours along that axis begin at a multiple of four elements.
+    /// As `Across`, but four neighbours along that axis begin at a multiple of four elements.
     WholeAcross,
 }
 
@@ -87,16 +88,16 @@ impl Fetch {
 /// How a store writes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum StoreMode {
-    /// An element fills a word, or several, and is simply written.
+    /// An element fills one or several words, and is written directly.
     Direct,
     /// One invocation writes all elements of a packed word: it collects them, then writes the word once.
     Owned,
-    /// Several invocations may write into one packed word, or combine with one element, so each does it atomically.
+    /// Several invocations may write into one packed word, or combine with one element, so each write is atomic.
     Atomic,
 }
 
-/// What is compiled into a kernel's shader instead of passed as parameters: the lanes of its schedule, and a few facts of
-/// a run.
+/// The properties that are compiled into a kernel's shader instead of passed as parameters: the lanes of its schedule,
+/// and a few facts of a run.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Variant {
     pub slots: SmallVec<[Slot; 8]>,
@@ -105,53 +106,55 @@ pub(crate) struct Variant {
     /// The slot of each store.
     pub stores: SmallVec<[(u8, StoreMode); 2]>,
     pub groups: Groups,
-    /// Consecutive elements that one invocation takes (elementwise, row): as many as the schedule says, but 1 where no store of
+    /// Consecutive elements that one invocation processes (elementwise, row): as in the schedule, but 1 if no store of
     /// an elementwise kernel owns words in this run.
     pub run: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
-    /// For an elementwise kernel whose invocations take four neighbours each, or a reduction whose invocations take the elements of four
-    /// neighbouring lanes, how they fetch those of each load; else empty.
+    /// If an invocation of an elementwise kernel processes four neighbours, or one of a reduction the elements of four
+    /// neighbouring lanes, how it fetches the four elements of each load. Otherwise empty.
     pub fetches: SmallVec<[Fetch; 8]>,
-    /// For a kernel that computes squares, the outer axis of their lines; that of their columns is the last. Not in the text, but in
-    /// the parameters: the table has this axis second.
+    /// For a kernel that computes squares, the outer axis of their lines; the axis of their columns is the last. This
+    /// is not in the source but in the parameters: the table has this axis second.
     pub lines: Option<usize>,
 }
 
 impl Variant {
-    /// Whether a workgroup computes a square of 32 × 32 elements.
+    /// Returns whether a workgroup computes a square of 32 × 32 elements.
     pub fn has_squares(&self) -> bool {
         self.fetches.iter().any(|f| f.is_across())
     }
 
-    /// Whether an invocation of a reduction takes the elements of four neighbouring lanes.
+    /// Returns whether an invocation of a reduction processes the elements of four neighbouring lanes.
     pub fn has_lanes_by_fours(&self) -> bool {
         self.groups.lanes > 1 && !self.fetches.is_empty()
     }
 
-    /// Rows that a workgroup of a reduction or a row kernel takes.
+    /// Returns the number of rows that a workgroup of a reduction or a row kernel processes.
     pub fn rows_per_workgroup(&self) -> u16 {
         let lanes_each = if self.has_lanes_by_fours() { 4 } else { 1 };
         self.groups.size * lanes_each / self.groups.lanes
     }
 
-    /// Elements that one invocation of an elementwise kernel takes.
+    /// Returns the number of elements that one invocation of an elementwise kernel processes.
     pub fn elements_per_invocation(&self) -> u32 {
         self.run.max(self.groups.in_flight.into())
     }
 }
 
-/// The lengths of parameters that texts are made for, in vectors of four words. They are few, so that kernels share texts; the
-/// longest fills the 64 KiB that WebGPU grants a uniform binding.
+/// The lengths that parameters can have, in vectors of four words. There are few, so that kernels share shaders. The
+/// longest fills the 64 KiB that WebGPU guarantees for a uniform binding.
 pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
-/// The binding of the error notes, in the group of the buffers: above those of the buffers, of which there are 15 at most.
+/// The binding of the error notes, in the group of the buffers. It is above the bindings of the buffers, of which there
+/// are at most 15.
 pub(crate) const ERROR_BINDING: u32 = 31;
-/// How many error notes there are, of four words each: an id, an index in two words, and one unused. Each gather of a kernel
-/// has a note of its own, so that two gathers do not mix their words; those from the 128th on share the last note. A judgement:
-/// hardly any kernel has that many.
+/// The number of error notes, of four words each: an id, an index in two words, and an unused word. Each gather of a
+/// kernel has its own note, so that two gathers do not mix their words; those from the 128th on share the last note.
+/// Chosen by hand: hardly any kernel has that many gathers.
 pub(crate) const ERROR_SLOTS: usize = 128;
-/// The function that notes an index out of range. Dispatches run one after another, and each gather has a lower id than those
-/// before it, so `atomicMax` keeps the note of the earliest gather, and of its invocations only the first writes the index.
+/// The function that notes an index out of range. Dispatches run one after another, and each gather has a lower id than
+/// those before it. So `atomicMax` keeps the note of the earliest gather, and only the first of its invocations writes
+/// the index.
 const NOTE: &str = "
 // Notes the first index out of range: the id of its gather, then the index in two words. Later gathers have lower ids.
 fn note(id: u32, slot: u32, low: u32, high: u32) {
@@ -162,23 +165,26 @@ fn note(id: u32, slot: u32, low: u32, high: u32) {
 }
 ";
 
-/// Where a kernel's data lies in the parameters.
+/// The positions of a kernel's data in the parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
-    /// The numbers of the run-time scalars that the kernel uses. The parameters hold two words for each, from [`HEADER`] on.
+    /// The numbers of the run-time scalars that the kernel uses. The parameters hold two words for each, from
+    /// [`HEADER`] on.
     pub scalars: Vec<usize>,
-    /// The values that are gathers or positions. The scalars are followed by two words for each: its stride and its extent.
+    /// The values that are gathers or positions. The scalars are followed by two words for each: its stride and its
+    /// extent.
     pub gathers: Vec<usize>,
     /// The scattered stores. Two words follow for each: its stride and its extent.
     pub scattered: Vec<usize>,
-    /// The values that are affine in the index, each with its column; one of 64 bits has the next column too.
+    /// The values that are affine in the index, each with its column. A 64-bit value has the next column too.
     pub indices: Vec<(usize, usize)>,
     /// How many columns the table of strides has: those of the loads, then of the stores, then of `indices`.
     pub columns: usize,
     /// The word that holds the first column's offset; the other columns' offsets follow.
     pub offsets: usize,
-    /// The vector at which the table of strides starts. It has a row for each axis: those of `outer` from the last to the
-    /// first, but second that of the lines of squares ([`Variant::lines`]), then those of `inner` from the last to the first.
+    /// The vector at which the table of strides starts. It has a row for each axis: the axes of `outer` from last to
+    /// first, then those of `inner` from last to first. If the kernel computes squares, the axis of their lines
+    /// ([`Variant::lines`]) is second.
     pub table: usize,
     /// How many vectors a row of the table takes: a word for the axis's extent, then one for each column's stride.
     pub row: usize,
@@ -225,8 +231,9 @@ impl Form {
         Form { scalars, gathers, scattered, indices, columns, offsets, table, row: (1 + columns).div_ceil(4), checks }
     }
 
-    /// How many vectors of four words the parameters take for `rank` axes, rounded up to one of a few classes, so that
-    /// kernels of different ranks share a pipeline; there is room for eight axes at least. `None` if no class has room.
+    /// Returns how many vectors of four words the parameters take for `rank` axes, rounded up to one of a few classes,
+    /// so that kernels of different ranks share a pipeline. There is room for at least eight axes. Returns `None` if no
+    /// class has room.
     pub fn params(&self, rank: usize) -> Option<u32> {
         let need = self.table + rank.max(8) * self.row;
         PARAMS_CLASSES.into_iter().find(|c| *c as usize >= need)
@@ -234,7 +241,7 @@ impl Form {
 }
 
 const FRAME: &str = include_str!("../../../shaders/lib/frame.wgsl");
-/// The line of the frame that says how many invocations a workgroup has.
+/// The line of the frame that defines the number of invocations in a workgroup.
 const WORKGROUP: &str = "const WORKGROUP = 256u;";
 const FOLD: &str = include_str!("../../../shaders/lib/fold.wgsl");
 const SCAN: &str = include_str!("../../../shaders/lib/scan.wgsl");
@@ -244,7 +251,7 @@ const ROW: &str = include_str!("../../../shaders/row.wgsl");
 const MATMUL: &str = include_str!("../../../shaders/matmul.wgsl");
 const COOPERATIVE: &str = include_str!("../../../shaders/matmul_cooperative.wgsl");
 
-/// The frame for workgroups of `size` invocations.
+/// Returns the frame for workgroups of `size` invocations.
 fn frame(size: u32) -> Cow<'static, str> {
     match size {
         256 => Cow::Borrowed(FRAME),
@@ -252,9 +259,9 @@ fn frame(size: u32) -> Cow<'static, str> {
     }
 }
 
-/// The text of a kernel: the frame, what is declared and written for this kernel, the functions of `shaders/lib` that
-/// it calls, and what it uses of the file of its kind. `int64` says whether the device has 64-bit integers; only those
-/// functions depend on it.
+/// Returns the source of a kernel: the frame, the declarations and functions that are written for this kernel, the
+/// functions of `shaders/lib` that it calls, and the parts that it uses of the file of its kind. `int64` states whether
+/// the device has 64-bit integers; only the functions of the library depend on it.
 pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: bool) -> Result<String, Fault> {
     let mut body = Body::new(kernel, form, variant);
     let cooperative = variant.groups.cooperative;

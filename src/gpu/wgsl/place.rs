@@ -1,16 +1,18 @@
-//! Where an element lies in each operand: WGSL structs of places, and the statements that fill them from a linear index.
+//! Places: the positions of an element in the operands. This file writes WGSL structs of places, and the statements
+//! that compute them from a linear index.
 
 use super::body::Body;
 use super::text::{Text, line};
 use crate::plan::kernel::{Axes, Op};
 
-/// The space whose linear index is taken apart into an index along each axis.
+/// The space whose linear index is split into an index along each axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Space {
     Outer,
-    /// The outer space by its last axis (`column`), the one before it in the table (`line`), and the index of the others (`batch`).
+    /// The outer space, indexed by its last axis (`column`), the axis before it in the table (`line`), and the linear
+    /// index of the other axes (`batch`).
     Square,
-    /// Places of `inner` are counted from those of its outer index, which the variable `row` has.
+    /// The inner space. Its places are counted from those of the outer index, which are in the variable `row`.
     Inner,
 }
 
@@ -24,7 +26,7 @@ pub(super) struct Place {
 }
 
 impl Body<'_> {
-    /// The columns of the values and the stores for which the given tests hold, each once, in ascending order.
+    /// Returns the columns of the values and the stores for which the given tests hold, each once, in ascending order.
     pub fn columns_of(&self, value: impl Fn(usize) -> bool, store: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut columns: Vec<usize> =
             (0..self.kernel.values.len()).filter(|v| value(*v)).filter_map(|v| self.value_column(v)).collect();
@@ -34,12 +36,12 @@ impl Body<'_> {
         columns
     }
 
-    /// The column of a store.
+    /// Returns the column of a store.
     pub fn store_column(&self, store: usize) -> usize {
         self.kernel.loads.len() + store
     }
 
-    /// The column of a value that has a place: a load, a gather or an index.
+    /// Returns the column of a value that has a place: a load, a gather or an index.
     pub fn value_column(&self, value: usize) -> Option<usize> {
         match self.kernel.values[value].op {
             Op::Load(n) | Op::Gather { load: n, .. } | Op::Dot { from: Some(n) } => Some(n),
@@ -57,13 +59,13 @@ impl Body<'_> {
         }
     }
 
-    /// Whether the column belongs to a value that is an index of 64 bits.
+    /// Returns whether the column belongs to a 64-bit index.
     pub fn is_wide(&self, column: usize) -> bool {
         self.form.indices.iter().any(|(v, c)| *c == column && self.kernel.values[*v].dtype.size() == 8)
     }
 
-    /// Writes a WGSL struct with the places in `columns`, and with `values`. One for an element of `inner` also has the
-    /// element's index.
+    /// Writes a WGSL struct with the places in `columns` and the values in `values`. A struct for an element of `inner`
+    /// also has the element's index.
     pub fn place_struct(&self, out: &mut Text, name: &str, space: Space, columns: &[usize], values: &[usize]) {
         line!(out, "struct {name} {{");
         if space == Space::Inner {
@@ -78,7 +80,7 @@ impl Body<'_> {
         line!(out, "}}\n");
     }
 
-    /// The expression for a parameter of a column: `path` followed by the column's name.
+    /// Returns the expression for a parameter of a column: `path` followed by the column's name.
     fn parameter(&self, path: &str, column: usize) -> String {
         let name = &self.columns[column];
         match self.is_wide(column) {
@@ -87,8 +89,8 @@ impl Body<'_> {
         }
     }
 
-    /// Statements that declare the variable `var` of the struct `of` (made by [`Body::place_struct`]), and set its places to
-    /// those of the linear `index`.
+    /// Writes the statements that declare the variable `var` of the struct `of` (written by [`Body::place_struct`]),
+    /// and set its places to those of the linear `index`.
     pub fn find_places(&self, out: &mut Text, var: &str, of: &str, space: Space, columns: &[usize]) {
         line!(out, "var {var}: {of};");
         if space == Space::Inner {
@@ -105,13 +107,14 @@ impl Body<'_> {
         self.set_places(out, space, &columns.iter().map(place).collect::<Vec<_>>());
     }
 
-    /// Writes the statements that take `index` apart into an index along each axis, and set each place to its start plus those
-    /// indices times the strides of its column.
+    /// Writes the statements that split `index` into an index along each axis, and set each place to its start plus the
+    /// sum of these indices times the strides of its column.
     pub fn set_places(&self, out: &mut Text, space: Space, places: &[Place]) {
         if places.is_empty() {
             return;
         }
-        // the rows of the table that hold the last axis and the one before it, and for how many axes the text is written
+        // the rows of the table for the last axis and the axis before it, and the number of axes that the source is
+        // written for
         let (row, next, class) = match space {
             Space::Square => return self.set_places_of_square(out, places),
             Space::Outer => ("0", "1", self.variant.groups.axes[0]),
@@ -144,7 +147,7 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the statements that set each place to its start plus what `line`, `column` and `batch` add.
+    /// Writes the statements that set each place to its start plus the steps along `line`, `column` and `batch`.
     fn set_places_of_square(&self, out: &mut Text, places: &[Place]) {
         line!(out, "let columns = params.axes[0];\nlet lines = params.axes[1];");
         for p in places {
@@ -157,7 +160,8 @@ impl Body<'_> {
         }
     }
 
-    /// The expression for how far a column's place moves by `along` indices along `axis`: `along` times the stride there.
+    /// Returns the expression for how far a column's place moves in `along` steps along `axis`: `along` times the
+    /// stride there.
     pub fn step(&self, column: usize, along: &str, axis: &str) -> String {
         let stride = self.parameter(&format!("{axis}.stride_"), column);
         match self.is_wide(column) {
@@ -166,7 +170,7 @@ impl Body<'_> {
         }
     }
 
-    /// The expression for the sum of a column's places.
+    /// Returns the expression for the sum of a column's places.
     pub fn sum(&self, column: usize, terms: &[&str]) -> String {
         let add = |sum: String, term: &&str| match self.is_wide(column) {
             true => format!("add_i64({sum}, {term})"),
@@ -175,7 +179,7 @@ impl Body<'_> {
         terms[1..].iter().fold(terms[0].to_string(), add)
     }
 
-    /// Writes a loop over the rows of the table from `first` to the last but one before `end`, which divides `index` by each extent:
+    /// Writes a loop over the rows `first..end` of the table, except the last. The loop divides `index` by each extent;
     /// the remainder is the index along that axis. The last quotient is the index along the axis of the last row.
     fn loop_over_axes(&self, out: &mut Text, places: &[Place], index: &str, (first, end): (&str, &str)) {
         let add = |out: &mut Text, along: &str, axis: &str| {

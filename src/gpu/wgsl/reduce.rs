@@ -6,7 +6,7 @@ use super::text::{Text, line};
 use crate::plan::kernel::Op;
 
 impl Body<'_> {
-    /// Returns the text of all that the file uses.
+    /// Returns the source of everything that the file uses.
     pub fn reduce(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -66,8 +66,8 @@ impl Body<'_> {
         line!(out, "return element;\n}}\n");
     }
 
-    /// Writes the struct `Row`, with a field for each of the values `fields`, and the function `load_row`, which finds a row's
-    /// places and computes those of `fields` that are `known` before any reduction.
+    /// Writes the struct `Row`, with a field for each of the values `fields`, and the function `load_row`, which finds
+    /// the places of a row and computes those fields that are `known` before any reduction.
     pub fn load_row(
         &mut self,
         out: &mut Text,

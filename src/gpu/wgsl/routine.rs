@@ -1,5 +1,5 @@
-//! The text of a pass of a routine: the block of its shader file, and the functions that the block calls, written for the
-//! types of the operands.
+//! The source of a pass of a routine: the block of its shader file, and the functions that the block calls, written for
+//! the dtypes of the operands.
 
 use super::access::{self, packing, words};
 use super::key::Key;
@@ -9,12 +9,12 @@ use crate::base::dtype::DType;
 use crate::graph::routine::{Pass, Place};
 use crate::plan::kernel::{RoutineCall, RoutinePass, Whole};
 
-/// The operands, results and scratch memories that a pass binds, in the order of its bindings.
+/// Returns the operands, results and scratch memories that a pass binds, in the order of its bindings.
 fn places(pass: &Pass) -> impl Iterator<Item = Place> {
     pass.along.iter().chain(pass.whole).copied()
 }
 
-/// The operand or result of a place; none for scratch.
+/// Returns the operand or result that `place` names, or `None` for scratch memory.
 fn whole(call: &RoutineCall, place: Place) -> Option<&Whole> {
     match place {
         Place::Operand(n) => call.operands.get(n),
@@ -23,7 +23,8 @@ fn whole(call: &RoutineCall, place: Place) -> Option<&Whole> {
     }
 }
 
-/// The name of an operand, a result or a scratch memory in the text of a pass: scratch is numbered as the pass lists it.
+/// Returns the name of an operand, a result or a scratch memory in the source of a pass. Scratch memories are numbered
+/// in the pass's order.
 fn name(pass: &Pass, place: Place) -> String {
     let is_scratch = |place: &&Place| matches!(place, Place::Scratch(_) | Place::Shared(_));
     match place {
@@ -36,8 +37,9 @@ fn name(pass: &Pass, place: Place) -> String {
     }
 }
 
-/// The operands, results and scratch memories of a pass, each with its binding. Words that invocations share are atomic: those
-/// of shared scratch, and of a result of narrow elements, of which several lie in one word.
+/// Returns the operands, results and scratch memories of a pass, each with its binding. Words that invocations share
+/// are atomic: those of shared scratch memory, and those of a result of narrow elements, because several of them lie in
+/// one word.
 pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
     let slot = |place: Place| match (place, whole(call, place)) {
         (Place::Operand(_), Some(w)) => Slot { words: words(w.meta.dtype), access: Access::Read, width: 1 },
@@ -50,8 +52,8 @@ pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
     places(pass).map(|place| (place, slot(place))).collect()
 }
 
-/// The words of the parameters: room for the header, the first item, the pass's number, the call's parameters, and where element 0
-/// of each operand and result lies in its binding.
+/// Returns the words of the parameters: zeros for the header, the first item, the pass's number, the call's parameters,
+/// and the position of element 0 of each operand and result in its binding.
 pub(crate) fn params(
     call: &RoutineCall,
     pass: &Pass,
@@ -69,7 +71,8 @@ pub(crate) fn params(
 /// The length of the parameters in vectors: the shortest class, because a routine has few parameters.
 pub(crate) const PARAMS: u32 = PARAMS_CLASSES[0];
 
-/// Everything that the text depends on, as words. No kernel's key begins with this first word: theirs is a workgroup's size.
+/// Returns everything that the source depends on, as words. No kernel's key begins with the same word, because a
+/// kernel's first word holds the size of its workgroups.
 pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &RoutinePass) -> Key {
     let mut key = Key::from_slice(&[u64::MAX, group as u64]);
     for text in [call.row.name, pass.name] {
@@ -81,7 +84,8 @@ pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &Rou
     key
 }
 
-/// The text of a pass of the routine whose file is `shader`, for a device that has 64-bit integers or one that does not.
+/// Returns the source of a pass of the routine whose file is `shader`. `int64` states whether the device has 64-bit
+/// integers.
 pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'static str, int64: bool) -> String {
     let pass = &scheduled.pass;
     let mut out = Text::default();
@@ -131,7 +135,7 @@ pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'st
     text.join("\n\n") + "\n"
 }
 
-/// Writes the functions that find, load and store one element of an operand or a result.
+/// Writes the functions that locate, load and store one element of an operand or a result.
 fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), kind: Slot) {
     let Some(dtype) = whole(call, place).map(|w| w.meta.dtype) else { return };
     let compute = dtype.compute().name();
@@ -160,11 +164,11 @@ fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), ki
     }
 }
 
-/// Writes the functions of an operand or a result that the text of a pass calls and few texts do: the key by which elements are
-/// ordered, and elements as bits, which moves keep.
+/// Writes those functions of an operand or a result that only some passes call, if `block` calls them: the sort key of
+/// an element, partial sums, and loads and stores of an element's bits, which move it unchanged.
 fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), kind: Slot, block: &str) {
     let Some(dtype) = whole(call, place).map(|w| w.meta.dtype) else { return };
-    // a 64-bit float is moved as a number, because its binding is declared so
+    // a 64-bit float is moved as a number, because its binding is declared as f64
     let as_bits = match dtype.size() {
         1 => DType::U8,
         2 => DType::U16,
@@ -203,7 +207,8 @@ fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, us
     }
 }
 
-/// Writes the type of sums of an operand's elements, the sum of none, and how such sums lie in the first scratch memory.
+/// Writes the type of sums of an operand's elements, the empty sum, and the functions that load and store such sums
+/// in the first scratch memory.
 fn partials(out: &mut Text, n: usize, dtype: DType) {
     line!(out, "// Sums of elements of in{n}, which lie in the scratch memory, and the sum of none, −0.");
     line!(out, "alias Partial_in{n} = {};\n", dtype.compute().name());
@@ -223,8 +228,8 @@ fn partials(out: &mut Text, n: usize, dtype: DType) {
     line!(out, "fn store_partial_in{n}(at: u32, x: Partial_in{n}) {{\n{store}\n}}\n");
 }
 
-/// The statement that gives the two words of the key of `x`, and the expression for whether it is a NaN. `key_bits` in
-/// `src/graph/routine/sort.rs` says how many bits keys have.
+/// Returns the statements that return the two words of the key of `x`, and the expression for whether `x` is a NaN.
+/// `key_bits` in `src/graph/routine/sort.rs` defines how many bits keys have.
 fn sort_key(dtype: DType) -> [String; 2] {
     let narrow = |key: &str| format!("return vec2<u32>({key}, 0u);");
     let wide = |key: &str| format!("let key = {key};\nreturn vec2<u32>(low_u64(key), high_u64(key));");
@@ -236,7 +241,7 @@ fn sort_key(dtype: DType) -> [String; 2] {
         DType::I32 => (narrow("bitcast<u32>(x) ^ 0x80000000u"), "false"),
         DType::U64 => (wide("sort_key_u64(x)"), "false"),
         DType::I64 => (wide("sort_key_i64(x)"), "false"),
-        // an f16 has 10 bits of its fraction below the sign and the 8 bits of the exponent of f32
+        // as an f32, an f16 has 10 bits of fraction below the sign and the 8 bits of the exponent
         DType::F16 => (narrow("m_sort_key(x) >> 12u"), "m_isnan(x)"),
         DType::BF16 => (narrow("m_sort_key(x) >> 16u"), "m_isnan(x)"),
         DType::F32 => (narrow("m_sort_key(x)"), "m_isnan(x)"),

@@ -1,5 +1,5 @@
-//! Writes the functions and constants that `shaders/row.wgsl` uses. The schedule says in which pass each value of a row is
-//! computed, and which values the lanes keep for later passes.
+//! Writes the functions and constants that `shaders/row.wgsl` uses. The schedule determines in which pass each value of
+//! a row is computed, and which values the lanes keep for later passes.
 
 use super::ROW;
 use super::body::{Body, Fallible};
@@ -10,7 +10,7 @@ use super::text::{Text, line};
 use crate::plan::kernel::{Groups, Pass};
 
 impl<'a> Body<'a> {
-    /// Returns the text of all that the file uses.
+    /// Returns the source of everything that the file uses.
     pub fn row(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -93,8 +93,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Writes the struct of the places that a pass needs, and the function that finds them. Writes nothing and returns false if
-    /// it needs none. The pass that `is_last` also needs the places of the inner stores.
+    /// Writes the struct of the places that a pass needs, and the function that finds them. If the pass needs none,
+    /// writes nothing and returns false. The pass that `is_last` also needs the places of the inner stores.
     fn find_element(&self, out: &mut Text, (p, pass): (usize, &Pass), is_last: bool) -> bool {
         let kernel = self.kernel;
         let stored = |s: usize| is_last && kernel.values[kernel.stores[s].value].inner;

@@ -1,4 +1,5 @@
-//! The scans of a row: instances of the blocks of `shaders/lib/scan.wgsl`, and what a pass calls of them.
+//! The scans of a row: instances of the blocks of `shaders/lib/scan.wgsl`, and the statements with which a pass calls
+//! them.
 
 use super::SCAN;
 use super::body::Body;
@@ -9,7 +10,7 @@ use crate::base::dtype::Compute;
 use crate::plan::kernel::Op;
 
 impl<'a> Body<'a> {
-    /// The scans of the kernel, with their folds.
+    /// Returns the scans of the kernel, with their folds.
     pub fn scans(&self) -> Vec<Folding<'a>> {
         let values = self.kernel.values.iter().enumerate();
         let of = |(value, v): (usize, &'a crate::plan::kernel::Value)| {
@@ -19,7 +20,8 @@ impl<'a> Body<'a> {
         values.filter_map(of).collect()
     }
 
-    /// Whether a value is a scan at the inner level, whose elements lanes hold. At the outer level a scan is its total alone.
+    /// Returns whether a value is a scan at the inner level, whose elements are held by lanes. A scan at the outer
+    /// level is only its total.
     pub fn is_scanned(&self, v: usize) -> bool {
         self.kernel.values[v].inner && matches!(self.kernel.values[v].op, Op::Scan(..))
     }
@@ -35,7 +37,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The struct of the folds of a pass that has none, since WGSL has no empty struct.
+    /// Writes the struct of the folds of a pass that has none, because WGSL has no empty struct.
     pub fn no_folds(&self, out: &mut Text, pass: &str) {
         line!(out, "struct Folds{pass} {{\ncount: u32,\n}}\n");
         line!(out, "fn start{pass}() -> Folds{pass} {{\nreturn Folds{pass}(0u);\n}}\n");
@@ -66,7 +68,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The expression for a lane's element of a scan.
+    /// Returns the expression for a lane's element of a scan.
     pub fn scanned(&self, v: usize) -> String {
         let text = format!("scanned_v{v}[held]");
         match self.kernel.values[v].compute() {
@@ -78,7 +80,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// The block of a scan, with the faults that tests plant there.
+/// Returns the block of a scan, with the faults that tests plant there.
 fn planted(block: &str) -> String {
     let whole = || block.to_string();
     let carry = mutant!(

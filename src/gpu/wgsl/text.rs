@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Text that grows by lines.
+/// Source that grows by lines.
 #[derive(Default)]
 pub(super) struct Text {
     text: String,
@@ -10,8 +10,8 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Adds one line, or several separated by line feeds; a line feed at the end adds an empty line. A line that begins with
-    /// `}` is indented like the line whose `{` it closes.
+    /// Adds one line, or several separated by line feeds; a line feed at the end adds an empty line. A line that begins
+    /// with `}` is indented like the line whose `{` it closes.
     pub fn add(&mut self, lines: fmt::Arguments<'_>) {
         for line in lines.to_string().split('\n').map(str::trim) {
             let closing = line.bytes().take_while(|b| *b == b'}').count();
@@ -27,7 +27,7 @@ impl Text {
         }
     }
 
-    /// Adds text that is indented already.
+    /// Adds source that is indented already.
     pub fn append(&mut self, text: &str) {
         self.text.push_str(text);
     }

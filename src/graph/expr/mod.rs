@@ -220,7 +220,8 @@ pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr
 
 /// Returns the number of the device that the expressions share, or 0 if they have no device.
 ///
-/// # Errors The first error that one of them carries; expressions on different devices.
+/// # Errors
+/// The first error that one of them carries; expressions on different devices.
 pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone, at: Loc) -> Result<u32> {
     if let Some(e) = args.clone().find_map(Expr::error) {
         return Err(e.clone());

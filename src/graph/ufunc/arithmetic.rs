@@ -1,13 +1,14 @@
-//! The rows of arithmetic, most of which integers have too, and of rounding to whole numbers.
+//! The rows of arithmetic, most of which also support integers, and of rounding to whole numbers.
 
 use super::integer::{Int, exact as int};
 use crate::math::{double, single};
 
-/// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
+/// Calls the macro `$m` with this file's rows: `define!` makes statics from them, and `methods!`
+/// (`ops/functions/mod.rs`) makes methods.
 macro_rules! rows {
     ($m:path) => {
         $m! {
-            /// Sum; bool: or.
+            /// Returns the sum. For bool, returns the logical or.
             add(x, y): Numeric {
                 threaded: products,
                 cpu_float: [x + y, x + y], cpu_int: { x.wrapping_add(y) }, cpu_bool: { x | y },
@@ -15,7 +16,7 @@ macro_rules! rows {
                 exact: { x + y }, exact_int: { x + y },
                 reduce: { method: sum, neutral: Zero, empty: 0.0, order: fixed }, is: [simplifies_exactly],
             }
-            /// Difference; not for bool.
+            /// Returns the difference. Does not support bool.
             #[doc(alias("sub"))]
             subtract(x, y): Numeric {
                 threaded: products,
@@ -23,7 +24,7 @@ macro_rules! rows {
                 wgsl_f32: "{a} - {b}", wgsl_f64: "{a} - {b}", wgsl_int: "{a} - {b}", wgsl_long: "sub_{T}({a}, {b})",
                 exact: { x - y }, exact_int: { x - y },
             }
-            /// Product; bool: and.
+            /// Returns the product. For bool, returns the logical and.
             #[doc(alias("mul"))]
             multiply(x, y): Numeric {
                 threaded: both,
@@ -32,14 +33,14 @@ macro_rules! rows {
                 exact: { x * y }, exact_int: { x.wrapping_mul(y) },
                 reduce: { method: prod, neutral: One, empty: 1.0, order: fixed, loops: plain }, is: [simplifies_exactly, multiplies],
             }
-            /// Quotient; integers and bool give f32.
+            /// Returns the quotient. For integers and bool, the result is f32.
             #[doc(alias("true_divide", "div"))]
             divide(x, y): Float {
                 threaded: both,
                 cpu_float: [x / y, x / y], wgsl_f32: "m_div({a}, {b})", wgsl_f64: "{a} / {b}", exact: { x / y },
                 cost: 1,
             }
-            /// Quotient rounded down, as NumPy's `//`; integers: `x // 0 = 0`.
+            /// Returns the quotient rounded down, as NumPy's `//` does. For integers, `x // 0` is 0.
             #[doc(alias("floordiv"))]
             floor_divide(x, y): Numeric {
                 threaded: none,
@@ -48,7 +49,7 @@ macro_rules! rows {
                 exact: { super::float::exact::floor_divide(x, y) }, exact_int: { int::floor_div(x, y) },
                 cost: 64, shader_cost: 32,
             }
-            /// Remainder with the sign of the divisor (Python's `%`); integers: `x % 0 = 0`.
+            /// Returns the remainder with the sign of the divisor, as Python's `%` does. For integers, `x % 0` is 0.
             #[doc(alias("mod", "rem"))]
             remainder(x, y): Numeric {
                 threaded: none,
@@ -57,7 +58,8 @@ macro_rules! rows {
                 exact: { super::float::exact::remainder(x, y) }, exact_int: { int::floor_mod(x, y) },
                 cost: 64, shader_cost: 32, is: [keeps_range],
             }
-            /// Remainder with the sign of the dividend, exact; integers: 0 for a divisor of 0.
+            /// Returns the exact remainder with the sign of the dividend. For integers, the remainder of a division by
+            /// 0 is 0.
             fmod(x, y): Numeric {
                 threaded: none,
                 cpu_float: [single::fmod(x, y), double::fmod(x, y)], cpu_int: { x.trunc_mod(y) },
@@ -65,8 +67,9 @@ macro_rules! rows {
                 exact: { x % y }, exact_int: { if y == 0 { 0 } else { x % y } },
                 cost: 64, shader_cost: 32, is: [never_rounds, keeps_range, opaque],
             }
-            /// Power, with IEEE 754's special cases. Integers wrap; a negative number as exponent is an error, and a negative
-            /// element of an array as exponent gives 1/x truncated (0 for x = 0).
+            /// Raises to a power, with the special cases of IEEE 754. Integers wrap. A negative number as the exponent
+            /// of integers is an error; a negative exponent in an array of integers returns 1/x^|y|, truncated (0 for x
+            /// = 0).
             #[doc(alias("power", "powf", "powi"))]
             pow(x, y): Numeric {
                 threaded: none,
@@ -76,20 +79,20 @@ macro_rules! rows {
                 domain: [-20.0, 20.0], cost: 34, shader_cost: 32,
                 is: [power],
             }
-            /// The greatest common divisor, of the magnitudes: 0 of two zeros. Where it does not fit the type (of the most negative
-            /// numbers) it wraps.
+            /// Returns the greatest common divisor of the magnitudes. The result for two zeros is 0. A result that does
+            /// not fit the type wraps, which only happens for the most negative number.
             gcd(x, y): Integer {
                 threaded: none,
                 cpu_int: { x.gcd(y) }, wgsl_int: "gcd_{T}({a}, {b})", exact_int: { int::gcd(x, y) },
                 cost: 128, shader_cost: 64,
             }
-            /// The least common multiple, of the magnitudes: 0 if one is 0. It wraps.
+            /// Returns the least common multiple of the magnitudes, or 0 if one of them is 0. The result wraps.
             lcm(x, y): Integer {
                 threaded: none,
                 cpu_int: { x.lcm(y) }, wgsl_int: "lcm_{T}({a}, {b})", exact_int: { int::lcm(x, y) },
                 cost: 144, shader_cost: 64,
             }
-            /// The smaller; NaN if either is NaN, and −0 is smaller than +0.
+            /// Returns the smaller operand, or NaN if either is NaN. −0 is smaller than +0.
             minimum(x, y): Numeric {
                 cpu_float: [super::float::minimum32(x, y), super::float::minimum64(x, y)], cpu_int: { x.min(y) },
                 cpu_bool: { x & y },
@@ -99,7 +102,7 @@ macro_rules! rows {
                 reduce: { method: min, neutral: Highest, empty: refused, order: free, picks: Smallest, scan: cummin },
                 is: [never_rounds, keeps_range, opaque],
             }
-            /// The larger; NaN if either is NaN, and +0 is larger than −0.
+            /// Returns the larger operand, or NaN if either is NaN. +0 is larger than −0.
             maximum(x, y): Numeric {
                 cpu_float: [super::float::maximum32(x, y), super::float::maximum64(x, y)], cpu_int: { x.max(y) },
                 cpu_bool: { x | y },
@@ -109,21 +112,21 @@ macro_rules! rows {
                 reduce: { method: max, neutral: Lowest, empty: refused, order: free, picks: Largest, scan: cummax },
                 is: [never_rounds, keeps_range, opaque],
             }
-            /// The smaller; a NaN is ignored where the other is a number.
+            /// Returns the smaller operand. If only one is NaN, returns the other.
             fmin(x, y): Numeric {
                 cpu_float: [super::float::fmin32(x, y), super::float::fmin64(x, y)], cpu_int: { x.min(y) },
                 wgsl_f32: "m_fmin({a}, {b})", wgsl_f64: "d_fmin({a}, {b})", wgsl_int: "min_{T}({a}, {b})",
                 exact: { super::float::exact::fmin(x, y) }, exact_int: { x.min(y) },
                 is: [never_rounds, keeps_range, opaque],
             }
-            /// The larger; a NaN is ignored where the other is a number.
+            /// Returns the larger operand. If only one is NaN, returns the other.
             fmax(x, y): Numeric {
                 cpu_float: [super::float::fmax32(x, y), super::float::fmax64(x, y)], cpu_int: { x.max(y) },
                 wgsl_f32: "m_fmax({a}, {b})", wgsl_f64: "d_fmax({a}, {b})", wgsl_int: "max_{T}({a}, {b})",
                 exact: { super::float::exact::fmax(x, y) }, exact_int: { x.max(y) },
                 is: [never_rounds, keeps_range, opaque],
             }
-            /// The value limited to `lo..=hi`; `hi` where `lo > hi`, NaN where any is NaN.
+            /// Limits the value to `lo..=hi`. Returns `hi` if `lo > hi`, and NaN if any operand is NaN.
             #[doc(alias("clamp"))]
             clip(x, lo, hi): Numeric {
                 cpu_float: [super::float::minimum32(super::float::maximum32(x, lo), hi),
@@ -135,28 +138,28 @@ macro_rules! rows {
                 exact_int: { x.max(lo).min(hi) },
                 is: [never_rounds, keeps_range, opaque],
             }
-            /// The value with its sign changed; integers wrap; not for bool.
+            /// Changes the sign. Integers wrap. Does not support bool.
             #[doc(alias("neg"))]
             negative(x): Numeric {
                 cpu_float: [-x, -x], cpu_int: { x.wrapping_neg() },
                 wgsl_f32: "m_neg({a})", wgsl_f64: "d_neg({a})", wgsl_int: "({T}(0) - {a})", wgsl_long: "neg_{T}({a})",
                 exact: { -x }, exact_int: { -x }, is: [never_rounds],
             }
-            /// The value itself.
+            /// Returns the value unchanged.
             #[doc(alias("pos"))]
             positive(x): Numeric {
                 cpu_float: [x, x], cpu_int: { x }, cpu_bool: { x },
                 wgsl_f32: "{a}", wgsl_f64: "{a}", wgsl_int: "{a}", wgsl_bool: "{a}", exact: { x }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque, moves_bits],
             }
-            /// The magnitude; the most negative integer stays as it is.
+            /// Returns the magnitude. The most negative integer stays as it is.
             #[doc(alias("absolute", "fabs"))]
             abs(x): Numeric {
                 cpu_float: [x.abs(), x.abs()], cpu_int: { x.magnitude() },
                 wgsl_f32: "m_abs({a})", wgsl_f64: "d_abs({a})", wgsl_int: "abs_{T}({a})",
                 exact: { x.abs() }, exact_int: { x.abs() }, is: [never_rounds],
             }
-            /// The square.
+            /// Returns the square.
             #[doc(alias("sqr", "powi"))]
             square(x): Numeric {
                 cpu_float: [x * x, x * x], cpu_int: { x.wrapping_mul(x) },
@@ -164,7 +167,7 @@ macro_rules! rows {
                 exact: { x * x }, exact_int: { x.wrapping_mul(x) },
                 is: [multiplies],
             }
-            /// −1, 0 or 1; NaN for NaN.
+            /// Returns the sign: −1, 0 or 1, or NaN for NaN.
             #[doc(alias("signum", "sgn"))]
             sign(x): Numeric {
                 cpu_float: [super::float::sign32(x), super::float::sign64(x)], cpu_int: { x.signum_of() },
@@ -172,21 +175,21 @@ macro_rules! rows {
                 exact: { super::float::exact::sign(x) }, exact_int: { x.signum() },
                 is: [never_rounds, keeps_range, opaque],
             }
-            /// Rounded down.
+            /// Rounds down.
             floor(x): Numeric {
                 cpu_float: [x.floor(), x.floor()], cpu_int: { x },
                 wgsl_f32: "m_floor({a})", wgsl_f64: "d_floor({a})", wgsl_int: "{a}",
                 exact: { x.floor() }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque],
             }
-            /// Rounded up.
+            /// Rounds up.
             ceil(x): Numeric {
                 cpu_float: [x.ceil(), x.ceil()], cpu_int: { x },
                 wgsl_f32: "m_ceil({a})", wgsl_f64: "d_ceil({a})", wgsl_int: "{a}",
                 exact: { x.ceil() }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque],
             }
-            /// Rounded toward 0.
+            /// Rounds toward 0.
             #[doc(alias("fix"))]
             trunc(x): Numeric {
                 cpu_float: [x.trunc(), x.trunc()], cpu_int: { x },
@@ -194,7 +197,7 @@ macro_rules! rows {
                 exact: { x.trunc() }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque],
             }
-            /// Rounded to the nearest integer, halves to even.
+            /// Rounds to the nearest integer, ties to even.
             #[doc(alias("rint", "around"))]
             round(x): Numeric {
                 cpu_float: [x.round_ties_even(), x.round_ties_even()], cpu_int: { x },

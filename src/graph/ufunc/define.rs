@@ -3,9 +3,9 @@
 /// Makes a static from each row, named like the row, and `ROWS`, the list of them. The `rows!` macro of each file of
 /// rows passes its table to this macro and to `methods!` (in `ops/functions/mod.rs`).
 ///
-/// A row consists of its documentation, `#[doc(alias(…))]` with its names in other libraries, and `name(operands):
-/// Class { key: value, … }`. The keys may come in any order, each at most once. An *expression* below is Rust code in
-/// which the operands' names are in scope.
+/// A row consists of its documentation, `#[doc(alias(…))]` with its names in other libraries, and
+/// `name(operands): Class { key: value, … }`. The keys may come in any order, each at most once. An *expression* below
+/// is Rust code in which the operands' names are in scope.
 ///
 /// | key | value |
 /// |---|---|
@@ -36,9 +36,9 @@
 /// computes pairs of equal numbers once, as normal numbers need it.
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order`
-/// is `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks:
-/// Smallest` or `picks: Largest`, and `scan`, the name of its scan method. Other scan methods are named `cumulative_`
-/// plus the method, or `logcumsumexp`. `loops: plain` leaves out the fast loops over short rows
+/// is `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds
+/// `picks: Smallest` or `picks: Largest`, and `scan`, the name of its scan method. Other scan methods are named
+/// `cumulative_` plus the method, or `logcumsumexp`. `loops: plain` leaves out the fast loops over short rows
 /// ([`Reduces`](crate::math::simd::Reduces)).
 macro_rules! define {
     ($(

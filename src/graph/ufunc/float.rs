@@ -1,82 +1,83 @@
-//! The rows of functions of floats: exponentials, logarithms, trigonometry, roots. Integer operands become f32.
+//! The rows of float functions: exponentials, logarithms, trigonometry, roots. Integer operands are converted to f32.
 
 use crate::math::{double, single};
 
-/// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
+/// Calls the macro `$m` with this file's rows: `define!` makes statics from them, and `methods!`
+/// (`ops/functions/mod.rs`) makes methods.
 macro_rules! rows {
     ($m:path) => {
         $m! {
-            /// e to the power of x.
+            /// Returns e to the power of x.
             exp(x): Float {
                 threaded: f32,
                 cpu_float: [single::exp(x), double::exp(x)], wgsl_f32: "m_exp({a})", wgsl_f64: "d_exp({a})", exact: { x.exp() },
                 domain: [-104.0, 89.0],
             }
-            /// 2 to the power of x.
+            /// Returns 2 to the power of x.
             exp2(x): Float {
                 threaded: f32,
                 cpu_float: [single::exp2(x), double::exp2(x)], wgsl_f32: "m_exp2({a})", wgsl_f64: "d_exp2({a})", exact: { x.exp2() },
                 domain: [-150.0, 128.0],
             }
-            /// exp(x) − 1, without cancellation near 0.
+            /// Returns exp(x) − 1, without cancellation near 0.
             #[doc(alias("exp_m1"))]
             expm1(x): Float {
                 threaded: f32,
                 cpu_float: [single::expm1(x), double::expm1(x)], wgsl_f32: "m_expm1({a})", wgsl_f64: "d_expm1({a})", exact: { x.exp_m1() },
                 domain: [-20.0, 89.0],
             }
-            /// Natural logarithm.
+            /// Returns the natural logarithm.
             #[doc(alias("ln"))]
             log(x): Float {
                 threaded: pairs,
                 cpu_float: [single::log(x), double::log(x)], wgsl_f32: "m_log({a})", wgsl_f64: "d_log({a})", exact: { x.ln() },
                 domain: [0.0, 1e3],
             }
-            /// Logarithm to base 2.
+            /// Returns the logarithm to base 2.
             log2(x): Float {
                 threaded: f32,
                 cpu_float: [single::log2(x), double::log2(x)], wgsl_f32: "m_log2({a})", wgsl_f64: "d_log2({a})", exact: { x.log2() },
                 domain: [0.0, 1e3],
             }
-            /// Logarithm to base 10.
+            /// Returns the logarithm to base 10.
             log10(x): Float {
                 threaded: f32,
                 cpu_float: [single::log10(x), double::log10(x)], wgsl_f32: "m_log10({a})", wgsl_f64: "d_log10({a})", exact: { x.log10() },
                 domain: [0.0, 1e3],
             }
-            /// log(1 + x), without cancellation near 0.
+            /// Returns log(1 + x), without cancellation near 0.
             #[doc(alias("ln_1p"))]
             log1p(x): Float {
                 threaded: f32,
                 cpu_float: [single::log1p(x), double::log1p(x)], wgsl_f32: "m_log1p({a})", wgsl_f64: "d_log1p({a})", exact: { x.ln_1p() },
                 domain: [-1.0, 1e3],
             }
-            /// Square root.
+            /// Returns the square root.
             sqrt(x): Float {
                 threaded: all_pairs,
                 cpu_float: [x.sqrt(), x.sqrt()], wgsl_f32: "m_sqrt({a})", wgsl_f64: "d_sqrt({a})", exact: { x.sqrt() },
                 domain: [0.0, 1e3],
             }
-            /// 1 / sqrt(x).
+            /// Returns 1 / sqrt(x).
             #[doc(alias("inverse_sqrt"))]
             rsqrt(x): Float {
                 threaded: f32,
                 cpu_float: [single::rsqrt(x), double::rsqrt(x)], wgsl_f32: "m_rsqrt({a})", wgsl_f64: "d_rsqrt({a})", exact: { exact::rsqrt(x) },
                 domain: [0.0, 1e3],
             }
-            /// Cube root.
+            /// Returns the cube root.
             cbrt(x): Float {
                 cpu_float: [single::cbrt(x), double::cbrt(x)], wgsl_f32: "m_cbrt({a})", wgsl_f64: "d_cbrt({a})", exact: { x.cbrt() },
                 cost: 14,
             }
-            /// 1 / x.
+            /// Returns 1 / x.
             #[doc(alias("recip"))]
             reciprocal(x): Float {
                 threaded: all,
                 cpu_float: [1.0 / x, 1.0 / x], wgsl_f32: "m_reciprocal({a})", wgsl_f64: "1.0lf / {a}",
                 exact: { 1.0 / x },
             }
-            /// Sine of radians.
+            /// Returns the sine of an angle in radians.
             sin(x): Float {
                 threaded: f32,
                 cpu_float: [single::sin(x), double::sin(x);
@@ -84,7 +85,7 @@ macro_rules! rows {
                 wgsl_f32: "m_sin({a})", wgsl_f64: "d_sin({a})", exact: { x.sin() },
                 domain: [-1e5, 1e5], shader_cost: 32,
             }
-            /// Cosine of radians.
+            /// Returns the cosine of an angle in radians.
             cos(x): Float {
                 threaded: f32,
                 cpu_float: [single::cos(x), double::cos(x);
@@ -92,78 +93,78 @@ macro_rules! rows {
                 wgsl_f32: "m_cos({a})", wgsl_f64: "d_cos({a})", exact: { x.cos() },
                 domain: [-1e5, 1e5], shader_cost: 32,
             }
-            /// Tangent of radians.
+            /// Returns the tangent of an angle in radians.
             tan(x): Float {
                 cpu_float: [single::tan(x), double::tan(x)], wgsl_f32: "m_tan({a})", wgsl_f64: "d_tan({a})", exact: { x.tan() },
                 cost: 27, shader_cost: 32,
             }
-            /// Arc sine.
+            /// Returns the arc sine.
             #[doc(alias("arcsin"))]
             asin(x): Float {
                 cpu_float: [single::asin(x), double::asin(x)], wgsl_f32: "m_asin({a})", wgsl_f64: "d_asin({a})", exact: { x.asin() },
                 domain: [-1.0, 1.0],
             }
-            /// Arc cosine.
+            /// Returns the arc cosine.
             #[doc(alias("arccos"))]
             acos(x): Float {
                 cpu_float: [single::acos(x), double::acos(x)], wgsl_f32: "m_acos({a})", wgsl_f64: "d_acos({a})", exact: { x.acos() },
                 domain: [-1.0, 1.0],
             }
-            /// Arc tangent.
+            /// Returns the arc tangent.
             #[doc(alias("arctan"))]
             atan(x): Float {
                 cpu_float: [single::atan(x), double::atan(x)], wgsl_f32: "m_atan({a})", wgsl_f64: "d_atan({a})", exact: { x.atan() },
             }
-            /// Hyperbolic sine.
+            /// Returns the hyperbolic sine.
             sinh(x): Float {
                 cpu_float: [single::sinh(x), double::sinh(x)], wgsl_f32: "m_sinh({a})", wgsl_f64: "d_sinh({a})", exact: { libm::sinh(x) },
                 domain: [-89.0, 89.0],
                 cost: 15,
             }
-            /// Hyperbolic cosine.
+            /// Returns the hyperbolic cosine.
             cosh(x): Float {
                 cpu_float: [single::cosh(x), double::cosh(x)], wgsl_f32: "m_cosh({a})", wgsl_f64: "d_cosh({a})", exact: { libm::cosh(x) },
                 domain: [-89.0, 89.0],
                 cost: 11,
             }
-            /// Hyperbolic tangent.
+            /// Returns the hyperbolic tangent.
             tanh(x): Float {
                 threaded: f32,
                 cpu_float: [single::tanh(x), double::tanh(x)], wgsl_f32: "m_tanh({a})", wgsl_f64: "d_tanh({a})", exact: { libm::tanh(x) },
                 domain: [-10.0, 10.0],
             }
-            /// Inverse hyperbolic sine.
+            /// Returns the inverse hyperbolic sine.
             #[doc(alias("arcsinh"))]
             asinh(x): Float {
                 cpu_float: [single::asinh(x), double::asinh(x)], wgsl_f32: "m_asinh({a})", wgsl_f64: "d_asinh({a})", exact: { libm::asinh(x) },
                 cost: 18,
             }
-            /// Inverse hyperbolic cosine.
+            /// Returns the inverse hyperbolic cosine.
             #[doc(alias("arccosh"))]
             acosh(x): Float {
                 cpu_float: [single::acosh(x), double::acosh(x)], wgsl_f32: "m_acosh({a})", wgsl_f64: "d_acosh({a})", exact: { exact::acosh(x) },
                 domain: [1.0, 1e3],
                 cost: 16,
             }
-            /// Inverse hyperbolic tangent.
+            /// Returns the inverse hyperbolic tangent.
             #[doc(alias("arctanh"))]
             atanh(x): Float {
                 cpu_float: [single::atanh(x), double::atanh(x)], wgsl_f32: "m_atanh({a})", wgsl_f64: "d_atanh({a})", exact: { libm::atanh(x) },
                 domain: [-1.0, 1.0],
                 cost: 16,
             }
-            /// The angle of the point (x, y), over all four quadrants; the first operand is y.
+            /// Returns the angle of the point (x, y), in all four quadrants. The first operand is y.
             #[doc(alias("arctan2"))]
             atan2(y, x): Float {
                 cpu_float: [single::atan2(y, x), double::atan2(y, x)], wgsl_f32: "m_atan2({a}, {b})", wgsl_f64: "d_atan2({a}, {b})",
                 exact: { y.atan2(x) }, cost: 15, shader_cost: 32,
             }
-            /// sqrt(x² + y²) without overflow.
+            /// Returns sqrt(x² + y²) without overflow.
             hypot(x, y): Float {
                 cpu_float: [single::hypot(x, y), double::hypot(x, y)], wgsl_f32: "m_hypot({a}, {b})", wgsl_f64: "d_hypot({a}, {b})",
                 exact: { libm::hypot(x, y) },
             }
-            /// log(exp(x) + exp(y)) without overflow.
+            /// Returns log(exp(x) + exp(y)) without overflow.
             #[doc(alias("log_add_exp"))]
             logaddexp(x, y): Float {
                 cpu_float: [single::logaddexp(x, y), double::logaddexp(x, y)], wgsl_f32: "m_logaddexp({a}, {b})", wgsl_f64: "d_logaddexp({a}, {b})",
@@ -172,14 +173,14 @@ macro_rules! rows {
                 reduce: { method: logsumexp, neutral: Lowest, empty: refused, order: fixed, loops: plain },
                 cost: 32,
             }
-            /// a + t · (b − a).
+            /// Interpolates linearly: returns a + t · (b − a).
             #[doc(alias("mix"))]
             lerp(a, b, t): Float {
                 cpu_float: [single::lerp(a, b, t), double::lerp(a, b, t)], wgsl_f32: "m_lerp({a}, {b}, {c})", wgsl_f64: "d_lerp({a}, {b}, {c})",
                 exact: { exact::lerp(a, b, t) },
                 domain: [-10.0, 10.0],
             }
-            /// The magnitude of the first with the sign of the second.
+            /// Returns the magnitude of the first operand with the sign of the second.
             #[doc(alias("copy_sign"))]
             copysign(x, y): Float {
                 threaded: all,
@@ -187,20 +188,20 @@ macro_rules! rows {
                 wgsl_f32: "m_copysign({a}, {b})", wgsl_f64: "d_copysign({a}, {b})", exact: { x.copysign(y) },
                 is: [never_rounds],
             }
-            /// The next number of the type from the first toward the second.
+            /// Returns the next number of the type from the first operand towards the second.
             nextafter(x, y): FloatOnly {
                 cpu_float: [single::nextafter(x, y), double::nextafter(x, y)], wgsl_f32: "m_nextafter({a}, {b})", wgsl_f64: "d_nextafter({a}, {b})",
                 is: [never_rounds, rounds_first],
                 half: [&nextafter_f16, &nextafter_bf16],
             }
-            /// Degrees to radians.
+            /// Converts degrees to radians.
             #[doc(alias("radians", "to_radians"))]
             deg2rad(x): Float {
                 threaded: f32,
                 cpu_float: [(x as f64 * (std::f64::consts::PI / 180.0)) as f32, x * (std::f64::consts::PI / 180.0)],
                 wgsl_f32: "m_deg2rad({a})", wgsl_f64: "d_deg2rad({a})", exact: { x * (std::f64::consts::PI / 180.0) },
             }
-            /// Radians to degrees.
+            /// Converts radians to degrees.
             #[doc(alias("degrees", "to_degrees"))]
             rad2deg(x): Float {
                 threaded: f32,
@@ -214,7 +215,8 @@ pub(crate) use rows;
 
 rows!(super::define);
 
-/// The rows that compute `nextafter` for f16 and bf16 (its key `half`). They stand outside `rows!`, so they get no method.
+/// The rows that compute `nextafter` for f16 and bf16 (see its key `half`). They are outside `rows!`, so they have no
+/// methods.
 mod steps {
     use crate::math::single;
     crate::graph::ufunc::define! {
@@ -234,19 +236,20 @@ pub(crate) use steps::{nextafter_bf16, nextafter_f16};
 
 macro_rules! order {
     ($t:ty, $bits:ty, $min:ident, $max:ident, $fmin:ident, $fmax:ident, $sign:ident) => {
-        /// Returns the smaller without a branch: NaN if either is NaN, and −0 is smaller than +0.
+        /// Returns the smaller operand without a branch: NaN if either is NaN, and −0 is smaller than +0.
         #[inline(always)]
         pub(crate) fn $min(x: $t, y: $t) -> $t {
-            // two selections that differ only for equal operands, where each gives another one. These differ at most in the
-            // sign of 0, and the bitwise or gives −0 if either is −0. So one comparison, for NaN, is all that needs a mask
+            // the two selections differ only for equal operands, where each picks another one. Equal operands differ at
+            // most in the sign of 0, and the bitwise or yields −0 if either is −0. So only the comparison for NaN needs
+            // a mask
             let (one, other) = (if x < y { x } else { y }, if y < x { y } else { x });
             let picked = <$t>::from_bits(one.to_bits() | other.to_bits());
             if x != x || y != y { mutant!(minimum_drops_nan, if x != x { y } else { x }, x + y) } else { picked }
         }
-        /// Returns the larger without a branch: NaN if either is NaN, and +0 is larger than −0.
+        /// Returns the larger operand without a branch: NaN if either is NaN, and +0 is larger than −0.
         #[inline(always)]
         pub(crate) fn $max(x: $t, y: $t) -> $t {
-            // as above; the bitwise and gives +0 if either is +0
+            // as above; the bitwise and yields +0 if either is +0
             let (one, other) = (if x > y { x } else { y }, if y > x { y } else { x });
             let picked = <$t>::from_bits(one.to_bits() & other.to_bits());
             if x != x || y != y { x + y } else { picked }
@@ -274,7 +277,8 @@ macro_rules! order {
 order!(f32, u32, minimum32, maximum32, fmin32, fmax32, sign32);
 order!(f64, u64, minimum64, maximum64, fmin64, fmax64, sign64);
 
-/// The references (`Ufunc::exact`) of rows of this file and of `arithmetic.rs` that are functions, not expressions in the row.
+/// The references (`Ufunc::exact`) for rows of this file and of `arithmetic.rs` that are functions instead of
+/// expressions in the row.
 pub(crate) mod exact {
     pub fn minimum(x: f64, y: f64) -> f64 {
         match (x.is_nan(), y.is_nan()) {
@@ -322,7 +326,7 @@ pub(crate) mod exact {
             0.0
         }
     }
-    /// Computes NumPy's `%`: the remainder has the divisor's sign, also where it is 0.
+    /// Computes NumPy's `%`: the remainder has the sign of the divisor, also if it is 0.
     pub fn remainder(x: f64, y: f64) -> f64 {
         let r = x % y;
         if r == 0.0 {
@@ -367,7 +371,7 @@ pub(crate) mod exact {
         if y.is_finite() || !(a.is_finite() && b.is_finite() && t.is_finite()) {
             return y;
         }
-        // b − a overflows although the result may be finite; a quarter of each term does not
+        // b − a overflows although the result may be finite, but the difference of the quarters does not
         (a / 4.0 + t * (b / 4.0 - a / 4.0)) * 4.0
     }
 }

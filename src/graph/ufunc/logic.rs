@@ -1,12 +1,13 @@
-//! The rows of comparisons, tests of an element, logic and bits, and the row `select`.
+//! The rows of comparisons, tests of single elements, logic and bit operations, and the row `select`.
 
 use super::integer::{Int, exact as int};
 
-/// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
+/// Calls the macro `$m` with this file's rows: `define!` makes statics from them, and `methods!`
+/// (`ops/functions/mod.rs`) makes methods.
 macro_rules! rows {
     ($m:path) => {
         $m! {
-            /// Whether the operands are equal; −0 equals +0, NaN nothing.
+            /// Returns whether the operands are equal. −0 equals +0, and NaN equals nothing.
             #[doc(alias("eq"))]
             equal(x, y): Compare {
                 cpu_float: [(x == y) as u8, (x == y) as u8], cpu_int: { (x == y) as u8 },
@@ -16,7 +17,7 @@ macro_rules! rows {
                 exact: { (x == y) as u8 as f64 }, exact_int: { (x == y) as i128 },
                 domain: [-3.0, 3.0], compares: Equal,
             }
-            /// Whether the operands differ.
+            /// Returns whether the operands differ.
             #[doc(alias("ne"))]
             not_equal(x, y): Compare {
                 cpu_float: [(x != y) as u8, (x != y) as u8], cpu_int: { (x != y) as u8 },
@@ -26,7 +27,7 @@ macro_rules! rows {
                 exact: { (x != y) as u8 as f64 }, exact_int: { (x != y) as i128 },
                 domain: [-3.0, 3.0], compares: NotEqual,
             }
-            /// Whether the first is smaller.
+            /// Returns whether the first operand is smaller than the second.
             #[doc(alias("lt"))]
             less(x, y): Compare {
                 cpu_float: [(x < y) as u8, (x < y) as u8], cpu_int: { (x < y) as u8 }, cpu_bool: { (x < y) as u8 },
@@ -35,7 +36,7 @@ macro_rules! rows {
                 exact: { (x < y) as u8 as f64 }, exact_int: { (x < y) as i128 },
                 domain: [-3.0, 3.0], compares: Less,
             }
-            /// Whether the first is smaller or equal.
+            /// Returns whether the first operand is smaller than or equal to the second.
             #[doc(alias("le"))]
             less_equal(x, y): Compare {
                 cpu_float: [(x <= y) as u8, (x <= y) as u8], cpu_int: { (x <= y) as u8 },
@@ -45,7 +46,7 @@ macro_rules! rows {
                 exact: { (x <= y) as u8 as f64 }, exact_int: { (x <= y) as i128 },
                 domain: [-3.0, 3.0], compares: LessEqual,
             }
-            /// Whether the first is larger.
+            /// Returns whether the first operand is larger than the second.
             #[doc(alias("gt"))]
             greater(x, y): Compare {
                 cpu_float: [(x > y) as u8, (x > y) as u8], cpu_int: { (x > y) as u8 }, cpu_bool: { (x > y) as u8 },
@@ -54,7 +55,7 @@ macro_rules! rows {
                 exact: { (x > y) as u8 as f64 }, exact_int: { (x > y) as i128 },
                 domain: [-3.0, 3.0], compares: Greater,
             }
-            /// Whether the first is larger or equal.
+            /// Returns whether the first operand is larger than or equal to the second.
             #[doc(alias("ge"))]
             greater_equal(x, y): Compare {
                 cpu_float: [(x >= y) as u8, (x >= y) as u8], cpu_int: { (x >= y) as u8 },
@@ -64,7 +65,7 @@ macro_rules! rows {
                 exact: { (x >= y) as u8 as f64 }, exact_int: { (x >= y) as i128 },
                 domain: [-3.0, 3.0], compares: GreaterEqual,
             }
-            /// Whether the element is NaN.
+            /// Returns whether the element is NaN.
             #[doc(alias("is_nan"))]
             isnan(x): Test {
                 cpu_float: [x.is_nan() as u8, x.is_nan() as u8], cpu_int: { 0 }, cpu_bool: { 0 },
@@ -73,7 +74,7 @@ macro_rules! rows {
                 exact: { x.is_nan() as u8 as f64 }, exact_int: { 0 },
                 domain: [-3.0, 3.0],
             }
-            /// Whether the element is +∞ or −∞.
+            /// Returns whether the element is +∞ or −∞.
             #[doc(alias("is_inf", "is_infinite"))]
             isinf(x): Test {
                 cpu_float: [x.is_infinite() as u8, x.is_infinite() as u8], cpu_int: { 0 }, cpu_bool: { 0 },
@@ -82,7 +83,7 @@ macro_rules! rows {
                 exact: { x.is_infinite() as u8 as f64 }, exact_int: { 0 },
                 domain: [-3.0, 3.0],
             }
-            /// Whether the element is neither NaN nor infinite.
+            /// Returns whether the element is neither NaN nor infinite.
             #[doc(alias("is_finite"))]
             isfinite(x): Test {
                 cpu_float: [x.is_finite() as u8, x.is_finite() as u8], cpu_int: { 1 }, cpu_bool: { 1 },
@@ -91,7 +92,7 @@ macro_rules! rows {
                 exact: { x.is_finite() as u8 as f64 }, exact_int: { 1 },
                 domain: [-3.0, 3.0],
             }
-            /// Whether the sign is minus, also of −0 and of a NaN.
+            /// Returns whether the sign is negative, also for −0 and NaN.
             #[doc(alias("is_sign_negative"))]
             signbit(x): Test {
                 cpu_float: [x.is_sign_negative() as u8, x.is_sign_negative() as u8],
@@ -101,61 +102,63 @@ macro_rules! rows {
                 exact: { x.is_sign_negative() as u8 as f64 }, exact_int: { (x < 0) as i128 },
                 domain: [-3.0, 3.0],
             }
-            /// Whether both are true (not 0).
+            /// Returns whether both operands are true (not 0).
             logical_and(x, y): Logical {
                 cpu_bool: { x & y }, wgsl_bool: "{a} && {b}",
                 exact: { (x != 0.0 && y != 0.0) as u8 as f64 }, exact_int: { (x != 0 && y != 0) as i128 },
                 domain: [0.0, 1.0],
                 reduce: { method: all, neutral: One, empty: 1.0, order: free },
             }
-            /// Whether either is true (not 0).
+            /// Returns whether at least one operand is true (not 0).
             logical_or(x, y): Logical {
                 cpu_bool: { x | y }, wgsl_bool: "{a} || {b}",
                 exact: { (x != 0.0 || y != 0.0) as u8 as f64 }, exact_int: { (x != 0 || y != 0) as i128 },
                 domain: [0.0, 1.0],
                 reduce: { method: any, neutral: Zero, empty: 0.0, order: free },
             }
-            /// Whether exactly one is true (not 0).
+            /// Returns whether exactly one operand is true (not 0).
             logical_xor(x, y): Logical {
                 cpu_bool: { x ^ y }, wgsl_bool: "{a} != {b}",
                 exact: { ((x != 0.0) != (y != 0.0)) as u8 as f64 }, exact_int: { ((x != 0) != (y != 0)) as i128 },
                 domain: [0.0, 1.0],
             }
-            /// Whether the element is 0.
+            /// Returns whether the element is 0.
             #[doc(alias("not"))]
             logical_not(x): Logical {
                 cpu_bool: { x ^ 1 }, wgsl_bool: "!{a}",
                 exact: { (x == 0.0) as u8 as f64 }, exact_int: { (x == 0) as i128 },
                 domain: [0.0, 1.0],
             }
-            /// And of each bit.
+            /// Returns the bitwise and.
             bitwise_and(x, y): Integer {
                 cpu_int: { x & y }, cpu_bool: { x & y }, wgsl_int: "{a} & {b}", wgsl_long: "and_{T}({a}, {b})", wgsl_bool: "{a} && {b}",
                 exact_int: { x & y }, is: [keeps_range],
             }
-            /// Or of each bit.
+            /// Returns the bitwise or.
             bitwise_or(x, y): Integer {
                 cpu_int: { x | y }, cpu_bool: { x | y }, wgsl_int: "{a} | {b}", wgsl_long: "or_{T}({a}, {b})", wgsl_bool: "{a} || {b}",
                 exact_int: { x | y }, is: [keeps_range],
             }
-            /// Exclusive or of each bit.
+            /// Returns the bitwise exclusive or.
             bitwise_xor(x, y): Integer {
                 cpu_int: { x ^ y }, cpu_bool: { x ^ y }, wgsl_int: "{a} ^ {b}", wgsl_long: "xor_{T}({a}, {b})", wgsl_bool: "{a} != {b}",
                 exact_int: { x ^ y }, is: [keeps_range],
             }
-            /// Each bit inverted; bool: not.
+            /// Inverts each bit. For bool, returns the logical not.
             #[doc(alias("invert", "bitwise_not"))]
             bitwise_invert(x): Integer {
                 cpu_int: { !x }, cpu_bool: { x ^ 1 }, wgsl_int: "~{a}", wgsl_long: "not_{T}({a})", wgsl_bool: "!{a}",
                 exact_int(w): { if w == 1 { x ^ 1 } else { !x } },
             }
-            /// Bits moved left; a shift by the width or more, or a negative one, gives 0. Not for bool.
+            /// Shifts the bits left. A shift by the width or more, or by a negative number, returns 0. Does not support
+            /// bool.
             #[doc(alias("left_shift", "shl"))]
             bitwise_left_shift(x, y): Integer {
                 cpu_int: { x.shift_left(y) }, wgsl_int: "shl_{T}({a}, {b})",
                 exact_int(w): { int::shift_left(x, y, w) },
             }
-            /// Bits moved right; a shift by the width or more, or a negative one, gives 0 (−1 for a negative number).
+            /// Shifts the bits right. A shift by the width or more, or by a negative number, returns 0 (−1 for a
+            /// negative element).
             #[doc(alias("right_shift", "shr"))]
             bitwise_right_shift(x, y): Integer {
                 cpu_int: { x.shift_right(y) }, wgsl_int: "shr_{T}({a}, {b})",
@@ -191,8 +194,8 @@ macro_rules! choose {
 }
 choose! { u8 u32 u64 }
 
-/// The row of `select`: the second operand where the first is true, else the third. No key of `define!` makes such loops,
-/// which move words of the size of the last two operands' compute type, so it stands outside `rows!`.
+/// The row of `select`: the second operand where the first is true, otherwise the third. It is outside `rows!`, because
+/// its loops move words of the size of the last two operands' compute type, which no key of `define!` can express.
 pub(crate) static SELECT: Ufunc = {
     let bool4 = Some(Threaded::of::<u32, N4, M4, u8, u8, u8, u8, Choose>(3, false));
     let bool8 = Some(Threaded::of::<u64, N8, M8, u8, u8, u8, u8, Choose>(3, false));

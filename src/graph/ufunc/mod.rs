@@ -1,11 +1,11 @@
 //! The table of elementwise functions.
 //!
-//! A [`Ufunc`] is one row: name, operands, type signature, one scalar Rust function for each compute type, WGSL text,
-//! an exact reference, a test domain and properties. Planner, methods, shader text, CPU loops, tests and docs read the
-//! row. Planner and backends decide by its properties, never by its name. The rows stand in `graph/ufunc/arithmetic.rs`,
-//! `graph/ufunc/float.rs`, `graph/ufunc/special/mod.rs` and `graph/ufunc/logic.rs`; **a new function is one new row there**.
-//! `graph/ufunc/define.rs` lists the columns, `graph/ufunc/intern.rs` says when two rows are equal, and `graph/ufunc/cast.rs` holds the
-//! conversions between types.
+//! A [`Ufunc`] is one row of the table: name, operands, type signature, one scalar Rust function per compute type, WGSL
+//! source, an exact reference, a test domain and properties. Planner, methods, shader source, CPU loops, tests and docs
+//! all read the row. Planner and backends decide by its properties, never by its name. The rows are in
+//! `graph/ufunc/arithmetic.rs`, `graph/ufunc/float.rs`, `graph/ufunc/special/mod.rs` and `graph/ufunc/logic.rs`; **a
+//! new function is one new row there**. `graph/ufunc/define.rs` lists the columns, `graph/ufunc/intern.rs` defines when
+//! two rows are equal, and `graph/ufunc/cast.rs` contains the conversions between types.
 
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
@@ -30,24 +30,25 @@ use crate::math::simd::{Forms, Loops};
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
-/// Which types a function takes and gives. A class sets the rule; within it a type is taken if the row has a function for it.
+/// The types that a function accepts and returns. The class sets the rule; within it, a type is accepted if the row has
+/// a function for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Class {
-    /// Takes any type; casts integers and bool to f32 first, and gives the float type.
+    /// Accepts any type. Casts integers and bool to f32 first, and returns the float type.
     Float,
-    /// Takes floats only; gives the promoted type of its operands.
+    /// Accepts only floats. Returns the promoted type of its operands.
     FloatOnly,
-    /// Takes any type; gives the promoted type of its operands.
+    /// Accepts any type. Returns the promoted type of its operands.
     Numeric,
-    /// Takes bool and integers; gives the promoted type of its operands.
+    /// Accepts bool and integers. Returns the promoted type of its operands.
     Integer,
-    /// Compares two operands of one type; gives bool.
+    /// Compares two operands of one type. Returns bool.
     Compare,
-    /// Tests a property of each element, such as being NaN; gives bool.
+    /// Tests a property of each element, such as being NaN. Returns bool.
     Test,
-    /// Takes each operand as a truth value; gives bool.
+    /// Interprets each operand as a truth value. Returns bool.
     Logical,
-    /// Takes a bool and two operands of one type; gives one of the two.
+    /// Accepts a bool and two operands of one type. Returns one of the two.
     Select,
 }
 
@@ -61,7 +62,7 @@ impl Class {
         }
     }
 
-    /// Returns the type to which operands promoted to `dtype` are cast before the function.
+    /// Returns the type to which operands promoted to `dtype` are cast before the function is called.
     pub fn operand(self, dtype: DType) -> DType {
         match self {
             Class::Logical => DType::Bool,
@@ -78,7 +79,7 @@ pub(crate) enum Extreme {
     Largest,
 }
 
-/// The neutral element of a reduction: combined with any x it gives x.
+/// The neutral element of a reduction: combining it with any x results in x.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Neutral {
     /// 0; for floats −0, because x + −0 is x for every x, and +0 would turn −0 into +0.
@@ -117,21 +118,23 @@ impl Neutral {
     }
 }
 
-/// How a binary function reduces: the key `reduce:` of its row.
+/// How a binary function reduces, declared by the key `reduce:` of its row.
 #[derive(Clone, Copy)]
 pub(crate) struct Reduction {
     /// The name of the reduction's method, such as `sum`.
     pub method: &'static str,
-    /// The name of the scan's method, such as `cumulative_sum`; not every function's scan has a method.
+    /// The name of the scan's method, such as `cumulative_sum`. Not every function's scan has a method.
     pub cumulative: &'static str,
     pub neutral: Neutral,
-    /// The result of a reduction of no elements; `None` where that is an error. A sum gives 0, although its `neutral` is −0.
+    /// The result of a reduction of no elements; `None` if that is an error. A sum returns 0, although its `neutral` is
+    /// −0.
     pub empty: Option<f64>,
-    /// Whether a reduction of floats gives the same bits in any order, as a minimum does. If it does not, the planner keeps
-    /// the order of the reduction's tree, whatever is fused with it. For integers and bool every order gives the same bits.
+    /// Whether a reduction of floats returns the same bits in any order, as a minimum does. If not, the planner keeps
+    /// the order of the reduction's tree, whatever is fused with it. For integers and bool, every order returns the
+    /// same bits.
     pub reorders_floats: bool,
-    /// Which of its operands the row picks; `None` where it computes a new value. Of a row that picks, a reduction can also
-    /// give the position of the picked element: `argmin` and `argmax`.
+    /// Which operand the row picks; `None` if it computes a new value. For a row that picks, a reduction can also
+    /// return the position of the picked element: `argmin` and `argmax`.
     pub picks: Option<Extreme>,
 }
 
@@ -147,7 +150,7 @@ pub(crate) enum Comparison {
 }
 
 impl Comparison {
-    /// Says whether the relation holds for two operands, the first of which compares to the second as `order` says.
+    /// Returns whether the relation holds for two operands; `order` is how the first compares to the second.
     pub fn holds(self, order: Ordering) -> bool {
         match self {
             Comparison::Equal => order.is_eq(),
@@ -160,76 +163,82 @@ impl Comparison {
     }
 }
 
-/// The properties by which the planner and the backends treat a row.
+/// The properties that determine how the planner and the backends treat a row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Properties {
     /// The relation that the row tests, if it is a comparison.
     pub compares: Option<Comparison>,
-    /// The cost of one evaluation, in additions. The planner stores costly values instead of computing them twice. Costs above
-    /// 8 are measured: the time that the row of f32 takes longer than an addition for each of 200,000 elements in cache, over
-    /// the time of an addition in registers (30 in a nanosecond by two threads, which is `Rates::CPU`). The three quotients
-    /// that are exact by long division took 205 for floats and some 10 for integers; 64 lies between.
+    /// The cost of one evaluation, in additions. The planner stores costly values instead of computing them twice.
+    /// Costs above 8 are measured: the extra time of the f32 row over an addition, per element of 200,000 elements in
+    /// cache, divided by the time of an addition in registers (30 per nanosecond by two threads, which is
+    /// `Rates::CPU`). The three quotients that are exact by long division cost 205 for floats and about 10 for
+    /// integers; their cost is set to 64, in between.
     pub cost: u32,
-    /// The cost for a GPU driver of compiling the row's WGSL text for floats, in additions; a software driver takes up to a
-    /// millisecond for each. Sine costs 32, because the reduction of large arguments makes it hundreds of instructions.
+    /// The cost of compiling the row's WGSL source for floats in a GPU driver, in additions. A software driver takes up
+    /// to a millisecond per addition. Sine costs 32, because the reduction of large arguments takes hundreds of
+    /// instructions.
     pub shader_cost: u32,
-    /// Operands of f16 and bf16, which fused kernels hold as f32, are rounded to their own type before the function: it asks
-    /// for their exact value (comparisons, tests, logic, `nextafter`), which must not depend on what is fused.
+    /// Operands of f16 and bf16, which fused kernels hold as f32, are rounded to their own type before the function
+    /// runs. Comparisons, tests, logic and `nextafter` need this, because they depend on the exact value, which must
+    /// not depend on what is fused.
     pub rounds_first: bool,
-    /// For floats: the exact result is always representable in the operands' type, so that nothing is rounded.
+    /// For floats: the exact result is always representable in the operands' type, so nothing is rounded.
     pub never_rounds: bool,
-    /// The result has the bits of one of the operands, so that a kernel of such rows alone may move floats as integers, which
+    /// The result has the bits of one of the operands. A kernel with only such rows may move floats as integers, which
     /// keeps the payload of a NaN.
     pub moves_bits: bool,
-    /// For integers: operands give a result in the range of their type, which never wraps. 8- and 16-bit operands are computed in
-    /// 32 bits, and the result need not be wrapped; a check for overflow leaves the row out.
+    /// For integers: the result always lies in the range of the operands' type, so it never wraps. 8- and 16-bit
+    /// operands are computed in 32 bits, and the result does not need to be wrapped. Checks for overflow skip the row.
     pub keeps_range: bool,
-    /// For floats: the WGSL text picks an operand or works on its bits, so that a driver's compiler cannot fold, reassociate
-    /// or contract it with the code around it, and it needs no guard.
+    /// For floats: the WGSL source picks an operand or works on its bits. A driver's compiler cannot fold, reassociate
+    /// or contract it with the code around it, so it needs no guard.
     pub opaque: bool,
-    /// For floats: a driver's compiler that sees that both operands are the same value changes no bit by simplifying. `x + x`
-    /// may become `2·x`, which is the same; but `x − x` becomes 0 and `x / x` becomes 1, which is wrong for NaN and ∞.
+    /// For floats: if a driver's compiler sees that both operands are the same value, its simplification changes no
+    /// bit. `x + x` may become `2·x`, which is the same. But `x − x` becomes 0 and `x / x` becomes 1, which is wrong
+    /// for NaN and ∞.
     pub simplifies_exactly: bool,
-    /// The row raises its first operand to the power of the second. For integers, a second operand that is a negative number
-    /// (not an array) is an error.
+    /// The row raises its first operand to the power of the second. For integers, a negative number (not an array) as
+    /// the second operand is an error.
     pub power: bool,
-    /// The row is the product of its operands, or of its one operand and itself.
+    /// The row is the product of its operands, or the square of its single operand.
     pub multiplies: bool,
 }
 
-/// A function of integers that does not wrap; the last argument is the width of their type in bits.
+/// An integer function that does not wrap. The last argument is the width of the operands' type in bits.
 pub(crate) type ExactInt = fn(i128, i128, i128, u32) -> i128;
 
-/// One row of the table. Rows that agree in name, types, WGSL text and properties are equal, wherever they lie ([`intern`]).
+/// One row of the table. Rows with equal names, types, WGSL source and properties are equal, whatever their addresses
+/// ([`intern`]).
 pub(crate) struct Ufunc {
     pub id: intern::RowId,
     pub name: &'static str,
     pub doc: &'static str,
     pub arity: usize,
     pub class: Class,
-    /// The CPU's loops, by the compute type of the operands (of `select`, of the last two).
+    /// The CPU loops, by the compute type of the operands (for `select`, of the last two).
     pub forms: [Option<Forms>; Compute::COUNT],
-    /// The WGSL expression, by the compute type of the operands: `{a}`, `{b}`, `{c}` stand for the operands and `{T}` for
-    /// the type's name; it may call WGSL's own functions and those of `shaders/lib`.
+    /// The WGSL expression, by the compute type of the operands. `{a}`, `{b}` and `{c}` are replaced by the operands,
+    /// and `{T}` by the name of the type. It may call WGSL's built-in functions and those of `shaders/lib`.
     pub wgsl: [Option<&'static str>; Compute::COUNT],
-    /// The reference for floats that tests compare with: in f64, without `crate::math`.
+    /// The reference for floats that tests compare with, in f64 and without `crate::math`.
     pub exact: Option<fn(f64, f64, f64) -> f64>,
     /// The reference for integers and bool: the result before it wraps to the type.
     pub exact_int: Option<ExactInt>,
-    /// The range from which tests draw most operands, where the function is neither constant nor infinite.
+    /// The range from which tests draw most operands. Within it the function is neither constant nor infinite.
     pub domain: [f64; 2],
     pub reduce: Option<Reduction>,
     pub properties: Properties,
     /// The rows that f16 and bf16 operands use instead of this one.
     pub half: Option<[&'static Ufunc; 2]>,
-    /// The fold that combines by this row, made by the first call of [`Fold::of`].
+    /// The fold that combines by this row. The first call of [`Fold::of`] creates it.
     pub fold: OnceLock<Fold>,
 }
 
 impl Ufunc {
-    /// Makes a row without functions, with the properties that most rows of its class have.
+    /// Makes a row without functions, with the default properties of its class.
     pub const fn new(name: &'static str, doc: &'static str, arity: usize, class: Class) -> Ufunc {
-        // most functions of floats are a polynomial with a few steps around it: some eight additions, a judgement
+        // most functions of floats are a polynomial with a few steps around it, about eight additions. Chosen by hand;
+        // no benchmark compares other values
         let cost = if matches!(class, Class::Float) { 8 } else { 1 };
         Ufunc {
             id: intern::RowId::new(),
@@ -261,28 +270,30 @@ impl Ufunc {
         }
     }
 
-    /// Returns the CPU's elementwise loops for this compute type; `None` if the row does not take it.
+    /// Returns the CPU's elementwise loops for this compute type, or `None` if the row does not support it.
     pub fn map(&self, compute: Compute) -> Option<Loops> {
         Some(self.forms[compute as usize]?.map)
     }
 
-    /// Returns the row's instructions of threaded code for this compute type, in words of 4 bytes or of 8; `None` if it has none.
+    /// Returns the row's threaded-code instructions for this compute type, for words of 4 or 8 bytes, or `None` if it
+    /// has none.
     pub fn threaded(&self, compute: Compute, word: usize) -> Option<Threaded> {
         self.forms[compute as usize]?.threaded[word / 8]
     }
 
-    /// Says whether the row has WGSL text for this compute type.
+    /// Returns whether the row has WGSL source for this compute type.
     pub fn on_gpu(&self, compute: Compute) -> bool {
         self.wgsl[compute as usize].is_some()
     }
 
-    /// Returns the operand by whose type the function's implementation is chosen. All operands have one type, except that
-    /// `select`'s first is a bool.
+    /// Returns the operand whose type selects the function's implementation. All operands have the same type, except
+    /// that the first operand of `select` is a bool.
     pub fn typed_operand<'a, T>(&self, operands: &'a [T]) -> Option<&'a T> {
         operands.last()
     }
 
-    /// Returns the cost for a GPU driver of compiling the row's text, in additions. Texts for integers and bool are short.
+    /// Returns the cost of compiling the row's WGSL source in a GPU driver, in additions. The source for integers and
+    /// bool is short.
     pub fn compile_cost(&self, compute: Compute) -> u32 {
         match compute {
             Compute::F32 | Compute::F64 => self.properties.shader_cost,
@@ -290,7 +301,7 @@ impl Ufunc {
         }
     }
 
-    /// Says whether the row has a CPU loop for this compute type.
+    /// Returns whether the row has a CPU loop for this compute type.
     pub fn on_cpu(&self, compute: Compute) -> bool {
         self.forms[compute as usize].is_some()
     }
@@ -303,7 +314,8 @@ impl std::fmt::Debug for Ufunc {
 }
 
 #[cfg(any(feature = "testing", feature = "kernels"))]
-/// Returns the rows that have a method, in the order of the table's files: all but `select` and `nextafter`'s rows for halves.
+/// Returns the rows that have a method, in the order of the table's files: all except `select` and the rows of
+/// `nextafter` for f16 and bf16.
 pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
     arithmetic::ROWS.iter().chain(float::ROWS).chain(special::ROWS).chain(logic::ROWS).copied()
 }
@@ -322,7 +334,7 @@ mod tests {
     }
 
     crate::graph::ufunc::define! {
-        /// A row of this test alone, so that no other code can treat it by its name instead of its properties.
+        /// A row that only this test uses, so no other code can treat it by its name instead of its properties.
         stranger(x, y): Float {
             cpu_float: [(x * x + y * y).sqrt(), (x * x + y * y).sqrt()], wgsl_f32: "sqrt({a} * {a} + {b} * {b})",
             reduce: { method: norm, neutral: Zero, empty: 0.0, order: fixed },
@@ -346,7 +358,8 @@ mod tests {
         ])
     }
 
-    /// Returns the plans of `expressions` as text, with `row` in place of the row's name, so that rows can be compared.
+    /// Returns the plans of `expressions` as text, with the row's name replaced by `row`, so that plans of different
+    /// rows can be compared.
     fn plans(row: &'static Ufunc) -> Result<Vec<String>> {
         let text = |e: &Expr| Ok(e.plan()?.to_string().replace(&format!("reduce {row:?}"), "reduce row"));
         expressions(row)?.iter().map(text).collect()

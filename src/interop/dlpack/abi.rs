@@ -1,5 +1,5 @@
-//! The C structures of DLPack 1.x, as `dlpack.h` has them. What the fields mean is said there, and in the
-//! [specification](https://dmlc.github.io/dlpack/latest/).
+//! The C structures of DLPack 1.x, as in `dlpack.h`. The
+//! [specification](https://dmlc.github.io/dlpack/latest/) documents the fields.
 //!
 //! ```
 //! use cupric::dlpack_abi::{DLManagedTensorVersioned, DLTensor};
@@ -14,9 +14,9 @@ use std::ffi::c_void;
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DLPackVersion {
-    /// Structures of another major version have other fields.
+    /// The major version. Structures of another major version have other fields.
     pub major: u32,
-    /// A minor version adds meanings, such as types.
+    /// The minor version. It adds meanings, such as types, but no fields.
     pub minor: u32,
 }
 
@@ -29,7 +29,7 @@ pub const VERSION: DLPackVersion = DLPackVersion { major: 1, minor: 1 };
 pub struct DLDevice {
     /// [`CPU`], or a number of another kind of device.
     pub device_type: i32,
-    /// Which device of its kind; 0 for the CPU.
+    /// The index among devices of this kind; 0 for the CPU.
     pub device_id: i32,
 }
 
@@ -42,9 +42,9 @@ pub const CPU: i32 = 1;
 pub struct DLDataType {
     /// The kind of number: one of the constants below, or another.
     pub code: u8,
-    /// Bits of one number.
+    /// The number of bits of one number.
     pub bits: u8,
-    /// Numbers in one element; 1 but for vectors.
+    /// The number of numbers in one element; 1 except for vectors.
     pub lanes: u16,
 }
 
@@ -59,7 +59,7 @@ pub const BFLOAT: u8 = 4;
 /// The [`DLDataType::code`] of bools, which have 8 bits.
 pub const BOOL: u8 = 6;
 
-/// A tensor in memory, without what owns it.
+/// A tensor in memory, without an owner.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct DLTensor {
@@ -73,33 +73,33 @@ pub struct DLTensor {
     pub dtype: DLDataType,
     /// The lengths of the axes, `ndim` of them; may be null if there are none.
     pub shape: *mut i64,
-    /// The steps along the axes in elements; null where the elements lie in C order.
+    /// The strides along the axes in elements; null if the elements are in C order.
     pub strides: *mut i64,
-    /// How many bytes the first element is behind `data`.
+    /// The offset in bytes of the first element from `data`.
     pub byte_offset: u64,
 }
 
-/// A tensor and what gives it back, as versions before 1.0 have it (`dltensor` in Python).
+/// A tensor and its deleter, in the form of versions before 1.0 (`dltensor` in Python).
 #[repr(C)]
 #[derive(Debug)]
 pub struct DLManagedTensor {
     /// The tensor.
     pub dl_tensor: DLTensor,
-    /// The producer's own.
+    /// Data of the producer.
     pub manager_ctx: *mut c_void,
-    /// Gives the tensor and this structure back. To be called once, by whoever took it.
+    /// Frees the tensor and this structure. The consumer that took the tensor must call it once.
     pub deleter: Option<unsafe extern "C" fn(*mut DLManagedTensor)>,
 }
 
-/// A tensor and what gives it back (`dltensor_versioned` in Python).
+/// A tensor and its deleter (`dltensor_versioned` in Python).
 #[repr(C)]
 #[derive(Debug)]
 pub struct DLManagedTensorVersioned {
     /// The version of this structure.
     pub version: DLPackVersion,
-    /// The producer's own.
+    /// Data of the producer.
     pub manager_ctx: *mut c_void,
-    /// Gives the tensor and this structure back. To be called once, by whoever took it.
+    /// Frees the tensor and this structure. The consumer that took the tensor must call it once.
     pub deleter: Option<unsafe extern "C" fn(*mut DLManagedTensorVersioned)>,
     /// [`READ_ONLY`] and other bits.
     pub flags: u64,
@@ -107,5 +107,5 @@ pub struct DLManagedTensorVersioned {
     pub dl_tensor: DLTensor,
 }
 
-/// The bit of [`DLManagedTensorVersioned::flags`] that says that nobody may write to the memory.
+/// The bit of [`DLManagedTensorVersioned::flags`] for memory that nobody may write to.
 pub const READ_ONLY: u64 = 1;

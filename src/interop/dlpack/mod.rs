@@ -1,7 +1,7 @@
-//! Memory of the CPU shared with libraries of other languages by DLPack. `dlpack/abi.rs` has the C structures.
+//! Shares CPU memory with libraries of other languages through DLPack. `dlpack/abi.rs` has the C structures.
 //!
-//! An array is a value that no other array's write changes. So what is exported may be written by the importer only where the
-//! array gave its memory away, and what is imported is never written in place.
+//! An array is a value that no write to another array changes. So an importer may write to exported memory only if the
+//! array gave its memory away, and imported memory is never written in place.
 
 pub mod abi;
 
@@ -17,15 +17,15 @@ use std::ptr::NonNull;
 
 type Loc = &'static Location<'static>;
 
-/// A tensor of DLPack that is owned here: dropping it calls its deleter. [`Array::to_dlpack`] and [`Array::into_dlpack`] make one;
-/// [`DlpackTensor::into_raw`] hands it to another library. (Feature `dlpack`.)
+/// An owned DLPack tensor: dropping it calls its deleter. [`Array::to_dlpack`] and [`Array::into_dlpack`] return one;
+/// [`DlpackTensor::into_raw`] passes it to another library. (Feature `dlpack`.)
 ///
 /// ```
 /// use cupric::{Array, array};
 /// let x = array![[1., 2.], [3., 4.]];
 /// let tensor = x.t().eval()?.to_dlpack()?;          // shares the memory of `x`
-/// let raw = tensor.into_raw();                      // what another library takes over, and gives back by its deleter
-/// // here this program takes it itself
+/// let raw = tensor.into_raw();                      // another library takes it over, and frees it with its deleter
+/// // here the same program imports it
 /// // SAFETY: the tensor has just been exported, and nobody writes to it.
 /// let y = unsafe { Array::from_dlpack(raw) }?;
 /// assert_eq!(y.strides(), [1, 2]);
@@ -35,15 +35,15 @@ type Loc = &'static Location<'static>;
 #[derive(Debug)]
 pub struct DlpackTensor(NonNull<DLManagedTensorVersioned>);
 
-// SAFETY: a tensor is owned by whoever holds it, and its deleter may be called on any thread: those of this file may, and those of
-// others by the promise that is made to `Array::from_dlpack`.
+// SAFETY: a tensor is owned by its holder, and its deleter may be called on any thread: this holds for the deleters of
+// this file, and callers of `Array::from_dlpack` promise it for other deleters.
 unsafe impl Send for DlpackTensor {}
-// SAFETY: a shared handle reads only what does not change.
+// SAFETY: a shared handle reads only data that does not change.
 unsafe impl Sync for DlpackTensor {}
 
 impl DlpackTensor {
-    /// Gives the tensor to the caller, or another library, who must call its deleter once. As a Python capsule it is named
-    /// `dltensor_versioned`.
+    /// Passes ownership to the caller or another library, which must call the deleter once. The name of a Python
+    /// capsule of it is `dltensor_versioned`.
     ///
     /// ```
     /// let raw = cupric::array![1., 2.].to_dlpack()?.into_raw();
@@ -58,7 +58,7 @@ impl DlpackTensor {
         std::mem::ManuallyDrop::new(self).0
     }
 
-    /// Whether nobody may write to the memory, because an array here holds it as well.
+    /// Returns true if nobody may write to the memory, because an array of this library shares it.
     ///
     /// ```
     /// let x = cupric::array![1., 2.];
@@ -67,14 +67,14 @@ impl DlpackTensor {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     pub fn is_read_only(&self) -> bool {
-        // SAFETY: the tensor is owned, so it is there.
+        // SAFETY: the tensor is owned, so the pointer is valid.
         unsafe { self.0.as_ref() }.flags & abi::READ_ONLY != 0
     }
 }
 
 impl Drop for DlpackTensor {
     fn drop(&mut self) {
-        // SAFETY: the tensor is owned, and given back once.
+        // SAFETY: the tensor is owned, and its deleter is called once.
         unsafe { delete_versioned(self.0) };
     }
 }
@@ -82,16 +82,16 @@ impl Drop for DlpackTensor {
 /// Calls the deleter of a tensor.
 ///
 /// # Safety
-/// The caller owns the tensor, which is not used any more.
+/// The caller owns the tensor, and nobody uses it after this call.
 unsafe fn delete_versioned(tensor: NonNull<DLManagedTensorVersioned>) {
-    // SAFETY: the tensor is there, and the caller's to delete.
+    // SAFETY: the pointer is valid, and the caller may delete the tensor.
     if let Some(delete) = unsafe { tensor.as_ref() }.deleter {
         // SAFETY: as above.
         unsafe { delete(tensor.as_ptr()) };
     }
 }
 
-/// What an exported tensor points to: the array, which keeps the memory, and the numbers of its axes.
+/// The data that an exported tensor points to: the array, which owns the memory, and its lengths and strides.
 struct Exported<T> {
     tensor: T,
     shape: Vec<i64>,
@@ -99,7 +99,7 @@ struct Exported<T> {
     _array: Array,
 }
 
-/// The type of DLPack for a dtype.
+/// Returns the DLPack type of a dtype.
 fn type_of(dtype: DType) -> DLDataType {
     let code = match dtype {
         DType::Bool => abi::BOOL,
@@ -112,13 +112,13 @@ fn type_of(dtype: DType) -> DLDataType {
 }
 
 impl Array {
-    /// The array's memory as a tensor of DLPack, without a copy and with the array's strides, for NumPy, PyTorch, JAX and others. It is
-    /// marked read-only, and the array may be used and dropped as before: a write to it takes new memory while the tensor is held.
-    /// (Feature `dlpack`.)
+    /// Exports the array's memory as a DLPack tensor, without a copy and with the array's strides, for NumPy, PyTorch,
+    /// JAX and others. The tensor is marked read-only. The array may be used and dropped as before; while the tensor
+    /// exists, a write to the array allocates new memory. (Feature `dlpack`.)
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] for an array of a GPU (move it with [`to_device`](crate::Expr::to_device)),
-    /// [`ErrorKind::Unsupported`] for bools of which a byte is neither 0 nor 1 (one that a kernel has stored may be).
+    /// [`ErrorKind::DeviceMismatch`] for an array on a GPU (move it with [`to_device`](crate::Expr::to_device)),
+    /// [`ErrorKind::Unsupported`] for a bool array with a byte other than 0 and 1 (kernels may store such bytes).
     ///
     /// ```
     /// use cupric::array;
@@ -138,12 +138,12 @@ impl Array {
         export(self.clone(), true, "to_dlpack", Location::caller())
     }
 
-    /// As [`Array::to_dlpack`], and gives the memory away: the importer may write to it, unless another array or an expression holds
-    /// it as well, or several elements share a place (as after [`broadcast_to`](crate::Expr::broadcast_to)); then it is marked read-only.
-    /// (Feature `dlpack`.)
+    /// Exports the array like [`Array::to_dlpack`], and gives its memory away: the importer may write to it. The tensor
+    /// is still marked read-only if another array or an expression shares the memory, or if several elements have the
+    /// same address (as after [`broadcast_to`](crate::Expr::broadcast_to)). (Feature `dlpack`.)
     ///
     /// # Errors
-    /// As [`Array::to_dlpack`].
+    /// Those of [`Array::to_dlpack`].
     ///
     /// ```
     /// use cupric::array;
@@ -159,12 +159,13 @@ impl Array {
         export(self, is_shared, "into_dlpack", Location::caller())
     }
 
-    /// As [`Array::into_dlpack`], in the structure of versions before 1.0, which cannot say that a tensor is read-only: so an array
-    /// whose memory is shared, or of which several elements share a place, is copied first. As a Python capsule it is named `dltensor`. The caller, or another library, must call
-    /// its deleter once. (Feature `dlpack`.)
+    /// Exports the array like [`Array::into_dlpack`], in the structure of versions before 1.0. That structure cannot
+    /// mark a tensor as read-only, so an array is copied first if its memory is shared or several elements have the
+    /// same address. The name of a Python capsule of it is `dltensor`. The caller or another library must call the
+    /// deleter once. (Feature `dlpack`.)
     ///
     /// # Errors
-    /// As [`Array::to_dlpack`]; those of a copy.
+    /// Those of [`Array::to_dlpack`] and of a copy.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -186,7 +187,8 @@ impl Array {
         };
         let exported = exported(own, make, "into_dlpack_legacy", at)?;
         let tensor = NonNull::from(Box::leak(exported));
-        // SAFETY: the box was leaked above, so it is there, and nobody else has it. The tensor is found again by this pointer.
+        // SAFETY: the box was leaked above, so the pointer is valid, and nobody else uses it. The deleter finds the box
+        // by this pointer.
         unsafe {
             (*tensor.as_ptr()).tensor.manager_ctx = tensor.as_ptr().cast();
             let first = &raw mut (*tensor.as_ptr()).tensor;
@@ -196,18 +198,20 @@ impl Array {
         }
     }
 
-    /// An array of the memory of a tensor of DLPack, without a copy and with its strides. The tensor is taken over, also where this
-    /// fails: its deleter is called when the last array of the memory is dropped. The array never writes to the memory: a write to it takes new
-    /// memory. Where the elements begin at no multiple of their size they are copied. (Feature `dlpack`.)
+    /// Imports a DLPack tensor, without a copy and with its strides. This takes ownership of the tensor, even if it
+    /// fails: its deleter is called when the last array that uses the memory is dropped. The array never writes to the
+    /// memory, because a write to it allocates new memory. The elements are copied if their address is not a multiple
+    /// of their size. (Feature `dlpack`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for another major version than 1, for memory of another device than the CPU, and for types that
-    /// cupric does not have; [`ErrorKind::Format`] for a tensor that contradicts itself; [`ErrorKind::Argument`] for bools of which a
-    /// byte is neither 0 nor 1; [`ErrorKind::LimitExceeded`] for more than 64 axes.
+    /// [`ErrorKind::Unsupported`] for a major version other than 1, for memory of a device other than the CPU, and for
+    /// types that cupric does not have; [`ErrorKind::Format`] for an inconsistent tensor; [`ErrorKind::Argument`] for a
+    /// bool tensor with a byte other than 0 and 1; [`ErrorKind::LimitExceeded`] for more than 64 axes.
     ///
     /// # Safety
-    /// The tensor is valid as DLPack has it, and the caller's to give away; all bytes from its first element in memory to its last are
-    /// initialised, those between its elements too, and nobody writes to them until its deleter is called, which may happen on any thread.
+    /// The tensor must be valid by the DLPack specification, and the caller must own it. All bytes from its first
+    /// element in memory to its last must be initialised, including those between its elements, and nobody may write to
+    /// them until its deleter is called, which may happen on any thread.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -225,7 +229,7 @@ impl Array {
         // SAFETY: the version comes first in every version of the structure, and the tensor is valid.
         let version = unsafe { (&raw const (*tensor.as_ptr()).version).read() };
         if version.major != abi::VERSION.major {
-            // the place of the deleter is the same in all versions from 1 on, so `owner` gives the tensor back
+            // the deleter has the same offset in all versions from 1 on, so `owner` can free the tensor
             let detail = format!("a tensor of DLPack {}.{}, where 1 is known", version.major, version.minor);
             return Err(Error::with_line(ErrorKind::Unsupported, OP, detail, at));
         }
@@ -233,13 +237,13 @@ impl Array {
         unsafe { import((&raw const (*tensor.as_ptr()).dl_tensor).read(), Box::new(owner), OP, at) }
     }
 
-    /// As [`Array::from_dlpack`], of a tensor in the structure of versions before 1.0. (Feature `dlpack`.)
+    /// Imports a tensor like [`Array::from_dlpack`], in the structure of versions before 1.0. (Feature `dlpack`.)
     ///
     /// # Errors
-    /// As [`Array::from_dlpack`].
+    /// Those of [`Array::from_dlpack`].
     ///
     /// # Safety
-    /// As [`Array::from_dlpack`].
+    /// The conditions of [`Array::from_dlpack`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -257,17 +261,17 @@ impl Array {
     }
 }
 
-/// An imported tensor of the old structure, given back when dropped.
+/// An imported tensor of the old structure. Dropping it calls its deleter.
 struct Legacy(NonNull<DLManagedTensor>);
 
-// SAFETY: the tensor is owned by whoever holds it, and its deleter may be called on any thread, as `from_dlpack` asks.
+// SAFETY: the tensor is owned by its holder, and its deleter may be called on any thread, as `from_dlpack` requires.
 unsafe impl Send for Legacy {}
 // SAFETY: a shared handle reads nothing.
 unsafe impl Sync for Legacy {}
 
 impl Drop for Legacy {
     fn drop(&mut self) {
-        // SAFETY: the tensor is owned, and given back once.
+        // SAFETY: the tensor is owned, and its deleter is called once.
         unsafe {
             if let Some(delete) = self.0.as_ref().deleter {
                 delete(self.0.as_ptr());
@@ -276,7 +280,7 @@ impl Drop for Legacy {
     }
 }
 
-/// A structure with a tensor and the place of what made it.
+/// A structure with a tensor and a pointer to the data of its producer.
 trait Managed {
     fn context(&self) -> *mut c_void;
 }
@@ -293,21 +297,22 @@ impl Managed for DLManagedTensorVersioned {
     }
 }
 
-/// Gives an exported tensor back, with its hold on the array.
+/// Frees an exported tensor and its reference to the array.
 ///
 /// # Safety
-/// The tensor is one that this file has exported, and nobody uses it any more.
+/// The tensor was exported by this file, and nobody uses it after this call.
 unsafe extern "C" fn delete_exported<T: Managed>(tensor: *mut T) {
     if tensor.is_null() {
         return;
     }
-    // SAFETY: the context is the leaked box that the tensor lies in.
+    // SAFETY: the context is the leaked box that contains the tensor.
     let exported = unsafe { Box::from_raw((*tensor).context().cast::<Exported<T>>()) };
     // a panic must not unwind into another language
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(exported)));
 }
 
-/// A tensor of an array's memory, which does not yet know its own place.
+/// Makes a tensor of an array's memory. The caller fills in the pointers to its lengths, strides and context once it is
+/// in its final place in memory.
 fn exported<T>(array: Array, make: impl FnOnce(DLTensor) -> T, op: &'static str, at: Loc) -> Result<Box<Exported<T>>> {
     let data = array.host_pointer(op, at)?.cast();
     let tensor = DLTensor {
@@ -333,7 +338,8 @@ fn export(array: Array, is_read_only: bool, op: &'static str, at: Loc) -> Result
         dl_tensor,
     };
     let tensor = NonNull::from(Box::leak(exported(array, make, op, at)?));
-    // SAFETY: the box was leaked above, so it is there, and nobody else has it. The tensor is found again by this pointer.
+    // SAFETY: the box was leaked above, so the pointer is valid, and nobody else uses it. The deleter finds the box by
+    // this pointer.
     unsafe {
         let first = &raw mut (*tensor.as_ptr()).tensor;
         (*first).manager_ctx = tensor.as_ptr().cast();
@@ -343,10 +349,10 @@ fn export(array: Array, is_read_only: bool, op: &'static str, at: Loc) -> Result
     }
 }
 
-/// Makes an array of a tensor's memory, which `owner` keeps.
+/// Makes an array of a tensor's memory, which `owner` keeps alive.
 ///
 /// # Safety
-/// As [`Array::from_dlpack`] asks, until `owner` is dropped.
+/// The conditions of [`Array::from_dlpack`] must hold until `owner` is dropped.
 unsafe fn import(
     tensor: DLTensor,
     owner: Box<dyn std::any::Any + Send + Sync>,
@@ -364,7 +370,7 @@ unsafe fn import(
         error(ErrorKind::Unsupported, format!("no dtype has code {code}, {bits} bits and {lanes} lanes"))
     })?;
     let ndim = usize::try_from(tensor.ndim).map_err(|_| contradicts("a negative number of axes"))?;
-    // SAFETY: where the pointer is not null, a valid tensor has as many numbers there as axes.
+    // SAFETY: if the pointer is not null, a valid tensor has one number for each axis there.
     let numbers = |ptr: *mut i64| (!ptr.is_null()).then(|| unsafe { std::slice::from_raw_parts(ptr, ndim) });
     let shape = match numbers(tensor.shape) {
         Some(lengths) => lengths.iter().map(|n| usize::try_from(*n).ok()).collect::<Option<Shape>>(),
@@ -373,7 +379,7 @@ unsafe fn import(
     let shape = shape.ok_or_else(|| contradicts("a length is negative, or there are no lengths"))?;
     let count = size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     let strides = match numbers(tensor.strides) {
-        // nobody steps along an axis of length 1, so a stride may be any number there
+        // the stride of an axis of length 1 is not used, so it may be any number
         Some(steps) => {
             let stride = |(s, n): (&i64, &usize)| if *n == 1 { Some(0) } else { isize::try_from(*s).ok() };
             steps.iter().zip(&shape).map(stride).collect::<Option<Strides>>()
@@ -393,9 +399,10 @@ unsafe fn import(
     };
     let bytes = (high - low) as usize + dtype.size();
     if dtype == DType::Bool {
-        // SAFETY: a valid tensor has these bytes, initialised. Those between its elements are not read.
+        // SAFETY: these bytes belong to elements of a valid tensor, so they are initialised. Bytes between elements are
+        // not read.
         let is_wrong = |place: isize| unsafe { first.offset(place).read() } > 1;
-        // an axis whose elements are all at one place is looked at once, however long it is
+        // all elements of an axis with stride 0 have the same address, so only the first is inspected
         let once: Shape = shape.iter().zip(&strides).map(|(n, s)| if *s == 0 { 1 } else { *n }).collect();
         if Places::new(&once, &strides).any(is_wrong) {
             return Err(error(ErrorKind::Argument, "a bool is another byte than 0 and 1".to_string()));
@@ -405,19 +412,20 @@ unsafe fn import(
     if !(start.as_ptr() as usize).is_multiple_of(dtype.size()) {
         let mut copy = crate::base::error::room::<u8>(count.saturating_mul(dtype.size()), op, at)?;
         for place in Places::new(&shape, &strides) {
-            // SAFETY: a valid tensor has an element there, initialised.
+            // SAFETY: a valid tensor has an initialised element there.
             let element =
                 unsafe { std::slice::from_raw_parts(first.offset(place * dtype.size() as isize), dtype.size()) };
             copy.extend_from_slice(element);
         }
         return Array::of_bytes(&copy, dtype, &shape, at).map_err(|e| e.named(op));
     }
-    // SAFETY: the bytes are those from the tensor's first element in memory to its last, and `owner` keeps them.
+    // SAFETY: the bytes are those from the tensor's first element in memory to its last, and `owner` keeps them alive.
     let buffer = unsafe { Device::lend((start, bytes), owner) };
     Ok(Array::new(buffer, Layout { shape, strides, offset }, dtype, at))
 }
 
-/// How many bytes before and behind the first element others are, in a tensor that has elements; none if these are too many.
+/// Returns the smallest and the largest distance in bytes of an element from the first one, in a tensor that has
+/// elements. Returns `None` if the distances overflow.
 fn reach(shape: &[usize], strides: &[isize], size: usize) -> Option<(isize, isize)> {
     let (mut low, mut high) = (0isize, 0isize);
     for (n, s) in shape.iter().zip(strides) {
@@ -429,7 +437,8 @@ fn reach(shape: &[usize], strides: &[isize], size: usize) -> Option<(isize, isiz
     Some((low, high))
 }
 
-/// The places of a tensor's elements in C order, counted in elements from the first. Their sums fit: see [`reach`].
+/// Iterates over the distances of a tensor's elements from the first, in elements and in C order. They do not overflow:
+/// see [`reach`].
 struct Places<'a> {
     shape: &'a [usize],
     strides: &'a [isize],
@@ -438,7 +447,7 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Of a tensor that has elements.
+    /// Starts at the first element. The tensor must have elements.
     fn new(shape: &'a [usize], strides: &'a [isize]) -> Places<'a> {
         Places { shape, strides, index: smallvec::smallvec![0; shape.len()], next: Some(0) }
     }

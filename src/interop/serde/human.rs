@@ -1,4 +1,4 @@
-//! The elements of arrays as numbers, for formats that people read.
+//! Serialises elements as numbers, for human-readable formats.
 
 use crate::base::dtype::{DType, Element, to_odd};
 use crate::base::error::room;
@@ -8,14 +8,15 @@ use ::serde::{Deserialize, Serialize};
 use half::{bf16, f16};
 use std::fmt;
 
-/// The elements of an array, to be written as a list of numbers.
+/// The elements of an array, serialised as a list of numbers.
 pub(super) struct Numbers<'a> {
     pub dtype: DType,
-    /// The elements in this machine's order of bytes.
+    /// The elements in native byte order.
     pub bytes: &'a [u8],
 }
 
-/// A float that formats without infinities can hold: as a number, or by its name.
+/// A float, serialised as a number if it is finite, and else as a string, because some formats have no infinities and
+/// NaN.
 struct Float(f64);
 
 impl Serialize for Float {
@@ -64,7 +65,7 @@ impl Serialize for Numbers<'_> {
     }
 }
 
-/// A number that is read, before its dtype may be known.
+/// A deserialised number, whose dtype may not be known yet.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Number {
     Bool(bool),
@@ -109,7 +110,7 @@ impl<'de> Deserialize<'de> for Number {
 }
 
 impl Number {
-    /// The number as an integer of `T`; none if it is no integer of that range.
+    /// Converts the number to an integer type; `None` if it is not an integer or out of range.
     fn integer<T: TryFrom<u64> + TryFrom<i64>>(self) -> Option<T> {
         match self {
             Number::Unsigned(v) => v.try_into().ok(),
@@ -135,7 +136,8 @@ impl Number {
     }
 }
 
-/// The bytes of an array of these numbers. Fails with what does not fit the dtype.
+/// Converts numbers to the bytes of an array. Returns an error that describes the first number that does not fit the
+/// dtype.
 pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, String> {
     fn of<T: Element>(numbers: &[Number], read: impl Fn(Number) -> Option<T>) -> Result<Vec<u8>, String> {
         let mut elements = vec![];
@@ -149,8 +151,8 @@ pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, Stri
         copy.extend_from_slice(bytes);
         Ok(copy)
     }
-    // A finite number that the type would hold as an infinity is refused. It is rounded first: some readers of formats give a
-    // float's largest value as the next f64.
+    // A finite number that becomes an infinity in the type is rejected. It is rounded first, because some parsers
+    // return the f64 next to a type's largest value instead of the value itself.
     fn narrow<T>(v: f64, rounded: T, is_finite: bool) -> Option<T> {
         (is_finite || !v.is_finite()).then_some(rounded)
     }

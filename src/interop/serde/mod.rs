@@ -1,5 +1,5 @@
-//! Serialisation by serde. What is read may come from anywhere, so memory is taken only as data comes, and the number of elements is
-//! checked against the shape.
+//! Serialisation with serde. Input is untrusted, so memory is allocated only as data arrives, and the number of
+//! elements is checked against the shape.
 
 mod human;
 
@@ -14,7 +14,7 @@ use ::serde::{Deserialize, Serialize};
 use human::{Number, Numbers};
 use std::fmt;
 
-/// By its short name: `f32`, `bool`, … (Feature `serde`.)
+/// Serialises a dtype as its short name: `f32`, `bool`, … (Feature `serde`.)
 ///
 /// ```
 /// use cupric::DType;
@@ -28,7 +28,7 @@ impl Serialize for DType {
     }
 }
 
-/// A visitor of a name.
+/// Visits a string: the expected input for error messages, and the parser.
 struct Named<T>(&'static str, fn(&str) -> Result<T, String>);
 
 impl<T> Visitor<'_> for Named<T> {
@@ -41,7 +41,7 @@ impl<T> Visitor<'_> for Named<T> {
     }
 }
 
-/// From its short name. (Feature `serde`.)
+/// Deserialises a dtype from its short name. (Feature `serde`.)
 impl<'de> Deserialize<'de> for DType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DType, D::Error> {
         let find = |name: &str| {
@@ -52,8 +52,8 @@ impl<'de> Deserialize<'de> for DType {
     }
 }
 
-/// By the name that [`str::parse`] takes: `cpu` or `gpu:N`. A device that [`Device::with_memory_limit`] has made has no such name, and
-/// is an error. (Feature `serde`.)
+/// Serialises a device as the name that [`str::parse`] accepts: `cpu` or `gpu:N`. A device made by
+/// [`Device::with_memory_limit`] has no such name, so it returns an error. (Feature `serde`.)
 ///
 /// ```
 /// use cupric::Device;
@@ -72,7 +72,7 @@ impl Serialize for Device {
     }
 }
 
-/// From `cpu`, `gpu`, `gpu:N` or `best`, as [`str::parse`]. (Feature `serde`.)
+/// Deserialises a device from `cpu`, `gpu`, `gpu:N` or `best`, like [`str::parse`]. (Feature `serde`.)
 impl<'de> Deserialize<'de> for Device {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Device, D::Error> {
         deserializer
@@ -82,9 +82,11 @@ impl<'de> Deserialize<'de> for Device {
 
 const FIELDS: [&str; 3] = ["dtype", "shape", "data"];
 
-/// As `dtype`, `shape` and `data`, in C order; an array of a GPU is read. In formats for people (JSON, TOML, YAML) `data` is a flat
-/// list of numbers: floats as f64 (exact, but for f64 itself where the format's reader is not), or as `"NaN"`, `"inf"` and
-/// `"-inf"`, of which JSON has none; in compact ones (postcard, bincode, CBOR) it is the bytes, little-endian. (Feature `serde`.)
+/// Serialises an array as `dtype`, `shape` and `data`, in C order. An array on a GPU is downloaded. (Feature `serde`.)
+///
+/// In human-readable formats (JSON, TOML, YAML) `data` is a flat list of numbers. Floats are written as f64, or as
+/// `"NaN"`, `"inf"` and `"-inf"`, because JSON has no such numbers. They are read back exactly; f64 only if the
+/// format's parser is exact. In compact formats (postcard, bincode, CBOR) `data` is the bytes in little-endian order.
 ///
 /// ```
 /// use cupric::{Array, array};
@@ -112,7 +114,7 @@ impl Serialize for Array {
     }
 }
 
-/// Brings elements from this machine's order of bytes to little-endian, or back.
+/// Converts elements from native byte order to little-endian, or back.
 fn to_or_from_little_endian(bytes: &mut [u8], dtype: DType) {
     if cfg!(target_endian = "big") {
         bytes.chunks_exact_mut(dtype.size()).for_each(<[u8]>::reverse);
@@ -127,8 +129,9 @@ impl Serialize for Bytes<'_> {
     }
 }
 
-/// From `dtype`, `shape` and `data`, on the CPU: see `Serialize`. The shape may claim anything: memory is taken only for data that is
-/// there, and an error says where their numbers differ. (Feature `serde`.)
+/// Deserialises an array on the CPU from `dtype`, `shape` and `data`: see `Serialize`. The shape is untrusted: memory
+/// is allocated only for data that is present, and the result is an error if the data does not fill the shape. (Feature
+/// `serde`.)
 impl<'de> Deserialize<'de> for Array {
     #[track_caller]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Array, D::Error> {
@@ -165,7 +168,7 @@ impl<'de> Visitor<'de> for Parts {
                 0 => dtype.replace(map.next_value()?).is_some(),
                 1 => shape.replace(map.next_value()?).is_some(),
                 _ => {
-                    // data may come before the shape, where a program has sorted the fields
+                    // data may precede the shape if a program has sorted the fields
                     let most = shape.as_deref().map(count::<A::Error>).transpose()?;
                     data.replace(map.next_value_seed(DataOf { for_people: self.for_people, most })?).is_some()
                 }
@@ -180,7 +183,7 @@ impl<'de> Visitor<'de> for Parts {
     }
 }
 
-/// Reads the name of a field, and gives its number.
+/// Reads the name of a field, and returns its index in [`FIELDS`].
 struct Field;
 
 impl<'de> DeserializeSeed<'de> for Field {
@@ -194,32 +197,33 @@ impl<'de> DeserializeSeed<'de> for Field {
     }
 }
 
-/// The number of elements of a shape.
+/// Returns the number of elements of a shape.
 fn count<E: de::Error>(shape: &[usize]) -> Result<usize, E> {
     size_of_shape(shape).map_err(|f| E::custom(f.detail))
 }
 
-/// The elements of an array that is read: its bytes, or its numbers.
+/// The elements of a deserialised array: its bytes, or its numbers.
 enum ArrayData {
     Bytes(Vec<u8>),
     Numbers(Vec<Number>),
 }
 
-/// Reads the elements, of which there should be no more than `most`.
+/// Reads the elements. If `most` is known, more elements are an error.
 struct DataOf {
     for_people: bool,
     most: Option<usize>,
 }
 
-/// The bytes of the widest element.
+/// The size of the widest element in bytes.
 const WIDEST: usize = 8;
-/// Elements for which memory is taken before they are there, whatever a format's length says: a judgement.
+/// The maximum number of elements to allocate up front. The length field of the input is untrusted, so memory grows
+/// beyond this only as elements arrive. Chosen by hand; no benchmark compares other values.
 const FIRST: usize = 4096;
 
 impl<'de> DeserializeSeed<'de> for DataOf {
     type Value = ArrayData;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ArrayData, D::Error> {
-        // a buffer of the format's own is taken over without a copy
+        // a byte buffer that the format owns is taken over without a copy
         if self.for_people { deserializer.deserialize_seq(self) } else { deserializer.deserialize_byte_buf(self) }
     }
 }
@@ -255,7 +259,7 @@ impl<'de> Visitor<'de> for DataOf {
             }
             return Ok(ArrayData::Numbers(numbers));
         }
-        // a format without bytes has a list of them
+        // a format without a type for bytes has a list of numbers
         let (mut bytes, most) = (Vec::with_capacity(first), most.saturating_mul(WIDEST));
         while let Some(byte) = seq.next_element::<u8>()? {
             if bytes.len() == most {
@@ -268,7 +272,7 @@ impl<'de> Visitor<'de> for DataOf {
     }
 }
 
-/// Makes the array of what was read.
+/// Makes the array from its deserialised parts.
 #[track_caller]
 fn made<E: de::Error>(dtype: DType, shape: &[usize], data: ArrayData) -> Result<Array, E> {
     let count = count::<E>(shape)?;

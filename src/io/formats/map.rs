@@ -1,4 +1,5 @@
-//! Arrays of files in memory that the system maps: its pages come from the file when they are touched, and go again when memory is short.
+//! Arrays in memory-mapped files. The system loads pages of the file when they are touched, and drops them when memory
+//! is short.
 
 use crate::array::Array;
 use crate::array::device::Device;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
-/// A file in memory, and the arrays that share it.
+/// A memory-mapped file. Arrays share it.
 #[derive(Clone, Debug)]
 pub struct Mapped(Arc<Mmap>);
 
@@ -25,7 +26,7 @@ impl Mapped {
     /// Maps a file.
     ///
     /// # Safety
-    /// Nobody changes the file while this value, a copy of it, or an array of it is there.
+    /// Nobody may change the file while this value, a copy of it, or an array of it exists.
     pub unsafe fn open(path: &Path) -> Fallible<Mapped> {
         let file = File::open(path).map_err(io_fault)?;
         let about = file.metadata().map_err(io_fault)?;
@@ -40,8 +41,9 @@ impl Mapped {
         &self.0
     }
 
-    /// The array of the elements in a range of the file, which are as long as they should be. None if they cannot be where they are:
-    /// they begin at no multiple of their size, or there are none.
+    /// Makes an array of the elements in a range of the file. The range must have the length that `dtype` and `layout`
+    /// need. Returns `None` if the array cannot share the file, because the elements do not begin at a multiple of
+    /// their size or there are no elements.
     pub fn lend(&self, range: Range<usize>, dtype: DType, layout: Layout, at: Loc) -> Fallible<Option<Array>> {
         let bytes = &self.0[range];
         if dtype == DType::Bool
@@ -53,28 +55,30 @@ impl Mapped {
             return Ok(None);
         }
         let start = NonNull::from(bytes).cast::<u8>();
-        // SAFETY: the bytes of a map stay where they are while it is there, which the copy of it sees to; nobody changes them, as the caller
-        // of `open` has promised.
+        // SAFETY: the bytes of a map stay where they are while the map exists, and the copy of it keeps it alive;
+        // nobody changes them, as the caller of `open` has promised.
         let buffer = unsafe { Device::lend((start, bytes.len()), Box::new(self.clone())) };
         Ok(Some(Array::new(buffer, layout, dtype, at)))
     }
 }
 
 impl Array {
-    /// An array of a NumPy [`.npy`](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) file whose memory is the file,
-    /// mapped, on the CPU: nothing is read but the header, and the system brings pages when they are touched, as `numpy.load(.., mmap_mode="c")`
-    /// does. The array never writes to the file: a write to it takes new memory. (Feature `mmap`.)
+    /// Maps a NumPy [`.npy`](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) file into memory,
+    /// and returns an array on the CPU that uses it. Only the header is read; the system loads pages when they are
+    /// touched, as with `numpy.load(.., mmap_mode="c")`. The array never writes to the file: a write to it allocates
+    /// new memory. (Feature `mmap`.)
     ///
-    /// Bools are read through once, because each must be 0 or 1. A file whose elements are in the other byte order, or begin at no multiple
-    /// of their size, is read as [`Array::from_npy`] reads it.
+    /// Bools are all read once, because each must be 0 or 1. If the elements are in the other byte order, or do not
+    /// begin at a multiple of their size, the file is read as by [`Array::from_npy`].
     ///
     /// # Safety
-    /// Nobody changes the file, in this process or another, while the array or a view of it is there: the library takes its elements for
-    /// values that do not change. Where a file is made shorter, the system ends the process when a missing page is touched (`SIGBUS`). A file that is
-    /// replaced as a whole by another of its name, as [`Expr::to_npy`](crate::Expr::to_npy) does, is not changed by that.
+    /// Nobody may change the file, in this process or another, while the array or a view of it exists, because the
+    /// library assumes that its elements do not change. If the file is shortened, the system ends the process when it
+    /// touches a missing page (`SIGBUS`). Replacing the file as a whole by another of its name, as
+    /// [`Expr::to_npy`](crate::Expr::to_npy) does, does not change it.
     ///
     /// # Errors
-    /// As [`Array::from_npy`]; [`ErrorKind::Io`] for what cannot be mapped, a pipe for one.
+    /// Those of [`Array::from_npy`], and [`ErrorKind::Io`] for a file that cannot be mapped, such as a pipe.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -100,7 +104,7 @@ impl Array {
 fn mapped_npy(map: &Mapped, at: Loc) -> Fallible<Array> {
     let file = map.bytes();
     let (header, data) = split_header(file)?;
-    // `size` has checked that the bytes do not overflow
+    // `size` has checked that the number of bytes does not overflow
     let bytes = header.size()? * header.dtype.size();
     if !header.swap && data.len() == bytes {
         let layout = match header.fortran {

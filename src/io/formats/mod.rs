@@ -1,6 +1,6 @@
-//! Files of other formats than `.npy`, each behind a feature of its own. `io/formats/npz.rs` archives of named arrays
-//! (`io/formats/zip.rs` their container), `io/formats/safetensors/mod.rs` named tensors, `io/formats/map.rs` files in memory that the system maps,
-//! `io/formats/text/mod.rs` tables of numbers as text.
+//! Files of other formats than `.npy`, each behind its own feature: `io/formats/npz.rs` for archives of named arrays
+//! (in the container `io/formats/zip.rs`), `io/formats/safetensors/mod.rs` for named tensors, `io/formats/map.rs` for
+//! memory-mapped files, `io/formats/text/mod.rs` for tables of numbers as text.
 
 #[cfg(feature = "mmap")]
 mod map;

@@ -1,4 +1,4 @@
-//! Archives of named arrays, as `numpy.savez` makes them: ZIP files whose members are `.npy` files.
+//! Archives of named arrays, like those of `numpy.savez`: ZIP files whose members are `.npy` files.
 
 use super::zip::{Member, Writer, check_name, directory};
 use crate::array::Array;
@@ -14,21 +14,23 @@ use std::path::{Path, PathBuf};
 type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
-/// To how many times its packed length a member may unpack, if the caller does not say.
+/// The default limit of the ratio of a member's unpacked to its packed length.
 const RATIO: u64 = 100;
-/// Members that unpack to at most so many bytes are read at any ratio: 16 MiB of zeros do no harm.
+/// Members that unpack to at most this many bytes are read at any ratio: 16 MiB of zeros do no harm.
 const FREE: u64 = 16 << 20;
 
-/// An archive of named arrays, `.npz`, as `numpy.savez` and `numpy.savez_compressed` make it: a
+/// An archive of named arrays, `.npz`, like those of `numpy.savez` and `numpy.savez_compressed`: a
 /// [ZIP](https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT) file whose members are
-/// [`.npy`](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) files, stored or deflated. (Feature `npz`.)
+/// [`.npy`](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) files, stored or deflated. (Feature
+/// `npz`.)
 ///
-/// The names are known when the archive is open; arrays are read when they are asked for, onto the CPU. Names are those of the members
-/// without `.npy`, and may have slashes (`encoder/kernel`), as those of many checkpoints have; they are never used as paths.
+/// Opening reads the names. An array is read only on request, onto the CPU. The names are those of the members without
+/// `.npy`. They may contain slashes (`encoder/kernel`), as in many checkpoints; they are never used as paths.
 ///
-/// Memory is taken for what is there: for stored members as much as they have; for compressed ones twice the bytes that have been unpacked, at
-/// most. A member of more than 16 MiB that unpacks to more than 100 times its packed bytes is refused; [`Npz::max_ratio`] changes that.
-/// All arrays of an archive may together take more: [`Npz::read`] takes one.
+/// Memory is allocated only for existing data: for a stored member its length, and for a compressed one at most twice
+/// the bytes that have been unpacked. A member of more than 16 MiB that unpacks to more than 100 times its packed
+/// length is an error; [`Npz::max_ratio`] changes this limit. All arrays of an archive together may need more memory;
+/// [`Npz::read`] reads only one.
 ///
 /// ```
 /// use cupric::{Npz, array, save_npz_compressed};
@@ -50,7 +52,7 @@ pub struct Npz<R = File> {
     ratio: u64,
 }
 
-/// The name of the array that a member holds.
+/// Returns the name of the array that a member holds.
 fn name_of(member: &Member) -> &str {
     member.name.strip_suffix(".npy").unwrap_or(&member.name)
 }
@@ -59,9 +61,9 @@ impl Npz {
     /// Opens an archive. (Feature `npz`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] where the file cannot be read; [`ErrorKind::Format`] where it is no such archive: cut off, of several parts, with
-    /// members that overlap, with two members of one name, or with names that are paths out of it (`../x`, `/x`, `C:\x`);
-    /// [`ErrorKind::OutOfMemory`].
+    /// [`ErrorKind::Io`] if the file cannot be read; [`ErrorKind::OutOfMemory`]; and [`ErrorKind::Format`] if it is not
+    /// such an archive: if it is cut off, is in several parts, or has members that overlap, two members of one name, or
+    /// names that are paths out of the archive (`../x`, `/x`, `C:\x`).
     ///
     /// ```
     /// let e = cupric::Npz::open("no such file.npz").unwrap_err();
@@ -79,10 +81,11 @@ impl Npz {
 }
 
 impl<R: Read + Seek> Npz<R> {
-    /// Reads the directory of an archive from what can be read at any place: `std::io::Cursor::new(bytes)`, for one. (Feature `npz`.)
+    /// Reads the directory of an archive from a seekable reader, for example `std::io::Cursor::new(bytes)`. (Feature
+    /// `npz`.)
     ///
     /// # Errors
-    /// As [`Npz::open`].
+    /// Those of [`Npz::open`].
     ///
     /// ```
     /// use cupric::{Npz, NpzWriter, array};
@@ -110,8 +113,8 @@ impl<R: Read + Seek> Npz<R> {
         Ok(Npz { source, members, sorted, path, ratio: RATIO })
     }
 
-    /// Allows members that unpack to up to `ratio` times their packed bytes; deflate reaches 1,032. Members of at most 16 MiB are always
-    /// allowed. (Feature `npz`.)
+    /// Sets the limit of the ratio of a member's unpacked to its packed length; deflate reaches 1,032. Members of at
+    /// most 16 MiB are always allowed. (Feature `npz`.)
     ///
     /// ```
     /// use cupric::{DType, Npz, NpzWriter, zeros};
@@ -128,7 +131,7 @@ impl<R: Read + Seek> Npz<R> {
         self
     }
 
-    /// The arrays' names, in the order of the archive's directory. (Feature `npz`.)
+    /// Returns the arrays' names, in the order of the archive's directory. (Feature `npz`.)
     ///
     /// ```
     /// # use cupric::{Npz, NpzWriter, array};
@@ -143,12 +146,13 @@ impl<R: Read + Seek> Npz<R> {
         self.members.iter().map(name_of)
     }
 
-    /// Reads the array of a name, with the limits of [`Array::from_npy`]. (Feature `npz`.)
+    /// Reads the array with a name, with the limits of [`Array::from_npy`]. (Feature `npz`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a name that is not there; [`ErrorKind::Format`] for a member that is no `.npy` file, or whose checksum is
-    /// wrong; [`ErrorKind::LimitExceeded`] for one that unpacks to too much ([`Npz::max_ratio`]); [`ErrorKind::Unsupported`] for one that is encrypted
-    /// or compressed by another method than deflate; [`ErrorKind::Io`]; [`ErrorKind::OutOfMemory`].
+    /// [`ErrorKind::Argument`] if no array has the name; [`ErrorKind::Format`] for a member that is not a `.npy` file,
+    /// or whose checksum is wrong; [`ErrorKind::LimitExceeded`] for one that exceeds [`Npz::max_ratio`];
+    /// [`ErrorKind::Unsupported`] for one that is encrypted or compressed by another method than deflate;
+    /// [`ErrorKind::Io`]; and [`ErrorKind::OutOfMemory`].
     ///
     /// ```
     /// # use cupric::{Npz, NpzWriter, array};
@@ -173,7 +177,7 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads all arrays, in the order of [`Npz::names`]. (Feature `npz`.)
     ///
     /// # Errors
-    /// As [`Npz::read`].
+    /// Those of [`Npz::read`].
     ///
     /// ```
     /// # use cupric::{Npz, NpzWriter, array};
@@ -234,8 +238,8 @@ impl<R: Read + Seek> Npz<R> {
     }
 }
 
-/// Writes an archive of named arrays, one after another: see [`Npz`]. (Feature `npz`.) What was written is an archive only after
-/// [`NpzWriter::finish`]. To write a file, [`save_npz`] is shorter, and replaces an old file as a whole.
+/// Writes an archive of named arrays, one after another: see [`Npz`]. (Feature `npz`.) The output is complete only
+/// after [`NpzWriter::finish`]. To write a file, [`save_npz`] is shorter, and replaces an existing file as a whole.
 ///
 /// ```
 /// use cupric::{NpzWriter, array};
@@ -253,21 +257,22 @@ pub struct NpzWriter<W: Write> {
 }
 
 impl<W: Write> NpzWriter<W> {
-    /// Begins an archive whose members are stored as they are, as `numpy.savez` does. (Feature `npz`.)
+    /// Begins an archive whose members are stored uncompressed, like `numpy.savez`. (Feature `npz`.)
     pub fn new(to: W) -> NpzWriter<W> {
         NpzWriter { to: Writer::new(to), compress: false }
     }
 
-    /// Begins an archive whose members are compressed, as `numpy.savez_compressed` does. (Feature `npz`.)
+    /// Begins an archive whose members are compressed, like `numpy.savez_compressed`. (Feature `npz`.)
     pub fn compressed(to: W) -> NpzWriter<W> {
         NpzWriter { to: Writer::new(to), compress: true }
     }
 
-    /// Evaluates an array or expression and adds it. Memory is taken for its elements, and, compressed, for what they become. (Feature `npz`.)
+    /// Evaluates an array or expression and adds it. This allocates memory for its elements and, in a compressed
+    /// archive, for the compressed bytes. (Feature `npz`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a name that is there already, is empty, longer than 65,531 bytes or a path out of the archive; those of
-    /// [`Expr::to_npy`].
+    /// [`ErrorKind::Argument`] for a name that already exists, is empty, ends in `/`, is longer than 65,531 bytes, or
+    /// is a path out of the archive; and those of [`Expr::to_npy`].
     ///
     /// ```
     /// let mut writer = cupric::NpzWriter::new(vec![]);
@@ -299,7 +304,7 @@ impl<W: Write> NpzWriter<W> {
         })
     }
 
-    /// Writes the directory, and gives back what was written to. (Feature `npz`.)
+    /// Writes the directory, and returns the writer. (Feature `npz`.)
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
@@ -310,11 +315,12 @@ impl<W: Write> NpzWriter<W> {
     }
 }
 
-/// Writes arrays with their names to an archive `.npz`, uncompressed, as `numpy.savez` does: see [`Npz`]. Arrays and expressions are evaluated and
-/// written one by one. The file replaces an old one as a whole, as that of [`Expr::to_npy`] does. (Feature `npz`.)
+/// Writes named arrays to an uncompressed archive `.npz`, like `numpy.savez`: see [`Npz`]. Arrays and expressions are
+/// evaluated and written one by one. The file replaces an existing one as a whole, as with [`Expr::to_npy`]. (Feature
+/// `npz`.)
 ///
 /// # Errors
-/// As [`NpzWriter::write`]; [`ErrorKind::Io`]. An old file is then as it was.
+/// Those of [`NpzWriter::write`], and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
 ///
 /// ```
 /// use cupric::{Npz, array, save_npz};
@@ -334,10 +340,11 @@ pub fn save_npz<N: AsRef<str>, A: Operand>(
     save(path.as_ref(), arrays, false, "save_npz")
 }
 
-/// Writes arrays with their names to an archive `.npz`, compressed, as `numpy.savez_compressed` does: see [`save_npz`]. (Feature `npz`.)
+/// Writes named arrays to a compressed archive `.npz`, like `numpy.savez_compressed`: see [`save_npz`]. (Feature
+/// `npz`.)
 ///
 /// # Errors
-/// As [`save_npz`].
+/// Those of [`save_npz`].
 ///
 /// ```
 /// use cupric::{DType, save_npz_compressed, zeros};
@@ -364,7 +371,8 @@ fn save<N: AsRef<str>, A: Operand>(
     op: &'static str,
 ) -> Result<()> {
     let at = Location::caller();
-    // an error of an array ends the writing as any other does, and is kept aside, because it says more than `std::io::Error` can
+    // an error of an array stops the writing like any other; it is stored separately, because `std::io::Error` cannot
+    // hold all of it
     let mut failed = None;
     let done = replace(path, |file| {
         let mut writer = NpzWriter { to: Writer::new(file), compress };

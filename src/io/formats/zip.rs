@@ -1,6 +1,7 @@
-//! The container of `.npz` files: a ZIP archive, of the part of the format that Python's `zipfile` writes and reads (APPNOTE 6.3.10:
-//! members that are stored or deflated, ZIP64; no encryption, no archives in several parts). What the archive says of itself is compared
-//! with its length before memory is taken, and no two members may share bytes: so an archive unpacks to a bounded multiple of its length.
+//! The container of `.npz` files: a ZIP archive, limited to the part of the format that Python's `zipfile` writes and
+//! reads (APPNOTE 6.3.10). Members are stored or deflated, and ZIP64 is supported; encryption and archives in several
+//! parts are not. The claims of the archive are compared with its length before memory is allocated, and two members
+//! must not share bytes. So the unpacked size is at most a fixed multiple of the archive's length.
 
 use crate::base::error::{ErrorKind, Fault, Result};
 use crate::io::{format_fault, io_fault, printable};
@@ -16,7 +17,7 @@ const CENTRAL: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
 const END64: u32 = 0x0606_4b50;
 const LOCATOR: u32 = 0x0706_4b50;
-/// Lengths of the records without the texts at their ends.
+/// Lengths of the records without the variable fields at their ends.
 const LOCAL_LENGTH: u64 = 30;
 const CENTRAL_LENGTH: u64 = 46;
 const END_LENGTH: usize = 22;
@@ -24,11 +25,11 @@ const END64_LENGTH: u64 = 56;
 const LOCATOR_LENGTH: u64 = 20;
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
-/// The bit of the flags that says that a member is encrypted.
+/// The flag of an encrypted member.
 const ENCRYPTED: u16 = 1;
-/// The bit of the flags that says that the name is UTF-8.
+/// The flag of a name in UTF-8.
 const UTF8: u16 = 1 << 11;
-/// 1980-01-01, the first day that the format knows, and NumPy's choice: archives of equal arrays have equal bytes.
+/// 1980-01-01, the first day of the format and NumPy's choice. A fixed date makes archives of equal arrays equal.
 const DATE: u16 = 1 << 5 | 1;
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -47,9 +48,9 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[derive(Debug)]
 pub struct Member {
     pub name: Box<str>,
-    /// Where its local header begins.
+    /// The offset of its local header.
     at: u64,
-    /// Where the next member or the directory begins.
+    /// The offset of the next member or of the directory.
     limit: u64,
     pub packed: u64,
     pub size: u64,
@@ -58,7 +59,7 @@ pub struct Member {
     flags: u16,
 }
 
-/// Where the directory of an archive is, and how many members it lists.
+/// The location of an archive's directory, and the number of members in it.
 struct Place {
     at: u64,
     length: u64,
@@ -114,8 +115,9 @@ fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
     Ok(place)
 }
 
-/// The record of ZIP64 for numbers that do not fit the one at `end`: where it is, what it says, and whether the archive is in one part.
-/// None where there is no such record: a number may be the largest that fits.
+/// Reads the ZIP64 record for numbers that do not fit the record at `end`. Returns its position, the location of the
+/// directory, and whether the archive is in one part. Returns `None` if there is no such record, because a number may
+/// be the largest that fits.
 fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Option<(u64, Place, bool)>> {
     let Some(at) = end.checked_sub(LOCATOR_LENGTH) else { return Ok(None) };
     let mut locator = [0; LOCATOR_LENGTH as usize];
@@ -139,13 +141,14 @@ fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Optio
     Ok(Some((record_at, Place { at: u64_at(&record, 48), length: u64_at(&record, 40), count: all }, is_whole)))
 }
 
-/// Reads the directory: the members in its order, without folders. The memory taken is a few times the directory's bytes.
+/// Reads the directory. Returns the members in its order, without folders. This allocates a few times the directory's
+/// bytes.
 pub fn directory(source: &mut (impl Read + Seek)) -> Fallible<Vec<Member>> {
     let place = find_directory(source)?;
     seek(source, place.at)?;
     let mut records = BufReader::new(source.take(place.length));
     let mut members = vec![];
-    // `find_directory` has found the count to fit the directory
+    // `find_directory` has checked that the count fits the directory
     let room = members.try_reserve_exact(place.count as usize);
     room.map_err(|_| Fault::new(ErrorKind::OutOfMemory, format!("no memory for {} members", place.count)))?;
     for _ in 0..place.count {
@@ -155,7 +158,7 @@ pub fn directory(source: &mut (impl Read + Seek)) -> Fallible<Vec<Member>> {
     if records.read(&mut rest).map_err(io_fault)? != 0 {
         return Err(format_fault(format!("the directory has more than the {} members that it counts", place.count)));
     }
-    // each member ends before the next begins, in the order of the bytes
+    // each member must end before the next one begins, in the order of the bytes
     let mut order: Vec<usize> = (0..members.len()).collect();
     order.sort_unstable_by_key(|i| members[*i].at);
     let mut limit = place.at;
@@ -207,7 +210,7 @@ fn read_record(source: &mut impl Read) -> Fallible<Member> {
     })
 }
 
-/// Takes those of the numbers that do not fit 32 bits from the extra field of ZIP64.
+/// Replaces the numbers that do not fit 32 bits by those of the ZIP64 extra field.
 fn widen(numbers: &mut [u64; 3], mut extra: &[u8]) -> Option<()> {
     if numbers.iter().all(|n| *n != u64::from(u32::MAX)) {
         return Some(());
@@ -226,7 +229,8 @@ fn widen(numbers: &mut [u64; 3], mut extra: &[u8]) -> Option<()> {
     }
 }
 
-/// Says what is wrong with a member's name. Names are not used as paths here; but other programs unpack archives, and messages show names.
+/// Returns a message if a member's name is not safe. Names are not used as paths here, but other programs unpack
+/// archives, and messages show names.
 pub fn check_name(name: &str) -> Result<(), String> {
     let wrong = |why: &str| Err(format!("the name of member {} {why}", printable(name.as_bytes())));
     if name.chars().any(char::is_control) {
@@ -236,7 +240,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if name.contains('\\') || is_drive {
         return wrong("is a path of Windows");
     }
-    // a folder ends in a slash
+    // a folder's name ends in a slash
     let mut parts = name.strip_suffix('/').unwrap_or(name).split('/');
     if name.starts_with('/') || parts.any(|part| matches!(part, "." | "..")) {
         return wrong("is a path that leaves the archive");
@@ -260,7 +264,7 @@ enum Packed<'a, R> {
 }
 
 impl Member {
-    /// Whether the member is stored as it is, so that as many bytes are there as the directory says.
+    /// Returns whether the member is stored uncompressed, so that as many bytes exist as the directory claims.
     pub fn is_stored(&self) -> bool {
         self.method == STORED
     }
@@ -287,7 +291,7 @@ impl Member {
             return Err(format_fault(format!("at {} is another member: {}", self.at, printable(&name))));
         }
         let start = self.at + LOCAL_LENGTH + name.len() as u64 + u64::from(u16_at(&record, 28));
-        // `directory` has found that `at + packed` does not overflow; both other lengths have 16 bits
+        // `directory` has checked that `at + packed` does not overflow; the other two lengths have 16 bits
         if start.checked_add(self.packed).is_none_or(|end| end > self.limit) {
             return Err(format_fault(format!(
                 "its {} bytes at {start} overlap what begins at {}",
@@ -311,7 +315,7 @@ impl<R: Read> Read for Content<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = match &mut self.from {
             Packed::Stored(bytes) => bytes.read(into)?,
-            // flate2 calls broken data invalid input
+            // flate2 reports broken data as invalid input
             Packed::Deflated(bytes) => bytes.read(into).map_err(|e| {
                 let is_broken = e.kind() == io::ErrorKind::InvalidInput;
                 let broken = || io::Error::new(io::ErrorKind::InvalidData, "the compressed data is broken");
@@ -324,7 +328,7 @@ impl<R: Read> Read for Content<'_, R> {
 }
 
 impl<R: Read> Content<'_, R> {
-    /// Compares what has been read, which must be all, with the checksum.
+    /// Compares the content, which must have been read completely, with the checksum.
     pub fn check(self) -> Fallible<()> {
         if let Packed::Deflated(bytes) = &self.from
             && bytes.total_in() != self.packed
@@ -345,18 +349,19 @@ impl<R: Read> Content<'_, R> {
 
 // --- writing ---
 
-/// Writes an archive, member after member.
+/// A writer of an archive, member by member.
 #[derive(Debug)]
 pub struct Writer<W> {
     to: W,
     at: u64,
     directory: Vec<u8>,
     pub names: Vec<String>,
-    /// Whether a write has failed, so that nobody knows what the archive has.
+    /// Whether a write has failed, which leaves the content of the archive unknown.
     has_failed: bool,
 }
 
-/// A number of 32 bits of a record; all ones where it does not fit, and stands in a field of ZIP64.
+/// Returns a number for a 32-bit field of a record. A number that does not fit becomes all ones, and is written to a
+/// ZIP64 field.
 fn narrow(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
@@ -374,7 +379,7 @@ impl<W: Write> Writer<W> {
         self.to.write_all(bytes).inspect_err(|_| self.has_failed = true)
     }
 
-    /// Adds a member of the parts, one after another. Its name fits 16 bits.
+    /// Adds a member whose content is the concatenation of `parts`. Its name must fit 16 bits.
     pub fn add(&mut self, name: &str, parts: &[&[u8]], compress: bool) -> io::Result<()> {
         let mut crc = Crc::new();
         parts.iter().for_each(|part| crc.update(part));
@@ -394,7 +399,7 @@ impl<W: Write> Writer<W> {
             let head = [1, bytes.len() as u16];
             if bytes.is_empty() { bytes } else { [head.map(u16::to_le_bytes).concat(), bytes].concat() }
         };
-        // in a local header both sizes stand in the field of ZIP64, or none; in the directory those that do not fit
+        // a local header has both sizes in the ZIP64 field, or neither; the directory has only those that do not fit
         let is_wide = size.max(packed) >= u64::from(u32::MAX);
         let local_extra = if is_wide { wide(&[size, packed]) } else { vec![] };
         let large: Vec<u64> = [size, packed, at].into_iter().filter(|n| *n >= u64::from(u32::MAX)).collect();

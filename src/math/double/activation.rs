@@ -10,7 +10,7 @@ const SELU_ALPHA: f64 = 1.7580993408473768599402175208123;
 /// ln(x / (1 - x)).
 #[inline(always)]
 pub(crate) fn logit(x: f64) -> f64 {
-    // from 1/4 on, 2x - 1 is exact, and so is 1 - x from 1/2 on; below 1/4 both logarithms add up without cancellation
+    // from 1/4 on, 2x - 1 is exact, and from 1/2 on, so is 1 - x; below 1/4 the sum of both logarithms does not cancel
     let above = x > 0.5;
     let n = (2.0 * x - 1.0).abs();
     let middle = log1p(n / (if above { 1.0 - x } else { x }));
@@ -20,21 +20,21 @@ pub(crate) fn logit(x: f64) -> f64 {
     if x == 0.5 { 0.0 } else { r }
 }
 
-/// x·ln y, which is 0 where x is 0 and y is no NaN.
+/// x·ln y, which is 0 if x is 0 and y is not NaN.
 #[inline(always)]
 pub(crate) fn xlogy(x: f64, y: f64) -> f64 {
     let r = x * log(y);
     if (x == 0.0) & !y.is_nan() { 0.0 } else { r }
 }
 
-/// x·ln(1 + y), which is 0 where x is 0 and y is no NaN.
+/// x·ln(1 + y), which is 0 if x is 0 and y is not NaN.
 #[inline(always)]
 pub(crate) fn xlog1py(x: f64, y: f64) -> f64 {
     let r = x * log1p(y);
     if (x == 0.0) & !y.is_nan() { 0.0 } else { r }
 }
 
-/// -x·ln x, which is 0 at 0 and -∞ below.
+/// -x·ln x, which is 0 at 0 and -∞ for negative x.
 #[inline(always)]
 pub(crate) fn entr(x: f64) -> f64 {
     let r = -x * log(x);

@@ -1,10 +1,10 @@
-//! The modified Bessel functions of the first kind of orders 0 and 1, in f64. All coefficients are near-minimax fits of our own
-//! (interpolation at Chebyshev nodes in 45 digits).
+//! The modified Bessel functions of the first kind of orders 0 and 1, in f64. All coefficients are our own near-minimax
+//! fits (interpolation at Chebyshev nodes in 45 digits).
 
 use super::exp::{exp_parts, scale};
 use super::poly;
 
-/// I₀(x) by x², x <= 8: 2^-56. All terms are positive, so that nothing cancels.
+/// I₀(x) by x², x <= 8: 2^-56. All terms are positive, so nothing cancels.
 pub(super) const I0: [f64; 18] = [
     1.0,
     0.25,
@@ -104,16 +104,16 @@ pub(super) const I1_FAR: [f64; 26] = [
     -1.9677083272584384e-11,
 ];
 
-/// What the functions are made of: |x|, the polynomial of x² and that of 16/x - 1 over √|x|.
+/// Returns the parts of the functions: |x|, the polynomial of x², and the polynomial of 16/x - 1 divided by √|x|.
 #[inline(always)]
 fn parts<const N: usize>(x: f64, near: [f64; N], far: [f64; 26]) -> (f64, f64, f64) {
     let a = x.abs();
     let z = a * a;
-    // in the tail the square root comes last, so that ∞ gives 0
+    // in the tail the division by the square root comes last, so that ∞ gives 0
     (a, poly(z, near), poly(16.0 / a - 1.0, far) / a.sqrt())
 }
 
-/// The larger numbers overflow in both functions.
+/// Clamps x to ±720, beyond which both functions overflow.
 #[inline(always)]
 fn bounded(x: f64) -> f64 {
     let x = if x > 720.0 { 720.0 } else { x };

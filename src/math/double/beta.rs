@@ -6,11 +6,11 @@ use super::pi::{cospi, sinpi};
 use super::pow::log2_sum;
 use std::f64::consts::{LOG2_E, PI};
 
-/// From here on Stirling's formula holds.
+/// From this number on, Stirling's formula holds.
 const LARGE: f64 = 8.0;
 
-/// ln B(a, b) of positive finite numbers. Where Stirling's formula holds for b, the terms of ln Γ(b) and ln Γ(a + b) that nearly
-/// cancel are taken together (Didonato and Morris, ACM Transactions on Mathematical Software 18, 1992, algorithm 708).
+/// ln B(a, b) of positive finite numbers. If Stirling's formula holds for b, the terms of ln Γ(b) and ln Γ(a + b) that
+/// nearly cancel are combined (Didonato and Morris, ACM Transactions on Mathematical Software 18, 1992, algorithm 708).
 #[inline(always)]
 fn log_of_positive(a: f64, b: f64) -> f64 {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
@@ -36,14 +36,14 @@ fn power(c: (f64, f64), n: f64, (s, s_low): (f64, f64)) -> (f64, f64) {
     two_product(c, (h, low + r_low / r * LOG2_E))
 }
 
-/// B(a, b) of positive finite numbers, where the exponents of powers are sums of two numbers.
+/// B(a, b) of positive finite numbers. The exponents of powers are sums of two numbers.
 #[inline(always)]
 fn of_positive(a: f64, b: f64) -> f64 {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
     if b < LARGE {
         return libm::tgamma(a) * (libm::tgamma(b) / libm::tgamma(a + b));
     }
-    // even for a = 8 it is 0
+    // 0 even for a = 8
     if (a >= LARGE) & (b > 1e100) {
         return 0.0;
     }
@@ -62,35 +62,36 @@ fn of_positive(a: f64, b: f64) -> f64 {
     };
     let rest = if a < LARGE { rest } else { rest + stirling_rest(a) };
     let (t, low) = two_sum(first.0, second.0);
-    // the second part may be the larger: what is left where a ratio rounds to 1
+    // the second part may be larger than the first, because it remains where a ratio rounds to 1
     let (t, low) = two_sum(t, low + (first.1 + second.1) + rest * LOG2_E);
     factor * power_of_two(t, low)
 }
 
-/// sin(π·(a + b)), with the digits that a + b drops.
+/// sin(π·(a + b)), including the rounding error of a + b.
 #[inline(always)]
 fn sine_of_sum(a: f64, b: f64) -> f64 {
     let (s, low) = two_sum(a, b);
     low.mul_add(PI * cospi(s), sinpi(s))
 }
 
-/// What a pair of operands asks for, of which not both are positive and finite.
+/// How B is computed for a pair of operands, which may be negative, infinite or poles.
 enum Case {
     /// The value itself.
     Value(f64),
-    /// B of two positive numbers, and its factor.
+    /// B of two positive numbers, times a factor.
     Times(f64, f64, f64),
-    /// The same, but B is in the divisor, with a factor of its own.
+    /// A factor divided by the product of another factor and B of two positive numbers.
     Over(f64, f64, f64, f64),
 }
 
-/// Whether Γ has a pole: at 0, -1, -2, …
+/// Returns whether Γ has a pole at x: at 0, -1, -2, …
 #[inline(always)]
 fn is_pole(x: f64) -> bool {
     (x <= 0.0) & (x == x.floor())
 }
 
-/// B(a, b) by B of two positive numbers: by the reflection formula of Γ, as poles and infinities have it in `scipy.special`.
+/// Reduces B(a, b) to B of two positive numbers by the reflection formula of Γ, with the values of `scipy.special` at
+/// poles and infinities.
 #[inline(always)]
 fn reduced(a: f64, b: f64) -> Case {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
@@ -98,7 +99,7 @@ fn reduced(a: f64, b: f64) -> Case {
         return Case::Value(f64::NAN);
     }
     if is_pole(a) | is_pole(b) {
-        // a pole over a pole is finite: (-1)^b·B(1 - a - b, b)
+        // a pole divided by a pole is finite: (-1)^b·B(1 - a - b, b)
         let whole = (b > 0.0) & (b == b.floor()) & (b <= -a) & (a > f64::NEG_INFINITY);
         let half = 0.5 * b;
         let sign = if half == half.floor() { 1.0 } else { -1.0 };
@@ -122,12 +123,13 @@ fn reduced(a: f64, b: f64) -> Case {
     Case::Over(1.0 - a, s, PI / sine, b)
 }
 
-/// B(a, b) near 0 over 2^600: it is (a + b)/(a·b) there. None elsewhere, and at 0.
+/// B(a, b) divided by 2^600 if a and b are close to 0, where B is (a + b)/(a·b). `None` elsewhere, and if one of them
+/// is 0.
 #[inline(always)]
 fn near_zero(a: f64, b: f64) -> Option<f64> {
     let near = (a.abs() < 1e-17) & (b.abs() < 1e-17) & (a != 0.0) & (b != 0.0);
     let (a, b) = (a * super::power(600), b * super::power(600));
-    // + 0.0: where a + b is 0, a pole, B is +0
+    // + 0.0: if a + b is 0, a pole of the divisor, B is +0
     if near { Some((a + b) / a / b + 0.0) } else { None }
 }
 
@@ -142,7 +144,7 @@ pub(crate) fn beta(a: f64, b: f64) -> f64 {
         // a + b is a pole
         Case::Times(_, _, factor) | Case::Over(_, _, factor, _) if factor == 0.0 => 0.0,
         Case::Times(p, q, factor) => factor * of_positive(p, q),
-        // each of the two may be near the largest number, but their product is not
+        // each of the two may be close to the largest number, but their product is not
         Case::Over(p, q, factor, with) => factor / (with * of_positive(p, q)),
     }
 }

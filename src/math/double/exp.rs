@@ -3,7 +3,7 @@
 use super::{ROUND, log::log1p_tail, poly};
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
-/// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f64 and the rest.
+/// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f64 and the remainder.
 const LN2_HI: f64 = std::f64::consts::LN_2;
 const LN2_LO: f64 = 2.3190468138462996e-17;
 /// e^r = 1 + r + r²·q(r), |r| <= 0.347: 2^-56.3.
@@ -64,7 +64,7 @@ pub(super) fn exp_sum(x: f64, l: f64) -> (f64, f64, u64) {
     (p, ((1.0 - p) + t) + ((r - t) + s), k.to_bits())
 }
 
-/// (n + n_low) / (d + d_low), with an error little above half a unit in the last place.
+/// (n + n_low) / (d + d_low), with an error slightly above half a unit in the last place.
 #[inline(always)]
 pub(super) fn quotient((n, n_low): (f64, f64), (d, d_low): (f64, f64)) -> f64 {
     let i = 1.0 / d;
@@ -86,8 +86,8 @@ fn power(k: u64) -> f64 {
     f64::from_bits(k.wrapping_add(1023) << 52)
 }
 
-/// x·2^n for n in the low bits of k, |n| <= 2044. It takes two factors, because 2^n may be out of range where the result is
-/// not; the first product is exact, so that the result is rounded once.
+/// x·2^n for n in the low bits of k, |n| <= 2044. It multiplies by two factors, because 2^n may be out of range where
+/// the result is not. The first product is exact, so the result is rounded once.
 #[inline(always)]
 pub(super) fn scale(x: f64, k: u64) -> f64 {
     let half = k >> 1;
@@ -132,20 +132,20 @@ pub(crate) fn expm1(x: f64) -> f64 {
     if x.abs() < 1.0e-16 { x } else { v }
 }
 
-/// x / (1 + e^-z), where `below` says whether z < 0. Then it is x·e^z / (1 + e^z), and the power of two in the numerator's
-/// e^z is multiplied in last, so that a subnormal result is rounded once.
+/// x / (1 + e^-z), where `below` is z < 0. For z < 0 it is computed as x·e^z / (1 + e^z), and the power of two in the
+/// numerator's e^z is multiplied last, so that a subnormal result is rounded once.
 #[inline(always)]
 fn logistic(x: f64, z: f64, below: bool) -> f64 {
     let a = at_most(z.abs(), 800.0);
     let (p, low, k) = exp_sum(-a, 0.0);
-    // where e^-a would be subnormal 0 stands for it: 1 + e^-a is 1 either way
+    // if e^-a would be subnormal, 0 is used instead: 1 + e^-a is 1 either way
     let s = power(if a > 708.0 { 0u64.wrapping_sub(1023) } else { k });
     let e = p * s;
     let d = 1.0 + e;
     let (n, n_low) = product(x, (p, low));
     let n = if below { (n, n_low) } else { (x, 0.0) };
     let q = quotient(n, (d, low.mul_add(s, (1.0 - d) + e)));
-    // `quotient` gives NaN for x = ∞ and loses the sign of x = -0
+    // `quotient` returns NaN for x = ∞ and loses the sign of x = -0
     let q = (if x < f64::INFINITY { q } else { x }).copysign(x);
     let half = k >> 1;
     let (s, t) = (power(half), power(k.wrapping_sub(half)));

@@ -35,7 +35,7 @@ pub(super) const STIRLING: [f64; 7] = [
     -0.001890382993887715,
     0.005065905360156132,
 ];
-/// 2·atanh s = 2s + s³·p(s²), |s| <= 0.1716: 2^-59.3, as the logarithm has it.
+/// 2·atanh s = 2s + s³·p(s²), |s| <= 0.1716: 2^-59.3. These are the coefficients of the logarithm.
 const ATANH: [f64; 7] = [
     0.6666666666666734,
     0.39999999999416447,
@@ -45,8 +45,9 @@ const ATANH: [f64; 7] = [
     0.15314100065729194,
     0.14795465193976873,
 ];
-/// The coefficients of Temme's uniform expansion: row k has those of the powers of η by 1/a^k (DLMF 8.12.9), as far as they
-/// count for a >= 20 and |η| <= 0.34. They follow from Stirling's by the recurrence DLMF 8.12.11, in fractions.
+/// The coefficients of Temme's uniform expansion: row k has those of the powers of η for the term of 1/a^k (DLMF
+/// 8.12.9), as many as matter for a >= 20 and |η| <= 0.34. They follow from Stirling's coefficients by the recurrence
+/// DLMF 8.12.11, computed in fractions.
 #[rustfmt::skip]
 pub(super) const TEMME: [[f64; 15]; 12] = [
     [-0.3333333333333333, 0.08333333333333333, -0.014814814814814815, 0.0011574074074074073, 0.0003527336860670194, -0.0001787551440329218, 3.919263178522438e-05, -2.185448510679992e-06, -1.85406221071516e-06, 8.296711340953087e-07, -1.7665952736826078e-07, 6.707853543401498e-09, 1.0261809784240309e-08, -4.382036018453353e-09, 9.14769958223679e-10],
@@ -63,17 +64,17 @@ pub(super) const TEMME: [[f64; 15]; 12] = [
     [0.001579727660730835, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
 ];
 
-/// From here on the term is computed from the ratio of x and a.
+/// From this `a` on, the term is computed from the ratio of x and a.
 const LARGE: f64 = 20.0;
 
-/// What rounding ln Γ(a) as Stirling's formula gives it leaves out, a >= 8.
+/// The last term of Stirling's formula for ln Γ(a), p(1/a²)/a, for a >= 8.
 #[inline(always)]
 pub(super) fn stirling_rest(a: f64) -> f64 {
     let v = 1.0 / a;
     v * poly(v * v, STIRLING)
 }
 
-/// 2^(t + low), 0 below the smallest number.
+/// Returns 2^(t + low), or 0 below the smallest number.
 #[inline(always)]
 pub(super) fn power_of_two(t: f64, low: f64) -> f64 {
     if t < -1100.0 {
@@ -83,7 +84,7 @@ pub(super) fn power_of_two(t: f64, low: f64) -> f64 {
     scale(p, k)
 }
 
-/// The sum of two numbers, and what rounding it dropped.
+/// Returns the sum of two numbers, and its rounding error.
 #[inline(always)]
 pub(super) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let s = a + b;
@@ -104,7 +105,7 @@ pub(super) const LOG2_E_SUM: (f64, f64) = (LOG2_E, LOG2_E_LO);
 /// μ - ln(1 + μ) as a sum of two, for μ = (x - a)/a with |μ| <= 0.29.
 #[inline(always)]
 fn log_rest(x: f64, a: f64) -> (f64, f64) {
-    // exact, because x is near a
+    // exact, because x is close to a
     let d = x - a;
     let m = d / a;
     let m_low = (-m).mul_add(a, d) / a;
@@ -121,21 +122,21 @@ fn log_rest(x: f64, a: f64) -> (f64, f64) {
 /// x^a·e^-x / Γ(a + 1) for a < [`LARGE`].
 #[inline(always)]
 fn term_small(a: f64, x: f64) -> f64 {
-    // beyond it is 0, and the power may overflow
+    // for larger x the term is 0, and the power may overflow
     let x = if x > 2000.0 { 2000.0 } else { x };
-    // by halves, because e^-x alone may be subnormal
+    // computed in halves, because e^-x alone may be subnormal
     let e = exp(-0.5 * x);
     pow(x, a) * e / libm::tgamma(a + 1.0) * e
 }
 
-/// The same for a >= [`LARGE`], from 2^(t + low) = (x/a)^a·e^(a - x).
+/// x^a·e^-x / Γ(a + 1) for a >= [`LARGE`], from 2^(t + low) = (x/a)^a·e^(a - x).
 #[inline(always)]
 fn term_large(a: f64, t: f64, low: f64) -> f64 {
     // 0.398… is 1/√(2π)
     power_of_two(t, low) * (0.3989422804014327 / a.sqrt() * exp(-stirling_rest(a)))
 }
 
-/// log2 of (x/a)^a·e^(a - x) as a sum of two, for x not near a.
+/// log2 of (x/a)^a·e^(a - x) as a sum of two, for x that is not close to a.
 #[inline(always)]
 fn exponent(a: f64, x: f64) -> (f64, f64) {
     let r = x / a;
@@ -162,7 +163,8 @@ fn series(a: f64, x: f64) -> f64 {
     sum
 }
 
-/// Q(a, x) over x^a·e^-x / Γ(a), by Legendre's continued fraction (DLMF 8.9.2) from its end, for x > 1.1 and x > a.
+/// Q(a, x) divided by x^a·e^-x / Γ(a), by Legendre's continued fraction (DLMF 8.9.2), evaluated from its end, for x >
+/// 1.1 and x > a.
 #[inline(always)]
 fn fraction(a: f64, x: f64) -> f64 {
     let b = x - a + 1.0;
@@ -190,8 +192,8 @@ fn upper_small(a: f64, x: f64) -> f64 {
     -less - (1.0 + less) * (a * sum)
 }
 
-/// Temme's expansion near x = a (DLMF 8.12.3): the smaller of P and Q over x^a·e^(a - x)/a^a, of which η² a/2 is the logarithm's
-/// size.
+/// Temme's expansion near x = a (DLMF 8.12.3): the smaller of P and Q, divided by x^a·e^(a - x)/a^a. The logarithm of
+/// that divisor has the magnitude η²·a/2.
 #[inline(always)]
 fn uniform(a: f64, rest: f64, above: bool) -> f64 {
     let eta = (2.0 * rest).sqrt();
@@ -216,7 +218,7 @@ fn both(a: f64, x: f64) -> (f64, f64) {
         let r = power_of_two(t, low) * uniform(a, rest.0, x > a);
         return if x > a { (1.0 - r, r) } else { (r, 1.0 - r) };
     }
-    // far from a, which is so large that the smaller of the two is 0
+    // x is far from a, and a is so large that the smaller of P and Q is 0
     if a > 1e100 {
         return if x > a { (1.0, 0.0) } else { (0.0, 1.0) };
     }
@@ -231,12 +233,12 @@ fn both(a: f64, x: f64) -> (f64, f64) {
         return (1.0 - q, q);
     }
     let p = term * series(a, x);
-    // where Q is small, or P near 1
+    // if Q is small, or P close to 1
     let small = if x <= 0.5 { a * log(x) > -0.4 } else { (x <= 1.1) & (a <= 1.1 * x) };
     if small { (p, upper_small(a, x)) } else { (p, 1.0 - p) }
 }
 
-/// The special values of P and Q; none where both are positive and finite.
+/// Returns the special values of P and Q, or `None` if a and x are both positive and finite.
 #[inline(always)]
 fn ends(a: f64, x: f64) -> Option<(f64, f64)> {
     let outside = (a < 0.0) | (x < 0.0) | a.is_nan() | x.is_nan();

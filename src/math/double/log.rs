@@ -6,7 +6,7 @@ use std::f64::consts::{LN_2, LOG2_E, LOG10_E};
 /// ln 2 = `LN2_HI` + `LN2_LO`, the first of at most 33 bits, so that its product with an exponent is exact.
 const LN2_HI: f64 = 0.6931471806019545;
 const LN2_LO: f64 = -4.2009150726810846e-11;
-/// log2(e) less `LOG2_E`, its nearest f64; the constant below is the same of log10(e).
+/// log2(e) minus `LOG2_E`, its nearest f64; `LOG10_E_LO` is the same for log10(e).
 pub(super) const LOG2_E_LO: f64 = 2.0355273740931033e-17;
 const LOG10_E_LO: f64 = 1.098319650216765e-17;
 /// log10(2) = `LOG10_2_HI` + `LOG10_2_LO`, the first of at most 39 bits, so that its product with an exponent is exact.
@@ -37,17 +37,18 @@ pub(super) fn split(x: f64) -> (f64, f64) {
     (m - 1.0, if small { e - 54.0 } else { e })
 }
 
-/// `r` where x is positive and finite, else the logarithm's special value: -∞ for ±0, ∞ for ∞, NaN for NaN and below 0.
+/// Returns `r` if x is positive and finite, otherwise the logarithm's special value: -∞ for ±0, ∞ for ∞, NaN for NaN
+/// and negative numbers.
 #[inline(always)]
 fn specials(x: f64, r: f64) -> f64 {
     let b = x.to_bits();
-    // x itself for +∞ and NaN, a NaN for a set sign
+    // x itself for +∞ and NaN, a NaN for negative numbers
     let other = f64::from_bits(b | ((((b >> 32) as i32) >> 31) as i64 as u64 & 0x7ff8_0000_0000_0000));
     let r = if b.wrapping_sub(1) < 0x7fef_ffff_ffff_ffff { r } else { other };
     if b << 1 == 0 { f64::NEG_INFINITY } else { r }
 }
 
-/// `(h, t)` with ln(1 + f) = f - h + t and h = f²/2, as fdlibm arranges it: ln(1 + f) is 2·atanh s with s = f/(2 + f).
+/// `(h, t)` with ln(1 + f) = f - h + t and h = f²/2, as in fdlibm: ln(1 + f) is 2·atanh s with s = f/(2 + f).
 #[inline(always)]
 fn log_parts(f: f64) -> (f64, f64) {
     let s = f / (2.0 + f);
@@ -106,7 +107,7 @@ pub(crate) fn log1p(x: f64) -> f64 {
     let s = f64::from_bits(((1025 - e) as u32 as u64) << 52);
     let c = s.mul_add(0.25, -1.0);
     let f = (0.25 * x).mul_add(s, c);
-    // what that rounding dropped; to the logarithm it adds low/(1 + f), about low - low·f
+    // the error of that rounding; it adds low/(1 + f) to the logarithm, about low - low·f
     let low = (0.25 * x).mul_add(s, c - f);
     let r = log_of(f, e as f64, (-low).mul_add(f, low));
     let r = if x.abs() < 1.0e-19 { x } else { r };
@@ -121,12 +122,12 @@ pub(super) fn log1p_tail(x: f64) -> f64 {
     // 1 + f is 1 + x up to √2, and (1 + x)/2, which is in [√½, 1], above
     let high = x > 0.414_213_562_373_095_1;
     let f = if high { x.mul_add(0.5, -0.5) } else { x };
-    // where x is below 1/2, (x - 1)/2 needs one bit more than f has: low is that bit
+    // if x is below 1/2, (x - 1)/2 needs one bit more than f has: low is that bit
     let low = if high { x.mul_add(0.5, -0.5 - f) } else { 0.0 };
     log_of(f, if high { 1.0 } else { 0.0 }, low)
 }
 
-/// asinh x, for which √(1 + x²) is |x| in f64 from 1e9 on.
+/// asinh x. √(1 + x²) is |x| in f64 from 1e9 on.
 #[inline(always)]
 pub(crate) fn asinh(x: f64) -> f64 {
     let a = x.abs();
@@ -136,13 +137,14 @@ pub(crate) fn asinh(x: f64) -> f64 {
     (if a > 1e9 { far } else { near }).copysign(x)
 }
 
-/// acosh x, for which √(x² - 1) is x in f64 from 1e9 on.
+/// acosh x. √(x² - 1) is x in f64 from 1e9 on.
 #[inline(always)]
 pub(crate) fn acosh(x: f64) -> f64 {
     let t = x - 1.0;
     let near = log1p(t + t.mul_add(t, 2.0 * t).sqrt());
     let far = log(x) + LN_2;
-    // far below -1 the sum of t and the root, exactly a little below -1, rounds to -1 or more, where log1p gives no NaN
+    // far below -1 the sum of t and the root, exactly a little below -1, rounds to -1 or more, where log1p does not
+    // return NaN
     let near = if x < 1.0 { f64::NAN } else { near };
     if x > 1e9 { far } else { near }
 }

@@ -1,7 +1,7 @@
 //! Functions of f64.
 //!
-//! Polynomials are minimax fits (Remez exchange in 60 digits, rounded to f64). "2^-56" after a formula is its largest error on
-//! the interval, relative to the function's value.
+//! Polynomials are minimax fits (Remez exchange in 60 digits, rounded to f64). "2^-56" after a formula is its largest
+//! error on the interval, relative to the function's value.
 
 mod activation;
 mod bessel;
@@ -34,8 +34,8 @@ pub(crate) use trig::{NEAR, cos_near, sin_near, tan_near};
 pub(crate) use trig::{acos, asin, atan, atan2, cos, sin, tan};
 pub(crate) use zeta::zeta;
 
-/// The polynomials that the functions of f64 on a GPU share with those here: the name of each in WGSL (`cd_poly_` and this one)
-/// and its coefficients, lowest first.
+/// The polynomials that the f64 functions of a GPU share with the functions here: the name of each in WGSL (`cd_poly_`
+/// followed by this name) and its coefficients, lowest first.
 pub(crate) const POLYNOMIALS: [(&str, &[f64]); 36] = [
     ("exp", &exp::EXP),
     ("log", &log::LOG),
@@ -75,11 +75,11 @@ pub(crate) const POLYNOMIALS: [(&str, &[f64]); 36] = [
     ("temme11", &incomplete::TEMME[11]),
 ];
 
-/// 1.5·2^52. For |x| <= 2^51 the low bits of `x + ROUND` are the integer nearest to x (ties to even), and subtracting `ROUND`
-/// again gives that integer as a float.
+/// 1.5·2^52. For |x| <= 2^51 the low bits of `x + ROUND` are the integer nearest to x (ties to even), and subtracting
+/// `ROUND` again gives that integer as a float.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
-/// The polynomial with these coefficients, lowest first, by Horner's rule.
+/// Evaluates the polynomial with these coefficients, lowest first, by Horner's rule.
 #[inline(always)]
 pub(in crate::math) fn poly<const N: usize>(x: f64, c: [f64; N]) -> f64 {
     let mut r = c[N - 1];
@@ -111,7 +111,7 @@ pub(crate) fn fmod(x: f64, y: f64) -> f64 {
     }
 }
 
-/// NumPy's `%`: the remainder with the sign of the divisor, also where it is 0.
+/// NumPy's `%`: the remainder, with the sign of the divisor even if it is 0.
 #[inline(always)]
 pub(crate) fn remainder(x: f64, y: f64) -> f64 {
     let m = fmod(x, y);
@@ -120,7 +120,7 @@ pub(crate) fn remainder(x: f64, y: f64) -> f64 {
     if m == 0.0 { 0f64.copysign(y) } else { m }
 }
 
-/// NumPy's `//`: the floor of the exact quotient, found from the exact remainder; `x // 0` is `x / 0`.
+/// NumPy's `//`: the floor of the exact quotient, computed from the exact remainder; `x // 0` is `x / 0`.
 #[inline(always)]
 pub(crate) fn floor_divide(x: f64, y: f64) -> f64 {
     let m = fmod(x, y);
@@ -134,11 +134,11 @@ pub(crate) fn floor_divide(x: f64, y: f64) -> f64 {
     if y == 0.0 { q } else { f }
 }
 
-/// The next number after `x` in the direction of `y`.
+/// Returns the next number after `x` in the direction of `y`.
 #[inline(always)]
 pub(crate) fn nextafter(x: f64, y: f64) -> f64 {
     let away = (y > x) == (x > 0.0);
-    // bits that are 1 larger are the next number away from zero, bits that are 1 smaller the next toward it
+    // adding 1 to the bits gives the next number away from zero, subtracting 1 the next number toward it
     let step = f64::from_bits(x.to_bits().wrapping_add(2 * (away as u64)).wrapping_sub(1));
     let tiny = f64::from_bits(1).copysign(y);
     let r = if x == 0.0 { tiny } else { step };
@@ -152,19 +152,19 @@ pub(crate) fn lerp(a: f64, b: f64, t: f64) -> f64 {
     t.mul_add(b - a, a)
 }
 
-/// 2/π·2^b modulo 4, for b = 0, 27, 54 and 81, as a sum of three parts (`TURN_HI`, `TURN_MID`, `TURN_LO`) that is right to
-/// 2^-115. The first two have at most 29 bits, so that their products with an f32 are exact.
+/// 2/π·2^b modulo 4, for b = 0, 27, 54 and 81, as a sum of three parts (`TURN_HI`, `TURN_MID`, `TURN_LO`) with an error
+/// of 2^-115. The first two have at most 29 bits, so that their products with an f32 are exact.
 const TURN_HI: [f64; 4] = [0.6366197727620602, -0.552946051582694, 1.2910009510815144, -1.313905093818903];
 const TURN_MID: [f64; 4] =
     [-3.9447882200366324e-10, 3.054809009916948e-10, 1.3865150867709009e-09, -1.4592781601152627e-09];
 const TURN_LO: [f64; 4] =
     [-3.260751408868143e-19, -7.799845648143895e-20, -4.641286873209999e-19, 2.801978957814423e-19];
 
-/// `(f, q)` with x·2/π = q + f modulo 4 and |f| <= 1/2, for x of at most 24 significant bits (an f32). Only the low two bits
-/// of q are right: the number of quarter turns, modulo 4.
+/// Returns `(f, q)` with x·2/π = q + f modulo 4 and |f| <= 1/2, for x of at most 24 significant bits (an f32). Only the
+/// low two bits of q are correct: the number of quarter turns, modulo 4.
 ///
-/// From 2^50 on, x is scaled by 2^-b into [2^23, 2^50), where it is an integer, and 2/π by 2^b. Multiples of 4 in the scaled
-/// 2/π give multiples of 4 quarter turns, so the constants leave them out.
+/// From 2^50 on, x is scaled by 2^-b into [2^23, 2^50), where it is an integer, and 2/π by 2^b. Multiples of 4 in the
+/// scaled 2/π give multiples of 4 quarter turns, so the constants omit them.
 #[inline(always)]
 pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     let a = x.abs();
@@ -179,7 +179,8 @@ pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     (x.mul_add(pick(band, TURN_LO), f), (k.to_bits() as u32).wrapping_add(l.to_bits() as u32))
 }
 
-/// Picks `c[0]` to `c[3]` by comparisons of which each implies those before it: a table in memory would need a gather.
+/// Selects one of `c[0]` to `c[3]` by three comparisons, each of which implies those before it. A table in memory would
+/// need a gather.
 #[inline(always)]
 fn pick((p, q, r): (bool, bool, bool), c: [f64; 4]) -> f64 {
     let v = if p { c[1] } else { c[0] };

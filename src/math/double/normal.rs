@@ -1,5 +1,5 @@
-//! The scaled complement of the error function, the inverse of the complement, and the distribution function of the standard
-//! normal with its logarithm and its inverse, in f64.
+//! The scaled complementary error function, the inverse of the complementary error function, and the distribution
+//! function of the standard normal with its logarithm and its inverse, in f64.
 
 use super::exp::{exp, exp_sum, product, quotient, scale};
 use super::log::{log, log1p};
@@ -10,8 +10,8 @@ use std::f64::consts::SQRT_2;
 /// 1/√π and 1/√(2π).
 const FRAC_1_SQRT_PI: f64 = 0.5641895835477563;
 const FRAC_1_SQRT_TAU: f64 = 0.3989422804014327;
-/// e^(t²)·erfc t = s(1/(2t²)) / (t·√π): the asymptotic series, 1 - v + 3v² - 15v³ + …, whose next term is below 2^-54 for
-/// t >= 27 (Abramowitz and Stegun, 7.1.23).
+/// e^(t²)·erfc t = s(1/(2t²)) / (t·√π): the asymptotic series, 1 - v + 3v² - 15v³ + …, whose next term is below 2^-54
+/// for t >= 27 (Abramowitz and Stegun, 7.1.23).
 pub(super) const TAIL: [f64; 8] = [1.0, -1.0, 3.0, -15.0, 105.0, -945.0, 10_395.0, -135_135.0];
 /// erfcinv(q)/(1 - q) = √w·p(1/√w - 1/11), w = -ln(q·(2 - q)), 6 <= √w <= 27.4: 2^-29.6.
 pub(super) const ERFCINV_FAR: [f64; 10] = [
@@ -41,7 +41,7 @@ fn erfcx_large(t: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn erfcx(x: f64) -> f64 {
     let a = x.abs();
-    // e^(x²) with what rounding the square dropped
+    // e^(x²), including the rounding error of the square
     let t = if a > 27.0 { 27.0 } else { a };
     let z = t * t;
     let (p, p_low, k) = exp_sum(z, t.mul_add(t, -z));
@@ -52,7 +52,8 @@ pub(crate) fn erfcx(x: f64) -> f64 {
     if a < 0.49 { small } else { r }
 }
 
-/// The inverse of erfc for 0 < q <= 1, given 1 - q: an approximation that is right to 2^-28, and one step of Halley's method.
+/// The inverse of erfc for 0 < q <= 1, given 1 - q: an approximation with an error of 2^-28, and one step of Halley's
+/// method.
 #[inline(always)]
 fn erfcinv_half(q: f64, rest: f64) -> f64 {
     let w = -log(q * (2.0 - q));
@@ -64,17 +65,17 @@ fn erfcinv_half(q: f64, rest: f64) -> f64 {
     let y = rest * if w < 6.0 { near } else { beyond };
     let z = y * y;
     let low = y.mul_add(y, -z);
-    // q·e^(y²), from a q that is made 2^600 times larger, because q may be subnormal and e^(y²) overflow
+    // q·e^(y²), where q is multiplied by 2^600, because q may be subnormal and e^(y²) may overflow
     let (p, p_low, k) = exp_sum(z, low);
     let grown = scale(q * super::power(600) * (p + p_low), k.wrapping_sub(600));
-    // erf y - (1 - q), times e^(y²). Near 0 from erf, because 1 - q is exact there
+    // erf y - (1 - q), times e^(y²). For q > 0.48 it is computed from erf, because 1 - q is exact there
     let error = if q > 0.48 { y.mul_add(poly(z, ERF), y - rest) * exp(z) } else { grown - erfcx_large(y) };
-    // 0.886… is √π/2: u is the error over erf's derivative
+    // 0.886… is √π/2; u is the error divided by erf's derivative
     let u = error * 0.886_226_925_452_758;
     y - u / y.mul_add(u, 1.0)
 }
 
-/// The inverse of erfc, which takes numbers from 0 to 2.
+/// The inverse of erfc, for numbers from 0 to 2.
 #[inline(always)]
 pub(crate) fn erfcinv(x: f64) -> f64 {
     let above = x > 1.0;
@@ -122,7 +123,7 @@ pub(crate) fn ndtr(x: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn log_ndtr(x: f64) -> f64 {
     let a = x.abs();
-    // where x <= -1: -x²/2 + ln(e^(x²/2)·Φ(x)), with what rounding the square dropped
+    // for x <= -1: -x²/2 + ln(e^(x²/2)·Φ(x)), including the rounding error of the square
     let z = a * a;
     let low = if z < f64::INFINITY { a.mul_add(a, -z) } else { 0.0 };
     let below = (-0.5f64).mul_add(z, (-0.5f64).mul_add(low, log(mills(a))));
@@ -133,7 +134,7 @@ pub(crate) fn log_ndtr(x: f64) -> f64 {
     if x <= -1.0 { below } else { r }
 }
 
-/// The inverse of Φ, which takes numbers from 0 to 1.
+/// The inverse of Φ, for numbers from 0 to 1.
 #[inline(always)]
 pub(crate) fn ndtri(x: f64) -> f64 {
     let above = x > 0.5;

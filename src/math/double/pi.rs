@@ -1,16 +1,17 @@
-//! Trigonometric functions of π·x in f64, and sinc. Their reduction is exact: x less a multiple of 1/2 is an f64.
+//! Trigonometric functions of π·x in f64, and sinc. Their reduction is exact, because x minus a multiple of 1/2 is an
+//! f64.
 
 use super::trig::{TAN, sine};
 use super::{ROUND, poly};
 use std::f64::consts::PI;
 
-/// π less `PI`, its nearest f64.
+/// π minus `PI`, its nearest f64.
 const PI_LO: f64 = 1.2246467991473532e-16;
 
 /// `(r, low, q)` with π·x = q·π/2 + r + low and |r| <= π/4. The low two bits of the third word are q. NaN for ±∞.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
-    // from 2^53 on every number is even, and 0 has the same functions; 0·∞ is NaN
+    // from 2^53 on, every number is even and has the same results as 0; 0·∞ is NaN
     let x = if x.abs() >= 9_007_199_254_740_992.0 { 0.0 * x } else { x };
     let k = (2.0 * x).round_ties_even();
     let f = (-0.5f64).mul_add(k, x);
@@ -42,7 +43,7 @@ pub(crate) fn tanpi(x: f64) -> f64 {
     let t = r + (r * z).mul_add(poly(z, TAN), z.mul_add(low, low));
     let (odd, turned) = (q & 1 != 0, q & 2 != 0);
     let v = (if odd { -1.0 } else { t }) / (if odd { t } else { 1.0 });
-    // the sign of sin(π·x) / cos(π·x) at a zero; at a pole that of the tangent before it
+    // the sign of sin(π·x) / cos(π·x) at a zero; at a pole, the sign of the tangent before it
     let zero = if (x.to_bits() >> 63 != 0) != turned { -0.0 } else { 0.0 };
     let pole = if turned { f64::NEG_INFINITY } else { f64::INFINITY };
     let end = if odd { pole } else { zero };

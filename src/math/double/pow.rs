@@ -1,11 +1,11 @@
-//! x to the power y in f64: 2^(y·log2 x), with log2 x as a sum of two f64 that is right to 2^-64.
+//! x to the power y in f64: 2^(y·log2 x), with log2 x as a sum of two f64 with an error of 2^-64.
 
 use super::exp::{pow2_sum, scale};
 use super::log::split;
 use super::poly;
 use std::f64::consts::LOG2_E;
 
-/// log2(e) less `LOG2_E`, its nearest f64.
+/// log2(e) minus `LOG2_E`, its nearest f64.
 const LOG2_E_LO: f64 = super::log::LOG2_E_LO;
 /// 2/3 = `C_HI` + `C_LO`.
 const C_HI: f64 = 2.0 / 3.0;
@@ -21,7 +21,8 @@ pub(super) const ATANH: [f64; 7] = [
     0.1319618334734081,
 ];
 
-/// log2 x as a sum of two f64, for positive finite x. Each `_low` below is what rounding the value of that name dropped.
+/// log2 x as a sum of two f64, for positive finite x. Each `_low` below is the rounding error of the value of that
+/// name.
 #[inline(always)]
 pub(super) fn log2_sum(x: f64) -> (f64, f64) {
     let (f, e) = split(x);

@@ -122,7 +122,7 @@ pub(super) const ERFINV_FAR: [f64; 9] = [
     3.3515454297304693e-07,
 ];
 
-/// v/t³·… of [`cbrt`]: what makes 5 bits of a cube root 23, by t³/v.
+/// A polynomial of t³/v for [`cbrt`]: the factor that improves a cube root t of 5 bits to 23 bits.
 pub(super) const CBRT: [f64; 5] = [
     1.87595182427177009643,
     -1.88497979543377169875,
@@ -146,7 +146,7 @@ fn erfc_large(t: f64) -> f64 {
     let (p, p_low, k) = exp_sum(-z, -low);
     let d = t + 2.0;
     let g = poly((t - 2.0) / d, ERFCX);
-    // what rounding t + 2 to d dropped
+    // the rounding error of t + 2
     let d_low = if t < 2.0 { (2.0 - d) + t } else { (t - d) + 2.0 };
     scale(quotient(product(g, (p, p_low)), (d, d_low)), k)
 }
@@ -181,7 +181,7 @@ pub(crate) fn gelu(x: f64) -> f64 {
     let d = t + 5.0;
     let g = poly((t - 5.0) / d, MILLS);
     let d_low = if t < 5.0 { (5.0 - d) + t } else { (t - d) + 5.0 };
-    // x·Φ(x) is max(x, 0) less the tail |x|·Φ(-|x|)
+    // x·Φ(x) is max(x, 0) minus the tail |x|·Φ(-|x|)
     let n = product(t, product(g, (p, p_low)));
     let tail = scale(quotient(n, (d, d_low)), k);
     let r = (if x < 0.0 { 0.0 } else { x }) - tail;
@@ -189,7 +189,7 @@ pub(crate) fn gelu(x: f64) -> f64 {
     (if a < 1.0 { small } else { r }).copysign(x)
 }
 
-/// The inverse of the error function: a polynomial that is right to 2^-28, and one step of Halley's method.
+/// The inverse of the error function: a polynomial with an error of 2^-28, and one step of Halley's method.
 #[inline(always)]
 pub(crate) fn erfinv(x: f64) -> f64 {
     let a = x.abs();
@@ -197,9 +197,9 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     let v = w.sqrt();
     let far = if w < 16.0 { poly(v - 3.2, ERFINV_TAIL) } else { poly(v - 5.0, ERFINV_FAR) };
     let y = a * if w < 6.0 { poly(w - 3.0, ERFINV) } else { far };
-    // erf y - a: above 0.85 from erfc, because 1 - a is exact there
+    // erf y - a; above 0.85 it is computed from erfc, because 1 - a is exact there
     let error = if a > 0.85 { (1.0 - a) - erfc_large(y) } else { y.mul_add(poly(y * y, ERF), y - a) };
-    // 0.886… is √π/2: u is the error over erf's derivative
+    // 0.886… is √π/2; u is the error divided by erf's derivative
     let u = error * 0.886_226_925_452_758 * exp(y * y);
     let r = y - u / y.mul_add(u, 1.0);
     let r = if a < 1.0 { r } else { f64::NAN };
@@ -212,8 +212,8 @@ pub(crate) fn lgamma(x: f64) -> f64 {
     libm::lgamma(x)
 }
 
-/// The cube root, as FreeBSD computes it: dividing the upper word by 3 gives 5 bits of it (the added constant corrects the
-/// exponent's bias), a polynomial makes them 23, and one step of Newton's method makes them all.
+/// The cube root, as FreeBSD computes it. Dividing the upper word by 3 gives 5 bits of it (the added constant corrects
+/// the exponent's bias), a polynomial improves them to 23 bits, and one step of Newton's method to full precision.
 #[inline(always)]
 pub(crate) fn cbrt(x: f64) -> f64 {
     let a = x.abs();

@@ -56,7 +56,7 @@ pub(super) const ATAN: [f64; 11] = [
 const PIO2_MID: f64 = 6.123233995736766e-17;
 const PIO2_LO: f64 = -1.4973849048591698e-33;
 
-/// The largest |x| that `reduce` takes, so that the loops stay vector code; `libm` computes larger ones one by one.
+/// The largest |x| that `reduce` accepts, so that the loops stay vector code; `libm` computes larger ones one by one.
 pub(crate) const NEAR: f64 = 1_000_000.0;
 
 /// `(r, low, q)` with x = q·π/2 + r + low and |r| <= π/4, for |x| <= `NEAR`. The low bits of the third word
@@ -82,20 +82,20 @@ pub(super) fn sine((r, low, q): (f64, f64, u64)) -> f64 {
     let h = 0.5 * z;
     let w = 1.0 - h;
     let c = w + (((1.0 - w) - h) + (z * z).mul_add(poly(z, COS), -(r * low)));
-    // s for even q, c for odd q, by a mask: the compiler would make a branch in each lane of an `if`
+    // s for even q, c for odd q, selected by a mask, because the compiler would turn an `if` into a branch in each lane
     let (s, c) = (s.to_bits(), c.to_bits());
     let v = s ^ ((s ^ c) & (q & 1).wrapping_neg());
     f64::from_bits(v ^ ((q & 2) << 62))
 }
 
-/// sin x where |x| <= `NEAR`, the same bits as [`sin`] and free of branches.
+/// sin x for |x| <= `NEAR`. It has the same bits as [`sin`], without branches.
 #[inline(always)]
 pub(crate) fn sin_near(x: f64) -> f64 {
     let r = sine(reduce(x));
     if x == 0.0 { x } else { r }
 }
 
-/// cos x where |x| <= `NEAR`, the same bits as [`cos`] and free of branches.
+/// cos x for |x| <= `NEAR`. It has the same bits as [`cos`], without branches.
 #[inline(always)]
 pub(crate) fn cos_near(x: f64) -> f64 {
     let (r, low, q) = reduce(x);
@@ -114,7 +114,7 @@ pub(crate) fn cos(x: f64) -> f64 {
     if x.abs() <= NEAR { cos_near(x) } else { libm::cos(x) }
 }
 
-/// tan x where |x| <= `NEAR`, the same bits as [`tan`] and free of branches.
+/// tan x for |x| <= `NEAR`. It has the same bits as [`tan`], without branches.
 #[inline(always)]
 pub(crate) fn tan_near(x: f64) -> f64 {
     let (r, low, q) = reduce(x);
@@ -143,7 +143,7 @@ pub(crate) fn acos(x: f64) -> f64 {
     libm::acos(x)
 }
 
-/// atan(n/d), for 0 <= n <= d and d > 0.
+/// atan(n/d) for 0 <= n <= d and d > 0.
 #[inline(always)]
 fn angle(n: f64, d: f64) -> f64 {
     // a slope q above tan(π/8) is turned back by π/4: atan q = π/4 + atan((q - 1)/(q + 1))
@@ -156,7 +156,7 @@ fn angle(n: f64, d: f64) -> f64 {
     let t = if turned { back } else { q };
     let z = t * t;
     let p = (t * z).mul_add(poly(z, ATAN), t);
-    // the error of t counts by the derivative 1/(1 + t²), here 1 - t² + t⁴; 0.5·PIO2_MID is the low part of π/4
+    // the error of t is multiplied by the derivative 1/(1 + t²), here 1 - t² + t⁴; 0.5·PIO2_MID is the low part of π/4
     if turned { FRAC_PI_4 + (p + (0.5 * PIO2_MID + lost * z.mul_add(z - 1.0, 1.0))) } else { p }
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn atan2(y: f64, x: f64) -> f64 {
     let (v, u) = (y.abs(), x.abs());
     let steep = v > u;
     let (n, d) = if steep { (u, v) } else { (v, u) };
-    // the slope is 0 for 0/0 and 1 for ∞/∞, as IEEE 754's atan2 has it
+    // the slope is 0 for 0/0 and 1 for ∞/∞, as IEEE 754 defines atan2
     let same = n == d;
     let none = n + d == 0.0;
     let n = if same { if none { 0.0 } else { 1.0 } } else { n };

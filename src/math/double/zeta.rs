@@ -2,7 +2,7 @@
 
 use super::pow::pow;
 
-/// B₂/2!, B₄/4!, … B₂₀/20! of Bernoulli's numbers.
+/// B₂/2!, B₄/4!, … B₂₀/20!, where Bₙ are the Bernoulli numbers.
 const BERNOULLI: [f64; 10] = [
     0.08333333333333333,
     -0.001388888888888889,
@@ -15,7 +15,8 @@ const BERNOULLI: [f64; 10] = [
     8.586062056277845e-15,
     -2.174868698558062e-16,
 ];
-/// Terms that are summed one by one before the formula of Euler and Maclaurin takes the rest, with an error of 2^-59.
+/// The number of terms that are summed one by one. The Euler-Maclaurin formula computes the rest, with an error of
+/// 2^-59.
 const TERMS: usize = 8;
 
 /// The sum of (q + k)^-x for k = 0, 1, …, where x > 1 and q > 0 (DLMF 25.11.28).
@@ -27,11 +28,11 @@ fn hurwitz(x: f64, q: f64) -> f64 {
         k -= 1;
         let n = k as f64;
         let s = q + n;
-        // what rounding q + k dropped, which counts x times; from 1e17 on it is k
+        // the rounding error of q + k, which x multiplies; from 1e17 on it is k
         let low = if q < n { q - (s - n) } else { n - (s - q) };
         let low = if q < 1e16 { low } else { 0.0 };
         let term = pow(s, -x);
-        // where a term is infinite or 0 it needs no correction
+        // a term that is infinite or 0 needs no correction
         let change = term * (x * (low / s));
         sum += if change.abs() < 1e300 { term - change } else { term };
     }
@@ -51,17 +52,17 @@ fn hurwitz(x: f64, q: f64) -> f64 {
     sum + pow(a, 1.0 - x) * (1.0 / (x - 1.0) + rest)
 }
 
-/// The same for a q below 0 that is no integer, and an integer x.
+/// Computes the same sum for an integer x and a q below 0 that is not an integer.
 #[inline(always)]
 fn reflected(x: f64, q: f64) -> f64 {
-    // -g is the last term's base below 0, exactly, and 1 - g the first above
+    // -g is exactly the base of the last term below 0, and 1 - g is the first base above 0
     let g = -q - (-q).floor();
     let (above, below) = (hurwitz(x, 1.0 - g), hurwitz(x, g));
     let passed = hurwitz(x, 1.0 - q);
     let half = 0.5 * x;
     let even = half == half.floor();
     let odd = (above - below) + passed;
-    // where both are infinite the larger term decides
+    // if both are infinite, the larger term decides
     let larger = if g > 0.5 { f64::INFINITY } else { f64::NEG_INFINITY };
     let odd = if above + below < f64::INFINITY { odd } else { larger };
     let odd = if g == 0.5 { passed } else { odd };

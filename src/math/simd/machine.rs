@@ -1,4 +1,4 @@
-//! Which instruction set this machine has, and what needs an instruction of its own.
+//! Detects the instruction set of this machine, and provides operations that need an instruction of their own.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -12,11 +12,12 @@ pub(crate) enum Isa {
     Neon = 4,
 }
 
-/// The instruction set that [`isa`] has decided for; 0 before its first call.
+/// The instruction set that [`isa`] has chosen; 0 before its first call.
 static ISA: AtomicU8 = AtomicU8::new(0);
 
-/// Returns the best instruction set of this machine, or the one that `CUPRIC_ISA=portable|avx2|avx512` asks for, if the machine
-/// has it. On aarch64 the best is NEON, and `portable` leaves out threaded code. The first call decides for the process.
+/// Returns the best instruction set of this machine, or the one that `CUPRIC_ISA=portable|avx2|avx512` selects, if the
+/// machine has it. On aarch64 the best is NEON, and `portable` disables threaded code. The first call decides for the
+/// whole process.
 pub(crate) fn isa() -> Isa {
     match ISA.load(Ordering::Relaxed) {
         1 => Isa::Portable,
@@ -38,7 +39,7 @@ pub(crate) fn isa() -> Isa {
 
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Isa {
-    // every feature that the loops enable, since a hypervisor may hide any of them
+    // checks every feature that the loops enable, since a hypervisor may hide any of them
     let avx2 = is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("f16c")
         && is_x86_feature_detected!("fma")
@@ -71,10 +72,10 @@ fn detect() -> Isa {
     Isa::Portable
 }
 
-/// Asks the processor to bring the cache line at an address near; any address is allowed.
+/// Prefetches the cache line at an address. Any address is allowed.
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {
-    // SAFETY: SSE is part of every x86-64. A prefetch reads nothing that a program could see, and faults nowhere.
+    // SAFETY: SSE is part of every x86-64. A prefetch has no effect that a program could see, and never faults.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -1,14 +1,14 @@
-//! How a scalar function becomes loops, compiled once for each instruction set and chosen at run time.
+//! Turns a scalar function into loops, which are compiled once for each instruction set and selected at run time.
 //!
-//! A function is a type that implements [`ScalarFn`]. It is known at compile time and inlined into each *loop form* (element
-//! by element, as a fold, as a scan, …), which LLVM vectorises for each instruction set. [`Forms::of`] makes all loops of one
-//! function: **a new loop form is its body below, a field of [`Forms`] and a line in `Forms::of`**; no row of a table changes.
-//! The instructions of [`threaded`] code are made of the same functions.
+//! A function is a type that implements [`ScalarFn`]. It is known at compile time and inlined into each *loop form*
+//! (element by element, as a fold, as a scan, …), which LLVM vectorises for each instruction set. [`Forms::of`] builds
+//! all loops of one function. **A new loop form needs its body below, a field of [`Forms`] and a line in `Forms::of`**;
+//! no row of a table changes. The instructions of [`threaded`] code are built from the same functions.
 
 mod machine;
 pub(crate) mod philox;
 mod rows;
-// other processors have no threaded code
+// processors other than x86-64 and aarch64 have no threaded code
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(crate) mod threaded;
 
@@ -18,43 +18,46 @@ use threaded::Threaded;
 
 /// A loop over `n` elements. It does not read operands that the function does not have.
 ///
-/// A caller must ensure two conditions, cited by name. *Operands*: each operand that the function has points to `n` aligned
-/// elements of its type, which no other thread writes meanwhile. *Result*: `out` points to `n` aligned elements of the
-/// result's type ([`LANES`] for a fold), which share no byte with an operand and which no other thread uses meanwhile.
+/// A caller must ensure two conditions, cited by name. *Operands*: each operand that the function has points to `n`
+/// aligned elements of its type, which no other thread writes meanwhile. *Result*: `out` points to `n` aligned elements
+/// of the result's type ([`LANES`] for a fold), which share no byte with an operand and which no other thread uses
+/// meanwhile.
 ///
 /// # Safety
-/// *Operands* and *result*. [`Loops::fold`] and [`Loops::accumulate`] take `out` as the function's first operand and `a` as its
-/// second, so the elements of `out` must hold values.
+/// *Operands* and *result*. [`Loops::fold`] and [`Loops::accumulate`] read `out` as the function's first operand and
+/// `a` as its second, so the elements of `out` must hold values.
 pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8);
 
 /// A scalar function of up to three operands.
 pub(crate) trait ScalarFn<A: Copy, B, C, R> {
     fn call(a: A, b: B, c: C) -> R;
-    /// Whether there is a cheaper function for some operands, [`ScalarFn::fast_path`], which gives the same bits there. Only
-    /// loops over one operand use it.
+    /// Whether there is a cheaper function for some operands, [`ScalarFn::fast_path`], which computes the same bits for
+    /// them. Only loops over one operand use it.
     const HAS_FAST_PATH: bool = false;
-    /// Whether the cheaper function may be called for this operand.
+    /// Returns whether the cheaper function may be called for this operand.
     #[inline(always)]
     fn on_fast_path(_: A) -> bool {
         false
     }
-    /// The cheaper function, for operands that are all on the fast path.
+    /// Calls the cheaper function, for operands that are all on the fast path.
     #[inline(always)]
     fn fast_path(a: A, b: B, c: C) -> R {
         Self::call(a, b, c)
     }
 }
 
-/// The lanes of a fold, as many on every instruction set, so that sums have the same bits on all. 128 of f32 fill eight AVX-512
-/// registers: enough independent additions for a CPU to begin one before another has ended.
+/// The number of lanes of a fold. It is the same on every instruction set, so that sums have the same bits on all. 128
+/// lanes of f32 fill eight AVX-512 registers, which gives a CPU enough independent additions to start one before
+/// another has ended.
 pub(crate) const LANES: usize = 128;
 
-/// How many elements a lane of a fold combines one after another in a block. It is part of the tree, so another number gives
-/// other bits. A chain of 16 elements rounds a sum only 15 times; a shorter one would leave more blocks to merge.
+/// The number of elements that a lane of a fold combines one after another in a block. It is part of the tree, so
+/// another number changes the bits. A chain of 16 elements rounds a sum only 15 times; a shorter one would leave more
+/// blocks to merge.
 pub(crate) const SERIAL: usize = 16;
 
-/// Returns the lanes of the fold of a row of `n` elements: as many as leave each at most [`SERIAL`] of them, rounded up to a
-/// power of two, and at most [`LANES`].
+/// Returns the number of lanes of the fold of a row of `n` elements: enough that each has at most [`SERIAL`] elements,
+/// rounded up to a power of two, and at most [`LANES`].
 pub(crate) fn lanes_of_row(n: usize) -> usize {
     match n >= SERIAL * LANES {
         true => LANES,
@@ -65,18 +68,19 @@ pub(crate) fn lanes_of_row(n: usize) -> usize {
 /// The most columns of [`Loops::blocks`].
 pub(crate) const NARROW: usize = 32;
 
-/// The elements of a block of a scan. The number is part of the scan's tree (`plan/kernel/scan.rs`): another one gives other bits.
-/// A GPU's workgroup of 256 invocations takes a block at once, each invocation a run of it.
+/// The number of elements of a block of a scan. It is part of the scan's tree (`plan/kernel/scan.rs`), so another
+/// number changes the bits. A GPU workgroup of 256 invocations scans a block, with a run for each invocation.
 pub(crate) const SCAN_BLOCK: usize = 1024;
-/// The elements of a run of a scan, which are combined one after another. On a GPU one invocation takes a run, so that only
-/// totals of runs pass through shared memory; and the four elements at most of a packed 32-bit word are in one run.
+/// The number of elements of a run of a scan, which are combined one after another. On a GPU one invocation scans a
+/// run, so that only totals of runs pass through shared memory. A packed 32-bit word has at most four elements, so they
+/// are in one run.
 pub(crate) const SCAN_RUN: usize = 4;
 
-/// How many loops each form has: on x86-64 one for [`Isa::Portable`], AVX2 and AVX-512. Elsewhere one: that of aarch64 is NEON code,
-/// because the compiler may use NEON everywhere there.
+/// The number of loops of each form. On x86-64 there is one for [`Isa::Portable`], AVX2 and AVX-512 each. Elsewhere
+/// there is one; on aarch64 it is NEON code, because the compiler may always use NEON there.
 const LOOPS: usize = if cfg!(target_arch = "x86_64") { 3 } else { 1 };
 
-/// One form of one function as a loop for each instruction set that the compiler may not use everywhere.
+/// One form of one function, as a loop for each instruction set that the compiler may not always use.
 #[derive(Clone, Copy)]
 pub(crate) struct Loops([Loop; LOOPS]);
 
@@ -92,16 +96,18 @@ impl Loops {
     }
 }
 
-/// Which loops a function that reduces has for short rows and for a few columns.
+/// The kind of loops that a reducing function has for short rows and for a few columns.
 ///
-/// The quick ones, `rows` and `blocks`, keep many lanes in registers. They are unrolled for each number of lanes, 20 to 40 KB of code
-/// a function, which was half of the time to compile the library while every function had them. So they exist where programs
-/// spend time: for sums, minima, maxima, `any` and `all`, on AVX2, AVX-512 and processors other than x86-64.
+/// The quick loops, `rows` and `blocks`, keep many lanes in registers. They are unrolled for each number of lanes,
+/// which takes 20 to 40 KB of code per function. When every function had them, they took half of the time to compile
+/// the library. So only functions in which programs spend time have them: sums, minima, maxima, `any` and `all`, on
+/// AVX2, AVX-512 and processors other than x86-64.
 #[derive(Clone, Copy)]
 pub(crate) enum Reduces {
     Quickly,
-    /// By loops over the lanes in memory, with the same bits: products, whose callers reduce whole arrays, `logsumexp`, whose
-    /// exponentials and logarithms take longer than moving lanes, and every function on x86-64 without AVX2.
+    /// Loops over the lanes in memory, with the same bits. They serve products, whose callers reduce whole arrays;
+    /// `logsumexp`, whose exponentials and logarithms take longer than moving lanes; and every function on x86-64
+    /// without AVX2.
     Plainly,
 }
 
@@ -118,7 +124,7 @@ impl Loops {
         if quick { Loops::blocks::<A, B, C, R, F>().without_avx2(plain) } else { plain }
     }
 
-    /// Takes another loop for x86-64 without AVX2. Of other processors the portable loop is the only one, and it stays.
+    /// Replaces the loop for x86-64 without AVX2. On other processors the portable loop is the only one, and it stays.
     const fn without_avx2(mut self, other: Loops) -> Loops {
         if cfg!(target_arch = "x86_64") {
             self.0[0] = other.0[0];
@@ -132,25 +138,26 @@ impl Loops {
 pub(crate) struct Forms {
     /// Element by element.
     pub map: Loops,
-    /// Folds one run of elements into [`LANES`] lanes; none if the function has no reduction.
+    /// Folds one run of elements into [`LANES`] lanes; `None` if the function has no reduction.
     pub fold: Option<Loops>,
-    /// Folds whole rows of a block or less, each to one element; none if the function has no reduction.
+    /// Folds whole rows of at most a block, each to one element; `None` if the function has no reduction.
     pub rows: Option<Loops>,
-    /// Folds blocks of a few columns; none if the function has no reduction.
+    /// Folds blocks of a few columns; `None` if the function has no reduction.
     pub blocks: Option<Loops>,
-    /// Combines rows into one, element by element; none if the function has no reduction.
+    /// Combines rows into one row, element by element; `None` if the function has no reduction.
     pub columns: Option<Loops>,
-    /// Combines one run of elements into another, element by element; none if the function has no reduction.
+    /// Combines one run of elements into another, element by element; `None` if the function has no reduction.
     pub accumulate: Option<Loops>,
-    /// For each element of a block, combines all elements up to it; none if the function has no reduction.
+    /// For each element of a block, combines all elements up to it; `None` if the function has no reduction.
     pub scan: Option<Loops>,
-    /// As instructions of threaded code, for words of 4 bytes and of 8; none if the function takes no such words.
+    /// As instructions of threaded code, for words of 4 bytes and of 8; `None` if the function does not support such
+    /// words.
     pub threaded: [Option<Threaded>; 2],
 }
 
 impl Forms {
-    /// Makes the loops of `F`, which has `arity` operands. It is evaluated at compile time, and a loop that the result does not
-    /// point to is not compiled, so a function without a reduction costs the code of its map alone.
+    /// Builds the loops of `F`, which has `arity` operands. It is evaluated at compile time, and a loop that the result
+    /// does not point to is not compiled, so a function without a reduction costs only the code of its map.
     pub const fn of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
         arity: usize,
         reduces: Option<Reduces>,
@@ -179,7 +186,7 @@ impl Forms {
     }
 }
 
-/// Writes one loop form: a constructor of [`Loops`] that compiles the body once for each instruction set.
+/// Defines one loop form: a constructor of [`Loops`] that compiles the body once for each instruction set.
 macro_rules! loop_form {
     ($(#[$doc:meta])* $form:ident, $module:ident, <$($g:ident),*>, |$n:ident, $a:ident, $b:ident, $c:ident, $out:ident| $body:block) => {
         mod $module {
@@ -199,7 +206,7 @@ macro_rules! loop_form {
             pub unsafe fn portable<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
-                // SAFETY: *operands* and *result* are what `body` asks for.
+                // SAFETY: *operands* and *result* are the conditions of `body`.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
@@ -209,7 +216,7 @@ macro_rules! loop_form {
             pub unsafe fn avx2<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
-                // SAFETY: *operands* and *result* are what `body` asks for.
+                // SAFETY: *operands* and *result* are the conditions of `body`.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
@@ -219,7 +226,7 @@ macro_rules! loop_form {
             pub unsafe fn avx512<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
-                // SAFETY: *operands* and *result* are what `body` asks for.
+                // SAFETY: *operands* and *result* are the conditions of `body`.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
         }
@@ -235,7 +242,7 @@ macro_rules! loop_form {
     };
 }
 
-/// Makes a slice of `n` elements from an untyped pointer.
+/// Returns a slice of `n` elements from an untyped pointer.
 ///
 /// # Safety
 /// `p` points to `n` elements of `T`, aligned, which nobody writes while the slice lives.
@@ -245,7 +252,7 @@ unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
     unsafe { std::slice::from_raw_parts(p as *const T, n) }
 }
 
-/// Makes a mutable slice of `n` elements from an untyped pointer.
+/// Returns a mutable slice of `n` elements from an untyped pointer.
 ///
 /// # Safety
 /// `p` points to `n` elements of `T`, aligned, which nobody else uses while the slice lives.
@@ -259,9 +266,10 @@ loop_form! {
     /// `out[i] = f(a[i])`
     unary, map1, <A, B, C, R>, |n, a, b, c, out| {
         let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
-        // a function ignores operands beyond its arity, so zeros stand for them
+        // a function ignores operands beyond its arity, so zeros are passed for them
         let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
-        // one operand that is not on the fast path sends the whole run to `call`: a choice for each would not vectorise
+        // a single operand that is not on the fast path sends the whole run to `call`, because a choice for each
+        // element would not vectorise
         if F::HAS_FAST_PATH && a.iter().fold(true, |all, x| all & F::on_fast_path(*x)) {
             for i in 0..n {
                 out[i] = F::fast_path(a[i], b, c);
@@ -311,8 +319,8 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[r]` is the fold of the `n` elements of row `r`, by the tree of `cpu/fold/mod.rs`. Rows follow one another in `a`, `b`
-    /// points to their number, a `usize`, and `n` is 1 to [`SERIAL`] · [`LANES`].
+    /// `out[r]` is the fold of the `n` elements of row `r`, by the tree of `cpu/fold/mod.rs`. Rows are contiguous in
+    /// `a`, `b` points to their number, a `usize`, and `n` is 1 to [`SERIAL`] · [`LANES`].
     rows, fold_rows, <A, B, C, R>, |n, a, b, c, out| {
         let count = *(b as *const usize);
         // A, B and R are the same type in every fold
@@ -322,7 +330,8 @@ loop_form! {
             return rows::plain_rows::<A, B, C, R, F>(n, a, out);
         }
         match lanes {
-            // 64 lanes of f32 are four registers of AVX-512; rows of one or two lanes were measured to be faster by fewer
+            // 64 lanes of f32 are four registers of AVX-512; rows of one or two lanes were measured to be faster with
+            // fewer lanes
             1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out),
             2 => rows::each_row::<2, 16, A, B, C, R, F>(n, a, out),
             4 => rows::each_row::<4, 64, A, B, C, R, F>(n, a, out),
@@ -335,7 +344,7 @@ loop_form! {
     }
 }
 loop_form! {
-    /// As [`Loops::rows`], by loops over the lanes in memory.
+    /// Like [`Loops::rows`], by loops over the lanes in memory.
     plain_rows, fold_rows_plainly, <A, B, C, R>, |n, a, b, c, out| {
         let count = *(b as *const usize);
         // A, B and R are the same type in every fold
@@ -343,8 +352,8 @@ loop_form! {
     }
 }
 loop_form! {
-    /// Folds blocks of [`SERIAL`] rows of `n` elements, 1 to [`NARROW`], each to one row, element by element. Blocks follow one
-    /// another in `a`; `b` points to a [`Blocks`]. The results go to their places in `out`.
+    /// Folds blocks of [`SERIAL`] rows of `n` elements, 1 to [`NARROW`], each to one row, element by element. Blocks
+    /// are contiguous in `a`; `b` points to a [`Blocks`]. The result of each block goes to its position in `out`.
     blocks, fold_blocks, <A, B, C, R>, |n, a, b, c, out| {
         let blocks = &*(b as *const Blocks);
         // A, B and R are the same type in every fold
@@ -357,7 +366,7 @@ loop_form! {
     }
 }
 loop_form! {
-    /// As [`Loops::blocks`], column by column.
+    /// Like [`Loops::blocks`], column by column.
     plain_blocks, fold_blocks_plainly, <A, B, C, R>, |n, a, b, c, out| {
         let blocks = &*(b as *const Blocks);
         // A, B and R are the same type in every fold
@@ -365,7 +374,8 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[i] = f(… f(out[i], a[i]) …, a[i + k · step])`: combines `k + 1` rows into `out`. `b` points to a [`Columns`].
+    /// `out[i] = f(… f(out[i], a[i]) …, a[i + k · step])`: combines `k + 1` rows into `out`. `b` points to a
+    /// [`Columns`].
     columns, fold_columns, <A, B, C, R>, |n, a, b, c, out| {
         // A, B and R are the same type in every fold
         rows::columns::<A, B, C, R, F>(a as *const A, &*(b as *const Columns), slice_mut::<A>(out, n))
@@ -383,7 +393,8 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[i]` is `a[0]`, …, `a[i]` combined by the tree of a block (`plan/kernel/scan.rs`); `n` is at most [`SCAN_BLOCK`].
+    /// `out[i]` is `a[0]`, …, `a[i]` combined by the tree of a block (`plan/kernel/scan.rs`); `n` is at most
+    /// [`SCAN_BLOCK`].
     scan, scan_block, <A, B, C, R>, |n, a, b, c, out| {
         // A, B and R are the same type in every scan
         let (a, out) = (slice::<A>(a, n), slice_mut::<A>(out, n));
@@ -408,8 +419,8 @@ loop_form! {
             *y = sum.map_or(*x, |sum| f(sum, *x));
             sum = Some(*y);
         }
-        // steps 1 and 2 of the network (`plan/kernel/scan.rs`) take four totals at a time, because their groups are too short for
-        // SIMD; `totals` leaves out a shorter last run, because no run after it needs its total
+        // steps 1 and 2 of the network (`plan/kernel/scan.rs`) process four totals at a time, because their groups are
+        // too short for SIMD; `totals` omits a shorter last run, because no run after it needs its total
         let totals = &mut totals[..runs.len()];
         let (fours, few) = totals.as_chunks_mut::<4>();
         for [a, b, c, d] in fours {

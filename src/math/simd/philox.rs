@@ -1,17 +1,20 @@
-//! Philox4x32-10, a random generator whose words are functions of a counter and a key. Every backend gives the same words.
-//! Here are the words themselves; `cpu/philox.rs` writes them for tiles, and `threaded.rs` makes instructions of them.
+//! Philox4x32-10, a random generator whose words are functions of a counter and a key. Every backend computes the same
+//! words. This module computes the words themselves; `cpu/philox.rs` writes them for tiles, and `threaded/mod.rs`
+//! builds instructions from them.
 
-/// The multipliers, and what the two words of the key grow by from round to round.
+/// The multipliers, and the increments of the two words of the key from round to round.
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const LOWER: u64 = u32::MAX as u64;
 
-/// The four words of the counter (block, 0, stream, number) and the key (seed low, seed high), each in the lower half of 64 bits.
-/// `key` has the two words of the seed, then the stream. Constants and rounds are those of the paper (Salmon et al., SC 2011).
+/// Returns the four words for the counter (block, 0, stream, number) and the key (seed low, seed high), each in the
+/// lower half of 64 bits. `key` has the two words of the seed, then the stream. Constants and rounds are those of the
+/// paper (Salmon et al., SC 2011).
 #[inline(always)]
 fn wide(block: u32, number: u8, key: [u32; 3]) -> [u64; 4] {
-    // Each word of the counter lies in the lower half of 64 bits, because vector instructions multiply just those halves. What a
-    // product leaves in the upper half stays there: it costs twice the time to bring every word to 32 bits and back.
+    // Each word of the counter is in the lower half of 64 bits, because vector instructions multiply exactly these
+    // halves. The upper half of a product is not cleared, because converting every word to 32 bits and back takes twice
+    // the time.
     let mut c = [block as u64, 0, key[2] as u64, number as u64];
     let (mut k0, mut k1) = (key[0], key[1]);
     for _ in 0..10 {
@@ -41,12 +44,12 @@ pub(crate) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
     }
 }
 
-/// Returns the words of blocks that follow one another. It is inlined into functions that are compiled for an instruction set.
+/// Returns the words of consecutive blocks. It is inlined into functions that are compiled for an instruction set.
 #[inline(always)]
-// blocks are columns, which indices say and iterators do not
+// blocks are columns, which indices express better than iterators
 #[allow(clippy::needless_range_loop)]
 pub(crate) fn blocks<const N: usize>(first: u32, number: u8, key: [u32; 3]) -> [[u32; 4]; N] {
-    // words by pairs first, so that the rounds of several blocks are vectors
+    // pairs of words first, so that the rounds of several blocks are vectors
     let mut columns = [[0; N]; 2];
     for i in 0..N {
         let made = wide(first.wrapping_add(i as u32), number, key);
@@ -62,14 +65,15 @@ pub(crate) fn blocks<const N: usize>(first: u32, number: u8, key: [u32; 3]) -> [
 #[cfg(target_arch = "x86_64")]
 pub(crate) use of_avx512::blocks as blocks_avx512;
 
-/// By the instructions of AVX-512. What the compiler makes of [`blocks`] takes half as long again: it keeps a counter's words masked,
-/// multiplies some of them as whole 64-bit numbers, and moves the words by way of memory.
+/// The same with AVX-512 instructions. The code that the compiler generates for [`blocks`] takes half as long again: it
+/// keeps a counter's words masked, multiplies some of them as whole 64-bit numbers, and moves the words through memory.
 #[cfg(target_arch = "x86_64")]
 mod of_avx512 {
     use super::{MULTIPLIERS, WEYL};
     use std::arch::x86_64::*;
 
-    /// Returns the words of 16 blocks that follow one another: of two vectors of them, because each round waits for the one before.
+    /// Returns the words of 16 consecutive blocks. They are computed in two independent vectors, because each round
+    /// waits for the one before.
     ///
     /// # Safety
     /// The machine has AVX-512.
@@ -78,7 +82,7 @@ mod of_avx512 {
     pub(crate) fn blocks(first: u32, number: u8, key: [u32; 3]) -> [__m512i; 4] {
         let each = |word: u32| _mm512_set1_epi64(word as i64);
         let multipliers = MULTIPLIERS.map(each);
-        // in this order of blocks `join` has them side by side
+        // with this order of blocks, `join` places them side by side
         let order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
         let begin = |first: u32| {
             let block = _mm512_add_epi32(_mm512_set1_epi64(first as i64), order);
@@ -92,7 +96,7 @@ mod of_avx512 {
                 let p0 = _mm512_mul_epu32(c[0], multipliers[0]);
                 let p1 = _mm512_mul_epu32(c[2], multipliers[1]);
                 let (h0, h1) = (_mm512_srli_epi64::<32>(p0), _mm512_srli_epi64::<32>(p1));
-                // 0x96 is the exclusive or of three
+                // 0x96 is the exclusive or of three operands
                 let x = _mm512_ternarylogic_epi64::<0x96>(h1, c[1], k[0]);
                 let y = _mm512_ternarylogic_epi64::<0x96>(h0, c[3], k[1]);
                 *c = [x, p1, y, p0];
@@ -103,7 +107,7 @@ mod of_avx512 {
         [a, b, x, y]
     }
 
-    /// Returns eight blocks, in the order of their words, of those words in the lower halves of 64 bits.
+    /// Returns eight blocks in the order of their words, given those words in the lower halves of 64 bits.
     ///
     /// # Safety
     /// The machine has AVX-512.

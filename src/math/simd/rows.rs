@@ -1,28 +1,28 @@
-//! Folds of several rows, or several blocks of columns, at once: so many that their lanes fill the vector registers, where one
-//! row alone would be a chain of instructions that wait for each other.
+//! Folds several rows, or several blocks of columns, together: enough that their lanes fill the vector registers. A
+//! single row would be a chain of instructions that wait for each other.
 
 use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
 
-/// What [`Loops::blocks`](super::Loops::blocks) reads beside the elements.
+/// The arguments of [`Loops::blocks`](super::Loops::blocks) other than the elements.
 #[repr(C)]
 pub(crate) struct Blocks {
-    /// How many blocks there are, a power of two of at least 16.
+    /// The number of blocks, a power of two of at least 16.
     pub count: usize,
-    /// The result of block `i` goes to the place `i.reverse_bits() >> shift`.
+    /// The result of block `i` goes to index `i.reverse_bits() >> shift`.
     pub shift: u32,
-    /// How many elements may be read, which may be more than those of the blocks.
+    /// The number of elements that may be read, which may be more than those of the blocks.
     pub len: usize,
 }
 
-/// What [`Loops::columns`](super::Loops::columns) reads beside the elements.
+/// The arguments of [`Loops::columns`](super::Loops::columns) other than the elements.
 #[repr(C)]
 pub(crate) struct Columns {
     pub rows: usize,
-    /// Elements from one row to the next.
+    /// The number of elements from one row to the next.
     pub step: isize,
 }
 
-/// Calls a function that reduces, whose operands and result have one type.
+/// Calls a reducing function, whose operands and result have one type.
 ///
 /// # Safety
 /// A, B and R are the same type.
@@ -35,16 +35,16 @@ pub(super) unsafe fn combine<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, 
     }
 }
 
-/// Asks the caches for some bytes that are read later.
+/// Prefetches bytes that are read later.
 #[inline(always)]
 fn announce(at: *const u8, bytes: usize) {
     (0..bytes).step_by(64).for_each(|line| super::prefetch(at.wrapping_add(line)));
 }
 
-/// Reads `L` neighbours each from `W / L` places, `step` elements apart.
+/// Reads `L` contiguous elements from each of `W / L` locations, which are `step` elements apart.
 ///
 /// # Safety
-/// The elements lie in live memory.
+/// The elements are in live memory.
 #[inline(always)]
 unsafe fn piece<const L: usize, const W: usize, A: Copy>(at: *const A, step: usize) -> [A; W] {
     let mut lanes = std::mem::MaybeUninit::<[A; W]>::uninit();
@@ -58,14 +58,14 @@ unsafe fn piece<const L: usize, const W: usize, A: Copy>(at: *const A, step: usi
     }
 }
 
-/// Bytes ahead of which the caches are asked for: rows at once are read across each other, in which no processor sees a
-/// stream. Of 4 and 8 KiB, 8 were measured to be the faster.
+/// How many bytes ahead memory is prefetched. Several rows are read in turn, and no hardware prefetcher recognises that
+/// as a stream. Of 4 and 8 KiB, 8 KiB was measured to be faster.
 const AHEAD: usize = 8 << 10;
 
-/// Combines the upper half of `W` lanes into the lower half until `left` lanes remain, which are the first.
+/// Combines the upper half of `W` lanes into the lower half until the first `left` lanes remain.
 ///
 /// # Safety
-/// That of [`combine`].
+/// As for [`combine`].
 #[inline(always)]
 unsafe fn halve<const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     lanes: &mut [A; W],
@@ -74,15 +74,15 @@ unsafe fn halve<const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
     let mut half = W / 2;
     while half >= left && half > 0 {
         for l in 0..half {
-            // SAFETY: that of `combine`.
+            // SAFETY: the conditions of `combine`.
             lanes[l] = unsafe { combine::<A, B, C, R, F>(lanes[l], lanes[l + half]) };
         }
         half /= 2;
     }
 }
 
-/// Moves lane `l` of row `g` from `g · L + l` to `l · rows + g`, so that the upper half of all lanes is the upper half of each
-/// row's.
+/// Moves lane `l` of row `g` from `g · L + l` to `l · rows + g`, so that the upper half of all lanes is the upper half
+/// of each row's.
 #[inline(always)]
 fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W]) -> [A; W] {
     let (rows, mut turned) = (W / L, *lanes);
@@ -94,11 +94,11 @@ fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W]) -> [A; W] {
     turned
 }
 
-/// Folds rows of `n` elements, which follow one another, each to one element: the definition of the tree of a row. [`each_row`]
-/// is quicker where there are several rows.
+/// Folds contiguous rows of `n` elements, each to one element. This is the definition of the tree of a row;
+/// [`each_row`] is faster for several rows.
 ///
 /// # Safety
-/// That of [`combine`]; `a` has `n` elements for each of `out`, and `n` is 1 to [`SERIAL`] · [`LANES`].
+/// As for [`combine`]; `a` has `n` elements for each of `out`, and `n` is 1 to [`SERIAL`] · [`LANES`].
 #[inline(always)]
 pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     n: usize,
@@ -113,14 +113,14 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
         lanes.copy_from_slice(first);
         for chunk in rest.chunks(width) {
             for (lane, x) in lanes.iter_mut().zip(chunk) {
-                // SAFETY: that of `combine`.
+                // SAFETY: the conditions of `combine`.
                 *lane = unsafe { combine::<A, B, C, R, F>(*lane, *x) };
             }
         }
         let mut half = width / 2;
         while half > 0 {
             for l in 0..half {
-                // SAFETY: that of `combine`.
+                // SAFETY: the conditions of `combine`.
                 lanes[l] = unsafe { combine::<A, B, C, R, F>(lanes[l], lanes[l + half]) };
             }
             half /= 2;
@@ -129,10 +129,11 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
     }
 }
 
-/// Folds `W / L` rows of `n` elements, at least `L`, each to one element. Element `i` of a row goes to its lane `i % L`.
+/// Folds `W / L` rows of `n` elements, at least `L`, each to one element. Element `i` of a row goes to its lane `i %
+/// L`.
 ///
 /// # Safety
-/// That of [`combine`]; `a` points to the rows, and `out` to room for their results.
+/// As for [`combine`]; `a` points to the rows, and `out` has room for their results.
 #[inline(always)]
 unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     n: usize,
@@ -140,12 +141,12 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     out: *mut A,
 ) {
     let (whole, rest, rows) = (n / L, n % L, W / L);
-    // a part of a later group's bytes in each turn of the loop, because memory takes only some lines at once
+    // each iteration prefetches a part of a later group's bytes, because memory accepts only a few lines at a time
     let part = (rows * n * size_of::<A>()).div_ceil(whole.max(1));
-    // SAFETY: the caller's conditions. What is read after the rest of a row belongs to the next row; of the last row, only the
-    // rest is read.
+    // SAFETY: the caller's conditions. The elements that are read after the rest of a row belong to the next row; of
+    // the last row, only the rest is read.
     unsafe {
-        // only numbers that the compiler knows index `lanes`, which therefore stays in registers
+        // only numbers that are known at compile time index `lanes`, so it stays in registers
         let mut lanes = piece::<L, W, A>(a, n);
         for chunk in 1..whole {
             let new = piece::<L, W, A>(a.add(chunk * L), n);
@@ -178,10 +179,11 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     }
 }
 
-/// Folds each row of `n` elements, at least `L`, to one element: `W / L` rows at once, of which there must be as many.
+/// Folds each row of `n` elements, at least `L`, to one element: `W / L` rows at a time. There must be at least that
+/// many rows.
 ///
 /// # Safety
-/// That of [`combine`]; `a` has `n` elements for each of `out`.
+/// As for [`combine`]; `a` has `n` elements for each of `out`.
 #[inline(always)]
 pub(super) unsafe fn each_row<
     const L: usize,
@@ -197,10 +199,10 @@ pub(super) unsafe fn each_row<
     out: &mut [A],
 ) {
     let (rows, together) = (out.len(), W / L);
-    // SAFETY: that of `combine`; each group lies within the rows.
+    // SAFETY: the conditions of `combine`; each group is within the rows.
     unsafe {
         for row in (0..rows).step_by(together) {
-            // the last group may fold rows again that the one before it has folded, to the same results
+            // the last group may fold some rows of the group before it again, with the same results
             let row = row.min(rows - together);
             group::<L, W, A, B, C, R, F>(n, a.as_ptr().add(row * n), out.as_mut_ptr().add(row));
         }
@@ -210,7 +212,8 @@ pub(super) unsafe fn each_row<
 /// Folds blocks of [`SERIAL`] rows of `n` elements, at most `L`, each to one row.
 ///
 /// # Safety
-/// That of [`combine`]; `a` has the elements of all blocks, and `out` is apart from it and has room for a row of each.
+/// As for [`combine`]; `a` has the elements of all blocks, and `out` does not overlap it and has room for a row of
+/// each.
 #[inline(always)]
 pub(super) unsafe fn each_block<
     const L: usize,
@@ -227,12 +230,12 @@ pub(super) unsafe fn each_block<
     out: *mut A,
 ) {
     let (together, size) = (W / L, SERIAL * n);
-    // each row is read as `L` elements: those after its own are the next row's, and nobody looks at what becomes of them. The
-    // last rows are copied to where something follows them
+    // each row is read as `L` elements. Those after its own belong to the next row, and their results are ignored. The
+    // last rows are copied to a buffer where elements follow them
     let mut copy = std::mem::MaybeUninit::<[[A; W]; SERIAL]>::uninit();
     let copy = copy.as_mut_ptr().cast::<A>();
-    // SAFETY: the caller's conditions. A group is read from its first element to `L − n` after its last: in `a` where they lie
-    // there, else in the copy, which has room for `together · SERIAL` rows of `L` elements.
+    // SAFETY: the caller's conditions. A group is read from its first element to `L − n` after its last: in `a` if `a`
+    // has these elements, else in the copy, which has room for `together · SERIAL` rows of `L` elements.
     unsafe {
         for block in (0..blocks.count).step_by(together) {
             let mut at = a.as_ptr().add(block * size);
@@ -259,10 +262,12 @@ pub(super) unsafe fn each_block<
     }
 }
 
-/// Folds blocks of [`SERIAL`] rows of `n` elements, each to one row: the definition of what [`each_block`] does more quickly.
+/// Folds blocks of [`SERIAL`] rows of `n` elements, each to one row. This is the definition of the result of
+/// [`each_block`], which is faster.
 ///
 /// # Safety
-/// That of [`combine`]; `a` has the elements of all blocks, and `out` is apart from it and has room for a row of each.
+/// As for [`combine`]; `a` has the elements of all blocks, and `out` does not overlap it and has room for a row of
+/// each.
 #[inline(always)]
 pub(super) unsafe fn plain_blocks<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     n: usize,
@@ -275,7 +280,7 @@ pub(super) unsafe fn plain_blocks<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarF
         let at = mutant!(blocks_of_a_bunch_in_order, i, turned) * n;
         for column in 0..n {
             let rows = block.iter().skip(column).step_by(n);
-            // SAFETY: that of `combine`; the block's row of results lies within `out`.
+            // SAFETY: the conditions of `combine`; the block's row of results is within `out`.
             unsafe {
                 let x = rows.copied().reduce(|x, y| combine::<A, B, C, R, F>(x, y));
                 *out.add(at + column) = x.unwrap_or(block[column]);
@@ -287,14 +292,14 @@ pub(super) unsafe fn plain_blocks<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarF
 /// Combines rows into `out`, column by column, in order.
 ///
 /// # Safety
-/// That of [`combine`]; `a` points to the first row, and each row has as many elements as `out`, apart from it.
+/// As for [`combine`]; `a` points to the first row, and each row has as many elements as `out` and does not overlap it.
 #[inline(always)]
 pub(super) unsafe fn columns<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     a: *const A,
     columns: &Columns,
     out: &mut [A],
 ) {
-    /// Rows at once: as many as are read as streams beside each other, for one read and write of `out`.
+    /// The number of rows that are read together as parallel streams, for one read and write of `out`.
     const TOGETHER: usize = 4;
     let n = out.len();
     // SAFETY: the caller's conditions.

@@ -1,5 +1,5 @@
-//! Functions of f32 that are those of f64, rounded. A vector has half as many lanes, but the result is the correctly rounded one
-//! but for a few operands.
+//! Functions of f32 that are computed in f64 and rounded. A vector has half as many lanes, but the result is correctly
+//! rounded except for a few operands.
 
 use crate::math::double;
 
@@ -62,23 +62,24 @@ rounded! {
     betaln(a, b);
     /// P(a, x), the lower incomplete gamma function over Γ(a).
     gammainc(a, x);
-    /// Q(a, x), the upper one.
+    /// Q(a, x), the upper incomplete gamma function over Γ(a).
     gammaincc(a, x);
 }
 
-/// I₁(x), the modified Bessel function. For a small x it is x/2, as a subnormal f16 often exactly halfway between two f16, and a
-/// little more, which may be below f32's precision: one bit says that there is such a rest.
+/// I₁(x), the modified Bessel function. For a small x it is slightly more than x/2. If the result is a subnormal f16,
+/// x/2 is often exactly halfway between two f16, and the excess may be below f32's precision. Adding 1 to the bits
+/// records that there is an excess.
 #[inline(always)]
 pub(crate) fn i1(x: f32) -> f32 {
     let r = double::i1(x as f64) as f32;
     let a = x.abs();
-    // where x/2 is a subnormal f16, below 2^-14
+    // if x/2 is a subnormal f16, below 2^-14
     let dropped = (a > 1e-8) & (a < 1.25e-4) & (r == 0.5 * x);
     f32::from_bits(r.to_bits() + dropped as u32)
 }
 
-/// ln Φ(x). For a bf16 x far below 0 it is -x²/2, often exactly halfway between two bf16, less a logarithm that may be below f32's
-/// precision: one bit says that there is such a rest.
+/// ln Φ(x). For a bf16 x far below 0 it is -x²/2 minus a logarithm that may be below f32's precision, and -x²/2 is
+/// often exactly halfway between two bf16. Adding 1 to the bits records that there is such a remainder.
 #[inline(always)]
 pub(crate) fn log_ndtr(x: f32) -> f32 {
     let d = x as f64;

@@ -3,7 +3,7 @@
 use super::{ROUND, log::log1p_tail, poly};
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f32 and the rest.
+/// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f32 and the remainder.
 const LN2_HI: f32 = std::f32::consts::LN_2;
 const LN2_LO: f32 = -1.904_654_2e-9;
 /// e^r = 1 + r + r²·q(r), |r| <= 0.35: 2^-28.1.
@@ -32,8 +32,8 @@ fn at_most(x: f32, hi: f32) -> f32 {
 pub(super) fn exp_parts(x: f32) -> (f32, u32) {
     let k = x.mul_add(LOG2_E, ROUND);
     let n = k - ROUND;
-    // x = n·ln 2 + r. The first step is exact: x and the product are multiples of 2^-25, unless n is 0, and the difference is
-    // below 1/2
+    // x = n·ln 2 + r. The first step is exact: x and the product are multiples of 2^-25, unless n is 0, and the
+    // difference is below 1/2
     let r = (-n).mul_add(LN2_HI, x);
     let r = (-n).mul_add(LN2_LO, r);
     ((r * r).mul_add(poly(r, EXP), r) + 1.0, k.to_bits())
@@ -56,8 +56,8 @@ pub(super) fn power(k: u32) -> f32 {
     f32::from_bits(k.wrapping_add(127) << 23)
 }
 
-/// x·2^n for n in the low bits of k, |n| <= 252. It takes two factors, because 2^n may be out of range where the result is
-/// not; the first product is exact, so that the result is rounded once.
+/// x·2^n for n in the low bits of k, |n| <= 252. It multiplies by two factors, because 2^n may be out of range where
+/// the result is not. The first product is exact, so the result is rounded once.
 #[inline(always)]
 pub(super) fn scale(x: f32, k: u32) -> f32 {
     let half = ((k as i32) >> 1) as u32;
@@ -84,7 +84,7 @@ pub(crate) fn exp2(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn expm1(x: f32) -> f32 {
     let v = at_most(at_least(x, -20.0), 89.0);
-    // reduces v as `exp_parts` does; `low` is what the rounding of r dropped
+    // reduces v as `exp_parts` does; `low` is the rounding error of r
     let k = v.mul_add(LOG2_E, ROUND);
     let n = k - ROUND;
     let h = (-n).mul_add(LN2_HI, v);
@@ -97,13 +97,13 @@ pub(crate) fn expm1(x: f32) -> f32 {
     if x.abs() < 2.0e-8 { x } else { v }
 }
 
-/// x / (1 + e^-z), where `below` says whether z < 0. Then it is x·e^z / (1 + e^z), and the power of two in the numerator's
-/// e^z is multiplied in last, so that a subnormal result is rounded once.
+/// x / (1 + e^-z), where `below` is z < 0. For z < 0 it is computed as x·e^z / (1 + e^z), and the power of two in the
+/// numerator's e^z is multiplied last, so that a subnormal result is rounded once.
 #[inline(always)]
 fn logistic(x: f32, z: f32, below: bool) -> f32 {
     let a = at_most(z.abs(), 120.0);
     let (p, k) = exp_parts(-a);
-    // where e^-a would be subnormal 0 stands for it: 1 + e^-a is 1 either way
+    // if e^-a would be subnormal, 0 is used instead: 1 + e^-a is 1 either way
     let e = p * power(if a > 87.0 { 0u32.wrapping_sub(127) } else { k });
     let q = (if below { x * p } else { x }) / (1.0 + e);
     let half = ((k as i32) >> 1) as u32;

@@ -47,12 +47,13 @@ fn split(x: f32) -> (f32, f32) {
     (m - 1.0, if small { e - 23.0 } else { e })
 }
 
-/// `r` where x is positive and finite, else the logarithm's special value: -∞ for ±0, ∞ for ∞, NaN for NaN and below 0.
+/// Returns `r` if x is positive and finite, otherwise the logarithm's special value: -∞ for ±0, ∞ for ∞, NaN for NaN
+/// and negative numbers.
 #[inline(always)]
 fn specials(x: f32, r: f32) -> f32 {
     let b = x.to_bits();
-    // x itself for +∞ and NaN, a NaN for a set sign. LLVM would make a dozen tests of float classes of comparisons of floats,
-    // so the comparisons are of bits
+    // x itself for +∞ and NaN, a NaN for negative numbers. LLVM would compile comparisons of floats here to a dozen
+    // tests of float classes, so the comparisons are of bits
     let other = f32::from_bits(b | (((b as i32) >> 31) as u32 & 0x7fc0_0000));
     let r = if b.wrapping_sub(1) < 0x7f7f_ffff { r } else { other };
     if b << 1 == 0 { f32::NEG_INFINITY } else { r }
@@ -93,7 +94,8 @@ pub(crate) fn log10(x: f32) -> f32 {
     specials(x, add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t))
 }
 
-/// e + f·c + t with an error little above half a unit in the last place, where e is 0 or |e| > |f·c|, and |t| is far smaller.
+/// e + f·c + t with an error little above half a unit in the last place, if e is 0 or |e| > |f·c|, and |t| is far
+/// smaller.
 #[inline(always)]
 fn add_product(e: f32, f: f32, c: f32, t: f32) -> f32 {
     let h = f.mul_add(c, e);
@@ -114,7 +116,7 @@ pub(crate) fn log1p(x: f32) -> f32 {
     let s = f32::from_bits(129u32.wrapping_sub(e as u32) << 23);
     let c = s.mul_add(0.25, -1.0);
     let f = (0.25 * x).mul_add(s, c);
-    // what that rounding dropped; to the logarithm it adds low/(1 + f), about low - low·f
+    // the error of that rounding; it adds low/(1 + f) to the logarithm, about low - low·f
     let low = (0.25 * x).mul_add(s, c - f);
     let r = log_of(f, e as f32, (-low).mul_add(f, low));
     let r = if x.abs() < 2.0e-10 { x } else { r };

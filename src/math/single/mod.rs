@@ -1,7 +1,8 @@
 //! Functions of f32. The frequent ones are computed in f32 with fused multiply-adds, the rarer ones in f64 (`wide.rs`).
 //!
-//! Polynomials are minimax fits (Remez exchange in 50 digits; each coefficient rounded to f32 in turn, from the lowest, and
-//! the rest fitted again). "2^-28" after a formula is its largest error on the interval, relative to the function's value.
+//! Polynomials are minimax fits (Remez exchange in 50 digits; each coefficient rounded to f32 in turn, from the lowest,
+//! and the rest fitted again). "2^-28" after a formula is its largest error on the interval, relative to the function's
+//! value.
 
 mod by_double;
 mod exp;
@@ -23,11 +24,11 @@ pub(crate) use special::{erf, erfc, gelu};
 pub(crate) use trig::{NEAR, acos, asin, atan, cos, cos_near, sin, sin_near, tan};
 pub(crate) use wide::{acosh, asinh, atan2, atanh, cbrt, erfinv, hypot, lgamma, pow};
 
-/// 1.5·2^23. For |x| <= 2^22 the low bits of `x + ROUND` are the integer nearest to x (ties to even), and subtracting `ROUND`
-/// again gives that integer as a float.
+/// 1.5·2^23. For |x| <= 2^22 the low bits of `x + ROUND` are the integer nearest to x (ties to even), and subtracting
+/// `ROUND` again gives that integer as a float.
 const ROUND: f32 = 12_582_912.0;
 
-/// The polynomial with these coefficients, lowest first, by Horner's rule.
+/// Evaluates the polynomial with these coefficients, lowest first, by Horner's rule.
 #[inline(always)]
 fn poly<const N: usize>(x: f32, c: [f32; N]) -> f32 {
     let mut r = c[N - 1];
@@ -59,7 +60,7 @@ pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     }
 }
 
-/// NumPy's `%`: the remainder with the sign of the divisor, also where it is 0.
+/// NumPy's `%`: the remainder, with the sign of the divisor even if it is 0.
 #[inline(always)]
 pub(crate) fn remainder(x: f32, y: f32) -> f32 {
     let m = fmod(x, y);
@@ -68,7 +69,7 @@ pub(crate) fn remainder(x: f32, y: f32) -> f32 {
     if m == 0.0 { 0f32.copysign(y) } else { m }
 }
 
-/// NumPy's `//`: the floor of the exact quotient, found from the exact remainder; `x // 0` is `x / 0`.
+/// NumPy's `//`: the floor of the exact quotient, computed from the exact remainder; `x // 0` is `x / 0`.
 #[inline(always)]
 pub(crate) fn floor_divide(x: f32, y: f32) -> f32 {
     let m = fmod(x, y);
@@ -82,11 +83,11 @@ pub(crate) fn floor_divide(x: f32, y: f32) -> f32 {
     if y == 0.0 { q } else { f }
 }
 
-/// The next number after `x` in the direction of `y`.
+/// Returns the next number after `x` in the direction of `y`.
 #[inline(always)]
 pub(crate) fn nextafter(x: f32, y: f32) -> f32 {
     let away = (y > x) == (x > 0.0);
-    // bits that are 1 larger are the next number away from zero, bits that are 1 smaller the next toward it
+    // adding 1 to the bits gives the next number away from zero, subtracting 1 the next number toward it
     let step = f32::from_bits(x.to_bits().wrapping_add(2 * (away as u32)).wrapping_sub(1));
     let tiny = f32::from_bits(1).copysign(y);
     let r = if x == 0.0 { tiny } else { step };

@@ -1,17 +1,17 @@
 //! Functions of f16 and bf16 numbers that are held as f32: the next number, and rounding to them.
 
-/// The next f16 after the f16 `x` in the direction of the f16 `y`, all given as f32.
+/// Returns the next f16 after the f16 `x` in the direction of the f16 `y`. All are represented as f32.
 #[inline(always)]
 pub(crate) fn nextafter_f16(x: f32, y: f32) -> f32 {
     let away = (y > x) == (x > 0.0);
     let m = x.abs();
-    // the distances from m to the next f16 above and below: below a power of two it is half of that above it, but neither is
-    // less than 2^-24, the distance of subnormals
+    // the distances from m to the next f16 above and below: at a power of two, the distance below is half of the one
+    // above, but neither is less than 2^-24, the distance of subnormals
     let power = f32::from_bits(m.to_bits() & 0x7f80_0000);
     let above = (power * 2f32.powi(-10)).max(2f32.powi(-24));
     let below = if m == power { (power * 2f32.powi(-11)).max(2f32.powi(-24)) } else { above };
     let up = m + above;
-    // 65504 is the largest f16, after which comes ∞
+    // 65504 is the largest f16, followed by ∞
     let up = if up >= 65520.0 { f32::INFINITY } else { up };
     let down = if m == f32::INFINITY { 65504.0 } else { m - below };
     let r = (if away { up } else { down }).copysign(x);
@@ -20,7 +20,7 @@ pub(crate) fn nextafter_f16(x: f32, y: f32) -> f32 {
     if x.is_nan() | y.is_nan() { x + y } else { r }
 }
 
-/// The next bf16 after the bf16 `x` in the direction of the bf16 `y`, all given as f32.
+/// Returns the next bf16 after the bf16 `x` in the direction of the bf16 `y`. All are represented as f32.
 #[inline(always)]
 pub(crate) fn nextafter_bf16(x: f32, y: f32) -> f32 {
     let away = (y > x) == (x > 0.0);
@@ -35,8 +35,8 @@ pub(crate) fn nextafter_bf16(x: f32, y: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn round_to_bf16(x: f32) -> f32 {
     let b = x.to_bits();
-    // `nan` is all ones for a NaN: its upper half is kept and made quiet, without rounding. The compiler would make a branch
-    // in each lane of an `if`
+    // `nan` is all ones for a NaN: its upper half is kept and made quiet, without rounding. The compiler would turn an
+    // `if` into a branch in each lane
     let nan = ((0x7f80_0000u32.wrapping_sub(b & 0x7fff_ffff) as i32) >> 31) as u32;
     let half = (0x7fff + ((b >> 16) & 1)) & !nan;
     f32::from_bits((b.wrapping_add(half) | (nan & 0x0040_0000)) & 0xffff_0000)
@@ -47,7 +47,7 @@ pub(crate) fn round_to_bf16(x: f32) -> f32 {
 pub(crate) fn round_to_f16(x: f32) -> f32 {
     let m = x.abs();
     let b = m.to_bits();
-    // a normal f16 has 13 bits of significand fewer: they are rounded off, ties to even, in the f32's bits
+    // a normal f16 has 13 bits of significand fewer than an f32: they are rounded off, ties to even, in the f32's bits
     let normal = f32::from_bits(b.wrapping_add(0xfff + ((b >> 13) & 1)) & !0x1fff);
     // a subnormal f16 is a multiple of 2^-24, the unit in the last place of 0.5, to which adding 0.5 rounds
     let tiny = (m + 0.5) - 0.5;

@@ -60,7 +60,7 @@ pub(crate) fn erfc(x: f32) -> f32 {
     let d = t + 2.0;
     let i = 1.0 / d;
     let v = p * poly((t - 2.0) * i, ERFCX);
-    // v / (t + 2): q with the remainder of its division, and with t - (d - 2), what rounding t + 2 to d dropped
+    // v / (t + 2): q, corrected by the remainder of its division and by the rounding error of d = t + 2
     let q = v * i;
     let rest = (-q).mul_add(d, v) - q * (t - (d - 2.0));
     let r = scale(mutant!(erfc_quotient_uncorrected, p * i * poly((t - 2.0) * i, ERFCX), rest.mul_add(i, q)), k);
@@ -78,7 +78,7 @@ pub(crate) fn gelu(x: f32) -> f32 {
     let low = t.mul_add(t, -z);
     let (p, k) = exp_parts_sum(-0.5 * z, -0.5 * low);
     let i = 1.0 / (t + 4.0);
-    // x·Φ(x) is max(x, 0) less the tail |x|·Φ(-|x|)
+    // x·Φ(x) is max(x, 0) minus the tail |x|·Φ(-|x|)
     let tail = scale(t * p * i * poly((t - 4.0) * i, MILLS), k);
     let r = (if x < 0.0 { 0.0 } else { x }) - tail;
     let small = x * x.mul_add(poly(x * x, PHI), 0.5);

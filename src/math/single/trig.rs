@@ -37,7 +37,7 @@ const ATAN: [f32; 9] = [
 const PIO2_MID: f32 = -4.371_139e-8;
 const PIO2_LO: f32 = -1.715_124_9e-15;
 
-/// The largest |x| that `reduce_near` takes, 2^17; larger ones need more bits of π, which `quarter_turns` has.
+/// The largest |x| that `reduce_near` accepts, 2^17. Larger ones need more bits of π; `quarter_turns` has them.
 pub(crate) const NEAR: f32 = 131_072.0;
 
 /// `(r, low, q)` with x = q·π/2 + r + low and |r| <= 0.79, for |x| <= `NEAR`. The low bits of the third word
@@ -55,14 +55,15 @@ fn reduce_near(x: f32) -> (f32, f32, u32) {
     (hi, (-n).mul_add(PIO2_LO, low), k.to_bits())
 }
 
-/// `reduce_near` for any finite x. It reduces in both ways and picks one result, because a branch would not vectorise.
+/// Does `reduce_near` for any finite x. It reduces in both ways and selects one result, because a branch would not
+/// vectorise.
 #[inline(always)]
 fn reduce(x: f32) -> (f32, f32, u32) {
     let (r, low, q) = reduce_near(x);
     let (f, far) = quarter_turns(x as f64);
     let wide = f * std::f64::consts::FRAC_PI_2;
     let near = x.abs() <= NEAR;
-    // what rounding the angle to f32 dropped; without it results near 1/4 are less accurate
+    // the rounding error of the angle in f32; without it results near 1/4 are less accurate
     let rest = (wide - wide as f32 as f64) as f32;
     (
         if near { r } else { wide as f32 },
@@ -76,7 +77,7 @@ fn reduce(x: f32) -> (f32, f32, u32) {
 fn sine((r, low, q): (f32, f32, u32)) -> f32 {
     let z = r * r;
     let s = r + (r * z).mul_add(poly(z, SIN), low);
-    // w is 1 - z/2; what its rounding dropped is added with the small terms
+    // w is 1 - z/2; its rounding error is added with the small terms
     let w = z.mul_add(-0.5, 1.0);
     let c = w + (z * z).mul_add(poly(z, COS), z.mul_add(-0.5, 1.0 - w) - r * low);
     let v = if q & 1 == 0 { s } else { c };
@@ -97,14 +98,16 @@ pub(crate) fn cos(x: f32) -> f32 {
     sine((r, low, q.wrapping_add(1)))
 }
 
-/// sin x where |x| <= `NEAR`, the same bits as [`sin`] without its second reduction in f64, which takes most of the time.
+/// sin x for |x| <= `NEAR`. It has the same bits as [`sin`], without the second reduction in f64, which takes most of
+/// the time.
 #[inline(always)]
 pub(crate) fn sin_near(x: f32) -> f32 {
     let r = sine(reduce_near(x));
     if x == 0.0 { x } else { r }
 }
 
-/// cos x where |x| <= `NEAR`, the same bits as [`cos`] without its second reduction in f64, which takes most of the time.
+/// cos x for |x| <= `NEAR`. It has the same bits as [`cos`], without the second reduction in f64, which takes most of
+/// the time.
 #[inline(always)]
 pub(crate) fn cos_near(x: f32) -> f32 {
     let (r, low, q) = reduce_near(x);
@@ -137,7 +140,7 @@ fn asin_parts(a: f32) -> (bool, f32, f32) {
 #[inline(always)]
 pub(crate) fn asin(x: f32) -> f32 {
     let (large, s, t) = asin_parts(x.abs());
-    // h is π/2 - 2s; `end` adds what its rounding dropped, -2t, and the low part of π/2
+    // h is π/2 - 2s; `end` adds its rounding error, -2t, and the low part of π/2
     let h = (-2f32).mul_add(s, FRAC_PI_2);
     let end = h + ((-2f32).mul_add(s, FRAC_PI_2 - h) - 2f32.mul_add(t, -PIO2_MID));
     (if large { end } else { s + t }).copysign(x)

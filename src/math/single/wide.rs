@@ -1,10 +1,10 @@
-//! The rarer functions of f32, computed in f64: a vector has half as many lanes, but f64's rounding errors do not show in the
-//! result.
+//! The rarer functions of f32, computed in f64. A vector has half as many lanes, but f64's rounding errors are not
+//! visible in the result.
 
 use crate::math::double::{self, ERFINV, ERFINV_TAIL, poly};
 use std::f64::consts::{FRAC_PI_2, LN_2, LOG2_E, PI};
 
-/// 1.5·2^52, which rounds to an integer as `ROUND` of `double.rs` does.
+/// 1.5·2^52, which rounds to an integer as `ROUND` of `double/mod.rs` does.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 /// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.172: 2^-44.5.
 const LOG: [f64; 5] = [
@@ -116,7 +116,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     let steep = v > u;
     let (n, d) = if steep { (u, v) } else { (v, u) };
     let t = n / d;
-    // the slope is 1 for ∞/∞ and 0 for 0/0, as IEEE 754's atan2 has it
+    // the slope is 1 for ∞/∞ and 0 for 0/0, as IEEE 754 defines atan2
     let t = if mutant!(atan2_of_infinities, n == d && d < f64::INFINITY, n == d) { 1.0 } else { t };
     let t = if n + d == 0.0 { 0.0 } else { t };
     let z = t * t;
@@ -139,7 +139,7 @@ pub(crate) fn hypot(x: f32, y: f32) -> f32 {
 pub(crate) fn asinh(x: f32) -> f32 {
     let a = (x as f64).abs();
     let r = ln(a + a.mul_add(a, 1.0).sqrt());
-    // near 0 the logarithm cancels, and two terms of the series suffice
+    // near 0 the logarithm cancels, and two terms of the series are enough
     let small = (a * a * a).mul_add(-1.0 / 6.0, a);
     let r = if a < 1e-3 { small } else { r };
     (if a < f64::INFINITY { r } else { a } as f32).copysign(x)
@@ -159,7 +159,7 @@ pub(crate) fn acosh(x: f32) -> f32 {
 pub(crate) fn atanh(x: f32) -> f32 {
     let a = (x as f64).abs();
     let r = 0.5 * ln((1.0 + a) / (1.0 - a));
-    // near 0 the logarithm cancels, and two terms of the series suffice
+    // near 0 the logarithm cancels, and two terms of the series are enough
     let small = (a * a * a).mul_add(1.0 / 3.0, a);
     let r = if a < 1e-3 { small } else { r };
     let r = if a < 1.0 { r } else { f64::NAN };
@@ -170,8 +170,8 @@ pub(crate) fn atanh(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn cbrt(x: f32) -> f32 {
     let a = (x as f64).abs();
-    // dividing the bits by 3 gives 5 bits of the root (as in FreeBSD's cbrt; the constant corrects the exponent's bias), and
-    // two steps of Halley's method triple them twice
+    // dividing the bits by 3 gives 5 bits of the root (as in FreeBSD's cbrt; the constant corrects the exponent's
+    // bias), and two steps of Halley's method triple them twice
     let t = f64::from_bits((((a.to_bits() >> 32) as u32 / 3 + 715_094_163) as u64) << 32);
     let r = t * t * t;
     let t = t * (a + a + r) / (a + r + r);

@@ -1,4 +1,5 @@
-//! Distributions that are drawn by their inverse: one uniform number each, and no rejection.
+//! Distributions drawn by inverting their distribution function: each number needs one uniform number, and none is
+//! rejected.
 
 use super::{
     add, choose, computed_in, finite, inside, placed, positive, scale as scale_of, times, unit_exponential, words_of,
@@ -15,15 +16,17 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// Distributions of floats. `dtype` is a float type; f16 and bf16 are computed in f32 and rounded at the end. The parameters are
-/// numbers; for an array of them draw with the standard ones and compute: `rng.exponential(1.0, [3], DType::F32) * &scales`.
+/// Distributions of floats. `dtype` is a float type; f16 and bf16 are computed in f32 and rounded at the end. The
+/// parameters are numbers. To draw with an array of parameters, draw from the standard distribution and scale:
+/// `rng.exponential(1.0, [3], DType::F32) * &scales`.
 ///
 /// # Errors
-/// The expressions carry [`ErrorKind::Argument`](crate::ErrorKind) for a parameter that is out of its range, infinite or NaN,
-/// [`ErrorKind::DType`](crate::ErrorKind) for other types than floats, and [`ErrorKind::LimitExceeded`](crate::ErrorKind) for more
-/// than 2^32 − 1 elements.
+/// The expressions carry [`ErrorKind::Argument`](crate::ErrorKind) for a parameter that is out of its range, infinite
+/// or NaN; [`ErrorKind::DType`](crate::ErrorKind) for a dtype that is not a float type; and
+/// [`ErrorKind::LimitExceeded`](crate::ErrorKind) for more than 2^32 − 1 elements.
 impl Rng {
-    /// One draw that is made of uniform words in the type of `dtype` that floats are computed in.
+    /// Builds a draw from uniform words. `make` computes in the dtype that [`computed_in`] returns; the result is cast
+    /// to `dtype`.
     fn floats(
         &mut self,
         op: &'static str,
@@ -38,8 +41,9 @@ impl Rng {
         })
     }
 
-    /// Exponential with mean `scale`: −`scale` · log(1 − v) of a uniform v in (0, 1). No number is 0 or infinite before it is
-    /// rounded to `dtype`. With f32 the smallest are multiples of 2^-33 and the largest is 16.6 · `scale`.
+    /// Draws from the exponential distribution with mean `scale`: −`scale` · log(1 − v) of a uniform v in (0, 1). No
+    /// number is 0 or infinite before it is rounded to `dtype`. With f32 and scale 1 the smallest numbers are multiples
+    /// of 2^-33, and the largest is 16.6.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -58,7 +62,8 @@ impl Rng {
         })
     }
 
-    /// Gumbel's distribution of largest values, with mode `loc`: `loc` − `scale` · log(e) of an exponential e.
+    /// Draws from Gumbel's distribution of largest values, with mode `loc`: `loc` − `scale` · log(e) of an exponential
+    /// e.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -77,7 +82,8 @@ impl Rng {
         })
     }
 
-    /// Laplace's distribution, of density exp(−|x − `loc`| / `scale`) / (2 · `scale`): an exponential with a random sign.
+    /// Draws from Laplace's distribution, whose density is exp(−|x − `loc`| / `scale`) / (2 · `scale`): an exponential
+    /// with a random sign.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -98,7 +104,7 @@ impl Rng {
         })
     }
 
-    /// The logistic distribution: `loc` + `scale` · log(u / (1 − u)).
+    /// Draws from the logistic distribution: `loc` + `scale` · log(u / (1 − u)) of a uniform u.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -116,7 +122,7 @@ impl Rng {
         })
     }
 
-    /// Cauchy's distribution, which has no mean: `loc` + `scale` · tan(π·(u − 1/2)).
+    /// Draws from Cauchy's distribution, which has no mean: `loc` + `scale` · tan(π·(u − 1/2)) of a uniform u.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -137,7 +143,8 @@ impl Rng {
         })
     }
 
-    /// exp(`mean` + `sigma` · z) of a normal z: `mean` and `sigma` are those of the logarithm.
+    /// Draws from the log-normal distribution: exp(`mean` + `sigma` · z) of a normal z. `mean` and `sigma` are the mean
+    /// and the standard deviation of the logarithm.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -160,7 +167,7 @@ impl Rng {
         })
     }
 
-    /// Weibull's distribution of the shape `a`, with scale 1: e^(1/`a`) of an exponential e.
+    /// Draws from Weibull's distribution with shape parameter `a` and scale 1: e^(1/`a`) of an exponential e.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -179,8 +186,8 @@ impl Rng {
         })
     }
 
-    /// Pareto's second (Lomax) distribution of the shape `a`, as NumPy's `pareto`: exp(e / `a`) − 1 of an exponential e. The classical
-    /// one with mode m is `(x + 1.0) * m`.
+    /// Draws from Pareto's second (Lomax) distribution with shape parameter `a`, like NumPy's `pareto`: exp(e / `a`) −
+    /// 1 of an exponential e. The classical Pareto distribution with mode m is `(x + 1.0) * m`.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -199,7 +206,8 @@ impl Rng {
         })
     }
 
-    /// Rayleigh's distribution, of the length of a vector of two normals of deviation `scale`: `scale` · √(2·e) of an exponential e.
+    /// Draws from Rayleigh's distribution, the length of a vector of two normals with standard deviation `scale`:
+    /// `scale` · √(2·e) of an exponential e.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -218,7 +226,7 @@ impl Rng {
         })
     }
 
-    /// The triangular distribution from `left` to `right`, with its top at `mode`.
+    /// Draws from the triangular distribution from `left` to `right`, whose density is largest at `mode`.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -239,7 +247,8 @@ impl Rng {
                 let detail = format!("{left}, {mode} and {right} are no left end, mode and right end in this order");
                 return Err(wrong(OP, detail, at));
             }
-            // the share of the area left of the mode; on either side the distance from the end is a square root
+            // `split` is the share of the area left of the mode; on either side the distance from the end is a square
+            // root
             let split = (mode - left) / width;
             let u = inside(word, 0, wide, at);
             let rising = unary(&float::sqrt, times(&u, split, at), at);

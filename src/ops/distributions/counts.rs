@@ -1,16 +1,17 @@
-//! Poisson's and the binomial distribution of arrays of parameters, by inversion of one uniform number: no tries, so that a draw
-//! costs the same whatever the parameters are.
+//! Poisson's and the binomial distribution for arrays of parameters, by inversion of one uniform number. There is no
+//! rejection, so a draw costs the same for all parameters.
 //!
-//! The number is the floor of a continuous quantile x of a normal number w, found in the manner of Giles ("Algorithm 955:
-//! approximation of the inverse Poisson cumulative distribution function", ACM TOMS 42, 2016), for both distributions at once.
-//! With the mean μ, the variance σ², the probability p ≤ 1/2 (0 of Poisson's) and q = 1 − p it is
+//! The result is the floor of a continuous quantile x of a normal number w. Both distributions use the method of Giles
+//! ("Algorithm 955: approximation of the inverse Poisson cumulative distribution function", ACM TOMS 42, 2016). With
+//! the mean μ, the variance σ², the probability p ≤ 1/2 (0 for Poisson's distribution) and q = 1 − p, the quantile is
 //!
 //! x = μ + σ²·y + 1/2 + log(t/y)/L(y) + c, where t = w/σ and L(y) = log(1 + q·y) − log(1 − p·y).
 //!
-//! y has the sign of t and the deviance t²/2 = (1/q + y)·log(1 + q·y) + (1/p − y)·log(1 − p·y), the leading term of Temme's
-//! expansions of the incomplete gamma and beta functions, and the logarithm is their next term. What is left is below 0.03, and c was
-//! fitted to it where x is an integer of 4 or more, so that the probability of a number is off by less than 10^-5 (the binomial
-//! one of up to 11 trials by less than 2·10^-4). Whether it is 0, 1 or 2 is decided by their own probabilities.
+//! y has the sign of t and satisfies t²/2 = (1/q + y)·log(1 + q·y) + (1/p − y)·log(1 − p·y). The right side, the
+//! deviance, is the leading term of Temme's expansions of the incomplete gamma and beta functions; the logarithm in x
+//! is their next term. The rest is below 0.03. The correction c was fitted to it at integers x of 4 or more, so that
+//! each probability is off by less than 10^-5 (2·10^-4 for a binomial distribution of up to 11 trials). The numbers 0,
+//! 1 and 2 are decided by their own probabilities.
 
 use super::{Words, add, choose, fine, times};
 use crate::base::dtype::{DType, Scalar};
@@ -23,12 +24,12 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// |t| below which y and the logarithm are taken from their series in t, because the formulas cancel.
+/// Below this |t|, y and the logarithm are computed by their series in t, because the formulas cancel.
 const NEAR: f64 = 0.2;
-/// Steps of Newton's method from a start of two terms of the series: a third one changes no number but some that are drawn less than
-/// once in 10^6 times.
+/// Steps of Newton's method, starting from two terms of the series. A third step would change only numbers that are
+/// drawn less than once in 10^6 times.
 const STEPS: usize = 2;
-/// The share of the way from 0 to a pole of L that y never leaves.
+/// y stays within this fraction of the distance from 0 to a pole of L.
 const WITHIN: f64 = 0.98;
 
 fn minus(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
@@ -51,13 +52,14 @@ fn less(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     binary(&logic::less, a, b, at)
 }
 
-/// Whether a parameter is at least 0 and at most another number; false for NaN.
+/// Tests whether a parameter is at least 0 and at most `most`. The result is false for NaN.
 fn within(e: &Expr, most: impl Operand, at: Loc) -> Expr {
     let not_above = binary(&logic::less_equal, e, most, at);
     binary(&logic::logical_and, binary(&logic::greater_equal, e, 0, at), not_above, at)
 }
 
-/// Numbers of events of means, which have the type `wide` and the shape of the draw: −1 of those that are not in 0 to 2^62.
+/// Draws from Poisson's distribution. The means have the dtype `wide` and the shape of the draw; one outside 0 to 2^62
+/// returns −1.
 pub(super) fn poisson(mean: &Expr, word: Words, wide: DType, at: Loc) -> Expr {
     let law = Law { mean, variance: mean, trials: None, wide, at };
     let log = unary(&arithmetic::negative, mean, at);
@@ -65,11 +67,11 @@ pub(super) fn poisson(mean: &Expr, word: Words, wide: DType, at: Loc) -> Expr {
     choose(within(mean, 2f64.powi(62), at), number, -1, at)
 }
 
-/// Numbers of successes of trials, i64, of probabilities `p` of the type `wide`; both have the shape of the draw. −1 where p is not
-/// in 0 to 1, or the number of trials not in 0 to 2^53.
+/// Draws from the binomial distribution. `trials` (i64) and `p` (of the dtype `wide`) have the shape of the draw. A p
+/// outside 0 to 1 returns −1, and so does a number of trials outside 0 to 2^53.
 pub(super) fn binomial(trials: &Expr, p: &Expr, word: Words, wide: DType, at: Loc) -> Expr {
     let n = &cast(trials.clone(), wide, at);
-    // of the rarer outcome
+    // the probability of the rarer outcome
     let rare = &least(p, minus(1.0, p, at), at);
     let usual = &minus(1.0, rare, at);
     let mean = &times(n, rare, at);
@@ -78,15 +80,15 @@ pub(super) fn binomial(trials: &Expr, p: &Expr, word: Words, wide: DType, at: Lo
     let log = times(n, unary(&float::log1p, unary(&arithmetic::negative, rare, at), at), at);
     let odds = &over(rare, usual, at);
     let ratios = [times(n, odds, at), times(minus(n, 1.0, at), times(odds, 0.5, at), at)];
-    // rounding errors of a few trials may count one more than there are
+    // for few trials, rounding errors may count one success more than there are trials
     let number = least(law.number(&log, ratios, word), trials, at);
     let number = choose(less(0.5, p, at), minus(trials, &number, at), number, at);
     let valid = binary(&logic::logical_and, within(p, 1.0, at), within(trials, 1i64 << 53, at), at);
     choose(valid, number, -1, at)
 }
 
-/// A normal number, the larger the smaller the uniform number of the same words is, by the inverse of Φ on the side where that is
-/// small.
+/// Makes a normal number of the words of a uniform number; it decreases as the uniform number grows. It applies the
+/// inverse of Φ in the lower tail, where Φ is small, and restores the sign.
 fn normal(word: Words, wide: DType, at: Loc) -> Expr {
     let (is_small, tail) = if wide == DType::F64 {
         let v = fine(word, 0, wide, at);
@@ -100,14 +102,14 @@ fn normal(word: Words, wide: DType, at: Loc) -> Expr {
     choose(is_small, unary(&arithmetic::negative, &low, at), &low, at)
 }
 
-/// The number of trials, and the probabilities of the rarer outcome and of the other.
+/// The number of trials, and the probabilities of the rarer and of the other outcome.
 struct Trials<'a> {
     n: &'a Expr,
     rare: &'a Expr,
     usual: &'a Expr,
 }
 
-/// A binomial distribution, or Poisson's, which has no number of trials.
+/// A binomial distribution, or Poisson's distribution if `trials` is `None`.
 struct Law<'a> {
     mean: &'a Expr,
     variance: &'a Expr,
@@ -117,15 +119,15 @@ struct Law<'a> {
 }
 
 impl Law<'_> {
-    /// The number that is drawn, as i64, of the logarithm of the probability of 0, and of the ratios of the probabilities of 1 and 0,
-    /// and of 2 and 1. It may be beyond the number of trials.
+    /// Returns the drawn number, as i64. `log` is the logarithm of the probability of 0. `ratios` are the probability
+    /// of 1 over that of 0, and that of 2 over that of 1. The result may exceed the number of trials.
     fn number(&self, log: &Expr, ratios: [Expr; 2], word: Words) -> Expr {
         let at = self.at;
         let whole = unary(&arithmetic::floor, self.mean, at);
         let above = self.above(&whole, &normal(word, self.wide, at));
-        // apart, because a float has no digits for both of a large mean
+        // added as integers, because the sum for a large mean has too many digits for a float
         let many = add(cast(whole, DType::I64, at), cast(above, DType::I64, at), at);
-        // the probabilities of 1, 2, 3 and more
+        // `one` and `two` are the probabilities of 1 and 2; `of_one` to `of_three` those of at least 1, 2 and 3
         let one = times(unary(&float::exp, log, at), &ratios[0], at);
         let two = times(&one, &ratios[1], at);
         let of_one = unary(&arithmetic::negative, unary(&float::expm1, log, at), at);
@@ -137,12 +139,12 @@ impl Law<'_> {
         choose(passes(of_three), largest(many, 3, at), few, at)
     }
 
-    /// The quantile of a normal number, less the whole part of the mean, rounded down.
+    /// Returns the quantile of the normal number `w` minus `whole`, the whole part of the mean, rounded down.
     fn above(&self, whole: &Expr, w: &Expr) -> Expr {
         let at = self.at;
         let t = &over(w, unary(&float::sqrt, self.variance, at), at);
         let is_near = &less(unary(&arithmetic::abs, t, at), NEAR, at);
-        // the series that t²/2 has in y, reversed; with a = q − p
+        // the series of y in t, which reverts that of t²/2 in y; with a = q − p
         let terms = [(true, vec![1. / 6.])];
         let more = [
             (false, vec![-1. / 48., 1. / 144.]),
@@ -153,7 +155,7 @@ impl Law<'_> {
             let terms: Vec<Expr> = terms.iter().map(|(odd, c)| self.in_skew(*odd, c)).collect();
             times(t, add(times(self.polynomial(t, &terms), t, at), 1.0, at), at)
         };
-        // with more terms the start would have the wrong sign where t is large, as it is of small means
+        // more terms would give a start of the wrong sign for a large t, which small means have
         let mut y = self.inside(series(&terms));
         for _ in 0..STEPS {
             let (slope, deviance) = self.deviance(&y);
@@ -176,8 +178,8 @@ impl Law<'_> {
         unary(&arithmetic::floor, above, at)
     }
 
-    /// What the two terms leave at the quantile x, by fractions that were fitted to it: of x and μ, and the same from the other end;
-    /// and of few trials some more.
+    /// Returns the correction c at the quantile x, as fitted fractions: one of x and μ, the same from the other end of
+    /// the binomial distribution, and one that matters for few trials.
     fn rest(&self, x: &Expr) -> Expr {
         let at = self.at;
         let of = |x: Expr, mean: Expr| {
@@ -197,7 +199,7 @@ impl Law<'_> {
         }
     }
 
-    /// L(y), the derivative of the deviance, and the deviance.
+    /// Returns L(y), which is the derivative of the deviance, and the deviance.
     fn deviance(&self, y: &Expr) -> (Expr, Expr) {
         let at = self.at;
         let log1p = |x: &Expr| unary(&float::log1p, x, at);
@@ -217,7 +219,7 @@ impl Law<'_> {
         }
     }
 
-    /// y where L has a value.
+    /// Clamps y to the interval in which L is finite.
     fn inside(&self, y: Expr) -> Expr {
         let at = self.at;
         match &self.trials {
@@ -228,7 +230,7 @@ impl Law<'_> {
         }
     }
 
-    /// A polynomial in a² with a = q − p, times a if it is odd. Of Poisson's distribution a is 1.
+    /// Returns a polynomial in a² with a = q − p, times a if it is odd. For Poisson's distribution a is 1.
     fn in_skew(&self, odd: bool, coefficients: &[f64]) -> Expr {
         let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], self.wide, self.at);
         match &self.trials {
@@ -243,7 +245,7 @@ impl Law<'_> {
         }
     }
 
-    /// A polynomial in x, the constant first, by Horner's scheme.
+    /// Evaluates a polynomial in x by Horner's method; the constant coefficient comes first.
     fn polynomial(&self, x: &Expr, coefficients: &[Expr]) -> Expr {
         let Some((last, others)) = coefficients.split_last() else { return x.clone() };
         others.iter().rfold(last.clone(), |sum, c| add(times(sum, x, self.at), c, self.at))

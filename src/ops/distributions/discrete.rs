@@ -16,14 +16,15 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// The most a mean or variance of a table may be: the table has some 20 roots of it.
+/// The largest mean or variance x for which a table is made. A table has about 20·√x entries, 632,000 at this limit.
 const WIDEST: f64 = 1e9;
-/// The most trials that f64 holds exactly, and all fewer.
+/// The largest number of trials: f64 represents it and all smaller integers exactly.
 const MOST_TRIALS: i128 = 1 << 53;
 
 impl Rng {
-    /// How many trials the first success takes, each a success with probability `p`: 1, 2, …, as i64. It is ⌈e / −log(1 − p)⌉ of an
-    /// exponential e in f32, so large numbers have 24 significant bits, and a number at a boundary may be the next one on a GPU.
+    /// Draws the number of trials up to the first success: 1, 2, …, as i64. Each trial succeeds with probability `p`.
+    /// The number is `⌈e / −log(1 − p)⌉` of an exponential e in f32, so large numbers have 24 significant bits. On a
+    /// GPU, a number at a boundary may be the next one.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -33,8 +34,8 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Argument`] unless `p` is between 2^-56 and 1; [`ErrorKind::LimitExceeded`] for more than
-    /// 2^32 − 1 elements.
+    /// The expression carries [`ErrorKind::Argument`] unless `p` is between 2^-56 and 1, and
+    /// [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 elements.
     #[track_caller]
     pub fn geometric(&mut self, p: f64, shape: impl IntoShape) -> Expr {
         const OP: &str = "geometric";
@@ -45,23 +46,25 @@ impl Rng {
                 return Err(wrong(OP, format!("the probability is {p}; it must lie between 2^-56 and 1"), at));
             }
             let e = unit_exponential(word, 0, DType::F32, at);
-            // of p = 1 the factor is 0, and the first trial succeeds
+            // for p = 1 the factor is 0, and the first trial succeeds
             let trials = unary(&arithmetic::ceil, times(e, -1.0 / (-p).ln_1p(), at), at);
             Ok(cast(binary(&arithmetic::maximum, trials, 1.0, at), DType::I64, at))
         })
     }
 
-    /// Poisson's distribution with mean `lam`, as i64: how many events occur where `lam` are expected. `lam` is a number, or an array
-    /// that broadcasts to `shape`, of a mean for each draw.
+    /// Draws from Poisson's distribution with mean `lam`, as i64: how many events occur where `lam` are expected. `lam`
+    /// is a number, or an array of means that broadcasts to `shape`.
     ///
-    /// For a number a table of the probabilities, some 20·√`lam` numbers, is made at once, in which 64 random bits are looked up:
-    /// the same numbers on every device. The table is on the CPU, and so is the draw; [`Expr::to_device`] moves the result.
+    /// If `lam` is a number, the call builds a table of about 20·√`lam` probabilities, in which each draw looks up 64
+    /// random bits. Every device draws the same numbers. The table and the draw are on the CPU, or on the device of
+    /// [`Device::scope`]; [`Expr::to_device`] moves the result.
     ///
-    /// Of an array the draw is computed when it is evaluated, on the array's device, in f32 (of f64 in f64, on the CPU): by inversion
-    /// of one uniform number, 0, 1 and 2 by their own probabilities, larger numbers by an expansion of the quantile (after Giles,
-    /// "Algorithm 955", ACM TOMS 42, 2016). It costs the same for all means. Each probability is right within 10^-5, and a
-    /// mean has the digits of f32; what is rarer than 2^-32 is not drawn. A mean that is NaN, negative or above 2^62 gives −1. On
-    /// a GPU a number at a boundary may be the next one, about √`lam` times in 10^6.
+    /// If `lam` is an array, its device computes the draw in f32 (for f64 the CPU in f64) when the expression is
+    /// evaluated. It inverts one uniform number: 0, 1 and 2 by their own probabilities, and larger numbers by an
+    /// expansion of the quantile (after Giles, "Algorithm 955", ACM TOMS 42, 2016). The cost is the same for all means.
+    /// Each probability is exact to within 10^-5. A mean has the precision of f32, and numbers rarer than 2^-32 are not
+    /// drawn. A mean that is NaN, negative or above 2^62 returns −1. On a GPU, a number at a boundary may be the next
+    /// one, about √`lam` times in 10^6.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -74,8 +77,9 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Argument`] for a number that is negative or NaN, or above 10^9; [`ErrorKind::Shape`] for an
-    /// array that does not broadcast to `shape`; [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 elements.
+    /// The expression carries [`ErrorKind::Argument`] if the number `lam` is NaN, negative or above 10^9;
+    /// [`ErrorKind::Shape`] for an array that does not broadcast to `shape`; and [`ErrorKind::LimitExceeded`] for more
+    /// than 2^32 − 1 elements.
     #[track_caller]
     pub fn poisson(&mut self, lam: impl Operand, shape: impl IntoShape) -> Expr {
         const OP: &str = "poisson";
@@ -97,12 +101,12 @@ impl Rng {
         })
     }
 
-    /// How many of `n` trials succeed, each with probability `p`, as i64. Both are numbers, or either is an array that broadcasts to
-    /// `shape`: of integers `n`, of floats `p`.
+    /// Draws from the binomial distribution, as i64: how many of `n` trials succeed, each with probability `p`. `n` and
+    /// `p` are numbers, or arrays that broadcast to `shape`. An array `n` holds integers, and an array `p` floats.
     ///
-    /// Of two numbers by a table, as [`Rng::poisson`]. Else by inversion, as that of an array of means, in f64 if `p` is an array of
-    /// f64. Each probability is right within 2·10^-4, and within 2·10^-5 from 12 trials on. A probability that is not in 0 to 1 gives −1,
-    /// and so does a number of trials that is negative or above 2^53.
+    /// For two numbers the draw uses a table, like [`Rng::poisson`]. Otherwise it inverts one uniform number, in f64 if
+    /// `p` is an array of f64. Each probability is exact to within 2·10^-4, and to within 2·10^-5 from 12 trials on. A
+    /// probability outside 0 to 1 returns −1, and so does a number of trials that is negative or above 2^53.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -114,16 +118,17 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Argument`] for a number that is no probability, for one that is no number of trials up to 2^53,
-    /// and of two numbers for a variance `n·p·(1 − p)` above 10^9; [`ErrorKind::DType`] for an array of trials that are no integers;
-    /// [`ErrorKind::Shape`] for an array that does not broadcast to `shape`; [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 elements.
+    /// The expression carries [`ErrorKind::Argument`] if a number `p` is outside 0 to 1, if a number `n` is not an
+    /// integer from 0 to 2^53, or if both are numbers and the variance `n·p·(1 − p)` is above 10^9. It carries
+    /// [`ErrorKind::DType`] if an array `n` does not hold integers, [`ErrorKind::Shape`] for an array that does not
+    /// broadcast to `shape`, and [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 elements.
     #[track_caller]
     pub fn binomial(&mut self, n: impl Operand, p: impl Operand, shape: impl IntoShape) -> Expr {
         const OP: &str = "binomial";
         let at = Location::caller();
         let (n, p) = (n.into_arg(), p.into_arg());
         self.draw(OP, shape, at, |word| {
-            // numbers are checked at once, whatever the other parameter is
+            // numbers are checked here even if the other parameter is an array
             if let Arg::Scalar(p) = &p {
                 probability(OP, p.as_f64(), at)?;
             }
@@ -146,13 +151,15 @@ impl Rng {
         })
     }
 
-    /// A category for each row of logarithms of weights along an axis, as i64: category i with the probability `softmax(logits)[i]`.
-    /// The result lacks the axis. Several draws of one row are `logits.broadcast_to([n, k])`. For weights that are no logarithms
-    /// take `weights.log()`, or [`Rng::choice_weighted`], which is exact.
+    /// Draws a category for each row of logits along an axis, as i64. Category i has the probability
+    /// `softmax(logits)[i]`. The result does not have the axis. To draw several times from one row, use
+    /// `logits.broadcast_to([n, k])`. If you have weights, use `weights.log()`, or [`Rng::choice_weighted`], which is
+    /// exact.
     ///
-    /// It is the position of the largest of `logits` + Gumbel noise (Gumbel 1954), in f32, of f64 in f64, and fuses. −∞ is never
-    /// drawn where another category may be; of a row of −∞ the category is 0, and of one with a NaN the NaN's position. On a GPU
-    /// a draw may be another where two sums are equal within rounding.
+    /// The category is the position of the largest sum of a logit and Gumbel noise (Gumbel 1954), in f32, or in f64 for
+    /// f64. The draw fuses with other operations. A logit of −∞ is drawn only if all are −∞; then the result is 0. A
+    /// row with a NaN returns the NaN's position. On a GPU, another category may be drawn where two sums are equal
+    /// within rounding.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -163,8 +170,9 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Axis`] for an axis that is not there; [`ErrorKind::Shape`] where it has length 0;
-    /// [`ErrorKind::DType`] for logits that are no floats; [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 of them.
+    /// The expression carries [`ErrorKind::Axis`] if the axis does not exist, [`ErrorKind::Shape`] if it has length 0,
+    /// [`ErrorKind::DType`] if the logits are not floats, and [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 of
+    /// them.
     #[track_caller]
     pub fn categorical(&mut self, logits: impl Operand, axis: impl Integer) -> Expr {
         const OP: &str = "categorical";
@@ -184,7 +192,8 @@ impl Rng {
         })
     }
 
-    /// Numbers from 0 to n − 1, each as likely, as i64, with repetition. To choose elements, `x.take(rng.choice(n, shape), 0)`.
+    /// Draws numbers from 0 to n − 1 with equal probabilities and with replacement, as i64. To choose elements of an
+    /// array, use `x.take(rng.choice(n, shape), 0)`.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -195,7 +204,7 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Argument`] for `n` = 0; those of [`Rng::integers`].
+    /// The expression carries [`ErrorKind::Argument`] for `n` = 0, and the errors of [`Rng::integers`].
     #[track_caller]
     pub fn choice(&mut self, n: usize, shape: impl IntoShape) -> Expr {
         let at = Location::caller();
@@ -206,9 +215,10 @@ impl Rng {
         self.integers(0, n, shape, DType::I64)
     }
 
-    /// Positions of weights, a vector, each with the probability that is its share of their sum, as i64, with repetition. The
-    /// weights need not have the sum 1. They are read at once, and made a table of integer sums, in which 64 random bits are looked
-    /// up: the same positions on every device. A weight is rounded down to a multiple of about 2^-62 of the sum.
+    /// Draws positions in a vector of weights with replacement, as i64. A position's probability is its weight's share
+    /// of the sum, so the weights need not sum to 1. The call reads the weights and builds a table of integer sums, in
+    /// which each draw looks up 64 random bits. Every device draws the same positions. A weight is rounded down by less
+    /// than 2^-60 of the sum.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -218,8 +228,9 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Shape`] for weights that are no vector; [`ErrorKind::Argument`] for weights that are
-    /// negative, infinite or NaN, or all 0; errors of the read; [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 elements.
+    /// The expression carries [`ErrorKind::Shape`] if the weights are not a vector; [`ErrorKind::Argument`] if a weight
+    /// is negative, infinite or NaN, or if all are 0; the errors of reading the weights; and
+    /// [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 elements.
     #[track_caller]
     pub fn choice_weighted(&mut self, weights: impl Operand, shape: impl IntoShape) -> Expr {
         let at = Location::caller();
@@ -235,9 +246,10 @@ impl Rng {
         })
     }
 
-    /// `size` different positions of weights, a vector, as i64: one after another, each with the share of its weight in the sum of
-    /// those that are left (NumPy's `choice(replace=False, p=weights)`). Positions of weight 0 are never chosen. They are those of the
-    /// smallest of e / weight with exponentials e (Efraimidis and Spirakis 2006). The weights are read at once, to be checked.
+    /// Draws `size` different positions in a vector of weights, as i64, one after another. A position's probability is
+    /// its weight's share of the weights that are left, like NumPy's `choice(replace=False, p=weights)`. Positions of
+    /// weight 0 are never drawn. The result is the positions of the smallest e / weight with exponentials e (Efraimidis
+    /// and Spirakis 2006). The call reads the weights to check them.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -247,8 +259,9 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Shape`] for weights that are no vector; [`ErrorKind::Argument`] for weights that are
-    /// negative, infinite or NaN, and where fewer than `size` are above 0; errors of the read.
+    /// The expression carries [`ErrorKind::Shape`] if the weights are not a vector; [`ErrorKind::Argument`] if a weight
+    /// is negative, infinite or NaN, or if fewer than `size` weights are above 0; and the errors of reading the
+    /// weights.
     #[track_caller]
     pub fn choice_weighted_without_replacement(&mut self, weights: impl Operand, size: usize) -> Expr {
         const OP: &str = "choice_weighted_without_replacement";
@@ -270,8 +283,9 @@ impl Rng {
         super::order::first_of(OP, keys.argsort(0), size, at)
     }
 
-    /// How many of `n` draws fall on each of k weights, a vector, as i64: the result has another last axis of length k, whose sums are
-    /// `n`. The weights need not have the sum 1. It makes `n` draws of [`Rng::choice_weighted`] for each result and counts them.
+    /// Counts how often each of k weights is drawn in `n` draws, as i64. The result has an additional last axis of
+    /// length k, whose sums are `n`. The weights are a vector and need not sum to 1. The function makes `n` draws of
+    /// [`Rng::choice_weighted`] for each result and counts them.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -281,7 +295,7 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Rng::choice_weighted`], of `n` draws for each result.
+    /// The expression carries the errors of [`Rng::choice_weighted`] with `n` draws for each result.
     #[track_caller]
     pub fn multinomial(&mut self, n: usize, weights: impl Operand, shape: impl IntoShape) -> Expr {
         const OP: &str = "multinomial";
@@ -305,14 +319,14 @@ impl Rng {
         };
         let device = drawn.0.device;
         let fill = |v: i128, n: usize| Expr::fill_on(device, Scalar::Int(v), smallvec![n], DType::I64, at);
-        // the counts of all results lie one after another
+        // the counts of all results are contiguous
         let places = (drawn + arange(0, rows * k, k.max(1), DType::I64).expand_dims(1)).reshape([rows * n]);
         let counts = fill(0, cells).index_add(0, places, fill(1, rows * n));
         counts.reshape(&out[..])
     }
 }
 
-/// A parameter for each element of a draw, in a type.
+/// Casts a parameter and broadcasts it to the shape of the draw.
 fn each(op: &'static str, e: Expr, dtype: DType, word: super::Words, at: Loc) -> Result<Expr> {
     let e = view(op, &cast(e, dtype, at), at, |from| View::broadcast_to(from, &word(0).0.shape));
     e.checked()?;
@@ -346,7 +360,7 @@ fn binomial_of_numbers(op: &'static str, trials: f64, p: f64, word: super::Words
     from_table(op, first, &weights, word, at)
 }
 
-/// The elements of a vector of weights, and its device.
+/// Reads a vector of weights. Returns its elements and its device.
 fn read(op: &'static str, weights: &Expr, at: Loc) -> Result<(Vec<f64>, Device)> {
     let shape = &weights.checked()?.shape;
     if shape.len() != 1 || shape[0] == 0 {
@@ -358,8 +372,9 @@ fn read(op: &'static str, weights: &Expr, at: Loc) -> Result<(Vec<f64>, Device)>
     Ok((host, array.device()))
 }
 
-/// Weights of the numbers around the one of the largest, whose own is 1, up to `last`, as far as they are above 2^-80; and the
-/// first number. `ratio(k)` is the weight of k + 1 over that of k.
+/// Returns weights of consecutive integers around `mode`, whose weight is 1, and the first of these integers. They
+/// extend to both sides while weights are at least 2^-80, up to `last`. `ratio(k)` is the weight of k + 1 divided by
+/// that of k.
 fn around(mode: f64, last: f64, ratio: impl Fn(f64) -> f64) -> (f64, Vec<f64>) {
     const LEAST: f64 = 1.0 / (1u128 << 80) as f64;
     let mut weights = vec![];
@@ -383,7 +398,7 @@ fn around(mode: f64, last: f64, ratio: impl Fn(f64) -> f64) -> (f64, Vec<f64>) {
     (first, weights)
 }
 
-/// Numbers from `first` on with weights, whose table is on the device of what has none.
+/// Draws integers from `first` on by their weights. The table is on the CPU, or on the device of [`Device::scope`].
 fn from_table(op: &'static str, first: f64, weights: &[f64], word: super::Words, at: Loc) -> Result<Expr> {
     let positions = Table::new(op, weights, &Device::of(0), at)?.positions(word(0), word(1), at);
     let first = Expr::fill(Scalar::Int(first as i128), smallvec![], DType::I64, at);

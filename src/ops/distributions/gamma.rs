@@ -1,5 +1,6 @@
-//! Gamma, chi-square, beta and Dirichlet distributions, by Marsaglia and Tsang's method ("A simple method for generating gamma
-//! variables", ACM TOMS 26, 2000) with so many tries that all fail with a probability below 2^-64.
+//! Gamma, chi-square, beta and Dirichlet distributions, by Marsaglia and Tsang's method ("A simple method for
+//! generating gamma variables", ACM TOMS 26, 2000). A draw computes enough tries that all of them fail with a
+//! probability below 2^-64.
 
 use super::{add, choose, computed_in, inside, positive, scale as scale_of, times, unit_exponential};
 use crate::base::dtype::DType;
@@ -14,16 +15,16 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// Gamma distributions and those that are made of them. A draw takes several streams, one for each try (two for f64): as many as `a`
-/// needs, at most 15 tries, and one more stream for a shape below 1. All tries are computed, so that nothing depends on the data; the first that is
-/// accepted counts.
+/// Gamma distributions, and distributions derived from them. A draw uses one stream for each try (two for f64), and one
+/// more for a shape parameter below 1. The number of tries depends on `a` and is at most 15. All tries are computed, so
+/// that the computation does not depend on the data, and an accepted one becomes the result.
 ///
 /// # Errors
-/// The expressions carry [`ErrorKind::Argument`](crate::ErrorKind) for a parameter that is not above 0, infinite or NaN,
-/// [`ErrorKind::DType`](crate::ErrorKind) for other types than floats, and [`ErrorKind::LimitExceeded`](crate::ErrorKind) for more
-/// than 2^32 − 1 elements.
+/// The expressions carry [`ErrorKind::Argument`](crate::ErrorKind) unless shape parameters are positive and finite and
+/// a scale is finite and not negative; [`ErrorKind::DType`](crate::ErrorKind) for a dtype that is not a float type; and
+/// [`ErrorKind::LimitExceeded`](crate::ErrorKind) for more than 2^32 − 1 elements.
 impl Rng {
-    /// The gamma distribution of the shape `a`, with mean `a` · `scale`.
+    /// Draws from the gamma distribution with shape parameter `a` and mean `a` · `scale`.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -50,7 +51,8 @@ impl Rng {
         })
     }
 
-    /// The chi-square distribution with `df` degrees of freedom: gamma of the shape `df` / 2, times 2.
+    /// Draws from the chi-square distribution with `df` degrees of freedom: a gamma number with shape parameter
+    /// `df / 2`, times 2.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -76,8 +78,8 @@ impl Rng {
         })
     }
 
-    /// The beta distribution of the shapes `a` and `b`: x / (x + y) of gamma numbers x and y, computed by their logarithms, which do
-    /// not underflow for small shapes.
+    /// Draws from the beta distribution with shape parameters `a` and `b`: x / (x + y) of gamma numbers x and y. It is
+    /// computed from their logarithms, which do not underflow for small parameters.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -99,8 +101,8 @@ impl Rng {
         })
     }
 
-    /// Dirichlet's distribution of the shapes `alpha`: k numbers with the sum 1 along another last axis of length k. They are gamma
-    /// numbers over their sum, computed as a softmax of their logarithms.
+    /// Draws from Dirichlet's distribution with shape parameters `alpha`: k numbers with the sum 1 along an additional
+    /// last axis of length k. They are gamma numbers divided by their sum, computed as a softmax of their logarithms.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -138,7 +140,7 @@ impl Rng {
         Ok((drawn_shape(op, shape, at)?, computed_in(dtype)))
     }
 
-    /// The logarithm of a gamma number of the shape `a`.
+    /// Draws the logarithm of a gamma number with shape parameter `a`.
     fn log_gamma(&mut self, a: f64, shape: &Shape, wide: DType, at: Loc) -> Expr {
         let small = self.log_of_small(a, shape, wide, at);
         let log = unary(&float::log, composed(|| self.gamma_of_large(a, shape, wide, at)), at);
@@ -148,20 +150,23 @@ impl Rng {
         }
     }
 
-    /// For a shape below 1 the logarithm of u^(1/a) with a uniform u, by which a gamma number of the shape a + 1 is multiplied.
+    /// Draws the logarithm of u^(1/a) with a uniform u, if `a` is below 1. The product of u^(1/a) and a gamma number of
+    /// shape a + 1 is a gamma number of shape a.
     fn log_of_small(&mut self, a: f64, shape: &Shape, wide: DType, at: Loc) -> Option<Expr> {
         let stream = (a < 1.0).then(|| self.take_stream())?;
         let e = unit_exponential(&|k| stream.word(k, shape, at), 0, wide, at);
         Some(times(e, -1.0 / a, at))
     }
 
-    /// A gamma number of the shape `a`, or of a + 1 if that is below 1: d·v of an accepted v = (1 + y)³, where y is c·x with a normal
-    /// x, and log(u) < x²/2 + d·(1 − v + log v). The parenthesis is written in y, so that a large d does not multiply what cancels.
+    /// Draws a gamma number of shape `a`, or of shape a + 1 if `a` is below 1. It is d·v of an accepted v = (1 + y)³,
+    /// where y is c·x with a normal x. A try is accepted if log(u) < x²/2 + d·(1 − v + log v). The expression in
+    /// parentheses is computed from y, because a large d would multiply its cancellation.
     fn gamma_of_large(&mut self, a: f64, shape: &Shape, wide: DType, at: Loc) -> Expr {
         let a = if a < 1.0 { a + 1.0 } else { a };
         let d = a - 1.0 / 3.0;
         let c = 1.0 / (9.0 * d).sqrt();
-        // none is accepted once in 2^64 times; any of those that are will do, because tries are independent
+        // the probability that no try is accepted is below 2^-64; any accepted try can be the result, because tries are
+        // independent
         let mut v: Option<Expr> = None;
         for _ in 0..tries(a) {
             let stream = self.take_stream();
@@ -169,10 +174,10 @@ impl Rng {
             let y = times(&x, c, at);
             let root = add(&y, 1.0, at);
             let cube = times(times(&root, &root, at), &root, at);
-            // for f64 the normal number takes all words
+            // in f64 the normal number uses all words of a stream
             let (stream, first) = if wide == DType::F64 { (self.take_stream(), 0) } else { (stream, 2) };
             let u = inside(&|k| stream.word(k, shape, at), first, wide, at);
-            // 3·(log(1 + y) − y − y²) − y³; NaN, which nothing is below, where 1 + y is negative
+            // `bend` is 3·(log(1 + y) − y − y²) − y³; where 1 + y is negative it is NaN, and the try is rejected
             let square = times(&y, &y, at);
             let log = binary(&arithmetic::subtract, unary(&float::log1p, &y, at), &y, at);
             let bend = times(binary(&arithmetic::subtract, log, &square, at), 3.0, at);
@@ -192,16 +197,16 @@ impl Rng {
     }
 }
 
-/// The shape from which on every try is taken: the share of those that would be rejected is below 2^-30.
+/// From this shape parameter on every try is accepted, because fewer than 2^-30 of them would be rejected.
 const ALMOST_NORMAL: f64 = (1u64 << 40) as f64;
 
-/// How many tries fail together with a probability below 2^-64, at a shape of 1 or more. A try is accepted with the probability
-/// e^d · √d · Γ(a) · d^−a / √(2π), the integral of the accepted density.
+/// Returns how many tries are needed so that all fail with a probability below 2^-64, for a shape parameter of 1 or
+/// more. A try is accepted with the probability e^d · √d · Γ(a) · d^−a / √(2π), the integral of the accepted density.
 fn tries(a: f64) -> usize {
     if a >= ALMOST_NORMAL {
         return 1;
     }
-    // the share grows with a; of a large one the logarithms would cancel
+    // the acceptance grows with a; for a large a the logarithms would cancel
     let a = a.min(1000.0);
     let d = a - 1.0 / 3.0;
     let log = d + 0.5 * d.ln() + double::lgamma(a) - a * d.ln() - 0.5 * std::f64::consts::TAU.ln();

@@ -1,7 +1,7 @@
-//! Draws from distributions, random order and random choice: composites of the generators of `random.rs`. Draws that
-//! invert a distribution function fuse into what reads them. Whatever is drawn depends on the seed and the number of the call
-//! alone, so that every device and any number of threads draw the same: integers to the bit, floats within the bounds of the
-//! functions that they are made by.
+//! Distributions, permutations and random choice, composed of the generators of `random.rs`. Draws that invert a
+//! distribution function fuse into the kernel that reads them. A draw depends only on the seed and on the number of the
+//! call, so every device and any number of threads draw the same numbers: integers bit for bit, floats within the error
+//! bounds of the functions that compute them.
 
 mod continuous;
 mod counts;
@@ -22,7 +22,7 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// The random words of a draw: a function from the number of a word, 0 to 3, to its expression.
+/// The random words of a draw: a function from a word's number, 0 to 3, to its expression.
 type Words<'a> = &'a dyn Fn(u8) -> Expr;
 
 fn add(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
@@ -33,23 +33,24 @@ fn times(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     binary(&arithmetic::multiply, a, b, at)
 }
 
-/// `a` where a condition is true, else `b`.
+/// Selects `a` where the condition is true, and `b` elsewhere.
 fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
-/// The type in which a draw of a float type is computed: f64, or f32 for all others.
+/// Returns the dtype in which a draw of a float type is computed: f64 for f64, and f32 for all others.
 fn computed_in(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// How many words one uniform number of a type takes.
+/// Returns how many words one uniform number of the type needs.
 fn words_of(wide: DType) -> u8 {
     if wide == DType::F64 { 2 } else { 1 }
 }
 
-/// Uniform in (0, 1), of the word `first` (two words for f64): odd multiples of 2^-24, of f64 of 2^-53. So neither end is ever
-/// drawn, no logarithm is infinite, and 1 − u has the same distribution, exactly.
+/// Makes a uniform number in (0, 1) of the word `first` (of two words for f64). The numbers are odd multiples of 2^-24,
+/// or of 2^-53 for f64. So 0 and 1 are never drawn, no logarithm is infinite, and 1 − u has exactly the same
+/// distribution.
 fn inside(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     let shifted = |e: Expr, by: u32| binary(&logic::bitwise_right_shift, e, word_constant(by, at), at);
     let odd = |e: Expr| binary(&logic::bitwise_or, e, word_constant(1, at), at);
@@ -61,8 +62,8 @@ fn inside(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     times(cast(odd(shifted(word(first), 8)), wide, at), 2f64.powi(-24), at)
 }
 
-/// Uniform in (0, 1), with small numbers as fine as the type has them: for f32 (w + 1/2) · 2^-32 of the word w, and at most
-/// 1 − 2^-24; for f64 as [`inside`].
+/// Makes a uniform number in (0, 1) whose small values are as fine as the dtype allows. For f32 it is (w + 1/2) · 2^-32
+/// of the word w, but at most 1 − 2^-24. For f64 it equals [`inside`].
 fn fine(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     if wide == DType::F64 {
         return inside(word, first, wide, at);
@@ -71,15 +72,15 @@ fn fine(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     binary(&arithmetic::minimum, v, 1.0 - 2f64.powi(-24), at)
 }
 
-/// Exponential of mean 1: −log(1 − v) of a uniform v in (0, 1), which is never 0 nor infinite. Small numbers, which extremes
-/// are made of, are as fine as v.
+/// Draws from the exponential distribution of mean 1: −log(1 − v) of a uniform v in (0, 1). The result is never 0 or
+/// infinite. Its small values, which decide extremes, are as fine as v.
 fn unit_exponential(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     let v = fine(word, first, wide, at);
     let log = unary(&float::log1p, unary(&arithmetic::negative, v, at), at);
     unary(&arithmetic::negative, log, at)
 }
 
-/// `location + scale · e`.
+/// Returns `location + scale · e`.
 fn placed(e: Expr, location: f64, scale: f64, at: Loc) -> Expr {
     add(times(e, scale, at), location, at)
 }
@@ -88,7 +89,7 @@ fn wrong(op: &'static str, detail: String, at: Loc) -> Error {
     Error::with_line(ErrorKind::Argument, op, detail, at)
 }
 
-/// Fails for a parameter that is not finite, or not in the type that the draw is computed in.
+/// Returns an error if a parameter is not finite in the dtype of the computation.
 fn finite(op: &'static str, name: &str, v: f64, wide: DType, at: Loc) -> Result<f64> {
     match v.is_finite() && (wide == DType::F64 || (v as f32).is_finite()) {
         true => Ok(v),
@@ -96,7 +97,7 @@ fn finite(op: &'static str, name: &str, v: f64, wide: DType, at: Loc) -> Result<
     }
 }
 
-/// Fails for a scale that is negative, infinite or NaN.
+/// Returns an error if a scale is negative, infinite or NaN.
 fn scale(op: &'static str, name: &str, v: f64, wide: DType, at: Loc) -> Result<f64> {
     match v >= 0.0 {
         true => finite(op, name, v, wide, at),
@@ -104,7 +105,7 @@ fn scale(op: &'static str, name: &str, v: f64, wide: DType, at: Loc) -> Result<f
     }
 }
 
-/// Fails for a parameter that is not above 0 and finite, in the type that the draw is computed in.
+/// Returns an error unless a parameter is positive and finite in the dtype of the computation.
 fn positive(op: &'static str, name: &str, v: f64, wide: DType, at: Loc) -> Result<f64> {
     match v > 0.0 && (wide == DType::F64 || v as f32 > 0.0) {
         true => finite(op, name, v, wide, at),
@@ -112,7 +113,7 @@ fn positive(op: &'static str, name: &str, v: f64, wide: DType, at: Loc) -> Resul
     }
 }
 
-/// Fails for a number that is no probability.
+/// Returns an error unless `p` is between 0 and 1.
 fn probability(op: &'static str, p: f64, at: Loc) -> Result<f64> {
     match (0.0..=1.0).contains(&p) {
         true => Ok(p),

@@ -1,4 +1,4 @@
-//! The truncated normal distribution, and the normal distribution of vectors.
+//! The truncated normal distribution, and the multivariate normal distribution.
 
 use super::{Words, add, choose, computed_in, inside, times, wrong};
 use crate::array::Array;
@@ -18,12 +18,13 @@ use std::panic::Location;
 type Loc = &'static Location<'static>;
 
 impl Rng {
-    /// The standard normal distribution between two bounds, of which either may be infinite. For another mean and deviation draw
-    /// between `(low - mean) / deviation` and `(high - mean) / deviation`, and compute `x * deviation + mean`.
+    /// Draws from the standard normal distribution between two bounds, which may be infinite. For another mean and
+    /// deviation, draw between `(low - mean) / deviation` and `(high - mean) / deviation`, and compute
+    /// `x * deviation + mean`.
     ///
-    /// It is the inverse Φ⁻¹ of a uniform number between Φ(`low`) and Φ(`high`), taken on the side of 0 where these are small.
-    /// Beyond ±5 it solves log Φ(x) = log p relative to the nearer bound (three steps of Newton's method, four for f64), so it is as
-    /// exact far out as near 0. The result lies within the bounds.
+    /// It inverts Φ at a uniform number between Φ(`low`) and Φ(`high`), on the side of 0 where these are small. Beyond
+    /// ±5 it solves log Φ(x) = log p relative to the nearer bound by three steps of Newton's method (four for f64). So
+    /// the draw is as exact far from 0 as near it. The result lies within the bounds.
     ///
     /// ```
     /// use cupric::{DType, INF, Rng};
@@ -33,8 +34,8 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Argument`] unless `low` is below `high`; [`ErrorKind::DType`] for other types than floats;
-    /// [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 elements.
+    /// The expression carries [`ErrorKind::Argument`] unless `low` is below `high`, [`ErrorKind::DType`] for a dtype
+    /// that is not a float type, and [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 elements.
     #[doc(alias = "truncnorm")]
     #[doc(alias = "trunc_normal_")]
     #[track_caller]
@@ -52,7 +53,7 @@ impl Rng {
                 return Err(wrong(OP, detail, at));
             }
             let x = match (a, b) {
-                // above 0 the draw is that of the mirrored bounds
+                // bounds above 0 are mirrored, and so is the result
                 (0.0.., _) => unary(&arithmetic::negative, below_zero(word, -b, -a, wide, at), at),
                 (_, ..=0.0) => below_zero(word, a, b, wide, at),
                 _ => around_zero(word, a, b, wide, at),
@@ -62,10 +63,11 @@ impl Rng {
         })
     }
 
-    /// Vectors of a normal distribution with a mean, of shape `[k]`, and a covariance matrix, of shape `[k, k]`. The result has
-    /// another last axis of length k: `mean + z · Lᵀ` of normals z, where L·Lᵀ is the covariance. It has the float type that the two
-    /// promote to. The covariance is read, and L found by Cholesky's method in f64, when the draw is made; the normals are drawn
-    /// when the result is evaluated, on the device of the two.
+    /// Draws vectors from a normal distribution with a mean of shape `[k]` and a covariance matrix of shape `[k, k]`.
+    /// The result has an additional last axis of length k. It is `mean + z · Lᵀ` of normals z, where L·Lᵀ is the
+    /// covariance, in the float type to which the mean and the covariance promote. The call reads the covariance and
+    /// computes L in f64 by Cholesky's method. The normals are drawn when the result is evaluated, on the device of the
+    /// mean and the covariance.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -76,9 +78,9 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Shape`] where the shapes do not fit; [`ErrorKind::Argument`] where the covariance is not
-    /// symmetric, not positive semidefinite, or not finite, within a rounding error of its type; errors of the read; and those of
-    /// [`Rng::normal`].
+    /// The expression carries [`ErrorKind::Shape`] if the shapes do not match; [`ErrorKind::Argument`] if the
+    /// covariance is not finite, or is not symmetric or not positive semidefinite within a rounding error of its type;
+    /// the errors of reading the covariance; and those of [`Rng::normal`].
     #[doc(alias = "mvn")]
     #[track_caller]
     pub fn multivariate_normal(&mut self, mean: impl Operand, covariance: impl Operand, shape: impl IntoShape) -> Expr {
@@ -90,7 +92,7 @@ impl Rng {
             let k = vector_length(OP, &mean, at)?;
             square(OP, &covariance, k, at)?;
             let dtype = covariance.0.dtype.float();
-            // where the covariance has no device, the mean may have one
+            // if the covariance has no device, the mean may have one
             let device = Device::of(device);
             let host = covariance.to_device(&Device::cpu())?.astype(DType::F64).to_vec::<f64>()?;
             let factor = Array::adopt(cholesky(OP, host, k, dtype, at)?, &[k, k], at);
@@ -102,8 +104,8 @@ impl Rng {
         self.by_factor(OP, made, shape, at)
     }
 
-    /// As [`Rng::multivariate_normal`], given a matrix L whose product with its transpose is the covariance: a Cholesky factor, or
-    /// any other root. Nothing is read.
+    /// Draws like [`Rng::multivariate_normal`], but from a matrix L whose product with its transpose is the covariance:
+    /// a Cholesky factor or any other root. The call reads no data.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -113,7 +115,7 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Shape`] where the shapes do not fit, and errors of [`Rng::normal`].
+    /// The expression carries [`ErrorKind::Shape`] if the shapes do not match, and the errors of [`Rng::normal`].
     #[track_caller]
     pub fn multivariate_normal_with_factor(
         &mut self,
@@ -133,12 +135,12 @@ impl Rng {
         self.by_factor(OP, made, shape, at)
     }
 
-    /// Vectors of a normal distribution, of the mean and the factor.
+    /// Draws normal vectors by the mean and the factor of the covariance.
     fn by_factor(&mut self, op: &'static str, of: Result<(Expr, Expr)>, shape: impl IntoShape, at: Loc) -> Expr {
         let made = || -> Result<(Expr, Expr, Shape, DType)> {
             let (mean, factor) = of?;
             let (a, b) = (mean.0.dtype.float(), factor.0.dtype.float());
-            // two half-precision types that differ have f32 in common
+            // two different half-precision types promote to f32
             let dtype = a.promote(b).unwrap_or(DType::F32);
             let mut shape: Shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
             shape.push(mean.0.shape[0]);
@@ -159,7 +161,7 @@ impl Rng {
     }
 }
 
-/// The length of a vector.
+/// Returns the length of a vector that has at least one element.
 fn vector_length(op: &'static str, mean: &Expr, at: Loc) -> Result<usize> {
     match mean.0.shape[..] {
         [k] if k > 0 => Ok(k),
@@ -170,7 +172,7 @@ fn vector_length(op: &'static str, mean: &Expr, at: Loc) -> Result<usize> {
     }
 }
 
-/// Fails for what is not a k × k matrix.
+/// Returns an error unless the shape is `[k, k]`.
 fn square(op: &'static str, e: &Expr, k: usize, at: Loc) -> Result<()> {
     if e.0.shape[..] == [k, k] {
         return Ok(());
@@ -179,14 +181,15 @@ fn square(op: &'static str, e: &Expr, k: usize, at: Loc) -> Result<()> {
     Err(Error::with_line(ErrorKind::Shape, op, detail, at))
 }
 
-/// Cholesky's factor L of a positive semidefinite matrix A = L·Lᵀ, in C order. Where a pivot is 0 within the rounding errors of
-/// the dtype that the matrix had, its column is 0: the variable is a combination of those before it.
+/// Returns the Cholesky factor L of a positive semidefinite matrix A = L·Lᵀ, in C order. If a pivot is 0 within the
+/// rounding errors of `dtype`, the matrix's original type, its column is 0, because the variable is a combination of
+/// those before it.
 fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> Result<Vec<f64>> {
     let refused = |why: &str| Err(wrong(op, format!("the covariance, of shape [{k}, {k}], {why}"), at));
     if !a.iter().all(|x| x.is_finite()) {
         return refused("has an element that is infinite or NaN");
     }
-    // the unit roundoff, and what so many sums of rounded elements may be off
+    // the unit roundoff of the type, and a bound of the error of a sum of k rounded products
     let bits = [(DType::F64, 53), (DType::F16, 11), (DType::BF16, 8)];
     let unit = 2f64.powi(-bits.iter().find(|(d, _)| *d == dtype).map_or(24, |(_, bits)| *bits));
     let largest = (0..k).fold(0.0f64, |m, i| m.max(a[i * k + i]));
@@ -222,16 +225,16 @@ fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> R
     Ok(l)
 }
 
-/// Between a bound below 0 and one above it.
+/// Draws between a bound below 0 and one above it.
 fn around_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     let u = inside(word, 0, wide, at);
     let (below, above) = (double::erf(-low * FRAC_1_SQRT_2), double::erf(high * FRAC_1_SQRT_2));
     if low >= -1.0 && high <= 1.0 {
-        // near 0 by the inverse error function, whose argument is small there
+        // near 0 the inverse error function is used, because its argument is small there
         let e = add(times(u, below + above, at), -below, at);
         return times(unary(&special::erfinv, e, at), SQRT_2, at);
     }
-    // the probabilities below and above 0 exactly, and then the tail that the number is in
+    // the exact probabilities of both sides of 0, and then the tail probability on the side of the number
     let (below, above) = (below / 2.0, above / 2.0);
     let total = below + above;
     let lower = add(times(&u, total, at), double::ndtr(low), at);
@@ -243,7 +246,7 @@ fn around_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     choose(is_lower, &x, unary(&arithmetic::negative, &x, at), at)
 }
 
-/// Between bounds of which the higher is at most 0.
+/// Draws between two bounds that are at most 0.
 fn below_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     if low >= -1.0 {
         return around_zero(word, low, high, wide, at);
@@ -256,13 +259,14 @@ fn below_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     tail(u, low, high, wide, at)
 }
 
-/// Between bounds of which the higher, h, is far below 0. The probability of being below x = h − δ, given that it is below h, is
-/// exp(−δ·(δ/2 + |h|)) · erfcx((|h| + δ)/√2) / erfcx(|h|/√2). That its logarithm is −t is solved by Newton's method: nothing
-/// cancels, and the first guess, which leaves the quotient out, is right up to 1/h².
+/// Draws between two bounds whose higher one, `high`, is far below 0. With h = −`high`, the probability of being below
+/// `high` − δ, given that the number is below `high`, is exp(−δ·(δ/2 + h)) · erfcx((h + δ)/√2) / erfcx(h/√2). Newton's
+/// method finds the δ for which the logarithm of this probability is −t. Nothing cancels, and the first guess, which
+/// leaves out the quotient, is exact up to 1/h².
 fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     let h = -high;
     let at_h = double::erfcx(h * FRAC_1_SQRT_2);
-    // 1 less the probability of being below `low`, given that it is below `high`
+    // the probability of being above `low`, given that the number is below `high`
     let width = high - low;
     let share = match width * (width / 2.0 + h) {
         deep if deep < 1e4 => {
@@ -271,10 +275,10 @@ fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
         }
         _ => 1.0,
     };
-    // u is as likely as 1 − u
+    // u and 1 − u have the same distribution
     let t = times(unary(&float::log1p, times(u, -share, at), at), -1.0, at);
     if h > 2f64.powi(30) {
-        // the square is beyond what a type tells from h² + t
+        // δ²/2 is below the rounding error of h·δ in every dtype
         return add(times(times(t, 1.0 / h, at), -1.0, at), high, at);
     }
     let root = unary(&float::sqrt, add(times(&t, 2.0, at), h * h, at), at);
@@ -285,7 +289,7 @@ fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
         let log = unary(&float::log, times(&scaled, 1.0 / at_h, at), at);
         let square = times(&delta, add(times(&delta, 0.5, at), h, at), at);
         let over = binary(&arithmetic::subtract, binary(&arithmetic::subtract, square, log, at), &t, at);
-        // the slope is √(2/π) / erfcx
+        // the derivative of the equation is √(2/π) / erfcx
         let step = times(times(over, scaled, at), (std::f64::consts::FRAC_PI_2).sqrt(), at);
         delta = binary(&arithmetic::subtract, delta, step, at);
     }

@@ -1,4 +1,4 @@
-//! Random order: permutations, shuffles, and choice without repetition.
+//! Permutations, shuffles, and choice without replacement.
 
 use super::{Loc, wrong};
 use crate::base::dtype::{DType, Scalar};
@@ -14,8 +14,9 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 impl Rng {
-    /// The numbers `0..n` in random order, as i64: the order of n random keys of 64 bits, found by a sort on the device that
-    /// evaluates it, and the same on every device. Equal keys, which stay in order, favour no order by more than n²/2^65.
+    /// Returns the numbers `0..n` in random order, as i64. It sorts n random keys of 64 bits on the device that
+    /// evaluates the expression, and returns the same order on every device. Equal keys keep their order; this makes no
+    /// order more likely by more than n²/2^65.
     ///
     /// ```
     /// let p = cupric::Rng::new(0).permutation(5);
@@ -31,7 +32,8 @@ impl Rng {
         self.order("permutation", n, Location::caller())
     }
 
-    /// The elements of an array along an axis in random order, each slice whole: `x.take(rng.permutation(n), axis)`.
+    /// Shuffles the slices of an array along an axis: `x.take(rng.permutation(n), axis)`. The content of a slice keeps
+    /// its order.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -41,8 +43,8 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Axis`] for an axis that is not there, and [`ErrorKind::LimitExceeded`] for one of 2^31
-    /// elements or more.
+    /// The expression carries [`ErrorKind::Axis`] if the axis does not exist, and [`ErrorKind::LimitExceeded`] if it
+    /// has 2^31 elements or more.
     #[doc(alias = "permuted")]
     #[track_caller]
     pub fn shuffle(&mut self, x: impl Operand, axis: impl Integer) -> Expr {
@@ -62,8 +64,8 @@ impl Rng {
         }
     }
 
-    /// `size` different numbers from 0 to n − 1, in random order, as i64: the first of a permutation, so it takes memory and time for
-    /// n numbers.
+    /// Returns `size` different numbers from 0 to n − 1, in random order, as i64. They are the first numbers of a
+    /// permutation, so the draw needs memory and time for n numbers.
     ///
     /// ```
     /// let x = cupric::Rng::new(0).choice_without_replacement(100, 3);
@@ -72,7 +74,7 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Argument`] for a `size` above n, and errors of [`Rng::permutation`].
+    /// The expression carries [`ErrorKind::Argument`] for a `size` above n, and the errors of [`Rng::permutation`].
     #[doc(alias = "sample")]
     #[track_caller]
     pub fn choice_without_replacement(&mut self, n: usize, size: usize) -> Expr {
@@ -86,9 +88,9 @@ impl Rng {
         first_of(OP, order, size, at)
     }
 
-    /// The order of n random keys.
+    /// Returns the order that sorts n random keys.
     fn order(&mut self, op: &'static str, n: usize, at: Loc) -> Expr {
-        // before `draw`, whose error would count elements
+        // checked before `draw`, whose message would count elements
         if n > u32::MAX as usize {
             let detail = format!("{n} numbers asked for; a permutation has at most 2^32 - 1");
             return Expr::failed(Error::with_line(ErrorKind::LimitExceeded, op, detail, at), at);
@@ -104,7 +106,7 @@ impl Rng {
     }
 }
 
-/// The first elements of a vector.
+/// Returns the first `size` elements of a vector.
 pub(super) fn first_of(op: &'static str, e: Expr, size: usize, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;

@@ -1,4 +1,5 @@
-//! Tables of weights, from which numbers are drawn by 64 random bits: exact on every device, because the table has integers.
+//! Tables of weights, in which 64 random bits are looked up to draw a number. The draw is exact on every device,
+//! because the table holds integers.
 
 use super::{Loc, wrong};
 use crate::array::Array;
@@ -13,13 +14,14 @@ use crate::ops::random::mul_high_wide;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 
-/// Sums of weights so far, as multiples of a power of two of which the last is near 2^62; and the last.
+/// The cumulative sums of weights, and the last of them. A power of two scales the weights so that the last is between
+/// 2^60 and 2^61; they are rounded down to integers.
 pub(super) struct Table {
     sums: Expr,
     total: u64,
 }
 
-/// Fails for weights that are negative, infinite or NaN, or all 0.
+/// Returns an error if a weight is negative, infinite or NaN, or if all are 0.
 pub(super) fn check(op: &'static str, weights: &[f64], at: Loc) -> Result<()> {
     if weights.len() > i32::MAX as usize {
         let detail = format!("{} weights; their positions must fit i32", weights.len());
@@ -36,11 +38,12 @@ pub(super) fn check(op: &'static str, weights: &[f64], at: Loc) -> Result<()> {
 }
 
 impl Table {
-    /// The table of weights on a device. A weight is rounded down to a multiple of about 2^-62 of their sum.
+    /// Makes the table of weights on a device. Each weight is rounded down by less than 2^-60 of the sum.
     pub(super) fn new(op: &'static str, weights: &[f64], device: &Device, at: Loc) -> Result<Table> {
         check(op, weights, at)?;
         let largest = weights.iter().fold(0.0f64, |m, w| m.max(*w));
-        // brought near 1 first, because the sum of the largest numbers overflows, and in two steps, because 2^1074 is infinite
+        // the weights are scaled near 1 first, because the sum of the largest numbers overflows; in two steps, because
+        // 2^1074 is infinite
         let exponent = largest.log2().floor().clamp(-1022.0, 1023.0) as i32;
         let halves = (-exponent / 2, -exponent - -exponent / 2);
         let near_one = |w: f64| w * 2f64.powi(halves.0) * 2f64.powi(halves.1);
@@ -61,8 +64,8 @@ impl Table {
         Ok(Table { sums: (*sums).clone(), total })
     }
 
-    /// For each pair of random words the position of a weight, as i64, with the weight's share as its probability: the first
-    /// position whose sum is above a random number below the total, found by halving.
+    /// Returns a position in the weights for each pair of random words, as i64, with its weight's share as probability:
+    /// the first position whose cumulative sum is above a random number below the total, found by binary search.
     pub(super) fn positions(&self, high: Expr, low: Expr, at: Loc) -> Expr {
         let n = self.sums.0.shape[0];
         let shape = high.0.shape.clone();
@@ -72,7 +75,7 @@ impl Table {
         let mut step = n.next_power_of_two();
         while step > 1 {
             step /= 2;
-            // a position beyond the end is moved to the last, whose sum is above every number drawn
+            // clipping turns a position beyond the end into the last one, whose sum is above every drawn number
             let probe = binary(&arithmetic::add, &position, number(step - 1), at);
             let sum = take(&self.sums, probe, 0, IndexMode::Clip, at);
             let passed = binary(&logic::less_equal, sum, &drawn, at);

@@ -1,11 +1,11 @@
-//! The definitions of a quantile: which elements of the order it lies between, and where.
+//! The definitions of a quantile: between which elements of the sorted order it lies, and where.
 
-/// Which of the definitions of a quantile [`Expr::quantile`](crate::Expr::quantile) takes, of n elements in ascending order:
-/// those of NumPy, by the same names, of which nine are from Hyndman and Fan, Sample Quantiles in Statistical Packages, The
-/// American Statistician 50 (1996).
+/// The definition of a quantile that [`Expr::quantile`](crate::Expr::quantile) uses, for n elements in ascending order.
+/// The definitions and their names are those of NumPy. Nine are from Hyndman and Fan, Sample Quantiles in Statistical
+/// Packages, The American Statistician 50 (1996).
 ///
-/// A method says at which position v, counted from 0, the quantile q stands. Where v is between two elements, the result is on
-/// the straight line between them; before the first and after the last element it is that element.
+/// A method defines the position v of the quantile q, counted from 0. If v is between two elements, the result is
+/// interpolated linearly. Before the first element the result is the first, and after the last it is the last.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum QuantileMethod {
@@ -16,15 +16,15 @@ pub enum QuantileMethod {
     Lower,
     /// The element at q·(n − 1), rounded up.
     Higher,
-    /// The mean of the two elements around q·(n − 1), or the one there.
+    /// The mean of the two elements around q·(n − 1), or the element there.
     Midpoint,
-    /// The element nearest to q·(n − 1); of two the one at the even position.
+    /// The element nearest to q·(n − 1); halfway between two, the one at the even position.
     Nearest,
     /// The element at q·n − 1, rounded up (definition 1).
     InvertedCdf,
-    /// As `InvertedCdf`, but the mean of an element and the next where q·n is whole (definition 2).
+    /// Like `InvertedCdf`, but the mean of the element and the next one where q·n is an integer (definition 2).
     AveragedInvertedCdf,
-    /// The element nearest to q·n − 1; of two the one at the odd position (definition 3).
+    /// The element nearest to q·n − 1; halfway between two, the one at the odd position (definition 3).
     ClosestObservation,
     /// v = q·n − 1 (definition 4).
     InterpolatedInvertedCdf,
@@ -38,7 +38,7 @@ pub enum QuantileMethod {
     NormalUnbiased,
 }
 
-/// Two positions among sorted elements, and the share of the second.
+/// Two positions in the sorted order, and the interpolation weight of the second.
 pub(super) struct Place {
     pub(super) low: usize,
     pub(super) high: usize,
@@ -46,19 +46,19 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The position of the element, where it is not between two.
+    /// Returns the position of the first element that has a weight.
     pub(super) fn first(&self) -> usize {
         if self.share == 1.0 { self.high } else { self.low }
     }
 
-    /// That of the second of two, or of the one.
+    /// Returns the position of the last element that has a weight.
     pub(super) fn second(&self) -> usize {
         if self.share == 0.0 { self.low } else { self.high }
     }
 }
 
 impl QuantileMethod {
-    /// Whether a quantile is an element itself.
+    /// Returns whether the method picks an element instead of interpolating.
     pub(super) fn picks(self) -> bool {
         use QuantileMethod::*;
         match self {
@@ -74,13 +74,13 @@ impl QuantileMethod {
         }
     }
 
-    /// Where the quantile `q` of `n` elements is, `n` not 0. The formulas are NumPy's to the last operation, because a rounding of a
-    /// product decides which element a method picks.
+    /// Returns the position of the quantile `q` among `n` elements; `n` is not 0. The formulas are NumPy's to the last
+    /// operation, because the rounding of a product decides which element a method picks.
     pub(super) fn place(self, n: usize, q: f64) -> Place {
         use QuantileMethod::*;
         let (last, count) = ((n - 1) as f64, n as f64);
         let between = |alpha: f64, beta: f64| count * q + (alpha + q * (1.0 - alpha - beta)) - 1.0;
-        // the element after a position, or the one there if the position is whole and `stays` says so
+        // the position after v, or v itself if v is an integer and `stays` returns true for it
         let next = |v: f64, stays: fn(f64) -> bool| {
             let whole = v.floor();
             if v == whole && stays(whole) { whole } else { whole + 1.0 }

@@ -1,4 +1,5 @@
-//! Medians and quantiles: elements at places of their order that follow from the length, and what lies between two of them.
+//! Medians and quantiles. Their positions in the sorted order follow from the length. A quantile between two elements
+//! is interpolated.
 
 mod method;
 
@@ -21,14 +22,15 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// The most quantiles for each of which elements are looked for; more are taken from a sort. A judgement: on a CPU a sort takes some
-/// times as long as a look.
+/// Up to this many quantiles are each found by selection, and more by one sort. Chosen by hand, because on a CPU a sort
+/// takes several times as long as a selection; no benchmark compares other values.
 const FEW: usize = 3;
 
-/// More quantiles than this are taken by lists of their positions, because each alone is some nodes of the expression. A judgement.
+/// More quantiles than this are looked up by tables of positions, because each separate quantile adds nodes to the
+/// expression. Chosen by hand; no benchmark compares other values.
 const LISTED: usize = 32;
 
-/// The quantiles that are asked for: a number, whose result has no axis for it, or several, with an axis of the result for them.
+/// The requested quantiles: one number, or several, for which the result has an additional axis.
 pub trait Quantiles: sealed::Quantiles {
     #[doc(hidden)]
     fn list(self) -> (Vec<f64>, bool);
@@ -64,10 +66,11 @@ several! {
 }
 
 impl Expr {
-    /// The element in the middle of the order along axes, or the mean of the two there. NaN if any element is NaN or there are
-    /// none; integers and bool give f32; f16 and bf16 are computed in f32.
+    /// Computes the median along axes: the middle element in sorted order, or the mean of the two middle ones. The
+    /// result is NaN if any element is NaN or there are none. Integers and bool return f32; f16 and bf16 are computed
+    /// in f32.
     ///
-    /// The mean of two elements has half the one and half the other, which does not overflow. It takes linear time.
+    /// The mean of two elements is half of the one plus half of the other, which does not overflow. Time is linear.
     ///
     /// ```
     /// use cupric::array;
@@ -78,7 +81,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Axis`] if there is no such axis; else those of [`Expr::sort`].
+    /// [`ErrorKind::Axis`] if the axis does not exist, and the errors of [`Expr::sort`].
     #[track_caller]
     pub fn median(&self, axes: impl IntoAxes) -> Expr {
         const OP: &str = "median";
@@ -90,7 +93,8 @@ impl Expr {
         })
     }
 
-    /// The median along axes of what is not NaN; NaN where nothing is. Otherwise as [`Expr::median`].
+    /// Computes the median along axes of the elements that are not NaN, or NaN if there are none. Otherwise like
+    /// [`Expr::median`].
     ///
     /// ```
     /// use cupric::array;
@@ -107,7 +111,7 @@ impl Expr {
         let at = Location::caller();
         let axes = axes.into_axes();
         carry(at, || {
-            // among NaN the places of the middle are not known before the run
+            // with NaN among the elements, the middle positions are not known before the run
             let is_float = self.0.dtype.is_float();
             let rows = Rows::of(OP, self, &axes, is_float, at)?;
             match is_float && rows.n > 0 {
@@ -117,14 +121,15 @@ impl Expr {
         })
     }
 
-    /// Quantiles along axes, by one of NumPy's methods: `q` is a number from 0 to 1, or several, for which the result has a first
-    /// axis. NaN if any element is NaN or there are none.
+    /// Computes quantiles along axes by one of NumPy's methods. `q` is a number from 0 to 1, or several, for which the
+    /// result has an additional first axis. The result is NaN if any element is NaN or there are none.
     ///
-    /// A method that picks an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) gives it in the array's
-    /// type. Of the others integers and bool give f32, and f16 and bf16 are computed in f32; a result is not beyond the two elements
-    /// around it. Positions are computed in f64 for every type. It takes linear time: up to three quantiles are looked for
-    /// each; for more the elements are sorted once. More than 32 are looked up by a list of their positions, so an expression without a
-    /// device, such as a generator, is computed on the CPU then.
+    /// Methods that pick an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) return it in
+    /// the array's dtype. With the others, integers and bool return f32, f16 and bf16 are computed in f32, and a result
+    /// is never outside the two elements around it. Positions are computed in f64. Time is linear for up to three
+    /// quantiles, which are each found by selection. For more, the elements are sorted once. More than 32 are looked up
+    /// by a table of positions; then an expression without a device, such as a generator, runs on the device of
+    /// [`Device::scope`], or on the CPU.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -135,16 +140,16 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if a `q` is not from 0 to 1, or there is none; [`ErrorKind::LimitExceeded`] for more than 32
-    /// quantiles of 2^31 or more elements; [`ErrorKind::Shape`] if a method picks an element of
-    /// an integer array that has none; [`ErrorKind::Axis`] if there is no such axis; else those of [`Expr::sort`].
+    /// [`ErrorKind::Argument`] if a `q` is outside 0 to 1 or there is none; [`ErrorKind::LimitExceeded`] for more than
+    /// 32 quantiles of 2^31 or more elements; [`ErrorKind::Shape`] if a method picks an element of an integer array
+    /// without elements; [`ErrorKind::Axis`] if the axis does not exist; and the errors of [`Expr::sort`].
     #[track_caller]
     pub fn quantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
         let asked = Asked { op: "quantile", whole: 1.0, numbers: false, method };
         quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 
-    /// As [`Expr::quantile`], with percentages from 0 to 100.
+    /// Computes [`Expr::quantile`] with percentages from 0 to 100.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -161,11 +166,12 @@ impl Expr {
         quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 
-    /// Quantiles along axes of what is not NaN; NaN where nothing is. Otherwise as [`Expr::quantile`].
+    /// Computes quantiles along axes of the elements that are not NaN, or NaN if there are none. Otherwise like
+    /// [`Expr::quantile`].
     ///
-    /// Where a quantile stands among so many numbers is looked up, for every number of them that a row can have, in a table
-    /// that the host computes when this is called: memory and time for it are as those for one row, for each `q`. An
-    /// expression without a device, such as a generator, is computed on the CPU.
+    /// A quantile's position depends on how many elements of a row are not NaN. The call computes a table of the
+    /// positions for all possible counts on the host; for each `q` it needs about as much memory and time as one row.
+    /// An expression without a device, such as a generator, runs on the device of [`Device::scope`], or on the CPU.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -175,7 +181,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::quantile`]; [`ErrorKind::LimitExceeded`] for 2^31 or more elements along the axes, and
+    /// Those of [`Expr::quantile`]; [`ErrorKind::LimitExceeded`] for 2^31 or more elements along the axes; and
     /// [`ErrorKind::OutOfMemory`] if there is no memory for the table.
     #[track_caller]
     pub fn nanquantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
@@ -183,7 +189,7 @@ impl Expr {
         quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 
-    /// As [`Expr::nanquantile`], with percentages from 0 to 100.
+    /// Computes [`Expr::nanquantile`] with percentages from 0 to 100.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -201,7 +207,7 @@ impl Expr {
     }
 }
 
-/// Which quantiles: of numbers up to `whole`, of all elements or of those that are numbers.
+/// The kind of a request: `q` ranges from 0 to `whole`, and `numbers` is true if NaN elements are ignored.
 struct Asked {
     op: &'static str,
     whole: f64,
@@ -209,7 +215,7 @@ struct Asked {
     method: QuantileMethod,
 }
 
-/// The quantiles `q / whole` along axes.
+/// Computes the quantiles `q / whole` along axes.
 fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &AxesArg, at: Loc) -> Expr {
     let Asked { op, whole, numbers, method } = asked;
     carry(at, || {
@@ -223,7 +229,7 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
             [] => Err(Error::with_line(ErrorKind::Argument, op, "at least one number is needed", at)),
             _ if of_numbers => rows.quantiles_of_numbers(op, &q, several, method, at),
             [q] if !several => rows.quantile(op, *q, method, at),
-            // all are alike where there is nothing
+            // without elements all quantiles are equal
             [q0, ..] if rows.n == 0 => Ok(view(op, &rows.quantile(op, *q0, method, at)?, at, |s| {
                 let to: Shape = std::iter::once(q.len()).chain(s.iter().copied()).collect();
                 View::broadcast_to(s, &to)
@@ -237,15 +243,15 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
     })
 }
 
-/// An operand whose elements along axes are put in order.
+/// An operand arranged for quantiles along axes.
 struct Rows<'a> {
     e: Expr,
     axes: &'a AxesArg,
-    /// The elements along the last axis; the axes that are not reduced before it.
+    /// The operand with the reduced axes merged into the last axis.
     rows: Expr,
-    /// Whether they are sorted; else those that are needed are looked for.
+    /// Whether the rows are sorted; if not, elements are found by selection.
     is_sorted: bool,
-    /// How many elements a row has.
+    /// The number of elements in a row.
     n: usize,
     /// The shape of the result.
     shape: Shape,
@@ -263,7 +269,7 @@ impl<'a> Rows<'a> {
         let out: Shape = kept.iter().map(|d| shape[*d]).collect();
         layout::size_of_shape(&out).map_err(|f| f.at(op, at))?;
         let turned = view(op, &e, at, |s| View::permute(s, &order));
-        // an axis alone is sorted where it is; several are copied into one
+        // a single axis is sorted where it is; several are copied into one
         let rows = match reduced.len() {
             1 => turned,
             _ => {
@@ -271,7 +277,7 @@ impl<'a> Rows<'a> {
                 reshape(op, &turned, &lengths, at)
             }
         };
-        // of less than two elements nothing is to be looked for
+        // a row of fewer than two elements is sorted already
         let is_sorted = sort || n < 2 || out.contains(&0);
         let rows = match is_sorted {
             true => named(op, sorted(&SORT, &rows, SortAxis { axis: -1, descending: false }, at), at),
@@ -281,7 +287,8 @@ impl<'a> Rows<'a> {
         Ok(Rows { e, axes, rows, is_sorted, n, shape: out })
     }
 
-    /// The elements of each row at two places of their order, of which the second is the first or the one after it; and the last.
+    /// Returns the elements of each row at two positions of the sorted order, and the last element. `high` is `low` or
+    /// the position after it.
     fn in_order(&self, op: &'static str, low: usize, high: usize, at: Loc) -> Result<[Expr; 3]> {
         let (from, places) = match self.is_sorted {
             true => (self.rows.clone(), [low, high, self.n - 1]),
@@ -310,7 +317,7 @@ impl<'a> Rows<'a> {
             return Ok(expanded(none, &self.e, self.axes, at));
         }
         let place = method.place(self.n, q);
-        // NaN is last in order
+        // sorted order puts NaN last
         let [low, high, last] = self.in_order(op, place.low, place.high, at)?;
         let value = if method.picks() {
             low
@@ -328,7 +335,7 @@ impl<'a> Rows<'a> {
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
     }
 
-    /// Fails if positions in a row do not fit i32, in which tables have them.
+    /// Returns an error if positions in a row do not fit i32, the dtype of the tables.
     fn fits(&self, op: &'static str, at: Loc) -> Result<()> {
         match self.n < i32::MAX as usize {
             true => Ok(()),
@@ -339,7 +346,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// How many numbers each row of floats has, with a last axis of length 1.
+    /// Counts the elements of each row of floats that are not NaN. The result has a last axis of length 1.
     fn numbers(&self, op: &'static str, at: Loc) -> Result<Expr> {
         self.fits(op, at)?;
         let number = unary(&logic::logical_not, unary(&logic::isnan, &self.rows, at), at);
@@ -347,26 +354,26 @@ impl<'a> Rows<'a> {
         Ok(reduce(op, Fold::of(&arithmetic::add), &cast(number, DType::I32, at), &last, at))
     }
 
-    /// The element of each row at a position of its own.
+    /// Returns the element of each row at that row's own position.
     fn at_each(&self, op: &'static str, positions: Expr, at: Loc) -> Expr {
         let axis = self.shape.len();
         let element = take_along(&self.rows, positions, axis as isize, IndexMode::Clip, at);
         view(op, &element, at, |s| Ok(View::drop_axes(s, &[axis])))
     }
 
-    /// The median of each row's numbers, of floats.
+    /// Computes the median of each row's elements that are not NaN, for floats.
     fn median_of_numbers(&self, op: &'static str, at: Loc) -> Result<Expr> {
         let count = self.numbers(op, at)?;
         let int = |v: i128| Expr::fill(Scalar::Int(v), smallvec![], DType::I32, at);
         let half = |e: &Expr| binary(&logic::bitwise_right_shift, e, int(1), at);
-        // without numbers both are the first element, which is NaN then
+        // if all elements are NaN, both positions are clipped to the first element, which is NaN
         let places = [half(&binary(&arithmetic::subtract, &count, int(1), at)), half(&count)];
         let [low, high] = places.map(|i| self.at_each(op, i, at));
         let value = narrow(between(&low, &high, 0.5, at), &self.e, at);
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
     }
 
-    /// Quantiles by lists of their places, at which all rows are read.
+    /// Computes quantiles by tables of their positions, which are the same for all rows.
     fn listed(&self, op: &'static str, q: &[f64], method: QuantileMethod, at: Loc) -> Result<Expr> {
         self.fits(op, at)?;
         let axis = self.shape.len();
@@ -380,12 +387,12 @@ impl<'a> Rows<'a> {
                 let first = self.shares(op, &[q.len()], |k| 1.0 - place(k).share, at)?;
                 let second = self.shares(op, &[q.len()], |k| place(k).share, at)?;
                 let (low, high) = (wide(&low, at), wide(&high, at));
-                // of one place alone both parts are the element, which may be infinite
+                // where both positions are the same, the result is the element itself, because it may be infinite
                 let alone = self.table(op, &[q.len()], |k| place(k).first() == place(k).second(), at)?;
                 choose(alone, low.clone(), mixed([&low, &high], [first, second], at), at)
             }
         };
-        // NaN is last in order
+        // sorted order puts NaN last
         let value = match self.e.0.dtype.is_float() {
             true => {
                 let last = SliceItem::Range { start: Some(-1), end: None, step: 1 };
@@ -398,7 +405,7 @@ impl<'a> Rows<'a> {
         Ok(self.in_front(named(op, value, at), at))
     }
 
-    /// Quantiles of each row's numbers, of floats.
+    /// Computes quantiles of each row's elements that are not NaN, for floats.
     fn quantiles_of_numbers(
         &self,
         op: &'static str,
@@ -408,7 +415,7 @@ impl<'a> Rows<'a> {
         at: Loc,
     ) -> Result<Expr> {
         let (axis, count) = (self.shape.len(), self.numbers(op, at)?);
-        // for each number of numbers a row of the tables, with all quantiles
+        // row k of the tables is for k elements that are not NaN
         let lengths = [self.n + 1, q.len()];
         let place = |i: usize| match i / q.len() {
             0 => Place { low: 0, high: 0, share: 0.0 },
@@ -430,7 +437,7 @@ impl<'a> Rows<'a> {
         if method.picks() {
             return Ok(finished(low));
         }
-        // one that is below 1 stays there
+        // a share below 1 is not rounded up to 1
         let most = if self.e.0.dtype == DType::F64 { 1.0 } else { 1.0 - f64::from(f32::EPSILON) / 2.0 };
         let share = |i: usize| Some(place(i).share).filter(|s| *s < 1.0).unwrap_or(0.0).min(most);
         let share = look(self.shares(op, &lengths, share, at)?);
@@ -439,12 +446,12 @@ impl<'a> Rows<'a> {
         let (low, high) = (wide(&low, at), wide(&element(next), at));
         let rest = binary(&arithmetic::subtract, number(1, low.0.dtype), &share, at);
         let mixed = mixed([&low, &high], [rest, share.clone()], at);
-        // the element after the last number is NaN
+        // the element after the last number is NaN, and must not be mixed in
         let alone = binary(&logic::equal, &share, number(0, low.0.dtype), at);
         Ok(finished(narrow(choose(alone, low, mixed, at), &self.e, at)))
     }
 
-    /// A result of several quantiles whose last axis is theirs, with that axis in front.
+    /// Moves the last axis of a result, that of the quantiles, to the front.
     fn in_front(&self, e: Expr, at: Loc) -> Expr {
         view("keep", &e, at, |s| {
             let order: Vec<isize> = std::iter::once(-1).chain(0..s.len() as isize - 1).collect();
@@ -460,7 +467,7 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// A table of shares of a distance, in the type in which the rows are computed.
+    /// Makes a table of interpolation weights, in the dtype in which the rows are computed.
     fn shares(&self, op: &'static str, shape: &[usize], of: impl Fn(usize) -> f64, at: Loc) -> Result<Expr> {
         match self.e.0.dtype == DType::F64 {
             true => self.table(op, shape, of, at),
@@ -468,7 +475,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// A function of the number of an element in C order, on the device.
+    /// Makes a table on the device. `of` maps an index in C order to an element.
     fn table<T: Element>(&self, op: &'static str, shape: &[usize], of: impl Fn(usize) -> T, at: Loc) -> Result<Expr> {
         let n = layout::size_of_shape(shape).map_err(|f| f.at(op, at))?;
         let mut table = room(n, op, at)?;
@@ -478,7 +485,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The number that is between two, of which the second is not less, at a share of their distance.
+/// Interpolates between two numbers, of which `high` is not less than `low`. `share` is the weight of `high`.
 fn between(low: &Expr, high: &Expr, share: f64, at: Loc) -> Expr {
     let (low, high) = (wide(low, at), wide(high, at));
     if share == 1.0 {
@@ -488,10 +495,10 @@ fn between(low: &Expr, high: &Expr, share: f64, at: Loc) -> Expr {
     mixed([&low, &high], [part(1.0 - share), part(share)], at)
 }
 
-/// The number between two of which each has a part.
+/// Returns the weighted sum of two numbers, clipped to the interval between them.
 fn mixed([low, high]: [&Expr; 2], [first, second]: [Expr; 2], at: Loc) -> Expr {
-    // each part is off by two roundings of its own size at most; the difference of the two may be off by more. What the
-    // roundings put beyond the two numbers is clipped, so that equal ones give themselves
+    // each product is off by at most two roundings of its own size, and the difference of the numbers by more; clipping
+    // removes what rounding puts beyond the two numbers, so equal numbers return themselves
     let part = |e: &Expr, share: Expr| binary(&arithmetic::multiply, e, share, at);
     let sum = binary(&arithmetic::add, part(low, first), part(high, second), at);
     binary(&arithmetic::minimum, binary(&arithmetic::maximum, sum, low, at), high, at)

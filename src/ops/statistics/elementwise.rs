@@ -1,4 +1,4 @@
-//! Elementwise functions that are made of others.
+//! Elementwise functions that are composed of others.
 
 use super::{Loc, choose, common_float, floating, named};
 use crate::base::dtype::DType;
@@ -10,12 +10,14 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Elementwise functions made of others.
+/// Elementwise functions composed of others.
 impl Expr {
-    /// Whether elements are equal within tolerances: abs(a − b) ≤ `atol` + `rtol` · abs(b). Infinities are close to equal ones
-    /// alone; NaN is close to NaN if `equal_nan` says so. NumPy's tolerances are 1e-5 and 1e-8.
+    /// Tests whether elements are equal within tolerances: abs(a − b) ≤ `atol` + `rtol` · abs(b). An infinity is close
+    /// only to an equal one. NaN is close to NaN if `equal_nan` is true. NumPy's defaults are 1e-5 for `rtol` and 1e-8
+    /// for `atol`.
     ///
-    /// Values are compared in f64 if one operand is f64, else in f32; the difference of two integers is exact before.
+    /// The comparison is in f64 if one operand is f64, otherwise in f32. The difference of two integers is computed
+    /// exactly before that.
     ///
     /// ```
     /// use cupric::array;
@@ -28,7 +30,8 @@ impl Expr {
         isclose(self, other, rtol, atol, equal_nan)
     }
 
-    /// Whether all elements are equal within tolerances, as [`Expr::isclose`] says: one bool, lazily. True if there are none.
+    /// Tests whether all elements are equal within tolerances, as defined by [`Expr::isclose`]. The result is a lazy
+    /// bool, which is true if there are no elements.
     ///
     /// ```
     /// use cupric::array;
@@ -41,7 +44,8 @@ impl Expr {
         allclose(self, other, rtol, atol, equal_nan)
     }
 
-    /// NaN replaced by 0, and infinities by the largest and smallest finite numbers of the type. Integers and bool stay.
+    /// Replaces NaN by 0, and infinities by the largest and smallest finite numbers of the dtype. Integers and bool are
+    /// returned unchanged.
     ///
     /// ```
     /// use cupric::{NAN, INF, array};
@@ -69,7 +73,7 @@ impl Expr {
         })
     }
 
-    /// NaN, ∞ and −∞ replaced by numbers. Integers and bool stay.
+    /// Replaces NaN, ∞ and −∞ by the given numbers. Integers and bool are returned unchanged.
     ///
     /// ```
     /// use cupric::{NAN, INF, array};
@@ -94,7 +98,8 @@ impl Expr {
         })
     }
 
-    /// The quotient rounded down and the remainder, of one division: [`Expr::floor_divide`] and [`Expr::remainder`].
+    /// Returns the quotient rounded down, and the remainder of the same division: [`Expr::floor_divide`] and
+    /// [`Expr::remainder`].
     ///
     /// ```
     /// use cupric::array;
@@ -111,7 +116,7 @@ impl Expr {
         (named("divmod", quotient, at), named("divmod", remainder, at))
     }
 
-    /// 0 for negative numbers, 1 for positive ones, and `at_zero` for 0; NaN for NaN. Integers give f32.
+    /// Returns 0 for negative numbers, 1 for positive ones, `at_zero` for 0, and NaN for NaN. Integers return f32.
     ///
     /// ```
     /// use cupric::array;
@@ -123,7 +128,8 @@ impl Expr {
         heaviside(self, at_zero)
     }
 
-    /// The value, or a bound where it is smaller: [`Expr::clip`] with one bound. NaN where either is NaN.
+    /// Raises each element to at least a bound: [`Expr::clip`] with only the lower bound. The result is NaN if either
+    /// is NaN.
     ///
     /// ```
     /// assert_eq!(cupric::array![-1., 2.].clip_lower(0.0).to_vec::<f32>()?, [0., 2.]);
@@ -136,7 +142,8 @@ impl Expr {
         named("clip_lower", binary(&arithmetic::maximum, self, lowest, at), at)
     }
 
-    /// The value, or a bound where it is larger: [`Expr::clip`] with one bound. NaN where either is NaN.
+    /// Limits each element to at most a bound: [`Expr::clip`] with only the upper bound. The result is NaN if either is
+    /// NaN.
     ///
     /// ```
     /// assert_eq!(cupric::array![-1., 2.].clip_upper(0.0).to_vec::<f32>()?, [-1., 0.]);
@@ -150,7 +157,7 @@ impl Expr {
     }
 }
 
-/// Whether elements are equal within tolerances; see [`Expr::isclose`].
+/// Tests whether elements are equal within tolerances: see [`Expr::isclose`].
 #[track_caller]
 pub fn isclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Expr {
     let at = Location::caller();
@@ -158,7 +165,7 @@ pub fn isclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan
     close("isclose", [a, b], [rtol, atol], equal_nan, at)
 }
 
-/// Whether all elements are equal within tolerances; see [`Expr::allclose`].
+/// Tests whether all elements are equal within tolerances: see [`Expr::allclose`].
 #[track_caller]
 pub fn allclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Expr {
     let at = Location::caller();
@@ -175,7 +182,7 @@ fn close(op: &'static str, operands: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan
         let (p, q) = (own(&operands[0])?, own(&operands[1])?);
         let compute = match (p, q) {
             (Some(p), Some(q)) => common_float(p, q),
-            // a number takes part in the array's type
+            // a Rust number adopts the array's dtype
             (Some(d), None) | (None, Some(d)) => common_float(d, d),
             (None, None) => DType::F64,
         };
@@ -203,11 +210,12 @@ fn close(op: &'static str, operands: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan
         }
         Ok(named(op, close, at))
     };
-    // ∞ − ∞ and the bits of negative integers come to nothing that is seen
+    // `composed`, because neither ∞ − ∞ nor the reinterpreted bits of negative integers affect the result
     composed(|| carry(at, build))
 }
 
-/// The magnitude of the difference of integers, in the unsigned type of their common one, which holds it.
+/// Returns the magnitude of the difference of two integers, in the unsigned type of their common dtype, which can hold
+/// it.
 fn whole_difference(dtype: Option<DType>, a: &Expr, b: &Expr, at: Loc) -> Option<Expr> {
     let dtype = dtype?;
     let (a, b) = (cast(a.clone(), dtype, at), cast(b.clone(), dtype, at));
@@ -215,7 +223,7 @@ fn whole_difference(dtype: Option<DType>, a: &Expr, b: &Expr, at: Loc) -> Option
     Some(binary(&arithmetic::subtract, cast(large, dtype.raw(), at), cast(small, dtype.raw(), at), at))
 }
 
-/// 0, 1, or a number of one's own at 0; see [`Expr::heaviside`].
+/// Returns 0, 1, or a chosen number at 0: see [`Expr::heaviside`].
 #[track_caller]
 pub fn heaviside(x: impl Operand, at_zero: impl Operand) -> Expr {
     let at = Location::caller();
@@ -224,7 +232,7 @@ pub fn heaviside(x: impl Operand, at_zero: impl Operand) -> Expr {
         let x = floating(&x, at);
         x.checked()?;
         let sides = choose(binary(&logic::less, &x, 0.0, at), 0.0, 1.0, at);
-        // of NaN neither comparison holds
+        // both comparisons with NaN are false
         let sides = choose(unary(&logic::isnan, &x, at), &x, cast(sides, x.0.dtype, at), at);
         Ok(named("heaviside", choose(binary(&logic::equal, &x, 0.0, at), at_zero, sides, at), at))
     })

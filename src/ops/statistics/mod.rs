@@ -1,5 +1,5 @@
-//! Statistics, and elementwise functions that are made of others. All are composites, so no planner or backend knows
-//! them: those without a reduction are one kernel, or part of one.
+//! Statistics, and elementwise functions that are composed of others. No planner or backend knows them. A function
+//! without a reduction is one kernel, or part of one.
 
 mod elementwise;
 mod moments;
@@ -20,12 +20,13 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// The type in which values of two types are compared and combined as floats: f64 if one is f64, else f32.
+/// Returns the dtype in which values of two dtypes are compared and combined as floats: f64 if one is f64, otherwise
+/// f32.
 fn common_float(a: DType, b: DType) -> DType {
     if a == DType::F64 || b == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// The operand in the type of a float function's result.
+/// Casts the operand to the dtype of a float function's result.
 fn floating(e: &Expr, at: Loc) -> Expr {
     let e = strong(e.clone(), at);
     match e.error() {

@@ -12,8 +12,8 @@ use std::panic::Location;
 
 /// Ranges, weighted means, covariances and correlations.
 impl Expr {
-    /// The largest less the smallest element along axes ("peak to peak"); integers wrap; NaN if any is NaN; an error if there are
-    /// no elements, and for bool, which has no difference.
+    /// Returns the largest minus the smallest element along axes ("peak to peak"). Integers wrap. The result is NaN if
+    /// any element is NaN. An axis without elements is an error, and so is bool, which cannot be subtracted.
     ///
     /// ```
     /// assert_eq!(cupric::array![[1, 5], [-7, 2]].ptp(1).to_vec::<i32>()?, [4, 9]);
@@ -33,9 +33,9 @@ impl Expr {
         })
     }
 
-    /// The mean along axes with weights: Σ w·x / Σ w. The weights have the shape of the array, or one axis with the length of the
-    /// only axis that is averaged. Integers and bool give f32; f16 and bf16 are computed in f32. Weights whose sum is 0 give
-    /// NaN or ∞, where NumPy raises an error, which only the data could tell.
+    /// Computes the weighted mean along axes: Σ w·x / Σ w. The weights have the shape of the array, or one axis with
+    /// the length of the only averaged axis. Integers and bool return f32; f16 and bf16 are computed in f32. If the
+    /// weights sum to 0, the result is NaN or ∞. NumPy raises an error, for which the data would have to be read.
     ///
     /// ```
     /// use cupric::array;
@@ -50,11 +50,12 @@ impl Expr {
         carry(at, || average(self, &axes, weights, at))
     }
 
-    /// The covariances of variables: each row of a matrix is one (each column with `row_variables` false), its elements the
-    /// observations; a vector is one variable. The result is a symmetric matrix, or one number for one variable: sums of products
-    /// of deviations over n − `correction`, or over 0 where that is negative. NumPy's correction (`ddof`) is 1.
+    /// Computes the covariances of variables. Each row of a matrix is a variable (each column if `row_variables` is
+    /// false), and its elements are the observations; a vector is one variable. The result is a symmetric matrix, or a
+    /// number for one variable. It is the sum of products of deviations over n − `correction`, or over 0 if that is
+    /// negative. NumPy's default correction (`ddof`) is 1.
     ///
-    /// Integers and bool give f32; f16 and bf16 are computed in f32.
+    /// Integers and bool return f32; f16 and bf16 are computed in f32.
     ///
     /// ```
     /// use cupric::array;
@@ -71,8 +72,8 @@ impl Expr {
         })
     }
 
-    /// Pearson's correlation of variables, which are given as for [`Expr::cov`]: the covariances over the roots of both variances,
-    /// kept between −1 and 1. NaN for a variable that does not vary.
+    /// Computes Pearson's correlation of variables, which are arranged as for [`Expr::cov`]: each covariance over the
+    /// roots of both variances, clipped to −1 and 1. The result is NaN for a constant variable.
     ///
     /// ```
     /// use cupric::array;
@@ -123,7 +124,7 @@ fn average(x: &Expr, axes: &AxesArg, weights: Expr, at: Loc) -> Result<Expr> {
     Ok(crate::graph::expr::cast(mean, out, at))
 }
 
-/// The matrix of covariances in the type that composites compute in, and the operand.
+/// Returns the matrix of covariances in the dtype of the computation, and the operand.
 fn covariances(op: &'static str, e: &Expr, rows: bool, correction: f64, at: Loc) -> Result<(Expr, Expr)> {
     e.checked()?;
     let e = strong(e.clone(), at);
@@ -145,7 +146,7 @@ fn covariances(op: &'static str, e: &Expr, rows: bool, correction: f64, at: Loc)
     Ok((binary(&arithmetic::divide, products, degrees, at), e))
 }
 
-/// The matrix of one variable as a number.
+/// Turns a 1 × 1 matrix into a number.
 fn alone(c: Expr, at: Loc) -> Expr {
     match c.0.shape[..] {
         [1, 1] => view("cov", &c, at, |shape| Ok(View::drop_axes(shape, &[0, 1]))),

@@ -1,5 +1,5 @@
-//! Reductions that ignore NaN: a NaN is replaced by what changes nothing, in the same kernel. Types that have no NaN are reduced
-//! as they are.
+//! Reductions that ignore NaN. The same kernel replaces each NaN by a number that does not change the result. Dtypes
+//! without NaN are reduced unchanged.
 
 use super::{Loc, choose};
 use crate::base::dtype::DType;
@@ -32,7 +32,8 @@ macro_rules! reductions {
 }
 
 reductions! {
-    /// Sum along axes of what is not NaN; 0 if nothing is. Types as for [`Expr::sum`].
+    /// Sums along axes the elements that are not NaN, or returns 0 if there are none. Dtypes are those of
+    /// [`Expr::sum`].
     ///
     /// ```
     /// use cupric::array;
@@ -41,7 +42,8 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nansum |e, axes, at| sum_in_its_type("nansum", &without_nan(e, 0.0, at), axes, at);
-    /// Mean along axes of what is not NaN; NaN if nothing is. Types as for [`Expr::mean`].
+    /// Computes the mean along axes of the elements that are not NaN, or NaN if there are none. Dtypes are those of
+    /// [`Expr::mean`].
     ///
     /// ```
     /// use cupric::array;
@@ -53,7 +55,8 @@ reductions! {
         true => narrow(mean(&wide(e, at), axes, at), e, at),
         false => e.mean(axes.clone()),
     };
-    /// Smallest element along axes that is not NaN; NaN if all are; an error if there are no elements.
+    /// Returns the smallest element along axes that is not NaN, or NaN if all are NaN. An axis without elements is an
+    /// error.
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -61,7 +64,8 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nanmin |e, axes, at| extreme("nanmin", e, axes, f64::INFINITY, &arithmetic::minimum, at);
-    /// Largest element along axes that is not NaN; NaN if all are; an error if there are no elements.
+    /// Returns the largest element along axes that is not NaN, or NaN if all are NaN. An axis without elements is an
+    /// error.
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -69,13 +73,15 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nanmax |e, axes, at| extreme("nanmax", e, axes, f64::NEG_INFINITY, &arithmetic::maximum, at);
-    /// Variance along axes of what is not NaN, with correction 0; see [`Expr::nanvar_corrected`].
+    /// Computes the variance along axes of the elements that are not NaN, with correction 0: see
+    /// [`Expr::nanvar_corrected`].
     nanvar |e, axes, at| spread(e, axes, 0.0, false, at);
-    /// Standard deviation along axes of what is not NaN, with correction 0; see [`Expr::nanstd_corrected`].
+    /// Computes the standard deviation along axes of the elements that are not NaN, with correction 0: see
+    /// [`Expr::nanstd_corrected`].
     nanstd |e, axes, at| spread(e, axes, 0.0, true, at);
-    /// Position of the smallest element that is not NaN, along one axis, or in C order with `..`, as i64: the first of equal ones.
-    /// −1 where all elements are NaN; NumPy raises an error then, which only the data could tell. Where infinities and
-    /// NaN are all there is, it is the position of an infinity; NumPy may give that of a NaN.
+    /// Returns the position of the smallest element that is not NaN, as i64: along one axis, or in C order with `..`.
+    /// Of equal elements it is the first. If all elements are NaN, it is −1; NumPy raises an error, for which the data
+    /// would have to be read. If all are infinities or NaN, it is that of an infinity; NumPy may return that of a NaN.
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -83,7 +89,7 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nanargmin |e, axes, at| position("nanargmin", e, axes, false, at)?;
-    /// Position of the largest element that is not NaN, as [`Expr::nanargmin`] gives that of the smallest.
+    /// Returns the position of the largest element that is not NaN, as [`Expr::nanargmin`] does for the smallest.
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -95,14 +101,15 @@ reductions! {
 
 /// Reductions that ignore NaN, with a correction.
 impl Expr {
-    /// Variance along axes of what is not NaN: the sum of squared deviations over n − `correction`, or over 0 where that is
-    /// negative. NaN where all elements are.
+    /// Computes the variance along axes of the elements that are not NaN: the sum of squared deviations over n −
+    /// `correction`, or over 0 if that is negative. The result is NaN if all elements are NaN.
     #[track_caller]
     pub fn nanvar_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         corrected("nanvar", self, &axes.into_axes(), correction, false, Location::caller())
     }
 
-    /// Standard deviation along axes of what is not NaN: the root of [`Expr::nanvar_corrected`].
+    /// Computes the standard deviation along axes of the elements that are not NaN: the root of
+    /// [`Expr::nanvar_corrected`].
     #[track_caller]
     pub fn nanstd_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         corrected("nanstd", self, &axes.into_axes(), correction, true, Location::caller())
@@ -118,7 +125,7 @@ fn corrected(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, root: 
     })
 }
 
-/// The elements, with a number in the place of each NaN.
+/// Replaces each NaN by a number.
 fn without_nan(e: &Expr, number: f64, at: Loc) -> Expr {
     match e.0.dtype.is_float() {
         true => choose(unary(&logic::isnan, e, at), number, e, at),
@@ -130,10 +137,10 @@ fn sum(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     sum_in_its_type("nansum", e, axes, at)
 }
 
-/// How many elements are not NaN, in the type of the elements.
+/// Counts the elements that are not NaN, in the dtype of the elements.
 fn numbers(x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let is_number = unary(&logic::logical_not, unary(&logic::isnan, x, at), at);
-    // counted in integers, which hold every count
+    // counted in integers, because a float may not represent every count
     cast(sum(&is_number, axes, at), x.0.dtype, at)
 }
 
@@ -150,8 +157,9 @@ fn extreme(op: &'static str, e: &Expr, axes: &AxesArg, neutral: f64, row: &'stat
     choose(none, f64::NAN, found, at)
 }
 
-/// The variance, or its root, as `Expr::var` computes it: the deviations from a rounded mean do not sum to 0, and what that adds to
-/// the squares is subtracted (the corrected two-pass algorithm, Chan, Golub and LeVeque 1983).
+/// Computes the variance, or its root, in the same way as `Expr::var`. The deviations from a rounded mean do not sum to
+/// 0, so their contribution to the squares is subtracted (the corrected two-pass algorithm; Chan, Golub and LeVeque
+/// 1983).
 fn spread(e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Expr {
     if !e.0.dtype.is_float() {
         let (axes, e) = (axes.clone(), e);
@@ -160,7 +168,7 @@ fn spread(e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Exp
     let x = wide(e, at);
     let n = numbers(&x, &kept(axes), at);
     let average = binary(&arithmetic::divide, sum(&without_nan(&x, 0.0, at), &kept(axes), at), &n, at);
-    // of a NaN the deviation is NaN, and so it is of every element beside an infinity, where the variance is NaN
+    // a NaN element contributes 0; beside an infinity the deviations are infinite or NaN, and so the variance is NaN
     let deviation = choose(unary(&logic::isnan, &x, at), 0.0, binary(&arithmetic::subtract, &x, average, at), at);
     let squares = sum(&unary(&arithmetic::square, &deviation, at), &gone(axes), at);
     let left = unary(&arithmetic::square, sum(&deviation, &gone(axes), at), at);
@@ -183,7 +191,7 @@ fn position(op: &'static str, e: &Expr, axes: &AxesArg, largest: bool, at: Loc) 
         true => (&arithmetic::maximum, f64::NEG_INFINITY, *ARGMAX),
         false => (&arithmetic::minimum, f64::INFINITY, *ARGMIN),
     };
-    // a value of f16 or bf16 is rounded to its type before it is compared, and then compared as f32
+    // f16 and bf16 are rounded to their dtype first, and then compared as f32
     let x = match e.0.dtype.is_half() {
         true => cast(rounded(e, at), DType::F32, at),
         false => e.clone(),
@@ -192,7 +200,7 @@ fn position(op: &'static str, e: &Expr, axes: &AxesArg, largest: bool, at: Loc) 
         return Ok(cast(reduce(op, fold, &x, axes, at), DType::I64, at));
     }
     let best = extreme(op, &x, &kept(axes), neutral, row, at);
-    // the first element that equals the best one; an infinity in the place of NaN would be found before a true one
+    // the first element that equals the best one; an infinity in place of a NaN would be found before a true one
     let first = reduce(op, *ARGMAX, &binary(&logic::equal, &x, best, at), axes, at);
     let none = reduce(op, Fold::of(&logic::logical_and), &unary(&logic::isnan, &x, at), axes, at);
     Ok(choose(none, -1, cast(first, DType::I64, at), at))

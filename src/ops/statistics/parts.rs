@@ -1,4 +1,4 @@
-//! Numbers in parts: rounding to decimals, fractions, mantissas and exponents.
+//! Rounding to decimals, and splitting numbers into fractions, mantissas and exponents.
 
 use super::{Loc, choose, common_float, floating, named};
 use crate::base::dtype::{DType, Scalar};
@@ -9,13 +9,13 @@ use crate::ops::functions::{binary, unary};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Numbers in parts.
+/// Rounding to decimals, and parts of numbers.
 impl Expr {
-    /// Rounded to a number of decimals, halves to even; a negative number rounds to tens, hundreds, ….
+    /// Rounds to a number of decimals, halves to even. A negative number rounds to tens, hundreds, and so on.
     ///
-    /// As NumPy's `round`: x · 10^decimals is rounded to a whole number and divided again. The product is rounded itself, so that
-    /// a number very near a half may go either way. Where it is so large that it has no fraction, x stays as it is. Integers
-    /// are exact; a result that does not fit their type wraps.
+    /// Like NumPy's `round`, it rounds x · 10^decimals to an integer and divides by the power again. The product itself
+    /// is rounded, so a number very near a half may be rounded either way. If the product is so large that it has no
+    /// fraction, x is returned unchanged. Integers are exact; a result that does not fit their dtype wraps.
     ///
     /// ```
     /// use cupric::array;
@@ -40,8 +40,8 @@ impl Expr {
         })
     }
 
-    /// The fraction and the whole part, both with the sign of the number and exact. Of an infinity the fraction is 0. Integers
-    /// give f32.
+    /// Splits numbers into the fraction and the whole part. Both have the sign of the number and are exact. The
+    /// fraction of an infinity is 0. Integers return f32.
     ///
     /// ```
     /// use cupric::array;
@@ -61,8 +61,9 @@ impl Expr {
         (named("modf", fraction, at), named("modf", whole, at))
     }
 
-    /// The mantissa, of magnitude 0.5 up to 1, and the exponent, as i32: the number is mantissa · 2^exponent. ±0, ∞ and NaN are
-    /// their own mantissas, with exponent 0. Both are exact. Integers are taken as f32.
+    /// Splits numbers into the mantissa, of magnitude 0.5 up to 1, and the exponent, as i32: the number is
+    /// `mantissa · 2^exponent`. ±0, ∞ and NaN are their own mantissas, with exponent 0. Both are exact. Integers are
+    /// converted to f32.
     ///
     /// ```
     /// use cupric::array;
@@ -81,7 +82,8 @@ impl Expr {
         (cast(mantissa, x.0.dtype, at), cast(exponent, DType::I32, at))
     }
 
-    /// x · 2^n, rounded once where the result is subnormal. n is an integer, of any type. Integers as x give f32.
+    /// Computes x · 2^n, rounded once if the result is subnormal. n holds integers of any dtype. An integer x returns
+    /// f32.
     ///
     /// ```
     /// use cupric::array;
@@ -95,7 +97,7 @@ impl Expr {
     }
 }
 
-/// The largest exponent n for which 2^n is finite, and how many bits a float of the type has.
+/// Returns the largest n for which 2^n is finite in a float type, and the type's number of significant bits.
 fn format(compute: DType) -> (i32, i32) {
     if compute == DType::F64 { (1023, 53) } else { (127, 24) }
 }
@@ -104,13 +106,13 @@ fn format(compute: DType) -> (i32, i32) {
 fn round_float(e: &Expr, n: i32, at: Loc) -> Expr {
     let x = cast(e.clone(), common_float(e.0.dtype, e.0.dtype), at);
     let (largest, bits) = format(x.0.dtype);
-    // the most decimals that a power of ten of the type has, and the most that the smallest subnormal has before its first digit
+    // the exponent of the largest power of ten, and the position of the smallest subnormal's first nonzero decimal
     let (most, deepest) = if largest == 1023 { (308, 324) } else { (38, 45) };
     let times = |x: &Expr, by: f64| binary(&arithmetic::multiply, x, by, at);
     if n < 0 {
         let places = n.unsigned_abs() as i32;
         if places > most {
-            // half of the power is beyond the type, so that every finite number is rounded to 0
+            // half of 10^places is above the largest number of the type, so every finite number is rounded to 0
             let zero = times(&x, 0.0);
             return choose(unary(&logic::isfinite, &x, at), zero, &x, at);
         }
@@ -118,17 +120,17 @@ fn round_float(e: &Expr, n: i32, at: Loc) -> Expr {
         let whole = unary(&arithmetic::round, binary(&arithmetic::divide, &x, power, at), at);
         return choose(unary(&logic::isfinite, &x, at), times(&whole, power), &x, at);
     }
-    // so many decimals has no digit of a number of the type
+    // rounding to this many decimals changes no number of the type
     if n > deepest + bits {
         return x;
     }
-    // in two steps, because 10^n may be beyond the type
+    // in two steps, because 10^n may be infinite in the type
     let (first, second) = (10f64.powi(n.min(most)), 10f64.powi((n - most).max(0)));
     let scaled = times(&times(&x, first), second);
     let whole = unary(&arithmetic::round, &scaled, at);
     let back = binary(&arithmetic::divide, &whole, second, at);
     let back = binary(&arithmetic::divide, back, first, at);
-    // from 2^(bits − 1) on the product has no fraction; infinities and NaN stay too
+    // from 2^(bits − 1) on the product has no fraction; infinities and NaN are kept too
     let has_fraction = binary(&logic::less, unary(&arithmetic::abs, &scaled, at), 2f64.powi(bits - 1), at);
     choose(has_fraction, back, &x, at)
 }
@@ -139,7 +141,7 @@ fn round_integer(e: &Expr, n: u32, at: Loc) -> Expr {
     let power = 10i128.checked_pow(n).unwrap_or(i128::MAX);
     let number = |v: i128| Expr::fill(Scalar::Int(v), smallvec![], e.0.dtype, at);
     if power > most {
-        // the nearest multiples are 0 and ±10^n, which wraps
+        // the nearest multiples are 0 and ±10^n, which wraps in the dtype
         let unsigned = |v: i128| Scalar::Int(v);
         let wrapped = |v: i128| {
             let width = 8 * e.0.dtype.size() as u32;
@@ -155,7 +157,7 @@ fn round_integer(e: &Expr, n: u32, at: Loc) -> Expr {
             let below = binary(&logic::less, e, number(-(power / 2)), at);
             out = choose(below, number(wrapped(-power)), out, at);
         }
-        // the result has the operand's shape and device even where it is 0 everywhere
+        // the product with 0 gives a constant 0 the operand's shape and device
         return binary(&arithmetic::add, binary(&arithmetic::multiply, e, number(0), at), out, at);
     }
     let quotient = binary(&arithmetic::floor_divide, e, number(power), at);
@@ -168,15 +170,15 @@ fn round_integer(e: &Expr, n: u32, at: Loc) -> Expr {
     binary(&arithmetic::multiply, whole, number(power), at)
 }
 
-/// The mantissa and the exponent, both as floats. Powers of two multiply exactly, so the number is brought between 0.5 and 1 by a
-/// few of them, each half as long a step as the one before.
+/// Returns the mantissa and the exponent, both as floats. A few multiplications by powers of two, which are exact,
+/// bring the number between 0.5 and 1. Each step is half as long as the one before.
 fn frexp(x: &Expr, at: Loc) -> (Expr, Expr) {
     let x = cast(x.clone(), common_float(x.0.dtype, x.0.dtype), at);
     let (largest, _) = format(x.0.dtype);
     let top = (largest + 1) / 2;
     let plain =
         binary(&logic::logical_and, unary(&logic::isfinite, &x, at), binary(&logic::not_equal, &x, 0.0, at), at);
-    // 1 stands for what has no exponent, so that no step changes it but the last
+    // numbers without an exponent are replaced by 0.5, which no step changes
     let mut m = choose(&plain, unary(&arithmetic::abs, &x, at), 0.5, at);
     let mut exponent = binary(&arithmetic::multiply, &m, 0.0, at);
     let mut step = |from_below: bool, by: i32| {
@@ -189,12 +191,12 @@ fn frexp(x: &Expr, at: Loc) -> (Expr, Expr) {
         m = choose(&moves, binary(&arithmetic::multiply, &m, factor, at), &m, at);
         exponent = choose(&moves, binary(&arithmetic::add, &exponent, count as f64, at), &exponent, at);
     };
-    // a subnormal number has an exponent beyond the largest one's negative
+    // the exponent of a subnormal number may be below −`largest`, so the first step is done twice
     step(true, top);
     let halves = || std::iter::successors(Some(top), |s| (*s > 1).then_some(s / 2));
     halves().for_each(|by| step(true, by));
     halves().for_each(|by| step(false, by));
-    // from 1 up to 2 now
+    // the number is now at least 0.5 and below 2
     let half = binary(&logic::greater_equal, &m, 1.0, at);
     m = choose(&half, binary(&arithmetic::multiply, &m, 0.5, at), &m, at);
     exponent = choose(&half, binary(&arithmetic::add, &exponent, 1.0, at), &exponent, at);
@@ -202,7 +204,7 @@ fn frexp(x: &Expr, at: Loc) -> (Expr, Expr) {
     (mantissa, exponent)
 }
 
-/// x · 2^n; see [`Expr::ldexp`].
+/// Computes x · 2^n: see [`Expr::ldexp`].
 #[track_caller]
 pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
     let at = Location::caller();
@@ -216,14 +218,15 @@ pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
         let out = x.0.dtype.float();
         let x = cast(x, common_float(out, out), at);
         let (largest, bits) = format(x.0.dtype);
-        // three factors reach this, and beyond it the result is 0 or infinite whatever x is
+        // the exponents that three factors can reach; beyond them the result is 0 or infinite for every x
         let most = 2 * (largest + bits) + 2;
         let n = if n.0.dtype.size() < 4 { cast(n, DType::I32, at) } else { n };
         let bound = |v: i32| Scalar::Int((v as i128).max(n.0.dtype.integer_range().0));
         let fill = |v: i32| Expr::fill(bound(v), smallvec![], n.0.dtype, at).into_arg();
         let clamped = ufunc(&arithmetic::clip, smallvec![(&n).into_arg(), fill(-most), fill(most)], at);
         let (mut left, mut y) = (cast(clamped, DType::I32, at), x);
-        // a factor downward leaves so many bits to the next that only the last product is subnormal, and rounds
+        // a downward factor leaves an exponent below −`bits`: if its product is already subnormal, the result is 0, so
+        // only the last product is rounded
         let (lowest, step_down) = (1 - largest, 1 - largest + bits);
         for _ in 0..2 {
             let (above, below) = (binary(&logic::greater, &left, largest, at), binary(&logic::less, &left, lowest, at));
@@ -238,7 +241,7 @@ pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
     })
 }
 
-/// 2^n for n between 1 − `largest` and `largest`, exact: the product of a factor for each bit of n.
+/// Returns 2^n exactly, for n between 1 − `largest` and `largest`, as a product of one factor for each bit of n.
 fn power_of_two(n: &Expr, largest: i32, dtype: DType, at: Loc) -> Expr {
     let is_negative = binary(&logic::less, n, 0, at);
     let magnitude = unary(&arithmetic::abs, n, at);

@@ -11,19 +11,22 @@ use crate::ops::functions::{binary, promoted};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The most coefficients of a polynomial. Each is two nodes of the expression, whose plan takes a second for so many. Blocks of
-/// coefficients, computed side by side, would take fewer nodes, but a power of x may overflow where Horner's rule does not.
+/// The largest number of coefficients of a polynomial. Each adds two nodes to the expression, and planning this many
+/// takes about a second. Blocks of coefficients that are evaluated side by side would need fewer nodes, but a power of
+/// x may overflow where Horner's method does not.
 const MOST: usize = 1 << 16;
 
 /// Polynomials.
 impl Expr {
-    /// A polynomial of each element, by Horner's rule: of the coefficients c₀, c₁, …, cₙ it is c₀·xⁿ + … + cₙ, as NumPy's
-    /// `polyval(c, x)`. They are numbers, which take the type of x as in a formula and cost no memory access, or a 1-d array,
-    /// whose type is promoted with that of x. Without coefficients it is 0. Integers wrap; f16 and bf16 are computed in f32.
+    /// Evaluates a polynomial at each element by Horner's method. For the coefficients c₀, c₁, …, cₙ it is c₀·xⁿ + … +
+    /// cₙ, like NumPy's `polyval(c, x)`. The coefficients are Rust numbers, which adopt the dtype of x and cost no
+    /// memory access, or a 1-d array, whose dtype is promoted with that of x. Without coefficients the result is 0.
+    /// Integers wrap; f16 and bf16 are computed in f32.
     ///
     /// # Errors
-    /// The expression carries an [`ErrorKind::LimitExceeded`] error for more than 65,536 coefficients, because each of them is two steps
-    /// of it; and an error if an array of coefficients has another number of axes than one, or if there is no common type.
+    /// The expression carries an [`ErrorKind::LimitExceeded`] error for more than 65,536 coefficients, because each
+    /// adds two nodes to the expression. It carries an error if an array of coefficients does not have exactly one
+    /// axis, or if there is no common dtype.
     ///
     /// ```
     /// use cupric::array;
@@ -87,7 +90,7 @@ macro_rules! coefficients {
 coefficients! { arrays Expr &Expr Array &Array }
 coefficients! { numbers f64 f32 i64 i32 }
 
-/// Returns an empty list for so many coefficients, or an error if they are too many.
+/// Returns an empty list with capacity for `n` coefficients, or an error if `n` is above the limit.
 fn of_length(n: usize, at: Loc) -> Result<Vec<Arg>> {
     match n > mutant!(polynomials_of_any_length, usize::MAX, MOST) {
         true => {
@@ -99,7 +102,7 @@ fn of_length(n: usize, at: Loc) -> Result<Vec<Arg>> {
     }
 }
 
-/// The elements of an array of coefficients, each as a view.
+/// Returns the elements of an array of coefficients, each as a view.
 fn of_array(e: &Expr, at: Loc) -> Result<Vec<Arg>> {
     let shape = &e.checked()?.shape;
     let [n] = shape[..] else {
@@ -116,7 +119,7 @@ fn polyval(x: &Expr, coefficients: Vec<Arg>, at: Loc) -> Result<Expr> {
     let arrays = || coefficients.iter().filter_map(|c| if let Arg::Expr(e) = c { Some(e) } else { None });
     common("polyval", arrays().chain([x]), at)?;
     let mut dtype = promoted("polyval", arrays().chain([x]), at)?;
-    // a float among the numbers makes an integer x a float, as in a formula
+    // a float coefficient turns an integer x into a float, as in a formula
     for c in &coefficients {
         if let Arg::Scalar(s) = c {
             dtype = s.promote_with(dtype).ok_or_else(|| {
@@ -133,7 +136,7 @@ fn polyval(x: &Expr, coefficients: Vec<Arg>, at: Loc) -> Result<Expr> {
     let zero = || Expr::fill_on(x.0.device, Scalar::Int(0), x.0.shape.clone(), compute, at);
     let mut terms = coefficients.into_iter().map(number);
     let Some(first) = terms.next() else { return Ok(cast(zero(), dtype, at)) };
-    // the first coefficient has the shape of x, so that a polynomial of degree 0 has it too
+    // the first coefficient is broadcast to the shape of x, so that a polynomial of degree 0 has that shape
     let mut sum = view("polyval", &first, at, |shape| View::broadcast_to(shape, &x.0.shape));
     for c in terms {
         sum = binary(&arithmetic::add, binary(&arithmetic::multiply, sum, &x, at), c, at);

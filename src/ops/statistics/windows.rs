@@ -1,4 +1,4 @@
-//! Convolution and correlation of sequences: sums over windows of neighbours.
+//! Convolution and correlation of sequences: sums over sliding windows.
 
 use super::Loc;
 use crate::base::dtype::{DType, Scalar};
@@ -11,25 +11,26 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Which part of a convolution or correlation is wanted, of sequences of n and of m elements.
+/// The part of a convolution or correlation that is returned, for sequences of n and m elements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WindowMode {
-    /// Wherever the two overlap: n + m − 1 elements.
+    /// All positions at which the two sequences overlap: n + m − 1 elements.
     Full,
-    /// As many elements as the longer one has, from the middle of the full result.
+    /// The middle of the full result, with as many elements as the longer sequence has.
     Same,
-    /// Where the shorter one lies wholly inside the longer: max(n, m) − min(n, m) + 1 elements.
+    /// The positions at which the shorter sequence lies completely inside the longer: max(n, m) − min(n, m) + 1
+    /// elements.
     Valid,
 }
 
-/// Discrete convolution of two sequences: element k of the full result is Σ a\[i\]·b\[k − i\].
+/// Computes the discrete convolution of two sequences: element k of the full result is Σ a\[i\]·b\[k − i\].
 ///
-/// It is computed directly, n·m products in one pass over the longer sequence (and two short passes for the ends), which is
-/// right for up to some hundreds of taps. The result has the promoted type, in which integers wrap; bool is and, summed by or.
-/// f16 and bf16 are summed in f32.
+/// It is computed directly, as n·m products in one pass over the longer sequence and two short passes for the ends.
+/// This suits up to some hundreds of taps. The result has the promoted dtype, in which integers wrap. Bools are
+/// combined by and, and summed by or. f16 and bf16 are summed in f32.
 ///
 /// # Errors
-/// The expression carries an error if an operand has not one axis, or no element.
+/// The expression carries an error unless each operand has exactly one axis and at least one element.
 ///
 /// ```
 /// use cupric::{WindowMode, array, convolve};
@@ -51,8 +52,9 @@ pub fn convolve(a: impl Operand, b: impl Operand, mode: WindowMode) -> Expr {
     })
 }
 
-/// Cross-correlation of two sequences: element k of the full result is Σ a\[k − m + 1 + i\]·b\[i\], for m elements of b; the
-/// convolution with the reversed b. NumPy's mode is `Valid` if none is given. Types and errors as for [`convolve`].
+/// Computes the cross-correlation of two sequences: element k of the full result is Σ a\[k − m + 1 + i\]·b\[i\], for m
+/// elements of b. It is the convolution with the reversed b. NumPy's default mode is `Valid`. Dtypes and errors are
+/// those of [`convolve`].
 ///
 /// ```
 /// use cupric::{WindowMode, array, correlate};
@@ -70,7 +72,7 @@ pub fn correlate(a: impl Operand, b: impl Operand, mode: WindowMode) -> Expr {
         if b.0.shape[0] <= a.0.shape[0] {
             return windows("correlate", a, b, mode, at);
         }
-        // with the operands exchanged the result is reversed
+        // exchanging the operands reverses the result
         let reversed = windows("correlate", b, a, mode, at)?;
         Ok(view("correlate", &reversed, at, |shape| Ok(View::flip(shape, &[0]))))
     })
@@ -88,8 +90,8 @@ fn check(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Result<()> {
     }
 }
 
-/// The sums of products of `taps` with the windows of `x`, which is at least as long, moved along by one each time. Windows that
-/// stick out at the ends are those of short pieces with zeros beside them, so that `x` itself is never copied.
+/// Returns the sums of products of `taps` with the sliding windows of `x`, which is at least as long as `taps`. Windows
+/// that extend beyond the ends are taken from short pieces padded with zeros, so that `x` itself is never copied.
 fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> Result<Expr> {
     let dtype = promoted(op, [&x, &taps].into_iter(), at)?;
     let compute = match dtype == DType::Bool {
@@ -99,7 +101,7 @@ fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> 
     };
     let (x, taps) = (cast(x, compute, at), cast(taps, compute, at));
     let (n, m) = (x.0.shape[0], taps.0.shape[0]);
-    // how many windows stick out at the left and at the right
+    // how many windows extend beyond the left and the right end
     let (left, right) = match mode {
         WindowMode::Full => (m - 1, m - 1),
         WindowMode::Same => (m / 2, m - m / 2 - 1),
@@ -127,8 +129,8 @@ fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> 
     Ok(cast(all, dtype, at))
 }
 
-/// The windows that lie wholly inside. Row t of the reduced matrix is `x` from element t on, times tap t: a sum of shifted
-/// sequences, whose elements lie side by side.
+/// Computes the windows that lie completely inside. Row t of the reduced matrix is `x` from element t on, times tap t.
+/// So the result is a sum of shifted sequences whose elements are contiguous.
 fn inside(op: &'static str, x: &Expr, taps: &Expr, at: Loc) -> Expr {
     let (n, m) = (x.0.shape[0], taps.0.shape[0]);
     let shifted = view(op, x, at, |shape| View::sliding_windows(shape, n - m + 1, 0));

@@ -1,5 +1,5 @@
-//! Faults that a test plans for a device: a call that fails, memory that comes filled with a pattern. Without the feature
-//! `testing` there are none: the functions here then return constants, and the compiler removes every check.
+//! Faults that a test injects into a device: a call that fails, or allocations filled with a pattern. Without the
+//! feature `testing` there are none. Then the functions here return constants, and the compiler removes every check.
 
 #[cfg(feature = "testing")]
 pub use injector::InjectedFault;
@@ -12,7 +12,7 @@ pub(crate) use none::FaultInjector;
 mod none {
     use crate::base::error::ErrorKind;
 
-    /// Replaces the type of the same name in a build without the feature `testing`: no call fails.
+    /// Replaces the type of the same name in a build without the feature `testing`. No call fails.
     pub(crate) struct FaultInjector;
 
     impl FaultInjector {
@@ -20,13 +20,13 @@ mod none {
             FaultInjector
         }
 
-        /// Returns `None`, since no call is to fail.
+        /// Returns `None`, because no call is to fail.
         #[inline]
         pub fn hit(&self, _site: &'static str) -> Option<ErrorKind> {
             None
         }
 
-        /// Returns false, since no call is to fail.
+        /// Returns false, because no call is to fail.
         #[inline]
         pub fn hit_alone(&self, _site: &'static str) -> bool {
             false
@@ -41,26 +41,29 @@ mod injector {
     use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
     use std::sync::{Mutex, MutexGuard, OnceLock};
 
-    /// The byte that fresh memory is filled with, so that an element that was never written shows: as a float it is a large
-    /// negative number, as a bool true, as a signed integer negative, as an unsigned one large.
+    /// The byte with which fresh memory is filled, so that an element that was never written is noticed. As a float it
+    /// is a large negative number, as a bool true, as a signed integer negative, and as an unsigned integer large.
     pub(crate) const POISON: u8 = 0xFB;
 
     // Bits of `FaultInjector::flags`: whether calls are counted, and whether fresh memory is filled with `POISON`.
     const COUNTS: u8 = 1;
     const POISONS: u8 = 2;
 
-    /// A call of a device that is to fail, named by its site. Sites of a CPU: `allocate`, `upload`, `download`, `run`,
-    /// `synchronize`; also `scratch` and `partial results`, which count only if named. Sites of a GPU: `allocate`, `staging`,
-    /// `upload`, `layout`, `shader`, `compile`, `bind`, `pattern`, `submit`, `download` (the mapping), `numerics`.
+    /// A device call that is to fail, identified by its site. Sites of a CPU: `allocate`, `upload`, `download`, `run`,
+    /// `synchronize`; also `scratch` and `partial results`, which count only if named. Sites of a GPU: `allocate`,
+    /// `staging`, `upload`, `layout`, `shader`, `compile`, `bind`, `pattern`, `submit`, `download` (the mapping),
+    /// `numerics`.
     #[derive(Clone, Copy, Debug)]
     pub struct InjectedFault {
-        /// The site of the call; `None` counts the calls of all sites together.
+        /// The site of the call. `None` counts the calls at all sites together.
         pub site: Option<&'static str>,
-        /// Which call at the site fails, counted from 1. With 0 no call fails, and calls are only counted.
+        /// The number of the call at the site that fails, counted from 1. With 0 no call fails, and calls are only
+        /// counted.
         pub nth: usize,
         /// Whether all later calls fail too.
         pub onwards: bool,
-        /// The error of the call: `OutOfMemory`, `DeviceLost`, or `Internal`, which stands for what wgpu's validation refuses.
+        /// The error of the call: `OutOfMemory`, `DeviceLost`, or `Internal`, which represents a failed validation by
+        /// wgpu.
         pub kind: ErrorKind,
     }
 
@@ -72,14 +75,15 @@ mod injector {
         raised: usize,
     }
 
-    /// The faults that a test plans for a device.
+    /// The faults that a test injects into a device.
     pub(crate) struct FaultInjector {
         flags: AtomicU8,
         counting: Mutex<Counting>,
     }
 
     impl FaultInjector {
-        /// Returns an injector without planned faults. It fills memory if the environment has `CUPRIC_POISON=1`.
+        /// Returns an injector without planned faults. It fills memory if the environment variable `CUPRIC_POISON` is
+        /// `1`.
         pub fn new() -> FaultInjector {
             static ASKED: OnceLock<bool> = OnceLock::new();
             let poison = *ASKED.get_or_init(|| std::env::var("CUPRIC_POISON").is_ok_and(|v| v == "1"));
@@ -90,20 +94,20 @@ mod injector {
             self.counting.lock().unwrap_or_else(|e| e.into_inner())
         }
 
-        /// Counts calls from now on, and lets the planned ones fail, if any are planned.
+        /// Starts counting calls, and makes the planned call fail if there is one.
         pub fn plan(&self, planned: Option<InjectedFault>) {
             *self.counting() = Counting { planned, ..Counting::default() };
             self.flags.fetch_or(COUNTS, Relaxed);
         }
 
-        /// Ends the counting; returns how many calls there were at each site, and how many failed.
+        /// Stops counting. Returns the number of calls at each site, and the number of failed calls.
         pub fn end(&self) -> (Vec<(&'static str, usize)>, usize) {
             self.flags.fetch_and(!COUNTS, Relaxed);
             let Counting { calls, raised, .. } = std::mem::take(&mut *self.counting());
             (calls.into_iter().collect(), raised)
         }
 
-        /// Decides whether memory is filled with [`POISON`] before it is handed out.
+        /// Sets whether memory is filled with [`POISON`] before it is handed out.
         pub fn set_poison(&self, on: bool) {
             if on {
                 self.flags.fetch_or(POISONS, Relaxed)
@@ -112,7 +116,7 @@ mod injector {
             };
         }
 
-        /// Whether memory is filled before it is handed out.
+        /// Returns whether memory is filled before it is handed out.
         #[inline]
         pub fn poisons(&self) -> bool {
             self.flags.load(Relaxed) & POISONS != 0
@@ -124,8 +128,9 @@ mod injector {
             if self.flags.load(Relaxed) & COUNTS == 0 { None } else { self.count(site) }
         }
 
-        /// Says whether a call fails at a site that every run reaches a different number of times, because threads share the
-        /// work. Such a site counts only if the planned fault names it, so that the other counts repeat from run to run.
+        /// Returns whether a call fails at a site that each run reaches a different number of times, because threads
+        /// share the work. Such a site counts only if the planned fault names it, so that the other counts are
+        /// reproducible.
         #[inline]
         pub fn hit_alone(&self, site: &'static str) -> bool {
             self.flags.load(Relaxed) & COUNTS != 0

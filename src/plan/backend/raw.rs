@@ -1,29 +1,29 @@
-//! A shader that a user wrote, with what one call runs it on.
+//! A user-defined shader, with the arguments of one call.
 
 use super::Line;
 use crate::base::buffer::Buffer;
 
-/// One call of a shader of a user's own.
+/// One call of a user-defined shader.
 pub(crate) struct RawCall<'a> {
-    /// The name that profiles and messages have.
+    /// The name for profiles and messages.
     pub name: &'static str,
-    /// The shader, which naga has found to be WGSL.
+    /// The shader source, which naga has validated as WGSL.
     pub text: &'a str,
-    /// The entry point's name.
+    /// The name of the entry point.
     pub entry: &'a str,
-    /// What the shader binds in group 0, in the order of the binding numbers, which are 0 and up.
+    /// The bindings of group 0, in the order of their numbers, which start at 0 and are consecutive.
     pub bindings: &'a [RawBinding<'a>],
-    /// The bytes of workgroup memory that its variables take together.
+    /// The total bytes of workgroup memory of the shader's variables.
     pub workgroup_bytes: u64,
-    /// The workgroups along the three axes of the grid.
+    /// The number of workgroups along each of the three axes of the grid.
     pub groups: [u32; 3],
     pub line: Line,
 }
 
-/// The memory of an array that a shader binds, from the buffer's first byte on.
+/// The memory of an array that a shader binds, starting at the first byte of the buffer.
 pub(crate) struct RawBinding<'a> {
     pub buffer: &'a Buffer,
     pub bytes: usize,
-    /// Whether the shader writes it. It is zero before.
+    /// Whether the shader writes the memory. It is zero before the call.
     pub is_result: bool,
 }

@@ -1,59 +1,62 @@
-//! What a device notes of the steps that it runs while a profile or a timer is on: which step, from which line, and when.
+//! Records of the steps that a device runs while a profile or a timer is on: the step, its source line, and its times.
 
 use super::{Bindings, Line};
 use crate::base::layout::Shape;
 use crate::plan::kernel::{Plan, Step};
 use std::time::{Duration, Instant};
 
-/// What a recording notes.
+/// The level of detail of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Detail {
-    /// How long the device is busy, at no cost to what runs.
+    /// The time that the device is busy, without slowing down the run.
     Busy,
-    /// Each step of each plan, with a time of its own.
+    /// Each step of each plan, with its own time.
     Steps,
 }
 
-/// The clock by which a recording tells times.
+/// The clock with which a recording measures times.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "a CPU has the host's clock alone"))]
 pub(crate) enum Clock {
-    /// The device's own.
+    /// The device's own clock.
     Device,
-    /// The host's, around each step, on a device that works while the host waits.
+    /// The host's clock, around each step, on a device that works while the host waits.
     Host,
-    /// The host's, around each step of a device that works by itself: the host waited for it before and after the step.
+    /// The host's clock, around each step, on an asynchronous device. The host waits for the device before and after
+    /// the step.
     HostWithWaits,
 }
 
 /// A step that ran while a recording was on.
 #[derive(Clone, Debug)]
 pub(crate) struct StepNote {
-    /// The operation that the step ends in; `clear` for a clear.
+    /// The last operation of the step, or `clear` for a clear.
     pub name: &'static str,
-    /// The kind of kernel, or `routine`, or `clear`.
+    /// The kind of kernel, `routine` or `clear`.
     pub kind: &'static str,
-    /// The lengths of the index space: of its outer part, then of its inner part. Those of the first result of a routine.
+    /// The lengths of the index space: the outer part, then the inner part. For a routine, the shape of its first
+    /// result.
     pub shape: Shape,
     /// The caller's line.
     pub line: Option<Line>,
-    /// The bytes read and written, by the definition of [`Step::bytes`].
+    /// The bytes read and written, as defined by [`Step::bytes`].
     pub bytes: (u64, u64),
-    /// Whether the step counts as a kernel: a clear does not, nor does a further pass of the kernel before it.
+    /// Whether the step counts as a kernel. A clear does not, and neither does a further pass of the kernel before it.
     pub is_kernel: bool,
-    /// Whether it is a further pass of the kernel that was noted before it.
+    /// Whether the step is a further pass of the kernel recorded before it.
     pub continues: bool,
-    /// When the host ran or enqueued the step. This time and the two below are counted from the beginning of the recording.
+    /// The time at which the host ran or enqueued the step. This time and the two below are relative to the beginning
+    /// of the recording.
     pub enqueued: Duration,
-    /// When the step began and ended. Until a GPU's times are read, both are zero.
+    /// The times at which the step began and ended. Both are zero until a GPU's times are read.
     pub start: Duration,
     pub end: Duration,
-    /// How long the step took: less than from `start` to `end` where the device paused within the step.
+    /// The duration of the step. It is less than `end - start` if the device paused within the step.
     pub time: Duration,
 }
 
 impl StepNote {
-    /// Describes step number `n` of a plan, which begins now on a recording that began at `began`.
+    /// Describes step `n` of a plan, which begins now, for a recording that began at `began`.
     pub fn of(plan: &Plan, n: usize, bindings: &Bindings<'_>, began: Instant) -> StepNote {
         let step = &plan.steps[n];
         let (name, kind, shape) = match step {
@@ -81,26 +84,28 @@ impl StepNote {
     }
 }
 
-/// What was noted while a recording was on.
+/// The result of a recording.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    /// The steps, in the order in which they were enqueued or ended; none with [`Detail::Busy`].
+    /// The steps, in the order in which they were enqueued or ended. Empty with [`Detail::Busy`].
     pub steps: Vec<StepNote>,
-    /// How long at least one step ran, in all; `None` if the device has no clock for what was asked.
+    /// The total time during which at least one step ran, or `None` if the device has no clock for the requested
+    /// detail.
     pub busy: Option<Duration>,
     pub clock: Clock,
-    /// Whether everything that ran was noted: no other recording took the place of this one, and no time was lost.
+    /// Whether all steps were recorded: no other recording replaced this one, and no time was lost.
     pub is_complete: bool,
 }
 
 impl Recording {
-    /// The recording of a device that has no clock for what was asked, or whose recording was replaced before it noted anything.
+    /// Returns the recording of a device that has no clock for the requested detail, or of a recording that was
+    /// replaced before it recorded anything.
     pub fn nothing(clock: Clock, is_complete: bool) -> Recording {
         Recording { steps: vec![], busy: None, clock, is_complete }
     }
 }
 
-/// Returns how long at least one of the intervals lasts, in all: their common time counts once.
+/// Returns the total time that is covered by at least one of the intervals. Overlapping time counts once.
 pub(crate) fn busy(mut intervals: Vec<(Duration, Duration)>) -> Duration {
     intervals.sort_unstable();
     let (mut sum, mut until) = (Duration::ZERO, Duration::ZERO);

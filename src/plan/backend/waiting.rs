@@ -1,4 +1,4 @@
-//! Waiting for a device: callers that block, futures that are woken, and work on a thread of its own.
+//! Waiting for a device: callers that block, futures that are woken, and work on a separate thread.
 
 use crate::base::error::{Error, ErrorKind, Result};
 use std::future::Future;
@@ -9,22 +9,23 @@ use std::task::{Context, Poll, Wake, Waker};
 /// A future that borrows nothing, so that it may outlive the call that made it.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-/// The waker of [`wait`], which wakes nobody.
+/// The waker of [`wait`], which does nothing.
 struct Blocked;
 
 impl Wake for Blocked {
     fn wake(self: Arc<Self>) {}
 }
 
-/// A waker has a pointer past the counts of its `Arc`, which for a type without fields is the end of the allocation: a search for
-/// leaks would count it as lost. So the static keeps the `Arc` too.
+/// The waker of [`wait`]. A waker points past the reference counts of its `Arc`, which for a type without fields is the
+/// end of the allocation. A leak detector would report the allocation as lost, so the static keeps the `Arc` too.
 static BLOCKED: LazyLock<(Arc<Blocked>, Waker)> = LazyLock::new(|| {
     let blocked = Arc::new(Blocked);
     (blocked.clone(), Waker::from(blocked))
 });
 
-/// Waits for a future on the caller's thread. A future of a backend sees by [`blocks`] that its caller blocks, and is ready after
-/// the first poll: it polls its device within that, which is faster than to be woken by another thread.
+/// Waits for a future on the caller's thread. A future of a backend finds out through [`blocks`] that its caller
+/// blocks, and is then ready after the first poll. It polls its device during that poll, which is faster than being
+/// woken by another thread.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(&BLOCKED.1)) {
@@ -33,12 +34,12 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Whether a future that is polled with this context may block, because its caller is [`wait`].
+/// Returns whether a future that is polled with this context may block, because its caller is [`wait`].
 pub(crate) fn blocks(context: &Context<'_>) -> bool {
     context.waker().will_wake(&BLOCKED.1)
 }
 
-/// What one thread finds out, while any number of threads and futures wait for it.
+/// A value that one thread provides, while any number of threads and futures wait for it.
 pub(crate) struct Outcome<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
@@ -48,9 +49,9 @@ struct Shared<T> {
 
 struct State<T> {
     value: Option<T>,
-    /// The wakers of the futures that wait, each with the future's number.
+    /// The wakers of the waiting futures, each with the number of its future.
     wakers: Vec<(u64, Waker)>,
-    /// The last number that a future was given.
+    /// The last number assigned to a future.
     last: u64,
 }
 
@@ -70,7 +71,7 @@ impl<T> Outcome<T> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the value to all who wait, now and later. A second value is dropped.
+    /// Provides the value to all current and future waiters. A second value is dropped.
     pub fn give(&self, value: T) {
         let wakers = {
             let mut state = self.state();
@@ -81,7 +82,7 @@ impl<T> Outcome<T> {
             std::mem::take(&mut state.wakers)
         };
         self.0.given.notify_all();
-        // a waker is code of an executor, so no lock is held here, and one that panics must not keep the others asleep
+        // a waker is code of an executor, so no lock is held here, and a panic in one must not keep the others asleep
         for (_, waker) in wakers {
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
         }
@@ -89,7 +90,7 @@ impl<T> Outcome<T> {
 }
 
 impl<T: Clone> Outcome<T> {
-    /// Blocks until there is a value.
+    /// Blocks until the value is available, and returns it.
     pub fn block(&self) -> T {
         let mut state = self.state();
         loop {
@@ -100,7 +101,7 @@ impl<T: Clone> Outcome<T> {
         }
     }
 
-    /// A future of the value.
+    /// Returns a future of the value.
     pub fn future(&self) -> Awaited<T> {
         Awaited { outcome: self.clone(), number: None }
     }
@@ -109,7 +110,7 @@ impl<T: Clone> Outcome<T> {
 /// The future of an [`Outcome`].
 pub(crate) struct Awaited<T> {
     outcome: Outcome<T>,
-    /// The number under which the outcome has this future's waker.
+    /// The number under which the outcome stores this future's waker.
     number: Option<u64>,
 }
 
@@ -128,7 +129,7 @@ impl<T: Clone> Future for Awaited<T> {
             }
             match self.number.and_then(|n| state.wakers.iter_mut().find(|w| w.0 == n)) {
                 Some(place) => {
-                    // the old waker is dropped without the lock, because that is code of an executor
+                    // the old waker is dropped after the lock is released, because dropping it runs code of an executor
                     std::mem::swap(&mut place.1, &mut waker);
                     place.0
                 }
@@ -157,7 +158,7 @@ impl<T> Drop for Awaited<T> {
     }
 }
 
-/// Gives an error when it is dropped, if its outcome has no value by then.
+/// Provides an error when it is dropped, if its outcome has no value by then.
 struct Giver<T> {
     operation: &'static str,
     outcome: Outcome<Result<T>>,
@@ -170,14 +171,15 @@ impl<T> Drop for Giver<T> {
     }
 }
 
-/// Starts a thread that does `work`; its result is the outcome. It is an error where there is no thread, or `work` panics.
+/// Starts a thread that runs `work`, and returns the outcome of its result. The outcome is an error if the thread
+/// cannot be started or `work` panics.
 pub(crate) fn start<T: Send + 'static>(
     operation: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Outcome<Result<T>> {
     let outcome = Outcome::new();
     let giver = Giver { operation, outcome: outcome.clone() };
-    // a thread that cannot be started drops the function, and `giver` with it
+    // if the thread cannot be started, the closure is dropped, and `giver` with it
     let _ = std::thread::Builder::new().name("cupric-work".to_string()).spawn(move || {
         let value = work();
         giver.outcome.give(value);
@@ -231,7 +233,7 @@ mod tests {
             assert!(Pin::new(&mut kept).poll(&mut context).is_pending());
             assert!(Pin::new(&mut dropped).poll(&mut context).is_pending());
         }
-        // the outcome has let go of the first waker
+        // the outcome has dropped the first waker
         assert_eq!(Arc::strong_count(&first), 1);
         drop(dropped);
         outcome.give(());

@@ -1,14 +1,16 @@
-//! The plan and its kernels, as plain data. They record what the planner decides before a backend sees them: types,
-//! broadcasting, collapsed dimensions, fusion, windows, schedules. A plan holds no buffer; it can be printed and read
-//! without a device.
+//! The plan and its kernels, as plain data. They record what the planner decides before a backend uses them: types,
+//! broadcasting, collapsed dimensions, fusion, windows and schedules. A plan holds no buffer, and can be printed and
+//! read without a device.
 //!
-//! A plan is a list of [`Step`]s: loop nests, calls of routines (operations that are no loop nest), and clears of temporaries.
+//! A plan is a list of [`Step`]s: loop nests, calls of routines (operations that are not loop nests), and clears of
+//! temporaries.
 //!
-//! A [`Kernel`] is one loop nest. Its index space is `outer × inner`, both collapsed, row-major. For each index it
-//! runs `values`, straight-line code in single-assignment form: value `i` is `values[i]`. A value is at the inner
-//! level (one per index of `outer × inner`) or at the outer level (one per index of `outer`). A [`Op::Reduce`] makes an outer
-//! value of an inner one, a [`Op::Scan`] another inner one (or an outer one, its total), a [`Op::Dot`] an outer value of two
-//! loads; an outer value used at the inner level is broadcast. `stores` say which values are written where.
+//! A [`Kernel`] is one loop nest. Its index space is `outer × inner`, both collapsed and row-major. For each index it
+//! runs `values`, straight-line code in single-assignment form: value `i` is `values[i]`. A value is at the inner level
+//! (one per index of `outer × inner`) or at the outer level (one per index of `outer`). An [`Op::Reduce`] computes an
+//! outer value from an inner one. An [`Op::Scan`] computes an inner value from an inner one, or an outer one, its
+//! total. An [`Op::Dot`] computes an outer value from two loads. An outer value used at the inner level is broadcast.
+//! `stores` define which values are written, and where.
 
 mod moves;
 mod plan;
@@ -42,10 +44,11 @@ pub(crate) use crate::graph::ufunc::Fold;
 use crate::graph::ufunc::{Order, Ufunc};
 use smallvec::SmallVec;
 
-/// A buffer, by its number in the plan's `inputs`, `temps` or `outputs`.
+/// A buffer, by its index in the plan's `inputs`, `temps` or `outputs`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum BufferRef {
-    /// A stored array that the expression reads. A run binds it with an offset in elements, which is added to each load's own.
+    /// A stored array that the expression reads. A run binds it with an offset in elements, which is added to the
+    /// offset of each load.
     Input(usize),
     /// A temporary.
     Temp(usize),
@@ -83,68 +86,75 @@ impl Heap for Op {
     }
 }
 
-/// What computes a value of a kernel. A `usize` is the number of another value, unless its comment says otherwise.
+/// The operation that computes a value of a kernel. A `usize` is the index of another value, unless its comment states
+/// otherwise.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Op {
     /// Reads `loads[n]`.
     Load(usize),
-    /// Run-time scalar `n` of the plan, already in the value's compute type.
+    /// Returns run-time scalar `n` of the plan, which is already in the value's compute type.
     Scalar(usize),
-    /// A constant, as bits of the value's compute type. Only tests make these: the planner makes every number a run-time
-    /// scalar, so that expressions that differ in numbers alone share a plan.
+    /// A constant, as bits of the value's compute type. Only tests create these: the planner makes every number a
+    /// run-time scalar, so that expressions that differ only in numbers share a plan.
     Constant(u64),
-    /// `offset + Σ strides[d] · index[d]`, wrapping in the value's type (i32, u32 or i64).
+    /// Computes `offset + Σ strides[d] · index[d]`, wrapping in the value's type (i32, u32 or i64).
     Index { strides: Box<Strides>, offset: i64 },
-    /// Calls a row of the table of ufuncs. Its operands already have the types that the row's class asks for.
+    /// Calls a function from the table of ufuncs. Its operands already have the types that the function's class
+    /// requires.
     Ufunc(&'static Ufunc, SmallVec<[usize; 3]>),
-    /// Converts the operand from its dtype to the value's, as Rust's `as` does (floats saturate); to bool, all but 0 is true.
+    /// Converts the operand from its dtype to the value's, like Rust's `as` (floats saturate). Conversion to bool
+    /// returns true for all values but 0.
     Cast(usize),
     /// Rounds an f32 to the value's dtype, f16 or bf16, or wraps a 32-bit integer to the value's narrower integer type.
     Round(usize),
-    /// Reads one element of `loads[load]` at a computed position: `stride` times the position is added to the load's own place.
+    /// Reads one element of `loads[load]` at a computed position: `stride` times the position is added to the load's
+    /// own position.
     Gather { load: usize, stride: isize, position: Box<Position> },
     /// Computes a position, as i32.
     Position(Box<Position>),
-    /// Computes a random word, u32. The block of four words that Philox4x32-10 makes of the counter (index / 4, 0, stream,
-    /// `word` % 4) and the seed as its key serves four indices. `word` / 4 is 0 for the word index % 4 of the block; 1 for the
-    /// radius of a pair of normal numbers, which is the word of the even one of indices 2k and 2k + 1; 2 for the angle, which
-    /// is the word of the odd one, and for that one a quarter turn (2^30) more, modulo 2^32. `slots` are the run-time scalars
-    /// that hold the seed's low word, its high word, and the stream.
+    /// Computes a random word as u32. Philox4x32-10 computes a block of four words, for four indices, from the counter
+    /// (index / 4, 0, stream, `word` % 4) and with the seed as its key. `word` / 4 selects the result. With 0, it is
+    /// word (index % 4) of the block. With 1, it is the radius of a pair of normal numbers: the word of the even one of
+    /// the indices 2k and 2k + 1. With 2, it is the angle: the word of the odd one, plus a quarter turn (2^30, modulo
+    /// 2^32) for the odd index. `slots` are the run-time scalars that hold the seed's low word, its high word, and the
+    /// stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
     /// Reduces inner values along `inner`.
     Reduce(Box<Reduction>),
-    /// Combines, for each index of `inner`, the elements of an inner value up to and with that index, by the tree of
-    /// `plan/kernel/scan.rs`. If this value is at the outer level, it is the total: all elements, combined by the same tree.
+    /// Combines, for each index of `inner`, the elements of an inner value up to and including that index, by the tree
+    /// of `plan/kernel/scan.rs`. If this value is at the outer level, it is the total: all elements, combined by the
+    /// same tree.
     Scan(Box<Reduction>),
-    /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type. The sum goes on from
-    /// that in `loads[from]`, if there is one: `plan/chains.rs` computes a long product by several kernels.
+    /// Computes Σ over `inner` of `loads[0] · loads[1]`, the product of a matmul kernel, in the value's compute type.
+    /// If there is a `from`, the sum starts at the value of `loads[from]`, because `plan/chains.rs` computes a long
+    /// product by several kernels.
     Dot { from: Option<usize> },
 }
 
 /// A position along an axis of `extent` elements that is computed from an index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Position {
-    /// The value that is the index.
+    /// The index of the value that is the index along the axis.
     pub index: usize,
     pub extent: usize,
-    /// How the index is brought into `0..extent`.
+    /// How an index outside `0..extent` is handled.
     pub mode: IndexMode,
-    /// The run-time scalars 0 and `extent`, where an index below the first means the position that is larger by the second.
-    /// The CPU sets it where the planner has written the same as values (`cpu/ends.rs`); in a plan it is none.
+    /// The run-time scalars 0 and `extent`: an index below the first means the position that is larger by the second.
+    /// The CPU sets this if the planner expressed the same by values (`cpu/ends.rs`). In a plan it is `None`.
     pub from_end: Option<[usize; 2]>,
-    /// The operation that an error of an index out of range names.
+    /// The operation that the error for an out-of-bounds index names.
     pub name: &'static str,
     /// The node of that operation, by which the error finds the caller's line.
     pub node: usize,
 }
 
 impl Op {
-    /// Makes the operation that reduces value `x`, of type `element`, by `fold`.
+    /// Returns the operation that reduces value `x`, of type `element`, by `fold`.
     pub fn reduce(fold: Fold, x: usize, element: DType) -> Op {
         Op::Reduce(Box::new(Reduction::of(fold, x, element)))
     }
 
-    /// Makes the operation that scans value `x`, of type `element`, by `fold`.
+    /// Returns the operation that scans value `x`, of type `element`, by `fold`.
     pub fn scan(fold: Fold, x: usize, element: DType) -> Op {
         Op::Scan(Box::new(Reduction::of(fold, x, element)))
     }
@@ -178,7 +188,7 @@ impl Op {
         if let Op::Index { strides, .. } = self { Some(strides) } else { None }
     }
 
-    /// Returns the strides of an [`Op::Index`], to be changed.
+    /// Returns the strides of an [`Op::Index`], mutably.
     pub fn strides_mut(&mut self) -> Option<&mut Strides> {
         if let Op::Index { strides, .. } = self { Some(strides) } else { None }
     }
@@ -201,7 +211,7 @@ impl Op {
         }
     }
 
-    /// Returns the number of the load that the operation reads an element of.
+    /// Returns the index of the load from which the operation reads an element.
     pub fn load(&self) -> Option<usize> {
         if let Op::Load(load) | Op::Gather { load, .. } | Op::Dot { from: Some(load) } = self {
             Some(*load)
@@ -210,7 +220,7 @@ impl Op {
         }
     }
 
-    /// Returns the number of the load that the operation reads an element of, to be renumbered.
+    /// Returns the index of the load from which the operation reads an element, mutably.
     pub fn load_mut(&mut self) -> Option<&mut usize> {
         if let Op::Load(load) | Op::Gather { load, .. } | Op::Dot { from: Some(load) } = self {
             Some(load)
@@ -219,13 +229,14 @@ impl Op {
         }
     }
 
-    /// Says whether the operation can meet an index out of range. Along an extent of 0 it can in every mode, because there is
-    /// no position to clamp or wrap to.
+    /// Returns whether the operation can meet an out-of-bounds index. Along an extent of 0 it can in every mode,
+    /// because there is no position to clamp or wrap to.
     pub fn checks(&self) -> bool {
         self.position().is_some_and(|p| p.mode == IndexMode::Check || p.extent == 0)
     }
 
-    /// Returns how many run-time scalars the plan must have for this operation: the highest number that it reads, plus 1.
+    /// Returns the number of run-time scalars that the plan must have for this operation: the highest index that it
+    /// reads, plus 1.
     pub fn scalars(&self) -> usize {
         match self {
             Op::Scalar(n) => n + 1,
@@ -249,10 +260,11 @@ impl Op {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Value {
     pub op: Op,
-    /// The value's type. An f16 or bf16 value is an f32 that need not be rounded; a narrow integer is in its type's range.
+    /// The value's type. An f16 or bf16 value is an f32 that need not be rounded. A narrow integer is in the range of
+    /// its type.
     pub dtype: DType,
-    /// Whether there is one per index of `outer × inner` (else one per index of `outer`). Without an inner space
-    /// (elementwise) every value is at the outer level.
+    /// Whether there is one value per index of `outer × inner`, not per index of `outer`. Without an inner space
+    /// (elementwise), every value is at the outer level.
     pub inner: bool,
 }
 
@@ -261,8 +273,9 @@ impl Value {
         self.dtype.compute()
     }
 
-    /// Says whether the value is known only at the end of a pass over the whole inner space. A reduction and the total of a
-    /// scan are; the elements of a scan are too where lanes share a row (`in_lanes`), but not where a row is scanned in order.
+    /// Returns whether the value is known only at the end of a pass over the whole inner space. This holds for a
+    /// reduction and for the total of a scan. It also holds for the elements of a scan if lanes share a row
+    /// (`in_lanes`), but not if a row is scanned in order.
     pub fn ends_pass(&self, in_lanes: bool) -> bool {
         match self.op {
             Op::Reduce(..) => true,
@@ -285,19 +298,20 @@ impl Value {
 /// The kinds of loop nest. Each has one file in `src/cpu/` and one in `shaders/`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum KernelKind {
-    /// No inner space: values, then stores.
+    /// Values, then stores, without an inner space.
     Elementwise,
-    /// Reductions of inner values, none of which depends on another; stores at the outer level only.
+    /// Reductions of inner values that do not depend on each other, with stores at the outer level only.
     Reduce(Lanes),
-    /// Reductions that depend on one another, scans, or stores at the inner level: a row (all of `inner`) is held at once.
+    /// Reductions that depend on each other, scans, or stores at the inner level. A whole row (all of `inner`) is held
+    /// at a time.
     Row,
-    /// `values[0]` is [`Op::Dot`]; `outer` ends in m, n and `inner` is k; `loads[0]` has stride 0 along n,
-    /// `loads[1]` along m. The rest is an epilogue at the outer level.
+    /// `values[0]` is [`Op::Dot`], `outer` ends in m, n, and `inner` is k. `loads[0]` has stride 0 along n, and
+    /// `loads[1]` along m. The other values are an epilogue at the outer level.
     Matmul,
 }
 
 impl KernelKind {
-    /// Returns the words by which plans and profiles call the kind.
+    /// Returns the name of the kind in plans and profiles.
     pub fn name(self) -> &'static str {
         match self {
             KernelKind::Elementwise => "elementwise",
@@ -309,7 +323,7 @@ impl KernelKind {
     }
 }
 
-/// Along which axes elements that are neighbours in memory lie. The order of a reduction's tree follows from it.
+/// The axes along which elements are neighbours in memory. The order of a reduction's tree follows from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Lanes {
     /// Along the reduced axes.
@@ -318,8 +332,8 @@ pub(crate) enum Lanes {
     Outer,
 }
 
-/// A part of `outer` that one dispatch covers. Most nests have up to three axes once axes are merged, so there is room for
-/// three without an allocation.
+/// A part of `outer` that one dispatch covers. Most nests have at most three axes after merging, so three need no heap
+/// allocation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Window {
     pub start: SmallVec<[usize; 3]>,
@@ -335,34 +349,34 @@ pub(crate) struct Kernel {
     pub loads: Vec<Load>,
     pub values: Vec<Value>,
     pub stores: Vec<Store>,
-    /// The parts of `outer`, which cover it without overlap: one, unless an operand spans more than a binding or `outer` has
-    /// more indices than one dispatch takes.
+    /// The parts of `outer`, which cover it without overlap. There is one part, unless an operand spans more than a
+    /// binding or `outer` has more indices than one dispatch supports.
     pub windows: Vec<Window>,
-    /// How the kernel uses the hardware: the last thing that the planner decides.
+    /// How the kernel uses the hardware. The planner decides this last.
     pub schedule: Schedule,
-    /// Whether this is a further pass of the kernel before it, over its partial results or over the next window of an indexed
-    /// axis. A plan counts all passes as one kernel.
+    /// Whether this is a further pass of the kernel before it, over its partial results or over the next window of an
+    /// indexed axis. A plan counts all passes as one kernel.
     pub continues: bool,
-    /// The operation that the kernel ends in, for errors.
+    /// The last operation of the kernel, for errors.
     pub name: &'static str,
-    /// The number of its node in an evaluation. A plan is shared by every place that evaluates the same structure,
-    /// so the caller's line is looked up by this number in the lines that the evaluation binds.
+    /// The number of its node in an evaluation. A plan is shared by all callers that evaluate the same structure, so
+    /// the caller's line is looked up by this number in the lines of the evaluation.
     pub node: usize,
 }
 
 impl Kernel {
-    /// Adds a value; returns its number.
+    /// Adds a value, and returns its index.
     pub fn push(&mut self, op: Op, dtype: DType, inner: bool) -> usize {
         self.values.push(Value { op, dtype, inner });
         self.values.len() - 1
     }
 
-    /// Says whether the kernel has a reduction that combines elements one after another.
+    /// Returns whether the kernel has a reduction that combines elements one after another.
     pub fn combines_in_sequence(&self) -> bool {
         self.values.iter().any(|v| matches!(&v.op, Op::Reduce(r) if r.fold.order(r.element) == Order::Sequence))
     }
 
-    /// Says for each value whether it is one of `sinks`, or one of them depends on it.
+    /// Returns for each value whether it is one of `sinks`, or one of them depends on it.
     pub fn needed(&self, sinks: impl IntoIterator<Item = usize>) -> Vec<bool> {
         let mut needed = vec![false; self.values.len()];
         sinks.into_iter().for_each(|v| needed[v] = true);
@@ -374,7 +388,7 @@ impl Kernel {
         needed
     }
 
-    /// Estimates what compiling the kernel costs a driver, in units of one addition.
+    /// Returns an estimate of the driver's cost of compiling the kernel, in units of one addition.
     pub fn compile_cost(&self) -> u32 {
         let one = |v: &Value| match &v.op {
             Op::Ufunc(row, args) => row.typed_operand(args).map_or(1, |a| row.compile_cost(self.values[*a].compute())),
@@ -395,31 +409,32 @@ impl Kernel {
         layout::product(&self.inner)
     }
 
-    /// Says whether a load reads anything. If the inner space is empty, only loads and gathers of outer values do.
+    /// Returns whether a load reads anything. If the inner space is empty, only loads and gathers of outer values do.
     pub fn reads(&self, load: usize) -> bool {
         let outer = |v: &Value| !v.inner && v.op.load() == Some(load);
         self.inner_size() > 0 || self.values.iter().any(outer)
     }
 
-    /// Says whether a value of the kernel is a scan.
+    /// Returns whether a value of the kernel is a scan.
     pub fn scans(&self) -> bool {
         self.values.iter().any(|v| matches!(v.op, Op::Scan(..)))
     }
 
-    /// Says whether a value of the kernel can meet an index out of range.
+    /// Returns whether a value of the kernel can meet an out-of-bounds index.
     pub fn checks(&self) -> bool {
         self.values.iter().any(|v| v.op.checks())
     }
 
-    /// Returns the bytes that the kernel reads and writes by its definition. An element of a load or store counts once, even
-    /// if it is broadcast or lies in several windows; a gather or scatter counts one element for each index, and a store that combines counts as a read
-    /// too. If an indexed axis is cut into windows, gathers and stores count in the kernel of the first window alone.
+    /// Returns the bytes that the kernel reads and writes according to its definition. An element of a load or store
+    /// counts once, even if it is broadcast or is in several windows. A gather or scatter counts one element for each
+    /// index, and a store that combines also counts as a read. If an indexed axis is cut into windows, gathers and
+    /// stores count only in the kernel of the first window.
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {
             let walked = || extents().zip(strides).filter(|(_, s)| **s != 0);
             let indices = walked().fold(1u64, |all, (n, _)| all.saturating_mul(*n as u64));
-            // where windows overlap, there are more indices than elements from the first to the last
+            // if windows overlap, there are more indices than elements from the first to the last
             let reach = |(n, s): (&usize, &isize)| (n.saturating_sub(1) as u64).saturating_mul(s.unsigned_abs() as u64);
             let span = walked().map(reach).fold(1, u64::saturating_add);
             indices.min(span)

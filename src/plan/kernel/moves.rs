@@ -1,36 +1,36 @@
-//! Nests that only move words: each store writes, unchanged, what a load reads or what a number is.
+//! Nests that only move words. Each store writes, unchanged, an element that a load reads, or a number.
 
 use super::{Kernel, KernelKind, Op, Position, Store};
 use crate::base::dtype::DType;
 use smallvec::SmallVec;
 
-/// Where the words of a store come from in a nest that computes nothing.
+/// The source of a store's words in a nest that computes nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Moved {
-    /// The load of this number, whose words have the store's size.
+    /// The load with this index, whose words have the size of the store's.
     Load(usize),
-    /// The value of this number, a scalar or a constant.
+    /// The value with this index, a scalar or a constant.
     Number(usize),
-    /// The value of this number, a gather of whole rows: its index is a load that stays the same along the last axis.
+    /// The value with this index, a gather of whole rows. Its index is a load that is constant along the last axis.
     Rows(usize),
 }
 
 impl Kernel {
-    /// Returns where the words of each store come from, if the nest only moves words; else none. A move needs no registers, and
-    /// keeps every bit, also those of NaNs.
+    /// Returns the source of each store's words if the nest only moves words, and `None` otherwise. A move needs no
+    /// registers, and preserves every bit, including those of NaNs.
     pub fn moves(&self) -> Option<SmallVec<[Moved; 1]>> {
         if self.kind != KernelKind::Elementwise || !self.stores.iter().all(Store::is_plain) {
             return None;
         }
         let moved: SmallVec<[Moved; 1]> = self.stores.iter().map(|store| self.moved(store)).collect::<Option<_>>()?;
-        // every gather must be one of those rows: of another, nobody would check the indices
+        // every gather must be one of these rows, because the indices of another gather would not be checked
         let is_stored = |v: usize| moved.contains(&Moved::Rows(v));
         let all = (0..self.values.len()).all(|v| is_stored(v) || self.values[v].op.position().is_none());
         all.then_some(moved)
     }
 
-    /// Says whether a gather reads a whole row at each index: its index is a load that stays the same along the last axis,
-    /// along which the elements that it reads are contiguous.
+    /// Returns whether a gather reads a whole row at each index. Then its index is a load that is constant along the
+    /// last axis, along which the gathered elements are contiguous.
     fn gathers_rows(&self, load: usize, position: &Position) -> bool {
         let index = &self.values[position.index];
         let (Op::Load(n), Some(last)) = (&index.op, self.outer.len().checked_sub(1)) else { return false };
@@ -56,7 +56,7 @@ impl Kernel {
             }
             dtype = value.dtype;
             match value.op {
-                // what a load of this type gives, and casts of it that keep its words, is rounded already
+                // a loaded value of this type, and casts of it that keep its words, are already rounded
                 Op::Cast(a) | Op::Round(a) => v = a,
                 Op::Load(n) => return same_words(self.loads[n].dtype, dtype).then_some(Moved::Load(n)),
                 Op::Gather { load, ref position, .. } => {
@@ -77,7 +77,8 @@ impl Kernel {
     }
 }
 
-/// Says whether an element of one type that is cast to another keeps its bits in memory: casts between integers wrap.
+/// Returns whether a cast from one type to the other keeps the bits of an element in memory. Casts between integers
+/// wrap.
 fn same_words(a: DType, b: DType) -> bool {
     a == b || a.is_integer() && b.is_integer() && a.size() == b.size()
 }

@@ -12,37 +12,37 @@ use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// An operand or a result of a routine: dense, in C order, from element 0 of its buffer.
+/// An operand or a result of a routine. It is dense, in C order, and begins at element 0 of its buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct Whole {
     pub buffer: BufferRef,
     pub meta: Meta,
 }
 
-/// A pass of a routine on a GPU, as it is dispatched.
+/// A pass of a routine on a GPU, with its dispatches.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutinePass {
     pub pass: Pass,
-    /// For each dispatch, its first item and the one after its last. There is one dispatch, unless an operand of
-    /// [`Pass::along`] spans more than a binding or there are more items than one dispatch takes.
+    /// For each dispatch, its first item and the item after its last. There is one dispatch, unless an operand of
+    /// [`Pass::along`] spans more than a binding or there are more items than one dispatch supports.
     pub windows: Vec<[usize; 2]>,
-    /// Invocations of a workgroup. Each invocation handles one item.
+    /// The number of invocations of a workgroup. Each invocation handles one item.
     pub group: u32,
 }
 
-/// A call of a routine with its buffers. Its results and scratch share no memory with each other or with operands; two
-/// operands may be one buffer.
+/// A call of a routine with its buffers. Its results and scratch buffers share no memory with each other or with
+/// operands. Two operands may be the same buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutineCall {
     pub row: &'static Routine,
     pub params: Params,
     pub operands: Vec<Whole>,
     pub results: Vec<Whole>,
-    /// The temporaries that are its scratch, each with its size in bytes.
+    /// The scratch temporaries, each with its size in bytes.
     pub scratch: Vec<(BufferRef, usize)>,
-    /// What a GPU dispatches; a CPU runs the routine by one function.
+    /// The passes that a GPU dispatches. A CPU runs the routine by one function.
     pub passes: Vec<RoutinePass>,
-    /// The number of its node in an evaluation, as [`Kernel::node`].
+    /// The number of its node in an evaluation, like [`Kernel::node`].
     pub node: usize,
 }
 
@@ -57,7 +57,8 @@ pub(crate) enum Step {
     },
 }
 
-/// A result of a plan. It is dense from the start of its buffer, in C order or in the storage order that its operands share.
+/// A result of a plan. It is dense from the start of its buffer, in C order or in the storage order that its operands
+/// share.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Output {
     pub dtype: DType,
@@ -65,41 +66,44 @@ pub(crate) struct Output {
     pub strides: Strides,
 }
 
-/// The planner's model of a plan's time, which says why it stores what it stores. The times are nanoseconds by the rates of
-/// [`Rates`](super::Rates): good to compare two plans for one device, and no promise of a time.
+/// The planner's model of a plan's time, which explains why it stores nodes. The times are in nanoseconds, computed
+/// with the rates of [`Rates`](super::Rates). They serve to compare two plans for one device, and do not predict an
+/// actual time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     /// The modelled time of the plan.
     pub time: f64,
-    /// The modelled time of the other plan, if the planner has weighed two: that in which only what must be is stored where
-    /// `choices` are taken, else that with the choices.
+    /// The modelled time of the other plan, if the planner compared two. If the plan uses `choices`, the other one
+    /// stores only what must be stored. Otherwise the other one uses the choices.
     pub other: Option<f64>,
-    /// Whether the plan is the one with `choices`.
+    /// Whether the plan uses `choices`.
     pub taken: bool,
-    /// The nodes that it pays to store, by the estimate for each alone.
+    /// The nodes that are worth storing, according to the estimate for each node alone.
     pub choices: Vec<Choice>,
 }
 
 /// A node that the planner stores although a kernel could compute it.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Choice {
-    /// The operation, and the shape of its result.
+    /// The name of the operation, followed by the shape of its result.
     pub name: &'static str,
     pub shape: Shape,
-    /// How often an element would be computed otherwise: by how many kernels, or how often by one.
+    /// The number of times that an element would be computed otherwise: the number of kernels that compute it, or the
+    /// number of times in one kernel.
     pub times: usize,
-    /// The modelled times of storing it and reading it back, and of computing it wherever it is read.
+    /// The modelled time of storing the node and reading it back, followed by that of computing it wherever it is read.
     pub stored: f64,
     pub computed: f64,
 }
 
-/// What evaluates an expression: steps in order, and the buffers that they need.
+/// A plan that evaluates an expression: steps in order, and the buffers that they need.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub inputs: Vec<DType>,
-    /// For each input, whether it lies in the buffer that a write targets: a write in place reads and writes the same memory.
+    /// For each input, whether it is in the buffer that a write targets. A write in place reads and writes the same
+    /// memory.
     pub aliased: Vec<bool>,
-    /// The plan's number, in the order in which plans were made. No number is given twice, so backends use it as a cache key.
+    /// The number of the plan, in the order of creation. Numbers are never reused, so backends use them as cache keys.
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
     pub id: u64,
     /// Whether the plan stays in a cache for later evaluations, so that a backend should keep what it prepares for it.
@@ -137,36 +141,36 @@ impl Heap for Step {
     }
 }
 
-/// What a CPU has prepared for a plan (a write in place and any other run have one each), and the bytes that the plan takes with
-/// all that belongs to it, while it counts among those that are kept.
+/// The data that a CPU has prepared for a plan, once for writes in place and once for all other runs. Also the bytes
+/// that the plan occupies with all data that belongs to it, as long as it counts as a cached plan.
 #[derive(Default, Debug)]
 pub(crate) struct Kept {
     prepared: [OnceLock<Box<dyn Any + Send + Sync>>; 2],
     bytes: AtomicUsize,
 }
 
-/// The bytes of all plans that count.
+/// The total bytes of all plans that count.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 impl Kept {
-    /// Has so many more bytes of the plan count until it ends.
+    /// Adds `weight` bytes of the plan to the total until the plan is dropped.
     pub fn count(&self, weight: usize) {
         let bytes = mutant!(plans_without_weight, 0, weight);
         self.bytes.fetch_add(bytes, Relaxed);
         TAKEN.fetch_add(bytes, Relaxed);
     }
 
-    /// Returns the bytes of all plans that count.
+    /// Returns the total bytes of all plans that count.
     pub fn taken() -> usize {
         TAKEN.load(Relaxed)
     }
 
-    /// Returns what is prepared for runs of one kind; none if nothing is.
+    /// Returns the data prepared for runs of one kind, or `None` if there is none.
     pub fn prepared<T: Any>(&self, in_place: bool) -> Option<&T> {
         self.prepared[in_place as usize].get()?.downcast_ref()
     }
 
-    /// Keeps what is prepared for runs of one kind, unless another thread was faster; says whether it did.
+    /// Stores the data prepared for runs of one kind, unless another thread was faster. Returns whether it was stored.
     pub fn prepare(&self, in_place: bool, prepared: Box<dyn Any + Send + Sync>) -> bool {
         self.prepared[in_place as usize].set(prepared).is_ok()
     }
@@ -186,12 +190,12 @@ impl Clone for Kept {
 }
 
 impl RoutineCall {
-    /// Says whether the routine refuses some values of its operands, which only a run can find.
+    /// Returns whether the routine rejects some values of its operands, which only a run can detect.
     pub fn checks(&self) -> bool {
         self.row.refuses.is_some()
     }
 
-    /// Returns the bytes of operands read and of results written, each element once.
+    /// Returns the bytes of the operands that are read and of the results that are written, each element once.
     pub fn bytes(&self) -> (u64, u64) {
         let sum = |list: &[Whole]| list.iter().fold(0u64, |sum, w| sum.saturating_add(w.meta.bytes() as u64));
         (sum(&self.operands), sum(&self.results))
@@ -212,7 +216,7 @@ impl Step {
         }
     }
 
-    /// Returns the node whose operation the step runs, for the caller's line; a clear has none.
+    /// Returns the node whose operation the step runs, for the caller's line, or `None` for a clear.
     pub fn node(&self) -> Option<usize> {
         match self {
             Step::Nest(kernel) => Some(kernel.node),
@@ -221,12 +225,12 @@ impl Step {
         }
     }
 
-    /// Says whether the step is a further pass of the step before it.
+    /// Returns whether the step is a further pass of the step before it.
     pub fn continues(&self) -> bool {
         self.nest().is_some_and(|kernel| kernel.continues)
     }
 
-    /// Says whether a run of the step can meet an index out of range, or a value that a routine refuses.
+    /// Returns whether a run of the step can meet an out-of-bounds index, or a value that a routine rejects.
     pub fn checks(&self) -> bool {
         match self {
             Step::Nest(kernel) => kernel.checks(),
@@ -235,8 +239,8 @@ impl Step {
         }
     }
 
-    /// Returns the buffers that the step reads. A routine's scratch counts as read and as written; the elements that a store
-    /// combines with do not count as read.
+    /// Returns the buffers that the step reads. A routine's scratch buffers count as read and as written. Elements with
+    /// which a store combines its value do not count as read.
     pub fn reads(&self) -> SmallVec<[BufferRef; 8]> {
         match self {
             Step::Nest(kernel) => kernel.loads.iter().map(|l| l.buffer).collect(),
@@ -258,7 +262,7 @@ impl Step {
         }
     }
 
-    /// Returns the results of a routine; none of any other step.
+    /// Returns the results of a routine, or an empty list for any other step.
     pub fn results(&self) -> &[Whole] {
         match self {
             Step::Routine(call) => &call.results,
@@ -266,7 +270,8 @@ impl Step {
         }
     }
 
-    /// Renumbers the temporaries of the step. `number` is called for those that the step writes, then for those that it reads.
+    /// Renumbers the temporaries of the step. `number` is called for those that the step writes, then for those that it
+    /// reads.
     pub fn map_temps(&mut self, mut number: impl FnMut(usize) -> usize) {
         let mut place = |buffer: &mut BufferRef| {
             if let BufferRef::Temp(temp) = buffer {
@@ -287,12 +292,12 @@ impl Step {
         }
     }
 
-    /// Says whether the step writes an output of the plan.
+    /// Returns whether the step writes an output of the plan.
     pub fn writes_output(&self) -> bool {
         self.writes().iter().any(|b| matches!(b, BufferRef::Output(_)))
     }
 
-    /// Says whether the step counts as a kernel: a clear does not, nor does a further pass.
+    /// Returns whether the step counts as a kernel. A clear does not, and neither does a further pass.
     pub fn is_kernel(&self) -> bool {
         match self {
             Step::Nest(kernel) => !kernel.continues,
@@ -324,18 +329,18 @@ impl Plan {
         self.steps.iter().filter_map(Step::nest)
     }
 
-    /// Returns the node whose operation step number `n` serves, for the caller's line. A clear serves the routine after it.
+    /// Returns the node of step `n`, for the caller's line. For a clear, this is the node of the routine after it.
     pub fn node_of(&self, n: usize) -> Option<usize> {
         self.steps.iter().skip(mutant!(kernels_with_the_line_of_the_first, 0, n)).find_map(Step::node)
     }
 
-    /// Returns the plan to be printed with the caller's line of each step, which `line` gives by the step's number. A plan has no
-    /// lines of its own, because expressions of one structure share it.
+    /// Returns a value that prints the plan with the caller's line of each step. `line` returns the line of a step. A
+    /// plan has no lines of its own, because expressions with the same structure share it.
     pub fn with_lines<'a>(&'a self, line: &'a dyn Fn(usize) -> Option<&'static Location<'static>>) -> WithLines<'a> {
         WithLines { plan: self, line }
     }
 
-    /// Counts the kernels and routines. A kernel counts once, with all its passes.
+    /// Returns the number of kernels and routines. A kernel counts once, with all its passes.
     pub fn kernel_count(&self) -> usize {
         self.steps.iter().filter(|s| s.is_kernel()).count()
     }
@@ -346,13 +351,13 @@ impl Plan {
         self.steps.iter().map(Step::bytes).fold((0, 0), both)
     }
 
-    /// Counts the dispatches of all kernels and routines.
+    /// Returns the number of dispatches of all kernels and routines.
     pub fn dispatches(&self) -> usize {
         self.steps.iter().map(Step::dispatches).sum()
     }
 }
 
-/// A modelled time, in microseconds with three digits.
+/// A modelled time, printed in microseconds with three digits.
 struct Micros(f64);
 
 impl fmt::Display for Micros {
@@ -423,7 +428,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// A plan beside the lines of an evaluation of it.
+/// A plan together with the source lines of an evaluation.
 pub(crate) struct WithLines<'a> {
     plan: &'a Plan,
     line: &'a dyn Fn(usize) -> Option<&'static Location<'static>>,
@@ -479,7 +484,7 @@ impl Plan {
                 true => write!(f, "     ")?,
                 false => write!(f, "  {i}: ")?,
             }
-            // the line stands at the end of the step's first line
+            // the source line is printed at the end of the step's first line
             match (line(n), step.to_string().split_once('\n')) {
                 (Some(at), Some((head, rest))) => write!(f, "{head}  ({}:{})\n{rest}", at.file(), at.line())?,
                 (None, _) | (_, None) => write!(f, "{step}")?,

@@ -1,4 +1,4 @@
-//! How a kernel and the buffers that it names are printed in a plan.
+//! Prints a kernel, and the buffers that it uses, as part of a plan.
 
 use super::{BufferRef, Kernel, Op, Position, Scattered, schedule};
 use crate::base::layout::Strides;

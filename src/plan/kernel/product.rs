@@ -1,24 +1,25 @@
-//! How a CPU computes a matrix product: the part of its schedule that the planner writes (`plan/schedule/products.rs`) and the
-//! loops of `cpu/matmul/` follow. No bit depends on it.
+//! How a CPU computes a matrix product: the part of its schedule that the planner writes (`plan/schedule/products.rs`)
+//! and the loops of `cpu/matmul/` follow. It does not change the bits of a result.
 
 use super::{Kernel, Load, Store};
 use crate::base::dtype::{Compute, DType};
 use crate::base::layout;
 use crate::graph::ufunc::cast;
 
-/// How many neighbouring k a chain of additions has (`cpu/matmul/tile.rs`). Another number gives other bits. Measured: half as many
-/// cost up to 5 % of speed, twice as many double the worst rounding error of long products.
+/// The number of consecutive elements along k in a chain of additions (`cpu/matmul/tile.rs`). Another number would
+/// change the bits of results. In measurements, half as many cost up to 5 % of speed, and twice as many doubled the
+/// worst rounding error of long products.
 pub(crate) const CHAIN: usize = 256;
 
-/// The most elements of a product whose k is shared out.
+/// The maximum number of elements of a product whose k is divided among tasks.
 pub(crate) const MOST_OF_CHAINS: usize = 4096;
 
-/// A workgroup of a GPU computes a tile of 64 × 64 elements of a product. Where at most so many of these are there, each invocation
-/// computes one element instead. A judgement: with 512 of 4,096, a tile multiplies eight times for each product that counts, and an
-/// element alone takes some eight instructions at each k, because both of its factors are fetched for it.
+/// The maximum number of elements, of a tile's 64 × 64, for which each invocation computes one element instead of the
+/// workgroup computing a tile. With 512 of the 4,096 elements, a tile does eight multiplications for each useful one.
+/// An invocation that computes one element needs about eight instructions per k, because it fetches both factors.
 const NARROW: usize = 512;
 
-/// Says whether invocations of a GPU compute one element each of an m × n product, because few elements of a tile are there.
+/// Returns whether GPU invocations compute one element each of an m × n product, because it has few elements per tile.
 pub(crate) fn is_narrow(m: usize, n: usize) -> bool {
     m.min(64) * n.min(64) <= NARROW
 }
@@ -27,33 +28,34 @@ pub(crate) fn is_narrow(m: usize, n: usize) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Product {
     pub method: Method,
-    /// Whether the transposed product is computed, whose left operand is the transposed right one. Rows and columns below, and
-    /// those of the method, are then the columns and rows of the kernel.
+    /// Whether the transposed product is computed, whose left operand is the transposed right operand. Then rows and
+    /// columns below, and those of the method, are the columns and rows of the kernel.
     pub turned: bool,
-    /// How many matrices of the batch a task computes; one if it computes a part of one.
+    /// The number of matrices of the batch that a task computes. 1 if a task computes a part of a matrix.
     pub matrices: u16,
-    /// Into how many parts the rows and the columns of a matrix are cut.
+    /// The number of parts into which the rows, and the columns, of a matrix are cut.
     pub parts: [u8; 2],
-    /// How many chains of k (`cpu/matmul/tile.rs`) a task sums, where k is shared out; the thread of the product then adds the sums
-    /// of all chains, in order. 0 if a task computes whole elements.
+    /// The number of chains of k (`cpu/matmul/tile.rs`) that a task sums, if k is divided among tasks. One thread then
+    /// adds the sums of all chains in order. 0 if a task computes whole elements.
     pub chains: u32,
     /// Whether one thread does all the work.
     pub alone: bool,
-    /// Whether the next step, an elementwise nest, runs on each part of the result as soon as that part is computed and still in
-    /// a cache (`takes_parts` in `plan/kernel/schedule.rs`).
+    /// Whether the next step, an elementwise nest, runs on each part of the result as soon as that part is computed and
+    /// still in a cache (`takes_parts` in `plan/kernel/schedule.rs`).
     pub hands_on: bool,
 }
 
 impl Product {
-    /// Returns how many rows and columns of an m × n result a task computes.
+    /// Returns the number of rows and of columns of an m × n result that a task computes.
     pub fn part(&self, m: usize, n: usize) -> [usize; 2] {
-        // a part has whole panels of rows, or whole vectors of rows, so that few kernels run on less; whole cache lines of columns
+        // a part has whole panels of rows, or whole vectors of rows, so that few kernels run on less, and whole cache
+        // lines of columns
         let rows = if self.method == Method::Dots { 64 } else { 12 };
         let of = |n: usize, parts: u8, unit: usize| n.div_ceil(parts.max(1) as usize).next_multiple_of(unit).min(n);
         [of(m, self.parts[0], rows), of(n, self.parts[1], 64)]
     }
 
-    /// Prints the strategy of an m × n product.
+    /// Returns the printed strategy of an m × n product.
     pub fn print(&self, m: usize, n: usize) -> String {
         let method = match self.method {
             Method::Dots => "product, lanes over rows".to_string(),
@@ -82,18 +84,19 @@ impl Product {
 /// How a task computes its part of a product.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Method {
-    /// A few columns: rows of the left operand, contiguous along k, are multiplied with each, many rows at a time.
+    /// For a few columns: rows of the left operand, which are contiguous along k, are multiplied with each column, many
+    /// rows at a time.
     Dots,
-    /// A few rows: each is multiplied with rows of the right operand, which are contiguous, many columns at a time.
+    /// For a few rows: each is multiplied with rows of the right operand, which are contiguous, many columns at a time.
     Sums,
-    /// Tiles of the result, from the operands as they lie in memory.
+    /// Tiles of the result, computed from the operands in place.
     Direct,
-    /// Tiles of the result, from copies of `blocks` times 64 columns of the right operand in the order in which tiles read them; and
-    /// of copied rows of the left operand, if `left` says so or they are converted.
+    /// Tiles of the result, computed from copies of `blocks` times 64 columns of the right operand, in the order in
+    /// which tiles read them. Rows of the left operand are copied too if `left` is true or if they are converted.
     Panels { blocks: u8, left: bool },
 }
 
-/// The matrices of a product, as its method sees them: sizes, and strides in elements. An axis of length 1 has stride 1.
+/// The matrices of a product as its method uses them: sizes, and strides in elements. An axis of length 1 has stride 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Matrices {
     pub m: usize,
@@ -105,12 +108,12 @@ pub(crate) struct Matrices {
     pub b: [isize; 2],
     /// Strides of the result along m and n.
     pub c: [isize; 2],
-    /// Whether left operand, right operand and result have the type that the product is computed in.
+    /// Whether the left operand, the right operand and the result have the type in which the product is computed.
     pub plain: [bool; 3],
 }
 
 impl Matrices {
-    /// Returns the matrices of a kernel that is a product and nothing else; none if it is another kernel, or if an operand has
+    /// Returns the matrices of a kernel that is only a product. Returns `None` for another kernel, or if an operand has
     /// more than one stride along k.
     pub fn of(kernel: &Kernel) -> Option<Matrices> {
         let rank = kernel.outer.len();
@@ -118,7 +121,7 @@ impl Matrices {
         let (m, n, k) = (*kernel.outer.get(rank.checked_sub(2)?)?, kernel.outer[rank - 1], kernel.inner_size());
         let stride = |len: usize, stride: isize| if len == 1 { 1 } else { stride };
         let along_k = |load: &Load| match k {
-            // an inner space without elements may have no single stride, and needs none
+            // an inner space without elements may have no single stride, and needs no stride
             0 | 1 => Some(1),
             _ => layout::one_step(&kernel.inner, &load.strides[rank..]),
         };
@@ -142,7 +145,8 @@ impl Matrices {
         Matrices { m: self.n, n: self.m, a: self.b, b: self.a, c: [r, c], plain: [right, left, result], ..*self }
     }
 
-    /// Says whether a method can compute the product: all but panels read the operands and write the result as they are.
+    /// Returns whether a method can compute the product. All methods except panels read the operands and write the
+    /// result as they are.
     pub fn suit(&self, method: Method) -> bool {
         let plain = self.plain == [true; 3];
         match method {
@@ -153,7 +157,7 @@ impl Matrices {
     }
 }
 
-/// Says whether the loops of products convert elements of a type to the type that a product is computed in.
+/// Returns whether the loops of products convert elements of a type to the type in which a product is computed.
 pub(crate) fn takes(dtype: DType, compute: Compute) -> bool {
     dtype.compute() == compute
 }

@@ -1,4 +1,4 @@
-//! A reduction or scan of a kernel: its fold, the values that it combines, and what it gives.
+//! A reduction or scan of a kernel: its fold, the values that it combines, and its result.
 
 use crate::base::dtype::DType;
 use crate::base::heap::Heap;
@@ -6,23 +6,23 @@ use crate::graph::ufunc::{Fold, MOST_COMPONENTS};
 use smallvec::SmallVec;
 use std::fmt;
 
-/// A reduction along `inner`, or a scan, which takes elements and gives the fold's result.
+/// A reduction along `inner`, or a scan. A scan has [`Source::Elements`] and [`Gives::Result`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Reduction {
     pub fold: Fold,
-    /// The type of the elements, from which the fold's other types follow.
+    /// The type of the elements, which determines the fold's other types.
     pub element: DType,
     pub source: Source,
     pub gives: Gives,
 }
 
-/// What a reduction combines: inner values.
+/// The inner values that a reduction combines.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
-    /// The elements of value `x`. A fold that needs positions (argmin) counts them along `inner`, from value `base` on (an i32
-    /// at the outer level), or from 0 if there is none.
+    /// The elements of value `x`. A fold that needs positions (argmin) counts them along `inner`, starting at value
+    /// `base` (an i32 at the outer level), or at 0 if there is no base.
     Elements { x: usize, base: Option<usize> },
-    /// States that an earlier pass made of parts of the elements: one value for each component of the fold.
+    /// States that an earlier pass computed for parts of the elements: one value for each component of the fold.
     States(SmallVec<[usize; MOST_COMPONENTS]>),
 }
 
@@ -34,7 +34,7 @@ impl Heap for Source {
     }
 }
 
-/// What a reduction gives, once it has combined all elements into one state.
+/// The result of a reduction, after it has combined all elements into one state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Gives {
     /// The fold's result.
@@ -44,13 +44,13 @@ pub(crate) enum Gives {
 }
 
 impl Reduction {
-    /// Makes the reduction of value `x`, of type `element`, that gives the result of `fold`.
+    /// Returns the reduction of value `x`, of type `element`, with the result of `fold`.
     pub fn of(fold: Fold, x: usize, element: DType) -> Reduction {
         Reduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
     }
 
-    /// Makes the same reduction of a part of the elements, whose positions begin at `base`. It gives component `n` of the
-    /// part's state.
+    /// Returns the same reduction of a part of the elements, whose positions begin at `base`. Its result is component
+    /// `n` of the part's state.
     pub fn component(&self, n: usize, base: Option<usize>) -> Reduction {
         let source = match &self.source {
             Source::Elements { x, .. } => Source::Elements { x: *x, base },
@@ -61,7 +61,7 @@ impl Reduction {
         Reduction { source, gives, ..self.clone() }
     }
 
-    /// Makes the reduction that gives the same from the states of the parts: one value for each component.
+    /// Returns the reduction that computes the same result from the states of the parts: one value for each component.
     pub fn of_states(&self, states: &[usize]) -> Reduction {
         let source = match self.fold.is_plain() {
             true => Source::Elements { x: states[0], base: None },
@@ -78,7 +78,7 @@ impl Reduction {
         }
     }
 
-    /// Returns the outer value from which positions are counted; none where they count from 0.
+    /// Returns the outer value at which positions start, or `None` if they start at 0.
     pub fn base(&self) -> Option<usize> {
         match self.source {
             Source::Elements { base, .. } => base,
@@ -86,7 +86,7 @@ impl Reduction {
         }
     }
 
-    /// Says whether both reductions combine the same values by the same fold, so that one loop over them serves both.
+    /// Returns whether both reductions combine the same values by the same fold, so that one loop can compute both.
     pub fn shares_walk(&self, other: &Reduction) -> bool {
         (self.fold, self.element, &self.source) == (other.fold, other.element, &other.source)
     }

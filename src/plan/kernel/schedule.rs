@@ -1,48 +1,50 @@
-//! How a loop nest uses the hardware: tiles or lanes, the layout of each load, the values kept between passes. The planner
-//! decides it (`plan/schedule/mod.rs`) when the nest is final, and a backend follows it. How many threads share the tasks of a nest
-//! is known only when it runs. No bit depends on threads, tiles or tasks. The lanes of a reduction are part of its tree, so they do not depend on strides or on sizes of other axes.
+//! How a loop nest uses the hardware: tiles or lanes, the access pattern of each load, and the values kept between
+//! passes. The planner decides this (`plan/schedule/mod.rs`) when the nest is final, and a backend follows it. The
+//! number of threads that share the tasks of a nest is known only at run time. Threads, tiles and tasks do not change
+//! the bits of a result. The lanes of a reduction are part of its tree, so they do not depend on strides or on the
+//! sizes of other axes.
 
 use super::{Kernel, KernelKind, Lanes, Load, Op, Product, Tile};
 use crate::base::caps::COOPERATIVE_TILE;
 use crate::base::layout::Shape;
 use std::fmt;
 
-/// What the planner has decided of one nest. It is small, because a plan may have a million nests: what few nests have is
-/// boxed in `details`.
+/// The planner's decisions for one nest. It is small, because a plan may have a million nests: the fields that few
+/// nests need are boxed in `details`.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Schedule {
     pub work: Work,
     pub details: Option<Box<Details>>,
 }
 
-/// The part of a schedule that a chain of elementwise operations does without.
+/// The part of a schedule that a chain of elementwise operations does not need.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Details {
-    /// For each store, how it writes; empty if all are [`WriteClass::Plain`].
+    /// For each store, how it writes. Empty if all are [`WriteClass::Plain`].
     pub writes: Vec<WriteClass>,
-    /// The passes along the inner space; none for a nest without an inner space, and none for a product, whose loops follow
-    /// from its strategy.
+    /// The passes along the inner space. `None` for a nest without an inner space, and for a product, whose loops
+    /// follow from its strategy.
     pub passes: Option<Passes>,
-    /// How a CPU looks for indices out of range before it writes anything; none where no index is checked, and none on a GPU,
-    /// which does not store what such an index leads to, and reports the index later.
+    /// How a CPU checks for out-of-bounds indices before it writes anything. `None` if no index is checked. Also `None`
+    /// on a GPU, which skips the stores of such an index and reports the index later.
     pub checks: Option<Checks>,
 }
 
 /// How the index space is divided among threads or workgroups.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) enum Work {
-    /// Nothing is decided: the nest is still in the making, or its outer space is empty.
+    /// Nothing is decided, because the nest is still in the making or its outer space is empty.
     #[default]
     Undecided,
-    /// Threads of a CPU take the nest tile by tile.
+    /// CPU threads compute the nest tile by tile.
     Tiles(Tiles),
-    /// Threads of a CPU share a matrix product.
+    /// CPU threads share a matrix product.
     Product(Product),
-    /// Workgroups of a GPU share the nest.
+    /// GPU workgroups share the nest.
     Groups(Groups),
 }
 
-/// Tiles, and the tasks that threads take.
+/// Tiles, and how tiles form tasks for threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Tiles {
     pub tiling: Tiling,
@@ -51,7 +53,8 @@ pub(crate) struct Tiles {
     /// Whether a block of reduced rows may be cut into parts for several threads. Each part is a whole subtree of the
     /// reduction's tree, so the cut changes no bit.
     pub shares_rows: bool,
-    /// Whether threaded code computes the tiles (`math/simd/threaded/mod.rs`); else each operation is a loop over a tile.
+    /// Whether threaded code computes the tiles (`math/simd/threaded/mod.rs`). Otherwise each operation is a loop over
+    /// a tile.
     pub threaded: bool,
 }
 
@@ -60,68 +63,72 @@ pub(crate) struct Tiles {
 pub(crate) enum Tiling {
     /// A tile is a piece of one line along the last outer axis, of up to `each` elements.
     Pieces { each: u16 },
-    /// A tile is `each` whole lines along the last outer axis, which are so short that one alone would make loops too short.
+    /// A tile is `each` whole lines along the last outer axis, which are so short that loops over a single one would be
+    /// too short.
     Rows { each: u16 },
-    /// A tile is a rectangle of `rows × cols` in the last two outer axes, for an operand contiguous along the last but one.
+    /// A tile is a rectangle of `rows × cols` in the last two outer axes, for an operand contiguous along the last but
+    /// one.
     Blocks { rows: u16, cols: u16 },
-    /// Rows of the inner space one after another: a task takes `rows` of them, a tile `cols` neighbouring elements of one; or
-    /// `together` rows, which are then whole.
+    /// Rows of the inner space one after another. A task computes `rows` of them. A tile is `cols` neighbouring
+    /// elements of one row, or `together` whole rows.
     Along { rows: u16, together: u16, cols: u16 },
-    /// Rows of the inner space side by side, each a column: a task takes `cols` of them, a tile `rows` elements of each.
+    /// Rows of the inner space side by side, each as a column. A task computes `cols` of them, and a tile is `rows`
+    /// elements of each.
     Across { rows: u16, cols: u16 },
 }
 
-/// The size of workgroups, and how their invocations share the nest. The comments name the kinds of kernel that use a field
-/// for more than its least value.
+/// The size of workgroups, and how their invocations share the nest. The comments name the kinds of kernel for which a
+/// field may exceed its minimum.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Groups {
-    /// Invocations of a workgroup.
+    /// The number of invocations of a workgroup.
     pub size: u16,
-    /// Invocations that share one outer index (reduce, row).
+    /// The number of invocations that share one outer index (reduce, row).
     pub lanes: u16,
-    /// Elements of a row that each lane has room for (row).
+    /// The number of elements of a row that each lane can hold (row).
     pub held: u8,
-    /// Elements that one invocation loads before it uses the first of them (elementwise, reduce).
+    /// The number of elements that one invocation loads before it uses the first of them (elementwise, reduce).
     pub in_flight: u8,
-    /// Consecutive elements of a row that one invocation takes (elementwise, row): those of a packed word that it stores, those
-    /// of a run of a scan. Where targets of an elementwise kernel begin within a word, an invocation has no words of its own,
-    /// and the backend takes 1 instead.
+    /// The number of consecutive elements of a row that one invocation processes (elementwise, row): those of a packed
+    /// word that it stores, or those of a run of a scan. If targets of an elementwise kernel begin within a word, an
+    /// invocation does not own whole words, and the backend uses 1 instead.
     pub run: u8,
-    /// What a workgroup computes of a product (matmul); none if each invocation computes one element, or subgroups multiply small
-    /// matrices.
+    /// The tile of a product that a workgroup computes (matmul). `None` if each invocation computes one element, or if
+    /// subgroups multiply small matrices.
     pub tile: Option<Tile>,
-    /// The side of the small matrices of f16 that a subgroup multiplies as one operation (matmul): 8 or 16; 0 where invocations
-    /// multiply elements.
+    /// The side of the small f16 matrices that a subgroup multiplies as one operation (matmul): 8 or 16, or 0 if
+    /// invocations multiply elements.
     pub cooperative: u8,
-    /// How an index of `outer`, and one of `inner`, becomes a place in an operand.
+    /// How an index of `outer`, and an index of `inner`, is converted to a position in an operand.
     pub axes: [Axes; 2],
 }
 
-/// How a shader finds the place of an element in the operands. The planner has merged axes where it could, so operands that
-/// are all contiguous leave one axis, and one that is broadcast along the last or the first axis leaves two. Extents, strides
-/// and offsets are run-time parameters in every class. One and two axes have code of their own in large nests only.
+/// How a shader computes the position of an element in the operands. The planner has merged axes where possible, so
+/// operands that are all contiguous leave one axis, and an operand that is broadcast along the last or the first axis
+/// leaves two. Extents, strides and offsets are run-time parameters in every class. Only large nests have specialised
+/// code for one and two axes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Axes {
-    /// One axis or none: the place is the offset plus index times stride.
+    /// At most one axis: the position is the offset plus index times stride.
     One,
     /// Two axes: one division splits the index in two.
     Two,
-    /// Any number of axes, which is a run-time parameter: a loop over them.
+    /// Any number of axes: a loop over them, whose number is a run-time parameter.
     Any,
 }
 
-/// How the elements of a load lie along the axis along which a tile's loops, or neighbouring lanes, take them.
+/// The memory layout of a load along the axis along which the loops of a tile, or neighbouring lanes, run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AccessClass {
     /// One element for the whole nest.
     Single,
     /// Elements are contiguous along the axis, in either direction.
     Contiguous,
-    /// The same element all along the axis, but not along some other axis.
+    /// The same element along the whole axis, but not along some other axis.
     Broadcast,
     /// Elements are contiguous along another axis.
     Transposed,
-    /// Elements are contiguous along no axis.
+    /// Elements are not contiguous along any axis.
     Strided,
     /// Elements are read at computed indices.
     Gathered,
@@ -130,23 +137,24 @@ pub(crate) enum AccessClass {
 /// How a store writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WriteClass {
-    /// Writes each element by itself; on a CPU also a store that combines.
+    /// Writes each element separately. On a CPU, this includes stores that combine.
     Plain,
-    /// Writes past the caches of a CPU, which could not hold the result until it is read.
+    /// Bypasses the caches of a CPU, which could not hold the result until it is read.
     Streamed,
-    /// Writes whole 32-bit words of packed 8- or 16-bit elements, each word by one invocation. If a run's target begins within
-    /// a word, that run writes as `Merged`.
+    /// Writes whole 32-bit words of packed 8- or 16-bit elements, each word by one invocation. If the target of a run
+    /// begins within a word, that run writes as `Merged`.
     Words,
-    /// Writes packed elements into words that several invocations share, atomically.
+    /// Atomically writes packed elements into words that several invocations share.
     Merged,
-    /// On a GPU: combines the value with the element in memory, atomically, because several indices may name one element.
+    /// On a GPU: atomically combines the value with the element in memory, because several indices may refer to one
+    /// element.
     Combined,
 }
 
 /// The passes along the inner space, one after another.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Passes {
-    /// For each value, how many passes must have ended before it is computed.
+    /// For each value, the number of passes that must have ended before it is computed.
     pub after: Vec<u8>,
     pub list: Vec<Pass>,
 }
@@ -156,15 +164,15 @@ pub(crate) struct Passes {
 pub(crate) struct Pass {
     /// The inner values that the pass computes, in order.
     pub computes: Vec<u16>,
-    /// The inner values of earlier passes that this one reads, so that they are kept until then.
+    /// The inner values of earlier passes that this pass reads, and that are therefore kept.
     pub takes: Vec<u16>,
-    /// The values that are known only when the pass has ended (`Value::ends_pass`): its reductions, totals of scans, and the
-    /// elements of scans whose row is shared by lanes.
+    /// The values that are known only when the pass has ended (`Value::ends_pass`): its reductions, totals of scans,
+    /// and the elements of scans whose row is shared by lanes.
     pub ends: Vec<u16>,
 }
 
 impl Passes {
-    /// Says whether a value is kept for a later pass than the one that computes it.
+    /// Returns whether a value is kept for a later pass than the one that computes it.
     pub fn keeps(&self, value: usize) -> bool {
         self.list.iter().any(|pass| pass.takes.contains(&(value as u16)))
     }
@@ -173,8 +181,8 @@ impl Passes {
 /// A run of a kernel that only checks indices, before anything is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Checks {
-    /// The kernel's outer space. In an elementwise kernel, axes on which no index depends have length 1 here, so that each
-    /// index is checked once.
+    /// The kernel's outer space. In an elementwise kernel, axes on which no index depends have length 1 here, so that
+    /// each index is checked once.
     pub outer: Shape,
     pub tiles: Tiles,
     pub passes: Option<Passes>,
@@ -182,7 +190,8 @@ pub(crate) struct Checks {
 
 #[cfg(feature = "gpu")]
 impl Groups {
-    /// Returns how many rows and columns of a product a workgroup computes; none if each invocation computes one element.
+    /// Returns the number of rows and of columns of a product that a workgroup computes, or `None` if each invocation
+    /// computes one element.
     pub fn part(&self) -> Option<[usize; 2]> {
         match self.cooperative {
             0 => self.tile.map(|t| [t.rows.into(), t.columns.into()]),
@@ -201,7 +210,7 @@ heap! {
 }
 
 impl Schedule {
-    /// Returns the tiles of a nest that threads take tile by tile.
+    /// Returns the tiles of a nest that threads compute tile by tile.
     pub fn tiles(&self) -> Option<Tiles> {
         match self.work {
             Work::Tiles(tiles) => Some(tiles),
@@ -226,7 +235,7 @@ impl Schedule {
         }
     }
 
-    /// Says how store `n` writes.
+    /// Returns how store `n` writes.
     pub fn write(&self, n: usize) -> WriteClass {
         self.details.as_ref().and_then(|d| d.writes.get(n)).copied().unwrap_or(WriteClass::Plain)
     }
@@ -236,14 +245,15 @@ impl Schedule {
         self.details.as_ref()?.passes.as_ref()
     }
 
-    /// Says how indices are checked before anything is written.
+    /// Returns how indices are checked before anything is written.
     pub fn checks(&self) -> Option<&Checks> {
         self.details.as_ref()?.checks.as_ref()
     }
 }
 
 impl Kernel {
-    /// Returns the access class of a load. It follows from the strides and the schedule, so the schedule does not store it.
+    /// Returns the access class of a load. It follows from the strides and the schedule, so the schedule does not store
+    /// it.
     pub fn access(&self, load: usize) -> AccessClass {
         if self.values.iter().any(|v| matches!(v.op, Op::Gather { load: l, .. } if l == load)) {
             return AccessClass::Gathered;
@@ -255,10 +265,10 @@ impl Kernel {
         if !(0..all).any(|axis| moves(&axis)) {
             return AccessClass::Single;
         }
-        // the last axis of a range that is longer than 1: loops and lanes run along it
+        // the last axis of a range that is longer than 1, along which loops and lanes run
         let last = |range: std::ops::Range<usize>| range.rev().find(|axis| extent(*axis) > 1);
         let along = match (self.kind, load) {
-            // a product reads its first factor along k, its second along n
+            // a product reads its first factor along k, and its second along n
             (KernelKind::Matmul, 0) => last(outer..all),
             _ if self.walks_inner() => last(outer..all).or_else(|| last(0..outer)),
             _ => last(0..outer).or_else(|| last(outer..all)),
@@ -271,7 +281,7 @@ impl Kernel {
         }
     }
 
-    /// Says whether a tile's loops, or neighbouring lanes, run along the inner space rather than the outer one.
+    /// Returns whether a tile's loops, or neighbouring lanes, run along the inner space rather than the outer one.
     fn walks_inner(&self) -> bool {
         match self.schedule.work {
             Work::Tiles(tiles) => match tiles.tiling {
@@ -284,9 +294,9 @@ impl Kernel {
     }
 }
 
-/// Says whether a nest can run on parts of a product, rectangles of rows and columns, as soon as they are computed: it is
-/// elementwise over the same space, by tiles that lie in rows; of the result it reads only the element that it computes; and
-/// it writes nothing that the product may still read.
+/// Returns whether a nest can run on parts of a product, which are rectangles of rows and columns, as soon as they are
+/// computed. The nest must be elementwise over the same space, with tiles within rows. It must read only that element
+/// of the product's result that it computes, and must not write memory that the product may still read.
 pub(crate) fn takes_parts(next: &Kernel, product: &Kernel) -> bool {
     let [result] = &product.stores[..] else { return false };
     let is_result = |l: &&Load| l.buffer == result.buffer;
@@ -316,7 +326,7 @@ impl fmt::Display for AccessClass {
     }
 }
 
-/// Writes a number of bytes with a binary unit where it is a whole number of them: `64 KiB`.
+/// Formats a number of bytes, with a binary unit if it is a multiple of one: `64 KiB`.
 fn bytes(n: usize) -> String {
     match n {
         n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
@@ -326,8 +336,8 @@ fn bytes(n: usize) -> String {
 }
 
 impl Tiles {
-    /// Estimates the work of one task over the outer space `outer`, in bytes: four for each value of each index. A task, the
-    /// least that a thread takes, is one tile, or a block of rows of the inner space.
+    /// Returns an estimate of the work of one task over the outer space `outer`, in bytes: four for each value of each
+    /// index. A task, the smallest unit of work for a thread, is one tile, or a block of rows of the inner space.
     pub fn task(&self, kernel: &Kernel, outer: &[usize]) -> usize {
         let across = outer.last().copied().unwrap_or(1);
         let elements = match self.tiling {
@@ -342,7 +352,7 @@ impl Tiles {
     }
 }
 
-/// Prints the tiles of a kernel over the outer space `outer`.
+/// Formats the tiles of a kernel over the outer space `outer`.
 fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
     let across = outer.last().copied().unwrap_or(1);
     let code = if tiles.threaded { "threaded" } else { "tiles" };
@@ -390,12 +400,13 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
     format!("{shape}{}{inner}", places(g.axes[0], "outer"))
 }
 
-/// Prints values by their numbers: `v0 v3`.
+/// Formats values by their indices: `v0 v3`.
 fn values(list: &[u16]) -> String {
     list.iter().map(|v| format!("v{v}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Prints the passes: what each takes of earlier ones, what it computes and keeps, and what is known at its end.
+/// Formats the passes: the values that each reads from earlier ones, those that it computes and keeps, and those known
+/// at its end.
 fn passes(passes: &Passes) -> String {
     let one = |(n, pass): (usize, &Pass)| {
         let kept = |v: &u16| passes.keeps(*v as usize).then_some(*v);
@@ -418,8 +429,8 @@ fn passes(passes: &Passes) -> String {
     passes.list.iter().enumerate().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// Prints a kernel's schedule: a line for tiles or lanes, access classes and writes, one for the passes if there are several,
-/// one for the checks.
+/// Prints a kernel's schedule: one line for tiles or lanes, access classes and writes, one for the passes if there are
+/// several, and one for the checks.
 pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let s = &kernel.schedule;
     let work = match &s.work {

@@ -1,4 +1,4 @@
-//! A write of a kernel: what it writes, where, and under which condition.
+//! A store of a kernel: the value, the destination, and the condition.
 
 use super::BufferRef;
 use crate::base::dtype::DType;
@@ -6,34 +6,35 @@ pub(crate) use crate::base::layout::Combine;
 use crate::base::layout::Strides;
 use smallvec::SmallVec;
 
-/// A write of a value, narrowed to `dtype`, a type that has the value's compute type.
+/// A write of a value, narrowed to `dtype`, which has the value's compute type.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Store {
     pub buffer: BufferRef,
     pub dtype: DType,
-    /// One stride for each dimension of `outer`, then of `inner`, in elements; those of `outer` alone count for an outer value.
+    /// One stride for each dimension of `outer`, then of `inner`, in elements. For an outer value, only those of
+    /// `outer` count.
     pub strides: Strides,
     pub offset: isize,
     pub value: usize,
-    /// What decides which elements are written; none if each index of the value's level writes one. It is boxed to keep stores
-    /// small, because a plan may have a million of them, and few have this.
+    /// Selects the elements that are written. `None` if each index of the value's level writes one element. It is boxed
+    /// to keep stores small, because a plan may have a million of them, and few have this.
     pub chosen: Option<Box<Chosen>>,
 }
 
-/// Decides which elements a store writes: by a condition, by a computed index, or by both.
+/// Selects the elements that a store writes: by a condition, by a computed index, or by both.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Chosen {
-    /// A bool value. Where it is false nothing is written, and neighbours in a packed word stay as they are.
+    /// A bool value. If it is false, nothing is written, and neighbours in a packed word do not change.
     pub condition: Option<usize>,
     /// The computed index at which the element is written, if there is one.
     pub scattered: Option<Scattered>,
 }
 
-/// A computed place: `stride · index` is added to the place that the store's own strides and offset give.
+/// A computed position: `stride · index` is added to the position from the store's own strides and offset.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Scattered {
-    /// A value that computes in i32. Where it is outside `0..extent` nothing is written, so that a store to one window of an
-    /// axis leaves out what belongs to other windows. An [`Op::Position`](super::Op::Position) gives a checked index.
+    /// A value that computes in i32. If it is outside `0..extent`, nothing is written, so that a store to one window of
+    /// an axis skips elements of other windows. An [`Op::Position`](super::Op::Position) provides a checked index.
     pub index: usize,
     pub stride: isize,
     pub extent: usize,
@@ -55,23 +56,23 @@ impl Store {
         self.chosen.as_mut()?.scattered.as_mut()
     }
 
-    /// Makes the store write only where the bool value `condition` is true.
+    /// Restricts the store to indices at which the bool value `condition` is true.
     pub fn only_if(&mut self, condition: usize) {
         self.chosen.get_or_insert_default().condition = Some(condition);
     }
 
-    /// Says whether each index of the value's level writes one element, unconditionally and at a place of its own.
+    /// Returns whether each index of the value's level writes one element, unconditionally and at its own position.
     pub fn is_plain(&self) -> bool {
         self.chosen.is_none()
     }
 
-    /// Says whether the store combines its value with the element in memory, and so reads that element.
+    /// Returns whether the store combines its value with the element in memory, and so reads that element.
     pub fn updates(&self) -> bool {
         self.scattered().is_some_and(|s| s.combine.reads())
     }
 
-    /// Returns how far a computed index can lead from the place that strides and offset give, in elements: negative for a
-    /// negative stride, 0 without a computed index.
+    /// Returns the maximum distance between a computed position and the position from strides and offset, in elements.
+    /// It is negative for a negative stride, and 0 without a computed index.
     pub fn reach(&self) -> isize {
         self.scattered().map_or(0, |s| (s.extent.saturating_sub(1) as isize).saturating_mul(s.stride))
     }

@@ -1,4 +1,5 @@
-//! Workgroups: how many lanes share a row, what each holds, how many loads are in flight, and how packed words are written.
+//! Workgroups: the number of lanes that share a row, the elements that each holds, the number of loads in flight, and
+//! the writes of packed words.
 
 use super::{Again, passes_of_stores, set_details};
 use crate::base::caps::{COOPERATIVE_SUBGROUPS, MOST_HELD};
@@ -10,33 +11,37 @@ use crate::plan::kernel::{
     is_narrow,
 };
 
-/// Indices from which a nest is large: each invocation has several loads in flight, and the shader is specialised for one or
-/// two axes. A large card holds about 2^18 invocations at once (132 multiprocessors of 2,048 on an H100). Below that, all loads
-/// are in flight with one for each invocation, and each further shader costs 20 ms or more to compile.
+/// The number of indices from which a nest is large. Then each invocation has several loads in flight, and the shader
+/// is specialised for one or two axes. A large card holds about 2^18 invocations at a time (132 multiprocessors of
+/// 2,048 on an H100). Below that, one load per invocation puts all loads in flight, and each further shader costs at
+/// least 20 ms to compile.
 const LARGE: usize = 1 << 18;
 
-/// The most that a nest's values may cost to compile, and the most values, for several loads in flight: the shader then has its
-/// values four times. Judgements.
+/// The maximum compile cost, and the maximum number, of a nest's values for several loads in flight, because the shader
+/// then has its values four times. Chosen by hand; no benchmark compares other values.
 const IN_FLIGHT_COST: u32 = 64;
 const IN_FLIGHT_VALUES: usize = 32;
 
-/// Lanes that share a short row: those of one subgroup on most cards. The number is part of a reduction's tree, which decides
-/// bits, so it is the same on cards with other subgroups.
+/// The number of lanes that share a short row: one subgroup on most cards. The number is part of a reduction's tree,
+/// which decides bits, so it is the same on cards with other subgroups.
 const SHORT_ROW_LANES: usize = 32;
 
-/// Elements of a row up to which one invocation reduces it, a judgement: lanes that share it would have next to nothing to
-/// combine.
+/// The row length, in elements, up to which one invocation reduces it. Lanes that share such a row would have almost
+/// nothing to combine. Chosen by hand; no benchmark compares other values.
 const ONE_LANE: usize = 8;
 
-/// Sums of chains from which each invocation adds those of one element alone. Fewer would leave most of a large card idle, whose
-/// workgroups then load sums with all lanes, and add with one.
+/// The number of results of a sum over chains from which each invocation adds the sums of one element alone. With
+/// fewer, most of a large card would be idle. Then the workgroup's lanes load the sums together, and one lane adds
+/// them.
 const SIDE_BY_SIDE: usize = 1 << 14;
 
-/// Elements along k that a narrow product has in workgroup memory at once: of f32 they are 32 bytes, the least that cards fetch.
+/// The number of elements along k that a narrow product holds in workgroup memory: 8 elements of f32 are 32 bytes, the
+/// least that cards fetch.
 const NARROW_STEP: usize = 8;
 
-/// The numbers of elements of a row that a lane of a row kernel may hold in registers: 4 for short rows, 16 for rows as long as
-/// a neural network's features, 64 at most, beyond which registers spill. A shader for each number keeps its loops short.
+/// The possible numbers of elements of a row that a lane of a row kernel holds in registers: 4 for short rows, 16 for
+/// rows as long as a neural network's features, and at most 64, beyond which registers spill. A separate shader for
+/// each number keeps its loops short.
 const HELD: [usize; 3] = [4, 16, MOST_HELD];
 
 /// Writes the schedule of a nest.
@@ -56,7 +61,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     let tile = if cooperative > 0 { None } else { tile(kernel, shape, caps)? };
     let is_narrow = kernel.kind == KernelKind::Matmul && cooperative == 0 && tile.is_none();
     let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, is_narrow)).collect();
-    // where elements are combined one after another, lanes that share a row load the next ones meanwhile
+    // if elements are combined one after another, lanes that share a row load the next ones meanwhile
     let waits = is_large && inner > 0 && !(lanes > 1 && kernel.combines_in_sequence());
     let in_flight = if waits { in_flight(kernel, caps) } else { 1 };
     let groups = Groups {
@@ -79,19 +84,19 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// Returns how many invocations share a row, and how many elements of it each holds.
+/// Returns the number of invocations that share a row, and the number of elements of the row that each holds.
 fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
     let (inner, size) = (kernel.inner_size(), caps.group());
     let refused = |detail: String| Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
     let short = SHORT_ROW_LANES.min(size);
     Ok(match kernel.kind {
-        // neighbouring rows lie side by side, so that many of them need no further lanes
+        // neighbouring rows are side by side in memory, so if there are many, one lane for each is enough
         KernelKind::Reduce(_) if kernel.combines_in_sequence() && kernel.outer_size() >= SIDE_BY_SIDE => (1, 1),
-        // with two elements a lane or fewer, the tree of a whole workgroup costs as much as its lanes save
+        // with at most two elements per lane, the tree of a whole workgroup costs as much as its lanes save
         KernelKind::Reduce(Lanes::Inner) if inner > 2 * size => (size, 1),
         KernelKind::Reduce(Lanes::Inner) if inner > ONE_LANE => (short, 1),
         KernelKind::Reduce(Lanes::Inner | Lanes::Outer) | KernelKind::Elementwise | KernelKind::Matmul => (1, 1),
-        // lanes of shorter blocks would combine elements in another order than the rule in `plan/kernel/scan.rs`
+        // lanes of shorter blocks would combine elements in another order than `plan/kernel/scan.rs` defines
         KernelKind::Row if kernel.scans() && inner > size * SCAN_RUN && size * SCAN_RUN < SCAN_BLOCK => {
             let (group, name) = (SCAN_BLOCK / SCAN_RUN, &caps.name);
             return refused(format!("a scan needs workgroups of {group}; {name} has {}", caps.workgroup));
@@ -106,8 +111,8 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
     })
 }
 
-/// Returns the loads that an invocation of a large nest has in flight: several, because it waits for memory, unless the nest
-/// has so many values that its shader would become too long.
+/// Returns the number of loads that an invocation of a large nest has in flight. It is more than one because an
+/// invocation waits for memory, unless the nest has so many values that its shader would become too long.
 fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     let is_simple =
         kernel.values.len() <= IN_FLIGHT_VALUES && !kernel.loads.is_empty() && kernel.compile_cost() <= IN_FLIGHT_COST;
@@ -118,14 +123,16 @@ fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     }
 }
 
-/// Returns how many consecutive elements an invocation takes: those of a packed word that it stores, or of a run of a scan.
+/// Returns the number of consecutive elements that an invocation processes: those of a packed word that it stores, or
+/// those of a run of a scan.
 fn run(kernel: &Kernel, writes: &[WriteClass], in_flight: u8) -> u8 {
     let packed = |store: &Store| per_word(store) as u8;
     let stores = || kernel.stores.iter().zip(writes);
     match kernel.kind {
         // one lane combines the elements of a run of a scan, one after another
         KernelKind::Row if kernel.scans() => SCAN_RUN as u8,
-        // the number decides in which order a lane folds, and so bits: only the stored types set it, not where targets begin
+        // the number determines the order in which a lane folds, and so the bits: it depends only on the stored types,
+        // not on where targets begin
         KernelKind::Row => {
             stores().filter(|(s, _)| kernel.values[s.value].inner).map(|(s, _)| packed(s)).max().unwrap_or(1)
         }
@@ -138,22 +145,22 @@ fn run(kernel: &Kernel, writes: &[WriteClass], in_flight: u8) -> u8 {
     }
 }
 
-/// Elements of a store in a word of four bytes.
+/// Returns the number of a store's elements in a word of four bytes.
 fn per_word(store: &Store) -> usize {
     4 / store.dtype.size().clamp(1, 4)
 }
 
-/// Returns the bytes that an element of a product takes in workgroup memory.
+/// Returns the bytes of an element of a product in workgroup memory.
 fn word_size(kernel: &Kernel) -> usize {
     kernel.values.first().map_or(4, |v| v.compute().size())
 }
 
-/// Returns the size of a workgroup whose invocations compute one element of a product each: the largest whose parts of both
-/// factors fit workgroup memory (`shaders/matmul.wgsl`).
+/// Returns the size of a workgroup whose invocations compute one element of a product each. It is the largest for which
+/// the parts of both factors fit workgroup memory (`shaders/matmul.wgsl`).
 fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
     let bytes = word_size(kernel);
     let lanes = caps.workgroup_memory / (2 * NARROW_STEP * bytes);
-    // invocations fetch the elements of a step side by side
+    // the invocations fetch the elements of a step next to each other
     if lanes.min(caps.group()) < NARROW_STEP {
         let (need, have) = (2 * NARROW_STEP * NARROW_STEP * bytes, caps.workgroup_memory);
         let needs = format!("a product needs workgroups of {NARROW_STEP} with {need} bytes");
@@ -163,11 +170,12 @@ fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
     Ok(caps.group().min(1 << lanes.ilog2()))
 }
 
-/// Returns what a workgroup computes of a product; none if each invocation computes one element, or the kernel is no product. It is the
-/// device's tile where there are enough of them: large ones load less in all.
+/// Returns the tile of a product that a workgroup computes, or `None` if each invocation computes one element or the
+/// kernel is not a product. It is the device's own tile if there are enough of them, because large tiles load less in
+/// total.
 fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     let (KernelKind::Matmul, [batch @ .., m, n]) = (kernel.kind, shape) else { return Ok(None) };
-    // windows may be smaller, but all take one shader
+    // windows may be smaller, but all use the same shader
     if let [.., m, n] = kernel.outer[..]
         && is_narrow(m, n)
     {
@@ -179,7 +187,7 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     let own = caps.tiles.of(is_half);
     let is_wanted = bytes == 4 && caps.tiles.takes(own, batch.iter().product(), *m, *n);
     let takes_own = caps.tiles.busy == 0 || is_wanted;
-    // of the plain ones too, whether they are padded is the device's choice
+    // the device also decides whether the plain tiles are padded
     let plain = [Tile::PLAIN, Tile::LEAST].map(|t| Tile { padded: own.padded, ..t });
     let found = takes_own.then_some(own).into_iter().chain(plain).find_map(fits);
     found.map(Some).ok_or_else(|| {
@@ -190,8 +198,9 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     })
 }
 
-/// Returns the side of the cooperative matrices by which a product is computed; 0 if invocations multiply elements. All products of
-/// f16 on a device that has such matrices are computed by them, also that of a single row: so a row has the same bits in every batch.
+/// Returns the side of the cooperative matrices by which a product is computed, or 0 if invocations multiply elements.
+/// If a device has such matrices, it uses them for all products of f16, including products with a single row, so that a
+/// row has the same bits in every batch.
 fn cooperative(kernel: &Kernel, caps: &Caps) -> u8 {
     let is_half = kernel.values.first().is_some_and(|v| v.dtype == DType::F16);
     match (kernel.kind, caps.cooperative_side()) {
@@ -200,14 +209,14 @@ fn cooperative(kernel: &Kernel, caps: &Caps) -> u8 {
     }
 }
 
-/// Says how a store writes; `is_narrow` says whether each invocation computes one element of a product. If a run's target begins
-/// within a word, the backend merges words that were to be written whole.
+/// Returns how a store writes. `is_narrow` is true if each invocation computes one element of a product. If the target
+/// of a run begins within a word, the backend merges words that were to be written whole.
 fn write_class(kernel: &Kernel, store: &Store, is_narrow: bool) -> WriteClass {
     let per = per_word(store);
     match per {
         _ if store.updates() => WriteClass::Combined,
         1 => WriteClass::Plain,
-        // an element that is not stored leaves its part of the word as it was
+        // an element that is not stored must not change its part of the word
         _ if !store.is_plain() || kernel.checks() => WriteClass::Merged,
         // invocations of a narrow product share words
         _ if is_narrow => WriteClass::Merged,
@@ -216,7 +225,7 @@ fn write_class(kernel: &Kernel, store: &Store, is_narrow: bool) -> WriteClass {
     }
 }
 
-/// Whether each word of a packed store, `per` elements, can be written by one invocation alone.
+/// Returns whether each word of a packed store, which has `per` elements, can be written by a single invocation.
 fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bool {
     let strides = &store.strides[..];
     let whole = |shape: &[usize], strides: &[isize]| {
@@ -231,7 +240,7 @@ fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bo
                 && whole(&window.shape, outer)
                 && layout::is_c_contiguous(&kernel.inner, inner)
         }
-        // four neighbours of a row are one invocation's
+        // one invocation computes four neighbours of a row
         KernelKind::Matmul => {
             axes >= 1
                 && (strides[axes - 1] == 1 || window.shape[axes - 1] == 1)

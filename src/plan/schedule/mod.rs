@@ -1,8 +1,10 @@
-//! The last stage of planning: how each loop nest (kernel) of a finished plan uses the hardware. Only here are tiles, lanes,
-//! passes and ways to write chosen, from the nest and the device's [`Caps`]; backends carry out what is written and printed.
+//! The last stage of planning: how each loop nest (kernel) of a finished plan uses the hardware. Tiles, lanes, passes
+//! and kinds of stores are chosen only here, from the nest and the device's [`Caps`]. Backends carry out the schedule,
+//! and plans print it.
 //!
-//! It comes after joining, windows and buffers, so that it sees the nests that run. `tiles.rs` is for devices whose threads
-//! run tiles (`moves.rs` for nests that compute nothing), `groups.rs` for those that have workgroups; `passes.rs` is for both.
+//! This stage follows merging, windows and buffers, so that it processes the final nests. `tiles.rs` is for devices
+//! whose threads run tiles (`moves.rs` for nests that compute nothing, `threaded.rs` for threaded code, `products.rs`
+//! for matrix products). `groups.rs` is for devices with workgroups, and `passes.rs` is for both.
 
 mod groups;
 mod moves;
@@ -27,7 +29,7 @@ pub(super) fn schedule(plan: &mut Plan, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// Writes the schedule of one nest. Where its tiles call for another order of the axes, the axes are put in that order.
+/// Writes the schedule of one nest. If its tiles need another order of the axes, reorders the axes.
 pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     if kernel.outer_size() == 0 {
         return Ok(());
@@ -40,13 +42,13 @@ pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// Returns the passes that compute the stores of a kernel; none for an elementwise kernel or a product.
+/// Returns the passes that compute the stores of a kernel, or `None` for an elementwise kernel or a product.
 fn passes_of_stores(kernel: &Kernel, again: Again) -> Option<Passes> {
     let stored: Vec<usize> = kernel.stores.iter().map(|s| s.value).collect();
     passes_of(kernel, &stored, again)
 }
 
-/// Returns the passes that compute some values (`sinks`) of a kernel; none for an elementwise kernel or a product.
+/// Returns the passes that compute some values (`sinks`) of a kernel, or `None` for an elementwise kernel or a product.
 fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
     match kernel.kind {
         KernelKind::Elementwise | KernelKind::Matmul => None,
@@ -54,14 +56,14 @@ fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
     }
 }
 
-/// Returns the values that check whether an index is in range.
+/// Returns the values that check whether an index is in bounds.
 fn checks(kernel: &Kernel) -> Vec<usize> {
     let is_check = |v: &usize| kernel.values[*v].op.checks();
     (0..kernel.values.len()).filter(is_check).collect()
 }
 
-/// Sets the details of a schedule: how stores write, passes and checks. A nest with plain stores and neither of the others has
-/// none, so that a plan of a million such nests stays small.
+/// Sets the details of a schedule: how stores write, passes and checks. A nest with plain stores and without passes and
+/// checks has no details, so that a plan of a million such nests stays small.
 fn set_details(kernel: &mut Kernel, writes: Vec<WriteClass>, passes: Option<Passes>, checks: Option<Checks>) {
     let writes = if writes.iter().all(|w| *w == WriteClass::Plain) { vec![] } else { writes };
     let is_plain = writes.is_empty() && passes.is_none() && checks.is_none();

@@ -3,21 +3,22 @@
 use crate::base::layout;
 use crate::plan::kernel::{Kernel, Op, Store, Tiles, Tiling, WriteClass};
 
-/// Bytes of a tile: some microseconds of work, so that its set-up does not count.
+/// The size of a tile in bytes: several microseconds of work, so that its setup is negligible.
 const TILE: usize = 32 << 10;
 
-/// Bytes of a row of a tile of a transposing nest, and the most elements. Transposed blocks are put in order by as much at once
-/// (`transposed_columns` in `cpu/moves/mod.rs`).
+/// The row length of a transposing nest's tile: 2,048 bytes, and at most 1,024 elements. `transposed_columns` in
+/// `cpu/moves/mod.rs` reorders transposed blocks in units of this size.
 const COLUMNS: (usize, usize) = (2048, 1024);
 
-/// Rows of such a tile, in bytes along the source's contiguous axis: some cache lines, each of which is used up at once.
+/// The number of rows of such a tile, in bytes along the source's contiguous axis: several cache lines, each of which
+/// is used up while it is loaded.
 const ROWS: usize = 256;
 
-/// Bytes read and written up to which one thread does it all. They take some 5 µs. Twice as many took two threads that
-/// were awake 0.6 to 1.1 of the time of one, and half as many 0.8 to 1.
+/// The number of bytes read and written up to which one thread does all the work. They take about 5 µs. For twice as
+/// many, two threads that were already awake took 0.6 to 1.1 of the time of one; for half as many, 0.8 to 1.
 const ALONE: usize = 512 << 10;
 
-/// Returns the tiles of a nest of moves; of a transposing one, its axes are in order.
+/// Returns the tiles of a nest of moves. The axes of a transposing one are already in order.
 pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
     let size = kernel.stores.iter().map(|s| s.dtype.size()).max().unwrap_or(1);
     let n = kernel.outer_size();
@@ -31,7 +32,8 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(64).min(tile);
         Tiling::Pieces { each: each as u16 }
     } else {
-        // so many rows of any length are whole cache lines, so that no two tiles of contiguous rows write to one
+        // multiples of `whole` rows are whole cache lines for any row length, so that no two tiles of contiguous rows
+        // write to the same line
         let (each, whole) = ((tile / cols.max(1)).min(rows), 64 / size);
         Tiling::Rows { each: if each < 4 * whole { each } else { each / whole * whole } as u16 }
     };
@@ -39,17 +41,17 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
     Tiles { tiling, alone: bytes <= ALONE, shares_rows: false, threaded: false }
 }
 
-/// Bytes of a row of a target from which it is streamed: the lines at its two ends, of which other rows have a part, are then
-/// few.
+/// The size of a target's row, in bytes, from which it is streamed. The cache lines at its two ends, which it shares
+/// with other rows, are then few.
 const LONG: usize = 1 << 10;
 
-/// Says how a store of a nest of moves writes: past the caches where its contiguous runs are long, and the result has at least
-/// `least` bytes.
+/// Returns how a store of a nest of moves writes. It bypasses the caches if its contiguous runs are long and the result
+/// has at least `least` bytes.
 pub(super) fn write_class(kernel: &Kernel, store: &Store, least: usize) -> WriteClass {
     let Some(cols) = kernel.outer.last() else { return WriteClass::Plain };
     let size = store.dtype.size();
     let long = store.strides[kernel.outer.len() - 1] == 1 && cols.saturating_mul(size) >= LONG;
-    // short rows of a table are copied one by one, so none is a run of its own
+    // short rows of a table are copied one by one, so each is its own run
     let gathers = kernel.values.iter().any(|v| matches!(v.op, Op::Gather { .. }));
     let is_run = long || !gathers && layout::is_c_contiguous(&kernel.outer, &store.strides);
     let streams = is_run && kernel.outer_size().saturating_mul(size) >= least;

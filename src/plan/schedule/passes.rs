@@ -1,20 +1,21 @@
-//! The passes of a nest along its inner space: which values each computes, and which it keeps for a later one.
+//! The passes of a nest along its inner space: the values that each computes, and those that it keeps for a later one.
 
 use crate::base::layout;
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{Kernel, Op, Pass, Passes};
 
-/// Which values a pass computes again instead of taking what an earlier pass kept, because that is as cheap.
+/// The values that a pass computes again instead of reading values that an earlier pass kept, because that is as cheap.
 #[derive(Clone, Copy)]
 pub(super) enum Again {
-    /// None (GPU): a lane keeps them in registers, and loading them again from memory takes long.
+    /// No values (GPU): a lane keeps them in registers, and loading them again from memory takes long.
     Nothing,
-    /// Loads, indices, numbers and conversions of these that change no bit (CPU): a row is still in a cache when it is read
-    /// again. With rows side by side in a tile (`across`), a load that must be transposed into it is too costly for that.
+    /// Loads, indices, numbers, and conversions of these that change no bit (CPU): a row is still in a cache when it is
+    /// read again. If rows are side by side in a tile (`across`), a load that must be transposed into the tile is too
+    /// costly for that.
     Loads { across: bool },
 }
 
-/// Returns the passes that compute `sinks` and all values that they depend on.
+/// Returns the passes that compute `sinks` and all values on which they depend.
 pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
     let values = &kernel.values;
     let in_lanes = matches!(again, Again::Nothing);
@@ -41,7 +42,7 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
             if !wanted[v] {
                 continue;
             }
-            // an inner value that ends a pass is a scan in lanes: its elements are known from the pass that it ended
+            // an inner value that ends a pass is a scan in lanes, whose elements are known after that pass
             if made[v] || values[v].ends_pass(in_lanes) {
                 pass.takes.push(v as u16);
                 continue;
@@ -60,7 +61,7 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
     Passes { after, list }
 }
 
-/// For each value, whether a later pass computes it again instead of having it kept.
+/// Returns for each value whether a later pass computes it again instead of keeping it.
 fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
     let values = &kernel.values;
     let Again::Loads { across } = again else { return vec![false; values.len()] };
@@ -90,7 +91,8 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
     cheap
 }
 
-/// Whether the elements of a load along `outer`, which are neighbours in a tile of rows side by side, are apart in memory.
+/// Returns whether the elements of a load along `outer`, which are neighbours in a tile of rows side by side, are apart
+/// in memory.
 fn is_transposed(kernel: &Kernel, load: usize) -> bool {
     let strides = &kernel.loads[load].strides[..kernel.outer.len()];
     !matches!(layout::one_step(&kernel.outer, strides), Some(0 | 1))

@@ -1,27 +1,31 @@
-//! The strategy of a matrix product on a CPU. No bit depends on it.
+//! The strategy of a matrix product on a CPU. It does not change the bits of a result.
 
 use crate::base::dtype::Compute;
 use crate::plan::kernel::{CHAIN, Caps, Kernel, MOST_OF_CHAINS, Matrices, Method, Product, Step, Work, takes_parts};
 
-/// Work (see `work`) up to which one thread does a product: it takes some 20 µs, less than it costs to wake another.
+/// The work (see `work`) up to which one thread does a product. It takes about 20 µs, less than waking another thread
+/// costs.
 const ALONE: usize = 1 << 21;
 
-/// Work of a task, where there is enough for several: 30 to 50 µs, so that the time to wake a thread is little beside it.
+/// The work of a task, if there is enough for several: 30 to 50 µs, so that the time to wake a thread is small in
+/// comparison.
 const TASK: usize = 1 << 22;
 
-/// The most tasks that one matrix is cut into. Each task packs the operands that it needs, so more of them pack more often.
+/// The maximum number of tasks into which one matrix is cut. Each task packs the operands that it needs, so more tasks
+/// pack more often.
 const MOST_TASKS: usize = 32;
 
-/// The fewest columns and rows of a task of a cut product from panels: a packed element is used once for each row of the task,
-/// and an element of the left operand is read again by each task of other columns.
+/// The minimum number of rows, and of columns, of a task if a product by panels is cut. A packed element is used once
+/// for each row of the task, and each element of the left operand is read again by every task for other columns.
 const LEAST: [usize; 2] = [512, 256];
 
-/// The most columns for which a product runs column by column, lanes over rows: as many as the kernels for it take at once.
+/// The maximum number of columns for which a product runs column by column, with lanes over rows: as many as its
+/// kernels process together.
 const FEW: usize = 8;
 
-/// Returns a measure of the time that `n` multiply-adds take: of f32 in tiles it is their number. Others take longer: f64 has
-/// half as many lanes, integers of 64 bits have no instruction for a product on AVX2, and products with a vector wait for
-/// memory (judgements).
+/// Returns a measure of the time of `n` multiply-adds. For f32 in tiles it is their number. Others take longer: f64 has
+/// half as many lanes, AVX2 has no instruction for products of 64-bit integers, and products with a vector wait for
+/// memory. The factors are estimates; no benchmark compares other values.
 fn work(n: usize, compute: Compute, method: Method) -> usize {
     let weight = match compute {
         Compute::F32 | Compute::Bool => 1,
@@ -31,7 +35,7 @@ fn work(n: usize, compute: Compute, method: Method) -> usize {
     n.saturating_mul(weight).saturating_mul(if matches!(method, Method::Dots | Method::Sums) { 10 } else { 1 })
 }
 
-/// Returns the strategy of a product; none if the kernel is not only a product.
+/// Returns the strategy of a product, or `None` if the kernel is not only a product.
 pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     let compute = kernel.values.first()?.compute();
     let matrices = Matrices::of(kernel)?;
@@ -45,7 +49,7 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     if product.alone {
         return Some(product);
     }
-    // small matrices go several to a task, but not so many that there are too few tasks
+    // a task computes several small matrices, but not so many that there are too few tasks
     product.matrices = (TASK / each.max(1)).clamp(1, batch.div_ceil(4)).min(u16::MAX as usize) as u16;
     if product.matrices == 1 {
         let tasks = (each / TASK).clamp(1, MOST_TASKS.div_ceil(batch));
@@ -53,7 +57,7 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
         let [rows, cols] = product.part(x.m, x.n);
         let elements = x.m.saturating_mul(x.n);
         if batch == 1 && tasks > 1 && x.m <= rows && x.n <= cols && elements <= MOST_OF_CHAINS {
-            // a small result cannot be cut, but the k that it sums can
+            // a small result cannot be cut, but the k over which it sums can
             product.parts = [1, 1];
             product.chains = x.k.div_ceil(CHAIN).div_ceil(tasks).min(u32::MAX as usize) as u32;
         }
@@ -64,8 +68,8 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     Some(product)
 }
 
-/// Makes each product hand its parts to the elementwise nest that comes next, where that nest can take them: so the nest reads
-/// the result from a cache, and threads share the work of both at once.
+/// Makes each product pass its parts to the elementwise nest that follows, if that nest can process them. Then the nest
+/// reads the result from a cache, and threads share the work of both together.
 pub(super) fn hand_on(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);
@@ -79,7 +83,7 @@ pub(super) fn hand_on(steps: &mut [Step]) {
     }
 }
 
-/// Chooses how the product is computed, and says whether it is the transposed one.
+/// Chooses the method of a product, and whether the transposed product is computed.
 fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
     let lanes = (caps.vector / compute.size()).max(1);
     let few = if matches!(compute, Compute::F32 | Compute::F64) && lanes * compute.size() >= 32 { FEW } else { 1 };
@@ -93,24 +97,25 @@ fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
             return (Method::Sums, turned);
         }
     }
-    // lanes go over columns, so a narrow result is computed as its transpose
+    // lanes run over columns, so a narrow result is computed as its transpose
     let narrow = x.n < lanes && x.m > x.n;
     let is_turned = x.c[1] != 1 && x.c[0] == 1 || narrow && x.c[1] == 1 && x.m >= 2 * lanes;
     let x = if is_turned { &turned } else { x };
     let second = if caps.caches[1] == 0 { 1 << 19 } else { caps.caches[1] };
-    // without copies, if the cache holds the right operand: in a small part, or wholly where few rows use it
+    // without copies, if the cache holds the right operand: in a small part of it, or entirely if few rows use the
+    // operand
     let bytes = x.k.saturating_mul(x.n).saturating_mul(compute.size());
     if x.suit(Method::Direct) && (bytes <= second / 4 || x.m <= 12 && bytes <= second) {
         return (Method::Direct, is_turned);
     }
-    // the columns of a chain fill half of the second-level cache
+    // the columns of a chain fill half of the L2 cache
     let cols = (second / 2 / (CHAIN * compute.size())).clamp(64, 1024).min(x.n.max(1));
-    // rows that are contiguous along k are read as they are: each element is used by a whole panel
+    // rows that are contiguous along k are read in place, because a whole panel uses each element
     let left = x.a[1] != 1 && x.n > 64;
     (Method::Panels { blocks: cols.div_ceil(64) as u8, left }, is_turned)
 }
 
-/// Says into how many parts rows and columns are cut, for at most `tasks` tasks, a power of two.
+/// Returns the number of parts into which rows, and columns, are cut, for at most `tasks` tasks, a power of two.
 fn parts(x: &Matrices, method: Method, tasks: usize) -> [u8; 2] {
     let [down, across] = match method {
         Method::Dots => [tasks, 1],
@@ -119,7 +124,7 @@ fn parts(x: &Matrices, method: Method, tasks: usize) -> [u8; 2] {
         Method::Panels { .. } => {
             let across = |least: usize| tasks.min(1 << (x.n / least).max(1).ilog2());
             match [(tasks / across(LEAST[1])).min((x.m / LEAST[0]).max(1)), across(LEAST[1])] {
-                // rather small parts than one thread
+                // smaller parts are better than a single thread
                 [1, 1] => [1, across(LEAST[1] / 2)],
                 parts => parts,
             }

@@ -1,32 +1,36 @@
-//! Which elementwise nests run as threaded code (`math/simd/threaded/mod.rs`). No bit of a result depends on it.
+//! Decides which elementwise nests run as threaded code (`math/simd/threaded/mod.rs`). The choice changes no bit of a
+//! result.
 
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{Caps, Kernel, Op, Store, Tiles, Tiling, Value};
 
-/// Elements of the largest block of threaded code. Rows of whole blocks take half the time that loops take.
+/// The number of elements of the largest block of threaded code. Rows of whole blocks take half the time that loops
+/// take.
 const BLOCK: usize = 128;
 
-/// Elements of a row from which tiles of several rows run as threaded code where a row ends in a rest. The rest of each row goes
-/// through a buffer: rows of 200 were measured to take 1.8 times the time of loops, and rows of 500 about the same time.
+/// The minimum row length, in elements, from which tiles of several rows run as threaded code if rows are not whole
+/// blocks. The remainder of each row goes through a buffer. In measurements, rows of 200 elements took 1.8 times the
+/// time of loops, and rows of 500 about the same time.
 const LEAST_ROW: usize = 4 * BLOCK;
 
-/// The most values, loads and stores of a nest, together: a thread's scratch has room for a block of each (`LARGE` in
-/// `cpu/threaded/mod.rs`).
+/// The maximum total number of values, loads and stores of a nest. The scratch memory of a thread holds a block of each
+/// (`LARGE` in `cpu/threaded/mod.rs`).
 const MOST_PARTS: usize = 128;
 
-/// The fewest passes over a tile that threaded code saves.
+/// The minimum number of passes over a tile that threaded code must save.
 const LEAST_PASSES: usize = 2;
 
-/// Work (see `is_alone`) up to which one thread does it all: it takes some 10 µs, of which a thread that is awake saves half. To
-/// call one that comes too late was measured to cost some 1 µs.
+/// The work (see `is_alone`) up to which one thread does all of it. It takes about 10 µs, half of which an awake second
+/// thread would save. Calling a thread that arrives too late was measured to cost about 1 µs.
 const ALONE: usize = 1 << 20;
 
-/// The additions that a random word costs: measured to take 0.4 ns.
+/// The cost of a random word in additions. It was measured to take 0.4 ns.
 const DRAW: usize = 20;
 
-/// Says whether threaded code computes the tiles of an elementwise nest. Every operation must have an instruction, and all words
-/// one size; bool alone would fill words of four times its own. Tiles of several rows must have rows of some length, because each
-/// begins anew. A result of `stream` bytes is written past the caches.
+/// Returns whether threaded code computes the tiles of an elementwise nest. Every operation must have an instruction,
+/// and all words must have the same size. (A bool alone would fill words of four times its size.) Tiles of several rows
+/// must have rows of a minimum length, because each row starts again. A result of at least `stream` bytes bypasses the
+/// caches.
 pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: usize) -> bool {
     let last = kernel.outer.len().checked_sub(1);
     let cols = last.map_or(1, |axis| kernel.outer[axis]);
@@ -35,7 +39,7 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: u
         Tiling::Rows { .. } => cols >= LEAST_ROW || cols.is_multiple_of(BLOCK),
         Tiling::Blocks { .. } | Tiling::Along { .. } | Tiling::Across { .. } => false,
     };
-    // a draw has its numbers and its key beside its value
+    // a draw needs its element numbers and its key in addition to its value
     let draws = kernel.values.iter().filter(|v| matches!(v.op, Op::Philox { .. })).count();
     let fits = kernel.values.len() + draws + kernel.loads.len() + kernel.stores.len() <= MOST_PARTS;
     let writes_runs = |s: &Store| s.is_plain() && last.is_none_or(|axis| s.strides[axis] == 1 || cols == 1);
@@ -51,7 +55,7 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: u
             row.threaded(by, word).is_some()
         }
         Op::Philox { .. } => true,
-        // of numbers of elements only those that draws read
+        // element numbers are supported only as operands of draws
         Op::Index { .. } => false,
         Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot { .. } => false,
     };
@@ -70,9 +74,9 @@ fn computes(value: &Value) -> bool {
     matches!(value.op, Op::Ufunc(..) | Op::Cast(_) | Op::Round(_))
 }
 
-/// Returns how often the tiles' loops would go over a tile: for each operation, for each load and store of a type that they
-/// convert, and for each store past the caches. A single pass they make as fast as threaded code does, or faster. A nest without
-/// an operation is a copy, which counts as none.
+/// Returns the number of times that loops would go over a tile: once for each operation, for each load and store whose
+/// type they convert, and for each store past the caches. Loops make a single pass at least as fast as threaded code
+/// does. A nest without an operation is a copy, for which this returns 0.
 fn passes(kernel: &Kernel, stream: usize) -> usize {
     let operations = kernel.values.iter().filter(|value| computes(value)).count();
     if operations == 0 {
@@ -84,8 +88,8 @@ fn passes(kernel: &Kernel, stream: usize) -> usize {
     operations + widened + written
 }
 
-/// Says whether one thread does the work of a threaded nest: two for each addition that an index costs, and one for each byte
-/// that it reads or writes, which take some 10 ps in the caches.
+/// Returns whether one thread does all the work of a threaded nest. The work counts two units for each addition per
+/// index, and one for each byte that an index reads or writes. A byte takes about 10 ps in the caches.
 pub(super) fn is_alone(kernel: &Kernel) -> bool {
     let cost = |value: &Value| {
         if matches!(value.op, Op::Philox { .. }) {

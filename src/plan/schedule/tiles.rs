@@ -1,5 +1,5 @@
-//! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit of a result depends on any of
-//! it.
+//! Tiles for threads: their shapes, the order of axes, and the stores that bypass the caches. None of this changes a
+//! bit of a result.
 
 use super::{Again, checks, moves, passes_of, passes_of_stores, products, set_details, threaded};
 use crate::base::dtype::Compute;
@@ -11,68 +11,74 @@ use crate::plan::kernel::{
     Work, WriteClass,
 };
 
-/// Bytes of work (see `weight`) up to which one thread does it all: they take some 10 µs, about what it costs to wake
-/// another.
+/// The bytes of work (see `weight`) up to which one thread does all of it. They take about 10 µs, about the cost of
+/// waking another thread.
 const ALONE: usize = 128 << 10;
 
-/// Elements of a row below which rows are reduced side by side, one to a column: a shorter row leaves each virtual lane of a
-/// fold fewer than 4 elements (a judgement), and its loops are too short for SIMD.
+/// The row length, in elements, below which rows are reduced side by side, each as a column. A shorter row leaves each
+/// virtual lane of a fold fewer than 4 elements, and its loops are too short for SIMD.
 const SHORT: usize = 4 * LANES;
 
-/// Elements of a row from which a tile may hold several whole rows; loops over shorter ones are too short for SIMD.
+/// The row length, in elements, from which a tile may hold several whole rows. Loops over shorter rows are too short
+/// for SIMD.
 const SHORTEST: usize = 16;
 
-/// As `SHORTEST`, where all that is done with rows is to fold them: eight of them at once.
+/// Like `SHORTEST`, for rows that are only folded: eight of them are folded together.
 const SHORTEST_FOLDED: usize = 4;
 
-/// The most columns of a block of long rows, a judgement: so many are work enough for a task; more could leave threads idle.
+/// The maximum number of columns of a block of long rows. This many are enough work for a task, and more could leave
+/// threads idle. Chosen by hand; no benchmark compares other values.
 const MOST_COLUMNS: usize = 512;
 
-/// The fewest columns of a tile with rows side by side: 64 bytes of f32, which are a cache line and the widest vector.
+/// The minimum number of columns of a tile with rows side by side: 64 bytes of f32, which are a cache line and the
+/// widest vector.
 const COLUMNS: usize = 16;
 
-/// Bytes of work of one task whose rows are reduced one after the other, a judgement: less would cost more to set up than it
-/// saves, and more would leave threads idle.
+/// The bytes of work of one task whose rows are reduced one after the other. Less would cost more to set up than it
+/// saves, and more would leave threads idle. Chosen by hand; no benchmark compares other values.
 const TASK_OF_ROWS: usize = 64 << 10;
 
-/// The most rows of a task, where rows are short, a judgement: each row has its own set-up, so more of them save nothing.
+/// The maximum number of rows of a task with short rows. Each row has its own setup, so more rows per task save
+/// nothing. Chosen by hand; no benchmark compares other values.
 const MOST_ROWS: usize = 64;
 
-/// Bytes of work of a block of rows from which it may be cut into parts for several threads: a quarter of a MiB takes some
-/// 20 µs, about what it costs to share it and to put the parts together.
+/// The bytes of work from which a block of rows may be cut into parts for several threads: 256 KiB take about 20 µs,
+/// about the cost of dividing the block and combining the parts.
 const SHARED_BLOCK: usize = 256 << 10;
 
-/// For tiles of at most so many columns, the elements of a column: the 64, 32 or 16 blocks of 16 that a fold takes at once
-/// there (`blocks_at_once` in `cpu/fold/mod.rs`), which keeps its loops at 64 to 500 elements.
+/// For tiles of at most this many columns, the number of elements of a column. They are the 64, 32 or 16 blocks of 16
+/// elements that a fold then processes together (`blocks_at_once` in `cpu/fold/mod.rs`), which keeps the fold's loops
+/// at 64 to 500 elements.
 const TALL: [(usize, usize); 3] = [(4, 1024), (8, 512), (31, 256)];
 
-/// Rows of a tile of a transposing nest: 32 elements of 4 bytes are two whole cache lines.
+/// The number of rows of a transposing nest's tile: 32 elements of 4 bytes are two whole cache lines.
 const BLOCK_ROWS: usize = 32;
 
-/// Elements of an axis, and of a stride, from which a transposition pays: it moves squares of 8 × 8, and with a stride under 8
-/// elements much of each cache line is used anyway.
+/// The minimum length of an axis, and the minimum stride, in elements, from which a transposition is worthwhile. It
+/// moves squares of 8 × 8 elements, and with a stride under 8 elements much of each cache line is used anyway.
 const SQUARE: usize = 8;
 
-/// Bytes of a result from which it is written past the caches, where the last level holds more or its size is unknown: a larger
-/// one is shared by many cores, and none was measured.
+/// The size of a result, in bytes, from which it bypasses the caches, if the last-level cache is larger or of unknown
+/// size. A larger cache is shared by many cores, and none was measured.
 const STREAM: usize = 32 << 20;
 
-/// Returns the elements of a tile, but for pieces of bools, which are longer: four registers of that many f32 fit the
-/// first-level cache. More than 2,048 were measured to be no faster; fewer than 512 make loops too short. A cache of unknown size
-/// counts as large enough.
+/// Returns the number of elements of a tile, except for pieces of bools, which are longer. Four registers of this many
+/// f32 fit the L1 cache. More than 2,048 elements were measured to be no faster, and fewer than 512 make loops too
+/// short. A cache of unknown size counts as large enough.
 fn tile(caps: &Caps) -> usize {
     let fits = caps.caches[0] / 4 / 4;
     if fits == 0 { 2048 } else { (1 << fits.ilog2()).clamp(512usize, 2048) }
 }
 
-/// Returns the elements of a block of rows side by side that several passes read: of f32 they fill a quarter of the
-/// second-level cache, at most 65,536, since no more were measured.
+/// Returns the number of elements of a block of rows side by side that several passes read. As f32 they fill a quarter
+/// of the L2 cache. The maximum is 65,536, because more were not measured.
 fn kept_rows(caps: &Caps) -> usize {
     let fits = caps.caches[1] / 4 / 4;
     if fits == 0 { 1 << 16 } else { fits.clamp(2 * tile(caps), 1 << 16) }
 }
 
-/// Returns the bytes of a result from which it is written past the caches: they do not hold it until it is read.
+/// Returns the size of a result, in bytes, from which it bypasses the caches, because they would not hold it until it
+/// is read.
 fn stream(caps: &Caps) -> usize {
     if caps.caches[2] == 0 { STREAM } else { caps.caches[2].min(STREAM) }
 }
@@ -96,7 +102,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) {
 
 fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     let checked = checks(kernel);
-    // values that replace elements at computed positions are written in their order, of which the last stays
+    // values that replace elements at computed positions are written in their order, so that the last one remains
     let in_order = kernel.stores.iter().any(|s| s.scattered().is_some_and(|to| !to.combine.reads()));
     let transposed = (!in_order).then(|| transposed_axis(kernel, caps)).flatten();
     if let Some(axis) = transposed {
@@ -112,7 +118,7 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
             false => tiles,
         }
     };
-    // tasks that share such writes compute all values each: that pays where the writes miss the second-level cache
+    // tasks that share such writes each compute all values, which is worthwhile if the writes miss the L2 cache
     let tiles = Tiles { alone: tiles.alone || in_order && reached(kernel) <= caps.caches[1], ..tiles };
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
@@ -124,7 +130,8 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     set_details(kernel, writes, None, checks);
 }
 
-/// The bytes from the first to the last element that the stores of a nest may write, computed indices included.
+/// Returns the bytes from the first to the last element that the stores of a nest may write, including computed
+/// indices.
 fn reached(kernel: &Kernel) -> usize {
     let reach = |s: &Store| {
         let axes = kernel.outer.iter().zip(&s.strides).map(|(n, s)| (n - 1).saturating_mul(s.unsigned_abs()));
@@ -144,9 +151,9 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
         let (height, width) = (BLOCK_ROWS, tile / BLOCK_ROWS);
         (Tiling::Blocks { rows: height as u16, cols: width as u16 }, height * width)
     } else if cols >= tile / 4 || rows == 1 {
-        // pieces of nearly equal length, so that no last piece is short; 128 elements of any type are whole cache lines, and
-        // whole blocks of threaded code. A piece of bools alone, which are computed as bytes, is four times as long: its registers
-        // then have the bytes of those of f32
+        // pieces of nearly equal length, so that no last piece is short; 128 elements of any type are whole cache
+        // lines, and whole blocks of threaded code. A piece of only bools, which are computed as bytes, is four times
+        // as long, so that its registers have as many bytes as those of f32
         let is_bool = kernel.values.iter().all(|v| v.compute() == Compute::Bool);
         let tile = if is_bool { 4 * tile } else { tile };
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(128).min(tile);
@@ -159,10 +166,11 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
     Tiles { tiling, alone, shares_rows: false, threaded: false }
 }
 
-/// Returns the outer space with length 1 along axes on which no computed index depends, so that each is checked once.
+/// Returns the outer space with length 1 along axes on which no computed index depends, so that each index is checked
+/// once.
 fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
     let mut outer = kernel.outer.clone();
-    // the values that the indices of gathers and scatters are computed from
+    // the values from which the indices of gathers and scatters are computed
     let mut looked = vec![false; kernel.values.len()];
     for (v, value) in kernel.values.iter().enumerate().rev() {
         if looked[v] || checked.contains(&v) || value.op.position().is_some() {
@@ -192,7 +200,7 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
     outer
 }
 
-/// Says how a store of a tiled nest writes.
+/// Returns how a store of a tiled nest writes.
 fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> WriteClass {
     if kernel.moves().is_some() {
         return moves::write_class(kernel, store, stream(caps));
@@ -214,14 +222,14 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> Wr
     let elements = kernel.outer_size().saturating_mul(if is_inner { kernel.inner_size() } else { 1 });
     let bytes = elements.saturating_mul(store.dtype.size());
     let converts = cast::narrow(store.dtype).is_some();
-    // what is read in place is in the caches already
+    // memory that is also read is already in the caches
     let in_place = kernel.loads.iter().any(|l| l.buffer == store.buffer);
     let streams = is_run && !in_place && store.is_plain() && (tiles.threaded || !converts) && bytes >= stream(caps);
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
 
-/// Finds an axis along which some operand is contiguous that has a stride of `SQUARE` or more along the last: tiles over both
-/// axes use whole cache lines of it. A nest smaller than two tiles fits the first-level cache as it is.
+/// Returns an axis along which some operand is contiguous whose stride along the last axis is `SQUARE` or more. Tiles
+/// over both axes use whole cache lines of this operand. A nest smaller than two tiles fits the L1 cache as it is.
 fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
     let rank = kernel.outer.len();
     if rank < 2 || kernel.outer[rank - 1] < SQUARE || kernel.outer_size() < 2 * tile(caps) {
@@ -234,7 +242,7 @@ fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
     })
 }
 
-/// Puts `axis` last but one, in the space and in all strides and windows over it.
+/// Moves `axis` to the last but one position, in the space and in all strides and windows over it.
 fn turn(kernel: &mut Kernel, axis: usize) {
     let rank = kernel.outer.len();
     let order: Vec<usize> = (0..rank - 1).filter(|d| *d != axis).chain([axis, rank - 1]).collect();
@@ -274,9 +282,9 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
     set_details(kernel, writes, passes, checks);
 }
 
-/// Whether tiles run across rows, one to a column, instead of along them: where the reduction's lanes are outer; else, given at
-/// least `COLUMNS` rows, where rows are short and tiles cannot hold several, or operands are contiguous across rows and not
-/// along them.
+/// Returns whether tiles run across rows, with each row as a column, instead of along them. They do so if the
+/// reduction's lanes are outer. Otherwise there must be at least `COLUMNS` rows, and either rows are short and tiles
+/// cannot hold several, or operands are contiguous across rows and not along them.
 fn is_across(kernel: &Kernel) -> bool {
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     if kernel.kind == KernelKind::Reduce(Lanes::Outer) {
@@ -291,8 +299,8 @@ fn is_across(kernel: &Kernel) -> bool {
     lies_across || n < SHORT && !takes_whole_rows(kernel)
 }
 
-/// Whether a tile may hold several whole rows: loops fold rows of a function one by one, and search them for one element; but
-/// each step of a scan or of formulas would be as short as a row.
+/// Returns whether a tile may hold several whole rows. Loops fold rows by a function one by one, and search them for
+/// one element. But each step of a scan or of formulas would be as short as a row.
 fn takes_whole_rows(kernel: &Kernel) -> bool {
     let last = kernel.outer.len() + kernel.inner.len();
     let has_loop = |r: &Reduction| match r.fold.form {
@@ -301,7 +309,7 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
         Form::Formulas => false,
     };
     let takes_rows = |v: &Value| !matches!(&v.op, Op::Reduce(r) if !has_loop(r));
-    // an operand that is apart along the row, such as a transposed one, is loaded better by columns
+    // an operand that is not contiguous along the row, such as a transposed one, is better loaded by columns
     let lies_along = |l: &Load| l.strides.get(last - 1).is_none_or(|s| s.unsigned_abs() <= 1);
     let is_function = |r: &Reduction| matches!(r.fold.form, Form::Function(_));
     let only_folds = matches!(kernel.kind, KernelKind::Reduce(_))
@@ -315,13 +323,14 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
         && kernel.loads.iter().all(lies_along)
 }
 
-/// How many numbers of equal parts of an axis are tried: those of an axis of some eight million. A longer one is cut into parts of
-/// which the last is smaller, so that an axis of any length is planned in some microseconds.
+/// The maximum number of divisors that are tried to cut an axis into equal parts: enough for an axis of about eight
+/// million elements. If none divides a longer axis, its last part is smaller, so that an axis of any length is planned
+/// in a few microseconds.
 const MOST_TRIED: usize = 4096;
 
-/// Returns how many neighbouring rows, at most `most`, are contiguous side by side in blocks of so many, where not all rows are:
-/// those along the last outer axis, or an equal part of them. Such a block is folded where it lies. None where the blocks
-/// would be small.
+/// Returns the number of neighbouring rows, at most `most`, that are contiguous side by side in blocks, if not all rows
+/// are. A block is the rows along the last outer axis, or an equal part of them. Such a block is folded in place.
+/// Returns `None` if the blocks would be small.
 fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
     let (o, last) = (kernel.outer.len(), *kernel.outer.last()?);
     let lies_apart = |l: &Load| {
@@ -337,8 +346,8 @@ fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
     is_large.then_some(each)
 }
 
-/// Returns the tiles of a nest with an inner space, which run across rows or along them. Those of a scan begin where its blocks
-/// do.
+/// Returns the tiles of a nest with an inner space, which run across rows or along them. The tiles of a scan begin
+/// where its blocks begin.
 fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
     let tile = tile(caps);
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
@@ -346,11 +355,11 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
     let is_row = kernel.kind == KernelKind::Row;
     let lies_outer = kernel.kind == KernelKind::Reduce(Lanes::Outer);
     let (tiling, each) = if across {
-        // the columns are a multiple of a cache line, and of a vector, of f32
+        // the number of columns is a multiple of a cache line, and of a vector, of f32
         let columns = COLUMNS.max(caps.vector / 4);
         let each = if is_row || n < SHORT && !lies_outer {
             let most = if n < SHORT { (tile / n.max(1)).max(columns) } else { MOST_COLUMNS.max(columns) };
-            // without a reduction no row is kept for a later pass: of a scan, only the block that a tile covers is held
+            // without a reduction no row is kept for a later pass: a scan holds only the block that a tile covers
             let reduces = kernel.values.iter().any(|v| matches!(v.op, Op::Reduce(..)));
             let held = if kernel.scans() && !reduces { n.min(SCAN_BLOCK) } else { n };
             (kept_rows(caps) / held.max(1)).clamp(columns, most)
@@ -366,14 +375,15 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
         (Tiling::Across { rows: rows as u16, cols: each as u16 }, each)
     } else {
         let together = if takes_whole_rows(kernel) { (tile / n).clamp(1, outer) } else { 1 };
-        // what a row kernel keeps for a later pass is the rows of one tile
+        // a row kernel keeps the rows of one tile for a later pass
         let each =
             if is_row { together } else { (TASK_OF_ROWS / row_bytes).clamp(1, MOST_ROWS).max(together).min(outer) };
         let cols = if kernel.scans() { tile.max(SCAN_BLOCK) } else { tile };
         (Tiling::Along { rows: each as u16, together: together as u16, cols: n.clamp(1, cols) as u16 }, each)
     };
     let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
-    // each tile of a scan needs the total of the tiles before it, and a tile of several whole rows has no parts of one
+    // each tile of a scan needs the total of the tiles before it, and a tile of several whole rows has no parts of a
+    // row
     let several = matches!(tiling, Tiling::Along { together: 2.., .. });
     let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans() && !several;
     Tiles { tiling, alone: bytes <= ALONE, shares_rows, threaded: false }

@@ -13,7 +13,7 @@ fn wide(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// Computes a function of integers or bools; none if an operand is not known.
+/// Computes a function of integers or bools, or returns `None` if an operand is unknown.
 pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i128>]) -> Option<i128> {
     let mut v = [0; 3];
     for (v, x) in v.iter_mut().zip(x) {
@@ -22,8 +22,9 @@ pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i1
     Some(wrap(result, row.exact_int?(v[0], v[1], v[2], width(operand))))
 }
 
-/// Calls `see` with all combinations of operands: of an inexact one the lowest and the highest number within its error, and 0
-/// if it lies between them, because many functions have a pole there; of an exact one its value.
+/// Calls `see` with all combinations of operand values. For an inexact operand these are the lowest and the highest
+/// number within its error, and 0 if it is between them, because many functions have a pole there. For an exact operand
+/// it is its value.
 fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
     let mut ends = [[0.0; 3]; 3];
     let mut count = [1; 3];
@@ -42,7 +43,8 @@ fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
     }
 }
 
-/// Computes a function of floats that gives a bool; none if numbers within the operands' errors may give different answers.
+/// Computes a function of floats that returns a bool, or returns `None` if numbers within the operands' errors may give
+/// different results.
 pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
     let f = row.exact?;
     let mut v = [0.0; 3];
@@ -67,7 +69,7 @@ pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
     same.then_some(answer)
 }
 
-/// Returns the contract's bound of a function that computes in this type.
+/// Returns the contract's bound for a function that computes in this type.
 pub(super) fn bound(row: &Ufunc, dtype: DType, rules: Rules) -> &'static Bound {
     let dtype = wide(dtype);
     // the rows of nextafter for f16 and bf16 are not in the contract by their own names; they are exact
@@ -86,7 +88,8 @@ fn allowance(bound: &Bound, dtype: DType, result: f64, x: &[f64]) -> f64 {
     }
 }
 
-/// Says whether a function may have values, between the ends of its operands' errors, far outside of those at the ends.
+/// Returns true if a function may have values within the operands' errors that are far outside of the values at the
+/// ends.
 fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
     match row.name {
         "remainder" | "fmod" | "floor_divide" => {
@@ -97,7 +100,7 @@ fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
         // a power of a negative number is NaN unless the exponent is an integer
         "pow" => operands[0].low() < 0.0 && operands[1].error > 0.0,
         "sin" | "cos" | "tan" => operands[0].error > 0.5,
-        // a tenth of a period, and more
+        // more than a tenth of a period
         "sinpi" | "cospi" | "tanpi" | "sinc" => operands[0].error > 0.15,
         // poles: at x = 1, and where q is 0 or a negative integer
         "zeta" => operands[0].low() <= 1.0 && operands[0].high() >= 1.0 || operands[1].low() <= 0.0,
@@ -134,7 +137,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
         return Real::unknown();
     }
     if rules.gpu && !selects {
-        // a driver may flush a subnormal operand to 0, or take it for the smallest normal number
+        // a driver may flush a subnormal operand to 0, or replace it with the smallest normal number
         for x in operands.iter_mut().filter(|x| x.value != 0.0 && x.value.abs() < tiny) {
             x.error += tiny;
         }
@@ -147,7 +150,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
     if inexact {
         corners(operands, |c| {
             let y = f(c[0], c[1], c[2]);
-            // zeros of both signs are possible: the smallest subnormal as the error says that the sign is not known
+            // zeros of both signs are possible: an error of the smallest subnormal number marks the sign as unknown
             let either_zero = y == 0.0 && r == 0.0 && y.is_sign_negative() != r.is_sign_negative();
             let off = match either_zero {
                 true => spacing(dtype, 0.0),
@@ -156,7 +159,8 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
             };
             spread = if off.is_nan() { f64::INFINITY } else { spread.max(off) };
         });
-        // between the ends of its operands a smooth function may go beyond its values there; twice the spread is a judgement
+        // between the ends of its operands' errors a smooth function may exceed its values at the ends, so the spread
+        // is doubled; the factor 2 was chosen by hand, no test compares other values
         if !selects && !basic {
             spread *= 2.0;
         }
@@ -186,15 +190,15 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
             false => Real { value: r, error: spread + spacing(dtype, magnitude) / 2.0 },
         };
     }
-    // a GPU may give a neighbour of the correctly rounded result, but a result that needs no rounding must be exact
+    // a GPU may return a neighbour of the correctly rounded result, but a result that needs no rounding must be exact
     if rules.gpu && basic && spread == 0.0 && nearest(dtype, r) == r && (r == 0.0 || r.abs() >= tiny) {
         return Real::exact(r);
     }
     if rules.gpu {
         allowed = allowed.max(spacing(dtype, magnitude)) + tiny;
     }
-    // the exact functions compute in f64, so they have errors of their own. 4 and 64 spacings of f64 are judgements: the
-    // second is next to nothing beside the bounds of f32
+    // the exact functions compute in f64, so they have errors too. 4 and 64 spacings of f64 were chosen by hand; even
+    // 64 are negligible compared with the bounds of f32
     let own = match reference_bound(row.name) {
         Some(own) => allowance(&own, DType::F64, magnitude, &v[..x.len()]),
         None => (if dtype == DType::F64 { 4.0 } else { 64.0 }) * spacing(DType::F64, magnitude),
@@ -202,31 +206,31 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
     Real { value: r, error: spread + allowed + own }
 }
 
-/// Returns how far the exact function of a row may be from the truth, in f64, where that is more than 8 ULP. Beside the bounds
-/// of f32, which it judges, it is next to nothing.
+/// Returns the error bound of a row's exact function in f64, if it is more than 8 ULP. The bound is negligible compared
+/// with the bounds of f32, for which the function is the reference.
 #[must_use]
 pub fn reference_bound(function: &str) -> Option<Bound> {
     Some(match function {
-        // near a zero of lgamma an absolute error counts
+        // near a zero of lgamma the error is absolute
         "lgamma" => Bound::Max(16.0, 1e-14),
         "lerp" | "logaddexp" | "gelu_tanh" => Bound::Large(8.0),
-        // in the tail the exponent multiplies what f64 leaves out of it
+        // in the tail the relative error of the result is the relative error of an exponent times that exponent
         "gelu" | "erfcx" => Bound::Ulp(512.0, 0.0),
         "ndtr" => Bound::Ulp(2048.0, 0.0),
-        // near a zero of digamma an absolute error counts
+        // near a zero of digamma the error is absolute
         "digamma" => Bound::Ulp(64.0, 1e-13),
         "zeta" => Bound::Ulp(1024.0, 0.0),
-        // an exponent of some hundreds, and where one has been raised to 20 the logarithms of that
+        // exponents of some hundreds, and the logarithms of the recurrence that raises an argument to 20, add errors
         "beta" | "gammainc" | "gammaincc" => Bound::Ulp(65536.0, 0.0),
         "betaln" => Bound::Large(1024.0),
         "i0" | "i0e" | "i1" | "i1e" => Bound::Ulp(128.0, 0.0),
-        // 1e-12 suffices where a result of f32 is judged
+        // a relative error of 1e-12 is enough for a reference of f32 results
         "log_ndtr" | "erfcinv" | "ndtri" => Bound::Ulp(4096.0, 0.0),
         _ => return None,
     })
 }
 
-/// Returns the number of the type that is next to `x` in the direction of `y`.
+/// Returns the neighbour of `x` in the type in the direction of `y`.
 fn next_after(dtype: DType, x: Real, y: Real) -> Real {
     if x.is_unknown() || y.is_unknown() {
         return Real::unknown();
@@ -262,7 +266,7 @@ fn next_after(dtype: DType, x: Real, y: Real) -> Real {
     Real::exact(if next > largest(dtype) { f64::INFINITY } else { next }.copysign(x))
 }
 
-/// Converts a float to an integer or bool; none if numbers within its error give different results.
+/// Converts a float to an integer or bool, or returns `None` if numbers within its error give different results.
 pub(super) fn to_integer(x: Real, to: DType) -> Option<i128> {
     if x.is_unknown() {
         return None;

@@ -1,8 +1,8 @@
-//! A scalar interpreter of expressions: the reference of the random tests.
+//! A scalar interpreter of expressions, the reference implementation for the random tests.
 //!
-//! The interpreter evaluates the expression itself, never its plan, and computes one element at a time in f64 or i128 with the
-//! exact functions of the table; each float carries a bound on how far an evaluation may be off. From the plan it takes one
-//! thing: which values are stored, because f16 and bf16 are rounded there.
+//! The interpreter evaluates the expression itself, not its plan. It computes one element at a time in f64 or i128 with
+//! the exact functions of the table. Each float has a bound on the error of an evaluation. The interpreter uses the
+//! plan only to find out which values are stored, because f16 and bf16 are rounded there.
 
 mod element;
 
@@ -26,7 +26,7 @@ use place::{broadcast_places, each_index, groups, read, view_places};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-/// Which bounds of the accuracy contract hold: those of a GPU or those of the CPU.
+/// Whether the accuracy contract's bounds for a GPU or for the CPU apply.
 #[derive(Clone, Copy)]
 struct Rules {
     gpu: bool,
@@ -35,7 +35,7 @@ struct Rules {
 /// The elements of an expression in C order.
 #[derive(Clone, Debug)]
 pub struct Interpreted {
-    /// Lengths of the axes.
+    /// The lengths of the axes.
     pub shape: Vec<usize>,
     /// The element type.
     pub dtype: DType,
@@ -43,10 +43,10 @@ pub struct Interpreted {
     pub elements: Elements,
 }
 
-/// Elements, by what they are computed in.
+/// Elements, as integers or floats.
 #[derive(Clone, Debug)]
 pub enum Elements {
-    /// Integers and bool; `None` for an element that nothing is known of, because rounding errors decide it.
+    /// Integers and bools. `None` is an unknown element, whose value depends on rounding errors.
     Integers(Vec<Option<i128>>),
     /// Floats of any type.
     Floats(Vec<Real>),
@@ -82,17 +82,17 @@ impl Elements {
     }
 }
 
-/// Which f16 and bf16 nodes are stored, and so rounded.
+/// Which f16 and bf16 nodes are stored, and therefore rounded.
 enum Halves {
     /// The plan is not known, so an evaluation may round each node or not.
     Anywhere,
-    /// The nodes that the plan of one evaluation stores, of whatever type.
+    /// The nodes of any type that the plan of one evaluation stores.
     Planned(HashMap<*const Node, Stored>),
 }
 
-/// An interpreter. It remembers the elements of each expression that it was asked for.
+/// An interpreter. It caches the elements of each expression that it has interpreted.
 pub struct Interpreter {
-    // by the node's address; the expression is held too, so that no later node gets the same address
+    // by the address of the node; the expression is kept alive so that no later node gets the same address
     known: HashMap<*const Node, (Expr, Rc<Interpreted>)>,
     halves: Halves,
     rules: Rules,
@@ -101,16 +101,15 @@ pub struct Interpreter {
 /// Interprets an expression that is evaluated alone on its device.
 ///
 /// # Errors
-/// The error that the expression carries; those of planning; an index out of range; a value that a routine refuses; an array
-/// that cannot be read from its device.
+/// The error that the expression carries; errors of planning; an index out of range; a value that a routine rejects; an
+/// array that cannot be read from its device.
 pub fn interpret(e: &Expr) -> Result<Interpreted> {
     let r = Interpreter::planned(&[e])?.interpret(e)?;
     Ok(Rc::try_unwrap(r).unwrap_or_else(|r| (*r).clone()))
 }
 
 impl Interpreter {
-    /// Makes an interpreter for expressions on a device whose plans are not known: f16 and bf16 may be rounded at each node
-    /// or not.
+    /// Makes an interpreter for expressions on a device, without a plan: each f16 or bf16 node may be rounded or not.
     pub fn new(device: &Device) -> Interpreter {
         Interpreter { known: HashMap::new(), halves: Halves::Anywhere, rules: Rules { gpu: device.is_gpu() } }
     }
@@ -118,7 +117,7 @@ impl Interpreter {
     /// Makes an interpreter for these expressions, evaluated together.
     ///
     /// # Errors
-    /// An error that one of them carries; those of planning.
+    /// An error that one of them carries; errors of planning.
     pub fn planned(roots: &[&Expr]) -> Result<Interpreter> {
         let device = roots.iter().map(|e| e.0.device).find(|d| *d != 0).unwrap_or(0);
         let device = Device::of(device);
@@ -127,8 +126,8 @@ impl Interpreter {
         Ok(Interpreter { known: HashMap::new(), halves, rules: Rules { gpu: device.is_gpu() } })
     }
 
-    /// Says whether the plan stores an expression: `Some(true)` if all its readers load it, `Some(false)` if only some do,
-    /// `None` if it is not stored or the plan is not known.
+    /// Returns whether the plan stores an expression: `Some(true)` if all its readers load it, `Some(false)` if only
+    /// some do, `None` if it is not stored or there is no plan.
     pub fn is_stored(&self, e: &Expr) -> Option<bool> {
         match &self.halves {
             Halves::Anywhere => None,
@@ -136,8 +135,8 @@ impl Interpreter {
         }
     }
 
-    /// Says whether the plan stores an f16 or bf16 value that the expression is computed from, other than an array that is in
-    /// memory already.
+    /// Returns true if the plan stores an f16 or bf16 value that the expression depends on, other than an array that is
+    /// already in memory.
     pub fn rounds_below(&self, e: &Expr) -> bool {
         let (mut stack, mut seen) = (vec![e], HashSet::new());
         while let Some(x) = stack.pop() {
@@ -157,11 +156,11 @@ impl Interpreter {
     /// Interprets an expression.
     ///
     /// # Errors
-    /// As [`interpret`].
+    /// Those of [`interpret`].
     pub fn interpret(&mut self, e: &Expr) -> Result<Rc<Interpreted>> {
         e.checked()?;
         let mut stack: Vec<(&Expr, bool)> = vec![(e, false)];
-        // the elements of nodes, dropped when the last node that reads them has been computed
+        // the elements of nodes; they are dropped after the last node that reads them is computed
         let mut values: HashMap<*const Node, Rc<Interpreted>> = HashMap::new();
         let mut order: Vec<&Expr> = vec![];
         let mut readers: HashMap<*const Node, usize> = HashMap::new();
@@ -216,7 +215,7 @@ impl Interpreter {
         }
     }
 
-    /// Returns a node's elements as other nodes read them: f16 and bf16 rounded if the node is stored.
+    /// Returns a node's elements as other nodes read them: f16 and bf16 are rounded if the node is stored.
     fn store(&self, x: &Expr, elements: Elements) -> Elements {
         let dtype = x.0.dtype;
         let exact = x.0.is_stored() || x.0.is_constant();
@@ -347,7 +346,7 @@ fn cast(x: &Interpreted, to: DType) -> Elements {
         }
         (Elements::Integers(v), true) => Elements::Floats(v.iter().map(|x| element::to_float(*x, to)).collect()),
         (Elements::Floats(v), true) => {
-            // a wider type holds each value exactly; of f16 and bf16 neither holds all values of the other
+            // a wider type holds each value exactly; neither of f16 and bf16 holds all values of the other
             let widens = to == DType::F64 || to == DType::F32 && from.is_half();
             Elements::Floats(v.iter().map(|x| if widens { *x } else { x.rounded(to) }).collect())
         }
@@ -358,7 +357,7 @@ fn cast(x: &Interpreted, to: DType) -> Elements {
     }
 }
 
-/// Returns the position that an index means along an axis by `mode`; none if the index is not known.
+/// Returns the position of an index along an axis by `mode`, or `None` if the index is unknown.
 fn position(index: Option<i128>, length: i128, mode: IndexMode, n: &Node) -> Result<Option<i128>> {
     let Some(at) = index else { return Ok(None) };
     Ok(Some(match mode {
@@ -381,7 +380,7 @@ fn take(
 ) -> Result<Elements> {
     let length = source.shape[axis] as i128;
     let inner: usize = source.shape[axis + 1..].iter().product();
-    // indices along the axis, of which each of `outer × inner` elements has its own, or all have the same
+    // the number of indices along the axis; with `along`, each of the `outer × inner` elements has its own indices
     let count: usize = if along { indices.shape[axis] } else { indices.shape.iter().product() };
     let mut places = Vec::with_capacity(n.shape.iter().product());
     for k in 0..n.shape.iter().product::<usize>() {

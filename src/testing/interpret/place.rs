@@ -1,4 +1,4 @@
-//! Where elements lie: loops over an index space, the places of operands' elements, and the elements of stored arrays.
+//! Positions of elements: loops over an index space, the operands' elements for each result, and reading stored arrays.
 
 use super::Elements;
 use crate::array::device::Device;
@@ -8,8 +8,8 @@ use crate::base::layout::View;
 use crate::graph::expr::Expr;
 use crate::testing::number::{Real, decode};
 
-/// Reads the elements of a stored array, in C order: downloads the part of its buffer that it spans, and finds each element
-/// there by its strides.
+/// Reads the elements of a stored array in C order. Downloads the part of its buffer that it spans, and finds each
+/// element by its strides.
 pub(super) fn read(x: &Expr) -> Result<Elements> {
     let (Some((buffer, ..)), Some(layout)) = (x.0.stored(), x.0.layout()) else {
         return Ok(Elements::Integers(vec![]));
@@ -50,7 +50,7 @@ pub(super) fn each_index(shape: &[usize], mut f: impl FnMut(&[usize])) {
     }
 }
 
-/// Returns, for each element of a result in C order, the number of the operand's element that broadcasts to it.
+/// Returns, for each element of a result in C order, the index of the operand's element that broadcasts to it.
 pub(super) fn broadcast_places(from: &[usize], to: &[usize]) -> Vec<usize> {
     let lead = to.len() - from.len();
     let mut out = Vec::with_capacity(to.iter().product());
@@ -64,7 +64,7 @@ pub(super) fn broadcast_places(from: &[usize], to: &[usize]) -> Vec<usize> {
     out
 }
 
-/// Returns, for each element of a view in C order, its number in the operand's C order.
+/// Returns, for each element of a view in C order, its index in the operand's C order.
 pub(super) fn view_places(v: &View, from: &[usize]) -> Vec<usize> {
     let n = v.shape.len();
     let mut out = Vec::with_capacity(v.shape.iter().product());
@@ -75,7 +75,7 @@ pub(super) fn view_places(v: &View, from: &[usize]) -> Vec<usize> {
     out
 }
 
-/// Returns, for each result of a reduction in C order, the numbers of the elements that it combines.
+/// Returns, for each result of a reduction in C order, the indices of the elements that it combines.
 pub(super) fn groups(shape: &[usize], axes: &[usize]) -> Vec<Vec<usize>> {
     let kept: Vec<usize> = (0..shape.len()).filter(|d| !axes.contains(d)).collect();
     let mut all = vec![vec![]; kept.iter().map(|d| shape[*d]).product()];

@@ -1,4 +1,4 @@
-//! Interprets routines, by the references of their rows.
+//! Interprets routines with the reference functions of their rows.
 
 use super::{Elements, Interpreted, Real, number};
 use crate::base::dtype::{DType, Scalar};
@@ -6,8 +6,8 @@ use crate::base::error::Result;
 use crate::graph::expr::Node;
 use crate::graph::routine::{Params, REDUCE_AT, Routine, SUM_BY_KEY};
 
-/// Interprets result `part` of a routine. If one integer of an operand is not known, nothing is known of the result; the error
-/// bounds of floats are ignored.
+/// Interprets result `part` of a routine. If an integer of an operand is unknown, the whole result is unknown. The
+/// error bounds of floats are ignored, except for sums.
 pub(super) fn reference(
     row: &Routine,
     params: &Params,
@@ -39,7 +39,7 @@ pub(super) fn reference(
     })
 }
 
-/// Sums of floats, with the bound of sums: those of the magnitudes and of the operands' errors say how large the error may be.
+/// Interprets sums of floats by key. Their error bound is computed from the sums of the terms' magnitudes and errors.
 fn sums(
     row: &Routine,
     params: &Params,
@@ -60,7 +60,7 @@ fn sums(
     let tiny = terms.len() as f64 * number::smallest_normal(n.dtype);
     let real = |((value, size), error): ((f64, f64), f64)| match size + error < largest {
         true => Real { value, error: error + steps * unit * (size + error) + tiny },
-        // an infinity or a NaN among the terms, or perhaps an overflow on the way
+        // a term is infinite or NaN, or an intermediate result may overflow
         false => Real::unknown(),
     };
     Ok(Elements::Floats(values.into_iter().zip(sizes).zip(errors).map(real).collect()))

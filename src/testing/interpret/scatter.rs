@@ -1,12 +1,12 @@
-//! Interprets scatters: elements that are combined with others at computed positions.
+//! Interprets scatters, which combine values into elements at computed positions.
 
 use super::{Elements, Interpreted, number, position};
 use crate::base::error::Result;
 use crate::base::layout::{Combine, IndexMode};
 use crate::graph::expr::Node;
 
-/// Combines `values`, in C order, into the elements of `array` at the positions that `indices` hold along an axis; with a fourth
-/// operand, only those for which it is true.
+/// Combines `values`, in C order, into the elements of `array` at the positions that `indices` hold along an axis; with
+/// a fourth operand, only those for which it is true.
 pub(super) fn scatter(
     n: &Node,
     (axis, mode, combine): (usize, IndexMode, Combine),
@@ -18,14 +18,14 @@ pub(super) fn scatter(
     let inner: usize = array.shape[axis + 1..].iter().product();
     for k in 0..values.shape.iter().product() {
         let (o, i, l) = (k / (count * inner), k / inner % count, k % inner);
-        // none: it is not known whether the value is combined
+        // None if it is unknown whether the value is combined
         let is_combined = when.first().map_or(Some(1), |w| w.elements.integers()[i]);
         if is_combined == Some(0) {
             continue;
         }
         let at = position(indices.elements.integers()[i], length as i128, mode, n)?;
         let is_known = at.is_some() && is_combined.is_some();
-        // an index that is not known may lead to any element along the axis, so none of them is known
+        // an unknown index may lead to any element along the axis, so all of them become unknown
         let to = at.map_or(0..length, |at| at as usize..at as usize + 1);
         for place in to.map(|p| (o * length + p) * inner + l) {
             match &mut out {

@@ -1,4 +1,4 @@
-//! Interprets reductions, scans and products of matrices, with bounds on their rounding errors.
+//! Interprets reductions, scans and matrix products, with bounds on their rounding errors.
 
 use super::*;
 
@@ -12,7 +12,8 @@ impl Interpreter {
                 let largest = row.reduce.and_then(|r| r.picks) == Some(Extreme::Largest);
                 return integers(&|g| position(&x.elements, g, if largest { -1 } else { 1 }));
             }
-            // the interpreter has no exact functions of formulas and no bounds on their errors; other tests cover such folds
+            // the interpreter does not evaluate formulas and has no bounds on their errors; other tests cover such
+            // folds
             Form::Formulas if n.dtype.is_float() => return Elements::Floats(vec![Real::unknown(); groups.len()]),
             Form::Formulas => return integers(&|_| None),
         };
@@ -39,10 +40,11 @@ impl Interpreter {
         Elements::Floats(groups.iter().map(one).collect())
     }
 
-    /// Interprets a scan: for each element along an axis, all elements up to and with it.
+    /// Interprets a scan. Each result combines all elements along an axis up to and including its own position.
     pub(super) fn scan(&self, fold: Fold, axis: usize, n: &Node, x: &Interpreted) -> Elements {
         let groups = groups(&x.shape, &[axis]);
-        // a group is one line along the axis, by places; the result is filled through those, so it is in C order
+        // a group is the indices of one line along the axis; the result is written at the same indices, so it is in C
+        // order
         let size = x.shape.iter().product::<usize>();
         if !n.dtype.is_float() {
             let (v, mut out) = (x.elements.integers(), vec![None; size]);
@@ -87,22 +89,23 @@ impl Interpreter {
         Elements::Floats(out)
     }
 
-    /// Bounds a sum whose order is not known, except that at most 16 elements are added one after another, the rest pairwise.
+    /// Bounds a sum whose order is unknown, except that at most 16 elements are added one after another, and the rest
+    /// pairwise.
     fn sum(&self, dtype: DType, list: &[Real]) -> Real {
         let sum = Sum::of(list);
         self.total(wide(dtype), &sum, sum.tree())
     }
 
-    /// Bounds a sum in which each element passes at most `steps` additions, each with a relative rounding error of at most
-    /// `unit`.
+    /// Bounds a sum in which each element takes part in at most `steps` additions, each with a relative error of at
+    /// most one unit roundoff.
     fn total(&self, dtype: DType, all: &Sum, steps: f64) -> Real {
         let (sum, size, error) = (all.sum, all.size, all.error);
         if error == f64::INFINITY {
             return Real::unknown();
         }
         if !sum.is_finite() {
-            // infinities and NaN decide the sum in any order, unless finite elements overflow on the way; half of the largest
-            // number leaves room for rounding
+            // infinities and NaN determine the sum in any order, unless the sum of finite elements overflows first; the
+            // factor of a half leaves a margin for rounding
             let sure = all.finite < number::largest(dtype) / 2.0;
             return if sure { Real::exact(sum) } else { Real::unknown() };
         }
@@ -110,12 +113,13 @@ impl Interpreter {
             return Real::unknown();
         }
         let unit = if dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
-        // a sum of multiples of one power of two is exact if the type holds every multiple up to the sum of magnitudes
+        // a sum of multiples of a power of two is exact if the type represents every multiple up to the sum of the
+        // magnitudes
         let tiny = if self.rules.gpu { number::smallest_normal(dtype) } else { number::spacing(dtype, 0.0) };
         if error == 0.0 && (size == 0.0 || all.grain >= tiny && size <= all.grain / unit) {
             return Real::exact(sum);
         }
-        // each product of a matmul may underflow, and then loses up to the smallest subnormal (on a GPU, normal) number
+        // each product of a matmul may underflow, and then loses up to the smallest subnormal (on a GPU: normal) number
         let tiny = all.count as f64 * tiny;
         let reference = all.count as f64 * 2f64.powi(-53) * size;
         Real { value: sum, error: error + steps * unit * (size + error) + tiny + reference }
@@ -181,14 +185,16 @@ impl Interpreter {
                     if p.error + q.error > 0.0 {
                         error = p.value.abs() * q.error + q.value.abs() * p.error + p.error * q.error;
                     }
-                    // f64 holds the product of two f32 exactly, but not of two f64: mul_add shows whether it was rounded
+                    // f64 holds the product of two f32 exactly, but not of two f64: mul_add detects whether it was
+                    // rounded
                     if dtype == DType::F64 && value.is_finite() && p.value.mul_add(q.value, -value) != 0.0 {
                         error += number::spacing(dtype, value);
                     }
                     Real { value, error }
                 })
                 .collect();
-            // a sum of zeros may start from its first element or from +0, so −0 is possible unless all products are +0
+            // a sum of zeros may start from its first element or from +0, so the result may be −0 unless all products
+            // are +0
             if products.iter().all(|p| p.value == 0.0 && p.error == 0.0) {
                 let sure = products.iter().all(|p| p.value.is_sign_positive());
                 return Real { value: 0.0, error: if sure { 0.0 } else { number::spacing(dtype, 0.0) } };
@@ -204,7 +210,7 @@ fn wide(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// What the error bound of a sum follows from.
+/// The quantities from which the error bound of a sum is computed.
 struct Sum {
     count: usize,
     sum: f64,
@@ -240,14 +246,14 @@ impl Sum {
         self.grain = if x.value == 0.0 { self.grain } else { self.grain.min(grain(x.value)) };
     }
 
-    /// Returns how many additions an element passes at most, if up to 16 elements are added one after another, and the rest
-    /// pairwise.
+    /// Returns the maximum number of additions that an element takes part in, if up to 16 elements are added one after
+    /// another, and the rest pairwise.
     fn tree(&self) -> f64 {
         (self.count.max(1) as f64).log2().ceil() + 16.0
     }
 }
 
-/// Returns the largest power of two of which a number is a multiple.
+/// Returns the largest power of two that divides a number.
 fn grain(x: f64) -> f64 {
     if !x.is_finite() {
         return f64::INFINITY;
@@ -256,8 +262,8 @@ fn grain(x: f64) -> f64 {
     number::spacing(DType::F64, x) * 2f64.powi(zeros)
 }
 
-/// Returns the position of the first NaN, or else of the first smallest element (the first largest with sign −1); none if
-/// rounding errors decide it.
+/// Returns the position of the first NaN, or else of the first smallest element (with sign −1, of the first largest
+/// element). Returns `None` if it depends on rounding errors.
 fn position(elements: &Elements, group: &[usize], sign: i128) -> Option<i128> {
     match elements {
         Elements::Integers(v) => {

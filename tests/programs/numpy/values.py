@@ -162,7 +162,7 @@ class Value:
 
 
 def _contract():
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract.csv")
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "data", "contract.csv")
     with open(path, newline="") as f:
         # bounds of functions that are not built yet stand below the line that begins so
         rows = list(csv.reader(itertools.takewhile(lambda line: not line.startswith("# planned"), f)))

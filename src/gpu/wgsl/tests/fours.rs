@@ -1,8 +1,8 @@
-//! The texts of kernels whose invocations take four elements each.
+//! Tests of the source of kernels whose invocations process four elements each.
 
 use super::*;
 
-/// Validates the texts of a kernel with each load fetched in each way.
+/// Validates the source of a kernel with each load fetched in each way.
 pub(super) fn check(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
     const WAYS: [Fetch; 5] = [Fetch::Each, Fetch::Same, Fetch::Whole, Fetch::Across, Fetch::WholeAcross];
     if k.loads.is_empty() || !k.stores.iter().all(|s| s.is_plain()) {
@@ -13,7 +13,7 @@ pub(super) fn check(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
         variant.groups.axes[0] = class;
         for (n, load) in k.loads.iter().enumerate() {
             let wanted = WAYS[(first + n) % WAYS.len()];
-            // elements of 8 bytes are not taken together, and no more squares fit workgroup memory
+            // elements of 8 bytes are not processed by fours, and workgroup memory has room for one square
             let fits = load.dtype.size() <= 4 && (n == 0 || !wanted.is_across());
             let fetch = if fits { wanted } else { Fetch::Each };
             if wide && matches!(fetch, Fetch::Whole | Fetch::WholeAcross) {
@@ -28,7 +28,8 @@ pub(super) fn check(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
     }
 }
 
-/// Validates the texts of a reduction whose invocations stand for four lanes, with each load within a row fetched in each way.
+/// Validates the source of a reduction whose invocations process four lanes, with each load within a row fetched in
+/// each way.
 pub(super) fn check_lanes(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
     const WAYS: [Fetch; 3] = [Fetch::Whole, Fetch::Each, Fetch::Same];
     if k.combines_in_sequence() || k.loads.is_empty() {

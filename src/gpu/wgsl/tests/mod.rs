@@ -1,4 +1,4 @@
-//! Has naga parse and validate the texts that the generator writes, without a device.
+//! Tests in which naga parses and validates the source that the generator writes, without a device.
 
 mod fours;
 mod products;
@@ -25,7 +25,8 @@ crate::testing::unit_tests! {
 /// Bytes of memory that WebGPU promises to a workgroup. wgpu does not compare them with what a shader declares.
 const WORKGROUP_MEMORY: u32 = wgpu::Limits::defaults().max_compute_workgroup_storage_size;
 
-/// The bytes of workgroup memory that a text declares, counted as WebGPU counts them: each variable in whole vectors of 16 bytes.
+/// Returns the bytes of workgroup memory that a shader declares, counted as WebGPU does: each variable in whole vectors
+/// of 16 bytes.
 fn workgroup_memory(text: &str) -> u32 {
     let module = naga::front::wgsl::parse_str(text).unwrap();
     let mut layouter = naga::proc::Layouter::default();
@@ -90,7 +91,7 @@ fn store(k: &mut Kernel, value: usize) {
     });
 }
 
-/// A variant: one binding per operand.
+/// Returns a variant with one binding per operand.
 fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
     let mut slots: SmallVec<[Slot; 8]> = SmallVec::new();
     slots.extend(k.loads.iter().map(|l| Slot { words: words(l.dtype), access: Access::Read, width: 1 }));
@@ -123,12 +124,13 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
     }
 }
 
-/// Validates the texts for a device that has 64-bit integers and for one that has only pairs of words, which f64 needs not be
-/// written for. Returns the first.
+/// Validates the source for a device that has 64-bit integers, and, unless it has f64, for one that has only pairs of
+/// words. Returns the first.
 fn validate_both(name: &str, k: &Kernel, form: &Form, variant: &Variant) -> String {
     let text = generate(k, form, variant, true).unwrap();
     validate(name, naga::valid::Capabilities::all(), &text);
-    // the planner counts the memory of a tile, which wgpu does not; it uses cooperative matrices only where a device has theirs
+    // the planner checks the memory of a tile, which wgpu does not; it uses cooperative matrices only if a device has
+    // their memory
     let most = match (variant.groups.tile, variant.groups.cooperative) {
         (Some(tile), _) => tile.memory(k.values[0].compute().size()) as u32,
         (None, 0) => WORKGROUP_MEMORY,
@@ -162,7 +164,7 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
                 ["left_ROW", "right_COLUMN", "a_VECTOR", "// for each"].iter().all(|word| !text.contains(word));
             assert!(is_numbered, "{text}");
         }
-        // an element a lane
+        // one element per lane
         (variant.groups.tile, variant.groups.size) = (None, 128);
         return drop(validate_both(name, k, &form, &variant));
     }
@@ -194,7 +196,8 @@ fn shader_files_are_valid_as_they_stand() {
                @group(1) @binding(0) var<uniform> params: Parameters;\n";
     let files = [("elementwise", ELEMENTWISE), ("reduce", REDUCE), ("row", ROW), ("matmul", MATMUL)];
     for (name, file) in files {
-        // with all their blocks: the signatures of what is written for each kernel, and every entry point
+        // with all their blocks: the signatures of the functions that are written for each kernel, and every entry
+        // point
         validate(name, naga::valid::Capabilities::all(), &format!("{own}{FRAME}{library}{file}"));
     }
     let text = format!("{}\n{own}{FRAME}{library}{COOPERATIVE}", cooperative::ENABLES);
@@ -214,7 +217,7 @@ fn the_header_has_the_fields_of_the_shader_file() {
     let names: Vec<&str> = lines.map(|l| l.strip_suffix(": u32,").expect("a u32")).collect();
     assert_eq!(names, Header::FIELDS);
     assert!(names.len() <= HEADER && HEADER.is_multiple_of(4));
-    // word 0 is left unread because of a fault of Mesa 22.3 (see the shader file), so the zero must not be there
+    // word 0 is left unread because of a bug of Mesa 22.3 (see the shader file), so the zero must not be there
     assert_eq!((names[0], names[12]), ("unread", "run_time_zero"));
     let shaders = [FRAME, FOLD, SCAN, ELEMENTWISE, REDUCE, ROW, MATMUL];
     assert!(shaders.iter().all(|s| !s.contains("header.unread")));
@@ -223,7 +226,7 @@ fn the_header_has_the_fields_of_the_shader_file() {
     assert_eq!(words, [0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1, 1]);
 }
 
-/// The members of a struct of a module, with their offsets in bytes, and the size of the whole.
+/// Returns the members of a struct of a module with their offsets in bytes, and the size of the whole.
 fn members(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
     let (_, found) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name)).expect(name);
     let naga::TypeInner::Struct { members, span } = &found.inner else { panic!("{name} is no struct") };
@@ -270,7 +273,8 @@ fn parameters_lie_where_rust_writes_them() {
     }
 }
 
-/// Some faults of `src/base/mutants.rs` are planted by replacing text of a shader: without that text they would change nothing.
+/// Some faults of `src/base/mutants.rs` are planted by replacing a part of a shader: without that part they would
+/// change nothing.
 fn planted_faults_find_their_text() {
     assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");
     assert!(REDUCE.contains("if left > 3u {"), "four_past_a_row");
@@ -340,8 +344,8 @@ fn every_fold_is_valid() {
     }
 }
 
-/// A row kernel that has every fold of the table, with every type, at once: lanes exchange the results of all folds of a type
-/// through one array, so that no kernel of the planner's needs more memory than this one.
+/// A row kernel that has every fold of the table, with every type, at once. Lanes exchange the results of all folds of
+/// a type through one array, so no kernel of the planner needs more memory than this one.
 fn all_folds_together_fit_a_workgroup() {
     let mut k = kernel(KernelKind::Row);
     for dtype in COMPUTE {
@@ -353,7 +357,7 @@ fn all_folds_together_fit_a_workgroup() {
             push(&mut k, Op::reduce(fold, x, dtype), DType::I32, false);
         }
     }
-    // a take notes an index out of range, which the lanes of a row find together
+    // a take notes an index out of range, and the lanes of a row share this check
     load(&mut k, DType::F32, true);
     let data = k.loads.len() - 1;
     let index = k.values.iter().position(|v| matches!(v.op, Op::Load(_)) && v.dtype == DType::I32).unwrap();
@@ -370,7 +374,7 @@ fn all_folds_together_fit_a_workgroup() {
     assert!(bytes <= WORKGROUP_MEMORY);
 }
 
-/// The formulas of each fold of the table, of elements and of states, as results and as components.
+/// Validates the formulas of each fold of the table, of elements and of states, as results and as components.
 fn folds_by_formulas_are_valid() {
     let table = ufunc::all().filter(|r| r.reduce.is_some()).map(Fold::of).chain([*ufunc::ARGMIN, *ufunc::ARGMAX]);
     for fold in table {

@@ -1,4 +1,4 @@
-//! The texts of matrix products.
+//! Tests of the source of matrix products.
 
 use super::*;
 use crate::base::caps::Cooperative;

@@ -1,18 +1,19 @@
-//! The table of folds, one row of plain data for each way in which a reduction combines its elements.
+//! The table of folds. Each row is plain data that describes how a reduction combines its elements.
 //!
-//! A [`Fold`] is a commutative monoid with a state of one to three numbers (*components*). `lift` makes a state from an
-//! element and its position, `combine` makes one state from two, and `finish` makes the result from the state of all
-//! elements. The three are [`Term`]s: formulas over rows of the table of functions, of which the CPU takes the loops and a
-//! GPU the WGSL text, so that a fold is written once. `fold/program.rs` turns them into steps for elements of one type.
+//! A [`Fold`] is a commutative monoid whose state consists of one to three numbers (*components*). `lift` makes a state
+//! from an element and its position, `combine` makes one state from two, and `finish` makes the result from the state
+//! of all elements. These three are [`Term`]s: formulas over rows of the table of functions. The CPU uses the loops of
+//! those rows and a GPU their WGSL source, so each fold is written only once. `fold/program.rs` turns formulas into
+//! steps for elements of one type.
 //!
 //! Most folds are made from a binary function: the key `reduce:` of `add` makes the fold whose state is the element
-//! itself and which combines by `add` ([`Fold::of`]). A row may name a faster [`Form`] than its formulas, which gives the
-//! same bits. Planner and backends decide by components and columns, never by which fold it is. The rows that no function's
-//! key makes, `argmin` and `argmax`, stand in `fold/rows.rs`.
+//! itself and which combines by `add` ([`Fold::of`]). A row may name a [`Form`] that is faster than its formulas and
+//! returns the same bits. Planner and backends decide by components and columns, never by the identity of a fold. The
+//! rows that no function's key makes, `argmin` and `argmax`, are in `fold/rows.rs`.
 //!
-//! A row that is not commutative is refused: the tree of a reduction does not keep the order of its elements. A fold whose
-//! result depends on the order, as `argmin` does in a tie, keeps positions in its state. A reduction that is cut into parts
-//! stores the components of its parts' states, and the next pass combines those without `lift`.
+//! A row that is not commutative is rejected, because the tree of a reduction does not keep the order of its elements.
+//! A fold whose result depends on the order, as `argmin` does for ties, keeps positions in its state. A reduction that
+//! is split into parts stores the components of the parts' states, and the next pass combines those without `lift`.
 
 mod program;
 mod rows;
@@ -30,18 +31,18 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// The most components that a state may have; no fold has needed more. A GPU workgroup holds a state for each of its at most
-/// 256 invocations in shared memory: 256 × 3 × 8 bytes are 6 KiB of the 16 KiB that WebGPU guarantees.
+/// The maximum number of components of a state; no fold has needed more. A GPU workgroup keeps a state for each of its
+/// up to 256 invocations in shared memory: 256 × 3 × 8 bytes are 6 KiB of the 16 KiB that WebGPU guarantees.
 pub(crate) const MOST_COMPONENTS: usize = 3;
 
-/// How the compute type of a component, a result or a constant of a fold follows from the type of the elements.
+/// How the compute type of a component, result or constant of a fold follows from the type of the elements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Kind {
     /// The compute type of the elements.
     Operand,
-    /// The float type of the elements: f64 for f64, f32 for all others.
+    /// The float type of the elements: f64 for f64, and f32 for all others.
     Float,
-    /// The named type, whatever the type of the elements.
+    /// The given type, whatever the type of the elements.
     Is(Compute),
 }
 
@@ -56,89 +57,91 @@ impl Kind {
     }
 }
 
-/// The column of one component: one number of a fold's state.
+/// One number of a fold's state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Component {
     pub kind: Kind,
-    /// The component's start value. Combining the state of all start values with a state gives that state again.
+    /// The start value of the component. Combining the state of all start values with any state results in that state.
     pub init: Neutral,
 }
 
 impl Component {
-    /// Returns a copy of `state` that lives as long as the process, as rows do; equal lists share one.
+    /// Returns a copy of `state` that lives as long as the process, as rows do. Equal lists share one copy.
     pub fn list(state: &[Component]) -> &'static [Component] {
         static LISTS: program::Lists<Component> = LazyLock::new(Mutex::default);
         program::kept(&LISTS, state)
     }
 }
 
-/// The code by which backends run a fold.
+/// The implementation by which backends run a fold.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Form {
-    /// The steps of its formulas. All rows of the product have a faster form; rows that tests make have this one.
+    /// The steps of the fold's formulas. All folds of the library have a faster form; user-defined reductions and folds
+    /// made by tests use this one.
     Formulas,
-    /// The function's own loops and WGSL text: the state is the element itself, and the function combines.
+    /// The function's own loops and WGSL source: the state is the element itself, and the function combines states.
     Function(&'static Ufunc),
-    /// The search for the first best element: the state is an element and its position, and the result is the position. The
-    /// function says by its `picks` which of two elements is better. Of equal elements, and of several NaNs, the first wins.
+    /// The search for the first best element: the state is an element and its position, and the result is the position.
+    /// The function's `picks` defines which of two elements is better. Of equal elements, and of several NaNs, the
+    /// first wins.
     FirstOf(&'static Ufunc),
 }
 
 /// The order in which a reduction must combine its elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Order {
-    /// Any order, because all give the same bits.
+    /// Any order, because all orders return the same bits.
     Any,
-    /// The order of the reduction's tree: each step rounds, so another order gives other bits.
+    /// The order of the reduction's tree. Each step rounds, so another order would return other bits.
     Tree,
-    /// Row-major along the reduced axes, because positions are counted in that order.
+    /// Row-major order along the reduced axes, because positions are counted in that order.
     RowMajor,
-    /// One element after another along the inner space: no tree, and no two lanes combine elements of one row. Only the planner
-    /// makes such folds, to add the chains of a product (`plan/chains.rs`).
+    /// One element after another along the inner space: no tree, and no two lanes combine elements of the same row.
+    /// Only the planner makes such folds, to add the chains of a product (`plan/chains.rs`).
     Sequence,
 }
 
-/// The columns of a row. Rows with equal columns are one fold.
+/// The columns of a row. Rows with equal columns are the same fold.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Definition {
-    /// The name that a printed plan shows.
+    /// The name in printed plans.
     pub name: &'static str,
     /// The name of the reduction's method, such as `sum`.
     pub method: &'static str,
     pub state: &'static [Component],
-    /// A formula for each component of an element's state, over [`Term::X`] and [`Term::Position`].
+    /// One formula per component of an element's state, over [`Term::X`] and [`Term::Position`].
     pub lift: &'static [Term],
-    /// A formula for each component of the combined state, over the two states [`Term::A`] and [`Term::B`].
+    /// One formula per component of the combined state, over the two states [`Term::A`] and [`Term::B`].
     pub combine: &'static [Term],
     /// The formula of the result, over the components [`Term::A`] of the state of all elements.
     pub finish: Term,
     pub result: Kind,
-    /// The result of a reduction of no elements, as bits of an f64; `None` where that is an error. It may differ from `finish`
-    /// of the start values: a sum gives 0, though −0 is its neutral element.
+    /// The result of a reduction of no elements, as bits of an f64; `None` if that is an error. It may differ from
+    /// `finish` of the start values: a sum returns 0, although −0 is its neutral element.
     pub empty: Option<u64>,
-    /// Whether `combine(a, b)` equals `combine(b, a)`: a row that says no is refused.
+    /// Whether `combine(a, b)` equals `combine(b, a)`. A row for which it does not is rejected.
     pub commutative: bool,
-    /// Whether states that hold floats give the same bits in any order. States of integers and bool always do.
+    /// Whether states that contain floats return the same bits in any order. States of integers and bool always do.
     pub exact: bool,
-    /// Whether elements are combined one after another.
+    /// Whether elements are combined strictly one after another.
     pub in_sequence: bool,
     pub form: Form,
 }
 
-/// A row of the table of folds. The row lives as long as the process, so that a copy is a copy of a reference.
+/// A row of the table of folds. The row lives as long as the process, so copying a `Fold` only copies a reference.
 #[derive(Clone, Copy)]
 pub(crate) struct Fold(&'static Row);
 
-/// A row of the table, with what is derived from its columns.
+/// A row of the table, with values derived from its columns.
 struct Row {
-    /// The number of the row, which no other columns ever get.
+    /// The number of the row. No row with other columns ever gets it.
     id: usize,
     definition: Definition,
-    /// Whether `lift` takes the position.
+    /// Whether `lift` uses the position.
     counts: bool,
 }
 
-/// The formulas of a fold as steps, for elements of one type.
+/// The formulas of a fold, translated into steps for elements of one type.
 pub(crate) struct Programs {
     /// The compute type of each component.
     pub state: SmallVec<[Compute; MOST_COMPONENTS]>,
@@ -147,16 +150,18 @@ pub(crate) struct Programs {
     pub finish: Program,
 }
 
-/// The rows made so far. No row is ever removed, so that no id is given twice.
+/// The rows made so far. No row is ever removed, so no id is assigned twice.
 static ROWS: LazyLock<Mutex<HashMap<Definition, Fold>>> = LazyLock::new(Mutex::default);
 
 impl Fold {
-    /// Returns the fold that combines by a binary function, with the columns that the function's key `reduce:` gives.
+    /// Returns the fold that combines by a binary function, with the columns that follow from the function's key
+    /// `reduce:`.
     pub fn of(function: &'static Ufunc) -> Fold {
         *function.fold.get_or_init(|| Fold::intern(rows::of_function(function)))
     }
 
-    /// Returns the fold with these columns, or the reason why they are refused. Tests make their folds so.
+    /// Returns the fold with these columns, or the reason why they are rejected. User-defined reductions and tests make
+    /// their folds with this function.
     #[cfg(any(feature = "testing", feature = "kernels"))]
     pub fn new(definition: Definition) -> Result<Fold, Fault> {
         definition.check()?;
@@ -180,22 +185,22 @@ impl Fold {
         fold
     }
 
-    /// Returns the fold's number, which no fold of other columns ever gets.
+    /// Returns the fold's number. No fold with other columns ever gets it.
     pub fn id(&self) -> usize {
         self.0.id
     }
 
-    /// Returns the name of the scan's method, such as `cumulative_sum`; for a fold that does not scan, the fold's name.
+    /// Returns the name of the scan's method, such as `cumulative_sum`, or the fold's name if it has no scan.
     pub fn cumulative(&self) -> &'static str {
         self.function().and_then(|row| row.reduce).map_or(self.name, |r| r.cumulative)
     }
 
-    /// Returns the result of a reduction of no elements; `None` where that is an error.
+    /// Returns the result of a reduction of no elements, or `None` if that is an error.
     pub fn empty(&self) -> Option<f64> {
         self.empty.map(f64::from_bits)
     }
 
-    /// Says whether the fold counts the positions of elements, because its `lift` takes them.
+    /// Returns whether the fold counts the positions of elements, because its `lift` uses them.
     pub fn counts(&self) -> bool {
         self.0.counts
     }
@@ -208,12 +213,12 @@ impl Fold {
         }
     }
 
-    /// Says whether a state is a value like an element, so that partial results are combined as elements are.
+    /// Returns whether a state is a value like an element, so that partial results are combined like elements.
     pub fn is_plain(&self) -> bool {
         self.function().is_some()
     }
 
-    /// Says whether elements of this type give the same bits, in whatever order they are combined.
+    /// Returns whether elements of this type produce the same bits in whatever order they are combined.
     pub fn is_exact(&self, element: DType) -> bool {
         let is_float = |c: &Component| matches!(c.kind.compute(element), Compute::F32 | Compute::F64);
         self.exact || !self.state.iter().any(is_float)
@@ -229,9 +234,10 @@ impl Fold {
         }
     }
 
-    /// Returns the type in which component `n` of a partial state is stored between two passes: the elements' type if the fold
-    /// has a form of its own and the component is an element or made of some by its function; else the component's compute
-    /// type, because formulas may leave the range of a narrow type.
+    /// Returns the type in which component `n` of a partial state is stored between two passes. This is the elements'
+    /// type if the fold has a form other than `Formulas` and the component is an element or is computed from elements
+    /// by the fold's function. Otherwise it is the component's compute type, because formulas may leave the range of a
+    /// narrow type.
     pub fn stored(&self, n: usize, element: DType) -> DType {
         let kind = self.state.get(n).map_or(self.result, |c| c.kind);
         match (kind, self.form) {
@@ -240,8 +246,8 @@ impl Fold {
         }
     }
 
-    /// Returns the type of the result for elements of a type. Formulas over an 8- or 16-bit integer type give 32-bit integers,
-    /// because they may leave its range; f16 and bf16 stay as they are.
+    /// Returns the type of the result for elements of a type. Formulas over 8- or 16-bit integers return 32-bit
+    /// integers, because they may leave the narrow range; f16 and bf16 stay as they are.
     pub fn result_type(&self, element: DType) -> DType {
         match (self.result, self.form) {
             (Kind::Operand, Form::Function(_) | Form::FirstOf(_)) => element,
@@ -250,8 +256,8 @@ impl Fold {
         }
     }
 
-    /// Returns an error for elements of a type that the formulas do not take. A fold with a form of its own takes what its
-    /// function takes, which the caller has checked or cast to.
+    /// Returns an error if the formulas do not accept elements of this type. A fold with another form accepts what its
+    /// function accepts; the caller has checked that or cast the elements.
     pub fn takes(&self, element: DType) -> Result<(), Fault> {
         match self.form {
             Form::Function(_) | Form::FirstOf(_) => Ok(()),
@@ -259,17 +265,17 @@ impl Fold {
         }
     }
 
-    /// Returns the fold's formulas as steps, for elements of a type.
+    /// Returns the fold's formulas, translated into steps for elements of a type.
     ///
     /// # Errors
-    /// A formula calls a function that does not take its operands' types, gives another type than the row's columns say, or
-    /// names a component that the state does not have.
+    /// A formula calls a function that does not accept its operands' types, has another type than the row's columns
+    /// declare, or refers to a component that the state does not have.
     pub fn programs(&self, element: DType) -> Result<Programs, Fault> {
         self.0.definition.programs(element)
     }
 
-    /// Returns the cost for a GPU driver of compiling the fold, in additions: 1 if the fold has a form of its own, which is
-    /// a call of one short function; else the sum over the calls of its formulas.
+    /// Returns the cost of compiling the fold in a GPU driver, in additions. It is 1 if the fold has a form other than
+    /// `Formulas`, which is a call of one short function; otherwise it is the sum over the calls of its formulas.
     pub fn compile_cost(&self, element: DType) -> u32 {
         match self.form {
             Form::Function(_) | Form::FirstOf(_) => 1,
@@ -277,8 +283,8 @@ impl Fold {
         }
     }
 
-    /// Returns the functions that the fold calls for elements of a type, once for each call, with the compute type of the
-    /// operands. It is empty if the formulas do not take the type.
+    /// Returns the functions that the fold calls for elements of a type, one entry per call, with the compute type of
+    /// the operands. The list is empty if the formulas do not accept the type.
     pub fn functions(&self, element: DType) -> Vec<(&'static Ufunc, Compute)> {
         match self.form {
             Form::Function(row) | Form::FirstOf(row) => vec![(row, element.compute())],
@@ -301,8 +307,8 @@ impl Definition {
         })
     }
 
-    /// Returns an error if the columns are no fold: a wrong number of components or formulas, a formula over operands that it
-    /// does not have, no commutativity, or no type of elements that the formulas take.
+    /// Returns an error if the columns do not define a fold: a wrong number of components or formulas, a formula over
+    /// operands that are not available to it, no commutativity, or formulas that accept no element type.
     #[cfg(any(feature = "testing", feature = "kernels"))]
     fn check(&self) -> Result<(), Fault> {
         let refuse = |detail: String| {
@@ -332,13 +338,14 @@ impl Definition {
         if self.finish.any(|t| matches!(t, Term::B(_))) {
             return refuse("finish takes one state".into());
         }
-        // such a fold is not commutative, and a CPU, which copies such components one after another, would mix them up
+        // such a fold is not commutative, and a CPU copies such components one after another, so it would mix them up
         if let Some(i) = self.combine.iter().position(of_states) {
             return refuse(format!(
                 "component {i} of combine is a component of one state alone, so it is not commutative"
             ));
         }
-        // the formulas need not take every type of elements; if they take none, the error for f32 says why
+        // the formulas do not need to accept every element type; if they accept none, the error for f32 states the
+        // reason
         match DType::ALL.into_iter().any(|d| self.programs(d).is_ok()) {
             true => Ok(()),
             false => self.programs(DType::F32).map(|_| ()),

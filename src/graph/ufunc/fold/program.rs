@@ -16,13 +16,13 @@ pub(crate) enum Term {
     X,
     /// The element's position, in `lift`: its row-major number along the reduced axes, an i32.
     Position,
-    /// A component of `combine`'s first state, or of the one state that `finish` takes.
+    /// A component of `combine`'s first state, or of `finish`'s only state.
     A(usize),
     /// A component of `combine`'s second state.
     B(usize),
     /// A constant: the bits of an f64, and the type to which it is converted.
     Number(u64, Kind),
-    /// The call of a row of the table of functions.
+    /// A call of a row of the table of functions.
     Call(&'static Ufunc, &'static [Term]),
     /// A formula's value, converted to another type.
     Cast(&'static Term, Kind),
@@ -34,8 +34,8 @@ impl Term {
         Term::Call(row, Term::list(args))
     }
 
-    /// Returns a copy of `terms` that lives as long as the process, as rows do. Equal lists share one copy, so that making the
-    /// same definition again takes no more memory.
+    /// Returns a copy of `terms` that lives as long as the process, as rows do. Equal lists share one copy, so making
+    /// the same definition again takes no more memory.
     pub fn list(terms: &[Term]) -> &'static [Term] {
         static LISTS: Lists<Term> = LazyLock::new(Mutex::default);
         kept(&LISTS, terms)
@@ -47,7 +47,7 @@ impl Term {
         Term::Number(x.to_bits(), kind)
     }
 
-    /// Says whether `is` holds for the formula or for any formula inside it.
+    /// Returns whether `is` holds for the formula or for any formula inside it.
     pub fn any(&self, is: fn(&Term) -> bool) -> bool {
         let below = match self {
             Term::Call(_, args) => args.iter().any(|t| t.any(is)),
@@ -65,7 +65,7 @@ impl Term {
 /// A table of lists that live as long as the process.
 pub(super) type Lists<T> = LazyLock<Mutex<HashSet<&'static [T]>>>;
 
-/// Returns the table's list that equals `list`. If there is none, it adds a copy, which is never freed.
+/// Returns the table's list that equals `list`. If there is none, adds a copy, which is never freed.
 pub(super) fn kept<T: Clone + Eq + Hash>(lists: &Lists<T>, list: &[T]) -> &'static [T] {
     let mut lists = lists.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = lists.get(list) {
@@ -76,14 +76,14 @@ pub(super) fn kept<T: Clone + Eq + Hash>(lists: &Lists<T>, list: &[T]) -> &'stat
     new
 }
 
-/// What one step of a program computes. The numbers in `Call` and `Cast` are the numbers of earlier steps.
+/// What one step of a program computes. The numbers in `Call` and `Cast` are indices of earlier steps.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Operand {
     Element,
     Position,
-    /// The component of this number of `combine`'s first state, or of the one state that `finish` takes.
+    /// The component with this index of `combine`'s first state, or of `finish`'s only state.
     A(usize),
-    /// The component of this number of `combine`'s second state.
+    /// The component with this index of `combine`'s second state.
     B(usize),
     /// A constant, as bits of the step's compute type.
     Number(u64),
@@ -98,16 +98,16 @@ pub(crate) struct Step {
     pub compute: Compute,
 }
 
-/// Formulas as steps, each after the steps that it takes. Equal parts of formulas are one step.
+/// Formulas as steps; each step comes after the steps that it uses. Equal parts of formulas share one step.
 pub(crate) struct Program {
     pub steps: Vec<Step>,
-    /// For each formula, the number of the step that gives its value.
+    /// For each formula, the index of the step that computes its value.
     pub results: SmallVec<[usize; 3]>,
 }
 
 impl Program {
-    /// Returns the function of each call, so one that is called twice comes twice, with the compute type by which it is
-    /// chosen.
+    /// Returns the function of each call, with the compute type that selects its implementation. A function that is
+    /// called twice is returned twice.
     pub fn calls(&self) -> impl Iterator<Item = (&'static Ufunc, Compute)> {
         self.steps.iter().filter_map(|s| match &s.gives {
             Operand::Call(row, args) => {
@@ -128,7 +128,10 @@ pub(super) struct Typing<'a> {
 }
 
 impl Typing<'_> {
-    /// Translates formulas into steps; a formula whose value does not have its type of `types` is an error.
+    /// Translates formulas into steps.
+    ///
+    /// # Errors
+    /// A formula whose value does not have its type in `types`.
     pub fn program(&self, terms: &[Term], types: &[Compute]) -> Result<Program, Fault> {
         let mut program = Program { steps: vec![], results: SmallVec::new() };
         for (term, wanted) in terms.iter().zip(types) {
@@ -147,7 +150,8 @@ impl Typing<'_> {
         Err(Fault::new(ErrorKind::DType, detail))
     }
 
-    /// Returns the number of the step that gives a formula's value, and adds the steps that the program lacks.
+    /// Returns the index of the step that computes a formula's value. Adds the steps that the program does not have
+    /// yet.
     fn step(&self, program: &mut Program, term: &Term) -> Result<usize, Fault> {
         let component = |n: usize| match self.state.get(n) {
             Some(compute) => Ok(*compute),
@@ -188,8 +192,11 @@ impl Typing<'_> {
         }))
     }
 
-    /// Returns the result type of a call. It is an error if the function does not take the operands, which must have one type;
-    /// only `select`'s first operand is apart, and must be a bool.
+    /// Returns the result type of a call.
+    ///
+    /// # Errors
+    /// The function does not accept the operands. They must have the same type, except that `select`'s first operand
+    /// must be a bool.
     fn call(&self, program: &Program, row: &'static Ufunc, args: &[usize]) -> Result<Compute, Fault> {
         let types: SmallVec<[Compute; 3]> = args.iter().map(|a| program.steps[*a].compute).collect();
         let chosen = (row.class == Class::Select) as usize;

@@ -1,4 +1,4 @@
-//! The rows of the table of folds: those that the key `reduce:` of functions makes, and `argmin` and `argmax`.
+//! The rows of the table of folds: those made by the `reduce:` keys of functions, and `argmin` and `argmax`.
 
 use super::Term::{A, B, Position, X};
 use super::{Component, Definition, Fold, Form, Kind, Term};
@@ -6,22 +6,23 @@ use crate::base::dtype::Compute;
 use crate::graph::ufunc::{Neutral, Ufunc, arithmetic, logic};
 use std::sync::LazyLock;
 
-/// The position of the smallest element, the first of equal ones; of the first NaN if there is one.
+/// The position of the smallest element, or of the first NaN if there is one. Of equal elements, the first wins.
 pub(crate) static ARGMIN: LazyLock<Fold> =
     LazyLock::new(|| Fold::intern(first_of("argmin", &arithmetic::minimum, &logic::less)));
 
-/// The position of the largest element, the first of equal ones; of the first NaN if there is one.
+/// The position of the largest element, or of the first NaN if there is one. Of equal elements, the first wins.
 pub(crate) static ARGMAX: LazyLock<Fold> =
     LazyLock::new(|| Fold::intern(first_of("argmax", &arithmetic::maximum, &logic::greater)));
 
-/// The sum of the chains of a product, one after another, as the kernel of a whole product adds them.
+/// The sum of the chains of a product, added one after another in the same order as the kernel of a whole product adds
+/// them.
 pub(crate) static SUM_OF_CHAINS: LazyLock<Fold> = LazyLock::new(|| {
     let sum = of_function(&arithmetic::add);
     Fold::intern(Definition { name: "sum of chains", in_sequence: true, ..sum })
 });
 
-/// Returns the columns of the fold that the key `reduce:` of a binary function makes. A function without the key gets a fold
-/// all the same, which both backends refuse to run, so that the caller needs no error of its own.
+/// Returns the columns of the fold that the key `reduce:` of a binary function makes. A function without the key still
+/// gets a fold, which both backends reject, so the caller needs no error of its own.
 pub(super) fn of_function(function: &'static Ufunc) -> Definition {
     let reduce = function.reduce;
     let init = reduce.map_or(Neutral::Zero, |r| r.neutral);
@@ -41,8 +42,9 @@ pub(super) fn of_function(function: &'static Ufunc) -> Definition {
     }
 }
 
-/// Returns the columns of the fold that gives the position of the element that `picks` picks among all. `beyond` is the
-/// comparison by which one element beats another, `less` for `minimum`. Of equal elements, or of several NaNs, the first wins.
+/// Returns the columns of the fold that returns the position of the element that `picks` picks among all elements.
+/// `beyond` is the comparison by which one element beats another, such as `less` for `minimum`. Of equal elements, or
+/// of several NaNs, the first wins.
 fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -> Definition {
     let both = |x, y| Term::call(&logic::logical_and, &[x, y]);
     let either = |x, y| Term::call(&logic::logical_or, &[x, y]);
@@ -58,7 +60,7 @@ fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -
     let init = picks.reduce.map_or(Neutral::Zero, |r| r.neutral);
     let state = [
         Component { kind: Kind::Operand, init },
-        // larger than every element's position, so that an element which equals the neutral one still wins by its position
+        // larger than every element's position, so an element that equals the neutral one still wins by its position
         Component { kind: position, init: Neutral::Highest },
     ];
     Definition {

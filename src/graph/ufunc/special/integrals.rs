@@ -1,5 +1,5 @@
-//! The references (`Ufunc::exact`) of Euler's integrals: the beta function and the incomplete gamma functions, in f64. Golden
-//! values made with mpmath hold them.
+//! The references (`Ufunc::exact`) for Euler's integrals: the beta function and the incomplete gamma functions, in f64.
+//! They are tested against golden values from mpmath.
 
 use super::reference::sinpi;
 use std::f64::consts::{LN_2, PI};
@@ -15,11 +15,12 @@ fn log1p_of_ratio(b: f64, a: f64) -> f64 {
     if b / a > 1e17 { b.ln() - a.ln() } else { (b / a).ln_1p() }
 }
 
-/// ln B(a, b) of positive finite numbers: both are raised to 20 by the recurrence of Γ, where Stirling's formula holds.
+/// ln B(a, b) for positive finite numbers. The recurrence of Γ raises both to at least 20, where Stirling's formula
+/// holds.
 fn log_of_positive(a: f64, b: f64) -> f64 {
     let (mut a, mut b) = (a.min(b), a.max(b));
     if a == 1.0 || b == 1.0 {
-        // of the other one it is the reciprocal
+        // B is the reciprocal of the other operand
         return 0.0 - (a * b).ln();
     }
     if a > 0.01 && b < 40.0 {
@@ -40,7 +41,7 @@ fn log_of_positive(a: f64, b: f64) -> f64 {
     raised + 0.9189385332046727 - 0.5 * b.ln() + rest - (a - 0.5) * log1p_of_ratio(b, a) - b * (a / b).ln_1p()
 }
 
-/// ln |B(a, b)| and the sign of B, by the reflection formula of Γ where a number is negative.
+/// ln |B(a, b)| and the sign of B, by the reflection formula of Γ if an operand is negative.
 fn log_and_sign(a: f64, b: f64) -> (f64, f64) {
     let pole = |x: f64| x <= 0.0 && x == x.floor();
     let (a, b) = (a.min(b), a.max(b));
@@ -74,7 +75,8 @@ fn log_and_sign(a: f64, b: f64) -> (f64, f64) {
     }
 }
 
-/// B over 2^600 of a tiny number and another one that is no pole: (a + b)/(a·b), or of one that is not small the reciprocal.
+/// B over 2^600 for a tiny number and another number that is not a pole: (a + b)/(a·b), or the reciprocal of the tiny
+/// number if the other one is not small.
 fn of_tiny(a: f64, b: f64) -> Option<f64> {
     let (x, y) = if a.abs() < b.abs() { (a, b) } else { (b, a) };
     let is_pole = y <= 0.0 && y == y.floor();
@@ -132,8 +134,8 @@ fn term(a: f64, x: f64) -> f64 {
     (a / (2.0 * PI)).sqrt() * (-a * rest - stirling_rest(a)).exp()
 }
 
-/// The smaller of P and Q over [`term`]: the integral of e^(-|a - x|·z - x·(e^±z - 1 ∓ z)) over z > 0, by the trapezoidal rule
-/// after z = w·e^(t - e^-t) (Takahasi and Mori, 1974).
+/// The smaller of P and Q, divided by [`term`]: the integral of e^(-|a - x|·z - x·(e^±z - 1 ∓ z)) over z > 0, by the
+/// trapezoidal rule after the substitution z = w·e^(t - e^-t) (Takahasi and Mori, 1974).
 fn integral(a: f64, x: f64) -> f64 {
     let (rate, sign) = ((a - x).abs(), if x >= a { 1.0 } else { -1.0 });
     let width = 1.0 / (rate + x.sqrt());
@@ -187,7 +189,7 @@ fn both(a: f64, x: f64) -> (f64, f64) {
                 n += 1.0;
                 next *= x / (a + n);
             }
-            // 1/a may be infinite, where P is 1
+            // 1/a may be infinite; then P is 1
             let p = if sum < f64::INFINITY { term(a, x) * sum } else { 1.0 };
             (p, if x < 1.2 && a < 1.4 { upper_of_small(a, x) } else { 1.0 - p })
         }

@@ -5,36 +5,37 @@ mod reference;
 
 use crate::math::{double, single};
 
-/// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
+/// Calls the macro `$m` with this file's rows: `define!` makes statics from them, and `methods!`
+/// (`ops/functions/mod.rs`) makes methods.
 macro_rules! rows {
     ($m:path) => { $m! {
-        /// The error function.
+        /// Returns the error function.
         erf(x): Float {
             threaded: f32,
             cpu_float: [single::erf(x), double::erf(x)], wgsl_f32: "m_erf({a})", wgsl_f64: "d_erf({a})", exact: { libm::erf(x) },
             domain: [-5.0, 5.0], shader_cost: 32,
         }
-        /// 1 − erf(x), without cancellation in the tail.
+        /// Returns 1 − erf(x), without cancellation in the tail.
         erfc(x): Float {
             cpu_float: [single::erfc(x), double::erfc(x)], wgsl_f32: "m_erfc({a})", wgsl_f64: "d_erfc({a})", exact: { libm::erfc(x) },
             domain: [-5.0, 11.0],
             cost: 20,
         }
-        /// The inverse of the error function.
+        /// Returns the inverse of the error function.
         #[doc(alias("inverse_erf"))]
         erfinv(x): Float {
             cpu_float: [single::erfinv(x), double::erfinv(x)], wgsl_f32: "m_erfinv({a})", wgsl_f64: "d_erfinv({a})",
             exact: { exact::erfinv(x) },
             domain: [-1.0, 1.0], cost: 37, shader_cost: 32,
         }
-        /// log(|Γ(x)|).
+        /// Returns log(|Γ(x)|).
         #[doc(alias("gammaln", "loggamma"))]
         lgamma(x): Float {
             cpu_float: [single::lgamma(x), double::lgamma(x)], wgsl_f32: "m_lgamma({a})", wgsl_f64: "d_lgamma({a})", exact: { libm::lgamma(x) },
             domain: [-20.0, 100.0],
             cost: 81, shader_cost: 32,
         }
-        /// 1 / (1 + exp(−x)).
+        /// Returns 1 / (1 + exp(−x)).
         #[doc(alias("expit", "logistic"))]
         sigmoid(x): Float {
             threaded: f32,
@@ -43,14 +44,14 @@ macro_rules! rows {
             domain: [-100.0, 100.0],
             cost: 15,
         }
-        /// log(1 + exp(x)) without overflow.
+        /// Returns log(1 + exp(x)) without overflow.
         softplus(x): Float {
             threaded: f32,
             cpu_float: [single::softplus(x), double::softplus(x)], wgsl_f32: "m_softplus({a})", wgsl_f64: "d_softplus({a})",
             exact: { exact::softplus(x) }, domain: [-100.0, 100.0],
             cost: 28,
         }
-        /// max(x, 0); NaN stays NaN.
+        /// Returns max(x, 0). NaN stays NaN.
         relu(x): Numeric {
             cpu_float: [super::float::maximum32(x, 0.0), super::float::maximum64(x, 0.0)],
             cpu_int: { if x.is_negative_value() != 0 { 0 } else { x } },
@@ -58,7 +59,7 @@ macro_rules! rows {
             exact: { if x.is_nan() { x } else if x > 0.0 { x } else { 0.0 } }, exact_int: { x.max(0) },
             domain: [-10.0, 10.0], is: [never_rounds, keeps_range, opaque],
         }
-        /// x · sigmoid(x).
+        /// Returns x · sigmoid(x).
         #[doc(alias("swish"))]
         silu(x): Float {
             threaded: f32,
@@ -66,14 +67,14 @@ macro_rules! rows {
             domain: [-100.0, 100.0],
             cost: 13,
         }
-        /// x · Φ(x), exactly (the erfc form).
+        /// Returns x · Φ(x), in the exact (erfc) form.
         gelu(x): Float {
             threaded: f32,
             cpu_float: [single::gelu(x), double::gelu(x)], wgsl_f32: "m_gelu({a})", wgsl_f64: "d_gelu({a})", exact: { exact::gelu(x) },
             domain: [-20.0, 20.0],
             cost: 22,
         }
-        /// x · Φ(x), by the tanh approximation.
+        /// Returns x · Φ(x), by the tanh approximation.
         #[doc(alias("gelu_new", "gelu_fast"))]
         gelu_tanh(x): Float {
             threaded: f32,
@@ -82,61 +83,63 @@ macro_rules! rows {
             domain: [-20.0, 20.0],
             cost: 25,
         }
-        /// sin(π·x), exactly 0 (with the sign of x) where x is an integer; NaN at ±∞.
+        /// Returns sin(π·x): exactly 0 (with the sign of x) if x is an integer, and NaN at ±∞.
         sinpi(x): Float {
             cpu_float: [single::sinpi(x), double::sinpi(x)], wgsl_f32: "m_sinpi({a})", wgsl_f64: "d_sinpi({a})", exact: { reference::sinpi(x) },
             domain: [-100.0, 100.0],
         }
-        /// cos(π·x), exactly 0 halfway between integers; NaN at ±∞.
+        /// Returns cos(π·x): exactly 0 halfway between integers, and NaN at ±∞.
         cospi(x): Float {
             cpu_float: [single::cospi(x), double::cospi(x)], wgsl_f32: "m_cospi({a})", wgsl_f64: "d_cospi({a})", exact: { reference::cospi(x) },
             domain: [-100.0, 100.0],
         }
-        /// tan(π·x). As IEEE 754 has it, integers give ±0 and numbers halfway between them ±∞: n and n + 1/2 for an even n give
-        /// 0 with the sign of n, and ∞, and for an odd n the opposite signs; NaN at ±∞.
+        /// Returns tan(π·x). As in IEEE 754, the result is ±0 at integers and ±∞ halfway between them. For an even
+        /// integer n, it is 0 with the sign of n at n, and ∞ at n + 1/2; for an odd n, the signs are opposite. The
+        /// result at ±∞ is NaN.
         tanpi(x): Float {
             cpu_float: [single::tanpi(x), double::tanpi(x)], wgsl_f32: "m_tanpi({a})", wgsl_f64: "d_tanpi({a})", exact: { reference::tanpi(x) },
             domain: [-100.0, 100.0], shader_cost: 16,
         }
-        /// sin(π·x) / (π·x), NumPy's normalised sinc: 1 at 0, exactly 0 at all other integers; NaN at ±∞, as NumPy has it.
+        /// Returns sin(π·x) / (π·x), NumPy's normalised sinc: 1 at 0, exactly 0 at all other integers, and NaN at ±∞,
+        /// as in NumPy.
         sinc(x): Float {
             cpu_float: [single::sinc(x), double::sinc(x)], wgsl_f32: "m_sinc({a})", wgsl_f64: "d_sinc({a})", exact: { reference::sinc(x) },
             domain: [-100.0, 100.0], shader_cost: 16,
         }
-        /// log(x / (1 − x)), the inverse of `sigmoid`: −∞ at 0, ∞ at 1, NaN outside.
+        /// Returns log(x / (1 − x)), the inverse of `sigmoid`: −∞ at 0, ∞ at 1, and NaN outside.
         logit(x): Float {
             cpu_float: [single::logit(x), double::logit(x)], wgsl_f32: "m_logit({a})", wgsl_f64: "d_logit({a})", exact: { reference::logit(x) },
             domain: [0.0, 1.0], cost: 16, shader_cost: 24,
         }
-        /// x · log(y), and 0 where x is 0, whatever y is but NaN.
+        /// Returns x · log(y), and 0 where x is 0, unless y is NaN.
         xlogy(x, y): Float {
             cpu_float: [single::xlogy(x, y), double::xlogy(x, y)], wgsl_f32: "m_xlogy({a}, {b})", wgsl_f64: "d_xlogy({a}, {b})",
             exact: { reference::xlogy(x, y) }, domain: [-5.0, 100.0], shader_cost: 16,
         }
-        /// x · log(1 + y), and 0 where x is 0, whatever y is but NaN.
+        /// Returns x · log(1 + y), and 0 where x is 0, unless y is NaN.
         xlog1py(x, y): Float {
             cpu_float: [single::xlog1py(x, y), double::xlog1py(x, y)], wgsl_f32: "m_xlog1py({a}, {b})", wgsl_f64: "d_xlog1py({a}, {b})",
             exact: { reference::xlog1py(x, y) }, domain: [-1.0, 100.0], shader_cost: 16,
         }
-        /// −x · log(x), a term of the entropy: 0 at 0, −∞ below.
+        /// Returns −x · log(x), a term of the entropy: 0 at 0, and −∞ below.
         #[doc(alias("entropy"))]
         entr(x): Float {
             cpu_float: [single::entr(x), double::entr(x)], wgsl_f32: "m_entr({a})", wgsl_f64: "d_entr({a})", exact: { reference::entr(x) },
             domain: [0.0, 10.0], shader_cost: 16,
         }
-        /// x / 6 + 1/2 between −3 and 3, 0 below and 1 above; NaN stays NaN.
+        /// Returns x / 6 + 1/2 between −3 and 3, 0 below and 1 above. NaN stays NaN.
         #[doc(alias("hardsigmoid"))]
         hard_sigmoid(x): Float {
             cpu_float: [single::hard_sigmoid(x), double::hard_sigmoid(x)], wgsl_f32: "m_hard_sigmoid({a})", wgsl_f64: "d_hard_sigmoid({a})",
             exact: { reference::hard_sigmoid(x) }, domain: [-4.0, 4.0],
         }
-        /// x · hard_sigmoid(x): x from 3 on, −0 up to −3 (−∞ too); NaN stays NaN.
+        /// Returns x · hard_sigmoid(x): x from 3 on, and −0 for x up to −3 (including −∞). NaN stays NaN.
         #[doc(alias("hardswish"))]
         hard_swish(x): Float {
             cpu_float: [single::hard_swish(x), double::hard_swish(x)], wgsl_f32: "m_hard_swish({a})", wgsl_f64: "d_hard_swish({a})",
             exact: { reference::hard_swish(x) }, domain: [-4.0, 4.0],
         }
-        /// x between −1 and 1, and the nearer of the two elsewhere; NaN stays NaN.
+        /// Limits x to −1..=1. NaN stays NaN.
         hard_tanh(x): Float {
             cpu_float: [if x < -1.0 { -1.0 } else if x > 1.0 { 1.0 } else { x },
                         if x < -1.0 { -1.0 } else if x > 1.0 { 1.0 } else { x }],
@@ -144,101 +147,106 @@ macro_rules! rows {
             exact: { if x.is_nan() { x } else { x.clamp(-1.0, 1.0) } }, domain: [-2.0, 2.0], cost: 2,
             is: [never_rounds, opaque],
         }
-        /// x for x ≥ 0, and slope · x below.
+        /// Returns x for x ≥ 0, and slope · x below.
         leaky_relu(x, slope): Float {
             cpu_float: [if x >= 0.0 { x } else { x * slope }, if x >= 0.0 { x } else { x * slope }],
             wgsl_f32: "m_leaky_relu({a}, {b})", wgsl_f64: "d_leaky_relu({a}, {b})", exact: { if x >= 0.0 { x } else { x * slope } },
             domain: [-10.0, 10.0], cost: 2,
         }
-        /// x for x ≥ 0, and alpha · (exp(x) − 1) below, which is −alpha at −∞.
+        /// Returns x for x ≥ 0, and alpha · (exp(x) − 1) below, which is −alpha at −∞.
         elu(x, alpha): Float {
             cpu_float: [single::elu(x, alpha), double::elu(x, alpha)], wgsl_f32: "m_elu({a}, {b})", wgsl_f64: "d_elu({a}, {b})",
             exact: { reference::elu(x, alpha) }, domain: [-10.0, 10.0],
         }
-        /// λ · x for x ≥ 0, and λ · α · (exp(x) − 1) below, with the λ = 1.0507… and α = 1.6732… of self-normalizing networks.
+        /// Returns λ · x for x ≥ 0, and λ · α · (exp(x) − 1) below, with the λ = 1.0507… and α = 1.6732… of
+        /// self-normalizing networks.
         selu(x): Float {
             cpu_float: [single::selu(x), double::selu(x)], wgsl_f32: "m_selu({a})", wgsl_f64: "d_selu({a})", exact: { reference::selu(x) },
             domain: [-20.0, 10.0],
         }
-        /// Φ(x), the distribution function of the standard normal, without cancellation in the lower tail.
+        /// Returns Φ(x), the distribution function of the standard normal distribution, without cancellation in the
+        /// lower tail.
         #[doc(alias("normal_cdf"))]
         ndtr(x): Float {
             cpu_float: [single::ndtr(x), double::ndtr(x)], wgsl_f32: "m_ndtr({a})", wgsl_f64: "d_ndtr({a})", exact: { reference::ndtr(x) },
             domain: [-15.0, 6.0], cost: 22, shader_cost: 24,
         }
-        /// log(Φ(x)), where Φ(x) itself would be 0 too: −x²/2 to leading order at −∞; −0 at ∞.
+        /// Returns log(Φ(x)), also where Φ(x) itself would underflow to 0: −x²/2 to leading order at −∞, and −0 at ∞.
         log_ndtr(x): Float {
             cpu_float: [single::log_ndtr(x), double::log_ndtr(x)], wgsl_f32: "m_log_ndtr({a})", wgsl_f64: "d_log_ndtr({a})",
             exact: { reference::log_ndtr(x) }, domain: [-100.0, 15.0], cost: 60, shader_cost: 40,
         }
-        /// exp(x²) · erfc(x), the scaled complement of the error function: 0 at ∞, ∞ at −∞ and where it overflows.
+        /// Returns exp(x²) · erfc(x), the scaled complementary error function: 0 at ∞, and ∞ at −∞ and where it
+        /// overflows.
         erfcx(x): Float {
             cpu_float: [single::erfcx(x), double::erfcx(x)], wgsl_f32: "m_erfcx({a})", wgsl_f64: "d_erfcx({a})", exact: { reference::erfcx(x) },
             domain: [-9.5, 50.0], cost: 40, shader_cost: 32,
         }
-        /// The inverse of `erfc`: ∞ at 0, −∞ at 2, NaN outside.
+        /// Returns the inverse of `erfc`: ∞ at 0, −∞ at 2, and NaN outside.
         erfcinv(x): Float {
             cpu_float: [single::erfcinv(x), double::erfcinv(x)], wgsl_f32: "m_erfcinv({a})", wgsl_f64: "d_erfcinv({a})",
             exact: { reference::erfcinv(x) }, domain: [0.0, 2.0], cost: 60, shader_cost: 32,
         }
-        /// The inverse of `ndtr`, the quantile of the standard normal: −∞ at 0, ∞ at 1, NaN outside.
+        /// Returns the inverse of `ndtr`, the quantile of the standard normal distribution: −∞ at 0, ∞ at 1, and NaN
+        /// outside.
         #[doc(alias("normal_quantile", "probit"))]
         ndtri(x): Float {
             cpu_float: [single::ndtri(x), double::ndtri(x)], wgsl_f32: "m_ndtri({a})", wgsl_f64: "d_ndtri({a})", exact: { reference::ndtri(x) },
             domain: [0.0, 1.0], cost: 60, shader_cost: 32,
         }
-        /// ψ(x), the derivative of log(Γ(x)): −∞ at 0 and ∞ at −0; NaN at the negative integers and −∞.
+        /// Returns ψ(x), the derivative of log(Γ(x)): −∞ at 0, ∞ at −0, and NaN at the negative integers and −∞.
         #[doc(alias("psi"))]
         digamma(x): Float {
             cpu_float: [single::digamma(x), double::digamma(x)], wgsl_f32: "m_digamma({a})", wgsl_f64: "d_digamma({a})",
             exact: { reference::digamma(x) }, domain: [-20.0, 100.0], cost: 60, shader_cost: 40,
         }
-        /// I₀(x), the modified Bessel function of order 0: ∞ at ±∞ and where it overflows.
+        /// Returns I₀(x), the modified Bessel function of order 0: ∞ at ±∞ and where it overflows.
         i0(x): Float {
             cpu_float: [single::i0(x), double::i0(x)], wgsl_f32: "m_i0({a})", wgsl_f64: "d_i0({a})", exact: { reference::bessel(0, x) },
             domain: [-92.0, 92.0], cost: 40, shader_cost: 24,
         }
-        /// exp(−|x|) · I₀(x), which does not overflow: 0 at ±∞.
+        /// Returns exp(−|x|) · I₀(x), which does not overflow: 0 at ±∞.
         i0e(x): Float {
             cpu_float: [single::i0e(x), double::i0e(x)], wgsl_f32: "m_i0e({a})", wgsl_f64: "d_i0e({a})", exact: { reference::scaled_bessel(0, x) },
             domain: [-100.0, 100.0], cost: 40, shader_cost: 24,
         }
-        /// I₁(x), the modified Bessel function of order 1: ±∞ at ±∞ and where it overflows.
+        /// Returns I₁(x), the modified Bessel function of order 1: ±∞ at ±∞ and where it overflows.
         i1(x): Float {
             cpu_float: [single::i1(x), double::i1(x)], wgsl_f32: "m_i1({a})", wgsl_f64: "d_i1({a})", exact: { reference::bessel(1, x) },
             domain: [-92.0, 92.0], cost: 40, shader_cost: 24,
         }
-        /// exp(−|x|) · I₁(x), which does not overflow: ±0 at ±∞.
+        /// Returns exp(−|x|) · I₁(x), which does not overflow: ±0 at ±∞.
         i1e(x): Float {
             cpu_float: [single::i1e(x), double::i1e(x)], wgsl_f32: "m_i1e({a})", wgsl_f64: "d_i1e({a})", exact: { reference::scaled_bessel(1, x) },
             domain: [-100.0, 100.0], cost: 40, shader_cost: 24,
         }
-        /// ζ(x, q), Hurwitz' zeta function: the sum of (q + k)^−x for k = 0, 1, …; ζ(x, 1) is Riemann's. NaN for x < 1, and for
-        /// q < 0 where x is no integer; ∞ at x = 1 and at q = 0, −1, −2, …; at x = ∞ the limit, 0, 1 or ∞ as q is above 1, 1
-        /// or below.
+        /// Returns ζ(x, q), the Hurwitz zeta function: the sum of (q + k)^−x for k = 0, 1, …. ζ(x, 1) is the Riemann
+        /// zeta function. Returns NaN for x < 1, and for q < 0 if x is not an integer. Returns ∞ at x = 1 and at q = 0,
+        /// −1, −2, …. At x = ∞, returns the limit: 0 for q > 1, 1 for q = 1, and ∞ for q < 1.
         zeta(x, q): Float {
             cpu_float: [single::zeta(x, q), double::zeta(x, q)], wgsl_f32: "m_zeta({a}, {b})", wgsl_f64: "d_zeta({a}, {b})",
             exact: { reference::zeta(x, q) }, domain: [1.0, 30.0], cost: 600, shader_cost: 300,
         }
-        /// B(a, b) = Γ(a)·Γ(b) / Γ(a + b). ∞ where a or b is 0 or a negative integer, but for a positive integer b ≤ −a (and
-        /// likewise with a and b exchanged), where a pole over a pole is finite; 0 where a + b alone is one; NaN for (∞, ∞).
+        /// Returns B(a, b) = Γ(a)·Γ(b) / Γ(a + b). The result is ∞ if a or b is 0 or a negative integer. The exception
+        /// is an a that is such an integer with a positive integer b ≤ −a (or with a and b exchanged): a pole over a
+        /// pole is finite. The result is 0 if only a + b is 0 or a negative integer, and NaN for (∞, ∞).
         beta(a, b): Float {
             cpu_float: [single::beta(a, b), double::beta(a, b)], wgsl_f32: "m_beta({a}, {b})", wgsl_f64: "d_beta({a}, {b})",
             exact: { integrals::beta(a, b) }, domain: [-5.0, 40.0], cost: 200, shader_cost: 300,
         }
-        /// log(|B(a, b)|), where B itself would be 0 or ∞ too; see `beta`.
+        /// Returns log(|B(a, b)|), also where B itself would underflow or overflow; see `beta`.
         betaln(a, b): Float {
             cpu_float: [single::betaln(a, b), double::betaln(a, b)], wgsl_f32: "m_betaln({a}, {b})", wgsl_f64: "d_betaln({a}, {b})",
             exact: { integrals::betaln(a, b) }, domain: [-5.0, 100.0], cost: 200, shader_cost: 300,
         }
-        /// P(a, x), the lower incomplete gamma function over Γ(a), which is 0 at x = 0 and 1 at ∞. NaN for negative operands and
-        /// where both are 0 or ∞.
+        /// Returns P(a, x), the lower incomplete gamma function divided by Γ(a): 0 at x = 0 and 1 at ∞. Returns NaN for
+        /// negative operands, and if both are 0 or both are ∞.
         gammainc(a, x): Float {
             cpu_float: [single::gammainc(a, x), double::gammainc(a, x)], wgsl_f32: "m_gammainc({a}, {b})", wgsl_f64: "d_gammainc({a}, {b})",
             exact: { integrals::gammainc(a, x) }, domain: [0.0, 60.0], cost: 400, shader_cost: 400,
         }
-        /// Q(a, x) = 1 − P(a, x), the upper incomplete gamma function over Γ(a), without cancellation where it is small; see
-        /// `gammainc`.
+        /// Returns Q(a, x) = 1 − P(a, x), the upper incomplete gamma function divided by Γ(a), without cancellation
+        /// where it is small; see `gammainc`.
         gammaincc(a, x): Float {
             cpu_float: [single::gammaincc(a, x), double::gammaincc(a, x)], wgsl_f32: "m_gammaincc({a}, {b})", wgsl_f64: "d_gammaincc({a}, {b})",
             exact: { integrals::gammaincc(a, x) }, domain: [0.0, 60.0], cost: 400, shader_cost: 400,
@@ -252,7 +260,8 @@ rows!(super::define);
 
 /// The references (`Ufunc::exact`) of these rows, in f64.
 pub(crate) mod exact {
-    /// Solves erf(y) = |x| by Halley's method; above 1/2 solves erfc(y) = 1 − |x|, which is exact there, while erf is flat.
+    /// Solves erf(y) = |x| by Halley's method. Above 1/2, solves erfc(y) = 1 − |x| instead: the difference is exact
+    /// there, while erf is flat.
     pub fn erfinv(x: f64) -> f64 {
         if x.is_nan() || x.abs() > 1.0 {
             return f64::NAN;
@@ -263,12 +272,12 @@ pub(crate) mod exact {
         if x == 0.0 {
             return x;
         }
-        // starts from Winitzki's approximation, whose constant is 0.147
+        // start from Winitzki's approximation, whose constant is 0.147
         let a = x.abs();
         let l = (-a).ln_1p() + a.ln_1p();
         let t = 2.0 / (std::f64::consts::PI * 0.147) + l / 2.0;
         let mut y = ((t * t - l / 0.147).sqrt() - t).sqrt().max(1e-300);
-        // here Winitzki's difference cancels, and the first term of erfinv's series is better
+        // here the difference in Winitzki's formula cancels, and the first term of erfinv's series is better
         if a < 1e-5 {
             y = a * std::f64::consts::PI.sqrt() / 2.0;
         }
@@ -301,7 +310,7 @@ pub(crate) mod exact {
         if x == f64::NEG_INFINITY {
             return -0.0;
         }
-        // 0.5 · (1 + tanh(u)) is sigmoid(2u), which does not cancel for negative u
+        // 0.5 · (1 + tanh(u)) equals sigmoid(2u), which does not cancel for negative u
         let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
         x * sigmoid(2.0 * u)
     }

@@ -1,5 +1,5 @@
-//! The references (`Ufunc::exact`) of the special functions that no library for Rust has, in f64 and by plain series, continued
-//! fractions and Newton's method. Golden values made with mpmath hold them.
+//! The references (`Ufunc::exact`) for special functions that no Rust library provides, in f64, by plain series,
+//! continued fractions and Newton's method. They are tested against golden values from mpmath.
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI, SQRT_2};
 
@@ -22,7 +22,7 @@ pub fn sinpi(x: f64) -> f64 {
 pub fn cospi(x: f64) -> f64 {
     let r = (x % 2.0).abs();
     let r = if r > 1.0 { 2.0 - r } else { r };
-    // cos(π·r) = sin(π·(1/2 - r)), both for 0 <= r <= 1
+    // cos(π·r) = sin(π·(1/2 - r)) for 0 <= r <= 1
     let v = if r <= 0.25 {
         (PI * r).cos()
     } else if r <= 0.75 {
@@ -253,7 +253,7 @@ pub fn zeta(x: f64, q: f64) -> f64 {
         _ if q > 0.0 => hurwitz(x, q),
         _ if x == f64::INFINITY || x != x.floor() => f64::NAN,
         _ => {
-            // the terms below 0 are those of g, g + 1, … -q, with the sign of (-1)^x; those above begin with 1 - g
+            // the terms below 0 are those of g, g + 1, … -q, with the sign of (-1)^x; those above 0 begin with 1 - g
             let g = -q - (-q).floor();
             let (above, below, passed) = (hurwitz(x, 1.0 - g), hurwitz(x, g), hurwitz(x, 1.0 - q));
             if x % 2.0 == 0.0 {

@@ -1,5 +1,5 @@
-//! The header of a safetensors file, and the index of a model in several files: JSON, read piece by piece. Memory is taken for what the
-//! text holds, a few times its length; numbers and names are checked before any data is read.
+//! The header of a safetensors file, and the index of a model in several files. Both are JSON, parsed piece by piece.
+//! Parsing allocates a few times the length of the JSON. Numbers and names are checked before any data is read.
 
 use crate::base::dtype::DType;
 use crate::base::error::{Fault, Result};
@@ -11,17 +11,17 @@ use std::fmt;
 
 type Fallible<T> = Result<T, Fault>;
 
-/// The key of the header that is no tensor.
+/// The key of the header that is not a tensor.
 pub const METADATA: &str = "__metadata__";
 
-/// What a header says.
+/// The content of a header.
 #[derive(Debug, Default)]
 pub struct Head {
     pub tensors: Vec<Tensor>,
     pub metadata: Vec<(String, String)>,
 }
 
-/// A tensor as the header describes it; its bytes are counted from the end of the header.
+/// A tensor as the header describes it. `begin` and `end` are bytes from the end of the header.
 #[derive(Debug)]
 pub struct Tensor {
     pub name: Box<str>,
@@ -35,11 +35,11 @@ pub struct Tensor {
 #[derive(Debug)]
 pub enum Kind {
     Known(DType),
-    /// One that the format has, or will have, and cupric does not.
+    /// A type that the format has, now or in the future, but cupric does not.
     Other(Box<str>),
 }
 
-/// The name of a dtype in the format.
+/// Returns the name of a dtype in the format.
 pub fn name_of(dtype: DType) -> &'static str {
     match dtype {
         DType::Bool => "BOOL",
@@ -58,7 +58,7 @@ pub fn name_of(dtype: DType) -> &'static str {
     }
 }
 
-/// A fault of JSON, whose text may hold a string of the file: cut to one short line.
+/// Makes a fault of a JSON error. The message may contain a string of the file, so it is cut to one short line.
 fn json_fault(e: &serde_json::Error) -> Fault {
     let text: String = e.to_string().chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
     format_fault(format!("the header is not as it should be: {text}"))
@@ -72,7 +72,7 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Fallible<T> {
 }
 
 impl Head {
-    /// Reads a header whose file has `length` bytes after it.
+    /// Reads a header that is followed by `length` bytes in the file.
     pub fn parse(text: &[u8], length: u64) -> Fallible<Head> {
         if text.first() != Some(&b'{') {
             return Err(format_fault("the header does not begin with {"));
@@ -83,7 +83,7 @@ impl Head {
         }
         no_name_twice(head.tensors.iter().map(|t| &*t.name))?;
         no_name_twice(head.metadata.iter().map(|(key, _)| key.as_str()))?;
-        // every byte of the data belongs to one tensor
+        // every byte of the data must belong to exactly one tensor
         let mut order: Vec<&Tensor> = head.tensors.iter().collect();
         order.sort_unstable_by_key(|t| (t.begin, t.end));
         let mut at = 0;
@@ -113,7 +113,7 @@ fn no_name_twice<'a>(names: impl Iterator<Item = &'a str>) -> Fallible<()> {
 }
 
 impl Tensor {
-    /// The name as messages show it.
+    /// Returns the name as messages show it.
     pub fn shown(&self) -> String {
         printable(self.name.as_bytes())
     }
@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for HeadVisitor {
     }
 }
 
-/// Strings by name, in the order of the text.
+/// Strings by name, in the order of the JSON.
 struct Pairs(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Pairs {
@@ -200,7 +200,7 @@ impl<'de> Visitor<'de> for PairsVisitor {
     }
 }
 
-/// What the header says of one tensor.
+/// The header's entry of one tensor.
 struct Info {
     kind: Kind,
     shape: Box<[usize]>,
@@ -247,10 +247,10 @@ impl<'de> Visitor<'de> for InfoVisitor {
 
 // --- a model in several files ---
 
-/// In which file each tensor of a model is.
+/// The file of each tensor of a model.
 pub struct Index {
     pub files: Vec<String>,
-    /// Names, and positions in `files`.
+    /// Names of tensors, and positions of their files in `files`.
     pub tensors: Vec<(String, usize)>,
 }
 
@@ -276,7 +276,8 @@ impl Index {
     }
 }
 
-/// Fails unless the name is that of a file in the folder of the index: an index must not lead to other files.
+/// Returns an error unless the name is that of a file in the folder of the index, because an index must not lead to
+/// other files.
 fn check_file(name: &str) -> Fallible<()> {
     let is_odd = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
     if name.is_empty() || name == "." || name == ".." || name.contains(is_odd) {

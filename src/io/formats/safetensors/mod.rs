@@ -1,5 +1,6 @@
-//! Named tensors in files of the format safetensors: the length of a header, the header (`safetensors/header.rs`), and the data;
-//! `safetensors/write.rs` writes them. A model may be in several files, with an index.
+//! Named tensors in files of the format safetensors. A file consists of the length of a header, the header
+//! (`safetensors/header.rs`), and the data; `safetensors/write.rs` writes it. A model may be in several files, with an
+//! index.
 
 mod header;
 mod write;
@@ -20,15 +21,16 @@ use std::path::{Path, PathBuf};
 type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
-/// The longest header that is read: the format's own limit.
+/// The longest header that is read, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Named tensors in a file of the format [safetensors](https://huggingface.co/docs/safetensors/index#format), or in several with an index.
-/// (Feature `safetensors`.)
+/// Named tensors in a file of the format [safetensors](https://huggingface.co/docs/safetensors/index#format), or in
+/// several files with an index. (Feature `safetensors`.)
 ///
-/// Opening reads the header, and checks that each byte of the data belongs to one tensor, as its type and shape say; a tensor's bytes are read when it
-/// is asked for, onto the CPU. A tensor of a type that cupric does not have (`F8_E4M3`) is an error only when it is asked for. Memory is taken for what is
-/// there: a tensor's bytes, and a few times those of the header, which has at most 100 MB.
+/// Opening reads the header, and checks that each byte of the data belongs to exactly one tensor and that types and
+/// shapes match the data. A tensor is read only on request, onto the CPU. A tensor of a type that cupric does not have
+/// (`F8_E4M3`) is an error only when it is read. Memory is allocated only for existing data: a tensor's bytes, and a
+/// few times the bytes of the header, which is limited to 100 MB.
 ///
 /// ```
 /// use cupric::{SafeTensors, array, save_safetensors};
@@ -45,15 +47,15 @@ const MAX_HEADER: u64 = 100_000_000;
 #[derive(Debug)]
 pub struct SafeTensors<R = File> {
     files: Vec<Shard<R>>,
-    /// Positions of files and of tensors in them, in the order of the names.
+    /// The position of each tensor's file and the tensor's position in that file, in the order of the names.
     tensors: Vec<(usize, usize)>,
     /// Positions in `tensors`, ordered by name.
     sorted: Vec<usize>,
-    /// The file that was opened: the index of a model in several.
+    /// The file that was opened: the index if the model is in several files.
     path: Option<PathBuf>,
 }
 
-/// One file, where its data begins, and what it holds.
+/// One file: its source, the position where its data begins, and its header.
 #[derive(Debug)]
 struct Shard<R> {
     source: Source<R>,
@@ -69,7 +71,7 @@ enum Source<R> {
     Map(Mapped),
 }
 
-/// Reads the header; gives it with the place where the data begins.
+/// Reads the header. Returns it and the position where the data begins.
 fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     let length = source.seek(SeekFrom::End(0)).map_err(io_fault)?;
     source.seek(SeekFrom::Start(0)).map_err(io_fault)?;
@@ -90,7 +92,7 @@ fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     Ok((Head::parse(&text, length - 8 - count)?, 8 + count))
 }
 
-/// Reads so many bytes, which are there and at most as many as a header may have.
+/// Reads `count` bytes, which must exist and be at most as many as a header may have.
 fn read_text(source: &mut impl Read, count: u64) -> Fallible<Vec<u8>> {
     let mut text = vec![];
     let room = text.try_reserve_exact(count as usize);
@@ -121,11 +123,12 @@ fn open_shard(path: &Path) -> Fallible<Shard<File>> {
 }
 
 impl SafeTensors {
-    /// Opens a file, and reads its header. (Feature `safetensors`.)
+    /// Opens a file and reads its header. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] where the file cannot be read; [`ErrorKind::Format`] where it is no such file: its header is too long, is not JSON, has a name
-    /// twice, or describes tensors that overlap, leave holes, or do not fit their shapes; [`ErrorKind::OutOfMemory`].
+    /// [`ErrorKind::Io`] if the file cannot be read; [`ErrorKind::OutOfMemory`]; and [`ErrorKind::Format`] if it is not
+    /// such a file: if its header is too long, is not JSON, has a name twice, or describes tensors that overlap, leave
+    /// holes, or do not match their shapes.
     ///
     /// ```
     /// let e = cupric::SafeTensors::open("no such file").unwrap_err();
@@ -137,12 +140,13 @@ impl SafeTensors {
         open_shard(path.as_ref()).map(SafeTensors::of).map_err(|f| f.at("SafeTensors::open", at))
     }
 
-    /// Opens a model in several files by its index, `model.safetensors.index.json`: the files, which lie beside it, and their headers. The tensors
-    /// are those of the index, in its order. (Feature `safetensors`.)
+    /// Opens a model in several files by its index, `model.safetensors.index.json`. It opens the files, which must be
+    /// in the same folder, and reads their headers. The tensors are those of the index, in its order. (Feature
+    /// `safetensors`.)
     ///
     /// # Errors
-    /// As [`SafeTensors::open`]; [`ErrorKind::Format`] too for an index that names a file elsewhere (a path), or a tensor that its file does not
-    /// have.
+    /// Those of [`SafeTensors::open`], and [`ErrorKind::Format`] for an index that names a file elsewhere (a path), or
+    /// a tensor that its file does not contain.
     ///
     /// ```
     /// use cupric::{SafeTensors, array, save_safetensors};
@@ -164,14 +168,15 @@ impl SafeTensors {
         indexed(path.as_ref(), open_shard).map_err(|f| f.at("SafeTensors::open_index", at))
     }
 
-    /// As [`SafeTensors::open`], of a file in memory that the system maps: arrays share it, without a copy, where their elements begin at a multiple of their
-    /// size, and no page is read before it is touched. A write to such an array takes new memory. (Features `safetensors` and `mmap`.)
+    /// Opens a file like [`SafeTensors::open`], but maps it into memory. Arrays share the mapped memory without a copy
+    /// if their elements begin at a multiple of their size, and no page is read before it is touched. A write to such
+    /// an array allocates new memory. (Features `safetensors` and `mmap`.)
     ///
     /// # Safety
-    /// Nobody changes the file while this value or an array of it is there: see [`Array::map_npy`].
+    /// Nobody may change the file while this value or an array of it exists: see [`Array::map_npy`].
     ///
     /// # Errors
-    /// As [`SafeTensors::open`].
+    /// Those of [`SafeTensors::open`].
     ///
     /// ```
     /// use cupric::{SafeTensors, array, save_safetensors};
@@ -192,13 +197,14 @@ impl SafeTensors {
         unsafe { map_shard(path.as_ref()) }.map(SafeTensors::of).map_err(|f| f.at("SafeTensors::map", at))
     }
 
-    /// As [`SafeTensors::open_index`], of files that are mapped: see [`SafeTensors::map`]. (Features `safetensors` and `mmap`.)
+    /// Opens a model like [`SafeTensors::open_index`], but maps its files: see [`SafeTensors::map`]. (Features
+    /// `safetensors` and `mmap`.)
     ///
     /// # Safety
-    /// Nobody changes the files while this value or an array of it is there: see [`Array::map_npy`].
+    /// Nobody may change the files while this value or an array of it exists: see [`Array::map_npy`].
     ///
     /// # Errors
-    /// As [`SafeTensors::open_index`].
+    /// Those of [`SafeTensors::open_index`].
     #[cfg(feature = "mmap")]
     #[track_caller]
     pub unsafe fn map_index(path: impl AsRef<Path>) -> Result<SafeTensors> {
@@ -212,7 +218,7 @@ impl SafeTensors {
 /// Maps a file.
 ///
 /// # Safety
-/// Nobody changes the file while the result or an array of it is there.
+/// Nobody may change the file while the result or an array of it exists.
 #[cfg(feature = "mmap")]
 unsafe fn map_shard(path: &Path) -> Fallible<Shard<File>> {
     let open = || {
@@ -258,7 +264,7 @@ fn indexed(path: &Path, open: impl Fn(&Path) -> Fallible<Shard<File>>) -> Fallib
     Ok(SafeTensors::sorted(files, tensors, Some(path.to_path_buf())))
 }
 
-/// Positions in the order of names.
+/// Returns positions in the order of names.
 fn order<'a>(count: usize, name: impl Fn(usize) -> &'a str) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_unstable_by(|i, j| name(*i).cmp(name(*j)));
@@ -278,17 +284,17 @@ impl<R> SafeTensors<R> {
         SafeTensors { files, tensors, sorted, path }
     }
 
-    /// The tensors' names, in the order of the header, or of the index. (Feature `safetensors`.)
+    /// Returns the tensors' names, in the order of the header or of the index. (Feature `safetensors`.)
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.tensors.iter().map(|(file, i)| &*self.files[*file].head.tensors[*i].name)
     }
 
-    /// What the files say beside their tensors: keys and values, in their order. (Feature `safetensors`.)
+    /// Returns the metadata of the files: keys and values, in their order. (Feature `safetensors`.)
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
         self.files.iter().flat_map(|file| &file.head.metadata).map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// The position of a tensor's file, and the tensor.
+    /// Returns the position of a tensor's file, and the tensor.
     fn find(&self, name: &str) -> Fallible<(usize, &Tensor)> {
         let tensor = |(file, i): (usize, usize)| &self.files[file].head.tensors[i];
         let name_at = |i: &usize| &*tensor(self.tensors[*i]).name;
@@ -313,7 +319,7 @@ impl<R> SafeTensors<R> {
         }
     }
 
-    /// The shape of a tensor, without reading it. (Feature `safetensors`.)
+    /// Returns the shape of a tensor without reading the tensor. (Feature `safetensors`.)
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for a name that is not there.
@@ -323,7 +329,8 @@ impl<R> SafeTensors<R> {
         self.find(name).map(|(_, tensor)| &*tensor.shape).map_err(|f| f.at("SafeTensors::shape", at))
     }
 
-    /// The type of a tensor's elements as the format names it: `F32`, `BF16`, `I64`, `BOOL`, `F8_E4M3`. (Feature `safetensors`.)
+    /// Returns the type of a tensor's elements as the format names it: `F32`, `BF16`, `I64`, `BOOL`, `F8_E4M3`.
+    /// (Feature `safetensors`.)
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for a name that is not there.
@@ -348,10 +355,10 @@ impl<R> SafeTensors<R> {
 }
 
 impl<R: Read + Seek> SafeTensors<R> {
-    /// Reads a header from what can be read at any place: `std::io::Cursor::new(bytes)`, for one. (Feature `safetensors`.)
+    /// Reads a header from a seekable reader, for example `std::io::Cursor::new(bytes)`. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// As [`SafeTensors::open`].
+    /// Those of [`SafeTensors::open`].
     #[track_caller]
     pub fn new(mut reader: R) -> Result<SafeTensors<R>> {
         let at = Location::caller();
@@ -359,11 +366,12 @@ impl<R: Read + Seek> SafeTensors<R> {
         Ok(SafeTensors::of(Shard { source: Source::Reader(reader), data, head, path: None }))
     }
 
-    /// Reads the tensor of a name. (Feature `safetensors`.)
+    /// Reads the tensor with a name. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a name that is not there; [`ErrorKind::Unsupported`] for a type that cupric does not have; [`ErrorKind::Format`] for
-    /// bools of which a byte is neither 0 nor 1; [`ErrorKind::Io`]; [`ErrorKind::OutOfMemory`].
+    /// [`ErrorKind::Argument`] if no tensor has the name; [`ErrorKind::Unsupported`] for a type that cupric does not
+    /// have; [`ErrorKind::Format`] for a bool whose byte is neither 0 nor 1; [`ErrorKind::Io`]; and
+    /// [`ErrorKind::OutOfMemory`].
     ///
     /// ```
     /// # use cupric::{SafeTensors, array, write_safetensors};
@@ -382,7 +390,7 @@ impl<R: Read + Seek> SafeTensors<R> {
     /// Reads all tensors, in the order of [`SafeTensors::names`]. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// As [`SafeTensors::read`].
+    /// Those of [`SafeTensors::read`].
     #[track_caller]
     pub fn read_all(&mut self) -> Result<Vec<(String, Array)>> {
         let at = Location::caller();

@@ -1,4 +1,5 @@
-//! Writing safetensors files: the header is known before anything is evaluated, so arrays are evaluated and written one by one.
+//! Writing safetensors files. The header needs only shapes and dtypes, which are known before anything is evaluated, so
+//! arrays are evaluated and written one by one.
 
 use super::header::{METADATA, name_of};
 use crate::base::error::{Error, ErrorKind, Result, room};
@@ -10,13 +11,13 @@ use std::path::Path;
 
 type Loc = &'static Location<'static>;
 
-/// What is to be written: the header with its length before it, and expressions in the order of their data.
+/// A file to be written: the header with its length before it, and expressions in the order of their data.
 struct Draft {
     header: Vec<u8>,
     tensors: Vec<Expr>,
 }
 
-/// A string as JSON has it.
+/// Returns a string as a JSON literal.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -50,7 +51,8 @@ impl Draft {
         if let Some(e) = twice(names).or(twice(pairs.iter().map(|(k, _)| k.as_str()).collect())) {
             return Err(e);
         }
-        // large elements come first, so that each begins at a multiple of its size: the data begins at one of 8
+        // large elements come first, so that each array begins at a multiple of its element size; the data begins at a
+        // multiple of 8
         list.sort_by_key(|(_, dtype, _)| std::cmp::Reverse(dtype.size()));
         let mut entries = vec![];
         if !pairs.is_empty() {
@@ -79,7 +81,7 @@ impl Draft {
         Ok(Draft { header, tensors: list.into_iter().map(|(_, _, expr)| expr).collect() })
     }
 
-    /// Writes all. The inner result is that of an evaluation.
+    /// Writes the file. The inner result is that of an evaluation.
     #[track_caller]
     fn write(self, to: &mut impl Write, at: Loc) -> io::Result<Result<()>> {
         to.write_all(&self.header)?;
@@ -106,13 +108,15 @@ impl Draft {
     }
 }
 
-/// Writes arrays with their names, and strings by name (`metadata`), to a file of the format
-/// [safetensors](https://huggingface.co/docs/safetensors/index#format): see [`SafeTensors`](crate::SafeTensors). Arrays and expressions of every dtype are
-/// evaluated and written one by one, those of large elements first, so that every array begins at a multiple of its element's size. The file replaces an
-/// old one as a whole, as that of [`Expr::to_npy`] does. (Feature `safetensors`.)
+/// Writes named arrays and metadata (strings by name) to a file of the format
+/// [safetensors](https://huggingface.co/docs/safetensors/index#format): see [`SafeTensors`](crate::SafeTensors). Every
+/// dtype is supported. Arrays and expressions are evaluated and written one by one, those of large elements first, so
+/// that every array begins at a multiple of its element size. The file replaces an existing one as a whole, as with
+/// [`Expr::to_npy`]. (Feature `safetensors`.)
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] for two of one name, and the name `__metadata__`; those of evaluation; [`ErrorKind::Io`]. An old file is then as it was.
+/// [`ErrorKind::Argument`] for two arrays or two metadata keys of one name, and for the name `__metadata__`; those of
+/// evaluation; and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
 ///
 /// ```
 /// use cupric::{DType, SafeTensors, array, save_safetensors};
@@ -133,7 +137,8 @@ pub fn save_safetensors<N: AsRef<str>, A: Operand, K: AsRef<str>, V: AsRef<str>>
     const OP: &str = "save_safetensors";
     let (path, at) = (path.as_ref(), Location::caller());
     let draft = Draft::new(arrays, metadata, OP, at)?;
-    // an error of an array ends the writing as any other does, and is kept aside, because it says more than `std::io::Error` can
+    // an error of an array stops the writing like any other; it is stored separately, because `std::io::Error` cannot
+    // hold all of it
     let mut failed = None;
     let done = replace(path, |file| match draft.write(file, at)? {
         Ok(()) => Ok(()),
@@ -148,10 +153,10 @@ pub fn save_safetensors<N: AsRef<str>, A: Operand, K: AsRef<str>, V: AsRef<str>>
     }
 }
 
-/// As [`save_safetensors`], to anything that can be written; gives it back. (Feature `safetensors`.)
+/// Writes arrays like [`save_safetensors`], to any writer, and returns the writer. (Feature `safetensors`.)
 ///
 /// # Errors
-/// As [`save_safetensors`]; what was written may then be a part.
+/// Those of [`save_safetensors`]. After an error, a part of the file may have been written.
 ///
 /// ```
 /// use cupric::{array, write_safetensors};

@@ -1,4 +1,5 @@
-//! Tables of numbers as text, and CSV: `text/read.rs` takes lines apart, `text/number.rs` reads and writes numbers.
+//! Tables of numbers as text, and CSV: `text/read.rs` splits lines into fields, `text/number.rs` reads and writes
+//! numbers.
 
 mod number;
 mod read;
@@ -20,10 +21,11 @@ use std::path::Path;
 
 type Loc = &'static Location<'static>;
 
-/// How a table of numbers is written as text: what stands between its columns, and which lines and columns are read. (Feature `text`.)
+/// The format of a table of numbers in a text file: the delimiter of its columns, and the lines and columns that are
+/// read. (Feature `text`.)
 ///
-/// [`TextFormat::new`] is the form of `numpy.loadtxt` and `numpy.savetxt`; [`TextFormat::csv`] that of
-/// [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180), with fields in quotes.
+/// [`TextFormat::new`] is the format of `numpy.loadtxt` and `numpy.savetxt`. [`TextFormat::csv`] is that of
+/// [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180), with quoted fields.
 ///
 /// ```
 /// use cupric::{Array, DType, TextFormat};
@@ -53,7 +55,8 @@ impl Default for TextFormat {
 }
 
 impl TextFormat {
-    /// Columns with white space between them, and comments from `#` to the end of the line, as `numpy.loadtxt` has them. (Feature `text`.)
+    /// Creates a format with white space between columns, and comments from `#` to the end of the line, like
+    /// `numpy.loadtxt`. (Feature `text`.)
     pub fn new() -> TextFormat {
         TextFormat {
             delimiter: None,
@@ -68,69 +71,72 @@ impl TextFormat {
         }
     }
 
-    /// Columns with commas between them, fields in quotes (`"a, b"`, in which `""` is a quote) where they need them, no comments. (Feature `text`.)
+    /// Creates a format with commas between columns, quotes around fields that need them (`"a, b"`, in which `""` is a
+    /// quote), and no comments. (Feature `text`.)
     pub fn csv() -> TextFormat {
         TextFormat { delimiter: Some(','), quotes: true, comments: None, ..TextFormat::new() }
     }
 
-    /// What stands between columns: `;`, `'\t'`. White space around a number is left out. (Feature `text`.)
+    /// Sets the delimiter between columns: `;`, `'\t'`. White space around a number is ignored. (Feature `text`.)
     #[must_use]
     pub fn delimiter(mut self, delimiter: char) -> TextFormat {
         self.delimiter = Some(delimiter);
         self
     }
 
-    /// What begins a comment, which ends with its line; `""` for none. Where fields may be in quotes, a comment has a line of its own. (Feature `text`.)
+    /// Sets the string that begins a comment, which ends with its line; `""` means no comments. If fields may be
+    /// quoted, a comment needs a line of its own. (Feature `text`.)
     #[must_use]
     pub fn comments(mut self, begin: impl Into<String>) -> TextFormat {
         self.comments = Some(begin.into()).filter(|begin| !begin.is_empty());
         self
     }
 
-    /// Leaves out the first lines, of whatever kind they are. (Feature `text`.)
+    /// Skips the first lines, whatever they contain. (Feature `text`.)
     #[must_use]
     pub fn skip_rows(mut self, lines: u64) -> TextFormat {
         self.skip = lines;
         self
     }
 
-    /// The first line that is no comment has names, and is left out. (Feature `text`.)
+    /// Skips the first line that is not a comment, because it has the names of the columns. (Feature `text`.)
     #[must_use]
     pub fn header(mut self) -> TextFormat {
         self.header = true;
         self
     }
 
-    /// The names of columns. A file is read by its header: these columns, in this order. A file that is written gets them as its first
-    /// line. (Feature `text`.)
+    /// Sets the names of columns. When a file is read, its header determines these columns, which are returned in this
+    /// order. When a file is written, the names are its first line. (Feature `text`.)
     #[must_use]
     pub fn names<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> TextFormat {
         self.names = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Reads these columns, in this order, the first of which is 0. Other columns may hold anything, and be missing. (Feature `text`.)
+    /// Reads only these columns, counted from 0, in this order. Other columns may contain anything or be missing.
+    /// (Feature `text`.)
     #[must_use]
     pub fn columns(mut self, columns: impl IntoIterator<Item = usize>) -> TextFormat {
         self.columns = Some(columns.into_iter().collect());
         self
     }
 
-    /// What is read where a field is empty: `"nan"`, `"0"`. Without it, that is an error. (Feature `text`.)
+    /// Sets the value of empty fields: `"nan"`, `"0"`. Without it, an empty field is an error. (Feature `text`.)
     #[must_use]
     pub fn missing(mut self, number: impl Into<String>) -> TextFormat {
         self.missing = Some(number.into());
         self
     }
 
-    /// Reads so many rows of numbers, at most. (Feature `text`.)
+    /// Reads at most this many rows of numbers. (Feature `text`.)
     #[must_use]
     pub fn max_rows(mut self, rows: usize) -> TextFormat {
         self.most = Some(rows);
         self
     }
 
-    /// Fails where the format contradicts itself.
+    /// Returns an error if the format contradicts itself.
     fn check(&self, op: &'static str, at: Loc) -> Result<()> {
         let wrong = |detail: String| Err(Error::with_line(ErrorKind::Argument, op, detail, at));
         if let Some(c) = self.delimiter
@@ -146,14 +152,17 @@ impl TextFormat {
 }
 
 impl Array {
-    /// Reads a table of numbers from a text file, onto the CPU: an array of its rows and columns, always of two axes. (Feature `text`.)
+    /// Reads a table of numbers from a text file onto the CPU: an array of its rows and columns, which always has two
+    /// axes. (Feature `text`.)
     ///
-    /// Numbers are rounded once, to the nearest of the dtype; `inf` and `nan` are read for floats, in any case, and `true` and `false` for bool beside 1 and 0.
-    /// Empty lines are left out. All lines have as many columns as the first, unless columns are chosen. Memory is taken as lines come.
+    /// Numbers are rounded once, to the nearest number of the dtype. Float dtypes also accept `inf` and `nan`, in upper
+    /// or lower case, and bool accepts `true`, `false`, 1 and 0. Empty lines are skipped. All lines must have as many
+    /// columns as the first, unless columns are chosen. Memory is allocated as lines arrive.
     ///
     /// # Errors
-    /// [`ErrorKind::Format`] for what is no number of the dtype (a fraction for an integer type, a number outside the type), and for lines of different lengths,
-    /// with line and column; [`ErrorKind::Argument`] for a format that contradicts itself; [`ErrorKind::Io`]; [`ErrorKind::OutOfMemory`].
+    /// [`ErrorKind::Format`] with line and column, for a field that is not a number of the dtype (a fraction for an
+    /// integer dtype, a number out of range) and for lines of different lengths; [`ErrorKind::Argument`] for a format
+    /// that contradicts itself; [`ErrorKind::Io`]; and [`ErrorKind::OutOfMemory`].
     ///
     /// ```
     /// use cupric::{Array, DType, TextFormat};
@@ -178,10 +187,10 @@ impl Array {
         array.map_err(|f| named(f, path).at(OP, at))
     }
 
-    /// As [`Array::from_text`], from anything that can be read line by line: bytes, `std::io::BufReader`. (Feature `text`.)
+    /// Reads a table like [`Array::from_text`] from any buffered reader: bytes, `std::io::BufReader`. (Feature `text`.)
     ///
     /// # Errors
-    /// As [`Array::from_text`].
+    /// Those of [`Array::from_text`].
     ///
     /// ```
     /// use cupric::{Array, DType, TextFormat};
@@ -229,15 +238,16 @@ fn load(reader: impl BufRead, dtype: DType, format: &TextFormat, at: Loc) -> Res
 // --- writing ---
 
 impl Expr {
-    /// Evaluates the expression, of one axis or two, and writes it to a text file: a line for each row, or for each element of a vector. Each float is
-    /// written with the fewest digits that read back as the same number, those of 16 bits with the digits that f32 needs. (Feature `text`.)
+    /// Evaluates the expression, which must have one or two axes, and writes it to a text file: one line for each row,
+    /// or for each element of a vector. Each float is written with the fewest digits that read back as the same number.
+    /// f16 and bf16 use the digits that f32 needs. (Feature `text`.)
     ///
-    /// Of the format, the delimiter (a space where it has none) and the names are used. The file replaces an old one as a whole, as that of [`Expr::to_npy`]
-    /// does.
+    /// Only the delimiter of the format (a space if it has none) and the names are used. The file replaces an existing
+    /// one as a whole, as with [`Expr::to_npy`].
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for another number of axes, or names that are not as many as the columns; [`ErrorKind::Argument`] for a name that the format
-    /// cannot write; those of evaluation; [`ErrorKind::Io`].
+    /// [`ErrorKind::Shape`] for another number of axes, or if the names and the columns differ in number;
+    /// [`ErrorKind::Argument`] for a name that the format cannot represent; those of evaluation; and [`ErrorKind::Io`].
     ///
     /// ```
     /// use cupric::{Array, DType, TextFormat, array};
@@ -264,10 +274,10 @@ impl Expr {
         replace(path, write).map_err(|e| named(io_fault(e), path).at(OP, at))
     }
 
-    /// As [`Expr::to_text`], to anything that can be written; gives it back. (Feature `text`.)
+    /// Writes a table like [`Expr::to_text`] to any writer, and returns the writer. (Feature `text`.)
     ///
     /// # Errors
-    /// As [`Expr::to_text`].
+    /// Those of [`Expr::to_text`].
     ///
     /// ```
     /// use cupric::{TextFormat, array};
@@ -284,7 +294,7 @@ impl Expr {
         Ok(to)
     }
 
-    /// The array that is to be written, and the line of names before it.
+    /// Returns the array to be written, and the line of names before it.
     fn table(&self, format: &TextFormat, op: &'static str, at: Loc) -> Result<(Array, String)> {
         format.check(op, at)?;
         let error = |kind, detail: String| Error::with_line(kind, op, detail, at);
@@ -311,13 +321,13 @@ impl Expr {
             }
             head.push('\n');
         }
-        // what a GPU finds out late is an error of the evaluation, and known before the file is begun
+        // errors that a GPU reports late are errors of the evaluation, and known before the file is begun
         Ok((expr.moved(&Device::cpu(), op, at)?, head))
     }
 }
 
 impl TextFormat {
-    /// Writes the name of a column, in quotes where it needs them.
+    /// Appends the name of a column, in quotes if it needs them.
     fn write_name(&self, name: &str, to: &mut String) -> Result<(), String> {
         let is_split = match self.delimiter {
             Some(c) => name.contains(c),
@@ -374,7 +384,7 @@ fn save(array: &Array, head: &str, format: &TextFormat, to: &mut impl Write) -> 
         DType::I32 => of(array, format, to, numbers::plain::<i32>),
         DType::U64 => of(array, format, to, numbers::plain::<u64>),
         DType::I64 => of(array, format, to, numbers::plain::<i64>),
-        // the digits of the same number in f32, which read back as it
+        // the digits of the same number in f32, which read back as the same f16 or bf16
         DType::F16 => of(array, format, to, |v: f16, t| numbers::plain(v.to_f32(), t)),
         DType::BF16 => of(array, format, to, |v: bf16, t| numbers::plain(v.to_f32(), t)),
         DType::F32 => of(array, format, to, numbers::plain::<f32>),

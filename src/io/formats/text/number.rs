@@ -1,11 +1,11 @@
-//! Numbers of a table: read and rounded once, and written so that they read back.
+//! Numbers of a table. They are rounded once when they are read, and written so that they read back as the same number.
 
 use crate::base::dtype::to_odd;
 use std::cmp::Ordering;
 use std::fmt::{Debug, Write};
 use std::str::FromStr;
 
-/// Writes a number with the fewest digits that read back as the same one; with an exponent where it would be long.
+/// Writes a number with the fewest digits that read back as the same one, with an exponent if it would be long.
 pub fn plain<T: Debug>(value: T, to: &mut String) {
     // writing to a string does not fail
     let _ = write!(to, "{value:?}");
@@ -21,30 +21,30 @@ pub fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads a float, correctly rounded by the standard library. None where a finite number becomes an infinity.
+/// Reads a float, correctly rounded by the standard library. Returns `None` if a finite number becomes an infinity.
 pub fn float<T: FromStr + Copy>(text: &str, is_finite: impl Fn(T) -> bool) -> Option<T> {
     let value = text.parse::<T>().ok()?;
     (is_finite(value) || !is_number(text)).then_some(value)
 }
 
-/// Whether a text that has been read as a float is one of digits, not an infinity or NaN.
+/// Returns whether a string that was read as a float has digits, so that it is not an infinity or NaN.
 fn is_number(text: &str) -> bool {
     text.bytes().any(|b| b.is_ascii_digit())
 }
 
-/// Reads a float of 16 bits, correctly rounded. Rounding the f64 would be rounding twice, which is wrong where that f64 lies in the middle of two
-/// numbers of 16 bits and the text does not: there the text decides.
+/// Reads a float of 16 bits, correctly rounded. Rounding to f64 first would be wrong if that f64 lies in the middle of
+/// two numbers of 16 bits and the decimal number does not. In this case the digits decide.
 pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_finite: impl Fn(T) -> bool) -> Option<T> {
     let round = |value: f64| round(to_odd(value));
     let value = float(text, f64::is_finite)?;
     let (below, above) = (round(value.next_down()), round(value.next_up()));
-    // the middle of two numbers of 16 bits is a number of 32
+    // the middle of two numbers of 16 bits is a number of 32 bits
     let is_middle = f64::from(value as f32) == value && below != above;
     let rounded = match value.is_nan() || !is_middle {
         true => round(value),
         false => match Digits::of(text).cmp(&Digits::of(&format!("{:.1100}", value.abs()))) {
             Ordering::Equal => round(value),
-            // numbers are compared without their signs
+            // the comparison ignores signs
             Ordering::Greater => {
                 if value > 0.0 {
                     above
@@ -64,8 +64,8 @@ pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_fini
     (is_finite(rounded) || !is_number(text)).then_some(rounded)
 }
 
-/// A positive decimal number: the power of ten of its first digit, and its digits without zeros at either end. So the derived order is that of
-/// the numbers, but for zero, which has no digits.
+/// A positive decimal number: the power of ten of its first digit, and its digits without zeros at either end. So the
+/// derived order is that of the numbers, except for zero, which has no digits.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Digits {
     exponent: i64,
@@ -73,7 +73,7 @@ struct Digits {
 }
 
 impl Digits {
-    /// Reads a number as `f64` does, without its sign.
+    /// Reads a number like `f64` does, without its sign.
     fn of(text: &str) -> Digits {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let mantissa = mantissa.trim_start_matches(['+', '-']);
@@ -82,7 +82,8 @@ impl Digits {
         let zeros = digits.iter().take_while(|d| **d == b'0').count();
         digits.drain(..zeros);
         digits.truncate(digits.iter().rposition(|d| *d != b'0').map_or(0, |last| last + 1));
-        // an exponent that does not fit is that of an infinity or of zero, neither of which lies in the middle of two numbers
+        // an exponent that does not fit belongs to an infinity or to zero, and neither lies in the middle of two
+        // numbers
         let exponent = exponent.parse::<i64>().unwrap_or(0);
         Digits { exponent: exponent.saturating_add(whole.len() as i64 - zeros as i64), digits }
     }

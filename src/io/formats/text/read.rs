@@ -1,4 +1,4 @@
-//! Lines of a table, and their fields. A line is held while it is read; numbers are kept, other fields are not.
+//! Lines of a table, and their fields. One line at a time is in memory. Only numbers are kept.
 
 use super::TextFormat;
 use crate::base::dtype::Element;
@@ -9,7 +9,7 @@ use std::io::BufRead;
 
 type Fallible<T> = Result<T, Fault>;
 
-/// A source of records: lines that are no comments, joined where a field in quotes goes on.
+/// A source of records: lines that are not comments, joined if a quoted field continues on the next line.
 struct Records<'a, R> {
     from: R,
     format: &'a TextFormat,
@@ -22,14 +22,14 @@ struct Records<'a, R> {
 }
 
 impl<'a, R: BufRead> Records<'a, R> {
-    /// Reads the bytes of one more line. Returns false where there is none.
+    /// Reads the bytes of one more line. Returns false at the end.
     fn line(&mut self) -> Fallible<bool> {
         self.bytes.clear();
         loop {
             let read = self.from.fill_buf().map_err(io_fault)?;
             let end = read.iter().position(|b| *b == b'\n');
             let part = &read[..end.map_or(read.len(), |end| end + 1)];
-            // a file may be one line without end
+            // a file may be one endless line
             self.bytes.try_reserve(part.len()).map_err(|_| no_memory(part.len(), 1))?;
             self.bytes.extend_from_slice(part);
             let (count, is_last) = (part.len(), end.is_some() || part.is_empty());
@@ -41,7 +41,7 @@ impl<'a, R: BufRead> Records<'a, R> {
         }
     }
 
-    /// Reads one more line to the end of the record. Returns false where there is none.
+    /// Appends one more line to the record. Returns false at the end.
     fn more(&mut self) -> Fallible<bool> {
         if !self.line()? {
             return Ok(false);
@@ -53,7 +53,8 @@ impl<'a, R: BufRead> Records<'a, R> {
         let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
-        // the lines of some old files end with this character alone, and would be one row of all numbers
+        // the lines of some old files end with this character alone; such a file would be read as one row of all
+        // numbers
         if !self.format.quotes && text.contains('\r') {
             return Err(format_fault(format!("line {}: a carriage return within the line", self.line)));
         }
@@ -96,7 +97,7 @@ impl<'a, R: BufRead> Records<'a, R> {
         }
     }
 
-    /// Where something stands, for a message.
+    /// Returns a location in the record for a message.
     fn place(&self, column: usize, at: usize) -> String {
         let before = &self.record[..at.min(self.record.len())];
         let line = self.first + before.matches('\n').count() as u64;
@@ -109,7 +110,7 @@ impl<'a, R: BufRead> Records<'a, R> {
     }
 }
 
-/// The fields of a record, each with the place where it begins.
+/// The fields of a record, each with the position of its first byte.
 struct Fields<'a> {
     record: &'a str,
     next: Option<usize>,
@@ -127,7 +128,7 @@ impl<'a> Iterator for Fields<'a> {
             rest.len() - rest.trim_start_matches(|c: char| c.is_whitespace() && Some(c) != self.format.delimiter).len();
         let rest = &record[at..];
         let Some(delimiter) = self.format.delimiter else {
-            // white space: what follows the last field is empty
+            // white space: the rest after the last field is empty
             let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
             self.next = (end > 0).then_some(at + end);
             return (end > 0).then(|| (at, Ok(Cow::Borrowed(&rest[..end]))));
@@ -160,7 +161,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// The place of the quote that closes a field; two in a row are one of its characters.
+/// Returns the position of the quote that closes a field. Two quotes in a row are one character of the field.
 fn closing(text: &str) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -172,7 +173,7 @@ fn closing(text: &str) -> Option<usize> {
     }
 }
 
-/// The positions of the named columns in the header.
+/// Returns the positions of the named columns in the header.
 fn find_names<R: BufRead>(records: &Records<'_, R>, wanted: &[String]) -> Fallible<Vec<usize>> {
     let mut found: Vec<Option<usize>> = vec![None; wanted.len()];
     for (column, (at, field)) in records.fields().enumerate() {
@@ -193,7 +194,7 @@ fn find_names<R: BufRead>(records: &Records<'_, R>, wanted: &[String]) -> Fallib
     all.collect()
 }
 
-/// Reads a table: its elements row by row, and its shape.
+/// Reads a table. Returns its elements row by row, and its shape.
 pub fn table<T: Element>(
     from: impl BufRead,
     format: &TextFormat,
@@ -201,7 +202,7 @@ pub fn table<T: Element>(
 ) -> Fallible<(Vec<T>, [usize; 2])> {
     let mut records = Records { from, format, line: 0, first: 0, record: String::new(), bytes: vec![] };
     for _ in 0..format.skip {
-        // of whatever bytes it is
+        // a skipped line need not be UTF-8
         if !records.line()? {
             break;
         }
@@ -261,7 +262,7 @@ fn no_memory(count: usize, size: usize) -> Fault {
     Fault::new(ErrorKind::OutOfMemory, format!("no memory for {} bytes", count.saturating_mul(size)))
 }
 
-/// Adds the numbers of all fields; gives their count.
+/// Appends the numbers of all fields. Returns their count.
 fn every<T: Element, R: BufRead>(
     records: &Records<'_, R>,
     parse: &impl Fn(&str) -> Option<T>,
@@ -276,7 +277,7 @@ fn every<T: Element, R: BufRead>(
     Ok(elements.len() - before)
 }
 
-/// Adds the numbers of the chosen columns, in the order in which they were chosen; gives their count.
+/// Appends the numbers of the chosen columns, in the order in which they were chosen. Returns their count.
 fn chosen<T: Element, R: BufRead>(
     records: &Records<'_, R>,
     columns: &[usize],
@@ -286,7 +287,7 @@ fn chosen<T: Element, R: BufRead>(
     let before = elements.len();
     elements.try_reserve(columns.len()).map_err(|_| no_memory(before + columns.len(), size_of::<T>()))?;
     let last = columns.iter().copied().max().map_or(0, |last| last.saturating_add(1));
-    // the fields up to the last that is wanted, each of which is looked for in the list: it is short
+    // only fields up to the last wanted one are read; each is looked up in the list of columns, which is short
     let mut row: Vec<Option<T>> = vec![None; columns.len()];
     let mut count = 0;
     for (column, (at, field)) in records.fields().enumerate().take(last) {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// How many instruction sets of an architecture have threaded code: AVX2 and AVX-512, or NEON.
+/// The number of instruction sets of an architecture that have threaded code: AVX2 and AVX-512, or NEON.
 const SETS: usize = if cfg!(target_arch = "x86_64") { 2 } else { 1 };
 
 /// The functions of one instruction, for AVX2 and for AVX-512, or for NEON.
@@ -10,7 +10,7 @@ const SETS: usize = if cfg!(target_arch = "x86_64") { 2 } else { 1 };
 pub(crate) struct Codes([Address; SETS]);
 
 impl Codes {
-    /// Returns the function for this machine; none where it has no threaded code.
+    /// Returns the function for this machine, or `None` if it has no threaded code.
     pub fn get(&self) -> Option<Code> {
         let set = match isa() {
             Isa::Portable => return None,
@@ -21,12 +21,12 @@ impl Codes {
     }
 }
 
-/// The functions of an instruction `$name`, with these types and, for the shorter and the longer vectors, these numbers; or those of
-/// the modules of [`f16`].
+/// The functions of an instruction `$name` with these types, and these numbers for the shorter and the longer vectors;
+/// or the functions of the modules of [`f16`].
 #[cfg(target_arch = "x86_64")]
 macro_rules! codes {
     (of f16: $name:ident <$($t:ty),*>) => {
-        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        // SAFETY: the function is only called with its real type, through the type `Function` of its instruction set.
         unsafe {
             Some(Codes([
                 std::mem::transmute::<avx2::Function, Address>(f16::of_avx2::$name::<$($t),*>),
@@ -35,7 +35,7 @@ macro_rules! codes {
         }
     };
     ($name:ident) => {
-        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        // SAFETY: the function is only called with its real type, through the type `Function` of its instruction set.
         unsafe {
             Some(Codes([
                 std::mem::transmute::<avx2::Function, Address>(avx2::$name),
@@ -44,7 +44,7 @@ macro_rules! codes {
         }
     };
     ($name:ident <$($t:ty),*> $($n:expr, $m:expr);*) => {
-        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        // SAFETY: the function is only called with its real type, through the type `Function` of its instruction set.
         unsafe {
             Some(Codes([
                 std::mem::transmute::<avx2::Function, Address>(avx2::$name::<$($t,)* $($n),*>),
@@ -56,15 +56,15 @@ macro_rules! codes {
 #[cfg(target_arch = "aarch64")]
 macro_rules! codes {
     (of f16: $name:ident <$($t:ty),*>) => {
-        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        // SAFETY: the function is only called with its real type, through the type `Function` of its instruction set.
         unsafe { Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::$name::<$($t),*>)])) }
     };
     ($name:ident) => {
-        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        // SAFETY: the function is only called with its real type, through the type `Function` of its instruction set.
         unsafe { Some(Codes([std::mem::transmute::<neon::Function, Address>(neon::$name)])) }
     };
     ($name:ident <$($t:ty),*> $($n:expr, $m:expr);*) => {
-        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        // SAFETY: the function is only called with its real type, through the type `Function` of its instruction set.
         unsafe { Some(Codes([std::mem::transmute::<neon::Function, Address>(neon::$name::<$($t,)* $($n),*>)])) }
     };
 }
@@ -75,8 +75,8 @@ macro_rules! codes {
     };
 }
 
-/// Makes the functions that are compiled for one type or several. `N` and `M` are the words of a block: [`N4`] and [`M4`], or
-/// [`N8`] and [`M8`].
+/// Constructors of the functions that are compiled for one type or several. `N` and `M` are the words of a block:
+/// [`N4`] and [`M4`], or [`N8`] and [`M8`].
 impl Codes {
     /// Ends a run.
     pub const fn end() -> Option<Codes> {
@@ -93,12 +93,12 @@ impl Codes {
         codes!(store)
     }
 
-    /// Makes random words.
+    /// Computes random words.
     pub const fn random() -> Option<Codes> {
         codes!(random)
     }
 
-    /// Makes the words of pairs of elements, those of their radius or of their angle, of random words.
+    /// Computes the words of pairs of elements from random words: those of their radius or of their angle.
     pub const fn pairs(angle: bool) -> Option<Codes> {
         if angle { codes!(pairs < > 1, 1) } else { codes!(pairs < > 0, 0) }
     }
@@ -114,12 +114,12 @@ impl Codes {
         codes!(load_each < W, S, R, F > N, M)
     }
 
-    /// Reads f16 (`S`), at any step, as words of f32, as `F` converts them.
+    /// Reads f16 (`S`), at any step, as words of f32, with the conversion of `F`.
     pub const fn load_f16<S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>>() -> Option<Codes> {
         codes!(of f16: load_f16 < S, R, F >)
     }
 
-    /// Writes words of f32 as f16 (`S`), as `F` converts them.
+    /// Writes words of f32 as f16 (`S`), with the conversion of `F`.
     pub const fn store_f16<A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>>() -> Option<Codes> {
         codes!(of f16: store_f16 < A, S, F >)
     }
@@ -141,22 +141,22 @@ impl Codes {
     }
 }
 
-/// The instructions of a function of one operand or more, for words of one size.
+/// The instructions of a function of at least one operand, for words of one size.
 #[derive(Clone, Copy)]
 pub(crate) struct Threaded {
-    /// Takes the first operand from the accumulator.
+    /// Reads the first operand from the accumulator.
     pub first: Option<Codes>,
-    /// Takes the second operand of two from the accumulator.
+    /// Reads the second of two operands from the accumulator.
     pub second: Option<Codes>,
-    /// Takes one operand of two from the accumulator; the other one is the product of two operands in memory. The product is the
-    /// second operand, and the first.
+    /// Reads one of two operands from the accumulator; the other one is the product of two operands in memory. The
+    /// first instruction has the product as second operand, the second one has it as first operand.
     pub products: Option<[Codes; 2]>,
-    /// Takes its one operand from the accumulator, whose words are equal in each pair of elements of a draw.
+    /// Reads its only operand from the accumulator, whose words are equal in each pair of elements of a draw.
     pub paired: Option<Codes>,
 }
 
-/// The function `F` of the first operand and of the product of the other two, or of that product and of the first operand.
-/// The product is rounded before `F` sees it, as that of the row `multiply`.
+/// The function `F` of the first operand and the product of the other two, or with `LEADS` of that product and the
+/// first operand. The product is rounded before `F` reads it, like the product of the row `multiply`.
 struct OfProduct<F, const LEADS: bool>(std::marker::PhantomData<F>);
 
 impl<T, R, F, const LEADS: bool> ScalarFn<T, T, T, R> for OfProduct<F, LEADS>
@@ -172,7 +172,8 @@ where
 }
 
 impl Threaded {
-    /// Makes the instructions of `F`, whose operands have the type `name`, as the `rule` of a row says (`graph/ufunc/define.rs`).
+    /// Builds the instructions of `F`, whose operands have the type `name`, according to the `rule` of a row
+    /// (`graph/ufunc/define.rs`).
     pub const fn by<W, const N: usize, const M: usize, A, B, C, R, F>(
         rule: &str,
         name: &str,
@@ -195,8 +196,8 @@ impl Threaded {
         }
     }
 
-    /// Makes the instructions of `F`, which has `arity` operands, and if it is wanted that which takes the `second` operand from
-    /// the accumulator. `N` and `M` are as in [`Codes`].
+    /// Builds the instructions of `F`, which has `arity` operands. If `second`, also builds the instruction that reads
+    /// the second operand from the accumulator. `N` and `M` are as in [`Codes`].
     pub const fn of<W, const N: usize, const M: usize, A, B, C, R, F>(arity: usize, second: bool) -> Threaded
     where
         W: Copy,
@@ -218,7 +219,7 @@ impl Threaded {
         }
     }
 
-    /// Adds the instruction of `F` for words that are equal in each pair, if the `rule` of a row asks for it.
+    /// Adds the instruction of `F` for words that are equal in each pair, if the `rule` of a row requests it.
     pub const fn with_pairs<A, R, F>(threaded: Option<Threaded>, rule: &str) -> Option<Threaded>
     where
         A: Lane<u32>,
@@ -233,7 +234,7 @@ impl Threaded {
         }
     }
 
-    /// Adds the instructions of `F` one operand of which is a product, if the `rule` of a row asks for them.
+    /// Adds the instructions of `F` with a product as one operand, if the `rule` of a row requests them.
     pub const fn with_products<W, const N: usize, const M: usize, T, R, F>(
         threaded: Option<Threaded>,
         rule: &str,
@@ -259,7 +260,8 @@ impl Threaded {
     }
 }
 
-/// The loops that convert f16: `$name` of the modules of [`f16`], and `F` for [`Isa::Portable`](crate::math::simd::Isa::Portable) on x86-64.
+/// The loops that convert f16: `$name` of the modules of [`f16`], and `F` for
+/// [`Isa::Portable`](crate::math::simd::Isa::Portable) on x86-64.
 macro_rules! f16_loops {
     ($name:ident <$a:ty, $r:ty, $f:ty> $($t:ty),*) => {{
         #[cfg(target_arch = "x86_64")]

@@ -1,22 +1,24 @@
-//! Loops and instructions that convert f16 by the processor's conversions: those of F16C (with AVX2), AVX-512 and NEON. A block with a
-//! NaN takes the scalar function, which gives a NaN other bits than the processor does; for every other number both give the same.
+//! Loops and instructions that convert f16 with the processor's instructions: those of F16C (with AVX2), AVX-512 and
+//! NEON. A block with a NaN uses the scalar function, because the processor gives a NaN other bits. For all other
+//! numbers both give the same bits.
 
 use super::*;
 
-/// Writes the loops and the instructions of one instruction set, in whose module `$from` they are: a block of `$n` words is eight
-/// vectors of type `$float`, and `$half` is the f16 of one of them. `has_nan` says whether there is a NaN in a block of f32.
+/// Defines the loops and the instructions of one instruction set, whose own module is `$from`. A block of `$n` words is
+/// eight vectors of type `$float`, and `$half` is the f16 of one of them. `has_nan` tells whether a block of f32
+/// contains a NaN.
 macro_rules! conversions {
     (
         $module:ident, $from:ident, $abi:literal, $features:literal, words $n:literal, $float:ty, $half:ty,
         |$wide:ident| $widen:expr, |$x:ident| $narrow:expr, |$block:ident| $has_nan:expr
     ) => {
-        // vectors are no types of C, but the convention has registers for them
+        // vectors are not C types, but the calling convention has registers for them
         #[allow(improper_ctypes_definitions)]
         pub(super) mod $module {
             use super::$from::{Function, V, announce, write};
             use super::*;
 
-            /// Words of a block.
+            /// The number of words of a block.
             const N: usize = $n;
 
             type Acc = [V; 8];
@@ -39,7 +41,7 @@ macro_rules! conversions {
             fn narrow($x: $float) -> $half {
                 $narrow
             }
-            /// Says whether a block of f32 has a NaN.
+            /// Returns whether a block of f32 contains a NaN.
             ///
             /// # Safety
             /// The machine has the features that the attribute enables.
@@ -52,7 +54,8 @@ macro_rules! conversions {
             /// Converts a block of f16 (`S`) to f32, as `F` does.
             ///
             /// # Safety
-            /// `from` points to `N` of `S`, which has 2 bytes; `R` has 4. The machine has the features that the attribute enables.
+            /// `from` points to `N` of `S`, which has 2 bytes; `R` has 4. The machine has the features that the
+            /// attribute enables.
             #[target_feature(enable = $features)]
             #[inline]
             unsafe fn widen_block<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(from: *const S) -> Acc {
@@ -245,7 +248,7 @@ macro_rules! conversions {
             }
 
             instruction! { $abi, $features,
-                /// Writes f16, each after the other; the words stay in the accumulator.
+                /// Writes contiguous f16; the words stay in the accumulator.
                 store_f16<A, S, F;> where [A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>]
                 |pc, bases, index, acc| {
                     write(pc, bases, index, &narrow_block::<A, S, F>(acc));
@@ -270,7 +273,7 @@ conversions! {
     |x| _mm256_cvtph_ps(x),
     |x| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x),
     |block| {
-        // two vectors at once: numbers are unordered if either is a NaN
+        // two vectors at a time: two numbers are unordered if either is a NaN
         let pairs = block.as_chunks::<2>().0.iter().map(|[x, y]| _mm256_cmp_ps::<_CMP_UNORD_Q>(*x, *y));
         _mm256_movemask_ps(pairs.fold(_mm256_setzero_ps(), |found, pair| _mm256_or_ps(found, pair))) != 0
     }

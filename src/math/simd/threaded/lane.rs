@@ -1,8 +1,8 @@
-//! The values that words of 4 and of 8 bytes hold, and functions of them.
+//! The values that words of 4 and of 8 bytes hold, and how functions apply to them.
 
 use super::ScalarFn;
 
-/// A value that an instruction of threaded code takes from a word, and puts into one.
+/// A value that an instruction of threaded code reads from a word, and stores in one.
 pub(crate) trait Lane<W>: Copy {
     fn of(word: W) -> Self;
     fn word(self) -> W;

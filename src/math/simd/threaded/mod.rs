@@ -1,14 +1,16 @@
-//! Threaded code: a program whose values stay in registers. Each instruction is a function that takes eight vectors by value,
-//! does its work on them, and calls the function of the next instruction in tail position, which a release build turns into
-//! one jump. A tile's loop pays a load and a store in L1 for every operation; here only the operands in memory are loaded.
+//! Threaded code: a program whose values stay in registers. Each instruction is a function that receives eight vectors
+//! by value, computes with them, and calls the function of the next instruction in tail position, which a release build
+//! compiles to a single jump. A tile's loop loads from and stores to L1 for every operation; threaded code only loads
+//! operands.
 //!
-//! The eight vectors are the *accumulator*: one value of a *block* of neighbouring elements, each in a *word* of 4 or 8 bytes.
-//! A bool is a word of 0 or 1. The calling conventions `sysv64` of x86-64 and `C` of aarch64 pass just so many vectors in
-//! registers. An instruction's function is a row's scalar function applied word by word, which LLVM turns into plain vector code.
+//! The eight vectors are the *accumulator*: one value of a *block* of contiguous elements, each in a *word* of 4 or 8
+//! bytes. A bool is a word of 0 or 1. The calling conventions `sysv64` of x86-64 and `C` of aarch64 pass exactly eight
+//! vectors in registers. An instruction applies a row's scalar function word by word, which LLVM compiles to vector
+//! code.
 //!
-//! The tail call is an optimisation, not a guarantee: without it, each instruction of a run takes a stack frame of some KiB
-//! until the run ends. So whoever makes a program cuts it into runs of at most [`LONGEST`] instructions: built without optimisation,
-//! kernels of that length were measured to need less than 512 KiB, a quarter of the stack that a thread has.
+//! The tail call is an optimisation, not a guarantee. Without it, each instruction of a run takes a stack frame of some
+//! KiB until the run ends. So programs are cut into runs of at most [`LONGEST`] instructions. Built without
+//! optimisation, kernels of that length were measured to need less than 512 KiB, a quarter of a thread's stack.
 
 mod codes;
 mod lane;
@@ -19,18 +21,18 @@ pub(crate) use lane::Lane;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use {super::prefetch, lane::apply};
 
-/// Words of 4 bytes in a block of the shorter vectors, those of NEON (16 bytes) or AVX2 (32), and in one of AVX-512 (64).
+/// Words of 4 bytes in a block of the shorter vectors, NEON (16 bytes) or AVX2 (32), and in a block of AVX-512 (64).
 pub(crate) const N4: usize = if cfg!(target_arch = "aarch64") { 32 } else { 64 };
 pub(crate) const M4: usize = 128;
-/// Words of 8 bytes there.
+/// The same for words of 8 bytes.
 pub(crate) const N8: usize = N4 / 2;
 pub(crate) const M8: usize = M4 / 2;
 
 /// The most instructions of one run.
 pub(crate) const LONGEST: usize = 64;
 
-/// Bytes ahead of a load that it asks the caches for: over indirect jumps the hardware's prefetcher loses the stream. Of 2, 4, 8
-/// and 16 KiB, 8 were measured to be the fastest.
+/// How many bytes ahead of a load memory is prefetched, because the hardware prefetcher loses the stream across
+/// indirect jumps. Of 2, 4, 8 and 16 KiB, 8 KiB was measured to be the fastest.
 pub(crate) const AHEAD: u32 = 8192;
 
 /// The address of an instruction's function, whose true type depends on the instruction set that it is compiled for.
@@ -39,8 +41,8 @@ type Address = unsafe extern "sysv64" fn();
 #[cfg(not(target_arch = "x86_64"))]
 type Address = unsafe extern "C" fn();
 
-/// Where an operand lies in memory: element 0, and the bytes from each element to the next. Of a [`Draw`], which lies in none: the
-/// number of element 0, and the step from each element's number to the next.
+/// The location of an operand in memory: element 0, and the bytes from each element to the next. A [`Draw`] has no
+/// memory; for it these are the number of element 0, and the step from each element's number to the next.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Base {
@@ -53,15 +55,16 @@ pub(crate) struct Base {
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct Operand {
-    /// The number of its [`Base`].
+    /// The index of its [`Base`].
     pub base: u32,
-    /// Bytes from one of the block's eight vectors to the next; 0 where one vector, of equal words, stands for all.
+    /// The bytes from one of the block's eight vectors to the next; 0 if one vector of equal words serves for all
+    /// eight.
     pub width: u32,
-    /// Bytes ahead of which the caches are asked for; 0 for scratch.
+    /// How many bytes ahead memory is prefetched; 0 for scratch.
     pub ahead: u32,
 }
 
-/// The random words that an instruction makes: of which number, and with which key.
+/// The random words that an instruction computes: their numbers and their key.
 pub(crate) struct Draw {
     first: u32,
     step: isize,
@@ -71,18 +74,18 @@ pub(crate) struct Draw {
 }
 
 impl Draw {
-    /// The operand that says so: the base of its numbers, the word's number in place of a width, and in place of a distance the
-    /// first base of three, each of which has a word of the key.
+    /// Returns the operand that encodes a draw: the base of its numbers; the word's number in place of a width; and, in
+    /// place of a distance, the first of three bases, each of which has a word of the key.
     pub fn operand(numbers: u32, word: u8, key: u32) -> Operand {
         Operand { base: numbers, width: word as u32, ahead: key }
     }
 
     /// # Safety
-    /// The operand is one of a draw, and its bases are in `bases`.
+    /// The operand encodes a draw, and its bases are in `bases`.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     unsafe fn of(bases: *const Base, operand: Operand, index: usize) -> Draw {
-        // SAFETY: the caller's condition: the bases are there, and those of the key have a word.
+        // SAFETY: the caller's condition: the bases exist, and each of those of the key points to a word.
         unsafe {
             let Base { at, step } = *bases.add(operand.base as usize);
             let first = (at.addr() as isize).wrapping_add((index as isize).wrapping_mul(step)) as u32;
@@ -91,7 +94,7 @@ impl Draw {
         }
     }
 
-    /// Whether each two neighbours from the first on are a pair.
+    /// Returns whether the elements form pairs of neighbours, starting with the first.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     fn is_of_pairs(&self) -> bool {
@@ -99,14 +102,14 @@ impl Draw {
     }
 }
 
-/// An instruction. Its function reads the accumulator as the first operand (or the second: [`Threaded::second`]), and the
-/// others from memory.
+/// An instruction. Its function reads the accumulator as the first operand (or as the second: [`Threaded::second`]),
+/// and the others from memory.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Instr {
     pub run: Code,
     pub operands: [Operand; 2],
-    /// Of a store: whether it writes past the caches.
+    /// For a store: whether it bypasses the caches.
     pub streams: bool,
 }
 
@@ -115,7 +118,7 @@ pub(crate) struct Instr {
 #[repr(transparent)]
 pub(crate) struct Code(Address);
 
-/// Returns the bytes of a block's words, eight vectors; none if this machine has no threaded code.
+/// Returns the bytes of a block's words, eight vectors, or `None` if this machine has no threaded code.
 pub(crate) fn block_bytes() -> Option<usize> {
     match isa() {
         Isa::Portable => None,
@@ -124,13 +127,14 @@ pub(crate) fn block_bytes() -> Option<usize> {
     }
 }
 
-/// Runs a program over whole blocks: those whose first elements are `from`, `from + block`, … below `to`. For each block it
-/// runs each of the `runs`, which are given by their first instructions.
+/// Runs a program over whole blocks: those whose first elements are `from`, `from + block`, … below `to`. For each
+/// block it runs each of the `runs`, which are given by their first instructions.
 ///
 /// # Safety
-/// The instructions come from [`Codes::get`]; each run ends in [`Codes::end`]. *Bases*: each base that an operand names has, for each
-/// block, memory for the words or the elements that the instruction reads or writes there, which no other thread writes (or,
-/// for a store, uses) meanwhile; it is aligned for its elements. Scratch is written before it is read.
+/// The instructions come from [`Codes::get`]; each run ends in [`Codes::end`]. *Bases*: each base that an operand names
+/// has, for each block, memory for the words or the elements that the instruction reads or writes there, which no other
+/// thread writes (or, for a store, uses) meanwhile; it is aligned for its elements. Scratch is written before it is
+/// read.
 pub(crate) unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usize, to: usize, block: usize) {
     let _ = (code, runs, bases, from, to, block);
     // SAFETY: the caller's conditions; `isa` has found the features on this machine.
@@ -148,8 +152,8 @@ pub(crate) unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usi
     }
 }
 
-/// Writes the function of an instruction, in the module of an instruction set, which has the types `V`, `Function` and `Acc`. The
-/// body makes the new accumulator of the old one; then the function of the next instruction is called.
+/// Defines the function of an instruction, in the module of an instruction set, which has the types `V`, `Function` and
+/// `Acc`. The body computes the new accumulator from the old one; then the function of the next instruction is called.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! instruction {
     (
@@ -159,14 +163,14 @@ macro_rules! instruction {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As [`super::run`]: `pc` points to an instruction of a run, `bases` to the program's, and `index` to a block.
+        /// As for [`super::run`]: `pc` points to an instruction of a run, `bases` to its program's, `index` to a block.
         #[target_feature(enable = $features)]
         pub unsafe extern $abi fn $name<$($g,)* $(const $n: usize),*>(
             $pc: *const Instr, $bases: *const Base, $index: usize,
             v0: V, v1: V, v2: V, v3: V, v4: V, v5: V, v6: V, v7: V,
         ) where $($bound)* {
             let $acc: Acc = [v0, v1, v2, v3, v4, v5, v6, v7];
-            // SAFETY: *bases*, for the block at `index`; the instruction `end` is a run's last, so there is a next one.
+            // SAFETY: *bases*, for the block at `index`. A run ends with `end`, so there is a next instruction.
             unsafe {
                 let [v0, v1, v2, v3, v4, v5, v6, v7]: Acc = $body;
                 let next = $pc.add(1);
@@ -177,12 +181,12 @@ macro_rules! instruction {
     };
 }
 
-/// Writes the instructions of one instruction set, whose vectors have the type `$v`; `$stream` writes one past the caches, and `$blocks`
-/// returns random words.
+/// Defines the instructions of one instruction set, whose vectors have the type `$v`. `$stream` writes a vector
+/// bypassing the caches, and `$blocks` returns random words.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! instructions {
     ($module:ident, $abi:literal, $features:literal, $v:ty, $stream:path, $blocks:path) => {
-        // vectors are no types of C, but the convention has registers for them, and both sides of each call are compiled here
+        // vectors are not C types, but the convention has registers for them, and both sides of calls are compiled here
         #[allow(improper_ctypes_definitions)]
         pub(super) mod $module {
             use super::*;
@@ -194,7 +198,7 @@ macro_rules! instructions {
             /// Runs a program over whole blocks.
             ///
             /// # Safety
-            /// As [`super::run`]; the machine has the features that the attribute enables.
+            /// As for [`super::run`]; the machine has the features that the attribute enables.
             #[target_feature(enable = $features)]
             pub unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usize, to: usize, block: usize) {
                 // SAFETY: the caller's conditions. Zeros are a value of every vector.
@@ -232,13 +236,13 @@ macro_rules! instructions {
             ) {
             }
 
-            /// Returns the block of words of an operand, and asks for those that a later block needs.
+            /// Returns the block of words of an operand, and prefetches the words that a later block needs.
             ///
             /// # Safety
             /// *Bases* ([`super::run`]).
             #[inline(always)]
             unsafe fn words<W, const N: usize>(bases: *const Base, operand: Operand, index: usize) -> [W; N] {
-                // SAFETY: *bases*: the operand has eight vectors here, or one if its width is 0. A prefetch reads nothing.
+                // SAFETY: *bases*: the operand has eight vectors here, or one if its width is 0.
                 unsafe {
                     let base = *bases.add(operand.base as usize);
                     let at = base.at.wrapping_offset(index as isize * base.step);
@@ -250,13 +254,13 @@ macro_rules! instructions {
                 }
             }
 
-            /// Asks the caches for memory that will be read soon. It need not be memory at all.
+            /// Prefetches memory that will be read soon. Any address is allowed.
             #[inline(always)]
             pub fn announce(at: *const u8, bytes: usize) {
                 (0..bytes).step_by(64).for_each(|line| prefetch(at.wrapping_add(line)));
             }
 
-            /// Writes a block to memory, past the caches if that is asked for and the address allows it.
+            /// Writes a block to memory, bypassing the caches if the instruction streams and the address allows it.
             ///
             /// # Safety
             /// *Bases* ([`super::run`]), for the bytes of `block`, which are whole vectors.
@@ -292,13 +296,13 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Applies a function to words of the accumulator that are equal in each pair of elements of a draw: once for each pair.
+                /// Applies a function to words that are equal in each pair of elements of a draw: once for each pair.
                 paired<A, R, F;> where [A: Lane<u32>, R: Lane<u32>, F: ScalarFn<A, A, A, R>]
                 |pc, bases, index, acc| {
                     const LOWER: u64 = u32::MAX as u64;
                     const HALF: usize = size_of::<Acc>() / 16;
                     if Draw::of(bases, (*pc).operands[0], index).is_of_pairs() {
-                        // the lower words of one half of the pairs beside the upper words of the other: no word has to move
+                        // lower words of one half of the pairs, upper words of the other half: no word has to move
                         let mut pairs: [u64; 2 * HALF] = std::mem::transmute_copy(&acc);
                         let mut each = [0u64; HALF];
                         for i in 0..HALF {
@@ -329,10 +333,10 @@ macro_rules! instructions {
                     std::mem::transmute_copy(&apply::<W, N, A, B, C, R, F>(&x, &y, &y))
                 }
             }
-            /// Returns the words of any draw, each of which has a block of its own.
+            /// Returns the words of any draw. Each word is computed from a block of its own.
             ///
             /// # Safety
-            /// None, beside the features.
+            /// The machine has the features that the attribute enables.
             #[target_feature(enable = $features)]
             #[inline(never)]
             unsafe fn each(first: u32, step: isize, word: u8, key: [u32; 3]) -> Acc {
@@ -340,18 +344,18 @@ macro_rules! instructions {
                 for i in 0..out.len() {
                     out[i] = philox::word(word, first.wrapping_add((i as u32).wrapping_mul(step as u32)), key);
                 }
-                // SAFETY: as many words as vectors have.
+                // SAFETY: the array has as many words as the vectors.
                 unsafe { std::mem::transmute::<[u32; size_of::<Acc>() / 4], Acc>(out) }
             }
 
-            /// Returns the words of a draw whose numbers follow one another.
+            /// Returns the words of a draw with consecutive numbers.
             ///
             /// # Safety
-            /// None, beside the features.
+            /// The machine has the features that the attribute enables.
             #[target_feature(enable = $features)]
             #[inline(never)]
             unsafe fn across(first: u32, word: u8, key: [u32; 3]) -> Acc {
-                // SAFETY: the features; the words that are read lie within both.
+                // SAFETY: the machine has the features; the words that are read are within `both`.
                 unsafe {
                     let number = (first >> 2).wrapping_add((size_of::<Acc>() / 16) as u32);
                     let both: [Acc; 2] = [$blocks(first >> 2, word, key), $blocks(number, word, key)];
@@ -360,7 +364,7 @@ macro_rules! instructions {
             }
 
             instruction! { $abi, $features,
-                /// Makes random words, each of its own element: those that its word's number names modulo 4.
+                /// Computes random words, one for each element: the word that the draw's word number modulo 4 selects.
                 random<;> where []
                 |pc, bases, index, _acc| {
                     let draw = Draw::of(bases, (*pc).operands[0], index);
@@ -372,7 +376,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Makes the words of pairs of elements, of those that the accumulator has.
+                /// Computes the words of pairs of elements from the words in the accumulator.
                 pairs<; ODD> where []
                 |pc, bases, index, acc| {
                     let draw = Draw::of(bases, (*pc).operands[0], index);
@@ -396,7 +400,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Reads elements at a stride, or in another type than that of a word.
+                /// Reads elements at a stride, or in another type than a word's.
                 load_each<W, S, R, F; N> where [W: Copy + Default, S: Copy, R: Lane<W>, F: ScalarFn<S, S, S, R>]
                 |pc, bases, index, _acc| {
                     let operand = (*pc).operands[0];
@@ -432,7 +436,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Writes elements of another type than that of a word; the words stay in the accumulator.
+                /// Writes elements of another type than a word's; the words stay in the accumulator.
                 store_each<W, A, S, F; N> where [W: Copy, A: Lane<W>, S: Copy, F: ScalarFn<A, A, A, S>]
                 |pc, bases, index, acc| {
                     let x: [W; N] = std::mem::transmute_copy(&acc);
@@ -455,7 +459,7 @@ macro_rules! instructions {
 fn vectors<V: Copy>(first: u32, number: u8, key: [u32; 3]) -> [V; 8] {
     const { assert!(size_of::<[V; 8]>() == 4 * N4) };
     let blocks = philox::blocks::<{ N4 / 4 }>(first, number, key);
-    // SAFETY: as many bytes, and each word is a value.
+    // SAFETY: both have the same number of bytes, and any word is a value.
     unsafe { std::mem::transmute_copy(&blocks) }
 }
 
@@ -487,9 +491,9 @@ instructions!(
 );
 #[cfg(target_arch = "aarch64")]
 use std::{arch::aarch64::uint32x4_t, ptr::write_unaligned};
-// cores of aarch64 that see whole cache lines written keep them out of their caches by themselves, so stores are plain
+// aarch64 cores detect writes of whole cache lines and keep them out of their caches, so stores are plain
 #[cfg(target_arch = "aarch64")]
 instructions!(neon, "C", "neon", uint32x4_t, write_unaligned, vectors);
-// it stands after the macro that it uses
+// this module must come after the macro that it uses
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod f16;

@@ -1,5 +1,6 @@
-//! Checks what backends rely on in a plan. A backend calls [`validate`] when it prepares a plan, so that the rest of it need
-//! not check again. What depends on the buffers of a run is checked when they are bound.
+//! Checks the properties of a plan on which backends rely. A backend calls [`validate`] when it prepares a plan, so
+//! that the rest of the backend need not check again. Properties that depend on the buffers of a run are checked when
+//! the buffers are bound.
 
 mod schedule;
 
@@ -7,17 +8,18 @@ use super::{BufferRef, Gives, Kernel, KernelKind, Load, Op, Plan, Reduction, Sou
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind};
 
-/// The most windows of a kernel that are compared with each other for overlap. Each pair is compared, so with more windows
-/// only the sum of their sizes is checked. The number is a judgement.
+/// The maximum number of windows of a kernel that are compared with each other for overlap. Each pair is compared, so
+/// with more windows only the sum of their sizes is checked. Chosen by hand; no benchmark compares other values.
 const COMPARED_WINDOWS: usize = 64;
 
-/// Refuses a plan that is not well formed, which is a fault of the planner. The error comes with the node of the step at fault.
+/// Returns an error if a plan is not well formed, which is a bug in the planner. The error comes with the node of the
+/// faulty step.
 pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
     let fail = |name: &'static str, detail| Error::with_line(ErrorKind::Internal, name, detail, None);
     if plan.aliased.len() != plan.inputs.len() {
         return Err((fail("eval", format!("{} inputs, {} aliases", plan.inputs.len(), plan.aliased.len())), 0));
     }
-    // which temporaries the steps so far have written: no other may be read
+    // the temporaries that the steps so far have written; no other temporary may be read
     let mut written = vec![false; plan.temps.len()];
     let mut follows = false;
     for (number, step) in plan.steps.iter().enumerate() {
@@ -39,7 +41,8 @@ pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
     Ok(())
 }
 
-/// Checks a kernel. `follows` says whether the step before it is a kernel too; `written` marks the temporaries written so far.
+/// Checks a kernel. `follows` is true if the step before it is a kernel too. `written` marks the temporaries written so
+/// far.
 fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Check {
     ensure(follows || !kernel.continues, || "a further pass of no kernel".to_string())?;
     space(kernel)?;
@@ -64,8 +67,8 @@ fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Ch
     if kernel.outer_size() > 0 { schedule::schedule(kernel) } else { Ok(()) }
 }
 
-/// Checks that the buffers of a routine or a clear exist, that it writes no input, and that the temporaries it reads were
-/// written, by earlier steps or by itself (scratch).
+/// Checks that the buffers of a routine or a clear exist, that it writes no input, and that the temporaries it reads
+/// were written, by earlier steps or by itself (scratch).
 fn buffers(plan: &Plan, step: &Step, written: &mut [bool]) -> Check {
     let is_there = |buffer: &BufferRef| match *buffer {
         BufferRef::Input(i) => i < plan.inputs.len(),
@@ -84,7 +87,7 @@ fn buffers(plan: &Plan, step: &Step, written: &mut [bool]) -> Check {
     }
     for buffer in &reads {
         if let BufferRef::Temp(t) = buffer {
-            // no kernel writes an operand without elements, whose temporary may be memory that others use
+            // no kernel writes an empty operand, whose temporary may be memory that others use
             let is_empty = match step {
                 Step::Routine(call) => call.operands.iter().any(|o| o.buffer == *buffer && o.meta.size() == 0),
                 Step::Nest(_) | Step::Clear { .. } => false,
@@ -97,12 +100,12 @@ fn buffers(plan: &Plan, step: &Step, written: &mut [bool]) -> Check {
 
 type Check = Result<(), String>;
 
-/// Fails with the text of `detail` unless `holds`.
+/// Fails with the message `detail` unless `holds`.
 fn ensure(holds: bool, detail: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(detail()) }
 }
 
-/// Checks the kernel's index space, its windows, and the shape that its kind demands.
+/// Checks the kernel's index space, its windows, and the shape that its kind requires.
 fn space(k: &Kernel) -> Check {
     let rank = k.outer.len();
     match k.kind {
@@ -114,7 +117,7 @@ fn space(k: &Kernel) -> Check {
             let starts_with_a_product = k.values.first().is_some_and(|v| matches!(v.op, Op::Dot { .. }));
             ensure(starts_with_a_product, || "a matmul kernel that does not start with its product".to_string())?;
             ensure(rank >= 2 && k.loads.len() >= 2, || "a product without two matrices".to_string())?;
-            // the first factor does not depend on the column n, the second not on the row m
+            // the first factor does not depend on the column n, and the second not on the row m
             for (load, axis) in [(0, rank - 1), (1, rank - 2)] {
                 let stride = k.loads[load].strides.get(axis).copied();
                 ensure(k.outer[axis] == 1 || stride == Some(0), || format!("factor {load} moves along axis {axis}"))?;
@@ -154,7 +157,7 @@ fn operand(plan: &Plan, k: &Kernel, n: usize, load: &Load) -> Check {
     ensure(load.strides.len() == rank, || format!("load {n} has {} strides for {rank} axes", load.strides.len()))
 }
 
-/// Checks a value: its operands come before it and are at a level that it can read, and the numbers that it names exist.
+/// Checks a value: its operands precede it and are at a level that it can read, and the indices that it uses exist.
 fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
     let operands = value.op.operands();
     for a in &operands {
@@ -202,7 +205,8 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
         }
         Op::Dot { from } => {
             ensure(k.kind == KernelKind::Matmul && n == 0, || format!("value {n} is a product"))?;
-            // the sum so far has an element for each of the result, in the type that the product is computed in
+            // the sum so far has an element for each element of the result, in the type in which the product is
+            // computed
             let fits = |l: &Load| {
                 l.dtype == value.compute().dtype() && l.strides.iter().skip(k.outer.len()).all(|stride| *stride == 0)
             };
@@ -213,7 +217,7 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
     }
 }
 
-/// Checks a reduction that is value `n`: the levels of its operands, and that its components are those of its fold.
+/// Checks the reduction that is value `n`: the levels of its operands, and that its components are those of its fold.
 fn reduction(k: &Kernel, n: usize, r: &Reduction) -> Check {
     for a in r.inputs() {
         ensure(k.values[a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
@@ -236,7 +240,8 @@ fn reduction(k: &Kernel, n: usize, r: &Reduction) -> Check {
     }
 }
 
-/// Says whether a value is, or depends on, a reduction or scan of the kernel. Its operands were checked to come before it.
+/// Returns whether a value is, or depends on, a reduction or scan of the kernel. Its operands were already checked to
+/// precede it.
 fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
     let mut follows = vec![false; value + 1];
     for v in 0..=value {

@@ -1,5 +1,5 @@
-//! Checks what backends rely on in the schedule of a nest. A backend itself refuses a schedule for other hardware, such as
-//! workgroups on a CPU.
+//! Checks the properties of a nest's schedule on which backends rely. A backend itself rejects a schedule for other
+//! hardware, such as workgroups on a CPU.
 
 use super::{Check, ensure};
 use crate::base::dtype::DType;
@@ -56,8 +56,8 @@ fn tiles(t: &Tiles, has_inner: bool) -> Check {
     ensure(inner == has_inner, || format!("{:?} for a kernel of another kind", t.tiling))
 }
 
-/// Checks that workgroup and lanes are powers of two, because lanes combine by halves; that loads in flight, runs and tiles are
-/// numbers for which there are shaders; and that the lanes of a row kernel have room for its row.
+/// Checks that the sizes of workgroups and lanes are powers of two, because lanes combine by halves; that there are
+/// shaders for the loads in flight, runs and tiles; and that the lanes of a row kernel can hold its row.
 fn groups(k: &Kernel, g: &Groups) -> Check {
     let halves = g.size.is_power_of_two() && g.lanes.is_power_of_two() && g.lanes <= g.size;
     ensure(halves, || format!("{} lanes of a group of {}", g.lanes, g.size))?;
@@ -76,8 +76,8 @@ fn groups(k: &Kernel, g: &Groups) -> Check {
     ensure(holds, || format!("a row of {} elements for lanes that hold {room}", k.inner_size()))
 }
 
-/// Checks the product of a CPU: there is nothing beside the product, both matrices and the result have a type that becomes the
-/// one that it is computed in by widening, each matrix has one stride along k, and the strides suit the method.
+/// Checks the product of a CPU: the kernel computes only the product, the types of both matrices and of the result
+/// widen to the type in which it is computed, each matrix has a single stride along k, and the strides suit the method.
 fn product(k: &Kernel, p: &Product) -> Check {
     let ([value], [a, b], [store]) = (&k.values[..], &k.loads[..], &k.stores[..]) else {
         return Err("a product with an epilogue of its own".to_string());
@@ -96,15 +96,16 @@ fn product(k: &Kernel, p: &Product) -> Check {
     })
 }
 
-/// Checks that a product hands its parts only to a nest that can take them. `next` is the next step, if that is a nest.
+/// Checks that a product passes its parts only to a nest that can process them. `next` is the next step, if that is a
+/// nest.
 pub(super) fn hands_on(k: &Kernel, next: Option<&Kernel>) -> Check {
     let hands_on = k.schedule.product().is_some_and(|p| p.hands_on);
     let takes = !hands_on || next.is_some_and(|next| takes_parts(next, k));
     ensure(takes, || "a product that hands its parts to a step that cannot take them".to_string())
 }
 
-/// Checks how many passes each value comes after, and that it is known when a pass reads it: an inner value is computed earlier
-/// in the pass or kept from an earlier one, an outer value needs only passes that have ended.
+/// Checks the number of passes before each value, and that the value is known when a pass reads it. An inner value must
+/// be computed earlier in the pass or kept from an earlier pass. An outer value needs only passes that have ended.
 fn passes(k: &Kernel, p: &Passes) -> Check {
     let values = &k.values;
     let in_lanes = matches!(k.schedule.work, Work::Groups(_));
@@ -142,8 +143,8 @@ fn passes(k: &Kernel, p: &Passes) -> Check {
     Ok(())
 }
 
-/// Checks that each stored value is known when it is stored: an inner one in the last pass, an outer one after the passes that
-/// end in the reductions and totals that it is computed from.
+/// Checks that each stored value is known when it is stored: an inner value in the last pass, an outer value after the
+/// passes that end in the reductions and totals on which it depends.
 fn stored_values(k: &Kernel, p: &Passes) -> Check {
     let mut needed = vec![false; k.values.len()];
     k.stores.iter().for_each(|s| needed[s.value] = true);

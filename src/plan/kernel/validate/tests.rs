@@ -1,4 +1,4 @@
-//! Validates a sound plan, and plans that are each broken in one place.
+//! Validates a sound plan, and plans that are each broken in one way.
 
 use super::*;
 use crate::base::dtype::DType;
@@ -82,7 +82,7 @@ fn pass(computes: &[u16], takes: &[u16], ends: &[u16]) -> Pass {
     Pass { computes: computes.into(), takes: takes.into(), ends: ends.into() }
 }
 
-/// Makes a plan of five kernels that passes: `temp0 = (in0 + in1) * s0`, then a gather from `temp0`, the sum of each of its
+/// Returns a valid plan of five kernels: `temp0 = (in0 + in1) * s0`, a gather from `temp0`, the sum of each of its
 /// rows, a product of it with itself, and each row minus its sum.
 fn sound() -> Plan {
     use BufferRef::{Input, Output as Out, Temp};
@@ -177,7 +177,7 @@ fn two_states() -> Reduction {
     Reduction { source: Source::States(smallvec![0, 0]), ..sum() }
 }
 
-/// The number of each kernel in the plan that [`sound`] makes.
+/// The index of each kernel in the plan that [`sound`] returns.
 const CHAIN: usize = 0;
 const TAKE: usize = 1;
 const SUM: usize = 2;
@@ -206,7 +206,7 @@ fn passes(k: &mut Kernel) -> &mut Passes {
     details(k).passes.as_mut().expect("passes")
 }
 
-/// A change that breaks the kernels of a sound plan, and a part of the error's text.
+/// A change that breaks the kernels of a sound plan, and a part of the error message.
 type Break = (fn(&mut [Kernel]), &'static str);
 
 fn a_broken_schedule_is_refused() {
@@ -365,7 +365,8 @@ fn a_broken_plan_is_refused_with_its_node() {
 }
 
 fn an_update_follows_a_write() {
-    // a store that combines with a temporary: refused while nothing has written it, accepted after a plain store
+    // a store that combines with a temporary is rejected before the temporary is written, and accepted after a plain
+    // store
     let mut update = kernel(KernelKind::Elementwise, &[5], &[]);
     update.values = vec![value(Op::Index { strides: Box::new(smallvec![1]), offset: 0 }, DType::I32, false)];
     update.values.push(value(position(0, 5), DType::I32, false));
