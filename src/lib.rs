@@ -88,7 +88,7 @@
 //! let sum = array![1., 2., 3.] + array![1., 2.]; // no error is returned yet
 //! let e = (sum * 2.0).eval().unwrap_err();
 //! assert_eq!(e.kind(), ErrorKind::Shape);
-//! assert!(e.to_string().contains("shapes [3] and [2] do not broadcast"));
+//! assert!(e.to_string().contains("cannot broadcast shapes [3] and [2]"));
 //! ```
 //!
 //! # User-defined functions

@@ -31,9 +31,9 @@ use std::panic::Location;
 pub fn eval_all<const N: usize>(expressions: [&Expr; N]) -> Result<[Array; N]> {
     let at = Location::caller();
     let results = together("eval_all", &expressions, at)?.into_vec();
-    results
-        .try_into()
-        .map_err(|_| Error::with_line(ErrorKind::Internal, "eval_all", "not a result for each expression", at))
+    results.try_into().map_err(|_| {
+        Error::with_line(ErrorKind::Internal, "eval_all", "the number of results is not that of the expressions", at)
+    })
 }
 
 /// Evaluates the expressions of an iterator together, like [`eval_all`].

@@ -20,11 +20,11 @@ impl Array {
         let place = |distance: isize| offset.checked_add_signed(distance)?.checked_mul(size);
         let range = place(low).zip(place(high)).map(|(low, high)| low..high + size);
         let bytes = range.and_then(|range| bytes.get(range)).ok_or_else(|| {
-            Error::with_line(ErrorKind::Internal, op, "the array's elements do not lie in its memory", at)
+            Error::with_line(ErrorKind::Internal, op, "the array's elements are outside of its buffer", at)
         })?;
         if self.dtype() == crate::DType::Bool && bytes.iter().any(|byte| *byte > 1) {
             let detail =
-                "a bool is stored as another byte than 0 and 1, so the memory cannot be shared; copy the array";
+                "a bool is stored as a byte other than 0 and 1, so the memory cannot be shared; copy the array";
             return Err(Error::with_line(ErrorKind::Unsupported, op, detail, at));
         }
         Ok(bytes)
@@ -59,6 +59,6 @@ impl Array {
             return Ok(elements);
         }
         // memory of the pool and of every `Vec` is aligned for its elements
-        Err(Error::with_line(ErrorKind::Internal, op, "the elements do not begin where the processor wants them", at))
+        Err(Error::with_line(ErrorKind::Internal, op, "the elements are not aligned", at))
     }
 }

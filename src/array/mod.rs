@@ -210,7 +210,7 @@ impl Array {
         let at = Location::caller();
         if !bytes.len().is_multiple_of(dtype.size()) {
             let detail = format!(
-                "{} bytes are no whole number of elements of {dtype}, of {} bytes each",
+                "{} bytes are not a whole number of elements of {dtype}, which have {} bytes each",
                 bytes.len(),
                 dtype.size()
             );

@@ -25,8 +25,8 @@ mod sealed {
 /// A nested list of one element type: `Vec<T>`, `Vec<Vec<T>>`, `Vec<[T; 3]>` and so on, to any depth. Its depth is the
 /// number of axes of the corresponding array.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no nested list of elements",
-    label = "`Vec`s and arrays, nested to any depth, of one element type are needed here"
+    message = "`{Self}` is not a nested list of elements",
+    label = "expected `Vec`s and arrays of one element type, nested to any depth"
 )]
 pub trait Nested: sealed::Nested + Sized {
     /// The element type.
@@ -85,7 +85,7 @@ impl<T: Nested> Nested for Vec<T> {
         let (n, below) = shape.split_first().ok_or_else(lists_and_shape_differ)?;
         // an array without elements may still correspond to more empty lists than fit into memory
         if size_of::<T>() == 0 && *n > MOST_OF_NO_SIZE {
-            let detail = format!("{n} lists of no size at all, but at most {MOST_OF_NO_SIZE} are made");
+            let detail = format!("{n} zero-sized lists are too many; the limit is {MOST_OF_NO_SIZE}");
             return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, None));
         }
         let mut lists = room::<T>(*n, OP, None)?;
@@ -144,7 +144,7 @@ fn gathered<L: Nested>(lists: &L, op: &'static str, at: Loc) -> Result<(Vec<L::I
     if let Some(length) = lists.misfit(&shape, &mut place) {
         let (depth, first) = (place.len(), vec![0; place.len()]);
         let detail = format!(
-            "list {place:?} has {length} elements, list {first:?} has {}; lists beside each other must be equally long",
+            "list {place:?} has {length} elements, list {first:?} has {}; lists of one level must have equal lengths",
             shape[depth]
         );
         return Err(Fault::new(ErrorKind::Shape, detail).at(op, at));
@@ -201,7 +201,7 @@ impl Expr {
         let at = Location::caller();
         let shape = self.shape()?;
         if !L::fits(shape) {
-            let detail = format!("an array of shape {shape:?} is no {}", std::any::type_name::<L>());
+            let detail = format!("an array of shape {shape:?} cannot become a {}", std::any::type_name::<L>());
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let elements = wait(self.fetch::<L::Item>(OP, at))?;

@@ -287,7 +287,7 @@ impl Expr {
             let all = all.await?;
             all.first()
                 .copied()
-                .ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "the device gave no element", at))
+                .ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "the device returned no element", at))
         }
     }
 

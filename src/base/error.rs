@@ -67,7 +67,7 @@ struct Inner {
 /// let b = cupric::Array::from([1.0f32, 2.0]);
 /// let e = (&a + &b).eval().unwrap_err();
 /// assert_eq!(e.kind(), cupric::ErrorKind::Shape);
-/// assert!(e.to_string().starts_with("add: shapes [3] and [2] do not broadcast"));
+/// assert!(e.to_string().starts_with("add: cannot broadcast shapes [3] and [2]"));
 /// ```
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
@@ -232,7 +232,7 @@ pub(crate) fn listed<T>(
     at: impl Into<Option<&'static Location<'static>>>,
 ) -> Result<Vec<T>> {
     if n > mutant!(lists_of_any_length, usize::MAX, MOST_LISTED) {
-        let detail = format!("{n} {what} are too many; at most {MOST_LISTED} are listed");
+        let detail = format!("{n} {what} are too many; the limit is {MOST_LISTED}");
         return Err(Error::with_line(ErrorKind::LimitExceeded, operation, detail, at));
     }
     room(n, operation, at)

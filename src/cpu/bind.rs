@@ -45,7 +45,7 @@ impl Run<'_> {
         };
         match found.and_then(|b| b.memory::<CpuMemory>()) {
             Some(m) => Ok(Memory { ptr: m.ptr(), bytes: m.bytes(), offset: offset.unwrap_or(0) }),
-            None => Err(internal(name, format!("the run binds no buffer of a CPU as {buffer}"))),
+            None => Err(internal(name, format!("the run binds no CPU buffer as {buffer}"))),
         }
     }
 

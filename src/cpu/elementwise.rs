@@ -125,7 +125,7 @@ impl Elementwise {
                 (level, rows / height * height.div_ceil(down) * cols.div_ceil(across))
             }
             Tiling::Along { .. } | Tiling::Across { .. } => {
-                return Err(internal(kernel.name, "tiles of a reduction over a kernel that is none"));
+                return Err(internal(kernel.name, "a kernel that is not a reduction has the tiles of a reduction"));
             }
         };
         if schedule.threaded

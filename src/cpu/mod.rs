@@ -220,7 +220,7 @@ impl Cpu {
             _ => Err(Error::with_line(
                 ErrorKind::Internal,
                 operation,
-                format!("{len} bytes from {offset} on do not lie in {buffer:?} on the CPU"),
+                format!("{len} bytes from byte {offset} are not within {buffer:?} on the CPU"),
                 None,
             )),
         }

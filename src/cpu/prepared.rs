@@ -127,7 +127,7 @@ pub(super) fn of<'a>(
         plan.kept.count(bytes);
         make_room();
     }
-    let lost = || Error::with_line(ErrorKind::Internal, "eval", "a plan lost what was prepared for it", None);
+    let lost = || Error::with_line(ErrorKind::Internal, "eval", "the prepared steps of a plan are missing", None);
     plan.kept.prepared(replaces).ok_or_else(|| (lost(), 0))
 }
 

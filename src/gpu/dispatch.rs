@@ -125,7 +125,7 @@ impl<'a> Recorder<'a> {
             let (low, high) = o.bytes(shift);
             if o.is_used && (low < 0 || high > buffer.size as i64) {
                 let (low, high) = (o.span.0 + shift, o.span.1 + shift);
-                let detail = format!("elements {low}..={high} lie outside of {} ({} bytes)", o.named, buffer.size);
+                let detail = format!("elements {low}..={high} lie outside {} ({} bytes)", o.named, buffer.size);
                 return Err(Error::with_line(ErrorKind::Internal, kernel.name, detail, None));
             }
             first.push(o.offset + shift);

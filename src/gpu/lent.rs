@@ -25,7 +25,9 @@ fn missing(limits: &wgpu::Limits) -> Option<String> {
         max_compute_workgroup_storage_size max_compute_invocations_per_workgroup max_compute_workgroup_size_x
         max_compute_workgroup_size_y max_compute_workgroups_per_dimension);
     let (name, has, needs) = all.into_iter().find(|(_, has, needs)| has < needs)?;
-    Some(format!("the device was opened with {name} {has}; kernels need {needs} (as wgpu::Limits::default() has it)"))
+    Some(format!(
+        "the device was opened with {name} {has}; kernels need {needs} (the value of wgpu::Limits::default())"
+    ))
 }
 
 /// Makes a device, with the number `id`, from one that a program has opened.
@@ -48,7 +50,7 @@ pub(crate) fn of_program(
     };
     let (of_adapter, of_device) = (adapter.get_info(), device.adapter_info());
     if of_adapter != of_device {
-        let detail = format!("the device is one of {}, not of the adapter {}", of_device.name, of_adapter.name);
+        let detail = format!("the device belongs to the adapter {}, not to {}", of_device.name, of_adapter.name);
         return Err(fail(ErrorKind::Argument, detail));
     }
     let (features, limits) = (device.features(), device.limits());
@@ -91,26 +93,28 @@ impl Native for Gpu {
         let (size, usage) = (buffer.size(), buffer.usage());
         let needs = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         if !usage.contains(needs) {
-            let detail = format!("the buffer was made for {usage:?}; it needs {:?}, too", needs - usage);
+            let detail = format!("the buffer was created with the usage {usage:?}; it also needs {:?}", needs - usage);
             return Err(fail(ErrorKind::Argument, detail));
         }
         // if a buffer is mapped when work on it is submitted, all other work of that submission fails too
         if usage.intersects(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE) {
-            let detail = format!("the buffer was made for {usage:?}; one that may be mapped cannot be an array's");
+            let detail =
+                format!("the buffer was created with the usage {usage:?}; a mappable buffer cannot hold an array");
             return Err(fail(ErrorKind::Argument, detail));
         }
         // kernels bind whole words
         if bytes.next_multiple_of(4) > size {
-            let detail = format!("{bytes} bytes, in whole words of 4, of a buffer of {size}");
+            let detail =
+                format!("{bytes} bytes, rounded up to whole words of 4 bytes, do not fit a buffer of {size} bytes");
             return Err(fail(ErrorKind::Argument, detail));
         }
         if !self.takes(buffer)? {
-            let detail = format!("the buffer was destroyed, or is not one of {}", self.name);
+            let detail = format!("the buffer was destroyed, or does not belong to {}", self.name);
             return Err(fail(ErrorKind::Argument, detail));
         }
         let gpu = self.handle()?;
         if !self.reserve(size) {
-            let detail = format!("{size} bytes on {}, beyond its limit", self.name);
+            let detail = format!("{size} bytes on {} exceed its memory limit", self.name);
             return Err(fail(ErrorKind::OutOfMemory, detail));
         }
         let mut pool = lock(&self.pool);
@@ -160,7 +164,8 @@ impl Gpu {
         if found? {
             return Ok(());
         }
-        let detail = "the queue is not the device's: what it was given did not arrive there";
+        let detail =
+            "the queue does not belong to the device: data written to it did not arrive in the device's memory";
         Err(Error::with_line(ErrorKind::Argument, "Device::from_wgpu", detail, None))
     }
 }

@@ -112,7 +112,7 @@ impl Provider for Gpus {
                     "no GPU was found (no Vulkan, Metal, DX12 or OpenGL driver answered)".to_string()
                 }
                 0 => "no GPU was found (no Vulkan, Metal or DX12 driver answered)".to_string(),
-                n => format!("gpu:{index} is not there; {n} found: {}", names.join(", ")),
+                n => format!("gpu:{index} does not exist; {n} found: {}", names.join(", ")),
             };
             return Err(Error::with_line(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
         }

@@ -17,17 +17,20 @@ impl Gpu {
         self.connection.check()?;
         let (limits, most) = (self.connection.device.limits(), self.limits.max_groups);
         if let Some(n) = call.groups.iter().find(|n| **n > most) {
-            let detail = format!("{n} workgroups along an axis; {} runs at most {most}", self.name);
+            let detail = format!("{n} workgroups along an axis exceed the limit of {}, {most}", self.name);
             return Err(fail(ErrorKind::LimitExceeded, detail));
         }
         if call.bindings.len() > limits.max_storage_buffers_per_shader_stage as usize {
             let (n, most) = (call.bindings.len(), limits.max_storage_buffers_per_shader_stage);
-            return Err(fail(ErrorKind::LimitExceeded, format!("{n} bindings; {} has at most {most}", self.name)));
+            return Err(fail(
+                ErrorKind::LimitExceeded,
+                format!("{n} bindings exceed the limit of {}, {most}", self.name),
+            ));
         }
         // wgpu does not check this limit
         if call.workgroup_bytes > limits.max_compute_workgroup_storage_size as u64 {
             let (n, most) = (call.workgroup_bytes, limits.max_compute_workgroup_storage_size);
-            let detail = format!("{n} bytes of workgroup memory; {} has {most}", self.name);
+            let detail = format!("{n} bytes of workgroup memory exceed the limit of {}, {most}", self.name);
             return Err(fail(ErrorKind::LimitExceeded, detail));
         }
         let mut slices: SmallVec<[BufferSlice<'_>; 8]> = SmallVec::new();
@@ -37,7 +40,10 @@ impl Gpu {
             // a binding consists of whole words
             let len = (binding.bytes as u64).next_multiple_of(4);
             if len > self.caps.max_binding || len > driver.size {
-                let detail = format!("an array of {len} bytes; {} binds at most {}", self.name, self.caps.max_binding);
+                let detail = format!(
+                    "an array of {len} bytes exceeds the largest binding of {}, {} bytes",
+                    self.name, self.caps.max_binding
+                );
                 return Err(fail(ErrorKind::LimitExceeded, detail));
             }
             slices.push(BufferSlice { buffer: &driver.buffer, id: driver.id, offset: 0, len });

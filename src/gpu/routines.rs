@@ -159,7 +159,7 @@ impl<'a> Recorder<'a> {
         let [start, end] = if is_along { window.map(|item| item as u64) } else { [0, meta.size() as u64] };
         if end > meta.size() as u64 || (first + meta.size() as u64) * size > buffer.size {
             let detail =
-                format!("{} elements from {first} on lie outside of {named} ({} bytes)", meta.size(), buffer.size);
+                format!("{} elements from {first} on lie outside {named} ({} bytes)", meta.size(), buffer.size);
             return Err(internal(name, detail));
         }
         if buffer.size <= self.caps.max_binding {

@@ -43,7 +43,7 @@ impl Array {
             DynamicImage::ImageRgb32F(i) => Array::from_image_buffer(i),
             DynamicImage::ImageRgba32F(i) => Array::from_image_buffer(i),
             other => {
-                let detail = format!("images of {:?} have no array", other.color());
+                let detail = format!("images of {:?} cannot be converted to an array", other.color());
                 Err(Error::with_line(ErrorKind::Unsupported, "from_image", detail, Location::caller()))
             }
         }
@@ -118,7 +118,7 @@ impl Expr {
                 return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
             }
             (other, _) => {
-                let detail = format!("there are images of u8, u16 and f32, not of {other}; use astype");
+                let detail = format!("an image has elements of u8, u16 or f32, not {other}; use astype");
                 return Err(Error::with_line(ErrorKind::DType, OP, detail, at));
             }
         })

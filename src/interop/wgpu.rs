@@ -161,7 +161,8 @@ impl Array {
         }
         let bytes = count.saturating_mul(size);
         if bytes > part.size() {
-            let detail = format!("{dtype} {shape:?} has {bytes} bytes, and the part of the buffer {}", part.size());
+            let detail =
+                format!("{dtype} {shape:?} needs {bytes} bytes, but the part of the buffer has {}", part.size());
             return Err(fail(detail));
         }
         let memory = device.borrow_native(part.buffer(), first + bytes).unwrap_or_else(|| Err(no_gpu(OP, device)));
@@ -172,6 +173,6 @@ impl Array {
 }
 
 fn no_gpu(op: &'static str, device: &Device) -> Error {
-    let detail = format!("{device} has no buffers of wgpu; a GPU has");
+    let detail = format!("{device} has no wgpu buffers; only a GPU has");
     Error::with_line(ErrorKind::DeviceMismatch, op, detail, None)
 }

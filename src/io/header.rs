@@ -74,7 +74,7 @@ impl Parser<'_> {
         }
         self.skip_space();
         if !self.rest.is_empty() {
-            return Err(self.wrong("more after the dictionary"));
+            return Err(self.wrong("more data after the dictionary"));
         }
         match (descr, fortran, shape) {
             (Some((dtype, swap)), Some(fortran), Some(shape)) => Ok(Header { dtype, swap, fortran, shape }),
@@ -195,7 +195,7 @@ impl<'a> Parser<'a> {
         self.skip_space();
         let unsupported = |name: &[u8]| {
             let name = printable(name);
-            format_fault(format!("dtype {name} is not supported; known are b1, i1 to i8, u1 to u8, f2, f4 and f8"))
+            format_fault(format!("dtype {name} is not supported; supported are b1, i1 to i8, u1 to u8, f2, f4 and f8"))
         };
         if let [b'[' | b'(', ..] = self.rest {
             return Err(unsupported(self.rest));

@@ -242,7 +242,9 @@ fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
         (1, 0) => 2,
         (2 | 3, 0) => 4,
         _ => {
-            return Err(format_fault(format!("format version {major}.{minor} is unknown; known are 1.0, 2.0 and 3.0")));
+            return Err(format_fault(format!(
+                "format version {major}.{minor} is not supported; supported are 1.0, 2.0 and 3.0"
+            )));
         }
     };
     let mut field = [0; 4];
@@ -274,13 +276,12 @@ impl<R: Read> Source<R> {
             match left.checked_sub(count) {
                 Some(rest) => *left = rest,
                 None => {
-                    let detail = format!("{what} takes {count} bytes, but {left} are left: the file is cut off");
+                    let detail = format!("{what} has {count} bytes, but only {left} are left: the file is cut off");
                     return Err(format_fault(detail));
                 }
             }
         }
-        usize::try_from(count)
-            .map_err(|_| format_fault(format!("{what} takes {count} bytes, more than memory can have")))
+        usize::try_from(count).map_err(|_| format_fault(format!("{what} has {count} bytes, more than memory can hold")))
     }
 
     fn take(&mut self, into: &mut [u8], what: &str) -> Fallible<()> {
@@ -299,7 +300,9 @@ impl<R: Read> Source<R> {
     fn fill(&mut self, into: &mut [u8]) -> Fallible<()> {
         // if a file ends before its known length, another process has shortened it in the meantime
         let early = |e: &io::Error| e.kind() == io::ErrorKind::UnexpectedEof;
-        self.from.read_exact(into).map_err(|e| if early(&e) { format_fault("it ended early") } else { io_fault(e) })
+        self.from
+            .read_exact(into)
+            .map_err(|e| if early(&e) { format_fault("the data ended early") } else { io_fault(e) })
     }
 
     /// Reads `count` elements. If the bytes are known to exist, one step reads all of them. Otherwise each step doubles
@@ -327,7 +330,7 @@ impl<R: Read> Source<R> {
         match self.from.read_exact(&mut one) {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             Err(e) => Err(io_fault(e)),
-            Ok(()) => Err(format_fault("more bytes of data follow than the header says")),
+            Ok(()) => Err(format_fault("the file has more data than its header describes")),
         }
     }
 }

@@ -65,7 +65,9 @@ pub(super) fn terms(program: &Program, inputs: &[Term], results: &[Id]) -> Resul
         let size = 1 + parts().map(|(_, n, _)| n).sum::<usize>();
         let depth = 1 + parts().map(|(.., depth)| depth).max().unwrap_or(0);
         if depth > MOST_DEPTH {
-            return Err(format!("{MOST_DEPTH} operations and more, each of which takes the one before it"));
+            return Err(format!(
+                "a chain of more than {MOST_DEPTH} operations, each of which uses the result of the one before it"
+            ));
         }
         if size > MOST_TERMS {
             return Err(format!(
@@ -90,6 +92,6 @@ fn number(value: Scalar, dtype: DType) -> Result<Term, String> {
     let is_same = !matches!(dtype.compute(), Compute::I64 | Compute::U64) || x as i128 == value.as_i128();
     match is_same {
         true => Ok(Term::number(x, Kind::Is(dtype.compute()))),
-        false => Err(format!("the number {value} is larger than 2^53, the largest that a reduction's steps can have")),
+        false => Err(format!("the number {value} is larger than 2^53, the largest integer in a reduction's steps")),
     }
 }

@@ -135,10 +135,7 @@ fn composite(to: &mut Lowering<'_>, fun: MathFunction, a: &[Id], span: Span) -> 
             let name: String = format!("{fun:?}");
             let first = name.chars().next().map(|c| c.to_ascii_lowercase());
             let name: String = first.into_iter().chain(name.chars().skip(1)).collect();
-            Err(Complaint::new(
-                span,
-                format!("the function `{name}` of {} is none that a kernel can call", dtype.name()),
-            ))
+            Err(Complaint::new(span, format!("a kernel cannot call the function `{name}` of {}", dtype.name())))
         }
     }
 }

@@ -182,13 +182,13 @@ impl<'m> Lowering<'m> {
                 }
                 None if by_data && turn >= MOST_TURNS_BY_DATA => {
                     let detail = format!(
-                        "how often this loop runs depends on the elements, and after {turn} turns some are in it still: state with \
-                         KernelOptions::loop_steps after how many all leave it"
+                        "how often this loop runs depends on the elements, and after {turn} iterations some are still in it: set a maximum with \
+                         KernelOptions::loop_steps"
                     );
                     return Err(Complaint::new(span, detail));
                 }
                 _ if turn >= MOST_TURNS => {
-                    return Err(Complaint::new(span, format!("the loop does not end within {MOST_TURNS} turns")));
+                    return Err(Complaint::new(span, format!("the loop does not end within {MOST_TURNS} iterations")));
                 }
                 Some(_) | None => {}
             }

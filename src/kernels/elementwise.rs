@@ -138,7 +138,7 @@ impl ElementwiseKernel {
         if !is_identifier(name) {
             return Err(super::refuse(
                 "ElementwiseKernel",
-                format!("{name:?} is no name: letters, digits and _ are"),
+                format!("{name:?} is not a valid name: use letters, digits and _"),
                 at,
             ));
         }
@@ -206,7 +206,7 @@ impl ElementwiseKernel {
             n if n == N => self.build(args, at),
             n => {
                 let list = Listed(&self.outputs, &self.names);
-                Err(refuse(&self.name, format!("the kernel has the {n} outputs \"{list}\", and {N} are asked for"), at))
+                Err(refuse(&self.name, format!("the kernel has {n} outputs \"{list}\", but {N} were requested"), at))
             }
         };
         let mut built = built.map(Vec::into_iter);

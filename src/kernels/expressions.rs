@@ -30,7 +30,7 @@ impl<'m> Lowering<'m> {
                     Some(value) => Ok(value),
                     None => refused("an index outside of its variable"),
                 },
-                Value::One(_) | Value::Many(_) => refused("a load from what is no variable"),
+                Value::One(_) | Value::Many(_) => refused("a load from something that is not a variable"),
             },
             Expression::AccessIndex { base, index } => {
                 let base = self.value(frame, *base)?;
@@ -167,7 +167,7 @@ impl<'m> Lowering<'m> {
                 // a pointer with an index that differs between elements is not supported, neither for loads nor for
                 // stores
                 Some(Value::Many(_)) => {
-                    let detail = "an index that differs between elements, into a variable; use `let` for what it indexes, or a `switch`";
+                    let detail = "an index that differs between elements cannot access a variable; copy the variable to a `let` first, or use a `switch`";
                     return Err(Complaint::new(span, detail));
                 }
                 Some(Value::One(_) | Value::Pointer(..)) | None => vec![],
@@ -177,7 +177,7 @@ impl<'m> Lowering<'m> {
         let dtype = self.program.dtype(index);
         let mut numbered = parts.into_iter().enumerate().rev();
         let Some((_, mut chosen)) = numbered.next() else {
-            return Err(Complaint::new(span, "an index into what has no parts"));
+            return Err(Complaint::new(span, "an index into a value without components"));
         };
         for (place, value) in numbered {
             let number = self.program.number(Scalar::Int(place as i128), dtype);
@@ -258,7 +258,7 @@ impl<'m> Lowering<'m> {
             BinaryOperator::ShiftRight => return Ok(self.shifted(&logic::bitwise_right_shift, a, b)),
         };
         if dtype != self.program.dtype(b) {
-            return Err(Complaint::new(span, "operands of two types"));
+            return Err(Complaint::new(span, "operands of different types"));
         }
         Ok(self.program.call(row, &[a, b]))
     }

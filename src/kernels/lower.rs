@@ -231,7 +231,7 @@ impl<'m> Lowering<'m> {
                 match self.value(frame, *pointer)? {
                     Value::Pointer(variable, places) => self.store(variable, &places, value),
                     Value::One(_) | Value::Many(_) => {
-                        return Err(Complaint::new(span, "a store to what is no variable"));
+                        return Err(Complaint::new(span, "a store to something that is not a variable"));
                     }
                 }
                 Ok(())

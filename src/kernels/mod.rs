@@ -79,7 +79,7 @@ impl KernelOptions {
 
     fn checked(&self) -> Result<(), String> {
         match self.loop_steps {
-            Some(0) => Err("loop_steps(0): the elements leave a loop after one turn at the earliest".to_string()),
+            Some(0) => Err("loop_steps(0): the maximum must be at least 1".to_string()),
             Some(_) | None => Ok(()),
         }
     }
@@ -115,7 +115,7 @@ fn refuse(kernel: &str, detail: impl Into<String>, at: Loc) -> Error {
 fn outputs_are_named(inputs: &[Param], outputs: &[Param], known: usize, names: &Names) -> Result<(), String> {
     for p in outputs {
         if inputs.iter().any(|i| i.label == p.label) {
-            return Err(format!("{} is an input and an output", p.label));
+            return Err(format!("{} is both an input and an output", p.label));
         }
         if let Type::Named(n) = p.ty
             && n >= known
@@ -174,8 +174,8 @@ fn with_room<T: Send>(kernel: &str, at: Loc, work: impl FnOnce() -> Result<T> + 
             std::thread::Builder::new().name("cupric-kernel".into()).stack_size(STACK).spawn_scoped(scope, work);
         match thread.map(|thread| thread.join()) {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => failed(ErrorKind::Internal, "the WGSL parser failed at this text"),
-            Err(_) => failed(ErrorKind::OutOfMemory, "no thread to read the kernel's text on"),
+            Ok(Err(_)) => failed(ErrorKind::Internal, "the WGSL parser panicked on this source"),
+            Err(_) => failed(ErrorKind::OutOfMemory, "cannot start a thread to parse the kernel's source"),
         }
     })
 }

@@ -11,8 +11,8 @@ use super::signature::{Listed, Names, Param, Type, computed};
 /// The operands of a kernel, in the order of its inputs: a tuple of up to eight [`Operand`]s, or an array or `Vec` of
 /// them.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` are no operands of a kernel",
-    label = "a tuple such as `(&x, 0.5)` is needed here; of one operand `(&x,)`"
+    message = "`{Self}` cannot be the operands of a kernel",
+    label = "pass a tuple such as `(&x, 0.5)`, or `(&x,)` for one operand"
 )]
 pub trait Operands {
     #[doc(hidden)]
@@ -103,7 +103,7 @@ pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>,
             Arg::Scalar(s) => {
                 return refused(
                     ErrorKind::Argument,
-                    format!("the number {s} is no {dtype}, as the input {} is", p.label),
+                    format!("the number {s} is not a valid {dtype}, which is the dtype of the input {}", p.label),
                 );
             }
         };

@@ -87,7 +87,7 @@ impl RawKernel {
     pub fn new(wgsl: &str, entry: &str) -> Result<RawKernel> {
         let at = Location::caller();
         if !is_identifier(entry) {
-            return Err(refuse("RawKernel", format!("{entry:?} is no name of an entry point"), at));
+            return Err(refuse("RawKernel", format!("{entry:?} is not a valid name of an entry point"), at));
         }
         let mut source = Source::default();
         source.theirs("shader", wgsl);
@@ -132,7 +132,7 @@ impl RawKernel {
         let at = Location::caller();
         let number = common(self.name, inputs.iter().copied(), at)?;
         if number == 0 {
-            return Err(refuse(self.name, "no input has a device; name one with call_on", at));
+            return Err(refuse(self.name, "no input has a device; choose one with call_on", at));
         }
         self.run(&Device::of(number), groups, &inputs, results, at)
     }
@@ -153,7 +153,7 @@ impl RawKernel {
         let at = Location::caller();
         let number = common(self.name, inputs.iter().copied(), at)?;
         if ![0, device.id()].contains(&number) {
-            let detail = format!("the inputs are on {}, and the call is on {device}", Device::of(number));
+            let detail = format!("the inputs are on {}, but the call is on {device}", Device::of(number));
             return Err(Error::with_line(ErrorKind::DeviceMismatch, self.name, detail, at));
         }
         self.run(device, groups, &inputs, results, at)
@@ -185,7 +185,7 @@ impl RawKernel {
             let count = size_of_shape(&shape).map_err(|f| f.at(self.name, at))?;
             bound.takes(dtype, count).map_err(|detail| refuse(self.name, detail, at))?;
             if !device.supports(dtype) {
-                let detail = format!("{device} has no {dtype}");
+                let detail = format!("{device} does not support {dtype}");
                 return Err(Error::with_line(ErrorKind::Unsupported, self.name, detail, at));
             }
             let buffer = device.backend().allocate(count.saturating_mul(dtype.size())).map_err(|e| e.or_at(at))?;
@@ -233,13 +233,13 @@ impl Bound {
     fn takes(&self, dtype: DType, count: usize) -> Result<(), String> {
         // a shader may read the words of any dtype as u32
         if let Some(own) = self.dtype.filter(|own| *own != dtype && *own != DType::U32) {
-            return Err(format!("the shader has {} as {own}, and the array is {dtype}", self.label));
+            return Err(format!("the shader declares {} as {own}, but the array is {dtype}", self.label));
         }
         // an array that is too large is rejected when its memory is allocated
         let bytes = (count as u64).saturating_mul(dtype.size() as u64).checked_next_multiple_of(4).unwrap_or(u64::MAX);
         if bytes < self.least || count == 0 {
             return Err(format!(
-                "{} has at least {} bytes in the shader, and the array has {bytes}",
+                "{} needs at least {} bytes in the shader, but the array has {bytes}",
                 self.label,
                 self.least.max(4)
             ));
@@ -260,7 +260,7 @@ fn bindings(module: &Module) -> Result<Vec<Bound>, Complaint> {
                 found.push((b.binding, span, bound(module, variable, access)));
             }
             _ => {
-                let detail = "what a shader binds is var<storage> of group 0; numbers come in a small array";
+                let detail = "a shader can only bind var<storage> in group 0; pass numbers in a small array";
                 return Err(Complaint::new(span, detail));
             }
         }
@@ -270,7 +270,9 @@ fn bindings(module: &Module) -> Result<Vec<Bound>, Complaint> {
         if n as u32 != *number {
             return Err(Complaint::new(
                 *span,
-                format!("binding {number}, but the bindings count from 0, and {n} is missing or twice there"),
+                format!(
+                    "binding {number}, but bindings must be numbered from 0 without gaps: {n} is missing or declared twice"
+                ),
             ));
         }
     }

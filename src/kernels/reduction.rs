@@ -128,7 +128,11 @@ impl ReductionKernel {
         let at = Location::caller();
         let no = |detail: String| refuse(name, detail, at);
         if !is_identifier(name) {
-            return Err(refuse("ReductionKernel", format!("{name:?} is no name: letters, digits and _ are"), at));
+            return Err(refuse(
+                "ReductionKernel",
+                format!("{name:?} is not a valid name: use letters, digits and _"),
+                at,
+            ));
         }
         let mut names = Names::default();
         let inputs = names.params("inputs", inputs).map_err(no)?;
@@ -143,7 +147,7 @@ impl ReductionKernel {
             no(format!("{} outputs; a reduction has one: make two reductions, and eval_all computes both", p.len()))
         })?;
         if state.len() > MOST_COMPONENTS {
-            return Err(no(format!("a state of {} numbers; there may be {MOST_COMPONENTS} at most", state.len())));
+            return Err(no(format!("a state of {} numbers; the maximum is {MOST_COMPONENTS}", state.len())));
         }
         if state.len() > 1 && inputs.len() > 1 {
             let detail = format!(
@@ -155,7 +159,7 @@ impl ReductionKernel {
         }
         if let Some(p) = state.iter().find(|p| ["a", "b"].contains(&p.label.as_str())) {
             return Err(no(format!(
-                "the state's {}: combine has its two states as a and b, so none of their numbers is called so",
+                "the state's {}: a and b are the names of combine's two states, so no number of the state may have such a name",
                 p.label
             )));
         }
@@ -420,9 +424,11 @@ fn start(p: &Param) -> Result<Neutral, String> {
         Some("1" | "1.0" | "true") => Ok(Neutral::One),
         Some("lowest" | "-inf") => Ok(Neutral::Lowest),
         Some("highest" | "inf") => Ok(Neutral::Highest),
-        Some(other) => Err(format!("the state's {}: {other} is none of 0, 1, lowest and highest", p.label)),
+        Some(other) => {
+            Err(format!("the state's {}: the neutral number {other} is not 0, 1, lowest or highest", p.label))
+        }
         None => Err(format!(
-            "the state's {} lacks its neutral number: write \"{}: type = 0\", or 1, lowest or highest",
+            "the state's {} has no neutral number: write \"{}: type = 0\", or 1, lowest or highest",
             p.label, p.label
         )),
     }

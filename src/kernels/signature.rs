@@ -39,7 +39,7 @@ impl Names {
         match params.iter().find_map(|p| Some((&p.label, p.start.as_ref()?))) {
             None => Ok(params),
             Some((label, start)) => Err(format!(
-                "the {what} \"{}\": {label} has a value, {start}; only the state of a reduction has some",
+                "the {what} \"{}\": {label} has a value, {start}; only the state of a reduction may have values",
                 text.trim()
             )),
         }
@@ -50,7 +50,7 @@ impl Names {
         let text = text.trim();
         let text = text.strip_suffix(',').unwrap_or(text);
         if text.is_empty() {
-            return Err(format!("the {what} are an empty list; write for instance \"x: f32\""));
+            return Err(format!("the {what} must not be empty; write for example \"x: f32\""));
         }
         let mut params: Vec<Param> = vec![];
         for part in text.split(',') {
@@ -63,7 +63,7 @@ impl Names {
                 )
             })?;
             if params.iter().any(|p| p.label == param.label) {
-                return Err(format!("the {what} \"{text}\": {} stands there twice", param.label));
+                return Err(format!("the {what} \"{text}\": {} is listed twice", param.label));
             }
             params.push(param);
         }

@@ -117,7 +117,7 @@ impl Source {
     /// ([`with_room`](super::with_room)). Consecutive operators nest too: `--x`.
     fn is_shallow(&self) -> Result<(), Complaint> {
         if self.text.len() > MOST_BYTES {
-            let detail = format!("{} bytes of text; a kernel may have at most {MOST_BYTES}", self.text.len());
+            let detail = format!("the source has {} bytes; a kernel may have at most {MOST_BYTES}", self.text.len());
             return Err(Complaint::new(Span::UNDEFINED, detail));
         }
         let (mut depth, mut row) = (0usize, 0usize);
@@ -157,9 +157,9 @@ impl Source {
             _ => true,
         });
         match end {
-            End::Stopped(at) => complain(at, "this `}` has no `{` before it: it would end the kernel's function"),
+            End::Stopped(at) => complain(at, "this `}` has no matching `{`: it would end the kernel's function"),
             End::InComment(at) => complain(at, "this comment does not end"),
-            End::Whole => open.last().map_or(Ok(()), |at| complain(*at, "this `{` has no `}` behind it")),
+            End::Whole => open.last().map_or(Ok(()), |at| complain(*at, "this `{` has no matching `}`")),
         }
     }
 

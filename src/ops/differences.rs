@@ -97,7 +97,7 @@ impl Expr {
                 let Some(e) = e else { return Ok(None) };
                 let own = strong(e.clone(), at).0.dtype;
                 if !own.casts_same_kind(dtype) {
-                    let detail = format!("elements of dtype {own} cannot stand beside dtype {dtype}; use astype");
+                    let detail = format!("elements of dtype {own} cannot be joined with dtype {dtype}; use astype");
                     return Err(Error::with_line(ErrorKind::DType, OP, detail, at));
                 }
                 Ok(Some(reshape(OP, &cast(e.clone(), dtype, at), &[-1], at)))

@@ -52,8 +52,9 @@ impl Expr {
         let (shape, of_mask) = (x.0.shape.clone(), mask.0.shape.clone());
         if !shape.starts_with(&of_mask) {
             let (a, b) = (of_mask.as_slice(), shape.as_slice());
-            let detail =
-                format!("a mask of shape {a:?} for an array of shape {b:?}; it must have the first axes' lengths");
+            let detail = format!(
+                "a mask of shape {a:?} for an array of shape {b:?}; its shape must be that of the array's first axes"
+            );
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let trues = Trues::of(OP, &mask, device, at)?;
@@ -130,7 +131,7 @@ impl Expr {
         const OP: &str = "nonzero";
         let at = Location::caller();
         if self.checked()?.shape.is_empty() {
-            let detail = "an array without axes has no positions along them; atleast_1d gives it one";
+            let detail = "a 0-d array has no axes to return positions along; call atleast_1d first";
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let axes = along_axes(positions(OP, self, at)?, &self.checked()?.shape, at);
@@ -208,7 +209,7 @@ impl Array {
 fn is_mask(op: &'static str, mask: &Expr, at: Loc) -> Result<()> {
     let dtype = mask.checked()?.dtype;
     if dtype != DType::Bool {
-        let detail = format!("a mask of dtype {dtype}; bool is needed, as a comparison gives it");
+        let detail = format!("a mask of dtype {dtype}; it must be bool, such as the result of a comparison");
         return Err(Error::with_line(ErrorKind::DType, op, detail, at));
     }
     Ok(())
@@ -258,7 +259,7 @@ impl Trues {
         let at = self.at;
         let mut shape = x.checked()?.shape.clone();
         if self.size > i32::MAX as usize {
-            let detail = format!("{} places along the mask; their positions must fit i32", self.size);
+            let detail = format!("a mask of {} elements; their positions must fit i32", self.size);
             return Err(Error::with_line(ErrorKind::LimitExceeded, self.op, detail, at));
         }
         shape[axis] = self.count;

@@ -57,7 +57,7 @@ pub(crate) fn drawn_shape(op: &'static str, shape: impl IntoShape, at: Loc) -> R
     let shape: Shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
     let n = layout::product(&shape);
     if n > u32::MAX as usize {
-        let detail = format!("{n} elements asked for; one draw has at most {}", u32::MAX);
+        let detail = format!("{n} elements requested; one draw has at most {}", u32::MAX);
         return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     Ok(shape)
@@ -120,7 +120,7 @@ impl Rng {
         match u32::try_from(state[1]) {
             Ok(stream) => Ok(Rng { seed: state[0], stream }),
             Err(_) => {
-                let detail = format!("{} draws were not made: a state counts fewer than 2^32", state[1]);
+                let detail = format!("the second number of a state is {}; it must be below 2^32", state[1]);
                 Err(Error::with_line(ErrorKind::Argument, "from_state", detail, Location::caller()))
             }
         }
@@ -207,7 +207,7 @@ impl Rng {
                 return Err(Error::with_line(ErrorKind::DType, "integers", detail, at));
             }
             if low >= high {
-                return Err(wrong(format!("the range {low}..{high} holds no number")));
+                return Err(wrong(format!("the range {low}..{high} is empty")));
             }
             let (least, most) = dtype.integer_range();
             if let Some(v) = [low, high - 1].into_iter().find(|v| !(least..=most).contains(v)) {

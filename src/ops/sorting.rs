@@ -195,7 +195,7 @@ pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer)
         };
         if let Some(other) = others.iter().find(|k| k.0.shape != first.0.shape) {
             let (a, b) = (first.0.shape.as_slice(), other.0.shape.as_slice());
-            let detail = format!("keys of shapes {a:?} and {b:?}; all must be equal");
+            let detail = format!("keys of shapes {a:?} and {b:?}; all must have the same shape");
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let axis = layout::normalize_axis(axis, first.0.shape.len()).map_err(|f| f.at(OP, at))?;
@@ -257,7 +257,7 @@ fn first_in_order(
 ) -> Result<(Expr, usize, Expr)> {
     let (e, axis) = along(op, e, axis, at)?;
     if k > e.0.shape[axis] {
-        let detail = format!("{k} elements of axis {axis} of shape {:?}", e.0.shape.as_slice());
+        let detail = format!("{k} elements requested of axis {axis} of shape {:?}", e.0.shape.as_slice());
         return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
     }
     let n = e.0.shape[axis];

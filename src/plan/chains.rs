@@ -55,7 +55,7 @@ pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     let Some(length) = length else { return Ok(vec![kernel]) };
     let count = k.div_ceil(length);
     if count > MOST_KERNELS {
-        let detail = format!("a product over {k} needs more than {MOST_KERNELS} kernels of {length}");
+        let detail = format!("a product over k = {k} needs more than {MOST_KERNELS} kernels of length {length}");
         return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
     }
     Ok(cut(p, &kernel, k, length))
@@ -216,7 +216,7 @@ fn beside_copies(p: &Planner<'_>, mut kernel: Kernel) -> Result<Vec<Kernel>> {
             continue;
         }
         if span(CHAIN, 1, load.dtype) > p.most_bytes() {
-            let detail = format!("{CHAIN} elements of {} are more than a binding of {}", load.dtype, p.caps.name);
+            let detail = format!("{CHAIN} elements of {} exceed the largest binding of {}", load.dtype, p.caps.name);
             return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
         // the axes of the copy are the batch axes (of length 1 where the operand repeats), its own axis m or n, and k

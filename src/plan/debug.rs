@@ -56,7 +56,7 @@ pub(crate) fn asks(word: Word) -> bool {
     // held
     if !unknown.is_empty() && !WARNED.swap(true, Relaxed) {
         for name in unknown {
-            log::warn!("CUPRIC_DEBUG: unknown word '{name}'; known are plan and wgsl");
+            log::warn!("CUPRIC_DEBUG: unknown word '{name}'; known words are plan and wgsl");
         }
     }
     bits & 1 << word as u8 != 0

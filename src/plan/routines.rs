@@ -139,7 +139,7 @@ impl Planner<'_> {
         // for both
         let usable = limit.saturating_sub(2 * ALIGNMENT);
         if let Some((bytes, _)) = pass.whole.iter().map(size).find(|(bytes, _)| *bytes > usable) {
-            let detail = format!("a pass needs {bytes} bytes in one piece; {} binds {limit}", self.caps.name);
+            let detail = format!("a pass needs a binding of {bytes} bytes; {} allows at most {limit}", self.caps.name);
             return Err(Fault::new(ErrorKind::LimitExceeded, detail));
         }
         let mut most = usize::try_from(self.caps.max_indices).unwrap_or(usize::MAX);

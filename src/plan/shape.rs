@@ -310,9 +310,12 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
         let Some(d) = cuttable.max_by_key(|d| (reach(d), Reverse(*d))) else {
             let (most, name) = (p.caps.max_binding, &p.caps.name);
             let detail = match bytes > p.most_bytes() {
-                true => format!("{what} spans {bytes} bytes; one kernel on {name} can reach {most}"),
+                true => format!("{what} spans {bytes} bytes; one kernel on {name} can bind at most {most}"),
                 false => {
-                    format!("a result of {:?}; one dispatch on {name} has {} indices", w.shape, p.caps.max_indices)
+                    format!(
+                        "a result of shape {:?} has too many indices; one dispatch on {name} covers at most {}",
+                        w.shape, p.caps.max_indices
+                    )
                 }
             };
             return Err(Error::with_line(ErrorKind::LimitExceeded, k.name, detail, None));

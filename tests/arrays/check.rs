@@ -342,7 +342,7 @@ fn the_variable_asks_of_every_device() {
     assert!(run("").contains("sqrt gives [NaN]"));
     assert!(run("inf").contains("sqrt gives [NaN]"));
     assert!(run("overflow,nan").contains(&format!("sqrt: {NAN}")));
-    assert!(run("nam").contains("CUPRIC_CHECK: unknown check 'nam'; known are nan, inf and overflow"));
+    assert!(run("nam").contains("CUPRIC_CHECK: unknown check 'nam'; expected nan, inf or overflow"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn text_names_operation_shapes_and_line(d: &Device) {
     let a = put(d, vec![0f32; 12], &[3, 4]);
     let b = put(d, vec![0f32; 5], &[5]);
     let e = &a + &b; let l = line!();
-    here(&e, "add: shapes [3, 4] and [5] do not broadcast", ErrorKind::Shape, l);
+    here(&e, "add: cannot broadcast shapes [3, 4] and [5]", ErrorKind::Shape, l);
     let e = a.maximum_of(&b); let l = line!();
     here(&e, "maximum: shapes [3, 4] and [5]", ErrorKind::Shape, l);
     let e = a.matmul(&b); let l = line!();

@@ -607,7 +607,7 @@ fn pipes_cost_what_has_come() {
         for come in [0, 100, 200_000] {
             let (result, used) = through(raw(1, header(n).as_bytes(), &vec![0; come]));
             let e = result.unwrap_err();
-            assert!(e.kind() == ErrorKind::Format && e.to_string().contains("it ended early"), "{e}");
+            assert!(e.kind() == ErrorKind::Format && e.to_string().contains("the data ended early"), "{e}");
             assert!(used <= 3 * come + (1 << 18), "{used} bytes for {come} that came");
         }
     }

@@ -87,8 +87,8 @@ fn lists_in_and_out(d: &Device) {
     assert_eq!(x.sum(..).to_nested::<i64>().unwrap(), 66);
     assert!(array_equal(&Array::from_nested(lists).unwrap().to_device(d).unwrap(), &x).unwrap());
     let e = text(x.to_nested::<Vec<Vec<i32>>>());
-    assert_eq!(e, "to_nested: an array of shape [2, 3, 2] is no alloc::vec::Vec<alloc::vec::Vec<i32>>");
-    assert_eq!(text(x.to_nested::<[[[i32; 2]; 2]; 2]>()), "to_nested: an array of shape [2, 3, 2] is no [[[i32; 2]; 2]; 2]");
+    assert_eq!(e, "to_nested: an array of shape [2, 3, 2] cannot become a alloc::vec::Vec<alloc::vec::Vec<i32>>");
+    assert_eq!(text(x.to_nested::<[[[i32; 2]; 2]; 2]>()), "to_nested: an array of shape [2, 3, 2] cannot become a [[[i32; 2]; 2]; 2]");
     assert_eq!(text(x.to_nested::<Vec<Vec<Vec<f32>>>>()), "to_nested: the array's dtype is i32, not f32; use astype or to_vec_as");
     // no elements, and more lists than memory holds
     let none = zeros([2, 0], F32).to_device(d).unwrap();
@@ -330,7 +330,7 @@ fn a_length_that_the_elements_give() {
 #[test]
 fn bytes_that_do_not_fit() {
     let e = text(Array::from_bytes(&[0; 6], F32, [1]));
-    assert_eq!(e, "from_bytes: 6 bytes are no whole number of elements of f32, of 4 bytes each");
+    assert_eq!(e, "from_bytes: 6 bytes are not a whole number of elements of f32, which have 4 bytes each");
     let e = text(Array::from_bytes(&[0; 8], F32, [3]));
     assert_eq!(e, "from_bytes: 2 elements do not fill shape [3]");
     let e = text(Array::from_bytes(&[1, 0, 2], Bool, [3]));
@@ -352,7 +352,7 @@ fn lists_of_any_depth() {
     let e = text(Array::from_nested(vec![vec![vec![1, 2], vec![3, 4]], vec![vec![5, 6], vec![7]]]));
     assert_eq!(
         e,
-        "from_nested: list [1, 1] has 1 elements, list [0, 0] has 2; lists beside each other must be equally long"
+        "from_nested: list [1, 1] has 1 elements, list [0, 0] has 2; lists of one level must have equal lengths"
     );
     assert!(text(Array::try_from(vec![vec![1], vec![]])).contains("list [1] has 0 elements, list [0] has 1"));
 }

@@ -335,7 +335,7 @@ fn products_take_tiles_that_fit() -> Result<()> {
     assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
     assert!(e.to_string().contains("workgroups of 64 with 8192 bytes; some has 256 with 8000"), "{e}");
     let e = plan_within(&square(2048, DType::F32), &small(32, 16 << 10)).expect_err("workgroups are too small");
-    assert!(e.to_string().contains("a product needs workgroups of 64 with 4096 bytes; some has 32 with 16384"), "{e}");
+    assert!(e.to_string().contains("a product needs workgroups of 64 invocations invocations with 4096 bytes of memory of memory; some has 32 with 16384"), "{e}");
     Ok(())
 }
 

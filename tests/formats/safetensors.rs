@@ -128,8 +128,8 @@ fn what_contradicts_itself_is_refused() {
     let good = r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#;
     assert_eq!(one(good, 8).unwrap()[0].1.shape(), [2]);
     let format = |result: Result<Vec<(String, Array)>>, fact: &str| drop(refused(result, ErrorKind::Format, fact));
-    format(one(good, 7), "the tensors have 8 bytes, and the file 7 for them");
-    format(one(good, 9), "the tensors have 8 bytes, and the file 9 for them");
+    format(one(good, 7), "the tensors have 8 bytes, but the data of the file has 7");
+    format(one(good, 9), "the tensors have 8 bytes, but the data of the file has 9");
     for (info, fact) in [
         (r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#, "shape [3] of f32 needs 12 bytes, not 8"),
         (r#"{"dtype":"F32","shape":[2],"data_offsets":[8,0]}"#, "it ends at 0, before it begins at 8"),
@@ -208,12 +208,16 @@ fn writing_fails_without_a_trace() {
     save_safetensors(&path, [("x", array![1.])], NONE).unwrap();
     let old = std::fs::read(&path).unwrap();
     let twice = [("x", array![1.]), ("x", array![1.])];
-    refused(save_safetensors(&path, twice, NONE), ErrorKind::Argument, "two have the name \"x\"");
+    refused(save_safetensors(&path, twice, NONE), ErrorKind::Argument, "two entries have the name \"x\"");
     refused(save_safetensors(&path, [("__metadata__", array![1.])], NONE), ErrorKind::Argument, "the format's own");
     let twice = [("a", "b"), ("a", "b")];
-    refused(save_safetensors(&path, [("x", array![1.])], twice), ErrorKind::Argument, "two have the name \"a\"");
+    refused(
+        save_safetensors(&path, [("x", array![1.])], twice),
+        ErrorKind::Argument,
+        "two entries have the name \"a\"",
+    );
     let bad = array![1., 2.] + array![1., 2., 3.];
-    refused(save_safetensors(&path, [("x", bad)], NONE), ErrorKind::Shape, "do not broadcast");
+    refused(save_safetensors(&path, [("x", bad)], NONE), ErrorKind::Shape, "cannot broadcast");
     // one that fails only when it is evaluated
     let late = array![1., 2.].take(array![5], 0);
     refused(save_safetensors(&path, [("x", late)], NONE), ErrorKind::Index, "");

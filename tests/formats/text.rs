@@ -126,7 +126,7 @@ fn errors_say_where() {
     fails("1 2\n3 ü4\n", &plain, "line 2, column 2 (character 3): \"\\xc3\\xbc4\" is no number of f32");
     fails("1,2\n3,\n", &csv, "line 2, column 2 (character 3): the field is empty");
     fails("1,\"2\n", &csv, "line 1: a quote is not closed");
-    fails("1,\"2\"3\n", &csv, "line 1, column 2 (character 3): more follows a closing quote");
+    fails("1,\"2\"3\n", &csv, "line 1, column 2 (character 3): unexpected characters after a closing quote");
     fails("1,2\"\"\n", &csv, "line 1, column 2 (character 3): a quote inside a field");
     fails("\"a\nb\",x\n", &csv.clone().columns([1]), "line 2, column 2 (character 4): \"x\" is no number");
     fails("1 2\n3\n", &plain.clone().columns([1]), "line 2 has 1 columns, and column 1 is wanted");

@@ -184,7 +184,7 @@ fn wrong_calls_are_refused_and_the_device_goes_on() {
     refused(
         kernel.call([1, 1, 1], [&n, &n], result).unwrap_err(),
         argument,
-        "the shader has x as f32, and the array is i32",
+        "the shader declares x as f32, but the array is i32",
     );
     refused(kernel.call([1, 1, 1], [&x, &n], [([2, 2], DType::I32)]).unwrap_err(), argument, "the shader has y as f32");
     refused(kernel.call([1, 1, 1], [&x, &n], [([0, 2], DType::F32)]).unwrap_err(), argument, "y has at least 4 bytes");

@@ -169,7 +169,7 @@ fn slips_are_refused() {
         assert!(e.contains("a matrix, which a kernel cannot have"), "{e}");
     }
     let e = refused("x: f32 = 1", "y = x;", plain());
-    assert!(e.contains("x has a value, 1; only the state of a reduction has some"), "{e}");
+    assert!(e.contains("x has a value, 1; only the state of a reduction may have values"), "{e}");
     let e = refused("x: f32", "y = x;", plain().loop_steps(0));
     assert!(e.contains("loop_steps(0)"), "{e}");
     let e = refused("x: f32, while: f32", "y = x;", plain());

@@ -386,7 +386,7 @@ fn dtypes(d: &Device) -> Result {
     assert!(e.to_string().contains("integers: the input x is i32, and f32 is not promoted to it; use astype"), "{e}");
     assert!(e.to_string().contains("kernels.rs"), "{e}");
     let e = integers.call((2.5,)).eval().expect_err("2.5 for i32");
-    assert!(e.to_string().contains("the number 2.5 is no i32, as the input x is"), "{e}");
+    assert!(e.to_string().contains("the number 2.5 is not a valid i32, which is the dtype of the input x"), "{e}");
     let halves = ElementwiseKernel::new("x: f16", "y: f16", "y = x * 0.5 + f16(1.0);", "halves")?;
     let x = array![1.0, 3.0].astype(DType::F16).to_device(d)?;
     assert_eq!(halves.call((&x,)).to_vec_as::<f32>()?, [1.5, 2.5]);
@@ -419,7 +419,7 @@ fn outputs(d: &Device) -> Result {
     assert_eq!(one.sum(..).item::<f32>()?, 1000.0);
     let e = polar.call((&x, &y)).eval().expect_err("one of two outputs");
     assert!(
-        e.to_string().contains("polar: the kernel has the 2 outputs \"r: f32, phi: f32\", and 1 are asked for"),
+        e.to_string().contains("polar: the kernel has 2 outputs \"r: f32, phi: f32\", but 1 were requested"),
         "{e}"
     );
     let [e, _] = polar.call_many((&x,));
@@ -580,7 +580,7 @@ fn wrong_kernels_are_refused_with_line_and_column() {
         ("x: f32", "y: f32", "y = true;", "body, line 1, column"),
         ("x: f32", "y: f32", "x = 1.0;", "body, line 1, column 1"),
         ("x: f32", "y: f32", "y = bessel(x);", "no definition in scope for identifier: `bessel`"),
-        ("x: f32", "y: f32", "y = ldexp(x, 3);", "the function `ldexp` of f32 is none that a kernel can call"),
+        ("x: f32", "y: f32", "y = ldexp(x, 3);", "a kernel cannot call the function `ldexp` of f32"),
         ("x: i32", "y: i32", "y = countOneBits(x);", "the function `countOneBits` of i32 is none"),
         ("x: f32", "y: u32", "y = bitcast<u32>(x);", "body, line 1, column 5: `bitcast` of a float's bits"),
         ("x: f32", "y: f32", "y = dpdx(x);", "body, line 1, column"),
@@ -600,11 +600,11 @@ fn wrong_kernels_are_refused_with_line_and_column() {
             "an index that differs between elements",
         ),
         ("x: f32", "y: f32", "var m = mat2x2<f32>(); y = x;", "a type that a kernel cannot have"),
-        ("x: f32", "x: f32", "x = x;", "x is an input and an output"),
+        ("x: f32", "x: f32", "x = x;", "x is both an input and an output"),
         ("x: f32", "y: T", "y = x;", "the output y has the type T, which no input has"),
         ("x: float", "y: f32", "y = x;", "\"x: float\" is not `name: type`"),
         ("", "y: f32", "y = 1.0;", "the inputs are an empty list"),
-        ("x: f32, x: f32", "y: f32", "y = x;", "x stands there twice"),
+        ("x: f32, x: f32", "y: f32", "y = x;", "x is listed twice"),
         ("x: f32", "y: f32", "y = x; }", "body, line"),
         ("x: f32", "y: f32", "y = helper(x);", "no definition in scope for identifier: `helper`"),
     ];
@@ -622,7 +622,7 @@ fn wrong_kernels_are_refused_with_line_and_column() {
     let steps = Reduction { state: "s: f32 = 0", map: "s = x;", combine: "s = a.s + b.s;", finish: "y = s;" };
     let cases = [
         (Reduction { state: "s: f32", ..steps }, "the state's s lacks its neutral number"),
-        (Reduction { state: "s: f32 = 7", ..steps }, "7 is none of 0, 1, lowest and highest"),
+        (Reduction { state: "s: f32 = 7", ..steps }, "the neutral number 7 is not 0, 1, lowest or highest"),
         (Reduction { state: "a: f32 = 0", ..steps }, "the state's a: combine has its two states as a and b"),
         (Reduction { combine: "s = a.t;", ..steps }, "combine, line 1, column"),
         (Reduction { finish: "y = q;", ..steps }, "finish, line 1, column 5"),

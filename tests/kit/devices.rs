@@ -9,15 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Makes two tests of each function over a device: `cpu::name`, and `gpu::name` in a build with the feature `gpu`. The GPU is
-/// that of [`gpu`], or with `shared;` before the functions the one that `Device::gpu` returns.
+/// that of [`gpu`], or with `shared;` before the functions the one that `Device::gpu` returns. A list `name: file;` makes them of
+/// functions that stand in files beside it.
 #[allow(unused_macros, reason = "each test program uses a part")]
 macro_rules! on_devices {
     (shared; $($functions:tt)*) => { on_devices! { @shared_gpu $($functions)* } };
-    (@$gpu:ident $(fn $name:ident($d:ident: &Device) $body:block)*) => {
-        mod bodies {
-            use super::*;
-            $( pub fn $name($d: &Device) $body )*
-        }
+    (@tests $gpu:ident $($name:ident)*) => {
         mod cpu {
             $( #[test] fn $name() { super::bodies::$name(&cupric::Device::cpu()) } )*
         }
@@ -30,6 +27,19 @@ macro_rules! on_devices {
                 }
             } )*
         }
+    };
+    (@$gpu:ident $(fn $name:ident($d:ident: &Device) $body:block)*) => {
+        mod bodies {
+            use super::*;
+            $( pub fn $name($d: &Device) $body )*
+        }
+        on_devices! { @tests $gpu $($name)* }
+    };
+    ($($name:ident: $file:ident;)+) => {
+        mod bodies {
+            $( pub use super::$file::$name; )+
+        }
+        on_devices! { @tests gpu $($name)+ }
     };
     ($($functions:tt)*) => { on_devices! { @gpu $($functions)* } };
 }

@@ -1,16 +1,20 @@
-//! What README and the guide claim is what tests show: beside a sentence with a number or an "always" stands the name of its test, as a
-//! comment that the rendered page does not show, and what they print is what the library prints.
+//! Tests hold the claims of the README, of the pages in `docs/` and of the guide. A sentence with a number or an "always" names its test
+//! in a comment that the rendered page does not show, and the output that the README shows is what the library prints.
 
 use crate::root;
-use cupric::{Array, DType, Rng, array, keep};
+use cupric::{Array, DType, Rng, array, keep, zeros};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 /// The pages whose claims have tests.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 10] = [
     "README.md",
+    "docs/COMPARISON.md",
+    "docs/FEATURES.md",
+    "docs/LIMITS.md",
+    "docs/TOUR.md",
     "src/guide/accuracy.md",
     "src/guide/laziness.md",
     "src/guide/views.md",
@@ -113,6 +117,7 @@ fn named_tests_exist() {
     sources(&root().join("tests"), ".rs", &mut files);
     sources(&root().join("src"), ".rs", &mut files);
     let mut pages = vec![("README.md".to_string(), read("README.md"))];
+    sources(&root().join("docs"), ".md", &mut pages);
     sources(&root().join("src/guide"), ".md", &mut pages);
     let (mut lost, mut count) = (vec![], 0);
     for (page, text) in &pages {
@@ -135,18 +140,18 @@ fn named_tests_exist() {
     assert!(count > 10, "only {count} tests are named");
 }
 
-/// The piece of the README between two texts.
+/// The piece of a page between two strings.
 fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
-    let (_, rest) = page.split_once(from).unwrap_or_else(|| panic!("README.md lacks {from:?}"));
-    rest.split_once(to).unwrap_or_else(|| panic!("README.md lacks {to:?} after {from:?}")).0
+    let (_, rest) = page.split_once(from).unwrap_or_else(|| panic!("the page lacks {from:?}"));
+    rest.split_once(to).unwrap_or_else(|| panic!("the page lacks {to:?} after {from:?}")).0
 }
 
-/// A text with a place of this file in it as the reader of a program sees it: `src/main.rs`, the README's number of the line, and, where
-/// there is one, the column without this file's indentation.
+/// Replaces a position in this file by the position that a reader's program has: `src/main.rs`, the line of the README's program, and the
+/// column, if there is one. Columns stay, because `main` is indented as the functions of this file are.
 fn as_in_a_program(text: &str, line: usize) -> String {
     let (before, rest) = text.split_once(file!()).unwrap_or_else(|| panic!("{text} names no line of {}", file!()));
     let end = rest.find(|c: char| c != ':' && !c.is_ascii_digit()).unwrap_or(rest.len());
-    let column = rest[..end].split(':').nth(2).map(|c| format!(":{}", c.parse::<usize>().expect("a column") - 4));
+    let column = rest[..end].split(':').nth(2).map(|c| format!(":{c}"));
     format!("{before}src/main.rs:{line}{}{}", column.unwrap_or_default(), &rest[end..])
 }
 
@@ -159,29 +164,38 @@ fn line_of(program: &str, text: &str) -> usize {
 #[test]
 fn what_the_readme_prints() -> cupric::Result<()> {
     let page = read("README.md");
-    let shown = between(&page, "## What it prints", "## Beside others");
+    let shown = between(&page, "## What it prints", "## Compared with other libraries");
     let blocks: Vec<&str> = shown.split("```").skip(1).step_by(2).collect();
-    let [plan_program, plan, error_program, error] = blocks[..] else { panic!("four blocks, not {}", blocks.len()) };
+    let [program, output] = blocks[..] else { panic!("two blocks, not {}", blocks.len()) };
+    let program = program.trim_start_matches("rust\n");
 
-    // the statements are those of the page: this file holds each of its lines
-    for line in plan_program.lines().chain(error_program.lines()).map(str::trim).filter(|l| l.starts_with("let ")) {
-        let statement = line.split("//").next().unwrap_or_default().trim();
-        assert!(include_str!("claims.rs").contains(statement), "this test does not run the README's line {line}");
+    // the statements are those of the page: this file contains each of its lines
+    let statements = || program.lines().map(|l| l.split("//").next().unwrap_or_default().trim());
+    for statement in statements().filter(|l| l.starts_with("let ")) {
+        assert!(include_str!("claims.rs").contains(statement), "this test does not run the README's line {statement}");
     }
+    assert!(statements().filter(|l| l.starts_with("let ")).count() == 4, "{program}");
     let x = Rng::new(0).normal([1000, 512], DType::F32).eval()?;
-    let printed = x.softmax(-1).plan()?.to_string();
-    // how the kernel uses this machine is left out there
-    let printed = printed.split("    schedule:").next().unwrap_or_default();
-    let program = plan_program.trim_start_matches("rust\n");
-    assert_eq!(plan.trim_start_matches("text\n"), as_in_a_program(printed, line_of(program, "softmax")));
+    let p = x.softmax(-1);
+    let plan = p.plan()?.to_string();
+    let p = p.eval()?;
+    let e = (&p * zeros([3, 4], DType::F32)).sum(0);
+    let error = e.eval().unwrap_err().to_string();
 
-    let prices = cupric::zeros([3, 4], cupric::DType::F32);
-    let weights = cupric::array![0.2, 0.3, 0.5];
-    let revenue = (&prices * &weights).sum(0);
-    let printed = revenue.eval().unwrap_err().to_string();
-    let program = error_program.trim_start_matches("rust\n");
-    assert_eq!(error.trim_start_matches("text\n").trim_end(), as_in_a_program(&printed, line_of(program, "prices *")));
+    // the page leaves out how the kernel uses this machine
+    let plan = plan.split("    schedule:").next().unwrap_or_default();
+    let plan = as_in_a_program(plan, line_of(program, "softmax"));
+    let error = as_in_a_program(&error, line_of(program, "let e ="));
+    assert_eq!(output.trim_start_matches("text\n"), format!("{plan}    …\n{error}\n"));
+    assert_eq!(p.shape(), [1000, 512]);
     Ok(())
+}
+
+/// The README stays short enough to be read: details belong to the pages in `docs/`.
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 120, "README.md has {lines} lines");
 }
 
 #[test]
@@ -226,7 +240,7 @@ fn packages(features: &str) -> usize {
 
 #[test]
 fn packages_of_the_features() {
-    let (page, docs) = (read("README.md"), read("src/lib.rs"));
+    let (readme, page, docs) = (read("README.md"), read("docs/FEATURES.md"), read("src/lib.rs"));
     let manifest = read("Cargo.toml");
     let features = manifest.split_once("\n[features]\n").expect("features").1;
     let features = features.lines().take_while(|l| !l.starts_with('['));
@@ -239,39 +253,52 @@ fn packages_of_the_features() {
             docs.lines().find(|l| l.starts_with(&row)).unwrap_or_else(|| panic!("src/lib.rs has no row for {name}"));
         let last = row.trim_end_matches(" |").rsplit("| ").next().unwrap_or_default();
         assert_eq!(last, packages(name).to_string(), "packages of {name} in src/lib.rs");
-        assert!(page.contains(&format!("| `{name}` |")), "README.md has no row for {name}");
+        assert!(page.contains(&format!("| `{name}` |")), "docs/FEATURES.md has no row for {name}");
     }
     let (none, cpu, all) = (packages(""), packages("rayon"), packages("default"));
     let says = format!("without any feature there are {none}, with the default ones {all}.");
     assert!(docs.contains(&says), "src/lib.rs does not say: {says}");
-    for says in [
-        format!("CPU only: {cpu} packages. With the GPU: {all}."),
-        format!("what it needs, {} packages", packages("kernels") - none),
-    ] {
-        assert!(page.contains(&says), "README.md does not say: {says}");
-    }
+    let says = format!("A build for the CPU alone has {cpu} packages, one with GPUs {all}.");
+    assert!(readme.contains(&says), "README.md does not contain: {says}");
+    let says = format!("it adds naga and its dependencies, {} packages", packages("kernels") - none);
+    assert!(page.contains(&says), "docs/FEATURES.md does not contain: {says}");
 }
 
 #[test]
 fn the_version_is_that_of_the_package() {
-    let (page, docs) = (read("README.md"), read("src/lib.rs"));
+    let (readme, page, docs) = (read("README.md"), read("docs/FEATURES.md"), read("src/lib.rs"));
     let [version, rust] = [env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_RUST_VERSION")];
     let version = version.trim_end_matches(".0");
-    assert!(
-        page.contains(&format!("cupric = {{ version = \"{version}\""))
-            && page.contains(&format!("this is version {version}."))
-    );
-    assert!(page.contains(&format!("Rust {rust} or newer")) && docs.contains(&format!("Rust {rust} is the oldest")));
+    assert!(page.contains(&format!("cupric = {{ version = \"{version}\"")));
+    assert!(readme.contains(&format!("this is version {version}.")));
+    // a line may end within the sentence
+    for page in [&readme, &page] {
+        assert!(page.replace('\n', " ").contains(&format!("Rust {rust} or newer")));
+    }
+    assert!(docs.contains(&format!("Rust {rust} is the oldest")));
 }
 
+/// The page has every cell and says of when it is; the README shows some of its rows.
 #[test]
 fn the_comparison_has_a_date_and_a_cell_for_each() {
-    let page = read("README.md");
-    let table = between(&page, "## Beside others", "**Not for you**");
-    assert!(table.contains("November 2026"));
-    let rows: Vec<&str> = table.lines().filter(|l| l.starts_with('|')).collect();
-    assert_eq!(rows.len(), 2 + 10, "a head, a rule and ten rows");
-    assert!(rows.iter().all(|r| r.split('|').count() == rows[0].split('|').count()), "a row lacks a cell");
+    let (readme, page) = (read("README.md"), read("docs/COMPARISON.md"));
+    let table = between(&readme, "## Compared with other libraries", "## Speed");
+    let (few, all) = (cells(table), cells(&page));
+    assert!(table.contains("November 2026") && page.contains("November 2026"));
+    assert_eq!(all.len(), 1 + 10, "a head and ten rows");
+    assert!(all.iter().all(|r| r.len() == all[0].len()), "a row lacks a cell");
+    let filled = |row: &Vec<&str>| row[1..].iter().all(|cell| !cell.is_empty() && *cell != "?");
+    assert!(all.iter().all(filled), "a cell is empty");
+    assert!(few.len() > 6 && few[0] == all[0], "{few:?}");
+    for row in &few {
+        assert!(all.contains(row), "{row:?} is not a row of docs/COMPARISON.md");
+    }
+    // the libraries whose versions the benchmarks name have the same versions here
+    let versions = read("docs/BENCHMARKS.md");
+    let versions = between(&versions, "its time over ours (", ")").split(", ");
+    for version in versions.filter(|v| all[0].iter().any(|library| v.starts_with(&format!("{library} ")))) {
+        assert!(page.contains(version), "docs/COMPARISON.md lacks {version}");
+    }
 }
 
 #[test]
@@ -279,16 +306,18 @@ fn the_numpy_chapter_has_as_many_lines() {
     let chapter = read("src/guide/numpy.md");
     let table = between(&chapter, "<!-- begin: written by the tests -->", "<!-- end -->");
     let lines = table.lines().filter(|l| l.starts_with("| `")).count();
-    assert!(read("README.md").contains("More than 250 lines stand there") && lines > 250, "{lines} lines");
+    for page in ["README.md", "docs/FEATURES.md"] {
+        assert!(read(page).contains("more than 250 lines") && lines > 250, "{page}: {lines} lines");
+    }
 }
 
 #[test]
 fn counts_of_what_is_there() {
-    let page = read("README.md");
-    assert!(page.contains("thirteen dtypes") && DType::ALL.len() == 13);
+    let page = read("docs/FEATURES.md");
+    assert!(read("README.md").contains("thirteen dtypes") && DType::ALL.len() == 13);
     let counts = between(&read("docs/array-api.md"), "<!-- begin: written by the tests -->\n\n", " names are there.")
         .replace("of", "of its");
-    assert!(page.contains(&format!("{counts} names")), "README.md does not say: {counts} names");
+    assert!(page.contains(&format!("{counts} names")), "docs/FEATURES.md does not contain: {counts} names");
 
     let mut files = vec![("random.rs".to_string(), read("src/ops/random.rs"))];
     sources(&root().join("src/ops/distributions"), ".rs", &mut files);
@@ -301,12 +330,12 @@ fn counts_of_what_is_there() {
     let others = ["split", "permutation", "shuffle", "multivariate_normal_with_factor"];
     let draws: BTreeSet<&str> = names.filter(|n| !others.contains(n) && !n.starts_with("choice")).collect();
     let says = format!("{} distributions", draws.len());
-    assert!(page.contains(&says), "README.md does not say: {says}: {draws:?}");
+    assert!(page.contains(&says), "docs/FEATURES.md does not contain: {says}: {draws:?}");
 }
 
 const SPEED: [&str; 2] = ["<!-- begin: written by benches/python/speed.py -->", "<!-- end -->"];
 
-/// The cells of the rows of a table, the heads among them, without the rule below those.
+/// The cells of the rows of a table, the head row included, without the rule below it.
 fn cells(table: &str) -> Vec<Vec<&str>> {
     let rows = table.lines().filter(|l| l.starts_with('|') && !l.starts_with("|---"));
     rows.map(|l| l.trim_matches('|').split('|').map(str::trim).collect()).collect()
@@ -369,8 +398,10 @@ fn the_page_of_figures_is_one_run() {
     assert!(written.contains(&says), "the page does not say: {says}");
     // below 0.95 of our time, which the table rounds to two digits
     let figure = |cell: &str| cell.trim_end_matches('×').parse::<f64>().ok();
-    let slower = rows.iter().filter(|r| r[6..].iter().filter_map(|c| figure(c)).any(|ratio| ratio < 0.945));
-    for row in slower {
+    let slower = || rows.iter().filter(|r| r[6..].iter().filter_map(|c| figure(c)).any(|ratio| ratio < 0.945));
+    let says = format!("the {} rows in which another library is faster", slower().count());
+    assert!(read("README.md").contains(&says), "README.md does not contain: {says}");
+    for row in slower() {
         let line = written.lines().find(|l| l.starts_with(&format!("* {}, {}: ", row[0], row[1])));
         let line = line.unwrap_or_else(|| panic!("the list of what is slower lacks {row:?}"));
         for (library, ratio) in heads[6..].iter().zip(&row[6..]).filter(|(_, c)| figure(c).is_some_and(|r| r < 0.945)) {
@@ -429,27 +460,39 @@ fn the_accuracy_chapter_has_the_bounds_of_the_contract() {
 
 #[test]
 fn the_drivers_of_the_tests() {
-    let (page, script) = (read("README.md"), read("tests/run"));
+    let (readme, page, script) = (read("README.md"), read("docs/LIMITS.md"), read("tests/run"));
     for (ours, theirs) in [("Mesa's lavapipe", "mesa-vulkan-drivers"), ("SwiftShader", "vk_swiftshader_icd.json")] {
-        assert!(page.contains(ours) && script.contains(theirs), "tests/run does not run on {ours}");
+        let named = readme.contains(ours) && page.contains(ours);
+        assert!(named && script.contains(theirs), "tests/run does not run on {ours}");
     }
     assert!(script.contains("--tests -- special_values layouts boundaries int64"));
 }
 
+/// The links of the README and of the pages in `docs/` lead to files, and those with a `#` to headings.
 #[test]
 fn what_the_readme_links_to_is_there() {
-    let page = read("README.md");
+    let mut pages = vec![(root().join("README.md").to_string_lossy().into_owned(), read("README.md"))];
+    sources(&root().join("docs"), ".md", &mut pages);
     let mut count = 0;
-    for target in page.split("](").skip(1).filter_map(|l| l.split(')').next()) {
-        if target.starts_with("https://") || target.starts_with('#') {
-            continue;
+    for (page, text) in &pages {
+        for target in text.split("](").skip(1).filter_map(|l| l.split(')').next()) {
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { page.into() } else { Path::new(page).with_file_name(file) };
+            assert!(path.exists(), "{page} links to {file}");
+            let anchor = |l: &str| l.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-");
+            let headings = || fs::read_to_string(&path).expect("a readable page");
+            assert!(
+                heading.is_empty() || headings().lines().any(|l| l.starts_with('#') && anchor(l) == heading),
+                "{page} links to {target}"
+            );
+            count += usize::from(page.ends_with("README.md"));
         }
-        let file = target.split('#').next().unwrap_or_default();
-        assert!(root().join(file).exists(), "README.md links to {file}");
-        count += 1;
     }
     assert!(count > 10, "{count} links");
-    // a page that shows it at once
+    // a picture that loads quickly
     let picture = fs::metadata(root().join("docs/picture.png")).expect("the picture").len();
     assert!(picture < 200_000, "docs/picture.png has {picture} bytes");
 }

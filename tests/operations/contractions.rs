@@ -1,6 +1,6 @@
 //! Products beyond `matmul`: `einsum` of random subscripts against its definition by plain loops, and `tensordot`, `inner`,
 //! `vecdot`, `outer`, `kron`, `cross`, `trace`, `matrix_power`, `multi_dot` and the norms against theirs. Elements are small
-//! whole numbers, so that every order of additions gives the same sum and results must be equal; `contract/composites.rs` tests
+//! whole numbers, so that every order of additions gives the same sum and results must be equal; `contract/composites/` tests
 //! how exact other numbers are.
 
 use crate::kit::stage::Stage;
@@ -426,7 +426,7 @@ fn what_does_not_fit_is_named() {
     };
     use ErrorKind as K;
     says(einsum("ij,jk", [&x]), K::Argument, "2 terms for 1 operands");
-    says(einsum("i", [&x]), K::Shape, "a term of 1 letters is given an operand of shape [3, 4]");
+    says(einsum("i", [&x]), K::Shape, "a term of 1 letters does not match an operand of shape [3, 4]");
     says(einsum("ijk...", [&x]), K::Shape, "a term of 3 letters");
     says(einsum("ij->ii", [&x]), K::Argument, "`i` twice");
     says(einsum("ij->ik", [&x]), K::Argument, "`k`, which no operand has");
@@ -435,7 +435,7 @@ fn what_does_not_fit_is_named() {
     says(einsum("...i...", [&x]), K::Argument, "ellipsis");
     says(einsum("i1", [&x]), K::Argument, "'1' is no letter");
     says(einsum("ij->i->j", [&x]), K::Argument, "'-' is no letter");
-    says(einsum("ii", [&x]), K::Shape, "`i` is twice in an operand, with lengths 3 and 4");
+    says(einsum("ii", [&x]), K::Shape, "`i` occurs twice in an operand, with lengths 3 and 4");
     says(einsum("ij,i", [&*x.eval().unwrap(), &*v.eval().unwrap()]), K::Shape, "`i` in \"ij,i\" has lengths 3 and 4");
     says(einsum("...,...", [&x, &x.t()]), K::Shape, "an axis of `...`");
     says(einsum("i,i", [zeros([2], I64), zeros([2], U64)]), K::DType, "no common type");

@@ -402,20 +402,20 @@ fn what_is_no_fold_is_refused() {
     refused(FoldDraft { state: vec![], lift: vec![], combine: vec![], ..ok() }, "0 components");
     let four = vec![(TypeOf::Float, Start::Zero); 4];
     refused(FoldDraft { state: four, lift: vec![x(); 4], combine: vec![a(0); 4], ..ok() }, "4 components");
-    refused(FoldDraft { lift: vec![x()], ..ok() }, "lift gives 1 components of 2");
-    refused(FoldDraft { combine: vec![a(0); 3], ..ok() }, "combine gives 3 components of 2");
-    refused(FoldDraft { lift: vec![a(0), x()], ..ok() }, "lift takes a state");
-    refused(FoldDraft { combine: vec![a(0), x()], ..ok() }, "only lift takes an element");
+    refused(FoldDraft { lift: vec![x()], ..ok() }, "lift returns 1 components, but the state has 2");
+    refused(FoldDraft { combine: vec![a(0); 3], ..ok() }, "combine returns 3 components, but the state has 2");
+    refused(FoldDraft { lift: vec![a(0), x()], ..ok() }, "lift refers to a state");
+    refused(FoldDraft { combine: vec![a(0), x()], ..ok() }, "only lift may refer to an element");
     refused(FoldDraft { combine: vec![call("add", &[a(0), b(0)]), a(0)], ..ok() }, "component 1 of combine is");
-    refused(FoldDraft { finish: b(0), ..ok() }, "finish takes one state");
+    refused(FoldDraft { finish: b(0), ..ok() }, "finish may refer to one state only");
     refused(FoldDraft { finish: a(2), ..ok() }, "component 2 of 2");
-    refused(FoldDraft { lift: vec![x(), Formula::POSITION], ..ok() }, "i32 where the row says f32");
-    refused(FoldDraft { finish: call("add", &[a(0)]), ..ok() }, "add does not take (f32)");
+    refused(FoldDraft { lift: vec![x(), Formula::POSITION], ..ok() }, "the formula has type i32, but  is declaredf32");
+    refused(FoldDraft { finish: call("add", &[a(0)]), ..ok() }, "add does not accept (f32)");
     refused(FoldDraft { finish: call("add", &[a(0), Formula::number(1.0, TypeOf::Is(I64))]), ..ok() }, "(f32, i64)");
     // a fold that does for some types says so of the others
     let halves = FoldDraft { lift: vec![call("sqrt", &[Formula::X]), number(1.0)], ..ok() };
     let e = error(&reduce_by(&elements(9, I32), fold(&halves).unwrap(), 0));
-    assert!(e.contains("sqrt does not take (i32)"), "{e}");
+    assert!(e.contains("sqrt does not accept (i32)"), "{e}");
 }
 
 /// The planner splits the row, and threads share the longer parts: each counts positions from where the planner's part begins.

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 #[test]
 fn entries_are_whole() {
     let names: HashSet<&str> = OPERATIONS.iter().map(|o| o.name).collect();
-    assert_eq!(names.len(), OPERATIONS.len(), "a name stands there twice");
+    assert_eq!(names.len(), OPERATIONS.len(), "a name is listed twice");
     for o in OPERATIONS {
         assert!(cupric::testing::row(o.name).is_none(), "{} is a function of the table", o.name);
         assert_eq!(o.meaning.is_some(), o.along_axes(), "{}: what it means", o.name);

@@ -206,9 +206,9 @@ fn a_pipe_is_read_to_its_end() {
     // too few, too many, none
     let bytes = array![1, 2, 3].to_npy_bytes().unwrap();
     for (pieces, fact) in [
-        (vec![bytes[..bytes.len() - 1].to_vec()], "it ended early"),
-        (vec![bytes[..60].to_vec()], "it ended early"),
-        (vec![vec![]], "it ended early"),
+        (vec![bytes[..bytes.len() - 1].to_vec()], "the data ended early"),
+        (vec![bytes[..60].to_vec()], "the data ended early"),
+        (vec![vec![]], "the data ended early"),
         (vec![bytes.clone(), vec![0]], "more bytes of data follow"),
         (vec![b"hello, this is no array".to_vec()], "not a .npy file"),
     ] {
@@ -237,11 +237,8 @@ fn a_process_that_reads() {
 fn the_standard_input_is_a_file_too() {
     let dir = Folder::new("stdin");
     let bytes = cupric::arange(0, 100_000, 1, cupric::DType::I32).to_npy_bytes().unwrap();
-    let mut reader = child("files::a_process_that_reads", &dir.0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut reader =
+        child("files::a_process_that_reads", &dir.0).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     reader.stdin.take().unwrap().write_all(&bytes).unwrap();
     assert!(reader.wait().unwrap().success());
     assert_eq!(std::fs::read(dir.file("copy.npy")).unwrap(), bytes);

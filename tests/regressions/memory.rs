@@ -17,8 +17,7 @@ fn a_copy_on_the_host_without_memory_is_an_error() {
     if std::env::var_os("CUPRIC_LITTLE_MEMORY").is_some() {
         return with_little_memory();
     }
-    let limited =
-        "ulimit -v 700000 && exec \"$0\" --exact memory::a_copy_on_the_host_without_memory_is_an_error";
+    let limited = "ulimit -v 700000 && exec \"$0\" --exact memory::a_copy_on_the_host_without_memory_is_an_error";
     let run = Command::new("sh")
         .args(["-c", limited])
         .arg(std::env::current_exe().unwrap())

@@ -80,7 +80,7 @@ impl Checked {
         let nodes = nodes_below(roots);
         if nodes.len() > MOST {
             let detail = format!(
-                "{} operations are to be checked, but at most {MOST} at once; evaluate parts of it",
+                "{} operations are too many for one check, which covers at most {MOST}; evaluate the expression in parts",
                 nodes.len()
             );
             return Err(Error::with_line(ErrorKind::LimitExceeded, "check", detail, at));

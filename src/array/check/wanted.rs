@@ -74,7 +74,7 @@ impl Wanted {
         let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
         let check = |word: &str| {
             Check::ALL.into_iter().find(|check| check.word() == word).ok_or_else(|| {
-                let detail = format!("unknown check '{word}'; known are nan, inf and overflow");
+                let detail = format!("unknown check '{word}'; expected nan, inf or overflow");
                 Error::with_line(ErrorKind::Argument, "CUPRIC_CHECK", detail, None)
             })
         };
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(parsed(" inf,nan ,"), Ok(vec![Check::Nan, Check::Inf]));
         assert_eq!(
             parsed("nan,nam"),
-            Err("CUPRIC_CHECK: unknown check 'nam'; known are nan, inf and overflow".to_string())
+            Err("CUPRIC_CHECK: unknown check 'nam'; expected nan, inf or overflow".to_string())
         );
     }
 }

@@ -176,7 +176,7 @@ impl Device {
                 None => Err(Error::with_line(
                     ErrorKind::DeviceNotFound,
                     op,
-                    format!("unknown device '{name}'; known are cpu, gpu, gpu:N and best"),
+                    format!("unknown device '{name}'; expected cpu, gpu, gpu:N or best"),
                     at,
                 )),
             },

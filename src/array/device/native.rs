@@ -67,7 +67,7 @@ impl Device {
 
     fn handles(&self, op: &'static str, at: &'static Location<'static>) -> Result<(wgpu::Device, wgpu::Queue)> {
         let Some(native) = self.0.native() else {
-            let detail = format!("{self} is not opened by wgpu; a GPU is");
+            let detail = format!("{self} is not a wgpu device; only GPUs are");
             return Err(Error::with_line(ErrorKind::DeviceMismatch, op, detail, at));
         };
         native.handles().map_err(|e| e.or_at(at))

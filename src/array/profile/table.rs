@@ -73,7 +73,7 @@ impl fmt::Display for Profile {
         };
         writeln!(f, "profile of {}: times {clock}", self.device.name())?;
         if !self.is_complete() {
-            writeln!(f, "incomplete: another profile took its place, or the driver had no memory for times")?;
+            writeln!(f, "incomplete: another profile replaced it, or the driver could not allocate memory for times")?;
         }
         let total = self.total();
         let mut table = vec![HEADINGS.map(String::from)];
@@ -90,14 +90,14 @@ impl fmt::Display for Profile {
             writeln!(f, "{}", line.trim_end())?;
         }
         let (elapsed, busy, idle) = (time(self.elapsed()), time(self.busy()), time(self.idle()));
-        writeln!(f, "{elapsed} in all: {busy} with a kernel, {idle} without (the host's work, copies, waits)")?;
+        writeln!(f, "{elapsed} in total: {busy} with a kernel, {idle} without (the host's work, copies, waits)")?;
         match self.copy_rate() {
             Some(rate) => writeln!(
                 f,
                 "copy: {}, measured once on this device",
                 scaled(rate, &["B/s", "kB/s", "MB/s", "GB/s", "TB/s"])
             ),
-            None => writeln!(f, "copy: not measured, because the device is being profiled or lacks memory"),
+            None => writeln!(f, "copy: not measured, because the device is being profiled or has too little memory"),
         }
     }
 }

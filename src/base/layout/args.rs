@@ -155,7 +155,7 @@ mod sealed {
 /// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, and [`keep`] of any of
 /// these.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` names no axes",
+    message = "`{Self}` does not name axes",
     label = "an integer, a list of integers, `..` for all axes, or `keep` of one of these is needed here"
 )]
 pub trait IntoAxes: sealed::Axes {
@@ -185,7 +185,7 @@ impl<T: Integers> IntoAxes for T {
 /// A type that names a shape: [`Integers`], each the length of an axis. If the number of elements is known (`reshape`,
 /// `from_vec`), one of them may be −1.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no shape",
+    message = "`{Self}` is not a shape",
     label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
 )]
 pub trait IntoShape: Integers {

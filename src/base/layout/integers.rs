@@ -21,7 +21,7 @@ mod sealed {
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no integer",
+    message = "`{Self}` is not an integer",
     label = "an integer of up to 64 bits is needed here"
 )]
 pub trait Integer: Copy + sealed::Integer {
@@ -34,7 +34,7 @@ pub trait Integer: Copy + sealed::Integer {
 /// A list of integers: one integer, an array, slice, `Vec` or tuple of them, a reference to an array or `Vec`, or `()`
 /// for the empty list.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no integer, and no list of integers",
+    message = "`{Self}` is neither an integer nor a list of integers",
     label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
 )]
 pub trait Integers: sealed::Integers {

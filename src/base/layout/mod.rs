@@ -84,7 +84,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
             (x, y) if x == y => x,
             (1, y) => y,
             (x, 1) => x,
-            _ => return fault(ErrorKind::Shape, format!("shapes {a:?} and {b:?} do not broadcast")),
+            _ => return fault(ErrorKind::Shape, format!("cannot broadcast shapes {a:?} and {b:?}")),
         };
     }
     size_of_shape(&out)?;

@@ -102,7 +102,7 @@ impl View {
     }
 
     pub fn broadcast_to(shape: &[usize], to: &[usize]) -> Fallible<View> {
-        let no = || Fault::new(ErrorKind::Shape, format!("shape {shape:?} does not broadcast to {to:?}"));
+        let no = || Fault::new(ErrorKind::Shape, format!("cannot broadcast shape {shape:?} to {to:?}"));
         size_of_shape(to)?;
         if to.len() < shape.len() {
             return Err(no());
@@ -211,7 +211,7 @@ impl View {
             return fault(ErrorKind::Index, format!("{used} indices are too many for {} axes", shape.len()));
         }
         if items.iter().filter(|i| matches!(i, SliceItem::Ellipsis)).count() > 1 {
-            return fault(ErrorKind::Index, "a slice takes at most one `...`");
+            return fault(ErrorKind::Index, "a slice can contain at most one `...`");
         }
         // for each axis of the result: the operand's axis (`None` for a new axis), the step, and the length
         let mut out: SmallVec<[(Option<usize>, isize, usize); 6]> = smallvec![];

@@ -46,7 +46,10 @@ struct Assigner<'a> {
 pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
-        return Err(internal(kernel.name, format!("{count} values")));
+        return Err(internal(
+            kernel.name,
+            format!("a kernel of a kernel of {count} values; the maximum is 128; the maximum is 128"),
+        ));
     }
     let mut c = Assigner {
         kernel,
@@ -345,7 +348,10 @@ impl Assigner<'_> {
         let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
         let compute = kernel.values[r.inputs()[0]].compute();
         let Some(mut spec) = FoldSpec::new(r, compute, kernel.kind, kernel.inner_size(), width) else {
-            return Err(internal(kernel.name, format!("no reduction {} of {}", r.fold.name, r.element)));
+            return Err(internal(
+                kernel.name,
+                format!("reduction {} is not implemented for {}", r.fold.name, r.element),
+            ));
         };
         spec.at = self.arena.lasting(spec.bytes());
         Ok(spec)
@@ -355,7 +361,10 @@ impl Assigner<'_> {
     fn scan(&mut self, r: &Reduction, compute: Compute) -> Result<usize> {
         let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
         let Some(mut spec) = ScanSpec::new(r, compute, self.kernel.inner_size(), width) else {
-            return Err(internal(self.kernel.name, format!("no scan {} of {}", r.fold.name, compute.name())));
+            return Err(internal(
+                self.kernel.name,
+                format!("scan {} is not implemented for {}", r.fold.name, compute.name()),
+            ));
         };
         spec.at = self.arena.lasting(spec.bytes());
         self.program.scans.push(spec);

@@ -148,7 +148,7 @@ impl Assigner<'_> {
             Op::Ufunc(row, list) => {
                 let by = row.typed_operand(list).map_or(compute, |a| kernel.values[*a].compute());
                 let Some(loops) = row.map(by).filter(|_| list.len() == row.arity) else {
-                    let detail = format!("not for {} on the CPU", by.name());
+                    let detail = format!("not supported for {} on the CPU", by.name());
                     return Err(Error::with_line(ErrorKind::Unsupported, row.name, detail, None));
                 };
                 (StepKind::Call(loops.get()), self.register_ids(list, inner))

@@ -70,7 +70,7 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
     let (Some(product), Some(matrices), [value], [a, b], [store]) =
         (kernel.schedule.product(), Matrices::of(kernel), &kernel.values[..], &kernel.loads[..], &kernel.stores[..])
     else {
-        return Err(internal(kernel.name, "a matmul without the strategy of one"));
+        return Err(internal(kernel.name, "a matmul kernel without a matmul schedule"));
     };
     let rank = kernel.outer.len();
     let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();

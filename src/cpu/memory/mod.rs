@@ -27,7 +27,7 @@ const INLINE: usize = 64;
 
 /// The two reasons why an allocation fails.
 const LIMIT: &str = "the limit is reached";
-const SYSTEM: &str = "the system has no more";
+const SYSTEM: &str = "the system has no more memory";
 
 /// A device's memory: the budget, counters, and the free blocks.
 pub(crate) struct Pool {
@@ -219,7 +219,8 @@ impl Pool {
     fn out_of_memory(&self, bytes: usize, why: &str) -> Error {
         let used = self.used.load(Relaxed);
         let limit = self.limit.map_or("no limit".to_string(), |l| format!("limit {l} bytes"));
-        let detail = format!("{bytes} bytes asked of {} with {used} bytes in use ({limit}): {why}", self.name);
+        let detail =
+            format!("cannot allocate {bytes} bytes on {} with {used} bytes in use ({limit}): {why}", self.name);
         Error::with_line(ErrorKind::OutOfMemory, "allocate", detail, None)
     }
 

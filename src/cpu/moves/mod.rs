@@ -133,7 +133,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
             (Moved::Load(l), _) => Source::Memory(Box::new(load(l))),
             (_, Some(Op::Gather { load: table, stride, position })) => {
                 let (index, &stride) = (&kernel.values[position.index], stride);
-                let Op::Load(l) = index.op else { return Err(internal(kernel.name, "an index that is no load")) };
+                let Op::Load(l) = index.op else { return Err(internal(kernel.name, "an index that is not a load")) };
                 let reach = (position.extent.saturating_sub(1) as isize).saturating_mul(stride);
                 let mut table = load(*table);
                 table.span =
@@ -169,7 +169,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
             rows / height * height.div_ceil(down as usize) * cols.div_ceil(across as usize)
         }
         Tiling::Along { .. } | Tiling::Across { .. } => {
-            return Err(internal(kernel.name, "tiles of a reduction over a kernel that is none"));
+            return Err(internal(kernel.name, "a kernel that is not a reduction has the tiles of a reduction"));
         }
     };
     let (tiling, alone, sizes) = (schedule.tiling, schedule.alone, [rows, cols, height]);

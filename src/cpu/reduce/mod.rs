@@ -83,7 +83,7 @@ impl Reduce {
                 (Order::Cols, cols, Level { rows, cols, fixed: outer.is_multiple_of(cols) })
             }
             Tiling::Pieces { .. } | Tiling::Rows { .. } | Tiling::Blocks { .. } => {
-                return Err(internal(kernel.name, "a reduction whose tiles are not those of one"));
+                return Err(internal(kernel.name, "a reduction with tiles of another kind of kernel"));
             }
         };
         let level = Level { rows: 1, cols: each, fixed: true };
@@ -91,7 +91,7 @@ impl Reduce {
         let together = if order == Order::Rows { inner.rows } else { 1 };
         let mut folds = program.passes.iter().flat_map(|p| &p.reductions);
         if together > 1 && (inner.cols != n || !program.scans.is_empty() || folds.any(|f| !f.takes_whole_rows())) {
-            return Err(internal(kernel.name, "whole rows of a kernel that takes parts of rows"));
+            return Err(internal(kernel.name, "tiles of whole rows in a kernel that needs parts of rows"));
         }
         let in_place = folds_in_place(&program);
         Ok(Reduce { program, outer, n, each, together, in_place, schedule, checks })

@@ -126,7 +126,7 @@ impl Contents {
         let bytes = fs::read(file).ok()?;
         let contents = Contents::decode(&bytes, purpose);
         if contents.is_none() && bytes.starts_with(format!("{purpose}\n").as_bytes()) {
-            log::warn!("{}: the file of the cache is damaged, so it is ignored and replaced", file.display());
+            log::warn!("{}: the cache file is damaged, so it is ignored and will be replaced", file.display());
         }
         contents
     }

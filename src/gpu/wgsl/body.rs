@@ -57,7 +57,7 @@ impl<'a> Body<'a> {
     /// Returns the WGSL expression of a function for operands of a compute type.
     pub fn ufunc(row: &Ufunc, compute: Compute, args: &[&str]) -> Fallible<String> {
         let Some(text) = row.wgsl[compute as usize] else {
-            let detail = format!("{} of {} on a GPU", row.name, compute.name());
+            let detail = format!("{} of {} is not supported on a GPU", row.name, compute.name());
             return Err(Fault::new(ErrorKind::Unsupported, detail));
         };
         let mut text = text.replace("{T}", compute.name());

@@ -81,7 +81,10 @@ impl Body<'_> {
     pub fn matmul(&mut self) -> Fallible<String> {
         let compute = self.kernel.values[0].compute();
         if compute == Compute::Bool {
-            return Err(Fault::new(ErrorKind::Internal, "a product of bools, which is made of one of integers"));
+            return Err(Fault::new(
+                ErrorKind::Internal,
+                "a product of bools must be computed as a product of integers",
+            ));
         }
         let mut out = Text::default();
         line!(out, "alias T = {};\nconst CHAIN = {CHAIN}u;", compute.name());

@@ -30,7 +30,7 @@ pub(crate) fn routine(row: &'static Routine, args: Args, params: Params, at: Loc
 fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
     let list: Vec<_> = dtypes.iter().map(|d| d.name()).collect();
     let detail = match dtypes.len() > 1 && dtypes.iter().any(|d| *d != dtypes[0]) {
-        true => format!("dtypes {} have no common type that this function takes; use astype", list.join(" and ")),
+        true => format!("dtypes {} have no common type that this function accepts; use astype", list.join(" and ")),
         false => format!("dtype {} is not supported", list[0]),
     };
     Error::with_line(ErrorKind::DType, row.name, detail, at)

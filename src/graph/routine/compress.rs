@@ -50,7 +50,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
     }
     let most = u32::MAX as usize;
     if size > most {
-        let detail = format!("{size} elements are too many for {}, which numbers at most {most}", caps.name);
+        let detail = format!("{size} elements are too many for {}, which handles at most {most}", caps.name);
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
     let group = caps.group();

@@ -106,7 +106,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
             return Ok(Needs::default());
         }
         if length > most {
-            let detail = format!("{length} elements along an axis are too many to sort, which are at most {most}");
+            let detail = format!("{length} elements along an axis are too many to sort; the limit is {most}");
             return Err(Fault::new(ErrorKind::LimitExceeded, detail));
         }
         // besides the result, one more array of keys is needed. Positions are sorted together with their keys, as pairs

@@ -230,7 +230,8 @@ impl Array {
         let version = unsafe { (&raw const (*tensor.as_ptr()).version).read() };
         if version.major != abi::VERSION.major {
             // the deleter has the same offset in all versions from 1 on, so `owner` can free the tensor
-            let detail = format!("a tensor of DLPack {}.{}, where 1 is known", version.major, version.minor);
+            let detail =
+                format!("DLPack version {}.{} is not supported; only major version 1 is", version.major, version.minor);
             return Err(Error::with_line(ErrorKind::Unsupported, OP, detail, at));
         }
         // SAFETY: the tensor is of this version, and lives as long as `owner`.
@@ -360,9 +361,9 @@ unsafe fn import(
     at: Loc,
 ) -> Result<Array> {
     let error = |kind, detail: String| Error::with_line(kind, op, detail, at);
-    let contradicts = |detail: &str| error(ErrorKind::Format, format!("the tensor contradicts itself: {detail}"));
+    let contradicts = |detail: &str| error(ErrorKind::Format, format!("the tensor is inconsistent: {detail}"));
     if tensor.device.device_type != abi::CPU {
-        let detail = format!("the memory is of a device of type {}, not the CPU's (1)", tensor.device.device_type);
+        let detail = format!("the memory is on a device of type {}, not on the CPU (1)", tensor.device.device_type);
         return Err(error(ErrorKind::Unsupported, detail));
     }
     let dtype = DType::ALL.into_iter().find(|dtype| type_of(*dtype) == tensor.dtype).ok_or_else(|| {
@@ -405,7 +406,7 @@ unsafe fn import(
         // all elements of an axis with stride 0 have the same address, so only the first is inspected
         let once: Shape = shape.iter().zip(&strides).map(|(n, s)| if *s == 0 { 1 } else { *n }).collect();
         if Places::new(&once, &strides).any(is_wrong) {
-            return Err(error(ErrorKind::Argument, "a bool is another byte than 0 and 1".to_string()));
+            return Err(error(ErrorKind::Argument, "a bool is a byte other than 0 and 1".to_string()));
         }
     }
     let offset = low.unsigned_abs() / dtype.size();

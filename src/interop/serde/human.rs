@@ -143,7 +143,7 @@ pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, Stri
         let mut elements = vec![];
         elements.try_reserve_exact(numbers.len()).map_err(|e| e.to_string())?;
         for (n, number) in numbers.iter().enumerate() {
-            let wrong = || format!("element {n} is no {}: {number:?}", T::DTYPE);
+            let wrong = || format!("element {n} is not a valid {}: {number:?}", T::DTYPE);
             elements.push(read(*number).ok_or_else(wrong)?);
         }
         let bytes = T::bytes(&elements);

@@ -67,7 +67,7 @@ impl Serialize for Device {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.parsed_name() {
             Some(name) => serializer.serialize_str(&name),
-            None => Err(ser::Error::custom(format!("the device {self} has no name by which another process finds it"))),
+            None => Err(ser::Error::custom(format!("the device {self} has no name that another process could use"))),
         }
     }
 }
@@ -279,7 +279,7 @@ fn made<E: de::Error>(dtype: DType, shape: &[usize], data: ArrayData) -> Result<
     let has = match &data {
         ArrayData::Bytes(bytes) if count.checked_mul(dtype.size()) == Some(bytes.len()) => count,
         ArrayData::Bytes(bytes) => {
-            let detail = format!("{} bytes of data, but shape {shape:?} of {dtype} has other ones", bytes.len());
+            let detail = format!("{} bytes of data do not match shape {shape:?} of {dtype}", bytes.len());
             return Err(E::custom(detail));
         }
         ArrayData::Numbers(numbers) => numbers.len(),

@@ -219,7 +219,7 @@ impl<R: Read + Seek> Npz<R> {
         let (packed, size) = (member.packed, member.size);
         let mut read = || {
             if !member.name.ends_with(".npy") {
-                return Err(format_fault("not a .npy file, by its name"));
+                return Err(format_fault("its name does not end in .npy"));
             }
             if !member.is_stored() && size > FREE && size / self.ratio.max(1) > packed {
                 let detail = format!(
@@ -290,11 +290,14 @@ impl<W: Write> NpzWriter<W> {
         let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
         let file = format!("{name}.npy");
         if name.is_empty() || name.ends_with('/') || file.len() > usize::from(u16::MAX) {
-            return Err(wrong(format!("a name of {} bytes; it has 1 to 65,531, and does not end in /", name.len())));
+            return Err(wrong(format!(
+                "a name of {} bytes; a name must have 1 to 65,531 bytes and must not end in /",
+                name.len()
+            )));
         }
         check_name(&file).map_err(wrong)?;
         if self.to.names.contains(&file) {
-            return Err(wrong(format!("the archive has an array {name} already")));
+            return Err(wrong(format!("the archive already has an array {name}")));
         }
         let Content { header, data } = Content::of(array, op, at)?;
         let added = self.to.add(&file, &[&header, data.bytes()], self.compress);

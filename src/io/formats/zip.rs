@@ -238,7 +238,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
     let is_drive = name.get(1..2) == Some(":") && name.get(2..3) == Some("/");
     if name.contains('\\') || is_drive {
-        return wrong("is a path of Windows");
+        return wrong("is a Windows path");
     }
     // a folder's name ends in a slash
     let mut parts = name.strip_suffix('/').unwrap_or(name).split('/');
@@ -275,20 +275,21 @@ impl Member {
         seek(source, self.at)?;
         fill(source, &mut record)?;
         if u32_at(&record, 0) != LOCAL {
-            return Err(format_fault(format!("there is no member at {}, where the directory says", self.at)));
+            return Err(format_fault(format!("there is no member at {}, where the directory expects one", self.at)));
         }
         if (self.flags | u16_at(&record, 6)) & ENCRYPTED != 0 {
             return Err(Fault::new(ErrorKind::Unsupported, "it is encrypted"));
         }
         if !matches!(self.method, STORED | DEFLATED) {
-            let detail = format!("it is compressed by method {}; known are 0 (stored) and 8 (deflated)", self.method);
+            let detail =
+                format!("it is compressed by method {}; supported are 0 (stored) and 8 (deflated)", self.method);
             return Err(Fault::new(ErrorKind::Unsupported, detail));
         }
         let mut name = vec![0; u16_at(&record, 26).into()];
         fill(source, &mut name)?;
         let wanted = self.name.as_bytes();
         if name != wanted || u16_at(&record, 8) != self.method {
-            return Err(format_fault(format!("at {} is another member: {}", self.at, printable(&name))));
+            return Err(format_fault(format!("the member at {} is another one: {}", self.at, printable(&name))));
         }
         let start = self.at + LOCAL_LENGTH + name.len() as u64 + u64::from(u16_at(&record, 28));
         // `directory` has checked that `at + packed` does not overflow; the other two lengths have 16 bits
@@ -299,7 +300,7 @@ impl Member {
             )));
         }
         if self.is_stored() && self.packed != self.size {
-            return Err(format_fault(format!("it is stored, but has {} bytes in place of {}", self.packed, self.size)));
+            return Err(format_fault(format!("it is stored, but has {} bytes instead of {}", self.packed, self.size)));
         }
         seek(source, start)?;
         let bytes = source.take(self.packed);

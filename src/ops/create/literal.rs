@@ -39,7 +39,7 @@ macro_rules! array {
 /// literals without a suffix, which become f32.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "`array!` does not take `{Self}`",
+    message = "`array!` does not accept `{Self}`",
     label = "bool, integers up to 64 bits, f16, bf16, f32, f64 and nested `[..]` of one of them can be elements"
 )]
 pub trait LiteralArray<const FLOAT_LITERALS: bool>: Elements {}

@@ -171,7 +171,7 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         if let Some(s) = float
             && !dtype.is_float()
         {
-            return Err(wrong(format!("{s} is a float; dtype {dtype} takes integers")));
+            return Err(wrong(format!("{s} is a float; dtype {dtype} needs integers")));
         }
         let n = if float.is_some() {
             let [a, b, s] = all.map(Scalar::as_f64);
@@ -239,7 +239,7 @@ pub(crate) fn countable(op: &'static str, n: usize, at: Loc) -> Result<()> {
         true => Err(Error::with_line(
             ErrorKind::LimitExceeded,
             op,
-            format!("{n} elements asked for; the index of each must fit i32"),
+            format!("{n} elements requested; the index of each must fit i32"),
             at,
         )),
         false => Ok(()),

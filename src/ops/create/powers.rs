@@ -104,7 +104,7 @@ fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -
         return Err(Error::with_line(
             ErrorKind::Argument,
             op,
-            format!("{x} is no end or base of numbers at equal ratios"),
+            format!("{x} is not finite; the ends and the base must be finite numbers"),
             at,
         ));
     }
@@ -135,7 +135,7 @@ pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
         let log = log2(base);
         let (start, end) = (times(log, a), times(log, b));
         if start.0.abs().max(end.0.abs()) > LARGEST {
-            let detail = format!("{base} to the power of {a} or {b} is outside every float type");
+            let detail = format!("{base} to the power of {a} or {b} is outside the range of every float type");
             return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
         }
         let step = product(log, quotient(two_sum(b, -a), n.saturating_sub(1).max(1) as f64));
@@ -161,8 +161,7 @@ pub fn geomspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
     carry(at, || {
         checked(OP, &[a, b], n, dtype, at)?;
         if a == 0.0 || b == 0.0 || (a < 0.0) != (b < 0.0) {
-            let detail =
-                format!("{a} and {b} are no ends of numbers at equal ratios: both must be positive, or negative");
+            let detail = format!("the ends {a} and {b} must both be positive or both be negative");
             return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
         }
         if n < 2 {

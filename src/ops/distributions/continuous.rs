@@ -244,7 +244,8 @@ impl Rng {
             }
             let width = finite(OP, "the width", right - left, wide, at)?;
             if !(left <= mode && mode <= right && left < right) {
-                let detail = format!("{left}, {mode} and {right} are no left end, mode and right end in this order");
+                let detail =
+                    format!("{left}, {mode} and {right} are not a left end, mode and right end in ascending order");
                 return Err(wrong(OP, detail, at));
             }
             // `split` is the share of the area left of the mode; on either side the distance from the end is a square

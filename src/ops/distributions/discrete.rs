@@ -273,7 +273,7 @@ impl Rng {
             check(OP, &host, at)?;
             let there = host.iter().filter(|w| **w > 0.0).count();
             if size > there {
-                let detail = format!("{size} positions asked for, of {there} with a weight above 0");
+                let detail = format!("cannot choose {size} positions, because only {there} have a weight above 0");
                 return Err(wrong(OP, detail, at));
             }
             let wide = computed_in(weights.0.dtype);
@@ -346,7 +346,7 @@ fn binomial_of_arrays(op: &'static str, n: Expr, p: Expr, word: super::Words, at
 
 fn binomial_of_numbers(op: &'static str, trials: f64, p: f64, word: super::Words, at: Loc) -> Result<Expr> {
     if trials * p * (1.0 - p) > WIDEST {
-        let detail = format!("{trials} trials of probability {p}; a variance up to 10^9 is taken");
+        let detail = format!("{trials} trials of probability {p} have a variance above the limit of 10^9");
         return Err(wrong(op, detail, at));
     }
     let (first, weights) = match p {
@@ -364,7 +364,7 @@ fn binomial_of_numbers(op: &'static str, trials: f64, p: f64, word: super::Words
 fn read(op: &'static str, weights: &Expr, at: Loc) -> Result<(Vec<f64>, Device)> {
     let shape = &weights.checked()?.shape;
     if shape.len() != 1 || shape[0] == 0 {
-        let detail = format!("the weights have shape {shape:?}; a vector of one or more is needed");
+        let detail = format!("the weights have shape {shape:?}; expected a vector of at least one element");
         return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
     }
     let array = weights.eval_at(at)?;

@@ -166,7 +166,7 @@ fn vector_length(op: &'static str, mean: &Expr, at: Loc) -> Result<usize> {
     match mean.0.shape[..] {
         [k] if k > 0 => Ok(k),
         _ => {
-            let detail = format!("the mean has shape {:?}; a vector of one element or more is needed", mean.0.shape);
+            let detail = format!("the mean has shape {:?}; expected a vector of at least one element", mean.0.shape);
             Err(Error::with_line(ErrorKind::Shape, op, detail, at))
         }
     }

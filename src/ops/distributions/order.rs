@@ -82,7 +82,7 @@ impl Rng {
         let at = Location::caller();
         let order = self.order(OP, n, at);
         if size > n {
-            let detail = format!("{size} different numbers asked for, of {n}");
+            let detail = format!("cannot choose {size} different numbers out of {n}");
             return Expr::failed(wrong(OP, detail, at), at);
         }
         first_of(OP, order, size, at)
@@ -92,7 +92,7 @@ impl Rng {
     fn order(&mut self, op: &'static str, n: usize, at: Loc) -> Expr {
         // checked before `draw`, whose message would count elements
         if n > u32::MAX as usize {
-            let detail = format!("{n} numbers asked for; a permutation has at most 2^32 - 1");
+            let detail = format!("{n} numbers requested; a permutation has at most 2^32 - 1");
             return Expr::failed(Error::with_line(ErrorKind::LimitExceeded, op, detail, at), at);
         }
         let keys = self.draw(op, n, at, |word| {

@@ -29,9 +29,9 @@ pub(super) fn check(op: &'static str, weights: &[f64], at: Loc) -> Result<()> {
     }
     let bad = |w: &f64| !(w.is_finite() && *w >= 0.0);
     match weights.iter().position(bad) {
-        Some(i) => Err(wrong(op, format!("weight {i} is {}; weights are finite and not negative", weights[i]), at)),
+        Some(i) => Err(wrong(op, format!("weight {i} is {}; weights must be finite and not negative", weights[i]), at)),
         None if weights.iter().all(|w| *w == 0.0) => {
-            Err(wrong(op, format!("{} weights, of which none is above 0", weights.len()), at))
+            Err(wrong(op, format!("{} weights, all of which are 0", weights.len()), at))
         }
         None => Ok(()),
     }

@@ -140,9 +140,9 @@ pub fn select(condition: impl Operand, a: impl Operand, b: impl Operand) -> Expr
 /// inference skips an impl whose condition does not hold.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "a number of type `{N}` cannot stand on the left of an array",
+    message = "a number of type `{N}` cannot be the left operand of an operator with an array",
     label = "write the array first, as `&x * n`, or the number as an expression, as `Expr::from(n) - &x`",
-    note = "on the left of an operator are f64, i64, f16, bf16 and bool, so that literals need no suffix: `2.0 * &x`"
+    note = "only f64, i64, f16, bf16 and bool can be the left operand, so that literals need no suffix: `2.0 * &x`"
 )]
 pub trait OnTheLeft<N> {}
 
@@ -349,7 +349,7 @@ pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: impl IntoAxes
         None => join("concat", parts.iter().map(|p| reshape("concat", p, &[-1], at)).collect(), 0, at),
         Some([axis]) => join("concat", parts, *axis, at),
         Some(axes) => {
-            let detail = format!("axes {axes:?}: one axis is taken, or `..` for the elements in C order");
+            let detail = format!("axes {axes:?}: expected one axis, or `..` for the elements in C order");
             Expr::failed(Error::with_line(ErrorKind::Axis, "concat", detail, at), at)
         }
     }
@@ -404,7 +404,7 @@ pub(crate) fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> 
                 return Err(Error::with_line(
                     ErrorKind::Shape,
                     op,
-                    format!("shapes {a:?} and {b:?} differ, and not only along axis {axis}"),
+                    format!("shapes {a:?} and {b:?} differ along other axes than axis {axis}"),
                     at,
                 ));
             }

@@ -310,7 +310,7 @@ reductions! {
 fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> crate::Result<Expr> {
     if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
         let detail =
-            format!("axes {:?}: one axis is taken, or `..` for all of them", axes.axes.as_deref().unwrap_or_default());
+            format!("axes {:?}: expected one axis, or `..` for all of them", axes.axes.as_deref().unwrap_or_default());
         return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
     }
     // f16 and bf16 values are rounded to their dtype first, and then compared as f32

@@ -133,7 +133,7 @@ fn scanned(row: &'static Ufunc, e: &Expr, axis: impl IntoScanAxis, types: fn(DTy
         let e = strong(e.clone(), at);
         let axis = layout::normalize_axis(given.axis, e.0.shape.len()).map_err(|f| f.at(name, at))?;
         if given.exclusive && given.include_initial {
-            let detail = "include_initial has the results of an exclusive scan already; name one of them";
+            let detail = "exclusive and include_initial cannot be combined, because include_initial already contains the results of an exclusive scan";
             return Err(Error::with_line(ErrorKind::Argument, name, detail, at));
         }
         let length = e.0.shape[axis];

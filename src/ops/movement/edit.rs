@@ -115,7 +115,7 @@ fn from_front(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Res
     match usize::try_from(from_end) {
         Ok(place) if place < n => Ok(place),
         _ => {
-            let detail = format!("position {i} is out of range for {n} along axis {axis}");
+            let detail = format!("position {i} is out of range for axis {axis} of length {n}");
             Err(Error::with_line(ErrorKind::Index, op, detail, at))
         }
     }

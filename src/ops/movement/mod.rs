@@ -20,7 +20,12 @@ use std::panic::Location;
 /// Returns the axes that a caller names, counted from the front, in the caller's order. Fails for `..`.
 fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<SmallVec<[usize; 6]>> {
     let Some(given) = &axes.axes else {
-        return Err(Error::with_line(ErrorKind::Axis, op, "`..` names all axes; numbers are needed here", at));
+        return Err(Error::with_line(
+            ErrorKind::Axis,
+            op,
+            "`..` is not allowed here; pass the numbers of the axes",
+            at,
+        ));
     };
     axes.resolve(ndim).map_err(|f| f.at(op, at))?;
     Ok(given.iter().filter_map(|a| layout::normalize_axis(*a, ndim).ok()).collect())
@@ -47,7 +52,7 @@ impl Expr {
             let n = self.checked()?.shape.len();
             let (from, to) = (in_order(OP, &source, n, at)?, in_order(OP, &destination, n, at)?);
             if from.len() != to.len() {
-                let detail = format!("{} axes cannot move to {} places", from.len(), to.len());
+                let detail = format!("{} axes cannot move to {} positions", from.len(), to.len());
                 return Err(Error::with_line(ErrorKind::Axis, OP, detail, at));
             }
             let mut others = (0..n).filter(|d| !from.contains(d));
@@ -459,12 +464,14 @@ fn sections_of(
     let n = e.0.shape[axis];
     let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
     let ends: Vec<usize> = match sections {
-        Sections::Count(count) if count <= 0 => return Err(wrong(format!("{count} parts; one at least is needed"))),
+        Sections::Count(count) if count <= 0 => return Err(wrong(format!("{count} parts; at least one is needed"))),
         Sections::Count(count) => {
             let count = count as usize;
             let mut ends = listed(count, "parts", op, at)?;
             if equal && n % count != 0 {
-                return Err(wrong(format!("axis {axis} of length {n} has no {count} equal parts; see array_split")));
+                return Err(wrong(format!(
+                    "axis {axis} of length {n} cannot be split into {count} equal parts; see array_split"
+                )));
             }
             ends.extend((1..=count).map(|k| k * (n / count) + k.min(n % count)));
             ends

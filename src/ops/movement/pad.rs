@@ -103,7 +103,7 @@ impl Expr {
                 Pad::Constant(s) => fits(s, dtype, at)?,
                 Pad::Edge | Pad::Reflect | Pad::Symmetric | Pad::Wrap => {
                     if let Some(axis) = (0..ndim).find(|d| e.0.shape[*d] == 0 && widths[*d] != (0, 0)) {
-                        let detail = format!("axis {axis} has no element to put around it; only a constant can be");
+                        let detail = format!("axis {axis} has length 0; only a constant can pad it");
                         return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
                     }
                 }

@@ -58,7 +58,7 @@ pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Resu
             Ok((e, axis))
         }
         Some(axes) => {
-            let detail = format!("axes {axes:?}: one axis is taken, or `..` for the elements in C order");
+            let detail = format!("axes {axes:?}: expected one axis, or `..` for the elements in C order");
             Err(Error::with_line(ErrorKind::Axis, op, detail, at))
         }
     }

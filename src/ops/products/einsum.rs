@@ -94,8 +94,8 @@ impl Term {
                     term.has_ellipsis = true;
                     3
                 }
-                '.' => return Err(wrong("`.` is read only as part of one ellipsis `...` a term".into())),
-                _ => return Err(wrong(format!("{c:?} is no letter from a to z or A to Z"))),
+                '.' => return Err(wrong("`.` is only allowed as part of an ellipsis `...`, once in a term".into())),
+                _ => return Err(wrong(format!("{c:?} is not a letter from a to z or A to Z"))),
             };
             rest = rest[length..].trim_start();
         }
@@ -131,14 +131,14 @@ fn labelled(subscripts: &str, operands: Vec<Expr>, at: Loc) -> Result<(Vec<Label
         let (letters, axes) = (term.letters().count(), e.0.shape.len());
         if letters > axes || letters < axes && !term.has_ellipsis {
             let shape = e.0.shape.as_slice();
-            let why = format!("a term of {letters} letters is given an operand of shape {shape:?}");
+            let why = format!("a term of {letters} letters does not match an operand of shape {shape:?}");
             return Err(wrong(ErrorKind::Shape, why));
         }
         counts.push(axes - letters);
     }
     let most = counts.iter().copied().max().unwrap_or(0);
     if LETTERS + most > MOST {
-        return Err(wrong(ErrorKind::LimitExceeded, format!("`...` stands for {most} axes")));
+        return Err(wrong(ErrorKind::LimitExceeded, format!("`...` stands for too many axes ({most})")));
     }
     let out = match output {
         Some(term) => explicit(&term, &terms, most).map_err(|why| wrong(ErrorKind::Argument, why))?,
@@ -167,7 +167,7 @@ fn explicit(output: &Term, inputs: &[Term], most: usize) -> std::result::Result<
         }
     }
     if most > 0 && !output.has_ellipsis {
-        return Err(format!("the result lacks the `...` that stands for {most} axes of an operand"));
+        return Err(format!("the result has no `...`, which stands for {most} axes of an operand"));
     }
     Ok(output.labels(if output.has_ellipsis { most } else { 0 }, most))
 }
@@ -181,8 +181,10 @@ fn diagonals(mut e: Expr, mut labels: Labels, subscripts: &str, at: Loc) -> Resu
         let shape = e.0.shape.as_slice();
         if shape[i] != shape[j] {
             let c = letter(labels[i]).unwrap_or_default();
-            let detail =
-                format!("\"{subscripts}\": `{c}` is twice in an operand, with lengths {} and {}", shape[i], shape[j]);
+            let detail = format!(
+                "\"{subscripts}\": `{c}` occurs twice in an operand, with lengths {} and {}",
+                shape[i], shape[j]
+            );
             return Err(Error::with_line(ErrorKind::Shape, "einsum", detail, at));
         }
         e = view("einsum", &e, at, |shape| View::diagonal(shape, 0, i as isize, j as isize));

@@ -78,7 +78,7 @@ impl Expr {
                 Labelled { e, labels }
             };
             let out: Labels = from_the_right(a.0.shape.len().max(b.0.shape.len()) - 1).collect();
-            let name = |l: Label| format!("axis −{} without the summed one", l + 1);
+            let name = |l: Label| format!("axis −{} (not counting the summed axis)", l + 1);
             contract("vecdot", vec![labelled(a, i), labelled(b, j)], &out, &name, at)
         })
     }
@@ -179,7 +179,7 @@ impl Expr {
             let (a, b) = two("cross", self, other, at)?;
             let dtype = promoted("cross", [&a, &b].into_iter(), at)?;
             if dtype == DType::Bool {
-                return Err(Error::with_line(ErrorKind::DType, "cross", "bool has no difference; use astype", at));
+                return Err(Error::with_line(ErrorKind::DType, "cross", "bool cannot be subtracted; use astype", at));
             }
             // differences of f16 and bf16 are rounded only once
             let compute = if dtype.is_half() { DType::F32 } else { dtype };
@@ -193,7 +193,7 @@ impl Expr {
             };
             let (x, y) = (parts(&a)?, parts(&b)?);
             layout::broadcast(&x[0].0.shape, &y[0].0.shape)
-                .map_err(|_| unfit("cross", &a, &b, "the axes beside the vectors' do not broadcast", at))?;
+                .map_err(|_| unfit("cross", &a, &b, "the axes other than those of the vectors do not broadcast", at))?;
             let multiply = |i: usize, j: usize| binary(&arithmetic::multiply, &x[i], &y[j], at);
             let part =
                 |i: usize, j: usize| cast(binary(&arithmetic::subtract, multiply(i, j), multiply(j, i), at), dtype, at);
@@ -247,11 +247,11 @@ impl Expr {
             let shape = e.0.shape.clone();
             let (ndim, dtype) = (shape.len(), e.0.dtype);
             if ndim < 2 || shape[ndim - 1] != shape[ndim - 2] {
-                let detail = format!("shape {:?}: the last two axes are no square matrix", shape.as_slice());
+                let detail = format!("shape {:?}: the last two axes do not form a square matrix", shape.as_slice());
                 return Err(Error::with_line(ErrorKind::Shape, "matrix_power", detail, at));
             }
             if n < 0 {
-                let detail = format!("the power {n} is negative, and there is no inverse of a matrix yet");
+                let detail = format!("the power {n} is negative, but the inverse of a matrix is not implemented yet");
                 return Err(Error::with_line(ErrorKind::Unsupported, "matrix_power", detail, at));
             }
             if n == 0 {
@@ -361,7 +361,7 @@ fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at
     }
     let (n, m) = (a.0.shape.len(), b.0.shape.len());
     if n + m > layout::MAX_NDIM {
-        let detail = format!("{n} and {m} axes; at most {} are taken together", layout::MAX_NDIM);
+        let detail = format!("{n} and {m} axes; together at most {} are supported", layout::MAX_NDIM);
         return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     let mut labels: [Labels; 2] = [(0..n as Label).collect(), (n as Label..(n + m) as Label).collect()];
@@ -427,7 +427,7 @@ pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
                 1 if i == 0 => view("multi_dot", x, at, |s| View::expand(s, 0)),
                 1 if i == last => view("multi_dot", x, at, |s| View::expand(s, 1)),
                 _ => {
-                    let why = "each is a matrix; the first and the last may be vectors";
+                    let why = "each must be a matrix, except that the first and the last may be vectors";
                     return Err(Error::with_line(
                         ErrorKind::Shape,
                         "multi_dot",
@@ -438,7 +438,7 @@ pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
             };
             let [rows, columns] = [matrix.0.shape[0], matrix.0.shape[1]];
             if lengths.last().is_some_and(|n| *n != rows) {
-                let why = format!("the {rows} rows of array {i} do not match the columns of the one before");
+                let why = format!("the {rows} rows of array {i} do not match the columns of the array before it");
                 return Err(Error::with_line(
                     ErrorKind::Shape,
                     "multi_dot",

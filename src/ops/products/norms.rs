@@ -135,7 +135,7 @@ fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Ex
     let ndim = e.0.shape.len();
     let sorted = axes.resolve(ndim).map_err(|f| f.at(OP, at))?;
     if sorted.len() != 2 {
-        let detail = format!("{} axes of shape {:?}; a matrix has two", sorted.len(), e.0.shape.as_slice());
+        let detail = format!("{} axes of shape {:?}; a matrix norm needs two", sorted.len(), e.0.shape.as_slice());
         return Err(Error::with_line(ErrorKind::Axis, OP, detail, at));
     }
     if norm == MatrixNorm::Frobenius {

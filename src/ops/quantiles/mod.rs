@@ -221,12 +221,12 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
     carry(at, || {
         let rows = Rows::of(op, e, axes, numbers || q.len() > FEW, at)?;
         if let Some(q) = q.iter().find(|q| !(0.0..=whole).contains(*q)) {
-            return Err(Error::with_line(ErrorKind::Argument, op, format!("{q} is not between 0 and {whole}"), at));
+            return Err(Error::with_line(ErrorKind::Argument, op, format!("quantile {q} is outside 0..={whole}"), at));
         }
         let q: Vec<f64> = q.into_iter().map(|q| q / whole).collect();
         let of_numbers = numbers && rows.e.0.dtype.is_float() && rows.n > 0;
         match &q[..] {
-            [] => Err(Error::with_line(ErrorKind::Argument, op, "at least one number is needed", at)),
+            [] => Err(Error::with_line(ErrorKind::Argument, op, "at least one quantile is needed", at)),
             _ if of_numbers => rows.quantiles_of_numbers(op, &q, several, method, at),
             [q] if !several => rows.quantile(op, *q, method, at),
             // without elements all quantiles are equal

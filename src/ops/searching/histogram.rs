@@ -213,7 +213,7 @@ fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>
     let empty = x.0.shape.contains(&0).then_some((0.0, 1.0));
     if let Some((low, high)) = range.or(empty) {
         if !low.is_finite() || !high.is_finite() || low > high {
-            let detail = format!("{low} to {high} is no range of finite numbers");
+            let detail = format!("the range {low} to {high} must be finite and must not decrease");
             return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
         }
         let ends = if low == high { [low - 0.5, high + 0.5] } else { [low, high] };

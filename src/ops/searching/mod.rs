@@ -143,7 +143,7 @@ pub fn interp(x: impl Operand, xp: impl Operand, fp: impl Operand) -> Expr {
         let n = length(OP, "the array of points", &xp, at)?;
         if n == 0 || fp.0.shape != xp.0.shape {
             let (a, b) = (xp.0.shape.as_slice(), fp.0.shape.as_slice());
-            let detail = format!("points of shapes {a:?} and {b:?}; one of each is needed, and as many of both");
+            let detail = format!("points of shapes {a:?} and {b:?}; both must have the same length, at least 1");
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
         let out = promoted(OP, all.into_iter(), at)?.float();

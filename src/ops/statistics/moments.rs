@@ -111,7 +111,7 @@ fn average(x: &Expr, axes: &AxesArg, weights: Expr, at: Loc) -> Result<Expr> {
         }
         _ => {
             let (a, b) = (e.0.shape.as_slice(), weights.0.shape.as_slice());
-            let why = "weights have the array's shape, or one axis as long as the only one that is averaged";
+            let why = "weights must have the array's shape, or one axis as long as the only averaged axis";
             return Err(Error::with_line(ErrorKind::Shape, OP, format!("shapes {a:?} and {b:?}: {why}"), at));
         }
     };

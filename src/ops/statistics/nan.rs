@@ -184,7 +184,7 @@ fn spread(e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Exp
 fn position(op: &'static str, e: &Expr, axes: &AxesArg, largest: bool, at: Loc) -> Result<Expr> {
     if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
         let list = axes.axes.as_deref().unwrap_or_default();
-        let detail = format!("axes {list:?}: one axis is taken, or `..` for all of them");
+        let detail = format!("axes {list:?}: expected one axis, or `..` for all of them");
         return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
     }
     let (row, neutral, fold) = match largest {

@@ -95,7 +95,7 @@ fn of_length(n: usize, at: Loc) -> Result<Vec<Arg>> {
     match n > mutant!(polynomials_of_any_length, usize::MAX, MOST) {
         true => {
             let detail =
-                format!("{n} coefficients; at most {MOST} are taken, because each is a step of the expression");
+                format!("{n} coefficients; at most {MOST} are supported, because each adds nodes to the expression");
             Err(Error::with_line(ErrorKind::LimitExceeded, "polyval", detail, at))
         }
         false => room(n, "polyval", at),

@@ -88,7 +88,7 @@ pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: O
 pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: Option<Line>) -> Error {
     let fault = match row.refuses {
         Some(refuses) => refuses(value, params),
-        None => Fault::new(ErrorKind::Internal, "the routine takes every element, but one was refused"),
+        None => Fault::new(ErrorKind::Internal, "the routine accepts every element, but one was rejected"),
     };
     Error::with_line(fault.kind, row.name, fault.detail, line)
 }
@@ -257,8 +257,10 @@ pub(crate) trait Backend: Send + Sync {
     /// Runs a user-defined shader, or enqueues it. Only a GPU supports this.
     #[cfg(all(feature = "gpu", feature = "kernels"))]
     fn run_raw(&self, call: &RawCall<'_>) -> Result<()> {
-        let detail =
-            format!("the device {} runs no shaders; a GPU does, and ElementwiseKernel runs everywhere", self.name());
+        let detail = format!(
+            "the device {} cannot run shaders; use a GPU, or ElementwiseKernel, which runs on every device",
+            self.name()
+        );
         Err(Error::with_line(ErrorKind::Unsupported, call.name, detail, Some(call.line)))
     }
     /// Waits until all work enqueued so far is done, in the same way as [`Backend::download`].

@@ -373,8 +373,8 @@ impl fmt::Display for Model {
         write!(f, "  modelled time: {}", Micros(self.time))?;
         match (self.other, self.taken) {
             (None, _) => writeln!(f)?,
-            (Some(other), true) => writeln!(f, "; {} if only what must be were stored", Micros(other))?,
-            (Some(other), false) => writeln!(f, "; {} if more were stored", Micros(other))?,
+            (Some(other), true) => writeln!(f, "; {} if only the required nodes were stored", Micros(other))?,
+            (Some(other), false) => writeln!(f, "; {} if more nodes were stored", Micros(other))?,
         }
         let verb = if self.taken { "stored" } else { "not stored" };
         for Choice { name, shape, times, stored, computed } in &self.choices {

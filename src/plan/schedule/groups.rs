@@ -99,13 +99,16 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
         // lanes of shorter blocks would combine elements in another order than `plan/kernel/scan.rs` defines
         KernelKind::Row if kernel.scans() && inner > size * SCAN_RUN && size * SCAN_RUN < SCAN_BLOCK => {
             let (group, name) = (SCAN_BLOCK / SCAN_RUN, &caps.name);
-            return refused(format!("a scan needs workgroups of {group}; {name} has {}", caps.workgroup));
+            return refused(format!(
+                "a scan needs workgroups of {group} invocations; {name} allows {}",
+                caps.workgroup
+            ));
         }
         KernelKind::Row => {
             let shapes = [(short, HELD[0])].into_iter().chain(HELD.map(|held| (size, held)));
             match { shapes }.find(|(lanes, held)| lanes * held >= inner) {
                 Some(shape) => shape,
-                None => return refused(format!("a row of {inner} elements for {size} lanes")),
+                None => return refused(format!("a row of {inner} elements does not fit {size} lanes")),
             }
         }
     })
@@ -163,7 +166,7 @@ fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
     // the invocations fetch the elements of a step next to each other
     if lanes.min(caps.group()) < NARROW_STEP {
         let (need, have) = (2 * NARROW_STEP * NARROW_STEP * bytes, caps.workgroup_memory);
-        let needs = format!("a product needs workgroups of {NARROW_STEP} with {need} bytes");
+        let needs = format!("a product needs workgroups of {NARROW_STEP} invocations with {need} bytes of memory");
         let detail = format!("{needs}; {} has {} with {have}", caps.name, caps.workgroup);
         return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
     }
@@ -192,7 +195,7 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     let found = takes_own.then_some(own).into_iter().chain(plain).find_map(fits);
     found.map(Some).ok_or_else(|| {
         let (lanes, need) = (Tile::LEAST.invocations(), Tile { padded: false, ..Tile::LEAST }.memory(bytes));
-        let needs = format!("a product needs workgroups of {lanes} with {need} bytes");
+        let needs = format!("a product needs workgroups of {lanes} invocations with {need} bytes of memory");
         let detail = format!("{needs}; {} has {} with {}", caps.name, caps.workgroup, caps.workgroup_memory);
         Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None)
     })

@@ -16,7 +16,7 @@ fn known(function: &str) -> bool {
 fn every_line_has_its_function() {
     let mut seen = HashSet::new();
     for e in entry::all() {
-        assert!(seen.insert(e.name()), "contract.csv: {} stands there twice", e.name());
+        assert!(seen.insert(e.name()), "contract.csv: {} is listed twice", e.name());
         assert!(known(&e.function), "contract.csv: {}: no such function", e.name());
         let named = matches!(e.bound, Bound::Named(_));
         let reduces = testing::row(&e.function).is_none();

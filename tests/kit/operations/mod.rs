@@ -70,7 +70,6 @@ pub type Refusal = (&'static str, ErrorKind, Expr);
 pub type Meaning = fn(&[f64]) -> Option<Vec<f64>>;
 
 /// One operation.
-#[derive(Clone, Copy)]
 pub struct Operation {
     pub name: &'static str,
     pub kind: Kind,
@@ -209,7 +208,7 @@ const fn joined() -> [Operation; count()] {
     while part < PARTS.len() {
         let mut i = 0;
         while i < PARTS[part].len() {
-            all[n] = PARTS[part][i];
+            all[n] = Operation { ..PARTS[part][i] };
             (n, i) = (n + 1, i + 1);
         }
         part += 1;
@@ -217,4 +216,5 @@ const fn joined() -> [Operation; count()] {
     all
 }
 
+/// The whole list.
 pub static OPERATIONS: &[Operation] = &joined();

@@ -97,7 +97,7 @@ pub(super) fn compile(kernel: &Kernel, aliased: &[bool], block: usize) -> Result
     c.stores()?;
     c.end()?;
     if c.program.scratch() > LARGE {
-        return Err(c.error("threaded code of more values than the planner promises"));
+        return Err(c.error("threaded code needs more scratch memory than the planner allows"));
     }
     Ok(c.complete())
 }
@@ -326,7 +326,9 @@ impl Compiler<'_> {
                 self.bring(v)?;
                 self.save(v)
             }
-            Home::Product(_) | Home::Draw(_) => Err(self.error("a product that its reader does not compute")),
+            Home::Product(_) | Home::Draw(_) => {
+                Err(self.error("a product that the instruction reading it does not compute"))
+            }
         }
     }
 
@@ -337,14 +339,18 @@ impl Compiler<'_> {
         }
         self.keep_acc()?;
         let (code, operand) = match self.homes[v] {
-            Home::None | Home::Draw(_) => return Err(self.error(format!("value {v} is nowhere"))),
+            Home::None | Home::Draw(_) => {
+                return Err(self.error(format!("value {v} is neither in memory nor in the accumulator")));
+            }
             Home::Each(place) => {
                 let load = self.kernel.values[v].op.load().map(|n| self.kernel.loads[n].dtype);
                 (load.and_then(|dtype| cast::load_each(dtype, self.program.word)), Home::Each(place))
             }
             home @ (Home::Memory(_) | Home::Fill(_) | Home::Slot(_)) => (Codes::load(), home),
             Home::Product([x, y]) => {
-                let Op::Ufunc(row, _) = &self.kernel.values[v].op else { return Err(self.error("no product")) };
+                let Op::Ufunc(row, _) = &self.kernel.values[v].op else {
+                    return Err(self.error("the value is not a product"));
+                };
                 let by = self.kernel.values[v].compute();
                 let codes = row.threaded(by, self.program.word);
                 self.emit(Codes::load(), [self.homes[x], Home::None], false)?;
@@ -461,7 +467,7 @@ impl Compiler<'_> {
 
     fn emit(&mut self, code: Option<Codes>, operands: [Home; 2], streams: bool) -> Result<()> {
         let Some(run) = code.and_then(|codes| codes.get()) else {
-            return Err(self.error("an instruction that this machine has no threaded code for"));
+            return Err(self.error("this machine has no threaded code for an instruction"));
         };
         self.program.code.push(Instr { run, operands: [Operand::default(); 2], streams });
         self.operands.push(operands);

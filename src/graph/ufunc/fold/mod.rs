@@ -316,33 +316,31 @@ impl Definition {
         };
         let n = self.state.len();
         if !(1..=MOST_COMPONENTS).contains(&n) {
-            return refuse(format!("a state of {n} components; there may be 1 to {MOST_COMPONENTS}"));
+            return refuse(format!("the state has {n} components; 1 to {MOST_COMPONENTS} are allowed"));
         }
         if !self.commutative {
-            return refuse("not commutative, and the tree of a reduction does not keep the order of elements".into());
+            return refuse("not commutative, but a reduction does not keep the order of elements".into());
         }
         for (what, terms) in [("lift", self.lift), ("combine", self.combine)] {
             if terms.len() != n {
-                return refuse(format!("{what} gives {} components of {n}", terms.len()));
+                return refuse(format!("{what} returns {} components, but the state has {n}", terms.len()));
             }
         }
         let names = |terms: &[Term], named: fn(&Term) -> bool| terms.iter().any(|t| t.any(named));
         let of_states = |t: &Term| matches!(t, Term::A(_) | Term::B(_));
         let of_elements = |t: &Term| matches!(t, Term::X | Term::Position);
         if names(self.lift, of_states) {
-            return refuse("lift takes a state".into());
+            return refuse("lift refers to a state".into());
         }
         if names(self.combine, of_elements) || names(std::slice::from_ref(&self.finish), of_elements) {
-            return refuse("only lift takes an element".into());
+            return refuse("only lift may refer to an element".into());
         }
         if self.finish.any(|t| matches!(t, Term::B(_))) {
-            return refuse("finish takes one state".into());
+            return refuse("finish may refer to one state only".into());
         }
         // such a fold is not commutative, and a CPU copies such components one after another, so it would mix them up
         if let Some(i) = self.combine.iter().position(of_states) {
-            return refuse(format!(
-                "component {i} of combine is a component of one state alone, so it is not commutative"
-            ));
+            return refuse(format!("component {i} of combine depends on one state only, so it is not commutative"));
         }
         // the formulas do not need to accept every element type; if they accept none, the error for f32 states the
         // reason

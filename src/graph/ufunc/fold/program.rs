@@ -138,7 +138,11 @@ impl Typing<'_> {
             let step = self.step(&mut program, term)?;
             let found = program.steps[step].compute;
             if found != *wanted {
-                return self.refuse(format!("{} where the row says {}", found.name(), wanted.name()));
+                return self.refuse(format!(
+                    "the formula has type {}, but {} is declared",
+                    found.name(),
+                    wanted.name()
+                ));
             }
             program.results.push(step);
         }
@@ -155,7 +159,7 @@ impl Typing<'_> {
     fn step(&self, program: &mut Program, term: &Term) -> Result<usize, Fault> {
         let component = |n: usize| match self.state.get(n) {
             Some(compute) => Ok(*compute),
-            None => self.refuse(format!("component {n} of {}", self.state.len())),
+            None => self.refuse(format!("component {n} does not exist; the state has {}", self.state.len())),
         };
         let (gives, compute) = match term {
             Term::X => (Operand::Element, self.element.compute()),
@@ -207,7 +211,7 @@ impl Typing<'_> {
             Some(by) if fits && row.on_cpu(by) => Ok(row.class.result(by.dtype()).compute()),
             _ => {
                 let names: Vec<&str> = types.iter().map(|t| t.name()).collect();
-                self.refuse(format!("{} does not take ({})", row.name, names.join(", ")))
+                self.refuse(format!("{} does not accept ({})", row.name, names.join(", ")))
             }
         }
     }

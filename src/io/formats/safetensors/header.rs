@@ -61,7 +61,7 @@ pub fn name_of(dtype: DType) -> &'static str {
 /// Makes a fault of a JSON error. The message may contain a string of the file, so it is cut to one short line.
 fn json_fault(e: &serde_json::Error) -> Fault {
     let text: String = e.to_string().chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format_fault(format!("the header is not as it should be: {text}"))
+    format_fault(format!("the header is invalid: {text}"))
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Fallible<T> {
@@ -97,7 +97,7 @@ impl Head {
             at = tensor.end;
         }
         if at != length {
-            return Err(format_fault(format!("the tensors have {at} bytes, and the file {length} for them")));
+            return Err(format_fault(format!("the tensors have {at} bytes, but the data of the file has {length}")));
         }
         Ok(head)
     }
@@ -282,7 +282,7 @@ fn check_file(name: &str) -> Fallible<()> {
     let is_odd = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
     if name.is_empty() || name == "." || name == ".." || name.contains(is_odd) {
         let detail = format!(
-            "the index names the file {}, which is no plain name of a file beside it",
+            "the index names the file {}, which is not the plain name of a file in the same folder",
             printable(name.as_bytes())
         );
         return Err(format_fault(detail));

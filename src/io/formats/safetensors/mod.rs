@@ -85,7 +85,7 @@ fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
         return Err(format_fault(format!("a header of {count} bytes is too long; at most {MAX_HEADER} are read")));
     }
     if count > length - 8 {
-        let detail = format!("the header takes {count} bytes, but {} are left: the file is cut off", length - 8);
+        let detail = format!("the header has {count} bytes, but only {} are left: the file is cut off", length - 8);
         return Err(format_fault(detail));
     }
     let text = read_text(source, count)?;
@@ -99,7 +99,7 @@ fn read_text(source: &mut impl Read, count: u64) -> Fallible<Vec<u8>> {
     room.map_err(|_| Fault::new(ErrorKind::OutOfMemory, format!("no memory for {count} bytes")))?;
     source.take(count).read_to_end(&mut text).map_err(io_fault)?;
     if text.len() as u64 != count {
-        return Err(format_fault("it ended early"));
+        return Err(format_fault("the data ended early"));
     }
     Ok(text)
 }
@@ -255,7 +255,7 @@ fn indexed(path: &Path, open: impl Fn(&Path) -> Fallible<Shard<File>>) -> Fallib
             Err(_) => {
                 let (name, file) = (printable(name.as_bytes()), &index.files[*file]);
                 return Err(named(
-                    format_fault(format!("the index has tensor {name} in {file}, which does not have it")),
+                    format_fault(format!("the index lists tensor {name} in {file}, but that file does not contain it")),
                     path,
                 ));
             }
@@ -413,7 +413,7 @@ impl<R: Read + Seek> SafeTensors<R> {
             Kind::Known(dtype) => Ok(*dtype),
             Kind::Other(name) => {
                 let name = printable(name.as_bytes());
-                Err(Fault::new(ErrorKind::Unsupported, format!("its type is {name}, which cupric does not have")))
+                Err(Fault::new(ErrorKind::Unsupported, format!("its type is {name}, which cupric does not support")))
             }
         };
         let file = &mut self.files[file];

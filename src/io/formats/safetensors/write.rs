@@ -36,7 +36,7 @@ impl Draft {
             let (name, dtype) = (name.as_ref().to_string(), expr.dtype()?);
             expr.shape()?;
             if name == METADATA {
-                return Err(wrong(format!("the name {METADATA} is the format's own")));
+                return Err(wrong(format!("the name {METADATA} is reserved by the format")));
             }
             list.push((name, dtype, expr));
         }
@@ -45,7 +45,7 @@ impl Draft {
         let twice = |mut names: Vec<&str>| {
             names.sort_unstable();
             let pair = names.windows(2).find(|pair| pair[0] == pair[1]);
-            pair.map(|pair| wrong(format!("two have the name {}", printable(pair[0].as_bytes()))))
+            pair.map(|pair| wrong(format!("two entries have the name {}", printable(pair[0].as_bytes()))))
         };
         let names = list.iter().map(|(name, ..)| name.as_str()).collect();
         if let Some(e) = twice(names).or(twice(pairs.iter().map(|(k, _)| k.as_str()).collect())) {
@@ -75,7 +75,11 @@ impl Draft {
         let mut text = format!("{{{}}}", entries.join(",")).into_bytes();
         text.resize(text.len().next_multiple_of(8), b' ');
         if text.len() as u64 > super::MAX_HEADER {
-            return Err(wrong(format!("a header of {} bytes; the format allows {}", text.len(), super::MAX_HEADER)));
+            return Err(wrong(format!(
+                "a header of {} bytes; the format allows at most {}",
+                text.len(),
+                super::MAX_HEADER
+            )));
         }
         let header = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
         Ok(Draft { header, tensors: list.into_iter().map(|(_, _, expr)| expr).collect() })

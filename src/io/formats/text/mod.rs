@@ -145,7 +145,7 @@ impl TextFormat {
             return wrong(format!("the delimiter {c:?} may be part of a number, or of a line's end"));
         }
         if self.columns.is_some() && self.names.is_some() {
-            return wrong("columns are chosen by position and by name".into());
+            return wrong("columns are chosen both by position and by name".into());
         }
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Array {
     /// assert_eq!(x.shape(), [2, 2]);
     /// assert_eq!(x.to_vec::<f32>()?, [1., 2.5, 3., 0.001]);
     /// let e = Array::from_text(&path, DType::I32, &TextFormat::new()).unwrap_err();
-    /// assert!(e.to_string().contains(".txt: line 2, column 2 (character 3): \"2.5\" is no number of i32"));
+    /// assert!(e.to_string().contains(".txt: line 2, column 2 (character 3): \"2.5\" is not a number of dtype i32"));
     /// # std::fs::remove_file(path).ok();
     /// # Ok::<(), cupric::Error>(())
     /// ```

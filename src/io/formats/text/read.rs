@@ -144,7 +144,7 @@ impl<'a> Iterator for Fields<'a> {
             let trimmed = after.trim_start_matches(|c: char| c.is_whitespace() && c != delimiter);
             self.next = trimmed.strip_prefix(delimiter).map(|rest| record.len() - rest.len());
             if !trimmed.is_empty() && self.next.is_none() {
-                return Some((at, Err("more follows a closing quote")));
+                return Some((at, Err("unexpected characters after a closing quote")));
             }
             let field =
                 if field.contains('"') { Cow::Owned(field.replace("\"\"", "\"")) } else { Cow::Borrowed(field) };
@@ -253,7 +253,9 @@ fn number<T: Element, R: BufRead>(
         let place = records.place(column, at);
         match text.is_empty() {
             true => format_fault(format!("{place}: the field is empty")),
-            false => format_fault(format!("{place}: {} is no number of {}", printable(text.as_bytes()), T::DTYPE)),
+            false => {
+                format_fault(format!("{place}: {} is not a number of dtype {}", printable(text.as_bytes()), T::DTYPE))
+            }
         }
     })
 }
@@ -301,8 +303,11 @@ fn chosen<T: Element, R: BufRead>(
         }
     }
     if row.iter().any(Option::is_none) {
-        let detail =
-            format!("line {} has {count} columns, and column {} is wanted, counted from 0", records.first, last - 1);
+        let detail = format!(
+            "line {} has {count} columns, but column {} (counted from 0) was requested",
+            records.first,
+            last - 1
+        );
         return Err(format_fault(detail));
     }
     elements.extend(row.into_iter().flatten());

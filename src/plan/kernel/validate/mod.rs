@@ -44,7 +44,7 @@ pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
 /// Checks a kernel. `follows` is true if the step before it is a kernel too. `written` marks the temporaries written so
 /// far.
 fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Check {
-    ensure(follows || !kernel.continues, || "a further pass of no kernel".to_string())?;
+    ensure(follows || !kernel.continues, || "a further pass without a kernel before it".to_string())?;
     space(kernel)?;
     for (n, load) in kernel.loads.iter().enumerate() {
         operand(plan, kernel, n, load)?;
@@ -77,7 +77,7 @@ fn buffers(plan: &Plan, step: &Step, written: &mut [bool]) -> Check {
     };
     let (reads, writes) = (step.reads(), step.writes());
     for buffer in reads.iter().chain(&writes) {
-        ensure(is_there(buffer), || format!("{buffer} is not there"))?;
+        ensure(is_there(buffer), || format!("{buffer} does not exist"))?;
     }
     for buffer in &writes {
         ensure(!matches!(buffer, BufferRef::Input(_)), || format!("a write to {buffer}"))?;
@@ -151,7 +151,7 @@ fn operand(plan: &Plan, k: &Kernel, n: usize, load: &Load) -> Check {
         BufferRef::Temp(i) => (i < plan.temps.len(), None),
         BufferRef::Output(i) => (i < plan.outputs.len(), plan.outputs.get(i).map(|o| o.dtype.size())),
     };
-    ensure(there, || format!("load {n} of {}, which is not there", load.buffer))?;
+    ensure(there, || format!("load {n} of {}, which does not exist", load.buffer))?;
     ensure(size.is_none_or(|s| s == load.dtype.size()), || format!("load {n} of {} as {}", load.buffer, load.dtype))?;
     let rank = k.outer.len() + k.inner.len();
     ensure(load.strides.len() == rank, || format!("load {n} has {} strides for {rank} axes", load.strides.len()))
@@ -188,7 +188,7 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
             ensure(strides.len() >= rank, || format!("value {n} has {} strides for {rank} axes", strides.len()))
         }
         Op::Ufunc(row, args) => {
-            ensure(args.len() == row.arity, || format!("value {n} gives {} {} operands", row.name, args.len()))
+            ensure(args.len() == row.arity, || format!("value {n} passes {} {} operands", row.name, args.len()))
         }
         Op::Philox { word, .. } => ensure(*word < 12, || format!("value {n} is word {word} of twelve")),
         Op::Reduce(r) => {
@@ -198,7 +198,7 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
         Op::Scan(r) => {
             ensure(k.kind == KernelKind::Row, || format!("value {n} scans outside a row kernel"))?;
             ensure(r.fold.function().is_some(), || {
-                format!("value {n} scans by {}, which no function makes", r.fold.name)
+                format!("value {n} scans by {}, which is not a function", r.fold.name)
             })?;
             let outer = r.inputs().into_iter().find(|a| !k.values[*a].inner);
             outer.map_or(Ok(()), |a| Err(format!("value {n} scans value {a}, which is at the outer level")))
@@ -211,7 +211,7 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
                 l.dtype == value.compute().dtype() && l.strides.iter().skip(k.outer.len()).all(|stride| *stride == 0)
             };
             let goes_on = from.is_none_or(|n| n >= 2 && k.loads.get(n).is_some_and(fits));
-            ensure(goes_on, || format!("value {n} goes on from load {from:?}"))
+            ensure(goes_on, || format!("value {n} continues from load {from:?}"))
         }
         Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => Ok(()),
     }
@@ -226,7 +226,7 @@ fn reduction(k: &Kernel, n: usize, r: &Reduction) -> Check {
     }
     if let Some(base) = r.base() {
         let counts = !k.values[base].inner && k.values[base].dtype == DType::I32;
-        ensure(counts, || format!("value {n} counts from value {base}, which is no position"))?;
+        ensure(counts, || format!("value {n} counts from value {base}, which is not a position"))?;
     }
     let components = r.fold.state.len();
     if let Source::States(states) = &r.source {
@@ -273,11 +273,11 @@ fn target(plan: &Plan, k: &Kernel, n: usize, store: &Store) -> Check {
     ensure(plain, || format!("store {n} is conditional or scattered, and its kernel is not elementwise"))?;
     if let Some(condition) = store.condition() {
         let is_bool = k.values.get(condition).is_some_and(|v| v.dtype == DType::Bool);
-        ensure(is_bool, || format!("store {n} under a condition, value {condition}, that is no bool"))?;
+        ensure(is_bool, || format!("store {n} under a condition, value {condition}, that is not a bool"))?;
     }
     let Some(scattered) = store.scattered() else { return Ok(()) };
     let is_position = k.values.get(scattered.index).is_some_and(|v| v.compute() == Compute::I32);
-    ensure(is_position, || format!("store {n} at value {}, which is no i32", scattered.index))?;
+    ensure(is_position, || format!("store {n} at value {}, which is not an i32", scattered.index))?;
     let extent = scattered.extent;
     ensure(extent <= i32::MAX as usize, || format!("store {n} writes at one of {extent} positions"))?;
     let combines = !store.updates() || store.dtype.is_integer();

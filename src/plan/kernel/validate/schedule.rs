@@ -28,7 +28,7 @@ pub(super) fn schedule(k: &Kernel) -> Check {
         (_, Work::Groups(g)) => groups(k, g)?,
     }
     ensure(s.passes().is_some() == has_inner, || {
-        "passes of a kernel without an inner space, or none of one".to_string()
+        "passes for a kernel without an inner space, or no passes for a kernel with one".to_string()
     })?;
     if let Some(p) = s.passes() {
         passes(k, p)?;
@@ -36,7 +36,7 @@ pub(super) fn schedule(k: &Kernel) -> Check {
     }
     let Some(checks) = s.checks() else { return Ok(()) };
     let fits = checks.outer.len() == k.outer.len() && checks.outer.iter().zip(&k.outer).all(|(c, n)| *c == 1 || c == n);
-    ensure(fits, || format!("indices looked at over {:?} of {:?}", checks.outer, k.outer))?;
+    ensure(fits, || format!("indices checked over {:?} of {:?}", checks.outer, k.outer))?;
     tiles(&checks.tiles, has_inner)?;
     checks.passes.as_ref().map_or(Ok(()), |p| passes(k, p))
 }
@@ -52,7 +52,7 @@ fn tiles(t: &Tiles, has_inner: bool) -> Check {
     if let Tiling::Along { rows, together, .. } = t.tiling {
         ensure(together <= rows, || format!("tiles of {together} rows in tasks of {rows}"))?;
     }
-    ensure(!sizes.contains(&0), || format!("tiles of nothing: {:?}", t.tiling))?;
+    ensure(!sizes.contains(&0), || format!("empty tiles: {:?}", t.tiling))?;
     ensure(inner == has_inner, || format!("{:?} for a kernel of another kind", t.tiling))
 }
 
@@ -89,7 +89,7 @@ fn product(k: &Kernel, p: &Product) -> Check {
     ensure(p.matrices > 0 && !p.parts.contains(&0), || "tasks of a product without elements".to_string())?;
     let count = k.outer.iter().product::<usize>();
     let whole = p.parts == [1, 1] && !p.hands_on && count == matrices.m * matrices.n && count <= MOST_OF_CHAINS;
-    ensure(p.chains == 0 || whole, || "a product that shares out k and is cut too".to_string())?;
+    ensure(p.chains == 0 || whole, || "a product that divides k among tasks and is also cut".to_string())?;
     let seen = if p.turned { matrices.turned() } else { matrices };
     ensure(k.inner_size() == 0 || seen.suit(p.method), || {
         format!("a product by {:?}, which its strides do not suit", p.method)
@@ -101,7 +101,7 @@ fn product(k: &Kernel, p: &Product) -> Check {
 pub(super) fn hands_on(k: &Kernel, next: Option<&Kernel>) -> Check {
     let hands_on = k.schedule.product().is_some_and(|p| p.hands_on);
     let takes = !hands_on || next.is_some_and(|next| takes_parts(next, k));
-    ensure(takes, || "a product that hands its parts to a step that cannot take them".to_string())
+    ensure(takes, || "a product that passes its parts to a step that cannot process them".to_string())
 }
 
 /// Checks the number of passes before each value, and that the value is known when a pass reads it. An inner value must
@@ -135,7 +135,7 @@ fn passes(k: &Kernel, p: &Passes) -> Check {
             ensure(ends, || format!("pass {number} ends in value {v}"))?;
             let has = |a: &usize| if values[*a].inner { here[*a] } else { p.after[*a] as usize <= number };
             let has = values[v].op.operands().iter().all(has);
-            ensure(has, || format!("pass {number} ends in value {v} of one that it has not"))?;
+            ensure(has, || format!("pass {number} ends in value {v}, an operand of which it does not have"))?;
             computed[v] |= values[v].inner;
         }
         (0..values.len()).filter(|v| here[*v]).for_each(|v| computed[v] = true);
