@@ -1,4 +1,4 @@
-//! The README's tour, printed: `cargo run --release --example tour`.
+//! The tour of `docs/TOUR.md`, printed: `cargo run --release --example tour`.
 
 mod common;
 
@@ -7,7 +7,7 @@ use common::say;
 use cupric::{DType, Device, Rng, array, eval_all, keep, s, select};
 use std::process::ExitCode;
 
-/// The README's tour of the library, printed.
+/// A tour of the library: prints the results of the lines in docs/TOUR.md.
 #[derive(Parser)]
 struct Options {
     /// Where to compute

@@ -313,9 +313,10 @@ pub use ops::sorting::lexsort;
 pub use ops::statistics::*;
 pub use plan::backend::{MemoryInfo, Numerics, Stats};
 
-/// Contains the README as documentation, so that its examples run as tests.
+/// Contains the README and the tour as documentation, so that their examples run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/TOUR.md")]
 pub struct Readme;
 
 /// Euler's number e.

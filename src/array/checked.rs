@@ -1,11 +1,11 @@
 //! Evaluations whose results are checked for NaNs, infinities and overflow at the user's request; see
 //! `array/check/mod.rs`.
 
+use super::Array;
 use super::execute::{self, Results};
-use super::{Array, Loc};
 use crate::array::check::{self, Checked};
 use crate::array::device::Device;
-use crate::base::error::Result;
+use crate::base::error::{Loc, Result};
 use crate::graph::expr::Expr;
 use crate::plan::backend::wait;
 use smallvec::SmallVec;

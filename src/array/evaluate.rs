@@ -1,10 +1,10 @@
 //! Evaluation: everything that is not computed yet runs as one plan.
 
+use super::Array;
 use super::checked::execute;
 use super::execute::Results;
-use super::{Array, Loc};
 use crate::array::device::Device;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::View;
 use crate::graph::expr::{Expr, buffer_below, common, device_name, strong, view};
 use crate::plan;

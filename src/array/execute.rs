@@ -1,9 +1,9 @@
 //! Runs expressions as one plan, into new memory.
 
-use super::{Array, Loc};
+use super::Array;
 use crate::array::device::Device;
 use crate::base::buffer::Buffer;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout};
 use crate::graph::expr::Expr;
 use crate::plan;

@@ -1,8 +1,8 @@
 //! Direct access to the memory of arrays on the CPU, for other libraries.
 
-use super::{Array, Loc};
+use super::Array;
 use crate::array::device::Device;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::span_of;
 
 impl Array {

@@ -23,7 +23,7 @@ pub(crate) use write::prepared;
 use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Element};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout, Shape, Strides, filled_arg};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, strong};
 use crate::plan;
@@ -33,8 +33,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
-
-type Loc = &'static Location<'static>;
 
 /// An n-dimensional array: an [`Expr`] that is already computed. All operations are methods of `Expr`, and they accept
 /// arrays directly.

@@ -1,8 +1,8 @@
 //! Nested lists on the host: conversion to and from arrays.
 
-use super::{Array, Loc};
+use super::Array;
 use crate::base::dtype::Element;
-use crate::base::error::{Error, ErrorKind, Fault, Result, room};
+use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, room};
 use crate::base::layout::product;
 use crate::graph::expr::Expr;
 use crate::plan::backend::wait;

@@ -1,10 +1,10 @@
 //! Reads arrays to the host, and moves them between devices.
 
+use super::Array;
 use super::evaluate::run;
-use super::{Array, Loc};
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Element};
-use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::Layout;
 use crate::graph::expr::{Binding, Expr, cast, strong};
 use crate::plan::backend::{Receive, Received, wait};

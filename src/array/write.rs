@@ -2,11 +2,11 @@
 //! unchanged.
 
 use super::evaluate::run;
-use super::{Array, Loc, checked};
+use super::{Array, checked};
 use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{Layout, SliceItem, View};
 use crate::graph::expr::{Arg, Binding, Expr, Operand, cast, common, view};
 use crate::plan::backend::Bindings;

@@ -8,6 +8,9 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+/// A line of the caller's source, as `#[track_caller]` passes it on.
+pub(crate) type Loc = &'static Location<'static>;
+
 /// `std::result::Result` with cupric's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -57,7 +60,7 @@ struct Inner {
     kind: ErrorKind,
     operation: String,
     detail: String,
-    location: Option<&'static Location<'static>>,
+    location: Option<Loc>,
 }
 
 /// An error: its kind, the operation, the details, and the line of the caller.
@@ -77,7 +80,7 @@ impl Error {
         kind: ErrorKind,
         operation: impl Into<String>,
         detail: impl Into<String>,
-        location: impl Into<Option<&'static Location<'static>>>,
+        location: impl Into<Option<Loc>>,
     ) -> Error {
         Error(Arc::new(Inner { kind, operation: operation.into(), detail: detail.into(), location: location.into() }))
     }
@@ -151,7 +154,7 @@ impl Error {
     }
 
     /// Returns the error with `location` as its line, unless it has one already.
-    pub(crate) fn or_at(self, location: impl Into<Option<&'static Location<'static>>>) -> Error {
+    pub(crate) fn or_at(self, location: impl Into<Option<Loc>>) -> Error {
         match self.0.location {
             Some(_) if mutant!(errors_take_the_last_line, false, true) => self,
             _ => Error::with_line(self.0.kind, self.0.operation.clone(), self.0.detail.clone(), location),
@@ -197,20 +200,12 @@ impl Fault {
 
 /// Returns the error for a failed host allocation of `bytes` bytes.
 #[cold]
-pub(crate) fn no_room(
-    bytes: usize,
-    operation: &'static str,
-    at: impl Into<Option<&'static Location<'static>>>,
-) -> Error {
+pub(crate) fn no_room(bytes: usize, operation: &'static str, at: impl Into<Option<Loc>>) -> Error {
     Error::with_line(ErrorKind::OutOfMemory, operation, format!("no memory for {bytes} bytes"), at)
 }
 
 /// Returns an empty vector with capacity for `n` elements, or an error where `Vec::with_capacity` would abort.
-pub(crate) fn room<T>(
-    n: usize,
-    operation: &'static str,
-    at: impl Into<Option<&'static Location<'static>>>,
-) -> Result<Vec<T>> {
+pub(crate) fn room<T>(n: usize, operation: &'static str, at: impl Into<Option<Loc>>) -> Result<Vec<T>> {
     let mut elements = vec![];
     match elements.try_reserve_exact(n) {
         Ok(()) => Ok(elements),
@@ -225,12 +220,7 @@ const MOST_LISTED: usize = 1 << 24;
 /// Returns an empty vector with capacity for `n` entries, where `n` comes from an argument or from the length of an
 /// axis. Fails if `n` exceeds [`MOST_LISTED`], or if there is not enough memory. The test `tests/laws/lists.rs`
 /// requires such lists to be created here, because an array of 2^60 elements may occupy one element in memory.
-pub(crate) fn listed<T>(
-    n: usize,
-    what: &str,
-    operation: &'static str,
-    at: impl Into<Option<&'static Location<'static>>>,
-) -> Result<Vec<T>> {
+pub(crate) fn listed<T>(n: usize, what: &str, operation: &'static str, at: impl Into<Option<Loc>>) -> Result<Vec<T>> {
     if n > mutant!(lists_of_any_length, usize::MAX, MOST_LISTED) {
         let detail = format!("{n} {what} are too many; the limit is {MOST_LISTED}");
         return Err(Error::with_line(ErrorKind::LimitExceeded, operation, detail, at));

@@ -7,9 +7,9 @@ use super::adapter::Origin;
 use super::connection::lock;
 use super::device::Gpu;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{c_strides, product};
-use crate::plan::backend::{Backend, Bindings, Line};
+use crate::plan::backend::{Backend, Bindings};
 use crate::plan::kernel::{
     BufferRef, Caps, Kernel, KernelKind, Load, Model, Op, Output, Plan, Schedule, Step, Store, Value, Window,
 };
@@ -201,7 +201,7 @@ impl Trial {
         }
         let output = gpu.allocate(product(&[batch, m, n]) * 4)?;
         let inputs: Vec<_> = inputs.iter().map(|b| (b, 0)).collect();
-        let lines: SmallVec<[Line; 8]> = SmallVec::new();
+        let lines: SmallVec<[Loc; 8]> = SmallVec::new();
         let outputs = [(output.clone(), 0)];
         let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars: &[], lines: &lines, replaces: false };
         gpu.run(&plan, bindings)?;

@@ -6,9 +6,9 @@ use super::connection::{Connection, lock};
 use super::waiting::Signal;
 use super::wgsl::ERROR_SLOTS;
 use crate::base::dtype::Compute;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::routine::{Params, Routine};
-use crate::plan::backend::{Line, index_out_of_range, refused_value};
+use crate::plan::backend::{index_out_of_range, refused_value};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -32,7 +32,7 @@ pub(super) struct Checked {
     /// The id that the shader writes to its note; [`Notes::remember`] sets it.
     pub id: u32,
     /// The line on which the caller of this evaluation wrote the operation.
-    pub line: Option<Line>,
+    pub line: Option<Loc>,
     /// The type of its indices or elements.
     pub compute: Compute,
     pub refuses: Refuses,

@@ -2,12 +2,10 @@
 
 use crate::array::Array;
 use crate::base::dtype::{DType, Element};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::expr::Expr;
 use ::image::{DynamicImage, ImageBuffer, Luma, LumaA, Pixel, Rgb, Rgba};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// An image whose pixels are stored in a vector.
 type Buffer<P> = ImageBuffer<P, Vec<<P as Pixel>::Subpixel>>;

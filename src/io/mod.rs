@@ -18,7 +18,7 @@ pub(crate) use header::printable;
 
 use crate::array::Array;
 use crate::base::dtype::{DType, Element};
-use crate::base::error::{Error, ErrorKind, Fault, Result, room};
+use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, room};
 use crate::base::layout::{Shape, View};
 use crate::base::replace::replace;
 use crate::graph::expr::{Expr, strong, view};
@@ -34,7 +34,6 @@ use std::io::{self, Read, Write};
 use std::panic::Location;
 use std::path::Path;
 
-type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
 /// The longest header that is read, in bytes. NumPy writes 118 bytes for an array of few axes. Chosen by hand: 1 MiB

@@ -2,7 +2,8 @@
 
 use super::program::{Id, Program, Step};
 use crate::base::dtype::{Compute, DType, Scalar};
-use crate::graph::expr::{Arg, Expr, Loc, between, cast, composed, ufunc};
+use crate::base::error::Loc;
+use crate::graph::expr::{Arg, Expr, between, cast, composed, ufunc};
 use crate::graph::ufunc::{Class, Kind, Term, Ufunc};
 use smallvec::SmallVec;
 

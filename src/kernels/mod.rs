@@ -44,8 +44,7 @@ pub use raw::RawKernel;
 pub use reduction::{Reduction, ReductionKernel};
 
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
-use crate::graph::expr::Loc;
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use signature::{Names, Param, Type};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};

@@ -1,9 +1,9 @@
 //! The operands of a kernel's call.
 
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Shape};
-use crate::graph::expr::{Arg, Expr, Loc, Operand, cast, common};
+use crate::graph::expr::{Arg, Expr, Operand, cast, common};
 use smallvec::smallvec;
 
 use super::signature::{Listed, Names, Param, Type, computed};

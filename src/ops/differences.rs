@@ -1,7 +1,7 @@
 //! Differences of neighbouring elements, gradients, and the trapezoidal rule.
 
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, Shape, SliceItem, View};
 use crate::graph::expr::{Expr, Operand, carry, cast, common, reduce, reshape, strong, ufunc, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
@@ -9,8 +9,6 @@ use crate::ops::functions::join;
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)

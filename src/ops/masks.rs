@@ -4,7 +4,7 @@
 use crate::array::device::Device;
 use crate::array::{Array, eval_many, prepared};
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, cast, common, operand, reshape, routine, strong, ufunc, view};
 use crate::graph::routine::{COMPRESS, NONZERO, Routine};
@@ -13,8 +13,6 @@ use crate::ops::functions::stack_at;
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 impl Expr {
     /// Returns the elements where a mask is true, in C order, like NumPy's `x[mask]`. If the mask has the array's

@@ -2,7 +2,7 @@
 //! the kernel that uses them.
 
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
 use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
@@ -10,8 +10,6 @@ use crate::ops::create::{countable, iota};
 use crate::ops::functions::join;
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)

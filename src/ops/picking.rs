@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Element, Scalar};
-use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
 use crate::graph::expr::{Arg, Expr, Operand, carry, cast, common, operand, strong, ufunc, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
@@ -12,8 +12,6 @@ use crate::ops::index::{checked_positions, take, take_along};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)

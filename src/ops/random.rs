@@ -4,14 +4,12 @@
 //! element. So four elements share a block, and every device draws the same words, whatever the order of the elements.
 
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, shape_arg};
 use crate::graph::expr::{Arg, Binding, Expr, NodeOp, Operand, carry, cast, composed, ufunc};
 use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// A source of random numbers. Each call uses the next stream. An expression returns the same numbers on each
 /// evaluation and each device ([`Rng::normal`] within the error bounds of its logarithm and cosine).

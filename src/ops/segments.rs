@@ -1,7 +1,7 @@
 //! Sums of parts of an array: by keys (`segment_sum`, `bincount_weighted`) and between positions (`reduce_at`).
 
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, SliceItem, View, include_initial};
 use crate::graph::expr::{Args, Expr, Operand, carry, cast, common, operand, reshape, strong, view};
 use crate::graph::routine::REDUCE_AT;
@@ -11,8 +11,6 @@ use crate::ops::index::{checked_positions, first_of, sums_by_key, take};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 impl Expr {
     /// Sums the elements along the first axis by segment. `segments` has an integer for each of them, in any order. Row

@@ -4,7 +4,7 @@
 
 use crate::array::{Array, eval_all};
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape, SliceItem, View};
 use crate::graph::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
@@ -12,8 +12,6 @@ use crate::ops::functions::join;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// The result of [`Expr::unique_all`].
 #[derive(Clone, Debug)]

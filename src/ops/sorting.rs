@@ -2,7 +2,7 @@
 //! their positions.
 
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, SliceItem, SortAxis, View};
 use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, scan, strong, view};
 use crate::graph::routine::{ARGSORT, ARGTOPK, SORT};
@@ -12,8 +12,6 @@ use crate::ops::functions::{along_axis, binary, choose, join, named, sorted, una
 use crate::ops::index::take_along;
 use crate::plan::kernel::{Fold, IndexMode};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// `topk` selects the elements without a sort if the axis is at least this many times as long as `k`. Otherwise it
 /// sorts the whole axis, because one thread sorts the selected elements. Chosen by hand; no benchmark compares other

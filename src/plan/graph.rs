@@ -8,10 +8,10 @@
 use super::Target;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::Result;
+use crate::base::error::{Loc, Result};
 use crate::base::layout::Shape;
 use crate::graph::expr::{Binding, Expr, Node, NodeOp};
-use crate::plan::backend::{Line, Lines};
+use crate::plan::backend::Lines;
 use crate::plan::kernel::Whole;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
@@ -190,7 +190,7 @@ pub(crate) struct Walk<'a> {
 }
 
 impl Lines for Walk<'_> {
-    fn of(&self, node: usize) -> Option<Line> {
+    fn of(&self, node: usize) -> Option<Loc> {
         self.nodes.get(node).map(|n| n.location)
     }
 }
@@ -381,7 +381,7 @@ impl<'a> Walk<'a> {
 
     /// Returns the caller's line of each node, by its number. A plan is shared between callers, so it refers to nodes
     /// and holds no lines. Each evaluation reports errors with its own lines.
-    pub fn lines(&self) -> SmallVec<[Line; 8]> {
+    pub fn lines(&self) -> SmallVec<[Loc; 8]> {
         self.nodes.iter().map(|n| n.location).collect()
     }
 

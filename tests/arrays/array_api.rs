@@ -1,7 +1,7 @@
 //! The Python Array API standard (2025.12) beside cupric: a line for each of its constants and functions, with its state here.
 //! A line of ours runs, and gives what NumPy gave under the standard's name (`tests/data/array_api.txt`, written by
 //! `make_guide.py`, which reads NumPy's lines from this file). `docs/array-api.md` shows these lines;
-//! `CUPRIC_BLESS=1 cargo test --features testing --test operations array_api` writes it anew.
+//! `CUPRIC_BLESS=1 cargo test --features testing --test arrays array_api` writes it anew.
 
 use crate::guide::{check, holds};
 use cupric::*;

@@ -1,5 +1,5 @@
 //! The tables of the guide (`src/guide`) are what these tests say.
-//! `CUPRIC_BLESS=1 cargo test --features testing --test operations guide` writes them anew.
+//! `CUPRIC_BLESS=1 cargo test --features testing --test arrays guide` writes them anew.
 //!
 //! Of NumPy beside cupric, each pair of lines stands here once: ours runs, and gives what NumPy gave
 //! (`tests/data/guide.txt`, written by `make_guide.py`, which reads NumPy's lines from this file).
@@ -438,7 +438,7 @@ pub fn holds(file: &str, table: &str) {
         return fs::write(&path, format!("{head}{begin}{table}{end}{tail}")).expect("a writable file");
     }
     panic!(
-        "{file} is not what the tests say; CUPRIC_BLESS=1 cargo test --features testing --test operations guide writes it"
+        "{file} is not what the tests say; CUPRIC_BLESS=1 cargo test --features testing --test arrays guide writes it"
     );
 }
 
@@ -543,11 +543,11 @@ fn the_support_matrix_is_that_of_the_table() {
 }
 
 #[test]
-fn the_tour_is_that_of_the_readme() {
+fn the_tour_is_that_of_the_example() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let read = |file| fs::read_to_string(root.join(file)).expect("a readable file");
-    let (readme, example) = (read("README.md"), read("examples/tour.rs"));
-    let (_, tour) = readme.split_once("## A tour").expect("a chapter");
+    let (page, example) = (read("docs/TOUR.md"), read("examples/tour.rs"));
+    let (_, tour) = page.split_once("## A tour").expect("a chapter");
     let tour = tour.split("```rust").nth(1).and_then(|t| t.split("```").next()).expect("a tour");
     let statements = tour.lines().map(|l| l.split("//").next().unwrap_or_default().trim());
     let mut count = 0;

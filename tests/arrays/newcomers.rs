@@ -9,7 +9,7 @@ fn text<T>(result: Result<T>) -> String {
     let e = result.err().expect("it should be refused");
     let whole = e.to_string();
     let (text, place) = whole.rsplit_once(" (").expect("a place");
-    assert!(place.contains("stumbles.rs:"), "{whole}");
+    assert!(place.contains("newcomers.rs:"), "{whole}");
     text.to_string()
 }
 

@@ -263,7 +263,7 @@ fn out_of_range(d: &Device) {
     let bad = |e: Expr, name: &str| {
         let e = e.eval().and_then(|e| e.to_vec::<i32>()).unwrap_err();
         assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, name), "{e}");
-        assert!(e.to_string().contains("places.rs"), "{e}");
+        assert!(e.to_string().contains("positions.rs"), "{e}");
     };
     let i = |v: &[i64]| put(d, v, &[v.len()]);
     bad(x.put(i(&[0, 6]), 9), "put");

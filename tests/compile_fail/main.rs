@@ -2,7 +2,7 @@
 //! would not lead to what to write, the library's attributes and macros say that.
 //!
 //! The texts are those of one compiler, the oldest that the library promises to work with; of others it is asked only that they refuse the
-//! programs. `CUPRIC_BLESS=1 cargo test --release --features testing,interop --test refused` writes them anew.
+//! programs. `CUPRIC_BLESS=1 cargo test --release --features testing,interop --test compile_fail` writes them anew.
 //!
 //! The programs are compiled by `rustc` against the library that this program was linked with, in some seconds. The crate `trybuild` would
 //! compare as well, but it compiles the library and all that it depends on once more, in a folder of its own, and its dependencies change the

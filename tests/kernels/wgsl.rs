@@ -384,7 +384,7 @@ fn dtypes(d: &Device) -> Result {
     let e = integers.call((&y,)).eval().expect_err("f32 for i32");
     assert_eq!(e.kind(), ErrorKind::DType);
     assert!(e.to_string().contains("integers: the input x is i32, and f32 is not promoted to it; use astype"), "{e}");
-    assert!(e.to_string().contains("kernels.rs"), "{e}");
+    assert!(e.to_string().contains("wgsl.rs"), "{e}");
     let e = integers.call((2.5,)).eval().expect_err("2.5 for i32");
     assert!(e.to_string().contains("the number 2.5 is not a valid i32, which is the dtype of the input x"), "{e}");
     let halves = ElementwiseKernel::new("x: f16", "y: f16", "y = x * 0.5 + f16(1.0);", "halves")?;
@@ -615,7 +615,7 @@ fn wrong_kernels_are_refused_with_line_and_column() {
         };
         println!("{e}");
         assert!(
-            e.starts_with("wrong: ") && e.contains(wanted) && e.contains("kernels.rs") && !e.contains('\n'),
+            e.starts_with("wrong: ") && e.contains(wanted) && e.contains("wgsl.rs") && !e.contains('\n'),
             "{body:?}: {e}"
         );
     }

@@ -170,11 +170,12 @@ fn what_the_readme_prints() -> cupric::Result<()> {
     let program = program.trim_start_matches("rust\n");
 
     // the statements are those of the page: this file contains each of its lines
-    let statements = || program.lines().map(|l| l.split("//").next().unwrap_or_default().trim());
-    for statement in statements().filter(|l| l.starts_with("let ")) {
+    let statements = program.lines().map(|l| l.split("//").next().unwrap_or_default().trim());
+    let statements: Vec<&str> = statements.filter(|l| l.starts_with("let ")).collect();
+    assert_eq!(statements.len(), 4, "{program}");
+    for statement in statements {
         assert!(include_str!("claims.rs").contains(statement), "this test does not run the README's line {statement}");
     }
-    assert!(statements().filter(|l| l.starts_with("let ")).count() == 4, "{program}");
     let x = Rng::new(0).normal([1000, 512], DType::F32).eval()?;
     let p = x.softmax(-1);
     let plan = p.plan()?.to_string();
@@ -278,7 +279,7 @@ fn the_version_is_that_of_the_package() {
     assert!(docs.contains(&format!("Rust {rust} is the oldest")));
 }
 
-/// The page has every cell and says of when it is; the README shows some of its rows.
+/// The page has every cell and a date; the README shows some of its rows.
 #[test]
 fn the_comparison_has_a_date_and_a_cell_for_each() {
     let (readme, page) = (read("README.md"), read("docs/COMPARISON.md"));
@@ -398,10 +399,11 @@ fn the_page_of_figures_is_one_run() {
     assert!(written.contains(&says), "the page does not say: {says}");
     // below 0.95 of our time, which the table rounds to two digits
     let figure = |cell: &str| cell.trim_end_matches('×').parse::<f64>().ok();
-    let slower = || rows.iter().filter(|r| r[6..].iter().filter_map(|c| figure(c)).any(|ratio| ratio < 0.945));
-    let says = format!("the {} rows in which another library is faster", slower().count());
+    let slower = rows.iter().filter(|r| r[6..].iter().filter_map(|c| figure(c)).any(|ratio| ratio < 0.945));
+    let slower: Vec<_> = slower.collect();
+    let says = format!("the {} rows in which another library is faster", slower.len());
     assert!(read("README.md").contains(&says), "README.md does not contain: {says}");
-    for row in slower() {
+    for row in slower {
         let line = written.lines().find(|l| l.starts_with(&format!("* {}, {}: ", row[0], row[1])));
         let line = line.unwrap_or_else(|| panic!("the list of what is slower lacks {row:?}"));
         for (library, ratio) in heads[6..].iter().zip(&row[6..]).filter(|(_, c)| figure(c).is_some_and(|r| r < 0.945)) {

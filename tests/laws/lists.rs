@@ -2,7 +2,7 @@
 //! array of 2^60 elements may be one element in memory. What makes a list as long as a number says goes through `room` or `listed`
 //! of `src/base/error.rs`, or stands in a table below with its reason.
 
-use crate::{below_root, code, files, root};
+use crate::{below_root, code, files, is_of_tests, root};
 use std::collections::BTreeSet;
 
 /// Rooms that callers do not reach: lists there are as long as a plan, an array that is in memory, or a limit of a device says; numbers of
@@ -256,7 +256,7 @@ fn no_list_is_as_long_as_a_caller_says() {
         let below = below_root(&path);
         let name = below.trim_start_matches("src/");
         let room = name.split('/').next().unwrap_or_default().trim_end_matches(".rs");
-        if INNER.contains(&room) || name.ends_with("tests.rs") {
+        if INNER.contains(&room) || is_of_tests(name) {
             continue;
         }
         let text = code(&path);

@@ -49,6 +49,11 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     out
 }
 
+/// Whether a file of `src/` holds unit tests alone.
+fn is_of_tests(below: &str) -> bool {
+    below.ends_with("/tests.rs") || below.contains("/tests/")
+}
+
 /// A file's text without its unit tests and comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a readable file");
@@ -197,7 +202,8 @@ fn the_library_is_compiled_once() {
     for path in files(&root().join("src"), "rs") {
         let text = fs::read_to_string(&path).expect("a readable file");
         found.extend(text.lines().map(str::trim).filter(is_of_harness).map(|l| format!("{}: {l}", below_root(&path))));
-        let has_tests = text.contains("\nmod tests {\n") || path.ends_with("tests.rs");
+        let has_tests =
+            text.contains("\nmod tests {\n") || path.ends_with("tests.rs") || path.ends_with("tests/mod.rs");
         if has_tests && !text.contains("crate::testing::unit_tests!") {
             found.push(format!("{}: tests without a list", below_root(&path)));
         }
@@ -257,7 +263,7 @@ fn rows_are_asked_for_properties_not_for_names() {
     let mut found = vec![];
     for path in files(&root().join("src"), "rs") {
         let below = below_root(&path);
-        if below.ends_with("tests.rs") || below.starts_with("src/testing") {
+        if is_of_tests(&below) || below.starts_with("src/testing") {
             continue;
         }
         for (i, line) in code(&path).lines().enumerate() {

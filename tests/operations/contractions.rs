@@ -422,7 +422,7 @@ fn what_does_not_fit_is_named() {
     let (x, v) = (zeros([3, 4], F32), zeros([4], F32));
     let says = |e: Expr, kind: ErrorKind, part: &str| {
         let e = e.eval().unwrap_err();
-        assert!(e.kind() == kind && e.to_string().contains(part) && e.to_string().contains("products_more.rs"), "{e}");
+        assert!(e.kind() == kind && e.to_string().contains(part) && e.to_string().contains("contractions.rs"), "{e}");
     };
     use ErrorKind as K;
     says(einsum("ij,jk", [&x]), K::Argument, "2 terms for 1 operands");

@@ -1,6 +1,6 @@
 //! Plans: how many kernels, how many bytes, and the text itself.
 //!
-//! The texts are files under `tests/data/snapshots`; `CUPRIC_BLESS=1 cargo test --test operations plans` writes them anew.
+//! The texts are files under `tests/data/snapshots`; `CUPRIC_BLESS=1 cargo test --test planning plans` writes them anew.
 
 use crate::kit::*;
 use cupric::DType::*;

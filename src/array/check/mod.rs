@@ -19,16 +19,13 @@ pub use wanted::Check;
 pub(crate) use wanted::{Wanted, of_device, set};
 
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, View, product};
 use crate::graph::expr::{Arg, Args, Expr, Node, NodeOp, cast, cast_always, reduce, scan, ufunc, view};
 use crate::graph::ufunc::{Class, Fold, Ufunc, arithmetic, logic};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{HashMap, HashSet};
-use std::panic::Location;
 use std::sync::Arc;
-
-type Loc = &'static Location<'static>;
 
 /// Maps each node, by its address, to an i32 expression of its shape.
 type Numbers = HashMap<*const Node, Expr>;

@@ -9,7 +9,7 @@ pub struct Limits {
     /// The maximum bytes of one array.
     pub array_bytes: u64,
     /// The maximum bytes of an array that one kernel can access at once. Larger arrays are computed in parts, except
-    /// for the operations that the README lists in its limits.
+    /// for the operations that `docs/LIMITS.md` lists.
     pub binding_bytes: u64,
     /// The number of invocations of a workgroup; `None` on the CPU.
     pub workgroup: Option<usize>,

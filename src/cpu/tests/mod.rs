@@ -23,7 +23,7 @@ crate::testing::unit_tests! {
 struct NoLines;
 
 impl crate::plan::backend::Lines for NoLines {
-    fn of(&self, _: usize) -> Option<crate::plan::backend::Line> {
+    fn of(&self, _: usize) -> Option<crate::base::error::Loc> {
         None
     }
 }

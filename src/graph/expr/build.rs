@@ -1,9 +1,9 @@
 //! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and gives numbers the dtype that follows
 //! from the arrays beside them. Also builds the nodes of routines.
 
-use super::{Arg, Args, Expr, Loc, NodeOp, carry, cast, common};
+use super::{Arg, Args, Expr, NodeOp, carry, cast, common};
 use crate::base::dtype::{Compute, DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Shape};
 use crate::graph::routine::{Meta, Params, Routine};
 use crate::graph::ufunc::{Class, Comparison, Ufunc, logic};

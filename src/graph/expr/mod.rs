@@ -15,7 +15,7 @@ pub use operand::{Arg, Operand};
 
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Fault, Result};
+use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{self, AxesArg, Layout, Shape, View};
 use crate::graph::ufunc::Fold;
 use smallvec::smallvec;
@@ -36,8 +36,6 @@ use std::sync::Arc;
 #[derive(Clone)]
 #[must_use = "an expression does nothing until it is evaluated"]
 pub struct Expr(pub(crate) Arc<Node>);
-
-pub(crate) type Loc = &'static Location<'static>;
 
 impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.

@@ -8,14 +8,12 @@ pub mod abi;
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{Layout, Shape, Strides, c_strides, size_of_shape};
 use abi::{DLDataType, DLDevice, DLManagedTensor, DLManagedTensorVersioned, DLTensor};
 use std::ffi::c_void;
 use std::panic::Location;
 use std::ptr::NonNull;
-
-type Loc = &'static Location<'static>;
 
 /// An owned DLPack tensor: dropping it calls its deleter. [`Array::to_dlpack`] and [`Array::into_dlpack`] return one;
 /// [`DlpackTensor::into_raw`] passes it to another library. (Feature `dlpack`.)

@@ -4,7 +4,7 @@
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::dtype::DType;
-use crate::base::error::{ErrorKind, Fault, Result};
+use crate::base::error::{ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{Layout, Shape, c_strides};
 use crate::io::{self, Length, format_fault, io_fault, named, split_header};
 use memmap2::Mmap;
@@ -15,7 +15,6 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
 /// A memory-mapped file. Arrays share it.

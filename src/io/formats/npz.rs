@@ -2,7 +2,7 @@
 
 use super::zip::{Member, Writer, check_name, directory};
 use crate::array::Array;
-use crate::base::error::{Error, ErrorKind, Fault, Result};
+use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
 use crate::base::replace::replace;
 use crate::graph::expr::{Expr, Operand};
 use crate::io::{self, Content, Length, format_fault, io_fault, named};
@@ -11,7 +11,6 @@ use std::io::{Read, Seek, Write};
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
-type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
 /// The default limit of the ratio of a member's unpacked to its packed length.

@@ -6,8 +6,9 @@
 //! second term is computed from the remainders. Only the sum of the two has a visible rounding, on every device, even
 //! if a driver contracts `a * b + c`.
 
-use super::{Loc, binary, iota};
+use super::{binary, iota};
 use crate::base::dtype::{DType, Scalar};
+use crate::base::error::Loc;
 use crate::graph::expr::{Expr, cast};
 use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;

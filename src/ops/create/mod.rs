@@ -10,15 +10,13 @@ pub use powers::{geomspace, logspace};
 
 use crate::array::{Array, Nested};
 use crate::base::dtype::{DType, Element, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, shape_arg};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, cast, composed, ufunc};
 use crate::graph::ufunc::{arithmetic, logic};
 use line::Line;
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 fn filled(op: &'static str, shape: impl IntoShape, value: Scalar, dtype: DType, at: Loc) -> Expr {
     carry(at, || Ok(Expr::fill(value, shape_arg(shape).map_err(|f| f.at(op, at))?, dtype, at)))

@@ -5,9 +5,9 @@
 //! remainder is small.
 
 use super::line::{Pair, add, exponent, on_grid, scaled, times, two_sum};
-use super::{Loc, binary, countable, iota};
+use super::{binary, countable, iota};
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::expr::{Expr, carry, cast, ufunc};
 use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;

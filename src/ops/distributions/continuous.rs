@@ -6,15 +6,13 @@ use super::{
     wrong,
 };
 use crate::base::dtype::DType;
-use crate::base::error::Result;
+use crate::base::error::{Loc, Result};
 use crate::base::layout::IntoShape;
 use crate::graph::expr::{Expr, carry, cast};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
 use crate::ops::functions::{binary, unary};
 use crate::ops::random::{Rng, is_float, word_constant};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// Distributions of floats. `dtype` is a float type; f16 and bf16 are computed in f32 and rounded at the end. The
 /// parameters are numbers. To draw with an array of parameters, draw from the standard distribution and scale:

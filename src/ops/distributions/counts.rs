@@ -15,14 +15,12 @@
 
 use super::{Words, add, choose, fine, times};
 use crate::base::dtype::{DType, Scalar};
+use crate::base::error::Loc;
 use crate::graph::expr::{Expr, Operand, cast};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
 use crate::ops::functions::{binary, unary};
 use crate::ops::random::word_constant;
 use smallvec::smallvec;
-use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// Below this |t|, y and the logarithm are computed by their series in t, because the formulas cancel.
 const NEAR: f64 = 0.2;

@@ -4,7 +4,7 @@ use super::table::{Table, check};
 use super::{computed_in, counts, probability, times, unit_exponential, wrong};
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, IntoShape, Shape, View, shape_arg};
 use crate::graph::expr::{Arg, Expr, Operand, cast, common, operand, reduce, strong, view};
 use crate::graph::ufunc::{ARGMAX, arithmetic, float};
@@ -13,8 +13,6 @@ use crate::ops::functions::{binary, unary};
 use crate::ops::random::Rng;
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// The largest mean or variance x for which a table is made. A table has about 20·√x entries, 632,000 at this limit.
 const WIDEST: f64 = 1e9;

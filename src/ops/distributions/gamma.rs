@@ -4,7 +4,7 @@
 
 use super::{add, choose, computed_in, inside, positive, scale as scale_of, times, unit_exponential};
 use crate::base::dtype::DType;
-use crate::base::error::Result;
+use crate::base::error::{Loc, Result};
 use crate::base::layout::{IntoShape, Shape};
 use crate::graph::expr::{Expr, carry, cast, composed};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
@@ -12,8 +12,6 @@ use crate::math::double;
 use crate::ops::functions::{binary, stack_at, unary};
 use crate::ops::random::{Rng, drawn_shape, is_float, normal_of};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// Gamma distributions, and distributions derived from them. A draw uses one stream for each try (two for f64), and one
 /// more for a shape parameter below 1. The number of tries depends on `a` and is at most 15. All tries are computed, so

@@ -12,15 +12,12 @@ mod order;
 mod table;
 
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::expr::{Expr, Operand, cast, ufunc};
 use crate::graph::ufunc::{arithmetic, float, logic};
 use crate::ops::functions::{binary, unary};
 use crate::ops::random::word_constant;
 use smallvec::smallvec;
-use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// The random words of a draw: a function from a word's number, 0 to 3, to its expression.
 type Words<'a> = &'a dyn Fn(u8) -> Expr;

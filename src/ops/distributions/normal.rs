@@ -4,7 +4,7 @@ use super::{Words, add, choose, computed_in, inside, times, wrong};
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{IntoShape, Shape, View, shape_arg};
 use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, ufunc, view};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
@@ -14,8 +14,6 @@ use crate::ops::random::{Rng, is_float};
 use smallvec::smallvec;
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 impl Rng {
     /// Draws from the standard normal distribution between two bounds, which may be infinite. For another mean and

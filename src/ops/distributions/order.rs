@@ -1,8 +1,8 @@
 //! Permutations, shuffles, and choice without replacement.
 
-use super::{Loc, wrong};
+use super::wrong;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, Integer, SliceItem, View};
 use crate::graph::expr::{Expr, Operand, carry, cast, operand, strong, view};
 use crate::graph::ufunc::logic;

@@ -1,11 +1,11 @@
 //! Tables of weights, in which 64 random bits are looked up to draw a number. The draw is exact on every device,
 //! because the table holds integers.
 
-use super::{Loc, wrong};
+use super::wrong;
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::expr::{Expr, cast};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::binary;

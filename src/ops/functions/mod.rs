@@ -13,15 +13,13 @@ pub(crate) use sort::{along_axis, sorted};
 
 use crate::array::Array;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, Shape, View};
 use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, ufunc, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use half::{bf16, f16};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// Generates a method of `Expr` from each row of one file of the ufunc table. A row of two or three operands also
 /// becomes a free function. The methods of one or two operands get an example, which doc tests run.

@@ -2,9 +2,8 @@
 //! or integers in f32 casts its operand to f32 first (`wide`), and casts to the dtype of its result at the end
 //! (`narrow`).
 
-use super::Loc;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{Expr, Operand, carry, cast, cast_always, composed, reduce, strong, ufunc, view};
 use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};

@@ -2,15 +2,13 @@
 
 use super::positions;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
 use crate::graph::expr::{Expr, NodeOp, Operand, carry, common, operand, strong, ufunc, view};
 use crate::graph::ufunc::arithmetic;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 impl Expr {
     /// Elements along an axis at integer positions, an own position for each: with indices of shape `[m, k]` along axis 1 the

@@ -4,16 +4,13 @@
 use super::places::flat_along;
 use super::writes::{Places, in_axis, last_writers};
 use crate::base::dtype::{DType, Element, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape, View};
 use crate::graph::expr::{Expr, NodeOp, Operand, cast, reshape, routine, ufunc, view};
 use crate::graph::routine::ARGSORT;
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
-use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// A call: the array and its indices, whose axis is `axis`.
 pub(super) struct Extremes {

@@ -6,15 +6,13 @@ use super::positions;
 use super::writes::{Places, as_lengths, at_most_i32, binary, in_axis, written};
 use crate::array::Array;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, operand, reshape, strong, view};
 use crate::graph::ufunc::arithmetic;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// Positions along several axes: a tuple of operands, `(&i, &j)`, or an array or `Vec` of them, one for each of the first axes.
 pub trait IntoIndices {

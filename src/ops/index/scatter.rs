@@ -7,14 +7,12 @@ use super::writes::in_axis;
 use crate::array::device::Device;
 use crate::array::prepared;
 use crate::base::dtype::{DType, Element};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, IndexMode, Integer, Shape};
 use crate::graph::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, composed, operand, strong, ufunc};
 use crate::graph::ufunc::{Ufunc, logic};
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 impl Expr {
     /// A copy in which `values` are added to the elements along an axis at integer positions, as NumPy's `add.at`: a

@@ -10,15 +10,12 @@ use super::{checked_positions, positions};
 use crate::array::device::Device;
 use crate::array::prepared;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape};
 use crate::graph::expr::{Arg, Args, Expr, NodeOp, Operand, cast, common, reshape, ufunc};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
-use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 pub(super) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)

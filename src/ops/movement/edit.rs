@@ -1,9 +1,9 @@
 //! `insert` and `delete`: they add or remove elements at positions that are known on the host.
 
-use super::parts::{Loc, MOST_PARTS, Run, along, assembled, joined};
+use super::parts::{MOST_PARTS, Run, along, assembled, joined};
 use super::with_ones;
 use crate::array::prepared;
-use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{self, Given, Integers, IntoAxes, SliceItem, View};
 use crate::graph::expr::{Arg, Expr, Operand, carry, cast, common, reshape, view};
 use crate::ops::functions::join;

@@ -1,8 +1,8 @@
 //! Stacks along the first axes, arrays of blocks, and arrays that broadcast together.
 
-use super::parts::{Loc, whole};
+use super::parts::whole;
 use super::{at_least, with_ones};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
 use crate::graph::expr::{Expr, Operand, carry, common, operand, view};
 use crate::ops::functions::join;

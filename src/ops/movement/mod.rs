@@ -10,10 +10,10 @@ pub use edit::IntoPositions;
 pub use joins::{Blocks, block, broadcast_arrays, broadcast_shapes, column_stack, dstack, hstack, vstack};
 pub use pad::{IntoPadWidths, Pad};
 
-use crate::base::error::{Error, ErrorKind, Fault, Result, listed, room};
+use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, listed, room};
 use crate::base::layout::{self, AxesArg, Given, Integer, Integers, IntoAxes, IntoShape, Shape, View};
 use crate::graph::expr::{Expr, carry, reshape, view};
-use parts::{Loc, Run, along, assembled, repeated, whole};
+use parts::{Run, along, assembled, repeated, whole};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 

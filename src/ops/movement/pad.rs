@@ -1,8 +1,8 @@
 //! `pad`: adds elements around an array.
 
-use super::parts::{Loc, MOST_PARTS, Run, assembled, joined, tiled, whole};
+use super::parts::{MOST_PARTS, Run, assembled, joined, tiled, whole};
 use crate::base::dtype::{DType, Element, Scalar};
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, Shape};
 use crate::graph::expr::{Expr, carry};
 use std::panic::Location;

@@ -2,15 +2,12 @@
 
 use crate::array::Array;
 use crate::array::device::Device;
-use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{self, AxesArg, View};
 use crate::graph::expr::{Expr, reshape, strong, view};
 use crate::ops::functions::join;
 use crate::ops::index::take;
 use crate::plan::kernel::IndexMode;
-use std::panic::Location;
-
-pub(super) type Loc = &'static Location<'static>;
 
 /// More parts than this become one gather, because each part is a kernel of its own, and starting a kernel takes as
 /// long as copying about ten thousand elements. Chosen by hand; no benchmark compares other values.

@@ -12,16 +12,13 @@
 use super::labels::{Label, Labels, MOST, set};
 use super::order;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, Shape, Strides, View};
 use crate::graph::expr::{Expr, cast, common, reduce, reshape, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::{binary, matmul_at, promoted};
 use crate::plan::kernel::Fold;
 use smallvec::SmallVec;
-use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// An expression with a distinct label for each axis.
 #[derive(Clone)]

@@ -2,12 +2,10 @@
 
 use super::contract::{Labelled, contract};
 use super::labels::{Label, Labels, MOST};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::View;
 use crate::graph::expr::{Expr, Operand, carry, common, operand, view};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// The number of letters. Labels below it are letters, A to Z and then a to z. Labels from it on are axes of the
 /// ellipsis.

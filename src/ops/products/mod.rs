@@ -11,7 +11,7 @@ pub use einsum::einsum;
 pub use norms::MatrixNorm;
 
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, SliceItem, View};
 use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::graph::ufunc::{arithmetic, logic};
@@ -21,8 +21,6 @@ use contract::{Labelled, contract};
 use labels::{Label, Labels, MOST};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// Returns two operands, or the error that one carries, or an error if they are on different devices.
 fn two(op: &'static str, a: impl Operand, b: impl Operand, at: Loc) -> Result<(Expr, Expr)> {

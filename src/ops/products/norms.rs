@@ -1,7 +1,7 @@
 //! Norms of vectors and matrices.
 
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{Expr, carry, cast, reduce, strong, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, float};
@@ -9,8 +9,6 @@ use crate::ops::functions::{binary, count, narrow, sum_in_its_type, unary, wide}
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// The norm that [`Expr::matrix_norm`] computes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -1,5 +1,4 @@
-//! Medians and quantiles. Their positions in the sorted order follow from the length. A quantile between two elements
-//! is interpolated.
+//! Medians and quantiles. A quantile between two elements of the sorted order is interpolated.
 
 mod method;
 
@@ -8,7 +7,7 @@ pub use method::QuantileMethod;
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Element, Scalar};
-use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{self, AxesArg, IntoAxes, Shape, SliceItem, SortAxis, View};
 use crate::graph::expr::{Expr, carry, cast, reduce, reshape, strong, view};
 use crate::graph::routine::{SELECT, SORT};
@@ -20,14 +19,10 @@ use method::Place;
 use smallvec::smallvec;
 use std::panic::Location;
 
-type Loc = &'static Location<'static>;
-
-/// Up to this many quantiles are each found by selection, and more by one sort. Chosen by hand, because on a CPU a sort
-/// takes several times as long as a selection; no benchmark compares other values.
+/// Up to this many quantiles are each found by selection, and more by one sort. Chosen by hand, without a benchmark.
 const FEW: usize = 3;
 
-/// More quantiles than this are looked up by tables of positions, because each separate quantile adds nodes to the
-/// expression. Chosen by hand; no benchmark compares other values.
+/// More quantiles than this are looked up by tables of positions, because each separate quantile adds nodes.
 const LISTED: usize = 32;
 
 /// The requested quantiles: one number, or several, for which the result has an additional axis.

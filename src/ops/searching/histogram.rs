@@ -1,8 +1,8 @@
 //! Histograms: a search among the edges finds the bin of each element, and `bincount` counts the bins.
 
-use super::{Loc, count_first, element, int, length};
+use super::{count_first, element, int, length};
 use crate::base::dtype::Scalar;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, SliceItem, View};
 use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reduce, reshape, routine, strong, view};
 use crate::graph::routine::BINCOUNT;

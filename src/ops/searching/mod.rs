@@ -7,7 +7,7 @@
 mod histogram;
 
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{SliceItem, View};
 use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
@@ -16,8 +16,6 @@ use crate::ops::index::take;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
-
-type Loc = &'static Location<'static>;
 
 /// The side of equal elements on which [`searchsorted`] puts a value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -1,7 +1,8 @@
 //! Elementwise functions that are composed of others.
 
-use super::{Loc, choose, common_float, floating, named};
+use super::{choose, common_float, floating, named};
 use crate::base::dtype::DType;
+use crate::base::error::Loc;
 use crate::base::layout::IntoAxes;
 use crate::graph::expr::{Arg, Expr, Operand, carry, cast, composed, operand, reduce, strong, ufunc};
 use crate::graph::ufunc::{arithmetic, logic};

@@ -1,7 +1,6 @@
 //! Ranges, weighted means, covariances and correlations.
 
-use super::Loc;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{Expr, Operand, carry, common, operand, reduce, reshape, strong, view};
 use crate::graph::ufunc::{arithmetic, float};

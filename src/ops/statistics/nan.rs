@@ -1,9 +1,9 @@
 //! Reductions that ignore NaN. The same kernel replaces each NaN by a number that does not change the result. Dtypes
 //! without NaN are reduced unchanged.
 
-use super::{Loc, choose};
+use super::choose;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, IntoAxes};
 use crate::graph::expr::{Expr, carry, cast, reduce, strong};
 use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};

@@ -1,8 +1,8 @@
 //! Rounding to decimals, and splitting numbers into fractions, mantissas and exponents.
 
-use super::{Loc, choose, common_float, floating, named};
+use super::{choose, common_float, floating, named};
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind, Loc};
 use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, strong, ufunc};
 use crate::graph::ufunc::{arithmetic, float, logic};
 use crate::ops::functions::{binary, unary};

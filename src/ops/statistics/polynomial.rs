@@ -1,9 +1,8 @@
 //! Polynomials.
 
-use super::Loc;
 use crate::array::Array;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{SliceItem, View};
 use crate::graph::expr::{Arg, Expr, Operand, carry, cast, common, strong, view};
 use crate::graph::ufunc::arithmetic;

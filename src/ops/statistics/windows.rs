@@ -1,8 +1,7 @@
 //! Convolution and correlation of sequences: sums over sliding windows.
 
-use super::Loc;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{IntoAxes, SliceItem, View};
 use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reduce, view};
 use crate::graph::ufunc::{arithmetic, logic};

@@ -12,7 +12,7 @@ pub(crate) mod waiting;
 use crate::base::buffer::Buffer;
 #[cfg(feature = "testing")]
 use crate::base::caps::Shrink;
-use crate::base::error::{Error, ErrorKind, Fault, Result, room};
+use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, room};
 use crate::graph::routine::{Params, Routine};
 use crate::plan::kernel::{Caps, NumberedCaps, Plan};
 pub(crate) use faults::FaultInjector;
@@ -27,13 +27,9 @@ pub(crate) use raw::{RawBinding, RawCall};
 pub(crate) use record::{Clock, Detail, Recording, StepNote, busy};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
-use std::panic::Location;
 use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use waiting::{Outcome, Pending, start, wait};
-
-/// The source line on which a caller wrote an operation.
-pub(crate) type Line = &'static Location<'static>;
 
 /// The buffers and numbers on which a plan runs. The buffers belong to the backend's own device.
 pub(crate) struct Bindings<'a> {
@@ -51,7 +47,7 @@ pub(crate) struct Bindings<'a> {
 
 impl Bindings<'_> {
     /// Returns the caller's line of a node.
-    pub fn line(&self, node: usize) -> Option<Line> {
+    pub fn line(&self, node: usize) -> Option<Loc> {
         self.lines.of(node)
     }
 }
@@ -59,11 +55,11 @@ impl Bindings<'_> {
 /// The source lines of the nodes of an evaluation. Kernels identify a node by its number.
 pub(crate) trait Lines {
     /// Returns the line of a node, or `None` if there is no such node.
-    fn of(&self, node: usize) -> Option<Line>;
+    fn of(&self, node: usize) -> Option<Loc>;
 }
 
-impl Lines for SmallVec<[Line; 8]> {
-    fn of(&self, node: usize) -> Option<Line> {
+impl Lines for SmallVec<[Loc; 8]> {
+    fn of(&self, node: usize) -> Option<Loc> {
         self.get(node).copied()
     }
 }
@@ -74,7 +70,7 @@ const FROM_THE_START: [&str; 4] = ["segment_sum", "bincount_weighted", "reduce_a
 /// Returns the error for an out-of-bounds index. `take` adds the length of the axis to a negative index before kernels
 /// read it. So if the index is still negative, this subtracts the length again, and the message states the caller's
 /// index.
-pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: Option<Line>) -> Error {
+pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: Option<Loc>) -> Error {
     let index = if index < 0 && !FROM_THE_START.contains(&name) { index - extent as i128 } else { index };
     Error::with_line(
         ErrorKind::Index,
@@ -85,7 +81,7 @@ pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: O
 }
 
 /// Returns the error for an element that a routine rejects, with the message that the routine defines.
-pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: Option<Line>) -> Error {
+pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: Option<Loc>) -> Error {
     let fault = match row.refuses {
         Some(refuses) => refuses(value, params),
         None => Fault::new(ErrorKind::Internal, "the routine accepts every element, but one was rejected"),

@@ -1,7 +1,7 @@
 //! A user-defined shader, with the arguments of one call.
 
-use super::Line;
 use crate::base::buffer::Buffer;
+use crate::base::error::Loc;
 
 /// One call of a user-defined shader.
 pub(crate) struct RawCall<'a> {
@@ -17,7 +17,7 @@ pub(crate) struct RawCall<'a> {
     pub workgroup_bytes: u64,
     /// The number of workgroups along each of the three axes of the grid.
     pub groups: [u32; 3],
-    pub line: Line,
+    pub line: Loc,
 }
 
 /// The memory of an array that a shader binds, starting at the first byte of the buffer.

@@ -1,6 +1,7 @@
 //! Records of the steps that a device runs while a profile or a timer is on: the step, its source line, and its times.
 
-use super::{Bindings, Line};
+use super::Bindings;
+use crate::base::error::Loc;
 use crate::base::layout::Shape;
 use crate::plan::kernel::{Plan, Step};
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ pub(crate) struct StepNote {
     /// result.
     pub shape: Shape,
     /// The caller's line.
-    pub line: Option<Line>,
+    pub line: Option<Loc>,
     /// The bytes read and written, as defined by [`Step::bytes`].
     pub bytes: (u64, u64),
     /// Whether the step counts as a kernel. A clear does not, and neither does a further pass of the kernel before it.

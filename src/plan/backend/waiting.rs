@@ -1,4 +1,5 @@
-//! Waiting for a device: callers that block, futures that are woken, and work on a separate thread.
+//! Waiting for a device: callers that block, futures that are woken, and work on a separate thread. In a process forked
+//! while such a thread works, the thread does not exist, so a future of its outcome never completes there.
 
 use crate::base::error::{Error, ErrorKind, Result};
 use std::future::Future;

@@ -6,15 +6,16 @@ use cupric::{DType, Device, testing};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ACCURACY.md");
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ACCURACY.md");
 const HEAD: &str = "\
 # Measured accuracy
 
-The worst error found in each line of the contract that has floats, its bound (CONTRACT.md says how to read it), the share of the
-bound that this error is, the error in ULP (in steps of the type for f16 and bf16; not for reductions, whose bounds come
-from their data), and the operand that gave it. Written by the tests:
-`CUPRIC_BLESS=1 cargo test --release --features testing --test accuracy -- contract sweep`. The figures change with the driver, the instruction
-set and the sweep's phase; that no bound is broken is tested in every run.
+This page lists the largest error that the tests have found for each line of the accuracy contract that concerns floats. Each
+row has the bound (CONTRACT.md defines its notation), the share of the bound that the error reached, the error in ULP (for f16
+and bf16 in steps of the type; for reductions none, because their bounds depend on the data), the operand at which it occurred,
+and the inputs that were tested. The tests write the page:
+`CUPRIC_BLESS=1 cargo test --release --features testing --test accuracy -- contract sweep`.
+The errors depend on the driver, the instruction set and the phase of the sweep. Every run of the tests checks the bounds.
 ";
 const COLUMNS: &str = "| function | dtype | on | bound | share | ULP | at | of |\n|---|---|---|---|---|---|---|---|\n";
 

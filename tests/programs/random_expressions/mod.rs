@@ -2,7 +2,7 @@
 //! against the scalar interpreter of expressions, which knows nothing of kernels: the whole fused, and each node alone
 //! over stored operands. On the CPU the fused result equals an unfused one to the bit (with f16 and bf16 kernel by
 //! kernel); on a GPU that computes as IEEE 754 says it equals the CPU's wherever each step is correctly rounded. Some
-//! programs aim at one kind of kernel (`random/kernels.rs`).
+//! programs aim at one kind of kernel (`kernels.rs`).
 //!
 //! `CUPRIC_RANDOM=20000` runs that many of each kind, `CUPRIC_FROM=50000` later ones, `CUPRIC_FULL=1` ten thousand on the
 //! GPU, `CUPRIC_SEED=n` one, which it prints. What failed once stands in `data/expressions.txt` and runs first.

@@ -1,12 +1,11 @@
 //! Compiles a kernel to threaded code. It computes one value at a time in the accumulator, in the order of the kernel.
-//! A product that only one sum reads is computed by the instruction of the sum. A value that is read again after the
-//! accumulator has received another value is saved in a slot.
+//! A value that is read again after the accumulator has received another value is saved in a slot.
 
 mod draws;
 
 use super::{Fill, LARGE, Place, Threaded};
 use crate::base::dtype::DType;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::layout::{Shape, Strides, span_of};
 use crate::cpu::caches;
 use crate::cpu::convert;
@@ -17,9 +16,8 @@ use crate::math::simd::threaded::{self, AHEAD, Codes, Instr, LONGEST, Operand};
 use crate::plan::kernel::{BufferRef, Kernel, Load, Op, WriteClass};
 use smallvec::{SmallVec, smallvec};
 
-/// The most instructions of a run before another operation is added. An operation adds at most ten instructions (it
-/// saves the accumulator, reads and saves two operands, reads the first and saves it, and has up to three functions),
-/// and the end of the run is one more.
+/// The most instructions of a run before another operation is added. An operation adds at most ten instructions, and the
+/// end of the run is one more.
 const FULL: usize = LONGEST - 12;
 
 /// The location where the readers of a value find it.
@@ -33,8 +31,7 @@ enum Home {
     Each(usize),
     Fill(usize),
     Slot(usize),
-    /// Not computed yet: a product of two values that are operands in memory. The only function that reads it also
-    /// computes it. If a function reads two products, the first is computed just before.
+    /// A product of two operands in memory, which the only function that reads it computes.
     Product([usize; 2]),
     /// In no memory: the draw with this index.
     Draw(usize),
@@ -103,7 +100,7 @@ pub(super) fn compile(kernel: &Kernel, aliased: &[bool], block: usize) -> Result
 }
 
 impl Compiler<'_> {
-    fn error(&self, detail: impl Into<String>) -> crate::base::error::Error {
+    fn error(&self, detail: impl Into<String>) -> Error {
         internal(self.kernel.name, detail)
     }
 
@@ -119,8 +116,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns the conversions of a cast or a rounding. The last one is omitted if it rounds to the type of the stores
-    /// and only these stores read the value, because they round in the same way.
+    /// Returns the conversions of a cast or a rounding. The last one is omitted if only stores that round alike read the value.
     fn links(&self, v: usize, a: usize) -> SmallVec<[cast::Conversion; 2]> {
         let kernel = self.kernel;
         let (to, rounding) = (kernel.values[v].dtype, cast::round(kernel.values[v].dtype));
@@ -239,8 +235,7 @@ impl Compiler<'_> {
     }
 
     /// Returns the factors of value `v`, if it is a product of operands in memory that is read once, by a function that
-    /// can multiply them itself. The accumulator, which may hold the function's other operand, then need not be saved
-    /// for the product.
+    /// can multiply them itself. The accumulator then need not be saved for the product.
     fn product(&self, v: usize, row: &Ufunc, list: &[usize]) -> Option<[usize; 2]> {
         let [x, y] = [*list.first()?, *list.last()?];
         let in_memory = |v: usize| matches!(self.homes[v], Home::Memory(_) | Home::Fill(_));
@@ -255,7 +250,7 @@ impl Compiler<'_> {
         row.threaded(by, self.program.word)?.products.map(|_| [x, y])
     }
 
-    /// Emits a function of the values in `list`, one of which it reads from the accumulator. `v` is its result.
+    /// Emits a function of the values in `list`, one of which is in the accumulator. `v` is its result.
     fn call(&mut self, v: usize, codes: &threaded::Threaded, list: &[usize]) -> Result<()> {
         self.cut()?;
         if let (Some(products), [x, y]) = (codes.products, list) {

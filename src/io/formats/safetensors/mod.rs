@@ -10,7 +10,7 @@ pub use write::{save_safetensors, write_safetensors};
 #[cfg(feature = "mmap")]
 use super::map::Mapped;
 use crate::array::Array;
-use crate::base::error::{ErrorKind, Fault, Result};
+use crate::base::error::{ErrorKind, Fault, Loc, Result};
 use crate::io::{format_fault, io_fault, named, printable, read_elements};
 use header::{Head, Index, Kind, Tensor};
 use std::fs::File;
@@ -18,7 +18,6 @@ use std::io::{Read, Seek, SeekFrom};
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
-type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
 /// The longest header that is read, in bytes: the format's own limit.

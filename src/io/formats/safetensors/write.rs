@@ -2,14 +2,12 @@
 //! arrays are evaluated and written one by one.
 
 use super::header::{METADATA, name_of};
-use crate::base::error::{Error, ErrorKind, Result, room};
+use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::graph::expr::{Expr, Operand, strong};
 use crate::io::{data_of, io_fault, named, printable, replace};
 use std::io::{self, Write};
 use std::panic::Location;
 use std::path::Path;
-
-type Loc = &'static Location<'static>;
 
 /// A file to be written: the header with its length before it, and expressions in the order of their data.
 struct Draft {

@@ -7,7 +7,7 @@ mod read;
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Element};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::replace::replace;
 use crate::graph::expr::{Expr, strong};
 use crate::io::{io_fault, named, printable};
@@ -18,8 +18,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::panic::Location;
 use std::path::Path;
-
-type Loc = &'static Location<'static>;
 
 /// The format of a table of numbers in a text file: the delimiter of its columns, and the lines and columns that are
 /// read. (Feature `text`.)

@@ -265,12 +265,12 @@ fn a_broken_schedule_is_refused() {
         (
             Work::Product(Product { chains: 1, parts: [2, 1], ..strategy(PANELS) }),
             DType::F32,
-            "a product that shares out k and is cut too",
+            "a product that divides k among tasks and is also cut",
         ),
         (
             Work::Product(Product { chains: 1, hands_on: true, ..strategy(PANELS) }),
             DType::F32,
-            "a product that shares out k and is cut too",
+            "a product that divides k among tasks and is also cut",
         ),
     ] {
         let mut plan = sound();
@@ -286,7 +286,7 @@ fn a_broken_schedule_is_refused() {
 }
 
 const BROKEN: &[Break] = &[
-    (|k| k[CHAIN].continues = true, "a further pass of no kernel"),
+    (|k| k[CHAIN].continues = true, "a further pass without a kernel before it"),
     (|k| k[CHAIN].inner = smallvec![2], "an inner space"),
     (|k| k[CHAIN].values.swap(1, 2), "reads value"),
     (|k| k[CHAIN].values[2].op = Op::Ufunc(&arithmetic::add, smallvec![0, 2]), "value 2 reads value 2"),
@@ -297,13 +297,13 @@ const BROKEN: &[Break] = &[
     (|k| k[CHAIN].values[3].op = Op::Philox { index: 0, word: 12, slots: [0; 3] }, "word 12 of twelve"),
     (|k| k[CHAIN].values[3].op = Op::Dot { from: None }, "value 3 is a product"),
     (|k| k[CHAIN].values[3].op = Op::reduce(Fold::of(&arithmetic::add), 0, DType::F32), "nothing is to be reduced"),
-    (|k| k[SUM].values[1].op = Op::Reduce(Box::new(sum().component(0, Some(0)))), "which is no position"),
+    (|k| k[SUM].values[1].op = Op::Reduce(Box::new(sum().component(0, Some(0)))), "which is not a position"),
     (|k| k[SUM].values[1].op = Op::Reduce(Box::new(part())), "value 1 is component 1 of 1"),
     (|k| k[SUM].values[1].op = Op::Reduce(Box::new(two_states())), "reduces 2 of 1 components"),
     (|k| k[CHAIN].values[1].inner = true, "a kernel that has none"),
-    (|k| k[CHAIN].loads[0].buffer = BufferRef::Input(2), "load 0 of in2, which is not there"),
-    (|k| k[CHAIN].loads[0].buffer = BufferRef::Temp(1), "load 0 of temp1, which is not there"),
-    (|k| k[CHAIN].loads[0].buffer = BufferRef::Output(4), "load 0 of out4, which is not there"),
+    (|k| k[CHAIN].loads[0].buffer = BufferRef::Input(2), "load 0 of in2, which does not exist"),
+    (|k| k[CHAIN].loads[0].buffer = BufferRef::Temp(1), "load 0 of temp1, which does not exist"),
+    (|k| k[CHAIN].loads[0].buffer = BufferRef::Output(4), "load 0 of out4, which does not exist"),
     (|k| k[CHAIN].loads[0].buffer = BufferRef::Temp(0), "before it is written"),
     (|k| k[CHAIN].loads[0].dtype = DType::F16, "load 0 of in0 as f16"),
     (|k| k[CHAIN].loads[1].strides = smallvec![1], "1 strides for 2 axes"),
@@ -312,9 +312,9 @@ const BROKEN: &[Break] = &[
     (|k| k[CHAIN].stores[0].buffer = BufferRef::Temp(1), "store 0 of f32 to temp1"),
     (|k| k[CHAIN].stores[0].dtype = DType::I32, "store 0 of f32 as i32"),
     (|k| k[CHAIN].stores[0].strides = smallvec![1], "1 strides for 2 axes"),
-    (|k| k[CHAIN].stores[0].only_if(3), "under a condition, value 3, that is no bool"),
+    (|k| k[CHAIN].stores[0].only_if(3), "under a condition, value 3, that is not a bool"),
     (|k| k[CHAIN].stores[0].only_if(9), "under a condition, value 9"),
-    (|k| k[CHAIN].stores[0].chosen = scattered(0, Combine::Set), "at value 0, which is no i32"),
+    (|k| k[CHAIN].stores[0].chosen = scattered(0, Combine::Set), "at value 0, which is not an i32"),
     (|k| k[TAKE].stores[0].chosen = scattered(0, Combine::Add), "combines f32, whose order would decide bits"),
     (|k| k[TAKE].stores[0].chosen = scattered_over(1 << 31), "at one of 2147483648 positions"),
     (|k| k[SUM].stores[0].only_if(0), "its kernel is not elementwise"),
