@@ -54,7 +54,7 @@ fn text_names_operation_shapes_and_line(d: &Device) {
     let e = &a + &b; let l = line!();
     here(&e, "add: cannot broadcast shapes [3, 4] and [5]", ErrorKind::Shape, l);
     let e = a.maximum_of(&b); let l = line!();
-    here(&e, "maximum: shapes [3, 4] and [5]", ErrorKind::Shape, l);
+    here(&e, "maximum: cannot broadcast shapes [3, 4] and [5]", ErrorKind::Shape, l);
     let e = a.matmul(&b); let l = line!();
     here(&e, "matmul: shapes [3, 4] and [5]", ErrorKind::Shape, l);
     let e = a.reshape([5, -1]); let l = line!();
@@ -143,19 +143,19 @@ fn place_in_chains_closures_and_operators(d: &Device) {
     let l = line!() - 5;
     assert!((l..=l + 2).contains(&err.location().unwrap().line()), "{err}");
     let f = |x: &Expr| x + &b; let l = line!();
-    here(&f(&a), "add: shapes [3] and [4]", ErrorKind::Shape, l);
+    here(&f(&a), "add: cannot broadcast shapes [3] and [4]", ErrorKind::Shape, l);
     let g = |x: &Expr| -> Expr {
         let y = x * 2.0;
         y - &b
     };
     let l = line!() - 2;
-    here(&g(&a), "subtract: shapes [3] and [4]", ErrorKind::Shape, l);
+    here(&g(&a), "subtract: cannot broadcast shapes [3] and [4]", ErrorKind::Shape, l);
     let all: Vec<Expr> = [1.0, 2.0].iter().map(|s| &a * s / &b).collect(); let l = line!();
-    here(&all[1], "divide: shapes [3] and [4]", ErrorKind::Shape, l);
+    here(&all[1], "divide: cannot broadcast shapes [3] and [4]", ErrorKind::Shape, l);
     let e = 1.0 - (&a % &b); let l = line!();
-    here(&e, "remainder: shapes [3] and [4]", ErrorKind::Shape, l);
+    here(&e, "remainder: cannot broadcast shapes [3] and [4]", ErrorKind::Shape, l);
     let e = select(a.less(&b), 1, 0); let l = line!();
-    here(&e, "less: shapes [3] and [4]", ErrorKind::Shape, l);
+    here(&e, "less: cannot broadcast shapes [3] and [4]", ErrorKind::Shape, l);
     let mut x = put(d, vec![0f32; 3], &[3]);
     let err = x.update(|x| x + &b).unwrap_err(); let l = line!();
     assert_eq!(err.location().unwrap().line(), l);

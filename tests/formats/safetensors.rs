@@ -167,7 +167,7 @@ fn what_contradicts_itself_is_refused() {
     format(all(&file("", &[])), "the header does not begin with {");
     format(all(&[1, 0, 0]), "3 bytes are too few");
     format(all(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat()), "is too long; at most 100000000 are read");
-    format(all(&[&100_000_000u64.to_le_bytes()[..], b"{}"].concat()), "takes 100000000 bytes, but 2 are left");
+    format(all(&[&100_000_000u64.to_le_bytes()[..], b"{}"].concat()), "has 100000000 bytes, but only 2 are left");
     format(all(&file(&format!("{{\"x\":{}", "[".repeat(10_000)), &[])), "invalid type");
     format(all(&file(&format!(r#"{{"x":{{"new":{}"#, "[".repeat(10_000)), &[])), "EOF while parsing a list");
     format(all(&file(&format!(r#"{{"x":"{}"}}"#, "y".repeat(10_000)), &[])), "invalid type: string");
@@ -186,7 +186,7 @@ fn a_type_that_is_not_known_is_an_error_when_it_is_asked_for() {
     refused(
         model.read("a"),
         ErrorKind::Unsupported,
-        "tensor \"a\": its type is \"F8_E4M3\", which cupric does not have",
+        "tensor \"a\": its type is \"F8_E4M3\", which cupric does not support",
     );
     refused(model.read("c"), ErrorKind::Argument, "there is no tensor \"c\"; there are \"a\", \"b\"");
     refused(model.shape("c"), ErrorKind::Argument, "there is no tensor \"c\"");
@@ -209,7 +209,11 @@ fn writing_fails_without_a_trace() {
     let old = std::fs::read(&path).unwrap();
     let twice = [("x", array![1.]), ("x", array![1.])];
     refused(save_safetensors(&path, twice, NONE), ErrorKind::Argument, "two entries have the name \"x\"");
-    refused(save_safetensors(&path, [("__metadata__", array![1.])], NONE), ErrorKind::Argument, "the format's own");
+    refused(
+        save_safetensors(&path, [("__metadata__", array![1.])], NONE),
+        ErrorKind::Argument,
+        "reserved by the format",
+    );
     let twice = [("a", "b"), ("a", "b")];
     refused(
         save_safetensors(&path, [("x", array![1.])], twice),
@@ -246,12 +250,15 @@ fn a_model_may_be_in_several_files() {
     assert_eq!(mapped.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["z", "x"]);
     let fails = |fact: &str, kind| drop(refused(SafeTensors::open_index(&index), kind, fact));
     write(r#""z":"1.safetensors""#);
-    fails("index.json: the index has tensor \"z\" in 1.safetensors, which does not have it", ErrorKind::Format);
+    fails(
+        "index.json: the index lists tensor \"z\" in 1.safetensors, but that file does not contain it",
+        ErrorKind::Format,
+    );
     write(r#""z":"3.safetensors""#);
     fails("3.safetensors: ", ErrorKind::Io);
     for name in ["../1.safetensors", "/etc/passwd", "a\\\\b", "", "..", "c:x", "a\\n"] {
         write(&format!(r#""x":"{name}""#));
-        fails("which is no plain name of a file beside it", ErrorKind::Format);
+        fails("which is not the plain name of a file in the same folder", ErrorKind::Format);
     }
     write(r#""x":"1.safetensors","x":"1.safetensors""#);
     fails("has \"x\" twice", ErrorKind::Format);

@@ -56,7 +56,11 @@ fn lines_and_columns() {
     assert_eq!(numbers("1,\n", &csv.clone().missing("nan").columns([0])), (vec![1, 1], vec![1.]));
     assert!(numbers("1,\n", &csv.clone().missing("nan")).1[1].is_nan());
     // no comments in CSV unless they are asked for
-    refused(read("1,#2\n", DType::F64, &csv), ErrorKind::Format, "line 1, column 2 (character 3): \"#2\" is no number");
+    refused(
+        read("1,#2\n", DType::F64, &csv),
+        ErrorKind::Format,
+        "line 1, column 2 (character 3): \"#2\" is not a number",
+    );
 }
 
 #[test]
@@ -109,7 +113,7 @@ fn numbers_are_rounded_once() {
         ("0x10", DType::I32),
         ("1_000", DType::F32),
     ] {
-        refused(one(text, dtype), ErrorKind::Format, &format!("\"{text}\" is no number of {dtype}"));
+        refused(one(text, dtype), ErrorKind::Format, &format!("\"{text}\" is not a number of dtype {dtype}"));
     }
     assert_eq!(one("1 0 true FALSE", DType::Bool).unwrap().to_vec::<bool>().unwrap(), [true, false, true, false]);
     assert_eq!(one("18446744073709551615", DType::U64).unwrap().item::<u64>().unwrap(), u64::MAX);
@@ -123,13 +127,13 @@ fn errors_say_where() {
     let (plain, csv) = (TextFormat::new(), TextFormat::csv());
     fails("1 2\n3\n", &plain, "line 2 has 1 columns, where line 1 has 2");
     fails("# c\n\n1 2\n\n3 4 5\n", &plain, "line 5 has 3 columns, where line 3 has 2");
-    fails("1 2\n3 ü4\n", &plain, "line 2, column 2 (character 3): \"\\xc3\\xbc4\" is no number of f32");
+    fails("1 2\n3 ü4\n", &plain, "line 2, column 2 (character 3): \"\\xc3\\xbc4\" is not a number of dtype f32");
     fails("1,2\n3,\n", &csv, "line 2, column 2 (character 3): the field is empty");
     fails("1,\"2\n", &csv, "line 1: a quote is not closed");
     fails("1,\"2\"3\n", &csv, "line 1, column 2 (character 3): unexpected characters after a closing quote");
     fails("1,2\"\"\n", &csv, "line 1, column 2 (character 3): a quote inside a field");
-    fails("\"a\nb\",x\n", &csv.clone().columns([1]), "line 2, column 2 (character 4): \"x\" is no number");
-    fails("1 2\n3\n", &plain.clone().columns([1]), "line 2 has 1 columns, and column 1 is wanted");
+    fails("\"a\nb\",x\n", &csv.clone().columns([1]), "line 2, column 2 (character 4): \"x\" is not a number");
+    fails("1 2\n3\n", &plain.clone().columns([1]), "line 2 has 1 columns, but column 1 (counted from 0) was requested");
     fails("a,a\n", &csv.clone().names(["a"]), "line 1, column 2 (character 3): two columns are named \"a\"");
     let e = Array::from_text_reader(&b"1 2\n3 \xff\n"[..], DType::F32, &plain);
     refused(e, ErrorKind::Format, "line 2, character 3: not UTF-8");

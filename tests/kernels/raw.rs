@@ -129,19 +129,19 @@ fn wrong_shaders_are_refused() {
         ("@compute @workgroup_size(1) fn main() { let a: i32 = 1.5; }", "main: shader, line 1, column"),
         (
             "@group(0) @binding(0) var<uniform> n: u32;\n@compute @workgroup_size(1) fn main() {}",
-            "var<storage> of group 0",
+            "var<storage> in group 0",
         ),
         (
             "@group(1) @binding(0) var<storage> n: u32;\n@compute @workgroup_size(1) fn main() {}",
-            "var<storage> of group 0",
+            "var<storage> in group 0",
         ),
         (
             "@group(0) @binding(1) var<storage> n: u32;\n@compute @workgroup_size(1) fn main() {}",
-            "binding 1, but the bindings count from 0",
+            "binding 1, but bindings must be numbered from 0",
         ),
         (
             "@group(0) @binding(0) var t: texture_2d<f32>;\n@compute @workgroup_size(1) fn main() {}",
-            "var<storage> of group 0",
+            "var<storage> in group 0",
         ),
     ];
     let e = new("override n: u32 = 4u; @compute @workgroup_size(1) fn main() {}").expect_err("an override");
@@ -155,7 +155,7 @@ fn wrong_shaders_are_refused() {
         );
     }
     let e = RawKernel::new("", "no name").expect_err("a name");
-    assert!(e.to_string().contains("is no name of an entry point"), "{e}");
+    assert!(e.to_string().contains("is not a valid name of an entry point"), "{e}");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn wrong_calls_are_refused_and_the_device_goes_on() {
             "{wanted}: {e}"
         );
     };
-    refused(kernel.call([1, 1, 1], [&x, &n], result).unwrap_err(), ErrorKind::Unsupported, "runs no shaders");
+    refused(kernel.call([1, 1, 1], [&x, &n], result).unwrap_err(), ErrorKind::Unsupported, "cannot run shaders");
     let Some(d) = gpu(1) else { return };
     let d = &own(&d);
     let (x, n) = (x.to_device(d).unwrap(), n.to_device(d).unwrap());
@@ -186,8 +186,16 @@ fn wrong_calls_are_refused_and_the_device_goes_on() {
         argument,
         "the shader declares x as f32, but the array is i32",
     );
-    refused(kernel.call([1, 1, 1], [&x, &n], [([2, 2], DType::I32)]).unwrap_err(), argument, "the shader has y as f32");
-    refused(kernel.call([1, 1, 1], [&x, &n], [([0, 2], DType::F32)]).unwrap_err(), argument, "y has at least 4 bytes");
+    refused(
+        kernel.call([1, 1, 1], [&x, &n], [([2, 2], DType::I32)]).unwrap_err(),
+        argument,
+        "the shader declares y as f32",
+    );
+    refused(
+        kernel.call([1, 1, 1], [&x, &n], [([0, 2], DType::F32)]).unwrap_err(),
+        argument,
+        "y needs at least 4 bytes",
+    );
     refused(kernel.call([1, 1, 1], [&x, &n], [([-1, 2], DType::F32)]).unwrap_err(), ErrorKind::Shape, "negative");
     refused(
         kernel.call([1 << 30, 1, 1], [&x, &n], result).unwrap_err(),
@@ -206,7 +214,7 @@ fn wrong_calls_are_refused_and_the_device_goes_on() {
     refused(
         numbers.call([1, 1, 1], [&x], [([1], DType::F32)]).unwrap_err(),
         argument,
-        "many has at least 64 bytes in the shader",
+        "many needs at least 64 bytes in the shader",
     );
     let sixteen = arange(0, 16, 1, DType::F32).to_device(d).unwrap();
     let [y] = numbers.call([1, 1, 1], [&sixteen], [([1], DType::F32)]).unwrap();

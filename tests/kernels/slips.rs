@@ -227,7 +227,7 @@ fn combinations_whose_order_matters_are_refused() {
         ),
         (
             Reduction { combine: "s = a.s + b.s; for (var i = 0; i < 300; i++) { s = s + 0.0; }", ..plain },
-            "256 operations and more",
+            "a chain of more than 256 operations",
         ),
     ];
     for (steps, wanted) in cases {
@@ -324,7 +324,7 @@ fn a_text_stays_in_its_function() {
         says(body(text).unwrap_err(), "would end the kernel's function");
     }
     says(body("y = x; } fn evil() { ").unwrap_err(), "body, line 1, column 8");
-    says(body("if x > 0.0 {\n y = x;").unwrap_err(), "body, line 1, column 12: this `{` has no `}`");
+    says(body("if x > 0.0 {\n y = x;").unwrap_err(), "body, line 1, column 12: this `{` has no matching `}`");
     says(body("y = x; /* {").unwrap_err(), "body, line 1, column 8: this comment does not end");
     // braces of its own, and those in comments, are what they were
     for text in ["{ y = x; }", "y = x; // }", "/* } */ y = x; /* /* { */ */", "y = x; // {\r{ y = y + 1.0; }"] {

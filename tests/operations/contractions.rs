@@ -430,11 +430,11 @@ fn what_does_not_fit_is_named() {
     says(einsum("ijk...", [&x]), K::Shape, "a term of 3 letters");
     says(einsum("ij->ii", [&x]), K::Argument, "`i` twice");
     says(einsum("ij->ik", [&x]), K::Argument, "`k`, which no operand has");
-    says(einsum("...j->j", [&x]), K::Argument, "lacks the `...`");
+    says(einsum("...j->j", [&x]), K::Argument, "has no `...`");
     says(einsum("i..j", [&x]), K::Argument, "ellipsis");
     says(einsum("...i...", [&x]), K::Argument, "ellipsis");
-    says(einsum("i1", [&x]), K::Argument, "'1' is no letter");
-    says(einsum("ij->i->j", [&x]), K::Argument, "'-' is no letter");
+    says(einsum("i1", [&x]), K::Argument, "'1' is not a letter");
+    says(einsum("ij->i->j", [&x]), K::Argument, "'-' is not a letter");
     says(einsum("ii", [&x]), K::Shape, "`i` occurs twice in an operand, with lengths 3 and 4");
     says(einsum("ij,i", [&*x.eval().unwrap(), &*v.eval().unwrap()]), K::Shape, "`i` in \"ij,i\" has lengths 3 and 4");
     says(einsum("...,...", [&x, &x.t()]), K::Shape, "an axis of `...`");
@@ -460,7 +460,7 @@ fn what_does_not_fit_is_named() {
     says(zeros([3, 3], F32).matrix_power(-1), K::Unsupported, "-1 is negative");
     says(multi_dot([&x]), K::Argument, "1 arrays");
     says(multi_dot([&x, &x]), K::Shape, "multi_dot: shapes [[3, 4], [3, 4]]");
-    says(multi_dot([&x, &v, &x]), K::Shape, "each is a matrix");
+    says(multi_dot([&x, &v, &x]), K::Shape, "each must be a matrix");
     says(x.vector_norm(2, 2.0), K::Axis, "vector_norm");
     says(x.vector_norm(0, NAN), K::Argument, "NaN");
     says(zeros([0], F32).vector_norm(0, -INF), K::Shape, "vector_norm");

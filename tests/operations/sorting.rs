@@ -254,7 +254,7 @@ fn what_is_refused() {
     let e = x.topk(6, -1, true).0.eval().unwrap_err();
     assert_eq!(e.to_string(), format!("topk: 6 elements requested of axis 1 of shape [4, 5] ({}:{line}:15)", file!()));
     assert!(error(&x.topk(1, 2, true).1).starts_with("topk: axis 2"));
-    assert!(error(&x.argtopk(5, 0, false)).starts_with("argtopk: 5 elements of axis 0"));
+    assert!(error(&x.argtopk(5, 0, false)).starts_with("argtopk: 5 elements requested of axis 0"));
     for k in [5, -6] {
         assert!(
             error(&x.partition(k, 1)).starts_with(&format!("partition: axis 1 of shape [4, 5] has no position {k}"))

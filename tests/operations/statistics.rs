@@ -376,10 +376,10 @@ fn what_does_not_fit_is_named() {
     };
     use ErrorKind as K;
     let t = x.t();
-    says(x.isclose(&t, 0.0, 0.0, false), K::Shape, "isclose: shapes [3, 4] and [4, 3]");
-    says(isclose(&x, &t, 0.0, 0.0, true), K::Shape, "isclose: shapes");
-    says(x.allclose(&t, 0.0, 0.0, false), K::Shape, "allclose: shapes");
-    says(allclose(&x, &t, 0.0, 0.0, false), K::Shape, "allclose: shapes");
+    says(x.isclose(&t, 0.0, 0.0, false), K::Shape, "isclose: cannot broadcast shapes [3, 4] and [4, 3]");
+    says(isclose(&x, &t, 0.0, 0.0, true), K::Shape, "isclose: cannot broadcast shapes");
+    says(x.allclose(&t, 0.0, 0.0, false), K::Shape, "allclose: cannot broadcast shapes");
+    says(allclose(&x, &t, 0.0, 0.0, false), K::Shape, "allclose: cannot broadcast shapes");
     let failed = || &x + &t;
     says(failed().nan_to_num(), K::Shape, "add");
     says(failed().nan_to_num_with(0.0, 0.0, 0.0), K::Shape, "add");

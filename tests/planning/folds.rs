@@ -406,7 +406,7 @@ fn what_is_no_fold_is_refused() {
     refused(FoldDraft { combine: vec![a(0); 3], ..ok() }, "combine returns 3 components, but the state has 2");
     refused(FoldDraft { lift: vec![a(0), x()], ..ok() }, "lift refers to a state");
     refused(FoldDraft { combine: vec![a(0), x()], ..ok() }, "only lift may refer to an element");
-    refused(FoldDraft { combine: vec![call("add", &[a(0), b(0)]), a(0)], ..ok() }, "component 1 of combine is");
+    refused(FoldDraft { combine: vec![call("add", &[a(0), b(0)]), a(0)], ..ok() }, "component 1 of combine depends");
     refused(FoldDraft { finish: b(0), ..ok() }, "finish may refer to one state only");
     refused(FoldDraft { finish: a(2), ..ok() }, "component 2 of 2");
     refused(FoldDraft { lift: vec![x(), Formula::POSITION], ..ok() }, "the formula has type i32, but  is declaredf32");

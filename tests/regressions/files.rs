@@ -209,7 +209,7 @@ fn a_pipe_is_read_to_its_end() {
         (vec![bytes[..bytes.len() - 1].to_vec()], "the data ended early"),
         (vec![bytes[..60].to_vec()], "the data ended early"),
         (vec![vec![]], "the data ended early"),
-        (vec![bytes.clone(), vec![0]], "more bytes of data follow"),
+        (vec![bytes.clone(), vec![0]], "more data than its header describes"),
         (vec![b"hello, this is no array".to_vec()], "not a .npy file"),
     ] {
         let e = through(&pipe, pieces).unwrap_err();

@@ -62,7 +62,7 @@ pub fn million_node_chain(d: &Device) {
         for _ in 0..100_000 {
             bad = bad + 1;
         }
-        assert!(bad.eval().unwrap_err().to_string().starts_with("add: shapes [2] and [3]"));
+        assert!(bad.eval().unwrap_err().to_string().starts_with("add: cannot broadcast shapes [2] and [3]"));
     };
     std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
 }

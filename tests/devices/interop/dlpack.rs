@@ -205,7 +205,7 @@ fn wrong_tensors_are_refused_and_given_back() {
             assert_eq!(RETURNED.load(Relaxed), count);
         };
     let (unsupported, format) = (ErrorKind::Unsupported, ErrorKind::Format);
-    refused(&[2], None, unsupported, "DLPack 2.0, where 1 is known", |t| t.version.major = 2);
+    refused(&[2], None, unsupported, "DLPack version 2.0 is not supported", |t| t.version.major = 2);
     refused(&[2], None, unsupported, "device of type 2", |t| t.dl_tensor.device.device_type = 2);
     refused(&[2], None, unsupported, "code 5, 64 bits", |t| {
         t.dl_tensor.dtype = DLDataType { code: 5, bits: 64, lanes: 1 }
@@ -218,7 +218,7 @@ fn wrong_tensors_are_refused_and_given_back() {
     refused(&[2, 2], Some(&[i64::MAX, 1]), format, "strides reach too far", |_| ());
     refused(&[1 << 40, 1 << 40], None, ErrorKind::LimitExceeded, "too many elements", |_| ());
     refused(&[1; 65], None, ErrorKind::LimitExceeded, "65 axes", |_| ());
-    refused(&[8], None, ErrorKind::Argument, "a bool is another byte", |t| {
+    refused(&[8], None, ErrorKind::Argument, "a bool is a byte other", |t| {
         t.dl_tensor.dtype = DLDataType { code: BOOL, bits: 8, lanes: 1 };
     });
 }

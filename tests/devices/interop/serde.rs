@@ -134,7 +134,7 @@ fn dtypes_and_devices_go_by_name() {
     let e = serde_json::from_str::<Device>("\"tpu\"").unwrap_err().to_string();
     assert!(e.contains("unknown device 'tpu'"), "{e}");
     let e = serde_json::to_string(&own(&Device::cpu())).unwrap_err().to_string();
-    assert!(e.contains("no name by which another process finds it"), "{e}");
+    assert!(e.contains("no name that another process could use"), "{e}");
     if let Some(gpu) = shared_gpu(1) {
         let text = serde_json::to_string(&gpu).unwrap();
         assert_eq!(text, "\"gpu:0\"");

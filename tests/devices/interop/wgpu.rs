@@ -163,7 +163,11 @@ fn takes(own: &Own, d: &Device) -> Result {
 fn refuses(own: &Own, d: &Device, buffer: &wgpu::Buffer) -> Result {
     use ErrorKind::Argument;
     let part = buffer.slice(..);
-    has_kind(Array::from_wgpu_buffer(d, part, DType::F32, [3, 3]), Argument, "36 bytes, and the part of the buffer 32");
+    has_kind(
+        Array::from_wgpu_buffer(d, part, DType::F32, [3, 3]),
+        Argument,
+        "36 bytes, but the part of the buffer has 32",
+    );
     has_kind(Array::from_wgpu_buffer(d, part, DType::F32, [usize::MAX, 3]), ErrorKind::LimitExceeded, "");
     has_kind(Array::from_wgpu_buffer(d, buffer.slice(2..), DType::F32, [1]), Argument, "within an element");
     has_kind(Array::from_wgpu_buffer(&Device::cpu(), part, DType::F32, [1]), ErrorKind::DeviceMismatch, "cpu");
@@ -174,7 +178,7 @@ fn refuses(own: &Own, d: &Device, buffer: &wgpu::Buffer) -> Result {
     let bare = own.buffer(16, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
     has_kind(Array::from_wgpu_buffer(d, bare.slice(..), DType::F32, [4]), Argument, "COPY_DST");
     // one of another device, and one of another instance, whose numbers for buffers are others or those of other buffers
-    let (other, e) = (own.again(), "or is not one of");
+    let (other, e) = (own.again(), "or does not belong to");
     let theirs = other.of(&[1.]);
     has_kind(Array::from_wgpu_buffer(d, theirs.slice(..), DType::F32, [1]), Argument, e);
     let far = opened(d, Some(wgpu::Limits::default()), wgpu::Features::empty());
@@ -184,7 +188,7 @@ fn refuses(own: &Own, d: &Device, buffer: &wgpu::Buffer) -> Result {
     }
     // a queue of another device
     let mixed = Device::from_wgpu(&own.adapter, other.device.clone(), own.queue.clone());
-    has_kind(mixed, Argument, "the queue is not the device's");
+    has_kind(mixed, Argument, "the queue does not belong to the device");
     let gone = own.of(&[1., 2.]);
     gone.destroy();
     has_kind(Array::from_wgpu_buffer(d, gone.slice(..), DType::F32, [2]), Argument, e);
