@@ -81,7 +81,7 @@ impl Array {
     /// Takes out the memory as the `Vec` that it came from. If this returns a `Vec`, the array must not be used any
     /// more.
     fn take_vec<T: Element>(&mut self) -> Option<Vec<T>> {
-        // a kernel may store any byte as a bool, and a copy normalises it
+        // bools are copied, because a kernel may store a bool as any byte, and the copy normalises it to 0 or 1
         if self.dtype() != T::DTYPE || T::DTYPE == DType::Bool || !self.is_contiguous() {
             return None;
         }

@@ -72,8 +72,8 @@ fn planted() -> u32 {
     }
 }
 
-// The columns: the fault's name; the number and subject of the stage of `./tests/run` that must see it; the test program, and
-// the filter of its tests, that must fail at it; the fault in words.
+// The columns: the name of the fault; the number and subject of the stage of `./tests/run` that must detect it; the
+// test program and the filter of the tests that must fail because of it; a description of the fault.
 #[cfg(cupric_mutants)]
 list! {
     a_body_ends_its_function, "18 kernels", "kernels slips::a_text_stays", "a kernel's text may close the brace of the function that it stands in";

@@ -178,7 +178,8 @@ pub(super) struct PassReduction {
 }
 
 impl PassReduction {
-    /// Returns whether it reduces whole rows at once. Positions are then counted from 0.
+    /// Returns whether this reduction can process several whole rows at once. If so, it has no `base`, and counts
+    /// positions from 0.
     pub fn takes_whole_rows(&self) -> bool {
         self.base.is_none() && self.spec.takes_whole_rows()
     }

@@ -248,7 +248,7 @@ impl Desk {
         }
         self.called.fetch_sub(1, SeqCst);
         if GIVES_WAY.replace(true) {
-            // as at the end of `attend`
+            // the owner may have counted on this helper, so another is called in its place (see the end of `attend`)
             if self.has_tasks() {
                 self.call();
             }

@@ -107,7 +107,7 @@ fn rows_ahead<T>(src: Block, nc: usize) -> isize {
 unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
     let (s, d) = (src.ptr as *const T, dst.ptr as *mut T);
     let (nrows, ncols) = (nr as isize, nc as isize);
-    // SAFETY: *inside* and *apart*: every index below is one of `nr × nc`.
+    // SAFETY: *inside* and *apart*, because everything below accesses only the `nr × nc` elements of the two blocks.
     unsafe {
         match (src.cols, dst.cols) {
             (1, 1) => {
@@ -220,7 +220,7 @@ pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
 #[target_feature(enable = "avx512f")]
 unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: *inside*: every offset is below `n`; streamed stores are aligned to 64.
+    // SAFETY: *inside* ([`Block`]), because every offset is below `n`; streamed stores are aligned to 64 bytes.
     unsafe {
         let (first, end) = aligned_part(to, n, 64);
         std::ptr::copy(from, to, first);

@@ -310,8 +310,8 @@ impl Frame {
     pub unsafe fn write(&mut self, bound: &Bound<'_>, w: &Write, tile: Tile) {
         let (place, from) = (w.place, self.at[w.id] as *const u8);
         let (p, n) = (&bound.program.places[place], tile.len());
-        // SAFETY: *inside* and *room*. The value may be in the memory that is written, such as a load that is stored in
-        // place; hence `copy`, which allows overlap.
+        // SAFETY: *inside* and *room* (`Program`). The value may lie in the memory that is written, for example if a
+        // load is stored in place, so this uses `copy`, which allows overlap.
         unsafe {
             let is_plain = w.condition.is_none() && w.scattered.is_none();
             if is_plain && p.dense(tile.nr, tile.nc) {

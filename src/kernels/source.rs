@@ -258,7 +258,7 @@ fn readable(message: &str) -> String {
         let scalar = format!("Scalar {{ kind: {kind}, width: {} }}", dtype.size());
         message = message.replace(&format!("Scalar({scalar})"), dtype.name()).replace(&scalar, dtype.name());
     }
-    // `[3] (of type f32)`
+    // `[3] (of type f32)`, which is expression 3 of type f32, becomes `f32`
     while let Some(start) = message.find("] (of type ") {
         let open = message[..start].rfind('[').unwrap_or(start);
         let behind = start + "] (of type ".len();

@@ -158,9 +158,9 @@ impl Rng {
         })
     }
 
-    /// Draws from the normal distribution with mean 0 and standard deviation 1, by the Box–Muller transform. It makes
-    /// two neighbouring elements of two uniform numbers; in f64 each element uses two of its own. f16 and bf16 are
-    /// computed in f32 and rounded at the end.
+    /// Draws from the normal distribution with mean 0 and standard deviation 1, by the Box–Muller transform. It turns
+    /// two uniform numbers into two neighbouring elements; in f64 each element has two uniform numbers of its own. f16
+    /// and bf16 are computed in f32 and rounded at the end.
     #[doc(alias("randn", "standard_normal"))]
     #[track_caller]
     pub fn normal(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {

@@ -13,14 +13,14 @@ use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
 impl Expr {
-    /// Sums the elements along the first axis by segment. `segments` has an integer for each of them, in any order. Row
-    /// `s` of the result is the sum of the elements whose integer is `s`, or 0 if there are none. The result has
-    /// `count` rows.
+    /// Sums rows (elements along the first axis) by segment. `segments` has one integer for each row, in any order. Row
+    /// `s` of the result is the sum of the rows whose integer is `s`, or 0 if there are none. The result has `count`
+    /// rows.
     ///
     /// The dtypes and the error of a sum are those of [`Expr::sum`]. The sums have the same bits each time, because the
-    /// order of additions depends only on positions, and on the CPU not on threads either. A segment outside `0..count`
-    /// is an error, reported as that of [`Expr::bincount`]. It takes linear time. For floats a GPU first sorts the
-    /// segments, digit by digit, and builds each sum from partial sums of 8, 64, … neighbours.
+    /// order of additions depends only on positions, not on the number of threads of the CPU. A segment outside
+    /// `0..count` is an error, reported like one of [`Expr::bincount`]. The sums take linear time. For floats a GPU
+    /// first sorts the segments, digit by digit, and builds each sum from partial sums of 8, 64, … neighbours.
     ///
     /// ```
     /// use cupric::array;

@@ -23,7 +23,7 @@ struct Operands<'a> {
 impl Operands<'_> {
     /// Whole numbers from `low` up to but excluding `high`.
     fn whole<const N: usize>(&mut self, low: i32, high: i32, shape: [usize; N], dtype: DType) -> Result<Array> {
-        self.rng.integers(low, high, shape, dtype).to_device(self.device)
+        self.rng.integers(low, high, shape, I32).astype(dtype).to_device(self.device)
     }
 }
 

@@ -295,7 +295,7 @@ fn running(op: &'static str, row: &'static Ufunc, e: &Expr, axis: isize, at: Loc
     shape[axis] = 1;
     let first = Expr::fill_on(e.0.device, Scalar::Int(0), shape, DType::I32, at);
     let marks = join(op, vec![first, choose(changes, own, 0, at)], axis as isize, at);
-    // the last change up to an element is the position of its extreme
+    // the running extreme of an element is at the position of the last change up to that element
     let positions = scan(Fold::of(&arithmetic::maximum), &marks, axis, at);
     Ok((values, cast(named(op, positions, at), DType::I64, at)))
 }

@@ -166,7 +166,7 @@ impl Planner<'_> {
         }
         let first = steps.iter().position(Step::writes_output).unwrap_or(steps.len());
         let writers: SmallVec<[Option<&Kernel>; 4]> = steps[first..].iter().map(Step::nest).collect();
-        // several kernels write different elements only if they are the boxes of one kernel
+        // several kernels certainly write different elements only if they are boxes of one kernel (see `boxes.rs`)
         let is_box = |k: &Kernel| {
             let of_output = |b: &BufferRef| matches!(b, BufferRef::Output(_));
             k.kind == KernelKind::Elementwise

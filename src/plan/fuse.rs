@@ -338,8 +338,8 @@ impl<'a> Planner<'a> {
                         draft.discard(self);
                     } else {
                         match shape::finish(self, draft) {
-                            // a row kernel whose row spans more than a binding cannot be cut, but separate reductions
-                            // can
+                            // a row kernel cannot be split if one row exceeds the largest binding, but separate
+                            // reductions can be split
                             Err(e) if is_row && rows && e.kind() == ErrorKind::LimitExceeded => {
                                 making.reads.truncate(reads);
                                 self.unmark(marks, making);

@@ -206,8 +206,8 @@ impl<'a> Walk<'a> {
     /// because the walk's lists hold a small graph inline, and returning them would copy them.
     pub(super) fn take(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
         self.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
-        // the position of the target in its buffer is a binding, so that writing each row of an array uses the same
-        // plan
+        // the key leaves out the target's offset in its buffer, because a binding passes it to the plan; so writes to
+        // different rows of an array share one plan
         target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut self.key);
         for root in roots {
             if self.number(&*root.0).is_none() {

@@ -197,7 +197,7 @@ fn order_dimensions(draft: &mut Draft) {
 /// need less index arithmetic.
 pub(super) fn collapse(k: &mut Kernel) {
     let o = k.outer.len();
-    // m and n of a matmul stay, because its executor expects two axes; k stays for the same reason
+    // the axes m and n of a matmul and its inner axes (k) are kept as they are, because its executor expects them
     let fixed = if k.kind == KernelKind::Matmul { o.saturating_sub(2)..o } else { 0..0 };
     let mut dims: Vec<usize> = k.outer.iter().chain(&k.inner).copied().collect();
     let mut outer = o;

@@ -72,7 +72,7 @@ fn text_names_operation_shapes_and_line(d: &Device) {
     let e = a.squeeze(0); let l = line!();
     here(&e, "squeeze: ", ErrorKind::Shape, l);
     let e = a.broadcast_to([4]); let l = line!();
-    here(&e, "broadcast_to: shape [3, 4]", ErrorKind::Shape, l);
+    here(&e, "broadcast_to: cannot broadcast shape [3, 4]", ErrorKind::Shape, l);
     let e = concat([&a, &b], 0); let l = line!();
     here(&e, "concat: shapes [3, 4] and [5]", ErrorKind::Shape, l);
     let e = stack([&a, &b], 0); let l = line!();

@@ -298,7 +298,7 @@ fn small_workgroups_have_fewer_lanes() -> Result<()> {
     for e in [x.cumulative_sum(1), stored(&[2, 1 << 20], DType::F32).cumulative_sum(1)] {
         let e = plan_within(&e, &small).expect_err("workgroups are too small");
         assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
-        assert!(e.to_string().contains("workgroups of 256; small has 100"), "{e}");
+        assert!(e.to_string().contains("workgroups of 256 invocations; small allows 100"), "{e}");
     }
     Ok(())
 }
@@ -333,9 +333,16 @@ fn products_take_tiles_that_fit() -> Result<()> {
     }
     let e = plan_within(&square(2048, DType::F64), &small(256, 8_000)).expect_err("too little memory");
     assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
-    assert!(e.to_string().contains("workgroups of 64 with 8192 bytes; some has 256 with 8000"), "{e}");
+    assert!(
+        e.to_string().contains("workgroups of 64 invocations with 8192 bytes of memory; some has 256 with 8000"),
+        "{e}"
+    );
     let e = plan_within(&square(2048, DType::F32), &small(32, 16 << 10)).expect_err("workgroups are too small");
-    assert!(e.to_string().contains("a product needs workgroups of 64 invocations invocations with 4096 bytes of memory of memory; some has 32 with 16384"), "{e}");
+    assert!(
+        e.to_string()
+            .contains("a product needs workgroups of 64 invocations with 4096 bytes of memory; some has 32 with 16384"),
+        "{e}"
+    );
     Ok(())
 }
 

@@ -96,7 +96,7 @@ with zipfile.ZipFile('others.npz', 'w') as z:
     assert!(e.to_string().starts_with("Npz::read: /"), "{e}");
     let mut others = Npz::open(folder.path("others.npz")).unwrap();
     assert_eq!(others.names().collect::<Vec<_>>(), ["readme.txt"]);
-    refused(others.read("readme.txt"), ErrorKind::Format, "member readme.txt: not a .npy file");
+    refused(others.read("readme.txt"), ErrorKind::Format, "member readme.txt: its name does not end in .npy");
 }
 
 /// Takes some bytes, fails once, and takes all that come later.

@@ -408,8 +408,8 @@ fn what_is_no_fold_is_refused() {
     refused(FoldDraft { combine: vec![a(0), x()], ..ok() }, "only lift may refer to an element");
     refused(FoldDraft { combine: vec![call("add", &[a(0), b(0)]), a(0)], ..ok() }, "component 1 of combine depends");
     refused(FoldDraft { finish: b(0), ..ok() }, "finish may refer to one state only");
-    refused(FoldDraft { finish: a(2), ..ok() }, "component 2 of 2");
-    refused(FoldDraft { lift: vec![x(), Formula::POSITION], ..ok() }, "the formula has type i32, but  is declaredf32");
+    refused(FoldDraft { finish: a(2), ..ok() }, "component 2 does not exist; the state has 2");
+    refused(FoldDraft { lift: vec![x(), Formula::POSITION], ..ok() }, "the formula has type i32, but f32 is declared");
     refused(FoldDraft { finish: call("add", &[a(0)]), ..ok() }, "add does not accept (f32)");
     refused(FoldDraft { finish: call("add", &[a(0), Formula::number(1.0, TypeOf::Is(I64))]), ..ok() }, "(f32, i64)");
     // a fold that does for some types says so of the others

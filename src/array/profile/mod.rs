@@ -152,7 +152,7 @@ impl Profile {
         self.rows.iter()
     }
 
-    /// Returns every step that ran, in the order in which they began.
+    /// Returns all steps that ran, in the order in which they began.
     pub fn events(&self) -> impl Iterator<Item = &ProfileEvent> {
         self.events.iter()
     }

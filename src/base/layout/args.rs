@@ -114,7 +114,8 @@ pub fn exclusive(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { exclusive: true, ..axis.into_scan_axis() }
 }
 
-/// Names an axis along which a scan begins with the result of no elements, so that the result is longer by one.
+/// Names an axis along which a scan begins with an initial value, the result for no elements (0 for a sum). So the
+/// result has one element more along the axis.
 ///
 /// ```
 /// use cupric::{array, include_initial};

@@ -282,7 +282,7 @@ impl Assigner<'_> {
                     });
                     continue;
                 }
-                // the number of rows that go through all passes together: the columns, or the rows of a tile
+                // the number of rows that go through all passes together; with `Cols` they are the columns of a tile
                 let rows = match self.program.order {
                     Order::Cols => self.program.inner.cols,
                     Order::Rows | Order::Flat => self.program.inner.rows,

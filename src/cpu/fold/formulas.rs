@@ -192,7 +192,7 @@ impl Formulas {
         })
     }
 
-    /// Returns the bytes of an element of each component.
+    /// Returns each component's element size in bytes.
     pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
         self.components.iter().map(|c| c.size)
     }

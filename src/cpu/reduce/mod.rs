@@ -166,7 +166,7 @@ struct Partial {
     width: usize,
 }
 
-// SAFETY: only its task writes a slot, and slots are read only after all those tasks have ended.
+// SAFETY: each slot is written by one task only, and slots are read only after all tasks that write have ended.
 unsafe impl Sync for Partial {}
 
 impl Partial {

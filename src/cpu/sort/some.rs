@@ -186,7 +186,7 @@ fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bo
     let mut tables = vec![[0u32; 1 << BITS]; tasks];
     let target = Target(tables.as_mut_ptr());
     share(tasks, tasks == 1, |task| {
-        // SAFETY: as above, of `tables`.
+        // SAFETY: each task has its own element of `tables`, which nothing else uses meanwhile.
         let table = unsafe { &mut *{ target }.0.add(task) };
         elements[part(length, tasks, task)].iter().for_each(|x| table[range_of(x.key(order))] += 1);
     });

@@ -79,8 +79,9 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Returns the end of the names of a fold's functions: its function (or fold) and type, or the type of its sort
-    /// key. If several have one name, all but the first have a number too.
+    /// Returns the suffix for the names of a fold's WGSL functions: the name of the fold (or of the function that it
+    /// applies) and the compute type; for argmin and argmax, only the type of the sort key. If several folds or
+    /// functions share a name, all but the first also get a number.
     pub fn suffix(&self, f: Folding<'_>) -> String {
         // the name to use, whether it belongs to the fold rather than to its function, and the id of the fold or
         // function

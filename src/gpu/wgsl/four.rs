@@ -23,7 +23,7 @@ impl Body<'_> {
         let mut out = Text::default();
         let has_squares = self.variant.has_squares();
         let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| is_load(kernel, *v)).collect();
-        // the columns of which each element needs its own place: those of indices and gathers
+        // the columns that need a separate place for each element: those of indices and gathers
         let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
         let places = self.columns_of(|_| true, |_| true);
         let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();

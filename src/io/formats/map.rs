@@ -73,8 +73,8 @@ impl Array {
     /// # Safety
     /// Nobody may change the file, in this process or another, while the array or a view of it exists, because the
     /// library assumes that its elements do not change. If the file is shortened, the system ends the process when it
-    /// touches a missing page (`SIGBUS`). Replacing the file as a whole by another of its name, as
-    /// [`Expr::to_npy`](crate::Expr::to_npy) does, does not change it.
+    /// touches a missing page (`SIGBUS`). Replacing the whole file by a new one of the same name, as
+    /// [`Expr::to_npy`](crate::Expr::to_npy) does, is allowed, because the mapped file stays unchanged.
     ///
     /// # Errors
     /// Those of [`Array::from_npy`], and [`ErrorKind::Io`] for a file that cannot be mapped, such as a pipe.

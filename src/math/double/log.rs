@@ -119,7 +119,7 @@ pub(crate) fn log1p(x: f64) -> f64 {
 /// ln(1 + x) for 0 <= x <= 1.
 #[inline(always)]
 pub(super) fn log1p_tail(x: f64) -> f64 {
-    // 1 + f is 1 + x up to √2, and (1 + x)/2, which is in [√½, 1], above
+    // if 1 + x is at most √2, f is x; otherwise 1 + f is (1 + x)/2, which is in [√½, 1]
     let high = x > 0.414_213_562_373_095_1;
     let f = if high { x.mul_add(0.5, -0.5) } else { x };
     // if x is below 1/2, (x - 1)/2 needs one bit more than f has: low is that bit

@@ -82,7 +82,7 @@ mod of_avx512 {
     pub(crate) fn blocks(first: u32, number: u8, key: [u32; 3]) -> [__m512i; 4] {
         let each = |word: u32| _mm512_set1_epi64(word as i64);
         let multipliers = MULTIPLIERS.map(each);
-        // with this order of blocks, `join` places them side by side
+        // the blocks have this order, because `join` then returns them in ascending order
         let order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
         let begin = |first: u32| {
             let block = _mm512_add_epi32(_mm512_set1_epi64(first as i64), order);

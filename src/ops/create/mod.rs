@@ -274,7 +274,7 @@ pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: D
             true => Line::between(a, b, n).expr(dtype, at),
             false => Expr::fill(Scalar::Float(a + (b - a)), smallvec![n], dtype, at),
         };
-        // the first and the last element are the given numbers, which a computed value could miss by a rounding
+        // the first and the last element are the given numbers; computed ones could differ by a rounding error
         let i = iota(smallvec![n], 0, at);
         let end = |k: usize, value: f64, others: Expr| {
             let here = binary(&logic::equal, &i, k, at);

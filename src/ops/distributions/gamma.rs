@@ -99,8 +99,9 @@ impl Rng {
         })
     }
 
-    /// Draws from Dirichlet's distribution with shape parameters `alpha`: k numbers with the sum 1 along an additional
-    /// last axis of length k. They are gamma numbers divided by their sum, computed as a softmax of their logarithms.
+    /// Draws from the Dirichlet distribution with the k shape parameters `alpha`: k numbers with the sum 1 along an
+    /// additional last axis of length k. They are gamma numbers divided by their sum, computed as a softmax of their
+    /// logarithms.
     ///
     /// ```
     /// use cupric::{DType, Rng};

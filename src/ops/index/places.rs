@@ -206,12 +206,13 @@ impl Expr {
 }
 
 impl Array {
-    /// Writes values to the elements at integer positions along several axes, as NumPy's `x[i, j] = v`: the positions are as with
-    /// [`Expr::take_at`], and the value broadcasts to the shape of what that gives. Of several values for one element the last in C
-    /// order stays.
+    /// Writes values to the elements at integer positions along several axes, like NumPy's `x[i, j] = v`. The positions
+    /// are those of [`Expr::take_at`], and the value broadcasts to the shape that it would return. If an element is
+    /// written several times, it keeps the last value in C order.
     ///
     /// # Errors
-    /// Those of [`Expr::take_at`], a position out of range among them, and of [`Array::assign`]. The array is then as it was.
+    /// Those of [`Expr::take_at`], including a position out of range, and those of [`Array::assign`]. After an error
+    /// the array is unchanged.
     ///
     /// ```
     /// use cupric::array;

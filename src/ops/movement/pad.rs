@@ -135,7 +135,7 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
     let n = e.0.shape[axis];
     if let Pad::Constant(s) = with {
         let border = |length: usize| {
-            // the axes in front of this one are not padded here, because the part may be all of them or some
+            // the axes before this one keep the lengths of `e`; the calls for those axes pad them later
             let mut own: Shape = e.0.shape[..axis].into();
             own.push(length);
             own.extend(shape[axis + 1..].iter().copied());

@@ -239,7 +239,7 @@ fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
     // for a NaN no edge is counted, because no edge is less than or equal to it
     let before = count_first(edges, |v| binary(&logic::less_equal, v, x, at), x, None, at);
     let none = binary(&logic::equal, &before, int(0, at), at);
-    // an element that is not below all edges is in the bin `before - 1`; above the last edge that is `bins`
+    // an element that is not below all edges is in the bin `before - 1`, which is `bins` for one above the last edge
     let bin = choose(none, int(bins, at), binary(&arithmetic::subtract, &before, int(1, at), at), at);
     if bins == 0 {
         return bin;

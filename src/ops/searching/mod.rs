@@ -181,7 +181,7 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     // the bounds are NaN if a value is NaN, and so is the result
     let between = binary(&arithmetic::minimum, binary(&arithmetic::maximum, between, low, at), high, at);
     let before = choose(binary(&logic::less_equal, x, x0, at), f0, between, at);
-    // this test is the outermost, because among last points with the same `xp` the last one counts
+    // this test is the outermost, so that if several last points have the same `xp`, the last of them is used
     choose(binary(&logic::greater_equal, x, x1, at), f1, before, at)
 }
 

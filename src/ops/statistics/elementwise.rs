@@ -143,8 +143,8 @@ impl Expr {
         named("clip_lower", binary(&arithmetic::maximum, self, lowest, at), at)
     }
 
-    /// Limits each element to at most a bound: [`Expr::clip`] with only the upper bound. The result is NaN if either is
-    /// NaN.
+    /// Lowers each element to at most a bound: [`Expr::clip`] with only the upper bound. The result is NaN if the
+    /// element or the bound is NaN.
     ///
     /// ```
     /// assert_eq!(cupric::array![-1., 2.].clip_upper(0.0).to_vec::<f32>()?, [-1., 0.]);

@@ -101,8 +101,8 @@ reductions! {
 
 /// Reductions that ignore NaN, with a correction.
 impl Expr {
-    /// Computes the variance along axes of the elements that are not NaN: the sum of squared deviations over n −
-    /// `correction`, or over 0 if that is negative. The result is NaN if all elements are NaN.
+    /// Computes the variance along axes of the n elements that are not NaN: the sum of squared deviations divided by
+    /// n − `correction`, or by 0 if that is negative. The result is NaN if all elements are NaN.
     #[track_caller]
     pub fn nanvar_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         corrected("nanvar", self, &axes.into_axes(), correction, false, Location::caller())

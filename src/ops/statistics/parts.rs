@@ -61,9 +61,9 @@ impl Expr {
         (named("modf", fraction, at), named("modf", whole, at))
     }
 
-    /// Splits numbers into the mantissa, of magnitude 0.5 up to 1, and the exponent, as i32: the number is
-    /// `mantissa · 2^exponent`. ±0, ∞ and NaN are their own mantissas, with exponent 0. Both are exact. Integers are
-    /// converted to f32.
+    /// Splits numbers into the mantissa, whose magnitude is at least 0.5 and less than 1, and the exponent, as i32: the
+    /// number is `mantissa · 2^exponent`. ±0, ∞ and NaN are their own mantissas, with exponent 0. Both are exact.
+    /// Integers are converted to f32.
     ///
     /// ```
     /// use cupric::array;

@@ -65,7 +65,7 @@ fn what_is_no_image_is_refused() {
     refused(zeros([3], DType::U8), ErrorKind::Shape, "is not (height, width)");
     refused(zeros([3, 3, 5], DType::U8), ErrorKind::Shape, "has 5 channels; an image has 1 to 4");
     refused(zeros([3, 3], DType::F32), ErrorKind::Shape, "an image of f32 has 3 or 4");
-    refused(zeros([3, 3], DType::I64), ErrorKind::DType, "not of i64; use astype");
+    refused(zeros([3, 3], DType::I64), ErrorKind::DType, "not i64; use astype");
     refused(zeros([0, 1usize << 33], DType::U8), ErrorKind::LimitExceeded, "at most 4294967295");
     let e = zeros([2, 2, 3], DType::F32).to_image_buffer::<Rgb<u8>>().map(|_| ()).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::DType);

@@ -87,11 +87,11 @@ fn what_contradicts_itself_is_refused() {
     refused(r#"{"dtype":"f32","dtype":"f32","shape":[1],"data":[1.0]}"#, "duplicate field `dtype`");
     refused(r#"{"dtype":"f32","shape":[1],"data":[1.0],"more":1}"#, "unknown field 'more'");
     refused(r#"{"dtype":"f33","shape":[1],"data":[1.0]}"#, "unknown dtype 'f33'");
-    refused(r#"{"dtype":"u8","shape":[1],"data":[256]}"#, "element 0 is no u8");
-    refused(r#"{"dtype":"u8","shape":[2],"data":[1,-1]}"#, "element 1 is no u8");
-    refused(r#"{"dtype":"i32","shape":[1],"data":[1.5]}"#, "element 0 is no i32");
-    refused(r#"{"dtype":"bool","shape":[1],"data":[1]}"#, "element 0 is no bool");
-    refused(r#"{"dtype":"f32","shape":[1],"data":[1e39]}"#, "element 0 is no f32");
+    refused(r#"{"dtype":"u8","shape":[1],"data":[256]}"#, "element 0 is not a valid u8");
+    refused(r#"{"dtype":"u8","shape":[2],"data":[1,-1]}"#, "element 1 is not a valid u8");
+    refused(r#"{"dtype":"i32","shape":[1],"data":[1.5]}"#, "element 0 is not a valid i32");
+    refused(r#"{"dtype":"bool","shape":[1],"data":[1]}"#, "element 0 is not a valid bool");
+    refused(r#"{"dtype":"f32","shape":[1],"data":[1e39]}"#, "element 0 is not a valid f32");
     refused(r#"{"dtype":"f32","shape":[1],"data":["infinity"]}"#, "invalid value");
     let axes = vec!["1"; 65].join(",");
     refused(&format!(r#"{{"dtype":"f32","shape":[{axes}],"data":[1.0]}}"#), "65 axes");

@@ -172,8 +172,8 @@ where
 }
 
 impl Threaded {
-    /// Builds the instructions of `F`, whose operands have the type `name`, according to the `rule` of a row
-    /// (`graph/ufunc/define.rs`).
+    /// Builds the instructions of `F`, or returns `None` if the rule excludes the type of the operands. `name` is the
+    /// name of that type, and `rule` is the rule `threaded` of a ufunc's row (`graph/ufunc/define.rs`).
     pub const fn by<W, const N: usize, const M: usize, A, B, C, R, F>(
         rule: &str,
         name: &str,
