@@ -1,6 +1,6 @@
 //! `cargo bench --bench backends`: a table of workloads on every device, beside the machine's limits and other libraries.
 //!
-//! `table.rs` and `programs.rs` say what runs; a new row is one entry there. `measure.rs` times a row, the limits
+//! `table/` and `programs.rs` say what runs; a new row is one entry there. `measure.rs` times a row, the limits
 //! (`limits.rs`) and the peers (`peers.rs`) in turn. `report.rs`, `save.rs` and `html.rs` show what came out.
 //! Run without cargo's `--bench` (as `cargo test --benches` does) it runs each row once, small, and times nothing.
 

@@ -159,6 +159,7 @@ fn wrong_shaders_are_refused() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one wrong call after another, on one device")]
 fn wrong_calls_are_refused_and_the_device_goes_on() {
     let kernel = RawKernel::new(TRANSPOSE, "transpose").expect("a shader");
     assert_eq!(format!("{kernel:?}"), "RawKernel transpose(x, lengths) -> (y)");
