@@ -203,10 +203,10 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
         return select(l + r, l - (m_log(with_b) + r), over);
     }
     let r = cp_beta_positive(p, q, p_low, q_low);
-    // a large divisor is taken 2^-64 times as large, so that no quotient is flushed
+    // a large divisor is divided by 2^63, so that no quotient is flushed; it stays above 1, so that no quotient overflows
     let far = over && with_b > 1e19 && r.x > 0.0;
-    let t = cp_pair_sum(vec2<f32>(r.y, r.z), vec2<f32>(select(0.0, 64.0, far), 0.0));
-    let divisor = with_b * select(1.0, 5.421010862427522e-20, far);
+    let t = cp_pair_sum(vec2<f32>(r.y, r.z), vec2<f32>(select(0.0, 63.0, far), 0.0));
+    let divisor = with_b * select(1.0, 1.0842021724855044e-19, far);
     // of a small factor the other is large
     let quotient = select((factor / divisor) / r.x, factor / (divisor * r.x), divisor < 1.0);
     return cp_times_power(select(factor * r.x, quotient, over), select(t, -t, over));
