@@ -11,7 +11,7 @@ use crate::plan::backend::wait;
 use smallvec::SmallVec;
 
 /// Computes expressions that are neither stored nor views of an expression that is stored whole. If checks are on, they
-/// run in the same plan, and this waits for their result.
+/// run in the same plan, and this function waits for their result.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if wanted.is_none() {

@@ -16,7 +16,7 @@ use std::panic::Location;
 /// known only at run time, use [`eval_many`].
 ///
 /// # Errors
-/// The first error that one of them carries; operands on different devices; as [`Expr::eval`].
+/// The first error that one of them carries; operands on different devices; the errors of [`Expr::eval`].
 ///
 /// ```
 /// use cupric::{array, eval_all};
@@ -64,7 +64,7 @@ fn together(op: &'static str, list: &[&Expr], at: Loc) -> Result<Results> {
 }
 
 /// Runs expressions on a device. Stored expressions are returned unchanged. With `at_once`, every error of this run is
-/// returned here: a GPU then does not leave an index out of range for the next read.
+/// returned here, also an index out of range, which a GPU otherwise reports only at the next read.
 pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     // an expression that is a Rust number without a dtype becomes an array of the number's default dtype
     let is_number = |e: &&&Expr| e.0.untyped().is_some();
@@ -101,8 +101,9 @@ impl Expr {
     /// Runs the expression. An [`Array`] is returned unchanged.
     ///
     /// # Errors
-    /// The error that the expression carries; memory or limits of the device, or its loss; on the CPU, an index out of
-    /// range, which a GPU reports at the next read, [`Device::synchronize`] or write that waits.
+    /// The error that the expression carries; too little memory, a limit or the loss of the device; on the CPU, an
+    /// index out of range. A GPU reports such an index later: at the next read, [`Device::synchronize`], or write that
+    /// waits.
     #[doc(alias("materialize", "compute"))]
     #[track_caller]
     pub fn eval(&self) -> Result<Array> {
@@ -121,11 +122,12 @@ impl Expr {
         arrays.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, "eval", "no result", at))
     }
 
-    /// Runs the expression on a device. Its arrays must already be there; an expression without arrays (`zeros`, random
-    /// numbers) is computed there. This never moves data between devices; use [`Expr::to_device`] for that.
+    /// Runs the expression on a device. Its arrays must already be on this device. An expression without arrays
+    /// (`zeros`, random numbers) is computed there. This never moves data between devices; use [`Expr::to_device`] for
+    /// that.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] if the expression has arrays on another device; as [`Expr::eval`].
+    /// [`ErrorKind::DeviceMismatch`] if the expression has arrays on another device; the errors of [`Expr::eval`].
     ///
     /// ```
     /// use cupric::{DType, Device, Rng, array};

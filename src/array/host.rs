@@ -43,8 +43,8 @@ impl Array {
         }
     }
 
-    /// Returns the elements from the first to the last in memory, like [`Array::host_memory`]. Also fails for another
-    /// dtype.
+    /// Returns the elements from the first to the last in memory, like [`Array::host_memory`]. Also fails if the array
+    /// has another dtype than `T`.
     #[cfg(feature = "ndarray")]
     pub(crate) fn host_elements<T: crate::Element>(&self, op: &'static str, at: Loc) -> Result<&[T]> {
         if self.dtype() != T::DTYPE {
@@ -58,7 +58,7 @@ impl Array {
         if before.is_empty() && after.is_empty() {
             return Ok(elements);
         }
-        // memory of the pool and of every `Vec` is aligned for its elements
+        // cannot happen, because memory of the pool and of every `Vec` is aligned for its elements
         Err(Error::with_line(ErrorKind::Internal, op, "the elements are not aligned", at))
     }
 }

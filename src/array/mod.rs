@@ -85,7 +85,7 @@ pub struct Plan {
     cached: Arc<plan::CachedPlan>,
     device: Device,
     /// The source line of each step in this expression. Expressions of the same structure share the plan itself, but
-    /// not these.
+    /// not the lines.
     lines: Arc<[Option<Loc>]>,
 }
 
@@ -102,7 +102,7 @@ impl Plan {
         self.cached.plan.dispatches()
     }
 
-    /// Returns the bytes that kernels and routines read, and the bytes that they write. Each element of each operand of
+    /// Returns how many bytes the kernels and routines read, and how many they write. Each element of each operand of
     /// each kernel counts once.
     pub fn bytes(&self) -> (u64, u64) {
         self.cached.plan.bytes()
@@ -151,7 +151,7 @@ impl Array {
     }
 
     /// Makes an array on the CPU from elements in C order. It takes over the vector's memory without copying. One
-    /// length of the shape may be −1: it is inferred from the number of elements.
+    /// length of the shape may be −1; it is then computed from the number of elements.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] if the number of elements does not match the shape, or a length is below −1;
@@ -175,7 +175,7 @@ impl Array {
     /// Makes an array on the CPU from a copy of the elements, in C order.
     ///
     /// # Errors
-    /// As [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] if the host has no memory for the copy.
+    /// The errors of [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] if the host has no memory for the copy.
     #[doc(alias("frombuffer", "array"))]
     #[track_caller]
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
@@ -186,7 +186,7 @@ impl Array {
 
     /// Makes an array on the CPU from the bytes of its elements, in C order and in this machine's byte order. The bytes
     /// may come from [`Expr::to_bytes`] or from a buffer of another program or library. They are copied, and do not
-    /// need to be aligned. One length of the shape may be −1.
+    /// need to be aligned. One length of the shape may be −1; it is then computed from the number of bytes.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] if the number of bytes does not match the shape's elements; [`ErrorKind::Argument`] for a
@@ -260,8 +260,8 @@ impl Array {
         self.0.0.dtype
     }
 
-    /// Returns the steps between neighbours along each axis, in elements. A step is negative in a flipped view and 0 in
-    /// a broadcast one.
+    /// Returns, for each axis, the distance in memory between neighbours along that axis, in elements. It is negative
+    /// along a flipped axis and 0 along a broadcast axis.
     pub fn strides(&self) -> &[isize] {
         self.stored().1
     }
@@ -283,11 +283,12 @@ fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Lo
 }
 
 impl Expr {
-    /// Returns the plan of what would run, with its kernels, dispatches and bytes. Each kernel is printed with your
-    /// source line of the operation that it ends in. Nothing runs.
+    /// Returns the plan by which the expression would be evaluated, with its kernels, dispatches and bytes. Nothing
+    /// runs. In the printed plan, each kernel has the source line in your program of the last operation that it
+    /// computes.
     ///
     /// # Errors
-    /// The error that the expression carries; device limits.
+    /// The error that the expression carries; limits of the device.
     ///
     /// ```
     /// let x = cupric::array![1., 2., 3.];
@@ -333,7 +334,7 @@ impl Expr {
 
     /// Returns a copy of the values, in C order.
     fn in_c_order(&self, at: Loc) -> Expr {
-        // a `Reshape` node stores its operand in C order, so one to the same shape makes a copy
+        // a `Reshape` node stores its operand in C order, so a `Reshape` to the same shape makes a copy
         let (dtype, device) = (self.0.dtype, self.0.device);
         Expr::node(NodeOp::Reshape, smallvec![self.clone()], self.0.shape.clone(), dtype, device, at)
     }
@@ -345,7 +346,8 @@ impl Expr {
     }
 }
 
-/// Returns whether two arrays have the same shape and equal elements (NaN equals nothing).
+/// Returns whether two arrays have the same shape and equal elements. An array with a NaN equals no array, because NaN
+/// equals nothing.
 ///
 /// # Errors
 /// Errors of the evaluation; operands on different devices.

@@ -11,8 +11,8 @@ use std::slice::Iter;
 
 /// The operation that errors name when arrays become lists.
 const OP: &str = "to_nested";
-/// The maximum number of zero-sized lists (`[f32; 0]`) in a row. They use no memory that could limit their number, and
-/// more would take seconds.
+/// The maximum number of zero-sized lists (`[f32; 0]`) in one list. They use no memory that could limit their number,
+/// and building more would take seconds.
 const MOST_OF_NO_SIZE: usize = 1 << 30;
 
 mod sealed {
@@ -182,12 +182,13 @@ impl Array {
 }
 
 impl Expr {
-    /// Returns the elements as nested lists, on the host. Each axis becomes a `Vec`, or an array whose length must
-    /// equal that of the axis.
+    /// Returns the elements as nested lists, on the host. Each axis becomes a `Vec`, or a Rust array, whose length must
+    /// equal the length of the axis.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the depth of the lists is not the number of axes, or the length of an array is not that
-    /// of its axis; [`ErrorKind::OutOfMemory`] if the host has no memory for the lists; as [`Expr::to_vec`].
+    /// [`ErrorKind::Shape`] if the depth of the lists is not the number of axes, or the length of a Rust array is not
+    /// the length of its axis; [`ErrorKind::OutOfMemory`] if the host has no memory for the lists; the errors of
+    /// [`Expr::to_vec`].
     ///
     /// ```
     /// let x = cupric::array![[1, 2, 3], [4, 5, 6]];

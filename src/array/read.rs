@@ -25,8 +25,8 @@ impl Array {
         if self.is_contiguous() { Ok(self.clone()) } else { self.0.compact(at) }
     }
 
-    /// Copies the elements of a dense array, or with `u8` their bytes, if its device can copy them directly to the
-    /// host. Otherwise returns `None`.
+    /// Copies the elements of a dense array (or, if `T` is `u8`, their bytes) if its device can copy them directly to
+    /// the host. Otherwise returns `None`.
     fn copied<T: Element>(&self, op: &'static str, at: Loc) -> Option<Result<Vec<T>>> {
         // `u8` requests the bytes of elements of any dtype
         let n = self.size() * self.dtype().size() / size_of::<T>();
@@ -110,7 +110,7 @@ impl Array {
         }
     }
 
-    /// Enqueues a read of the elements of a dense array, or with `u8` of their bytes.
+    /// Enqueues a read of the elements of a dense array (or, if `T` is `u8`, of their bytes).
     fn elements<T: Element>(
         &self,
         op: &'static str,
@@ -147,12 +147,13 @@ impl Array {
 }
 
 impl Expr {
-    /// Returns the same values on a device. This is the only way to move an array between devices. Of a view, only its
-    /// own elements move. An expression without arrays (`zeros`, random numbers) has no device yet and is computed on
-    /// this one.
+    /// Returns an array with the same values on a device. This is the only way to move an array between devices. If the
+    /// expression is a view, only the elements of the view are moved. An expression without arrays (`zeros`, random
+    /// numbers) has no device yet and is computed on this one.
     ///
     /// # Errors
-    /// Those of [`Expr::eval`] and [`Expr::to_vec`], except for the dtype; out of memory on the device.
+    /// The errors of [`Expr::eval`] and [`Expr::to_vec`], except the one for a wrong dtype; [`ErrorKind::OutOfMemory`]
+    /// if the device has no memory for the array.
     #[doc(alias("to", "cuda", "as_numpy", "asnumpy"))]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Array> {
@@ -176,9 +177,9 @@ impl Expr {
     /// Returns the elements in C order, on the host.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if `T` is not the dtype; those of [`Expr::eval`]; on a GPU also an index out of range in an
-    /// earlier operation; [`ErrorKind::Timeout`]; [`ErrorKind::OutOfMemory`] if the host has no memory for the
-    /// elements.
+    /// [`ErrorKind::DType`] if `T` is not the type of the elements; the errors of [`Expr::eval`]; on a GPU, also an
+    /// index out of range in an earlier operation; [`ErrorKind::Timeout`]; [`ErrorKind::OutOfMemory`] if the host has
+    /// no memory for the elements.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -195,7 +196,7 @@ impl Expr {
     /// Returns the elements in C order, on the host, converted from any dtype to `T` as by [`Expr::astype`].
     ///
     /// # Errors
-    /// As [`Expr::to_vec`], except for the dtype.
+    /// The errors of [`Expr::to_vec`], except the one for a wrong dtype.
     ///
     /// ```
     /// let x = cupric::array![1.5, -2.5];
@@ -214,11 +215,11 @@ impl Expr {
         wait(cast(strong(whole, at), T::DTYPE, at).fetch::<T>(OP, at))
     }
 
-    /// Returns the bytes of the elements in C order, in this machine's byte order. A bool is the byte 0 or 1.
+    /// Returns the bytes of the elements in C order, in this machine's byte order. A bool becomes the byte 0 or 1.
     /// [`Array::from_bytes`] is the inverse.
     ///
     /// # Errors
-    /// As [`Expr::to_vec`], except for the dtype.
+    /// The errors of [`Expr::to_vec`], except the one for a wrong dtype.
     ///
     /// ```
     /// let bytes = cupric::array![1.0, -2.0].to_bytes()?;
@@ -254,15 +255,15 @@ impl Expr {
     /// Returns the only element, on the host.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if there is not exactly one element; as [`Expr::to_vec`].
+    /// [`ErrorKind::Shape`] if there is not exactly one element; the errors of [`Expr::to_vec`].
     #[doc(alias("to_scalar", "into_scalar"))]
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
         wait(self.one::<T>("item", Location::caller()))
     }
 
-    /// Returns the only element like [`Expr::item`], for code that must not block. The call plans, compiles and
-    /// submits, and the future waits, as in [`Expr::to_vec_async`].
+    /// Returns the only element like [`Expr::item`], for code that must not block. As in [`Expr::to_vec_async`], the
+    /// call itself plans, compiles and submits the kernels, and only the future waits for the element.
     ///
     /// # Errors
     /// As [`Expr::item`].
@@ -306,8 +307,8 @@ impl Expr {
         async move { reading?.await }
     }
 
-    /// Starts a read of the elements of an expression of dtype `T`, or with `u8` of the bytes of an expression of any
-    /// dtype.
+    /// Starts a read of the elements of an expression of dtype `T`, or, if `T` is `u8`, of the bytes of an expression
+    /// of any dtype.
     fn reading<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         // the kernels are enqueued now (on the CPU, they run now), and the future only waits for the bytes
         let reading = || {

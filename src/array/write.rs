@@ -16,11 +16,12 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl Array {
-    /// Replaces the content of the array (NumPy's `out=`). The write is in place and allocates nothing if nothing else
-    /// holds the memory, and the value is computed by one kernel that reads, of this array, only the element that it
-    /// replaces. Otherwise the array may get new memory.
+    /// Replaces the content of the array (NumPy's `out=`). The write is in place and allocates nothing under two
+    /// conditions: nothing else holds the array's memory, and the value is computed by one kernel that, to replace an
+    /// element, reads no other element of this array. Otherwise the array may get new memory.
     ///
-    /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
+    /// The value broadcasts to the array's shape and is cast to its dtype by NumPy's rule `same_kind`, which rejects
+    /// for example floats for an integer array.
     ///
     /// A write that fails leaves the array unchanged, except in the cases listed in
     /// [`guide::views`](crate::guide::views). For this reason, a value that can fail while it runs is treated
@@ -31,9 +32,9 @@ impl Array {
     ///
     /// # Errors
     /// The expression's own errors, including indices out of range; [`ErrorKind::Shape`] if the value does not
-    /// broadcast; [`ErrorKind::DType`] if the cast is not `same_kind`; [`ErrorKind::Argument`] for a number that does
-    /// not fit the dtype; a value on another device; memory or limits of the device; on a GPU, if the call waits, also
-    /// an error of an earlier operation.
+    /// broadcast; [`ErrorKind::DType`] if `same_kind` rejects the cast; [`ErrorKind::Argument`] for a number that does
+    /// not fit the dtype; [`ErrorKind::DeviceMismatch`] for a value on another device; too little memory or a limit of
+    /// the device; on a GPU, if the call waits, also an error of an earlier operation.
     ///
     /// ```
     /// use cupric::array;
@@ -50,7 +51,7 @@ impl Array {
         self.write(None, value.into_arg(), "assign", at)
     }
 
-    /// Replaces the content with a function of it.
+    /// Replaces the content with the result of a function that receives the array.
     ///
     /// # Errors
     /// As [`Array::assign`].
@@ -69,11 +70,11 @@ impl Array {
         self.write(None, value.into_arg(), "update", at)
     }
 
-    /// Replaces the content like [`Array::update`], with a function that may fail. If it fails, the array stays
+    /// Replaces the content like [`Array::update`], with a function that may fail. If it fails, the array is left
     /// unchanged.
     ///
     /// # Errors
-    /// The error of the function; as [`Array::assign`].
+    /// The error of the function; the errors of [`Array::assign`].
     ///
     /// ```
     /// let mut x = cupric::array![[1., 2.], [3., 4.]];
@@ -105,7 +106,7 @@ impl Array {
     /// Writes a value to a part of the array, like NumPy's `x[1:3] = e`.
     ///
     /// # Errors
-    /// As [`Array::assign`]; errors of the slice.
+    /// The errors of [`Array::assign`]; the errors of the slice.
     ///
     /// ```
     /// use cupric::{array, s};
@@ -120,8 +121,8 @@ impl Array {
         self.part(items.as_ref(), at).write(value.into_arg(), "set", at)
     }
 
-    /// Returns a mutable view of a part of the array: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`. The write returns
-    /// the error of the slice, if any.
+    /// Returns a mutable view of a part of the array: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`. If the slice is not
+    /// valid, the write returns the error.
     #[track_caller]
     pub fn slice_mut(&mut self, items: impl AsRef<[SliceItem]>) -> SliceMut<'_> {
         self.part(items.as_ref(), Location::caller())
@@ -249,14 +250,15 @@ fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
     }
 }
 
-/// Computes a value into its own memory and returns all errors of that, so that none is left for the write.
+/// Computes a value into its own memory, and returns all errors of the computation, so that the write itself cannot
+/// fail because of them.
 fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
     let mut arrays = run(&[value], device, at, true)?;
     arrays.pop().map(|a| a.0).ok_or_else(|| Error::with_line(ErrorKind::Internal, "eval", "no result", at))
 }
 
-/// Casts a value to the target's dtype and broadcasts it to its shape. Fails for a number that does not fit the dtype,
-/// a cast that is not `same_kind`, or a shape that does not broadcast.
+/// Casts a value to the target's dtype and broadcasts it to the target's shape. Fails for a number that does not fit
+/// the dtype, a cast that is not `same_kind`, or a shape that does not broadcast.
 pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
     let value = match value {
         Arg::Scalar(s) => match s.promote_with(dtype) {
@@ -277,7 +279,7 @@ pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static s
     Ok(v)
 }
 
-/// A part of an array to write to. If the slice failed, it carries the error, and the write returns it.
+/// A part of an array to write to. If the slice is not valid, this view carries the error, and the write returns it.
 #[must_use = "a mutable view does nothing until it is written to"]
 pub struct SliceMut<'a> {
     array: &'a mut Array,
@@ -288,27 +290,27 @@ impl SliceMut<'_> {
     /// Replaces the content of the part, like [`Array::assign`] for a whole array.
     ///
     /// # Errors
-    /// Those of the slice and of [`Array::assign`].
+    /// The errors of the slice and of [`Array::assign`].
     #[track_caller]
     pub fn assign(self, value: impl Operand) -> Result<()> {
         let at = Location::caller();
         self.write(value.into_arg(), "assign", at)
     }
 
-    /// Replaces the part with a function of it.
+    /// Replaces the part with the result of a function that receives the part.
     ///
     /// # Errors
-    /// Those of the slice and of [`Array::assign`].
+    /// The errors of the slice and of [`Array::assign`].
     #[track_caller]
     pub fn update(self, f: impl FnOnce(&Expr) -> Expr) -> Result<()> {
         self.updated(|part| Ok(f(part)), "update", Location::caller())
     }
 
-    /// Replaces the part like [`SliceMut::update`], with a function that may fail. If it fails, the array stays
+    /// Replaces the part like [`SliceMut::update`], with a function that may fail. If it fails, the array is left
     /// unchanged.
     ///
     /// # Errors
-    /// The error of the function; those of the slice and of [`Array::assign`].
+    /// The error of the function; the errors of the slice and of [`Array::assign`].
     #[track_caller]
     pub fn try_update(self, f: impl FnOnce(&Expr) -> Result<Expr>) -> Result<()> {
         self.updated(f, "try_update", Location::caller())
@@ -326,7 +328,7 @@ impl SliceMut<'_> {
     /// as in [`Array::assign`].
     ///
     /// # Errors
-    /// Those of the slice and of [`Array::assign`].
+    /// The errors of the slice and of [`Array::assign`].
     #[track_caller]
     pub fn fill(self, value: impl Operand) -> Result<()> {
         let at = Location::caller();

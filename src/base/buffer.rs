@@ -18,15 +18,15 @@ pub(crate) trait Memory: Any + Send + Sync {
     fn is_lent(&self) -> bool {
         false
     }
-    /// Returns the `Vec` that a caller handed over, if this memory is one. Only the last user of the buffer may take it
-    /// out.
+    /// Returns the `Vec` that a caller handed over, if this memory is such a `Vec`. Only the last user of the buffer
+    /// may take the `Vec` out.
     fn adopted(&mut self) -> Option<&mut dyn Any> {
         None
     }
 }
 
 /// A shared handle to a buffer. The memory is written either before the caller receives the array that owns it, or in
-/// place through the only handle that is left. So no array observes a write through another array.
+/// place if only one handle is left. So a write to one array never changes another array.
 #[derive(Clone)]
 pub(crate) struct Buffer(Arc<dyn Memory>);
 
@@ -52,8 +52,8 @@ impl Buffer {
         self.0.as_any().downcast_ref()
     }
 
-    /// Takes the memory out as the `Vec` of `n` elements that a caller handed over. Returns `None` if it is no such
-    /// `Vec`, or if there is another handle. The buffer must not be used afterwards.
+    /// Takes out the `Vec` of `n` elements that a caller handed over as the memory. Returns `None` if the memory is not
+    /// such a `Vec`, or if there is another handle. The buffer must not be used afterwards.
     pub fn take_vec<T: 'static>(&mut self, n: usize) -> Option<Vec<T>> {
         let adopted = Arc::get_mut(&mut self.0)?.adopted()?.downcast_mut::<Vec<T>>()?;
         (adopted.len() == n).then(|| std::mem::take(adopted))

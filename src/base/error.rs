@@ -86,8 +86,9 @@ impl Error {
     }
 
     /// Creates an error for a function of your own, with the name of the function, the details, and the line of the
-    /// caller. In a function with `#[track_caller]`, that is the line of *its* caller. Convert the error to an
-    /// [`Expr`](crate::Expr) to carry it to `eval`, as the errors of cupric's operations are.
+    /// caller. In a function with `#[track_caller]`, this is the line that calls your function. You can convert the
+    /// error to an [`Expr`](crate::Expr). Evaluating that expression, or one computed from it, returns the error, as
+    /// for the errors of cupric's own operations.
     ///
     /// ```
     /// use cupric::{Error, ErrorKind, Expr, Result, array};
@@ -140,8 +141,8 @@ impl Error {
     }
 
     /// Returns the error under the name of the kernel `kernel`, if it concerns an object that was created for that
-    /// kernel alone. The detail then names the original operation. Other errors stay unchanged, because a submission or
-    /// a wait may fail due to an earlier kernel.
+    /// kernel alone. The detail then names the original operation. Other errors are returned unchanged, because a
+    /// submission or a wait may fail due to an earlier kernel.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_kernel(self, kernel: &str) -> Error {
         let Error(inner) = &self;
@@ -192,7 +193,7 @@ impl Fault {
         Fault { kind, detail: detail.into() }
     }
 
-    /// Returns the error of the operation `operation`, which the caller requested at `location`.
+    /// Returns the error with the name of the operation that failed and the line at which the caller requested it.
     pub fn at(self, operation: impl Into<String>, location: &'static Location<'static>) -> Error {
         Error::with_line(self.kind, operation, self.detail, location)
     }
@@ -214,12 +215,13 @@ pub(crate) fn room<T>(n: usize, operation: &'static str, at: impl Into<Option<Lo
 }
 
 /// The maximum length of a host list whose length comes from an argument or from the length of an axis. At 2^24
-/// entries, a list of expressions for parts occupies about 8 GB.
+/// entries, a list of expressions (such as the parts of a split) occupies about 8 GB.
 const MOST_LISTED: usize = 1 << 24;
 
 /// Returns an empty vector with capacity for `n` entries, where `n` comes from an argument or from the length of an
 /// axis. Fails if `n` exceeds [`MOST_LISTED`], or if there is not enough memory. The test `tests/laws/lists.rs`
-/// requires such lists to be created here, because an array of 2^60 elements may occupy one element in memory.
+/// requires such lists to be created here, because a broadcast array of 2^60 elements may occupy only one element in
+/// memory.
 pub(crate) fn listed<T>(n: usize, what: &str, operation: &'static str, at: impl Into<Option<Loc>>) -> Result<Vec<T>> {
     if n > mutant!(lists_of_any_length, usize::MAX, MOST_LISTED) {
         let detail = format!("{n} {what} are too many; the limit is {MOST_LISTED}");

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// A type that may own memory on the heap.
 pub(crate) trait Heap {
-    /// Returns the bytes that the value owns on the heap, without `size_of` of the value itself.
+    /// Returns how many bytes the value owns on the heap, not counting the value itself (`size_of`).
     fn heap(&self) -> usize;
 }
 
@@ -13,7 +13,7 @@ pub(crate) trait Heap {
 /// differ.
 const BESIDE: usize = 16;
 
-/// Returns the bytes that an allocation of `bytes` occupies.
+/// Returns how many bytes of memory an allocation of `bytes` bytes occupies.
 pub(crate) const fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { bytes + BESIDE }
 }

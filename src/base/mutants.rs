@@ -1,11 +1,11 @@
-//! Faults that are planted on purpose, to show that a test fails at each. `./tests/run --mutants` builds the crate
+//! Faults that are planted on purpose, to show that each makes a test fail. `./tests/run --mutants` builds the crate
 //! with `--cfg cupric_mutants`, and runs the test of each fault with `CUPRIC_MUTANT` set to its name.
 //!
-//! A fault is one line of the list below and one `mutant!(name, planted, right)` in the code. A build with the cfg and the
-//! feature `gpu` refuses a name that is not listed, and a listed name that no code uses; an ordinary build compiles `right`
-//! alone.
+//! A fault is one line of the list below and one `mutant!(name, planted, right)` in the code. A build with the cfg and
+//! the feature `gpu` fails if the code uses a name that is not listed, or if no code uses a listed name. An ordinary
+//! build compiles only `right`.
 
-/// Evaluates `right`; or `planted`, if the build has the cfg `cupric_mutants` and `CUPRIC_MUTANT` names this fault.
+/// Evaluates `right`, or `planted` if the build has the cfg `cupric_mutants` and `CUPRIC_MUTANT` names this fault.
 #[cfg(not(cupric_mutants))]
 macro_rules! mutant {
     ($name:ident, $planted:expr, $right:expr $(,)?) => {
@@ -26,8 +26,9 @@ macro_rules! list {
         #[allow(non_camel_case_types)]
         enum Name { $($name),* }
 
-        /// One function for each fault, which says whether it is planted in this process. The function of a name that no code
-        /// uses is dead code, which the compiler refuses; not without the feature `gpu`, where faults of GPU code are unused.
+        /// One function for each fault, which returns whether the fault is planted in this process. If no code uses a
+        /// name, its function is dead code, which the compiler rejects. Builds without the feature `gpu` allow dead
+        /// code, because faults in GPU code are unused there.
         #[cfg_attr(feature = "gpu", deny(dead_code))]
         #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
         pub(crate) mod site {
@@ -39,13 +40,13 @@ macro_rules! list {
             )*
         }
 
-        /// For each fault the four columns of the list below.
+        /// The four columns of the list below, for each fault.
         pub(crate) const LIST: &[[&str; 4]] = &[$([stringify!($name), $stage, $run, $fault]),*];
     };
 }
 
-/// Returns the number in the list of the fault that `CUPRIC_MUTANT` names, or the list's length if none is planted. The
-/// environment is read once.
+/// Returns the index in the list of the fault that `CUPRIC_MUTANT` names, or the list's length if no fault is planted.
+/// The environment is read once.
 #[cfg(cupric_mutants)]
 #[inline]
 fn planted() -> u32 {

@@ -1,16 +1,16 @@
-//! Replaces a file as a whole. The new content goes to a temporary file in the same folder. When the content is on the disk, the file is
-//! renamed over the old one.
+//! Replaces a file as a whole. The new content goes to a temporary file in the same folder. When the content is on the
+//! disk, the file is renamed over the old one.
 
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The most symbolic links that are followed, as in Linux. More are taken for a cycle.
+/// The maximum number of symbolic links to follow, as in Linux. More are treated as a cycle.
 const LINKS: usize = 40;
 
-/// Replaces the content of the file at `path` by what `write` writes. A device, a pipe or an open file that is named by its
-/// descriptor in `/proc` is written to directly.
+/// Replaces the content of the file at `path` with what `write` writes. A device, a pipe or an open file that is named
+/// by its descriptor in `/proc` is written to directly.
 pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let old = fs::metadata(path).ok();
     let to = match target(path)? {
@@ -22,27 +22,29 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<(
     };
     let folder = to.parent().unwrap_or(Path::new("."));
     let mut new = New::create(folder)?;
-    // the new file gets the old one's permissions before its content, so that a private file stays private
+    // the new file gets the permissions of the old file before it gets its content, so that private content is never
+    // readable by others
     if let Some(old) = &old {
         new.file.set_permissions(old.permissions())?;
     }
     write(&mut new.file)?;
-    // the content must be on the disk before the name is: if the power fails, a name without content would lose old and new
+    // wait until the content is on the disk before the rename. Otherwise a power failure could leave the name with an
+    // empty file, and both the old and the new content would be lost
     synced(new.file.sync_data())?;
     fs::rename(&new.name, &to)?;
     new.is_renamed = true;
     sync_folder(folder)
 }
 
-/// Follows symbolic links to the file that they name, whether it exists or not. Returns `None` for what cannot be replaced by name: an
-/// open file in `/proc`, or a path without a last name (`/`, `..`).
+/// Follows symbolic links to the file that they name, whether it exists or not. Returns `None` if a rename cannot
+/// replace the file: for an open file in `/proc`, or a path that does not end in a file name (`/`, `..`).
 fn target(path: &Path) -> io::Result<Option<PathBuf>> {
     let mut at = path.to_path_buf();
     for _ in 0..LINKS {
         let Some(name) = at.file_name() else { return Ok(None) };
         let folder = at.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = fs::canonicalize(folder)?;
-        // links in /proc lead to open files, which may have another name by now, or none
+        // links in /proc refer to open files, which may have been renamed or deleted since they were opened
         if cfg!(target_os = "linux") && folder.starts_with("/proc") {
             return Ok(None);
         }
@@ -55,7 +57,8 @@ fn target(path: &Path) -> io::Result<Option<PathBuf>> {
     Err(io::Error::other("too many symbolic links"))
 }
 
-/// Turns the failure of a sync into success if the file system does not offer the call, because it has no disk to wait for.
+/// Treats a failed sync as a success if the file system does not support the call, because such a file system has no
+/// disk to wait for.
 fn synced(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
@@ -63,7 +66,7 @@ fn synced(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Waits until a folder is on the disk, because renaming a file changes its folder.
+/// Waits until the list of a folder's files is on the disk, because renaming a file changes that list.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder) {
@@ -88,7 +91,8 @@ struct New {
 
 impl New {
     fn create(folder: &Path) -> io::Result<New> {
-        // the number of the process and a counter make the name unique. A process that was killed may have left a file of that name
+        // the process id and a counter make the name unique among running processes. If a process that was killed has
+        // left a file of that name, the loop tries the next number
         static COUNT: AtomicU64 = AtomicU64::new(0);
         loop {
             let number = COUNT.fetch_add(1, Relaxed);

@@ -44,8 +44,8 @@ impl Arena {
         self.free.push((room(bytes), at));
     }
 
-    /// Ends a pass. Later stages and passes reuse none of its registers. This costs some scratch, but `assign/` looks
-    /// for the last reader of a register within one pass only.
+    /// Ends a pass. Later stages and passes reuse none of its registers. This costs some scratch, but is necessary,
+    /// because `assign/` looks for the last reader of a register within one pass only.
     pub fn end_pass(&mut self) {
         self.free.clear();
     }
@@ -59,8 +59,8 @@ impl Arena {
 
 /// Returns the size to allocate for a register of `bytes` bytes. The size is a multiple of a cache line, so that loops
 /// are aligned, and above half a page a multiple of a page. Large neighbouring registers then all start at the same
-/// offset in a page. So in a loop over them no load has the page offset of a recent store, which would delay the load
-/// ([`PAGE`]).
+/// offset in a page. So a loop that reads one register and writes another never loads from the page offset of a recent
+/// store, which would delay the load ([`PAGE`]).
 fn room(bytes: usize) -> usize {
     bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }

@@ -1,12 +1,12 @@
-//! `bincount` on the CPU. Few values are counted by one thread, directly in the result. For many values, each task
-//! counts a part in its own table in scratch memory, and the tables are added up. Sums of integers do not depend on the
-//! order.
+//! `bincount` on the CPU. One thread counts a few values directly in the result. Tasks share many values: each task
+//! counts its part in its own table in scratch memory, and the tables are added up. Sums of integers do not depend on
+//! the order.
 
 use super::operands::{Operands, Refused, each_chunk};
 use crate::base::dtype::{DType, Element};
 
-/// The number of counts that one task adds up over all tables: 4,096 of 8 bytes are 32 KiB, the size of a common L1
-/// cache.
+/// The number of counts that one task adds up over all tables. 4,096 counts of 8 bytes are 32 KiB, the size of a common
+/// L1 cache.
 const COUNTS: usize = 1 << 12;
 
 /// Runs the routine.
@@ -20,7 +20,8 @@ pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
         DType::I32 => count::<i32>(call),
         DType::U64 => count::<u64>(call),
         DType::I64 => count::<i64>(call),
-        // the routine's table entry (`src/graph/routine/bincount.rs`) has rejected these when the expression was built
+        // the routine's table entry (`src/graph/routine/bincount.rs`) has rejected these dtypes when the expression was
+        // built
         DType::Bool | DType::F16 | DType::BF16 | DType::F32 | DType::F64 => Ok(()),
     }
 }
@@ -32,7 +33,7 @@ where
     let values = call.operand::<T>(0);
     call.with_result(0, 0, |counts: &mut [i64], tables: &mut [i64]| {
         let length = counts.len();
-        // counts values up to the first one outside the result, which is returned
+        // counts values, and stops at the first value outside the result and returns it
         let count_into = |values: &[T], counts: &mut [i64]| -> Option<Refused> {
             for value in values {
                 match usize::try_from(*value).ok().and_then(|v| counts.get_mut(v)) {

@@ -1,5 +1,5 @@
-//! Binds programs, products and routines to the buffers, numbers and source lines of one run of a plan. All pointers of
-//! the plan's steps into buffers come from [`Run::locate`], which checks that the elements they reach are in the
+//! Binds programs, products and routines to the buffers, numbers and source lines of one run of a plan. [`Run::locate`]
+//! returns all pointers of the plan's steps into buffers. It checks that the elements that a step accesses are in the
 //! buffer.
 
 use super::memory::{CpuMemory, Pool};
@@ -18,8 +18,8 @@ pub(super) struct Run<'a> {
     pub bindings: Bindings<'a>,
     pub temps: SmallVec<[Buffer; 2]>,
     pub pool: &'a Pool,
-    /// Whether this is a rehearsal, in which steps only allocate their scratch and write nothing. It finds out whether
-    /// memory is missing before a write in place begins.
+    /// Whether this is a rehearsal, in which steps only allocate their scratch and write nothing. A rehearsal finds out
+    /// whether memory is missing before a write in place begins.
     pub rehearses: bool,
 }
 
@@ -33,8 +33,8 @@ struct Memory {
 }
 
 impl Run<'_> {
-    /// Returns the memory of a buffer that the plan refers to. Fails if the run binds no such buffer, or not one of a
-    /// CPU.
+    /// Returns the memory of a buffer that the plan refers to. Returns an error if the run binds no such buffer, or if
+    /// the buffer is not on a CPU.
     fn memory(&self, name: &'static str, buffer: BufferRef) -> Result<Memory> {
         let (found, offset) = match buffer {
             BufferRef::Input(i) => (self.bindings.inputs.get(i).map(|e| e.0), self.bindings.inputs.get(i).map(|e| e.1)),
@@ -49,10 +49,11 @@ impl Run<'_> {
         }
     }
 
-    /// Returns the values of the run-time scalars 0 and length by which negative indices count from the end.
+    /// Returns the values of the two run-time scalars by which indices count from the end: the length (the second) is
+    /// added to an index that is less than 0 (the first).
     pub fn numbers(&self, from_end: Option<[usize; 2]>) -> Option<[u64; 2]> {
-        // a scalar that the run does not bind gets a value that is no axis length, so such indices are resolved one by
-        // one
+        // a scalar that the run does not bind gets a value that is not an axis length, so that the indices are resolved
+        // one by one
         from_end.map(|slots| slots.map(|n| self.bindings.scalars.get(n).copied().unwrap_or(u64::MAX)))
     }
 
@@ -87,7 +88,7 @@ struct BadIndex {
     /// error does not depend on the number of threads.
     at: (usize, usize),
     index: i128,
-    /// The program's position that it belongs to, by its index in `Program::positions`.
+    /// The index in `Program::positions` of the position whose index this is.
     position: usize,
 }
 
@@ -100,11 +101,12 @@ pub(super) struct Bound<'a> {
     at: SmallVec<[*mut u8; 6]>,
     /// Of the out-of-bounds indices found so far, the first one in the order of `BadIndex::at`.
     bad: Mutex<Option<BadIndex>>,
-    /// Whether `bad` holds an index. Most runs have no bad index, and find that out here without locking the mutex.
+    /// Whether `bad` holds an index. Most runs have no bad index, and this flag shows it without locking the mutex.
     is_bad: AtomicBool,
 }
 
-// SAFETY: the pointers are only read here. Tasks that use them rely on *alive* and *disjoint* ([`Program`]).
+// SAFETY: nothing changes the pointers. The buffers live as long as the run, and tasks access disjoint tiles of them
+// (*alive* and *disjoint* of [`Program`]).
 unsafe impl Sync for Bound<'_> {}
 
 impl<'a> Bound<'a> {
@@ -130,7 +132,8 @@ impl<'a> Bound<'a> {
     }
 
     /// Records an out-of-bounds index of a position of the program, found at a row and column of the tiles' index
-    /// space. Of several, the first one is kept. At equal rows and columns, it is the one of the first node.
+    /// space. Of several bad indices, the first one is kept. At equal rows and columns, the index of the first node is
+    /// kept.
     #[cold]
     pub fn report(&self, position: usize, index: i128, at: (usize, usize)) {
         let node = |position: usize| self.program.positions[position].node;

@@ -10,8 +10,8 @@ use crate::base::error::Result;
 use crate::math::simd::threaded::{self, Base};
 use smallvec::SmallVec;
 
-/// The minimum number of blocks of a row that are shifted to align streaming stores, which costs one more block. Chosen
-/// by hand; no benchmark compares other values.
+/// The minimum number of blocks of a row for which the blocks are shifted, so that streaming stores are aligned. The
+/// shift costs one more block. Chosen by hand; no benchmark compares other values.
 const LEAST_ALIGNED: usize = 8;
 
 /// The scratch of a task, aligned for vectors.
@@ -26,7 +26,7 @@ pub(super) struct Bound<'a> {
     at: SmallVec<[*mut u8; 6]>,
 }
 
-// SAFETY: tasks use the pointers for disjoint tiles (*disjoint*).
+// SAFETY: several tasks use the pointers, but each accesses its own tiles (*disjoint* of [`Threaded`]).
 unsafe impl Sync for Bound<'_> {}
 
 impl Threaded {
@@ -63,7 +63,7 @@ impl Bound<'_> {
     /// Runs tiles with this scratch.
     ///
     /// # Safety
-    /// As [`Bound::run`].
+    /// The tiles are in the kernel's index space, and no other task runs them.
     unsafe fn run_with<const N: usize>(&self, scratch: &mut Scratch<N>, tiles: impl Iterator<Item = Tile>) {
         let p = self.program;
         assert!(p.scratch() <= N, "`compile` makes no program of more scratch");
@@ -77,7 +77,8 @@ impl Bound<'_> {
         bases.extend((0..p.slots).map(|n| slot(slots + n * p.block)));
         bases.extend(p.counters.iter().map(|c| Base { at: std::ptr::null_mut(), step: c.step }));
         let rest = scratch.wrapping_add(slots + p.slots * p.block);
-        // SAFETY: *scratch*, *inside* and the caller's conditions.
+        // SAFETY: `scratch` has room for all vectors, slots and blocks (*scratch*), every element that a place accesses
+        // is in its buffer (*inside*), and the caller ensures that no other task runs the tiles.
         unsafe {
             for n in (0..p.fills.len()).filter(|n| !p.fills[*n].moves) {
                 self.fill(n, 0, &bases);
@@ -93,7 +94,7 @@ impl Bound<'_> {
         }
     }
 
-    /// Fills the vector of fill `n` with its number for this row.
+    /// Fills the vector of fill `n` with the fill's number for this row.
     ///
     /// # Safety
     /// *Scratch* and *inside* ([`Threaded`]); the row is in the kernel's index space.
@@ -152,7 +153,7 @@ impl Bound<'_> {
             threaded::run(&p.code, &p.runs, bases, head, whole, block);
             if mutant!(threaded_tail_left, false, whole < n) {
                 if mutant!(threaded_overlaps_in_place, true, !p.is_in_place) && n >= block {
-                    // the last block overlaps the one before it, and writes the same values again
+                    // the last block overlaps the block before it, and writes the same values again
                     return threaded::run(&p.code, &p.runs, bases, n - block, n, block);
                 }
                 self.tail(whole, n - whole, bases, rest);
@@ -161,8 +162,9 @@ impl Bound<'_> {
     }
 
     /// Returns how many of the `n` elements of a row come before the first one whose store is aligned. On x86-64 only
-    /// aligned stores stream, and on other machines no store does. The result is 0 if nothing streams, if elements must
-    /// not be computed twice, and for rows of a few blocks, where one more block would cost too much.
+    /// aligned stores stream (bypass the caches); on other machines no store streams. Returns 0 if no store streams, if
+    /// elements must not be computed twice, or if the row has only a few blocks, so that one more block would cost too
+    /// much.
     fn head(&self, n: usize, bases: &[Base]) -> usize {
         let p = self.program;
         let is_short = n < LEAST_ALIGNED * (p.block / p.word);
@@ -177,7 +179,7 @@ impl Bound<'_> {
     /// Runs the last `n` elements of a row, fewer than a block, in scratch.
     ///
     /// # Safety
-    /// As [`Bound::row`]; `bases` are those of the row, and the elements start at number `from`.
+    /// As for [`Bound::row`]; `bases` are the bases of this row, and the elements start at element `from` of the row.
     unsafe fn tail(&self, from: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
         let p = self.program;
         let inside = |number: usize| rest.wrapping_add(number * p.block);
@@ -186,8 +188,9 @@ impl Bound<'_> {
             rows: 0,
             cols: place.step,
         };
-        // SAFETY: *inside*: `n` elements of the row; *scratch*: a block of each place. The instructions access
-        // contiguous elements in scratch. A store to a base with step 0 does not stream.
+        // SAFETY: the `n` elements of the row are in their buffers (*inside*), and the scratch has a block for each
+        // place (*scratch*). The instructions access contiguous elements in scratch. A store to a base with step 0 does
+        // not stream.
         unsafe {
             for (number, place) in p.places.iter().enumerate().filter(|(_, place)| !place.is_store && place.step != 0) {
                 let scratch = Block { ptr: inside(number), rows: 0, cols: 1 };

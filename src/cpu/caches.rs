@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::OnceLock;
 
-/// The bytes of a cache line.
+/// The size of a cache line in bytes.
 pub(super) const LINE: usize = 64;
 
 /// Prefetches the cache line at an address. Any address is allowed.
@@ -18,7 +18,7 @@ pub(super) fn announce(at: *const u8, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..bytes).step_by(LINE) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: as in `prefetch`.
+        // SAFETY: SSE is part of every x86-64, and a prefetch of any address has no effect that a program could see.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line).cast()) };
     }
     let _ = (at, bytes);
@@ -28,8 +28,9 @@ pub(super) fn announce(at: *const u8, bytes: usize) {
 /// last ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes of the other two.
 const USUAL: [usize; 3] = [32 << 10, 1 << 20, 32 << 20];
 
-/// Returns the sizes in bytes of a core's first and second level data caches, and of the last level. They are read once
-/// in a process, because devices share plans only if their capabilities are equal.
+/// Returns the sizes in bytes of a core's first and second level data caches, and of the last level. The process reads
+/// them only once, because they are a part of a device's capabilities, and devices share plans only if their
+/// capabilities are equal.
 pub(super) fn sizes() -> [usize; 3] {
     static SIZES: OnceLock<[usize; 3]> = OnceLock::new();
     *SIZES.get_or_init(|| {

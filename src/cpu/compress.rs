@@ -1,5 +1,5 @@
-//! `nonzero` and `compress` on the CPU. Each task counts the true elements of its chunk of the mask. Sums of these
-//! counts are the positions at which the tasks begin to write.
+//! `nonzero` and `compress` on the CPU. Each task counts the true elements of its chunk of the mask. The sum of the
+//! counts of all earlier tasks is the position at which a task begins to write.
 
 use super::operands::{Operands, Refused, Target, Words};
 use super::share::share;
@@ -45,8 +45,8 @@ fn elements<W: Words>(call: &mut Operands<'_>) {
 }
 
 /// Calls `gather` for each block of the mask, with the position of its first element, its elements, and a buffer.
-/// `gather` writes the words of the true elements to the buffer and returns their number. They are appended to the
-/// result.
+/// `gather` writes the words of the true elements to the buffer and returns their number. These words are appended to
+/// the result.
 fn compact<W: Words>(call: &mut Operands<'_>, gather: impl Fn(usize, &[u8], &mut [W; BLOCK]) -> usize + Sync) {
     let mask = call.words::<u8>(0);
     let length = call.call.params[0] as usize;
@@ -55,7 +55,7 @@ fn compact<W: Words>(call: &mut Operands<'_>, gather: impl Fn(usize, &[u8], &mut
     let chunk = |task: usize| &mask[task * CHUNK..mask.len().min((task + 1) * CHUNK)];
     let (result, counts) = (Target(result), Target(counts));
     share(tasks, tasks == 1, |task| {
-        // in blocks whose count fits in a byte, because the compiler vectorises such sums
+        // counts in blocks, whose counts fit in a byte, because the compiler vectorises sums of bytes
         let of_block = |block: &[u8]| block.iter().map(|m| (*m != 0) as u8).sum::<u8>() as u64;
         let count = chunk(task).chunks(BLOCK).map(of_block).sum();
         // SAFETY: the table entry requests scratch with one count per task (`needs` in `graph/routine/compress.rs`),
@@ -69,10 +69,10 @@ fn compact<W: Words>(call: &mut Operands<'_>, gather: impl Fn(usize, &[u8], &mut
     }
     share(tasks, tasks == 1, |task| {
         let mut block = [W::default(); BLOCK];
-        // SAFETY: it has been written above, and nothing writes it any more.
+        // SAFETY: the loops above have written this task's count, and nothing writes it any more.
         let mut to = unsafe { counts.at(task).read() } as usize;
         for (i, mask) in chunk(task).chunks(BLOCK).enumerate() {
-            // no more than fit in the result, even if the caller's count were wrong
+            // copies no more elements than fit in the result, even if the caller's count were wrong
             let n = gather(task * CHUNK + i * BLOCK, mask, &mut block).min(length.saturating_sub(to));
             // SAFETY: the result has `length` elements, and `to + n` is at most that. The positions from `to` on belong
             // to this task: it has as many true elements as it counted, and the next task's positions begin after them.

@@ -6,9 +6,9 @@ use crate::math::simd::threaded::{M4, N4, Threaded};
 use crate::math::simd::{Loops, ScalarFn};
 use smallvec::SmallVec;
 
-/// Rounds an f64 to odd: it rounds towards 0, and sets the last bit if the result is inexact. Rounding that f32 to f16
-/// or bf16 returns the same as rounding the f64 itself. After two roundings to nearest, ties could be rounded to the
-/// wrong side.
+/// Rounds an f64 to odd: it rounds towards 0, and sets the last bit if the result is inexact. Rounding the returned f32
+/// to f16 or bf16 has the same result as rounding the f64 itself. If both roundings were to nearest, ties could be
+/// rounded to the wrong side.
 #[inline(always)]
 fn odd(x: f64) -> f32 {
     let near = x as f32;
@@ -72,7 +72,8 @@ macro_rules! same {
 }
 same! { u8 u32 u64 }
 
-/// Returns the loop that copies values. Casts and roundings that change no bit use it if they need their own register.
+/// Returns the loop that copies values. Casts and roundings that change no bit use this loop if their result needs a
+/// register of its own.
 pub(super) fn copy(compute: Compute) -> Loops {
     match compute.size() {
         1 => Loops::unary::<u8, u8, u8, u8, Same>(),
@@ -82,7 +83,7 @@ pub(super) fn copy(compute: Compute) -> Loops {
 }
 
 /// Returns the loops that convert values from one dtype to another, one after the other, both in their compute types.
-/// Empty if the bits stay the same.
+/// Returns no loops if the bits stay the same.
 pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Conversion; 2]> {
     let (cf, ct) = (from.compute(), to.compute());
     let mut chain = SmallVec::new();
@@ -118,7 +119,8 @@ mod tests {
     crate::testing::unit_tests!(cpu_convert: one_rounding);
 
     fn one_rounding() {
-        // halfway between two bf16 values after rounding to f32, but not before
+        // this number is halfway between two bf16 values only after rounding to f32, so rounding twice to nearest would
+        // be wrong
         let x = (1i64 << 40) + (1 << 32) + 1;
         assert_eq!(bf16::from_f32(odd_u64(x as u64)).to_f64(), (1u64 << 40) as f64 * (1.0 + 1.0 / 128.0));
         assert_eq!(odd(1.0 + 2f64.powi(-40)), 1.0 + f32::EPSILON);

@@ -40,7 +40,7 @@ pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usi
     }
 }
 
-/// Returns the tiles of a kernel's schedule. Fails if the schedule has no tiles.
+/// Returns the tiles of a kernel's schedule. Returns an error if the schedule has no tiles.
 pub(super) fn tiles_of(kernel: &Kernel) -> Result<Tiles> {
     kernel.schedule.tiles().ok_or_else(|| internal(kernel.name, "a kernel without tiles"))
 }
@@ -49,7 +49,7 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
     Error::with_line(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
-/// The maximum number of tasks among which a store that replaces elements divides the positions. Each task computes all
+/// The maximum number of tasks that divide the positions of a store that replaces elements. Each task computes all
 /// values, at about 1 ns each, whereas a write to a random position of a large array takes 18 ns.
 const MOST_PARTS: usize = 8;
 
@@ -175,7 +175,7 @@ impl Elementwise {
             return Ok(());
         }
         self.share(|from, to| {
-            // SAFETY: the tiles are those of the kernel, and no two tasks share a tile.
+            // SAFETY: the tiles are in the kernel's index space, and no two tasks share a tile.
             unsafe { bound.run(self.joined(from, to)) }
         });
         Ok(())
@@ -242,8 +242,8 @@ impl Elementwise {
         }
         let body = |frame: &mut Frame, from: usize, to: usize| {
             for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
-                // SAFETY: *made for it* ([`Frame`]): frame and tiles are those of this program. *Disjoint*
-                // ([`Program`]): no two tasks share a tile, or, if they do, no position.
+                // SAFETY: *made for it* ([`Frame`]): the frame and the tiles belong to this program. *Disjoint*
+                // ([`Program`]): no two tasks share a tile, or if they do, no two tasks share a position.
                 unsafe { run_tile(frame, bound, tile) };
             }
             if program.writes.iter().any(|w| w.stream) {
@@ -272,8 +272,8 @@ impl Elementwise {
 /// Computes a tile and writes its results.
 ///
 /// # Safety
-/// *Made for it* ([`Frame`]): the frame is one of the bound program, and the tile is in its index space and no larger
-/// than its level. *Disjoint* ([`Program`]): no other task computes an element of the tile.
+/// *Made for it* ([`Frame`]): the frame was created for the bound program, and the tile is in its index space and no
+/// larger than its level. *Disjoint* ([`Program`]): no other task computes an element of the tile.
 unsafe fn run_tile(frame: &mut Frame, bound: &Bound<'_>, tile: Tile) {
     // SAFETY: the caller's conditions.
     unsafe {
@@ -302,13 +302,14 @@ impl Parts<'_> {
             Parts::Loops(bound, frames) => frames.with(|frame| {
                 let level = bound.program.outer;
                 task(&mut |part| {
-                    // only tiles of whole rows may have several rows
+                    // a tile may have several rows only if they are whole rows
                     let most = if part.nc == level.cols { level.rows } else { 1 };
                     for row in (0..part.nr).step_by(most) {
                         for col in (0..part.nc).step_by(level.cols) {
                             let (nr, nc) = (most.min(part.nr - row), level.cols.min(part.nc - col));
                             let tile = Tile { r0: part.r0 + row, nr, c0: part.c0 + col, nc, start: 0 };
-                            // SAFETY: *made for it*: the tile is cut to the level. *Disjoint*: the caller's condition.
+                            // SAFETY: *made for it*: the tile is no larger than the level allows. *Disjoint*: the
+                            // caller ensures that no other task computes the part.
                             unsafe { run_tile(frame, bound, tile) };
                         }
                     }
@@ -317,7 +318,7 @@ impl Parts<'_> {
                     super::strided::fence();
                 }
             }),
-            // SAFETY: the caller's condition.
+            // SAFETY: the caller ensures that the part is in the index space and that no other task computes it.
             Parts::Threaded(bound) => task(&mut |part| unsafe { bound.run(std::iter::once(part)) }),
         }
     }

@@ -6,9 +6,9 @@ use crate::base::dtype::DType;
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::{Kernel, Op};
 
-/// Returns the kernel with each gather reading the index that the caller passed, if its index is such a `select`, or
-/// `None` if no gather's is. Nothing else in the kernel changes, so values that only those gathers read are no longer
-/// computed.
+/// Replaces the index of each gather by the index that the caller passed, if it is such a `select`. Returns the changed
+/// kernel, or `None` if no gather has such an index. Nothing else in the kernel changes, so values that only the
+/// replaced indices used are no longer computed.
 pub(super) fn with_given_indices(kernel: &Kernel) -> Option<Kernel> {
     let given = |v: usize| {
         let Op::Gather { position, .. } = &kernel.values[v].op else { return None };
@@ -25,8 +25,8 @@ pub(super) fn with_given_indices(kernel: &Kernel) -> Option<Kernel> {
     changed
 }
 
-/// Matches an index against that `select`. Returns the value that may count from the end, and two run-time scalars: the
-/// one below which it does, and the one added to it then.
+/// Matches an index against `select(less(i, 0), add(i, n), i)`. Returns the value `i` and the two run-time scalars 0
+/// and `n`.
 fn from_end(kernel: &Kernel, index: usize) -> Option<(usize, [usize; 2])> {
     let ufunc = |v: usize, row| {
         let Op::Ufunc(found, args) = &kernel.values[v].op else { return None };

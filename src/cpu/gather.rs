@@ -1,5 +1,5 @@
 //! Finds the position that each index of a gather or scatter refers to, and copies gathered elements. Also writes
-//! affine indices.
+//! affine indices: `start`, `start + step`, …
 
 use super::caches::{LINE, prefetch};
 use super::strided::{self, Block};
@@ -32,7 +32,7 @@ fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
 }
 
 /// Reads element `i` of the indices at `index`, whose compute type is an integer type. An i128 holds the values of all
-/// of them.
+/// integer types.
 ///
 /// # Safety
 /// `index` has an element `i` of this type.
@@ -64,14 +64,15 @@ macro_rules! index_types {
         impl Index for $t {
             #[inline(always)]
             fn position(self) -> u64 {
-                // the highest bit of a negative number is still set after widening; that of an extent is not
+                // after widening, the highest bit of a negative number is still set, but the highest bit of an extent
+                // is not, so the result is above all extents
                 self as i64 as u64
             }
 
             #[inline(always)]
             fn are_inside(all: &[$t], extent: usize, from_end: bool) -> bool {
-                // compared as unsigned numbers, because a negative index is then larger than the largest index of its
-                // type
+                // indices are compared as unsigned numbers, because a negative index is then larger than the largest
+                // index of its type
                 let last = (extent - 1).min(<$t>::MAX as usize) as $bits;
                 // indices count from the end only if the extent is a value of their type, so doubling it does not
                 // overflow
@@ -114,7 +115,7 @@ fn are_inside<I: Index>(all: &[I], extent: usize, from_end: bool) -> bool {
         // SAFETY: `isa` has found the features on this machine.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { with_avx512(all, extent, from_end) },
-        // SAFETY: as above.
+        // SAFETY: `isa` has found AVX2 on this machine.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { with_avx2(all, extent, from_end) },
         _ => I::are_inside(all, extent, from_end),
@@ -133,8 +134,8 @@ pub(super) struct Indices {
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
-    /// The numbers 0 and `extent` if a negative index counts from the end: see
-    /// [`Position`](crate::plan::kernel::Position).
+    /// The numbers 0 and `extent` if a negative index counts from the end: `extent` is added to an index that is less
+    /// than 0. See [`Position`](crate::plan::kernel::Position).
     pub from_end: Option<[u64; 2]>,
 }
 
@@ -192,10 +193,9 @@ impl Indices {
     /// true. Otherwise copies nothing and returns false.
     ///
     /// # Safety
-    /// As [`take`](Indices::take).
+    /// As for [`take`](Indices::take).
     unsafe fn take_inside(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> bool {
-        // SAFETY: *present*: the indices have the type that `compute` names. The other conditions are those of this
-        // function.
+        // SAFETY: *present*: the indices have the type that `compute` names. The caller ensures the other conditions.
         unsafe {
             if self.extent == 0 || to.is_some() && n > 1 && self.is_one(at, n) {
                 return false;
@@ -213,9 +213,10 @@ impl Indices {
     /// Implements [`take_inside`](Indices::take_inside) for indices of type `I` that are not all equal.
     ///
     /// # Safety
-    /// As [`take`](Indices::take), with an extent above 0; the indices have the type `I`.
+    /// As for [`take`](Indices::take), with an extent above 0; the indices have the type `I`.
     unsafe fn take_by<I: Index>(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> bool {
-        // SAFETY: *present* and *in range*; `to` has room for elements of this size.
+        // SAFETY: the indices are in live memory (*present*), and so are the elements at all positions below the extent
+        // (*in range*); `to` has room for elements of this size.
         unsafe {
             let all = (self.at as *const I).add(at);
             let from_end = self.from_end.is_some_and(|ends| self.counts_from_end(ends));
@@ -224,7 +225,8 @@ impl Indices {
             if self.from_end.is_some() != from_end {
                 return false;
             }
-            // if no index is negative, none needs an addition, which takes half of the instructions of a copy
+            // if no index is negative, the loop adds nothing to the indices; the addition is half of the instructions
+            // of a copy
             let more = match from_end {
                 _ if inside(false) => 0,
                 true if inside(true) => self.extent as u64,
@@ -261,12 +263,12 @@ impl Indices {
         if position < self.extent as u64 && self.from_end.is_none_or(|[zero, _]| zero == 0) {
             return Some(position as usize);
         }
-        // SAFETY: *present*: the same index.
+        // SAFETY: *present*: the caller ensures that index `i` exists.
         resolve(unsafe { self.value(i) }, self.extent, self.mode)
     }
 
-    /// Returns whether negative indices count from the end of exactly this axis, so that those from the negative extent
-    /// on are in bounds.
+    /// Returns whether negative indices count from the end of exactly this axis, so that indices from `-extent` on are
+    /// in bounds.
     #[inline(always)]
     fn counts_from_end(&self, [zero, length]: [u64; 2]) -> bool {
         let length = match self.compute {
@@ -283,7 +285,7 @@ impl Indices {
     /// # Safety
     /// *Present* ([`Indices`]) at `i`, which may be negative.
     unsafe fn value(&self, i: isize) -> i128 {
-        // SAFETY: *present*.
+        // SAFETY: *present*: the caller ensures that there is an index `i`.
         let index = unsafe { index_value(self.compute, self.at.wrapping_offset(i * self.compute.size() as isize), 0) };
         match (self.from_end, self.compute) {
             (Some([zero, length]), Compute::I32) if index < zero as i32 as i128 => {
@@ -301,8 +303,8 @@ impl Indices {
     /// times as long on some processors.
     ///
     /// # Safety
-    /// *In range* for words of `T`; after that addition, the indices at `all` are below the extent; `to` has room for
-    /// `n` elements.
+    /// *In range* for words of `T`; after the addition of `more`, the indices at `all` are below the extent; `to` has
+    /// room for `n` elements.
     #[inline(always)]
     unsafe fn pick<I: Index, T: Copy>(
         &self,
@@ -313,7 +315,7 @@ impl Indices {
         cols: isize,
         to: *mut T,
     ) {
-        // SAFETY: *in range*, and `i` is below `n`.
+        // SAFETY: *in range*: the caller ensures that the indices are below the extent, and `i` is below `n`.
         let one = |i: usize, stride: isize, cols: isize, more: u64| unsafe {
             let k = (*all.add(i)).position();
             // all bits are set for a negative index
@@ -350,7 +352,7 @@ impl Indices {
         }
         let mut bad = None;
         for (i, position) in to.iter_mut().enumerate() {
-            // SAFETY: *present*.
+            // SAFETY: *present*: `i` is below the length of `to`.
             let want = unsafe { self.value(i as isize) };
             let found = resolve(want, self.extent, self.mode);
             if found.is_none() {
@@ -361,13 +363,12 @@ impl Indices {
         bad
     }
 
-    /// Writes the indices to `to` if all of them are positions, and returns whether they are. It is one loop without
-    /// branches.
+    /// If all indices are in `0..extent`, writes them to `to` and returns true. The loop has no branches.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) up to the length of `to`, in type `I`.
     unsafe fn are_positions<I: Index>(&self, to: &mut [i32]) -> bool {
-        // SAFETY: *present*.
+        // SAFETY: *present*: there are as many indices of type `I` as `to` has elements.
         let all = unsafe { std::slice::from_raw_parts(self.at as *const I, to.len()) };
         let are_inside = self.extent > 0 && are_inside(all, self.extent, false);
         if are_inside {
@@ -385,7 +386,7 @@ impl Indices {
     /// *Present* ([`Indices`]) at `at`.
     #[inline(always)]
     pub unsafe fn announce(&self, size: usize, from: *mut u8, at: usize, n: usize) {
-        // SAFETY: *present*.
+        // SAFETY: *present*: the caller ensures that index `at` exists.
         let Some(k) = (unsafe { self.position(at as isize) }) else { return };
         let first = from.wrapping_offset(k as isize * self.stride * size as isize);
         (0..(n * size / LINE).min(8)).for_each(|line| prefetch(first.wrapping_add(line * LINE)));
@@ -396,9 +397,9 @@ impl Indices {
     /// # Safety
     /// *Present* ([`Indices`]) up to `at + n`; `n` is at least 2.
     unsafe fn is_one(&self, at: usize, n: usize) -> bool {
-        // the first two are compared first, because where indices differ these two mostly do, and the rest need not be
-        // read
-        // SAFETY: *present*.
+        // the first two indices are compared first, because they already differ in most lists of different indices, and
+        // then the rest need not be read
+        // SAFETY: *present*: the caller ensures that the `n` indices from `at` on exist.
         unsafe {
             match self.compute.size() {
                 4 => {

@@ -127,7 +127,7 @@ fn caps() -> Caps {
 pub(crate) struct Cpu {
     /// A weak handle to this device itself. A strong one is made from it for each buffer, which keeps the device alive.
     this: Weak<Cpu>,
-    /// A handle to the device itself that is never dropped, if the device stays for the whole process.
+    /// A handle to the device itself that is never dropped. It exists only if the device stays for the whole process.
     process: OnceLock<&'static Arc<Cpu>>,
     /// The number of the device, unique in the process.
     id: u32,
@@ -173,7 +173,8 @@ impl Cpu {
         self.process.get_or_init(|| Box::leak(Box::new(self.clone())));
     }
 
-    /// Returns the holder for the buffers of a device that stays for the whole process, or `None` for another device.
+    /// Returns the holder (the reference to the device) for the buffers of a device that stays for the whole process,
+    /// or `None` for any other device.
     fn lasting(&self) -> Option<Holder> {
         self.process.get().map(|cpu| Holder::Process(&***cpu))
     }
@@ -191,16 +192,16 @@ impl Cpu {
         Cpu::with(id, caps(), limit)
     }
 
-    /// Creates a buffer from a vector's memory without a copy. The limit does not apply to it.
+    /// Creates a buffer from a vector's memory without a copy. The limit does not apply to this memory.
     pub fn adopt<T: Element>(self: &Arc<Cpu>, v: Vec<T>) -> Buffer {
         let holder = self.lasting().unwrap_or_else(|| Holder::Counted(self.clone()));
         Buffer::new(self.pool.adopted(holder, v))
     }
 
-    /// Creates a buffer from memory that another library lends. The limit does not apply to it.
+    /// Creates a buffer from memory that another library lends. The limit does not apply to this memory.
     ///
     /// # Safety
-    /// The bytes are initialised. Until `lender` is dropped, they are not moved, and nobody writes to them.
+    /// The memory is initialised. Until `lender` is dropped, nobody moves it or writes to it.
     #[cfg(any(feature = "dlpack", feature = "mmap"))]
     pub unsafe fn lend(
         self: &Arc<Cpu>,
@@ -208,12 +209,13 @@ impl Cpu {
         lender: Box<dyn std::any::Any + Send + Sync>,
     ) -> Buffer {
         let holder = self.lasting().unwrap_or_else(|| Holder::Counted(self.clone()));
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller ensures that the bytes are initialised, and that nobody moves or writes them while
+        // `lender` lives.
         Buffer::new(unsafe { self.pool.lent(holder, memory, lender) })
     }
 
-    /// Returns the memory of a buffer. Fails if the buffer is not on a CPU, or does not contain `len` bytes from byte
-    /// `offset` on.
+    /// Returns the memory of a buffer. Returns an error if the buffer is not on a CPU, or has fewer than `len` bytes
+    /// from byte `offset` on.
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
         match buffer.memory::<CpuMemory>() {
             Some(m) if offset.checked_add(len).is_some_and(|end| end <= m.bytes()) => Ok(m),
@@ -295,9 +297,9 @@ impl Backend for Cpu {
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
         }
-        // a write in place by several steps must not fail halfway. So each step first only allocates its scratch (a
-        // rehearsal). The thread keeps the largest scratch, up to 16 MiB (`KEPT` in `tiles.rs`), for the second round,
-        // which computes
+        // a write in place by several steps must not fail halfway. So the steps run twice: in the first round (a
+        // rehearsal) each step only allocates its scratch, and in the second round it computes. Between the rounds the
+        // thread keeps the largest scratch, up to 16 MiB (`KEPT` in `tiles.rs`)
         let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
         let mut notes = self.recorder.notes();
         for rehearses in rehearsals {
@@ -378,8 +380,8 @@ impl TestDoors for Cpu {
     }
 
     fn shrunk(&self, id: u32, _limits: crate::base::caps::Shrink) -> Result<Arc<dyn Backend>> {
-        // a CPU has no limits on bindings and grids; instead, these limits force split reductions and several kernels
-        // on small arrays
+        // a CPU has no limits on bindings and grids, so `_limits` is ignored. The limits below make the planner split
+        // reductions and use several kernels even on small arrays
         let caps = Caps {
             name: "shrunk cpu".to_string(),
             max_bindings: 6,

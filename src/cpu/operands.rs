@@ -7,7 +7,8 @@ use crate::base::dtype::Element;
 use crate::base::error::Result;
 use crate::plan::kernel::{BufferRef, RoutineCall, Whole};
 
-/// The element of an operand because of which a routine has stopped: its table entry rejects it (`Routine::refuses`).
+/// The element of an operand that made a routine stop, because the routine's table entry rejects such an element
+/// (`Routine::refuses`).
 pub(super) struct Refused(pub i128);
 
 /// An unsigned integer type of the same size as elements, to access them as bits.
@@ -17,7 +18,7 @@ impl Words for u16 {}
 impl Words for u32 {}
 impl Words for u64 {}
 
-/// Memory that tasks write at positions of their own.
+/// Memory that several tasks write, each at its own positions.
 pub(super) struct Target<T>(pub *mut T);
 
 impl<T> Clone for Target<T> {
@@ -28,9 +29,10 @@ impl<T> Clone for Target<T> {
 
 impl<T> Copy for Target<T> {}
 
-// SAFETY: it is only an address. The code that writes through it justifies why no two tasks write to one position.
+// SAFETY: a `Target` is only an address. The code that writes through it justifies why no two tasks write to one
+// position.
 unsafe impl<T: Send> Send for Target<T> {}
-// SAFETY: as above.
+// SAFETY: a shared `Target` is only an address too, so the same holds.
 unsafe impl<T: Send> Sync for Target<T> {}
 
 impl<T> Target<T> {
@@ -49,7 +51,7 @@ impl<T> Target<T> {
     /// Element `place` exists, and nothing else uses it meanwhile.
     #[inline(always)]
     pub unsafe fn set(self, place: usize, x: T) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller ensures that the element exists, and that nothing else uses it meanwhile.
         unsafe { self.0.add(place).write(x) }
     }
 
@@ -57,7 +59,7 @@ impl<T> Target<T> {
     /// Element `place` exists and has been written, and nothing writes it meanwhile.
     #[inline(always)]
     pub unsafe fn get(self, place: usize) -> T {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller ensures that the element exists and has been written, and that nothing writes it now.
         unsafe { self.0.add(place).read() }
     }
 }
@@ -98,7 +100,8 @@ impl<'a> Operands<'a> {
     pub fn operand<T: Element>(&self, number: usize) -> &'a [T] {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype == T::DTYPE => {
-                // SAFETY: the invariant of `Operands`. An earlier step, or an upload, has written all elements as `T`.
+                // SAFETY: the memory is aligned and in a buffer that lives as long as the slice (the invariant of
+                // `Operands`). An earlier step, or an upload, has written all elements as `T`.
                 unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<T>()) }
             }
             _ => &[],
@@ -109,8 +112,9 @@ impl<'a> Operands<'a> {
     pub fn words<W: Words>(&self, number: usize) -> &'a [W] {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype.size() == size_of::<W>() => {
-                // SAFETY: the invariant of `Operands`. An earlier step, or an upload, has written all elements. Any
-                // bits are a value of `W`, which has the same alignment as elements of its size.
+                // SAFETY: the memory is aligned and in a buffer that lives as long as the slice (the invariant of
+                // `Operands`). An earlier step, or an upload, has written all elements. Any bits are a value of `W`,
+                // which has the same alignment as elements of its size.
                 unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<W>()) }
             }
             _ => &[],
@@ -126,9 +130,9 @@ impl<'a> Operands<'a> {
         Some((result.ptr.cast(), scratch.cast()))
     }
 
-    /// Calls `f` with the elements of a result, initialised to 0, and of a scratch, as the plan left it: the table
-    /// entry must request cleared scratch (`Temp::zeroed`). A slice is empty if it does not exist, or if the result has
-    /// another type.
+    /// Calls `f` with the elements of a result, initialised to 0, and with the elements of a scratch. The scratch is
+    /// not initialised here, so the table entry must request scratch that the plan clears (`Temp::zeroed`). A slice is
+    /// empty if it does not exist, or if the result has another type.
     pub fn with_result<T: Element, S: Element, R>(
         &mut self,
         result: usize,
@@ -138,8 +142,9 @@ impl<'a> Operands<'a> {
         let (mut no_result, mut no_scratch): ([T; 0], [S; 0]) = ([], []);
         let is_of_type = self.call.results.get(result).is_some_and(|w| w.meta.dtype == T::DTYPE);
         let result: &mut [T] = match self.results.get(result).filter(|m| m.bytes > 0 && is_of_type) {
-            // SAFETY: the invariant of `Operands`, which is borrowed mutably while `f` runs. The zeros that are written
-            // first are a value of every element type.
+            // SAFETY: the memory is aligned and shared with no other operand (the invariant of `Operands`, which is
+            // borrowed mutably while `f` runs). The zeros that are written first are a valid value of every element
+            // type.
             Some(m) => unsafe {
                 m.ptr.write_bytes(0, m.bytes);
                 std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<T>())
@@ -147,8 +152,9 @@ impl<'a> Operands<'a> {
             None => &mut no_result,
         };
         let scratch: &mut [S] = match self.scratch.get(scratch).filter(|m| m.bytes > 0) {
-            // SAFETY: the invariant of `Operands`. Temporaries begin at multiples of 16 bytes (`layout` in
-            // `memory/system.rs`), and the plan has cleared this one, because the table entry requests that.
+            // SAFETY: the scratch shares no memory with results or operands (the invariant of `Operands`). Temporaries
+            // begin at multiples of 16 bytes (`layout` in `memory/system.rs`), and the plan has cleared this one,
+            // because the table entry requests that.
             Some(m) => unsafe { std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<S>()) },
             None => &mut no_scratch,
         };
@@ -156,8 +162,8 @@ impl<'a> Operands<'a> {
     }
 }
 
-/// The number of bytes read up to which one thread does all the work: they take some 10 µs, about as long as waking
-/// another thread.
+/// If a routine reads at most this number of bytes, one thread does all the work. Reading them takes some 10 µs, about
+/// as long as waking another thread.
 const ALONE: usize = 128 << 10;
 
 /// Calls `f` with the number and the elements of each chunk of `length` elements. The caller's pool runs the calls if

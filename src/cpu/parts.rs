@@ -13,6 +13,6 @@ pub(super) enum FillValue {
     Bits(u64),
     /// A run-time scalar.
     Scalar(usize),
-    /// The only element of the load with this place.
+    /// The only element of the load whose operand has this index in the program's `places`.
     Element(usize),
 }

@@ -6,8 +6,8 @@ pub(super) use crate::math::simd::philox::word;
 /// The number of blocks that are computed at a time.
 const BLOCKS: usize = 16;
 
-/// Writes the words of consecutive indices, starting with `first`. `make` computes each block once. It returns the
-/// blocks from a number on.
+/// Writes the words of consecutive indices, starting with `first`. `make` returns the blocks that begin with a block
+/// number, so that each block is computed only once.
 #[inline(always)]
 fn consecutive(word: u8, first: u32, out: &mut [u32], make: impl Fn(u32) -> [[u32; 4]; BLOCKS]) {
     let mut done = 0;
@@ -95,10 +95,10 @@ mod tests {
     crate::testing::unit_tests!(cpu_philox: known_answers, many_words_are_those_of_each_index);
 
     fn known_answers() {
-        // Random123's first vector: counter 0, key 0
+        // the first test vector of Random123: counter 0, key 0
         let words: Vec<u32> = (0..4).map(|i| word(0, i, [0, 0, 0])).collect();
         assert_eq!(words, [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
-        // the radius and the angle of two pairs
+        // the words for the radius and for the angle of two pairs
         let [radius, angle] = [4, 8].map(|w| (0..4).map(|i| word(w, i, [0, 0, 0])).collect::<Vec<u32>>());
         assert_eq!(radius, [words[0], words[0], words[2], words[2]]);
         assert_eq!(angle, [words[1], words[1].wrapping_add(1 << 30), words[3], words[3].wrapping_add(1 << 30)]);
@@ -118,7 +118,7 @@ mod tests {
                         "{first} {n} {w} {turn}"
                     );
                 }
-                // and where indices are not consecutive
+                // the words must also be correct where indices are not consecutive
                 index.reverse();
             }
         }

@@ -1,5 +1,5 @@
 //! The pool of threads that helps the caller: its rayon pool, or no pool in a build without the feature `rayon`. No
-//! other file of the library depends on which of the two it is.
+//! other file of the library depends on whether there is a pool.
 
 pub(super) use chosen::*;
 

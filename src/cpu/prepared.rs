@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A step that is ready to be bound to the buffers of a run.
 pub(super) enum Ready {
-    /// A kernel that has an empty result, or that the product before it runs on its parts.
+    /// Nothing to run, because the kernel has an empty result, or because the product before it runs the kernel on each
+    /// part of its own result.
     Nothing,
     Elementwise(elementwise::Elementwise),
     Moves(Box<moves::Moves>),
@@ -29,7 +30,7 @@ impl Ready {
         let hands_on = |step: &Step| aliased.is_empty() && hands_on(step);
         let ready = |i: usize| {
             if i > 0 && hands_on(&steps[i - 1]) {
-                // the step before runs this one
+                // the product before this step runs it
                 return Ok(Ready::Nothing);
             }
             if let Step::Nest(kernel) = &steps[i]
@@ -108,7 +109,7 @@ impl Heap for Ready {
 }
 
 /// Returns the prepared steps of a plan. If the plan has none yet, prepares them, keeps them in the plan, and
-/// increments `made`. An error comes with the node whose step could not be prepared, or 0.
+/// increments `made`. An error is returned with the node whose step could not be prepared, or with 0 if there is none.
 pub(super) fn of<'a>(
     plan: &'a Plan,
     bindings: &Bindings<'_>,
@@ -131,8 +132,8 @@ pub(super) fn of<'a>(
     plan.kept.prepared(replaces).ok_or_else(|| (lost(), 0))
 }
 
-/// Returns whether the first output is memory that the plan reads. Fails if another output is such memory, or if the
-/// plan does not expect that input to be the output.
+/// Returns whether the first output is memory that the plan reads. Returns an error if another output is memory that
+/// the plan reads, or if the plan does not expect that input to share memory with an output.
 fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
     for (i, input) in bindings.inputs.iter().enumerate() {

@@ -23,7 +23,8 @@ pub(super) enum Order {
     Cols,
 }
 
-/// The number of rows and columns of a level's largest tile. The level's registers have room for it.
+/// The number of rows and columns of the largest tile of a level (outer or inner). The level's registers have room for
+/// such a tile.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
     pub rows: usize,
@@ -47,8 +48,8 @@ impl Level {
 pub(super) enum Goal {
     /// Computes the values that the kernel stores, and writes them.
     Stores,
-    /// Looks for out-of-bounds indices and writes nothing. Such a program runs before the one with the goal `Stores`,
-    /// so that a kernel that fails has written nothing.
+    /// Looks for out-of-bounds indices and writes nothing. Such a program runs before the program with the goal
+    /// `Stores`, so that a kernel that fails has written nothing.
     CheckIndices,
 }
 
@@ -73,7 +74,7 @@ pub(super) struct StridedOperand {
     pub memory: Option<(BufferRef, isize)>,
     /// The lowest and the highest element that is accessed, counted from element 0. `None` if the index space is empty.
     pub span: Option<(isize, isize)>,
-    /// The bytes of an element in memory.
+    /// The size of an element in memory, in bytes.
     pub size: usize,
     /// The loop that widens a load to its compute type, or narrows a store. `None` if the bits stay the same.
     pub convert: Option<Loop>,
@@ -96,14 +97,15 @@ impl StridedOperand {
 /// The destination of a step's result.
 #[derive(Clone, Copy)]
 pub(super) enum Dst {
-    /// No destination, because later steps read the load's own memory.
+    /// No destination: the step is a load, and later steps read the memory that it loads from.
     Nowhere,
     /// The register at this byte of the arena. The arena is the scratch memory of a task, and belongs to its frame
     /// (`tiles.rs`).
     Register(usize),
     /// The tile's part of a row that is kept for a later pass. The row begins at this byte of the arena.
     KeepRow(usize),
-    /// The memory of the store with this place, which saves a copy from a register.
+    /// The memory of the store with this place. The step writes the result there itself, which saves a copy from a
+    /// register.
     Out(usize),
 }
 
@@ -147,8 +149,9 @@ pub(super) struct Step {
     pub operand: Compute,
 }
 
-/// A register with the same number in every element. A frame fills it before its first tile. Here and below, `id` is
-/// the index of a pointer (as in [`Step`]), `slot` the first byte in the arena, and `size` the bytes of an element.
+/// A register with the same number in every element. A frame (the scratch memory of a task) fills it before its first
+/// tile. Here and below, `id` is the index of a pointer (as in [`Step`]), `slot` the first byte in the arena, and
+/// `size` the size of an element in bytes.
 pub(super) struct Fill {
     pub id: usize,
     pub slot: usize,
@@ -213,7 +216,7 @@ pub(super) struct Pass {
     pub totals: SmallVec<[Total; 1]>,
 }
 
-/// A store of the kernel: value `id` is written to place `place`.
+/// A store of the kernel: it writes value `id` to the place `place`.
 pub(super) struct Write {
     pub place: usize,
     pub id: usize,
@@ -242,7 +245,7 @@ pub(super) struct ScatteredWrite {
 /// The unsafe code that runs it relies on four invariants, cited by name. *Alive*: the buffers that a run binds live as
 /// long as the run. *Inside*: every element that a place accesses over its level's index space (its `span`) is in its
 /// buffer; [`Run::locate`](super::bind::Run::locate) has checked this. *Room*: each register has room in the arena for
-/// as many elements as a tile of its level may have; no other value uses that room while the register's value is
+/// as many elements as a tile of its level may have; no other value uses that memory while the register's value is
 /// needed; operands are computed before their users. *Disjoint*: tasks run disjoint tiles, so no task writes memory
 /// that another reads or writes. Only scattered stores that combine may write the same elements; they do it atomically,
 /// and no task reads those elements. If stores of a program replace elements at computed positions
@@ -262,12 +265,13 @@ pub(super) struct Program {
     pub positions: Vec<Position>,
     pub steps: Vec<Step>,
     pub fills: Vec<Fill>,
-    /// The steps of the outer level: those before pass 0, those before pass 1, …, those after the last pass.
+    /// The steps of the outer level, in parts: the steps before pass 0, the steps before pass 1, …, the steps after the
+    /// last pass.
     pub stages: SmallVec<[Range<usize>; 2]>,
     pub passes: SmallVec<[Pass; 1]>,
     pub scans: SmallVec<[ScanSpec; 1]>,
     pub writes: SmallVec<[Write; 2]>,
-    /// The bytes of scratch memory that a task needs for its registers.
+    /// The size in bytes of the scratch memory that a task needs for its registers.
     pub arena: usize,
 }
 
@@ -285,8 +289,8 @@ heap! {
     Program: places, positions, steps, fills, stages, passes, scans, writes;
 }
 
-/// The bytes of a page. A CPU compares the addresses of loads and earlier stores only modulo a page, and delays a load
-/// whose address appears to be that of an unfinished store.
+/// The size of a page in bytes. A CPU compares the addresses of loads and earlier stores only modulo a page, and delays
+/// a load if its address appears to be the address of an unfinished store.
 pub(super) const PAGE: usize = 4096;
 
 impl Program {
@@ -312,8 +316,8 @@ impl Program {
     }
 
     /// Returns the number of positions along the indexed axis if a store replaces elements at computed positions.
-    /// Several values may be written to one position, and the last one in C order must stay. So tiles are written in
-    /// order.
+    /// Otherwise returns `None`. Several values may be written to one position, and the last one in C order must win,
+    /// so tiles are written in order.
     pub fn in_order(&self) -> Option<usize> {
         let scattered = self.writes.iter().filter_map(|w| w.scattered.as_ref());
         let sets = |s: &&ScatteredWrite| mutant!(writes_in_any_order, false, !s.combine.reads());

@@ -1,5 +1,5 @@
-//! Records the steps that run while a profile is on, with the host's time before and after each, because threads of
-//! this process run them.
+//! Records the steps that run while a profile is on, and the host's time before and after each step. The host's clock
+//! is enough, because threads of this process run the steps.
 
 use crate::base::error::Result;
 use crate::plan::backend::{Bindings, Clock, Recording, StepNote, busy};
@@ -11,7 +11,7 @@ use std::time::Instant;
 /// The recording that is on, if there is one. A later recording replaces an earlier one that is still on.
 #[derive(Default)]
 pub(super) struct Recorder {
-    /// Whether a recording is on. If none is, a run reads only this flag.
+    /// Whether a recording is on. While no recording is on, a run reads only this flag.
     on: AtomicBool,
     current: Mutex<Option<Notes>>,
     /// The number of recordings that have begun.
@@ -48,7 +48,7 @@ impl Notes {
 struct On<'a>(&'a Recorder, u64);
 
 impl On<'_> {
-    /// Takes the notes, unless another recording has replaced this one.
+    /// Removes and returns the notes, unless another recording has replaced this one.
     fn take(&self) -> Option<Notes> {
         let mut current = self.0.lock();
         let notes = current.take_if(|notes| notes.id == self.1);

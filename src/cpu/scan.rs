@@ -1,9 +1,10 @@
 //! Scans on the CPU, of one row or of several rows side by side as columns, by the tree of `plan/kernel/scan.rs`.
 //!
-//! Tiles of a row come in order, and each begins at a block. A block of one row is scanned by the loop form `scan`, a
-//! block of columns by vectors that hold one element of each column. Then the *carry*, the combination of all blocks
-//! before this one, is combined into each element. The carry is computed from one [`Level`] per level of blocks, which
-//! is kept from tile to tile: level 0 receives the totals of blocks, level 1 those of 1,024 blocks, and so on.
+//! Tiles of a row come in order, and each begins at the start of a block. A block of one row is scanned by the loop
+//! form `scan`, a block of columns by vectors that hold one element of each column. Then the *carry*, the combination
+//! of all blocks before this one, is combined into each element. The carry is computed from one [`Level`] per level of
+//! blocks, which is kept from tile to tile: level 0 receives the totals of blocks, level 1 the totals of 1,024 blocks
+//! each, and so on.
 
 use super::strided;
 use crate::base::dtype::Compute;
@@ -37,8 +38,8 @@ impl ScanSpec {
         Some(ScanSpec { compute, map, accumulate, scan, n, width, at: 0 })
     }
 
-    /// Returns the number of levels: one for the totals of blocks, and one more for each time that these fill more than
-    /// a block.
+    /// Returns the number of levels: one for the totals of blocks, and one more whenever the totals of a level fill
+    /// more than one block.
     fn levels(&self) -> usize {
         let mut blocks = self.n.div_ceil(SCAN_BLOCK);
         let mut levels = 1;
@@ -48,19 +49,19 @@ impl ScanSpec {
         levels
     }
 
-    /// Returns the bytes of a vector, which has one element per column, padded to a multiple of a cache line.
+    /// Returns the size in bytes of a vector, which has one element per column, padded to a multiple of a cache line.
     fn vector(&self) -> usize {
         (self.width * self.compute.size()).next_multiple_of(64)
     }
 
-    /// Returns the bytes of scratch after the other vectors. For columns they hold the totals of a block's runs, and
-    /// for one row the carry, repeated for each element of a block.
+    /// Returns the size in bytes of the scratch after the other vectors. For columns, the scratch holds the totals of a
+    /// block's runs; for one row, it holds the carry, repeated for each element of a block.
     fn room(&self) -> usize {
         if self.width > 1 { RUNS * self.vector() } else { SCAN_BLOCK * self.compute.size() }
     }
 
-    /// Returns the bytes of the state: the vectors of the levels, the carry, a total that is passed upwards, and
-    /// [`Self::room`].
+    /// Returns the size of the state in bytes: the vectors of the levels, the carry, a total that is passed upwards,
+    /// and [`Self::room`].
     pub fn bytes(&self) -> usize {
         self.vector() * (self.levels() * Level::VECTORS + 2) + self.room()
     }
@@ -95,8 +96,8 @@ pub(super) struct Scanner {
     width: usize,
     /// Whether the next block is the first of its row, so that there is no carry.
     is_first: bool,
-    /// The levels. Eight are enough for any row: one level covers 1,024^2 elements, and each further one 1,024 times as
-    /// many.
+    /// The levels. Eight are enough for any row: one level covers 1,024^2 elements, and each further level covers 1,024
+    /// times as many.
     levels: [Level; 8],
 }
 
@@ -146,14 +147,14 @@ impl Scanner {
     /// # Safety
     /// *State* or *data* ([`Scanner`]): two disjoint vectors of `width` elements.
     unsafe fn combine(&self, to: *mut u8, with: *const u8) {
-        // SAFETY: the caller's condition is that of the loop.
+        // SAFETY: the caller ensures that the vectors are disjoint and have `width` elements, as the loop requires.
         unsafe { (self.spec.accumulate)(self.width, with, with, with, to) };
     }
 
     /// Copies a vector.
     ///
     /// # Safety
-    /// As [`Scanner::combine`].
+    /// *State* or *data* ([`Scanner`]): two disjoint vectors of `width` elements.
     unsafe fn copy(&self, from: *const u8, to: *mut u8) {
         // SAFETY: both are vectors of `width` elements, and they are disjoint.
         unsafe { std::ptr::copy_nonoverlapping(from, to, self.width * self.spec.compute.size()) };
@@ -186,7 +187,7 @@ impl Scanner {
     /// Scans a block of one row, and writes the block's own total, without the carry, to `total()`.
     ///
     /// # Safety
-    /// As [`Scanner::feed`], for at most a block.
+    /// As for [`Scanner::feed`], for at most one block.
     unsafe fn one_row(&self, x: *const u8, out: *mut u8, n: usize) {
         let size = self.spec.compute.size();
         // SAFETY: *state* and *data*: the total is the last of `n` elements, and `run(0)` has room for a block of
@@ -205,7 +206,7 @@ impl Scanner {
     /// Scans a block of several columns, and writes the columns' own totals, without the carries, to `total()`.
     ///
     /// # Safety
-    /// As [`Scanner::feed`], for at most a block.
+    /// As for [`Scanner::feed`], for at most one block.
     unsafe fn columns(&self, x: *const u8, out: *mut u8, rows: usize) {
         let row = self.width * self.spec.compute.size();
         let runs = rows.div_ceil(SCAN_RUN);
@@ -280,8 +281,8 @@ impl Scanner {
         }
     }
 
-    /// Adds a level's complete run to the groups of runs; `runs` includes it. Groups of equal size merge like the
-    /// carries of a binary counter. The combination of the remaining groups is `RUNS_BEFORE` for the next run.
+    /// Adds a level's complete run to the groups of runs; `runs` includes it. Groups of equal size are combined, as a
+    /// binary counter carries. The combination of the remaining groups is `RUNS_BEFORE` for the next run.
     ///
     /// # Safety
     /// *State* ([`Scanner`]): the spec has the level, and `runs` is at least 1 and below [`RUNS`].

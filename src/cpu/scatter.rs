@@ -3,8 +3,8 @@
 //!
 //! Several tasks may combine values into the same element, so each task does it atomically. Sums, minima and maxima of
 //! integers do not depend on the order, so the result is the same for any number of threads. If values replace
-//! elements, the last value for an element must stay. So each task processes all values in order, and writes only those
-//! whose positions are in its own part of the axis.
+//! elements, the last value for an element must win. So each task processes all values in order, and writes only the
+//! values whose positions are in its own part of the axis.
 
 use super::bind::Bound;
 use super::program::Write;
@@ -21,9 +21,9 @@ use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, Ato
 /// written, and where.
 ///
 /// Its unsafe functions have two conditions, cited by name. *Present*: `from`, `condition` and `index` each point to
-/// the stated number of elements, aligned. *In range*: value `i` is written to element `i · cols` from the start of the
-/// target block, or with an index `position · stride` elements further; for every position of `part` that is an aligned
-/// element of live memory.
+/// the stated number of elements, aligned. *In range*: value `i` is written `i · cols` elements from the start of the
+/// target block, and with an index a further `position · stride` elements on. For every position in `part`, an aligned
+/// element of live memory is there.
 pub(super) struct Row {
     pub from: *const u8,
     /// One byte per value. The value is written unless the byte is 0. If `None`, every value is written.
@@ -37,8 +37,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Calls `write(i, offset)` for each of the first `n` values that is to be written. Value `i` belongs `offset`
-    /// elements from the start of the target block, whose columns are `step` elements apart.
+    /// Calls `write(i, offset)` for each of the first `n` values that is to be written. Value `i` is to be written
+    /// `offset` elements from the start of the target block, whose columns are `step` elements apart.
     ///
     /// # Safety
     /// *Present* ([`Row`]) for `n` elements.
@@ -47,7 +47,7 @@ impl Row {
         let (condition, index, stride) = (self.condition, self.index, self.stride);
         let (first, extent) = (self.part.start, self.part.len());
         for i in 0..n {
-            // SAFETY: *present*.
+            // SAFETY: *present*: `i` is below `n`.
             unsafe {
                 if let Some(condition) = condition
                     && mutant!(condition_ignored, false, *condition.add(i) == 0)
@@ -69,12 +69,12 @@ impl Row {
         }
     }
 
-    /// Writes the selected ones of `n` values of `size` bytes over the target's elements.
+    /// Replaces elements of the target by the selected values among the first `n`, of `size` bytes each.
     ///
     /// # Safety
-    /// *Present* and *in range* ([`Row`]) for `n` values; no other thread reads or writes the elements that are written.
+    /// *Present* and *in range* ([`Row`]) for `n` values; no other thread accesses the elements that are written.
     pub unsafe fn set(&self, size: usize, to: Block, n: usize) {
-        // SAFETY: the caller's conditions are those of `set_words`, whose words have this size.
+        // SAFETY: the caller ensures the conditions of `set_words`, whose words have this size.
         unsafe {
             match size {
                 1 => self.set_words::<u8>(to, n),
@@ -86,14 +86,14 @@ impl Row {
     }
 
     /// # Safety
-    /// As [`Row::set`], for words of `T`.
+    /// As for [`Row::set`], for words of `T`.
     unsafe fn set_words<T: Copy>(&self, to: Block, n: usize) {
         // SAFETY: *present* and *in range*: only values below `n` are read, and values are written only at positions of
         // `part` or to `left_out`.
         unsafe {
             let (from, ptr) = (self.from as *const T, to.ptr as *mut T);
             match self.position_of_all(n) {
-                // a row that is written to one position as a whole
+                // the whole row is written to one position
                 Some(position) if to.cols == 1 => {
                     if self.part.contains(&(position as usize)) {
                         std::ptr::copy(from, ptr.offset(position as isize * self.stride), n);
@@ -101,8 +101,9 @@ impl Row {
                 }
                 _ => match (self.index, self.condition) {
                     (Some(index), None) => {
-                        // values outside of the part are written to a variable that nobody reads, because a branch
-                        // would be mispredicted for every second value if two tasks have half of the positions each
+                        // values outside of the part are written to a variable that nobody reads. A branch instead
+                        // would often be mispredicted: for every second value if two tasks have half of the positions
+                        // each
                         let mut left_out = MaybeUninit::uninit();
                         let left_out: *mut T = left_out.as_mut_ptr();
                         let (stride, first, extent) = (self.stride, self.part.start, self.part.len());
@@ -125,7 +126,7 @@ impl Row {
     /// *Present* ([`Row`]) for `n` elements.
     unsafe fn position_of_all(&self, n: usize) -> Option<i32> {
         let (Some(index), None) = (self.index, self.condition) else { return None };
-        // SAFETY: *present*.
+        // SAFETY: *present*: there are `n` positions.
         let positions = unsafe { std::slice::from_raw_parts(index, n) };
         let first = *positions.first()?;
         // the second position alone decides in most cases; the rest is a loop without an early exit, which the compiler
@@ -134,7 +135,7 @@ impl Row {
         is_one.then_some(first)
     }
 
-    /// Combines the selected ones of `n` integers of type `dtype` with the target's elements.
+    /// Combines the selected values among the first `n`, integers of type `dtype`, with the target's elements.
     ///
     /// # Safety
     /// *Present* and *in range* ([`Row`]) for `n` values; other threads access the target's elements only atomically.
@@ -180,7 +181,7 @@ impl Frame {
     /// Writes the elements of a tile that a store's condition and index select.
     ///
     /// # Safety
-    /// As [`Frame::write`]; `from` holds the tile's elements in their storage type.
+    /// As for [`Frame::write`]; `from` holds the tile's elements in their storage type.
     pub(super) unsafe fn write_some(&self, bound: &Bound<'_>, w: &Write, from: *const u8, tile: Tile) {
         let p = &bound.program.places[w.place];
         let condition = w.condition.map(|id| self.at[id] as *const u8);

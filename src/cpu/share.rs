@@ -1,6 +1,6 @@
 //! How threads share the tasks of a kernel. The thread that runs the kernel works too, and begins immediately; threads
 //! of its rayon pool help as soon as they arrive. So a kernel never waits for a thread to wake up, which takes 10 to 50
-//! µs. If it ends earlier than that, it has lost only the time of the call.
+//! µs. If the kernel ends before a helper arrives, it has lost only the time of the call.
 //!
 //! Each thread that runs kernels has a *desk*, where it offers the tasks of one kernel after another. Helpers come to
 //! the desk, take tasks until no tasks are left, and stay for some time, because in most programs one kernel follows
@@ -16,22 +16,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// How long a helper stays at a closed desk, where it keeps a core busy and does no other work of its pool. Less than
-/// the cost of calling a helper again, which makes a kernel of 1.3 ms take 0.3 ms more.
+/// How long a helper stays at a closed desk, where it keeps a core busy and does no other work of its pool. This is
+/// less than the cost of calling a helper again, which makes a kernel of 1.3 ms take 0.3 ms more.
 const STAYS: Duration = Duration::from_micros(100);
 
-/// How long a helper serves one desk, whose owner may run kernel after kernel without end, before it looks for other
-/// work in its pool, which takes less than a microsecond. It does not return to the pool for that, because a thread
-/// that takes work from a pool wakes others, which then look for work too and disturb the threads that compute. With
-/// that, kernels of 1 ms, each with a call of its own, took twice as long.
+/// How long a helper serves one desk before it looks for other work in its pool, because the desk's owner may run
+/// kernel after kernel without end. Looking takes less than a microsecond. The helper does not return to the pool to
+/// look, because a thread that takes work from a pool wakes others, which then look for work too and disturb the
+/// threads that compute. When helpers did return, kernels of 1 ms, each with a call of its own, took twice as long.
 const SHIFT: Duration = Duration::from_millis(1);
 
 /// How often a helper looks for tasks before it reads the clock, which takes some 30 ns.
 const LOOKS: usize = 32;
 
-/// How often a thread looks whether the last helper has left: before it yields its core between looks, so that a helper
-/// that shares the core can run; and before it sleeps until then. A yield takes some 0.4 µs, so the second limit is
-/// about a millisecond, longer than tasks take. A thread that sleeps wakes so late that its helpers have gone.
+/// How often a thread looks whether the last helper has left. After the first limit it yields its core between looks,
+/// so that a helper that shares the core can run. After the second limit it sleeps until the last helper wakes it. A
+/// yield takes some 0.4 µs, so the second limit is reached after about a millisecond, which is longer than tasks take:
+/// a thread that sleeps wakes so late that its helpers have gone.
 const LOOKS_AT_END: usize = 2000;
 const YIELDS_AT_END: usize = 5000;
 
@@ -49,9 +50,9 @@ struct Desk {
     /// The thread that owns the desk.
     owner: Thread,
     body: UnsafeCell<Option<*const Body>>,
-    /// The tasks that nobody has taken: the first in the lower 32 bits, the one after the last in the upper. The owner
-    /// takes the first and helpers the last, so that each thread has the same part of an array in kernel after kernel,
-    /// in its own cache.
+    /// The range of tasks that nobody has taken: its start in the lower 32 bits, its end (exclusive) in the upper 32
+    /// bits. The owner takes tasks from the start and helpers take them from the end, so that in kernel after kernel
+    /// each thread has the same part of an array, which is then in its own cache.
     left: AtomicU64,
     /// The number of helpers inside. [`CLOSED`] is added while there are no tasks.
     inside: AtomicUsize,
@@ -66,7 +67,7 @@ struct Desk {
 // SAFETY: `body` is written only while the desk is closed and nobody is inside (*open*). Several threads may call the
 // function that it points to in parallel, because it is `Sync`.
 unsafe impl Send for Desk {}
-// SAFETY: as above.
+// SAFETY: the same holds for shared access: `body` is never written while another thread may read it (*open*).
 unsafe impl Sync for Desk {}
 
 thread_local! {
@@ -78,7 +79,7 @@ thread_local! {
 /// `alone` is set, only the caller's thread does the work. A task must not itself share work.
 pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
     let threads = if tasks <= 1 || alone || tasks > u32::MAX as usize { 1 } else { threads() };
-    // the desk of a thread that is running a task is in use
+    // a thread that is running a task has its desk in use, so it runs the tasks of `f` alone
     let desk = if threads == 1 { None } else { DESK.try_with(|d| d.take().or_else(Desk::new)).ok().flatten() };
     let Some(desk) = desk else {
         return (0..tasks).for_each(f);
@@ -109,7 +110,7 @@ impl Drop for Open {
 }
 
 impl Desk {
-    /// Creates the desk of this thread. Returns `None` if the thread has a desk, which is then in use.
+    /// Creates the desk of this thread. Returns `None` if the thread already has a desk, which is then in use.
     fn new() -> Option<Arc<Desk>> {
         thread_local! {
             static HAS_ONE: Cell<bool> = const { Cell::new(false) };
@@ -141,8 +142,8 @@ impl Desk {
         self.call();
     }
 
-    /// Waits until all helpers have left, and closes the desk. Drops tasks that nobody has taken, which exist only
-    /// after a panic.
+    /// Waits until all helpers have left, and closes the desk. Drops the tasks that nobody has taken; there are such
+    /// tasks only after a panic.
     fn close(&self) {
         self.left.store(0, Relaxed);
         self.inside.fetch_or(CLOSED, AcqRel);
@@ -159,16 +160,16 @@ impl Desk {
             looks += 1;
         }
         if looks > YIELDS_AT_END {
-            // the caller's own code may have been unparked meanwhile; it may wake without cause, but must not miss a
-            // wake-up
+            // `park` above may have consumed a wake-up that was meant for the caller's own code, so this restores it:
+            // the caller's code may wake without cause, but must not miss a wake-up
             self.owner.unpark();
         }
         // SAFETY: nobody is inside, and the desk is closed (*open*).
         unsafe { *self.body.get() = None };
     }
 
-    /// Calls up to two helpers, if the tasks can use more than have been called. Each helper that arrives calls two
-    /// more, so that many threads wake in the time of a few.
+    /// Calls up to two helpers, if the tasks can use more helpers than have been called. Each helper that arrives calls
+    /// two more, so that many threads wake in the time of a few.
     fn call(self: &Arc<Desk>) {
         for _ in 0..2 {
             let wanted = self.wanted.load(Relaxed);
@@ -202,7 +203,8 @@ impl Desk {
 
     /// Returns whether there are tasks that nobody has taken.
     fn has_tasks(&self) -> bool {
-        // in this order, because a thread that sees the desk open also sees what was stored before
+        // `inside` is read before `left`, because a thread that sees the desk open also sees the tasks that were stored
+        // before
         if self.inside.load(SeqCst) & CLOSED != 0 {
             return false;
         }
@@ -212,7 +214,7 @@ impl Desk {
 
     /// Helps the owner with kernel after kernel. The caller has counted this helper in `called`.
     fn attend(self: &Arc<Desk>) {
-        // a pool may run a call on the thread that made it; the owner has then already ended the kernel
+        // a pool may run a call on the thread that made the call: the owner, which has then already ended the kernel
         let is_owner = std::thread::current().id() == self.owner.id();
         if !is_owner {
             let mut since = Instant::now();
@@ -221,7 +223,7 @@ impl Desk {
                 if !self.stay() {
                     break;
                 }
-                // give way now, because the owner works on tasks and calls nobody meanwhile
+                // the helper gives way now, because the owner works on tasks and calls no helper meanwhile
                 if since.elapsed() >= SHIFT {
                     if !self.give_way() {
                         return;
@@ -238,10 +240,10 @@ impl Desk {
         }
     }
 
-    /// Runs another task that waits in the pool, if there is one. Returns false if this helper should leave, and is
-    /// then no longer counted in `called`: another helper has been called meanwhile, or this one itself runs inside a
-    /// helper that gives way. Without that last rule, two owners that never end would make the stack grow without
-    /// limit.
+    /// Runs another task that waits in the pool, if there is one. Returns false if this helper should leave; it is then
+    /// no longer counted in `called`. It should leave if enough other helpers have been called meanwhile, or if it runs
+    /// inside another helper that is giving way. Without the second rule, two owners that never end would make the
+    /// stack grow without limit.
     fn give_way(self: &Arc<Desk>) -> bool {
         thread_local! {
             static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
@@ -267,7 +269,8 @@ impl Desk {
             // SAFETY: this thread is inside an open desk (*open*).
             if let Some(body) = unsafe { *self.body.get() } {
                 while let Some(task) = self.last() {
-                    // SAFETY: as above, the function is alive until this helper leaves.
+                    // SAFETY: the desk closes only after this helper has left it, so the function is still alive
+                    // (*open*).
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| unsafe { (*body)(task) })) {
                         *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
                     }
@@ -280,7 +283,8 @@ impl Desk {
     }
 
     /// Stays at the desk until there are tasks again. Returns false if there were no tasks for [`STAYS`] after the
-    /// owner has closed the desk, or if the owner's own task is long.
+    /// owner has closed the desk, or if the owner works on its last task for longer than [`SHIFT`] and [`STAYS`]
+    /// together.
     fn stay(&self) -> bool {
         let start = Instant::now();
         let mut since = start;
@@ -331,7 +335,7 @@ mod tests {
                 let tasks = round % 37;
                 assert_eq!(runs(tasks), vec![1; tasks]);
                 if round % 100 == 0 {
-                    // longer than a helper stays
+                    // sleeps longer than a helper stays
                     std::thread::sleep(2 * STAYS);
                 }
             }

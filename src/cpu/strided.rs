@@ -37,7 +37,8 @@ impl Block {
 /// # Safety
 /// *Inside* and *apart* ([`Block`]).
 pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* hold, which each function requires; `isa` has found the features on this machine.
+    // SAFETY: the caller ensures *inside* and *apart*, which each function requires; `isa` has found the features on
+    // this machine.
     unsafe {
         match isa() {
             #[cfg(target_arch = "x86_64")]
@@ -52,7 +53,7 @@ pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: us
 /// [`copy`], compiled for AVX-512.
 ///
 /// # Safety
-/// As [`copy`]; the machine has the features that the attribute enables.
+/// As for [`copy`]; the machine has the features that the attribute enables.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
 unsafe fn copy_avx512(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
@@ -63,7 +64,7 @@ unsafe fn copy_avx512(size: usize, src: Block, dst: Block, nr: usize, nc: usize)
 /// [`copy`], compiled for AVX2.
 ///
 /// # Safety
-/// As [`copy`]; the machine has AVX2.
+/// As for [`copy`]; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn copy_avx2(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
@@ -74,10 +75,11 @@ unsafe fn copy_avx2(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
 /// [`copy`], compiled for the instruction set of the function that it is inlined into.
 ///
 /// # Safety
-/// As [`copy`].
+/// As for [`copy`].
 #[inline(always)]
 unsafe fn copy_sized(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* hold, which `copy_words` requires; its words have the size of the elements.
+    // SAFETY: the caller ensures *inside* and *apart*, which `copy_words` requires; its words have the size of the
+    // elements.
     unsafe {
         match size {
             1 => copy_words::<u8>(src, dst, nr, nc),
@@ -89,7 +91,7 @@ unsafe fn copy_sized(size: usize, src: Block, dst: Block, nr: usize, nc: usize) 
 }
 
 /// Returns how many rows ahead of the current row to prefetch, or 0 to prefetch none. The processor does not predict
-/// where a short row begins that is not adjacent to the one before. It prefetches a long row by itself.
+/// where a short row begins if it is not adjacent to the row before. It prefetches a long row by itself.
 #[inline(always)]
 fn rows_ahead<T>(src: Block, nc: usize) -> isize {
     /// The distance in bytes. Copying that many bytes takes about as long as a last-level cache takes to answer.
@@ -121,8 +123,8 @@ unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
                 }
             }
             (0, 1) => {
-                // for adjacent short rows, each row is written as a whole cache line, whose excess the next rows
-                // overwrite
+                // if short rows are adjacent, each row is written as a whole cache line; the next rows overwrite the
+                // excess elements
                 let line = LINE / size_of::<T>();
                 let several =
                     if nc < line && dst.rows == ncols { (nr * nc).saturating_sub(line) / nc.max(1) } else { 0 };
@@ -179,7 +181,7 @@ unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
 /// *Inside* and *apart* ([`Block`]), for `n` elements at the steps `ss` and `ds`.
 #[inline(always)]
 unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isize) {
-    // all arms do the same; in all but the last the compiler knows a step
+    // all arms do the same; in all arms but the last, the compiler knows at least one step
     // SAFETY: *inside* and *apart*: every index is below `n`.
     unsafe {
         match (ss, ds) {
@@ -200,7 +202,7 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
 /// # Safety
 /// *Inside* ([`Block`]), for `n` bytes at each pointer; the two byte ranges are disjoint or equal.
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
-    // SAFETY: *inside*; `isa` has found the features on this machine.
+    // SAFETY: the caller ensures *inside*, which each function requires; `isa` has found the features on this machine.
     unsafe {
         match isa() {
             #[cfg(target_arch = "x86_64")]
@@ -215,7 +217,7 @@ pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
 /// [`stream`] with stores of 64 bytes.
 ///
 /// # Safety
-/// As [`stream`]; the machine has AVX-512.
+/// As for [`stream`]; the machine has AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
@@ -234,7 +236,7 @@ unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
 /// [`stream`] with stores of 32 bytes.
 ///
 /// # Safety
-/// As [`stream`]; the machine has AVX2.
+/// As for [`stream`]; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
@@ -250,8 +252,8 @@ unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-/// Returns the range, as its first offset and its end, of those of `n` bytes from `to` on that are whole aligned
-/// vectors of `size` bytes.
+/// Returns the part of the `n` bytes from `to` on that consists of whole aligned vectors of `size` bytes, as the
+/// offsets of its start and its end.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn aligned_part(to: *const u8, n: usize, size: usize) -> (usize, usize) {
@@ -264,7 +266,8 @@ fn aligned_part(to: *const u8, n: usize, size: usize) -> (usize, usize) {
 /// # Safety
 /// *Inside* ([`Block`]), for `n` elements of the size at `dst`.
 pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
-    /// The bytes that are filled through the cache and then streamed repeatedly. They are many whole vectors.
+    /// The size in bytes of the pattern that is filled through the cache and then streamed repeatedly. It is a multiple
+    /// of the size of every vector.
     const PATTERN: usize = 2048;
     let mut pattern = [0u64; PATTERN / 8];
     let (mut at, end) = (0, n * size);
@@ -327,7 +330,7 @@ pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
 /// The rows or the columns of an index space, as one operand accesses them: several dimensions, flattened in C order.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Axis {
-    /// The dimensions. Empty if `step` alone defines the position of every index.
+    /// The dimensions. There are no dimensions if `step` alone defines the position of every index.
     dims: Shape,
     strides: Strides,
     /// The number of elements between neighbouring indices, if it is the same everywhere.
@@ -354,7 +357,7 @@ impl Axis {
         self.step == Some(0)
     }
 
-    /// Returns the distance in elements from the element of index 0 to that of an index.
+    /// Returns the distance in elements from the element of index 0 to the element of `index`.
     pub fn offset(&self, index: usize) -> isize {
         if let Some(step) = self.step {
             return index as isize * step;

@@ -1,10 +1,10 @@
-//! `segment_sum` and `reduce_at` on the CPU. Sums are accumulated with more digits than they are stored with: sums of
-//! f16, bf16 and f32 in f64, and sums of f64 together with their rounding errors. So terms may be added one after
-//! another in the order of their rows.
+//! `segment_sum` and `reduce_at` on the CPU. Sums are accumulated with more digits than the result has: sums of f16,
+//! bf16 and f32 in f64, and sums of f64 together with their rounding errors. So terms may be added one after another,
+//! in the order of their rows.
 //!
 //! If there are few sums, each task adds a part of the rows into its own table, and the tables are added up. If there
-//! are many, the rows are first distributed among ranges of keys, in their order, and each task computes the sums of a
-//! range.
+//! are many sums, the rows are first distributed among ranges of keys, in their order, and each task computes the sums
+//! of a range.
 
 use super::operands::{Operands, Refused, Target, Words};
 use super::share::share;
@@ -12,11 +12,11 @@ use crate::base::dtype::{DType, Element};
 use crate::graph::routine::SumsPlan;
 use half::{bf16, f16};
 
-/// The number of terms that a task of `reduce_at` adds up, and of sums that a task computes from tables. They take some
-/// tens of microseconds.
+/// The number of terms that a task of `reduce_at` adds up, and the number of sums that a task computes from tables.
+/// Such a task takes some tens of microseconds.
 const TASK: usize = 1 << 14;
-/// The number of sums of `reduce_at` that are computed side by side: those of neighbouring columns, or those of every
-/// eighth element of one column.
+/// The number of sums of `reduce_at` that are computed side by side: up to `COLUMNS` sums of neighbouring columns, or
+/// `LANES` sums of one column, each of every eighth element.
 const COLUMNS: usize = 256;
 const LANES: usize = 8;
 
@@ -71,7 +71,8 @@ impl State for Compensated {
     }
     #[inline(always)]
     fn word(self) -> u64 {
-        // if there is no error, the sum keeps the sign of a zero; and the errors of an infinite sum are NaN
+        // an error of 0 is not added, so that a sum of −0 keeps its sign; and neither is the error of an infinite sum,
+        // which is NaN
         let corrected = self.sum + self.error;
         let sum = if self.error == 0.0 || !corrected.is_finite() { self.sum } else { corrected };
         sum.to_bits()
@@ -109,7 +110,7 @@ pub(super) fn by_key(call: &mut Operands<'_>) -> Result<(), Refused> {
     of_floats(call, [sums::<f16>, sums::<bf16>, sums::<f32>, sums::<f64>])
 }
 
-/// Runs the one of four functions that adds up values of the call's float type.
+/// Runs the function, one of four, that adds up values of the call's float type.
 fn of_floats(
     call: &mut Operands<'_>,
     [of_f16, of_bf16, of_f32, of_f64]: [fn(&mut Operands<'_>); 4],
@@ -254,8 +255,8 @@ impl<T: Term> Rows<'_, T> {
             for (i, sums) in sums.chunks(columns.len()).enumerate() {
                 let place = (range * keys + i) * length + columns.start;
                 for (c, sum) in sums.iter().enumerate() {
-                    // SAFETY: the row of the key `range * keys + i` has `length` elements, and those of `columns`
-                    // belong to this task.
+                    // SAFETY: the row of the key `range * keys + i` has `length` elements, and the elements in
+                    // `columns` belong to this task.
                     unsafe { to.at(place + c).write(sum.word()) };
                 }
             }
@@ -285,7 +286,7 @@ impl<T: Term> Rows<'_, T> {
                 }
             }
             for (range, count) in counts.iter().enumerate() {
-                // SAFETY: there are `ranges * chunks` counters, and only this task writes those of its chunk.
+                // SAFETY: there are `ranges * chunks` counters, and only this task writes the counters of its chunk.
                 unsafe { begins.at(range * chunks + chunk).write(*count) };
             }
         });
@@ -305,8 +306,8 @@ impl<T: Term> Rows<'_, T> {
                 if (key as usize) < self.segments {
                     let place = &mut places[(key >> shift) as usize];
                     let of = Entry { key: key & ((1 << shift) - 1), of: entry(i) };
-                    // SAFETY: a chunk has as many positions in a range as it counted, and no other task has them. All
-                    // together they are at most one for each row.
+                    // SAFETY: a chunk has as many positions in a range as it has counted entries, and no other task
+                    // writes them. All chunks together have at most one position for each row.
                     unsafe { entries.at(*place as usize).write(of) };
                     *place += 1;
                 }
@@ -329,7 +330,7 @@ fn sums_of_ranges<T: Term>(call: &mut Operands<'_>) {
     if begins.len() != segments || values.len() != rows * length {
         return;
     }
-    // computed as if all ranges had the same length
+    // the number of sums of a task, computed as if all ranges had the same length
     let each = (TASK * segments / values.len().max(1)).clamp(1, TASK);
     let tasks = segments.div_ceil(each);
     share(tasks, values.len() <= TASK, |task| {

@@ -1,6 +1,6 @@
-//! The number of threads that share the work: those of the caller's rayon pool (`pool.rs`). A process created by `fork`
-//! has none of its parent's threads, so a caller that gives work to a pool of the parent would wait forever. In such a
-//! process the caller works alone, unless it runs in a pool that was created there.
+//! The number of threads that share the work: the threads of the caller's rayon pool (`pool.rs`). A process created by
+//! `fork` has none of its parent's threads, so a caller that gives work to a pool of the parent would wait forever. In
+//! such a process the caller works alone, unless it runs in a pool that was created there.
 
 use super::pool;
 use std::cell::Cell;
@@ -36,8 +36,8 @@ fn has_pool() -> bool {
 
 /// Returns whether the caller's pool may have been created in this process.
 fn is_made_here(here: u32) -> bool {
-    /// The process that first asked for rayon's global pool here, or 0. The global pool serves all threads that are in
-    /// no pool.
+    /// The process that first asked for rayon's global pool here, or 0. Threads that are in no other pool use the
+    /// global pool.
     static FIRST: AtomicU32 = AtomicU32::new(0);
     if pool::is_within() {
         return true;
@@ -46,7 +46,8 @@ fn is_made_here(here: u32) -> bool {
 }
 
 /// Returns whether the process has at least as many threads as the pool should have, or true if the system does not
-/// report them. With fewer, the pool was created in a parent process, and work given to it would wait forever.
+/// report them. If the process has fewer threads, the pool was created in a parent process, and work given to it would
+/// wait forever.
 fn has_all_threads() -> bool {
     // called first, because this starts the pool's threads if nobody has used the pool before
     let wanted = pool::size();

@@ -1,4 +1,5 @@
-//! The tile interpreter: runs a program's steps over one tile. Each step is a plain loop over values that stay in L1.
+//! The tile interpreter: runs a program's steps over one tile. Each step is a plain loop over values that fit in the L1
+//! cache.
 
 use super::bind::Bound;
 use super::caches::announce;
@@ -20,7 +21,7 @@ const AHEAD: usize = 8;
 
 /// A rectangle of a level's index space: first row, number of rows, first column, number of columns. `start` is the
 /// number of elements of the same row (or of the same rows side by side) in earlier tiles. It is the tile's offset in a
-/// kept row; where it is 0, a scan begins.
+/// kept row. If it is 0, a scan begins with this tile.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
     pub r0: usize,
@@ -43,7 +44,7 @@ impl Tile {
 /// level's index space and no larger than the program was compiled for.
 pub(super) struct Frame {
     arena: NonNull<u8>,
-    /// The bytes of the arena.
+    /// The size of the arena in bytes.
     size: usize,
     /// The address of each value, by the `id` of its step. It is in the arena or in a buffer.
     pub at: Vec<*mut u8>,
@@ -51,8 +52,8 @@ pub(super) struct Frame {
     raw: Vec<u64>,
     /// The program's scans, with their state from the tiles of a row so far.
     scans: Vec<Scanner>,
-    /// The positions along its axis at which a scattered store writes. All positions, unless the task has only a part
-    /// of them.
+    /// The range of positions along its axis at which a scattered store writes: all positions, unless the task has only
+    /// a part of them.
     pub part: Range<usize>,
 }
 
@@ -77,11 +78,12 @@ thread_local! {
     static FRAME: Cell<Option<Box<Frame>>> = const { Cell::new(None) };
 }
 
-/// The maximum bytes of scratch that a thread keeps between kernels, so that 64 threads keep no more than 1 GiB.
+/// The maximum bytes of scratch that a thread keeps between kernels, so that 64 threads keep at most 1 GiB.
 const KEPT: usize = 16 << 20;
 
-/// The frames of a kernel's tasks. The first one is allocated before any task begins, and a task for which there is no
-/// memory waits for it. So a kernel fails for lack of memory before it writes anything, or not at all.
+/// The frames of a kernel's tasks. The first one is allocated before any task begins, and a task that finds no memory
+/// for a frame of its own waits for the first one. So if memory is lacking, a kernel fails before it writes anything,
+/// or not at all.
 pub(super) struct Frames<'a> {
     bound: &'a Bound<'a>,
     first: Mutex<Box<Frame>>,
@@ -93,7 +95,7 @@ impl<'a> Frames<'a> {
         Some(Frames { bound, first: Mutex::new(Frame::begin(bound)?) })
     }
 
-    /// Returns the first frame, for a kernel that is one task.
+    /// Returns the first frame, for a kernel that runs as one task.
     pub fn alone(&mut self) -> &mut Frame {
         self.first.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,8 +272,8 @@ impl Frame {
         }
     }
 
-    /// Returns the address of a load's tile, contiguous and in its compute type: in the buffer if it has that form
-    /// there, or else in `to`, where it is copied and widened.
+    /// Returns the address of a load's tile as contiguous elements of the compute type. If the tile has that form in
+    /// the buffer, this is its address there; otherwise the tile is copied to `to` and widened.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
@@ -435,7 +437,8 @@ impl Frame {
 /// # Safety
 /// *Inside* (`Program`); the tile is in the level's index space, and `to` has room for it.
 unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
-    /// How many runs ahead to prefetch. Copying some KiB of them takes about as long as memory takes to answer.
+    /// How many runs ahead to prefetch. Copying that many runs (some KiB) takes about as long as main memory takes to
+    /// answer.
     const AHEAD: isize = 8;
     let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {

@@ -6,14 +6,16 @@ use super::strided;
 use super::threads::threads;
 use std::mem::MaybeUninit;
 
-/// The number of bytes up to which one thread copies: they take some 10 µs, about as long as waking another thread.
+/// If a copy has at most this number of bytes, one thread does it alone. Such a copy takes at most some 10 µs, about as
+/// long as waking another thread.
 const ALONE: usize = 512 << 10;
 
-/// The bytes of a task's part: a huge page, so that one thread makes the first access to each page.
+/// The size of a task's part in bytes. This is the size of a huge page, so that only one thread makes the first access
+/// to each page.
 const PART: usize = 2 << 20;
 
-/// The number of bytes from which a copy is written past the caches, because they would not hold it until it is read.
-/// Equal to `STREAM` in `plan/schedule/tiles.rs`.
+/// The number of bytes from which a copy is written past the caches, because the caches would not hold it until it is
+/// read. Equal to `STREAM` in `plan/schedule/tiles.rs`.
 const STREAM: usize = 32 << 20;
 
 /// Copies bytes to memory of the same length, and initialises all of it.

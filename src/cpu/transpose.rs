@@ -16,7 +16,7 @@ const AHEAD: usize = 128;
 /// *Inside* and *apart* ([`Block`](super::strided::Block)), for `nr × nc` words of `T`, which has 1, 2, 4 or 8 bytes.
 #[inline(always)]
 pub(super) unsafe fn transpose<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are the conditions of each function, and its words are those of `T`.
+    // SAFETY: the caller ensures *inside* and *apart*, which are the conditions of each function, for words of `T`.
     unsafe {
         match (size_of::<T>(), nc) {
             (_, 2) if ds == 2 => interleave::<T, 2>(s, ss, d, nr),
@@ -33,7 +33,7 @@ pub(super) unsafe fn transpose<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: i
 /// Writes the elements of `N` source rows one after another for each `r`. The compiler emits shuffles for it.
 ///
 /// # Safety
-/// As [`transpose`], with `ds` and `nc` of `N`.
+/// As for [`transpose`], where `ds` and `nc` are `N`.
 #[inline(always)]
 unsafe fn interleave<T: Copy, const N: usize>(s: *const T, ss: isize, d: *mut T, nr: usize) {
     // SAFETY: *inside* and *apart*: `r` is below `nr`, and `c` below `nc`.
@@ -46,19 +46,19 @@ unsafe fn interleave<T: Copy, const N: usize>(s: *const T, ss: isize, d: *mut T,
     }
 }
 
-/// Transposes an area by squares of `SIDE × SIDE` elements, whose sides have 16 bytes, and the remaining elements one
-/// by one.
+/// Transposes an area by squares of `SIDE × SIDE` elements, whose sides are 16 bytes long, and the remaining elements
+/// one by one.
 ///
 /// # Safety
-/// As [`transpose`]; `SIDE` words of `T` have 16 bytes.
+/// As for [`transpose`]; `SIDE` words of `T` have 16 bytes.
 #[inline(always)]
 unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
     let (rows, cols) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
     // a band has as many rows as a cache line of the source has elements, so that the line is used completely while it
     // is in a cache
     let band = LINE / size_of::<T>();
-    // the position of the line that is prefetched next. After the last column of a band it continues with the next
-    // band, also beyond the last one, because the area's right neighbour is usually processed next
+    // the position of the line that is prefetched next. After the last column of a band, prefetching continues with the
+    // next band, even after the last band, because the area's right neighbour is usually processed next
     let (mut row, mut col) = (AHEAD / cols.max(1) * band, AHEAD % cols.max(1) / SIDE * SIDE);
     // SAFETY: *inside* and *apart*: all squares are in `rows × cols`, and every other index is below `nr` and `nc`. A
     // prefetch may have any address.
@@ -66,7 +66,8 @@ unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T,
         for low in (0..rows).step_by(band) {
             let high = (low + band).min(rows);
             for c in (0..cols as isize).step_by(SIDE) {
-                // if a source row is not aligned, the end of a band is the part that is in a new line
+                // prefetches the line at the end of the band: if a source row is not aligned, only that part of the
+                // band is in a new line
                 let next = s.wrapping_add(row + band - 1);
                 (col..col + SIDE).for_each(|k| prefetch(next.wrapping_offset(k as isize * ss)));
                 col += SIDE;
@@ -88,10 +89,11 @@ unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T,
 }
 
 /// Transposes a square of `SIDE` rows of 16 bytes through SSE registers, which every x86-64 CPU has. Each round
-/// interleaves every row with the one half a square further. After log2(`SIDE`) rounds, rows are columns.
+/// interleaves each row of the upper half with the row that is half a square below it. After log2(`SIDE`) rounds, rows
+/// are columns.
 ///
 /// # Safety
-/// As [`squares`], for `SIDE × SIDE` elements.
+/// As for [`squares`], for `SIDE × SIDE` elements.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize) {
@@ -123,7 +125,7 @@ unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, 
 /// Transposes a square through a local copy, which compilers keep in registers.
 ///
 /// # Safety
-/// As [`squares`], for `SIDE × SIDE` elements.
+/// As for [`squares`], for `SIDE × SIDE` elements.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize) {

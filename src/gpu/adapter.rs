@@ -1,5 +1,5 @@
-//! Lists the GPUs that the drivers offer (wgpu calls them adapters; software drivers are among them), opens one, and says
-//! what it can do: as `Caps` for the planner, as `DispatchLimits` for the recording of dispatches.
+//! Lists the GPUs that the drivers offer, which wgpu calls adapters (they include software drivers), and opens one.
+//! Reports what it supports: as `Caps` for the planner, and as `DispatchLimits` for the recording of dispatches.
 
 use crate::base::caps::tiles::Tiles;
 use crate::base::caps::{Cooperative, MOST_HELD, Shrink};
@@ -10,19 +10,20 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Holds the limits that the recording of dispatches keeps. The planner does not know them; it keeps those in [`Caps`].
+/// The limits that the recording of dispatches keeps. The planner does not know them; it keeps the limits in [`Caps`].
 #[derive(Clone, Copy)]
 pub(super) struct DispatchLimits {
-    /// The most workgroups along one of a grid's three dimensions.
+    /// The most workgroups along each of a grid's three dimensions.
     pub max_groups: u32,
-    /// Each storage binding starts at a multiple of so many bytes, at or before its operand's first element. The planner
-    /// leaves room for that: it lets operands span less than a binding (`most_bytes` in `plan/planner.rs`).
+    /// Each storage binding starts at a multiple of this many bytes, at or before its operand's first element. The
+    /// planner leaves room for the bytes before that element: it limits operands to less than a binding (`most_bytes`
+    /// in `plan/planner.rs`).
     pub storage_alignment: u64,
-    /// The parameters of each dispatch start at a multiple of so many bytes of their uniform buffer.
+    /// The parameters of each dispatch start at a multiple of this many bytes of their uniform buffer.
     pub uniform_alignment: usize,
 }
 
-/// Holds what opening an adapter gives: wgpu's device and queue, and what they can do.
+/// An adapter that was opened: wgpu's device and queue, and what they support.
 pub(super) struct Opened {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
@@ -30,11 +31,11 @@ pub(super) struct Opened {
     pub limits: DispatchLimits,
     /// Whether the driver computes on the CPU.
     pub software: bool,
-    /// The bytes of the adapter's own memory, where its driver tells them.
+    /// The size of the adapter's own memory in bytes, if its driver reports it.
     pub memory: Option<u64>,
 }
 
-/// An adapter that a program has lent, and what the device on it was opened with.
+/// An adapter that a program has lent, with the features and limits of the device that the program opened on it.
 #[cfg(feature = "wgpu")]
 pub(super) struct Lent {
     pub adapter: wgpu::Adapter,
@@ -42,19 +43,19 @@ pub(super) struct Lent {
     pub limits: wgpu::Limits,
 }
 
-/// Where a device's adapter is from.
+/// The origin of a device's adapter.
 #[derive(Clone)]
 pub(super) enum Origin {
-    /// The adapter of this number in the list of [`names`].
+    /// The adapter with this number in the list of [`names`].
     Listed(usize),
-    /// One that a program has lent, with a device of its own on it.
+    /// An adapter that a program has lent, together with a device on it.
     #[cfg(feature = "wgpu")]
     Lent(Arc<Lent>),
 }
 
 impl Origin {
-    /// The number of the adapter in the list, under which is kept what self-tests find. None of one that a program has lent: its devices
-    /// may have features that those of ours have not.
+    /// Returns the adapter's number in the list, under which the results of self-tests are kept. Returns `None` for an
+    /// adapter that a program has lent, because its devices may have features that our devices do not have.
     pub fn number(&self) -> Option<usize> {
         match self {
             Origin::Listed(number) => Some(*number),
@@ -64,37 +65,37 @@ impl Origin {
     }
 }
 
-/// The id of the process that has loaded the drivers; 0 as long as none has.
+/// The id of the process that has loaded the drivers, or 0 if none has.
 static LOADED_BY: AtomicU32 = AtomicU32::new(0);
 
-/// Whether a parent process loaded the drivers and this one was made from it by `fork`. The driver's threads do not exist
-/// here, so a call of the driver may wait for ever.
+/// Returns whether a parent process loaded the drivers, and this process was made from it by `fork`. The driver's
+/// threads do not exist here, so a call of the driver may wait forever.
 pub(super) fn is_inherited() -> bool {
     let loaded_by = LOADED_BY.load(Relaxed);
     loaded_by != 0 && loaded_by != std::process::id()
 }
 
-/// Notes that this process has loaded drivers, those of a program that calls wgpu itself.
+/// Records that this process has loaded drivers, because its program calls wgpu itself.
 #[cfg(feature = "wgpu")]
 pub(super) fn has_loaded() {
     let _ = LOADED_BY.compare_exchange(0, std::process::id(), Relaxed, Relaxed);
 }
 
-/// The error of every use of a GPU in a process that inherited the drivers ([`is_inherited`]).
+/// Returns the error for every use of a GPU in a process that inherited the drivers ([`is_inherited`]).
 pub(super) fn inherited_fault() -> Fault {
     let detail = "a process made by fork cannot use a GPU that its parent process has used; use the GPU in one of the \
                   two only";
     Fault::new(ErrorKind::DeviceLost, detail)
 }
 
-/// The one instance of wgpu in the process. There is one, because making it loads and asks every driver.
+/// Returns the only instance of wgpu in the process. There is one, because creating it loads and queries every driver.
 fn instance() -> &'static wgpu::Instance {
     static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     INSTANCE.get_or_init(|| {
         LOADED_BY.store(std::process::id(), Relaxed);
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        // by default wgpu validates indirect calls, which cupric never makes, and limits buffers to less than 4 GiB for that;
-        // a debug build keeps all of wgpu's validation
+        // by default wgpu validates indirect calls, which cupric never makes, and for that it limits buffers to less
+        // than 4 GiB. A debug build keeps all of wgpu's validation
         if !cfg!(debug_assertions) {
             descriptor.flags = wgpu::InstanceFlags::empty();
         }
@@ -102,14 +103,15 @@ fn instance() -> &'static wgpu::Instance {
     })
 }
 
-/// The interfaces of drivers whose adapters count: Vulkan, Metal, DX12 and a browser's WebGPU, and OpenGL where the feature `gles`
-/// asks for it.
+/// The driver interfaces that are searched for adapters: Vulkan, Metal, DX12 and a browser's WebGPU. OpenGL is searched
+/// only with the feature `gles`.
 const BACKENDS: wgpu::Backends = match cfg!(feature = "gles") {
     true => wgpu::Backends::PRIMARY.union(wgpu::Backends::GL),
     false => wgpu::Backends::PRIMARY,
 };
 
-/// Lists the adapters, hardware first. They are sorted by [`rank`], so that a number means the same adapter at each call.
+/// Lists the adapters, hardware first. They are sorted by [`rank`], so that a number means the same adapter in each
+/// call.
 async fn enumerate() -> Vec<wgpu::Adapter> {
     let all = instance().enumerate_adapters(BACKENDS).await;
     let mut all: Vec<_> = all.into_iter().map(|a| (rank(&a.get_info()), a)).collect();
@@ -117,8 +119,9 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
     all.into_iter().map(|a| a.1).collect()
 }
 
-/// Returns the sort key of an adapter: its class, whether it is one of OpenGL, which can do less and is often the same GPU as another
-/// adapter, its PCI address (empty where the driver tells none), the ids of its vendor and device. Adapters of equal keys stay in the order in which the drivers list them.
+/// Returns the sort key of an adapter: its class; whether it belongs to OpenGL, which can do less and is often the same
+/// GPU as another adapter; its PCI address, which is empty if the driver does not report it; and the ids of its vendor
+/// and device. Adapters with equal keys stay in the order in which the drivers list them.
 fn rank(info: &wgpu::AdapterInfo) -> (u8, bool, String, u32, u32) {
     let class = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -131,12 +134,14 @@ fn rank(info: &wgpu::AdapterInfo) -> (u8, bool, String, u32, u32) {
     (class, is_gl, info.device_pci_bus_id.clone(), info.vendor, info.device)
 }
 
-/// Returns the names of all adapters, software drivers included, by their numbers. None is opened, so opening one may fail.
+/// Returns the names of all adapters, including software drivers, in the order of their numbers. Opens none of them, so
+/// an adapter in the list may still fail to open.
 pub(super) async fn names() -> Vec<String> {
     enumerate().await.iter().map(|adapter| adapter.get_info().name).collect()
 }
 
-/// Returns the name of a vendor by its number in PCI's list, or in Khronos's of those who make no cards; the number itself of any other.
+/// Returns the name of a vendor by its number in the list of PCI, or in the list of Khronos for vendors that make no
+/// cards. Returns the number itself for any other vendor.
 pub(super) fn vendor_name(number: u32) -> String {
     let name = match number {
         0x1002 => "AMD",
@@ -154,9 +159,9 @@ pub(super) fn vendor_name(number: u32) -> String {
     name.to_string()
 }
 
-/// Opens an adapter with all its limits, and all its features except mappable storage buffers and experimental ones; of these it takes
-/// cooperative matrices, if `with_matrices` says so. Of an adapter that a program has lent, it takes the features and limits of the device
-/// that was lent with it.
+/// Opens an adapter with all its limits, and all its features except mappable storage buffers and experimental
+/// features. Uses one experimental feature, cooperative matrices, if `with_matrices` is true. For an adapter that a
+/// program has lent, uses only the features and limits of the device that was lent with it.
 pub(super) async fn open(origin: &Origin, shrink: Option<Shrink>, with_matrices: bool) -> Result<Opened> {
     let fail = |detail: String| Error::with_line(ErrorKind::DeviceNotFound, "open", detail, None);
     let (adapter, most) = match origin {
@@ -169,7 +174,7 @@ pub(super) async fn open(origin: &Origin, shrink: Option<Shrink>, with_matrices:
     };
     let info = adapter.get_info();
     // mappable storage buffers are left out: on many cards they lie in host memory, which kernels read slowly, and
-    // `Connection::raise` relies on wgpu refusing one
+    // `Connection::raise` needs wgpu to reject one
     let mut features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
     if shrink.is_some_and(|s| !s.clock) {
@@ -198,7 +203,7 @@ pub(super) async fn open(origin: &Origin, shrink: Option<Shrink>, with_matrices:
     Ok(opened)
 }
 
-/// Returns a device of an adapter that was opened with these features and limits, with what it can do.
+/// Returns an adapter's device, which was opened with these features and limits, together with what it supports.
 pub(super) fn described(
     adapter: &wgpu::Adapter,
     device: wgpu::Device,
@@ -216,15 +221,17 @@ pub(super) fn described(
     Opened { device, queue, caps, limits, software, memory: memory_of(adapter) }
 }
 
-/// Returns the bytes of the memory that is the adapter's own, where its driver is one of Vulkan, which tells them.
+/// Returns the size of the adapter's own memory in bytes, if its driver is a Vulkan driver. Other drivers do not report
+/// it.
 #[cfg(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn memory_of(adapter: &wgpu::Adapter) -> Option<u64> {
-    // SAFETY: nothing of the adapter is destroyed or changed; its handle and that of its instance live as long as this guard.
+    // SAFETY: nothing of the adapter is destroyed or changed. Its handle and the handle of its instance live as long as
+    // this guard.
     let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
     let instance = vulkan.shared_instance().raw_instance();
-    // SAFETY: the physical device is one of this instance.
+    // SAFETY: the physical device belongs to this instance.
     let memory = unsafe { instance.get_physical_device_memory_properties(vulkan.raw_physical_device()) };
-    // the first flag of a heap is VK_MEMORY_HEAP_DEVICE_LOCAL_BIT
+    // bit 0 of a heap's flags is VK_MEMORY_HEAP_DEVICE_LOCAL_BIT
     let is_own = |flags: u32| flags & 1 != 0;
     let heaps = memory.memory_heaps_as_slice();
     Some(heaps.iter().filter(|heap| is_own(heap.flags.as_raw())).map(|heap| heap.size).sum())
@@ -235,7 +242,7 @@ fn memory_of(_adapter: &wgpu::Adapter) -> Option<u64> {
     None
 }
 
-/// What is asked of an adapter that is opened.
+/// Returns the description of a device to request from an adapter.
 fn descriptor(features: wgpu::Features, limits: &wgpu::Limits) -> wgpu::DeviceDescriptor<'static> {
     wgpu::DeviceDescriptor {
         label: Some("cupric"),
@@ -247,9 +254,9 @@ fn descriptor(features: wgpu::Features, limits: &wgpu::Limits) -> wgpu::DeviceDe
     }
 }
 
-/// Opens an adapter with cooperative matrices, the only experimental feature that is ever asked for. None if it does not open so, or
-/// `wanted` is false. wgpu asks whether a driver lists products of small matrices, not whether it has the feature, and panics where a
-/// driver that lists them refuses the device.
+/// Opens an adapter with cooperative matrices, the only experimental feature that is ever requested. Returns `None` if
+/// `wanted` is false, or if the device cannot be opened. wgpu checks whether a driver lists products of small matrices,
+/// not whether it has the feature, and panics if a driver that lists them rejects the device.
 fn request_with_matrices(
     adapter: &wgpu::Adapter,
     features: wgpu::Features,
@@ -257,23 +264,25 @@ fn request_with_matrices(
     wanted: bool,
 ) -> Option<(wgpu::Device, wgpu::Queue)> {
     let descriptor = wgpu::DeviceDescriptor {
-        // SAFETY: this allows what the next line adds. Only kernels of ours use it; they load and store small matrices within arrays of
-        // constant lengths in workgroup memory, and run once `cooperative.rs` has found their results right.
+        // SAFETY: this allows the feature that the next line adds. Only our own kernels use it. They load and store
+        // small matrices within arrays of constant lengths in workgroup memory, and run only after `cooperative.rs` has
+        // found their results correct.
         experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
         ..descriptor(features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, limits)
     };
-    // the future is ready at once where there is such a feature, which is not in a browser
+    // the future is ready immediately, except in a browser, where this feature does not exist
     let request = || pollster::block_on(adapter.request_device(&descriptor));
-    // after a panic the caller asks again, without matrices
+    // after a panic the caller requests a device again, without matrices
     let opened = wanted.then(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(request)));
     opened?.ok()?.ok()
 }
 
-/// Returns the products of small matrices that the adapter has, if kernels can use one of them: of f16, with sums in f32.
+/// Returns the products of small matrices that the adapter supports. Returns an empty list if kernels can use none of
+/// them: they need factors of f16 with sums in f32.
 fn cooperative_matrices(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Vec<Cooperative> {
     use wgpu::Features as F;
     let needs = F::EXPERIMENTAL_COOPERATIVE_MATRIX | F::SHADER_F16 | F::SHADER_I16 | F::SUBGROUP;
-    // with four lanes (vectors of 128 bits) Mesa 26's llvmpipe lists matrices, but refuses a device that has them
+    // with four lanes (vectors of 128 bits) Mesa 26's llvmpipe lists matrices, but rejects a device that requests them
     if !adapter.features().contains(needs) || info.subgroup_min_size < 8 {
         return vec![];
     }
@@ -282,7 +291,8 @@ fn cooperative_matrices(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Ve
     if found.iter().any(is_used) { found } else { vec![] }
 }
 
-/// Translates wgpu's record of a small matrix product, which a subgroup computes as one instruction, to the planner's.
+/// Translates wgpu's description of a small matrix product, which a subgroup computes in one instruction, into the
+/// planner's description.
 fn cooperative(found: &wgpu::CooperativeMatrixProperties) -> Cooperative {
     let name = |scalar: wgpu::CooperativeScalarType| match scalar {
         wgpu::CooperativeScalarType::F32 => "f32",
@@ -296,7 +306,8 @@ fn cooperative(found: &wgpu::CooperativeMatrixProperties) -> Cooperative {
     }
 }
 
-/// Returns the capabilities that the planner decides by (`open` adds those of subgroups), and the limits for dispatches.
+/// Returns the capabilities on which the planner bases its decisions, and the limits of dispatches. `described` and
+/// `open` add the subgroup sizes, the tiles and the cooperative matrices.
 fn capabilities(
     name: String,
     features: wgpu::Features,
@@ -304,13 +315,14 @@ fn capabilities(
     shrink: Option<Shrink>,
 ) -> (Caps, DispatchLimits) {
     let int64 = features.contains(wgpu::Features::SHADER_INT64) && shrink.is_none_or(|s| s.int64);
-    // wgpu reports at most 2^31 − 1 bytes for Vulkan and DX12; `min` holds Metal, which reports more, to the same. A binding
-    // ends with a whole word, so the limit is rounded down; to 256, the alignment of its start, though 4 would do
+    // wgpu reports at most 2^31 − 1 bytes for Vulkan and DX12, and `min` applies this limit to Metal, which reports
+    // more. A binding ends with a whole word, so the limit is rounded down to a multiple of 256 bytes, the alignment of
+    // a binding's start. A multiple of 4 would be enough
     let mut max_binding = limits.max_storage_buffer_binding_size.min((1 << 31) - 1) & !255;
     let mut max_groups = limits.max_compute_workgroups_per_dimension;
     let workgroup = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x) as usize;
     let group = Caps::group_within(workgroup);
-    // shaders index with u32. Half its range leaves room for a grid that is rounded up to whole workgroups
+    // shaders index with u32. Using only half its range leaves room for a grid that is rounded up to whole workgroups
     let mut max_indices = 1u64 << 31;
     let mut name = name;
     if let Some(shrink) = shrink {
@@ -319,7 +331,7 @@ fn capabilities(
         }
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
-        // one grid, of three dimensions of workgroups, then holds all indices of a window, at one index an invocation
+        // so one grid, with three dimensions of workgroups, has an invocation for each index of a window
         let groups = (shrink.max_groups as u64).saturating_pow(3);
         max_indices = max_indices.min(groups.saturating_mul(group as u64));
     }
@@ -327,18 +339,20 @@ fn capabilities(
         name,
         wgsl: true,
         int64,
-        // the shaders' functions of f64 work on its bits as a u64, so f64 needs 64-bit integers too
+        // the shaders' f64 functions use the bits of a number as a u64, so f64 needs 64-bit integers too
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
         max_binding,
         max_buffer: limits.max_buffer_size,
-        // a kernel or a routine's pass binds 16 buffers at most (a judgement); one of them is kept for the error notes
+        // a kernel, or a pass of a routine, binds at most 16 buffers. One of them is reserved for the error notes. 16
+        // was chosen by hand; no benchmark compares other values.
         max_bindings: (limits.max_storage_buffers_per_shader_stage.min(16) as usize).saturating_sub(1),
         max_values: 256,
-        // a software driver compiles this much in a few tenths of a second
+        // a software driver compiles a kernel of this cost in a few tenths of a second
         max_cost: 256,
         max_row: group * MOST_HELD,
-        // longer reductions become partial results. Inner lanes: a workgroup shares a reduction, and each invocation folds 16
-        // elements. Outer lanes: one invocation folds all 256. Both are judgements
+        // longer reductions compute partial results first. For inner lanes, the invocations of a workgroup share a
+        // reduction, and each folds 16 elements. For outer lanes, one invocation folds all 256. Both numbers were
+        // chosen by hand; no benchmark compares other values
         max_reduce: [group * 16, 256],
         max_indices,
         fuses_product: true,
@@ -346,18 +360,18 @@ fn capabilities(
         workgroup,
         workgroup_memory: limits.max_compute_workgroup_storage_size as usize,
         subgroup: [1, 1],
-        // bytes that one instruction loads at most: a vector of four words
+        // the most bytes that one instruction loads: a vector of four words
         vector: 16,
         threaded: false,
         cooperative: vec![],
         tiles: Tiles::DEFAULT,
-        // wgpu does not tell the sizes of caches
+        // wgpu does not report the sizes of caches
         caches: [0; 3],
         rates: Rates::CARD,
     };
     let limits = DispatchLimits {
         max_groups,
-        // WebGPU lets no device ask for more than 256. It is used on all: the planner leaves that much room before an operand,
+        // WebGPU allows at most 256. All devices use 256, because the planner leaves this much room before an operand,
         // and the dispatches of a routine's pass begin at multiples of 256 items (`plan/routines.rs`)
         storage_alignment: (limits.min_storage_buffer_offset_alignment as u64).max(256),
         // parameters are declared as vectors of four words, which WGSL aligns to 16 bytes

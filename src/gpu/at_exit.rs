@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// How long the end of the process waits for our threads that are inside a driver: as long as a device may make no
-/// progress if `CUPRIC_TIMEOUT` is not set. A thread that polls is inside for microseconds, one that opens a device for
-/// seconds at most.
+/// How long the end of the process waits for our threads that are inside a driver. It is as long as a device may make
+/// no progress if `CUPRIC_TIMEOUT` is not set. A thread that polls is inside for microseconds, and a thread that opens
+/// a device for seconds at most.
 const LEAVES: Duration = Duration::from_secs(10);
 
 /// How many of our threads are inside a driver. `LEFT` is notified when one leaves.

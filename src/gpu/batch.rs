@@ -20,13 +20,13 @@ use std::time::Instant;
 
 /// At each multiple of this many dispatches, the batch is submitted if the device has too little to do
 /// (`Batch::eager`). A submission costs the host 8 µs and a dispatch 1 µs, so a submission every 64 dispatches adds an
-/// eighth.
+/// eighth to the host's time.
 const BATCH: usize = 64;
 /// The number of dispatches after which a batch is submitted even to a busy device, so that memory and latency stay
 /// bounded.
 const LONG_BATCH: usize = 1024;
 /// The most submissions in flight before the host waits, because memory would pile up if the host ran far ahead. Chosen
-/// by hand: 64 submissions of 64 dispatches are far more than keep a device busy.
+/// by hand: 64 submissions of 64 dispatches are far more than a device needs to stay busy.
 const AHEAD: u64 = 64;
 /// The most bytes of parameters in one batch: 256 for each dispatch of a long batch. A full batch is submitted.
 const RING: usize = 256 << 10;
@@ -50,7 +50,8 @@ pub(super) struct BufferSlice<'a> {
     pub len: u64,
 }
 
-/// A buffer for the parameters of one batch, with a bind group for each of their lengths ([`PARAMS_CLASSES`]).
+/// A buffer for the parameters of one batch, with a bind group for each length that parameters can have
+/// ([`PARAMS_CLASSES`]).
 struct Ring {
     buffer: wgpu::Buffer,
     groups: [Option<wgpu::BindGroup>; PARAMS_CLASSES.len()],
@@ -66,9 +67,9 @@ pub(super) struct Batch {
     first_runs: u64,
     /// The number of the open batch.
     serial: u64,
-    /// A batch is submitted at a multiple of [`BATCH`] dispatches if at most this many submissions are in flight: 2 for
-    /// a card, which keep it busy while the host records, and 0 for a software driver, because its submission waits for
-    /// the previous one.
+    /// A batch is submitted at a multiple of [`BATCH`] dispatches if at most this many submissions are in flight. This
+    /// is 2 for a card, because two submissions keep it busy while the host records. It is 0 for a software driver,
+    /// because a submission to it waits for the previous one.
     eager: u64,
     params: Vec<u8>,
     params_alignment: usize,
@@ -259,7 +260,8 @@ impl Batch {
         connection.in_flight() <= self.eager
     }
 
-    /// Creates the bind groups that [`Batch::record`] needs. Apart from a submission, nothing else in it can fail.
+    /// Creates the bind groups that [`Batch::record`] needs. After this, `record` can fail only if it submits the
+    /// batch.
     pub fn rehearse(&mut self, connection: &Connection, pipeline: &Pipeline, bound: &[BufferSlice<'_>]) -> Result<()> {
         self.bind_group(connection, pipeline, bound)?;
         self.params_group(connection, pipeline.class).map(drop)
@@ -311,7 +313,7 @@ impl Batch {
         }
         self.pass = None;
         let encoder = self.encoder.get_or_insert_with(|| new_encoder(connection));
-        // a clear is in no pass, so while steps are timed, empty passes before and after it record its begin and its
+        // a clear is in no pass, so while steps are timed, empty passes before and after it record its start and its
         // end
         let timer = self.timer.as_mut().map(|(_, timer)| timer).filter(|timer| timer.notes_steps());
         let queries = timer.and_then(|timer| timer.next_pass(connection, encoder));
@@ -330,7 +332,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Marks the begin of a step of a plan. While steps are timed, the step gets its own passes; `note` describes it.
+    /// Marks the start of a step of a plan. While steps are timed, the step gets its own passes; `note` describes it.
     pub fn begin_step(&mut self, connection: &Connection, note: impl FnOnce(Instant) -> StepNote) -> Result<()> {
         let Some((_, timer)) = self.timer.as_ref().filter(|(_, timer)| timer.notes_steps()) else { return Ok(()) };
         let waits = timer.waits();
@@ -350,7 +352,7 @@ impl Batch {
         let Some((_, timer)) = self.timer.as_ref().filter(|(_, timer)| timer.notes_steps()) else { return };
         let waits = timer.waits();
         self.pass = None;
-        // the step itself is recorded, so an error of the device is left to the next call, which meets it too
+        // the step itself is recorded, so an error of the device is ignored here; the next call returns it
         let done = !waits || self.submit(connection).and_then(|()| connection.catch_up(0, "profile")).is_ok();
         if let Some((_, timer)) = &mut self.timer {
             timer.end_step(done);

@@ -1,5 +1,5 @@
-//! The connection to an open GPU: its device and queue, the errors that its calls raise or report late, polling and
-//! waiting, and the counters. It knows nothing of memory, pipelines or kernels.
+//! The connection to an open GPU: wgpu's device and queue, the errors that their calls return or report late, polling
+//! and waiting, and the counters. This file does not depend on memory, pipelines or kernels.
 
 use super::adapter::inherited_fault;
 use crate::base::error::{Error, ErrorKind, Fault, Result};
@@ -9,29 +9,34 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How long a wait polls before it looks again whether the device has failed or the time is out; 2 ms is a judgement.
+/// How long a wait polls before it checks again whether the device has failed or the time-out has passed. 2 ms was
+/// chosen by hand; no benchmark compares other values.
 const TURN: Duration = Duration::from_millis(2);
-/// How long a wait polls without sleeping: a sleep ends some 50 µs late, which would delay the result of short work by as
-/// much as the work takes. 100 µs is a judgement.
+/// How long a wait polls without sleeping. A sleep ends about 50 µs late, which would delay the result of short work by
+/// as long as the work takes. 100 µs was chosen by hand; no benchmark compares other values.
 pub(super) const EAGER: Duration = Duration::from_micros(100);
-/// The longest sleep between two polls: it bounds by how much a wait is late.
+/// The longest sleep between two polls. A wait notices at most this much too late that the device is done.
 pub(super) const LONGEST_NAP: Duration = Duration::from_micros(500);
-/// How much longer a wait lasts for each pipeline under way that runs for the first time: a driver may compile it only then.
-/// A kernel within `Caps::max_cost` compiles in less than a second on an idle machine; a busy one is given twenty seconds.
+/// How much the time-out of a wait grows for each unfinished pipeline that runs for the first time, because a driver
+/// may compile it only then. A kernel within `Caps::max_cost` compiles in less than a second on an idle machine. 20 s
+/// leave a margin for a busy machine.
 const FIRST_RUN: Duration = Duration::from_secs(20);
-/// How long a call that has failed waits for the report that the device is lost, because the caller should get that error
-/// instead of one that follows from it. A judgement: long enough for a slow driver, short for a caller whose call failed.
+/// How long a failed call waits for the report that the device is lost, because the caller should get that error, not
+/// one of its consequences. 200 ms was chosen by hand: long enough for a slow driver, and short for a caller whose call
+/// has failed.
 const LOSS_REPORT: Duration = Duration::from_millis(200);
-/// How long such a call still waits once a poll finds the queue empty. That poll also reports a loss, unless another thread's
-/// poll found it first and is about to report it; 20 ms for that are a judgement (5 were too few on a busy machine).
+/// How long a failed call still waits after a poll has found the queue empty. That poll also reports a loss, unless a
+/// poll of another thread has found the loss first and is about to report it. 20 ms was chosen by hand; 5 ms was too
+/// short on a busy machine.
 const LOSS_REPORT_WHEN_IDLE: Duration = Duration::from_millis(20);
 
-/// Locks a mutex, also one that a panic has poisoned: the data that our mutexes guard is consistent after every statement.
+/// Locks a mutex, even one that a panic has poisoned, because the data that our mutexes guard is consistent after every
+/// statement.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Holds the counters that [`Stats`] reports.
+/// The counters that [`Stats`] reports.
 #[derive(Default)]
 pub(super) struct Counters {
     pub kernels: AtomicU64,
@@ -61,7 +66,7 @@ impl Counters {
     }
 }
 
-/// Holds the error by which the device has failed: one that the driver reported outside of a call of ours, or one that leaves
+/// The error with which the device has failed: one that the driver reported outside our calls, or one that leaves
 /// arrays without their values ([`Connection::fail`]). Every later call returns it.
 #[derive(Default)]
 struct LateError {
@@ -72,7 +77,7 @@ struct LateError {
 impl LateError {
     fn set(&self, kind: ErrorKind, detail: String) {
         let mut error = lock(&self.error);
-        // the first error is kept, unless the device is lost: that explains the errors before it
+        // keep the first error, unless the device is lost, because the loss explains the errors before it
         if error.is_none() || kind == ErrorKind::DeviceLost {
             *error = Some((kind, detail));
         }
@@ -86,12 +91,13 @@ impl LateError {
     }
 }
 
-/// The connection to an open GPU: wgpu's device and queue, the errors that they have reported, and how many submissions the
-/// GPU has finished.
+/// The connection to an open GPU: wgpu's device and queue, the errors that they have reported, and how many submissions
+/// the GPU has finished.
 pub(super) struct Connection {
     /// The device's name, for messages.
     name: String,
-    /// The process that opened it: a driver's connection does not survive `fork`, so a child must not use it.
+    /// The id of the process that opened it. A child made by `fork` must not use it, because a driver's connection does
+    /// not survive `fork`.
     process: u32,
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
@@ -103,18 +109,18 @@ pub(super) struct Connection {
     submitted: AtomicU64,
     /// How many submissions have finished.
     completed: Arc<AtomicU64>,
-    /// How many pipelines run for the first time in submissions under way. Some drivers compile a pipeline only then.
+    /// How many pipelines run for the first time in unfinished submissions. Some drivers compile a pipeline only then.
     first_runs: Arc<AtomicU64>,
     late: Arc<LateError>,
-    /// Held while a thread polls, because wgpu 30.0.1 may panic when two threads poll at once.
+    /// Held while a thread polls, because wgpu 30.0.1 may panic when two threads poll at the same time.
     poller: Mutex<()>,
     /// How long a wait goes on without progress before it fails.
     timeout: Duration,
-    /// Whether `CUPRIC_DEBUG` asks for the text of shaders.
+    /// Whether `CUPRIC_DEBUG` asks for the source of shaders.
     pub prints_shaders: bool,
 }
 
-/// Translates an error of wgpu to the kind and the detail of our [`Error`].
+/// Translates an error of wgpu into the kind and the detail of our [`Error`].
 fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
     match error {
         wgpu::Error::OutOfMemory { .. } => (ErrorKind::OutOfMemory, "the device's memory is used up".to_string()),
@@ -146,26 +152,27 @@ impl Connection {
         }
     }
 
-    /// Has errors that come outside of our calls fail the device, and be told to the program's logger. A device that a program has lent
-    /// keeps the program's own handler of errors.
+    /// Installs handlers, so that a loss of the device, or an error that wgpu reports outside our calls, fails the
+    /// device and is sent to the program's logger. Not called for a device that a program has lent, because such a
+    /// device keeps the program's own error handler.
     pub fn report_errors(&self) {
         let (on_error, named) = (self.late.clone(), self.name.clone());
         self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let (kind, detail) = describe(&error);
-            // there may be no later call that would return it
-            // the error is known before the program's logger runs, which may use the device
+            // the error is set before the program's logger runs, because the logger may use the device. It is logged
+            // too, because there may be no later call that would return it
             on_error.set(kind, detail.clone());
             log::warn!("{named}: {detail}; each later call of the device returns this");
         }));
         self.report_losses();
     }
 
-    /// Has the loss of the device fail it, and be told to the program's logger.
+    /// Installs a handler, so that the loss of the device fails it and is sent to the program's logger.
     pub fn report_losses(&self) {
         let (on_loss, named) = (self.late.clone(), self.name.clone());
         self.device.set_device_lost_callback(move |reason, message| {
             let message = if message.is_empty() { "the device is gone".to_string() } else { message };
-            // a device that was closed is no news
+            // the loss of a device that was closed is not logged
             on_loss.set(ErrorKind::DeviceLost, message.clone());
             if reason != wgpu::DeviceLostReason::Destroyed {
                 log::warn!("{named}: the device is lost: {message}");
@@ -173,12 +180,12 @@ impl Connection {
         });
     }
 
-    /// Whether another process opened the device, and this one was made from it by `fork`.
+    /// Returns whether another process opened the device, and this process was made from it by `fork`.
     pub fn is_inherited(&self) -> bool {
         self.process != std::process::id()
     }
 
-    /// Fails if the device is no longer usable: lost, failed, or inherited by `fork`.
+    /// Returns an error if the device is no longer usable because it is lost, has failed, or was inherited by `fork`.
     pub fn check(&self) -> Result<()> {
         if self.is_inherited() {
             let Fault { kind, detail } = inherited_fault();
@@ -193,9 +200,10 @@ impl Connection {
         }
     }
 
-    /// Runs `f`, which calls wgpu. wgpu reports errors to scopes instead of returning them, so this opens a scope for each kind
-    /// and returns what they caught; of a device that is lost or has failed, the error of that. `operation` is named in
-    /// messages, and a test that plans a failure names the call by it.
+    /// Runs `f`, which calls wgpu. wgpu reports errors to error scopes instead of returning them, so this opens a scope
+    /// for each kind of error, and returns an error that a scope caught. If the device is lost or has failed, returns
+    /// the error of that instead. `operation` is the name of the call in messages, and in tests that plan a failure of
+    /// the call.
     pub fn scoped<T>(&self, operation: &'static str, f: impl FnOnce() -> T) -> Result<T> {
         use wgpu::ErrorFilter::*;
         let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.device.push_error_scope(filter));
@@ -204,7 +212,7 @@ impl Connection {
             Some(kind) => (None, self.raise(kind)),
         };
         for scope in scopes.into_iter().rev() {
-            // this future is ready at once on native backends, so nothing blocks here
+            // this future is ready immediately on native backends, so nothing blocks here
             error = pollster::block_on(scope.pop()).or(error);
         }
         if error.is_some() {
@@ -219,9 +227,10 @@ impl Connection {
         Err(Error::with_line(kind, operation, format!("{}: {detail}", self.name), None))
     }
 
-    /// Makes the failure that a test planned. If the device's memory is to be used up, returns wgpu's error. Otherwise returns
-    /// none: a planned loss becomes the late error, and for any other kind wgpu is asked for a buffer that it refuses
-    /// (mappable and for storage, without the feature that allows both); the scopes of [`Connection::scoped`] catch its error.
+    /// Causes the failure that a test planned. For [`ErrorKind::OutOfMemory`], returns wgpu's error. For any other
+    /// kind, returns `None`: a planned loss becomes the late error, and otherwise this requests a buffer that wgpu
+    /// rejects (mappable and for storage, without the feature that allows both), so that the scopes of
+    /// [`Connection::scoped`] catch wgpu's error.
     #[cold]
     fn raise(&self, kind: ErrorKind) -> Option<wgpu::Error> {
         if kind == ErrorKind::OutOfMemory {
@@ -243,13 +252,14 @@ impl Connection {
         self.late.set(error.kind(), error.detail().to_string());
     }
 
-    /// Forgets the late error. For tests only, which have planned what caused it.
+    /// Forgets the late error. Only for tests, which planned its cause.
     #[cfg(feature = "testing")]
     pub fn forget_losses(&self) {
         self.late.clear();
     }
 
-    /// Submits commands; `first_runs` of their pipelines have never run before. For use within [`Connection::scoped`].
+    /// Submits commands, which run `first_runs` pipelines for the first time. Must be called within
+    /// [`Connection::scoped`].
     pub fn submit(&self, commands: wgpu::CommandBuffer, first_runs: u64) {
         self.first_runs.fetch_add(first_runs, Relaxed);
         self.queue.submit([commands]);
@@ -258,11 +268,11 @@ impl Connection {
             completed.fetch_add(1, Relaxed);
             compiling.fetch_sub(first_runs, Relaxed);
         });
-        // a submission that failed counts too, because its callback is called all the same
+        // count a failed submission too, because its callback is called as well
         self.submitted.fetch_add(1, Relaxed);
     }
 
-    /// How many submissions there were.
+    /// Returns how many submissions were made.
     pub fn submitted(&self) -> u64 {
         self.submitted.load(Relaxed)
     }
@@ -272,23 +282,24 @@ impl Connection {
         self.completed.load(Relaxed)
     }
 
-    /// How many submissions are under way.
+    /// Returns how many submissions have not finished.
     pub fn in_flight(&self) -> u64 {
         self.submitted().saturating_sub(self.completed())
     }
 
-    /// Whether the device is lost or has failed.
+    /// Returns whether the device is lost or has failed.
     pub fn has_failed(&self) -> bool {
         self.late.any.load(Relaxed)
     }
 
-    /// Polls once, after another thread that is polling.
+    /// Polls once. If another thread is polling, waits for it first.
     pub fn poll(&self) {
         let _guard = lock(&self.poller);
         let _ = self.device.poll(wgpu::PollType::Poll);
     }
 
-    /// Polls once, unless another thread is polling. A poll frees what finished work has used, and calls due callbacks.
+    /// Polls once, unless another thread is polling. A poll frees the resources of finished work, and calls the
+    /// callbacks that are due.
     pub fn poll_once(&self) {
         match self.poller.try_lock() {
             Ok(_guard) => drop(self.device.poll(wgpu::PollType::Poll)),
@@ -296,8 +307,8 @@ impl Connection {
         }
     }
 
-    /// Waits a moment, after a call has failed, for the report that the device is lost. A device may refuse calls with other
-    /// errors before wgpu reports its loss, which it may do only when the queue is empty.
+    /// Waits for the report that the device is lost, for a short time after a call has failed. A lost device may return
+    /// other errors first, because wgpu may report the loss only when the queue is empty.
     pub fn await_loss_report(&self) {
         let mut end = Instant::now() + LOSS_REPORT;
         while Instant::now() < end && !self.late.any.load(Relaxed) {
@@ -312,9 +323,9 @@ impl Connection {
         }
     }
 
-    /// Polls until `done` returns true, or for one [`TURN`]: without sleeps at first, then with sleeps that grow with the time
-    /// since `since`, when the whole wait began. wgpu's own wait with a time-out is not used, because in 30.0.1 it may panic
-    /// if another thread submits meanwhile.
+    /// Polls until `done` returns true, or for one [`TURN`]. It does not sleep at first, and then sleeps longer the
+    /// longer the whole wait, which began at `since`, has lasted. wgpu's own wait with a time-out is not used, because
+    /// in 30.0.1 it may panic if another thread submits meanwhile.
     pub fn poll_until(&self, since: Instant, mut done: impl FnMut() -> bool) {
         let start = Instant::now();
         loop {
@@ -330,7 +341,7 @@ impl Connection {
         }
     }
 
-    /// Waits until at most `ahead` submissions are under way.
+    /// Waits until at most `ahead` submissions have not finished.
     pub fn catch_up(&self, ahead: u64, operation: &str) -> Result<()> {
         let (clock, since) = (Clock::new(self), Instant::now());
         while self.in_flight() > ahead {
@@ -343,8 +354,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until all submissions so far have finished. Gives up if the device has failed, or has made no progress for the
-    /// time-out.
+    /// Waits until all submissions so far have finished. Gives up if the device has failed, or has made no progress
+    /// within the time-out.
     pub fn settle(&self) {
         let submitted = self.submitted();
         let (clock, since) = (Clock::new(self), Instant::now());
@@ -360,10 +371,10 @@ impl Connection {
     }
 }
 
-/// Measures the time for which no submission has finished, so that a wait for a hung GPU ends.
+/// Measures the time since a submission last finished, so that a wait for a hung GPU ends.
 pub(super) struct Clock {
     since: std::cell::Cell<Instant>,
-    /// How many submissions had finished when [`Clock::expired`] last looked.
+    /// How many submissions had finished at the last call of [`Clock::expired`].
     completed: std::cell::Cell<u64>,
 }
 
@@ -372,14 +383,16 @@ impl Clock {
         Clock { since: Instant::now().into(), completed: connection.completed().into() }
     }
 
-    /// Says whether no submission has finished for longer than the time-out, to which first runs of pipelines add.
+    /// Returns whether no submission has finished for longer than the time-out, which is extended for first runs of
+    /// pipelines.
     pub fn expired(&self, connection: &Connection) -> bool {
         let completed = connection.completed();
         if completed != self.completed.get() {
             self.completed.set(completed);
             self.since.set(Instant::now());
         }
-        // a driver reports no progress while it compiles, so each pipeline that runs for the first time adds to the limit
+        // a driver reports no progress while it compiles, so each pipeline that runs for the first time extends the
+        // time-out
         let first_runs = connection.first_runs.load(Relaxed).min(u32::MAX as u64) as u32;
         self.since.get().elapsed() > connection.timeout.saturating_add(FIRST_RUN.saturating_mul(first_runs))
     }

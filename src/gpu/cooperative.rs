@@ -1,7 +1,7 @@
 //! The self-test of cooperative matrices. Some drivers report products of small matrices that they compute wrongly, or
-//! in f16. So a device that reports cooperative matrices first multiplies a few matrices with them, by the kernels of
-//! users' products. If a product is wrong, its [`Caps`](crate::plan::kernel::Caps) do not have them. The test runs once
-//! in a process for each adapter, on its own device, and its result is kept on disk.
+//! in f16. So a device that reports cooperative matrices first multiplies a few matrices with the same kernels as
+//! users' products. If a product is wrong, the device's [`Caps`](crate::plan::kernel::Caps) list no cooperative
+//! matrices. The test runs once in a process for each adapter, on its own device, and its result is kept on disk.
 
 use super::adapter::Origin;
 use super::connection::lock;
@@ -65,7 +65,7 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
 struct Trial {
     /// The number of matrices in the batch, m, n and k.
     sizes: [usize; 4],
-    /// Whether the left and the right operand are contiguous along k; otherwise along m or n.
+    /// Whether the left and the right operand are contiguous along k. Otherwise they are contiguous along m or n.
     along_k: [bool; 2],
     /// Functions that return an element of the left operand from its matrix, row and k, and of the right operand from
     /// its matrix, column and k.
@@ -85,8 +85,8 @@ fn by_k(_: usize, _: usize, k: usize) -> f32 {
     ((k * 1_103 + 37) % 2_047) as f32 / 1_024.0 - 1.0
 }
 
-/// The trials, one kernel each: edges in all axes, chains, both orders of both operands, and values that f16 cannot
-/// hold.
+/// The trials, each with one kernel. They cover edges in all axes, several chains of additions along k, both orders of
+/// both operands, and values that f16 cannot hold.
 static TRIALS: [Trial; 7] = [
     Trial { sizes: [2, 70, 67, 300], along_k: [true, false], elements: [whole; 2], is_exact: true },
     Trial { sizes: [1, 33, 100, 70], along_k: [false, true], elements: [whole; 2], is_exact: true },
@@ -209,8 +209,8 @@ impl Trial {
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
-    /// Returns the sum of an element of the result, and the sum of the magnitudes of its products, in f64, in which
-    /// products of f16 are exact.
+    /// Returns the exact value of an element of the result, and the sum of the magnitudes of its products. Both are
+    /// sums in f64, in which products of f16 are exact.
     fn exact(&self, matrix: usize, row: usize, column: usize) -> [f64; 2] {
         let [left, right] = self.elements;
         let products = (0..self.sizes[3]).map(|k| {
@@ -220,8 +220,8 @@ impl Trial {
         products.fold([0.0; 2], |[sum, magnitude], p| [sum + p, magnitude + p.abs()])
     }
 
-    /// Returns whether a device's results are correct. Exact sums must be equal. Other sums must be within the bound of
-    /// a product (`(k/2 + 16)·2⁻²⁴` of the sum of magnitudes), and all alike.
+    /// Returns whether a device's results are correct. Exact sums must be equal. Other sums must be within the error
+    /// bound of a product (`(k/2 + 16)·2⁻²⁴` of the sum of magnitudes), and must all have the same bits.
     fn is_right(&self, results: &[f32]) -> bool {
         let [batch, m, n, k] = self.sizes;
         let places = (0..batch).flat_map(|b| (0..m).flat_map(move |i| (0..n).map(move |j| (b, i, j))));
@@ -257,7 +257,7 @@ mod tests {
         for t in &TRIALS {
             let want = results(t);
             assert!(t.is_right(&want), "{:?}", t.sizes);
-            // a sum that is not exact may differ, if all differ alike
+            // a sum that is not exact may differ, if all sums differ in the same way
             let other: Vec<f32> = want.iter().map(|x| x.next_up()).collect();
             assert_eq!(t.is_right(&other), !t.is_exact, "{:?}", t.sizes);
         }

@@ -1,5 +1,6 @@
-//! An open GPU: its connection, pool and open batch, and the memory of its arrays. Recorded and running work may still use
-//! memory that no array holds, so this file decides when bytes count as free and when the host may write to a buffer.
+//! An open GPU: its connection, pool and open batch, and the memory of its arrays. Recorded and running work may still
+//! use memory that no array holds, so this file decides when bytes count as free and when the host may write to a
+//! buffer.
 
 use super::adapter::{self, DispatchLimits, Opened, Origin, inherited_fault, is_inherited};
 use super::batch::Batch;
@@ -19,22 +20,23 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-/// An open GPU. It lives as long as a handle on it, an array of it, or a read that is under way.
+/// An open GPU. It lives as long as a handle to it, an array on it, or an unfinished read.
 pub(crate) struct Gpu {
-    /// A handle on this device itself, to be cloned into its buffers and futures, which keep it alive.
+    /// A handle to the device itself. Buffers and futures of the device get a strong handle from it, which keeps the
+    /// device alive.
     this: Weak<Gpu>,
     /// The number of the device in the process.
     pub(super) id: u32,
-    /// The adapter's name, and what `name_within` adds for a budget.
+    /// The adapter's name. If the device has a memory limit, `name_within` adds the device's number and the limit.
     pub(super) name: String,
-    /// Its adapter, as `adapter::open` takes it.
+    /// Its adapter, from which `adapter::open` can open another device.
     pub(super) origin: Origin,
-    /// A test's tighter limits, which a device with a budget on the same hardware keeps.
+    /// Tighter limits that a test has set. A device with a memory limit that is opened from this one has them too.
     pub(super) shrink: Option<Shrink>,
     pub(super) caps: NumberedCaps,
     pub(super) checks: AtomicU8,
     pub(super) limits: DispatchLimits,
-    /// The bytes of the adapter's own memory, where its driver tells them.
+    /// The size of the adapter's own memory in bytes, if its driver reports it.
     pub(super) memory: Option<u64>,
     pub(super) connection: Arc<Connection>,
     pub(super) watch: Arc<Watch>,
@@ -42,26 +44,27 @@ pub(crate) struct Gpu {
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) batch: Arc<Mutex<Batch>>,
     pub(super) notes: Arc<Notes>,
-    /// Here too, a thread that locks both locks `batch` first.
+    /// A thread that locks both `batch` and this locks `batch` first, for the same reason as with `pool`.
     pub(super) prepared: Mutex<PreparedPlans>,
     /// The findings of the probe of the device's arithmetic, once a caller has asked for them.
     pub(super) numerics: OnceLock<Numerics>,
     pub(super) disk: Option<Arc<DiskCache>>,
 }
 
-/// The memory behind a [`Buffer`] of a GPU. Dropping it returns the driver's buffer to the pool at once, even while enqueued
-/// work uses it: the work that uses it next runs later, because there is one queue.
+/// The memory behind a [`Buffer`] of a GPU. Dropping it returns the driver's buffer to the pool immediately, even while
+/// enqueued work uses it. This is safe because there is one queue: work that uses the buffer next runs later.
 pub(super) struct GpuMemory {
-    /// None only while this value is dropped: `drop` moves the buffer to the pool.
+    /// `None` only while this value is being dropped, because `drop` moves the buffer to the pool.
     buffer: Option<DriverBuffer>,
     bytes: usize,
     gpu: Arc<Gpu>,
-    /// Whether the program that lent the buffer may hold it as well: then it is never written in place, and does not go to the pool.
+    /// Whether a program has lent the buffer, and may use it as well. If so, it is never written in place, and does not
+    /// go to the pool.
     is_lent: bool,
 }
 
 impl GpuMemory {
-    /// Memory that a program has lent; its bytes are reserved.
+    /// Wraps a buffer that a program has lent, and whose bytes the caller has reserved.
     #[cfg(feature = "wgpu")]
     pub fn lent(buffer: DriverBuffer, bytes: usize, gpu: Arc<Gpu>) -> GpuMemory {
         GpuMemory { buffer: Some(buffer), bytes, gpu, is_lent: true }
@@ -102,14 +105,14 @@ impl Drop for GpuMemory {
     }
 }
 
-/// The driver's buffer behind a handle, if the handle is on a buffer of a GPU.
+/// Returns the driver's buffer behind a handle, or `None` if the handle does not refer to a buffer of a GPU.
 pub(super) fn driver_buffer(buffer: &Buffer) -> Option<&DriverBuffer> {
     buffer.memory::<GpuMemory>()?.buffer.as_ref()
 }
 
-/// Opens an adapter. `id` is the device's number in the process, `limit` a budget in bytes, `shrink` a test's
-/// tighter limits, and `with_matrices` whether its capabilities have the cooperative matrices that the adapter reports. A device
-/// `for_trials` keeps nothing on disk and prints no shaders, because what it runs is none of the caller's.
+/// Opens an adapter. `id` is the device's number in the process, `limit` a memory limit in bytes, and `shrink` a test's
+/// tighter limits. `with_matrices` states whether the device offers the cooperative matrices that the adapter reports.
+/// A device `for_trials` keeps nothing on disk and prints no shaders, because its kernels are not the caller's.
 pub(super) async fn open(
     id: u32,
     origin: Origin,
@@ -129,7 +132,7 @@ pub(super) async fn open(
     connected(id, origin, opened, connection, limit, shrink, for_trials)
 }
 
-/// Makes the device of a connection; see [`open`].
+/// Creates the device of a connection; see [`open`] for the parameters.
 pub(super) fn connected(
     id: u32,
     origin: Origin,
@@ -170,8 +173,8 @@ pub(super) fn connected(
 
 impl Drop for Gpu {
     fn drop(&mut self) {
-        // The driver waits for its work when it is closed. In a process made by fork the threads that do the work are
-        // missing, and a device that hangs never finishes: both would wait for ever, so such a device stays open.
+        // A driver waits for its work when it is closed. It would wait forever in a process made by fork, where the
+        // threads that do the work do not exist, and on a device that hangs. Such a device is left open.
         if !self.connection.is_inherited() {
             self.connection.settle();
             if self.connection.in_flight() == 0 || self.connection.check().is_err() {
@@ -184,14 +187,14 @@ impl Drop for Gpu {
 }
 
 impl Gpu {
-    /// A handle that keeps the device alive.
+    /// Returns a handle that keeps the device alive.
     pub(super) fn handle(&self) -> Result<Arc<Gpu>> {
-        // a caller holds a handle on the device, except while its last handle is being dropped
+        // this fails only while the last handle to the device is being dropped; otherwise the caller holds a handle
         let gone = || Error::with_line(ErrorKind::Internal, "open", "the device is being closed", None);
         self.this.upgrade().ok_or_else(gone)
     }
 
-    /// A buffer from the pool, or a new one.
+    /// Returns a buffer from the pool, or a newly allocated one.
     pub(super) fn allocate(&self, bytes: usize) -> Result<Buffer> {
         self.connection.check()?;
         let gpu = self.handle()?;
@@ -206,7 +209,7 @@ impl Gpu {
         let buffer = match pooled {
             Some(buffer) => buffer,
             None => {
-                // where the limit has no room for the size class, the request rounded up to whole words may still fit
+                // if the limit has no room for the size class, the request rounded up to whole words may still fit
                 let Some(size) = sizes.into_iter().find(|size| self.reserve(*size)) else {
                     let pool = lock(&self.pool);
                     let (used, limit) = (pool.used, pool.limit().unwrap_or(u64::MAX));
@@ -217,7 +220,7 @@ impl Gpu {
                 self.create(size).inspect_err(|_| lock(&self.pool).release(size))?
             }
         };
-        // made before `poison`, which may fail: dropping `memory` gives the buffer back to the pool
+        // created before `poison`, which may fail: dropping `memory` then returns the buffer to the pool
         let memory = GpuMemory { buffer: Some(buffer), bytes, gpu, is_lent: false };
         #[cfg(feature = "testing")]
         self.poison(&memory)?;
@@ -226,8 +229,8 @@ impl Gpu {
         Ok(Buffer::new(memory))
     }
 
-    /// Makes a buffer of the driver, whose bytes the caller has reserved. If the driver lacks memory, frees the pool's buffers
-    /// and tries once more.
+    /// Allocates a buffer from the driver. The caller has reserved its bytes. If the driver is out of memory, frees the
+    /// pool's buffers and tries once more.
     fn create(&self, size: u64) -> Result<DriverBuffer> {
         memory::create(&self.connection, &self.pool, size).or_else(|error| {
             // the memory that the driver lacks may be in our cached buffers
@@ -240,8 +243,8 @@ impl Gpu {
         })
     }
 
-    /// Reserves bytes of the device's limit; returns whether there were enough. Cached buffers make room, and this waits until
-    /// the driver has freed them, also where another thread is freeing them.
+    /// Reserves bytes of the device's limit. Returns whether there were enough. To make room, frees cached buffers and
+    /// waits until the driver has freed them, even if another thread is freeing them.
     pub(super) fn reserve(&self, size: u64) -> bool {
         let (clock, mut waited) = (Clock::new(&self.connection), false);
         loop {
@@ -261,7 +264,7 @@ impl Gpu {
         }
     }
 
-    /// Frees buffers, and waits until the driver has freed them: work that runs or is recorded may still use them.
+    /// Frees buffers, and waits until the driver has freed them, because running or recorded work may still use them.
     fn free(&self, freed: Freed) {
         let bytes = freed.bytes;
         {
@@ -276,8 +279,9 @@ impl Gpu {
         lock(&self.pool).has_left(bytes);
     }
 
-    /// Gives cached buffers back to the driver, and forgets prepared plans and the bind groups that hold buffers. Only a
-    /// device with a limit waits until the driver has freed them, because only there an allocation counts on the bytes.
+    /// Returns cached buffers to the driver, and forgets prepared plans and the bind groups that hold buffers. Waits
+    /// until the driver has freed the buffers only if the device has a limit, because only then do allocations depend
+    /// on these bytes.
     pub(super) fn trim(&self) {
         lock(&self.prepared).clear();
         let (freed, limited) = {
@@ -294,13 +298,14 @@ impl Gpu {
         lock(&self.pool).has_left(bytes);
     }
 
-    /// Submits the open batch if it uses the buffer. The host may write to it then: the queue does the write after that work.
+    /// Submits the open batch if it uses the buffer. After that the host may write to the buffer, because the queue
+    /// performs the write after the batch.
     pub(super) fn submit_uses_of(&self, buffer: &DriverBuffer) -> Result<()> {
         let mut batch = lock(&self.batch);
         if batch.is_open(buffer.last_batch.load(Relaxed)) { batch.submit(&self.connection) } else { Ok(()) }
     }
 
-    /// Fills a new buffer with a pattern, if a test has asked for that.
+    /// Fills a new buffer with a pattern, if a test has asked for it.
     #[cfg(feature = "testing")]
     fn poison(&self, memory: &GpuMemory) -> Result<()> {
         if let (true, Some(buffer)) = (self.connection.faults.poisons(), &memory.buffer) {

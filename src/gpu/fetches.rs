@@ -1,7 +1,7 @@
-//! Decides whether the invocations of a large elementwise kernel process four neighbouring elements each, whether those
-//! of a large reduction process the elements of four neighbouring lanes, and how they fetch the four elements of each
-//! load. The decision depends on strides, and on where in a vector of four elements each operand begins. It does not
-//! change the results.
+//! Decides how invocations process elements by fours. An invocation of a large elementwise kernel may process four
+//! neighbouring elements, and an invocation of a large reduction may process the elements of four neighbouring lanes.
+//! This file also decides how they fetch the four elements of each load. The decision depends on strides, and on where
+//! in a vector of four elements each operand begins. It does not change the results.
 
 use super::wgsl::{Access, Fetch, StoreMode, Variant, packing, words_of_four};
 use crate::base::dtype::DType;
@@ -10,16 +10,17 @@ use smallvec::SmallVec;
 
 /// The side, in elements, of the squares of `main_of_squares` in `shaders/elementwise.wgsl`.
 pub(super) const SIDE: usize = 32;
-/// The elements of workgroup memory that a square takes. Each column has one element of padding.
+/// The number of elements of workgroup memory that a square uses. Each column has one element of padding.
 const SQUARE: usize = SIDE * (SIDE + 1);
 
-/// The most bytes of workgroup memory that squares may take: 16 KiB, which WebGPU guarantees.
+/// The most bytes of workgroup memory that squares may use: 16 KiB, which WebGPU guarantees.
 const SQUARES_BYTES: usize = 16 << 10;
 
-/// Elements that an invocation processes.
+/// The number of elements that an invocation processes.
 const FOUR: usize = 4;
 
-/// The smallest size of a workgroup whose invocations process four lanes each: a subgroup of most cards.
+/// The smallest size of a workgroup whose invocations process four lanes each. It is the size of a subgroup on most
+/// cards.
 const LEAST: usize = 32;
 
 /// The operands of a window, with the facts that the decision depends on.
@@ -131,8 +132,9 @@ impl Operands<'_> {
         }
     }
 
-    /// Returns the axis along which a workgroup fetches squares: of the loads that are not contiguous along the last
-    /// axis, the most are contiguous along this one. Both axes must be long enough for a square.
+    /// Returns the axis along which a workgroup fetches squares, or `None` if it fetches none. Of the loads that are
+    /// not contiguous along the last axis, the largest number is contiguous along this axis. Both axes must be long
+    /// enough for a square.
     fn lines(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> Option<usize> {
         let shape = &self.window.shape;
         let stores = self.kernel.loads.len()..self.kernel.loads.len() + self.kernel.stores.len();
@@ -145,12 +147,13 @@ impl Operands<'_> {
         let axes = (0..last).filter(|axis| shape[*axis] >= SIDE);
         let (axis, most) = axes.map(|axis| (axis, count(axis))).max_by_key(|found| found.1)?;
         let across = (0..fetches.len()).filter(|n| self.is_across(*n, fetches[*n], last, axis));
-        // a bool takes a whole word in workgroup memory
+        // a bool uses a whole word in workgroup memory
         let bytes: usize = across.map(|n| SQUARE * self.dtype(n).compute().size().max(4)).sum();
         (most > 0 && bytes <= SQUARES_BYTES).then_some(axis)
     }
 
-    /// Returns whether neighbours of a load are apart along the last axis, and adjacent along `axis`.
+    /// Returns whether neighbouring elements of a load are adjacent in memory along `axis`, but apart along the last
+    /// axis.
     fn is_across(&self, n: usize, fetch: Fetch, last: usize, axis: usize) -> bool {
         let strides = self.strides(n);
         fetch == Fetch::Each
@@ -168,8 +171,9 @@ impl Operands<'_> {
         }
     }
 
-    /// Returns whether processing four elements along the last axis pays without squares. All stores must fill whole
-    /// words or vectors. So must all loads, unless narrow stores make invocations process neighbours in any case.
+    /// Returns whether processing four elements along the last axis pays without squares. All stores must write whole
+    /// words or vectors. All loads must be contiguous, unless narrow stores make invocations process neighbours in any
+    /// case.
     fn pays(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> bool {
         let (shape, loads) = (&self.window.shape, self.kernel.loads.len());
         // a group of four must not cross the end of a line

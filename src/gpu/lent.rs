@@ -30,7 +30,7 @@ fn missing(limits: &wgpu::Limits) -> Option<String> {
     ))
 }
 
-/// Makes a device, with the number `id`, from one that a program has opened.
+/// Makes a device with the number `id` from a device that a program has opened.
 pub(crate) fn of_program(
     id: u32,
     adapter: &wgpu::Adapter,
@@ -128,9 +128,9 @@ impl Native for Gpu {
 
 impl Gpu {
     /// Returns whether wgpu accepts commands for the buffer on this device. wgpu rejects a buffer of another device,
-    /// and one that was destroyed. It cannot recognise a buffer of another wgpu instance: it panics, or takes the
-    /// buffer for one of ours with the same number. The latter is detected if the lengths differ. The commands are
-    /// never submitted.
+    /// and one that was destroyed. It cannot recognise a buffer of another wgpu instance: it panics, or mistakes the
+    /// buffer for one of ours with the same number. This mistake is detected only if the lengths differ. The commands
+    /// are never submitted.
     fn takes(&self, buffer: &wgpu::Buffer) -> Result<bool> {
         let clears = |offset: u64, bytes: u64| {
             let clear = || {

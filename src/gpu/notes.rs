@@ -1,6 +1,6 @@
-//! Error notes: shaders write the first index out of range, or an element that a routine refuses, to a buffer of notes, and the
-//! next read or wait copies it to the host. This file knows what a note means, and keeps the copies that nobody has looked at,
-//! because the future of their read was dropped.
+//! Error notes. A shader writes the first index that is out of range, or an element that a routine rejects, to a buffer
+//! of notes, and the next read or wait copies the buffer to the host. This file defines what a note means. It also
+//! keeps the copies whose read was dropped before it looked at them.
 
 use super::connection::{Connection, lock};
 use super::waiting::Signal;
@@ -12,49 +12,50 @@ use crate::plan::backend::{index_out_of_range, refused_value};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-/// The most gathers and calls of routines whose facts are remembered, in less than 1 MiB; then the oldest is forgotten. The
-/// error of a forgotten one names neither the index nor the caller's line.
+/// The most gathers and routine calls that are remembered, so that they use less than 1 MiB. Beyond this, the oldest is
+/// forgotten. An error of a forgotten one includes neither the index nor the caller's line.
 const REMEMBERED: usize = 1 << 14;
 
-/// Bytes of the buffer of error notes: each note is four words.
+/// The size of the buffer of error notes in bytes. Each note has four words of 4 bytes.
 pub(super) const ERROR_BYTES: u64 = 16 * ERROR_SLOTS as u64;
 
-/// What it means that a kernel or a routine wrote an error note.
+/// What a kernel or a routine reports by writing an error note.
 pub(super) enum Refuses {
-    /// An index of the operation `name` lies outside of an axis of `extent` elements.
+    /// An index of the operation `name` lies outside an axis of `extent` elements.
     Index { name: &'static str, extent: usize },
-    /// The routine refuses an element of its first operand.
+    /// The routine rejects an element of its first operand.
     Element { row: &'static Routine, params: Params },
 }
 
-/// Remembers a gather that may meet an index out of range, or a routine that may meet an element that it refuses.
+/// A gather that may find an index out of range, or a routine call that may reject an element.
 pub(super) struct Checked {
-    /// The id that the shader writes to its note; [`Notes::remember`] sets it.
+    /// The id that the shader writes into its note. [`Notes::remember`] sets it.
     pub id: u32,
     /// The line on which the caller of this evaluation wrote the operation.
     pub line: Option<Loc>,
-    /// The type of its indices or elements.
+    /// The type of the indices or elements.
     pub compute: Compute,
     pub refuses: Refuses,
 }
 
-/// What a device's error notes mean. Apart from the batch, because a future must not wait for those who record into that.
+/// The meaning of a device's error notes. It has a lock of its own, apart from the batch's lock, because a future must
+/// not wait for threads that record into the batch.
 #[derive(Default)]
 pub(super) struct Notes(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    /// How many gathers and routines that refuse elements were recorded since ids began ([`Notes::remember`]). Number `n`, from
-    /// 1, notes errors under the id `u32::MAX - n`.
+    /// How many gathers and routine calls were recorded since ids last started again (see [`Notes::remember`]). Number
+    /// `n`, counted from 1, writes its notes with the id `u32::MAX - n`.
     gathers: u32,
     checked: VecDeque<Checked>,
-    /// Copies of notes whose reads were given up before they looked at them, oldest first.
+    /// Copies of notes whose reads were dropped before they looked at them, oldest first.
     unread: Vec<Copied>,
 }
 
-/// A copy of the error notes, on its way to the host or there.
+/// A copy of the error notes that is on its way to the host, or already there.
 pub(super) struct Copied {
-    /// The staging buffer that has the notes from byte `at` on, at its end.
+    /// The staging buffer, which holds the notes from byte `at` on.
     pub staging: wgpu::Buffer,
     pub at: u64,
     /// Set when the buffer is mapped.
@@ -62,7 +63,7 @@ pub(super) struct Copied {
 }
 
 impl Copied {
-    /// Returns the error that was noted first, if there is one. The buffer must be mapped.
+    /// Returns the error of the operation that was recorded first, if there is an error. The buffer must be mapped.
     fn error(&self, notes: &Notes) -> Result<Option<Error>> {
         let fail = |detail: String| Error::with_line(ErrorKind::Internal, "download", detail, None);
         let view = self.staging.get_mapped_range(0..self.at + ERROR_BYTES).map_err(|e| fail(e.to_string()))?;
@@ -71,11 +72,13 @@ impl Copied {
 }
 
 impl Notes {
-    /// Remembers a kernel's gathers, or a routine's call; returns the id under which the first of them notes an error. Each
-    /// further one has the next smaller id: shader and host keep the largest id, which is that of the first one recorded.
+    /// Remembers the gathers of a kernel, or a routine call, and returns the error id of the first. Each further gather
+    /// has the next smaller id. Shader and host keep the note with the largest id, which belongs to the gather that was
+    /// recorded first.
     pub fn remember(&self, gathers: impl Iterator<Item = Checked>) -> u32 {
         let mut known = lock(&self.0);
-        // ids go down to 1, as 0 stands for no error; then they begin again. No kernel has as many gathers as this leaves
+        // ids count down, and 0 means no error. They start again from the top while 2^16 are left, which is more than
+        // the gathers of any kernel
         if known.gathers > u32::MAX - (1 << 16) {
             known.gathers = 0;
         }
@@ -91,7 +94,8 @@ impl Notes {
         u32::MAX - first
     }
 
-    /// Returns the error of the gather or routine that was recorded first among those in the error notes, if there are any.
+    /// Returns the error of the gather or routine call that was recorded first among those in the error notes. Returns
+    /// `None` if there are no notes.
     pub fn first_error(&self, notes: &[u8]) -> Option<Error> {
         let words = |note: &[u8]| -> [u32; 3] {
             std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|b| note[4 * i + b])))
@@ -116,12 +120,12 @@ impl Notes {
         })
     }
 
-    /// Whether there are copies of notes that nobody has looked at.
+    /// Returns whether there are copies of notes that no read has looked at.
     pub fn has_unread(&self) -> bool {
         !lock(&self.0).unread.is_empty()
     }
 
-    /// Takes the copies that nobody has looked at, for a read that looks at them together with `own`, its own copy.
+    /// Takes the copies that no read has looked at, so that a read checks them together with `own`, its own copy.
     pub fn take(self: &Arc<Notes>, connection: &Arc<Connection>, own: Option<Copied>) -> Taken {
         let mut copies = std::mem::take(&mut lock(&self.0).unread);
         copies.extend(own);
@@ -129,7 +133,7 @@ impl Notes {
     }
 }
 
-/// Copies of notes that a read will look at. Where the read is given up before that, they wait for the next one.
+/// Copies of notes that a read will check. If the read is dropped before that, they are kept for the next read.
 pub(super) struct Taken {
     notes: Arc<Notes>,
     connection: Arc<Connection>,
@@ -137,22 +141,22 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// No copies, for a read that looks at none.
+    /// Returns a value without copies, for a read that checks no notes.
     pub fn nothing(notes: &Arc<Notes>, connection: &Arc<Connection>) -> Taken {
         Taken { notes: notes.clone(), connection: connection.clone(), copies: vec![] }
     }
 
-    /// Whether there is no copy to look at.
+    /// Returns whether there are no copies to check.
     pub fn is_empty(&self) -> bool {
         self.copies.is_empty()
     }
 
-    /// When all copies are on the host.
+    /// Returns the signals of all copies. Each is set when its copy is on the host.
     pub fn signals(&self) -> Vec<Signal> {
         self.copies.iter().map(|copy| copy.signal.clone()).collect()
     }
 
-    /// Returns the first error of all copies, which must be on the host, and forgets the copies.
+    /// Returns the first error of all copies, which must be on the host, and removes the copies.
     pub fn first_error(&mut self) -> Result<Option<Error>> {
         let mut first = None;
         for copy in std::mem::take(&mut self.copies) {
@@ -161,7 +165,7 @@ impl Taken {
         Ok(first)
     }
 
-    /// Forgets the copies, of a device that has failed.
+    /// Removes the copies without checking them, because the device has failed.
     pub fn forget(&mut self) {
         self.copies.clear();
     }
@@ -173,12 +177,13 @@ impl Drop for Taken {
         if copies.is_empty() {
             return;
         }
-        // in a process made by fork, a thread that is not there may hold the lock, and the driver's buffers must not be dropped
+        // in a process made by fork, a thread that does not exist here may hold the lock, and the driver's buffers must
+        // not be dropped
         if self.connection.is_inherited() {
             return std::mem::forget(copies);
         }
-        // those without an error need no second look, and after one with an error none is told: so few are kept however many reads
-        // are given up
+        // drop the copies without an error, and all copies after the first error, because only the first error is
+        // reported. So few copies are kept, however many reads are dropped
         let mut has_error = false;
         copies.retain(|copy| {
             let error =

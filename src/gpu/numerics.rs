@@ -1,5 +1,6 @@
-//! The probe of a device's arithmetic, of which WGSL leaves much open: one small shader, run when a caller first asks. It also
-//! runs when the first software driver of the process is opened, because `at_exit.rs` needs some shader to run.
+//! The probe of a device's arithmetic, much of which WGSL leaves open. It is one small shader, which runs when a caller
+//! first asks for its findings. It also runs when the process opens its first software driver, because `at_exit.rs`
+//! needs a shader to run.
 
 use super::connection::Connection;
 use super::device::{Gpu, driver_buffer};
@@ -11,8 +12,8 @@ use half::f16;
 /// How many words of results `numerics.wgsl` writes for each line of operands.
 const WIDTH: usize = 11;
 
-/// Returns the lines of operands a, b and c: special values, then ordinary ones. They are 512 (a judgement), so many that a
-/// rounding other than to nearest shows in one of them.
+/// Returns 512 lines of operands a, b and c: special values, then ordinary ones. If the device does not round to
+/// nearest, at least one of so many lines shows it. 512 was chosen by hand; no benchmark compares other values.
 fn operands() -> Vec<[f32; 3]> {
     let tiny = f32::from_bits(0x0000_1234);
     let mut all = vec![
@@ -53,7 +54,8 @@ fn operands() -> Vec<[f32; 3]> {
 }
 
 impl Gpu {
-    /// Returns how the device's arithmetic behaves, which the probe finds out at the first call.
+    /// Returns how the device's arithmetic behaves. The first call runs the probe, unless an earlier process kept its
+    /// findings on disk.
     pub(super) fn known_numerics(&self) -> Result<Numerics> {
         if let Some(known) = self.numerics.get() {
             return Ok(*known);
@@ -65,7 +67,7 @@ impl Gpu {
         }
     }
 
-    /// Makes the device run the probe, and keeps what it finds for later processes.
+    /// Runs the probe on the device, and keeps its findings for later processes.
     pub(super) fn probe(&self) -> Result<Numerics> {
         let lines = operands();
         let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
@@ -85,7 +87,7 @@ impl Gpu {
     }
 }
 
-/// The findings as bits, for the disk.
+/// Returns the findings as bits, to be kept on disk.
 fn pack(found: Numerics) -> u16 {
     let Numerics {
         nan,
@@ -118,7 +120,7 @@ fn pack(found: Numerics) -> u16 {
     all.iter().rev().fold(0, |bits, is| bits << 1 | *is as u16)
 }
 
-/// The findings that [`pack`] made bits of.
+/// Returns the findings that [`pack`] turned into bits.
 fn unpack(bits: u16) -> Numerics {
     let is = |n: u16| bits >> n & 1 == 1;
     Numerics {
@@ -137,8 +139,8 @@ fn unpack(bits: u16) -> Numerics {
     }
 }
 
-/// Runs the probe's shader over lines of four words. The shader is compiled with all of wgpu's checks, since its speed does
-/// not matter.
+/// Runs the probe's shader over lines of four words. Compiles it with all of wgpu's run-time checks, because its speed
+/// does not matter.
 fn run(connection: &Connection, words: &[u32], from: &DriverBuffer, to: &DriverBuffer) {
     let device = &connection.device;
     let source = wgpu::ShaderSource::Wgsl(include_str!("../../shaders/numerics.wgsl").into());
@@ -152,7 +154,7 @@ fn run(connection: &Connection, words: &[u32], from: &DriverBuffer, to: &DriverB
         cache: None,
     });
     let bytes = std::num::NonZeroU64::new(words.len() as u64 * 4);
-    // the shader takes the number of lines from the length of the binding
+    // the shader computes the number of lines from the length of the binding
     let operands = wgpu::BufferBinding { buffer: &from.buffer, offset: 0, size: bytes };
     let entries = [
         wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(operands) },
@@ -173,10 +175,10 @@ fn run(connection: &Connection, words: &[u32], from: &DriverBuffer, to: &DriverB
     connection.queue.submit([encoder.finish()]);
 }
 
-/// Compares the device's results with the host's.
+/// Compares the device's results with the host's, and returns the findings.
 fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
     let same = |got: u32, want: f32| got == want.to_bits() || (want.is_nan() && f32::from_bits(got).is_nan());
-    // whether a column of results is right on all lines whose operands `picks` accepts
+    // whether a column of results is correct on all lines whose operands `picks` accepts
     let all = |picks: &dyn Fn(f32, f32) -> bool, column: usize, want: &dyn Fn(f32, f32, f32) -> f32| {
         lines.iter().zip(results.chunks(WIDTH)).all(|(&[a, b, c], r)| !picks(a, b) || same(r[column], want(a, b, c)))
     };

@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 /// error id in the header, and among the words the header itself (the first [`HEADER`] words), the scalars and the
 /// operands' offsets.
 ///
-/// `lines` is the axis of the lines of squares. `strides` are those of the loads, then of the stores. `count` is the
-/// number of indices of the window, and `inner` the number of indices of a row.
+/// `lines` is the axis of the lines of squares. `strides` are the strides of the loads, then of the stores. `count` is
+/// the number of indices of the window, and `inner` the number of indices of a row.
 pub(super) fn template(
     kernel: &Kernel,
     form: &Form,

@@ -127,7 +127,8 @@ impl Preparer<'_> {
         let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
         let first = |o: &Operand| o.offset + o.shift(self.buffers);
         let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
-        // if a run's array begins inside a vector, other runs with the same facts may begin elsewhere in it
+        // if an array begins inside a vector in this run, it may begin elsewhere in a vector in other runs with the
+        // same facts
         let is_aligned = |o: &Operand| o.offset % 4 == 0 && !self.buffers[o.buffer].is_between_vectors();
         let aligned: SmallVec<[bool; 8]> = operands.iter().map(is_aligned).collect();
         let variant = classify(kernel, form, window, (&offsets, &aligned), &slots, &mut kinds)?;
@@ -255,8 +256,8 @@ impl Preparer<'_> {
             let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
             return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
-        // wgpu rejects a buffer that is bound both as read-only and as read-write, so if one binding writes, all of its
-        // buffer do
+        // wgpu rejects a buffer that is bound both as read-only and as read-write, so if one binding of a buffer
+        // writes, all bindings of that buffer do
         for i in 0..bindings.len() {
             let id = bindings[i].id;
             if bindings.iter().any(|b| b.id == id && b.access == Access::Write) {

@@ -48,11 +48,11 @@ pub(super) fn number(plan: &Plan, named: BufferRef) -> usize {
 /// A load or a store, with the elements that one window touches.
 #[derive(Clone)]
 pub(super) struct Operand {
-    /// The plan's name of its buffer, for error messages.
+    /// The plan's name for its buffer, for error messages.
     pub named: BufferRef,
     /// The index of its buffer in [`RunBuffers`].
     pub buffer: usize,
-    /// Bytes of an element.
+    /// The size of an element in bytes.
     pub size: i64,
     /// The element at the window's first index, counted from the array's element 0.
     pub offset: i64,
@@ -93,7 +93,7 @@ pub(super) struct PreparedWindow {
     pub workgroups: u64,
 }
 
-/// Describes a gather or position in the error about an index out of range.
+/// A gather, or another use of a checked index, as the error about an index out of range describes it.
 pub(super) struct Gather {
     /// The name of the operation, such as `take`.
     pub name: &'static str,
@@ -116,7 +116,8 @@ pub(super) struct PreparedKernel {
     pub windows: Vec<PreparedWindow>,
     /// The numbers of the scalars that the parameters hold, in order: two words each, from word [`wgsl::HEADER`] on.
     pub scalars: Vec<usize>,
-    /// The word of the parameters that holds the offset of operand 0; those of the other operands follow, a word each.
+    /// The word of the parameters that holds the offset of operand 0. The offsets of the other operands follow, a word
+    /// each.
     pub offsets: usize,
     /// All gathers and positions of the kernel in the order of values, because their error ids are counted in this
     /// order. Empty if no index of the kernel is checked.
@@ -140,7 +141,7 @@ pub(super) struct PreparedPlan {
 }
 
 impl PreparedPlan {
-    /// Returns roughly how many bytes the plan takes, for the limit of the cache.
+    /// Returns the approximate size of the plan in bytes, for the limit of the cache.
     fn bytes(&self) -> usize {
         let window =
             |w: &PreparedWindow| size_of::<PreparedWindow>() + size_of_val(&*w.operands) + size_of_val(&*w.words);
@@ -158,7 +159,8 @@ pub(super) type Facts = SmallVec<[u64; 4]>;
 
 /// Returns the facts of a run. First, which of its buffers are the same buffer, because a buffer is bound only once.
 /// Second, where in a packed word an output begins, because an invocation can own a word only if it writes all its
-/// elements. Third, for kernels that may process four elements at once, which arrays lie between vectors.
+/// elements. Third, for kernels that may process four elements at once, which arrays are between vectors
+/// ([`RunBuffer::is_between_vectors`]).
 pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     let mut facts = Facts::new();
     facts.push(plan.id);
@@ -184,7 +186,7 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     facts
 }
 
-/// Returns whether what is prepared for a step may depend on which arrays lie between vectors (`fetches.rs`).
+/// Returns whether what is prepared for a step may depend on which arrays are between vectors (see `fetches.rs`).
 fn may_take_fours(step: &Step) -> bool {
     match step {
         Step::Nest(kernel) => kernel.schedule.groups().is_some_and(|groups| groups.in_flight > 1),
@@ -192,7 +194,8 @@ fn may_take_fours(step: &Step) -> bool {
     }
 }
 
-/// The prepared plans that a device keeps. If they exceed `KEPT_BYTES`, the least recently used are dropped first.
+/// The prepared plans that a device keeps. If they exceed `KEPT_BYTES`, the least recently used plans are dropped
+/// first.
 pub(super) struct PreparedPlans {
     plans: LruCache<Facts, Arc<PreparedPlan>, BuildHasherDefault<WordHasher>>,
     bytes: usize,
@@ -221,7 +224,7 @@ impl PreparedPlans {
         }
     }
 
-    /// Forgets all prepared plans. Pipelines stay.
+    /// Forgets all prepared plans. Pipelines are kept.
     pub fn clear(&mut self) {
         self.plans.clear();
         self.bytes = 0;

@@ -130,7 +130,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Registers that the routine may reject an element. Returns the id under which its shader notes one.
+    /// Registers that the routine may reject an element. Returns the id that its shader writes into a note.
     fn refusal(&mut self, call: &RoutineCall) -> u32 {
         let unsigned = call.operands.first().is_some_and(|w| w.meta.dtype == DType::U64);
         let compute = if unsigned { Compute::U64 } else { Compute::I64 };
@@ -167,7 +167,8 @@ impl<'a> Recorder<'a> {
         }
         let offset = (first + start) * size / self.limits.storage_alignment * self.limits.storage_alignment;
         let len = ((first + end) * size).next_multiple_of(4) - offset;
-        // in every window the shader numbers items from the call's first one, so `first` is the position of that item
+        // the shader numbers the items of every window from the first item of the call, so `first` is the position of
+        // that item
         Ok(BoundPlace { buffer, offset, len, first: Some((first as i64 - (offset / size) as i64) as u32) })
     }
 }

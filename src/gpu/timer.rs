@@ -1,4 +1,4 @@
-//! Measures the time that kernels take. While a timer runs, each compute pass records its begin and its end by the
+//! Measures the time that kernels take. While a timer runs, each compute pass records its start and its end by the
 //! device's own clock. A timer of steps gives each step of a plan its own passes. On a device without such a clock, the
 //! host waits for the device before and after each step, and measures the time.
 
@@ -7,11 +7,11 @@ use crate::base::error::Result;
 use crate::plan::backend::{Clock, Detail, Recording, StepNote, busy};
 use std::time::{Duration, Instant};
 
-/// The passes whose times one query set holds. A pass takes two queries, and a query set of wgpu has at most 4,096, so
-/// up to 2,048 passes would fit. With 512 a short profile takes little memory (8 KiB), and a long one rarely needs
+/// The number of passes whose times one query set holds. A pass uses two queries, and a query set of wgpu has at most
+/// 4,096, so 2,048 passes would fit. With 512, a short profile uses little memory (8 KiB), and a long one rarely needs
 /// another set.
 const PASSES: u32 = 512;
-/// Bytes of a pass's times: the ticks of its begin and its end, of 8 bytes each.
+/// The size in bytes of a pass's times: the ticks of its start and its end, of 8 bytes each.
 const PASS_BYTES: usize = 2 * 8;
 
 /// A query set, with the buffer to which its times are copied for reading back, in ticks of the device's clock.
@@ -29,7 +29,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Makes a pass record its begin if `ends[0]`, and its end if `ends[1]`.
+    /// Makes a pass record its start if `ends[0]`, and its end if `ends[1]`.
     pub fn writes(&self, ends: [bool; 2]) -> wgpu::ComputePassTimestampWrites<'_> {
         wgpu::ComputePassTimestampWrites {
             query_set: &self.queries,
@@ -47,7 +47,7 @@ pub(super) struct Timer {
     steps: Vec<StepNote>,
     /// Whether a step is being recorded. Passes between steps belong to no step.
     in_step: bool,
-    /// All but the last are full.
+    /// All sets but the last are full.
     sets: Vec<Set>,
     /// Whether the time of a pass or of a step could not be recorded.
     lost: bool,
@@ -73,7 +73,7 @@ impl Timer {
         self.notes_steps() && self.clock == Clock::HostWithWaits
     }
 
-    /// Marks the begin of a step. `note` gets the time when the timer began, and describes the step.
+    /// Marks the start of a step. `note` gets the time when the timer was started, and describes the step.
     pub fn begin_step(&mut self, note: impl FnOnce(Instant) -> StepNote) {
         let note = note(self.began);
         self.steps.push(note);
@@ -149,8 +149,9 @@ impl Timer {
         Recording { steps: self.steps, busy: is_complete.then_some(busy), clock, is_complete }
     }
 
-    /// Sets the times of each step to those of its passes. The relation of the device's clock to the host's is unknown,
-    /// so the device's times are shifted by as little as possible, but so that no step begins before it was enqueued.
+    /// Sets the times of each step from the times of its passes. The relation of the device's clock to the host's is
+    /// unknown. So the device's times are shifted by as little as possible, but by enough that no step begins before it
+    /// was enqueued.
     fn place_steps(&mut self, times: &[(Duration, Duration)]) {
         let numbers = || self.sets.iter().flat_map(|set| set.passes.iter().copied());
         let mut ran = vec![false; self.steps.len()];

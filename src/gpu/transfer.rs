@@ -19,8 +19,8 @@ use std::sync::atomic::Ordering::Relaxed;
 const PIECE: usize = 64 << 20;
 
 /// The most bytes read back in one piece, a whole number of elements. Two pieces are in flight at once: the device
-/// copies the next one while the host copies this one. Each piece has a fixed cost of about 40 µs (that of reading 4
-/// KiB), which is small compared with the 1.6 ms that a bus of 10 GB/s takes for 16 MiB.
+/// copies the next one while the host copies this one. Each piece has a fixed cost of about 40 µs (the time for reading
+/// 4 KiB), which is small compared with the 1.6 ms that a bus of 10 GB/s needs for 16 MiB.
 const PIECE_READ: usize = 16 << 20;
 
 /// Returns the driver's buffer behind a handle. Returns an error if the buffer does not belong to a GPU.
@@ -239,8 +239,8 @@ impl Gpu {
     ) -> Result<()> {
         let mut notes = notes.unwrap_or_else(|| Taken::nothing(&self.notes, &self.connection));
         for signal in notes.signals().iter().chain([&piece.signal]) {
-            // if the host cannot wait because no thread can be started, the copies still arrive, so the notes stay for
-            // the next read. A device that failed, was lost or hangs cannot deliver its notes
+            // if the host cannot wait because no thread can be started, the copies still arrive, so the notes are kept
+            // for the next read. A device that failed, was lost or hangs cannot deliver its notes
             let mapped = self.mapped(signal).await;
             let is_gone = |e: &Error| {
                 e.kind() == ErrorKind::Timeout || self.connection.check().is_err() || signal.get() == Some(&false)
@@ -290,7 +290,7 @@ struct Piece {
     /// How many bytes of the staging buffer precede the requested ones. `len` is the number of requested bytes.
     skip: usize,
     len: usize,
-    /// Both together, rounded up to a whole word.
+    /// `skip + len`, rounded up to a whole word.
     span: u64,
 }
 

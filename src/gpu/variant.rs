@@ -1,4 +1,4 @@
-//! Specialises a kernel's shader: determines what is compiled into it in addition to the schedule. This is which
+//! Specialises a kernel's shader: determines what is compiled into it in addition to the schedule. This includes which
 //! operands share a binding, how each store writes (which depends on where in a word its target begins), and whether
 //! invocations process elements by fours.
 
@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 /// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers'
 /// starts. `aligned` tells for each load, then each store, whether it begins at a multiple of four elements in every
 /// run with the same facts. `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings;
-/// those that several invocations write word by word become atomic.
+/// a binding becomes atomic here if several invocations may write to the same word of it.
 pub(super) fn classify(
     kernel: &Kernel,
     form: &Form,
@@ -102,7 +102,7 @@ pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
             kinds.push(Slot { words: of.1, access, width: 1 });
             kinds.len() - 1
         });
-        // a buffer that a kernel also writes has one binding, for both
+        // a buffer that a kernel both reads and writes has one binding
         if access == Access::Write {
             kinds[slot].access = access;
         }

@@ -15,8 +15,9 @@ use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// How long the polling thread stays when no future waits. Starting a thread takes some 50 µs, about as long as a short
-/// wait, and programs that wait once often wait again. 100 ms was chosen by hand; no benchmark compares other values.
+/// How long the polling thread keeps running while no future waits. Starting a thread takes some 50 µs, about as long
+/// as a short wait, and programs that wait once often wait again. 100 ms was chosen by hand; no benchmark compares
+/// other values.
 const STAYS: Duration = Duration::from_millis(100);
 
 /// Set by a callback of wgpu to whether the requested operation succeeded.
@@ -117,8 +118,8 @@ impl Watch {
 
     /// Polls the device once, and returns the wakers of the futures that are due to be polled.
     fn poll(&self) -> Vec<Waker> {
-        // in this order, so that the connection, which may be its last handle, is dropped while the thread still counts
-        // as inside
+        // declared in this order, so that `connection`, which may be the last handle, is dropped while the thread still
+        // counts as inside
         let inside = at_exit::enter();
         let connection = self.connection.upgrade().filter(|_| inside.is_some());
         if let Some(connection) = &connection
@@ -214,7 +215,7 @@ impl Wait {
         self.watch.ensure_thread(&mut state).err().map(Err)
     }
 
-    /// Removes the future from those that wait.
+    /// Removes the future from the watch's waiting futures.
     fn leave(&mut self) {
         if let Some(number) = self.number.take() {
             let entry = lock(&self.watch.state).waits.remove(&number);

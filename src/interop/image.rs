@@ -11,8 +11,9 @@ use std::panic::Location;
 type Buffer<P> = ImageBuffer<P, Vec<<P as Pixel>::Subpixel>>;
 
 impl Array {
-    /// Converts an image to an array of shape (height, width, channels) on the CPU, without a copy. The channels are 1
-    /// gray, 2 gray and alpha, 3 RGB, or 4 RGBA; the dtype is the image's: u8, u16 or f32. (Feature `image`.)
+    /// Converts an image to an array of shape (height, width, channels) on the CPU, without a copy. The number of
+    /// channels is 1 for gray, 2 for gray and alpha, 3 for RGB, or 4 for RGBA. The dtype is the image's: u8, u16 or
+    /// f32. (Feature `image`.)
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for kinds of images that a later version of `image` may add.
@@ -68,7 +69,7 @@ impl Array {
     {
         let shape = [image.height() as usize, image.width() as usize, P::CHANNEL_COUNT as usize];
         let mut elements = image.into_raw();
-        // the vector of an image may be longer than its pixels
+        // the vector of an image may be longer than its pixels need
         elements.truncate(crate::base::layout::product(&shape));
         Array::from_vec(elements, shape)
     }
@@ -126,8 +127,8 @@ impl Expr {
     /// channels), or (height, width) for pixels of one channel. (Feature `image`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] if shape or dtype do not match the pixel type; errors of the
-    /// evaluation.
+    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] if the shape or the dtype does not match the pixel type; errors of
+    /// the evaluation.
     ///
     /// ```
     /// use cupric::{DType, zeros};

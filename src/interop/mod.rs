@@ -1,7 +1,7 @@
-//! Floor 6: conversions to and from other libraries, each behind its own feature. `interop/ndarray.rs` views and takes
-//! over arrays of `ndarray`, `interop/serde/mod.rs` serialises arrays, `interop/image.rs` converts images,
-//! `interop/dlpack/mod.rs` shares memory with other languages through DLPack, and `interop/wgpu.rs` shares GPU buffers
-//! with programs that use wgpu directly.
+//! Floor 6: conversions to and from other libraries, each behind its own feature. `interop/ndarray.rs` converts to and
+//! from arrays of `ndarray`, without a copy where possible, `interop/serde/mod.rs` serialises arrays,
+//! `interop/image.rs` converts images, `interop/dlpack/mod.rs` shares memory with other languages through DLPack, and
+//! `interop/wgpu.rs` shares GPU buffers with programs that use wgpu directly.
 
 #[cfg(feature = "dlpack")]
 mod dlpack;

@@ -33,7 +33,7 @@ impl Array {
         const OP: &str = "as_ndarray";
         let at = Location::caller();
         let elements = self.host_elements::<T>(OP, at)?;
-        // `ndarray` stores a negative stride as the same word in a usize, and finds the first element itself
+        // `ndarray` stores the bits of a negative stride in a usize, and finds the first element itself
         let strides: Vec<usize> = self.strides().iter().map(|s| *s as usize).collect();
         let shape = IxDyn(self.shape());
         // the strides of an array without elements may lead out of its memory, which is empty
@@ -80,8 +80,8 @@ impl Array {
         Ok(Array::adopt(elements, &shape, at))
     }
 
-    /// Converts an owned array of `ndarray` to an array on the CPU. It takes over the memory with any strides, without
-    /// a copy. (Feature `ndarray`.)
+    /// Converts an owned array of `ndarray` to an array on the CPU. The array takes over the memory without a copy,
+    /// whatever its strides are. (Feature `ndarray`.)
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`] for more than 64 axes.
@@ -110,11 +110,11 @@ impl Array {
         Ok(Array::new(Device::adopt(elements), layout, T::DTYPE, at))
     }
 
-    /// Converts the array to an array of `ndarray` in C order. It reuses the memory if [`Array::into_vec`] does, and
-    /// copies otherwise. (Feature `ndarray`.)
+    /// Converts the array to an array of `ndarray` in C order. Reuses the memory if [`Array::into_vec`] can, and copies
+    /// it otherwise. (Feature `ndarray`.)
     ///
     /// # Errors
-    /// Those of [`Array::into_vec`].
+    /// The errors of [`Array::into_vec`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -134,7 +134,7 @@ impl Expr {
     /// `ndarray`.)
     ///
     /// # Errors
-    /// Those of [`Expr::to_vec`].
+    /// The errors of [`Expr::to_vec`].
     ///
     /// ```
     /// use cupric::array;

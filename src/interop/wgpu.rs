@@ -1,4 +1,5 @@
-//! Shares GPU buffers with programs that use wgpu directly: buffers of arrays, and arrays in buffers of the program.
+//! Shares GPU buffers with programs that use wgpu directly: the program can use the buffer of an array, and an array
+//! can use a buffer of the program.
 
 use crate::array::Array;
 use crate::array::device::Device;
@@ -15,9 +16,9 @@ use std::panic::Location;
 /// It keeps the array alive. While it exists, the memory is not reused, and a write to the array allocates new memory.
 /// So keep it until the commands that use the buffer are submitted. They must not write to the buffer.
 ///
-/// The first element is at [`offset`](WgpuBuffer::offset), the others follow at the array's strides. Elements have the
-/// same format as in a Rust `Vec`; a bool is a byte, and true if it is not 0. In WGSL, 8- and 16-bit types are packed,
-/// 4 or 2 to a word.
+/// The first element is at [`offset`](WgpuBuffer::offset), and the other elements follow at the array's strides.
+/// Elements have the same format as in a Rust `Vec`; a bool is one byte, and is true if the byte is not 0. In WGSL, 8-
+/// and 16-bit types are packed, 4 or 2 to a word.
 pub struct WgpuBuffer {
     array: Array,
     buffer: wgpu::Buffer,
@@ -44,7 +45,7 @@ impl WgpuBuffer {
     }
 
     /// Returns the part of the buffer in [`range`](WgpuBuffer::range), for example for a render pass. wgpu has no empty
-    /// slices, so for an array without elements it is the first word of the buffer.
+    /// slices, so for an array without elements this returns the first word of the buffer.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         match self.range.is_empty() {
             true => self.buffer.slice(..4),
@@ -67,10 +68,10 @@ impl fmt::Debug for WgpuBuffer {
 
 impl Array {
     /// Returns the array's memory on its GPU without a copy, for programs that use wgpu directly. The kernels that
-    /// compute the array are submitted to the device's queue, so commands that are submitted to it afterwards read the
-    /// finished array. (Feature `wgpu`.)
+    /// compute the array are submitted to the device's queue, so commands that the program submits to the same queue
+    /// afterwards read the finished array. (Feature `wgpu`.)
     ///
-    /// An index out of range, which a GPU reports late, is an error of the next read, not of this call.
+    /// A GPU reports an out-of-bounds index late: the next read of the device returns the error, not this call.
     ///
     /// # Errors
     /// [`ErrorKind::DeviceMismatch`] for an array on the CPU; errors of the device.
@@ -113,14 +114,14 @@ impl Array {
 
     /// Makes an array from a part of a program's buffer, in C order, without a copy. `device` must be the device whose
     /// wgpu device made the buffer: [`Device::from_wgpu`] takes over a program's wgpu device, [`Device::wgpu_device`]
-    /// returns that of cupric. wgpu cannot always detect a buffer of another `wgpu::Instance`, and an array of such a
+    /// returns cupric's own. wgpu cannot always detect a buffer of another `wgpu::Instance`, and an array in such a
     /// buffer may contain any numbers. (Feature `wgpu`.)
     ///
-    /// The elements are those that the program has written before this call, or by commands that it has submitted. The
-    /// array never writes to the buffer, because a write to the array allocates new memory. The program must not write
-    /// to it either while an array or an expression uses it, and until the kernels that read it are submitted
-    /// ([`Device::wgpu_queue`] submits them). If the buffer is destroyed while it is in use, the device fails. Its
-    /// bytes count as the device's memory in use.
+    /// The array contains what the program wrote before this call, including writes by commands that it has submitted.
+    /// The array never writes to the buffer, because a write to the array allocates new memory. The program must not
+    /// write to the buffer either while an array or an expression uses it, nor before the kernels that read it are
+    /// submitted ([`Device::wgpu_queue`] submits them). If the buffer is destroyed while it is in use, the device
+    /// fails. The buffer's size counts as the device's memory in use.
     ///
     /// # Errors
     /// * [`ErrorKind::DeviceMismatch`] for the CPU.

@@ -9,7 +9,8 @@ type Fallible<T> = Result<T, Fault>;
 pub const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// NumPy starts the data at a multiple of this many bytes.
 const ALIGN: usize = 64;
-/// NumPy reserves space for the first length to grow to this many digits, so that rows can be appended to a file.
+/// NumPy reserves space for the first length of the shape to grow to this many digits, so that rows can be appended to
+/// a file.
 const GROWTH_DIGITS: usize = 21;
 
 pub fn format_fault(detail: impl Into<String>) -> Fault {
@@ -19,7 +20,7 @@ pub fn format_fault(detail: impl Into<String>) -> Fault {
 /// The content of the header.
 pub struct Header {
     pub dtype: DType,
-    /// Whether the bytes of an element are in the opposite of this machine's order.
+    /// Whether the elements are in the opposite of this machine's byte order.
     pub swap: bool,
     pub fortran: bool,
     pub shape: Shape,
@@ -115,7 +116,7 @@ impl Parser<'_> {
         if self.take(byte) { Ok(()) } else { Err(self.found(&format!("'{}'", byte as char))) }
     }
 
-    /// Makes the error that something else was found where `wanted` should be.
+    /// Makes the error for finding something else where `wanted` should be.
     fn found(&self, wanted: &str) -> Fault {
         match self.rest {
             [] => self.wrong(&format!("its end where {wanted} should be")),
@@ -190,7 +191,8 @@ impl<'a> Parser<'a> {
         Ok(length)
     }
 
-    /// Parses a dtype such as `<f4`. Returns it, and whether its bytes are in the opposite of this machine's order.
+    /// Parses a dtype such as `<f4`. Returns the dtype, and whether the elements are in the opposite of this machine's
+    /// byte order.
     fn descr(&mut self) -> Fallible<(DType, bool)> {
         self.skip_space();
         let unsupported = |name: &[u8]| {
@@ -232,7 +234,7 @@ pub fn printable(bytes: &[u8]) -> String {
     format!("\"{}{dots}\"", start.escape_ascii())
 }
 
-/// Returns NumPy's name of a dtype in this machine's byte order.
+/// Returns NumPy's name of a dtype in this machine's byte order, or `None` for bf16, which NumPy does not have.
 pub fn descr_of(dtype: DType) -> Option<String> {
     let kind = match dtype {
         DType::Bool => 'b',
@@ -249,8 +251,8 @@ pub fn descr_of(dtype: DType) -> Option<String> {
     Some(format!("{order}{kind}{}", dtype.size()))
 }
 
-/// Returns everything before the data, in version 1.0, whose headers have less than 64 KiB. 64 axes (the most that an
-/// array has) of 20 digits stay far below this limit.
+/// Returns everything before the data, in format version 1.0, whose headers have less than 64 KiB. The longest header
+/// has 64 axes (the most that an array has) of 20 digits, which is far below this limit.
 pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if shape.len() == 1 { "," } else { "" };

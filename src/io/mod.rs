@@ -1,5 +1,5 @@
-//! Floor 5: files in NumPy's format `.npy`. Reading allocates no more memory than the file has bytes (or about twice
-//! the bytes of a pipe), whatever its header claims, so a hostile file cannot exhaust memory. Writing produces the same
+//! Floor 5: files in NumPy's format `.npy`. Reading allocates no more memory than the size of the file (or about twice
+//! the data of a pipe), whatever the header claims, so a hostile file cannot exhaust memory. Writing produces the same
 //! bytes as `numpy.save`.
 //!
 //! A file consists of a magic string, a version, the length of the header, the header (`io/header.rs`), and the data.
@@ -52,8 +52,8 @@ impl Array {
     /// (`/dev/stdin`) is read to its end, and memory is allocated as its bytes arrive.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Format`] if its content is not such an array, and
-    /// [`ErrorKind::OutOfMemory`].
+    /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Format`] if its content is not a supported `.npy`
+    /// array, and [`ErrorKind::OutOfMemory`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -83,7 +83,7 @@ impl Array {
     /// Reads an array from the bytes of a NumPy `.npy` file: see [`Array::from_npy`].
     ///
     /// # Errors
-    /// Those of [`Array::from_npy`].
+    /// The errors of [`Array::from_npy`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -102,15 +102,16 @@ impl Array {
 impl Expr {
     /// Evaluates the expression and writes it to a NumPy `.npy` file, in C order.
     ///
-    /// It writes the same bytes as `numpy.save`. They go to a new file, which replaces the old one when they are on the
-    /// disk. So a reader finds either the old or the new content, never a part, even after a crash. Waiting for the
-    /// disk takes most of the time of a small file. If `path` is a symbolic link, the link is kept and the file that it
-    /// names is written, whether it exists or not. A device or a pipe is written to directly.
+    /// It writes the same bytes as `numpy.save`. The bytes are written to a new file, which replaces the old one as
+    /// soon as all of them are on the disk. So a reader finds either the old or the new content, never a part, even
+    /// after a crash. For a small file, waiting for the disk takes most of the time. If `path` is a symbolic link, the
+    /// link is kept and the file that it names is written, whether it exists or not. A device or a pipe is written to
+    /// directly.
     ///
     /// A process that is killed while it writes leaves a file `.cupric-*.tmp` in the same folder.
     ///
     /// # Errors
-    /// Those of evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have; and [`ErrorKind::Io`].
+    /// The errors of the evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have; and [`ErrorKind::Io`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -135,7 +136,7 @@ impl Expr {
     /// Evaluates the expression and returns the bytes of a NumPy `.npy` file: see [`Expr::to_npy`].
     ///
     /// # Errors
-    /// Those of evaluation, and [`ErrorKind::DType`] for bf16, which NumPy does not have.
+    /// The errors of the evaluation, and [`ErrorKind::DType`] for bf16, which NumPy does not have.
     ///
     /// ```
     /// let bytes = cupric::array![1., 2.].to_npy_bytes()?;
@@ -156,8 +157,8 @@ impl Expr {
     }
 }
 
-/// Makes the fault of a read or a write. Data that a decoder of some source cannot decode is a format fault, not an I/O
-/// fault.
+/// Makes the fault of a read or a write. Data that a decoder (of a compressed archive, for example) cannot decode is a
+/// format fault, not an I/O fault.
 pub(crate) fn io_fault(e: io::Error) -> Fault {
     let kind = if e.kind() == io::ErrorKind::InvalidData { ErrorKind::Format } else { ErrorKind::Io };
     Fault::new(kind, e.to_string())
@@ -174,13 +175,13 @@ pub(crate) fn named(fault: Fault, path: &Path) -> Fault {
 pub(crate) enum Length {
     /// This many bytes, which exist.
     Known(u64),
-    /// This many bytes according to an unverified claim: the directory of an archive.
+    /// This many bytes according to the directory of an archive, which is not verified.
     #[cfg_attr(not(feature = "npz"), allow(dead_code))]
     Claimed(u64),
     Unknown,
 }
 
-/// Reads an array from `source`. It allocates no more memory than the source has bytes. If the length is unknown or
+/// Reads an array from `source`. It allocates no more memory than the size of the source. If the length is unknown or
 /// only claimed, it allocates at most twice the bytes that have arrived (64 KiB at first).
 pub(crate) fn read(source: impl Read, length: Length, at: Loc) -> Fallible<Array> {
     let mut source = Source::new(source, length);
@@ -251,7 +252,7 @@ fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
     Ok((major, u32::from_le_bytes(field) as u64))
 }
 
-/// A source of bytes, with the number of bytes that are not claimed yet, if its length is known.
+/// A source of bytes. `left` is the number of bytes that no call of `claim` has reserved yet, if the length is known.
 struct Source<R> {
     from: R,
     left: Option<u64>,
@@ -305,7 +306,7 @@ impl<R: Read> Source<R> {
     }
 
     /// Reads `count` elements. If the bytes are known to exist, one step reads all of them. Otherwise each step doubles
-    /// what has arrived, so that memory is allocated only as bytes arrive.
+    /// the number of elements that have arrived, so that memory is allocated only as bytes arrive.
     fn grow<T: Pod>(&mut self, elements: &mut Vec<T>, count: usize) -> Fallible<()> {
         while elements.len() < count {
             let have = elements.len();
@@ -346,8 +347,8 @@ impl<R: Read> Load<R> {
     /// Reads the elements directly into the memory of the array.
     fn elements<T: Pod>(&mut self) -> Fallible<Vec<T>> {
         let mut elements = match self.source.is_there {
-            // fresh zeroed memory from the system needs no pass over it, so this is cheaper than `grow`, which writes
-            // zeros
+            // the system provides memory that is already zeroed, so this is cheaper than `grow`, which writes zeros
+            // itself
             true => {
                 let detail = || format!("no memory for {} bytes", self.size * size_of::<T>());
                 let zeroed = try_zeroed_slice_box::<T>(self.size);

@@ -15,10 +15,10 @@ use std::fmt;
 pub struct Agreement {
     /// The number of elements that were compared.
     pub elements: usize,
-    /// The number of elements that differ. All NaNs are equal, and so are 0 and −0.
+    /// The number of elements that differ. All NaNs count as equal, and so do 0 and −0.
     pub different: usize,
-    /// The largest difference of floats, in units in the last place of their type; ∞ if only one of two elements is NaN
-    /// or infinite.
+    /// The largest difference between two floats, in units in the last place (ULP) of their type. ∞ if only one of the
+    /// two is NaN or infinite.
     pub most_ulps: f64,
 }
 
@@ -59,8 +59,8 @@ impl Agreement {
     }
 }
 
-/// Returns the distance between neighbouring floats of a type at `x`: 2^(exponent − digits). Below the normal numbers
-/// it is the distance of subnormal numbers.
+/// Returns the distance between neighbouring floats of a type at `x`: 2^(exponent − digits). If `x` is below the normal
+/// numbers, returns the distance between subnormal numbers.
 fn ulp(x: f64, dtype: DType) -> f64 {
     let (digits, lowest) = match dtype {
         DType::F16 => (10, -14),

@@ -8,8 +8,8 @@ use crate::graph::ufunc::{Class, Kind, Term, Ufunc};
 use smallvec::SmallVec;
 
 /// Makes expressions from the values `results`. The operands have the dtypes of the program's inputs and are on the
-/// device with the number `device`. Checks for NaN and the like look only at the results, not at intermediate values;
-/// one result may be an operand of another.
+/// device with the number `device`. Checks of results (for NaN, for example) look only at `results`, not at
+/// intermediate values. One result may be an operand of another.
 pub(super) fn expressions(program: &Program, operands: &[Expr], device: u32, results: &[Id], at: Loc) -> Vec<Expr> {
     let needed = program.needed(results);
     let mut made: Vec<Option<Expr>> = vec![None; needed.len()];
@@ -29,7 +29,7 @@ pub(super) fn expressions(program: &Program, operands: &[Expr], device: u32, res
     results.iter().filter_map(|id| made[*id].clone()).collect()
 }
 
-/// Converts a result to the dtype of its output. An integer that wraps here is not an error of a check.
+/// Converts a result to the dtype of its output. Checks do not report an integer that wraps here.
 pub(super) fn converted(result: Expr, to: DType, at: Loc) -> Expr {
     if result.0.dtype == to { result } else { cast(result, to, at).wrapping() }
 }
@@ -40,7 +40,7 @@ fn operands_of(program: &Program, row: &'static Ufunc, args: &[Id], of: impl Fn(
     let first = (row.class == Class::Select) as usize;
     let has_array = args[first..].iter().any(|a| program.constant(*a).is_none());
     let operand = |(n, a): (usize, &Id)| match program.constant(*a) {
-        // a number that is combined with f16 would not be rounded to f16
+        // an f16 constant is not passed as a number, because it would not be rounded to f16
         Some(number) if has_array && n >= first && program.dtype(*a) != DType::F16 => Arg::Scalar(number),
         Some(_) | None => Arg::Expr(of(*a)),
     };

@@ -1,4 +1,4 @@
-//! Lowers the built-in functions of WGSL to rows of the table of functions.
+//! Lowers the built-in functions of WGSL to ufuncs, the rows of the library's table of functions.
 
 use super::lower::{Lowered, Lowering, Value};
 use super::program::Id;
@@ -7,7 +7,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use naga::{MathFunction, Span};
 
-/// Returns the row that computes a function of WGSL, or `None` if it needs several rows.
+/// Returns the ufunc that computes a function of WGSL, or `None` if no single ufunc does.
 #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
 fn row(fun: MathFunction, of: DType) -> Option<&'static Ufunc> {
     use MathFunction::*;
@@ -89,7 +89,7 @@ fn scalar_type(to: &Lowering<'_>, args: &[Value]) -> Option<DType> {
     }
 }
 
-/// Lowers a function of scalars that is computed by several rows.
+/// Lowers a function of scalars that no single ufunc computes.
 #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
 fn composite(to: &mut Lowering<'_>, fun: MathFunction, a: &[Id], span: Span) -> Lowered<Id> {
     let dtype = to.program.dtype(a[0]);

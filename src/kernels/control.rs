@@ -7,15 +7,16 @@ use crate::base::dtype::Scalar;
 use crate::graph::ufunc::logic;
 use naga::{Block, Expression, Handle, Span, SwitchValue};
 
-/// The maximum number of iterations that a loop is unrolled to while all elements are in it.
+/// The maximum number of iterations to which a loop is unrolled while every element is still in it.
 const MOST_TURNS: usize = 1 << 16;
 
-/// The maximum number of iterations of a loop that some elements may have left, unless the author sets another maximum.
+/// The maximum number of iterations of a loop that some elements may leave before others, unless
+/// `KernelOptions::loop_steps` sets another maximum.
 const MOST_TURNS_BY_DATA: usize = 1 << 10;
 
 impl<'m> Lowering<'m> {
-    /// Adds the current elements to those that have arrived at a point of the control flow, with the current values of
-    /// the variables.
+    /// Adds the current elements, with their values of the variables, to the elements that have arrived at `place`, a
+    /// point of the control flow.
     pub fn note(&mut self, place: &mut Arrived) {
         if self.program.is(self.live, false) {
             return;
@@ -30,8 +31,7 @@ impl<'m> Lowering<'m> {
         });
     }
 
-    /// Continues with the elements that have arrived at a point of the control flow, in addition to the current
-    /// elements.
+    /// Adds the elements that have arrived at `place` to the current elements, and continues with both.
     pub fn arrive(&mut self, place: Arrived) {
         let Some((mask, values)) = place else { return };
         if self.program.is(self.live, false) {
@@ -49,8 +49,8 @@ impl<'m> Lowering<'m> {
         values.into_iter().zip(others).map(|(yes, no)| self.choose(mask, yes, no)).collect()
     }
 
-    /// Lowers two branches, each with its own mask. Afterwards the elements continue that have reached the end of a
-    /// branch.
+    /// Lowers two branches, each with its own mask. Afterwards, only elements that have reached the end of their branch
+    /// continue.
     pub fn branches(
         &mut self,
         frame: &mut Frame<'m>,
@@ -74,7 +74,8 @@ impl<'m> Lowering<'m> {
         self.live = self.program.and(before.0, otherwise);
         no(self, frame)?;
         let of_no = (self.live, std::mem::take(&mut self.variables));
-        // of the elements that reach this point, those for which the condition holds come from the first branch
+        // an element that reaches this point comes from the first branch if the condition holds for it, else from the
+        // second
         self.variables = match [of_yes.0, of_no.0].map(|mask| self.program.is(mask, false)) {
             [true, _] => of_no.1,
             [_, true] => of_yes.1,
@@ -167,7 +168,7 @@ impl<'m> Lowering<'m> {
             if self.program.is(self.live, false) {
                 break;
             }
-            // if no element has left, all are in the loop, whichever paths through its body they took
+            // if no element has left, all elements are still in the loop, whichever paths through its body they took
             let enclosing = &frame.enclosing[depth];
             if enclosing.ended.is_none() && self.program.is(enclosing.gone, false) {
                 self.live = mutant!(ways_through_a_loop_leave_it, self.live, before);

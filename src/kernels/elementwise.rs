@@ -21,8 +21,8 @@ use std::sync::Arc;
 /// around it and runs on every backend.
 ///
 /// The inputs and outputs are lists such as `"x: f32, y: T"`. Each has a dtype or a type name that starts with a
-/// capital letter. In a call, a type name means the common dtype of its operands. The body is the body of a WGSL
-/// function: it reads the inputs and assigns the outputs, which are 0 at the start.
+/// capital letter. In a call, a type name stands for the common dtype of the operands that are declared with it. The
+/// body is the body of a WGSL function: it reads the inputs and assigns the outputs, which are 0 at the start.
 ///
 /// ```
 /// use cupric::{ElementwiseKernel, array, eval_all};
@@ -59,14 +59,15 @@ use std::sync::Arc;
 ///
 /// A body can access only its operands: there are no textures, barriers or atomics.
 ///
-/// In the body, 8- and 16-bit integers have 32 bits, and bf16 is f32. An output is converted at the end, where integers
-/// wrap. naga parses the source, and the library builds the same nodes from it as from its methods; the driver never
-/// sees it. So a function has the [accuracy](crate::guide::accuracy) of the method of its name, `min` and `max` return
-/// NaN for NaN, and integers wrap. Integer division by 0 and shifts follow the WGSL specification.
+/// In the body, 8- and 16-bit integers are widened to 32 bits, and bf16 to f32. An output is converted to its dtype at
+/// the end; integers wrap there. The parser naga reads the source, and the library builds the same nodes from it as its
+/// methods do; the driver never sees the source. So a function has the [accuracy](crate::guide::accuracy) of the method
+/// with the same name, `min` and `max` return NaN for NaN, and integers wrap. Integer division by 0 and shifts follow
+/// the WGSL specification.
 ///
 /// If the condition of a branch differs between elements, both sides are computed for all elements, and each element
-/// keeps the results of its side. Loops are unrolled. If the end of a loop depends on the elements, those that have
-/// left it keep their values while others continue; set the maximum number of iterations with
+/// keeps the results of its side. Loops are unrolled. If the end of a loop depends on the elements, elements that have
+/// left the loop keep their values while others continue; set the maximum number of iterations with
 /// [`KernelOptions::loop_steps`].
 ///
 /// # Differences from CuPy
@@ -93,14 +94,15 @@ impl ElementwiseKernel {
     /// Makes a kernel from its inputs, its outputs, its body and its name.
     ///
     /// # Errors
-    /// A list or the name is not valid, or the body is not valid WGSL or uses unsupported features; the message has its
-    /// line and column.
+    /// A parameter list or the name is not valid, or the body is not valid WGSL or uses unsupported features. For an
+    /// error in the body, the message states the line and column.
     #[track_caller]
     pub fn new(inputs: &str, outputs: &str, body: &str, name: &str) -> Result<ElementwiseKernel> {
         ElementwiseKernel::with_options(inputs, outputs, body, name, KernelOptions::default())
     }
 
-    /// Makes a kernel with options: helper functions, or a maximum for loops whose end depends on the elements.
+    /// Makes a kernel with options: helper functions, or a maximum number of iterations for loops whose end depends on
+    /// the elements.
     ///
     /// ```
     /// use cupric::{ElementwiseKernel, KernelOptions, array};
@@ -124,7 +126,7 @@ impl ElementwiseKernel {
     /// ```
     ///
     /// # Errors
-    /// Those of [`new`](ElementwiseKernel::new).
+    /// The errors of [`new`](ElementwiseKernel::new).
     #[track_caller]
     pub fn with_options(
         inputs: &str,
@@ -167,8 +169,8 @@ impl ElementwiseKernel {
         &self.name
     }
 
-    /// Calls a kernel that has one output. Operands broadcast, and numbers adopt the dtypes of the inputs. Like an
-    /// operation, it computes nothing yet, and the result carries an error if the operands do not match.
+    /// Calls a kernel that has one output. Operands broadcast, and numbers adopt the dtypes of the inputs. As for any
+    /// operation, nothing is computed yet, and the result carries an error if the operands do not match the inputs.
     #[track_caller]
     pub fn call(&self, operands: impl Operands) -> Expr {
         let at = Location::caller();
@@ -194,7 +196,7 @@ impl ElementwiseKernel {
     /// ```
     ///
     /// # Errors
-    /// Those of [`call`](ElementwiseKernel::call) and [`eval`](Expr::eval).
+    /// The errors of [`call`](ElementwiseKernel::call) and [`eval`](Expr::eval).
     #[track_caller]
     pub fn check(&self, operands: impl Operands, device: &Device) -> Result<Agreement> {
         let at = Location::caller();

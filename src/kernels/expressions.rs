@@ -278,7 +278,7 @@ impl<'m> Lowering<'m> {
         self.program.select(by_zero, a, quotient)
     }
 
-    /// Shifts by the amount modulo the width, as WGSL does.
+    /// Shifts an integer by `by` modulo its width in bits, as WGSL does.
     fn shifted(&mut self, row: &'static Ufunc, a: Id, by: Id) -> Id {
         let dtype = self.program.dtype(a);
         let by = self.program.cast(by, dtype);
@@ -312,7 +312,8 @@ impl<'m> Lowering<'m> {
         let from = self.program.dtype(a);
         let width = convert.unwrap_or(from.size() as u8);
         let to = dtype_of(naga::Scalar { kind, width }, span)?;
-        // a bitcast between integers is a wrapping conversion; no function reinterprets the bits of a float
+        // a bitcast between integers is a wrapping conversion; the library has no function that reinterprets the bits
+        // of a float
         if convert.is_none() && from != to && (from.is_float() || to.is_float()) {
             return Err(Complaint::new(span, "`bitcast` of a float's bits, which a kernel cannot have"));
         }

@@ -1,7 +1,7 @@
 //! Lowers the statements of a WGSL function to values. There are no jumps: a mask states for each element whether it
 //! runs a statement. A variable has one value for the elements of the mask. Where paths merge, at the end of a branch,
-//! an iteration, a loop or a function, each variable that differs becomes a choice by the masks of the paths. A branch
-//! or loop whose condition is constant needs no mask: the branch that is not taken is omitted, and the loop is
+//! an iteration, a loop or a function, each variable whose values differ becomes a choice by the masks of the paths. A
+//! branch or loop whose condition is constant needs no mask: the branch that is not taken is omitted, and the loop is
 //! unrolled.
 
 use super::program::{Id, MOST_VALUES, Program};
@@ -10,8 +10,9 @@ use crate::graph::ufunc::Ufunc;
 use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Span, Statement};
 use std::collections::HashMap;
 
-/// The maximum number of statements that are lowered, which takes about a second. Nested loops and nested calls contain
-/// far more statements than the source, and may add few values, so [`MOST_VALUES`] does not bound them.
+/// The maximum number of statements that are lowered; lowering this many takes about a second. Unrolled loops and
+/// nested calls may contain far more statements than the source but add few values, so [`MOST_VALUES`] does not bound
+/// them.
 const MOST_STATEMENTS: usize = 1 << 20;
 
 /// A value of a WGSL type.
@@ -20,11 +21,13 @@ pub(super) enum Value {
     One(Id),
     /// The components of a vector, the elements of an array, the members of a structure.
     Many(Vec<Value>),
-    /// A variable, or a part of it. The indices lead to the part, from the outermost to the innermost.
+    /// A pointer to a variable or to a part of it: the variable's index, and the indices that lead to the part, from
+    /// the outermost to the innermost.
     Pointer(usize, Vec<usize>),
 }
 
-/// The mask of the elements that have arrived at a point of the control flow, and the values of the variables for them.
+/// The mask of the elements that have arrived at a point of the control flow, and the values of the variables for these
+/// elements.
 pub(super) type Arrived = Option<(Id, Vec<Value>)>;
 
 /// A statement that `break` leaves: a loop or a switch.
@@ -54,15 +57,15 @@ pub(super) struct Frame<'m> {
 pub(super) struct Lowering<'m> {
     pub module: &'m Module,
     pub program: Program,
-    /// The variables of the functions that are being lowered. Those of a callee follow those of its caller.
+    /// The variables of the functions that are being lowered. A callee's variables follow its caller's.
     pub variables: Vec<Value>,
     /// The mask of the elements that run the current statement.
     pub live: Id,
     /// The author's maximum number of iterations for a loop that depends on data.
     pub most_turns: Option<usize>,
-    /// The cost so far: statements that were lowered, and the variables that were copied where paths split or merged.
+    /// The cost so far, in statements: the lowered statements, and the copies of variables where paths split or merge.
     spent: usize,
-    /// The functions that the module declares for rows of the table.
+    /// The ufuncs that the module declares as functions (`kernels/rows.rs`).
     rows: &'m [&'static Ufunc],
 }
 
@@ -274,7 +277,7 @@ impl<'m> Lowering<'m> {
             (Value::Many(yes), Value::Many(no)) => {
                 Value::Many(yes.into_iter().zip(no).map(|(yes, no)| self.choose(condition, yes, no)).collect())
             }
-            // pointers do not change, and types agree
+            // both are the same pointer: pointers do not change, and the types of `yes` and `no` agree
             (yes, _) => yes,
         }
     }
@@ -289,8 +292,8 @@ impl<'m> Lowering<'m> {
         self.one(value, span)
     }
 
-    /// Returns the value of an expression. It is already computed if an `Emit` statement did so; otherwise it is
-    /// lowered now.
+    /// Returns the value of an expression. Lowers the expression now, unless an `Emit` statement has already computed
+    /// it.
     pub fn value(&mut self, frame: &mut Frame<'m>, handle: Handle<Expression>) -> Lowered<Value> {
         match frame.values.get(&handle) {
             Some(value) => Ok(value.clone()),

@@ -7,12 +7,12 @@
 //! * `kernels/source.rs` builds a WGSL module from the user's source, and naga parses it. `kernels/rows.rs` declares
 //!   the functions that WGSL does not have.
 //! * `kernels/lower.rs` (statements; control flow is in `kernels/control.rs`), `kernels/expressions.rs`,
-//!   `kernels/types.rs` and `kernels/builtins.rs` lower naga's functions to values that call rows of the table of
-//!   functions (`kernels/program.rs`).
-//! * `kernels/build.rs` turns these values into nodes, or into formulas of a fold.
+//!   `kernels/types.rs` and `kernels/builtins.rs` lower naga's functions to values (`kernels/program.rs`). A value
+//!   calls a ufunc, a row of the library's table of functions.
+//! * `kernels/build.rs` turns these values into nodes, or into formulas of a reduction's fold.
 //!
-//! The source itself does not reach a driver. So a function is as accurate as the library's own function of that name,
-//! and the planner and backends do not know about kernels.
+//! The source itself does not reach a driver. So a function is as accurate as the library's own function of the same
+//! name, and the planner and backends do not know about kernels.
 //!
 //! `kernels/operands.rs` fits the operands of a call to the parameters. `kernels/order.rs` tests whether the order of a
 //! reduction matters. `kernels/agreement.rs` compares the results of two devices. `kernels/raw.rs` runs complete
@@ -49,7 +49,7 @@ use signature::{Names, Param, Type};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// Options of a kernel: helper functions, and a maximum for the iterations of its loops.
+/// Options of a kernel: helper functions, and a maximum number of iterations of its loops.
 #[derive(Clone, Debug, Default)]
 pub struct KernelOptions {
     helpers: String,
@@ -70,7 +70,8 @@ impl KernelOptions {
     /// in a loop after 1,024 iterations.
     ///
     /// `most` must be at least 1. It applies to each loop of the kernel that some elements leave before others. For
-    /// example, a loop that some elements may leave early, and all leave after 100 iterations, needs a maximum of 100.
+    /// example, if some elements may leave a loop early and all have left it after 100 iterations, `most` must be at
+    /// least 100; otherwise the loop ends too early.
     pub fn loop_steps(mut self, most: usize) -> KernelOptions {
         self.loop_steps = Some(most);
         self
@@ -110,7 +111,7 @@ fn refuse(kernel: &str, detail: impl Into<String>, at: Loc) -> Error {
 }
 
 /// Returns an error if an output has the name of an input, or a type name that no input has. The inputs use the first
-/// `known` names.
+/// `known` type names.
 fn outputs_are_named(inputs: &[Param], outputs: &[Param], known: usize, names: &Names) -> Result<(), String> {
     for p in outputs {
         if inputs.iter().any(|i| i.label == p.label) {

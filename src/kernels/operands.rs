@@ -52,7 +52,7 @@ pub(super) struct Fitted {
     pub named: Vec<DType>,
     /// The shape that all operands broadcast to.
     pub shape: Shape,
-    /// The number of their device, or 0 if no operand has a device.
+    /// The number of the operands' device, or 0 if no operand has a device.
     pub device: u32,
 }
 
@@ -70,7 +70,7 @@ pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>,
         let arrays = of_name().filter_map(expr).map(|e| Some(e.0.dtype));
         let dtype = match arrays.reduce(|a, b| a?.promote(b?)) {
             Some(dtype) => of_name().filter_map(scalar).fold(dtype, |d, s| s.promote_with(d?)),
-            // if all operands are numbers, their default dtypes
+            // if all operands of a type name are numbers, use the common type of their default dtypes
             None => {
                 of_name().filter_map(scalar).map(|s| Some(s.default_dtype())).reduce(|a, b| a?.promote(b?)).flatten()
             }

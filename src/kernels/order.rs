@@ -61,7 +61,7 @@ impl Tried<'_> {
         Ok(())
     }
 
-    /// Returns the state of test element `n` and its operands as a string, or `None` if the state is not finite or
+    /// Returns test element `n`: its operands as a string, and its state. Returns `None` if the state is not finite or
     /// cannot be computed.
     fn element(&self, n: usize) -> Option<(String, Vec<Scalar>)> {
         let operands: Vec<Scalar> = (self.inputs.iter().enumerate())
@@ -85,8 +85,8 @@ impl Tried<'_> {
         self.combine.0.results_for(&both, &self.combine.1)
     }
 
-    /// Returns the results of two states if they differ by more than rounding can explain. It compares the results,
-    /// because two different states may mean the same.
+    /// Returns the results of two states if they differ by more than rounding can explain. Compares results instead of
+    /// states, because different states may have the same result.
     fn differ(&self, a: Option<Vec<Scalar>>, b: Option<Vec<Scalar>>) -> Option<(Scalar, Scalar)> {
         let result = |state: Option<Vec<Scalar>>| self.finish.0.results_for(&state?, &self.finish.1)?.first().copied();
         let (a, b) = (result(a)?, result(b)?);
@@ -94,11 +94,11 @@ impl Tried<'_> {
         if x.is_finite() != y.is_finite() {
             return Some((a, b));
         }
-        // f32 has seven digits, and a finish that subtracts may lose some of them
+        // f32 has seven digits, and a `finish` that subtracts may lose some of them
         let rounding = match (self.state.iter().any(|d| d.is_float()), a) {
             (false, _) => 0.0,
             (true, Scalar::Float(_)) => 1e-3 * x.abs().max(y.abs()).max(1.0),
-            // a float state that is rounded to an integer result
+            // rounding a float state to an integer result may change the result by 1
             (true, Scalar::Int(_) | Scalar::Bool(_)) => 1.0,
         };
         (x.is_finite() && y.is_finite() && (x - y).abs() > rounding).then_some((a, b))

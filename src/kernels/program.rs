@@ -1,6 +1,6 @@
-//! The lowered form of a kernel: the list of values that it computes for one element. Each value is a call of a row of
-//! the table of functions with earlier values. A kernel is lowered once for each combination of dtypes, and every call
-//! builds nodes from the list.
+//! The lowered form of a kernel: the list of values that it computes for one element. A value is an input, a constant,
+//! a cast, or a call of a ufunc (a row of the library's table of functions) with earlier values. A kernel is lowered
+//! once for each combination of dtypes, and every call builds nodes from the list.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::graph::expr::at_once;
@@ -9,10 +9,10 @@ use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 
 /// The maximum number of values that a kernel may compute for one element. A kernel with more would take seconds to
-/// plan. A check of results inspects at most as many operations at once.
+/// plan. A check of results also inspects at most this many operations at a time.
 pub(super) const MOST_VALUES: usize = 1 << 16;
 
-/// The number of a value.
+/// The index of a value in its program.
 pub(super) type Id = usize;
 
 /// How a value is computed.
@@ -84,7 +84,7 @@ impl Program {
         self.steps[id].1 == DType::Bool && self.constant(id) == Some(Scalar::Bool(truth))
     }
 
-    /// Adds the call of a row. All operands have one type, as WGSL requires, except the condition of `select`, which is
+    /// Adds a call of a ufunc. All operands have one type, as WGSL requires, except the condition of `select`, which is
     /// a bool.
     pub fn call(&mut self, row: &'static Ufunc, args: &[Id]) -> Id {
         let of = row.typed_operand(args).map_or(DType::Bool, |a| self.dtype(*a));
@@ -130,7 +130,7 @@ impl Program {
             None => {
                 // a nested choice by the same condition can take only one of its two values
                 let (yes, no) = (self.taken(condition, yes, 1), self.taken(condition, no, 2));
-                // naga parses `a && b` and `a || b` as branches; turn them back into calls of rows
+                // naga parses `a && b` and `a || b` as branches; turn them back into calls of ufuncs
                 if self.is(no, false) {
                     return self.and(condition, yes);
                 }
@@ -142,7 +142,7 @@ impl Program {
         }
     }
 
-    /// Returns the operand `n` of `id` if that is a choice by `condition`, else `id`.
+    /// If `id` is a choice by `condition`, returns operand `n` of that choice, else `id`.
     fn taken(&self, condition: Id, id: Id, n: usize) -> Id {
         match &self.steps[id].0 {
             Step::Call(row, args) if row.class == Class::Select && args[0] == condition => args[n],
@@ -210,8 +210,8 @@ impl Program {
         needed
     }
 
-    /// Evaluates the program for constant inputs; returns `None` if a row cannot be evaluated here. f16 is computed in
-    /// f32.
+    /// Evaluates the program for constant inputs; returns `None` if a ufunc cannot be evaluated here. f16 is computed
+    /// in f32.
     pub fn results_for(&self, inputs: &[Scalar], results: &[Id]) -> Option<Vec<Scalar>> {
         let wide = |dtype| if dtype == DType::F16 { DType::F32 } else { dtype };
         let mut fixed = Program::default();

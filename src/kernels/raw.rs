@@ -20,9 +20,9 @@ use std::panic::Location;
 /// unchanged. wgpu's run-time checks keep out-of-bounds indices inside the shader's own arrays. Only the driver can
 /// stop an endless loop, and then the device is lost.
 ///
-/// The shader's memory is `var<storage>` in group 0, with bindings from 0 on. Read-only bindings are the inputs of a
-/// call, bindings with `read_write` are its results, both in the order of the bindings. Uniforms are not supported;
-/// pass numbers in a small array.
+/// The shader's memory is `var<storage>` in group 0, with consecutive bindings from 0 on. Read-only bindings are the
+/// inputs of a call, and bindings with `read_write` are its results, both in the order of the binding numbers. Uniforms
+/// are not supported; pass numbers in a small array.
 ///
 /// ```no_run
 /// use cupric::{DType, Device, RawKernel, array};
@@ -52,9 +52,9 @@ use std::panic::Location;
 /// words. Declare 64-bit integers as `array<vec2<u32>>` unless the shader uses WGSL's own. Results are new arrays that
 /// are zero before the shader runs, so two calls never write to the same memory.
 ///
-/// A call only enqueues the shader. It is not fused, not checked ([`Device::check`](crate::Device::check)) and not
-/// compared with a CPU. Its functions are as accurate as the driver's: on some drivers `exp` is 61 ULP off. Compiled
-/// shaders are kept until their device is closed.
+/// A call only enqueues the shader. The shader is not fused, not checked ([`Device::check`](crate::Device::check)) and
+/// its results are not compared with a CPU's. Its functions are as accurate as the driver's: on some drivers `exp` is
+/// 61 ULP off. Compiled shaders are kept until their device is closed.
 ///
 /// # Differences from CuPy
 ///
@@ -78,11 +78,11 @@ struct Bound {
 }
 
 impl RawKernel {
-    /// Parses a shader, which has the compute entry point `entry`.
+    /// Parses a shader whose compute entry point is `entry`.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a source that is not valid WGSL (the message has line and column) or has no such
-    /// entry point, and for bindings other than those described above.
+    /// [`ErrorKind::Argument`] for a source that is not valid WGSL (the message states the line and column) or has no
+    /// such entry point, and for bindings that do not follow the rules of [`RawKernel`].
     #[track_caller]
     pub fn new(wgsl: &str, entry: &str) -> Result<RawKernel> {
         let at = Location::caller();
@@ -119,9 +119,9 @@ impl RawKernel {
     /// has one expression for each read-only binding, `results` has a shape and a dtype for each `read_write` binding.
     ///
     /// # Errors
-    /// The inputs are on the CPU or on several devices; the numbers of inputs or results are not the shader's; a dtype
-    /// is not the one in the source; an array is too small for its type or too large for a binding; the driver rejects
-    /// the shader. Also errors of evaluating the inputs.
+    /// The inputs are on the CPU or on several devices; the number of inputs or results differs from the shader's; a
+    /// dtype differs from the declared one; an array is too small for its declared type or too large for a binding; the
+    /// driver rejects the shader. Also errors of evaluating the inputs.
     #[track_caller]
     pub fn call<S: IntoShape, const M: usize, const N: usize>(
         &self,
@@ -137,11 +137,11 @@ impl RawKernel {
         self.run(&Device::of(number), groups, &inputs, results, at)
     }
 
-    /// Runs the shader like [`call`](RawKernel::call), on the given device. Inputs without a device are computed there.
-    /// Use it also for a shader without inputs.
+    /// Runs the shader like [`call`](RawKernel::call), on the given device. Inputs without a device are computed on
+    /// that device. Also use this method for a shader without inputs.
     ///
     /// # Errors
-    /// Those of [`call`](RawKernel::call).
+    /// The errors of [`call`](RawKernel::call).
     #[track_caller]
     pub fn call_on<S: IntoShape, const M: usize, const N: usize>(
         &self,
@@ -279,8 +279,8 @@ fn bindings(module: &Module) -> Result<Vec<Bound>, Complaint> {
     Ok(found.into_iter().map(|(.., bound)| bound).collect())
 }
 
-/// Returns the bytes of workgroup memory that an entry point uses. Each variable starts at a multiple of 16 bytes, the
-/// largest alignment of a type.
+/// Returns the size in bytes of the workgroup memory that an entry point uses. Each variable starts at a multiple of 16
+/// bytes, the largest alignment of a type.
 fn workgroup_bytes(module: &Module, entry: &str) -> u64 {
     let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(module).ok();
     let number = module.entry_points.iter().position(|e| entry.eq(&e.name));
@@ -307,7 +307,7 @@ fn bound(module: &Module, variable: &GlobalVariable, access: StorageAccess) -> B
     }
 }
 
-/// Returns the dtype of a WGSL scalar, or `None` if no dtype has its type.
+/// Returns the dtype of a WGSL scalar, or `None` if no dtype corresponds to it.
 fn dtype_of(scalar: naga::Scalar) -> Option<DType> {
     match (scalar.kind, scalar.width) {
         (ScalarKind::Float, 2) => Some(DType::F16),

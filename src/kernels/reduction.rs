@@ -23,17 +23,17 @@ use std::sync::Arc;
 /// The parts of a [`ReductionKernel`]: a list of state variables, and three WGSL bodies that assign variables.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduction<'a> {
-    /// The one to three numbers of a partial result, such as `"sum: f32 = 0"`. After `=` follows the neutral number,
-    /// which leaves any number unchanged that it is combined with: `0`, `1`, `lowest` or `highest` (−∞ and ∞ for
-    /// floats). The zero of floats is −0.
+    /// The one to three variables that hold a partial result, such as `"sum: f32 = 0"`. The value after `=` is the
+    /// neutral number: combining it with any number leaves that number unchanged. It is `0`, `1`, `lowest` or
+    /// `highest`; for floats, `lowest` is −∞ and `highest` is ∞. For floats, `0` means −0.
     pub state: &'a str,
-    /// Assigns the state of one element: `"sum = x * x;"`.
+    /// Assigns the state of one element, for example `"sum = x * x;"`.
     pub map: &'a str,
-    /// Assigns the combination of the states `a` and `b`: `"sum = a.sum + b.sum;"`. Swapping `a` and `b` must not
-    /// change the result, and the order in which many states are combined must not change it either, except for
-    /// rounding.
+    /// Assigns the combination of the states `a` and `b`, for example `"sum = a.sum + b.sum;"`. Swapping `a` and `b`
+    /// must not change the result, and the order in which many states are combined must not change it either, except
+    /// for rounding.
     pub combine: &'a str,
-    /// Assigns the output from the state of all elements: `"y = sqrt(sum);"`.
+    /// Assigns the output from the state of all elements, for example `"y = sqrt(sum);"`.
     pub finish: &'a str,
 }
 
@@ -64,15 +64,16 @@ pub struct Reduction<'a> {
 /// # Ok::<(), cupric::Error>(())
 /// ```
 ///
-/// The parameters and the supported WGSL are those of an [`ElementwiseKernel`](super::ElementwiseKernel). The order in
-/// which elements are combined depends only on the shape, as for [`sum`](crate::Expr::sum), so the same operands give
-/// the same bits. The result of no elements is `finish` of the neutral numbers. Each operand is combined in the type of
-/// its input; f16 and bf16 are combined in f32. A reduction with a state of several numbers has one input; combine
-/// several operands before the call.
+/// The parameters and the supported WGSL are the same as for an [`ElementwiseKernel`](super::ElementwiseKernel). The
+/// order in which elements are combined depends only on the shape, as for [`sum`](crate::Expr::sum), so the same
+/// operands give the same bits. The result of reducing no elements is `finish` of the neutral numbers. Each operand is
+/// combined in the type of its input; f16 and bf16 are combined in f32. A reduction with a state of several numbers
+/// must have exactly one input; combine several operands before the call.
 ///
-/// Making a reduction tests with a few numbers whether the neutral numbers leave others unchanged and whether the order
-/// matters. Its formulas stay in memory until the process ends, and equal formulas are stored once: make a reduction
-/// once and call it often.
+/// [`new`](ReductionKernel::new) and [`with_options`](ReductionKernel::with_options) test with a few numbers whether
+/// the neutral numbers leave others unchanged and whether the order of combination matters. A reduction's formulas are
+/// kept in memory until the process ends, and equal formulas are stored once. So make a reduction once and call it
+/// often.
 ///
 /// # Differences from CuPy
 ///
@@ -93,12 +94,12 @@ pub struct ReductionKernel {
 
 /// The reduction for one combination of dtypes.
 struct Version {
-    /// Computes the number to fold from the operands if the state is one number. If it is several, the fold starts from
-    /// the operand itself.
+    /// Computes the number to fold from the operands. `None` if the state is several numbers, because the fold then
+    /// reads the operand itself.
     map: Option<(Program, Id)>,
     fold: Fold,
-    /// Computes the result from the state. It is used for no elements, and for a fold of the library, whose result is
-    /// its state.
+    /// Computes the result from the state. It is used if there are no elements, and if the fold is one of the library's
+    /// own, whose result is its state.
     finish: (Program, Id),
 }
 
@@ -106,17 +107,18 @@ impl ReductionKernel {
     /// Makes a reduction from its inputs, its output, its steps and its name.
     ///
     /// # Errors
-    /// A list or the name is not valid, a body is not valid WGSL or uses unsupported features (the message has its line
-    /// and column), or the test of the neutral numbers and of the order fails.
+    /// A parameter list or the name is not valid, a body is not valid WGSL or uses unsupported features (the message
+    /// states the line and column), or the test of the neutral numbers and of the order fails.
     #[track_caller]
     pub fn new(inputs: &str, output: &str, steps: Reduction<'_>, name: &str) -> Result<ReductionKernel> {
         ReductionKernel::with_options(inputs, output, steps, name, KernelOptions::default())
     }
 
-    /// Makes a reduction with options: helper functions, or a maximum for loops whose end depends on the elements.
+    /// Makes a reduction with options: helper functions, or a maximum number of iterations for loops whose end depends
+    /// on the elements.
     ///
     /// # Errors
-    /// Those of [`new`](ReductionKernel::new).
+    /// The errors of [`new`](ReductionKernel::new).
     #[track_caller]
     pub fn with_options(
         inputs: &str,
@@ -187,7 +189,7 @@ impl ReductionKernel {
     }
 
     /// Reduces operands along axes. Axes are given as for [`sum`](crate::Expr::sum): `0`, `[0, 1]`, `..` for all, or
-    /// [`keep`](crate::keep) of these. Operands broadcast. It computes nothing yet, and the result carries an error if
+    /// [`keep`](crate::keep) of these. Operands broadcast. Nothing is computed yet, and the result carries an error if
     /// operands or axes do not match.
     #[track_caller]
     pub fn call(&self, operands: impl Operands, axes: impl IntoAxes) -> Expr {
@@ -199,7 +201,7 @@ impl ReductionKernel {
     /// a kernel. Operands may be on any device.
     ///
     /// # Errors
-    /// Those of [`call`](ReductionKernel::call) and [`eval`](Expr::eval).
+    /// The errors of [`call`](ReductionKernel::call) and [`eval`](Expr::eval).
     #[track_caller]
     pub fn check(&self, operands: impl Operands, axes: impl IntoAxes, device: &Device) -> Result<Agreement> {
         let (axes, at) = (axes.into_axes(), Location::caller());
@@ -236,7 +238,7 @@ impl ReductionKernel {
             }
             None => fitted.operands[0].clone(),
         };
-        // f16 numbers are combined in f32, even if they are stored between two kernels
+        // f16 numbers are combined in f32, even if they are stored between two kernels, so cast before the fold
         let mapped = match version.fold.is_plain() && mapped.0.dtype == DType::F16 {
             true => cast(mapped, DType::F32, at),
             false => mapped,
@@ -391,9 +393,9 @@ impl ReductionKernel {
         Ok(Version { map, fold, finish: (finish.0, finish.1[0]) })
     }
 
-    /// Returns the row of the table of functions that `combine` consists of, if it is one call of that row with both
-    /// states, and the neutral number is the row's own. Then the library's fold of the row is used, which is faster
-    /// than a fold by formulas.
+    /// If `combine` is one call of a ufunc (a row of the table of functions) with both states, and the neutral number
+    /// is that ufunc's own, returns the ufunc. Then the library's fold of the ufunc is used, which is faster than a
+    /// fold by formulas.
     fn function(&self, combine: &(Program, Vec<Id>)) -> Option<&'static Ufunc> {
         let (program, results) = combine;
         let [result] = results[..] else { return None };

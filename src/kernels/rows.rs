@@ -1,13 +1,13 @@
-//! Functions of the library that WGSL does not have, such as `erf`, `log1p` and `isnan`. A module declares those that
-//! its source calls, under the names of the library's methods. A call of one becomes a call of its row in the table of
-//! functions.
+//! Functions of the library that WGSL does not have, such as `erf`, `log1p` and `isnan`. A module declares the ones
+//! that its source calls, under the names of the library's methods. A call of such a function is lowered to a call of
+//! its ufunc, its row in the table of functions.
 
 use super::source::{Source, words_of};
 use crate::base::dtype::DType;
 use crate::graph::ufunc::{Class, Ufunc, all};
 use std::fmt::Write;
 
-/// Returns true if WGSL has a function with the name of the row.
+/// Returns true if WGSL has a function with the name of the ufunc.
 fn is_in_wgsl(row: &Ufunc) -> bool {
     use crate::graph::ufunc::float::*;
     let list: [&Ufunc; 18] = [
@@ -17,7 +17,7 @@ fn is_in_wgsl(row: &Ufunc) -> bool {
     list.contains(&row)
 }
 
-/// Returns the rows whose names are called, and not defined, in any of the sources.
+/// Returns the ufuncs whose names at least one of the sources calls and none of them defines.
 pub(super) fn called(texts: &[&str]) -> Vec<&'static Ufunc> {
     let texts: Vec<String> = texts.iter().map(|text| without_comments(text)).collect();
     let has_name = |row: &&'static Ufunc| {
@@ -30,8 +30,8 @@ pub(super) fn called(texts: &[&str]) -> Vec<&'static Ufunc> {
     all().filter(has_name).filter(calls).collect()
 }
 
-/// Declares rows as functions of the float type `of`. The bodies are placeholders, because a call is replaced by the
-/// row.
+/// Declares ufuncs as functions of the float type `of`. The bodies are placeholders, because a call is replaced by a
+/// call of the ufunc.
 pub(super) fn declare(source: &mut Source, rows: &[&'static Ufunc], of: DType) {
     let of = of.name();
     for row in rows {

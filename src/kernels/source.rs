@@ -7,7 +7,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::fmt::Write;
 use std::ops::Range;
 
-/// The maximum size of a module's source in bytes. It bounds the nesting that [`MOST_LEVELS`] does not see: the terms
+/// The maximum size of a module's source in bytes. It bounds the nesting that [`MOST_LEVELS`] does not count: the terms
 /// of a sum and the branches of an `else if` also nest in the parser.
 const MOST_BYTES: usize = 1 << 16;
 
@@ -245,7 +245,7 @@ fn end_without_return(block: &mut naga::Block) {
     }
 }
 
-/// Rewrites a message of naga's validator: with the type names of WGSL, and without the numbers of expressions.
+/// Rewrites a message of naga's validator: puts in the type names of WGSL, and leaves out the numbers of expressions.
 fn readable(message: &str) -> String {
     let mut message = message.to_string();
     for dtype in DType::ALL {

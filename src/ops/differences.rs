@@ -72,8 +72,8 @@ impl Expr {
         differences(self, n, axis.saturated(), [prepend, append], Location::caller())
     }
 
-    /// Computes the differences of neighbouring elements in C order, and puts the elements of two other arrays before
-    /// and after them. These are cast as by an assignment.
+    /// Computes the differences of neighbouring elements in C order, with the elements of `to_begin` before them and
+    /// the elements of `to_end` after them. Both are cast as by an assignment.
     ///
     /// ```
     /// use cupric::array;
@@ -106,9 +106,10 @@ impl Expr {
         })
     }
 
-    /// Computes the gradient along an axis of samples that are `spacing` apart: `(x[i + 1] − x[i − 1]) / (2 · spacing)`
-    /// inside, and the difference to the only neighbour over `spacing` at both ends (NumPy's `edge_order=1`). Integers
-    /// and bool are converted to f32. The result has the shape of the array.
+    /// Computes the gradient along an axis of samples that are `spacing` apart. Inside, it is
+    /// `(x[i + 1] − x[i − 1]) / (2 · spacing)`. At both ends, it is the difference to the only neighbour, divided by
+    /// `spacing` (NumPy's `edge_order=1`). Integers and bool are converted to f32. The result has the shape of the
+    /// array.
     ///
     /// The expression carries an [`ErrorKind::Shape`] error if the axis has fewer than two elements.
     ///
@@ -131,7 +132,7 @@ impl Expr {
             }
             let dtype = e.0.dtype.float();
             let e = cast(e, dtype, at);
-            // a half-precision difference stays in f32 until its quotient is stored
+            // a half-precision difference is kept in f32 until its quotient is stored
             let slope = |after: Expr, before: Expr, distance: f64| {
                 binary(&arithmetic::divide, binary(&arithmetic::subtract, after, before, at), distance, at)
             };

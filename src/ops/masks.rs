@@ -16,13 +16,14 @@ use std::panic::Location;
 
 impl Expr {
     /// Returns the elements where a mask is true, in C order, like NumPy's `x[mask]`. If the mask has the array's
-    /// shape, the result has the shape `[count]`. A mask of fewer axes covers the array's first ones, and the result
-    /// has the other axes after the count: a mask of shape `[m]` selects rows of an array of shape `[m, n]`. The result
-    /// has the array's dtype, bit for bit.
+    /// shape, the result has the shape `[count]`, where count is the number of true elements. A mask with fewer axes
+    /// applies to the array's first axes, and the result has the other axes after the count: a mask of shape `[m]`
+    /// selects rows of an array of shape `[m, n]`. The result has the array's dtype, and the elements are copied bit
+    /// for bit.
     ///
     /// It computes immediately, because the result's shape depends on the mask's elements, and waits for one number,
-    /// the count. It takes linear time. Besides the result it allocates the mask, if that is not stored yet, and on a
-    /// GPU 4 bytes for each true element.
+    /// the count. It takes linear time. Besides the result it allocates the mask, if the mask is not stored yet, and on
+    /// a GPU 4 bytes for each true element.
     ///
     /// ```
     /// use cupric::array;
@@ -36,7 +37,7 @@ impl Expr {
     /// # Errors
     /// [`ErrorKind::DType`] if the mask is not bool; [`ErrorKind::Shape`] if its shape is not that of the array's first
     /// axes; [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and for 2^31 elements or more of a mask
-    /// with fewer axes than the array; those of [`Expr::eval`] and [`Expr::item`].
+    /// with fewer axes than the array; the errors of [`Expr::eval`] and [`Expr::item`].
     #[doc(alias = "masked_select")]
     #[doc(alias = "boolean_mask")]
     #[doc(alias = "extract")]
@@ -65,7 +66,7 @@ impl Expr {
     }
 
     /// Returns the parts along an axis where a mask is true, like NumPy's `compress(mask, x, axis)`. The mask has one
-    /// axis, as long as the given one. It computes immediately, as [`Expr::compress`] does.
+    /// axis, with the same length as the given axis. It computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// use cupric::array;
@@ -75,7 +76,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::compress`]; [`ErrorKind::Axis`] if there is no such axis.
+    /// The errors of [`Expr::compress`]; [`ErrorKind::Axis`] if there is no such axis.
     #[track_caller]
     pub fn compress_along(&self, mask: impl Operand, axis: impl Integer) -> Result<Array> {
         let axis = axis.saturated();
@@ -93,8 +94,8 @@ impl Expr {
         Trues::of(OP, &mask, device, at)?.picked(&x, axis)
     }
 
-    /// Returns the positions, in C order, of the elements that are not 0, as i64 of shape `[count]`. A NaN is not 0. It
-    /// computes immediately, as [`Expr::compress`] does.
+    /// Returns the positions, in C order, of the elements that are not 0, as i64 of shape `[count]`. A NaN counts as
+    /// not 0. It computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [0, 4]];
@@ -103,14 +104,15 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU; those of [`Expr::eval`] and [`Expr::item`].
+    /// [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU; the errors of [`Expr::eval`] and
+    /// [`Expr::item`].
     #[track_caller]
     pub fn flatnonzero(&self) -> Result<Array> {
         positions("flatnonzero", self, Location::caller())
     }
 
     /// Returns the positions along each axis of the elements that are not 0: for each axis an i64 array of shape
-    /// `[count]`, in the C order of the elements. [`Expr::take_at`] accepts them. It computes immediately, as
+    /// `[count]`, in the C order of the elements. [`Expr::take_at`] accepts these arrays. It computes immediately, as
     /// [`Expr::compress`] does.
     ///
     /// ```
@@ -123,7 +125,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for an array without axes, as in NumPy; those of [`Expr::flatnonzero`].
+    /// [`ErrorKind::Shape`] for an array without axes, as in NumPy; the errors of [`Expr::flatnonzero`].
     #[track_caller]
     pub fn nonzero(&self) -> Result<Vec<Array>> {
         const OP: &str = "nonzero";
@@ -146,7 +148,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::flatnonzero`].
+    /// The errors of [`Expr::flatnonzero`].
     #[track_caller]
     pub fn argwhere(&self) -> Result<Array> {
         const OP: &str = "argwhere";
@@ -164,12 +166,12 @@ impl Expr {
 impl Array {
     /// Writes a value to the elements where a mask is true, like NumPy's `x[mask] = v`. It is one kernel, which writes
     /// in place if nothing else holds the memory. The value broadcasts to the array's shape, and is cast as in
-    /// [`Array::assign`]. Unlike in NumPy, it cannot have one element for each true element of the mask. A mask of
-    /// fewer axes covers the array's first ones, and an axis of length 1 broadcasts.
+    /// [`Array::assign`]. Unlike in NumPy, the value cannot have one element for each true element of the mask. A mask
+    /// with fewer axes applies to the array's first axes, and an axis of length 1 broadcasts.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the mask is not bool; [`ErrorKind::Shape`] if it does not fit; those of
-    /// [`Array::assign`].
+    /// [`ErrorKind::DType`] if the mask is not bool; [`ErrorKind::Shape`] if the mask or the value does not fit the
+    /// array's shape; the errors of [`Array::assign`].
     ///
     /// ```
     /// let mut x = cupric::array![[1., -2.], [-3., 4.]];
@@ -216,7 +218,7 @@ fn is_mask(op: &'static str, mask: &Expr, at: Loc) -> Result<()> {
 /// A computed mask, and the number of its true elements.
 struct Trues {
     op: &'static str,
-    /// Has one axis.
+    /// The mask, with one axis.
     mask: Array,
     size: usize,
     count: usize,
@@ -300,7 +302,7 @@ fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
             by => ufunc(row, smallvec![x.into_arg(), by.into_arg()], at),
         };
         let upto = divided(&arithmetic::floor_divide, flat.clone(), below);
-        // the first quotient is already below the first length
+        // the first quotient is already less than the first length
         let own = if axis == 0 { upto } else { divided(&arithmetic::remainder, upto, *n) };
         cast(own, DType::I64, at)
     };

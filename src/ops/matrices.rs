@@ -15,8 +15,8 @@ fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Exp
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// Compares the diagonal of each element of a matrix with `k`, by a comparison of the ufunc table. The main diagonal is
-/// 0, and those above it are positive.
+/// Compares the number of each element's diagonal in a matrix with `k`, by the comparison `row` of the ufunc table. The
+/// main diagonal is 0, and the diagonals above it are positive.
 fn compared(op: &'static str, row: &'static Ufunc, rows: usize, columns: usize, k: isize, at: Loc) -> Result<Expr> {
     let shape: Shape = smallvec![rows, columns];
     layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
@@ -27,8 +27,8 @@ fn compared(op: &'static str, row: &'static Ufunc, rows: usize, columns: usize, 
 }
 
 /// Returns a matrix with ones on a diagonal and zeros elsewhere. `k` is 0 for the main diagonal, positive for a
-/// diagonal above it, and negative for one below it. [`eye`](crate::eye) is the square matrix with `k` 0. Both are the
-/// `eye(rows, columns, k=k)` of the Array API and NumPy.
+/// diagonal above it, and negative for one below it. [`eye`](crate::eye) returns a square matrix with `k` = 0. The
+/// Array API and NumPy have one function for both, `eye(rows, columns, k=k)`.
 ///
 /// ```
 /// use cupric::{DType, eye_shifted};
@@ -43,7 +43,8 @@ pub fn eye_shifted(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr 
     carry(at, || Ok(cast(compared("eye_shifted", &logic::equal, rows, columns, k, at)?, dtype, at)))
 }
 
-/// Returns a matrix with ones on and below a diagonal, and zeros above it. `k` is that of [`eye_shifted`].
+/// Returns a matrix with ones on and below a diagonal, and zeros above it. `k` selects the diagonal as in
+/// [`eye_shifted`].
 ///
 /// ```
 /// use cupric::{DType, tri};
@@ -56,7 +57,8 @@ pub fn tri(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr {
     carry(at, || Ok(cast(compared("tri", &logic::less_equal, rows, columns, k, at)?, dtype, at)))
 }
 
-/// Keeps the elements of matrices whose diagonals compare with `k` as the ufunc `row` requires. The others become zero.
+/// Keeps the elements of matrices for which the comparison `row` of their diagonal and `k` is true. The other elements
+/// become zero.
 fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -99,7 +101,7 @@ impl Expr {
     }
 
     /// Builds a square matrix from an array of one axis, with the elements on diagonal `k` and zeros elsewhere. For a
-    /// matrix, returns its diagonal `k`, as a view like [`Expr::diagonal`]. Another number of axes is an
+    /// matrix, returns its diagonal `k`, as a view like [`Expr::diagonal`]. Any other number of axes is an
     /// [`ErrorKind::Shape`] error.
     ///
     /// ```
@@ -145,8 +147,8 @@ impl Expr {
     }
 }
 
-/// Builds a square matrix with the elements of a vector on a diagonal. Unless it is the main diagonal, the block of the
-/// elements is joined with blocks of zeros.
+/// Builds a square matrix with the elements of a vector on a diagonal. If it is not the main diagonal, the block with
+/// the elements is joined with blocks of zeros.
 fn on_diagonal(op: &'static str, e: &Expr, k: isize, at: Loc) -> Result<Expr> {
     let n = e.0.shape[0];
     let more = k.unsigned_abs();
@@ -176,8 +178,9 @@ pub enum Indexing {
     Ij,
 }
 
-/// Returns coordinates of a grid: for each array a view of the grid's shape that has the array's elements along its
-/// axis. If the operands do not fit, each view carries the error.
+/// Returns the coordinates of a grid. For each array there is a view with the grid's shape, in which the array's
+/// elements vary along one axis of the grid. If there is an error (operands on different devices, for example), each
+/// view carries it.
 ///
 /// ```
 /// use cupric::{Indexing, array, meshgrid};

@@ -1,4 +1,5 @@
-//! A choice among arrays, by conditions or by numbers; positions in several axes and in one; `fill_diagonal`.
+//! Choices among arrays by conditions or by numbers; conversions between positions in C order and positions along
+//! several axes; `fill_diagonal`.
 
 use crate::array::Array;
 use crate::array::device::Device;
@@ -21,7 +22,8 @@ fn select(condition: Expr, a: Arg, b: Arg, at: Loc) -> Arg {
     Arg::Expr(ufunc(&logic::SELECT, smallvec![Arg::Expr(condition), a, b], at))
 }
 
-/// Casts operands to the type that they have together, so that none is narrowed on its way through choices of two.
+/// Casts operands to the common dtype of all of them. The selections combine two operands at a time, and the common
+/// dtype of these two might lose digits that the dtype of all keeps.
 fn of_one_type(op: &'static str, args: Vec<Arg>, at: Loc) -> Result<Vec<Arg>> {
     let mut dtype: Option<DType> = None;
     for a in &args {
@@ -48,10 +50,11 @@ fn of_one_type(op: &'static str, args: Vec<Arg>, at: Loc) -> Result<Vec<Arg>> {
     Ok(args.into_iter().map(one).collect())
 }
 
-/// Of each element that of the first choice whose condition is true, or the default where none is (NumPy's `select`). All
-/// operands broadcast. The result has the type that choices and default have together.
+/// Returns for each element the value of the first choice whose condition is true, or the default if no condition is
+/// true (NumPy's `select`). All operands broadcast. The result has the common dtype of the choices and the default.
 ///
-/// It is an [`ErrorKind::Argument`] error if there are not as many choices as conditions, or none.
+/// The expression carries an [`ErrorKind::Argument`] error if the numbers of choices and conditions differ, or if there
+/// are none.
 ///
 /// ```
 /// use cupric::{array, select_many};
@@ -95,7 +98,7 @@ fn operand_of(a: Arg, at: Loc) -> Expr {
     }
 }
 
-/// Positions below `n` as i64, those out of range as the mode says.
+/// Returns positions less than `n`, as i64. `mode` defines how positions out of range are handled.
 fn in_range(op: &'static str, i: Expr, n: usize, mode: IndexMode, at: Loc) -> Result<Expr> {
     let dtype = i.checked()?.dtype;
     if !dtype.is_integer() {
@@ -108,7 +111,7 @@ fn in_range(op: &'static str, i: Expr, n: usize, mode: IndexMode, at: Loc) -> Re
     }
     Ok(match mode {
         IndexMode::Check => checked_positions(op, i, n, at)?,
-        // before the cast, which would make a large u64 negative
+        // clipped before the cast, because the cast would make a large u64 negative
         IndexMode::Clip if dtype == DType::U64 => {
             cast(binary(&arithmetic::minimum, i, n.saturating_sub(1), at), DType::I64, at)
         }
@@ -138,7 +141,8 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, mode:
         let Some(last) = args.pop() else {
             return Err(Error::with_line(ErrorKind::Argument, OP, "at least one choice is needed", at));
         };
-        // the last choice is asked for too, so that the result has the indices' shape, and their errors, also where it is alone
+        // a single choice also depends on a condition, so that the result has the shape of the indices and reports
+        // their errors
         let only = args.is_empty();
         let last = if only { select(binary(&logic::equal, &i, 0, at), last.clone(), last, at) } else { last };
         let numbered = args.into_iter().enumerate().rev();
@@ -147,11 +151,13 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, mode:
     })
 }
 
-/// More choices than this are put into one array, in which one gather looks them up. A judgement: each selection reads its choice for all
-/// elements, and is a node of the expression.
+/// If there are more choices than this, they are copied into one array, in which one gather looks them up. Otherwise a
+/// chain of selections is built, in which each selection reads its choice for all elements and adds a node to the
+/// expression. Chosen by hand; no benchmark compares other values.
 const SELECTED: usize = 64;
 
-/// Numbers as an array on a device, where all are integers of i32, or all floats.
+/// Returns numbers as an array on a device, if all are integers that fit i32 or all are floats. Returns `None`
+/// otherwise, or if `device` is 0 (no device).
 fn table_of(numbers: &[Arg], device: u32, at: Loc) -> Result<Option<Expr>> {
     fn of<T: Element>(numbers: &[Arg], device: u32, at: Loc, as_t: fn(Scalar) -> Option<T>) -> Result<Option<Expr>> {
         let mut list = room(numbers.len(), "choose", at)?;
@@ -167,7 +173,7 @@ fn table_of(numbers: &[Arg], device: u32, at: Loc) -> Result<Option<Expr>> {
     Ok(of(numbers, device, at, integer)?.or(of(numbers, device, at, float)?))
 }
 
-/// The element of each choice that positions from 0 on name, of many choices of one type.
+/// Looks up the elements of many choices of one dtype. `i` holds the numbers of the choices, counted from 0.
 fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
     const OP: &str = "choose";
     if let Some(table) = table_of(&args, i.checked()?.device, at)? {
@@ -182,7 +188,7 @@ fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
     }
     let under = |e: &Expr, to: &Shape| view(OP, e, at, |s| View::broadcast_to(s, to));
     let all = stack_at(OP, choices.iter().map(|e| under(e, &own)).collect(), 0, at);
-    // of numbers the positions alone have axes
+    // axes of length 1 are inserted, because the positions may have more axes than the choices
     let all = view(OP, &all, at, |s| {
         let ones = std::iter::repeat_n(1, shape.len() - own.len());
         let to: Shape = s.iter().take(1).copied().chain(ones).chain(own.iter().copied()).collect();
@@ -194,11 +200,12 @@ fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
 }
 
 impl Expr {
-    /// Of each element that of the choice whose number the array has there: `choices[x[i]][i]`. Array and choices broadcast; the
-    /// result has the type that the choices have together. It is one kernel, which reads all choices; more than 64 choices are copied
-    /// into one array, and looked up there.
+    /// Returns for each element the element of the choice whose number, counted from 0, is in the array:
+    /// `choices[x[i]][i]`. The array and the choices broadcast. The result has the common dtype of the choices. One
+    /// kernel reads all choices; more than 64 choices are copied into one array, and looked up there.
     ///
-    /// A number that is negative, or that no choice has, is an [`ErrorKind::Index`] error, found as that of [`Expr::take`] is.
+    /// A number that is negative or not less than the number of choices is an [`ErrorKind::Index`] error, reported as
+    /// for [`Expr::take`].
     ///
     /// ```
     /// use cupric::array;
@@ -211,7 +218,7 @@ impl Expr {
         choose(self, choices, IndexMode::Check, Location::caller())
     }
 
-    /// As [`Expr::choose`], with each number moved to the nearest that there is.
+    /// Like [`Expr::choose`], but replaces each number out of range by the nearest valid one.
     ///
     /// ```
     /// use cupric::array;
@@ -223,7 +230,7 @@ impl Expr {
         choose(self, choices, IndexMode::Clip, Location::caller())
     }
 
-    /// As [`Expr::choose`], with each number taken modulo the number of choices.
+    /// Like [`Expr::choose`], but takes each number modulo the number of choices.
     ///
     /// ```
     /// use cupric::array;
@@ -235,9 +242,9 @@ impl Expr {
         choose(self, choices, IndexMode::Wrap, Location::caller())
     }
 
-    /// Positions in C order as positions along the axes of a shape: an i64 expression for each axis. A position outside the
-    /// shape is an error as with [`Expr::take`], of which negative ones are some; each of the expressions carries what is known
-    /// to be wrong before it runs.
+    /// Converts positions in C order to positions along the axes of a shape. Returns an i64 expression for each axis. A
+    /// position that is negative or beyond the last element is an error as for [`Expr::take`]. If an error is known
+    /// before the evaluation, each of the expressions carries it.
     ///
     /// ```
     /// let both = cupric::array![5, 2].unravel_index([2, 3]);
@@ -276,10 +283,11 @@ impl Expr {
     }
 }
 
-/// Positions along the axes of a shape, one operand for each axis, as positions in C order, i64. They broadcast. A position that
-/// is negative or outside its axis is an error, found as that of [`Expr::take`] is.
+/// Converts positions along the axes of a shape, one operand for each axis, to positions in C order, as i64. The
+/// operands broadcast. A position that is negative or outside its axis is an error, reported as for [`Expr::take`].
 ///
-/// It is an [`ErrorKind::Argument`] error if there are not as many operands as axes.
+/// The expression carries an [`ErrorKind::Argument`] error if the numbers of operands and axes differ, or if there are
+/// none.
 ///
 /// ```
 /// use cupric::{array, ravel_multi_index};
@@ -291,7 +299,7 @@ pub fn ravel_multi_index(positions: impl IntoIterator<Item = impl Operand>, shap
     raveled(positions, shape, IndexMode::Check, Location::caller())
 }
 
-/// As [`ravel_multi_index`], with each position moved to the nearest that its axis has.
+/// Like [`ravel_multi_index`], but replaces each position outside its axis by the nearest valid one.
 ///
 /// ```
 /// use cupric::{array, ravel_multi_index_clip};
@@ -303,7 +311,7 @@ pub fn ravel_multi_index_clip(positions: impl IntoIterator<Item = impl Operand>,
     raveled(positions, shape, IndexMode::Clip, Location::caller())
 }
 
-/// As [`ravel_multi_index`], with each position taken modulo the length of its axis.
+/// Like [`ravel_multi_index`], but takes each position modulo the length of its axis.
 ///
 /// ```
 /// use cupric::{array, ravel_multi_index_wrap};
@@ -341,13 +349,13 @@ fn raveled(positions: impl IntoIterator<Item = impl Operand>, shape: impl IntoSh
 }
 
 impl Array {
-    /// Sets the elements of the main diagonal, whose positions along all axes are equal. A matrix may have any lengths, and
-    /// where its rows are more than its columns, the diagonal ends at the last column (NumPy's `wrap=False`). An array of more
-    /// axes needs equal lengths. The value broadcasts to the diagonal, and is cast as in [`Array::assign`].
+    /// Sets the elements of the main diagonal, whose positions along all axes are equal. A matrix need not be square;
+    /// if it has more rows than columns, the diagonal ends at the last column (NumPy's `wrap=False`). An array of more
+    /// than two axes needs equal lengths. The value broadcasts to the diagonal, and is cast as by [`Array::assign`].
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for fewer than two axes, for more than two of unequal lengths, and for a value that does not
-    /// broadcast; else as [`Array::assign`].
+    /// [`ErrorKind::Shape`] for fewer than two axes, for more than two axes of unequal lengths, and for a value that
+    /// does not broadcast; and the other errors of [`Array::assign`].
     ///
     /// ```
     /// let mut x = cupric::array![[1, 2], [3, 4]];

@@ -1,7 +1,8 @@
-//! Random numbers, by lazy generators over Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-//! SC 2011). Philox makes four random words of a key and a counter. The key is the seed. The counter consists of the
-//! element's index divided by four, the stream, and the number of the word among those that a draw uses for each
-//! element. So four elements share a block, and every device draws the same words, whatever the order of the elements.
+//! Random numbers from lazy generators, by Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+//! SC 2011). Philox computes a block of four random words from a key and a counter. The key is the seed. The counter
+//! consists of the element's index divided by four, the number of the stream, and the number of the word, because a
+//! draw may use several words for each element. So four elements share a block, and every device draws the same words,
+//! in whatever order it computes the elements.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -11,8 +12,8 @@ use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// A source of random numbers. Each call uses the next stream. An expression returns the same numbers on each
-/// evaluation and each device ([`Rng::normal`] within the error bounds of its logarithm and cosine).
+/// A source of random numbers. Each call draws from a new stream of random words. An expression returns the same
+/// numbers at each evaluation and on each device ([`Rng::normal`] within the error bounds of its logarithm and cosine).
 ///
 /// ```
 /// use cupric::{DType, Rng};
@@ -29,8 +30,8 @@ pub struct Rng {
     stream: u32,
 }
 
-/// Added to a word's number, these select the words of which two neighbouring normal numbers are made (see
-/// `Op::Philox`).
+/// Offsets of a word's number. They select the words from which the radius and the angle of two neighbouring normal
+/// numbers are computed (see `Op::Philox`).
 const RADIUS: u8 = 4;
 const ANGLE: u8 = 8;
 
@@ -42,8 +43,9 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Returns the word with number 0 to 3 of each element of an array, whose shape [`drawn_shape`] returned. `word`
-    /// plus [`RADIUS`] or [`ANGLE`] returns the words that pairs of elements share.
+    /// Returns random words, one for each element of an array: those with the number `word`, which is 0 to 3. With
+    /// [`RADIUS`] or [`ANGLE`] added to `word`, a pair of neighbouring elements shares a word. `shape` comes from
+    /// [`drawn_shape`].
     pub(crate) fn word(self, word: u8, shape: &Shape, at: Loc) -> Expr {
         let bound = Binding::Random { seed: self.seed, stream: self.stream };
         Expr::leaf(NodeOp::Philox { word }, bound, shape.clone(), DType::U32, 0, at)
@@ -129,7 +131,7 @@ impl Rng {
         Stream { seed: self.seed, stream: self.next() }
     }
 
-    /// Builds a draw over the next stream. `make` gets a function that returns the expression of [`Stream::word`]. The
+    /// Builds a draw over the next stream. `make` receives a function that calls [`Stream::word`] with a number. The
     /// result carries an error if the draw has more elements than the counter's 32 bits can number.
     pub(crate) fn draw(
         &mut self,
@@ -146,8 +148,8 @@ impl Rng {
         composed(|| carry(at, build))
     }
 
-    /// Draws from the uniform distribution over [0, 1), with as many random bits as `dtype` represents exactly: for f32
-    /// the upper 24 bits of a word times 2^-24, for f64 53 bits of two words, for f16 11 and for bf16 8 bits.
+    /// Draws from the uniform distribution over [0, 1), with as many random bits as `dtype` represents exactly: 24 for
+    /// f32 (the upper bits of a word, times 2^-24), 53 for f64 (from two words), 11 for f16, and 8 for bf16.
     #[doc(alias("rand", "random"))]
     #[track_caller]
     pub fn uniform(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
@@ -159,8 +161,8 @@ impl Rng {
     }
 
     /// Draws from the normal distribution with mean 0 and standard deviation 1, by the Box–Muller transform. It turns
-    /// two uniform numbers into two neighbouring elements; in f64 each element has two uniform numbers of its own. f16
-    /// and bf16 are computed in f32 and rounded at the end.
+    /// two uniform numbers into two neighbouring elements; in f64, each element uses two uniform numbers of its own.
+    /// f16 and bf16 are computed in f32 and rounded at the end.
     #[doc(alias("randn", "standard_normal"))]
     #[track_caller]
     pub fn normal(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
@@ -217,7 +219,7 @@ impl Rng {
                 Err(_) if width == 1 << 32 => word(0),
                 Err(_) => mul_high_wide(word(0), word(1), width as u64, at),
             };
-            // cast and sum may wrap, but are exact modulo 2^bits of the dtype, and every result fits the dtype
+            // the cast and the sum may wrap, but are exact modulo 2^bits of the dtype, and every result fits the dtype
             let low = Expr::fill(Scalar::Int(low), smallvec![], dtype, at);
             Ok(binary(&arithmetic::add, cast(above, dtype, at), low, at).wrapping())
         })
@@ -254,7 +256,8 @@ impl Rng {
     }
 }
 
-/// Makes normal numbers of one word, number `first`, or of four words from `first` on for f64.
+/// Computes normal numbers from the word with the number `first`, which two neighbouring elements share, or for f64
+/// from the four words from `first` on.
 pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: Loc) -> Expr {
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     // 1 is added to the first uniform's integer, so that it lies in (0, 1] and its logarithm is finite
@@ -312,7 +315,8 @@ pub(crate) fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     plus(plus(times(&a, c), high_half(&middle)), plus(high_half(&ad), high_half(&bc)))
 }
 
-/// Returns the upper 64 bits of the product of `by` and the 64-bit number in two words. They fit 32 bits.
+/// Returns the upper 64 bits of the product of `by` and the 64-bit number in two words. The result fits 32 bits,
+/// because `by` does.
 fn mul_high_of_two(high: Expr, low: Expr, by: u32, at: Loc) -> Expr {
     let below = mul_high(low, by, at);
     let product = binary(&arithmetic::multiply, &high, word_constant(by, at), at);

@@ -17,9 +17,9 @@ impl Expr {
     /// `s` of the result is the sum of the rows whose integer is `s`, or 0 if there are none. The result has `count`
     /// rows.
     ///
-    /// The dtypes and the error of a sum are those of [`Expr::sum`]. The sums have the same bits each time, because the
+    /// The dtypes and the rounding error of a sum are as in [`Expr::sum`]. Each run returns the same bits, because the
     /// order of additions depends only on positions, not on the number of threads of the CPU. A segment outside
-    /// `0..count` is an error, reported like one of [`Expr::bincount`]. The sums take linear time. For floats a GPU
+    /// `0..count` is an error, which is reported as by [`Expr::bincount`]. The sums take linear time. For floats a GPU
     /// first sorts the segments, digit by digit, and builds each sum from partial sums of 8, 64, … neighbours.
     ///
     /// ```
@@ -30,9 +30,10 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the segments do not have exactly one axis, of the length of the array's first one;
+    /// [`ErrorKind::Shape`] if the segments do not have exactly one axis, of the same length as the array's first axis;
     /// [`ErrorKind::DType`] if they are not integers; [`ErrorKind::Index`] for a segment out of range;
-    /// [`ErrorKind::LimitExceeded`] for 2^31 segments or elements along the axis, and on a GPU for 2^32 terms or sums.
+    /// [`ErrorKind::LimitExceeded`] for 2^31 or more segments or elements along the axis, and on a GPU for 2^32 or more
+    /// terms or sums.
     #[doc(alias = "unsorted_segment_sum")]
     #[doc(alias = "scatter_sum")]
     #[doc(alias = "group_by")]
@@ -56,9 +57,10 @@ impl Expr {
         })
     }
 
-    /// For each of the values `0..length`, sums the weights at its positions in an integer array of any shape. The
-    /// weights broadcast to that shape. This is NumPy's `bincount` with weights. Dtypes, order and errors are those of
-    /// [`Expr::segment_sum`], so integer weights are summed exactly, as integers.
+    /// For each of the values `0..length`, sums the weights at the positions where the value occurs in an integer array
+    /// of any shape. The weights broadcast to the array's shape. This is NumPy's `bincount` with weights. The dtypes,
+    /// the order of additions and the errors are as in [`Expr::segment_sum`], so integer weights are summed exactly, as
+    /// integers.
     ///
     /// ```
     /// use cupric::array;
@@ -68,7 +70,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; those of [`Expr::segment_sum`].
+    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; the errors of [`Expr::segment_sum`].
     #[doc(alias = "bincount")]
     #[doc(alias = "weighted_bincount")]
     #[track_caller]
@@ -88,14 +90,14 @@ impl Expr {
     }
 
     /// Sums along an axis between neighbouring positions, like NumPy's `add.reduceat`. Element `i` of the result is the
-    /// sum from `positions[i]` up to but not including `positions[i + 1]`; the last one extends to the end of the axis.
+    /// sum from `positions[i]` up to but not including `positions[i + 1]`; the last sum extends to the end of the axis.
     /// If the next position is not larger, element `i` is the element at `positions[i]` alone. The axis gets the length
     /// of `positions`, which has one axis. A negative axis counts from the end.
     ///
-    /// The dtypes and the error of a sum are those of [`Expr::sum`], and the order of additions depends only on
-    /// positions. Positions are integers in `0..n`, where n is the length of the axis. Others, including negative ones,
-    /// are an error as in [`Expr::take`]. The time grows with the sum of the lengths on the CPU, and with the axis and
-    /// the number of positions on a GPU.
+    /// The dtypes and the rounding error of a sum are as in [`Expr::sum`], and the order of additions depends only on
+    /// positions. Positions are integers in `0..n`, where n is the length of the axis. Other positions, including
+    /// negative ones, are an error as in [`Expr::take`]. On the CPU the time grows with the total length of the summed
+    /// parts, and on a GPU with the length of the axis and the number of positions.
     ///
     /// ```
     /// use cupric::array;
@@ -107,8 +109,8 @@ impl Expr {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] if the positions do not have exactly one axis; [`ErrorKind::Axis`] if the array has no such
-    /// axis; [`ErrorKind::DType`] if they are not integers; [`ErrorKind::Index`] for a position out of range;
-    /// [`ErrorKind::LimitExceeded`] for an axis of 2^31 elements, and on a GPU for 2^32 terms or sums.
+    /// axis; [`ErrorKind::DType`] if the positions are not integers; [`ErrorKind::Index`] for a position out of range;
+    /// [`ErrorKind::LimitExceeded`] for an axis of 2^31 or more elements, and on a GPU for 2^32 or more terms or sums.
     #[doc(alias = "reduceat")]
     #[doc(alias = "add.reduceat")]
     #[track_caller]
@@ -158,8 +160,8 @@ fn of_floats(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Result<Exp
     Ok(cast(reshape(op, &sums, &lengths, at), x.0.dtype, at))
 }
 
-/// Sums integers or bools likewise. Each sum is the difference of the cumulative sums up to two positions, which is
-/// right even if these wrap.
+/// Sums integers or bools along the first axis between checked positions. Each sum is the difference of the cumulative
+/// sums up to two positions. The difference is right even if the cumulative sums wrap.
 fn of_integers(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Expr {
     let rows = x.0.shape[0];
     let so_far = x.cumulative_sum(include_initial(0));

@@ -58,7 +58,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`] for 2^32 elements or more; those of [`Expr::eval`] and [`Expr::item`].
+    /// [`ErrorKind::LimitExceeded`] for 2^32 elements or more; the errors of [`Expr::eval`] and [`Expr::item`].
     #[doc(alias = "unique")]
     #[track_caller]
     pub fn unique_values(&self) -> Result<Array> {
@@ -78,7 +78,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::unique_values`].
+    /// The errors of [`Expr::unique_values`].
     #[doc(alias = "value_counts")]
     #[track_caller]
     pub fn unique_counts(&self) -> Result<UniqueCounts> {
@@ -101,7 +101,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::unique_values`]; [`ErrorKind::LimitExceeded`] for 2^31 elements or more.
+    /// The errors of [`Expr::unique_values`]; [`ErrorKind::LimitExceeded`] for 2^31 elements or more.
     #[doc(alias = "factorize")]
     #[track_caller]
     pub fn unique_inverse(&self) -> Result<UniqueInverse> {
@@ -125,7 +125,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::unique_inverse`].
+    /// The errors of [`Expr::unique_inverse`].
     #[track_caller]
     pub fn unique_all(&self) -> Result<UniqueAll> {
         const OP: &str = "unique_all";
@@ -142,8 +142,8 @@ impl Expr {
     }
 
     /// Returns, for each element, whether it occurs in another array, as bool. It sorts the other array, and searches
-    /// in it by bisection. The two are compared in their common dtype. A NaN is in no array, and −0 equals +0. The
-    /// opposite is `!x.isin(..)`.
+    /// in it by bisection. The two arrays are compared in their common dtype. A NaN equals no element of an array, and
+    /// −0 equals +0. The opposite is `!x.isin(..)`.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -162,7 +162,7 @@ impl Expr {
     }
 
     /// Returns the distinct elements that are in both arrays, in ascending order, like [`Expr::unique_values`] of their
-    /// common dtype. NaNs are in no array.
+    /// common dtype. The result has no NaNs, because a NaN equals no other element.
     ///
     /// ```
     /// use cupric::array;
@@ -171,7 +171,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::isin`] and [`Expr::unique_values`].
+    /// The errors of [`Expr::isin`] and [`Expr::unique_values`].
     #[doc(alias = "intersect1d")]
     #[track_caller]
     pub fn intersect(&self, other: impl Operand) -> Result<Array> {
@@ -192,7 +192,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the arrays have no common dtype; those of [`Expr::unique_values`].
+    /// [`ErrorKind::DType`] if the arrays have no common dtype; the errors of [`Expr::unique_values`].
     #[doc(alias = "union1d")]
     #[track_caller]
     pub fn union(&self, other: impl Operand) -> Result<Array> {
@@ -203,8 +203,8 @@ impl Expr {
     }
 
     /// Returns the distinct elements of the array that are not in another one, in ascending order, like
-    /// [`Expr::unique_values`] of their common dtype. NaNs of the array stay, because a NaN equals no element of the
-    /// other.
+    /// [`Expr::unique_values`] of their common dtype. NaNs of the array are kept, because a NaN equals no element of
+    /// the other array.
     ///
     /// ```
     /// use cupric::array;
@@ -213,7 +213,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::isin`] and [`Expr::unique_values`].
+    /// The errors of [`Expr::isin`] and [`Expr::unique_values`].
     #[doc(alias = "setdiff1d")]
     #[track_caller]
     pub fn setdiff(&self, other: impl Operand) -> Result<Array> {
@@ -254,7 +254,7 @@ fn is_first(op: &'static str, sorted: &Array, at: Loc) -> Expr {
     join(op, vec![first, differs], 0, at)
 }
 
-/// Returns the elements at positions that are in range.
+/// Returns the elements at the given positions, which must be in range.
 fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
     carry(at, || {
         let shape = positions.checked()?.shape.clone();
@@ -269,7 +269,7 @@ fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
     })
 }
 
-/// Returns the lengths of runs that begin at the given positions, among `size` elements.
+/// Returns the lengths of the runs that begin at the given positions. Together they have `size` elements.
 fn lengths(op: &'static str, starts: &Array, size: usize, at: Loc) -> Expr {
     let n = starts.size() as isize;
     if n == 0 {
@@ -333,7 +333,7 @@ fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]
     Ok([cast(a, dtype, at), cast(b, dtype, at)])
 }
 
-/// For each element of `x`, finds the last sorted element that is not greater, and compares it with `x`.
+/// For each element of `x`, finds the last sorted element that is not greater than it, and compares the two.
 fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr {
     carry(at, || {
         let [x, elements] = of_one_type(op, x, elements, at)?;

@@ -14,17 +14,18 @@ use crate::plan::kernel::{Fold, IndexMode};
 use std::panic::Location;
 
 /// `topk` selects the elements without a sort if the axis is at least this many times as long as `k`. Otherwise it
-/// sorts the whole axis, because one thread sorts the selected elements. Chosen by hand; no benchmark compares other
-/// values.
+/// sorts the whole axis, because a single thread sorts the selected elements. Chosen by hand; no benchmark compares
+/// other values.
 const FEW: usize = 16;
 
 impl Expr {
     /// Returns the `k` largest elements along an axis in descending order, or the `k` smallest in ascending order if
     /// `largest` is false, and their positions as i64. Evaluating values and positions together sorts only once.
     ///
-    /// They are the first `k` of [`Expr::sort`] and [`Expr::argsort`]: equal elements keep their order, and a NaN is
-    /// only taken if no numbers are left. (PyTorch's `topk` treats NaN as the largest.) It takes linear time: if `k` is
-    /// at most a sixteenth of the axis, the elements are selected, otherwise the whole axis is sorted.
+    /// The results are the first `k` elements of [`Expr::sort`] and [`Expr::argsort`] in the same order: equal elements
+    /// keep their order, and a NaN is selected only if no numbers are left. (PyTorch's `topk` treats NaN as the
+    /// largest.) It takes linear time: if `k` is at most a sixteenth of the axis, the elements are selected, otherwise
+    /// the whole axis is sorted.
     ///
     /// ```
     /// use cupric::{array, eval_all};
@@ -37,8 +38,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if `k` exceeds the length of the axis; [`ErrorKind::Axis`] if there is no such axis;
-    /// those of [`Expr::sort`].
+    /// [`ErrorKind::Argument`] if `k` exceeds the length of the axis; [`ErrorKind::Axis`] if there is no such axis; the
+    /// errors of [`Expr::sort`].
     #[doc(alias = "top_k")]
     #[track_caller]
     pub fn topk(&self, k: usize, axis: impl Integer, largest: bool) -> (Expr, Expr) {
@@ -63,7 +64,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::topk`].
+    /// The errors of [`Expr::topk`].
     #[track_caller]
     pub fn argtopk(&self, k: usize, axis: impl Integer, largest: bool) -> Expr {
         let at = Location::caller();
@@ -76,8 +77,8 @@ impl Expr {
     /// none before it is greater, and none after it is less. A negative `kth` counts from the end. NaN counts as the
     /// greatest value.
     ///
-    /// NumPy leaves the order of the other elements open. Here the whole axis is sorted, which takes linear time like a
-    /// partition.
+    /// NumPy does not specify the order of the other elements. Here the whole axis is sorted, which takes linear time
+    /// like a partition.
     ///
     /// ```
     /// use cupric::array;
@@ -87,8 +88,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Index`] if the axis has no position `kth`; [`ErrorKind::Axis`] if there is no such axis; those of
-    /// [`Expr::sort`].
+    /// [`ErrorKind::Index`] if the axis has no position `kth`; [`ErrorKind::Axis`] if there is no such axis; the errors
+    /// of [`Expr::sort`].
     #[track_caller]
     pub fn partition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
         let axis = axis.saturated();
@@ -100,8 +101,8 @@ impl Expr {
         })
     }
 
-    /// Returns the positions along an axis, as i64, of the elements of [`Expr::partition`], which are those of
-    /// [`Expr::argsort`].
+    /// Returns the positions along an axis, as i64, from which [`Expr::partition`] takes its elements. They are the
+    /// positions that [`Expr::argsort`] returns.
     ///
     /// ```
     /// use cupric::array;
@@ -111,7 +112,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::partition`].
+    /// The errors of [`Expr::partition`].
     #[track_caller]
     pub fn argpartition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
         let axis = axis.saturated();
@@ -126,9 +127,9 @@ impl Expr {
     /// Returns the cumulative maximum along an axis, as [`Expr::cummax`] does, and the positions of these maxima along
     /// the axis, as i64.
     ///
-    /// The position is that of the first element that equals the maximum so far, as in [`Expr::argmax`]; from the first
-    /// NaN on, it is that of the NaN. (PyTorch's `cummax` returns the last.) −0 and +0 are equal, so the position of
-    /// the first of them stays.
+    /// If several elements equal the maximum so far, the position of the first of them is returned, as in
+    /// [`Expr::argmax`]. (PyTorch's `cummax` returns the last.) From the first NaN on, it is the position of this NaN.
+    /// −0 and +0 are equal, so a later zero of the other sign does not change the position.
     ///
     /// ```
     /// use cupric::array;
@@ -158,7 +159,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::cummax_with_positions`].
+    /// The errors of [`Expr::cummax_with_positions`].
     #[track_caller]
     pub fn cummin_with_positions(&self, axis: impl Integer) -> (Expr, Expr) {
         let at = Location::caller();
@@ -179,7 +180,7 @@ impl Expr {
 ///
 /// # Errors
 /// [`ErrorKind::Argument`] without keys; [`ErrorKind::Shape`] if their shapes differ; [`ErrorKind::Axis`] if there is
-/// no such axis; those of [`Expr::sort`].
+/// no such axis; the errors of [`Expr::sort`].
 #[track_caller]
 pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
     let axis = axis.saturated();

@@ -20,7 +20,7 @@ const MOST_PARTS: usize = 3;
 /// values.
 const MOST_BOXES: usize = 9;
 
-/// The maximum nesting depth of concatenations: that of a roll along four axes.
+/// The maximum nesting depth of concatenations, enough for a roll along four axes.
 const DEEPEST: u8 = 4;
 
 /// The maximum number of nodes that the search for boxes visits. Larger kernels store their concatenations.
@@ -89,8 +89,8 @@ impl Planner<'_> {
         self.joins[node] > 0 && matches!(self.arena.nodes[node].op, NodeOp::Concat { .. })
     }
 
-    /// Returns the boxes of the kernel that computes `node` in the stage of `owner`. Each box is the map from its
-    /// indices to those of the node. Returns `None` if the kernel needs only one box.
+    /// Returns the boxes of the kernel that computes `node` in the stage of `owner`. Each box is the map from its own
+    /// indices to the node's indices. Returns `None` if the kernel needs only one box.
     fn boxes(&self, node: usize, owner: usize) -> Option<Vec<View>> {
         let shape = &self.arena.nodes[node].shape;
         let mut cuts: Cuts = smallvec![smallvec![]; shape.len()];

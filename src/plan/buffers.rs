@@ -50,8 +50,8 @@ impl Free {
 }
 
 impl Planner<'_> {
-    /// Declares a temporary that belongs to no node. Its number follows those of all nodes, because the temporary of a
-    /// stored node has the number of the node.
+    /// Declares a temporary that belongs to no node. Its number is higher than every node's number, because the
+    /// temporary of a stored node has the number of the node.
     pub(super) fn temp(&self, bytes: usize) -> BufferRef {
         let mut temps = self.temps.borrow_mut();
         temps.push(bytes);
@@ -99,8 +99,8 @@ impl Planner<'_> {
                     Some(declared) => self.temps.borrow()[declared],
                 };
             }
-            // a routine also writes results that no step reads: such a result has no stage, so its size is missing in
-            // `bytes`
+            // a routine also writes results that no step reads: such a result has no stage, so `bytes` does not contain
+            // its size
             for result in step.results() {
                 if let BufferRef::Temp(n) = result.buffer {
                     known.entry(n).or_default().bytes = result.meta.bytes();
@@ -154,8 +154,8 @@ impl Planner<'_> {
     }
 
     /// Returns whether the target may be written while it is read. This is so if no step reads it. It is also so if the
-    /// last step is a kernel, no step before it writes a result, and the kernel reads only that element of the target
-    /// that it writes. Then no element is overwritten too early.
+    /// last step is a kernel, no step before it writes a result, and the kernel reads, for each index, no element of
+    /// the target except the one that it writes for this index. Then no element is overwritten too early.
     fn in_place(&self, steps: &[Step]) -> bool {
         let aliased = |buffer: BufferRef| match buffer {
             BufferRef::Input(n) => self.arena.aliased[n],
@@ -182,8 +182,9 @@ impl Planner<'_> {
     }
 }
 
-/// Returns whether a kernel reads only that element of the target that it writes. `aliased` returns the position in the
-/// target at which a buffer begins, if the buffer shares memory with the target.
+/// Returns whether a kernel reads, for each index, no element of the target except the one that it writes for this
+/// index. `aliased` returns the position in the target at which a buffer begins, if the buffer shares memory with the
+/// target.
 fn reads_what_it_writes(kernel: &Kernel, aliased: impl Fn(BufferRef) -> Option<isize>) -> bool {
     let plain = matches!(kernel.kind, KernelKind::Elementwise)
         || kernel.kind == KernelKind::Row && kernel.stores.iter().all(|s| kernel.values[s.value].inner);

@@ -1,11 +1,11 @@
 //! Matrix products on a device whose kernels compute product and epilogue together. One kernel does that, except in two
 //! cases:
 //!
-//! * The result is small and k is long, so that few workgroups would do all the work. Then the chains of k
-//!   (`plan/kernel/product.rs`) become a batch axis. Their products are stored next to each other, and another kernel
-//!   adds them in order.
+//! * The result is small and k is long, so that few workgroups would do all the work. Then the chains of k (256
+//!   consecutive elements along k, whose products are added one after another; see `plan/kernel/product.rs`) become a
+//!   batch axis. Their products are stored next to each other, and another kernel adds them in order.
 //! * An operand spans more than a binding along k. Then k is cut at the ends of chains, and each kernel continues from
-//!   the sums of the previous one. Along m, n and the batch, windows cut these kernels as they cut all others.
+//!   the sums of the previous one. Along m, n and the batch, windows cut these kernels like all other kernels.
 //!
 //! Neither case changes a bit of the result, because both add the products of a chain one after another, and then the
 //! sums of the chains.
@@ -83,7 +83,7 @@ fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
 }
 
 /// Returns the maximum number of elements along k for one kernel, a multiple of the length of a chain. Returns `None`
-/// if one kernel can take all, and 0 if a single chain spans more than a binding.
+/// if one kernel can process all of k, and 0 if a single chain spans more than a binding.
 fn longest(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Option<usize> {
     let rank = kernel.outer.len();
     let most = p.most_bytes();

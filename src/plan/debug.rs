@@ -48,7 +48,7 @@ static ASKED: LazyLock<(u8, Vec<String>)> = LazyLock::new(|| {
     (bits, unknown.into_iter().map(str::to_string).collect())
 });
 
-/// Returns whether `CUPRIC_DEBUG` contains a word. Warns once of unknown words.
+/// Returns whether `CUPRIC_DEBUG` contains a word. Warns once about unknown words.
 pub(crate) fn asks(word: Word) -> bool {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let (bits, unknown) = &*ASKED;

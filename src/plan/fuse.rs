@@ -4,8 +4,8 @@
 //! routines, reshapes that are not views), products that several nodes use, a `take` whose source spans more than a
 //! binding along the taken axis, reductions, scans and products that do not fit the index space of the kernel that
 //! reads them, and nodes that would make a kernel too large. The search starts at the results. Each kernel reports
-//! which nodes it needs stored, and those get kernels of their own. Then nodes that would be computed too often are
-//! stored if that is faster (`weigh.rs`), and the search is repeated.
+//! which nodes it needs stored, and each of these nodes gets its own kernel. Then nodes that would be computed too
+//! often are stored if that is faster (`weigh.rs`), and the search is repeated.
 
 use super::graph::Arena;
 use super::join::join;

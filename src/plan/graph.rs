@@ -31,7 +31,7 @@ pub(super) struct PlanNode {
     pub shape: Shape,
     pub dtype: DType,
     /// The node's number in the walk, by which a run finds the caller's line, and the line in the expression that was
-    /// planned. For merged nodes, both are those of the first.
+    /// planned. For merged nodes, both belong to the first node.
     pub number: u32,
     pub location: &'static Location<'static>,
 }

@@ -15,8 +15,8 @@ use std::ops::Range;
 /// of 128 MiB per binding they cover half a TiB, so a larger number indicates unreasonable limits.
 const MOST_WINDOWS: usize = 1 << 12;
 
-/// An operand that is accessed at a computed index. `stride` and `extent` are those of the indexed axis, and `strides`
-/// are those along the kernel's own axes.
+/// An operand that is accessed at a computed index. `stride` and `extent` belong to the indexed axis, and `strides` to
+/// the kernel's own axes.
 struct Indexed<'k> {
     dtype: DType,
     strides: &'k [isize],

@@ -40,7 +40,8 @@ struct Lowering<'a> {
     draft: Draft,
     /// The value of each node and map found so far. The list is short, so searching it is faster than hashing.
     memo: Vec<(usize, View, usize)>,
-    /// For each value, whether it depends on a reduction, scan or product here. Only row kernels may reduce it again.
+    /// For each value, whether it depends on a reduction, scan or product here. Only row kernels may reduce such a
+    /// value again.
     reduced: Vec<bool>,
     /// Whether the node being lowered is the operand of a scan, or below one.
     in_scan: bool,
@@ -330,7 +331,9 @@ impl Lowering<'_> {
         }
     }
 
-    /// Returns how often the kernel computes a value indexed by this map, if it loads nothing with more indices.
+    /// Returns how often the kernel computes a value with this map: once for each index of the whole space if the map
+    /// depends on an inner dimension, else once for each outer index. Assumes that nothing that the value loads varies
+    /// along more dimensions.
     fn runs(&self, map: &View) -> usize {
         let (dims, outer) = (&self.space.dims, self.space.outer);
         let depends = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * dims.len() + d] != 0);
@@ -415,8 +418,8 @@ impl Lowering<'_> {
         Ok(self.push(op, n.dtype, inner, reduced))
     }
 
-    /// Lowers a reduction if the kernel's index space is that of its operand, in its order. Otherwise returns the node
-    /// to store.
+    /// Lowers a reduction if the kernel's index space is the space of the reduction's operand, in the same order.
+    /// Otherwise returns the node to store.
     fn lower_reduction(&mut self, node: usize, fold: Fold, axes: &[usize], map: &View, inside: bool) -> Lowered<usize> {
         let p = self.p;
         let n = &p.arena.nodes[node];
@@ -435,8 +438,8 @@ impl Lowering<'_> {
             return Err(node);
         }
         let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
-        // if the kernel processes elements in another order than the reduction, fusing would change bits: store it
-        // instead
+        // if the kernel processes elements in another order than the reduction, fusing would change bits: store the
+        // reduction instead
         let walk = |strides: &[isize]| inner_order(strides, outer, dims);
         let (own, lanes) = reduction_order(p, arg, axes, &m);
         let element = p.arena.nodes[arg].dtype;
@@ -453,7 +456,7 @@ impl Lowering<'_> {
         }
         let mut v = self.lower(arg, &m, true)?;
         if self.reduced[v] && !self.space.row {
-            // a reduction in its operand must end before this one starts, which needs the passes of a row kernel
+            // a reduction within the operand must end before this one starts, which needs the passes of a row kernel
             return Err(node);
         }
         if !self.draft.values[v].inner {

@@ -118,11 +118,12 @@ impl std::hash::Hasher for KeyHasher {
     }
 }
 
-/// The maximum number of bytes of all plans, including what a CPU has prepared for them and the tables of all threads.
-/// The total stays below 64 MiB, with a margin for the plan in the making. An allocator may keep more memory free
-/// between blocks (glibc does so per thread). 48 MiB hold about 20,000 plans, more than any training step has.
+/// The maximum total size of all plans in bytes, including what a CPU has prepared for them and the tables of all
+/// threads. The actual total is less than 64 MiB, with a margin for the plan in the making. An allocator may keep more
+/// memory free between blocks (glibc does so per thread). 48 MiB hold about 20,000 plans, more than any training step
+/// has.
 const MOST_BYTES: usize = 48 << 20;
-/// Bytes of a plan's entry in the shared cache, estimated for a half-empty table.
+/// The size of a plan's entry in the shared cache in bytes, estimated for a half-empty table.
 const ENTRY: usize = 128;
 /// The length of the longest key that is cached, in words of 8 bytes: 512 KiB, so that one graph does not evict most
 /// plans. A graph with such a key has about 5,000 nodes and runs so long that planning it again matters little.
@@ -130,7 +131,7 @@ const LONGEST_KEY: usize = 1 << 16;
 
 /// The number of slots of a thread's table: about ten times the number of plans of one training step.
 const PLACES: usize = 2048;
-/// Bytes of a table: its slots, and for each slot the block that remains of a dropped plan.
+/// The size of a table in bytes: its slots, and for each slot the block that remains of a dropped plan.
 const TABLE: usize =
     PLACES * (size_of::<(u64, Weak<CachedPlan>)>() + block(2 * size_of::<usize>() + size_of::<CachedPlan>()));
 /// The number of threads that have a table.
@@ -253,8 +254,8 @@ fn is_whole(role: Role) -> bool {
     matches!(role, Role::Product | Role::Whole)
 }
 
-/// Returns the expression to compute. If `e` is a view of a node that is always stored whole, this is the node, and the
-/// view, which must be applied to the result, is returned too.
+/// Returns the expression to compute. If `e` is a view of a node that is always stored whole, returns that node, and
+/// the view, which must be applied to the result.
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     match (&e.0.op, &e.0.args[..]) {
         (NodeOp::View(v), [below]) if is_whole(below.0.op.role()) => (below, Some(v)),

@@ -19,12 +19,12 @@ pub(super) struct Planner<'a> {
     /// The initial number of nodes of the arena. The temporary of a stored node has the node's number, and further
     /// temporaries are numbered from here on.
     pub count: usize,
-    /// Bytes of each temporary that belongs to no stored node, such as one for partial results.
+    /// The size in bytes of each temporary that belongs to no stored node, such as a temporary for partial results.
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
-    /// For each node, its natural strides, from which `stored_strides` derives those in memory: an input's own strides,
-    /// for a view those of its operand under the view, for an elementwise node dense strides in the common order of its
-    /// operands, and C order for all others.
+    /// For each node, its natural strides, from which `stored_strides` derives the strides in memory. An input has its
+    /// own strides, a view its operand's strides under the view, an elementwise node dense strides in the common order
+    /// of its operands, and any other node C order.
     pub strides: Vec<Strides>,
     /// For each node, whether its value is written to memory, from which other kernels load it.
     pub stored: Vec<bool>,
@@ -180,8 +180,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Returns the maximum number of bytes that one operand of a dispatch may span. A binding starts up to 256 bytes
-    /// before its operand (`storage_alignment` in `gpu/`) and ends with a whole vector of 16 bytes, so 512 bytes less
-    /// than the binding's size is enough.
+    /// before its operand (`storage_alignment` in `gpu/`) and ends with a whole vector of 16 bytes, so this returns the
+    /// binding's size less 512 bytes, enough for both.
     pub fn most_bytes(&self) -> u64 {
         self.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512))
     }
@@ -222,8 +222,8 @@ impl<'a> Planner<'a> {
         Layout::ordered(&node.shape, &order).strides
     }
 
-    /// Returns the strides of a node in memory: for an input its own, and for all others dense ones in the order of the
-    /// natural strides.
+    /// Returns the strides of a node in memory: an input's own strides, and for any other node dense strides in the
+    /// order of its natural strides.
     pub fn stored_strides(&self, node: usize) -> Strides {
         let n = &self.arena.nodes[node];
         if let NodeOp::Stored(strides) = &n.op {
@@ -326,12 +326,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds to the work counter.
+    /// Adds `steps` to the work counter.
     pub fn took(&self, steps: usize) {
         self.work.set(self.work.get() + steps as u64);
     }
 
-    /// Returns the bytes of a node's result. The product saturates: a size beyond memory is an error at allocation.
+    /// Returns the size of a node's result in bytes. The product saturates: a size beyond memory is an error at
+    /// allocation.
     pub fn bytes(&self, node: usize) -> usize {
         let n = &self.arena.nodes[node];
         let (count, size) = (layout::product(&n.shape), n.dtype.size());
@@ -339,7 +340,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Returns the bytes from the first to the last of `extent` elements with stride `stride`, both included.
+/// Returns the number of bytes from the first to the last of `extent` elements with stride `stride`, including both.
 pub(super) fn span(extent: usize, stride: isize, dtype: DType) -> u64 {
     let reach = (extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
     reach.saturating_add(1).saturating_mul(dtype.size() as u64)

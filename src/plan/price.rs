@@ -112,9 +112,9 @@ const GATHER: f64 = 8.0;
 const PHILOX: f64 = 8.0;
 const SCAN: f64 = 3.0;
 
-/// Returns the modelled time of a step, in nanoseconds. It is the sum of its bytes over the rate of memory, its
-/// additions and multiply-adds over their rates, and the overhead of its dispatches. Each value counts as often as the
-/// kernel computes it.
+/// Returns the modelled time of a step, in nanoseconds. It is the sum of three terms: the step's bytes divided by the
+/// rate of memory, its additions and multiply-adds divided by their rates, and the overhead of its dispatches. Each
+/// value counts as often as the kernel computes it.
 pub(super) fn modelled_time(step: &Step, rates: &Rates) -> f64 {
     let (read, written) = step.bytes();
     let work = match step {
@@ -127,7 +127,7 @@ pub(super) fn modelled_time(step: &Step, rates: &Rates) -> f64 {
 
 fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
     let (outer, inner) = (k.outer_size() as f64, k.inner_size() as f64);
-    // a value that is computed fewer times than this takes as long
+    // a value that is computed fewer than `least` times takes as long as one computed `least` times
     let least = rates.least as f64;
     let time = |v: &Value| {
         let (additions, runs) = match &v.op {
@@ -136,7 +136,7 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
             Op::Ufunc(row, _) => (row.properties.cost as f64, outer),
             Op::Gather { .. } => (GATHER, outer),
             Op::Philox { .. } => (PHILOX, outer),
-            // a reduction is an outer value, but combines inner ones
+            // a reduction is an outer value, but combines inner values
             Op::Reduce(r) => (r.fold.state.len() as f64, outer * inner),
             Op::Scan(r) if v.inner => (SCAN * r.fold.state.len() as f64, outer),
             Op::Scan(r) => (SCAN * r.fold.state.len() as f64, outer * inner),
@@ -148,8 +148,8 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
     k.values.iter().map(time).sum()
 }
 
-/// Returns what a driver needs to compile the node as part of a kernel, in additions. Philox's ten rounds cost as much
-/// as a polynomial.
+/// Returns the driver's cost of compiling the node as part of a kernel, in units of one addition. Philox's ten rounds
+/// cost as much as a polynomial.
 pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_dtype(arena, n, row).compute()),

@@ -128,7 +128,7 @@ impl Planner<'_> {
         scratch: &[(BufferRef, usize)],
     ) -> Result<Vec<[usize; 2]>, Fault> {
         let [operands, results] = call;
-        // the bytes of an operand, result or scratch buffer, and the bytes of one of its elements
+        // the size in bytes of an operand, result or scratch buffer, and of one of its elements
         let size = |place: &Place| match place {
             Place::Operand(n) => (operands[*n].meta.bytes(), operands[*n].meta.dtype.size()),
             Place::Result(n) => (results[*n].meta.bytes(), results[*n].meta.dtype.size()),

@@ -64,7 +64,7 @@ struct Single<'a> {
     fold: Fold,
     function: &'static Ufunc,
     arg: usize,
-    /// The type in which totals are stored. Those of f16 and bf16 are stored as f32, so that only the result is
+    /// The type in which totals are stored. Totals of f16 and bf16 are stored as f32, so that only the result is
     /// rounded.
     dtype: DType,
     /// The number of blocks of a row.
@@ -128,8 +128,8 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Converts strides and an offset over the kernel's space to those over the space of a part, which has an
-    /// additional axis for the blocks.
+    /// Converts strides and an offset over the kernel's space to strides and an offset over the space of a part, which
+    /// has an additional axis for the blocks.
     fn over_blocks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
         let step = s[self.k.outer.len()] * SCAN_BLOCK as isize;
         let mut over = s.clone();
@@ -194,8 +194,8 @@ impl<'a> Single<'a> {
     }
 
     /// Returns the kernels that scan rows whose elements are far apart. The first stores the operand with the elements
-    /// of each row next to each other, the second scans that, and the third runs the epilogue. Returns `None` if the
-    /// rows were already moved.
+    /// of each row next to each other, the second scans these rows, and the third runs the epilogue. Returns `None` if
+    /// the rows were already moved.
     fn moved(&self, p: &Planner<'_>) -> Option<[Kernel; 3]> {
         let k = self.k;
         let rank = k.outer.len() + 1;

@@ -16,9 +16,10 @@ const COMPUTED_BY_EACH: usize = 1 << 14;
 
 impl Planner<'_> {
     /// Adds the steps that store a scatter: kernels that write the array to the result, then one that updates the
-    /// result. The values may be computed from that same array. They load the array's own memory, which the update
-    /// never writes (`in_place` in `buffers.rs` returns false if array and result are the same). If the array is the
-    /// target of the write, and the update reads nothing from it, the target keeps its elements and is only updated.
+    /// result. The values may be computed from that same array. Their kernels load the array's own memory, which the
+    /// update never writes (`in_place` in `buffers.rs` returns false if array and result are the same). If the array is
+    /// the target of the write, and the update reads nothing from it, the target keeps its elements and is only
+    /// updated.
     pub(super) fn scattered(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];

@@ -280,9 +280,9 @@ const MAX_WINDOWS: usize = 1 << 16;
 
 /// Halves the outer space into windows until every operand of each window fits a binding, and each window has at most
 /// `Caps::max_indices` indices. A kernel that could be split into shorter reductions instead (`splits`) gives up after
-/// 8 + 8 · (bindings + grids) windows, for the bindings that the largest operand fills and the dispatches that the
-/// indices fill. The factor is 2³, because halving three axes may leave each half full. If more windows are needed, the
-/// elements are so far apart that windows do not help.
+/// 8 + 8 · (bindings + grids) windows. Here `bindings` is how many bindings the largest operand fills, and `grids` how
+/// many dispatches the indices fill. The factor is 8 = 2³, because halving three axes may leave each half full. If more
+/// windows are needed, the elements are so far apart that windows do not help.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);

@@ -240,7 +240,7 @@ impl Space {
             offset: smallvec![0; shape.len()],
             coef: smallvec![0; shape.len() * dims],
         };
-        // the index along an axis of the operand is that of an axis of the product, or is k
+        // the index along an axis of the operand is the index along an axis of the product, or k
         let mut follow = |axis: usize, of: usize| {
             map.offset[axis] = product.offset[of];
             map.coef[axis * dims..(axis + 1) * dims].copy_from_slice(&product.coef[of * dims..(of + 1) * dims]);
@@ -286,8 +286,9 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
 }
 
 /// Returns the order of a reduction's elements: the strides of its operand over the kernel's space, and `Lanes::Inner`
-/// if neighbours in memory are along a reduced axis. Both are those of the *whole* operand stored *densely*, even if it
-/// is fused or only part of the result is needed. Otherwise slicing or fusing would change the bits of a float sum.
+/// if neighbours in memory are along a reduced axis. Both describe the *whole* operand, stored *densely*, even if the
+/// operand is fused or only part of the result is needed. Otherwise slicing or fusing would change the bits of a float
+/// sum.
 pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
     let shape = &p.arena.nodes[arg].shape;
     let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
@@ -305,8 +306,8 @@ pub(super) fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> Sm
     inner
 }
 
-/// Returns the lengths of a reduction's inner dimensions: those of its axes, without those of length 1. If none is
-/// left, returns one dimension of length 1, because a kernel without inner dimensions is elementwise.
+/// Returns the lengths of a reduction's inner dimensions: the lengths of its axes, without axes of length 1. If no axis
+/// is left, returns one dimension of length 1, because a kernel without inner dimensions is elementwise.
 pub(super) fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
     let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
     if lengths.is_empty() { smallvec![1] } else { lengths }

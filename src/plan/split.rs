@@ -1,5 +1,5 @@
-//! Splits reductions that are too long for one kernel on a device: kernels for the partial results of chunks, then a
-//! reduction of these.
+//! Splits reductions that are too long for one kernel on a device into kernels for the partial results of chunks, and a
+//! kernel that reduces the partial results.
 
 use super::planner::Planner;
 use crate::base::dtype::DType;
@@ -15,7 +15,7 @@ type Partials = SmallVec<[(BufferRef, DType); MOST_COMPONENTS]>;
 struct Split<'a> {
     k: &'a Kernel,
     /// With `Inner`, the partial results of one result are neighbours in memory. With `Outer`, the partial results of
-    /// neighbouring results are.
+    /// neighbouring results are neighbours in memory.
     lanes: Lanes,
     /// The number of leading inner dimensions that become outer ones.
     moved: usize,
@@ -41,7 +41,8 @@ pub(super) struct Part {
 }
 
 /// Splits a reduction that is longer than `Caps::max_reduce` into kernels for the partial results of its chunks, and a
-/// reduction of these. `chunk` limits the length further, for operands that span more than one binding.
+/// kernel that reduces the partial results. `chunk` limits the length further, for operands that span more than one
+/// binding.
 pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     let KernelKind::Reduce(lanes) = k.kind else { return vec![k] };
     let limit = chunk.unwrap_or(p.caps.max_reduce[lanes as usize].max(2));
@@ -143,8 +144,8 @@ impl<'a> Split<'a> {
         pass
     }
 
-    /// Converts strides and an offset over the kernel's space to those over the space of a part, which has an
-    /// additional axis for the chunks.
+    /// Converts strides and an offset over the kernel's space to strides and an offset over the space of a part, which
+    /// has an additional axis for the chunks.
     fn over_chunks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
         let outer = self.k.outer.len();
         let cut = outer + self.moved;
@@ -261,8 +262,8 @@ impl<'a> Split<'a> {
     }
 }
 
-/// Returns the type in which partial results are stored. Those of f16 and bf16 are stored as f32, so that only the
-/// result is rounded.
+/// Returns the type in which partial results are stored. Partial results of f16 and bf16 are stored as f32, so that
+/// only the result is rounded.
 fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
     let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, _most[1] == 256, false));
     if dtype.is_half() && !kept { DType::F32 } else { dtype }

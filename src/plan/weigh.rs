@@ -107,7 +107,7 @@ impl Planner<'_> {
             }
         }
         let weights = self.weights();
-        // storing costs nothing for a node that is already stored but is also computed by stages that came first
+        // a node may be stored already although earlier stages still compute it: storing it costs nothing more
         let gain = |i: usize| {
             let (stages, again) = (computed_by[i].1 as usize, computed_by[i].1.saturating_sub(1) as f64);
             let (once, memory) = self.times(i, weights[i], stages);
@@ -144,7 +144,7 @@ impl Planner<'_> {
     }
 
     /// Returns whether a kernel that computes `node` `runs` times should load it instead, because the node has fewer
-    /// elements than that and computing them repeatedly costs more than storing them.
+    /// than `runs` elements and computing them repeatedly costs more than storing them.
     pub(super) fn is_repeated(&self, node: usize, runs: usize) -> bool {
         let n = &self.arena.nodes[node];
         let costly = match n.op.role() {
@@ -169,8 +169,8 @@ impl Planner<'_> {
     }
 
     /// Returns the cost of an element of a node in additions, including everything that a kernel would compute for it,
-    /// each node once. Returns `None` if that includes a reduction, scan or product: where an index space repeats such
-    /// a node, it is stored for that reason, together with as much of its epilogue as fits in its kernel
+    /// each node once. Returns `None` if these nodes include a reduction, scan or product: where an index space repeats
+    /// such a node, it is stored for that reason, together with as much of its epilogue as fits in its kernel
     /// (`Planner::with_epilogue`).
     fn weight(&self, node: usize) -> Option<f64> {
         let mut stack: SmallVec<[usize; 32]> = smallvec![node];

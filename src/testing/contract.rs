@@ -16,12 +16,13 @@ pub enum Bound {
     Exact,
     /// The error is at most the first number in ULP plus the second, an absolute distance.
     Ulp(f64, f64),
-    /// The error is at most the first number in ULP, or the second times max(|x|, 1) if that is larger.
+    /// The error is at most the first number in ULP or the second number times max(|x|, 1), whichever is larger. x is
+    /// the first operand.
     Max(f64, f64),
     /// The error is at most this many ULP of the result or of the largest operand, whichever is larger in magnitude.
     Large(f64),
-    /// The error is at most the first number in ULP; where −11 < x < −2 it may be the second, an absolute distance,
-    /// instead.
+    /// The error is at most the first number in ULP. Where −11 < x < −2, it is at most that or the second number as an
+    /// absolute distance, whichever is larger.
     Lgamma(f64, f64),
     /// A rule of the tests with this name computes the bound from the data, for example for a reduction.
     Named(String),
@@ -69,12 +70,12 @@ impl Bound {
     }
 }
 
-/// The bound of one function with one dtype on one backend.
+/// The bound of one function for one dtype on one backend.
 #[derive(Clone, Debug)]
 pub struct Promise {
     /// The function's name.
     pub function: &'static str,
-    /// The dtype of the function's input; for a generator, that of its result.
+    /// The dtype of the function's input. For a generator, the dtype of its result.
     pub dtype: DType,
     /// Whether the bound is for a GPU or for the CPU.
     pub gpu: bool,
@@ -86,7 +87,7 @@ pub struct Promise {
 
 const FILE: &str = include_str!("../../tests/data/contract.csv");
 
-/// The start of the line that separates the bounds of existing functions from those of planned functions.
+/// The start of the line that separates the bounds of existing functions from the bounds of planned functions.
 const PLANNED: &str = "# planned";
 
 fn is_there(line: &&str) -> bool {
@@ -96,8 +97,8 @@ fn is_there(line: &&str) -> bool {
 static PROMISES: LazyLock<Vec<Promise>> =
     LazyLock::new(|| FILE.lines().skip(1).take_while(is_there).flat_map(promises).collect());
 
-/// Expands one line of the file: `functions,dtypes,cpu,gpu`. The last field is empty if GPUs do not have the functions
-/// with these dtypes.
+/// Expands one line of the file: `functions,dtypes,cpu,gpu`. The last field is empty if GPUs do not support the
+/// functions for these dtypes.
 fn promises(line: &'static str) -> Vec<Promise> {
     let fields: Vec<&'static str> = line.split(',').collect();
     let [functions, dtypes, cpu, gpu] = fields[..] else { panic!("contract.csv: {line}") };
@@ -113,7 +114,7 @@ fn promises(line: &'static str) -> Vec<Promise> {
     made
 }
 
-/// Returns the dtype of a name, or all integer types for `ints`.
+/// Returns the dtype with this name, or all integer types for `ints`.
 fn class(name: &str, line: &str) -> Vec<DType> {
     let named: Vec<DType> = match name {
         "ints" => DType::ALL.into_iter().filter(|d| d.is_integer()).collect(),
@@ -133,7 +134,7 @@ pub fn planned_contract() -> Vec<Promise> {
     FILE.lines().skip_while(is_there).skip(1).flat_map(promises).collect()
 }
 
-/// Returns the bound of a function with a dtype on a backend, if the contract has one.
+/// Returns the bound of a function for a dtype on a backend, if the contract has one.
 pub fn promised(function: &str, dtype: DType, gpu: bool) -> Option<&'static Bound> {
     type Index = HashMap<(&'static str, DType, bool), &'static Bound>;
     static INDEX: LazyLock<Index> =

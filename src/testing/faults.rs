@@ -39,7 +39,7 @@ pub fn living_devices() -> usize {
     Device::living()
 }
 
-/// Allocates memory like an array's, and returns its contents.
+/// Allocates memory as for a new array, and returns its initial contents.
 ///
 /// # Errors
 /// Errors of the device.

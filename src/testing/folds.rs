@@ -1,4 +1,4 @@
-//! Folds that are not in the table of folds: a row that is defined here, and rows that tests make at run time.
+//! Folds that are not in the table of folds: one that is defined here, and others that tests build at run time.
 
 use super::Row;
 use crate::base::dtype::DType;
@@ -37,7 +37,7 @@ pub enum Start {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Formula(Term);
 
-/// The columns of a fold.
+/// The properties of a fold, from which [`fold`] builds it.
 #[derive(Clone, Debug)]
 pub struct FoldDraft {
     /// Its name.
@@ -56,7 +56,7 @@ pub struct FoldDraft {
     pub empty: Option<f64>,
     /// Whether `combine` returns the same result if the two states are swapped. A fold with `false` is rejected.
     pub commutative: bool,
-    /// Whether floats give the same bits in any order of combination.
+    /// Whether floats combine to the same bits in any order.
     pub exact: bool,
 }
 
@@ -66,22 +66,22 @@ impl Formula {
     /// The element's position.
     pub const POSITION: Formula = Formula(Term::Position);
 
-    /// Returns component `n` of the state; in `combine`, of the first state.
+    /// Makes the formula for component `n` of the state. In `combine`, this is the first of the two states.
     pub fn a(n: usize) -> Formula {
         Formula(Term::A(n))
     }
 
-    /// Returns component `n` of the second state of `combine`.
+    /// Makes the formula for component `n` of the second state of `combine`.
     pub fn b(n: usize) -> Formula {
         Formula(Term::B(n))
     }
 
-    /// Makes a number of a type.
+    /// Makes the formula for a number of a type.
     pub fn number(x: f64, of: TypeOf) -> Formula {
         Formula(Term::number(x, of.kind()))
     }
 
-    /// Makes a call of a function with formulas as its operands.
+    /// Makes the formula for a call of a function, whose operands are formulas.
     pub fn call(row: Row, args: &[Formula]) -> Formula {
         Formula(Term::call(row.0, &terms(args)))
     }
@@ -106,7 +106,7 @@ impl TypeOf {
     }
 }
 
-/// The mean of squares, for numbers of any type: an example of a fold with a state of two numbers.
+/// The mean of squares, for elements of any type: an example of a fold whose state has two numbers.
 static MEAN_SQUARE: Definition = {
     use Term::{A, B, Call, Cast};
     const NUMBER: Component = Component { kind: Kind::Float, init: Neutral::Zero };
@@ -128,17 +128,15 @@ static MEAN_SQUARE: Definition = {
 
 /// Returns the fold of the mean of squares.
 ///
-/// # Errors
-/// Does not fail, because the row is a valid fold.
+/// Does not fail, because the definition is a valid fold.
 pub fn mean_square() -> Result<FoldRow> {
     fold_of(MEAN_SQUARE.clone())
 }
 
 /// Makes the fold of a draft.
 ///
-/// # Errors
 /// The draft is not a valid fold: the number of its formulas is wrong, a formula uses a component or position that it
-/// may not use, or no type of elements matches.
+/// may not use, or no element type is possible.
 pub fn fold(draft: &FoldDraft) -> Result<FoldRow> {
     let component = |(of, start): &(TypeOf, Start)| Component {
         kind: of.kind(),
@@ -186,8 +184,7 @@ pub struct TableFold {
 
 /// Returns every fold of the table.
 ///
-/// # Errors
-/// The formulas of a row are not a valid fold.
+/// The formulas of a fold of the table are not valid.
 pub fn table_folds() -> Result<Vec<TableFold>> {
     let of_functions = all().filter(|row| row.reduce.is_some()).map(Fold::of);
     let table_fold = |fold: Fold| {
@@ -204,7 +201,7 @@ pub fn table_folds() -> Result<Vec<TableFold>> {
     of_functions.chain([*ARGMIN, *ARGMAX]).map(table_fold).collect()
 }
 
-/// Reduces an expression along axes with any fold.
+/// Reduces an expression along axes by any fold.
 #[track_caller]
 pub fn reduce_by(e: &Expr, fold: FoldRow, axes: impl IntoAxes) -> Expr {
     reduce(fold.0.name, fold.0, e, &axes.into_axes(), Location::caller())

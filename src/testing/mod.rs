@@ -64,7 +64,7 @@ impl Row {
         format!("{:?}", self.0.class)
     }
 
-    /// Returns true if the function keeps the bits of a NaN.
+    /// Returns true if the function does not change the bits of a NaN.
     pub fn keeps_nan(&self) -> bool {
         self.0.properties.moves_bits
     }
@@ -175,7 +175,7 @@ pub fn row(name: &str) -> Option<Row> {
     rows().into_iter().find(|r| r.name() == name)
 }
 
-/// Returns the axes of an argument, or `None` if it means all axes.
+/// Returns the axes that an argument lists, or `None` if it means all axes.
 #[must_use]
 pub fn axes(of: &crate::AxesArg) -> Option<Vec<isize>> {
     of.axes.as_ref().map(|axes| axes.to_vec())

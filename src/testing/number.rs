@@ -65,7 +65,7 @@ pub(super) fn nearest(dtype: DType, x: f64) -> f64 {
     if rounded.abs() > largest(dtype) { f64::INFINITY.copysign(x) } else { rounded.copysign(x) }
 }
 
-/// Rounds an integer to the nearest number of a float type, in one rounding.
+/// Rounds an integer to the nearest number of a float type, with a single rounding.
 pub(super) fn nearest_to_integer(dtype: DType, x: i128) -> f64 {
     if dtype == DType::F32 {
         return x as f32 as f64;
@@ -106,8 +106,8 @@ pub(super) fn saturate(dtype: DType, x: f64) -> i128 {
     (x as i128).clamp(low, high)
 }
 
-/// Decodes an element from little-endian bytes. The first result is the value of an integer or bool, the second that of
-/// a float.
+/// Decodes an element from little-endian bytes. The first result is the value of an integer or bool, the second the
+/// value of a float.
 pub(super) fn decode(dtype: DType, bytes: &[u8]) -> (i128, f64) {
     let word = bytes.iter().rev().fold(0u64, |w, b| w << 8 | *b as u64);
     match dtype {
@@ -178,8 +178,8 @@ impl Real {
         self.value + self.error
     }
 
-    /// Rounds to a type. If all numbers within the bound round to one number, the result is exact; else its error
-    /// grows.
+    /// Rounds to a type. If all numbers within the error round to the same number, the result is exact. Otherwise its
+    /// error grows.
     pub(super) fn rounded(self, dtype: DType) -> Real {
         if self.is_unknown() || !self.value.is_finite() {
             return self;
@@ -198,7 +198,8 @@ impl Real {
         Real { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
     }
 
-    /// Covers both this number and its rounding to a type, because an evaluation may do either.
+    /// Returns a number that allows both this number and its rounding to a type, because an evaluation may return
+    /// either.
     pub(super) fn perhaps_rounded(self, dtype: DType) -> Real {
         let r = self.rounded(dtype);
         if r.is_unknown() || self.is_unknown() || !self.value.is_finite() {
@@ -207,7 +208,7 @@ impl Real {
         Real { value: self.value, error: self.error.max((r.value - self.value).abs() + r.error) }
     }
 
-    /// Covers both this number and another, because an evaluation may return either.
+    /// Returns a number that allows both this number and another, because an evaluation may return either.
     pub(super) fn either(self, other: Real) -> Real {
         if self.allows(other.value) && other.error == 0.0 {
             return self;

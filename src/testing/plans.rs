@@ -63,7 +63,7 @@ pub fn gpu_of_webgpu() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { webgpu: true, ..Shrink::NONE })
 }
 
-/// Opens the first GPU with these tiles for its wide products.
+/// Opens the first GPU with these tile sizes for wide matrix products.
 ///
 /// # Errors
 /// There is no GPU, or it cannot be opened.
@@ -71,11 +71,11 @@ pub fn gpu_with_tiles(tiles: Tiles) -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { tiles: Some(tiles), ..Shrink::NONE })
 }
 
-/// The names of the limits that plans are tested with: the CPU, a GPU card, and a GPU with about the minimum limits of
-/// WebGPU.
+/// The names of the devices for whose limits tests make plans: the CPU, a GPU card, and a GPU with about the minimum
+/// limits of WebGPU.
 pub const NAMED_CAPS: [&str; 3] = ["cpu", "card", "weak"];
 
-/// Returns the limits with a name of [`NAMED_CAPS`].
+/// Returns the limits for a name of [`NAMED_CAPS`], or `None` for any other name.
 pub fn named_caps(name: &str) -> Option<Caps> {
     match name {
         "cpu" => Some(Caps {
@@ -103,7 +103,7 @@ pub fn named_caps(name: &str) -> Option<Caps> {
     }
 }
 
-/// Returns the limits of a typical GPU card with the given name. The machine need not have one.
+/// Returns the limits of a typical GPU card, under the given name. The machine does not need a GPU.
 pub fn card(name: &str) -> Caps {
     Caps::card(name)
 }
@@ -119,7 +119,7 @@ pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> 
     planned(expression, caps)
 }
 
-/// Does the same as [`plan_for`], for a device with any limits.
+/// Does the same as [`plan_for`], but for a device with any limits.
 ///
 /// # Errors
 /// Errors of planning.
@@ -154,8 +154,8 @@ pub fn plan_steps(expression: &Expr) -> Result<u64> {
     Ok(plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?.work)
 }
 
-/// Returns the modelled times, in nanoseconds, of an expression's plan for a device with these limits, and of the plan
-/// that stores as few intermediate results as possible.
+/// Returns two times in nanoseconds, as modelled for a device with these limits: the time of the plan of an expression,
+/// and the time of the plan that stores as few intermediate results as possible.
 ///
 /// # Errors
 /// Errors of planning.

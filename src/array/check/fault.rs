@@ -23,7 +23,7 @@ pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<
     }
 }
 
-/// Returns whether a node computes numbers, instead of only moving those of its operands or holding constants.
+/// Returns whether a node computes numbers, instead of only moving the numbers of its operands or holding constants.
 fn computes(node: &Expr) -> bool {
     let op = &node.0.op;
     let is_made_of_several =
@@ -42,8 +42,8 @@ fn test_for(check: Check) -> Option<&'static Ufunc> {
     }
 }
 
-/// Returns where an operand has a fault of floats, as bool. For an inner operation of a call, returns where the
-/// operands of the call have one, as i32. Returns `None` if there cannot be any.
+/// Returns where an operand has a fault of floats (a NaN or an infinity), as bool. If the operand is an inner operation
+/// of a call, returns where the operands of the call have such a fault, as i32. Returns `None` if there cannot be any.
 pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if operand.0.inner {
         return before.get(&Arc::as_ptr(&operand.0)).cloned();

@@ -67,8 +67,8 @@ fn stored_nodes(roots: &[&Expr]) -> HashSet<*const Node> {
     roots.iter().map(|root| below(root)).collect()
 }
 
-/// The maximum number of nodes per check. A check adds about ten nodes for each, and a plan needs a few KiB for each of
-/// those: at most a GiB.
+/// The maximum number of nodes per check. A check adds about ten nodes for each node, and a plan needs a few KiB for
+/// each added node, so a check needs at most about a GiB.
 const MOST: usize = 1 << 16;
 
 impl Checked {

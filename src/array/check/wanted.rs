@@ -13,10 +13,11 @@ pub enum Check {
     Nan,
     /// An infinity where no operand has one.
     Inf,
-    /// An integer overflow. It counts results that have wrapped: of `+`, `-`, `*`, `pow`, `floor_divide`, `square`,
-    /// `abs`, `negative`, a sum or product along axes, a cumulative one, or a matrix product. It also counts
-    /// conversions that have saturated or truncated a number. Bits that a shift drops and a quotient by 0 are not
-    /// overflows. Not checked are `gcd` and `lcm`, and sums at positions and by keys (`index_add`, `segment_sum`).
+    /// An integer overflow: a result that has wrapped, or a conversion that has saturated or truncated a number. The
+    /// checked operations are `+`, `-`, `*`, `pow`, `floor_divide`, `square`, `abs`, `negative`, sums and products
+    /// along axes, cumulative sums and products, matrix products, and conversions. Bits that a shift drops and the
+    /// result of a division by 0 are not overflows. `gcd`, `lcm`, and sums at positions and by keys (`index_add`,
+    /// `segment_sum`) are not checked.
     Overflow,
 }
 

@@ -11,12 +11,12 @@ impl Device {
     ///
     /// Values that a `select` discards do not count, and neither do faults that `isnan`, `isinf` or `isfinite` test
     /// for. So [`nan_to_num`](crate::Expr::nan_to_num) repairs its operand. For sorts, counts, selections by masks and
-    /// writes at positions, only the device knows which elements of the result depend on which operands, so all depend
-    /// on all: faults in discarded elements count, and if an operand already has a NaN, no further one is found. A call
-    /// such as `isclose`, `logsumexp` or a draw of random numbers is checked by its result, not by its inner
-    /// operations. Numbers that have not been combined with an array (`Expr::from(-1.0).sqrt()`) are computed
-    /// immediately and not checked. Values of f16 and bf16 are checked in f32, as kernels hold them, and again where an
-    /// evaluation stores them.
+    /// writes at positions, only the device knows which elements of the result depend on which elements of the
+    /// operands, so the check assumes that all depend on all: faults in discarded elements count, and if an operand
+    /// already has a NaN, no further NaN is found. A call such as `isclose`, `logsumexp` or a draw of random numbers is
+    /// checked by its result, not by its inner operations. Numbers that have not been combined with an array
+    /// (`Expr::from(-1.0).sqrt()`) are computed immediately and not checked. Values of f16 and bf16 are checked in f32,
+    /// as kernels hold them, and again where an evaluation stores them.
     ///
     /// A check is an additional result of the same evaluation, and the call waits for it, also on a GPU and in the
     /// `_async` methods. A write computes its value an additional time before it writes, and elements that a slice of

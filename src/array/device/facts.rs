@@ -2,21 +2,21 @@
 
 use super::Device;
 
-/// The limits of a device, for programs that choose their sizes by them: see [`Device::limits`].
+/// The limits of a device, for programs that adapt the sizes of their arrays to them: see [`Device::limits`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The maximum bytes of one array.
+    /// The maximum size of one array in bytes.
     pub array_bytes: u64,
-    /// The maximum bytes of an array that one kernel can access at once. Larger arrays are computed in parts, except
-    /// for the operations that `docs/LIMITS.md` lists.
+    /// The maximum size in bytes of an array that one kernel can access as a whole. Larger arrays are computed in
+    /// parts, except for the operations that `docs/LIMITS.md` lists.
     pub binding_bytes: u64,
     /// The number of invocations of a workgroup; `None` on the CPU.
     pub workgroup: Option<usize>,
-    /// The bytes of memory that the invocations of a workgroup share; `None` on the CPU.
+    /// The size in bytes of the memory that the invocations of a workgroup share; `None` on the CPU.
     pub workgroup_bytes: Option<usize>,
-    /// The bytes of the GPU's own memory, some of which other programs may use. For a GPU that shares the host's
-    /// memory, the bytes that its driver reports. `None` if the driver's interface is not Vulkan, and on the CPU.
+    /// The size in bytes of the GPU's own memory, some of which other programs may use. For a GPU that shares the
+    /// host's memory, the size that its driver reports. `None` if the driver's interface is not Vulkan, and on the CPU.
     pub memory_bytes: Option<u64>,
     /// Whether the device supports 64-bit integers natively. If not, it computes with pairs of words, which produces
     /// the same bits.

@@ -7,8 +7,8 @@ use crate::base::buffer::Buffer;
 use crate::cpu::CpuMemory;
 
 impl Device {
-    /// Returns the name from which [`str::parse`] finds the device in another process: `cpu` or `gpu:N`. Returns `None`
-    /// for a device with limits of its own.
+    /// Returns the name that [`str::parse`] turns into the same device in another process: `cpu` or `gpu:N`. Returns
+    /// `None` for any other device, such as one with a memory limit.
     #[cfg(feature = "serde")]
     pub(crate) fn parsed_name(&self) -> Option<String> {
         if *self == super::cpu().0 {
@@ -39,7 +39,8 @@ impl Device {
         memory: (std::ptr::NonNull<u8>, usize),
         lender: Box<dyn std::any::Any + Send + Sync>,
     ) -> Buffer {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises that the bytes are initialised, do not move, and are not written until `lender`
+        // is dropped.
         unsafe { super::cpu().1.lend(memory, lender) }
     }
 }

@@ -50,7 +50,8 @@ const GPUS: Option<&dyn Provider> = None;
 /// ```
 ///
 /// Cloning returns another handle to the same device. A device made by [`Device::with_memory_limit`] ends, and releases
-/// its memory, with the last handle to it and the last array on it. The other devices live as long as the process.
+/// its memory, when the last handle to it and the last array on it are dropped. The other devices live as long as the
+/// process.
 #[derive(Clone)]
 pub struct Device(Arc<dyn Backend>);
 
@@ -122,8 +123,8 @@ impl Device {
     }
 
     /// Returns the GPU like [`Device::gpu`], for code that must not block. If the GPU is not open yet, the first poll
-    /// starts a thread that opens it, and the future is woken when the thread has finished. The device stays open for
-    /// the process even if the future is dropped earlier.
+    /// starts a thread that opens it, and the future is woken when the thread has finished. The device is opened, and
+    /// stays open until the process ends, even if the future is dropped earlier.
     ///
     /// # Errors
     /// As [`Device::gpu`].
@@ -183,7 +184,7 @@ impl Device {
         }
     }
 
-    /// Returns the GPU with this index. The first call opens it, and it stays open for the process.
+    /// Returns the GPU with this index. The first call opens it, and it stays open until the process ends.
     fn gpu_at(index: usize, at: At) -> Result<Device> {
         Device::provider().and_then(|gpus| opening::open(gpus, index)).map_err(|e| e.or_at(at))
     }
@@ -200,10 +201,11 @@ impl Device {
 
     /// Opens another device on the same hardware with a memory budget in bytes. An allocation beyond the budget returns
     /// an [`ErrorKind::OutOfMemory`] error. Arrays of the two devices cannot be mixed. The device ends, and returns its
-    /// memory to the system or the driver, with the last handle to it and the last array on it.
+    /// memory to the system or the driver, when the last handle to it and the last array on it are dropped.
     ///
-    /// Arrays and memory cached for reuse together never exceed the budget, from any number of threads. Cached memory
-    /// is freed first; a GPU waits until it is free. [`MemoryInfo`] describes what counts.
+    /// Arrays and memory cached for reuse together never exceed the budget, however many threads allocate. If an
+    /// allocation does not fit, cached memory is freed first, and on a GPU the allocation waits until that memory is
+    /// free. [`MemoryInfo`] describes what counts.
     ///
     /// # Errors
     /// Errors from opening the device again; [`ErrorKind::LimitExceeded`] after 2^32 − 1 devices in one process.
@@ -293,7 +295,7 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// The error of `f`, and those of [`Device::synchronize`].
+    /// The error of `f`, and the errors of [`Device::synchronize`].
     #[track_caller]
     pub fn time_kernels<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Option<Duration>)> {
         let (value, recording, _) = self.recorded("time_kernels", Detail::Busy, f, Location::caller())?;
@@ -323,7 +325,7 @@ impl Device {
         Ok((value, recording, elapsed))
     }
 
-    /// Returns the bytes that are in use, cached, and in use at the peak.
+    /// Returns how many bytes are in use, how many are cached, and how many were in use at the peak.
     #[doc(alias("memory_allocated"))]
     pub fn memory(&self) -> MemoryInfo {
         self.backend().report().1
@@ -340,11 +342,11 @@ impl Device {
         self.backend().trim();
     }
 
-    /// Returns which properties of IEEE 754 a GPU's arithmetic keeps, or `None` for the CPU. A small shader determines
-    /// them, at the latest at the first call.
+    /// Returns which properties of IEEE 754 a GPU's arithmetic has, or `None` for the CPU. A small shader measures
+    /// them, at the latest when this method is first called.
     ///
     /// # Errors
-    /// Those of the device.
+    /// The errors of the device, such as its loss.
     #[track_caller]
     pub fn numerics(&self) -> Result<Option<Numerics>> {
         self.backend().numerics().map_err(|e| e.or_at(Location::caller()))
@@ -365,10 +367,10 @@ impl Device {
         &*self.0
     }
 
-    /// Returns the device with the number that an expression carries. Number 0 (an expression without arrays) returns
-    /// the device of [`Device::scope`], or otherwise the CPU. The expression's buffers keep its device alive. An
-    /// expression that was folded to a constant has no buffers, and runs on the CPU if its device has ended, like
-    /// constants without a device.
+    /// Returns the device with the number that an expression carries. For number 0 (an expression without arrays),
+    /// returns the device of the current [`Device::scope`], or the CPU outside of every scope. The expression's buffers
+    /// keep its device alive. An expression that was folded to a constant has no buffers, and runs on the CPU if its
+    /// device has ended, like constants without a device.
     pub(crate) fn of(id: u32) -> Device {
         Device::with(id, Device::clone)
     }

@@ -7,7 +7,7 @@ use std::panic::Location;
 
 impl Device {
     /// Makes a device from a wgpu device that the program has opened itself, for example to draw. Arrays are buffers of
-    /// that wgpu device ([`Array::wgpu_buffer`](crate::Array::wgpu_buffer)), and kernels are submitted to that queue.
+    /// that wgpu device ([`Array::wgpu_buffer`](crate::Array::wgpu_buffer)), and kernels are submitted to `queue`.
     /// (Feature `wgpu`.)
     ///
     /// The features and limits with which the wgpu device was opened determine what this device can do. Request the
@@ -15,13 +15,13 @@ impl Device {
     /// `SHADER_F64`, `SUBGROUP` and `TIMESTAMP_QUERY` if the adapter has them. Without them the same functions are
     /// available, except for f64, [`time_kernels`](Device::time_kernels) and products on tensor cores.
     ///
-    /// The program's handler of uncaptured errors stays. Its callback for the loss of the device is replaced, so that a
-    /// loss is noticed: every later call then returns it as an error. wgpu 30.0.1 may panic if two threads poll one
-    /// device at the same time. So a program that polls the device must do so on the thread that computes, and must
-    /// block for results instead of awaiting them.
+    /// The program's handler of uncaptured errors is kept. Its callback for the loss of the device is replaced by
+    /// cupric's own: after a loss, every call on this device returns an error that reports the loss. wgpu 30.0.1 may
+    /// panic if two threads poll one device at the same time. So a program that polls the device must do so on the
+    /// thread that computes, and must block for results instead of awaiting them.
     ///
-    /// Each call makes a new device, whose arrays cannot be mixed with those of another device. It ends with the last
-    /// handle to it and the last array on it.
+    /// Each call makes a new device, whose arrays cannot be mixed with those of another device. The device ends when
+    /// the last handle to it and the last array on it are dropped.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for limits below WebGPU's defaults, with their names; [`ErrorKind::Argument`] if the

@@ -30,7 +30,7 @@ enum Found {
     Nothing(Task),
 }
 
-/// The task of opening a GPU. Dropping it ends the opening, also if that panics.
+/// The task of opening a GPU. Dropping the task ends the opening, also if opening the GPU panics.
 struct Task {
     index: usize,
     outcome: Outcome<Result<Device>>,

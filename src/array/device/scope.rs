@@ -32,9 +32,9 @@ pub(super) fn with_current<T>(other: &Device, f: impl FnOnce(&Device) -> T) -> T
 
 impl Device {
     /// Runs `f`. Meanwhile, expressions without arrays (`zeros`, `arange`, random numbers) are evaluated on this device
-    /// instead of the CPU. This affects only the calling thread while `f` runs. Other threads that `f` starts have
-    /// their own scopes, and a future that `f` returns is polled after the scope has ended (use
-    /// [`Expr::eval_on`](crate::Expr::eval_on) for those). Arrays from host data (`array!`, `from_vec`) are still on
+    /// instead of the CPU. This affects only the calling thread while `f` runs. It does not affect other threads that
+    /// `f` starts, nor a future that `f` returns, which is polled after the scope has ended (use
+    /// [`Expr::eval_on`](crate::Expr::eval_on) there). Arrays from host data (`array!`, `from_vec`) are still made on
     /// the CPU, and expressions with arrays run where those arrays are.
     ///
     /// ```

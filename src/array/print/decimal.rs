@@ -3,7 +3,7 @@
 use crate::base::dtype::DType;
 use half::{bf16, f16};
 
-/// Splits a printed number into the digits before and after the point. Trailing zeros of the latter are dropped.
+/// Splits a printed number into the digits before and after the point. Trailing zeros after the point are dropped.
 pub(super) fn split(text: &str) -> (String, String) {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     (whole.into(), fraction.trim_end_matches('0').into())
@@ -79,9 +79,9 @@ fn half_rounds_to(d: f64, v: f64, dtype: DType) -> bool {
     low < d && d < high || bits % 2 == 0 && (d == low || d == high)
 }
 
-/// Returns the shortest decimal that reads back as `v` (not negative) in `dtype`. Of several equally short decimals it
-/// is the nearest, and of two equally near ones the one with an even last digit, as in NumPy's Dragon4 (Rust's own `{}`
-/// takes the upper one).
+/// Returns the shortest decimal that reads back as `v` (not negative) in `dtype`. If several decimals are equally
+/// short, returns the nearest to `v`. If two of these are equally near, returns the one with an even last digit, as in
+/// NumPy's Dragon4 (Rust's own `{}` prints the larger one).
 pub(super) fn shortest(v: f64, dtype: DType) -> Decimal {
     if v == 0.0 {
         return Decimal { digits: "0".into(), exponent: 0 };

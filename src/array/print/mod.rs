@@ -28,7 +28,7 @@ const PRECISION: Precision = Precision::AtMost(8);
 const MOST_CELLS: usize = 1 << 22;
 
 impl fmt::Display for Expr {
-    /// Formats like NumPy's `str`. An error is printed, not returned. `{:.3}` gives floats three digits after the
+    /// Formats like NumPy's `str`. An error is printed, not returned. `{:.3}` prints floats with three digits after the
     /// point, and `{:#}` prints all elements of a long array. [`Expr::display`] accepts more options.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = PrintOptions::of(f);
@@ -85,7 +85,7 @@ impl fmt::Debug for Array {
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const OPENING: &str = "Array(";
-        // a read from a GPU would wait, and take the late error that the program's next read must return
+        // a read from a GPU would wait, and consume the late error that the program's next read must return
         if self.device().is_gpu() {
             return write!(f, "{OPENING}{}, {:?}, {})", self.dtype(), self.shape(), self.device().name());
         }
@@ -242,7 +242,7 @@ impl Page<'_> {
                 self.out.push(' ');
                 length += 1;
             }
-            // one column is reserved for the closing bracket; a word that is longer than a line stays on its line
+            // one column is reserved for the closing bracket; a word that is longer than a line is not broken
             if length + word.len() > width.saturating_sub(mutant!(print_line_too_long, 0, 1)) && length > indent.len() {
                 self.out.truncate(self.out.trim_end().len());
                 self.out.push('\n');
@@ -354,7 +354,7 @@ fn float_cells(values: &[f64], dtype: DType, options: PrintOptions) -> Vec<Strin
 }
 
 /// Returns cells without exponents. Each value has the digits after the point that it needs, up to the requested
-/// maximum, padded with blanks to the longest; or exactly the requested number.
+/// maximum, and is padded with blanks to the width of the longest; or it has exactly the requested number of digits.
 fn positional_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
     let parts: Vec<(String, String)> = values
         .iter()

@@ -3,9 +3,9 @@
 use crate::graph::expr::Expr;
 use std::fmt;
 
-/// Options for printing arrays, like NumPy's `printoptions`, but as a value. `{}` prints with [`PrintOptions::new`].
-/// `{:.3}` prints three digits after the point and no exponents (`{:.0}` keeps the point, as NumPy does). `{:#}` prints
-/// all elements, up to 4,194,304. Width, fill and sign have no effect.
+/// Options for printing arrays, like NumPy's `printoptions`, but as a value. `{}` prints with the options of
+/// [`PrintOptions::new`]. `{:.3}` prints three digits after the point and no exponents (`{:.0}` keeps the point, as
+/// NumPy does). `{:#}` prints all elements, up to 4,194,304. Width, fill and sign have no effect.
 ///
 /// ```
 /// use cupric::{PrintOptions, array};

@@ -37,9 +37,9 @@ pub struct ProfileEvent {
     /// or `clear`.
     pub kind: &'static str,
     /// The lengths of the loops: first the kept axes, then the reduced axes, with neighbours merged where possible. For
-    /// a routine, the shape of its first result; for a clear, its bytes.
+    /// a routine, the shape of its first result; for a clear, the number of bytes that it clears.
     pub shape: Vec<usize>,
-    /// Your source line of that operation.
+    /// The source line in your program of that operation.
     pub line: Option<&'static Location<'static>>,
     /// Whether the event counts as a kernel. Clears do not, nor do further passes of the preceding kernel.
     pub is_kernel: bool,
@@ -72,11 +72,11 @@ pub struct ProfileRow {
     pub line: Option<&'static Location<'static>>,
     /// The number of kernels and routines. A kernel with several passes counts once; clears do not count.
     pub kernels: u64,
-    /// Their total time, including all passes.
+    /// The total time of these kernels and routines, including all passes.
     pub time: Duration,
-    /// The bytes that they read.
+    /// How many bytes they read.
     pub bytes_read: u64,
-    /// The bytes that they wrote.
+    /// How many bytes they wrote.
     pub bytes_written: u64,
 }
 
@@ -122,13 +122,13 @@ impl Device {
     /// without a profile. While no profile is active, nothing is recorded and no clock is read.
     ///
     /// **Which kernels.** A profile contains the kernels that any thread enqueues on this device meanwhile (on the CPU,
-    /// those that begin and end meanwhile). It does not contain those of other devices, including devices made from
-    /// this one by [`Device::with_memory_limit`]. Only one profile or [`Device::time_kernels`] of a device is active at
-    /// a time. If another one begins, it replaces the first, which then has no events and is marked as incomplete
-    /// ([`Profile::is_complete`]).
+    /// the kernels that begin and end meanwhile). It does not contain kernels of other devices, including devices made
+    /// from this one by [`Device::with_memory_limit`]. Only one profile or [`Device::time_kernels`] of a device is
+    /// active at a time. If another one begins, it replaces the first, which then has no events and is marked as
+    /// incomplete ([`Profile::is_complete`]).
     ///
     /// # Errors
-    /// The error of `f`, and those of [`Device::synchronize`].
+    /// The error of `f`, and the errors of [`Device::synchronize`].
     #[doc(alias("profiler", "trace", "timeline"))]
     #[track_caller]
     pub fn profile<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Profile)> {
@@ -163,7 +163,7 @@ impl Profile {
         self.rows.iter().map(|row| row.kernels).sum()
     }
 
-    /// Returns the bytes that they read, and the bytes that they wrote.
+    /// Returns how many bytes the kernels and routines read, and how many they wrote.
     pub fn bytes(&self) -> (u64, u64) {
         let sum = |of: fn(&ProfileRow) -> u64| self.rows.iter().map(of).fold(0, u64::saturating_add);
         (sum(|row| row.bytes_read), sum(|row| row.bytes_written))
@@ -186,7 +186,7 @@ impl Profile {
         self.elapsed.saturating_sub(self.busy)
     }
 
-    /// Returns the clock that the times are from.
+    /// Returns which clock measured the times.
     pub fn clock(&self) -> ProfileClock {
         match self.clock {
             Clock::Device => ProfileClock::Device,
@@ -233,8 +233,8 @@ fn event(step: StepNote) -> ProfileEvent {
 }
 
 /// Adds up the steps of each kind and source line. A further pass of a kernel counts with the kernel, which was
-/// recorded before it. On a CPU, the tasks of a product often also do its epilogue, which is another pass and then
-/// takes no time.
+/// recorded before it. On a CPU, the tasks of a matrix product often also compute its epilogue. The epilogue is still a
+/// separate pass, and then takes no time.
 fn rows(steps: &[StepNote]) -> Vec<ProfileRow> {
     // compare lines by their content, because the compiler may store one source location as several values
     let key = |s: &StepNote| (s.name, s.kind, s.line.map(|at| (at.file(), at.line())));

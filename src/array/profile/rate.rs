@@ -52,7 +52,7 @@ impl Profile {
     pub fn copy_rate(&self) -> Option<f64> {
         let id = self.device.id();
         let known = rates().get(&id).copied();
-        // the table is not locked while kernels run, because they may take turns with other tasks of this thread
+        // the table is not locked while kernels run, because this thread may run other tasks in between
         known.or_else(|| {
             let rate = measure(&self.device)?;
             rates().insert(id, rate);
@@ -78,8 +78,8 @@ fn measure(device: &Device) -> Option<f64> {
         if device.backend().is_recording() {
             return None;
         }
-        // use a separate device, because a wait for this one would take the error of a kernel of the caller. Within a
-        // memory limit, it gets the remaining memory
+        // use a separate device, because waiting for this one would consume the error of a kernel of the caller. If
+        // this device has a memory limit, the separate device gets the memory that is left
         let memory = device.memory();
         let left = memory.limit.map_or(usize::MAX, |limit| limit.saturating_sub(memory.used + memory.cached));
         let own = match device.with_memory_limit((4 * bytes).min(left)) {

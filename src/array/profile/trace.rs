@@ -102,14 +102,14 @@ fn lanes(events: &[ProfileEvent]) -> Vec<usize> {
     events.iter().map(lane).collect()
 }
 
-/// Formats a time in microseconds, with all its nanoseconds, so that consecutive events do not overlap in the file
-/// either.
+/// Formats a time in microseconds, with three decimal places (nanoseconds), so that consecutive events do not overlap
+/// in the file either.
 fn micros(time: Duration) -> String {
     let nanos = time.as_nanos();
     format!("{}.{:03}", nanos / 1000, nanos % 1000)
 }
 
-/// Quotes a text as a JSON string.
+/// Quotes a string for JSON.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

@@ -24,23 +24,24 @@ pub struct Caps {
     pub max_buffer: u64,
     /// The maximum number of buffers that one dispatch binds, counting loads and stores.
     pub max_bindings: usize,
-    /// The maximum number of values (results of loads, constants and functions) of one kernel.
+    /// The maximum number of values (results of loads, constants and functions) in one kernel.
     pub max_values: usize,
     /// The maximum compile cost of one kernel, where an addition costs 1 (`Ufunc::compile_cost`). The planner cuts a
     /// larger kernel by storing an intermediate result, which rounds f16 and bf16 as every store does.
     pub max_cost: u32,
-    /// The maximum row length (elements of `inner`) of a row kernel.
+    /// The maximum length of a row (the number of elements in the inner space) of a row kernel.
     pub max_row: usize,
-    /// The maximum number of elements that one kernel reduces to one result, with inner lanes and with outer lanes. A
-    /// longer reduction is split into partial results. `usize::MAX` means that reductions are never split.
+    /// The maximum number of elements that one kernel reduces to one result: first for kernels whose lanes run along
+    /// the reduced axes (inner lanes), then for kernels whose lanes run along the kept axes (outer lanes). A longer
+    /// reduction is split into partial results. `usize::MAX` means that reductions are never split.
     pub max_reduce: [usize; 2],
-    /// The maximum number of indices of `outer` that one dispatch covers.
+    /// The maximum number of indices of a kernel's outer space that one dispatch covers.
     pub max_indices: u64,
     /// Whether the kernel of a matrix product converts its operands and computes the epilogue. Otherwise these are
     /// separate kernels.
     pub fuses_product: bool,
-    /// Whether an out-of-bounds index is reported only after the run that met it (true on a GPU). By then, a target may
-    /// be half written. If false, the kernel checks all indices before it writes.
+    /// Whether an out-of-bounds index is reported only after the run that met it (true on a GPU). By then, the target
+    /// may be partly written. If false, the kernel checks all indices before it writes.
     pub reports_late: bool,
     /// The maximum number of invocations of a workgroup. It is 0 on a CPU, where threads run tiles instead.
     pub workgroup: usize,
@@ -77,8 +78,8 @@ pub struct Rates {
     pub multiply_adds: u32,
     /// The overhead of a dispatch in nanoseconds.
     pub dispatch: u32,
-    /// The minimum number of elements that the model counts for a value, because calling the loop over them also takes
-    /// time.
+    /// The model counts at least this many elements for a value, because calling a loop takes time even for few
+    /// elements.
     pub least: u32,
 }
 
@@ -100,8 +101,8 @@ pub struct Cooperative {
     pub types: [String; 2],
 }
 
-/// Restrictions that a test puts on a GPU. Lower limits cut small arrays as large ones are cut otherwise. The flags
-/// allow or forbid 64-bit integers, the clock, and features beyond WebGPU's defaults.
+/// Restrictions that a test puts on a GPU. With lower limits, even small arrays are split in the way that otherwise
+/// only large arrays are. The flags allow or forbid 64-bit integers, the clock, and features beyond WebGPU's defaults.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only a GPU has such limits"))]
 pub(crate) struct Shrink {
@@ -112,13 +113,13 @@ pub(crate) struct Shrink {
     /// Whether to request only WebGPU's default limits and no optional feature from the driver, so that wgpu itself
     /// enforces them.
     pub webgpu: bool,
-    /// The tiles of wide products, instead of those of the table.
+    /// The tiles of wide products, which replace the tiles from the table of vendors.
     pub tiles: Option<Tiles>,
 }
 
 #[cfg(any(feature = "gpu", feature = "testing"))]
 impl Shrink {
-    /// Changes nothing. Tests start from it and change a field.
+    /// No restriction. Tests start from this value and change a field.
     pub const NONE: Shrink =
         Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: true, clock: true, webgpu: false, tiles: None };
 
@@ -131,35 +132,35 @@ impl Shrink {
 }
 
 /// The workgroup size for which kernels are written, unless a device allows fewer invocations. It is the maximum that
-/// WebGPU's default limits guarantee. The trees of reductions have as many lanes, so another size would change the bits
-/// of a result.
+/// WebGPU's default limits guarantee. A reduction's tree has one lane per invocation, so another size would change the
+/// bits of a result.
 const GROUP: usize = 256;
 
-/// The maximum number of elements of its row that an invocation of a row kernel holds in registers, so that it does not
-/// spill. Chosen by hand; no benchmark compares other values.
+/// The maximum number of elements that one invocation of a row kernel holds in registers, so that registers are not
+/// spilled to memory. Chosen by hand; no benchmark compares other values.
 pub(crate) const MOST_HELD: usize = 64;
 
-/// The number of subgroups of a workgroup that computes a product by cooperative matrices. Each computes a quarter of
-/// the workgroup's tile (`shaders/matmul_cooperative.wgsl`).
+/// The number of subgroups of a workgroup that computes a product with cooperative matrices. Each subgroup computes a
+/// quarter of the workgroup's tile (`shaders/matmul_cooperative.wgsl`).
 pub(crate) const COOPERATIVE_SUBGROUPS: usize = 4;
 
-/// The number of rows, and of columns, that such a workgroup computes.
+/// The number of rows, and of columns, of the result that one workgroup computes with cooperative matrices.
 pub(crate) const COOPERATIVE_TILE: usize = 64;
 
-/// Bytes of workgroup memory that such a product uses: 32 elements along k of 64 rows and of 64 columns in f16, and
-/// sums in f32 of two rows of 16 × 16 matrices, including the padding between rows.
+/// The size in bytes of the workgroup memory that a product with cooperative matrices uses: 32 elements along k of 64
+/// rows and of 64 columns in f16, and sums in f32 of two rows of 16 × 16 matrices, including the padding between rows.
 pub(crate) const COOPERATIVE_MEMORY: usize = 2 * (64 * (32 + 8) + 32 * (64 + 8)) + 4 * 2 * 16 * (64 + 4);
 
 impl Caps {
-    /// Returns the side of the f16 matrices with f32 sums by which a product is computed: 16 or 8, or the larger one if
-    /// the device has both. Returns `None` if it has neither, or if the kernel does not fit the device.
+    /// Returns the side length of the cooperative matrices (f16 with f32 sums) that products use: 16, or 8 if the
+    /// device has only that. Returns `None` if the device has neither, or if the kernel does not fit the device.
     pub(crate) fn cooperative_side(&self) -> Option<u32> {
         let has = |side: &u32| {
             let is_it = |c: &Cooperative| c.shape == [*side; 3] && c.types[0] == "f16" && c.types[1] == "f32";
             self.cooperative.iter().any(is_it)
         };
-        // a workgroup has at least four subgroups, of a size that only the driver decides; every device has a power of
-        // two of lanes
+        // a workgroup must be large enough for four subgroups of the maximum size, because only the driver decides
+        // their size. On every device, the number of lanes is a power of two
         let lanes = self.subgroup[1] as usize;
         let fits = lanes.is_power_of_two()
             && lanes > 1
@@ -199,8 +200,8 @@ impl Caps {
         }
     }
 
-    /// Returns the workgroup size on a device that allows `most` invocations. It is a power of two, because a tree
-    /// halves the number of lanes at each step.
+    /// Returns the workgroup size on a device that allows `most` invocations per workgroup. It is a power of two,
+    /// because a tree halves the number of lanes at each step.
     pub(crate) fn group_within(most: usize) -> usize {
         let most = mutant!(groups_of_any_size, GROUP, most.clamp(1, GROUP));
         1 << most.ilog2()
@@ -221,8 +222,8 @@ pub(crate) struct NumberedCaps {
 }
 
 impl NumberedCaps {
-    /// Assigns a number to capabilities: the number of equal ones seen before in this process, or else the next free
-    /// number.
+    /// Assigns a number to capabilities: the number of equal capabilities if this process has seen them before, or else
+    /// the next free number.
     pub fn new(caps: Caps) -> NumberedCaps {
         static KNOWN: Mutex<Vec<Caps>> = Mutex::new(Vec::new());
         let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());

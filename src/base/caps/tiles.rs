@@ -1,10 +1,11 @@
-//! The tiles of a wide product on a GPU, as data, and which tile a device uses, by its vendor. The choice of a tile
-//! does not change a bit of a result. No tile was chosen by measurements on a graphics card: each entry of the table
-//! names the source of its tile.
+//! The tiles of wide matrix products on a GPU, as data, and the table of which tiles the devices of each vendor use. A
+//! product is wide if its result covers more than an eighth of a 64 × 64 tile. The choice of a tile does not change a
+//! bit of a result. No tile was chosen by measurements on a graphics card: each entry of the table names the source of
+//! its tile.
 
 use std::fmt;
 
-/// The part of a wide product that a GPU workgroup computes, and how its invocations share it.
+/// The part of a wide product that a GPU workgroup computes, and how its invocations divide it among them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tile {
     /// Rows of the result.
@@ -54,8 +55,8 @@ pub struct Vendor {
 /// H100).
 const BUSY: usize = 128;
 
-/// The minimum for a software driver: two, because a tile with twice the elements of the plain one takes about as long
-/// there.
+/// The minimum number of tiles for a software driver: two, because there a tile with twice the elements of
+/// [`Tile::PLAIN`] takes about as long as the plain tile.
 const BUSY_SOFTWARE: usize = 2;
 
 const fn vendor(name: &'static str, id: Option<u32>, tile: Tile, source: &'static str) -> Vendor {
@@ -96,7 +97,7 @@ pub const VENDORS: [Vendor; 6] = [
     VENDOR_OF_OTHERS,
 ];
 
-/// The index of the entry for software drivers.
+/// The index in [`VENDORS`] of the entry for software drivers.
 #[cfg(any(feature = "testing", feature = "gpu"))]
 const SOFTWARE: usize = 4;
 
@@ -123,7 +124,7 @@ impl Tile {
     }
 
     /// Returns how many vectors of four elements an invocation fetches of each operand in a step along k. Within a
-    /// column, or a row, they are [`Tile::neighbours`] vectors apart.
+    /// column of the left operand, or a row of the right operand, these vectors are [`Tile::neighbours`] vectors apart.
     #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn fetched(self) -> [usize; 2] {
         let neighbours = self.neighbours().max(1);
@@ -135,15 +136,16 @@ impl Tile {
         self.invocations() / (self.depth as usize).max(1)
     }
 
-    /// Returns the bytes of workgroup memory, for elements that occupy `word` bytes there.
+    /// Returns the size in bytes of the workgroup memory that the tile uses, for elements that occupy `word` bytes
+    /// there.
     pub fn memory(self, word: usize) -> usize {
         let padding = if self.padded { 4 } else { 0 };
         self.depth as usize * (self.rows as usize + self.columns as usize + 2 * padding) * word
     }
 
     /// Returns the tile for elements of `word` bytes on a device with `group` invocations per workgroup and `memory`
-    /// bytes of workgroup memory. The tile loses its padding if it fits only without. Returns `None` if the device
-    /// cannot use the tile.
+    /// bytes of workgroup memory. If the tile fits only without padding, the returned tile has no padding. Returns
+    /// `None` if the device cannot use the tile.
     pub(crate) fn within(self, word: usize, group: usize, memory: usize) -> Option<Tile> {
         let fits = |t: &Tile| t.invocations() <= group && t.memory(word) <= memory;
         [self, Tile { padded: false, ..self }].into_iter().find(fits)
@@ -189,7 +191,7 @@ impl Tiles {
         row.tiles
     }
 
-    /// The tiles for an unknown vendor. A device without workgroups has these too, and ignores them.
+    /// The tiles for an unknown vendor. A device without workgroups also has these tiles, but ignores them.
     pub(crate) const DEFAULT: Tiles = VENDOR_OF_OTHERS.tiles;
 
     /// Returns whether a batch of products with `m` rows and `n` columns uses `tile`, the device's preferred tile.

@@ -46,7 +46,7 @@ pub(crate) enum Compute {
 impl Compute {
     pub const COUNT: usize = 7;
 
-    /// Returns the bytes of one element in a CPU tile.
+    /// Returns the size in bytes of one element in a CPU tile.
     pub fn size(self) -> usize {
         match self {
             Compute::Bool => 1,
@@ -152,8 +152,7 @@ impl DType {
     }
 
     /// Returns the type of the `Matmul` node for a product of this type. Narrow integers and bool are multiplied and
-    /// summed as 32-bit integers, and cast back. f16 and bf16 stay, because their compute type already sums them in
-    /// f32.
+    /// summed as 32-bit integers, and cast back. f16 and bf16 keep their type, because kernels sum them in f32 anyway.
     pub(crate) fn dot(self) -> DType {
         match self {
             Bool | I8 | I16 => I32,
@@ -185,8 +184,9 @@ impl DType {
     }
 
     /// Returns the result type for operands of these two types, according to the promotion table of the Array API.
-    /// Beyond that table, an integer and a float promote to that float, f16 and bf16 to f32, and bool and any type to
-    /// that type. Returns `None` if the two have no common type (u64 with a signed type).
+    /// Pairs that the table does not have promote as follows: an integer and a float to the float, f16 and bf16 to f32,
+    /// and bool and any other type to the other type. Returns `None` if the two have no common type (u64 with a signed
+    /// integer type).
     ///
     /// ```
     /// use cupric::DType::*;
@@ -215,7 +215,7 @@ impl DType {
                     U8 => Some(mutant!(promotion_row, I32, I16)),
                     U16 => Some(I32),
                     U32 => Some(I64),
-                    // no signed type holds every u64; the other types here are not unsigned
+                    // no signed type holds every u64. The other types do not occur here, because they are not unsigned
                     Bool | I8 | I16 | I32 | U64 | I64 | F16 | BF16 | F32 | F64 => None,
                 }
             }
@@ -244,8 +244,8 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust number in an expression. It has no element type of its own. It keeps its whole value until it is combined
-/// with an array, whose element type it then adopts.
+/// A Rust number in an expression. It has no element type of its own. It keeps its exact value until it is combined
+/// with an array. Then it usually adopts the array's element type, but a float turns an integer array into f32.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Scalar {
@@ -270,8 +270,9 @@ impl Scalar {
     }
 
     /// Returns the common dtype of this number and an array of dtype `array`, by NumPy 2's rule for Python numbers. The
-    /// result is the array's dtype, except that a float makes it a float type, and an integer turns bool into this
-    /// number's default dtype. Returns `None` only for an integer that the array's integer dtype cannot hold.
+    /// result is the array's dtype, with two exceptions: a float with an array of integers or bools results in f32, and
+    /// an integer with an array of bools in the integer's default dtype. Returns `None` only for an integer that the
+    /// array's integer dtype cannot hold.
     pub(crate) fn promote_with(self, array: DType) -> Option<DType> {
         match self {
             Scalar::Bool(_) => Some(array),
@@ -337,8 +338,8 @@ impl Scalar {
     }
 
     /// Returns the number as f32, rounded to odd: toward zero, with the last bit set if the value is not exact.
-    /// Rounding the result to f16 or bf16 returns the same as rounding the number once, because the set bit keeps it
-    /// off their midpoints.
+    /// Rounding this f32 to f16 or bf16 yields the same value as rounding the number directly, because the set bit
+    /// keeps the f32 away from the midpoints between 16-bit numbers.
     fn odd_f32(self) -> f32 {
         let (near, exact, beyond) = match self {
             Scalar::Int(v) => {
@@ -384,8 +385,8 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// A Rust type that an array can hold. The trait is sealed; its types are bool, the integers up to 64 bits, f16, bf16,
-/// f32 and f64.
+/// A Rust type that an array can hold. The trait is sealed. It is implemented for bool, the integers up to 64 bits,
+/// f16, bf16, f32 and f64.
 pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + sealed::Sealed + 'static {
     /// The matching [`DType`].
     const DTYPE: DType;

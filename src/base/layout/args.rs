@@ -41,7 +41,7 @@ pub fn keep(axes: impl IntoAxes) -> AxesArg {
     AxesArg { keep: true, ..axes.into_axes() }
 }
 
-/// The axis of a sort, and its order.
+/// The axis of a sort, and whether the order is descending.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SortAxis {
     pub(crate) axis: isize,
@@ -60,8 +60,8 @@ pub fn descending(axis: impl IntoSortAxis) -> SortAxis {
     SortAxis { descending: true, ..axis.into_sort_axis() }
 }
 
-/// A type that names the axis of a sort: an [`Integer`] (a negative one counts from the end), for ascending order, or
-/// [`descending`] of one.
+/// A type that names the axis of a sort: an [`Integer`] for ascending order (a negative one counts from the end), or a
+/// call of [`descending`] with it for descending order.
 pub trait IntoSortAxis: sealed::SortAxis {
     #[doc(hidden)]
     fn into_sort_axis(self) -> SortAxis;
@@ -101,8 +101,8 @@ pub fn reverse(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { reverse: true, ..axis.into_scan_axis() }
 }
 
-/// Names an axis that is scanned exclusively. Each result combines the elements before its own, without its own. The
-/// first result is that of no elements.
+/// Names an axis that is scanned exclusively. Each result combines only the elements before its position, without the
+/// element at that position. The first result is the value for no elements (0 for a sum).
 ///
 /// ```
 /// use cupric::{array, exclusive};
@@ -115,7 +115,7 @@ pub fn exclusive(axis: impl IntoScanAxis) -> ScanAxis {
 }
 
 /// Names an axis along which a scan begins with an initial value, the result for no elements (0 for a sum). So the
-/// result has one element more along the axis.
+/// result has one more element along the axis than the operand.
 ///
 /// ```
 /// use cupric::{array, include_initial};
@@ -127,8 +127,8 @@ pub fn include_initial(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { include_initial: true, ..axis.into_scan_axis() }
 }
 
-/// A type that names the axis of a scan: an [`Integer`] (a negative one counts from the end), or [`reverse`],
-/// [`exclusive`] or [`include_initial`] of one.
+/// A type that names the axis of a scan: an [`Integer`] (a negative one counts from the end), or a call of [`reverse`],
+/// [`exclusive`] or [`include_initial`] with it. The calls can be nested, except `exclusive` with `include_initial`.
 pub trait IntoScanAxis: sealed::ScanAxis {
     #[doc(hidden)]
     fn into_scan_axis(self) -> ScanAxis;
@@ -153,8 +153,8 @@ mod sealed {
     pub trait SortAxis {}
 }
 
-/// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, and [`keep`] of any of
-/// these.
+/// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, or a call of [`keep`]
+/// with any of these.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not name axes",
     label = "an integer, a list of integers, `..` for all axes, or `keep` of one of these is needed here"
@@ -184,7 +184,7 @@ impl<T: Integers> IntoAxes for T {
 }
 
 /// A type that names a shape: [`Integers`], each the length of an axis. If the number of elements is known (`reshape`,
-/// `from_vec`), one of them may be −1.
+/// `from_vec`), one length may be −1; it is then computed from the other lengths.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a shape",
     label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
@@ -247,8 +247,8 @@ pub(crate) fn filled_arg(count: usize, given: &[isize]) -> Fallible<Shape> {
 /// How a gather or scatter handles an out-of-bounds index. Along an axis of length 0 every index is an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum IndexMode {
-    /// The index is an error. A CPU detects it before it writes anything. A GPU skips the store of the index, and
-    /// reports it later.
+    /// The index is an error. A CPU detects it before it writes anything. A GPU skips the store for this index, and
+    /// reports the error later.
     Check,
     /// The index is clamped to the axis.
     Clip,
@@ -297,7 +297,7 @@ impl Combine {
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum SliceItem {
-    /// One position. A negative one counts from the end. The result does not have the axis.
+    /// One position. A negative one counts from the end. The result does not have this axis.
     Index(isize),
     /// A range. Out-of-bounds limits are clamped to the axis, and a negative step runs backward.
     Range {
@@ -340,8 +340,8 @@ fn range<T: Integer>(given: impl RangeBounds<T>, step: isize) -> SliceItem {
     };
     let end = match given.end_bound() {
         Bound::Excluded(end) => Some(end.saturated()),
-        // the position after the last element, and backward the one before the first, would count from the other end of
-        // the axis
+        // after the last element (−1), or before the first element (0) if the step is negative, the exclusive end would
+        // be 0 or −1, which would mean the other end of the axis. `None` is the correct end there
         Bound::Included(last) if step < 0 => last.saturated().checked_sub(1).filter(|end| *end != -1),
         Bound::Included(last) => last.saturated().checked_add(1).filter(|end| *end != 0),
         Bound::Unbounded => None,

@@ -11,7 +11,8 @@ mod sealed {
     pub trait Integers {}
 }
 
-/// An integer of any Rust type up to 64 bits: an axis (a negative one counts from the end), a length, a position.
+/// An integer argument of any Rust type up to 64 bits, such as an axis (a negative one counts from the end), a length
+/// or a position.
 ///
 /// ```
 /// let x = cupric::array![[1., 2.], [3., 4.]];

@@ -21,7 +21,7 @@ pub(crate) use view::View;
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
-/// Lengths of axes. Up to six need no heap allocation, and nearly all arrays have no more.
+/// Lengths of axes. Up to six axes need no heap allocation, and nearly all arrays have at most six.
 pub(crate) type Shape = SmallVec<[usize; 6]>;
 /// Strides along axes, in elements.
 pub(crate) type Strides = SmallVec<[isize; 6]>;
@@ -57,8 +57,9 @@ pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     Ok(size)
 }
 
-/// Returns the product of lengths. It saturates, but never visibly for a checked shape: the product of a checked shape
-/// overflows only if another length is 0, and then the result is 0.
+/// Returns the product of lengths, and saturates instead of overflowing. For a shape that [`size_of_shape`] has
+/// accepted, the result is always exact: an intermediate product can overflow only if one of the lengths is 0, and then
+/// the result is 0.
 pub(crate) fn product<'a>(lengths: impl IntoIterator<Item = &'a usize>) -> usize {
     lengths.into_iter().fold(1, |size, n| size.saturating_mul(*n))
 }
@@ -207,7 +208,8 @@ impl Layout {
         false
     }
 
-    /// Returns the layout of the elements, in C order, under another shape. Returns `None` if no strides express it.
+    /// Returns the layout in which the same elements, in C order, have another shape. Returns `None` if no strides can
+    /// express this, so that the elements must be copied.
     pub fn reshape(&self, to: &[usize]) -> Option<Layout> {
         if self.shape.contains(&0) {
             return Some(Layout { shape: to.into(), strides: c_strides(to), offset: self.offset });
@@ -232,7 +234,8 @@ impl Layout {
                     k += 1;
                 }
             }
-            // two axes can be merged only if the stride of the first is the stride of the second times its length
+            // two axes can be merged only if the stride of the first is the stride of the second times the length of
+            // the second
             for w in old[first..=i].windows(2) {
                 let (step, whole) = (self.strides[w[0]], self.strides[w[1]] * self.shape[w[1]] as isize);
                 if mutant!(flipped_axes_merged_by_reshape, step.abs() != whole.abs(), step != whole) {
@@ -251,7 +254,7 @@ impl Layout {
 }
 
 /// Returns the storage order of an elementwise result: the order of its operands if they agree, otherwise C order.
-/// `order[0]` is the axis with the largest stride. Axes of length 1 or stride 0 of an operand agree with any order. For
+/// `order[0]` is the axis with the largest stride. An operand's axes of length 1 or stride 0 agree with any order. For
 /// the other axes, only the order of the strides' magnitudes counts.
 pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> Axes {
     let c: Axes = (0..shape.len()).collect();

@@ -61,7 +61,7 @@ impl View {
     }
 
     /// Returns the same map from the space `dims`, which is the result's shape with `more` dimensions appended. The
-    /// operand's index does not depend on these dimensions.
+    /// operand's index does not depend on the appended dimensions.
     pub fn widen(&self, more: usize, dims: &[usize]) -> View {
         let (n, m) = (self.shape.len(), self.offset.len());
         let mut out = View { offset: self.offset.clone(), ..View::zero(dims.into(), m) };
@@ -272,16 +272,16 @@ impl View {
         Ok(v)
     }
 
-    /// Returns the map to an array that holds only the positions from `begin` on along an axis. Its index along the
-    /// axis is smaller by `begin`.
+    /// Returns the same map, but to a part of the operand that begins at position `begin` of an axis. The index into
+    /// the part is smaller by `begin` along that axis.
     pub fn shifted(&self, axis: usize, begin: isize) -> View {
         let mut v = self.clone();
         v.offset[axis] -= begin;
         v
     }
 
-    /// Returns the part that contains all mapped indices along an axis, and the map to that part. `lengths` are the
-    /// lengths of the parts. Returns `None` if the indices are in several parts.
+    /// Finds the only part that the view refers to, if the operand is cut along an axis into parts of these `lengths`.
+    /// Returns the number of the part and the map to it, or `None` if the view refers to several parts.
     pub fn only_part(&self, axis: usize, lengths: impl Iterator<Item = usize>) -> Option<(usize, View)> {
         let n = self.shape.len();
         let (mut first, mut last) = (self.offset[axis], self.offset[axis]);
@@ -300,8 +300,8 @@ impl View {
         None
     }
 
-    /// Returns a reshape that only splits axes and adds or drops axes of length 1. Returns `None` if the reshape merges
-    /// axes.
+    /// Returns the view that reshapes `from` to `to` by splitting axes, and by adding or dropping axes of length 1.
+    /// Returns `None` if axes must be merged.
     pub fn reshape(from: &[usize], to: &[usize]) -> Option<View> {
         if from.contains(&0) {
             return Some(View::zero(to.into(), from.len()));

@@ -130,13 +130,13 @@ impl Assigner<'_> {
         self.passes.map_or(0, |passes| passes.after[v] as usize)
     }
 
-    /// Returns the set of a schedule's list of values, with each alias replaced by its original value.
+    /// Returns a schedule's list of values as a set, with each alias replaced by its original value.
     fn set(&self, values: &[u16]) -> u128 {
         values.iter().fold(0, |set, v| set | 1 << self.alias_of(*v as usize))
     }
 
-    /// Returns the set of the values of a pass: those that it computes, those that it reads from an earlier pass, and
-    /// the outer values that its steps read.
+    /// Returns the set of the values of a pass: the values that it computes, the values that it reads from an earlier
+    /// pass, and the outer values that its steps read.
     fn values_of_pass(&self, pass: &kernel::Pass) -> u128 {
         let values = &self.kernel.values;
         let operands = pass.computes.iter().flat_map(|v| values[*v as usize].op.operands());
@@ -147,7 +147,8 @@ impl Assigner<'_> {
     fn emit(&mut self) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
-        // the values that the program exists to compute: those that it stores, or those whose indices it checks
+        // the values that the program exists to compute: the values that it stores, or the values whose indices it
+        // checks
         let sinks: SmallVec<[usize; 4]> = match self.program.goal {
             Goal::Stores => kernel.stores.iter().flat_map(|s| s.operands()).collect(),
             Goal::CheckIndices => (0..values.len()).filter(|v| values[*v].op.checks()).collect(),
@@ -158,7 +159,7 @@ impl Assigner<'_> {
         }
         let inner_sinks =
             (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
-        // and all values from which those are computed, at both levels
+        // and all values from which these values are computed, at both levels
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
                 for a in values[v].op.operands() {
@@ -171,7 +172,7 @@ impl Assigner<'_> {
         self.kept = list.iter().fold(0, |kept, pass| kept | self.set(&pass.takes));
         let mut done = 0u128;
         for p in 0..=passes {
-            // the outer steps before pass `p` compute the values that need `p` passes; those after the last pass
+            // the outer steps before pass `p` compute the values that need `p` passes; the steps after the last pass
             // compute the rest
             let from = self.program.steps.len();
             let flat = self.program.order == Order::Flat;
@@ -208,7 +209,7 @@ impl Assigner<'_> {
     }
 
     /// For each value that a value of `set` at this level reads, writes the last such reader to `last`. The register is
-    /// free after the step of that reader. Other entries stay as they are.
+    /// free after the step of that reader. Does not change the other entries of `last`.
     fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
         let values = &self.kernel.values;
         for v in 0..values.len() {
@@ -220,7 +221,7 @@ impl Assigner<'_> {
         }
     }
 
-    /// Gives back the registers of those operands of `v` that no later value reads.
+    /// Gives back the registers of the operands of `v` that no later value reads.
     fn release(&mut self, v: usize, last: &[u8; 128]) {
         let kernel = self.kernel;
         let level = self.level(kernel.values[v].inner);
@@ -282,7 +283,8 @@ impl Assigner<'_> {
                     });
                     continue;
                 }
-                // the number of rows that go through all passes together; with `Cols` they are the columns of a tile
+                // the number of rows that go through all passes together; with `Cols`, these rows are the columns of a
+                // tile
                 let rows = match self.program.order {
                     Order::Cols => self.program.inner.cols,
                     Order::Rows | Order::Flat => self.program.inner.rows,
@@ -307,8 +309,8 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds the reductions at the end of a pass. Marks in `last` that registers that reductions and scan totals read
-    /// are never given back.
+    /// Adds the reductions at the end of a pass. Marks in `last` the registers that reductions and scan totals read, so
+    /// that they are never given back.
     fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut Pass, last: &mut [u8; 128]) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -317,8 +319,8 @@ impl Assigner<'_> {
             if let Op::Reduce(r) = &values[v].op {
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
                 let size = values[v].compute().size();
-                // a reduction that combines the same elements as an earlier one (for another component) adds a result
-                // to that one
+                // a reduction that combines the same elements as an earlier reduction (for another component) adds its
+                // result to the earlier one
                 let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
                 let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
                 let slot = self.arena.lasting(self.program.outer.size() * size);

@@ -80,16 +80,16 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Returns the ids of the operands' pointers, for readers at a level. The first replaces missing operands, because
-    /// loops have three arguments and ignore those that their function does not use.
+    /// Returns the ids of the operands' pointers, for readers at a level. The first id replaces missing operands,
+    /// because loops have three arguments and ignore arguments that their function does not use.
     pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
         let first = list.first().map_or(0, |a| self.register_id(self.alias_of(*a), inner));
         let at = |i: usize| list.get(i).map_or(first, |a| self.register_id(self.alias_of(*a), inner));
         [first, at(1), at(2)]
     }
 
-    /// Emits all conversions of a cast but the last. Returns the last with its arguments; the caller emits it, because
-    /// it writes the value's own register.
+    /// Emits all conversions of a cast but the last. Returns the last conversion with its arguments; the caller emits
+    /// it, because it writes the value's own register.
     fn cast(&mut self, v: usize, a: usize, inner: bool) -> (StepKind, [usize; 3]) {
         let kernel = self.kernel;
         let (value, level) = (&kernel.values[v], self.level(inner));
@@ -201,7 +201,7 @@ impl Assigner<'_> {
         self.program.positions.len() - 1
     }
 
-    /// Emits a scan of which only the total is used: the last element of a row, which is the outer value `v`.
+    /// Emits a scan whose only used element is the total: the last element of a row, which is the outer value `v`.
     pub(super) fn total(&mut self, v: usize, r: &Reduction) -> Result<Total> {
         let compute = self.kernel.values[v].compute();
         let (size, args) = (compute.size(), self.register_ids(&r.inputs(), true));
@@ -213,8 +213,8 @@ impl Assigner<'_> {
         Ok(Total { from, id: v, slot, size })
     }
 
-    /// Returns whether a load from `read` may read what a store to `stored` wrote: they are one buffer, or the input is
-    /// the memory that the first output is written to.
+    /// Returns whether a load from `read` may read what a store to `stored` wrote: this is so if both are one buffer,
+    /// or if `read` is an input whose memory the first output is written to.
     fn shares_memory(&self, stored: BufferRef, read: BufferRef) -> bool {
         match (stored, read) {
             (BufferRef::Output(0), BufferRef::Input(n)) => self.aliased.get(n).is_some_and(|aliased| *aliased),
@@ -242,8 +242,8 @@ impl Assigner<'_> {
             let mut direct = false;
             if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
             {
-                // and it requires a step of the last stage or pass, because a later one may read an earlier value from
-                // its register
+                // `direct` also requires that the value's step is in the last stage or pass, because a later stage or
+                // pass may read the value from its register
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
                     false => self.program.stages.last().map_or(0..0, |s| s.clone()),

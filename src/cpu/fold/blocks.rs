@@ -1,4 +1,4 @@
-//! Longer loops for the folds of functions: over several whole blocks, and over rows read in place.
+//! Longer loops for folds by a function: over several whole blocks, and over rows that are read in place.
 
 use super::*;
 
@@ -45,8 +45,8 @@ impl Folder<'_> {
         let turned = self.scratch();
         // SAFETY: *state* and *data*: the scratch has space for a row of each block.
         unsafe {
-            // each block goes to the index that is its number with reversed bits. Then combining the upper half into
-            // the lower half combines each block with its neighbour, as `push` would
+            // the result of each block goes to the index that is the block's number with its bits reversed. Then
+            // combining the upper half into the lower half combines each block with its neighbour, as `push` would
             let blocks = Blocks { count, shift: usize::BITS - count.trailing_zeros(), len: rows * w };
             (function.blocks)(w, data, (&raw const blocks).cast(), data, turned);
             let mut half = count / 2;
@@ -65,13 +65,14 @@ impl Folder<'_> {
     /// apart.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `rows` rows of `width` elements, at most the number still to come. The spec
-    /// accepts rows at this step ([`FoldSpec::takes_rows_apart`]).
+    /// *State* and *data* ([`Folder`]): `rows` rows of `width` elements, at most the number of rows still to come. The
+    /// spec accepts rows at this step ([`FoldSpec::takes_rows_apart`]).
     pub unsafe fn feed_where_they_lie(&mut self, data: *const u8, rows: usize, step: isize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let Combines::Function(function) = self.spec.combines else { return };
         let mut done = 0;
-        // SAFETY: *state* and *data*; a block has at most `SERIAL` rows.
+        // SAFETY: *state* and *data*: the caller ensures that there are `rows` rows, and a block has at most `SERIAL`
+        // rows.
         unsafe {
             if w < NARROW {
                 return self.feed(0, [data; 3], rows);

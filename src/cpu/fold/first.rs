@@ -44,8 +44,8 @@ macro_rules! with_type {
     };
 }
 
-/// Describes a search for one element: which one it looks for, and the loops of the function that picks it (`minimum`,
-/// say).
+/// Describes a search for one element: whether it looks for the largest or the smallest, and the loops of the function
+/// that picks that element (for example `minimum`).
 pub(super) struct First {
     compute: Compute,
     largest: bool,
@@ -55,19 +55,20 @@ pub(super) struct First {
     of_states: bool,
 }
 
-/// The fewest elements of a tile whose extreme is found with SIMD before the tile is searched; shorter tiles gain
-/// nothing from it.
+/// The minimum number of elements of a tile for which its extreme is found with SIMD before the tile is searched.
+/// Shorter tiles gain nothing from this.
 const LEAST: usize = 32;
 
 impl First {
-    /// Returns `None` if the function does not pick one of its operands or has no loops for the type.
+    /// Describes the search of a function. Returns `None` if the function does not pick one of its operands or has no
+    /// loops for the type.
     pub fn new(row: &Ufunc, compute: Compute, of_states: bool) -> Option<First> {
         let largest = row.reduce?.picks? == Extreme::Largest;
         let rows = row.forms[compute as usize]?.rows?.get();
         Some(First { compute, largest, rows, of_states })
     }
 
-    /// Returns whether it accepts whole rows of `n` elements, several at once.
+    /// Returns whether the search accepts several whole rows of `n` elements at once.
     pub fn takes_whole_rows(&self, n: usize) -> bool {
         !self.of_states && (1..=SERIAL * LANES).contains(&n)
     }
@@ -75,7 +76,7 @@ impl First {
     /// Writes to `out` the best element of each whole row of `n` elements, or its position.
     ///
     /// # Safety
-    /// As [`FoldSpec::whole_rows`]; `out` has space for elements of the type that `gives` selects.
+    /// As for [`FoldSpec::whole_rows`]; `out` has space for elements of the type that `gives` selects.
     pub unsafe fn whole_rows(&self, n: usize, data: *const u8, rows: usize, gives: Gives, out: *mut u8) {
         /// The number of rows whose best elements are found before they are searched for.
         const TOGETHER: usize = 64;
@@ -103,8 +104,8 @@ impl First {
     }
 
     /// Returns the bits of a tile's largest (or smallest) element, found with SIMD. Most tiles have no element better
-    /// than the best so far, and need no search. Returns `None` for few elements, and for more than a row of the loop
-    /// may have.
+    /// than the best so far, and need no search. Returns `None` for too few elements, and for more elements than a row
+    /// of the loop may have.
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `n` elements.
@@ -137,7 +138,7 @@ impl Folder<'_> {
         self.state.wrapping_add(elements(self.spec.width)) as *mut i32
     }
 
-    /// Does [`Folder::feed`] for a search for one element.
+    /// Implements [`Folder::feed`] for a search for one element.
     ///
     /// # Safety
     /// *State* and *data* ([`Folder`]): `rows × width` elements, or as many states.
@@ -147,7 +148,7 @@ impl Folder<'_> {
         }
         let (n, first) = (rows * self.width, self.blocks == 0);
         with_type!(f.compute, T => {
-            // SAFETY: *state* and *data*: elements are of type `T`, and positions follow those of the state.
+            // SAFETY: *state* and *data*: elements are of type `T`, and in the state their positions follow them.
             unsafe {
                 let all = std::slice::from_raw_parts(data[0] as *const T, n);
                 let best = std::slice::from_raw_parts_mut(self.state as *mut T, self.width);
@@ -165,10 +166,10 @@ impl Folder<'_> {
         self.blocks = 1;
     }
 
-    /// Does [`Folder::merge`] for a search for one element.
+    /// Implements [`Folder::merge`] for a search for one element.
     ///
     /// # Safety
-    /// As [`Folder::merge`].
+    /// As for [`Folder::merge`].
     pub(super) unsafe fn merge_first(&mut self, f: &First, partial: *const u8) {
         let first = self.blocks == 0;
         with_type!(f.compute, T => {
@@ -185,8 +186,8 @@ impl Folder<'_> {
         self.blocks = 1;
     }
 
-    /// Does [`Folder::write`] for a search for one element: component 0 is the best element; component 1 and the result
-    /// are its position.
+    /// Implements [`Folder::write`] for a search for one element: component 0 is the best element; component 1 is its
+    /// position, and so is the result.
     ///
     /// # Safety
     /// *State* ([`Folder`]); `out` has space for `width` elements, apart from the state.
@@ -205,7 +206,7 @@ impl Folder<'_> {
 }
 
 /// Returns whether `x` replaces `best`, which comes before it: if it is beyond `best`, or if it is NaN and `best` is
-/// not. So the first of equal elements, and the first NaN, stays.
+/// not. So the first of equal elements wins, and so does the first NaN.
 #[allow(clippy::eq_op)]
 #[inline(always)]
 fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
@@ -216,7 +217,7 @@ fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
 /// Returns the index of the first element that equals `x`, or of the first NaN if `x` is NaN.
 #[allow(clippy::eq_op)]
 fn find<T: PartialOrd + Copy>(all: &[T], x: T) -> Option<usize> {
-    /// The number of elements that are compared together, with SIMD, before the one that matches is located.
+    /// The number of elements that are compared together, with SIMD, before the matching element is located.
     const TOGETHER: usize = 32;
     let is_it = |y: &T| (*y == x) | ((*y != *y) & (x != x));
     let chunks = all.as_chunks::<TOGETHER>().0;
@@ -225,7 +226,7 @@ fn find<T: PartialOrd + Copy>(all: &[T], x: T) -> Option<usize> {
 }
 
 /// Folds rows of states: `all` holds the best elements of parts, `found` their positions. Parts come in order, so the
-/// first of equal elements stays. If `first`, `best` holds nothing yet and starts as the first row.
+/// first of equal elements wins. If `first` is set, `best` holds nothing yet and starts as the first row.
 fn arg_states<T: PartialOrd + Copy>(
     all: &[T],
     found: &[i32],
@@ -244,7 +245,7 @@ fn arg_states<T: PartialOrd + Copy>(
     }
 }
 
-/// Does [`arg_columns`] with the instructions of this machine.
+/// Runs [`arg_columns`] with the instructions of this machine.
 fn columns<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -257,14 +258,14 @@ fn columns<T: PartialOrd + Copy>(
         // SAFETY: `isa` has found the features on this machine.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { columns_avx512(all, at, first, largest, best, positions) },
-        // SAFETY: as above.
+        // SAFETY: `isa` has found AVX2 on this machine.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { columns_avx2(all, at, first, largest, best, positions) },
         _ => arg_columns(all, at, first, largest, best, positions),
     }
 }
 
-/// Does [`arg_columns`] with the instructions of AVX-512.
+/// Runs [`arg_columns`] with the instructions of AVX-512.
 ///
 /// # Safety
 /// The machine has the features that the attribute enables.
@@ -281,7 +282,7 @@ unsafe fn columns_avx512<T: PartialOrd + Copy>(
     arg_columns(all, at, first, largest, best, positions)
 }
 
-/// Does [`arg_columns`] with the instructions of AVX2.
+/// Runs [`arg_columns`] with the instructions of AVX2.
 ///
 /// # Safety
 /// The machine has AVX2.
@@ -298,8 +299,8 @@ unsafe fn columns_avx2<T: PartialOrd + Copy>(
     arg_columns(all, at, first, largest, best, positions)
 }
 
-/// Folds rows of elements in several columns. The first row is element number `at`. If `first`, `best` holds nothing
-/// yet.
+/// Folds rows of elements in several columns. The first row is element number `at`. If `first` is set, `best` holds
+/// nothing yet.
 #[inline(always)]
 fn arg_columns<T: PartialOrd + Copy>(
     all: &[T],

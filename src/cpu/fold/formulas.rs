@@ -1,6 +1,6 @@
-//! Folds that are given by formulas. Their states have one to three components, each in a vector of its own. A formula
-//! runs as the loops of its functions, over a piece of the states at a time. The values between two loops are in
-//! registers, which here are scratch memory for one piece.
+//! Folds that formulas define. Their states have one to three components, each in a vector of its own. A formula runs
+//! as the loops of its functions, over a piece of the states at a time. The values between two loops are in registers,
+//! which here are scratch memory for one piece.
 
 use super::threaded::Combination;
 use super::{Folder, Inputs};
@@ -12,17 +12,17 @@ use crate::math::simd::Loop;
 use crate::plan::kernel::{Gives, Reduction, Source};
 use smallvec::SmallVec;
 
-/// The most elements of a piece. All loops of a formula run on a piece before the next piece begins. A register of 256
-/// elements has 2 KiB, so the registers of a formula stay in the L1 cache. Loops go element by element, so the number
-/// changes no bit.
+/// The maximum number of elements of a piece. All loops of a formula run on a piece before the next piece begins. A
+/// register of 256 elements has 2 KiB, so the registers of a formula stay in the L1 cache. Loops process each element
+/// by itself, so this number changes no bit.
 const PIECE: usize = 256;
 
-/// The bytes of a register: space for a piece of the widest type.
+/// The size of a register in bytes: it has space for a piece of the widest type.
 const REGISTER: usize = PIECE * 8;
 
 /// The formulas of a fold, as loops.
 pub(super) struct Formulas {
-    /// The loops that make states of elements; `None` if the inputs are states.
+    /// The loops that turn elements into states; `None` if the inputs are states already.
     lift: Option<Loops>,
     combine: Loops,
     finish: Loops,
@@ -30,10 +30,10 @@ pub(super) struct Formulas {
     /// state. `None` if loops do this.
     both: Option<Combination>,
     components: SmallVec<[Component; 3]>,
-    /// The bytes of an element of the input, and of an element of the result.
+    /// The sizes in bytes of an element of the input and of an element of the result.
     element: usize,
     result: usize,
-    /// The bits of a reduction of no elements; unused if the fold rejects such a reduction.
+    /// The bits of the result of a reduction of no elements; unused if the fold rejects such a reduction.
     empty: u64,
     registers: usize,
 }
@@ -59,7 +59,8 @@ struct Loops {
     /// The loops in order, each with its operands (repeated if the function has fewer than three) and the register of
     /// its result.
     calls: Vec<(Loop, [Place; 3], usize)>,
-    /// The registers that hold the program's constants: each register's number, the constant's bits, its size in bytes.
+    /// The registers that hold the program's constants: for each, the register's number, the constant's bits, and the
+    /// constant's size in bytes.
     numbers: Vec<(usize, u64, usize)>,
     /// The register that receives the elements' positions; `None` if the program does not read them.
     positions: Option<usize>,
@@ -73,8 +74,8 @@ heap! {
     (usize, u64, usize): ;
 }
 
-/// The arrays that a program reads: the input's elements, and the components of the first and second state. Those that
-/// it does not read are null.
+/// The arrays that a program reads: the input's elements, and the components of the first and second state. The arrays
+/// that it does not read are null.
 #[derive(Clone, Copy)]
 struct Leaves {
     element: *const u8,
@@ -83,8 +84,8 @@ struct Leaves {
 }
 
 impl Loops {
-    /// Creates the loops of a program. Its registers are numbered from `next` on, which is counted up. Returns `None`
-    /// if a function has no loop for its operands' type.
+    /// Creates the loops of a program. Its registers are numbered from `next` on, and `next` is increased by their
+    /// number. Returns `None` if a function has no loop for its operands' type.
     fn new(program: &Program, next: &mut usize) -> Option<Loops> {
         let mut loops = Loops::default();
         let mut places: Vec<Place> = Vec::with_capacity(program.steps.len());
@@ -132,13 +133,13 @@ impl Loops {
         Some(loops)
     }
 
-    /// Runs the loops over `n` elements, at most [`PIECE`]. Returns the address of each result: in a register, or in a
-    /// leaf if the formula is that leaf.
+    /// Runs the loops over `n` elements, at most [`PIECE`]. Returns the address of each result: in a register, or in
+    /// one of the `leaves` (the arrays that the program reads) if the formula is just that array.
     ///
     /// # Safety
-    /// `scratch` points to the fold's registers. The constants, and the positions if the program reads them, are
-    /// already in theirs. Each leaf that the program reads has `n` aligned elements of its type, apart from the
-    /// registers of its calls.
+    /// `scratch` points to the fold's registers. The registers of constants are filled, and so is the register of
+    /// positions if the program reads them. Each leaf that the program reads has `n` aligned elements of its type, and
+    /// shares no byte with the registers of its calls.
     unsafe fn run(&self, n: usize, scratch: *mut u8, leaves: Leaves) -> Inputs {
         let at = |place: Place| match place {
             Place::Element => leaves.element,
@@ -197,7 +198,7 @@ impl Formulas {
         self.components.iter().map(|c| c.size)
     }
 
-    /// Returns the bytes of scratch memory: all registers, and the scratch of threaded code.
+    /// Returns the size of the scratch memory in bytes: all registers, and the scratch of threaded code.
     pub fn scratch(&self) -> usize {
         self.registers * REGISTER + self.both.as_ref().map_or(0, Combination::scratch)
     }
@@ -214,7 +215,7 @@ impl Formulas {
             }
         }
         if let Some(both) = &self.both {
-            // SAFETY: its scratch follows the registers, whose bytes are a multiple of 64.
+            // SAFETY: the scratch of `both` follows the registers, whose size is a multiple of 64.
             unsafe { both.begin(scratch.add(self.registers * REGISTER)) };
         }
     }
@@ -245,8 +246,8 @@ impl Folder<'_> {
     unsafe fn put(&self, f: &Formulas, n: usize, states: Inputs, vector: *mut u8, at: usize) {
         let to = self.components(f, vector, at);
         for ((from, to), size) in states.into_iter().zip(to).zip(f.sizes()) {
-            // SAFETY: both have `n` elements. They are the same memory where a formula is the component itself, hence
-            // `copy`.
+            // SAFETY: both have `n` elements. Both are the same memory if a formula is the component itself, so this
+            // uses `copy`, which allows overlap.
             unsafe { std::ptr::copy(from, to as *mut u8, n * size) };
         }
     }
@@ -262,10 +263,10 @@ impl Folder<'_> {
         }
     }
 
-    /// Does [`Folder::combine`] for formulas.
+    /// Implements [`Folder::combine`] for formulas.
     ///
     /// # Safety
-    /// As [`Folder::combine`].
+    /// As for [`Folder::combine`].
     pub(super) unsafe fn combine_states(&self, f: &Formulas, n: usize, from: *const u8, at: usize, to: *mut u8) {
         for (i, m) in pieces(n) {
             let leaves =
@@ -279,8 +280,8 @@ impl Folder<'_> {
     }
 
     /// Feeds `n` elements (or states) of the data, from row `done` on, to `n` states of the current block, from state
-    /// `lane` on. If `begins`, those states hold nothing yet and are set; else the new ones are combined into them.
-    /// `at` is the number of the data's first row.
+    /// `lane` on. If `begins` is set, these states hold nothing yet and are overwritten; otherwise the new states are
+    /// combined into them. `at` is the number of the data's first row.
     ///
     /// # Safety
     /// *State* and *data* ([`Folder`]): `n` elements or states after the first `done` rows; the block has `lane + n`
@@ -297,7 +298,8 @@ impl Folder<'_> {
         for (i, m) in pieces(n) {
             let first = done * self.width + i;
             // SAFETY: *data*: there are `m` elements from `first` on. *State*: there are `m` states from `lane + i` on,
-            // and the registers; `begin` has filled those of constants, and the one of positions is filled here.
+            // and the registers; `begin` has filled the registers of constants, and the register of positions is filled
+            // here.
             unsafe {
                 let new = match &f.lift {
                     None => {
@@ -340,7 +342,8 @@ impl Folder<'_> {
             false => from.iter_mut().zip(f.sizes()).for_each(|(p, size)| *p = p.wrapping_add(first * size)),
         }
         let (to, scratch) = (self.components(f, self.here(), 0), self.scratch().wrapping_add(f.registers * REGISTER));
-        // SAFETY: *data* and *state*; the scratch follows the registers, and `begin` has filled it.
+        // SAFETY: *data* and *state*: the caller ensures that the data has these rows. The scratch follows the
+        // registers, and `begin` has filled it.
         unsafe { both.run(self.states(), rows, to, from, scratch) }
     }
 
@@ -358,7 +361,7 @@ impl Folder<'_> {
         }
     }
 
-    /// Does [`Folder::write`] for formulas.
+    /// Implements [`Folder::write`] for formulas.
     ///
     /// # Safety
     /// *State* ([`Folder`]); `out` has space for `width` elements, apart from the state.

@@ -7,7 +7,7 @@ use crate::math::simd::Loop;
 /// The loops of a fold whose state is the element itself, combined by a function.
 #[derive(Clone, Copy)]
 pub(super) struct Function {
-    /// Folds whole rows of at most a block.
+    /// Folds whole rows, each of at most one block.
     pub rows: Loop,
     /// Folds a block's elements into the lanes.
     pub fold: Loop,
@@ -18,7 +18,8 @@ pub(super) struct Function {
     /// Combines vectors.
     pub accumulate: Loop,
     pub identity: u64,
-    /// The bits of a reduction of no elements: those of the identity, but +0 for a sum, whose identity is −0.
+    /// The bits of the result of a reduction of no elements: the bits of the identity, except for a sum, where they are
+    /// +0 although the identity is −0.
     pub empty: u64,
 }
 

@@ -9,8 +9,8 @@
 //! of two, at most `LANES`. Up to `width` reductions run side by side, as columns: a row of the input holds element `i`
 //! of each of them.
 //!
-//! The tree is the same for every fold. The states that it combines are the elements themselves, combined by a
-//! function's own loops, or one to three components, each a vector of its own, combined by formulas
+//! The tree is the same for every fold. In some folds the states are the elements themselves, which a function's own
+//! loops combine. In others a state has one to three components, each in a vector of its own, which formulas combine
 //! (`fold/formulas.rs`, as threaded code `fold/threaded.rs`). Folds that look for the position of one element have no
 //! tree (`fold/first.rs`).
 
@@ -42,7 +42,7 @@ pub(super) struct FoldSpec {
     /// The number of elements of one reduction.
     n: usize,
     lanes: usize,
-    /// The most reductions that are folded side by side, as columns.
+    /// The maximum number of reductions that are folded side by side, as columns.
     width: usize,
     /// The byte of the program's scratch memory at which the state of its `Folder` begins.
     pub at: usize,
@@ -79,8 +79,8 @@ impl FoldSpec {
         Some(FoldSpec { combines, compute, n, lanes, width, at: 0 })
     }
 
-    /// Returns the number of elements of a block. Threads share a reduction in parts of 2^k blocks, because those are
-    /// whole subtrees. A fold that looks for one element may be cut anywhere; its blocks are as long as the longest
+    /// Returns the number of elements of a block. Threads share a reduction in parts of 2^k blocks, because such parts
+    /// are whole subtrees. A fold that looks for one element may be cut anywhere; its blocks are as long as the longest
     /// block of a tree.
     pub fn block(&self) -> usize {
         match self.combines {
@@ -90,8 +90,8 @@ impl FoldSpec {
     }
 
     /// Folds contiguous rows of `n` elements, each row to one element of `out`: the component or result that `gives`
-    /// names. The bits are those that a [`Folder`] computes. Returns false if the fold has no loop for this
-    /// ([`FoldSpec::takes_whole_rows`]).
+    /// names. The bits are the same as the bits that a [`Folder`] computes. Returns false if the fold has no loop for
+    /// this ([`FoldSpec::takes_whole_rows`]).
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `rows × n` elements. `out` has space for `rows` aligned elements, apart from them.
@@ -99,7 +99,7 @@ impl FoldSpec {
         if !self.takes_whole_rows() {
             return false;
         }
-        // SAFETY: *data*, and the space in `out`; the loop accepts rows of 1 element up to a block.
+        // SAFETY: *data*, and `out` has the space; the loop accepts rows of 1 element up to a block.
         unsafe {
             match &self.combines {
                 Combines::Function(f) => (f.rows)(self.n, data, (&raw const rows).cast(), data, out),
@@ -164,7 +164,7 @@ impl FoldSpec {
         self.vector() * (self.levels() + 1)
     }
 
-    /// Returns the bytes of a folder's state, which the program reserves in its scratch memory.
+    /// Returns the size in bytes of a folder's state, which the program reserves in its scratch memory.
     pub fn bytes(&self) -> usize {
         match &self.combines {
             Combines::Function(_) => self.scratch() + self.blocks_at_once() * self.width * 8,
@@ -173,7 +173,7 @@ impl FoldSpec {
         }
     }
 
-    /// Returns the bytes of a partial result: one vector, or the best elements and their positions.
+    /// Returns the size in bytes of a partial result: one vector, or the best elements and their positions.
     pub fn partial(&self) -> usize {
         match self.combines {
             Combines::Function(_) | Combines::Formulas(_) => self.vector(),
@@ -205,7 +205,7 @@ const FIRST: [u8; 64] = {
 pub(super) struct Folder<'a> {
     spec: &'a FoldSpec,
     width: usize,
-    /// The state's first byte, and the bytes of each vector.
+    /// The state's first byte, and the size of each vector in bytes.
     state: *mut u8,
     vector: usize,
     /// The number of the current block's vector. `levels[i]` is the number of the vector of level `i`, in which a
@@ -367,8 +367,8 @@ impl<'a> Folder<'a> {
     /// earlier.
     ///
     /// # Safety
-    /// *State* ([`Folder`]): both are vectors of it; `at + n` is at most [`Folder::states`]; the two ranges share no
-    /// state.
+    /// *State* ([`Folder`]): both are vectors of the state; `at + n` is at most [`Folder::states`]; the two ranges
+    /// share no state.
     unsafe fn combine(&mut self, n: usize, from: *const u8, at: usize, to: *mut u8) {
         // SAFETY: *state*: both ranges lie inside a vector and are apart.
         unsafe {
@@ -391,7 +391,7 @@ impl<'a> Folder<'a> {
     unsafe fn push(&mut self, mut level: usize) {
         let count = 1 << level;
         while self.blocks >> level & 1 == 1 {
-            // SAFETY: *state*: the current vector and a level's are different ones.
+            // SAFETY: *state*: the current vector and a level's vector are different.
             unsafe { self.combine(self.states(), self.here(), 0, self.level(level)) };
             std::mem::swap(&mut self.current, &mut self.levels[level]);
             level += 1;

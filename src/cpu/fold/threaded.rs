@@ -9,8 +9,8 @@ use crate::math::simd::LANES;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store};
 use smallvec::{SmallVec, smallvec};
 
-/// The most operations of formulas as threaded code, so that the scratch memory of a fold stays small. Chosen by hand;
-/// no benchmark compares other values.
+/// The maximum number of operations for which formulas run as threaded code, so that the scratch memory of a fold stays
+/// small. Chosen by hand; no benchmark compares other values.
 const MOST: usize = 48;
 
 /// Combines a state with an element, or with another state, and stores the result in the first state.
@@ -29,7 +29,7 @@ struct Maker {
 
 impl Combination {
     /// Creates the combination of a fold's state with its elements (of the type `element`), or with other states.
-    /// Returns `None` if this machine has no threaded code for it; loops compute it then.
+    /// Returns `None` if this machine has no threaded code for it; then loops compute it.
     pub fn new(programs: &Programs, element: Option<Compute>) -> Option<Combination> {
         let mut maker = Maker::new(programs.state.len());
         let a = maker.loads((0..programs.state.len()).map(|n| (BufferRef::Temp(n), programs.state[n])));
@@ -47,8 +47,8 @@ impl Combination {
         let kernel = maker.kernel;
         let sizes = || kernel.values.iter().map(|v| v.compute().size()).filter(|size| *size > 1);
         let operations = kernel.values.iter().filter(|v| matches!(v.op, Op::Ufunc(..) | Op::Cast(_))).count();
-        // bools are stored as bytes, which an instruction addresses by the step from one element to the next; here that
-        // is the step to the next row
+        // there is no threaded code for bools: they are stored as bytes, which an instruction addresses by the step
+        // from one element to the next, but here the step is the distance to the next row
         let in_bytes = kernel.loads.iter().map(|l| l.dtype).chain(kernel.stores.iter().map(|s| s.dtype));
         if in_bytes.into_iter().any(|dtype| dtype.size() == 1) {
             return None;
@@ -64,7 +64,7 @@ impl Combination {
         Some(Combination { code })
     }
 
-    /// Returns the bytes of scratch memory, to be aligned to 64.
+    /// Returns the size in bytes of the scratch memory, which must be aligned to 64.
     pub fn scratch(&self) -> usize {
         self.code.own_scratch().next_multiple_of(64)
     }
@@ -74,17 +74,17 @@ impl Combination {
     /// # Safety
     /// `scratch` points to [`Combination::scratch`] bytes, aligned to 64.
     pub unsafe fn begin(&self, scratch: *mut u8) {
-        // SAFETY: the caller's condition.
+        // SAFETY: the caller ensures that `scratch` has the size and the alignment.
         unsafe { self.code.fill_constants(scratch) }
     }
 
-    /// Combines `rows` rows of `n` elements each, or of states, one after another into `n` states. Returns false, and
+    /// Combines `rows` rows of `n` elements (or states) each, one after another, into `n` states. Returns false, and
     /// does nothing, if a row is not a whole number of blocks.
     ///
     /// # Safety
     /// Each component of `a` has `n` aligned elements of its type, which no other thread uses. `b` has `rows × n`
-    /// aligned elements: elements in the first entry, or states with one entry for each component. None of them is in
-    /// the memory of `a`. [`Combination::begin`] has filled the scratch, and nothing else uses it.
+    /// aligned elements (in the first entry) or states (in one entry for each component). None of them is in the memory
+    /// of `a`. [`Combination::begin`] has filled the scratch, and nothing else uses it.
     pub unsafe fn run(&self, n: usize, rows: usize, a: Inputs, b: Inputs, scratch: *mut u8) -> bool {
         let at = |buffer: BufferRef| match buffer {
             BufferRef::Temp(n) => (a[n].cast_mut(), 0),
@@ -101,7 +101,7 @@ impl Maker {
     fn new(components: usize) -> Maker {
         let kernel = Kernel {
             kind: KernelKind::Elementwise,
-            // a row; its length only tells that there is more than one element, and that the caches hold them
+            // one row. Its length matters only in two ways: there is more than one element, and the caches hold them
             outer: smallvec![LANES],
             inner: smallvec![],
             loads: vec![],

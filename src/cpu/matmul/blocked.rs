@@ -12,7 +12,7 @@ use crate::plan::kernel::Method;
 /// A block of a product: rows of the result times columns, over all of k.
 ///
 /// Its functions have two conditions, cited by name. *Inside*: all elements of the operands and of the result are in
-/// live memory. *Apart*: nobody writes those of the operands, and nobody else uses those of the result.
+/// live memory. *Apart*: nobody writes the elements of the operands, and nobody else uses the elements of the result.
 pub(super) struct Block {
     pub m: usize,
     pub n: usize,
@@ -31,8 +31,8 @@ pub(super) struct Part {
     pub cols: usize,
 }
 
-/// The number of elements of a part that is handed on, if there are more rows: 64 KiB of f32, which a second-level
-/// cache holds beside the panels.
+/// The number of elements from which computed rows are passed on as a part. They are 64 KiB of f32, which a
+/// second-level cache holds beside the panels. The last rows are passed on even if there are fewer.
 pub(super) const PART: usize = 1 << 14;
 
 impl Block {
@@ -43,12 +43,12 @@ impl Block {
     /// product.
     pub unsafe fn compute<T: Element>(&self, method: Method, done: &mut dyn FnMut(Part)) {
         let kernels = T::kernels();
-        // SAFETY: the caller's conditions are those of each method.
+        // SAFETY: the caller ensures the conditions of each method.
         unsafe {
             match method {
                 _ if self.k == 0 => self.c.clear(self.m, self.n),
                 Method::Dots if self.m >= kernels.width => self.dots(kernels),
-                // a last task may have fewer rows than a vector has lanes
+                // the last task may have fewer rows than a vector has lanes; then packed panels compute it
                 Method::Dots => return self.packed(kernels, self.n, false, done),
                 Method::Sums => self.sums(kernels),
                 Method::Direct => return self.direct(kernels, done),
@@ -58,7 +58,8 @@ impl Block {
         done(Part { row: 0, rows: self.m, col: 0, cols: self.n });
     }
 
-    /// Returns whether rows `first` up to `end` of the block are enough to be handed on: a part, or the last rows.
+    /// Returns whether rows `first` up to `end` of the block are passed on now: because they are enough for a part, or
+    /// because they are the last rows.
     fn is_part(&self, first: usize, end: usize) -> bool {
         end == self.m || (end - first) * self.n >= PART
     }
@@ -151,8 +152,8 @@ impl Block {
         }
     }
 
-    /// Computes the block from packed panels: `cols` columns at a time, and as many rows as a tile has. Without memory
-    /// for this many columns it uses fewer. Calls `done` with its parts.
+    /// Computes the block from packed panels: `cols` columns at a time, and as many rows as a tile has. If there is no
+    /// memory for this many columns, it computes fewer at a time. Calls `done` with its parts.
     ///
     /// # Safety
     /// *Inside* and *apart* ([`Block`]); `T` is the type of the product.
@@ -197,7 +198,7 @@ impl Block {
     /// Computes a block whose panels fit the scratch, and calls `done` with its parts.
     ///
     /// # Safety
-    /// As for [`Block::packed`]; the scratch has the bytes of `sizes`, which the block does not exceed.
+    /// As for [`Block::packed`]; the scratch has the size that `sizes` states, and the block does not exceed `sizes`.
     unsafe fn of_panels<T: Element>(
         &self,
         kernels: &Kernels<T>,
@@ -264,13 +265,13 @@ impl Block {
     }
 }
 
-/// The most rows of a result that is computed in scratch and stored afterwards, because its rows are not contiguous or
-/// have another type. With the usual 512 columns of 4 bytes they take a quarter of a MiB, which a second-level cache
-/// holds.
+/// The maximum number of rows of a result that is computed in scratch and stored afterwards, because its rows are not
+/// contiguous or have another type. With the usual 512 columns of 4 bytes, the rows take a quarter of a MiB, which a
+/// second-level cache holds.
 const PARTIAL_ROWS: usize = 120;
 
-/// The number of panels of rows of the left operand that are packed at a time. Where its columns are contiguous, memory
-/// is then read in runs of 8 × 12 elements instead of 12. The panels of f32 take 96 KiB.
+/// The number of panels of rows of the left operand that are packed at a time. If the operand's columns are contiguous,
+/// memory is then read in runs of 8 × 12 elements instead of 12. The panels of f32 take 96 KiB.
 const LEFT_PANELS: usize = 8;
 
 /// The rows, columns and k that the panels and partial results in the scratch have room for.
@@ -286,7 +287,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// Returns the bytes of the scratch.
+    /// Returns the size of the scratch in bytes.
     fn bytes<T>(&self) -> usize {
         let panels = (self.cols + self.left) * self.depth;
         let partial = if self.is_direct { 0 } else { self.rows * self.cols };

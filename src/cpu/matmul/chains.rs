@@ -11,8 +11,8 @@ use crate::cpu::share::share;
 use crate::plan::kernel::Method;
 use std::ops::Range;
 
-/// The bytes of the sums that are kept before they are added, which a second-level cache holds: enough for a dot
-/// product of 16 million f32.
+/// The size in bytes of the sums of chains that are kept before they are added. A second-level cache holds them, and
+/// they are enough for a dot product of 16 million f32.
 const KEPT: usize = 1 << 18;
 
 impl Block {
@@ -40,7 +40,7 @@ impl Block {
                 });
                 for chain in 0..some {
                     for i in 0..each {
-                        // SAFETY: the tasks have written the sums; those of the first chain become the totals.
+                        // SAFETY: the tasks have written the sums; the sums of the first chain become the totals.
                         unsafe {
                             let (total, sum) = (total.add(i), *sums.add(chain * each + i));
                             *total = if mutant!(shared_chains_forgotten, true, first + chain == 0) {

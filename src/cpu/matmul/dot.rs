@@ -1,18 +1,18 @@
-//! Dot products of two contiguous vectors. Lanes run over chains, so the additions of one chain, which wait for each
-//! other, run beside those of others. The order of additions is that of `tile.rs`.
+//! Dot products of two contiguous vectors. Each lane sums a different chain. The additions of one chain wait for each
+//! other, so the additions of several chains run in parallel. `tile.rs` defines the order of additions.
 
 use super::lanes::{ALL_ROWS, Lanes, MOST_DEPTH, line, prefetch};
 use super::tile::CHAIN;
 
-/// The bytes of a task's rows or vectors from which they are assumed to be in memory, not in a cache. The planner cuts
-/// larger products into tasks of about this size.
+/// If the rows or vectors of a task have at least this size in bytes, they are assumed to be in main memory, not in a
+/// cache. The planner cuts larger products into tasks of about this size.
 pub(super) const FAR: usize = 4 << 20;
 
 /// Whole chains of a dot product of two contiguous vectors.
 ///
 /// The conditions of [`chains`], cited by name. *Inside*: the `count` chains of `a` and of `b`, and the `count`
-/// elements of `sums`, are in live memory; nobody writes those of `a` and `b`, and nobody else uses those of `sums`.
-/// *Features*: the machine has the instruction set of the kernel.
+/// elements of `sums`, are in live memory; nobody writes the chains of `a` and `b`, and nobody else uses the elements
+/// of `sums`. *Features*: the machine has the instruction set of the kernel.
 pub(super) struct Chains<T> {
     pub count: usize,
     pub a: *const T,
@@ -22,14 +22,15 @@ pub(super) struct Chains<T> {
     pub far: bool,
 }
 
-/// Computes the sums of chains. Returns false, and computes nothing, if they are too few to fill a vector.
+/// Computes the sums of chains. Returns false, and computes nothing, if there are too few chains to fill a vector.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Chains`]).
 pub(super) type ChainsFn<T> = unsafe fn(&Chains<T>) -> bool;
 
-/// Computes the sums of chains, with lanes over chains: two vectors of them together if they are in a cache, one if
-/// they come from memory, because no hardware prefetcher follows that many short streams.
+/// Computes the sums of chains, one chain in each lane. If the operands are in a cache, two vectors of chains are
+/// summed together; if they come from main memory, only one, because no hardware prefetcher follows that many short
+/// streams.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Chains`]).
@@ -93,7 +94,7 @@ unsafe fn some_chains<S: Lanes, const G: usize>(x: &Chains<S::Element>, chain: u
 }
 
 /// Computes the sum of the whole chains of two vectors of `k` elements, if there are enough. Returns the number of k
-/// that the sum covers, and the sums of the chains added in order.
+/// that the sum covers, and the sum, for which the sums of the chains are added in order.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Chains`]), for the whole chains and the function `chains`.
@@ -112,7 +113,7 @@ pub(super) unsafe fn sum_of_chains<S: Lanes>(
         let mut total = S::zero();
         let mut first = 0;
         while first < count {
-            // the last group has up to twice as many, so that they fill vectors
+            // the last group has up to twice as many chains, so that they fill vectors
             let some = if count - first < 2 * SOME { count - first } else { SOME };
             let mut sums = [S::Element::default(); 2 * SOME];
             let (a, b) = (a.add(first * CHAIN), b.add(first * CHAIN));

@@ -12,11 +12,11 @@ use crate::math::simd::{Isa, isa};
 
 /// The functions and sizes that products of one element type use on one instruction set.
 pub(super) struct Kernels<T: 'static> {
-    /// The most rows of a tile, which is also the height of a packed panel of the left operand.
+    /// The maximum number of rows of a tile, which is also the height of a packed panel of the left operand.
     pub rows: usize,
-    /// The elements of a vector.
+    /// The number of elements of a vector.
     pub width: usize,
-    /// The most vectors of a row of a tile.
+    /// The maximum number of vectors of a row of a tile.
     pub vectors: usize,
     /// The kernels of tiles. The first index is 1 if the last vector of a row is partial, so that the kernel masks it;
     /// the second is the number of vectors less 1, the third the number of rows less 1.
@@ -25,7 +25,7 @@ pub(super) struct Kernels<T: 'static> {
     pub pack_contiguous: unsafe fn(&Lines<T>),
     /// Packs lines that are each contiguous along k, by transposing blocks in registers.
     pub pack_turned: unsafe fn(&Lines<T>),
-    /// Products of rows that are contiguous along k with a few columns: function `i` takes `1 << i` columns at once.
+    /// Products of rows that are contiguous along k with a few columns: function `i` computes `1 << i` columns at once.
     /// There are as many functions as the registers allow, at least one.
     pub dots: &'static [unsafe fn(&Dots<T>)],
     /// The product of one row with a matrix whose rows are contiguous.
@@ -43,14 +43,14 @@ impl<T> Kernels<T> {
         self.tiles[!cols.is_multiple_of(self.width) as usize][vectors - 1][rows - 1]
     }
 
-    /// Returns the most columns of a tile.
+    /// Returns the maximum number of columns of a tile.
     pub fn columns(&self) -> usize {
         self.width * self.vectors
     }
 }
 
-/// Compiles the kernels of one vector type. `rows` lists the heights of tiles, up to the largest. `unmasked` tells
-/// whether tiles of full vectors have code of their own; where masks cost nothing, the code with a mask serves both.
+/// Compiles the kernels of one vector type. `rows` lists the heights of tiles, up to the largest. `unmasked` states
+/// whether tiles of full vectors have code of their own; where masks cost nothing, such tiles use the code with a mask.
 /// `left` is the height of a panel modulo the lanes of a vector: the number of lines that `pack_turned` packs as a
 /// partial vector. `dots` lists the numbers of columns that a matrix · vector kernel computes together. `chains` is the
 /// vector type of a dot product, which reads as many streams as it has lanes. The processor cannot follow all 16
@@ -142,7 +142,7 @@ mod x86 {
         unmasked true, vectors 1, left 0, dots [1], chains Plain<u8, 64>);
     kernels!(bool32, Plain<u8, 32>, u8, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<u8, 32>);
 }
-// NEON has 32 registers, as AVX-512 has, and no masks
+// NEON has 32 registers, as AVX-512 has, but no masks
 #[cfg(target_arch = "aarch64")]
 mod arm {
     use super::super::neon::*;
@@ -185,7 +185,7 @@ macro_rules! element {
 }
 element!(f32, f32x16, f32x8, f32x4, plain_f32);
 element!(f64, f64x8, f64x4, f64x2, plain_f64);
-// u32 serves i32 too, and u64 serves i64: wrapping sums and products have the same bits, signed or not
+// u32 is used for i32 too, and u64 for i64, because wrapping sums and products have the same bits, signed or not
 element!(u32, u32x16, u32x8, u32x4, plain_u32);
 element!(u64, u64x8, u64x4, u64x2, plain_u64);
 element!(u8, bool64, bool32, bool16, plain_bool);

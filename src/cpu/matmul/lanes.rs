@@ -1,19 +1,19 @@
 //! Vector registers of each instruction set, as the kernels of products see them. Everything here is inlined into
-//! functions that enable the features, so each instruction set has its own copy of a kernel. A call that is not inlined
-//! would be a hundred times slower.
+//! functions that enable the features, so each instruction set has its own copy of a kernel. If a call were not
+//! inlined, it would take a hundred times as long.
 
 #[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
 
-/// The most vectors that [`Lanes::transposed`] writes.
+/// The maximum number of vectors that [`Lanes::transposed`] writes.
 pub(super) const MOST_DEPTH: usize = 16;
 
 /// A vector register of `WIDTH` elements.
 ///
 /// Its unsafe functions have two conditions, cited by name. *Features*: the machine has the instruction set of the
 /// type, and the function is inlined into one that enables it. *Inside*: all elements that the function names are in
-/// live memory; nobody writes those that are read, and nobody else uses those that are written. Addresses need no
-/// alignment beyond that of the element.
+/// live memory; nobody writes the elements that are read, and nobody else uses the elements that are written. Addresses
+/// need no more alignment than the element type requires.
 pub(super) trait Lanes: Copy + 'static {
     type Element: Copy + Default + Send + Sync + 'static;
     type Vector: Copy;
@@ -22,7 +22,7 @@ pub(super) trait Lanes: Copy + 'static {
     const WIDTH: usize;
     /// The number of elements of each row that [`Lanes::transposed`] reads.
     const DEPTH: usize;
-    /// Whether [`Lanes::transposed`] can read only some of them. A row then has a cache line of elements.
+    /// Whether [`Lanes::transposed`] can read only a part of these elements. If so, `DEPTH` elements fill a cache line.
     const PARTS: bool = false;
 
     /// # Safety
@@ -37,7 +37,7 @@ pub(super) trait Lanes: Copy + 'static {
     /// # Safety
     /// *Features* and *inside* ([`Lanes`]), for `WIDTH` elements.
     unsafe fn store(p: *mut Self::Element, v: Self::Vector);
-    /// Returns the mask of the first `n` lanes, at most `WIDTH`.
+    /// Returns the mask of the first `n` lanes; `n` is at most `WIDTH`.
     ///
     /// # Safety
     /// *Features* ([`Lanes`]).
@@ -75,7 +75,7 @@ pub(super) trait Lanes: Copy + 'static {
 /// Tells [`Lanes::transposed`] to load as many rows as a vector has lanes.
 pub(super) const ALL_ROWS: usize = usize::MAX;
 
-/// Returns how many elements of each row are read at a time: a cache line of them.
+/// Returns how many elements of each row are read at a time: as many as a cache line holds.
 #[inline(always)]
 pub(super) fn line<S: Lanes>() -> usize {
     (64 / size_of::<S::Element>()).max(S::DEPTH)
@@ -112,22 +112,22 @@ macro_rules! lanes {
             const PARTS: bool = $parts;
             #[inline(always)]
             unsafe fn zero() -> $vector {
-                // SAFETY: *features*.
+                // SAFETY: *features*: the machine has the instruction set.
                 unsafe { $zero }
             }
             #[inline(always)]
             unsafe fn splat($x: $element) -> $vector {
-                // SAFETY: *features*.
+                // SAFETY: *features*: the machine has the instruction set.
                 unsafe { $splat }
             }
             #[inline(always)]
             unsafe fn load($p: *const $element) -> $vector {
-                // SAFETY: *features* and *inside*.
+                // SAFETY: *features*: the machine has the instruction set. *Inside*: the elements are in live memory.
                 unsafe { $load }
             }
             #[inline(always)]
             unsafe fn store($q: *mut $element, $v: $vector) {
-                // SAFETY: *features* and *inside*.
+                // SAFETY: *features*: the machine has the instruction set. *Inside*: the elements are in live memory.
                 unsafe { $store }
             }
             #[inline(always)]
@@ -147,12 +147,12 @@ macro_rules! lanes {
             }
             #[inline(always)]
             unsafe fn multiply_add($a: $vector, $b: $vector, $c: $vector) -> $vector {
-                // SAFETY: *features*.
+                // SAFETY: *features*: the machine has the instruction set.
                 unsafe { $fma }
             }
             #[inline(always)]
             unsafe fn add($d: $vector, $e: $vector) -> $vector {
-                // SAFETY: *features*.
+                // SAFETY: *features*: the machine has the instruction set.
                 unsafe { $add }
             }
             #[inline(always)]

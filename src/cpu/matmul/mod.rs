@@ -1,7 +1,8 @@
-//! Matrix products. The planner chooses how each product is computed (`plan/kernel/product.rs`). It makes epilogues
-//! kernels of their own (`plan/product.rs`), which may run on each part of a product while that part is in a cache.
-//! Operands and results of narrow types are converted here. Every element is the sum that `matmul/tile.rs` defines,
-//! whatever the strategy, so its bits depend only on its row, its column and the element type.
+//! Matrix products. The planner chooses how each product is computed (`plan/kernel/product.rs`). The elementwise
+//! operations after a product (its epilogue) are a kernel of their own (`plan/product.rs`), which may run on each part
+//! of a product while that part is in a cache. Operands and results of narrow types are converted here. Every element
+//! is the sum that `matmul/tile.rs` defines, whatever the strategy, so its bits depend only on its row, its column and
+//! the element type.
 
 // kernels index arrays of registers by row, vector and chain, often two of these at a time
 #![allow(clippy::needless_range_loop)]
@@ -36,8 +37,8 @@ use operands::{Operand, Target};
 
 heap! { Place: along; Matmul: a, b, c, next; }
 
-/// The memory of an operand or of the result: the buffer, the first element, the span to check, the bytes of an
-/// element, and the offsets from one matrix of the batch to the next.
+/// The memory of an operand or of the result: the buffer, the first element, the span to check, the size of an element
+/// in bytes, and the offsets from one matrix of the batch to the next.
 struct Place {
     buffer: BufferRef,
     first: isize,
@@ -65,8 +66,7 @@ pub(super) struct Matmul {
 
 /// Prepares a product whose result is not empty. `next` is the kernel that receives its parts, if there is one.
 pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> {
-    // `validate` has checked that the kernel is only a product, and that its strides are those that the strategy
-    // requires
+    // `validate` has checked that the kernel is only a product, and that its strides are as the strategy requires
     let (Some(product), Some(matrices), [value], [a, b], [store]) =
         (kernel.schedule.product(), Matrices::of(kernel), &kernel.values[..], &kernel.loads[..], &kernel.stores[..])
     else {
@@ -123,8 +123,8 @@ impl Matmul {
             return Ok(());
         };
         next.in_parts(run, |next| {
-            // SAFETY: the parts of tasks are parts of the result, whose space is that of `next`, and no two tasks share
-            // a part of it.
+            // SAFETY: the parts of tasks are parts of the result, which has the same index space as `next`, and no two
+            // tasks share a part.
             self.share(|i| unsafe { next.task(|run| self.task(&first, i, run)) });
         })
     }
@@ -153,7 +153,7 @@ impl Matmul {
         let (group, part) = (i / (down * across), i % (down * across));
         let (row, col) = (part % down * rows, part / down * cols);
         let [height, width] = if turned { [n, m] } else { [m, n] };
-        // a single small matrix is too short for the loops of the next kernel
+        // a single small matrix has too few elements for the loops of the next kernel to be efficient
         let several = matrices > 1 && m * n < PART;
         let end = self.count.min((group + 1) * matrices);
         let mut waiting = group * matrices;
@@ -186,7 +186,7 @@ impl Matmul {
             };
             // SAFETY: *inside*: `locate` has checked the spans of all matrices. *Apart*: no two tasks share a part of
             // the result, and the planner never writes a product in place. `validate` has checked that the strides are
-            // those that the method requires.
+            // as the method requires.
             unsafe { self.compute(&block, method, &mut hand_on) };
             let count = matrix + 1 - waiting;
             if several && (matrix + 1 == end || count * m * n >= PART) {
@@ -196,11 +196,11 @@ impl Matmul {
         }
     }
 
-    /// Computes a product whose k is divided among tasks.
+    /// Computes a product whose k (the axis that is summed) is divided among tasks.
     fn share_chains(&self, x: &Block) {
         let (method, chains) = (self.product.method, self.product.chains as usize);
         // SAFETY: *inside*: `locate` has checked the spans. *Apart*: the planner never writes a product in place.
-        // `validate` has checked the number of elements, and that the strides are those that the method requires.
+        // `validate` has checked the number of elements, and that the strides are as the method requires.
         unsafe {
             match self.compute {
                 Compute::F32 => x.share_chains::<f32>(method, chains),

@@ -1,12 +1,12 @@
 //! Vector registers of NEON, as the kernels of products see them. NEON has no masked loads or stores, so masked
-//! accesses go lane by lane. It does not multiply integers of 64 bits, so those and bools use plain arrays
+//! accesses go lane by lane. It does not multiply integers of 64 bits, so these integers and bools use plain arrays
 //! (`plain.rs`).
 
 use super::lanes::{Lanes, MOST_DEPTH};
 use core::arch::aarch64::*;
 
-/// Implements the operations of a vector type by its intrinsics. `transposed` receives its rows as vectors, and returns
-/// as many.
+/// Implements the operations of a vector type by its intrinsics. `transposed` receives the rows as vectors, and returns
+/// as many vectors.
 macro_rules! lanes {
     (
         $(#[$doc:meta])* $name:ident, $element:ty, $vector:ty, width $width:literal, splat $splat:path, load $load:path, store $store:path,
@@ -25,22 +25,22 @@ macro_rules! lanes {
             const DEPTH: usize = $width;
             #[inline(always)]
             unsafe fn zero() -> $vector {
-                // SAFETY: *features*.
+                // SAFETY: *features*: the machine has the instruction set.
                 unsafe { $splat(<$element>::default()) }
             }
             #[inline(always)]
             unsafe fn splat(x: $element) -> $vector {
-                // SAFETY: *features*.
+                // SAFETY: *features*: the machine has the instruction set.
                 unsafe { $splat(x) }
             }
             #[inline(always)]
             unsafe fn load(p: *const $element) -> $vector {
-                // SAFETY: *features* and *inside*.
+                // SAFETY: *features*: the machine has the instruction set. *Inside*: the elements are in live memory.
                 unsafe { $load(p) }
             }
             #[inline(always)]
             unsafe fn store(p: *mut $element, v: $vector) {
-                // SAFETY: *features* and *inside*.
+                // SAFETY: *features*: the machine has the instruction set. *Inside*: the elements are in live memory.
                 unsafe { $store(p, v) }
             }
             #[inline(always)]
@@ -69,12 +69,12 @@ macro_rules! lanes {
             }
             #[inline(always)]
             unsafe fn multiply_add($a: $vector, $b: $vector, $c: $vector) -> $vector {
-                // SAFETY: *features*.
+                // SAFETY: *features*: the machine has the instruction set.
                 unsafe { $fma }
             }
             #[inline(always)]
             unsafe fn add(a: $vector, b: $vector) -> $vector {
-                // SAFETY: *features*.
+                // SAFETY: *features*: the machine has the instruction set.
                 unsafe { $add(a, b) }
             }
             #[inline(always)]

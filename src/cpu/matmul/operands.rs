@@ -7,7 +7,8 @@ use super::tile::CHAIN;
 use crate::math::simd::Loop;
 use std::mem::MaybeUninit;
 
-/// The number of lines of a chain (or of chains of one k) that are converted before they are packed: 16 KiB of f32.
+/// The number of lines of one chain that the buffer for conversion holds: 16 KiB of f32. The same memory also holds up
+/// to `LINES * CHAIN` lines of one k.
 const LINES: usize = 16;
 
 /// A buffer for elements that are converted before they are packed.
@@ -20,7 +21,7 @@ pub(super) struct Operand {
     pub at: *const u8,
     pub line: isize,
     pub step: isize,
-    /// Bytes of an element.
+    /// The size of an element in bytes.
     pub size: usize,
     /// The loop that converts elements to the type of the product; `None` if they already have it.
     pub widen: Option<Loop>,
@@ -46,12 +47,12 @@ impl Operand {
     /// *Inside* ([`Lines`]); `T` is the type of the product.
     pub unsafe fn pack<T: Element>(&self, kernels: &Kernels<T>, lines: usize, k: usize, to: *mut T, height: usize) {
         let left = lines % height;
-        // SAFETY: *inside*, and `kernels` are those of this machine.
+        // SAFETY: *inside*: the caller ensures it for all lines, and `kernels` are compiled for this machine.
         unsafe {
             if left > 0 {
                 let last = to.add((lines - left) * k);
                 for k in 0..k {
-                    // a zero of each type has no bits set
+                    // a zero of any type has no bits set
                     last.add(k * height + left).write_bytes(0, height - left);
                 }
             }
@@ -109,7 +110,7 @@ impl Operand {
         height: usize,
     ) {
         let wide = wide.0.as_mut_ptr() as *mut T;
-        // whole panels, of which `wide` has room for at least one
+        // the elements of whole panels; `wide` has room for at least one panel
         let most = LINES * CHAIN / height * height;
         // SAFETY: *inside*: everything that is read or written is below `lines` and `k`, or in `wide`.
         unsafe {
@@ -133,7 +134,8 @@ impl Operand {
     #[inline]
     unsafe fn widen_run<T>(&self, widen: Loop, line: usize, k: usize, step: isize, n: usize, to: *mut T) {
         let from = self.from(line, k);
-        // SAFETY: *inside*. Elements that are not contiguous are first gathered, without conversion.
+        // SAFETY: *inside*: the caller ensures that the elements exist. Elements that are not contiguous are first
+        // gathered, without conversion.
         unsafe {
             if step == 1 {
                 return widen(n, from.at, from.at, from.at, to as *mut u8);
@@ -158,10 +160,9 @@ pub(super) struct Target {
     pub at: *mut u8,
     pub row: isize,
     pub col: isize,
-    /// Bytes of an element.
+    /// The size of an element in bytes.
     pub size: usize,
-    /// The loop that converts elements of the product's type to those that are stored; `None` if the types are the
-    /// same.
+    /// The loop that converts elements of the product's type to the stored type; `None` if the types are the same.
     pub narrow: Option<Loop>,
 }
 
@@ -183,7 +184,7 @@ impl Target {
         self.narrow.is_none() && (self.col == 1 || cols == 1)
     }
 
-    /// Stores zeros to `rows × cols` elements. Zero has no bits set, whatever its type.
+    /// Stores zeros to `rows × cols` elements. A zero of any type has no bits set.
     ///
     /// # Safety
     /// The elements are in live memory, and nobody else uses them.
@@ -199,8 +200,8 @@ impl Target {
     /// Stores `rows × cols` computed elements, whose rows begin `row` elements apart in `from`.
     ///
     /// # Safety
-    /// The elements of both sides are in live memory, nobody writes those of `from`, and nobody else uses those of the
-    /// result.
+    /// The elements of both sides are in live memory, nobody writes the elements of `from`, and nobody else uses the
+    /// elements of the result.
     pub unsafe fn store<T: Copy>(&self, from: *const T, row: usize, rows: usize, cols: usize) {
         let mut narrowed = [0u64; CHAIN];
         for r in 0..rows {
@@ -231,9 +232,12 @@ impl Target {
 // SAFETY: an address by itself reads and writes nothing: the functions that use it are unsafe, and state who may use
 // which elements.
 unsafe impl Send for Operand {}
-// SAFETY: as above.
+// SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
+// elements.
 unsafe impl Sync for Operand {}
-// SAFETY: as above.
+// SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
+// elements.
 unsafe impl Send for Target {}
-// SAFETY: as above.
+// SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
+// elements.
 unsafe impl Sync for Target {}

@@ -5,11 +5,11 @@ use super::lanes::{Lanes, MOST_DEPTH, prefetch};
 
 /// Lines of an operand that are packed into consecutive panels. Strides are in elements.
 ///
-/// The conditions of the functions that pack, cited by name. *Inside*: the `lines × k` elements of `from` and those of
-/// the panels in `to` are in live memory; nobody writes those of `from`, and nobody else uses those of `to`.
-/// *Features*: the machine has the instruction set of the function.
+/// The conditions of the functions that pack, cited by name. *Inside*: the `lines × k` elements of `from` and the
+/// elements of the panels in `to` are in live memory; nobody writes the elements of `from`, and nobody else uses the
+/// elements of `to`. *Features*: the machine has the instruction set of the function.
 pub(super) struct Lines<T> {
-    /// The number of lines. Only [`pack_contiguous`] accepts more than one panel of them.
+    /// The number of lines. Only [`pack_contiguous`] accepts more lines than one panel has.
     pub lines: usize,
     pub k: usize,
     pub from: *const T,
@@ -20,8 +20,8 @@ pub(super) struct Lines<T> {
     pub height: usize,
 }
 
-/// How many k ahead memory is prefetched. The rows that are packed often begin some KiB apart, a pattern that no
-/// hardware prefetcher follows.
+/// How far ahead memory is prefetched, as a number of k. The rows that are packed often begin some KiB apart, a pattern
+/// that no hardware prefetcher follows.
 const AHEAD: isize = 8;
 
 /// Packs lines that are neighbours in memory: `line` is 1. All panels are packed together, one k after another, because
@@ -89,8 +89,8 @@ pub(super) unsafe fn pack_turned<S: Lanes, const LEFT: usize>(x: &Lines<S::Eleme
 }
 
 /// Packs `width` lines from line `line` on by transposing blocks of them, and returns the number of k that it packed.
-/// The last few k, which do not fill a block, are left to the caller. `ROWS` is `width`, or more than a vector has
-/// lanes if the lines fill a vector.
+/// The last few k, which do not fill a block, are left to the caller. `ROWS` is `width` if the lines are fewer than a
+/// vector has lanes; if they fill a vector, it is more than the number of lanes.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Lines`]), and there are this many lines.

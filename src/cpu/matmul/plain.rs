@@ -29,7 +29,7 @@ number!(f32, fused, |a, b| a + b);
 number!(f64, each(f64::mul_add), |a, b| a + b);
 number!(u32, each(|a: u32, b, c: u32| c.wrapping_add(a.wrapping_mul(b))), |a, b| a.wrapping_add(b));
 number!(u64, each(|a: u64, b, c: u64| c.wrapping_add(a.wrapping_mul(b))), |a, b| a.wrapping_add(b));
-// a bool in memory: the sum is *or*, the product is *and*
+// bools are u8 in memory: their sum is *or*, their product is *and*
 number!(u8, each(|a, b, c| c | (a & b)), |a, b| a | b);
 
 /// Lifts a function of three numbers to arrays of lanes.
@@ -46,13 +46,13 @@ fn fused<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
         return each(f32::mul_add)(a, b, c);
     }
     // The product is exact in f64. The sum is rounded to an odd last bit, after which rounding to fewer bits gives the
-    // same result as rounding once. A branch for the sums that need it was measured: it is faster for random f32, but
-    // for f16, where many sums are ties, it takes longer than the calls.
+    // same result as rounding once. A branch that rounds only the sums that need it was measured: it is faster for
+    // random f32, but for f16, where many sums are ties, it takes longer than calls of `mul_add`.
     let (mut sum, mut lost, mut odd) = ([0f64; N], [0f64; N], [0u64; N]);
     for i in 0..N {
         let (product, addend) = (a[i] as f64 * b[i] as f64, c[i] as f64);
         sum[i] = product + addend;
-        // the rounding error of the sum, exactly; a NaN if the sum is not finite
+        // the exact rounding error of the sum, or NaN if the sum is not finite
         let part = sum[i] - product;
         lost[i] = (product - (sum[i] - part)) + (addend - part);
     }
@@ -84,12 +84,12 @@ impl<T: Number, const N: usize> Lanes for Plain<T, N> {
     }
     #[inline(always)]
     unsafe fn load(p: *const T) -> [T; N] {
-        // SAFETY: *inside*.
+        // SAFETY: *inside*: the `N` elements are in live memory.
         unsafe { (p as *const [T; N]).read() }
     }
     #[inline(always)]
     unsafe fn store(p: *mut T, v: [T; N]) {
-        // SAFETY: *inside*.
+        // SAFETY: *inside*: the `N` elements are in live memory.
         unsafe { (p as *mut [T; N]).write(v) }
     }
     #[inline(always)]

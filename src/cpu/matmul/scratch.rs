@@ -4,14 +4,14 @@ use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
-/// The alignment of each piece of scratch: a cache line and the widest vector.
+/// The alignment of each piece of scratch, in bytes: the size of a cache line and of the widest vector.
 pub(super) const ALIGN: usize = 64;
 
 /// The largest block, in bytes, that a thread keeps after the call.
 const KEPT: usize = 4 << 20;
 
-/// The bytes of the scratch on the stack, used if the allocation fails: panels of one tile's rows and columns over a
-/// chain, and a tile, of elements of 8 bytes.
+/// The size in bytes of the scratch on the stack, which is used if the allocation fails: panels of one tile's rows and
+/// columns over a chain, and a tile, of elements of 8 bytes.
 const LEAST: usize = 80 << 10;
 
 /// Memory that is handed out piece by piece.
@@ -45,7 +45,7 @@ struct Kept {
 impl Kept {
     fn new(bytes: usize) -> Option<Kept> {
         let layout = Layout::from_size_align(bytes.next_multiple_of(4096), 4096).ok()?;
-        // SAFETY: the layout has a size, because a product packs one element or more.
+        // SAFETY: the size of the layout is not 0, because a product packs at least one element.
         let ptr = unsafe { alloc(layout) };
         (!ptr.is_null()).then_some(Kept { ptr, layout })
     }
@@ -63,8 +63,8 @@ thread_local! {
     static BLOCK: Cell<Option<Kept>> = const { Cell::new(None) };
 }
 
-/// Calls `f` with a scratch of at least `wanted` bytes and true. If the allocation fails, calls it with one of at least
-/// `least` bytes and false.
+/// Calls `f` with a scratch of at least `wanted` bytes and true. If the allocation fails, calls `f` with a scratch of
+/// at least `least` bytes and false.
 pub(super) fn with(wanted: usize, least: usize, f: impl FnOnce(&mut Scratch<'_>, bool)) {
     let kept = BLOCK.try_with(Cell::take).ok().flatten().filter(|block| block.layout.size() >= wanted);
     let Some(block) = kept.or_else(|| Kept::new(wanted.max(1))) else {

@@ -12,10 +12,11 @@ pub(super) use crate::plan::kernel::CHAIN;
 /// A tile of the result, and the parts of the operands that it is computed from, over one chain. Strides are in
 /// elements.
 ///
-/// The conditions of its kernels, cited by name. *Inside*: the rows × `k` elements of `a`, the `k` × `cols` of `b`
-/// (full vectors of them for a kernel without a mask) and the rows × `cols` of `c` are in live memory; nobody writes
-/// those of `a` and `b`, and nobody else uses those of `c`. *Features*: the machine has the instruction set of the
-/// kernel. *Size*: `cols` occupies all the kernel's vectors, and fills them if the kernel has no mask.
+/// The conditions of its kernels, cited by name. *Inside*: the rows × `k` elements of `a`, the `k` × `cols` elements of
+/// `b` (full vectors for a kernel without a mask) and the rows × `cols` elements of `c` are in live memory; nobody
+/// writes the elements of `a` and `b`, and nobody else uses the elements of `c`. *Features*: the machine has the
+/// instruction set of the kernel. *Size*: `cols` occupies all the kernel's vectors, and fills them if the kernel has no
+/// mask.
 pub(super) struct Tile<T> {
     pub k: usize,
     pub a: *const T,
@@ -36,7 +37,7 @@ pub(super) struct Tile<T> {
 /// *Inside*, *features* and *size* ([`Tile`]).
 pub(super) type TileFn<T> = unsafe fn(&Tile<T>);
 
-/// Adds one k to the sums of a tile.
+/// Adds the products of one k to the sums of a tile.
 ///
 /// # Safety
 /// *Inside*, *features* and *size* ([`Tile`]), for this k.
@@ -55,7 +56,8 @@ unsafe fn step<S: Lanes, const R: usize, const V: usize, const MASKED: bool>(
             let p = b.add(j * S::WIDTH);
             right[j] = if MASKED && j + 1 == V { S::load_masked(p, mask) } else { S::load(p) };
         }
-        // addresses of rows need few registers: one for every four rows, and the stride times 1, 2 and 3
+        // so that the addresses of rows need few registers: one for every four rows, and one each for the stride times
+        // 1, 2 and 3
         let (twice, thrice) = (2 * a_row, 3 * a_row);
         for i in 0..R {
             let four = a.wrapping_offset((i / 4) as isize * 4 * a_row);
@@ -83,7 +85,7 @@ pub(super) unsafe fn tile<S: Lanes, const R: usize, const V: usize, const MASKED
     unsafe {
         let mask = S::mask(x.cols - (V - 1) * S::WIDTH);
         if x.k >= 64 {
-            // the result is needed only at the end, and by then it is in the first-level cache
+            // prefetches the result, which is needed only at the end; by then it is in the first-level cache
             for i in 0..R {
                 let row = x.c.wrapping_offset(i as isize * x.c_row);
                 for j in 0..V {

@@ -1,5 +1,6 @@
 //! Products of a matrix with one column or a few, and of one row with a matrix. They keep the order of additions that
-//! `tile.rs` defines. Lanes run over rows, columns or chains, whichever there are many of.
+//! `tile.rs` defines. The lanes of a vector hold different rows, columns or chains, depending on which of them are
+//! many.
 
 use super::dot::{ChainsFn, FAR, sum_of_chains};
 use super::lanes::{ALL_ROWS, Lanes, MOST_DEPTH, line, prefetch};
@@ -13,10 +14,10 @@ const AHEAD: usize = 1024;
 
 /// Rows that are contiguous along k, times `N` columns. Strides are in elements.
 ///
-/// The conditions of [`dots`], cited by name. *Inside*: the `rows × k` elements of `a`, the `k × N` of `x` and the
-/// `rows × N` of `y` are in live memory; nobody writes those of `a` and `x`, and nobody else uses those of `y`.
-/// *Features*: the machine has the instruction set of the kernel. *Enough*: there are at least as many rows as a vector
-/// has lanes.
+/// The conditions of [`dots`], cited by name. *Inside*: the `rows × k` elements of `a`, the `k × N` elements of `x` and
+/// the `rows × N` elements of `y` are in live memory; nobody writes the elements of `a` and `x`, and nobody else uses
+/// the elements of `y`. *Features*: the machine has the instruction set of the kernel. *Enough*: there are at least as
+/// many rows as a vector has lanes.
 pub(super) struct Dots<T> {
     pub rows: usize,
     pub k: usize,
@@ -37,8 +38,8 @@ impl<T> Dots<T> {
         self.rows.saturating_mul(self.k).saturating_mul(size_of::<T>()) >= FAR
     }
 
-    /// Returns the number of elements between the start of a cache line and the start of a row; 0 if it differs between
-    /// rows.
+    /// Returns the number of elements between the start of a cache line and the start of a row, or 0 if this number
+    /// differs between rows.
     #[inline(always)]
     fn skew(&self) -> usize {
         let line = 64 / size_of::<T>();
@@ -46,8 +47,8 @@ impl<T> Dots<T> {
         if self.a_row.unsigned_abs().is_multiple_of(line) { skew } else { 0 }
     }
 
-    /// Prefetches `width` cache lines that are needed after those at `k`. With many rows, these are the elements
-    /// [`AHEAD`] bytes later; with fewer rows, they are the rows after these, in memory order.
+    /// Prefetches `width` cache lines that are needed after the lines at `k`. With many rows, these are the lines
+    /// [`AHEAD`] bytes later; with fewer rows, they are lines of the rows that follow in memory.
     #[inline(always)]
     fn call_ahead(&self, row: usize, k: usize, width: usize) {
         let line = 64 / size_of::<T>();
@@ -88,9 +89,10 @@ pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S:
 }
 
 /// Computes a vector of rows from row `row` on. With one column, two chains run together, because additions that wait
-/// for each other would leave the processor idle. More rows together would do the same, but rows that are a power of
-/// two apart evict each other from the first-level cache. Rows that come from memory process one chain at a time:
-/// reading from fewer locations in turn is faster, and the additions wait less than the loads.
+/// for each other would leave the processor idle. Summing more rows together would help as much, but rows that are a
+/// power of two apart evict each other from the first-level cache. If the rows come from main memory, one chain is
+/// summed at a time, because reading from fewer locations in turn is faster, and the additions wait less than the
+/// loads.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Dots`]), and there are this many rows.
@@ -213,7 +215,7 @@ unsafe fn add_line<S: Lanes<Element: Number>, const N: usize>(
 }
 
 /// Adds the products of elements `first` up to `end` of `DEPTH` to each of the sums of a vector of rows. Element
-/// `first` is that of `k`.
+/// `first` is at index `k` of its row.
 ///
 /// # Safety
 /// As for [`dots_of_rows`], and there are this many k; without [`Lanes::PARTS`] the range is all of `DEPTH`.
@@ -268,9 +270,9 @@ unsafe fn add_one<S: Lanes<Element: Number>, const N: usize>(
 
 /// One row times a matrix whose rows are contiguous. Strides are in elements.
 ///
-/// The conditions of [`sums`], cited by name. *Inside*: the `k` elements of `x`, the `k × cols` of `b` and the `cols`
-/// of `y` are in live memory; nobody writes those of `x` and `b`, and nobody else uses those of `y`. *Features*: the
-/// machine has the instruction set of the kernel.
+/// The conditions of [`sums`], cited by name. *Inside*: the `k` elements of `x`, the `k × cols` elements of `b` and the
+/// `cols` elements of `y` are in live memory; nobody writes the elements of `x` and `b`, and nobody else uses the
+/// elements of `y`. *Features*: the machine has the instruction set of the kernel.
 pub(super) struct Sums<T> {
     pub cols: usize,
     pub k: usize,
@@ -317,8 +319,8 @@ pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>, chains: ChainsFn<S::El
     }
 }
 
-/// Computes `V` vectors of columns, `G` chains at a time. The columns begin at `col`, and there are at most `cols`.
-/// `total` has the sums of the k before `start`.
+/// Computes `V` vectors of columns, `G` chains at a time. The columns begin at `col`, and there are at most `cols` of
+/// them. `total` holds the sums over all k before `start`.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Sums`]), and the columns occupy all `V` vectors.
@@ -372,7 +374,7 @@ unsafe fn add_row<S: Lanes, const V: usize>(
     mask: S::Mask,
     sums: &mut [S::Vector; V],
 ) {
-    // SAFETY: *inside* and *features*.
+    // SAFETY: *inside* and *features*: `k` is below `x.k`, and lanes outside the mask are not accessed.
     unsafe {
         let left = S::splat(*x.x.wrapping_offset(k as isize * x.x_step));
         let row = x.b.wrapping_offset(k as isize * x.b_step).wrapping_add(col);
@@ -384,7 +386,8 @@ unsafe fn add_row<S: Lanes, const V: usize>(
     }
 }
 
-/// The most columns whose sums are kept in memory: two arrays of 8 KiB of f64, which a first-level cache holds.
+/// The maximum number of columns whose sums are kept in memory. They are two arrays of 8 KiB of f64, which a
+/// first-level cache holds.
 const MANY: usize = 1024;
 
 /// Computes `cols` columns, at most [`MANY`], from column `col` on. Rows of the matrix are read from end to end, some

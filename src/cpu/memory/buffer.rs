@@ -11,13 +11,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// A device with a pool.
 pub(in crate::cpu) trait Owner: Send + Sync {
-    /// Returns the pool that the memory of the device's buffers goes back to.
+    /// Returns the pool to which the device's buffers return their memory.
     fn pool(&self) -> &Pool;
 }
 
 /// A buffer's reference to its device.
 pub(in crate::cpu) enum Holder {
-    /// The CPU that stays for the whole process. Its buffers, which most arrays are, need no reference count.
+    /// The CPU that stays for the whole process. Most arrays are buffers of this CPU, and they need no reference count.
     Process(&'static dyn Owner),
     /// A device that the buffer keeps alive.
     Counted(Arc<dyn Owner>),
@@ -66,7 +66,8 @@ pub(crate) struct CpuMemory {
 // SAFETY: the bytes are plain data, which any thread may read, write and free. The owner and an adopted `Vec` are
 // `Send` by their types.
 unsafe impl Send for CpuMemory {}
-// SAFETY: shared handles only read, and a writer holds the only handle, or an output that has not been handed out yet.
+// SAFETY: shared handles only read. A writer holds the only handle, or writes an output that has not been handed out
+// yet.
 unsafe impl Sync for CpuMemory {}
 
 impl CpuMemory {
@@ -79,7 +80,7 @@ impl CpuMemory {
         }
     }
 
-    /// Returns the bytes that were actually allocated for the buffer, which the pool counts.
+    /// Returns the number of bytes that were actually allocated for the buffer. The pool counts this number.
     pub(super) fn size(&self) -> usize {
         match self.storage {
             Storage::Inline(_) => inline_bytes(self.bytes),
@@ -90,8 +91,8 @@ impl CpuMemory {
 
     /// Returns the whole content, for the host to read.
     pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: the buffer has that many bytes, all written by the kernel or upload that filled it. No writer runs
-        // meanwhile, because it would need the only handle to the buffer.
+        // SAFETY: the buffer has `bytes` bytes, and the kernel or upload that filled it has written all of them. No
+        // writer runs meanwhile, because it would need the only handle to the buffer.
         unsafe { std::slice::from_raw_parts(self.ptr(), self.bytes) }
     }
 }

@@ -1,5 +1,5 @@
-//! The CPU's memory: a pool that keeps freed blocks, because the process has already touched their pages. A kernel that
-//! writes to fresh pages spends five times as long on having the system map them as on its own work.
+//! The CPU's memory: a pool that keeps freed blocks, because the process has already touched their pages. If a kernel
+//! writes to fresh pages, the system takes five times as long to map them as the kernel takes for its own work.
 
 mod buffer;
 mod system;
@@ -16,11 +16,11 @@ use std::sync::{Mutex, MutexGuard};
 pub(super) use system::advise_huge;
 use system::available;
 
-/// The size from which freed blocks are pooled. Smaller ones go back to the system's allocator, which keeps their pages
-/// itself.
+/// The size from which freed blocks are pooled. Smaller blocks go back to the system's allocator, which keeps their
+/// pages itself.
 const POOLED: usize = 64 << 10;
-/// The number of bytes from which an allocation is compared with the memory that the system has left. Reading that
-/// number takes some 20 µs, little compared with touching the memory.
+/// The size from which an allocation is compared with the memory that the system has left. Asking the system takes some
+/// 20 µs, which is little compared with the time to touch that much memory.
 const CHECKED: usize = 64 << 20;
 /// The size up to which a buffer's content is in the buffer's own header, so that a small array needs one allocation.
 const INLINE: usize = 64;
@@ -35,14 +35,14 @@ pub(crate) struct Pool {
     name: String,
     limit: Option<usize>,
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
-    /// The bytes of all buffers: the sizes that were actually allocated, and the memory that was adopted.
+    /// The size of all buffers in bytes: the sizes that were actually allocated, and the memory that was adopted.
     used: AtomicUsize,
-    /// The part of the memory in use that callers handed over.
+    /// The part of `used` that callers handed over.
     adopted: AtomicUsize,
-    /// The bytes of the blocks in `free`. Changed only while `free` is locked.
+    /// The size of the blocks in `free`, in bytes. Changed only while `free` is locked.
     cached: AtomicUsize,
-    /// All bytes that count against the limit: in use (but not adopted), free, or about to be allocated. Never above
-    /// the limit, and not counted if there is no limit.
+    /// All bytes that count against the limit: in use (but not adopted), free, or about to be allocated. This is never
+    /// above the limit. It is not counted if there is no limit.
     held: AtomicUsize,
     peak: AtomicUsize,
     allocations: AtomicU64,
@@ -62,7 +62,7 @@ fn size_class(bytes: usize) -> usize {
     if bytes <= up / 4 * 3 { up / 4 * 3 } else { up }
 }
 
-/// Returns the bytes that count for a buffer of `bytes` bytes whose content is in its header.
+/// Returns the number of bytes to count for a buffer of `bytes` bytes whose content is in its header.
 fn inline_bytes(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { INLINE }
 }
@@ -177,8 +177,8 @@ impl Pool {
         }
     }
 
-    /// Reserves bytes of the limit until `release`, and returns whether enough were left. Gives free blocks back to the
-    /// system if that makes enough available.
+    /// Reserves bytes of the limit until `release`, and returns whether enough were left. If too few are left, gives
+    /// free blocks back to the system, if that makes enough available.
     #[inline]
     fn reserve(&self, size: usize) -> bool {
         match self.limit {
@@ -199,7 +199,8 @@ impl Pool {
             return false;
         }
         while self.held.fetch_update(Relaxed, Relaxed, more).is_err() {
-            // the largest blocks are freed first, so that few need to be; the lock is held until their bytes are free
+            // the largest blocks are freed first, so that few blocks are freed; the lock is held until their bytes are
+            // free
             let Some((size, Block(ptr))) = largest(&mut free) else { return false };
             self.cached.fetch_sub(size, Relaxed);
             self.to_system(ptr, size);
@@ -264,8 +265,8 @@ impl Pool {
     }
 
     /// Allocates a new block from the system, if need be after freeing all free blocks. Returns `None` if the system
-    /// rejects it or has too little memory left: Linux would grant a large block nevertheless, and kill a process when
-    /// it is written.
+    /// rejects the request or has too little memory left. In the second case Linux would grant a large block
+    /// nevertheless, and kill a process when the block is written.
     fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
         if size >= CHECKED && available().is_some_and(|a| size > a) {
             // returning the pool's free blocks to the system may make enough available
@@ -280,7 +281,7 @@ impl Pool {
         })
     }
 
-    /// Allocates a block from the system. `None` if the system rejects the request. Counts attempts.
+    /// Allocates a block from the system, and counts the attempt. Returns `None` if the system rejects the request.
     fn system(&self, size: usize) -> Option<NonNull<u8>> {
         self.driver_allocations.fetch_add(1, Relaxed);
         system::allocate(size)

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 /// The size and alignment of a huge page. A block must have this alignment to consist of huge pages.
 pub(super) const HUGE: usize = 2 << 20;
-/// The alignment of all blocks of the system's allocator, at no extra cost.
+/// The alignment that the system's allocator gives to all blocks at no extra cost.
 const ALIGN: usize = 16;
 
 /// Returns the layout of a block of `size` bytes. It depends only on the size, because a block must be freed with the
@@ -23,14 +23,14 @@ fn layout(size: usize) -> Option<Layout> {
 }
 
 /// Returns whether a block of `size` bytes, which begins at a cache line, is inside a larger allocation of the system.
-/// The system's allocator takes 85 ns for an alignment of a cache line, and 15 ns without it. A pooled block costs that
-/// only once. Arrays below 1 KiB need not begin at a cache line.
+/// The system's allocator takes 85 ns for an alignment of a cache line, and 15 ns without it. A pooled block needs this
+/// time only once. Arrays below 1 KiB need not begin at a cache line.
 fn is_shifted(size: usize) -> bool {
     (1024..POOLED).contains(&size)
 }
 
-/// Asks the system for huge pages for the memory that a caller owns, because touching few large pages is faster. The
-/// system may ignore this; nothing depends on it.
+/// Asks the system for huge pages for memory that the caller owns, because touching a few large pages takes less time
+/// than touching many small ones. The system may ignore this; nothing depends on it.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(in crate::cpu) fn advise_huge(ptr: *mut u8, size: usize) {
     // declared by hand, because `std` links the C library anyway, and this would be the only use of the crate `libc`
@@ -50,7 +50,7 @@ pub(in crate::cpu) fn advise_huge(ptr: *mut u8, size: usize) {
 #[cfg(any(not(target_os = "linux"), miri))]
 pub(in crate::cpu) fn advise_huge(_: *mut u8, _: usize) {}
 
-/// Allocates a block. `None` if the system rejects the request, or if the size is 0.
+/// Allocates a block. Returns `None` if the system rejects the request, or if the size is 0.
 pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
     // SAFETY: no layout has 0 bytes.
     let ptr = NonNull::new(unsafe { alloc(layout(size)?) })?;
@@ -76,16 +76,16 @@ pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
 /// [`allocate`] has made the block with this size, and nobody uses it any more.
 pub(super) unsafe fn free(ptr: NonNull<u8>, size: usize) {
     let Some(layout) = layout(size) else { return };
-    // SAFETY: the conditions of this function. The byte before a shifted block is its distance from the start of its
-    // allocation.
+    // SAFETY: the conditions of this function. The byte before a shifted block holds the block's distance from the
+    // start of its allocation.
     unsafe {
         let shift = if is_shifted(size) { ptr.sub(1).read() as usize } else { 0 };
         dealloc(ptr.as_ptr().sub(shift), layout);
     }
 }
 
-/// Returns the bytes that Linux expects to have for new allocations without swapping, or `None` if the system does not
-/// report them.
+/// Returns the number of bytes that Linux expects to have for new allocations without swapping, or `None` if the system
+/// does not report them.
 pub(super) fn available() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;

@@ -22,8 +22,8 @@ use rows::Rows;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
-/// The bytes of the stage, a block in the first-level cache in which a thread arranges elements before it streams them.
-/// Half of that cache on most processors.
+/// The size of the stage in bytes: half of the first-level cache on most processors. The stage is a block in that
+/// cache, in which a thread arranges elements before it streams them.
 const STAGE: usize = 32 << 10;
 
 /// Returns the maximum number of columns of a transposed block to arrange at a time: rows of 2 KiB of the target, or of
@@ -45,7 +45,8 @@ enum Source {
     Memory(Box<StridedOperand>),
     /// Rows of a table, at positions that are read from memory.
     Rows(Box<Rows>),
-    /// A number: the bits of a constant, or the index of a run-time scalar; and the loop that narrows it.
+    /// A number: the bits of a constant, or (`Scalar`) the index of a run-time scalar. The loop narrows the number to
+    /// the element type.
     Constant(u64, Option<Loop>),
     Scalar(usize, Option<Loop>),
 }
@@ -86,19 +87,20 @@ pub(super) struct Moves {
 #[derive(Clone, Copy)]
 enum From {
     Memory(*mut u8),
-    /// The table and the indices of its rows; the numbers by which negative indices count from the end.
+    /// The table and the indices of its rows. If negative indices count from the end: 0 and the number of the table's
+    /// rows.
     Rows([*mut u8; 2], Option<[u64; 2]>),
     Bits(u64),
 }
 
-/// The moves of a kernel with their memory in one run. Invariant: the addresses are those of element 0 of each move's
-/// source and target, and their spans are in buffers that live as long as the run.
+/// The moves of a kernel with their memory in one run. Invariant: each address points to element 0 of a move's source
+/// or target, and their spans are in buffers that live as long as the run.
 struct Bound<'a>(&'a Moves, SmallVec<[(From, *mut u8); 1]>);
-// SAFETY: the pointers are only read here; tasks that use them write disjoint tiles.
+// SAFETY: nothing changes the pointers, and tasks write disjoint tiles of the memory that they point to.
 unsafe impl Sync for Bound<'_> {}
 
-/// Prepares a kernel that only moves words. Returns `None` for any other kernel, and for one that may read what it
-/// writes.
+/// Prepares a kernel that only moves words. Returns `None` for any other kernel, and for a kernel that may read memory
+/// that it writes.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>> {
     let Some(moved) = kernel.moves() else { return Ok(None) };
     let shared = |stored: BufferRef| {
@@ -213,7 +215,8 @@ impl Moves {
             return Ok(());
         }
         let bound = Bound(self, at);
-        // SAFETY: the invariant of `Bound`, which `locate` has checked; no two tasks share a tile.
+        // SAFETY: `locate` has checked that all spans are in live buffers (the invariant of `Bound`); no two tasks
+        // share a tile.
         let body = |from: usize, to: usize| unsafe { bound.run(from, to) };
         if self.alone {
             body(0, self.tiles);
@@ -247,7 +250,7 @@ impl Bound<'_> {
         for t in from..to {
             let tile = tile_at(moves.tiling, moves.sizes, t);
             for (m, (from, to)) in moves.list.iter().zip(at) {
-                // SAFETY: the invariant of `Bound`, and a tile is in the index space.
+                // SAFETY: the spans are in live buffers (the invariant of `Bound`), and the tile is in the index space.
                 unsafe { m.tile(*from, *to, tile) };
             }
         }
@@ -265,7 +268,7 @@ impl Move {
     unsafe fn tile(&self, from: From, to: *mut u8, tile: Tile) {
         let (size, target) = (self.target.size, &self.target);
         let columns = target.cols.step.unwrap_or(1);
-        // SAFETY: the invariant of `Bound`: the elements along the axes are in the spans.
+        // SAFETY: every element of the tile is in the spans, which are in live buffers (the invariant of `Bound`).
         unsafe {
             match (&self.source, from) {
                 (Source::Memory(source), From::Memory(from)) => {
@@ -300,7 +303,7 @@ impl Move {
     /// *Inside* and *apart* ([`Block`]).
     unsafe fn block(&self, src: Block, dst: Block, nr: usize, nc: usize) {
         let size = self.target.size;
-        // SAFETY: *inside* and *apart*.
+        // SAFETY: the caller ensures *inside* and *apart* for the whole block.
         unsafe {
             if !self.stream || dst.cols != 1 {
                 return strided::copy(size, src, dst, nr, nc);
@@ -355,8 +358,8 @@ impl Move {
 unsafe fn staged<const ROOM: usize>(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
     let mut stage = [const { MaybeUninit::<[u64; LINE / 8]>::uninit() }; ROOM];
     let to_stage = stage.as_mut_ptr().cast::<u8>();
-    // whole rows are streamed together if they are contiguous in the target; otherwise a piece of a row, and of a
-    // transposed block as many rows as a cache line of the source has elements
+    // if the target is contiguous, whole rows are streamed together. Otherwise a piece of one row is arranged at a
+    // time, or in a transposed block pieces of as many rows as a cache line of the source has elements
     let dense = dst.rows == nc as isize && nc * size <= STAGE / 2;
     let (rows, cols) = match (dense, src.rows) {
         (true, 1) if STAGE / (nc * size) > LINE / size => (STAGE / (nc * size) / (LINE / size) * (LINE / size), nc),

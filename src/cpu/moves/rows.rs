@@ -8,8 +8,8 @@ use super::super::tiles::Tile;
 use crate::base::dtype::Compute;
 use crate::plan::kernel::IndexMode;
 
-/// The bytes of rows that are prefetched before they are copied, as many as in a transposition. Copying them takes
-/// about as long as main memory takes to answer.
+/// How many bytes of rows are prefetched ahead of the row that is copied: as many as in a transposition. Copying them
+/// takes about as long as main memory takes to answer.
 const AHEAD: usize = 8 << 10;
 
 /// The maximum number of cache lines of a row to prefetch (chosen by hand), because the processor's own prefetcher
@@ -26,7 +26,8 @@ pub(super) struct Rows {
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
-    /// The run-time scalars by which negative indices count from the end, if they do.
+    /// If negative indices count from the end: the run-time scalars 0 and `extent`. `extent` is added to an index that
+    /// is less than 0.
     pub from_end: Option<[usize; 2]>,
 }
 
@@ -35,7 +36,7 @@ heap! { Rows: table, index; }
 /// The rows of a run of a tile: the address of the first row of each operand, and the number of elements from one row
 /// to the next.
 struct Run {
-    /// The numbers by which negative indices count from the end, if they do.
+    /// If negative indices count from the end: the values of the two run-time scalars of [`Rows::from_end`].
     from_end: Option<[u64; 2]>,
     index: (*const u8, isize),
     table: (*mut u8, isize),
@@ -47,8 +48,8 @@ impl Rows {
     ///
     /// # Safety
     /// `table`, `index` and `to` are the addresses of element 0 of their operands, whose spans are in live memory; the
-    /// target shares no byte with the others, its columns and those of the table have step 1, and no other task copies
-    /// the tile.
+    /// target shares no byte with the others, its columns and the columns of the table have step 1, and no other task
+    /// copies the tile.
     pub unsafe fn copy(
         &self,
         ([table, index], from_end): ([*mut u8; 2], Option<[u64; 2]>),
@@ -67,7 +68,7 @@ impl Rows {
                         table: (at(table, size, row + o as isize * of_table + c0), of_table),
                         to: (at(to, size, to_row + c0), of_target),
                     };
-                    // SAFETY: the conditions of this function; a run is a part of the tile.
+                    // SAFETY: the caller ensures the conditions for the tile, and a run is a part of it.
                     unsafe { self.run(&run, size, n, tile.nc * size, stream) };
                 });
             });
@@ -77,12 +78,12 @@ impl Rows {
     /// Copies `n` rows of `bytes` bytes.
     ///
     /// # Safety
-    /// As [`Rows::copy`], for the rows of the run.
+    /// As for [`Rows::copy`], for the rows of the run.
     unsafe fn run(&self, run: &Run, size: usize, n: usize, bytes: usize, stream: bool) {
         let Rows { compute, stride, extent, mode, .. } = *self;
         let indices = Indices { at: run.index.0, compute, stride, extent, mode, from_end: run.from_end };
         let ahead = (AHEAD / bytes.max(1)).clamp(2, 128);
-        // SAFETY: every index below `n` is in memory.
+        // SAFETY: the index operand has an index for each row below `n`.
         let row = |r: usize| unsafe {
             let k = indices.position(r as isize * run.index.1)?;
             Some(run.table.0.wrapping_offset((k as isize * stride + r as isize * run.table.1) * size as isize))
@@ -103,7 +104,8 @@ impl Rows {
                 match row(r) {
                     Some(from) if stream => strided::stream(from, to, bytes),
                     Some(from) => copy_row(from, to, bytes),
-                    // an index that is checked was found in bounds before the first write
+                    // an index that is checked does not reach this arm, because it was found in bounds before the first
+                    // write
                     None => to.write_bytes(0, bytes),
                 }
             }
@@ -117,7 +119,7 @@ impl Rows {
 /// `bytes` bytes at both addresses are valid, and they do not overlap.
 #[inline(always)]
 unsafe fn copy_row(from: *const u8, to: *mut u8, bytes: usize) {
-    // SAFETY: the conditions of this function; an array of bytes needs no alignment.
+    // SAFETY: the caller ensures that both ranges are valid and do not overlap; an array of bytes needs no alignment.
     unsafe {
         match bytes {
             8 => *(to as *mut [u8; 8]) = *(from as *const [u8; 8]),

@@ -1,5 +1,5 @@
-//! Runs reduce kernels and row kernels. Tasks take blocks of outer indices, or parts of a block if there are few
-//! blocks.
+//! Runs reduce kernels and row kernels. Each task processes blocks of outer indices, or a part of a block if there are
+//! few blocks.
 
 mod reading;
 
@@ -20,8 +20,8 @@ use reading::folds_in_place;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// The most bytes of partial results that one thread merges: this takes about 10 µs, about as long as waking another
-/// thread.
+/// If partial results have at most this size in bytes, one thread merges them. This takes about 10 µs, about as long as
+/// waking another thread.
 const MERGED_ALONE: usize = 128 << 10;
 
 /// A reduce or row kernel that is ready to be bound to the buffers of a run. Its outer indices are cut into blocks.
@@ -40,8 +40,8 @@ pub(super) struct Reduce {
     checks: Option<Box<Reduce>>,
 }
 
-/// Prepares a kernel over at least one outer index. `aliased` tells for each input whether it is the plan's first
-/// output.
+/// Prepares a kernel over at least one outer index. `aliased` states for each input whether it is the memory of the
+/// plan's first output.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     let schedule = &kernel.schedule;
     let checks = match schedule.checks() {
@@ -97,9 +97,9 @@ impl Reduce {
         Ok(Reduce { program, outer, n, each, together, in_place, schedule, checks })
     }
 
-    /// Returns how many inner elements a task takes. This is all `n`, unless there are fewer than four blocks of rows
-    /// per thread and the schedule allows parts. Then there are 4 to 12 tasks per thread, to even out threads that are
-    /// held up. A part is a power of two of blocks of the fold's tree, hence a whole subtree, so no bit changes.
+    /// Returns how many inner elements a task processes. This is all `n`, unless there are fewer than four blocks of
+    /// rows per thread and the schedule allows parts. Then there are 4 to 12 tasks per thread, to even out threads that
+    /// are held up. A part is a power of two of blocks of the fold's tree, hence a whole subtree, so no bit changes.
     fn part(&self, threads: usize) -> usize {
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
         let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
@@ -202,13 +202,13 @@ impl<'a> Job<'a> {
             .collect()
     }
 
-    /// Returns how many rows of a block are reduced one after another; rows that are columns of tiles count as one
-    /// together.
+    /// Returns how many rows of a block are reduced one after another; rows that are the columns of tiles count
+    /// together as one.
     fn rows(&self, block: Tile) -> usize {
         if self.bound.program.order == Order::Cols { 1 } else { block.nc }
     }
 
-    /// Runs all passes and the epilogue for each block of a range.
+    /// Runs all passes, and the outer steps and stores after the last pass, for each block of a range.
     fn blocks(&self, range: Range<usize>) {
         self.frames.with(|frame| {
             for b in range {
@@ -248,15 +248,15 @@ impl<'a> Job<'a> {
     /// Runs pass `p` over all rows of a block: several in a tile, if a tile holds whole rows, or else tile by tile.
     ///
     /// # Safety
-    /// As [`Job::walk`], for all rows of the block.
+    /// As for [`Job::walk`], for all rows of the block.
     unsafe fn rows_of(&self, frame: &mut Frame, p: usize, block: Tile, folders: &mut Folders<'_>) {
         let n = self.reduce.n;
         let rows = self.rows(block);
         let whole = self.has_whole_rows();
         let mut row = 0;
         while row < rows {
-            // SAFETY: as the caller's; a tile of whole rows is no larger than the program's, because `together` is its
-            // height.
+            // SAFETY: the caller ensures the conditions of `walk` for all rows; a tile of whole rows is no larger than
+            // the program's, because `together` is its height.
             unsafe {
                 if whole {
                     let count = self.reduce.together.min(rows - row);
@@ -274,7 +274,7 @@ impl<'a> Job<'a> {
     /// Runs pass `p` over `count` whole rows of a block as one tile. The first row has the number `row`.
     ///
     /// # Safety
-    /// As [`Job::walk`]; a tile of the program has space for the rows.
+    /// As for [`Job::walk`]; a tile of the program has space for the rows.
     unsafe fn whole_rows(
         &self,
         frame: &mut Frame,
@@ -333,10 +333,10 @@ impl<'a> Job<'a> {
     }
 
     /// Ends the reductions of a pass and writes their results to registers, where the outer steps after it read them.
-    /// If rows are reduced one after another, `row` is the row's number in the block; else it is 0.
+    /// If rows are reduced one after another, `row` is the row's number in the block; otherwise it is 0.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
+    /// *Made for it* ([`Frame`]); the folders belong to this pass, and the block has the row.
     unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders<'_>) {
         for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
             // SAFETY: *room* ([`Program`]): each register has space for the results of all rows of a block.
@@ -352,10 +352,10 @@ impl<'a> Job<'a> {
     /// Runs the outer steps after the last pass and the stores of outer values: the epilogue.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); all passes of the block have ended, and no other task has the block.
+    /// *Made for it* ([`Frame`]); all passes of the block have ended, and no other task processes the block.
     unsafe fn close(&self, frame: &mut Frame, block: Tile) {
         let (bound, program) = (self.bound, self.bound.program);
-        // SAFETY: *made for it*: the block is a tile of the outer level, which no other task has.
+        // SAFETY: *made for it*: the block is a tile of the outer level, and no other task processes it.
         unsafe {
             frame.run(bound, program.stages[program.passes.len()].clone(), block);
             for w in &program.writes {
@@ -370,8 +370,8 @@ impl<'a> Job<'a> {
     /// stores of inner values.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the outer values of the block that this pass reads are computed; no other task has
-    /// this part of the block.
+    /// *Made for it* ([`Frame`]); the outer values of the block that this pass reads are computed; no other task
+    /// processes this part of the block.
     unsafe fn walk(
         &self,
         frame: &mut Frame,
@@ -390,7 +390,8 @@ impl<'a> Job<'a> {
             false if self.reduce.in_place => part.len().max(1),
             false => program.inner.cols,
         };
-        // SAFETY: *made for it*: tiles are cut from the part and are no larger than the program's; *room*.
+        // SAFETY: *made for it*: tiles are cut from the part, and are no larger than the program was compiled for;
+        // *room*: each register has space for a tile.
         unsafe {
             for s in &pass.broadcasts {
                 let (from, to) = (frame.at[s.from], frame.slot(s.slot));

@@ -5,8 +5,9 @@ use crate::cpu::program::{Dst, Order, Pass, PassReduction, Program, Step, StepKi
 use crate::cpu::tiles::Tile;
 use std::ops::Range;
 
-/// Returns whether the program has a single pass that only folds loads that need no register. Along rows, a whole row
-/// is folded at once; across rows, as many as a task has (`Job::feed_where_they_lie`).
+/// Returns whether the program has a single pass that only folds loads that need no register. If rows are reduced one
+/// by one, each row is folded at once. If they are reduced side by side, all inner elements of a task are folded at
+/// once (`Job::feed_where_they_lie`).
 pub(super) fn folds_in_place(program: &Program) -> bool {
     let [pass] = &program.passes[..] else { return false };
     let steps = &program.steps[pass.steps.clone()];
@@ -40,11 +41,11 @@ fn load_of(steps: &[Step], id: usize) -> Option<usize> {
 }
 
 impl Job<'_> {
-    /// Feeds a part of rows side by side to the folders directly from memory, if a block's columns are contiguous
-    /// there. Returns whether it did.
+    /// If the columns of a block are contiguous in memory, feeds a part of its rows, side by side, directly from memory
+    /// to the folders. Returns whether it did.
     ///
     /// # Safety
-    /// As [`Job::walk`]; the folders are reset.
+    /// As for [`Job::walk`]; the folders are reset.
     pub(super) unsafe fn feed_where_they_lie(
         &self,
         pass: &Pass,

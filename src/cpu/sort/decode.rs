@@ -45,8 +45,8 @@ pub(super) fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, s
         }
         for x in elements[part(length, tasks, task)].iter().filter(|x| x.shares_key(infinity)) {
             let at = if x.is_zero() { &mut zero } else { &mut nan };
-            // SAFETY: the tasks have counted their zeros and NaNs, so each task writes only the positions reserved for
-            // its own.
+            // SAFETY: each task has counted its zeros and NaNs, so it writes only the positions that are reserved for
+            // them.
             unsafe { target.set(*at, *x) };
             *at += 1;
         }
@@ -68,7 +68,7 @@ impl<W: Word> Task for Decode<'_, W> {
     }
 }
 
-/// Counts zeros and NaNs.
+/// Counts the zeros and NaNs of a task's elements.
 struct Shares<'a, W> {
     elements: &'a [W],
     infinity: W,

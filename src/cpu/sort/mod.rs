@@ -5,9 +5,9 @@
 //! of 4 or 8 bytes per element are sorted by a quicksort that partitions a vector at a time (`sort/quick.rs`). Elements
 //! with equal keys are equal, except zeros and NaNs, which `sort/decode.rs` puts in their original order. All other
 //! rows, and positions, are sorted digit by digit from the lowest (radix sort), which is stable and takes linear time.
-//! Positions of wide keys are sorted by the highest digits, and by the whole key where those are equal
-//! (`sort/prefix.rs`). If rows are few, threads share the elements of one row. `sort/some.rs` finds a few elements of
-//! the order without a sort.
+//! Positions of wide keys are sorted by the highest digits, and by the whole key where these digits are equal
+//! (`sort/prefix.rs`). If there are only a few rows, threads share the elements of each row. `sort/some.rs` finds a few
+//! elements of the sorted order without sorting.
 
 mod decode;
 mod network;
@@ -27,11 +27,12 @@ use decode::decode;
 use quick::Partition;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// The fewest elements of a row that one task takes, so that its tables of counts cost little beside them.
+/// The minimum number of elements of a row that one task sorts, so that its tables of counts cost little in comparison.
 const CHUNK: usize = 1 << 15;
-/// The most tasks for a row. Each has a table of 256 counts, and one thread computes prefix sums over all tables.
+/// The maximum number of tasks for a row. Each task has a table of 256 counts, and one thread computes prefix sums over
+/// all tables.
 const CHUNKS: usize = 64;
-/// The number of elements of short rows that one task sorts: some tenths of a millisecond.
+/// The number of elements of short rows that one task sorts. This takes some tenths of a millisecond.
 const TASK: usize = 1 << 14;
 /// The number of values of a digit, which is a byte of the key.
 const DIGITS: usize = 256;
@@ -51,7 +52,7 @@ trait Word: Words + Ord {
     const BYTES: usize;
     /// The items that are sorted for positions: the key in the high bits, the position in the low bits.
     type Pair: Pair;
-    /// Returns the key of an element: −0 has that of +0, and any NaN the largest.
+    /// Returns the key of an element. −0 has the key of +0, and every NaN has the largest key.
     fn key(self, order: Order<Self>) -> Self;
     /// Returns the element of a key.
     fn element(key: Self, order: Order<Self>) -> Self;
@@ -63,11 +64,12 @@ trait Word: Words + Ord {
     /// Converts the number to an integer of 64 bits; `narrow` converts it back.
     fn wide(self) -> u64;
     fn narrow(wide: u64) -> Self;
-    /// Returns whether a float's bits are those of a zero or a NaN: such elements share a key, and keep their bits.
+    /// Returns whether a float is a zero or a NaN. Zeros share a key, NaNs share another, and both keep their bits.
     fn shares_key(self, infinity: Self) -> bool;
-    /// Returns whether a float's bits are those of a zero.
+    /// Returns whether a float is a zero.
     fn is_zero(self) -> bool;
-    /// Returns the quicksort's partition step for such keys, if the machine has the instructions for it.
+    /// Returns the partition step of the quicksort for keys of this type, or `None` if the machine lacks the
+    /// instructions.
     fn partition() -> Option<Partition<Self>>;
     /// The key of NaNs.
     const NAN_KEY: Self;
@@ -115,7 +117,7 @@ macro_rules! words {
                 };
                 let magnitude = self & !order.sign;
                 let x = if magnitude == 0 { 0 } else { self };
-                // all ones for a negative number, whose larger magnitudes come first
+                // all bits are set for a negative number, because larger magnitudes come first there
                 let negative = (x as $signed >> ($t::BITS - 1)) as $t;
                 let key = x ^ (negative | order.sign);
                 let key = if order.descending { !key } else { key };
@@ -187,7 +189,7 @@ macro_rules! words {
     )* };
 }
 
-/// Evaluates to `Some` of a function on a machine that has AVX-512, else to `None`.
+/// Evaluates to `Some(function)` on a machine that has AVX-512, and to `None` on others.
 macro_rules! on_avx512 {
     ($function:expr) => {{
         #[cfg(target_arch = "x86_64")]
@@ -227,7 +229,8 @@ pub(super) fn argsort(call: &mut Operands<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Returns whether threads share the elements of each row, as they do for few long rows. Otherwise they share the rows.
+/// Returns whether threads share the elements of each row. They do so if there are few rows and the rows are long.
+/// Otherwise they share the rows.
 fn shares_rows(rows: usize, length: usize) -> bool {
     length >= 2 * CHUNK && rows < 4 * threads()
 }
@@ -240,7 +243,7 @@ fn each_row(rows: usize, length: usize, f: impl Fn(usize, bool) + Sync) {
     each_range(rows, length, |range| range.for_each(|row| f(row, false)));
 }
 
-/// Calls `f` with the rows of each task, which take a tenth of a millisecond or more.
+/// Calls `f` with the range of rows of each task. A task takes a tenth of a millisecond or more.
 fn each_range(rows: usize, length: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
     let each = (TASK / length.max(1)).max(1);
     share(rows.div_ceil(each), rows * length <= TASK, |task| f(task * each..rows.min((task + 1) * each)));
@@ -288,7 +291,7 @@ fn positions<W: Word>(call: &mut Operands<'_>) {
     let elements = call.words::<W>(0);
     let Some((result, scratch)) = call.target::<u64, W::Pair>() else { return };
     let (result, scratch) = (Target(result), Target(scratch));
-    // pairs of 8 bytes fit the result; wider ones have two arrays in the scratch
+    // pairs of 8 bytes fit in the result; for wider pairs there are two arrays in the scratch
     let fits = size_of::<W::Pair>() == 8;
     each_row(elements.len() / length, length, |row, shared| {
         let elements = &elements[row * length..][..length];
@@ -305,8 +308,8 @@ fn positions<W: Word>(call: &mut Operands<'_>) {
             return;
         }
         let digits = digits(length, W::BYTES, shared, |i, byte| elements[i].key(order).digit(byte));
-        // with this many digits, moving wide pairs costs more than moving by the highest digits and resolving equal
-        // ones
+        // with this many digits, moving wide pairs by every digit takes longer than moving them by the highest digits
+        // and then sorting groups whose highest digits are equal
         let wide = digits.len() > prefix::DIGITS + 1 && length <= u32::MAX as usize;
         let row_scratch = Target(scratch.row(row, 2 * length).0.cast::<u64>());
         if wide && prefix::sort(elements, order, digits[digits.len() - 1], [to, row_scratch], shared) {
@@ -349,7 +352,8 @@ fn part(length: usize, tasks: usize, task: usize) -> std::ops::Range<usize> {
     (task * each).min(length)..((task + 1) * each).min(length)
 }
 
-/// Returns the bytes of the keys, from the lowest, that differ between elements of the row; at least one byte.
+/// Returns the numbers of the key bytes that differ between elements of the row, the lowest byte first. There is at
+/// least one.
 fn digits(length: usize, bytes: usize, shared: bool, digit: impl Fn(usize, usize) -> usize + Sync) -> Vec<usize> {
     let differs = |byte: usize| {
         let first = digit(0, byte);
@@ -398,13 +402,13 @@ fn scatter<P: Copy + Send + Sync>(
     }
     let target = Target(tables.as_mut_ptr());
     share(chunks, chunks == 1, |chunk| {
-        // SAFETY: as above.
+        // SAFETY: each task has a table of its own in `tables`, which nothing else uses meanwhile.
         let table = unsafe { &mut *{ target }.0.add(chunk) };
         for i in range(chunk) {
             let x = item(i);
             let place = &mut table[mutant!(sort_by_seven_bits, digit(x) & 0x7f, digit(x))];
-            // SAFETY: the counts of all chunks are those of `length` items, so every index is within the row, and no
-            // two items have the same index.
+            // SAFETY: the chunks have counted `length` items together, so every index is within the row, and no two
+            // items have the same index.
             unsafe { to.set(*place, x) };
             *place += 1;
         }

@@ -12,11 +12,12 @@ use crate::math::simd::{Isa, isa};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// The number of rows that are sorted together: the elements of an AVX-512 vector, for elements of 4 bytes.
+/// The number of rows that are sorted together: as many as an AVX-512 vector has elements of 4 bytes.
 pub(super) const LANES: usize = 16;
-/// Up to this many rows, each row is sorted by itself, because the network takes as long for a few rows as for all.
+/// Up to this many rows, each row is sorted by itself, because the network takes as long for a few rows as for
+/// [`LANES`] rows.
 const FEW: usize = 3;
-/// The number of elements that one task sorts: some tens of microseconds.
+/// The number of elements that one task sorts. This takes some tens of microseconds.
 const TASK: usize = 1 << 14;
 
 /// The elements of all columns at one index. It begins at a cache line, so that none of its vectors spans two lines.
@@ -39,7 +40,7 @@ impl<W: Word> Room<W> {
     }
 
     /// Sorts the first `length` keys of each of [`LANES`] rows of `keys`, which begin `step` elements apart. `step` is
-    /// a multiple of [`LANES`] and at most [`SHORT_SORT`]. The values of the other keys are changed.
+    /// a multiple of [`LANES`] and at most [`SHORT_SORT`]. The other keys of these rows are overwritten.
     #[inline(always)]
     pub fn sort(&mut self, step: usize, length: usize) {
         assert!(step.is_multiple_of(LANES) && length <= step && step <= SHORT_SORT);
@@ -48,7 +49,7 @@ impl<W: Word> Room<W> {
         unsafe { turn(keys, step, columns, Self::STEP, LANES, step) };
         network(&mut self.columns[..length]);
         let (keys, columns) = (self.keys.as_mut_ptr(), self.columns.as_mut_ptr().cast::<W>());
-        // SAFETY: as above.
+        // SAFETY: both have room for `LANES` rows of `SHORT_SORT` elements, and they share no byte.
         unsafe { turn(columns, Self::STEP, keys, step, step, LANES) };
     }
 }
@@ -94,7 +95,7 @@ impl<W: Word> Task for Group<'_, W> {
     fn run(self) {
         let Group { elements, length, order, to, room } = self;
         let step = length.next_multiple_of(LANES);
-        // whether some elements share keys with others: −0, whose key is that of +0, and NaNs
+        // whether some elements share keys with others: −0, which has the key of +0, and NaNs, which all have one key
         let mut shares = false;
         for (keys, x) in room.keys.chunks_exact_mut(step).zip(elements.chunks_exact(length)) {
             for (key, x) in keys.iter_mut().zip(x) {
@@ -158,7 +159,7 @@ unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usi
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
 unsafe fn square_of_4(from: *const u32, from_step: usize, to: *mut u32, to_step: usize) {
-    // SAFETY: all rows are within the source, as the caller promises.
+    // SAFETY: the caller ensures that all rows are in the source.
     let rows: [__m512i; 16] = std::array::from_fn(|i| unsafe { _mm512_loadu_si512(from.add(i * from_step).cast()) });
     let low: [__m512i; 8] = std::array::from_fn(|i| _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]));
     let high: [__m512i; 8] = std::array::from_fn(|i| _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]));
@@ -170,7 +171,7 @@ unsafe fn square_of_4(from: *const u32, from_step: usize, to: *mut u32, to_step:
             _ => _mm512_unpackhi_epi64(half[2 * i], half[2 * i + 1]),
         });
         for (q, column) in quarters(fours).into_iter().enumerate() {
-            // SAFETY: row `4 q + j` is within the target, as the caller promises.
+            // SAFETY: the caller ensures that row `4 q + j` is in the target.
             unsafe { _mm512_storeu_si512(to.add((4 * q + j) * to_step).cast(), column) };
         }
     }
@@ -185,7 +186,7 @@ unsafe fn square_of_4(from: *const u32, from_step: usize, to: *mut u32, to_step:
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
 unsafe fn square_of_8(from: *const u64, from_step: usize, to: *mut u64, to_step: usize) {
-    // SAFETY: all rows are within the source, as the caller promises.
+    // SAFETY: the caller ensures that all rows are in the source.
     let rows: [__m512i; 8] = std::array::from_fn(|i| unsafe { _mm512_loadu_si512(from.add(i * from_step).cast()) });
     for j in 0..2 {
         // quarter `q` of vector `i` has column `2 q + j` of the rows `2 i` and `2 i + 1`
@@ -194,7 +195,7 @@ unsafe fn square_of_8(from: *const u64, from_step: usize, to: *mut u64, to_step:
             _ => _mm512_unpackhi_epi64(rows[2 * i], rows[2 * i + 1]),
         });
         for (q, column) in quarters(twos).into_iter().enumerate() {
-            // SAFETY: row `2 q + j` is within the target, as the caller promises.
+            // SAFETY: the caller ensures that row `2 q + j` is in the target.
             unsafe { _mm512_storeu_si512(to.add((2 * q + j) * to_step).cast(), column) };
         }
     }
@@ -237,7 +238,7 @@ fn network<W: Word>(rows: &mut [Row<W>]) {
     while p > 0 {
         let (mut q, mut r, mut d) = (top, 0, p);
         loop {
-            // the indices whose bit `p` is that of `r`
+            // the indices `i` for which `i & p` is `r`
             for start in (r..n.saturating_sub(d)).step_by(2 * p) {
                 for i in start..(start + p).min(n - d) {
                     exchange(rows, i, i + d);

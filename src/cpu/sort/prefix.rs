@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The number of bytes of a key that positions are first sorted by.
 pub(super) const DIGITS: usize = 4;
-/// If more than `length / EQUAL` items equal the one before them in these bytes, as in groups of nearby numbers,
-/// comparisons would take longer than a sort by all bytes.
+/// If more than `length / EQUAL` items have the same first bytes as the item before them, as in groups of nearby
+/// numbers, sorting these groups by comparisons would take longer than sorting by all bytes.
 const EQUAL: usize = 8;
 
-/// Writes the positions of a row's elements, in order, to the first target; the second has as much room. Returns false,
-/// with nothing sorted, if too many keys agree in their upper bytes. `top` is the highest byte in which keys differ, 4
-/// or more.
+/// Writes the positions of a row's elements, in sorted order, to the first target. The second target has the same
+/// length, and is scratch. Returns false, and sorts nothing, if too many keys have equal upper bytes. `top` is the
+/// highest byte in which keys differ, 4 or more.
 pub(super) fn sort<W: Word>(
     elements: &[W],
     order: Order<W>,
@@ -25,7 +25,7 @@ pub(super) fn sort<W: Word>(
     let shift = 8 * (top + 1 - DIGITS);
     let pair = |i: usize| (elements[i].key(order).wide() >> shift) << 32 | i as u64;
     for byte in 0..DIGITS {
-        // the number of moves is even, and the last one writes to the result
+        // the number of moves is even, so that the last one writes to the result
         let [from, into] = if byte % 2 == 0 { [to, scratch] } else { [scratch, to] };
         match byte {
             0 => scatter(length, shared, into, pair, |p: u64| Pair::digit(p, byte)),

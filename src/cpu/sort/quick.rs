@@ -16,17 +16,17 @@ use crate::graph::routine::SHORT_SORT;
 /// The pointer is valid for the given number of keys, at least 64, that nothing else uses. The machine has AVX-512.
 pub(super) type Partition<W> = unsafe fn(*mut W, usize, W, bool) -> usize;
 
-/// The number of keys that a task partitions: they fit a second-level cache.
+/// The number of keys that a task partitions. This many keys fit in a second-level cache.
 const BLOCK: usize = 1 << 17;
-/// The approximate number of keys of a bucket, which fits that cache too. A bucket is a task.
+/// The approximate number of keys of a bucket, which also fits in a second-level cache. A bucket is a task.
 const BUCKET: usize = 50_000;
-/// The most buckets: with this many, each block's part of a bucket still has several cache lines.
+/// The maximum number of buckets. With this many, each block's part of a bucket still has several cache lines.
 const BUCKETS: usize = 512;
 /// The number of keys that are sampled for each bucket.
 const SAMPLES: usize = 16;
 
-/// Sorts rows: writes the elements of each, in order, to the first target, which has the same length. The second target
-/// has as much room.
+/// Sorts rows. Writes the elements of each row, in order, to the first target, which has as many elements. The second
+/// target has the same length, and is scratch.
 pub(super) fn rows<W: Word>(
     elements: &[W],
     length: usize,
@@ -56,12 +56,12 @@ pub(super) fn rows<W: Word>(
     });
 }
 
-/// Sorts a row whose elements threads share: writes them, in order, to `to`, which has the same length. `spare` has as
-/// much room.
+/// Sorts a row whose elements threads share: writes them, in order, to `to`, which has the same length. `spare` has the
+/// same length, and is scratch.
 fn shared<W: Word>(elements: &[W], order: Order<W>, partition: Partition<W>, to: Target<W>, spare: Target<W>) {
     let n = elements.len();
     let buckets = (n / BUCKET).clamp(2, BUCKETS);
-    // the samples depend only on the length; multiples of this number modulo 2^32 are spread evenly
+    // the positions of the samples depend only on the length. Multiples of this number, modulo 2^32, are spread evenly
     let place = |i: usize| ((((i as u64 * 0x9e37_79b9) & 0xffff_ffff) * n as u64) >> 32) as usize;
     let mut samples: Vec<W> = (0..buckets * SAMPLES).map(|i| elements[place(i)].key(order)).collect();
     samples.sort_unstable();
@@ -156,7 +156,8 @@ fn divide<W: Word>(keys: &mut [W], first: usize, pivots: &[W], ends: &mut [u32],
 /// Sorts the keys of each row in place.
 fn sort_keys<W: Word>(keys: &mut [W], length: usize, partition: Partition<W>) {
     let mut short = Short { at: vec![], room: Room::new() };
-    // twice as many steps as halving takes; a row that needs more has a pattern that defeats the choice of pivots
+    // twice as many steps as halving needs; a row that needs more steps has a pattern for which the chosen pivots are
+    // bad
     let steps = 2 * length.max(2).ilog2();
     for row in keys.chunks_mut(length.max(1)) {
         quick(row, steps, partition, &mut short);
@@ -234,14 +235,14 @@ impl<W: Word> Task for Flush<'_, '_, W> {
 macro_rules! partition {
     ($name:ident $inner:ident $t:ty: $lanes:literal $mask:ty, $set:ident $signed:ty, $less:ident $not_greater:ident,
         $load:ident $compress:ident $store:ident) => {
-        /// A [`Partition`].
+        /// Partitions keys as [`Partition`] describes.
         ///
         /// # Safety
         /// As for [`Partition`].
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
         pub(super) unsafe fn $name(keys: *mut $t, n: usize, pivot: $t, or_equal: bool) -> usize {
-            // SAFETY: the caller's conditions; `2 K` vectors of at most 16 keys are 32 keys for `K` = 1, of at least
-            // 64, and 128 keys for `K` = 4, of at least 128.
+            // SAFETY: the caller's conditions. There are at least `2 K` vectors: for `K` = 1 they have at most 32 of at
+            // least 64 keys, and for `K` = 4 at most 128 of at least 128 keys.
             unsafe {
                 match (n >= 128, or_equal) {
                     (true, false) => $inner::<4, false>(keys, n, pivot),
@@ -300,7 +301,7 @@ macro_rules! partition {
                         ends = write(x, ALL, LANES);
                     }
                 }
-                // less than a step is left: some whole vectors, and a partial one
+                // less than one step is left: some whole vectors and perhaps a partial one
                 while left < right {
                     let count = LANES.min(right - left);
                     let from_left = count < LANES || left - ends.0 <= ends.1 - right;

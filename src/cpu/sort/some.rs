@@ -1,5 +1,5 @@
-//! `argtopk` and `select` on the CPU. They find a few elements of the order along an axis without a sort, in time
-//! linear in the number of elements.
+//! `argtopk` and `select` on the CPU. They find a few elements of the sorted order along an axis without sorting, in
+//! time linear in the number of elements.
 
 use super::task::{Task, run};
 use super::{Order, Pair, Target, Word, chunks, each_row, part};
@@ -7,9 +7,10 @@ use crate::cpu::operands::{Operands, Refused};
 use crate::cpu::share::share;
 use crate::graph::routine::{SELECT_COPIES, SELECTED};
 
-/// The number of elements that are compared together with the last element kept: a few vectors.
+/// The number of elements (a few vectors) that are compared together with the last element that is kept.
 const GROUP: usize = 64;
-/// The number of bits of a key by which `select` counts: a task's table of counts fits a first-level cache.
+/// The number of bits of a key by which `select` counts. With this many, a task's table of counts fits in a first-level
+/// cache.
 const BITS: u32 = 12;
 
 /// Runs `argtopk`.
@@ -42,7 +43,7 @@ fn first_positions<W: Word>(call: &mut Operands<'_>) {
     let result = Target(result);
     each_row(elements.len() / length, length, |row, shared| {
         let elements = &elements[row * length..][..length];
-        // a task keeps few elements compared with those that it reads
+        // a task keeps few elements compared with the number of elements that it reads
         let tasks = chunks(length, shared).min(length / (8 * k)).max(1);
         let mut kept: Vec<Vec<W::Pair>> = vec![vec![]; tasks];
         let target = Target(kept.as_mut_ptr());
@@ -109,8 +110,8 @@ impl<W: Word> Task for First<'_, W> {
     }
 }
 
-/// Keeps only the first `k` pairs in order, if there are more, and returns the key of the last of them; otherwise
-/// returns `last`.
+/// If there are more than `k` pairs, keeps only the first `k` in order, and returns the key of the last pair that is
+/// kept. Otherwise returns `last`.
 fn trim<W: Word>(kept: &mut Vec<W::Pair>, k: usize, last: W) -> W {
     if kept.len() <= k {
         return last;
@@ -147,8 +148,8 @@ fn selected<W: Word>(call: &mut Operands<'_>) {
     });
 }
 
-/// Returns the element at index `place` of the order, which has this key. Zeros, which share a key, are in their
-/// original order; a NaN may be any NaN of the row.
+/// Returns the element at index `place` of the sorted order, where the key is `key`. Zeros, which share a key, are in
+/// their original order; a NaN may be any NaN of the row.
 fn element_at<W: Word>(elements: &[W], key: W, place: usize, order: Order<W>) -> W {
     if order.infinity.is_none() || key != W::default().key(order) {
         return W::element(key, order);
@@ -158,7 +159,7 @@ fn element_at<W: Word>(elements: &[W], key: W, place: usize, order: Order<W>) ->
     zero.copied().unwrap_or_default()
 }
 
-/// Returns the keys at two indices of their order. The second index is the first or the one after it.
+/// Returns the keys at two indices of the sorted order. The second index is the first or the one after it.
 fn pick<W: Word>(keys: &mut [W], [low, high]: [usize; 2]) -> [W; 2] {
     let (_, first, after) = keys.select_nth_unstable(low);
     let first = *first;
@@ -166,9 +167,9 @@ fn pick<W: Word>(keys: &mut [W], [low, high]: [usize; 2]) -> [W; 2] {
     [first, second.unwrap_or(first)]
 }
 
-/// Returns the keys at two indices of the order of a long row, and the last key. It counts the keys in each of up to
-/// 4,096 ranges between the least and the greatest key, and searches only the keys of the ranges that contain the two
-/// indices. `room` has room for the row.
+/// Returns the keys at two indices of the sorted order of a long row, and the last key. It counts the keys in each of
+/// up to 4,096 ranges between the least and the greatest key, and searches only the keys of the ranges that contain the
+/// two indices. `room` has space for as many keys as the row has elements.
 fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bool, room: Target<W>) -> [W; 3] {
     let length = elements.len();
     let tasks = chunks(length, shared);

@@ -1,4 +1,4 @@
-//! Loops of sorts that the compiler turns into the vector instructions of each instruction set.
+//! Compiles the loops of sorts for each instruction set, and runs them with the best one of this machine.
 
 use crate::math::simd::isa;
 
@@ -15,7 +15,7 @@ pub(super) fn run<T: Task>(task: T) -> T::Result {
         // SAFETY: `isa` has found the features on this machine.
         #[cfg(target_arch = "x86_64")]
         crate::math::simd::Isa::Avx512 => unsafe { run_avx512(task) },
-        // SAFETY: as above.
+        // SAFETY: `isa` has found AVX2 on this machine.
         #[cfg(target_arch = "x86_64")]
         crate::math::simd::Isa::Avx2 => unsafe { run_avx2(task) },
         _ => task.run(),

@@ -21,7 +21,7 @@ pub(super) fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, 
         if b.len() == 1 {
             return b[0].clone();
         }
-        // the left side takes the largest power of two below the number of blocks
+        // the left side has as many blocks as the largest power of two below the number of blocks
         let left = b.len().next_power_of_two() / 2;
         let (l, r) = (join(&b[..left], f), join(&b[left..], f));
         l.iter().zip(&r).map(|(l, r)| f(*l, *r)).collect()

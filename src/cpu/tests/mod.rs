@@ -36,7 +36,7 @@ fn value(op: Op, dtype: DType) -> Value {
     Value { op, dtype, inner: false }
 }
 
-/// Returns a gather from load 1 at the positions of value 0.
+/// Returns a gather from load 1 at the positions that value 0 holds.
 fn gather(stride: isize, extent: usize, mode: IndexMode) -> Op {
     Op::Gather {
         load: 1,
@@ -119,7 +119,8 @@ fn elementwise_layouts() {
     for (r, c) in [(1, 8), (3, 5), (40, 7), (100, 333), (70, 5000), (5000, 70), (3, 1)] {
         let (a, b) = (noise(4 * r * c), noise(c));
         let (ri, ci) = (r as isize, c as isize);
-        // C, Fortran, reversed, every second element, Fortran with reversed columns, equal rows, equal columns
+        // the layouts of `a`: C, Fortran, reversed, every second element, Fortran with reversed columns, equal rows,
+        // equal columns
         let layouts = [
             ([ci, 1], 0),
             ([1, ri], 0),
@@ -398,7 +399,7 @@ fn matmuls() {
                     }
                 }
             }
-            // the same in u8 × u8 → u8 (wrapping) and in f16
+            // the same products as u8 × u8 → u8 (wrapping) and as f16
             products_of_bytes((batch, m, n, k), (&a, &sa), (&b, &sb));
             let out: Strides = c_strides(&[batch, m, n]);
             let halves = |x: &[f32]| x.iter().map(|v| half::f16::from_f32(*v)).collect::<Vec<_>>();

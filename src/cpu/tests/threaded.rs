@@ -24,7 +24,7 @@ impl Random {
         list[self.below(list.len())].clone()
     }
 
-    /// Returns the bytes of an element: mostly common numbers, and some special ones.
+    /// Returns a random element as bytes: mostly a common number, sometimes a special one.
     fn element(&mut self, dtype: DType) -> [u8; 8] {
         let x = match self.below(8) {
             0 => {
@@ -87,7 +87,7 @@ fn random_kernel(random: &mut Random, [r, c]: [usize; 2], in_place: bool) -> Ker
         loads.push(load(n, random.of(types), &strides, offset));
         values.push(value(Op::Load(n), loads[n].dtype));
     }
-    // a kernel of only bools has no words
+    // a kernel of only bools has no words, so it gets a constant of the word size
     values.push(match wide {
         true => value(Op::Constant(1.5f64.to_bits()), F64),
         false => value(random.of(&[Op::Scalar(0), Op::Constant(0.75f32.to_bits() as u64)]), F32),

@@ -1,6 +1,6 @@
 //! Runs elementwise kernels as threaded code (`math/simd/threaded/mod.rs`): values stay in registers from their loads
 //! to their stores. The planner chooses these kernels (`is_threaded` in `plan/schedule/threaded.rs`). The tile
-//! interpreter runs the others, and computes the same bits.
+//! interpreter runs all other elementwise kernels, and computes the same bits.
 //!
 //! `threaded/compile/mod.rs` compiles the program; `blocks.rs` runs it over the buffers of a run, and
 //! `fold/threaded.rs` over the states of a fold.
@@ -21,7 +21,7 @@ pub(super) struct Place {
     pub offset: isize,
     /// The lowest and the highest element that is accessed, counted from element 0.
     pub span: Option<(isize, isize)>,
-    /// The bytes of an element.
+    /// The size of an element in bytes.
     pub size: usize,
     pub rows: Axis,
     /// The number of elements from one column to the next.
@@ -34,7 +34,7 @@ pub(super) struct Fill {
     pub value: FillValue,
     /// The loop that widens an element to its compute type; `None` if the bits stay the same.
     pub widen: Option<Loop>,
-    /// The bytes of its compute type.
+    /// The size of the fill's compute type in bytes.
     pub size: usize,
     /// Whether each row has a number of its own.
     pub moves: bool,
@@ -49,7 +49,8 @@ pub(super) struct Counter {
 
 /// A kernel as threaded code.
 ///
-/// Its bases ([`Base`]) are, in this order: those of the places, the fills, the slots and the counters.
+/// Its bases ([`Base`]: an address and a step) are, in this order, the bases of the places, the fills, the slots and
+/// the counters.
 ///
 /// Its unsafe functions have these conditions, cited by name. *Inside*: every element that a place accesses is in its
 /// buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*: the scratch of a task
@@ -57,15 +58,15 @@ pub(super) struct Counter {
 pub(super) struct Threaded {
     pub name: &'static str,
     pub code: Vec<Instr>,
-    /// The first instruction of each run.
+    /// The index of the first instruction of each run (a chain of instructions that call one another).
     pub runs: SmallVec<[u32; 1]>,
     pub places: SmallVec<[Place; 4]>,
     pub fills: SmallVec<[Fill; 2]>,
     pub slots: usize,
     pub counters: SmallVec<[Counter; 1]>,
-    /// One more than the largest number of a run-time scalar that the program reads.
+    /// One more than the largest index of a run-time scalar that the program reads, or 0 if it reads none.
     pub scalars: usize,
-    /// The bytes of a word, and of a block of words.
+    /// The sizes in bytes of a word and of a block of words.
     pub word: usize,
     pub block: usize,
     /// Whether a store may write the memory of a load.
@@ -76,8 +77,8 @@ pub(super) struct Threaded {
 
 heap! { Instr: ; Place: rows; Fill: ; Counter: rows; Threaded: code, runs, places, fills, counters; }
 
-/// The bytes of a task's scratch for small programs, and for the largest: 128 values, loads and stores (`MOST_PARTS` in
-/// `plan/schedule/threaded.rs`) of at most 512 bytes each.
+/// The sizes in bytes of a task's scratch for small programs, and for the largest ones: 128 values, loads and stores
+/// (`MOST_PARTS` in `plan/schedule/threaded.rs`) of at most 512 bytes each.
 pub(super) const SMALL: usize = 8 << 10;
 pub(super) const LARGE: usize = 64 << 10;
 
@@ -91,12 +92,12 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Thread
 }
 
 impl Threaded {
-    /// Returns the bytes of a task's scratch: the fills' vectors, the slots, and a block of each place.
+    /// Returns the size of a task's scratch in bytes: the fills' vectors, the slots, and a block of each place.
     pub(super) fn scratch(&self) -> usize {
         self.fills.len() * (self.block / 8) + (self.slots + self.places.len()) * self.block
     }
 
-    /// Returns the bytes of the scratch of [`Threaded::over`].
+    /// Returns the size in bytes of the scratch of [`Threaded::over`].
     pub fn own_scratch(&self) -> usize {
         self.fills.len() * (self.block / 8) + self.slots * self.block
     }
@@ -129,8 +130,8 @@ impl Threaded {
     ///
     /// # Safety
     /// The kernel has one axis, steps of 1 and offsets of 0. Each buffer has `n` (or `rows × n`) aligned elements of
-    /// its operand's type. No other thread writes them meanwhile, and no other thread uses those of a store.
-    /// [`Threaded::fill_constants`] has filled the scratch, and nothing else uses it.
+    /// its operand's type. No other thread writes these elements meanwhile, and no other thread uses the elements of a
+    /// store. [`Threaded::fill_constants`] has filled the scratch, and nothing else uses it.
     pub unsafe fn over(
         &self,
         n: usize,

@@ -25,16 +25,16 @@ const FORMAT: u32 = 3;
 /// The version of naga whose representation the file holds; the same as in Cargo.toml. Releases of this version do not
 /// change public types, so one reads what another has written.
 const NAGA: &str = "30.0";
-/// New contents are written once nothing has been compiled for this long. It is long enough that a program's start is
-/// one write, and short enough that a program which is killed has written what it started with. 1 s was chosen by hand;
-/// no benchmark compares other values.
+/// New contents are written once nothing has been compiled for this long. This is long enough that the start of a
+/// program causes only one write, and short enough that the write is done before a program is killed soon after its
+/// start. 1 s was chosen by hand; no benchmark compares other values.
 const QUIET: Duration = Duration::from_secs(1);
 /// The most bytes of shaders in a file: some 4,000 shaders at 4 KiB each. Beyond that, shaders that this process did
-/// not use are left out first, then as many of its own as do not fit. Chosen by hand; no benchmark compares other
+/// not use are left out first, then its own shaders that do not fit. Chosen by hand; no benchmark compares other
 /// values.
 const MOST_SHADERS: usize = 16 << 20;
-/// The most bytes of driver pipelines that are kept. wgpu cannot shrink its cache, so a larger one is dropped and a new
-/// one begun. Chosen by hand; no benchmark compares other values.
+/// The most bytes of driver pipelines that are kept. wgpu cannot shrink its cache, so a larger cache is dropped and a
+/// new one started. Chosen by hand; no benchmark compares other values.
 const MOST_PIPELINES: usize = 64 << 20;
 
 /// The contents of a file.
@@ -144,7 +144,7 @@ impl Contents {
         Some(Contents { numerics, cooperative, shaders, pipelines })
     }
 
-    /// Leaves out shaders until they take at most `most` bytes, unused ones first.
+    /// Removes shaders until the rest have at most `most` bytes. Removes unused shaders first.
     fn keep_within(&mut self, most: usize, used: &HashSet<u128>) {
         let mut bytes: usize = self.shaders.values().map(|s| s.len()).sum();
         for is_used in [false, true] {
@@ -157,7 +157,7 @@ impl Contents {
     }
 
     fn encode(&self, purpose: &str) -> Option<Vec<u8>> {
-        // sorted, so that the same contents give the same file
+        // sorted, so that the same contents produce the same file
         let mut shaders: Vec<(u128, &[u8])> = self.shaders.iter().map(|(key, shader)| (*key, &shader[..])).collect();
         shaders.sort_unstable();
         let findings = (self.numerics, self.cooperative);
@@ -225,7 +225,7 @@ impl DiskCache {
             // names, and the file's checksum shows that they have not changed since.
             connection.scoped("pipeline cache", || unsafe { connection.device.create_pipeline_cache(&descriptor) })
         });
-        // the driver has the pipelines now, so they are taken out
+        // the driver holds the pipelines now, so this copy is dropped
         let known = hash(&std::mem::take(&mut contents.pipelines)[..]);
         let state = State { contents, known, ..State::default() };
         let cache = Arc::new(DiskCache {

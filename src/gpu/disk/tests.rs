@@ -1,4 +1,4 @@
-//! Tests of the file on disk: what is written is read again, and a damaged file is not.
+//! Tests of the file on disk: written contents are read again, and a damaged file is not read.
 
 use super::*;
 

@@ -46,8 +46,8 @@ pub(super) fn word(slot: usize, kind: Slot, index: &str) -> String {
     }
 }
 
-/// Returns the expression that reads the bits of element `at` (an identifier) of a slot. Those of a narrow element are
-/// the low bits of a u32.
+/// Returns the expression that reads the bits of element `at` (an identifier) of a slot. The bits of a narrow element
+/// are the low bits of a u32.
 pub(super) fn narrow(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
     match packing(dtype) {
         2 => format!("(({} >> (({at} & 3u) << 3u)) & 0xffu)", word(slot, kind, &format!("{at} >> 2u"))),
@@ -77,7 +77,7 @@ pub(super) fn widened(dtype: DType, narrow: &str) -> String {
     }
 }
 
-/// Returns the expression for the bits of a value in memory. Those of a narrow value are the low bits of a u32.
+/// Returns the expression for the bits of a value in memory. The bits of a narrow value are the low bits of a u32.
 pub(super) fn bits(dtype: DType, v: &str) -> String {
     use crate::base::dtype::DType::*;
     match dtype {
@@ -174,7 +174,8 @@ pub(super) fn constant(raw: u64, compute: Compute) -> String {
     }
 }
 
-/// Returns a float that passes through an integer operation, so that no compiler sees how it was computed.
+/// Returns the expression that passes a float through an integer operation, so that no compiler sees how it was
+/// computed.
 pub(super) fn block(compute: Compute, v: &str) -> String {
     match compute {
         Compute::F32 => format!("cp_block({v})"),
@@ -183,7 +184,8 @@ pub(super) fn block(compute: Compute, v: &str) -> String {
     }
 }
 
-/// Returns a compute value as its dtype can hold it: a narrow integer wrapped, a half rounded, any other unchanged.
+/// Returns the expression that converts a value of a compute type to a value that `dtype` can hold: a narrow integer is
+/// wrapped, a half is rounded, and any other value is unchanged.
 pub(super) fn round(dtype: DType, v: &str) -> String {
     use crate::base::dtype::DType::*;
     match dtype {
@@ -193,7 +195,7 @@ pub(super) fn round(dtype: DType, v: &str) -> String {
     }
 }
 
-/// Returns the conversion of `v`, as Rust's `as`.
+/// Returns the expression that converts `v` as Rust's `as` does.
 pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
     use Compute::*;
     let (f, t) = (from.compute(), to.compute());
@@ -226,7 +228,8 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
         _ if f == t => v.to_string(),
         (I32, U32) => format!("bitcast<u32>({v})"),
         (U32, I32) => format!("bitcast<i32>({v})"),
-        // `round` below rounds this value to a half. It is exact or rounded to odd, so the half is as if rounded once
+        // `round` below rounds this value to a half. The value is exact or rounded to odd, so the half is the same as
+        // after a single rounding
         _ if to.is_half() => format!("{}_to_{}_odd({v})", f.name(), t.name()),
         _ => format!("{}_to_{}({v})", f.name(), t.name()),
     };

@@ -67,8 +67,9 @@ impl<'a> Body<'a> {
         Ok(text)
     }
 
-    /// Writes the statement of value `i`, which declares a variable, or sets a field of the struct `owner`. The struct
-    /// `places` has the place of the operand that the value loads, or of the index that it is.
+    /// Writes the statement of value `i`, which declares a variable, or sets a field of the struct `owner`. The WGSL
+    /// struct `places` holds the place of the operand that the value loads. If the value is an index, it holds the
+    /// index.
     fn value(&mut self, out: &mut Text, i: usize, places: &str, owner: Option<&str>) -> Fallible<()> {
         let kernel = self.kernel;
         let v = &kernel.values[i];
@@ -113,8 +114,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Returns the parameter that holds scalar `n` of the plan. Scalars are counted by kernel, so that kernels which
-    /// differ only in the plan's numbers have one source.
+    /// Returns the parameter that holds scalar `n` of the plan. Scalars are numbered within the kernel, so that kernels
+    /// which differ only in the plan's numbers have the same source.
     fn scalar(&self, n: usize) -> String {
         format!("params.scalar{}", self.form.scalars.iter().position(|s| *s == n).unwrap_or(0))
     }
@@ -126,7 +127,7 @@ impl<'a> Body<'a> {
         gather_position(out, i, ordinal, index, position.mode);
     }
 
-    /// Returns the call of a function of the table, as value `i`.
+    /// Returns the expression of value `i`, which is a call of a function of the table.
     fn call(&self, i: usize, row: &Ufunc, args: &[usize]) -> Fallible<String> {
         let values = &self.kernel.values;
         let kind = |a: usize| values[a].compute();

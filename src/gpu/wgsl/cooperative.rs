@@ -1,6 +1,6 @@
-//! The functions that `shaders/matmul_cooperative.wgsl` calls, written for one kernel, and the counts of its lines that
-//! are repeated for each small matrix of a subgroup's block. They are repeated because drivers would index an array of
-//! matrices at run time.
+//! The functions that `shaders/matmul_cooperative.wgsl` calls, written for one kernel. The lines of that file which use
+//! a small matrix are repeated for each small matrix of a subgroup's block, and [`counts`] returns how often. They are
+//! repeated because drivers would index an array of matrices at run time.
 
 use super::access;
 use super::body::{Body, Fallible};
@@ -9,8 +9,8 @@ use super::text::{Text, line};
 use crate::base::dtype::DType;
 use crate::plan::kernel::CHAIN;
 
-/// The beginning of the source, before any declaration. naga makes an f16 of a 16-bit integer without a conversion;
-/// a conversion may lose subnormals.
+/// The beginning of the source, before any declaration. With 16-bit integers, the shader turns bits into an f16 by
+/// `bitcast`. A conversion of numbers may lose subnormals.
 pub(super) const ENABLES: &str = "enable f16;\nenable wgpu_int16;\nenable wgpu_cooperative_matrix;";
 
 /// The side of a subgroup's block of the product, `BLOCK` in the shader file.

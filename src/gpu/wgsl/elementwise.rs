@@ -24,8 +24,8 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the struct `Element`, and the function `load_element` that fills it. It has the outer places of `values`
-    /// and of all stores, and those of `values` that are loads.
+    /// Writes the struct `Element`, and the function `load_element` that fills it. The struct has the outer places of
+    /// `values` and of all stores, and a field for each load among `values`.
     pub fn load_element(&self, out: &mut Text, values: &[usize]) {
         let columns = self.columns_of(|v| values.contains(&v), |_| true);
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
@@ -58,7 +58,7 @@ impl Body<'_> {
     }
 
     /// Writes the stores of inner or of outer values. `owner` contains the arguments `unit` and `is_last`, which the
-    /// function of an owned store takes after place and value.
+    /// function of an owned store expects after the place and the value.
     pub fn stores(&self, out: &mut Text, places: &str, inner: bool, owner: &str) {
         if self.form.checks {
             line!(out, "if indices_fit {{");

@@ -42,7 +42,7 @@ impl Folding<'_> {
         }
     }
 
-    /// Returns the first value that it combines.
+    /// Returns the first value that the fold combines.
     pub fn arg(&self) -> usize {
         match &self.r.source {
             Source::Elements { x, .. } => *x,
@@ -51,8 +51,8 @@ impl Folding<'_> {
     }
 }
 
-/// Returns the name of a function or a fold as a part of identifiers, with `_` for each character that they cannot
-/// have.
+/// Returns the name of a function or a fold as a part of identifiers: each character that identifiers cannot contain is
+/// replaced by `_`.
 fn word(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
@@ -111,7 +111,7 @@ impl<'a> Body<'a> {
     /// Writes the functions of each fold that `reductions` need, once each, and the memory in which lanes exchange
     /// results.
     pub fn fold_functions(&self, out: &mut Text, reductions: &[Folding<'_>]) -> Fallible<()> {
-        // in sequence, the first lane alone combines the elements
+        // if elements are combined in sequence, the first lane alone combines them
         let many_lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
         let by_fours = self.variant.has_lanes_by_fours();
         let room = if by_fours { "4u * WORKGROUP" } else { "WORKGROUP" };
@@ -259,8 +259,8 @@ impl<'a> Body<'a> {
     }
 
     /// Returns the first reduction of the kernel that combines the same elements by the same formulas. Its state serves
-    /// all of them, because they return different components of it, or its result. Returns a fold of another form
-    /// itself.
+    /// all such reductions, because they return different components of it, or its result. If `f` does not use
+    /// formulas, returns `f`.
     fn walk(&self, f: Folding<'a>) -> Folding<'a> {
         let same = |other: &Folding<'_>| other.r.shares_walk(f.r) && other.written() == Written::Formulas;
         match f.written() {

@@ -11,7 +11,7 @@ use crate::base::dtype::DType;
 /// The fields of a vector of words.
 const FIELDS: [&str; 4] = ["x", "y", "z", "w"];
 
-/// Returns how many words four elements of a dtype take. Elements of 8 bytes are not processed by fours.
+/// Returns how many words four elements of a dtype occupy. Elements of 8 bytes are not processed by fours.
 pub(crate) fn words_of_four(dtype: DType) -> usize {
     4 >> packing(dtype)
 }
@@ -23,7 +23,7 @@ impl Body<'_> {
         let mut out = Text::default();
         let has_squares = self.variant.has_squares();
         let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| is_load(kernel, *v)).collect();
-        // the columns that need a separate place for each element: those of indices and gathers
+        // the columns of indices and gathers, which need a separate place for each element
         let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
         let places = self.columns_of(|_| true, |_| true);
         let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();

@@ -1,8 +1,8 @@
 //! The header of a dispatch's parameters: the Rust counterpart of `struct Header` in `shaders/lib/frame.wgsl`. A test
 //! compares the names and their order.
 
-/// Words of the parameters that the header takes; a kernel's own data follows. WGSL rounds a struct in a uniform up to
-/// a multiple of four words, so the last words may be unused.
+/// The number of words of the parameters that the header occupies; a kernel's own data follows. WGSL rounds a struct in
+/// a uniform up to a multiple of four words, so the last words may be unused.
 pub(crate) const HEADER: usize = 16;
 
 macro_rules! header {

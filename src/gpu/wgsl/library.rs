@@ -1,5 +1,5 @@
-//! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader contains only those
-//! that it calls. A block is the part of a file between `// block: NAME` and `// end`.
+//! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader contains only the
+//! functions that it calls. A block is the part of a file between `// block: NAME` and `// end`.
 
 use crate::math::double::POLYNOMIALS;
 use std::collections::{BTreeSet, HashMap};
@@ -34,7 +34,8 @@ const FILES: [&str; 26] = [
     include_str!("../../../shaders/lib/double/integrals.wgsl"),
 ];
 
-/// The operations on 64-bit integers, for devices that have these and for devices that do not.
+/// The operations on 64-bit integers, for devices with 64-bit integers. `PAIR64` has the same operations for other
+/// devices.
 const INT64: &str = include_str!("../../../shaders/lib/int64.wgsl");
 const PAIR64: &str = include_str!("../../../shaders/lib/pair64.wgsl");
 
@@ -83,8 +84,8 @@ fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     out
 }
 
-/// Returns the f64 function that computes a polynomial by Horner's rule. The coefficients, lowest first, are those of
-/// the CPU's function, so they are written down once.
+/// Returns the f64 function that computes a polynomial by Horner's rule. The coefficients, lowest first, come from the
+/// CPU's function, so they are written down once.
 fn polynomial(name: &str, coefficients: &[f64]) -> String {
     let mut text = format!("fn cd_poly_{name}(x: f64) -> f64 {{\n");
     let mut sum = String::new();
@@ -120,7 +121,7 @@ fn library(int64: bool) -> &'static Library {
     })
 }
 
-/// Returns the source of the library items that `text` names, and of those that they name in turn. `int64` states
+/// Returns the source of the library items that `text` names, and of the items that these name in turn. `int64` states
 /// whether the device has 64-bit integers.
 pub(super) fn needed(text: &str, int64: bool) -> String {
     let library = library(int64);
@@ -187,8 +188,9 @@ pub(super) fn instance(block: &str, names: &[(&str, &str)]) -> String {
 /// lines are repeated.
 pub(super) type Count = (&'static str, &'static str, usize);
 
-/// Repeats the lines between `// for each …` and `// end for`. The first of these lines has names; `counts` has the
-/// count of each. Two names repeat the lines for each pair. Such lines may be nested.
+/// Repeats the lines between `// for each …` and `// end for`. The line `// for each …` lists one or two names, and
+/// `counts` has the count for each name. With two names, the lines are repeated for each pair of numbers. Repeated
+/// lines may contain further repetitions.
 pub(super) fn unrolled(file: &str, counts: &[Count]) -> String {
     let mut out = String::with_capacity(2 * file.len());
     let mut rest = file.split_inclusive('\n');

@@ -63,7 +63,8 @@ fn four(out: &mut Text, compute: Compute) {
     }
 }
 
-/// Writes the functions of one element. Those of a struct are calls.
+/// Writes the functions that compute with one element. For 64-bit integers, which may be structs, they call functions
+/// of the library instead of using operators.
 fn one(out: &mut Text, compute: Compute) {
     let t = compute.name();
     let (product, sum) = match compute {
@@ -144,7 +145,7 @@ impl Body<'_> {
     }
 
     /// Writes the functions that find elements of a factor, which is load number `n` and has the name `name` in the
-    /// source. `across` names its lines across k: `column_a` or `row_b`.
+    /// source. `across` is the name for its lines across k: `column_a` or `row_b`.
     pub fn place_factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
         line!(out, "fn place_{across}(matrix: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
         let place = Place { column: n, name: "at".to_string(), start: "matrix".to_string() };

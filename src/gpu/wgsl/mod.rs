@@ -63,7 +63,7 @@ pub(crate) struct Slot {
     pub width: u8,
 }
 
-/// How an invocation that processes four neighbours along the last axis fetches those of a load.
+/// How an invocation that processes four neighbours along the last axis fetches the four elements of a load.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Fetch {
     /// One after another.
@@ -72,8 +72,8 @@ pub(crate) enum Fetch {
     Same,
     /// They are contiguous and begin at a multiple of four elements: whole words, or one vector of words.
     Whole,
-    /// They are apart, but neighbours along another axis are contiguous. The workgroup fetches a square of them into
-    /// workgroup memory, along that axis.
+    /// They are apart in memory, but neighbours along another axis are contiguous. The workgroup fetches a square of
+    /// elements along that axis into workgroup memory.
     Across,
     /// As `Across`, but four neighbours along that axis begin at a multiple of four elements.
     WholeAcross,
@@ -111,11 +111,11 @@ pub(crate) struct Variant {
     pub run: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
-    /// If an invocation of an elementwise kernel processes four neighbours, or one of a reduction the elements of four
-    /// neighbouring lanes, how it fetches the four elements of each load. Otherwise empty.
+    /// How an invocation fetches the four elements of each load. Empty, unless an invocation of an elementwise kernel
+    /// processes four neighbours, or an invocation of a reduction processes the elements of four neighbouring lanes.
     pub fetches: SmallVec<[Fetch; 8]>,
-    /// For a kernel that computes squares, the outer axis of their lines; the axis of their columns is the last. This
-    /// is not in the source but in the parameters: the table has this axis second.
+    /// For a kernel that computes squares, the outer axis of the squares' lines. The axis of their columns is the last
+    /// axis. The source does not depend on this: the table of axes in the parameters has the axis of lines second.
     pub lines: Option<usize>,
 }
 
@@ -149,12 +149,12 @@ pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
 /// are at most 15.
 pub(crate) const ERROR_BINDING: u32 = 31;
 /// The number of error notes, of four words each: an id, an index in two words, and an unused word. Each gather of a
-/// kernel has its own note, so that two gathers do not mix their words; those from the 128th on share the last note.
+/// kernel has its own note, so that two gathers do not mix their words; gathers from the 128th on share the last note.
 /// Chosen by hand: hardly any kernel has that many gathers.
 pub(crate) const ERROR_SLOTS: usize = 128;
 /// The function that notes an index out of range. Dispatches run one after another, and each gather has a lower id than
-/// those before it. So `atomicMax` keeps the note of the earliest gather, and only the first of its invocations writes
-/// the index.
+/// the gathers before it. So `atomicMax` keeps the note of the earliest gather, and only the first of its invocations
+/// writes the index.
 const NOTE: &str = "
 // Notes the first index out of range: the id of its gather, then the index in two words. Later gathers have lower ids.
 fn note(id: u32, slot: u32, low: u32, high: u32) {
@@ -171,22 +171,24 @@ pub(crate) struct Form {
     /// The numbers of the run-time scalars that the kernel uses. The parameters hold two words for each, from
     /// [`HEADER`] on.
     pub scalars: Vec<usize>,
-    /// The values that are gathers or positions. The scalars are followed by two words for each: its stride and its
-    /// extent.
+    /// The values that are gathers or positions. In the parameters, two words for each follow the scalars: its stride
+    /// and its extent.
     pub gathers: Vec<usize>,
-    /// The scattered stores. Two words follow for each: its stride and its extent.
+    /// The scattered stores. In the parameters, two words for each follow the gathers and positions: its stride and its
+    /// extent.
     pub scattered: Vec<usize>,
     /// The values that are affine in the index, each with its column. A 64-bit value has the next column too.
     pub indices: Vec<(usize, usize)>,
-    /// How many columns the table of strides has: those of the loads, then of the stores, then of `indices`.
+    /// The number of columns in the table of strides: the columns of the loads, then of the stores, then of `indices`.
     pub columns: usize,
     /// The word that holds the first column's offset; the other columns' offsets follow.
     pub offsets: usize,
     /// The vector at which the table of strides starts. It has a row for each axis: the axes of `outer` from last to
-    /// first, then those of `inner` from last to first. If the kernel computes squares, the axis of their lines
+    /// first, then the axes of `inner` from last to first. If the kernel computes squares, the axis of their lines
     /// ([`Variant::lines`]) is second.
     pub table: usize,
-    /// How many vectors a row of the table takes: a word for the axis's extent, then one for each column's stride.
+    /// The number of vectors in a row of the table. A row has a word for the axis's extent, then one for each column's
+    /// stride.
     pub row: usize,
     /// Whether the kernel has a gather or position for which an index out of range is an error.
     pub checks: bool,
@@ -231,7 +233,7 @@ impl Form {
         Form { scalars, gathers, scattered, indices, columns, offsets, table, row: (1 + columns).div_ceil(4), checks }
     }
 
-    /// Returns how many vectors of four words the parameters take for `rank` axes, rounded up to one of a few classes,
+    /// Returns how many vectors of four words the parameters need for `rank` axes, rounded up to one of a few classes,
     /// so that kernels of different ranks share a pipeline. There is room for at least eight axes. Returns `None` if no
     /// class has room.
     pub fn params(&self, rank: usize) -> Option<u32> {
@@ -260,8 +262,8 @@ fn frame(size: u32) -> Cow<'static, str> {
 }
 
 /// Returns the source of a kernel: the frame, the declarations and functions that are written for this kernel, the
-/// functions of `shaders/lib` that it calls, and the parts that it uses of the file of its kind. `int64` states whether
-/// the device has 64-bit integers; only the functions of the library depend on it.
+/// functions of `shaders/lib` that it calls, and the parts that it uses of the shader file for its kind of kernel.
+/// `int64` states whether the device has 64-bit integers; only the functions of the library depend on it.
 pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: bool) -> Result<String, Fault> {
     let mut body = Body::new(kernel, form, variant);
     let cooperative = variant.groups.cooperative;

@@ -12,7 +12,7 @@ pub(super) enum Space {
     /// The outer space, indexed by its last axis (`column`), the axis before it in the table (`line`), and the linear
     /// index of the other axes (`batch`).
     Square,
-    /// The inner space. Its places are counted from those of the outer index, which are in the variable `row`.
+    /// The inner space. Its places are counted from the places of the outer index, which are in the variable `row`.
     Inner,
 }
 
@@ -90,7 +90,7 @@ impl Body<'_> {
     }
 
     /// Writes the statements that declare the variable `var` of the struct `of` (written by [`Body::place_struct`]),
-    /// and set its places to those of the linear `index`.
+    /// and set its places for the linear index `index`.
     pub fn find_places(&self, out: &mut Text, var: &str, of: &str, space: Space, columns: &[usize]) {
         line!(out, "var {var}: {of};");
         if space == Space::Inner {

@@ -66,8 +66,8 @@ impl Body<'_> {
         line!(out, "return element;\n}}\n");
     }
 
-    /// Writes the struct `Row`, with a field for each of the values `fields`, and the function `load_row`, which finds
-    /// the places of a row and computes those fields that are `known` before any reduction.
+    /// Writes the struct `Row`, with a field for each of the values `fields`, and the function `load_row`. It finds the
+    /// places of a row, and computes the fields for which `known` holds: they are known before any reduction.
     pub fn load_row(
         &mut self,
         out: &mut Text,

@@ -37,9 +37,9 @@ fn name(pass: &Pass, place: Place) -> String {
     }
 }
 
-/// Returns the operands, results and scratch memories of a pass, each with its binding. Words that invocations share
-/// are atomic: those of shared scratch memory, and those of a result of narrow elements, because several of them lie in
-/// one word.
+/// Returns the operands, results and scratch memories of a pass, each with its binding. Words that several invocations
+/// may write are atomic: the words of shared scratch memory, and the words of a result with narrow elements, because
+/// several elements lie in one word.
 pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
     let slot = |place: Place| match (place, whole(call, place)) {
         (Place::Operand(_), Some(w)) => Slot { words: words(w.meta.dtype), access: Access::Read, width: 1 },

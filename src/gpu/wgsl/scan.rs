@@ -21,7 +21,7 @@ impl<'a> Body<'a> {
     }
 
     /// Returns whether a value is a scan at the inner level, whose elements are held by lanes. A scan at the outer
-    /// level is only its total.
+    /// level is used only for its total.
     pub fn is_scanned(&self, v: usize) -> bool {
         self.kernel.values[v].inner && matches!(self.kernel.values[v].op, Op::Scan(..))
     }

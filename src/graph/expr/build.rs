@@ -1,5 +1,5 @@
-//! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and gives numbers the dtype that follows
-//! from the arrays beside them. Also builds the nodes of routines.
+//! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and assigns to numbers the dtype that
+//! follows from the arrays that they are combined with. Also builds the nodes of routines.
 
 use super::{Arg, Args, Expr, NodeOp, carry, cast, common};
 use crate::base::dtype::{Compute, DType, Scalar};
@@ -52,7 +52,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     if args.iter().all(|a| as_expr(a).is_none()) {
         return fold_scalars(row, &args, at);
     }
-    // the first operand of `select` is a condition and takes no part in promotion
+    // the first operand of `select` is a condition, and does not affect promotion
     let first = (row.class == Class::Select) as usize;
     let own: SmallVec<[DType; 3]> = args[first..].iter().filter_map(as_expr).map(|e| e.0.dtype).collect();
     let mut dtype = match own.split_first() {
@@ -125,7 +125,8 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
 fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
     let like = args.iter().find_map(as_expr)?;
     let dtype = like.0.dtype;
-    // a condition is unlike the other operands, and a power depends on the value of the number
+    // the condition of `select` has another dtype than the other operands, and a power may be an error, depending on
+    // the value of its exponent
     let is_special = row.class == Class::Select || row.properties.power;
     let fits = |a: &Arg| match a {
         Arg::Expr(e) => {
@@ -173,9 +174,10 @@ fn scalar_of(a: &Arg) -> Option<Scalar> {
     }
 }
 
-/// Compares arrays of a signed integer type and an unsigned one that has 32 bits or more and is not narrower. Returns
-/// `None` for other types. Their common type may not exist (i64 with u64) or not on the device. So the sign decides for
-/// negative numbers, and all others are compared as unsigned numbers.
+/// Compares an array of a signed integer type with an array of an unsigned type that has at least 32 bits and is not
+/// narrower than the signed type. Returns `None` for other types. The two types may have no common type (i64 with u64),
+/// or only one that the device does not support. So a negative number is compared by its sign alone, and all other
+/// numbers are compared as unsigned numbers.
 fn compare_mixed_signs(
     row: &'static Ufunc,
     comparison: Comparison,
@@ -221,7 +223,7 @@ fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u
     Expr::fill_on(device, Scalar::Bool(answer), shape, DType::Bool, at)
 }
 
-/// Computes a function whose operands are all numbers immediately, in f64, 64-bit integers or bool. The result is a
+/// Immediately computes a function whose operands are all numbers, in f64, 64-bit integers or bool. The result is a
 /// number again.
 fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
@@ -270,7 +272,7 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     Ok(Expr::number(Scalar::from_bits(out, result), at))
 }
 
-/// Computes a function of constants by the row's CPU loop. The constants are given as bits of a compute type (a
+/// Computes a function of constants with the row's CPU loop. The constants are passed as bits of a compute type (a
 /// condition as bits of bool). Returns `None` if the row has no loop for the type.
 pub(crate) fn at_once(row: &'static Ufunc, operands: &[u64], compute: Compute) -> Option<u64> {
     let loops = row.map(compute)?;

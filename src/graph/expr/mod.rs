@@ -88,7 +88,8 @@ impl Expr {
         Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
     }
 
-    /// Marks an operation that wraps by design. The expression must be new, so that nothing else holds it.
+    /// Marks an operation that wraps by design, so that overflow checks skip it. The expression must be new: if
+    /// something else holds it, it is not marked.
     pub(crate) fn wrapping(mut self) -> Expr {
         if let Some(node) = Arc::get_mut(&mut self.0) {
             node.wraps = true;
@@ -165,8 +166,8 @@ impl Expr {
         })
     }
 
-    /// Returns the element type. A number that has not been combined with an array yet has the dtype that an array of
-    /// it would have.
+    /// Returns the element type. For a number that has not been combined with an array yet, returns the dtype of an
+    /// array made from this number alone.
     ///
     /// # Errors
     /// The error that the expression carries.
@@ -190,14 +191,14 @@ fn is_inside() -> bool {
 pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
     let outermost = !is_inside();
     let mut result = between(build);
-    // a result that something else holds is an operand, or one of the inner operations
+    // if something else also holds the result, it is an operand of the call or one of its inner operations
     if outermost && let Some(node) = Arc::get_mut(&mut result.0) {
         node.inner = false;
     }
     result
 }
 
-/// Builds an operation between a call's operands and its results. Checks do not look at it.
+/// Builds an inner operation of a call, between its operands and its results. Checks ignore inner operations.
 pub(crate) fn between(build: impl FnOnce() -> Expr) -> Expr {
     /// Restores the flag when it is dropped, also if `build` panics.
     struct Outside(bool);
@@ -303,8 +304,8 @@ pub(crate) fn operand(a: impl Operand, at: Loc) -> Expr {
     }
 }
 
-/// Makes a view of an expression. A view of a stored array is a stored array with another layout. A view of a view is a
-/// single view, and a view of a fill is a fill.
+/// Makes a view of an expression. A view of a stored array is a stored array with another layout. A view of a view
+/// becomes a single view, and a view of a fill becomes a fill.
 pub(crate) fn view(op: &str, e: &Expr, at: Loc, make: impl FnOnce(&[usize]) -> Result<View, Fault>) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -334,8 +335,8 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
     Expr::node(NodeOp::View(Box::new(v)), smallvec![below], shape, dtype, device, at)
 }
 
-/// Gives the elements, taken in C order, another shape: by a view if strides can express it, otherwise by a `Reshape`
-/// node.
+/// Reshapes an expression, whose elements are taken in C order: by a view if strides can express it, otherwise by a
+/// `Reshape` node.
 pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;

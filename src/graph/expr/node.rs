@@ -33,7 +33,7 @@ pub(crate) enum NodeOp {
     Iota(usize),
     /// A random u32 per element by Philox4x32-10, from the element's number in C order. Words 0 to 3 are four
     /// independent words. Words 4 to 7 and 8 to 11 are the radius and the angle of pairs of normal numbers, made from
-    /// those words: see `Op::Philox`. Bound to a seed and a stream.
+    /// words 0 to 3: see `Op::Philox`. Bound to a seed and a stream.
     Philox {
         word: u8,
     },
@@ -112,8 +112,8 @@ impl NodeOp {
         }
     }
 
-    /// Returns how the operation takes part in kernels. The planner asks for the role instead of listing operations
-    /// where the role suffices, so a new operation needs no match arm there.
+    /// Returns how the operation takes part in kernels. Where the role suffices, the planner uses it instead of listing
+    /// operations, so a new operation needs no match arm there.
     pub fn role(&self) -> Role {
         match self {
             NodeOp::Stored(_) => Role::Memory,
@@ -169,7 +169,7 @@ impl NodeOp {
 pub(crate) enum Role {
     /// The node is already in memory.
     Memory,
-    /// All elements equal one number that is known when the plan runs. A node that carries an error counts as one too.
+    /// All elements equal one number that is known when the plan runs. A node that carries an error also has this role.
     Constant,
     /// Each element is computed only from its index: a range, or random numbers.
     Generator,
@@ -219,7 +219,8 @@ impl Role {
     }
 }
 
-/// The part of a node that is not structure. All evaluations that differ only in their bindings share a plan.
+/// The part of a node that may differ between evaluations of the same structure. Evaluations that differ only in their
+/// bindings share a plan.
 pub(crate) enum Binding {
     None,
     /// The binding of [`NodeOp::Stored`]. The offset, in elements, belongs to the element whose index is 0 along every
@@ -291,7 +292,8 @@ impl Node {
         }
     }
 
-    /// Returns the buffer of a stored array, its strides, and the offset of the element whose index is 0 along every axis.
+    /// Returns the buffer of a stored array, its strides, and the offset of the element whose index is 0 along every
+    /// axis.
     pub fn stored(&self) -> Option<(&Buffer, &Strides, usize)> {
         match (&self.op, &self.binding) {
             (NodeOp::Stored(strides), Binding::Array { buffer, offset }) => Some((buffer, strides, *offset)),
@@ -309,13 +311,13 @@ impl Node {
 impl Drop for Node {
     // Drops operands in a loop, because dropping a chain of a million nodes recursively would overflow the stack.
     fn drop(&mut self) {
-        // operands that have no operands drop nothing below them
+        // if no operand has operands itself, the default drop does not recurse further
         if self.args.iter().all(|a| a.0.args.is_empty()) {
             return;
         }
         let mut stack = std::mem::take(&mut self.args);
         while let Some(expr) = stack.pop() {
-            // a node that drops nothing below it does not need to be moved here first
+            // a node without operands is dropped here directly, because its drop does not recurse
             if expr.0.args.is_empty() {
                 continue;
             }

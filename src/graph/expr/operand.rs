@@ -26,7 +26,7 @@ pub trait Operand: Sealed {
     fn into_arg(self) -> Arg;
 
     /// Converts the operand to an expression. Call this first in your own functions that accept an `impl Operand`. A
-    /// number stays weakly typed: it takes the dtype of the array that it is combined with.
+    /// number remains weakly typed: it adopts the dtype of the array that it is combined with.
     ///
     /// ```
     /// use cupric::{DType, Expr, Operand, array};

@@ -22,7 +22,7 @@ pub(crate) static NONZERO: Routine = Routine {
 };
 
 /// The table entry of `compress`: returns the elements of the second operand where the first operand, a mask, is true.
-/// The parameters are those of `nonzero`.
+/// As for `nonzero`, the parameters are the number of true elements and the number of all elements.
 pub(crate) static COMPRESS: Routine = Routine {
     name: "compress",
     doc: "The elements at the true elements of a mask.",
@@ -37,8 +37,8 @@ pub(crate) static COMPRESS: Routine = Routine {
     },
 };
 
-/// The number of mask elements per task on a CPU, which takes some tens of microseconds. Chosen by hand; no benchmark
-/// compares other values.
+/// The number of mask elements per task on a CPU. Such a task takes some tens of microseconds. Chosen by hand; no
+/// benchmark compares other values.
 pub(crate) const CHUNK: usize = 1 << 16;
 
 fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Result<Needs, Fault> {

@@ -49,7 +49,7 @@ impl Meta {
         layout::product(&self.shape)
     }
 
-    /// Returns the number of bytes of all elements. The product saturates; an allocation of that size fails with an
+    /// Returns the size of all elements in bytes. The product saturates; an allocation of that size fails with an
     /// error.
     pub fn bytes(&self) -> usize {
         self.size().saturating_mul(self.dtype.size())
@@ -70,7 +70,7 @@ pub(crate) struct Temp {
     pub zeroed: bool,
 }
 
-/// An operand, a result or a block of scratch memory, identified by its index among those of its kind.
+/// An operand, a result or a block of scratch memory, identified by its index among the operands, results or blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
     Operand(usize),
@@ -87,12 +87,12 @@ pub(crate) struct Pass {
     /// The name of the pass's entry point in the routine's shader file, and of the block of that file that contains it.
     pub name: &'static str,
     pub items: usize,
-    /// The operands and results of which item `i` reads or writes only element `i`. If one of them is larger than a
-    /// binding, the pass is split into several dispatches.
+    /// The operands and results that the pass accesses element by element: item `i` reads or writes only element `i`.
+    /// If one of them is larger than a binding, the pass is split into several dispatches.
     pub along: &'static [Place],
-    /// All other memory of the pass. Each of these must fit into one binding, because any item may access any of its
-    /// elements. The shader source names scratch memory by its position in this list (`scratch0` is the first), so
-    /// passes that differ only in their memory share the same source.
+    /// All other memory of the pass. Each operand, result or block here must fit into one binding, because any item may
+    /// access any element of it. The shader source names scratch memory by its position in this list (`scratch0` is the
+    /// first), so passes that differ only in their memory share the same source.
     pub whole: &'static [Place],
     /// A number that the shader source reads as `params.number`. It distinguishes passes that share the same source.
     pub number: u32,
@@ -118,7 +118,8 @@ pub(crate) struct Routine {
     /// Builds the error for an integer element of the first operand that the routine rejects while it runs. `None` if
     /// the routine accepts every value.
     pub refuses: Option<fn(i128, &Params) -> Fault>,
-    /// Computes the elements of the results from those of the operands, all in C order. Tests use it as the reference.
+    /// Computes the elements of the results from the elements of the operands, all in C order. Tests use it as the
+    /// reference.
     pub reference: fn(&[Vec<Scalar>], &Params) -> Meaning,
 }
 

@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 use std::cmp::Ordering;
 
 /// The table entry of `sort`: orders the elements of the operand along its last axis. The parameters are the length of
-/// that axis, 1 for descending order, and the number of all elements.
+/// that axis, 1 for descending order (otherwise 0), and the number of all elements.
 pub(crate) static SORT: Routine = Routine {
     name: "sort",
     doc: "The elements along an axis, in order.",
@@ -21,8 +21,8 @@ pub(crate) static SORT: Routine = Routine {
     reference: |operands, params| reference(operands, params, false),
 };
 
-/// The table entry of `argsort`: returns the positions of those elements along the axis. The parameters are those of
-/// `sort`.
+/// The table entry of `argsort`: returns the positions, along the last axis of the operand, of its elements in sorted
+/// order. The parameters are the same as for `sort`.
 pub(crate) static ARGSORT: Routine = Routine {
     name: "argsort",
     doc: "The positions along an axis of its elements, in order.",
@@ -32,8 +32,8 @@ pub(crate) static ARGSORT: Routine = Routine {
     reference: |operands, params| reference(operands, params, true),
 };
 
-/// The table entry of `argtopk`: returns the first of the positions that `argsort` returns. The parameters are those of
-/// `sort`, followed by the number of positions.
+/// The table entry of `argtopk`: returns the first of the positions that `argsort` returns. The parameters are the same
+/// as for `sort`, followed by the number of positions.
 pub(crate) static ARGTOPK: Routine = Routine {
     name: "argtopk",
     doc: "The positions along an axis of the first of its elements, in order.",
@@ -53,8 +53,8 @@ pub(crate) static ARGTOPK: Routine = Routine {
 };
 
 /// The table entry of `select`: returns three elements of the sorted order of each row, at two given positions and at
-/// the last one. The second position equals the first or follows it. The parameters are those of `sort`, always
-/// ascending, followed by the two positions.
+/// the last one. The second position equals the first or follows it. The parameters are the same as for `sort` (always
+/// in ascending order), followed by the two positions.
 pub(crate) static SELECT: Routine = Routine {
     name: "select_in_order",
     doc: "The elements at two places of the order along an axis, and the last.",
@@ -90,7 +90,7 @@ fn each_row(all: &[Scalar], params: &Params, f: impl Fn(&[Scalar]) -> Vec<Scalar
 /// benchmark compares other values.
 pub(crate) const SHORT: usize = 256;
 
-/// The bits of a digit on a GPU. A workgroup counts all 16 values of a digit of its elements in parallel.
+/// The number of bits of a digit on a GPU. A workgroup counts all 16 values of a digit of its elements in parallel.
 const DIGIT: usize = 4;
 
 fn infer_positions(operands: &[Meta], _: &Params) -> Inferred {
@@ -133,14 +133,14 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
 /// `last.0`, which stores `last.1` elements per row.
 fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'static str, usize)) -> Result<Needs, Fault> {
     let (meta, length) = (&operands[0], params[0] as usize);
-    // the checks of lengths are those of a sort
+    // this checks the lengths, which have the same limits as for a sort
     let sort = needs(operands, params, caps, true)?;
     if caps.wgsl {
         return Ok(gpu_needs(meta, length, caps.group(), last));
     }
     drop(sort);
-    // memory for the keys of a row that is searched. Rows that each thread handles alone are short, and their keys are
-    // copied to the task's own memory
+    // a search of a long row needs scratch memory for the row's keys. A short row is handled by one thread, which
+    // copies the keys to its task's own memory
     let is_select = last.0 == "store_selected";
     let bytes = if is_select && length > SELECT_COPIES { meta.bytes() } else { 0 };
     let scratch = if bytes == 0 { smallvec![] } else { smallvec![Temp { bytes, zeroed: false }] };

@@ -1,6 +1,6 @@
 //! `segment_sum` and `reduce_at`: sums of rows of floats, by the keys of the rows or over ranges of rows. The order of
-//! additions depends only on the positions of the rows. Both return f32 (f64 for f64), which callers round. The sum of
-//! no rows is −0, which is neutral in additions.
+//! additions depends only on the positions of the rows. Both return f32 (f64 for f64 operands), and callers round the
+//! sums to their own dtype. The sum of no rows is −0, which is neutral in additions.
 
 use super::{Inferred, Meta, Needs, Params, Pass, Place, Routine, Temp};
 use crate::base::caps::Caps;
@@ -31,10 +31,10 @@ pub(crate) static SUM_BY_KEY: Routine = Routine {
     },
 };
 
-/// The table entry of `reduce_at`. Row `s` of the result is the sum of the rows of the second operand from the position
-/// in element `s` of the first operand up to the position in the next element, or to the end. If the next position is
-/// not larger, row `s` is the single row at its position. The parameters are those of `segment_sum`. Positions are u32
-/// and in range.
+/// The table entry of `reduce_at`. The first operand contains positions of rows of the second operand. Row `s` of the
+/// result is the sum of the rows from position number `s` up to, but not including, the next position (up to the end
+/// for the last position). If the next position is not larger, row `s` of the result is the single row at position
+/// number `s`. The parameters are the same as for `segment_sum`. Positions are u32 and in range.
 pub(crate) static REDUCE_AT: Routine = Routine {
     name: "reduce_at",
     doc: "The sums of the rows between neighbouring positions.",
@@ -58,7 +58,8 @@ const FAN: usize = 8;
 /// The maximum number of accumulators in a table that a CPU thread has to itself: 512 KiB of 8-byte accumulators, which
 /// fit into a second-level cache. Chosen by hand; no benchmark compares other values.
 const TABLE: usize = 1 << 16;
-/// The minimum number of terms per table, as for the tables of `bincount`.
+/// The minimum number of terms per table. As for the tables of `bincount`, clearing a table and adding it up afterwards
+/// pays off from about 2^16 terms.
 const TERMS_OF_A_TABLE: usize = 1 << 16;
 /// The minimum number of terms per accumulator of a table. With fewer, adding up the tables would cost more than adding
 /// the terms.
@@ -66,7 +67,7 @@ const TERMS_OF_A_SUM: usize = 4;
 /// The number of accumulators of a task that handles a range of keys alone: 256 KiB of 8-byte accumulators. Chosen by
 /// hand; no benchmark compares other values.
 const RANGE: usize = 1 << 15;
-/// The maximum number of columns that such a task handles at a time.
+/// The maximum number of columns that a task with a range of keys handles at a time.
 const COLUMNS: usize = 1 << 10;
 /// The maximum number of key ranges. Each chunk of rows has a counter per range.
 const RANGES: usize = 1 << 12;
@@ -117,8 +118,8 @@ impl Plan {
         }
     }
 
-    /// Returns the bytes of scratch memory: the tables; or an entry per row, followed by one counter per range and
-    /// chunk, and one more.
+    /// Returns the size of the scratch memory in bytes. It holds either the tables, or an entry per row, then a counter
+    /// per range and chunk, and one additional counter.
     pub fn bytes(&self) -> usize {
         if self.tables > 1 {
             return self.tables.saturating_mul(self.sums).saturating_mul(self.state_bytes);
@@ -135,8 +136,8 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
     Ok(smallvec![sums])
 }
 
-/// Returns the passes on a GPU: sums of 8 rows, sums of 8 of those, and so on, and finally one invocation per sum of
-/// the result, which uses as many of the partial sums as it can. `ranges` is 1 if the first operand holds positions,
+/// Returns the passes on a GPU: sums of 8 rows, then sums of 8 such sums, and so on, and finally one invocation per sum
+/// of the result, which uses as many of the partial sums as it can. `ranges` is 1 if the first operand holds positions,
 /// and 0 if it holds keys.
 fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Result<Needs, Fault> {
     let [segments, length, rows] = [0, 1, 2].map(|i| params[i] as usize);

@@ -67,9 +67,9 @@ macro_rules! rows {
                 exact: { x % y }, exact_int: { if y == 0 { 0 } else { x % y } },
                 cost: 64, shader_cost: 32, is: [never_rounds, keeps_range, opaque],
             }
-            /// Raises to a power, with the special cases of IEEE 754. Integers wrap. A negative number as the exponent
-            /// of integers is an error; a negative exponent in an array of integers returns 1/x^|y|, truncated (0 for x
-            /// = 0).
+            /// Raises x to the power of y, with the special cases of IEEE 754. Integers wrap. For integers, a negative
+            /// Rust number as the exponent is an error; for a negative exponent in an array, the result is 1/x^|y|,
+            /// truncated to an integer (0 if x is 0).
             #[doc(alias("power", "powf", "powi"))]
             pow(x, y): Numeric {
                 threaded: none,
@@ -152,7 +152,8 @@ macro_rules! rows {
                 wgsl_f32: "{a}", wgsl_f64: "{a}", wgsl_int: "{a}", wgsl_bool: "{a}", exact: { x }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque, moves_bits],
             }
-            /// Returns the magnitude. The most negative integer stays as it is.
+            /// Returns the magnitude. The most negative integer is returned unchanged, because its magnitude does not
+            /// fit the type.
             #[doc(alias("absolute", "fabs"))]
             abs(x): Numeric {
                 cpu_float: [x.abs(), x.abs()], cpu_int: { x.magnitude() },

@@ -28,15 +28,15 @@
 /// others. In a row of one operand, `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`.
 /// `fast32` and `fast64` are cheaper expressions that return the same bits for operands up to these magnitudes.
 ///
-/// Each instruction of threaded code costs about 20 ms of compile time, so rows only have those that pay off in
-/// measurements. By default these are all types, but none in the classes `Float` and `FloatOnly`. `f32` selects only
-/// that type. `both` selects all types, and adds instructions that take the second operand from the accumulator
-/// ([`Threaded`](crate::math::simd::threaded::Threaded)). `products` is `both` plus, for floats, instructions where one
-/// operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, plus an f32 instruction that
-/// computes pairs of equal numbers once, as normal numbers need it.
+/// Each instruction of threaded code costs about 20 ms of compile time, so a row only has the instructions that pay off
+/// in measurements. By default, a row has instructions for all types, but in the classes `Float` and `FloatOnly` it has
+/// none. `f32` selects only that type. `both` selects all types, and adds instructions that take the second operand
+/// from the accumulator ([`Threaded`](crate::math::simd::threaded::Threaded)). `products` is `both` plus, for floats,
+/// instructions where one operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, plus an
+/// f32 instruction that computes each pair of equal numbers only once, which random normal numbers use.
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order`
-/// is `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds
+/// is `fixed`, or `free` if floats return the same bits in any order.  A row that picks one of its operands adds
 /// `picks: Smallest` or `picks: Largest`, and `scan`, the name of its scan method. Other scan methods are named
 /// `cumulative_` plus the method, or `logcumsumexp`. `loops: plain` leaves out the fast loops over short rows
 /// ([`Reduces`](crate::math::simd::Reduces)).

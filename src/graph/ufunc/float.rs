@@ -153,7 +153,8 @@ macro_rules! rows {
                 domain: [-1.0, 1.0],
                 cost: 16,
             }
-            /// Returns the angle of the point (x, y), in all four quadrants. The first operand is y.
+            /// Returns the angle of the point (x, y) in radians, in all four quadrants (from −π to π). The first
+            /// operand is y.
             #[doc(alias("arctan2"))]
             atan2(y, x): Float {
                 cpu_float: [single::atan2(y, x), double::atan2(y, x)], wgsl_f32: "m_atan2({a}, {b})", wgsl_f64: "d_atan2({a}, {b})",
@@ -188,7 +189,7 @@ macro_rules! rows {
                 wgsl_f32: "m_copysign({a}, {b})", wgsl_f64: "d_copysign({a}, {b})", exact: { x.copysign(y) },
                 is: [never_rounds],
             }
-            /// Returns the next number of the type from the first operand towards the second.
+            /// Returns the number of the type that is next to the first operand, in the direction of the second.
             nextafter(x, y): FloatOnly {
                 cpu_float: [single::nextafter(x, y), double::nextafter(x, y)], wgsl_f32: "m_nextafter({a}, {b})", wgsl_f64: "d_nextafter({a}, {b})",
                 is: [never_rounds, rounds_first],
@@ -239,9 +240,9 @@ macro_rules! order {
         /// Returns the smaller operand without a branch: NaN if either is NaN, and −0 is smaller than +0.
         #[inline(always)]
         pub(crate) fn $min(x: $t, y: $t) -> $t {
-            // the two selections differ only for equal operands, where each picks another one. Equal operands differ at
-            // most in the sign of 0, and the bitwise or yields −0 if either is −0. So only the comparison for NaN needs
-            // a mask
+            // the two selections differ only if the operands are equal, because then each picks another operand. Equal
+            // operands differ at most in the sign of 0, and the bitwise or yields −0 if either is −0. So only the
+            // comparison for NaN needs a mask
             let (one, other) = (if x < y { x } else { y }, if y < x { y } else { x });
             let picked = <$t>::from_bits(one.to_bits() | other.to_bits());
             if x != x || y != y { mutant!(minimum_drops_nan, if x != x { y } else { x }, x + y) } else { picked }
@@ -249,7 +250,8 @@ macro_rules! order {
         /// Returns the larger operand without a branch: NaN if either is NaN, and +0 is larger than −0.
         #[inline(always)]
         pub(crate) fn $max(x: $t, y: $t) -> $t {
-            // as above; the bitwise and yields +0 if either is +0
+            // as for the minimum, equal operands differ at most in the sign of 0; the bitwise and yields +0 if either
+            // is +0
             let (one, other) = (if x > y { x } else { y }, if y > x { y } else { x });
             let picked = <$t>::from_bits(one.to_bits() & other.to_bits());
             if x != x || y != y { x + y } else { picked }

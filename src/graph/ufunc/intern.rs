@@ -1,7 +1,8 @@
 //! The identity of a row: a number that all rows with equal definitions share, and that no other row ever gets.
 //!
-//! The address of a row would not do. Equal rows at different addresses share plans. And although no row is freed
-//! today, a freed row's address could be reused while a cache still holds the old row's plan.
+//! The address of a row cannot be its identity, because equal rows at different addresses must share plans. Besides,
+//! although no row is freed today, the address of a freed row could be reused while a cache still holds the old row's
+//! plan.
 
 use super::{Class, Extreme, Neutral, Properties, Ufunc};
 use crate::base::dtype::Compute;
@@ -56,7 +57,8 @@ impl Ufunc {
 
     #[cold]
     fn intern(&self) -> usize {
-        // assigns numbers to the rows for f16 and bf16 before locking the table, because that takes the same lock
+        // assigns numbers to the rows for f16 and bf16 before locking the table, because assigning a number takes the
+        // same lock
         let half = self.half.map(|rows| rows.map(Ufunc::id));
         let definition = Definition {
             name: self.name,

@@ -150,15 +150,15 @@ macro_rules! rows {
                 cpu_int: { !x }, cpu_bool: { x ^ 1 }, wgsl_int: "~{a}", wgsl_long: "not_{T}({a})", wgsl_bool: "!{a}",
                 exact_int(w): { if w == 1 { x ^ 1 } else { !x } },
             }
-            /// Shifts the bits left. A shift by the width or more, or by a negative number, returns 0. Does not support
-            /// bool.
+            /// Shifts the bits left. A shift by the width of the type (in bits) or more, or by a negative number,
+            /// returns 0. Does not support bool.
             #[doc(alias("left_shift", "shl"))]
             bitwise_left_shift(x, y): Integer {
                 cpu_int: { x.shift_left(y) }, wgsl_int: "shl_{T}({a}, {b})",
                 exact_int(w): { int::shift_left(x, y, w) },
             }
-            /// Shifts the bits right. A shift by the width or more, or by a negative number, returns 0 (−1 for a
-            /// negative element).
+            /// Shifts the bits right. A shift by the width of the type (in bits) or more, or by a negative number,
+            /// returns 0 (−1 for a negative element).
             #[doc(alias("right_shift", "shr"))]
             bitwise_right_shift(x, y): Integer {
                 cpu_int: { x.shift_right(y) }, wgsl_int: "shr_{T}({a}, {b})",

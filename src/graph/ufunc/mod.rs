@@ -1,11 +1,12 @@
 //! The table of elementwise functions.
 //!
 //! A [`Ufunc`] is one row of the table: name, operands, type signature, one scalar Rust function per compute type, WGSL
-//! source, an exact reference, a test domain and properties. Planner, methods, shader source, CPU loops, tests and docs
-//! all read the row. Planner and backends decide by its properties, never by its name. The rows are in
-//! `graph/ufunc/arithmetic.rs`, `graph/ufunc/float.rs`, `graph/ufunc/special/mod.rs` and `graph/ufunc/logic.rs`; **a
-//! new function is one new row there**. `graph/ufunc/define.rs` lists the columns, `graph/ufunc/intern.rs` defines when
-//! two rows are equal, and `graph/ufunc/cast.rs` contains the conversions between types.
+//! source, an exact reference, a test domain and properties. The planner, the methods, the shader source, the CPU
+//! loops, the tests and the docs all use the row. Planner and backends decide by its properties, never by its name. The
+//! rows are in `graph/ufunc/arithmetic.rs`, `graph/ufunc/float.rs`, `graph/ufunc/special/mod.rs` and
+//! `graph/ufunc/logic.rs`; **a new function is one new row there**. `graph/ufunc/define.rs` lists the columns,
+//! `graph/ufunc/intern.rs` defines when two rows are equal, and `graph/ufunc/cast.rs` contains the conversions between
+//! types.
 
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
@@ -92,7 +93,7 @@ pub(crate) enum Neutral {
 }
 
 impl Neutral {
-    /// Returns the element of a compute type as bits, in the low end of the word.
+    /// Returns the neutral element of a compute type, as bits in the low end of the word.
     pub fn bits(self, compute: Compute) -> u64 {
         use Compute::*;
         match (mutant!(max_starts_at_0, if self == Neutral::Lowest { Neutral::Zero } else { self }, self), compute) {
@@ -169,10 +170,10 @@ pub(crate) struct Properties {
     /// The relation that the row tests, if it is a comparison.
     pub compares: Option<Comparison>,
     /// The cost of one evaluation, in additions. The planner stores costly values instead of computing them twice.
-    /// Costs above 8 are measured: the extra time of the f32 row over an addition, per element of 200,000 elements in
-    /// cache, divided by the time of an addition in registers (30 per nanosecond by two threads, which is
-    /// `Rates::CPU`). The three quotients that are exact by long division cost 205 for floats and about 10 for
-    /// integers; their cost is set to 64, in between.
+    /// Costs above 8 are measured: by how much the f32 row takes longer per element than an addition (for 200,000
+    /// elements in cache), divided by the time of an addition in registers (two threads do 30 per nanosecond, which is
+    /// `Rates::CPU`). `floor_divide`, `remainder` and `fmod` are computed exactly by long division, which costs 205 for
+    /// floats and about 10 for integers; their cost is set to 64, in between.
     pub cost: u32,
     /// The cost of compiling the row's WGSL source for floats in a GPU driver, in additions. A software driver takes up
     /// to a millisecond per addition. Sine costs 32, because the reduction of large arguments takes hundreds of

@@ -16,7 +16,7 @@ use std::ffi::c_void;
 pub struct DLPackVersion {
     /// The major version. Structures of another major version have other fields.
     pub major: u32,
-    /// The minor version. It adds meanings, such as types, but no fields.
+    /// The minor version. A new minor version adds meanings, such as types, but no fields.
     pub minor: u32,
 }
 
@@ -44,7 +44,7 @@ pub struct DLDataType {
     pub code: u8,
     /// The number of bits of one number.
     pub bits: u8,
-    /// The number of numbers in one element; 1 except for vectors.
+    /// How many numbers one element consists of; 1 except for vectors.
     pub lanes: u16,
 }
 
@@ -65,13 +65,13 @@ pub const BOOL: u8 = 6;
 pub struct DLTensor {
     /// The memory.
     pub data: *mut c_void,
-    /// Where it is.
+    /// The device on which the memory is.
     pub device: DLDevice,
     /// The number of axes.
     pub ndim: i32,
     /// The type of the elements.
     pub dtype: DLDataType,
-    /// The lengths of the axes, `ndim` of them; may be null if there are none.
+    /// The lengths of the `ndim` axes. May be null if `ndim` is 0.
     pub shape: *mut i64,
     /// The strides along the axes in elements; null if the elements are in C order.
     pub strides: *mut i64,

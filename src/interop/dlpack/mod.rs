@@ -1,7 +1,7 @@
 //! Shares CPU memory with libraries of other languages through DLPack. `dlpack/abi.rs` has the C structures.
 //!
-//! An array is a value that no write to another array changes. So an importer may write to exported memory only if the
-//! array gave its memory away, and imported memory is never written in place.
+//! Arrays have value semantics: a write to one array never changes another. So an importer may write to exported memory
+//! only if the array gave its memory away, and imported memory is never written in place.
 
 pub mod abi;
 
@@ -40,8 +40,8 @@ unsafe impl Send for DlpackTensor {}
 unsafe impl Sync for DlpackTensor {}
 
 impl DlpackTensor {
-    /// Passes ownership to the caller or another library, which must call the deleter once. The name of a Python
-    /// capsule of it is `dltensor_versioned`.
+    /// Passes ownership to the caller or another library, which must call the deleter once. A Python capsule that holds
+    /// this pointer must be named `dltensor_versioned`.
     ///
     /// ```
     /// let raw = cupric::array![1., 2.].to_dlpack()?.into_raw();
@@ -82,9 +82,9 @@ impl Drop for DlpackTensor {
 /// # Safety
 /// The caller owns the tensor, and nobody uses it after this call.
 unsafe fn delete_versioned(tensor: NonNull<DLManagedTensorVersioned>) {
-    // SAFETY: the pointer is valid, and the caller may delete the tensor.
+    // SAFETY: the caller owns the tensor, so the pointer is valid.
     if let Some(delete) = unsafe { tensor.as_ref() }.deleter {
-        // SAFETY: as above.
+        // SAFETY: the caller owns the tensor, so it may delete it, and nobody uses it afterwards.
         unsafe { delete(tensor.as_ptr()) };
     }
 }
@@ -141,7 +141,7 @@ impl Array {
     /// same address (as after [`broadcast_to`](crate::Expr::broadcast_to)). (Feature `dlpack`.)
     ///
     /// # Errors
-    /// Those of [`Array::to_dlpack`].
+    /// The errors of [`Array::to_dlpack`].
     ///
     /// ```
     /// use cupric::array;
@@ -159,11 +159,11 @@ impl Array {
 
     /// Exports the array like [`Array::into_dlpack`], in the structure of versions before 1.0. That structure cannot
     /// mark a tensor as read-only, so an array is copied first if its memory is shared or several elements have the
-    /// same address. The name of a Python capsule of it is `dltensor`. The caller or another library must call the
-    /// deleter once. (Feature `dlpack`.)
+    /// same address. A Python capsule that holds the returned pointer must be named `dltensor`. The caller or another
+    /// library must call the deleter once. (Feature `dlpack`.)
     ///
     /// # Errors
-    /// Those of [`Array::to_dlpack`] and of a copy.
+    /// The errors of [`Array::to_dlpack`] and of copying.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -197,9 +197,9 @@ impl Array {
     }
 
     /// Imports a DLPack tensor, without a copy and with its strides. This takes ownership of the tensor, even if it
-    /// fails: its deleter is called when the last array that uses the memory is dropped. The array never writes to the
-    /// memory, because a write to it allocates new memory. The elements are copied if their address is not a multiple
-    /// of their size. (Feature `dlpack`.)
+    /// returns an error. The tensor's deleter is called as soon as no array uses the memory. The array never writes to
+    /// the memory, because a write to the array allocates new memory. The elements are copied if their address is not a
+    /// multiple of their size. (Feature `dlpack`.)
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for a major version other than 1, for memory of a device other than the CPU, and for
@@ -208,7 +208,7 @@ impl Array {
     ///
     /// # Safety
     /// The tensor must be valid by the DLPack specification, and the caller must own it. All bytes from its first
-    /// element in memory to its last must be initialised, including those between its elements, and nobody may write to
+    /// element in memory to its last must be initialised, including bytes between elements, and nobody may write to
     /// them until its deleter is called, which may happen on any thread.
     ///
     /// ```
@@ -232,14 +232,14 @@ impl Array {
                 format!("DLPack version {}.{} is not supported; only major version 1 is", version.major, version.minor);
             return Err(Error::with_line(ErrorKind::Unsupported, OP, detail, at));
         }
-        // SAFETY: the tensor is of this version, and lives as long as `owner`.
+        // SAFETY: the tensor has this major version, and lives as long as `owner`.
         unsafe { import((&raw const (*tensor.as_ptr()).dl_tensor).read(), Box::new(owner), OP, at) }
     }
 
     /// Imports a tensor like [`Array::from_dlpack`], in the structure of versions before 1.0. (Feature `dlpack`.)
     ///
     /// # Errors
-    /// Those of [`Array::from_dlpack`].
+    /// The errors of [`Array::from_dlpack`].
     ///
     /// # Safety
     /// The conditions of [`Array::from_dlpack`].
@@ -265,7 +265,7 @@ struct Legacy(NonNull<DLManagedTensor>);
 
 // SAFETY: the tensor is owned by its holder, and its deleter may be called on any thread, as `from_dlpack` requires.
 unsafe impl Send for Legacy {}
-// SAFETY: a shared handle reads nothing.
+// SAFETY: the type has no method that reads through a shared reference.
 unsafe impl Sync for Legacy {}
 
 impl Drop for Legacy {
@@ -369,7 +369,7 @@ unsafe fn import(
         error(ErrorKind::Unsupported, format!("no dtype has code {code}, {bits} bits and {lanes} lanes"))
     })?;
     let ndim = usize::try_from(tensor.ndim).map_err(|_| contradicts("a negative number of axes"))?;
-    // SAFETY: if the pointer is not null, a valid tensor has one number for each axis there.
+    // SAFETY: if the pointer is not null, a valid tensor has one number for each axis at that address.
     let numbers = |ptr: *mut i64| (!ptr.is_null()).then(|| unsafe { std::slice::from_raw_parts(ptr, ndim) });
     let shape = match numbers(tensor.shape) {
         Some(lengths) => lengths.iter().map(|n| usize::try_from(*n).ok()).collect::<Option<Shape>>(),
@@ -411,7 +411,7 @@ unsafe fn import(
     if !(start.as_ptr() as usize).is_multiple_of(dtype.size()) {
         let mut copy = crate::base::error::room::<u8>(count.saturating_mul(dtype.size()), op, at)?;
         for place in Places::new(&shape, &strides) {
-            // SAFETY: a valid tensor has an initialised element there.
+            // SAFETY: a valid tensor has an initialised element at each of its places.
             let element =
                 unsafe { std::slice::from_raw_parts(first.offset(place * dtype.size() as isize), dtype.size()) };
             copy.extend_from_slice(element);
@@ -436,8 +436,8 @@ fn reach(shape: &[usize], strides: &[isize], size: usize) -> Option<(isize, isiz
     Some((low, high))
 }
 
-/// Iterates over the distances of a tensor's elements from the first, in elements and in C order. They do not overflow:
-/// see [`reach`].
+/// Iterates over the distances of a tensor's elements from the first, in elements and in C order. They do not overflow,
+/// because [`reach`] has checked the smallest and the largest distance.
 struct Places<'a> {
     shape: &'a [usize],
     strides: &'a [isize],

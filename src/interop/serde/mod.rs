@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for DType {
 }
 
 /// Serialises a device as the name that [`str::parse`] accepts: `cpu` or `gpu:N`. A device made by
-/// [`Device::with_memory_limit`] has no such name, so it returns an error. (Feature `serde`.)
+/// [`Device::with_memory_limit`] has no such name, so serialising it returns an error. (Feature `serde`.)
 ///
 /// ```
 /// use cupric::Device;
@@ -85,8 +85,9 @@ const FIELDS: [&str; 3] = ["dtype", "shape", "data"];
 /// Serialises an array as `dtype`, `shape` and `data`, in C order. An array on a GPU is downloaded. (Feature `serde`.)
 ///
 /// In human-readable formats (JSON, TOML, YAML) `data` is a flat list of numbers. Floats are written as f64, or as
-/// `"NaN"`, `"inf"` and `"-inf"`, because JSON has no such numbers. They are read back exactly; f64 only if the
-/// format's parser is exact. In compact formats (postcard, bincode, CBOR) `data` is the bytes in little-endian order.
+/// `"NaN"`, `"inf"` and `"-inf"`, because JSON has no such numbers. Floats are read back exactly, but f64 values only
+/// if the format's parser is exact. In compact formats (postcard, bincode, CBOR) `data` is the bytes in little-endian
+/// order.
 ///
 /// ```
 /// use cupric::{Array, array};
@@ -129,9 +130,9 @@ impl Serialize for Bytes<'_> {
     }
 }
 
-/// Deserialises an array on the CPU from `dtype`, `shape` and `data`: see `Serialize`. The shape is untrusted: memory
-/// is allocated only for data that is present, and the result is an error if the data does not fill the shape. (Feature
-/// `serde`.)
+/// Deserialises an array on the CPU from `dtype`, `shape` and `data`, as its `Serialize` writes them. The shape is
+/// untrusted: memory is allocated only for data that is present, and the result is an error if the data does not fill
+/// the shape. (Feature `serde`.)
 impl<'de> Deserialize<'de> for Array {
     #[track_caller]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Array, D::Error> {
@@ -259,7 +260,7 @@ impl<'de> Visitor<'de> for DataOf {
             }
             return Ok(ArrayData::Numbers(numbers));
         }
-        // a format without a type for bytes has a list of numbers
+        // a format without a type for bytes stores the bytes as a list of numbers
         let (mut bytes, most) = (Vec::with_capacity(first), most.saturating_mul(WIDEST));
         while let Some(byte) = seq.next_element::<u8>()? {
             if bytes.len() == most {

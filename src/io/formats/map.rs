@@ -32,7 +32,7 @@ impl Mapped {
         if !about.is_file() {
             return Err(Fault::new(ErrorKind::Io, "not a file that can be mapped"));
         }
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises that nobody changes the file while the map exists.
         unsafe { Mmap::map(&file) }.map(|map| Mapped(Arc::new(map))).map_err(io_fault)
     }
 
@@ -40,9 +40,9 @@ impl Mapped {
         &self.0
     }
 
-    /// Makes an array of the elements in a range of the file. The range must have the length that `dtype` and `layout`
-    /// need. Returns `None` if the array cannot share the file, because the elements do not begin at a multiple of
-    /// their size or there are no elements.
+    /// Makes an array of the elements in a range of the file. The range must have the size in bytes that `dtype` and
+    /// `layout` need. Returns `None` if the array cannot share the file, because the elements do not begin at a
+    /// multiple of their size or there are no elements.
     pub fn lend(&self, range: Range<usize>, dtype: DType, layout: Layout, at: Loc) -> Fallible<Option<Array>> {
         let bytes = &self.0[range];
         if dtype == DType::Bool
@@ -54,8 +54,8 @@ impl Mapped {
             return Ok(None);
         }
         let start = NonNull::from(bytes).cast::<u8>();
-        // SAFETY: the bytes of a map stay where they are while the map exists, and the copy of it keeps it alive;
-        // nobody changes them, as the caller of `open` has promised.
+        // SAFETY: the bytes of a map do not move while the map exists, and the clone of `self` keeps the map alive.
+        // Nobody changes the bytes, because the caller of `open` has promised it.
         let buffer = unsafe { Device::lend((start, bytes.len()), Box::new(self.clone())) };
         Ok(Some(Array::new(buffer, layout, dtype, at)))
     }
@@ -74,10 +74,10 @@ impl Array {
     /// Nobody may change the file, in this process or another, while the array or a view of it exists, because the
     /// library assumes that its elements do not change. If the file is shortened, the system ends the process when it
     /// touches a missing page (`SIGBUS`). Replacing the whole file by a new one of the same name, as
-    /// [`Expr::to_npy`](crate::Expr::to_npy) does, is allowed, because the mapped file stays unchanged.
+    /// [`Expr::to_npy`](crate::Expr::to_npy) does, is allowed, because the mapped file itself is then not changed.
     ///
     /// # Errors
-    /// Those of [`Array::from_npy`], and [`ErrorKind::Io`] for a file that cannot be mapped, such as a pipe.
+    /// The errors of [`Array::from_npy`], and [`ErrorKind::Io`] for a file that cannot be mapped, such as a pipe.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -94,7 +94,7 @@ impl Array {
     #[track_caller]
     pub unsafe fn map_npy(path: impl AsRef<Path>) -> Result<Array> {
         let (path, at) = (path.as_ref(), Location::caller());
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises that nobody changes the file while the map exists.
         let array = unsafe { Mapped::open(path) }.and_then(|map| mapped_npy(&map, at));
         array.map_err(|f| named(f, path).at("map_npy", at))
     }

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 type Fallible<T> = Result<T, Fault>;
 
-/// The default limit of the ratio of a member's unpacked to its packed length.
+/// The default limit of a member's unpacked length divided by its packed length.
 const RATIO: u64 = 100;
-/// Members that unpack to at most this many bytes are read at any ratio: 16 MiB of zeros do no harm.
+/// Members that unpack to at most this many bytes are read at any ratio, because 16 MiB do not exhaust memory.
 const FREE: u64 = 16 << 20;
 
 /// An archive of named arrays, `.npz`, like those of `numpy.savez` and `numpy.savez_compressed`: a
@@ -23,13 +23,13 @@ const FREE: u64 = 16 << 20;
 /// [`.npy`](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) files, stored or deflated. (Feature
 /// `npz`.)
 ///
-/// Opening reads the names. An array is read only on request, onto the CPU. The names are those of the members without
-/// `.npy`. They may contain slashes (`encoder/kernel`), as in many checkpoints; they are never used as paths.
+/// Opening reads the names. An array is read only on request, onto the CPU. An array's name is the name of its member
+/// without `.npy`. Names may contain slashes (`encoder/kernel`), as in many checkpoints; names are never used as paths.
 ///
-/// Memory is allocated only for existing data: for a stored member its length, and for a compressed one at most twice
-/// the bytes that have been unpacked. A member of more than 16 MiB that unpacks to more than 100 times its packed
-/// length is an error; [`Npz::max_ratio`] changes this limit. All arrays of an archive together may need more memory;
-/// [`Npz::read`] reads only one.
+/// Memory is allocated only for existing data: for a stored member its size, and for a compressed member at most twice
+/// the size of the data that has been unpacked. A member of more than 16 MiB that unpacks to more than 100 times its
+/// packed length is an error; [`Npz::max_ratio`] changes this limit. All arrays of an archive together may need more
+/// memory; [`Npz::read`] reads only one.
 ///
 /// ```
 /// use cupric::{Npz, array, save_npz_compressed};
@@ -45,7 +45,7 @@ const FREE: u64 = 16 << 20;
 pub struct Npz<R = File> {
     source: R,
     members: Vec<Member>,
-    /// The members' positions, ordered by name.
+    /// Positions in `members`, ordered by name.
     sorted: Vec<usize>,
     path: Option<PathBuf>,
     ratio: u64,
@@ -61,8 +61,8 @@ impl Npz {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the file cannot be read; [`ErrorKind::OutOfMemory`]; and [`ErrorKind::Format`] if it is not
-    /// such an archive: if it is cut off, is in several parts, or has members that overlap, two members of one name, or
-    /// names that are paths out of the archive (`../x`, `/x`, `C:\x`).
+    /// a supported archive: if it is cut off, is in several parts, or has members that overlap, two members of one
+    /// name, or names that are paths out of the archive (`../x`, `/x`, `C:\x`).
     ///
     /// ```
     /// let e = cupric::Npz::open("no such file.npz").unwrap_err();
@@ -84,7 +84,7 @@ impl<R: Read + Seek> Npz<R> {
     /// `npz`.)
     ///
     /// # Errors
-    /// Those of [`Npz::open`].
+    /// The errors of [`Npz::open`].
     ///
     /// ```
     /// use cupric::{Npz, NpzWriter, array};
@@ -112,8 +112,8 @@ impl<R: Read + Seek> Npz<R> {
         Ok(Npz { source, members, sorted, path, ratio: RATIO })
     }
 
-    /// Sets the limit of the ratio of a member's unpacked to its packed length; deflate reaches 1,032. Members of at
-    /// most 16 MiB are always allowed. (Feature `npz`.)
+    /// Sets the limit of a member's unpacked length divided by its packed length. The default is 100; deflate reaches
+    /// 1,032. Members that unpack to at most 16 MiB are always allowed. (Feature `npz`.)
     ///
     /// ```
     /// use cupric::{DType, Npz, NpzWriter, zeros};
@@ -145,12 +145,12 @@ impl<R: Read + Seek> Npz<R> {
         self.members.iter().map(name_of)
     }
 
-    /// Reads the array with a name, with the limits of [`Array::from_npy`]. (Feature `npz`.)
+    /// Reads the array with a name. It supports the same `.npy` files as [`Array::from_npy`]. (Feature `npz`.)
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] if no array has the name; [`ErrorKind::Format`] for a member that is not a `.npy` file,
-    /// or whose checksum is wrong; [`ErrorKind::LimitExceeded`] for one that exceeds [`Npz::max_ratio`];
-    /// [`ErrorKind::Unsupported`] for one that is encrypted or compressed by another method than deflate;
+    /// or whose checksum is wrong; [`ErrorKind::LimitExceeded`] for a member that exceeds [`Npz::max_ratio`];
+    /// [`ErrorKind::Unsupported`] for a member that is encrypted or compressed by another method than deflate;
     /// [`ErrorKind::Io`]; and [`ErrorKind::OutOfMemory`].
     ///
     /// ```
@@ -176,7 +176,7 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads all arrays, in the order of [`Npz::names`]. (Feature `npz`.)
     ///
     /// # Errors
-    /// Those of [`Npz::read`].
+    /// The errors of [`Npz::read`].
     ///
     /// ```
     /// # use cupric::{Npz, NpzWriter, array};
@@ -266,12 +266,12 @@ impl<W: Write> NpzWriter<W> {
         NpzWriter { to: Writer::new(to), compress: true }
     }
 
-    /// Evaluates an array or expression and adds it. This allocates memory for its elements and, in a compressed
-    /// archive, for the compressed bytes. (Feature `npz`.)
+    /// Evaluates an array or expression and adds it under a name. This allocates memory for its elements and, in a
+    /// compressed archive, for the compressed bytes. (Feature `npz`.)
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for a name that already exists, is empty, ends in `/`, is longer than 65,531 bytes, or
-    /// is a path out of the archive; and those of [`Expr::to_npy`].
+    /// is a path out of the archive; and the errors of [`Expr::to_npy`].
     ///
     /// ```
     /// let mut writer = cupric::NpzWriter::new(vec![]);
@@ -306,10 +306,10 @@ impl<W: Write> NpzWriter<W> {
         })
     }
 
-    /// Writes the directory, and returns the writer. (Feature `npz`.)
+    /// Writes the archive's directory, and returns the underlying writer. (Feature `npz`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Io`].
+    /// [`ErrorKind::Io`] if the output cannot be written.
     #[track_caller]
     pub fn finish(self) -> Result<W> {
         let at = Location::caller();
@@ -322,7 +322,7 @@ impl<W: Write> NpzWriter<W> {
 /// `npz`.)
 ///
 /// # Errors
-/// Those of [`NpzWriter::write`], and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
+/// The errors of [`NpzWriter::write`], and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
 ///
 /// ```
 /// use cupric::{Npz, array, save_npz};
@@ -346,7 +346,7 @@ pub fn save_npz<N: AsRef<str>, A: Operand>(
 /// `npz`.)
 ///
 /// # Errors
-/// Those of [`save_npz`].
+/// The errors of [`save_npz`].
 ///
 /// ```
 /// use cupric::{DType, save_npz_compressed, zeros};
@@ -373,8 +373,8 @@ fn save<N: AsRef<str>, A: Operand>(
     op: &'static str,
 ) -> Result<()> {
     let at = Location::caller();
-    // an error of an array stops the writing like any other; it is stored separately, because `std::io::Error` cannot
-    // hold all of it
+    // an error of an array stops the writing like an I/O error; it is stored separately, because `std::io::Error`
+    // cannot hold all of it
     let mut failed = None;
     let done = replace(path, |file| {
         let mut writer = NpzWriter { to: Writer::new(file), compress };

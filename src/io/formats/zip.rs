@@ -1,7 +1,7 @@
 //! The container of `.npz` files: a ZIP archive, limited to the part of the format that Python's `zipfile` writes and
 //! reads (APPNOTE 6.3.10). Members are stored or deflated, and ZIP64 is supported; encryption and archives in several
-//! parts are not. The claims of the archive are compared with its length before memory is allocated, and two members
-//! must not share bytes. So the unpacked size is at most a fixed multiple of the archive's length.
+//! parts are not. The lengths that the archive claims are compared with its own length before memory is allocated, and
+//! two members must not share bytes. So the unpacked size is at most a fixed multiple of the archive's length.
 
 use crate::base::error::{ErrorKind, Fault, Result};
 use crate::io::{format_fault, io_fault, printable};
@@ -50,7 +50,7 @@ pub struct Member {
     pub name: Box<str>,
     /// The offset of its local header.
     at: u64,
-    /// The offset of the next member or of the directory.
+    /// The offset of the next member or of the directory, before which the member must end.
     limit: u64,
     pub packed: u64,
     pub size: u64,
@@ -116,8 +116,8 @@ fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
 }
 
 /// Reads the ZIP64 record for numbers that do not fit the record at `end`. Returns its position, the location of the
-/// directory, and whether the archive is in one part. Returns `None` if there is no such record, because a number may
-/// be the largest that fits.
+/// directory, and whether the archive is in one part. Returns `None` if there is no such record. This is not an error,
+/// because a number in the record at `end` may really be the largest that fits.
 fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Option<(u64, Place, bool)>> {
     let Some(at) = end.checked_sub(LOCATOR_LENGTH) else { return Ok(None) };
     let mut locator = [0; LOCATOR_LENGTH as usize];
@@ -142,7 +142,7 @@ fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Optio
 }
 
 /// Reads the directory. Returns the members in its order, without folders. This allocates a few times the directory's
-/// bytes.
+/// size in bytes.
 pub fn directory(source: &mut (impl Read + Seek)) -> Fallible<Vec<Member>> {
     let place = find_directory(source)?;
     seek(source, place.at)?;
@@ -210,7 +210,7 @@ fn read_record(source: &mut impl Read) -> Fallible<Member> {
     })
 }
 
-/// Replaces the numbers that do not fit 32 bits by those of the ZIP64 extra field.
+/// Replaces the numbers that do not fit 32 bits by the numbers in the ZIP64 extra field.
 fn widen(numbers: &mut [u64; 3], mut extra: &[u8]) -> Option<()> {
     if numbers.iter().all(|n| *n != u64::from(u32::MAX)) {
         return Some(());
@@ -400,7 +400,8 @@ impl<W: Write> Writer<W> {
             let head = [1, bytes.len() as u16];
             if bytes.is_empty() { bytes } else { [head.map(u16::to_le_bytes).concat(), bytes].concat() }
         };
-        // a local header has both sizes in the ZIP64 field, or neither; the directory has only those that do not fit
+        // a local header has both sizes in the ZIP64 field, or neither; the directory has only the numbers that do not
+        // fit
         let is_wide = size.max(packed) >= u64::from(u32::MAX);
         let local_extra = if is_wide { wide(&[size, packed]) } else { vec![] };
         let large: Vec<u64> = [size, packed, at].into_iter().filter(|n| *n >= u64::from(u32::MAX)).collect();

@@ -1,4 +1,4 @@
-//! Activations of f64 that have parameters or corners, and products with logarithms.
+//! Activations of f64 that have parameters or that are defined piece by piece, and products with logarithms.
 
 use super::exp::expm1;
 use super::log::{log, log1p};
@@ -10,7 +10,7 @@ const SELU_ALPHA: f64 = 1.7580993408473768599402175208123;
 /// ln(x / (1 - x)).
 #[inline(always)]
 pub(crate) fn logit(x: f64) -> f64 {
-    // from 1/4 on, 2x - 1 is exact, and from 1/2 on, so is 1 - x; below 1/4 the sum of both logarithms does not cancel
+    // 2x - 1 is exact from 1/4 on, and 1 - x is exact from 1/2 on; below 1/4 the sum of both logarithms does not cancel
     let above = x > 0.5;
     let n = (2.0 * x - 1.0).abs();
     let middle = log1p(n / (if above { 1.0 - x } else { x }));

@@ -4,7 +4,7 @@
 use super::exp::{exp_parts, scale};
 use super::poly;
 
-/// I₀(x) by x², x <= 8: 2^-56. All terms are positive, so nothing cancels.
+/// I₀(x) as a polynomial of x², x <= 8: 2^-56. All terms are positive, so nothing cancels.
 pub(super) const I0: [f64; 18] = [
     1.0,
     0.25,
@@ -25,7 +25,7 @@ pub(super) const I0: [f64; 18] = [
     4.596006867582227e-37,
     7.1563841038704715e-40,
 ];
-/// I₁(x)/x by x², x <= 8: 2^-56.
+/// I₁(x)/x as a polynomial of x², x <= 8: 2^-56.
 pub(super) const I1: [f64; 17] = [
     0.5,
     0.0625,
@@ -45,7 +45,7 @@ pub(super) const I1: [f64; 17] = [
     1.47105648860311e-35,
     2.4334892279361836e-38,
 ];
-/// √x·e^-x·I₀(x) by 16/x - 1, x >= 8: 2^-53.8.
+/// √x·e^-x·I₀(x) as a polynomial of 16/x - 1, x >= 8: 2^-53.8.
 pub(super) const I0_FAR: [f64; 26] = [
     0.4021765094450081,
     0.0033605519836678944,
@@ -74,7 +74,7 @@ pub(super) const I0_FAR: [f64; 26] = [
     -5.905024573995148e-11,
     2.0820835852793106e-11,
 ];
-/// √x·e^-x·I₁(x) by 16/x - 1, x >= 8: 2^-55.4.
+/// √x·e^-x·I₁(x) as a polynomial of 16/x - 1, x >= 8: 2^-55.4.
 pub(super) const I1_FAR: [f64; 26] = [
     0.38939845902587233,
     -0.009749577193235768,
@@ -109,7 +109,7 @@ pub(super) const I1_FAR: [f64; 26] = [
 fn parts<const N: usize>(x: f64, near: [f64; N], far: [f64; 26]) -> (f64, f64, f64) {
     let a = x.abs();
     let z = a * a;
-    // in the tail the division by the square root comes last, so that ∞ gives 0
+    // in the tail the division by the square root comes last, so that the result for ∞ is 0
     (a, poly(z, near), poly(16.0 / a - 1.0, far) / a.sqrt())
 }
 

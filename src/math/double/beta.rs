@@ -6,11 +6,12 @@ use super::pi::{cospi, sinpi};
 use super::pow::log2_sum;
 use std::f64::consts::{LOG2_E, PI};
 
-/// From this number on, Stirling's formula holds.
+/// From this number on, Stirling's formula is used for ln Γ.
 const LARGE: f64 = 8.0;
 
-/// ln B(a, b) of positive finite numbers. If Stirling's formula holds for b, the terms of ln Γ(b) and ln Γ(a + b) that
-/// nearly cancel are combined (Didonato and Morris, ACM Transactions on Mathematical Software 18, 1992, algorithm 708).
+/// ln B(a, b) of positive finite numbers. If Stirling's formula is used for b, the terms of ln Γ(b) and ln Γ(a + b)
+/// that nearly cancel are combined (Didonato and Morris, ACM Transactions on Mathematical Software 18, 1992, algorithm
+/// 708).
 #[inline(always)]
 fn log_of_positive(a: f64, b: f64) -> f64 {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
@@ -27,7 +28,7 @@ fn log_of_positive(a: f64, b: f64) -> f64 {
     (small + (a - 0.5) * log(h / (1.0 + h))) - b * log1p(h)
 }
 
-/// c·log2(n/(s + s_low)) as a sum of two.
+/// c·log2(n/(s + s_low)) as a sum of two f64.
 #[inline(always)]
 fn power(c: (f64, f64), n: f64, (s, s_low): (f64, f64)) -> (f64, f64) {
     let r = n / s;
@@ -43,7 +44,7 @@ fn of_positive(a: f64, b: f64) -> f64 {
     if b < LARGE {
         return libm::tgamma(a) * (libm::tgamma(b) / libm::tgamma(a + b));
     }
-    // 0 even for a = 8
+    // B is 0 in f64 even for the smallest such a, 8
     if (a >= LARGE) & (b > 1e100) {
         return 0.0;
     }
@@ -62,7 +63,8 @@ fn of_positive(a: f64, b: f64) -> f64 {
     };
     let rest = if a < LARGE { rest } else { rest + stirling_rest(a) };
     let (t, low) = two_sum(first.0, second.0);
-    // the second part may be larger than the first, because it remains where a ratio rounds to 1
+    // the second part may be larger than the first, because the logarithm of a ratio that rounds to 1 has only a second
+    // part
     let (t, low) = two_sum(t, low + (first.1 + second.1) + rest * LOG2_E);
     factor * power_of_two(t, low)
 }
@@ -99,7 +101,7 @@ fn reduced(a: f64, b: f64) -> Case {
         return Case::Value(f64::NAN);
     }
     if is_pole(a) | is_pole(b) {
-        // a pole divided by a pole is finite: (-1)^b·B(1 - a - b, b)
+        // two poles of Γ cancel, so the value is finite: (-1)^b·B(1 - a - b, b)
         let whole = (b > 0.0) & (b == b.floor()) & (b <= -a) & (a > f64::NEG_INFINITY);
         let half = 0.5 * b;
         let sign = if half == half.floor() { 1.0 } else { -1.0 };
@@ -129,7 +131,7 @@ fn reduced(a: f64, b: f64) -> Case {
 fn near_zero(a: f64, b: f64) -> Option<f64> {
     let near = (a.abs() < 1e-17) & (b.abs() < 1e-17) & (a != 0.0) & (b != 0.0);
     let (a, b) = (a * super::power(600), b * super::power(600));
-    // + 0.0: if a + b is 0, a pole of the divisor, B is +0
+    // adds 0.0, so that B is +0 (not -0) if a + b is 0, where Γ(a + b), the divisor, has a pole
     if near { Some((a + b) / a / b + 0.0) } else { None }
 }
 
@@ -141,10 +143,10 @@ pub(crate) fn beta(a: f64, b: f64) -> f64 {
     }
     match reduced(a, b) {
         Case::Value(v) => v,
-        // a + b is a pole
+        // Γ(a + b), the divisor, has a pole, so B is 0
         Case::Times(_, _, factor) | Case::Over(_, _, factor, _) if factor == 0.0 => 0.0,
         Case::Times(p, q, factor) => factor * of_positive(p, q),
-        // each of the two may be close to the largest number, but their product is not
+        // `with` and B may each be close to the largest f64, but their product is not
         Case::Over(p, q, factor, with) => factor / (with * of_positive(p, q)),
     }
 }

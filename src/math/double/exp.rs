@@ -37,7 +37,7 @@ fn at_most(x: f64, hi: f64) -> f64 {
 fn reduce(x: f64) -> (f64, f64, u64) {
     let k = x.mul_add(LOG2_E, ROUND);
     let n = k - ROUND;
-    // exact: x and the product are multiples of 2^-54, unless n is 0, and the difference is below 1/2
+    // this step is exact: unless n is 0, x and the product are multiples of 2^-54, and their difference is below 1/2
     let h = (-n).mul_add(LN2_HI, x);
     let r = (-n).mul_add(LN2_LO, h);
     (r, (-n).mul_add(LN2_LO, h - r), k.to_bits())
@@ -73,7 +73,7 @@ pub(super) fn quotient((n, n_low): (f64, f64), (d, d_low): (f64, f64)) -> f64 {
     rest.mul_add(i, q)
 }
 
-/// x·(p + low) as a sum of two f64, the first the rounded x·p.
+/// x·(p + low) as a sum of two f64; the first one is the rounded x·p.
 #[inline(always)]
 pub(super) fn product(x: f64, (p, low): (f64, f64)) -> (f64, f64) {
     let n = x * p;
@@ -126,7 +126,7 @@ pub(crate) fn exp2(x: f64) -> f64 {
 pub(crate) fn expm1(x: f64) -> f64 {
     let (r, low, k) = reduce(at_most(at_least(x, -40.0), 710.0));
     let t = (r * r).mul_add(poly(r, EXP), low);
-    // computes half the result, because 2^n overflows for n = 1024 where the result does not
+    // computes half the result first, because for n = 1024, 2^n overflows but the result may not
     let s = power(k.wrapping_sub(1));
     let v = (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x);
     if x.abs() < 1.0e-16 { x } else { v }

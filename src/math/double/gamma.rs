@@ -22,7 +22,8 @@ pub(crate) fn digamma(x: f64) -> f64 {
     let below = x < 0.0;
     let a = if below { 1.0 - x } else { x };
     let low = a < 8.0;
-    // 1/a + 1/(a + 1) + … + 1/(a + 7): two terms from either end are (2a + 7) over b, b + 6, b + 10 and b + 12
+    // 1/a + 1/(a + 1) + … + 1/(a + 7): pairs of terms from both ends add up to (2a + 7) divided by b, b + 6, b + 10 and
+    // b + 12
     let b = a * (a + 7.0);
     let sum = (2.0 * a + 7.0) * (((1.0 / (b + 12.0) + 1.0 / (b + 10.0)) + 1.0 / (b + 6.0)) + 1.0 / b);
     let z = if low { a + 8.0 } else { a };

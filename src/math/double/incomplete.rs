@@ -45,9 +45,9 @@ const ATANH: [f64; 7] = [
     0.15314100065729194,
     0.14795465193976873,
 ];
-/// The coefficients of Temme's uniform expansion: row k has those of the powers of η for the term of 1/a^k (DLMF
-/// 8.12.9), as many as matter for a >= 20 and |η| <= 0.34. They follow from Stirling's coefficients by the recurrence
-/// DLMF 8.12.11, computed in fractions.
+/// The coefficients of Temme's uniform expansion: row k has the coefficients of the powers of η in the term of 1/a^k
+/// (DLMF 8.12.9), as many as matter for a >= 20 and |η| <= 0.34. They were computed from Stirling's coefficients by the
+/// recurrence DLMF 8.12.11, in exact fractions.
 #[rustfmt::skip]
 pub(super) const TEMME: [[f64; 15]; 12] = [
     [-0.3333333333333333, 0.08333333333333333, -0.014814814814814815, 0.0011574074074074073, 0.0003527336860670194, -0.0001787551440329218, 3.919263178522438e-05, -2.185448510679992e-06, -1.85406221071516e-06, 8.296711340953087e-07, -1.7665952736826078e-07, 6.707853543401498e-09, 1.0261809784240309e-08, -4.382036018453353e-09, 9.14769958223679e-10],
@@ -64,7 +64,7 @@ pub(super) const TEMME: [[f64; 15]; 12] = [
     [0.001579727660730835, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
 ];
 
-/// From this `a` on, the term is computed from the ratio of x and a.
+/// From this `a` on, the term x^a·e^-x / Γ(a + 1) is computed from the ratio of x and a.
 const LARGE: f64 = 20.0;
 
 /// The last term of Stirling's formula for ln Γ(a), p(1/a²)/a, for a >= 8.
@@ -74,7 +74,7 @@ pub(super) fn stirling_rest(a: f64) -> f64 {
     v * poly(v * v, STIRLING)
 }
 
-/// Returns 2^(t + low), or 0 below the smallest number.
+/// Returns 2^(t + low), or 0 if that is below the smallest f64.
 #[inline(always)]
 pub(super) fn power_of_two(t: f64, low: f64) -> f64 {
     if t < -1100.0 {
@@ -92,20 +92,20 @@ pub(super) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     (s, (a - (s - c)) + (b - c))
 }
 
-/// The product of x + x_low and y + y_low, as a sum of two.
+/// The product of x + x_low and y + y_low, as a sum of two f64.
 #[inline(always)]
 pub(super) fn two_product((x, x_low): (f64, f64), (y, y_low): (f64, f64)) -> (f64, f64) {
     let p = x * y;
     (p, x.mul_add(y, -p) + x.mul_add(y_low, x_low * y))
 }
 
-/// log2(e) as a sum of two.
+/// log2(e) as a sum of two f64.
 pub(super) const LOG2_E_SUM: (f64, f64) = (LOG2_E, LOG2_E_LO);
 
-/// μ - ln(1 + μ) as a sum of two, for μ = (x - a)/a with |μ| <= 0.29.
+/// μ - ln(1 + μ) as a sum of two f64, for μ = (x - a)/a with |μ| <= 0.29.
 #[inline(always)]
 fn log_rest(x: f64, a: f64) -> (f64, f64) {
-    // exact, because x is close to a
+    // this difference is exact, because x is close to a
     let d = x - a;
     let m = d / a;
     let m_low = (-m).mul_add(a, d) / a;
@@ -124,7 +124,7 @@ fn log_rest(x: f64, a: f64) -> (f64, f64) {
 fn term_small(a: f64, x: f64) -> f64 {
     // for larger x the term is 0, and the power may overflow
     let x = if x > 2000.0 { 2000.0 } else { x };
-    // computed in halves, because e^-x alone may be subnormal
+    // multiplies by e^(-x/2) twice, because e^-x alone may be subnormal
     let e = exp(-0.5 * x);
     pow(x, a) * e / libm::tgamma(a + 1.0) * e
 }
@@ -136,7 +136,7 @@ fn term_large(a: f64, t: f64, low: f64) -> f64 {
     power_of_two(t, low) * (0.3989422804014327 / a.sqrt() * exp(-stirling_rest(a)))
 }
 
-/// log2 of (x/a)^a·e^(a - x) as a sum of two, for x that is not close to a.
+/// log2 of (x/a)^a·e^(a - x) as a sum of two f64, for an x that is not close to a.
 #[inline(always)]
 fn exponent(a: f64, x: f64) -> (f64, f64) {
     let r = x / a;
@@ -154,7 +154,7 @@ fn exponent(a: f64, x: f64) -> (f64, f64) {
 #[inline(always)]
 fn series(a: f64, x: f64) -> f64 {
     let (mut sum, mut term, mut n) = (1.0, 1.0, 0);
-    // the ratio of two terms is below 0.72 from the start, or a is below 20
+    // the loop ends early enough: the ratio of two terms is below 0.72 from the start, or a is below 20
     while (n < 200) & (term > 1e-17 * sum) {
         n += 1;
         term *= x / (a + n as f64);
@@ -208,7 +208,7 @@ fn uniform(a: f64, rest: f64, above: bool) -> f64 {
     0.5 * erfcx((a * rest).sqrt()) + if above { part } else { -part }
 }
 
-/// P(a, x) and Q(a, x), the smaller of the two to relative precision, for positive finite a and x.
+/// P(a, x) and Q(a, x) for positive finite a and x. The smaller of the two has a small relative error.
 #[inline(always)]
 fn both(a: f64, x: f64) -> (f64, f64) {
     let near = (x - a).abs() < 0.29 * a;
@@ -233,7 +233,7 @@ fn both(a: f64, x: f64) -> (f64, f64) {
         return (1.0 - q, q);
     }
     let p = term * series(a, x);
-    // if Q is small, or P close to 1
+    // whether Q is small or P is close to 1
     let small = if x <= 0.5 { a * log(x) > -0.4 } else { (x <= 1.1) & (a <= 1.1 * x) };
     if small { (p, upper_small(a, x)) } else { (p, 1.0 - p) }
 }

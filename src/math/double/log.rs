@@ -3,13 +3,14 @@
 use super::poly;
 use std::f64::consts::{LN_2, LOG2_E, LOG10_E};
 
-/// ln 2 = `LN2_HI` + `LN2_LO`, the first of at most 33 bits, so that its product with an exponent is exact.
+/// ln 2 = `LN2_HI` + `LN2_LO`. `LN2_HI` has at most 33 bits, so that its product with an exponent is exact.
 const LN2_HI: f64 = 0.6931471806019545;
 const LN2_LO: f64 = -4.2009150726810846e-11;
 /// log2(e) minus `LOG2_E`, its nearest f64; `LOG10_E_LO` is the same for log10(e).
 pub(super) const LOG2_E_LO: f64 = 2.0355273740931033e-17;
 const LOG10_E_LO: f64 = 1.098319650216765e-17;
-/// log10(2) = `LOG10_2_HI` + `LOG10_2_LO`, the first of at most 39 bits, so that its product with an exponent is exact.
+/// log10(2) = `LOG10_2_HI` + `LOG10_2_LO`. `LOG10_2_HI` has at most 39 bits, so that its product with an exponent is
+/// exact.
 const LOG10_2_HI: f64 = 0.3010299956640665;
 const LOG10_2_LO: f64 = -8.532344317057107e-14;
 /// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.1716: 2^-59.3.
@@ -42,7 +43,7 @@ pub(super) fn split(x: f64) -> (f64, f64) {
 #[inline(always)]
 fn specials(x: f64, r: f64) -> f64 {
     let b = x.to_bits();
-    // x itself for +∞ and NaN, a NaN for negative numbers
+    // `other` is x itself for +∞ and NaN, and a NaN for negative numbers
     let other = f64::from_bits(b | ((((b >> 32) as i32) >> 31) as i64 as u64 & 0x7ff8_0000_0000_0000));
     let r = if b.wrapping_sub(1) < 0x7fef_ffff_ffff_ffff { r } else { other };
     if b << 1 == 0 { f64::NEG_INFINITY } else { r }
@@ -107,7 +108,7 @@ pub(crate) fn log1p(x: f64) -> f64 {
     let s = f64::from_bits(((1025 - e) as u32 as u64) << 52);
     let c = s.mul_add(0.25, -1.0);
     let f = (0.25 * x).mul_add(s, c);
-    // the error of that rounding; it adds low/(1 + f) to the logarithm, about low - low·f
+    // low is the error of that rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
     let low = (0.25 * x).mul_add(s, c - f);
     let r = log_of(f, e as f64, (-low).mul_add(f, low));
     let r = if x.abs() < 1.0e-19 { x } else { r };
@@ -143,8 +144,8 @@ pub(crate) fn acosh(x: f64) -> f64 {
     let t = x - 1.0;
     let near = log1p(t + t.mul_add(t, 2.0 * t).sqrt());
     let far = log(x) + LN_2;
-    // far below -1 the sum of t and the root, exactly a little below -1, rounds to -1 or more, where log1p does not
-    // return NaN
+    // far below -1, the exact sum of t and the root is a little below -1, but it may be rounded to -1 or more, for
+    // which log1p does not return NaN
     let near = if x < 1.0 { f64::NAN } else { near };
     if x > 1e9 { far } else { near }
 }

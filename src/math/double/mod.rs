@@ -103,7 +103,8 @@ pub(crate) fn fmod(x: f64, y: f64) -> f64 {
     let (a, b) = (x.abs(), y.abs());
     let q = (a / b).floor();
     if (q < 4_503_599_627_370_496.0) & (b < f64::INFINITY) {
-        // below 2^52 q is the quotient's integer part or one more, so the remainder is representable and the fma exact
+        // below 2^52, q is the quotient's integer part or one more, so the remainder is an f64 and the fused
+        // multiply-add is exact
         let r = (-q).mul_add(b, a);
         (if r < 0.0 { r + b } else { r }).copysign(x)
     } else {
@@ -111,7 +112,7 @@ pub(crate) fn fmod(x: f64, y: f64) -> f64 {
     }
 }
 
-/// NumPy's `%`: the remainder, with the sign of the divisor even if it is 0.
+/// NumPy's `%`: the remainder, which has the sign of the divisor even if the remainder is 0.
 #[inline(always)]
 pub(crate) fn remainder(x: f64, y: f64) -> f64 {
     let m = fmod(x, y);
@@ -163,8 +164,8 @@ const TURN_LO: [f64; 4] =
 /// Returns `(f, q)` with x·2/π = q + f modulo 4 and |f| <= 1/2, for x of at most 24 significant bits (an f32). Only the
 /// low two bits of q are correct: the number of quarter turns, modulo 4.
 ///
-/// From 2^50 on, x is scaled by 2^-b into [2^23, 2^50), where it is an integer, and 2/π by 2^b. Multiples of 4 in the
-/// scaled 2/π give multiples of 4 quarter turns, so the constants omit them.
+/// From 2^50 on, x is scaled by 2^-b into [2^23, 2^50), where it is an integer, and 2/π by 2^b. A multiple of 4 in the
+/// scaled 2/π only adds a multiple of 4 quarter turns, so the constants omit it.
 #[inline(always)]
 pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     let a = x.abs();

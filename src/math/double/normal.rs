@@ -68,7 +68,7 @@ fn erfcinv_half(q: f64, rest: f64) -> f64 {
     // q·e^(y²), where q is multiplied by 2^600, because q may be subnormal and e^(y²) may overflow
     let (p, p_low, k) = exp_sum(z, low);
     let grown = scale(q * super::power(600) * (p + p_low), k.wrapping_sub(600));
-    // erf y - (1 - q), times e^(y²). For q > 0.48 it is computed from erf, because 1 - q is exact there
+    // `error` is e^(y²)·(erf y - (1 - q)). For q > 0.48 it is computed from erf, because 1 - q is exact there
     let error = if q > 0.48 { y.mul_add(poly(z, ERF), y - rest) * exp(z) } else { grown - erfcx_large(y) };
     // 0.886… is √π/2; u is the error divided by erf's derivative
     let u = error * 0.886_226_925_452_758;

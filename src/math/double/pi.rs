@@ -8,7 +8,7 @@ use std::f64::consts::PI;
 /// π minus `PI`, its nearest f64.
 const PI_LO: f64 = 1.2246467991473532e-16;
 
-/// `(r, low, q)` with π·x = q·π/2 + r + low and |r| <= π/4. The low two bits of the third word are q. NaN for ±∞.
+/// `(r, low, q)` with π·x = q·π/2 + r + low and |r| <= π/4. The low two bits of the third number are q. NaN for ±∞.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
     // from 2^53 on, every number is even and has the same results as 0; 0·∞ is NaN
@@ -43,7 +43,8 @@ pub(crate) fn tanpi(x: f64) -> f64 {
     let t = r + (r * z).mul_add(poly(z, TAN), z.mul_add(low, low));
     let (odd, turned) = (q & 1 != 0, q & 2 != 0);
     let v = (if odd { -1.0 } else { t }) / (if odd { t } else { 1.0 });
-    // the sign of sin(π·x) / cos(π·x) at a zero; at a pole, the sign of the tangent before it
+    // at a zero, the result has the sign of sin(π·x) / cos(π·x); at a pole, it has the sign of the tangent just before
+    // the pole
     let zero = if (x.to_bits() >> 63 != 0) != turned { -0.0 } else { 0.0 };
     let pole = if turned { f64::NEG_INFINITY } else { f64::INFINITY };
     let end = if odd { pole } else { zero };

@@ -21,8 +21,8 @@ pub(super) const ATANH: [f64; 7] = [
     0.1319618334734081,
 ];
 
-/// log2 x as a sum of two f64, for positive finite x. Each `_low` below is the rounding error of the value of that
-/// name.
+/// log2 x as a sum of two f64, for positive finite x. Below, each variable with the suffix `_low` is the rounding error
+/// of the variable without it.
 #[inline(always)]
 pub(super) fn log2_sum(x: f64) -> (f64, f64) {
     let (f, e) = split(x);
@@ -68,7 +68,8 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
     let (p, k) = pow2_sum(t, t_low);
     let r = scale(p, k);
     let r = if a == 1.0 { if y.is_nan() { y } else { 1.0 } } else { r };
-    // a negative x gives a negative result for odd y, and, if finite, NaN for a y that is not an integer
+    // if x is negative, the result is negative for an odd y, and it is NaN for a y that is not an integer, provided
+    // that x is finite
     let whole = y == y.floor();
     let half = 0.5 * y;
     let odd = whole & (half != half.floor());

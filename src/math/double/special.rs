@@ -197,7 +197,7 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     let v = w.sqrt();
     let far = if w < 16.0 { poly(v - 3.2, ERFINV_TAIL) } else { poly(v - 5.0, ERFINV_FAR) };
     let y = a * if w < 6.0 { poly(w - 3.0, ERFINV) } else { far };
-    // erf y - a; above 0.85 it is computed from erfc, because 1 - a is exact there
+    // `error` is erf y - a. Above 0.85 it is computed from erfc, because 1 - a is exact there
     let error = if a > 0.85 { (1.0 - a) - erfc_large(y) } else { y.mul_add(poly(y * y, ERF), y - a) };
     // 0.886… is √π/2; u is the error divided by erf's derivative
     let u = error * 0.886_226_925_452_758 * exp(y * y);
@@ -218,11 +218,11 @@ pub(crate) fn lgamma(x: f64) -> f64 {
 pub(crate) fn cbrt(x: f64) -> f64 {
     let a = x.abs();
     let small = a < f64::MIN_POSITIVE;
-    // 2^54 makes a subnormal normal; its cube root is 2^18
+    // the factor 2^54 makes a subnormal x normal; the cube root of 2^54 is 2^18
     let v = if small { a * 18_014_398_509_481_984.0 } else { a };
     let t = f64::from_bits((((v.to_bits() >> 32) as u32 / 3 + 715_094_163) as u64) << 32);
     let t = t * poly((t * t) * (t / v), CBRT);
-    // rounded to 23 bits, so that t² is exact
+    // rounds t to 23 bits, so that t² is exact
     let t = f64::from_bits((t.to_bits() + 0x8000_0000) & 0xffff_ffff_c000_0000);
     let r = v / (t * t);
     let t = t.mul_add((r - t) / (t + t + r), t);

@@ -52,20 +52,20 @@ pub(super) const ATAN: [f64; 11] = [
     0.038048860352293205,
     -0.01789020384526294,
 ];
-/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`, each the f64 nearest to the rest.
+/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`, where each constant is the f64 nearest to the rest.
 const PIO2_MID: f64 = 6.123233995736766e-17;
 const PIO2_LO: f64 = -1.4973849048591698e-33;
 
 /// The largest |x| that `reduce` accepts, so that the loops stay vector code; `libm` computes larger ones one by one.
 pub(crate) const NEAR: f64 = 1_000_000.0;
 
-/// `(r, low, q)` with x = q·π/2 + r + low and |r| <= π/4, for |x| <= `NEAR`. The low bits of the third word
-/// are q; callers use two of them.
+/// `(r, low, q)` with x = q·π/2 + r + low and |r| <= π/4, for |x| <= `NEAR`. The low bits of the third number are q;
+/// callers use two of these bits.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
     let k = x.mul_add(FRAC_2_PI, ROUND);
     let n = k - ROUND;
-    // exact: a multiple of 2^-53 below 1, or x itself where n is 0
+    // r is exact: it is a multiple of 2^-53 below 1, or x itself if n is 0
     let r = (-n).mul_add(FRAC_PI_2, x);
     let p = n * PIO2_MID;
     let e = n.mul_add(PIO2_MID, -p);
@@ -156,7 +156,8 @@ fn angle(n: f64, d: f64) -> f64 {
     let t = if turned { back } else { q };
     let z = t * t;
     let p = (t * z).mul_add(poly(z, ATAN), t);
-    // the error of t is multiplied by the derivative 1/(1 + t²), here 1 - t² + t⁴; 0.5·PIO2_MID is the low part of π/4
+    // the error of t is multiplied by the derivative 1/(1 + t²), here approximated by 1 - t² + t⁴; 0.5·PIO2_MID is the
+    // low part of π/4
     if turned { FRAC_PI_4 + (p + (0.5 * PIO2_MID + lost * z.mul_add(z - 1.0, 1.0))) } else { p }
 }
 

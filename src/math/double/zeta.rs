@@ -28,7 +28,8 @@ fn hurwitz(x: f64, q: f64) -> f64 {
         k -= 1;
         let n = k as f64;
         let s = q + n;
-        // the rounding error of q + k, which x multiplies; from 1e17 on it is k
+        // the rounding error of q + k, which is multiplied by x below. From 1e17 on it would be k itself, so it is set
+        // to 0 from 1e16 on
         let low = if q < n { q - (s - n) } else { n - (s - q) };
         let low = if q < 1e16 { low } else { 0.0 };
         let term = pow(s, -x);
@@ -55,14 +56,14 @@ fn hurwitz(x: f64, q: f64) -> f64 {
 /// Computes the same sum for an integer x and a q below 0 that is not an integer.
 #[inline(always)]
 fn reflected(x: f64, q: f64) -> f64 {
-    // -g is exactly the base of the last term below 0, and 1 - g is the first base above 0
+    // -g is exactly the last base q + k that is below 0, and 1 - g is the first base above 0
     let g = -q - (-q).floor();
     let (above, below) = (hurwitz(x, 1.0 - g), hurwitz(x, g));
     let passed = hurwitz(x, 1.0 - q);
     let half = 0.5 * x;
     let even = half == half.floor();
     let odd = (above - below) + passed;
-    // if both are infinite, the larger term decides
+    // if both sums are infinite, the larger one decides the sign
     let larger = if g > 0.5 { f64::INFINITY } else { f64::NEG_INFINITY };
     let odd = if above + below < f64::INFINITY { odd } else { larger };
     let odd = if g == 0.5 { passed } else { odd };

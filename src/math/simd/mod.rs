@@ -52,12 +52,12 @@ pub(crate) trait ScalarFn<A: Copy, B, C, R> {
 pub(crate) const LANES: usize = 128;
 
 /// The number of elements that a lane of a fold combines one after another in a block. It is part of the tree, so
-/// another number changes the bits. A chain of 16 elements rounds a sum only 15 times; a shorter one would leave more
+/// another number changes the bits. A chain of 16 elements rounds a sum only 15 times; a shorter chain would leave more
 /// blocks to merge.
 pub(crate) const SERIAL: usize = 16;
 
-/// Returns the number of lanes of the fold of a row of `n` elements: enough that each has at most [`SERIAL`] elements,
-/// rounded up to a power of two, and at most [`LANES`].
+/// Returns the number of lanes of the fold of a row of `n` elements: enough that each lane has at most [`SERIAL`]
+/// elements, rounded up to a power of two, and at most [`LANES`].
 pub(crate) fn lanes_of_row(n: usize) -> usize {
     match n >= SERIAL * LANES {
         true => LANES,
@@ -65,15 +65,15 @@ pub(crate) fn lanes_of_row(n: usize) -> usize {
     }
 }
 
-/// The most columns of [`Loops::blocks`].
+/// The maximum number of columns of [`Loops::blocks`].
 pub(crate) const NARROW: usize = 32;
 
 /// The number of elements of a block of a scan. It is part of the scan's tree (`plan/kernel/scan.rs`), so another
 /// number changes the bits. A GPU workgroup of 256 invocations scans a block, with a run for each invocation.
 pub(crate) const SCAN_BLOCK: usize = 1024;
 /// The number of elements of a run of a scan, which are combined one after another. On a GPU one invocation scans a
-/// run, so that only totals of runs pass through shared memory. A packed 32-bit word has at most four elements, so they
-/// are in one run.
+/// run, so that only totals of runs pass through shared memory. A packed 32-bit word has at most four elements, so all
+/// of them are in one run.
 pub(crate) const SCAN_RUN: usize = 4;
 
 /// The number of loops of each form. On x86-64 there is one for [`Isa::Portable`], AVX2 and AVX-512 each. Elsewhere
@@ -105,9 +105,9 @@ impl Loops {
 #[derive(Clone, Copy)]
 pub(crate) enum Reduces {
     Quickly,
-    /// Loops over the lanes in memory, with the same bits. They serve products, whose callers reduce whole arrays;
-    /// `logsumexp`, whose exponentials and logarithms take longer than moving lanes; and every function on x86-64
-    /// without AVX2.
+    /// Loops over the lanes in memory, with the same bits. They are used for products, whose callers reduce whole
+    /// arrays; `logsumexp`, whose exponentials and logarithms take longer than moving lanes; and every function on
+    /// x86-64 without AVX2.
     Plainly,
 }
 
@@ -124,7 +124,7 @@ impl Loops {
         if quick { Loops::blocks::<A, B, C, R, F>().without_avx2(plain) } else { plain }
     }
 
-    /// Replaces the loop for x86-64 without AVX2. On other processors the portable loop is the only one, and it stays.
+    /// Replaces the loop for x86-64 without AVX2. On other processors the portable loop is the only one, so it is kept.
     const fn without_avx2(mut self, other: Loops) -> Loops {
         if cfg!(target_arch = "x86_64") {
             self.0[0] = other.0[0];
@@ -150,8 +150,8 @@ pub(crate) struct Forms {
     pub accumulate: Option<Loops>,
     /// For each element of a block, combines all elements up to it; `None` if the function has no reduction.
     pub scan: Option<Loops>,
-    /// As instructions of threaded code, for words of 4 bytes and of 8; `None` if the function does not support such
-    /// words.
+    /// The function as instructions of threaded code, for words of 4 bytes and of 8 bytes; `None` if the function does
+    /// not support such words.
     pub threaded: [Option<Threaded>; 2],
 }
 
@@ -198,7 +198,8 @@ macro_rules! loop_form {
                 $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
             ) {
                 let _ = ($a, $b, $c);
-                // SAFETY: *operands* and *result*: each body makes slices of exactly the elements that these two name.
+                // SAFETY: *operands* and *result*: each body creates slices of exactly the elements that these two
+                // conditions name.
                 unsafe { $body }
             }
             /// # Safety
@@ -248,7 +249,7 @@ macro_rules! loop_form {
 /// `p` points to `n` elements of `T`, aligned, which nobody writes while the slice lives.
 #[inline(always)]
 unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
-    // SAFETY: the caller's condition is that of `from_raw_parts`.
+    // SAFETY: the caller ensures what `from_raw_parts` requires.
     unsafe { std::slice::from_raw_parts(p as *const T, n) }
 }
 
@@ -258,7 +259,7 @@ unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
 /// `p` points to `n` elements of `T`, aligned, which nobody else uses while the slice lives.
 #[inline(always)]
 unsafe fn slice_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
-    // SAFETY: the caller's condition is that of `from_raw_parts_mut`.
+    // SAFETY: the caller ensures what `from_raw_parts_mut` requires.
     unsafe { std::slice::from_raw_parts_mut(p as *mut T, n) }
 }
 

@@ -2,14 +2,14 @@
 //! words. This module computes the words themselves; `cpu/philox.rs` writes them for tiles, and `threaded/mod.rs`
 //! builds instructions from them.
 
-/// The multipliers, and the increments of the two words of the key from round to round.
+/// The multipliers, and the numbers that are added to the two words of the key after each round.
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const LOWER: u64 = u32::MAX as u64;
 
 /// Returns the four words for the counter (block, 0, stream, number) and the key (seed low, seed high), each in the
-/// lower half of 64 bits. `key` has the two words of the seed, then the stream. Constants and rounds are those of the
-/// paper (Salmon et al., SC 2011).
+/// lower half of 64 bits. `key` has the two words of the seed, then the stream. The constants and the rounds are from
+/// the paper (Salmon et al., SC 2011).
 #[inline(always)]
 fn wide(block: u32, number: u8, key: [u32; 3]) -> [u64; 4] {
     // Each word of the counter is in the lower half of 64 bits, because vector instructions multiply exactly these
@@ -49,7 +49,8 @@ pub(crate) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
 // blocks are columns, which indices express better than iterators
 #[allow(clippy::needless_range_loop)]
 pub(crate) fn blocks<const N: usize>(first: u32, number: u8, key: [u32; 3]) -> [[u32; 4]; N] {
-    // pairs of words first, so that the rounds of several blocks are vectors
+    // computes the words as columns first, two words of a block packed together, so that the rounds of several blocks
+    // are vector code
     let mut columns = [[0; N]; 2];
     for i in 0..N {
         let made = wide(first.wrapping_add(i as u32), number, key);
@@ -65,8 +66,9 @@ pub(crate) fn blocks<const N: usize>(first: u32, number: u8, key: [u32; 3]) -> [
 #[cfg(target_arch = "x86_64")]
 pub(crate) use of_avx512::blocks as blocks_avx512;
 
-/// The same with AVX-512 instructions. The code that the compiler generates for [`blocks`] takes half as long again: it
-/// keeps a counter's words masked, multiplies some of them as whole 64-bit numbers, and moves the words through memory.
+/// Computes the same blocks with AVX-512 instructions. The code that the compiler generates for [`blocks`] takes 1.5
+/// times as long, because it keeps a counter's words masked, multiplies some of them as whole 64-bit numbers, and moves
+/// the words through memory.
 #[cfg(target_arch = "x86_64")]
 mod of_avx512 {
     use super::{MULTIPLIERS, WEYL};
@@ -82,7 +84,7 @@ mod of_avx512 {
     pub(crate) fn blocks(first: u32, number: u8, key: [u32; 3]) -> [__m512i; 4] {
         let each = |word: u32| _mm512_set1_epi64(word as i64);
         let multipliers = MULTIPLIERS.map(each);
-        // the blocks have this order, because `join` then returns them in ascending order
+        // the blocks are computed in this order, so that `join` returns them in ascending order
         let order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
         let begin = |first: u32| {
             let block = _mm512_add_epi32(_mm512_set1_epi64(first as i64), order);
@@ -114,7 +116,7 @@ mod of_avx512 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
     fn join(c: [__m512i; 4]) -> [__m512i; 2] {
-        // the lower half of the second beside that of the first
+        // returns the lower halves of the first vector beside the lower halves of the second
         let pair = |a, b| _mm512_mask_shuffle_epi32::<0xa0>(a, 0xaaaa, b);
         let (x, y) = (pair(c[0], c[1]), pair(c[2], c[3]));
         [_mm512_unpacklo_epi64(x, y), _mm512_unpackhi_epi64(x, y)]

@@ -1,5 +1,5 @@
-//! Folds several rows, or several blocks of columns, together: enough that their lanes fill the vector registers. A
-//! single row would be a chain of instructions that wait for each other.
+//! Folds several rows, or several blocks of columns, together: as many as are needed for their lanes to fill the vector
+//! registers. A single row would be a chain of instructions that wait for each other.
 
 use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
 
@@ -10,7 +10,7 @@ pub(crate) struct Blocks {
     pub count: usize,
     /// The result of block `i` goes to index `i.reverse_bits() >> shift`.
     pub shift: u32,
-    /// The number of elements that may be read, which may be more than those of the blocks.
+    /// The number of elements that may be read, which may be larger than the number of elements of the blocks.
     pub len: usize,
 }
 
@@ -65,7 +65,7 @@ const AHEAD: usize = 8 << 10;
 /// Combines the upper half of `W` lanes into the lower half until the first `left` lanes remain.
 ///
 /// # Safety
-/// As for [`combine`].
+/// A, B and R are the same type.
 #[inline(always)]
 unsafe fn halve<const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     lanes: &mut [A; W],
@@ -74,15 +74,15 @@ unsafe fn halve<const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
     let mut half = W / 2;
     while half >= left && half > 0 {
         for l in 0..half {
-            // SAFETY: the conditions of `combine`.
+            // SAFETY: A, B and R are the same type.
             lanes[l] = unsafe { combine::<A, B, C, R, F>(lanes[l], lanes[l + half]) };
         }
         half /= 2;
     }
 }
 
-/// Moves lane `l` of row `g` from `g · L + l` to `l · rows + g`, so that the upper half of all lanes is the upper half
-/// of each row's.
+/// Moves lane `l` of row `g` from `g · L + l` to `l · rows + g`, so that the upper half of all lanes consists of the
+/// upper half of each row's lanes.
 #[inline(always)]
 fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W]) -> [A; W] {
     let (rows, mut turned) = (W / L, *lanes);
@@ -98,7 +98,7 @@ fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W]) -> [A; W] {
 /// [`each_row`] is faster for several rows.
 ///
 /// # Safety
-/// As for [`combine`]; `a` has `n` elements for each of `out`, and `n` is 1 to [`SERIAL`] · [`LANES`].
+/// A, B and R are the same type; `a` has `n` elements for each of `out`, and `n` is 1 to [`SERIAL`] · [`LANES`].
 #[inline(always)]
 pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     n: usize,
@@ -113,14 +113,14 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
         lanes.copy_from_slice(first);
         for chunk in rest.chunks(width) {
             for (lane, x) in lanes.iter_mut().zip(chunk) {
-                // SAFETY: the conditions of `combine`.
+                // SAFETY: A, B and R are the same type.
                 *lane = unsafe { combine::<A, B, C, R, F>(*lane, *x) };
             }
         }
         let mut half = width / 2;
         while half > 0 {
             for l in 0..half {
-                // SAFETY: the conditions of `combine`.
+                // SAFETY: A, B and R are the same type.
                 lanes[l] = unsafe { combine::<A, B, C, R, F>(lanes[l], lanes[l + half]) };
             }
             half /= 2;
@@ -133,7 +133,7 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
 /// L`.
 ///
 /// # Safety
-/// As for [`combine`]; `a` points to the rows, and `out` has room for their results.
+/// A, B and R are the same type; `a` points to the rows, and `out` has room for their results.
 #[inline(always)]
 unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     n: usize,
@@ -143,8 +143,8 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     let (whole, rest, rows) = (n / L, n % L, W / L);
     // each iteration prefetches a part of a later group's bytes, because memory accepts only a few lines at a time
     let part = (rows * n * size_of::<A>()).div_ceil(whole.max(1));
-    // SAFETY: the caller's conditions. The elements that are read after the rest of a row belong to the next row; of
-    // the last row, only the rest is read.
+    // SAFETY: the caller's conditions. The elements that are read beyond the end of a row belong to the next row; the
+    // last row is read only up to its end.
     unsafe {
         // only numbers that are known at compile time index `lanes`, so it stays in registers
         let mut lanes = piece::<L, W, A>(a, n);
@@ -179,11 +179,11 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     }
 }
 
-/// Folds each row of `n` elements, at least `L`, to one element: `W / L` rows at a time. There must be at least that
-/// many rows.
+/// Folds each row of `n` elements, at least `L`, to one element: `W / L` rows at a time. There must be at least `W / L`
+/// rows.
 ///
 /// # Safety
-/// As for [`combine`]; `a` has `n` elements for each of `out`.
+/// A, B and R are the same type; `a` has `n` elements for each of `out`.
 #[inline(always)]
 pub(super) unsafe fn each_row<
     const L: usize,
@@ -199,7 +199,7 @@ pub(super) unsafe fn each_row<
     out: &mut [A],
 ) {
     let (rows, together) = (out.len(), W / L);
-    // SAFETY: the conditions of `combine`; each group is within the rows.
+    // SAFETY: A, B and R are the same type, and each group is within the rows.
     unsafe {
         for row in (0..rows).step_by(together) {
             // the last group may fold some rows of the group before it again, with the same results
@@ -212,8 +212,8 @@ pub(super) unsafe fn each_row<
 /// Folds blocks of [`SERIAL`] rows of `n` elements, at most `L`, each to one row.
 ///
 /// # Safety
-/// As for [`combine`]; `a` has the elements of all blocks, and `out` does not overlap it and has room for a row of
-/// each.
+/// A, B and R are the same type; `a` has the elements of all blocks, and `out` does not overlap `a` and has room for a
+/// row of each block.
 #[inline(always)]
 pub(super) unsafe fn each_block<
     const L: usize,
@@ -230,8 +230,8 @@ pub(super) unsafe fn each_block<
     out: *mut A,
 ) {
     let (together, size) = (W / L, SERIAL * n);
-    // each row is read as `L` elements. Those after its own belong to the next row, and their results are ignored. The
-    // last rows are copied to a buffer where elements follow them
+    // each row is read as `L` elements. The elements after the row's own belong to the next row, and their results are
+    // ignored. The last rows are first copied to a buffer, where there are elements after them too
     let mut copy = std::mem::MaybeUninit::<[[A; W]; SERIAL]>::uninit();
     let copy = copy.as_mut_ptr().cast::<A>();
     // SAFETY: the caller's conditions. A group is read from its first element to `L − n` after its last: in `a` if `a`
@@ -266,8 +266,8 @@ pub(super) unsafe fn each_block<
 /// [`each_block`], which is faster.
 ///
 /// # Safety
-/// As for [`combine`]; `a` has the elements of all blocks, and `out` does not overlap it and has room for a row of
-/// each.
+/// A, B and R are the same type; `a` has the elements of all blocks, and `out` does not overlap `a` and has room for a
+/// row of each block.
 #[inline(always)]
 pub(super) unsafe fn plain_blocks<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     n: usize,
@@ -280,7 +280,7 @@ pub(super) unsafe fn plain_blocks<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarF
         let at = mutant!(blocks_of_a_bunch_in_order, i, turned) * n;
         for column in 0..n {
             let rows = block.iter().skip(column).step_by(n);
-            // SAFETY: the conditions of `combine`; the block's row of results is within `out`.
+            // SAFETY: A, B and R are the same type, and the block's row of results is within `out`.
             unsafe {
                 let x = rows.copied().reduce(|x, y| combine::<A, B, C, R, F>(x, y));
                 *out.add(at + column) = x.unwrap_or(block[column]);
@@ -292,7 +292,8 @@ pub(super) unsafe fn plain_blocks<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarF
 /// Combines rows into `out`, column by column, in order.
 ///
 /// # Safety
-/// As for [`combine`]; `a` points to the first row, and each row has as many elements as `out` and does not overlap it.
+/// A, B and R are the same type; `a` points to the first row, and each row has as many elements as `out` and does not
+/// overlap it.
 #[inline(always)]
 pub(super) unsafe fn columns<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     a: *const A,

@@ -34,7 +34,7 @@ rounded! {
     elu(x, alpha);
     /// λ·x for x >= 0, λ·α·(e^x - 1) below.
     selu(x);
-    /// x / 6 + 1/2 between -3 and 3.
+    /// x / 6 + 1/2 between -3 and 3, 0 below and 1 above.
     hard_sigmoid(x);
     /// x · hard_sigmoid(x).
     hard_swish(x);
@@ -48,7 +48,7 @@ rounded! {
     ndtri(x);
     /// ψ(x), the derivative of ln Γ(x).
     digamma(x);
-    /// I₀(x), the modified Bessel function.
+    /// I₀(x), the modified Bessel function of order 0.
     i0(x);
     /// e^-|x|·I₀(x).
     i0e(x);
@@ -60,20 +60,20 @@ rounded! {
     beta(a, b);
     /// ln |B(a, b)|.
     betaln(a, b);
-    /// P(a, x), the lower incomplete gamma function over Γ(a).
+    /// P(a, x), the lower incomplete gamma function divided by Γ(a).
     gammainc(a, x);
-    /// Q(a, x), the upper incomplete gamma function over Γ(a).
+    /// Q(a, x), the upper incomplete gamma function divided by Γ(a).
     gammaincc(a, x);
 }
 
-/// I₁(x), the modified Bessel function. For a small x it is slightly more than x/2. If the result is a subnormal f16,
-/// x/2 is often exactly halfway between two f16, and the excess may be below f32's precision. Adding 1 to the bits
-/// records that there is an excess.
+/// I₁(x), the modified Bessel function of order 1. For a small x it is slightly more than x/2. If the result is a
+/// subnormal f16, x/2 is often exactly halfway between two f16, and the excess may be below f32's precision. Adding 1
+/// to the bits records that there is an excess.
 #[inline(always)]
 pub(crate) fn i1(x: f32) -> f32 {
     let r = double::i1(x as f64) as f32;
     let a = x.abs();
-    // if x/2 is a subnormal f16, below 2^-14
+    // true if r is x/2 and x/2 is a subnormal f16, that is, below 2^-14
     let dropped = (a > 1e-8) & (a < 1.25e-4) & (r == 0.5 * x);
     f32::from_bits(r.to_bits() + dropped as u32)
 }

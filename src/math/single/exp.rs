@@ -32,7 +32,7 @@ fn at_most(x: f32, hi: f32) -> f32 {
 pub(super) fn exp_parts(x: f32) -> (f32, u32) {
     let k = x.mul_add(LOG2_E, ROUND);
     let n = k - ROUND;
-    // x = n·ln 2 + r. The first step is exact: x and the product are multiples of 2^-25, unless n is 0, and the
+    // x = n·ln 2 + r. The first step is exact: unless n is 0, x and the product are multiples of 2^-25, and their
     // difference is below 1/2
     let r = (-n).mul_add(LN2_HI, x);
     let r = (-n).mul_add(LN2_LO, r);
@@ -91,7 +91,7 @@ pub(crate) fn expm1(x: f32) -> f32 {
     let r = (-n).mul_add(LN2_LO, h);
     let low = (-n).mul_add(LN2_LO, h - r);
     let t = (r * r).mul_add(poly(r, EXP), low);
-    // computes half the result, because 2^n overflows for n = 128 where the result does not
+    // computes half the result first, because for n = 128, 2^n overflows but the result may not
     let s = power(k.to_bits().wrapping_sub(1));
     let v = (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x);
     if x.abs() < 2.0e-8 { x } else { v }

@@ -2,7 +2,7 @@
 
 use super::poly;
 
-/// ln 2 = `LN2_HI` + `LN2_LO`, the first of 9 bits, so that its product with an exponent is exact.
+/// ln 2 = `LN2_HI` + `LN2_LO`. `LN2_HI` has 9 bits, so that its product with an exponent is exact.
 const LN2_HI: f32 = 0.693_359_375;
 const LN2_LO: f32 = -2.121_944_4e-4;
 /// ln(1 + f) = f - f²/2 + f³·p(f), 2/3 <= 1 + f <= 4/3: 2^-27.3.
@@ -52,8 +52,8 @@ fn split(x: f32) -> (f32, f32) {
 #[inline(always)]
 fn specials(x: f32, r: f32) -> f32 {
     let b = x.to_bits();
-    // x itself for +∞ and NaN, a NaN for negative numbers. LLVM would compile comparisons of floats here to a dozen
-    // tests of float classes, so the comparisons are of bits
+    // `other` is x itself for +∞ and NaN, and a NaN for negative numbers. LLVM would compile comparisons of floats here
+    // to a dozen tests of float classes, so the comparisons are of bits
     let other = f32::from_bits(b | (((b as i32) >> 31) as u32 & 0x7fc0_0000));
     let r = if b.wrapping_sub(1) < 0x7f7f_ffff { r } else { other };
     if b << 1 == 0 { f32::NEG_INFINITY } else { r }
@@ -94,7 +94,7 @@ pub(crate) fn log10(x: f32) -> f32 {
     specials(x, add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t))
 }
 
-/// e + f·c + t with an error little above half a unit in the last place, if e is 0 or |e| > |f·c|, and |t| is far
+/// e + f·c + t with an error slightly above half a unit in the last place, if e is 0 or |e| > |f·c|, and |t| is far
 /// smaller.
 #[inline(always)]
 fn add_product(e: f32, f: f32, c: f32, t: f32) -> f32 {
@@ -116,7 +116,7 @@ pub(crate) fn log1p(x: f32) -> f32 {
     let s = f32::from_bits(129u32.wrapping_sub(e as u32) << 23);
     let c = s.mul_add(0.25, -1.0);
     let f = (0.25 * x).mul_add(s, c);
-    // the error of that rounding; it adds low/(1 + f) to the logarithm, about low - low·f
+    // low is the error of that rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
     let low = (0.25 * x).mul_add(s, c - f);
     let r = log_of(f, e as f32, (-low).mul_add(f, low));
     let r = if x.abs() < 2.0e-10 { x } else { r };

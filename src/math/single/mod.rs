@@ -1,4 +1,4 @@
-//! Functions of f32. The frequent ones are computed in f32 with fused multiply-adds, the rarer ones in f64 (`wide.rs`).
+//! Functions of f32. Frequent functions are computed in f32 with fused multiply-adds, rarer ones in f64 (`wide.rs`).
 //!
 //! Polynomials are minimax fits (Remez exchange in 50 digits; each coefficient rounded to f32 in turn, from the lowest,
 //! and the rest fitted again). "2^-28" after a formula is its largest error on the interval, relative to the function's
@@ -52,7 +52,8 @@ pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     let (a, b) = ((x as f64).abs(), (y as f64).abs());
     let q = (a / b).floor();
     if (q < 4_503_599_627_370_496.0) & (b < f64::INFINITY) {
-        // below 2^52 q is the quotient's integer part or one more, so the remainder is representable and the fma exact
+        // below 2^52, q is the quotient's integer part or one more, so the remainder is an f64 and the fused
+        // multiply-add is exact
         let r = (-q).mul_add(b, a);
         ((if r < 0.0 { r + b } else { r }) as f32).copysign(x)
     } else {
@@ -60,7 +61,7 @@ pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     }
 }
 
-/// NumPy's `%`: the remainder, with the sign of the divisor even if it is 0.
+/// NumPy's `%`: the remainder, which has the sign of the divisor even if the remainder is 0.
 #[inline(always)]
 pub(crate) fn remainder(x: f32, y: f32) -> f32 {
     let m = fmod(x, y);

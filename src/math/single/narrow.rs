@@ -5,8 +5,8 @@
 pub(crate) fn nextafter_f16(x: f32, y: f32) -> f32 {
     let away = (y > x) == (x > 0.0);
     let m = x.abs();
-    // the distances from m to the next f16 above and below: at a power of two, the distance below is half of the one
-    // above, but neither is less than 2^-24, the distance of subnormals
+    // the distances from m to the next f16 above and below: at a power of two, the distance below is half the distance
+    // above. Both are at least 2^-24, the distance between subnormals
     let power = f32::from_bits(m.to_bits() & 0x7f80_0000);
     let above = (power * 2f32.powi(-10)).max(2f32.powi(-24));
     let below = if m == power { (power * 2f32.powi(-11)).max(2f32.powi(-24)) } else { above };
@@ -47,9 +47,11 @@ pub(crate) fn round_to_bf16(x: f32) -> f32 {
 pub(crate) fn round_to_f16(x: f32) -> f32 {
     let m = x.abs();
     let b = m.to_bits();
-    // a normal f16 has 13 bits of significand fewer than an f32: they are rounded off, ties to even, in the f32's bits
+    // a normal f16 has 13 bits of significand fewer than an f32. These bits are rounded away (ties to even) in the bits
+    // of the f32
     let normal = f32::from_bits(b.wrapping_add(0xfff + ((b >> 13) & 1)) & !0x1fff);
-    // a subnormal f16 is a multiple of 2^-24, the unit in the last place of 0.5, to which adding 0.5 rounds
+    // a subnormal f16 is a multiple of 2^-24. This is the unit in the last place of 0.5, so adding 0.5 rounds to such a
+    // multiple
     let tiny = (m + 0.5) - 0.5;
     let r = if m < 2f32.powi(-14) { tiny } else { normal };
     // 65520 is halfway between the largest f16 and 2^16

@@ -60,7 +60,7 @@ pub(crate) fn erfc(x: f32) -> f32 {
     let d = t + 2.0;
     let i = 1.0 / d;
     let v = p * poly((t - 2.0) * i, ERFCX);
-    // v / (t + 2): q, corrected by the remainder of its division and by the rounding error of d = t + 2
+    // v / (t + 2) is the quotient q, corrected by the remainder of the division and by the rounding error of d = t + 2
     let q = v * i;
     let rest = (-q).mul_add(d, v) - q * (t - (d - 2.0));
     let r = scale(mutant!(erfc_quotient_uncorrected, p * i * poly((t - 2.0) * i, ERFCX), rest.mul_add(i, q)), k);

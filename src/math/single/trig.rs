@@ -33,20 +33,20 @@ const ATAN: [f32; 9] = [
     0.010_893_143,
     -0.001_789_048_9,
 ];
-/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`, each the f32 nearest to the rest.
+/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`, where each constant is the f32 nearest to the rest.
 const PIO2_MID: f32 = -4.371_139e-8;
 const PIO2_LO: f32 = -1.715_124_9e-15;
 
-/// The largest |x| that `reduce_near` accepts, 2^17. Larger ones need more bits of π; `quarter_turns` has them.
+/// The largest |x| that `reduce_near` accepts, 2^17. Larger numbers need more bits of π, which `quarter_turns` has.
 pub(crate) const NEAR: f32 = 131_072.0;
 
-/// `(r, low, q)` with x = q·π/2 + r + low and |r| <= 0.79, for |x| <= `NEAR`. The low bits of the third word
-/// are q; callers use two of them.
+/// `(r, low, q)` with x = q·π/2 + r + low and |r| <= 0.79, for |x| <= `NEAR`. The low bits of the third number are q;
+/// callers use two of these bits.
 #[inline(always)]
 fn reduce_near(x: f32) -> (f32, f32, u32) {
     let k = x.mul_add(FRAC_2_PI, ROUND);
     let n = k - ROUND;
-    // exact: a multiple of 2^-24 below 1, or x itself where n is 0
+    // r is exact: it is a multiple of 2^-24 below 1, or x itself if n is 0
     let r = (-n).mul_add(FRAC_PI_2, x);
     let p = n * PIO2_MID;
     let e = n.mul_add(PIO2_MID, -p);
@@ -55,8 +55,8 @@ fn reduce_near(x: f32) -> (f32, f32, u32) {
     (hi, (-n).mul_add(PIO2_LO, low), k.to_bits())
 }
 
-/// Does `reduce_near` for any finite x. It reduces in both ways and selects one result, because a branch would not
-/// vectorise.
+/// Reduces any finite x, as `reduce_near` reduces a small one. It computes both `reduce_near` and `quarter_turns`, and
+/// selects one of the two results, because a branch would not vectorise.
 #[inline(always)]
 fn reduce(x: f32) -> (f32, f32, u32) {
     let (r, low, q) = reduce_near(x);

@@ -4,7 +4,7 @@
 use crate::math::double::{self, ERFINV, ERFINV_TAIL, poly};
 use std::f64::consts::{FRAC_PI_2, LN_2, LOG2_E, PI};
 
-/// 1.5·2^52, which rounds to an integer as `ROUND` of `double/mod.rs` does.
+/// 1.5·2^52, which rounds to an integer when it is added and subtracted again, as `ROUND` of `double/mod.rs` does.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 /// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.172: 2^-44.5.
 const LOG: [f64; 5] = [
@@ -100,7 +100,8 @@ pub(crate) fn pow(x: f32, y: f32) -> f32 {
     let t = if t > 140.0 { 140.0 } else { t };
     let r = exp2(t) as f32;
     let r = if a == 1.0 { if y.is_nan() { y } else { 1.0 } } else { r };
-    // a negative x gives a negative result for odd y, and, if finite, NaN for a y that is not an integer
+    // if x is negative, the result is negative for an odd y, and it is NaN for a y that is not an integer, provided
+    // that x is finite
     let whole = y == y.floor();
     let half = 0.5 * y;
     let odd = whole & (half != half.floor());

@@ -1,10 +1,10 @@
 //! The numbers `start + i · step` as an expression, which `arange` and `linspace` use for float dtypes.
 //!
-//! A plain `start + i · step` cancels: near 0, in the middle of `linspace(-1, 1, 1001)`, an f32 would have an error of
-//! hundreds of ULP. So positions are counted from the element nearest to 0, and each element is the sum of two terms.
-//! For the first term, `start` and `step` are rounded to a grid so coarse that all products and sums are exact. The
-//! second term is computed from the remainders. Only the sum of the two has a visible rounding, on every device, even
-//! if a driver contracts `a * b + c`.
+//! A plain `start + i · step` loses precision by cancellation: near 0, in the middle of `linspace(-1, 1, 1001)`, an f32
+//! would have an error of hundreds of ULP. So positions are counted from the element nearest to 0, and each element is
+//! the sum of two terms. For the first term, `start` and `step` are rounded to a grid so coarse that all products and
+//! sums are exact. The second term is computed from the remainders. Only the sum of the two has a visible rounding, on
+//! every device, even if a GPU driver contracts `a * b + c` to one operation.
 
 use super::{binary, iota};
 use crate::base::dtype::{DType, Scalar};
@@ -13,7 +13,7 @@ use crate::graph::expr::{Expr, cast};
 use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 
-/// A number as the sum of two. The second is at most half a unit in the last place of the first.
+/// A number as the sum of two f64. The second is at most half a unit in the last place of the first.
 pub(super) type Pair = (f64, f64);
 
 /// Returns the exact sum of two numbers (Knuth's two-sum).
@@ -59,13 +59,13 @@ pub(super) struct Line {
     start: Pair,
     step: Pair,
     n: usize,
-    /// `start` and `step` are the true ones times 2^-scale. The expression multiplies by 2^scale at the end.
+    /// `start` and `step` are stored multiplied by 2^-scale. The expression multiplies by 2^scale at the end.
     scale: i32,
 }
 
-/// The number of low bits of a position that get a product of their own in lines of more than 2^18 elements. There, the
-/// f32 product of a whole position and the remainder of the step would have an error of more than about a hundredth ULP
-/// of the result. 12 bits are half of f32's 24.
+/// In f32 lines of more than 2^18 elements, this many low bits of a position are multiplied separately. The f32 product
+/// of the whole position and the remainder of the step would have an error of more than about a hundredth ULP of the
+/// result. 12 bits are half of f32's 24.
 const LOW: i32 = 12;
 
 impl Line {
@@ -77,7 +77,7 @@ impl Line {
         Line { start, step, n, scale: 0 }.scaled(exponent(largest) + 2)
     }
 
-    /// Creates a line from `a` to `b` of `n` elements, two or more.
+    /// Creates a line of `n` elements from `a` to `b`. `n` must be at least 2.
     pub fn between(a: f64, b: f64, n: usize) -> Line {
         let top = exponent(a).max(exponent(b));
         // numbers near the limits of f64's range are scaled down, so that b − a does not overflow
@@ -90,10 +90,10 @@ impl Line {
         Line { start: (a, 0.0), step: two_sum(high, low), n, scale: k }.scaled(top - k)
     }
 
-    /// Returns the same line in other units, in which its largest number is neither huge nor tiny. That number is below
-    /// 2^top in the present units.
+    /// Returns the same line with another scale, such that its largest stored number is neither huge nor tiny. With the
+    /// current scale, that number is less than 2^top.
     fn scaled(self, top: i32) -> Line {
-        // the line is scaled only if f32 could not hold all its parts as normal numbers in the units of the result
+        // the scale becomes 0, unless f32 could then not hold all parts of the line as normal numbers
         let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
         let by = |x: Pair| (scaled(x.0, k), scaled(x.1, k));
         Line { start: by(self.start), step: by(self.step), scale: self.scale - k, ..self }
@@ -151,8 +151,9 @@ impl Line {
             let fine = sum(product(&q, (self.step.0 - short) + self.step.1), constant(base_low));
             sum(exact, sum(product(&p, low), sum(product(&q, short), fine)))
         };
-        // The scale is undone by roughly equal factors, each within the range of f32's exponents (±126). They move the
-        // line from near 1 towards the limits of the range, so only the last product can be subnormal and round.
+        // The scale is undone by roughly equal factors, each within the range of f32's exponents (±126). The products
+        // move the line from near 1 towards the limits of the range, so only the last product can be subnormal and
+        // round.
         let factors = (self.scale.abs() + 125) / 126;
         let factor = |f: i32| (f + 1) * self.scale / factors - f * self.scale / factors;
         (0..factors).fold(line, |line, f| product(&line, scaled(1.0, factor(f))))

@@ -18,7 +18,7 @@ use std::panic::Location;
 /// ```
 ///
 /// ```compile_fail,E0277
-/// let words = cupric::array!["one", "two"]; // what an array does not hold
+/// let words = cupric::array!["one", "two"]; // an array cannot hold strings
 /// ```
 #[macro_export]
 macro_rules! array {
@@ -59,8 +59,8 @@ pub fn literal<const FLOAT_LITERALS: bool, T: LiteralArray<FLOAT_LITERALS>>(item
 }
 
 /// Returns whether each element of a list is a float literal without a suffix. `tokens` is the list as the compiler
-/// prints it. Such a literal has digits with a point or an exponent, after any number of minus signs, in brackets to
-/// any depth. A count follows a `;`.
+/// prints it. Such a literal has digits with a point or an exponent. Minus signs may precede it, and brackets may
+/// enclose it to any depth. A `;` begins the count of `[value; count]`, which is skipped.
 #[doc(hidden)]
 pub const fn all_float_literals(tokens: &str) -> bool {
     let text = tokens.as_bytes();

@@ -40,7 +40,7 @@ pub fn ones(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("ones", shape, Scalar::Int(1), dtype, Location::caller())
 }
 
-/// Returns an array of zeros, as [`zeros`] does, because uninitialised memory is never readable.
+/// Returns an array of zeros, as [`zeros`] does, because cupric never lets a caller read uninitialised memory.
 #[track_caller]
 pub fn empty(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("empty", shape, Scalar::Int(0), dtype, Location::caller())
@@ -71,8 +71,8 @@ pub fn full(shape: impl IntoShape, value: impl Operand, dtype: DType) -> Expr {
     })
 }
 
-/// Fails for a number that `dtype` cannot hold: an integer outside its range, a float in an integer dtype, a number in
-/// bool.
+/// Fails for a number that `dtype` cannot hold: an integer outside its range, a float for an integer dtype, or an
+/// integer or float for bool.
 fn fits(op: &'static str, s: Scalar, dtype: DType, at: Loc) -> Result<()> {
     match s.promote_with(dtype) {
         Some(d) if mutant!(error_forgotten, true, d == dtype) => Ok(()),
@@ -103,8 +103,8 @@ like! {
     empty_like 0;
 }
 
-/// Returns an array filled with a number, with the shape, dtype and device of another array. Errors are those of
-/// [`full`]. If `value` is an array, it is cast and broadcast instead, and stays on its own device.
+/// Returns an array filled with a number, with the shape, dtype and device of another array. The errors are the same as
+/// in [`full`]. If `value` is an array, it is cast and broadcast instead, and the result is on the device of `value`.
 #[track_caller]
 pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     let at = Location::caller();
@@ -142,7 +142,7 @@ fn binary(row: &'static crate::graph::ufunc::Ufunc, a: impl Operand, b: impl Ope
 
 /// Returns `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. An integer dtype needs
 /// three integers, and every element must be in its range. In a float dtype the error of an element is at most 0.6
-/// units in the last place (1.5 beyond 2^18 elements; 1 in f16 and bf16).
+/// units in the last place (1.5 for more than 2^18 elements; 1 in f16 and bf16).
 ///
 /// ```
 /// use cupric::{DType, arange};
@@ -222,7 +222,7 @@ fn integers(start: Scalar, step: Scalar, n: usize, dtype: DType, at: Loc) -> Exp
 
 /// Returns the start and the step of a range of floats as integers, if all its elements are integers that fit i32 and
 /// are exact in the dtype of the computation: f64, or f32 for all other float dtypes. Such a range takes a third of the
-/// time of a [`Line`].
+/// time of a [`Line`], which all other ranges of floats use.
 fn whole_numbers(start: f64, step: f64, n: usize, dtype: DType) -> Option<[Scalar; 2]> {
     let most = if dtype == DType::F64 { i32::MAX as f64 } else { (1 << 24) as f64 };
     let last = start + step * n.saturating_sub(1) as f64;
@@ -245,8 +245,8 @@ pub(crate) fn countable(op: &'static str, n: usize, at: Loc) -> Result<()> {
 }
 
 /// Returns `n` evenly spaced numbers from `a` to `b`, in a float dtype. The first is `a` and the last is `b`, rounded
-/// to the dtype. The error of the others is at most 0.6 units in the last place (1.5 beyond 2^18 elements; 1 in f16 and
-/// bf16).
+/// to the dtype. The error of the other elements is at most 0.6 units in the last place (1.5 for more than 2^18
+/// elements; 1 in f16 and bf16).
 ///
 /// ```
 /// use cupric::{DType, linspace};
@@ -355,7 +355,7 @@ macro_rules! from_lists {
         impl<$($generic)*> TryFrom<$list> for Array {
             type Error = Error;
 
-            /// Converts like [`Array::from_nested`].
+            /// Converts nested lists as [`Array::from_nested`] does.
             #[track_caller]
             fn try_from(lists: $list) -> Result<Array> {
                 Array::from_nested(lists)

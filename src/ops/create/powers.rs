@@ -1,8 +1,8 @@
 //! Numbers with a constant ratio: `logspace` and `geomspace`.
 //!
 //! Each number is 2^E, for evenly spaced exponents E. A relative error of E appears in the result multiplied by about
-//! E. So E is the sum of two terms, of which the first is exact: its integer part becomes a power of two, and the
-//! remainder is small.
+//! E. So E is computed as the sum of two terms, and the first term is exact. The integer part of the first term becomes
+//! a power of two. The remainder plus the second term is small, so its error is small too.
 
 use super::line::{Pair, add, exponent, on_grid, scaled, times, two_sum};
 use super::{binary, countable, iota};
@@ -62,8 +62,8 @@ fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
     };
     let (base_high, base_low) = cut(start);
     let i = iota(smallvec![n], 0, at);
-    /// The number of low bits of a position that get a product of their own in f32. For long lines the product of a
-    /// whole position and the low part of the step would have an error that is visible in the result.
+    /// In f32, this many low bits of a position are multiplied separately. For long lines the product of the whole
+    /// position and the low part of the step would have an error that is visible in the result.
     const LOW: i32 = 12;
     let (exact, rest) = if wide == DType::F64 || n <= 1 << (LOW + 1) {
         let (high, low) = cut(step);
@@ -94,7 +94,7 @@ fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
     cast(binary(&arithmetic::multiply, scaled, power(&less(&whole, &half)), at), dtype, at)
 }
 
-/// Fails for arguments that both functions reject.
+/// Returns an error for arguments that [`logspace`] and [`geomspace`] both reject.
 fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -> Result<()> {
     if !dtype.is_float() {
         let detail = format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
@@ -144,8 +144,8 @@ pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
 }
 
 /// Returns `n` numbers with a constant ratio from `a` to `b`, in a float dtype. Both ends must have the same sign and
-/// must not be 0. The first number is `a` and the last is `b`, rounded to the dtype; the others are as accurate as
-/// those of [`logspace`].
+/// must not be 0. The first number is `a` and the last is `b`, rounded to the dtype; the other numbers are as accurate
+/// as the elements of [`logspace`].
 ///
 /// Ends of different signs, or an end of 0, are an [`ErrorKind::Argument`] error.
 ///
@@ -175,7 +175,7 @@ pub fn geomspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
         } else {
             inside
         };
-        // the ends are the given numbers, which a computed value could miss by a rounding
+        // the ends are the given numbers, from which a computed value could differ by a rounding error
         let i = iota(smallvec![n], 0, at);
         let at_end = |k: usize, value: f64, others: Expr| {
             let here = binary(&logic::equal, &i, k, at);

@@ -39,8 +39,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the exponential distribution with mean `scale`: −`scale` · log(1 − v) of a uniform v in (0, 1). No
-    /// number is 0 or infinite before it is rounded to `dtype`. With f32 and scale 1 the smallest numbers are multiples
+    /// Draws from the exponential distribution with mean `scale`: −`scale` · log(1 − v) for a uniform v in (0, 1). No
+    /// number is 0 or infinite before it is rounded to `dtype`. For f32 and scale 1, the smallest numbers are multiples
     /// of 2^-33, and the largest is 16.6.
     ///
     /// ```
@@ -60,8 +60,8 @@ impl Rng {
         })
     }
 
-    /// Draws from Gumbel's distribution of largest values, with mode `loc`: `loc` − `scale` · log(e) of an exponential
-    /// e.
+    /// Draws from the Gumbel distribution of largest values, with mode `loc`: `loc` − `scale` · log(e) for an
+    /// exponential number e.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -80,8 +80,8 @@ impl Rng {
         })
     }
 
-    /// Draws from Laplace's distribution, whose density is exp(−|x − `loc`| / `scale`) / (2 · `scale`): an exponential
-    /// with a random sign.
+    /// Draws from the Laplace distribution, whose density is exp(−|x − `loc`| / `scale`) / (2 · `scale`). The result is
+    /// an exponential number with a random sign, times `scale`, plus `loc`.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -102,7 +102,7 @@ impl Rng {
         })
     }
 
-    /// Draws from the logistic distribution: `loc` + `scale` · log(u / (1 − u)) of a uniform u.
+    /// Draws from the logistic distribution: `loc` + `scale` · log(u / (1 − u)) for a uniform u.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -120,7 +120,7 @@ impl Rng {
         })
     }
 
-    /// Draws from Cauchy's distribution, which has no mean: `loc` + `scale` · tan(π·(u − 1/2)) of a uniform u.
+    /// Draws from the Cauchy distribution, which has no mean: `loc` + `scale` · tan(π·(u − 1/2)) for a uniform u.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -141,8 +141,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the log-normal distribution: exp(`mean` + `sigma` · z) of a normal z. `mean` and `sigma` are the mean
-    /// and the standard deviation of the logarithm.
+    /// Draws from the log-normal distribution: exp(`mean` + `sigma` · z) for a normal number z. `mean` and `sigma` are
+    /// the mean and the standard deviation of the logarithm.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -165,7 +165,7 @@ impl Rng {
         })
     }
 
-    /// Draws from Weibull's distribution with shape parameter `a` and scale 1: e^(1/`a`) of an exponential e.
+    /// Draws from the Weibull distribution with shape parameter `a` and scale 1: e^(1/`a`) for an exponential number e.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -184,8 +184,9 @@ impl Rng {
         })
     }
 
-    /// Draws from Pareto's second (Lomax) distribution with shape parameter `a`, like NumPy's `pareto`: exp(e / `a`) −
-    /// 1 of an exponential e. The classical Pareto distribution with mode m is `(x + 1.0) * m`.
+    /// Draws from the Pareto distribution of the second kind (Lomax distribution) with shape parameter `a`, like
+    /// NumPy's `pareto`: exp(e / `a`) − 1 for an exponential number e. The classical Pareto distribution with mode m is
+    /// `(x + 1.0) * m`.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -204,8 +205,8 @@ impl Rng {
         })
     }
 
-    /// Draws from Rayleigh's distribution, the length of a vector of two normals with standard deviation `scale`:
-    /// `scale` · √(2·e) of an exponential e.
+    /// Draws from the Rayleigh distribution: the length of a vector of two normal numbers with standard deviation
+    /// `scale`. It is computed as `scale` · √(2·e) for an exponential number e.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -246,8 +247,8 @@ impl Rng {
                     format!("{left}, {mode} and {right} are not a left end, mode and right end in ascending order");
                 return Err(wrong(OP, detail, at));
             }
-            // `split` is the share of the area left of the mode; on either side the distance from the end is a square
-            // root
+            // `split` is the probability of a number left of the mode; on both sides of the mode, the inverse of the
+            // distribution function is a square root
             let split = (mode - left) / width;
             let u = inside(word, 0, wide, at);
             let rising = unary(&float::sqrt, times(&u, split, at), at);

@@ -1,17 +1,18 @@
-//! Poisson's and the binomial distribution for arrays of parameters, by inversion of one uniform number. There is no
-//! rejection, so a draw costs the same for all parameters.
+//! The Poisson and binomial distributions for arrays of parameters. A draw inverts the distribution function at one
+//! uniform number. Nothing is rejected, so a draw costs the same for all parameters.
 //!
-//! The result is the floor of a continuous quantile x of a normal number w. Both distributions use the method of Giles
+//! The result is the floor of a continuous quantile x for a normal number w. Both distributions use the method of Giles
 //! ("Algorithm 955: approximation of the inverse Poisson cumulative distribution function", ACM TOMS 42, 2016). With
-//! the mean μ, the variance σ², the probability p ≤ 1/2 (0 for Poisson's distribution) and q = 1 − p, the quantile is
+//! the mean μ, the variance σ², the probability p ≤ 1/2 (0 for a Poisson distribution) and q = 1 − p, the quantile is
 //!
 //! x = μ + σ²·y + 1/2 + log(t/y)/L(y) + c, where t = w/σ and L(y) = log(1 + q·y) − log(1 − p·y).
 //!
-//! y has the sign of t and satisfies t²/2 = (1/q + y)·log(1 + q·y) + (1/p − y)·log(1 − p·y). The right side, the
-//! deviance, is the leading term of Temme's expansions of the incomplete gamma and beta functions; the logarithm in x
-//! is their next term. The rest is below 0.03. The correction c was fitted to it at integers x of 4 or more, so that
-//! each probability is off by less than 10^-5 (2·10^-4 for a binomial distribution of up to 11 trials). The numbers 0,
-//! 1 and 2 are decided by their own probabilities.
+//! y has the sign of t and satisfies t²/2 = (1/q + y)·log(1 + q·y) + (1/p − y)·log(1 − p·y). The right side of this
+//! equation, the deviance, is the leading term of Temme's expansions of the incomplete gamma and beta functions; the
+//! logarithm in x is their next term. The remaining error of x is below 0.03. The correction c was fitted to this error
+//! at integers x of 4 or more, so that each probability is off by less than 10^-5 (2·10^-4 for a binomial distribution
+//! of up to 11 trials). The results 0, 1 and 2 are decided by comparing the uniform number with their exact
+//! probabilities.
 
 use super::{Words, add, choose, fine, times};
 use crate::base::dtype::{DType, Scalar};
@@ -22,12 +23,13 @@ use crate::ops::functions::{binary, unary};
 use crate::ops::random::word_constant;
 use smallvec::smallvec;
 
-/// Below this |t|, y and the logarithm are computed by their series in t, because the formulas cancel.
+/// If |t| is below this, y and the logarithm are computed by their series in t, because the formulas lose digits by
+/// cancellation there.
 const NEAR: f64 = 0.2;
-/// Steps of Newton's method, starting from two terms of the series. A third step would change only numbers that are
-/// drawn less than once in 10^6 times.
+/// The number of steps of Newton's method, which starts from two terms of the series. A third step would change only
+/// numbers that are drawn less than once in 10^6 times.
 const STEPS: usize = 2;
-/// y stays within this fraction of the distance from 0 to a pole of L.
+/// y is limited to this fraction of the distance from 0 to a pole of L.
 const WITHIN: f64 = 0.98;
 
 fn minus(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
@@ -56,8 +58,8 @@ fn within(e: &Expr, most: impl Operand, at: Loc) -> Expr {
     binary(&logic::logical_and, binary(&logic::greater_equal, e, 0, at), not_above, at)
 }
 
-/// Draws from Poisson's distribution. The means have the dtype `wide` and the shape of the draw; one outside 0 to 2^62
-/// returns −1.
+/// Draws from the Poisson distribution. The means have the dtype `wide` and the shape of the draw. The result is −1 for
+/// a mean outside 0 to 2^62.
 pub(super) fn poisson(mean: &Expr, word: Words, wide: DType, at: Loc) -> Expr {
     let law = Law { mean, variance: mean, trials: None, wide, at };
     let log = unary(&arithmetic::negative, mean, at);
@@ -65,8 +67,8 @@ pub(super) fn poisson(mean: &Expr, word: Words, wide: DType, at: Loc) -> Expr {
     choose(within(mean, 2f64.powi(62), at), number, -1, at)
 }
 
-/// Draws from the binomial distribution. `trials` (i64) and `p` (of the dtype `wide`) have the shape of the draw. A p
-/// outside 0 to 1 returns −1, and so does a number of trials outside 0 to 2^53.
+/// Draws from the binomial distribution. `trials` (i64) and `p` (of the dtype `wide`) have the shape of the draw. The
+/// result is −1 for a `p` outside 0 to 1 and for a number of trials outside 0 to 2^53.
 pub(super) fn binomial(trials: &Expr, p: &Expr, word: Words, wide: DType, at: Loc) -> Expr {
     let n = &cast(trials.clone(), wide, at);
     // the probability of the rarer outcome
@@ -85,8 +87,9 @@ pub(super) fn binomial(trials: &Expr, p: &Expr, word: Words, wide: DType, at: Lo
     choose(valid, number, -1, at)
 }
 
-/// Makes a normal number of the words of a uniform number; it decreases as the uniform number grows. It applies the
-/// inverse of Φ in the lower tail, where Φ is small, and restores the sign.
+/// Computes a normal number from the words of a uniform number. It decreases as the uniform number grows. The function
+/// applies the inverse of the normal distribution function Φ in the lower tail, where Φ is small, and then sets the
+/// sign.
 fn normal(word: Words, wide: DType, at: Loc) -> Expr {
     let (is_small, tail) = if wide == DType::F64 {
         let v = fine(word, 0, wide, at);
@@ -100,14 +103,14 @@ fn normal(word: Words, wide: DType, at: Loc) -> Expr {
     choose(is_small, unary(&arithmetic::negative, &low, at), &low, at)
 }
 
-/// The number of trials, and the probabilities of the rarer and of the other outcome.
+/// The number of trials, the probability of the rarer outcome, and the probability of the other outcome.
 struct Trials<'a> {
     n: &'a Expr,
     rare: &'a Expr,
     usual: &'a Expr,
 }
 
-/// A binomial distribution, or Poisson's distribution if `trials` is `None`.
+/// A binomial distribution, or a Poisson distribution if `trials` is `None`.
 struct Law<'a> {
     mean: &'a Expr,
     variance: &'a Expr,
@@ -118,14 +121,16 @@ struct Law<'a> {
 
 impl Law<'_> {
     /// Returns the drawn number, as i64. `log` is the logarithm of the probability of 0. `ratios` are the probability
-    /// of 1 over that of 0, and that of 2 over that of 1. The result may exceed the number of trials.
+    /// of 1 divided by the probability of 0, and the probability of 2 divided by the probability of 1. The result may
+    /// exceed the number of trials.
     fn number(&self, log: &Expr, ratios: [Expr; 2], word: Words) -> Expr {
         let at = self.at;
         let whole = unary(&arithmetic::floor, self.mean, at);
         let above = self.above(&whole, &normal(word, self.wide, at));
-        // added as integers, because the sum for a large mean has too many digits for a float
+        // added as integers, because for a large mean the sum has too many digits for a float
         let many = add(cast(whole, DType::I64, at), cast(above, DType::I64, at), at);
-        // `one` and `two` are the probabilities of 1 and 2; `of_one` to `of_three` those of at least 1, 2 and 3
+        // `one` and `two` are the probabilities of 1 and 2; `of_one` to `of_three` are the probabilities of at least 1,
+        // 2 and 3
         let one = times(unary(&float::exp, log, at), &ratios[0], at);
         let two = times(&one, &ratios[1], at);
         let of_one = unary(&arithmetic::negative, unary(&float::expm1, log, at), at);
@@ -137,12 +142,12 @@ impl Law<'_> {
         choose(passes(of_three), largest(many, 3, at), few, at)
     }
 
-    /// Returns the quantile of the normal number `w` minus `whole`, the whole part of the mean, rounded down.
+    /// Returns the quantile for the normal number `w`, minus `whole` (the whole part of the mean), rounded down.
     fn above(&self, whole: &Expr, w: &Expr) -> Expr {
         let at = self.at;
         let t = &over(w, unary(&float::sqrt, self.variance, at), at);
         let is_near = &less(unary(&arithmetic::abs, t, at), NEAR, at);
-        // the series of y in t, which reverts that of t²/2 in y; with a = q − p
+        // the series of y in powers of t, found by inverting the series of t²/2 in powers of y; a = q − p
         let terms = [(true, vec![1. / 6.])];
         let more = [
             (false, vec![-1. / 48., 1. / 144.]),
@@ -153,7 +158,7 @@ impl Law<'_> {
             let terms: Vec<Expr> = terms.iter().map(|(odd, c)| self.in_skew(*odd, c)).collect();
             times(t, add(times(self.polynomial(t, &terms), t, at), 1.0, at), at)
         };
-        // more terms would give a start of the wrong sign for a large t, which small means have
+        // more terms would give the start the wrong sign for a large t, which occurs for small means
         let mut y = self.inside(series(&terms));
         for _ in 0..STEPS {
             let (slope, deviance) = self.deviance(&y);
@@ -176,8 +181,8 @@ impl Law<'_> {
         unary(&arithmetic::floor, above, at)
     }
 
-    /// Returns the correction c at the quantile x, as fitted fractions: one of x and μ, the same from the other end of
-    /// the binomial distribution, and one that matters for few trials.
+    /// Returns the correction c at the quantile x. It is a combination of fitted fractions: one of x and μ, the same
+    /// fraction counted from the other end of the binomial distribution, and one that matters only for few trials.
     fn rest(&self, x: &Expr) -> Expr {
         let at = self.at;
         let of = |x: Expr, mean: Expr| {
@@ -228,7 +233,8 @@ impl Law<'_> {
         }
     }
 
-    /// Returns a polynomial in a² with a = q − p, times a if it is odd. For Poisson's distribution a is 1.
+    /// Returns a polynomial in a², where a = q − p, multiplied by a if `odd` is true. For a Poisson distribution a
+    /// is 1.
     fn in_skew(&self, odd: bool, coefficients: &[f64]) -> Expr {
         let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], self.wide, self.at);
         match &self.trials {

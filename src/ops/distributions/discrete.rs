@@ -21,8 +21,8 @@ const MOST_TRIALS: i128 = 1 << 53;
 
 impl Rng {
     /// Draws the number of trials up to the first success: 1, 2, …, as i64. Each trial succeeds with probability `p`.
-    /// The number is `⌈e / −log(1 − p)⌉` of an exponential e in f32, so large numbers have 24 significant bits. On a
-    /// GPU, a number at a boundary may be the next one.
+    /// The number is `⌈e / −log(1 − p)⌉` for an exponential number e in f32, so large numbers have 24 significant bits.
+    /// On a GPU, a result may differ by 1 if the quotient is close to an integer.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -50,19 +50,20 @@ impl Rng {
         })
     }
 
-    /// Draws from Poisson's distribution with mean `lam`, as i64: how many events occur where `lam` are expected. `lam`
-    /// is a number, or an array of means that broadcasts to `shape`.
+    /// Draws from the Poisson distribution with mean `lam`, as i64: how many events occur where `lam` are expected.
+    /// `lam` is a number, or an array of means that broadcasts to `shape`.
     ///
     /// If `lam` is a number, the call builds a table of about 20·√`lam` probabilities, in which each draw looks up 64
     /// random bits. Every device draws the same numbers. The table and the draw are on the CPU, or on the device of
     /// [`Device::scope`]; [`Expr::to_device`] moves the result.
     ///
     /// If `lam` is an array, its device computes the draw in f32 (for f64 the CPU in f64) when the expression is
-    /// evaluated. It inverts one uniform number: 0, 1 and 2 by their own probabilities, and larger numbers by an
-    /// expansion of the quantile (after Giles, "Algorithm 955", ACM TOMS 42, 2016). The cost is the same for all means.
-    /// Each probability is exact to within 10^-5. A mean has the precision of f32, and numbers rarer than 2^-32 are not
-    /// drawn. A mean that is NaN, negative or above 2^62 returns −1. On a GPU, a number at a boundary may be the next
-    /// one, about √`lam` times in 10^6.
+    /// evaluated. It inverts the distribution function at one uniform number: by the exact probabilities for the
+    /// results 0, 1 and 2, and by an expansion of the quantile for larger results (after Giles, "Algorithm 955", ACM
+    /// TOMS 42, 2016). The cost is the same for all means. Each probability is exact to within 10^-5. A mean has the
+    /// precision of f32, and numbers with a probability below 2^-32 are not drawn. The result is −1 if the mean is NaN,
+    /// negative or above 2^62. On a GPU, a result may differ by 1 if the quantile is close to an integer, about √`lam`
+    /// times in 10^6.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -102,9 +103,10 @@ impl Rng {
     /// Draws from the binomial distribution, as i64: how many of `n` trials succeed, each with probability `p`. `n` and
     /// `p` are numbers, or arrays that broadcast to `shape`. An array `n` holds integers, and an array `p` floats.
     ///
-    /// For two numbers the draw uses a table, like [`Rng::poisson`]. Otherwise it inverts one uniform number, in f64 if
-    /// `p` is an array of f64. Each probability is exact to within 2·10^-4, and to within 2·10^-5 from 12 trials on. A
-    /// probability outside 0 to 1 returns −1, and so does a number of trials that is negative or above 2^53.
+    /// If both are numbers, the draw uses a table, like [`Rng::poisson`]. Otherwise it inverts the distribution
+    /// function at one uniform number, in f64 if `p` is an array of f64. Each probability is exact to within 2·10^-4,
+    /// and for 12 or more trials to within 2·10^-5. The result is −1 if an element of `p` is outside 0 to 1, or if a
+    /// number of trials is negative or above 2^53.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -150,14 +152,14 @@ impl Rng {
     }
 
     /// Draws a category for each row of logits along an axis, as i64. Category i has the probability
-    /// `softmax(logits)[i]`. The result does not have the axis. To draw several times from one row, use
-    /// `logits.broadcast_to([n, k])`. If you have weights, use `weights.log()`, or [`Rng::choice_weighted`], which is
-    /// exact.
+    /// `softmax(logits)[i]`. The axis is removed. To draw several times from one row, use
+    /// `logits.broadcast_to([n, k])`. If you have weights, pass `weights.log()`, or use [`Rng::choice_weighted`], which
+    /// is exact.
     ///
     /// The category is the position of the largest sum of a logit and Gumbel noise (Gumbel 1954), in f32, or in f64 for
-    /// f64. The draw fuses with other operations. A logit of −∞ is drawn only if all are −∞; then the result is 0. A
-    /// row with a NaN returns the NaN's position. On a GPU, another category may be drawn where two sums are equal
-    /// within rounding.
+    /// f64 logits. The draw fuses with other operations. A logit of −∞ is drawn only if all are −∞; then the result
+    /// is 0. If a row contains a NaN, the result is the position of the NaN. On a GPU, another category may be drawn if
+    /// two sums differ only by rounding errors.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -213,10 +215,10 @@ impl Rng {
         self.integers(0, n, shape, DType::I64)
     }
 
-    /// Draws positions in a vector of weights with replacement, as i64. A position's probability is its weight's share
-    /// of the sum, so the weights need not sum to 1. The call reads the weights and builds a table of integer sums, in
-    /// which each draw looks up 64 random bits. Every device draws the same positions. A weight is rounded down by less
-    /// than 2^-60 of the sum.
+    /// Draws positions in a vector of weights with replacement, as i64. The probability of a position is its weight
+    /// divided by the sum of the weights, so the weights need not sum to 1. The call reads the weights and builds a
+    /// table of integer sums, in which each draw looks up 64 random bits. Every device draws the same positions. A
+    /// weight is rounded down by less than 2^-60 of the sum.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -244,10 +246,11 @@ impl Rng {
         })
     }
 
-    /// Draws `size` different positions in a vector of weights, as i64, one after another. A position's probability is
-    /// its weight's share of the weights that are left, like NumPy's `choice(replace=False, p=weights)`. Positions of
-    /// weight 0 are never drawn. The result is the positions of the smallest e / weight with exponentials e (Efraimidis
-    /// and Spirakis 2006). The call reads the weights to check them.
+    /// Draws `size` different positions in a vector of weights, as i64, one after another. The probability of a
+    /// position is its weight divided by the sum of the weights that are left, as in NumPy's
+    /// `choice(replace=False, p=weights)`. Positions of weight 0 are never drawn. The call computes e / weight with an
+    /// exponential number e for each position, and returns the positions of the smallest quotients (Efraimidis and
+    /// Spirakis 2006). The call reads the weights to check them.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -282,8 +285,8 @@ impl Rng {
     }
 
     /// Counts how often each of k weights is drawn in `n` draws, as i64. The result has an additional last axis of
-    /// length k, whose sums are `n`. The weights are a vector and need not sum to 1. The function makes `n` draws of
-    /// [`Rng::choice_weighted`] for each result and counts them.
+    /// length k, along which the counts sum to `n`. The weights are a vector and need not sum to 1. The function makes
+    /// `n` draws of [`Rng::choice_weighted`] for each vector of counts.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -293,7 +296,7 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries the errors of [`Rng::choice_weighted`] with `n` draws for each result.
+    /// The expression carries the errors of [`Rng::choice_weighted`] with `n` draws for each vector of counts.
     #[track_caller]
     pub fn multinomial(&mut self, n: usize, weights: impl Operand, shape: impl IntoShape) -> Expr {
         const OP: &str = "multinomial";
@@ -317,7 +320,7 @@ impl Rng {
         };
         let device = drawn.0.device;
         let fill = |v: i128, n: usize| Expr::fill_on(device, Scalar::Int(v), smallvec![n], DType::I64, at);
-        // the counts of all results are contiguous
+        // the counts of all vectors are contiguous
         let places = (drawn + arange(0, rows * k, k.max(1), DType::I64).expand_dims(1)).reshape([rows * n]);
         let counts = fill(0, cells).index_add(0, places, fill(1, rows * n));
         counts.reshape(&out[..])
@@ -370,9 +373,9 @@ fn read(op: &'static str, weights: &Expr, at: Loc) -> Result<(Vec<f64>, Device)>
     Ok((host, array.device()))
 }
 
-/// Returns weights of consecutive integers around `mode`, whose weight is 1, and the first of these integers. They
-/// extend to both sides while weights are at least 2^-80, up to `last`. `ratio(k)` is the weight of k + 1 divided by
-/// that of k.
+/// Returns the first of several consecutive integers around `mode`, and the weights of these integers. The weight of
+/// `mode` is 1. The integers extend in both directions as long as their weights are at least 2^-80, from 0 up to
+/// `last`. `ratio(k)` is the weight of k + 1 divided by the weight of k.
 fn around(mode: f64, last: f64, ratio: impl Fn(f64) -> f64) -> (f64, Vec<f64>) {
     const LEAST: f64 = 1.0 / (1u128 << 80) as f64;
     let mut weights = vec![];
@@ -396,7 +399,8 @@ fn around(mode: f64, last: f64, ratio: impl Fn(f64) -> f64) -> (f64, Vec<f64>) {
     (first, weights)
 }
 
-/// Draws integers from `first` on by their weights. The table is on the CPU, or on the device of [`Device::scope`].
+/// Draws integers: `weights[i]` is the weight of the integer `first` + i. The table is on the CPU, or on the device of
+/// [`Device::scope`].
 fn from_table(op: &'static str, first: f64, weights: &[f64], word: super::Words, at: Loc) -> Result<Expr> {
     let positions = Table::new(op, weights, &Device::of(0), at)?.positions(word(0), word(1), at);
     let first = Expr::fill(Scalar::Int(first as i128), smallvec![], DType::I64, at);

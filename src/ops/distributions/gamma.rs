@@ -1,6 +1,6 @@
 //! Gamma, chi-square, beta and Dirichlet distributions, by Marsaglia and Tsang's method ("A simple method for
-//! generating gamma variables", ACM TOMS 26, 2000). A draw computes enough tries that all of them fail with a
-//! probability below 2^-64.
+//! generating gamma variables", ACM TOMS 26, 2000). Each try computes a candidate and accepts or rejects it. A draw
+//! computes enough tries that all of them fail with a probability below 2^-64.
 
 use super::{add, choose, computed_in, inside, positive, scale as scale_of, times, unit_exponential};
 use crate::base::dtype::DType;
@@ -13,9 +13,10 @@ use crate::ops::functions::{binary, stack_at, unary};
 use crate::ops::random::{Rng, drawn_shape, is_float, normal_of};
 use std::panic::Location;
 
-/// Gamma distributions, and distributions derived from them. A draw uses one stream for each try (two for f64), and one
-/// more for a shape parameter below 1. The number of tries depends on `a` and is at most 15. All tries are computed, so
-/// that the computation does not depend on the data, and an accepted one becomes the result.
+/// Gamma distributions, and distributions derived from them. Each number is chosen from several tries, which compute a
+/// candidate and accept or reject it. A draw uses one stream for each try (two for f64), and one more for a shape
+/// parameter below 1. The number of tries depends on the shape parameter and is at most 15. All tries are computed, so
+/// that the computation does not depend on the data, and an accepted candidate becomes the result.
 ///
 /// # Errors
 /// The expressions carry [`ErrorKind::Argument`](crate::ErrorKind) unless shape parameters are positive and finite and
@@ -157,9 +158,10 @@ impl Rng {
         Some(times(e, -1.0 / a, at))
     }
 
-    /// Draws a gamma number of shape `a`, or of shape a + 1 if `a` is below 1. It is d·v of an accepted v = (1 + y)³,
-    /// where y is c·x with a normal x. A try is accepted if log(u) < x²/2 + d·(1 − v + log v). The expression in
-    /// parentheses is computed from y, because a large d would multiply its cancellation.
+    /// Draws a gamma number of shape `a`, or of shape a + 1 if `a` is below 1. The result is d·v for an accepted v =
+    /// (1 + y)³, where y = c·x for a normal number x. A try is accepted if log(u) < x²/2 + d·(1 − v + log v). The
+    /// expression in parentheses is computed from y, because its direct form cancels, and a large d would multiply the
+    /// error.
     fn gamma_of_large(&mut self, a: f64, shape: &Shape, wide: DType, at: Loc) -> Expr {
         let a = if a < 1.0 { a + 1.0 } else { a };
         let d = a - 1.0 / 3.0;
@@ -196,7 +198,7 @@ impl Rng {
     }
 }
 
-/// From this shape parameter on every try is accepted, because fewer than 2^-30 of them would be rejected.
+/// From this shape parameter on every try is accepted, because a fraction of less than 2^-30 of them would be rejected.
 const ALMOST_NORMAL: f64 = (1u64 << 40) as f64;
 
 /// Returns how many tries are needed so that all fail with a probability below 2^-64, for a shape parameter of 1 or

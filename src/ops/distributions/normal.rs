@@ -20,9 +20,10 @@ impl Rng {
     /// deviation, draw between `(low - mean) / deviation` and `(high - mean) / deviation`, and compute
     /// `x * deviation + mean`.
     ///
-    /// It inverts Φ at a uniform number between Φ(`low`) and Φ(`high`), on the side of 0 where these are small. Beyond
-    /// ±5 it solves log Φ(x) = log p relative to the nearer bound by three steps of Newton's method (four for f64). So
-    /// the draw is as exact far from 0 as near it. The result lies within the bounds.
+    /// It inverts the normal distribution function Φ at a uniform number between Φ(`low`) and Φ(`high`), mirrored if
+    /// necessary so that these are small. Beyond ±5 it solves log Φ(x) = log p for the distance of x from the nearer
+    /// bound, by three steps of Newton's method (four for f64). So the draw is as exact far from 0 as near 0. The
+    /// result lies within the bounds.
     ///
     /// ```
     /// use cupric::{DType, INF, Rng};
@@ -62,10 +63,10 @@ impl Rng {
     }
 
     /// Draws vectors from a normal distribution with a mean of shape `[k]` and a covariance matrix of shape `[k, k]`.
-    /// The result has an additional last axis of length k. It is `mean + z · Lᵀ` of normals z, where L·Lᵀ is the
-    /// covariance, in the float type to which the mean and the covariance promote. The call reads the covariance and
-    /// computes L in f64 by Cholesky's method. The normals are drawn when the result is evaluated, on the device of the
-    /// mean and the covariance.
+    /// The result has an additional last axis of length k. It is `mean + z · Lᵀ` for normal numbers z, where L·Lᵀ is
+    /// the covariance, in the float type to which the mean and the covariance promote. The call reads the covariance
+    /// and computes L in f64 by Cholesky's method. The normal numbers are drawn when the result is evaluated, on the
+    /// device of the mean and the covariance.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -133,7 +134,7 @@ impl Rng {
         self.by_factor(OP, made, shape, at)
     }
 
-    /// Draws normal vectors by the mean and the factor of the covariance.
+    /// Draws normal vectors from the mean and the factor of the covariance.
     fn by_factor(&mut self, op: &'static str, of: Result<(Expr, Expr)>, shape: impl IntoShape, at: Loc) -> Expr {
         let made = || -> Result<(Expr, Expr, Shape, DType)> {
             let (mean, factor) = of?;
@@ -179,9 +180,9 @@ fn square(op: &'static str, e: &Expr, k: usize, at: Loc) -> Result<()> {
     Err(Error::with_line(ErrorKind::Shape, op, detail, at))
 }
 
-/// Returns the Cholesky factor L of a positive semidefinite matrix A = L·Lᵀ, in C order. If a pivot is 0 within the
-/// rounding errors of `dtype`, the matrix's original type, its column is 0, because the variable is a combination of
-/// those before it.
+/// Returns the Cholesky factor L of a positive semidefinite matrix A = L·Lᵀ, in C order. `dtype` is the original dtype
+/// of the matrix. If a pivot is 0 within the rounding errors of `dtype`, its column is set to 0, because its variable
+/// is a linear combination of the variables before it.
 fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> Result<Vec<f64>> {
     let refused = |why: &str| Err(wrong(op, format!("the covariance, of shape [{k}, {k}], {why}"), at));
     if !a.iter().all(|x| x.is_finite()) {
@@ -209,7 +210,7 @@ fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> R
             let rest = a[i * k + j] - dot(&l, i);
             match pivot > slack {
                 true => l[i * k + j] = rest / root,
-                // |rest| is at most the root of the product of both pivots
+                // if semidefinite, |rest| is at most the square root of the product of both pivots
                 false if rest.abs() > slack + (slack * largest).sqrt() => {
                     return refused("is not positive semidefinite");
                 }
@@ -232,7 +233,7 @@ fn around_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
         let e = add(times(u, below + above, at), -below, at);
         return times(unary(&special::erfinv, e, at), SQRT_2, at);
     }
-    // the exact probabilities of both sides of 0, and then the tail probability on the side of the number
+    // the exact probabilities on both sides of 0; each side then uses its own tail probability, which is small
     let (below, above) = (below / 2.0, above / 2.0);
     let total = below + above;
     let lower = add(times(&u, total, at), double::ndtr(low), at);
@@ -259,8 +260,8 @@ fn below_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
 
 /// Draws between two bounds whose higher one, `high`, is far below 0. With h = −`high`, the probability of being below
 /// `high` − δ, given that the number is below `high`, is exp(−δ·(δ/2 + h)) · erfcx((h + δ)/√2) / erfcx(h/√2). Newton's
-/// method finds the δ for which the logarithm of this probability is −t. Nothing cancels, and the first guess, which
-/// leaves out the quotient, is exact up to 1/h².
+/// method finds the δ for which the logarithm of this probability is −t. Nothing cancels. The first guess, which leaves
+/// out the quotient, has an error of the order 1/h².
 fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     let h = -high;
     let at_h = double::erfcx(h * FRAC_1_SQRT_2);

@@ -15,8 +15,8 @@ use std::panic::Location;
 
 impl Rng {
     /// Returns the numbers `0..n` in random order, as i64. It sorts n random keys of 64 bits on the device that
-    /// evaluates the expression, and returns the same order on every device. Equal keys keep their order; this makes no
-    /// order more likely by more than n²/2^65.
+    /// evaluates the expression, and returns the same order on every device. Equal keys keep their order, which raises
+    /// the probability of an order by at most n²/2^65.
     ///
     /// ```
     /// let p = cupric::Rng::new(0).permutation(5);
@@ -90,7 +90,7 @@ impl Rng {
 
     /// Returns the order that sorts n random keys.
     fn order(&mut self, op: &'static str, n: usize, at: Loc) -> Expr {
-        // checked before `draw`, whose message would count elements
+        // checked here, because the error message of `draw` would be about elements
         if n > u32::MAX as usize {
             let detail = format!("{n} numbers requested; a permutation has at most 2^32 - 1");
             return Expr::failed(Error::with_line(ErrorKind::LimitExceeded, op, detail, at), at);

@@ -14,8 +14,8 @@ use crate::ops::random::mul_high_wide;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 
-/// The cumulative sums of weights, and the last of them. A power of two scales the weights so that the last is between
-/// 2^60 and 2^61; they are rounded down to integers.
+/// The cumulative sums of weights, and the last sum as `total`. The weights are multiplied by a power of two, so that
+/// the last sum is between 2^60 and 2^61, and rounded down to integers.
 pub(super) struct Table {
     sums: Expr,
     total: u64,
@@ -42,8 +42,8 @@ impl Table {
     pub(super) fn new(op: &'static str, weights: &[f64], device: &Device, at: Loc) -> Result<Table> {
         check(op, weights, at)?;
         let largest = weights.iter().fold(0.0f64, |m, w| m.max(*w));
-        // the weights are scaled near 1 first, because the sum of the largest numbers overflows; in two steps, because
-        // 2^1074 is infinite
+        // the weights are scaled near 1 first, because a sum of very large weights would overflow. This takes two
+        // factors, because 2^1074 is infinite.
         let exponent = largest.log2().floor().clamp(-1022.0, 1023.0) as i32;
         let halves = (-exponent / 2, -exponent - -exponent / 2);
         let near_one = |w: f64| w * 2f64.powi(halves.0) * 2f64.powi(halves.1);
@@ -64,8 +64,9 @@ impl Table {
         Ok(Table { sums: (*sums).clone(), total })
     }
 
-    /// Returns a position in the weights for each pair of random words, as i64, with its weight's share as probability:
-    /// the first position whose cumulative sum is above a random number below the total, found by binary search.
+    /// Returns a position in the weights for each pair of random words, as i64. The probability of a position is its
+    /// weight divided by the sum of the weights. The result is the first position whose cumulative sum is above a
+    /// random number less than the total, found by binary search.
     pub(super) fn positions(&self, high: Expr, low: Expr, at: Loc) -> Expr {
         let n = self.sums.0.shape[0];
         let shape = high.0.shape.clone();

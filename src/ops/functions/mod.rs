@@ -1,5 +1,6 @@
 //! Operators, methods and free functions. Macros generate the elementwise ones from the rows of the ufunc table. Most
-//! others are composites of other operations (`ops/functions/reductions.rs`), so no planner or backend knows them.
+//! others are built from other operations (`ops/functions/reductions.rs`), so planners and backends do not need to know
+//! them.
 
 mod bincount;
 mod reductions;
@@ -89,8 +90,8 @@ macro_rules! methods {
     };
 }
 
-// The methods and free functions of the ufunc table. Each file of the table has a module here, in which `table` names
-// that file.
+// The methods and free functions of the ufunc table. There is one module for each file of the table. In the module,
+// `table` names that file.
 mod of_arithmetic {
     use super::*;
     use crate::graph::ufunc::arithmetic as table;
@@ -132,10 +133,10 @@ pub fn select(condition: impl Operand, a: impl Operand, b: impl Operand) -> Expr
     ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
-/// A condition that no type meets. It marks the number types `N` that cannot be the left operand of an operator, and
-/// the compiler prints the message below for them. Only one primitive float type and one integer type without it may
-/// exist (f64 and i64), because otherwise the compiler could not infer the type of `2.0` in `(2.0 - &x).exp()`. Type
-/// inference skips an impl whose condition does not hold.
+/// A trait that no type implements. As a bound, it marks the number types `N` that cannot be the left operand of an
+/// operator, and the compiler prints the message below for them. Of the primitive types, only one float type (f64) and
+/// one integer type (i64) have operators without this bound, because otherwise the compiler could not infer the type of
+/// `2.0` in `(2.0 - &x).exp()`. Type inference skips an impl whose bound does not hold.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a number of type `{N}` cannot be the left operand of an operator with an array",
@@ -166,7 +167,7 @@ macro_rules! operators {
         operators!(@never $trait $method $module::$row; $s; Expr, &Expr, Array, &Array);
     )* };
     (@never $trait:ident $method:ident $module:ident::$row:ident; $s:ty; $($t:ty),*) => { $(
-        // the condition has a lifetime, because the compiler rejects a condition on concrete types that never holds
+        // the bound has a lifetime parameter, because the compiler rejects a bound on concrete types that never holds
         #[doc(hidden)]
         impl<'a> std::ops::$trait<$t> for $s
         where
@@ -219,8 +220,9 @@ unary_operators! {
 }
 
 impl Expr {
-    /// Converts the elements to another dtype, as Rust's `as` does: floats saturate to integers, NaN becomes 0, and any
-    /// value but 0 becomes true. f16 and bf16 are rounded here, even inside a fused kernel.
+    /// Converts the elements to another dtype, as Rust's `as` does: a float outside the range of an integer dtype
+    /// saturates, NaN becomes 0 in an integer dtype, and any value but 0 becomes true. A cast to f16 or bf16 rounds the
+    /// values, even inside a fused kernel.
     ///
     /// ```
     /// use cupric::{DType, array};
@@ -239,7 +241,8 @@ impl Expr {
 
     /// Returns the matrix product by the rules of the Array API: a 1-D first operand is a row, a 1-D second operand is
     /// a column, and the axes before the last two are a batch and broadcast. The result has the promoted dtype, in
-    /// which integers wrap. For narrow integers `a.astype(DType::I32).matmul(b)` has a wider result.
+    /// which integers wrap. For a wider result of narrow integers, convert one operand first:
+    /// `a.astype(DType::I32).matmul(b)`.
     ///
     /// ```
     /// let a = cupric::array![[1., 2.], [3., 4.]];
@@ -285,9 +288,9 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
         let batch = shape.len();
         shape.extend([m, n]);
         layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
-        // Narrow integers are summed modulo 2^32. The cast reduces the sum modulo the width of the dtype, so the result
-        // is as if summed in the dtype. For bools the i32 sum counts the true products, and the cast tests whether
-        // there is one.
+        // Narrow integers are summed modulo 2^32. The cast reduces the sum modulo 2^bits of the dtype, so the result is
+        // the same as if the dtype itself had been used. For bools the i32 sum counts the true products, and the cast
+        // tests whether the count is not 0.
         let product = cast(Expr::node(NodeOp::Matmul, smallvec![x, y], shape, dtype.dot(), device, at), dtype, at);
         let mut gone: SmallVec<[usize; 2]> = smallvec![];
         if a.0.shape.len() == 1 {
@@ -300,8 +303,8 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
     })
 }
 
-/// Returns the expression. If it carries an error that was made by this call of `op`, that error then names `op`
-/// instead of the function that implements it.
+/// Returns the expression. If it carries an error that this call of `op` caused, the returned error names `op` instead
+/// of the function that implements `op`.
 pub(crate) fn named(op: &'static str, e: Expr, at: Loc) -> Expr {
     match e.error() {
         Some(error) if error.location() == Some(at) => Expr::failed(error.clone().named(op), at),

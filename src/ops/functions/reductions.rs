@@ -11,12 +11,12 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Builds a function of two operands.
+/// Builds the call of the elementwise function `row` with two operands.
 pub(crate) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// Builds a function of one operand.
+/// Builds the call of the elementwise function `row` with one operand.
 pub(crate) fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg()], at)
 }
@@ -27,7 +27,8 @@ pub(crate) fn count(e: &Expr, axes: &AxesArg) -> usize {
     axes.resolve(shape.len()).map_or(0, |a| layout::product(a.iter().map(|d| &shape[*d])))
 }
 
-/// Casts to the dtype in which composites compute: f64 stays, every other dtype becomes f32.
+/// Casts to the dtype in which functions built from several operations compute: f64 is kept, and every other dtype
+/// becomes f32.
 pub(crate) fn wide(e: &Expr, at: Loc) -> Expr {
     let e = strong(e.clone(), at);
     let to = match e.0.dtype {
@@ -57,8 +58,8 @@ fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 }
 
 /// Returns the dtype in which `count` elements of a dtype are summed. A float dtype is kept. Integers and bool use 32
-/// bits if these hold any such sum, and 64 bits otherwise. 32 bits are preferred because a vector has twice as many
-/// such lanes, and because a GPU may have to emulate 64 bits by pairs of words.
+/// bits if 32 bits can hold every possible sum, and 64 bits otherwise. 32 bits are preferred because a SIMD vector
+/// holds twice as many 32-bit lanes, and because a GPU may have to emulate 64-bit integers by pairs of 32-bit words.
 pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
     let (least, most) = dtype.integer_range();
     let total = most.max(-least).saturating_mul(count as i128);
@@ -70,7 +71,7 @@ pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
     }
 }
 
-/// Sums integers or bools in the dtype of [`summed_in`].
+/// Sums integers or bools in the dtype that [`summed_in`] returns.
 fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let to = summed_in(e.0.dtype, count(e, axes));
     reduce(op, Fold::of(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
@@ -101,9 +102,9 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let carry = shifted(&logic::bitwise_right_shift, &low);
     let high = binary(&arithmetic::add, sum(&shifted(&logic::bitwise_right_shift, &x)), carry, at);
     let low = low_half(&low);
-    // A sum between -2^62 and 2^62 fits one integer, which is rounded to f32. A larger sum is `high` times 2^32,
-    // rounded. Its low half only sets the last bit of `high` (a sticky bit, below f32's 24 bits), so that the rounding
-    // takes it into account.
+    // A sum between -2^62 and 2^62 fits one integer, which is rounded to f32. A larger sum is `high`, rounded to f32,
+    // times 2^32. If the low half is not 0, the last bit of `high` is set (a sticky bit, below f32's 24 bits), so that
+    // the rounding takes the low half into account.
     let whole = binary(&logic::bitwise_or, shifted(&logic::bitwise_left_shift, &high), &low, at);
     let some = cast(binary(&logic::not_equal, &low, constant(0), at), wide, at);
     let odd = mutant!(sticky_bit_of_a_long_sum, high.clone(), binary(&logic::bitwise_or, &high, some, at));
@@ -119,7 +120,7 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     ufunc(&logic::SELECT, smallvec![fits.into_arg(), cast(whole, DType::F32, at).into_arg(), long.into_arg()], at)
 }
 
-/// Builds the mean in the dtype in which composites compute ([`wide`]).
+/// Builds the mean, in the dtype that [`wide`] chooses.
 pub(crate) fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     let sum = reduce(op, Fold::of(&arithmetic::add), &x, &gone(axes), at);
@@ -139,7 +140,7 @@ pub(crate) fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 
 fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     let x = wide(e, at);
-    // two passes over the elements, because the difference of a mean square and a squared mean would cancel
+    // two passes over the elements, because mean(x²) − mean(x)² would lose precision by cancellation
     let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
     let total = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, &gone(axes), at);
     let squares = total(&unary(&arithmetic::square, &deviation, at));
@@ -221,7 +222,8 @@ reductions! {
     /// ```
     #[doc(alias("sum_axis", "sum_all"))]
     sum |e, axes, at| sum_in_its_type("sum", e, axes, at);
-    /// Returns the product along axes, or 1 if there are no elements. The dtypes are those of [`Expr::sum`].
+    /// Returns the product along axes, or 1 if there are no elements. The dtypes are as in [`Expr::sum`]: integers and
+    /// bool become i64 or u64.
     #[doc(alias("product", "prod_axis"))]
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
@@ -234,7 +236,8 @@ reductions! {
     #[doc(alias("amax", "max_axis"))]
     max |e, axes, at| reduce("max", Fold::of(&arithmetic::maximum), e, axes, at);
     /// Returns the mean along axes, or NaN if there are no elements. f16 and bf16 are computed in f32 and rounded at
-    /// the end. Integers and bool become f32: their exact sum, rounded once, divided by their number.
+    /// the end. For integers and bool, the result is f32: the exact sum, rounded once, is divided by the number of
+    /// elements.
     #[doc(alias("mean_axis", "mean_all"))]
     mean |e, axes, at| {
         if e.0.dtype.is_float() {
@@ -288,12 +291,12 @@ reductions! {
         let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
         narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)
     };
-    /// Returns the position of the smallest element along one axis, or in C order with `..`, as i64. Among equal
-    /// elements it is the first. If there are NaNs, it is the position of the first NaN.
+    /// Returns the position, as i64, of the smallest element along one axis. With `..` it is the position in C order in
+    /// the whole array. The first of several equal elements is chosen. If there are NaNs, the first NaN is chosen.
     #[doc(alias("arg_min"))]
     argmin |e, axes, at| position("argmin", *ARGMIN, e, axes, at)?;
-    /// Returns the position of the largest element along one axis, or in C order with `..`, as i64. Among equal
-    /// elements it is the first. If there are NaNs, it is the position of the first NaN.
+    /// Returns the position, as i64, of the largest element along one axis. With `..` it is the position in C order in
+    /// the whole array. The first of several equal elements is chosen. If there are NaNs, the first NaN is chosen.
     ///
     /// ```
     /// use cupric::array;
@@ -319,7 +322,7 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
 }
 
 /// Rounds an f16 or bf16 expression to its own dtype, by a cast that no rewrite removes. Stored values are already
-/// rounded.
+/// rounded, so they are returned unchanged.
 pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
     match e.0.is_stored() {
         true => e.clone(),
@@ -328,8 +331,8 @@ pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
 }
 
 impl Expr {
-    /// Returns the variance along axes: the sum of squared deviations divided by n − `correction`, or by 0 if that is
-    /// negative.
+    /// Returns the variance along axes: the sum of squared deviations divided by n − `correction`, where n is the
+    /// number of elements along the axes. If n − `correction` is negative, the sum is divided by 0.
     #[track_caller]
     pub fn var_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();

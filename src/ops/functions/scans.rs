@@ -13,13 +13,14 @@ use std::panic::Location;
 
 impl Expr {
     /// Returns the cumulative sum along an axis: each result is the sum of the elements up to and including that
-    /// position. A negative axis counts from the end. To change which elements count, wrap the axis in
-    /// [`reverse`](crate::reverse), [`exclusive`](crate::exclusive) or [`include_initial`](crate::include_initial).
+    /// position. A negative axis counts from the end. The axis may be wrapped: [`reverse`](crate::reverse) scans from
+    /// the end, [`exclusive`](crate::exclusive) leaves out the element at each position, and
+    /// [`include_initial`](crate::include_initial) adds the sum of no elements in front.
     ///
-    /// The dtypes are those of [`Expr::sum`]: signed integers and bool become i64, unsigned integers u64; f16 and bf16
-    /// accumulate in f32, and each result is rounded once. A result has at most the error of [`Expr::sum`] over its
-    /// elements, and depends on those alone: a NaN or an infinity does not change the results before it. NumPy's
-    /// `cumsum` without an axis is `x.reshape([-1]).cumulative_sum(0)`.
+    /// The dtypes are as in [`Expr::sum`]: signed integers and bool become i64, unsigned integers u64; f16 and bf16
+    /// accumulate in f32, and each result is rounded once. A result has at most the error of [`Expr::sum`] of the same
+    /// elements. It depends only on these elements, so a NaN or an infinity does not change the results before it.
+    /// NumPy's `cumsum` without an axis is `x.reshape([-1]).cumulative_sum(0)`.
     ///
     /// ```
     /// use cupric::{array, reverse};
@@ -37,8 +38,8 @@ impl Expr {
         scanned(&arithmetic::add, self, axis, |dtype, length| [summed_in(dtype, length), dtype.sum()])
     }
 
-    /// Returns the cumulative product along an axis. The axis argument is that of [`Expr::cumulative_sum`], and the
-    /// dtypes are those of [`Expr::prod`].
+    /// Returns the cumulative product along an axis. The axis can be wrapped as in [`Expr::cumulative_sum`], and the
+    /// dtypes are as in [`Expr::prod`].
     ///
     /// ```
     /// use cupric::{array, exclusive};
@@ -53,8 +54,8 @@ impl Expr {
     }
 
     /// Returns the cumulative maximum along an axis, in the operand's dtype. From the first NaN on, the results are
-    /// NaN. The axis argument is that of [`Expr::cumulative_sum`]. The maximum of no elements is the lowest value of
-    /// the dtype, −∞ for floats.
+    /// NaN. The axis can be wrapped as in [`Expr::cumulative_sum`]. The maximum of no elements, which `exclusive` and
+    /// `include_initial` return first, is the lowest value of the dtype, −∞ for floats.
     ///
     /// ```
     /// use cupric::array;
@@ -86,13 +87,13 @@ impl Expr {
     }
 
     /// Returns the logarithm of the cumulative sum of exponentials along an axis, without overflow. From the first NaN
-    /// on, the results are NaN. The axis argument is that of [`Expr::cumulative_sum`]. The result for no elements is
+    /// on, the results are NaN. The axis can be wrapped as in [`Expr::cumulative_sum`]. The result for no elements is
     /// −∞.
     ///
     /// The scan combines pairs as [`logaddexp`](crate::logaddexp) does, in one pass. Integers and bool become f32.
-    /// Dtypes other than f64 are combined in f64 on the CPU, and in f32 on a GPU and where the operand has no device.
-    /// Each combination in f32 rounds, as in NumPy's `logaddexp.accumulate`, but a result depends on a chain of only
-    /// about log₂ n combinations.
+    /// Dtypes other than f64 are combined in f64 on the CPU, and in f32 on a GPU or if the operand has no device. Each
+    /// combination in f32 rounds, as in NumPy's `logaddexp.accumulate`, but a result depends on a chain of only about
+    /// log₂ n combinations.
     ///
     /// ```
     /// use cupric::array;

@@ -13,10 +13,10 @@ impl Expr {
     /// [`descending`](crate::descending). A negative axis counts from the end.
     ///
     /// The sort is stable, NaNs come last in either order, and −0 equals +0, as in NumPy's stable sort. The result has
-    /// the bits of the elements at the positions of [`Expr::argsort`]. A GPU uses a radix sort, which takes linear
-    /// time. The CPU uses a sorting network for rows of up to 256 elements, a quicksort if there is AVX-512, and a
-    /// radix sort otherwise; it allocates the result and at most one more array of that size. NumPy's `axis=None` is
-    /// `x.reshape([-1]).sort(0)`.
+    /// the elements at the positions that [`Expr::argsort`] returns, bit for bit. A GPU uses a radix sort, which takes
+    /// linear time. The CPU uses a sorting network for rows of up to 256 elements. For longer rows it uses a quicksort
+    /// if there is AVX-512 and elements have 4 or 8 bytes, and a radix sort otherwise. It allocates the result and at
+    /// most one more array of that size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
     ///
     /// ```
     /// use cupric::{array, descending};
@@ -46,7 +46,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::sort`].
+    /// The errors of [`Expr::sort`].
     #[doc(alias = "arg_sort_last_dim")]
     #[track_caller]
     pub fn argsort(&self, axis: impl IntoSortAxis) -> Expr {

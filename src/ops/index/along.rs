@@ -1,4 +1,5 @@
-//! `take_along_axis`: an index of its own for each element. And a check of indices that are computed with, not loaded at.
+//! `take_along_axis`, which uses a separate index for each element of the result; and a check of indices that are used
+//! in arithmetic and not to load elements.
 
 use super::positions;
 use crate::base::dtype::DType;
@@ -11,13 +12,15 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 impl Expr {
-    /// Elements along an axis at integer positions, an own position for each: with indices of shape `[m, k]` along axis 1 the
-    /// result is `x[i, indices[i, j]]`, of shape `[m, k]`. The indices have as many axes as the array; along the axis they may
-    /// have any length, and along the others the two broadcast. It is how `argsort`, `argmax` and their like are used. The
-    /// result has the array's dtype, bit for bit.
+    /// Returns elements along an axis at integer positions, with a separate position for each element of the result.
+    /// For indices of shape `[m, k]` and axis 1, element `[i, j]` of the result, which has shape `[m, k]`, is
+    /// `x[i, indices[i, j]]`. The indices have as many axes as the array. Along `axis` they may have any length; along
+    /// the other axes both shapes broadcast. Use it with the results of `argsort`, `argmax` and similar functions. The
+    /// elements keep their dtype and bits.
     ///
-    /// Negative indices count from the end, and one out of range is an error as with [`Expr::take`]. Indices of other than an
-    /// integer type are an [`ErrorKind::DType`] error, shapes that do not fit an [`ErrorKind::Shape`] one.
+    /// Negative indices count from the end, and an index out of range is an error as for [`Expr::take`]. The expression
+    /// carries an [`ErrorKind::DType`] error if the indices are not integers, and an [`ErrorKind::Shape`] error if the
+    /// shapes do not fit.
     ///
     /// ```
     /// use cupric::{array, keep};
@@ -34,7 +37,8 @@ impl Expr {
         take_along(self, operand(indices, at), axis.saturated(), IndexMode::Check, at)
     }
 
-    /// As [`Expr::take_along_axis`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    /// Like [`Expr::take_along_axis`], but replaces each position outside the axis by the nearest valid one: see
+    /// [`Expr::take_clip`].
     ///
     /// ```
     /// use cupric::array;
@@ -48,7 +52,7 @@ impl Expr {
         take_along(self, operand(indices, at), axis.saturated(), IndexMode::Clip, at)
     }
 
-    /// As [`Expr::take_along_axis`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    /// Like [`Expr::take_along_axis`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
     ///
     /// ```
     /// use cupric::array;
@@ -63,7 +67,7 @@ impl Expr {
     }
 }
 
-/// Builds what [`Expr::take_along_axis`] and its variants give.
+/// Builds the expression of [`Expr::take_along_axis`] and its variants.
 pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: Loc) -> Expr {
     const OP: &str = "take_along_axis";
     carry(at, || {
@@ -76,7 +80,7 @@ pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexM
             let detail = format!("an array of shape {a:?} and indices of shape {b:?} have not as many axes");
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
-        // along the axis each keeps its own length, along the others the two broadcast
+        // along `axis` both shapes keep their lengths; along the other axes they broadcast
         let along = |shape: &Shape, n: usize| -> Shape {
             let mut shape = shape.clone();
             shape[axis] = n;
@@ -95,8 +99,9 @@ pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexM
     })
 }
 
-/// Returns integer positions as i64. One that is negative, or not below `length`, is an error of the evaluation, found as that
-/// of [`Expr::take`] is. The positions are looked up in an array of zeros that is one element in memory.
+/// Returns integer positions as i64. If a position is negative or not less than `length`, the evaluation fails like
+/// that of [`Expr::take`]. To check them, the positions are looked up in an array of zeros, which occupies one element
+/// of memory.
 pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize, at: Loc) -> Result<Expr> {
     let dtype = positions.0.dtype;
     if !dtype.is_integer() {
@@ -112,7 +117,7 @@ pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize
         let detail = "no position is in range, because an axis has length 0";
         return Err(Error::with_line(ErrorKind::Index, op, detail, at));
     }
-    // a kernel checks indices of i32 and i64; those that fit i32 take half the time in it
+    // a kernel checks i32 and i64 indices, and needs half the time for i32
     let fits = dtype.size() < 4 || dtype == DType::I32;
     let i = crate::graph::expr::cast(positions, if fits { DType::I32 } else { DType::I64 }, at);
     let zero = Expr::node(NodeOp::Iota(0), smallvec![], smallvec![1], DType::I32, 0, at);

@@ -1,5 +1,6 @@
-//! `index_min` and `index_max` of floats and bools, which no device combines atomically. The values are sorted, so that the last
-//! one for each element is the least or greatest; which that is, the table of [`last_writers`] says.
+//! `index_min` and `index_max` of floats and bools, for which no device has atomic operations. The values are sorted so
+//! that the last value for each element is the least or greatest. The table of [`last_writers`] tells which value is
+//! last.
 
 use super::places::flat_along;
 use super::writes::{Places, in_axis, last_writers};
@@ -12,7 +13,7 @@ use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 
-/// A call: the array and its indices, whose axis is `axis`.
+/// The parameters of a call. `axis` is the axis to which the indices refer.
 pub(super) struct Extremes {
     pub op: &'static str,
     pub combine: Combine,
@@ -23,7 +24,8 @@ pub(super) struct Extremes {
 }
 
 impl Extremes {
-    /// The array, combined with values of shape `wanted`, which have an index for each place along the axis.
+    /// Returns the array combined with values of shape `wanted`. There is one index for each position of the values
+    /// along the axis.
     pub fn of(&self, array: Expr, indices: Expr, values: &Expr, wanted: &Shape) -> Result<Expr> {
         let &Extremes { op, at, axis, .. } = self;
         let shape = array.0.shape.clone();
@@ -45,7 +47,7 @@ impl Extremes {
         let order = self.order(&values)?;
         let placed = Places { at: self.taken(&positions, order.clone()), mode: IndexMode::Clip };
         let table = last_writers(op, &placed, size, self.device, at);
-        // where no value goes the number is −1, which clips to 0: that value is not used
+        // for an element without a value the number is −1, which clips to 0; the value found there is not used
         let number = self.call(&arithmetic::subtract, cast(table.clone(), DType::I32, at), 1);
         let best = self.taken(&values, self.taken(&order, number));
         let best = self.with_sign_of_zero(best, &values, positions, size);
@@ -69,14 +71,15 @@ impl Extremes {
         ufunc(row, smallvec![a.into_arg(), b.into_arg()], self.at)
     }
 
-    /// Elements of an array of one axis at numbers of i32.
+    /// Returns the elements of a 1-d array at positions of dtype i32.
     fn taken(&self, from: &Expr, i: Expr) -> Expr {
         let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: self.op };
         let shape = i.0.shape.clone();
         Expr::node(take, smallvec![i, from.clone()], shape, from.0.dtype, self.device, self.at)
     }
 
-    /// The numbers of the values, as i32, in the order in which a later one wins: a NaN is last in either order.
+    /// Returns the positions of the values, as i32, sorted so that the value to keep is last. NaN is last whether the
+    /// order is ascending or descending.
     fn order(&self, values: &Expr) -> Result<Expr> {
         let count = values.checked()?.shape[0];
         if count == 1 {
@@ -90,8 +93,9 @@ impl Extremes {
         Ok(cast(order, DType::I32, self.at))
     }
 
-    /// The sort takes −0 and +0 as equal; of the two the minimum is −0, and the maximum +0. So a best value of zero has that sign if
-    /// one of the values for the element is that zero.
+    /// Sets the sign of best values that are zero. The sort treats −0 and +0 as equal, but the minimum of the two is −0
+    /// and the maximum +0. So the best value is −0 for a minimum (+0 for a maximum) if any value for the element is
+    /// that zero.
     fn with_sign_of_zero(&self, best: Expr, values: &Expr, positions: Expr, size: usize) -> Expr {
         let (at, dtype) = (self.at, values.0.dtype);
         if !dtype.is_float() {

@@ -1,6 +1,6 @@
-//! Slices and the other views, and `take`. `take_along_axis` is in `ops/index/along.rs`;
-//! `index_add`, `index_min` and `index_max` are in `ops/index/scatter.rs` (of floats `ops/index/sums.rs` and `ops/index/extremes.rs`); `put`, `put_along_axis`, `set_at` and `take_at` in
-//! `ops/index/places.rs`, on `ops/index/writes.rs`.
+//! Slices and other views, and `take`. `along.rs` has `take_along_axis`. `scatter.rs` has `index_add`, `index_min` and
+//! `index_max`; for floats, `sums.rs` adds, and `extremes.rs` finds minima and maxima. `places.rs` has `put`,
+//! `put_along_axis`, `set_at` and `take_at`, and `writes.rs` writes their values.
 
 mod along;
 mod extremes;
@@ -22,8 +22,9 @@ use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Items of a slice: `s![a..b;step, a..=b, .., ..., NewAxis, -1]`. `..` is one whole axis, `...` all that are left. The end of
-/// `a..=b` belongs to the slice, also where it counts from the end of the axis: `1..=-1`.
+/// Makes the items of a slice for [`slice`](crate::Expr::slice), such as `s![a..b;step, a..=b, .., ..., NewAxis, -1]`.
+/// `..` is one whole axis, and `...` is all remaining axes. `a..=b` includes the element at `b`, even if `b` counts
+/// from the end of the axis, as in `1..=-1`.
 ///
 /// ```
 /// use cupric::{array, s, NewAxis};
@@ -38,7 +39,7 @@ use std::panic::Location;
 #[macro_export]
 macro_rules! s {
     (@items [$($done:expr),*]) => {{
-        // NumPy's 3:0:-2 is not a mistake
+        // allowed because `3..0;-2`, NumPy's `3:0:-2`, is a valid item
         #[allow(clippy::reversed_empty_ranges)]
         let items: [$crate::SliceItem; _] = [$($done),*];
         items
@@ -47,7 +48,7 @@ macro_rules! s {
     (@items [$($done:expr),*] ..., $($rest:tt)*) => {
         $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis] $($rest)*)
     };
-    // NumPy's `::2` would begin a path
+    // reports NumPy's `::2` as an error, because the rules below would parse it as the start of a path
     (@items [$($done:expr),*] :: $step:literal $($rest:tt)*) => { $crate::s!(@items [] : : $step $($rest)*) };
     (@items [$($done:expr),*] $item:expr; $step:expr) => {
         $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step)])
@@ -69,16 +70,17 @@ macro_rules! s {
 }
 
 impl Expr {
-    /// A part of the array, without a copy: see [`s!`](crate::s).
+    /// Returns a part of the array as a view, without a copy. The macro [`s!`](crate::s) makes the items.
     ///
-    /// Bounds clamp as NumPy's do. An integer removes its axis, and is an error if it is out of range.
+    /// The bounds of a range are clamped to the axis, as in NumPy. An integer selects one position and removes its
+    /// axis; it is an error if it is out of range.
     #[doc(alias("narrow", "index", "get_slice"))]
     #[track_caller]
     pub fn slice(&self, items: impl AsRef<[SliceItem]>) -> Expr {
         view("slice", self, Location::caller(), |shape| View::slice(shape, items.as_ref()))
     }
 
-    /// The transpose: all axes in reverse order.
+    /// Returns the transpose: a view with all axes in reverse order.
     #[track_caller]
     pub fn t(&self) -> Expr {
         view("t", self, Location::caller(), |shape| {
@@ -87,7 +89,7 @@ impl Expr {
         })
     }
 
-    /// Axes in another order.
+    /// Returns a view with the axes in another order: axis i of the result is axis `axes[i]` of the array.
     ///
     /// ```
     /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
@@ -105,7 +107,7 @@ impl Expr {
         })
     }
 
-    /// The last two axes exchanged.
+    /// Exchanges the last two axes, as a view.
     #[doc(alias("mT"))]
     #[track_caller]
     pub fn matrix_transpose(&self) -> Expr {
@@ -122,7 +124,8 @@ impl Expr {
         })
     }
 
-    /// The elements in C order under another shape; one length may be −1. A view where strides can say it.
+    /// Returns the elements, taken in C order, under another shape. One length may be −1; it is computed from the
+    /// others. The result is a view if strides can express it, and otherwise a copy.
     ///
     /// ```
     /// use cupric::arange;
@@ -135,14 +138,14 @@ impl Expr {
         reshape("reshape", self, &shape.into_shape(), Location::caller())
     }
 
-    /// A new axis of length 1.
+    /// Inserts a new axis of length 1 at position `axis` of the result.
     #[doc(alias("unsqueeze", "insert_axis"))]
     #[track_caller]
     pub fn expand_dims(&self, axis: impl Integer) -> Expr {
         view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis.saturated()))
     }
 
-    /// Without axes of length 1: the named ones, or all of them with `..`.
+    /// Removes axes of length 1: the given ones, or all of them with `..`.
     #[doc(alias("remove_axis"))]
     #[track_caller]
     pub fn squeeze(&self, axes: impl IntoAxes) -> Expr {
@@ -156,14 +159,15 @@ impl Expr {
         })
     }
 
-    /// The same elements seen under a larger shape: axes of length 1 repeat, new ones come in front.
+    /// Returns a view of the elements under a larger shape: axes of length 1 are repeated, and new axes are added in
+    /// front.
     #[doc(alias("expand", "broadcast"))]
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl IntoShape) -> Expr {
         view("broadcast_to", self, Location::caller(), |from| View::broadcast_to(from, &shape_arg(shape)?))
     }
 
-    /// The elements in reverse order along axes.
+    /// Reverses the order of the elements along axes, as a view.
     #[doc(alias("fliplr", "flipud", "invert_axis"))]
     #[track_caller]
     pub fn flip(&self, axes: impl IntoAxes) -> Expr {
@@ -171,15 +175,15 @@ impl Expr {
         view("flip", self, Location::caller(), |shape| Ok(View::flip(shape, &axes.resolve(shape.len())?)))
     }
 
-    /// The diagonal of the last two axes, as the last axis. A positive `offset` takes a diagonal above the main one, a
-    /// negative one below it.
+    /// Returns the diagonal of the last two axes, as the last axis of a view. A positive `offset` selects a diagonal
+    /// above the main one, and a negative one a diagonal below it.
     #[track_caller]
     pub fn diagonal(&self, offset: isize) -> Expr {
         view("diagonal", self, Location::caller(), |shape| View::diagonal(shape, offset, -2, -1))
     }
 
-    /// Windows of `window` neighbours along an axis, as a view: the axis counts windows, and a new last axis counts the
-    /// elements of a window.
+    /// Returns all windows of `window` neighbouring elements along an axis, as a view. The axis then counts the
+    /// windows, and a new last axis counts the elements within a window.
     ///
     /// ```
     /// let x = cupric::arange(0, 5, 1, cupric::DType::I32).sliding_windows(3, 0);
@@ -195,12 +199,13 @@ impl Expr {
         })
     }
 
-    /// Elements along an axis at integer positions; negative ones count from the end. The axes of the indices take the place
-    /// of the axis, so n-d indices give a result with n − 1 axes more.
+    /// Returns the elements along an axis at integer positions. Negative positions count from the end. The axes of the
+    /// indices replace `axis`, so indices with n axes make a result with n − 1 more axes than the array.
     ///
-    /// An index out of range is an error that names it. The CPU and every write return it at once; a GPU's evaluation returns
-    /// it at the next read or `synchronize`. If one kernel meets several such indices, the error names any one of them; if
-    /// 16,384 gathers followed before the read, it names neither the index nor the line.
+    /// An index out of range is an error, whose message contains the index. An evaluation on the CPU and every write
+    /// return the error immediately. After an evaluation on a GPU, the next read or `synchronize` returns it. If one
+    /// kernel finds several such indices, the message contains any one of them. If 16,384 gathers followed before the
+    /// read, it contains neither the index nor the line of the call.
     ///
     /// ```
     /// use cupric::array;
@@ -215,9 +220,9 @@ impl Expr {
         take(self, operand(indices, at), axis.saturated(), IndexMode::Check, at)
     }
 
-    /// Elements along an axis at integer positions. A position outside the axis means its nearest element (NumPy's
-    /// `mode="clip"`), so no index is an error. A negative one means element 0, and does not count from the end as with
-    /// [`Expr::take`].
+    /// Returns the elements along an axis at integer positions, with each position outside the axis replaced by the
+    /// nearest valid one (NumPy's `mode="clip"`). A negative position becomes 0; it does not count from the end as in
+    /// [`Expr::take`]. No index is out of range unless the axis is empty.
     ///
     /// ```
     /// use cupric::array;
@@ -232,8 +237,9 @@ impl Expr {
         take(self, operand(indices, at), axis.saturated(), IndexMode::Clip, at)
     }
 
-    /// Elements along an axis at integer positions, each taken modulo the length of the axis (NumPy's `mode="wrap"`): −1
-    /// is the last element, as with [`Expr::take`], and no index is out of range.
+    /// Returns the elements along an axis at integer positions, each taken modulo the length of the axis (NumPy's
+    /// `mode="wrap"`). So −1 is the last element, as in [`Expr::take`]. No index is out of range unless the axis is
+    /// empty.
     ///
     /// ```
     /// use cupric::array;
@@ -271,8 +277,9 @@ pub(crate) fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, a
     })
 }
 
-/// Converts indices to what a kernel takes: i32, or the caller's own type if they are to be checked and have 32 or 64 bits. In
-/// mode `Check` negative indices, which count from the end, have the length added; kernels clip or wrap those of other modes.
+/// Converts indices to a dtype that kernels accept: i32, or the original dtype if the indices are to be checked and
+/// have 32 or 64 bits. In mode `Check`, the length is added to negative indices, because they count from the end. In
+/// the other modes, kernels clip or wrap the indices.
 fn positions(
     op: &'static str,
     indices: Expr,
@@ -296,8 +303,8 @@ fn positions(
             format!("axis {axis} of shape {shape:?} has length 0, so none of the {wanted} positions is in range");
         return Err(Error::with_line(ErrorKind::Index, op, detail, at));
     }
-    // kernels clip and wrap positions of i32, so indices of wider range are first brought into that range without changing
-    // the element that they lead to
+    // kernels clip and wrap only i32 positions, so indices of wider dtypes are first mapped into the range of i32, each
+    // to a position that selects the same element
     let i = match (dtype, mode) {
         (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
             if mutant!(positions_saturate, dtype != DType::U32, true) =>
@@ -312,7 +319,7 @@ fn positions(
         }
         _ => indices,
     };
-    // an index that is checked keeps its width, so that the error names it as it was given
+    // a checked index keeps its dtype, so that the error message contains the value that the caller passed
     let keeps = mode == IndexMode::Check && dtype.size() >= 4;
     let i = if keeps { i } else { cast(i, DType::I32, at) };
     if mode != IndexMode::Check || !dtype.is_signed_integer() {

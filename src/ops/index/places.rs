@@ -1,6 +1,7 @@
-//! Writes at computed positions: `put`, `put_along_axis`, `set_at`; and `take_at`, the read at positions along several axes.
+//! Writes at computed positions (`put`, `put_along_axis`, `set_at`), and reads at positions along several axes
+//! (`take_at`).
 //!
-//! How values are written is in `ops/index/writes.rs`.
+//! The code that writes the values is in `ops/index/writes.rs`.
 
 use super::positions;
 use super::writes::{Places, as_lengths, at_most_i32, binary, in_axis, written};
@@ -14,7 +15,8 @@ use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Positions along several axes: a tuple of operands, `(&i, &j)`, or an array or `Vec` of them, one for each of the first axes.
+/// Positions along the first axes of an array, one operand for each axis: a tuple such as `(&i, &j)`, or an array or
+/// `Vec` of operands.
 pub trait IntoIndices {
     #[doc(hidden)]
     fn into_indices(self) -> Vec<Arg>;
@@ -41,14 +43,16 @@ macro_rules! tuples {
 tuples! { (A 0) (A 0 B 1) (A 0 B 1 C 2) (A 0 B 1 C 2 D 3) (A 0 B 1 C 2 D 3 E 4) (A 0 B 1 C 2 D 3 E 4 F 5) }
 
 impl Expr {
-    /// A copy in which the elements at integer positions are replaced by values. The positions count all elements in C order, and may
-    /// have any shape, to which the values broadcast; they are cast as in a write. Of several values for one position the last in C
-    /// order stays. Negative positions count from the end.
+    /// Returns a copy in which the elements at integer positions are replaced by values. The positions count all
+    /// elements in C order, and negative ones count from the end. They may have any shape. The values broadcast to that
+    /// shape, and are cast as by [`Array::assign`]. If a position occurs several times, the last value in C order is
+    /// kept.
     ///
-    /// `x.update(|x| x.put(..))` writes to the array itself, in place if nothing else holds its memory: a CPU then touches only the
-    /// elements at the positions, and so does a GPU with few positions that cannot be out of range ([`Expr::put_clip`],
-    /// [`Expr::put_wrap`]). On a GPU more than a 16th as many positions as elements take memory for one number of 32 bits for each
-    /// element of the array. NumPy's `put` repeats values that are too few; here they broadcast, or are an error.
+    /// `x.update(|x| x.put(..))` writes to the array itself, in place if nothing else holds its memory. A CPU then
+    /// accesses only the elements at the positions. So does a GPU if there are few positions and none can be out of
+    /// range ([`Expr::put_clip`], [`Expr::put_wrap`]). If there are more than a 16th as many positions as elements, a
+    /// GPU needs additional memory: 32 bits for each element of the array. NumPy's `put` repeats the values if there
+    /// are too few of them; here they broadcast, or are an error.
     ///
     /// ```
     /// use cupric::array;
@@ -58,15 +62,17 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// A position out of range is an error as with [`Expr::take`]. The expression carries an [`ErrorKind::DType`] error for positions
-    /// of no integer type and for values whose cast is not `same_kind`, [`ErrorKind::Shape`] for values that do not broadcast, and
-    /// [`ErrorKind::LimitExceeded`] for an array, or positions, of 2^31 elements or more.
+    /// A position out of range is an error as for [`Expr::take`]. The expression carries an [`ErrorKind::DType`] error
+    /// if the positions are not integers or if the cast of the values is not `same_kind`, [`ErrorKind::Shape`] if the
+    /// values do not broadcast, and [`ErrorKind::LimitExceeded`] if the array or the positions have 2^31 elements or
+    /// more.
     #[track_caller]
     pub fn put(&self, indices: impl Operand, values: impl Operand) -> Expr {
         put(self, indices, values, IndexMode::Check, Location::caller())
     }
 
-    /// As [`Expr::put`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    /// Like [`Expr::put`], but replaces each position outside the array by the nearest valid one: see
+    /// [`Expr::take_clip`].
     ///
     /// ```
     /// let x = cupric::array![1, 2, 3];
@@ -75,13 +81,13 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::put`], but for positions out of range.
+    /// Those of [`Expr::put`], except for positions out of range.
     #[track_caller]
     pub fn put_clip(&self, indices: impl Operand, values: impl Operand) -> Expr {
         put(self, indices, values, IndexMode::Clip, Location::caller())
     }
 
-    /// As [`Expr::put`], with each position taken modulo the length of its axis: see [`Expr::take_wrap`].
+    /// Like [`Expr::put`], but takes each position modulo the number of elements: see [`Expr::take_wrap`].
     ///
     /// ```
     /// let x = cupric::array![1, 2, 3];
@@ -90,16 +96,17 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::put`], but for positions out of range.
+    /// Those of [`Expr::put`], except for positions out of range.
     #[track_caller]
     pub fn put_wrap(&self, indices: impl Operand, values: impl Operand) -> Expr {
         put(self, indices, values, IndexMode::Wrap, Location::caller())
     }
 
-    /// A copy in which elements along an axis, at integer positions, are replaced by values; each position is for its own place along
-    /// the other axes, as in [`Expr::take_along_axis`]. The positions have as many axes as the array, and broadcast to it along all
-    /// but `axis`; the values broadcast to the positions' shape, and are cast as in a write. Of several values for one element the
-    /// last in C order stays.
+    /// Returns a copy in which elements along an axis are replaced by values. Each integer position along `axis`
+    /// applies at its own position along the other axes, as in [`Expr::take_along_axis`]. The positions have as many
+    /// axes as the array, and broadcast to the array's lengths along all axes except `axis`. The values broadcast to
+    /// the resulting shape, and are cast as by [`Array::assign`]. If several values are for one element, the last in C
+    /// order is kept.
     ///
     /// ```
     /// use cupric::{array, keep};
@@ -110,14 +117,16 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::put`]; [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::Shape`] if the positions do not fit the array.
+    /// Those of [`Expr::put`]; [`ErrorKind::Axis`] if the axis does not exist; and [`ErrorKind::Shape`] if the shape of
+    /// the positions does not fit the array.
     #[doc(alias = "scatter")]
     #[track_caller]
     pub fn put_along_axis(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
         put_along(self, indices, values, axis.saturated(), IndexMode::Check, Location::caller())
     }
 
-    /// As [`Expr::put_along_axis`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    /// Like [`Expr::put_along_axis`], but replaces each position outside the axis by the nearest valid one: see
+    /// [`Expr::take_clip`].
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -126,13 +135,13 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::put_along_axis`], but for positions out of range.
+    /// Those of [`Expr::put_along_axis`], except for positions out of range.
     #[track_caller]
     pub fn put_along_axis_clip(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
         put_along(self, indices, values, axis.saturated(), IndexMode::Clip, Location::caller())
     }
 
-    /// As [`Expr::put_along_axis`], with each position taken modulo the length of its axis: see [`Expr::take_wrap`].
+    /// Like [`Expr::put_along_axis`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -141,17 +150,18 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::put_along_axis`], but for positions out of range.
+    /// Those of [`Expr::put_along_axis`], except for positions out of range.
     #[track_caller]
     pub fn put_along_axis_wrap(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
         put_along(self, indices, values, axis.saturated(), IndexMode::Wrap, Location::caller())
     }
 
-    /// Elements at integer positions along several axes, as NumPy's `x[i, j]`: the positions, one operand for each of the first axes,
-    /// broadcast, and element k of the result is `x[i[k], j[k]]`. The axes of the positions take the place of those axes. Negative
-    /// positions count from the end. The result has the array's dtype, bit for bit.
+    /// Returns the elements at integer positions along several axes, like NumPy's `x[i, j]`. There is one operand of
+    /// positions for each of the first axes. The operands broadcast, and element k of the result is `x[i[k], j[k]]`.
+    /// The axes of the positions replace the first axes of the array. Negative positions count from the end. The
+    /// elements keep their dtype and bits.
     ///
-    /// The first axes are seen as one, which takes a copy of the array where its strides do not allow it.
+    /// The first axes are merged into one. This copies the array if its strides do not allow a view.
     ///
     /// ```
     /// use cupric::array;
@@ -163,16 +173,18 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// A position out of range is an error as with [`Expr::take`]. The expression carries an [`ErrorKind::Argument`] error if there are
-    /// no positions, or for more axes than the array has; [`ErrorKind::DType`] for positions of no integer type; [`ErrorKind::Shape`]
-    /// if they do not broadcast; [`ErrorKind::LimitExceeded`] if the axes have 2^31 places or more.
+    /// A position out of range is an error as for [`Expr::take`]. The expression carries an [`ErrorKind::Argument`]
+    /// error if there are no operands of positions, or more of them than the array has axes; [`ErrorKind::DType`] if
+    /// the positions are not integers; [`ErrorKind::Shape`] if they do not broadcast; and [`ErrorKind::LimitExceeded`]
+    /// if the product of the lengths of these axes is 2^31 or more.
     #[doc(alias = "gather_nd")]
     #[track_caller]
     pub fn take_at(&self, indices: impl IntoIndices) -> Expr {
         take_at(self, indices.into_indices(), IndexMode::Check, Location::caller())
     }
 
-    /// As [`Expr::take_at`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    /// Like [`Expr::take_at`], but replaces each position outside its axis by the nearest valid one: see
+    /// [`Expr::take_clip`].
     ///
     /// ```
     /// use cupric::array;
@@ -182,13 +194,13 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::take_at`], but for positions out of range.
+    /// Those of [`Expr::take_at`], except for positions out of range.
     #[track_caller]
     pub fn take_at_clip(&self, indices: impl IntoIndices) -> Expr {
         take_at(self, indices.into_indices(), IndexMode::Clip, Location::caller())
     }
 
-    /// As [`Expr::take_at`], with each position taken modulo the length of its axis: see [`Expr::take_wrap`].
+    /// Like [`Expr::take_at`], but takes each position modulo the length of its axis: see [`Expr::take_wrap`].
     ///
     /// ```
     /// use cupric::array;
@@ -198,7 +210,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::take_at`], but for positions out of range.
+    /// Those of [`Expr::take_at`], except for positions out of range.
     #[track_caller]
     pub fn take_at_wrap(&self, indices: impl IntoIndices) -> Expr {
         take_at(self, indices.into_indices(), IndexMode::Wrap, Location::caller())
@@ -207,8 +219,8 @@ impl Expr {
 
 impl Array {
     /// Writes values to the elements at integer positions along several axes, like NumPy's `x[i, j] = v`. The positions
-    /// are those of [`Expr::take_at`], and the value broadcasts to the shape that it would return. If an element is
-    /// written several times, it keeps the last value in C order.
+    /// are as for [`Expr::take_at`]. The value broadcasts to the shape of the result that `take_at` returns for them,
+    /// and is cast as by [`Array::assign`]. If an element is written several times, it keeps the last value in C order.
     ///
     /// # Errors
     /// Those of [`Expr::take_at`], including a position out of range, and those of [`Array::assign`]. After an error
@@ -228,10 +240,11 @@ impl Array {
         set_at(self, indices.into_indices(), value, IndexMode::Check, Location::caller())
     }
 
-    /// As [`Array::set_at`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    /// Like [`Array::set_at`], but replaces each position outside its axis by the nearest valid one: see
+    /// [`Expr::take_clip`].
     ///
     /// # Errors
-    /// Those of [`Array::set_at`], but for positions out of range.
+    /// Those of [`Array::set_at`], except for positions out of range.
     ///
     /// ```
     /// use cupric::array;
@@ -245,10 +258,10 @@ impl Array {
         set_at(self, indices.into_indices(), value, IndexMode::Clip, Location::caller())
     }
 
-    /// As [`Array::set_at`], with each position taken modulo the length of its axis: see [`Expr::take_wrap`].
+    /// Like [`Array::set_at`], but takes each position modulo the length of its axis: see [`Expr::take_wrap`].
     ///
     /// # Errors
-    /// Those of [`Array::set_at`], but for positions out of range.
+    /// Those of [`Array::set_at`], except for positions out of range.
     ///
     /// ```
     /// use cupric::array;
@@ -263,7 +276,8 @@ impl Array {
     }
 }
 
-/// Positions along the first axes of a shape, one operand for each, as positions among the places of those axes.
+/// Combines the positions along the first axes of a shape, one operand for each axis, into positions that count the
+/// elements of these axes in C order.
 fn of_axes(op: &'static str, indices: Vec<Expr>, shape: &Shape, mode: IndexMode, at: Loc) -> Result<Places> {
     if indices.is_empty() || indices.len() > shape.len() {
         let (given, shape) = (indices.len(), shape.as_slice());
@@ -294,7 +308,7 @@ fn of_axes(op: &'static str, indices: Vec<Expr>, shape: &Shape, mode: IndexMode,
         });
     }
     let at = sum.ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no positions", at))?;
-    // each is in the range of its axis, so the sum is in range too
+    // each position is in the range of its axis, so the sum is in range too
     Ok(Places { at, mode: IndexMode::Clip })
 }
 
@@ -329,8 +343,9 @@ fn take_at(source: &Expr, indices: Vec<Arg>, mode: IndexMode, at: Loc) -> Expr {
     })
 }
 
-/// Positions along an axis of a shape, of shape `wanted`, as positions among all elements: each is for its own place along the
-/// other axes. They fit i32, as the number of elements does.
+/// Converts positions along an axis to positions that count all elements of the array of shape `shape` in C order. The
+/// positions have the shape `wanted`, and each applies at its own position along the other axes. The results fit i32,
+/// because the number of elements does.
 pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at: Loc) -> Expr {
     let steps = layout::c_strides(shape);
     let mut sum = binary(&arithmetic::multiply, i, steps[axis], at);

@@ -1,4 +1,4 @@
-//! `index_add`, `index_min`, `index_max`: values that are combined into elements at computed positions.
+//! `index_add`, `index_min` and `index_max`, which combine values with the elements at computed positions.
 
 use super::extremes::Extremes;
 use super::positions;
@@ -15,16 +15,18 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 impl Expr {
-    /// A copy in which `values` are added to the elements along an axis at integer positions, as NumPy's `add.at`: a
-    /// position that occurs twice takes both values. The positions have one axis. Negative ones count from the end, and one
-    /// out of range is an error as with [`Expr::take`]. The values broadcast to the array's shape with as many elements along
-    /// the axis as there are positions, and are cast as in a write.
+    /// Returns a copy in which `values` are added to the elements along an axis at integer positions, like NumPy's
+    /// `add.at`. If a position occurs twice, both values are added. The positions have one axis. Negative ones count
+    /// from the end, and a position out of range is an error as for [`Expr::take`]. The values broadcast to the array's
+    /// shape with as many elements along the axis as there are positions, and are cast as by
+    /// [`Array::assign`](crate::Array::assign).
     ///
-    /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy; of integers none if nothing else holds the
-    /// array's memory, on a GPU with positions that cannot be out of range ([`Expr::index_add_clip`]). A sum of integers wraps; a sum of bools
-    /// is true where one of them is. Floats are added in an order that depends on the positions alone, so the bits are the same each
-    /// time; f16 and bf16 are added in f32 and rounded once, and the error is that of [`Expr::sum`] of the terms. Time is linear; a GPU
-    /// sorts the positions of floats first, digit by digit.
+    /// `x.update(|x| x.index_add(..))` writes to the array itself and makes one copy. For integers it makes no copy if
+    /// nothing else holds the array's memory; on a GPU this also requires positions that cannot be out of range
+    /// ([`Expr::index_add_clip`]). A sum of integers wraps. A sum of bools is true if any term is true. Floats are
+    /// added in an order that depends only on the positions, so the result has the same bits each time. f16 and bf16
+    /// are added in f32 and rounded once, and the error is that of [`Expr::sum`] of the same terms. Time is linear; a
+    /// GPU first sorts the positions of floats, digit by digit.
     ///
     /// ```
     /// use cupric::array;
@@ -43,7 +45,8 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Check), Location::caller())
     }
 
-    /// As [`Expr::index_add`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    /// Like [`Expr::index_add`], but replaces each position outside the axis by the nearest valid one: see
+    /// [`Expr::take_clip`].
     ///
     /// ```
     /// let x = cupric::zeros([3], cupric::DType::I32);
@@ -55,7 +58,7 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Clip), Location::caller())
     }
 
-    /// As [`Expr::index_add`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    /// Like [`Expr::index_add`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
     ///
     /// ```
     /// let x = cupric::zeros([3], cupric::DType::I32);
@@ -67,9 +70,10 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Wrap), Location::caller())
     }
 
-    /// A copy in which elements along an axis, at integer positions, are the least of what was there and of the values for
-    /// them, as NumPy's `minimum.at`. Positions and values are as with [`Expr::index_add`], but floats and bools are taken too, for
-    /// which the values are sorted; a NaN is less than all else, and −0 less than +0.
+    /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the least of
+    /// itself and the values for it, like NumPy's `minimum.at`. Positions and values are as for [`Expr::index_add`].
+    /// The values are sorted if they are floats or bools. NaN counts as less than all other values, and −0 as less
+    /// than +0.
     ///
     /// ```
     /// use cupric::array;
@@ -83,7 +87,8 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Check), Location::caller())
     }
 
-    /// As [`Expr::index_min`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    /// Like [`Expr::index_min`], but replaces each position outside the axis by the nearest valid one: see
+    /// [`Expr::take_clip`].
     ///
     /// ```
     /// let x = cupric::array![10, 20, 30];
@@ -95,7 +100,7 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Clip), Location::caller())
     }
 
-    /// As [`Expr::index_min`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    /// Like [`Expr::index_min`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
     ///
     /// ```
     /// let x = cupric::array![10, 20, 30];
@@ -107,9 +112,10 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Wrap), Location::caller())
     }
 
-    /// A copy in which elements along an axis, at integer positions, are the greatest of what was there and of the values
-    /// for them, as NumPy's `maximum.at`. Positions and values are as with [`Expr::index_add`], but floats and bools are taken too,
-    /// for which the values are sorted; a NaN is greater than all else, and +0 greater than −0.
+    /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the greatest
+    /// of itself and the values for it, like NumPy's `maximum.at`. Positions and values are as for [`Expr::index_add`].
+    /// The values are sorted if they are floats or bools. NaN counts as greater than all other values, and +0 as
+    /// greater than −0.
     ///
     /// ```
     /// use cupric::array;
@@ -123,7 +129,8 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Check), Location::caller())
     }
 
-    /// As [`Expr::index_max`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    /// Like [`Expr::index_max`], but replaces each position outside the axis by the nearest valid one: see
+    /// [`Expr::take_clip`].
     ///
     /// ```
     /// let x = cupric::array![10, 20, 30];
@@ -135,7 +142,7 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Clip), Location::caller())
     }
 
-    /// As [`Expr::index_max`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    /// Like [`Expr::index_max`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
     ///
     /// ```
     /// let x = cupric::array![10, 20, 30];
@@ -148,7 +155,7 @@ impl Expr {
     }
 }
 
-/// The operation's name.
+/// Returns the name of the operation, for error messages.
 fn name(combine: Combine) -> &'static str {
     match combine {
         Combine::Set => "index_set",
@@ -196,7 +203,7 @@ fn scatter(
             return Extremes { op, combine, mode, axis, device, at }.of(array, given, &values, &wanted);
         }
         let along = Along { op, axis, mode, combine, device, indices, at };
-        // an expression without a device may yet be evaluated on any
+        // an expression without a device may later be evaluated on any device
         let may_be_on_gpu = device == 0 || Device::of(device).backend().caps().wgsl;
         Ok(match combine.lacks_wgsl_atomic(dtype.size()) && may_be_on_gpu {
             true => along.by_words(&array, &values),
@@ -205,7 +212,8 @@ fn scatter(
     })
 }
 
-/// What the scatters of one call have in common: one scatter, or two if 64-bit integers are combined by words.
+/// The parameters that the scatters of one call share. A call needs one scatter, or two if it combines 64-bit integers
+/// word by word.
 struct Along {
     op: &'static str,
     axis: usize,
@@ -224,9 +232,9 @@ impl Along {
         Expr::node(op, smallvec![array, self.indices.clone(), values], shape, dtype, self.device, self.at)
     }
 
-    /// Combines 64-bit integers to their least or greatest by words. The first scatter finds the best high word of each
-    /// element. The second finds the best low word among the candidates with that high word: all others take part with the low
-    /// word that never wins (`last`).
+    /// Computes the minimum or maximum of 64-bit integers by two scatters of 32-bit words. The first scatter finds the
+    /// best high word for each element. The second finds the best low word among the candidates with that high word;
+    /// every other candidate takes part with a low word that never wins (`last`).
     fn by_words(&self, array: &Expr, values: &Expr) -> Expr {
         composed(|| self.combined_words(array, values))
     }

@@ -1,5 +1,5 @@
-//! Sums by key: of floats in a fixed order, by the routine `segment_sum`; of integers by a scatter, because no order changes their
-//! sums.
+//! Sums by key. The routine `segment_sum` adds floats in a fixed order. A scatter adds integers, because their sum does
+//! not depend on the order.
 
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Element, Scalar};
@@ -19,14 +19,15 @@ fn lengths(shape: &[usize]) -> SmallVec<[isize; 6]> {
     shape.iter().map(|n| *n as isize).collect()
 }
 
-/// An array whose floats along an axis have the values added to them that stand at the same position of `wanted`, which is the
-/// array's shape with as many elements along the axis as there are keys. Keys are integers in the range of the axis.
+/// Adds values to the floats of an array at positions along an axis. The values have the array's shape, with as many
+/// elements along the axis as there are keys. Each key is the position to which one slice of the values is added. Keys
+/// are integers in the range of the axis.
 pub(super) fn added(op: &'static str, array: &Expr, axis: usize, keys: Expr, values: &Expr, at: Loc) -> Result<Expr> {
     let (shape, dtype) = (&array.0.shape, array.0.dtype);
     if keys.checked()?.shape.contains(&0) || shape.contains(&0) {
         return Ok(array.clone());
     }
-    // the axis first, and then back to its place
+    // permutations that move the axis to the front, and back to its position
     let to_front: SmallVec<[isize; 6]> =
         std::iter::once(axis).chain((0..shape.len()).filter(|d| *d != axis)).map(|d| d as isize).collect();
     let back: SmallVec<[isize; 6]> =
@@ -38,15 +39,16 @@ pub(super) fn added(op: &'static str, array: &Expr, axis: usize, keys: Expr, val
     Ok(cast(binary(&arithmetic::add, wide, sums, at), dtype, at))
 }
 
-/// An array whose bools along an axis are true where they were, or where one of the values for them is: their sum, as sums of
-/// bools are.
+/// Returns an array of bools in which an element is true if it was true or if one of the values for it is; sums of
+/// bools are defined so. `scatter` combines the operands, as u32.
 pub(super) fn any_of(array: &Expr, values: &Expr, scatter: impl Fn(Expr, Expr) -> Expr, at: Loc) -> Expr {
     let number = |e: &Expr| cast(e.clone(), DType::U32, at);
     binary(&logic::not_equal, scatter(number(array), number(values)), 0, at)
 }
 
-/// The sums of `values` along the first axis, by the keys of its elements: `count` sums of the type that [`Expr::sum`] gives. Keys
-/// are integers of one axis; what has a key of `count` or more is left out.
+/// Returns the sums of `values` along the first axis by key: sum k adds the elements whose key is k. There are `count`
+/// sums, in the dtype of [`Expr::sum`]. Keys are integers with one axis. An element whose key is `count` or more is
+/// left out.
 pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: Loc) -> Result<Expr> {
     let mut shape = values.checked()?.shape.clone();
     let dtype = values.0.dtype;
@@ -54,7 +56,7 @@ pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: us
     layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     if dtype.is_float() {
         let sums = floats_by_key(op, keys, values, count, at)?;
-        // no terms, and −0 alone, make +0
+        // adding 0 turns −0, the sum of no terms or of −0 alone, into +0
         return Ok(cast(binary(&arithmetic::add, sums, 0.0, at), dtype, at));
     }
     let dtype = dtype.sum();
@@ -62,7 +64,7 @@ pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: us
     layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     let device = common(op, [&keys, values].into_iter(), at)?;
     let zeros = Expr::fill_on(device, 0i64.scalar(), shape.clone(), dtype, at);
-    // all that has no sum goes into one that is left out
+    // elements that are left out go into an additional last sum, which is cut off below
     let keys = cast(binary(&arithmetic::minimum, cast(keys, DType::U32, at), count, at), DType::I32, at);
     let scatter = NodeOp::Scatter { axis: 0, mode: IndexMode::Clip, combine: Combine::Add, name: op };
     let args: Args = smallvec![zeros, keys, cast(values.clone(), dtype, at)];
@@ -71,7 +73,7 @@ pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: us
     Ok(view(op, &all, at, |s| View::slice(s, &[part])))
 }
 
-/// As [`sums_by_key`] of floats, but in f32 (of f64 in f64), and no terms make −0.
+/// Computes sums like [`sums_by_key`], for floats. The result is f32 (f64 for f64), and the sum of no terms is −0.
 fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: Loc) -> Result<Expr> {
     let of: Shape = values.checked()?.shape.clone();
     let device = common(op, [&keys, values].into_iter(), at)?;
@@ -88,7 +90,7 @@ fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: 
     }
     let keys = cast(binary(&arithmetic::minimum, cast(keys, DType::U32, at), count, at), DType::U32, at);
     let values = reshape(op, values, &[rows as isize, length as isize], at);
-    // an expression without a device may yet be evaluated on any
+    // an expression without a device may later be evaluated on any device
     let needs_order = device == 0 || Device::of(device).backend().caps().wgsl;
     let (keys, values) = match mutant!(keys_of_sums_not_sorted, false, needs_order) {
         true => in_order(op, keys, values, count, at)?,
@@ -98,19 +100,20 @@ fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: 
     Ok(reshape(op, &sums, &lengths(&shape), at))
 }
 
-/// Calls a routine that gives one result, with integers that its row knows.
+/// Calls a routine that has one result. `params` are the integer parameters of its table entry.
 pub(crate) fn first_of(row: &'static Routine, args: Args, params: [usize; 3], op: &str, at: Loc) -> Result<Expr> {
     let results = routine(row, args, params.into_iter().map(|p| p as u64).collect(), at)?;
     results.into_iter().next().ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at))
 }
 
-/// Keys, which are at most `count`, in ascending order, and the rows in the same order: the sort is stable.
+/// Sorts keys in ascending order, and the elements of `values` along the first axis with them. The keys are at most
+/// `count`. The sort is stable.
 pub(super) fn in_order(op: &'static str, keys: Expr, values: Expr, count: usize, at: Loc) -> Result<(Expr, Expr)> {
     let (rows, device) = (keys.checked()?.shape[0], values.checked()?.device);
     if rows == 1 {
         return Ok((keys, values));
     }
-    // a sort takes time for each bit of its keys
+    // the time of a sort grows with the number of bits of its keys, so the narrowest dtype is used
     let narrow = match count {
         0..=0xff => DType::U8,
         0x100..=0xffff => DType::U16,

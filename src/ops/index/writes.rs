@@ -1,9 +1,11 @@
-//! How values are written at positions. Several may go to one position, of which the last in C order stays, as in NumPy.
+//! The code that writes values at positions. If several values are for one position, the last in C order is kept, as in
+//! NumPy.
 //!
-//! A CPU writes them one after another. A device that runs WGSL sorts a few positions, and writes the last value of each run of
-//! equal ones. For many it combines the numbers of the values, counted from 1, by their maximum into a table of all places
-//! ([`last_writers`]); then each element of the array takes the value that its number names, or stays as it is. So the result
-//! depends neither on threads nor on the device.
+//! A CPU writes the values one after another. A device that runs WGSL uses one of two methods. For few positions, it
+//! sorts them and writes the last value of each run of equal positions. For many, it numbers the values from 1 and
+//! combines these numbers by maximum into a table with an entry for each position ([`last_writers`]). Then each element
+//! of the array is replaced by the value whose number is in its entry, or is left unchanged if there is none. So the
+//! result depends neither on threads nor on the device.
 
 use super::sums::in_order;
 use super::{checked_positions, positions};
@@ -21,14 +23,14 @@ pub(super) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: 
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// The positions of a write, among the places of some of an array's axes in C order.
+/// The positions of a write. They count, in C order, the elements of the array's first axes.
 pub(super) struct Places {
-    /// Integers of any shape, as [`positions`] makes them.
+    /// Integers of any shape, as [`positions`] returns them.
     pub at: Expr,
     pub mode: IndexMode,
 }
 
-/// A limit of the positions: kernels count them in i32.
+/// Returns an error if a count does not fit i32, in which kernels count positions.
 pub(super) fn at_most_i32(op: &'static str, count: usize, what: &str, at: Loc) -> Result<()> {
     if count > i32::MAX as usize {
         let detail = format!("{count} {what}; their number must fit i32");
@@ -37,7 +39,8 @@ pub(super) fn at_most_i32(op: &'static str, count: usize, what: &str, at: Loc) -
     Ok(())
 }
 
-/// Brings positions along an axis into the range of the axis, as i32; those out of range are errors if the mode checks.
+/// Maps positions along an axis into the range of the axis, as i32. In mode `Check`, a position out of range is an
+/// error of the evaluation.
 pub(super) fn in_axis(
     op: &'static str,
     i: Expr,
@@ -61,8 +64,8 @@ pub(super) fn as_lengths(shape: &[usize]) -> Vec<isize> {
     shape.iter().map(|n| *n as isize).collect()
 }
 
-/// Returns a table of `count` places: for each the number, from 1 on, of the last value that goes there, or 0. As u32, of which
-/// devices have an atomic maximum.
+/// Returns a table of `count` entries, one for each position: the number, counted from 1, of the last value for the
+/// position, or 0 if there is none. The dtype is u32, because devices have an atomic maximum for it.
 pub(super) fn last_writers(op: &'static str, places: &Places, count: usize, device: u32, at: Loc) -> Expr {
     let values = layout::product(&places.at.0.shape);
     let node = |op, args: Args, shape: Shape, dtype| Expr::node(op, args, shape, dtype, device, at);
@@ -74,8 +77,8 @@ pub(super) fn last_writers(op: &'static str, places: &Places, count: usize, devi
     node(scatter, smallvec![none, flat, numbers], smallvec![count], DType::U32)
 }
 
-/// The array with values at places of its first `lead` axes. The values broadcast to the shape of the positions, followed by the
-/// array's other axes.
+/// Returns the array with values written at positions in its first `lead` axes. The values broadcast to the shape of
+/// the positions, followed by the array's other axes.
 pub(super) fn written(
     op: &'static str,
     (array, lead): (Expr, usize),
@@ -95,7 +98,7 @@ pub(super) fn written(
         return Ok(array);
     }
     let write = Write { op, device, at };
-    // an expression without a device may yet be evaluated on any
+    // an expression without a device may later be evaluated on any device
     if device != 0 && !Device::of(device).backend().caps().wgsl {
         return write.in_order(array, lead.len(), places, &values);
     }
@@ -105,11 +108,13 @@ pub(super) fn written(
     Ok(write.by_table(array, lead.len(), &places, &values))
 }
 
-/// A device that runs WGSL sorts the positions if they are at most this part of the places: a sort by bytes takes four passes over
-/// pairs of words, a table of all places some two over words (a judgement).
+/// A device that runs WGSL sorts the positions if there are at most 1/`FEW` as many of them as elements along the first
+/// axes, and otherwise uses a table. A sort by bytes makes four passes over pairs of words, one pair for each position.
+/// A table needs about two passes over words, one for each element along the first axes. Chosen by hand; no benchmark
+/// compares other values.
 const FEW: usize = 16;
 
-/// What the ways to write values at positions have in common.
+/// The parameters that all methods of writing values share.
 struct Write {
     op: &'static str,
     device: u32,
@@ -121,7 +126,8 @@ impl Write {
         Expr::node(op, args, shape, dtype, self.device, self.at)
     }
 
-    /// The array, with its first `lead` axes as one, and the values with the axes of their positions as one.
+    /// Returns the array with its first `lead` axes merged into one, and the values with the axes of their positions
+    /// merged into one.
     fn joined(&self, array: &Expr, lead: usize, values: &Expr, count: usize) -> (Expr, Expr) {
         let (lead, rest) = array.0.shape.split_at(lead);
         let with = |first: usize| as_lengths(&std::iter::once(first).chain(rest.iter().copied()).collect::<Shape>());
@@ -136,7 +142,7 @@ impl Write {
         (array, values)
     }
 
-    /// Writes the values one after another, so that the last stays: for a CPU.
+    /// Writes the values one after another, so that the last one is kept. This is the method for a CPU.
     fn in_order(&self, array: Expr, lead: usize, places: Places, values: &Expr) -> Result<Expr> {
         let count = layout::product(&places.at.0.shape);
         let flat = reshape(self.op, &places.at, &[count as isize], self.at);
@@ -144,7 +150,7 @@ impl Write {
         self.set(&array, smallvec![joined, flat, values], places.mode)
     }
 
-    /// The array in which a scatter has replaced elements.
+    /// Replaces elements by a scatter. Returns the result in the shape of the array.
     fn set(&self, array: &Expr, args: Args, mode: IndexMode) -> Result<Expr> {
         let shape = args[0].checked()?.shape.clone();
         let scatter = NodeOp::Scatter { axis: 0, mode, combine: Combine::Set, name: self.op };
@@ -152,8 +158,8 @@ impl Write {
         Ok(reshape(self.op, &set, &as_lengths(&array.0.shape), self.at))
     }
 
-    /// Sorts the positions with their values, and writes of each run of equal positions the last value: for a device on which it
-    /// is not decided which of several writes is last.
+    /// Sorts the positions with their values, and writes the last value of each run of equal positions. A device that
+    /// runs WGSL needs this, because it does not define which of several writes to one element is last.
     fn sorted(&self, array: Expr, lead: usize, places: Places, values: &Expr) -> Result<Expr> {
         let &Write { op, at, .. } = self;
         let count = layout::product(&places.at.0.shape);
@@ -174,7 +180,7 @@ impl Write {
         self.set(&array, smallvec![joined, cast(keys, DType::I32, at), values, is_last], IndexMode::Clip)
     }
 
-    /// Finds for each place the last value that goes there, and takes it.
+    /// Finds the last value for each element in the table of [`last_writers`], and selects it.
     fn by_table(&self, array: Expr, lead: usize, places: &Places, values: &Expr) -> Expr {
         let &Write { op, device, at } = self;
         let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
@@ -182,7 +188,7 @@ impl Write {
         let count = layout::product(&places.at.0.shape);
         let table = last_writers(op, places, layout::product(lead), device, at);
         let is_written = |table: &Expr| binary(&logic::not_equal, table, 0, at);
-        // beside the other axes the table has one of length 1 for each
+        // along each of the other axes the table has length 1
         let across: Vec<isize> = as_lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
         let here = is_written(&reshape(op, &table, &across, at));
         let new = match values.0.number() {
@@ -190,7 +196,7 @@ impl Write {
             None => {
                 let listed: Shape = std::iter::once(count).chain(rest.iter().copied()).collect();
                 let listed = reshape(op, values, &as_lengths(&listed), at);
-                // where nothing is written the number is −1, which clips to 0: that value is not used
+                // where nothing is written the number is −1, which clips to 0; the value found there is not used
                 let number = binary(&arithmetic::subtract, cast(table, DType::I32, at), 1, at);
                 let number = reshape(op, &number, &as_lengths(lead), at);
                 let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };

@@ -26,8 +26,8 @@ mod sealed {
     pub trait Positions {}
 }
 
-/// A type that names positions along an axis: [`Integers`], or a slice `s![2..8;3]` of one range. Negative ones count
-/// from the end.
+/// A type that names positions along an axis: [`Integers`], or a slice `s![2..8;3]` of one range. Negative positions
+/// count from the end.
 pub trait IntoPositions: sealed::Positions {
     #[doc(hidden)]
     fn into_positions(self) -> Positions;
@@ -51,13 +51,13 @@ impl IntoPositions for [SliceItem; 1] {
     }
 }
 
-/// Evenly spaced positions: `start`, `start + step`, …, `len` of them.
+/// `len` evenly spaced positions: `start`, `start + step`, …
 #[derive(Clone, Copy)]
 struct Comb {
     start: usize,
     step: usize,
     len: usize,
-    /// Whether the caller named them from the last to the first.
+    /// Whether the caller named the positions from the last to the first.
     is_backward: bool,
 }
 
@@ -80,8 +80,8 @@ impl Comb {
         self.start + self.len.saturating_sub(1) * self.step
     }
 
-    /// Returns the elements from the first position up to, but not including, the last one. A new axis holds those from
-    /// each position to the next.
+    /// Returns the elements from the first position up to, but not including, the last one. The axis is split into two:
+    /// the first counts the positions, and the second has the elements from a position up to the next one.
     fn teeth(self, op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
         let part = assembled(op, e, axis, &[Run::forward(self.start, self.last())], at, &Expr::clone);
         split(op, &part, axis, self.step, at)
@@ -109,7 +109,8 @@ fn merged(op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
     reshape(op, e, &to, at)
 }
 
-/// Converts a position, which may count from the end, to one from the front. There are `n` positions.
+/// Converts a position, which may count from the end, to a position that counts from the front. It must be less than
+/// `n`.
 fn from_front(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Result<usize> {
     let from_end = if i < 0 { i.saturating_add(n as isize) } else { i };
     match usize::try_from(from_end) {
@@ -122,9 +123,9 @@ fn from_front(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Res
 }
 
 impl Expr {
-    /// Returns the array without the elements at positions along an axis: an integer, a list, or a slice of one range.
-    /// With `..` it works on the elements in C order (NumPy's `axis=None`). Repeated positions count once. A position
-    /// out of range is an [`ErrorKind::Index`] error.
+    /// Returns the array without the elements at some positions along an axis. The positions are an integer, a list, or
+    /// a slice of one range. With `..` the array is flattened in C order first (NumPy's `axis=None`). Repeated
+    /// positions count once. A position out of range is an [`ErrorKind::Index`] error.
     ///
     /// ```
     /// use cupric::{array, s};
@@ -162,12 +163,12 @@ impl Expr {
     }
 
     /// Returns the array with values inserted before positions along an axis. An axis of `n` elements has `n + 1` such
-    /// positions. With `..` it works on the elements in C order (NumPy's `axis=None`). A position out of range is an
-    /// [`ErrorKind::Index`] error.
+    /// positions. With `..` the array is flattened in C order first (NumPy's `axis=None`). A position out of range is
+    /// an [`ErrorKind::Index`] error.
     ///
-    /// A single integer accepts any number of values, which are all inserted there. If the values have as many axes as
-    /// the array, their first axis becomes the given axis, as in NumPy. A list or a slice needs one value for each
-    /// position, and the values broadcast to that shape. Values are cast as in a write.
+    /// If the position is a single integer, any number of values can be inserted there. If the values have as many axes
+    /// as the array, their first axis becomes the given axis, as in NumPy. A list or a slice needs one value for each
+    /// position, and the values broadcast to that shape. Values are cast as in a write to the array.
     ///
     /// ```
     /// use cupric::array;
@@ -210,8 +211,8 @@ impl Expr {
     }
 }
 
-/// Removes evenly spaced elements from an axis. Joins the part before the first, the parts between two, and the part
-/// after the last.
+/// Removes evenly spaced elements from an axis. Joins the part before the first of them, the parts between two of them,
+/// and the part after the last.
 fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
     const OP: &str = "delete";
     let n = e.0.shape[axis];
@@ -231,8 +232,8 @@ fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
     joined(OP, vec![part(0, comb.start), between, part(comb.last() + 1, n)], axis, at)
 }
 
-/// Converts a position to one from the front, among the n + 1 positions before, between and after n elements. −1 is the
-/// position before the last element.
+/// Converts a position to a position that counts from the front, among the n + 1 positions before, between and after n
+/// elements. −1 is the position before the last element.
 fn from_front_or_end(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Result<usize> {
     if i == n as isize { Ok(n) } else { from_front(op, i, n, axis, at) }
 }

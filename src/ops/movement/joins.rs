@@ -39,7 +39,7 @@ pub fn vstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("vstack", parts, at, |p| at_least("vstack", p, 2, at), |_| 0)
 }
 
-/// Joins arrays along the second axis. Arrays of one axis are joined along that axis.
+/// Joins arrays along the second axis. Arrays of one axis are joined along their only axis.
 ///
 /// ```
 /// use cupric::{array, hstack};
@@ -132,9 +132,9 @@ impl<T: Blocks> Blocks for Vec<T> {
     const DEPTH: usize = T::DEPTH + 1;
 }
 
-/// Builds an array from blocks. Those of an innermost list are joined along the last axis, lists of them along the axis
-/// before it, and so on. An array with fewer axes than the depth of the lists, or than another array, gets axes of
-/// length 1 in front.
+/// Builds an array from blocks. The blocks of an innermost list are joined along the last axis. The results of a list
+/// around such lists are joined along the axis before the last, and so on. An array with fewer axes than the depth of
+/// the lists, or than another array, gets axes of length 1 in front.
 ///
 /// ```
 /// use cupric::{array, block, zeros, DType};
@@ -203,7 +203,7 @@ pub fn broadcast_shapes(shapes: impl IntoIterator<Item = impl IntoShape>) -> Res
     Ok(out.to_vec())
 }
 
-/// Broadcasts arrays to a common shape. Returns one view for each operand. If the shapes do not broadcast, each of them
+/// Broadcasts arrays to a common shape. Returns one view for each operand. If the shapes do not broadcast, each view
 /// carries the error.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! Composites that move elements and compute nothing. They are views if strides can express the result. Otherwise they
+//! Functions that move elements and compute nothing. They are views if strides can express the result. Otherwise they
 //! copy part by part: each part is a strided view, and is written once to its position.
 
 mod edit;
@@ -17,7 +17,7 @@ use parts::{Run, along, assembled, repeated, whole};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
-/// Returns the axes that a caller names, counted from the front, in the caller's order. Fails for `..`.
+/// Returns the axes that a caller names, counted from the front, in the caller's order. Returns an error for `..`.
 fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<SmallVec<[usize; 6]>> {
     let Some(given) = &axes.axes else {
         return Err(Error::with_line(
@@ -88,7 +88,7 @@ impl Expr {
         })
     }
 
-    /// Returns the elements in C order along one axis. It is a view if strides can express it.
+    /// Returns the elements in C order along one axis. The result is a view if strides can express this order.
     ///
     /// ```
     /// assert_eq!(cupric::array![[1, 2], [3, 4]].t().ravel().to_vec::<i32>()?, [1, 3, 2, 4]);
@@ -216,8 +216,8 @@ impl Expr {
     }
 
     /// Repeats each element along an axis. There is one count for all elements, or a list with a count for each. With
-    /// `..` it works on the elements in C order (NumPy's `axis=None`). The counts are on the host, because the result's
-    /// shape depends on them.
+    /// `..` the array is flattened in C order first (NumPy's `axis=None`). The counts are on the host, because the
+    /// result's shape depends on them.
     ///
     /// ```
     /// use cupric::array;
@@ -282,7 +282,7 @@ impl Expr {
             }
             let ndim = counts.len().max(e.0.shape.len());
             let (lead, more) = (ndim - e.0.shape.len(), ndim - counts.len());
-            // each axis becomes two, of which the first counts the copies; the reshape merges them again
+            // each axis becomes two, one for the copies and one for its elements; the reshape merges the two again
             let (mut apart, mut out): (Shape, SmallVec<[isize; 6]>) = (smallvec![], smallvec![]);
             let mut places: SmallVec<[usize; 6]> = smallvec![];
             for d in 0..ndim {
@@ -342,7 +342,8 @@ impl Expr {
     }
 
     /// Splits an axis into views: a number of equal parts, or the parts between the positions of a list (`[2, 5]`
-    /// returns `..2`, `2..5` and `5..`). Positions clamp and count from the end as the bounds of a slice do.
+    /// returns `..2`, `2..5` and `5..`). As in a slice, positions out of range are clamped, and negative ones count
+    /// from the end.
     ///
     /// # Errors
     /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have;
@@ -364,10 +365,11 @@ impl Expr {
         sections_of(("split", true), self, sections.into_sections(), axis.saturated(), Location::caller())
     }
 
-    /// Splits like [`Expr::split`], but the length need not be divisible: the first parts are longer by one.
+    /// Splits like [`Expr::split`], but the length need not be divisible. If it is not, the first parts have one
+    /// element more.
     ///
     /// # Errors
-    /// Those of [`Expr::split`]; [`ErrorKind::Argument`] for a count below 1.
+    /// The errors of [`Expr::split`]; [`ErrorKind::Argument`] for a count below 1.
     ///
     /// ```
     /// let x = cupric::array![1, 2, 3, 4, 5];
@@ -381,7 +383,7 @@ impl Expr {
     }
 }
 
-/// Inserts axes of length 1, so that there are at least `ndim`.
+/// Inserts axes of length 1, so that there are at least `ndim` axes.
 fn at_least(op: &str, e: &Expr, ndim: usize, at: Loc) -> Expr {
     view(op, e, at, |shape| {
         let to: Shape = match shape {
@@ -437,7 +439,7 @@ pub enum Sections {
     At(Given),
 }
 
-/// A type that specifies how an axis is split: an integer, the number of parts; or a list of [`Integers`], the
+/// A type that specifies how an axis is split: an integer is the number of parts, and a list of [`Integers`] has the
 /// positions at which parts begin.
 pub trait IntoSections: Integers {
     #[doc(hidden)]
@@ -486,7 +488,7 @@ fn sections_of(
     let mut start = 0;
     let mut parts = room(ends.len(), op, at)?;
     for end in ends {
-        // a position before the previous one leaves nothing between them, and the next part begins there
+        // if a position is before the previous one, the part between them is empty, and the next part begins there
         let run = Run::forward(start, end.max(start));
         parts.push(assembled(op, &e, axis, &[run], at, &Expr::clone));
         start = end;

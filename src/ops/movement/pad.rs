@@ -66,12 +66,12 @@ widths! {
 }
 
 impl Expr {
-    /// Adds elements around the array, `(before, after)` along each axis. Axes are padded one after another, so that
-    /// the corners are padding of padding.
+    /// Adds elements around the array, `(before, after)` along each axis. Axes are padded one after another, so the
+    /// corners are padding of elements that are padding themselves.
     ///
-    /// Each part of the result is a strided copy, written once. If a width exceeds the array, [`Pad::Reflect`],
-    /// [`Pad::Symmetric`] and [`Pad::Wrap`] repeat the mirror or the tiling. An axis without elements accepts only
-    /// [`Pad::Constant`]. A number that the dtype cannot hold is an [`ErrorKind::Argument`] error.
+    /// Each part of the result is a strided copy, written once. If a width exceeds the length of the axis,
+    /// [`Pad::Reflect`], [`Pad::Symmetric`] and [`Pad::Wrap`] repeat the mirror or the tiling. An axis without elements
+    /// accepts only [`Pad::Constant`]. A number that the dtype cannot hold is an [`ErrorKind::Argument`] error.
     ///
     /// ```
     /// use cupric::{Pad, array};
@@ -135,7 +135,7 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
     let n = e.0.shape[axis];
     if let Pad::Constant(s) = with {
         let border = |length: usize| {
-            // the axes before this one keep the lengths of `e`; the calls for those axes pad them later
+            // the axes before this one keep the lengths of `e`, because the outer calls pad them later
             let mut own: Shape = e.0.shape[..axis].into();
             own.push(length);
             own.extend(shape[axis + 1..].iter().copied());
@@ -164,8 +164,8 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
     assembled(OP, e, axis, &runs, at, &inner)
 }
 
-/// Pads an axis by many cells: to `total` elements, `before` of them before the axis. It builds one period, and tiles
-/// it.
+/// Pads an axis by many cells. The result has `total` elements along the axis, of which `before` precede the elements
+/// of `e`. One period is built and repeated.
 fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usize, total: usize, at: Loc) -> Expr {
     const OP: &str = "pad";
     if e.error().is_some() {

@@ -1,4 +1,4 @@
-//! Building blocks of the movement functions: parts along an axis, each a strided view, that are joined again.
+//! Building blocks of the movement functions: they cut an axis into parts, each a strided view, and join parts again.
 
 use crate::array::Array;
 use crate::array::device::Device;
@@ -13,12 +13,12 @@ use crate::plan::kernel::IndexMode;
 /// long as copying about ten thousand elements. Chosen by hand; no benchmark compares other values.
 pub(super) const MOST_PARTS: usize = 32;
 
-/// Only parts that are shorter than this on average become a gather. So the list of positions takes at most 16 KiB a
-/// part (4 bytes an element), however many elements the parts have.
+/// Parts become a gather only if their average length is less than this. So the list of positions takes at most 16 KiB
+/// for each part (4 bytes for each element), however many elements the parts have.
 const SHORT: usize = 4096;
 
-/// A sequence of elements of an axis: `start`, `start + step`, …, `len` of them, each repeated `each` times. A step of
-/// 0 repeats one element.
+/// A sequence of `len` elements of an axis, at `start`, `start + step`, …, each repeated `each` times. A step of 0
+/// repeats one element.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Run {
     pub start: usize,
@@ -38,14 +38,14 @@ impl Run {
     }
 }
 
-/// Returns an operand with a dtype, or the error that it carries.
+/// Returns the operand with a definite dtype, or the error that it carries.
 pub(super) fn whole(e: &Expr, at: Loc) -> Result<Expr> {
     e.checked()?;
     Ok(strong(e.clone(), at))
 }
 
-/// Returns the operand and the one axis that a caller names. With `..` it returns the elements in C order, and their
-/// axis.
+/// Returns the operand and the one axis that a caller names. With `..` it returns the elements in C order along one
+/// axis, and the number of this axis, 0.
 pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Result<(Expr, usize)> {
     let e = whole(e, at)?;
     match axes.axes.as_deref() {
@@ -118,7 +118,7 @@ pub(super) fn tiled(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -> E
     reshape(op, &copies, &to, at)
 }
 
-/// Joins parts along an axis, without the empty ones. All have the same dtype.
+/// Joins the parts that are not empty along an axis. All parts have the same dtype.
 pub(super) fn joined(op: &'static str, parts: Vec<Expr>, axis: usize, at: Loc) -> Expr {
     let some = |p: &Expr| p.error().is_some() || p.0.shape[axis] > 0;
     let mut kept: Vec<Expr> = parts.iter().filter(|p| some(p)).cloned().collect();
@@ -129,8 +129,8 @@ pub(super) fn joined(op: &'static str, parts: Vec<Expr>, axis: usize, at: Loc) -
     }
 }
 
-/// Joins the runs of an axis, after applying `finish` to each. Each run is a strided copy. Only if there are more than
-/// [`MOST_PARTS`] short runs do they become one gather, by positions that the host computes.
+/// Joins the runs of an axis, after applying `finish` to each. Each run is a strided copy. If there are more than
+/// [`MOST_PARTS`] short runs, they become one gather instead, by positions that the host computes.
 pub(super) fn assembled(
     op: &'static str,
     e: &Expr,
@@ -144,7 +144,7 @@ pub(super) fn assembled(
         return finish(&part(op, e, axis, Run::forward(0, 0), at));
     }
     let device = e.0.device;
-    // an expression without a device must stay so, but the list of positions would give it one
+    // an expression without a device does not become a gather, because the list of positions would put it on a device
     let n = runs.iter().fold(0usize, |sum, r| sum.saturating_add(r.len.saturating_mul(r.each)));
     let is_list = runs.len() > MOST_PARTS && n / runs.len() < SHORT;
     if is_list && device != 0 && e.0.shape[axis] <= i32::MAX as usize {

@@ -1,13 +1,14 @@
-//! The product of operands whose axes have labels. `einsum`, `tensordot`, `inner`, `outer` and `vecdot` choose labels
-//! and call it.
+//! The product of operands whose axes have labels. `einsum`, `tensordot`, `inner`, `outer` and `vecdot` choose the
+//! labels and call [`contract`].
 //!
 //! Two operands at a time are multiplied, in the order that `order.rs` chooses. A label of such a pair has one of four
 //! roles. If both operands have it, it is a *batch* label if the result or a later operand needs it, and is *summed*
 //! otherwise. If only one operand has it, it is a *row* of the left operand or a *column* of the right one; if nothing
-//! needs it, it is summed before the product. This is a batched matrix product of views: axes are permuted, and several
-//! rows, columns or summed labels are merged into one axis, which needs a copy only if no stride can express it. If
-//! nothing is summed, or if neither operand has rows or columns of its own, a matrix product would compute one element
-//! at a time. Then the operands are multiplied elementwise, and the summed labels are reduced in the same kernel.
+//! needs it, it is summed before the product. With these roles, a pair is a batched matrix product of views: axes are
+//! permuted, and several rows, columns or summed labels are merged into one axis, which needs a copy only if no stride
+//! can express it. If nothing is summed, or if neither operand has rows or columns of its own, a matrix product would
+//! compute one element at a time. In this case the operands are multiplied elementwise, and the summed labels are
+//! reduced in the same kernel.
 
 use super::labels::{Label, Labels, MOST, set};
 use super::order;
@@ -72,9 +73,9 @@ struct Job<'a> {
     at: Loc,
 }
 
-/// Multiplies operands, sums over the labels that are not in `out`, and returns the promoted dtype. An axis of length 1
-/// matches any length of its label in other operands. Other lengths of one label must be equal; `name` describes the
-/// label in the error.
+/// Multiplies operands, and sums over the labels that are not in `out`. The result has the promoted dtype. An axis of
+/// length 1 matches any length of its label in other operands. Otherwise all axes of a label must have the same length;
+/// `name` describes the label in the error.
 pub(super) fn contract(
     op: &'static str,
     mut operands: Vec<Labelled>,
@@ -88,8 +89,8 @@ pub(super) fn contract(
     let full: Shape = out.iter().map(|l| extents[*l as usize]).collect();
     layout::size_of_shape(&full).map_err(|f| f.at(op, at))?;
     for x in &mut operands {
-        // an axis of length 1 that is repeated is dropped, because its only element is a factor of all elements along
-        // it
+        // an axis of length 1 is dropped if its label has another length, because its only element is multiplied by all
+        // elements along that label
         let gone: SmallVec<[usize; 8]> =
             (0..x.labels.len()).filter(|d| x.e.0.shape[*d] == 1 && extents[x.labels[*d] as usize] != 1).collect();
         x.e = view(op, &x.e, at, |shape| Ok(View::drop_axes(shape, &gone)));
@@ -124,7 +125,8 @@ pub(super) fn contract(
     Ok(cast(job.arranged(&last, out), dtype, at))
 }
 
-/// Returns the length of each label: that of the operands that have it, ignoring those with length 1.
+/// Returns the length of each label, which is the length of its axes in the operands. Axes of length 1 are ignored if
+/// the label also has axes of another length.
 fn extents(op: &'static str, operands: &[Labelled], name: &dyn Fn(Label) -> String, at: Loc) -> Result<[usize; MOST]> {
     let mut extents = [1; MOST];
     for x in operands {
@@ -209,7 +211,7 @@ impl Job<'_> {
 
     fn matrix_product(&self, a: Labelled, b: Labelled, wanted: u128) -> Labelled {
         let (shared, either) = (a.set() & b.set(), a.set() ^ b.set());
-        // the columns come last in the result, so they must be those of the operand that has the result's last label
+        // the columns come last in the result, so they must belong to the operand that has the result's last label
         let last = self.ranked(a.among(either).into_iter().chain(b.among(either)).collect());
         let last = last.iter().rev().find(|l| self.out.contains(l));
         let (a, b) = if last.is_some_and(|l| a.labels.contains(l)) { (b, a) } else { (a, b) };
@@ -236,8 +238,8 @@ impl Job<'_> {
         if keeps { own } else { ranked }
     }
 
-    /// Returns an operand as a batch of matrices. The labels of the rows are merged into one axis, and so are those of
-    /// the columns.
+    /// Returns an operand as a batch of matrices. The labels of the rows are merged into one axis, and the labels of
+    /// the columns into another.
     fn matrix(&self, x: &Labelled, batch: &[Label], rows: &[Label], columns: &[Label]) -> Expr {
         let labels: Labels = batch.iter().chain(rows).chain(columns).copied().collect();
         let mut shape: SmallVec<[isize; 6]> = batch.iter().map(|l| x.extent(*l) as isize).collect();
@@ -246,8 +248,8 @@ impl Job<'_> {
     }
 }
 
-/// Returns the order of the summed labels, which both operands share: that of the axes of the operand for which less is
-/// copied.
+/// Returns the order of the summed labels, which both operands share. It is the order of the axes in one of the
+/// operands, chosen such that fewer elements are copied.
 fn summed_order(a: &Labelled, b: &Labelled, summed: u128) -> Labels {
     let (first, second) = (a.among(summed), b.among(summed));
     let copied = |order: &[Label]| {

@@ -7,16 +7,16 @@ use crate::base::layout::View;
 use crate::graph::expr::{Expr, Operand, carry, common, operand, view};
 use std::panic::Location;
 
-/// The number of letters. Labels below it are letters, A to Z and then a to z. Labels from it on are axes of the
-/// ellipsis.
+/// The number of letters. Smaller labels are letters, A to Z and then a to z. Labels from this number on are axes of
+/// the ellipsis.
 const LETTERS: usize = 52;
 
 /// Sums products of the elements of several arrays. The subscripts have a letter for each axis of each operand, then
 /// `->` and the letters of the result. Letters that are not in the result are summed over.
 ///
-/// * `...` stands for all axes of an operand beyond its letters. These axes broadcast. The result has them at its own
-///   `...`.
-/// * A letter that occurs twice in one operand takes the diagonal of the two axes.
+/// * `...` denotes all axes of an operand that have no letter. These axes broadcast. In the result they are at the
+///   position of its `...`.
+/// * A letter that occurs twice in one operand selects the diagonal of the two axes.
 /// * Without `->` the result has the axes of `...`, then the letters that occur once, in alphabetical order with
 ///   capitals first.
 /// * An axis of length 1 matches any length that its letter has in other operands.
@@ -25,16 +25,18 @@ const LETTERS: usize = 52;
 /// The result has the promoted dtype of the operands, in which integers wrap. For bool the product is a logical and,
 /// and the sum is a logical or. f16 and bf16 are summed in f32 and rounded once.
 ///
-/// Diagonals and transposes are views. Operands are multiplied two at a time. For up to six operands the order with the
-/// fewest multiplications is chosen, for more the cheapest next pair each time (beyond 64, from the left). A pair is
-/// one batched matrix product, without copies if strides can merge its axes. If nothing is summed, or if no rows and
-/// columns are left, it is an elementwise product that is summed in the same kernel. [`Expr::plan`] prints the kernels
-/// that run.
+/// Diagonals and transposes are views. Operands are multiplied two at a time. Up to six operands are multiplied in the
+/// order that needs the fewest multiplications. For more operands, each step multiplies the pair that needs the fewest.
+/// More than 64 operands are multiplied from left to right. A pair is one batched matrix product, without copies if
+/// strides can merge its axes. If nothing is summed, or if no rows and columns are left, it is an elementwise product
+/// that is summed in the same kernel. [`Expr::plan`] prints the kernels that run.
 ///
 /// # Errors
-/// The expression carries an error if the subscripts are malformed, if the number of terms is not the number of
-/// operands, if the result repeats a letter, has a letter that no operand has, or omits a `...` that stands for axes,
-/// if an operand's number of axes does not match its term, or if the lengths of a letter differ.
+/// The expression carries an error:
+/// * if the subscripts are malformed, or the number of terms is not the number of operands;
+/// * if the result repeats a letter, has a letter that no operand has, or has no `...` although an operand has axes
+///   there;
+/// * if an operand's number of axes does not match its term, or if the lengths of a letter differ.
 ///
 /// ```
 /// use cupric::{DType, array, einsum, zeros};
@@ -104,15 +106,16 @@ impl Term {
         self.before.iter().chain(&self.after)
     }
 
-    /// Returns the labels of the axes. The ellipsis stands for `count` axes, the last ones of the `most` axes that any
-    /// ellipsis has, because axes broadcast from the right.
+    /// Returns the labels of the axes. The ellipsis has `count` axes. They are the last of the `most` axes of the
+    /// longest ellipsis, because axes broadcast from the right.
     fn labels(&self, count: usize, most: usize) -> Labels {
         let ellipsis = (most - count..most).map(|d| (LETTERS + d) as Label);
         self.before.iter().copied().chain(ellipsis).chain(self.after.iter().copied()).collect()
     }
 }
 
-/// Returns the operands with their labels, with diagonals taken, and the labels of the result.
+/// Returns the operands with a label for each axis, after taking the diagonals of repeated letters, and the labels of
+/// the result.
 fn labelled(subscripts: &str, operands: Vec<Expr>, at: Loc) -> Result<(Vec<Labelled>, Labels)> {
     let wrong = |kind, why: String| Error::with_line(kind, "einsum", format!("\"{subscripts}\": {why}"), at);
     let (inputs, output) = match subscripts.split_once("->") {
@@ -153,7 +156,7 @@ fn labelled(subscripts: &str, operands: Vec<Expr>, at: Loc) -> Result<(Vec<Label
     Ok((all, out))
 }
 
-/// Returns the labels of an explicit result, or a message why it is invalid.
+/// Returns the labels of an explicit result, or a message that explains why the result is invalid.
 fn explicit(output: &Term, inputs: &[Term], most: usize) -> std::result::Result<Labels, String> {
     for (i, l) in output.letters().enumerate() {
         let c = letter(*l).unwrap_or_default();

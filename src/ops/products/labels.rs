@@ -2,11 +2,11 @@
 
 use smallvec::SmallVec;
 
-/// A label of an axis, below [`MOST`].
+/// A label of an axis, less than [`MOST`].
 pub(super) type Label = u8;
 pub(super) type Labels = SmallVec<[Label; 8]>;
 
-/// The largest number of labels, because sets of labels are the bits of a `u128`.
+/// The number of different labels: a set of labels is a `u128` with one bit for each label.
 pub(super) const MOST: usize = 128;
 
 /// Returns the set of some labels.

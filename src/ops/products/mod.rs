@@ -81,9 +81,9 @@ impl Expr {
         })
     }
 
-    /// Returns the dot product of each pair of rows along the last axes. The result has the other axes of the first
-    /// operand and then those of the second. If one operand is a number (or 0-d), the result is the product. The dtypes
-    /// are those of [`Expr::vecdot`].
+    /// Returns the dot product of each vector along the last axis of the first operand and each vector along the last
+    /// axis of the second. The result has the other axes of the first operand, then the other axes of the second. If
+    /// one operand is a number (or 0-d), the result is the elementwise product. The dtypes are as in [`Expr::vecdot`].
     ///
     /// ```
     /// use cupric::array;
@@ -162,7 +162,7 @@ impl Expr {
 
     /// Returns the cross product of vectors of three elements along an axis; the other axes broadcast. A negative axis
     /// counts from the end, in each operand separately. The result has the promoted dtype, in which integers wrap. bool
-    /// is an error, because it has no subtraction.
+    /// is an error, because bools cannot be subtracted.
     ///
     /// ```
     /// use cupric::array;
@@ -179,7 +179,7 @@ impl Expr {
             if dtype == DType::Bool {
                 return Err(Error::with_line(ErrorKind::DType, "cross", "bool cannot be subtracted; use astype", at));
             }
-            // differences of f16 and bf16 are rounded only once
+            // f16 and bf16 are computed in f32, so that the difference of two products is rounded only once
             let compute = if dtype.is_half() { DType::F32 } else { dtype };
             let parts = |e: &Expr| -> Result<[Expr; 3]> {
                 let axis = layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at("cross", at))?;
@@ -200,7 +200,7 @@ impl Expr {
     }
 
     /// Returns the sum of a diagonal of two axes, for each index along the others. A positive `offset` selects a
-    /// diagonal above the main one (counted along `axis2`), a negative one a diagonal below it. The dtypes are those of
+    /// diagonal above the main one (counted along `axis2`), a negative one a diagonal below it. The dtypes are as in
     /// [`Expr::sum`].
     ///
     /// ```
@@ -302,7 +302,8 @@ macro_rules! counts {
         impl sealed::Axes for $t {}
         impl TensordotAxes for $t {
             fn resolve(self, a: usize, _: usize) -> [SmallVec<[isize; 6]>; 2] {
-                // a number above the number of axes, or a negative one, becomes axes that are rejected later
+                // a number above the number of axes, or a negative one, becomes axes out of range, which are rejected
+                // later
                 let n = (self as i128).clamp(-1, layout::MAX_NDIM as i128 + 1) as isize;
                 match n {
                     -1 => [smallvec![isize::MIN / 2], smallvec![isize::MIN / 2]],
@@ -323,14 +324,14 @@ impl<A: IntoAxes, B: IntoAxes> TensordotAxes for (A, B) {
     }
 }
 
-/// Sums products over axes. `tensordot(a, b, n)` sums over the last n axes of `a` and the first n of `b`. `tensordot(a,
-/// b, (p, q))` sums over the axes `p` of `a`, each paired with the axis at the same position in the list `q` of `b`.
-/// The result has the other axes of `a` and then those of `b`. It is one matrix product of views; an operand is copied
-/// only if strides cannot merge several axes into one. The dtypes are those of [`Expr::vecdot`].
+/// Sums products over axes. `tensordot(a, b, n)` sums over the last n axes of `a` and the first n of `b`.
+/// `tensordot(a, b, (p, q))` sums over the axes `p` of `a`, each paired with the axis at the same position in the list
+/// `q` of `b`. The result has the other axes of `a`, then the other axes of `b`. It is one matrix product of views; an
+/// operand is copied only if strides cannot merge several axes into one. The dtypes are as in [`Expr::vecdot`].
 ///
 /// # Errors
 /// The expression carries an error if an axis is out of range or repeated, if the two lists differ in length, or if two
-/// paired axes do.
+/// paired axes differ in length.
 ///
 /// ```
 /// use cupric::{DType, array, tensordot, zeros};
@@ -351,7 +352,7 @@ pub fn tensordot(a: impl Operand, b: impl Operand, axes: impl TensordotAxes) -> 
     })
 }
 
-/// Sums products over pairs of axes. Keeps the other axes of `a`, and then those of `b`.
+/// Sums products over pairs of axes. The result has the other axes of `a`, then the other axes of `b`.
 fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at: Loc) -> Result<Expr> {
     if axes[0].len() != axes[1].len() {
         let detail = format!("{} axes of the first operand and {} of the second", axes[0].len(), axes[1].len());
@@ -391,17 +392,17 @@ fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at
 /// Returns the product of a chain of matrices, multiplied in the order that takes the fewest multiplications (the
 /// classic dynamic programme, n³ steps for n matrices; more than 64 matrices are multiplied from the left, as in
 /// [`einsum`]). The first operand may be a vector, which counts as a row, and the last one may be a vector, which
-/// counts as a column; the result does not have that axis. The dtypes are those of [`Expr::matmul`]. With three or more
-/// f16 or bf16 operands, the intermediate products are f32.
+/// counts as a column; the result does not have the axis of length 1 of such a row or column. The dtypes are as in
+/// [`Expr::matmul`]. With three or more f16 or bf16 operands, the intermediate products are f32.
 ///
 /// # Errors
-/// The expression carries an error if there are fewer than two arrays, if an array has a wrong number of axes, or if
-/// the lengths do not fit.
+/// The expression carries an error if there are fewer than two arrays, if an array has a wrong number of axes, or if a
+/// matrix does not have as many rows as the one before it has columns.
 ///
 /// ```
 /// use cupric::{DType, multi_dot, ones};
 /// let (a, b, c) = (ones([10, 1000], DType::F32), ones([1000, 5], DType::F32), ones([5, 500], DType::F32));
-/// assert_eq!(multi_dot([&a, &b, &c]).shape()?, [10, 500]);      // (a · b) · c: 75,000 products instead of 7,500,000
+/// assert_eq!(multi_dot([&a, &b, &c]).shape()?, [10, 500]);      // (a · b) · c: 75,000 multiplications, not 7,500,000
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]

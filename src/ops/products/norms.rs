@@ -65,10 +65,10 @@ impl Expr {
         })
     }
 
-    /// Returns the norm of the matrices along two axes: first the axis of the rows, then that of the columns (`..` for
-    /// one matrix, `(-2, -1)` for several). Integers and bool become f32; f16 and bf16 are computed in f32.
-    /// [`MatrixNorm`] lists the norms; those that need singular values are not implemented yet. The norm of no elements
-    /// is 0, but `MinusOne` and `MinusInfinity` are an error if there are no sums to take the smallest of.
+    /// Returns the norm of the matrices along two axes: first the axis of the rows, then the axis of the columns (`..`
+    /// for one matrix, `(-2, -1)` for several). Integers and bool become f32; f16 and bf16 are computed in f32.
+    /// [`MatrixNorm`] lists the norms; norms that need singular values are not implemented yet. The norm of no elements
+    /// is 0, but `MinusOne` is an error for a matrix without columns, and `MinusInfinity` for a matrix without rows.
     ///
     /// ```
     /// use cupric::{MatrixNorm, array};
@@ -94,7 +94,7 @@ fn sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     sum_in_its_type(op, e, axes, at)
 }
 
-/// Returns the largest or smallest magnitude. The largest of no elements is 0.
+/// Returns the largest or smallest magnitude. The largest magnitude of no elements is 0.
 fn extreme(op: &'static str, magnitudes: &Expr, axes: &AxesArg, row: &'static Ufunc, at: Loc) -> Expr {
     if std::ptr::eq(row, &arithmetic::maximum) && count(magnitudes, axes) == 0 {
         // a sum of no elements is the wanted 0, with the right shape
@@ -103,12 +103,12 @@ fn extreme(op: &'static str, magnitudes: &Expr, axes: &AxesArg, row: &'static Uf
     reduce(op, Fold::of(row), magnitudes, axes, at)
 }
 
-/// Builds the norm in the dtype in which composites compute.
+/// Builds the norm, in the dtype that [`wide`] chooses.
 fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
     const OP: &str = "vector_norm";
     if order == 0.0 {
         let is_there = cast(strong(e.clone(), at), DType::Bool, at);
-        // counts exactly, in integers
+        // the elements are counted in integers, which is exact
         return cast(sum_in_its_type(OP, &is_there, axes, at), wide(e, at).0.dtype, at);
     }
     let x = wide(e, at);

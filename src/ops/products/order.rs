@@ -2,8 +2,8 @@
 
 use super::labels::{Label, MOST};
 
-/// Up to this many operands all orders are tried. For 6 operands there are 3^6 ways to split the subsets, which takes
-/// some microseconds.
+/// Up to this many operands all orders are tried. For 6 operands there are at most 3^6 ways to split subsets in two,
+/// which takes some microseconds.
 const TRIED: usize = 6;
 
 /// Beyond this many operands, they are multiplied from the left, because the search for the cheapest next pair would
@@ -38,7 +38,7 @@ struct Best {
     left: usize,
 }
 
-/// Tries all orders. Builds the best order of each subset from those of smaller subsets.
+/// Tries all orders. Builds the best order of each subset from the best orders of smaller subsets.
 fn all_orders(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, usize)> {
     let (n, all) = (sets.len(), (1usize << sets.len()) - 1);
     let union = |subset: usize| (0..n).filter(|i| subset >> i & 1 == 1).fold(0, |labels, i| labels | sets[i]);
@@ -107,10 +107,10 @@ fn greedy(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, u
     steps
 }
 
-/// Returns a table of the best splits of a chain of matrices: `splits[i][j]` is the matrix after which the run `i..=j`
-/// is split last, so that its product takes the fewest multiplications. Matrix i is `lengths[i]` × `lengths[i + 1]`.
-/// This is the classic dynamic programme (Godbole 1973). Returns `None` for a chain of more than 64 matrices, which is
-/// multiplied from the left, as in [`pairs`].
+/// Returns a table of the best splits of a chain of matrices: `splits[i][j]` is the index of the matrix after which the
+/// matrices `i..=j` are split into two products, such that their product takes the fewest multiplications. Matrix i is
+/// `lengths[i]` × `lengths[i + 1]`. This is the classic dynamic programme (Godbole 1973). Returns `None` for a chain of
+/// more than 64 matrices, which is multiplied from the left, as in [`pairs`].
 pub(super) fn chain(lengths: &[usize]) -> Option<Vec<Vec<usize>>> {
     let n = lengths.len() - 1;
     if n > mutant!(chains_of_any_length, usize::MAX, SEARCHED) {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn the_best_of_all_orders_is_found() {
-        // ij,jk,kl with j long: the small pair first
+        // ij,jk,kl with long i and k: multiplying jk and kl first is cheapest
         let mut extents = [1; MOST];
         (extents[0], extents[1], extents[2], extents[3]) = (100, 2, 100, 2);
         let sets = [0b0011, 0b0110, 0b1100];
@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn the_chain_of_the_textbook() {
-        // Cormen et al., Introduction to Algorithms: ((A1 (A2 A3)) ((A4 A5) A6))
+        // Cormen et al., Introduction to Algorithms; the best order is ((A1 (A2 A3)) ((A4 A5) A6))
         let splits = chain(&[30, 35, 15, 5, 10, 20, 25]).expect("a short chain");
         assert_eq!((splits[0][5], splits[0][2], splits[3][5]), (2, 0, 4));
         assert!(chain(&[2; SEARCHED + 1]).is_some() && chain(&[2; SEARCHED + 2]).is_none());

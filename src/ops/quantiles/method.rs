@@ -1,11 +1,12 @@
 //! The definitions of a quantile: between which elements of the sorted order it lies, and where.
 
 /// The definition of a quantile that [`Expr::quantile`](crate::Expr::quantile) uses, for n elements in ascending order.
-/// The definitions and their names are those of NumPy. Nine are from Hyndman and Fan, Sample Quantiles in Statistical
-/// Packages, The American Statistician 50 (1996).
+/// The definitions and their names are those of NumPy. Nine of them are from Hyndman and Fan, Sample Quantiles in
+/// Statistical Packages, The American Statistician 50 (1996).
 ///
 /// A method defines the position v of the quantile q, counted from 0. If v is between two elements, the result is
-/// interpolated linearly. Before the first element the result is the first, and after the last it is the last.
+/// interpolated linearly. If v is before the first element, the result is the first element. If v is after the last
+/// element, the result is the last element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum QuantileMethod {
@@ -16,15 +17,15 @@ pub enum QuantileMethod {
     Lower,
     /// The element at q·(n − 1), rounded up.
     Higher,
-    /// The mean of the two elements around q·(n − 1), or the element there.
+    /// The mean of the two elements around q·(n − 1), or the element at q·(n − 1) if that is an integer.
     Midpoint,
-    /// The element nearest to q·(n − 1); halfway between two, the one at the even position.
+    /// The element nearest to q·(n − 1). If two are equally near, the one at the even position.
     Nearest,
     /// The element at q·n − 1, rounded up (definition 1).
     InvertedCdf,
-    /// Like `InvertedCdf`, but the mean of the element and the next one where q·n is an integer (definition 2).
+    /// Like `InvertedCdf`, but if q·n is an integer, the mean of that element and the next one (definition 2).
     AveragedInvertedCdf,
-    /// The element nearest to q·n − 1; halfway between two, the one at the odd position (definition 3).
+    /// The element nearest to q·n − 1. If two are equally near, the one at the odd position (definition 3).
     ClosestObservation,
     /// v = q·n − 1 (definition 4).
     InterpolatedInvertedCdf,

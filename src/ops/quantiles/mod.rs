@@ -19,10 +19,10 @@ use method::Place;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Up to this many quantiles are each found by selection, and more by one sort. Chosen by hand, without a benchmark.
+/// Up to this many quantiles are each found by selection; more are found by one sort. Chosen by hand, not measured.
 const FEW: usize = 3;
 
-/// More quantiles than this are looked up by tables of positions, because each separate quantile adds nodes.
+/// More quantiles than this are looked up by tables of positions, because each separate one adds graph nodes.
 const LISTED: usize = 32;
 
 /// The requested quantiles: one number, or several, for which the result has an additional axis.
@@ -65,7 +65,7 @@ impl Expr {
     /// result is NaN if any element is NaN or there are none. Integers and bool return f32; f16 and bf16 are computed
     /// in f32.
     ///
-    /// The mean of two elements is half of the one plus half of the other, which does not overflow. Time is linear.
+    /// The mean of two elements is half of the first plus half of the second, which does not overflow. Time is linear.
     ///
     /// ```
     /// use cupric::array;
@@ -382,7 +382,7 @@ impl<'a> Rows<'a> {
                 let first = self.shares(op, &[q.len()], |k| 1.0 - place(k).share, at)?;
                 let second = self.shares(op, &[q.len()], |k| place(k).share, at)?;
                 let (low, high) = (wide(&low, at), wide(&high, at));
-                // where both positions are the same, the result is the element itself, because it may be infinite
+                // where both positions are the same, the result is the element itself: 0 · ∞ would be NaN
                 let alone = self.table(op, &[q.len()], |k| place(k).first() == place(k).second(), at)?;
                 choose(alone, low.clone(), mixed([&low, &high], [first, second], at), at)
             }
@@ -432,7 +432,7 @@ impl<'a> Rows<'a> {
         if method.picks() {
             return Ok(finished(low));
         }
-        // a share below 1 is not rounded up to 1
+        // keeps a share that is less than 1 from being rounded up to 1
         let most = if self.e.0.dtype == DType::F64 { 1.0 } else { 1.0 - f64::from(f32::EPSILON) / 2.0 };
         let share = |i: usize| Some(place(i).share).filter(|s| *s < 1.0).unwrap_or(0.0).min(most);
         let share = look(self.shares(op, &lengths, share, at)?);
@@ -446,7 +446,7 @@ impl<'a> Rows<'a> {
         Ok(finished(narrow(choose(alone, low, mixed, at), &self.e, at)))
     }
 
-    /// Moves the last axis of a result, that of the quantiles, to the front.
+    /// Moves the last axis of a result, which counts the quantiles, to the front.
     fn in_front(&self, e: Expr, at: Loc) -> Expr {
         view("keep", &e, at, |s| {
             let order: Vec<isize> = std::iter::once(-1).chain(0..s.len() as isize - 1).collect();
@@ -480,7 +480,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Interpolates between two numbers, of which `high` is not less than `low`. `share` is the weight of `high`.
+/// Interpolates between two numbers; `high` is not less than `low`. `share` is the weight of `high`.
 fn between(low: &Expr, high: &Expr, share: f64, at: Loc) -> Expr {
     let (low, high) = (wide(low, at), wide(high, at));
     if share == 1.0 {
@@ -492,8 +492,8 @@ fn between(low: &Expr, high: &Expr, share: f64, at: Loc) -> Expr {
 
 /// Returns the weighted sum of two numbers, clipped to the interval between them.
 fn mixed([low, high]: [&Expr; 2], [first, second]: [Expr; 2], at: Loc) -> Expr {
-    // each product is off by at most two roundings of its own size, and the difference of the numbers by more; clipping
-    // removes what rounding puts beyond the two numbers, so equal numbers return themselves
+    // a weighted sum, because each product is off by at most two roundings of its own size, and `high − low` may be off
+    // by more; clipping removes rounding errors outside the interval, so two equal numbers return themselves
     let part = |e: &Expr, share: Expr| binary(&arithmetic::multiply, e, share, at);
     let sum = binary(&arithmetic::add, part(low, first), part(high, second), at);
     binary(&arithmetic::minimum, binary(&arithmetic::maximum, sum, low, at), high, at)

@@ -20,11 +20,12 @@ impl Expr {
     /// The bins divide `range`, or by default the span from the smallest element to the largest. A bin includes its
     /// lower edge but not its upper one; the last bin includes both. Elements outside the range and NaNs are not
     /// counted. Without a `range`, a NaN among the elements makes the edges NaN and the counts 0 (NumPy raises an
-    /// error). A range of width 0 is widened by 0.5 on either side. The default range of an array without elements is 0
+    /// error). A range of width 0 is widened by 0.5 at both ends. The default range of an array without elements is 0
     /// to 1.
     ///
     /// The edges have the array's float dtype, f32 for integers, and the counts are exact for the returned edges. The
-    /// edges of a given range are those of [`linspace`](crate::linspace), within 0.6 units in the last place.
+    /// edges of a given range are computed by [`linspace`](crate::linspace), with an error of at most 0.6 units in the
+    /// last place.
     ///
     /// ```
     /// use cupric::array;
@@ -57,7 +58,7 @@ impl Expr {
     }
 
     /// Counts the elements in each bin between neighbouring edges, as i64; see [`Expr::histogram`]. The edges are an
-    /// ascending array of one axis; n edges have n − 1 bins between them.
+    /// ascending array of one axis; there are n − 1 bins between n edges.
     ///
     /// ```
     /// use cupric::array;
@@ -85,8 +86,8 @@ impl Expr {
     }
 
     /// Sums the weights of the elements in each of `bins` bins (NumPy's `histogram` with weights). Returns the sums and
-    /// the edges. The weights broadcast to the array's shape. The bins and edges are those of [`Expr::histogram`]; the
-    /// dtypes and the order of the sums are those of [`Expr::segment_sum`].
+    /// the edges. The weights broadcast to the array's shape. The bins and edges are as in [`Expr::histogram`]; the
+    /// dtypes of the sums and the order of additions are as in [`Expr::segment_sum`].
     ///
     /// ```
     /// use cupric::array;
@@ -97,8 +98,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; those of [`Expr::histogram`] and of
-    /// [`Expr::segment_sum`].
+    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; the errors of [`Expr::histogram`] and
+    /// of [`Expr::segment_sum`].
     #[doc(alias = "weighted_histogram")]
     #[track_caller]
     pub fn histogram_weighted(&self, weights: impl Operand, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
@@ -128,7 +129,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::histogram_weighted`] and [`Expr::histogram_with_edges`].
+    /// The errors of [`Expr::histogram_weighted`] and [`Expr::histogram_with_edges`].
     #[track_caller]
     pub fn histogram_with_edges_weighted(&self, weights: impl Operand, edges: impl Operand) -> Expr {
         const OP: &str = "histogram_with_edges_weighted";
@@ -144,10 +145,10 @@ impl Expr {
         })
     }
 
-    /// Counts the pairs of an element and the element of `y` at the same position in each of `bins[0]` × `bins[1]`
-    /// bins. Returns the counts as i64, and the edges along both axes; see [`Expr::histogram`]. A pair is not counted
-    /// if one of its elements is outside its range. The first axis is that of the array, the second that of `y`, and
-    /// `ranges` has a range for each.
+    /// Pairs each element with the element of `y` at the same position, and counts the pairs in each of `bins[0]` ×
+    /// `bins[1]` bins. Returns the counts as i64, and the edges along both axes; see [`Expr::histogram`]. A pair is not
+    /// counted if one of its elements is outside its range. The bins along the first axis are for the elements of the
+    /// array, and the bins along the second for the elements of `y`. `ranges` has a range for each axis.
     ///
     /// ```
     /// use cupric::array;
@@ -158,7 +159,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the two shapes differ; those of [`Expr::histogram`].
+    /// [`ErrorKind::Shape`] if the two shapes differ; the errors of [`Expr::histogram`].
     #[track_caller]
     pub fn histogram2d(
         &self,
@@ -226,7 +227,7 @@ fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>
     let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], compute, at);
     let half = choose(one, number(0.5), number(0.0), at);
     let (low, high) = (binary(&arithmetic::subtract, low, &half, at), binary(&arithmetic::add, high, &half, at));
-    // NumPy's formula for the edges, of which the last is the largest element itself
+    // NumPy's formula for the edges; the last edge is the largest element itself
     let width = binary(&arithmetic::divide, binary(&arithmetic::subtract, &high, &low, at), number(bins as f64), at);
     let i = iota(smallvec![bins + 1], 0, at);
     let steps = binary(&arithmetic::multiply, cast(i.clone(), compute, at), width, at);
@@ -239,7 +240,8 @@ fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
     // for a NaN no edge is counted, because no edge is less than or equal to it
     let before = count_first(edges, |v| binary(&logic::less_equal, v, x, at), x, None, at);
     let none = binary(&logic::equal, &before, int(0, at), at);
-    // an element that is not below all edges is in the bin `before - 1`, which is `bins` for one above the last edge
+    // an element that is not below all edges is in the bin `before - 1`, which is `bins` for an element above the last
+    // edge
     let bin = choose(none, int(bins, at), binary(&arithmetic::subtract, &before, int(1, at), at), at);
     if bins == 0 {
         return bin;

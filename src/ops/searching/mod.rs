@@ -1,8 +1,8 @@
 //! Searches in sorted arrays: `searchsorted`, `digitize`, `interp`, and histograms (`ops/searching/histogram.rs`).
 //!
 //! A search is an expression: the unrolled steps of a binary search, each of which loads one of the sorted elements,
-//! compares it and moves on. On a GPU the search and the functions of its result are one kernel. On the CPU they are a
-//! few, because its kernels hold fewer values.
+//! compares it and moves on. On a GPU the search and the elementwise functions of its result are one kernel. On the CPU
+//! they are a few kernels, because a CPU kernel holds fewer values.
 
 mod histogram;
 
@@ -20,9 +20,9 @@ use std::panic::Location;
 /// The side of equal elements on which [`searchsorted`] puts a value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Side {
-    /// Before them: the position is the number of elements that are less than the value.
+    /// Before the equal elements: the position is the number of elements that are less than the value.
     Left,
-    /// After them: the position is the number of elements that are less than or equal to the value.
+    /// After the equal elements: the position is the number of elements that are less than or equal to the value.
     Right,
 }
 
@@ -30,9 +30,9 @@ pub enum Side {
 /// array stays sorted. The result has the shape of `x`. Values of different dtypes are compared as by [`Expr::less`]. A
 /// NaN counts as the greatest value, as in [`Expr::sort`].
 ///
-/// With a `sorter` the array need not be sorted: the sorter has the positions of its elements in ascending order, as
-/// [`Expr::argsort`] returns them. If the array is not in order, the results are unspecified, but between 0 and its
-/// length.
+/// With a `sorter` the array need not be sorted: the sorter has the positions that sort the array in ascending order,
+/// as [`Expr::argsort`] returns them. If the array is not in order, the results are unspecified positions between 0 and
+/// the length of the array.
 ///
 /// A search takes about log₂ n steps, all in one kernel on a GPU.
 ///
@@ -113,12 +113,12 @@ impl Expr {
     }
 }
 
-/// Interpolates linearly between points `(xp[i], fp[i])`, whose `xp` are finite and ascending, and returns the value at
-/// each of `x`. Before the first point it is the first value, and after the last point the last value. NaN becomes NaN.
-/// If several points have the same `xp`, the last of them counts there.
+/// Interpolates linearly between the points `(xp[i], fp[i])`, and returns the value at each element of `x`. `xp` must
+/// be finite and ascending. Before the first point the result is the first value, and after the last point the last
+/// value. NaN becomes NaN. If several points have the same `xp`, the last of these points is used there.
 ///
 /// The result has the shape of `x` and the float dtype to which the three are promoted (f32 for integers); f16 and bf16
-/// are computed in f32. It lies between the values of the two neighbouring points.
+/// are computed in f32. Each result lies between the values of the two neighbouring points.
 ///
 /// ```
 /// use cupric::{array, interp};
@@ -172,7 +172,7 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     let half = Expr::fill(Scalar::Float(mutant!(gaps_overflow, 1.0, 0.5)), smallvec![], x.0.dtype, at);
     let halved = |e: &Expr| choose(&is_far, times(e, &half), e, at);
     let [from, here, to] = [&x0, x, &x1].map(halved);
-    // both weights are quotients, because 1 minus the other would lose precision near 0
+    // both weights are quotients, because a weight computed as 1 minus the other would lose precision near 0
     let width = less(&to, &from);
     let share = |part: Expr| binary(&arithmetic::divide, part, &width, at);
     let (to_first, to_second) = (share(less(&to, &here)), share(less(&here, &from)));
@@ -185,7 +185,8 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     choose(binary(&logic::greater_equal, x, x1, at), f1, before, at)
 }
 
-/// Returns the length of an operand of one axis. Fails if the length does not fit i32, in which a search counts.
+/// Returns the length of an operand of one axis. Returns an error if the length does not fit i32, because a search
+/// counts in i32.
 fn length(op: &'static str, what: &str, e: &Expr, at: Loc) -> Result<usize> {
     match e.0.shape[..] {
         [n] if n <= i32::MAX as usize => Ok(n),
@@ -209,9 +210,9 @@ fn element(e: &Expr, i: usize, at: Loc) -> Expr {
     view("slice", e, at, |s| View::slice(s, &[SliceItem::Index(i as isize)]))
 }
 
-/// Returns, for each x, the number of elements of a sorted array of one axis that are before it, as i32. NaN is the
-/// greatest value. If `descend` is true, the array is descending, and the result counts the elements that are not
-/// before x, which come first then.
+/// Returns, for each x, how many elements of a sorted array of one axis are before x, as i32. Before means less, or
+/// with [`Side::Right`] less or equal; NaN is the greatest value. If `descend` is true, the array is descending. Its
+/// first elements are then not before x, and the result is the number of these.
 fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at: Loc) -> Expr {
     let n = sorted.0.shape[0];
     if n == 0 || !x.0.dtype.is_float() {
@@ -256,8 +257,9 @@ fn compare(side: Side) -> &'static Ufunc {
     }
 }
 
-/// Returns, for each x, the number of leading elements of an array of one axis that are `before` it, as i32. The
-/// elements after them must not be. If `descend` is true, it counts leading elements that are not `before` it.
+/// Returns, for each x, the number of leading elements of an array of one axis that are `before` x, as i32. All other
+/// elements must not be `before` x. If `descend` is true, the result is the number of leading elements that are not
+/// `before` x.
 ///
 /// The steps have the lengths 2^k, …, 2, 1 for any data, and never leave the array: the first step compares the element
 /// at 2^k − 1, and continues either at the start or in the last 2^k − 1 elements (Knuth, The Art of Computer

@@ -18,7 +18,7 @@ impl Expr {
     /// for `atol`.
     ///
     /// The comparison is in f64 if one operand is f64, otherwise in f32. The difference of two integers is computed
-    /// exactly before that.
+    /// exactly before it is converted.
     ///
     /// ```
     /// use cupric::array;
@@ -117,7 +117,8 @@ impl Expr {
         (named("divmod", quotient, at), named("divmod", remainder, at))
     }
 
-    /// Returns 0 for negative numbers, 1 for positive ones, `at_zero` for 0, and NaN for NaN. Integers return f32.
+    /// Returns 0 for negative numbers, 1 for positive ones, `at_zero` for 0, and NaN for NaN. Integers are converted to
+    /// f32.
     ///
     /// ```
     /// use cupric::array;
@@ -129,8 +130,8 @@ impl Expr {
         heaviside(self, at_zero)
     }
 
-    /// Raises each element to at least a bound: [`Expr::clip`] with only the lower bound. The result is NaN if either
-    /// is NaN.
+    /// Raises each element to at least a bound: [`Expr::clip`] with only the lower bound. The result is NaN if the
+    /// element or the bound is NaN.
     ///
     /// ```
     /// assert_eq!(cupric::array![-1., 2.].clip_lower(0.0).to_vec::<f32>()?, [0., 2.]);
@@ -211,7 +212,8 @@ fn close(op: &'static str, operands: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan
         }
         Ok(named(op, close, at))
     };
-    // `composed`, because neither ∞ − ∞ nor the reinterpreted bits of negative integers affect the result
+    // in `composed`, so that checks of intermediate results ignore ∞ − ∞ and reinterpreted negative integers, which do
+    // not affect the result
     composed(|| carry(at, build))
 }
 
@@ -224,7 +226,7 @@ fn whole_difference(dtype: Option<DType>, a: &Expr, b: &Expr, at: Loc) -> Option
     Some(binary(&arithmetic::subtract, cast(large, dtype.raw(), at), cast(small, dtype.raw(), at), at))
 }
 
-/// Returns 0, 1, or a chosen number at 0: see [`Expr::heaviside`].
+/// Returns 0 for negative numbers, 1 for positive ones, and `at_zero` for 0: see [`Expr::heaviside`].
 #[track_caller]
 pub fn heaviside(x: impl Operand, at_zero: impl Operand) -> Expr {
     let at = Location::caller();
@@ -233,7 +235,7 @@ pub fn heaviside(x: impl Operand, at_zero: impl Operand) -> Expr {
         let x = floating(&x, at);
         x.checked()?;
         let sides = choose(binary(&logic::less, &x, 0.0, at), 0.0, 1.0, at);
-        // both comparisons with NaN are false
+        // comparisons with NaN are false, so NaN is restored
         let sides = choose(unary(&logic::isnan, &x, at), &x, cast(sides, x.0.dtype, at), at);
         Ok(named("heaviside", choose(binary(&logic::equal, &x, 0.0, at), at_zero, sides, at), at))
     })

@@ -32,9 +32,10 @@ impl Expr {
         })
     }
 
-    /// Computes the weighted mean along axes: Σ w·x / Σ w. The weights have the shape of the array, or one axis with
-    /// the length of the only averaged axis. Integers and bool return f32; f16 and bf16 are computed in f32. If the
-    /// weights sum to 0, the result is NaN or ∞. NumPy raises an error, for which the data would have to be read.
+    /// Computes the weighted mean along axes: Σ w·x / Σ w. The weights have the shape of the array. If only one axis is
+    /// averaged, they may instead be a vector of its length. Integers and bool return f32; f16 and bf16 are computed in
+    /// f32. If the weights sum to 0, the result is NaN or ∞. NumPy raises an error instead, but that would require
+    /// reading the data.
     ///
     /// ```
     /// use cupric::array;
@@ -51,8 +52,9 @@ impl Expr {
 
     /// Computes the covariances of variables. Each row of a matrix is a variable (each column if `row_variables` is
     /// false), and its elements are the observations; a vector is one variable. The result is a symmetric matrix, or a
-    /// number for one variable. It is the sum of products of deviations over n − `correction`, or over 0 if that is
-    /// negative. NumPy's default correction (`ddof`) is 1.
+    /// number for one variable. Each element is the sum over n observations of the products of the deviations of two
+    /// variables from their means, divided by n − `correction`, or by 0 if the difference is negative. NumPy's default
+    /// correction (`ddof`) is 1.
     ///
     /// Integers and bool return f32; f16 and bf16 are computed in f32.
     ///
@@ -71,8 +73,9 @@ impl Expr {
         })
     }
 
-    /// Computes Pearson's correlation of variables, which are arranged as for [`Expr::cov`]: each covariance over the
-    /// roots of both variances, clipped to −1 and 1. The result is NaN for a constant variable.
+    /// Computes Pearson's correlation of variables, which are arranged as for [`Expr::cov`]: each covariance, divided
+    /// by the square roots of both variances and clipped to the interval from −1 to 1. The result is NaN for a constant
+    /// variable.
     ///
     /// ```
     /// use cupric::array;

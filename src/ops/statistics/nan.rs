@@ -32,7 +32,7 @@ macro_rules! reductions {
 }
 
 reductions! {
-    /// Sums along axes the elements that are not NaN, or returns 0 if there are none. Dtypes are those of
+    /// Computes the sum along axes of the elements that are not NaN, or 0 if there are none. Dtypes are those of
     /// [`Expr::sum`].
     ///
     /// ```
@@ -80,8 +80,9 @@ reductions! {
     /// [`Expr::nanstd_corrected`].
     nanstd |e, axes, at| spread(e, axes, 0.0, true, at);
     /// Returns the position of the smallest element that is not NaN, as i64: along one axis, or in C order with `..`.
-    /// Of equal elements it is the first. If all elements are NaN, it is −1; NumPy raises an error, for which the data
-    /// would have to be read. If all are infinities or NaN, it is that of an infinity; NumPy may return that of a NaN.
+    /// If several elements are equally small, it is the position of the first. If all elements are NaN, the result is
+    /// −1; NumPy raises an error instead, but that would require reading the data. If all elements are infinities or
+    /// NaN, the result is the position of an infinity; NumPy may return the position of a NaN.
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -102,7 +103,7 @@ reductions! {
 /// Reductions that ignore NaN, with a correction.
 impl Expr {
     /// Computes the variance along axes of the n elements that are not NaN: the sum of squared deviations divided by
-    /// n − `correction`, or by 0 if that is negative. The result is NaN if all elements are NaN.
+    /// n − `correction`, or by 0 if the difference is negative. The result is NaN if all elements are NaN.
     #[track_caller]
     pub fn nanvar_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         corrected("nanvar", self, &axes.into_axes(), correction, false, Location::caller())
@@ -200,7 +201,8 @@ fn position(op: &'static str, e: &Expr, axes: &AxesArg, largest: bool, at: Loc) 
         return Ok(cast(reduce(op, fold, &x, axes, at), DType::I64, at));
     }
     let best = extreme(op, &x, &kept(axes), neutral, row, at);
-    // the first element that equals the best one; an infinity in place of a NaN would be found before a true one
+    // the first element of the original array that equals the best one; if NaN were replaced here too, its replacement
+    // might be found before a true infinity
     let first = reduce(op, *ARGMAX, &binary(&logic::equal, &x, best, at), axes, at);
     let none = reduce(op, Fold::of(&logic::logical_and), &unary(&logic::isnan, &x, at), axes, at);
     Ok(choose(none, -1, cast(first, DType::I64, at), at))

@@ -11,11 +11,13 @@ use std::panic::Location;
 
 /// Rounding to decimals, and parts of numbers.
 impl Expr {
-    /// Rounds to a number of decimals, halves to even. A negative number rounds to tens, hundreds, and so on.
+    /// Rounds to a number of decimals; halves are rounded to even. A negative number of decimals rounds to tens,
+    /// hundreds, and so on.
     ///
-    /// Like NumPy's `round`, it rounds x · 10^decimals to an integer and divides by the power again. The product itself
-    /// is rounded, so a number very near a half may be rounded either way. If the product is so large that it has no
-    /// fraction, x is returned unchanged. Integers are exact; a result that does not fit their dtype wraps.
+    /// Like NumPy's `round`, it rounds x · 10^decimals to an integer and divides the integer by 10^decimals. The
+    /// product itself is rounded, so a number very near a half may be rounded up or down. If the product is so large
+    /// that it has no fraction, x is returned unchanged. Integers are exact; a result that does not fit their dtype
+    /// wraps.
     ///
     /// ```
     /// use cupric::array;
@@ -41,7 +43,7 @@ impl Expr {
     }
 
     /// Splits numbers into the fraction and the whole part. Both have the sign of the number and are exact. The
-    /// fraction of an infinity is 0. Integers return f32.
+    /// fraction of an infinity is 0. Integers are converted to f32.
     ///
     /// ```
     /// use cupric::array;
@@ -82,8 +84,8 @@ impl Expr {
         (cast(mantissa, x.0.dtype, at), cast(exponent, DType::I32, at))
     }
 
-    /// Computes x · 2^n, rounded once if the result is subnormal. n holds integers of any dtype. An integer x returns
-    /// f32.
+    /// Computes x · 2^n, rounded once if the result is subnormal. n holds integers of any dtype. If x is an integer
+    /// array, the result is f32.
     ///
     /// ```
     /// use cupric::array;
@@ -157,7 +159,7 @@ fn round_integer(e: &Expr, n: u32, at: Loc) -> Expr {
             let below = binary(&logic::less, e, number(-(power / 2)), at);
             out = choose(below, number(wrapped(-power)), out, at);
         }
-        // the product with 0 gives a constant 0 the operand's shape and device
+        // the product with 0 is a constant 0 of the shape and on the device of the operand
         return binary(&arithmetic::add, binary(&arithmetic::multiply, e, number(0), at), out, at);
     }
     let quotient = binary(&arithmetic::floor_divide, e, number(power), at);
@@ -225,8 +227,8 @@ pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
         let fill = |v: i32| Expr::fill(bound(v), smallvec![], n.0.dtype, at).into_arg();
         let clamped = ufunc(&arithmetic::clip, smallvec![(&n).into_arg(), fill(-most), fill(most)], at);
         let (mut left, mut y) = (cast(clamped, DType::I32, at), x);
-        // a downward factor leaves an exponent below −`bits`: if its product is already subnormal, the result is 0, so
-        // only the last product is rounded
+        // a downward factor leaves an exponent below −`bits`. If the product is already subnormal, and so rounded, the
+        // last product is 0. So the result is rounded only once.
         let (lowest, step_down) = (1 - largest, 1 - largest + bits);
         for _ in 0..2 {
             let (above, below) = (binary(&logic::greater, &left, largest, at), binary(&logic::less, &left, lowest, at));

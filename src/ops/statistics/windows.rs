@@ -25,8 +25,9 @@ pub enum WindowMode {
 /// Computes the discrete convolution of two sequences: element k of the full result is Σ a\[i\]·b\[k − i\].
 ///
 /// It is computed directly, as n·m products in one pass over the longer sequence and two short passes for the ends.
-/// This suits up to some hundreds of taps. The result has the promoted dtype, in which integers wrap. Bools are
-/// combined by and, and summed by or. f16 and bf16 are summed in f32.
+/// This is efficient for up to some hundreds of taps, the elements of the shorter sequence. The result has the promoted
+/// dtype, in which integers wrap. For bools, a product is a logical and, and a sum is a logical or. f16 and bf16 are
+/// summed in f32.
 ///
 /// # Errors
 /// The expression carries an error unless each operand has exactly one axis and at least one element.
@@ -90,7 +91,7 @@ fn check(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Result<()> {
 }
 
 /// Returns the sums of products of `taps` with the sliding windows of `x`, which is at least as long as `taps`. Windows
-/// that extend beyond the ends are taken from short pieces padded with zeros, so that `x` itself is never copied.
+/// that extend beyond the ends are computed from short pieces padded with zeros, so that `x` itself is never copied.
 fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> Result<Expr> {
     let dtype = promoted(op, [&x, &taps].into_iter(), at)?;
     let compute = match dtype == DType::Bool {
@@ -128,8 +129,8 @@ fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> 
     Ok(cast(all, dtype, at))
 }
 
-/// Computes the windows that lie completely inside. Row t of the reduced matrix is `x` from element t on, times tap t.
-/// So the result is a sum of shifted sequences whose elements are contiguous.
+/// Computes the sums for the windows that lie completely inside `x`. Row t of the reduced matrix is `x` from element t
+/// on, times tap t. So the result is a sum of shifted sequences whose elements are contiguous.
 fn inside(op: &'static str, x: &Expr, taps: &Expr, at: Loc) -> Expr {
     let (n, m) = (x.0.shape[0], taps.0.shape[0]);
     let shifted = view(op, x, at, |shape| View::sliding_windows(shape, n - m + 1, 0));

@@ -93,28 +93,31 @@ pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: O
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Kernels and routines run. Each counts once with all its passes, as in [`Plan::kernels`](crate::Plan::kernels).
+    /// The number of kernels and routines that ran. Each counts once with all its passes, as in
+    /// [`Plan::kernels`](crate::Plan::kernels).
     pub kernels: u64,
-    /// Dispatches of these kernels. There are more dispatches than kernels if a reduction, scan or routine has several
-    /// passes, or an array exceeds one binding.
+    /// The number of dispatches of these kernels and routines. There are more dispatches than kernels if a reduction,
+    /// scan or routine has several passes, or an array exceeds one binding.
     pub dispatches: u64,
-    /// Plans prepared for execution. A prepared plan is kept, and reused with other buffers, numbers and offsets, and
-    /// on the CPU also by other CPU devices. A plan is prepared again if it was dropped because many others were used
-    /// since. On the CPU, it is also prepared again at the first run that writes in place. On a GPU, it is also
-    /// prepared again if other operands share a buffer, if a result of 8- or 16-bit elements begins at another position
-    /// in a 32-bit word, if a buffer is larger than one binding (at every run), or after a trim.
+    /// The number of times that a plan was prepared for execution. A prepared plan is kept, and reused with other
+    /// buffers, numbers and offsets, and on the CPU also by other CPU devices. A plan is prepared again if it was
+    /// dropped because many others were used since. On the CPU, it is also prepared again at the first run that writes
+    /// in place. On a GPU, it is also prepared again if other operands share a buffer, if a result of 8- or 16-bit
+    /// elements begins at another position in a 32-bit word, if a buffer is larger than one binding (at every run), or
+    /// after a trim.
     pub prepares: u64,
-    /// Shaders compiled into pipelines. 0 on the CPU.
+    /// The number of shaders that were compiled into pipelines. 0 on the CPU.
     pub compiles: u64,
     /// The number of times that the host waited for the device. 0 on the CPU.
     pub syncs: u64,
-    /// Buffers handed out, from the pool or newly made, and `Vec`s that became arrays without a copy.
+    /// The number of buffers handed out, from the pool or newly made, plus the number of `Vec`s that became arrays
+    /// without a copy.
     pub allocations: u64,
-    /// Buffers that the system or the driver had to allocate.
+    /// The number of buffers that the system or the driver had to allocate.
     pub driver_allocations: u64,
-    /// Bytes copied to the device.
+    /// The number of bytes copied to the device.
     pub bytes_in: u64,
-    /// Bytes copied from the device.
+    /// The number of bytes copied from the device.
     pub bytes_out: u64,
 }
 
@@ -128,13 +131,13 @@ pub struct Stats {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct MemoryInfo {
-    /// Bytes of arrays, and of temporaries of running evaluations.
+    /// The bytes in use by arrays and by temporaries of running evaluations.
     pub used: usize,
-    /// Bytes kept for reuse.
+    /// The bytes of freed memory that is kept for reuse.
     pub cached: usize,
     /// The largest value of `used` so far.
     pub peak: usize,
-    /// The budget, if one was set. `used` and `cached` together never exceed it.
+    /// The budget in bytes, if one was set. `used` and `cached` together never exceed it.
     pub limit: Option<usize>,
 }
 
@@ -160,7 +163,8 @@ pub struct Numerics {
     pub rounding: bool,
     /// `fma` rounds once.
     pub fma: bool,
-    /// `a * b + c` rounds twice. In formulas it always does. Inside a matrix product the device may round once.
+    /// `a * b + c` rounds twice. Formulas always round twice on every device. Inside a matrix product the device may
+    /// round once.
     pub no_contraction: bool,
     /// Quotients are correctly rounded.
     pub division: bool,
@@ -272,7 +276,7 @@ pub(crate) trait Backend: Send + Sync {
     fn trim(&self) {}
     /// Returns the name of the device: the name of its hardware, extended for a device with a budget ([`name_within`]).
     fn name(&self) -> &str;
-    /// Returns the bytes of a GPU's dedicated memory, if the driver reports them.
+    /// Returns the size of a GPU's dedicated memory in bytes, if the driver reports it.
     fn own_memory(&self) -> Option<u64> {
         None
     }

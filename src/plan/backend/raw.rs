@@ -13,7 +13,7 @@ pub(crate) struct RawCall<'a> {
     pub entry: &'a str,
     /// The bindings of group 0, in the order of their numbers, which start at 0 and are consecutive.
     pub bindings: &'a [RawBinding<'a>],
-    /// The total bytes of workgroup memory of the shader's variables.
+    /// The total size in bytes of the shader's variables in workgroup memory.
     pub workgroup_bytes: u64,
     /// The number of workgroups along each of the three axes of the grid.
     pub groups: [u32; 3],

@@ -8,9 +8,9 @@
 //! A [`Kernel`] is one loop nest. Its index space is `outer × inner`, both collapsed and row-major. For each index it
 //! runs `values`, straight-line code in single-assignment form: value `i` is `values[i]`. A value is at the inner level
 //! (one per index of `outer × inner`) or at the outer level (one per index of `outer`). An [`Op::Reduce`] computes an
-//! outer value from an inner one. An [`Op::Scan`] computes an inner value from an inner one, or an outer one, its
-//! total. An [`Op::Dot`] computes an outer value from two loads. An outer value used at the inner level is broadcast.
-//! `stores` define which values are written, and where.
+//! outer value from an inner one. An [`Op::Scan`] computes an inner value from an inner one. At the outer level, it
+//! computes the total of the scan. An [`Op::Dot`] computes an outer value from two loads. An outer value used at the
+//! inner level is broadcast. `stores` define which values are written, and where.
 
 mod moves;
 mod plan;
@@ -114,10 +114,10 @@ pub(crate) enum Op {
     Position(Box<Position>),
     /// Computes a random word as u32. Philox4x32-10 computes a block of four words, for four indices, from the counter
     /// (index / 4, 0, stream, `word` % 4) and with the seed as its key. `word` / 4 selects the result. With 0, it is
-    /// word (index % 4) of the block. With 1, it is the radius of a pair of normal numbers: the word of the even one of
-    /// the indices 2k and 2k + 1. With 2, it is the angle: the word of the odd one, plus a quarter turn (2^30, modulo
-    /// 2^32) for the odd index. `slots` are the run-time scalars that hold the seed's low word, its high word, and the
-    /// stream.
+    /// word (index % 4) of the block. With 1, it is the radius of a pair of normal numbers: the word of the even index
+    /// of the pair 2k, 2k + 1. With 2, it is the angle: the word of the odd index of the pair, plus a quarter turn
+    /// (2^30, modulo 2^32) for the odd index. `slots` are the run-time scalars that hold the seed's low word, its high
+    /// word, and the stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
     /// Reduces inner values along `inner`.
     Reduce(Box<Reduction>),
@@ -139,8 +139,8 @@ pub(crate) struct Position {
     pub extent: usize,
     /// How an index outside `0..extent` is handled.
     pub mode: IndexMode,
-    /// The run-time scalars 0 and `extent`: an index below the first means the position that is larger by the second.
-    /// The CPU sets this if the planner expressed the same by values (`cpu/ends.rs`). In a plan it is `None`.
+    /// Two run-time scalars, 0 and `extent`: if an index is less than the first, the second is added to it. A plan has
+    /// `None` here, and expresses the addition by values; the CPU replaces these values by this field (`cpu/ends.rs`).
     pub from_end: Option<[usize; 2]>,
     /// The operation that the error for an out-of-bounds index names.
     pub name: &'static str,
@@ -183,7 +183,7 @@ impl Op {
         }
     }
 
-    /// Returns the strides of an [`Op::Index`]. Those of loads and stores are in [`Load`] and [`Store`].
+    /// Returns the strides of an [`Op::Index`]. The strides of loads and stores are in [`Load`] and [`Store`].
     pub fn strides(&self) -> Option<&Strides> {
         if let Op::Index { strides, .. } = self { Some(strides) } else { None }
     }
@@ -260,8 +260,8 @@ impl Op {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Value {
     pub op: Op,
-    /// The value's type. An f16 or bf16 value is an f32 that need not be rounded. A narrow integer is in the range of
-    /// its type.
+    /// The value's type. An f16 or bf16 value is held as an f32 that need not be rounded. A narrow integer is in the
+    /// range of its type.
     pub dtype: DType,
     /// Whether there is one value per index of `outer × inner`, not per index of `outer`. Without an inner space
     /// (elementwise), every value is at the outer level.
@@ -300,7 +300,7 @@ impl Value {
 pub(crate) enum KernelKind {
     /// Values, then stores, without an inner space.
     Elementwise,
-    /// Reductions of inner values that do not depend on each other, with stores at the outer level only.
+    /// Reductions of inner values, with stores at the outer level only. No reduction depends on another.
     Reduce(Lanes),
     /// Reductions that depend on each other, scans, or stores at the inner level. A whole row (all of `inner`) is held
     /// at a time.
@@ -376,7 +376,7 @@ impl Kernel {
         self.values.iter().any(|v| matches!(&v.op, Op::Reduce(r) if r.fold.order(r.element) == Order::Sequence))
     }
 
-    /// Returns for each value whether it is one of `sinks`, or one of them depends on it.
+    /// Returns for each value whether it is one of `sinks`, or one of the sinks depends on it.
     pub fn needed(&self, sinks: impl IntoIterator<Item = usize>) -> Vec<bool> {
         let mut needed = vec![false; self.values.len()];
         sinks.into_iter().for_each(|v| needed[v] = true);
@@ -425,7 +425,7 @@ impl Kernel {
         self.values.iter().any(|v| v.op.checks())
     }
 
-    /// Returns the bytes that the kernel reads and writes according to its definition. An element of a load or store
+    /// Returns how many bytes the kernel reads and writes according to its definition. An element of a load or store
     /// counts once, even if it is broadcast or is in several windows. A gather or scatter counts one element for each
     /// index, and a store that combines also counts as a read. If an indexed axis is cut into windows, gathers and
     /// stores count only in the kernel of the first window.

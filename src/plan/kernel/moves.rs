@@ -23,7 +23,7 @@ impl Kernel {
             return None;
         }
         let moved: SmallVec<[Moved; 1]> = self.stores.iter().map(|store| self.moved(store)).collect::<Option<_>>()?;
-        // every gather must be one of these rows, because the indices of another gather would not be checked
+        // every gather must be the source of a store, because the indices of any other gather would not be checked
         let is_stored = |v: usize| moved.contains(&Moved::Rows(v));
         let all = (0..self.values.len()).all(|v| is_stored(v) || self.values[v].op.position().is_none());
         all.then_some(moved)

@@ -91,7 +91,8 @@ pub(crate) struct Choice {
     /// The number of times that an element would be computed otherwise: the number of kernels that compute it, or the
     /// number of times in one kernel.
     pub times: usize,
-    /// The modelled time of storing the node and reading it back, followed by that of computing it wherever it is read.
+    /// The modelled time of storing the node and reading it back, and the modelled time of computing it wherever it is
+    /// read.
     pub stored: f64,
     pub computed: f64,
 }
@@ -110,7 +111,7 @@ pub(crate) struct Plan {
     pub is_kept: bool,
     /// The type of each run-time scalar.
     pub scalars: Vec<DType>,
-    /// Bytes of each temporary buffer.
+    /// The size of each temporary buffer in bytes.
     pub temps: Vec<usize>,
     pub outputs: Vec<Output>,
     pub steps: Vec<Step>,
@@ -149,7 +150,7 @@ pub(crate) struct Kept {
     bytes: AtomicUsize,
 }
 
-/// The total bytes of all plans that count.
+/// The total size in bytes of all plans that count as cached plans.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 impl Kept {
@@ -160,7 +161,7 @@ impl Kept {
         TAKEN.fetch_add(bytes, Relaxed);
     }
 
-    /// Returns the total bytes of all plans that count.
+    /// Returns the total size in bytes of all plans that count as cached plans.
     pub fn taken() -> usize {
         TAKEN.load(Relaxed)
     }
@@ -195,7 +196,7 @@ impl RoutineCall {
         self.row.refuses.is_some()
     }
 
-    /// Returns the bytes of the operands that are read and of the results that are written, each element once.
+    /// Returns how many bytes of operands are read and how many bytes of results are written, each element once.
     pub fn bytes(&self) -> (u64, u64) {
         let sum = |list: &[Whole]| list.iter().fold(0u64, |sum, w| sum.saturating_add(w.meta.bytes() as u64));
         (sum(&self.operands), sum(&self.results))
@@ -270,8 +271,8 @@ impl Step {
         }
     }
 
-    /// Renumbers the temporaries of the step. `number` is called for those that the step writes, then for those that it
-    /// reads.
+    /// Renumbers the temporaries of the step. `number` is called for the temporaries that the step writes, then for the
+    /// temporaries that it reads.
     pub fn map_temps(&mut self, mut number: impl FnMut(usize) -> usize) {
         let mut place = |buffer: &mut BufferRef| {
             if let BufferRef::Temp(temp) = buffer {
@@ -345,7 +346,7 @@ impl Plan {
         self.steps.iter().filter(|s| s.is_kernel()).count()
     }
 
-    /// Returns the bytes that all kernels and routines read and write.
+    /// Returns how many bytes all kernels and routines read and write.
     pub fn bytes(&self) -> (u64, u64) {
         let both = |a: (u64, u64), b: (u64, u64)| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
         self.steps.iter().map(Step::bytes).fold((0, 0), both)

@@ -14,9 +14,10 @@ pub(crate) const CHAIN: usize = 256;
 /// The maximum number of elements of a product whose k is divided among tasks.
 pub(crate) const MOST_OF_CHAINS: usize = 4096;
 
-/// The maximum number of elements, of a tile's 64 × 64, for which each invocation computes one element instead of the
-/// workgroup computing a tile. With 512 of the 4,096 elements, a tile does eight multiplications for each useful one.
-/// An invocation that computes one element needs about eight instructions per k, because it fetches both factors.
+/// The maximum number of a tile's 64 × 64 elements that the result may fill so that each invocation computes one
+/// element, instead of the workgroup computing a tile. With 512 of the 4,096 elements, a tile does eight
+/// multiplications for each useful one. An invocation that computes one element needs about eight instructions per k,
+/// because it fetches both factors.
 const NARROW: usize = 512;
 
 /// Returns whether GPU invocations compute one element each of an m × n product, because it has few elements per tile.
@@ -28,8 +29,8 @@ pub(crate) fn is_narrow(m: usize, n: usize) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Product {
     pub method: Method,
-    /// Whether the transposed product is computed, whose left operand is the transposed right operand. Then rows and
-    /// columns below, and those of the method, are the columns and rows of the kernel.
+    /// Whether the transposed product is computed, whose left operand is the transposed right operand. Then the rows
+    /// and columns in the fields below and in the method are the kernel's columns and rows.
     pub turned: bool,
     /// The number of matrices of the batch that a task computes. 1 if a task computes a part of a matrix.
     pub matrices: u16,
@@ -48,8 +49,8 @@ pub(crate) struct Product {
 impl Product {
     /// Returns the number of rows and of columns of an m × n result that a task computes.
     pub fn part(&self, m: usize, n: usize) -> [usize; 2] {
-        // a part has whole panels of rows, or whole vectors of rows, so that few kernels run on less, and whole cache
-        // lines of columns
+        // a part has whole panels of rows, or whole vectors of rows, so that inner loops rarely run on incomplete ones,
+        // and whole cache lines of columns
         let rows = if self.method == Method::Dots { 64 } else { 12 };
         let of = |n: usize, parts: u8, unit: usize| n.div_ceil(parts.max(1) as usize).next_multiple_of(unit).min(n);
         [of(m, self.parts[0], rows), of(n, self.parts[1], 64)]

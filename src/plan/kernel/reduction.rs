@@ -49,8 +49,8 @@ impl Reduction {
         Reduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
     }
 
-    /// Returns the same reduction of a part of the elements, whose positions begin at `base`. Its result is component
-    /// `n` of the part's state.
+    /// Returns this reduction for a part of the elements, whose positions begin at `base`. Its result is component `n`
+    /// of the part's state.
     pub fn component(&self, n: usize, base: Option<usize>) -> Reduction {
         let source = match &self.source {
             Source::Elements { x, .. } => Source::Elements { x: *x, base },

@@ -89,9 +89,9 @@ pub(crate) struct Groups {
     pub held: u8,
     /// The number of elements that one invocation loads before it uses the first of them (elementwise, reduce).
     pub in_flight: u8,
-    /// The number of consecutive elements of a row that one invocation processes (elementwise, row): those of a packed
-    /// word that it stores, or those of a run of a scan. If targets of an elementwise kernel begin within a word, an
-    /// invocation does not own whole words, and the backend uses 1 instead.
+    /// The number of consecutive elements of a row that one invocation processes (elementwise, row): the elements of a
+    /// packed word that it stores, or the elements of a run of a scan. If targets of an elementwise kernel begin within
+    /// a word, an invocation does not own whole words, and the backend uses 1 instead.
     pub run: u8,
     /// The tile of a product that a workgroup computes (matmul). `None` if each invocation computes one element, or if
     /// subgroups multiply small matrices.
@@ -405,8 +405,8 @@ fn values(list: &[u16]) -> String {
     list.iter().map(|v| format!("v{v}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Formats the passes: the values that each reads from earlier ones, those that it computes and keeps, and those known
-/// at its end.
+/// Formats the passes: for each, the values that it reads from earlier passes, the values that it computes, those of
+/// them that it keeps, and the values known at its end.
 fn passes(passes: &Passes) -> String {
     let one = |(n, pass): (usize, &Pass)| {
         let kept = |v: &u16| passes.keeps(*v as usize).then_some(*v);

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 pub(crate) struct Store {
     pub buffer: BufferRef,
     pub dtype: DType,
-    /// One stride for each dimension of `outer`, then of `inner`, in elements. For an outer value, only those of
+    /// One stride for each dimension of `outer`, then of `inner`, in elements. For an outer value, only the strides of
     /// `outer` count.
     pub strides: Strides,
     pub offset: isize,
@@ -71,8 +71,8 @@ impl Store {
         self.scattered().is_some_and(|s| s.combine.reads())
     }
 
-    /// Returns the maximum distance between a computed position and the position from strides and offset, in elements.
-    /// It is negative for a negative stride, and 0 without a computed index.
+    /// Returns the distance, in elements, from the position by strides and offset to the farthest computed position. It
+    /// is negative for a negative stride, and 0 without a computed index.
     pub fn reach(&self) -> isize {
         self.scattered().map_or(0, |s| (s.extent.saturating_sub(1) as isize).saturating_mul(s.stride))
     }

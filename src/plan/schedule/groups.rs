@@ -30,7 +30,7 @@ const SHORT_ROW_LANES: usize = 32;
 /// nothing to combine. Chosen by hand; no benchmark compares other values.
 const ONE_LANE: usize = 8;
 
-/// The number of results of a sum over chains from which each invocation adds the sums of one element alone. With
+/// The minimum number of results of a sum over chains at which one invocation alone adds all sums of an element. With
 /// fewer, most of a large card would be idle. Then the workgroup's lanes load the sums together, and one lane adds
 /// them.
 const SIDE_BY_SIDE: usize = 1 << 14;
@@ -126,8 +126,8 @@ fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     }
 }
 
-/// Returns the number of consecutive elements that an invocation processes: those of a packed word that it stores, or
-/// those of a run of a scan.
+/// Returns the number of consecutive elements that an invocation processes: the elements of a packed word that it
+/// stores, or the elements of a run of a scan.
 fn run(kernel: &Kernel, writes: &[WriteClass], in_flight: u8) -> u8 {
     let packed = |store: &Store| per_word(store) as u8;
     let stores = || kernel.stores.iter().zip(writes);
@@ -153,7 +153,7 @@ fn per_word(store: &Store) -> usize {
     4 / store.dtype.size().clamp(1, 4)
 }
 
-/// Returns the bytes of an element of a product in workgroup memory.
+/// Returns the size in bytes of an element of a product in workgroup memory.
 fn word_size(kernel: &Kernel) -> usize {
     kernel.values.first().map_or(4, |v| v.compute().size())
 }
@@ -174,8 +174,8 @@ fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
 }
 
 /// Returns the tile of a product that a workgroup computes, or `None` if each invocation computes one element or the
-/// kernel is not a product. It is the device's own tile if there are enough of them, because large tiles load less in
-/// total.
+/// kernel is not a product. It is the device's own tile if the result has enough tiles of this size, because large
+/// tiles load less in total.
 fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     let (KernelKind::Matmul, [batch @ .., m, n]) = (kernel.kind, shape) else { return Ok(None) };
     // windows may be smaller, but all use the same shader

@@ -10,15 +10,16 @@ const TILE: usize = 32 << 10;
 /// `cpu/moves/mod.rs` reorders transposed blocks in units of this size.
 const COLUMNS: (usize, usize) = (2048, 1024);
 
-/// The number of rows of such a tile, in bytes along the source's contiguous axis: several cache lines, each of which
-/// is used up while it is loaded.
+/// The extent of such a tile across its rows, which is along the source's contiguous axis, in bytes: several cache
+/// lines, each of which is used up while it is loaded.
 const ROWS: usize = 256;
 
 /// The number of bytes read and written up to which one thread does all the work. They take about 5 µs. For twice as
-/// many, two threads that were already awake took 0.6 to 1.1 of the time of one; for half as many, 0.8 to 1.
+/// many, two threads that were already awake took 0.6 to 1.1 times as long as one thread; for half as many, 0.8 to 1
+/// times.
 const ALONE: usize = 512 << 10;
 
-/// Returns the tiles of a nest of moves. The axes of a transposing one are already in order.
+/// Returns the tiles of a nest of moves. The axes of a transposing nest are already in order.
 pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
     let size = kernel.stores.iter().map(|s| s.dtype.size()).max().unwrap_or(1);
     let n = kernel.outer_size();
@@ -41,7 +42,7 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
     Tiles { tiling, alone: bytes <= ALONE, shares_rows: false, threaded: false }
 }
 
-/// The size of a target's row, in bytes, from which it is streamed. The cache lines at its two ends, which it shares
+/// The minimum size in bytes of a target's row that is streamed. The cache lines at the row's two ends, which it shares
 /// with other rows, are then few.
 const LONG: usize = 1 << 10;
 

@@ -11,7 +11,7 @@ pub(super) enum Again {
     Nothing,
     /// Loads, indices, numbers, and conversions of these that change no bit (CPU): a row is still in a cache when it is
     /// read again. If rows are side by side in a tile (`across`), a load that must be transposed into the tile is too
-    /// costly for that.
+    /// costly to repeat.
     Loads { across: bool },
 }
 

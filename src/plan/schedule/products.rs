@@ -23,7 +23,7 @@ const LEAST: [usize; 2] = [512, 256];
 /// kernels process together.
 const FEW: usize = 8;
 
-/// Returns a measure of the time of `n` multiply-adds. For f32 in tiles it is their number. Others take longer: f64 has
+/// Returns a measure of the time of `n` multiply-adds. For f32 in tiles it is `n`. Other cases take longer: f64 has
 /// half as many lanes, AVX2 has no instruction for products of 64-bit integers, and products with a vector wait for
 /// memory. The factors are estimates; no benchmark compares other values.
 fn work(n: usize, compute: Compute, method: Method) -> usize {
@@ -57,7 +57,7 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
         let [rows, cols] = product.part(x.m, x.n);
         let elements = x.m.saturating_mul(x.n);
         if batch == 1 && tasks > 1 && x.m <= rows && x.n <= cols && elements <= MOST_OF_CHAINS {
-            // a small result cannot be cut, but the k over which it sums can
+            // a small result cannot be cut, but k, the axis over which it sums, can be cut
             product.parts = [1, 1];
             product.chains = x.k.div_ceil(CHAIN).div_ceil(tasks).min(u32::MAX as usize) as u32;
         }
@@ -102,8 +102,7 @@ fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
     let is_turned = x.c[1] != 1 && x.c[0] == 1 || narrow && x.c[1] == 1 && x.m >= 2 * lanes;
     let x = if is_turned { &turned } else { x };
     let second = if caps.caches[1] == 0 { 1 << 19 } else { caps.caches[1] };
-    // without copies, if the cache holds the right operand: in a small part of it, or entirely if few rows use the
-    // operand
+    // no copies if the right operand fits a quarter of the L2 cache, or the whole L2 cache if few rows use the operand
     let bytes = x.k.saturating_mul(x.n).saturating_mul(compute.size());
     if x.suit(Method::Direct) && (bytes <= second / 4 || x.m <= 12 && bytes <= second) {
         return (Method::Direct, is_turned);

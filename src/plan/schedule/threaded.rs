@@ -4,8 +4,8 @@
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{Caps, Kernel, Op, Store, Tiles, Tiling, Value};
 
-/// The number of elements of the largest block of threaded code. Rows of whole blocks take half the time that loops
-/// take.
+/// The number of elements of the largest block of threaded code. For rows of whole blocks, threaded code takes half the
+/// time of loops.
 const BLOCK: usize = 128;
 
 /// The minimum row length, in elements, from which tiles of several rows run as threaded code if rows are not whole

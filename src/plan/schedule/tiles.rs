@@ -130,8 +130,8 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     set_details(kernel, writes, None, checks);
 }
 
-/// Returns the bytes from the first to the last element that the stores of a nest may write, including computed
-/// indices.
+/// Returns the number of bytes from the first to the last element that the stores of a nest may write, including
+/// computed indices.
 fn reached(kernel: &Kernel) -> usize {
     let reach = |s: &Store| {
         let axes = kernel.outer.iter().zip(&s.strides).map(|(n, s)| (n - 1).saturating_mul(s.unsigned_abs()));
@@ -228,8 +228,9 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> Wr
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
 
-/// Returns an axis along which some operand is contiguous whose stride along the last axis is `SQUARE` or more. Tiles
-/// over both axes use whole cache lines of this operand. A nest smaller than two tiles fits the L1 cache as it is.
+/// Returns an axis along which an operand is contiguous, if that operand's stride along the last axis is at least
+/// `SQUARE`. Tiles over both axes use whole cache lines of this operand. A nest smaller than two tiles fits the L1
+/// cache as it is.
 fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
     let rank = kernel.outer.len();
     if rank < 2 || kernel.outer[rank - 1] < SQUARE || kernel.outer_size() < 2 * tile(caps) {
@@ -299,8 +300,9 @@ fn is_across(kernel: &Kernel) -> bool {
     lies_across || n < SHORT && !takes_whole_rows(kernel)
 }
 
-/// Returns whether a tile may hold several whole rows. Loops fold rows by a function one by one, and search them for
-/// one element. But each step of a scan or of formulas would be as short as a row.
+/// Returns whether a tile may hold several whole rows. This is so for a fold by a function, and for a search for one
+/// element, because loops process one row after another. But each step of a scan or of a fold by formulas would be as
+/// short as a row.
 fn takes_whole_rows(kernel: &Kernel) -> bool {
     let last = kernel.outer.len() + kernel.inner.len();
     let has_loop = |r: &Reduction| match r.fold.form {
@@ -328,9 +330,9 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
 /// in a few microseconds.
 const MOST_TRIED: usize = 4096;
 
-/// Returns the number of neighbouring rows, at most `most`, that are contiguous side by side in blocks, if not all rows
-/// are. A block is the rows along the last outer axis, or an equal part of them. Such a block is folded in place.
-/// Returns `None` if the blocks would be small.
+/// Returns the number of rows in a block, at most `most`, if an operand is contiguous across the rows of the last outer
+/// axis but not across all rows. A block is the rows along that axis, or an equal part of them, and is folded in place.
+/// Returns `None` if there is no such operand or the blocks would be small.
 fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
     let (o, last) = (kernel.outer.len(), *kernel.outer.last()?);
     let lies_apart = |l: &Load| {

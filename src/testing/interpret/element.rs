@@ -88,8 +88,8 @@ fn allowance(bound: &Bound, dtype: DType, result: f64, x: &[f64]) -> f64 {
     }
 }
 
-/// Returns true if a function may have values within the operands' errors that are far outside of the values at the
-/// ends.
+/// Returns true if, within the operands' errors, a function may have values far outside the values at the ends of the
+/// errors.
 fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
     match row.name {
         "remainder" | "fmod" | "floor_divide" => {
@@ -160,7 +160,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
             spread = if off.is_nan() { f64::INFINITY } else { spread.max(off) };
         });
         // between the ends of its operands' errors a smooth function may exceed its values at the ends, so the spread
-        // is doubled; the factor 2 was chosen by hand, no test compares other values
+        // is doubled. The factor 2 was chosen by hand; no test compares other values
         if !selects && !basic {
             spread *= 2.0;
         }
@@ -214,7 +214,8 @@ pub fn reference_bound(function: &str) -> Option<Bound> {
         // near a zero of lgamma the error is absolute
         "lgamma" => Bound::Max(16.0, 1e-14),
         "lerp" | "logaddexp" | "gelu_tanh" => Bound::Large(8.0),
-        // in the tail the relative error of the result is the relative error of an exponent times that exponent
+        // in the tail, the relative error of the result is the relative error of an exponent times that exponent, which
+        // may be large
         "gelu" | "erfcx" => Bound::Ulp(512.0, 0.0),
         "ndtr" => Bound::Ulp(2048.0, 0.0),
         // near a zero of digamma the error is absolute
@@ -253,7 +254,7 @@ fn next_after(dtype: DType, x: Real, y: Real) -> Real {
     if x.is_infinite() {
         return Real::exact(largest(dtype).copysign(x));
     }
-    // below a power of two the spacing is half of what it is above
+    // the spacing below a power of two is half the spacing above it
     let away = (y > x) == (x > 0.0);
     let unit = spacing(dtype, x);
     let below = x.abs() - unit / 2.0;

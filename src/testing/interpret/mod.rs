@@ -116,8 +116,7 @@ impl Interpreter {
 
     /// Makes an interpreter for these expressions, evaluated together.
     ///
-    /// # Errors
-    /// An error that one of them carries; errors of planning.
+    /// An error that one of the expressions carries; errors of planning.
     pub fn planned(roots: &[&Expr]) -> Result<Interpreter> {
         let device = roots.iter().map(|e| e.0.device).find(|d| *d != 0).unwrap_or(0);
         let device = Device::of(device);
@@ -155,8 +154,7 @@ impl Interpreter {
 
     /// Interprets an expression.
     ///
-    /// # Errors
-    /// Those of [`interpret`].
+    /// The same errors as [`interpret`].
     pub fn interpret(&mut self, e: &Expr) -> Result<Rc<Interpreted>> {
         e.checked()?;
         let mut stack: Vec<(&Expr, bool)> = vec![(e, false)];
@@ -215,7 +213,7 @@ impl Interpreter {
         }
     }
 
-    /// Returns a node's elements as other nodes read them: f16 and bf16 are rounded if the node is stored.
+    /// Returns a node's elements as other nodes read them: f16 and bf16 elements are rounded if the node is stored.
     fn store(&self, x: &Expr, elements: Elements) -> Elements {
         let dtype = x.0.dtype;
         let exact = x.0.is_stored() || x.0.is_constant();
@@ -346,7 +344,7 @@ fn cast(x: &Interpreted, to: DType) -> Elements {
         }
         (Elements::Integers(v), true) => Elements::Floats(v.iter().map(|x| element::to_float(*x, to)).collect()),
         (Elements::Floats(v), true) => {
-            // a wider type holds each value exactly; neither of f16 and bf16 holds all values of the other
+            // a wider type holds each value exactly, but f16 cannot hold all values of bf16, nor bf16 all values of f16
             let widens = to == DType::F64 || to == DType::F32 && from.is_half();
             Elements::Floats(v.iter().map(|x| if widens { *x } else { x.rounded(to) }).collect())
         }
@@ -357,7 +355,7 @@ fn cast(x: &Interpreted, to: DType) -> Elements {
     }
 }
 
-/// Returns the position of an index along an axis by `mode`, or `None` if the index is unknown.
+/// Returns the position along an axis to which `mode` maps an index, or `None` if the index is unknown.
 fn position(index: Option<i128>, length: i128, mode: IndexMode, n: &Node) -> Result<Option<i128>> {
     let Some(at) = index else { return Ok(None) };
     Ok(Some(match mode {

@@ -8,8 +8,8 @@ use crate::base::layout::View;
 use crate::graph::expr::Expr;
 use crate::testing::number::{Real, decode};
 
-/// Reads the elements of a stored array in C order. Downloads the part of its buffer that it spans, and finds each
-/// element by its strides.
+/// Reads the elements of a stored array in C order. Downloads the part of its buffer that the array spans, and finds
+/// each element by the array's strides.
 pub(super) fn read(x: &Expr) -> Result<Elements> {
     let (Some((buffer, ..)), Some(layout)) = (x.0.stored(), x.0.layout()) else {
         return Ok(Elements::Integers(vec![]));
@@ -64,7 +64,7 @@ pub(super) fn broadcast_places(from: &[usize], to: &[usize]) -> Vec<usize> {
     out
 }
 
-/// Returns, for each element of a view in C order, its index in the operand's C order.
+/// Returns, for each element of a view in C order, the index of that element in the operand's C order.
 pub(super) fn view_places(v: &View, from: &[usize]) -> Vec<usize> {
     let n = v.shape.len();
     let mut out = Vec::with_capacity(v.shape.iter().product());

@@ -5,8 +5,8 @@ use crate::base::error::Result;
 use crate::base::layout::{Combine, IndexMode};
 use crate::graph::expr::Node;
 
-/// Combines `values`, in C order, into the elements of `array` at the positions that `indices` hold along an axis; with
-/// a fourth operand, only those for which it is true.
+/// Combines `values`, in C order, into the elements of `array` at the positions that `indices` hold along an axis. If
+/// there is a fourth operand, combines only the values for which it is true.
 pub(super) fn scatter(
     n: &Node,
     (axis, mode, combine): (usize, IndexMode, Combine),

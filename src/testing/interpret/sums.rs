@@ -12,8 +12,8 @@ impl Interpreter {
                 let largest = row.reduce.and_then(|r| r.picks) == Some(Extreme::Largest);
                 return integers(&|g| position(&x.elements, g, if largest { -1 } else { 1 }));
             }
-            // the interpreter does not evaluate formulas and has no bounds on their errors; other tests cover such
-            // folds
+            // the interpreter does not evaluate formulas, and has no bounds on their errors; other tests cover folds by
+            // formulas
             Form::Formulas if n.dtype.is_float() => return Elements::Floats(vec![Real::unknown(); groups.len()]),
             Form::Formulas => return integers(&|_| None),
         };
@@ -43,8 +43,8 @@ impl Interpreter {
     /// Interprets a scan. Each result combines all elements along an axis up to and including its own position.
     pub(super) fn scan(&self, fold: Fold, axis: usize, n: &Node, x: &Interpreted) -> Elements {
         let groups = groups(&x.shape, &[axis]);
-        // a group is the indices of one line along the axis; the result is written at the same indices, so it is in C
-        // order
+        // a group holds the indices of one line along the axis; the results are written at the same indices, so they
+        // are in C order
         let size = x.shape.iter().product::<usize>();
         if !n.dtype.is_float() {
             let (v, mut out) = (x.elements.integers(), vec![None; size]);
@@ -119,7 +119,8 @@ impl Interpreter {
         if error == 0.0 && (size == 0.0 || all.grain >= tiny && size <= all.grain / unit) {
             return Real::exact(sum);
         }
-        // each product of a matmul may underflow, and then loses up to the smallest subnormal (on a GPU: normal) number
+        // each product of a matmul may underflow, and then its error is up to the smallest subnormal number (on a GPU,
+        // the smallest normal number)
         let tiny = all.count as f64 * tiny;
         let reference = all.count as f64 * 2f64.powi(-53) * size;
         Real { value: sum, error: error + steps * unit * (size + error) + tiny + reference }
@@ -185,8 +186,8 @@ impl Interpreter {
                     if p.error + q.error > 0.0 {
                         error = p.value.abs() * q.error + q.value.abs() * p.error + p.error * q.error;
                     }
-                    // f64 holds the product of two f32 exactly, but not of two f64: mul_add detects whether it was
-                    // rounded
+                    // f64 holds the product of two f32 exactly, but not of two f64. `mul_add` detects whether the
+                    // product was rounded
                     if dtype == DType::F64 && value.is_finite() && p.value.mul_add(q.value, -value) != 0.0 {
                         error += number::spacing(dtype, value);
                     }
@@ -220,7 +221,7 @@ struct Sum {
     finite: f64,
     /// The sum of the elements' own errors.
     error: f64,
-    /// The largest power of two of which all elements are multiples; infinity if all are 0 or not finite.
+    /// The largest power of two of which all elements are multiples. Infinity if all elements are 0 or not finite.
     grain: f64,
 }
 

@@ -36,7 +36,7 @@ fn has_numpy() -> bool {
 
 /// One worker: a Python that asks and a loop that answers. Gives the number of programs, or the report of a failure.
 fn worker(d: &Device, arguments: &[String]) -> Result<usize, String> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/numpy/run.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/numpy/run.py");
     let mut child = Command::new(python())
         .arg("-B")
         .arg(script)

@@ -18,7 +18,7 @@ pub(super) struct Drawn {
     /// The run-time scalars of the key, and the first of the three fills that hold them.
     slots: [usize; 3],
     fill: usize,
-    /// The slot of the words from which the words of pairs are made.
+    /// The slot of the plain words from which the words of pairs are computed.
     words: Option<usize>,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn operands(draws: &[Drawn], fills: usize, counters: usize) -> SmallV
 }
 
 impl Compiler<'_> {
-    /// Emits the draw of value `v`. Words of pairs are made from plain words, which two draws of the same numbers
+    /// Emits the draw of value `v`. Words of pairs are computed from plain words, which two draws of the same numbers
     /// share.
     pub(super) fn draw(&mut self, v: usize, index: usize, word: u8, slots: [usize; 3]) -> Result<()> {
         self.cut()?;
@@ -123,7 +123,7 @@ impl Compiler<'_> {
         let outer = &self.kernel.outer;
         let split = outer.len().saturating_sub(1);
         if let Op::Index { strides, offset } = &self.kernel.values[v].op {
-            // with a single column the step does not matter
+            // if there is a single column, the step does not matter
             let step = match (outer.last(), strides.get(split)) {
                 (Some(1) | None, _) | (_, None) => 1,
                 (_, Some(step)) => *step,

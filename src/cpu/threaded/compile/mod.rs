@@ -16,8 +16,8 @@ use crate::math::simd::threaded::{self, AHEAD, Codes, Instr, LONGEST, Operand};
 use crate::plan::kernel::{BufferRef, Kernel, Load, Op, WriteClass};
 use smallvec::{SmallVec, smallvec};
 
-/// The most instructions of a run before another operation is added. An operation adds at most ten instructions, and the
-/// end of the run is one more.
+/// The maximum number of instructions of a run before another operation is added. An operation adds at most ten, and
+/// the end of the run is one more.
 const FULL: usize = LONGEST - 12;
 
 /// The location where the readers of a value find it.
@@ -49,7 +49,7 @@ struct Compiler<'a> {
     acc: Option<usize>,
     free: SmallVec<[usize; 8]>,
     draws: SmallVec<[draws::Drawn; 2]>,
-    /// For each value that is equal in each pair of elements, the index of the draw whose pairs these are.
+    /// For each value that is equal within each pair of elements: the index of the draw that defines the pairs.
     paired: SmallVec<[Option<usize>; 16]>,
     /// The operands of each instruction by location; they become numbers of bases when the program is complete.
     operands: Vec<[Home; 2]>,
@@ -116,7 +116,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns the conversions of a cast or a rounding. The last one is omitted if only stores that round alike read the value.
+    /// Returns the conversions of a cast or rounding, without the last if only stores that round alike read the value.
     fn links(&self, v: usize, a: usize) -> SmallVec<[cast::Conversion; 2]> {
         let kernel = self.kernel;
         let (to, rounding) = (kernel.values[v].dtype, cast::round(kernel.values[v].dtype));
@@ -180,7 +180,7 @@ impl Compiler<'_> {
                         }
                     }
                 }
-                // only a draw reads it, and computes it itself
+                // only a draw reads this value, and the draw computes it itself
                 Op::Index { .. } => {}
                 Op::Philox { index, word, slots } => self.draw(v, *index, *word, *slots)?,
                 Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot { .. } => {
@@ -217,7 +217,7 @@ impl Compiler<'_> {
         let outer = &self.kernel.outer;
         let dims: Shape = outer.clone();
         let split = outer.len().saturating_sub(1);
-        // with a single column the step does not matter
+        // if there is a single column, the step does not matter
         let step = match (outer.last(), strides.get(split)) {
             (Some(1) | None, _) | (_, None) => is_store as isize,
             (_, Some(step)) => *step,

@@ -22,11 +22,11 @@ crate::testing::unit_tests! {
     every_scan_is_valid, other_operations_are_valid, stores_that_choose_are_valid
 }
 
-/// Bytes of memory that WebGPU promises to a workgroup. wgpu does not compare them with what a shader declares.
+/// The size in bytes of the workgroup memory that WebGPU guarantees. wgpu does not check shaders against it.
 const WORKGROUP_MEMORY: u32 = wgpu::Limits::defaults().max_compute_workgroup_storage_size;
 
-/// Returns the bytes of workgroup memory that a shader declares, counted as WebGPU does: each variable in whole vectors
-/// of 16 bytes.
+/// Returns the size in bytes of the workgroup memory that a shader declares, counted as WebGPU does: each variable in
+/// whole vectors of 16 bytes.
 fn workgroup_memory(text: &str) -> u32 {
     let module = naga::front::wgsl::parse_str(text).unwrap();
     let mut layouter = naga::proc::Layouter::default();
@@ -186,7 +186,7 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     assert!(text.contains(&format!("const WORKGROUP = {}u;", variant.groups.size)), "{text}");
 }
 
-/// A dtype that computes in each type.
+/// One dtype for each compute type.
 const COMPUTE: [DType; 7] = [DType::Bool, DType::I32, DType::U32, DType::I64, DType::U64, DType::F32, DType::F64];
 
 fn shader_files_are_valid_as_they_stand() {
@@ -196,8 +196,8 @@ fn shader_files_are_valid_as_they_stand() {
                @group(1) @binding(0) var<uniform> params: Parameters;\n";
     let files = [("elementwise", ELEMENTWISE), ("reduce", REDUCE), ("row", ROW), ("matmul", MATMUL)];
     for (name, file) in files {
-        // with all their blocks: the signatures of the functions that are written for each kernel, and every entry
-        // point
+        // each file with all its blocks, which contain every entry point, and the signatures of the functions that are
+        // written for each kernel
         validate(name, naga::valid::Capabilities::all(), &format!("{own}{FRAME}{library}{file}"));
     }
     let text = format!("{}\n{own}{FRAME}{library}{COOPERATIVE}", cooperative::ENABLES);
@@ -369,7 +369,7 @@ fn all_folds_together_fit_a_workgroup() {
     let text = generate(&k, &form, &variant(&k, &form, StoreMode::Direct, 256), true).unwrap();
     assert!(text.contains("shared_checks") && text.contains("shared_positions"), "{text}");
     let bytes = workgroup_memory(&text);
-    // i32, u32, f32, positions and checks take 4 bytes a lane, i64, u64 and f64 8
+    // i32, u32, f32, positions and checks use 4 bytes for each lane, and i64, u64 and f64 use 8
     assert_eq!(bytes, 256 * (5 * 4 + 3 * 8), "{text}");
     assert!(bytes <= WORKGROUP_MEMORY);
 }

@@ -247,7 +247,7 @@ impl Fold {
     }
 
     /// Returns the type of the result for elements of a type. Formulas over 8- or 16-bit integers return 32-bit
-    /// integers, because they may leave the narrow range; f16 and bf16 stay as they are.
+    /// integers, because they may leave the narrow range; f16 and bf16 are kept.
     pub fn result_type(&self, element: DType) -> DType {
         match (self.result, self.form) {
             (Kind::Operand, Form::Function(_) | Form::FirstOf(_)) => element,
@@ -338,7 +338,8 @@ impl Definition {
         if self.finish.any(|t| matches!(t, Term::B(_))) {
             return refuse("finish may refer to one state only".into());
         }
-        // such a fold is not commutative, and a CPU copies such components one after another, so it would mix them up
+        // such a fold is not commutative. Besides, a CPU copies such components one after another, so one could
+        // overwrite another that is still needed
         if let Some(i) = self.combine.iter().position(of_states) {
             return refuse(format!("component {i} of combine depends on one state only, so it is not commutative"));
         }

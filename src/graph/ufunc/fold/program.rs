@@ -131,7 +131,7 @@ impl Typing<'_> {
     /// Translates formulas into steps.
     ///
     /// # Errors
-    /// A formula whose value does not have its type in `types`.
+    /// A formula whose value does not have the type that `types` declares for it.
     pub fn program(&self, terms: &[Term], types: &[Compute]) -> Result<Program, Fault> {
         let mut program = Program { steps: vec![], results: SmallVec::new() };
         for (term, wanted) in terms.iter().zip(types) {

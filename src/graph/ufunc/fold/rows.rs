@@ -14,8 +14,8 @@ pub(crate) static ARGMIN: LazyLock<Fold> =
 pub(crate) static ARGMAX: LazyLock<Fold> =
     LazyLock::new(|| Fold::intern(first_of("argmax", &arithmetic::maximum, &logic::greater)));
 
-/// The sum of the chains of a product, added one after another in the same order as the kernel of a whole product adds
-/// them.
+/// The sum of the chains of a product (the sums over 256 consecutive elements along k), added one after another in the
+/// same order as the kernel of a whole product adds them.
 pub(crate) static SUM_OF_CHAINS: LazyLock<Fold> = LazyLock::new(|| {
     let sum = of_function(&arithmetic::add);
     Fold::intern(Definition { name: "sum of chains", in_sequence: true, ..sum })
@@ -42,7 +42,7 @@ pub(super) fn of_function(function: &'static Ufunc) -> Definition {
     }
 }
 
-/// Returns the columns of the fold that returns the position of the element that `picks` picks among all elements.
+/// Returns the columns of a fold whose result is the position of the element that `picks` picks among all elements.
 /// `beyond` is the comparison by which one element beats another, such as `less` for `minimum`. Of equal elements, or
 /// of several NaNs, the first wins.
 fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -> Definition {

@@ -4,7 +4,7 @@
 use super::reference::sinpi;
 use std::f64::consts::{LN_2, PI};
 
-/// ln Γ(a) - (a - 1/2)·ln a + a - ln √(2π), a >= 20 (DLMF 5.11.1).
+/// ln Γ(a) - (a - 1/2)·ln a + a - ln √(2π), for a >= 20 (DLMF 5.11.1).
 fn stirling_rest(a: f64) -> f64 {
     let w = 1.0 / (a * a);
     [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0].iter().rev().fold(0.0, |r, c| r * w + c) / a
@@ -15,8 +15,8 @@ fn log1p_of_ratio(b: f64, a: f64) -> f64 {
     if b / a > 1e17 { b.ln() - a.ln() } else { (b / a).ln_1p() }
 }
 
-/// ln B(a, b) for positive finite numbers. The recurrence of Γ raises both to at least 20, where Stirling's formula
-/// holds.
+/// ln B(a, b) for positive finite numbers. The recurrence of Γ raises both operands to at least 20, where Stirling's
+/// formula holds.
 fn log_of_positive(a: f64, b: f64) -> f64 {
     let (mut a, mut b) = (a.min(b), a.max(b));
     if a == 1.0 || b == 1.0 {
@@ -75,8 +75,8 @@ fn log_and_sign(a: f64, b: f64) -> (f64, f64) {
     }
 }
 
-/// B over 2^600 for a tiny number and another number that is not a pole: (a + b)/(a·b), or the reciprocal of the tiny
-/// number if the other one is not small.
+/// B divided by 2^600, if one operand is tiny and the other is not a pole of Γ; otherwise `None`. B is (a + b)/(a·b) if
+/// both are small, and the reciprocal of the tiny operand if the other is not small.
 fn of_tiny(a: f64, b: f64) -> Option<f64> {
     let (x, y) = if a.abs() < b.abs() { (a, b) } else { (b, a) };
     let is_pole = y <= 0.0 && y == y.floor();
@@ -91,7 +91,7 @@ pub fn beta(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() {
         return f64::NAN;
     }
-    // an exponential would multiply the error of a large logarithm
+    // for a tiny operand, the logarithm is large, and its exponential would multiply the logarithm's error
     if let Some(v) = of_tiny(a, b) {
         return v * 2f64.powi(600) + 0.0;
     }
@@ -168,7 +168,7 @@ fn upper_of_small(a: f64, x: f64) -> f64 {
     -log.exp_m1() - log.exp() * a * sum
 }
 
-/// P and Q.
+/// P(a, x) and Q(a, x), the lower and the upper incomplete gamma function divided by Γ(a).
 fn both(a: f64, x: f64) -> (f64, f64) {
     match () {
         _ if !(a >= 0.0 && x >= 0.0) || a == x && (a == 0.0 || a == f64::INFINITY) => (f64::NAN, f64::NAN),

@@ -51,7 +51,7 @@ macro_rules! rows {
             exact: { exact::softplus(x) }, domain: [-100.0, 100.0],
             cost: 28,
         }
-        /// Returns max(x, 0). NaN stays NaN.
+        /// Returns max(x, 0), and NaN for NaN.
         relu(x): Numeric {
             cpu_float: [super::float::maximum32(x, 0.0), super::float::maximum64(x, 0.0)],
             cpu_int: { if x.is_negative_value() != 0 { 0 } else { x } },
@@ -67,14 +67,15 @@ macro_rules! rows {
             domain: [-100.0, 100.0],
             cost: 13,
         }
-        /// Returns x · Φ(x), in the exact (erfc) form.
+        /// Returns x · Φ(x), where Φ is the distribution function of the standard normal distribution, in the exact
+        /// form (by erfc).
         gelu(x): Float {
             threaded: f32,
             cpu_float: [single::gelu(x), double::gelu(x)], wgsl_f32: "m_gelu({a})", wgsl_f64: "d_gelu({a})", exact: { exact::gelu(x) },
             domain: [-20.0, 20.0],
             cost: 22,
         }
-        /// Returns x · Φ(x), by the tanh approximation.
+        /// Returns x · Φ(x) like `gelu`, but with the tanh approximation of Φ.
         #[doc(alias("gelu_new", "gelu_fast"))]
         gelu_tanh(x): Float {
             threaded: f32,
@@ -94,8 +95,8 @@ macro_rules! rows {
             domain: [-100.0, 100.0],
         }
         /// Returns tan(π·x). As in IEEE 754, the result is ±0 at integers and ±∞ halfway between them. For an even
-        /// integer n, it is 0 with the sign of n at n, and ∞ at n + 1/2; for an odd n, the signs are opposite. The
-        /// result at ±∞ is NaN.
+        /// integer n, tanpi(n) is 0 with the sign of n, and tanpi(n + 1/2) is ∞; for an odd n, both have the opposite
+        /// sign. The result at ±∞ is NaN.
         tanpi(x): Float {
             cpu_float: [single::tanpi(x), double::tanpi(x)], wgsl_f32: "m_tanpi({a})", wgsl_f64: "d_tanpi({a})", exact: { reference::tanpi(x) },
             domain: [-100.0, 100.0], shader_cost: 16,
@@ -106,7 +107,7 @@ macro_rules! rows {
             cpu_float: [single::sinc(x), double::sinc(x)], wgsl_f32: "m_sinc({a})", wgsl_f64: "d_sinc({a})", exact: { reference::sinc(x) },
             domain: [-100.0, 100.0], shader_cost: 16,
         }
-        /// Returns log(x / (1 − x)), the inverse of `sigmoid`: −∞ at 0, ∞ at 1, and NaN outside.
+        /// Returns log(x / (1 − x)), the inverse of `sigmoid`: −∞ at 0, ∞ at 1, and NaN outside 0..=1.
         logit(x): Float {
             cpu_float: [single::logit(x), double::logit(x)], wgsl_f32: "m_logit({a})", wgsl_f64: "d_logit({a})", exact: { reference::logit(x) },
             domain: [0.0, 1.0], cost: 16, shader_cost: 24,
@@ -121,25 +122,25 @@ macro_rules! rows {
             cpu_float: [single::xlog1py(x, y), double::xlog1py(x, y)], wgsl_f32: "m_xlog1py({a}, {b})", wgsl_f64: "d_xlog1py({a}, {b})",
             exact: { reference::xlog1py(x, y) }, domain: [-1.0, 100.0], shader_cost: 16,
         }
-        /// Returns −x · log(x), a term of the entropy: 0 at 0, and −∞ below.
+        /// Returns −x · log(x), a term of the entropy: 0 at 0, and −∞ for negative x.
         #[doc(alias("entropy"))]
         entr(x): Float {
             cpu_float: [single::entr(x), double::entr(x)], wgsl_f32: "m_entr({a})", wgsl_f64: "d_entr({a})", exact: { reference::entr(x) },
             domain: [0.0, 10.0], shader_cost: 16,
         }
-        /// Returns x / 6 + 1/2 between −3 and 3, 0 below and 1 above. NaN stays NaN.
+        /// Returns x / 6 + 1/2 for x between −3 and 3, 0 for smaller x, 1 for larger x, and NaN for NaN.
         #[doc(alias("hardsigmoid"))]
         hard_sigmoid(x): Float {
             cpu_float: [single::hard_sigmoid(x), double::hard_sigmoid(x)], wgsl_f32: "m_hard_sigmoid({a})", wgsl_f64: "d_hard_sigmoid({a})",
             exact: { reference::hard_sigmoid(x) }, domain: [-4.0, 4.0],
         }
-        /// Returns x · hard_sigmoid(x): x from 3 on, and −0 for x up to −3 (including −∞). NaN stays NaN.
+        /// Returns x · hard_sigmoid(x): x for x ≥ 3, −0 for x ≤ −3 (including −∞), and NaN for NaN.
         #[doc(alias("hardswish"))]
         hard_swish(x): Float {
             cpu_float: [single::hard_swish(x), double::hard_swish(x)], wgsl_f32: "m_hard_swish({a})", wgsl_f64: "d_hard_swish({a})",
             exact: { reference::hard_swish(x) }, domain: [-4.0, 4.0],
         }
-        /// Limits x to −1..=1. NaN stays NaN.
+        /// Limits x to −1..=1, and returns NaN for NaN.
         hard_tanh(x): Float {
             cpu_float: [if x < -1.0 { -1.0 } else if x > 1.0 { 1.0 } else { x },
                         if x < -1.0 { -1.0 } else if x > 1.0 { 1.0 } else { x }],
@@ -147,18 +148,18 @@ macro_rules! rows {
             exact: { if x.is_nan() { x } else { x.clamp(-1.0, 1.0) } }, domain: [-2.0, 2.0], cost: 2,
             is: [never_rounds, opaque],
         }
-        /// Returns x for x ≥ 0, and slope · x below.
+        /// Returns x for x ≥ 0, and slope · x for x < 0.
         leaky_relu(x, slope): Float {
             cpu_float: [if x >= 0.0 { x } else { x * slope }, if x >= 0.0 { x } else { x * slope }],
             wgsl_f32: "m_leaky_relu({a}, {b})", wgsl_f64: "d_leaky_relu({a}, {b})", exact: { if x >= 0.0 { x } else { x * slope } },
             domain: [-10.0, 10.0], cost: 2,
         }
-        /// Returns x for x ≥ 0, and alpha · (exp(x) − 1) below, which is −alpha at −∞.
+        /// Returns x for x ≥ 0, and alpha · (exp(x) − 1) for x < 0, which is −alpha at −∞.
         elu(x, alpha): Float {
             cpu_float: [single::elu(x, alpha), double::elu(x, alpha)], wgsl_f32: "m_elu({a}, {b})", wgsl_f64: "d_elu({a}, {b})",
             exact: { reference::elu(x, alpha) }, domain: [-10.0, 10.0],
         }
-        /// Returns λ · x for x ≥ 0, and λ · α · (exp(x) − 1) below, with the λ = 1.0507… and α = 1.6732… of
+        /// Returns λ · x for x ≥ 0, and λ · α · (exp(x) − 1) for x < 0, with the λ = 1.0507… and α = 1.6732… of
         /// self-normalizing networks.
         selu(x): Float {
             cpu_float: [single::selu(x), double::selu(x)], wgsl_f32: "m_selu({a})", wgsl_f64: "d_selu({a})", exact: { reference::selu(x) },
@@ -182,13 +183,13 @@ macro_rules! rows {
             cpu_float: [single::erfcx(x), double::erfcx(x)], wgsl_f32: "m_erfcx({a})", wgsl_f64: "d_erfcx({a})", exact: { reference::erfcx(x) },
             domain: [-9.5, 50.0], cost: 40, shader_cost: 32,
         }
-        /// Returns the inverse of `erfc`: ∞ at 0, −∞ at 2, and NaN outside.
+        /// Returns the inverse of `erfc`: ∞ at 0, −∞ at 2, and NaN outside 0..=2.
         erfcinv(x): Float {
             cpu_float: [single::erfcinv(x), double::erfcinv(x)], wgsl_f32: "m_erfcinv({a})", wgsl_f64: "d_erfcinv({a})",
             exact: { reference::erfcinv(x) }, domain: [0.0, 2.0], cost: 60, shader_cost: 32,
         }
         /// Returns the inverse of `ndtr`, the quantile of the standard normal distribution: −∞ at 0, ∞ at 1, and NaN
-        /// outside.
+        /// outside 0..=1.
         #[doc(alias("normal_quantile", "probit"))]
         ndtri(x): Float {
             cpu_float: [single::ndtri(x), double::ndtri(x)], wgsl_f32: "m_ndtri({a})", wgsl_f64: "d_ndtri({a})", exact: { reference::ndtri(x) },
@@ -227,9 +228,10 @@ macro_rules! rows {
             cpu_float: [single::zeta(x, q), double::zeta(x, q)], wgsl_f32: "m_zeta({a}, {b})", wgsl_f64: "d_zeta({a}, {b})",
             exact: { reference::zeta(x, q) }, domain: [1.0, 30.0], cost: 600, shader_cost: 300,
         }
-        /// Returns B(a, b) = Γ(a)·Γ(b) / Γ(a + b). The result is ∞ if a or b is 0 or a negative integer. The exception
-        /// is an a that is such an integer with a positive integer b ≤ −a (or with a and b exchanged): a pole over a
-        /// pole is finite. The result is 0 if only a + b is 0 or a negative integer, and NaN for (∞, ∞).
+        /// Returns B(a, b) = Γ(a)·Γ(b) / Γ(a + b). The result is ∞ if a or b is 0 or a negative integer, with one
+        /// exception: if the other operand is a positive integer and a + b ≤ 0, the numerator and the denominator both
+        /// have a pole, and the result is finite. The result is 0 if only a + b is 0 or a negative integer, and NaN for
+        /// (∞, ∞).
         beta(a, b): Float {
             cpu_float: [single::beta(a, b), double::beta(a, b)], wgsl_f32: "m_beta({a}, {b})", wgsl_f64: "d_beta({a}, {b})",
             exact: { integrals::beta(a, b) }, domain: [-5.0, 40.0], cost: 200, shader_cost: 300,

@@ -163,7 +163,8 @@ fn bessel_series(order: u32, x: f64) -> f64 {
     sum
 }
 
-/// e^-|x| times I₀ or I₁: by the power series up to 30, and by the asymptotic series beyond (Abramowitz and Stegun, 9.7.1).
+/// e^-|x| times I₀ or I₁: by the power series up to 30, and by the asymptotic series beyond (Abramowitz and Stegun,
+/// 9.7.1).
 pub fn scaled_bessel(order: u32, x: f64) -> f64 {
     let a = x.abs();
     if a.is_nan() {
@@ -228,7 +229,7 @@ fn hurwitz(x: f64, q: f64) -> f64 {
     if power == 0.0 || sum.is_infinite() {
         return sum;
     }
-    // B₂, B₄, … over 2!, 4!, …
+    // B₂/2!, B₄/4!, … with the Bernoulli numbers
     let bernoulli = [1.0 / 12.0, -1.0 / 720.0, 1.0 / 30240.0, -1.0 / 1209600.0, 1.0 / 47900160.0];
     let mut factor = x / a / a;
     let mut rest = 1.0 / (x - 1.0) + 0.5 / a;
@@ -253,7 +254,8 @@ pub fn zeta(x: f64, q: f64) -> f64 {
         _ if q > 0.0 => hurwitz(x, q),
         _ if x == f64::INFINITY || x != x.floor() => f64::NAN,
         _ => {
-            // the terms below 0 are those of g, g + 1, … -q, with the sign of (-1)^x; those above 0 begin with 1 - g
+            // the terms with a negative q + k are those for g, g + 1, …, -q, multiplied by (-1)^x. Those with a
+            // positive q + k begin with 1 - g
             let g = -q - (-q).floor();
             let (above, below, passed) = (hurwitz(x, 1.0 - g), hurwitz(x, g), hurwitz(x, 1.0 - q));
             if x % 2.0 == 0.0 {

@@ -21,7 +21,7 @@ pub struct Head {
     pub metadata: Vec<(String, String)>,
 }
 
-/// A tensor as the header describes it. `begin` and `end` are bytes from the end of the header.
+/// A tensor as the header describes it. `begin` and `end` are offsets in bytes from the end of the header.
 #[derive(Debug)]
 pub struct Tensor {
     pub name: Box<str>,

@@ -91,7 +91,7 @@ fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     Ok((Head::parse(&text, length - 8 - count)?, 8 + count))
 }
 
-/// Reads `count` bytes, which must exist and be at most as many as a header may have.
+/// Reads `count` bytes. They must exist, and `count` must be at most [`MAX_HEADER`].
 fn read_text(source: &mut impl Read, count: u64) -> Fallible<Vec<u8>> {
     let mut text = vec![];
     let room = text.try_reserve_exact(count as usize);
@@ -126,8 +126,8 @@ impl SafeTensors {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the file cannot be read; [`ErrorKind::OutOfMemory`]; and [`ErrorKind::Format`] if it is not
-    /// such a file: if its header is too long, is not JSON, has a name twice, or describes tensors that overlap, leave
-    /// holes, or do not match their shapes.
+    /// a safetensors file: if its header is too long, is not JSON, has a name twice, or describes tensors that overlap,
+    /// leave holes, or do not match their shapes.
     ///
     /// ```
     /// let e = cupric::SafeTensors::open("no such file").unwrap_err();
@@ -140,12 +140,12 @@ impl SafeTensors {
     }
 
     /// Opens a model in several files by its index, `model.safetensors.index.json`. It opens the files, which must be
-    /// in the same folder, and reads their headers. The tensors are those of the index, in its order. (Feature
-    /// `safetensors`.)
+    /// in the same folder, and reads their headers. The model has the tensors that the index lists, in the same order.
+    /// (Feature `safetensors`.)
     ///
     /// # Errors
-    /// Those of [`SafeTensors::open`], and [`ErrorKind::Format`] for an index that names a file elsewhere (a path), or
-    /// a tensor that its file does not contain.
+    /// The errors of [`SafeTensors::open`], and [`ErrorKind::Format`] for an index that names a file elsewhere (a
+    /// path), or a tensor that its file does not contain.
     ///
     /// ```
     /// use cupric::{SafeTensors, array, save_safetensors};
@@ -175,7 +175,7 @@ impl SafeTensors {
     /// Nobody may change the file while this value or an array of it exists: see [`Array::map_npy`].
     ///
     /// # Errors
-    /// Those of [`SafeTensors::open`].
+    /// The errors of [`SafeTensors::open`].
     ///
     /// ```
     /// use cupric::{SafeTensors, array, save_safetensors};
@@ -192,7 +192,7 @@ impl SafeTensors {
     #[track_caller]
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<SafeTensors> {
         let at = Location::caller();
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises that nobody changes the file while a map of it exists.
         unsafe { map_shard(path.as_ref()) }.map(SafeTensors::of).map_err(|f| f.at("SafeTensors::map", at))
     }
 
@@ -203,12 +203,12 @@ impl SafeTensors {
     /// Nobody may change the files while this value or an array of it exists: see [`Array::map_npy`].
     ///
     /// # Errors
-    /// Those of [`SafeTensors::open_index`].
+    /// The errors of [`SafeTensors::open_index`].
     #[cfg(feature = "mmap")]
     #[track_caller]
     pub unsafe fn map_index(path: impl AsRef<Path>) -> Result<SafeTensors> {
         let at = Location::caller();
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises that nobody changes the file while a map of it exists.
         let open = |path: &Path| unsafe { map_shard(path) };
         indexed(path.as_ref(), open).map_err(|f| f.at("SafeTensors::map_index", at))
     }
@@ -221,7 +221,7 @@ impl SafeTensors {
 #[cfg(feature = "mmap")]
 unsafe fn map_shard(path: &Path) -> Fallible<Shard<File>> {
     let open = || {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises that nobody changes the file while a map of it exists.
         let map = unsafe { Mapped::open(path) }?;
         let (head, data) = read_head(&mut std::io::Cursor::new(map.bytes()))?;
         Ok(Shard { source: Source::Map(map), data, head, path: Some(path.to_path_buf()) })
@@ -263,7 +263,7 @@ fn indexed(path: &Path, open: impl Fn(&Path) -> Fallible<Shard<File>>) -> Fallib
     Ok(SafeTensors::sorted(files, tensors, Some(path.to_path_buf())))
 }
 
-/// Returns positions in the order of names.
+/// Returns the positions `0..count`, ordered by name.
 fn order<'a>(count: usize, name: impl Fn(usize) -> &'a str) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_unstable_by(|i, j| name(*i).cmp(name(*j)));
@@ -288,12 +288,13 @@ impl<R> SafeTensors<R> {
         self.tensors.iter().map(|(file, i)| &*self.files[*file].head.tensors[*i].name)
     }
 
-    /// Returns the metadata of the files: keys and values, in their order. (Feature `safetensors`.)
+    /// Returns the keys and values of the files' metadata, in the order in which the files have them. (Feature
+    /// `safetensors`.)
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
         self.files.iter().flat_map(|file| &file.head.metadata).map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Returns the position of a tensor's file, and the tensor.
+    /// Returns the position of the file that has the tensor, and the tensor's entry in the header.
     fn find(&self, name: &str) -> Fallible<(usize, &Tensor)> {
         let tensor = |(file, i): (usize, usize)| &self.files[file].head.tensors[i];
         let name_at = |i: &usize| &*tensor(self.tensors[*i]).name;
@@ -357,7 +358,7 @@ impl<R: Read + Seek> SafeTensors<R> {
     /// Reads a header from a seekable reader, for example `std::io::Cursor::new(bytes)`. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// Those of [`SafeTensors::open`].
+    /// The errors of [`SafeTensors::open`].
     #[track_caller]
     pub fn new(mut reader: R) -> Result<SafeTensors<R>> {
         let at = Location::caller();
@@ -389,7 +390,7 @@ impl<R: Read + Seek> SafeTensors<R> {
     /// Reads all tensors, in the order of [`SafeTensors::names`]. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// Those of [`SafeTensors::read`].
+    /// The errors of [`SafeTensors::read`].
     #[track_caller]
     pub fn read_all(&mut self) -> Result<Vec<(String, Array)>> {
         let at = Location::caller();

@@ -83,7 +83,7 @@ impl Draft {
         Ok(Draft { header, tensors: list.into_iter().map(|(_, _, expr)| expr).collect() })
     }
 
-    /// Writes the file. The inner result is that of an evaluation.
+    /// Writes the file. The outer error is an I/O error, and the inner error an error of evaluating an array.
     #[track_caller]
     fn write(self, to: &mut impl Write, at: Loc) -> io::Result<Result<()>> {
         to.write_all(&self.header)?;
@@ -112,13 +112,13 @@ impl Draft {
 
 /// Writes named arrays and metadata (strings by name) to a file of the format
 /// [safetensors](https://huggingface.co/docs/safetensors/index#format): see [`SafeTensors`](crate::SafeTensors). Every
-/// dtype is supported. Arrays and expressions are evaluated and written one by one, those of large elements first, so
+/// dtype is supported. Arrays and expressions are evaluated and written one by one, arrays of large elements first, so
 /// that every array begins at a multiple of its element size. The file replaces an existing one as a whole, as with
 /// [`Expr::to_npy`]. (Feature `safetensors`.)
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] for two arrays or two metadata keys of one name, and for the name `__metadata__`; those of
-/// evaluation; and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
+/// [`ErrorKind::Argument`] for two arrays or two metadata keys of one name, and for the name `__metadata__`; the errors
+/// of the evaluation; and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
 ///
 /// ```
 /// use cupric::{DType, SafeTensors, array, save_safetensors};
@@ -139,8 +139,8 @@ pub fn save_safetensors<N: AsRef<str>, A: Operand, K: AsRef<str>, V: AsRef<str>>
     const OP: &str = "save_safetensors";
     let (path, at) = (path.as_ref(), Location::caller());
     let draft = Draft::new(arrays, metadata, OP, at)?;
-    // an error of an array stops the writing like any other; it is stored separately, because `std::io::Error` cannot
-    // hold all of it
+    // an error of an array stops the writing like an I/O error; it is stored separately, because `std::io::Error`
+    // cannot hold all of it
     let mut failed = None;
     let done = replace(path, |file| match draft.write(file, at)? {
         Ok(()) => Ok(()),
@@ -158,7 +158,7 @@ pub fn save_safetensors<N: AsRef<str>, A: Operand, K: AsRef<str>, V: AsRef<str>>
 /// Writes arrays like [`save_safetensors`], to any writer, and returns the writer. (Feature `safetensors`.)
 ///
 /// # Errors
-/// Those of [`save_safetensors`]. After an error, a part of the file may have been written.
+/// The errors of [`save_safetensors`]. After an error, a part of the file may have been written.
 ///
 /// ```
 /// use cupric::{array, write_safetensors};

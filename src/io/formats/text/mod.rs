@@ -22,7 +22,7 @@ use std::path::Path;
 /// The format of a table of numbers in a text file: the delimiter of its columns, and the lines and columns that are
 /// read. (Feature `text`.)
 ///
-/// [`TextFormat::new`] is the format of `numpy.loadtxt` and `numpy.savetxt`. [`TextFormat::csv`] is that of
+/// [`TextFormat::new`] is the format of `numpy.loadtxt` and `numpy.savetxt`. [`TextFormat::csv`] is the format of
 /// [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180), with quoted fields.
 ///
 /// ```
@@ -75,7 +75,8 @@ impl TextFormat {
         TextFormat { delimiter: Some(','), quotes: true, comments: None, ..TextFormat::new() }
     }
 
-    /// Sets the delimiter between columns: `;`, `'\t'`. White space around a number is ignored. (Feature `text`.)
+    /// Sets the delimiter between columns, such as `';'` or `'\t'`. White space around a number is ignored. (Feature
+    /// `text`.)
     #[must_use]
     pub fn delimiter(mut self, delimiter: char) -> TextFormat {
         self.delimiter = Some(delimiter);
@@ -83,7 +84,7 @@ impl TextFormat {
     }
 
     /// Sets the string that begins a comment, which ends with its line; `""` means no comments. If fields may be
-    /// quoted, a comment needs a line of its own. (Feature `text`.)
+    /// quoted, only a whole line can be a comment. (Feature `text`.)
     #[must_use]
     pub fn comments(mut self, begin: impl Into<String>) -> TextFormat {
         self.comments = Some(begin.into()).filter(|begin| !begin.is_empty());
@@ -97,7 +98,7 @@ impl TextFormat {
         self
     }
 
-    /// Skips the first line that is not a comment, because it has the names of the columns. (Feature `text`.)
+    /// Skips the first line that is not a comment. It is expected to have the names of the columns. (Feature `text`.)
     #[must_use]
     pub fn header(mut self) -> TextFormat {
         self.header = true;
@@ -120,7 +121,8 @@ impl TextFormat {
         self
     }
 
-    /// Sets the value of empty fields: `"nan"`, `"0"`. Without it, an empty field is an error. (Feature `text`.)
+    /// Sets the value of empty fields, such as `"nan"` or `"0"`. Without it, an empty field is an error. (Feature
+    /// `text`.)
     #[must_use]
     pub fn missing(mut self, number: impl Into<String>) -> TextFormat {
         self.missing = Some(number.into());
@@ -188,7 +190,7 @@ impl Array {
     /// Reads a table like [`Array::from_text`] from any buffered reader: bytes, `std::io::BufReader`. (Feature `text`.)
     ///
     /// # Errors
-    /// Those of [`Array::from_text`].
+    /// The errors of [`Array::from_text`].
     ///
     /// ```
     /// use cupric::{Array, DType, TextFormat};
@@ -245,7 +247,8 @@ impl Expr {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for another number of axes, or if the names and the columns differ in number;
-    /// [`ErrorKind::Argument`] for a name that the format cannot represent; those of evaluation; and [`ErrorKind::Io`].
+    /// [`ErrorKind::Argument`] for a name that the format cannot represent; the errors of the evaluation; and
+    /// [`ErrorKind::Io`].
     ///
     /// ```
     /// use cupric::{Array, DType, TextFormat, array};
@@ -275,7 +278,7 @@ impl Expr {
     /// Writes a table like [`Expr::to_text`] to any writer, and returns the writer. (Feature `text`.)
     ///
     /// # Errors
-    /// Those of [`Expr::to_text`].
+    /// The errors of [`Expr::to_text`].
     ///
     /// ```
     /// use cupric::{TextFormat, array};
@@ -319,7 +322,8 @@ impl Expr {
             }
             head.push('\n');
         }
-        // errors that a GPU reports late are errors of the evaluation, and known before the file is begun
+        // the copy to the CPU reports late errors of a GPU, so all errors of the evaluation are known before the file
+        // is begun
         Ok((expr.moved(&Device::cpu(), op, at)?, head))
     }
 }

@@ -1,4 +1,5 @@
-//! Numbers of a table. They are rounded once when they are read, and written so that they read back as the same number.
+//! Numbers of a table. A number is rounded once when it is read, and written such that it reads back as the same
+//! number.
 
 use crate::base::dtype::to_odd;
 use std::cmp::Ordering;
@@ -32,13 +33,13 @@ fn is_number(text: &str) -> bool {
     text.bytes().any(|b| b.is_ascii_digit())
 }
 
-/// Reads a float of 16 bits, correctly rounded. Rounding to f64 first would be wrong if that f64 lies in the middle of
-/// two numbers of 16 bits and the decimal number does not. In this case the digits decide.
+/// Reads a float of 16 bits, correctly rounded. Rounding to f64 first would be wrong if the f64 lies exactly in the
+/// middle of two 16-bit numbers and the decimal number does not. In this case the digits are compared.
 pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_finite: impl Fn(T) -> bool) -> Option<T> {
     let round = |value: f64| round(to_odd(value));
     let value = float(text, f64::is_finite)?;
     let (below, above) = (round(value.next_down()), round(value.next_up()));
-    // the middle of two numbers of 16 bits is a number of 32 bits
+    // the middle of two 16-bit numbers fits f32 exactly
     let is_middle = f64::from(value as f32) == value && below != above;
     let rounded = match value.is_nan() || !is_middle {
         true => round(value),
@@ -65,7 +66,7 @@ pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_fini
 }
 
 /// A positive decimal number: the power of ten of its first digit, and its digits without zeros at either end. So the
-/// derived order is that of the numbers, except for zero, which has no digits.
+/// derived order is the order of the numbers, except for zero, which has no digits.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Digits {
     exponent: i64,

@@ -1,4 +1,4 @@
-//! Lines of a table, and their fields. One line at a time is in memory. Only numbers are kept.
+//! Lines of a table, and their fields. One line at a time is in memory. Only the numbers are kept.
 
 use super::TextFormat;
 use crate::base::dtype::Element;
@@ -29,7 +29,7 @@ impl<'a, R: BufRead> Records<'a, R> {
             let read = self.from.fill_buf().map_err(io_fault)?;
             let end = read.iter().position(|b| *b == b'\n');
             let part = &read[..end.map_or(read.len(), |end| end + 1)];
-            // a file may be one endless line
+            // this can fail, because a file may be one endless line
             self.bytes.try_reserve(part.len()).map_err(|_| no_memory(part.len(), 1))?;
             self.bytes.extend_from_slice(part);
             let (count, is_last) = (part.len(), end.is_some() || part.is_empty());
@@ -53,8 +53,7 @@ impl<'a, R: BufRead> Records<'a, R> {
         let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
-        // the lines of some old files end with this character alone; such a file would be read as one row of all
-        // numbers
+        // in some old files lines end with a carriage return alone; such a file would otherwise be read as one row
         if !self.format.quotes && text.contains('\r') {
             return Err(format_fault(format!("line {}: a carriage return within the line", self.line)));
         }
@@ -202,7 +201,7 @@ pub fn table<T: Element>(
 ) -> Fallible<(Vec<T>, [usize; 2])> {
     let mut records = Records { from, format, line: 0, first: 0, record: String::new(), bytes: vec![] };
     for _ in 0..format.skip {
-        // a skipped line need not be UTF-8
+        // skipped lines are read as bytes, because they need not be UTF-8
         if !records.line()? {
             break;
         }

@@ -1,4 +1,5 @@
-//! The functions of each instruction of threaded code, for each instruction set of the processor's architecture.
+//! The functions that implement each instruction of threaded code, for each instruction set of the processor's
+//! architecture.
 
 use super::*;
 
@@ -98,7 +99,7 @@ impl Codes {
         codes!(random)
     }
 
-    /// Computes the words of pairs of elements from random words: those of their radius or of their angle.
+    /// Computes the words of pairs of elements from random words: the words for their radius, or for their angle.
     pub const fn pairs(angle: bool) -> Option<Codes> {
         if angle { codes!(pairs < > 1, 1) } else { codes!(pairs < > 0, 0) }
     }
@@ -149,14 +150,15 @@ pub(crate) struct Threaded {
     /// Reads the second of two operands from the accumulator.
     pub second: Option<Codes>,
     /// Reads one of two operands from the accumulator; the other one is the product of two operands in memory. The
-    /// first instruction has the product as second operand, the second one has it as first operand.
+    /// first instruction has the product as its second operand, the second instruction has it as its first operand.
     pub products: Option<[Codes; 2]>,
     /// Reads its only operand from the accumulator, whose words are equal in each pair of elements of a draw.
     pub paired: Option<Codes>,
 }
 
-/// The function `F` of the first operand and the product of the other two, or with `LEADS` of that product and the
-/// first operand. The product is rounded before `F` reads it, like the product of the row `multiply`.
+/// The function `F` of the first operand and the product of the other two. If `LEADS`, the product comes first: `F` of
+/// the product and the first operand. The product is rounded before `F` reads it, like the product of the row
+/// `multiply`.
 struct OfProduct<F, const LEADS: bool>(std::marker::PhantomData<F>);
 
 impl<T, R, F, const LEADS: bool> ScalarFn<T, T, T, R> for OfProduct<F, LEADS>

@@ -1,11 +1,11 @@
-//! Loops and instructions that convert f16 with the processor's instructions: those of F16C (with AVX2), AVX-512 and
-//! NEON. A block with a NaN uses the scalar function, because the processor gives a NaN other bits. For all other
-//! numbers both give the same bits.
+//! Loops and instructions that convert f16 with the processor's instructions, which are in F16C (with AVX2), AVX-512
+//! and NEON. A block with a NaN uses the scalar function, because the processor returns other bits for a NaN than the
+//! scalar function. For all other numbers both return the same bits.
 
 use super::*;
 
 /// Defines the loops and the instructions of one instruction set, whose own module is `$from`. A block of `$n` words is
-/// eight vectors of type `$float`, and `$half` is the f16 of one of them. `has_nan` tells whether a block of f32
+/// eight vectors of type `$float`, and `$half` is the type of as many f16. `has_nan` tells whether a block of f32
 /// contains a NaN.
 macro_rules! conversions {
     (
@@ -54,12 +54,13 @@ macro_rules! conversions {
             /// Converts a block of f16 (`S`) to f32, as `F` does.
             ///
             /// # Safety
-            /// `from` points to `N` of `S`, which has 2 bytes; `R` has 4. The machine has the features that the
-            /// attribute enables.
+            /// `from` points to `N` elements of `S`, which has 2 bytes; `R` has 4 bytes. The machine has the features
+            /// that the attribute enables.
             #[target_feature(enable = $features)]
             #[inline]
             unsafe fn widen_block<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(from: *const S) -> Acc {
-                // SAFETY: the caller's condition; a block of `R` has the bytes of the accumulator.
+                // SAFETY: the caller ensures that `from` points to a block of `S`; a block of `R` has as many bytes as
+                // the accumulator.
                 unsafe {
                     let converted = |i: usize| widen(from.cast::<$half>().add(i).read_unaligned());
                     let x: [$float; 8] = [
@@ -150,7 +151,7 @@ macro_rules! conversions {
             /// Converts f16 (`S`) to f32, as `F` does.
             ///
             /// # Safety
-            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); the sizes are those of [`widen_block`].
+            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); `S` has 2 bytes and `R` has 4.
             #[target_feature(enable = $features)]
             pub unsafe fn widen_all<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
                 n: usize,
@@ -175,7 +176,7 @@ macro_rules! conversions {
             /// Converts f32 (`A`) to f16 (`S`), as `F` does.
             ///
             /// # Safety
-            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); the sizes are those of [`narrow_block`].
+            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); `A` has 4 bytes and `S` has 2.
             #[target_feature(enable = $features)]
             pub unsafe fn narrow_all<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(
                 n: usize,
@@ -201,7 +202,7 @@ macro_rules! conversions {
             /// Rounds f32 (`A`) to f16 and leaves it as f32, as `F` does.
             ///
             /// # Safety
-            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); the size is that of [`round_block`].
+            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); `A` has 4 bytes.
             #[target_feature(enable = $features)]
             pub unsafe fn round_all<A: Copy, F: ScalarFn<A, A, A, A>>(
                 n: usize,

@@ -1,7 +1,7 @@
 //! Threaded code: a program whose values stay in registers. Each instruction is a function that receives eight vectors
 //! by value, computes with them, and calls the function of the next instruction in tail position, which a release build
-//! compiles to a single jump. A tile's loop loads from and stores to L1 for every operation; threaded code only loads
-//! operands.
+//! compiles to a single jump. The loops of the tile interpreter load from and store to the L1 cache for every
+//! operation; threaded code only loads operands.
 //!
 //! The eight vectors are the *accumulator*: one value of a *block* of contiguous elements, each in a *word* of 4 or 8
 //! bytes. A bool is a word of 0 or 1. The calling conventions `sysv64` of x86-64 and `C` of aarch64 pass exactly eight
@@ -9,8 +9,8 @@
 //! code.
 //!
 //! The tail call is an optimisation, not a guarantee. Without it, each instruction of a run takes a stack frame of some
-//! KiB until the run ends. So programs are cut into runs of at most [`LONGEST`] instructions. Built without
-//! optimisation, kernels of that length were measured to need less than 512 KiB, a quarter of a thread's stack.
+//! KiB until the run ends. So programs are cut into runs of at most [`LONGEST`] instructions. Without optimisation,
+//! kernels of that length were measured to need less than 512 KiB, a quarter of a thread's stack.
 
 mod codes;
 mod lane;
@@ -24,11 +24,11 @@ use {super::prefetch, lane::apply};
 /// Words of 4 bytes in a block of the shorter vectors, NEON (16 bytes) or AVX2 (32), and in a block of AVX-512 (64).
 pub(crate) const N4: usize = if cfg!(target_arch = "aarch64") { 32 } else { 64 };
 pub(crate) const M4: usize = 128;
-/// The same for words of 8 bytes.
+/// The numbers of words of 8 bytes in the same blocks.
 pub(crate) const N8: usize = N4 / 2;
 pub(crate) const M8: usize = M4 / 2;
 
-/// The most instructions of one run.
+/// The maximum number of instructions of one run.
 pub(crate) const LONGEST: usize = 64;
 
 /// How many bytes ahead of a load memory is prefetched, because the hardware prefetcher loses the stream across
@@ -41,8 +41,8 @@ type Address = unsafe extern "sysv64" fn();
 #[cfg(not(target_arch = "x86_64"))]
 type Address = unsafe extern "C" fn();
 
-/// The location of an operand in memory: element 0, and the bytes from each element to the next. A [`Draw`] has no
-/// memory; for it these are the number of element 0, and the step from each element's number to the next.
+/// The location of an operand in memory: element 0, and the number of bytes from each element to the next. A [`Draw`]
+/// has no memory; its base holds the number of element 0, and the step from each element's number to the next.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Base {
@@ -57,8 +57,8 @@ pub(crate) struct Base {
 pub(crate) struct Operand {
     /// The index of its [`Base`].
     pub base: u32,
-    /// The bytes from one of the block's eight vectors to the next; 0 if one vector of equal words serves for all
-    /// eight.
+    /// The number of bytes from one of the block's eight vectors to the next, or 0 if one vector of equal words is used
+    /// for all eight.
     pub width: u32,
     /// How many bytes ahead memory is prefetched; 0 for scratch.
     pub ahead: u32,
@@ -75,7 +75,7 @@ pub(crate) struct Draw {
 
 impl Draw {
     /// Returns the operand that encodes a draw: the base of its numbers; the word's number in place of a width; and, in
-    /// place of a distance, the first of three bases, each of which has a word of the key.
+    /// place of a distance, the first of three bases, each with one word of the key.
     pub fn operand(numbers: u32, word: u8, key: u32) -> Operand {
         Operand { base: numbers, width: word as u32, ahead: key }
     }
@@ -85,7 +85,7 @@ impl Draw {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     unsafe fn of(bases: *const Base, operand: Operand, index: usize) -> Draw {
-        // SAFETY: the caller's condition: the bases exist, and each of those of the key points to a word.
+        // SAFETY: the caller's condition: the bases exist, and each base of the key points to a word.
         unsafe {
             let Base { at, step } = *bases.add(operand.base as usize);
             let first = (at.addr() as isize).wrapping_add((index as isize).wrapping_mul(step)) as u32;
@@ -118,7 +118,7 @@ pub(crate) struct Instr {
 #[repr(transparent)]
 pub(crate) struct Code(Address);
 
-/// Returns the bytes of a block's words, eight vectors, or `None` if this machine has no threaded code.
+/// Returns the size of a block (eight vectors) in bytes, or `None` if this machine has no threaded code.
 pub(crate) fn block_bytes() -> Option<usize> {
     match isa() {
         Isa::Portable => None,
@@ -127,7 +127,7 @@ pub(crate) fn block_bytes() -> Option<usize> {
     }
 }
 
-/// Runs a program over whole blocks: those whose first elements are `from`, `from + block`, … below `to`. For each
+/// Runs a program over whole blocks: the blocks whose first elements are `from`, `from + block`, … below `to`. For each
 /// block it runs each of the `runs`, which are given by their first instructions.
 ///
 /// # Safety
@@ -163,7 +163,7 @@ macro_rules! instruction {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As for [`super::run`]: `pc` points to an instruction of a run, `bases` to its program's, `index` to a block.
+        /// As for [`super::run`]: `pc` points to an instruction, `bases` to its program's bases, `index` to a block.
         #[target_feature(enable = $features)]
         pub unsafe extern $abi fn $name<$($g,)* $(const $n: usize),*>(
             $pc: *const Instr, $bases: *const Base, $index: usize,
@@ -302,7 +302,8 @@ macro_rules! instructions {
                     const LOWER: u64 = u32::MAX as u64;
                     const HALF: usize = size_of::<Acc>() / 16;
                     if Draw::of(bases, (*pc).operands[0], index).is_of_pairs() {
-                        // lower words of one half of the pairs, upper words of the other half: no word has to move
+                        // takes the lower words of one half of the pairs, and the upper words of the other half, so
+                        // that no word has to move
                         let mut pairs: [u64; 2 * HALF] = std::mem::transmute_copy(&acc);
                         let mut each = [0u64; HALF];
                         for i in 0..HALF {
@@ -393,7 +394,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Reads words of 4 bytes or of 8.
+                /// Reads words of 4 or 8 bytes.
                 load<;> where []
                 |pc, bases, index, _acc| {
                     std::mem::transmute_copy(&words::<u32, { size_of::<Acc>() / 4 }>(bases, (*pc).operands[0], index))

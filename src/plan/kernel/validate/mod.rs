@@ -217,7 +217,7 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
     }
 }
 
-/// Checks the reduction that is value `n`: the levels of its operands, and that its components are those of its fold.
+/// Checks the reduction that is value `n`: the levels of its operands, and that it has the components of its fold.
 fn reduction(k: &Kernel, n: usize, r: &Reduction) -> Check {
     for a in r.inputs() {
         ensure(k.values[a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
