@@ -345,6 +345,10 @@ fn errors_name_the_kernel_and_its_line() {
     }
 }
 
+/// Whether kernels of the CPU run on several threads. Memory that only further threads need is not allocated on one thread,
+/// so its allocation cannot fail there.
+const THREADS: bool = cfg!(feature = "rayon");
+
 #[test]
 fn a_write_without_scratch_is_whole() {
     let d = own(&Device::cpu());
@@ -362,7 +366,7 @@ fn a_write_without_scratch_is_whole() {
     let (mut errors, mut second_ways) = (0, 0);
     // whether a second thread asks while the first works is up to the system: once in twenty rounds it does
     for (w, write) in writes.into_iter().enumerate().cycle().take(20 * writes.len()) {
-        if w == 0 && second_ways > 0 {
+        if w == 0 && errors > 0 && (second_ways > 0 || !THREADS) {
             break;
         }
         let mut x = put(&d, old.clone(), &[30, 20_000]);
@@ -394,7 +398,7 @@ fn a_write_without_scratch_is_whole() {
         }
     }
     println!("{errors} errors, {second_ways} second ways");
-    assert!(errors >= 10 && second_ways > 0);
+    assert!(errors >= 10 && (second_ways > 0) == THREADS);
 }
 
 #[test]
@@ -407,7 +411,7 @@ fn a_sum_without_memory_for_its_parts_has_the_same_bits() {
         let fault =
             InjectedFault { site: Some("partial results"), nth: 1, onwards: true, kind: ErrorKind::OutOfMemory };
         let (end, _, failed) = pool.install(|| with_fault(&d, fault, || e.to_vec::<f32>()));
-        assert!(failed > 0);
+        assert_eq!(failed > 0, THREADS);
         assert_eq!(end.unwrap(), pool.install(|| e.to_vec::<f32>()).unwrap());
         stage.count(1);
     }

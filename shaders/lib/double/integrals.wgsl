@@ -223,7 +223,7 @@ fn cd_gamma_both(a: f64, x: f64) -> vec2<f64> {
             return vec2<f64>(1.0lf - q, q);
         }
     }
-    if a > 1e100lf && !near {
+    if max(a, x) > 1e100lf && !near {
         return select(vec2<f64>(0.0lf, 1.0lf), vec2<f64>(1.0lf, 0.0lf), above);
     }
     // the exponent of 2 in x^a e^-x / gamma(a), or with (x / a)^a e^(a - x) instead
@@ -402,6 +402,8 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
     // a factor of the divisor
     var with_b = 1.0lf;
     let s = d_block(a + b);
+    // pi / sin(pi a) overflows for the smallest a, so that `factor` and `with_b` are divided by 2^100 there
+    let small = select(1.0lf, 7.888609052210118e-31lf, min(am, bm) < 0x0410000000000000lu);
     if cd_is_pole(a) || cd_is_pole(b) {
         let whole = !b_low && am < 0x7ff0000000000000lu && a_low && bm <= am && d_mag(d_floor(b)) == bm;
         if !whole {
@@ -424,8 +426,8 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
             p = 1.0lf - a;
             q = 1.0lf - b;
             over = true;
-            factor = 3.141592653589793lf * (sine_sum / sine) / d_sinpi(b);
-            with_b = 1.0lf - s;
+            factor = (small * 3.141592653589793lf) * (sine_sum / sine) / d_sinpi(b);
+            with_b = small * (1.0lf - s);
         } else if s <= 0.0lf {
             p = 1.0lf - s;
             factor = sine_sum / sine;
@@ -433,8 +435,8 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
             p = 1.0lf - a;
             q = s;
             over = true;
-            factor = 3.141592653589793lf / sine;
-            with_b = b;
+            factor = (small * 3.141592653589793lf) / sine;
+            with_b = small * b;
         }
         // a + b is a pole
         if d_mag(factor) == 0lu {

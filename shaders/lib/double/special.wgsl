@@ -208,8 +208,8 @@ fn cd_lgamma_at(x: f64) -> f64 {
 
 fn d_lgamma(x: f64) -> f64 {
     let mag = d_mag(x);
-    // from 2.556e305 on it overflows
-    let inf = mag >= 0x7f574c5de97bb960lu;
+    // from 2.56e305 on it overflows
+    let inf = mag >= 0x7f5754d9278b51a8lu;
     let a = d_pick(bitcast<f64>(mag), 0x3ff0000000000000lu, inf || mag == 0lu);
     // below 2^-70 it is -log(abs(x))
     let tiny = mag < 0x3b90000000000000lu;

@@ -1,6 +1,7 @@
 //! The beta function of f64 and its logarithm.
 
-use super::incomplete::{LOG2_E_SUM, power_of_two, stirling_rest, two_product, two_sum};
+use super::exp::{pow2_sum, scale};
+use super::incomplete::{LOG2_E_SUM, stirling_rest, two_product, two_sum};
 use super::log::{log, log1p};
 use super::pi::{cospi, sinpi};
 use super::pow::log2_sum;
@@ -37,16 +38,17 @@ fn power(c: (f64, f64), n: f64, (s, s_low): (f64, f64)) -> (f64, f64) {
     two_product(c, (h, low + r_low / r * LOG2_E))
 }
 
-/// B(a, b) of positive finite numbers. The exponents of powers are sums of two numbers.
+/// `(m, t, low)` with B(a, b) = m·2^(t + low), for positive finite numbers. They stay apart, because B may be below the
+/// smallest f64 where its product with a factor is not. The exponents of powers are sums of two numbers.
 #[inline(always)]
-fn of_positive(a: f64, b: f64) -> f64 {
+fn of_positive(a: f64, b: f64) -> (f64, f64, f64) {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
     if b < LARGE {
-        return libm::tgamma(a) * (libm::tgamma(b) / libm::tgamma(a + b));
+        return (libm::tgamma(a) * (libm::tgamma(b) / libm::tgamma(a + b)), 0.0, 0.0);
     }
     // B is 0 in f64 even for the smallest such a, 8
     if (a >= LARGE) & (b > 1e100) {
-        return 0.0;
+        return (0.0, 0.0, 0.0);
     }
     let s = two_sum(a, b);
     let rest = stirling_rest(b) - stirling_rest(s.0);
@@ -66,7 +68,16 @@ fn of_positive(a: f64, b: f64) -> f64 {
     // the second part may be larger than the first, because the logarithm of a ratio that rounds to 1 has only a second
     // part
     let (t, low) = two_sum(t, low + (first.1 + second.1) + rest * LOG2_E);
-    factor * power_of_two(t, low)
+    (factor, t, low)
+}
+
+/// v·2^(t + low). The power 2^(t + low) may be out of range where the result is not.
+#[inline(always)]
+fn times_power(v: f64, t: f64, low: f64) -> f64 {
+    let far = t.abs() > 4000.0;
+    let (p, k) = pow2_sum(if far { 4000f64.copysign(t) } else { t }, if far { 0.0 } else { low });
+    let half = k >> 1;
+    scale(scale(v * p, half), k.wrapping_sub(half))
 }
 
 /// sin(π·(a + b)), including the rounding error of a + b.
@@ -115,14 +126,16 @@ fn reduced(a: f64, b: f64) -> Case {
         return Case::Times(a, b, 1.0);
     }
     let (s, sine) = (a + b, sinpi(a));
+    // π/sin(π·x) overflows for the smallest x, so that both factors of `Over` are divided by 2^100 there
+    let small = if (a.abs() < 1e-288) | (b.abs() < 1e-288) { 7.888609052210118e-31 } else { 1.0 };
     if b < 0.0 {
-        let sines = PI * (sine_of_sum(a, b) / sine) / sinpi(b);
-        return Case::Over(1.0 - a, 1.0 - b, sines, 1.0 - s);
+        let sines = small * PI * (sine_of_sum(a, b) / sine) / sinpi(b);
+        return Case::Over(1.0 - a, 1.0 - b, sines, small * (1.0 - s));
     }
     if s <= 0.0 {
         return Case::Times(1.0 - s, b, sine_of_sum(a, b) / sine);
     }
-    Case::Over(1.0 - a, s, PI / sine, b)
+    Case::Over(1.0 - a, s, small * PI / sine, small * b)
 }
 
 /// B(a, b) divided by 2^600 if a and b are close to 0, where B is (a + b)/(a·b). `None` elsewhere, and if one of them
@@ -145,9 +158,15 @@ pub(crate) fn beta(a: f64, b: f64) -> f64 {
         Case::Value(v) => v,
         // Γ(a + b), the divisor, has a pole, so B is 0
         Case::Times(_, _, factor) | Case::Over(_, _, factor, _) if factor == 0.0 => 0.0,
-        Case::Times(p, q, factor) => factor * of_positive(p, q),
-        // `with` and B may each be close to the largest f64, but their product is not
-        Case::Over(p, q, factor, with) => factor / (with * of_positive(p, q)),
+        Case::Times(p, q, factor) => {
+            let (m, t, low) = of_positive(p, q);
+            times_power(factor * m, t, low)
+        }
+        Case::Over(p, q, factor, with) => {
+            let (m, t, low) = of_positive(p, q);
+            let quotient = if with < 1.0 { factor / (with * m) } else { factor / with / m };
+            times_power(quotient, -t, -low)
+        }
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn stirling_rest(a: f64) -> f64 {
 
 /// Returns 2^(t + low), or 0 if that is below the smallest f64.
 #[inline(always)]
-pub(super) fn power_of_two(t: f64, low: f64) -> f64 {
+fn power_of_two(t: f64, low: f64) -> f64 {
     if t < -1100.0 {
         return 0.0;
     }

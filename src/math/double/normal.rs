@@ -123,10 +123,11 @@ pub(crate) fn ndtr(x: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn log_ndtr(x: f64) -> f64 {
     let a = x.abs();
-    // for x <= -1: -x²/2 + ln(e^(x²/2)·Φ(x)), including the rounding error of the square
     let z = a * a;
-    let low = if z < f64::INFINITY { a.mul_add(a, -z) } else { 0.0 };
-    let below = (-0.5f64).mul_add(z, (-0.5f64).mul_add(low, log(mills(a))));
+    // for x <= -1: -x²/2 + ln(e^(x²/2)·Φ(x)), including the rounding error of x²/2, which is finite where x² overflows
+    let half = 0.5 * a * a;
+    let low = if half < f64::INFINITY { (0.5 * a).mul_add(a, -half) } else { 0.0 };
+    let below = (log(mills(a)) - low) - half;
     let inner = x.mul_add(poly(z, PHI), 0.5);
     let tail = if a < 1.0 { (-x).mul_add(poly(z, PHI), 0.5) } else { ndtr_tail(a) };
     let above = log1p(-tail);

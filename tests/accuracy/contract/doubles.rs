@@ -5,13 +5,21 @@ use super::entry;
 use crate::kit::{self, Dice, number, stage::Stage};
 use cupric::{DType, Device, Expr, testing};
 
-/// Operands of a function: three in four from its domain, the others with any exponent.
+/// Powers of two at which a square, a cube or the operand itself leaves the range of f64.
+const EXPONENTS: [i32; 8] = [-1022, -537, -511, -341, 341, 511, 512, 1022];
+
+/// Operands of a function: most from its domain, one in four with any exponent, and one in sixteen close to the ends of
+/// the type or to where a square or a cube overflows or underflows.
 fn operands(row: &testing::Row, n: usize) -> Vec<Vec<u64>> {
     let mut dice = Dice::new(
         kit::seed_of_turn(0) ^ row.name().bytes().fold(11, |h: u64, b| h.wrapping_mul(31).wrapping_add(b as u64)),
     );
     let [low, high] = row.domain();
     let mut draw = |k: usize| match k % 4 {
+        _ if k % 16 == 1 => {
+            let exponent = EXPONENTS[dice.below(EXPONENTS.len())] + dice.below(3) as i32 - 1;
+            dice.within(-2.0, 2.0) * 2f64.powi(exponent.clamp(-1022, 1022))
+        }
         0 => f64::from_bits(dice.next()),
         _ => dice.within(low, high),
     };

@@ -3,9 +3,9 @@
 //! Stage 4: f32 bit patterns from all over the type through every function of one operand, random pairs and triples
 //! through the others; the CPU and the GPU against one reference in f64.
 //!
-//! A run takes every 257th pattern from a phase that changes with the day and is printed: `CUPRIC_PHASE=30` repeats a
-//! run, `CUPRIC_TRIAL=exp` keeps the functions of that name, `CUPRIC_FULL=1` takes all 2^32, and `CUPRIC_STRIDE=65537` every so
-//! many, and so much fewer pairs and triples, for an emulator.
+//! A run takes every 257th pattern from a phase that changes with the turn (`kit/share.rs`) and is printed:
+//! `CUPRIC_PHASE=30` repeats a run, `CUPRIC_TRIAL=exp` keeps the functions of that name, `CUPRIC_FULL=1` takes all 2^32,
+//! and `CUPRIC_STRIDE=65537` every so many, and so much fewer pairs and triples, for an emulator.
 
 mod bytes;
 mod judge;

@@ -1,18 +1,14 @@
 //! Which operands a run takes.
 
-use crate::kit::{Dice, number};
+use crate::kit::{Dice, number, share};
 use cupric::DType;
 use cupric::testing::Row;
-use std::time::SystemTime;
 
-/// The first bit pattern of a run: `CUPRIC_PHASE`, else one that changes with the day.
+/// The first bit pattern of a run: `CUPRIC_PHASE`, else one that changes with the turn. A commit always has the same one.
 pub fn phase(stride: u64) -> u64 {
     match std::env::var("CUPRIC_PHASE") {
         Ok(text) => text.parse::<u64>().unwrap_or_else(|e| panic!("CUPRIC_PHASE={text}: {e}")) % stride,
-        Err(_) => {
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            since.as_secs() / 86_400 % stride
-        }
+        Err(_) => share::turn() % stride,
     }
 }
 
