@@ -1,4 +1,4 @@
-//! Trains a classifier on handwritten digits: a network of two layers whose gradients are written out by hand.
+//! Trains a classifier on handwritten digits: a network of two layers, whose gradients `grad` derives.
 //!
 //! ```text
 //! cargo run --release --example digits -- --device best --dtype f32
@@ -11,7 +11,7 @@ mod common;
 
 use clap::Parser;
 use common::{plot, say};
-use cupric::{Array, DType, Device, Expr, Rng, arange, eval_all, full, s, select, stack, zeros, zeros_like};
+use cupric::{Array, DType, Device, Expr, Rng, eval_all, full, grad, s, select, stack, zeros, zeros_like};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -114,10 +114,8 @@ fn run(options: &Options) -> Result<()> {
 /// The images, standardized, and which digit each one is; four fifths to train, one to test.
 struct Digits {
     train_x: Array,
-    /// One row an image: 1 in the column of its digit.
     train_y: Array,
     test_x: Array,
-    /// The digits themselves.
     test_y: Array,
 }
 
@@ -139,7 +137,7 @@ impl Digits {
         let standard = |x: &Expr| ((x - &mean) / &spread).astype(dtype).eval();
         Ok(Digits {
             train_x: standard(&pixels[0])?,
-            train_y: digits[0].expand_dims(1).equal(arange(0, DIGITS, 1, DType::I32)).astype(DType::F32).eval()?,
+            train_y: digits[0].astype(DType::I32).eval()?,
             test_x: standard(&pixels[1])?,
             test_y: digits[1].astype(DType::I32).eval()?,
         })
@@ -212,30 +210,18 @@ impl Network {
         Ok(Network { parameters, dtype, scale: full((), scale, DType::F32).to_device(device)? })
     }
 
-    /// The hidden layer, and a score for each digit (its softmax is the probability).
-    fn forward(&self, x: &Expr) -> (Expr, Expr) {
+    /// A score for each digit; its softmax is the probability.
+    fn forward(&self, x: &Expr) -> Expr {
         let [w1, b1, w2, b2] = self.parameters.each_ref().map(|p| p.value.astype(self.dtype));
         let hidden = (x.matmul(w1) + b1).relu();
-        let scores = hidden.matmul(w2) + b2;
-        (hidden, scores.astype(DType::F32))
+        (hidden.matmul(w2) + b2).astype(DType::F32)
     }
 
     /// The loss summed over a batch, then the scaled gradients of its mean, one for each parameter.
     fn gradients(&self, x: &Expr, y: &Expr) -> Result<[Array; 5]> {
-        let (hidden, scores) = self.forward(x);
-        let log_p = scores.log_softmax(-1);
-        let loss = -(&log_p * y).sum(..);
-
-        // backwards: cross-entropy of softmax has the gradient p - y
-        let batch = y.shape()?[0];
-        let d_scores = ((log_p.exp() - y) * (&self.scale / batch)).astype(self.dtype);
-        let d_w2 = hidden.t().matmul(&d_scores);
-        let d_b2 = d_scores.sum(0);
-        // through the second layer, and through relu where it let the forward pass through
-        let w2 = self.parameters[2].value.astype(self.dtype);
-        let d_hidden = select(hidden.greater(0.0), d_scores.matmul(w2.t()), 0.0);
-        let d_w1 = x.t().matmul(&d_hidden);
-        let d_b1 = d_hidden.sum(0);
+        let loss = self.forward(x).cross_entropy(y).sum(..);
+        let scaled = &loss * (&self.scale / y.size()?);
+        let [d_w1, d_b1, d_w2, d_b2] = grad(&scaled, self.parameters.each_ref().map(|p| &*p.value));
         // together, since they share nearly everything
         Ok(eval_all([&loss, &d_w1, &d_b1, &d_w2, &d_b2])?)
     }
@@ -263,7 +249,6 @@ impl Network {
 
     /// The part of the test images whose digit gets the highest score.
     fn accuracy(&self, data: &Digits) -> Expr {
-        let (_, scores) = self.forward(&data.test_x);
-        scores.argmax(-1).astype(DType::I32).equal(&data.test_y).mean(..)
+        self.forward(&data.test_x).argmax(-1).astype(DType::I32).equal(&data.test_y).mean(..)
     }
 }

@@ -297,6 +297,7 @@ pub use ops::create::{
     literal, logspace, ones, ones_like, zeros, zeros_like,
 };
 pub use ops::functions::*;
+pub use ops::grad::{Parameters, grad, grad_many, grad_or_zeros, jvp, value_and_grad, vjp, with_vjp};
 pub use ops::index::IntoIndices;
 pub use ops::matrices::{Indexing, eye_shifted, indices, meshgrid, tri};
 pub use ops::movement::{

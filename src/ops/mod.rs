@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod differences;
 pub(crate) mod distributions;
 pub(crate) mod functions;
+pub(crate) mod grad;
 pub(crate) mod index;
 pub(crate) mod masks;
 pub(crate) mod matrices;

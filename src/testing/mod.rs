@@ -25,7 +25,7 @@ pub(crate) use unit::unit_tests;
 use crate::array::device::Device;
 use crate::base::dtype::DType;
 use crate::graph::expr::{Expr, Operand, ufunc};
-use crate::graph::ufunc::{Class, Ufunc, arithmetic, float, logic, special};
+use crate::graph::ufunc::{Class, Partial, Ufunc, arithmetic, float, logic, special};
 use std::panic::Location;
 
 /// An exact function of floats. A function with fewer operands ignores the others.
@@ -111,6 +111,16 @@ impl Row {
     /// Returns the range from which tests draw operands.
     pub fn domain(&self) -> [f64; 2] {
         self.0.domain
+    }
+
+    /// Returns what the row states about the derivative with respect to each operand: `formula`, `zero` or `unknown`.
+    pub fn derivatives(&self) -> Option<Vec<&'static str>> {
+        let name = |p: &Partial| match p {
+            Partial::Unknown => "unknown",
+            Partial::Zero => "zero",
+            Partial::Is(_) => "formula",
+        };
+        self.0.derivative.map(|list| list.iter().map(name).collect())
     }
 
     /// Builds the expression of the function with these operands.

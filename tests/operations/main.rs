@@ -4,6 +4,7 @@
 mod kit;
 
 mod contractions;
+mod derivatives;
 mod discrete_counts;
 mod distributions;
 mod masks;

@@ -7,10 +7,8 @@ mod build;
 mod node;
 mod operand;
 
-#[cfg(feature = "kernels")]
-pub(crate) use build::at_once;
-pub(crate) use build::{routine, ufunc};
-pub(crate) use node::{Args, Binding, Node, NodeOp, Role};
+pub(crate) use build::{at_once, routine, ufunc};
+pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Role, Rule};
 pub use operand::{Arg, Operand};
 
 use crate::base::buffer::Buffer;
@@ -49,6 +47,7 @@ impl Expr {
             device,
             inner: is_inside(),
             wraps: false,
+            rule: None,
             location,
         }))
     }
@@ -64,6 +63,7 @@ impl Expr {
             device,
             inner: is_inside(),
             wraps: false,
+            rule: None,
             location,
         }))
     }
@@ -95,6 +95,31 @@ impl Expr {
             node.wraps = true;
         }
         self
+    }
+
+    /// Returns the same values with another derivative. The new node equals this one for the planner, which computes
+    /// both once.
+    pub(crate) fn with_rule(&self, operands: Vec<Expr>, back: Option<Back>) -> Expr {
+        let n = &*self.0;
+        let binding = match &n.binding {
+            Binding::None => Binding::None,
+            Binding::Array { buffer, offset } => Binding::Array { buffer: buffer.clone(), offset: *offset },
+            Binding::Number(s) => Binding::Number(*s),
+            Binding::Random { seed, stream } => Binding::Random { seed: *seed, stream: *stream },
+            Binding::Failure(_) => return self.clone(),
+        };
+        Expr(Arc::new(Node {
+            op: n.op.clone(),
+            args: n.args.clone(),
+            binding,
+            shape: n.shape.clone(),
+            dtype: n.dtype,
+            device: n.device,
+            inner: n.inner,
+            wraps: n.wraps,
+            rule: Some(Arc::new(Rule { operands, back })),
+            location: n.location,
+        }))
     }
 
     /// Makes the node of an array that is in memory.
@@ -198,8 +223,8 @@ pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
     result
 }
 
-/// Builds an inner operation of a call, between its operands and its results. Checks ignore inner operations.
-pub(crate) fn between(build: impl FnOnce() -> Expr) -> Expr {
+/// Builds inner operations of a call, between its operands and its results. Checks ignore inner operations.
+pub(crate) fn between<T>(build: impl FnOnce() -> T) -> T {
     /// Restores the flag when it is dropped, also if `build` panics.
     struct Outside(bool);
     impl Drop for Outside {
@@ -320,7 +345,9 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
         return e;
     }
     let (dtype, device) = (e.0.dtype, e.0.device);
-    if let Some((buffer, strides, offset)) = e.0.stored() {
+    // a node with a rule is not replaced, because its derivative would be lost
+    let has_rule = e.0.rule.is_some();
+    if let Some((buffer, strides, offset)) = e.0.stored().filter(|_| !has_rule) {
         let layout = Layout::view_of(strides, offset, &v);
         return Expr::stored(buffer.clone(), layout, dtype, at);
     }
@@ -328,7 +355,7 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
         return Expr::fill_on(device, s, v.shape, dtype, at);
     }
     let (v, below) = match (&e.0.op, &e.0.args[..]) {
-        (NodeOp::View(inner), [below]) => (v.after(inner), below.clone()),
+        (NodeOp::View(inner), [below]) if !has_rule => (v.after(inner), below.clone()),
         _ => (v, e),
     };
     let shape = v.shape.clone();
@@ -346,7 +373,7 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
             return Ok(e);
         }
         let (dtype, device) = (e.0.dtype, e.0.device);
-        if let Some((buffer, ..)) = e.0.stored()
+        if let Some((buffer, ..)) = e.0.stored().filter(|_| e.0.rule.is_none())
             && let Some(l) = e.0.layout().and_then(|l| l.reshape(&shape))
         {
             return Ok(Expr::stored(buffer.clone(), l, dtype, at));
@@ -370,6 +397,7 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
 fn reshaped_from(mut e: &Expr) -> &Expr {
     loop {
         match (&e.0.op, &e.0.args[..]) {
+            _ if e.0.rule.is_some() => return e,
             (NodeOp::Reshape, [below]) => e = below,
             (NodeOp::View(v), [below]) if View::reshape(&below.0.shape, &e.0.shape).is_some_and(|r| r == **v) => {
                 e = below;

@@ -7,7 +7,7 @@
 use super::Expr;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::Error;
+use crate::base::error::{Error, Result};
 use crate::base::layout::{Axes, Combine, IndexMode, Layout, Shape, Strides, View};
 use crate::graph::routine::{Params, Routine};
 use crate::graph::ufunc::{Fold, Ufunc};
@@ -264,8 +264,25 @@ pub(crate) struct Node {
     pub inner: bool,
     /// Whether the operation wraps by design, so that overflow checks skip it.
     pub wraps: bool,
+    /// The derivative that replaces those of the operation and its operands. The planner ignores it: nodes that differ
+    /// only in their rules are computed once.
+    pub rule: Option<Arc<Rule>>,
     pub location: &'static Location<'static>,
 }
+
+/// A derivative that is not made from the node's own operation: that of a call of several operations, that of a user's
+/// function, or none.
+pub(crate) struct Rule {
+    /// The operands of the call, of which the node is the result.
+    pub operands: Vec<Expr>,
+    /// The derivatives with respect to the operands, from the derivative with respect to the node. `None` stops
+    /// derivatives: they are 0.
+    pub back: Option<Back>,
+}
+
+/// Returns the derivatives with respect to the operands of a call. The first argument is the derivative with respect to
+/// its result, in which they are linear.
+pub(crate) type Back = Box<dyn Fn(&Expr, &'static Location<'static>) -> Result<Vec<Expr>> + Send + Sync>;
 
 impl Node {
     /// Returns whether the node is an array in memory.
@@ -301,6 +318,19 @@ impl Node {
         }
     }
 
+    /// Returns the expressions through which derivatives pass: the operands of the rule, or those of the operation.
+    pub fn sources(&self) -> &[Expr] {
+        self.rule.as_ref().map_or(&self.args[..], |rule| &rule.operands)
+    }
+
+    /// Moves the operands of the operation and of the rule onto a stack, to be dropped there.
+    fn release(&mut self, stack: &mut Args) {
+        stack.extend(self.args.drain(..));
+        if let Some(rule) = self.rule.take().and_then(Arc::into_inner) {
+            stack.extend(rule.operands);
+        }
+    }
+
     /// Returns the layout of a stored array.
     pub fn layout(&self) -> Option<Layout> {
         let (_, strides, offset) = self.stored()?;
@@ -312,17 +342,19 @@ impl Drop for Node {
     // Drops operands in a loop, because dropping a chain of a million nodes recursively would overflow the stack.
     fn drop(&mut self) {
         // if no operand has operands itself, the default drop does not recurse further
-        if self.args.iter().all(|a| a.0.args.is_empty()) {
+        let is_flat = |n: &Node| n.args.is_empty() && n.rule.is_none();
+        if self.rule.is_none() && self.args.iter().all(|a| is_flat(&a.0)) {
             return;
         }
-        let mut stack = std::mem::take(&mut self.args);
+        let mut stack = Args::new();
+        self.release(&mut stack);
         while let Some(expr) = stack.pop() {
             // a node without operands is dropped here directly, because its drop does not recurse
-            if expr.0.args.is_empty() {
+            if is_flat(&expr.0) {
                 continue;
             }
             if let Some(mut node) = Arc::into_inner(expr.0) {
-                stack.extend(node.args.drain(..));
+                node.release(&mut stack);
             }
         }
     }

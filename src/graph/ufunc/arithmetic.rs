@@ -15,6 +15,7 @@ macro_rules! rows {
                 wgsl_f32: "{a} + {b}", wgsl_f64: "{a} + {b}", wgsl_int: "{a} + {b}", wgsl_long: "add_{T}({a}, {b})", wgsl_bool: "{a} || {b}",
                 exact: { x + y }, exact_int: { x + y },
                 reduce: { method: sum, neutral: Zero, empty: 0.0, order: fixed }, is: [simplifies_exactly],
+                derivative(g, out): [{ g.into() }, { g.into() }],
             }
             /// Returns the difference. Does not support bool.
             #[doc(alias("sub"))]
@@ -23,6 +24,7 @@ macro_rules! rows {
                 cpu_float: [x - y, x - y], cpu_int: { x.wrapping_sub(y) },
                 wgsl_f32: "{a} - {b}", wgsl_f64: "{a} - {b}", wgsl_int: "{a} - {b}", wgsl_long: "sub_{T}({a}, {b})",
                 exact: { x - y }, exact_int: { x - y },
+                derivative(g, out): [{ g.into() }, { -g }],
             }
             /// Returns the product. For bool, returns the logical and.
             #[doc(alias("mul"))]
@@ -32,6 +34,7 @@ macro_rules! rows {
                 wgsl_f32: "{a} * {b}", wgsl_f64: "{a} * {b}", wgsl_int: "{a} * {b}", wgsl_long: "mul_{T}({a}, {b})", wgsl_bool: "{a} && {b}",
                 exact: { x * y }, exact_int: { x.wrapping_mul(y) },
                 reduce: { method: prod, neutral: One, empty: 1.0, order: fixed, loops: plain }, is: [simplifies_exactly, multiplies],
+                derivative(g, out): [{ g * y }, { g * x }],
             }
             /// Returns the quotient. For integers and bool, the result is f32.
             #[doc(alias("true_divide", "div"))]
@@ -39,6 +42,7 @@ macro_rules! rows {
                 threaded: both,
                 cpu_float: [x / y, x / y], wgsl_f32: "m_div({a}, {b})", wgsl_f64: "{a} / {b}", exact: { x / y },
                 cost: 1,
+                derivative(g, out): [{ g / y }, { -(g * out / y) }],
             }
             /// Returns the quotient rounded down, as NumPy's `//` does. For integers, `x // 0` is 0.
             #[doc(alias("floordiv"))]
@@ -48,6 +52,7 @@ macro_rules! rows {
                 wgsl_f32: "m_floor_divide({a}, {b})", wgsl_f64: "d_floor_divide({a}, {b})", wgsl_int: "idiv_{T}({a}, {b})",
                 exact: { super::float::exact::floor_divide(x, y) }, exact_int: { int::floor_div(x, y) },
                 cost: 64, shader_cost: 32,
+                derivative: zero,
             }
             /// Returns the remainder with the sign of the divisor, as Python's `%` does. For integers, `x % 0` is 0.
             #[doc(alias("mod", "rem"))]
@@ -57,6 +62,7 @@ macro_rules! rows {
                 wgsl_f32: "m_remainder({a}, {b})", wgsl_f64: "d_remainder({a}, {b})", wgsl_int: "imod_{T}({a}, {b})",
                 exact: { super::float::exact::remainder(x, y) }, exact_int: { int::floor_mod(x, y) },
                 cost: 64, shader_cost: 32, is: [keeps_range],
+                derivative(g, out): [{ g.into() }, { -(g * x.floor_divide(y)) }],
             }
             /// Returns the exact remainder with the sign of the dividend. For integers, the remainder of a division by
             /// 0 is 0.
@@ -66,6 +72,7 @@ macro_rules! rows {
                 wgsl_f32: "m_fmod({a}, {b})", wgsl_f64: "d_fmod({a}, {b})", wgsl_int: "fmod_{T}({a}, {b})",
                 exact: { x % y }, exact_int: { if y == 0 { 0 } else { x % y } },
                 cost: 64, shader_cost: 32, is: [never_rounds, keeps_range, opaque],
+                derivative(g, out): [{ g.into() }, { -(g * ((x - out) / y).round()) }],
             }
             /// Raises x to the power of y, with the special cases of IEEE 754. Integers wrap. For integers, a negative
             /// Rust number as the exponent is an error; for a negative exponent in an array, the result is 1/x^|y|,
@@ -78,6 +85,7 @@ macro_rules! rows {
                 exact: { super::float::exact::pow(x, y) }, exact_int: { int::pow(x, y) },
                 domain: [-20.0, 20.0], cost: 34, shader_cost: 32,
                 is: [power],
+                derivative(g, out): [{ select(y.equal(0.0), 0.0, g * (y * x.pow(y - 1.0))) }, { g * select(x.equal(0.0), 0.0, out * x.log()) }],
             }
             /// Returns the greatest common divisor of the magnitudes. The result for two zeros is 0. A result that does
             /// not fit the type wraps, which only happens for the most negative number.
@@ -101,6 +109,7 @@ macro_rules! rows {
                 exact: { super::float::exact::minimum(x, y) }, exact_int: { x.min(y) },
                 reduce: { method: min, neutral: Highest, empty: refused, order: free, picks: Smallest, scan: cummin },
                 is: [never_rounds, keeps_range, opaque],
+                derivative(g, out): [{ select(x.equal(y), g * 0.5, select(x.less(y), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(y.less(x), g, 0.0)) }],
             }
             /// Returns the larger operand, or NaN if either is NaN. +0 is larger than −0.
             maximum(x, y): Numeric {
@@ -111,6 +120,7 @@ macro_rules! rows {
                 exact: { super::float::exact::maximum(x, y) }, exact_int: { x.max(y) },
                 reduce: { method: max, neutral: Lowest, empty: refused, order: free, picks: Largest, scan: cummax },
                 is: [never_rounds, keeps_range, opaque],
+                derivative(g, out): [{ select(x.equal(y), g * 0.5, select(x.greater(y), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(y.greater(x), g, 0.0)) }],
             }
             /// Returns the smaller operand. If only one is NaN, returns the other.
             fmin(x, y): Numeric {
@@ -118,6 +128,7 @@ macro_rules! rows {
                 wgsl_f32: "m_fmin({a}, {b})", wgsl_f64: "d_fmin({a}, {b})", wgsl_int: "min_{T}({a}, {b})",
                 exact: { super::float::exact::fmin(x, y) }, exact_int: { x.min(y) },
                 is: [never_rounds, keeps_range, opaque],
+                derivative(g, out): [{ select(x.equal(y), g * 0.5, select(out.equal(x), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(out.equal(y), g, 0.0)) }],
             }
             /// Returns the larger operand. If only one is NaN, returns the other.
             fmax(x, y): Numeric {
@@ -125,6 +136,7 @@ macro_rules! rows {
                 wgsl_f32: "m_fmax({a}, {b})", wgsl_f64: "d_fmax({a}, {b})", wgsl_int: "max_{T}({a}, {b})",
                 exact: { super::float::exact::fmax(x, y) }, exact_int: { x.max(y) },
                 is: [never_rounds, keeps_range, opaque],
+                derivative(g, out): [{ select(x.equal(y), g * 0.5, select(out.equal(x), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(out.equal(y), g, 0.0)) }],
             }
             /// Limits the value to `lo..=hi`. Returns `hi` if `lo > hi`, and NaN if any operand is NaN.
             #[doc(alias("clamp"))]
@@ -137,6 +149,7 @@ macro_rules! rows {
                 exact: { super::float::exact::minimum(super::float::exact::maximum(x, lo), hi) },
                 exact_int: { x.max(lo).min(hi) },
                 is: [never_rounds, keeps_range, opaque],
+                derivative(g, out): [{ select(x.greater_equal(lo).logical_and(x.less_equal(hi)), g, 0.0) }, { select(x.less(lo).logical_and(lo.less_equal(hi)), g, 0.0) }, { select(x.maximum(lo).greater(hi), g, 0.0) }],
             }
             /// Changes the sign. Integers wrap. Does not support bool.
             #[doc(alias("neg"))]
@@ -144,6 +157,7 @@ macro_rules! rows {
                 cpu_float: [-x, -x], cpu_int: { x.wrapping_neg() },
                 wgsl_f32: "m_neg({a})", wgsl_f64: "d_neg({a})", wgsl_int: "({T}(0) - {a})", wgsl_long: "neg_{T}({a})",
                 exact: { -x }, exact_int: { -x }, is: [never_rounds],
+                derivative(g, out): [{ -g }],
             }
             /// Returns the value unchanged.
             #[doc(alias("pos"))]
@@ -151,6 +165,7 @@ macro_rules! rows {
                 cpu_float: [x, x], cpu_int: { x }, cpu_bool: { x },
                 wgsl_f32: "{a}", wgsl_f64: "{a}", wgsl_int: "{a}", wgsl_bool: "{a}", exact: { x }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque, moves_bits],
+                derivative(g, out): [{ g.into() }],
             }
             /// Returns the magnitude. The most negative integer is returned unchanged, because its magnitude does not
             /// fit the type.
@@ -159,6 +174,7 @@ macro_rules! rows {
                 cpu_float: [x.abs(), x.abs()], cpu_int: { x.magnitude() },
                 wgsl_f32: "m_abs({a})", wgsl_f64: "d_abs({a})", wgsl_int: "abs_{T}({a})",
                 exact: { x.abs() }, exact_int: { x.abs() }, is: [never_rounds],
+                derivative(g, out): [{ g * x.sign() }],
             }
             /// Returns the square.
             #[doc(alias("sqr", "powi"))]
@@ -167,6 +183,7 @@ macro_rules! rows {
                 wgsl_f32: "{a} * {a}", wgsl_f64: "{a} * {a}", wgsl_int: "square_{T}({a})",
                 exact: { x * x }, exact_int: { x.wrapping_mul(x) },
                 is: [multiplies],
+                derivative(g, out): [{ g * (x * 2.0) }],
             }
             /// Returns the sign: −1, 0 or 1, or NaN for NaN.
             #[doc(alias("signum", "sgn"))]
@@ -175,6 +192,7 @@ macro_rules! rows {
                 wgsl_f32: "m_sign({a})", wgsl_f64: "d_sign({a})", wgsl_int: "sign_{T}({a})",
                 exact: { super::float::exact::sign(x) }, exact_int: { x.signum() },
                 is: [never_rounds, keeps_range, opaque],
+                derivative: zero,
             }
             /// Rounds down.
             floor(x): Numeric {
@@ -182,6 +200,7 @@ macro_rules! rows {
                 wgsl_f32: "m_floor({a})", wgsl_f64: "d_floor({a})", wgsl_int: "{a}",
                 exact: { x.floor() }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque],
+                derivative: zero,
             }
             /// Rounds up.
             ceil(x): Numeric {
@@ -189,6 +208,7 @@ macro_rules! rows {
                 wgsl_f32: "m_ceil({a})", wgsl_f64: "d_ceil({a})", wgsl_int: "{a}",
                 exact: { x.ceil() }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque],
+                derivative: zero,
             }
             /// Rounds toward 0.
             #[doc(alias("fix"))]
@@ -197,6 +217,7 @@ macro_rules! rows {
                 wgsl_f32: "m_trunc({a})", wgsl_f64: "d_trunc({a})", wgsl_int: "{a}",
                 exact: { x.trunc() }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque],
+                derivative: zero,
             }
             /// Rounds to the nearest integer, ties to even.
             #[doc(alias("rint", "around"))]
@@ -205,6 +226,7 @@ macro_rules! rows {
                 wgsl_f32: "m_round({a})", wgsl_f64: "d_round({a})", wgsl_int: "{a}",
                 exact: { x.round_ties_even() }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque],
+                derivative: zero,
             }
         }
     };

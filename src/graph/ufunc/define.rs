@@ -23,6 +23,7 @@
 /// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
 /// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
 /// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
+/// | `derivative(g, out)` | `[{ formula }, …]`, one for each operand, or `zero` or `unknown` in place of a formula or of the list: see below |
 ///
 /// A CPU expression returns a bool as u8 in the classes `Compare`, `Test` and `Logical`, and the operands' type in the
 /// others. In a row of one operand, `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`.
@@ -40,11 +41,15 @@
 /// `picks: Smallest` or `picks: Largest`, and `scan`, the name of its scan method. Other scan methods are named
 /// `cumulative_` plus the method, or `logcumsumexp`. `loops: plain` leaves out the fast loops over short rows
 /// ([`Reduces`](crate::math::simd::Reduces)).
+///
+/// Every row that returns floats has the key `derivative`. A formula is Rust code of [`Formula`](super::Formula)s; the
+/// operands' names, `out` (the result) and `g` (the cotangent, a factor) are in scope. It uses the result instead of an
+/// operand wherever that is exact, so that the operand need not be stored until the derivative is computed.
 macro_rules! define {
     ($(
         $(#[doc = $doc:literal])+
         $(#[doc($alias:meta)])?
-        $name:ident $args:tt : $class:ident { $($key:ident $(($w:ident))? : $value:tt),* $(,)? }
+        $name:ident $args:tt : $class:ident { $($key:ident $(($($w:ident),+))? : $value:tt),* $(,)? }
     )*) => {
         $(
             #[allow(non_upper_case_globals)]
@@ -63,7 +68,7 @@ macro_rules! define {
                 let mut row = $crate::graph::ufunc::Ufunc::new(
                     stringify!($name), doc, $crate::graph::ufunc::define!(@arity $args), Class::$class,
                 );
-                $( $crate::graph::ufunc::define!(@set row $class $args; $key $(($w))? $value); )*
+                $( $crate::graph::ufunc::define!(@set row $class $args; $key $(($($w),+))? $value); )*
                 row
             };
         )*
@@ -144,6 +149,40 @@ macro_rules! define {
     (@set $row:ident $class:ident $args:tt; is [$($flag:ident),*]) => { $( $row.properties.$flag = true; )* };
     (@set $row:ident $class:ident $args:tt; threaded $rule:ident) => {};
     (@set $row:ident $class:ident $args:tt; half $rows:tt) => { $row.half = Some($rows); };
+    (@set $row:ident $class:ident $args:tt; derivative ($g:ident, $out:ident) [$($partial:tt),+]) => {
+        $row.derivative = Some(&[$( $crate::graph::ufunc::define!(@partial $args $g $out $partial) ),+]);
+    };
+    (@set $row:ident $class:ident $args:tt; derivative zero) => {
+        $row.derivative = Some(&[$crate::graph::ufunc::Partial::Zero; 3]);
+    };
+    (@set $row:ident $class:ident $args:tt; derivative unknown) => {
+        $row.derivative = Some(&[$crate::graph::ufunc::Partial::Unknown; 3]);
+    };
+
+    // `@partial` makes the derivative with respect to one operand
+    (@partial $args:tt $g:ident $out:ident zero) => { $crate::graph::ufunc::Partial::Zero };
+    (@partial $args:tt $g:ident $out:ident unknown) => { $crate::graph::ufunc::Partial::Unknown };
+    (@partial ($x:ident) $g:ident $out:ident $f:tt) => {
+        $crate::graph::ufunc::define!(@formula [$x, _, _] $g $out $f)
+    };
+    (@partial ($x:ident, $y:ident) $g:ident $out:ident $f:tt) => {
+        $crate::graph::ufunc::define!(@formula [$x, $y, _] $g $out $f)
+    };
+    (@partial ($x:ident, $y:ident, $z:ident) $g:ident $out:ident $f:tt) => {
+        $crate::graph::ufunc::define!(@formula [$x, $y, $z] $g $out $f)
+    };
+    (@formula [$($x:tt),+] $g:ident $out:ident $f:tt) => {{
+        #[allow(unused_imports, unused_variables)]
+        fn derivative(
+            [$($x),+]: [&$crate::graph::ufunc::Formula; 3],
+            $out: &$crate::graph::ufunc::Formula,
+            $g: &$crate::graph::ufunc::Formula,
+        ) -> $crate::graph::ufunc::Formula {
+            use $crate::graph::ufunc::derivative::{normal_density, one_minus, select};
+            $f
+        }
+        $crate::graph::ufunc::Partial::Is(derivative)
+    }};
 
     // `@loops` searches the keys for how the function reduces
     (@loops reduce {

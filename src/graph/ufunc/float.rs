@@ -12,12 +12,14 @@ macro_rules! rows {
                 threaded: f32,
                 cpu_float: [single::exp(x), double::exp(x)], wgsl_f32: "m_exp({a})", wgsl_f64: "d_exp({a})", exact: { x.exp() },
                 domain: [-104.0, 89.0],
+                derivative(g, out): [{ g * out }],
             }
             /// Returns 2 to the power of x.
             exp2(x): Float {
                 threaded: f32,
                 cpu_float: [single::exp2(x), double::exp2(x)], wgsl_f32: "m_exp2({a})", wgsl_f64: "d_exp2({a})", exact: { x.exp2() },
                 domain: [-150.0, 128.0],
+                derivative(g, out): [{ g * (out * std::f64::consts::LN_2) }],
             }
             /// Returns exp(x) − 1, without cancellation near 0.
             #[doc(alias("exp_m1"))]
@@ -25,6 +27,7 @@ macro_rules! rows {
                 threaded: f32,
                 cpu_float: [single::expm1(x), double::expm1(x)], wgsl_f32: "m_expm1({a})", wgsl_f64: "d_expm1({a})", exact: { x.exp_m1() },
                 domain: [-20.0, 89.0],
+                derivative(g, out): [{ g * (out + 1.0) }],
             }
             /// Returns the natural logarithm.
             #[doc(alias("ln"))]
@@ -32,18 +35,21 @@ macro_rules! rows {
                 threaded: pairs,
                 cpu_float: [single::log(x), double::log(x)], wgsl_f32: "m_log({a})", wgsl_f64: "d_log({a})", exact: { x.ln() },
                 domain: [0.0, 1e3],
+                derivative(g, out): [{ g / x }],
             }
             /// Returns the logarithm to base 2.
             log2(x): Float {
                 threaded: f32,
                 cpu_float: [single::log2(x), double::log2(x)], wgsl_f32: "m_log2({a})", wgsl_f64: "d_log2({a})", exact: { x.log2() },
                 domain: [0.0, 1e3],
+                derivative(g, out): [{ g / (x * std::f64::consts::LN_2) }],
             }
             /// Returns the logarithm to base 10.
             log10(x): Float {
                 threaded: f32,
                 cpu_float: [single::log10(x), double::log10(x)], wgsl_f32: "m_log10({a})", wgsl_f64: "d_log10({a})", exact: { x.log10() },
                 domain: [0.0, 1e3],
+                derivative(g, out): [{ g / (x * std::f64::consts::LN_10) }],
             }
             /// Returns log(1 + x), without cancellation near 0.
             #[doc(alias("ln_1p"))]
@@ -51,12 +57,14 @@ macro_rules! rows {
                 threaded: f32,
                 cpu_float: [single::log1p(x), double::log1p(x)], wgsl_f32: "m_log1p({a})", wgsl_f64: "d_log1p({a})", exact: { x.ln_1p() },
                 domain: [-1.0, 1e3],
+                derivative(g, out): [{ g / (x + 1.0) }],
             }
             /// Returns the square root.
             sqrt(x): Float {
                 threaded: all_pairs,
                 cpu_float: [x.sqrt(), x.sqrt()], wgsl_f32: "m_sqrt({a})", wgsl_f64: "d_sqrt({a})", exact: { x.sqrt() },
                 domain: [0.0, 1e3],
+                derivative(g, out): [{ g * 0.5 / out }],
             }
             /// Returns 1 / sqrt(x).
             #[doc(alias("inverse_sqrt"))]
@@ -64,11 +72,13 @@ macro_rules! rows {
                 threaded: f32,
                 cpu_float: [single::rsqrt(x), double::rsqrt(x)], wgsl_f32: "m_rsqrt({a})", wgsl_f64: "d_rsqrt({a})", exact: { exact::rsqrt(x) },
                 domain: [0.0, 1e3],
+                derivative(g, out): [{ g * (out / x * -0.5) }],
             }
             /// Returns the cube root.
             cbrt(x): Float {
                 cpu_float: [single::cbrt(x), double::cbrt(x)], wgsl_f32: "m_cbrt({a})", wgsl_f64: "d_cbrt({a})", exact: { x.cbrt() },
                 cost: 14,
+                derivative(g, out): [{ g / (out.square() * 3.0) }],
             }
             /// Returns 1 / x.
             #[doc(alias("recip"))]
@@ -76,6 +86,7 @@ macro_rules! rows {
                 threaded: all,
                 cpu_float: [1.0 / x, 1.0 / x], wgsl_f32: "m_reciprocal({a})", wgsl_f64: "1.0lf / {a}",
                 exact: { 1.0 / x },
+                derivative(g, out): [{ -(g * out.square()) }],
             }
             /// Returns the sine of an angle in radians.
             sin(x): Float {
@@ -84,6 +95,7 @@ macro_rules! rows {
                             below single::NEAR => single::sin_near(x), double::NEAR => double::sin_near(x)],
                 wgsl_f32: "m_sin({a})", wgsl_f64: "d_sin({a})", exact: { x.sin() },
                 domain: [-1e5, 1e5], shader_cost: 32,
+                derivative(g, out): [{ g * x.cos() }],
             }
             /// Returns the cosine of an angle in radians.
             cos(x): Float {
@@ -92,52 +104,61 @@ macro_rules! rows {
                             below single::NEAR => single::cos_near(x), double::NEAR => double::cos_near(x)],
                 wgsl_f32: "m_cos({a})", wgsl_f64: "d_cos({a})", exact: { x.cos() },
                 domain: [-1e5, 1e5], shader_cost: 32,
+                derivative(g, out): [{ -(g * x.sin()) }],
             }
             /// Returns the tangent of an angle in radians.
             tan(x): Float {
                 cpu_float: [single::tan(x), double::tan(x)], wgsl_f32: "m_tan({a})", wgsl_f64: "d_tan({a})", exact: { x.tan() },
                 cost: 27, shader_cost: 32,
+                derivative(g, out): [{ g * (out.square() + 1.0) }],
             }
             /// Returns the arc sine.
             #[doc(alias("arcsin"))]
             asin(x): Float {
                 cpu_float: [single::asin(x), double::asin(x)], wgsl_f32: "m_asin({a})", wgsl_f64: "d_asin({a})", exact: { x.asin() },
                 domain: [-1.0, 1.0],
+                derivative(g, out): [{ g * (one_minus(x) * (x + 1.0)).rsqrt() }],
             }
             /// Returns the arc cosine.
             #[doc(alias("arccos"))]
             acos(x): Float {
                 cpu_float: [single::acos(x), double::acos(x)], wgsl_f32: "m_acos({a})", wgsl_f64: "d_acos({a})", exact: { x.acos() },
                 domain: [-1.0, 1.0],
+                derivative(g, out): [{ -(g * (one_minus(x) * (x + 1.0)).rsqrt()) }],
             }
             /// Returns the arc tangent.
             #[doc(alias("arctan"))]
             atan(x): Float {
                 cpu_float: [single::atan(x), double::atan(x)], wgsl_f32: "m_atan({a})", wgsl_f64: "d_atan({a})", exact: { x.atan() },
+                derivative(g, out): [{ g / (x.square() + 1.0) }],
             }
             /// Returns the hyperbolic sine.
             sinh(x): Float {
                 cpu_float: [single::sinh(x), double::sinh(x)], wgsl_f32: "m_sinh({a})", wgsl_f64: "d_sinh({a})", exact: { libm::sinh(x) },
                 domain: [-89.0, 89.0],
                 cost: 15,
+                derivative(g, out): [{ g * x.cosh() }],
             }
             /// Returns the hyperbolic cosine.
             cosh(x): Float {
                 cpu_float: [single::cosh(x), double::cosh(x)], wgsl_f32: "m_cosh({a})", wgsl_f64: "d_cosh({a})", exact: { libm::cosh(x) },
                 domain: [-89.0, 89.0],
                 cost: 11,
+                derivative(g, out): [{ g * x.sinh() }],
             }
             /// Returns the hyperbolic tangent.
             tanh(x): Float {
                 threaded: f32,
                 cpu_float: [single::tanh(x), double::tanh(x)], wgsl_f32: "m_tanh({a})", wgsl_f64: "d_tanh({a})", exact: { libm::tanh(x) },
                 domain: [-10.0, 10.0],
+                derivative(g, out): [{ g * (one_minus(out) * (out + 1.0)) }],
             }
             /// Returns the inverse hyperbolic sine.
             #[doc(alias("arcsinh"))]
             asinh(x): Float {
                 cpu_float: [single::asinh(x), double::asinh(x)], wgsl_f32: "m_asinh({a})", wgsl_f64: "d_asinh({a})", exact: { libm::asinh(x) },
                 cost: 18,
+                derivative(g, out): [{ g * (x.square() + 1.0).rsqrt() }],
             }
             /// Returns the inverse hyperbolic cosine.
             #[doc(alias("arccosh"))]
@@ -145,6 +166,7 @@ macro_rules! rows {
                 cpu_float: [single::acosh(x), double::acosh(x)], wgsl_f32: "m_acosh({a})", wgsl_f64: "d_acosh({a})", exact: { exact::acosh(x) },
                 domain: [1.0, 1e3],
                 cost: 16,
+                derivative(g, out): [{ g * ((x - 1.0) * (x + 1.0)).rsqrt() }],
             }
             /// Returns the inverse hyperbolic tangent.
             #[doc(alias("arctanh"))]
@@ -152,6 +174,7 @@ macro_rules! rows {
                 cpu_float: [single::atanh(x), double::atanh(x)], wgsl_f32: "m_atanh({a})", wgsl_f64: "d_atanh({a})", exact: { libm::atanh(x) },
                 domain: [-1.0, 1.0],
                 cost: 16,
+                derivative(g, out): [{ g / (one_minus(x) * (x + 1.0)) }],
             }
             /// Returns the angle of the point (x, y) in radians, in all four quadrants (from −π to π). The first
             /// operand is y.
@@ -159,11 +182,13 @@ macro_rules! rows {
             atan2(y, x): Float {
                 cpu_float: [single::atan2(y, x), double::atan2(y, x)], wgsl_f32: "m_atan2({a}, {b})", wgsl_f64: "d_atan2({a}, {b})",
                 exact: { y.atan2(x) }, cost: 15, shader_cost: 32,
+                derivative(g, out): [{ g * (x / (x.square() + y.square())) }, { -(g * (y / (x.square() + y.square()))) }],
             }
             /// Returns sqrt(x² + y²) without overflow.
             hypot(x, y): Float {
                 cpu_float: [single::hypot(x, y), double::hypot(x, y)], wgsl_f32: "m_hypot({a}, {b})", wgsl_f64: "d_hypot({a}, {b})",
                 exact: { libm::hypot(x, y) },
+                derivative(g, out): [{ select(out.equal(0.0), 0.0, g * (x / out)) }, { select(out.equal(0.0), 0.0, g * (y / out)) }],
             }
             /// Returns log(exp(x) + exp(y)) without overflow.
             #[doc(alias("log_add_exp"))]
@@ -173,6 +198,7 @@ macro_rules! rows {
                 domain: [-80.0, 80.0],
                 reduce: { method: logsumexp, neutral: Lowest, empty: refused, order: fixed, loops: plain },
                 cost: 32,
+                derivative(g, out): [{ g * select(x.equal(y), 0.5, (x - y).sigmoid()) }, { g * select(x.equal(y), 0.5, (y - x).sigmoid()) }],
             }
             /// Interpolates linearly: returns a + t · (b − a).
             #[doc(alias("mix"))]
@@ -180,6 +206,7 @@ macro_rules! rows {
                 cpu_float: [single::lerp(a, b, t), double::lerp(a, b, t)], wgsl_f32: "m_lerp({a}, {b}, {c})", wgsl_f64: "d_lerp({a}, {b}, {c})",
                 exact: { exact::lerp(a, b, t) },
                 domain: [-10.0, 10.0],
+                derivative(g, out): [{ g * one_minus(t) }, { g * t }, { g * (b - a) }],
             }
             /// Returns the magnitude of the first operand with the sign of the second.
             #[doc(alias("copy_sign"))]
@@ -188,12 +215,14 @@ macro_rules! rows {
                 cpu_float: [x.copysign(y), x.copysign(y)],
                 wgsl_f32: "m_copysign({a}, {b})", wgsl_f64: "d_copysign({a}, {b})", exact: { x.copysign(y) },
                 is: [never_rounds],
+                derivative(g, out): [{ g * (x.sign() * out.sign()) }, zero],
             }
             /// Returns the number of the type that is next to the first operand, in the direction of the second.
             nextafter(x, y): FloatOnly {
                 cpu_float: [single::nextafter(x, y), double::nextafter(x, y)], wgsl_f32: "m_nextafter({a}, {b})", wgsl_f64: "d_nextafter({a}, {b})",
                 is: [never_rounds, rounds_first],
                 half: [&nextafter_f16, &nextafter_bf16],
+                derivative: unknown,
             }
             /// Converts degrees to radians.
             #[doc(alias("radians", "to_radians"))]
@@ -201,6 +230,7 @@ macro_rules! rows {
                 threaded: f32,
                 cpu_float: [(x as f64 * (std::f64::consts::PI / 180.0)) as f32, x * (std::f64::consts::PI / 180.0)],
                 wgsl_f32: "m_deg2rad({a})", wgsl_f64: "d_deg2rad({a})", exact: { x * (std::f64::consts::PI / 180.0) },
+                derivative(g, out): [{ g * (std::f64::consts::PI / 180.0) }],
             }
             /// Converts radians to degrees.
             #[doc(alias("degrees", "to_degrees"))]
@@ -208,6 +238,7 @@ macro_rules! rows {
                 threaded: f32,
                 cpu_float: [(x as f64 * (180.0 / std::f64::consts::PI)) as f32, x * (180.0 / std::f64::consts::PI)],
                 wgsl_f32: "m_rad2deg({a})", wgsl_f64: "d_rad2deg({a})", exact: { x * (180.0 / std::f64::consts::PI) },
+                derivative(g, out): [{ g * (180.0 / std::f64::consts::PI) }],
             }
         }
     };

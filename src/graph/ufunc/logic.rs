@@ -176,7 +176,8 @@ mod table {
 }
 pub(crate) use table::*;
 
-use super::{Class, Ufunc};
+use super::derivative::select;
+use super::{Class, Formula, Partial, Ufunc};
 use crate::base::dtype::Compute;
 use crate::math::simd::threaded::{M4, M8, N4, N8, Threaded};
 use crate::math::simd::{Forms, ScalarFn};
@@ -193,6 +194,14 @@ macro_rules! choose {
     )* };
 }
 choose! { u8 u32 u64 }
+
+fn of_chosen([condition, ..]: [&Formula; 3], _: &Formula, g: &Formula) -> Formula {
+    select(condition, g, 0.0)
+}
+
+fn of_other([condition, ..]: [&Formula; 3], _: &Formula, g: &Formula) -> Formula {
+    select(condition, 0.0, g)
+}
 
 /// The row of `select`: the second operand where the first is true, otherwise the third. It is outside `rows!`, because
 /// its loops move words of the size of the last two operands' compute type, which no key of `define!` can express.
@@ -217,6 +226,7 @@ pub(crate) static SELECT: Ufunc = {
     row.wgsl[Compute::U64 as usize] = Some("select_{T}({c}, {b}, {a})");
     row.exact = Some(|c, a, b| if c != 0.0 { a } else { b });
     row.exact_int = Some(|c, a, b, _| if c != 0 { a } else { b });
+    row.derivative = Some(&[Partial::Zero, Partial::Is(of_chosen), Partial::Is(of_other)]);
     row.properties.never_rounds = true;
     row.properties.moves_bits = true;
     row.properties.keeps_range = true;

@@ -11,6 +11,7 @@
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
 mod define;
+mod derivative;
 pub(crate) mod float;
 mod fold;
 pub(crate) mod integer;
@@ -19,6 +20,7 @@ pub(crate) mod logic;
 pub(crate) mod special;
 
 pub(crate) use define::define;
+pub(crate) use derivative::{Formula, Partial};
 pub(crate) use fold::{
     ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, Programs, SUM_OF_CHAINS, Step,
 };
@@ -229,6 +231,8 @@ pub(crate) struct Ufunc {
     pub domain: [f64; 2],
     pub reduce: Option<Reduction>,
     pub properties: Properties,
+    /// The derivatives with respect to the operands, for floats. `None` for rows that do not return floats.
+    pub derivative: Option<&'static [Partial]>,
     /// The rows that f16 and bf16 operands use instead of this one.
     pub half: Option<[&'static Ufunc; 2]>,
     /// The fold that combines by this row. The first call of [`Fold::of`] creates it.
@@ -266,6 +270,7 @@ impl Ufunc {
                 power: false,
                 multiplies: false,
             },
+            derivative: None,
             half: None,
             fold: OnceLock::new(),
         }

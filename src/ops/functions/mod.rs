@@ -3,6 +3,7 @@
 //! them.
 
 mod bincount;
+mod classes;
 mod reductions;
 mod scans;
 mod sort;

@@ -7,6 +7,7 @@ use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{Expr, Operand, carry, cast, cast_always, composed, reduce, strong, ufunc, view};
 use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
+use crate::ops::grad::root_or_zero;
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -157,7 +158,7 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
 /// Builds the variance, or its square root if `op` is `std`, in the dtype of a float function's result.
 fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     let var = var_at(op, e, axes, correction, at);
-    let out = if op == "std" { unary(&float::sqrt, var, at) } else { var };
+    let out = if op == "std" { root_or_zero(var, at) } else { var };
     expanded(narrow(out, e, at), e, axes, at)
 }
 
@@ -168,7 +169,8 @@ fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
         let zero = sum_at(&x, axes, at);
         return unary(&float::log, zero, at);
     }
-    let max = reduce(op, Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
+    // subtracting the maximum changes no result, so nothing is differentiated through it
+    let max = reduce(op, Fold::of(&arithmetic::maximum), &x, &kept(axes), at).stop_gradient();
     // an infinite maximum is not subtracted, because ∞ − ∞ is NaN
     let finite = unary(&logic::isfinite, &max, at);
     let shift = ufunc(
@@ -276,7 +278,7 @@ reductions! {
         if count(&x, axes) == 0 {
             return Ok(narrow(x, e, at));
         }
-        let max = reduce("softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
+        let max = reduce("softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at).stop_gradient();
         let y = unary(&float::exp, binary(&arithmetic::subtract, &x, max, at), at);
         narrow(binary(&arithmetic::divide, &y, sum_at(&y, &kept(axes), at), at), e, at)
     };
@@ -286,7 +288,7 @@ reductions! {
         if count(&x, axes) == 0 {
             return Ok(narrow(x, e, at));
         }
-        let max = reduce("log_softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
+        let max = reduce("log_softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at).stop_gradient();
         let shifted = binary(&arithmetic::subtract, &x, max, at);
         let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
         narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)

@@ -5,6 +5,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{self, IntoSortAxis, SortAxis, View};
 use crate::graph::expr::{Expr, carry, routine, strong, view};
 use crate::graph::routine::{ARGSORT, Params, Routine, SORT};
+use crate::ops::grad::as_gather;
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -68,7 +69,13 @@ pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'stat
             let zeros = || Expr::fill_on(e.0.device, Scalar::Int(0), shape.clone(), DType::I64, at);
             return Ok(if is_sort { e.clone() } else { zeros() });
         }
-        along_axis(row, &e, along, axis.descending, &[], at)
+        let sorted = along_axis(row, &e, along, axis.descending, &[], at)?;
+        Ok(match row == &SORT {
+            true => {
+                as_gather(&sorted, &e, along, move |e, at| along_axis(&ARGSORT, e, along, axis.descending, &[], at))
+            }
+            false => sorted,
+        })
     })
 }
 

@@ -11,6 +11,7 @@ mod writes;
 
 pub(crate) use along::{checked_positions, take_along};
 pub use places::IntoIndices;
+pub(crate) use places::flat_along;
 pub(crate) use sums::{first_of, sums_by_key};
 
 use crate::base::dtype::DType;

@@ -346,7 +346,7 @@ fn take_at(source: &Expr, indices: Vec<Arg>, mode: IndexMode, at: Loc) -> Expr {
 /// Converts positions along an axis to positions that count all elements of the array of shape `shape` in C order. The
 /// positions have the shape `wanted`, and each applies at its own position along the other axes. The results fit i32,
 /// because the number of elements does.
-pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at: Loc) -> Expr {
+pub(crate) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at: Loc) -> Expr {
     let steps = layout::c_strides(shape);
     let mut sum = binary(&arithmetic::multiply, i, steps[axis], at);
     for d in (0..shape.len()).filter(|d| *d != axis && wanted[*d] > 1) {

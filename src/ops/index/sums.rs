@@ -1,6 +1,7 @@
 //! Sums by key. The routine `segment_sum` adds floats in a fixed order. A scatter adds integers, because their sum does
 //! not depend on the order.
 
+use super::take;
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -8,6 +9,7 @@ use crate::base::layout::{self, Combine, Shape, View};
 use crate::graph::expr::{Args, Expr, NodeOp, Operand, cast, common, reshape, routine, ufunc, view};
 use crate::graph::routine::{ARGSORT, Routine, SUM_BY_KEY};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::ops::functions::choose;
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 
@@ -33,10 +35,12 @@ pub(super) fn added(op: &'static str, array: &Expr, axis: usize, keys: Expr, val
     let back: SmallVec<[isize; 6]> =
         (1..=axis).chain(std::iter::once(0)).chain(axis + 1..shape.len()).map(|d| d as isize).collect();
     let turned = view(op, values, at, |s| View::permute(s, &to_front));
-    let sums = floats_by_key(op, keys, &turned, shape[axis], at)?;
+    let sums = floats_by_key(op, keys.clone(), &turned, shape[axis], at)?;
     let sums = view(op, &sums, at, |s| View::permute(s, &back));
     let wide = cast(array.clone(), sums.checked()?.dtype, at);
-    Ok(cast(binary(&arithmetic::add, wide, sums, at), dtype, at))
+    let added = cast(binary(&arithmetic::add, wide, sums, at), dtype, at);
+    let rule = move |g: &Expr, at: Loc| Ok(vec![g.clone(), take(g, keys.clone(), axis as isize, IndexMode::Clip, at)]);
+    Ok(added.with_rule(vec![array.clone(), values.clone()], Some(Box::new(rule))))
 }
 
 /// Returns an array of bools in which an element is true if it was true or if one of the values for it is; sums of
@@ -55,9 +59,11 @@ pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: us
     shape[0] = count;
     layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     if dtype.is_float() {
-        let sums = floats_by_key(op, keys, values, count, at)?;
+        let sums = floats_by_key(op, keys.clone(), values, count, at)?;
         // adding 0 turns −0, the sum of no terms or of −0 alone, into +0
-        return Ok(cast(binary(&arithmetic::add, sums, 0.0, at), dtype, at));
+        let sums = cast(binary(&arithmetic::add, sums, 0.0, at), dtype, at);
+        let rule = move |g: &Expr, at: Loc| Ok(vec![by_key(g, &keys, count, at)]);
+        return Ok(sums.with_rule(vec![values.clone()], Some(Box::new(rule))));
     }
     let dtype = dtype.sum();
     shape[0] = count + 1;
@@ -71,6 +77,18 @@ pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: us
     let all = Expr::node(scatter, args, shape, dtype, device, at);
     let part = layout::SliceItem::Range { start: None, end: Some(count as isize), step: 1 };
     Ok(view(op, &all, at, |s| View::slice(s, &[part])))
+}
+
+/// The derivative of [`sums_by_key`] with respect to the values: that of the sum to which each was added.
+fn by_key(g: &Expr, keys: &Expr, count: usize, at: Loc) -> Expr {
+    let wide = cast(keys.clone(), DType::U32, at);
+    let taken =
+        take(g, cast(binary(&arithmetic::minimum, &wide, i32::MAX, at), DType::I32, at), 0, IndexMode::Clip, at);
+    // elements whose key is too large belong to no sum
+    let mut rows: SmallVec<[isize; 6]> = smallvec![1; taken.0.shape.len()];
+    rows[0] = -1;
+    let is_added = reshape("grad", &binary(&logic::less, wide, count, at), &rows, at);
+    choose(is_added, taken, 0.0, at)
 }
 
 /// Computes sums like [`sums_by_key`], for floats. The result is f32 (f64 for f64), and the sum of no terms is −0.

@@ -14,8 +14,9 @@ use crate::array::prepared;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape};
-use crate::graph::expr::{Arg, Args, Expr, NodeOp, Operand, cast, common, reshape, ufunc};
+use crate::graph::expr::{Arg, Args, Back, Expr, NodeOp, Operand, cast, common, reshape, ufunc};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::ops::functions::choose;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 
@@ -98,14 +99,39 @@ pub(super) fn written(
         return Ok(array);
     }
     let write = Write { op, device, at };
-    // an expression without a device may later be evaluated on any device
-    if device != 0 && !Device::of(device).backend().caps().wgsl {
-        return write.in_order(array, lead.len(), places, &values);
+    if dtype.is_float() {
+        let operands = vec![array.clone(), values.clone()];
+        let rule = derivative_of(&array, lead.len(), Places { at: places.at.clone(), mode: places.mode }, device);
+        return Ok(write.of(array, lead.len(), places, values, count)?.with_rule(operands, Some(rule)));
     }
-    if count <= layout::product(lead) / FEW {
-        return write.sorted(array, lead.len(), places, &values);
-    }
-    Ok(write.by_table(array, lead.len(), &places, &values))
+    write.of(array, lead.len(), places, values, count)
+}
+
+/// The derivative of [`written`] with respect to the array, which is 0 where something is written, and with respect to
+/// the values, which is 0 for a value that a later one replaces.
+fn derivative_of(array: &Expr, lead: usize, places: Places, device: u32) -> Back {
+    let shape = array.0.shape.clone();
+    Box::new(move |g, at| {
+        let (op, (lead, rest)) = ("grad", shape.split_at(lead));
+        let count = layout::product(&places.at.0.shape);
+        let table = last_writers(op, &places, layout::product(lead), device, at);
+        let here: Vec<isize> = as_lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
+        let is_written = binary(&logic::not_equal, reshape(op, &table, &here, at), 0, at);
+        let flat = reshape(op, &places.at, &[count as isize], at);
+        let taken = |from: &Expr, more: &[usize]| {
+            let shape: Shape = std::iter::once(count).chain(more.iter().copied()).collect();
+            let take = NodeOp::Take { axis: 0, mode: places.mode, along: false, name: op };
+            Expr::node(take, smallvec![flat.clone(), from.clone()], shape, from.0.dtype, device, at)
+        };
+        let number = Expr::node(NodeOp::Iota(0), smallvec![], smallvec![count], DType::I32, 0, at);
+        let number = binary(&arithmetic::add, cast(number, DType::U32, at), 1, at);
+        let is_last = binary(&logic::equal, taken(&table, &[]), number, at);
+        let each: Vec<isize> = std::iter::once(-1).chain(rest.iter().map(|_| 1)).collect();
+        let joined: Vec<isize> = std::iter::once(-1).chain(as_lengths(rest)).collect();
+        let values = choose(reshape(op, &is_last, &each, at), taken(&reshape(op, g, &joined, at), rest), 0.0, at);
+        let wanted: Shape = places.at.0.shape.iter().chain(rest).copied().collect();
+        Ok(vec![choose(is_written, 0.0, g, at), reshape(op, &values, &as_lengths(&wanted), at)])
+    })
 }
 
 /// A device that runs WGSL sorts the positions if there are at most 1/`FEW` as many of them as elements along the first
@@ -122,6 +148,18 @@ struct Write {
 }
 
 impl Write {
+    /// Writes by the method that suits the device and the number of positions.
+    fn of(&self, array: Expr, lead: usize, places: Places, values: Expr, count: usize) -> Result<Expr> {
+        // an expression without a device may later be evaluated on any device
+        if self.device != 0 && !Device::of(self.device).backend().caps().wgsl {
+            return self.in_order(array, lead, places, &values);
+        }
+        if count <= layout::product(&array.0.shape[..lead]) / FEW {
+            return self.sorted(array, lead, places, &values);
+        }
+        Ok(self.by_table(array, lead, &places, &values))
+    }
+
     fn node(&self, op: NodeOp, args: Args, shape: Shape, dtype: DType) -> Expr {
         Expr::node(op, args, shape, dtype, self.device, self.at)
     }

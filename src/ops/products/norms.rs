@@ -4,8 +4,9 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{Expr, carry, cast, reduce, strong, view};
-use crate::graph::ufunc::{Ufunc, arithmetic, float};
+use crate::graph::ufunc::{Ufunc, arithmetic};
 use crate::ops::functions::{binary, count, narrow, sum_in_its_type, unary, wide};
+use crate::ops::grad::root_or_zero;
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -114,7 +115,7 @@ fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
     let x = wide(e, at);
     if order == 2.0 {
         let squares = sum(OP, &unary(&arithmetic::square, &x, at), axes, at);
-        return unary(&float::sqrt, squares, at);
+        return root_or_zero(squares, at);
     }
     let magnitudes = unary(&arithmetic::abs, &x, at);
     match order {
@@ -138,7 +139,7 @@ fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Ex
     }
     if norm == MatrixNorm::Frobenius {
         let squares = sum(OP, &unary(&arithmetic::square, wide(e, at), at), axes, at);
-        return Ok(narrow(unary(&float::sqrt, squares, at), e, at));
+        return Ok(narrow(root_or_zero(squares, at), e, at));
     }
     // the order in which the caller named the axes decides which are the rows
     let named: Vec<usize> = match &axes.axes {

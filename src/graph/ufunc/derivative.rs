@@ -1,0 +1,129 @@
+//! The derivatives of rows, as formulas over the row's operands, its result and other rows.
+//!
+//! The key `derivative:` of a row has one [`Partial`] for each operand. A formula contains the cotangent (the derivative
+//! of the loss with respect to the row's result) as a factor, so that a formula that selects between cases can also
+//! select the cotangent. Every formula is linear in the cotangent: with a tangent of the operand in its place, it
+//! computes the forward derivative.
+
+use super::{Ufunc, arithmetic, float, logic, special};
+
+/// A formula: a tree over the row's operands, its result, the cotangent and constants.
+#[derive(Clone, Debug)]
+pub(crate) enum Formula {
+    /// The operand with this number.
+    Operand(usize),
+    /// The row's result.
+    Result,
+    /// The derivative of the loss with respect to the row's result.
+    Cotangent,
+    Number(f64),
+    /// A call of a row of the table.
+    Call(&'static Ufunc, Vec<Formula>),
+}
+
+/// The derivative of a row with respect to one of its operands.
+#[derive(Clone, Copy)]
+pub(crate) enum Partial {
+    /// The derivative has no closed form in the table's functions, or does not exist.
+    Unknown,
+    /// The row is constant between jumps, so its derivative is 0 wherever there is one.
+    Zero,
+    /// The formula, made from the operands, the result and the cotangent.
+    Is(fn([&Formula; 3], &Formula, &Formula) -> Formula),
+}
+
+impl Partial {
+    /// Returns the formula, or `None` if the derivative is 0 or unknown.
+    pub fn formula(self) -> Option<Formula> {
+        match self {
+            Partial::Is(make) => {
+                let operands = [Formula::Operand(0), Formula::Operand(1), Formula::Operand(2)];
+                Some(make(operands.each_ref(), &Formula::Result, &Formula::Cotangent))
+            }
+            Partial::Unknown | Partial::Zero => None,
+        }
+    }
+}
+
+impl From<f64> for Formula {
+    fn from(number: f64) -> Formula {
+        Formula::Number(number)
+    }
+}
+
+impl From<&Formula> for Formula {
+    fn from(formula: &Formula) -> Formula {
+        formula.clone()
+    }
+}
+
+/// Returns `a` where the condition is true, and `b` elsewhere.
+pub(crate) fn select(condition: impl Into<Formula>, a: impl Into<Formula>, b: impl Into<Formula>) -> Formula {
+    Formula::Call(&logic::SELECT, vec![condition.into(), a.into(), b.into()])
+}
+
+/// Returns the density of the standard normal distribution.
+pub(crate) fn normal_density(x: &Formula) -> Formula {
+    (x.square() * -0.5).exp() * 0.398_942_280_401_432_7
+}
+
+macro_rules! calls {
+    ($($module:ident: [$($unary:ident)*] [$($binary:ident)*];)*) => {
+        impl Formula { $(
+            $(pub fn $unary(&self) -> Formula {
+                Formula::Call(&$module::$unary, vec![self.clone()])
+            })*
+            $(pub fn $binary(&self, other: impl Into<Formula>) -> Formula {
+                Formula::Call(&$module::$binary, vec![self.clone(), other.into()])
+            })*
+        )* }
+    };
+}
+calls! {
+    arithmetic: [abs round sign square] [floor_divide maximum pow];
+    float: [cos cosh exp expm1 log log1p reciprocal rsqrt sin sinh] [];
+    special: [cospi digamma erfcx i0 i0e i1 i1e lgamma ndtr sigmoid sinpi] [xlogy zeta];
+    logic: [] [equal greater greater_equal less less_equal logical_and];
+}
+
+macro_rules! operators {
+    ($($trait:ident $method:ident $row:ident;)*) => { $(
+        impl<R: Into<Formula>> std::ops::$trait<R> for &Formula {
+            type Output = Formula;
+            fn $method(self, other: R) -> Formula {
+                Formula::Call(&arithmetic::$row, vec![self.clone(), other.into()])
+            }
+        }
+        impl<R: Into<Formula>> std::ops::$trait<R> for Formula {
+            type Output = Formula;
+            fn $method(self, other: R) -> Formula {
+                Formula::Call(&arithmetic::$row, vec![self, other.into()])
+            }
+        }
+    )* };
+}
+operators! {
+    Add add add;
+    Sub sub subtract;
+    Mul mul multiply;
+    Div div divide;
+}
+
+/// Returns 1 − x.
+pub(crate) fn one_minus(x: &Formula) -> Formula {
+    Formula::Call(&arithmetic::subtract, vec![Formula::Number(1.0), x.clone()])
+}
+
+impl std::ops::Neg for &Formula {
+    type Output = Formula;
+    fn neg(self) -> Formula {
+        Formula::Call(&arithmetic::negative, vec![self.clone()])
+    }
+}
+
+impl std::ops::Neg for Formula {
+    type Output = Formula;
+    fn neg(self) -> Formula {
+        Formula::Call(&arithmetic::negative, vec![self])
+    }
+}

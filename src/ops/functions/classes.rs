@@ -1,0 +1,111 @@
+//! Functions of class labels: `one_hot` and `cross_entropy`.
+
+use super::reductions::{narrow, unary};
+use super::{binary, choose};
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::layout::{self, IndexMode, Shape, View};
+use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, composed, operand, strong, view};
+use crate::graph::ufunc::{arithmetic, float, logic};
+use crate::ops::index::take_along;
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Returns whether each of `count` classes is the label: true at the label's position along a new last axis, and false
+/// elsewhere, also for a label outside `0..count`.
+fn is_class(labels: &Expr, count: usize, at: Loc) -> Result<Expr> {
+    let mut shape: Shape = labels.checked()?.shape.clone();
+    shape.push(count);
+    layout::size_of_shape(&shape).map_err(|f| f.at("one_hot", at))?;
+    let axis = shape.len() - 1;
+    let class = Expr::node(NodeOp::Iota(axis), smallvec![], shape, DType::I32, 0, at);
+    Ok(binary(&logic::equal, class, view("one_hot", labels, at, |s| View::expand(s, -1)), at))
+}
+
+fn refuse_floats(op: &'static str, labels: &Expr, at: Loc) -> Result<()> {
+    match labels.checked()?.dtype {
+        d if d.is_integer() => Ok(()),
+        d => Err(Error::with_line(ErrorKind::DType, op, format!("labels have dtype {d}; integers are needed"), at)),
+    }
+}
+
+impl Expr {
+    /// Returns integer labels as vectors: 1 at the label's position along a new last axis of length `count`, and 0
+    /// elsewhere. A label outside `0..count` has a vector of zeros.
+    ///
+    /// ```
+    /// use cupric::{DType, array};
+    /// assert_eq!(array![2, 0].one_hot(3, DType::F32).to_vec::<f32>()?, [0., 0., 1., 1., 0., 0.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`] if the labels are not integers.
+    #[track_caller]
+    pub fn one_hot(&self, count: usize, dtype: DType) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            let labels = strong(self.clone(), at);
+            refuse_floats("one_hot", &labels, at)?;
+            Ok(cast(is_class(&labels, count, at)?, dtype, at))
+        })
+    }
+
+    /// Returns the cross entropy of scores (logits) with integer labels: for each vector along the last axis, minus the
+    /// logarithm of the softmax at the label. The labels have the shape of the scores without the last axis, and so has
+    /// the result; its mean is the usual loss of a classifier. 16-bit floats are computed in f32.
+    ///
+    /// ```
+    /// use cupric::{array, grad};
+    /// let scores = array![[0., 0.], [3., 3.]];
+    /// let loss = scores.cross_entropy(array![0, 1]);
+    /// assert_eq!(loss.to_vec::<f32>()?, [0.6931472, 0.6931472]);
+    /// let [d] = grad(&loss.sum(..), [&scores]);
+    /// assert_eq!(d.to_vec::<f32>()?, [-0.5, 0.5, 0.5, -0.5]);          // softmax minus one_hot
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`] if the scores are not floats or the labels not integers; [`ErrorKind::Shape`] if the shapes
+    /// do not fit; [`ErrorKind::Index`] for a label that is not a class, which is reported as by [`Expr::take`].
+    #[doc(alias("nll_loss", "sparse_categorical_crossentropy"))]
+    #[track_caller]
+    pub fn cross_entropy(&self, labels: impl Operand) -> Expr {
+        const OP: &str = "cross_entropy";
+        let at = Location::caller();
+        let labels = operand(labels, at);
+        carry(at, || {
+            let scores = strong(self.clone(), at);
+            common(OP, [&scores, &labels].into_iter(), at)?;
+            refuse_floats(OP, &labels, at)?;
+            let (of, wanted) = (scores.0.shape.as_slice(), labels.0.shape.as_slice());
+            if !scores.0.dtype.is_float() {
+                let detail = format!("scores have dtype {}; floats are needed", scores.0.dtype);
+                return Err(Error::with_line(ErrorKind::DType, OP, detail, at));
+            }
+            let Some((classes, vectors)) = of.split_last().filter(|(_, vectors)| *vectors == wanted) else {
+                let detail = format!(
+                    "labels of shape {wanted:?} for scores of shape {of:?}; one is needed for each vector along the last axis"
+                );
+                return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+            };
+            let (classes, last) = (*classes, vectors.len());
+            let wide = cast(scores.clone(), if scores.0.dtype == DType::F64 { DType::F64 } else { DType::F32 }, at);
+            let log_p = wide.log_softmax(last);
+            let loss = composed(|| {
+                let index = view(OP, &labels, at, |s| View::expand(s, -1));
+                let picked = take_along(&log_p, index, last as isize, IndexMode::Check, at);
+                let picked = view(OP, &picked, at, |s| Ok(View::drop_axes(s, &[last])));
+                unary(&arithmetic::negative, picked, at)
+            });
+            loss.checked()?;
+            // softmax minus one_hot; the general rules would sum the row of the derivative first, which is 1
+            let back = move |g: &Expr, at: Loc| {
+                let p = unary(&float::exp, &log_p, at);
+                let p = choose(is_class(&labels, classes, at)?, binary(&arithmetic::subtract, &p, 1.0, at), &p, at);
+                Ok(vec![binary(&arithmetic::multiply, view(OP, g, at, |s| View::expand(s, -1)), p, at)])
+            };
+            Ok(narrow(loss.with_rule(vec![wide], Some(Box::new(back))), &scores, at))
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! Makes expressions from the formulas of the table of ufuncs.
+
+use crate::base::dtype::{Compute, DType, Scalar};
+use crate::base::error::Loc;
+use crate::base::layout::{self, Shape};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, at_once, ufunc};
+use crate::graph::ufunc::{Formula, Ufunc, arithmetic};
+use smallvec::SmallVec;
+
+/// The expressions that a formula's variables stand for.
+pub(super) struct Call<'a> {
+    pub operands: &'a [Expr],
+    pub result: &'a Expr,
+    pub cotangent: &'a Expr,
+    pub at: Loc,
+}
+
+impl Call<'_> {
+    /// Returns the value of a formula.
+    pub fn value(&self, formula: &Formula) -> Expr {
+        match self.arg(formula) {
+            Arg::Expr(e) => e,
+            Arg::Scalar(s) => Expr::fill(s, Shape::new(), self.result.0.dtype, self.at),
+        }
+    }
+
+    fn arg(&self, formula: &Formula) -> Arg {
+        match formula {
+            Formula::Operand(i) => Arg::Expr(self.operands[*i].clone()),
+            Formula::Result => Arg::Expr(self.result.clone()),
+            Formula::Cotangent => Arg::Expr(self.cotangent.clone()),
+            Formula::Number(n) => Arg::Scalar(Scalar::Float(*n)),
+            Formula::Call(row, args) => {
+                let args: SmallVec<[Arg; 3]> = args.iter().map(|a| self.arg(a)).collect();
+                call(row, args, self.result.0.dtype, self.at)
+            }
+        }
+    }
+}
+
+/// Builds the product, or returns one operand if the other is 1.
+pub(super) fn product(a: Expr, b: Expr, at: Loc) -> Expr {
+    let dtype = a.0.dtype;
+    let args: SmallVec<[Arg; 3]> = [Arg::Expr(a), Arg::Expr(b)].into_iter().collect();
+    match call(&arithmetic::multiply, args, dtype, at) {
+        Arg::Expr(e) => e,
+        Arg::Scalar(s) => Expr::fill(s, Shape::new(), dtype, at),
+    }
+}
+
+/// Builds the call of a row. A function of numbers is computed at once, and a multiplication by 1, which the seed of a
+/// walk and the exponent 2 bring about, is left out.
+fn call(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, dtype: DType, at: Loc) -> Arg {
+    if let Some(known) = known(row, &args, dtype, at) {
+        return known;
+    }
+    match &args[..] {
+        [a, b] if std::ptr::eq(row, &arithmetic::multiply) => match (neutral(a, b), neutral(b, a)) {
+            (true, _) => b.clone(),
+            (_, true) => a.clone(),
+            _ => Arg::Expr(ufunc(row, args, at)),
+        },
+        [a, b] if std::ptr::eq(row, &arithmetic::pow) && neutral(b, a) => a.clone(),
+        _ => Arg::Expr(ufunc(row, args, at)),
+    }
+}
+
+fn number(a: &Arg) -> Option<Scalar> {
+    match a {
+        Arg::Scalar(s) => Some(*s),
+        Arg::Expr(e) => e.0.number().filter(|_| matches!(e.0.op, NodeOp::Fill | NodeOp::Number)),
+    }
+}
+
+fn shape(a: &Arg) -> &[usize] {
+    match a {
+        Arg::Scalar(_) => &[],
+        Arg::Expr(e) => &e.0.shape,
+    }
+}
+
+/// Returns whether the first operand is 1 and does not change the shape of the second.
+fn neutral(one: &Arg, other: &Arg) -> bool {
+    number(one).is_some_and(|s| s.as_f64() == 1.0)
+        && layout::broadcast(shape(one), shape(other)).is_ok_and(|s| s[..] == *shape(other))
+}
+
+/// Computes a function of floats that are all known numbers.
+fn known(row: &'static Ufunc, args: &[Arg], dtype: DType, at: Loc) -> Option<Arg> {
+    if row.class.result(DType::F64) != DType::F64 || row.class.operand(DType::F64) != DType::F64 {
+        return None;
+    }
+    let mut bits: SmallVec<[u64; 3]> = SmallVec::new();
+    let (mut of, mut device) = (Shape::new(), 0);
+    for a in args {
+        bits.push(number(a)?.as_f64().to_bits());
+        of = layout::broadcast(&of, shape(a)).ok()?;
+        if let Arg::Expr(e) = a {
+            device = device.max(e.0.device);
+        }
+    }
+    let value = Scalar::Float(f64::from_bits(at_once(row, &bits, Compute::F64)?));
+    Some(match args.iter().all(|a| matches!(a, Arg::Scalar(_))) {
+        true => Arg::Scalar(value),
+        false => Expr::fill_on(device, value, of, dtype, at).into_arg(),
+    })
+}

@@ -1,0 +1,296 @@
+//! Derivatives, as expressions.
+//!
+//! An expression is a graph of operations, so its derivative is another graph: [`grad`] walks the graph backwards and
+//! builds the derivatives from the same nodes as any other expression. Nothing runs and nothing is recorded. `reverse.rs`
+//! walks, `rules.rs` has the derivative of each kind of node, `view.rs` those of views, `source.rs` finds the operands,
+//! and `composite.rs` has the rules of functions that state their own derivative. The derivatives of elementwise
+//! functions are in the table of ufuncs.
+
+mod composite;
+mod formula;
+mod params;
+mod reverse;
+mod rules;
+mod source;
+mod view;
+
+pub(crate) use composite::{as_gather, root_or_zero};
+pub use params::{Parameters, value_and_grad};
+
+use crate::base::dtype::Scalar;
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::layout::Shape;
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, cast, cast_always, strong, ufunc, view};
+use crate::graph::ufunc::arithmetic;
+use reverse::{Unread, derivatives};
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Returns the derivatives of `y` with respect to operands: for each operand, an expression of its shape and dtype.
+///
+/// `y` is a 0-d float, such as a loss. An operand is a float array that `y` reads, or an expression that `y` is made of.
+/// A view of an array counts as a part of the array: after `w.t()` or `w.slice(..)`, the derivative is still that with
+/// respect to `w`. An operand that is named twice gets its derivative twice. The results are ordinary expressions:
+/// evaluate them together with `y` by [`eval_all`](crate::eval_all), so that they share its kernels, or differentiate
+/// them again.
+///
+/// ```
+/// use cupric::{array, eval_all, grad};
+/// let (w, x) = (array![1., -2., 0.5], array![3., 1., 4.]);
+/// let loss = (&w * &x).sum(..).square();
+/// let [dw] = grad(&loss, [&w]);
+/// let [loss, dw] = eval_all([&loss, &dw])?;
+/// assert_eq!(loss.item::<f32>()?, 9.);
+/// assert_eq!(dw.to_vec::<f32>()?, [18., 6., 24.]);        // 2 · (w · x) · x
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Values at special points
+/// Where a function has no derivative, the result is that of the branch: `abs` and `relu` have 0 at 0. Equal operands of
+/// `maximum` get half of the derivative each, and equal elements of `max` equal shares. `std`, the Euclidean norms and
+/// `hypot` have 0 where they are 0. Rounding functions and comparisons have 0 everywhere. In `select`, the branch that
+/// was not taken adds no NaN: `select(x.greater(0.0), x.sqrt(), 0.0)` has the derivative 0 at 0.
+///
+/// # Errors
+/// The expressions carry the error. [`ErrorKind::Shape`] if `y` is not 0-d (use [`vjp`]); [`ErrorKind::DType`] if `y` or
+/// an operand is not a float; [`ErrorKind::Argument`] for an operand that `y` does not read (see [`grad_or_zeros`]), and
+/// for an operation without a derivative, which the message names with its line (see [`with_vjp`]).
+#[doc(alias("gradient", "backward", "autograd"))]
+#[track_caller]
+pub fn grad<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
+    let at = Location::caller();
+    as_array(of_loss("grad", y, &of, Unread::Refused, at), at)
+}
+
+/// Returns the derivatives like [`grad`], with respect to a list of operands.
+///
+/// ```
+/// use cupric::{array, grad_many};
+/// let weights = vec![array![1., 2.], array![3.]];
+/// let loss = (weights[0].sum(..) * &weights[1]).sum(..);
+/// let derivatives = grad_many(&loss, &weights);
+/// assert_eq!(derivatives[0].to_vec::<f32>()?, [3., 3.]);
+/// assert_eq!(derivatives[1].to_vec::<f32>()?, [3.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// The errors of [`grad`], which each expression carries.
+#[track_caller]
+pub fn grad_many(y: &Expr, of: impl IntoIterator<Item = impl AsRef<Expr>>) -> Vec<Expr> {
+    let at = Location::caller();
+    let of: Vec<_> = of.into_iter().collect();
+    let of: Vec<&Expr> = of.iter().map(AsRef::as_ref).collect();
+    of_loss("grad_many", y, &of, Unread::Refused, at)
+}
+
+/// Returns the derivatives like [`grad`], with zeros for an operand that `y` does not read.
+///
+/// ```
+/// use cupric::{array, grad, grad_or_zeros};
+/// let (used, unused) = (array![1., 2.], array![3.]);
+/// let loss = used.square().sum(..);
+/// let [_, d] = grad_or_zeros(&loss, [&used, &unused]);
+/// assert_eq!(d.to_vec::<f32>()?, [0.]);
+/// let [_, d] = grad(&loss, [&used, &unused]);
+/// assert!(d.eval().unwrap_err().to_string().contains("does not read operand 1"));
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// The errors of [`grad`], except that of an operand that is not read.
+#[track_caller]
+pub fn grad_or_zeros<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
+    let at = Location::caller();
+    as_array(of_loss("grad_or_zeros", y, &of, Unread::Zero, at), at)
+}
+
+/// Returns the products of a cotangent with the Jacobians of `y`: for each operand, the derivative of the sum of
+/// `y · cotangent`. The cotangent broadcasts to the shape of `y`. With a 0-d `y` and the cotangent 1, this is [`grad`].
+///
+/// ```
+/// use cupric::{array, vjp};
+/// let x = array![1., 2., 3.];
+/// let [d] = vjp(&x.square(), array![1., 0., 10.], [&x]);
+/// assert_eq!(d.to_vec::<f32>()?, [2., 0., 60.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// The errors of [`grad`], except that `y` may have any shape; [`ErrorKind::Shape`] for a cotangent that does not
+/// broadcast to it.
+#[doc(alias = "pullback")]
+#[track_caller]
+pub fn vjp<const N: usize>(y: &Expr, cotangent: impl Operand, of: [&Expr; N]) -> [Expr; N] {
+    let (at, cotangent) = (Location::caller(), cotangent.into_arg());
+    let built = || {
+        let y = strong(y.clone(), at);
+        let seed = like(&y, cotangent, at)?;
+        derivatives("vjp", &y, &of, seed, Unread::Refused, at)
+    };
+    as_array(built().unwrap_or_else(|e| failed(e, N, at)), at)
+}
+
+/// Returns the product of the Jacobians of `y` with tangents: how much `y` changes, to first order, if each operand
+/// changes by its tangent. The tangents broadcast to the shapes of the operands; the result has the shape of `y`.
+///
+/// It is computed by two backward walks: the second differentiates [`vjp`], which is linear in its cotangent.
+///
+/// ```
+/// use cupric::{array, jvp};
+/// let x = array![1., 2., 3.];
+/// let d = jvp(&(x.square() * 2.0), [&x], [array![1., 1., 0.5]]);
+/// assert_eq!(d.to_vec::<f32>()?, [4., 8., 6.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// The errors of [`vjp`].
+#[doc(alias = "pushforward")]
+#[track_caller]
+pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]) -> Expr {
+    let (at, tangents) = (Location::caller(), tangents.map(Operand::into_arg));
+    carry(at, || {
+        let y = strong(y.clone(), at);
+        let n = y.checked()?;
+        // a cotangent that no other expression has, and whose views are not replaced by other fills
+        let zero = Expr::fill_on(n.device, Scalar::Float(0.0), n.shape.clone(), n.dtype, at);
+        let cotangent = cast_always(zero, n.dtype, at);
+        let back = derivatives("jvp", &y, &of, cotangent.clone(), Unread::Refused, at)?;
+        let mut seeds = Vec::new();
+        for (x, tangent) in of.iter().zip(tangents) {
+            seeds.push(like(x, tangent, at)?);
+        }
+        reverse::together("jvp", &back, seeds, &[&cotangent], Unread::Zero, at)?
+            .pop()
+            .ok_or_else(|| Error::with_line(ErrorKind::Internal, "jvp", "no result", at))
+    })
+}
+
+/// Returns `y` with a derivative of your own: `back` gets the derivative with respect to `y` and returns those with
+/// respect to the operands, each of the operand's shape. `y` is computed as before.
+///
+/// `back` must be linear in its argument, as derivatives are. The operands are expressions that `y` is made of; a
+/// derivative passes through `y` only to them.
+///
+/// ```
+/// use cupric::{array, grad, with_vjp};
+/// let x = array![0.2, 1.7];
+/// // rounds, but passes derivatives unchanged
+/// let y = with_vjp(&x.round(), [&x], |g| [g.clone()]);
+/// let [d] = grad(&(&y * 3.0).sum(..), [&x]);
+/// assert_eq!(d.to_vec::<f32>()?, [3., 3.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// An error that `y` or an operand carries. The derivatives carry [`ErrorKind::Shape`] if `back` returns one of another
+/// shape than its operand's.
+#[doc(alias("custom_vjp", "custom_gradient", "custom_op"))]
+#[track_caller]
+pub fn with_vjp<const N: usize>(
+    y: &Expr,
+    operands: [&Expr; N],
+    back: impl Fn(&Expr) -> [Expr; N] + Send + Sync + 'static,
+) -> Expr {
+    let at = Location::caller();
+    carry(at, || {
+        for e in operands {
+            e.checked()?;
+        }
+        let y = strong(y.clone(), at);
+        // a view of an array or of a number is another leaf, so the rule needs an operation
+        let y = match y.checked()?.args.is_empty() {
+            true => ufunc(&arithmetic::positive, smallvec![Arg::Expr(y)], at),
+            false => y,
+        };
+        let operands: Vec<Expr> = operands.into_iter().cloned().collect();
+        let shapes: Vec<Shape> = operands.iter().map(|e| e.0.shape.clone()).collect();
+        Ok(y.with_rule(
+            operands,
+            Some(Box::new(move |g, at| {
+                let list = back(g);
+                for (i, (d, shape)) in list.iter().zip(&shapes).enumerate() {
+                    if d.checked()?.shape != *shape {
+                        let detail = format!(
+                            "the derivative for operand {i} has shape {:?}; the operand has shape {shape:?}",
+                            d.0.shape.as_slice()
+                        );
+                        return Err(Error::with_line(ErrorKind::Shape, "with_vjp", detail, at));
+                    }
+                }
+                Ok(list.to_vec())
+            })),
+        ))
+    })
+}
+
+impl Expr {
+    /// Returns the same values as a constant for derivatives: nothing is differentiated through them.
+    ///
+    /// ```
+    /// use cupric::{array, grad};
+    /// let x = array![2., 3.];
+    /// let y = (x.stop_gradient() * &x).sum(..);
+    /// let [d] = grad(&y, [&x]);
+    /// assert_eq!(d.to_vec::<f32>()?, [2., 3.]);           // not 2x
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "detach")]
+    #[track_caller]
+    pub fn stop_gradient(&self) -> Expr {
+        if self.0.rule.as_ref().is_some_and(|r| r.back.is_none()) {
+            return self.clone();
+        }
+        let e = strong(self.clone(), Location::caller());
+        e.with_rule(vec![e.clone()], None)
+    }
+}
+
+/// Returns the derivatives of a 0-d float.
+fn of_loss(op: &'static str, y: &Expr, of: &[&Expr], unread: Unread, at: Loc) -> Vec<Expr> {
+    let built = || {
+        let y = strong(y.clone(), at);
+        let n = y.checked()?;
+        if !n.shape.is_empty() {
+            let detail = format!("the result has shape {:?}; a 0-d one is needed, or vjp", n.shape.as_slice());
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+        }
+        let one = Expr::fill_on(n.device, Scalar::Float(1.0), Shape::new(), n.dtype, at);
+        derivatives(op, &y, of, one, unread, at)
+    };
+    built().unwrap_or_else(|e| failed(e, of.len(), at))
+}
+
+/// Returns a cotangent or tangent in the shape and dtype of `e`.
+fn like(e: &Expr, value: Arg, at: Loc) -> Result<Expr> {
+    let value = match value {
+        Arg::Expr(v) => v,
+        Arg::Scalar(s) => Expr::fill(s, Shape::new(), s.default_dtype(), at),
+    };
+    let n = e.checked()?;
+    value.checked()?;
+    let value = view("vjp", &cast(value, n.dtype, at), at, |s| crate::base::layout::View::broadcast_to(s, &n.shape));
+    value.checked()?;
+    Ok(value)
+}
+
+fn failed(e: Error, count: usize, at: Loc) -> Vec<Expr> {
+    vec![Expr::failed(e.or_at(at), at); count]
+}
+
+fn as_array<const N: usize>(list: Vec<Expr>, at: Loc) -> [Expr; N] {
+    let mut list = list.into_iter();
+    let missing = || Error::with_line(ErrorKind::Internal, "grad", "a derivative is missing", at);
+    std::array::from_fn(|_| list.next().unwrap_or_else(|| Expr::failed(missing(), at)))
+}
+
+/// Returns the lengths of axes as arguments of a reshape.
+fn lengths(shape: &[usize]) -> smallvec::SmallVec<[isize; 6]> {
+    shape.iter().map(|n| *n as isize).collect()
+}
+
+/// Makes a node without a binding.
+fn iota(axis: usize, shape: &Shape, at: Loc) -> Expr {
+    Expr::node(NodeOp::Iota(axis), smallvec![], shape.clone(), crate::DType::I32, 0, at)
+}

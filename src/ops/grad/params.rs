@@ -1,0 +1,145 @@
+//! Derivatives with respect to nested parameters.
+
+use super::{Unread, of_loss};
+use crate::array::Array;
+use crate::graph::expr::Expr;
+use std::panic::Location;
+
+/// A tree of parameters: an array, or a tuple, a `Vec` or an array of trees. [`value_and_grad`] returns derivatives in a
+/// tree of the same form.
+///
+/// Implement it for a struct of your own by making the struct generic in what it holds:
+///
+/// ```
+/// use cupric::{Array, Expr, Parameters, array, value_and_grad};
+/// struct Layer<T> {
+///     weight: T,
+///     bias: T,
+/// }
+/// impl<T: Parameters> Parameters for Layer<T> {
+///     type With<U> = Layer<T::With<U>>;
+///     fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>) {
+///         self.weight.leaves(list);
+///         self.bias.leaves(list);
+///     }
+///     fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Layer<T::With<U>> {
+///         Layer { weight: self.weight.with(next), bias: self.bias.with(next) }
+///     }
+/// }
+///
+/// let layer = Layer { weight: array![[1., 2.], [3., 4.]], bias: array![0.5, 0.] };
+/// let x = array![1., -1.];
+/// let (loss, d) = value_and_grad(&layer, |l| (x.matmul(&l.weight) + &l.bias).square().sum(..));
+/// assert_eq!(loss.item::<f32>()?, 6.25);
+/// assert_eq!(d.weight.to_vec::<f32>()?, [-3., -4., 3., 4.]);
+/// assert_eq!(d.bias.to_vec::<f32>()?, [-3., -4.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias("pytree", "module"))]
+pub trait Parameters {
+    /// The same tree with other leaves.
+    type With<U>;
+
+    /// Appends the leaves to a list, in the tree's order.
+    fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>);
+
+    /// Makes the same tree of other leaves, which `next` returns in the tree's order.
+    fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Self::With<U>;
+}
+
+macro_rules! leaves {
+    ($($leaf:ty)*) => { $(
+        impl Parameters for $leaf {
+            type With<U> = U;
+            fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>) {
+                list.push(self);
+            }
+            fn with<U>(&self, next: &mut dyn FnMut() -> U) -> U {
+                next()
+            }
+        }
+    )* };
+}
+leaves! { Array Expr }
+
+impl<T: Parameters> Parameters for Vec<T> {
+    type With<U> = Vec<T::With<U>>;
+    fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>) {
+        self.iter().for_each(|t| t.leaves(list));
+    }
+    fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Vec<T::With<U>> {
+        self.iter().map(|t| t.with(next)).collect()
+    }
+}
+
+impl<T: Parameters, const N: usize> Parameters for [T; N] {
+    type With<U> = [T::With<U>; N];
+    fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>) {
+        self.iter().for_each(|t| t.leaves(list));
+    }
+    fn with<U>(&self, next: &mut dyn FnMut() -> U) -> [T::With<U>; N] {
+        self.each_ref().map(|t| t.with(next))
+    }
+}
+
+impl<T: Parameters> Parameters for &T {
+    type With<U> = T::With<U>;
+    fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>) {
+        T::leaves(self, list);
+    }
+    fn with<U>(&self, next: &mut dyn FnMut() -> U) -> T::With<U> {
+        T::with(self, next)
+    }
+}
+
+macro_rules! tuples {
+    ($(($($name:ident $i:tt),+))*) => { $(
+        impl<$($name: Parameters),+> Parameters for ($($name,)+) {
+            type With<U> = ($($name::With<U>,)+);
+            fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>) {
+                $(self.$i.leaves(list);)+
+            }
+            fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Self::With<U> {
+                ($(self.$i.with(next),)+)
+            }
+        }
+    )* };
+}
+tuples! {
+    (A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) (A 0, B 1, C 2, D 3, E 4) (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6) (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+}
+
+/// Returns the value of a function of parameters, a 0-d float, and its derivatives with respect to all of them, in a tree
+/// of the same form. Evaluate value and derivatives together, so that they share their kernels.
+///
+/// ```
+/// use cupric::{array, eval_all, value_and_grad};
+/// let params = (array![2., 3.], array![1.]);
+/// let (loss, (dw, db)) = value_and_grad(&params, |(w, b)| (w * 4.0 + b).square().sum(..));
+/// let [loss, dw, db] = eval_all([&loss, &dw, &db])?;
+/// assert_eq!(loss.item::<f32>()?, 81. + 169.);
+/// assert_eq!(dw.to_vec::<f32>()?, [72., 104.]);
+/// assert_eq!(db.to_vec::<f32>()?, [44.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// The errors of [`grad`](crate::grad), which each derivative carries.
+#[track_caller]
+pub fn value_and_grad<P: Parameters>(params: &P, loss: impl FnOnce(&P) -> Expr) -> (Expr, P::With<Expr>) {
+    let at = Location::caller();
+    let value = loss(params);
+    let mut list = Vec::new();
+    params.leaves(&mut list);
+    let mut derivatives = of_loss("value_and_grad", &value, &list, Unread::Refused, at).into_iter();
+    // a tree of another form than its list of leaves has no derivative for the rest
+    let tree = params.with(&mut || derivatives.next().unwrap_or_else(|| missing(at)));
+    (value, tree)
+}
+
+fn missing(at: crate::base::error::Loc) -> Expr {
+    use crate::base::error::{Error, ErrorKind};
+    let detail = "`with` asks for more leaves than `leaves` lists";
+    Expr::failed(Error::with_line(ErrorKind::Argument, "value_and_grad", detail, at), at)
+}

@@ -1,0 +1,144 @@
+//! Finds the operands of a derivative among the nodes of a graph.
+//!
+//! A view of a stored array is a stored array with another layout, so `w.t()` does not have `w` below it. Two stored
+//! arrays are related if they are in the same buffer, and the view is then found from their strides.
+
+use crate::base::layout::{self, Shape, Strides, View};
+use crate::graph::expr::{Expr, Node};
+use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
+
+/// How a node is related to an operand.
+pub(super) enum Relation {
+    /// The node is the operand.
+    Same,
+    /// The node is this view of the operand.
+    View(View),
+    /// The node is this view of the operand's elements in C order.
+    Flat(View),
+    /// The node shares elements with the operand, but is not a view of it.
+    Overlaps,
+}
+
+/// A layout: the shape, the strides, and the offset of the first element.
+type Place<'a> = (&'a Shape, &'a Strides, usize);
+
+/// Returns how a node is related to an operand, or `None` if it is not.
+pub(super) fn relation(node: &Expr, operand: &Expr) -> Option<Relation> {
+    if Arc::ptr_eq(&node.0, &operand.0) {
+        return Some(Relation::Same);
+    }
+    // a node with a rule is the result of a call, and the array is one of its operands
+    let of = |n: &Node| n.rule.is_none();
+    let ((a, strides, offset), (b, whole, begin)) = (node.0.stored()?, operand.0.stored()?);
+    if !of(&node.0) || !a.same(b) || node.0.dtype != operand.0.dtype {
+        return None;
+    }
+    let (is, from) = ((&node.0.shape, strides, offset), (&operand.0.shape, whole, begin));
+    if is == from {
+        return Some(Relation::Same);
+    }
+    if let Some(v) = between(from, is) {
+        return Some(Relation::View(v));
+    }
+    if layout::is_c_contiguous(from.0, whole) {
+        let flat: Shape = smallvec![layout::product(from.0)];
+        if let Some(v) = between((&flat, &smallvec![1], begin), is) {
+            return Some(Relation::Flat(v));
+        }
+    }
+    (!are_disjoint(from, is)).then_some(Relation::Overlaps)
+}
+
+/// Returns the view of the array `of` that the array `is` is, if it is one. Both are in one buffer.
+fn between(of: Place, is: Place) -> Option<View> {
+    let (n, m) = (is.0.len(), of.0.len());
+    // the strides of the array, largest first, are the places of a number with mixed radices
+    let mut axes: SmallVec<[usize; 6]> = (0..m).filter(|d| of.0[*d] > 1).collect();
+    axes.sort_by_key(|d| std::cmp::Reverse(of.1[*d].unsigned_abs()));
+    let digits = |mut x: isize, set: &mut dyn FnMut(usize, isize)| -> bool {
+        for d in &axes {
+            let Some(q) = x.checked_div(of.1[*d]) else { return false };
+            set(*d, q);
+            x -= q * of.1[*d];
+        }
+        x == 0
+    };
+    let mut v = View { shape: is.0.clone(), offset: smallvec![0; m], coef: smallvec![0; m * n] };
+    let difference = isize::try_from(is.2).ok()? - isize::try_from(of.2).ok()?;
+    let offset = &mut v.offset;
+    if !digits(difference, &mut |d, q| offset[d] = q) {
+        return None;
+    }
+    for k in (0..n).filter(|k| is.0[*k] > 1) {
+        let coef = &mut v.coef;
+        if !digits(is.1[k], &mut |d, q| coef[d * n + k] = q) {
+            return None;
+        }
+    }
+    // each index of the view must be an index of the array
+    for d in 0..m {
+        let (low, high) = reach(v.offset[d], (0..n).map(|k| (is.0[k], v.coef[d * n + k])));
+        if low < 0 || high >= isize::try_from(of.0[d]).ok()?.max(1) {
+            return None;
+        }
+    }
+    Some(v)
+}
+
+/// Returns the least and the greatest value of `first` plus a multiple of each coefficient, where the multiples are
+/// less than the lengths.
+fn reach(first: isize, axes: impl Iterator<Item = (usize, isize)>) -> (isize, isize) {
+    axes.fold((first, first), |(low, high), (n, c)| {
+        let far = c.saturating_mul(n.max(1) as isize - 1);
+        (low.saturating_add(far.min(0)), high.saturating_add(far.max(0)))
+    })
+}
+
+/// Returns whether two arrays in one buffer certainly have no element in common.
+fn are_disjoint(a: Place, b: Place) -> bool {
+    if a.0.contains(&0) || b.0.contains(&0) {
+        return true;
+    }
+    let span = |p: Place| {
+        let (low, high) = reach(0, p.0.iter().copied().zip(p.1.iter().copied()));
+        (low + p.2 as isize, high + p.2 as isize)
+    };
+    let ((low_a, high_a), (low_b, high_b)) = (span(a), span(b));
+    if high_a < low_b || high_b < low_a {
+        return true;
+    }
+    // The strides of both, largest first, as places of a number: each array is a box of digits. The boxes are disjoint
+    // if their digits at one place are, provided that the smaller places never reach the next larger one.
+    let steps = |p: Place| -> Vec<isize> {
+        p.0.iter().zip(p.1).filter(|(n, s)| **n > 1 && **s != 0).map(|(_, s)| s.abs()).collect()
+    };
+    let mut places: Vec<isize> = steps(a).into_iter().chain(steps(b)).collect();
+    places.push(1);
+    places.sort_unstable_by(|x, y| y.cmp(x));
+    places.dedup();
+    let first = low_a.min(low_b);
+    let digits = |p: Place, low: isize| -> Vec<(isize, isize)> {
+        let mut rest = low - first;
+        places
+            .iter()
+            .map(|step| {
+                let digit = rest / step;
+                rest -= digit * step;
+                let length: isize = (p.0.iter().zip(p.1).filter(|(n, s)| **n > 1 && s.abs() == *step))
+                    .map(|(n, _)| *n as isize - 1)
+                    .sum();
+                (digit, digit + length)
+            })
+            .collect()
+    };
+    let (da, db) = (digits(a, low_a), digits(b, low_b));
+    let mut below = 0isize;
+    for (i, step) in places.iter().enumerate().rev() {
+        if below >= *step {
+            return false;
+        }
+        below = below.saturating_add(step.saturating_mul(da[i].1.max(db[i].1)));
+    }
+    da.iter().zip(&db).any(|(x, y)| x.1 < y.0 || y.1 < x.0)
+}

@@ -1,0 +1,218 @@
+//! The derivatives of views: each element of the operand gets the sum of the derivatives of its images.
+
+use super::{iota, lengths, rules::sum};
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::layout::{self, Shape, SliceItem, View};
+use crate::graph::expr::{Expr, reshape, view};
+use crate::graph::ufunc::arithmetic;
+use crate::ops::functions::{binary, join};
+use smallvec::{SmallVec, smallvec};
+
+const OP: &str = "grad";
+
+/// Returns the elements `from..to` of an axis.
+pub(super) fn cut(e: &Expr, axis: usize, from: usize, to: usize, at: Loc) -> Expr {
+    let mut items = vec![SliceItem::Range { start: None, end: None, step: 1 }; axis];
+    items.push(SliceItem::Range { start: Some(from as isize), end: Some(to as isize), step: 1 });
+    view(OP, e, at, |s| View::slice(s, &items))
+}
+
+fn zeros(shape: Shape, like: &Expr, at: Loc) -> Expr {
+    Expr::fill_on(like.0.device, Scalar::Float(0.0), shape, like.0.dtype, at)
+}
+
+/// Puts zeros before and after the elements along an axis.
+fn padded(e: &Expr, axis: usize, before: usize, after: usize, at: Loc) -> Expr {
+    let side = |n: usize| {
+        let mut shape = e.0.shape.clone();
+        shape[axis] = n;
+        (n > 0).then(|| zeros(shape, e, at))
+    };
+    let parts: Vec<Expr> = side(before).into_iter().chain([e.clone()]).chain(side(after)).collect();
+    if parts.len() == 1 { e.clone() } else { join(OP, parts, axis as isize, at) }
+}
+
+/// Puts `step - 1` zeros between the elements along an axis.
+fn dilated(e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
+    if step == 1 {
+        return e.clone();
+    }
+    let length = e.0.shape[axis];
+    let wide = view(OP, e, at, |s| View::expand(s, axis as isize + 1));
+    let wide = padded(&wide, axis + 1, 0, step - 1, at);
+    let mut to = lengths(&e.0.shape);
+    to[axis] *= step as isize;
+    cut(&reshape(OP, &wide, &to, at), axis, 0, (length - 1) * step + 1, at)
+}
+
+/// Adds up the derivatives with respect to several views of one operand, each with its view. Views that are parts along
+/// one axis and fill it are concatenated, and only other views are padded with zeros and added.
+pub(super) fn of_parts(parts: Vec<(View, Expr)>, operand: &[usize], at: Loc) -> Result<Option<Expr>> {
+    if let Some(axis) = (0..operand.len()).find(|axis| parts.len() > 1 && fill(&parts, operand, *axis)) {
+        let mut parts = parts;
+        parts.sort_by_key(|(v, _)| v.offset[axis]);
+        let mut list = Vec::new();
+        for (v, g) in &parts {
+            let mut shape: Shape = operand.into();
+            shape[axis] = part_length(v, operand, axis);
+            list.push(of_view(&v.shifted(axis, v.offset[axis]), &shape, g, at)?);
+        }
+        return Ok(Some(join(OP, list, axis as isize, at)));
+    }
+    let mut total: Option<Expr> = None;
+    for (v, g) in &parts {
+        let d = of_view(v, operand, g, at)?;
+        total = Some(match total {
+            Some(total) => binary(&arithmetic::add, total, d, at),
+            None => d,
+        });
+    }
+    Ok(total)
+}
+
+/// The length along an axis of a part of the operand that is whole along the other axes.
+fn part_length(v: &View, operand: &[usize], axis: usize) -> usize {
+    let rest = (0..operand.len()).filter(|d| *d != axis).fold(1, |n, d| n * operand[d].max(1));
+    layout::product(&v.shape) / rest
+}
+
+/// Returns whether the views are parts along an axis, one after another, that together are the whole operand.
+fn fill(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
+    if operand.contains(&0) {
+        return false;
+    }
+    let mut spans = Vec::new();
+    for (v, _) in parts {
+        let (n, length) = (v.shape.len(), part_length(v, operand, axis));
+        // a permutation of the part: each axis leads upwards to one axis of the operand
+        let is_permutation = (0..n).filter(|k| v.shape[*k] > 1).all(|k| {
+            let mut steps = (0..operand.len()).map(|j| v.coef[j * n + k]).filter(|c| *c != 0);
+            steps.next() == Some(1) && steps.next().is_none()
+        });
+        let whole = |j: usize| {
+            let reach: usize = (0..n).map(|k| v.coef[j * n + k].unsigned_abs() * (v.shape[k].max(1) - 1)).sum();
+            let wanted = if j == axis { length } else { operand[j] };
+            reach + 1 == wanted && (j == axis || v.offset[j] == 0)
+        };
+        if !is_permutation || !(0..operand.len()).all(whole) {
+            return false;
+        }
+        spans.push((v.offset[axis], length as isize));
+    }
+    spans.sort_unstable();
+    let end = spans.iter().try_fold(0, |next, (begin, length)| (*begin == next).then_some(next + length));
+    end == Some(operand[axis] as isize)
+}
+
+/// Returns the derivative with respect to the operand of a view, in the operand's shape.
+pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<Expr> {
+    let (n, m) = (v.shape.len(), operand.len());
+    if operand.contains(&0) || v.shape.contains(&0) {
+        return Ok(zeros(operand.into(), g, at));
+    }
+    // axes that the operand's index does not depend on were broadcast
+    let (idle, left): (Vec<usize>, Vec<usize>) =
+        (0..n).partition(|k| v.shape[*k] == 1 || (0..m).all(|j| v.coef[j * n + k] == 0));
+    let summed = sum(g, idle.iter().copied().filter(|k| v.shape[*k] > 1), at);
+    let mut g = reshape(OP, &summed, &lengths(&left.iter().map(|k| v.shape[*k]).collect::<Shape>()), at);
+    // for each axis of the operand: the axes of the derivative that lead to it, with their steps
+    let mut groups: Vec<Vec<(usize, usize)>> = vec![vec![]; m];
+    let (mut first, mut down) = (v.offset.clone(), vec![]);
+    for (i, k) in left.iter().enumerate() {
+        let mut to = (0..m).filter(|j| v.coef[j * n + k] != 0);
+        let (Some(j), None) = (to.next(), to.next()) else { return scattered(v, operand, &g, &left, at) };
+        let step = v.coef[j * n + k];
+        if step < 0 {
+            down.push(i);
+            first[j] += step * (v.shape[*k] as isize - 1);
+        }
+        groups[j].push((i, step.unsigned_abs()));
+    }
+    g = view(OP, &g, at, |s| Ok(View::flip(s, &down)));
+    // the largest step first, and of equal steps the longer axis
+    groups.iter_mut().for_each(|group| group.sort_by_key(|(i, step)| std::cmp::Reverse((*step, g.0.shape[*i]))));
+    if groups.iter().any(|group| group.len() > 2 && !are_digits(group, &g.0.shape)) {
+        let back = view(OP, &g, at, |s| Ok(View::flip(s, &down)));
+        return scattered(v, operand, &back, &left, at);
+    }
+    let order: Vec<isize> = groups.iter().flatten().map(|(i, _)| *i as isize).collect();
+    let shape = g.0.shape.clone();
+    g = view(OP, &g, at, |s| View::permute(s, &order));
+    for (j, group) in groups.iter().enumerate() {
+        let begin = first[j] as usize;
+        g = match group[..] {
+            [(_, long), (_, short)] if !are_digits(group, &shape) => {
+                of_windows(&g, j, [long, short], begin, operand[j], at)
+            }
+            _ => {
+                // digits of one number are one axis; no digits are one element
+                let mut merged = lengths(&g.0.shape);
+                let length: isize = merged.drain(j..j + group.len()).product();
+                merged.insert(j, length);
+                g = dilated(&reshape(OP, &g, &merged, at), j, group.last().map_or(1, |(_, step)| *step), at);
+                let after = operand[j] - begin - g.checked()?.shape[j];
+                padded(&g, j, begin, after, at)
+            }
+        };
+        g.checked()?;
+    }
+    Ok(g)
+}
+
+/// Returns whether the axes of a group count through one axis without gaps or overlaps, like the digits of a number.
+fn are_digits(group: &[(usize, usize)], shape: &[usize]) -> bool {
+    group.windows(2).all(|pair| pair[0].1 == pair[1].1 * shape[pair[1].0])
+}
+
+/// The derivative of windows: element `i` along axis `axis` and element `k` along the next one belong to position
+/// `begin + i · steps[0] + k · steps[1]` of an axis of `length` elements, and both axes become this axis.
+///
+/// Along the first axis, zeros are put between and around the elements. The diagonals of the two axes, which are a view,
+/// then have the elements of one position, and are summed.
+fn of_windows(g: &Expr, axis: usize, steps: [usize; 2], begin: usize, length: usize, at: Loc) -> Expr {
+    let window = g.0.shape[axis + 1];
+    let spread = dilated(g, axis, steps[0], at);
+    // position p minus the place of window element k, from the first to the last that occurs
+    let before = begin + steps[1] * (window - 1);
+    let after = (length - begin).saturating_sub(spread.0.shape[axis]);
+    let padded = padded(&spread, axis, before, after, at);
+    let diagonals = view(OP, &padded, at, |s| {
+        let (n, mut v) = (s.len(), View::identity(s));
+        v.shape[axis] = length;
+        v.offset[axis] = (before - begin) as isize;
+        v.coef[axis * n + axis + 1] = -(steps[1] as isize);
+        Ok(v)
+    });
+    sum(&diagonals, [axis + 1].into_iter(), at)
+}
+
+/// The derivative of any view: each element is added at its position. `left` are the axes of the view that `g` has.
+fn scattered(v: &View, operand: &[usize], g: &Expr, left: &[usize], at: Loc) -> Result<Expr> {
+    let size = layout::product(operand);
+    if size > i32::MAX as usize {
+        let detail = format!("a view of {size} elements, whose positions must fit i32");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, at));
+    }
+    let (n, strides) = (v.shape.len(), layout::c_strides(operand));
+    let shape: Shape = left.iter().map(|k| v.shape[*k]).collect();
+    let first: isize = v.offset.iter().zip(&strides).map(|(o, s)| o * s).sum();
+    let mut place = Expr::fill_on(g.0.device, Scalar::Int(first as i128), shape.clone(), DType::I32, at);
+    for (i, k) in left.iter().enumerate() {
+        let step: isize = strides.iter().enumerate().map(|(j, s)| v.coef[j * n + k] * s).sum();
+        let along = binary(&arithmetic::multiply, iota(i, &shape, at), step, at);
+        place = binary(&arithmetic::add, place, along, at);
+    }
+    let (place, values) = (reshape(OP, &place, &[-1], at), reshape(OP, g, &[-1], at));
+    let sums = zeros(smallvec![size], g, at).index_add_clip(0, place, values);
+    Ok(reshape(OP, &sums, &lengths(operand), at))
+}
+
+/// The axes of a permutation that exchanges the last two axes.
+pub(super) fn transposed(e: &Expr, at: Loc) -> Expr {
+    view(OP, e, at, |s| {
+        let mut axes: SmallVec<[isize; 6]> = (0..s.len() as isize).collect();
+        axes.swap(s.len() - 2, s.len() - 1);
+        View::permute(s, &axes)
+    })
+}
