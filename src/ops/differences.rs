@@ -3,16 +3,11 @@
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, Shape, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, carry, cast, common, reduce, reshape, strong, ufunc, view};
-use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::graph::expr::{Expr, binary, carry, cast, common, reduce, reshape, strong, view};
+use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::join;
 use crate::plan::kernel::Fold;
-use smallvec::smallvec;
 use std::panic::Location;
-
-fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
-}
 
 /// Returns a range of an axis. Negative bounds count from the end.
 fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isize>, at: Loc) -> Expr {

@@ -4,16 +4,12 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
-use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::create::{countable, iota};
 use crate::ops::functions::join;
 use smallvec::smallvec;
 use std::panic::Location;
-
-fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
-}
 
 /// Compares the number of each element's diagonal in a matrix with `k`, by the comparison `row` of the ufunc table. The
 /// main diagonal is 0, and the diagonals above it are positive.

@@ -1,6 +1,7 @@
 //! Floor 5: the public methods of `Expr` and the free functions. Most are composites of other operations, so no planner
 //! or backend knows them.
 
+mod classes;
 pub(crate) mod create;
 pub(crate) mod differences;
 pub(crate) mod distributions;

@@ -6,17 +6,13 @@ use crate::array::device::Device;
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
-use crate::graph::expr::{Arg, Expr, Operand, carry, cast, common, operand, strong, ufunc, view};
-use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::graph::expr::{Arg, Expr, Operand, binary, carry, cast, common, operand, strong, ufunc, view};
+use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::stack_at;
 use crate::ops::index::{checked_positions, take, take_along};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
-
-fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
-}
 
 fn select(condition: Expr, a: Arg, b: Arg, at: Loc) -> Arg {
     Arg::Expr(ufunc(&logic::SELECT, smallvec![Arg::Expr(condition), a, b], at))

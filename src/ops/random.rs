@@ -7,8 +7,8 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, shape_arg};
-use crate::graph::expr::{Arg, Binding, Expr, NodeOp, Operand, carry, cast, composed, ufunc};
-use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
+use crate::graph::expr::{Arg, Binding, Expr, NodeOp, Operand, binary, carry, cast, composed, ufunc};
+use crate::graph::ufunc::{arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -61,10 +61,6 @@ pub(crate) fn drawn_shape(op: &'static str, shape: impl IntoShape, at: Loc) -> R
         return Err(Error::with_line(ErrorKind::LimitExceeded, op, detail, at));
     }
     Ok(shape)
-}
-
-fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
 /// Returns a constant of dtype u32.

@@ -3,10 +3,10 @@
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, SliceItem, View, include_initial};
-use crate::graph::expr::{Args, Expr, Operand, carry, cast, common, operand, reshape, strong, view};
+use crate::graph::expr::{Args, Expr, Operand, binary, carry, cast, choose, common, operand, reshape, strong, view};
 use crate::graph::routine::REDUCE_AT;
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{binary, choose, join, named};
+use crate::ops::functions::{join, named};
 use crate::ops::index::{checked_positions, first_of, sums_by_key, take};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};

@@ -6,8 +6,10 @@ use crate::array::{Array, eval_all};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape, SliceItem, View};
-use crate::graph::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
-use crate::graph::ufunc::{Ufunc, arithmetic, logic};
+use crate::graph::expr::{
+    Args, Expr, NodeOp, Operand, binary, carry, cast, common, operand, reshape, strong, ufunc, view,
+};
+use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::join;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
@@ -224,10 +226,6 @@ impl Expr {
         let is_in = isin(OP, &values, other, at);
         values.compress(ufunc(&logic::logical_not, smallvec![is_in.into_arg()], at))
     }
-}
-
-fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
 /// Returns the elements in C order along one axis.

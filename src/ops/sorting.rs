@@ -4,11 +4,11 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, SliceItem, SortAxis, View};
-use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, scan, strong, view};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, common, operand, scan, strong, unary, view};
 use crate::graph::routine::{ARGSORT, ARGTOPK, SORT};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::create::iota;
-use crate::ops::functions::{along_axis, binary, choose, join, named, sorted, unary};
+use crate::ops::functions::{along_axis, join, named, sorted};
 use crate::ops::index::take_along;
 use crate::plan::kernel::{Fold, IndexMode};
 use std::panic::Location;

@@ -1,7 +1,7 @@
 //! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and assigns to numbers the dtype that
 //! follows from the arrays that they are combined with. Also builds the nodes of routines.
 
-use super::{Arg, Args, Expr, NodeOp, carry, cast, common};
+use super::{Arg, Args, Expr, NodeOp, Operand, carry, cast, common};
 use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Shape};
@@ -13,6 +13,21 @@ use std::cmp::Ordering;
 /// Builds the node of an elementwise function.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
     carry(at, || build_ufunc(row, args, at))
+}
+
+/// Builds the call of the elementwise function `row` with two operands.
+pub(crate) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+/// Builds the call of the elementwise function `row` with one operand.
+pub(crate) fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg()], at)
+}
+
+/// Returns `a` where a condition is true, and `b` elsewhere.
+pub(crate) fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
 /// Builds the results of a routine, one node each.

@@ -7,7 +7,7 @@ mod build;
 mod node;
 mod operand;
 
-pub(crate) use build::{at_once, routine, ufunc};
+pub(crate) use build::{at_once, binary, choose, routine, ufunc, unary};
 pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Role, Rule};
 pub use operand::{Arg, Operand};
 

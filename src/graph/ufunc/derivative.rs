@@ -5,8 +5,6 @@
 //! select the cotangent. Every formula is linear in the cotangent: with a tangent of the operand in its place, it
 //! computes the forward derivative.
 
-use super::{Ufunc, arithmetic, float, logic, special};
-
 /// A formula: a tree over the row's operands, its result, the cotangent and constants.
 #[derive(Clone, Debug)]
 pub(crate) enum Formula {
@@ -18,8 +16,21 @@ pub(crate) enum Formula {
     Cotangent,
     Number(f64),
     /// A call of a row of the table.
-    Call(&'static Ufunc, Vec<Formula>),
+    Call(Function, Vec<Formula>),
 }
+
+/// Calls a macro with the rows that formulas use, by the file of the table, those of one operand before those of two.
+macro_rules! functions {
+    ($m:ident) => {
+        $m! {
+            arithmetic: [abs negative round sign square] [add divide floor_divide maximum multiply pow subtract];
+            float: [cos cosh exp expm1 log log1p reciprocal rsqrt sin sinh] [];
+            special: [cospi digamma erfcx i0 i0e i1 i1e lgamma ndtr sigmoid sinpi] [xlogy zeta];
+            logic: [] [equal greater greater_equal less less_equal logical_and];
+        }
+    };
+}
+pub(crate) use functions;
 
 /// The derivative of a row with respect to one of its operands.
 #[derive(Clone, Copy)]
@@ -59,7 +70,7 @@ impl From<&Formula> for Formula {
 
 /// Returns `a` where the condition is true, and `b` elsewhere.
 pub(crate) fn select(condition: impl Into<Formula>, a: impl Into<Formula>, b: impl Into<Formula>) -> Formula {
-    Formula::Call(&logic::SELECT, vec![condition.into(), a.into(), b.into()])
+    Formula::Call(Function::select, vec![condition.into(), a.into(), b.into()])
 }
 
 /// Returns the density of the standard normal distribution.
@@ -69,35 +80,40 @@ pub(crate) fn normal_density(x: &Formula) -> Formula {
 
 macro_rules! calls {
     ($($module:ident: [$($unary:ident)*] [$($binary:ident)*];)*) => {
+        /// The rows that formulas use, and `select`. Formulas name rows instead of referring to them, because rows contain
+        /// formulas.
+        #[allow(non_camel_case_types)]
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) enum Function {
+            select,
+            $($($unary,)* $($binary,)*)*
+        }
+
+        #[allow(dead_code, reason = "formulas write some of these functions as operators")]
         impl Formula { $(
             $(pub fn $unary(&self) -> Formula {
-                Formula::Call(&$module::$unary, vec![self.clone()])
+                Formula::Call(Function::$unary, vec![self.clone()])
             })*
             $(pub fn $binary(&self, other: impl Into<Formula>) -> Formula {
-                Formula::Call(&$module::$binary, vec![self.clone(), other.into()])
+                Formula::Call(Function::$binary, vec![self.clone(), other.into()])
             })*
         )* }
     };
 }
-calls! {
-    arithmetic: [abs round sign square] [floor_divide maximum pow];
-    float: [cos cosh exp expm1 log log1p reciprocal rsqrt sin sinh] [];
-    special: [cospi digamma erfcx i0 i0e i1 i1e lgamma ndtr sigmoid sinpi] [xlogy zeta];
-    logic: [] [equal greater greater_equal less less_equal logical_and];
-}
+functions!(calls);
 
 macro_rules! operators {
     ($($trait:ident $method:ident $row:ident;)*) => { $(
         impl<R: Into<Formula>> std::ops::$trait<R> for &Formula {
             type Output = Formula;
             fn $method(self, other: R) -> Formula {
-                Formula::Call(&arithmetic::$row, vec![self.clone(), other.into()])
+                Formula::Call(Function::$row, vec![self.clone(), other.into()])
             }
         }
         impl<R: Into<Formula>> std::ops::$trait<R> for Formula {
             type Output = Formula;
             fn $method(self, other: R) -> Formula {
-                Formula::Call(&arithmetic::$row, vec![self, other.into()])
+                Formula::Call(Function::$row, vec![self, other.into()])
             }
         }
     )* };
@@ -111,19 +127,19 @@ operators! {
 
 /// Returns 1 − x.
 pub(crate) fn one_minus(x: &Formula) -> Formula {
-    Formula::Call(&arithmetic::subtract, vec![Formula::Number(1.0), x.clone()])
+    Formula::Call(Function::subtract, vec![Formula::Number(1.0), x.clone()])
 }
 
 impl std::ops::Neg for &Formula {
     type Output = Formula;
     fn neg(self) -> Formula {
-        Formula::Call(&arithmetic::negative, vec![self.clone()])
+        Formula::Call(Function::negative, vec![self.clone()])
     }
 }
 
 impl std::ops::Neg for Formula {
     type Output = Formula;
     fn neg(self) -> Formula {
-        Formula::Call(&arithmetic::negative, vec![self])
+        Formula::Call(Function::negative, vec![self])
     }
 }

@@ -20,7 +20,7 @@ pub(crate) mod logic;
 pub(crate) mod special;
 
 pub(crate) use define::define;
-pub(crate) use derivative::{Formula, Partial};
+pub(crate) use derivative::{Formula, Function, Partial};
 pub(crate) use fold::{
     ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, Programs, SUM_OF_CHAINS, Step,
 };
@@ -316,6 +316,21 @@ impl Ufunc {
 impl std::fmt::Debug for Ufunc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+impl Function {
+    /// Returns the row of the table.
+    pub fn row(self) -> &'static Ufunc {
+        macro_rules! rows {
+            ($($module:ident: [$($unary:ident)*] [$($binary:ident)*];)*) => {
+                match self {
+                    Function::select => &logic::SELECT,
+                    $($(Function::$unary => &$module::$unary,)* $(Function::$binary => &$module::$binary,)*)*
+                }
+            };
+        }
+        derivative::functions!(rows)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::array::{Array, Nested};
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, shape_arg};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, cast, composed, ufunc};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, carry, cast, composed, ufunc};
 use crate::graph::ufunc::{arithmetic, logic};
 use line::Line;
 use smallvec::smallvec;
@@ -134,10 +134,6 @@ fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
 /// Returns an expression whose elements are their own indices along an axis, as i32.
 pub(crate) fn iota(shape: Shape, axis: usize, at: Loc) -> Expr {
     Expr::node(NodeOp::Iota(axis), smallvec![], shape, DType::I32, 0, at)
-}
-
-fn binary(row: &'static crate::graph::ufunc::Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
 /// Returns `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. An integer dtype needs

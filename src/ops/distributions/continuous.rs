@@ -8,9 +8,8 @@ use super::{
 use crate::base::dtype::DType;
 use crate::base::error::{Loc, Result};
 use crate::base::layout::IntoShape;
-use crate::graph::expr::{Expr, carry, cast};
+use crate::graph::expr::{Expr, binary, carry, cast, unary};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
-use crate::ops::functions::{binary, unary};
 use crate::ops::random::{Rng, is_float, word_constant};
 use std::panic::Location;
 

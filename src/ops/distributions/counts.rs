@@ -17,9 +17,8 @@
 use super::{Words, add, choose, fine, times};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::Loc;
-use crate::graph::expr::{Expr, Operand, cast};
+use crate::graph::expr::{Expr, Operand, binary, cast, unary};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
-use crate::ops::functions::{binary, unary};
 use crate::ops::random::word_constant;
 use smallvec::smallvec;
 

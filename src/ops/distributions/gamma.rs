@@ -6,10 +6,10 @@ use super::{add, choose, computed_in, inside, positive, scale as scale_of, times
 use crate::base::dtype::DType;
 use crate::base::error::{Loc, Result};
 use crate::base::layout::{IntoShape, Shape};
-use crate::graph::expr::{Expr, carry, cast, composed};
+use crate::graph::expr::{Expr, binary, carry, cast, composed, unary};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
 use crate::math::double;
-use crate::ops::functions::{binary, stack_at, unary};
+use crate::ops::functions::stack_at;
 use crate::ops::random::{Rng, drawn_shape, is_float, normal_of};
 use std::panic::Location;
 

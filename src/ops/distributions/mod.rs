@@ -13,11 +13,9 @@ mod table;
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::graph::expr::{Expr, Operand, cast, ufunc};
+use crate::graph::expr::{Expr, Operand, binary, cast, choose, unary};
 use crate::graph::ufunc::{arithmetic, float, logic};
-use crate::ops::functions::{binary, unary};
 use crate::ops::random::word_constant;
-use smallvec::smallvec;
 
 /// The random words of a draw: a function from a word's number, 0 to 3, to its expression.
 type Words<'a> = &'a dyn Fn(u8) -> Expr;
@@ -28,11 +26,6 @@ fn add(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
 
 fn times(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     binary(&arithmetic::multiply, a, b, at)
-}
-
-/// Selects `a` where the condition is true, and `b` elsewhere.
-fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
 /// Returns the dtype in which a draw of a float type is computed: f64 for f64, and f32 for all others.

@@ -3,15 +3,14 @@
 //! them.
 
 mod bincount;
-mod classes;
 mod reductions;
 mod scans;
 mod sort;
 
 pub(crate) use reductions::{
-    binary, count, expanded, gone, kept, mean_at, narrow, rounded, sum_in_its_type, unary, wide,
+    count, expanded, gone, kept, mean_at, narrow, root_or_zero, rounded, sum_in_its_type, wide,
 };
-pub(crate) use sort::{along_axis, sorted};
+pub(crate) use sort::{along_axis, selected, sorted};
 
 use crate::array::Array;
 use crate::base::dtype::DType;
@@ -311,11 +310,6 @@ pub(crate) fn named(op: &'static str, e: Expr, at: Loc) -> Expr {
         Some(error) if error.location() == Some(at) => Expr::failed(error.clone().named(op), at),
         _ => e,
     }
-}
-
-/// Returns `a` where a condition is true, and `b` elsewhere.
-pub(crate) fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
 /// Returns the dtype to which the operands are promoted, or f32 if there are no operands.

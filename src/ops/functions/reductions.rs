@@ -5,22 +5,13 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, Operand, carry, cast, cast_always, composed, reduce, strong, ufunc, view};
-use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
-use crate::ops::grad::root_or_zero;
+use crate::graph::expr::{
+    Expr, Operand, binary, carry, cast, cast_always, choose, composed, reduce, strong, ufunc, unary, view,
+};
+use crate::graph::ufunc::{ARGMAX, ARGMIN, arithmetic, float, logic};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
-
-/// Builds the call of the elementwise function `row` with two operands.
-pub(crate) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
-}
-
-/// Builds the call of the elementwise function `row` with one operand.
-pub(crate) fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg()], at)
-}
 
 /// Returns the number of elements along the axes, or 0 for axes out of range, which callers have already rejected.
 pub(crate) fn count(e: &Expr, axes: &AxesArg) -> usize {
@@ -160,6 +151,21 @@ fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, 
     let var = var_at(op, e, axes, correction, at);
     let out = if op == "std" { root_or_zero(var, at) } else { var };
     expanded(narrow(out, e, at), e, axes, at)
+}
+
+/// Returns the square root of a sum of squares. Its derivative is 0 where it is 0, as that of a constant; the derivative
+/// of `sqrt` would be infinite, and NaN after the multiplication with the derivatives of the squares.
+pub(crate) fn root_or_zero(squares: Expr, at: Loc) -> Expr {
+    let root = unary(&float::sqrt, &squares, at);
+    if root.error().is_some() {
+        return root;
+    }
+    let out = root.clone();
+    let back = move |g: &Expr, at: Loc| {
+        let d = binary(&arithmetic::divide, binary(&arithmetic::multiply, g, 0.5, at), &out, at);
+        Ok(vec![choose(binary(&logic::equal, &out, 0.0, at), 0.0, d, at)])
+    };
+    root.with_rule(vec![squares], Some(Box::new(back)))
 }
 
 fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {

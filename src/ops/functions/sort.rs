@@ -1,11 +1,12 @@
 //! The methods that call the routines `sort` and `argsort`.
 
+use super::join;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::layout::{self, IntoSortAxis, SortAxis, View};
+use crate::base::layout::{self, IntoSortAxis, SliceItem, SortAxis, View};
 use crate::graph::expr::{Expr, carry, routine, strong, view};
-use crate::graph::routine::{ARGSORT, Params, Routine, SORT};
-use crate::ops::grad::as_gather;
+use crate::graph::routine::{ARGSORT, Params, Routine, SELECT, SORT};
+use crate::ops::index::as_gather;
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -77,6 +78,22 @@ pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'stat
             false => sorted,
         })
     })
+}
+
+/// Returns three elements of the sorted order along the last axis of an array: those at two positions, of which the
+/// second equals the first or follows it, and the last one. Rows must have two elements or more.
+pub(crate) fn selected(e: &Expr, [low, high]: [usize; 2], at: &'static Location<'static>) -> Result<Expr> {
+    let axis = e.checked()?.shape.len() - 1;
+    let places = [low, high, e.0.shape[axis] - 1];
+    let found = along_axis(&SELECT, e, axis, false, &[low as u64, high as u64], at)?;
+    Ok(as_gather(&found, e, axis, move |e, at| {
+        let order = along_axis(&ARGSORT, e, axis, false, &[], at)?;
+        let parts = places.map(|i| {
+            let one = SliceItem::Range { start: Some(i as isize), end: Some(i as isize + 1), step: 1 };
+            view("argsort", &order, at, |s| View::slice(s, &[SliceItem::Ellipsis, one]))
+        });
+        Ok(join("argsort", parts.to_vec(), axis as isize, at))
+    }))
 }
 
 /// Calls a routine along the last axis, after moving the given axis there. Rows must have two elements or more. The

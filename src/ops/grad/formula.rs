@@ -32,7 +32,7 @@ impl Call<'_> {
             Formula::Number(n) => Arg::Scalar(Scalar::Float(*n)),
             Formula::Call(row, args) => {
                 let args: SmallVec<[Arg; 3]> = args.iter().map(|a| self.arg(a)).collect();
-                call(row, args, self.result.0.dtype, self.at)
+                call(row.row(), args, self.result.0.dtype, self.at)
             }
         }
     }

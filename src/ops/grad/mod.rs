@@ -2,11 +2,11 @@
 //!
 //! An expression is a graph of operations, so its derivative is another graph: [`grad`] walks the graph backwards and
 //! builds the derivatives from the same nodes as any other expression. Nothing runs and nothing is recorded. `reverse.rs`
-//! walks, `rules.rs` has the derivative of each kind of node, `view.rs` those of views, `source.rs` finds the operands,
-//! and `composite.rs` has the rules of functions that state their own derivative. The derivatives of elementwise
-//! functions are in the table of ufuncs.
+//! walks, `rules.rs` has the derivative of each kind of node, `view.rs` those of views, and `source.rs` finds the operands.
+//! The derivatives of elementwise functions are in the table of ufuncs. A function that is made of several operations may
+//! state its own derivative, where it is defined ([`Expr::with_rule`]).
 
-mod composite;
+mod adjoint;
 mod formula;
 mod params;
 mod reverse;
@@ -14,7 +14,6 @@ mod rules;
 mod source;
 mod view;
 
-pub(crate) use composite::{as_gather, root_or_zero};
 pub use params::{Parameters, value_and_grad};
 
 use crate::base::dtype::Scalar;
@@ -128,7 +127,7 @@ pub fn vjp<const N: usize>(y: &Expr, cotangent: impl Operand, of: [&Expr; N]) ->
         let seed = like(&y, cotangent, at)?;
         derivatives("vjp", &y, &of, seed, Unread::Refused, at)
     };
-    as_array(built().unwrap_or_else(|e| failed(e, N, at)), at)
+    as_array(built().unwrap_or_else(|e| failed(e, &of, at)), at)
 }
 
 /// Returns the product of the Jacobians of `y` with tangents: how much `y` changes, to first order, if each operand
@@ -259,7 +258,7 @@ fn of_loss(op: &'static str, y: &Expr, of: &[&Expr], unread: Unread, at: Loc) ->
         let one = Expr::fill_on(n.device, Scalar::Float(1.0), Shape::new(), n.dtype, at);
         derivatives(op, &y, of, one, unread, at)
     };
-    built().unwrap_or_else(|e| failed(e, of.len(), at))
+    built().unwrap_or_else(|e| failed(e, of, at))
 }
 
 /// Returns a cotangent or tangent in the shape and dtype of `e`.
@@ -275,8 +274,10 @@ fn like(e: &Expr, value: Arg, at: Loc) -> Result<Expr> {
     Ok(value)
 }
 
-fn failed(e: Error, count: usize, at: Loc) -> Vec<Expr> {
-    vec![Expr::failed(e.or_at(at), at); count]
+/// Returns an expression that carries the error for each operand.
+fn failed(e: Error, of: &[&Expr], at: Loc) -> Vec<Expr> {
+    let failed = Expr::failed(e.or_at(at), at);
+    of.iter().map(|_| failed.clone()).collect()
 }
 
 fn as_array<const N: usize>(list: Vec<Expr>, at: Loc) -> [Expr; N] {

@@ -1,14 +1,15 @@
 //! The walk backwards through a graph.
 
+use super::adjoint::{Adjoint, unbroadcast};
+use super::lengths;
+use super::rules::{Step, To};
 use super::source::{Relation, relation};
 use super::view::of_parts;
-use super::{lengths, rules};
 use crate::base::dtype::Scalar;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, Shape, View};
-use crate::graph::expr::{Expr, Node, between, carry, cast, common, reshape, view};
+use crate::base::layout::{self, View};
+use crate::graph::expr::{Expr, Node, between, binary, cast, common, reshape};
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{binary, choose};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,24 +20,6 @@ pub(super) enum Unread {
     Refused,
     /// The derivative is 0.
     Zero,
-}
-
-/// A derivative with respect to a node. Where the mask is false, the derivative is 0, whatever the value is: a branch of
-/// `select` that was not taken may have a value of 0 · ∞, which must not become NaN.
-#[derive(Clone)]
-pub(super) struct Adjoint {
-    pub value: Expr,
-    pub mask: Option<Expr>,
-}
-
-impl Adjoint {
-    /// Returns the derivative with the mask applied.
-    pub fn masked(&self, at: Loc) -> Expr {
-        match &self.mask {
-            Some(mask) => choose(mask, &self.value, 0.0, at),
-            None => self.value.clone(),
-        }
-    }
 }
 
 /// The derivatives that a node has got so far: those of the whole, and those of views of it.
@@ -76,9 +59,9 @@ impl Sum {
     }
 }
 
-pub(super) struct Walk {
-    pub op: &'static str,
-    pub at: Loc,
+struct Walk {
+    op: &'static str,
+    at: Loc,
     /// The nodes, operands before results.
     nodes: Vec<Expr>,
     numbers: HashMap<*const Node, usize>,
@@ -144,17 +127,17 @@ impl Walk {
             let unseen = e.0.sources().iter().rev().filter(|a| !walk.numbers.contains_key(&Arc::as_ptr(&a.0)));
             stack.extend(unseen.map(|a| (a, false)));
         }
-        walk.active = vec![false; walk.nodes.len()];
-        walk.sums.resize_with(walk.nodes.len(), Sum::default);
+        walk.active = walk.nodes.iter().map(|_| false).collect();
+        walk.sums = walk.nodes.iter().map(|_| Sum::default()).collect();
         walk
     }
 
     fn run(mut self, results: &[Expr], seeds: Vec<Expr>, of: &[&Expr], unread: Unread) -> Result<Vec<Expr>> {
         let at = self.at;
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
-        let mut is_read = vec![false; of.len()];
+        let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
         // what each node is to the operands
-        let mut relations: Vec<Vec<(usize, Relation)>> = Vec::with_capacity(self.nodes.len());
+        let mut relations: Vec<Vec<(usize, Relation)>> = vec![];
         for (number, e) in self.nodes.iter().enumerate() {
             let related: Vec<(usize, Relation)> =
                 of.iter().enumerate().filter_map(|(i, v)| Some((i, relation(e, v)?))).collect();
@@ -172,7 +155,7 @@ impl Walk {
             return Err(Error::with_line(ErrorKind::Argument, self.op, detail, at));
         }
         for (e, seed) in results.iter().zip(seeds) {
-            self.add(e, Adjoint { value: seed, mask: None });
+            self.add(e, To::Whole(Adjoint { value: seed, mask: None }));
         }
         for number in (0..self.nodes.len()).rev() {
             let e = self.nodes[number].clone();
@@ -186,11 +169,17 @@ impl Walk {
                     Relation::Overlaps => return Err(self.overlap(&e, i, of[i])),
                 }
             }
-            if e.0.sources().iter().any(|a| self.is_active(a)) {
-                rules::back(&mut self, &e, g)?;
+            if !e.0.sources().iter().any(|a| self.is_active(a)) {
+                continue;
+            }
+            let step = Step { op: self.op, at, node: &e, is_active: &|x| self.is_active(x) };
+            for (i, d) in step.back(g)? {
+                if let Some(x) = e.0.sources().get(i) {
+                    self.add(x, d);
+                }
             }
         }
-        let mut derivatives = Vec::with_capacity(of.len());
+        let mut derivatives = vec![];
         for (sum, v) in found.into_iter().zip(of) {
             let total = sum.total(&v.0.shape, at)?.map(|g| g.masked(at));
             derivatives.push(match total {
@@ -208,42 +197,26 @@ impl Walk {
         self.numbers.get(&Arc::as_ptr(&e.0)).copied()
     }
 
-    pub fn is_active(&self, e: &Expr) -> bool {
+    fn is_active(&self, e: &Expr) -> bool {
         self.number(e).is_some_and(|n| self.active[n])
     }
 
     /// Adds a derivative with respect to a node. Where the node was broadcast, the derivative is summed.
-    pub fn add(&mut self, e: &Expr, d: Adjoint) {
-        let (Some(number), at) = (self.number(e), self.at) else { return };
-        if !self.active[number] {
-            return;
-        }
-        let d = match (d.value.0.shape == e.0.shape, &d.mask) {
-            (true, None) => Adjoint { value: cast(d.value, e.0.dtype, at), mask: None },
-            (true, Some(mask)) if mask.0.shape == e.0.shape => {
-                Adjoint { value: cast(d.value, e.0.dtype, at), mask: d.mask }
+    fn add(&mut self, e: &Expr, d: To) {
+        let Some(number) = self.number(e).filter(|n| self.active[*n]) else { return };
+        let (at, sum) = (self.at, &mut self.sums[number]);
+        match d {
+            To::Part(v, value) => sum.parts.push((v, value)),
+            To::Whole(Adjoint { value, mask: Some(mask) })
+                if value.0.shape == e.0.shape && mask.0.shape == e.0.shape =>
+            {
+                sum.add(Adjoint { value: cast(value, e.0.dtype, at), mask: Some(mask) }, at);
             }
-            _ => Adjoint { value: cast(unbroadcast(&d.masked(at), &e.0.shape, at), e.0.dtype, at), mask: None },
-        };
-        self.sums[number].add(d, at);
-    }
-
-    pub fn add_plain(&mut self, e: &Expr, value: Expr) {
-        self.add(e, Adjoint { value, mask: None });
-    }
-
-    /// Adds the derivative with respect to a view of a node.
-    pub fn add_part(&mut self, e: &Expr, v: &View, value: Expr) {
-        if let Some(number) = self.number(e).filter(|n| self.active[*n]) {
-            self.sums[number].parts.push((v.clone(), value));
+            To::Whole(d) => {
+                let value = cast(unbroadcast(&d.masked(at), &e.0.shape, at), e.0.dtype, at);
+                sum.add(Adjoint { value, mask: None }, at);
+            }
         }
-    }
-
-    /// The error for an operation without a derivative.
-    pub fn without_derivative(&self, e: &Expr, why: &str) -> Error {
-        let (name, line) = (e.0.op.name(), e.0.location);
-        let detail = format!("{name}, called at {line}, has no derivative{why}; state it with with_vjp");
-        Error::with_line(ErrorKind::Argument, self.op, detail, self.at)
     }
 
     fn overlap(&self, e: &Expr, i: usize, operand: &Expr) -> Error {
@@ -253,32 +226,4 @@ impl Walk {
         );
         Error::with_line(ErrorKind::Argument, self.op, detail, self.at)
     }
-}
-
-/// Returns a derivative in the shape of an operand: the sum along the axes along which the operand was broadcast.
-fn unbroadcast(d: &Expr, shape: &Shape, at: Loc) -> Expr {
-    carry(at, || {
-        let full = layout::broadcast(&d.checked()?.shape, shape).map_err(|f| f.at("grad", at))?;
-        let lead = full.len() - shape.len();
-        let axes = (0..full.len()).filter(|k| *k < lead || shape[*k - lead] == 1 && full[*k] != 1);
-        let summed = rules::sum(&broadcast(d, &full, at), axes, at);
-        Ok(reshape("grad", &summed, &lengths(shape), at))
-    })
-}
-
-/// Returns an expression broadcast to a shape.
-pub(super) fn broadcast(e: &Expr, shape: &[usize], at: Loc) -> Expr {
-    view("grad", e, at, |s| View::broadcast_to(s, shape))
-}
-
-/// Returns a derivative along reduced axes, which have length 1 again.
-pub(super) fn restored(e: &Expr, shape: &[usize], axes: &[usize], at: Loc) -> Expr {
-    let mut ones: Shape = shape.into();
-    axes.iter().for_each(|d| ones[*d] = 1);
-    broadcast(&reshape("grad", e, &lengths(&ones), at), shape, at)
-}
-
-/// Returns a fill of zeros with the shape, dtype and device of another expression.
-pub(super) fn zeros_like(e: &Expr, at: Loc) -> Expr {
-    Expr::fill_on(e.0.device, Scalar::Float(0.0), e.0.shape.clone(), e.0.dtype, at)
 }

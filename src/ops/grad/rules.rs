@@ -1,142 +1,132 @@
 //! The derivative of each kind of node.
 
+use super::adjoint::{Adjoint, broadcast, restored, sum, zeros_like};
 use super::formula::{Call, product};
-use super::reverse::{Adjoint, Walk, broadcast, restored, zeros_like};
 use super::view::{cut, transposed};
 use super::{iota, lengths};
-use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, AxesArg, Combine, IndexMode, Shape, View};
-use crate::graph::expr::{Expr, NodeOp, carry, cast, reduce, reshape, scan, view};
+use crate::base::layout::{self, IndexMode, Shape, View};
+use crate::graph::expr::{Expr, NodeOp, binary, carry, cast, choose, reshape, scan, unary, view};
 use crate::graph::ufunc::{Fold, Partial, SUM_OF_CHAINS, Ufunc, arithmetic, float, logic};
-use crate::ops::functions::{binary, choose, join, matmul_at, unary};
-use crate::ops::index::flat_along;
-use smallvec::{SmallVec, smallvec};
+use crate::ops::functions::{join, matmul_at};
+use crate::ops::index::untaken_along;
 
 const OP: &str = "grad";
 
-/// Returns the sum along axes, which may be none.
-pub(super) fn sum(e: &Expr, axes: impl Iterator<Item = usize>, at: Loc) -> Expr {
-    let axes: SmallVec<[isize; 6]> = axes.map(|d| d as isize).collect();
-    match axes.is_empty() {
-        true => e.clone(),
-        false => reduce(OP, Fold::of(&arithmetic::add), e, &AxesArg { axes: Some(axes), keep: false }, at),
-    }
+/// A node whose derivative the walk has, and what is known of its sources.
+pub(super) struct Step<'a> {
+    /// The name of the caller's operation, and its line.
+    pub op: &'static str,
+    pub at: Loc,
+    pub node: &'a Expr,
+    /// Whether derivatives with respect to a source are wanted.
+    pub is_active: &'a dyn Fn(&Expr) -> bool,
 }
 
-/// Adds the derivatives with respect to the sources of a node, from that with respect to the node.
-pub(super) fn back(walk: &mut Walk, e: &Expr, g: Adjoint) -> Result<()> {
-    let at = walk.at;
-    if let Some(rule) = e.0.rule.clone() {
-        let Some(back) = &rule.back else { return Ok(()) };
-        for (operand, d) in rule.operands.iter().zip(back(&g.masked(at), at)?) {
-            walk.add_plain(operand, d);
-        }
-        return Ok(());
-    }
-    let args = &e.0.args;
-    match (&e.0.op, &args[..]) {
-        (NodeOp::Ufunc(row), _) => ufunc(walk, e, row, &g)?,
-        (NodeOp::Cast, [x]) => walk.add(x, Adjoint { value: cast(g.value, x.0.dtype, at), ..g }),
-        (NodeOp::View(v), [x]) => walk.add_part(x, v, g.masked(at)),
-        (NodeOp::Reshape, [x]) => walk.add_plain(x, reshape(OP, &g.masked(at), &lengths(&x.0.shape), at)),
-        (NodeOp::Reduce(fold, axes), [x]) => {
-            let g = g.masked(at);
-            let d = reduction(e, *fold, axes, x, &g, at)
-                .ok_or_else(|| walk.without_derivative(e, " as a fold of your own"))?;
-            walk.add_plain(x, d);
-        }
-        (NodeOp::Scan { fold, axis }, [x]) => {
-            let g = g.masked(at);
-            let d = scanned(e, *fold, *axis, x, &g, at).ok_or_else(|| walk.without_derivative(e, ""))?;
-            walk.add_plain(x, d);
-        }
-        (NodeOp::Matmul, [a, b]) => {
-            let g = g.masked(at);
-            if walk.is_active(a) {
-                walk.add_plain(a, of_left(&g, a, b, at));
-            }
-            if walk.is_active(b) {
-                walk.add_plain(b, of_right(&g, a, b, at));
-            }
-        }
-        (NodeOp::Take { axis, mode, along: false, .. }, [i, x]) => {
-            let g = g.masked(at);
-            walk.add_plain(x, untaken(x, i, *axis, *mode, &g, at));
-        }
-        (NodeOp::Take { axis, mode, along: true, .. }, [i, x]) => {
-            let g = g.masked(at);
-            walk.add_plain(x, untaken_along(x, i, *axis, *mode, &g, at)?);
-        }
-        (NodeOp::Concat { axis }, _) => {
-            let (g, mut from) = (g.masked(at), 0);
-            for x in args {
-                let to = from + x.0.shape[*axis];
-                walk.add_plain(x, cut(&g, *axis, from, to, at));
-                from = to;
-            }
-        }
-        (NodeOp::Scatter { axis, mode, combine: Combine::Set, name }, [x, i, values, ..]) => {
-            // the positions differ, or a composite states its own rule
-            let g = g.masked(at);
-            let take = NodeOp::Take { axis: *axis, mode: *mode, along: false, name };
-            let taken = |from: Expr| {
-                let (dtype, device) = (from.0.dtype, e.0.device);
-                Expr::node(take.clone(), smallvec![i.clone(), from], values.0.shape.clone(), dtype, device, at)
-            };
-            let scatter = NodeOp::Scatter { axis: *axis, mode: *mode, combine: Combine::Set, name };
-            let mut with_zeros = args.clone();
-            with_zeros[0] = g.clone();
-            with_zeros[2] = zeros_like(values, at);
-            walk.add_plain(x, Expr::node(scatter, with_zeros, e.0.shape.clone(), e.0.dtype, e.0.device, at));
-            let d = match args.get(3) {
-                Some(is_written) => {
-                    let mut ones: Shape = smallvec![1; values.0.shape.len()];
-                    ones[*axis] = values.0.shape[*axis];
-                    choose(reshape(OP, is_written, &lengths(&ones), at), taken(g), 0.0, at)
-                }
-                None => taken(g),
-            };
-            walk.add_plain(values, d);
-        }
-        _ => return Err(walk.without_derivative(e, "")),
-    }
-    Ok(())
+/// A derivative with respect to a source of a node.
+pub(super) enum To {
+    Whole(Adjoint),
+    /// A derivative with respect to a view of the source.
+    Part(View, Expr),
 }
 
-/// An elementwise function: by the formulas of its row. The mask passes through it, because each element of the result
-/// depends on one element of each operand.
-fn ufunc(walk: &mut Walk, e: &Expr, row: &'static Ufunc, g: &Adjoint) -> Result<()> {
-    let (at, args) = (walk.at, &e.0.args);
-    if std::ptr::eq(row, &logic::SELECT) {
-        let [condition, a, b] = &args[..] else { return Err(walk.without_derivative(e, "")) };
-        let condition = broadcast(condition, &e.0.shape, at);
-        for (branch, condition) in [(a, condition.clone()), (b, unary(&logic::logical_not, &condition, at))] {
-            if walk.is_active(branch) {
+fn plain(value: Expr) -> To {
+    To::Whole(Adjoint { value, mask: None })
+}
+
+/// The derivatives with respect to sources, each with the number of the source.
+type Found = Vec<(usize, To)>;
+
+impl Step<'_> {
+    /// Returns the derivatives with respect to the sources of the node, from that with respect to the node.
+    pub fn back(&self, g: Adjoint) -> Result<Found> {
+        let (e, at) = (self.node, self.at);
+        if let Some(rule) = &e.0.rule {
+            let Some(back) = &rule.back else { return Ok(vec![]) };
+            return Ok(back(&g.masked(at), at)?.into_iter().map(plain).enumerate().collect());
+        }
+        let args = &e.0.args;
+        if let NodeOp::Ufunc(row) = &e.0.op {
+            return self.ufunc(row, &g);
+        }
+        if let (NodeOp::Cast, [x]) = (&e.0.op, &args[..]) {
+            return Ok(vec![(0, To::Whole(Adjoint { value: cast(g.value, x.0.dtype, at), ..g }))]);
+        }
+        let g = g.masked(at);
+        Ok(match (&e.0.op, &args[..]) {
+            (NodeOp::View(v), [_]) => vec![(0, To::Part((**v).clone(), g))],
+            (NodeOp::Reshape, [x]) => vec![(0, plain(reshape(OP, &g, &lengths(&x.0.shape), at)))],
+            (NodeOp::Reduce(fold, axes), [x]) => {
+                let d = reduction(e, *fold, axes, x, &g, at).ok_or_else(|| self.without_derivative(""))?;
+                vec![(0, plain(d))]
+            }
+            (NodeOp::Scan { fold, axis }, [x]) => {
+                let d = scanned(e, *fold, *axis, x, &g, at).ok_or_else(|| self.without_derivative(""))?;
+                vec![(0, plain(d?))]
+            }
+            (NodeOp::Matmul, [a, b]) => {
+                let left = (self.is_active)(a).then(|| (0, plain(of_left(&g, a, b, at))));
+                let right = (self.is_active)(b).then(|| (1, plain(of_right(&g, a, b, at))));
+                left.into_iter().chain(right).collect()
+            }
+            (NodeOp::Take { axis, mode, along: false, .. }, [i, x]) => {
+                vec![(1, plain(untaken(x, i, *axis, *mode, &g, at)))]
+            }
+            (NodeOp::Take { axis, mode, along: true, .. }, [i, x]) => {
+                vec![(1, plain(untaken_along(x, i, *axis, *mode, &g, at)?))]
+            }
+            (NodeOp::Concat { axis }, _) => {
+                let mut from = 0;
+                let part = |x: &Expr| {
+                    let begin = from;
+                    from += x.0.shape[*axis];
+                    plain(cut(&g, *axis, begin, from, at))
+                };
+                args.iter().map(part).enumerate().collect()
+            }
+            _ => return Err(self.without_derivative("")),
+        })
+    }
+
+    /// An elementwise function: by the formulas of its row. The mask passes through it, because each element of the
+    /// result depends on one element of each operand.
+    fn ufunc(&self, row: &'static Ufunc, g: &Adjoint) -> Result<Found> {
+        let (e, at, args) = (self.node, self.at, &self.node.0.args);
+        let mut found = vec![];
+        if let ([condition, _, _], true) = (&args[..], std::ptr::eq(row, &logic::SELECT)) {
+            let condition = broadcast(condition, &e.0.shape, at);
+            for (i, condition) in [(1, condition.clone()), (2, unary(&logic::logical_not, &condition, at))] {
                 let mask = match &g.mask {
                     Some(mask) => binary(&logic::logical_and, mask, &condition, at),
                     None => condition,
                 };
-                walk.add(branch, Adjoint { value: g.value.clone(), mask: Some(mask) });
+                found.push((i, To::Whole(Adjoint { value: g.value.clone(), mask: Some(mask) })));
+            }
+            return Ok(found);
+        }
+        let partials = row.derivative.ok_or_else(|| self.without_derivative(""))?;
+        for (i, _) in args.iter().enumerate().filter(|(_, x)| (self.is_active)(x)) {
+            match partials.get(i) {
+                Some(Partial::Zero) => {}
+                Some(Partial::Unknown) | None => {
+                    return Err(self.without_derivative(&format!(" with respect to its operand {i}")));
+                }
+                Some(partial) => {
+                    let Some(formula) = partial.formula() else { continue };
+                    let call = Call { operands: args, result: e, cotangent: &g.value, at };
+                    found.push((i, To::Whole(Adjoint { value: call.value(&formula), mask: g.mask.clone() })));
+                }
             }
         }
-        return Ok(());
+        Ok(found)
     }
-    let partials = row.derivative.ok_or_else(|| walk.without_derivative(e, ""))?;
-    for (i, x) in args.iter().enumerate().filter(|(_, x)| walk.is_active(x)).collect::<Vec<_>>() {
-        match partials.get(i) {
-            Some(Partial::Zero) => {}
-            Some(Partial::Unknown) | None => {
-                return Err(walk.without_derivative(e, &format!(" with respect to its operand {i}")));
-            }
-            Some(partial) => {
-                let Some(formula) = partial.formula() else { continue };
-                let call = Call { operands: args, result: e, cotangent: &g.value, at };
-                walk.add(x, Adjoint { value: call.value(&formula), mask: g.mask.clone() });
-            }
-        }
+
+    /// Returns the error for an operation without a derivative.
+    fn without_derivative(&self, why: &str) -> Error {
+        let (name, line) = (self.node.0.op.name(), self.node.0.location);
+        let detail = format!("{name}, called at {line}, has no derivative{why}; state it with with_vjp");
+        Error::with_line(ErrorKind::Argument, self.op, detail, self.at)
     }
-    Ok(())
 }
 
 fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Expr, at: Loc) -> Option<Expr> {
@@ -198,9 +188,9 @@ fn shifted(e: &Expr, axis: usize, to_front: bool, at: Loc) -> Expr {
     }
 }
 
-fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Option<Expr> {
+fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Option<Result<Expr>> {
     let n = x.0.shape[axis];
-    Some(match fold {
+    Some(Ok(match fold {
         f if f == Fold::of(&arithmetic::add) => {
             flipped(&scan(Fold::of(&arithmetic::add), &flipped(g, axis, at), axis, at), axis, at)
         }
@@ -224,10 +214,10 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
             let place = iota(axis, &x.0.shape, at);
             let is_new = binary(&logic::equal, x, e, at);
             let picked = scan(Fold::of(&arithmetic::maximum), &choose(is_new, place, 0, at), axis, at);
-            untaken_along(x, &picked, axis, IndexMode::Clip, g, at).unwrap_or_else(|e| Expr::failed(e, at))
+            return Some(untaken_along(x, &picked, axis, IndexMode::Clip, g, at));
         }
         _ => return None,
-    })
+    }))
 }
 
 /// Returns s, where s[j] = g[j] + a[j] · s[j + 1] along an axis, and s[n − 1] = g[n − 1]. Steps of doubled length
@@ -297,33 +287,4 @@ fn untaken(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) 
         IndexMode::Check | IndexMode::Clip => zeros.index_add_clip(axis, flat, values),
         IndexMode::Wrap => zeros.index_add_wrap(axis, flat, values),
     }
-}
-
-/// The derivative of `take_along_axis`: adds each element at its position along an axis.
-pub(super) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) -> Result<Expr> {
-    let shape = &x.0.shape;
-    let n = shape[axis];
-    if shape.contains(&0) || i.0.shape.contains(&0) {
-        return Ok(zeros_like(x, at));
-    }
-    let place = match mode {
-        IndexMode::Check => i.clone(),
-        IndexMode::Clip => i.clip(0, n - 1),
-        IndexMode::Wrap => binary(&arithmetic::remainder, i, n, at),
-    };
-    let place = cast(place, DType::I32, at);
-    if i.0.shape[axis] == 1 {
-        // one position in each row: a choice, which fuses with what reads it
-        let is_there = binary(&logic::equal, iota(axis, shape, at), broadcast(&place, shape, at), at);
-        return Ok(choose(is_there, broadcast(g, shape, at), 0.0, at));
-    }
-    let size = layout::product(shape);
-    if size > i32::MAX as usize {
-        let detail = format!("an array of {size} elements, whose positions must fit i32");
-        return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, at));
-    }
-    let flat = flat_along(place, axis, shape, &i.0.shape, at);
-    let zeros = reshape(OP, &zeros_like(x, at), &[-1], at);
-    let sums = zeros.index_add_clip(0, reshape(OP, &flat, &[-1], at), reshape(OP, g, &[-1], at));
-    Ok(reshape(OP, &sums, &lengths(shape), at))
 }

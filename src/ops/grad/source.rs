@@ -54,7 +54,8 @@ pub(super) fn relation(node: &Expr, operand: &Expr) -> Option<Relation> {
 fn between(of: Place, is: Place) -> Option<View> {
     let (n, m) = (is.0.len(), of.0.len());
     // the strides of the array, largest first, are the places of a number with mixed radices
-    let mut axes: SmallVec<[usize; 6]> = (0..m).filter(|d| of.0[*d] > 1).collect();
+    let long = of.0.iter().enumerate().filter(|(_, n)| **n > 1);
+    let mut axes: SmallVec<[usize; 6]> = long.map(|(d, _)| d).collect();
     axes.sort_by_key(|d| std::cmp::Reverse(of.1[*d].unsigned_abs()));
     let digits = |mut x: isize, set: &mut dyn FnMut(usize, isize)| -> bool {
         for d in &axes {
@@ -64,7 +65,8 @@ fn between(of: Place, is: Place) -> Option<View> {
         }
         x == 0
     };
-    let mut v = View { shape: is.0.clone(), offset: smallvec![0; m], coef: smallvec![0; m * n] };
+    let zeros = |n: usize| (0..n).map(|_| 0isize);
+    let mut v = View { shape: is.0.clone(), offset: zeros(m).collect(), coef: zeros(m * n).collect() };
     let difference = isize::try_from(is.2).ok()? - isize::try_from(of.2).ok()?;
     let offset = &mut v.offset;
     if !digits(difference, &mut |d, q| offset[d] = q) {

@@ -1,21 +1,24 @@
 //! The derivatives of views: each element of the operand gets the sum of the derivatives of its images.
 
-use super::{iota, lengths, rules::sum};
+use super::adjoint::sum;
+use super::{iota, lengths};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Shape, SliceItem, View};
-use crate::graph::expr::{Expr, reshape, view};
+use crate::graph::expr::{Expr, binary, reshape, view};
 use crate::graph::ufunc::arithmetic;
-use crate::ops::functions::{binary, join};
+use crate::ops::functions::join;
 use smallvec::{SmallVec, smallvec};
 
 const OP: &str = "grad";
 
 /// Returns the elements `from..to` of an axis.
 pub(super) fn cut(e: &Expr, axis: usize, from: usize, to: usize, at: Loc) -> Expr {
-    let mut items = vec![SliceItem::Range { start: None, end: None, step: 1 }; axis];
-    items.push(SliceItem::Range { start: Some(from as isize), end: Some(to as isize), step: 1 });
-    view(OP, e, at, |s| View::slice(s, &items))
+    let part = |(d, _)| match d == axis {
+        true => SliceItem::Range { start: Some(from as isize), end: Some(to as isize), step: 1 },
+        false => SliceItem::Range { start: None, end: None, step: 1 },
+    };
+    view(OP, e, at, |s| View::slice(s, &s.iter().enumerate().map(part).collect::<Vec<_>>()))
 }
 
 fn zeros(shape: Shape, like: &Expr, at: Loc) -> Expr {
@@ -117,7 +120,7 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
     let summed = sum(g, idle.iter().copied().filter(|k| v.shape[*k] > 1), at);
     let mut g = reshape(OP, &summed, &lengths(&left.iter().map(|k| v.shape[*k]).collect::<Shape>()), at);
     // for each axis of the operand: the axes of the derivative that lead to it, with their steps
-    let mut groups: Vec<Vec<(usize, usize)>> = vec![vec![]; m];
+    let mut groups: Vec<Vec<(usize, usize)>> = operand.iter().map(|_| vec![]).collect();
     let (mut first, mut down) = (v.offset.clone(), vec![]);
     for (i, k) in left.iter().enumerate() {
         let mut to = (0..m).filter(|j| v.coef[j * n + k] != 0);
@@ -211,7 +214,7 @@ fn scattered(v: &View, operand: &[usize], g: &Expr, left: &[usize], at: Loc) -> 
 /// The axes of a permutation that exchanges the last two axes.
 pub(super) fn transposed(e: &Expr, at: Loc) -> Expr {
     view(OP, e, at, |s| {
-        let mut axes: SmallVec<[isize; 6]> = (0..s.len() as isize).collect();
+        let mut axes: SmallVec<[isize; 6]> = s.iter().enumerate().map(|(d, _)| d as isize).collect();
         axes.swap(s.len() - 2, s.len() - 1);
         View::permute(s, &axes)
     })

@@ -3,6 +3,7 @@
 //! `put_along_axis`, `set_at` and `take_at`, and `writes.rs` writes their values.
 
 mod along;
+mod derivatives;
 mod extremes;
 mod places;
 mod scatter;
@@ -10,8 +11,8 @@ mod sums;
 mod writes;
 
 pub(crate) use along::{checked_positions, take_along};
+pub(crate) use derivatives::{as_gather, untaken_along};
 pub use places::IntoIndices;
-pub(crate) use places::flat_along;
 pub(crate) use sums::{first_of, sums_by_key};
 
 use crate::base::dtype::DType;

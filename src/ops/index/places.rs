@@ -4,12 +4,12 @@
 //! The code that writes the values is in `ops/index/writes.rs`.
 
 use super::positions;
-use super::writes::{Places, as_lengths, at_most_i32, binary, in_axis, written};
+use super::writes::{Places, as_lengths, at_most_i32, in_axis, written};
 use crate::array::Array;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, operand, reshape, strong, view};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, carry, common, operand, reshape, strong, view};
 use crate::graph::ufunc::arithmetic;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
@@ -346,7 +346,7 @@ fn take_at(source: &Expr, indices: Vec<Arg>, mode: IndexMode, at: Loc) -> Expr {
 /// Converts positions along an axis to positions that count all elements of the array of shape `shape` in C order. The
 /// positions have the shape `wanted`, and each applies at its own position along the other axes. The results fit i32,
 /// because the number of elements does.
-pub(crate) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at: Loc) -> Expr {
+pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at: Loc) -> Expr {
     let steps = layout::c_strides(shape);
     let mut sum = binary(&arithmetic::multiply, i, steps[axis], at);
     for d in (0..shape.len()).filter(|d| *d != axis && wanted[*d] > 1) {

@@ -6,16 +6,11 @@ use crate::array::device::Device;
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape, View};
-use crate::graph::expr::{Args, Expr, NodeOp, Operand, cast, common, reshape, routine, ufunc, view};
+use crate::graph::expr::{Args, Expr, NodeOp, binary, cast, choose, common, reshape, routine, view};
 use crate::graph::routine::{ARGSORT, Routine, SUM_BY_KEY};
-use crate::graph::ufunc::{Ufunc, arithmetic, logic};
-use crate::ops::functions::choose;
+use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
-
-fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
-}
 
 fn lengths(shape: &[usize]) -> SmallVec<[isize; 6]> {
     shape.iter().map(|n| *n as isize).collect()

@@ -14,15 +14,10 @@ use crate::array::prepared;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape};
-use crate::graph::expr::{Arg, Args, Back, Expr, NodeOp, Operand, cast, common, reshape, ufunc};
-use crate::graph::ufunc::{Ufunc, arithmetic, logic};
-use crate::ops::functions::choose;
+use crate::graph::expr::{Arg, Args, Back, Expr, NodeOp, Operand, binary, cast, choose, common, reshape, ufunc};
+use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
-
-pub(super) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
-}
 
 /// The positions of a write. They count, in C order, the elements of the array's first axes.
 pub(super) struct Places {

@@ -15,9 +15,9 @@ use super::order;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, Shape, Strides, View};
-use crate::graph::expr::{Expr, cast, common, reduce, reshape, view};
+use crate::graph::expr::{Expr, binary, cast, common, reduce, reshape, view};
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{binary, matmul_at, promoted};
+use crate::ops::functions::{matmul_at, promoted};
 use crate::plan::kernel::Fold;
 use smallvec::SmallVec;
 

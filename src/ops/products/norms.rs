@@ -3,10 +3,9 @@
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, carry, cast, reduce, strong, view};
+use crate::graph::expr::{Expr, binary, carry, cast, reduce, strong, unary, view};
 use crate::graph::ufunc::{Ufunc, arithmetic};
-use crate::ops::functions::{binary, count, narrow, sum_in_its_type, unary, wide};
-use crate::ops::grad::root_or_zero;
+use crate::ops::functions::{count, narrow, root_or_zero, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;

@@ -9,11 +9,10 @@ use crate::array::device::Device;
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{self, AxesArg, IntoAxes, Shape, SliceItem, SortAxis, View};
-use crate::graph::expr::{Expr, carry, cast, reduce, reshape, strong, view};
-use crate::graph::routine::{ARGSORT, SELECT, SORT};
+use crate::graph::expr::{Expr, binary, carry, cast, choose, reduce, reshape, strong, unary, view};
+use crate::graph::routine::SORT;
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{along_axis, binary, choose, expanded, join, named, narrow, sorted, stack_at, unary, wide};
-use crate::ops::grad::as_gather;
+use crate::ops::functions::{expanded, named, narrow, selected, sorted, stack_at, wide};
 use crate::ops::index::{take, take_along};
 use crate::plan::kernel::{Fold, IndexMode};
 use method::Place;
@@ -289,16 +288,7 @@ impl<'a> Rows<'a> {
         let (from, places) = match self.is_sorted {
             true => (self.rows.clone(), [low, high, self.n - 1]),
             false => {
-                let axis = self.shape.len();
-                let selected = along_axis(&SELECT, &self.rows, axis, false, &[low as u64, high as u64], at)?;
-                let places = [low, high, self.n - 1];
-                let selected = as_gather(&selected, &self.rows, axis, move |rows, at| {
-                    let order = along_axis(&ARGSORT, rows, axis, false, &[], at)?;
-                    let one =
-                        |i: usize| SliceItem::Range { start: Some(i as isize), end: Some(i as isize + 1), step: 1 };
-                    let part = |i| view("sort", &order, at, |s| View::slice(s, &[SliceItem::Ellipsis, one(i)]));
-                    Ok(join("sort", places.map(part).to_vec(), axis as isize, at))
-                });
+                let selected = selected(&self.rows, [low, high], at)?;
                 (named(op, selected, at), [0, 1, 2])
             }
         };

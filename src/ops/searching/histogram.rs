@@ -4,11 +4,13 @@ use super::{count_first, element, int, length};
 use crate::base::dtype::Scalar;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reduce, reshape, routine, strong, view};
+use crate::graph::expr::{
+    Expr, Operand, binary, carry, cast, choose, common, operand, reduce, reshape, routine, strong, view,
+};
 use crate::graph::routine::BINCOUNT;
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::create::{iota, linspace_at};
-use crate::ops::functions::{binary, choose, named, wide};
+use crate::ops::functions::{named, wide};
 use crate::ops::index::sums_by_key;
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;

@@ -15,8 +15,8 @@ pub use windows::{WindowMode, convolve, correlate};
 
 use crate::base::dtype::DType;
 use crate::base::error::Loc;
-use crate::graph::expr::{Expr, cast, strong};
-use crate::ops::functions::{choose, named};
+use crate::graph::expr::{Expr, cast, choose, strong};
+use crate::ops::functions::named;
 
 /// Returns the dtype in which values of two dtypes are compared and combined as floats: f64 if one is f64, otherwise
 /// f32.

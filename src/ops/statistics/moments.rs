@@ -2,9 +2,9 @@
 
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, Operand, carry, common, operand, reduce, reshape, strong, view};
+use crate::graph::expr::{Expr, Operand, binary, carry, common, operand, reduce, reshape, strong, unary, view};
 use crate::graph::ufunc::{arithmetic, float};
-use crate::ops::functions::{binary, matmul_at, mean_at, narrow, sum_in_its_type, unary, wide};
+use crate::ops::functions::{matmul_at, mean_at, narrow, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;

@@ -3,9 +3,8 @@
 use super::{choose, common_float, floating, named};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
-use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, strong, ufunc};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, strong, ufunc, unary};
 use crate::graph::ufunc::{arithmetic, float, logic};
-use crate::ops::functions::{binary, unary};
 use smallvec::smallvec;
 use std::panic::Location;
 

@@ -4,9 +4,9 @@ use crate::array::Array;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{SliceItem, View};
-use crate::graph::expr::{Arg, Expr, Operand, carry, cast, common, strong, view};
+use crate::graph::expr::{Arg, Expr, Operand, binary, carry, cast, common, strong, view};
 use crate::graph::ufunc::arithmetic;
-use crate::ops::functions::{binary, promoted};
+use crate::ops::functions::promoted;
 use smallvec::smallvec;
 use std::panic::Location;
 

@@ -3,9 +3,9 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{IntoAxes, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, carry, cast, common, operand, reduce, view};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, reduce, view};
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{binary, join, promoted};
+use crate::ops::functions::{join, promoted};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;

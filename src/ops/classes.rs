@@ -1,12 +1,13 @@
 //! Functions of class labels: `one_hot` and `cross_entropy`.
 
-use super::reductions::{narrow, unary};
-use super::{binary, choose};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IndexMode, Shape, View};
-use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, composed, operand, strong, view};
+use crate::graph::expr::{
+    Expr, NodeOp, Operand, binary, carry, cast, choose, common, composed, operand, strong, unary, view,
+};
 use crate::graph::ufunc::{arithmetic, float, logic};
+use crate::ops::functions::narrow;
 use crate::ops::index::take_along;
 use smallvec::smallvec;
 use std::panic::Location;

@@ -1,0 +1,64 @@
+//! A derivative with respect to a node, and the functions that bring derivatives into a shape.
+
+use super::lengths;
+use crate::base::dtype::Scalar;
+use crate::base::error::Loc;
+use crate::base::layout::{self, AxesArg, Shape, View};
+use crate::graph::expr::{Expr, carry, choose, reduce, reshape, view};
+use crate::graph::ufunc::{Fold, arithmetic};
+use smallvec::SmallVec;
+
+/// A derivative with respect to a node. Where the mask is false, the derivative is 0, whatever the value is: a branch of
+/// `select` that was not taken may have a value of 0 · ∞, which must not become NaN.
+#[derive(Clone)]
+pub(super) struct Adjoint {
+    pub value: Expr,
+    pub mask: Option<Expr>,
+}
+
+impl Adjoint {
+    /// Returns the derivative with the mask applied.
+    pub fn masked(&self, at: Loc) -> Expr {
+        match &self.mask {
+            Some(mask) => choose(mask, &self.value, 0.0, at),
+            None => self.value.clone(),
+        }
+    }
+}
+
+/// Returns the sum along axes, which may be none.
+pub(super) fn sum(e: &Expr, axes: impl Iterator<Item = usize>, at: Loc) -> Expr {
+    let axes: SmallVec<[isize; 6]> = axes.map(|d| d as isize).collect();
+    match axes.is_empty() {
+        true => e.clone(),
+        false => reduce("grad", Fold::of(&arithmetic::add), e, &AxesArg { axes: Some(axes), keep: false }, at),
+    }
+}
+
+/// Returns a derivative in the shape of an operand: the sum along the axes along which the operand was broadcast.
+pub(super) fn unbroadcast(d: &Expr, shape: &Shape, at: Loc) -> Expr {
+    carry(at, || {
+        let full = layout::broadcast(&d.checked()?.shape, shape).map_err(|f| f.at("grad", at))?;
+        let lead = full.len() - shape.len();
+        let axes = (0..full.len()).filter(|k| *k < lead || shape[*k - lead] == 1 && full[*k] != 1);
+        let summed = sum(&broadcast(d, &full, at), axes, at);
+        Ok(reshape("grad", &summed, &lengths(shape), at))
+    })
+}
+
+/// Returns an expression broadcast to a shape.
+pub(super) fn broadcast(e: &Expr, shape: &[usize], at: Loc) -> Expr {
+    view("grad", e, at, |s| View::broadcast_to(s, shape))
+}
+
+/// Returns a derivative along reduced axes, which have length 1 again.
+pub(super) fn restored(e: &Expr, shape: &[usize], axes: &[usize], at: Loc) -> Expr {
+    let mut ones: Shape = shape.into();
+    axes.iter().for_each(|d| ones[*d] = 1);
+    broadcast(&reshape("grad", e, &lengths(&ones), at), shape, at)
+}
+
+/// Returns a fill of zeros with the shape, dtype and device of another expression.
+pub(super) fn zeros_like(e: &Expr, at: Loc) -> Expr {
+    Expr::fill_on(e.0.device, Scalar::Float(0.0), e.0.shape.clone(), e.0.dtype, at)
+}

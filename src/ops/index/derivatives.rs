@@ -1,0 +1,62 @@
+//! The derivatives of elements that are taken at positions along an axis.
+
+use super::places::flat_along;
+use super::writes::as_lengths;
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::layout::{self, IndexMode, View};
+use crate::graph::expr::{Expr, NodeOp, binary, cast, choose, reshape, view};
+use crate::graph::ufunc::{arithmetic, logic};
+use smallvec::smallvec;
+
+/// Returns `y`, which has the elements of `x` at positions along an axis. `positions` makes them, as integers in the
+/// range of the axis, when a derivative is asked for.
+pub(crate) fn as_gather(
+    y: &Expr,
+    x: &Expr,
+    axis: usize,
+    positions: impl Fn(&Expr, Loc) -> Result<Expr> + Send + Sync + 'static,
+) -> Expr {
+    if !x.0.dtype.is_float() {
+        return y.clone();
+    }
+    let of = x.clone();
+    let back = move |g: &Expr, at: Loc| {
+        let i = positions(&of, at)?;
+        Ok(vec![untaken_along(&of, &i, axis, IndexMode::Clip, g, at)?])
+    };
+    y.with_rule(vec![x.clone()], Some(Box::new(back)))
+}
+
+/// The derivative of `take_along_axis`: adds each element at its position along an axis.
+pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) -> Result<Expr> {
+    const OP: &str = "grad";
+    let shape = &x.0.shape;
+    let n = shape[axis];
+    let zeros = Expr::fill_on(x.0.device, Scalar::Float(0.0), shape.clone(), x.0.dtype, at);
+    if shape.contains(&0) || i.0.shape.contains(&0) {
+        return Ok(zeros);
+    }
+    let place = match mode {
+        IndexMode::Check => i.clone(),
+        IndexMode::Clip => i.clip(0, n - 1),
+        IndexMode::Wrap => binary(&arithmetic::remainder, i, n, at),
+    };
+    let place = cast(place, DType::I32, at);
+    if i.0.shape[axis] == 1 {
+        // one position in each row: a choice, which fuses with what reads it
+        let spread = |e: &Expr| view(OP, e, at, |s| View::broadcast_to(s, shape));
+        let number = Expr::node(NodeOp::Iota(axis), smallvec![], shape.clone(), DType::I32, 0, at);
+        let is_there = binary(&logic::equal, number, spread(&place), at);
+        return Ok(choose(is_there, spread(g), 0.0, at));
+    }
+    let size = layout::product(shape);
+    if size > i32::MAX as usize {
+        let detail = format!("an array of {size} elements, whose positions must fit i32");
+        return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, at));
+    }
+    let flat = flat_along(place, axis, shape, &i.0.shape, at);
+    let zeros = reshape(OP, &zeros, &[-1], at);
+    let sums = zeros.index_add_clip(0, reshape(OP, &flat, &[-1], at), reshape(OP, g, &[-1], at));
+    Ok(reshape(OP, &sums, &as_lengths(shape), at))
+}
