@@ -5,6 +5,7 @@
 //! | [`numpy`] | NumPy and CuPy beside cupric, for users of these libraries |
 //! | [`laziness`] | when expressions are computed, which operations are fused, how to inspect it, when to keep an array |
 //! | [`views`] | slices, transposes, writes, and when a write happens in place |
+//! | [`derivatives`] | derivatives of expressions: losses, training steps, rules of your own |
 //! | [`accuracy`] | error bounds, half precision, which results are the same from run to run and from device to device |
 //! | [`devices`] | choosing a device, moving arrays, memory, waiting, timing, profiling |
 //! | [`support`] | the dtypes that each function accepts on each backend |
@@ -19,6 +20,10 @@ pub mod laziness {
 
 pub mod views {
     #![doc = include_str!("views.md")]
+}
+
+pub mod derivatives {
+    #![doc = include_str!("derivatives.md")]
 }
 
 pub mod accuracy {

@@ -99,6 +99,7 @@ impl Draft {
             None if inside || l.draft.values.iter().any(chained) => KernelKind::Row,
             None => KernelKind::Reduce(space.lanes),
         };
+        l.within_limit()?;
         Ok(l.end())
     }
 
@@ -266,9 +267,18 @@ impl Lowering<'_> {
         if let Some((_, _, v)) = self.memo.iter().find(|(n, m, _)| *n == node && m == map) {
             return Ok(*v);
         }
+        self.within_limit()?;
         let v = self.lower_new(node, map, inside)?;
         self.memo.push((node, map.clone(), v));
         Ok(v)
+    }
+
+    /// Returns the node to store first if the kernel has too many values.
+    fn within_limit(&self) -> Lowered<()> {
+        match self.draft.values.len() <= self.p.caps.max_values {
+            true => Ok(()),
+            false => self.p.most_copied(&self.memo, [self.owner, self.draft.node]).map_or(Ok(()), Err),
+        }
     }
 
     fn lower_new(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {

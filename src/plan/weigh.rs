@@ -9,7 +9,7 @@
 
 use super::planner::Planner;
 use super::price::cost;
-use crate::base::layout;
+use crate::base::layout::{self, View};
 use crate::graph::expr::Role;
 use crate::plan::kernel::Choice;
 use smallvec::{SmallVec, smallvec};
@@ -141,6 +141,21 @@ impl Planner<'_> {
             any = true;
         }
         any.then_some(now)
+    }
+
+    /// Returns the node of which a kernel computes the most values, to be stored instead. `limit_sizes` counts each node
+    /// once, but a node that is read through several views is computed for each of them. `values` are the nodes and maps
+    /// of the kernel's values; the nodes of `keep` cannot be stored. Returns `None` if no node can be.
+    pub(super) fn most_copied(&self, values: &[(usize, View, usize)], keep: [usize; 2]) -> Option<usize> {
+        let may_be_stored = |node: &usize| {
+            let role = self.arena.nodes[*node].op.role();
+            matches!(role, Role::Elementwise | Role::Gather) && !self.stored[*node] && !keep.contains(node)
+        };
+        let mut nodes: Vec<usize> = values.iter().map(|(node, ..)| *node).filter(may_be_stored).collect();
+        nodes.sort_unstable();
+        // of nodes with as many values the last one, which has the most below it
+        let most = nodes.chunk_by(|a, b| a == b).max_by_key(|same| (same.len(), same[0]))?;
+        Some(most[0])
     }
 
     /// Returns whether a kernel that computes `node` `runs` times should load it instead, because the node has fewer

@@ -211,3 +211,17 @@ fn a_batch_beyond_a_binding_stays_one() {
         }
     }
 }
+
+/// A node that is read through many views is computed for each of them, so a kernel may have far more values than nodes.
+#[test]
+fn parts_read_through_many_views_do_not_exceed_a_kernel() {
+    let n = 60;
+    for d in std::iter::once(cpu()).chain(gpu(1)) {
+        let x = put(&d, (0..n).map(|i| i as f32 / 64.0).collect::<Vec<_>>(), &[n]);
+        let step = |y: &Expr| y.slice(s![1..]) * 0.5 + y.slice(s![..-1]).sin();
+        let fused = (0..30).fold(Expr::from(&x), |y, _| step(&y));
+        let alone = (0..30).fold(x, |y, _| step(&y).eval().unwrap());
+        let want: Vec<f64> = alone.to_vec::<f32>().unwrap().iter().map(|v| f64::from(*v)).collect();
+        crate::kit::near(&fused, &want, |v| v.abs() * 1e-5 + 1e-6);
+    }
+}

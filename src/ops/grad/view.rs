@@ -14,7 +14,7 @@ const OP: &str = "grad";
 
 /// Returns the elements `from..to` of an axis.
 pub(super) fn cut(e: &Expr, axis: usize, from: usize, to: usize, at: Loc) -> Expr {
-    let part = |(d, _)| match d == axis {
+    let part = |(d, _): (usize, &usize)| match d == axis {
         true => SliceItem::Range { start: Some(from as isize), end: Some(to as isize), step: 1 },
         false => SliceItem::Range { start: None, end: None, step: 1 },
     };

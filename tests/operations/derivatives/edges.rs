@@ -129,6 +129,7 @@ fn gradients_are_the_same_bits_in_one_plan_or_alone(d: &Device) {
 
 }
 
+#[cfg(feature = "gpu")]
 #[test]
 fn an_operand_on_another_device_is_an_error() {
     let Some(gpu) = crate::kit::gpu(1) else { return };

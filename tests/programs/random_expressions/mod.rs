@@ -8,6 +8,7 @@
 //! GPU, `CUPRIC_SEED=n` one, which it prints. What failed once stands in `data/expressions.txt` and runs first.
 
 mod check;
+mod derivatives;
 mod generate;
 mod kernels;
 mod moves;
@@ -113,6 +114,10 @@ fn there(d: &Device, types: &[DType]) -> Vec<DType> {
 }
 
 on_devices! {
+
+fn derivatives_of_random_programs(d: &Device) {
+    derivatives::of_random_programs(d);
+}
 
 fn corpus_of_what_failed_once(d: &Device) {
     let mut stage = Stage::new(7, "random expressions", d);
