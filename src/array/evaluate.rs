@@ -86,15 +86,39 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
     let mut results = Results::new();
     for e in expressions {
         if e.0.is_stored() {
-            results.push(Array((*e).clone()));
+            results.push(constant(e));
         } else if let Some((array, v)) = computed.next() {
-            results.push(match v {
+            let array = match v {
                 Some(v) => Array(view("view", &array.0, at, |_| Ok(v.clone()))),
                 None => array,
-            });
+            };
+            results.push(apart(array, &results));
         }
     }
     Ok(results)
+}
+
+/// Returns a stored expression as an array. One with a rule, such as that of `stop_gradient`, becomes an array of its own.
+fn constant(e: &Expr) -> Array {
+    match (e.0.stored(), e.0.layout()) {
+        (Some((buffer, ..)), Some(layout)) if e.0.rule.is_some() => {
+            Array(Expr::stored(buffer.another(), layout, e.0.dtype, e.0.location))
+        }
+        _ => Array(e.clone()),
+    }
+}
+
+/// Returns an array of its own, if the result of another expression shares its memory because both were computed once.
+/// Derivatives tell the two arrays apart.
+fn apart(array: Array, others: &[Array]) -> Array {
+    match (array.0.0.stored(), array.0.0.layout()) {
+        (Some((buffer, ..)), Some(layout))
+            if others.iter().any(|other| other.0.0.stored().is_some_and(|o| o.0.same(buffer))) =>
+        {
+            Array(Expr::stored(buffer.another(), layout, array.0.0.dtype, array.0.0.location))
+        }
+        _ => array,
+    }
 }
 
 impl Expr {
@@ -113,7 +137,7 @@ impl Expr {
     pub(crate) fn eval_at(&self, at: Loc) -> Result<Array> {
         let node = self.checked()?;
         if node.is_stored() {
-            return Ok(Array(self.clone()));
+            return Ok(constant(self));
         }
         let mut arrays = Device::with(node.device, |device| match plan::computed(self) {
             (whole, None) if whole.0.untyped().is_none() => execute(&[whole], device, at, false),

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Memory of one device. Each backend implements it, and gets its own type back through [`Buffer::memory`].
 pub(crate) trait Memory: Any + Send + Sync {
@@ -27,12 +28,15 @@ pub(crate) trait Memory: Any + Send + Sync {
 
 /// A shared handle to a buffer. The memory is written either before the caller receives the array that owns it, or in
 /// place if only one handle is left. So a write to one array never changes another array.
+///
+/// The number tells arrays apart that share memory only because equal expressions were computed once: see
+/// [`Buffer::another`].
 #[derive(Clone)]
-pub(crate) struct Buffer(Arc<dyn Memory>);
+pub(crate) struct Buffer(Arc<dyn Memory>, u32);
 
 impl Buffer {
     pub fn new(memory: impl Memory) -> Buffer {
-        Buffer(Arc::new(memory))
+        Buffer(Arc::new(memory), 0)
     }
 
     pub fn device_id(&self) -> u32 {
@@ -63,6 +67,23 @@ impl Buffer {
     /// place.
     pub fn is_unique(&mut self) -> bool {
         Arc::get_mut(&mut self.0).is_some_and(|memory| !memory.is_lent())
+    }
+
+    /// Returns a handle to the same memory for another array, which only happens to have the same elements.
+    pub fn another(&self) -> Buffer {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        // numbers may repeat after 2^32 such arrays; then two of one memory would have to meet in one derivative
+        Buffer(self.0.clone(), LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
+    }
+
+    /// Returns whether both handles refer to the memory of one array and its views.
+    pub fn is_of_one_array(&self, other: &Buffer) -> bool {
+        self.same(other) && self.1 == other.1
+    }
+
+    /// Returns a number that handles of one array share, and most others do not.
+    pub fn hash_of_array(&self) -> u64 {
+        (Arc::as_ptr(&self.0) as *const u8 as u64) ^ (u64::from(self.1) << 40)
     }
 
     /// Returns whether both handles refer to the same memory.

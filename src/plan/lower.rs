@@ -99,7 +99,7 @@ impl Draft {
             None if inside || l.draft.values.iter().any(chained) => KernelKind::Row,
             None => KernelKind::Reduce(space.lanes),
         };
-        l.within_limit()?;
+        p.within_limit(&l.draft, &l.memo)?;
         Ok(l.end())
     }
 
@@ -267,18 +267,10 @@ impl Lowering<'_> {
         if let Some((_, _, v)) = self.memo.iter().find(|(n, m, _)| *n == node && m == map) {
             return Ok(*v);
         }
-        self.within_limit()?;
+        self.p.within_limit(&self.draft, &self.memo)?;
         let v = self.lower_new(node, map, inside)?;
         self.memo.push((node, map.clone(), v));
         Ok(v)
-    }
-
-    /// Returns the node to store first if the kernel has too many values.
-    fn within_limit(&self) -> Lowered<()> {
-        match self.draft.values.len() <= self.p.caps.max_values {
-            true => Ok(()),
-            false => self.p.most_copied(&self.memo, [self.owner, self.draft.node]).map_or(Ok(()), Err),
-        }
     }
 
     fn lower_new(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
@@ -354,7 +346,6 @@ impl Lowering<'_> {
     fn lower_ufunc(&mut self, node: usize, row: &'static Ufunc, map: &View, inside: bool) -> Lowered<usize> {
         let p = self.p;
         let n = &p.arena.nodes[node];
-
         let mut args: SmallVec<[usize; 3]> = smallvec![];
         for a in &n.args {
             let shape = &p.arena.nodes[*a].shape;
@@ -482,13 +473,12 @@ impl Lowering<'_> {
         let n = &self.p.arena.nodes[node];
         let (k, outer, dims) = (map.shape.len(), self.space.outer, &self.space.dims);
         let depends = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * k + d] != 0);
-        let (row, alone) = (self.space.row, self.space.scan && !self.in_scan && !self.draft.scans());
         let fits = self.space.matmul.is_none()
             && inside
             && dims.len() == outer + 1
             && is_scanned_along(map, axis, outer, n.shape[axis])
             && (0..outer).all(|d| dims[d] <= 1 || depends(d))
-            && (row || alone);
+            && (self.space.row || self.space.scan && !self.in_scan && !self.draft.scans());
         if !fits {
             return Err(node);
         }

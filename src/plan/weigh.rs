@@ -7,6 +7,7 @@
 //! ([`Planner::is_reduced_too`]). The first two are estimates from the rates of the device. `fuse.rs` then compares the
 //! modelled times of the whole plan with and without these stores, and takes the faster plan.
 
+use super::lower::Draft;
 use super::planner::Planner;
 use super::price::cost;
 use crate::base::layout::{self, View};
@@ -143,19 +144,23 @@ impl Planner<'_> {
         any.then_some(now)
     }
 
-    /// Returns the node of which a kernel computes the most values, to be stored instead. `limit_sizes` counts each node
-    /// once, but a node that is read through several views is computed for each of them. `values` are the nodes and maps
-    /// of the kernel's values; the nodes of `keep` cannot be stored. Returns `None` if no node can be.
-    pub(super) fn most_copied(&self, values: &[(usize, View, usize)], keep: [usize; 2]) -> Option<usize> {
+    /// Returns `Ok` if a kernel in the making has no more values than the device allows, and otherwise the node to store
+    /// first: that of which the kernel computes the most values. `limit_sizes` counts each node once, but a node that is
+    /// read through several views is computed for each of them. `memo` has the nodes and maps of the kernel's values.
+    pub(super) fn within_limit(&self, draft: &Draft, memo: &[(usize, View, usize)]) -> Result<(), usize> {
+        if draft.values.len() <= self.caps.max_values {
+            return Ok(());
+        }
+        let keep = [draft.owner, draft.node];
         let may_be_stored = |node: &usize| {
             let role = self.arena.nodes[*node].op.role();
             matches!(role, Role::Elementwise | Role::Gather) && !self.stored[*node] && !keep.contains(node)
         };
-        let mut nodes: Vec<usize> = values.iter().map(|(node, ..)| *node).filter(may_be_stored).collect();
+        let mut nodes: Vec<usize> = memo.iter().map(|(node, ..)| *node).filter(may_be_stored).collect();
         nodes.sort_unstable();
         // of nodes with as many values the last one, which has the most below it
-        let most = nodes.chunk_by(|a, b| a == b).max_by_key(|same| (same.len(), same[0]))?;
-        Some(most[0])
+        let most = nodes.chunk_by(|a, b| a == b).max_by_key(|same| (same.len(), same[0]));
+        most.map_or(Ok(()), |same| Err(same[0]))
     }
 
     /// Returns whether a kernel that computes `node` `runs` times should load it instead, because the node has fewer

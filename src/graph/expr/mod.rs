@@ -352,7 +352,11 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
         return Expr::stored(buffer.clone(), layout, dtype, at);
     }
     if let Some(s) = e.0.number() {
-        return Expr::fill_on(device, s, v.shape, dtype, at);
+        let fill = Expr::fill_on(device, s, v.shape, dtype, at);
+        return match &e.0.rule {
+            Some(rule) => fill.with_rule(rule.operands.clone(), None),
+            None => fill,
+        };
     }
     let (v, below) = match (&e.0.op, &e.0.args[..]) {
         (NodeOp::View(inner), [below]) if !has_rule => (v.after(inner), below.clone()),
@@ -442,7 +446,9 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
                 true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),
                 false => kept,
             };
-            return Ok(Expr::fill_on(device, number, full, dtype, at));
+            // the result still reads the operand, with the derivative 0
+            let fill = Expr::fill_on(device, number, full, dtype, at);
+            return Ok(if dtype.is_float() { fill.with_rule(vec![e], None) } else { fill });
         }
         // a reduction along no axis reduces each element separately: a plain fold returns the element itself, and any
         // other fold reduces a new last axis of length 1

@@ -27,7 +27,7 @@ macro_rules! rows {
                 threaded: f32,
                 cpu_float: [single::expm1(x), double::expm1(x)], wgsl_f32: "m_expm1({a})", wgsl_f64: "d_expm1({a})", exact: { x.exp_m1() },
                 domain: [-20.0, 89.0],
-                derivative(g, out): [{ g * (out + 1.0) }],
+                derivative(g, out): [{ g * x.exp() }],
             }
             /// Returns the natural logarithm.
             #[doc(alias("ln"))]
@@ -158,7 +158,7 @@ macro_rules! rows {
             asinh(x): Float {
                 cpu_float: [single::asinh(x), double::asinh(x)], wgsl_f32: "m_asinh({a})", wgsl_f64: "d_asinh({a})", exact: { libm::asinh(x) },
                 cost: 18,
-                derivative(g, out): [{ g * (x.square() + 1.0).rsqrt() }],
+                derivative(g, out): [{ g / x.hypot(1.0) }],
             }
             /// Returns the inverse hyperbolic cosine.
             #[doc(alias("arccosh"))]
@@ -166,7 +166,7 @@ macro_rules! rows {
                 cpu_float: [single::acosh(x), double::acosh(x)], wgsl_f32: "m_acosh({a})", wgsl_f64: "d_acosh({a})", exact: { exact::acosh(x) },
                 domain: [1.0, 1e3],
                 cost: 16,
-                derivative(g, out): [{ g * ((x - 1.0) * (x + 1.0)).rsqrt() }],
+                derivative(g, out): [{ g * ((x - 1.0).rsqrt() * (x + 1.0).rsqrt()) }],
             }
             /// Returns the inverse hyperbolic tangent.
             #[doc(alias("arctanh"))]
@@ -182,7 +182,7 @@ macro_rules! rows {
             atan2(y, x): Float {
                 cpu_float: [single::atan2(y, x), double::atan2(y, x)], wgsl_f32: "m_atan2({a}, {b})", wgsl_f64: "d_atan2({a}, {b})",
                 exact: { y.atan2(x) }, cost: 15, shader_cost: 32,
-                derivative(g, out): [{ g * (x / (x.square() + y.square())) }, { -(g * (y / (x.square() + y.square()))) }],
+                derivative(g, out): [{ g * (x / y.hypot(x) / y.hypot(x)) }, { -(g * (y / y.hypot(x) / y.hypot(x))) }],
             }
             /// Returns sqrt(x² + y²) without overflow.
             hypot(x, y): Float {

@@ -48,12 +48,14 @@ use std::panic::Location;
 /// Where a function has no derivative, the result is that of the branch: `abs` and `relu` have 0 at 0. Equal operands of
 /// `maximum` get half of the derivative each, and equal elements of `max` equal shares. `std`, the Euclidean norms and
 /// `hypot` have 0 where they are 0. Rounding functions and comparisons have 0 everywhere. In `select`, the branch that
-/// was not taken adds no NaN: `select(x.greater(0.0), x.sqrt(), 0.0)` has the derivative 0 at 0.
+/// was not taken adds no NaN through elementwise functions: `select(x.greater(0.0), x.sqrt(), 0.0)` has the derivative 0
+/// at 0. Positions are checked where the result is computed: a derivative that is evaluated alone replaces a position
+/// that is out of range by the nearest valid one.
 ///
 /// # Errors
 /// The expressions carry the error. [`ErrorKind::Shape`] if `y` is not 0-d (use [`vjp`]); [`ErrorKind::DType`] if `y` or
-/// an operand is not a float; [`ErrorKind::Argument`] for an operand that `y` does not read (see [`grad_or_zeros`]), and
-/// for an operation without a derivative, which the message names with its line (see [`with_vjp`]).
+/// an operand is not a float; [`ErrorKind::Argument`] for an operand that `y` does not read (see [`grad_or_zeros`]), for
+/// an operand that is a view of an expression, a lazy fill, or an array with overlapping elements, and for an operation without a derivative, which the message names with its line (see [`with_vjp`]).
 #[doc(alias("gradient", "backward", "autograd"))]
 #[track_caller]
 pub fn grad<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
@@ -238,11 +240,12 @@ impl Expr {
     #[doc(alias = "detach")]
     #[track_caller]
     pub fn stop_gradient(&self) -> Expr {
-        if self.0.rule.as_ref().is_some_and(|r| r.back.is_none()) {
+        // a number is a constant already
+        let is_stopped = self.0.rule.as_ref().is_some_and(|r| r.back.is_none());
+        if is_stopped || self.0.is_constant() || self.error().is_some() {
             return self.clone();
         }
-        let e = strong(self.clone(), Location::caller());
-        e.with_rule(vec![e.clone()], None)
+        self.with_rule(vec![self.clone()], None)
     }
 }
 

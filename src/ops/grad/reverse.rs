@@ -3,7 +3,7 @@
 use super::adjoint::{Adjoint, unbroadcast};
 use super::lengths;
 use super::rules::{Step, To};
-use super::source::{Relation, relation};
+use super::source::{Operands, Relation, refusal};
 use super::view::of_parts;
 use crate::base::dtype::Scalar;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -98,6 +98,12 @@ pub(super) fn together(
             return Err(Error::with_line(ErrorKind::DType, op, detail, at));
         }
     }
+    for (i, e) in of.iter().enumerate() {
+        if let Some(why) = refusal(e) {
+            let detail = format!("operand {i}, of shape {:?}, {why}", e.0.shape.as_slice());
+            return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
+        }
+    }
     // checks of values ignore what is inside of a derivative
     let mut derivatives = between(|| Walk::over(op, results, at).run(results, seeds, of, unread))?;
     for e in &mut derivatives {
@@ -137,10 +143,10 @@ impl Walk {
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
         let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
         // what each node is to the operands
+        let operands = Operands::of(of);
         let mut relations: Vec<Vec<(usize, Relation)>> = vec![];
         for (number, e) in self.nodes.iter().enumerate() {
-            let related: Vec<(usize, Relation)> =
-                of.iter().enumerate().filter_map(|(i, v)| Some((i, relation(e, v)?))).collect();
+            let related = operands.related(e);
             related.iter().for_each(|(i, _)| is_read[*i] = true);
             let stops = e.0.rule.as_ref().is_some_and(|rule| rule.back.is_none());
             let below = e.0.sources().iter().any(|a| self.number(a).is_some_and(|n| self.active[n]));
@@ -206,7 +212,7 @@ impl Walk {
         let Some(number) = self.number(e).filter(|n| self.active[*n]) else { return };
         let (at, sum) = (self.at, &mut self.sums[number]);
         match d {
-            To::Part(v, value) => sum.parts.push((v, value)),
+            To::Part(v, value) => sum.parts.push((*v, value)),
             To::Whole(Adjoint { value, mask: Some(mask) })
                 if value.0.shape == e.0.shape && mask.0.shape == e.0.shape =>
             {

@@ -10,6 +10,7 @@ use crate::graph::expr::{Expr, NodeOp, binary, carry, cast, choose, reshape, sca
 use crate::graph::ufunc::{Fold, Partial, SUM_OF_CHAINS, Ufunc, arithmetic, float, logic};
 use crate::ops::functions::{join, matmul_at};
 use crate::ops::index::untaken_along;
+use smallvec::smallvec;
 
 const OP: &str = "grad";
 
@@ -27,7 +28,7 @@ pub(super) struct Step<'a> {
 pub(super) enum To {
     Whole(Adjoint),
     /// A derivative with respect to a view of the source.
-    Part(View, Expr),
+    Part(Box<View>, Expr),
 }
 
 fn plain(value: Expr) -> To {
@@ -54,7 +55,7 @@ impl Step<'_> {
         }
         let g = g.masked(at);
         Ok(match (&e.0.op, &args[..]) {
-            (NodeOp::View(v), [_]) => vec![(0, To::Part((**v).clone(), g))],
+            (NodeOp::View(v), [_]) => vec![(0, To::Part(v.clone(), g))],
             (NodeOp::Reshape, [x]) => vec![(0, plain(reshape(OP, &g, &lengths(&x.0.shape), at)))],
             (NodeOp::Reduce(fold, axes), [x]) => {
                 let d = reduction(e, *fold, axes, x, &g, at).ok_or_else(|| self.without_derivative(""))?;
@@ -189,7 +190,6 @@ fn shifted(e: &Expr, axis: usize, to_front: bool, at: Loc) -> Expr {
 }
 
 fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Option<Result<Expr>> {
-    let n = x.0.shape[axis];
     Some(Ok(match fold {
         f if f == Fold::of(&arithmetic::add) => {
             flipped(&scan(Fold::of(&arithmetic::add), &flipped(g, axis, at), axis, at), axis, at)
@@ -197,7 +197,7 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
         f if f == Fold::of(&arithmetic::multiply) => {
             // with respect to element j: the product of those before it, times the sum over k of g[k] and the product
             // of those after it up to k
-            let sums = recurrence(g.clone(), cut(x, axis, 1, n, at), axis, at);
+            let sums = recurrence(g, &later(x, axis, 1, at), axis, at);
             binary(&arithmetic::multiply, sums, shifted(e, axis, false, at), at)
         }
         f if f == Fold::of(&float::logaddexp) => {
@@ -206,8 +206,8 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
                 let same = binary(&logic::equal, a, b, at);
                 choose(same, 1.0, unary(&float::exp, binary(&arithmetic::subtract, a, b, at), at), at)
             };
-            let factors = ratio(&cut(e, axis, 0, n - 1, at), &cut(e, axis, 1, n, at));
-            binary(&arithmetic::multiply, recurrence(g.clone(), factors, axis, at), ratio(x, e), at)
+            let factors = ratio(e, &later(e, axis, 1, at));
+            binary(&arithmetic::multiply, recurrence(g, &factors, axis, at), ratio(x, e), at)
         }
         f if f == Fold::of(&arithmetic::maximum) || f == Fold::of(&arithmetic::minimum) => {
             // each result is the last element so far that equals it
@@ -222,20 +222,28 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
 
 /// Returns s, where s[j] = g[j] + a[j] · s[j + 1] along an axis, and s[n − 1] = g[n − 1]. Steps of doubled length
 /// combine, so there are log₂ n of them.
-fn recurrence(g: Expr, a: Expr, axis: usize, at: Loc) -> Expr {
-    let (n, mut sums, mut factors, mut step) = (g.0.shape[axis], g, a, 1);
+fn recurrence(g: &Expr, a: &Expr, axis: usize, at: Loc) -> Expr {
+    let shape = &g.0.shape;
+    let (n, mut sums, mut factors, mut step) = (shape[axis], g.clone(), a.clone(), 1);
     while step < n {
         // element j has the sum up to j + step, and factor j leads from there to j
-        let added = binary(&arithmetic::multiply, &factors, cut(&sums, axis, step, n, at), at);
-        let front = binary(&arithmetic::add, cut(&sums, axis, 0, n - step, at), added, at);
-        sums = join(OP, vec![front, cut(&sums, axis, n - step, n, at)], axis as isize, at);
-        if 2 * step < n {
-            let further = cut(&factors, axis, step, n - step, at);
-            factors = binary(&arithmetic::multiply, cut(&factors, axis, 0, n - 2 * step, at), further, at);
-        }
+        let has_more = binary(&logic::less, iota(axis, shape, at), n - step, at);
+        let next = |e: &Expr| later(e, axis, step, at);
+        let added = binary(&arithmetic::multiply, &factors, next(&sums), at);
+        let sum = binary(&arithmetic::add, &sums, choose(&has_more, added, 0.0, at), at);
+        factors = choose(has_more, binary(&arithmetic::multiply, &factors, next(&factors), at), 0.0, at);
+        sums = sum;
         step *= 2;
     }
     sums
+}
+
+/// Returns the elements along an axis from a later position on; the last one follows the end. They are taken by
+/// positions, so that the operand is stored instead of computed again for each step.
+fn later(e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
+    let place = binary(&arithmetic::add, iota(0, &smallvec![e.0.shape[axis]], at), step, at);
+    let take = NodeOp::Take { axis, mode: IndexMode::Clip, along: false, name: OP };
+    Expr::node(take, smallvec![place, e.clone()], e.0.shape.clone(), e.0.dtype, e.0.device, at)
 }
 
 /// The derivative of a product [.., m, k] × [.., k, n] with respect to the first operand.

@@ -4,8 +4,9 @@
 //! arrays are related if they are in the same buffer, and the view is then found from their strides.
 
 use crate::base::layout::{self, Shape, Strides, View};
-use crate::graph::expr::{Expr, Node};
+use crate::graph::expr::{Expr, Node, NodeOp};
 use smallvec::{SmallVec, smallvec};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How a node is related to an operand.
@@ -23,15 +24,44 @@ pub(super) enum Relation {
 /// A layout: the shape, the strides, and the offset of the first element.
 type Place<'a> = (&'a Shape, &'a Strides, usize);
 
+/// The operands, by the identity of their nodes and by their memory.
+pub(super) struct Operands<'a> {
+    of: &'a [&'a Expr],
+    by_node: HashMap<*const Node, Vec<usize>>,
+    by_array: HashMap<u64, Vec<usize>>,
+}
+
+impl<'a> Operands<'a> {
+    pub fn of(of: &'a [&'a Expr]) -> Operands<'a> {
+        let mut operands = Operands { of, by_node: HashMap::new(), by_array: HashMap::new() };
+        for (i, e) in of.iter().enumerate() {
+            match e.0.stored() {
+                Some((buffer, ..)) => operands.by_array.entry(buffer.hash_of_array()).or_default().push(i),
+                None => operands.by_node.entry(Arc::as_ptr(&e.0)).or_default().push(i),
+            }
+        }
+        operands
+    }
+
+    /// Returns the operands to which a node is related, and how.
+    pub fn related(&self, node: &Expr) -> Vec<(usize, Relation)> {
+        let list = match node.0.stored() {
+            Some((buffer, ..)) => self.by_array.get(&buffer.hash_of_array()),
+            None => self.by_node.get(&Arc::as_ptr(&node.0)),
+        };
+        list.into_iter().flatten().filter_map(|i| Some((*i, relation(node, self.of[*i])?))).collect()
+    }
+}
+
 /// Returns how a node is related to an operand, or `None` if it is not.
-pub(super) fn relation(node: &Expr, operand: &Expr) -> Option<Relation> {
+fn relation(node: &Expr, operand: &Expr) -> Option<Relation> {
     if Arc::ptr_eq(&node.0, &operand.0) {
         return Some(Relation::Same);
     }
     // a node with a rule is the result of a call, and the array is one of its operands
-    let of = |n: &Node| n.rule.is_none();
+    let has_rule = node.0.rule.is_some() || operand.0.rule.is_some();
     let ((a, strides, offset), (b, whole, begin)) = (node.0.stored()?, operand.0.stored()?);
-    if !of(&node.0) || !a.same(b) || node.0.dtype != operand.0.dtype {
+    if has_rule || !a.is_of_one_array(b) || node.0.dtype != operand.0.dtype {
         return None;
     }
     let (is, from) = ((&node.0.shape, strides, offset), (&operand.0.shape, whole, begin));
@@ -48,6 +78,25 @@ pub(super) fn relation(node: &Expr, operand: &Expr) -> Option<Relation> {
         }
     }
     (!are_disjoint(from, is)).then_some(Relation::Overlaps)
+}
+
+/// Returns why an expression cannot be an operand, if it cannot.
+pub(super) fn refusal(operand: &Expr) -> Option<&'static str> {
+    let n = &operand.0;
+    if n.rule.is_some() {
+        return None;
+    }
+    // views of a view do not pass through it: they are views of what is below
+    if matches!(n.op, NodeOp::View(_) | NodeOp::Reshape) {
+        return Some(
+            "is a view of an expression, which further views do not pass through; take the expression below it, or use `.positive()` of the view",
+        );
+    }
+    if n.is_constant() {
+        return Some("is a number and not an array; evaluate it first");
+    }
+    let overlaps = n.layout().is_some_and(|l| l.may_overlap_itself());
+    overlaps.then_some("has elements that share memory; take the array that it is a view of")
 }
 
 /// Returns the view of the array `of` that the array `is` is, if it is one. Both are in one buffer.

@@ -50,16 +50,27 @@ fn dilated(e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
 }
 
 /// Adds up the derivatives with respect to several views of one operand, each with its view. Views that are parts along
-/// one axis and fill it are concatenated, and only other views are padded with zeros and added.
+/// one axis and have no element in common are concatenated, and only other views are padded with zeros and added.
 pub(super) fn of_parts(parts: Vec<(View, Expr)>, operand: &[usize], at: Loc) -> Result<Option<Expr>> {
-    if let Some(axis) = (0..operand.len()).find(|axis| parts.len() > 1 && fill(&parts, operand, *axis)) {
+    if let Some(axis) = (0..operand.len()).find(|axis| parts.len() > 1 && follow(&parts, operand, *axis)) {
         let mut parts = parts;
         parts.sort_by_key(|(v, _)| v.offset[axis]);
-        let mut list = Vec::new();
-        for (v, g) in &parts {
+        let (mut list, mut end) = (Vec::new(), 0);
+        let of_length = |n: usize| {
             let mut shape: Shape = operand.into();
-            shape[axis] = part_length(v, operand, axis);
-            list.push(of_view(&v.shifted(axis, v.offset[axis]), &shape, g, at)?);
+            shape[axis] = n;
+            shape
+        };
+        for (v, g) in &parts {
+            let (begin, length) = (v.offset[axis] as usize, part_length(v, operand, axis));
+            if begin > end {
+                list.push(zeros(of_length(begin - end), g, at));
+            }
+            list.push(of_view(&v.shifted(axis, v.offset[axis]), &of_length(length), g, at)?);
+            end = begin + length;
+        }
+        if let Some((_, g)) = parts.first().filter(|_| end < operand[axis]) {
+            list.push(zeros(of_length(operand[axis] - end), g, at));
         }
         return Ok(Some(join(OP, list, axis as isize, at)));
     }
@@ -80,8 +91,8 @@ fn part_length(v: &View, operand: &[usize], axis: usize) -> usize {
     layout::product(&v.shape) / rest
 }
 
-/// Returns whether the views are parts along an axis, one after another, that together are the whole operand.
-fn fill(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
+/// Returns whether the views are parts along an axis, one after another, with or without gaps.
+fn follow(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
     if operand.contains(&0) {
         return false;
     }
@@ -104,8 +115,7 @@ fn fill(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
         spans.push((v.offset[axis], length as isize));
     }
     spans.sort_unstable();
-    let end = spans.iter().try_fold(0, |next, (begin, length)| (*begin == next).then_some(next + length));
-    end == Some(operand[axis] as isize)
+    spans.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0)
 }
 
 /// Returns the derivative with respect to the operand of a view, in the operand's shape.

@@ -47,6 +47,9 @@ fn compare(p: &Program, seed: u64, d: &Device) -> std::result::Result<Outcome, S
     }
     let Some(y) = result(p, &leaves, d) else { return Ok(Outcome::LeftOut) };
     let shape = y.shape().map_err(|e| e.to_string())?.to_vec();
+    if shape.contains(&0) {
+        return Ok(Outcome::LeftOut);
+    }
     let weights = noise(dice, &shape, d);
     let of: Vec<Expr> = leaves.iter().map(|(_, e)| e.clone()).collect();
     let directions: Vec<Array> = of.iter().map(|e| noise(dice, e.shape().unwrap(), d)).collect();

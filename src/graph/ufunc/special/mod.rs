@@ -180,14 +180,14 @@ macro_rules! rows {
         elu(x, alpha): Float {
             cpu_float: [single::elu(x, alpha), double::elu(x, alpha)], wgsl_f32: "m_elu({a}, {b})", wgsl_f64: "d_elu({a}, {b})",
             exact: { reference::elu(x, alpha) }, domain: [-10.0, 10.0],
-            derivative(g, out): [{ select(x.greater_equal(0.0), g, g * (out + alpha)) }, { select(x.greater_equal(0.0), 0.0, g * x.expm1()) }],
+            derivative(g, out): [{ select(x.greater_equal(0.0), g, g * (alpha * x.exp())) }, { select(x.greater_equal(0.0), 0.0, g * x.expm1()) }],
         }
         /// Returns λ · x for x ≥ 0, and λ · α · (exp(x) − 1) for x < 0, with the λ = 1.0507… and α = 1.6732… of
         /// self-normalizing networks.
         selu(x): Float {
             cpu_float: [single::selu(x), double::selu(x)], wgsl_f32: "m_selu({a})", wgsl_f64: "d_selu({a})", exact: { reference::selu(x) },
             domain: [-20.0, 10.0],
-            derivative(g, out): [{ select(x.greater_equal(0.0), g * 1.050_700_987_355_480_5, g * (out + 1.050_700_987_355_480_5 * 1.673_263_242_354_377_2)) }],
+            derivative(g, out): [{ select(x.greater_equal(0.0), g * 1.050_700_987_355_480_5, g * (x.exp() * (1.050_700_987_355_480_5 * 1.673_263_242_354_377_2))) }],
         }
         /// Returns Φ(x), the distribution function of the standard normal distribution, without cancellation in the
         /// lower tail.
