@@ -304,6 +304,7 @@ pub use ops::movement::{
     Blocks, IntoPadWidths, IntoPositions, IntoSections, Pad, block, broadcast_arrays, broadcast_shapes, column_stack,
     dstack, hstack, vstack,
 };
+pub use ops::network::{Conv, IntoPadding, Pool};
 pub use ops::picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
 pub use ops::products::*;
 pub use ops::quantiles::{QuantileMethod, Quantiles};

@@ -11,6 +11,7 @@ pub(crate) mod index;
 pub(crate) mod masks;
 pub(crate) mod matrices;
 pub(crate) mod movement;
+pub(crate) mod network;
 pub(crate) mod picking;
 pub(crate) mod products;
 pub(crate) mod quantiles;

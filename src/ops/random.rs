@@ -224,12 +224,23 @@ impl Rng {
     /// Draws 1 (or true) with probability `p`, otherwise 0, in `dtype`: 64 random bits are compared with `p` · 2^64.
     #[track_caller]
     pub fn bernoulli(&mut self, p: f64, shape: impl IntoShape, dtype: DType) -> Expr {
-        let at = Location::caller();
-        self.draw("bernoulli", shape, at, |word| {
+        self.bernoulli_at("bernoulli", p, shape, dtype, Location::caller())
+    }
+
+    /// Draws like [`Rng::bernoulli`], with errors that name the operation `op`.
+    pub(crate) fn bernoulli_at(
+        &mut self,
+        op: &'static str,
+        p: f64,
+        shape: impl IntoShape,
+        dtype: DType,
+        at: Loc,
+    ) -> Expr {
+        self.draw(op, shape, at, |word| {
             if !(0.0..=1.0).contains(&p) {
                 return Err(Error::with_line(
                     ErrorKind::Argument,
-                    "bernoulli",
+                    op,
                     format!("{p} is not a probability: it must lie between 0 and 1"),
                     at,
                 ));

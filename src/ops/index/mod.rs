@@ -215,7 +215,7 @@ impl Expr {
     /// assert_eq!(x.take(array![2, 0, -1], 0).to_vec::<i32>()?, [5, 6, 1, 2, 5, 6]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("index_select"))]
+    #[doc(alias("index_select", "embedding"))]
     #[track_caller]
     pub fn take(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();

@@ -8,6 +8,7 @@ mod parts;
 
 pub use edit::IntoPositions;
 pub use joins::{Blocks, block, broadcast_arrays, broadcast_shapes, column_stack, dstack, hstack, vstack};
+pub(crate) use pad::pad_constant;
 pub use pad::{IntoPadWidths, Pad};
 
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, listed, room};

@@ -113,6 +113,18 @@ impl Expr {
     }
 }
 
+/// Pads an expression without an error with a number that its dtype can hold, by a pair of widths for each axis.
+pub(crate) fn pad_constant(op: &'static str, e: &Expr, widths: &[(usize, usize)], with: Scalar, at: Loc) -> Expr {
+    carry(at, || {
+        let mut shape = e.checked()?.shape.clone();
+        for (n, (before, after)) in shape.iter_mut().zip(widths) {
+            *n = n.saturating_add(*before).saturating_add(*after);
+        }
+        layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+        Ok(padded(e, 0, widths, Pad::Constant(with), &shape, at))
+    })
+}
+
 /// Fails for a number that the dtype cannot hold.
 fn fits(s: Scalar, dtype: DType, at: Loc) -> crate::Result<()> {
     match s.promote_with(dtype) {

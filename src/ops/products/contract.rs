@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 
 /// An expression with a distinct label for each axis.
 #[derive(Clone)]
-pub(super) struct Labelled {
+pub(crate) struct Labelled {
     pub e: Expr,
     pub labels: Labels,
 }
@@ -76,7 +76,7 @@ struct Job<'a> {
 /// Multiplies operands, and sums over the labels that are not in `out`. The result has the promoted dtype. An axis of
 /// length 1 matches any length of its label in other operands. Otherwise all axes of a label must have the same length;
 /// `name` describes the label in the error.
-pub(super) fn contract(
+pub(crate) fn contract(
     op: &'static str,
     mut operands: Vec<Labelled>,
     out: &[Label],

@@ -3,8 +3,8 @@
 use smallvec::SmallVec;
 
 /// A label of an axis, less than [`MOST`].
-pub(super) type Label = u8;
-pub(super) type Labels = SmallVec<[Label; 8]>;
+pub(crate) type Label = u8;
+pub(crate) type Labels = SmallVec<[Label; 8]>;
 
 /// The number of different labels: a set of labels is a `u128` with one bit for each label.
 pub(super) const MOST: usize = 128;

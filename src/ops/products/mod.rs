@@ -17,8 +17,9 @@ use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, re
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::create::iota;
 use crate::ops::functions::{matmul_at, promoted, stack_at, sum_in_its_type};
-use contract::{Labelled, contract};
-use labels::{Label, Labels, MOST};
+pub(crate) use contract::{Labelled, contract};
+use labels::MOST;
+pub(crate) use labels::{Label, Labels};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 

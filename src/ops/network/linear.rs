@@ -1,0 +1,290 @@
+//! Convolutions and their derivatives, each as one product of windows: what `convolution.rs` calls.
+//!
+//! A convolution y = F(x, w) is linear in the input and in the weights. So all its derivatives are made of three
+//! functions: F itself, the transposed convolution x = T(y, w), and the product of windows of an input with a result,
+//! w = W(x, y). The derivatives of each with respect to its two operands are the two others:
+//!
+//! | function | first operand | second operand |
+//! |---|---|---|
+//! | F(x, w) | T(g, w) | W(x, g) |
+//! | T(y, w) | F(g, w) | W(g, y) |
+//! | W(x, y) | T(y, g) | F(x, g) |
+
+use super::options::{AllWindows, Windows};
+use super::windows::{affine, ruled, windows};
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{ErrorKind, Fault, Loc, Result};
+use crate::base::layout::{self, Shape, SliceItem, View};
+use crate::graph::expr::{Expr, binary, cast, common, reduce, reshape, view};
+use crate::graph::ufunc::{Fold, arithmetic};
+use crate::ops::functions::promoted;
+use crate::ops::movement::pad_constant;
+use crate::ops::products::{Label, Labelled, Labels, contract};
+use smallvec::{SmallVec, smallvec};
+
+/// Labels of axes: the batch, groups, the channels of the input and of the result within a group, windows, elements of
+/// a window, and elements of the input between two windows. The last three have one label for each spatial axis.
+const BATCH: Label = 0;
+const GROUP: Label = 1;
+const IN: Label = 2;
+const OUT: Label = 3;
+const WINDOW: Label = 4;
+const ELEMENT: Label = 8;
+const PHASE: Label = 12;
+
+/// Returns the zero with which a dtype is padded.
+fn zero() -> Scalar {
+    Scalar::Int(0)
+}
+
+/// A convolution, or a transposed one, of operands whose shapes fit.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub op: &'static str,
+    pub windows: AllWindows,
+    pub groups: usize,
+    /// Whether the channels are the last axis.
+    pub is_last: bool,
+    /// Whether the first axis of the weights has the channels of the input of F, and not those of its result. This is so
+    /// for the weights of a transposed convolution with the channels last.
+    pub is_turned: bool,
+}
+
+impl Setting {
+    fn spatial(&self, first: Label) -> impl Iterator<Item = Label> {
+        (0..self.windows.len() as Label).map(move |j| first + j)
+    }
+
+    /// Returns the labels of an input or a result: the batch, the channels and the spatial axes, in the caller's order.
+    fn labels(&self, channel: Label, spatial: impl IntoIterator<Item = Label>) -> Labels {
+        let channels = [GROUP, channel];
+        match self.is_last {
+            true => [BATCH].into_iter().chain(spatial).chain(channels).collect(),
+            false => [BATCH].into_iter().chain(channels).chain(spatial).collect(),
+        }
+    }
+
+    /// Returns the labels of the weights. The first two are one axis of the caller's weights.
+    fn weight_labels(&self) -> Labels {
+        let (first, other) = if self.is_turned { (IN, OUT) } else { (OUT, IN) };
+        let elements = self.spatial(ELEMENT);
+        match self.is_last {
+            true => [GROUP, first].into_iter().chain(elements).chain([other]).collect(),
+            false => [GROUP, first, other].into_iter().chain(elements).collect(),
+        }
+    }
+
+    /// Returns an operand with the axis of its channels split into groups and the channels of each.
+    fn grouped(&self, e: &Expr, labels: Labels, at: Loc) -> Labelled {
+        let axis = labels.iter().position(|l| *l == GROUP).unwrap_or(0);
+        let e = view(self.op, e, at, |s| {
+            let mut to: Shape = s.into();
+            to[axis] /= self.groups;
+            to.insert(axis, self.groups);
+            View::reshape(s, &to).ok_or_else(|| {
+                let detail = format!("{to:?} does not divide {s:?}");
+                Fault::new(ErrorKind::Internal, detail)
+            })
+        });
+        Labelled { e, labels }
+    }
+
+    /// Returns a product with an axis of groups and one of channels merged into one axis.
+    fn merged(&self, e: &Expr, labels: &[Label], at: Loc) -> Expr {
+        let axis = labels.iter().position(|l| *l == GROUP).unwrap_or(0);
+        let mut to: SmallVec<[isize; 6]> = e.0.shape.iter().map(|n| *n as isize).collect();
+        let groups = to.remove(axis);
+        to[axis] *= groups;
+        reshape(self.op, e, &to, at)
+    }
+
+    /// Returns windows over an input or a result, with its labels.
+    fn over(&self, e: &Expr, list: &[Windows], channel: Label, at: Loc) -> Labelled {
+        let first = if self.is_last { 1 } else { 2 };
+        let view = windows(self.op, e, first, list, zero(), at);
+        let labels: Labels =
+            self.labels(channel, self.spatial(WINDOW)).into_iter().chain(self.spatial(ELEMENT)).collect();
+        self.grouped(&view, labels, at)
+    }
+
+    /// Multiplies, and sums over the labels that are not in `out`.
+    fn product(&self, a: Labelled, b: Labelled, out: &[Label], at: Loc) -> Result<Expr> {
+        common(self.op, [&a.e, &b.e].into_iter(), at)?;
+        let has_column = |x: &Labelled, other: &Labelled| {
+            x.labels.iter().zip(&x.e.0.shape).any(|(l, n)| !other.labels.contains(l) && *n != 1)
+        };
+        if self.groups > 1 && !(has_column(&a, &b) && has_column(&b, &a)) {
+            return self.sum_of_products(a, b, out, at);
+        }
+        contract(self.op, vec![a, b], out, &|l| format!("axis {l}"), at)
+    }
+
+    /// Multiplies elementwise and sums. With one column for each group, as in a depthwise convolution, a matrix product
+    /// would copy the windows and use one column of its tiles.
+    fn sum_of_products(&self, a: Labelled, b: Labelled, out: &[Label], at: Loc) -> Result<Expr> {
+        let dtype = promoted(self.op, [&a.e, &b.e].into_iter(), at)?;
+        let compute = if dtype.is_half() { DType::F32 } else { dtype.dot() };
+        let mut labels: Labels = out.into();
+        for l in a.labels.iter().chain(&b.labels) {
+            if !labels.contains(l) {
+                labels.push(*l);
+            }
+        }
+        let arranged = |x: &Labelled| {
+            let order: SmallVec<[isize; 16]> =
+                labels.iter().filter_map(|l| x.labels.iter().position(|own| own == l)).map(|d| d as isize).collect();
+            let mut e = view(self.op, &cast(x.e.clone(), compute, at), at, |s| View::permute(s, &order));
+            for (d, _) in labels.iter().enumerate().filter(|(_, l)| !x.labels.contains(l)) {
+                e = view(self.op, &e, at, |s| View::expand(s, d as isize));
+            }
+            e
+        };
+        let products = binary(&arithmetic::multiply, arranged(&a), arranged(&b), at);
+        let axes: SmallVec<[isize; 6]> = (out.len()..labels.len()).map(|d| d as isize).collect();
+        let axes = layout::AxesArg { axes: Some(axes), keep: false };
+        Ok(cast(reduce(self.op, Fold::of(&arithmetic::add), &products, &axes, at), dtype, at))
+    }
+
+    /// The function F.
+    pub fn convolved(self, x: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
+        let (out, weights) = (self.labels(OUT, self.spatial(WINDOW)), self.grouped(w, self.weight_labels(), at));
+        let y = self.product(self.over(x, &self.windows, IN, at), weights, &out, at)?;
+        let y = self.merged(&y, &out, at);
+        y.checked()?;
+        let (x, w) = (x.clone(), w.clone());
+        let of = vec![x.clone(), w.clone()];
+        let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, &w, at)?, self.clone().weights(&x, g, at)?]);
+        Ok(ruled(y, of, Box::new(back), at))
+    }
+
+    /// The function W.
+    fn weights(self, x: &Expr, y: &Expr, at: Loc) -> Result<Expr> {
+        let (out, y_labels) = (self.weight_labels(), self.labels(OUT, self.spatial(WINDOW)));
+        let of_y = self.grouped(y, y_labels, at);
+        let w = self.merged(&self.product(self.over(x, &self.windows, IN, at), of_y, &out, at)?, &out, at);
+        w.checked()?;
+        let (x, y) = (x.clone(), y.clone());
+        let of = vec![x.clone(), y.clone()];
+        let back =
+            move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(&y, g, at)?, self.clone().convolved(&x, g, at)?]);
+        Ok(ruled(w, of, Box::new(back), at))
+    }
+
+    /// The function T.
+    ///
+    /// Element `stride · q + r` of the padded input belongs to window `q − j` and its element `stride · j + r`, for all
+    /// j. So the elements with one remainder r, a *phase*, are a convolution of `y` with every `stride`-th element of the
+    /// weights, in reverse order. All phases read the same windows of `y`, so they are columns of one product, and are
+    /// interleaved afterwards.
+    pub fn spread(self, y: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
+        let n = self.windows.len();
+        let (weights, over) = self.dilated(w, at);
+        let mut weights = self.grouped(&weights, self.weight_labels(), at);
+        let place = |labels: &[Label], l: Label| labels.iter().position(|own| *own == l).unwrap_or(0);
+        // the weights are padded such that each phase has `parts` elements
+        let parts: SmallVec<[usize; 3]> = over.iter().map(|v| v.window.div_ceil(v.stride)).collect();
+        let phases: SmallVec<[usize; 3]> = over.iter().map(|v| v.stride.min(v.window)).collect();
+        weights.e.checked()?;
+        let mut widths = vec![(0, 0); weights.labels.len()];
+        for (j, v) in over.iter().enumerate() {
+            widths[place(&weights.labels, ELEMENT + j as Label)].1 = parts[j] * phases[j] - v.window;
+        }
+        if widths.iter().any(|w| w.1 > 0) {
+            weights.e = pad_constant(self.op, &weights.e, &widths, zero(), at);
+        }
+        weights.e = view(self.op, &weights.e, at, |s| {
+            let mut shape: Shape = s.into();
+            let mut steps: Vec<(usize, usize, usize)> = (0..s.len()).map(|d| (d, d, 1)).collect();
+            let mut down = vec![];
+            for (j, phases) in phases.iter().enumerate() {
+                let d = place(&weights.labels, ELEMENT + j as Label);
+                (shape[d], steps[d].2) = (parts[j], *phases);
+                steps.push((d, shape.len(), 1));
+                shape.push(*phases);
+                down.push(d);
+            }
+            let v = affine(shape, s.len(), &steps);
+            Ok(View::flip(&v.shape, &down).after(&v))
+        });
+        weights.labels.extend(self.spatial(PHASE));
+        // the windows of `y` that the elements of the input need: those that end at element q, from the first such q on
+        let mut reads = AllWindows::new();
+        let mut cuts: SmallVec<[(usize, usize); 3]> = smallvec![];
+        let mut skips: SmallVec<[usize; 3]> = smallvec![];
+        for (j, v) in over.iter().enumerate() {
+            let (first, last) = (v.before / v.stride, (v.before + v.length - 1) / v.stride);
+            let before = v.dilation * (parts[j] - 1);
+            skips.push(first.saturating_sub(before));
+            cuts.push((v.before - first * v.stride, v.length));
+            reads.push(Windows {
+                length: v.count.saturating_sub(skips[j]),
+                before: before.saturating_sub(first),
+                window: parts[j],
+                stride: 1,
+                dilation: v.dilation,
+                count: last - first + 1,
+            });
+        }
+        let first_axis = if self.is_last { 1 } else { 2 };
+        let part = |first: usize, lengths: &mut dyn Iterator<Item = (usize, usize)>| -> Vec<SliceItem> {
+            let whole = SliceItem::Range { start: None, end: None, step: 1 };
+            let cut = |(from, n): (usize, usize)| SliceItem::Range {
+                start: Some(from as isize),
+                end: Some((from + n) as isize),
+                step: 1,
+            };
+            std::iter::repeat_n(whole, first).chain(lengths.map(cut)).collect()
+        };
+        // windows of `y` that no element needs are cut off, so the padding is never negative
+        let used = part(first_axis, &mut skips.iter().copied().zip(reads.iter().map(|r| r.length)));
+        let y_used = view(self.op, y, at, |s| View::slice(s, &used));
+        let rows = self.over(&y_used, &reads, OUT, at);
+        let split = |j: Label| [WINDOW + j, PHASE + j];
+        let out = self.labels(IN, (0..n as Label).flat_map(split));
+        let x = self.product(rows, weights, &out, at)?;
+        x.checked()?;
+        let mut widths = vec![(0, 0); out.len()];
+        for (j, v) in over.iter().enumerate() {
+            widths[place(&out, PHASE + j as Label)].1 = v.stride - phases[j];
+        }
+        let x = if widths.iter().any(|w| w.1 > 0) { pad_constant(self.op, &x, &widths, zero(), at) } else { x };
+        let x = self.merged(&x, &out, at);
+        let mut to: SmallVec<[isize; 6]> = x.checked()?.shape.iter().map(|n| *n as isize).collect();
+        for j in 0..n {
+            let phases = to.remove(first_axis + j + 1);
+            to[first_axis + j] *= phases;
+        }
+        let x = reshape(self.op, &x, &to, at);
+        let kept = part(first_axis, &mut cuts.into_iter());
+        let x = view(self.op, &x, at, |s| View::slice(s, &kept));
+        x.checked()?;
+        let (y, w) = (y.clone(), w.clone());
+        let of = vec![y.clone(), w.clone()];
+        let back =
+            move |g: &Expr, at: Loc| Ok(vec![self.clone().convolved(g, &w, at)?, self.clone().weights(g, &y, at)?]);
+        Ok(ruled(x, of, Box::new(back), at))
+    }
+
+    /// Returns weights with zeros between their elements along axes with a stride and a dilation, which are windows
+    /// without a dilation, because the elements of their phases would lie in different windows.
+    fn dilated(&self, w: &Expr, at: Loc) -> (Expr, AllWindows) {
+        let (mut w, mut over) = (w.clone(), self.windows.clone());
+        for (j, v) in over.iter_mut().enumerate().filter(|(_, v)| v.stride > 1 && v.dilation > 1) {
+            let axis = j + if self.is_last { 1 } else { 2 };
+            let mut widths = vec![(0, 0); w.0.shape.len() + 1];
+            widths[axis + 1].1 = v.dilation - 1;
+            let apart = view(self.op, &w, at, |s| View::expand(s, axis as isize + 1));
+            let apart = pad_constant(self.op, &apart, &widths, zero(), at);
+            let mut to: SmallVec<[isize; 6]> = w.0.shape.iter().map(|n| *n as isize).collect();
+            to[axis] *= v.dilation as isize;
+            let mut items = vec![SliceItem::Range { start: None, end: None, step: 1 }; axis];
+            items.push(SliceItem::Range { start: None, end: Some(v.reach() as isize), step: 1 });
+            w = view(self.op, &reshape(self.op, &apart, &to, at), at, |s| View::slice(s, &items));
+            if w.error().is_some() {
+                break;
+            }
+            *v = Windows { window: v.reach(), dilation: 1, ..*v };
+        }
+        (w, over)
+    }
+}

@@ -1,0 +1,379 @@
+//! Pools: the maximum or the mean of each window.
+//!
+//! The derivative with respect to an element is a sum over the windows that contain it. At most `ceil(window / stride)`
+//! windows along each axis do, and their numbers follow from the element's position. So the sum reads their derivatives
+//! by computed positions, in one kernel.
+
+use super::options::{AllWindows, Pool, Windows, numbers, windows as windows_over};
+use super::windows::{ruled, windows};
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::layout::{AxesArg, IndexMode, Shape, View, product};
+use crate::graph::expr::{Expr, binary, carry, cast, choose, composed, reduce, reshape, strong, view};
+use crate::graph::ufunc::{Fold, arithmetic, logic};
+use crate::ops::create::iota;
+use crate::ops::functions::{narrow, wide};
+use crate::ops::index::take;
+use smallvec::SmallVec;
+use std::panic::Location;
+
+/// A derivative with at most this many terms is written out as a sum, in which the positions of a term are computed
+/// once; one with more terms is a reduction, so that a kernel does not grow with the window. Chosen by hand: windows of
+/// 3 × 3 with stride 1 have 9 terms.
+const MOST_TERMS: usize = 16;
+
+/// Pools, as neural networks use them.
+impl Expr {
+    /// Returns the maxima of windows along one spatial axis: see [`Expr::max_pool2d`].
+    ///
+    /// ```
+    /// let x = cupric::array![[[1., 5., 2., 3.]]];
+    /// assert_eq!(x.max_pool1d(2).to_vec::<f32>()?, [5., 3.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn max_pool1d(&self, options: impl Into<Pool>) -> Expr {
+        pool("max_pool1d", Kind::Max, self, 1, &options.into(), Location::caller())
+    }
+
+    /// Returns the maxima of windows along two spatial axes of an array of shape `[batch, channels, height, width]`, or
+    /// `[batch, height, width, channels]` with [`Pool::channels_last`]. The axis of the batch may be missing. The
+    /// default stride is the length of the window.
+    ///
+    /// Padding has no value: a maximum is that of the elements inside the array. A window with a NaN has the result NaN,
+    /// as in [`Expr::max`], and equal maxima share the derivative equally. The result has the dtype of the array.
+    ///
+    /// ```
+    /// use cupric::{Pool, array, grad};
+    /// let x = array![[[[1., 2., 3.], [4., 5., 6.], [7., 8., 9.]]]];
+    /// assert_eq!(x.max_pool2d(Pool::new(2).stride(1)).to_vec::<f32>()?, [5., 6., 8., 9.]);
+    /// let [d] = grad(&x.max_pool2d(Pool::new(3).stride(2).padding(1)).sum(..), [&x]);
+    /// assert_eq!(d.to_vec::<f32>()?, [0., 0., 0., 0., 1., 1., 0., 1., 1.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for a wrong number of axes, and if a window is longer than a padded axis;
+    /// [`ErrorKind::Argument`] for an option that is out of range; [`ErrorKind::DType`] for bool;
+    /// [`ErrorKind::LimitExceeded`] for an axis whose positions do not fit i32.
+    #[track_caller]
+    pub fn max_pool2d(&self, options: impl Into<Pool>) -> Expr {
+        pool("max_pool2d", Kind::Max, self, 2, &options.into(), Location::caller())
+    }
+
+    /// Returns the maxima of windows along three spatial axes: see [`Expr::max_pool2d`].
+    ///
+    /// ```
+    /// let x = cupric::ones([1, 2, 4, 4, 4], cupric::DType::F32);
+    /// assert_eq!(x.max_pool3d([2, 2, 4]).shape()?, [1, 2, 2, 2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn max_pool3d(&self, options: impl Into<Pool>) -> Expr {
+        pool("max_pool3d", Kind::Max, self, 3, &options.into(), Location::caller())
+    }
+
+    /// Returns the means of windows along one spatial axis: see [`Expr::avg_pool2d`].
+    ///
+    /// ```
+    /// let x = cupric::array![[[1., 5., 2., 3.]]];
+    /// assert_eq!(x.avg_pool1d(2).to_vec::<f32>()?, [3., 2.5]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn avg_pool1d(&self, options: impl Into<Pool>) -> Expr {
+        pool("avg_pool1d", Kind::Mean, self, 1, &options.into(), Location::caller())
+    }
+
+    /// Returns the means of windows along two spatial axes. Shapes and errors are as in [`Expr::max_pool2d`]. The
+    /// divisor is the number of elements inside the array, without padding, as in ONNX by default. Integers become f32;
+    /// f16 and bf16 are computed in f32.
+    ///
+    /// ```
+    /// use cupric::{Pool, array};
+    /// let x = array![[[[1., 2.], [3., 4.]]]];
+    /// assert_eq!(x.avg_pool2d(2).to_vec::<f32>()?, [2.5]);
+    /// assert_eq!(x.avg_pool2d(Pool::new(2).padding(1)).to_vec::<f32>()?, [1., 2., 3., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn avg_pool2d(&self, options: impl Into<Pool>) -> Expr {
+        pool("avg_pool2d", Kind::Mean, self, 2, &options.into(), Location::caller())
+    }
+
+    /// Returns the means of windows along three spatial axes: see [`Expr::avg_pool2d`].
+    ///
+    /// ```
+    /// let x = cupric::ones([1, 2, 4, 4, 4], cupric::DType::F32);
+    /// assert_eq!(x.avg_pool3d(4).to_vec::<f32>()?, [1., 1.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn avg_pool3d(&self, options: impl Into<Pool>) -> Expr {
+        pool("avg_pool3d", Kind::Mean, self, 3, &options.into(), Location::caller())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Max,
+    Mean,
+}
+
+fn pool(op: &'static str, kind: Kind, x: &Expr, n: usize, options: &Pool, at: Loc) -> Expr {
+    let build = || {
+        let x = strong(x.clone(), at);
+        x.checked()?;
+        let shape = x.0.shape.as_slice();
+        let wrong = |kind, detail: String| Err(Error::with_line(kind, op, detail, at));
+        if x.0.dtype == DType::Bool {
+            return wrong(ErrorKind::DType, "the array has dtype bool; use astype".into());
+        }
+        let is_single = shape.len() == n + 1;
+        if !is_single && shape.len() != n + 2 {
+            let detail = format!("shape {shape:?}: {} axes are needed, or {} without a batch", n + 2, n + 1);
+            return wrong(ErrorKind::Shape, detail);
+        }
+        let batch = if is_single { view(op, &x, at, |s| View::expand(s, 0)) } else { x.clone() };
+        let first = if options.is_last { 1 } else { 2 };
+        let lengths: Shape = batch.0.shape[first..first + n].into();
+        let window = numbers("window", &options.window, 1, n, (op, at))?;
+        let stride = options.stride.as_ref().unwrap_or(&window);
+        let lengths_of_windows: Shape = window.iter().map(|k| *k as usize).collect();
+        let windows = windows_over(&lengths, &lengths_of_windows, (stride, &[1]), &options.padding, (op, at))?;
+        for (j, v) in windows.iter().enumerate() {
+            if v.before >= v.window || v.after() >= v.window {
+                let detail = format!(
+                    "padding of {} before and {} after spatial axis {j} must be less than the window of {}",
+                    v.before,
+                    v.after(),
+                    v.window
+                );
+                return wrong(ErrorKind::Argument, detail);
+            }
+        }
+        let places = windows.iter().map(|v| v.before + v.length + v.after());
+        if let Some(far) = places.clone().find(|n| *n > i32::MAX as usize) {
+            return wrong(ErrorKind::LimitExceeded, format!("an axis of {far} elements, whose positions must fit i32"));
+        }
+        let pooling = Pooling { op, kind, first, windows };
+        let y = pooling.pooled(&batch, at)?;
+        Ok(if is_single { view(op, &y, at, |s| Ok(View::drop_axes(s, &[0]))) } else { y })
+    };
+    composed(|| carry(at, build))
+}
+
+#[derive(Clone)]
+struct Pooling {
+    op: &'static str,
+    kind: Kind,
+    /// The first spatial axis.
+    first: usize,
+    windows: AllWindows,
+}
+
+impl Pooling {
+    fn reduced(&self, fold: Fold, e: &Expr, at: Loc) -> Expr {
+        let n = e.0.shape.len();
+        let axes: SmallVec<[isize; 6]> = (n - self.windows.len()..n).map(|d| d as isize).collect();
+        reduce(self.op, fold, e, &AxesArg { axes: Some(axes), keep: false }, at)
+    }
+
+    fn summed(&self, e: &Expr, at: Loc) -> Expr {
+        self.reduced(Fold::of(&arithmetic::add), e, at)
+    }
+
+    fn windows(&self, e: &Expr, with: Scalar, at: Loc) -> Expr {
+        windows(self.op, e, self.first, &self.windows, with, at)
+    }
+
+    fn pooled(self, x: &Expr, at: Loc) -> Result<Expr> {
+        if self.kind == Kind::Mean {
+            return self.gathered(x, None, at).map(|y| narrow(y, x, at));
+        }
+        let least = match x.0.dtype {
+            d if d.is_float() => Scalar::Float(f64::NEG_INFINITY),
+            d => Scalar::Int(d.integer_range().0),
+        };
+        let y = self.reduced(Fold::of(&arithmetic::maximum), &self.windows(x, least, at), at);
+        y.checked()?;
+        let largest = Largest { x: x.clone(), y: y.clone() };
+        let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, Some(largest.clone()), at)?]);
+        Ok(ruled(y, vec![x.clone()], Box::new(back), at))
+    }
+
+    /// Returns a value for each window: the mean of the elements, or of those elements whose values in `largest` are the
+    /// maximum of their window.
+    fn gathered(self, e: &Expr, largest: Option<Largest>, at: Loc) -> Result<Expr> {
+        let values = self.windows(&wide(e, at), Scalar::Int(0), at);
+        values.checked()?;
+        let values = match &largest {
+            Some(largest) => choose(self.are_largest(largest, at), values, 0.0, at),
+            None => values,
+        };
+        let y = binary(&arithmetic::divide, self.summed(&values, at), self.count(e, largest.as_ref(), at), at);
+        y.checked()?;
+        let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, largest.clone(), at)?]);
+        Ok(ruled(y, vec![e.clone()], Box::new(back), at))
+    }
+
+    /// Returns a value for each element: the sum of those of the windows that contain it, each divided by the number of
+    /// elements that share it. It is the transpose of [`Pooling::gathered`].
+    fn spread(self, g: &Expr, largest: Option<Largest>, at: Loc) -> Result<Expr> {
+        let shares = binary(&arithmetic::divide, wide(g, at), self.count(g, largest.as_ref(), at), at);
+        shares.checked()?;
+        let terms: SmallVec<[usize; 3]> = self.windows.iter().map(|v| v.window.div_ceil(v.stride)).collect();
+        let d = if product(&terms) > MOST_TERMS {
+            self.term(&shares, largest.as_ref(), (&terms, None), at).map(|all| self.summed_before_channels(&all, at))?
+        } else {
+            let mut sum: Option<Expr> = None;
+            for number in 0..product(&terms) {
+                let (mut rest, mut back) = (number, SmallVec::<[usize; 3]>::new());
+                for n in &terms {
+                    back.push(rest % n);
+                    rest /= n;
+                }
+                let term = self.term(&shares, largest.as_ref(), (&terms, Some(&back)), at)?;
+                sum = Some(match sum {
+                    Some(sum) => binary(&arithmetic::add, sum, term, at),
+                    None => term,
+                });
+            }
+            sum.unwrap_or(shares)
+        };
+        d.checked()?;
+        let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().gathered(g, largest.clone(), at)?]);
+        Ok(ruled(d, vec![g.clone()], Box::new(back), at))
+    }
+
+    /// Returns the elements of windows that equal the maximum.
+    fn are_largest(&self, of: &Largest, at: Loc) -> Expr {
+        let x = self.windows(&of.x, Scalar::Int(0), at);
+        let mut y = of.y.clone();
+        for _ in &self.windows {
+            y = view(self.op, &y, at, |s| View::expand(s, -1));
+        }
+        let mut are = binary(&logic::equal, &x, y, at);
+        if self.windows.iter().any(Windows::is_padded) && are.error().is_none() {
+            // padding is no element, even if it equals the maximum
+            let shape = are.0.shape.clone();
+            for (j, v) in self.windows.iter().enumerate() {
+                let window = binary(&arithmetic::multiply, iota(shape.clone(), self.first + j, at), v.stride, at);
+                let element = iota(shape.clone(), shape.len() - self.windows.len() + j, at);
+                let place = binary(&arithmetic::add, window, element, at);
+                are = binary(&logic::logical_and, are, is_within(&place, v.before, v.before + v.length, at), at);
+            }
+        }
+        are
+    }
+
+    /// Returns for each window the number of its elements that share its derivative, as a float for operands like `e`.
+    fn count(&self, e: &Expr, largest: Option<&Largest>, at: Loc) -> Expr {
+        let dtype = if e.0.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        if let Some(largest) = largest {
+            return self.summed(&cast(self.are_largest(largest, at), dtype, at), at);
+        }
+        let all: f64 = self.windows.iter().map(|v| v.window as f64).product();
+        if !self.windows.iter().any(Windows::is_padded) {
+            return Expr::fill(Scalar::Float(all), Shape::new(), dtype, at);
+        }
+        let mut shape: Shape = self.windows.iter().map(|v| v.count).collect();
+        // with the channels last, they follow the spatial axes
+        shape.extend((self.first == 1).then_some(1));
+        let mut count = Expr::fill(Scalar::Float(1.0), Shape::new(), dtype, at);
+        for (j, v) in self.windows.iter().enumerate() {
+            let begin = binary(&arithmetic::multiply, iota(shape.clone(), j, at), v.stride, at);
+            let end = binary(&arithmetic::add, &begin, v.window, at);
+            let inside = binary(
+                &arithmetic::subtract,
+                binary(&arithmetic::minimum, end, v.before + v.length, at),
+                binary(&arithmetic::maximum, begin, v.before, at),
+                at,
+            );
+            count = binary(&arithmetic::multiply, count, cast(inside, dtype, at), at);
+        }
+        count
+    }
+
+    /// Returns for each element the share of one window that contains it, or 0 if there is no such window. Along each
+    /// axis, it is the window that begins last, less `back` windows. Without `back`, the result has all windows along
+    /// new axes after the spatial ones.
+    fn term(
+        &self,
+        shares: &Expr,
+        largest: Option<&Largest>,
+        (terms, back): (&[usize], Option<&[usize]>),
+        at: Loc,
+    ) -> Result<Expr> {
+        let n = self.windows.len();
+        let mut shape: Shape = self.windows.iter().map(|v| v.length).collect();
+        if back.is_none() {
+            shape.extend(terms.iter().copied());
+        }
+        let (mut place, mut is_inside): (Option<Expr>, Option<Expr>) = (None, None);
+        for (j, v) in self.windows.iter().enumerate() {
+            let from = binary(&arithmetic::add, iota(shape.clone(), j, at), v.before, at);
+            let last = binary(&arithmetic::floor_divide, &from, v.stride, at);
+            let window = match back {
+                Some(back) => binary(&arithmetic::subtract, last, back[j], at),
+                None => binary(&arithmetic::subtract, last, iota(shape.clone(), n + j, at), at),
+            };
+            let element = binary(&arithmetic::subtract, from, binary(&arithmetic::multiply, &window, v.stride, at), at);
+            let is = binary(&logic::less, element, v.window, at);
+            let is = binary(&logic::logical_and, is, is_within(&window, 0, v.count, at), at);
+            is_inside = Some(match is_inside {
+                Some(all) => binary(&logic::logical_and, all, is, at),
+                None => is,
+            });
+            place = Some(match place {
+                Some(p) => binary(&arithmetic::add, binary(&arithmetic::multiply, p, v.count, at), window, at),
+                None => window,
+            });
+        }
+        let (Some(place), Some(mut is_inside)) = (place, is_inside) else {
+            return Err(Error::with_line(ErrorKind::Internal, self.op, "no spatial axis", at));
+        };
+        let at_windows = |e: &Expr| {
+            let mut to: SmallVec<[isize; 6]> = e.0.shape.iter().map(|n| *n as isize).collect();
+            let all = product(&e.0.shape[self.first..self.first + n]);
+            to.drain(self.first..self.first + n);
+            to.insert(self.first, all as isize);
+            take(&reshape(self.op, e, &to, at), place.clone(), self.first as isize, IndexMode::Clip, at)
+        };
+        let share = at_windows(shares);
+        if self.first == 1 {
+            is_inside = view(self.op, &is_inside, at, |s| View::expand(s, -1));
+        }
+        if let Some(of) = largest {
+            let mut x = of.x.clone();
+            for _ in 0..if back.is_none() { n } else { 0 } {
+                x = view(self.op, &x, at, |s| View::expand(s, (self.first + n) as isize));
+            }
+            let is_largest = binary(&logic::equal, x, at_windows(&of.y), at);
+            is_inside = binary(&logic::logical_and, is_inside, is_largest, at);
+        }
+        let term = choose(is_inside, share, 0.0, at);
+        term.checked()?;
+        Ok(term)
+    }
+
+    /// Sums along the axes after the spatial ones.
+    fn summed_before_channels(&self, e: &Expr, at: Loc) -> Expr {
+        let (n, from) = (self.windows.len(), self.first + self.windows.len());
+        let axes: SmallVec<[isize; 6]> = (from..from + n).map(|d| d as isize).collect();
+        reduce(self.op, Fold::of(&arithmetic::add), e, &AxesArg { axes: Some(axes), keep: false }, at)
+    }
+}
+
+/// The operand and the result of a pool of maxima.
+#[derive(Clone)]
+struct Largest {
+    x: Expr,
+    y: Expr,
+}
+
+/// Returns whether an i32 is in `from..to`.
+fn is_within(e: &Expr, from: usize, to: usize, at: Loc) -> Expr {
+    let (low, high) = (binary(&logic::greater_equal, e, from, at), binary(&logic::less, e, to, at));
+    binary(&logic::logical_and, low, high, at)
+}

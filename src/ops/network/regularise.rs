@@ -1,0 +1,90 @@
+//! `dropout` and `clip_by_norm`.
+
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind};
+use crate::base::layout::IntoAxes;
+use crate::graph::expr::{Expr, binary, carry, choose, composed, reduce, strong, unary};
+use crate::graph::ufunc::{Fold, arithmetic};
+use crate::ops::functions::{narrow, root_or_zero, wide};
+use crate::ops::random::Rng;
+use std::panic::Location;
+
+impl Expr {
+    /// Replaces each element by 0 with probability `rate`, and multiplies the others by 1 / (1 − `rate`), so that the
+    /// expected value stays the same. The result is of the same float type.
+    ///
+    /// One stream of `rng` decides, whatever the rate is. The decisions are not stored: a derivative draws them again
+    /// from the seed, in the kernel that uses them.
+    ///
+    /// ```
+    /// use cupric::{DType, Rng, ones};
+    /// let y = ones([1000], DType::F32).dropout(0.5, &mut Rng::new(1));
+    /// let kept = y.count_nonzero(..).item::<i64>()?;
+    /// assert!((400..600).contains(&kept));
+    /// assert_eq!(y.max(..).item::<f32>()?, 2.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`] if the array is not of a float type; [`ErrorKind::Argument`] if the rate is not between 0
+    /// and 1; [`ErrorKind::LimitExceeded`] for 2^32 elements or more.
+    #[track_caller]
+    pub fn dropout(&self, rate: f64, rng: &mut Rng) -> Expr {
+        const OP: &str = "dropout";
+        let at = Location::caller();
+        let x = strong(self.clone(), at);
+        let shape: Vec<usize> = x.0.shape.to_vec();
+        let is_kept = rng.bernoulli_at(OP, (1.0 - rate).min(1.0), shape, DType::Bool, at);
+        carry(at, || {
+            x.checked()?;
+            if !x.0.dtype.is_float() {
+                let detail = format!("the array has dtype {}; a float type is needed", x.0.dtype);
+                return Err(Error::with_line(ErrorKind::DType, OP, detail, at));
+            }
+            if !(0.0..=1.0).contains(&rate) {
+                let detail = format!("the rate {rate} is not between 0 and 1");
+                return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
+            }
+            let scale = if rate < 1.0 { 1.0 / (1.0 - rate) } else { 0.0 };
+            Ok(composed(|| choose(is_kept, binary(&arithmetic::multiply, &x, scale, at), 0.0, at)))
+        })
+    }
+
+    /// Scales the array such that its Euclidean norm, over all elements, is at most `max_norm`. An array whose norm is
+    /// smaller keeps its values. Integers and bool become f32; f16 and bf16 are computed in f32. The squares are not
+    /// scaled, so they may overflow, as in [`Expr::vector_norm`]. If an element is NaN, all results are NaN.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let g = array![3., 4.];
+    /// assert_eq!(g.clip_by_norm(1.0).to_vec::<f32>()?, [0.6, 0.8]);
+    /// assert_eq!(g.clip_by_norm(10.0).to_vec::<f32>()?, [3., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] if `max_norm` is not a positive, finite number.
+    #[doc(alias("clip_grad_norm", "clip_norm"))]
+    #[track_caller]
+    pub fn clip_by_norm(&self, max_norm: f64) -> Expr {
+        const OP: &str = "clip_by_norm";
+        let at = Location::caller();
+        carry(at, || {
+            let e = strong(self.clone(), at);
+            e.checked()?;
+            if !(max_norm > 0.0 && max_norm.is_finite()) {
+                let detail = format!("the norm {max_norm} is not a positive, finite number");
+                return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
+            }
+            Ok(composed(|| {
+                let x = wide(&e, at);
+                let squares = unary(&arithmetic::square, &x, at);
+                let norm = root_or_zero(reduce(OP, Fold::of(&arithmetic::add), &squares, &(..).into_axes(), at), at);
+                // max / max(norm, max) is 1 for small norms, and never divides by 0
+                let divisor = binary(&arithmetic::maximum, norm, max_norm, at);
+                let scale = binary(&arithmetic::divide, max_norm, divisor, at);
+                narrow(binary(&arithmetic::multiply, x, scale, at), &e, at)
+            }))
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! Windows of an expression as a view, and expressions with a derivative of their own.
+
+use super::options::Windows;
+use crate::base::dtype::Scalar;
+use crate::base::error::Loc;
+use crate::base::layout::{self, Shape, View};
+use crate::graph::expr::{Back, Expr, unary, view};
+use crate::graph::ufunc::arithmetic;
+use crate::ops::movement::pad_constant;
+use smallvec::smallvec;
+
+/// Makes a view from its shape and its steps: (axis of the operand, axis of the result, step).
+pub(super) fn affine(shape: Shape, operand_ndim: usize, steps: &[(usize, usize, usize)]) -> View {
+    let n = shape.len();
+    let mut v = View { shape, offset: smallvec![0; operand_ndim], coef: smallvec![0; operand_ndim * n] };
+    for (from, to, step) in steps {
+        v.coef[from * n + to] = *step as isize;
+    }
+    v
+}
+
+/// Adds elements before and after the spatial axes, which begin at axis `first`, where windows read them.
+pub(super) fn padded(op: &'static str, e: &Expr, first: usize, all: &[Windows], with: Scalar, at: Loc) -> Expr {
+    if e.error().is_some() || !all.iter().any(Windows::is_padded) {
+        return e.clone();
+    }
+    let mut widths = vec![(0, 0); e.0.shape.len()];
+    for (width, w) in widths[first..].iter_mut().zip(all) {
+        *width = (w.before, w.after());
+    }
+    pad_constant(op, e, &widths, with, at)
+}
+
+/// Returns the windows along the spatial axes, which begin at axis `first`, as a view. Each spatial axis then counts
+/// windows, and new last axes count the elements within a window.
+pub(super) fn windows(op: &'static str, e: &Expr, first: usize, all: &[Windows], with: Scalar, at: Loc) -> Expr {
+    let e = padded(op, e, first, all, with, at);
+    view(op, &e, at, |s| {
+        let n = s.len();
+        let mut shape: Shape = s.into();
+        let mut steps: Vec<(usize, usize, usize)> = (0..n).map(|d| (d, d, 1)).collect();
+        for (j, w) in all.iter().enumerate() {
+            shape[first + j] = w.count;
+            shape.push(w.window);
+            steps[first + j].2 = w.stride;
+            steps.push((first + j, n + j, w.dilation));
+        }
+        layout::size_of_shape(&shape)?;
+        Ok(affine(shape, n, &steps))
+    })
+}
+
+/// Returns an expression with its derivative. A result that is known when it is built, such as the sum of no elements,
+/// becomes an operation, because a leaf has no derivative.
+pub(super) fn ruled(e: Expr, operands: Vec<Expr>, back: Back, at: Loc) -> Expr {
+    let e = if e.0.args.is_empty() { unary(&arithmetic::positive, e, at) } else { e };
+    e.with_rule(operands, Some(back))
+}
