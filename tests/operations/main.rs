@@ -9,6 +9,7 @@ mod discrete_counts;
 mod distributions;
 mod masks;
 mod movement;
+mod network;
 mod products;
 mod quantiles;
 mod recipes;

@@ -17,11 +17,6 @@ use crate::ops::index::take;
 use smallvec::SmallVec;
 use std::panic::Location;
 
-/// A derivative with at most this many terms is written out as a sum, in which the positions of a term are computed
-/// once; one with more terms is a reduction, so that a kernel does not grow with the window. Chosen by hand: windows of
-/// 3 × 3 with stride 1 have 9 terms.
-const MOST_TERMS: usize = 16;
-
 /// Pools, as neural networks use them.
 impl Expr {
     /// Returns the maxima of windows along one spatial axis: see [`Expr::max_pool2d`].
@@ -222,25 +217,7 @@ impl Pooling {
     fn spread(self, g: &Expr, largest: Option<Largest>, at: Loc) -> Result<Expr> {
         let shares = binary(&arithmetic::divide, wide(g, at), self.count(g, largest.as_ref(), at), at);
         shares.checked()?;
-        let terms: SmallVec<[usize; 3]> = self.windows.iter().map(|v| v.window.div_ceil(v.stride)).collect();
-        let d = if product(&terms) > MOST_TERMS {
-            self.term(&shares, largest.as_ref(), (&terms, None), at).map(|all| self.summed_before_channels(&all, at))?
-        } else {
-            let mut sum: Option<Expr> = None;
-            for number in 0..product(&terms) {
-                let (mut rest, mut back) = (number, SmallVec::<[usize; 3]>::new());
-                for n in &terms {
-                    back.push(rest % n);
-                    rest /= n;
-                }
-                let term = self.term(&shares, largest.as_ref(), (&terms, Some(&back)), at)?;
-                sum = Some(match sum {
-                    Some(sum) => binary(&arithmetic::add, sum, term, at),
-                    None => term,
-                });
-            }
-            sum.unwrap_or(shares)
-        };
+        let d = self.sum_of_shares(&shares, largest.as_ref(), at)?;
         d.checked()?;
         let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().gathered(g, largest.clone(), at)?]);
         Ok(ruled(d, vec![g.clone()], Box::new(back), at))
@@ -295,73 +272,51 @@ impl Pooling {
         count
     }
 
-    /// Returns for each element the share of one window that contains it, or 0 if there is no such window. Along each
-    /// axis, it is the window that begins last, less `back` windows. Without `back`, the result has all windows along
-    /// new axes after the spatial ones.
-    fn term(
-        &self,
-        shares: &Expr,
-        largest: Option<&Largest>,
-        (terms, back): (&[usize], Option<&[usize]>),
-        at: Loc,
-    ) -> Result<Expr> {
+    /// Returns for each element the sum of the shares of the windows that contain it. New axes after the spatial ones
+    /// count these windows back from the one that begins last, and are summed. Written out as a sum of terms, the
+    /// derivative would be too large for one kernel.
+    fn sum_of_shares(&self, shares: &Expr, largest: Option<&Largest>, at: Loc) -> Result<Expr> {
         let n = self.windows.len();
         let mut shape: Shape = self.windows.iter().map(|v| v.length).collect();
-        if back.is_none() {
-            shape.extend(terms.iter().copied());
-        }
-        let (mut place, mut is_inside): (Option<Expr>, Option<Expr>) = (None, None);
+        shape.extend(self.windows.iter().map(|v| v.window.div_ceil(v.stride)));
+        // the position of a window among all, and whether it is one and contains the element
+        let mut place = Expr::fill(Scalar::Int(0), Shape::new(), DType::I32, at);
+        let mut contains = Expr::fill(Scalar::Bool(true), Shape::new(), DType::Bool, at);
         for (j, v) in self.windows.iter().enumerate() {
             let from = binary(&arithmetic::add, iota(shape.clone(), j, at), v.before, at);
             let last = binary(&arithmetic::floor_divide, &from, v.stride, at);
-            let window = match back {
-                Some(back) => binary(&arithmetic::subtract, last, back[j], at),
-                None => binary(&arithmetic::subtract, last, iota(shape.clone(), n + j, at), at),
-            };
+            let window = binary(&arithmetic::subtract, last, iota(shape.clone(), n + j, at), at);
             let element = binary(&arithmetic::subtract, from, binary(&arithmetic::multiply, &window, v.stride, at), at);
-            let is = binary(&logic::less, element, v.window, at);
-            let is = binary(&logic::logical_and, is, is_within(&window, 0, v.count, at), at);
-            is_inside = Some(match is_inside {
-                Some(all) => binary(&logic::logical_and, all, is, at),
-                None => is,
-            });
-            place = Some(match place {
-                Some(p) => binary(&arithmetic::add, binary(&arithmetic::multiply, p, v.count, at), window, at),
-                None => window,
-            });
+            for condition in [binary(&logic::less, element, v.window, at), is_within(&window, 0, v.count, at)] {
+                contains = binary(&logic::logical_and, contains, condition, at);
+            }
+            place = binary(&arithmetic::add, binary(&arithmetic::multiply, place, v.count, at), window, at);
         }
-        let (Some(place), Some(mut is_inside)) = (place, is_inside) else {
-            return Err(Error::with_line(ErrorKind::Internal, self.op, "no spatial axis", at));
-        };
-        let at_windows = |e: &Expr| {
+        // one table for all channels, whose negative positions say that there is no such window
+        let place = choose(contains, place, -1, at);
+        let mut contains = binary(&logic::greater_equal, &place, 0, at);
+        if self.first == 1 {
+            contains = view(self.op, &contains, at, |s| View::expand(s, -1));
+        }
+        let of_windows = |e: &Expr| {
             let mut to: SmallVec<[isize; 6]> = e.0.shape.iter().map(|n| *n as isize).collect();
-            let all = product(&e.0.shape[self.first..self.first + n]);
             to.drain(self.first..self.first + n);
-            to.insert(self.first, all as isize);
+            to.insert(self.first, product(&e.0.shape[self.first..self.first + n]) as isize);
             take(&reshape(self.op, e, &to, at), place.clone(), self.first as isize, IndexMode::Clip, at)
         };
-        let share = at_windows(shares);
-        if self.first == 1 {
-            is_inside = view(self.op, &is_inside, at, |s| View::expand(s, -1));
-        }
         if let Some(of) = largest {
             let mut x = of.x.clone();
-            for _ in 0..if back.is_none() { n } else { 0 } {
+            for _ in 0..n {
                 x = view(self.op, &x, at, |s| View::expand(s, (self.first + n) as isize));
             }
-            let is_largest = binary(&logic::equal, x, at_windows(&of.y), at);
-            is_inside = binary(&logic::logical_and, is_inside, is_largest, at);
+            let is_largest = binary(&logic::equal, x, of_windows(&of.y), at);
+            contains = binary(&logic::logical_and, contains, is_largest, at);
         }
-        let term = choose(is_inside, share, 0.0, at);
-        term.checked()?;
-        Ok(term)
-    }
-
-    /// Sums along the axes after the spatial ones.
-    fn summed_before_channels(&self, e: &Expr, at: Loc) -> Expr {
-        let (n, from) = (self.windows.len(), self.first + self.windows.len());
+        let all = choose(contains, of_windows(shares), 0.0, at);
+        all.checked()?;
+        let from = self.first + n;
         let axes: SmallVec<[isize; 6]> = (from..from + n).map(|d| d as isize).collect();
-        reduce(self.op, Fold::of(&arithmetic::add), e, &AxesArg { axes: Some(axes), keep: false }, at)
+        Ok(reduce(self.op, Fold::of(&arithmetic::add), &all, &AxesArg { axes: Some(axes), keep: false }, at))
     }
 }
 

@@ -7,6 +7,7 @@ mod elements;
 mod generators;
 mod indices;
 mod moves;
+mod network;
 mod orders;
 mod products;
 mod reductions;
@@ -183,7 +184,7 @@ fn first() -> Expr {
 }
 
 /// The parts of the list, in its order: random programs, fuzzing and what they print count on it.
-const PARTS: [&[Operation]; 7] = [
+const PARTS: [&[Operation]; 8] = [
     reductions::REDUCTIONS,
     products::PRODUCTS,
     elements::ELEMENTS,
@@ -191,6 +192,7 @@ const PARTS: [&[Operation]; 7] = [
     moves::MOVES,
     orders::ORDERS,
     generators::GENERATORS,
+    network::NETWORK,
 ];
 
 const fn count() -> usize {

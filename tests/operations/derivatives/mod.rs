@@ -9,19 +9,19 @@ use crate::kit::Dice;
 use cupric::*;
 
 /// Random f64 numbers of a shape, between two bounds.
-fn noise(dice: &mut Dice, shape: &[usize], low: f64, high: f64, d: &Device) -> Array {
+pub(crate) fn noise(dice: &mut Dice, shape: &[usize], low: f64, high: f64, d: &Device) -> Array {
     let numbers: Vec<f64> = (0..shape.iter().product()).map(|_| dice.within(low, high)).collect();
     Array::from_vec(numbers, shape).unwrap().to_device(d).unwrap()
 }
 
 /// The f64 value of a 0-d expression.
-fn value(e: &Expr) -> f64 {
+pub(crate) fn value(e: &Expr) -> f64 {
     e.to_device(&Device::cpu()).unwrap().astype(DType::F64).item::<f64>().unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Holds the derivatives of `f` with respect to each array, in f64, to differences of fourth order along random
 /// directions, and `jvp` to the same numbers. `close` is the error relative to the sum of the terms' magnitudes.
-fn check(name: &str, d: &Device, inputs: &[Array], close: f64, f: impl Fn(&[Expr]) -> Expr) {
+pub(crate) fn check(name: &str, d: &Device, inputs: &[Array], close: f64, f: impl Fn(&[Expr]) -> Expr) {
     let dice = &mut Dice::new(7);
     let leaves: Vec<Expr> = inputs.iter().map(Expr::from).collect();
     let y = f(&leaves);

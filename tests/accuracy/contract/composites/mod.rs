@@ -2,6 +2,7 @@
 //! and a reference by plain loops, in double-double numbers or in i128.
 
 mod elementwise;
+mod network;
 mod orders;
 mod products;
 mod segments;
@@ -157,6 +158,9 @@ impl Trial<'_> {
             "index_add" | "segment_sum" | "bincount_weighted" | "histogram_weighted" | "reduce_at" => self.segments(),
             "nonzero" | "argwhere" | "flatnonzero" | "isin" | "unique_values" | "unique_counts" | "unique_inverse"
             | "unique_all" | "intersect" | "union" | "setdiff" => self.sets(),
+            name if name.starts_with("conv") && name.ends_with('d') => self.convolutions(),
+            name if name.contains("_pool") => self.pools(),
+            "dropout" => self.dropout(),
             _ => self.products(),
         };
         let lacks = |e: &Error| self.entry.gpu() && e.kind() == ErrorKind::Unsupported;

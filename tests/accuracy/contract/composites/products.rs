@@ -4,7 +4,7 @@ use super::*;
 
 impl Trial<'_> {
     /// The sum of products, each with its sign, in the operands' type: the bound `matmul`, or `0` of one product.
-    fn sum_of(&self, terms: &[(Vec<u64>, i32)]) -> Want {
+    pub(super) fn sum_of(&self, terms: &[(Vec<u64>, i32)]) -> Want {
         if !self.d.is_float() {
             let product = |(factors, sign): &(Vec<u64>, i32)| {
                 let all = factors.iter().map(|b| number::integer(self.d, *b)).fold(1i128, i128::wrapping_mul);
