@@ -2,6 +2,7 @@
 //! kernels that they need.
 
 mod convolutions;
+mod golden;
 mod pools;
 mod regularise;
 

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Writes network.txt, for tests/operations/network/golden.rs: convolutions, transposed convolutions and pools by JAX.
+
+    python3 -m venv /tmp/jax && /tmp/jax/bin/pip install jax && /tmp/jax/bin/python tests/data/make_network.py
+
+A line has a name, its options, and the shapes and numbers of the input, the weights and the result, separated by tabs.
+The options are stride, padding before, padding after, dilation and groups, the same for all axes. Instead of weights a
+pool has the lengths of its window.
+"""
+
+import itertools
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+jax.config.update("jax_enable_x64", True)
+rng = np.random.default_rng(7)
+here = os.path.dirname(os.path.abspath(__file__))
+
+
+def numbers(*shape):
+    return rng.integers(-4, 5, shape).astype(np.float64)
+
+
+def spell(a):
+    a = np.asarray(a)
+    return " ".join(map(str, a.shape)) + "\t" + " ".join(f"{v:.17g}" for v in a.ravel())
+
+
+def labels(n):
+    axes = "DHW"[3 - n :]
+    return ("NC" + axes, "OI" + axes, "NC" + axes)
+
+
+lines = []
+spatial = {1: (9,), 2: (5, 6), 3: (4, 3, 4)}
+windows = {1: (3,), 2: (3, 2), 3: (2, 2, 2)}
+for n, (stride, before, after, dilation, groups) in itertools.product(
+    (1, 2, 3), [(1, 0, 0, 1, 1), (2, 1, 1, 1, 1), (1, 1, 0, 2, 2), (3, 0, 1, 1, 2), (2, 1, 2, 2, 1)]
+):
+    x, w = numbers(1, 2, *spatial[n]), numbers(2, 2 // groups, *windows[n])
+
+    def conv(x):
+        return jax.lax.conv_general_dilated(
+            x,
+            w,
+            (stride,) * n,
+            [(before, after)] * n,
+            rhs_dilation=(dilation,) * n,
+            dimension_numbers=labels(n),
+            feature_group_count=groups,
+        )
+
+    options = f"{stride} {before} {after} {dilation} {groups}"
+    y = conv(x)
+    lines.append("\t".join([f"conv{n}d", options, spell(x), spell(w), spell(y)]))
+    # the derivative with respect to the input; its shape says what output padding is needed
+    g = numbers(*y.shape)
+    (dx,) = jax.vjp(conv, x)[1](jnp.asarray(g))
+    lines.append("\t".join([f"conv_transpose{n}d", options, spell(g), spell(w), spell(dx)]))
+
+for n, (window, stride, padding) in itertools.product((1, 2, 3), [(2, 2, 0), (3, 2, 1), (3, 1, 1)]):
+    x = rng.permutation(2 * int(np.prod(spatial[n]))).astype(np.float64).reshape(1, 2, *spatial[n])
+    dims, strides = (1, 1) + (window,) * n, (1, 1) + (stride,) * n
+    pads = [(0, 0)] * 2 + [(padding, padding)] * n
+
+    def reduce(x, init, f):
+        return jax.lax.reduce_window(x, init, f, dims, strides, pads)
+
+    largest = reduce(x, -np.inf, jax.lax.max)
+    mean = reduce(x, 0.0, jax.lax.add) / reduce(np.ones_like(x), 0.0, jax.lax.add)
+    (d,) = jax.vjp(lambda x: reduce(x, -np.inf, jax.lax.max), x)[1](jnp.ones_like(largest))
+    options = f"{stride} {padding} {padding} 1 1"
+    window = spell(np.full(n, float(window)))
+    for name, result in (("max_pool", largest), ("avg_pool", mean), ("max_pool_grad", d)):
+        lines.append("\t".join([f"{name}{n}d", options, spell(x), window, spell(result)]))
+
+with open(os.path.join(here, "network.txt"), "w") as f:
+    f.write("\n".join(lines) + "\n")
