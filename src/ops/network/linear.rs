@@ -32,6 +32,14 @@ const WINDOW: Label = 4;
 const ELEMENT: Label = 8;
 const PHASE: Label = 12;
 
+/// A number for each spatial axis.
+type Counts = SmallVec<[usize; 3]>;
+
+/// Returns the position of a label.
+fn place(labels: &[Label], l: Label) -> usize {
+    labels.iter().position(|own| *own == l).unwrap_or(0)
+}
+
 /// Returns the zero with which a dtype is padded.
 fn zero() -> Scalar {
     Scalar::Int(0)
@@ -179,34 +187,7 @@ impl Setting {
     pub fn spread(self, y: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
         let n = self.windows.len();
         let (weights, over) = self.dilated(w, at);
-        let mut weights = self.grouped(&weights, self.weight_labels(), at);
-        let place = |labels: &[Label], l: Label| labels.iter().position(|own| *own == l).unwrap_or(0);
-        // the weights are padded such that each phase has `parts` elements
-        let parts: SmallVec<[usize; 3]> = over.iter().map(|v| v.window.div_ceil(v.stride)).collect();
-        let phases: SmallVec<[usize; 3]> = over.iter().map(|v| v.stride.min(v.window)).collect();
-        weights.e.checked()?;
-        let mut widths = vec![(0, 0); weights.labels.len()];
-        for (j, v) in over.iter().enumerate() {
-            widths[place(&weights.labels, ELEMENT + j as Label)].1 = parts[j] * phases[j] - v.window;
-        }
-        if widths.iter().any(|w| w.1 > 0) {
-            weights.e = pad_constant(self.op, &weights.e, &widths, zero(), at);
-        }
-        weights.e = view(self.op, &weights.e, at, |s| {
-            let mut shape: Shape = s.into();
-            let mut steps: Vec<(usize, usize, usize)> = (0..s.len()).map(|d| (d, d, 1)).collect();
-            let mut down = vec![];
-            for (j, phases) in phases.iter().enumerate() {
-                let d = place(&weights.labels, ELEMENT + j as Label);
-                (shape[d], steps[d].2) = (parts[j], *phases);
-                steps.push((d, shape.len(), 1));
-                shape.push(*phases);
-                down.push(d);
-            }
-            let v = affine(shape, s.len(), &steps);
-            Ok(View::flip(&v.shape, &down).after(&v))
-        });
-        weights.labels.extend(self.spatial(PHASE));
+        let (weights, parts, phases) = self.by_phase(&weights, &over, at)?;
         // the windows of `y` that the elements of the input need: those that end at element q, from the first such q on
         let mut reads = AllWindows::new();
         let mut cuts: SmallVec<[(usize, usize); 3]> = smallvec![];
@@ -252,7 +233,7 @@ impl Setting {
         let mut to: SmallVec<[isize; 6]> = x.checked()?.shape.iter().map(|n| *n as isize).collect();
         for j in 0..n {
             let phases = to.remove(first_axis + j + 1);
-            to[first_axis + j] *= phases;
+            to[first_axis + j] = to[first_axis + j].saturating_mul(phases);
         }
         let x = reshape(self.op, &x, &to, at);
         let kept = part(first_axis, &mut cuts.into_iter());
@@ -263,6 +244,39 @@ impl Setting {
         let back =
             move |g: &Expr, at: Loc| Ok(vec![self.clone().convolved(g, &w, at)?, self.clone().weights(g, &y, at)?]);
         Ok(ruled(x, of, Box::new(back), at))
+    }
+
+    /// Returns weights whose elements along an axis are split into those of each phase, in reverse order, and the phases;
+    /// the number of elements of a phase along each axis; and the number of phases that have elements.
+    fn by_phase(&self, w: &Expr, over: &[Windows], at: Loc) -> Result<(Labelled, Counts, Counts)> {
+        let mut weights = self.grouped(w, self.weight_labels(), at);
+        // the weights are padded such that each phase has `parts` elements
+        let parts: Counts = over.iter().map(|v| v.window.div_ceil(v.stride)).collect();
+        let phases: Counts = over.iter().map(|v| v.stride.min(v.window)).collect();
+        weights.e.checked()?;
+        let mut widths = vec![(0, 0); weights.labels.len()];
+        for (j, v) in over.iter().enumerate() {
+            widths[place(&weights.labels, ELEMENT + j as Label)].1 = parts[j] * phases[j] - v.window;
+        }
+        if widths.iter().any(|w| w.1 > 0) {
+            weights.e = pad_constant(self.op, &weights.e, &widths, zero(), at);
+        }
+        weights.e = view(self.op, &weights.e, at, |s| {
+            let mut shape: Shape = s.into();
+            let mut steps: Vec<(usize, usize, usize)> = (0..s.len()).map(|d| (d, d, 1)).collect();
+            let mut down = vec![];
+            for (j, phases) in phases.iter().enumerate() {
+                let d = place(&weights.labels, ELEMENT + j as Label);
+                (shape[d], steps[d].2) = (parts[j], *phases);
+                steps.push((d, shape.len(), 1));
+                shape.push(*phases);
+                down.push(d);
+            }
+            let v = affine(shape, s.len(), &steps);
+            Ok(View::flip(&v.shape, &down).after(&v))
+        });
+        weights.labels.extend(self.spatial(PHASE));
+        Ok((weights, parts, phases))
     }
 
     /// Returns weights with zeros between their elements along axes with a stride and a dilation, which are windows
@@ -276,7 +290,7 @@ impl Setting {
             let apart = view(self.op, &w, at, |s| View::expand(s, axis as isize + 1));
             let apart = pad_constant(self.op, &apart, &widths, zero(), at);
             let mut to: SmallVec<[isize; 6]> = w.0.shape.iter().map(|n| *n as isize).collect();
-            to[axis] *= v.dilation as isize;
+            to[axis] = to[axis].saturating_mul(v.dilation as isize);
             let mut items = vec![SliceItem::Range { start: None, end: None, step: 1 }; axis];
             items.push(SliceItem::Range { start: None, end: Some(v.reach() as isize), step: 1 });
             w = view(self.op, &reshape(self.op, &apart, &to, at), at, |s| View::slice(s, &items));

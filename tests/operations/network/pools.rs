@@ -83,7 +83,7 @@ fn derivatives_of_pools_equal_differences(d: &Device) {
         for is_max in [true, false] {
             let what = format!("seed {seed}: max {is_max}, {}", case.named());
             let f = |x: &Expr| pool(n, is_max, x, options(&case));
-            check(&what, d, &[x.clone()], 2e-8, |v| f(&v[0]));
+            check(&what, d, std::slice::from_ref(&x), 2e-8, |v| f(&v[0]));
             let g = noise(dice, f(&Expr::from(&x)).shape().unwrap(), -1.0, 1.0, d);
             check(&format!("{what}, of the derivative"), d, &[g], 2e-8, |v| {
                 let x = Expr::from(&x);
@@ -103,7 +103,7 @@ fn long_windows_with_a_short_stride(d: &Device) {
         let x = noise(dice, if is_last { &[2, 11, 12, 3] } else { &[2, 3, 11, 12] }, -1.0, 1.0, d);
         let options = Pool::new(7).stride(1).padding(3);
         let options = if is_last { options.channels_last() } else { options };
-        check("max", d, &[x.clone()], 2e-8, |v| v[0].max_pool2d(options.clone()));
+        check("max", d, std::slice::from_ref(&x), 2e-8, |v| v[0].max_pool2d(options.clone()));
         check("mean", d, &[x], 2e-8, |v| v[0].avg_pool2d(options.clone()));
     }
 }
