@@ -24,6 +24,7 @@
 //! | NumPy and cupric side by side | [`guide::numpy`] |
 //! | when an expression is computed, and which operations are fused | [`guide::laziness`], [`Expr::plan`] |
 //! | slices, transposes, in-place writes | [`guide::views`], [`Expr::slice`], [`Array::set`] |
+//! | derivatives, losses, training steps | [`guide::derivatives`], [`grad`] |
 //! | the error bound of each function | [`guide::accuracy`] |
 //! | GPUs, transfers, memory, waiting, timing | [`guide::devices`], [`Device`] |
 //! | the time that each line of a program takes | [`Device::profile`] |

@@ -7,7 +7,7 @@ use crate::graph::expr::{
     Expr, NodeOp, Operand, binary, carry, cast, choose, common, composed, operand, strong, unary, view,
 };
 use crate::graph::ufunc::{arithmetic, float, logic};
-use crate::ops::functions::narrow;
+use crate::ops::functions::{narrow, wide};
 use crate::ops::index::take_along;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -91,7 +91,7 @@ impl Expr {
                 return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
             };
             let (classes, last) = (*classes, vectors.len());
-            let wide = cast(scores.clone(), if scores.0.dtype == DType::F64 { DType::F64 } else { DType::F32 }, at);
+            let wide = wide(&scores, at);
             let log_p = wide.log_softmax(last);
             let loss = composed(|| {
                 let index = view(OP, &labels, at, |s| View::expand(s, -1));

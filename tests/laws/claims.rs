@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The pages whose claims have tests.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "docs/COMPARISON.md",
     "docs/FEATURES.md",
@@ -18,6 +18,7 @@ const PAGES: [&str; 10] = [
     "src/guide/accuracy.md",
     "src/guide/laziness.md",
     "src/guide/views.md",
+    "src/guide/derivatives.md",
     "src/guide/devices.md",
     "src/guide/numpy.md",
 ];

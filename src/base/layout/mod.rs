@@ -64,6 +64,11 @@ pub(crate) fn product<'a>(lengths: impl IntoIterator<Item = &'a usize>) -> usize
     lengths.into_iter().fold(1, |size, n| size.saturating_mul(*n))
 }
 
+/// Returns the lengths of axes as arguments of a reshape.
+pub(crate) fn lengths(shape: &[usize]) -> SmallVec<[isize; 6]> {
+    shape.iter().map(|n| *n as isize).collect()
+}
+
 /// Returns the strides of a dense array of this shape in C order.
 pub(crate) fn c_strides(shape: &[usize]) -> Strides {
     let mut strides: Strides = smallvec![0; shape.len()];

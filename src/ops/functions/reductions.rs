@@ -168,6 +168,21 @@ pub(crate) fn root_or_zero(squares: Expr, at: Loc) -> Expr {
     root.with_rule(vec![squares], Some(Box::new(back)))
 }
 
+/// Returns the logarithm, with the derivative 0 where the operand is 0: that of a sum of exponentials, all of which
+/// are 0.
+fn log_or_flat(sum: Expr, at: Loc) -> Expr {
+    let log = unary(&float::log, &sum, at);
+    if log.error().is_some() {
+        return log;
+    }
+    let of = sum.clone();
+    let back = move |g: &Expr, at: Loc| {
+        let d = binary(&arithmetic::divide, g, &of, at);
+        Ok(vec![choose(binary(&logic::equal, &of, 0.0, at), 0.0, d, at)])
+    };
+    log.with_rule(vec![sum], Some(Box::new(back)))
+}
+
 fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     if count(&x, axes) == 0 {
@@ -189,7 +204,7 @@ fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
         at,
     );
     let sum = sum_at(&unary(&float::exp, binary(&arithmetic::subtract, &x, &shift, at), at), &kept(axes), at);
-    let out = binary(&arithmetic::add, unary(&float::log, sum, at), shift, at);
+    let out = binary(&arithmetic::add, log_or_flat(sum, at), shift, at);
     if axes.keep { out } else { drop_axes(&out, axes, at) }
 }
 

@@ -1,9 +1,8 @@
 //! A derivative with respect to a node, and the functions that bring derivatives into a shape.
 
-use super::lengths;
 use crate::base::dtype::Scalar;
 use crate::base::error::Loc;
-use crate::base::layout::{self, AxesArg, Shape, View};
+use crate::base::layout::{self, AxesArg, Shape, View, lengths};
 use crate::graph::expr::{Expr, carry, choose, reduce, reshape, view};
 use crate::graph::ufunc::{Fold, arithmetic};
 use smallvec::SmallVec;
@@ -58,7 +57,7 @@ pub(super) fn restored(e: &Expr, shape: &[usize], axes: &[usize], at: Loc) -> Ex
     broadcast(&reshape("grad", e, &lengths(&ones), at), shape, at)
 }
 
-/// Returns a fill of zeros with the shape, dtype and device of another expression.
-pub(super) fn zeros_like(e: &Expr, at: Loc) -> Expr {
-    Expr::fill_on(e.0.device, Scalar::Float(0.0), e.0.shape.clone(), e.0.dtype, at)
+/// Returns a fill of zeros of a shape, with the dtype and device of another expression.
+pub(super) fn zeros(shape: Shape, like: &Expr, at: Loc) -> Expr {
+    Expr::fill_on(like.0.device, Scalar::Float(0.0), shape, like.0.dtype, at)
 }

@@ -16,9 +16,9 @@ mod view;
 
 pub use params::{Parameters, value_and_grad};
 
-use crate::base::dtype::Scalar;
+use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::Shape;
+use crate::base::layout::{Shape, View};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, cast, cast_always, strong, ufunc, view};
 use crate::graph::ufunc::arithmetic;
 use reverse::{Unread, derivatives};
@@ -55,7 +55,8 @@ use std::panic::Location;
 /// # Errors
 /// The expressions carry the error. [`ErrorKind::Shape`] if `y` is not 0-d (use [`vjp`]); [`ErrorKind::DType`] if `y` or
 /// an operand is not a float; [`ErrorKind::Argument`] for an operand that `y` does not read (see [`grad_or_zeros`]), for
-/// an operand that is a view of an expression, a lazy fill, or an array with overlapping elements, and for an operation without a derivative, which the message names with its line (see [`with_vjp`]).
+/// an operand that is a view of an expression, a lazy fill, or an array with overlapping elements, and for an operation
+/// without a derivative, which the message names with its line (see [`with_vjp`]).
 #[doc(alias("gradient", "backward", "autograd"))]
 #[track_caller]
 pub fn grad<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
@@ -186,7 +187,7 @@ pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]
 ///
 /// # Errors
 /// An error that `y` or an operand carries. The derivatives carry [`ErrorKind::Shape`] if `back` returns one of another
-/// shape than its operand's.
+/// shape than its operand's, and [`ErrorKind::DType`] if it returns integers or bools for an operand of floats.
 #[doc(alias("custom_vjp", "custom_gradient", "custom_op"))]
 #[track_caller]
 pub fn with_vjp<const N: usize>(
@@ -206,18 +207,24 @@ pub fn with_vjp<const N: usize>(
             false => y,
         };
         let operands: Vec<Expr> = operands.into_iter().cloned().collect();
-        let shapes: Vec<Shape> = operands.iter().map(|e| e.0.shape.clone()).collect();
+        let wanted: Vec<(Shape, DType)> = operands.iter().map(|e| (e.0.shape.clone(), e.0.dtype)).collect();
         Ok(y.with_rule(
             operands,
             Some(Box::new(move |g, at| {
                 let list = back(g);
-                for (i, (d, shape)) in list.iter().zip(&shapes).enumerate() {
-                    if d.checked()?.shape != *shape {
+                for (i, (d, (shape, dtype))) in list.iter().zip(&wanted).enumerate() {
+                    let (found, is) = (d.checked()?.shape.as_slice(), d.0.dtype);
+                    if found != shape.as_slice() {
                         let detail = format!(
-                            "the derivative for operand {i} has shape {:?}; the operand has shape {shape:?}",
-                            d.0.shape.as_slice()
+                            "the derivative for operand {i} has shape {found:?}; the operand has shape {shape:?}"
                         );
                         return Err(Error::with_line(ErrorKind::Shape, "with_vjp", detail, at));
+                    }
+                    if dtype.is_float() && !is.is_float() {
+                        let detail = format!(
+                            "the derivative for operand {i} has dtype {is}; the operand has dtype {dtype}, so a float is needed"
+                        );
+                        return Err(Error::with_line(ErrorKind::DType, "with_vjp", detail, at));
                     }
                 }
                 Ok(list.to_vec())
@@ -255,7 +262,10 @@ fn of_loss(op: &'static str, y: &Expr, of: &[&Expr], unread: Unread, at: Loc) ->
         let y = strong(y.clone(), at);
         let n = y.checked()?;
         if !n.shape.is_empty() {
-            let detail = format!("the result has shape {:?}; a 0-d one is needed, or vjp", n.shape.as_slice());
+            let detail = format!(
+                "the result has shape {:?}, and must be 0-d; reduce it with sum or mean, or use vjp",
+                n.shape.as_slice()
+            );
             return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
         }
         let one = Expr::fill_on(n.device, Scalar::Float(1.0), Shape::new(), n.dtype, at);
@@ -272,7 +282,7 @@ fn like(e: &Expr, value: Arg, at: Loc) -> Result<Expr> {
     };
     let n = e.checked()?;
     value.checked()?;
-    let value = view("vjp", &cast(value, n.dtype, at), at, |s| crate::base::layout::View::broadcast_to(s, &n.shape));
+    let value = view("vjp", &cast(value, n.dtype, at), at, |s| View::broadcast_to(s, &n.shape));
     value.checked()?;
     Ok(value)
 }
@@ -289,12 +299,7 @@ fn as_array<const N: usize>(list: Vec<Expr>, at: Loc) -> [Expr; N] {
     std::array::from_fn(|_| list.next().unwrap_or_else(|| Expr::failed(missing(), at)))
 }
 
-/// Returns the lengths of axes as arguments of a reshape.
-fn lengths(shape: &[usize]) -> smallvec::SmallVec<[isize; 6]> {
-    shape.iter().map(|n| *n as isize).collect()
-}
-
 /// Makes a node without a binding.
 fn iota(axis: usize, shape: &Shape, at: Loc) -> Expr {
-    Expr::node(NodeOp::Iota(axis), smallvec![], shape.clone(), crate::DType::I32, 0, at)
+    Expr::node(NodeOp::Iota(axis), smallvec![], shape.clone(), DType::I32, 0, at)
 }

@@ -140,6 +140,6 @@ pub fn value_and_grad<P: Parameters>(params: &P, loss: impl FnOnce(&P) -> Expr) 
 
 fn missing(at: crate::base::error::Loc) -> Expr {
     use crate::base::error::{Error, ErrorKind};
-    let detail = "`with` asks for more leaves than `leaves` lists";
+    let detail = "the method `with` of the parameters asks for more leaves than `leaves` lists";
     Expr::failed(Error::with_line(ErrorKind::Argument, "value_and_grad", detail, at), at)
 }

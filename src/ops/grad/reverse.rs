@@ -1,13 +1,11 @@
 //! The walk backwards through a graph.
 
-use super::adjoint::{Adjoint, unbroadcast};
-use super::lengths;
+use super::adjoint::{Adjoint, unbroadcast, zeros};
 use super::rules::{Step, To};
 use super::source::{Operands, Relation, refusal};
 use super::view::of_parts;
-use crate::base::dtype::Scalar;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, View};
+use crate::base::layout::{self, View, lengths};
 use crate::graph::expr::{Expr, Node, between, binary, cast, common, reshape};
 use crate::graph::ufunc::{arithmetic, logic};
 use std::collections::HashMap;
@@ -92,13 +90,17 @@ pub(super) fn together(
     at: Loc,
 ) -> Result<Vec<Expr>> {
     common(op, results.iter().chain(of.iter().copied()), at)?;
-    for (what, e) in results.iter().map(|e| ("the result", e)).chain(of.iter().map(|e| ("an operand", *e))) {
-        if !e.0.dtype.is_float() {
-            let detail = format!("{what} has dtype {}, which has no derivatives; floats are needed", e.0.dtype);
-            return Err(Error::with_line(ErrorKind::DType, op, detail, at));
-        }
+    let refuse = |what: std::fmt::Arguments, e: &Expr| {
+        let detail = format!("{what} has dtype {}, which has no derivatives; floats are needed", e.0.dtype);
+        Err(Error::with_line(ErrorKind::DType, op, detail, at))
+    };
+    if let Some(e) = results.iter().find(|e| !e.0.dtype.is_float()) {
+        return refuse(format_args!("the result"), e);
     }
     for (i, e) in of.iter().enumerate() {
+        if !e.0.dtype.is_float() {
+            return refuse(format_args!("operand {i}"), e);
+        }
         if let Some(why) = refusal(e) {
             let detail = format!("operand {i}, of shape {:?}, {why}", e.0.shape.as_slice());
             return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
@@ -157,7 +159,9 @@ impl Walk {
             && let Some(i) = is_read.iter().position(|read| !read)
         {
             let shape = of[i].0.shape.as_slice();
-            let detail = format!("the result does not read operand {i}, of shape {shape:?}");
+            let detail = format!(
+                "the result does not read operand {i}, of shape {shape:?}; what eval returns no longer depends on what it was computed from"
+            );
             return Err(Error::with_line(ErrorKind::Argument, self.op, detail, at));
         }
         for (e, seed) in results.iter().zip(seeds) {
@@ -193,7 +197,7 @@ impl Walk {
                     d.checked()?;
                     cast(d, v.0.dtype, at)
                 }
-                None => Expr::fill_on(v.0.device, Scalar::Float(0.0), v.0.shape.clone(), v.0.dtype, at),
+                None => zeros(v.0.shape.clone(), v, at),
             });
         }
         Ok(derivatives)

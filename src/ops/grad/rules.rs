@@ -1,11 +1,11 @@
 //! The derivative of each kind of node.
 
-use super::adjoint::{Adjoint, broadcast, restored, sum, zeros_like};
+use super::adjoint::{Adjoint, broadcast, restored, sum, zeros};
 use super::formula::{Call, product};
+use super::iota;
 use super::view::{cut, transposed};
-use super::{iota, lengths};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, IndexMode, Shape, View};
+use crate::base::layout::{self, IndexMode, Shape, View, lengths};
 use crate::graph::expr::{Expr, NodeOp, binary, carry, cast, choose, reshape, scan, unary, view};
 use crate::graph::ufunc::{Fold, Partial, SUM_OF_CHAINS, Ufunc, arithmetic, float, logic};
 use crate::ops::functions::{join, matmul_at};
@@ -125,7 +125,7 @@ impl Step<'_> {
     /// Returns the error for an operation without a derivative.
     fn without_derivative(&self, why: &str) -> Error {
         let (name, line) = (self.node.0.op.name(), self.node.0.location);
-        let detail = format!("{name}, called at {line}, has no derivative{why}; state it with with_vjp");
+        let detail = format!("{name}, called at {line}, has no derivative{why}; define one with with_vjp");
         Error::with_line(ErrorKind::Argument, self.op, detail, self.at)
     }
 }
@@ -174,7 +174,8 @@ fn all_others(x: &Expr, axes: &[usize], at: Loc) -> Expr {
     })
 }
 
-pub(super) fn flipped(e: &Expr, axis: usize, at: Loc) -> Expr {
+/// Returns the elements in reverse order along an axis.
+fn flipped(e: &Expr, axis: usize, at: Loc) -> Expr {
     view(OP, e, at, |s| Ok(View::flip(s, &[axis])))
 }
 
@@ -289,7 +290,7 @@ fn untaken(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) 
     let mut wanted = lengths(&x.0.shape);
     wanted[axis] = layout::product(&i.0.shape) as isize;
     let (values, flat) = (reshape(OP, g, &wanted, at), reshape(OP, i, &[-1], at));
-    let (zeros, axis) = (zeros_like(x, at), axis as isize);
+    let (zeros, axis) = (zeros(x.0.shape.clone(), x, at), axis as isize);
     match mode {
         // the positions were checked when the result was computed
         IndexMode::Check | IndexMode::Clip => zeros.index_add_clip(axis, flat, values),

@@ -89,14 +89,18 @@ pub(super) fn refusal(operand: &Expr) -> Option<&'static str> {
     // views of a view do not pass through it: they are views of what is below
     if matches!(n.op, NodeOp::View(_) | NodeOp::Reshape) {
         return Some(
-            "is a view of an expression, which further views do not pass through; take the expression below it, or use `.positive()` of the view",
+            "is a view of an expression, and is not found below further views of it; name the expression that it is a view of, or make the view an expression of its own by `view.positive()`",
         );
     }
     if n.is_constant() {
-        return Some("is a number and not an array; evaluate it first");
+        return Some(
+            "is a fill that is not computed yet (such as `zeros` or `full`), so it is a number and not an array; evaluate it first",
+        );
     }
     let overlaps = n.layout().is_some_and(|l| l.may_overlap_itself());
-    overlaps.then_some("has elements that share memory; take the array that it is a view of")
+    overlaps.then_some(
+        "has elements that share memory, as those of a broadcast or of windows do; name the array that it is a view of",
+    )
 }
 
 /// Returns the view of the array `of` that the array `is` is, if it is one. Both are in one buffer.
@@ -129,33 +133,21 @@ fn between(of: Place, is: Place) -> Option<View> {
     }
     // each index of the view must be an index of the array
     for d in 0..m {
-        let (low, high) = reach(v.offset[d], (0..n).map(|k| (is.0[k], v.coef[d * n + k])));
-        if low < 0 || high >= isize::try_from(of.0[d]).ok()?.max(1) {
+        let length = isize::try_from(of.0[d]).ok()?;
+        if let Some((low, high)) = layout::span_of(is.0, &v.coef[d * n..][..n])
+            && (v.offset[d] + low < 0 || v.offset[d] + high >= length)
+        {
             return None;
         }
     }
     Some(v)
 }
 
-/// Returns the least and the greatest value of `first` plus a multiple of each coefficient, where the multiples are
-/// less than the lengths.
-fn reach(first: isize, axes: impl Iterator<Item = (usize, isize)>) -> (isize, isize) {
-    axes.fold((first, first), |(low, high), (n, c)| {
-        let far = c.saturating_mul(n.max(1) as isize - 1);
-        (low.saturating_add(far.min(0)), high.saturating_add(far.max(0)))
-    })
-}
-
 /// Returns whether two arrays in one buffer certainly have no element in common.
 fn are_disjoint(a: Place, b: Place) -> bool {
-    if a.0.contains(&0) || b.0.contains(&0) {
-        return true;
-    }
-    let span = |p: Place| {
-        let (low, high) = reach(0, p.0.iter().copied().zip(p.1.iter().copied()));
-        (low + p.2 as isize, high + p.2 as isize)
-    };
-    let ((low_a, high_a), (low_b, high_b)) = (span(a), span(b));
+    let span = |p: Place| layout::span_of(p.0, p.1).map(|(low, high)| (low + p.2 as isize, high + p.2 as isize));
+    // an array without elements has no span
+    let (Some((low_a, high_a)), Some((low_b, high_b))) = (span(a), span(b)) else { return true };
     if high_a < low_b || high_b < low_a {
         return true;
     }

@@ -1,10 +1,10 @@
 //! The derivatives of views: each element of the operand gets the sum of the derivatives of its images.
 
-use super::adjoint::sum;
-use super::{iota, lengths};
+use super::adjoint::{sum, zeros};
+use super::iota;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, Shape, SliceItem, View};
+use crate::base::layout::{self, Shape, SliceItem, View, lengths};
 use crate::graph::expr::{Expr, binary, reshape, view};
 use crate::graph::ufunc::arithmetic;
 use crate::ops::functions::join;
@@ -19,10 +19,6 @@ pub(super) fn cut(e: &Expr, axis: usize, from: usize, to: usize, at: Loc) -> Exp
         false => SliceItem::Range { start: None, end: None, step: 1 },
     };
     view(OP, e, at, |s| View::slice(s, &s.iter().enumerate().map(part).collect::<Vec<_>>()))
-}
-
-fn zeros(shape: Shape, like: &Expr, at: Loc) -> Expr {
-    Expr::fill_on(like.0.device, Scalar::Float(0.0), shape, like.0.dtype, at)
 }
 
 /// Puts zeros before and after the elements along an axis.
@@ -204,7 +200,7 @@ fn of_windows(g: &Expr, axis: usize, steps: [usize; 2], begin: usize, length: us
 fn scattered(v: &View, operand: &[usize], g: &Expr, left: &[usize], at: Loc) -> Result<Expr> {
     let size = layout::product(operand);
     if size > i32::MAX as usize {
-        let detail = format!("a view of {size} elements, whose positions must fit i32");
+        let detail = format!("a view of an array of {size} elements; the derivative needs positions that fit i32");
         return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, at));
     }
     let (n, strides) = (v.shape.len(), layout::c_strides(operand));

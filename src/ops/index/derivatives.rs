@@ -1,7 +1,6 @@
 //! The derivatives of elements that are taken at positions along an axis.
 
 use super::places::flat_along;
-use super::writes::as_lengths;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IndexMode, View};
@@ -58,5 +57,5 @@ pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g:
     let flat = flat_along(place, axis, shape, &i.0.shape, at);
     let zeros = reshape(OP, &zeros, &[-1], at);
     let sums = zeros.index_add_clip(0, reshape(OP, &flat, &[-1], at), reshape(OP, g, &[-1], at));
-    Ok(reshape(OP, &sums, &as_lengths(shape), at))
+    Ok(reshape(OP, &sums, &layout::lengths(shape), at))
 }

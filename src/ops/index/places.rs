@@ -4,7 +4,7 @@
 //! The code that writes the values is in `ops/index/writes.rs`.
 
 use super::positions;
-use super::writes::{Places, as_lengths, at_most_i32, in_axis, written};
+use super::writes::{Places, at_most_i32, in_axis, written};
 use crate::array::Array;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -336,7 +336,7 @@ fn take_at(source: &Expr, indices: Vec<Arg>, mode: IndexMode, at: Loc) -> Expr {
         layout::size_of_shape(&out).map_err(|f| f.at(OP, at))?;
         let mut joined: Shape = smallvec![layout::product(&shape[..lead])];
         joined.extend(shape[lead..].iter().copied());
-        let source = reshape(OP, &source, &as_lengths(&joined), at);
+        let source = reshape(OP, &source, &layout::lengths(&joined), at);
         let dtype = source.checked()?.dtype;
         let take = NodeOp::Take { axis: 0, mode, along: false, name: OP };
         Ok(Expr::node(take, smallvec![i, source], out, dtype, device, at))

@@ -12,10 +12,6 @@ use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 
-fn lengths(shape: &[usize]) -> SmallVec<[isize; 6]> {
-    shape.iter().map(|n| *n as isize).collect()
-}
-
 /// Adds values to the floats of an array at positions along an axis. The values have the array's shape, with as many
 /// elements along the axis as there are keys. Each key is the position to which one slice of the values is added. Keys
 /// are integers in the range of the axis.
@@ -110,7 +106,7 @@ fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: 
         false => (keys, values),
     };
     let sums = first_of(&SUM_BY_KEY, smallvec![keys, values], [count, length, rows], op, at)?;
-    Ok(reshape(op, &sums, &lengths(&shape), at))
+    Ok(reshape(op, &sums, &layout::lengths(&shape), at))
 }
 
 /// Calls a routine that has one result. `params` are the integer parameters of its table entry.

@@ -56,10 +56,6 @@ pub(super) fn in_axis(
     })
 }
 
-pub(super) fn as_lengths(shape: &[usize]) -> Vec<isize> {
-    shape.iter().map(|n| *n as isize).collect()
-}
-
 /// Returns a table of `count` entries, one for each position: the number, counted from 1, of the last value for the
 /// position, or 0 if there is none. The dtype is u32, because devices have an atomic maximum for it.
 pub(super) fn last_writers(op: &'static str, places: &Places, count: usize, device: u32, at: Loc) -> Expr {
@@ -110,7 +106,7 @@ fn derivative_of(array: &Expr, lead: usize, places: Places, device: u32) -> Back
         let (op, (lead, rest)) = ("grad", shape.split_at(lead));
         let count = layout::product(&places.at.0.shape);
         let table = last_writers(op, &places, layout::product(lead), device, at);
-        let here: Vec<isize> = as_lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
+        let here: Vec<isize> = layout::lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
         let is_written = binary(&logic::not_equal, reshape(op, &table, &here, at), 0, at);
         let flat = reshape(op, &places.at, &[count as isize], at);
         let taken = |from: &Expr, more: &[usize]| {
@@ -122,10 +118,10 @@ fn derivative_of(array: &Expr, lead: usize, places: Places, device: u32) -> Back
         let number = binary(&arithmetic::add, cast(number, DType::U32, at), 1, at);
         let is_last = binary(&logic::equal, taken(&table, &[]), number, at);
         let each: Vec<isize> = std::iter::once(-1).chain(rest.iter().map(|_| 1)).collect();
-        let joined: Vec<isize> = std::iter::once(-1).chain(as_lengths(rest)).collect();
+        let joined: Vec<isize> = std::iter::once(-1).chain(layout::lengths(rest)).collect();
         let values = choose(reshape(op, &is_last, &each, at), taken(&reshape(op, g, &joined, at), rest), 0.0, at);
         let wanted: Shape = places.at.0.shape.iter().chain(rest).copied().collect();
-        Ok(vec![choose(is_written, 0.0, g, at), reshape(op, &values, &as_lengths(&wanted), at)])
+        Ok(vec![choose(is_written, 0.0, g, at), reshape(op, &values, &layout::lengths(&wanted), at)])
     })
 }
 
@@ -163,7 +159,8 @@ impl Write {
     /// merged into one.
     fn joined(&self, array: &Expr, lead: usize, values: &Expr, count: usize) -> (Expr, Expr) {
         let (lead, rest) = array.0.shape.split_at(lead);
-        let with = |first: usize| as_lengths(&std::iter::once(first).chain(rest.iter().copied()).collect::<Shape>());
+        let with =
+            |first: usize| layout::lengths(&std::iter::once(first).chain(rest.iter().copied()).collect::<Shape>());
         let array = reshape(self.op, array, &with(layout::product(lead)), self.at);
         let values = match values.0.number() {
             Some(number) => {
@@ -188,7 +185,7 @@ impl Write {
         let shape = args[0].checked()?.shape.clone();
         let scatter = NodeOp::Scatter { axis: 0, mode, combine: Combine::Set, name: self.op };
         let set = self.node(scatter, args, shape, array.0.dtype);
-        Ok(reshape(self.op, &set, &as_lengths(&array.0.shape), self.at))
+        Ok(reshape(self.op, &set, &layout::lengths(&array.0.shape), self.at))
     }
 
     /// Sorts the positions with their values, and writes the last value of each run of equal positions. A device that
@@ -222,16 +219,16 @@ impl Write {
         let table = last_writers(op, places, layout::product(lead), device, at);
         let is_written = |table: &Expr| binary(&logic::not_equal, table, 0, at);
         // along each of the other axes the table has length 1
-        let across: Vec<isize> = as_lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
+        let across: Vec<isize> = layout::lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
         let here = is_written(&reshape(op, &table, &across, at));
         let new = match values.0.number() {
             Some(number) => Expr::fill(number, shape.clone(), dtype, at),
             None => {
                 let listed: Shape = std::iter::once(count).chain(rest.iter().copied()).collect();
-                let listed = reshape(op, values, &as_lengths(&listed), at);
+                let listed = reshape(op, values, &layout::lengths(&listed), at);
                 // where nothing is written the number is −1, which clips to 0; the value found there is not used
                 let number = binary(&arithmetic::subtract, cast(table, DType::I32, at), 1, at);
-                let number = reshape(op, &number, &as_lengths(lead), at);
+                let number = reshape(op, &number, &layout::lengths(lead), at);
                 let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };
                 self.node(take, smallvec![number, listed], shape.clone(), dtype)
             }

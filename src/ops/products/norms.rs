@@ -3,8 +3,8 @@
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, binary, carry, cast, reduce, strong, unary, view};
-use crate::graph::ufunc::{Ufunc, arithmetic};
+use crate::graph::expr::{Expr, binary, carry, cast, choose, reduce, reshape, strong, unary, view};
+use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::functions::{count, narrow, root_or_zero, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
@@ -123,9 +123,33 @@ fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
         f64::NEG_INFINITY => extreme(OP, &magnitudes, axes, &arithmetic::minimum, at),
         p => {
             let powers = binary(&arithmetic::pow, &magnitudes, p, at);
-            binary(&arithmetic::pow, sum(OP, &powers, axes, at), 1.0 / p, at)
+            let norm = binary(&arithmetic::pow, sum(OP, &powers, axes, at), 1.0 / p, at);
+            with_slope(norm, x, axes.clone(), p)
         }
     }
+}
+
+/// Returns a norm of order p with its derivative: for each element its sign times (|x| / norm)^(p − 1). The derivative
+/// at 0 is 0, as that of the magnitude.
+fn with_slope(norm: Expr, x: Expr, axes: AxesArg, p: f64) -> Expr {
+    if norm.error().is_some() {
+        return norm;
+    }
+    let (of, out) = (x.clone(), norm.clone());
+    let back = move |g: &Expr, at: Loc| {
+        let reduced = axes.resolve(of.0.shape.len()).map_err(|f| f.at("grad", at))?;
+        let spread = |e: &Expr| {
+            let mut shape = of.0.shape.clone();
+            reduced.iter().for_each(|d| shape[*d] = 1);
+            reshape("grad", e, &layout::lengths(&shape), at)
+        };
+        let ratio = binary(&arithmetic::divide, unary(&arithmetic::abs, &of, at), spread(&out), at);
+        let slope = binary(&arithmetic::pow, ratio, p - 1.0, at);
+        let d = binary(&arithmetic::multiply, spread(g), slope, at);
+        let d = binary(&arithmetic::multiply, d, unary(&arithmetic::sign, &of, at), at);
+        Ok(vec![choose(binary(&logic::equal, &of, 0.0, at), 0.0, d, at)])
+    };
+    norm.with_rule(vec![x], Some(Box::new(back)))
 }
 
 fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Expr> {

@@ -73,7 +73,7 @@ macro_rules! rows {
             cpu_float: [single::silu(x), double::silu(x)], wgsl_f32: "m_silu({a})", wgsl_f64: "d_silu({a})", exact: { exact::silu(x) },
             domain: [-100.0, 100.0],
             cost: 13,
-            derivative(g, out): [{ g * (x.sigmoid() + out * one_minus(&x.sigmoid())) }],
+            derivative(g, out): [{ g * silu_slope(x, out) }],
         }
         /// Returns x · Φ(x), where Φ is the distribution function of the standard normal distribution, in the exact
         /// form (by erfc).
@@ -82,7 +82,7 @@ macro_rules! rows {
             cpu_float: [single::gelu(x), double::gelu(x)], wgsl_f32: "m_gelu({a})", wgsl_f64: "d_gelu({a})", exact: { exact::gelu(x) },
             domain: [-20.0, 20.0],
             cost: 22,
-            derivative(g, out): [{ g * (x.ndtr() + x * normal_density(x)) }],
+            derivative(g, out): [{ g * gelu_slope(x) }],
         }
         /// Returns x · Φ(x) like `gelu`, but with the tanh approximation of Φ.
         #[doc(alias("gelu_new", "gelu_fast"))]
@@ -297,9 +297,24 @@ macro_rules! rows {
 pub(crate) use rows;
 
 use super::Formula;
-use super::derivative::{one_minus, select};
+use super::derivative::{normal_density, one_minus, select};
 use super::integer::Int;
 rows!(super::define);
+
+/// Returns the derivative of `silu`, whose result is `out`.
+fn silu_slope(x: &Formula, out: &Formula) -> Formula {
+    let s = x.sigmoid();
+    let rest = one_minus(&s);
+    // at ∞ the product is ∞ · 0; its limit is 0
+    select(rest.equal(0.0), &s, &s + out * rest)
+}
+
+/// Returns the derivative of `gelu`.
+fn gelu_slope(x: &Formula) -> Formula {
+    let density = normal_density(x);
+    // at ±∞ the product is ∞ · 0; its limit is 0
+    select(density.equal(0.0), x.ndtr(), x.ndtr() + x * density)
+}
 
 /// Returns the derivative of `gelu_tanh`, whose result is `out`.
 fn tanh_gelu_slope(x: &Formula, out: &Formula) -> Formula {
@@ -307,7 +322,9 @@ fn tanh_gelu_slope(x: &Formula, out: &Formula) -> Formula {
     let square = x.square();
     let s = ((x + x * &square * 0.044715) * k).sigmoid();
     let inner = (square * (3.0 * 0.044715) + 1.0) * k;
-    &s + out * one_minus(&s) * inner
+    // far from 0 the polynomial overflows, where the sigmoid is 0 or 1
+    let is_flat = (&s * one_minus(&s)).equal(0.0);
+    select(is_flat, &s, &s + out * one_minus(&s) * inner)
 }
 
 /// Returns the derivative of `sinc`, whose result is `out`: (cos πx − sinc x) / x. Near 0, where the difference
