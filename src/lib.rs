@@ -199,6 +199,7 @@
 //! | `mmap` | no | `Array::map_npy`, `SafeTensors::map`: arrays backed by a memory-mapped file | 19 |
 //! | `text` | no | `TextFormat`, `Array::from_text`, `to_text`: text tables of numbers, such as CSV | 17 |
 //! | `formats` | no | the four features above | 30 |
+//! | `train` | no | `cupric::train`: optimisers, learning rates, clipping of derivatives | 17 |
 //!
 //! `testing` is for cupric's own tests and not part of the public API.
 //!
@@ -314,6 +315,8 @@ pub use ops::searching::{Side, interp, searchsorted};
 pub use ops::sets::{UniqueAll, UniqueCounts, UniqueInverse};
 pub use ops::sorting::lexsort;
 pub use ops::statistics::*;
+#[cfg(feature = "train")]
+pub use ops::train;
 pub use plan::backend::{MemoryInfo, Numerics, Stats};
 
 /// Contains the README and the tour as documentation, so that their examples run as tests.

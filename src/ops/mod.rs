@@ -22,3 +22,5 @@ mod self_test;
 pub(crate) mod sets;
 pub(crate) mod sorting;
 pub(crate) mod statistics;
+#[cfg(feature = "train")]
+pub mod train;

@@ -20,3 +20,4 @@ mod sets;
 mod sort;
 mod sorting;
 mod statistics;
+mod train;

@@ -1,0 +1,28 @@
+//! Learning rates as functions of the step, which counts from 0.
+
+use std::f64::consts::PI;
+
+/// Returns a rate that rises linearly and reaches `rate` at step `steps`; from then on it is `rate`.
+///
+/// ```
+/// use cupric::train::warm_up;
+/// assert_eq!([0, 5, 10, 99].map(|step| warm_up(step, 0.5, 10)), [0., 0.25, 0.5, 0.5]);
+/// ```
+pub fn warm_up(step: u64, rate: f64, steps: u64) -> f64 {
+    if step >= steps { rate } else { rate * (step as f64 / steps as f64) }
+}
+
+/// Returns a rate that falls from `rate` to `last` along half a cosine and is `last` from step `steps` on.
+///
+/// ```
+/// use cupric::train::cosine;
+/// assert_eq!([0, 10, 99].map(|step| cosine(step, 1.0, 0.0, 10)), [1., 0., 0.]);
+/// assert!((cosine(5, 1.0, 0.0, 10) - 0.5).abs() < 1e-12);
+/// ```
+#[doc(alias = "cosine_decay")]
+pub fn cosine(step: u64, rate: f64, last: f64, steps: u64) -> f64 {
+    if step >= steps {
+        return last;
+    }
+    last + (rate - last) * 0.5 * (1.0 + (PI * step as f64 / steps as f64).cos())
+}
