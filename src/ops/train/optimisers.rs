@@ -133,8 +133,9 @@ impl Sgd {
     }
 }
 
-/// The state of [`Adam`]: the step count, and the running means of the derivatives and of their squares.
-pub type AdamState<T> = (Array, T, T);
+/// The state of [`Adam`]: the step count, and the running means of the derivatives and of their squares. The next state,
+/// before it is evaluated, holds expressions.
+pub type AdamState<T, C = Array> = (C, T, T);
 
 /// Adam (Kingma and Ba, 2015), with the decoupled decay of AdamW (Loshchilov and Hutter, 2019) if `decay` is not 0.
 /// The step count is a 0-d array of the state, so each step runs the same plan.
@@ -190,7 +191,7 @@ impl Adam {
         params: &P,
         grads: &impl Parameters,
         state: &(Array, impl Parameters, impl Parameters),
-    ) -> (P::With<Expr>, (Expr, P::With<Expr>, P::With<Expr>)) {
+    ) -> (P::With<Expr>, AdamState<P::With<Expr>, Expr>) {
         const OP: &str = "Adam::update";
         let (at, list) = (Location::caller(), leaves(params));
         let others = [("derivative", leaves(grads)), ("state", leaves(&state.1)), ("state", leaves(&state.2))];
