@@ -7,6 +7,7 @@
 //! which nodes it needs stored, and each of these nodes gets its own kernel. Then nodes that would be computed too
 //! often are stored if that is faster (`weigh.rs`), and the search is repeated.
 
+use super::axes::arrange_epilogues;
 use super::graph::Arena;
 use super::join::join;
 use super::lower::Draft;
@@ -155,6 +156,7 @@ impl<'a> Planner<'a> {
             steps = join(&self, steps);
             write_to_results(&mut steps);
         }
+        arrange_epilogues(&mut steps);
         let (mut plan, in_place) = self.finish(steps, &bytes, outputs)?;
         let time = plan.steps.iter().map(|s| modelled_time(s, &self.caps.rates)).sum();
         let mut choices = self.choices.take();

@@ -234,7 +234,8 @@ impl Lowering<'_> {
             let Some(map) = self.space.operand_of_product(n.shape.len(), i, &self.p.arena.nodes[*a].shape) else {
                 return Err(node);
             };
-            let place = self.resolve(*a, &map);
+            let Some((source, map)) = self.p.source_of(*a, map) else { return Err(node) };
+            let place = self.resolve(source, &map);
             let dtype = self.p.arena.nodes[*a].dtype;
             // `Op::Dot` reads loads 0 and 1, so `x · x` has two loads too
             self.draft.loads.push(Load { buffer: place.0, dtype, strides: place.1, offset: place.2 });

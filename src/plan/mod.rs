@@ -14,6 +14,7 @@ pub(crate) mod backend;
 pub(crate) mod debug;
 pub(crate) mod kernel;
 
+mod axes;
 mod boxes;
 mod buffers;
 mod chains;

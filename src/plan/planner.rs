@@ -142,8 +142,14 @@ impl<'a> Planner<'a> {
                 }
                 continue;
             }
-            for (_, a) in node.args.iter().enumerate().filter(|(k, _)| role.reads_from_memory(*k)) {
+            let is_read =
+                |p: &Planner<'_>, k, a| role.reads_from_memory(k) && !(role == Role::Product && p.is_merged(a));
+            for (_, a) in node.args.iter().enumerate().filter(|(k, a)| is_read(&p, *k, **a)).collect::<Vec<_>>() {
                 p.store_operand(*a);
+            }
+            if p.is_read_by_axes(i) {
+                p.store_operand(node.args[0]);
+                continue;
             }
             if read_elementwise[i] && p.is_read_in_parts(i) {
                 continue;

@@ -1,10 +1,9 @@
 //! Matrix products for the CPU. The loops multiply, and convert elements between narrow and wide types on the way, but
-//! do nothing else. So kernels before the product copy operands that have another type or no single stride along k. The
-//! epilogue is a kernel after the product, which passes each part of its result to the epilogue as soon as it is
+//! do nothing else. So kernels before the product copy operands that have another type. The epilogue is a kernel after the product, which passes each part of its result to the epilogue as soon as it is
 //! computed (`plan/schedule/products.rs`).
 
 use crate::base::dtype::DType;
-use crate::base::layout::{self, Shape, Strides, c_strides, product};
+use crate::base::layout::{self, Layout, Shape, Strides, c_strides, product};
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Step, Store, Value, Window, takes};
 use smallvec::SmallVec;
 
@@ -32,7 +31,13 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     if in_place {
         passes.push(product);
     } else {
-        let strides = c_strides(&kernel.outer);
+        // the order of the result's memory, in which the product may then be written to it
+        let own = kernel.stores.first().map_or(c_strides(&kernel.outer), |s| s.strides[..rank].into());
+        let order = layout::common_order(&kernel.outer, std::iter::once(&own[..]));
+        let strides = match kernel.inner.len() {
+            1 => c_strides(&kernel.outer),
+            _ => Layout::ordered(&kernel.outer, &order).strides,
+        };
         let buffer = temp(kernel.outer_size().saturating_mul(wanted.size()));
         product.stores = vec![store(buffer, wanted, strides.clone(), 0)];
         passes.push(product);
@@ -110,12 +115,11 @@ fn copied(
 ) -> Option<(Kernel, Load)> {
     let (load, rank) = (&kernel.loads[operand], kernel.outer.len());
     let k = kernel.inner_size();
-    let along_k = layout::one_step(&kernel.inner, &load.strides[rank..]).is_some();
     // the copy runs over the batch axes, the operand's own m or n, and k
     let own_axis = if absent == rank - 2 { rank - 1 } else { rank - 2 };
     let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own_axis]]).collect();
     let mut source: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own_axis]]).collect();
-    if k == 0 || takes(load.dtype, wanted.compute()) && along_k {
+    if k == 0 || takes(load.dtype, wanted.compute()) {
         return None;
     }
     // along a batch axis on which the operand repeats, the copy has length 1; k may be several axes, which the copy

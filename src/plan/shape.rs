@@ -192,6 +192,22 @@ fn order_dimensions(draft: &mut Draft) {
     }
 }
 
+/// Sorts the dimensions of an elementwise kernel by the strides of its first store, with the largest outermost, and
+/// merges them.
+pub(super) fn arrange(k: &mut Kernel) {
+    if k.kind != KernelKind::Elementwise || k.windows.len() != 1 {
+        return;
+    }
+    let mut order: SmallVec<[usize; 6]> = (0..k.outer.len()).collect();
+    order.sort_by_key(|d| (Reverse(k.stores[0].strides[*d].unsigned_abs()), *d));
+    k.outer = order.iter().map(|d| k.outer[*d]).collect();
+    for s in stride_vectors(&mut k.loads, &mut k.stores, &mut k.values) {
+        *s = order.iter().map(|d| s[*d]).collect();
+    }
+    collapse(k);
+    k.windows = vec![Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() }];
+}
+
 /// Drops dimensions of length 1 (except a last inner one), and merges neighbouring dimensions. Two are merged if every
 /// operand's stride along the first is its stride along the second times the length of the second. Fewer dimensions
 /// need less index arithmetic.

@@ -90,9 +90,10 @@ impl Space {
 
     /// Returns the space in which `product`, which `node` reads through `map`, runs with `node` in one kernel. Returns
     /// `None` if an element of the product is read more than once or not at all. `node` may have the axes of the
-    /// product in another order, and each axis may be split into several (a permuted or reshaped product). Of the
-    /// dimensions that make up the rows, the fastest is the kernel's row dimension, and the others precede it like
-    /// batch axes. The same holds for columns. `shape.rs` merges them again where every operand allows it.
+    /// product in another order, and each axis may be split into several (a permuted or reshaped product). An operand
+    /// that is read by the axes of its source splits them further. Of the dimensions that make up the rows, the fastest
+    /// is the kernel's row dimension, and the others precede it like batch axes. The same holds for columns. `shape.rs`
+    /// merges them again where every operand allows it.
     fn of_product(p: &Planner<'_>, node: usize, product: usize, map: &View) -> Option<Space> {
         let (shape, of) = (&p.arena.nodes[node].shape, &p.arena.nodes[product].shape);
         let n = shape.len();
@@ -117,16 +118,26 @@ impl Space {
                 return None;
             }
         }
-        let (columns, rows) = (parts.pop()?, parts.pop()?);
+        let mut lengths: SmallVec<[Shape; 6]> =
+            parts.iter().map(|dims| dims.iter().map(|d| shape[*d]).collect()).collect();
+        lengths.push(smallvec![k]);
+        p.divide(product, &mut lengths, |a| p.is_merged(a))?;
+        let inner = lengths.pop().filter(|k| !k.is_empty()).unwrap_or(smallvec![k]);
+        let mut digits =
+            parts.iter().zip(&lengths).map(|(dims, lengths)| digits(shape, dims, lengths)).collect::<Sides>();
+        if node != product && inner.len() > 1 && is_scattered(&p.stored_strides(node), &digits[of.len() - 2..]) {
+            return None;
+        }
+        let (columns, rows) = (digits.pop()?, digits.pop()?);
         let (column, columns) = columns.split_last().map_or((None, &columns[..]), |(c, rest)| (Some(*c), rest));
         let (row, rows) = rows.split_last().map_or((None, &rows[..]), |(r, rest)| (Some(*r), rest));
-        let batch = parts.iter().flatten().chain(columns).chain(rows).map(|d| Some(*d));
-        let order: SmallVec<[Option<usize>; 6]> = batch.chain([row, column]).collect();
-        let dims: Shape = order.iter().map(|d| d.map_or(1, |d| shape[d])).chain([k]).collect();
+        let batch = digits.iter().flatten().chain(columns).chain(rows).map(|d| Some(*d));
+        let order: SmallVec<[Option<Digit>; 6]> = batch.chain([row, column]).collect();
+        let dims: Shape = order.iter().map(|d| d.map_or(1, |d| d.length)).chain(inner).collect();
         let mut to_node = View { shape: dims.clone(), offset: smallvec![0; n], coef: smallvec![0; n * dims.len()] };
         for (i, d) in order.iter().enumerate() {
             if let Some(d) = d {
-                to_node.coef[d * dims.len() + i] = 1;
+                to_node.coef[d.axis * dims.len() + i] = d.step;
             }
         }
         Some(Space {
@@ -231,7 +242,7 @@ impl Space {
     }
 
     /// Returns the map from an index of the space to an element of operand 0 (m × k) or 1 (k × n) of its product, which
-    /// has `ndim` axes. The last dimension of the space is k. Returns `None` if no product fuses.
+    /// has `ndim` axes. The inner dimensions of the space are k. Returns `None` if no product fuses.
     pub fn operand_of_product(&self, ndim: usize, operand: usize, shape: &[usize]) -> Option<View> {
         let product = self.to_product.as_ref()?;
         let (dims, batch) = (self.dims.len(), shape.len() - 2);
@@ -250,9 +261,61 @@ impl Space {
         }
         let (own, along_k) = if operand == 0 { (batch, batch + 1) } else { (batch + 1, batch) };
         follow(own, if operand == 0 { ndim - 2 } else { ndim - 1 });
-        map.coef[along_k * dims + dims - 1] = 1;
+        let steps = c_strides(&self.dims[self.outer..]);
+        map.coef[along_k * dims + self.outer..(along_k + 1) * dims].copy_from_slice(&steps);
         Some(map)
     }
+}
+
+/// A dimension of a product's space: its length, and its step along an axis of the node that the kernel stores.
+#[derive(Clone, Copy)]
+struct Digit {
+    length: usize,
+    axis: usize,
+    step: isize,
+}
+
+/// The dimensions along each axis of a product, slowest first.
+type Sides = SmallVec<[SmallVec<[Digit; 6]>; 6]>;
+
+/// Returns the dimensions of the given lengths, which divide the axes `dims` of a node.
+fn digits(shape: &[usize], dims: &[usize], lengths: &[usize]) -> SmallVec<[Digit; 6]> {
+    let mut dims = dims.iter().rev();
+    let (mut axis, mut step) = (dims.next(), 1);
+    let mut out: SmallVec<[Digit; 6]> = smallvec![];
+    for length in lengths.iter().rev() {
+        let Some(d) = axis else { break };
+        out.insert(0, Digit { length: *length, axis: *d, step: step as isize });
+        step *= length;
+        if step == shape[*d] {
+            (axis, step) = (dims.next(), 1);
+        }
+    }
+    out
+}
+
+/// The minimum number of elements of a matrix whose rows and columns have one stride each, if a product is computed
+/// into its reader's memory. Smaller ones would pack the operands too often.
+const LEAST: usize = 1024;
+
+/// Returns whether a product of windows would be computed as many small matrices, because its reader's memory, with
+/// these strides, interleaves rows and columns. Then the product is stored in its own order first.
+fn is_scattered(strides: &[isize], sides: &[SmallVec<[Digit; 6]>]) -> bool {
+    let (mut together, mut all) = (1, 1);
+    for side in sides {
+        let mut next = None;
+        for d in side.iter().rev() {
+            let stride = d.step * strides[d.axis];
+            if next.is_none_or(|next| stride == next) {
+                together *= d.length;
+                next = Some(stride * d.length as isize);
+            } else {
+                next = Some(0);
+            }
+            all *= d.length;
+        }
+    }
+    together < LEAST.min(all)
 }
 
 /// Returns whether a map to the result of a scan follows dimension `d` exactly along the scan's `axis`, which has

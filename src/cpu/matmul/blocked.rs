@@ -13,12 +13,12 @@ use crate::plan::kernel::Method;
 ///
 /// Its functions have two conditions, cited by name. *Inside*: all elements of the operands and of the result are in
 /// live memory. *Apart*: nobody writes the elements of the operands, and nobody else uses the elements of the result.
-pub(super) struct Block {
+pub(super) struct Block<'a> {
     pub m: usize,
     pub n: usize,
     pub k: usize,
-    pub a: Operand,
-    pub b: Operand,
+    pub a: Operand<'a>,
+    pub b: Operand<'a>,
     pub c: Target,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Part {
 /// second-level cache holds beside the panels. The last rows are passed on even if there are fewer.
 pub(super) const PART: usize = 1 << 14;
 
-impl Block {
+impl Block<'_> {
     /// Computes the block by `method`, and calls `done` with each part of it as soon as that part is computed.
     ///
     /// # Safety

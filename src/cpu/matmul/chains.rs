@@ -15,7 +15,7 @@ use std::ops::Range;
 /// they are enough for a dot product of 16 million f32.
 const KEPT: usize = 1 << 18;
 
-impl Block {
+impl Block<'_> {
     /// Computes the block in tasks of `chains` chains each.
     ///
     /// # Safety

@@ -3,7 +3,7 @@
 
 use super::dot::{Chains, ChainsFn, chains};
 use super::lanes::*;
-use super::panels::{Lines, pack_contiguous, pack_turned};
+use super::panels::{Lines, Scattered, pack_contiguous, pack_scattered, pack_turned};
 use super::plain::{Number, Plain};
 use super::tile::{Tile, TileFn, tile};
 use super::vector::{Dots, Sums, dots, sums};
@@ -25,6 +25,8 @@ pub(super) struct Kernels<T: 'static> {
     pub pack_contiguous: unsafe fn(&Lines<T>),
     /// Packs lines that are each contiguous along k, by transposing blocks in registers.
     pub pack_turned: unsafe fn(&Lines<T>),
+    /// Packs the lines of one panel of a nested operand.
+    pub pack_scattered: unsafe fn(&Scattered<'_>, *mut T),
     /// Products of rows that are contiguous along k with a few columns: function `i` computes `1 << i` columns at once.
     /// There are as many functions as the registers allow, at least one.
     pub dots: &'static [unsafe fn(&Dots<T>)],
@@ -83,6 +85,13 @@ macro_rules! kernels {
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
+            /// *Inside* and *features* (`panels.rs`).
+            pub unsafe fn scattered(x: &Scattered<'_>, to: *mut $element) {
+                // SAFETY: the caller ensures the conditions of `pack_scattered`.
+                unsafe { pack_scattered::<$lanes>(x, to) }
+            }
+            $(#[target_feature(enable = $features)])?
+            /// # Safety
             /// *Inside* and *features* (`vector.rs`).
             pub unsafe fn dots_of<const N: usize>(x: &Dots<$element>) {
                 // SAFETY: the caller ensures the conditions of `dots`.
@@ -112,6 +121,7 @@ macro_rules! kernels {
                 ],
                 pack_contiguous: contiguous,
                 pack_turned: turned,
+                pack_scattered: scattered,
                 dots: &[$(dots_of::<$columns>),*],
                 sums: sums_of,
                 chains: chains_of,

@@ -29,11 +29,11 @@ use super::strided::Axis;
 use super::tiles::Tile;
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::Result;
-use crate::base::layout::{Shape, span_of};
+use crate::base::layout::{Shape, Strides, span_of};
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{BufferRef, Kernel, Matrices, Method, Product};
 use blocked::{Block, PART, Part};
-use operands::{Operand, Target};
+use operands::{Nested, Operand, Target};
 
 heap! { Place: along; Matmul: a, b, c, next; }
 
@@ -59,7 +59,9 @@ pub(super) struct Matmul {
     b: Place,
     c: Place,
     /// The first matrix of the batch, whose addresses each run sets.
-    first: Block,
+    first: Block<'static>,
+    /// The axes of the operands that are nested.
+    nested: [Option<Nested>; 2],
     /// The kernel that runs on each part of the result as soon as it is computed.
     next: Option<Elementwise>,
 }
@@ -72,26 +74,32 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
     else {
         return Err(internal(kernel.name, "a matmul kernel without a matmul schedule"));
     };
-    let rank = kernel.outer.len();
     let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
-    let batch = &kernel.outer[..rank - 2];
+    let batch: Shape = matrices.batch.iter().map(|d| kernel.outer[*d]).collect();
+    let along = |strides: &[isize]| Axis::new(&batch, &matrices.batch.iter().map(|d| strides[*d]).collect::<Strides>());
     let place = |buffer: BufferRef, first: isize, dtype: DType, dims: &[usize], strides: &[isize]| Place {
         buffer,
         first,
         span: span_of(dims, strides),
         size: dtype.size(),
-        along: Axis::new(batch, &strides[..rank - 2]),
+        along: along(strides),
     };
     let operand = |dtype: DType, [line, step]: [isize; 2]| {
         let widen = cast::widen(dtype).map(|loops| loops.get());
-        Operand { at: std::ptr::null(), line, step, size: dtype.size(), widen }
+        Operand { at: std::ptr::null(), line, step, size: dtype.size(), widen, nested: None }
     };
     let [left, right] = [a, b].map(|load| place(load.buffer, load.offset, load.dtype, &dims, &load.strides));
     let c = place(store.buffer, store.offset, store.dtype, &kernel.outer, &store.strides);
     let (x, a, b, [left, right]) = match product.turned {
         true => (matrices.turned(), b.dtype, a.dtype, [right, left]),
-        false => (matrices, a.dtype, b.dtype, [left, right]),
+        false => (matrices.clone(), a.dtype, b.dtype, [left, right]),
     };
+    let nested = x.nested.map(|axes| {
+        axes.map(|axes| {
+            let [lines, steps] = axes.map(|of| Axis::new(&of.lengths, &of.strides));
+            Nested { lines, steps }
+        })
+    });
     let narrow = cast::narrow(store.dtype).map(|loops| loops.get());
     let first = Block {
         m: x.m,
@@ -103,7 +111,7 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
     };
     let next = next.map(|next| elementwise::prepare(next, &[])).transpose()?;
     let (name, count, compute) = (kernel.name, batch.iter().product(), value.compute());
-    Ok(Matmul { name, count, compute, product, a: left, b: right, c, first, next })
+    Ok(Matmul { name, count, compute, product, a: left, b: right, c, first, nested, next })
 }
 
 impl Matmul {
@@ -112,8 +120,11 @@ impl Matmul {
         let at = |p: &Place| run.locate(self.name, p.buffer, p.size, p.first, p.span);
         let (a, b, c) = (at(&self.a)?, at(&self.b)?, at(&self.c)?);
         let x = &self.first;
-        let first =
-            Block { a: Operand { at: a, ..x.a }, b: Operand { at: b, ..x.b }, c: Target { at: c, ..x.c }, ..*x };
+        let [a, b] = [(a, 0, &x.a), (b, 1, &x.b)].map(|(at, side, x)| {
+            let nested = self.nested[side].as_ref().map(|axes| (axes, [0, 0]));
+            Operand { at, nested, ..*x }
+        });
+        let first = Block { a, b, c: Target { at: c, ..x.c }, ..*x };
         let Some(next) = &self.next else {
             if self.product.chains > 0 && !run.rehearses {
                 self.share_chains(&first);
@@ -145,7 +156,7 @@ impl Matmul {
 
     /// Computes task `i`: some matrices of the batch, or a part of one. `first` is the first matrix. `done` is called
     /// with each part of the kernel's result as soon as it is computed.
-    fn task(&self, first: &Block, i: usize, done: &mut dyn FnMut(Tile)) {
+    fn task(&self, first: &Block<'_>, i: usize, done: &mut dyn FnMut(Tile)) {
         let Product { method, matrices, turned, .. } = self.product;
         let (m, n, matrices) = (first.m, first.n, matrices as usize);
         let [rows, cols] = self.product.part(m, n);
@@ -197,7 +208,7 @@ impl Matmul {
     }
 
     /// Computes a product whose k (the axis that is summed) is divided among tasks.
-    fn share_chains(&self, x: &Block) {
+    fn share_chains(&self, x: &Block<'_>) {
         let (method, chains) = (self.product.method, self.product.chains as usize);
         // SAFETY: *inside*: `locate` has checked the spans. *Apart*: the planner never writes a product in place.
         // `validate` has checked the number of elements, and that the strides are as the method requires.
@@ -216,7 +227,7 @@ impl Matmul {
     ///
     /// # Safety
     /// As for [`Block::compute`].
-    unsafe fn compute(&self, block: &Block, method: Method, done: &mut dyn FnMut(Part)) {
+    unsafe fn compute(&self, block: &Block<'_>, method: Method, done: &mut dyn FnMut(Part)) {
         // SAFETY: the caller's conditions.
         unsafe {
             match self.compute {

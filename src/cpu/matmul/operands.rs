@@ -2,8 +2,9 @@
 //! way to and from the panels.
 
 use super::kernels::{Element, Kernels};
-use super::panels::{Lines, pack_strided};
+use super::panels::{Lines, Parts, Scattered, pack_strided};
 use super::tile::CHAIN;
+use crate::cpu::strided::Axis;
 use crate::math::simd::Loop;
 use std::mem::MaybeUninit;
 
@@ -11,13 +12,24 @@ use std::mem::MaybeUninit;
 /// to `LINES * CHAIN` lines of one k.
 const LINES: usize = 16;
 
+/// The average number of neighbours along k from which a nested operand is packed by transposing blocks. Chosen by hand;
+/// no benchmark compares other values.
+const LONG: usize = 8;
+
 /// A buffer for elements that are converted before they are packed.
 struct Wide<T>([MaybeUninit<T>; LINES * CHAIN]);
+
+/// The axes of a nested operand, which has several strides along its lines or along k: the windows of an image, for
+/// instance, whose lines are rows and columns of the image (`plan/axes.rs`).
+pub(super) struct Nested {
+    pub lines: Axis,
+    pub steps: Axis,
+}
 
 /// An operand of a product in memory: the address of element (0, 0), and the strides from line to line and along k, in
 /// elements.
 #[derive(Clone, Copy)]
-pub(super) struct Operand {
+pub(super) struct Operand<'a> {
     pub at: *const u8,
     pub line: isize,
     pub step: isize,
@@ -25,18 +37,24 @@ pub(super) struct Operand {
     pub size: usize,
     /// The loop that converts elements to the type of the product; `None` if they already have it.
     pub widen: Option<Loop>,
+    /// The axes of a nested operand, and the line and the k at which this part of it begins. `at` is then the address
+    /// of element (0, 0) of the whole operand.
+    pub nested: Option<(&'a Nested, [usize; 2])>,
 }
 
-impl Operand {
+impl<'a> Operand<'a> {
     /// Returns the operand that begins at the given line and k.
     #[inline]
-    pub fn from(&self, line: usize, k: usize) -> Operand {
+    pub fn from(&self, line: usize, k: usize) -> Operand<'a> {
+        if let Some((axes, first)) = self.nested {
+            return Operand { nested: Some((axes, [first[0] + line, first[1] + k])), ..*self };
+        }
         let offset = line as isize * self.line + k as isize * self.step;
         Operand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
     /// Returns the operand of another matrix, whose elements are `offset` elements further on.
-    pub fn shifted(&self, offset: isize) -> Operand {
+    pub fn shifted(&self, offset: isize) -> Operand<'a> {
         Operand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
@@ -56,6 +74,9 @@ impl Operand {
                     last.add(k * height + left).write_bytes(0, height - left);
                 }
             }
+            if let Some((axes, from)) = self.nested {
+                return self.pack_nested(kernels, axes, from, [lines, k], to, height);
+            }
             if self.widen.is_none() && self.line == 1 {
                 let from = self.at as *const T;
                 return (kernels.pack_contiguous)(&Lines { lines, k, from, line: 1, step: self.step, to, height });
@@ -74,6 +95,54 @@ impl Operand {
                     (Some(widen), _) => part.pack_lines(kernels, widen, &x, &mut wide),
                     (None, 1) => (kernels.pack_turned)(&x),
                     (None, _) => pack_strided(&x),
+                }
+            }
+        }
+    }
+
+    /// Packs a nested operand.
+    ///
+    /// # Safety
+    /// As for [`Operand::pack`].
+    unsafe fn pack_nested<T: Element>(
+        &self,
+        kernels: &Kernels<T>,
+        axes: &Nested,
+        from: [usize; 2],
+        [lines, k]: [usize; 2],
+        to: *mut T,
+        height: usize,
+    ) {
+        // the offset of each k, and whether neighbours along k are often neighbours in memory
+        let (mut steps, mut runs) = ([0isize; CHAIN], 0);
+        axes.steps.runs(from[1], k, |first, offset, n, step| {
+            (first..first + n).for_each(|i| steps[i] = offset + (i - first) as isize * step);
+            runs += if step == 1 { 1 } else { n };
+        });
+        let along_k = self.widen.is_none() && k >= LONG * runs;
+        for first in (0..lines).step_by(height) {
+            let (some, to) = (height.min(lines - first), to.wrapping_add(first * k));
+            let mut parts = Parts::new();
+            axes.lines.runs(from[0] + first, some, |first, offset, n, step| {
+                parts.push([first as isize, offset, n as isize, step])
+            });
+            let x =
+                Scattered { steps: &steps[..k], parts: &parts, from: self.at, size: self.size, lines: some, height };
+            // SAFETY: *inside*: the caller ensures it for all lines and k, and `kernels` are compiled for this machine.
+            unsafe {
+                match self.widen {
+                    Some(widen) => x.widened(widen, to),
+                    None if along_k && parts.iter().all(|part| part[3] != 1) => {
+                        axes.steps.runs(from[1], k, |k, along, depth, _| {
+                            for [first, offset, n, line] in &parts {
+                                let from = (self.at as *const T).wrapping_offset(along + offset);
+                                let to = to.add(k * height + *first as usize);
+                                let x = Lines { lines: *n as usize, k: depth, from, line: *line, step: 1, to, height };
+                                (kernels.pack_turned)(&x);
+                            }
+                        });
+                    }
+                    None => (kernels.pack_scattered)(&x, to),
                 }
             }
         }
@@ -231,10 +300,10 @@ impl Target {
 
 // SAFETY: an address by itself reads and writes nothing: the functions that use it are unsafe, and state who may use
 // which elements.
-unsafe impl Send for Operand {}
+unsafe impl Send for Operand<'_> {}
 // SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
 // elements.
-unsafe impl Sync for Operand {}
+unsafe impl Sync for Operand<'_> {}
 // SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
 // elements.
 unsafe impl Send for Target {}

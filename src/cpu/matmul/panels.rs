@@ -2,6 +2,9 @@
 //! a column of the right one. A *panel* holds a few lines side by side: for each k, the elements of all its lines.
 
 use super::lanes::{Lanes, MOST_DEPTH, prefetch};
+use crate::math::simd::Loop;
+use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 
 /// Lines of an operand that are packed into consecutive panels. Strides are in elements.
 ///
@@ -130,6 +133,83 @@ pub(super) unsafe fn pack_strided<T: Copy>(x: &Lines<T>) {
             let from = x.from.wrapping_offset(i as isize * x.line + k as isize * x.step);
             // SAFETY: *inside*: `i` is below `lines`.
             unsafe { *x.to.add(k * x.height + i) = *from };
+        }
+    }
+}
+
+/// The parts of a panel's lines that have one stride: the first line, its offset, the number of lines and the stride.
+pub(super) type Parts = SmallVec<[[isize; 4]; 8]>;
+
+/// The lines of one panel whose elements are at `from` plus the offset of their line plus the offset of their k.
+pub(super) struct Scattered<'a> {
+    /// The offset of each k, in elements.
+    pub steps: &'a [isize],
+    pub parts: &'a [[isize; 4]],
+    pub from: *const u8,
+    /// The size of an element in bytes.
+    pub size: usize,
+    pub lines: usize,
+    /// The number of lines of a panel; at most [`MOST_LINES`].
+    pub height: usize,
+}
+
+/// The maximum number of lines of a panel.
+const MOST_LINES: usize = 64;
+
+/// Packs scattered lines. Neighbours in memory are copied by vectors.
+///
+/// # Safety
+/// *Inside* and *features* ([`Lines`]), for the elements of the panel in `to`.
+#[inline(always)]
+pub(super) unsafe fn pack_scattered<S: Lanes>(x: &Scattered<'_>, to: *mut S::Element) {
+    for (k, step) in x.steps.iter().enumerate() {
+        let from = (x.from as *const S::Element).wrapping_offset(*step);
+        let to = to.wrapping_add(k * x.height);
+        for [first, offset, n, stride] in x.parts {
+            let (from, to, n) = (from.wrapping_offset(*offset), to.wrapping_offset(*first), *n as usize);
+            // SAFETY: *inside* and *features*: every index is below `n`.
+            unsafe {
+                if *stride != 1 || n == 1 {
+                    for i in 0..n {
+                        *to.add(i) = *from.wrapping_offset(i as isize * stride);
+                    }
+                    continue;
+                }
+                let mut i = 0;
+                while i + S::WIDTH <= n {
+                    S::store(to.add(i), S::load(from.add(i)));
+                    i += S::WIDTH;
+                }
+                if i < n {
+                    let mask = S::mask(n - i);
+                    S::store_masked(to.add(i), mask, S::load_masked(from.add(i), mask));
+                }
+            }
+        }
+    }
+}
+
+impl Scattered<'_> {
+    /// Packs lines, and converts them on the way.
+    ///
+    /// # Safety
+    /// *Inside* ([`Lines`]), for the elements of the panel in `to`, which have the type to which `widen` converts.
+    pub unsafe fn widened<T>(&self, widen: Loop, to: *mut T) {
+        let mut together = [MaybeUninit::<u64>::uninit(); MOST_LINES];
+        let bytes = together.as_mut_ptr() as *mut u8;
+        for (k, step) in self.steps.iter().enumerate() {
+            for [first, offset, n, stride] in self.parts {
+                for i in 0..*n {
+                    let from = self.from.wrapping_offset((step + offset + i * stride) * self.size as isize);
+                    // SAFETY: *inside*; `together` has room for a panel's lines of up to 8 bytes.
+                    unsafe {
+                        let to = bytes.add((first + i) as usize * self.size);
+                        std::ptr::copy_nonoverlapping(from, to, self.size);
+                    }
+                }
+            }
+            // SAFETY: *inside*: the elements of one k are contiguous in the panel.
+            unsafe { widen(self.lines, bytes, bytes, bytes, to.add(k * self.height) as *mut u8) };
         }
     }
 }

@@ -1,10 +1,11 @@
 //! How a CPU computes a matrix product: the part of its schedule that the planner writes (`plan/schedule/products.rs`)
 //! and the loops of `cpu/matmul/` follow. It does not change the bits of a result.
 
-use super::{Kernel, Load, Store};
+use super::{Kernel, Load};
 use crate::base::dtype::{Compute, DType};
-use crate::base::layout;
+use crate::base::layout::{self, Shape, Strides};
 use crate::graph::ufunc::cast;
+use smallvec::{SmallVec, smallvec};
 
 /// The number of consecutive elements along k in a chain of additions (`cpu/matmul/tile.rs`). Another number would
 /// change the bits of results. In measurements, half as many cost up to 5 % of speed, and twice as many doubled the
@@ -97,45 +98,98 @@ pub(crate) enum Method {
     Panels { blocks: u8, left: bool },
 }
 
+/// Digits that a product counts as one, slowest first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Digits {
+    pub lengths: Shape,
+    pub strides: Strides,
+}
+
+impl Digits {
+    /// Returns the single stride of the axes in elements, if they have one. An axis of length 1 has stride 1.
+    pub fn stride(&self) -> Option<isize> {
+        match layout::product(&self.lengths) {
+            // axes without elements may have no single stride, and need none
+            0 | 1 => Some(1),
+            _ => layout::one_step(&self.lengths, &self.strides),
+        }
+    }
+}
+
 /// The matrices of a product as its method uses them: sizes, and strides in elements. An axis of length 1 has stride 1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Matrices {
     pub m: usize,
     pub n: usize,
     pub k: usize,
-    /// Strides of the left operand along m and k.
+    /// Strides of the left operand along m and k; 0 if the operand is nested.
     pub a: [isize; 2],
-    /// Strides of the right operand along n and k.
+    /// Strides of the right operand along n and k; 0 if the operand is nested.
     pub b: [isize; 2],
     /// Strides of the result along m and n.
     pub c: [isize; 2],
     /// Whether the left operand, the right operand and the result have the type in which the product is computed.
     pub plain: [bool; 3],
+    /// For each operand that is nested, which has several strides along its lines or along k: the axes of both.
+    pub nested: [Option<Box<[Digits; 2]>>; 2],
+    /// The outer dimensions that count matrices.
+    pub batch: SmallVec<[usize; 4]>,
 }
 
 impl Matrices {
-    /// Returns the matrices of a kernel that is only a product. Returns `None` for another kernel, or if an operand has
-    /// more than one stride along k.
+    /// Returns the matrices of a kernel that is only a product. If k has several dimensions (`plan/axes.rs`), a
+    /// dimension before the last two belongs to the rows if the right operand does not change along it, and to the
+    /// columns if the left one does not, as long as the result has one stride along all rows and along all columns.
     pub fn of(kernel: &Kernel) -> Option<Matrices> {
         let rank = kernel.outer.len();
         let ([value], [a, b], [c]) = (&kernel.values[..], &kernel.loads[..], &kernel.stores[..]) else { return None };
-        let (m, n, k) = (*kernel.outer.get(rank.checked_sub(2)?)?, kernel.outer[rank - 1], kernel.inner_size());
-        let stride = |len: usize, stride: isize| if len == 1 { 1 } else { stride };
-        let along_k = |load: &Load| match k {
-            // an inner space without elements may have no single stride, and needs no stride
-            0 | 1 => Some(1),
-            _ => layout::one_step(&kernel.inner, &load.strides[rank..]),
+        let row = rank.checked_sub(2)?;
+        let mut sides: [SmallVec<[usize; 4]>; 2] = [smallvec![row], smallvec![row + 1]];
+        let mut batch: SmallVec<[usize; 4]> = smallvec![];
+        let length = |dims: &[usize]| dims.iter().map(|d| kernel.outer[*d]).product::<usize>();
+        // the stride of the result along a side
+        let stride = |dims: &[usize]| match dims.iter().rev().find(|d| kernel.outer[**d] != 1) {
+            Some(d) => c.strides[*d],
+            None => 1,
         };
+        for d in (0..row).rev() {
+            let belongs = |side: usize| {
+                let (dims, absent) = (&sides[side], [b, a][side]);
+                let next = stride(dims).saturating_mul(length(dims) as isize);
+                absent.strides[d] == 0 && (c.strides[d] == next || length(dims) == 1)
+            };
+            match (0..2).find(|side| kernel.inner.len() > 1 && belongs(*side)) {
+                Some(side) => sides[side].insert(0, d),
+                None => batch.insert(0, d),
+            }
+        }
         let plain = |dtype: DType| cast::widen(dtype).is_none() && dtype.compute() == value.compute();
-        let of_result = |c: &Store| [stride(m, c.strides[rank - 2]), stride(n, c.strides[rank - 1])];
+        let lines = |side: usize, load: &Load| {
+            let dims = &sides[side];
+            Digits {
+                lengths: dims.iter().map(|d| kernel.outer[*d]).collect(),
+                strides: dims.iter().map(|d| load.strides[*d]).collect(),
+            }
+        };
+        let operand = |side: usize, load: &Load| {
+            let along_k = Digits { lengths: kernel.inner.clone(), strides: load.strides[rank..].into() };
+            let lines = lines(side, load);
+            match (lines.stride(), along_k.stride()) {
+                (Some(line), Some(step)) => ([line, step], None),
+                _ => ([0, 0], Some(Box::new([lines, along_k]))),
+            }
+        };
+        let ((of_a, nested_a), (of_b, nested_b)) = (operand(0, a), operand(1, b));
         Some(Matrices {
-            m,
-            n,
-            k,
-            a: [stride(m, a.strides[rank - 2]), along_k(a)?],
-            b: [stride(n, b.strides[rank - 1]), along_k(b)?],
-            c: of_result(c),
+            m: length(&sides[0]),
+            n: length(&sides[1]),
+            k: kernel.inner_size(),
+            a: of_a,
+            b: of_b,
+            c: [stride(&sides[0]), stride(&sides[1])],
             plain: [plain(a.dtype), plain(b.dtype), cast::narrow(c.dtype).is_none()],
+            nested: [nested_a, nested_b],
+            batch,
         })
     }
 
@@ -143,17 +197,20 @@ impl Matrices {
     pub fn turned(&self) -> Matrices {
         let [c, r] = self.c;
         let [left, right, result] = self.plain;
-        Matrices { m: self.n, n: self.m, a: self.b, b: self.a, c: [r, c], plain: [right, left, result], ..*self }
+        let ([a, b], batch) = (self.nested.clone(), self.batch.clone());
+        let (m, n) = (self.n, self.m);
+        let plain = [right, left, result];
+        Matrices { m, n, k: self.k, a: self.b, b: self.a, c: [r, c], plain, nested: [b, a], batch }
     }
 
     /// Returns whether a method can compute the product. All methods except panels read the operands and write the
-    /// result as they are.
+    /// result as they are, and panels read the left operand as it is unless they copy it.
     pub fn suit(&self, method: Method) -> bool {
-        let plain = self.plain == [true; 3];
+        let plain = self.plain == [true; 3] && self.nested == [None, None];
         match method {
             Method::Dots => plain && self.a[1] == 1,
             Method::Sums | Method::Direct => plain && self.b[0] == 1 && self.c[1] == 1,
-            Method::Panels { blocks, .. } => blocks > 0,
+            Method::Panels { blocks, left } => blocks > 0 && (left || self.nested[0].is_none()),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the bits of a result. The lanes of a reduction are part of its tree, so they do not depend on strides or on the
 //! sizes of other axes.
 
-use super::{Kernel, KernelKind, Lanes, Load, Op, Product, Tile};
+use super::{Kernel, KernelKind, Lanes, Load, Matrices, Op, Product, Tile};
 use crate::base::caps::COOPERATIVE_TILE;
 use crate::base::layout::Shape;
 use std::fmt;
@@ -436,9 +436,9 @@ pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     let work = match &s.work {
         Work::Undecided => return Ok(()),
         Work::Tiles(t) => tiles(t, kernel, &kernel.outer),
-        Work::Product(p) => match kernel.outer[..] {
-            [.., m, n] => p.print(m, n),
-            _ => return Ok(()),
+        Work::Product(p) => match Matrices::of(kernel) {
+            Some(x) => p.print(x.m, x.n),
+            None => return Ok(()),
         },
         Work::Groups(g) => groups(kernel, g),
     };

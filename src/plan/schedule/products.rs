@@ -40,8 +40,8 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     let compute = kernel.values.first()?.compute();
     let matrices = Matrices::of(kernel)?;
     let (method, turned) = method(&matrices, compute, caps);
+    let batch: usize = matrices.batch.iter().map(|d| kernel.outer[*d]).product();
     let x = if turned { matrices.turned() } else { matrices };
-    let batch: usize = kernel.outer[..kernel.outer.len() - 2].iter().product();
     let each = work(x.m.saturating_mul(x.n).saturating_mul(x.k), compute, method);
     let all = each.saturating_mul(batch);
     let mut product =
@@ -77,7 +77,9 @@ pub(super) fn hand_on(steps: &mut [Step]) {
         let (Some(strategy), Some(tiles)) = (product.schedule.product(), next.schedule.tiles()) else { continue };
         // one thread must not do a large nest alone because the product is small
         let shares = tiles.alone || !strategy.alone;
-        if next.continues && shares && strategy.chains == 0 && takes_parts(next, product) {
+        // the parts of a product of windows are not rectangles of the dimensions of the next nest
+        let is_alike = product.inner.len() == 1;
+        if is_alike && next.continues && shares && strategy.chains == 0 && takes_parts(next, product) {
             product.schedule.work = Work::Product(Product { hands_on: true, ..strategy });
         }
     }
@@ -110,7 +112,7 @@ fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
     // the columns of a chain fill half of the L2 cache
     let cols = (second / 2 / (CHAIN * compute.size())).clamp(64, 1024).min(x.n.max(1));
     // rows that are contiguous along k are read in place, because a whole panel uses each element
-    let left = x.a[1] != 1 && x.n > 64;
+    let left = x.nested[0].is_some() || x.a[1] != 1 && x.n > 64;
     (Method::Panels { blocks: cols.div_ceil(64) as u8, left }, is_turned)
 }
 

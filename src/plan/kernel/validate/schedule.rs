@@ -77,7 +77,7 @@ fn groups(k: &Kernel, g: &Groups) -> Check {
 }
 
 /// Checks the product of a CPU: the kernel computes only the product, the types of both matrices and of the result
-/// widen to the type in which it is computed, each matrix has a single stride along k, and the strides suit the method.
+/// widen to the type in which it is computed, and the strides suit the method.
 fn product(k: &Kernel, p: &Product) -> Check {
     let ([value], [a, b], [store]) = (&k.values[..], &k.loads[..], &k.stores[..]) else {
         return Err("a product with an epilogue of its own".to_string());
@@ -85,7 +85,7 @@ fn product(k: &Kernel, p: &Product) -> Check {
     let fits = |d: DType| takes(d, value.compute());
     let typed = (k.inner_size() == 0 || fits(a.dtype) && fits(b.dtype)) && fits(store.dtype);
     ensure(typed, || format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype))?;
-    let Some(matrices) = Matrices::of(k) else { return Err("a factor has more than one step along k".to_string()) };
+    let Some(matrices) = Matrices::of(k) else { return Err("a product without two matrices".to_string()) };
     ensure(p.matrices > 0 && !p.parts.contains(&0), || "tasks of a product without elements".to_string())?;
     let count = k.outer.iter().product::<usize>();
     let whole = p.parts == [1, 1] && !p.hands_on && count == matrices.m * matrices.n && count <= MOST_OF_CHAINS;

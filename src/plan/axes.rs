@@ -1,0 +1,167 @@
+//! Operands of products that a CPU reads by the axes of their source.
+//!
+//! An operand of a product is a matrix, or a batch of them. An array of windows becomes a matrix by a reshape that
+//! merges axes, such as the rows and the columns of an image. No strides can express the merged axis, and a copy would
+//! be several times larger than the source, because windows overlap. So the kernel of the product has a dimension for
+//! each axis of the source, and the CPU packs the operand by their strides (`cpu/matmul/operands.rs`).
+
+use super::planner::Planner;
+use super::shape;
+use crate::base::layout::{self, Shape, View};
+use crate::graph::expr::NodeOp;
+use crate::plan::kernel::{KernelKind, Step};
+use smallvec::{SmallVec, smallvec};
+
+/// For each axis of a reshape's result, the lengths of the axes of the operand that it merges, slowest first.
+type Groups = SmallVec<[Shape; 6]>;
+
+impl Planner<'_> {
+    /// Returns whether a product should read its operand `node` by the axes of its source: the node is a reshape that
+    /// only merges axes, only the product reads it, and its source fills less than half of the memory of a copy.
+    pub fn is_read_by_axes(&self, node: usize) -> bool {
+        let arena = &self.arena;
+        let n = &arena.nodes[node];
+        if n.op != NodeOp::Reshape || self.caps.fuses_product || self.stored[node] || self.uses[node] != 1 {
+            return false;
+        }
+        let product = self.consumer[node];
+        if arena.nodes[product].op != NodeOp::Matmul || n.shape.contains(&0) {
+            return false;
+        }
+        let mut source = n.args[0];
+        let shape = &arena.nodes[source].shape;
+        let mut map = View::identity(shape);
+        while let NodeOp::View(v) = &arena.nodes[source].op {
+            map = map.after(v);
+            source = arena.nodes[source].args[0];
+        }
+        let (strides, _) = map.apply(&self.stored_strides(source), 0);
+        let reach = |(n, s): (&usize, &isize)| (n - 1).saturating_mul(s.unsigned_abs());
+        let span = shape.iter().zip(&strides).map(reach).fold(1, usize::saturating_add);
+        if span.saturating_mul(2) > layout::product(shape) || groups(shape, &n.shape).is_none() {
+            return false;
+        }
+        // the first operand was decided before; the axes of both must divide k, and the batch, without remainders
+        let mut parts: Groups = arena.nodes[product].shape.iter().map(|n| smallvec![*n]).collect();
+        parts.push(smallvec![arena.nodes[arena.nodes[product].args[0]].shape.last().copied().unwrap_or(1)]);
+        self.divide(product, &mut parts, |a| a == node || self.is_merged(a)).is_some()
+    }
+
+    /// Returns whether the operand `node` of a product is read by the axes of its source.
+    pub fn is_merged(&self, node: usize) -> bool {
+        self.arena.nodes[node].op == NodeOp::Reshape && !self.stored[node]
+    }
+
+    /// Divides the dimensions along the axes of a product, and along k, such that each lies within one axis of the
+    /// sources of both operands. `parts` has the lengths of the dimensions along each axis, slowest first; the last
+    /// part is k. Returns `None` if a dimension would have to end within an axis. `is_merged` states which operands are
+    /// read by the axes of their source.
+    pub fn divide(&self, product: usize, parts: &mut [Shape], is_merged: impl Fn(usize) -> bool) -> Option<()> {
+        let arena = &self.arena;
+        let ndim = arena.nodes[product].shape.len();
+        for (operand, a) in arena.nodes[product].args.iter().enumerate().filter(|(_, a)| is_merged(**a)) {
+            let n = &arena.nodes[*a];
+            let groups = groups(&arena.nodes[n.args[0]].shape, &n.shape)?;
+            let batch = groups.len() - 2;
+            for (d, lengths) in groups.iter().enumerate().filter(|(_, lengths)| !lengths.is_empty()) {
+                let axis = match d.checked_sub(batch) {
+                    None => ndim - 2 - batch + d,
+                    Some(side) if side == operand => ndim - 2 + side,
+                    Some(_) => ndim,
+                };
+                parts[axis] = divided(&parts[axis], lengths)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Returns the source of an operand of a product, and the map to it. The operand itself, unless it is read by the
+    /// axes of its source.
+    pub fn source_of(&self, operand: usize, map: View) -> Option<(usize, View)> {
+        if !self.is_merged(operand) {
+            return Some((operand, map));
+        }
+        let n = &self.arena.nodes[operand];
+        Some((n.args[0], through(&map, &self.arena.nodes[n.args[0]].shape, &n.shape)?))
+    }
+}
+
+/// Orders and merges the dimensions of the epilogues of products of windows. Such a product has a dimension for each
+/// axis of its operands' sources, in an order that is not the order of the memory of the result.
+pub(super) fn arrange_epilogues(steps: &mut [Step]) {
+    for i in 1..steps.len() {
+        let (before, next) = steps.split_at_mut(i);
+        let (Step::Nest(product), Step::Nest(next)) = (&before[i - 1], &mut next[0]) else { continue };
+        if product.kind == KernelKind::Matmul && product.inner.len() > 1 && next.continues {
+            shape::arrange(next);
+        }
+    }
+}
+
+/// Returns the axes of `from` that each axis of `to` merges, without those of length 1, or `None` if one is split.
+fn groups(from: &[usize], to: &[usize]) -> Option<Groups> {
+    let mut from = from.iter().copied().filter(|n| *n != 1);
+    let group = |n: &usize| {
+        let (mut lengths, mut size) = (Shape::new(), 1usize);
+        while size < *n {
+            let length = from.next()?;
+            size = size.saturating_mul(length);
+            lengths.push(length);
+        }
+        (size == *n).then_some(lengths)
+    };
+    to.iter().map(group).collect()
+}
+
+/// Returns the coarsest division of an axis that divides both `a` and `b`, or `None` if there is none. All lists have
+/// the slowest length first, and the same product.
+fn divided(a: &[usize], b: &[usize]) -> Option<Shape> {
+    let long = |list: &'_ [usize]| list.iter().rev().copied().filter(|n| *n != 1).collect::<Shape>().into_iter();
+    let (mut a, mut b) = (long(a), long(b));
+    let (mut x, mut y) = (a.next().unwrap_or(1), b.next().unwrap_or(1));
+    let mut out = Shape::new();
+    while x != 1 || y != 1 {
+        let length = x.min(y);
+        if length <= 1 || x % length != 0 || y % length != 0 {
+            return None;
+        }
+        out.insert(0, length);
+        (x, y) = (x / length, y / length);
+        x = if x == 1 { a.next().unwrap_or(1) } else { x };
+        y = if y == 1 { b.next().unwrap_or(1) } else { y };
+    }
+    Some(out)
+}
+
+/// Returns the map to the operand of a reshape, of shape `from`, that corresponds to a map to its result, of shape `to`.
+/// Returns `None` if a dimension of the map would cross the end of an axis of the operand.
+fn through(map: &View, from: &[usize], to: &[usize]) -> Option<View> {
+    let n = map.shape.len();
+    let mut out =
+        View { shape: map.shape.clone(), offset: smallvec![0; from.len()], coef: smallvec![0; from.len() * n] };
+    let mut axes = (0..from.len()).filter(|d| from[*d] != 1);
+    for (j, lengths) in groups(from, to)?.iter().enumerate() {
+        let list: SmallVec<[usize; 6]> = axes.by_ref().take(lengths.len()).collect();
+        let ends: isize = lengths.iter().product::<usize>() as isize;
+        let used = |k: &usize| map.shape[*k] != 1 && map.coef[j * n + k] != 0;
+        if map.offset[j] != 0 || (0..n).filter(used).any(|k| !(1..ends).contains(&map.coef[j * n + k])) {
+            return None;
+        }
+        let mut step = 1;
+        for axis in list.iter().rev() {
+            let end = step * from[*axis] as isize;
+            for k in (0..n).filter(used) {
+                let c = map.coef[j * n + k];
+                if !(step..end).contains(&c) {
+                    continue;
+                }
+                if c % step != 0 || c.saturating_mul(map.shape[k] as isize) > end {
+                    return None;
+                }
+                out.coef[axis * n + k] = c / step;
+            }
+            step = end;
+        }
+    }
+    Some(out)
+}
