@@ -26,3 +26,4 @@ mod routines;
 mod tiles;
 mod vector_loads;
 mod wide_reductions;
+mod windows;

@@ -190,6 +190,24 @@ pub(super) unsafe fn pack_scattered<S: Lanes>(x: &Scattered<'_>, to: *mut S::Ele
 }
 
 impl Scattered<'_> {
+    /// Copies the elements of all lines at one k, whose offset is `step`. `T` has the size of an element.
+    ///
+    /// # Safety
+    /// *Inside* ([`Lines`]), and `to` has room for the lines.
+    #[inline(always)]
+    unsafe fn collect<T: Copy>(&self, step: isize, to: *mut T) {
+        for [first, offset, n, stride] in self.parts {
+            let (from, to) = ((self.from as *const T).wrapping_offset(step + offset), to.wrapping_offset(*first));
+            // SAFETY: *inside*: every index is below `n`.
+            unsafe {
+                match stride {
+                    1 => std::ptr::copy_nonoverlapping(from, to, *n as usize),
+                    _ => (0..*n).for_each(|i| *to.offset(i) = *from.wrapping_offset(i * stride)),
+                }
+            }
+        }
+    }
+
     /// Packs lines, and converts them on the way.
     ///
     /// # Safety
@@ -198,14 +216,13 @@ impl Scattered<'_> {
         let mut together = [MaybeUninit::<u64>::uninit(); MOST_LINES];
         let bytes = together.as_mut_ptr() as *mut u8;
         for (k, step) in self.steps.iter().enumerate() {
-            for [first, offset, n, stride] in self.parts {
-                for i in 0..*n {
-                    let from = self.from.wrapping_offset((step + offset + i * stride) * self.size as isize);
-                    // SAFETY: *inside*; `together` has room for a panel's lines of up to 8 bytes.
-                    unsafe {
-                        let to = bytes.add((first + i) as usize * self.size);
-                        std::ptr::copy_nonoverlapping(from, to, self.size);
-                    }
+            // SAFETY: *inside*; `together` has room for a panel's lines of up to 8 bytes.
+            unsafe {
+                match self.size {
+                    1 => self.collect(*step, bytes),
+                    2 => self.collect(*step, bytes as *mut u16),
+                    4 => self.collect(*step, bytes as *mut u32),
+                    _ => self.collect(*step, bytes as *mut u64),
                 }
             }
             // SAFETY: *inside*: the elements of one k are contiguous in the panel.
