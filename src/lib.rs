@@ -271,7 +271,7 @@ pub use array::check::Check;
 pub use array::device::{Device, Limits};
 pub use array::print::{Displayed, PrintOptions};
 pub use array::profile::{Profile, ProfileClock, ProfileEvent, ProfileRow};
-pub use array::{Array, Nested, Plan, SliceMut, array_equal, eval_all, eval_many};
+pub use array::{Array, Nested, Plan, SliceMut, array_equal, eval_all, eval_many, plan_many};
 pub use base::dtype::{DType, Element, Scalar};
 pub use base::error::{Error, ErrorKind, Result};
 pub use base::layout::{

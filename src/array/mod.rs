@@ -25,7 +25,7 @@ use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout, Shape, Strides, filled_arg};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, strong};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, strong};
 use crate::plan;
 use crate::plan::backend::{Lines, wait};
 use smallvec::smallvec;
@@ -282,6 +282,37 @@ fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Lo
     filled_arg(count, &shape.into_shape()).map_err(|f| f.at(op, at))
 }
 
+/// Returns the plan by which [`eval_many`] would evaluate the expressions of an iterator together. Nothing runs.
+///
+/// # Errors
+/// As [`Expr::plan`]; [`ErrorKind::Device`](crate::ErrorKind::Device) for expressions on several devices.
+///
+/// ```
+/// use cupric::{array, plan_many};
+/// let x = array![1., 2., 3.];
+/// assert_eq!(plan_many([&x.exp(), &x.exp().sqrt()])?.kernels(), 1);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn plan_many(expressions: impl IntoIterator<Item = impl AsRef<Expr>>) -> Result<Plan> {
+    let given: Vec<_> = expressions.into_iter().collect();
+    planned("plan_many", &given.iter().map(AsRef::as_ref).collect::<Vec<&Expr>>(), Location::caller())
+}
+
+/// Returns the plan of expressions on their common device. Errors name the operation `op`.
+fn planned(op: &'static str, list: &[&Expr], at: Loc) -> Result<Plan> {
+    let device = Device::of(common(op, list.iter().copied(), at)?);
+    let given = list.iter().map(|e| e.checked().map(|_| strong(plan::computed(e).0.clone(), at)));
+    let given = given.collect::<Result<Vec<Expr>>>()?;
+    // a stored array needs no kernel
+    let roots: Vec<&Expr> = given.iter().filter(|e| !e.0.is_stored()).collect();
+    let mut walk = plan::Walk::default();
+    let cached = plan::plan(&mut walk, &roots, None, device.backend().caps())?;
+    let line = |step| cached.plan.node_of(step).and_then(|node| walk.of(node));
+    let lines = (0..cached.plan.steps.len()).map(line).collect();
+    Ok(Plan { cached, device, lines })
+}
+
 impl Expr {
     /// Returns the plan by which the expression would be evaluated, with its kernels, dispatches and bytes. Nothing
     /// runs. In the printed plan, each kernel has the source line in your program of the last operation that it
@@ -299,15 +330,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn plan(&self) -> Result<Plan> {
-        let device = Device::of(self.checked()?.device);
-        let e = strong(plan::computed(self).0.clone(), Location::caller());
-        // a stored array needs no kernel
-        let roots = if e.0.is_stored() { &[][..] } else { &[&e] };
-        let mut walk = plan::Walk::default();
-        let cached = plan::plan(&mut walk, roots, None, device.backend().caps())?;
-        let line = |step| cached.plan.node_of(step).and_then(|node| walk.of(node));
-        let lines = (0..cached.plan.steps.len()).map(line).collect();
-        Ok(Plan { cached, device, lines })
+        planned("plan", &[self], Location::caller())
     }
 
     /// Returns the same values in contiguous memory, in C order (NumPy's `ascontiguousarray`). An array that is already

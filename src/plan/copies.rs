@@ -5,11 +5,30 @@ use super::planner::{Making, Planner};
 use super::shape;
 use crate::base::error::Result;
 use crate::base::layout::{self, Layout};
-use crate::graph::expr::NodeOp;
+use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{KernelKind, Load, Op, Step, Store, Value};
 use smallvec::smallvec;
 
 impl Planner<'_> {
+    /// Finds the reshapes that are another name of their operand's memory: the operand is stored, in C order. An operand
+    /// with other readers is stored for this, which writes no more than a copy of it would.
+    pub(super) fn rename_reshapes(&mut self) {
+        let arena = self.arena.clone();
+        for (i, n) in arena.nodes.iter().enumerate() {
+            if n.op != NodeOp::Reshape || !self.stored[i] || self.outputs.contains_key(&i) {
+                continue;
+            }
+            let a = n.args[0];
+            let role = arena.nodes[a].op.role();
+            let is_stored = self.stored[a] || role == Role::Elementwise && self.uses[a] > 1 && !self.is_joined(a);
+            let is_dense = layout::is_c_contiguous(&arena.nodes[a].shape, &self.stored_strides(a));
+            if is_stored && is_dense && !self.outputs.contains_key(&a) {
+                self.stored[a] = true;
+                self.renamed[i] = true;
+            }
+        }
+    }
+
     /// Adds the kernels that compute a node into a part of the stored node `owner`. A `concat` or reshape that has no
     /// memory of its own passes the parts on to its operands.
     fn part(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {

@@ -126,9 +126,12 @@ impl std::hash::Hasher for KeyHasher {
 const MOST_BYTES: usize = 48 << 20;
 /// The size of a plan's entry in the shared cache in bytes, estimated for a half-empty table.
 const ENTRY: usize = 128;
-/// The length of the longest key that is cached, in words of 8 bytes: 512 KiB, so that one graph does not evict most
-/// plans. A graph with such a key has about 5,000 nodes and runs so long that planning it again matters little.
-const LONGEST_KEY: usize = 1 << 16;
+/// The length of the longest key that is cached, in words of 8 bytes: 4 MiB, so that one graph does not evict most
+/// plans. A graph with such a key has about 40,000 nodes: the derivatives of some 300 transformer blocks.
+const LONGEST_KEY: usize = 1 << 19;
+/// The size in bytes of the largest plan that is cached. Planning takes so long that even a plan of a large part of the
+/// memory is worth keeping.
+const LARGEST: usize = MOST_BYTES / 2;
 
 /// The number of slots of a thread's table: about ten times the number of plans of one training step.
 const PLACES: usize = 2048;
@@ -296,15 +299,16 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     let (arena, _) = walk.arena();
     let output_of = arena.output_of.clone();
     let (mut plan, writing, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
-    plan.is_kept = !long;
+    plan.is_kept = !long && plan.heap() + 8 * walk.key().len() <= LARGEST;
     let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
     let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
     let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
-    let key = if long { [].into() } else { walk.key().into() };
+    let is_kept = plan.is_kept;
+    let key = if is_kept { walk.key().into() } else { [].into() };
     let was_found = AtomicBool::new(false);
     let cached = Cached { key, was_found, plan, output_of, writing, may_fail_half_done, work };
     let plan = Arc::new(CachedPlan(Box::new(cached)));
-    if !long {
+    if is_kept {
         keep(hash, &plan);
     }
     Ok(plan)

@@ -44,6 +44,8 @@ pub(super) struct Planner<'a> {
     /// For each node that is a concatenation read in parts (`boxes.rs`), the nesting depth of such concatenations. 1
     /// for a node that has one below it with only elementwise nodes and views between, and 0 for all others.
     pub joins: Vec<u8>,
+    /// For each node, whether it is a reshape that is read from the memory of its operand (`copies.rs`).
+    pub renamed: Vec<bool>,
     /// The boxes of those stored nodes whose kernels are cut into boxes.
     pub boxes_of: HashMap<usize, Vec<View>>,
     /// Whether costly nodes that a kernel would compute repeatedly are stored instead (`weigh.rs`).
@@ -108,6 +110,7 @@ impl<'a> Planner<'a> {
             scratch: Cell::default(),
             loops: vec![false; n],
             joins: vec![0; n],
+            renamed: vec![false; n],
             boxes_of: HashMap::new(),
             weighs: Cell::new(true),
             weighed: Cell::new(false),
@@ -159,6 +162,7 @@ impl<'a> Planner<'a> {
             p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
             p.stored[i] |= role == Role::Gather && p.is_cut(i);
         }
+        p.rename_reshapes();
         p.limit_sizes();
         p
     }
@@ -254,6 +258,7 @@ impl<'a> Planner<'a> {
         }
         match self.outputs.get(&node) {
             Some(i) => BufferRef::Output(*i),
+            None if self.renamed[node] => self.buffer(n.args[0]),
             // the node's number identifies the temporary until `buffers.rs` assigns buffers to temporaries
             None => BufferRef::Temp(node),
         }

@@ -95,17 +95,23 @@ fn follow(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
     let mut spans = Vec::new();
     for (v, _) in parts {
         let (n, length) = (v.shape.len(), part_length(v, operand, axis));
-        // a permutation of the part: each axis leads upwards to one axis of the operand
-        let is_permutation = (0..n).filter(|k| v.shape[*k] > 1).all(|k| {
-            let mut steps = (0..operand.len()).map(|j| v.coef[j * n + k]).filter(|c| *c != 0);
-            steps.next() == Some(1) && steps.next().is_none()
-        });
+        // a permutation of the part, whose axes may be split: the axes that lead to one axis of the operand are the
+        // digits of a number that counts through it
+        let leads_once = (0..n)
+            .filter(|k| v.shape[*k] > 1)
+            .all(|k| (0..operand.len()).filter(|j| v.coef[j * n + k] != 0).count() == 1);
         let whole = |j: usize| {
-            let reach: usize = (0..n).map(|k| v.coef[j * n + k].unsigned_abs() * (v.shape[k].max(1) - 1)).sum();
+            let mut digits: Vec<(isize, usize)> = (0..n)
+                .filter(|k| v.shape[*k] > 1)
+                .map(|k| (v.coef[j * n + k], v.shape[k]))
+                .filter(|d| d.0 != 0)
+                .collect();
+            digits.sort_unstable();
+            let end = digits.iter().try_fold(1, |end, (step, n)| (*step == end).then(|| end * *n as isize));
             let wanted = if j == axis { length } else { operand[j] };
-            reach + 1 == wanted && (j == axis || v.offset[j] == 0)
+            end == Some(wanted as isize) && (j == axis || v.offset[j] == 0)
         };
-        if !is_permutation || !(0..operand.len()).all(whole) {
+        if !leads_once || !(0..operand.len()).all(whole) {
             return false;
         }
         spans.push((v.offset[axis], length as isize));

@@ -2,7 +2,7 @@
 //!
 //! The derivative with respect to an element is a sum over the windows that contain it. At most `ceil(window / stride)`
 //! windows along each axis do, and their numbers follow from the element's position. So the sum reads their derivatives
-//! by computed positions, in one kernel.
+//! by computed positions, in one kernel. Windows that follow each other without gaps need no sum (`shares_of_tiles`).
 
 use super::options::{AllWindows, Pool, Windows, numbers, windows as windows_over};
 use super::windows::{ruled, windows};
@@ -14,6 +14,7 @@ use crate::graph::ufunc::{Fold, arithmetic, logic};
 use crate::ops::create::iota;
 use crate::ops::functions::{narrow, wide};
 use crate::ops::index::take;
+use crate::ops::movement::pad_constant;
 use smallvec::SmallVec;
 use std::panic::Location;
 
@@ -217,7 +218,11 @@ impl Pooling {
     fn spread(self, g: &Expr, largest: Option<Largest>, at: Loc) -> Result<Expr> {
         let shares = binary(&arithmetic::divide, wide(g, at), self.count(g, largest.as_ref(), at), at);
         shares.checked()?;
-        let d = self.sum_of_shares(&shares, largest.as_ref(), at)?;
+        let follow = |v: &Windows| v.window == v.stride && v.dilation == 1 && !v.is_padded();
+        let d = match self.windows.iter().all(follow) {
+            true => self.shares_of_tiles(&shares, largest.as_ref(), at)?,
+            false => self.sum_of_shares(&shares, largest.as_ref(), at)?,
+        };
         d.checked()?;
         let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().gathered(g, largest.clone(), at)?]);
         Ok(ruled(d, vec![g.clone()], Box::new(back), at))
@@ -270,6 +275,39 @@ impl Pooling {
             count = binary(&arithmetic::multiply, count, cast(inside, dtype, at), at);
         }
         count
+    }
+
+    /// Returns for each element the share of its window. The windows follow each other without gaps, so each element is
+    /// in one window, except for the last ones, which may be in none.
+    fn shares_of_tiles(&self, shares: &Expr, largest: Option<&Largest>, at: Loc) -> Result<Expr> {
+        let (n, ndim) = (self.windows.len(), shares.0.shape.len());
+        let mut each = shares.clone();
+        for _ in 0..n {
+            each = view(self.op, &each, at, |s| View::expand(s, -1));
+        }
+        let full: Shape = shares.0.shape.iter().copied().chain(self.windows.iter().map(|v| v.window)).collect();
+        let each = view(self.op, &each, at, |s| View::broadcast_to(s, &full));
+        let values = match largest {
+            Some(largest) => choose(self.are_largest(largest, at), each, 0.0, at),
+            None => each,
+        };
+        let spatial = self.first..self.first + n;
+        let element = |d: usize| spatial.contains(&d).then(|| (ndim + d - self.first) as isize);
+        let order: SmallVec<[isize; 8]> =
+            (0..ndim).flat_map(|d| [Some(d as isize), element(d)].into_iter().flatten()).collect();
+        let values = view(self.op, &values, at, |s| View::permute(s, &order));
+        let mut to: SmallVec<[isize; 6]> = shares.0.shape.iter().map(|n| *n as isize).collect();
+        let mut widths = vec![(0, 0); ndim];
+        for (d, v) in spatial.clone().zip(&self.windows) {
+            to[d] *= v.window as isize;
+            widths[d].1 = v.length - v.count * v.window;
+        }
+        let d = reshape(self.op, &values, &to, at);
+        d.checked()?;
+        Ok(match widths.iter().any(|w| w.1 > 0) {
+            true => pad_constant(self.op, &d, &widths, Scalar::Int(0), at),
+            false => d,
+        })
     }
 
     /// Returns for each element the sum of the shares of the windows that contain it. New axes after the spatial ones

@@ -1,0 +1,58 @@
+//! The kernels of steps of training. A change that needs more of them must say why.
+
+use cupric::*;
+
+fn random(rng: &mut Rng, shape: &[usize]) -> Array {
+    rng.normal(shape, DType::F32).eval().unwrap()
+}
+
+/// Returns how many kernels compute the expressions together.
+fn kernels(expressions: &[&Expr]) -> usize {
+    plan_many(expressions.iter().copied()).unwrap().kernels()
+}
+
+#[test]
+fn a_step_of_digits() {
+    let mut rng = Rng::new(1);
+    let [x, w1, b1, w2, b2] =
+        [&[32, 64][..], &[64, 128], &[128], &[128, 10], &[10]].map(|shape| random(&mut rng, shape));
+    let y = Array::from_vec((0..32).map(|i| i % 10).collect::<Vec<i32>>(), [32]).unwrap();
+    let logits = (x.matmul(&w1) + &b1).relu().matmul(&w2) + &b2;
+    let loss = logits.cross_entropy(&y).mean(..);
+    let grads = grad(&loss, [&w1, &b1, &w2, &b2]);
+    let all: Vec<&Expr> = [&loss].into_iter().chain(&grads).collect();
+    assert!(kernels(&all) <= 11, "{} kernels", kernels(&all));
+}
+
+#[test]
+fn cross_entropy_by_label() {
+    let mut rng = Rng::new(1);
+    let logits = random(&mut rng, &[512, 100]);
+    let y = Array::from_vec((0..512).map(|i| i % 100).collect::<Vec<i32>>(), [512]).unwrap();
+    let loss = logits.cross_entropy(&y).mean(..);
+    let [d] = grad(&loss, [&logits]);
+    assert!(kernels(&[&loss, &d]) <= 3, "{} kernels", kernels(&[&loss, &d]));
+}
+
+/// A block of a transformer: 4 × 16 tokens, 64 wide, 4 heads.
+#[test]
+fn a_transformer_block() {
+    let mut rng = Rng::new(1);
+    let (b, t, c, h) = (4, 16, 64, 4);
+    let x = random(&mut rng, &[b, t, c]);
+    let shapes: [&[usize]; 8] = [&[c, 3 * c], &[c, c], &[c, 4 * c], &[4 * c, c], &[c], &[c], &[c], &[c]];
+    let params = shapes.map(|shape| random(&mut rng, shape));
+    let [qkv, out, up, down, gain1, bias1, gain2, bias2] = &params;
+    let norm = |e: &Expr, gain: &Array, bias: &Array| e.layer_norm(-1, 1e-5) * gain + bias;
+    let heads = |e: Expr| e.reshape([b, t, h, c / h]).permute_dims([0, 2, 1, 3]);
+    let all = norm(&x, gain1, bias1).matmul(qkv);
+    let part = |i: usize| heads(all.slice(s![.., .., i * c..(i + 1) * c]));
+    let scores = part(0).matmul(part(1).permute_dims([0, 1, 3, 2])) / ((c / h) as f32).sqrt();
+    let read = scores.softmax(-1).matmul(part(2)).permute_dims([0, 2, 1, 3]).reshape([b, t, c]);
+    let x = &x + read.matmul(out);
+    let y = &x + norm(&x, gain2, bias2).matmul(up).gelu().matmul(down);
+    let loss = y.square().mean(..);
+    let grads = grad_many(&loss, &params);
+    let list: Vec<&Expr> = [&loss].into_iter().chain(&grads).collect();
+    assert!(kernels(&list) <= 40, "{} kernels", kernels(&list));
+}
