@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Each example with arguments of a small run, and what that prints.
-const EXAMPLES: [(&str, &[&str], &str); 12] = [
+const EXAMPLES: [(&str, &[&str], &str); 13] = [
     ("tour", &[], "in f16"),
     ("show_plan", &["--rows", "10", "--columns", "7"], "1 kernel"),
     ("kmeans", &["--colours", "4", "--iterations", "2"], "loss"),
     ("heat", &["--size", "24", "--steps", "30", "--frames", "2"], "total heat"),
+    ("heat_control", &["--size", "16", "--steps", "6", "--rounds", "3"], "error 0."),
     ("life", &["--size", "24", "--steps", "30", "--frames", "2"], "are alive"),
     ("neighbours", &["--k", "3"], "accuracy"),
     ("pagerank", &["--pages", "100", "--links", "1000", "--steps", "5"], "the ranks sum to"),
