@@ -231,10 +231,8 @@ impl Lowering<'_> {
     fn dot(&mut self, node: usize) -> Lowered<()> {
         let n = &self.p.arena.nodes[node];
         for (i, a) in n.args.iter().enumerate() {
-            let Some(map) = self.space.operand_of_product(n.shape.len(), i, &self.p.arena.nodes[*a].shape) else {
-                return Err(node);
-            };
-            let Some((source, map)) = self.p.source_of(*a, map) else { return Err(node) };
+            let map = self.space.operand_of_product(n.shape.len(), i, &self.p.arena.nodes[*a].shape);
+            let Some((source, map)) = map.and_then(|map| self.p.source_of(*a, map)) else { return Err(node) };
             let place = self.resolve(source, &map);
             let dtype = self.p.arena.nodes[*a].dtype;
             // `Op::Dot` reads loads 0 and 1, so `x · x` has two loads too

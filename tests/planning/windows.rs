@@ -120,5 +120,5 @@ fn windows_are_not_copied() {
     assert_eq!(w.matmul(&windows).plan().unwrap().kernels(), 1);
     // a permutation is still copied, because a copy is not larger than its source
     let turned = x.permute_dims([1, 0, 2]).reshape([20, 60]);
-    assert_eq!(turned.matmul(&turned.permute_dims([1, 0]).eval().unwrap()).plan().unwrap().kernels(), 2);
+    assert_eq!(turned.matmul(turned.permute_dims([1, 0]).eval().unwrap()).plan().unwrap().kernels(), 2);
 }

@@ -101,11 +101,8 @@ fn follow(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
             .filter(|k| v.shape[*k] > 1)
             .all(|k| (0..operand.len()).filter(|j| v.coef[j * n + k] != 0).count() == 1);
         let whole = |j: usize| {
-            let mut digits: Vec<(isize, usize)> = (0..n)
-                .filter(|k| v.shape[*k] > 1)
-                .map(|k| (v.coef[j * n + k], v.shape[k]))
-                .filter(|d| d.0 != 0)
-                .collect();
+            let lead = (0..n).filter(|k| v.shape[*k] > 1 && v.coef[j * n + k] != 0);
+            let mut digits: SmallVec<[(isize, usize); 6]> = lead.map(|k| (v.coef[j * n + k], v.shape[k])).collect();
             digits.sort_unstable();
             let end = digits.iter().try_fold(1, |end, (step, n)| (*step == end).then(|| end * *n as isize));
             let wanted = if j == axis { length } else { operand[j] };
