@@ -199,7 +199,7 @@
 //! | `mmap` | no | `Array::map_npy`, `SafeTensors::map`: arrays backed by a memory-mapped file | 19 |
 //! | `text` | no | `TextFormat`, `Array::from_text`, `to_text`: text tables of numbers, such as CSV | 17 |
 //! | `formats` | no | the four features above | 30 |
-//! | `train` | no | `cupric::train`: optimisers, learning rates, clipping of derivatives | 17 |
+//! | `train` | no | `cupric::train`: optimisers, learning rates, loss scaling, first weights, batches, named parameters | 17 |
 //!
 //! `testing` is for cupric's own tests and not part of the public API.
 //!

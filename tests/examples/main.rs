@@ -103,6 +103,42 @@ fn examples_behave() {
     }
 }
 
+/// The convolutional network learns the digits in both types, and the same seed gives the same numbers.
+#[cfg(feature = "train")]
+#[test]
+fn examples_behave_with_a_convolutional_network() {
+    const NAME: &str = "cnn";
+    let programs = folder();
+    let help = run(&programs, NAME, &["--help"]);
+    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--device <cpu|gpu|gpu:N|best>"));
+    for (arguments, status, fact) in [
+        (&["--nonsense"][..], 2, "unexpected argument '--nonsense'"),
+        (&["--dtype", "f64"], 2, "[possible values: f32, f16]"),
+        (&["--epochs", "0"], 2, "a number above 0 is needed"),
+        (&["--device", "abacus"], 1, "abacus"),
+        (&["--data", "/nonexistent/digits.npy"], 1, "/nonexistent/digits.npy"),
+    ] {
+        let output = run(&programs, NAME, arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+        let text = complaint(NAME, &output);
+        assert!(text.contains(fact), "{text}");
+    }
+    let accuracy = |arguments: &[&str]| -> f64 {
+        let done = run(&programs, NAME, arguments);
+        let (said, erred) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{arguments:?}: {said}{erred}");
+        let number = said.rsplit_once("accuracy=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("{arguments:?}: {said}"))
+    };
+    for dtype in ["f32", "f16"] {
+        let found = accuracy(&["--device", "cpu", "--dtype", dtype, "--quiet"]);
+        assert!(found >= 0.985, "{dtype}: {found}");
+    }
+    for device in devices() {
+        accuracy(&["--device", device, "--epochs", "1", "--batch", "512", "--quiet"]);
+    }
+}
+
 /// What is wrong with an argument is one line, with status 2, before anything is computed.
 #[test]
 fn examples_behave_when_arguments_are_wrong() {

@@ -1,7 +1,7 @@
 //! The features that a test program is built with. What it has cargo build with exactly these finds the library built already.
 
 /// Each feature, and whether it is on.
-const FEATURES: [(&str, bool); 17] = [
+const FEATURES: [(&str, bool); 18] = [
     ("default", cfg!(feature = "default")),
     ("gpu", cfg!(feature = "gpu")),
     ("kernels", cfg!(feature = "kernels")),
@@ -17,6 +17,7 @@ const FEATURES: [(&str, bool); 17] = [
     ("mmap", cfg!(feature = "mmap")),
     ("text", cfg!(feature = "text")),
     ("formats", cfg!(feature = "formats")),
+    ("train", cfg!(feature = "train")),
     ("gles", cfg!(feature = "gles")),
     ("testing", cfg!(feature = "testing")),
 ];

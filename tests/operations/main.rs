@@ -21,3 +21,5 @@ mod sort;
 mod sorting;
 mod statistics;
 mod train;
+mod train_data;
+mod train_steps;

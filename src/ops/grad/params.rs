@@ -45,6 +45,54 @@ pub trait Parameters {
 
     /// Makes the same tree of other leaves, which `next` returns in the tree's order.
     fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Self::With<U>;
+
+    /// Appends a name for each leaf to a list, in the tree's order. All begin with `path`, the name of this tree in the
+    /// whole tree, which is empty for the whole tree itself. `cupric::train::named` uses the names, for files.
+    ///
+    /// By default, leaves are named by their index: `path.0`, `path.1`, …. A struct names its fields with
+    /// [`names_under`](Parameters::names_under):
+    ///
+    /// ```
+    /// # use cupric::{Expr, Parameters, array};
+    /// struct Layer<T> {
+    ///     weight: T,
+    ///     bias: T,
+    /// }
+    /// impl<T: Parameters> Parameters for Layer<T> {
+    ///     // …
+    ///     # type With<U> = Layer<T::With<U>>;
+    ///     # fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>) {
+    ///     #     self.weight.leaves(list);
+    ///     #     self.bias.leaves(list);
+    ///     # }
+    ///     # fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Layer<T::With<U>> {
+    ///     #     Layer { weight: self.weight.with(next), bias: self.bias.with(next) }
+    ///     # }
+    ///     fn names(&self, path: &str, list: &mut Vec<String>) {
+    ///         self.weight.names_under(path, "weight", list);
+    ///         self.bias.names_under(path, "bias", list);
+    ///     }
+    /// }
+    /// let mut names = vec![];
+    /// vec![Layer { weight: array![1.], bias: array![2.] }].names("", &mut names);
+    /// assert_eq!(names, ["0.weight", "0.bias"]);
+    /// ```
+    fn names(&self, path: &str, list: &mut Vec<String>) {
+        let mut leaves = vec![];
+        self.leaves(&mut leaves);
+        list.extend((0..).zip(&leaves).map(|(i, _)| joined(path, &i.to_string())));
+    }
+
+    /// Appends the names of this tree's leaves like [`names`](Parameters::names), where the tree is the part `part` of
+    /// the tree named `path`.
+    fn names_under(&self, path: &str, part: &str, list: &mut Vec<String>) {
+        self.names(&joined(path, part), list);
+    }
+}
+
+/// Joins the names of a tree and of its part.
+fn joined(path: &str, part: &str) -> String {
+    if path.is_empty() { part.to_string() } else { format!("{path}.{part}") }
 }
 
 macro_rules! leaves {
@@ -56,6 +104,9 @@ macro_rules! leaves {
             }
             fn with<U>(&self, next: &mut dyn FnMut() -> U) -> U {
                 next()
+            }
+            fn names(&self, path: &str, list: &mut Vec<String>) {
+                list.push(if path.is_empty() { "0".into() } else { path.into() });
             }
         }
     )* };
@@ -70,6 +121,9 @@ impl<T: Parameters> Parameters for Vec<T> {
     fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Vec<T::With<U>> {
         self.iter().map(|t| t.with(next)).collect()
     }
+    fn names(&self, path: &str, list: &mut Vec<String>) {
+        self.iter().enumerate().for_each(|(i, t)| t.names_under(path, &i.to_string(), list));
+    }
 }
 
 impl<T: Parameters, const N: usize> Parameters for [T; N] {
@@ -80,6 +134,9 @@ impl<T: Parameters, const N: usize> Parameters for [T; N] {
     fn with<U>(&self, next: &mut dyn FnMut() -> U) -> [T::With<U>; N] {
         self.each_ref().map(|t| t.with(next))
     }
+    fn names(&self, path: &str, list: &mut Vec<String>) {
+        self.iter().enumerate().for_each(|(i, t)| t.names_under(path, &i.to_string(), list));
+    }
 }
 
 impl<T: Parameters> Parameters for &T {
@@ -89,6 +146,9 @@ impl<T: Parameters> Parameters for &T {
     }
     fn with<U>(&self, next: &mut dyn FnMut() -> U) -> T::With<U> {
         T::with(self, next)
+    }
+    fn names(&self, path: &str, list: &mut Vec<String>) {
+        T::names(self, path, list);
     }
 }
 
@@ -101,6 +161,9 @@ macro_rules! tuples {
             }
             fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Self::With<U> {
                 ($(self.$i.with(next),)+)
+            }
+            fn names(&self, path: &str, list: &mut Vec<String>) {
+                $(self.$i.names_under(path, stringify!($i), list);)+
             }
         }
     )* };

@@ -1,5 +1,14 @@
 //! Training: optimisers as functions of trees of parameters, and learning rates as functions of the step.
 //!
+//! | for | see |
+//! |---|---|
+//! | optimisers | [`Sgd`], [`Adam`] (AdamW), [`Lion`], [`Muon`] |
+//! | learning rates, clipping | [`warm_up`], [`cosine`], [`clip_by_global_norm`] |
+//! | f16 | [`LossScale`], [`all_finite`] |
+//! | first weights | [`glorot_uniform`], [`glorot_normal`], [`he_uniform`], [`he_normal`] |
+//! | shuffled batches | [`Batches`] |
+//! | files | [`named`], [`with_named`] |
+//!
 //! An optimiser changes nothing in place. [`Adam::update`] takes the parameters, their derivatives and a state, and
 //! returns the next parameters and the next state as expressions. [`eval_tree`] computes a tree of expressions in one
 //! plan, so the loss, the derivatives and both updates share their kernels:
@@ -27,10 +36,27 @@
 //! The state of parameters of dtype f16 and bf16 is f32, and so is the computation of a step; only the new parameters
 //! are rounded to their dtype.
 
-mod optimisers;
+mod adam;
+mod batches;
+mod clip;
+mod initialisers;
+mod lion;
+mod muon;
+mod names;
+mod scaling;
 mod schedules;
+mod sgd;
+mod state;
 mod tree;
 
-pub use optimisers::{Adam, AdamState, Sgd};
+pub use adam::{Adam, AdamState};
+pub use batches::Batches;
+pub use clip::clip_by_global_norm;
+pub use initialisers::{glorot_normal, glorot_uniform, he_normal, he_uniform};
+pub use lion::Lion;
+pub use muon::Muon;
+pub use names::{named, with_named};
+pub use scaling::{LossScale, all_finite};
 pub use schedules::{cosine, warm_up};
-pub use tree::{clip_by_global_norm, eval_tree};
+pub use sgd::Sgd;
+pub use tree::eval_tree;

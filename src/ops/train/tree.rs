@@ -1,4 +1,4 @@
-//! Trees of expressions: evaluation, and the norm of all leaves.
+//! Trees of expressions: their leaves, and evaluation.
 
 use crate::array::{Array, eval_many};
 use crate::base::dtype::DType;
@@ -24,6 +24,19 @@ pub(super) fn built<P: Parameters>(tree: &P, list: Vec<Expr>, op: &'static str, 
     tree.with(&mut || list.next().unwrap_or_else(missing))
 }
 
+/// A list of expressions in the form of a tree.
+pub(super) struct Same<'a, P>(pub &'a P, pub Vec<Expr>);
+
+impl<P: Parameters> Parameters for Same<'_, P> {
+    type With<U> = P::With<U>;
+    fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>) {
+        list.extend(&self.1);
+    }
+    fn with<U>(&self, next: &mut dyn FnMut() -> U) -> P::With<U> {
+        self.0.with(next)
+    }
+}
+
 /// Evaluates a tree of expressions in one plan, and returns a tree of arrays of the same form. Trees in a tuple are one
 /// tree.
 ///
@@ -44,10 +57,19 @@ pub(super) fn built<P: Parameters>(tree: &P, list: Vec<Expr>, op: &'static str, 
 #[track_caller]
 pub fn eval_tree<P: Parameters>(tree: &P) -> Result<P::With<Array>> {
     let at = Location::caller();
-    let mut arrays = eval_many(leaves(tree))?.into_iter();
+    built_arrays(tree, eval_many(leaves(tree))?, "eval_tree", at)
+}
+
+/// Returns a tree of the same form with the arrays of a list.
+pub(super) fn built_arrays<P: Parameters>(
+    tree: &P,
+    list: Vec<Array>,
+    op: &'static str,
+    at: Loc,
+) -> Result<P::With<Array>> {
+    let mut arrays = list.into_iter();
     let mut is_short = false;
-    let no_array = || Array::from_vec(Vec::<f32>::new(), [0]);
-    let spare = no_array()?;
+    let spare = Array::from_vec(Vec::<f32>::new(), [0])?;
     let made = tree.with(&mut || {
         arrays.next().unwrap_or_else(|| {
             is_short = true;
@@ -57,36 +79,10 @@ pub fn eval_tree<P: Parameters>(tree: &P) -> Result<P::With<Array>> {
     match is_short {
         true => {
             let detail = "the method `with` of the tree asks for more leaves than `leaves` lists";
-            Err(Error::with_line(ErrorKind::Argument, "eval_tree", detail, at))
+            Err(Error::with_line(ErrorKind::Argument, op, detail, at))
         }
         false => Ok(made),
     }
-}
-
-/// Returns a tree of derivatives whose norm, over all elements of all leaves, is at most `most`: all leaves are
-/// multiplied by the same number. The norm is computed in f32, or in f64 for leaves of f64.
-///
-/// ```
-/// use cupric::array;
-/// use cupric::train::clip_by_global_norm;
-/// let grads = (array![3.], array![[4.]]);
-/// let (a, b) = clip_by_global_norm(&grads, 1.0);
-/// assert!(a.allclose(array![0.6], 1e-6, 0.0, false).item::<bool>()?);
-/// assert!(b.allclose(array![[0.8]], 1e-6, 0.0, false).item::<bool>()?);
-/// let (a, _) = clip_by_global_norm(&grads, 10.0);
-/// assert_eq!(a.to_vec::<f32>()?, [3.]);
-/// # Ok::<(), cupric::Error>(())
-/// ```
-#[track_caller]
-pub fn clip_by_global_norm<P: Parameters>(grads: &P, most: f64) -> P::With<Expr> {
-    let at = Location::caller();
-    let list = leaves(grads);
-    let squares = list.iter().map(|g| wide(g).square().sum(..));
-    let Some(total) = squares.reduce(|a, b| a + b) else { return built(grads, vec![], "clip_by_global_norm", at) };
-    let norm = total.sqrt();
-    let factor = crate::select(norm.greater(most), most / &norm, 1.0);
-    let clipped = list.iter().map(|g| (wide(g) * &factor).astype(g.0.dtype)).collect();
-    built(grads, clipped, "clip_by_global_norm", at)
 }
 
 /// Returns an expression in the dtype in which a step is computed: 16-bit floats become f32.

@@ -1,0 +1,136 @@
+//! Initialisers: random weights whose variance depends on the number of inputs and outputs of a layer.
+
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::layout::{IntoShape, Shape, shape_arg};
+use crate::graph::expr::{Expr, carry};
+use crate::ops::random::{Rng, is_float};
+use std::panic::Location;
+
+/// Returns the number of inputs that one output reads, and of outputs that read one input.
+fn fans(op: &'static str, shape: &[usize], at: Loc) -> Result<[f64; 2]> {
+    let product = |sizes: &[usize]| sizes.iter().map(|n| *n as f64).product::<f64>();
+    match shape {
+        [inputs, outputs] => Ok([*inputs as f64, *outputs as f64]),
+        [outputs, inputs, window @ ..] => {
+            let window = product(window);
+            Ok([*inputs as f64 * window, *outputs as f64 * window])
+        }
+        _ => {
+            let detail = format!("weights of shape {shape:?} have {} axes; two or more are needed", shape.len());
+            Err(Error::with_line(ErrorKind::Shape, op, detail, at))
+        }
+    }
+}
+
+/// A distribution with mean 0.
+#[derive(Clone, Copy)]
+enum Form {
+    Uniform,
+    Normal,
+}
+
+/// Draws weights with the variance that `variance` computes from the two fans.
+fn drawn(
+    op: &'static str,
+    shape: impl IntoShape,
+    dtype: DType,
+    rng: &mut Rng,
+    (form, variance): (Form, fn([f64; 2]) -> f64),
+    at: Loc,
+) -> Expr {
+    // computed in f32 and rounded at the end
+    let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let shape: Result<Shape> = shape_arg(shape).map_err(|f| f.at(op, at));
+    // one stream is used, whatever the arguments are
+    let list = shape.as_ref().map(|s| s.to_vec()).unwrap_or_default();
+    let numbers = match form {
+        Form::Uniform => rng.uniform(list, wide),
+        Form::Normal => rng.normal(list, wide),
+    };
+    carry(at, || {
+        let shape = shape?;
+        is_float(op, dtype, at)?;
+        let deviation = variance(fans(op, &shape, at)?).sqrt();
+        if let Some(e) = numbers.error() {
+            return Err(e.clone().named(op));
+        }
+        // without elements the deviation may be infinite
+        let deviation = if deviation.is_finite() { deviation } else { 0.0 };
+        let weights = match form {
+            // the variance of numbers between −1 and 1 is 1/3
+            Form::Uniform => (numbers * 2.0 - 1.0) * (deviation * 3f64.sqrt()),
+            Form::Normal => numbers * deviation,
+        };
+        Ok(weights.astype(dtype))
+    })
+}
+
+macro_rules! initialisers {
+    ($($(#[$doc:meta])* $name:ident: $form:ident, $alias:literal, $variance:expr;)*) => { $(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// The expression carries [`ErrorKind::Shape`] for fewer than two axes, [`ErrorKind::DType`] for a dtype that is
+        /// not a float, and [`ErrorKind::LimitExceeded`] for 2^32 elements or more.
+        #[doc(alias = $alias)]
+        #[track_caller]
+        pub fn $name(shape: impl IntoShape, dtype: DType, rng: &mut Rng) -> Expr {
+            drawn(stringify!($name), shape, dtype, rng, (Form::$form, $variance), Location::caller())
+        }
+    )* };
+}
+
+initialisers! {
+    /// Draws weights uniformly between −√(6 / (in + out)) and √(6 / (in + out)), for tanh and sigmoid (Glorot and Bengio,
+    /// 2010).
+    ///
+    /// A shape of two axes is `[in, out]`, as in `x.matmul(w)`. A longer one is that of a convolution,
+    /// `[out, in, window…]`, and both numbers are multiplied by the size of the window. So do all four initialisers.
+    ///
+    /// ```
+    /// use cupric::train::glorot_uniform;
+    /// use cupric::{DType, Rng};
+    /// let w = glorot_uniform([20, 30], DType::F32, &mut Rng::new(0)).eval()?;
+    /// let bound = (6f32 / 50.0).sqrt();
+    /// assert!(w.max(..).item::<f32>()? < bound && w.min(..).item::<f32>()? >= -bound);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    glorot_uniform: Uniform, "xavier_uniform", |[n, m]| 2.0 / (n + m);
+
+    /// Draws weights from the normal distribution with the variance 2 / (in + out), for tanh and sigmoid (Glorot and
+    /// Bengio, 2010). [`glorot_uniform`] describes the shapes.
+    ///
+    /// ```
+    /// use cupric::train::glorot_normal;
+    /// use cupric::{DType, Rng};
+    /// let w = glorot_normal([100, 100], DType::F32, &mut Rng::new(0));
+    /// assert!((w.std(..).item::<f32>()? - 0.1).abs() < 0.01);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    glorot_normal: Normal, "xavier_normal", |[n, m]| 2.0 / (n + m);
+
+    /// Draws weights uniformly between −√(6 / in) and √(6 / in), for relu, which halves the variance (He et al., 2015).
+    /// [`glorot_uniform`] describes the shapes.
+    ///
+    /// ```
+    /// use cupric::train::he_uniform;
+    /// use cupric::{DType, Rng};
+    /// let w = he_uniform([16, 8, 3, 3], DType::F32, &mut Rng::new(0));
+    /// assert!(w.abs().max(..).item::<f32>()? <= (6f32 / 72.0).sqrt());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    he_uniform: Uniform, "kaiming_uniform", |[n, _]| 2.0 / n;
+
+    /// Draws weights from the normal distribution with the variance 2 / in, for relu, which halves the variance (He et
+    /// al., 2015). [`glorot_uniform`] describes the shapes.
+    ///
+    /// ```
+    /// use cupric::train::he_normal;
+    /// use cupric::{DType, Rng};
+    /// let w = he_normal([200, 50], DType::F32, &mut Rng::new(0));
+    /// assert!((w.std(..).item::<f32>()? - 0.1).abs() < 0.01);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    he_normal: Normal, "kaiming_normal", |[n, _]| 2.0 / n;
+}

@@ -1,0 +1,79 @@
+//! Lion.
+
+use super::state::{failed, lists, zeros};
+use super::tree::{built, leaves};
+use crate::array::Array;
+use crate::base::error::Result;
+use crate::graph::expr::Expr;
+use crate::ops::grad::Parameters;
+use std::panic::Location;
+
+/// Lion (Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023, <https://arxiv.org/abs/2302.06675>), which
+/// moves each number by the rate in the direction of a sign. The state has one leaf for each parameter, the momentum m:
+/// p ← p − rate · (sign(b₁ · m + (1 − b₁) · g) + decay · p), then m ← b₂ · m + (1 − b₂) · g. The authors take a rate of a
+/// third to a tenth of Adam's, and a decay three to ten times as large.
+///
+/// ```
+/// use cupric::array;
+/// use cupric::train::{Lion, eval_tree};
+/// let lion = Lion::new(0.25);
+/// let (params, grads) = (array![1., 2., 3.], array![100., -0.01, 0.]);
+/// let state = lion.init(&params)?;
+/// let (params, state) = eval_tree(&lion.update(&params, &grads, &state))?;
+/// assert_eq!(params.to_vec::<f32>()?, [0.75, 2.25, 3.]);
+/// assert!(state.allclose(array![1., -0.0001, 0.], 1e-5, 0.0, false).item::<bool>()?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Lion {
+    /// The learning rate. Change it between steps to follow a schedule.
+    pub rate: f64,
+    /// The part of the momentum in a step's direction, and the part that a step keeps.
+    pub betas: [f64; 2],
+    /// The part of a parameter, times the rate, that each step removes.
+    pub decay: f64,
+}
+
+impl Lion {
+    /// Returns an optimiser with the betas 0.9 and 0.99 and no decay.
+    pub fn new(rate: f64) -> Lion {
+        Lion { rate, betas: [0.9, 0.99], decay: 0.0 }
+    }
+
+    /// Returns the state before the first step: zeros.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a parameter that is not a float; the errors of [`Expr::eval`].
+    #[track_caller]
+    pub fn init<P: Parameters>(&self, params: &P) -> Result<P::With<Array>> {
+        zeros(params, "Lion::init", Location::caller())
+    }
+
+    /// Returns the next parameters and the next state. A step is computed in the dtype of the state. The results carry
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees do not fit, and
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a state that is not a float.
+    #[track_caller]
+    pub fn update<P: Parameters>(
+        &self,
+        params: &P,
+        grads: &impl Parameters,
+        state: &impl Parameters,
+    ) -> (P::With<Expr>, P::With<Expr>) {
+        const OP: &str = "Lion::update";
+        let (at, list) = (Location::caller(), leaves(params));
+        let (next, state) = match lists(OP, &list, [("derivative", leaves(grads)), ("state", leaves(state))], at) {
+            Err(e) => (failed(&e, &list, at), failed(&e, &list, at)),
+            Ok([g, m]) => {
+                let step = |((p, g), m): ((&&Expr, &Expr), &Expr)| {
+                    let [value, g] = [*p, g].map(|e| e.astype(m.0.dtype));
+                    let [by, m] = self.betas.map(|b| m * b + &g * (1.0 - b));
+                    let by = by.sign();
+                    let by = if self.decay == 0.0 { by } else { by + &value * self.decay };
+                    ((value - by * self.rate).astype(p.0.dtype), m)
+                };
+                list.iter().zip(g).zip(m).map(step).unzip()
+            }
+        };
+        (built(params, next, OP, at), built(params, state, OP, at))
+    }
+}

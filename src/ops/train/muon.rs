@@ -1,0 +1,123 @@
+//! Muon, and the iteration of Newton and Schulz.
+
+use super::state::{failed, lists, zeros};
+use super::tree::{built, leaves};
+use crate::array::Array;
+use crate::base::error::Result;
+use crate::graph::expr::Expr;
+use crate::ops::grad::Parameters;
+use std::panic::Location;
+
+/// Steps of the iteration, as published.
+const STEPS: usize = 5;
+
+/// The coefficients of x, x³ and x⁵ that Jordan published. They are chosen to be steep at 0, so that five steps bring all
+/// singular values that are not tiny between about 0.7 and 1.2.
+const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
+
+/// Added to a norm, so that nothing is divided by 0.
+const EPSILON: f64 = 1e-7;
+
+/// Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
+/// <https://kellerjordan.github.io/posts/muon/>): the momentum of a matrix is replaced by a matrix with about the same
+/// singular vectors and singular values near 1, which five steps of a Newton–Schulz iteration compute by products. The
+/// state has one leaf for each parameter, the momentum m: m ← momentum · m + g and u = g + momentum · m (without
+/// `nesterov`, u = m), then p ← p − rate · (√max(1, rows / columns) · orthogonal(u) + decay · p).
+///
+/// A parameter of more than two axes counts as a matrix whose rows are its first axis, such as the weights of a
+/// convolution. A parameter of one or no axis counts as a matrix of one column, whose factor is known: it moves by
+/// √n · u / ‖u‖, where n is the number of its elements. The authors train such parameters, embeddings and the last layer
+/// with AdamW: put these in a tree of their own to do the same.
+///
+/// ```
+/// use cupric::array;
+/// use cupric::train::{Muon, eval_tree};
+/// let muon = Muon::new(0.1);
+/// let params = (array![[0., 0.], [0., 0.]], array![0., 0.]);
+/// let grads = (array![[300., 0.], [0., -2.]], array![0., 5.]);
+/// let state = muon.init(&params)?;
+/// let ((w, b), _) = eval_tree(&muon.update(&params, &grads, &state))?;
+/// assert!(w.allclose(array![[-0.1, 0.], [0., 0.1]], 0.4, 1e-6, false).item::<bool>()?);
+/// assert!(b.allclose(array![0., -0.141421], 1e-4, 0.0, false).item::<bool>()?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Muon {
+    /// The learning rate. Change it between steps to follow a schedule.
+    pub rate: f64,
+    /// The part of the momentum that a step keeps.
+    pub momentum: f64,
+    /// Whether a step looks ahead by the momentum.
+    pub nesterov: bool,
+    /// The part of a parameter, times the rate, that each step removes.
+    pub decay: f64,
+}
+
+impl Muon {
+    /// Returns an optimiser with the momentum 0.95, Nesterov's step and no decay.
+    pub fn new(rate: f64) -> Muon {
+        Muon { rate, momentum: 0.95, nesterov: true, decay: 0.0 }
+    }
+
+    /// Returns the state before the first step: zeros.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a parameter that is not a float; the errors of [`Expr::eval`].
+    #[track_caller]
+    pub fn init<P: Parameters>(&self, params: &P) -> Result<P::With<Array>> {
+        zeros(params, "Muon::init", Location::caller())
+    }
+
+    /// Returns the next parameters and the next state. A step is computed in the dtype of the state. The results carry
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees do not fit, and
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a state that is not a float.
+    #[track_caller]
+    pub fn update<P: Parameters>(
+        &self,
+        params: &P,
+        grads: &impl Parameters,
+        state: &impl Parameters,
+    ) -> (P::With<Expr>, P::With<Expr>) {
+        const OP: &str = "Muon::update";
+        let (at, list) = (Location::caller(), leaves(params));
+        let (next, state) = match lists(OP, &list, [("derivative", leaves(grads)), ("state", leaves(state))], at) {
+            Err(e) => (failed(&e, &list, at), failed(&e, &list, at)),
+            Ok([g, m]) => {
+                let step = |((p, g), m): ((&&Expr, &Expr), &Expr)| {
+                    let [value, g] = [*p, g].map(|e| e.astype(m.0.dtype));
+                    let m = m * self.momentum + &g;
+                    let by = orthogonal(&if self.nesterov { g + &m * self.momentum } else { m.clone() });
+                    let by = if self.decay == 0.0 { by } else { by + &value * self.decay };
+                    ((value - by * self.rate).astype(p.0.dtype), m)
+                };
+                list.iter().zip(g).zip(m).map(step).unzip()
+            }
+        };
+        (built(params, next, OP, at), built(params, state, OP, at))
+    }
+}
+
+/// Returns the direction of a step, √max(1, rows / columns) times the orthogonal factor.
+fn orthogonal(u: &Expr) -> Expr {
+    let shape = u.0.shape.as_slice();
+    let size: usize = shape.iter().product();
+    let unit = u / (u.square().sum(..).sqrt() + EPSILON);
+    let (rows, columns) = match shape {
+        // the mean of nothing would be NaN
+        _ if size == 0 => return u.clone(),
+        [] | [_] => return unit * (size as f64).sqrt(),
+        [rows, ..] => (*rows, size / rows),
+    };
+    let x = unit.reshape([rows, columns]);
+    // the product with itself is the smaller one
+    let is_tall = rows > columns;
+    let mut x = if is_tall { x.t() } else { x };
+    let [a, b, c] = COEFFICIENTS;
+    for _ in 0..STEPS {
+        let square = x.matmul(x.t());
+        let factor = &square * b + square.matmul(&square) * c;
+        x = &x * a + factor.matmul(&x);
+    }
+    let x = if is_tall { x.t() } else { x };
+    x.reshape(shape) * (rows as f64 / columns as f64).max(1.0).sqrt()
+}

@@ -1,0 +1,106 @@
+//! Trees of parameters as lists of named arrays, and back.
+
+use super::tree::{built_arrays, leaves};
+use crate::array::Array;
+use crate::array::device::Device;
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::graph::expr::{Expr, Operand};
+use crate::ops::grad::Parameters;
+use std::collections::HashMap;
+use std::panic::Location;
+
+/// Returns the names of a tree's leaves, or an error if they are not one for each or not all different.
+fn names<P: Parameters>(tree: &P, op: &'static str, at: Loc) -> Result<Vec<String>> {
+    let (mut list, leaves) = (vec![], leaves(tree).len());
+    tree.names("", &mut list);
+    let wrong = |detail| Err(Error::with_line(ErrorKind::Argument, op, detail, at));
+    if list.len() != leaves {
+        return wrong(format!("the tree has {leaves} leaves; its method `names` lists {} names", list.len()));
+    }
+    let mut sorted: Vec<&String> = list.iter().collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => wrong(format!("two leaves of the tree have the name {:?}", pair[0])),
+        None => Ok(list),
+    }
+}
+
+/// Returns the leaves of a tree with their names, in the tree's order, as `save_safetensors` takes them. A leaf in a
+/// tuple, a `Vec` or an array is named by its index, and a struct may name its fields
+/// ([`Parameters::names`]); the names of nested trees are joined by dots. A tree that is one array has the name "0".
+///
+/// ```
+/// use cupric::array;
+/// use cupric::train::named;
+/// let params = vec![(array![[1.]], array![2.]), (array![[3.]], array![4.])];
+/// let names: Vec<String> = named(&params)?.into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["0.0", "0.1", "1.0", "1.1"]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::Argument`] if the tree's method `names` does not list one name for each leaf, or lists one twice.
+#[doc(alias = "state_dict")]
+#[track_caller]
+pub fn named<P: Parameters>(tree: &P) -> Result<Vec<(String, Expr)>> {
+    let names = names(tree, "named", Location::caller())?;
+    Ok(names.into_iter().zip(leaves(tree).into_iter().cloned()).collect())
+}
+
+/// Returns a tree of the form of `like` with the arrays of a list, such as `SafeTensors::read_all` returns. Each array
+/// must have the shape and the dtype of the leaf of `like` that has its name, and is moved to the device of that leaf.
+/// Arrays with other names are ignored. Of two arrays of one name the last counts.
+///
+/// ```
+/// use cupric::array;
+/// use cupric::train::{Adam, named, with_named};
+/// let params = (array![1., 2.], array![3.]);
+/// let run = (&params, Adam::new(0.1).init(&params)?);         // what a run needs to go on
+/// let list = named(&run)?;
+/// let (params, (count, ..)) = with_named(&run, list)?;
+/// assert_eq!(params.0.to_vec::<f32>()?, [1., 2.]);
+/// assert_eq!(count.item::<f32>()?, 0.);
+/// let e = with_named(&params, [("0", array![1., 2.])]).unwrap_err();
+/// assert!(e.to_string().contains("there is no array \"1\""));
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::Argument`] for a name that the list does not have, [`ErrorKind::Shape`] and [`ErrorKind::DType`] for an
+/// array that does not fit, the errors of [`named`], and those of the evaluation and the transfer of the arrays.
+#[doc(alias = "load_state_dict")]
+#[track_caller]
+pub fn with_named<P: Parameters, N: AsRef<str>, A: Operand>(
+    like: &P,
+    arrays: impl IntoIterator<Item = (N, A)>,
+) -> Result<P::With<Array>> {
+    const OP: &str = "with_named";
+    let at = Location::caller();
+    let names = names(like, OP, at)?;
+    let mut found: HashMap<String, Expr> = HashMap::new();
+    for (name, array) in arrays {
+        found.insert(name.as_ref().to_string(), array.into_expr());
+    }
+    let mut list = vec![];
+    for (name, leaf) in names.iter().zip(leaves(like)) {
+        let wrong = |kind, detail| Err(Error::with_line(kind, OP, detail, at));
+        let Some(array) = found.get(name) else {
+            return wrong(ErrorKind::Argument, format!("there is no array {name:?}"));
+        };
+        let (want, have) = (leaf.checked()?, array.checked()?);
+        let shapes = (want.shape.as_slice(), have.shape.as_slice());
+        if shapes.0 != shapes.1 {
+            let detail = format!("the array {name:?} has shape {:?}; shape {:?} is needed", shapes.1, shapes.0);
+            return wrong(ErrorKind::Shape, detail);
+        }
+        if want.dtype != have.dtype {
+            let detail = format!("the array {name:?} has dtype {}; dtype {} is needed", have.dtype, want.dtype);
+            return wrong(ErrorKind::DType, detail);
+        }
+        list.push(match want.device {
+            0 => array.eval_at(at)?,
+            device => array.moved(&Device::of(device), OP, at)?,
+        });
+    }
+    built_arrays(like, list, OP, at)
+}

@@ -1,0 +1,76 @@
+//! Stochastic gradient descent.
+
+use super::state::{failed, lists, zeros};
+use super::tree::{built, leaves};
+use crate::array::Array;
+use crate::base::error::Result;
+use crate::graph::expr::Expr;
+use crate::ops::grad::Parameters;
+use std::panic::Location;
+
+/// Stochastic gradient descent with momentum. The state has one leaf for each parameter, the momentum m:
+/// m ← momentum · m + g, then p ← p − rate · m. With `nesterov`, p ← p − rate · (g + momentum · m).
+///
+/// ```
+/// use cupric::array;
+/// use cupric::train::{Sgd, eval_tree};
+/// let sgd = Sgd { momentum: 0.9, ..Sgd::new(0.5) };
+/// let (params, grads) = (array![1., 2.], array![2., 0.]);
+/// let state = sgd.init(&params)?;
+/// let (params, state) = eval_tree(&sgd.update(&params, &grads, &state))?;
+/// assert_eq!(params.to_vec::<f32>()?, [0., 2.]);
+/// assert_eq!(state.to_vec::<f32>()?, [2., 0.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Sgd {
+    /// The learning rate. Change it between steps to follow a schedule.
+    pub rate: f64,
+    /// The part of the momentum that a step keeps.
+    pub momentum: f64,
+    /// Whether a step looks ahead by the momentum.
+    pub nesterov: bool,
+}
+
+impl Sgd {
+    /// Returns an optimiser without momentum.
+    pub fn new(rate: f64) -> Sgd {
+        Sgd { rate, momentum: 0.0, nesterov: false }
+    }
+
+    /// Returns the state before the first step: zeros.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a parameter that is not a float; the errors of [`Expr::eval`].
+    #[track_caller]
+    pub fn init<P: Parameters>(&self, params: &P) -> Result<P::With<Array>> {
+        zeros(params, "Sgd::init", Location::caller())
+    }
+
+    /// Returns the next parameters and the next state. A step is computed in the dtype of the state. The results carry
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees do not fit, and
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a state that is not a float.
+    #[track_caller]
+    pub fn update<P: Parameters>(
+        &self,
+        params: &P,
+        grads: &impl Parameters,
+        state: &impl Parameters,
+    ) -> (P::With<Expr>, P::With<Expr>) {
+        const OP: &str = "Sgd::update";
+        let (at, list) = (Location::caller(), leaves(params));
+        let (next, state) = match lists(OP, &list, [("derivative", leaves(grads)), ("state", leaves(state))], at) {
+            Err(e) => (failed(&e, &list, at), failed(&e, &list, at)),
+            Ok([g, m]) => {
+                let step = |((p, g), m): ((&&Expr, &Expr), &Expr)| {
+                    let [value, g] = [*p, g].map(|e| e.astype(m.0.dtype));
+                    let m = m * self.momentum + &g;
+                    let by = if self.nesterov { g + &m * self.momentum } else { m.clone() };
+                    ((value - by * self.rate).astype(p.0.dtype), m)
+                };
+                list.iter().zip(g).zip(m).map(step).unzip()
+            }
+        };
+        (built(params, next, OP, at), built(params, state, OP, at))
+    }
+}

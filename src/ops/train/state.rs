@@ -1,0 +1,58 @@
+//! The state of an optimiser: zeros at first, then a tree that must have the form of the parameters.
+
+use super::tree::{Same, eval_tree, leaves, wide};
+use crate::array::Array;
+use crate::base::dtype::Scalar;
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::graph::expr::Expr;
+use crate::ops::grad::Parameters;
+
+/// Returns zeros like the parameters: f32 for 16-bit floats.
+pub(super) fn zeros<P: Parameters>(params: &P, op: &'static str, at: Loc) -> Result<P::With<Array>> {
+    let mut list = vec![];
+    for p in leaves(params) {
+        let n = p.checked()?;
+        if !n.dtype.is_float() {
+            let detail = format!("a parameter has dtype {}; floats are needed", n.dtype);
+            return Err(Error::with_line(ErrorKind::DType, op, detail, at));
+        }
+        list.push(Expr::fill_on(n.device, Scalar::Float(0.0), n.shape.clone(), wide(p).0.dtype, at));
+    }
+    eval_tree(&Same(params, list))
+}
+
+/// Returns the leaves of trees that must have the form of the parameters, or the first that has not.
+pub(super) fn lists<'a, const N: usize>(
+    op: &'static str,
+    params: &[&Expr],
+    others: [(&str, Vec<&'a Expr>); N],
+    at: Loc,
+) -> Result<[Vec<&'a Expr>; N]> {
+    for (what, list) in &others {
+        let misfit = params.iter().zip(list).position(|(p, e)| p.0.shape != e.0.shape);
+        if let Some(e) = params.iter().copied().chain(list.iter().copied()).find_map(Expr::error) {
+            return Err(e.clone());
+        }
+        if let Some(e) = list.iter().find(|e| *what == "state" && !e.0.dtype.is_float()) {
+            let detail = format!("a leaf of the state has dtype {}; floats are needed", e.0.dtype);
+            return Err(Error::with_line(ErrorKind::DType, op, detail, at));
+        }
+        let detail = match misfit {
+            _ if params.len() != list.len() => {
+                format!("there are {} parameters and {} leaves of the {what}", params.len(), list.len())
+            }
+            Some(i) => {
+                let (p, e) = (params[i].0.shape.as_slice(), list[i].0.shape.as_slice());
+                format!("parameter {i} has shape {p:?}; its {what} has shape {e:?}")
+            }
+            None => continue,
+        };
+        return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+    }
+    Ok(others.map(|(_, list)| list))
+}
+
+/// Returns as many expressions with an error as there are parameters.
+pub(super) fn failed(e: &Error, params: &[&Expr], at: Loc) -> Vec<Expr> {
+    params.iter().map(|_| Expr::failed(e.clone(), at)).collect()
+}
