@@ -99,9 +99,9 @@ fn run(options: &Options) -> Result<()> {
     let dtype = if options.dtype == "f16" { DType::F16 } else { DType::F32 };
     let mut rng = Rng::new(options.seed);
     let (train, test) = load(options, dtype, &device, &mut rng)?;
-    let batch = options.batch.min(train.1.size()?);
-    let steps = train.1.size()? / batch * options.epochs;
-    say(format_args!("{device}: {} images to train on, {} to test, {steps} steps", train.1.size()?, test.1.size()?))?;
+    let batch = options.batch.min(train.1.size());
+    let steps = train.1.size() / batch * options.epochs;
+    say(format_args!("{device}: {} images to train on, {} to test, {steps} steps", train.1.size(), test.1.size()))?;
 
     let mut net = Net::new(&mut rng, &device)?;
     let mut adam = Adam { decay: 0.01, ..Adam::new(RATE) };
