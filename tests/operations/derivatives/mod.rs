@@ -1,6 +1,8 @@
 //! Derivatives: of every row of the ufunc table (`rows.rs`) and of every kind of operation (`structures.rs`) beside
-//! differences of exact or f64 values, of random compositions by duality, and at points where there is none (`edges.rs`).
+//! differences of exact or f64 values, of random compositions by duality, at points where there is none (`edges.rs`), and
+//! with checkpoints (`checkpoint.rs`).
 
+mod checkpoint;
 mod edges;
 mod rows;
 mod structures;
