@@ -14,7 +14,10 @@ use common::{plot, say};
 use cupric::train::{
     Adam, AdamState, LossScale, clip_by_global_norm, cosine, eval_tree, glorot_uniform, named, warm_up, with_named,
 };
-use cupric::{Array, DType, Device, Expr, Rng, SafeTensors, arange, ones, s, save_safetensors, select, value_and_grad};
+use cupric::{
+    Array, Attention, DType, Device, Expr, Rng, SafeTensors, arange, attention, ones, s, save_safetensors,
+    value_and_grad,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -96,12 +99,15 @@ fn run(options: &Options) -> Result<()> {
     let weights = initial(text.alphabet.len(), &mut rng, &device)?;
     let mut state: State = (weights.clone(), adam.init(&weights)?, scaling.init(&weights)?);
     if let Some(file) = &options.resume {
-        state = with_named(&state, SafeTensors::open(file)?.read_all()?)
-            .map_err(|e| format!("{}: {e}", file.display()))?;
+        state =
+            with_named(&state, SafeTensors::open(file)?.read_all()?).map_err(|e| format!("{}: {e}", file.display()))?;
     }
     let done = state.1.0.item::<f32>()? as u64;
     let (read, kinds, steps) = (text.train.size(), text.alphabet.len(), options.steps);
-    say(format_args!("{device}: {read} characters to read, {kinds} different ones, steps {done} to {}", done + steps as u64))?;
+    say(format_args!(
+        "{device}: {read} characters to read, {kinds} different ones, steps {done} to {}",
+        done + steps as u64
+    ))?;
 
     let progress = common::progress("training", steps, options.quiet);
     let (mut losses, mut sum, mut last, started) = (vec![], 0.0, f32::NAN, Instant::now());
@@ -216,15 +222,12 @@ fn scores((characters, positions, blocks, gain): &Weights, pieces: &Array, dtype
     let n = pieces.shape()[0];
     let norm = |x: &Expr, gain: &Array| (x.astype(DType::F32).layer_norm(-1, 1e-5) * gain).astype(dtype);
     let heads = |x: Expr| x.reshape([n, LENGTH, HEADS, WIDTH / HEADS]).permute_dims([0, 2, 1, 3]);
-    let place = arange(0, LENGTH, 1, DType::I32).to_device(&pieces.device()).map(Expr::from);
-    let is_past = place.map_or_else(Expr::from, |place| place.expand_dims(1).greater_equal(&place));
     let mut x = (characters.take(pieces, 0) + positions).astype(dtype);
     for weights in blocks {
         let [qkv, out, up, down] = [0, 1, 2, 3].map(|i| weights[i].astype(dtype));
         let all = norm(&x, &weights[4]).matmul(qkv);
         let [q, k, v] = [0, 1, 2].map(|i| heads(all.slice(s![.., .., i * WIDTH..(i + 1) * WIDTH])));
-        let likeness = q.matmul(k.permute_dims([0, 1, 3, 2])).astype(DType::F32) / ((WIDTH / HEADS) as f64).sqrt();
-        let read = select(&is_past, likeness, f32::NEG_INFINITY).softmax(-1).astype(dtype).matmul(v);
+        let read = attention(q, k, v, Attention::default().causal());
         x = x + read.permute_dims([0, 2, 1, 3]).reshape([n, LENGTH, WIDTH]).matmul(out);
         let hidden = norm(&x, &weights[5]).matmul(up).gelu_tanh();
         x = x + hidden.matmul(down);

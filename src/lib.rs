@@ -299,14 +299,14 @@ pub use ops::create::{
     literal, logspace, ones, ones_like, zeros, zeros_like,
 };
 pub use ops::functions::*;
-pub use ops::grad::{Parameters, grad, grad_many, grad_or_zeros, jvp, value_and_grad, vjp, with_vjp};
+pub use ops::grad::{Parameters, checkpoint, grad, grad_many, grad_or_zeros, jvp, value_and_grad, vjp, with_vjp};
 pub use ops::index::IntoIndices;
 pub use ops::matrices::{Indexing, eye_shifted, indices, meshgrid, tri};
 pub use ops::movement::{
     Blocks, IntoPadWidths, IntoPositions, IntoSections, Pad, block, broadcast_arrays, broadcast_shapes, column_stack,
     dstack, hstack, vstack,
 };
-pub use ops::network::{Conv, IntoPadding, Pool};
+pub use ops::network::{Attention, Conv, IntoPadding, Pool, attention};
 pub use ops::picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
 pub use ops::products::*;
 pub use ops::quantiles::{QuantileMethod, Quantiles};

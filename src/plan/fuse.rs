@@ -9,6 +9,7 @@
 
 use super::axes::arrange_epilogues;
 use super::graph::Arena;
+use super::hoist::hoist;
 use super::join::join;
 use super::lower::Draft;
 use super::planner::{Making, Planner};
@@ -134,6 +135,7 @@ impl<'a> Planner<'a> {
         let mut bytes = HashMap::with_capacity(stages.len());
         let mut steps = Vec::with_capacity(stages.iter().map(|s| s.steps.len().max(1)).sum());
         let mut making = Making { decided: true, ..Making::default() };
+        let mut parts = Vec::with_capacity(steps.capacity());
         self.weighs.set(false);
         for stage in stages {
             let node = stage.node as usize;
@@ -142,6 +144,8 @@ impl<'a> Planner<'a> {
                 true => self.stage(node, target, &mut making)?,
                 false => making.steps = stage.steps,
             }
+            let is_part = matches!(self.arena.nodes[node].op, NodeOp::Concat { .. });
+            parts.extend(making.steps.iter().map(|_| is_part));
             // the list is built backwards: stages from the results down, and the last step of each stage first
             steps.extend(making.steps.drain(..).rev());
             making.computes.clear();
@@ -150,10 +154,11 @@ impl<'a> Planner<'a> {
         }
         // after reversal, a stage precedes the stages that read it
         steps.reverse();
+        parts.reverse();
         // not with a target, because in place the last kernel must be the only one that writes, and merging may violate
         // that
         if target.is_none() {
-            steps = join(&self, steps);
+            steps = join(&self, hoist(steps, &parts));
             write_to_results(&mut steps);
         }
         arrange_epilogues(&mut steps);

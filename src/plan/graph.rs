@@ -6,6 +6,7 @@
 //! under the key.
 
 use super::Target;
+use super::order::Order;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Loc, Result};
@@ -30,6 +31,8 @@ pub(super) struct PlanNode {
     pub slots: [u32; 3],
     pub shape: Shape,
     pub dtype: DType,
+    /// The number of the repetition that the node is a part of, from 1 on, or 0 if it is not repeated.
+    pub repetition: u32,
     /// The node's number in the walk, by which a run finds the caller's line, and the line in the expression that was
     /// planned. For merged nodes, both belong to the first node.
     pub number: u32,
@@ -41,7 +44,7 @@ impl PlanNode {
     fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
         let op = mutant!(equal_takes_without_mode, Cow::Owned(self.op.without_mode()), Cow::Borrowed(&self.op));
         let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
-        (op, dtype, &self.shape, &self.args, &self.slots)
+        (op, dtype, &self.shape, &self.args, &self.slots, self.repetition)
     }
 }
 
@@ -187,6 +190,8 @@ pub(crate) struct Walk<'a> {
     scalars: SmallVec<[u64; 4]>,
     types: SmallVec<[DType; 4]>,
     roots: SmallVec<[u32; 2]>,
+    /// The order of a graph with checkpoints.
+    order: Option<Box<Order<'a>>>,
 }
 
 impl Lines for Walk<'_> {
@@ -211,7 +216,7 @@ impl<'a> Walk<'a> {
         target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut self.key);
         for root in roots {
             if self.number(&*root.0).is_none() {
-                self.add_all(&root.0, target)?;
+                self.add_all(&root.0, roots, target)?;
             }
             let n = self.number(&*root.0).unwrap_or(0);
             self.roots.push(n);
@@ -221,12 +226,20 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds a node after all nodes from which it is computed.
-    fn add_all(&mut self, root: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
+    fn add_all(&mut self, root: &'a Node, roots: &[&'a Expr], target: Option<&Target<'_>>) -> Result<()> {
         let mut stack: SmallVec<[(&'a Node, bool); 16]> = smallvec![(root, false)];
         while let Some((node, mut ready)) = stack.pop() {
             if !ready {
                 if self.number(node).is_some() {
                     continue;
+                }
+                if node.order.is_some() {
+                    let order = self.order.get_or_insert_with(|| Box::new(Order::of(roots)));
+                    if let Some(before) = order.before(node) {
+                        stack.push((node, false));
+                        stack.extend(before.into_iter().map(|n| (n, false)));
+                        continue;
+                    }
                 }
                 // operands without operands of their own need not go through the stack
                 if node.args.iter().all(|c| c.0.args.is_empty()) {
@@ -239,11 +252,30 @@ impl<'a> Walk<'a> {
                 }
             }
             if ready {
-                self.add(node, target)?;
+                // with an order, a node may be on the stack twice
+                if self.order.is_none() || self.number(node).is_none() {
+                    self.add(node, target)?;
+                    self.add_sums(node, target)?;
+                }
                 continue;
             }
             stack.push((node, true));
             stack.extend(node.args.iter().rev().map(|c| (&*c.0, false)));
+        }
+        Ok(())
+    }
+
+    /// Adds the additions that read a derivative of a checkpoint, which was added last, if their other operands are known.
+    fn add_sums(&mut self, mut node: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
+        if node.order.as_ref().is_none_or(|order| order.groups.is_empty()) {
+            return Ok(());
+        }
+        while let Some(sum) = self.order.as_ref().and_then(|order| order.addition(node))
+            && self.number(sum).is_none()
+            && sum.args.iter().all(|a| self.number(&*a.0).is_some())
+        {
+            self.add(sum, target)?;
+            node = sum;
         }
         Ok(())
     }
@@ -315,7 +347,12 @@ impl<'a> Walk<'a> {
         let dtype = mutant!(plan_cache_without_dtype, 0, node.dtype as u64);
         let lengths = (node.shape.len() as u64) << 16 | ((self.slots.len() - slots) as u64) << 24;
         let kind = kind(&node.op);
-        self.key.push(kind | dtype << 8 | lengths | (node.args.len() as u64) << 32);
+        let repetition = self.repetition(node);
+        let is_repeated = (repetition > 0) as u64;
+        self.key.push(kind | is_repeated << 7 | dtype << 8 | lengths | (node.args.len() as u64) << 32);
+        if repetition > 0 {
+            self.key.push(repetition as u64);
+        }
         if let NodeOp::Stored(strides) = &node.op {
             // a stored array has a stride for each axis
             for n in strides {
@@ -341,6 +378,12 @@ impl<'a> Walk<'a> {
             self.number_last();
         }
         Ok(())
+    }
+
+    /// Returns the number of a node's repetition within the walk, or 0 if the node is not repeated.
+    fn repetition(&mut self, node: &Node) -> u32 {
+        let own = node.order.as_ref().map_or(0, |order| order.repetition);
+        self.order.as_mut().filter(|_| own > 0).map_or(0, |order| order.repetition(own))
     }
 
     /// Adds the number of the last node to the map. The first call adds all nodes.
@@ -405,7 +448,12 @@ impl<'a> Walk<'a> {
         };
         let mut number: Vec<usize> = Vec::with_capacity(self.nodes.len());
         let mut slot = 0;
+        let repetitions: Vec<u32> = match self.order.is_some() {
+            true => self.nodes.clone().iter().map(|n| self.repetition(n)).collect(),
+            false => vec![],
+        };
         for (i, node) in self.nodes.iter().enumerate() {
+            let repetition = repetitions.get(i).copied().unwrap_or(0);
             let args = node.args.iter().map(|a| number[self.number(&*a.0).unwrap_or(0) as usize]).collect();
             let mut slots = [0; 3];
             let bound = &self.slots[slot..slot + node.binding.slots()];
@@ -416,7 +464,7 @@ impl<'a> Walk<'a> {
                 arena.inputs[slots[0] as usize] = node.dtype;
             }
             let (shape, dtype, location) = (node.shape.clone(), node.dtype, node.location);
-            let made = PlanNode { op, args, slots, shape, dtype, location, number: i as u32 };
+            let made = PlanNode { op, args, slots, shape, dtype, repetition, location, number: i as u32 };
             let mut hash = hasher.hash_one(made.identity());
             let found = loop {
                 match known.get(&hash) {
@@ -434,6 +482,7 @@ impl<'a> Walk<'a> {
         }
         // the walk is finished, and planning a large graph needs the memory
         self.numbers = HashMap::default();
+        self.order = None;
         let mut outputs: HashMap<usize, usize> = HashMap::new();
         for r in &self.roots {
             let node = number[*r as usize];

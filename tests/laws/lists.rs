@@ -38,6 +38,8 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("ops/products/mod.rs", "n"),
             ("ops/products/mod.rs", "n as Label"),
             ("ops/products/mod.rs", "(n + m) as Label"),
+            ("ops/network/attention.rs", "n"),
+            ("ops/network/attention.rs", "s.len() as isize"),
             ("ops/network/linear.rs", "first"),
             ("ops/network/linear.rs", "out.len()"),
             ("ops/network/linear.rs", "axis"),

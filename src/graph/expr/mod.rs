@@ -4,11 +4,13 @@
 //! carries the error. Every operation of the library is built from the few kinds of nodes in [`NodeOp`].
 
 mod build;
+mod copies;
 mod node;
 mod operand;
 
 pub(crate) use build::{at_once, binary, choose, routine, ufunc, unary};
-pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Role, Rule};
+pub(crate) use copies::{number, scoped};
+pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Order, Role, Rule};
 pub use operand::{Arg, Operand};
 
 use crate::base::buffer::Buffer;
@@ -16,6 +18,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{self, AxesArg, Layout, Shape, View};
 use crate::graph::ufunc::Fold;
+use copies::scope;
 use smallvec::smallvec;
 use std::cell::Cell;
 use std::panic::Location;
@@ -48,6 +51,8 @@ impl Expr {
             inner: is_inside(),
             wraps: false,
             rule: None,
+            scope: scope(),
+            order: None,
             location,
         }))
     }
@@ -64,6 +69,8 @@ impl Expr {
             inner: is_inside(),
             wraps: false,
             rule: None,
+            scope: scope(),
+            order: None,
             location,
         }))
     }
@@ -95,31 +102,6 @@ impl Expr {
             node.wraps = true;
         }
         self
-    }
-
-    /// Returns the same values with another derivative. The new node equals this one for the planner, which computes
-    /// both once.
-    pub(crate) fn with_rule(&self, operands: Vec<Expr>, back: Option<Back>) -> Expr {
-        let n = &*self.0;
-        let binding = match &n.binding {
-            Binding::None => Binding::None,
-            Binding::Array { buffer, offset } => Binding::Array { buffer: buffer.clone(), offset: *offset },
-            Binding::Number(s) => Binding::Number(*s),
-            Binding::Random { seed, stream } => Binding::Random { seed: *seed, stream: *stream },
-            Binding::Failure(_) => return self.clone(),
-        };
-        Expr(Arc::new(Node {
-            op: n.op.clone(),
-            args: n.args.clone(),
-            binding,
-            shape: n.shape.clone(),
-            dtype: n.dtype,
-            device: n.device,
-            inner: n.inner,
-            wraps: n.wraps,
-            rule: Some(Arc::new(Rule { operands, back })),
-            location: n.location,
-        }))
     }
 
     /// Makes the node of an array that is in memory.

@@ -267,7 +267,24 @@ pub(crate) struct Node {
     /// The derivative that replaces those of the operation and its operands. The planner ignores it: nodes that differ
     /// only in their rules are computed once.
     pub rule: Option<Arc<Rule>>,
+    /// The number of the scope in which the node was made: see [`scoped`](super::scoped).
+    pub scope: u64,
+    /// When the node is computed, if that matters.
+    pub order: Option<Box<Order>>,
     pub location: &'static Location<'static>,
+}
+
+/// When a node is computed. The derivative of a checkpoint repeats a computation, so its nodes must not be merged with
+/// equal nodes of the first computation, and must not be computed long before they are used.
+#[derive(Clone, Default)]
+pub(crate) struct Order {
+    /// The number of the repetition, or 0. Nodes of different repetitions are never merged. A plan's key has the
+    /// repetitions numbered in the order of the walk, because this number differs each time the graph is built.
+    pub repetition: u64,
+    /// An expression that is computed first, if the plan computes it.
+    pub after: Option<Expr>,
+    /// The numbers of groups to which the node belongs. The nodes of a group are computed together.
+    pub groups: SmallVec<[u64; 1]>,
 }
 
 /// A derivative that is not made from the node's own operation: that of a call of several operations, that of a user's
@@ -329,6 +346,7 @@ impl Node {
         if let Some(rule) = self.rule.take().and_then(Arc::into_inner) {
             stack.extend(rule.operands);
         }
+        stack.extend(self.order.take().and_then(|order| order.after));
     }
 
     /// Returns the layout of a stored array.
@@ -342,8 +360,8 @@ impl Drop for Node {
     // Drops operands in a loop, because dropping a chain of a million nodes recursively would overflow the stack.
     fn drop(&mut self) {
         // if no operand has operands itself, the default drop does not recurse further
-        let is_flat = |n: &Node| n.args.is_empty() && n.rule.is_none();
-        if self.rule.is_none() && self.args.iter().all(|a| is_flat(&a.0)) {
+        let is_flat = |n: &Node| n.args.is_empty() && n.rule.is_none() && n.order.is_none();
+        if self.rule.is_none() && self.order.is_none() && self.args.iter().all(|a| is_flat(&a.0)) {
             return;
         }
         let mut stack = Args::new();

@@ -7,6 +7,7 @@
 //! state its own derivative, where it is defined ([`Expr::with_rule`]).
 
 mod adjoint;
+mod checkpoint;
 mod formula;
 mod params;
 mod reverse;
@@ -14,6 +15,7 @@ mod rules;
 mod source;
 mod view;
 
+pub use checkpoint::checkpoint;
 pub use params::{Parameters, value_and_grad};
 
 use crate::base::dtype::{DType, Scalar};

@@ -8,7 +8,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, View, lengths};
 use crate::graph::expr::{Expr, Node, between, binary, cast, common, reshape};
 use crate::graph::ufunc::{arithmetic, logic};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What becomes of an operand that the result does not read.
@@ -63,6 +63,8 @@ struct Walk {
     /// The nodes, operands before results.
     nodes: Vec<Expr>,
     numbers: HashMap<*const Node, usize>,
+    /// Nodes through which no derivative passes.
+    ends: HashSet<*const Node>,
     /// For each node: whether a derivative with respect to an operand passes through it, and what it has got.
     active: Vec<bool>,
     sums: Vec<Sum>,
@@ -107,7 +109,7 @@ pub(super) fn together(
         }
     }
     // checks of values ignore what is inside of a derivative
-    let mut derivatives = between(|| Walk::over(op, results, at).run(results, seeds, of, unread))?;
+    let mut derivatives = between(|| Walk::over(op, results, &[], at).run(results, seeds, &Operands::of(of), unread))?;
     for e in &mut derivatives {
         if let Some(node) = Arc::get_mut(&mut e.0) {
             node.inner = false;
@@ -116,10 +118,26 @@ pub(super) fn together(
     Ok(derivatives)
 }
 
+/// Returns the derivatives of a result with respect to floats that it is made of. The walk stops at `ends`, which are
+/// taken as independent. An operand that has none gets zeros.
+pub(super) fn above(
+    op: &'static str,
+    y: &Expr,
+    seed: &Expr,
+    of: &[&Expr],
+    ends: &[&Expr],
+    at: Loc,
+) -> Result<Vec<Expr>> {
+    let y = std::slice::from_ref(y);
+    let run = || Walk::over(op, y, ends, at).run(y, vec![seed.clone()], &Operands::exactly(of), Unread::Zero);
+    between(run)
+}
+
 impl Walk {
-    /// Lists the nodes that results are made of.
-    fn over(op: &'static str, results: &[Expr], at: Loc) -> Walk {
-        let mut walk = Walk { op, at, nodes: vec![], numbers: HashMap::new(), active: vec![], sums: vec![] };
+    /// Lists the nodes that results are made of, without those below `ends`.
+    fn over(op: &'static str, results: &[Expr], ends: &[&Expr], at: Loc) -> Walk {
+        let ends = ends.iter().map(|e| Arc::as_ptr(&e.0)).collect();
+        let mut walk = Walk { op, at, nodes: vec![], numbers: HashMap::new(), ends, active: vec![], sums: vec![] };
         let mut stack: Vec<(&Expr, bool)> = results.iter().map(|e| (e, false)).collect();
         while let Some((e, is_ready)) = stack.pop() {
             let key = Arc::as_ptr(&e.0);
@@ -132,7 +150,7 @@ impl Walk {
                 continue;
             }
             stack.push((e, true));
-            let unseen = e.0.sources().iter().rev().filter(|a| !walk.numbers.contains_key(&Arc::as_ptr(&a.0)));
+            let unseen = walk.sources(e).iter().rev().filter(|a| !walk.numbers.contains_key(&Arc::as_ptr(&a.0)));
             stack.extend(unseen.map(|a| (a, false)));
         }
         walk.active = walk.nodes.iter().map(|_| false).collect();
@@ -140,18 +158,17 @@ impl Walk {
         walk
     }
 
-    fn run(mut self, results: &[Expr], seeds: Vec<Expr>, of: &[&Expr], unread: Unread) -> Result<Vec<Expr>> {
-        let at = self.at;
+    fn run(mut self, results: &[Expr], seeds: Vec<Expr>, operands: &Operands, unread: Unread) -> Result<Vec<Expr>> {
+        let (at, of) = (self.at, operands.of);
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
         let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
         // what each node is to the operands
-        let operands = Operands::of(of);
         let mut relations: Vec<Vec<(usize, Relation)>> = vec![];
         for (number, e) in self.nodes.iter().enumerate() {
             let related = operands.related(e);
             related.iter().for_each(|(i, _)| is_read[*i] = true);
             let stops = e.0.rule.as_ref().is_some_and(|rule| rule.back.is_none());
-            let below = e.0.sources().iter().any(|a| self.number(a).is_some_and(|n| self.active[n]));
+            let below = self.sources(e).iter().any(|a| self.number(a).is_some_and(|n| self.active[n]));
             self.active[number] = e.0.dtype.is_float() && (!related.is_empty() || below && !stops);
             relations.push(related);
         }
@@ -179,7 +196,7 @@ impl Walk {
                     Relation::Overlaps => return Err(self.overlap(&e, i, of[i])),
                 }
             }
-            if !e.0.sources().iter().any(|a| self.is_active(a)) {
+            if !self.sources(&e).iter().any(|a| self.is_active(a)) {
                 continue;
             }
             let step = Step { op: self.op, at, node: &e, is_active: &|x| self.is_active(x) };
@@ -201,6 +218,11 @@ impl Walk {
             });
         }
         Ok(derivatives)
+    }
+
+    /// Returns the expressions to which derivatives pass from a node.
+    fn sources<'a>(&self, e: &'a Expr) -> &'a [Expr] {
+        if self.ends.contains(&Arc::as_ptr(&e.0)) { &[] } else { e.0.sources() }
     }
 
     fn number(&self, e: &Expr) -> Option<usize> {

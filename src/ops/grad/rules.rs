@@ -44,7 +44,10 @@ impl Step<'_> {
         let (e, at) = (self.node, self.at);
         if let Some(rule) = &e.0.rule {
             let Some(back) = &rule.back else { return Ok(vec![]) };
-            return Ok(back(&g.masked(at), at)?.into_iter().map(plain).enumerate().collect());
+            // adding a zero would cost a kernel
+            let is_zero = |d: &Expr| d.0.is_constant() && d.0.number().is_some_and(|s| s.as_f64() == 0.0);
+            let list = back(&g.masked(at), at)?.into_iter().enumerate();
+            return Ok(list.filter(|(_, d)| !is_zero(d)).map(|(i, d)| (i, plain(d))).collect());
         }
         let args = &e.0.args;
         if let NodeOp::Ufunc(row) = &e.0.op {

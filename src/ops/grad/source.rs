@@ -26,7 +26,7 @@ type Place<'a> = (&'a Shape, &'a Strides, usize);
 
 /// The operands, by the identity of their nodes and by their memory.
 pub(super) struct Operands<'a> {
-    of: &'a [&'a Expr],
+    pub of: &'a [&'a Expr],
     by_node: HashMap<*const Node, Vec<usize>>,
     by_array: HashMap<u64, Vec<usize>>,
 }
@@ -43,11 +43,20 @@ impl<'a> Operands<'a> {
         operands
     }
 
+    /// Takes each operand as the very node, and not as an array that has views.
+    pub fn exactly(of: &'a [&'a Expr]) -> Operands<'a> {
+        let mut operands = Operands { of, by_node: HashMap::new(), by_array: HashMap::new() };
+        for (i, e) in of.iter().enumerate() {
+            operands.by_node.entry(Arc::as_ptr(&e.0)).or_default().push(i);
+        }
+        operands
+    }
+
     /// Returns the operands to which a node is related, and how.
     pub fn related(&self, node: &Expr) -> Vec<(usize, Relation)> {
         let list = match node.0.stored() {
-            Some((buffer, ..)) => self.by_array.get(&buffer.hash_of_array()),
-            None => self.by_node.get(&Arc::as_ptr(&node.0)),
+            Some((buffer, ..)) if !self.by_array.is_empty() => self.by_array.get(&buffer.hash_of_array()),
+            _ => self.by_node.get(&Arc::as_ptr(&node.0)),
         };
         list.into_iter().flatten().filter_map(|i| Some((*i, relation(node, self.of[*i])?))).collect()
     }

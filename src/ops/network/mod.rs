@@ -1,6 +1,7 @@
-//! What neural networks are made of: convolutions, pools, `dropout` and `clip_by_norm`. Each states its derivative or
+//! What neural networks are made of: attention, convolutions, pools, `dropout` and `clip_by_norm`. Each states its derivative or
 //! is made of operations whose derivatives suffice, so no planner or backend knows them.
 
+mod attention;
 mod convolution;
 mod linear;
 mod options;
@@ -8,4 +9,5 @@ mod pooling;
 mod regularise;
 mod windows;
 
+pub use attention::{Attention, attention};
 pub use options::{Conv, IntoPadding, Pool};

@@ -1,7 +1,8 @@
 //! Derivatives: of every row of the ufunc table (`rows.rs`) and of every kind of operation (`structures.rs`) beside
-//! differences of exact or f64 values, of random compositions by duality, and at points where there is none (`edges.rs`). The
-//! kernels of steps of training are counted (`counts.rs`).
+//! differences of exact or f64 values, of random compositions by duality, at points where there is none (`edges.rs`), and
+//! with checkpoints (`checkpoint.rs`). The kernels of steps of training are counted (`counts.rs`).
 
+mod checkpoint;
 mod counts;
 mod edges;
 mod rows;

@@ -1,6 +1,7 @@
-//! Convolutions, pools, `dropout` and `clip_by_norm` beside plain loops, their derivatives beside differences, and the
+//! Attention, convolutions, pools, `dropout` and `clip_by_norm` beside plain loops, their derivatives beside differences, and the
 //! kernels that they need.
 
+mod attention;
 mod convolutions;
 mod golden;
 mod pools;

@@ -1,0 +1,72 @@
+//! Copies of nodes: with another derivative, and for a computation that is repeated instead of being kept.
+
+use super::{Args, Back, Binding, Expr, Node, Order, Rule};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+thread_local! {
+    /// The number of the innermost scope that the thread is in, or 0.
+    static SCOPE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Returns the number of the scope in which a node is made.
+pub(super) fn scope() -> u64 {
+    SCOPE.get()
+}
+
+/// Returns a number that is larger than all earlier ones.
+pub(crate) fn number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Builds something in a scope of its own, and returns it with the scope's number. All nodes that are made meanwhile,
+/// also those of inner scopes, have this number or a larger one. Nodes that this thread made before have smaller ones.
+pub(crate) fn scoped<T>(build: impl FnOnce() -> T) -> (T, u64) {
+    /// Restores the scope when it is dropped, also if `build` panics.
+    struct Outer(u64);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            SCOPE.set(self.0);
+        }
+    }
+    let number = number();
+    let _outer = Outer(SCOPE.replace(number));
+    (build(), number)
+}
+
+impl Expr {
+    /// Returns the same values with another derivative. The new node equals this one for the planner, which computes
+    /// both once.
+    pub(crate) fn with_rule(&self, operands: Vec<Expr>, back: Option<Back>) -> Expr {
+        self.copied(self.0.args.clone(), Some(Arc::new(Rule { operands, back })), self.0.order.clone())
+    }
+
+    /// Returns a node of the same operation with other operands, rule and order. A node that carries an error is
+    /// returned unchanged.
+    pub(crate) fn copied(&self, args: Args, rule: Option<Arc<Rule>>, order: Option<Box<Order>>) -> Expr {
+        let n = &*self.0;
+        let binding = match &n.binding {
+            Binding::None => Binding::None,
+            Binding::Array { buffer, offset } => Binding::Array { buffer: buffer.clone(), offset: *offset },
+            Binding::Number(s) => Binding::Number(*s),
+            Binding::Random { seed, stream } => Binding::Random { seed: *seed, stream: *stream },
+            Binding::Failure(_) => return self.clone(),
+        };
+        Expr(Arc::new(Node {
+            op: n.op.clone(),
+            args,
+            binding,
+            shape: n.shape.clone(),
+            dtype: n.dtype,
+            device: n.device,
+            inner: n.inner,
+            wraps: n.wraps,
+            rule,
+            scope: scope(),
+            order,
+            location: n.location,
+        }))
+    }
+}

@@ -1,0 +1,170 @@
+//! Checkpoints: the same bits as without them, less memory, one plan, and what they may contain.
+
+use super::noise;
+use crate::kit::*;
+use cupric::DType::*;
+use cupric::*;
+
+const LAYERS: usize = 12;
+
+/// Builds a part of a network, in a checkpoint or without one.
+fn part(is_kept: bool, build: impl FnOnce() -> Expr) -> Expr {
+    if is_kept { build() } else { checkpoint(build) }
+}
+
+/// Two products, a dropout, and normed rows, with a shortcut.
+fn layer(h: &Expr, [v, w]: &[Array; 2], rng: &mut Rng) -> Expr {
+    let inner = h.matmul(v).gelu().dropout(0.1, rng).matmul(w);
+    (h + inner).softmax(-1) * 3.0
+}
+
+fn weights(d: &Device, t: DType, n: usize, layers: usize) -> Vec<[Array; 2]> {
+    let dice = &mut Dice::new(5);
+    let mut one =
+        |shape: &[usize]| noise(dice, shape, -0.3, 0.3, &Device::cpu()).astype(t).eval().unwrap().to_device(d).unwrap();
+    (0..layers).map(|_| [one(&[n, 4 * n]), one(&[4 * n, n])]).collect()
+}
+
+/// The loss of a network, and the derivatives with respect to all weights.
+fn network(is_kept: bool, x: &Array, weights: &[[Array; 2]]) -> Vec<Expr> {
+    let mut rng = Rng::new(3);
+    let mut h: Expr = x.into();
+    for w in weights {
+        h = part(is_kept, || layer(&h, w, &mut rng));
+    }
+    let loss = h.square().mean(..);
+    let list = grad_many(&loss, weights.iter().flatten());
+    std::iter::once(loss).chain(list).collect()
+}
+
+fn bits(list: &[Expr]) -> Vec<Vec<u64>> {
+    let list: Vec<Array> = eval_all_of(list);
+    list.iter().map(|a| read(a).unwrap()).collect()
+}
+
+fn eval_all_of(list: &[Expr]) -> Vec<Array> {
+    eval_many(list).unwrap_or_else(|e| panic!("{e}"))
+}
+
+on_devices! {
+
+fn derivatives_have_the_same_bits_as_without_checkpoints(d: &Device) {
+    for t in [F32, F16, F64] {
+        if !has(d, t) {
+            continue;
+        }
+        let w = weights(d, t, 8, 3);
+        let x = noise(&mut Dice::new(1), &[5, 8], -1.0, 1.0, &Device::cpu()).astype(t).eval().unwrap().to_device(d).unwrap();
+        let (kept, again) = (bits(&network(true, &x, &w)), bits(&network(false, &x, &w)));
+        if t == F16 {
+            // a half is rounded where it is stored, and other values are stored
+            for (a, b) in kept.iter().flatten().zip(again.iter().flatten()) {
+                let (a, b) = (number::real(t, *a), number::real(t, *b));
+                assert!((a - b).abs() <= 2e-3 * a.abs().max(0.02), "{a} and {b}");
+            }
+        } else {
+            assert_eq!(kept, again, "{t}");
+        }
+    }
+}
+
+fn second_derivatives_and_nested_checkpoints_have_the_same_bits(d: &Device) {
+    let w = noise(&mut Dice::new(2), &[4, 4], -0.5, 0.5, &Device::cpu()).astype(F32).eval().unwrap().to_device(d).unwrap();
+    let x = noise(&mut Dice::new(3), &[3, 4], -1.0, 1.0, &Device::cpu()).astype(F32).eval().unwrap().to_device(d).unwrap();
+    let f = |is_kept: bool| {
+        let h = part(is_kept, || {
+            let a = part(is_kept, || x.matmul(&w).tanh());
+            let b = part(is_kept, || a.matmul(w.t()).softmax(-1) + &a);
+            b.logsumexp(-1).sin()
+        });
+        let y = (part(is_kept, || h.expand_dims(1) * &w.sum(0)) + h.expand_dims(1)).sum(..);
+        let [dx, dw] = grad(&y, [&x, &w]);
+        let [more] = grad(&(dx.square().sum(..) + dw.sin().sum(..)), [&w]);
+        let forward = jvp(&y, [&w], [&w]);
+        [y, dx, dw, more, forward]
+    };
+    let close = |a: &Array, b: &Array| a.allclose(b, 2e-6, 2e-6, false).item::<bool>().unwrap();
+    let (kept, again) = (eval_all_of(&f(true)), eval_all_of(&f(false)));
+    for (i, (a, b)) in kept.iter().zip(&again).enumerate() {
+        assert!(close(a, b), "result {i}: {a} and {b}");
+    }
+    assert_eq!(bits(&f(true)[..3]), bits(&f(false)[..3]));
+}
+
+fn steps_of_training_prepare_one_plan(d: &Device) {
+    let w = weights(d, F32, 8, 3);
+    let x = ones([5, 8], F32).to_device(d).unwrap();
+    eval_all_of(&network(false, &x, &w));
+    let before = d.stats().prepares;
+    for _ in 0..20 {
+        eval_all_of(&network(false, &x, &w));
+    }
+    assert_eq!(d.stats().prepares, before);
+}
+
+}
+
+/// The most bytes that an evaluation takes beside its operands, and its kernels.
+fn cost(is_kept: bool) -> (usize, u64) {
+    let d = own(&Device::cpu());
+    let w = weights(&d, F32, 16, LAYERS);
+    let x = ones([256, 16], F32).to_device(&d).unwrap();
+    let list = network(is_kept, &x, &w);
+    let (used, kernels) = (d.memory().used, d.stats().kernels);
+    let results = eval_all_of(&list);
+    let bytes: usize = results.iter().map(|a| a.size() * 4).sum();
+    (d.memory().peak - used - bytes, d.stats().kernels - kernels)
+}
+
+#[test]
+fn a_chain_of_checkpoints_keeps_one_result_a_layer() {
+    let ((kept, few), (again, many)) = (cost(true), cost(false));
+    println!("{kept} bytes by {few} kernels without checkpoints, {again} by {many} with them");
+    assert!(again * 5 < kept * 2, "{again} bytes, and {kept} without checkpoints");
+}
+
+#[test]
+fn the_derivative_computes_products_again() {
+    let d = Device::cpu();
+    let (w, x) = (weights(&d, F32, 16, 4), ones([256, 16], F32));
+    let products = |is_kept: bool| {
+        let list = network(is_kept, &x.eval().unwrap(), &w);
+        list[1].plan().unwrap().to_string().matches("(matmul)").count()
+    };
+    println!("{} products, {} with checkpoints", products(true), products(false));
+    assert!(products(false) >= products(true) + 4);
+}
+
+#[test]
+fn captured_expressions_and_views_are_operands() {
+    let (x, w) = (array![1., 2., 3., 4.], array![[0.5, 2.], [1., -1.]]);
+    let h = x.sin();
+    let f = |is_kept: bool| {
+        let y = part(is_kept, || {
+            let square = h.reshape([2, 2]) * &x.reshape([2, 2]);
+            square.matmul(&w).matmul(w.t()) * w.slice(s![0]) * &h.sum(..)
+        });
+        grad(&y.sum(..), [&x, &w, &h])
+    };
+    let (kept, again) = (eval_all_of(&f(true)), eval_all_of(&f(false)));
+    for (a, b) in kept.iter().zip(&again) {
+        assert!(a.allclose(b, 1e-6, 1e-6, false).item::<bool>().unwrap(), "{a} and {b}");
+    }
+    // what was made elsewhere is returned unchanged
+    let [d] = grad(&checkpoint(|| h.clone()).sum(..), [&h]);
+    assert_eq!(d.to_vec::<f32>().unwrap(), [1.0; 4]);
+    let unread = checkpoint(|| (&x * 2.0).sum(..));
+    assert!(grad(&unread, [&w])[0].eval().unwrap_err().to_string().contains("does not read operand 0"));
+}
+
+#[test]
+fn a_long_chain_of_checkpoints_is_dropped_without_recursion() {
+    let x = array![1.];
+    let mut h: Expr = (&x).into();
+    for _ in 0..20_000 {
+        h = checkpoint(|| (&h * 0.5).sin());
+    }
+    let [d] = grad(&h.sum(..), [&x]);
+    drop(h);
+    drop(d);
+}
