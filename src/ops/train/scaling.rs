@@ -10,8 +10,8 @@ use crate::ops::functions::select;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// The scales between which [`LossScale`] moves. Beyond the largest, a loss of 1 has a derivative of f16's largest number
-/// even after 256 summands; below 1 nothing would be gained.
+/// The scales between which [`LossScale`] moves. The largest one turns f16's smallest number, 2^-24, into 1. A scale below
+/// 1 would make small derivatives smaller.
 const SCALES: [f64; 2] = [1.0, 16_777_216.0];
 
 /// Loss scaling (Micikevicius et al., "Mixed Precision Training", 2018, <https://arxiv.org/abs/1710.03740>). Small
