@@ -19,9 +19,9 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.npy");
 const SIDE: usize = 8;
 const DIGITS: usize = 10;
-const RATE: f64 = 0.004;
+const RATE: f64 = 0.006;
 /// In pixels of a whole range of 1.
-const NOISE: f64 = 0.05;
+const NOISE: f64 = 0.03;
 
 /// Trains a convolutional network on handwritten digits.
 #[derive(Parser)]
@@ -71,7 +71,7 @@ impl<T: Parameters> Parameters for Net<T> {
 
 impl Net<Array> {
     fn new(rng: &mut Rng, device: &Device) -> Result<Net<Array>> {
-        let shapes: [&[usize]; 4] = [&[16, 1, 3, 3], &[32, 16, 3, 3], &[32 * 2 * 2, 64], &[64, DIGITS]];
+        let shapes: [&[usize]; 4] = [&[16, 1, 3, 3], &[32, 16, 3, 3], &[32 * 4 * 4, 64], &[64, DIGITS]];
         let mut layers = vec![];
         for shape in shapes {
             let outputs = if let [outputs, _, _, _] = shape { vec![*outputs, 1, 1] } else { vec![shape[1]] };
@@ -86,10 +86,10 @@ impl Net<Array> {
         // the passes have the dtype of the images
         let dtype = x.dtype().unwrap_or(DType::F32);
         let [c1, c2, d1, d2] = self.layers.each_ref().map(|(w, b)| (w.astype(dtype), b.astype(dtype)));
-        let x = (x.conv2d(&c1.0, Conv::default().padding(1)) + c1.1).relu().max_pool2d(2);
+        let x = (x.conv2d(&c1.0, Conv::default().padding(1)) + c1.1).relu();
         let x = (x.conv2d(&c2.0, Conv::default().padding(1)) + c2.1).relu().max_pool2d(2);
-        let x = (x.reshape([-1, 32 * 2 * 2]).matmul(d1.0) + d1.1).relu();
-        let x = dropout.map_or(x.clone(), |rng| x.dropout(0.25, rng));
+        let x = (x.reshape([-1, 32 * 4 * 4]).matmul(d1.0) + d1.1).relu();
+        let x = dropout.map_or(x.clone(), |rng| x.dropout(0.4, rng));
         (x.matmul(d2.0) + d2.1).astype(DType::F32)
     }
 }
@@ -104,7 +104,7 @@ fn run(options: &Options) -> Result<()> {
     say(format_args!("{device}: {} images to train on, {} to test, {steps} steps", train.1.size(), test.1.size()))?;
 
     let mut net = Net::new(&mut rng, &device)?;
-    let mut adam = Adam { decay: 0.01, ..Adam::new(RATE) };
+    let mut adam = Adam { decay: 0.1, ..Adam::new(RATE) };
     let scaling = LossScale { start: if dtype == DType::F16 { 32768.0 } else { 1.0 }, interval: 200 };
     let mut state: AdamState<Net<Array>> = adam.init(&net)?;
     let mut scale = scaling.init(&net)?;

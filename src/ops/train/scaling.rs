@@ -10,8 +10,8 @@ use crate::ops::functions::select;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// The scales between which [`LossScale`] moves. Beyond the largest, a loss of 1 has a derivative of f16's largest number
-/// even after 256 summands; below 1 nothing would be gained.
+/// The scales between which [`LossScale`] moves. The largest one turns f16's smallest number, 2^-24, into 1. A scale below
+/// 1 would make small derivatives smaller.
 const SCALES: [f64; 2] = [1.0, 16_777_216.0];
 
 /// Loss scaling (Micikevicius et al., "Mixed Precision Training", 2018, <https://arxiv.org/abs/1710.03740>). Small
@@ -20,22 +20,23 @@ const SCALES: [f64; 2] = [1.0, 16_777_216.0];
 /// one, the scale is doubled. It stays between 1 and 2^24.
 ///
 /// The state is a pair of 0-d arrays: the scale (f32), and the good steps since it last changed (i32). Everything is an
-/// expression, so a skipped step costs no read and runs the same plan.
+/// expression, so a skipped step costs no read and runs the same plan. Fused formulas of f16 are computed in f32, so a
+/// derivative that is not stored in f16 may be finite beyond f16's range; it is then right, and the step is not skipped.
 ///
 /// ```
 /// use cupric::train::{LossScale, Sgd, eval_tree};
 /// use cupric::{DType, array, value_and_grad};
 /// let (scaling, sgd) = (LossScale::default(), Sgd::new(0.5));
-/// let params = (array![1., 2.].astype(DType::F16).eval()?,);
+/// let params = (array![0., 4.].astype(DType::F16).eval()?,);
 /// let (state, scale) = (sgd.init(&params)?, scaling.init(&params)?);
 ///
-/// let (loss, grads) = value_and_grad(&params, |(w,)| scaling.scale(w.square().sum(..), &scale));
+/// let (loss, grads) = value_and_grad(&params, |(w,)| scaling.scale(w.sqrt().sum(..), &scale));
 /// let grads = scaling.unscale(&grads, &scale);
 /// let next = sgd.update(&params, &grads, &state);
 /// let (next, scale) = scaling.update(&grads, &scale, &(&params, &state), &next);
 /// let (_, ((w,), _), [scale, good]) = eval_tree(&(loss, next, scale))?;
-/// // the scaled loss leaves f16, its derivatives with it: nothing has changed but the scale
-/// assert_eq!(w.astype(DType::F32).to_vec::<f32>()?, [1., 2.]);
+/// // the derivative at 0 is infinite: nothing has changed but the scale
+/// assert_eq!(w.astype(DType::F32).to_vec::<f32>()?, [0., 4.]);
 /// assert_eq!((scale.item::<f32>()?, good.item::<i32>()?), (16384., 0));
 /// # Ok::<(), cupric::Error>(())
 /// ```
