@@ -1,4 +1,4 @@
-//! Convolutions, pools, `dropout` and `clip_by_norm`.
+//! Attention, convolutions, pools, `dropout` and `clip_by_norm`.
 
 use super::{COMPOSITE, NUMBERS, Operation, float_type};
 use cupric::ErrorKind as K;
@@ -100,6 +100,20 @@ pub const NETWORK: &[Operation] = &[
             vec![
                 ("Expr::dropout", K::Argument, x.dropout(1.5, &mut rng)),
                 ("Expr::dropout", K::DType, x.less(0).dropout(0.5, &mut rng)),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "attention",
+        // no types, because it is products with a softmax, which the contract covers
+        types: "",
+        refuses: |x, none| {
+            let all = Attention::default;
+            vec![
+                ("attention", K::Shape, attention(x, x.expand_dims(0).slice(s![.., .., ..2]), x, all())),
+                ("attention", K::DType, attention(x.less(0), x, x, all())),
+                ("attention", K::DType, attention(x, x, x, all().mask(none.astype(DType::I32)))),
             ]
         },
         ..COMPOSITE
