@@ -12,7 +12,7 @@ use super::planner::Planner;
 use super::price::cost;
 use crate::base::layout::{self, View};
 use crate::graph::expr::Role;
-use crate::plan::kernel::Choice;
+use crate::plan::kernel::{Choice, Load};
 use smallvec::{SmallVec, smallvec};
 
 /// The maximum number of nodes of a graph whose choices are recorded, and for which two plans are made and compared.
@@ -144,11 +144,26 @@ impl Planner<'_> {
         any.then_some(now)
     }
 
-    /// Returns `Ok` if a kernel in the making has no more values than the device allows, and otherwise the node to store
-    /// first: that of which the kernel computes the most values. `limit_sizes` counts each node once, but a node that is
-    /// read through several views is computed for each of them. `memo` has the nodes and maps of the kernel's values.
+    /// Returns the number of bindings of a kernel's loads, if that may be too many: one for each buffer and type of its
+    /// words.
+    fn bindings(&self, draft: &Draft) -> usize {
+        if draft.loads.len() < self.caps.max_bindings {
+            return 0;
+        }
+        let is_first = |(i, l): &(usize, &Load)| {
+            draft.loads[..*i].iter().all(|other| (other.buffer, other.dtype) != (l.buffer, l.dtype))
+        };
+        draft.loads.iter().enumerate().filter(is_first).count()
+    }
+
+    /// Returns `Ok` if a kernel in the making has no more values than the device allows and binds no more operands, and
+    /// otherwise the node to store first: that of which the kernel computes the most values. `limit_sizes` counts each
+    /// node once, but a node that is read through several views is computed for each of them. `memo` has the nodes and
+    /// maps of the kernel's values.
     pub(super) fn within_limit(&self, draft: &Draft, memo: &[(usize, View, usize)]) -> Result<(), usize> {
-        if draft.values.len() <= self.caps.max_values {
+        // what is stored only because that is faster is loaded by fewer kernels first (`Planner::kernels`)
+        let binds = !self.weighs.get() && self.bindings(draft) >= self.caps.max_bindings;
+        if draft.values.len() <= self.caps.max_values && !binds {
             return Ok(());
         }
         let keep = [draft.owner, draft.node];

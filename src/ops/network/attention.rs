@@ -200,9 +200,9 @@ impl Setting {
         let low = f64::NEG_INFINITY;
         if let Some(mask) = &self.mask {
             let mask = cut(&cut(mask, 2, from, to), 1, 0, read);
-            scores = match mask.0.dtype {
-                DType::Bool => choose(mask, &scores, low, at),
-                _ => binary(&arithmetic::add, &scores, cast(mask, scores.0.dtype, at), at),
+            scores = match mask.0.dtype == DType::Bool {
+                true => choose(mask, &scores, low, at),
+                false => binary(&arithmetic::add, &scores, cast(mask, scores.0.dtype, at), at),
             };
         }
         if self.is_causal {
