@@ -285,12 +285,12 @@ fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Lo
 /// Returns the plan by which [`eval_many`] would evaluate the expressions of an iterator together. Nothing runs.
 ///
 /// # Errors
-/// As [`Expr::plan`]; [`ErrorKind::Device`](crate::ErrorKind::Device) for expressions on several devices.
+/// As [`Expr::plan`], and an error for expressions on several devices.
 ///
 /// ```
 /// use cupric::{array, plan_many};
 /// let x = array![1., 2., 3.];
-/// assert_eq!(plan_many([&x.exp(), &x.exp().sqrt()])?.kernels(), 1);
+/// assert_eq!(plan_many([&x.exp(), &x.exp().sqrt()])?.kernels(), 2);
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]

@@ -170,7 +170,8 @@ impl Setting {
         }
         let length = rows.div_ceil(count);
         let block = |from: usize| checkpoint(|| self.block(from, (from + length).min(rows)));
-        Ok(join(OP, (0..rows).step_by(length).map(block).collect(), -2, at))
+        let starts = (0..MOST_BLOCKS).map(|i| i * length).take_while(|from| *from < rows);
+        Ok(join(OP, starts.map(block).collect(), -2, at))
     }
 
     /// Returns the results of some queries.
