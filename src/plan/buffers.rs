@@ -24,17 +24,24 @@ struct Temp {
     slot: Option<u32>,
 }
 
+/// The number of steps beyond which a temporary counts as one that lives long. Chosen by hand: the four temporaries of a
+/// block of attention are within it.
+const LONG: usize = 8;
+
 /// Buffers whose temporaries no later step uses, by size. The sorted map keeps the search fast in a graph of a million
 /// nodes.
 #[derive(Default)]
 struct Free(BTreeMap<usize, VecDeque<usize>>);
 
 impl Free {
-    /// Takes the free buffer with the nearest size. If it is smaller than `bytes`, the caller enlarges it, which costs
-    /// only the difference.
-    fn take(&mut self, bytes: usize) -> Option<usize> {
+    /// Takes the free buffer with the nearest size, for a temporary that `steps` later steps use or pass. If it is smaller
+    /// than `bytes`, the caller enlarges it, which costs only the difference. A temporary that lives long takes no buffer
+    /// of more than twice its size, because a larger temporary would need a buffer of its own meanwhile.
+    fn take(&mut self, bytes: usize, steps: usize) -> Option<usize> {
         let below = self.0.range(..=bytes).next_back().map(|(size, _)| *size);
         let above = self.0.range(bytes..).next().map(|(size, _)| *size);
+        let is_short = mutant!(small_temporaries_in_large_buffers, true, steps <= LONG);
+        let above = above.filter(|size| is_short || size / 2 <= bytes);
         let size = below.into_iter().chain(above).min_by_key(|size| size.abs_diff(bytes))?;
         let slots = self.0.get_mut(&size)?;
         let slot = slots.pop_front();
@@ -115,7 +122,7 @@ impl Planner<'_> {
                 let slot = match temp.slot {
                     Some(slot) => slot as usize,
                     None => {
-                        let slot = free.take(temp.bytes).unwrap_or_else(|| {
+                        let slot = free.take(temp.bytes, temp.last as usize - i).unwrap_or_else(|| {
                             temps.push(0);
                             temps.len() - 1
                         });

@@ -14,13 +14,13 @@ use std::sync::Arc;
 
 /// Returns the result of `build`, whose derivative computes again what `build` made. Of the results within, nothing is
 /// kept for the derivative, so a chain of checkpoints needs memory for one result each, and for the inside of one
-/// checkpoint at a time. This costs one more computation of what is inside, in the derivative only. The value and the
-/// derivatives are the same as without the checkpoint.
+/// checkpoint at a time. This costs one more computation of what is inside, in the derivative only.
 ///
 /// `build` may read any arrays and expressions, such as inputs and parameters. Those that it did not make itself are the
 /// operands of the checkpoint: they are kept, and get their derivatives. Random numbers are drawn again from the same
 /// seed, so a [`dropout`](Expr::dropout) inside has the same mask. Checkpoints may be nested, and differentiated any
-/// number of times.
+/// number of times. The value and the first derivatives have the same bits as without the checkpoint in f32 and f64. In
+/// f16 and bf16, and in higher derivatives, a result may be rounded in other places.
 ///
 /// ```
 /// use cupric::{array, checkpoint, grad};
@@ -35,8 +35,8 @@ use std::sync::Arc;
 /// ```
 ///
 /// While a checkpoint is differentiated, all values inside it are alive. So a network of n equal layers needs the least
-/// memory with a checkpoint around each group of about √n layers (Chen, Xu, Zhang and Guestrin 2016, "Training Deep Nets with Sublinear
-/// Memory Cost").
+/// memory with a checkpoint around each group of about √n layers (Chen, Xu, Zhang and Guestrin 2016, "Training Deep Nets
+/// with Sublinear Memory Cost").
 ///
 /// # Errors
 /// The error that the result of `build` carries. An operation inside that has no derivative is an error of the
@@ -63,7 +63,8 @@ pub fn checkpoint(build: impl FnOnce() -> Expr) -> Expr {
 /// The nodes that a checkpoint made, and those that it read.
 struct Inside {
     result: Expr,
-    /// The addresses of the nodes that were made in the checkpoint's scope, except arrays and numbers. The result keeps them alive.
+    /// The addresses of the nodes that were made in the checkpoint's scope, except arrays and numbers. The result keeps
+    /// them alive.
     nodes: HashSet<usize>,
     outside: Vec<Expr>,
 }
@@ -114,8 +115,13 @@ fn derivatives(inside: Arc<Inside>) -> Back {
     })
 }
 
-/// Returns a node as one of a group.
+/// Returns a node as one of a group. Of a view, the node below it is the one of the group, because later views of the view
+/// read that node.
 fn grouped(e: Expr, number: u64) -> Expr {
+    if let Some(shown) = below(&e).filter(|shown| !shown.0.args.is_empty()) {
+        let args = [grouped(shown.clone(), number)].into_iter().collect();
+        return e.copied(args, None, e.0.order.clone());
+    }
     if e.0.args.is_empty() {
         return e;
     }

@@ -4,9 +4,8 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, Shape, SliceItem, View};
 use crate::graph::expr::{
-    Expr, NodeOp, Operand, binary, carry, cast, choose, common, composed, operand, reduce, strong,
+    Expr, NodeOp, Operand, binary, carry, cast, choose, common, composed, operand, reduce, strong, unary, view,
 };
-use crate::graph::expr::{unary, view};
 use crate::graph::ufunc::{Fold, arithmetic, float, logic};
 use crate::ops::functions::{join, matmul_at, promoted, wide};
 use crate::ops::grad::checkpoint;

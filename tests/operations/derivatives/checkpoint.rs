@@ -68,7 +68,8 @@ fn derivatives_have_the_same_bits_as_without_checkpoints(d: &Device) {
     }
 }
 
-fn second_derivatives_and_nested_checkpoints_have_the_same_bits(d: &Device) {
+// the value and the first derivatives have the same bits, others may be rounded in other places
+fn nested_checkpoints_have_the_same_derivatives(d: &Device) {
     let w = noise(&mut Dice::new(2), &[4, 4], -0.5, 0.5, &Device::cpu()).astype(F32).eval().unwrap().to_device(d).unwrap();
     let x = noise(&mut Dice::new(3), &[3, 4], -1.0, 1.0, &Device::cpu()).astype(F32).eval().unwrap().to_device(d).unwrap();
     let f = |is_kept: bool| {
@@ -92,6 +93,7 @@ fn second_derivatives_and_nested_checkpoints_have_the_same_bits(d: &Device) {
 }
 
 fn steps_of_training_prepare_one_plan(d: &Device) {
+    let d = &own(d);
     let w = weights(d, F32, 8, 3);
     let x = ones([5, 8], F32).to_device(d).unwrap();
     eval_all_of(&network(false, &x, &w));
