@@ -96,16 +96,16 @@ fn run(options: &Options) -> Result<()> {
     let text = Text::load(options, &device)?;
     let mut adam = Adam { decay: 0.01, ..Adam::new(RATE) };
     let scaling = LossScale { start: if dtype == DType::F16 { 1024.0 } else { 1.0 }, interval: 200 };
-    let weights = initial(text.alphabet.len(), &mut rng, &device)?;
+    let weights = initial(text.vocabulary.len(), &mut rng, &device)?;
     let mut state: State = (weights.clone(), adam.init(&weights)?, scaling.init(&weights)?);
     if let Some(file) = &options.resume {
         state =
             with_named(&state, SafeTensors::open(file)?.read_all()?).map_err(|e| format!("{}: {e}", file.display()))?;
     }
     let done = state.1.0.item::<f32>()? as u64;
-    let (read, kinds, steps) = (text.train.size(), text.alphabet.len(), options.steps);
+    let (read, size, steps) = (text.train.size(), text.vocabulary.len(), options.steps);
     say(format_args!(
-        "{device}: {read} characters to read, {kinds} different ones, steps {done} to {}",
+        "{device}: {read} characters to read, {size} different ones, steps {done} to {}",
         done + steps as u64
     ))?;
 
@@ -113,7 +113,7 @@ fn run(options: &Options) -> Result<()> {
     let (mut losses, mut sum, mut last, started) = (vec![], 0.0, f32::NAN, Instant::now());
     for step in 0..steps {
         adam.rate = warm_up(step as u64 + 1, cosine(step as u64, RATE, RATE / 20.0, steps as u64), 50);
-        let (x, y) = text.pieces(&text.train, options.batch, &mut rng)?;
+        let (x, y) = text.sequences(&text.train, options.batch, &mut rng)?;
         let (weights, moments, scale) = &state;
         let (loss, grads) = value_and_grad(weights, |weights| {
             scaling.scale(scores(weights, &x, dtype).cross_entropy(&y).mean(..), scale)
@@ -127,8 +127,8 @@ fn run(options: &Options) -> Result<()> {
         if (step + 1) % REPORT == 0 || step + 1 == steps {
             losses.push(sum / (step % REPORT + 1) as f64);
             sum = 0.0;
-            // the same pieces each time
-            let (x, y) = text.pieces(&text.test, 64, &mut Rng::new(1))?;
+            // the same sequences each time
+            let (x, y) = text.sequences(&text.test, 64, &mut Rng::new(1))?;
             last = scores(&state.0, &x, dtype).cross_entropy(&y).mean(..).item::<f32>()?;
             let line = format!("step {:5}  loss {:.3}  of unseen text {last:.3}", step + 1, losses[losses.len() - 1]);
             progress.suspend(|| say(line))?;
@@ -139,7 +139,7 @@ fn run(options: &Options) -> Result<()> {
     drop(progress);
 
     if let Some(file) = &options.save {
-        save_safetensors(file, named(&state)?, [("text", text.alphabet.iter().collect::<String>())])?;
+        save_safetensors(file, named(&state)?, [("text", text.vocabulary.iter().collect::<String>())])?;
         say(format_args!("the state is in {}", file.display()))?;
     }
     plot::line_chart(&options.plot, "A text, character by character", "50 steps", "training loss", &losses)?;
@@ -152,7 +152,7 @@ fn run(options: &Options) -> Result<()> {
 
 /// A text as numbers of characters: nine tenths to train, then one to test.
 struct Text {
-    alphabet: Vec<char>,
+    vocabulary: Vec<char>,
     train: Array,
     test: Array,
 }
@@ -166,25 +166,25 @@ impl Text {
             }
             None => ("the guide".to_string(), GUIDE.concat()),
         };
-        let mut alphabet: Vec<char> = text.chars().collect();
-        alphabet.sort_unstable();
-        alphabet.dedup();
-        let numbers = text.chars().map(|c| alphabet.binary_search(&c).map_or(0, |n| n as i32)).collect::<Vec<_>>();
+        let mut vocabulary: Vec<char> = text.chars().collect();
+        vocabulary.sort_unstable();
+        vocabulary.dedup();
+        let numbers = text.chars().map(|c| vocabulary.binary_search(&c).map_or(0, |n| n as i32)).collect::<Vec<_>>();
         let (count, split) = (numbers.len(), numbers.len() * 9 / 10);
         if count - split <= LENGTH + 1 {
             return Err(format!("{name}: {count} characters; at least {} are needed", 10 * LENGTH + 20).into());
         }
         let all = Array::from_vec(numbers, [count])?.to_device(device)?;
         let [train, test] = [all.slice(s![..split]).eval()?, all.slice(s![split..]).eval()?];
-        Ok(Text { alphabet, train, test })
+        Ok(Text { vocabulary, train, test })
     }
 
-    /// Random pieces of a text, and for each character the one that follows it.
-    fn pieces(&self, text: &Array, count: usize, rng: &mut Rng) -> Result<(Array, Array)> {
+    /// Random sequences of a text, and for each character the one that follows it.
+    fn sequences(&self, text: &Array, count: usize, rng: &mut Rng) -> Result<(Array, Array)> {
         let first = rng.integers(0, (text.size() - LENGTH) as i64, [count, 1], DType::I32).to_device(&text.device())?;
-        let places = &first + arange(0, LENGTH + 1, 1, DType::I32).to_device(&text.device())?;
-        let pieces = text.take(places, 0).eval()?;
-        Ok((pieces.slice(s![.., ..-1]).eval()?, pieces.slice(s![.., 1..]).eval()?))
+        let positions = &first + arange(0, LENGTH + 1, 1, DType::I32).to_device(&text.device())?;
+        let sequences = text.take(positions, 0).eval()?;
+        Ok((sequences.slice(s![.., ..-1]).eval()?, sequences.slice(s![.., 1..]).eval()?))
     }
 
     /// Continues the text from the beginning of its last tenth: each character is drawn by its probability.
@@ -195,7 +195,7 @@ impl Text {
             let x = Array::from_slice(&read[read.len() - LENGTH..], [1, LENGTH])?.to_device(&self.test.device())?;
             let scores = scores(weights, &x, dtype).slice(s![0, -1]).to_device(&Device::cpu())?;
             let next = rng.categorical(scores / 0.7, 0).astype(DType::I32).item::<i32>()?;
-            out.push(self.alphabet[next as usize]);
+            out.push(self.vocabulary[next as usize]);
             read.push(next);
         }
         Ok(out)
@@ -203,7 +203,7 @@ impl Text {
 }
 
 /// Random weights of a new network.
-fn initial(kinds: usize, rng: &mut Rng, device: &Device) -> Result<Weights> {
+fn initial(size: usize, rng: &mut Rng, device: &Device) -> Result<Weights> {
     let (c, f) = (WIDTH, DType::F32);
     let here = |e: Expr| e.to_device(device);
     let blocks = (0..BLOCKS).map(|_| {
@@ -212,17 +212,17 @@ fn initial(kinds: usize, rng: &mut Rng, device: &Device) -> Result<Weights> {
         Ok([qkv?, out?, up?, down?, here(ones([c], f))?, here(ones([c], f))?])
     });
     let blocks = blocks.collect::<Result<Vec<_>>>()?;
-    let embeddings = [[kinds, c], [LENGTH, c]].map(|shape| here(rng.normal(shape, f) * 0.1));
+    let embeddings = [[size, c], [LENGTH, c]].map(|shape| here(rng.normal(shape, f) * 0.1));
     let [characters, positions] = embeddings;
     Ok((characters?, positions?, blocks, here(ones([c], f))?))
 }
 
-/// A score for each character that may follow, of pieces of shape [n, LENGTH]; its softmax is the probability.
-fn scores((characters, positions, blocks, gain): &Weights, pieces: &Array, dtype: DType) -> Expr {
-    let n = pieces.shape()[0];
+/// A score for each character that may follow, of sequences of shape [n, LENGTH]; its softmax is the probability.
+fn scores((characters, positions, blocks, gain): &Weights, sequences: &Array, dtype: DType) -> Expr {
+    let n = sequences.shape()[0];
     let norm = |x: &Expr, gain: &Array| (x.astype(DType::F32).layer_norm(-1, 1e-5) * gain).astype(dtype);
     let heads = |x: Expr| x.reshape([n, LENGTH, HEADS, WIDTH / HEADS]).permute_dims([0, 2, 1, 3]);
-    let mut x = (characters.take(pieces, 0) + positions).astype(dtype);
+    let mut x = (characters.take(sequences, 0) + positions).astype(dtype);
     for weights in blocks {
         let [qkv, out, up, down] = [0, 1, 2, 3].map(|i| weights[i].astype(dtype));
         let all = norm(&x, &weights[4]).matmul(qkv);

@@ -75,8 +75,8 @@ impl Planner<'_> {
         Some(())
     }
 
-    /// Returns the source of an operand of a product, and the map to it. The operand itself, unless it is read by the
-    /// axes of its source.
+    /// Returns the node whose memory a product reads for an operand, and the map to that node. This is the source of an
+    /// operand that is read by the axes of its source, and otherwise the operand itself.
     pub fn source_of(&self, operand: usize, map: View) -> Option<(usize, View)> {
         if !self.is_merged(operand) {
             return Some((operand, map));

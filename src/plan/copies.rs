@@ -10,9 +10,10 @@ use crate::plan::kernel::{KernelKind, Load, Op, Step, Store, Value};
 use smallvec::smallvec;
 
 impl Planner<'_> {
-    /// Finds the reshapes that are another name of their operand's memory: the operand is stored, in C order. An operand
-    /// with other readers is stored for this, which writes no more than a copy of it would.
-    pub(super) fn rename_reshapes(&mut self) {
+    /// Finds the reshapes that need no memory, because the operand is stored in C order, and has the reshape's elements at
+    /// the same places. An elementwise operand with other readers is stored for this, which writes no more than a copy of
+    /// it would.
+    pub(super) fn alias_reshapes(&mut self) {
         let arena = self.arena.clone();
         for (i, n) in arena.nodes.iter().enumerate() {
             if n.op != NodeOp::Reshape || !self.stored[i] || self.outputs.contains_key(&i) {
@@ -24,7 +25,7 @@ impl Planner<'_> {
             let is_dense = layout::is_c_contiguous(&arena.nodes[a].shape, &self.stored_strides(a));
             if is_stored && is_dense && !self.outputs.contains_key(&a) {
                 self.stored[a] = true;
-                self.renamed[i] = true;
+                self.aliases[i] = true;
             }
         }
     }

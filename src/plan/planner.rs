@@ -45,7 +45,7 @@ pub(super) struct Planner<'a> {
     /// for a node that has one below it with only elementwise nodes and views between, and 0 for all others.
     pub joins: Vec<u8>,
     /// For each node, whether it is a reshape that is read from the memory of its operand (`copies.rs`).
-    pub renamed: Vec<bool>,
+    pub aliases: Vec<bool>,
     /// The boxes of those stored nodes whose kernels are cut into boxes.
     pub boxes_of: HashMap<usize, Vec<View>>,
     /// Whether costly nodes that a kernel would compute repeatedly are stored instead (`weigh.rs`).
@@ -110,7 +110,7 @@ impl<'a> Planner<'a> {
             scratch: Cell::default(),
             loops: vec![false; n],
             joins: vec![0; n],
-            renamed: vec![false; n],
+            aliases: vec![false; n],
             boxes_of: HashMap::new(),
             weighs: Cell::new(true),
             weighed: Cell::new(false),
@@ -145,10 +145,10 @@ impl<'a> Planner<'a> {
                 }
                 continue;
             }
-            let is_read =
-                |p: &Planner<'_>, k, a| role.reads_from_memory(k) && !(role == Role::Product && p.is_merged(a));
-            for (_, a) in node.args.iter().enumerate().filter(|(k, a)| is_read(&p, *k, **a)).collect::<Vec<_>>() {
-                p.store_operand(*a);
+            for (k, a) in node.args.iter().enumerate() {
+                if role.reads_from_memory(k) && !(role == Role::Product && p.is_merged(*a)) {
+                    p.store_operand(*a);
+                }
             }
             if p.is_read_by_axes(i) {
                 p.store_operand(node.args[0]);
@@ -162,7 +162,7 @@ impl<'a> Planner<'a> {
             p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
             p.stored[i] |= role == Role::Gather && p.is_cut(i);
         }
-        p.rename_reshapes();
+        p.alias_reshapes();
         p.limit_sizes();
         p
     }
@@ -258,7 +258,7 @@ impl<'a> Planner<'a> {
         }
         match self.outputs.get(&node) {
             Some(i) => BufferRef::Output(*i),
-            None if self.renamed[node] => self.buffer(n.args[0]),
+            None if self.aliases[node] => self.buffer(n.args[0]),
             // the node's number identifies the temporary until `buffers.rs` assigns buffers to temporaries
             None => BufferRef::Temp(node),
         }

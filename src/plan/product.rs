@@ -1,6 +1,7 @@
 //! Matrix products for the CPU. The loops multiply, and convert elements between narrow and wide types on the way, but
-//! do nothing else. So kernels before the product copy operands that have another type. The epilogue is a kernel after the product, which passes each part of its result to the epilogue as soon as it is
-//! computed (`plan/schedule/products.rs`).
+//! do nothing else. So kernels before the product copy operands that have another type. The epilogue is a kernel after
+//! the product, which passes each part of its result to the epilogue as soon as it is computed
+//! (`plan/schedule/products.rs`).
 
 use crate::base::dtype::DType;
 use crate::base::layout::{self, Layout, Shape, Strides, c_strides, product};
@@ -31,12 +32,14 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     if in_place {
         passes.push(product);
     } else {
-        // the order of the result's memory, in which the product may then be written to it
-        let own = kernel.stores.first().map_or(c_strides(&kernel.outer), |s| s.strides[..rank].into());
-        let order = layout::common_order(&kernel.outer, std::iter::once(&own[..]));
-        let strides = match kernel.inner.len() {
-            1 => c_strides(&kernel.outer),
-            _ => Layout::ordered(&kernel.outer, &order).strides,
+        // a product of windows has its axes in the order of its operands' sources: the temporary has the order of the
+        // result's memory, so that the epilogue reads and writes in one order
+        let strides = match &kernel.stores[..] {
+            [store, ..] if kernel.inner.len() > 1 => {
+                let order = layout::common_order(&kernel.outer, std::iter::once(&store.strides[..rank]));
+                Layout::ordered(&kernel.outer, &order).strides
+            }
+            _ => c_strides(&kernel.outer),
         };
         let buffer = temp(kernel.outer_size().saturating_mul(wanted.size()));
         product.stores = vec![store(buffer, wanted, strides.clone(), 0)];

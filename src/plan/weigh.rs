@@ -161,7 +161,7 @@ impl Planner<'_> {
     /// node once, but a node that is read through several views is computed for each of them. `memo` has the nodes and
     /// maps of the kernel's values.
     pub(super) fn within_limit(&self, draft: &Draft, memo: &[(usize, View, usize)]) -> Result<(), usize> {
-        // what is stored only because that is faster is loaded by fewer kernels first (`Planner::kernels`)
+        // while nodes are also stored for speed, `Planner::kernels` makes the kernel again without these instead
         let binds = !self.weighs.get() && self.bindings(draft) >= self.caps.max_bindings;
         if draft.values.len() <= self.caps.max_values && !binds {
             return Ok(());

@@ -213,6 +213,7 @@ impl Scattered<'_> {
     /// # Safety
     /// *Inside* ([`Lines`]), for the elements of the panel in `to`, which have the type to which `widen` converts.
     pub unsafe fn widened<T>(&self, widen: Loop, to: *mut T) {
+        assert!(self.lines <= MOST_LINES, "a panel has {} lines; at most {MOST_LINES} are packed", self.lines);
         let mut together = [MaybeUninit::<u64>::uninit(); MOST_LINES];
         let bytes = together.as_mut_ptr() as *mut u8;
         for (k, step) in self.steps.iter().enumerate() {

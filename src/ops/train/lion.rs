@@ -1,7 +1,6 @@
 //! Lion.
 
-use super::state::{failed, lists, zeros};
-use super::tree::{built, leaves};
+use super::state::{stepped, zeros};
 use crate::array::Array;
 use crate::base::error::Result;
 use crate::graph::expr::Expr;
@@ -59,21 +58,11 @@ impl Lion {
         grads: &impl Parameters,
         state: &impl Parameters,
     ) -> (P::With<Expr>, P::With<Expr>) {
-        const OP: &str = "Lion::update";
-        let (at, list) = (Location::caller(), leaves(params));
-        let (next, state) = match lists(OP, &list, [("derivative", leaves(grads)), ("state", leaves(state))], at) {
-            Err(e) => (failed(&e, &list, at), failed(&e, &list, at)),
-            Ok([g, m]) => {
-                let step = |((p, g), m): ((&&Expr, &Expr), &Expr)| {
-                    let [value, g] = [*p, g].map(|e| e.astype(m.0.dtype));
-                    let [by, m] = self.betas.map(|b| m * b + &g * (1.0 - b));
-                    let by = by.sign();
-                    let by = if self.decay == 0.0 { by } else { by + &value * self.decay };
-                    ((value - by * self.rate).astype(p.0.dtype), m)
-                };
-                list.iter().zip(g).zip(m).map(step).unzip()
-            }
-        };
-        (built(params, next, OP, at), built(params, state, OP, at))
+        stepped("Lion::update", params, grads, state, Location::caller(), |value, g, m| {
+            let [by, m] = self.betas.map(|b| m * b + &g * (1.0 - b));
+            let by = by.sign();
+            let by = if self.decay == 0.0 { by } else { by + &value * self.decay };
+            (value - by * self.rate, m)
+        })
     }
 }

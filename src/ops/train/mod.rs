@@ -5,7 +5,7 @@
 //! | optimisers | [`Sgd`], [`Adam`] (AdamW), [`Lion`], [`Muon`] |
 //! | learning rates, clipping | [`warm_up`], [`cosine`], [`clip_by_global_norm`] |
 //! | f16 | [`LossScale`], [`all_finite`] |
-//! | first weights | [`glorot_uniform`], [`glorot_normal`], [`he_uniform`], [`he_normal`] |
+//! | initialisers | [`glorot_uniform`], [`glorot_normal`], [`he_uniform`], [`he_normal`] |
 //! | shuffled batches | [`Batches`] |
 //! | files | [`named`], [`with_named`] |
 //!

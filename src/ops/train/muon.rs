@@ -1,7 +1,6 @@
 //! Muon, and the iteration of Newton and Schulz.
 
-use super::state::{failed, lists, zeros};
-use super::tree::{built, leaves};
+use super::state::{stepped, zeros};
 use crate::array::Array;
 use crate::base::error::Result;
 use crate::graph::expr::Expr;
@@ -78,22 +77,12 @@ impl Muon {
         grads: &impl Parameters,
         state: &impl Parameters,
     ) -> (P::With<Expr>, P::With<Expr>) {
-        const OP: &str = "Muon::update";
-        let (at, list) = (Location::caller(), leaves(params));
-        let (next, state) = match lists(OP, &list, [("derivative", leaves(grads)), ("state", leaves(state))], at) {
-            Err(e) => (failed(&e, &list, at), failed(&e, &list, at)),
-            Ok([g, m]) => {
-                let step = |((p, g), m): ((&&Expr, &Expr), &Expr)| {
-                    let [value, g] = [*p, g].map(|e| e.astype(m.0.dtype));
-                    let m = m * self.momentum + &g;
-                    let by = orthogonal(&if self.nesterov { g + &m * self.momentum } else { m.clone() });
-                    let by = if self.decay == 0.0 { by } else { by + &value * self.decay };
-                    ((value - by * self.rate).astype(p.0.dtype), m)
-                };
-                list.iter().zip(g).zip(m).map(step).unzip()
-            }
-        };
-        (built(params, next, OP, at), built(params, state, OP, at))
+        stepped("Muon::update", params, grads, state, Location::caller(), |value, g, m| {
+            let m = m * self.momentum + &g;
+            let by = orthogonal(&if self.nesterov { g + &m * self.momentum } else { m.clone() });
+            let by = if self.decay == 0.0 { by } else { by + &value * self.decay };
+            (value - by * self.rate, m)
+        })
     }
 }
 

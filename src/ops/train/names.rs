@@ -1,11 +1,11 @@
 //! Trees of parameters as lists of named arrays, and back.
 
-use super::tree::{built_arrays, leaves};
+use super::tree::leaves;
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::expr::{Expr, Operand};
-use crate::ops::grad::Parameters;
+use crate::ops::grad::{Parameters, built_arrays};
 use std::collections::HashMap;
 use std::panic::Location;
 

@@ -1,7 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::state::{failed, lists, zeros};
-use super::tree::{built, leaves};
+use super::state::{stepped, zeros};
 use crate::array::Array;
 use crate::base::error::Result;
 use crate::graph::expr::Expr;
@@ -57,20 +56,10 @@ impl Sgd {
         grads: &impl Parameters,
         state: &impl Parameters,
     ) -> (P::With<Expr>, P::With<Expr>) {
-        const OP: &str = "Sgd::update";
-        let (at, list) = (Location::caller(), leaves(params));
-        let (next, state) = match lists(OP, &list, [("derivative", leaves(grads)), ("state", leaves(state))], at) {
-            Err(e) => (failed(&e, &list, at), failed(&e, &list, at)),
-            Ok([g, m]) => {
-                let step = |((p, g), m): ((&&Expr, &Expr), &Expr)| {
-                    let [value, g] = [*p, g].map(|e| e.astype(m.0.dtype));
-                    let m = m * self.momentum + &g;
-                    let by = if self.nesterov { g + &m * self.momentum } else { m.clone() };
-                    ((value - by * self.rate).astype(p.0.dtype), m)
-                };
-                list.iter().zip(g).zip(m).map(step).unzip()
-            }
-        };
-        (built(params, next, OP, at), built(params, state, OP, at))
+        stepped("Sgd::update", params, grads, state, Location::caller(), |value, g, m| {
+            let m = m * self.momentum + &g;
+            let by = if self.nesterov { g + &m * self.momentum } else { m.clone() };
+            (value - by * self.rate, m)
+        })
     }
 }

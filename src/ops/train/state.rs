@@ -1,6 +1,6 @@
 //! The state of an optimiser: zeros at first, then a tree that must have the form of the parameters.
 
-use super::tree::{Same, eval_tree, leaves, wide};
+use super::tree::{Same, built, eval_tree, leaves, wide};
 use crate::array::Array;
 use crate::base::dtype::Scalar;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -50,6 +50,30 @@ pub(super) fn lists<'a, const N: usize>(
         return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
     }
     Ok(others.map(|(_, list)| list))
+}
+
+/// Returns the next parameters and the next momenta of an optimiser that keeps one momentum for each parameter. `step`
+/// gets a parameter and its derivative in the dtype of the momentum, and the momentum.
+pub(super) fn stepped<P: Parameters>(
+    op: &'static str,
+    params: &P,
+    grads: &impl Parameters,
+    state: &impl Parameters,
+    at: Loc,
+    step: impl Fn(Expr, Expr, &Expr) -> (Expr, Expr),
+) -> (P::With<Expr>, P::With<Expr>) {
+    let list = leaves(params);
+    let (next, state) = match lists(op, &list, [("derivative", leaves(grads)), ("state", leaves(state))], at) {
+        Err(e) => (failed(&e, &list, at), failed(&e, &list, at)),
+        Ok([g, m]) => {
+            let one = |((p, g), m): ((&&Expr, &Expr), &Expr)| {
+                let (next, state) = step(p.astype(m.0.dtype), g.astype(m.0.dtype), m);
+                (next.astype(p.0.dtype), state)
+            };
+            list.iter().zip(g).zip(m).map(one).unzip()
+        }
+    };
+    (built(params, next, op, at), built(params, state, op, at))
 }
 
 /// Returns as many expressions with an error as there are parameters.

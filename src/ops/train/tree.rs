@@ -4,7 +4,7 @@ use crate::array::{Array, eval_many};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::expr::Expr;
-use crate::ops::grad::Parameters;
+use crate::ops::grad::{Parameters, built_arrays};
 use std::panic::Location;
 
 /// Returns the leaves of a tree in its order.
@@ -58,31 +58,6 @@ impl<P: Parameters> Parameters for Same<'_, P> {
 pub fn eval_tree<P: Parameters>(tree: &P) -> Result<P::With<Array>> {
     let at = Location::caller();
     built_arrays(tree, eval_many(leaves(tree))?, "eval_tree", at)
-}
-
-/// Returns a tree of the same form with the arrays of a list.
-pub(super) fn built_arrays<P: Parameters>(
-    tree: &P,
-    list: Vec<Array>,
-    op: &'static str,
-    at: Loc,
-) -> Result<P::With<Array>> {
-    let mut arrays = list.into_iter();
-    let mut is_short = false;
-    let spare = Array::from_vec(Vec::<f32>::new(), [0])?;
-    let made = tree.with(&mut || {
-        arrays.next().unwrap_or_else(|| {
-            is_short = true;
-            spare.clone()
-        })
-    });
-    match is_short {
-        true => {
-            let detail = "the method `with` of the tree asks for more leaves than `leaves` lists";
-            Err(Error::with_line(ErrorKind::Argument, op, detail, at))
-        }
-        false => Ok(made),
-    }
 }
 
 /// Returns an expression in the dtype in which a step is computed: 16-bit floats become f32.

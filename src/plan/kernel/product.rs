@@ -98,14 +98,14 @@ pub(crate) enum Method {
     Panels { blocks: u8, left: bool },
 }
 
-/// Digits that a product counts as one, slowest first.
+/// Axes that a product counts as one, slowest first.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Digits {
+pub(crate) struct MergedAxes {
     pub lengths: Shape,
     pub strides: Strides,
 }
 
-impl Digits {
+impl MergedAxes {
     /// Returns the single stride of the axes in elements, if they have one. An axis of length 1 has stride 1.
     pub fn stride(&self) -> Option<isize> {
         match layout::product(&self.lengths) {
@@ -131,7 +131,7 @@ pub(crate) struct Matrices {
     /// Whether the left operand, the right operand and the result have the type in which the product is computed.
     pub plain: [bool; 3],
     /// For each operand that is nested, which has several strides along its lines or along k: the axes of both.
-    pub nested: [Option<Box<[Digits; 2]>>; 2],
+    pub nested: [Option<Box<[MergedAxes; 2]>>; 2],
     /// The outer dimensions that count matrices.
     pub batch: SmallVec<[usize; 4]>,
 }
@@ -166,13 +166,13 @@ impl Matrices {
         let plain = |dtype: DType| cast::widen(dtype).is_none() && dtype.compute() == value.compute();
         let lines = |side: usize, load: &Load| {
             let dims = &sides[side];
-            Digits {
+            MergedAxes {
                 lengths: dims.iter().map(|d| kernel.outer[*d]).collect(),
                 strides: dims.iter().map(|d| load.strides[*d]).collect(),
             }
         };
         let operand = |side: usize, load: &Load| {
-            let along_k = Digits { lengths: kernel.inner.clone(), strides: load.strides[rank..].into() };
+            let along_k = MergedAxes { lengths: kernel.inner.clone(), strides: load.strides[rank..].into() };
             let lines = lines(side, load);
             match (lines.stride(), along_k.stride()) {
                 (Some(line), Some(step)) => ([line, step], None),
