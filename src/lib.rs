@@ -199,7 +199,7 @@
 //! | `mmap` | no | `Array::map_npy`, `SafeTensors::map`: arrays backed by a memory-mapped file | 19 |
 //! | `text` | no | `TextFormat`, `Array::from_text`, `to_text`: text tables of numbers, such as CSV | 17 |
 //! | `formats` | no | the four features above | 30 |
-//! | `train` | no | `cupric::train`: optimisers, learning rates, loss scaling, first weights, batches, named parameters | 17 |
+//! | `train` | no | `cupric::train`: optimisers, learning rates, loss scaling, initialisers, batches, named parameters | 17 |
 //!
 //! `testing` is for cupric's own tests and not part of the public API.
 //!
@@ -294,6 +294,7 @@ pub use io::formats::{SafeTensors, save_safetensors, write_safetensors};
 pub use kernels::RawKernel;
 #[cfg(feature = "kernels")]
 pub use kernels::{Agreement, ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
+pub use ops::compiled::Compiled;
 pub use ops::create::{
     Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
     literal, logspace, ones, ones_like, zeros, zeros_like,

@@ -40,7 +40,7 @@ pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()>
 }
 
 /// Returns the error that a check has found, if any.
-fn refuse(checked: &Checked, code: Option<Array>, at: Loc) -> Result<()> {
+pub(super) fn refuse(checked: &Checked, code: Option<Array>, at: Loc) -> Result<()> {
     let code = code.map(|code| wait(code.one::<i32>("check", at))).transpose()?;
     code.and_then(|code| checked.error(code)).map_or(Ok(()), Err)
 }

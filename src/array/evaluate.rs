@@ -86,7 +86,7 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
     let mut results = Results::new();
     for e in expressions {
         if e.0.is_stored() {
-            results.push(constant(e));
+            results.push(constant(e)?);
         } else if let Some((array, v)) = computed.next() {
             let array = match v {
                 Some(v) => Array(view("view", &array.0, at, |_| Ok(v.clone()))),
@@ -99,12 +99,13 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
 }
 
 /// Returns a stored expression as an array. One with a rule, such as that of `stop_gradient`, becomes an array of its own.
-fn constant(e: &Expr) -> Array {
+pub(super) fn constant(e: &Expr) -> Result<Array> {
     match (e.0.stored(), e.0.layout()) {
+        (Some((buffer, ..)), _) if buffer.is_placeholder() => Err(plan::without_elements(e.0.location)),
         (Some((buffer, ..)), Some(layout)) if e.0.rule.is_some() => {
-            Array(Expr::stored(buffer.another(), layout, e.0.dtype, e.0.location))
+            Ok(Array(Expr::stored(buffer.another(), layout, e.0.dtype, e.0.location)))
         }
-        _ => Array(e.clone()),
+        _ => Ok(Array(e.clone())),
     }
 }
 
@@ -137,7 +138,7 @@ impl Expr {
     pub(crate) fn eval_at(&self, at: Loc) -> Result<Array> {
         let node = self.checked()?;
         if node.is_stored() {
-            return Ok(constant(self));
+            return constant(self);
         }
         let mut arrays = Device::with(node.device, |device| match plan::computed(self) {
             (whole, None) if whole.0.untyped().is_none() => execute(&[whole], device, at, false),

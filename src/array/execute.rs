@@ -6,8 +6,8 @@ use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout};
 use crate::graph::expr::Expr;
-use crate::plan;
 use crate::plan::backend::Bindings;
+use crate::plan::{self, CachedPlan};
 use smallvec::SmallVec;
 
 /// The results of an evaluation. Most evaluations have one, which needs no allocation here.
@@ -15,20 +15,32 @@ pub(super) type Results = SmallVec<[Array; 1]>;
 
 /// Computes expressions that are neither stored nor views of an expression that is stored whole.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let backend = device.backend();
     let mut walk = plan::Walk::default();
-    let planned = plan::plan(&mut walk, roots, None, backend.caps())?;
-    let plan = &planned.plan;
+    let planned = plan::plan(&mut walk, roots, None, device.backend().caps())?;
+    let (inputs, scalars) = (walk.inputs(), walk.scalars());
+    let bindings = Bindings { inputs, outputs: &[], scalars, lines: &walk, replaces: false };
+    compute(&planned, &|i| roots[i].0.location, bindings, device, at, at_once)
+}
+
+/// Runs a plan. `line` returns the line of each expression, and `bindings` has no outputs yet.
+pub(super) fn compute(
+    planned: &CachedPlan,
+    line: &dyn Fn(usize) -> Loc,
+    bindings: Bindings<'_>,
+    device: &Device,
+    at: Loc,
+    at_once: bool,
+) -> Result<Results> {
+    let (backend, plan) = (device.backend(), &planned.plan);
     let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
     for (i, o) in plan.outputs.iter().enumerate() {
         let first = || planned.output_of.iter().position(|n| *n == i).unwrap_or(0);
         let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
             Error::with_line(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
         })?;
-        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(roots[first()].0.location))?, 0));
+        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(line(first())))?, 0));
     }
-    let bindings =
-        Bindings { inputs: walk.inputs(), outputs: &outputs, scalars: walk.scalars(), lines: &walk, replaces: false };
+    let bindings = Bindings { outputs: &outputs, ..bindings };
     let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
     done.map_err(|e| e.or_at(at))?;
     let array = |(buffer, n): (Buffer, usize)| {

@@ -13,6 +13,7 @@ mod execute;
 mod host;
 mod nested;
 mod read;
+pub(crate) mod traced;
 mod write;
 
 pub use evaluate::{eval_all, eval_many};

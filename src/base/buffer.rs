@@ -34,9 +34,47 @@ pub(crate) trait Memory: Any + Send + Sync {
 #[derive(Clone)]
 pub(crate) struct Buffer(Arc<dyn Memory>, u32);
 
+/// Stands for the memory of an array that is not known yet (`array/traced.rs`). No backend can read it.
+struct Placeholder {
+    device_id: u32,
+    device_name: String,
+    bytes: usize,
+}
+
+impl Memory for Placeholder {
+    fn device_id(&self) -> u32 {
+        self.device_id
+    }
+    fn device_name(&self) -> &str {
+        &self.device_name
+    }
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn is_lent(&self) -> bool {
+        true
+    }
+}
+
+/// The number of all handles to placeholders.
+const PLACEHOLDER: u32 = u32::MAX;
+
 impl Buffer {
     pub fn new(memory: impl Memory) -> Buffer {
         Buffer(Arc::new(memory), 0)
+    }
+
+    /// Returns a placeholder for an array in memory like this one.
+    pub fn placeholder(&self) -> Buffer {
+        let (device_id, device_name) = (self.device_id(), self.device_name().to_string());
+        Buffer(Arc::new(Placeholder { device_id, device_name, bytes: self.bytes() }), PLACEHOLDER)
+    }
+
+    pub fn is_placeholder(&self) -> bool {
+        self.1 == PLACEHOLDER
     }
 
     pub fn device_id(&self) -> u32 {
@@ -72,8 +110,11 @@ impl Buffer {
     /// Returns a handle to the same memory for another array, which only happens to have the same elements.
     pub fn another(&self) -> Buffer {
         static LAST: AtomicU32 = AtomicU32::new(0);
+        if self.is_placeholder() {
+            return self.clone();
+        }
         // numbers may repeat after 2^32 such arrays; then two of one memory would have to meet in one derivative
-        Buffer(self.0.clone(), LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
+        Buffer(self.0.clone(), (LAST.fetch_add(1, Ordering::Relaxed) + 1) % PLACEHOLDER)
     }
 
     /// Returns whether both handles refer to the memory of one array and its views.

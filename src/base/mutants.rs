@@ -100,6 +100,7 @@ list! {
     chunks_behind_columns, "18 plans", "caps plans_and_texts", "partial results of outer lanes have their chunks as the last axis";
     clip_upper_bound_first, "7 dtypes", "arrays semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
+    compiled_for_any_order, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function takes inputs of another memory order for those of its plan";
     condition_ignored, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false";
     condition_ignored_on_gpu, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false on a GPU";
     damaged_cache_taken, "13 malformed files", "unit gpu::disk", "a cache on disk is taken whatever the sum of its bytes";
@@ -191,6 +192,7 @@ list! {
     overflow_beyond_the_whole_range, "1 refusals", "arrays check::cpu::integers", "a check for overflow passes what has wrapped once";
     overlap_of_neighbours_missed, "14 views", "arrays the_value_broadcasts", "windows one step apart count as apart";
     packed_neighbours_lost, "8 overlap", "arrays writes::gpu::", "the last word of packed elements overwrites its neighbours";
+    parts_of_inputs_at_the_first_element, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function reads every part of an input from its first element on";
     parts_written_whole, "8 in place", "arrays writes_at::cpu::parts_of_wholes", "a slice of what is stored whole is written as the whole";
     permutation_by_short_keys, "16 random", "operations distributions::every_permutation", "a permutation sorts by keys of 2 bits";
     plan_cache_without_alias, "8 in place", "arrays overlap::cpu", "a plan cache that forgets which input is the target";
@@ -214,6 +216,7 @@ list! {
     remainder_takes_dividends_sign, "3 8-bit exhaustive", "accuracy sweep::all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
     rest_of_a_row_left, "6 rows together", "planning folds::rows_together", "a fold of short rows leaves out elements";
     routine_reads_any_strides, "14 views", "planning routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
+    same_random_numbers_in_all_calls, "14 sequences", "operations compiled::cpu::random_numbers", "all calls of a compiled function draw the same numbers";
     scalar_rounded_twice, "7 dtypes", "arrays semantics::cpu::weak", "a number is rounded to f32 before f16";
     scan_barrier_removed, "11 races", "operations scans::gpu::rows_follow", "no barrier between the steps of a scan's network on a GPU";
     scan_block_before_the_last, "6 reductions", "operations scans::cpu::totals_of_totals", "the last, shorter block of a long scan takes what stands before the block before it";
@@ -221,11 +224,13 @@ list! {
     scan_carry_dropped_in_a_row, "6 reductions", "operations scans::cpu::rows_follow", "a scan of one row starts anew at each block";
     scan_carry_dropped_on_gpu, "6 reductions", "operations scans::gpu::rows_follow", "a scan on a GPU starts anew at each block";
     scratch_not_cleared, "9 indices", "planning routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
+    seeds_share_slots_with_numbers, "14 sequences", "operations compiled::cpu::random_numbers", "the words of a seed that change between calls are also those of equal numbers";
     shader_key_without_fetches, "14 views", "planning vector_loads::layouts", "shaders that fetch four elements in another way are taken for each other";
     shader_key_without_index_mode, "9 indices", "regressions planted::gpu::shaders", "shaders of take are kept without the mode";
     shader_key_without_tile, "6 products", "planning tiles::shaders", "products with other tiles share one shader";
     shape_believed, "13 malformed files", "arrays files::lying", "memory for a shape that the data does not pay for";
     shared_chains_forgotten, "6 products", "operations products::definition", "of a sum over k that threads share only the last 256 products are kept";
+    small_temporaries_in_large_buffers, "12 leaks", "operations network::attention::the_scores_of_one_block", "small results that are kept occupy the buffers of large ones";
     software_counts_as_hardware, "1 refusals", "regressions planted::the_best", "Device::best takes a software driver for hardware";
     sort_by_seven_bits, "9 sorts", "operations sort::cpu::", "a digit of a sort loses its first bit";
     split_by_half_a_seed, "16 random", "programs hashes::golden", "a source that is split off has 32 bits of seed";

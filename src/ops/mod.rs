@@ -2,6 +2,7 @@
 //! or backend knows them.
 
 mod classes;
+pub(crate) mod compiled;
 pub(crate) mod create;
 pub(crate) mod differences;
 pub(crate) mod distributions;

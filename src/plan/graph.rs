@@ -6,7 +6,9 @@
 //! under the key.
 
 use super::Target;
+use super::key::Key;
 use super::order::Order;
+use super::traced::{Seeds, without_elements};
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Loc, Result};
@@ -76,78 +78,6 @@ pub(super) struct Arena {
 /// faster than computing a hash.
 const LISTED: usize = 16;
 
-/// The number of words that a key holds without an allocation: enough for a graph of about twelve nodes.
-const SHORT: usize = 64;
-
-/// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that
-/// derives `Hash` can be written to it. Expressions of different structure never have equal words, because the words of
-/// each value determine where the value ends.
-struct Key {
-    first: [u64; SHORT],
-    /// The number of words of `first` in use.
-    len: usize,
-    /// All words of a key that is longer than `first`. Empty for a shorter key.
-    all: Vec<u64>,
-}
-
-impl Default for Key {
-    fn default() -> Key {
-        Key { first: [0; SHORT], len: 0, all: Vec::new() }
-    }
-}
-
-impl Key {
-    #[inline]
-    fn push(&mut self, word: u64) {
-        if self.len < SHORT {
-            self.first[self.len] = word;
-            self.len += 1;
-        } else {
-            self.push_beyond(word);
-        }
-    }
-
-    #[cold]
-    fn push_beyond(&mut self, word: u64) {
-        if self.all.is_empty() {
-            self.all.extend_from_slice(&self.first);
-        }
-        self.all.push(word);
-    }
-
-    fn words(&self) -> &[u64] {
-        if self.all.is_empty() { &self.first[..self.len] } else { &self.all }
-    }
-}
-
-impl Hasher for Key {
-    fn write(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            self.push(u64::from_le_bytes(word.try_into().unwrap_or_default()));
-        }
-        if !words.remainder().is_empty() {
-            self.push(words.remainder().iter().rev().fold(0, |word, byte| word << 8 | *byte as u64));
-        }
-    }
-    fn write_u8(&mut self, n: u8) {
-        self.push(n as u64);
-    }
-    fn write_u32(&mut self, n: u32) {
-        self.push(n as u64);
-    }
-    fn write_u64(&mut self, n: u64) {
-        self.push(n);
-    }
-    fn write_usize(&mut self, n: usize) {
-        self.push(n as u64);
-    }
-    fn finish(&self) -> u64 {
-        // the hash is never used: the cache reads the words
-        0
-    }
-}
-
 /// Returns the number that identifies the kind of operation in the first word of a node in the key. The most frequent
 /// kinds have their own numbers and are written by hand. All others are written by the `Hash` of `NodeOp`.
 fn kind(op: &NodeOp) -> u64 {
@@ -192,6 +122,9 @@ pub(crate) struct Walk<'a> {
     roots: SmallVec<[u32; 2]>,
     /// The order of a graph with checkpoints.
     order: Option<Box<Order<'a>>>,
+    /// Whether the plan will run on other arrays than those of the expressions, with other random numbers.
+    is_traced: bool,
+    seeds: Seeds,
 }
 
 impl Lines for Walk<'_> {
@@ -207,6 +140,15 @@ const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
 impl<'a> Walk<'a> {
+    /// Returns a walk over expressions whose plan runs on other arrays, with other random numbers.
+    pub fn of_traced() -> Walk<'a> {
+        Walk { is_traced: true, ..Walk::default() }
+    }
+
+    pub fn take_seeds(&mut self) -> Seeds {
+        std::mem::take(&mut self.seeds)
+    }
+
     /// Walks over all nodes from which the roots are computed. It fills an existing walk instead of returning one,
     /// because the walk's lists hold a small graph inline, and returning them would copy them.
     pub(super) fn take(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
@@ -295,8 +237,9 @@ impl<'a> Walk<'a> {
     fn scalar_slot(&mut self, value: Scalar, dtype: DType) -> u32 {
         let bits = value.bits(dtype);
         for (back, known) in self.scalars.iter().zip(&self.types).rev().take(RECENT_SCALARS).enumerate() {
-            if known == (&bits, &dtype) {
-                return (self.scalars.len() - 1 - back) as u32;
+            let slot = (self.scalars.len() - 1 - back) as u32;
+            if known == (&bits, &dtype) && !mutant!(seeds_share_slots_with_numbers, false, self.seeds.has(slot)) {
+                return slot;
             }
         }
         self.scalars.push(bits);
@@ -322,6 +265,9 @@ impl<'a> Walk<'a> {
         let slots = self.slots.len();
         match &node.binding {
             Binding::None => {}
+            Binding::Array { buffer, .. } if buffer.is_placeholder() && !self.is_traced => {
+                return Err(without_elements(node.location));
+            }
             Binding::Array { buffer, offset } => {
                 let target = target.filter(|t| t.buffer.same(buffer));
                 let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
@@ -334,6 +280,11 @@ impl<'a> Walk<'a> {
             Binding::Number(value) => {
                 let slot = self.scalar_slot(*value, node.dtype);
                 self.slots.push(slot);
+            }
+            Binding::Random { seed, stream } if self.is_traced => {
+                let seed = self.seeds.slots(*seed, &mut self.scalars, &mut self.types);
+                let stream = self.scalar_slot(Scalar::Int(*stream as i128), DType::U32);
+                self.slots.extend([seed[0], seed[1], stream]);
             }
             Binding::Random { seed, stream } => {
                 for word in [*seed & 0xffff_ffff, *seed >> 32, *stream as u64] {

@@ -24,6 +24,7 @@ mod graph;
 mod hoist;
 mod indexed;
 mod join;
+mod key;
 mod lower;
 mod order;
 mod planner;
@@ -36,6 +37,7 @@ mod schedule;
 mod shape;
 mod space;
 mod split;
+mod traced;
 mod weigh;
 
 pub(crate) use fuse::{Stored, Writing};
@@ -45,6 +47,7 @@ pub(crate) use price::lacking_type;
 pub(crate) use product::passes as product_passes;
 #[cfg(any(feature = "testing", feature = "gpu"))]
 pub(crate) use schedule::schedule_nest;
+pub(crate) use traced::{Seeds, without_elements};
 
 use crate::base::buffer::Buffer;
 use crate::base::error::Result;

@@ -3,6 +3,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod compiled;
 mod contractions;
 mod derivatives;
 mod discrete_counts;

@@ -17,6 +17,7 @@ mod view;
 
 pub use checkpoint::checkpoint;
 pub use params::{Parameters, value_and_grad};
+pub(crate) use params::{built_arrays, missing};
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};

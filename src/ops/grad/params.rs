@@ -2,6 +2,7 @@
 
 use super::{Unread, of_loss};
 use crate::array::Array;
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::expr::Expr;
 use std::panic::Location;
 
@@ -197,12 +198,36 @@ pub fn value_and_grad<P: Parameters>(params: &P, loss: impl FnOnce(&P) -> Expr) 
     params.leaves(&mut list);
     let mut derivatives = of_loss("value_and_grad", &value, &list, Unread::Refused, at).into_iter();
     // a tree of another form than its list of leaves has no derivative for the rest
-    let tree = params.with(&mut || derivatives.next().unwrap_or_else(|| missing(at)));
+    let tree = params.with(&mut || derivatives.next().unwrap_or_else(|| missing("value_and_grad", at)));
     (value, tree)
 }
 
-fn missing(at: crate::base::error::Loc) -> Expr {
-    use crate::base::error::{Error, ErrorKind};
+/// Returns a tree of the same form with the arrays of a list.
+pub(crate) fn built_arrays<P: Parameters>(
+    tree: &P,
+    list: Vec<Array>,
+    op: &'static str,
+    at: Loc,
+) -> Result<P::With<Array>> {
+    let mut arrays = list.into_iter();
+    let mut is_short = false;
+    let spare = Array::from_vec(Vec::<f32>::new(), [0])?;
+    let made = tree.with(&mut || {
+        arrays.next().unwrap_or_else(|| {
+            is_short = true;
+            spare.clone()
+        })
+    });
+    match is_short {
+        true => {
+            let detail = "the method `with` of the tree asks for more leaves than `leaves` lists";
+            Err(Error::with_line(ErrorKind::Argument, op, detail, at))
+        }
+        false => Ok(made),
+    }
+}
+
+pub(crate) fn missing(op: &'static str, at: Loc) -> Expr {
     let detail = "the method `with` of the parameters asks for more leaves than `leaves` lists";
-    Expr::failed(Error::with_line(ErrorKind::Argument, "value_and_grad", detail, at), at)
+    Expr::failed(Error::with_line(ErrorKind::Argument, op, detail, at), at)
 }

@@ -174,6 +174,7 @@ fn doors(d: &Device) -> Vec<Case> {
     vec![
         ("eval_many", K::Shape, eval_many([&x, &failed]).unwrap_err()),
         ("plan_many", K::Shape, plan_many([&x, &failed]).unwrap_err()),
+        ("Compiled::call", K::Shape, Compiled::new(|x: Expr| x.matmul(ones([9, 9], F32))).call(&x).unwrap_err()),
         ("Array::from_bytes", K::Shape, Array::from_bytes(&[0; 6], F32, [1]).unwrap_err()),
         ("Array::from_nested", K::Shape, Array::from_nested(vec![vec![1], vec![]]).unwrap_err()),
         ("Array::into_vec", K::DType, x.clone().into_vec::<i32>().unwrap_err()),

@@ -1,0 +1,198 @@
+//! Expressions that are planned once, and run on other arrays each time.
+//!
+//! The expressions read *placeholders*: stored arrays without memory. Planning needs only their layouts. A run binds
+//! other arrays with the same layouts, and draws other random numbers.
+
+use super::Array;
+use super::check::{self, Checked, Wanted};
+use super::checked::refuse;
+use super::evaluate::constant;
+use super::execute::{Results, compute};
+use crate::array::device::Device;
+use crate::base::buffer::Buffer;
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::layout::{Layout, View};
+use crate::graph::expr::{Expr, common, strong, view};
+use crate::plan::backend::Bindings;
+use crate::plan::{self, CachedPlan, Seeds};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The plan of some expressions, for all arrays with the devices, dtypes and layouts of the placeholders.
+pub(crate) struct Traced {
+    placeholders: Vec<Expr>,
+    device: u32,
+    /// The checks of the device, which are a part of the plan.
+    checks: Wanted,
+    results: Vec<Source>,
+    /// Nothing if no result needs a kernel.
+    planned: Option<Planned>,
+}
+
+struct Planned {
+    plan: Arc<CachedPlan>,
+    /// The line of each expression.
+    roots: Vec<Loc>,
+    checked: Option<Checked>,
+    inputs: Vec<Input>,
+    scalars: SmallVec<[u64; 4]>,
+    seeds: Seeds,
+    lines: SmallVec<[Loc; 8]>,
+}
+
+/// An array that a plan reads.
+enum Input {
+    /// The memory of an input, from this distance to its first element on.
+    Given(usize, isize),
+    /// An array that is the same in each run.
+    Captured(Buffer, usize),
+}
+
+/// Where a result comes from.
+enum Source {
+    /// A result of the plan, or a view of it.
+    Computed(usize, Option<Box<View>>),
+    /// A view of an input, with the distance to the input's first element.
+    Given(usize, isize, Expr),
+    /// An array that is the same in each run.
+    Captured(Array),
+}
+
+/// Returns the expressions that stand for arrays while other expressions are built of them.
+pub(crate) fn placeholders(arrays: &[Array], at: Loc) -> Vec<Expr> {
+    // the offset is that of the array, because strides may lead below it
+    arrays.iter().map(|a| Expr::stored(a.buffer().placeholder(), a.layout(), a.dtype(), at)).collect()
+}
+
+/// Returns the device on which expressions of some arrays run.
+fn device_of(arrays: &[Array]) -> u32 {
+    arrays.first().map_or_else(|| Device::with(0, Device::id), |a| a.0.0.device)
+}
+
+fn checks_of(device: u32) -> Result<Wanted> {
+    Device::with(device, |d| check::of_device(d.backend().checks()))
+}
+
+impl Traced {
+    /// Plans expressions of placeholders. Errors name the operation `op`.
+    pub fn new(op: &'static str, placeholders: Vec<Expr>, results: &[&Expr], at: Loc) -> Result<Traced> {
+        let device = match common(op, placeholders.iter().chain(results.iter().copied()), at)? {
+            0 => device_of(&[]),
+            device => device,
+        };
+        let checks = checks_of(device).map_err(|e| e.or_at(at))?;
+        let strong: Vec<Expr> = results.iter().map(|e| strong((*e).clone(), at)).collect();
+        // the input of which an array is a part, with the distance to the input's first element
+        let given = |buffer: &Buffer, offset: usize| {
+            let first = |p: &Expr| p.0.stored().filter(|s| s.0.same(buffer)).map(|s| s.2);
+            let found = placeholders.iter().enumerate().find_map(|(i, p)| Some((i, first(p)?)));
+            found.map(|(i, first)| (i, offset as isize - first as isize))
+        };
+        let (mut roots, mut results) = (vec![], vec![]);
+        for e in &strong {
+            results.push(match e.0.stored() {
+                Some((buffer, _, offset)) => match given(buffer, offset) {
+                    Some((i, by)) => Source::Given(i, by, e.clone()),
+                    None => Source::Captured(constant(e)?),
+                },
+                None => {
+                    let (root, v) = plan::computed(e);
+                    roots.push(root);
+                    Source::Computed(roots.len() - 1, v.cloned().map(Box::new))
+                }
+            });
+        }
+        let planned = match roots.is_empty() {
+            true => None,
+            false => Some(Device::with(device, |d| Planned::new(&roots, checks, d, given, at))?),
+        };
+        Ok(Traced { device, checks, results, planned, placeholders })
+    }
+
+    /// Returns whether the plan is that of these arrays.
+    pub fn fits(&self, arrays: &[Array]) -> Result<bool> {
+        let fits = |(p, a): (&Expr, &Array)| {
+            let (p, a) = (&*p.0, &*a.0.0);
+            p.device == a.device
+                && p.dtype == a.dtype
+                && p.shape == a.shape
+                && mutant!(compiled_for_any_order, true, p.op == a.op)
+        };
+        let same = self.placeholders.len() == arrays.len() && self.placeholders.iter().zip(arrays).all(fits);
+        let is_here = !arrays.is_empty() || self.device == device_of(arrays);
+        Ok(same && is_here && self.checks == checks_of(self.device)?)
+    }
+
+    /// Runs the plan on arrays. Run 0 draws the random numbers of the expressions, and each other run different ones.
+    pub fn run(&self, arrays: &[Array], run: u64, at: Loc) -> Result<Vec<Array>> {
+        let computed = match &self.planned {
+            None => Results::new(),
+            Some(planned) => Device::with(self.device, |device| planned.run(arrays, run, device, at))?,
+        };
+        let result = |source: &Source| match source {
+            Source::Captured(array) => Ok(array.clone()),
+            Source::Given(i, by, e) => {
+                let (buffer, _, offset) = arrays[*i].stored();
+                let layout =
+                    Layout { offset: offset.wrapping_add_signed(*by), ..e.0.layout().ok_or_else(|| missing(at))? };
+                Ok(Array::new(buffer.another(), layout, e.0.dtype, at))
+            }
+            Source::Computed(n, v) => {
+                let array: &Array = computed.get(*n).ok_or_else(|| missing(at))?;
+                Ok(v.as_ref()
+                    .map_or_else(|| array.clone(), |v| Array(view("view", &array.0, at, |_| Ok(View::clone(v))))))
+            }
+        };
+        self.results.iter().map(result).collect()
+    }
+}
+
+fn missing(at: Loc) -> Error {
+    Error::with_line(ErrorKind::Internal, "call", "a result is missing", at)
+}
+
+impl Planned {
+    fn new(
+        roots: &[&Expr],
+        checks: Wanted,
+        device: &Device,
+        given: impl Fn(&Buffer, usize) -> Option<(usize, isize)>,
+        at: Loc,
+    ) -> Result<Planned> {
+        let checked = if checks.is_none() { None } else { Checked::of(roots, checks, at)? };
+        let all: Vec<&Expr> = roots.iter().copied().chain(checked.iter().map(|c| &c.code)).collect();
+        let mut walk = plan::Walk::of_traced();
+        let plan = plan::plan(&mut walk, &all, None, device.backend().caps())?;
+        let input = |(buffer, offset): &(&Buffer, usize)| match given(buffer, *offset) {
+            Some((i, by)) => Input::Given(i, mutant!(parts_of_inputs_at_the_first_element, 0, by)),
+            None => Input::Captured((*buffer).clone(), *offset),
+        };
+        let inputs = walk.inputs().iter().map(input).collect();
+        let (scalars, lines) = (SmallVec::from_slice(walk.scalars()), walk.lines());
+        let (seeds, roots) = (walk.take_seeds(), all.iter().map(|e| e.0.location).collect());
+        drop((walk, all));
+        Ok(Planned { inputs, scalars, lines, seeds, roots, plan, checked })
+    }
+
+    fn run(&self, arrays: &[Array], run: u64, device: &Device, at: Loc) -> Result<Results> {
+        let mut inputs: SmallVec<[(&Buffer, usize); 8]> = SmallVec::new();
+        for input in &self.inputs {
+            inputs.push(match input {
+                Input::Given(i, by) => {
+                    let (buffer, _, offset) = arrays[*i].stored();
+                    (buffer, offset.wrapping_add_signed(*by))
+                }
+                Input::Captured(buffer, offset) => (buffer, *offset),
+            });
+        }
+        let mut scalars = self.scalars.clone();
+        self.seeds.advance(&mut scalars, mutant!(same_random_numbers_in_all_calls, 0, run));
+        let (scalars, lines) = (&scalars, &self.lines);
+        let bindings = Bindings { inputs: &inputs, outputs: &[], scalars, lines, replaces: false };
+        let mut results = compute(&self.plan, &|i| self.roots[i], bindings, device, at, false)?;
+        if let Some(checked) = &self.checked {
+            refuse(checked, results.pop(), at)?;
+        }
+        Ok(results)
+    }
+}

@@ -1,0 +1,132 @@
+//! Functions of arrays whose graph is built and planned once.
+
+use super::grad::{Parameters, built_arrays, missing};
+use crate::array::Array;
+use crate::array::eval_many;
+use crate::array::traced::{Traced, placeholders};
+use crate::base::error::{Loc, Result};
+use crate::graph::expr::Expr;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const OP: &str = "Compiled::call";
+
+/// The number of plans that a function keeps, those used last: enough for the batches of a training loop, the incomplete
+/// last one, and those of a test.
+const MOST_PLANS: usize = 8;
+
+/// A function of arrays whose graph is built and planned once, and runs in each call. A call costs the kernels and little
+/// more. Without it, building the graph of a training step and finding its plan takes longer than the kernels of a small
+/// network.
+///
+/// The function gets a tree of expressions ([`Parameters`]): an expression, or tuples, arrays, `Vec`s or structs of
+/// them. It returns such a tree, of which a call returns the arrays. It may capture other arrays, and build anything of
+/// both, such as derivatives.
+///
+/// ```
+/// use cupric::{Compiled, Expr, array, grad};
+/// // a step of gradient descent
+/// let step = Compiled::new(|(w, x, y): (Expr, Expr, Expr)| {
+///     let loss = (x.matmul(&w) - y).square().mean(..);
+///     let [dw] = grad(&loss, [&w]);
+///     (loss, w - dw * 0.1)
+/// });
+/// let (x, y) = (array![[1., 2.], [3., 4.], [5., 7.]], array![3., 7., 12.]);
+/// let mut w = array![0., 0.];
+/// let mut losses = vec![];
+/// for _ in 0..3 {
+///     let (loss, next) = step.call(&(&w, &x, &y))?;
+///     losses.push(loss.item::<f32>()?);
+///     w = next;
+/// }
+/// assert!(losses[2] < losses[0]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// The function runs in the first call, and again when an input has another dtype, shape, memory order or device than in
+/// earlier calls. So what it does besides building expressions happens only then: a number that it reads from the
+/// outside, such as a learning rate, stays what it was. Make such a number an input, as an array without axes.
+///
+/// Random numbers are different in each call: call n draws those of the function's seed for n, and the first call those
+/// that the function draws when it is not compiled. Calls that repeat in the same order give the same numbers.
+pub struct Compiled<F, R> {
+    function: F,
+    /// The plans with the trees of expressions that the function returned, the one used last first.
+    plans: Mutex<Vec<Plan<R>>>,
+    calls: AtomicU64,
+}
+
+type Plan<R> = Arc<(Traced, R)>;
+
+impl<F, R: Parameters> Compiled<F, R> {
+    /// Returns the compiled form of a function. Nothing runs before the first call.
+    #[doc(alias("jit", "compile", "trace"))]
+    pub fn new<T>(function: F) -> Compiled<F, R>
+    where
+        F: Fn(T) -> R,
+    {
+        Compiled { function, plans: Mutex::default(), calls: AtomicU64::new(0) }
+    }
+
+    /// Computes the function of arrays. Inputs that are expressions are evaluated first.
+    ///
+    /// # Errors
+    /// The errors of [`eval_all`](crate::eval_all), for inputs and results; [`ErrorKind::Argument`](crate::ErrorKind::Argument) if the function reads
+    /// the elements of an input, or needs them, as operations do whose shapes depend on elements.
+    #[track_caller]
+    pub fn call<P: Parameters>(&self, inputs: &P) -> Result<R::With<Array>>
+    where
+        F: Fn(P::With<Expr>) -> R,
+    {
+        let at = Location::caller();
+        let mut list = vec![];
+        inputs.leaves(&mut list);
+        let arrays = eval_many(list)?;
+        let plan = match self.find(&arrays)? {
+            Some(plan) => plan,
+            None => self.plan(inputs, &arrays, at)?,
+        };
+        let results = plan.0.run(&arrays, self.calls.fetch_add(1, Ordering::Relaxed), at)?;
+        built_arrays(&plan.1, results, OP, at)
+    }
+
+    /// Returns the plan for inputs like these arrays, if there is one.
+    fn find(&self, arrays: &[Array]) -> Result<Option<Plan<R>>> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        for i in 0..plans.len() {
+            if plans[i].0.fits(arrays)? {
+                plans[..=i].rotate_right(1);
+                return Ok(Some(plans[0].clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Builds and plans the function for inputs like these arrays.
+    fn plan<P: Parameters>(&self, inputs: &P, arrays: &[Array], at: Loc) -> Result<Plan<R>>
+    where
+        F: Fn(P::With<Expr>) -> R,
+    {
+        let placeholders = placeholders(arrays, at);
+        let mut next = placeholders.iter();
+        let made = inputs.with(&mut || next.next().cloned().unwrap_or_else(|| missing(OP, at)));
+        // the lock is not held, because the function may call this one
+        let tree = (self.function)(made);
+        let mut results = vec![];
+        tree.leaves(&mut results);
+        let traced = Traced::new(OP, placeholders, &results, at)?;
+        let plan = Arc::new((traced, tree));
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.truncate(MOST_PLANS - 1);
+        plans.insert(0, plan.clone());
+        Ok(plan)
+    }
+}
+
+impl<F, R> std::fmt::Debug for Compiled<F, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner).len();
+        f.debug_struct("Compiled").field("plans", &plans).field("calls", &self.calls).finish_non_exhaustive()
+    }
+}
