@@ -4,14 +4,14 @@
 //! cargo run --release --example digits -- --device best --dtype f32
 //! ```
 //!
-//! The data stays on the device. A training step is one `eval_all` for the loss and the gradients and a few writes in
-//! place for the weights; the host reads back three numbers an epoch.
+//! The data stays on the device. A training step is a compiled function of the state and a batch, which runs as one plan;
+//! the host reads back three numbers an epoch.
 
 mod common;
 
 use clap::Parser;
 use common::{plot, say};
-use cupric::{Array, DType, Device, Expr, Rng, eval_all, full, grad, s, select, stack, zeros, zeros_like};
+use cupric::{Array, Compiled, DType, Device, Expr, Rng, full, grad_many, s, select, stack, zeros, zeros_like};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -23,6 +23,8 @@ const PIXELS: usize = 64;
 const HIDDEN: usize = 128;
 const DIGITS: usize = 10;
 const LEARNING_RATE: f64 = 0.008;
+/// The parts of both means of Adam that a step keeps.
+const BETAS: [f64; 2] = [0.9, 0.999];
 /// In standard deviations of a pixel.
 const NOISE: f64 = 0.5;
 
@@ -65,14 +67,15 @@ fn run(options: &Options) -> Result<()> {
     let mut rng = Rng::new(options.seed);
     let dtype = if options.dtype == "f16" { DType::F16 } else { DType::F32 };
     let data = Digits::load(options, dtype, &device, &mut rng)?;
-    let mut net = Network::new(dtype, &device, &mut rng)?;
+    let mut state = initial(dtype, &device, &mut rng)?;
     let (images, tests) = (data.train_y.shape()[0], data.test_y.shape()[0]);
     let batch = options.batch.min(images);
     let steps = images.div_ceil(batch).saturating_mul(options.epochs);
     say(format_args!("{device}: {images} images to train on, {tests} to test, {steps} steps"))?;
 
+    let step = Compiled::new(|(state, x, y, rate): (State<Expr>, Expr, Expr, Expr)| train(state, &x, &y, &rate, dtype));
     let progress = common::progress("training", steps, options.quiet);
-    let (mut losses, mut accuracy, mut step) = (vec![], 0.0, 0);
+    let (mut losses, mut accuracy, mut done) = (vec![], 0.0, 0);
     let started = Instant::now();
     for epoch in 1..=options.epochs {
         // one kernel shuffles the images and adds a little noise, so that the network does not learn them by heart
@@ -80,23 +83,25 @@ fn run(options: &Options) -> Result<()> {
         let noise = rng.normal([images, PIXELS], DType::F32) * NOISE;
         let x = (data.train_x.take(&order, 0) + noise).astype(dtype).eval()?;
         let y = data.train_y.take(&order, 0).eval()?;
-        let mut total = zeros((), DType::F32).to_device(&device)?;
-        for from in (0..images).step_by(batch) {
+        state.4 = zeros((), DType::F32).to_device(&device)?;
+        let rates: Vec<f32> = (0..images.div_ceil(batch)).map(|i| rate(done + i, steps)).collect();
+        let rates = Array::from_vec(rates, [-1])?.to_device(&device)?;
+        for (i, from) in (0..images).step_by(batch).enumerate() {
             // a batch is a view, which costs nothing; its end clamps, so the last one may be smaller
             let rows = s![from..from + batch];
-            let rate = LEARNING_RATE * (1.0 - step as f64 / steps as f64);
-            step += 1;
-            let loss = net.train(&x.slice(rows), &y.slice(rows), step, rate)?;
-            total.update(|t| t + &loss)?;
+            state = step.call(&(&state, x.slice(rows), y.slice(rows), rates.slice(s![i])))?;
+            done += 1;
             progress.inc(1);
         }
         // everything above was only enqueued; this waits for it
-        let report = [&total / images, net.accuracy(&data), net.scale.clone().into()];
-        let report = stack(report, 0).to_vec::<f32>()?;
+        let (weights, .., scale, total) = &state;
+        let weights: Vec<Expr> = weights.iter().map(Expr::from).collect();
+        let found = scores(&weights, &data.test_x, dtype).argmax(-1).astype(DType::I32);
+        let report = stack([total / images, found.equal(&data.test_y).mean(..), scale.into()], 0).to_vec::<f32>()?;
         let [loss, correct, scale] = report[..] else { return Err("three numbers were expected".into()) };
         accuracy = correct;
         losses.push(f64::from(loss));
-        let scaled = if net.dtype == DType::F16 { format!("  loss scale {scale:.0}") } else { String::new() };
+        let scaled = if dtype == DType::F16 { format!("  loss scale {scale:.0}") } else { String::new() };
         let line = format!("epoch {epoch:3}  loss {loss:.6}  test accuracy {accuracy:.4}{scaled}");
         progress.suspend(|| say(line))?;
     }
@@ -159,96 +164,57 @@ fn check(raw: &Array, path: &Path) -> Result<()> {
     Err(format!("{}: {problem}", path.display()).into())
 }
 
-/// A weight or a bias, with the running means of its gradient and of its square that Adam keeps; all f32.
-struct Parameter {
-    value: Array,
-    mean: Array,
-    square: Array,
+/// What a step reads and returns: weights and biases of both layers, the running means of their gradients and of the
+/// squares of these, what the loss is multiplied by so that f16 does not flush small gradients to zero, and the loss summed
+/// over the images of an epoch so far. All are f32.
+type State<T> = (Vec<T>, Vec<T>, Vec<T>, T, T);
+
+/// The state before the first step, of a network of 64 pixels, 128 hidden units with relu, and 10 digits.
+fn initial(dtype: DType, device: &Device, rng: &mut Rng) -> Result<State<Array>> {
+    // He's start: relu halves the variance, the factor 2 restores it
+    let mut normal = |n: usize, m: usize| rng.normal([n, m], DType::F32) * (2.0 / n as f64).sqrt();
+    let zero = |shape: &[usize]| zeros(shape.to_vec(), DType::F32);
+    let weights = [normal(PIXELS, HIDDEN), zero(&[HIDDEN]), normal(HIDDEN, DIGITS), zero(&[DIGITS])];
+    // the values are drawn on the device itself
+    let weights: Vec<Array> = weights.iter().map(|w| w.to_device(device)).collect::<cupric::Result<_>>()?;
+    let means = || weights.iter().map(|w| zeros_like(w).eval()).collect::<cupric::Result<_>>();
+    let (means, squares) = (means()?, means()?);
+    let scale = if dtype == DType::F16 { 32768.0 } else { 1.0 };
+    Ok((weights, means, squares, full((), scale, DType::F32).to_device(device)?, zero(&[]).to_device(device)?))
 }
 
-impl Parameter {
-    fn new(value: Expr, device: &Device) -> Result<Parameter> {
-        // the values are drawn on the device itself
-        let value = value.to_device(device)?;
-        let (mean, square) = (zeros_like(&value).eval()?, zeros_like(&value).eval()?);
-        Ok(Parameter { value, mean, square })
-    }
-
-    /// A step of Adam (Kingma and Ba, 2015), written over the old values: it allocates nothing.
-    fn descend(&mut self, gradient: &Expr, step: i32, rate: f64) -> Result<()> {
-        let (b1, b2) = (0.9, 0.999);
-        // the means start at zero, and would be too small at first
-        let rate = rate * (1.0 - f64::powi(b2, step)).sqrt() / (1.0 - f64::powi(b1, step));
-        self.mean.update(|m| m * b1 + gradient * (1.0 - b1))?;
-        self.square.update(|v| v * b2 + gradient.square() * (1.0 - b2))?;
-        self.value.update(|w| w - &self.mean * rate / (self.square.sqrt() + 1e-8))?;
-        Ok(())
-    }
+/// A score for each digit; its softmax is the probability. The scores and the weights are f32, what is between has the
+/// dtype of the passes.
+fn scores(weights: &[Expr], x: &Expr, dtype: DType) -> Expr {
+    let w: Vec<Expr> = weights.iter().map(|w| w.astype(dtype)).collect();
+    let hidden = (x.matmul(&w[0]) + &w[1]).relu();
+    (hidden.matmul(&w[2]) + &w[3]).astype(DType::F32)
 }
 
-/// 64 pixels, 128 hidden units with relu, 10 digits.
-struct Network {
-    /// Weights and biases of the first layer, then of the second.
-    parameters: [Parameter; 4],
-    /// Of the two passes. The parameters, the softmax and the loss are f32 in any case.
-    dtype: DType,
-    /// What the gradients are multiplied by on their way back, so that f16 does not flush small ones to zero.
-    scale: Array,
-}
-
-impl Network {
-    fn new(dtype: DType, device: &Device, rng: &mut Rng) -> Result<Network> {
-        // He's start: relu halves the variance, the factor 2 restores it
-        let mut weights = |n: usize, m: usize| rng.normal([n, m], DType::F32) * (2.0 / n as f64).sqrt();
-        let parameters = [
-            Parameter::new(weights(PIXELS, HIDDEN), device)?,
-            Parameter::new(zeros([HIDDEN], DType::F32), device)?,
-            Parameter::new(weights(HIDDEN, DIGITS), device)?,
-            Parameter::new(zeros([DIGITS], DType::F32), device)?,
-        ];
-        let scale = if dtype == DType::F16 { 32768.0 } else { 1.0 };
-        Ok(Network { parameters, dtype, scale: full((), scale, DType::F32).to_device(device)? })
-    }
-
-    /// A score for each digit; its softmax is the probability.
-    fn forward(&self, x: &Expr) -> Expr {
-        let [w1, b1, w2, b2] = self.parameters.each_ref().map(|p| p.value.astype(self.dtype));
-        let hidden = (x.matmul(w1) + b1).relu();
-        (hidden.matmul(w2) + b2).astype(DType::F32)
-    }
-
-    /// The loss summed over a batch, then the scaled gradients of its mean, one for each parameter.
-    fn gradients(&self, x: &Expr, y: &Expr) -> Result<[Array; 5]> {
-        let loss = self.forward(x).cross_entropy(y).sum(..);
-        let scaled = &loss * (&self.scale / y.size()?);
-        let [d_w1, d_b1, d_w2, d_b2] = grad(&scaled, self.parameters.each_ref().map(|p| &*p.value));
-        // together, since they share nearly everything
-        Ok(eval_all([&loss, &d_w1, &d_b1, &d_w2, &d_b2])?)
-    }
-
-    /// One step of the training; gives the loss summed over the batch.
-    fn train(&mut self, x: &Expr, y: &Expr, step: usize, rate: f64) -> Result<Array> {
-        let [loss, gradients @ ..] = self.gradients(x, y)?;
-        if self.dtype == DType::F32 {
-            for (parameter, g) in self.parameters.iter_mut().zip(&gradients) {
-                parameter.descend(g, step as i32, rate)?;
-            }
-            return Ok(loss);
-        }
+/// A step of Adam (Kingma and Ba, 2015).
+fn train(state: State<Expr>, x: &Expr, y: &Expr, rate: &Expr, dtype: DType) -> State<Expr> {
+    let [b1, b2] = BETAS;
+    let (mut weights, mut means, mut squares, mut scale, total) = state;
+    let loss = scores(&weights, x, dtype).cross_entropy(y).sum(..);
+    let images = y.size().unwrap_or(1);
+    let mut gradients = grad_many(&(&loss * (&scale / images)), &weights);
+    if dtype == DType::F16 {
         // f16 ends at 65,504: where a gradient went beyond, the step counts as one with gradient zero and the scale is
         // halved; else it grows a little. The device decides, the host need not wait.
-        let finite = gradients.iter().map(|g| g.isfinite().all(..)).reduce(|a, b| a.logical_and(b));
-        let finite = finite.ok_or("no gradients")?.eval()?;
-        for (parameter, g) in self.parameters.iter_mut().zip(&gradients) {
-            let g = select(&finite, g.astype(DType::F32) / &self.scale, 0.0);
-            parameter.descend(&g, step as i32, rate)?;
-        }
-        self.scale.update(|s| select(&finite, s * 1.001, s * 0.5))?;
-        Ok(loss)
+        let finite = gradients.iter().fold(Expr::from(true), |all, g| all.logical_and(g.isfinite().all(..)));
+        gradients.iter_mut().for_each(|g| *g = select(&finite, &*g / &scale, 0.0));
+        scale = select(&finite, &scale * 1.001, &scale * 0.5);
     }
+    for (i, g) in gradients.iter().enumerate() {
+        means[i] = &means[i] * b1 + g * (1.0 - b1);
+        squares[i] = &squares[i] * b2 + g.square() * (1.0 - b2);
+        weights[i] = &weights[i] - &means[i] * rate / (squares[i].sqrt() + 1e-8);
+    }
+    (weights, means, squares, scale, total + loss)
+}
 
-    /// The part of the test images whose digit gets the highest score.
-    fn accuracy(&self, data: &Digits) -> Expr {
-        self.forward(&data.test_x).argmax(-1).astype(DType::I32).equal(&data.test_y).mean(..)
-    }
+/// The rate of a step. The means of Adam start at zero and would be too small at first; the rate makes up for it.
+fn rate(step: usize, steps: usize) -> f32 {
+    let [a, b] = BETAS.map(|b| 1.0 - b.powi(step as i32 + 1));
+    (LEARNING_RATE * (1.0 - step as f64 / steps as f64) * b.sqrt() / a) as f32
 }
