@@ -111,7 +111,7 @@ pub(super) fn constant(e: &Expr) -> Result<Array> {
 
 /// Returns an array of its own, if the result of another expression shares its memory because both were computed once.
 /// Derivatives tell the two arrays apart.
-fn apart(array: Array, others: &[Array]) -> Array {
+pub(super) fn apart(array: Array, others: &[Array]) -> Array {
     match (array.0.0.stored(), array.0.0.layout()) {
         (Some((buffer, ..)), Some(layout))
             if others.iter().any(|other| other.0.0.stored().is_some_and(|o| o.0.same(buffer))) =>

@@ -6,7 +6,7 @@
 use super::Array;
 use super::check::{self, Checked, Wanted};
 use super::checked::refuse;
-use super::evaluate::constant;
+use super::evaluate::{apart, constant};
 use super::execute::{Results, compute};
 use crate::array::device::Device;
 use crate::base::buffer::Buffer;
@@ -129,26 +129,28 @@ impl Traced {
             None => Results::new(),
             Some(planned) => Device::with(self.device, |device| planned.run(arrays, run, device, at))?,
         };
-        let result = |source: &Source| match source {
-            Source::Captured(array) => Ok(array.clone()),
-            Source::Given(i, by, e) => {
-                let (buffer, _, offset) = arrays[*i].stored();
-                let layout =
-                    Layout { offset: offset.wrapping_add_signed(*by), ..e.0.layout().ok_or_else(|| missing(at))? };
-                Ok(Array::new(buffer.another(), layout, e.0.dtype, at))
-            }
-            Source::Computed(n, v) => {
-                let array: &Array = computed.get(*n).ok_or_else(|| missing(at))?;
-                Ok(v.as_ref()
-                    .map_or_else(|| array.clone(), |v| Array(view("view", &array.0, at, |_| Ok(View::clone(v))))))
-            }
-        };
-        self.results.iter().map(result).collect()
+        let missing = || Error::with_line(ErrorKind::Internal, "call", "a result is missing", at);
+        let mut results = vec![];
+        for source in &self.results {
+            results.push(match source {
+                Source::Captured(array) => array.clone(),
+                Source::Given(i, by, e) => {
+                    let ((buffer, _, offset), layout) = (arrays[*i].stored(), e.0.layout().ok_or_else(missing)?);
+                    let layout = Layout { offset: offset.wrapping_add_signed(*by), ..layout };
+                    Array::new(buffer.another(), layout, e.0.dtype, at)
+                }
+                Source::Computed(n, v) => {
+                    let array = computed.get(*n).ok_or_else(missing)?.clone();
+                    let array = match v {
+                        Some(v) => Array(view("view", &array.0, at, |_| Ok(View::clone(v)))),
+                        None => array,
+                    };
+                    apart(array, &results)
+                }
+            });
+        }
+        Ok(results)
     }
-}
-
-fn missing(at: Loc) -> Error {
-    Error::with_line(ErrorKind::Internal, "call", "a result is missing", at)
 }
 
 impl Planned {

@@ -30,7 +30,7 @@ const MOST_PLANS: usize = 8;
 /// let step = Compiled::new(|(w, x, y): (Expr, Expr, Expr)| {
 ///     let loss = (x.matmul(&w) - y).square().mean(..);
 ///     let [dw] = grad(&loss, [&w]);
-///     (loss, w - dw * 0.1)
+///     (loss, w - dw * 0.01)
 /// });
 /// let (x, y) = (array![[1., 2.], [3., 4.], [5., 7.]], array![3., 7., 12.]);
 /// let mut w = array![0., 0.];

@@ -454,4 +454,5 @@ def main():
     all_binary(LATER_BINARY)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -110,6 +110,11 @@ fn captured_arrays_numbers_and_inputs_are_results(d: &Device) {
     let mut same_again = f.call(&x).unwrap().0[0].clone();
     same_again.fill(0.0).unwrap();
     assert!(x.to_vec::<f32>().unwrap().iter().all(|v| *v != 0.0));
+    // results that are computed once are arrays of their own
+    let twice = Compiled::new(|x: Expr| (&x * 3.0, &x * 3.0));
+    let (a, b) = twice.call(&x).unwrap();
+    let [da, db] = grad(&(&a * 2.0 + &b).sum(..), [&a, &b]);
+    assert_eq!((da.to_vec::<f32>().unwrap(), db.to_vec::<f32>().unwrap()), (vec![2.0; 3], vec![1.0; 3]));
     // an expression is evaluated first
     same(&f.call(&(&x + 1.0)).unwrap().0[3], &(&x + 1.0).eval().unwrap());
 }

@@ -1,8 +1,9 @@
 //! Derivatives: of every row of the ufunc table (`rows.rs`) and of every kind of operation (`structures.rs`) beside
-//! differences of exact or f64 values, of composites beside JAX (`golden.rs`), of random compositions by duality, at
+//! differences of exact or f64 values, within error bounds (`bounds.rs`), of composites beside JAX (`golden.rs`), of random compositions by duality, at
 //! points where there is none (`edges.rs`), and with checkpoints (`checkpoint.rs`). The kernels of steps of training are
 //! counted (`counts.rs`).
 
+mod bounds;
 mod checkpoint;
 mod counts;
 mod edges;
