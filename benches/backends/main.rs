@@ -27,6 +27,7 @@ mod sets;
 mod simd;
 mod table;
 mod timing;
+mod training;
 mod ulp;
 mod work;
 
@@ -289,7 +290,8 @@ fn test(cases: &mut [Case<'_>], targets: &[Target], workers: &mut [Worker]) -> R
             say(format_args!("{} on {}: ok{apart}", case.label(), target.name)).map_err(|e| e.to_string())?;
             reference.get_or_insert(results);
         }
-        for peer in workers.iter_mut().flat_map(|w| w.prepare(case, "cpu")) {
+        let values = if workers.is_empty() { vec![] } else { case.values().map_err(|e| e.to_string())? };
+        for peer in workers.iter_mut().flat_map(|w| w.prepare(case, "cpu", &values)) {
             match peer.time {
                 Time::Failed(why) => failed.push(format!("{} in {}: {why}", case.label(), peer.name)),
                 Time::Endless => failed.push(format!("{} in {}: takes too long", case.label(), peer.name)),

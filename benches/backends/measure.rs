@@ -43,6 +43,8 @@ pub struct Record {
     /// The largest difference from the first device's result, in units in the last place.
     pub ulp: Option<f64>,
     pub noise: Noise,
+    /// The most bytes that a repetition had in use beside its inputs, if this is measured.
+    pub memory: Option<usize>,
     pub error: Option<String>,
 }
 
@@ -63,6 +65,7 @@ impl Record {
             peers: vec![],
             ulp: None,
             noise: Noise::default(),
+            memory: None,
             error: None,
         }
     }
@@ -226,6 +229,8 @@ impl Bench {
             None => *reference = Some(results),
         }
 
+        out.memory = memory(case, device)?;
+
         let mut ready = Ready { run, device, enqueued: case.work.enqueued, clock: Clock::default(), failed: Ok(()) };
         let once = first > timing::SLOW;
         if !once {
@@ -234,7 +239,8 @@ impl Bench {
             ready.clock = clock;
         }
         let kind = if device.is_gpu() { "gpu" } else { "cpu" };
-        let prepared: Vec<Vec<Timed>> = self.workers.iter_mut().map(|w| w.prepare(case, kind)).collect();
+        let values = if self.workers.is_empty() { vec![] } else { case.values()? };
+        let prepared: Vec<Vec<Timed>> = self.workers.iter_mut().map(|w| w.prepare(case, kind, &values)).collect();
         let mut limits = if device.is_gpu() { vec![] } else { Limit::of(case) };
 
         let mut best: Option<Attempt> = None;
@@ -327,6 +333,22 @@ impl Bench {
         (0..samples).for_each(|_| out.push(limit));
         Ok(out)
     }
+}
+
+/// The most bytes that a repetition of a checked row has in use beside its inputs. It runs on a device of its own, because a
+/// device knows only the peak since it was opened; none if making the inputs took more.
+fn memory(case: &Case<'_>, device: &Device) -> Result<Option<usize>> {
+    if !case.work.is_checked() {
+        return Ok(None);
+    }
+    let device = device.with_memory_limit(1 << 40)?;
+    let mut run = case.build(&device)?;
+    device.synchronize()?;
+    let before = device.memory();
+    run()?;
+    device.synchronize()?;
+    let peak = device.memory().peak;
+    Ok((peak > before.peak).then(|| peak - before.used))
 }
 
 /// The share of the limit in each round; of a row without a limit its times.

@@ -3,7 +3,7 @@
 //! interpreter, the package `benches/peers` that of Rust crates.
 //!
 //! Requests are `hello` (which peers there are), `row` (what to run), and for one peer `setup` (make its arrays, compile),
-//! `first` (one timed call) and `time` (one more sample).
+//! `first` (one timed call), `values` (digests of what a checked row computes) and `time` (one more sample).
 
 use crate::timing::{BUDGET, ENDLESS, SLOW, Samples};
 use crate::work::Case;
@@ -20,6 +20,9 @@ const PATIENCE: f64 = 180_000.0;
 
 /// Samples that a peer has in any case, however long they take.
 const FEW: usize = 3;
+
+/// How far a peer's values may be from the library's, relative to their norm.
+const CLOSE: f64 = 1e-4;
 
 /// A peer's time on a row.
 #[derive(Clone, Debug)]
@@ -198,8 +201,8 @@ impl Worker {
         matches!(self.ask(row, PATIENCE), Answer::Json(_))
     }
 
-    /// Makes the peers ready for a row and runs each of them once.
-    pub fn prepare(&mut self, case: &Case<'_>, device: &str) -> Vec<Timed> {
+    /// Makes the peers ready for a row and runs each of them once. Those that do not compute `values` fail.
+    pub fn prepare(&mut self, case: &Case<'_>, device: &str, values: &[[f64; 2]]) -> Vec<Timed> {
         let mut row = case.to_json();
         row["op"] = json!("row");
         row["device"] = json!(device);
@@ -218,6 +221,9 @@ impl Worker {
                 continue;
             }
             peers[i].time = self.first(&names[i]);
+            if let (Time::Samples(_), Some(why)) = (&peers[i].time, self.wrong(&names[i], values)) {
+                peers[i].time = Time::Failed(why);
+            }
             // a slow first call is the only sample
             peers[i].slow = matches!(&peers[i].time, Time::Samples(s) if !s.is_empty());
             if matches!(peers[i].time, Time::Endless) {
@@ -258,6 +264,23 @@ impl Worker {
             Answer::Late => Time::Endless,
             Answer::Gone => Time::Failed("the process has ended".into()),
         }
+    }
+
+    /// What is wrong with the values that a peer computes, if they must be those given and are not.
+    fn wrong(&mut self, peer: &str, values: &[[f64; 2]]) -> Option<String> {
+        if values.is_empty() {
+            return None;
+        }
+        let Answer::Json(answer) = self.ask(&json!({"op": "values", "peer": peer}), PATIENCE) else {
+            return Some("the process has ended".into());
+        };
+        let Some(found) = answer["values"].as_array() else { return Some(answer["error"].to_string()) };
+        let same = |ours: &[f64; 2], theirs: &Value| {
+            (0..2).all(|i| theirs[i].as_f64().is_some_and(|x| (x - ours[i]).abs() <= CLOSE * ours[0]))
+        };
+        let differs = values.iter().zip(found).position(|(ours, theirs)| !same(ours, theirs));
+        let shown = differs.map(|i| format!("value {i} is {}, and ours {:?}", found[i], values[i]));
+        shown.or_else(|| (found.len() != values.len()).then(|| "another number of values".into()))
     }
 
     /// Takes one more sample of a peer, and returns whether it ran; it does not if its slow first call is its only sample, or

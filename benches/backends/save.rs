@@ -62,7 +62,8 @@ pub fn row(r: &Record) -> Value {
         "ms": r.ms(), "ms_min": r.samples.min(), "ms_max": r.samples.max(), "spread": r.samples.spread(),
         "ms_gpu": r.gpu_ms(),
         "bytes": r.bytes as u64, "flops": r.flops as u64, "limit_ms": r.limit_ms(), "fraction": r.fraction(),
-        "limit": r.limit_text, "rounds": r.samples.len(), "noise": r.noise.to_json(), "ulp": ulp, "peers": peers,
+        "limit": r.limit_text, "rounds": r.samples.len(), "noise": r.noise.to_json(), "ulp": ulp, "memory": r.memory,
+        "peers": peers,
     });
     if r.noise.is_felt() {
         row["disturbed"] = json!(true);

@@ -13,6 +13,7 @@ type Count = fn(&[usize]) -> f64;
 type Flows = Box<dyn Fn(&[usize]) -> Flow>;
 type Make = Box<dyn Fn(&[usize]) -> Input>;
 type Build = Box<dyn Fn(Vec<Array>, &[usize], &Device) -> Result<Run>>;
+type Values = Box<dyn Fn(Vec<Array>) -> Result<Vec<Array>>>;
 
 /// The content of an input, the same on each device. A peer makes other numbers of the same kind.
 #[derive(Clone, Copy)]
@@ -25,6 +26,15 @@ pub enum Fill {
     Ascending(f64, f64),
     /// Uniform in `0..n`, as i32 or as truths.
     Below(i32),
+    /// As `Uniform`, or whole numbers as `Below`, and in every peer the same numbers: see `hashed`.
+    Hashed(f64, f64),
+}
+
+/// Number `k` of a sequence in `0..1` that looks random and that every library can compute: an integer hash.
+pub fn hashed(k: u32) -> f64 {
+    let h = (k ^ k >> 16).wrapping_mul(0x7feb_352d);
+    let h = (h ^ h >> 15).wrapping_mul(0x846c_a68b);
+    f64::from(h ^ h >> 16) / 2f64.powi(32)
 }
 
 /// An array that the work reads.
@@ -55,6 +65,7 @@ pub struct Work {
     flops: Count,
     inputs: Vec<Make>,
     build: Build,
+    values: Option<Values>,
     /// Names of Python modules, separated by spaces, with the text that they run: see `Work::python`.
     pub python: Vec<(&'static str, String)>,
 }
@@ -74,6 +85,7 @@ pub fn work(name: &'static str, text: &'static str, dtype: DType, shapes: &[&[us
         flops: |_| 0.0,
         inputs: vec![],
         build: Box::new(|_, _, _| Ok(Box::new(|| Ok(vec![])))),
+        values: None,
         python: vec![],
     }
 }
@@ -160,6 +172,16 @@ impl Work {
         self
     }
 
+    /// Sets what each peer must compute before it is timed, within `peers::CLOSE`. The row's inputs must be `Fill::Hashed`.
+    pub fn checked(mut self, values: impl Fn(Vec<Array>) -> Result<Vec<Array>> + 'static) -> Work {
+        self.values = Some(Box::new(values));
+        self
+    }
+
+    pub fn is_checked(&self) -> bool {
+        self.values.is_some()
+    }
+
     /// Says how Python modules (names, separated by spaces) do the same: an expression or the body of a function. In it `xp`
     /// is the module, inputs have their names, and `shape` is the row's.
     pub fn python(mut self, peers: &'static str, text: impl Into<String>) -> Work {
@@ -207,24 +229,33 @@ impl Case<'_> {
 
     /// Makes the inputs on a device, and returns one repetition of the work.
     pub fn build(&self, device: &Device) -> Result<Run> {
-        let inputs = self.inputs();
-        let make = |(i, input): (usize, &Input)| input.make(i as u64, device);
-        let arrays = inputs.iter().enumerate().map(make).collect::<Result<Vec<Array>>>()?;
-        (self.work.build)(arrays, &self.shape, device)
+        (self.work.build)(self.arrays(device)?, &self.shape, device)
+    }
+
+    fn arrays(&self, device: &Device) -> Result<Vec<Array>> {
+        self.inputs().iter().enumerate().map(|(i, input)| input.make(i as u32, device)).collect()
+    }
+
+    /// A digest of each array that the peers must compute too; empty if the row has no such arrays.
+    pub fn values(&self) -> Result<Vec<[f64; 2]>> {
+        let Some(values) = &self.work.values else { return Ok(vec![]) };
+        values(self.arrays(&Device::cpu())?)?.iter().map(|a| Ok(digest(&a.to_vec::<f32>()?))).collect()
     }
 
     /// The description that a peer gets.
     pub fn to_json(&self) -> Value {
-        let input = |i: &Input| {
+        let input = |(number, i): (usize, &Input)| {
             let (kind, low, high) = match i.fill {
                 Fill::Uniform(low, high) => ("uniform", low, high),
                 Fill::Ascending(low, high) => ("ascending", low, high),
                 Fill::Permutation => ("permutation", 0.0, 0.0),
                 Fill::Below(n) => ("below", 0.0, f64::from(n)),
+                Fill::Hashed(low, high) => ("hashed", low, high),
             };
-            json!({"name": i.name, "dtype": i.dtype.name(), "shape": i.shape, "fill": kind, "low": low, "high": high})
+            json!({"name": i.name, "dtype": i.dtype.name(), "shape": i.shape, "fill": kind, "low": low, "high": high,
+                "first": first(number as u32)})
         };
-        let inputs: Vec<Value> = self.inputs().iter().map(input).collect();
+        let inputs: Vec<Value> = self.inputs().iter().enumerate().map(input).collect();
         let mut texts = serde_json::Map::new();
         for (peers, text) in &self.work.python {
             for peer in peers.split(' ') {
@@ -238,8 +269,8 @@ impl Case<'_> {
 
 impl Input {
     /// Makes the array on the CPU and moves it, so that every device has the same bits.
-    fn make(&self, seed: u64, device: &Device) -> Result<Array> {
-        let mut rng = Rng::new(seed);
+    fn make(&self, number: u32, device: &Device) -> Result<Array> {
+        let mut rng = Rng::new(u64::from(number));
         let shape = &self.shape[..];
         let array = match self.fill {
             Fill::Uniform(low, high) => {
@@ -252,9 +283,27 @@ impl Input {
             }
             Fill::Permutation => rng.permutation(shape.iter().product()).reshape(shape).eval()?,
             Fill::Below(n) => rng.integers(0, n, shape, DType::I32).astype(self.dtype).eval()?,
+            Fill::Hashed(low, high) => {
+                let numbers = first(number)..first(number) + shape.iter().product::<usize>() as u32;
+                let numbers: Vec<f64> = numbers.map(|k| hashed(k) * (high - low) + low).collect();
+                Array::from_vec(numbers, shape)?.astype(self.dtype).eval()?
+            }
         };
         array.to_device(device)
     }
+}
+
+/// The number of the hashed sequence with which an input begins. Inputs of up to 2^24 elements share no numbers.
+fn first(input: u32) -> u32 {
+    input << 24
+}
+
+/// The norm of an array, and its scalar product with numbers in `-1..1` that look random. If two arrays differ, one of them
+/// differs by about as much.
+fn digest(x: &[f32]) -> [f64; 2] {
+    let wide = x.iter().map(|x| f64::from(*x));
+    let product = wide.clone().enumerate().map(|(k, x)| x * (2.0 * hashed(k as u32) - 1.0)).sum();
+    [wide.map(|x| x * x).sum::<f64>().sqrt(), product]
 }
 
 /// A shape as `10M` or `1000x10000`.

@@ -4,6 +4,7 @@
     row                  a piece of work: inputs, and a text for each peer that can do it
     setup {peer}         its arrays, its function, compiled where it compiles; {"ok": false} if it lacks the operation
     first {peer}         one timed call, in milliseconds
+    values {peer}        digests of what a checked row computes
     time {peer}          a warm-up that does not count, then a timed batch
 
 A text is an expression or the body of a function of the inputs. `nojit:` before it keeps JAX from compiling it,
@@ -60,6 +61,21 @@ def find():
     return versions
 
 
+def hashed(first, n):
+    """Numbers of the sequence in 0..1 of `hashed` in benches/backends/work.rs, the same ones."""
+    np = found["numpy"]
+    h = np.arange(first, first + n, dtype=np.uint32)
+    h = (h ^ h >> 16) * np.uint32(0x7FEB352D)
+    h = (h ^ h >> 15) * np.uint32(0x846CA68B)
+    return (h ^ h >> 16) / 2.0**32
+
+
+def digest(x):
+    """The norm of an array, and its scalar product with numbers that look random."""
+    x = found["numpy"].asarray(x, dtype="float64").ravel()
+    return [float(found["numpy"].linalg.norm(x)), float(x @ (2 * hashed(0, x.size) - 1))]
+
+
 def make_input(spec):
     """An array of NumPy's, by the description that the library's own inputs are made by."""
     np = found["numpy"]
@@ -71,6 +87,8 @@ def make_input(spec):
         return np.linspace(spec["low"], spec["high"], n, endpoint=False).astype(dtype).reshape(shape)
     if spec["fill"] == "permutation":
         return rng.permutation(n).astype(dtype).reshape(shape)
+    if spec["fill"] == "hashed":
+        return (hashed(spec["first"], n) * (spec["high"] - spec["low"]) + spec["low"]).astype(dtype).reshape(shape)
     if spec["fill"] == "below":
         return rng.integers(0, int(spec["high"]), n).astype(dtype).reshape(shape)
     block = rng.random(min(n, 1 << 20)) * (spec["high"] - spec["low"]) + spec["low"]
@@ -132,8 +150,9 @@ class Peer:
             "shape": tuple(self.row["shape"]), "dtype": self.row["dtype"], "jax": None, "rng": np.random.default_rng(1),
             "math": math,
         }
-        if "programs." in text:
-            scope["programs"] = importlib.import_module("programs")
+        for module in ("programs", "training"):
+            if f"{module}." in text:
+                scope[module] = importlib.import_module(module)
         if self.name == "jax":
             scope["jax"], scope["xp"] = xp, importlib.import_module("jax.numpy")
             importlib.import_module("jax.scipy.special")
@@ -228,6 +247,9 @@ class Answers:
 
     def first(self, request):
         return {"ms": self.peers[request["peer"]].repeat(1) * 1e3}
+
+    def values(self, request):
+        return {"values": [digest(x) for x in self.peers[request["peer"]].run.values()]}
 
     def time(self, request):
         peer = self.peers[request["peer"]]

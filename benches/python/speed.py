@@ -5,14 +5,20 @@
         --python VENV --rust-peers --json out.json
     python3 benches/python/speed.py out.json
 
-`--filter` prints which rows of the harness the page shows. The README shows five of them beside four libraries.
+`--filter` prints which rows of the harness the page shows. The README shows five of them beside four libraries. The training steps
+are a run and a table of their own:
+
+    cargo bench --bench backends -- --devices cpu --filter train_ --python VENV --rust-peers --json out.json
+    python3 benches/python/speed.py --training out.json VENV
 """
 import json
 import pathlib
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
 BEGIN, END = "<!-- begin: written by benches/python/speed.py -->\n", "<!-- end -->"
+TRAINING = "<!-- begin: training steps, written by benches/python/speed.py -->\n"
 NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "cupy": "CuPy", "mlx": "MLX"}
 
 # the harness finds rows by parts of their names, so those that are meant by no text but contain all its words are left out
@@ -22,7 +28,7 @@ FILTER = [
     "sum f32 10000", "sum f32 1M", "sum f32 10M", "dot f32 10M", "argmax f32 10M", "cumsum f32 10M",
     "softmax f32 1000x10000", "softmax f32 100kx64", "layer_norm f32 4096x771", "transposed copy", "take f32 100kx64",
     "matmul f32 512x512", "matmul f32 1024x1024", "matmul f16 1024x1024", "matmul_batched", "matvec f32 2048x2048",
-    "normal f32", "attention f32 8x8", "mlp f32", "digits_step f32",
+    "normal f32", "attention f32 8x8", "mlp f32", "digits_step f32", "-train_",
     "-100M", "-add_into", "-roll_add", "-exp 100k", "-sum f32 100k", "-sum_rows", "-sum_all", "-cumsum_columns",
 ]  # fmt: skip
 
@@ -124,15 +130,45 @@ def slower(rows):
     return "\n".join([f"Another library takes less than {LEVEL} of our time in {len(lines)} of {len(rows)} rows:", "", *lines])
 
 
-def write(page, text):
+def write(page, text, begin=BEGIN):
     path = ROOT / page
-    head, rest = path.read_text().split(BEGIN)
-    path.write_text(f"{head}{BEGIN}\n{text}\n\n{END}{rest.split(END, 1)[1]}")
+    head, rest = path.read_text().split(begin)
+    path.write_text(f"{head}{begin}\n{text}\n\n{END}{rest.split(END, 1)[1]}")
+
+
+def block(rows, python):
+    """What the rows of the transformer block say together, and how much memory its step takes in each library."""
+    found = {r["work"]: r for r in rows}
+    step, forward = found["train_block"], found["train_forward"]
+    ratio = step["ms"] / forward["ms"]
+    others = {
+        p: ratio * v["ratio"] / forward["peers"][p]["ratio"] for p, v in step["peers"].items() if v["ratio"] and p in forward["peers"]
+    }
+    script = ROOT / "benches/python/training.py"
+    resident = [subprocess.check_output([python, script, name], text=True).strip() for name in ("torch", "jax")]
+    memory = ", ".join(f"{NAMES[name]} {size}" for name, size in (line.split(": ") for line in resident))
+    return (
+        f"The step of the block takes {ratio:.2f} times as long as its forward pass ("
+        + ", ".join(f"{NAMES.get(p, p)}: {r:.2f}" for p, r in others.items())
+        + f"). It takes {step['memory'] / 1e6:.0f} MB beside its inputs, by the device's own count. The resident memory of a process "
+        f"with another library grows by more in its first three steps: {memory}."
+    )
+
+
+def training(report, python):
+    rows = [r for r in report["rows"] if "error" not in r and r["work"].startswith("train_")]
+    peers = list(dict.fromkeys(p for r in rows for p in r["peers"]))
+    text = [about(report, peers), quiet(report, rows), table(rows, peers, True), block(rows, python), slower(rows)]
+    write("docs/BENCHMARKS.md", "\n\n".join(text), TRAINING)
 
 
 def main():
     if sys.argv[1:] == ["--filter"]:
         print(",".join(FILTER))
+        return
+    if len(sys.argv) == 4 and sys.argv[1] == "--training":
+        python = pathlib.Path(sys.argv[3])
+        training(json.loads(pathlib.Path(sys.argv[2]).read_text()), python / "bin/python" if python.is_dir() else python)
         return
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)

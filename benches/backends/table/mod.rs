@@ -13,8 +13,8 @@ mod reductions;
 mod shared;
 mod transfers;
 
-use crate::programs;
 use crate::work::{Case, Work};
+use crate::{programs, training};
 use cupric::DType::{self, F16, F32};
 
 /// The rows that `--quick` runs: name, dtype, shape.
@@ -62,5 +62,6 @@ pub fn table() -> Vec<Work> {
     rows.extend(loops::rows());
     rows.extend(transfers::rows());
     rows.extend([F32, F16].into_iter().flat_map(programs::table));
+    rows.extend(training::rows());
     rows
 }

@@ -3,6 +3,7 @@
 //!
 //! A row that a crate cannot do is missing in its file, and shows a dash in the report.
 
+mod candle_training;
 mod with_candle;
 mod with_ferray;
 mod with_ndarray;
@@ -47,12 +48,32 @@ struct Input {
     fill: String,
     low: f64,
     high: f64,
+    /// The number of the hashed sequence with which it begins.
+    first: u32,
+}
+
+/// The same sequence as `hashed` in `benches/backends/work.rs`.
+fn hashed(k: u32) -> f64 {
+    let h = (k ^ k >> 16).wrapping_mul(0x7feb_352d);
+    let h = (h ^ h >> 15).wrapping_mul(0x846c_a68b);
+    f64::from(h ^ h >> 16) / 2f64.powi(32)
+}
+
+/// The norm of an array, and its scalar product with numbers that look random.
+fn digest(x: &[f32]) -> [f64; 2] {
+    let wide = x.iter().map(|x| f64::from(*x));
+    let product = wide.clone().enumerate().map(|(k, x)| x * (2.0 * hashed(k as u32) - 1.0)).sum();
+    [wide.map(|x| x * x).sum::<f64>().sqrt(), product]
 }
 
 impl Input {
     fn floats(&self) -> Vec<f32> {
         let mut state = 1u64;
         let n = self.shape.iter().product();
+        if self.fill == "hashed" {
+            let numbers = (self.first..).take(n);
+            return numbers.map(|k| (hashed(k) * (self.high - self.low) + self.low) as f32).collect();
+        }
         let mut next = || {
             // the upper bits of a linear congruential generator: random enough for a benchmark
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -77,7 +98,7 @@ impl Input {
     fn indices(&self) -> Vec<usize> {
         let n: usize = self.shape.iter().product();
         match &self.fill[..] {
-            "below" => self.floats().into_iter().map(|x| x as usize).collect(),
+            "below" | "hashed" => self.floats().into_iter().map(|x| x as usize).collect(),
             _ => {
                 let step = coprime(n);
                 (0..n).map(|i| i * step % n.max(1)).collect()
@@ -109,6 +130,7 @@ fn row(request: &Value) -> Row {
         fill: text(&v["fill"]),
         low: v["low"].as_f64().unwrap_or(0.0),
         high: v["high"].as_f64().unwrap_or(1.0),
+        first: v["first"].as_u64().unwrap_or(0) as u32,
     };
     Row {
         work: text(&request["work"]),
@@ -183,6 +205,12 @@ impl Answers {
                 self.peers.extend(run.map(|run| (name.to_string(), Peer { run, batch: None })));
                 json!({"ok": found})
             }
+            "values" => match (&self.row, name) {
+                (Some(row), "candle") => {
+                    json!({"values": candle_training::values(row)?.iter().map(|x| digest(x)).collect::<Vec<_>>()})
+                }
+                _ => return Err(format!("{name} has no checked rows").into()),
+            },
             "first" => json!({"ms": peer?.repeat(1)? * 1e3}),
             "time" => {
                 let peer = peer?;

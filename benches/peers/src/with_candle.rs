@@ -11,7 +11,7 @@ fn dtype(name: &str) -> DType {
     }
 }
 
-fn inputs(row: &Row) -> Result<Vec<Tensor>> {
+pub fn inputs(row: &Row) -> Result<Vec<Tensor>> {
     let make = |i: &crate::Input| match &i.dtype[..] {
         "i32" if i.fill == "uniform" => Tensor::from_vec(i.integers(), &i.shape[..], &Device::Cpu),
         "bool" => {
@@ -149,6 +149,7 @@ fn elementwise_or_reduction(work: &str) -> Option<Expression> {
 pub fn run(row: &Row) -> std::result::Result<Option<Run>, Error> {
     let (shape, work) = (row.shape.clone(), row.work.clone());
     match &row.work[..] {
+        name if name.starts_with("train_") => return crate::candle_training::run(row),
         // candle has no product of integers
         "matmul" if row.dtype == "i32" => return Ok(None),
         "normal" => return Ok(repeat(move || Tensor::randn(0f32, 1.0, &shape[..], &Device::Cpu))),
