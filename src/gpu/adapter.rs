@@ -1,6 +1,8 @@
 //! Lists the GPUs that the drivers offer, which wgpu calls adapters (they include software drivers), and opens one.
 //! Reports what it supports: as `Caps` for the planner, and as `DispatchLimits` for the recording of dispatches.
 
+#[cfg(feature = "testing")]
+use crate::base::caps::Card;
 use crate::base::caps::tiles::Tiles;
 use crate::base::caps::{Cooperative, MOST_HELD, Shrink};
 use crate::base::error::{Error, ErrorKind, Fault, Result};
@@ -378,4 +380,34 @@ fn capabilities(
         uniform_alignment: (limits.min_uniform_buffer_offset_alignment as usize).max(16),
     };
     (caps, limits)
+}
+
+/// Returns the capabilities of a device on a card that the machine need not have.
+#[cfg(feature = "testing")]
+pub(super) fn caps_of(card: &Card) -> Result<Caps> {
+    let unknown = |name: &String| Error::with_line(ErrorKind::Argument, "caps_of", format!("what is {name}?"), None);
+    let mut features = wgpu::Features::empty();
+    for name in &card.features {
+        features |= wgpu::Features::from_name(name).ok_or_else(|| unknown(name))?;
+    }
+    let mut limits = wgpu::Limits::default();
+    for (name, limit) in &card.limits {
+        let small = u32::try_from(*limit).unwrap_or(u32::MAX);
+        match name.as_str() {
+            "max_buffer_size" => limits.max_buffer_size = *limit,
+            "max_storage_buffer_binding_size" => limits.max_storage_buffer_binding_size = *limit,
+            "max_storage_buffers_per_shader_stage" => limits.max_storage_buffers_per_shader_stage = small,
+            "max_compute_invocations_per_workgroup" => limits.max_compute_invocations_per_workgroup = small,
+            "max_compute_workgroup_size_x" => limits.max_compute_workgroup_size_x = small,
+            "max_compute_workgroup_storage_size" => limits.max_compute_workgroup_storage_size = small,
+            _ => return Err(unknown(name)),
+        }
+    }
+    let (mut caps, _) = capabilities(card.name.clone(), features, &limits, None);
+    if features.contains(wgpu::Features::SUBGROUP) {
+        caps.subgroup = card.subgroup;
+    }
+    caps.tiles = Tiles::of_adapter(card.vendor, false);
+    caps.cooperative = card.cooperative.clone();
+    Ok(caps)
 }

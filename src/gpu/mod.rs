@@ -56,10 +56,10 @@ use crate::base::buffer::Buffer;
 use crate::base::caps::Shrink;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::{
-    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Receive, Recording, Stats,
+    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Receive, Recording, Shader, Stats,
 };
 #[cfg(feature = "testing")]
-use crate::plan::backend::{FaultInjector, TestDoors};
+use crate::plan::backend::{FaultInjector, ShaderChecks, TestDoors};
 use crate::plan::kernel::{Caps, NumberedCaps, Plan, Step};
 
 use adapter::Origin;
@@ -119,7 +119,7 @@ impl Provider for Gpus {
         open(id, Origin::Listed(index), None, None)
     }
 
-    fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<String>> {
+    fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<Shader>> {
         let texts = |step: &Step| match step {
             Step::Nest(kernel) => vec![variant::preview(kernel, caps.int64)],
             Step::Routine(call) => routines::previews(call, caps.int64),
@@ -131,6 +131,21 @@ impl Provider for Gpus {
     #[cfg(feature = "testing")]
     fn has_routine(&self, row: &crate::graph::routine::Routine) -> bool {
         routines::has(row)
+    }
+
+    #[cfg(feature = "testing")]
+    fn caps_of(&self, card: &crate::base::caps::Card) -> Result<Caps> {
+        adapter::caps_of(card)
+    }
+
+    #[cfg(feature = "testing")]
+    fn checks(&self) -> ShaderChecks {
+        ShaderChecks {
+            bounds: pipelines::CHECKS.bounds_checks,
+            loops: pipelines::CHECKS.force_loop_bounding,
+            divisors: pipelines::CHECKS.int_div_checks,
+            zeroes_workgroup_memory: pipelines::ZEROES_WORKGROUP_MEMORY,
+        }
     }
 }
 
@@ -292,7 +307,7 @@ impl Backend for Gpu {
         self.known_numerics().map(Some)
     }
 
-    fn shaders(&self, plan: &Plan) -> Vec<Result<String>> {
+    fn shaders(&self, plan: &Plan) -> Vec<Result<Shader>> {
         Gpus.shaders(plan, &self.caps)
     }
 

@@ -42,6 +42,11 @@ impl Hasher for WordHasher {
 /// A map whose keys are words.
 pub(super) type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
 
+/// The run-time checks that wgpu adds to generated shaders. `compile` states why they need none.
+pub(super) const CHECKS: wgpu::ShaderRuntimeChecks = wgpu::ShaderRuntimeChecks::unchecked();
+/// Whether wgpu fills workgroup memory with zeros. Generated shaders write it before they read it.
+pub(super) const ZEROES_WORKGROUP_MEMORY: bool = false;
+
 /// The buffers and parameters that a shader binds.
 #[derive(Clone, Copy)]
 pub(super) struct Interface<'a> {
@@ -331,16 +336,14 @@ fn compile(connection: &Connection, disk: Option<&Arc<DiskCache>>, shader: &Unco
         // brought below their extents. Loops are bounded, except for the compare-and-exchange of `wgsl/combine.rs`, in
         // which some invocation always succeeds. Integer divisors are extents, or the library's functions make them
         // nonzero. A tiled product runs six times as fast without wgpu's checks.
-        let module = unsafe {
-            connection.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
-        };
+        let module = unsafe { connection.device.create_shader_module_trusted(descriptor, CHECKS) };
         connection.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: None,
             layout: Some(&layout.pipeline),
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: false,
+                zero_initialize_workgroup_memory: ZEROES_WORKGROUP_MEMORY,
                 ..Default::default()
             },
             cache: disk.and_then(|disk| disk.pipelines()),

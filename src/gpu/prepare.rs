@@ -2,14 +2,13 @@
 //! of each kernel, and computes the parameters that are the same in every run.
 
 use super::connection::Connection;
-use super::fetches::SIDE;
 use super::params::template;
 use super::pipelines::{Interface, Pipelines, Wanted};
 use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
-use super::variant::{classify, matrix};
+use super::variant::{classify, workgroups};
 use super::wgsl::{self, Access, Form, Key, Slot, Variant, Words};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::plan::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Position, Step, Store, Window, validate};
+use crate::plan::kernel::{BufferRef, Caps, Kernel, Op, Plan, Position, Step, Store, Window, validate};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 
@@ -52,28 +51,6 @@ struct DraftWindow {
 fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
     let reach = (extent as i64 - 1).max(0) * stride as i64;
     if reach < 0 { (low + reach, high) } else { (low, high + reach) }
-}
-
-/// Returns how many workgroups run a window of `count` outer indices.
-fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize) -> usize {
-    let groups = &variant.groups;
-    match kernel.kind {
-        KernelKind::Elementwise => match (variant.lines, &window.shape[..]) {
-            (Some(lines), [.., columns]) => {
-                let lines = window.shape[lines];
-                count / (lines * columns) * lines.div_ceil(SIDE) * columns.div_ceil(SIDE)
-            }
-            _ => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
-        },
-        KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil(variant.rows_per_workgroup() as usize),
-        KernelKind::Matmul => match groups.part() {
-            None => count.div_ceil(groups.size as usize),
-            Some([rows, columns]) => {
-                let (m, n) = matrix(&window.shape);
-                count / (m * n) * m.div_ceil(rows) * n.div_ceil(columns)
-            }
-        },
-    }
 }
 
 impl Preparer<'_> {

@@ -12,6 +12,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::graph::routine::{
     ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, Pass, Place, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
 };
+use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, RoutineCall, RoutinePass};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -43,10 +44,14 @@ fn shader(row: &Routine) -> Result<&'static str> {
     found.ok_or_else(|| internal(row.name, "the routine has no shader"))
 }
 
-/// Returns the WGSL source of each pass of a call.
-pub(super) fn previews(call: &RoutineCall, int64: bool) -> Vec<Result<String>> {
-    let text = |p: &RoutinePass| Ok(wgsl::generate_routine(call, p, shader(call.row)?, int64));
-    call.passes.iter().map(text).collect()
+/// Returns the shader of each pass of a call, for its first dispatch.
+pub(super) fn previews(call: &RoutineCall, int64: bool) -> Vec<Result<Shader>> {
+    let preview = |p: &RoutinePass| {
+        let text = wgsl::generate_routine(call, p, shader(call.row)?, int64);
+        let items = p.windows.first().map_or(0, |[first, end]| end - first) as u64;
+        Ok(Shader { text, invocations: items.next_multiple_of(p.group.into()) })
+    };
+    call.passes.iter().map(preview).collect()
 }
 
 /// A buffer, and the range of it that a pass binds.
@@ -224,7 +229,7 @@ mod tests {
                 node: 0,
             };
             for text in [true, false].into_iter().flat_map(|int64| previews(&call, int64)) {
-                validate(&format!("bincount of {dtype}"), &text.unwrap());
+                validate(&format!("bincount of {dtype}"), &text.unwrap().text);
             }
         }
         let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nnumber: u32,\nparam0: u32,\nparam1: u32,\nparam2: u32,\nparam3: u32,\nparam4: u32,\n}\n\

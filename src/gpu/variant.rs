@@ -2,9 +2,10 @@
 //! operands share a binding, how each store writes (which depends on where in a word its target begins), and whether
 //! invocations process elements by fours.
 
-use super::fetches::{self, Operands};
+use super::fetches::{self, Operands, SIDE};
 use super::wgsl::{self, Access, Form, Slot, StoreMode, Variant, Words};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
 
@@ -86,9 +87,31 @@ pub(super) fn matrix(shape: &[usize]) -> (usize, usize) {
     }
 }
 
+/// Returns how many workgroups run a window of `count` outer indices.
+pub(super) fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize) -> usize {
+    let groups = &variant.groups;
+    match kernel.kind {
+        KernelKind::Elementwise => match (variant.lines, &window.shape[..]) {
+            (Some(lines), [.., columns]) => {
+                let lines = window.shape[lines];
+                count / (lines * columns) * lines.div_ceil(SIDE) * columns.div_ceil(SIDE)
+            }
+            _ => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
+        },
+        KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil(variant.rows_per_workgroup() as usize),
+        KernelKind::Matmul => match groups.part() {
+            None => count.div_ceil(groups.size as usize),
+            Some([rows, columns]) => {
+                let (m, n) = matrix(&window.shape);
+                count / (m * n) * m.div_ceil(rows) * n.div_ceil(columns)
+            }
+        },
+    }
+}
+
 /// Returns the shader source of a kernel as most runs compile it: its inputs and outputs are different buffers, and
 /// each array begins at its buffer's start. `int64` states whether the device has 64-bit integers.
-pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
+pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<Shader> {
     let form = Form::of(kernel);
     let mut bound: Vec<(BufferRef, Words)> = vec![];
     let mut kinds: Vec<Slot> = vec![];
@@ -114,6 +137,8 @@ pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
     let firsts = kernel.loads.iter().map(|l| l.offset).chain(kernel.stores.iter().map(|s| s.offset));
     let aligned: SmallVec<[bool; 8]> = firsts.map(|first| first % 4 == 0).collect();
     let variant = classify(kernel, &form, window, (&offsets, &aligned), &slots, &mut kinds)?;
-    wgsl::generate(kernel, &form, &variant, int64)
-        .map_err(|fault| Error::with_line(fault.kind, kernel.name, fault.detail, None))
+    let text = wgsl::generate(kernel, &form, &variant, int64)
+        .map_err(|fault| Error::with_line(fault.kind, kernel.name, fault.detail, None))?;
+    let groups = workgroups(kernel, &variant, window, window.shape.iter().product()) as u64;
+    Ok(Shader { text, invocations: groups * variant.groups.size as u64 })
 }

@@ -1,12 +1,13 @@
 //! Devices with small limits, and plans for devices that this machine does not have.
 
 use crate::array::device::Device;
-pub use crate::base::caps::Cooperative;
 use crate::base::caps::Shrink;
 pub use crate::base::caps::tiles::{Tile, Tiles, VENDORS};
+pub use crate::base::caps::{Card, Cooperative};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::graph::expr::Expr;
+pub use crate::plan::backend::ShaderChecks;
 pub use crate::plan::kernel::Caps;
 use crate::plan::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window};
 use crate::plan::{self, CachedPlan, Walk};
@@ -182,13 +183,92 @@ pub fn compile_costs(expression: &Expr, caps: &Caps) -> Result<Vec<u32>> {
 }
 
 fn plan_on(expression: &Expr, caps: Caps) -> Result<Arc<CachedPlan>> {
-    expression.checked()?;
-    plan::plan(&mut Walk::default(), &[plan::computed(expression).0], None, &NumberedCaps::new(caps))
+    plan_all_on(&[expression], caps)
+}
+
+fn plan_all_on(expressions: &[&Expr], caps: Caps) -> Result<Arc<CachedPlan>> {
+    expressions.iter().try_for_each(|e| e.checked().map(drop))?;
+    let computed: Vec<&Expr> = expressions.iter().map(|e| plan::computed(e).0).collect();
+    plan::plan(&mut Walk::default(), &computed, None, &NumberedCaps::new(caps))
 }
 
 fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
     let planned = plan_on(expression, caps.clone())?;
     let plan = &planned.plan;
-    let wgsl = if caps.wgsl { Device::shaders_of_a_gpu(plan, &caps)? } else { vec![] };
-    Ok((plan.to_string(), wgsl))
+    let shaders = if caps.wgsl { Device::shaders_of_a_gpu(plan, &caps)? } else { vec![] };
+    Ok((plan.to_string(), shaders.into_iter().map(|shader| shader.text).collect()))
+}
+
+/// A kernel of a plan for a GPU, or a pass of a routine: how much it does, and its shader.
+#[derive(Clone, Debug)]
+pub struct PlannedKernel {
+    /// The kind of the kernel, or the name of the routine.
+    pub kind: &'static str,
+    /// The last operation of the kernel, or the name of the pass.
+    pub name: &'static str,
+    /// The number of indices of the outer space (for a routine, its items), and of the inner space (1 without one).
+    pub size: [usize; 2],
+    /// The bytes that it reads and writes if each element moves once. A pass of a routine has those of the routine.
+    pub bytes: u64,
+    /// The bytes that it loads and that it stores for one element of the inner space (of the outer one without it).
+    pub element_bytes: [usize; 2],
+    /// The number of invocations of its first dispatch.
+    pub invocations: u64,
+    /// The number of dispatches.
+    pub dispatches: usize,
+    /// The WGSL source.
+    pub wgsl: String,
+}
+
+/// Returns the capabilities that a device on this card would have. The machine does not need the card. Plans for them
+/// are those that the card would run.
+///
+/// # Errors
+/// An unknown feature or limit, or a build without GPUs.
+pub fn caps_of(card: &Card) -> Result<Caps> {
+    let none = || Error::with_line(ErrorKind::Unsupported, "caps_of", "this build has no GPUs", None);
+    Device::gpu_provider().ok_or_else(none)?.caps_of(card)
+}
+
+/// Returns the checks that are compiled into generated shaders in addition to their source, or `None` in a build
+/// without GPUs.
+#[must_use]
+pub fn shader_checks() -> Option<ShaderChecks> {
+    Device::gpu_provider().map(|gpus| gpus.checks())
+}
+
+/// Plans expressions that are evaluated together, for a GPU with these limits. Returns the plan as text, and its
+/// kernels.
+///
+/// # Errors
+/// Errors of planning.
+pub fn kernels_within(expressions: &[&Expr], caps: &Caps) -> Result<(String, Vec<PlannedKernel>)> {
+    let planned = plan_all_on(expressions, caps.clone())?;
+    let plan = &planned.plan;
+    let mut shaders = Device::shaders_of_a_gpu(plan, caps)?.into_iter();
+    let mut kernels = vec![];
+    let mut add = |kind, name, size, bytes: (u64, u64), element_bytes, dispatches| {
+        let Some(shader) = shaders.next() else { return };
+        let (invocations, bytes, wgsl) = (shader.invocations, bytes.0 + bytes.1, shader.text);
+        kernels.push(PlannedKernel { kind, name, size, bytes, element_bytes, invocations, dispatches, wgsl });
+    };
+    for step in &plan.steps {
+        match step {
+            Step::Nest(k) => {
+                let size = [k.outer_size(), k.inner_size()];
+                let axes = if k.inner.is_empty() { 0 } else { k.outer.len() };
+                let moves = |strides: &[isize]| strides[axes..].iter().any(|s| *s != 0);
+                let loads = k.loads.iter().filter(|l| moves(&l.strides)).map(|l| l.dtype.size()).sum();
+                let stores = k.stores.iter().filter(|s| moves(&s.strides)).map(|s| s.dtype.size()).sum();
+                add(k.kind.name(), k.name, size, k.bytes(), [loads, stores], k.windows.len());
+            }
+            Step::Routine(call) => {
+                for p in &call.passes {
+                    add(call.row.name, p.pass.name, [p.pass.items, 1], call.bytes(), [0, 0], p.windows.len());
+                }
+            }
+            Step::Clear { .. } => {}
+        }
+    }
+    Ok((plan.to_string(), kernels))
 }

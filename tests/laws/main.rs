@@ -98,7 +98,7 @@ fn the_top_of_src_is_short() {
 
 #[test]
 fn no_folder_has_a_circle_of_imports() {
-    let crates = ["src", "benches/backends", "tests/kit"];
+    let crates = ["src", "benches/backends", "benches/isa", "tests/kit"];
     let found: Vec<imports::Circle> =
         crates.iter().flat_map(|c| imports::circles(&imports::read(&root().join(c)))).collect();
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
@@ -286,4 +286,20 @@ fn rows_are_asked_for_properties_not_for_names() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The bench `isa` compiles shaders as wgpu does for the library: it follows the version of wgpu's Vulkan backend that is locked, and
+/// reads which checks `pipelines.rs` has wgpu leave out.
+#[test]
+fn the_bench_of_shaders_compiles_as_the_library_does() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).expect("a file of the crate");
+    let (lock, driver, pipelines) = (read("Cargo.lock"), read("benches/isa/driver.rs"), read("src/gpu/pipelines.rs"));
+    let locked = lock.split("name = \"wgpu-hal\"\nversion = \"").nth(1).and_then(|rest| rest.split('.').next());
+    let locked = locked.expect("wgpu-hal is locked");
+    assert!(driver.contains(&format!("wgpu-hal {locked} ")), "compare benches/isa/driver.rs with wgpu-hal {locked}");
+    assert_eq!(pipelines.matches("create_shader_module_trusted(").count(), 1);
+    assert!(pipelines.contains("create_shader_module_trusted(descriptor, CHECKS)"));
+    assert_eq!(pipelines.matches("zero_initialize_workgroup_memory: ZEROES_WORKGROUP_MEMORY").count(), 1);
+    assert!(driver.contains("self.checks.bounds") && driver.contains("self.checks.zeroes_workgroup_memory"));
+    assert!(driver.contains("self.checks.loops") && driver.contains("self.checks.divisors"));
 }

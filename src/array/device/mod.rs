@@ -25,7 +25,7 @@ use crate::cpu::Cpu;
 use crate::plan;
 #[cfg(feature = "testing")]
 use crate::plan::backend::FaultInjector;
-use crate::plan::backend::{Backend, Detail, MemoryInfo, Numerics, Provider, Recording, Stats, wait};
+use crate::plan::backend::{Backend, Detail, MemoryInfo, Numerics, Provider, Recording, Shader, Stats, wait};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
@@ -355,7 +355,7 @@ impl Device {
     /// Returns the shader source of each kernel of a plan; empty if the device's kernels are not compiled from shader
     /// source.
     pub(crate) fn shaders(&self, plan: &crate::plan::kernel::Plan) -> Vec<String> {
-        let text = |shader: Result<String>| shader.unwrap_or_else(|e| format!("// {e}"));
+        let text = |shader: Result<Shader>| shader.map_or_else(|e| format!("// {e}"), |shader| shader.text);
         self.backend().shaders(plan).into_iter().map(text).collect()
     }
 
@@ -435,13 +435,18 @@ impl Device {
         registry.devices.values().filter(|device| device.strong_count() > 0).count()
     }
 
-    /// Returns the shader source of each kernel of a plan for a GPU with these capabilities, which need not exist on
-    /// this machine. Empty in a build without GPUs.
+    /// Returns the shader of each kernel of a plan for a GPU with these capabilities, which need not exist on this
+    /// machine. Empty in a build without GPUs.
     pub(crate) fn shaders_of_a_gpu(
         plan: &crate::plan::kernel::Plan,
         caps: &crate::plan::kernel::Caps,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<Shader>> {
         GPUS.map_or(Ok(vec![]), |gpus| gpus.shaders(plan, caps).into_iter().collect())
+    }
+
+    /// Returns the GPU backend, which knows cards that this machine need not have. `None` in a build without GPUs.
+    pub(crate) fn gpu_provider() -> Option<&'static dyn Provider> {
+        GPUS
     }
 
     /// Returns whether GPUs have a shader for a routine; true in a build without GPUs.

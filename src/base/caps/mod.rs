@@ -101,6 +101,24 @@ pub struct Cooperative {
     pub types: [String; 2],
 }
 
+/// What the driver of a graphics card reports about it, for plans and shaders on machines without the card.
+#[cfg(feature = "testing")]
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// The name of the card.
+    pub name: String,
+    /// The PCI vendor ID.
+    pub vendor: u32,
+    /// The features by wgpu's names, such as `SHADER_F16`.
+    pub features: Vec<String>,
+    /// The limits by wgpu's names. The other limits are the defaults of WebGPU.
+    pub limits: Vec<(String, u64)>,
+    /// The minimum and the maximum number of lanes of a subgroup.
+    pub subgroup: [u32; 2],
+    /// The small matrix products that a subgroup computes as one instruction.
+    pub cooperative: Vec<Cooperative>,
+}
+
 /// Restrictions that a test puts on a GPU. With lower limits, even small arrays are split in the way that otherwise
 /// only large arrays are. The flags allow or forbid 64-bit integers, the clock, and features beyond WebGPU's defaults.
 #[derive(Clone, Copy)]

@@ -11,7 +11,7 @@ pub(crate) mod waiting;
 
 use crate::base::buffer::Buffer;
 #[cfg(feature = "testing")]
-use crate::base::caps::Shrink;
+use crate::base::caps::{Card, Shrink};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, room};
 use crate::graph::routine::{Params, Routine};
 use crate::plan::kernel::{Caps, NumberedCaps, Plan};
@@ -310,8 +310,8 @@ pub(crate) trait Backend: Send + Sync {
     fn numerics(&self) -> Result<Option<Numerics>> {
         Ok(None)
     }
-    /// Returns the source of each kernel of a plan. Empty if kernels are not compiled from source.
-    fn shaders(&self, _plan: &Plan) -> Vec<Result<String>> {
+    /// Returns the shader of each kernel of a plan. Empty if kernels are not compiled from source.
+    fn shaders(&self, _plan: &Plan) -> Vec<Result<Shader>> {
         vec![]
     }
     /// Returns the driver and its version, if the device has one.
@@ -328,6 +328,29 @@ pub(crate) trait Backend: Send + Sync {
     fn test_doors(&self) -> &dyn TestDoors;
 }
 
+/// The shader of a kernel, or of a pass of a routine, as most runs compile it.
+pub(crate) struct Shader {
+    /// The WGSL source.
+    pub text: String,
+    /// The number of invocations in the workgroups of the first dispatch.
+    pub invocations: u64,
+}
+
+/// The checks that wgpu can compile into a shader in addition to its source, and whether cupric's generated shaders
+/// have them.
+#[cfg(feature = "testing")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShaderChecks {
+    /// Whether indices are kept inside their arrays and buffers.
+    pub bounds: bool,
+    /// Whether each loop ends after a maximum number of iterations.
+    pub loops: bool,
+    /// Whether integer divisions check for 0.
+    pub divisors: bool,
+    /// Whether workgroup memory is filled with zeros at the start.
+    pub zeroes_workgroup_memory: bool,
+}
+
 /// Finds the devices of one kind on the machine, and opens them.
 pub(crate) trait Provider: Sync {
     /// Returns the number of such devices.
@@ -337,12 +360,18 @@ pub(crate) trait Provider: Sync {
     fn check(&self) -> Result<()>;
     /// Opens the device at position `index`, with the number `id` in the process.
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
-    /// Returns the source of each kernel of a plan that was made for a device of this kind with these capabilities. The
+    /// Returns the shader of each kernel of a plan that was made for a device of this kind with these capabilities. The
     /// machine need not have such a device.
-    fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<String>>;
+    fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<Shader>>;
     /// Returns whether there is a shader for a routine.
     #[cfg(feature = "testing")]
     fn has_routine(&self, row: &Routine) -> bool;
+    /// Returns the capabilities that a device on this card would have. The machine need not have the card.
+    #[cfg(feature = "testing")]
+    fn caps_of(&self, card: &Card) -> Result<Caps>;
+    /// Returns the checks that are compiled into shaders in addition to their source.
+    #[cfg(feature = "testing")]
+    fn checks(&self) -> ShaderChecks;
 }
 
 /// The methods of a device that only tests use.

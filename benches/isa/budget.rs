@@ -1,0 +1,87 @@
+//! The figures of each kernel that the repository keeps, and what may not grow.
+
+use crate::driver::Result;
+use std::collections::BTreeMap;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/isa/budget.csv");
+const HEADER: &str =
+    "row,kernel,vector instructions an element,instructions,registers,waves,spills,workgroup memory,code size";
+/// By how much a figure may grow. Compilers order the same instructions differently from change to change.
+const MARGIN: f64 = 1.03;
+
+/// The figures of a kernel that the file keeps.
+pub struct Measured {
+    pub row: String,
+    pub kernel: String,
+    /// Vector instructions an element.
+    pub vector: f64,
+    pub instructions: u64,
+    pub registers: u64,
+    pub waves: u64,
+    pub spills: u64,
+    /// Bytes of workgroup memory, and of code.
+    pub shared: u64,
+    pub code: u64,
+}
+
+/// Returns the version of the driver that the figures of the file are from.
+pub fn driver() -> Result<String> {
+    Ok(read()?.lines().next().and_then(|line| line.strip_prefix("driver,")).unwrap_or("").to_string())
+}
+
+fn read() -> Result<String> {
+    Ok(std::fs::read_to_string(FILE).map_err(|e| format!("{FILE}: {e}"))?)
+}
+
+/// Writes the figures of all kernels.
+pub fn write(driver: &str, all: &[Measured]) -> Result<()> {
+    let line = |m: &Measured| {
+        let Measured { vector, instructions, registers, waves, spills, shared, code, .. } = m;
+        format!("{},{},{vector:.2},{instructions},{registers},{waves},{spills},{shared},{code}\n", m.row, m.kernel)
+    };
+    let lines: String = all.iter().map(line).collect();
+    std::fs::write(FILE, format!("driver,{driver}\n{HEADER}\n{lines}"))?;
+    Ok(())
+}
+
+/// Compares figures with those of the file. Returns a line for each that is worse, and the number of those that are
+/// better by more than the margin. With `is_whole`, kernels that only the file has are an error too.
+pub fn compare(all: &[Measured], is_whole: bool) -> Result<(Vec<String>, usize)> {
+    let text = read()?;
+    let mut kept = BTreeMap::new();
+    for line in text.lines().skip(2) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [row, kernel, figures @ ..] = &fields[..] else { return Err(format!("{FILE}: {line}").into()) };
+        let figures = figures.iter().map(|f| f.parse::<f64>()).collect::<std::result::Result<Vec<_>, _>>()?;
+        kept.insert((row.to_string(), kernel.to_string()), figures);
+    }
+    let (mut worse, mut better) = (vec![], 0);
+    for m in all {
+        let name = format!("{}, kernel {}", m.row, m.kernel);
+        let Some(figures) = kept.remove(&(m.row.clone(), m.kernel.clone())) else {
+            worse.push(format!("{name}: not in the file"));
+            continue;
+        };
+        let &[vector, instructions, _, _, spills, ..] = &figures[..] else {
+            return Err(format!("{FILE}: {name}").into());
+        };
+        if m.spills as f64 > spills {
+            worse.push(format!("{name}: spills {} registers, not {spills}", m.spills));
+        }
+        let pairs = [
+            ("vector instructions an element", m.vector, vector),
+            ("instructions", m.instructions as f64, instructions),
+        ];
+        for (what, now, before) in pairs {
+            // the file has two digits after the point
+            if now > before * MARGIN + 0.01 {
+                worse.push(format!("{name}: {now:.2} {what}, not {before}"));
+            }
+            better += usize::from(now * MARGIN + 0.01 < before);
+        }
+    }
+    if is_whole {
+        worse.extend(kept.keys().map(|(row, kernel)| format!("{row}, kernel {kernel}: only in the file")));
+    }
+    Ok((worse, better))
+}

@@ -1,0 +1,204 @@
+//! The expressions whose kernels are measured: those of the harness, of the examples, and what neural networks are made of.
+
+use cupric::DType::{BF16, F16, F32};
+use cupric::{
+    Array, Attention, Conv, DType, Expr, Rng, arange, attention, bf16, concat, f16, grad, keep, s, select, stack,
+};
+
+/// A row: expressions that are evaluated together.
+pub struct Row {
+    pub name: &'static str,
+    pub build: fn() -> Vec<Expr>,
+    /// Whether the kernels differ between cards, so that each card has a row of its own.
+    pub by_card: bool,
+}
+
+/// The side of most matrices: 64 MiB of f32, more than any card's caches.
+const N: usize = 4096;
+
+/// An array of zeros. The system hands out its memory untouched, because nothing runs.
+fn zeros<T: cupric::Element + bytemuck::Pod>(shape: &[usize]) -> Expr {
+    let count: usize = shape.iter().product();
+    let elements: Vec<T> = match size_of::<T>() {
+        1 => bytemuck::cast_vec(vec![0u8; count]),
+        2 => bytemuck::cast_vec(vec![0u16; count]),
+        4 => bytemuck::cast_vec(vec![0u32; count]),
+        _ => bytemuck::cast_vec(vec![0u64; count]),
+    };
+    match Array::from_vec(elements, shape) {
+        Ok(array) => array.into(),
+        Err(error) => unreachable!("the number of elements fits the shape: {error}"),
+    }
+}
+
+fn of(dtype: DType, shape: &[usize]) -> Expr {
+    match dtype {
+        F16 => zeros::<f16>(shape),
+        BF16 => zeros::<bf16>(shape),
+        _ => zeros::<f32>(shape),
+    }
+}
+
+fn x(dtype: DType) -> Expr {
+    of(dtype, &[N, N])
+}
+
+/// Calls `f` with a large matrix.
+fn one(dtype: DType, f: impl Fn(Expr) -> Expr) -> Vec<Expr> {
+    vec![f(x(dtype))]
+}
+
+/// Calls `f` with two large matrices.
+fn two(dtype: DType, f: impl Fn(Expr, Expr) -> Expr) -> Vec<Expr> {
+    vec![f(x(dtype), x(dtype))]
+}
+
+/// The product of arrays of these shapes.
+fn product(dtype: DType, a: &[usize], b: &[usize]) -> Vec<Expr> {
+    vec![of(dtype, a).matmul(of(dtype, b))]
+}
+
+fn twenty(x: Expr) -> Expr {
+    (0..5).fold(x, |x, _| (x * 0.9 - 0.3).abs() + 0.1)
+}
+
+/// The scores, the softmax and the mixed values of 8 texts, 8 heads, 256 tokens and 64 numbers, written out as the harness has it.
+fn attention_of(dtype: DType) -> Vec<Expr> {
+    let [q, k, v] = [(); 3].map(|()| of(dtype, &[8, 8, 256, 64]));
+    let scores = q.matmul(k.matrix_transpose()) / 8.0;
+    vec![scores.softmax(-1).matmul(v)]
+}
+
+fn layer_norm(dtype: DType) -> Vec<Expr> {
+    vec![x(dtype).layer_norm(-1, 1e-5) * of(dtype, &[N]) + of(dtype, &[N])]
+}
+
+fn rms_norm(dtype: DType) -> Vec<Expr> {
+    vec![x(dtype).rms_norm(-1, 1e-5) * of(dtype, &[N])]
+}
+
+/// The loss and the gradients of a step of `examples/digits.rs`, with its 32 images.
+fn digits(dtype: DType) -> Vec<Expr> {
+    let parameters = [of(F32, &[64, 128]), of(F32, &[128]), of(F32, &[128, 10]), of(F32, &[10])];
+    let [w1, b1, w2, b2] = parameters.each_ref().map(|p| p.astype(dtype));
+    let (images, labels) = (of(dtype, &[32, 64]), zeros::<i32>(&[32]));
+    let hidden = (images.matmul(w1) + b1).relu();
+    let loss = (hidden.matmul(w2) + b2).astype(F32).cross_entropy(labels).sum(..);
+    let gradients = grad(&(&loss * (of(F32, &[]) / 32.0)), parameters.each_ref());
+    [vec![loss], gradients.to_vec()].concat()
+}
+
+/// A step of Adam for a large matrix.
+fn adam() -> Vec<Expr> {
+    let [w, m, v, g] = [(); 4].map(|()| x(F32));
+    let m = m * 0.9 + &g * 0.1;
+    let v = v * 0.999 + g.square() * 0.001;
+    let w = w - &m * 0.01 / (v.sqrt() + 1e-8);
+    vec![w, m, v]
+}
+
+/// The centres after a step of k-means, as the harness has it.
+fn kmeans() -> Vec<Expr> {
+    let (points, centres) = (of(F32, &[65_536, 32]), of(F32, &[64, 32]));
+    let distance = centres.square().sum(1) - points.matmul(centres.t()) * 2.0;
+    let nearest = distance.argmin(-1).expand_dims(1).equal(arange(0, 64, 1, DType::I32));
+    let count = nearest.count_nonzero(0).maximum(1).expand_dims(1).astype(F32);
+    vec![nearest.astype(F32).t().matmul(points) / count]
+}
+
+const fn row(name: &'static str, build: fn() -> Vec<Expr>) -> Row {
+    Row { name, build, by_card: false }
+}
+
+const fn by_card(name: &'static str, build: fn() -> Vec<Expr>) -> Row {
+    Row { name, build, by_card: true }
+}
+
+pub const ROWS: &[Row] = &[
+    row("add", || two(F32, |a, b| a + b)),
+    row("mul_add", || vec![x(F32) * x(F32) + x(F32)]),
+    row("scale", || one(F32, |a| a * 2.5 + 1.2)),
+    row("bias", || vec![x(F32) + of(F32, &[N])]),
+    row("select", || two(F32, |a, b| select(a.greater(0.0), &a, b))),
+    row("divide", || two(F32, |a, b| a / b)),
+    row("sqrt", || one(F32, |a| a.sqrt())),
+    row("exp", || one(F32, |a| a.exp())),
+    row("log", || one(F32, |a| a.log())),
+    row("tanh", || one(F32, |a| a.tanh())),
+    row("sigmoid", || one(F32, |a| a.sigmoid())),
+    row("sin", || one(F32, |a| a.sin())),
+    row("erf", || one(F32, |a| a.erf())),
+    row("gelu", || one(F32, |a| a.gelu())),
+    row("pow", || two(F32, |a, b| a.pow(b))),
+    row("20 operations", || one(F32, twenty)),
+    row("5-point stencil", || {
+        let a = x(F32);
+        let mid = a.slice(s![1..-1, 1..-1]);
+        let sides =
+            a.slice(s![..-2, 1..-1]) + a.slice(s![2.., 1..-1]) + a.slice(s![1..-1, ..-2]) + a.slice(s![1..-1, 2..]);
+        vec![mid * 0.5 + sides * 0.125]
+    }),
+    row("transpose + add", || two(F32, |a, b| a.t() + b)),
+    row("i32 add", || vec![zeros::<i32>(&[N, N]) + zeros::<i32>(&[N, N])]),
+    row("i64 add", || vec![zeros::<i64>(&[N, N]) + zeros::<i64>(&[N, N])]),
+    row("f16 add", || two(F16, |a, b| a + b)),
+    row("f16 mul_add", || vec![x(F16) * x(F16) + x(F16)]),
+    row("f16 exp", || one(F16, |a| a.exp())),
+    row("f16 gelu", || one(F16, |a| a.gelu())),
+    row("f16 divide", || two(F16, |a, b| a / b)),
+    row("f16 transpose + add", || two(F16, |a, b| a.t() + b)),
+    row("bf16 add", || two(BF16, |a, b| a + b)),
+    row("f32 to f16", || one(F32, |a| a.astype(F16))),
+    row("f16 to f32", || one(F16, |a| a.astype(F32))),
+    row("f32 to bf16", || one(F32, |a| a.astype(BF16))),
+    row("u8 to f32", || vec![zeros::<u8>(&[N, N]).astype(F32) / 255.0]),
+    row("sum of all", || one(F32, |a| a.sum(..))),
+    row("sum of rows", || one(F32, |a| a.sum(1))),
+    row("sum of columns", || one(F32, |a| a.sum(0))),
+    row("sum of rows of 64", || vec![of(F32, &[100_000, 64]).sum(1)]),
+    row("f16 sum of all", || one(F16, |a| a.sum(..))),
+    row("max of all", || one(F32, |a| a.max(..))),
+    row("argmax of rows", || one(F32, |a| a.argmax(-1))),
+    row("variance of columns", || one(F32, |a| a.var(0))),
+    row("softmax", || one(F32, |a| a.softmax(-1))),
+    row("f16 softmax", || one(F16, |a| a.softmax(-1))),
+    row("softmax of rows of 128", || vec![of(F32, &[100_000, 128]).softmax(-1)]),
+    row("layer norm", || layer_norm(F32)),
+    row("f16 layer norm", || layer_norm(F16)),
+    row("rms norm", || rms_norm(F32)),
+    row("f16 rms norm", || rms_norm(F16)),
+    row("standardize rows", || one(F32, |a| (&a - a.mean(keep(1))) / a.std(keep(1)))),
+    row("cumulative sum of rows", || one(F32, |a| a.cumulative_sum(1))),
+    row("f16 cumulative sum of rows", || one(F16, |a| a.cumulative_sum(1))),
+    row("cumulative sum of a vector", || vec![of(F32, &[N * N]).cumulative_sum(0)]),
+    by_card("matmul 4096", || product(F32, &[N, N], &[N, N])),
+    row("matmul 1024", || product(F32, &[1024, 1024], &[1024, 1024])),
+    row("matmul 256", || product(F32, &[256, 256], &[256, 256])),
+    by_card("f16 matmul 4096", || product(F16, &[N, N], &[N, N])),
+    row("matmul + bias + relu", || vec![(x(F32).matmul(x(F32)) + of(F32, &[N])).relu()]),
+    row("matmul of 64 × 128³", || product(F32, &[64, 128, 128], &[64, 128, 128])),
+    row("matmul by 8 columns", || product(F32, &[N, N], &[N, 8])),
+    row("matrix @ vector", || product(F32, &[N, N], &[N])),
+    row("vector @ matrix", || product(F32, &[N], &[N, N])),
+    row("f16 matrix @ vector", || product(F16, &[N, N], &[N])),
+    row("attention", || attention_of(F32)),
+    row("f16 attention", || attention_of(F16)),
+    row("causal attention", || {
+        let [q, k, v] = [(); 3].map(|()| of(F32, &[8, 8, 256, 64]));
+        vec![attention(q, k, v, Attention::default().causal())]
+    }),
+    row("conv2d 3 × 3", || vec![of(F32, &[32, 64, 56, 56]).conv2d(of(F32, &[64, 64, 3, 3]), Conv::default())]),
+    row("digits step", || digits(F32)),
+    row("f16 digits step", || digits(F16)),
+    row("adam", adam),
+    row("k-means step", kmeans),
+    row("concat of 4", || vec![concat([(); 4].map(|()| of(F32, &[1024, N])), 0)]),
+    row("stack of 4", || vec![stack([(); 4].map(|()| of(F32, &[1024, N])), -1)]),
+    row("take rows", || vec![x(F32).take(zeros::<i32>(&[N]), 0)]),
+    row("one_hot", || vec![zeros::<i32>(&[N]).one_hot(N, F32)]),
+    row("sort rows", || one(F32, |a| a.sort(-1))),
+    row("argsort rows", || one(F32, |a| a.argsort(-1))),
+    row("bincount", || vec![zeros::<i32>(&[N * N]).bincount(256)]),
+    row("random uniform", || vec![Rng::new(1).uniform([N, N], F32)]),
+    row("random normal", || vec![Rng::new(1).normal([N, N], F32)]),
+];
