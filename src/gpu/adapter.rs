@@ -2,7 +2,7 @@
 //! Reports what it supports: as `Caps` for the planner, and as `DispatchLimits` for the recording of dispatches.
 
 use crate::base::caps::tiles::Tiles;
-use crate::base::caps::{Cooperative, MOST_HELD, Shrink};
+use crate::base::caps::{Cooperative, Half, MOST_HELD, Shrink};
 use crate::base::error::{Error, ErrorKind, Fault, Result};
 use crate::plan::kernel::{Caps, Rates};
 #[cfg(feature = "wgpu")]
@@ -341,6 +341,8 @@ fn capabilities(
         int64,
         // the shaders' f64 functions use the bits of a number as a u64, so f64 needs 64-bit integers too
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
+        // until the probe has run
+        half: Half::INTEGERS,
         max_binding,
         max_buffer: limits.max_buffer_size,
         // a kernel, or a pass of a routine, binds at most 16 buffers. One of them is reserved for the error notes. 16

@@ -3,7 +3,7 @@
 //! invocations process elements by fours.
 
 use super::fetches::{self, Operands};
-use super::wgsl::{self, Access, Form, Slot, StoreMode, Variant, Words};
+use super::wgsl::{self, Access, Dialect, Form, Slot, StoreMode, Variant, Words};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
@@ -87,8 +87,8 @@ pub(super) fn matrix(shape: &[usize]) -> (usize, usize) {
 }
 
 /// Returns the shader source of a kernel as most runs compile it: its inputs and outputs are different buffers, and
-/// each array begins at its buffer's start. `int64` states whether the device has 64-bit integers.
-pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
+/// each array begins at its buffer's start.
+pub(crate) fn preview(kernel: &Kernel, dialect: Dialect) -> Result<String> {
     let form = Form::of(kernel);
     let mut bound: Vec<(BufferRef, Words)> = vec![];
     let mut kinds: Vec<Slot> = vec![];
@@ -114,6 +114,6 @@ pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
     let firsts = kernel.loads.iter().map(|l| l.offset).chain(kernel.stores.iter().map(|s| s.offset));
     let aligned: SmallVec<[bool; 8]> = firsts.map(|first| first % 4 == 0).collect();
     let variant = classify(kernel, &form, window, (&offsets, &aligned), &slots, &mut kinds)?;
-    wgsl::generate(kernel, &form, &variant, int64)
+    wgsl::generate(kernel, &form, &variant, dialect)
         .map_err(|fault| Error::with_line(fault.kind, kernel.name, fault.detail, None))
 }
