@@ -14,7 +14,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let a = bitcast<f32>(operands[i].x);
     let b = bitcast<f32>(operands[i].y);
     let c = bitcast<f32>(operands[i].z);
-    let at = i * 11u;
+    let at = i * 10u;
     results[at] = bitcast<u32>(a);
     results[at + 1u] = bitcast<u32>(a + b);
     results[at + 2u] = bitcast<u32>(a * b);
@@ -24,8 +24,28 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     // a compiler that contracts returns the fused result; one that reassociates returns b
     results[at + 6u] = bitcast<u32>(a * b + c);
     results[at + 7u] = bitcast<u32>((a + b) - a);
-    results[at + 8u] = pack2x16float(vec2<f32>(a, 0.0)) & 0xffffu;
-    results[at + 9u] = bitcast<u32>(i32(a));
+    results[at + 8u] = bitcast<u32>(i32(a));
     // a compiler that assumes that NaN and infinities do not occur returns 0
-    results[at + 10u] = bitcast<u32>(a - a);
+    results[at + 9u] = bitcast<u32>(a - a);
+}
+
+// The device's f16, as f32: the host replaces this if the device has the type f16.
+fn nearest_f16(x: f32) -> f32 {
+    return x;
+}
+
+// Probes the conversions of f16. The first word of a line has two f16, the second an f32.
+@compute @workgroup_size(64)
+fn halves(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.x;
+    if i >= arrayLength(&operands) {
+        return;
+    }
+    let wide = unpack2x16float(operands[i].x);
+    let x = bitcast<f32>(operands[i].y);
+    let at = i * 4u;
+    results[at] = bitcast<u32>(wide.x);
+    results[at + 1u] = bitcast<u32>(wide.y);
+    results[at + 2u] = pack2x16float(vec2<f32>(0.0, x)) >> 16u;
+    results[at + 3u] = pack2x16float(vec2<f32>(nearest_f16(x), 0.0)) & 0xffffu;
 }

@@ -1,40 +1,5 @@
-// Encoding and decoding of the narrow formats, and conversions between f32 and the integers: all in integers, hence
-// exact on every driver.
-
-// The f16 in the low 16 bits.
-fn f16_to_f32(bits: u32) -> f32 {
-    let sign = (bits & 0x8000u) << 16u;
-    let mag = bits & 0x7fffu;
-    // rebias the exponent by 127 - 15; Inf and NaN by twice that
-    let normal = (mag << 13u) + select(0x38000000u, 0x70000000u, mag >= 0x7c00u);
-    // subnormal m * 2^-24: the leading bit goes to 2^23
-    let up = countLeadingZeros(mag) - 8u;
-    let sub = (((mag << (up & 31u)) & 0x7fffffu) | ((126u - up) << 23u));
-    let r = select(normal, select(sub, 0u, mag == 0u), mag < 0x400u);
-    return bitcast<f32>(sign | r);
-}
-
-// Nearest even, overflow to Inf, NaN stays a (quiet) NaN, subnormals rounded.
-fn f32_to_f16(x: f32) -> u32 {
-    let b = bitcast<u32>(x);
-    let sign = (b >> 16u) & 0x8000u;
-    let mag = b & 0x7fffffffu;
-    // normal: rebias, then round away 13 bits; a carry runs into the exponent as it should
-    let re = mag - 0x38000000u;
-    let normal = (re + 0xfffu + ((re >> 13u) & 1u)) >> 13u;
-    // below 2^-14: significand m 2^(e-150) in units of 2^-24
-    let s = min(126u - min(mag >> 23u, 126u), 25u);
-    let m = (mag & 0x7fffffu) | 0x800000u;
-    let q = m >> s;
-    let rest = m - (q << s);
-    let half = (1u << s) >> 1u;
-    let inc = rest > half || (rest == half && (q & 1u) == 1u);
-    let sub = select(q + select(0u, 1u, inc), 0u, mag < 0x33000000u);
-    let fin = select(normal, sub, mag < 0x38800000u);
-    let inf = select(fin, 0x7c00u, mag >= 0x477ff000u);
-    let nan = 0x7e00u | ((mag >> 13u) & 0x3ffu);
-    return sign | select(inf, nan, mag > 0x7f800000u);
-}
+// Encoding and decoding of bf16 and the narrow integers, and conversions between f32 and the integers: all in integers,
+// hence exact on every driver. The conversions of f16 are in half.wgsl.
 
 fn bf16_to_f32(bits: u32) -> f32 {
     return bitcast<f32>(bits << 16u);

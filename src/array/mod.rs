@@ -29,6 +29,7 @@ use crate::base::layout::{self, Layout, Shape, Strides, filled_arg};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, strong};
 use crate::plan;
 use crate::plan::backend::{Lines, wait};
+use crate::plan::kernel::Kernel;
 use smallvec::smallvec;
 use std::fmt;
 use std::ops::Deref;
@@ -118,7 +119,17 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |step: usize| self.lines.get(step).copied().flatten();
-        fmt::Display::fmt(&self.cached.plan.with_lines(&line), f)
+        fmt::Display::fmt(&self.cached.plan.with_lines(&line), f)?;
+        // the conversions do not depend on the plan, so they are not part of a kernel's schedule
+        let caps = self.device.backend().caps();
+        let has_halves = |k: &Kernel| {
+            let stored = k.stores.iter().map(|s| s.dtype);
+            k.loads.iter().map(|l| l.dtype).chain(stored).any(|dtype| dtype == DType::F16)
+        };
+        if caps.wgsl && self.cached.plan.nests().any(has_halves) {
+            writeln!(f, "  f16: {}", caps.half)?;
+        }
+        Ok(())
     }
 }
 

@@ -93,6 +93,8 @@ list! {
     branches_meet_by_neither, "7 random expressions", "kernels programs::cpu", "where two branches of a kernel meet, all elements have what the first left";
     cached_memory_miscounted, "12 leaks", "unit cpu::memory", "a pool counts more as cached than it keeps";
     carry_of_a_64_bit_addition_lost, "9 indices", "planning indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
+    wrong_halves_trusted, "4 unit tests", "unit gpu_numerics", "a device that flushes subnormals widens f16";
+    halves_truncated, "5 special values", "planning halves::conversions_on_a_gpu", "f16 is truncated by the device";
     carry_of_pairs_lost, "5 special values", "planning int64::", "a sum of pairs of words loses its carry";
     chains_of_any_length, "6 products", "unit products::order", "the best order is looked for in a chain of matrices of any length";
     checked_indices_end_early, "9 indices", "planning copies::an_index", "the indices after the last whole vector are not checked";

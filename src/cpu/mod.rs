@@ -62,6 +62,7 @@ mod transfer;
 mod transpose;
 
 use crate::base::buffer::{Buffer, Memory};
+use crate::base::caps::Half;
 use crate::base::dtype::Element;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::math::simd::threaded::block_bytes;
@@ -90,6 +91,7 @@ fn caps() -> Caps {
         wgsl: false,
         int64: true,
         float64: true,
+        half: Half::HARDWARE,
         max_binding: isize::MAX as u64,
         max_buffer: isize::MAX as u64,
         // a kernel with more operands gains nothing, because the hardware prefetcher follows far fewer than 64 streams

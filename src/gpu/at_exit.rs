@@ -93,8 +93,8 @@ unsafe extern "C" {
 }
 
 /// Makes the process wait at its end until this connection to a software driver has finished its work, has failed, or
-/// times out. `load` must make the driver run a shader; only the first call in the process calls it.
-pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
+/// times out. The driver must have run a shader in this process.
+pub(super) fn wait_for(connection: &Arc<Connection>) {
     {
         let mut open = lock(&OPEN);
         open.retain(|connection| connection.strong_count() > 0);
@@ -102,8 +102,7 @@ pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
     }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // exit functions run in reverse order of registration, so the driver must register its own before ours
-        load();
+        // exit functions run in reverse order of registration, and the driver has registered its own by now
         static SETTLE: Once = Once::new();
         at_end(&SETTLE, settle_all);
     });

@@ -8,6 +8,7 @@ use super::connection::{Clock, Connection, lock};
 use super::disk::DiskCache;
 use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
 use super::notes::Notes;
+use super::numerics;
 use super::prepared::PreparedPlans;
 use super::waiting::Watch;
 use crate::base::buffer::{Buffer, Memory};
@@ -46,7 +47,7 @@ pub(crate) struct Gpu {
     pub(super) notes: Arc<Notes>,
     /// A thread that locks both `batch` and this locks `batch` first, for the same reason as with `pool`.
     pub(super) prepared: Mutex<PreparedPlans>,
-    /// The findings of the probe of the device's arithmetic, once a caller has asked for them.
+    /// The findings of the probe of the device's arithmetic. Empty if the probe failed when the device was opened.
     pub(super) numerics: OnceLock<Numerics>,
     pub(super) disk: Option<Arc<DiskCache>>,
 }
@@ -146,7 +147,10 @@ pub(super) fn connected(
     let connection = Arc::new(connection);
     let notes = Arc::<Notes>::default();
     let disk = if for_trials { None } else { DiskCache::open(&connection) };
+    let found = numerics::find(&connection, disk.as_ref(), &origin, shrink);
     let mut caps = opened.caps;
+    // without findings the integer conversions stay; the caller's next operation meets the cause
+    caps.half = found.as_ref().map_or(caps.half, |found| numerics::conversions(*found, shrink));
     caps.tiles = shrink.and_then(|s| s.tiles).unwrap_or(caps.tiles);
     let alignment = opened.limits.uniform_alignment;
     let batch = connection.scoped("open", || Batch::new(&connection, alignment, notes.clone(), disk.clone()))?;
@@ -166,7 +170,7 @@ pub(super) fn connected(
         batch: Arc::new(Mutex::new(batch)),
         notes,
         prepared: Mutex::default(),
-        numerics: OnceLock::new(),
+        numerics: found.map_or_else(|_| OnceLock::new(), OnceLock::from),
         disk,
     }))
 }
@@ -192,6 +196,15 @@ impl Gpu {
         // this fails only while the last handle to the device is being dropped; otherwise the caller holds a handle
         let gone = || Error::with_line(ErrorKind::Internal, "open", "the device is being closed", None);
         self.this.upgrade().ok_or_else(gone)
+    }
+
+    /// Returns how the device's arithmetic behaves. Probes it again if that failed when it was opened.
+    pub(super) fn known_numerics(&self) -> Result<Numerics> {
+        if let Some(known) = self.numerics.get() {
+            return Ok(*known);
+        }
+        let found = numerics::probe(&self.connection)?;
+        Ok(*self.numerics.get_or_init(|| found))
     }
 
     /// Returns a buffer from the pool, or a newly allocated one.

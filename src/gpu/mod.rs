@@ -4,13 +4,14 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `numerics.rs`, `cooperative.rs` | the probe of a device's arithmetic; the self-test of its cooperative matrices |
+//! | `cooperative.rs` | the self-test of cooperative matrices |
 //! | `routines.rs`, `raw.rs` | the shader files of the routines, and their dispatches; user-defined shaders |
 //! | `dispatch.rs` | binds a prepared plan to the buffers of a run, and records its dispatches |
 //! | `prepare.rs`, `params.rs` | prepares a plan once for many runs: pipelines, bindings, parameter words |
 //! | `lent.rs` | devices and buffers of programs that call wgpu themselves |
 //! | `transfer.rs` | copies to and from the host |
 //! | `device.rs` | the open device; decides when memory that recorded or running work uses may be written or freed |
+//! | `numerics.rs` | the probe of a device's arithmetic |
 //! | `batch.rs` | recording and submission |
 //! | `prepared.rs` | prepared plans, and their cache |
 //! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock, and the steps that it times |
@@ -73,6 +74,7 @@ use prepared::{PreparedPlan, RunBuffer, RunBuffers, facts};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Once};
 use timer::{Timer, has_clock};
+use wgsl::Dialect;
 
 #[cfg(feature = "wgpu")]
 pub(crate) use lent::of_program;
@@ -121,8 +123,8 @@ impl Provider for Gpus {
 
     fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<Shader>> {
         let texts = |step: &Step| match step {
-            Step::Nest(kernel) => vec![variant::preview(kernel, caps.int64)],
-            Step::Routine(call) => routines::previews(call, caps.int64),
+            Step::Nest(kernel) => vec![variant::preview(kernel, Dialect::of(caps))],
+            Step::Routine(call) => routines::previews(call, Dialect::of(caps)),
             Step::Clear { .. } => vec![],
         };
         plan.steps.iter().flat_map(texts).collect()
@@ -161,9 +163,8 @@ fn open(id: u32, origin: Origin, limit: Option<usize>, shrink: Option<Shrink>) -
         gpu = open(false)?;
     }
     if gpu.connection.software {
-        // the probe makes the driver compile and run a shader. Its error is dropped, because the caller's next
-        // operation meets the cause
-        at_exit::wait_for(&gpu.connection, || drop(gpu.probe()));
+        // the probe of its arithmetic has made the driver compile and run a shader
+        at_exit::wait_for(&gpu.connection);
     }
     Ok(gpu)
 }

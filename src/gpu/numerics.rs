@@ -1,16 +1,26 @@
-//! The probe of a device's arithmetic, much of which WGSL leaves open. It is one small shader, which runs when a caller
-//! first asks for its findings. It also runs when the process opens its first software driver, because `at_exit.rs`
-//! needs a shader to run.
+//! The probe of a device's arithmetic, much of which WGSL leaves open. It is one small shader, which runs when a device is
+//! opened, because its findings decide how kernels convert f16. Later devices of the process, and later processes, use
+//! what the first one found.
 
-use super::connection::Connection;
-use super::device::{Gpu, driver_buffer};
-use super::memory::DriverBuffer;
+use super::adapter::Origin;
+use super::batch::new_encoder;
+use super::connection::{Clock, Connection, lock};
+use super::disk::DiskCache;
+use crate::base::caps::{Half, NarrowHalf, Shrink};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::Numerics;
 use half::f16;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// How many words of results `numerics.wgsl` writes for each line of operands.
-const WIDTH: usize = 11;
+const WIDTH: usize = 10;
+/// How many words of results its entry point `halves` writes for each line.
+const HALVES_WIDTH: usize = 4;
+
+/// The findings in this process, by the number of the adapter.
+static FOUND: Mutex<Vec<(usize, Numerics)>> = Mutex::new(Vec::new());
 
 /// Returns 512 lines of operands a, b and c: special values, then ordinary ones. If the device does not round to
 /// nearest, at least one of so many lines shows it. 512 was chosen by hand; no benchmark compares other values.
@@ -53,38 +63,79 @@ fn operands() -> Vec<[f32; 3]> {
     all
 }
 
-impl Gpu {
-    /// Returns how the device's arithmetic behaves. The first call runs the probe, unless an earlier process kept its
-    /// findings on disk.
-    pub(super) fn known_numerics(&self) -> Result<Numerics> {
-        if let Some(known) = self.numerics.get() {
-            return Ok(*known);
-        }
-        let kept = self.disk.as_ref().and_then(|disk| disk.numerics()).map(unpack);
-        match kept {
-            Some(kept) => Ok(*self.numerics.get_or_init(|| kept)),
-            None => self.probe(),
-        }
+/// Returns lines of operands for the conversions of f16: a word with two f16, and an f32. They have all subnormals of f16,
+/// a sample of its normal numbers, the points half way to the next f16, and the f32 on both sides of those.
+fn halves() -> Vec<[u32; 2]> {
+    // each exponent of f16 has 1,024 numbers; the step shares no factor with that, so the sample has all low digits
+    let sampled = (0..0x500).chain((0x500..0x7c00).step_by(13));
+    let mut floats: Vec<f32> = vec![f32::NAN, f32::INFINITY, f32::MAX, 65519.996, 65520.0, 65536.0, 1e-8, 1e-40];
+    floats.push(f32::from_bits(0x7fff_ffff));
+    for bits in sampled.clone() {
+        let [x, next] = [bits, bits + 1].map(|b| f16::from_bits(b).to_f64().min(65536.0));
+        let middle = ((x + next) / 2.0) as f32;
+        floats.extend([x as f32, middle.next_down(), middle, middle.next_up()]);
     }
+    let patterns = sampled.chain((0x7c00..=0x7fff).step_by(31)).collect::<Vec<u16>>();
+    let lines = floats.iter().flat_map(|x| [*x, -*x]).enumerate().map(|(n, x)| {
+        let pattern = patterns[n % patterns.len()] as u32;
+        // each number in both halves of a word, with both signs
+        [pattern << 16 | pattern ^ 0x8000 ^ (n as u32 & 1) << 15 | (n as u32 & 1) << 31, x.to_bits()]
+    });
+    lines.collect()
+}
 
-    /// Runs the probe on the device, and keeps its findings for later processes.
-    pub(super) fn probe(&self) -> Result<Numerics> {
-        let lines = operands();
-        let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
-        let (input, output) = (self.allocate(words.len() * 4)?, self.allocate(lines.len() * WIDTH * 4)?);
-        let (Some(from), Some(to)) = (driver_buffer(&input), driver_buffer(&output)) else {
-            return Err(Error::with_line(ErrorKind::Internal, "numerics", "the buffer does not belong to a GPU", None));
-        };
-        // recorded work may still use buffers that came from the pool, so it is submitted before the probe
-        self.submit_uses_of(from)?;
-        self.submit_uses_of(to)?;
-        self.connection.scoped("numerics", || run(&self.connection, &words, from, to))?;
-        let mut bytes = Vec::new();
-        self.read_now(&to.buffer, lines.len() * WIDTH * 4, &mut bytes)?;
-        let found = judge(&lines, &bytemuck::pod_collect_to_vec::<u8, u32>(&bytes));
-        self.disk.iter().for_each(|disk| disk.keep_numerics(pack(found)));
-        Ok(*self.numerics.get_or_init(|| found))
+/// Returns how the arithmetic of a device behaves that is being opened, or the error of the probe. A device that a
+/// program has lent may lack features, so its findings are not kept; the same holds for a test's device without features.
+pub(super) fn find(
+    connection: &Connection,
+    disk: Option<&Arc<DiskCache>>,
+    origin: &Origin,
+    shrink: Option<Shrink>,
+) -> Result<Numerics> {
+    let number = origin.number().filter(|_| shrink.is_none_or(|s| !s.webgpu));
+    let is_it = |known: &&(usize, Numerics)| Some(known.0) == number;
+    if let Some((_, known)) = lock(&FOUND).iter().find(is_it) {
+        return Ok(*known);
     }
+    // a software driver is always probed once in a process, because `at_exit.rs` needs it to have run a shader
+    let kept = disk.filter(|_| number.is_some() && !connection.software).and_then(|disk| disk.numerics());
+    let found = match kept {
+        Some(kept) => unpack(kept),
+        None => probe(connection)?,
+    };
+    if let Some(number) = number {
+        disk.iter().for_each(|disk| disk.keep_numerics(pack(found)));
+        lock(&FOUND).push((number, found));
+    }
+    Ok(found)
+}
+
+/// Returns how a device with these findings converts f16.
+pub(super) fn conversions(found: Numerics, shrink: Option<Shrink>) -> Half {
+    if shrink.is_some_and(|s| !s.half) {
+        return Half::INTEGERS;
+    }
+    let narrows = match (found.half, found.half_type) {
+        (true, _) => NarrowHalf::Pack,
+        (false, true) => NarrowHalf::Native,
+        (false, false) => NarrowHalf::Integers,
+    };
+    Half { widens: found.half_to_float, narrows }
+}
+
+/// Runs the probe on a device.
+pub(super) fn probe(connection: &Connection) -> Result<Numerics> {
+    let lines = operands();
+    let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
+    let pairs = halves();
+    let of_halves: Vec<u32> = pairs.iter().flat_map(|[f16s, x]| [*f16s, *x, 0, 0]).collect();
+    let native = connection.device.features().contains(wgpu::Features::SHADER_F16);
+    let shapes = [("main", &words[..], WIDTH), ("halves", &of_halves[..], HALVES_WIDTH)];
+    let results = run(connection, shapes, native)?;
+    let (arithmetic, conversions) = results.split_at(lines.len() * WIDTH);
+    let found = judge(&lines, arithmetic);
+    let [widens, packs, types] = judge_halves(&pairs, conversions);
+    Ok(Numerics { half: packs, half_type: native && types, half_to_float: widens, ..found })
 }
 
 /// Returns the findings as bits, to be kept on disk.
@@ -101,6 +152,8 @@ fn pack(found: Numerics) -> u16 {
         division,
         sqrt,
         half,
+        half_type,
+        half_to_float,
         float_to_int,
     } = found;
     let all = [
@@ -116,6 +169,8 @@ fn pack(found: Numerics) -> u16 {
         sqrt,
         half,
         float_to_int,
+        half_type,
+        half_to_float,
     ];
     all.iter().rev().fold(0, |bits, is| bits << 1 | *is as u16)
 }
@@ -136,43 +191,107 @@ fn unpack(bits: u16) -> Numerics {
         sqrt: is(9),
         half: is(10),
         float_to_int: is(11),
+        half_type: is(12),
+        half_to_float: is(13),
     }
 }
 
-/// Runs the probe's shader over lines of four words. Compiles it with all of wgpu's run-time checks, because its speed
-/// does not matter.
-fn run(connection: &Connection, words: &[u32], from: &DriverBuffer, to: &DriverBuffer) {
+/// Runs entry points of the probe's shader, each over lines of four words, and returns their results one after another. An
+/// entry point comes with its operands, and how many words of results it writes for each line. `native` states whether
+/// the device has the type f16. Compiles with all of wgpu's run-time checks, because its speed does not matter.
+fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: bool) -> Result<Vec<u32>> {
     let device = &connection.device;
-    let source = wgpu::ShaderSource::Wgsl(include_str!("../../shaders/numerics.wgsl").into());
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: Default::default(),
-        cache: None,
-    });
-    let bytes = std::num::NonZeroU64::new(words.len() as u64 * 4);
-    // the shader computes the number of lines from the length of the binding
-    let operands = wgpu::BufferBinding { buffer: &from.buffer, offset: 0, size: bytes };
-    let entries = [
-        wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(operands) },
-        wgpu::BindGroupEntry { binding: 1, resource: to.buffer.as_entire_binding() },
-    ];
-    let layout = pipeline.get_bind_group_layout(0);
-    let group =
-        device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries });
-    connection.queue.write_buffer(&from.buffer, 0, bytemuck::cast_slice(words));
-    let mut encoder = device.create_command_encoder(&Default::default());
-    {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        pass.set_pipeline(&pipeline);
-        pass.set_bind_group(0, &group, &[]);
-        // four words a line, 64 invocations a workgroup
-        pass.dispatch_workgroups((words.len() / 4).div_ceil(64) as u32, 1, 1);
+    let bytes = |(_, words, width): &(&str, &[u32], usize)| (words.len() / 4 * width * 4) as u64;
+    let total: u64 = entries.iter().map(bytes).sum();
+    let buffer = |size: u64, usage: wgpu::BufferUsages| {
+        device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    };
+    let staging = connection.scoped("numerics", || {
+        use wgpu::BufferUsages as U;
+        let text = include_str!("../../shaders/numerics.wgsl");
+        let source = if native {
+            format!("enable f16;\n{}", text.replace("return x;", "return f32(f16(x));"))
+        } else {
+            text.into()
+        };
+        let source = wgpu::ShaderSource::Wgsl(source.into());
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
+        let staging = buffer(total, U::MAP_READ | U::COPY_DST);
+        let mut encoder = new_encoder(connection);
+        let mut at = 0;
+        for entry in &entries {
+            let (name, words, _) = *entry;
+            let (from, to) = (
+                buffer(words.len() as u64 * 4, U::STORAGE | U::COPY_DST),
+                buffer(bytes(entry), U::STORAGE | U::COPY_SRC),
+            );
+            connection.queue.write_buffer(&from, 0, bytemuck::cast_slice(words));
+            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: None,
+                layout: None,
+                module: &module,
+                entry_point: Some(name),
+                compilation_options: Default::default(),
+                cache: None,
+            });
+            let bindings = [(0, &from), (1, &to)];
+            let entries =
+                bindings.map(|(binding, b)| wgpu::BindGroupEntry { binding, resource: b.as_entire_binding() });
+            let layout = pipeline.get_bind_group_layout(0);
+            let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &layout,
+                entries: &entries,
+            });
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                pass.set_pipeline(&pipeline);
+                pass.set_bind_group(0, &group, &[]);
+                // four words a line, 64 invocations a workgroup
+                pass.dispatch_workgroups((words.len() / 4).div_ceil(64) as u32, 1, 1);
+            }
+            encoder.copy_buffer_to_buffer(&to, 0, &staging, at, bytes(entry));
+            at += bytes(entry);
+        }
+        connection.submit(encoder.finish(), 2);
+        staging
+    })?;
+    // 0 until the driver has mapped the buffer; then 1, or 2 if it could not
+    let mapped = Arc::new(AtomicU8::new(0));
+    let signal = mapped.clone();
+    staging.map_async(wgpu::MapMode::Read, .., move |result| signal.store(if result.is_ok() { 1 } else { 2 }, Relaxed));
+    let (clock, since) = (Clock::new(connection), Instant::now());
+    while mapped.load(Relaxed) == 0 {
+        connection.poll_until(since, || mapped.load(Relaxed) != 0);
+        connection.check()?;
+        if clock.expired(connection) {
+            return Err(connection.timed_out("numerics"));
+        }
     }
-    connection.queue.submit([encoder.finish()]);
+    let fail = |detail: String| Error::with_line(ErrorKind::Internal, "numerics", detail, None);
+    let view = staging.get_mapped_range(..).map_err(|e| fail(e.to_string()))?;
+    Ok(bytemuck::pod_collect_to_vec::<u8, u32>(&view))
+}
+
+/// Compares the device's conversions of f16 with the host's. Returns whether it widens, packs and converts to its type
+/// f16 correctly.
+fn judge_halves(lines: &[[u32; 2]], results: &[u32]) -> [bool; 3] {
+    let is_wide = |got: u32, bits: u32| {
+        let want = f16::from_bits(bits as u16).to_f32();
+        got == want.to_bits() || want.is_nan() && f32::from_bits(got).is_nan()
+    };
+    let is_narrow = |got: u32, x: u32| {
+        let want = f16::from_f32(f32::from_bits(x));
+        got == want.to_bits() as u32 || want.is_nan() && f16::from_bits(got as u16).is_nan()
+    };
+    let mut right = [true; 3];
+    for ([pair, x], r) in lines.iter().zip(results.chunks(HALVES_WIDTH)) {
+        let widens = is_wide(r[0], pair & 0xffff) && is_wide(r[1], pair >> 16);
+        right[0] &= mutant!(wrong_halves_trusted, true, widens);
+        right[1] &= is_narrow(r[2], *x);
+        right[2] &= is_narrow(r[3], *x);
+    }
+    right
 }
 
 /// Compares the device's results with the host's, and returns the findings.
@@ -197,17 +316,17 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
         infinity: arithmetic(&has(f32::is_infinite)),
         negative_zero: arithmetic(&has(|x| x.to_bits() == 0x8000_0000)),
         subnormals: arithmetic(&|a, b| [a, b, a + b, a * b].iter().any(|x| x.is_subnormal())),
-        no_folding: all(&ordinary, 7, &|a, b, _| (a + b) - a) && all(&|_, _| true, 10, &|a, _, _| nothing(a)),
+        no_folding: all(&ordinary, 7, &|a, b, _| (a + b) - a) && all(&|_, _| true, 9, &|a, _, _| nothing(a)),
         rounding: all(&ordinary, 1, &|a, b, _| a + b) && all(&ordinary, 2, &|a, b, _| a * b),
         fma: all(&ordinary, 5, &f32::mul_add),
         no_contraction: all(&ordinary, 6, &|a, b, c| a * b + c),
         division: all(&ordinary, 3, &|a, b, _| a / b),
         sqrt: all(&|a, _| a.is_normal() && a > 0.0, 4, &|a, _, _| a.sqrt()),
-        half: lines.iter().zip(results.chunks(WIDTH)).all(|(l, r)| {
-            let want = f16::from_f32(l[0]);
-            r[8] == want.to_bits() as u32 || (want.is_nan() && f16::from_bits(r[8] as u16).is_nan())
-        }),
-        float_to_int: each(9, &|a| a as i32 as u32),
+        // `halves` probes these
+        half: false,
+        half_type: false,
+        half_to_float: false,
+        float_to_int: each(8, &|a| a as i32 as u32),
     }
 }
 
@@ -215,11 +334,71 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
 mod tests {
     use super::*;
 
-    crate::testing::unit_tests!(gpu_numerics: findings_are_kept_bit_by_bit);
+    crate::testing::unit_tests!(
+        gpu_numerics: findings_are_kept_bit_by_bit, wrong_conversions_of_halves_are_found,
+        each_finding_chooses_its_conversion
+    );
 
     fn findings_are_kept_bit_by_bit() {
-        assert!((0..12).all(|n| pack(unpack(1 << n)) == 1 << n));
+        assert!((0..14).all(|n| pack(unpack(1 << n)) == 1 << n));
         // the first and the last field have the lowest and the highest bit
-        assert!(unpack(1).nan && unpack(1 << 11).float_to_int && !unpack(1 << 11).nan);
+        assert!(unpack(1).nan && unpack(1 << 13).half_to_float && !unpack(1 << 13).nan);
+    }
+
+    /// Returns what a device writes that converts correctly, except that `widen` and `narrow` change the results.
+    fn converted(lines: &[[u32; 2]], widen: fn(f32) -> f32, narrow: fn(f32) -> u16) -> Vec<u32> {
+        let wide = |bits: u32| widen(f16::from_bits(bits as u16).to_f32()).to_bits();
+        let of = |[pair, x]: &[u32; 2]| {
+            let narrow = narrow(f32::from_bits(*x)) as u32;
+            [wide(pair & 0xffff), wide(pair >> 16), narrow, narrow]
+        };
+        lines.iter().flat_map(of).collect()
+    }
+
+    fn wrong_conversions_of_halves_are_found() {
+        let nearest = |x: f32| f16::from_f32(x).to_bits();
+        let truncated = |x: f32| f16::from_f32(x).to_f32().abs() > x.abs();
+        assert!(truncated(1.0 + 2047.0 / 2048.0));
+        let lines = halves();
+        let judged =
+            |widen: fn(f32) -> f32, narrow: fn(f32) -> u16| judge_halves(&lines, &converted(&lines, widen, narrow));
+        assert_eq!(judged(|x| x, nearest), [true; 3]);
+        // subnormals flushed
+        let flush = |x: f32| if x.abs() < 6.1e-5 { x * 0.0 } else { x };
+        assert_eq!(judged(flush, nearest), [false, true, true]);
+        assert_eq!(
+            judged(|x| x, |x| f16::from_f32(if x.abs() < 6.1e-5 { x * 0.0 } else { x }).to_bits()),
+            [true, false, false]
+        );
+        // truncation
+        let truncate = |x: f32| {
+            let near = f16::from_f32(x);
+            if near.to_f32().abs() > x.abs() { near.to_bits() - 1 } else { near.to_bits() }
+        };
+        assert_eq!(judged(|x| x, truncate), [true, false, false]);
+        // ties away from zero
+        let away = |x: f32| {
+            let near = f16::from_f32(x);
+            let next = f16::from_bits(near.to_bits() + 1);
+            let is_tie = x.abs() - near.to_f32().abs() == next.to_f32().abs() - x.abs();
+            if is_tie { next.to_bits() } else { near.to_bits() }
+        };
+        assert_eq!(judged(|x| x, away), [true, false, false]);
+        // overflow to the largest number
+        let saturate = |x: f32| f16::from_f32(x).to_bits() - (x.is_finite() && f16::from_f32(x).is_infinite()) as u16;
+        assert_eq!(judged(|x| x, saturate), [true, false, false]);
+        // -0
+        assert_eq!(judged(|x| x, |x| f16::from_f32(x + 0.0).to_bits()), [true, false, false]);
+    }
+
+    fn each_finding_chooses_its_conversion() {
+        let found = unpack(0);
+        let of =
+            |half, half_type, half_to_float| conversions(Numerics { half, half_type, half_to_float, ..found }, None);
+        assert_eq!(of(false, false, false), Half::INTEGERS);
+        assert_eq!(of(false, true, true), Half::HARDWARE);
+        assert_eq!(of(true, true, false), Half { widens: false, narrows: NarrowHalf::Pack });
+        let integers = Shrink { half: false, ..Shrink::NONE };
+        assert_eq!(conversions(unpack(u16::MAX), Some(integers)), Half::INTEGERS);
     }
 }

@@ -6,7 +6,7 @@ use super::params::template;
 use super::pipelines::{Interface, Pipelines, Wanted};
 use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
 use super::variant::{classify, workgroups};
-use super::wgsl::{self, Access, Form, Key, Slot, Variant, Words};
+use super::wgsl::{self, Access, Dialect, Form, Key, Slot, Variant, Words};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::kernel::{BufferRef, Caps, Kernel, Op, Plan, Position, Step, Store, Window, validate};
 use smallvec::SmallVec;
@@ -121,7 +121,7 @@ impl Preparer<'_> {
                 if self.pipelines.find(key).is_some() || !keys.insert(key) {
                     continue;
                 }
-                let text = wgsl::generate(kernel, form, variant, self.caps.int64)
+                let text = wgsl::generate(kernel, form, variant, Dialect::of(self.caps))
                     .map_err(|fault| (Error::with_line(fault.kind, kernel.name, fault.detail, None), kernel.node))?;
                 let interface = Interface { slots: &variant.slots, checks: form.checks, params: variant.params };
                 wanted.push(Wanted { key: key.clone(), interface, text });

@@ -6,7 +6,7 @@ use super::memory::DriverBuffer;
 use super::notes::{Checked, Refuses};
 use super::pipelines::Interface;
 use super::prepared::RunBuffer;
-use super::wgsl::{self, Header, Slot};
+use super::wgsl::{self, Dialect, Header, Slot};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::graph::routine::{
@@ -45,9 +45,9 @@ fn shader(row: &Routine) -> Result<&'static str> {
 }
 
 /// Returns the shader of each pass of a call, for its first dispatch.
-pub(super) fn previews(call: &RoutineCall, int64: bool) -> Vec<Result<Shader>> {
+pub(super) fn previews(call: &RoutineCall, dialect: Dialect) -> Vec<Result<Shader>> {
     let preview = |p: &RoutinePass| {
-        let text = wgsl::generate_routine(call, p, shader(call.row)?, int64);
+        let text = wgsl::generate_routine(call, p, shader(call.row)?, dialect);
         let items = p.windows.first().map_or(0, |[first, end]| end - first) as u64;
         Ok(Shader { text, invocations: items.next_multiple_of(p.group.into()) })
     };
@@ -110,7 +110,7 @@ impl<'a> Recorder<'a> {
         let checks = call.row.refuses.is_some();
         let (key, interface) =
             (wgsl::routine_key(call, scheduled), Interface { slots: &kinds, checks, params: wgsl::ROUTINE_PARAMS });
-        let text = || Ok(wgsl::generate_routine(call, scheduled, shader, self.caps.int64));
+        let text = || Ok(wgsl::generate_routine(call, scheduled, shader, Dialect::of(self.caps)));
         let pipeline = self.batch.pipelines.get(self.connection, key, interface, text)?;
         let slice = |b: &BoundPlace<'a>| BufferSlice {
             buffer: &b.buffer.buffer,
@@ -228,7 +228,7 @@ mod tests {
                 ],
                 node: 0,
             };
-            for text in [true, false].into_iter().flat_map(|int64| previews(&call, int64)) {
+            for text in [Dialect::FULL, Dialect::LEAST].into_iter().flat_map(|dialect| previews(&call, dialect)) {
                 validate(&format!("bincount of {dtype}"), &text.unwrap().text);
             }
         }

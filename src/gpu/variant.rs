@@ -3,7 +3,7 @@
 //! invocations process elements by fours.
 
 use super::fetches::{self, Operands, SIDE};
-use super::wgsl::{self, Access, Form, Slot, StoreMode, Variant, Words};
+use super::wgsl::{self, Access, Dialect, Form, Slot, StoreMode, Variant, Words};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
@@ -110,8 +110,8 @@ pub(super) fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, co
 }
 
 /// Returns the shader source of a kernel as most runs compile it: its inputs and outputs are different buffers, and
-/// each array begins at its buffer's start. `int64` states whether the device has 64-bit integers.
-pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<Shader> {
+/// each array begins at its buffer's start.
+pub(crate) fn preview(kernel: &Kernel, dialect: Dialect) -> Result<Shader> {
     let form = Form::of(kernel);
     let mut bound: Vec<(BufferRef, Words)> = vec![];
     let mut kinds: Vec<Slot> = vec![];
@@ -137,7 +137,7 @@ pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<Shader> {
     let firsts = kernel.loads.iter().map(|l| l.offset).chain(kernel.stores.iter().map(|s| s.offset));
     let aligned: SmallVec<[bool; 8]> = firsts.map(|first| first % 4 == 0).collect();
     let variant = classify(kernel, &form, window, (&offsets, &aligned), &slots, &mut kinds)?;
-    let text = wgsl::generate(kernel, &form, &variant, int64)
+    let text = wgsl::generate(kernel, &form, &variant, dialect)
         .map_err(|fault| Error::with_line(fault.kind, kernel.name, fault.detail, None))?;
     let groups = workgroups(kernel, &variant, window, window.shape.iter().product()) as u64;
     Ok(Shader { text, invocations: groups * variant.groups.size as u64 })

@@ -3,7 +3,7 @@
 use crate::array::device::Device;
 use crate::base::caps::Shrink;
 pub use crate::base::caps::tiles::{Tile, Tiles, VENDORS};
-pub use crate::base::caps::{Card, Cooperative};
+pub use crate::base::caps::{Card, Cooperative, Half};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::graph::expr::Expr;
@@ -44,6 +44,14 @@ pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
 /// There is no GPU, or it cannot be opened.
 pub fn gpu_without_int64() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { int64: false, ..Shrink::NONE })
+}
+
+/// Opens the first GPU without the hardware's conversions of f16, so that integer operations convert.
+///
+/// # Errors
+/// There is no GPU, or it cannot be opened.
+pub fn gpu_with_integer_halves() -> Result<Device> {
+    Device::gpu()?.shrunk(Shrink { half: false, ..Shrink::NONE })
 }
 
 /// Opens the first GPU without its clock, so that timings use the host's clock.
@@ -91,6 +99,7 @@ pub fn named_caps(name: &str) -> Option<Caps> {
         "weak" => Some(Caps {
             int64: false,
             float64: false,
+            half: Half::INTEGERS,
             max_binding: 128 << 20,
             max_buffer: 256 << 20,
             max_bindings: 6,

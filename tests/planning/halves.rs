@@ -1,6 +1,8 @@
-//! Conversions between f32 and the floats of 16 bits on the CPU, in loops and in fused expressions, with each instruction set: every
+//! Conversions between f32 and the floats of 16 bits: on the CPU with each instruction set, and on a GPU by its hardware and by integers,
+//! in loops and in fused expressions: every
 //! number of 16 bits, and numbers of f32 at and around those halfway between two neighbours. All NaNs count as one.
 
+use crate::kit::arrays::put;
 use crate::kit::stage::Stage;
 use crate::kit::*;
 use cupric::DType::*;
@@ -33,10 +35,11 @@ fn same<T: Element>(what: &str, got: &Expr, want: &[T]) -> usize {
 }
 
 macro_rules! check {
-    ($t:ident, $dtype:ident, $infinity:literal) => {{
+    ($t:ident, $dtype:ident, $infinity:literal, $device:expr) => {{
+        let device = $device;
         let all: Vec<$t> = (0..=u16::MAX).map($t::from_bits).collect();
         let wide: Vec<f32> = all.iter().map(|x| x.to_f32_const()).collect();
-        let x = Array::from_vec(all.clone(), [1 << 16]).unwrap();
+        let x = put(device, all.clone(), &[1 << 16]);
         let mut count = same("widened", &x.astype(F32), &wide);
         count += same("widened in an expression", &(x.astype(F32) * 2.0), &wide.iter().map(|x| x * 2.0).collect::<Vec<_>>());
         count += same("read and written", &-&*x, &all.iter().map(|x| -*x).collect::<Vec<_>>());
@@ -46,7 +49,7 @@ macro_rules! check {
 
         let list = samples($infinity, |bits| $t::from_bits(bits).to_f32_const());
         let want: Vec<$t> = list.iter().map(|x| $t::from_f32_const(*x)).collect();
-        let y = Array::from_vec(list.clone(), [list.len()]).unwrap();
+        let y = put(device, list.clone(), &[list.len()]);
         count += same("narrowed", &y.astype($dtype), &want);
         count += same("narrowed in an expression", &(-&*y).astype($dtype), &want.iter().map(|x| -*x).collect::<Vec<_>>());
         count += same("narrowed from the second on", &y.slice(s![1..]).astype($dtype), &want[1..]);
@@ -59,8 +62,34 @@ macro_rules! check {
 
 #[test]
 fn conversions() {
-    let mut stage = Stage::new(2, "conversions of 16 bits", &Device::cpu());
-    stage.count(check!(f16, F16, 0x7c00) + check!(bf16, BF16, 0x7f80));
+    let cpu = Device::cpu();
+    let mut stage = Stage::new(2, "conversions of 16 bits", &cpu);
+    stage.count(check!(f16, F16, 0x7c00, &cpu) + check!(bf16, BF16, 0x7f80, &cpu));
+}
+
+#[test]
+fn conversions_on_a_gpu() {
+    let Some(gpu) = gpu(1) else { return };
+    for device in [own(&gpu), testing::gpu_with_integer_halves().unwrap()] {
+        let mut stage = Stage::new(5, "conversions of 16 bits", &device);
+        stage.count(check!(f16, F16, 0x7c00, &device) + check!(bf16, BF16, 0x7f80, &device));
+    }
+}
+
+#[test]
+fn a_gpu_reports_how_it_converts() {
+    let Some(gpu) = gpu(1) else { return };
+    let [found, integers] = [own(&gpu), testing::gpu_with_integer_halves().unwrap()].map(|device| {
+        let (limits, numerics) = (device.limits(), device.numerics().unwrap().unwrap());
+        let plan = (put(&device, vec![f16::ONE; 3], &[3]) * 2.0).plan().unwrap().to_string();
+        assert!(!(put(&device, vec![1f32; 3], &[3]) * 2.0).plan().unwrap().to_string().contains("f16:"));
+        (limits.has_f16_widening, limits.has_f16_narrowing, numerics, plan)
+    });
+    assert_eq!((found.0, found.1), (found.2.half_to_float, found.2.half || found.2.half_type));
+    assert_eq!(found.2, integers.2, "what the probe found does not depend on what is used");
+    assert_eq!((integers.0, integers.1), (false, false));
+    assert!(integers.3.ends_with("f16: widened by integers, narrowed by integers\n"), "{}", integers.3);
+    assert_eq!(found.3 == integers.3, !found.0 && !found.1, "{}", found.3);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Facts about a device's hardware that a caller can query.
 
 use super::Device;
+use crate::base::caps::NarrowHalf;
 
 /// The limits of a device, for programs that adapt the sizes of their arrays to them: see [`Device::limits`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +22,10 @@ pub struct Limits {
     /// Whether the device supports 64-bit integers natively. If not, it computes with pairs of words, which produces
     /// the same bits.
     pub has_int64: bool,
+    /// Whether the hardware converts f16 to f32 in kernels. If not, integer operations do, with the same results.
+    pub has_f16_widening: bool,
+    /// Whether the hardware rounds f32 to f16 in kernels. If not, integer operations do, with the same results.
+    pub has_f16_narrowing: bool,
     /// Whether products of f16 may run on tensor cores.
     pub has_tensor_cores: bool,
 }
@@ -70,6 +75,8 @@ impl Device {
             workgroup_bytes: of_a_gpu(caps.workgroup_memory),
             memory_bytes: self.0.own_memory(),
             has_int64: caps.int64,
+            has_f16_widening: caps.half.widens,
+            has_f16_narrowing: caps.half.narrows != NarrowHalf::Integers,
             has_tensor_cores: !caps.cooperative.is_empty(),
         }
     }

@@ -18,6 +18,8 @@ pub struct Caps {
     pub int64: bool,
     /// Whether the device supports f64.
     pub float64: bool,
+    /// How shaders convert f16 to and from f32.
+    pub half: Half,
     /// The maximum number of bytes that one operand of one dispatch may span.
     pub max_binding: u64,
     /// The maximum size of a buffer, in bytes.
@@ -63,6 +65,45 @@ pub struct Caps {
     pub caches: [usize; 3],
     /// The assumed speed of the device, for comparing two plans.
     pub rates: Rates,
+}
+
+/// How shaders convert f16 to and from f32. The results are the same in all ways, except for the payloads of NaN.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Half {
+    /// Whether the device's own conversion widens f16. The probe has seen that it keeps subnormals. Otherwise integer
+    /// operations do it.
+    pub widens: bool,
+    /// What rounds f32 to f16.
+    pub narrows: NarrowHalf,
+}
+
+/// What rounds f32 to f16, to nearest with ties to even.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum NarrowHalf {
+    /// Integer operations, which every device computes alike.
+    Integers,
+    /// The function `pack2x16float`, which the probe has seen rounding correctly.
+    Pack,
+    /// WGSL's type `f16`, whose conversion the probe has seen rounding correctly.
+    Native,
+}
+
+impl Half {
+    /// Conversions by integer operations, which are right on every device.
+    pub const INTEGERS: Half = Half { widens: false, narrows: NarrowHalf::Integers };
+    /// Conversions by the hardware, as on a CPU and on common graphics cards.
+    pub const HARDWARE: Half = Half { widens: true, narrows: NarrowHalf::Native };
+}
+
+impl std::fmt::Display for Half {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let narrows = match self.narrows {
+            NarrowHalf::Integers => "integers",
+            NarrowHalf::Pack => "pack2x16float",
+            NarrowHalf::Native => "the type f16",
+        };
+        write!(f, "widened by {}, narrowed by {narrows}", if self.widens { "unpack2x16float" } else { "integers" })
+    }
 }
 
 /// The rates of the planner's time model (`plan/price.rs`). They are estimates for a kind of device, not measurements
@@ -127,6 +168,8 @@ pub(crate) struct Shrink {
     pub max_binding: u64,
     pub max_groups: u32,
     pub int64: bool,
+    /// Whether f16 may be converted by the hardware.
+    pub half: bool,
     pub clock: bool,
     /// Whether to request only WebGPU's default limits and no optional feature from the driver, so that wgpu itself
     /// enforces them.
@@ -138,14 +181,21 @@ pub(crate) struct Shrink {
 #[cfg(any(feature = "gpu", feature = "testing"))]
 impl Shrink {
     /// No restriction. Tests start from this value and change a field.
-    pub const NONE: Shrink =
-        Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: true, clock: true, webgpu: false, tiles: None };
+    pub const NONE: Shrink = Shrink {
+        max_binding: u64::MAX,
+        max_groups: u32::MAX,
+        int64: true,
+        half: true,
+        clock: true,
+        webgpu: false,
+        tiles: None,
+    };
 
     /// Returns whether any field other than `tiles` restricts the device.
     #[cfg(feature = "gpu")]
     pub fn is_below(&self) -> bool {
         let whole = (self.max_binding, self.max_groups) == (u64::MAX, u32::MAX);
-        !(whole && self.int64 && self.clock) || self.webgpu
+        !(whole && self.int64 && self.half && self.clock) || self.webgpu
     }
 }
 
@@ -196,6 +246,7 @@ impl Caps {
             wgsl: true,
             int64: true,
             float64: true,
+            half: Half::HARDWARE,
             max_binding: (1 << 31) - 256,
             max_buffer: 1 << 35,
             max_bindings: 14,

@@ -122,7 +122,7 @@ impl Body<'_> {
             }
             for n in 0..4 {
                 let value = match fetch {
-                    Fetch::Whole => access::widened(dtype, &element_of_words(dtype, &format!("words_{name}"), n)),
+                    Fetch::Whole => of_words(dtype, &format!("words_{name}"), n),
                     Fetch::Same => format!("same_{name}"),
                     Fetch::Across | Fetch::WholeAcross => format!("square_{name}[own + {n}u * PITCH]"),
                     Fetch::Each if n == 0 => format!("load_{name}(places.at_{name})"),
@@ -172,7 +172,7 @@ impl Body<'_> {
             }
             for n in 0..4 {
                 let value = match whole {
-                    true => access::widened(dtype, &element_of_words(dtype, &format!("words_{name}"), n)),
+                    true => of_words(dtype, &format!("words_{name}"), n),
                     false => {
                         let step = self.step(*c, &format!("min({n}u, left - 1u)"), "lines");
                         format!("load_{name}(places.at_{name} + {step})")
@@ -192,6 +192,11 @@ impl Body<'_> {
             let bits = |n: usize| access::bits(s.dtype, &format!("results{n}.out{number}"));
             let (per, width) = (1usize << packing(s.dtype), 32usize >> packing(s.dtype));
             for word in 0..4 / per {
+                if s.dtype == DType::F16 {
+                    let [low, high] = [0, 1].map(|n| format!("results{}.out{number}", word * per + n));
+                    line!(out, "let out{number}_{word} = f32_to_f16_pair({low}, {high});");
+                    continue;
+                }
                 let parts = (0..per).map(|n| match n {
                     0 => bits(word * per),
                     _ => format!("({} << {}u)", bits(word * per + n), n * width),
@@ -258,6 +263,16 @@ impl Body<'_> {
                 line!(out, "}}");
             }
         }
+    }
+}
+
+/// Returns the expression for element `n` of four.
+fn of_words(dtype: DType, words: &str, n: usize) -> String {
+    match (dtype, n % 2) {
+        // these functions ignore the other half of a word
+        (DType::F16, 0) => format!("f16_to_f32({words}.{})", FIELDS[n / 2]),
+        (DType::F16, _) => format!("f16_high_to_f32({words}.{})", FIELDS[n / 2]),
+        _ => access::widened(dtype, &element_of_words(dtype, words, n)),
     }
 }
 

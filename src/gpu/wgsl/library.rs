@@ -1,11 +1,13 @@
 //! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader contains only the
 //! functions that it calls. A block is the part of a file between `// block: NAME` and `// end`.
 
+use crate::base::caps::{Caps, Half, NarrowHalf};
 use crate::math::double::POLYNOMIALS;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-const FILES: [&str; 26] = [
+const FILES: [&str; 27] = [
+    include_str!("../../../shaders/lib/half.wgsl"),
     include_str!("../../../shaders/lib/pack.wgsl"),
     include_str!("../../../shaders/lib/integer.wgsl"),
     include_str!("../../../shaders/lib/bits.wgsl"),
@@ -38,6 +40,50 @@ const FILES: [&str; 26] = [
 /// devices.
 const INT64: &str = include_str!("../../../shaders/lib/int64.wgsl");
 const PAIR64: &str = include_str!("../../../shaders/lib/pair64.wgsl");
+
+/// Conversions of f16 by the device. Their functions replace those with the same names in `half.wgsl`.
+const HALF_UNPACK: &str = include_str!("../../../shaders/lib/half_unpack.wgsl");
+const HALF_PACK: &str = include_str!("../../../shaders/lib/half_pack.wgsl");
+const HALF_NATIVE: &str = include_str!("../../../shaders/lib/half_native.wgsl");
+
+/// The features of a device that decide which functions of the library its shaders call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Dialect {
+    /// Whether the device has 64-bit integers.
+    pub int64: bool,
+    pub half: Half,
+}
+
+impl Dialect {
+    /// The dialect of a device that has everything.
+    #[cfg(feature = "testing")]
+    pub const FULL: Dialect = Dialect { int64: true, half: Half::HARDWARE };
+    /// The dialect of a device that has none of it.
+    #[cfg(feature = "testing")]
+    pub const LEAST: Dialect = Dialect { int64: false, half: Half::INTEGERS };
+
+    pub fn of(caps: &Caps) -> Dialect {
+        Dialect { int64: caps.int64, half: caps.half }
+    }
+
+    /// Returns the files of the library in which the dialects differ. A function in a later file replaces the function
+    /// of the same name in an earlier one.
+    fn files(self) -> impl Iterator<Item = &'static str> {
+        let integers = if self.int64 { INT64 } else { PAIR64 };
+        let widen = if self.half.widens { Some(HALF_UNPACK) } else { None };
+        let narrow = match self.half.narrows {
+            NarrowHalf::Integers => None,
+            NarrowHalf::Pack => Some(HALF_PACK),
+            NarrowHalf::Native => Some(HALF_NATIVE),
+        };
+        [Some(integers), widen, narrow].into_iter().flatten()
+    }
+
+    /// Returns the lines with which a shader must begin that contains the library's functions `needed`.
+    pub(super) fn enables(self, needed: &str) -> &'static str {
+        if needed.contains("fn cp_nearest_f16(") { "enable f16;" } else { "" }
+    }
+}
 
 struct Library {
     /// For each item of the library, in the files' order: its source, and the numbers of the items that it names, even
@@ -104,12 +150,12 @@ fn polynomial(name: &str, coefficients: &[f64]) -> String {
     text
 }
 
-/// Returns the library for devices that have 64-bit integers, or the one for devices that do not.
-fn library(int64: bool) -> &'static Library {
-    static LIBRARIES: [OnceLock<Library>; 2] = [OnceLock::new(), OnceLock::new()];
-    LIBRARIES[usize::from(int64)].get_or_init(|| {
-        let own = if int64 { INT64 } else { PAIR64 };
-        let mut all: Vec<_> = [own].iter().chain(&FILES).flat_map(|f| items(f)).collect();
+/// Returns the library of a dialect.
+fn library(dialect: Dialect) -> &'static Library {
+    static LIBRARIES: [OnceLock<Library>; 12] = [const { OnceLock::new() }; 12];
+    let number = usize::from(dialect.int64) + 2 * usize::from(dialect.half.widens) + 4 * dialect.half.narrows as usize;
+    LIBRARIES[number].get_or_init(|| {
+        let mut all: Vec<_> = FILES.into_iter().chain(dialect.files()).flat_map(items).collect();
         all.extend(POLYNOMIALS.iter().flat_map(|(name, c)| items(String::leak(polynomial(name, c)))));
         let names: HashMap<_, _> = all.iter().enumerate().map(|(i, (name, _))| (*name, i)).collect();
         let needs = |i: usize, text: &'static str| -> Vec<usize> {
@@ -121,10 +167,9 @@ fn library(int64: bool) -> &'static Library {
     })
 }
 
-/// Returns the source of the library items that `text` names, and of the items that these name in turn. `int64` states
-/// whether the device has 64-bit integers.
-pub(super) fn needed(text: &str, int64: bool) -> String {
-    let library = library(int64);
+/// Returns the source of the library items that `text` names, and of the items that these name in turn.
+pub(super) fn needed(text: &str, dialect: Dialect) -> String {
+    let library = library(dialect);
     let mut open: Vec<usize> = identifiers(text).filter_map(|id| library.names.get(id).copied()).collect();
     let mut found = BTreeSet::new();
     while let Some(i) = open.pop() {
@@ -133,6 +178,7 @@ pub(super) fn needed(text: &str, int64: bool) -> String {
         }
     }
     let needed = found.iter().map(|i| library.items[*i].0).collect::<Vec<_>>().join("\n");
+    let needed = mutant!(halves_truncated, needed.replace("f32(f16(cp_block(x)))", "cp_block(x)"), needed);
     mutant!(carry_of_pairs_lost, needed.replace("select(0u, 1u, lo < a.lo)", "0u"), needed)
 }
 

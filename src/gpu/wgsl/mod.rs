@@ -25,6 +25,7 @@ pub(crate) use access::{packing, stored_words, words};
 pub(crate) use four::words_of_four;
 pub(crate) use header::{HEADER, Header};
 pub(crate) use key::{Key, key};
+pub(crate) use library::Dialect;
 pub(crate) use routine::{
     PARAMS as ROUTINE_PARAMS, generate as generate_routine, key as routine_key, params as routine_params,
     slots as routine_slots,
@@ -263,8 +264,8 @@ fn frame(size: u32) -> Cow<'static, str> {
 
 /// Returns the source of a kernel: the frame, the declarations and functions that are written for this kernel, the
 /// functions of `shaders/lib` that it calls, and the parts that it uses of the shader file for its kind of kernel.
-/// `int64` states whether the device has 64-bit integers; only the functions of the library depend on it.
-pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: bool) -> Result<String, Fault> {
+/// Only the functions of the library depend on the dialect.
+pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect: Dialect) -> Result<String, Fault> {
     let mut body = Body::new(kernel, form, variant);
     let cooperative = variant.groups.cooperative;
     let written = match kernel.kind {
@@ -316,9 +317,9 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
         mutant!(four_past_a_row, rest.replace("if left > 3u {", "if left > 2u {"), rest)
     );
     let declarations = body.declarations();
-    let library = library::needed(&format!("{declarations}{written}"), int64);
+    let library = library::needed(&format!("{declarations}{written}"), dialect);
     let frame = frame(variant.groups.size.into());
-    let enables = if cooperative > 0 { cooperative::ENABLES } else { "" };
+    let enables = if cooperative > 0 { cooperative::ENABLES } else { dialect.enables(&library) };
     let parts = [head, enables, &*frame, &declarations, &library, &written, &rest];
     let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
     for part in parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {

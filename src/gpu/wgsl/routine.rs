@@ -4,7 +4,9 @@
 use super::access::{self, packing, words};
 use super::key::Key;
 use super::text::{Text, line};
-use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, frame, library};
+use super::{
+    Access, Dialect, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, frame, library,
+};
 use crate::base::dtype::DType;
 use crate::graph::routine::{Pass, Place};
 use crate::plan::kernel::{RoutineCall, RoutinePass, Whole};
@@ -84,9 +86,8 @@ pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &Rou
     key
 }
 
-/// Returns the source of a pass of the routine whose file is `shader`. `int64` states whether the device has 64-bit
-/// integers.
-pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'static str, int64: bool) -> String {
+/// Returns the source of a pass of the routine whose file is `shader`.
+pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'static str, dialect: Dialect) -> String {
     let pass = &scheduled.pass;
     let mut out = Text::default();
     let slots = slots(call, pass);
@@ -128,9 +129,9 @@ pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'st
     }
     let declared = out.finish();
     let block = library::block(rest, pass.name).replace(&format!("fn {}(", pass.name), "fn main(");
-    let needed = library::needed(&format!("{declared}{block}"), int64);
+    let needed = library::needed(&format!("{declared}{block}"), dialect);
     let frame = frame(scheduled.group);
-    let parts = [head, &*frame, &declared, &needed, &block];
+    let parts = [head, dialect.enables(&needed), &*frame, &declared, &needed, &block];
     let text: Vec<&str> = parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect();
     text.join("\n\n") + "\n"
 }

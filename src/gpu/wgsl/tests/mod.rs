@@ -127,7 +127,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
 /// Validates the source for a device that has 64-bit integers, and, unless it has f64, for one that has only pairs of
 /// words. Returns the first.
 fn validate_both(name: &str, k: &Kernel, form: &Form, variant: &Variant) -> String {
-    let text = generate(k, form, variant, true).unwrap();
+    let text = generate(k, form, variant, Dialect::FULL).unwrap();
     validate(name, naga::valid::Capabilities::all(), &text);
     // the planner checks the memory of a tile, which wgpu does not; it uses cooperative matrices only if a device has
     // their memory
@@ -139,7 +139,7 @@ fn validate_both(name: &str, k: &Kernel, form: &Form, variant: &Variant) -> Stri
     let fits = |text: &str| workgroup_memory(text) <= most;
     assert!(fits(&text), "{name}: {} bytes of workgroup memory", workgroup_memory(&text));
     if !text.contains("f64") {
-        let (none, pairs) = (naga::valid::Capabilities::empty(), generate(k, form, variant, false).unwrap());
+        let (none, pairs) = (naga::valid::Capabilities::empty(), generate(k, form, variant, Dialect::LEAST).unwrap());
         validate(name, none, &pairs);
         assert!(fits(&pairs), "{name}: {} bytes of workgroup memory", workgroup_memory(&pairs));
     }
@@ -190,7 +190,7 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
 const COMPUTE: [DType; 7] = [DType::Bool, DType::I32, DType::U32, DType::I64, DType::U64, DType::F32, DType::F64];
 
 fn shader_files_are_valid_as_they_stand() {
-    let library = library::needed("cp_block", true);
+    let library = library::needed("cp_block", Dialect::FULL);
     let own = "struct Axis {\n@align(16) extent: u32,\n}\n\
                struct Parameters {\n@size(64) header: Header,\n@align(16) axes: array<Axis, 8>,\n}\n\
                @group(1) @binding(0) var<uniform> params: Parameters;\n";
@@ -247,7 +247,7 @@ fn parameters_lie_where_rust_writes_them() {
         store(&mut k, i);
         let form = Form::of(&k);
         let variant = variant(&k, &form, StoreMode::Atomic, 1);
-        let text = generate(&k, &form, &variant, true).unwrap();
+        let text = generate(&k, &form, &variant, Dialect::FULL).unwrap();
         let module = naga::front::wgsl::parse_str(&text).unwrap();
 
         let (fields, size) = members(&module, "Parameters");
@@ -366,7 +366,7 @@ fn all_folds_together_fit_a_workgroup() {
     store(&mut k, taken);
     crate::plan::schedule_nest(&mut k, &Caps::card("card")).unwrap();
     let form = Form::of(&k);
-    let text = generate(&k, &form, &variant(&k, &form, StoreMode::Direct, 256), true).unwrap();
+    let text = generate(&k, &form, &variant(&k, &form, StoreMode::Direct, 256), Dialect::FULL).unwrap();
     assert!(text.contains("shared_checks") && text.contains("shared_positions"), "{text}");
     let bytes = workgroup_memory(&text);
     // i32, u32, f32, positions and checks use 4 bytes for each lane, and i64, u64 and f64 use 8

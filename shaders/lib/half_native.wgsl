@@ -1,0 +1,15 @@
+// Conversion to f16 by WGSL's type of this name, used only where the probe has seen that it rounds to nearest even.
+// pack2x16float, which truncates on some devices, gets numbers that are f16 already. The operand is opaque, so that no
+// compiler rounds a sum or product to f16 at once.
+
+fn cp_nearest_f16(x: f32) -> f32 {
+    return f32(f16(cp_block(x)));
+}
+
+fn f32_to_f16(x: f32) -> u32 {
+    return pack2x16float(vec2<f32>(cp_nearest_f16(x), 0.0));
+}
+
+fn f32_to_f16_pair(low: f32, high: f32) -> u32 {
+    return pack2x16float(vec2<f32>(cp_nearest_f16(low), cp_nearest_f16(high)));
+}

@@ -1,0 +1,10 @@
+// Conversion from f16 by the device: WGSL lets it flush subnormals, so it is used only where the probe has seen that it does
+// not.
+
+fn f16_to_f32(bits: u32) -> f32 {
+    return unpack2x16float(bits).x;
+}
+
+fn f16_high_to_f32(word: u32) -> f32 {
+    return unpack2x16float(word).y;
+}
