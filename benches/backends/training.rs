@@ -12,8 +12,9 @@ const RATE: f64 = 0.01;
 /// The loss of parameters on inputs `x` with labels, or values that the results should have, `y`.
 type Loss = fn(p: &[Array], x: &Array, y: &Array) -> Expr;
 
-/// Parameters by name, shape and size. Their elements are in ±size; those of a gain, which has size 0, are near 1.
-type Parameters = &'static [(&'static str, fn(&[usize]) -> Vec<usize>, f64)];
+/// A parameter by name, shape and size. Its elements are in ±size; those of a gain, which has size 0, are near 1.
+type Parameter = (&'static str, fn(&[usize]) -> Vec<usize>, f64);
+type Parameters = &'static [Parameter];
 
 const DIGITS: Parameters = &[
     ("w1", |s| vec![s[1], 128], 0.2),
@@ -107,7 +108,7 @@ fn row(
     let names: Vec<&str> = parameters.iter().map(|(name, ..)| *name).collect();
     let kind = if trains { "True" } else { "False" };
     let text_of_peers = format!("make:training.step(xp, jax, training.{peer}, [{}], x, y, {kind})", names.join(", "));
-    let with = |w: Work, (name, shape, size): &(&'static str, fn(&[usize]) -> Vec<usize>, f64)| {
+    let with = |w: Work, (name, shape, size): &Parameter| {
         let [low, high] = if *size == 0.0 { [0.9, 1.1] } else { [-size, *size] };
         w.with(name, DType::F32, *shape, Fill::Hashed(low, high))
     };

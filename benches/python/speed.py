@@ -151,7 +151,7 @@ def block(rows, python):
         f"The step of the block takes {ratio:.2f} times as long as its forward pass ("
         + ", ".join(f"{NAMES.get(p, p)}: {r:.2f}" for p, r in others.items())
         + f"). It takes {step['memory'] / 1e6:.0f} MB beside its inputs, by the device's own count. The resident memory of a process "
-        f"with another library grows by more in its first three steps: {memory}."
+        f"with another library grows by this much in its first three steps: {memory}."
     )
 
 

@@ -5,7 +5,7 @@
 //! by computed positions, in one kernel. Windows that follow each other without gaps need no sum (`shares_of_tiles`).
 
 use super::options::{AllWindows, Pool, Windows, numbers, windows as windows_over};
-use super::windows::{ruled, windows};
+use super::windows::{affine, ruled, windows};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, IndexMode, Shape, View, product};
@@ -110,6 +110,10 @@ impl Expr {
     }
 }
 
+/// The maximum number of elements of a window whose maximum is not computed by a reduction: those of a window of 3 × 3. Each
+/// is an operand of the kernel.
+const FEW: usize = 9;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Max,
@@ -191,11 +195,33 @@ impl Pooling {
             d if d.is_float() => Scalar::Float(f64::NEG_INFINITY),
             d => Scalar::Int(d.integer_range().0),
         };
-        let y = self.reduced(Fold::of(&arithmetic::maximum), &self.windows(x, least, at), at);
+        let y = self.maxima(&self.windows(x, least, at), at);
         y.checked()?;
         let largest = Largest { x: x.clone(), y: y.clone() };
         let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, Some(largest.clone()), at)?]);
         Ok(ruled(y, vec![x.clone()], Box::new(back), at))
+    }
+
+    /// Returns the maximum of each window. A reduction over a few elements is slow, because its loops are short, so the
+    /// elements of small windows are operands of maxima, each read with the stride of the windows.
+    fn maxima(&self, windows: &Expr, at: Loc) -> Expr {
+        let elements: usize = self.windows.iter().map(|v| v.window).product();
+        if windows.error().is_some() || elements > FEW || self.windows.iter().any(Windows::is_padded) {
+            return self.reduced(Fold::of(&arithmetic::maximum), windows, at);
+        }
+        let element = |i: usize| {
+            view(self.op, windows, at, |s| {
+                let kept = s.len() - self.windows.len();
+                let (mut element, mut rest) = (affine(s[..kept].into(), s.len(), &[]), i);
+                (0..kept).for_each(|d| element.coef[d * kept + d] = 1);
+                for (d, v) in self.windows.iter().enumerate().rev() {
+                    element.offset[kept + d] = (rest % v.window) as isize;
+                    rest /= v.window;
+                }
+                Ok(element)
+            })
+        };
+        (1..elements).fold(element(0), |y, i| binary(&arithmetic::maximum, y, element(i), at))
     }
 
     /// Returns a value for each window: the mean of the elements, or of those elements whose values in `largest` are the
