@@ -1,16 +1,16 @@
-//! Training steps as rows: the graph of the loss, its gradients by `grad_many` and the new parameters in one `eval_many`. The
-//! peers run the same steps from `benches/python/training.py` and `benches/peers/src/candle_training.rs`. Each of them must
+//! Training steps as rows: compiled functions that return the loss, whose gradients are by `grad_many`, and the new
+//! parameters. The peers run the same steps from `benches/python/training.py` and `benches/peers/src/candle_training.rs`. Each of them must
 //! compute the same loss and gradients before it is timed.
 
 use crate::work::{Fill, Run, Work, elements, work};
-use cupric::{Array, Attention, Conv, DType, Expr, attention, eval_many, grad_many, s};
+use cupric::{Array, Attention, Compiled, Conv, DType, Expr, attention, eval_many, grad_many, s};
 
 const CLASSES: usize = 10;
 const HEADS: usize = 8;
 const RATE: f64 = 0.01;
 
 /// The loss of parameters on inputs `x` with labels, or values that the results should have, `y`.
-type Loss = fn(p: &[Array], x: &Array, y: &Array) -> Expr;
+type Loss = fn(p: &[Expr], x: &Expr, y: &Expr) -> Expr;
 
 /// A parameter by name, shape and size. Its elements are in ±size; those of a gain, which has size 0, are near 1.
 type Parameter = (&'static str, fn(&[usize]) -> Vec<usize>, f64);
@@ -123,6 +123,7 @@ fn row(
         .program(move |x, _, _| Ok(if trains { step(x, loss) } else { forward(x, loss) }))
         .checked(move |x| {
             let (p, [x, y]) = split(x);
+            let p: Vec<Expr> = p.iter().map(Expr::from).collect();
             let loss = loss(&p, &x, &y);
             let gradients = if trains { grad_many(&loss, &p) } else { vec![] };
             eval_many(std::iter::once(loss).chain(gradients))
@@ -138,46 +139,55 @@ fn split(mut arrays: Vec<Array>) -> (Vec<Array>, [Array; 2]) {
 
 fn forward(arrays: Vec<Array>, loss: Loss) -> Run {
     let (p, [x, y]) = split(arrays);
-    Box::new(move || Ok(vec![loss(&p, &x, &y).eval()?]))
+    let loss = Compiled::new(move |(p, x, y): (Vec<Expr>, Expr, Expr)| loss(&p, &x, &y));
+    Box::new(move || Ok(vec![loss.call(&(&p, &x, &y))?]))
 }
 
 /// A step of stochastic gradient descent on one batch.
 fn step(arrays: Vec<Array>, loss: Loss) -> Run {
     let (mut p, [x, y]) = split(arrays);
-    Box::new(move || {
+    let step = Compiled::new(move |(p, x, y): (Vec<Expr>, Expr, Expr)| {
         let loss = loss(&p, &x, &y);
-        let next = p.iter().zip(grad_many(&loss, &p)).map(|(p, g)| p - g * RATE);
-        let mut results = eval_many(std::iter::once(loss.clone()).chain(next))?;
-        p = results.split_off(1);
-        Ok(results)
+        let next: Vec<Expr> = p.iter().zip(grad_many(&loss, &p)).map(|(p, g)| p - g * RATE).collect();
+        (loss, next)
+    });
+    Box::new(move || {
+        let (loss, next) = step.call(&(&p, &x, &y))?;
+        p = next;
+        Ok(vec![loss])
     })
 }
 
-fn mlp(p: &[Array], x: &Array, y: &Array) -> Expr {
+/// The length of an axis of an expression without an error.
+fn length(e: &Expr, axis: usize) -> usize {
+    e.shape().map_or(0, |shape| shape[axis])
+}
+
+fn mlp(p: &[Expr], x: &Expr, y: &Expr) -> Expr {
     let last = p.len() - 2;
-    let hidden = p[..last].chunks(2).fold((**x).clone(), |x, p| (x.matmul(&p[0]) + &p[1]).relu());
+    let hidden = p[..last].chunks(2).fold(x.clone(), |x, p| (x.matmul(&p[0]) + &p[1]).relu());
     (hidden.matmul(&p[last]) + &p[last + 1]).cross_entropy(y).mean(..)
 }
 
-fn cnn(p: &[Array], x: &Array, y: &Array) -> Expr {
-    let layer = |x: Expr, p: &[Array]| {
+fn cnn(p: &[Expr], x: &Expr, y: &Expr) -> Expr {
+    let layer = |x: Expr, p: &[Expr]| {
         let bias = p[1].reshape([-1, 1, 1]);
         (x.conv2d(&p[0], Conv::default().padding(1)) + bias).relu().max_pool2d(2)
     };
-    let features = p[..4].chunks(2).fold((**x).clone(), layer).reshape([x.shape()[0] as isize, -1]);
+    let features = p[..4].chunks(2).fold(x.clone(), layer).reshape([length(x, 0) as isize, -1]);
     (features.matmul(&p[4]) + &p[5]).cross_entropy(y).mean(..)
 }
 
 /// The mean squared error of a transformer block with norms before its parts.
-fn block_loss(p: &[Array], x: &Array, y: &Array) -> Expr {
-    let [n, length, width] = [0, 1, 2].map(|axis| x.shape()[axis]);
-    let norm = |x: &Expr, p: &[Array]| x.layer_norm(-1, 1e-5) * &p[0] + &p[1];
-    let dense = |x: Expr, p: &[Array]| x.matmul(&p[0]) + &p[1];
+fn block_loss(p: &[Expr], x: &Expr, y: &Expr) -> Expr {
+    let [n, length, width] = [0, 1, 2].map(|axis| length(x, axis));
+    let norm = |x: &Expr, p: &[Expr]| x.layer_norm(-1, 1e-5) * &p[0] + &p[1];
+    let dense = |x: Expr, p: &[Expr]| x.matmul(&p[0]) + &p[1];
     let heads = |x: Expr| x.reshape([n, length, HEADS, width / HEADS]).permute_dims([0, 2, 1, 3]);
     let all = dense(norm(x, &p[..2]), &p[2..4]);
     let [q, k, v] = [0, 1, 2].map(|i| heads(all.slice(s![.., .., i * width..(i + 1) * width])));
     let read = attention(q, k, v, Attention::default()).permute_dims([0, 2, 1, 3]).reshape([n, length, width]);
-    let x = dense(read, &p[4..6]) + &**x;
+    let x = dense(read, &p[4..6]) + x;
     let out = dense(dense(norm(&x, &p[6..8]), &p[8..10]).gelu(), &p[10..]) + x;
     (out - y).square().mean(..)
 }
