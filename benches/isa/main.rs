@@ -100,6 +100,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let words: Vec<&str> = options.filter.iter().flat_map(|text| text.split_whitespace()).collect();
     let rows: Vec<_> = list::ROWS.iter().filter(|row| words.iter().all(|word| row.name.contains(word))).collect();
+    if rows.is_empty() {
+        return Err(format!("no row contains all words of '{}'", words.join(" ")).into());
+    }
     if options.list {
         rows.iter().for_each(|row| println!("{}", row.name));
         return Ok(());
@@ -165,7 +168,7 @@ fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     let (worse, better) = budget::compare(&measured, is_whole)?;
-    let accept = "CUPRIC_BLESS=1 cargo bench --features testing --bench isa";
+    let accept = "CUPRIC_BLESS=1 ./dev shaders";
     if better > 0 {
         println!("\n{better} figures are lower by more than 3 %; to keep them: {accept}");
     }
