@@ -15,6 +15,9 @@ pub struct Cost {
     /// Bytes loaded from and stored to main memory.
     pub loaded: f64,
     pub stored: f64,
+    /// Loads from main memory of more than a word, and of at most a word. The latter load one element, also a narrow one.
+    wide_loads: f64,
+    word_loads: f64,
     /// Bytes of workgroup memory, and memory instructions of any kind.
     shared: f64,
     accesses: f64,
@@ -29,6 +32,8 @@ pub struct Work {
     pub elements: f64,
     /// Bytes that it loads, and that it stores, for an element.
     pub bytes: [f64; 2],
+    /// The number of loads of an element.
+    pub loads: f64,
     /// For a product by tiles: the lengths along k of the product, of a chain and of a tile; the number of sums of a lane.
     pub tile: Option<[f64; 4]>,
     /// Invocations of a workgroup.
@@ -93,7 +98,9 @@ pub fn figures(assembly: &str, work: &Work) -> Figures {
 
 impl Cost {
     fn add(&mut self, other: &Cost, times: f64) {
-        let Cost { vector, multiply_adds, scalar_loads, waits, loaded, stored, shared, accesses, errors } = other;
+        let Cost { vector, multiply_adds, scalar_loads, waits, loaded, stored, shared, accesses, errors, .. } = other;
+        self.wide_loads += other.wide_loads * times;
+        self.word_loads += other.word_loads * times;
         self.vector += vector * times;
         self.multiply_adds += multiply_adds * times;
         self.scalar_loads += scalar_loads * times;
@@ -201,6 +208,7 @@ impl Cost {
             self.errors += 1.;
         } else if name.contains("_load_") {
             self.loaded += width(name);
+            *(if width(name) > 4. { &mut self.wide_loads } else { &mut self.word_loads }) += 1.;
             self.accesses += 1.;
         } else if name.contains("_store_") || name.contains("_atomic_") {
             self.stored += width(name);
@@ -379,7 +387,11 @@ fn trips(blocks: &[Block], loops: &mut [Loop], path: &[usize], work: &Work) {
         }
         let outside: f64 = loops[..n].iter().filter(|l| l.first <= first && last <= l.last).map(|l| l.trips).product();
         let moves = |c: &Cost| c.loaded + c.stored > 0.;
-        let each = if own.loaded > 0. { own.loaded / work.bytes[0] } else { own.stored / work.bytes[1] };
+        let each = match (own.loaded > 0., own.wide_loads > 0.) {
+            (true, true) => own.loaded / work.bytes[0],
+            (true, false) => own.word_loads / work.loads,
+            (false, _) => own.stored / work.bytes[1],
+        };
         let trips = match work.tile {
             // of a product by tiles: the chains, the tiles of a chain, and the elements along k of a tile
             Some([k, chain, ..]) if all.loaded > 0. && !moves(&own) => Some((k / chain).ceil()),

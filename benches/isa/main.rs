@@ -100,6 +100,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let words: Vec<&str> = options.filter.iter().flat_map(|text| text.split_whitespace()).collect();
     let rows: Vec<_> = list::ROWS.iter().filter(|row| words.iter().all(|word| row.name.contains(word))).collect();
+    if rows.is_empty() {
+        return Err(format!("no row contains all words of '{}'", words.join(" ")).into());
+    }
     if options.list {
         rows.iter().for_each(|row| println!("{}", row.name));
         return Ok(());
@@ -165,7 +168,7 @@ fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     let (worse, better) = budget::compare(&measured, is_whole)?;
-    let accept = "CUPRIC_BLESS=1 cargo bench --features testing --bench isa";
+    let accept = "CUPRIC_BLESS=1 ./dev shaders";
     if better > 0 {
         println!("\n{better} figures are lower by more than 3 %; to keep them: {accept}");
     }
@@ -254,19 +257,20 @@ fn show(job: &Job, compiled: &Compiled, options: &Options) -> Measured {
     let work = code::Work {
         elements: elements / planned.invocations.max(1) as f64,
         bytes: planned.element_bytes.map(|bytes| bytes as f64),
+        // a product has two factors; other kernels of narrow elements mostly load one operand in their loops
+        loads: if planned.kind == "matmul" { 2. } else { (planned.element_bytes[0] as f64 / 4.).round().max(1.) },
         tile: tile(),
         group: constant("WORKGROUP").unwrap_or(256.),
     };
     let figures = code::figures(&compiled.assembly, &work);
     let hot = &figures.hot;
     let get = |name: &str| compiled.statistics.get(name).copied().unwrap_or(0);
-    // if a lane can hold more elements than it has, the path processes as many as it can hold
-    let path = [hot.loaded / work.bytes[0], hot.stored / work.bytes[1]].into_iter().filter(|n| n.is_finite());
-    let path = if work.tile.is_some() { 0. } else { path.reduce(f64::min).unwrap_or(0.) };
+    // if a lane of a row kernel can hold more elements than it has, the path processes as many as it can hold
+    let held = constant("HELD").unwrap_or(0.);
     let measured = Measured {
         row: job.row.clone(),
         kernel: job.kernel.clone(),
-        vector: hot.vector / work.elements.max(path),
+        vector: hot.vector / work.elements.max(held),
         instructions: get("Instructions"),
         registers: get("VGPRs"),
         waves: get("Subgroups per SIMD"),

@@ -2,6 +2,7 @@
 //! `tests/data/snapshots/caps`, and every text checked by naga. The weakest device has a file where it differs from the card.
 //! `CUPRIC_BLESS=1` writes them anew.
 
+#[cfg(feature = "gpu")]
 mod cards;
 
 use cupric::testing::{Caps, Cooperative, NAMED_CAPS, card, cpu_within, named_caps, plan_for, plan_within};
