@@ -157,10 +157,16 @@ fn m_square(x: f32) -> f32 {
     return x * x;
 }
 
-// x * c where a subnormal x or result must not be flushed: below 2^-95 it is computed 2^64 times too large, then scaled back.
+// x * c for a positive c, where a subnormal x or result must not be flushed: below 2^-95 it is computed 2^64 times too large, then scaled back.
 fn cp_mul(x: f32, c: f32) -> f32 {
-    let scaled = cp_ldexp(cp_ldexp(x, 64) * c, -64);
-    return select(x * c, scaled, cp_mag(x) < 0x10000000u);
+    var r = x * c;
+    if cp_mag(x) < 0x10000000u {
+        r = x;
+        if cp_mag(x) != 0u {
+            r = cp_ldexp(cp_ldexp(x, 64) * c, -64);
+        }
+    }
+    return r;
 }
 
 // pi / 180, rounded
@@ -244,33 +250,69 @@ fn m_fmax(a: f32, b: f32) -> f32 {
     return bitcast<f32>(select(no_b, bitcast<u32>(b), m_isnan(a)));
 }
 
-// The whole number q + r / d rounded to nearest, for a quotient q that is a few units off and its remainder r. A tie
-// does not occur between significands of 24 bits.
-fn cp_quotient(q: i32, r: i32, d: i32) -> i32 {
-    let k = i32(floor(f32(r) / f32(d) + 0.5));
-    let left = 2 * (r - k * d);
-    let up = select(0, 1, left > d);
-    let down = select(0, 1, left < -d);
-    return q + k + up - down;
+// The quotient of two significands, of which only the low 23 bits of `a` and `b` are used; the bits of an f32 from 1/2 to 2,
+// rounded to nearest. WGSL lets the builtin's reciprocal be 2.5 ULP off, so the estimate is corrected by its remainder, of
+// which the low 32 bits suffice. Units are those of the last place of a quotient from 1 to 2; one below 1 is doubled.
+fn cp_div_significands(a: u32, b: u32) -> u32 {
+    let fa = insertBits(0x3f800000u, a, 0u, 23u);
+    let fb = insertBits(0x3f800000u, b, 0u, 23u);
+    let less = fa < fb;
+    let inv = 1.0 / bitcast<f32>(fb);
+    // eight units less than the estimate are below the quotient, however it was rounded
+    let low = bitcast<u32>(bitcast<f32>(fa) * inv) - 8u;
+    let q = low + select(0xc1000000u, 0xc1800000u, less);
+    let d = fb - 0x3f000000u;
+    let r = (a << select(23u, 24u, less)) - q * d;
+    // The nearest whole number to r / d, or one less: r / d is reduced by a 64th, then rounded by the sum, down or to nearest.
+    // The factor is 2^-23 (1 - 1/64).
+    let k = bitcast<u32>(f32(r) * inv * 1.17346644e-7 + 8388608.0) - 0x4b000000u;
+    // a tie does not occur between significands of 24 bits
+    let left = bitcast<i32>(r - k * d);
+    return low + k + select(0u, 1u, left > bitcast<i32>(d >> 1u));
 }
 
-// a / b, correctly rounded on every driver where the result is normal: the builtin's quotient of the significands,
-// which WGSL lets be 2.5 ULP off, is corrected by its remainder. The low 32 bits of that suffice, as it is small.
+// The bits of a normal f32 for a magnitude: those of a subnormal number are a whole number of 2^-149, hence 2^149 times it.
+fn cp_normal(mag: u32) -> u32 {
+    return select(mag, bitcast<u32>(f32(mag)), mag < 0x800000u);
+}
+
+// a / b for any operands.
+fn cp_div_any(a: f32, b: f32) -> f32 {
+    let ma = cp_mag(a);
+    let mb = cp_mag(b);
+    let na = cp_normal(ma);
+    let nb = cp_normal(mb);
+    let q = cp_div_significands(na, nb);
+    let up = select(0, 149, mb < 0x800000u) - select(0, 149, ma < 0x800000u);
+    let e = i32(q >> 23u) + i32(na >> 23u) - i32(nb >> 23u) + up;
+    let frac = q & 0x7fffffu;
+    // a subnormal result loses 1 - e bits and the leading one, rounded once more
+    let m = frac | 0x800000u;
+    let s = u32(clamp(1 - e, 1, 26));
+    let sub = (m + (1u << (s - 1u)) - 1u + ((m >> s) & 1u)) >> s;
+    let r = select(frac | (u32(e) << 23u), sub, e < 1);
+    return cp_div_ends(select(r, 0x7f800000u, e > 254), a, b);
+}
+
+// a / b, correctly rounded on every driver where the result is normal. Where the exponents of both are so far from the
+// ends that the result's is not at an end, it is that of the significands; a wave skips the branch for the rest.
 fn m_div(a: f32, b: f32) -> f32 {
-    let pa = cp_split(cp_mag(a));
-    let pb = cp_split(cp_mag(b));
-    let fa = bitcast<f32>((pa.x & 0x7fffffu) | 0x3f800000u);
-    let fb = bitcast<f32>((pb.x & 0x7fffffu) | 0x3f800000u);
-    let less = pa.x < pb.x;
-    // the quotient in units of its last place, which is 2^-24 where it is below 1 and 2^-23 elsewhere
-    let q = u32((fa / fb) * select(8388608.0, 16777216.0, less));
-    let n = pa.x << select(23u, 24u, less);
-    // cp_div_ends gives the result for b = 0; the divisor of cp_quotient must not be 0
-    let d = max(pb.x, 0x800000u);
-    let r = bitcast<i32>(n - q * d);
-    let v = cp_quotient(i32(q), r, i32(d));
-    let e = i32(pa.y) - i32(pb.y) + select(127, 126, less);
-    return cp_div_ends(cp_join(u32(v), e), a, b);
+    let ba = bitcast<u32>(a);
+    let bb = bitcast<u32>(b);
+    // signs and exponents are subtracted as they stand: the signs modulo 2^32
+    let fa = insertBits(0x3f800000u, ba, 0u, 23u);
+    let fb = insertBits(0x3f800000u, bb, 0u, 23u);
+    var r = cp_div_significands(ba, bb) + (ba - fa) + (fb - bb);
+    // from 2^-62 to 2^64, by the bits without the sign
+    let far = (bb << 1u) - 0x41000000u >= 0x7e000000u;
+    if far || (ba << 1u) - 0x41000000u >= 0x7e000000u {
+        // a zero divided by an ordinary number is frequent enough to leave the rest out
+        r = cp_sgn(a) ^ cp_sgn(b);
+        if far || cp_mag(a) != 0u {
+            r = bitcast<u32>(cp_div_any(a, b));
+        }
+    }
+    return bitcast<f32>(r);
 }
 
 // The sign put to the bits of |a| / |b|, and what 0, Inf and NaN give.
@@ -289,24 +331,37 @@ fn m_reciprocal(x: f32) -> f32 {
     return m_div(1.0, x);
 }
 
-// sqrt, correctly rounded on every driver: the builtin's root s of the significand in [1, 4) is corrected by n -
-// s^2, of which the low 32 bits suffice; s is right when s^2 - s < n <= s^2 + s.
+// The bits of the square root of a positive normal f32, rounded to nearest. The builtin's root of a number in [1, 4) is
+// corrected by the remainder of its square, of which the low 32 bits suffice, as in cp_div_significands; a root s is right
+// where s^2 - s < n <= s^2 + s.
+fn cp_sqrt_normal(b: u32) -> u32 {
+    // an even exponent is taken off; the exponent's low bit is 1 where it is even, because of the bias
+    let f = ((b ^ 0x800000u) & 0xffffffu) + 0x3f800000u;
+    let inv = inverseSqrt(bitcast<f32>(f));
+    let s = bitcast<u32>(bitcast<f32>(f) * inv) - 0x3f000008u;
+    let n = b << (24u - ((b >> 23u) & 1u));
+    let r = n - s * s;
+    // r / (2 s), as in cp_div_significands
+    let k = bitcast<u32>(f32(r) * inv * 5.8673322e-8 + 8388608.0) - 0x4b000000u;
+    let t = s + k;
+    let left = bitcast<i32>(n - t * t);
+    let half_exponent = bitcast<u32>(bitcast<i32>(b - f) >> 1u);
+    return t + select(0u, 1u, left > bitcast<i32>(t)) + half_exponent + 0x3f000000u;
+}
+
+// sqrt, correctly rounded on every driver.
 fn m_sqrt(x: f32) -> f32 {
-    let mag = cp_mag(x);
-    let p = cp_split(mag);
-    let e = i32(p.y) - 127;
-    let odd = u32(e & 1);
-    let m = bitcast<f32>((p.x & 0x7fffffu) | ((127u + odd) << 23u));
-    let s0 = i32(sqrt(m) * 8388608.0);
-    let d0 = bitcast<i32>((p.x << (23u + odd)) - u32(s0) * u32(s0));
-    let k = i32(floor(f32(d0) / f32(2 * s0) + 0.5));
-    let s = s0 + k;
-    let d = d0 - k * (s0 + s);
-    let t = s + select(0, 1, d > s) - select(0, 1, d <= -s);
-    let r = u32(t) + (u32(((e - i32(odd)) >> 1u) + 126) << 23u);
-    let same = mag == 0u || (mag == 0x7f800000u && !m_signbit(x));
-    let v = select(r, bitcast<u32>(x), same);
-    return cp_pick(bitcast<f32>(v), 0x7fc00000u, m_isnan(x) || (m_signbit(x) && mag != 0u));
+    let b = bitcast<u32>(x);
+    var r = cp_sqrt_normal(b);
+    // 0, subnormal, negative, Inf or NaN
+    if b - 0x800000u >= 0x7f000000u {
+        let mag = cp_mag(x);
+        // 2^150 times a subnormal number is a normal one, whose root is 2^75 times too large
+        let sub = cp_sqrt_normal(bitcast<u32>(f32(mag)) + 0x800000u) - 0x25800000u;
+        let v = select(select(sub, b, mag == 0x7f800000u), 0x7fc00000u ^ cp_zero(), mag > 0x7f800000u || b > 0x80000000u);
+        r = select(v, b, mag == 0u);
+    }
+    return bitcast<f32>(r);
 }
 
 // 1 / sqrt(x) from the significand in [1, 4); 0 gives Inf of its sign, negatives NaN.

@@ -105,13 +105,13 @@ fn m_expm1(x: f32) -> f32 {
     return cp_pick(lo, 0x7fc00000u, mag > 0x7f800000u);
 }
 
-// x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)): (f, k). Subnormals are normalised in integers.
+// x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)): (f, k), for a positive x.
 fn cp_log_parts(mag: u32) -> vec2<f32> {
-    let p = cp_split(mag);
-    let frac = p.x & 0x7fffffu;
-    let up = select(0u, 1u, frac >= 0x3504f3u);
-    let m = bitcast<f32>(frac | ((127u - up) << 23u));
-    let k = bitcast<i32>(p.y) - 127 + i32(up);
+    let n = cp_normal(mag);
+    // the sum carries into the exponent where the fraction is sqrt(2) - 1 or more
+    let raised = n + 0x4afb0du;
+    let m = bitcast<f32>(n - (raised & 0xff800000u) + 0x3f800000u);
+    let k = i32(raised >> 23u) - select(127, 276, mag < 0x800000u);
     return vec2<f32>(m - 1.0, f32(k));
 }
 
@@ -143,13 +143,16 @@ fn cp_log_at(x: f32) -> f32 {
     return cp_log_sum(p.x, p.y, 0.0);
 }
 
-// -Inf at 0, NaN below, Inf and NaN kept
+// A logarithm r of x with its ends: -Inf at 0, NaN below, Inf and NaN kept. A wave of positive numbers skips the branch.
 fn cp_log_special(r: f32, x: f32) -> f32 {
-    let mag = cp_mag(x);
-    let neg = m_signbit(x);
-    let inf = cp_pick(r, 0x7f800000u, mag == 0x7f800000u);
-    let nan = cp_pick(inf, 0x7fc00000u, neg || mag > 0x7f800000u);
-    return cp_pick(nan, 0xff800000u, mag == 0u);
+    var v = r;
+    if bitcast<u32>(x) - 1u >= 0x7f7fffffu {
+        let mag = cp_mag(x);
+        v = cp_pick(v, 0x7f800000u, mag == 0x7f800000u);
+        v = cp_pick(v, 0x7fc00000u, m_signbit(x) || mag > 0x7f800000u);
+        v = cp_pick(v, 0xff800000u, mag == 0u);
+    }
+    return v;
 }
 
 fn m_log(x: f32) -> f32 {
@@ -356,12 +359,12 @@ fn m_cbrt(x: f32) -> f32 {
 
 // log2 of a positive finite x as a head of 12 bits and a tail, to about 2^-36: FreeBSD's e_powf.
 fn cp_pow_log2(mag: u32) -> vec2<f32> {
-    let p = cp_split(mag);
-    let j = p.x & 0x7fffffu;
+    let whole = cp_normal(mag);
+    let j = whole & 0x7fffffu;
     // below sqrt(3/2) around 1, below sqrt(3) around 1.5, else around 2
     let mid = j > 0x1cc471u && j < 0x5db3d7u;
     let top = j >= 0x5db3d7u;
-    let n = f32(bitcast<i32>(p.y) - 127 + select(0, 1, top));
+    let n = f32(i32(whole >> 23u) - select(127, 276, mag < 0x800000u) + select(0, 1, top));
     let ix = (j | 0x3f800000u) - select(0u, 0x00800000u, top);
     let ax = bitcast<f32>(ix);
     let bp = select(1.0, 1.5, mid);
@@ -435,29 +438,38 @@ fn cp_pow_parity(ym: u32) -> u32 {
     return select(low, 2u, e > 150u);
 }
 
-fn m_pow(x: f32, y: f32) -> f32 {
+// x^y, where `v` is the power of abs(x), in every case but that of a positive finite x and a finite y.
+fn cp_pow_special(v: f32, x: f32, y: f32) -> f32 {
     let xm = cp_mag(x);
     let ym = cp_mag(y);
     let xneg = m_signbit(x);
     let yneg = m_signbit(y);
     let parity = cp_pow_parity(ym);
     let sign = select(0u, 0x80000000u, xneg && parity == 1u);
-    let plain = xm != 0u && xm < 0x7f800000u && ym < 0x7f800000u;
-    let v = cp_pow_at(select(0x3f800000u, xm, plain), cp_pick(y, 0x3f800000u, !plain), 0);
-    // the first power is exact, the square rounds once
-    let one = cp_pick(v, xm, ym == 0x3f800000u && !yneg);
-    let two = cp_pick(one, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);
     // 0 and Inf: a pole or a zero by the sign of y
     let pole = (xm == 0u) == yneg;
-    let ends = cp_pick(two, select(0u, 0x7f800000u, pole), xm == 0u || xm == 0x7f800000u);
+    let ends = cp_pick(v, select(0u, 0x7f800000u, pole), xm == 0u || xm == 0x7f800000u);
     let signed = bitcast<f32>(bitcast<u32>(ends) | sign);
     // an infinite y: 1 at abs(x) = 1
     let grows = (xm > 0x3f800000u) != yneg;
     let far = select(select(0u, 0x7f800000u, grows), 0x3f800000u, xm == 0x3f800000u);
     let inf = cp_pick(signed, far, ym == 0x7f800000u);
-    let invalid = xneg && plain && parity == 0u;
+    let invalid = xneg && xm != 0u && xm < 0x7f800000u && ym < 0x7f800000u && parity == 0u;
     let nan = cp_pick(inf, 0x7fc00000u, invalid || xm > 0x7f800000u || ym > 0x7f800000u);
     return cp_pick(nan, 0x3f800000u, ym == 0u || bitcast<u32>(x) == 0x3f800000u);
+}
+
+fn m_pow(x: f32, y: f32) -> f32 {
+    let ym = cp_mag(y);
+    var r = cp_pow_at(cp_mag(x), y, 0);
+    // the first power is exact, the square rounds once
+    r = cp_pick(r, cp_mag(x), bitcast<u32>(y) == 0x3f800000u);
+    r = cp_pick(r, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);
+    // x is no positive number but 1, or y no number but 0
+    if bitcast<u32>(x) - 1u >= 0x7f7fffffu || bitcast<u32>(x) == 0x3f800000u || ym - 1u >= 0x7f7fffffu {
+        r = cp_pow_special(r, x, y);
+    }
+    return r;
 }
 
 // sqrt(x^2 + y^2): the larger brought to [1, 2), so that nothing over- or underflows. Inf wins over NaN.

@@ -27,10 +27,12 @@ fn m_erf(x: f32) -> f32 {
     let mag = cp_mag(x);
     // 1 from 4 on
     let a = cp_pick(bitcast<f32>(mag), 0x40800000u, mag > 0x40800000u);
-    let r = select(cp_erf_small(a), cp_erf_large(a), mag > 0x3f6c0000u);
+    var r = select(cp_erf_small(a), cp_erf_large(a), mag > 0x3f6c0000u);
     // 2 / sqrt(pi) x, subnormals included
-    let tiny = select(r, cp_mul(a, 1.12837917), mag < 0x10000000u);
-    let one = cp_pick(tiny, 0x3f800000u, mag >= 0x40800000u);
+    if mag < 0x10000000u {
+        r = cp_mul(a, 1.12837917);
+    }
+    let one = cp_pick(r, 0x3f800000u, mag >= 0x40800000u);
     let nan = cp_pick(one, 0x7fc00000u, mag > 0x7f800000u);
     return m_copysign(nan, x);
 }

@@ -37,7 +37,7 @@ fn cp_window(hi: u32, lo: u32, s: u32) -> u32 {
 }
 
 // Payne-Hanek: |x| mod pi/2 for 2 <= |x| < Inf, from 96 bits of 2/pi chosen by the exponent: (rest, quadrant).
-fn cp_trig_large(mag: u32) -> vec2<f32> {
+fn cp_trig_large(mag: u32) -> Angle {
     let m = (mag << 8u) | 0x80000000u;
     let start = (mag >> 23u) - 128u;
     let i = start >> 5u;
@@ -69,25 +69,36 @@ fn cp_trig_large(mag: u32) -> vec2<f32> {
     let r = cp_mulhi(top, 0xc90fdaa2u);
     // r * 2^(-31 - z)
     let v = f32(r) * bitcast<f32>((127u - 31u - min(z, 90u)) << 23u);
-    return vec2<f32>(select(v, m_neg(v), neg), f32(quad));
+    return Angle(select(v, m_neg(v), neg), quad);
 }
 
-// x mod pi/2 for finite x: (rest, quadrant 0 to 3). Where |x| < 8192, multiples of pi/2 are subtracted in parts of 11, 11, 11
-// and 24 bits: the products of the first three with a whole number of 13 bits are exact, fused or not.
-fn cp_trig_reduce(x: f32) -> vec2<f32> {
-    let mag = cp_mag(x);
-    if mag >= 0x46000000u {
-        let p = cp_trig_large(mag);
-        let neg = m_signbit(x);
-        let q = (4.0 - p.y) * select(1.0, 0.0, p.y == 0.0);
-        return select(p, vec2<f32>(m_neg(p.x), q), neg);
-    }
+// An angle less whole quarter turns: abs(rest) <= pi/4, and the number of quarter turns modulo 4.
+struct Angle {
+    rest: f32,
+    quarters: u32,
+}
+
+// x mod pi/2 where |x| < 8192. Multiples of pi/2 are subtracted in parts of 11, 11, 11 and 24 bits: the products of the
+// first three with a whole number of 13 bits are exact, fused or not.
+fn cp_trig_small(x: f32) -> Angle {
+    // nearest by a sum of 1.5 * 2^23, whose low bits are the whole number
     let n = floor(x * 0.63661977 + 0.5);
     let a = cp_block(x - n * 1.5703125);
     let b = cp_block(a - n * 4.8375129699707031e-4);
     let c = cp_block(b - n * 7.549533620476723e-8);
-    let r = c - n * 2.563344068e-12;
-    return vec2<f32>(r, f32(bitcast<u32>(i32(n)) & 3u));
+    return Angle(c - n * 2.563344068e-12, bitcast<u32>(i32(n)));
+}
+
+// x mod pi/2 for finite x, where `is_rare` holds if |x| >= 8192, and may hold elsewhere. A wave skips the branch if no
+// argument is rare.
+fn cp_trig_reduce(x: f32, is_rare: bool) -> Angle {
+    var angle = cp_trig_small(x);
+    if is_rare && cp_mag(x) >= 0x46000000u {
+        let p = cp_trig_large(cp_mag(x));
+        let neg = m_signbit(x);
+        angle = Angle(select(p.rest, m_neg(p.rest), neg), select(p.quarters, 4u - p.quarters, neg));
+    }
+    return angle;
 }
 
 fn cp_sin_poly(r: f32) -> f32 {
@@ -114,35 +125,40 @@ fn cp_sin_quad(r: f32, q: u32) -> f32 {
 
 fn m_sin(x: f32) -> f32 {
     let mag = cp_mag(x);
-    let p = cp_trig_reduce(cp_pick(x, 0u, mag >= 0x7f800000u));
-    let r = cp_sin_quad(p.x, u32(p.y));
     // below 2^-12 sin x rounds to x
-    let tiny = cp_pick(r, bitcast<u32>(x), mag < 0x39800000u);
-    return cp_pick(tiny, 0x7fc00000u, mag >= 0x7f800000u);
+    let is_rare = mag - 0x39800000u >= 0x0c800000u;
+    let angle = cp_trig_reduce(x, is_rare);
+    var r = cp_sin_quad(angle.rest, angle.quarters);
+    if is_rare {
+        let tiny = cp_pick(r, bitcast<u32>(x), mag < 0x39800000u);
+        r = cp_pick(tiny, 0x7fc00000u, mag >= 0x7f800000u);
+    }
+    return r;
 }
 
 fn m_cos(x: f32) -> f32 {
     let mag = cp_mag(x);
-    let p = cp_trig_reduce(cp_pick(x, 0u, mag >= 0x7f800000u));
-    let r = cp_sin_quad(p.x, u32(p.y) + 1u);
-    return cp_pick(r, 0x7fc00000u, mag >= 0x7f800000u);
+    let is_rare = mag >= 0x46000000u;
+    let angle = cp_trig_reduce(x, is_rare);
+    var r = cp_sin_quad(angle.rest, angle.quarters + 1u);
+    if is_rare {
+        r = cp_pick(r, 0x7fc00000u, mag >= 0x7f800000u);
+    }
+    return r;
 }
 
 fn m_tan(x: f32) -> f32 {
     let mag = cp_mag(x);
-    let p = cp_trig_reduce(cp_pick(x, 0u, mag >= 0x7f800000u));
-    let r = p.x;
-    let z = r * r;
-    let a = 9.38540185543e-3 * z + 3.11992232697e-3;
-    let b = a * z + 2.44301354525e-2;
-    let c = b * z + 5.34112807005e-2;
-    let d = c * z + 1.33387994085e-1;
-    let e = d * z + 3.33331568548e-1;
-    let t = r + (r * z) * e;
-    let odd = (u32(p.y) & 1u) == 1u;
-    let v = select(t, -1.0 / t, odd);
-    let tiny = cp_pick(v, bitcast<u32>(x), mag < 0x39000000u);
-    return cp_pick(tiny, 0x7fc00000u, mag >= 0x7f800000u);
+    // below 2^-13 tan x rounds to x
+    let is_rare = mag - 0x39000000u >= 0x0d000000u;
+    let angle = cp_trig_reduce(x, is_rare);
+    let t = cp_tan_poly(angle.rest);
+    var r = select(t, -1.0 / t, (angle.quarters & 1u) == 1u);
+    if is_rare {
+        let tiny = cp_pick(r, bitcast<u32>(x), mag < 0x39000000u);
+        r = cp_pick(tiny, 0x7fc00000u, mag >= 0x7f800000u);
+    }
+    return r;
 }
 
 // (asin(s) - s) / s for z = s^2 <= 1/4

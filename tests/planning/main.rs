@@ -22,6 +22,7 @@ mod operation_list;
 mod peak_memory;
 mod plans;
 mod planted_faults;
+mod quotients;
 mod routines;
 mod tiles;
 mod vector_loads;

@@ -1,0 +1,87 @@
+//! Division, reciprocal and square root of f32 on a GPU have the CPU's bits wherever the result is a normal number, because kernels
+//! correct the device's estimates: over all pairs of hard exponents and significands, and over random pairs.
+
+use crate::kit::{arrays::put, dice::Dice, gpu, own, share::scaled, stage::Stage};
+use cupric::{Array, Device, Expr};
+
+/// Significands at which a quotient or a root is close to a midpoint or to a power of two, without their leading bit.
+const HARD: [u32; 14] = [
+    0, 1, 2, 3, 0x7f_ffff, 0x7f_fffe, 0x7f_fffd, 0x35_04f2, 0x35_04f3, 0x35_04f4, 0x40_0000, 0x2a_aaaa, 0x2a_aaab,
+    0x12_3456,
+];
+
+/// Exponents at the ends of f32's range, at the ends of the range that kernels divide without a branch, and between.
+const EXPONENTS: [u32; 22] =
+    [0, 1, 2, 3, 23, 24, 64, 65, 66, 126, 127, 128, 189, 190, 191, 192, 230, 251, 252, 253, 254, 255];
+
+fn on(device: &Device, x: &[f32]) -> Array {
+    put(device, x, &[x.len()])
+}
+
+/// Compares results with the CPU's. A result that is no normal number may be rounded twice.
+fn same(what: &str, got: &Expr, want: impl Fn(usize) -> f32, operands: impl Fn(usize) -> String) -> usize {
+    let got = got.to_vec::<f32>().unwrap();
+    for (n, g) in got.iter().enumerate() {
+        let w = want(n);
+        let near = w.is_subnormal() || w == 0.0 || w.abs() == f32::MIN_POSITIVE;
+        let is_right = g.to_bits() == w.to_bits()
+            || g.is_nan() && w.is_nan()
+            || near && g.is_sign_negative() == w.is_sign_negative() && g.to_bits().abs_diff(w.to_bits()) <= 1;
+        assert!(is_right, "{what} of {}: {g:e} ({:#x}), not {w:e} ({:#x})", operands(n), g.to_bits(), w.to_bits());
+    }
+    got.len()
+}
+
+fn check(device: &Device, a: &[f32], b: &[f32]) -> usize {
+    let [x, y] = [on(device, a), on(device, b)];
+    let one = |n: usize| format!("{:#x}", a[n].to_bits());
+    same("the quotient", &(&x / &y), |n| a[n] / b[n], |n| format!("{:#x}, {:#x}", a[n].to_bits(), b[n].to_bits()))
+        + same("the reciprocal", &x.reciprocal(), |n| 1.0 / a[n], one)
+        + same("the root", &x.sqrt(), |n| a[n].sqrt(), one)
+}
+
+#[test]
+fn hard_quotients_and_roots() {
+    let Some(gpu) = gpu(1) else { return };
+    let device = own(&gpu);
+    let mut stage = Stage::new(5, "quotients and roots: hard operands", &device);
+    let mut numbers: Vec<f32> = vec![];
+    for e in EXPONENTS {
+        numbers.extend(HARD.iter().flat_map(|m| [0, 1 << 31].map(|sign| f32::from_bits(sign | e << 23 | m))));
+    }
+    for x in &numbers {
+        stage.count(check(&device, &vec![*x; numbers.len()], &numbers));
+    }
+}
+
+#[test]
+fn random_quotients_and_roots() {
+    let Some(gpu) = gpu(1) else { return };
+    let device = own(&gpu);
+    let mut stage = Stage::new(5, "quotients and roots: random operands", &device);
+    let mut dice = Dice::new(28);
+    for round in 0..scaled(100) {
+        let n = 1 << 20;
+        // any bits, or exponents near 1, where no quotient is at an end
+        let mut numbers = || -> Vec<f32> {
+            let near = |bits: u32| bits & 0x807f_ffff | (112 + (bits >> 23) % 32) << 23;
+            (0..n)
+                .map(|_| dice.next() as u32)
+                .map(|b| f32::from_bits(if round % 4 == 0 { b } else { near(b) }))
+                .collect()
+        };
+        let (a, b) = (numbers(), numbers());
+        stage.count(check(&device, &a, &b));
+    }
+}
+
+#[test]
+fn every_root_between_one_and_four() {
+    let Some(gpu) = gpu(1) else { return };
+    let device = own(&gpu);
+    let mut stage = Stage::new(5, "every root between 1 and 4", &device);
+    for first in (0x3f80_0000..0x4080_0000u32).step_by(1 << 20) {
+        let x: Vec<f32> = (first..first + (1 << 20)).map(f32::from_bits).collect();
+        stage.count(same("the root", &on(&device, &x).sqrt(), |n| x[n].sqrt(), |n| x[n].to_string()));
+    }
+}
