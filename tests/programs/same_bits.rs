@@ -232,7 +232,7 @@ fn run(seeds: &[u64], types: &[DType], folds: bool, gpu: &Device, stage: &mut St
 
 /// A plan as text without its schedules and modelled times, which each device has its own of.
 fn what_runs(plan: &Plan) -> String {
-    let of_a_device = ["schedule:", "pass 1:", "indices first:", "modelled time:", "stored:"];
+    let of_a_device = ["schedule:", "pass 1:", "indices first:", "modelled time:", "stored:", "f16:"];
     let text = plan.to_string();
     let lines = text.lines().filter(|l| !of_a_device.iter().any(|s| l.trim_start().starts_with(s)));
     lines.collect::<Vec<_>>().join("\n")

@@ -177,9 +177,12 @@ pub(super) fn needed(text: &str, dialect: Dialect) -> String {
             open.extend(&library.items[i].1);
         }
     }
-    let source = found.iter().map(|i| library.items[*i].0).collect::<Vec<_>>().join("\n");
-    let needed = mutant!(halves_truncated, source.replace("f32(f16(cp_block(x)))", "cp_block(x)"), source);
-    mutant!(carry_of_pairs_lost, needed.replace("select(0u, 1u, lo < a.lo)", "0u"), needed)
+    let needed = found.iter().map(|i| library.items[*i].0).collect::<Vec<_>>().join("\n");
+    mutant!(
+        halves_truncated,
+        needed.replace("f32(f16(cp_block(x)))", "cp_block(x)"),
+        mutant!(carry_of_pairs_lost, needed.replace("select(0u, 1u, lo < a.lo)", "0u"), needed)
+    )
 }
 
 /// Splits a shader file into the comment at its beginning and the rest.
