@@ -114,7 +114,7 @@ impl Buffer {
             return self.clone();
         }
         // numbers may repeat after 2^32 such arrays; then two of one memory would have to meet in one derivative
-        Buffer(self.0.clone(), (LAST.fetch_add(1, Ordering::Relaxed) + 1) % PLACEHOLDER)
+        Buffer(self.0.clone(), LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1) % PLACEHOLDER)
     }
 
     /// Returns whether both handles refer to the memory of one array and its views.

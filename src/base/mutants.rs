@@ -93,8 +93,8 @@ list! {
     branches_meet_by_neither, "7 random expressions", "kernels programs::cpu", "where two branches of a kernel meet, all elements have what the first left";
     cached_memory_miscounted, "12 leaks", "unit cpu::memory", "a pool counts more as cached than it keeps";
     carry_of_a_64_bit_addition_lost, "9 indices", "planning indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
-    wrong_halves_trusted, "4 unit tests", "unit gpu_numerics", "a device that flushes subnormals widens f16";
-    halves_truncated, "5 special values", "planning halves::conversions_on_a_gpu", "f16 is truncated by the device";
+    wrong_halves_trusted, "4 unit tests", "unit gpu::numerics", "a device that flushes subnormals widens f16";
+    halves_truncated, "5 special values", "planning halves::conversions_on_a_gpu", "f16 is truncated where integer operations round it";
     carry_of_pairs_lost, "5 special values", "planning int64::", "a sum of pairs of words loses its carry";
     chains_of_any_length, "6 products", "unit products::order", "the best order is looked for in a chain of matrices of any length";
     checked_indices_end_early, "9 indices", "planning copies::an_index", "the indices after the last whole vector are not checked";
@@ -103,6 +103,7 @@ list! {
     clip_upper_bound_first, "7 dtypes", "arrays semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
     compiled_for_any_order, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function takes inputs of another memory order for those of its plan";
+    compiled_for_any_tree, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function takes a tree for another one with the same leaves";
     condition_ignored, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false";
     condition_ignored_on_gpu, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false on a GPU";
     damaged_cache_taken, "13 malformed files", "unit gpu::disk", "a cache on disk is taken whatever the sum of its bytes";

@@ -10,6 +10,7 @@ use crate::base::caps::{Half, NarrowHalf, Shrink};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::Numerics;
 use half::f16;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -101,7 +102,11 @@ pub(super) fn find(
     let kept = disk.filter(|_| number.is_some() && !connection.software).and_then(|disk| disk.numerics());
     let found = match kept {
         Some(kept) => unpack(kept),
-        None => probe(connection)?,
+        // by default wgpu panics if a program has lent a queue that does not belong to its device
+        None => catch_unwind(AssertUnwindSafe(|| probe(connection))).unwrap_or_else(|_| {
+            let detail = "the probe of the device's arithmetic panicked";
+            Err(Error::with_line(ErrorKind::Internal, "numerics", detail, None))
+        })?,
     };
     if let Some(number) = number {
         disk.iter().for_each(|disk| disk.keep_numerics(pack(found)));

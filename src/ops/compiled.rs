@@ -45,11 +45,11 @@ const MOST_PLANS: usize = 8;
 /// ```
 ///
 /// The function runs in the first call, and again when an input has another dtype, shape, memory order or device than in
-/// earlier calls. So what it does besides building expressions happens only then: a number that it reads from the
+/// earlier calls, or the tree another form. So what it does besides building expressions happens only then: a number that it reads from the
 /// outside, such as a learning rate, stays what it was. Make such a number an input, as an array without axes.
 ///
-/// Random numbers are different in each call: call n draws those of the function's seed for n, and the first call those
-/// that the function draws when it is not compiled. Calls that repeat in the same order give the same numbers.
+/// Random numbers are different in each call, because a call adds its number to the seeds. The first call draws what the
+/// function draws when it is not compiled. The same sequence of calls draws the same numbers.
 pub struct Compiled<F, R> {
     function: F,
     /// The plans with the trees of expressions that the function returned, the one used last first.
@@ -57,7 +57,14 @@ pub struct Compiled<F, R> {
     calls: AtomicU64,
 }
 
-type Plan<R> = Arc<(Traced, R)>;
+type Plan<R> = Arc<Known<R>>;
+
+struct Known<R> {
+    traced: Traced,
+    /// The names of the inputs, which tell trees with as many leaves apart.
+    names: Vec<String>,
+    results: R,
+}
 
 impl<F, R: Parameters> Compiled<F, R> {
     /// Returns the compiled form of a function. Nothing runs before the first call.
@@ -72,8 +79,8 @@ impl<F, R: Parameters> Compiled<F, R> {
     /// Computes the function of arrays. Inputs that are expressions are evaluated first.
     ///
     /// # Errors
-    /// The errors of [`eval_all`](crate::eval_all), for inputs and results; [`ErrorKind::Argument`](crate::ErrorKind::Argument) if the function reads
-    /// the elements of an input, or needs them, as operations do whose shapes depend on elements.
+    /// The errors of [`eval_all`](crate::eval_all), for inputs and results. [`ErrorKind::Argument`](crate::ErrorKind::Argument)
+    /// if the function reads the elements of an input, or has an operation whose shape depends on them.
     #[track_caller]
     pub fn call<P: Parameters>(&self, inputs: &P) -> Result<R::With<Array>>
     where
@@ -83,19 +90,21 @@ impl<F, R: Parameters> Compiled<F, R> {
         let mut list = vec![];
         inputs.leaves(&mut list);
         let arrays = eval_many(list)?;
-        let plan = match self.find(&arrays)? {
+        let mut names = vec![];
+        inputs.names("", &mut names);
+        let plan = match self.find(&arrays, &names)? {
             Some(plan) => plan,
-            None => self.plan(inputs, &arrays, at)?,
+            None => self.plan(inputs, &arrays, names, at)?,
         };
-        let results = plan.0.run(&arrays, self.calls.fetch_add(1, Ordering::Relaxed), at)?;
-        built_arrays(&plan.1, results, OP, at)
+        let results = plan.traced.run(&arrays, self.calls.fetch_add(1, Ordering::Relaxed), at)?;
+        built_arrays(&plan.results, results, OP, at)
     }
 
     /// Returns the plan for inputs like these arrays, if there is one.
-    fn find(&self, arrays: &[Array]) -> Result<Option<Plan<R>>> {
+    fn find(&self, arrays: &[Array], names: &[String]) -> Result<Option<Plan<R>>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         for i in 0..plans.len() {
-            if plans[i].0.fits(arrays)? {
+            if plans[i].traced.fits(arrays)? && mutant!(compiled_for_any_tree, true, plans[i].names == names) {
                 plans[..=i].rotate_right(1);
                 return Ok(Some(plans[0].clone()));
             }
@@ -104,7 +113,7 @@ impl<F, R: Parameters> Compiled<F, R> {
     }
 
     /// Builds and plans the function for inputs like these arrays.
-    fn plan<P: Parameters>(&self, inputs: &P, arrays: &[Array], at: Loc) -> Result<Plan<R>>
+    fn plan<P: Parameters>(&self, inputs: &P, arrays: &[Array], names: Vec<String>, at: Loc) -> Result<Plan<R>>
     where
         F: Fn(P::With<Expr>) -> R,
     {
@@ -112,11 +121,11 @@ impl<F, R: Parameters> Compiled<F, R> {
         let mut next = placeholders.iter();
         let made = inputs.with(&mut || next.next().cloned().unwrap_or_else(|| missing(OP, at)));
         // the lock is not held, because the function may call this one
-        let tree = (self.function)(made);
-        let mut results = vec![];
-        tree.leaves(&mut results);
-        let traced = Traced::new(OP, placeholders, &results, at)?;
-        let plan = Arc::new((traced, tree));
+        let results = (self.function)(made);
+        let mut list = vec![];
+        results.leaves(&mut list);
+        let traced = Traced::new(OP, placeholders, &list, at)?;
+        let plan = Arc::new(Known { traced, names, results });
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         plans.truncate(MOST_PLANS - 1);
         plans.insert(0, plan.clone());

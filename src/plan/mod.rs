@@ -1,6 +1,7 @@
 //! Floor 2: the planner, which turns expressions into plans, and the cache of plans.
 //!
-//! `graph.rs` turns an expression into a key and an arena of nodes. `fuse.rs` decides which nodes are stored and which
+//! `graph.rs` turns an expression into a key (`key.rs`) and an arena of nodes. `traced.rs` has the random seeds of plans
+//! that run on other arrays than those of their expressions. `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that reads them; it uses the facts that `planner.rs` keeps about the graph, and the costs of
 //! `price.rs`. `weigh.rs` stores nodes that would be computed too often. `space.rs` finds the index space of a kernel,
 //! and `lower.rs` creates its values. `shape.rs` orders and collapses its dimensions and cuts windows. `split.rs` cuts

@@ -3,7 +3,7 @@
 
 use super::operations::{self, Params};
 use super::source::Source;
-use cupric::testing::{Caps, Row, card, plan_within, rows};
+use cupric::testing::{Caps, Half, Row, card, plan_within, rows};
 use cupric::{
     Array, DType, ErrorKind, Expr, Pad, QuantileMethod, Rng, Side, concat, descending, interp, keep, s, searchsorted,
     zeros,
@@ -236,6 +236,9 @@ fn validate(text: &str, caps: &Caps) {
     let mut features = Capabilities::empty();
     features.set(Capabilities::SHADER_INT64, caps.int64);
     features.set(Capabilities::FLOAT64, caps.float64);
+    // devices that convert f16 themselves
+    let halves = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SHADER_FLOAT16;
+    features.set(halves, caps.half != Half::INTEGERS);
     if let Err(e) = Validator::new(ValidationFlags::all(), features).validate(&module) {
         panic!("{e:?}\n{text}");
     }

@@ -180,7 +180,7 @@ pub(super) fn needed(text: &str, dialect: Dialect) -> String {
     let needed = found.iter().map(|i| library.items[*i].0).collect::<Vec<_>>().join("\n");
     mutant!(
         halves_truncated,
-        needed.replace("f32(f16(cp_block(x)))", "cp_block(x)"),
+        needed.replace("(m + (1u << s) - 1u + ((m >> (s + 1u)) & 1u))", "m"),
         mutant!(carry_of_pairs_lost, needed.replace("select(0u, 1u, lo < a.lo)", "0u"), needed)
     )
 }
