@@ -112,6 +112,18 @@ fn m_order(x: f32) -> i32 {
     return bitcast<i32>(select(b, b ^ 0x7fffffffu, (b >> 31u) == 1u));
 }
 
+// An unsigned key of the order of `m_order`, in which every NaN is largest; 0 for -Inf. It contains the bits of x.
+fn m_max_key(x: f32) -> u32 {
+    let s = bitcast<i32>(x);
+    return (bitcast<u32>(s) ^ (bitcast<u32>(s >> 31u) >> 1u)) + 0x7f800001u;
+}
+
+// The number of which `m_max_key` makes `key`.
+fn m_of_max_key(key: u32) -> f32 {
+    let s = bitcast<i32>(key - 0x7f800001u);
+    return bitcast<f32>(bitcast<u32>(s) ^ (bitcast<u32>(s >> 31u) >> 1u));
+}
+
 // An unsigned key for sorting as NumPy does: -0 equals +0, every NaN is last.
 fn m_sort_key(x: f32) -> u32 {
     return select(bitcast<u32>(m_key(x)) ^ 0x80000000u, 0xffffffffu, m_isnan(x));
@@ -351,6 +363,10 @@ fn cp_sqrt_normal(b: u32) -> u32 {
 
 // sqrt, correctly rounded on every driver.
 fn m_sqrt(x: f32) -> f32 {
+    return cp_sqrt_any(x);
+}
+
+fn cp_sqrt_any(x: f32) -> f32 {
     let b = bitcast<u32>(x);
     var r = cp_sqrt_normal(b);
     // 0, subnormal, negative, Inf or NaN

@@ -55,7 +55,19 @@ fn cp_exp_neg(a: f32, dn: i32) -> f32 {
     return cp_pick(cp_exp_at(x, 0.0, dn), 0u, far);
 }
 
-fn m_exp(x: f32) -> f32 {
+// p * 2^n where the result is normal; n is whole. The sum holds n in its low bits, and the shift drops the others.
+fn cp_exp_add(p: f32, n: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(p) + (bitcast<u32>(n + 12582912.0) << 23u));
+}
+
+// e^(x + lo) for x within +-87 and a small lo, where the result is normal.
+fn cp_exp_near(x: f32, lo: f32) -> f32 {
+    let n = cp_exp_n(x);
+    return cp_exp_add(1.0 + cp_expm1_poly(cp_exp_rest(x, lo, n)), n);
+}
+
+// e^x for any x
+fn cp_exp_any(x: f32) -> f32 {
     let mag = cp_mag(x);
     // inside +-108 the reduction is safe
     let s = cp_pick(x, 0u, mag > 0x42d80000u);
@@ -64,6 +76,15 @@ fn m_exp(x: f32) -> f32 {
     let hi = cp_pick(r, 0x7f800000u, !m_signbit(x) && mag >= 0x42b17218u);
     let lo = cp_pick(hi, 0u, m_signbit(x) && mag >= 0x42d00000u);
     return cp_pick(lo, 0x7fc00000u, mag > 0x7f800000u);
+}
+
+// A wave of numbers within +-87, whose results are normal, skips the branch.
+fn m_exp(x: f32) -> f32 {
+    var r = cp_exp_near(x, 0.0);
+    if cp_mag(x) > 0x42ae0000u {
+        r = cp_exp_any(x);
+    }
+    return r;
 }
 
 // (2^r - 1) / r on abs(r) <= 0.5: Cephes exp2f
@@ -272,7 +293,7 @@ fn m_tanh(x: f32) -> f32 {
     let s = q * z + 1.33314422036e-1;
     let t = s * z - 3.33332819422e-1;
     let small = a + (a * z) * t;
-    let e = cp_exp_at(a + a, 0.0, 0);
+    let e = cp_exp_near(a + a, 0.0);
     let big = 1.0 - 2.0 / (e + 1.0);
     let r = select(big, small, mag < 0x3f200000u);
     let tiny = cp_pick(r, mag, mag < 0x39000000u);
@@ -406,10 +427,14 @@ fn cp_pow_log2(mag: u32) -> vec2<f32> {
 
 // 2^shift 2^(y log2 x) for a positive finite x; a shift other than 0 is for powers below 2^-shift, which it keeps above subnormals
 fn cp_pow_at(mag: u32, y: f32, shift: i32) -> f32 {
+    return cp_pow_of(cp_pow_log2(mag), y, shift);
+}
+
+// the same from the head and tail of log2 x
+fn cp_pow_of(l: vec2<f32>, y: f32, shift: i32) -> f32 {
     // beyond 2^31 every x but 1 over- or underflows
     let ym = min(cp_mag(y), 0x4f000000u);
     let ys = bitcast<f32>(ym | cp_sgn(y));
-    let l = cp_pow_log2(mag);
     let y1 = cp_head(ys);
     let yl = cp_block(ys - y1);
     let pl = cp_block(yl * l.x + ys * l.y);
@@ -461,7 +486,19 @@ fn cp_pow_special(v: f32, x: f32, y: f32) -> f32 {
 
 fn m_pow(x: f32, y: f32) -> f32 {
     let ym = cp_mag(y);
-    var r = cp_pow_at(cp_mag(x), y, 0);
+    let l = cp_pow_log2(cp_mag(x));
+    let y1 = cp_head(y);
+    let yl = cp_block(y - y1);
+    let pl = cp_block(yl * l.x + y * l.y);
+    let ph = cp_block(y1 * l.x);
+    let z = cp_block(pl + ph);
+    let n = floor(z + 0.5);
+    let s = cp_block(ph - n) + pl;
+    var r = cp_exp_add(1.0 + s * cp_exp2_poly(s), n);
+    // the result may not be normal, or NaN has come of an Inf
+    if cp_mag(z) > 0x42f80000u {
+        r = cp_pow_of(l, y, 0);
+    }
     // the first power is exact, the square rounds once
     r = cp_pick(r, cp_mag(x), bitcast<u32>(y) == 0x3f800000u);
     r = cp_pick(r, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);

@@ -33,7 +33,12 @@ fn f32_to_f16(x: f32) -> u32 {
     return ((b >> 16u) & 0x8000u) | select(r, nan, (b & 0x7fffffffu) > 0x7f800000u);
 }
 
-// Two f16 in one word, the first in the low bits.
+// Two numbers in one word, rounded to f16, the first in the low bits.
 fn f32_to_f16_pair(low: f32, high: f32) -> u32 {
     return f32_to_f16(low) | (f32_to_f16(high) << 16u);
+}
+
+// The same for two numbers that are f16 already.
+fn f16s_to_word(low: f32, high: f32) -> u32 {
+    return f32_to_f16_pair(low, high);
 }

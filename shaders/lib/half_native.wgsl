@@ -13,3 +13,11 @@ fn f32_to_f16(x: f32) -> u32 {
 fn f32_to_f16_pair(low: f32, high: f32) -> u32 {
     return pack2x16float(vec2<f32>(cp_nearest_f16(low), cp_nearest_f16(high)));
 }
+
+fn f16s_to_word(low: f32, high: f32) -> u32 {
+    return pack2x16float(vec2<f32>(low, high));
+}
+
+fn round_f16(x: f32) -> f32 {
+    return cp_nearest_f16(x);
+}

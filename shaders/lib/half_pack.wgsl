@@ -8,3 +8,7 @@ fn f32_to_f16(x: f32) -> u32 {
 fn f32_to_f16_pair(low: f32, high: f32) -> u32 {
     return pack2x16float(vec2<f32>(cp_block(low), cp_block(high)));
 }
+
+fn f16s_to_word(low: f32, high: f32) -> u32 {
+    return pack2x16float(vec2<f32>(low, high));
+}

@@ -20,7 +20,7 @@ fn cp_erf_large(t: f32) -> f32 {
     let r = q * t - 1.06777877e-1;
     let v = r * t - 6.34846687e-1;
     let w = v * t - 1.28717512e-1;
-    return 1.0 - cp_exp_at(w * t - t, 0.0, 0);
+    return 1.0 - cp_exp_near(w * t - t, 0.0);
 }
 
 fn m_erf(x: f32) -> f32 {
@@ -40,6 +40,12 @@ fn m_erf(x: f32) -> f32 {
 // erfc(x) * 2^dn for 0.45 <= x <= 10.5: exp(-x^2) P(q) / (x + 2) with q = (x - 2) / (x + 2), a near-minimax fit of
 // our own (2^-25.6) of exp(x^2) erfc(x) (x + 2). x^2 goes to exp as an exact head and a tail.
 fn cp_erfc_pos(x: f32, dn: i32) -> f32 {
+    let p = cp_erfc_parts(x);
+    return p.x * cp_exp_at(p.y, p.z, dn);
+}
+
+// P(q) / (x + 2), and -x^2 as head and tail
+fn cp_erfc_parts(x: f32) -> vec3<f32> {
     let v = 1.0 / (x + 2.0);
     let q = (x - 2.0) * v;
     let a = -4.879727e-4 * q - 7.944861e-4;
@@ -53,7 +59,7 @@ fn cp_erfc_pos(x: f32, dn: i32) -> f32 {
     let z = cp_head(x);
     let hi = cp_block(z * z);
     let lo = cp_block(x - z) * (x + z);
-    return (h * v) * cp_exp_at(m_neg(hi), m_neg(lo), dn);
+    return vec3<f32>(h * v, m_neg(hi), m_neg(lo));
 }
 
 fn m_erfc(x: f32) -> f32 {
@@ -195,7 +201,13 @@ fn m_lgamma(x: f32) -> f32 {
     return (1.14472989 - t) - l;
 }
 
-// x / (1 + e^-z) as one quotient. For z < 0 it is e^z x / (1 + e^z), with e^z computed 2^24 times too large, so that it is
+// x / (1 + e^-z) as one quotient, for z within +-87.
+fn cp_gate_near(x: f32, z: f32) -> f32 {
+    let e = cp_exp_near(m_neg(m_abs(z)), 0.0);
+    return x * (select(1.0, e, m_signbit(z)) / (1.0 + e));
+}
+
+// The same for any z. For z < 0 it is e^z x / (1 + e^z), with e^z computed 2^24 times too large, so that it is
 // not subnormal; the last product takes that factor out.
 fn cp_gate(x: f32, z: f32) -> f32 {
     let neg = m_signbit(z);
@@ -206,7 +218,11 @@ fn cp_gate(x: f32, z: f32) -> f32 {
 }
 
 fn m_sigmoid(x: f32) -> f32 {
-    return cp_pick(cp_gate(1.0, x), 0x7fc00000u, m_isnan(x));
+    var r = cp_gate_near(1.0, x);
+    if cp_mag(x) > 0x42ae0000u {
+        r = cp_pick(cp_gate(1.0, x), 0x7fc00000u, m_isnan(x));
+    }
+    return r;
 }
 
 // r for a finite x; 0 for -Inf, Inf for Inf, NaN for NaN
@@ -217,21 +233,47 @@ fn cp_gate_ends(r: f32, x: f32) -> f32 {
 }
 
 fn m_silu(x: f32) -> f32 {
-    let s = cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u);
-    return cp_gate_ends(cp_gate(s, s), x);
+    var r = cp_gate_near(x, x);
+    if cp_mag(x) > 0x42ae0000u {
+        let s = cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u);
+        r = cp_gate_ends(cp_gate(s, s), x);
+    }
+    return r;
+}
+
+// 2 u / x, where u = sqrt(2 / pi) (x + 0.044715 x^3)
+fn cp_gelu_poly(x: f32) -> f32 {
+    return 0.0713548162726 * (x * x) + 1.5957691216;
 }
 
 // x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3): the same as x (1 + tanh u) / 2, without the cancellation
 fn m_gelu_tanh(x: f32) -> f32 {
-    let s = cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u);
-    // beyond 20 the gate is 0 or 1
-    let c = cp_pick(s, 0x41a00000u | cp_sgn(x), cp_mag(s) > 0x41a00000u);
-    let p = 0.0713548162726 * (c * c) + 1.5957691216;
-    return cp_gate_ends(cp_gate(s, c * p), x);
+    var r = cp_gate_near(x, x * cp_gelu_poly(x));
+    if cp_mag(x) > 0x41000000u {
+        let s = cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u);
+        // beyond 20 the gate is 0 or 1
+        let c = cp_pick(s, 0x41a00000u | cp_sgn(x), cp_mag(s) > 0x41a00000u);
+        r = cp_gate_ends(cp_gate(s, c * cp_gelu_poly(c)), x);
+    }
+    return r;
 }
 
 // x erfc(-x / sqrt 2) / 2
 fn m_gelu(x: f32) -> f32 {
+    let w = m_abs(x) * 0.70710678;
+    // 1 + erf below 0.47, else by erfc
+    let one = 1.0 + m_copysign(cp_erf_small(w), x);
+    let p = cp_erfc_parts(w);
+    let c = p.x * cp_exp_near(p.y, p.z);
+    var r = (0.5 * x) * select(select(2.0 - c, c, m_signbit(x)), one, bitcast<u32>(w) < 0x3ef0a3d7u);
+    // the tails, Inf and NaN
+    if cp_mag(x) > 0x41300000u {
+        r = cp_gelu_any(x);
+    }
+    return r;
+}
+
+fn cp_gelu_any(x: f32) -> f32 {
     let mag = cp_mag(x);
     let neg = m_signbit(x);
     let s = cp_pick(x, 0u, mag >= 0x7f800000u);

@@ -158,7 +158,6 @@ list! {
     kernels_with_the_line_of_the_first, "18 plans", "planning plans::each_expression", "each kernel of a plan has the line of the first";
     keys_of_sums_not_sorted, "9 indices", "operations segments::gpu::sums_of_every_type", "a GPU looks for the rows of a key among keys that do not ascend";
     lanes_across_lines, "14 views", "planning wide_reductions::lines_within_rows", "a reduction by fours takes elements beyond the end of a line";
-    lanes_by_place_of_target, "16 determinism", "regressions rows::gpu", "which elements of a row a lane folds depends on where in a word the target begins";
     last_chain_left_out, "6 products", "planning chains::gpu::", "of a product whose chains of k workgroups share the last, shorter chain is not added";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "arrays semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
@@ -214,6 +213,7 @@ list! {
     print_line_too_long, "18 printing", "arrays print::equal", "a printed line leaves no room for its bracket";
     print_shortens_1000, "18 printing", "arrays print::equal", "an array of 1000 elements is shortened";
     promotion_row, "7 dtypes", "planning planted_faults::promotion", "a promotion row changed";
+    quotients_not_corrected, "4 f32 sweep", "planning quotients::", "a GPU's quotient is its estimate";
     random_streams_alike, "16 random", "accuracy joins_and_generators", "two draws take the same stream";
     refused_memory_stays_counted, "12 leaks", "regressions planted::cpu::what_is_refused", "memory that was refused stays counted";
     remainder_takes_dividends_sign, "3 8-bit exhaustive", "accuracy sweep::all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";

@@ -92,6 +92,7 @@ fn caps() -> Caps {
         int64: true,
         float64: true,
         half: Half::HARDWARE,
+        fma: true,
         max_binding: isize::MAX as u64,
         max_buffer: isize::MAX as u64,
         // a kernel with more operands gains nothing, because the hardware prefetcher follows far fewer than 64 streams

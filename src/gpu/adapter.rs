@@ -345,6 +345,7 @@ fn capabilities(
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
         // until the probe has run
         half: Half::INTEGERS,
+        fma: false,
         max_binding,
         max_buffer: limits.max_buffer_size,
         // a kernel, or a pass of a routine, binds at most 16 buffers. One of them is reserved for the error notes. 16
@@ -409,7 +410,8 @@ pub(super) fn caps_of(card: &Card) -> Result<Caps> {
     if features.contains(wgpu::Features::SUBGROUP) {
         caps.subgroup = card.subgroup;
     }
-    // a probe would find that cards with the type f16 convert it correctly
+    // a probe would find that cards with the type f16 convert it correctly, and that each has multiply-adds
+    caps.fma = true;
     caps.half = if features.contains(wgpu::Features::SHADER_F16) { Half::HARDWARE } else { Half::INTEGERS };
     caps.tiles = Tiles::of_adapter(card.vendor, false);
     caps.cooperative = card.cooperative.clone();

@@ -151,6 +151,7 @@ pub(super) fn connected(
     let mut caps = opened.caps;
     // without findings the integer conversions stay; the caller's next operation meets the cause
     caps.half = found.as_ref().map_or(caps.half, |found| numerics::conversions(*found, shrink));
+    caps.fma = found.as_ref().is_ok_and(|found| found.fma) && shrink.is_none_or(|s| s.half);
     caps.tiles = shrink.and_then(|s| s.tiles).unwrap_or(caps.tiles);
     let alignment = opened.limits.uniform_alignment;
     let batch = connection.scoped("open", || Batch::new(&connection, alignment, notes.clone(), disk.clone()))?;

@@ -1,5 +1,6 @@
 //! Decides how invocations process elements by fours. An invocation of a large elementwise kernel may process four
-//! neighbouring elements, and an invocation of a large reduction may process the elements of four neighbouring lanes.
+//! neighbouring elements, as an invocation of a row kernel does. An invocation of a large reduction may process the elements
+//! of four neighbouring lanes.
 //! This file also decides how they fetch the four elements of each load. The decision depends on strides, and on where
 //! in a vector of four elements each operand begins. It does not change the results.
 
@@ -37,7 +38,8 @@ pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
     match of.kernel.kind {
         KernelKind::Elementwise => for_elements(of, variant),
         KernelKind::Reduce(_) => for_lanes(of, variant),
-        KernelKind::Row | KernelKind::Matmul => {}
+        KernelKind::Row => for_runs(of, variant),
+        KernelKind::Matmul => {}
     }
 }
 
@@ -82,6 +84,28 @@ fn for_lanes(of: &Operands<'_>, variant: &mut Variant) {
     if ends_whole && fetches.contains(&Fetch::Whole) && (0..fetches.len()).all(contiguous) {
         variant.groups.size /= FOUR as u16;
         variant.fetches = fetches;
+        widen(of, last, variant);
+    }
+}
+
+/// Decides for a row kernel, whose invocations process four neighbours in any case.
+fn for_runs(of: &Operands<'_>, variant: &mut Variant) {
+    let Operands { kernel, window, .. } = of;
+    let Some(extent) = kernel.inner.last() else { return };
+    let (last, loads) = (window.shape.len() + kernel.inner.len() - 1, kernel.loads.len());
+    let mut inner_stores =
+        kernel.stores.iter().zip(&variant.stores).enumerate().filter(|(_, (s, _))| kernel.values[s.value].inner);
+    let by_words = |n: usize, mode: StoreMode| {
+        mode == StoreMode::Owned || mode == StoreMode::Direct && of.dtype(n).size() == 4 && of.strides(n)[last] == 1
+    };
+    let ends_whole = kernel.inner.len() == 1 || extent.is_multiple_of(FOUR);
+    if ends_whole
+        && !kernel.checks()
+        && inner_stores.all(|(n, (s, (_, mode)))| s.is_plain() && by_words(loads + n, *mode))
+    {
+        let is_shared = |n: usize| variant.slots[variant.loads[n] as usize].access == Access::Atomic;
+        let fetch = |n: usize| if is_shared(n) { Fetch::Each } else { of.along(n, last) };
+        variant.fetches = (0..loads).map(fetch).collect();
         widen(of, last, variant);
     }
 }

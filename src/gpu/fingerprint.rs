@@ -62,6 +62,7 @@ texts! {
     "../../shaders/lib/half_native.wgsl",
     "../../shaders/lib/half_pack.wgsl",
     "../../shaders/lib/half_unpack.wgsl",
+    "../../shaders/lib/fused.wgsl",
     "../../shaders/lib/incomplete.wgsl",
     "../../shaders/lib/int64.wgsl",
     "../../shaders/lib/integer.wgsl",

@@ -27,9 +27,6 @@ pub(super) fn classify(
     let n = kernel.loads.len();
     let stores = store_modes(kernel, offsets, &slots[n..], kinds);
     let owns_words = stores.iter().any(|(_, mode)| *mode == StoreMode::Owned);
-    // an elementwise kernel in which no store owns words needs no run of consecutive elements. In a row kernel the
-    // length of the run determines the order in which a lane folds, so it must not depend on where a target begins
-    let may_shrink = mutant!(lanes_by_place_of_target, true, kernel.kind == KernelKind::Elementwise);
     let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
     let params = form.params(rank).ok_or_else(|| {
         let detail = format!("{rank} axes of {} operands", form.columns);
@@ -40,7 +37,8 @@ pub(super) fn classify(
         loads: slots[..n].iter().map(|s| *s as u8).collect(),
         stores,
         groups,
-        run: if may_shrink && !owns_words { 1 } else { groups.run.into() },
+        // without a store that owns words no run of consecutive elements is needed
+        run: if owns_words { groups.run.into() } else { 1 },
         params,
         fetches: SmallVec::new(),
         lines: None,

@@ -100,6 +100,7 @@ pub fn named_caps(name: &str) -> Option<Caps> {
             int64: false,
             float64: false,
             half: Half::INTEGERS,
+            fma: false,
             max_binding: 128 << 20,
             max_buffer: 256 << 20,
             max_bindings: 6,

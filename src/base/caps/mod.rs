@@ -20,6 +20,8 @@ pub struct Caps {
     pub float64: bool,
     /// How shaders convert f16 to and from f32.
     pub half: Half,
+    /// Whether WGSL's `fma` rounds once, as the probe has seen. Division and square roots then use it.
+    pub fma: bool,
     /// The maximum number of bytes that one operand of one dispatch may span.
     pub max_binding: u64,
     /// The maximum size of a buffer, in bytes.
@@ -168,7 +170,7 @@ pub(crate) struct Shrink {
     pub max_binding: u64,
     pub max_groups: u32,
     pub int64: bool,
-    /// Whether f16 may be converted by the hardware.
+    /// Whether f16 may be converted by the hardware, and `fma` may be used.
     pub half: bool,
     pub clock: bool,
     /// Whether to request only WebGPU's default limits and no optional feature from the driver, so that wgpu itself
@@ -247,6 +249,7 @@ impl Caps {
             int64: true,
             float64: true,
             half: Half::HARDWARE,
+            fma: true,
             max_binding: (1 << 31) - 256,
             max_buffer: 1 << 35,
             max_bindings: 14,

@@ -109,10 +109,10 @@ impl Body<'_> {
             line!(out, "// {}, {} in memory", self.columns[n], load.dtype);
             line!(out, "fn load_in{n}(at: u32) -> {} {{\nreturn {text};\n}}\n", load.dtype.compute().name());
         }
-        if !self.variant.fetches.is_empty() && self.kernel.kind == KernelKind::Elementwise {
-            return; // `four.rs` writes the stores of four elements together
-        }
         for (n, s) in self.kernel.stores.iter().enumerate() {
+            if self.stores_fours(n) {
+                continue; // `four.rs` writes the stores of four elements together
+            }
             let (slot, mode) = self.variant.stores[n];
             line!(out, "// out{n}, {} in memory", s.dtype);
             match s.scattered() {

@@ -15,6 +15,7 @@ use crate::plan::kernel::{Gives, Op, Reduction, Source};
 pub(super) struct Folding<'a> {
     pub value: usize,
     pub r: &'a Reduction,
+    pub is_scan: bool,
 }
 
 /// How a fold is implemented in WGSL.
@@ -22,6 +23,9 @@ pub(super) struct Folding<'a> {
 enum Written {
     /// The partial results of a lane are values, which a function combines.
     Function(&'static Ufunc),
+    /// The function is maximum or minimum of f32. Lanes hold a key that contains the bits of the value, and is largest
+    /// for the result; two keys are compared by one instruction.
+    Key(&'static Ufunc, Extreme),
     /// Lanes hold the best element so far as a sort key, and its position.
     Best(Extreme),
     /// Lanes hold states, structs of components; formulas combine them.
@@ -30,10 +34,14 @@ enum Written {
 
 impl Folding<'_> {
     fn written(&self) -> Written {
+        let function = |row: &'static Ufunc| match row.reduce.and_then(|r| r.picks) {
+            Some(extreme) if self.r.element.compute() == Compute::F32 && !self.is_scan => Written::Key(row, extreme),
+            _ => Written::Function(row),
+        };
         match (self.r.fold.form, self.r.gives) {
-            (Form::Function(row), _) => Written::Function(row),
+            (Form::Function(row), _) => function(row),
             // the best element alone needs no position
-            (Form::FirstOf(row), Gives::Component(0)) => Written::Function(row),
+            (Form::FirstOf(row), Gives::Component(0)) => function(row),
             (Form::FirstOf(row), _) => match row.reduce.and_then(|r| r.picks) {
                 Some(extreme) => Written::Best(extreme),
                 None => Written::Formulas,
@@ -62,7 +70,7 @@ impl<'a> Body<'a> {
         let values = self.kernel.values.iter().enumerate();
         let of = |(value, v): (usize, &'a crate::plan::kernel::Value)| {
             let Op::Reduce(r) = &v.op else { return None };
-            Some(Folding { value, r })
+            Some(Folding { value, r, is_scan: false })
         };
         values.filter_map(of).collect()
     }
@@ -72,6 +80,7 @@ impl<'a> Body<'a> {
         let arg = &self.kernel.values[f.arg()];
         match (f.written(), arg.compute()) {
             (Written::Function(_), compute) => held(compute).to_string(),
+            (Written::Key(..), _) => "u32".to_string(),
             // the sort key by which argmin and argmax compare
             (Written::Best(_), _) if arg.dtype.size() == 8 => "u64".to_string(),
             (Written::Best(_), _) => "u32".to_string(),
@@ -87,6 +96,7 @@ impl<'a> Body<'a> {
         // function
         let identity = |f: &Folding<'_>| match f.written() {
             Written::Function(row) => Some((word(row.name), false, row.id())),
+            Written::Key(row, _) => Some((format!("{}_key", word(row.name)), false, row.id())),
             Written::Formulas => Some((word(f.r.fold.name), true, f.r.fold.id())),
             Written::Best(_) => None,
         };
@@ -103,7 +113,7 @@ impl<'a> Body<'a> {
         };
         let compute = match f.written() {
             Written::Formulas => f.r.element.compute(),
-            Written::Function(_) | Written::Best(_) => self.kernel.values[f.arg()].compute(),
+            Written::Function(_) | Written::Key(..) | Written::Best(_) => self.kernel.values[f.arg()].compute(),
         };
         format!("{}_{}{number}", own.0, compute.name())
     }
@@ -120,7 +130,7 @@ impl<'a> Body<'a> {
             let (suffix, held) = (self.suffix(*f), self.held_type(*f));
             shared.push(format!("var<workgroup> shared_{held}: array<{held}, {room}>;"));
             let (local, tree) = match f.written() {
-                Written::Function(_) | Written::Formulas => (
+                Written::Function(_) | Written::Key(..) | Written::Formulas => (
                     if self.cascades(*f) { "cascade" } else { "plain" },
                     if by_fours { "tree_of_fours" } else { "tree" },
                 ),
@@ -134,6 +144,11 @@ impl<'a> Body<'a> {
             }
             match f.written() {
                 Written::Function(row) => self.combination(out, row, *f, &suffix)?,
+                Written::Key(..) => {
+                    // the key of the worst value but for NaN, which is the neutral element
+                    line!(out, "fn neutral_{suffix}() -> u32 {{\nreturn 0u;\n}}\n");
+                    line!(out, "fn combine_{suffix}(a: u32, b: u32) -> u32 {{\nreturn max(a, b);\n}}\n");
+                }
                 Written::Formulas => self.formulas(out, *f, &suffix)?,
                 Written::Best(_) => {}
             }
@@ -165,7 +180,7 @@ impl<'a> Body<'a> {
     /// long chain would lose digits.
     fn cascades(&self, f: Folding<'_>) -> bool {
         match f.written() {
-            Written::Function(_) | Written::Best(_) => f.r.fold.order(f.r.element) == Order::Tree,
+            Written::Function(_) | Written::Key(..) | Written::Best(_) => f.r.fold.order(f.r.element) == Order::Tree,
             Written::Formulas => !f.r.fold.is_exact(f.r.element),
         }
     }
@@ -265,7 +280,7 @@ impl<'a> Body<'a> {
         let same = |other: &Folding<'_>| other.r.shares_walk(f.r) && other.written() == Written::Formulas;
         match f.written() {
             Written::Formulas => self.reductions().into_iter().find(same).unwrap_or(f),
-            Written::Function(_) | Written::Best(_) => f,
+            Written::Function(_) | Written::Key(..) | Written::Best(_) => f,
         }
     }
 
@@ -275,7 +290,7 @@ impl<'a> Body<'a> {
         for f in reductions.iter().filter(|f| self.walk(**f).value == f.value) {
             let suffix = self.suffix(*f);
             let (field, start) = match f.written() {
-                Written::Function(_) | Written::Formulas => (format!("Partial_{suffix}"), format!("start_{suffix}()")),
+                Written::Function(_) | Written::Key(..) | Written::Formulas => (format!("Partial_{suffix}"), format!("start_{suffix}()")),
                 Written::Best(_) => (format!("Best_{suffix}"), format!("start_best_{suffix}()")),
             };
             fields.push(format!("v{}: {field},\n", f.value));
@@ -302,6 +317,13 @@ impl<'a> Body<'a> {
             Written::Function(_) => {
                 let x = pack(value.compute(), x);
                 line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {x}, {step});");
+            }
+            Written::Key(_, extreme) => {
+                let key = match extreme {
+                    Extreme::Largest => format!("m_max_key({x})"),
+                    Extreme::Smallest => format!("m_max_key(m_neg({x}))"),
+                };
+                line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {key}, {step});");
             }
             Written::Best(extreme) => {
                 let key = sort_key(value.dtype, x, extreme == Extreme::Smallest);
@@ -339,6 +361,8 @@ impl<'a> Body<'a> {
                         self.guard(v, total)
                     }
                 },
+                (Written::Key(_, Extreme::Largest), _) => format!("m_of_max_key({total})"),
+                (Written::Key(_, Extreme::Smallest), _) => format!("m_neg(m_of_max_key({total}))"),
                 (Written::Best(_), true) => {
                     let best = of_lanes(&|best| best);
                     format!("bitcast<i32>(fold_lanes_best_{suffix}({best}, lane, place))")

@@ -1,5 +1,5 @@
 //! Writes the functions with which an invocation of `shaders/elementwise.wgsl` computes four neighbours along the last
-//! axis, and an invocation of `shaders/reduce.wgsl` loads them.
+//! axis, and invocations of `shaders/reduce.wgsl` and `shaders/row.wgsl` load and store them.
 
 use super::access;
 use super::body::{Body, Fallible, is_load};
@@ -7,6 +7,7 @@ use super::place::Space;
 use super::text::{Text, line};
 use super::{Fetch, packing};
 use crate::base::dtype::DType;
+use crate::plan::kernel::Op;
 
 /// The fields of a vector of words.
 const FIELDS: [&str; 4] = ["x", "y", "z", "w"];
@@ -27,7 +28,7 @@ impl Body<'_> {
         let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
         let places = self.columns_of(|_| true, |_| true);
         let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();
-        self.four_structs(&mut out, Space::Outer, &places, (&later, &loads));
+        self.four_structs(&mut out, "", Space::Outer, &places, (&later, &loads));
         if has_squares {
             self.fetch_lines(&mut out);
             line!(out, "fn load_four_of_line(batch: u32, line: u32, column: u32, own: u32) -> Four {{");
@@ -36,19 +37,35 @@ impl Body<'_> {
             line!(out, "fn load_four(index: u32, left: u32) -> Four {{");
             self.find_places(&mut out, "places", "Places", Space::Outer, &places);
         }
-        self.load_four(&mut out, "params.axes[0]", &loads, &later);
+        self.load_four(&mut out, "", "params.axes[0]", &loads, &later);
 
-        line!(out, "struct Results {{");
-        for (n, s) in kernel.stores.iter().enumerate() {
-            line!(out, "out{n}: {},", kernel.values[s.value].compute().name());
-        }
-        line!(out, "}}\n\nfn results_of(element: Element) -> Results {{");
+        let stores: Vec<usize> = (0..kernel.stores.len()).collect();
+        self.results_struct(&mut out, &stores);
+        line!(out, "fn results_of(element: Element) -> Results {{");
         self.name_values(|v| if is_load(kernel, v) { format!("element.v{v}") } else { format!("v{v}") });
         self.values(&mut out, "element", None, |v| !is_load(kernel, v))?;
-        let results: Vec<&str> = kernel.stores.iter().map(|s| self.names[s.value].as_str()).collect();
-        line!(out, "return Results({});\n}}\n", results.join(", "));
-        self.store_four(&mut out);
+        self.return_results(&mut out, &stores);
+        line!(out, "fn store_four(four: Four, left: u32) {{");
+        (0..4).for_each(|n| line!(out, "let results{n} = results_of(four.element{n});"));
+        self.store_results(&mut out, &stores);
+        line!(out, "}}");
         Ok(out.finish())
+    }
+
+    /// Writes the struct of the values of an element that `stores` store.
+    pub fn results_struct(&self, out: &mut Text, stores: &[usize]) {
+        line!(out, "struct Results {{");
+        for n in stores {
+            line!(out, "out{n}: {},", self.kernel.values[self.kernel.stores[*n].value].compute().name());
+        }
+        line!(out, "}}\n");
+    }
+
+    /// Writes the end of a function that returns them.
+    pub fn return_results(&self, out: &mut Text, stores: &[usize]) {
+        let results: Vec<&str> =
+            stores.iter().map(|n| self.names[self.kernel.stores[*n].value].as_str()).collect();
+        line!(out, "return Results({});\n}}\n", results.join(", "));
     }
 
     /// Returns how the four elements of a column are fetched, if it is the column of a load.
@@ -57,13 +74,20 @@ impl Body<'_> {
     }
 
     /// Writes the structs of an element (with the places `later` and the values `loads`), of the places of four
-    /// elements, and of four elements.
-    fn four_structs(&self, out: &mut Text, space: Space, places: &[usize], (later, loads): (&[usize], &[usize])) {
-        self.place_struct(out, "Element", space, later, loads);
+    /// elements, and of four elements. Their names end in `suffix`.
+    pub fn four_structs(
+        &self,
+        out: &mut Text,
+        suffix: &str,
+        space: Space,
+        places: &[usize],
+        (later, loads): (&[usize], &[usize]),
+    ) {
+        self.place_struct(out, &format!("Element{suffix}"), space, later, loads);
         line!(out, "// Where the first of four elements lies in each operand.");
-        self.place_struct(out, "Places", space, places, &[]);
-        line!(out, "struct Four {{\nplaces: Places,");
-        (0..4).for_each(|n| line!(out, "element{n}: Element,"));
+        self.place_struct(out, &format!("Places{suffix}"), space, places, &[]);
+        line!(out, "struct Four{suffix} {{\nplaces: Places{suffix},");
+        (0..4).for_each(|n| line!(out, "element{n}: Element{suffix},"));
         line!(out, "}}\n");
     }
 
@@ -74,15 +98,15 @@ impl Body<'_> {
         let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| inner(*v) && is_load(kernel, *v)).collect();
         let later = self.columns_of(|v| inner(v) && !is_load(kernel, v), |_| false);
         let places = self.columns_of(inner, |_| false);
-        self.four_structs(out, Space::Inner, &places, (&later, &loads));
+        self.four_structs(out, "", Space::Inner, &places, (&later, &loads));
         line!(out, "fn load_four(row: Row, index: u32, left: u32) -> Four {{");
         self.find_places(out, "places", "Places", Space::Inner, &places);
-        self.load_four(out, "params.axes[params.header.outer_rank]", &loads, &later);
+        self.load_four(out, "", "params.axes[params.header.outer_rank]", &loads, &later);
     }
 
     /// Writes the rest of the function that loads four elements, from `places` on. `axis` is the row of the table for
     /// their axis.
-    fn load_four(&self, out: &mut Text, axis: &str, loads: &[usize], later: &[usize]) {
+    pub fn load_four(&self, out: &mut Text, suffix: &str, axis: &str, loads: &[usize], later: &[usize]) {
         let (kernel, mut known) = (self.kernel, Vec::new());
         let each = |v: &usize| self.value_column(*v).is_some_and(|c| self.fetch(c) == Some(Fetch::Each));
         if !later.is_empty() || loads.iter().any(each) {
@@ -93,7 +117,7 @@ impl Body<'_> {
             line!(out, "// past the end the last element is taken again");
             (1..4).for_each(|n| line!(out, "let next{n} = min({n}u, left - 1u);"));
         }
-        line!(out, "var four: Four;\nfour.places = places;");
+        line!(out, "var four: Four{suffix};\nfour.places = places;");
         if !kernel.inner.is_empty() {
             (0..4).for_each(|n| line!(out, "four.element{n}.index = places.index + {n}u;"));
         }
@@ -184,17 +208,19 @@ impl Body<'_> {
         line!(out, "}}\n");
     }
 
-    /// Writes the function that computes four elements and stores them.
-    fn store_four(&self, out: &mut Text) {
-        line!(out, "fn store_four(four: Four, left: u32) {{");
-        (0..4).for_each(|n| line!(out, "let results{n} = results_of(four.element{n});"));
-        for (number, s) in self.kernel.stores.iter().enumerate() {
+    /// Writes the end of a function that stores four elements: the first `left` of the variables `results0` to
+    /// `results3`.
+    pub fn store_results(&self, out: &mut Text, stores: &[usize]) {
+        for number in stores.iter().copied() {
+            let s = &self.kernel.stores[number];
             let bits = |n: usize| access::bits(s.dtype, &format!("results{n}.out{number}"));
             let (per, width) = (1usize << packing(s.dtype), 32usize >> packing(s.dtype));
             for word in 0..4 / per {
                 if s.dtype == DType::F16 {
                     let [low, high] = [0, 1].map(|n| format!("results{}.out{number}", word * per + n));
-                    line!(out, "let out{number}_{word} = f32_to_f16_pair({low}, {high});");
+                    let is_rounded = matches!(self.kernel.values[s.value].op, Op::Cast(_) | Op::Round(_) | Op::Load(_));
+                    let pack = if is_rounded { "f16s_to_word" } else { "f32_to_f16_pair" };
+                    line!(out, "let out{number}_{word} = {pack}({low}, {high});");
                     continue;
                 }
                 let parts = (0..per).map(|n| match n {
@@ -206,10 +232,10 @@ impl Body<'_> {
             }
         }
         line!(out, "if left >= 4u {{");
-        (0..self.kernel.stores.len()).for_each(|n| self.store_whole(out, n));
+        stores.iter().for_each(|n| self.store_whole(out, *n));
         line!(out, "}} else {{");
-        (0..self.kernel.stores.len()).for_each(|n| self.store_part(out, n));
-        line!(out, "}}\n}}\n");
+        stores.iter().for_each(|n| self.store_part(out, *n));
+        line!(out, "}}");
     }
 
     /// Returns the expression for word `word` of the four elements of a store, in memory.

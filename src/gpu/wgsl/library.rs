@@ -46,24 +46,29 @@ const HALF_UNPACK: &str = include_str!("../../../shaders/lib/half_unpack.wgsl");
 const HALF_PACK: &str = include_str!("../../../shaders/lib/half_pack.wgsl");
 const HALF_NATIVE: &str = include_str!("../../../shaders/lib/half_native.wgsl");
 
+/// Division and square root by `fma`, which replace those of `bits.wgsl`.
+const FUSED: &str = include_str!("../../../shaders/lib/fused.wgsl");
+
 /// The features of a device that decide which functions of the library its shaders call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Dialect {
     /// Whether the device has 64-bit integers.
     pub int64: bool,
     pub half: Half,
+    /// Whether `fma` rounds once.
+    pub fma: bool,
 }
 
 impl Dialect {
     /// The dialect of a device that has everything.
     #[cfg(feature = "testing")]
-    pub const FULL: Dialect = Dialect { int64: true, half: Half::HARDWARE };
+    pub const FULL: Dialect = Dialect { int64: true, half: Half::HARDWARE, fma: true };
     /// The dialect of a device that has none of it.
     #[cfg(feature = "testing")]
-    pub const LEAST: Dialect = Dialect { int64: false, half: Half::INTEGERS };
+    pub const LEAST: Dialect = Dialect { int64: false, half: Half::INTEGERS, fma: false };
 
     pub fn of(caps: &Caps) -> Dialect {
-        Dialect { int64: caps.int64, half: caps.half }
+        Dialect { int64: caps.int64, half: caps.half, fma: caps.fma }
     }
 
     /// Returns the files of the library in which the dialects differ. A function in a later file replaces the function
@@ -76,7 +81,8 @@ impl Dialect {
             NarrowHalf::Pack => Some(HALF_PACK),
             NarrowHalf::Native => Some(HALF_NATIVE),
         };
-        [Some(integers), widen, narrow].into_iter().flatten()
+        let fused = if self.fma { Some(FUSED) } else { None };
+        [Some(integers), widen, narrow, fused].into_iter().flatten()
     }
 
     /// Returns the lines with which a shader must begin that contains the library's functions `needed`.
@@ -152,8 +158,9 @@ fn polynomial(name: &str, coefficients: &[f64]) -> String {
 
 /// Returns the library of a dialect.
 fn library(dialect: Dialect) -> &'static Library {
-    static LIBRARIES: [OnceLock<Library>; 12] = [const { OnceLock::new() }; 12];
-    let number = usize::from(dialect.int64) + 2 * usize::from(dialect.half.widens) + 4 * dialect.half.narrows as usize;
+    static LIBRARIES: [OnceLock<Library>; 24] = [const { OnceLock::new() }; 24];
+    let flags = [dialect.int64, dialect.half.widens, dialect.fma];
+    let number = flags.iter().fold(dialect.half.narrows as usize, |number, flag| 2 * number + usize::from(*flag));
     LIBRARIES[number].get_or_init(|| {
         let mut all: Vec<_> = FILES.into_iter().chain(dialect.files()).flat_map(items).collect();
         all.extend(POLYNOMIALS.iter().flat_map(|(name, c)| items(String::leak(polynomial(name, c)))));
@@ -181,7 +188,11 @@ pub(super) fn needed(text: &str, dialect: Dialect) -> String {
     mutant!(
         halves_truncated,
         needed.replace("(m + (1u << s) - 1u + ((m >> (s + 1u)) & 1u))", "m"),
-        mutant!(carry_of_pairs_lost, needed.replace("select(0u, 1u, lo < a.lo)", "0u"), needed)
+        mutant!(
+            carry_of_pairs_lost,
+            needed.replace("select(0u, 1u, lo < a.lo)", "0u"),
+            mutant!(quotients_not_corrected, needed.replace("fma(fma(-q, b, a), y, q)", "q"), needed)
+        )
     )
 }
 

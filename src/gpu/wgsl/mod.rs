@@ -107,13 +107,13 @@ pub(crate) struct Variant {
     /// The slot of each store.
     pub stores: SmallVec<[(u8, StoreMode); 2]>,
     pub groups: Groups,
-    /// Consecutive elements that one invocation processes (elementwise, row): as in the schedule, but 1 if no store of
-    /// an elementwise kernel owns words in this run.
+    /// Consecutive elements that one invocation of an elementwise kernel processes: as in the schedule, but 1 if no
+    /// store owns words in this run.
     pub run: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
-    /// How an invocation fetches the four elements of each load. Empty, unless an invocation of an elementwise kernel
-    /// processes four neighbours, or an invocation of a reduction processes the elements of four neighbouring lanes.
+    /// How an invocation fetches the four elements of each load. Empty, unless an invocation of an elementwise or row
+    /// kernel processes four neighbours, or one of a reduction processes the elements of four neighbouring lanes.
     pub fetches: SmallVec<[Fetch; 8]>,
     /// For a kernel that computes squares, the outer axis of the squares' lines. The axis of their columns is the last
     /// axis. The source does not depend on this: the table of axes in the parameters has the axis of lines second.
@@ -128,7 +128,7 @@ impl Variant {
 
     /// Returns whether an invocation of a reduction processes the elements of four neighbouring lanes.
     pub fn has_lanes_by_fours(&self) -> bool {
-        self.groups.lanes > 1 && !self.fetches.is_empty()
+        self.groups.lanes > 1 && self.groups.in_flight == 4 && !self.fetches.is_empty()
     }
 
     /// Returns the number of rows that a workgroup of a reduction or a row kernel processes.
@@ -285,7 +285,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
     });
     let entry = match (kernel.kind, variant.groups.in_flight) {
         _ if variant.has_squares() => "main_of_squares",
-        _ if !variant.fetches.is_empty() => "main_of_fours",
+        _ if !variant.fetches.is_empty() && kernel.kind != KernelKind::Row => "main_of_fours",
         (KernelKind::Elementwise | KernelKind::Reduce(_), 4) => "main_four_in_flight",
         (KernelKind::Reduce(_), ..) if variant.groups.lanes > 1 && kernel.combines_in_sequence() => "main_in_sequence",
         (KernelKind::Matmul, _) if variant.groups.part().is_none() => "main_narrow",

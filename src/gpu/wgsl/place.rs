@@ -1,9 +1,10 @@
 //! Places: the positions of an element in the operands. This file writes WGSL structs of places, and the statements
 //! that compute them from a linear index.
 
+use super::Fetch;
 use super::body::Body;
 use super::text::{Text, line};
-use crate::plan::kernel::{Axes, Op};
+use crate::plan::kernel::{Axes, KernelKind, Op};
 
 /// The space whose linear index is split into an index along each axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,37 @@ impl Body<'_> {
     /// Returns whether the column belongs to a 64-bit index.
     pub fn is_wide(&self, column: usize) -> bool {
         self.form.indices.iter().any(|(v, c)| *c == column && self.kernel.values[*v].dtype.size() == 8)
+    }
+
+    /// Returns whether invocations process four elements along the last axis together.
+    pub fn has_fours(&self) -> bool {
+        !self.variant.fetches.is_empty()
+    }
+
+    /// Returns whether a store writes four elements together.
+    pub fn stores_fours(&self, store: usize) -> bool {
+        let along = match self.kernel.kind {
+            KernelKind::Elementwise => true,
+            KernelKind::Row => self.kernel.values[self.kernel.stores[store].value].inner,
+            KernelKind::Reduce(_) | KernelKind::Matmul => false,
+        };
+        along && self.has_fours()
+    }
+
+    /// Returns the step of a column along the last axis of `space`, if the variant knows it.
+    fn known_step(&self, column: usize, space: Space) -> Option<u32> {
+        let of_fours = if self.kernel.kind == KernelKind::Elementwise { Space::Outer } else { Space::Inner };
+        if space != of_fours {
+            return None;
+        }
+        match column.checked_sub(self.kernel.loads.len()) {
+            Some(store) => (store < self.kernel.stores.len() && self.stores_fours(store)).then_some(1),
+            None => match self.variant.fetches.get(column)? {
+                Fetch::Whole => Some(1),
+                Fetch::Same => Some(0),
+                Fetch::Each | Fetch::Across | Fetch::WholeAcross => None,
+            },
+        }
     }
 
     /// Writes a WGSL struct with the places in `columns` and the values in `values`. A struct for an element of `inner`
@@ -124,7 +156,11 @@ impl Body<'_> {
             Axes::One => {
                 line!(out, "let axis = params.axes[{row}];");
                 for p in places {
-                    let step = self.step(p.column, "index", "axis");
+                    let step = match self.known_step(p.column, space) {
+                        Some(0) => "0u".to_string(),
+                        Some(_) => "index".to_string(),
+                        None => self.step(p.column, "index", "axis"),
+                    };
                     line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.start, &step]));
                 }
             }

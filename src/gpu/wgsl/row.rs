@@ -1,13 +1,17 @@
 //! Writes the functions and constants that `shaders/row.wgsl` uses. The schedule determines in which pass each value of
 //! a row is computed, and which values the lanes keep for later passes.
 
-use super::ROW;
-use super::body::{Body, Fallible};
+use super::body::{Body, Fallible, is_load};
 use super::fold::Folding;
-use super::library::{block, instance};
 use super::place::Space;
 use super::text::{Text, line};
 use crate::plan::kernel::{Groups, Pass};
+
+/// The number of consecutive elements of a row that a lane processes together.
+const RUN: usize = 4;
+
+/// The most elements of a lane whose runs are written out one after another.
+const WRITTEN_OUT: usize = 16;
 
 impl<'a> Body<'a> {
     /// Returns the source of everything that the file uses.
@@ -18,8 +22,8 @@ impl<'a> Body<'a> {
         let (all, scans) = (self.reductions(), self.scans());
 
         let mut out = Text::default();
-        let (Groups { lanes, held, .. }, run) = (self.variant.groups, self.variant.run);
-        line!(out, "const LANES = {lanes}u;\nconst HELD = {held}u;\nconst RUN = {run}u;\n");
+        let Groups { lanes, held, .. } = self.variant.groups;
+        line!(out, "const LANES = {lanes}u;\nconst HELD = {held}u;\nconst RUN = {RUN}u;\n");
         for (v, value) in values.iter().enumerate().filter(|(v, _)| passes.keeps(*v) && !self.is_scanned(*v)) {
             line!(out, "var<private> kept_v{v}: array<{}, HELD>;", value.compute().name());
         }
@@ -51,80 +55,174 @@ impl<'a> Body<'a> {
         (p, scheduled): (usize, &Pass),
         (reductions, scans): (&[Folding<'a>], &[Folding<'a>]),
     ) -> Fallible<()> {
+        let values = &self.kernel.values;
         let pass = format!("_{p}");
         match reductions.is_empty() {
             true => self.no_folds(out, &pass),
             false => self.folds_struct(out, &pass, reductions),
         }
-        let has_places = self.find_element(out, (p, scheduled), false);
-        line!(out, "fn accumulate{pass}(before: Folds{pass}, row: Row, index: u32, held: u32) -> Folds{pass} {{");
+        self.load_run(out, (p, scheduled), false);
+
+        // the values of an element that the folds and scans combine
+        let ends = scheduled.ends.iter().flat_map(|v| values[*v as usize].op.operands());
+        let mut combined: Vec<usize> = ends.filter(|v| values[*v].inner).collect();
+        combined.sort_unstable();
+        combined.dedup();
+        line!(out, "struct Combined{pass} {{\nindex: u32,");
+        combined.iter().for_each(|v| line!(out, "v{v}: {},", values[*v].compute().name()));
+        line!(out, "}}\n\nfn compute{pass}(row: Row, element: Element{pass}, held: u32) -> Combined{pass} {{");
+        self.pass_values(out, scheduled)?;
+        let fields: Vec<&str> = combined.iter().map(|v| self.names[*v].as_str()).collect();
+        line!(out, "return Combined{pass}({});\n}}\n", [&["element.index"], &fields[..]].concat().join(", "));
+
+        line!(out, "fn fold{pass}(before: Folds{pass}, row: Row, x: Combined{pass}, held: u32) -> Folds{pass} {{");
         line!(out, "var folds = before;");
-        self.pass_values(out, (p, scheduled), has_places)?;
-        reductions.iter().for_each(|r| self.fold_in(out, r, "index", "held + 1u"));
+        self.name_values(|v| if values[v].inner { format!("x.v{v}") } else { format!("row.v{v}") });
+        reductions.iter().for_each(|r| self.fold_in(out, r, "x.index", "held + 1u"));
         scans.iter().for_each(|s| self.scan_in(out, *s));
         line!(out, "return folds;\n}}\n");
 
-        line!(out, "fn finish{pass}(before: Row, folds: Folds{pass}, lane: u32, place: u32) -> Row {{");
-        line!(out, "var row = before;");
+        line!(out, "fn accumulate{pass}(before: Folds{pass}, row: Row, place: u32, held: u32) -> Folds{pass} {{");
+        line!(out, "var folds = before;");
+        run_at(out);
+        line!(out, "let run = load_run{pass}(row, index, left);");
+        (0..RUN).for_each(|n| line!(out, "let x{n} = compute{pass}(row, run.element{n}, held + {n}u);"));
+        line!(out, "folds = fold{pass}(folds, row, x0, held);");
+        (1..RUN).for_each(|n| {
+            line!(out, "if left > {n}u {{\nfolds = fold{pass}(folds, row, x{n}, held + {n}u);\n}}");
+        });
+        line!(out, "}}\nreturn folds;\n}}\n");
+
+        line!(out, "fn reduce_pass{pass}(before: Row, lane: u32, place: u32) -> Row {{");
+        line!(out, "var row = before;\nvar folds = start{pass}();");
+        self.each_run(out, |held| format!("folds = accumulate{pass}(folds, row, place, {held});"));
         self.fold_lanes(out, reductions);
         self.scan_lanes(out, scans);
-        let (values, passes) = (&self.kernel.values, self.passes);
+        let passes = self.passes;
         self.name_values(|v| format!("row.v{v}"));
         self.values(out, "row", Some("row"), |v| !values[v].inner && passes.after[v] as usize == p + 1)?;
         line!(out, "return row;\n}}\n");
-        out.append(&instance(block(ROW, "pass"), &[("PASS", &p.to_string())]));
-        out.append("\n");
         Ok(())
     }
 
-    /// Writes `store_element`, which computes the last pass's values of an element and stores its inner values, and
-    /// `store_row`, which stores the outer values.
+    /// Writes `store_elements`, which computes the last pass's values and stores the inner values, and `store_row`, which
+    /// stores the outer values.
     fn last_pass(&mut self, out: &mut Text) -> Fallible<()> {
-        let last = self.passes.list.iter().enumerate().next_back().filter(|(_, pass)| pass.ends.is_empty());
-        let has_places = last.is_some_and(|last| self.find_element(out, last, true));
-        line!(out, "fn store_element(row: Row, index: u32, held: u32, is_last: bool) {{");
-        if let Some(last) = last {
-            self.pass_values(out, last, has_places)?;
-            self.stores(out, "element", true, "held, is_last");
+        let (kernel, passes) = (self.kernel, self.passes);
+        let last = passes.list.iter().enumerate().next_back().filter(|(_, pass)| pass.ends.is_empty());
+        if let Some((p, pass)) = last {
+            self.load_run(out, (p, pass), true);
+            let inner = |n: &usize| kernel.values[kernel.stores[*n].value].inner;
+            let stores: Vec<usize> = (0..kernel.stores.len()).filter(inner).collect();
+            if self.has_fours() {
+                self.results_struct(out, &stores);
+                line!(out, "fn results_of(row: Row, element: Element_{p}, held: u32) -> Results {{");
+                self.pass_values(out, pass)?;
+                self.return_results(out, &stores);
+            } else {
+                line!(out, "fn store_element(row: Row, element: Element_{p}, held: u32, is_last: bool) {{");
+                self.pass_values(out, pass)?;
+                self.stores(out, "element", true, "held, is_last");
+                line!(out, "}}\n");
+            }
+            line!(out, "fn store_run(row: Row, place: u32, held: u32) {{");
+            run_at(out);
+            line!(out, "let four = load_run_{p}(row, index, left);");
+            for n in 0..RUN {
+                match self.has_fours() {
+                    true => line!(out, "let results{n} = results_of(row, four.element{n}, held + {n}u);"),
+                    false => {
+                        line!(out, "if left > {n}u {{");
+                        line!(out, "store_element(row, four.element{n}, held + {n}u, left == {}u);\n}}", n + 1);
+                    }
+                }
+            }
+            if self.has_fours() {
+                self.store_results(out, &stores);
+            }
+            line!(out, "}}\n}}\n");
+        }
+        line!(out, "fn store_elements(row: Row, place: u32) {{");
+        if last.is_some() {
+            self.each_run(out, |held| format!("store_run(row, place, {held});"));
         }
         line!(out, "}}\n\nfn store_row(row: Row) {{");
+        self.name_values(|v| format!("row.v{v}"));
         self.stores(out, "row", false, "0u, true");
         line!(out, "}}");
         Ok(())
     }
 
-    /// Writes the struct of the places that a pass needs, and the function that finds them. If the pass needs none,
-    /// writes nothing and returns false. The pass that `is_last` also needs the places of the inner stores.
-    fn find_element(&self, out: &mut Text, (p, pass): (usize, &Pass), is_last: bool) -> bool {
-        let kernel = self.kernel;
-        let stored = |s: usize| is_last && kernel.values[kernel.stores[s].value].inner;
-        let columns = self.columns_of(|v| pass.computes.contains(&(v as u16)), stored);
-        if columns.is_empty() {
-            return false;
+    /// Writes a statement for each run of a lane, whose first element has the number `held` among those of the lane.
+    /// Where a lane has few runs they are written out, so that the elements that it keeps have constant places in their
+    /// array: compilers keep such arrays in registers.
+    fn each_run(&self, out: &mut Text, statement: impl Fn(&str) -> String) {
+        match self.variant.groups.held as usize {
+            held @ 0..=WRITTEN_OUT => {
+                (0..held).step_by(RUN).for_each(|n| line!(out, "{}", statement(&format!("{n}u"))));
+            }
+            _ => {
+                line!(out, "for (var held = 0u; held < HELD; held = held + {RUN}u) {{\n{}\n}}", statement("held"));
+            }
         }
-        let name = format!("Element_{p}");
-        self.place_struct(out, &name, Space::Inner, &columns, &[]);
-        line!(out, "fn find_element_{p}(row: Row, index: u32) -> {name} {{");
-        self.find_places(out, "element", &name, Space::Inner, &columns);
-        line!(out, "return element;\n}}\n");
-        true
     }
 
-    /// Writes the statements that compute a pass's values of an element, and keep those that later passes need.
-    fn pass_values(&mut self, out: &mut Text, (p, pass): (usize, &Pass), has_places: bool) -> Fallible<()> {
-        let (values, passes) = (&self.kernel.values, self.passes);
+    /// Writes `load_run_{p}`, which finds the places of four consecutive elements and loads what pass number `p`
+    /// computes from, and its structs. Past the end of the row the last element is taken again. The pass that `is_last`
+    /// also needs the places of the inner stores.
+    fn load_run(&self, out: &mut Text, (p, pass): (usize, &Pass), is_last: bool) {
+        let kernel = self.kernel;
+        let computes = |v: usize| pass.computes.contains(&(v as u16));
+        let stored = |s: usize| is_last && kernel.values[kernel.stores[s].value].inner;
+        let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| computes(*v) && is_load(kernel, *v)).collect();
+        let suffix = format!("_{p}");
+        if self.has_fours() {
+            let later = self.columns_of(|v| computes(v) && !is_load(kernel, v), |_| false);
+            let places = self.columns_of(computes, stored);
+            self.four_structs(out, &suffix, Space::Inner, &places, (&later, &loads));
+            line!(out, "fn load_run{suffix}(row: Row, index: u32, left: u32) -> Four{suffix} {{");
+            self.find_places(out, "places", &format!("Places{suffix}"), Space::Inner, &places);
+            self.load_four(out, &suffix, "params.axes[params.header.outer_rank]", &loads, &later);
+            return;
+        }
+        let columns = self.columns_of(computes, stored);
+        let element = format!("Element{suffix}");
+        self.place_struct(out, &element, Space::Inner, &columns, &loads);
+        line!(out, "fn load_element{suffix}(row: Row, index: u32) -> {element} {{");
+        self.find_places(out, "element", &element, Space::Inner, &columns);
+        self.load_into(out, "element", &loads);
+        line!(out, "return element;\n}}\n\nstruct Run{suffix} {{");
+        (0..RUN).for_each(|n| line!(out, "element{n}: {element},"));
+        line!(out, "}}\n\nfn load_run{suffix}(row: Row, index: u32, left: u32) -> Run{suffix} {{");
+        let element = |n: usize| format!("load_element{suffix}(row, index + min({n}u, left - 1u))");
+        line!(out, "return Run{suffix}({});\n}}\n", (0..RUN).map(element).collect::<Vec<_>>().join(", "));
+    }
+
+    /// Writes the statements that compute a pass's values of an element, and keep those that later passes need. Loaded
+    /// values are in `element`.
+    fn pass_values(&mut self, out: &mut Text, pass: &Pass) -> Fallible<()> {
+        let (kernel, passes) = (self.kernel, self.passes);
+        let values = &kernel.values;
         for v in pass.takes.iter().map(|v| *v as usize) {
             let kept = if self.is_scanned(v) { self.scanned(v) } else { format!("kept_v{v}[held]") };
             line!(out, "let v{v} = {kept};");
         }
-        if has_places {
-            line!(out, "let element = find_element_{p}(row, index);");
-        }
-        self.name_values(|v| if values[v].inner { format!("v{v}") } else { format!("row.v{v}") });
-        self.values(out, "element", None, |v| pass.computes.contains(&(v as u16)))?;
+        let is_loaded = |v: usize| is_load(kernel, v) && pass.computes.contains(&(v as u16));
+        self.name_values(|v| match (values[v].inner, is_loaded(v)) {
+            (true, true) => format!("element.v{v}"),
+            (true, false) => format!("v{v}"),
+            (false, _) => format!("row.v{v}"),
+        });
+        self.values(out, "element", None, |v| pass.computes.contains(&(v as u16)) && !is_loaded(v))?;
         for v in pass.computes.iter().filter(|v| passes.keeps(**v as usize)) {
-            line!(out, "kept_v{v}[held] = v{v};");
+            line!(out, "kept_v{v}[held] = {};", self.names[*v as usize]);
         }
         Ok(())
     }
+}
+
+/// Writes the beginning of the statements for a run: its first index, and the number of elements from there on.
+fn run_at(out: &mut Text) {
+    line!(out, "let index = {RUN}u * place + LANES * held;\nlet inner = params.header.inner_size;");
+    line!(out, "if index < inner {{\nlet left = inner - index;");
 }

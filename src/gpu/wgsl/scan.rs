@@ -15,7 +15,7 @@ impl<'a> Body<'a> {
         let values = self.kernel.values.iter().enumerate();
         let of = |(value, v): (usize, &'a crate::plan::kernel::Value)| {
             let Op::Scan(r) = &v.op else { return None };
-            Some(Folding { value, r })
+            Some(Folding { value, r, is_scan: true })
         };
         values.filter_map(of).collect()
     }
@@ -56,7 +56,7 @@ impl<'a> Body<'a> {
             if !self.is_scanned(v) {
                 // what a lane holds past the end of the row must not change the total
                 line!(out, "for (var held = 0u; held < HELD; held = held + 1u) {{");
-                line!(out, "if inner_index(place, held) >= params.header.inner_size {{");
+                line!(out, "if 4u * place + LANES * (held & ~3u) + (held & 3u) >= params.header.inner_size {{");
                 line!(out, "scanned_v{v}[held] = neutral_{}();\n}}\n}}", self.suffix(*s));
             }
             let call = format!("scan_v{v}(lane, place)");

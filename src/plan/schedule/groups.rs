@@ -26,6 +26,9 @@ const IN_FLIGHT_VALUES: usize = 32;
 /// which decides bits, so it is the same on cards with other subgroups.
 const SHORT_ROW_LANES: usize = 32;
 
+/// The number of lanes that share a row of at most 32 elements in a row kernel, where each lane holds four.
+const FEW_LANES: usize = 8;
+
 /// The row length, in elements, up to which one invocation reduces it. Lanes that share such a row would have almost
 /// nothing to combine. Chosen by hand; no benchmark compares other values.
 const ONE_LANE: usize = 8;
@@ -105,7 +108,8 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
             ));
         }
         KernelKind::Row => {
-            let shapes = [(short, HELD[0])].into_iter().chain(HELD.map(|held| (size, held)));
+            let shapes = [(FEW_LANES.min(size), HELD[0]), (short, HELD[0])];
+            let shapes = shapes.into_iter().chain(HELD.map(|held| (size, held)));
             match { shapes }.find(|(lanes, held)| lanes * held >= inner) {
                 Some(shape) => shape,
                 None => return refused(format!("a row of {inner} elements does not fit {size} lanes")),
@@ -132,13 +136,8 @@ fn run(kernel: &Kernel, writes: &[WriteClass], in_flight: u8) -> u8 {
     let packed = |store: &Store| per_word(store) as u8;
     let stores = || kernel.stores.iter().zip(writes);
     match kernel.kind {
-        // one lane combines the elements of a run of a scan, one after another
-        KernelKind::Row if kernel.scans() => SCAN_RUN as u8,
-        // the number determines the order in which a lane folds, and so the bits: it depends only on the stored types,
-        // not on where targets begin
-        KernelKind::Row => {
-            stores().filter(|(s, _)| kernel.values[s.value].inner).map(|(s, _)| packed(s)).max().unwrap_or(1)
-        }
+        // one lane combines the elements of a run of a scan, one after another, and `shaders/row.wgsl` is written for four
+        KernelKind::Row => SCAN_RUN as u8,
         KernelKind::Elementwise => {
             let owned = stores().filter(|(_, write)| **write == WriteClass::Words).map(|(s, _)| packed(s)).max();
             // an invocation with several loads in flight stores as many neighbours, which are whole words too
