@@ -6,7 +6,7 @@ use super::memory::DriverBuffer;
 use super::pipelines::{Pipeline, WordHasher};
 use super::wgsl::{self, Header};
 use crate::base::dtype::Compute;
-use crate::plan::kernel::{BufferRef, Plan, Step};
+use crate::plan::kernel::{BufferRef, KernelKind, Plan, Step};
 use lru::LruCache;
 use smallvec::SmallVec;
 use std::hash::BuildHasherDefault;
@@ -189,7 +189,12 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
 /// Returns whether what is prepared for a step may depend on which arrays are between vectors (see `fetches.rs`).
 fn may_take_fours(step: &Step) -> bool {
     match step {
-        Step::Nest(kernel) => kernel.schedule.groups().is_some_and(|groups| groups.in_flight > 1),
+        Step::Nest(kernel) => match kernel.kind {
+            KernelKind::Row => true,
+            KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Matmul => {
+                kernel.schedule.groups().is_some_and(|groups| groups.in_flight > 1)
+            }
+        },
         Step::Routine(_) | Step::Clear { .. } => false,
     }
 }

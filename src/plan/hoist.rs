@@ -18,7 +18,10 @@ pub(super) fn hoist(steps: Vec<Step>, is_part: &[bool]) -> Vec<Step> {
     let mut written: HashMap<BufferRef, usize> = HashMap::new();
     for (i, step) in steps.iter().enumerate() {
         let own = (i, false, i);
-        let last = step.reads().iter().filter_map(|buffer| written.get(buffer).copied()).max();
+        // a step that continues this one moves with it, so what it reads must be written too
+        let together = steps[i + 1..].iter().take_while(|next| next.continues());
+        let reads = std::iter::once(step).chain(together).flat_map(Step::reads);
+        let last = reads.filter_map(|buffer| written.get(&buffer).copied()).max();
         let place = match (last, places.last()) {
             (_, Some(before)) if step.continues() => (before.0, before.1, i),
             (Some(last), _) if is_part[i] && step.nest().is_some() => (last, true, i),

@@ -290,7 +290,9 @@ impl<'a> Body<'a> {
         for f in reductions.iter().filter(|f| self.walk(**f).value == f.value) {
             let suffix = self.suffix(*f);
             let (field, start) = match f.written() {
-                Written::Function(_) | Written::Key(..) | Written::Formulas => (format!("Partial_{suffix}"), format!("start_{suffix}()")),
+                Written::Function(_) | Written::Key(..) | Written::Formulas => {
+                    (format!("Partial_{suffix}"), format!("start_{suffix}()"))
+                }
                 Written::Best(_) => (format!("Best_{suffix}"), format!("start_best_{suffix}()")),
             };
             fields.push(format!("v{}: {field},\n", f.value));

@@ -63,8 +63,7 @@ impl Body<'_> {
 
     /// Writes the end of a function that returns them.
     pub fn return_results(&self, out: &mut Text, stores: &[usize]) {
-        let results: Vec<&str> =
-            stores.iter().map(|n| self.names[self.kernel.stores[*n].value].as_str()).collect();
+        let results: Vec<&str> = stores.iter().map(|n| self.names[self.kernel.stores[*n].value].as_str()).collect();
         line!(out, "return Results({});\n}}\n", results.join(", "));
     }
 

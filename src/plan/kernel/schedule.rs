@@ -375,13 +375,12 @@ fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
 
 fn groups(kernel: &Kernel, g: &Groups) -> String {
     let flight = if g.in_flight > 1 { format!(", {} loads in flight", g.in_flight) } else { String::new() };
-    let runs = if g.run > 1 { format!(", in runs of {}", g.run) } else { String::new() };
     let shape = match kernel.kind {
         KernelKind::Elementwise => format!("{} lanes × {}{flight}", g.size, g.run.max(g.in_flight)),
         KernelKind::Reduce(Lanes::Inner | Lanes::Outer) => {
             format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
         }
-        KernelKind::Row => format!("groups of {}, {} lanes × {} a row{runs}", g.size, g.lanes, g.held),
+        KernelKind::Row => format!("groups of {}, {} lanes × {} a row", g.size, g.lanes, g.held),
         KernelKind::Matmul => match (g.cooperative, g.tile) {
             (0, None) => format!("groups of {}, an element a lane", g.size),
             (0, Some(tile)) => format!("groups of {}, tiles {tile}", g.size),
