@@ -3,7 +3,7 @@
 
 use super::body::Body;
 use super::text::{Text, line};
-use crate::plan::kernel::{Axes, Op};
+use crate::plan::kernel::{Axes, KernelKind, Op};
 
 /// The space whose linear index is split into an index along each axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,10 @@ impl Body<'_> {
         let (row, next, class) = match space {
             Space::Square => return self.set_places_of_square(out, places),
             Space::Outer => ("0", "1", self.variant.groups.axes[0]),
+            // of a product without a batch, whose table has three outer axes
+            Space::Inner if self.kernel.kind == KernelKind::Matmul && self.variant.groups.axes[0] != Axes::Any => {
+                ("3", "4", self.variant.groups.axes[1])
+            }
             Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.groups.axes[1]),
         };
         match class {
