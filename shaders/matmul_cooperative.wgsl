@@ -34,7 +34,7 @@ fn place_matrices(batch: u32) -> Matrices {
     return Matrices(0u, 0u);
 }
 // Where column `k` of a begins, if its matrix begins at `matrix`; then the distance between the column's elements.
-fn place_column_a(matrix: u32, k: u32) -> u32 {
+fn place_a(matrix: u32, k: u32) -> u32 {
     return matrix + k;
 }
 fn stride_a() -> u32 {
@@ -48,7 +48,7 @@ fn pair_a(first: u32, second: u32) -> u32 {
     return half_a(first) | (half_a(second) << 16u);
 }
 // Where row `k` of b begins, if its matrix begins at `matrix`; then the distance between the row's elements.
-fn place_row_b(matrix: u32, k: u32) -> u32 {
+fn place_b(matrix: u32, k: u32) -> u32 {
     return matrix + k * params.header.matrix_columns;
 }
 fn stride_b() -> u32 {
@@ -60,12 +60,12 @@ fn half_b(at: u32) -> u32 {
 fn pair_b(first: u32, second: u32) -> u32 {
     return half_b(first) | (half_b(second) << 16u);
 }
-// The sum that a kernel before this one has computed, at an index of `outer`.
-fn load_sum(index: u32) -> T {
-    return T(index);
+// The sum that a kernel before this one has computed.
+fn load_sum(batch: u32, line: u32, column: u32) -> T {
+    return T(batch);
 }
-// Computes the epilogue of the product at an index of `outer`, and stores it.
-fn store_element(index: u32, product: T, unit: u32, is_last: bool) {
+// Computes the epilogue of an element of the product, and stores it.
+fn store_element(batch: u32, line: u32, column: u32, product: T, unit: u32, is_last: bool) {
 }
 // end
 
@@ -125,9 +125,9 @@ fn stage_a(matrix: u32, first_row: u32, k_first: u32, lane: u32) {
         let has_second = first_row + next_row < rows && k_first + next_k < k_end;
         var bits = 0u;
         if has_first {
-            let first = place_column_a(matrix, k_first + k) + (first_row + row) * stride;
+            let first = place_a(matrix, k_first + k) + (first_row + row) * stride;
             if has_second {
-                bits = pair_a(first, place_column_a(matrix, k_first + next_k) + (first_row + next_row) * stride);
+                bits = pair_a(first, place_a(matrix, k_first + next_k) + (first_row + next_row) * stride);
             } else {
                 bits = half_a(first);
             }
@@ -152,9 +152,9 @@ fn stage_b(matrix: u32, first_column: u32, k_first: u32, lane: u32) {
         let has_second = first_column + next_column < columns && k_first + next_k < k_end;
         var bits = 0u;
         if has_first {
-            let first = place_row_b(matrix, k_first + k) + (first_column + column) * stride;
+            let first = place_b(matrix, k_first + k) + (first_column + column) * stride;
             if has_second {
-                bits = pair_b(first, place_row_b(matrix, k_first + next_k) + (first_column + next_column) * stride);
+                bits = pair_b(first, place_b(matrix, k_first + next_k) + (first_column + next_column) * stride);
             } else {
                 bits = half_b(first);
             }
@@ -181,19 +181,18 @@ fn sum_so_far(task: Task, row: u32, column: u32) -> vec4<f32> {
 fn sum_so_far_from_a_sum(task: Task, row: u32, column: u32) -> vec4<f32> {
     let rows = params.header.matrix_rows;
     let columns = params.header.matrix_columns;
-    let index = (task.batch * rows + row) * columns + column;
     var four = vec4<f32>();
     if row < rows && column < columns {
-        four.x = load_sum(index);
+        four.x = load_sum(task.batch, row, column);
     }
     if row < rows && column + 1u < columns {
-        four.y = load_sum(index + 1u);
+        four.y = load_sum(task.batch, row, column + 1u);
     }
     if row < rows && column + 2u < columns {
-        four.z = load_sum(index + 2u);
+        four.z = load_sum(task.batch, row, column + 2u);
     }
     if row < rows && column + 3u < columns {
-        four.w = load_sum(index + 3u);
+        four.w = load_sum(task.batch, row, column + 3u);
     }
     return four;
 }
@@ -264,8 +263,7 @@ fn main(
         for (var e = 0u; e < 4u; e = e + 1u) {
             let column = task.column + place.y + e;
             if row < params.header.matrix_rows && column < params.header.matrix_columns && !task.is_past_end {
-                let index = (task.batch * params.header.matrix_rows + row) * params.header.matrix_columns + column;
-                store_element(index, totals[n][e], e, column + 1u == params.header.matrix_columns);
+                store_element(task.batch, row, column, totals[n][e], e, column + 1u == params.header.matrix_columns);
             }
         }
     }

@@ -280,7 +280,8 @@ fn show(job: &Job, compiled: &Compiled, options: &Options) -> Measured {
     };
     let bytes = planned.bytes as f64 / planned.dispatches.max(1) as f64;
     // a product by tiles is limited by arithmetic, and the bytes of each pass of a routine are not known
-    let must = if tile().is_some() || is_routine { None } else { Some(8. * bytes / elements) };
+    let is_wide = tile().is_some_and(|[.., sums]| sums > 1.);
+    let must = if is_wide || is_routine { None } else { Some(8. * bytes / elements) };
     let share = |rate: f64| (rate * bytes / elements / measured.vector).min(1.);
     let cards: String = CARDS
         .iter()

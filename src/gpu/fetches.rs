@@ -39,7 +39,7 @@ pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
         KernelKind::Elementwise => for_elements(of, variant),
         KernelKind::Reduce(_) => for_lanes(of, variant),
         KernelKind::Row => for_runs(of, variant),
-        KernelKind::Matmul => {}
+        KernelKind::Matmul => for_factors(of, variant),
     }
 }
 
@@ -108,6 +108,32 @@ fn for_runs(of: &Operands<'_>, variant: &mut Variant) {
         variant.fetches = (0..loads).map(fetch).collect();
         widen(of, last, variant);
     }
+}
+
+/// Decides for the factors of a large product: vectors of four neighbours along the axis in which a factor is contiguous.
+/// No vector may cross the end of the axis.
+fn for_factors(of: &Operands<'_>, variant: &mut Variant) {
+    let Operands { kernel, window, .. } = of;
+    let (rank, Some(tile)) = (window.shape.len(), variant.groups.tile) else { return };
+    if variant.groups.in_flight as usize != FOUR || kernel.inner.is_empty() {
+        return;
+    }
+    let is_whole = |n: usize, axis: usize, extent: usize| extent.is_multiple_of(FOUR) && of.is_whole(n, axis);
+    let (last, k) = (rank + kernel.inner.len() - 1, kernel.inner[kernel.inner.len() - 1]);
+    let fetch = |(n, axis, side): (usize, usize, u8)| {
+        let is_shared = variant.slots[variant.loads[n] as usize].access == Access::Atomic;
+        match kernel.values.iter().any(|v| v.op.load() == Some(n)) || is_shared {
+            true => Fetch::Each,
+            // several lines of a tile are fetched at a time
+            false if side as usize >= FOUR && is_whole(n, axis, window.shape[axis]) => Fetch::Whole,
+            false if is_whole(n, last, k) => Fetch::AlongK,
+            false => Fetch::Each,
+        }
+    };
+    let factors = [(0, rank - 2, tile.rows), (1, rank - 1, tile.columns)].map(fetch);
+    variant.fetches = SmallVec::from_elem(Fetch::Each, kernel.loads.len());
+    variant.fetches[..2].copy_from_slice(&factors);
+    widen(of, last, variant);
 }
 
 impl Operands<'_> {
@@ -216,8 +242,8 @@ fn widen(of: &Operands<'_>, last: usize, variant: &mut Variant) {
     let Variant { slots, fetches, stores, loads: bound, .. } = variant;
     let width = |n: usize| {
         let is_whole = match n.checked_sub(loads) {
-            None => matches!(fetches[n], Fetch::Whole | Fetch::WholeAcross),
-            Some(_) => of.is_whole(n, last),
+            None => matches!(fetches[n], Fetch::Whole | Fetch::WholeAcross | Fetch::AlongK),
+            Some(_) => of.kernel.kind != KernelKind::Matmul && of.is_whole(n, last),
         };
         if is_whole { words_of_four(of.dtype(n)) } else { 1 }
     };

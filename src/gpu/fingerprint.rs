@@ -55,6 +55,7 @@ texts! {
     "../../shaders/lib/double/trig.wgsl",
     "../../shaders/lib/exp.wgsl",
     "../../shaders/lib/f64.wgsl",
+    "../../shaders/lib/factor.wgsl",
     "../../shaders/lib/fold.wgsl",
     "../../shaders/lib/frame.wgsl",
     "../../shaders/lib/gamma.wgsl",

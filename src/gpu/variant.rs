@@ -97,13 +97,11 @@ pub(super) fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, co
             _ => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
         },
         KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil(variant.rows_per_workgroup() as usize),
-        KernelKind::Matmul => match groups.part() {
-            None => count.div_ceil(groups.size as usize),
-            Some([rows, columns]) => {
-                let (m, n) = matrix(&window.shape);
-                count / (m * n) * m.div_ceil(rows) * n.div_ceil(columns)
-            }
-        },
+        KernelKind::Matmul => {
+            let [matrices, rows, columns] = groups.part();
+            let (m, n) = matrix(&window.shape);
+            (count / (m * n)).div_ceil(matrices) * m.div_ceil(rows) * n.div_ceil(columns)
+        }
     }
 }
 

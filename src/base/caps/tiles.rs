@@ -12,7 +12,10 @@ pub struct Tile {
     pub rows: u8,
     /// Columns of the result.
     pub columns: u8,
-    /// The rows and the columns that one invocation computes, 4 or 8 each.
+    /// The number of matrices of the batch of which a workgroup computes a tile: 1, unless the tile covers small matrices.
+    pub matrices: u8,
+    /// The rows and the columns that one invocation computes, 4 or 8 each. In the tiles of narrow products, it computes
+    /// one element.
     pub each: [u8; 2],
     /// The number of elements along k that workgroup memory holds at a time.
     pub depth: u8,
@@ -35,7 +38,7 @@ pub struct Tiles {
 }
 
 const fn tile(rows: u8, columns: u8, each: [u8; 2], depth: u8) -> Tile {
-    Tile { rows, columns, each, depth, padded: true }
+    Tile { rows, columns, matrices: 1, each, depth, padded: true }
 }
 
 /// The tiles for the adapters of one vendor.
@@ -68,8 +71,8 @@ const OF_SOFTWARE: Tile = tile(128, 64, [8, 8], 16);
 const VENDOR_OF_OTHERS: Vendor = vendor(
     "all others",
     None,
-    Tile { padded: false, ..tile(128, 128, [8, 8], 16) },
-    "no source: the plain default, the largest tile in the 16 KiB that WebGPU promises",
+    tile(128, 64, [8, 4], 16),
+    "counted: the largest tile with 32 sums a lane in the 16 KiB and the 256 invocations that WebGPU promises",
 );
 
 /// The table of tiles by vendor.
@@ -77,8 +80,8 @@ pub const VENDORS: [Vendor; 6] = [
     vendor(
         "NVIDIA",
         Some(0x10de),
-        tile(128, 128, [8, 8], 8),
-        "published: CUTLASS's default for products without tensor cores is 128 × 128 × 8, with 64 sums a thread",
+        tile(128, 64, [8, 4], 16),
+        "counted: CUTLASS's default is 128 × 128 with 64 sums a thread, but with the sums of chains these take 184 registers",
     ),
     vendor(
         "AMD",
@@ -113,22 +116,33 @@ impl Tile {
         Tile::PLAIN
     }
 
-    /// Returns the number of elements of the result.
+    /// Returns the tile of narrow products: `batch` matrices of `m × n` elements, of which each of `lanes` invocations
+    /// computes one. Both numbers of rows and columns are powers of two. If a matrix has fewer elements than there are
+    /// invocations, the tile covers several matrices.
+    pub(crate) fn narrow(batch: usize, [m, n]: [usize; 2], lanes: usize, depth: u8) -> Tile {
+        let short = m.min(n).next_power_of_two().min(lanes);
+        let rest = lanes / short;
+        let long = if batch > 1 { m.max(n).next_power_of_two().min(rest) } else { rest };
+        let (rows, columns) = if n <= m { (long, short) } else { (short, long) };
+        let [rows, columns, matrices] = [rows, columns, rest / long].map(|count| count as u8);
+        Tile { rows, columns, matrices, each: [1, 1], depth, padded: true }
+    }
+
+    /// Returns the number of elements of the result, in each matrix.
     pub fn elements(self) -> usize {
         self.rows as usize * self.columns as usize
     }
 
     /// Returns the number of invocations of the workgroup.
     pub fn invocations(self) -> usize {
-        self.elements() / (self.each[0] as usize * self.each[1] as usize).max(1)
+        self.matrices as usize * self.elements() / (self.each[0] as usize * self.each[1] as usize).max(1)
     }
 
-    /// Returns how many vectors of four elements an invocation fetches of each operand in a step along k. Within a
-    /// column of the left operand, or a row of the right operand, these vectors are [`Tile::neighbours`] vectors apart.
+    /// Returns how many vectors of four elements an invocation fetches of each operand in a step along k.
     #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn fetched(self) -> [usize; 2] {
-        let neighbours = self.neighbours().max(1);
-        [self.rows, self.columns].map(|side| side as usize / 4 / neighbours)
+        let vectors = |side: u8| side as usize * self.matrices as usize * self.depth as usize / 4;
+        [self.rows, self.columns].map(|side| vectors(side).div_ceil(self.invocations().max(1)))
     }
 
     /// Returns how many vectors of a column, or of a row, are fetched at the same time.
@@ -139,8 +153,14 @@ impl Tile {
     /// Returns the size in bytes of the workgroup memory that the tile uses, for elements that occupy `word` bytes
     /// there.
     pub fn memory(self, word: usize) -> usize {
-        let padding = if self.padded { 4 } else { 0 };
-        self.depth as usize * (self.rows as usize + self.columns as usize + 2 * padding) * word
+        let depth = self.depth as usize;
+        let of = |side: u8| match self.each {
+            // a line begins in another bank than the one before it
+            [1, 1] => side as usize * self.matrices as usize * (depth + 1),
+            _ => depth * (side as usize + if self.padded { 4 } else { 0 }),
+        };
+        // each operand's part begins at a multiple of 16 bytes
+        [self.rows, self.columns].map(|side| (of(side) * word).next_multiple_of(16)).iter().sum()
     }
 
     /// Returns the tile for elements of `word` bytes on a device with `group` invocations per workgroup and `memory`
@@ -155,6 +175,10 @@ impl Tile {
     /// elements equally, and a chain of 256 elements along k is a whole number of steps.
     pub(crate) fn is_valid(self) -> bool {
         let [down, across] = self.each;
+        if self.each == [1, 1] {
+            let parts = [self.rows, self.columns, self.matrices];
+            return parts.iter().all(|part| part.is_power_of_two()) && matches!(self.depth, 4 | 8 | 16);
+        }
         let parts = [(self.rows, down), (self.columns, across)];
         let is_shared = parts.iter().all(|(side, each)| matches!(each, 4 | 8) && side % each == 0 && *side > 0);
         let neighbours = if is_shared && matches!(self.depth, 4 | 8 | 16 | 32) { self.neighbours() } else { 0 };
@@ -167,7 +191,8 @@ impl Tile {
     /// Returns the tile as one number.
     #[cfg(feature = "gpu")]
     pub(crate) fn word(self) -> u64 {
-        let bytes = [self.rows, self.columns, self.each[0], self.each[1], self.depth, self.padded as u8];
+        let Tile { rows, columns, matrices, each: [down, across], depth, padded } = self;
+        let bytes = [rows, columns, matrices, down, across, depth, padded as u8];
         bytes.iter().fold(0, |word, byte| word << 8 | *byte as u64)
     }
 }
@@ -175,6 +200,10 @@ impl Tile {
 impl fmt::Display for Tile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [down, across] = self.each;
+        if self.each == [1, 1] {
+            let of = if self.matrices > 1 { format!(" of {} matrices", self.matrices) } else { String::new() };
+            return write!(f, "{} × {}{of}, an element a lane, {} along k", self.rows, self.columns, self.depth);
+        }
         let padded = if self.padded { ", padded" } else { "" };
         write!(f, "{} × {} of {down} × {across} a lane, {} along k{padded}", self.rows, self.columns, self.depth)
     }

@@ -33,8 +33,8 @@ impl Body<'_> {
         }
         line!(out, "const CHAIN = {CHAIN}u;\n");
         self.matrices(&mut out);
-        for (n, across, name) in [(0, "column_a", "a"), (1, "row_b", "b")] {
-            self.place_factor(&mut out, n, across, name);
+        for (n, name) in [(0, "a"), (1, "b")] {
+            self.place_factor(&mut out, n, name);
             self.halves(&mut out, n, name);
         }
         self.load_sum(&mut out);

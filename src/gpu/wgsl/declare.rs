@@ -97,7 +97,8 @@ impl Body<'_> {
         // cooperative matrices use the bits of f16 as they are
         let moved = |load: &Load| self.variant.groups.cooperative > 0 && load.dtype == DType::F16;
         // four elements are extracted from whole words
-        let is_whole = |n: usize| matches!(self.variant.fetches.get(n), Some(Fetch::Whole | Fetch::WholeAcross));
+        let is_whole =
+            |n: usize| matches!(self.variant.fetches.get(n), Some(Fetch::Whole | Fetch::WholeAcross | Fetch::AlongK));
         for (n, load) in self.kernel.loads.iter().enumerate() {
             if is_whole(n)
                 || !(self.kernel.values.iter().any(|v| v.op.load() == Some(n)) || product && n < 2 && !moved(load))

@@ -17,7 +17,7 @@ impl Body<'_> {
         }
         line!(out, "");
         let all: Vec<usize> = (0..self.kernel.values.len()).collect();
-        self.load_element(&mut out, &all);
+        self.load_element(&mut out, Space::Outer, &all);
         line!(out, "fn store_element(element: Element, unit: u32, is_last: bool) {{");
         self.element_values(&mut out, &all)?;
         line!(out, "}}");
@@ -26,12 +26,13 @@ impl Body<'_> {
 
     /// Writes the struct `Element`, and the function `load_element` that fills it. The struct has the outer places of
     /// `values` and of all stores, and a field for each load among `values`.
-    pub fn load_element(&self, out: &mut Text, values: &[usize]) {
+    pub fn load_element(&self, out: &mut Text, space: Space, values: &[usize]) {
         let columns = self.columns_of(|v| values.contains(&v), |_| true);
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
-        self.place_struct(out, "Element", Space::Outer, &columns, &loads);
-        line!(out, "fn load_element(index: u32) -> Element {{");
-        self.find_places(out, "element", "Element", Space::Outer, &columns);
+        let index = if space == Space::Square { "batch: u32, line: u32, column: u32" } else { "index: u32" };
+        self.place_struct(out, "Element", space, &columns, &loads);
+        line!(out, "fn load_element({index}) -> Element {{");
+        self.find_places(out, "element", "Element", space, &columns);
         self.load_into(out, "element", &loads);
         line!(out, "return element;\n}}\n");
     }

@@ -140,14 +140,14 @@ impl Body<'_> {
                         line!(out, "let words_{name} = {};", self.whole_words(c, &format!("places.at_{name}")))
                     }
                     Fetch::Same => line!(out, "let same_{name} = load_{name}(places.at_{name});"),
-                    Fetch::Each | Fetch::Across | Fetch::WholeAcross => {}
+                    Fetch::Each | Fetch::Across | Fetch::WholeAcross | Fetch::AlongK => {}
                 }
             }
             for n in 0..4 {
                 let value = match fetch {
                     Fetch::Whole => of_words(dtype, &format!("words_{name}"), n),
                     Fetch::Same => format!("same_{name}"),
-                    Fetch::Across | Fetch::WholeAcross => format!("square_{name}[own + {n}u * PITCH]"),
+                    Fetch::Across | Fetch::WholeAcross | Fetch::AlongK => format!("square_{name}[own + {n}u * PITCH]"),
                     Fetch::Each if n == 0 => format!("load_{name}(places.at_{name})"),
                     Fetch::Each => {
                         format!("load_{name}(places.at_{name} + {})", self.step(c, &format!("next{n}"), "along"))
@@ -160,7 +160,7 @@ impl Body<'_> {
     }
 
     /// Returns the expression for the words of the four elements from the place `at` on, which is a multiple of four.
-    fn whole_words(&self, column: usize, at: &str) -> String {
+    pub fn whole_words(&self, column: usize, at: &str) -> String {
         let slot = self.variant.loads[column] as usize;
         let dtype = self.kernel.loads[column].dtype;
         let (words, shift) = (words_of_four(dtype), packing(dtype));
@@ -292,7 +292,7 @@ impl Body<'_> {
 }
 
 /// Returns the expression for element `n` of four.
-fn of_words(dtype: DType, words: &str, n: usize) -> String {
+pub(super) fn of_words(dtype: DType, words: &str, n: usize) -> String {
     match (dtype, n % 2) {
         // these functions ignore the other half of a word
         (DType::F16, 0) => format!("f16_to_f32({words}.{})", FIELDS[n / 2]),

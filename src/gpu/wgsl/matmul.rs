@@ -1,27 +1,29 @@
-//! The functions that `shaders/matmul.wgsl` calls, and the constants of its tile, written for one kernel.
+//! The functions that `shaders/matmul.wgsl` and `shaders/lib/factor.wgsl` call, and the constants of the tile, written for
+//! one kernel.
 
-use super::access;
 use super::body::{Body, Fallible};
-use super::library::Count;
+use super::four::of_words;
+use super::library::{self, Count};
 use super::place::{Place, Space};
 use super::text::{Text, line};
+use super::{FACTOR, Fetch, access, words_of_four};
 use crate::base::dtype::Compute;
 use crate::base::error::{ErrorKind, Fault};
-use crate::plan::kernel::{CHAIN, Op, Tile};
+use crate::plan::kernel::{Axes, CHAIN, Op, Tile};
 
-/// Returns how often lines of the shader file are repeated: for the blocks of 4 × 4 that an invocation computes, for
-/// the vectors that it fetches, and for four k at a time.
-pub(super) fn counts(tile: Tile) -> [Count; 5] {
+/// Returns how often lines of the shader file are repeated: for the blocks of 4 × 4 that an invocation computes, and for
+/// neighbouring k: all of a step if an invocation computes one element, otherwise four.
+pub(super) fn counts(tile: Tile) -> [Count; 4] {
     let [rows, columns] = tile.each.map(|n| n as usize / 4);
-    let [a, b] = tile.fetched();
     let last = mutant!(block_of_a_tile_left_out, columns.div_ceil(2), columns);
-    [("row", "ROW", rows), ("column", "COLUMN", last), ("a", "VECTOR", a), ("b", "VECTOR", b), ("k", "K", 4)]
+    [("row", "ROW", rows), ("column", "COLUMN", last), ("k", "K", 4), ("step", "K", tile.depth.into())]
 }
 
 /// Writes the constants of a tile.
 fn tile_constants(out: &mut Text, tile: Tile) {
     let [each_rows, each_columns] = tile.each;
     line!(out, "const TILE_ROWS = {}u;\nconst TILE_COLUMNS = {}u;", tile.rows, tile.columns);
+    line!(out, "const MATRICES = {}u;", tile.matrices);
     line!(out, "const EACH_ROWS = {each_rows}u;\nconst EACH_COLUMNS = {each_columns}u;");
     line!(out, "const DEPTH = {}u;\nconst PADDING = {}u;\n", tile.depth, tile.padded as u32);
 }
@@ -87,21 +89,17 @@ impl Body<'_> {
                 "a product of bools must be computed as a product of integers",
             ));
         }
+        let Some(tile) = self.variant.groups.tile else {
+            return Err(Fault::new(ErrorKind::Internal, "a product without a tile"));
+        };
         let mut out = Text::default();
         line!(out, "alias T = {};\nconst CHAIN = {CHAIN}u;", compute.name());
-        match self.variant.groups.tile {
-            None => {
-                line!(out, "");
-                one(&mut out, compute);
-            }
-            Some(tile) => {
-                tile_constants(&mut out, tile);
-                four(&mut out, compute);
-            }
-        }
+        tile_constants(&mut out, tile);
+        four(&mut out, compute);
+        one(&mut out, compute);
         self.matrices(&mut out);
-        self.factor(&mut out, 0, "column_a", "a");
-        self.factor(&mut out, 1, "row_b", "b");
+        self.factor(&mut out, 0, tile);
+        self.factor(&mut out, 1, tile);
         self.load_sum(&mut out);
         self.store_element(&mut out)?;
         Ok(out.finish())
@@ -110,9 +108,9 @@ impl Body<'_> {
     /// Writes the function that computes the epilogue of an element of the product, and stores it.
     pub fn store_element(&mut self, out: &mut Text) -> Fallible<()> {
         let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
-        self.load_element(out, &epilogue);
-        line!(out, "fn store_element(index: u32, product: T, unit: u32, is_last: bool) {{");
-        line!(out, "let element = load_element(index);");
+        self.load_element(out, Space::Square, &epilogue);
+        line!(out, "fn store_element(batch: u32, line: u32, column: u32, product: T, unit: u32, is_last: bool) {{");
+        line!(out, "let element = load_element(batch, line, column);");
         line!(out, "let v0: T = {};", self.guard(0, "product".to_string()));
         self.element_values(out, &epilogue)?;
         line!(out, "}}");
@@ -122,9 +120,9 @@ impl Body<'_> {
     /// Writes the function that loads the sum from which the product continues, if there is one.
     pub fn load_sum(&self, out: &mut Text) {
         let Op::Dot { from: Some(n) } = self.kernel.values[0].op else { return };
-        self.place_struct(out, "Sum", Space::Outer, &[n], &[]);
-        line!(out, "fn load_sum(index: u32) -> T {{");
-        self.find_places(out, "sum", "Sum", Space::Outer, &[n]);
+        self.place_struct(out, "Sum", Space::Square, &[n], &[]);
+        line!(out, "fn load_sum(batch: u32, line: u32, column: u32) -> T {{");
+        self.find_places(out, "sum", "Sum", Space::Square, &[n]);
         line!(out, "return load_in{n}(sum.at_in{n});\n}}\n");
     }
 
@@ -135,35 +133,73 @@ impl Body<'_> {
         line!(out, "struct Matrices {{\na: u32,\nb: u32,\n}}\n");
         line!(out, "fn place_matrices(batch: u32) -> Matrices {{");
         line!(out, "var matrices = Matrices(params.offset_in0, params.offset_in1);");
-        line!(out, "let end = params.header.outer_rank - 1u;\nvar rest = batch;");
-        line!(out, "for (var i = 2u; i < end; i = i + 1u) {{\nlet axis = params.axes[i];");
-        line!(out, "let whole = rest / axis.extent;\nlet along = rest - whole * axis.extent;\nrest = whole;");
-        line!(out, "matrices.a += along * axis.stride_in0;\nmatrices.b += along * axis.stride_in1;\n}}");
-        line!(out, "let first = params.axes[end];");
-        line!(out, "matrices.a += rest * first.stride_in0;\nmatrices.b += rest * first.stride_in1;");
+        if self.variant.groups.axes[0] == Axes::Any {
+            line!(out, "let end = params.header.outer_rank - 1u;\nvar rest = batch;");
+            line!(out, "for (var i = 2u; i < end; i = i + 1u) {{\nlet axis = params.axes[i];");
+            line!(out, "let whole = rest / axis.extent;\nlet along = rest - whole * axis.extent;\nrest = whole;");
+            line!(out, "matrices.a += along * axis.stride_in0;\nmatrices.b += along * axis.stride_in1;\n}}");
+            line!(out, "let first = params.axes[end];");
+            line!(out, "matrices.a += rest * first.stride_in0;\nmatrices.b += rest * first.stride_in1;");
+        }
         line!(out, "return matrices;\n}}\n");
     }
 
     /// Writes the functions that find elements of a factor, which is load number `n` and has the name `name` in the
-    /// source. `across` is the name for its lines across k: `column_a` or `row_b`.
-    pub fn place_factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
-        line!(out, "fn place_{across}(matrix: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
-        let place = Place { column: n, name: "at".to_string(), start: "matrix".to_string() };
+    /// source.
+    pub fn place_factor(&self, out: &mut Text, n: usize, name: &str) {
+        line!(out, "fn place_{name}(line: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
+        let place = Place { column: n, name: "at".to_string(), start: "line".to_string() };
         self.set_places(out, Space::Inner, &[place]);
         line!(out, "return at;\n}}\n");
         // a column of a runs along m, which is row 1 of the table; a row of b runs along n, which is row 0
         line!(out, "fn stride_{name}() -> u32 {{\nreturn params.axes[{}].stride_in{n};\n}}\n", 1 - n);
     }
 
-    /// Writes the functions that find and load elements of a factor.
-    fn factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
+    /// Writes the functions that bring a factor to workgroup memory.
+    fn factor(&self, out: &mut Text, n: usize, tile: Tile) {
         let (dtype, wanted) = (self.kernel.loads[n].dtype, self.kernel.values[0].dtype);
-        self.place_factor(out, n, across, name);
-        line!(out, "fn load_{name}(at: u32) -> T {{");
-        match dtype.compute() == wanted.compute() {
-            true => line!(out, "return load_in{n}(at);"),
-            false => line!(out, "let x = load_in{n}(at);\nreturn {};", access::cast(dtype, wanted, "x")),
+        let (name, side, lines, line) =
+            if n == 0 { ("a", "ROWS", "rows", "row") } else { ("b", "COLUMNS", "columns", "column") };
+        let names = [("FACTOR", name), ("SIDE", side), ("LINES", lines), ("LINE", line)];
+        let fetch = self.variant.fetches.get(n).copied().unwrap_or(Fetch::Each);
+        let cast = |x: String| match dtype.compute() == wanted.compute() {
+            true => x,
+            false => access::cast(dtype, wanted, &x),
+        };
+        self.place_factor(out, n, name);
+        line!(out, "fn is_along_{name}() -> bool {{");
+        match fetch {
+            Fetch::Each => line!(out, "return (params.header.contiguous_along_k & {}u) != 0u;\n}}\n", 1 << n),
+            _ => line!(out, "return {};\n}}\n", fetch == Fetch::AlongK),
+        }
+        match fetch {
+            Fetch::Each => {
+                line!(out, "fn load_{name}(at: u32) -> T {{\nlet x = load_in{n}(at);\nreturn {};", cast("x".into()));
+            }
+            _ => {
+                let kind = match words_of_four(dtype) {
+                    1 => "u32".to_string(),
+                    count => format!("vec{count}<u32>"),
+                };
+                line!(out, "alias Words_{name} = {kind};\nfn load_words_{name}(at: u32) -> Words_{name} {{");
+                line!(out, "return {};\n}}\n", self.whole_words(n, "at"));
+                line!(out, "fn widen_{name}(words: Words_{name}) -> Four {{");
+                (0..4).for_each(|i| line!(out, "let x{i} = {};", of_words(dtype, "words", i)));
+                line!(out, "return Four({});", [0, 1, 2, 3].map(|i| cast(format!("x{i}"))).join(", "));
+            }
         }
         line!(out, "}}\n");
+        let (way, vectors) = match tile.each {
+            [1, 1] => ("lines", tile.fetched()[n]),
+            _ if fetch == Fetch::AlongK => ("along k", 4),
+            _ => ("across", tile.fetched()[n]),
+        };
+        let by = if fetch == Fetch::Each { "by elements" } else { "by vectors" };
+        let parts: &[&str] = if way == "lines" { &[by, way] } else { &[by, "a tile", way] };
+        for part in parts {
+            let text = library::instance(library::block(FACTOR, part), &names);
+            out.append(&library::unrolled(&text, &[("vector", "VECTOR", vectors)]));
+            line!(out, "");
+        }
     }
 }

@@ -78,6 +78,9 @@ pub(crate) enum Fetch {
     Across,
     /// As `Across`, but four neighbours along that axis begin at a multiple of four elements.
     WholeAcross,
+    /// The operand is a factor of a product, and four neighbours along k are contiguous and begin at a multiple of four
+    /// elements. A factor is fetched `Whole` if this holds for its other axis instead.
+    AlongK,
 }
 
 impl Fetch {
@@ -113,7 +116,8 @@ pub(crate) struct Variant {
     /// Length of the parameters in vectors of four words.
     pub params: u32,
     /// How an invocation fetches the four elements of each load. Empty, unless an invocation of an elementwise or row
-    /// kernel processes four neighbours, or one of a reduction processes the elements of four neighbouring lanes.
+    /// kernel processes four neighbours, one of a reduction processes the elements of four neighbouring lanes, or a
+    /// factor of a product is contiguous.
     pub fetches: SmallVec<[Fetch; 8]>,
     /// For a kernel that computes squares, the outer axis of the squares' lines. The axis of their columns is the last
     /// axis. The source does not depend on this: the table of axes in the parameters has the axis of lines second.
@@ -252,6 +256,7 @@ const ELEMENTWISE: &str = include_str!("../../../shaders/elementwise.wgsl");
 const REDUCE: &str = include_str!("../../../shaders/reduce.wgsl");
 const ROW: &str = include_str!("../../../shaders/row.wgsl");
 const MATMUL: &str = include_str!("../../../shaders/matmul.wgsl");
+const FACTOR: &str = include_str!("../../../shaders/lib/factor.wgsl");
 const COOPERATIVE: &str = include_str!("../../../shaders/matmul_cooperative.wgsl");
 
 /// Returns the frame for workgroups of `size` invocations.
@@ -283,12 +288,14 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
         KernelKind::Matmul if cooperative > 0 => COOPERATIVE,
         KernelKind::Matmul => MATMUL,
     });
+    let is_narrow = variant.groups.tile.is_some_and(|tile| tile.each == [1, 1]);
     let entry = match (kernel.kind, variant.groups.in_flight) {
+        (KernelKind::Matmul, _) if is_narrow => "main_narrow",
+        (KernelKind::Matmul, _) => "main",
         _ if variant.has_squares() => "main_of_squares",
         _ if !variant.fetches.is_empty() && kernel.kind != KernelKind::Row => "main_of_fours",
         (KernelKind::Elementwise | KernelKind::Reduce(_), 4) => "main_four_in_flight",
         (KernelKind::Reduce(_), ..) if variant.groups.lanes > 1 && kernel.combines_in_sequence() => "main_in_sequence",
-        (KernelKind::Matmul, _) if variant.groups.part().is_none() => "main_narrow",
         _ => "main",
     };
     let goes_on = matches!(kernel.values.first(), Some(Value { op: Op::Dot { from: Some(_) }, .. }));

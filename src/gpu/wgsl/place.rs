@@ -83,7 +83,7 @@ impl Body<'_> {
     /// Returns the step of a column along the last axis of `space`, if the variant knows it.
     fn known_step(&self, column: usize, space: Space) -> Option<u32> {
         let of_fours = if self.kernel.kind == KernelKind::Elementwise { Space::Outer } else { Space::Inner };
-        if space != of_fours {
+        if space != of_fours || self.kernel.kind == KernelKind::Matmul {
             return None;
         }
         match column.checked_sub(self.kernel.loads.len()) {
@@ -91,7 +91,7 @@ impl Body<'_> {
             None => match self.variant.fetches.get(column)? {
                 Fetch::Whole => Some(1),
                 Fetch::Same => Some(0),
-                Fetch::Each | Fetch::Across | Fetch::WholeAcross => None,
+                Fetch::Each | Fetch::Across | Fetch::WholeAcross | Fetch::AlongK => None,
             },
         }
     }
@@ -150,6 +150,10 @@ impl Body<'_> {
         let (row, next, class) = match space {
             Space::Square => return self.set_places_of_square(out, places),
             Space::Outer => ("0", "1", self.variant.groups.axes[0]),
+            // of a product without a batch, whose table has three outer axes
+            Space::Inner if self.kernel.kind == KernelKind::Matmul && self.variant.groups.axes[0] != Axes::Any => {
+                ("3", "4", self.variant.groups.axes[1])
+            }
             Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.groups.axes[1]),
         };
         match class {

@@ -17,8 +17,7 @@ pub(crate) const MOST_OF_CHAINS: usize = 4096;
 
 /// The maximum number of a tile's 64 × 64 elements that the result may fill so that each invocation computes one
 /// element, instead of the workgroup computing a tile. With 512 of the 4,096 elements, a tile does eight
-/// multiplications for each useful one. An invocation that computes one element needs about eight instructions per k,
-/// because it fetches both factors.
+/// multiplications for each useful one. An invocation that computes one element needs up to eight instructions per k.
 const NARROW: usize = 512;
 
 /// Returns whether GPU invocations compute one element each of an m × n product, because it has few elements per tile.

@@ -93,8 +93,7 @@ pub(crate) struct Groups {
     /// packed word that it stores, or the elements of a run of a scan. If targets of an elementwise kernel begin within
     /// a word, an invocation does not own whole words, and the backend uses 1 instead.
     pub run: u8,
-    /// The tile of a product that a workgroup computes (matmul). `None` if each invocation computes one element, or if
-    /// subgroups multiply small matrices.
+    /// The tile of a product that a workgroup computes (matmul). `None` if subgroups multiply small matrices.
     pub tile: Option<Tile>,
     /// The side of the small f16 matrices that a subgroup multiplies as one operation (matmul): 8 or 16, or 0 if
     /// invocations multiply elements.
@@ -190,13 +189,9 @@ pub(crate) struct Checks {
 
 #[cfg(feature = "gpu")]
 impl Groups {
-    /// Returns the number of rows and of columns of a product that a workgroup computes, or `None` if each invocation
-    /// computes one element.
-    pub fn part(&self) -> Option<[usize; 2]> {
-        match self.cooperative {
-            0 => self.tile.map(|t| [t.rows.into(), t.columns.into()]),
-            _ => Some([COOPERATIVE_TILE; 2]),
-        }
+    /// Returns the part of a product that a workgroup computes: the numbers of matrices, rows and columns.
+    pub fn part(&self) -> [usize; 3] {
+        self.tile.map_or([1, COOPERATIVE_TILE, COOPERATIVE_TILE], |t| [t.matrices, t.rows, t.columns].map(Into::into))
     }
 }
 
@@ -381,11 +376,10 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
             format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
         }
         KernelKind::Row => format!("groups of {}, {} lanes × {} a row", g.size, g.lanes, g.held),
-        KernelKind::Matmul => match (g.cooperative, g.tile) {
-            (0, None) => format!("groups of {}, an element a lane", g.size),
-            (0, Some(tile)) => format!("groups of {}, tiles {tile}", g.size),
-            (side, _) => {
-                let by = format!("by cooperative matrices {side} × {side}");
+        KernelKind::Matmul => match g.tile {
+            Some(tile) => format!("groups of {}, tiles {tile}", g.size),
+            None => {
+                let by = format!("by cooperative matrices {side} × {side}", side = g.cooperative);
                 format!("groups of {}, tiles {COOPERATIVE_TILE} × {COOPERATIVE_TILE} {by}", g.size)
             }
         },

@@ -10,6 +10,7 @@ use crate::plan::kernel::{
     Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Tile, Window, Work, WriteClass,
     is_narrow,
 };
+use smallvec::SmallVec;
 
 /// The number of indices from which a nest is large. Then each invocation has several loads in flight, and the shader
 /// is specialised for one or two axes. A large card holds about 2^18 invocations at a time (132 multiprocessors of
@@ -33,14 +34,15 @@ const FEW_LANES: usize = 8;
 /// nothing to combine. Chosen by hand; no benchmark compares other values.
 const ONE_LANE: usize = 8;
 
-/// The minimum number of results of a sum over chains at which one invocation alone adds all sums of an element. With
-/// fewer, most of a large card would be idle. Then the workgroup's lanes load the sums together, and one lane adds
-/// them.
+/// The minimum number of results of a sum over chains at which one invocation alone adds all sums of an element, also if
+/// there are more than a few. With fewer results, most of a large card would be idle. Then the workgroup's lanes load the
+/// sums together, and one lane adds them.
 const SIDE_BY_SIDE: usize = 1 << 14;
 
-/// The number of elements along k that a narrow product holds in workgroup memory: 8 elements of f32 are 32 bytes, the
-/// least that cards fetch.
-const NARROW_STEP: usize = 8;
+/// The number of invocations of a workgroup of a narrow product, and the number of elements along k that it holds in
+/// workgroup memory: 64 bytes of f32, a cache line of most cards. Each smaller shape is for devices with less memory,
+/// smaller workgroups, or elements of 8 bytes.
+const NARROW: [(usize, u8); 4] = [(128, 16), (128, 8), (32, 8), (8, 8)];
 
 /// The possible numbers of elements of a row that a lane of a row kernel holds in registers: 4 for short rows, 16 for
 /// rows as long as a neural network's features, and at most 64, beyond which registers spill. A separate shader for
@@ -56,23 +58,24 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     let shape = window.map_or(&kernel.outer[..], |w| &w.shape);
     let (outer, inner) = (shape.iter().fold(1usize, |n, m| n.saturating_mul(*m)), kernel.inner_size());
     let is_large = outer.saturating_mul(inner) >= LARGE;
+    // the shaders of products are specialised in any case
+    let is_special = is_large || kernel.kind == KernelKind::Matmul;
     let axes = |count: usize| match count {
-        0..=1 if is_large => Axes::One,
-        2 if is_large => Axes::Two,
+        0..=1 if is_special => Axes::One,
+        2 if is_special => Axes::Two,
         _ => Axes::Any,
     };
     let tile = if cooperative > 0 { None } else { tile(kernel, shape, caps)? };
-    let is_narrow = kernel.kind == KernelKind::Matmul && cooperative == 0 && tile.is_none();
+    let is_narrow = tile.is_some_and(|tile| tile.each == [1, 1]);
     let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, is_narrow)).collect();
     // if elements are combined one after another, lanes that share a row load the next ones meanwhile
-    let waits = is_large && inner > 0 && !(lanes > 1 && kernel.combines_in_sequence());
+    let waits = match kernel.combines_in_sequence() {
+        true => inner > 0 && lanes == 1,
+        false => is_large && inner > 0,
+    };
     let in_flight = if waits { in_flight(kernel, caps) } else { 1 };
     let groups = Groups {
-        size: match tile {
-            Some(tile) => tile.invocations(),
-            None if is_narrow => narrow_group(kernel, caps)?,
-            None => size,
-        } as u16,
+        size: tile.map_or(size, Tile::invocations) as u16,
         lanes: lanes as u16,
         held: held as u8,
         in_flight,
@@ -94,7 +97,11 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
     let short = SHORT_ROW_LANES.min(size);
     Ok(match kernel.kind {
         // neighbouring rows are side by side in memory, so if there are many, one lane for each is enough
-        KernelKind::Reduce(_) if kernel.combines_in_sequence() && kernel.outer_size() >= SIDE_BY_SIDE => (1, 1),
+        KernelKind::Reduce(_)
+            if kernel.combines_in_sequence() && (inner <= short || kernel.outer_size() >= SIDE_BY_SIDE) =>
+        {
+            (1, 1)
+        }
         // with at most two elements per lane, the tree of a whole workgroup costs as much as its lanes save
         KernelKind::Reduce(Lanes::Inner) if inner > 2 * size => (size, 1),
         KernelKind::Reduce(Lanes::Inner) if inner > ONE_LANE => (short, 1),
@@ -126,6 +133,8 @@ fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     match kernel.kind {
         // four 4-byte words are one vector load of 16 bytes, and shaders are written for four
         KernelKind::Elementwise | KernelKind::Reduce(_) if is_simple && caps.vector >= 16 => 4,
+        // the factors, whatever the epilogue is
+        KernelKind::Matmul if caps.vector >= 16 => 4,
         KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => 1,
     }
 }
@@ -152,48 +161,34 @@ fn per_word(store: &Store) -> usize {
     4 / store.dtype.size().clamp(1, 4)
 }
 
-/// Returns the size in bytes of an element of a product in workgroup memory.
-fn word_size(kernel: &Kernel) -> usize {
-    kernel.values.first().map_or(4, |v| v.compute().size())
-}
-
-/// Returns the size of a workgroup whose invocations compute one element of a product each. It is the largest for which
-/// the parts of both factors fit workgroup memory (`shaders/matmul.wgsl`).
-fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
-    let bytes = word_size(kernel);
-    let lanes = caps.workgroup_memory / (2 * NARROW_STEP * bytes);
-    // the invocations fetch the elements of a step next to each other
-    if lanes.min(caps.group()) < NARROW_STEP {
-        let (need, have) = (2 * NARROW_STEP * NARROW_STEP * bytes, caps.workgroup_memory);
-        let needs = format!("a product needs workgroups of {NARROW_STEP} invocations with {need} bytes of memory");
-        let detail = format!("{needs}; {} has {} with {have}", caps.name, caps.workgroup);
-        return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
-    }
-    Ok(caps.group().min(1 << lanes.ilog2()))
-}
-
-/// Returns the tile of a product that a workgroup computes, or `None` if each invocation computes one element or the
-/// kernel is not a product. It is the device's own tile if the result has enough tiles of this size, because large
-/// tiles load less in total.
+/// Returns the tile of a product that a workgroup computes, or `None` if the kernel is not a product. If the product is
+/// wide, it is the device's own tile if the result has enough tiles of this size, because large tiles load less in
+/// total.
 fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     let (KernelKind::Matmul, [batch @ .., m, n]) = (kernel.kind, shape) else { return Ok(None) };
-    // windows may be smaller, but all use the same shader
-    if let [.., m, n] = kernel.outer[..]
-        && is_narrow(m, n)
-    {
-        return Ok(None);
-    }
-    let bytes = word_size(kernel);
-    let fits = |t: Tile| t.within(bytes, caps.group(), caps.workgroup_memory);
+    let bytes = kernel.values.first().map_or(4, |v| v.compute().size());
+    let batches = batch.iter().product();
     let is_half = kernel.values.first().is_some_and(|v| matches!(v.dtype, DType::F16 | DType::BF16));
     let own = caps.tiles.of(is_half);
-    let is_wanted = bytes == 4 && caps.tiles.takes(own, batch.iter().product(), *m, *n);
-    let takes_own = caps.tiles.busy == 0 || is_wanted;
-    // the device also decides whether the plain tiles are padded
-    let plain = [Tile::PLAIN, Tile::LEAST].map(|t| Tile { padded: own.padded, ..t });
-    let found = takes_own.then_some(own).into_iter().chain(plain).find_map(fits);
+    // windows may be smaller, but all use the same shader
+    let tiles: SmallVec<[Tile; 4]> = match kernel.outer[..] {
+        [.., m, n] if is_narrow(m, n) => {
+            // a short k needs no more
+            let most = kernel.inner_size().next_power_of_two().clamp(4, 16) as u8;
+            NARROW.iter().map(|(lanes, depth)| Tile::narrow(batches, [m, n], *lanes, most.min(*depth))).collect()
+        }
+        _ => {
+            let is_wanted = bytes == 4 && caps.tiles.takes(own, batches, *m, *n);
+            let takes_own = caps.tiles.busy == 0 || is_wanted;
+            // the device also decides whether the plain tiles are padded
+            let plain = [Tile::PLAIN, Tile::LEAST].map(|t| Tile { padded: own.padded, ..t });
+            takes_own.then_some(own).into_iter().chain(plain).collect()
+        }
+    };
+    let found = tiles.iter().find_map(|t| t.within(bytes, caps.group(), caps.workgroup_memory));
     found.map(Some).ok_or_else(|| {
-        let (lanes, need) = (Tile::LEAST.invocations(), Tile { padded: false, ..Tile::LEAST }.memory(bytes));
+        let least = Tile { padded: false, ..tiles.last().copied().unwrap_or(Tile::LEAST) };
+        let (lanes, need) = (least.invocations(), least.memory(bytes));
         let needs = format!("a product needs workgroups of {lanes} invocations with {need} bytes of memory");
         let detail = format!("{needs}; {} has {} with {}", caps.name, caps.workgroup, caps.workgroup_memory);
         Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None)

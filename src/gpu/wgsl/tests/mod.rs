@@ -153,20 +153,7 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     let form = Form::of(k);
     let mut variant = variant(k, &form, how, lanes);
     if k.kind == KernelKind::Matmul {
-        for tile in
-            VENDORS.map(|v| v.tiles.single).into_iter().chain([Tile::LEAST, Tile { padded: false, ..Tile::PLAIN }])
-        {
-            (variant.groups.tile, variant.groups.size) = (Some(tile), tile.invocations() as u16);
-            let text = validate_both(name, k, &form, &variant);
-            let multiplied = text.matches("= add_step(").count();
-            assert_eq!(multiplied, 4 * tile.each.iter().map(|n| *n as usize / 4).product::<usize>(), "{text}");
-            let is_numbered =
-                ["left_ROW", "right_COLUMN", "a_VECTOR", "// for each"].iter().all(|word| !text.contains(word));
-            assert!(is_numbered, "{text}");
-        }
-        // one element per lane
-        (variant.groups.tile, variant.groups.size) = (None, 128);
-        return drop(validate_both(name, k, &form, &variant));
+        return products::check_tiles(name, k, &form, variant);
     }
     validate_both(name, k, &form, &variant);
     match k.kind {

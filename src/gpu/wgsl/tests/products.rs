@@ -8,6 +8,32 @@ crate::testing::unit_tests! {
     products_by_cooperative_matrices_are_valid
 }
 
+/// Validates the source with the tiles of all vendors, and with those of narrow products.
+pub(super) fn check_tiles(name: &str, k: &Kernel, form: &Form, mut variant: Variant) {
+    let tiles = VENDORS.map(|v| v.tiles.single).into_iter().chain([Tile::LEAST, Tile { padded: false, ..Tile::PLAIN }]);
+    let is_wide = k.loads[..2].iter().any(|load| load.dtype.size() > 4);
+    let by_vectors = [[Fetch::Whole, Fetch::AlongK], [Fetch::AlongK, Fetch::Whole], [Fetch::Each; 2]];
+    for (tile, fetches) in tiles.zip(by_vectors.into_iter().cycle()) {
+        let fetches = if is_wide { [Fetch::Each; 2] } else { fetches };
+        (variant.groups.tile, variant.groups.size) = (Some(tile), tile.invocations() as u16);
+        variant.fetches = fetches.into_iter().collect();
+        let text = validate_both(name, k, form, &variant);
+        // four k at a time, and one at the end
+        let multiplied = text.matches("= add_step(").count();
+        assert_eq!(multiplied, 5 * tile.each.iter().map(|n| *n as usize / 4).product::<usize>(), "{text}");
+        let is_numbered =
+            ["left_ROW", "right_COLUMN", "_VECTOR", "FACTOR", "// for each"].iter().all(|word| !text.contains(word));
+        assert!(is_numbered, "{text}");
+    }
+    for ([batch, m, n], fetches) in [[1, 1, 1], [1, 9, 300], [5, 3, 2]].into_iter().zip(by_vectors) {
+        let tile = Tile::narrow(batch, [m, n], 128, 8);
+        (variant.groups.tile, variant.groups.size) = (Some(tile), tile.invocations() as u16);
+        assert_eq!((tile.invocations(), tile.is_valid()), (128, true), "{tile}");
+        variant.fetches = if is_wide { SmallVec::new() } else { fetches.into_iter().collect() };
+        validate_both(name, k, form, &variant);
+    }
+}
+
 fn every_matmul_is_valid() {
     for a in DType::ALL.into_iter().filter(|d| *d != DType::Bool) {
         for value in [a, a.sum()] {
