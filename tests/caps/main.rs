@@ -287,7 +287,7 @@ fn small_workgroups_have_fewer_lanes() -> Result<()> {
         (x.softmax(-1), "groups of 64, 64 lanes × 16 a row"),
         (x.slice(s![.., ..100]).softmax(-1), "groups of 64, 32 lanes × 4 a row"),
         (x.sum(0), "groups of 64, 1 lane a row"),
-        (x.slice(s![.., ..200]).cumulative_sum(1), "groups of 64, 64 lanes × 4 a row, in runs of 4"),
+        (x.slice(s![.., ..200]).cumulative_sum(1), "groups of 64, 64 lanes × 4 a row"),
         (x.matmul(x.t()), "groups of 64, tiles 32 × 32 of 4 × 4 a lane, 16 along k"),
     ] {
         let (plan, texts) = plan_within(&e, &small)?;
