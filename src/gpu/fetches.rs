@@ -100,6 +100,7 @@ fn for_runs(of: &Operands<'_>, variant: &mut Variant) {
     };
     let ends_whole = kernel.inner.len() == 1 || extent.is_multiple_of(FOUR);
     if ends_whole
+        && loads > 0
         && !kernel.checks()
         && inner_stores.all(|(n, (s, (_, mode)))| s.is_plain() && by_words(loads + n, *mode))
     {

@@ -6,14 +6,16 @@ use crate::math::double::POLYNOMIALS;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-const FILES: [&str; 27] = [
+const FILES: [&str; 29] = [
     include_str!("../../../shaders/lib/half.wgsl"),
     include_str!("../../../shaders/lib/pack.wgsl"),
     include_str!("../../../shaders/lib/integer.wgsl"),
     include_str!("../../../shaders/lib/bits.wgsl"),
+    include_str!("../../../shaders/lib/quotient.wgsl"),
     include_str!("../../../shaders/lib/long.wgsl"),
     include_str!("../../../shaders/lib/f64.wgsl"),
     include_str!("../../../shaders/lib/exp.wgsl"),
+    include_str!("../../../shaders/lib/pow.wgsl"),
     include_str!("../../../shaders/lib/trig.wgsl"),
     include_str!("../../../shaders/lib/special.wgsl"),
     include_str!("../../../shaders/lib/activation.wgsl"),
@@ -46,7 +48,7 @@ const HALF_UNPACK: &str = include_str!("../../../shaders/lib/half_unpack.wgsl");
 const HALF_PACK: &str = include_str!("../../../shaders/lib/half_pack.wgsl");
 const HALF_NATIVE: &str = include_str!("../../../shaders/lib/half_native.wgsl");
 
-/// Division and square root by `fma`, which replace those of `bits.wgsl`.
+/// Division and square root by `fma`, which replace those of `quotient.wgsl`.
 const FUSED: &str = include_str!("../../../shaders/lib/fused.wgsl");
 
 /// The features of a device that decide which functions of the library its shaders call.
