@@ -62,7 +62,7 @@ mod transfer;
 mod transpose;
 
 use crate::base::buffer::{Buffer, Memory};
-use crate::base::caps::Half;
+use crate::base::caps::{Half, MultiplyAdd};
 use crate::base::dtype::Element;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::math::simd::threaded::block_bytes;
@@ -92,7 +92,7 @@ fn caps() -> Caps {
         int64: true,
         float64: true,
         half: Half::HARDWARE,
-        fma: true,
+        fma: MultiplyAdd::Fused,
         max_binding: isize::MAX as u64,
         max_buffer: isize::MAX as u64,
         // a kernel with more operands gains nothing, because the hardware prefetcher follows far fewer than 64 streams

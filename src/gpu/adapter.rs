@@ -4,7 +4,7 @@
 #[cfg(feature = "testing")]
 use crate::base::caps::Card;
 use crate::base::caps::tiles::Tiles;
-use crate::base::caps::{Cooperative, Half, MOST_HELD, Shrink};
+use crate::base::caps::{Cooperative, Half, MOST_HELD, MultiplyAdd, Shrink};
 use crate::base::error::{Error, ErrorKind, Fault, Result};
 use crate::plan::kernel::{Caps, Rates};
 #[cfg(feature = "wgpu")]
@@ -345,7 +345,7 @@ fn capabilities(
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
         // until the probe has run
         half: Half::INTEGERS,
-        fma: false,
+        fma: MultiplyAdd::Separate,
         max_binding,
         max_buffer: limits.max_buffer_size,
         // a kernel, or a pass of a routine, binds at most 16 buffers. One of them is reserved for the error notes. 16
@@ -411,7 +411,7 @@ pub(super) fn caps_of(card: &Card) -> Result<Caps> {
         caps.subgroup = card.subgroup;
     }
     // a probe would find that cards with the type f16 convert it correctly, and that each has multiply-adds
-    caps.fma = true;
+    caps.fma = MultiplyAdd::Fused;
     caps.half = if features.contains(wgpu::Features::SHADER_F16) { Half::HARDWARE } else { Half::INTEGERS };
     caps.tiles = Tiles::of_adapter(card.vendor, false);
     caps.cooperative = card.cooperative.clone();

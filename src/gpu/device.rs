@@ -12,7 +12,7 @@ use super::numerics;
 use super::prepared::PreparedPlans;
 use super::waiting::Watch;
 use crate::base::buffer::{Buffer, Memory};
-use crate::base::caps::Shrink;
+use crate::base::caps::{MultiplyAdd, Shrink};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::{Numerics, name_within};
 use crate::plan::kernel::NumberedCaps;
@@ -151,7 +151,11 @@ pub(super) fn connected(
     let mut caps = opened.caps;
     // without findings the integer conversions stay; the caller's next operation meets the cause
     caps.half = found.as_ref().map_or(caps.half, |found| numerics::conversions(*found, shrink));
-    caps.fma = found.as_ref().is_ok_and(|found| found.fma) && shrink.is_none_or(|s| s.half);
+    caps.fma = match shrink {
+        Some(shrink) if shrink.fma_in_f64 => MultiplyAdd::InF64,
+        _ if found.as_ref().is_ok_and(|found| found.fma) && shrink.is_none_or(|s| s.half) => MultiplyAdd::Fused,
+        _ => MultiplyAdd::Separate,
+    };
     caps.tiles = shrink.and_then(|s| s.tiles).unwrap_or(caps.tiles);
     let alignment = opened.limits.uniform_alignment;
     let batch = connection.scoped("open", || Batch::new(&connection, alignment, notes.clone(), disk.clone()))?;

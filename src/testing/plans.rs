@@ -3,7 +3,7 @@
 use crate::array::device::Device;
 use crate::base::caps::Shrink;
 pub use crate::base::caps::tiles::{Tile, Tiles, VENDORS};
-pub use crate::base::caps::{Card, Cooperative, Half};
+pub use crate::base::caps::{Card, Cooperative, Half, MultiplyAdd};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::graph::expr::Expr;
@@ -54,6 +54,14 @@ pub fn gpu_with_integer_halves() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { half: false, ..Shrink::NONE })
 }
 
+/// Opens the first GPU with the kernels of a device whose `fma` rounds once; operations on f64 compute it.
+///
+/// # Errors
+/// There is no GPU with f64, or it cannot be opened.
+pub fn gpu_with_fma_in_f64() -> Result<Device> {
+    Device::gpu()?.shrunk(Shrink { fma_in_f64: true, ..Shrink::NONE })
+}
+
 /// Opens the first GPU without its clock, so that timings use the host's clock.
 ///
 /// # Errors
@@ -100,7 +108,7 @@ pub fn named_caps(name: &str) -> Option<Caps> {
             int64: false,
             float64: false,
             half: Half::INTEGERS,
-            fma: false,
+            fma: MultiplyAdd::Separate,
             max_binding: 128 << 20,
             max_buffer: 256 << 20,
             max_bindings: 6,

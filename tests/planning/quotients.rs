@@ -1,8 +1,9 @@
 //! Division, reciprocal and square root of f32 on a GPU have the CPU's bits wherever the result is a normal number, because kernels
-//! correct the device's estimates: over all pairs of hard exponents and significands, and over random pairs.
+//! correct the device's estimates: over all pairs of hard exponents and significands, and over random pairs. Where a device has
+//! f64, the kernels of devices whose `fma` rounds once are tried as well.
 
 use crate::kit::{arrays::put, dice::Dice, gpu, own, share::scaled, stage::Stage};
-use cupric::{Array, Device, Expr};
+use cupric::{Array, DType, Device, Expr, testing};
 
 /// Significands at which a quotient or a root is close to a midpoint or to a power of two, without their leading bit.
 const HARD: [u32; 14] = [
@@ -13,6 +14,13 @@ const HARD: [u32; 14] = [
 /// Exponents at the ends of f32's range, at the ends of the range that kernels divide without a branch, and between.
 const EXPONENTS: [u32; 22] =
     [0, 1, 2, 3, 23, 24, 64, 65, 66, 126, 127, 128, 189, 190, 191, 192, 230, 251, 252, 253, 254, 255];
+
+/// A device as it is, and one with the kernels of a device whose `fma` rounds once.
+fn devices() -> Vec<Device> {
+    let Some(gpu) = gpu(1) else { return vec![] };
+    let fused = gpu.supports(DType::F64).then(|| testing::gpu_with_fma_in_f64().unwrap());
+    [Some(own(&gpu)), fused].into_iter().flatten().collect()
+}
 
 fn on(device: &Device, x: &[f32]) -> Array {
     put(device, x, &[x.len()])
@@ -42,46 +50,84 @@ fn check(device: &Device, a: &[f32], b: &[f32]) -> usize {
 
 #[test]
 fn hard_quotients_and_roots() {
-    let Some(gpu) = gpu(1) else { return };
-    let device = own(&gpu);
-    let mut stage = Stage::new(5, "quotients and roots: hard operands", &device);
-    let mut numbers: Vec<f32> = vec![];
-    for e in EXPONENTS {
-        numbers.extend(HARD.iter().flat_map(|m| [0, 1 << 31].map(|sign| f32::from_bits(sign | e << 23 | m))));
-    }
-    for x in &numbers {
-        stage.count(check(&device, &vec![*x; numbers.len()], &numbers));
+    for device in devices() {
+        let mut stage = Stage::new(5, "quotients and roots: hard operands", &device);
+        let mut numbers: Vec<f32> = vec![];
+        for e in EXPONENTS {
+            numbers.extend(HARD.iter().flat_map(|m| [0, 1 << 31].map(|sign| f32::from_bits(sign | e << 23 | m))));
+        }
+        for x in &numbers {
+            stage.count(check(&device, &vec![*x; numbers.len()], &numbers));
+        }
     }
 }
 
 #[test]
 fn random_quotients_and_roots() {
-    let Some(gpu) = gpu(1) else { return };
-    let device = own(&gpu);
-    let mut stage = Stage::new(5, "quotients and roots: random operands", &device);
-    let mut dice = Dice::new(28);
-    for round in 0..scaled(100) {
-        let n = 1 << 20;
-        // any bits, or exponents near 1, where no quotient is at an end
-        let mut numbers = || -> Vec<f32> {
-            let near = |bits: u32| bits & 0x807f_ffff | (112 + (bits >> 23) % 32) << 23;
-            (0..n)
-                .map(|_| dice.next() as u32)
-                .map(|b| f32::from_bits(if round % 4 == 0 { b } else { near(b) }))
-                .collect()
-        };
-        let (a, b) = (numbers(), numbers());
-        stage.count(check(&device, &a, &b));
+    for device in devices() {
+        let mut stage = Stage::new(5, "quotients and roots: random operands", &device);
+        let mut dice = Dice::new(28);
+        for round in 0..scaled(100) {
+            let n = 1 << 20;
+            // any bits, or exponents near 1, where no quotient is at an end
+            let mut numbers = || -> Vec<f32> {
+                let near = |bits: u32| bits & 0x807f_ffff | (112 + (bits >> 23) % 32) << 23;
+                (0..n)
+                    .map(|_| dice.next() as u32)
+                    .map(|b| f32::from_bits(if round % 4 == 0 { b } else { near(b) }))
+                    .collect()
+            };
+            let (a, b) = (numbers(), numbers());
+            stage.count(check(&device, &a, &b));
+        }
     }
 }
 
 #[test]
 fn every_root_between_one_and_four() {
-    let Some(gpu) = gpu(1) else { return };
-    let device = own(&gpu);
-    let mut stage = Stage::new(5, "every root between 1 and 4", &device);
-    for first in (0x3f80_0000..0x4080_0000u32).step_by(1 << 20) {
-        let x: Vec<f32> = (first..first + (1 << 20)).map(f32::from_bits).collect();
-        stage.count(same("the root", &on(&device, &x).sqrt(), |n| x[n].sqrt(), |n| x[n].to_string()));
+    for device in devices() {
+        let mut stage = Stage::new(5, "every root between 1 and 4", &device);
+        for first in (0x3f80_0000..0x4080_0000u32).step_by(1 << 20) {
+            let x: Vec<f32> = (first..first + (1 << 20)).map(f32::from_bits).collect();
+            stage.count(same("the root", &on(&device, &x).sqrt(), |n| x[n].sqrt(), |n| x[n].to_string()));
+        }
+    }
+}
+
+/// Dividends and divisors whose quotients are as close to the midpoint of two floats as any: for significands A and B, the
+/// distance of A · 2^s from (2 k + 1) B is `off`.
+fn close_to_midpoints(dice: &mut Dice, off: i64) -> [Vec<f32>; 2] {
+    let (mut a, mut b) = (vec![], vec![]);
+    let float = |m: u64| f32::from_bits(0x3f80_0000 | m as u32 & 0x7f_ffff);
+    for _ in 0..1 << 18 {
+        let divisor = dice.next() & 0x7f_ffff | 0x80_0001;
+        // by Newton's iteration, each step of which doubles the number of right bits
+        let inverse = (0..5).fold(divisor, |x: u64, _| x.wrapping_mul(2u64.wrapping_sub(divisor.wrapping_mul(x))));
+        // the quotient is from 1 to 2, or from 1/2 to 1
+        for s in [24u32, 25] {
+            let odd = inverse.wrapping_mul(off.wrapping_neg() as u64) & ((1 << s) - 1);
+            for middle in [odd, odd + (1 << 24)].into_iter().filter(|m| (1 << 24..1 << 25).contains(m)) {
+                let dividend = middle as i64 * divisor as i64 + off;
+                let whole = dividend >> s;
+                if whole << s == dividend && (1 << 23..1 << 24).contains(&whole) {
+                    a.push(float(whole as u64));
+                    b.push(float(divisor));
+                }
+            }
+        }
+    }
+    [a, b]
+}
+
+#[test]
+fn quotients_close_to_midpoints() {
+    for device in devices() {
+        let mut stage = Stage::new(5, "quotients close to midpoints", &device);
+        let mut dice = Dice::new(29);
+        for off in [-5, -3, -1, 1, 3, 5] {
+            let [a, b] = close_to_midpoints(&mut dice, off);
+            assert!(a.len() > 1000, "{} quotients", a.len());
+            stage.count(check(&device, &a, &b));
+        }
     }
 }

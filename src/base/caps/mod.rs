@@ -20,8 +20,8 @@ pub struct Caps {
     pub float64: bool,
     /// How shaders convert f16 to and from f32.
     pub half: Half,
-    /// Whether WGSL's `fma` rounds once, as the probe has seen. Division and square roots then use it.
-    pub fma: bool,
+    /// Whether division and square roots use WGSL's `fma`.
+    pub fma: MultiplyAdd,
     /// The maximum number of bytes that one operand of one dispatch may span.
     pub max_binding: u64,
     /// The maximum size of a buffer, in bytes.
@@ -88,6 +88,18 @@ pub enum NarrowHalf {
     Pack,
     /// WGSL's type `f16`, whose conversion the probe has seen rounding correctly.
     Native,
+}
+
+/// What WGSL's `fma` computes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MultiplyAdd {
+    /// It may round the product, so kernels do not use it.
+    Separate,
+    /// It rounds once, as the probe has seen.
+    Fused,
+    /// Kernels are those of a device whose `fma` rounds once, but operations on f64 compute it. Software drivers have no
+    /// such `fma`, so tests run these kernels in this way.
+    InF64,
 }
 
 impl Half {
@@ -173,6 +185,8 @@ pub(crate) struct Shrink {
     /// Whether f16 may be converted by the hardware, and `fma` may be used.
     pub half: bool,
     pub clock: bool,
+    /// Whether f64 computes `fma` ([`MultiplyAdd::InF64`]).
+    pub fma_in_f64: bool,
     /// Whether to request only WebGPU's default limits and no optional feature from the driver, so that wgpu itself
     /// enforces them.
     pub webgpu: bool,
@@ -189,6 +203,7 @@ impl Shrink {
         int64: true,
         half: true,
         clock: true,
+        fma_in_f64: false,
         webgpu: false,
         tiles: None,
     };
@@ -197,7 +212,7 @@ impl Shrink {
     #[cfg(feature = "gpu")]
     pub fn is_below(&self) -> bool {
         let whole = (self.max_binding, self.max_groups) == (u64::MAX, u32::MAX);
-        !(whole && self.int64 && self.half && self.clock) || self.webgpu
+        !(whole && self.int64 && self.half && self.clock) || self.webgpu || self.fma_in_f64
     }
 }
 
@@ -249,7 +264,7 @@ impl Caps {
             int64: true,
             float64: true,
             half: Half::HARDWARE,
-            fma: true,
+            fma: MultiplyAdd::Fused,
             max_binding: (1 << 31) - 256,
             max_buffer: 1 << 35,
             max_bindings: 14,

@@ -1,7 +1,7 @@
 //! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader contains only the
 //! functions that it calls. A block is the part of a file between `// block: NAME` and `// end`.
 
-use crate::base::caps::{Caps, Half, NarrowHalf};
+use crate::base::caps::{Caps, Half, MultiplyAdd, NarrowHalf};
 use crate::math::double::POLYNOMIALS;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -51,23 +51,42 @@ const HALF_NATIVE: &str = include_str!("../../../shaders/lib/half_native.wgsl");
 /// Division and square root by `fma`, which replace those of `quotient.wgsl`.
 const FUSED: &str = include_str!("../../../shaders/lib/fused.wgsl");
 
+/// `fma` by f64, for tests. The product is exact, and the sum is rounded to odd, so that rounding it to f32 is the only
+/// rounding that counts.
+const FMA_IN_F64: &str = "
+fn cp_opaque_f64(x: f64) -> f64 {
+    return bitcast<f64>(bitcast<u64>(x) + u64(cp_zero()));
+}
+
+fn cp_fma_in_f64(a: f32, b: f32, c: f32) -> f32 {
+    let p = cp_opaque_f64(f64(a) * f64(b));
+    let s = cp_opaque_f64(p + f64(c));
+    let t = cp_opaque_f64(s - p);
+    let lost = (p - cp_opaque_f64(s - t)) + (f64(c) - t);
+    var bits = bitcast<u64>(s);
+    if lost != 0.0lf && (bits & u64(1)) == u64(0) {
+        bits = select(bits - u64(1), bits + u64(1), (lost > 0.0lf) == (s > 0.0lf));
+    }
+    return f32(bitcast<f64>(bits));
+}
+";
+
 /// The features of a device that decide which functions of the library its shaders call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Dialect {
     /// Whether the device has 64-bit integers.
     pub int64: bool,
     pub half: Half,
-    /// Whether `fma` rounds once.
-    pub fma: bool,
+    pub fma: MultiplyAdd,
 }
 
 impl Dialect {
     /// The dialect of a device that has everything.
     #[cfg(feature = "testing")]
-    pub const FULL: Dialect = Dialect { int64: true, half: Half::HARDWARE, fma: true };
+    pub const FULL: Dialect = Dialect { int64: true, half: Half::HARDWARE, fma: MultiplyAdd::Fused };
     /// The dialect of a device that has none of it.
     #[cfg(feature = "testing")]
-    pub const LEAST: Dialect = Dialect { int64: false, half: Half::INTEGERS, fma: false };
+    pub const LEAST: Dialect = Dialect { int64: false, half: Half::INTEGERS, fma: MultiplyAdd::Separate };
 
     pub fn of(caps: &Caps) -> Dialect {
         Dialect { int64: caps.int64, half: caps.half, fma: caps.fma }
@@ -83,8 +102,12 @@ impl Dialect {
             NarrowHalf::Pack => Some(HALF_PACK),
             NarrowHalf::Native => Some(HALF_NATIVE),
         };
-        let fused = if self.fma { Some(FUSED) } else { None };
+        let fused = if self.is_fused() { Some(FUSED) } else { None };
         [Some(integers), widen, narrow, fused].into_iter().flatten()
+    }
+
+    fn is_fused(self) -> bool {
+        self.fma != MultiplyAdd::Separate
     }
 
     /// Returns the lines with which a shader must begin that contains the library's functions `needed`.
@@ -161,7 +184,7 @@ fn polynomial(name: &str, coefficients: &[f64]) -> String {
 /// Returns the library of a dialect.
 fn library(dialect: Dialect) -> &'static Library {
     static LIBRARIES: [OnceLock<Library>; 24] = [const { OnceLock::new() }; 24];
-    let flags = [dialect.int64, dialect.half.widens, dialect.fma];
+    let flags = [dialect.int64, dialect.half.widens, dialect.is_fused()];
     let number = flags.iter().fold(dialect.half.narrows as usize, |number, flag| 2 * number + usize::from(*flag));
     LIBRARIES[number].get_or_init(|| {
         let mut all: Vec<_> = FILES.into_iter().chain(dialect.files()).flat_map(items).collect();
@@ -187,14 +210,14 @@ pub(super) fn needed(text: &str, dialect: Dialect) -> String {
         }
     }
     let needed = found.iter().map(|i| library.items[*i].0).collect::<Vec<_>>().join("\n");
+    let mut needed = mutant!(quotients_not_corrected, needed.replace("fma(fma(-q, b, a), y, q)", "q"), needed);
+    if dialect.fma == MultiplyAdd::InF64 && needed.contains(" fma(") {
+        needed = needed.replace("fma(", "cp_fma_in_f64(") + FMA_IN_F64;
+    }
     mutant!(
         halves_truncated,
         needed.replace("(m + (1u << s) - 1u + ((m >> (s + 1u)) & 1u))", "m"),
-        mutant!(
-            carry_of_pairs_lost,
-            needed.replace("select(0u, 1u, lo < a.lo)", "0u"),
-            mutant!(quotients_not_corrected, needed.replace("fma(fma(-q, b, a), y, q)", "q"), needed)
-        )
+        mutant!(carry_of_pairs_lost, needed.replace("select(0u, 1u, lo < a.lo)", "0u"), needed)
     )
 }
 
