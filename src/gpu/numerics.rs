@@ -1,6 +1,6 @@
 //! The probe of a device's arithmetic, much of which WGSL leaves open. It is one small shader, which runs when a device is
-//! opened, because its findings decide how kernels convert f16. Later devices of the process, and later processes, use
-//! what the first one found.
+//! opened, because its findings decide how kernels convert f16 and divide. Later devices of the process, and later
+//! processes, use what the first one found.
 
 use super::adapter::Origin;
 use super::batch::new_encoder;

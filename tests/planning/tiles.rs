@@ -118,9 +118,9 @@ fn shaders_of_two_tiles_are_two() {
     }
     let large = tiles().into_iter().max_by_key(|t| t.elements()).unwrap();
     let d = with(large, 2);
-    // the first product has none of the device's tiles, the second some; both are large (`LARGE` in `src/plan/schedule/groups.rs`), so
-    // that nothing else in their schedules differs
-    for n in [70, 400] {
+    // the first product has none of the device's tiles, the second some; both are large (`LARGE` in
+    // `src/plan/schedule/groups.rs`) and have rows of whole vectors, so that nothing else in their schedules differs
+    for n in [72, 400] {
         let (a, b) = (whole(1, &[n, 60], I32), whole(2, &[60, n], I32));
         let product = on(&a, &d).matmul(on(&b, &d));
         let is_large = product.plan().unwrap().to_string().contains(&format!("tiles {large}"));

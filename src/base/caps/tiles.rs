@@ -81,7 +81,7 @@ pub const VENDORS: [Vendor; 6] = [
         "NVIDIA",
         Some(0x10de),
         tile(128, 64, [8, 4], 16),
-        "counted: CUTLASS's default is 128 × 128 with 64 sums a thread, but with the sums of chains these take 184 registers",
+        "counted: CUTLASS's default is 128 × 128 with 64 sums a thread, which with the sums of chains took 152 registers",
     ),
     vendor(
         "AMD",

@@ -169,14 +169,12 @@ impl Body<'_> {
         self.place_factor(out, n, name);
         line!(out, "fn is_along_{name}() -> bool {{");
         match fetch {
-            Fetch::Each => line!(out, "return (params.header.contiguous_along_k & {}u) != 0u;\n}}\n", 1 << n),
-            _ => line!(out, "return {};\n}}\n", fetch == Fetch::AlongK),
-        }
-        match fetch {
             Fetch::Each => {
+                line!(out, "return (params.header.contiguous_along_k & {}u) != 0u;\n}}\n", 1 << n);
                 line!(out, "fn load_{name}(at: u32) -> T {{\nlet x = load_in{n}(at);\nreturn {};", cast("x".into()));
             }
-            _ => {
+            Fetch::Same | Fetch::Whole | Fetch::Across | Fetch::WholeAcross | Fetch::AlongK => {
+                line!(out, "return {};\n}}\n", fetch == Fetch::AlongK);
                 let kind = match words_of_four(dtype) {
                     1 => "u32".to_string(),
                     count => format!("vec{count}<u32>"),
