@@ -33,6 +33,21 @@ fn read() -> Result<String> {
     Ok(std::fs::read_to_string(FILE).map_err(|e| format!("{FILE}: {e}"))?)
 }
 
+/// Returns the figures of all kernels as they were when the bench was built.
+pub fn figures() -> Result<Vec<Measured>> {
+    let figures = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [row, kernel, vector, counts @ ..] = &fields[..] else { return Err(format!("{FILE}: {line}").into()) };
+        let counts = counts.iter().map(|f| f.parse::<u64>()).collect::<std::result::Result<Vec<_>, _>>()?;
+        let &[instructions, registers, waves, spills, shared, code] = &counts[..] else {
+            return Err(format!("{FILE}: {line}").into());
+        };
+        let (row, kernel, vector) = (row.to_string(), kernel.to_string(), vector.parse()?);
+        Ok(Measured { row, kernel, vector, instructions, registers, waves, spills, shared, code })
+    };
+    include_str!("budget.csv").lines().skip(2).map(figures).collect()
+}
+
 /// Writes the figures of all kernels.
 pub fn write(driver: &str, all: &[Measured]) -> Result<()> {
     let line = |m: &Measured| {

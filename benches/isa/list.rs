@@ -2,8 +2,9 @@
 
 use cupric::DType::{BF16, F16, F32};
 use cupric::{
-    Array, Attention, Conv, DType, Expr, Rng, arange, attention, bf16, concat, f16, grad, keep, s, select, stack,
+    Array, Attention, Conv, DType, Device, Expr, Rng, arange, attention, bf16, concat, f16, grad, keep, s, select, stack,
 };
+use std::sync::{Mutex, PoisonError};
 
 /// A row: expressions that are evaluated together.
 pub struct Row {
@@ -15,6 +16,27 @@ pub struct Row {
 
 /// The side of most matrices: 64 MiB of f32, more than any card's caches.
 const N: usize = 4096;
+
+/// The device on which the operands are random arrays, if any.
+static DEVICE: Mutex<Option<Device>> = Mutex::new(None);
+
+/// Makes the operands of all further rows random arrays on a device, so that the rows can be evaluated there.
+pub fn on(device: &Device) {
+    *DEVICE.lock().unwrap_or_else(PoisonError::into_inner) = Some(device.clone());
+}
+
+/// An operand: an array on the device of [`on`], with random elements from 0 to 1 or integers below `below`. Without a
+/// device, an array of zeros.
+fn operand<T: cupric::Element + bytemuck::Pod>(shape: &[usize], below: usize) -> Expr {
+    let Some(device) = DEVICE.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return zeros::<T>(shape) };
+    let mut rng = Rng::new(shape.iter().sum::<usize>() as u64);
+    let random = match T::DTYPE.is_float() {
+        true => rng.uniform(shape, T::DTYPE),
+        false => rng.integers(0, below, shape, T::DTYPE),
+    };
+    // an error is reported where the row is evaluated
+    random.eval_on(&device).map_or(random, Into::into)
+}
 
 /// An array of zeros. The system hands out its memory untouched, because nothing runs.
 fn zeros<T: cupric::Element + bytemuck::Pod>(shape: &[usize]) -> Expr {
@@ -33,9 +55,9 @@ fn zeros<T: cupric::Element + bytemuck::Pod>(shape: &[usize]) -> Expr {
 
 fn of(dtype: DType, shape: &[usize]) -> Expr {
     match dtype {
-        F16 => zeros::<f16>(shape),
-        BF16 => zeros::<bf16>(shape),
-        _ => zeros::<f32>(shape),
+        F16 => operand::<f16>(shape, 0),
+        BF16 => operand::<bf16>(shape, 0),
+        _ => operand::<f32>(shape, 0),
     }
 }
 
@@ -81,7 +103,7 @@ fn rms_norm(dtype: DType) -> Vec<Expr> {
 fn digits(dtype: DType) -> Vec<Expr> {
     let parameters = [of(F32, &[64, 128]), of(F32, &[128]), of(F32, &[128, 10]), of(F32, &[10])];
     let [w1, b1, w2, b2] = parameters.each_ref().map(|p| p.astype(dtype));
-    let (images, labels) = (of(dtype, &[32, 64]), zeros::<i32>(&[32]));
+    let (images, labels) = (of(dtype, &[32, 64]), operand::<i32>(&[32], 10));
     let hidden = (images.matmul(w1) + b1).relu();
     let loss = (hidden.matmul(w2) + b2).astype(F32).cross_entropy(labels).sum(..);
     let gradients = grad(&(&loss * (of(F32, &[]) / 32.0)), parameters.each_ref());
@@ -139,8 +161,8 @@ pub const ROWS: &[Row] = &[
         vec![mid * 0.5 + sides * 0.125]
     }),
     row("transpose + add", || two(F32, |a, b| a.t() + b)),
-    row("i32 add", || vec![zeros::<i32>(&[N, N]) + zeros::<i32>(&[N, N])]),
-    row("i64 add", || vec![zeros::<i64>(&[N, N]) + zeros::<i64>(&[N, N])]),
+    row("i32 add", || vec![operand::<i32>(&[N, N], 100) + operand::<i32>(&[N, N], 100)]),
+    row("i64 add", || vec![operand::<i64>(&[N, N], 100) + operand::<i64>(&[N, N], 100)]),
     row("f16 add", || two(F16, |a, b| a + b)),
     row("f16 mul_add", || vec![x(F16) * x(F16) + x(F16)]),
     row("f16 exp", || one(F16, |a| a.exp())),
@@ -151,7 +173,7 @@ pub const ROWS: &[Row] = &[
     row("f32 to f16", || one(F32, |a| a.astype(F16))),
     row("f16 to f32", || one(F16, |a| a.astype(F32))),
     row("f32 to bf16", || one(F32, |a| a.astype(BF16))),
-    row("u8 to f32", || vec![zeros::<u8>(&[N, N]).astype(F32) / 255.0]),
+    row("u8 to f32", || vec![operand::<u8>(&[N, N], 256).astype(F32) / 255.0]),
     row("sum of all", || one(F32, |a| a.sum(..))),
     row("sum of rows", || one(F32, |a| a.sum(1))),
     row("sum of columns", || one(F32, |a| a.sum(0))),
@@ -194,11 +216,11 @@ pub const ROWS: &[Row] = &[
     row("k-means step", kmeans),
     row("concat of 4", || vec![concat([(); 4].map(|()| of(F32, &[1024, N])), 0)]),
     row("stack of 4", || vec![stack([(); 4].map(|()| of(F32, &[1024, N])), -1)]),
-    row("take rows", || vec![x(F32).take(zeros::<i32>(&[N]), 0)]),
-    row("one_hot", || vec![zeros::<i32>(&[N]).one_hot(N, F32)]),
+    row("take rows", || vec![x(F32).take(operand::<i32>(&[N], N), 0)]),
+    row("one_hot", || vec![operand::<i32>(&[N], N).one_hot(N, F32)]),
     row("sort rows", || one(F32, |a| a.sort(-1))),
     row("argsort rows", || one(F32, |a| a.argsort(-1))),
-    row("bincount", || vec![zeros::<i32>(&[N * N]).bincount(256)]),
+    row("bincount", || vec![operand::<i32>(&[N * N], 256).bincount(256)]),
     row("random uniform", || vec![Rng::new(1).uniform([N, N], F32)]),
     row("random normal", || vec![Rng::new(1).normal([N, N], F32)]),
 ];

@@ -2,7 +2,8 @@
 //! their instructions.
 //!
 //! `list.rs` has the expressions, and `cards.rs` the cards for which they are planned. `driver.rs` compiles the shaders, `code.rs`
-//! counts the instructions, and `budget.rs` compares the counts with those that the repository keeps.
+//! counts the instructions, and `budget.rs` compares the counts with those that the repository keeps. `measure.rs` times the
+//! kernels on a card that the machine has.
 
 mod budget;
 mod cards;
@@ -11,6 +12,7 @@ mod code;
 mod common;
 mod driver;
 mod list;
+mod measure;
 
 use budget::Measured;
 use clap::Parser;
@@ -67,6 +69,13 @@ struct Options {
     /// Print WGSL too
     #[arg(long)]
     wgsl: bool,
+    /// Compile nothing for AMD: time the kernels on the machine's first GPU, beside the modelled share of its memory speed
+    #[arg(long)]
+    measure: bool,
+    /// With --measure, time the rows with these tiles for wide products, in place of the tiles of the table of vendors:
+    /// rows x columns x rows of a lane x columns of a lane x depth, such as 128x64x8x4x16
+    #[arg(long, value_name = "TILE,…", value_delimiter = ',', requires = "measure")]
+    tiles: Vec<String>,
     /// Show the rows and end
     #[arg(long)]
     list: bool,
@@ -106,6 +115,9 @@ fn run(options: &Options) -> Result<()> {
     if options.list {
         rows.iter().for_each(|row| println!("{}", row.name));
         return Ok(());
+    }
+    if options.measure {
+        return measure::run(&rows, CARDS[0].1, &options.tiles);
     }
     let own_card = cards::card_of(&options.family);
     let card = options.card.as_deref().unwrap_or(own_card);

@@ -118,7 +118,8 @@ fn narrow(d: &Device) -> Result {
     // 1,000 squares of 10 are more than the 65,504 that f16 holds
     for shape in [[1000, 1], [1000, 300]] {
         let x = cupric::full(shape, 10.0, DType::F16).to_device(d)?;
-        assert!(norm.call((&x,), 0).to_vec_as::<f32>()?.iter().all(|y| *y == 316.25), "{shape:?}");
+        let norms = norm.call((&x,), 0).to_vec_as::<f32>()?;
+        assert!(norms.iter().all(|y| *y == 316.25), "{shape:?}: {norms:?}");
     }
     let both = Reduction { state: "s: bool = 1", map: "s = x > 0.0;", combine: "s = a.s && b.s;", finish: "y = s;" };
     let both = ReductionKernel::new("x: f32", "y: bool", both, "all_above")?;
