@@ -43,9 +43,11 @@ fn halves(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let wide = unpack2x16float(operands[i].x);
     let x = bitcast<f32>(operands[i].y);
-    let at = i * 4u;
+    let at = i * 5u;
     results[at] = bitcast<u32>(wide.x);
     results[at + 1u] = bitcast<u32>(wide.y);
     results[at + 2u] = pack2x16float(vec2<f32>(0.0, x)) >> 16u;
     results[at + 3u] = pack2x16float(vec2<f32>(nearest_f16(x), 0.0)) & 0xffffu;
+    // a compiler may leave out a conversion to f16 and back
+    results[at + 4u] = bitcast<u32>(nearest_f16(x));
 }

@@ -2,7 +2,8 @@
 
 use cupric::DType::{BF16, F16, F32};
 use cupric::{
-    Array, Attention, Conv, DType, Device, Expr, Rng, arange, attention, bf16, concat, f16, grad, keep, s, select, stack,
+    Array, Attention, Conv, DType, Device, Expr, Rng, arange, attention, bf16, concat, f16, grad, keep, s, select,
+    stack,
 };
 use std::sync::{Mutex, PoisonError};
 

@@ -121,7 +121,8 @@ fn time(device: &Device, row: &Row, copy: f64, rate: f64, kept: &[Measured]) -> 
         let name = format!("{kernel} {}", event.kind);
         let budget = kept.iter().find(|m| m.row == row.name && m.kernel == name);
         let modelled = budget.map(|m| (rate * bytes / elements / m.vector).min(1.0));
-        let flops = if event.kind == "matmul" { format!("{:.0}", 2.0 * elements / micros / 1e3) } else { String::new() };
+        let flops =
+            if event.kind == "matmul" { format!("{:.0}", 2.0 * elements / micros / 1e3) } else { String::new() };
         println!(
             "{:36} {:26} {:>20} {micros:>9.1} {:>7.0} {:>5.0}% {:>8} {flops:>9} {:>9}",
             if n == 0 { row.name } else { "" },

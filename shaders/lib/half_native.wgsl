@@ -1,4 +1,5 @@
-// Conversion to f16 by WGSL's type of this name, used only where the probe has seen that it rounds to nearest even.
+// Conversion to f16 by WGSL's type of this name, used only where the probe has seen that it rounds to nearest even, and
+// that no compiler leaves out a conversion to f16 and back.
 // pack2x16float, which truncates on some devices, gets numbers that are f16 already. The operand is opaque, so that no
 // compiler rounds a sum or product to f16 at once.
 

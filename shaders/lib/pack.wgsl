@@ -12,8 +12,9 @@ fn f32_to_bf16(x: f32) -> u32 {
     return select(r, (b >> 16u) | 0x40u, (b & 0x7fffffffu) > 0x7f800000u);
 }
 
+// The bits of the f16 are opaque, because there are compilers that replace a conversion to f16 and back by nothing.
 fn round_f16(x: f32) -> f32 {
-    return f16_to_f32(f32_to_f16(x));
+    return f16_to_f32(f32_to_f16(x) + cp_zero());
 }
 
 fn round_bf16(x: f32) -> f32 {

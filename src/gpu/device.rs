@@ -153,7 +153,9 @@ pub(super) fn connected(
     caps.half = found.as_ref().map_or(caps.half, |found| numerics::conversions(*found, shrink));
     caps.fma = match shrink {
         Some(shrink) if shrink.fma_in_f64 => MultiplyAdd::InF64,
-        _ if found.as_ref().is_ok_and(|found| found.fma) && shrink.is_none_or(|s| s.half) => MultiplyAdd::Fused,
+        _ if found.as_ref().is_ok_and(|found| found.fma) && shrink.is_none_or(|s| s.half.is_none()) => {
+            MultiplyAdd::Fused
+        }
         _ => MultiplyAdd::Separate,
     };
     caps.tiles = shrink.and_then(|s| s.tiles).unwrap_or(caps.tiles);

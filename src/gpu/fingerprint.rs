@@ -64,6 +64,7 @@ texts! {
     "../../shaders/lib/half_native.wgsl",
     "../../shaders/lib/half_pack.wgsl",
     "../../shaders/lib/half_unpack.wgsl",
+    "../../shaders/lib/half_unpack_signed.wgsl",
     "../../shaders/lib/incomplete.wgsl",
     "../../shaders/lib/int64.wgsl",
     "../../shaders/lib/integer.wgsl",

@@ -6,7 +6,7 @@ use super::adapter::Origin;
 use super::batch::new_encoder;
 use super::connection::{Clock, Connection, lock};
 use super::disk::DiskCache;
-use crate::base::caps::{Half, NarrowHalf, Shrink};
+use crate::base::caps::{Half, NarrowHalf, Shrink, WidenHalf};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::Numerics;
 use half::f16;
@@ -18,7 +18,7 @@ use std::time::Instant;
 /// How many words of results `numerics.wgsl` writes for each line of operands.
 const WIDTH: usize = 10;
 /// How many words of results its entry point `halves` writes for each line.
-const HALVES_WIDTH: usize = 4;
+const HALVES_WIDTH: usize = 5;
 
 /// The findings in this process, by the number of the adapter.
 static FOUND: Mutex<Vec<(usize, Numerics)>> = Mutex::new(Vec::new());
@@ -117,15 +117,20 @@ pub(super) fn find(
 
 /// Returns how a device with these findings converts f16.
 pub(super) fn conversions(found: Numerics, shrink: Option<Shrink>) -> Half {
-    if shrink.is_some_and(|s| !s.half) {
-        return Half::INTEGERS;
+    if let Some(half) = shrink.and_then(|s| s.half) {
+        return half;
     }
     let narrows = match (found.half, found.half_type) {
         (true, _) => NarrowHalf::Pack,
         (false, true) => NarrowHalf::Native,
         (false, false) => NarrowHalf::Integers,
     };
-    Half { widens: found.half_to_float, narrows }
+    let widens = match (found.half_to_float, found.half_sign) {
+        (true, true) => WidenHalf::Unpack,
+        (true, false) => WidenHalf::Signed,
+        (false, _) => WidenHalf::Integers,
+    };
+    Half { widens, narrows }
 }
 
 /// Runs the probe on a device.
@@ -139,8 +144,9 @@ pub(super) fn probe(connection: &Connection) -> Result<Numerics> {
     let results = run(connection, shapes, native)?;
     let (arithmetic, conversions) = results.split_at(lines.len() * WIDTH);
     let found = judge(&lines, arithmetic);
-    let [widens, packs, types] = judge_halves(&pairs, conversions);
-    Ok(Numerics { half: packs, half_type: native && types, half_to_float: widens, ..found })
+    let [widens, signs, packs, types] = judge_halves(&pairs, conversions);
+    let half_type = native && types;
+    Ok(Numerics { half: packs, half_type, half_to_float: widens, half_sign: signs, ..found })
 }
 
 /// Returns the findings as bits, to be kept on disk.
@@ -159,6 +165,7 @@ fn pack(found: Numerics) -> u16 {
         half,
         half_type,
         half_to_float,
+        half_sign,
         float_to_int,
     } = found;
     let all = [
@@ -176,6 +183,7 @@ fn pack(found: Numerics) -> u16 {
         float_to_int,
         half_type,
         half_to_float,
+        half_sign,
     ];
     all.iter().rev().fold(0, |bits, is| bits << 1 | *is as u16)
 }
@@ -198,6 +206,7 @@ fn unpack(bits: u16) -> Numerics {
         float_to_int: is(11),
         half_type: is(12),
         half_to_float: is(13),
+        half_sign: is(14),
     }
 }
 
@@ -278,9 +287,9 @@ fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: boo
     Ok(bytemuck::pod_collect_to_vec::<u8, u32>(&view))
 }
 
-/// Compares the device's conversions of f16 with the host's. Returns whether it widens, packs and converts to its type
-/// f16 correctly.
-fn judge_halves(lines: &[[u32; 2]], results: &[u32]) -> [bool; 3] {
+/// Compares the device's conversions of f16 with the host's. Returns whether it widens, keeps the sign of a NaN that it
+/// widens, packs, and converts to its type f16 and back correctly.
+fn judge_halves(lines: &[[u32; 2]], results: &[u32]) -> [bool; 4] {
     let is_wide = |got: u32, bits: u32| {
         let want = f16::from_bits(bits as u16).to_f32();
         got == want.to_bits() || want.is_nan() && f32::from_bits(got).is_nan()
@@ -289,12 +298,15 @@ fn judge_halves(lines: &[[u32; 2]], results: &[u32]) -> [bool; 3] {
         let want = f16::from_f32(f32::from_bits(x));
         got == want.to_bits() as u32 || want.is_nan() && f16::from_bits(got as u16).is_nan()
     };
-    let mut right = [true; 3];
+    let keeps_sign = |got: u32, bits: u32| got >> 31 == bits >> 15 & 1;
+    let is_rounded = |got: u32, x: u32| is_wide(got, f16::from_f32(f32::from_bits(x)).to_bits() as u32);
+    let mut right = [true; 4];
     for ([pair, x], r) in lines.iter().zip(results.chunks(HALVES_WIDTH)) {
         let widens = is_wide(r[0], pair & 0xffff) && is_wide(r[1], pair >> 16);
         right[0] &= mutant!(wrong_halves_trusted, true, widens);
-        right[1] &= is_narrow(r[2], *x);
-        right[2] &= is_narrow(r[3], *x);
+        right[1] &= keeps_sign(r[0], pair & 0xffff) && keeps_sign(r[1], pair >> 16);
+        right[2] &= is_narrow(r[2], *x);
+        right[3] &= is_narrow(r[3], *x) && is_rounded(r[4], *x);
     }
     right
 }
@@ -331,6 +343,7 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
         half: false,
         half_type: false,
         half_to_float: false,
+        half_sign: false,
         float_to_int: each(8, &|a| a as i32 as u32),
     }
 }
@@ -345,9 +358,9 @@ mod tests {
     );
 
     fn findings_are_kept_bit_by_bit() {
-        assert!((0..14).all(|n| pack(unpack(1 << n)) == 1 << n));
+        assert!((0..15).all(|n| pack(unpack(1 << n)) == 1 << n));
         // the first and the last field have the lowest and the highest bit
-        assert!(unpack(1).nan && unpack(1 << 13).half_to_float && !unpack(1 << 13).nan);
+        assert!(unpack(1).nan && unpack(1 << 14).half_sign && !unpack(1 << 14).nan);
     }
 
     /// Returns what a device writes that converts correctly, except that `widen` and `narrow` change the results.
@@ -355,7 +368,8 @@ mod tests {
         let wide = |bits: u32| widen(f16::from_bits(bits as u16).to_f32()).to_bits();
         let of = |[pair, x]: &[u32; 2]| {
             let narrow = narrow(f32::from_bits(*x)) as u32;
-            [wide(pair & 0xffff), wide(pair >> 16), narrow, narrow]
+            let back = f16::from_bits(narrow as u16).to_f32().to_bits();
+            [wide(pair & 0xffff), wide(pair >> 16), narrow, narrow, back]
         };
         lines.iter().flat_map(of).collect()
     }
@@ -367,20 +381,20 @@ mod tests {
         let lines = halves();
         let judged =
             |widen: fn(f32) -> f32, narrow: fn(f32) -> u16| judge_halves(&lines, &converted(&lines, widen, narrow));
-        assert_eq!(judged(|x| x, nearest), [true; 3]);
+        assert_eq!(judged(|x| x, nearest), [true; 4]);
         // subnormals flushed
         let flush = |x: f32| if x.abs() < 6.1e-5 { x * 0.0 } else { x };
-        assert_eq!(judged(flush, nearest), [false, true, true]);
+        assert_eq!(judged(flush, nearest), [false, true, true, true]);
         assert_eq!(
             judged(|x| x, |x| f16::from_f32(if x.abs() < 6.1e-5 { x * 0.0 } else { x }).to_bits()),
-            [true, false, false]
+            [true, true, false, false]
         );
         // truncation
         let truncate = |x: f32| {
             let near = f16::from_f32(x);
             if near.to_f32().abs() > x.abs() { near.to_bits() - 1 } else { near.to_bits() }
         };
-        assert_eq!(judged(|x| x, truncate), [true, false, false]);
+        assert_eq!(judged(|x| x, truncate), [true, true, false, false]);
         // ties away from zero
         let away = |x: f32| {
             let near = f16::from_f32(x);
@@ -388,22 +402,31 @@ mod tests {
             let is_tie = x.abs() - near.to_f32().abs() == next.to_f32().abs() - x.abs();
             if is_tie { next.to_bits() } else { near.to_bits() }
         };
-        assert_eq!(judged(|x| x, away), [true, false, false]);
+        assert_eq!(judged(|x| x, away), [true, true, false, false]);
         // overflow to the largest number
         let saturate = |x: f32| f16::from_f32(x).to_bits() - (x.is_finite() && f16::from_f32(x).is_infinite()) as u16;
-        assert_eq!(judged(|x| x, saturate), [true, false, false]);
+        assert_eq!(judged(|x| x, saturate), [true, true, false, false]);
+        // a NaN that is always positive
+        let positive = |x: f32| if x.is_nan() { f32::NAN } else { x };
+        assert_eq!(judged(positive, nearest), [true, false, true, true]);
+        // a conversion to the type and back that does nothing
+        let mut results = converted(&lines, |x| x, nearest);
+        results.chunks_mut(HALVES_WIDTH).zip(&lines).for_each(|(r, [_, x])| r[4] = *x);
+        assert_eq!(judge_halves(&lines, &results), [true, true, true, false]);
         // -0
-        assert_eq!(judged(|x| x, |x| f16::from_f32(x + 0.0).to_bits()), [true, false, false]);
+        assert_eq!(judged(|x| x, |x| f16::from_f32(x + 0.0).to_bits()), [true, true, false, false]);
     }
 
     fn each_finding_chooses_its_conversion() {
         let found = unpack(0);
-        let of =
-            |half, half_type, half_to_float| conversions(Numerics { half, half_type, half_to_float, ..found }, None);
-        assert_eq!(of(false, false, false), Half::INTEGERS);
-        assert_eq!(of(false, true, true), Half::HARDWARE);
-        assert_eq!(of(true, true, false), Half { widens: false, narrows: NarrowHalf::Pack });
-        let integers = Shrink { half: false, ..Shrink::NONE };
+        let of = |half, half_type, half_to_float, half_sign| {
+            conversions(Numerics { half, half_type, half_to_float, half_sign, ..found }, None)
+        };
+        assert_eq!(of(false, false, false, true), Half::INTEGERS);
+        assert_eq!(of(false, true, true, true), Half::HARDWARE);
+        assert_eq!(of(false, true, true, false), Half { widens: WidenHalf::Signed, narrows: NarrowHalf::Native });
+        assert_eq!(of(true, true, false, true), Half { widens: WidenHalf::Integers, narrows: NarrowHalf::Pack });
+        let integers = Shrink { half: Some(Half::INTEGERS), ..Shrink::NONE };
         assert_eq!(conversions(unpack(u16::MAX), Some(integers)), Half::INTEGERS);
     }
 }

@@ -3,7 +3,7 @@
 use crate::array::device::Device;
 use crate::base::caps::Shrink;
 pub use crate::base::caps::tiles::{Tile, Tiles, VENDORS};
-pub use crate::base::caps::{Card, Cooperative, Half, MultiplyAdd};
+pub use crate::base::caps::{Card, Cooperative, Half, MultiplyAdd, NarrowHalf, WidenHalf};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::graph::expr::Expr;
@@ -46,12 +46,12 @@ pub fn gpu_without_int64() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { int64: false, ..Shrink::NONE })
 }
 
-/// Opens the first GPU without the hardware's conversions of f16, so that integer operations convert.
+/// Opens the first GPU with these conversions of f16.
 ///
 /// # Errors
-/// There is no GPU, or it cannot be opened.
-pub fn gpu_with_integer_halves() -> Result<Device> {
-    Device::gpu()?.shrunk(Shrink { half: false, ..Shrink::NONE })
+/// As [`Device::gpu`].
+pub fn gpu_with_halves(half: Half) -> Result<Device> {
+    Device::gpu()?.shrunk(Shrink { half: Some(half), ..Shrink::NONE })
 }
 
 /// Opens the first GPU with the kernels of a device whose `fma` rounds once; operations on f64 compute it.

@@ -1,7 +1,7 @@
 //! Facts about a device's hardware that a caller can query.
 
 use super::Device;
-use crate::base::caps::NarrowHalf;
+use crate::base::caps::{NarrowHalf, WidenHalf};
 
 /// The limits of a device, for programs that adapt the sizes of their arrays to them: see [`Device::limits`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +75,7 @@ impl Device {
             workgroup_bytes: of_a_gpu(caps.workgroup_memory),
             memory_bytes: self.0.own_memory(),
             has_int64: caps.int64,
-            has_f16_widening: caps.half.widens,
+            has_f16_widening: caps.half.widens != WidenHalf::Integers,
             has_f16_narrowing: caps.half.narrows != NarrowHalf::Integers,
             has_tensor_cores: !caps.cooperative.is_empty(),
         }

@@ -72,11 +72,21 @@ pub struct Caps {
 /// How shaders convert f16 to and from f32. The results are the same in all ways, except for the payloads of NaN.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Half {
-    /// Whether the device's own conversion widens f16. The probe has seen that it keeps subnormals. Otherwise integer
-    /// operations do it.
-    pub widens: bool,
+    /// What widens f16 to f32.
+    pub widens: WidenHalf,
     /// What rounds f32 to f16.
     pub narrows: NarrowHalf,
+}
+
+/// What widens f16 to f32.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum WidenHalf {
+    /// Integer operations, which every device computes alike.
+    Integers,
+    /// The function `unpack2x16float`, which the probe has seen keeping subnormals and the signs of NaN.
+    Unpack,
+    /// The same function, and an integer operation for the sign: the probe has seen that a NaN loses its sign.
+    Signed,
 }
 
 /// What rounds f32 to f16, to nearest with ties to even.
@@ -104,9 +114,9 @@ pub enum MultiplyAdd {
 
 impl Half {
     /// Conversions by integer operations, which are right on every device.
-    pub const INTEGERS: Half = Half { widens: false, narrows: NarrowHalf::Integers };
+    pub const INTEGERS: Half = Half { widens: WidenHalf::Integers, narrows: NarrowHalf::Integers };
     /// Conversions by the hardware, as on a CPU and on common graphics cards.
-    pub const HARDWARE: Half = Half { widens: true, narrows: NarrowHalf::Native };
+    pub const HARDWARE: Half = Half { widens: WidenHalf::Unpack, narrows: NarrowHalf::Native };
 }
 
 impl std::fmt::Display for Half {
@@ -116,7 +126,12 @@ impl std::fmt::Display for Half {
             NarrowHalf::Pack => "pack2x16float",
             NarrowHalf::Native => "the type f16",
         };
-        write!(f, "widened by {}, narrowed by {narrows}", if self.widens { "unpack2x16float" } else { "integers" })
+        let widens = match self.widens {
+            WidenHalf::Integers => "integers",
+            WidenHalf::Unpack => "unpack2x16float",
+            WidenHalf::Signed => "unpack2x16float and a sign",
+        };
+        write!(f, "widened by {widens}, narrowed by {narrows}")
     }
 }
 
@@ -182,8 +197,8 @@ pub(crate) struct Shrink {
     pub max_binding: u64,
     pub max_groups: u32,
     pub int64: bool,
-    /// Whether f16 may be converted by the hardware, and `fma` may be used.
-    pub half: bool,
+    /// How f16 is converted, in place of the ways that the probe has found right. Then `fma` is not used.
+    pub half: Option<Half>,
     pub clock: bool,
     /// Whether f64 computes `fma` ([`MultiplyAdd::InF64`]).
     pub fma_in_f64: bool,
@@ -201,7 +216,7 @@ impl Shrink {
         max_binding: u64::MAX,
         max_groups: u32::MAX,
         int64: true,
-        half: true,
+        half: None,
         clock: true,
         fma_in_f64: false,
         webgpu: false,
@@ -212,7 +227,7 @@ impl Shrink {
     #[cfg(feature = "gpu")]
     pub fn is_below(&self) -> bool {
         let whole = (self.max_binding, self.max_groups) == (u64::MAX, u32::MAX);
-        !(whole && self.int64 && self.half && self.clock) || self.webgpu || self.fma_in_f64
+        !(whole && self.int64 && self.half.is_none() && self.clock) || self.webgpu || self.fma_in_f64
     }
 }
 

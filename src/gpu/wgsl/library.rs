@@ -1,7 +1,7 @@
 //! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader contains only the
 //! functions that it calls. A block is the part of a file between `// block: NAME` and `// end`.
 
-use crate::base::caps::{Caps, Half, MultiplyAdd, NarrowHalf};
+use crate::base::caps::{Caps, Half, MultiplyAdd, NarrowHalf, WidenHalf};
 use crate::math::double::POLYNOMIALS;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -45,6 +45,7 @@ const PAIR64: &str = include_str!("../../../shaders/lib/pair64.wgsl");
 
 /// Conversions of f16 by the device. Their functions replace those with the same names in `half.wgsl`.
 const HALF_UNPACK: &str = include_str!("../../../shaders/lib/half_unpack.wgsl");
+const HALF_UNPACK_SIGNED: &str = include_str!("../../../shaders/lib/half_unpack_signed.wgsl");
 const HALF_PACK: &str = include_str!("../../../shaders/lib/half_pack.wgsl");
 const HALF_NATIVE: &str = include_str!("../../../shaders/lib/half_native.wgsl");
 
@@ -96,7 +97,11 @@ impl Dialect {
     /// of the same name in an earlier one.
     fn files(self) -> impl Iterator<Item = &'static str> {
         let integers = if self.int64 { INT64 } else { PAIR64 };
-        let widen = if self.half.widens { Some(HALF_UNPACK) } else { None };
+        let widen = match self.half.widens {
+            WidenHalf::Integers => None,
+            WidenHalf::Unpack => Some(HALF_UNPACK),
+            WidenHalf::Signed => Some(HALF_UNPACK_SIGNED),
+        };
         let narrow = match self.half.narrows {
             NarrowHalf::Integers => None,
             NarrowHalf::Pack => Some(HALF_PACK),
@@ -183,9 +188,10 @@ fn polynomial(name: &str, coefficients: &[f64]) -> String {
 
 /// Returns the library of a dialect.
 fn library(dialect: Dialect) -> &'static Library {
-    static LIBRARIES: [OnceLock<Library>; 24] = [const { OnceLock::new() }; 24];
-    let flags = [dialect.int64, dialect.half.widens, dialect.is_fused()];
-    let number = flags.iter().fold(dialect.half.narrows as usize, |number, flag| 2 * number + usize::from(*flag));
+    static LIBRARIES: [OnceLock<Library>; 36] = [const { OnceLock::new() }; 36];
+    let number = dialect.half.widens as usize * 3 + dialect.half.narrows as usize;
+    let flags = [dialect.int64, dialect.is_fused()];
+    let number = flags.iter().fold(number, |number, flag| 2 * number + usize::from(*flag));
     LIBRARIES[number].get_or_init(|| {
         let mut all: Vec<_> = FILES.into_iter().chain(dialect.files()).flat_map(items).collect();
         all.extend(POLYNOMIALS.iter().flat_map(|(name, c)| items(String::leak(polynomial(name, c)))));

@@ -173,10 +173,12 @@ pub struct Numerics {
     /// The conversion to f16 by `pack2x16float` rounds to nearest, ties to even, with overflow to ∞, and keeps
     /// subnormals of f16.
     pub half: bool,
-    /// The conversion to WGSL's type `f16` does so. `false` if the device does not have that type.
+    /// The conversion to WGSL's type `f16` does so, and is not left out if a conversion back follows. `false` if the device does not have that type.
     pub half_type: bool,
     /// The conversion from f16 by `unpack2x16float` keeps subnormals, infinities and NaN.
     pub half_to_float: bool,
+    /// That conversion keeps the sign of a NaN.
+    pub half_sign: bool,
     /// The conversion to i32 saturates, and converts NaN to 0.
     pub float_to_int: bool,
 }
