@@ -124,7 +124,11 @@ impl<'a> Body<'a> {
         // if elements are combined in sequence, the first lane alone combines them
         let many_lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
         let by_fours = self.variant.has_lanes_by_fours();
-        let room = if by_fours { "4u * WORKGROUP" } else { "WORKGROUP" };
+        let room = match by_fours {
+            true => "4u * WORKGROUP",
+            false if reductions.iter().any(|f| f.is_scan) => "TOGETHER * WORKGROUP",
+            false => "WORKGROUP",
+        };
         let (mut done, mut shared): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for f in reductions {
             let (suffix, held) = (self.suffix(*f), self.held_type(*f));

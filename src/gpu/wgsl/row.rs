@@ -13,6 +13,10 @@ const RUN: usize = 4;
 /// The most elements of a lane whose runs are written out one after another.
 const WRITTEN_OUT: usize = 16;
 
+/// The most blocks of a row that a scan processes between the same barriers. Four need 4 KiB of workgroup memory for f32,
+/// which few other kernels of a row exceed, and on an H100 no other number was tried.
+const SCANNED_TOGETHER: usize = 4;
+
 impl<'a> Body<'a> {
     /// Returns the source of everything that the file uses.
     pub fn row(&mut self) -> Fallible<String> {
@@ -24,6 +28,9 @@ impl<'a> Body<'a> {
         let mut out = Text::default();
         let Groups { lanes, held, .. } = self.variant.groups;
         line!(out, "const LANES = {lanes}u;\nconst HELD = {held}u;\nconst RUN = {RUN}u;\n");
+        if !scans.is_empty() {
+            line!(out, "const TOGETHER = {}u;\n", (held as usize / RUN).clamp(1, SCANNED_TOGETHER));
+        }
         for (v, value) in values.iter().enumerate().filter(|(v, _)| passes.keeps(*v) && !self.is_scanned(*v)) {
             line!(out, "var<private> kept_v{v}: array<{}, HELD>;", value.compute().name());
         }
