@@ -6,8 +6,8 @@ fn m_logit(x: f32) -> f32 {
     let mag = cp_mag(x);
     let out = m_signbit(x) || mag >= 0x3f800000u || mag == 0u;
     let s = cp_pick(x, 0x3f000000u, out);
-    // kept together: a driver may compute s - (1 - s), which rounds
-    let t = cp_block(s + s) - 1.0;
+    // both kept together: a driver may compute s - (1 - s), which rounds, or add the rest to s + s first
+    let t = cp_block(cp_block(s + s) - 1.0);
     let z = t * t;
     let p = 1.81740078349e-1 * z + 8.24370301058e-2;
     let q = p * z + 1.46691431730e-1;

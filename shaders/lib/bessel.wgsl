@@ -53,7 +53,7 @@ fn cp_i1_far(u: f32) -> f32 {
 // overflows before I0 does.
 fn cp_bessel(a: f32, near: f32, far: f32) -> f32 {
     let e = cp_exp_at(cp_pick(a, 0u, a <= 8.0), 0.0, -8);
-    return select(near, ((far / sqrt(a)) * e) * 256.0, a > 8.0);
+    return select(near, cp_block((far / sqrt(a)) * e) * 256.0, a > 8.0);
 }
 
 // The same times e^-a, for any a

@@ -18,7 +18,8 @@ fn cp_beta_positive(p: f32, q: f32, p_low: f32, q_low: f32) -> vec3<f32> {
             let z = select(select(a, s.x, i == 1), b, i == 0);
             let g = cp_gamma_parts(z);
             let v = select(g.x / z, z / g.x, i == 1);
-            m = m * v;
+            // opaque, because the product of two divisors may underflow
+            m = m * cp_block(v);
             l = l + select(g.y, -g.y, i == 1);
         }
         return vec3<f32>(m, 1.442695 * l, 0.0);
@@ -126,7 +127,8 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
     if (tiny || (logarithm && max(am, bm) <= 0x3e800000u)) && min(am, bm) > 0u {
         let c = cp_ldexp(a, select(0, 64, tiny));
         let d = cp_ldexp(b, select(0, 64, tiny));
-        let v = (cp_block(c + d) / c) / d;
+        // one after the other, because c d may underflow
+        let v = cp_block(cp_block(c + d) / c) / d;
         if logarithm {
             return cp_betaln_small(a, b, v, tiny);
         }
@@ -179,7 +181,7 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
             q = d.x;
             q_low = d.y;
             over = true;
-            factor = 3.14159265 * (sine_sum / sine) / cp_sin_of_pi(b, 0.0);
+            factor = cp_block(3.14159265 * cp_block(sine_sum / sine)) / cp_sin_of_pi(b, 0.0);
             with_b = 1.0 - sum;
         } else if sum <= 0.0 {
             p = 1.0 - sum;
@@ -190,7 +192,7 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
             p_low = c.y;
             q = sum;
             over = true;
-            factor = 3.14159265 / sine;
+            factor = cp_block(3.14159265 / sine);
             with_b = b;
         }
     }
@@ -206,9 +208,9 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
     // a large divisor is divided by 2^63, so that no quotient is flushed; it stays above 1, so that no quotient overflows
     let far = over && with_b > 1e19 && r.x > 0.0;
     let t = cp_pair_sum(vec2<f32>(r.y, r.z), vec2<f32>(select(0.0, 63.0, far), 0.0));
-    let divisor = with_b * select(1.0, 1.0842021724855044e-19, far);
+    let divisor = cp_block(with_b * select(1.0, 1.0842021724855044e-19, far));
     // of a small factor the other is large
-    let quotient = select((factor / divisor) / r.x, factor / (divisor * r.x), divisor < 1.0);
+    let quotient = select(cp_block(factor / divisor) / r.x, factor / cp_block(divisor * r.x), divisor < 1.0);
     return cp_times_power(select(factor * r.x, quotient, over), select(t, -t, over));
 }
 

@@ -267,11 +267,13 @@ fn m_lerp(a: f32, b: f32, t: f32) -> f32 {
     // neither the difference nor the product may overflow where the result does not, so large ends are scaled; small ones
     // are not, because a driver may flush them to 0, and 0 times an infinite t is NaN
     let wide = max(abs(a), abs(b)) > 1e37;
-    let far = !wide && abs(t * (b - a)) > 1e37;
+    let near = cp_block(b - a);
+    let far = !wide && abs(t * near) > 1e37;
     let k = select(1.0, 0.125, wide || far);
     let back = select(1.0, 8.0, wide || far);
-    let d = select(b - a, b * 0.125 - a * 0.125, wide);
-    return (a * k + select(t, t * 0.125, far) * d) * back;
+    let d = select(near, cp_block(b * 0.125) - cp_block(a * 0.125), wide);
+    let part = select(t, cp_block(t * 0.125), far);
+    return cp_block(a * k + part * d) * back;
 }
 
 // The remainder of mx * 2^n by my, for significands of 24 bits: long division by eight bits a step, so that all stays below

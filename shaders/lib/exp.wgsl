@@ -119,7 +119,7 @@ fn m_expm1(x: f32) -> f32 {
     let half = bitcast<f32>(bitcast<u32>(i32(n) + 126) << 23u);
     // opaque, so that the compiler cannot factor `half` out and lose p beside 1
     let rest = cp_block(half - 0.5);
-    let v = 2.0 * (half * p + rest);
+    let v = 2.0 * cp_block(half * p + rest);
     let tiny = cp_pick(v, bitcast<u32>(x), mag < 0x33000000u);
     let hi = cp_pick(tiny, 0x7f800000u, !m_signbit(x) && mag >= 0x42b17218u);
     let lo = cp_pick(hi, 0xbf800000u, m_signbit(x) && mag > 0x41900000u);
@@ -133,7 +133,8 @@ fn cp_log_parts(mag: u32) -> vec2<f32> {
     let raised = n + 0x4afb0du;
     let m = bitcast<f32>(n - (raised & 0xff800000u) + 0x3f800000u);
     let k = i32(raised >> 23u) - select(127, 276, mag < 0x800000u);
-    return vec2<f32>(m - 1.0, f32(k));
+    // opaque, because a sum with m first would lose what is small beside 1
+    return vec2<f32>(cp_block(m - 1.0), f32(k));
 }
 
 // (log(1 + f) - f + f^2 / 2) / f^3: Cephes logf
@@ -247,7 +248,7 @@ fn m_logaddexp(a: f32, b: f32) -> f32 {
     let hi = m_max(a, b);
     let lo = m_min(a, b);
     // half the difference cannot overflow
-    let h = cp_block(hi * 0.5 - lo * 0.5);
+    let h = cp_block(cp_block(hi * 0.5) - cp_block(lo * 0.5));
     let d = cp_pick(h * 2.0, 0u, cp_mag(h) > 0x42700000u);
     let t = cp_pick(cp_exp_neg(d, 0), 0u, cp_mag(h) > 0x42700000u);
     let r = hi + cp_log1p_at(t, 0.0);
@@ -327,7 +328,7 @@ fn m_acosh(x: f32) -> f32 {
     let big = mag >= 0x4e800000u;
     let bad = m_signbit(x) || mag > 0x7f800000u || mag < 0x3f800000u;
     let a = cp_pick(x, 0x3f800000u, bad || mag == 0x7f800000u);
-    let t = cp_pick(a, 0x3f800000u, big) - 1.0;
+    let t = cp_block(cp_pick(a, 0x3f800000u, big) - 1.0);
     let w = t + sqrt(t * (t + 2.0));
     let r = cp_log1p_at(select(w, a, big), select(0.0, 1.0, big));
     let inf = cp_pick(r, 0x7f800000u, mag == 0x7f800000u);

@@ -225,8 +225,9 @@ fn d_remainder(x: f64, y: f64) -> f64 {
 fn d_floor_divide(x: f64, y: f64) -> f64 {
     let m = d_fmod(x, y);
     let crosses = d_sgn(m) != d_sgn(y) && d_mag(m) != 0lu;
-    let d = (x - d_pick(m, 0lu, d_isnan(m))) / y;
-    let e = select(d, d - 1.0lf, crosses);
+    // a whole number or next to one, which x / y - m / y would not be
+    let d = d_block(d_block(x - d_pick(m, 0lu, d_isnan(m))) / y);
+    let e = select(d, d_block(d - 1.0lf), crosses);
     let f = d_floor(e);
     let g = select(f, f + 1.0lf, d_isfinite(e) && e - f > 0.5lf);
     let q = x / y;

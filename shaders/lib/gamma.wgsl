@@ -33,7 +33,7 @@ fn cp_digamma_pos(x: f32) -> f32 {
     let small = x < 1.0;
     let y = select(x, x + 1.0, small);
     // x0 less its first 24 bits; where x was below 1, x - (x0 - 1) is the exact difference
-    let d = select(x - 1.46163213, x - 0.46163213, small) - 1.24381499e-8;
+    let d = cp_block(select(x - 1.46163213, x - 0.46163213, small)) - 1.24381499e-8;
     let near = d * cp_digamma_root(d);
     let r = select(cp_digamma_far(max(y, 2.0)), near, y <= 2.0);
     return select(r, r - 1.0 / x, small);

@@ -45,7 +45,7 @@ fn cp_times_power(v: f32, t: vec2<f32>) -> f32 {
     let s = cp_pick(r, 0u, m_abs(x) >= 400.0);
     // a large v is taken a quarter as large, so that its product does not overflow; cp_ldexp takes finite numbers alone
     let big = cp_mag(v) >= 0x7e000000u;
-    let y = (v * select(1.0, 0.25, big)) * (1.0 + s * cp_exp2_poly(s));
+    let y = cp_block(v * select(1.0, 0.25, big)) * (1.0 + s * cp_exp2_poly(s));
     return cp_pick(cp_ldexp(y, i32(n) + select(0, 2, big)), bitcast<u32>(v), m_isinf(v));
 }
 

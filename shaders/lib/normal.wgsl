@@ -57,7 +57,7 @@ fn m_ndtr(x: f32) -> f32 {
     return cp_pick(r, 0x7fc00000u, mag > 0x7f800000u);
 }
 
-// Below -1 it is log(e^(x^2/2) Phi(x)) - x^2/2; from 0 on log(1 - Phi(-x)).
+// Below -1 it is log(e^(x^2/2) Phi(x)) - x^2/2; from 0 on log(1 - Phi(-x)), which is -0 where a driver flushes Phi(-x).
 fn m_log_ndtr(x: f32) -> f32 {
     let mag = cp_mag(x);
     let neg = m_signbit(x);
@@ -73,7 +73,7 @@ fn m_log_ndtr(x: f32) -> f32 {
     let tail = select(cp_pick(cp_ndtr_tail(cp_pick(a, 0x3f800000u, far)), 0u, far), inner, small);
     let above = cp_log1p_at(m_neg(tail), 0.0);
     let left = select(below, cp_log_at(inner), small);
-    let r = select(above, left, neg && mag != 0u);
+    let r = select(m_neg(m_abs(above)), left, neg && mag != 0u);
     let end = cp_pick(r, select(0x80000000u, 0xff800000u, neg), mag > 0x5fb504f3u);
     let zero = cp_pick(end, 0x80000000u, far && !neg);
     return cp_pick(zero, 0x7fc00000u, mag > 0x7f800000u);

@@ -25,12 +25,13 @@ fn d_rad2deg(x: f64) -> f64 {
 // a + t (b - a); neither the difference nor the product may overflow where the result does not, so large ends are scaled
 fn d_lerp(a: f64, b: f64, t: f64) -> f64 {
     let wide = max(d_abs(a), d_abs(b)) > 1e307lf;
-    let d = b - a;
+    let d = d_block(b - a);
     let far = !wide && d_abs(t * d) > 1e307lf;
     let k = select(1.0lf, 0.125lf, wide || far);
     let back = select(1.0lf, 8.0lf, wide || far);
-    let step = select(d, b * 0.125lf - a * 0.125lf, wide);
-    return (a * k + select(t, t * 0.125lf, far) * step) * back;
+    let step = select(d, d_block(b * 0.125lf) - d_block(a * 0.125lf), wide);
+    let part = select(t, d_block(t * 0.125lf), far);
+    return d_block(a * k + part * step) * back;
 }
 
 fn d_logit(x: f64) -> f64 {
@@ -79,7 +80,8 @@ fn d_entr(x: f64) -> f64 {
 
 fn d_hard_sigmoid(x: f64) -> f64 {
     let s = d_max(d_min(x, 3.0lf), -3.0lf);
-    return cd_or_nan((d_pick(s, 0lu, d_isnan(x)) + 3.0lf) / 6.0lf, d_isnan(x));
+    // s / 6 + 1/2 would lose the small results
+    return cd_or_nan(d_block(d_pick(s, 0lu, d_isnan(x)) + 3.0lf) / 6.0lf, d_isnan(x));
 }
 
 fn d_hard_swish(x: f64) -> f64 {

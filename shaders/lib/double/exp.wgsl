@@ -88,7 +88,7 @@ fn cd_expm1_at(x: f64) -> f64 {
     let half = cd_power(cd_int(n) - 1);
     let rest = d_block(half - 0.5lf);
     let inner = d_block(half * r.x + rest);
-    return 2.0lf * (half * cd_exp_tail(r) + inner);
+    return 2.0lf * d_block(half * cd_exp_tail(r) + inner);
 }
 
 fn d_expm1(x: f64) -> f64 {
@@ -163,7 +163,7 @@ fn d_logaddexp(a: f64, b: f64) -> f64 {
     let top = d_pick(hi, 0lu, end);
     // half the difference cannot overflow, and from 375 on it does not count
     let none = d_mag(lo) >= 0x7ff0000000000000lu;
-    let h = d_block(top * 0.5lf - d_pick(lo, 0lu, none) * 0.5lf);
+    let h = d_block(d_block(top * 0.5lf) - d_block(d_pick(lo, 0lu, none) * 0.5lf));
     let far = none || d_mag(h) > 0x4077700000000000lu;
     let t = d_pick(cd_exp_neg(d_pick(h, 0lu, far) * 2.0lf), 0lu, far);
     return d_pick(top + cd_log1p_at(t), bitcast<u64>(hi), end);

@@ -301,7 +301,8 @@ fn cd_beta_positive(p: f64, q: f64) -> vec3<f64> {
         for (var i = 0; i < 3; i = i + 1) {
             let z = select(select(a, s.x, i == 1), b, i == 0);
             let g = cd_gamma_parts(z);
-            m = m * select(g.x / z, z / g.x, i == 1);
+            // opaque, because the product of two divisors may underflow
+            m = m * d_block(select(g.x / z, z / g.x, i == 1));
             l = l + select(g.y, -g.y, i == 1);
         }
         return vec3<f64>(m, 1.4426950408889634lf * l, 0.0lf);
@@ -384,7 +385,8 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
     if max(am, bm) < 0x3c6710ab00000000lu && min(am, bm) > 0lu {
         let c = cd_scale(a, 600);
         let d = cd_scale(b, 600);
-        let v = ((d_block(c + d) / c) / d);
+        // one after the other, because c d may overflow
+        let v = d_block(d_block(c + d) / c) / d;
         if logarithm {
             let zero = d_mag(v) == 0lu;
             // 415.8… is 600 log(2)
@@ -426,8 +428,8 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
             p = 1.0lf - a;
             q = 1.0lf - b;
             over = true;
-            factor = (small * 3.141592653589793lf) * (sine_sum / sine) / d_sinpi(b);
-            with_b = small * (1.0lf - s);
+            factor = d_block((small * 3.141592653589793lf) * d_block(sine_sum / sine)) / d_sinpi(b);
+            with_b = d_block(small * (1.0lf - s));
         } else if s <= 0.0lf {
             p = 1.0lf - s;
             factor = sine_sum / sine;
@@ -435,8 +437,8 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
             p = 1.0lf - a;
             q = s;
             over = true;
-            factor = (small * 3.141592653589793lf) / sine;
-            with_b = small * b;
+            factor = d_block((small * 3.141592653589793lf) / sine);
+            with_b = d_block(small * b);
         }
         // a + b is a pole
         if d_mag(factor) == 0lu {
@@ -456,7 +458,7 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
         return select(0.0lf, cd_inf(d_signbit(factor)), over);
     }
     // of a small factor the other is large
-    let quotient = select((factor / with_b) / r.x, factor / (with_b * r.x), with_b < 1.0lf);
+    let quotient = select(d_block(factor / with_b) / r.x, factor / d_block(with_b * r.x), with_b < 1.0lf);
     let t = vec2<f64>(r.y, r.z);
     return cd_times_power(select(factor * r.x, quotient, over), select(t, -t, over));
 }

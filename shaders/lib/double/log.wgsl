@@ -116,7 +116,7 @@ fn d_acosh(x: f64) -> f64 {
     let big = mag >= 0x41d0000000000000lu;
     let bad = d_signbit(x) || mag > 0x7ff0000000000000lu || mag < 0x3ff0000000000000lu;
     let a = d_pick(x, 0x3ff0000000000000lu, bad || mag == 0x7ff0000000000000lu);
-    let t = d_pick(a, 0x3ff0000000000000lu, big) - 1.0lf;
+    let t = d_block(d_pick(a, 0x3ff0000000000000lu, big) - 1.0lf);
     let near = cd_log1p_at(t + sqrt(t * (t + 2.0lf)));
     let far = cd_log_at(a) + 0.6931471805599453lf;
     let inf = d_pick(select(near, far, big), 0x7ff0000000000000lu, mag == 0x7ff0000000000000lu);

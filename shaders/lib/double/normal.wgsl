@@ -56,7 +56,7 @@ fn cd_erfcinv_half(q: f64, rest: f64) -> f64 {
 // The inverse of erfc for 0 <= q <= 1: Inf at 0 and 0 at 1
 fn cd_erfcinv_lower(q: f64) -> f64 {
     let mag = d_mag(q);
-    let r = cd_erfcinv_half(d_pick(q, 0x3ff0000000000000lu, mag == 0lu), 1.0lf - q);
+    let r = cd_erfcinv_half(d_pick(q, 0x3ff0000000000000lu, mag == 0lu), d_block(1.0lf - q));
     return d_pick(d_pick(r, 0x7ff0000000000000lu, mag == 0lu), 0lu, mag == 0x3ff0000000000000lu);
 }
 
@@ -113,7 +113,8 @@ fn d_log_ndtr(x: f64) -> f64 {
     let r = select(inner, below, neg && !near);
     let over = mag > 0x5ff6a09e667f3bcclu;
     let v = d_pick(bitcast<f64>(mag), 0x3ff0000000000000lu, over);
-    let square = d_pick(-((0.5lf * v) * v), 0xfff0000000000000lu, over);
+    // v v may overflow where its half does not
+    let square = d_pick(-(d_block(0.5lf * v) * v), 0xfff0000000000000lu, over);
     let far = d_pick(square, 0x8000000000000000lu, !neg);
     return cd_or_nan(d_pick(r, bitcast<u64>(far), big), d_isnan(x));
 }

@@ -77,7 +77,7 @@ fn cd_int(n: f64) -> i32 {
 // An integer as f64: n + 2^31 in the low word of a number from 2^52 on, less 2^52 + 2^31.
 fn cd_of_int(n: i32) -> f64 {
     let k = bitcast<f64>(make_u64(bitcast<u32>(n) ^ 0x80000000u, 0x43300000u));
-    return k - 4503601774854144.0lf;
+    return d_block(k - 4503601774854144.0lf);
 }
 
 // 2^n for -1022 <= n <= 1023, and 0 for n = -1023
@@ -86,8 +86,9 @@ fn cd_power(n: i32) -> f64 {
 }
 
 // x 2^n for abs(n) <= 2044: by two factors, because 2^n may be out of range where the result is not. The first product is exact.
+// The result is opaque, because its factors must not move into what a caller makes of it.
 fn cd_scale(x: f64, n: i32) -> f64 {
     let half = n >> 1u;
     let part = d_block(x * cd_power(half));
-    return part * cd_power(n - half);
+    return d_block(part * cd_power(n - half));
 }

@@ -67,11 +67,12 @@ fn cd_erfinv_start(w: f64) -> f64 {
 fn d_erfinv(x: f64) -> f64 {
     let mag = d_mag(x);
     let a = d_pick(bitcast<f64>(mag), 0lu, mag >= 0x3ff0000000000000lu);
-    let w = -cd_log_at((1.0lf - a) * (1.0lf + a));
+    let rest = d_block(1.0lf - a);
+    let w = -cd_log_at(rest * d_block(1.0lf + a));
     let y = a * cd_erfinv_start(d_abs(w));
     // erf y - a: above 0.85 from erfc, because 1 - a is exact there
     let high = a > 0.85lf;
-    let above = (1.0lf - a) - cd_erfc_large(select(1.0lf, y, high));
+    let above = rest - cd_erfc_large(select(1.0lf, y, high));
     let below = y * cd_poly_erf(y * y) + d_block(y - a);
     let u = select(below, above, high) * 0.886226925452758lf * cd_exp_at(y * y, 0);
     let r = y - u / (y * u + 1.0lf);
@@ -198,7 +199,7 @@ fn cd_lgamma_at(x: f64) -> f64 {
         let b = select(1.0lf, y + 4.0lf, i > 4.0lf) * select(1.0lf, y + 3.0lf, i > 3.0lf);
         return r + cd_log_at((a * b) * select(1.0lf, y + 2.0lf, i > 2.0lf));
     }
-    let t = cd_log_at(x) - 1.0lf;
+    let t = d_block(cd_log_at(x) - 1.0lf);
     let z = 1.0lf / x;
     let w = z * cd_lgamma_far(z * z) + 0.4189385332046727lf;
     // from 2^58 on x is all that counts

@@ -85,10 +85,11 @@ fn cd_mulhi(a: u64, b: u64) -> u64 {
     return ah * bh + top;
 }
 
-// A number below 2^53 as f64, exactly: its upper and its lower word in the low bits of 2^84 and 2^52.
+// A number below 2^53 as f64, exactly: its upper and its lower word in the low bits of 2^84 and 2^52, which are taken off each
+// before the sum, whose bits would otherwise be lost.
 fn cd_of_bits(v: u64) -> f64 {
-    let hi = bitcast<f64>(make_u64(high_u64(v), 0x45300000u)) - 19342813113834066795298816.0lf;
-    let lo = bitcast<f64>(make_u64(low_u64(v), 0x43300000u)) - 4503599627370496.0lf;
+    let hi = d_block(bitcast<f64>(make_u64(high_u64(v), 0x45300000u)) - 19342813113834066795298816.0lf);
+    let lo = d_block(bitcast<f64>(make_u64(low_u64(v), 0x43300000u)) - 4503599627370496.0lf);
     return hi + lo;
 }
 
