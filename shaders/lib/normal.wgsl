@@ -65,7 +65,8 @@ fn m_log_ndtr(x: f32) -> f32 {
     // from 2.6e19 on x^2/2 overflows
     let a = cp_pick(bitcast<f32>(mag), 0x3f800000u, small || mag > 0x5fb504f3u);
     let z = cp_head(a);
-    let hi = cp_block(0.5 * (z * z));
+    // z z may overflow where its half does not
+    let hi = cp_block(cp_block(0.5 * z) * z);
     let lo = 0.5 * (cp_block(a - z) * (a + z));
     let below = cp_block(cp_log_at(cp_mills(a)) - lo) - hi;
     let inner = cp_phi_small(cp_pick(m_neg(m_abs(x)), 0u, !small));
