@@ -241,3 +241,73 @@ fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR) {
     }
 }
 // end
+
+// block: halves
+// The f16 of a factor in workgroup memory, for cooperative matrices (`matmul_cooperative.wgsl`): one line after another, or, if vectors
+// of neighbouring lines are fetched, one k after another. They begin STRIDE elements apart.
+var<workgroup> halves_FACTOR: array<f16, HALVES_FACTOR>;
+
+fn place_in_FACTOR(line: u32, k: u32) -> u32 {
+    return select(k * STRIDE_FACTOR + line, line * STRIDE_FACTOR + k, IS_ALONG_FACTOR);
+}
+
+// The vectors that an invocation fetches: the place of each, its first k, and where it goes in workgroup memory.
+struct Source_FACTOR {
+    // for each vector
+    places_VECTOR: Places_FACTOR,
+    k_VECTOR: u32,
+    to_VECTOR: u32,
+    // end for
+}
+
+struct Fetched_FACTOR {
+    // for each vector
+    vector_VECTOR: Words_FACTOR,
+    // end for
+}
+
+fn find_FACTOR(task: Task, lane: u32) -> Source_FACTOR {
+    let is_along = is_along_FACTOR();
+    let matrix = place_matrices(task.batch).FACTOR;
+    var source: Source_FACTOR;
+    // for each vector
+    {
+        let quad = lane + VECTOR * WORKGROUP;
+        let line = select(quad % (SIDE / 4u) * 4u, quad / (STEP / 4u), is_along);
+        source.places_VECTOR = places_FACTOR(matrix, task.LINE + line, select(1u, 0u, is_along));
+        source.k_VECTOR = select(quad / (SIDE / 4u), quad % (STEP / 4u) * 4u, is_along);
+        source.to_VECTOR = place_in_FACTOR(line, source.k_VECTOR);
+    }
+    // end for
+    return source;
+}
+
+fn fetch_FACTOR(source: Source_FACTOR, k_first: u32) -> Fetched_FACTOR {
+    let step = select(0u, 1u, is_along_FACTOR());
+    var fetched: Fetched_FACTOR;
+    // for each vector
+    fetched.vector_VECTOR = fetch_four_FACTOR(source.places_VECTOR, k_first + source.k_VECTOR, step);
+    // end for
+    return fetched;
+}
+
+// Elements past the end along k are zero: their products count.
+fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR, k_first: u32) {
+    let k_end = params.header.inner_size;
+    let along_k = select(0u, 1u, is_along_FACTOR());
+    let step = select(STRIDE_FACTOR, 1u, is_along_FACTOR() == IS_ALONG_FACTOR);
+    // for each vector
+    {
+        var x = widen_FACTOR(fetched.vector_VECTOR);
+        if k_first + STEP > k_end {
+            let k = vec4<u32>(k_first + source.k_VECTOR) + vec4<u32>(0u, 1u, 2u, 3u) * along_k;
+            x = select(Four(), x, k < vec4<u32>(k_end));
+        }
+        halves_FACTOR[source.to_VECTOR] = x.x;
+        halves_FACTOR[source.to_VECTOR + step] = x.y;
+        halves_FACTOR[source.to_VECTOR + 2u * step] = x.z;
+        halves_FACTOR[source.to_VECTOR + 3u * step] = x.w;
+    }
+    // end for
+}
+// end

@@ -40,11 +40,13 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
         let test = || -> Result<bool> {
             let trial = trial()?;
             // a driver may deny a second device what the first one has; then nothing would be tested
-            if trial.caps.cooperative_side() != gpu.caps.cooperative_side() {
+            if trial.caps.cooperative != gpu.caps.cooperative {
                 let detail = "a second device has no cooperative matrices";
                 return Err(Error::with_line(ErrorKind::DeviceNotFound, "open", detail, None));
             }
-            TRIALS.iter().try_fold(true, |right, t| Ok(right && t.is_right(&t.run(&trial)?)))
+            // with small tiles, and with large ones for any product
+            let ways = [gpu.caps.tiles.busy, 0].into_iter().flat_map(|busy| TRIALS.iter().map(move |t| (t, busy)));
+            { ways }.try_fold(true, |right, (t, busy)| Ok(right && t.is_right(&t.run(&trial, busy)?)))
         };
         // wgpu panics if a driver rejects what it has reported as supported
         match std::panic::catch_unwind(AssertUnwindSafe(test)) {
@@ -85,11 +87,11 @@ fn by_k(_: usize, _: usize, k: usize) -> f32 {
     ((k * 1_103 + 37) % 2_047) as f32 / 1_024.0 - 1.0
 }
 
-/// The trials, each with one kernel. They cover edges in all axes, several chains of additions along k, both orders of
-/// both operands, and values that f16 cannot hold.
+/// The trials, each with one kernel for each size of tiles. They cover edges in all axes, several chains of additions
+/// along k, both orders of both operands, loads of elements and of vectors, and values that f16 cannot hold.
 static TRIALS: [Trial; 7] = [
     Trial { sizes: [2, 70, 67, 300], along_k: [true, false], elements: [whole; 2], is_exact: true },
-    Trial { sizes: [1, 33, 100, 70], along_k: [false, true], elements: [whole; 2], is_exact: true },
+    Trial { sizes: [1, 36, 100, 76], along_k: [false, true], elements: [whole; 2], is_exact: true },
     // subnormal f16
     Trial {
         sizes: [1, 17, 15, 65],
@@ -113,7 +115,7 @@ static TRIALS: [Trial; 7] = [
         elements: [|_, line, k| if [line, k] == [3, 5] { f32::INFINITY } else { 1.0 }, |_, _, _| 1.0],
         is_exact: true,
     },
-    Trial { sizes: [1, 70, 70, 600], along_k: [true, false], elements: [by_k; 2], is_exact: false },
+    Trial { sizes: [1, 72, 72, 600], along_k: [true, false], elements: [by_k; 2], is_exact: false },
 ];
 
 impl Trial {
@@ -175,8 +177,10 @@ impl Trial {
         elements
     }
 
-    /// Computes the product on a device.
-    fn run(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+    /// Computes the product on a device whose large tiles are for products of at least `busy` of them.
+    fn run(&self, gpu: &Gpu, busy: usize) -> Result<Vec<f32>> {
+        let mut caps = Caps::clone(&gpu.caps);
+        caps.tiles.busy = busy;
         let [batch, m, n, _] = self.sizes;
         let (shape, strides) = (smallvec![batch, m, n], c_strides(&[batch, m, n]));
         let plan = Plan {
@@ -189,7 +193,7 @@ impl Trial {
             scalars: vec![],
             temps: vec![],
             outputs: vec![Output { dtype: DType::F32, shape, strides }],
-            steps: vec![Step::Nest(self.kernel(&gpu.caps)?)],
+            steps: vec![Step::Nest(self.kernel(&caps)?)],
             model: Model::default(),
         };
         let mut inputs = vec![];

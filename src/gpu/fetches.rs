@@ -115,7 +115,9 @@ fn for_runs(of: &Operands<'_>, variant: &mut Variant) {
 /// No vector may cross the end of the axis.
 fn for_factors(of: &Operands<'_>, variant: &mut Variant) {
     let Operands { kernel, window, .. } = of;
-    let (rank, Some(tile)) = (window.shape.len(), variant.groups.tile) else { return };
+    let rank = window.shape.len();
+    let of_tile = variant.groups.tile.map(|t| [t.rows, t.columns]);
+    let Some([rows, columns]) = of_tile.or(variant.groups.blocks.map(|b| [b.tile; 2])) else { return };
     if variant.groups.in_flight as usize != FOUR || kernel.inner.is_empty() {
         return;
     }
@@ -131,7 +133,7 @@ fn for_factors(of: &Operands<'_>, variant: &mut Variant) {
             false => Fetch::Each,
         }
     };
-    let factors = [(0, rank - 2, tile.rows), (1, rank - 1, tile.columns)].map(fetch);
+    let factors = [(0, rank - 2, rows), (1, rank - 1, columns)].map(fetch);
     variant.fetches = SmallVec::from_elem(Fetch::Each, kernel.loads.len());
     variant.fetches[..2].copy_from_slice(&factors);
     widen(of, last, variant);

@@ -159,7 +159,7 @@ fn open(id: u32, origin: Origin, limit: Option<usize>, shrink: Option<Shrink>) -
     let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(&origin);
     let mut gpu = open(with_matrices)?;
     let trial = || pollster::block_on(device::open(id, origin.clone(), None, None, with_matrices, true));
-    if gpu.caps.cooperative_side().is_some() && !cooperative::are_right(&gpu, trial) {
+    if gpu.caps.has_blocks() && !cooperative::are_right(&gpu, trial) {
         gpu = open(false)?;
     }
     if gpu.connection.software {

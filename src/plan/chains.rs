@@ -69,8 +69,8 @@ fn wanted(kernel: &Kernel) -> DType {
 /// Returns whether the chains of k are divided among workgroups.
 fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
     let [batch @ .., m, n] = &kernel.outer[..] else { return false };
-    // tiles of cooperative matrices have the same size for any shape
-    let is_cooperative = kernel.values[0].dtype == DType::F16 && p.caps.cooperative_side().is_some();
+    // cooperative matrices have no narrow tiles
+    let is_cooperative = kernel.values[0].dtype == DType::F16 && p.caps.has_blocks();
     let is_busy = match is_narrow(*m, *n) && !is_cooperative {
         true => kernel.outer_size().div_ceil(p.caps.group()) >= BUSY_NARROW,
         false => product(batch).saturating_mul(m.div_ceil(64)).saturating_mul(n.div_ceil(64)) >= BUSY,

@@ -4,7 +4,7 @@
 pub(crate) mod tiles;
 
 use std::sync::Mutex;
-use tiles::Tiles;
+use tiles::{Blocks, Tiles};
 
 /// The capabilities of a device, which are all that the planner knows about it. Devices with equal capabilities share
 /// plans.
@@ -240,33 +240,31 @@ const GROUP: usize = 256;
 /// spilled to memory. Chosen by hand; no benchmark compares other values.
 pub(crate) const MOST_HELD: usize = 64;
 
-/// The number of subgroups of a workgroup that computes a product with cooperative matrices. Each subgroup computes a
-/// quarter of the workgroup's tile (`shaders/matmul_cooperative.wgsl`).
-pub(crate) const COOPERATIVE_SUBGROUPS: usize = 4;
-
-/// The number of rows, and of columns, of the result that one workgroup computes with cooperative matrices.
-pub(crate) const COOPERATIVE_TILE: usize = 64;
-
-/// The size in bytes of the workgroup memory that a product with cooperative matrices uses: 32 elements along k of 64
-/// rows and of 64 columns in f16, and sums in f32 of two rows of 16 × 16 matrices, including the padding between rows.
-pub(crate) const COOPERATIVE_MEMORY: usize = 2 * (64 * (32 + 8) + 32 * (64 + 8)) + 4 * 2 * 16 * (64 + 4);
-
 impl Caps {
-    /// Returns the side length of the cooperative matrices (f16 with f32 sums) that products use: 16, or 8 if the
-    /// device has only that. Returns `None` if the device has neither, or if the kernel does not fit the device.
-    pub(crate) fn cooperative_side(&self) -> Option<u32> {
-        let has = |side: &u32| {
-            let is_it = |c: &Cooperative| c.shape == [*side; 3] && c.types[0] == "f16" && c.types[1] == "f32";
+    /// Returns the part of a product that a workgroup computes by cooperative matrices (f16 with f32 sums), for a product
+    /// of `batch` matrices of `m × n` elements. Returns `None` if the device has no matrices of side 16 or 8, or if the
+    /// kernel does not fit the device.
+    pub(crate) fn blocks(&self, batch: usize, m: usize, n: usize) -> Option<Blocks> {
+        let has = |side: u8| {
+            let is_it = |c: &Cooperative| c.shape == [u32::from(side); 3] && c.types[0] == "f16" && c.types[1] == "f32";
             self.cooperative.iter().any(is_it)
         };
-        // a workgroup must be large enough for four subgroups of the maximum size, because only the driver decides
+        let side = [16, 8].into_iter().find(|side| has(*side))?;
+        // a workgroup must be large enough for as many subgroups of the maximum size, because only the driver decides
         // their size. On every device, the number of lanes is a power of two
         let lanes = self.subgroup[1] as usize;
-        let fits = lanes.is_power_of_two()
-            && lanes > 1
-            && COOPERATIVE_SUBGROUPS * lanes <= self.group()
-            && COOPERATIVE_MEMORY <= self.workgroup_memory;
-        [16, 8].into_iter().find(|side| fits && has(side))
+        let fits = |b: &Blocks| b.count() * lanes <= self.group() && b.memory() <= self.workgroup_memory;
+        let is_busy = |b: &Blocks| {
+            let count = batch.saturating_mul(m / b.tile as usize).saturating_mul(n / b.tile as usize);
+            b.tile == Blocks::SMALL || count >= self.tiles.busy
+        };
+        let all = [Blocks::LARGE, Blocks::SMALL].map(|tile| Blocks { side, tile });
+        all.into_iter().find(|b| lanes.is_power_of_two() && lanes > 1 && fits(b) && is_busy(b))
+    }
+
+    /// Returns whether products of f16 use cooperative matrices.
+    pub(crate) fn has_blocks(&self) -> bool {
+        self.blocks(1, 1, 1).is_some()
     }
 
     /// Returns the capabilities of a typical graphics card, for tests that plan without running. The machine need not

@@ -2,65 +2,83 @@
 //! a small matrix are repeated for each small matrix of a subgroup's block, and [`counts`] returns how often. They are
 //! repeated because drivers would index an array of matrices at run time.
 
-use super::access;
 use super::body::{Body, Fallible};
 use super::library::Count;
+use super::matmul::FACTORS;
 use super::text::{Text, line};
+use super::{Fetch, access};
+use crate::base::caps::tiles::Blocks;
 use crate::base::dtype::DType;
+use crate::base::error::{ErrorKind, Fault};
 use crate::plan::kernel::CHAIN;
 
 /// The beginning of the source, before any declaration. With 16-bit integers, the shader turns bits into an f16 by
 /// `bitcast`. A conversion of numbers may lose subnormals.
 pub(super) const ENABLES: &str = "enable f16;\nenable wgpu_int16;\nenable wgpu_cooperative_matrix;";
 
-/// The side of a subgroup's block of the product, `BLOCK` in the shader file.
-const BLOCK: usize = 32;
+/// Returns the counts of a subgroup's small matrices.
+pub(super) fn counts(blocks: Blocks) -> [Count; 2] {
+    let [rows, columns] = blocks.block().map(|n| n / (blocks.side as usize).max(1));
+    [("row", "ROW", rows), ("column", "COLUMN", columns)]
+}
 
-/// Returns the counts of a subgroup's small matrices with this side.
-pub(super) fn counts(side: u8) -> [Count; 2] {
-    let count = BLOCK / side.max(1) as usize;
-    [("row", "ROW", count), ("column", "COLUMN", count)]
+/// Returns the expression that turns bits, the low ones of a word, into an f16.
+pub(super) fn half(bits: &str) -> String {
+    format!("bitcast<f16>(u16({bits}))")
 }
 
 impl Body<'_> {
     /// Returns all functions and constants that the file needs.
     pub fn cooperative(&mut self) -> Fallible<String> {
+        let Some(blocks) = self.variant.groups.blocks else {
+            return Err(Fault::new(ErrorKind::Internal, "a product without blocks"));
+        };
         let mut out = Text::default();
-        let side = self.variant.groups.cooperative;
-        line!(out, "alias T = f32;\nconst TILE = {side}u;");
+        let (Blocks { side, tile }, [rows, columns], depth) = (blocks, blocks.block(), blocks.depth());
+        line!(out, "alias T = f32;\nalias Four = vec4<f16>;\nconst TILE = {side}u;\nconst SIDE = {tile}u;");
+        line!(out, "const BLOCK_ROWS = {rows}u;\nconst BLOCK_COLUMNS = {columns}u;\nconst STEP = {depth}u;");
         for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sums", "f32, C")] {
             line!(out, "alias {name} = coop_mat{side}x{side}<{of}>;");
         }
         line!(out, "const CHAIN = {CHAIN}u;\n");
         self.matrices(&mut out);
-        for (n, name) in [(0, "a"), (1, "b")] {
-            self.place_factor(&mut out, n, name);
-            self.halves(&mut out, n, name);
+        for (n, [name, ..]) in FACTORS.iter().enumerate() {
+            let along_k = self.lies_along_k(n);
+            let [count, stride] = blocks.halves(along_k);
+            line!(out, "const IS_ALONG_{name} = {along_k};\nconst STRIDE_{name} = {stride}u;");
+            line!(out, "const HALVES_{name} = {count}u;\n");
+            let vectors = tile as usize * depth / 4 / self.variant.groups.size as usize;
+            self.factor(&mut out, n, ("halves", vectors));
         }
         self.load_sum(&mut out);
         self.store_element(&mut out)?;
         Ok(out.finish())
     }
 
-    /// Writes the functions that load the bits of one element of factor `n`, and of two, as f16.
-    fn halves(&self, out: &mut Text, n: usize, name: &str) {
+    /// Returns whether the elements of factor `n` that are neighbours along k are neighbours in workgroup memory.
+    fn lies_along_k(&self, n: usize) -> bool {
+        self.variant.fetches.get(n).is_none_or(|fetch| *fetch != Fetch::Whole)
+    }
+
+    /// Returns the text of the shader file with the loads of small matrices in the order in which the factors lie in
+    /// workgroup memory. `coopLoadT` loads a matrix row by row, `coopLoad` column by column.
+    pub fn loads_of_matrices(&self, text: &str) -> String {
+        let [left, right] = [0, 1].map(|n| self.lies_along_k(n));
+        let left = if left { "coopLoadT<Left>" } else { "coopLoad<Left>" };
+        let right = if right { "coopLoad<Right>" } else { "coopLoadT<Right>" };
+        text.replace("coopLoadT<Left>", left).replace("coopLoad<Right>", right)
+    }
+
+    /// Returns the expression for element `at` of factor `n` as f16, and with `words` for element `i` of a vector.
+    pub(super) fn half_of_factor(&self, n: usize, words: Option<usize>) -> String {
         let (load, slot) = (&self.kernel.loads[n], self.variant.loads[n] as usize);
-        let kind = self.variant.slots[slot];
-        line!(out, "fn half_{name}(at: u32) -> u32 {{");
         let is_half = load.dtype == DType::F16;
-        match is_half {
-            true => line!(out, "return {};\n}}\n", access::narrow(slot, kind, load.dtype, "at")),
-            false => {
-                line!(out, "let x = load_in{n}(at);");
-                let half = access::cast(load.dtype, DType::F16, "x");
-                line!(out, "return {};\n}}\n", access::bits(DType::F16, &half));
-            }
-        }
-        line!(out, "fn pair_{name}(first: u32, second: u32) -> u32 {{");
-        if is_half {
-            line!(out, "if second == first + 1u && (first & 1u) == 0u {{");
-            line!(out, "return {};\n}}", access::word(slot, kind, "first >> 1u"));
-        }
-        line!(out, "return half_{name}(first) | (half_{name}(second) << 16u);\n}}\n");
+        let value = |x: &str| access::bits(DType::F16, &access::cast(load.dtype, DType::F16, x));
+        half(&match words {
+            Some(i) if is_half => format!("(words[{}] >> {}u) & 0xffffu", i / 2, i % 2 * 16),
+            Some(i) => value(&format!("x{i}")),
+            None if is_half => access::narrow(slot, self.variant.slots[slot], load.dtype, "at"),
+            None => value("x"),
+        })
     }
 }

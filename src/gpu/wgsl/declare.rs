@@ -95,7 +95,7 @@ impl Body<'_> {
     fn operands(&self, out: &mut Text) {
         let product = self.kernel.kind == KernelKind::Matmul;
         // cooperative matrices use the bits of f16 as they are
-        let moved = |load: &Load| self.variant.groups.cooperative > 0 && load.dtype == DType::F16;
+        let moved = |load: &Load| self.variant.groups.blocks.is_some() && load.dtype == DType::F16;
         // four elements are extracted from whole words
         let is_whole =
             |n: usize| matches!(self.variant.fetches.get(n), Some(Fetch::Whole | Fetch::WholeAcross | Fetch::AlongK));

@@ -25,14 +25,15 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         KernelKind::Row => 2,
         KernelKind::Matmul => 3u64,
     };
-    let Groups { size, lanes, held, in_flight, run: _, tile, cooperative, axes } = variant.groups;
+    let Groups { size, lanes, held, in_flight, run: _, tile, blocks, axes } = variant.groups;
     let [outer, inner] = axes.map(|a| a as u32);
     // each number has enough bits for its largest value. 14 bits suffice for each of `sizes`: the largest is the length
     // of the parameters, up to 4,096 vectors
     let per_invocation =
         variant.run << 10 | (in_flight as u32) << 7 | (tile.is_some() as u32) << 4 | outer << 2 | inner;
     let sizes = [lanes.into(), held.into(), per_invocation, variant.params];
-    k.push((cooperative as u64) << 32 | size as u64);
+    let blocks = blocks.map_or(0, |b| (b.side as u64) << 8 | b.tile as u64);
+    k.push(blocks << 32 | size as u64);
     k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
     k.extend(mutant!(shader_key_without_tile, None, tile.map(Tile::word)));
     k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);

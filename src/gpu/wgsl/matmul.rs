@@ -7,9 +7,12 @@ use super::library::{self, Count};
 use super::place::{Place, Space};
 use super::text::{Text, line};
 use super::{FACTOR, Fetch, access, words_of_four};
-use crate::base::dtype::Compute;
+use crate::base::dtype::{Compute, DType};
 use crate::base::error::{ErrorKind, Fault};
 use crate::plan::kernel::{Axes, CHAIN, Op, Tile};
+
+/// The names of each factor in the source, by which the names FACTOR, SIDE, LINES and LINE of `factor.wgsl` are replaced.
+pub(super) const FACTORS: [[&str; 4]; 2] = [["a", "ROWS", "rows", "row"], ["b", "COLUMNS", "columns", "column"]];
 
 /// Returns how often lines of the shader file are repeated: for the blocks of 4 × 4 that an invocation computes, and for
 /// neighbouring k: all of a step if an invocation computes one element, otherwise four.
@@ -98,8 +101,7 @@ impl Body<'_> {
         four(&mut out, compute);
         one(&mut out, compute);
         self.matrices(&mut out);
-        self.factor(&mut out, 0, tile);
-        self.factor(&mut out, 1, tile);
+        (0..FACTORS.len()).for_each(|n| self.factor(&mut out, n, self.way(n, tile)));
         self.load_sum(&mut out);
         self.store_element(&mut out)?;
         Ok(out.finish())
@@ -155,12 +157,13 @@ impl Body<'_> {
         line!(out, "fn stride_{name}() -> u32 {{\nreturn params.axes[{}].stride_in{n};\n}}\n", 1 - n);
     }
 
-    /// Writes the functions that bring a factor to workgroup memory.
-    fn factor(&self, out: &mut Text, n: usize, tile: Tile) {
+    /// Writes the functions that bring a factor to workgroup memory, in a way that is a block of `factor.wgsl`, by so many
+    /// vectors of each invocation in a step along k.
+    pub(super) fn factor(&self, out: &mut Text, n: usize, (way, vectors): (&str, usize)) {
         let (dtype, wanted) = (self.kernel.loads[n].dtype, self.kernel.values[0].dtype);
-        let (name, side, lines, line) =
-            if n == 0 { ("a", "ROWS", "rows", "row") } else { ("b", "COLUMNS", "columns", "column") };
-        let names = [("FACTOR", name), ("SIDE", side), ("LINES", lines), ("LINE", line)];
+        let [name, side, lines, line] = FACTORS[n];
+        let is_half = way == "halves";
+        let names = [("FACTOR", name), ("SIDE", if is_half { "SIDE" } else { side }), ("LINES", lines), ("LINE", line)];
         let fetch = self.variant.fetches.get(n).copied().unwrap_or(Fetch::Each);
         let cast = |x: String| match dtype.compute() == wanted.compute() {
             true => x,
@@ -171,7 +174,11 @@ impl Body<'_> {
         match fetch {
             Fetch::Each => {
                 line!(out, "return (params.header.contiguous_along_k & {}u) != 0u;\n}}\n", 1 << n);
-                line!(out, "fn load_{name}(at: u32) -> T {{\nlet x = load_in{n}(at);\nreturn {};", cast("x".into()));
+                line!(out, "fn load_{name}(at: u32) -> {} {{", if is_half { "f16" } else { "T" });
+                if !is_half || dtype != DType::F16 {
+                    line!(out, "let x = load_in{n}(at);");
+                }
+                line!(out, "return {};", if is_half { self.half_of_factor(n, None) } else { cast("x".into()) });
             }
             Fetch::Same | Fetch::Whole | Fetch::Across | Fetch::WholeAcross | Fetch::AlongK => {
                 line!(out, "return {};\n}}\n", fetch == Fetch::AlongK);
@@ -182,22 +189,30 @@ impl Body<'_> {
                 line!(out, "alias Words_{name} = {kind};\nfn load_words_{name}(at: u32) -> Words_{name} {{");
                 line!(out, "return {};\n}}\n", self.whole_words(n, "at"));
                 line!(out, "fn widen_{name}(words: Words_{name}) -> Four {{");
-                (0..4).for_each(|i| line!(out, "let x{i} = {};", of_words(dtype, "words", i)));
-                line!(out, "return Four({});", [0, 1, 2, 3].map(|i| cast(format!("x{i}"))).join(", "));
+                if !is_half || dtype != DType::F16 {
+                    (0..4).for_each(|i| line!(out, "let x{i} = {};", of_words(dtype, "words", i)));
+                }
+                let element = |i: usize| if is_half { self.half_of_factor(n, Some(i)) } else { cast(format!("x{i}")) };
+                line!(out, "return Four({});", [0, 1, 2, 3].map(element).join(", "));
             }
         }
         line!(out, "}}\n");
-        let (way, vectors) = match tile.each {
-            [1, 1] => ("lines", tile.fetched()[n]),
-            _ if fetch == Fetch::AlongK => ("along k", 4),
-            _ => ("across", tile.fetched()[n]),
-        };
         let by = if fetch == Fetch::Each { "by elements" } else { "by vectors" };
-        let parts: &[&str] = if way == "lines" { &[by, way] } else { &[by, "a tile", way] };
-        for part in parts {
+        let tile = if matches!(way, "across" | "along k") { Some("a tile") } else { None };
+        for part in [Some(by), tile, Some(way)].into_iter().flatten() {
             let text = library::instance(library::block(FACTOR, part), &names);
             out.append(&library::unrolled(&text, &[("vector", "VECTOR", vectors)]));
             line!(out, "");
+        }
+    }
+
+    /// Returns the way in which a factor is brought to workgroup memory for a tile, and by how many vectors of an
+    /// invocation.
+    fn way(&self, n: usize, tile: Tile) -> (&'static str, usize) {
+        match tile.each {
+            [1, 1] => ("lines", tile.fetched()[n]),
+            _ if self.variant.fetches.get(n) == Some(&Fetch::AlongK) => ("along k", 4),
+            _ => ("across", tile.fetched()[n]),
         }
     }
 }

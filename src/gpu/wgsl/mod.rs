@@ -272,20 +272,20 @@ fn frame(size: u32) -> Cow<'static, str> {
 /// Only the functions of the library depend on the dialect.
 pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect: Dialect) -> Result<String, Fault> {
     let mut body = Body::new(kernel, form, variant);
-    let cooperative = variant.groups.cooperative;
+    let blocks = variant.groups.blocks;
     let written = match kernel.kind {
         KernelKind::Elementwise if !variant.fetches.is_empty() => body.fours()?,
         KernelKind::Elementwise => body.elementwise()?,
         KernelKind::Reduce(_) => body.reduce()?,
         KernelKind::Row => body.row()?,
-        KernelKind::Matmul if cooperative > 0 => body.cooperative()?,
+        KernelKind::Matmul if blocks.is_some() => body.cooperative()?,
         KernelKind::Matmul => body.matmul()?,
     };
     let (head, rest) = library::split_head(match kernel.kind {
         KernelKind::Elementwise => ELEMENTWISE,
         KernelKind::Reduce(_) => REDUCE,
         KernelKind::Row => ROW,
-        KernelKind::Matmul if cooperative > 0 => COOPERATIVE,
+        KernelKind::Matmul if blocks.is_some() => COOPERATIVE,
         KernelKind::Matmul => MATMUL,
     });
     let is_narrow = variant.groups.tile.is_some_and(|tile| tile.each == [1, 1]);
@@ -315,8 +315,8 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
     if let Some(tile) = variant.groups.tile {
         rest = library::unrolled(&rest, &matmul::counts(tile));
     }
-    if cooperative > 0 {
-        rest = library::unrolled(&rest, &cooperative::counts(cooperative));
+    if let Some(blocks) = blocks {
+        rest = library::unrolled(&body.loads_of_matrices(&rest), &cooperative::counts(blocks));
     }
     let rest = mutant!(
         last_element_twice,
@@ -326,7 +326,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
     let declarations = body.declarations();
     let library = library::needed(&format!("{declarations}{written}"), dialect);
     let frame = frame(variant.groups.size.into());
-    let enables = if cooperative > 0 { cooperative::ENABLES } else { dialect.enables(&library) };
+    let enables = if blocks.is_some() { cooperative::ENABLES } else { dialect.enables(&library) };
     let parts = [head, enables, &*frame, &declarations, &library, &written, &rest];
     let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
     for part in parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {

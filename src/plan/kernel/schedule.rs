@@ -5,7 +5,7 @@
 //! sizes of other axes.
 
 use super::{Kernel, KernelKind, Lanes, Load, Matrices, Op, Product, Tile};
-use crate::base::caps::COOPERATIVE_TILE;
+use crate::base::caps::tiles::Blocks;
 use crate::base::layout::Shape;
 use std::fmt;
 
@@ -95,9 +95,9 @@ pub(crate) struct Groups {
     pub run: u8,
     /// The tile of a product that a workgroup computes (matmul). `None` if subgroups multiply small matrices.
     pub tile: Option<Tile>,
-    /// The side of the small f16 matrices that a subgroup multiplies as one operation (matmul): 8 or 16, or 0 if
-    /// invocations multiply elements.
-    pub cooperative: u8,
+    /// The part of a product that a workgroup computes by cooperative matrices (matmul). `None` if invocations multiply
+    /// elements.
+    pub blocks: Option<Blocks>,
     /// How an index of `outer`, and an index of `inner`, is converted to a position in an operand.
     pub axes: [Axes; 2],
 }
@@ -191,7 +191,8 @@ pub(crate) struct Checks {
 impl Groups {
     /// Returns the part of a product that a workgroup computes: the numbers of matrices, rows and columns.
     pub fn part(&self) -> [usize; 3] {
-        self.tile.map_or([1, COOPERATIVE_TILE, COOPERATIVE_TILE], |t| [t.matrices, t.rows, t.columns].map(Into::into))
+        let of_blocks = self.blocks.map_or([1; 3], |b| [1, b.tile, b.tile]);
+        self.tile.map_or(of_blocks, |t| [t.matrices, t.rows, t.columns]).map(Into::into)
     }
 }
 
@@ -376,12 +377,12 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
             format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
         }
         KernelKind::Row => format!("groups of {}, {} lanes × {} a row", g.size, g.lanes, g.held),
-        KernelKind::Matmul => match g.tile {
-            Some(tile) => format!("groups of {}, tiles {tile}", g.size),
-            None => {
-                let by = format!("by cooperative matrices {side} × {side}", side = g.cooperative);
-                format!("groups of {}, tiles {COOPERATIVE_TILE} × {COOPERATIVE_TILE} {by}", g.size)
+        KernelKind::Matmul => match (g.tile, g.blocks) {
+            (Some(tile), _) => format!("groups of {}, tiles {tile}", g.size),
+            (None, Some(Blocks { side, tile })) => {
+                format!("groups of {}, tiles {tile} × {tile} by cooperative matrices {side} × {side}", g.size)
             }
+            (None, None) => format!("groups of {}", g.size),
         },
     };
     let places = |axes: Axes, of: &str| match axes {

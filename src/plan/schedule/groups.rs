@@ -2,7 +2,8 @@
 //! the writes of packed words.
 
 use super::{Again, passes_of_stores, set_details};
-use crate::base::caps::{COOPERATIVE_SUBGROUPS, MOST_HELD};
+use crate::base::caps::MOST_HELD;
+use crate::base::caps::tiles::Blocks;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout;
@@ -51,13 +52,13 @@ const HELD: [usize; 3] = [4, 16, MOST_HELD];
 
 /// Writes the schedule of a nest.
 pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
-    let cooperative = cooperative(kernel, caps);
-    let size = if cooperative > 0 { COOPERATIVE_SUBGROUPS * caps.subgroup[1] as usize } else { caps.group() };
     let (lanes, held) = lanes(kernel, caps)?;
     let window = kernel.windows.iter().max_by_key(|w| w.shape.iter().product::<usize>());
     let shape = window.map_or(&kernel.outer[..], |w| &w.shape);
     let (outer, inner) = (shape.iter().fold(1usize, |n, m| n.saturating_mul(*m)), kernel.inner_size());
     let is_large = outer.saturating_mul(inner) >= LARGE;
+    let blocks = blocks(kernel, shape, caps);
+    let size = blocks.map_or(caps.group(), |b| b.count() * caps.subgroup[1] as usize);
     // the shaders of products are specialised in any case
     let is_special = is_large || kernel.kind == KernelKind::Matmul;
     let axes = |count: usize| match count {
@@ -65,7 +66,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         2 if is_special => Axes::Two,
         _ => Axes::Any,
     };
-    let tile = if cooperative > 0 { None } else { tile(kernel, shape, caps)? };
+    let tile = if blocks.is_some() { None } else { tile(kernel, shape, caps)? };
     let is_narrow = tile.is_some_and(|tile| tile.each == [1, 1]);
     let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, is_narrow)).collect();
     // if elements are combined one after another, lanes that share a row load the next ones meanwhile
@@ -81,7 +82,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         in_flight,
         run: run(kernel, &writes, in_flight),
         tile,
-        cooperative,
+        blocks,
         axes: [axes(kernel.outer.len()), axes(kernel.inner.len())],
     };
     kernel.schedule.work = Work::Groups(groups);
@@ -195,14 +196,14 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     })
 }
 
-/// Returns the side of the cooperative matrices by which a product is computed, or 0 if invocations multiply elements.
-/// If a device has such matrices, it uses them for all products of f16, including products with a single row, so that a
+/// Returns the part of a product that a workgroup computes by cooperative matrices, or `None` if invocations multiply
+/// elements. If a device has such matrices, it uses them for all products of f16, including products with a single row, so that a
 /// row has the same bits in every batch.
-fn cooperative(kernel: &Kernel, caps: &Caps) -> u8 {
+fn blocks(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Option<Blocks> {
     let is_half = kernel.values.first().is_some_and(|v| v.dtype == DType::F16);
-    match (kernel.kind, caps.cooperative_side()) {
-        (KernelKind::Matmul, Some(side)) if is_half => side as u8,
-        (KernelKind::Matmul | KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row, _) => 0,
+    match (kernel.kind, shape) {
+        (KernelKind::Matmul, [batch @ .., m, n]) if is_half => caps.blocks(batch.iter().product(), *m, *n),
+        _ => None,
     }
 }
 

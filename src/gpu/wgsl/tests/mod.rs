@@ -4,7 +4,6 @@ mod fours;
 mod products;
 
 use super::*;
-use crate::base::caps::COOPERATIVE_MEMORY;
 use crate::base::caps::tiles::VENDORS;
 use crate::base::dtype::DType;
 use crate::graph::ufunc;
@@ -114,7 +113,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
             in_flight: 1,
             run: 1,
             tile: None,
-            cooperative: 0,
+            blocks: None,
             axes: [Axes::Any; 2],
         },
         run: if how == StoreMode::Owned { 4 } else { 1 },
@@ -131,10 +130,10 @@ fn validate_both(name: &str, k: &Kernel, form: &Form, variant: &Variant) -> Stri
     validate(name, naga::valid::Capabilities::all(), &text);
     // the planner checks the memory of a tile, which wgpu does not; it uses cooperative matrices only if a device has
     // their memory
-    let most = match (variant.groups.tile, variant.groups.cooperative) {
+    let most = match (variant.groups.tile, variant.groups.blocks) {
         (Some(tile), _) => tile.memory(k.values[0].compute().size()) as u32,
-        (None, 0) => WORKGROUP_MEMORY,
-        (None, _) => COOPERATIVE_MEMORY as u32,
+        (None, None) => WORKGROUP_MEMORY,
+        (None, Some(blocks)) => blocks.memory() as u32,
     };
     let fits = |text: &str| workgroup_memory(text) <= most;
     assert!(fits(&text), "{name}: {} bytes of workgroup memory", workgroup_memory(&text));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::caps::Cooperative;
+use crate::base::caps::tiles::Blocks;
 
 crate::testing::unit_tests! {
     gpu_wgsl_products: every_matmul_is_valid, products_that_go_on_from_sums_are_valid, sums_of_chains_are_valid,
@@ -94,17 +95,31 @@ fn products_by_cooperative_matrices_are_valid() {
         let form = Form::of(&k);
         let mut variant = variant(&k, &form, StoreMode::Owned, 1);
         variant.groups = k.schedule.groups().unwrap();
-        assert_eq!((variant.groups.cooperative as u32, variant.groups.size), (side, 128));
-        let text = validate_both("matmul_cooperative", &k, &form, &variant);
-        let tiles = 32 / side as usize;
-        let operations = text.matches("coopMultiplyAdd(").count();
-        assert_eq!((operations, text.contains("ROW")), (tiles * tiles, false), "{text}");
-        // the planner counts this memory, which wgpu does not
-        let module = naga::front::wgsl::parse_str(&text).unwrap();
-        let shared = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
-        let bytes: u32 = shared.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum();
-        assert!(bytes as usize == COOPERATIVE_MEMORY || side == 8 && (bytes as usize) < COOPERATIVE_MEMORY, "{bytes}");
-        // bits of f16 are moved; other types are converted
-        assert_eq!(text.contains("buffer0[first >> 1u]"), a == DType::F16, "{text}");
+        let small = variant.groups.blocks.unwrap();
+        assert_eq!((small.side as u32, small.tile, variant.groups.size), (side, Blocks::SMALL, 128));
+        let wholes = [Fetch::Each, Fetch::Whole, Fetch::AlongK];
+        for (tile, fetch) in [(Blocks::SMALL, wholes[0]), (Blocks::LARGE, wholes[1]), (Blocks::LARGE, wholes[2])] {
+            let blocks = Blocks { tile, ..small };
+            variant.groups.blocks = Some(blocks);
+            variant.groups.size = 32 * blocks.count() as u16;
+            variant.fetches = smallvec![fetch, fetch, Fetch::Each];
+            let width = |dtype: DType| if fetch == Fetch::Each { 1 } else { words_of_four(dtype) as u8 };
+            variant.slots[0].width = width(a);
+            variant.slots[1].width = width(DType::F16);
+            let text = validate_both("matmul_cooperative", &k, &form, &variant);
+            let [rows, columns] = blocks.block().map(|n| n / side as usize);
+            let operations = text.matches("coopMultiplyAdd(").count();
+            assert_eq!((operations, text.contains("ROW ")), (rows * columns, false), "{text}");
+            // the planner counts this memory, which wgpu does not
+            let module = naga::front::wgsl::parse_str(&text).unwrap();
+            let shared = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
+            let bytes: u32 = shared.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum();
+            let is_turned = fetch == Fetch::Whole;
+            assert!(bytes as usize == blocks.memory() || is_turned && (bytes as usize) < blocks.memory(), "{bytes}");
+            assert_eq!(text.contains("coopLoad<Left>"), is_turned, "{text}");
+            // bits of f16 are moved; other types are converted
+            let moves = text.contains("bitcast<f16>(u16((words[0] >> 0u) & 0xffffu))");
+            assert!(fetch == Fetch::Each || moves, "{text}");
+        }
     }
 }

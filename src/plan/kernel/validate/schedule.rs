@@ -2,6 +2,7 @@
 //! hardware, such as workgroups on a CPU.
 
 use super::{Check, ensure};
+use crate::base::caps::tiles::Blocks;
 use crate::base::dtype::DType;
 use crate::plan::kernel::{
     Groups, Kernel, KernelKind, MOST_OF_CHAINS, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tile, Tiles, Tiling,
@@ -66,8 +67,11 @@ fn groups(k: &Kernel, g: &Groups) -> Check {
     ensure(matches!(g.run, 1 | 2 | 4), || format!("{} consecutive elements an invocation", g.run))?;
     ensure(counts, || format!("{} loads in flight, groups of {}, tile {:?}", g.in_flight, g.size, g.tile))?;
     let is_half = k.kind == KernelKind::Matmul && k.values.first().is_some_and(|v| v.dtype == DType::F16);
-    let fits = g.cooperative == 0 || matches!(g.cooperative, 8 | 16) && is_half && g.tile.is_none();
-    ensure(fits, || format!("cooperative matrices of side {} for {:?}", g.cooperative, k.kind))?;
+    let suits = |b: Blocks| {
+        let is_known = matches!(b.side, 8 | 16) && matches!(b.tile, Blocks::SMALL | Blocks::LARGE);
+        is_known && is_half && g.tile.is_none() && g.size as usize >= b.count()
+    };
+    ensure(g.blocks.is_none_or(suits), || format!("{:?} for {:?}", g.blocks, k.kind))?;
     let block = g.lanes as usize * SCAN_RUN;
     let scans = !k.scans() || k.inner_size() <= block || block == SCAN_BLOCK;
     ensure(scans, || format!("a scan in blocks of {block}"))?;
