@@ -68,7 +68,9 @@ fn cp_betaln_positive(p: f32, q: f32) -> f32 {
         return l;
     }
     let rest = cp_stirling_rest(b) - cp_stirling_rest(a + b);
-    let h = a / b;
+    // WGSL's quotient is inexact for a divisor above 2^126, and may be 0
+    let scale = select(1.0, 0.25, b > 1e37);
+    let h = cp_block(a * scale) / cp_block(b * scale);
     let lp = m_log1p(h);
     let lb = cp_log_at(b);
     if a < 8.0 {

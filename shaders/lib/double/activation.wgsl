@@ -80,8 +80,9 @@ fn d_entr(x: f64) -> f64 {
 
 fn d_hard_sigmoid(x: f64) -> f64 {
     let s = d_max(d_min(x, 3.0lf), -3.0lf);
-    // s / 6 + 1/2 would lose the small results
-    return cd_or_nan(d_block(d_pick(s, 0lu, d_isnan(x)) + 3.0lf) / 6.0lf, d_isnan(x));
+    // s / 6 + 1/2 would lose the small results, and a product with 1/6 rounds twice
+    let r = d_block(d_pick(s, 0lu, d_isnan(x)) + 3.0lf) / d_block(6.0lf);
+    return cd_or_nan(d_block(r), d_isnan(x));
 }
 
 fn d_hard_swish(x: f64) -> f64 {
