@@ -37,8 +37,10 @@ shaders are compiled with the options of the library. Nothing runs. The columns 
   waits      waits for memory, counted in the same way
   vgpr, waves, spill, shared, code
              vector registers, waves that fit on a SIMD, spilled registers, bytes of workgroup memory, bytes of code
-  H100, ...  the modelled share of the card's memory speed, at most 100 %: the datasheet's operations per byte, divided by
-             the column `vector` for each byte
+  H100, ...  the modelled share of the card's memory speed. The bytes take one time and the instructions another, by the
+             datasheet's operations per byte. The two overlap but for a quarter of the shorter one, which is what elementwise
+             kernels take on an H100 (docs/BENCHMARKS.md). Row kernels take up to half as long again there, because their
+             workgroups wait at barriers
   loads      the memory instructions along the hot path, each counted once. Their names have their widths
 
 The hot path is that of one lane whose workgroup is full and far from all edges, and that has as many elements as it can
@@ -76,6 +78,9 @@ struct Options {
     /// rows x columns x rows of a lane x columns of a lane x depth, such as 128x64x8x4x16
     #[arg(long, value_name = "TILE,…", value_delimiter = ',', requires = "measure")]
     tiles: Vec<String>,
+    /// With --measure, time PyTorch and CuPy of this interpreter too (benches/python/kernels.py)
+    #[arg(long, value_name = "PATH", requires = "measure")]
+    python: Option<std::path::PathBuf>,
     /// Show the rows and end
     #[arg(long)]
     list: bool,
@@ -117,7 +122,7 @@ fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     if options.measure {
-        return measure::run(&rows, CARDS[0].1, &options.tiles);
+        return measure::run(&rows, CARDS[0].1, &options.tiles, options.python.as_deref());
     }
     let own_card = cards::card_of(&options.family);
     let card = options.card.as_deref().unwrap_or(own_card);
@@ -245,6 +250,14 @@ fn name(job: &Job) -> String {
     format!("{}, {}{times}", job.row, job.kernel)
 }
 
+/// The modelled share of its memory speed that a card reaches which issues `rate` operations while it moves a byte, if an
+/// element has so many bytes and vector instructions.
+fn modelled_share(rate: f64, bytes: f64, vector: f64) -> f64 {
+    // in units of the time that the bytes take
+    let instructions = vector / (rate * bytes);
+    1. / (instructions.max(1.) + instructions.min(1.) / 4.)
+}
+
 fn header() {
     let cards: String = CARDS.iter().map(|(name, _)| format!("{name:>8}")).collect();
     println!(
@@ -294,7 +307,7 @@ fn show(job: &Job, compiled: &Compiled, options: &Options) -> Measured {
     // a product by tiles is limited by arithmetic, and the bytes of each pass of a routine are not known
     let is_wide = tile().is_some_and(|[.., sums]| sums > 1.);
     let must = if is_wide || is_routine { None } else { Some(8. * bytes / elements) };
-    let share = |rate: f64| (rate * bytes / elements / measured.vector).min(1.);
+    let share = |rate: f64| modelled_share(rate, bytes / elements, measured.vector);
     let cards: String = CARDS
         .iter()
         .map(|(_, rate)| must.map_or(format!("{:>8}", ""), |_| format!("{:>6.0} %", 100. * share(*rate))))

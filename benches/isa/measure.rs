@@ -6,6 +6,8 @@ use crate::driver::{Driver, Result};
 use crate::list::{self, Row};
 use cupric::testing::{Tile, Tiles, gpu_with_tiles, kernels_within, shader_checks};
 use cupric::{Device, Expr, ProfileEvent, eval_many};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often a row is evaluated before it is timed: the first evaluation compiles its kernels, and the clock of a card
@@ -18,7 +20,8 @@ const BATCH: usize = 16;
 
 /// Times rows on the first GPU, and prints a line for each kernel. `rate` is the number of operations that the modelled card
 /// issues while it moves a byte.
-pub fn run(rows: &[&Row], rate: f64, tiles: &[String]) -> Result<()> {
+pub fn run(rows: &[&Row], rate: f64, tiles: &[String], python: Option<&Path>) -> Result<()> {
+    let peers = python.map_or(Ok(vec![]), times_of_peers)?;
     let device = Device::gpu()?;
     list::on(&device);
     let driver = device.driver().unwrap_or_default();
@@ -29,13 +32,13 @@ pub fn run(rows: &[&Row], rate: f64, tiles: &[String]) -> Result<()> {
     let copy = copy_rate(&device)?;
     println!("a copy moves {:.0} GB/s\n", copy / 1e9);
     println!(
-        "{:36} {:26} {:>20} {:>9} {:>7} {:>6} {:>8} {:>9} {:>9}",
-        "row", "kernel", "shape", "µs", "GB/s", "share", "modelled", "GFLOP/s", "eval µs"
+        "{:36} {:26} {:>20} {:>9} {:>7} {:>6} {:>8} {:>9} {:>9} {:>9} {:>9}",
+        "row", "kernel", "shape", "µs", "GB/s", "share", "modelled", "GFLOP/s", "eval µs", "PyTorch", "CuPy"
     );
     let kept = budget::figures()?;
     let time_all = |device: &Device| {
         for row in rows {
-            if let Err(error) = time(device, row, copy, rate, &kept) {
+            if let Err(error) = time(device, row, copy, rate, &kept, &peers) {
                 println!("{:36} {error}", row.name);
             }
         }
@@ -91,7 +94,19 @@ fn copy_rate(device: &Device) -> Result<f64> {
     profile.copy_rate().ok_or_else(|| "the rate of copies could not be measured".into())
 }
 
-fn time(device: &Device, row: &Row, copy: f64, rate: f64, kept: &[Measured]) -> Result<()> {
+/// Returns the times of other libraries: the row, the library and the microseconds.
+fn times_of_peers(python: &Path) -> Result<Vec<[String; 3]>> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/python/kernels.py");
+    let output = Command::new(python).arg(script).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("{} failed", python.display()).into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let fields = |line: &str| line.split('\t').map(str::to_string).collect::<Vec<_>>().try_into().ok();
+    Ok(text.lines().filter_map(fields).collect())
+}
+
+fn time(device: &Device, row: &Row, copy: f64, rate: f64, kept: &[Measured], peers: &[[String; 3]]) -> Result<()> {
     let expressions: Vec<Expr> = (row.build)();
     let expressions: Vec<&Expr> = expressions.iter().collect();
     let evaluate = || device.scope(|| eval_many(&expressions).map(drop));
@@ -110,6 +125,10 @@ fn time(device: &Device, row: &Row, copy: f64, rate: f64, kept: &[Measured]) -> 
         whole.push(begin.elapsed().as_secs_f64() * 1e6 / BATCH as f64);
     }
     let first = rounds[0].clone();
+    let of_peer = |name: &str| {
+        let is_it = |peer: &&[String; 3]| peer[0] == row.name && peer[1] == name;
+        peers.iter().find(is_it).map_or("", |peer| peer[2].as_str())
+    };
     let mut kernel = 0;
     for (n, event) in first.iter().enumerate() {
         let times: Vec<Duration> = rounds.iter().filter_map(|events| events.get(n)).map(|event| event.time).collect();
@@ -120,11 +139,11 @@ fn time(device: &Device, row: &Row, copy: f64, rate: f64, kept: &[Measured]) -> 
         // the kernels of a plan are numbered in the list of budgets; further passes and clears have no number
         let name = format!("{kernel} {}", event.kind);
         let budget = kept.iter().find(|m| m.row == row.name && m.kernel == name);
-        let modelled = budget.map(|m| (rate * bytes / elements / m.vector).min(1.0));
+        let modelled = budget.map(|m| crate::modelled_share(rate, bytes / elements, m.vector));
         let flops =
             if event.kind == "matmul" { format!("{:.0}", 2.0 * elements / micros / 1e3) } else { String::new() };
         println!(
-            "{:36} {:26} {:>20} {micros:>9.1} {:>7.0} {:>5.0}% {:>8} {flops:>9} {:>9}",
+            "{:36} {:26} {:>20} {micros:>9.1} {:>7.0} {:>5.0}% {:>8} {flops:>9} {:>9} {:>9} {:>9}",
             if n == 0 { row.name } else { "" },
             format!("{}: {}{}", event.kind, event.name, if event.is_kernel { "" } else { " (pass)" }),
             format!("{:?}", event.shape),
@@ -132,6 +151,8 @@ fn time(device: &Device, row: &Row, copy: f64, rate: f64, kept: &[Measured]) -> 
             100.0 * share,
             modelled.map_or(String::new(), |share| format!("{:.0}%", 100.0 * share)),
             if n == 0 { format!("{:.1}", median(whole.clone())) } else { String::new() },
+            if n == 0 { of_peer("PyTorch") } else { "" },
+            if n == 0 { of_peer("CuPy") } else { "" },
         );
         kernel += usize::from(event.is_kernel);
     }

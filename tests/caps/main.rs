@@ -469,12 +469,24 @@ fn products_of_f16_by_cooperative_matrices() -> Result<()> {
         (layer.clone(), tensor_card(&[32], "f32")),
         (layer.clone(), Caps { subgroup: [1, 1], ..tensor.clone() }),
         (layer.clone(), Caps { subgroup: [4, 128], ..tensor.clone() }),
-        (layer.clone(), Caps { workgroup_memory: 16_352, ..tensor.clone() }),
+        (layer.clone(), Caps { workgroup_memory: 12 << 10, ..tensor.clone() }),
     ];
     for (e, caps) in refused {
         let (plan, texts) = plan_within(&e, &caps)?;
         assert!(plan.contains(": matmul [") && !plan.contains("cooperative"), "{plan}");
         assert!(texts.iter().all(|text| !text.contains("coop")), "{plan}");
+    }
+    // a large product takes large tiles, where eight subgroups and both factors fit
+    let large = half(&[2048, 64]).matmul(half(&[64, 2048]));
+    let small = "groups of 128, tiles 64 × 64 by cooperative matrices 16 × 16";
+    for (caps, want) in [
+        (tensor.clone(), "groups of 256, tiles 128 × 128 by cooperative matrices 16 × 16"),
+        (Caps { workgroup_memory: 32 << 10, ..tensor.clone() }, small),
+        (Caps { subgroup: [32, 64], ..tensor.clone() }, "groups of 256, tiles 64 × 64"),
+    ] {
+        let (plan, texts) = plan_within(&large, &caps)?;
+        assert!(plan.contains(want), "{plan}");
+        texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::all(), "a large product of f16"));
     }
     // a subgroup of 64 lanes takes workgroups of 256
     let (plan, _) = plan_within(&layer, &Caps { subgroup: [32, 64], ..tensor })?;
