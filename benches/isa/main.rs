@@ -39,8 +39,8 @@ shaders are compiled with the options of the library. Nothing runs. The columns 
              vector registers, waves that fit on a SIMD, spilled registers, bytes of workgroup memory, bytes of code
   H100, ...  the modelled share of the card's memory speed. The bytes take one time and the instructions another, by the
              datasheet's operations per byte. The two overlap but for a quarter of the shorter one, which is what elementwise
-             kernels take on an H100 (docs/BENCHMARKS.md). Row kernels take up to half as long again there, because their
-             workgroups wait at barriers
+             kernels take on an H100 (docs/BENCHMARKS.md). Row kernels take up to half as long again there: the model
+             does not count that workgroups wait at barriers
   loads      the memory instructions along the hot path, each counted once. Their names have their widths
 
 The hot path is that of one lane whose workgroup is full and far from all edges, and that has as many elements as it can
@@ -62,7 +62,7 @@ struct Options {
     /// The family of chips to compile for: navi21 (RDNA 2), gfx1100 (RDNA 3), navi10 (RDNA 1), vega20 (GCN)
     #[arg(long, value_name = "NAME", default_value = FAMILY)]
     family: String,
-    /// The card to plan for, a file of benches/isa/cards [default: rx6800, for gfx1100 rx7900xtx]
+    /// The card to plan for, a file of benches/isa/cards [default: rx6800, for gfx1100 rx7900xtx, with --measure h100]
     #[arg(long, value_name = "NAME")]
     card: Option<String>,
     /// Print plans, and the machine code with how often each block runs
@@ -122,7 +122,7 @@ fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     if options.measure {
-        return measure::run(&rows, CARDS[0].1, &options.tiles, options.python.as_deref());
+        return measure::run(&rows, CARDS[0].1, options);
     }
     let own_card = cards::card_of(&options.family);
     let card = options.card.as_deref().unwrap_or(own_card);

