@@ -1,4 +1,5 @@
-// Counts of the values 0, 1, … among integers: `count` adds to counters that the plan has cleared, `widen` makes them i64.
+// Counts of the values 0, 1, … among integers: `count` or `count_together` adds to counters that the plan has cleared,
+// `widen` makes them i64.
 // Additions of integers do not depend on their order, so the counts are always the same.
 //
 // The generator writes what this file calls, for the operand's type.
@@ -42,6 +43,43 @@ fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) 
         return;
     }
     atomicAdd(&scratch0[value.x], 1u);
+}
+// end
+
+// block: count_together
+// The counters of the workgroup. `src/graph/routine/bincount.rs` knows how many there are.
+var<workgroup> counts: array<atomic<u32>, 2048>;
+
+// Each workgroup counts a run of elements in its own memory, then adds its counts to the counters of all workgroups. An
+// invocation counts `params.number` elements. In each step, neighbouring invocations load neighbouring elements.
+@compute @workgroup_size(WORKGROUP)
+fn count_together(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    for (var counter = lane; counter < params.param0; counter = counter + WORKGROUP) {
+        atomicStore(&counts[counter], 0u);
+    }
+    workgroupBarrier();
+    // positions count from the first element of the dispatch, so that they do not overflow in workgroups past the end
+    let length = params.header.outer_size - params.first_item;
+    let first = group_index(id) * WORKGROUP * params.number + lane;
+    for (var step = 0u; step < params.number; step = step + 1u) {
+        let position = first + step * WORKGROUP;
+        if position >= length {
+            break;
+        }
+        let value = words_of_in0(load_in0(at_in0(params.first_item + position)));
+        if value.y != 0u || value.x >= params.param0 {
+            refuse(value);
+        } else {
+            atomicAdd(&counts[value.x], 1u);
+        }
+    }
+    workgroupBarrier();
+    for (var counter = lane; counter < params.param0; counter = counter + WORKGROUP) {
+        let counted = atomicLoad(&counts[counter]);
+        if counted != 0u {
+            atomicAdd(&scratch0[counter], counted);
+        }
+    }
 }
 // end
 

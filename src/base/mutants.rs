@@ -266,6 +266,7 @@ list! {
     windows_beyond_isize, "14 views", "fuzz views", "a view of more elements than isize counts";
     windows_not_prepared, "10 faults", "faults a_write_in_several", "a write of several windows that stops half done";
     windows_not_rounded_to_4, "9 boundaries", "regressions planted::gpu::the_words", "a window starts inside a packed word";
+    workgroup_counters_not_cleared, "9 indices", "planning routines::gpu::many_elements", "a workgroup counts on from what is in its memory";
     write_to_places_that_are_one, "8 overlap", "arrays writes::cpu::", "a write to a broadcast array is not given places of its own";
     write_to_shared_memory, "8 in place", "fuzz state", "a write goes in place though another array holds the memory";
     writes_in_any_order, "9 indices", "arrays writes_at::the_last_of_many", "threads share the values of a write at positions in any order";

@@ -44,12 +44,17 @@ fn shader(row: &Routine) -> Result<&'static str> {
     found.ok_or_else(|| internal(row.name, "the routine has no shader"))
 }
 
+/// Returns the number of workgroups that handle the items of a window.
+fn groups(scheduled: &RoutinePass, [first, end]: [usize; 2]) -> u64 {
+    (end - first).div_ceil(scheduled.group as usize * scheduled.pass.each) as u64
+}
+
 /// Returns the shader of each pass of a call, for its first dispatch.
 pub(super) fn previews(call: &RoutineCall, dialect: Dialect) -> Vec<Result<Shader>> {
     let preview = |p: &RoutinePass| {
         let text = wgsl::generate_routine(call, p, shader(call.row)?, dialect);
-        let items = p.windows.first().map_or(0, |[first, end]| end - first) as u64;
-        Ok(Shader { text, invocations: items.next_multiple_of(p.group.into()) })
+        let groups = p.windows.first().map_or(0, |window| groups(p, *window));
+        Ok(Shader { text, invocations: groups * u64::from(p.group) })
     };
     call.passes.iter().map(preview).collect()
 }
@@ -127,8 +132,7 @@ impl<'a> Recorder<'a> {
         if checks {
             header.error_id = self.refusal(call);
         }
-        let groups = (window[1] - window[0]).div_ceil(scheduled.group as usize) as u64;
-        self.dispatch(&pipeline, &slices, (header, &mut words), groups)?;
+        self.dispatch(&pipeline, &slices, (header, &mut words), groups(scheduled, window))?;
         for binding in &bindings {
             binding.buffer.last_batch.store(self.batch.serial(), Relaxed);
         }
@@ -212,7 +216,7 @@ mod tests {
         };
         for dtype in [U8, I8, U16, I16, U32, I32, U64, I64] {
             let pass = |name, along, whole| RoutinePass {
-                pass: Pass { name, items: 7, along, whole, number: 0 },
+                pass: Pass { name, items: 7, each: 1, along, whole, number: 0 },
                 windows: vec![],
                 group: 256,
             };
@@ -224,6 +228,7 @@ mod tests {
                 scratch: vec![(BufferRef::Temp(0), 20)],
                 passes: vec![
                     pass("count", &[Place::Operand(0)], &[Place::Shared(0)]),
+                    pass("count_together", &[Place::Operand(0)], &[Place::Shared(0)]),
                     pass("widen", &[Place::Result(0)], &[Place::Shared(0)]),
                 ],
                 node: 0,

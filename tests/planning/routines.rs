@@ -49,6 +49,18 @@ fn plans_print_their_steps() {
     assert!(at("clear temp0") < at("bincount [5]") && at("pass count over 9 items") < at("pass widen over 5 items"));
     assert!(text.contains("temp0 20 B") && text.contains("plan: 1 kernel, 2 dispatches"), "{text}");
     assert_eq!(wgsl.len(), if cfg!(feature = "gpu") { 2 } else { 0 });
+    // many values are counted by few invocations, if their counters fit into the memory of a workgroup
+    for (n, length, pass) in [
+        (16_383, 256, "pass count over 16383 items, groups of 256"),
+        (16_384, 256, "pass count_together over 16384 items, 4 per invocation, groups of 256"),
+        (131_071, 2048, "pass count over 131071 items, groups of 256"),
+        (131_072, 2048, "pass count_together over 131072 items, 32 per invocation, groups of 256"),
+        (1 << 24, 2048, "pass count_together over 16777216 items, 64 per invocation, groups of 256"),
+        (1 << 24, 2049, "pass count over 16777216 items, groups of 256"),
+    ] {
+        let (text, _) = testing::plan_for(&zeros([n], U8).eval().unwrap().bincount(length), "card").unwrap();
+        assert!(text.contains(pass), "{text}");
+    }
     // many values are counted into tables of several threads
     let many = zeros([1 << 20], U8).bincount(3).plan().unwrap().to_string();
     assert!(many.contains("clear temp") && many.contains("scratch temp"), "{many}");
@@ -164,6 +176,59 @@ fn sizes(d: &Device) {
         same(&x.bincount(length), &counts(v, length));
     }
     same(&arange(0, 1000, 1, I32).to_device(d).unwrap().remainder(10).bincount(10), &[100i64; 10]);
+}
+
+// a GPU counts them in the memory of workgroups, and the sizes are those around which it begins to
+fn many_elements_of_few_values(d: &Device) {
+    if !has(d, I64) {
+        return;
+    }
+    let edge = 16_384;
+    let sizes = [(edge - 1, 256), (edge, 256), (edge + 1, 256), (edge + 1, 1), (3 * edge + 77, 255), (5_000_011, 7)];
+    let more = [131_071, 131_072, 131_073, 300_001].map(|n| (n, 2048));
+    for (n, length) in sizes.into_iter().chain(more).chain([(300_001, 2049)]) {
+        let v = values(n, length);
+        let x = put(d, v.iter().map(|v| *v as u16).collect::<Vec<_>>(), &[n]);
+        same(&x.bincount(length), &counts(v, length));
+    }
+    for dtype in INTEGERS.into_iter().filter(|t| has(d, *t)) {
+        let length = 120;
+        let x = put(d, values(180 * 241, length), &[180, 241]).astype(dtype).eval().unwrap();
+        let layouts: Vec<(&str, Expr)> = vec![
+            ("contiguous", x.clone().into()),
+            ("transposed", x.t()),
+            ("every other", x.slice(s![.., 1..;2])),
+            ("from within", x.slice(s![3..170, 5..200])),
+            ("from an odd place", x.reshape([180 * 241]).slice(s![3..])),
+            ("backwards", x.flip(..)),
+            ("computed", (&x + 0).minimum(x.slice(s![7]))),
+        ];
+        for (name, e) in layouts {
+            let want = counts(elements(&e), length);
+            assert_eq!(elements(&e.bincount(length)), want, "{name} of {dtype}, {d:?}");
+        }
+    }
+}
+
+fn one_value_outside_among_many(d: &Device) {
+    if !has(d, I64) {
+        return;
+    }
+    // another test's read would take the late error
+    let d = &own(d);
+    let (n, length) = (50_000, 100);
+    let v = values(n, length);
+    let good = put(d, v.clone(), &[n]);
+    for (at, bad) in [(0, 100), (n / 2, -1), (n / 2 + 1, 1 << 32), (n - 1, 2047), (n - 1, 4096)] {
+        let mut v = v.clone();
+        v[at] = bad;
+        let e = put(d, v, &[n]).bincount(length); let line = line!();
+        let e = e.eval().and_then(|counts| counts.to_vec::<i64>()).unwrap_err();
+        assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "bincount"), "{e}");
+        assert!(e.to_string().starts_with(&format!("bincount: value {bad} is out of range for {length} counts")), "{e}");
+        assert!(e.location().is_some_and(|l| l.line() == line && l.file().ends_with("routines.rs")), "{e}");
+        same(&good.bincount(length), &counts(elements(&(&good + 0)), length));
+    }
 }
 
 fn as_an_operand_and_together(d: &Device) {
@@ -329,7 +394,7 @@ fn pieces_of_large_operands() {
     }
     for (binding, groups) in [(4096, 65_535), (1 << 20, 3)] {
         let d = testing::shrunk_gpu(binding, groups).unwrap();
-        for (n, length) in [(10_000, 13), (5000, 800), (33_333, 2)] {
+        for (n, length) in [(10_000, 13), (5000, 800), (33_333, 2), (60_001, 800), (600_000, 250)] {
             let v = values(n, length);
             let want = counts(v.iter().copied(), length);
             same(&put(&d, v.iter().map(|v| *v as i32).collect::<Vec<_>>(), &[n]).bincount(length), &want);

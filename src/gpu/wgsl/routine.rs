@@ -128,7 +128,8 @@ pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'st
         more_of_operand(&mut out, call, (*place, i), *slot, library::block(rest, pass.name));
     }
     let declared = out.finish();
-    let block = library::block(rest, pass.name).replace(&format!("fn {}(", pass.name), "fn main(");
+    let main = library::block(rest, pass.name).replace(&format!("fn {}(", pass.name), "fn main(");
+    let block = mutant!(workgroup_counters_not_cleared, main.replace("atomicStore(&counts[counter], 0u);", ""), main);
     let needed = library::needed(&format!("{declared}{block}"), dialect);
     let frame = frame(scheduled.group);
     let parts = [head, dialect.enables(&needed), &*frame, &declared, &needed, &block];

@@ -21,12 +21,26 @@ pub(crate) static BINCOUNT: Routine = Routine {
 /// The minimum number of elements to count per table of counts on a CPU. Each thread counts into its own table, which
 /// is cleared before and added up afterwards. That pays off from about 2^16 elements.
 const ELEMENTS_OF_A_TABLE: usize = 1 << 16;
-/// The minimum number of elements to count per entry of a table. With fewer, adding up the tables would cost more than
-/// counting.
+/// The minimum number of elements to count per entry of a table of a thread, or of a workgroup on a GPU. With fewer,
+/// adding up the tables would cost more than counting.
 const ELEMENTS_OF_A_COUNT: usize = 4;
 /// The maximum number of tables, and so of threads that count in parallel. Chosen by hand; no benchmark compares other
 /// values.
 const TABLES: usize = 64;
+
+/// The most counters that a workgroup keeps in its memory: 8 KiB of u32, half of what WebGPU guarantees. The pass
+/// `count_together` in `shaders/bincount.wgsl` declares as many.
+const COUNTERS_OF_A_WORKGROUP: usize = 2048;
+/// The fewest and the most elements that an invocation of `count_together` counts. The more it counts, the fewer
+/// additions to global memory follow. Chosen by hand; no benchmark compares other values.
+const FEWEST_OF_AN_INVOCATION: usize = 4;
+const MOST_OF_AN_INVOCATION: usize = 64;
+/// If a pass has more workgroups than this, their invocations count more elements instead. So many workgroups of 256
+/// invocations keep a large graphics card busy. Chosen by hand; no benchmark compares other values.
+const ENOUGH_WORKGROUPS: usize = 256;
+/// The fewest workgroups that are worth it. Fewer would use a small part of a graphics card. Chosen by hand; no
+/// benchmark compares other values.
+const FEWEST_WORKGROUPS: usize = 16;
 
 fn infer(operands: &[Meta], params: &Params) -> Inferred {
     let (values, length) = (&operands[0], params[0]);
@@ -60,10 +74,34 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
         let detail = format!("{size} values are too many for {}, which counts at most {}", caps.name, u32::MAX);
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
-    let count = Pass { name: "count", items: size, along: &[Place::Operand(0)], whole: &[Place::Shared(0)], number: 0 };
-    let widen =
-        Pass { name: "widen", items: length, along: &[Place::Result(0)], whole: &[Place::Shared(0)], number: 0 };
+    let pass = |name, items, each, along| Pass {
+        name,
+        items,
+        each,
+        along,
+        whole: &[Place::Shared(0)],
+        // the shader reads from it how many elements an invocation counts
+        number: each as u32,
+    };
+    let count = match elements_of_an_invocation(size, length, caps) {
+        Some(each) => pass("count_together", size, each, &[Place::Operand(0)]),
+        None => pass("count", size, 1, &[Place::Operand(0)]),
+    };
+    let widen = pass("widen", length, 1, &[Place::Result(0)]);
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: true }], passes: vec![count, widen] })
+}
+
+/// Returns how many elements each invocation of the pass `count_together` counts. Its workgroups count in their own
+/// memory first, because additions to few counters in global memory wait for each other. Returns `None` if the counters
+/// do not fit into that memory, or if there are so few elements that counting in global memory is as fast.
+fn elements_of_an_invocation(size: usize, length: usize, caps: &Caps) -> Option<usize> {
+    if length > COUNTERS_OF_A_WORKGROUP || COUNTERS_OF_A_WORKGROUP * 4 > caps.workgroup_memory {
+        return None;
+    }
+    let group = caps.group();
+    let few = length.saturating_mul(ELEMENTS_OF_A_COUNT).div_ceil(group).max(FEWEST_OF_AN_INVOCATION);
+    let each = (size / (ENOUGH_WORKGROUPS * group)).clamp(few, MOST_OF_AN_INVOCATION.max(few));
+    (size >= FEWEST_WORKGROUPS * each * group).then_some(each)
 }
 
 fn refuses(value: i128, params: &Params) -> Fault {

@@ -59,7 +59,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
     let scratch = smallvec![temp((blocks + blocks.div_ceil(group)) * 4), temp(count.saturating_mul(4).max(4))];
     const MASK: &[Place] = &[Place::Operand(0)];
     const COUNTS: &[Place] = &[Place::Scratch(0)];
-    let pass = |name, items, along, whole| Pass { name, items, along, whole, number: 0 };
+    let pass = |name, items, along, whole| Pass { name, items, each: 1, along, whole, number: 0 };
     let mut passes = vec![
         pass("count", size, MASK, COUNTS),
         pass("add_within_groups", blocks, &[], COUNTS),

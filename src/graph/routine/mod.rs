@@ -81,12 +81,14 @@ pub(crate) enum Place {
     Shared(usize),
 }
 
-/// One pass of a routine on a GPU, with one invocation per item.
+/// One pass of a routine on a GPU.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Pass {
     /// The name of the pass's entry point in the routine's shader file, and of the block of that file that contains it.
     pub name: &'static str,
     pub items: usize,
+    /// The number of items that each invocation handles. A workgroup handles a run of consecutive items.
+    pub each: usize,
     /// The operands and results that the pass accesses element by element: item `i` reads or writes only element `i`.
     /// If one of them is larger than a binding, the pass is split into several dispatches.
     pub along: &'static [Place],

@@ -183,7 +183,7 @@ fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static
     let row_digits = row_digits.div_ceil(DIGIT);
     // the flags by which shaders/sort.wgsl finds a digit
     let wide = if words == 2 { 1 << 10 } else { 0 };
-    let mut passes = vec![Pass { name: "prepare", items: size, along: OPERAND, whole: KEYS, number: wide }];
+    let mut passes = vec![Pass { name: "prepare", items: size, each: 1, along: OPERAND, whole: KEYS, number: wide }];
     for number in 0..key_digits + row_digits {
         let is_even = number % 2 == 0;
         let (from, to) = if is_even { (HERE, TO_THERE) } else { (THERE, TO_HERE) };
@@ -191,7 +191,7 @@ fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static
             None => (number * DIGIT % 32) | (number * DIGIT / 32) << 8,
             Some(of_row) => (of_row * DIGIT) | (1 << 9),
         };
-        let pass = |name, items, whole| Pass { name, items, along: &[], whole, number: wide | digit as u32 };
+        let pass = |name, items, whole| Pass { name, items, each: 1, along: &[], whole, number: wide | digit as u32 };
         passes.push(pass("count", size, from));
         passes.push(pass("add_within_groups", counters, COUNTERS));
         passes.push(pass("add_groups", group, COUNTERS));
@@ -208,7 +208,7 @@ fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static
         (false, false) => VALUES_HERE,
         (false, true) => VALUES_THERE,
     };
-    passes.push(Pass { name, items: rows * stored, along: &[Place::Result(0)], whole, number: 0 });
+    passes.push(Pass { name, items: rows * stored, each: 1, along: &[Place::Result(0)], whole, number: 0 });
     Needs { scratch, passes }
 }
 

@@ -154,11 +154,18 @@ fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Re
         count = count.div_ceil(FAN);
         partials += count * length;
         let name = if passes.is_empty() { "add_elements" } else { "add_partials" };
-        passes.push(Pass { name, items: count * length, along: &[], whole: TERMS, number: passes.len() as u32 });
+        passes.push(Pass {
+            name,
+            items: count * length,
+            each: 1,
+            along: &[],
+            whole: TERMS,
+            number: passes.len() as u32,
+        });
     }
     const ALL: &[Place] = &[Place::Operand(0), Place::Operand(1), Place::Scratch(0)];
     let items = segments * length;
-    passes.push(Pass { name: "store_sums", items, along: &[Place::Result(0)], whole: ALL, number: ranges });
+    passes.push(Pass { name: "store_sums", items, each: 1, along: &[Place::Result(0)], whole: ALL, number: ranges });
     let bytes = (partials * if operands[1].dtype == DType::F64 { 8 } else { 4 }).max(4);
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }

@@ -26,7 +26,7 @@ pub(crate) struct RoutinePass {
     /// For each dispatch, its first item and the item after its last. There is one dispatch, unless an operand of
     /// [`Pass::along`] spans more than a binding or there are more items than one dispatch supports.
     pub windows: Vec<[usize; 2]>,
-    /// The number of invocations of a workgroup. Each invocation handles one item.
+    /// The number of invocations of a workgroup. Each invocation handles [`Pass::each`] items.
     pub group: u32,
 }
 
@@ -403,14 +403,12 @@ impl fmt::Display for RoutineCall {
             writeln!(f, "    scratch {buffer} {bytes} B")?;
         }
         for RoutinePass { pass, windows, group } in &self.passes {
-            let n = windows.len();
-            writeln!(
-                f,
-                "    pass {} over {} items, groups of {group}, {n} dispatch{}",
-                pass.name,
-                pass.items,
-                if n == 1 { "" } else { "es" }
-            )?;
+            let (n, each) = (windows.len(), pass.each);
+            write!(f, "    pass {} over {} items, ", pass.name, pass.items)?;
+            if each > 1 {
+                write!(f, "{each} per invocation, ")?;
+            }
+            writeln!(f, "groups of {group}, {n} dispatch{}", if n == 1 { "" } else { "es" })?;
         }
         for result in &self.results {
             writeln!(f, "    result {}", whole(result))?;

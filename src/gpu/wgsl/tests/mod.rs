@@ -268,6 +268,8 @@ fn planted_faults_find_their_text() {
     assert!(library::block(FOLD, "position_tree").contains("position < shared"), "argmax_last_of_ties_on_gpu");
     assert!(library::block(SCAN, "scan").contains("            workgroupBarrier();\n"), "scan_barrier_removed");
     assert!(library::block(SCAN, "scan").contains("(blocks_before, combine"), "scan_carry_dropped_on_gpu");
+    let bincount = include_str!("../../../../shaders/bincount.wgsl");
+    assert!(bincount.contains("atomicStore(&counts[counter], 0u);"), "workgroup_counters_not_cleared");
 }
 
 fn every_row_is_valid() {
