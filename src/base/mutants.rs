@@ -109,6 +109,7 @@ list! {
     damaged_cache_taken, "13 malformed files", "unit gpu::disk", "a cache on disk is taken whatever the sum of its bytes";
     diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
     discarded_faults_count, "1 refusals", "arrays check::cpu::what_a_select", "a check counts what a select discards";
+    draws_between_blocks, "16 random", "planning vector_loads::random", "four elements share a block of random words wherever the first one begins";
     earlier_chains_forgotten, "6 products", "arrays semantics::cpu::products_of", "only the last 256 products of an element are summed";
     elements_that_left_go_on, "7 random expressions", "kernels programs::cpu", "elements that returned within a loop of a kernel run what stands behind it";
     end_of_a_backward_slice_clamped, "14 views", "arrays slices_as_numpy", "a backward slice to before the start leaves out element 0";
@@ -228,6 +229,7 @@ list! {
     scan_carry_dropped_on_gpu, "6 reductions", "operations scans::gpu::rows_follow", "a scan on a GPU starts anew at each block";
     scratch_not_cleared, "9 indices", "planning routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
     seeds_share_slots_with_numbers, "14 sequences", "operations compiled::cpu::random_numbers", "the words of a seed that change between calls are also those of equal numbers";
+    shader_key_without_draws, "16 random", "planning vector_loads::random", "shaders that draw whole blocks are taken for those that draw single words";
     shader_key_without_fetches, "14 views", "planning vector_loads::layouts", "shaders that fetch four elements in another way are taken for each other";
     shader_key_without_index_mode, "9 indices", "regressions planted::gpu::shaders", "shaders of take are kept without the mode";
     shader_key_without_tile, "6 products", "planning tiles::shaders", "products with other tiles share one shader";

@@ -51,7 +51,7 @@ fn for_elements(of: &Operands<'_>, variant: &mut Variant) {
         && kernel.stores.iter().all(|s| s.is_plain())
         // words that invocations share are written atomically, an element at a time
         && variant.stores.iter().all(|(_, mode)| *mode != StoreMode::Atomic)
-        && kernel.values.iter().any(|v| v.op.load().is_some());
+        && kernel.values.iter().any(|v| v.op.load().is_some() || matches!(v.op, Op::Philox { .. }));
     let Some(last) = window.shape.len().checked_sub(1).filter(|_| is_simple) else { return };
     let mut fetches: SmallVec<[Fetch; 8]> = (0..kernel.loads.len()).map(|n| of.along(n, last)).collect();
     if let Some(lines) = of.lines(last, &fetches, variant) {
@@ -60,6 +60,10 @@ fn for_elements(of: &Operands<'_>, variant: &mut Variant) {
         }
         variant.lines = Some(lines);
     } else if !of.pays(last, &fetches, variant) {
+        return;
+    }
+    variant.draws_blocks = of.draws_blocks(last);
+    if fetches.is_empty() && !variant.draws_blocks {
         return;
     }
     variant.run = 1;
@@ -173,6 +177,29 @@ impl Operands<'_> {
             { others }.all(|(_, (extent, stride))| *extent == 1 || stride.unsigned_abs().is_multiple_of(FOUR));
         let is_aligned = mutant!(vectors_at_any_place, true, self.aligned[n]);
         strides.get(axis) == Some(&1) && self.dtype(n).size() <= 4 && is_aligned && lines_are_whole
+    }
+
+    /// Returns whether the kernel draws random words, and the four indices of each invocation share a Philox block: they
+    /// are contiguous along the last axis and begin at a multiple of four.
+    fn draws_blocks(&self, last: usize) -> bool {
+        let Window { start, shape } = self.window;
+        let is_whole = |index: &Op| {
+            let Op::Index { strides, offset } = index else { return false };
+            let first = strides.iter().zip(start).fold(*offset, |at, (stride, i)| at + *stride as i64 * *i as i64);
+            let others = strides.iter().zip(shape).enumerate().filter(|(d, _)| *d != last);
+            let lines_are_whole = { others }.all(|(_, (stride, extent))| *extent == 1 || stride % FOUR as isize == 0);
+            strides[last] == 1 && lines_are_whole && mutant!(draws_between_blocks, true, first % FOUR as i64 == 0)
+        };
+        let mut indices = self
+            .kernel
+            .values
+            .iter()
+            .filter_map(|v| match v.op {
+                Op::Philox { index, .. } => Some(&self.kernel.values[index].op),
+                _ => None,
+            })
+            .peekable();
+        indices.peek().is_some() && indices.all(is_whole)
     }
 
     /// Returns how four neighbours along the last axis are fetched.

@@ -42,6 +42,7 @@ pub(super) fn classify(
         params,
         fetches: SmallVec::new(),
         lines: None,
+        draws_blocks: false,
     };
     fetches::choose(&Operands { kernel, window, aligned }, &mut variant);
     Ok(variant)

@@ -65,6 +65,41 @@ fn the_end_of_an_array_and_its_neighbours() {
     }
 }
 
+/// The four elements of an invocation share a block of random words if the first one's index is a multiple of four. The
+/// parts here begin at such an index or elsewhere, or go backwards or by steps, and their kernels differ only in that.
+#[test]
+fn random_numbers_by_blocks() {
+    let Some(d) = gpu(1) else { return };
+    // half of it is large too
+    let shape = [67, LARGE / 32];
+    let draws: [(&str, fn(&mut Rng, [usize; 2]) -> Expr); 5] = [
+        ("uniform f32", |rng, shape| rng.uniform(shape, F32)),
+        ("uniform f16", |rng, shape| rng.uniform(shape, F16)),
+        ("integers", |rng, shape| rng.integers(-1000, 1000, shape, I32)),
+        ("two draws", |rng, shape| rng.uniform(shape, F32) + rng.uniform(shape, F32)),
+        ("pairs of indices", |rng, shape| rng.normal(shape, F32).signbit()),
+    ];
+    let parts: [(&str, fn(&Expr) -> Expr); 7] = [
+        ("whole", |x| x.clone()),
+        ("from a block on", |x| x.slice(s![.., 4..])),
+        ("from the middle of a block on", |x| x.slice(s![1.., 3..])),
+        ("odd lines", |x| x.slice(s![.., ..-2])),
+        ("backwards", |x| x.flip(1)),
+        ("by steps", |x| x.slice(s![.., ..;2])),
+        ("one line for all", |x| x.slice(s![1..2, ..]).broadcast_to([65, LARGE / 32])),
+    ];
+    for (draw, of) in draws {
+        for (part, take) in parts {
+            let x = take(&of(&mut Rng::new(7), shape));
+            let [want, got] = [&Device::cpu(), &d].map(|device| x.eval_on(device).unwrap().into());
+            agree(&format!("{draw}, {part}"), &want, &got);
+        }
+    }
+    let ones = Twins::new(8, F32, &shape, &d);
+    let [want, got] = [&ones.0, &ones.1].map(|x| x.dropout(0.5, &mut Rng::new(9)));
+    agree("dropout", &want, &got);
+}
+
 /// One kernel meets the same arrays in different places of a vector, one after another.
 #[test]
 fn parts_that_begin_anywhere() {

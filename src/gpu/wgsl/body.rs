@@ -7,7 +7,7 @@ use crate::base::error::{ErrorKind, Fault};
 use crate::graph::ufunc::Ufunc;
 use crate::plan::kernel::{IndexMode, Kernel, Op, Passes, Position, Value};
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub(super) type Fallible<T> = Result<T, Fault>;
 
@@ -148,7 +148,8 @@ impl<'a> Body<'a> {
     }
 
     /// Declares the four random words of an index and its neighbours as `random{i}`, unless an earlier value in scope
-    /// did. Returns the index, and the number of the value that declared them.
+    /// did. Returns the index, and the number of the value that declared them. An invocation that computes one block for
+    /// its four elements passes the blocks and the element's number `n` to the function that computes an element.
     fn philox_block(
         &mut self,
         out: &mut Text,
@@ -157,6 +158,10 @@ impl<'a> Body<'a> {
         number: u8,
         slots: [usize; 3],
     ) -> (String, usize) {
+        if self.variant.draws_blocks {
+            let of_block = |v: &Value| matches!(v.op, Op::Philox { index: x, word: w, slots: s } if (x, w % 4, s) == (index, number, slots));
+            return ("n".to_string(), self.kernel.values.iter().position(of_block).unwrap_or(i));
+        }
         let name = &self.names[index];
         let counter = match self.kernel.values[index].compute() {
             Compute::U32 => name.clone(),
@@ -167,13 +172,26 @@ impl<'a> Body<'a> {
         if let Some(known) = self.philox.get(&(index, number, slots)) {
             return (counter, *known);
         }
-        let [lo, hi, stream] = slots.map(|n| self.scalar(n));
-        line!(
-            out,
-            "let random{i} = philox(vec4<u32>({counter} >> 2u, 0u, {stream}, {number}u), vec2<u32>({lo}, {hi}));"
-        );
+        line!(out, "let random{i} = {};", self.philox(&counter, number, slots));
         self.philox.insert((index, number, slots), i);
         (counter, i)
+    }
+
+    /// Returns the expression for the four random words of an index and its neighbours.
+    pub fn philox(&self, counter: &str, number: u8, slots: [usize; 3]) -> String {
+        let [lo, hi, stream] = slots.map(|n| self.scalar(n));
+        format!("philox(vec4<u32>({counter} >> 2u, 0u, {stream}, {number}u), vec2<u32>({lo}, {hi}))")
+    }
+
+    /// Returns the first value of each Philox block of the kernel.
+    pub fn philox_blocks(&self) -> Vec<usize> {
+        let mut blocks = BTreeMap::new();
+        for (i, v) in self.kernel.values.iter().enumerate() {
+            if let Op::Philox { index, word, slots } = v.op {
+                blocks.entry((index, word % 4, slots)).or_insert(i);
+            }
+        }
+        blocks.into_values().collect()
     }
 
     /// Writes the statements of the values for which `which` holds, at the start of a scope that has no Philox block

@@ -36,7 +36,13 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     k.push(blocks << 32 | size as u64);
     k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
     k.extend(mutant!(shader_key_without_tile, None, tile.map(Tile::word)));
-    k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);
+    let draws = mutant!(shader_key_without_draws, 0, variant.draws_blocks as u64);
+    k.push(
+        draws << 63
+            | (variant.slots.len() as u64) << 32
+            | (kernel.loads.len() as u64) << 16
+            | kernel.stores.len() as u64,
+    );
     for s in &variant.slots {
         k.push((s.width as u64) << 16 | (s.words as u64) << 8 | s.access as u64);
     }

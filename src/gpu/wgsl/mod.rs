@@ -122,9 +122,16 @@ pub(crate) struct Variant {
     /// For a kernel that computes squares, the outer axis of the squares' lines. The axis of their columns is the last
     /// axis. The source does not depend on this: the table of axes in the parameters has the axis of lines second.
     pub lines: Option<usize>,
+    /// Whether an invocation of an elementwise kernel computes one Philox block for its four elements.
+    pub draws_blocks: bool,
 }
 
 impl Variant {
+    /// Returns whether an invocation of an elementwise kernel processes four neighbours.
+    pub fn has_fours(&self) -> bool {
+        self.draws_blocks || !self.fetches.is_empty()
+    }
+
     /// Returns whether a workgroup computes a square of 32 × 32 elements.
     pub fn has_squares(&self) -> bool {
         self.fetches.iter().any(|f| f.is_across())
@@ -274,7 +281,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
     let mut body = Body::new(kernel, form, variant);
     let blocks = variant.groups.blocks;
     let written = match kernel.kind {
-        KernelKind::Elementwise if !variant.fetches.is_empty() => body.fours()?,
+        KernelKind::Elementwise if variant.has_fours() => body.fours()?,
         KernelKind::Elementwise => body.elementwise()?,
         KernelKind::Reduce(_) => body.reduce()?,
         KernelKind::Row => body.row()?,
@@ -293,7 +300,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
         (KernelKind::Matmul, _) if is_narrow => "main_narrow",
         (KernelKind::Matmul, _) => "main",
         _ if variant.has_squares() => "main_of_squares",
-        _ if !variant.fetches.is_empty() && kernel.kind != KernelKind::Row => "main_of_fours",
+        _ if variant.has_fours() && kernel.kind != KernelKind::Row => "main_of_fours",
         (KernelKind::Elementwise | KernelKind::Reduce(_), 4) => "main_four_in_flight",
         (KernelKind::Reduce(_), ..) if variant.groups.lanes > 1 && kernel.combines_in_sequence() => "main_in_sequence",
         _ => "main",

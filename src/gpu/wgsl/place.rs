@@ -67,7 +67,7 @@ impl Body<'_> {
 
     /// Returns whether invocations process four elements along the last axis together.
     pub fn has_fours(&self) -> bool {
-        !self.variant.fetches.is_empty()
+        self.variant.has_fours()
     }
 
     /// Returns whether a store writes four elements together.

@@ -8,7 +8,7 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout;
 use crate::plan::kernel::{
-    Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Tile, Window, Work, WriteClass,
+    Axes, Caps, Groups, Kernel, KernelKind, Lanes, Op, SCAN_BLOCK, SCAN_RUN, Store, Tile, Window, Work, WriteClass,
     is_narrow,
 };
 use smallvec::SmallVec;
@@ -127,10 +127,11 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
 }
 
 /// Returns the number of loads that an invocation of a large nest has in flight. It is more than one because an
-/// invocation waits for memory, unless the nest has so many values that its shader would become too long.
+/// invocation waits for memory, unless the nest has so many values that its shader would become too long. A nest that
+/// draws random words also counts, because four neighbours share a Philox block.
 fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
-    let is_simple =
-        kernel.values.len() <= IN_FLIGHT_VALUES && !kernel.loads.is_empty() && kernel.compile_cost() <= IN_FLIGHT_COST;
+    let gains = !kernel.loads.is_empty() || kernel.values.iter().any(|v| matches!(v.op, Op::Philox { .. }));
+    let is_simple = kernel.values.len() <= IN_FLIGHT_VALUES && gains && kernel.compile_cost() <= IN_FLIGHT_COST;
     match kernel.kind {
         // four 4-byte words are one vector load of 16 bytes, and shaders are written for four
         KernelKind::Elementwise | KernelKind::Reduce(_) if is_simple && caps.vector >= 16 => 4,

@@ -5,7 +5,12 @@ use super::*;
 /// Validates the source of a kernel with each load fetched in each way.
 pub(super) fn check(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
     const WAYS: [Fetch; 5] = [Fetch::Each, Fetch::Same, Fetch::Whole, Fetch::Across, Fetch::WholeAcross];
-    if k.loads.is_empty() || !k.stores.iter().all(|s| s.is_plain()) {
+    if !k.stores.iter().all(|s| s.is_plain()) {
+        return;
+    }
+    if k.loads.is_empty() {
+        let draws_blocks = k.values.iter().any(|v| matches!(v.op, Op::Philox { .. }));
+        validate_both(&format!("{name} by blocks"), k, form, &Variant { draws_blocks, ..variant.clone() });
         return;
     }
     for (first, wide, class) in (0..WAYS.len()).flat_map(|n| [(n, false, Axes::Any), (n, true, Axes::Two)]) {

@@ -119,6 +119,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         run: if how == StoreMode::Owned { 4 } else { 1 },
         params: form.params(4).unwrap(),
         fetches: SmallVec::new(),
+        draws_blocks: false,
         lines: None,
     }
 }
