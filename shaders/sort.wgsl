@@ -1,4 +1,5 @@
-// A stable sort of rows, digit by digit from the lowest. `prepare` makes a key from each element, and each digit then
+// Stable sorts of rows. `sort_rows` sorts rows that fit in workgroup memory. Longer rows are sorted digit by digit, from
+// the lowest: `prepare` makes a key from each element, and each digit then
 // takes four passes over keys and positions. `count` counts the digits of each workgroup's elements.
 // `add_within_groups` and `add_groups` turn the counts into the positions at which the elements of each digit and
 // workgroup begin, and `move_to_places` moves all elements there. The last digits are those of the rows' numbers, which
@@ -33,6 +34,18 @@ fn sort_key_in0(x: u32) -> vec2<u32> {
 fn is_last_in0(x: u32) -> bool {
     return false;
 }
+// A slot of a short sort: a key and the element's position in its row. All slots of a row differ.
+alias Slot = vec2<u32>;
+const SLOTS = 2048u;
+fn slot_of(key: vec2<u32>, position: u32) -> Slot {
+    return vec2<u32>(key.x, position);
+}
+fn position_of(slot: Slot) -> u32 {
+    return slot.y;
+}
+fn is_before(a: Slot, b: Slot) -> bool {
+    return a.x < b.x || (a.x == b.x && a.y < b.y);
+}
 // An element as its bits.
 fn load_bits_in0(at: u32) -> u32 {
     return 0u;
@@ -43,6 +56,139 @@ fn store_out0(at: u32, x: i64) {
 }
 fn u32_to_i64(v: u32) -> i64 {
     return bitcast<i64>(u64(v));
+}
+// end
+
+// block: sort_rows
+var<workgroup> slots: array<Slot, SLOTS>;
+
+// Where slot `i` lies in workgroup memory. Lanes that access neighbouring octets use different banks.
+fn at_slot(i: u32) -> u32 {
+    return i ^ ((i >> 4u) & 7u);
+}
+
+// Puts two slots in order: the one that comes first into `a`, or into `b` if the run falls.
+fn exchange(a: ptr<function, Slot>, b: ptr<function, Slot>, falls: bool) {
+    let x = *a;
+    let y = *b;
+    let swaps = is_before(y, x) != falls;
+    *a = select(x, y, swaps);
+    *b = select(y, x, swaps);
+}
+
+// Element `i` of the array that has a row in each `extent` slots. Slots past a row's end come after its elements.
+fn load_slot(i: u32, extent: u32) -> Slot {
+    let position = i & (extent - 1u);
+    if position >= params.param0 || i >= params.header.outer_size {
+        return slot_of(vec2<u32>(0xffffffffu), position);
+    }
+    let x = load_in0(at_in0(i / extent * params.param0 + position));
+    let ascending = sort_key_in0(x);
+    return slot_of(select(ascending, ~ascending, params.param1 != 0u && !is_last_in0(x)), position);
+}
+
+// Sorts short rows whole, in workgroup memory: a bitonic sort (Batcher, "Sorting networks and their applications",
+// 1968). Each row has 2^`params.number` slots, at least 8. An invocation holds an octet of slots at a time. First it
+// sorts eight neighbours by a network of 19 exchanges. Then runs are merged pairwise, and an invocation makes the
+// exchanges over three distances (4, 2 and 1 times `distance`) before its octet returns to workgroup memory.
+@compute @workgroup_size(WORKGROUP)
+fn sort_rows(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let extent = 1u << params.number;
+    let first = params.first_item + group_index(id) * SLOTS;
+    for (var octet = lane; octet < SLOTS / 8u; octet = octet + WORKGROUP) {
+        let at = octet * 8u;
+        let falls = (at & 8u & (extent - 1u)) != 0u;
+        var a = load_slot(first + at, extent);
+        var b = load_slot(first + at + 1u, extent);
+        var c = load_slot(first + at + 2u, extent);
+        var d = load_slot(first + at + 3u, extent);
+        var e = load_slot(first + at + 4u, extent);
+        var f = load_slot(first + at + 5u, extent);
+        var g = load_slot(first + at + 6u, extent);
+        var h = load_slot(first + at + 7u, extent);
+        exchange(&a, &c, falls);
+        exchange(&b, &d, falls);
+        exchange(&e, &g, falls);
+        exchange(&f, &h, falls);
+        exchange(&a, &e, falls);
+        exchange(&b, &f, falls);
+        exchange(&c, &g, falls);
+        exchange(&d, &h, falls);
+        exchange(&a, &b, falls);
+        exchange(&c, &d, falls);
+        exchange(&e, &f, falls);
+        exchange(&g, &h, falls);
+        exchange(&c, &e, falls);
+        exchange(&d, &f, falls);
+        exchange(&b, &e, falls);
+        exchange(&d, &g, falls);
+        exchange(&b, &c, falls);
+        exchange(&d, &e, falls);
+        exchange(&f, &g, falls);
+        slots[at_slot(at)] = a;
+        slots[at_slot(at + 1u)] = b;
+        slots[at_slot(at + 2u)] = c;
+        slots[at_slot(at + 3u)] = d;
+        slots[at_slot(at + 4u)] = e;
+        slots[at_slot(at + 5u)] = f;
+        slots[at_slot(at + 6u)] = g;
+        slots[at_slot(at + 7u)] = h;
+    }
+    for (var run = 4u; run <= params.number; run = run + 1u) {
+        // the exchanges over 2^(left - 1), 2^(left - 2), … are still to be made
+        for (var left = run; ; left = left - 3u) {
+            workgroupBarrier();
+            let shift = max(left, 3u) - 3u;
+            let distance = 1u << shift;
+            for (var octet = lane; octet < SLOTS / 8u; octet = octet + WORKGROUP) {
+                let at = ((octet >> shift) << (shift + 3u)) | (octet & (distance - 1u));
+                let falls = (at & (1u << run) & (extent - 1u)) != 0u;
+                var a = slots[at_slot(at)];
+                var b = slots[at_slot(at + distance)];
+                var c = slots[at_slot(at + 2u * distance)];
+                var d = slots[at_slot(at + 3u * distance)];
+                var e = slots[at_slot(at + 4u * distance)];
+                var f = slots[at_slot(at + 5u * distance)];
+                var g = slots[at_slot(at + 6u * distance)];
+                var h = slots[at_slot(at + 7u * distance)];
+                if left > 2u {
+                    exchange(&a, &e, falls);
+                    exchange(&b, &f, falls);
+                    exchange(&c, &g, falls);
+                    exchange(&d, &h, falls);
+                }
+                if left > 1u {
+                    exchange(&a, &c, falls);
+                    exchange(&b, &d, falls);
+                    exchange(&e, &g, falls);
+                    exchange(&f, &h, falls);
+                }
+                exchange(&a, &b, falls);
+                exchange(&c, &d, falls);
+                exchange(&e, &f, falls);
+                exchange(&g, &h, falls);
+                slots[at_slot(at)] = a;
+                slots[at_slot(at + distance)] = b;
+                slots[at_slot(at + 2u * distance)] = c;
+                slots[at_slot(at + 3u * distance)] = d;
+                slots[at_slot(at + 4u * distance)] = e;
+                slots[at_slot(at + 5u * distance)] = f;
+                slots[at_slot(at + 6u * distance)] = g;
+                slots[at_slot(at + 7u * distance)] = h;
+            }
+            if left <= 3u {
+                break;
+            }
+        }
+    }
+    workgroupBarrier();
+    for (var i = lane; i < SLOTS; i = i + WORKGROUP) {
+        let position = i & (extent - 1u);
+        if position < params.param0 && first + i < params.header.outer_size {
+            let row = (first + i) / extent * params.param0;
+            scratch0[row + position] = row + position_of(slots[at_slot(i)]);
+        }
+    }
 }
 // end
 

@@ -113,6 +113,7 @@ list! {
     earlier_chains_forgotten, "6 products", "arrays semantics::cpu::products_of", "only the last 256 products of an element are summed";
     elements_that_left_go_on, "7 random expressions", "kernels programs::cpu", "elements that returned within a loop of a kernel run what stands behind it";
     end_of_a_backward_slice_clamped, "14 views", "arrays slices_as_numpy", "a backward slice to before the start leaves out element 0";
+    equal_keys_in_any_order, "9 sorts", "operations sort::gpu::", "a short sort on a GPU does not keep the order of equal elements";
     equal_nodes_without_dtype, "7 random expressions", "planning planted_faults::cpu::", "nodes that differ in dtype alone are one";
     equal_results_take_the_last, "7 random expressions", "arrays semantics::cpu::several", "a result asked for twice is that before it";
     equal_takes_without_mode, "7 random expressions", "regressions planted::cpu::takes", "equal takes that differ in mode alone are one";

@@ -296,8 +296,16 @@ impl Lowering<'_> {
                 let (strides, offset) = map.apply(&c_strides(&n.shape), 0);
                 let inner = self.is_inner(&strides);
                 self.draft.computes.push(node);
-                let index = Op::Index { strides: Box::new(strides), offset: offset as i64 };
-                let index = self.push(index, DType::U32, inner, false);
+                let index = Value {
+                    op: Op::Index { strides: Box::new(strides), offset: offset as i64 },
+                    dtype: DType::U32,
+                    inner,
+                };
+                // draws of the same indices share their blocks, which a backend recognises by the index value
+                let index = match self.draft.values.iter().position(|v| *v == index) {
+                    Some(known) => known,
+                    None => self.push(index.op, index.dtype, inner, false),
+                };
                 Ok(self.push(Op::Philox { index, word: *word, slots }, DType::U32, inner, false))
             }
             NodeOp::Ufunc(row) => self.lower_ufunc(node, row, map, inside),

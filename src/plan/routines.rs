@@ -148,7 +148,9 @@ impl Planner<'_> {
                 most = most.min(usable / element);
             }
         }
-        let most = (most / ALIGNMENT * ALIGNMENT).max(ALIGNMENT);
+        // a workgroup of one dispatch does not continue in another
+        let unit = (self.caps.group() * pass.each).next_multiple_of(ALIGNMENT);
+        let most = (most / unit * unit).max(unit);
         Ok((0..pass.items).step_by(most).map(|start| [start, (start + most).min(pass.items)]).collect())
     }
 }

@@ -8,7 +8,7 @@ use super::{
     Access, Dialect, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, frame, library,
 };
 use crate::base::dtype::DType;
-use crate::graph::routine::{Pass, Place};
+use crate::graph::routine::{Pass, Place, slot_words};
 use crate::plan::kernel::{RoutineCall, RoutinePass, Whole};
 
 /// Returns the operands, results and scratch memories that a pass binds, in the order of its bindings.
@@ -81,7 +81,7 @@ pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &Rou
         key.push(text.len() as u64);
         key.extend(text.bytes().map(u64::from));
     }
-    key.push(call.params.len() as u64);
+    key.extend([call.params.len() as u64, pass.each as u64]);
     key.extend(places(pass).map(|place| whole(call, place).map_or(u64::MAX, |w| w.meta.dtype as u64)));
     key
 }
@@ -126,6 +126,9 @@ pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'st
     let (head, rest) = library::split_head(shader);
     for (i, (place, slot)) in slots.iter().enumerate() {
         more_of_operand(&mut out, call, (*place, i), *slot, library::block(rest, pass.name));
+    }
+    if library::block(rest, pass.name).contains("SLOTS") {
+        line!(out, "const SLOTS = {}u;\n", scheduled.group as usize * pass.each);
     }
     let declared = out.finish();
     let main = library::block(rest, pass.name).replace(&format!("fn {}(", pass.name), "fn main(");
@@ -191,6 +194,9 @@ fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, us
                 line!(out, "fn sort_key_in{n}(x: {compute}) -> vec2<u32> {{\n{key}\n}}\n");
                 line!(out, "fn is_last_in{n}(x: {compute}) -> bool {{\nreturn {is_last};\n}}\n");
             }
+            if block.contains("slot_of(") {
+                slot_functions(out, dtype);
+            }
             if block.contains(&format!("store_partial_in{n}(")) || block.contains(&format!("load_partial_in{n}(")) {
                 partials(out, n, dtype);
             }
@@ -230,6 +236,27 @@ fn partials(out: &mut Text, n: usize, dtype: DType) {
     line!(out, "fn store_partial_in{n}(at: u32, x: Partial_in{n}) {{\n{store}\n}}\n");
 }
 
+/// Writes the type of the slots in which a workgroup sorts an operand's elements, and the functions of slots.
+fn slot_functions(out: &mut Text, dtype: DType) {
+    let tie = mutant!(equal_keys_in_any_order, "false", "a.y < b.y");
+    let before = format!("a.x < b.x || (a.x == b.x && {tie})");
+    let [slot, of, position, is_before] = match slot_words(dtype) {
+        1 => ["u32", "(key.x << 12u) | position", "slot & 0xfffu", "a < b"],
+        2 => ["vec2<u32>", "vec2<u32>(key.x, position)", "slot.y", &before],
+        _ => [
+            "vec3<u32>",
+            "vec3<u32>(key.yx, position)",
+            "slot.z",
+            "a.x < b.x || (a.x == b.x && (a.y < b.y || (a.y == b.y && a.z < b.z)))",
+        ],
+    };
+    line!(out, "// The key of an element, and its position in its row.");
+    line!(out, "alias Slot = {slot};\n");
+    line!(out, "fn slot_of(key: vec2<u32>, position: u32) -> Slot {{\nreturn {of};\n}}\n");
+    line!(out, "fn position_of(slot: Slot) -> u32 {{\nreturn {position};\n}}\n");
+    line!(out, "fn is_before(a: Slot, b: Slot) -> bool {{\nreturn {is_before};\n}}\n");
+}
+
 /// Returns the statements that return the two words of the key of `x`, and the expression for whether `x` is a NaN.
 /// `key_bits` in `src/graph/routine/sort.rs` defines how many bits keys have.
 fn sort_key(dtype: DType) -> [String; 2] {
@@ -238,8 +265,8 @@ fn sort_key(dtype: DType) -> [String; 2] {
     let (key, is_last) = match dtype {
         DType::Bool => (narrow("select(0u, 1u, x)"), "false"),
         DType::U8 | DType::U16 | DType::U32 => (narrow("x"), "false"),
-        DType::I8 => (narrow("bitcast<u32>(x) ^ 0x80u"), "false"),
-        DType::I16 => (narrow("bitcast<u32>(x) ^ 0x8000u"), "false"),
+        DType::I8 => (narrow("(bitcast<u32>(x) ^ 0x80u) & 0xffu"), "false"),
+        DType::I16 => (narrow("(bitcast<u32>(x) ^ 0x8000u) & 0xffffu"), "false"),
         DType::I32 => (narrow("bitcast<u32>(x) ^ 0x80000000u"), "false"),
         DType::U64 => (wide("sort_key_u64(x)"), "false"),
         DType::I64 => (wide("sort_key_i64(x)"), "false"),

@@ -90,6 +90,9 @@ fn each_row(all: &[Scalar], params: &Params, f: impl Fn(&[Scalar]) -> Vec<Scalar
 /// benchmark compares other values.
 pub(crate) const SHORT: usize = 256;
 
+/// The most slots of workgroup memory in which a GPU sorts short rows. The position of a slot has 12 bits.
+const MOST_SLOTS: usize = 1 << 12;
+
 /// The number of bits of a digit on a GPU. A workgroup counts all 16 values of a digit of its elements in parallel.
 const DIGIT: usize = 4;
 
@@ -126,7 +129,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
     let last = if positions { ("store_positions", length) } else { ("store_values", length) };
-    Ok(gpu_needs(meta, length, caps.group(), last))
+    Ok(gpu_needs(meta, length, caps, last))
 }
 
 /// Returns the needs of a routine that returns a few elements of each sorted row. A GPU sorts, and then runs the pass
@@ -136,7 +139,7 @@ fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'stati
     // this checks the lengths, which have the same limits as for a sort
     let sort = needs(operands, params, caps, true)?;
     if caps.wgsl {
-        return Ok(gpu_needs(meta, length, caps.group(), last));
+        return Ok(gpu_needs(meta, length, caps, last));
     }
     drop(sort);
     // a search of a long row needs scratch memory for the row's keys. A short row is handled by one thread, which
@@ -155,12 +158,41 @@ fn key_bits(dtype: DType) -> usize {
     if dtype == DType::F16 { 20 } else { dtype.size() * 8 }
 }
 
-/// Returns the passes on a GPU. All rows are sorted together: first by the digits of the keys, and then by the digits
-/// of the row numbers. Each digit needs a count of the digits in each workgroup's elements, the sums of these counts,
-/// and a move of all elements. The last pass is `name`, which stores `stored` elements per row.
-fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static str, usize)) -> Needs {
-    let (size, words) = (meta.size(), meta.dtype.size().div_ceil(4));
+/// Returns the number of words of a slot: the element's key, and its position in the row. They share a word if both fit.
+pub(crate) fn slot_words(dtype: DType) -> usize {
+    if key_bits(dtype) + MOST_SLOTS.ilog2() as usize <= 32 { 1 } else { 1 + dtype.size().div_ceil(4) }
+}
+
+/// Returns the pass in which each workgroup of a GPU sorts several rows in its own memory, or `None` if a row does not
+/// fit. Each row has a power of two of slots, at least 8.
+fn short_pass(meta: &Meta, length: usize, caps: &Caps) -> Option<Pass> {
+    let extent = length.next_power_of_two().max(8);
+    // three words are stored as four
+    let bytes = 4 * slot_words(meta.dtype).next_power_of_two();
+    let fitting = 1 << (caps.workgroup_memory / bytes).checked_ilog2()?;
+    let slots = extent.max(8 * caps.group()).min(MOST_SLOTS).min(fitting);
+    let items = (meta.size() / length.max(1)).checked_mul(extent)?;
+    let whole = &[Place::Scratch(0), Place::Operand(0)];
+    let each = slots / caps.group();
+    let fits = extent <= slots && each > 0 && items <= (u32::MAX / 2) as usize;
+    fits.then_some(Pass { name: "sort_rows", items, each, along: &[], whole, number: extent.ilog2() })
+}
+
+/// Returns the passes on a GPU. The last pass is `name`, which stores `stored` elements per row. If rows are not short,
+/// all rows are sorted together: first by the digits of the keys, and then by the digits of the row numbers. Each digit
+/// needs a count of the digits in each workgroup's elements, the sums of these counts, and a move of all elements.
+fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static str, usize)) -> Needs {
+    let (size, words, group) = (meta.size(), meta.dtype.size().div_ceil(4), caps.group());
     let temp = |bytes| Temp { bytes, zeroed: false };
+    let is_positions = name.ends_with("positions");
+    let rows = size / length.max(1);
+    let last = |whole| Pass { name, items: rows * stored, each: 1, along: &[Place::Result(0)], whole, number: 0 };
+    if let Some(pass) = short_pass(meta, length, caps) {
+        const POSITIONS: &[Place] = &[Place::Scratch(0)];
+        const VALUES: &[Place] = &[Place::Scratch(0), Place::Operand(0)];
+        let passes = vec![pass, last(if is_positions { POSITIONS } else { VALUES })];
+        return Needs { scratch: smallvec![temp(size * 4)], passes };
+    }
     let blocks = size.div_ceil(group).max(1);
     let counters = blocks * 16;
     let sums = counters.div_ceil(group);
@@ -178,7 +210,6 @@ fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static
     const TO_HERE: &[Place] =
         &[Place::Scratch(2), Place::Scratch(3), Place::Scratch(4), Place::Scratch(0), Place::Scratch(1)];
     let key_digits = key_bits(meta.dtype).div_ceil(DIGIT);
-    let rows = size / length.max(1);
     let row_digits = (usize::BITS - rows.saturating_sub(1).leading_zeros()) as usize;
     let row_digits = row_digits.div_ceil(DIGIT);
     // the flags by which shaders/sort.wgsl finds a digit
@@ -202,13 +233,12 @@ fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static
     const POSITIONS_THERE: &[Place] = &[Place::Scratch(3)];
     const VALUES_HERE: &[Place] = &[Place::Scratch(1), Place::Operand(0)];
     const VALUES_THERE: &[Place] = &[Place::Scratch(3), Place::Operand(0)];
-    let whole = match (name.ends_with("positions"), is_there) {
+    passes.push(last(match (is_positions, is_there) {
         (true, false) => POSITIONS_HERE,
         (true, true) => POSITIONS_THERE,
         (false, false) => VALUES_HERE,
         (false, true) => VALUES_THERE,
-    };
-    passes.push(Pass { name, items: rows * stored, each: 1, along: &[Place::Result(0)], whole, number: 0 });
+    }));
     Needs { scratch, passes }
 }
 

@@ -23,6 +23,9 @@ const LARGE: usize = 1 << 18;
 /// then has its values four times. Chosen by hand; no benchmark compares other values.
 const IN_FLIGHT_COST: u32 = 64;
 const IN_FLIGHT_VALUES: usize = 32;
+/// The maximum compile cost of a nest that draws random words, enough for a draw of normal numbers. It is larger because
+/// the shader has the Philox rounds only once.
+const IN_FLIGHT_COST_OF_DRAWS: u32 = 128;
 
 /// The number of lanes that share a short row: one subgroup on most cards. The number is part of a reduction's tree,
 /// which decides bits, so it is the same on cards with other subgroups.
@@ -130,8 +133,10 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
 /// invocation waits for memory, unless the nest has so many values that its shader would become too long. A nest that
 /// draws random words also counts, because four neighbours share a Philox block.
 fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
-    let gains = !kernel.loads.is_empty() || kernel.values.iter().any(|v| matches!(v.op, Op::Philox { .. }));
-    let is_simple = kernel.values.len() <= IN_FLIGHT_VALUES && gains && kernel.compile_cost() <= IN_FLIGHT_COST;
+    let draws = kernel.values.iter().any(|v| matches!(v.op, Op::Philox { .. }));
+    let most = if draws { IN_FLIGHT_COST_OF_DRAWS } else { IN_FLIGHT_COST };
+    let gains = draws || !kernel.loads.is_empty();
+    let is_simple = kernel.values.len() <= IN_FLIGHT_VALUES && gains && kernel.compile_cost() <= most;
     match kernel.kind {
         // four 4-byte words are one vector load of 16 bytes, and shaders are written for four
         KernelKind::Elementwise | KernelKind::Reduce(_) if is_simple && caps.vector >= 16 => 4,
