@@ -1,15 +1,16 @@
 // Stable sorts of rows. `sort_rows` sorts rows that fit in workgroup memory. Longer rows are sorted digit by digit, from
-// the lowest: `prepare` makes a key from each element, and each digit then
-// takes four passes over keys and positions. `count` counts the digits of each workgroup's elements.
-// `add_within_groups` and `add_groups` turn the counts into the positions at which the elements of each digit and
-// workgroup begin, and `move_to_places` moves all elements there. The last digits are those of the rows' numbers, which
-// brings each row together again. `store_values` and `store_positions` store the result, `store_first_positions` the
-// result of `argtopk`, and `store_selected` the result of `select_in_order`.
+// the lowest. `prepare` makes a key from each element, and each digit then takes four passes over keys and positions.
+// `count` counts the digits of each workgroup's elements. `add_within_groups` and `add_groups` turn the counts into the
+// positions at which the elements of each digit and workgroup begin, and `move_to_places` moves all elements there. The
+// last digits are those of the rows' numbers, which brings each row together again. `store_values` and
+// `store_positions` store the result, `store_first_positions` the result of `argtopk`, and `store_selected` the result
+// of `select_in_order`.
 //
 // The generator writes what this file calls, for the operand's type. `params.number` describes the digit of a pass:
 // bits 0 to 4 are its shift, bit 8 is set if it is in the upper word of the key, bit 9 if it is a digit of the row's
-// number, and bit 10 if keys have two words. The call's parameters are the length of a row, 1 for descending order, and
-// the number of all elements. `argtopk` adds the length of a row of the result, and `select_in_order` the two places.
+// number, and bit 10 if keys have two words. In the passes that add counts it is the number of counters. The call's
+// parameters are the length of a row, 1 for descending order, and the number of all elements. `argtopk` adds the length
+// of a row of the result, and `select_in_order` the two places.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
@@ -36,7 +37,8 @@ fn is_last_in0(x: u32) -> bool {
 }
 // A slot of a short sort: a key and the element's position in its row. All slots of a row differ.
 alias Slot = vec2<u32>;
-const SLOTS = 2048u;
+// The number of items of a workgroup: slots of a short sort, or elements.
+const ITEMS = 2048u;
 fn slot_of(key: vec2<u32>, position: u32) -> Slot {
     return vec2<u32>(key.x, position);
 }
@@ -60,7 +62,7 @@ fn u32_to_i64(v: u32) -> i64 {
 // end
 
 // block: sort_rows
-var<workgroup> slots: array<Slot, SLOTS>;
+var<workgroup> slots: array<Slot, ITEMS>;
 
 // Where slot `i` lies in workgroup memory. Lanes that access neighbouring octets use different banks.
 fn at_slot(i: u32) -> u32 {
@@ -94,8 +96,8 @@ fn load_slot(i: u32, extent: u32) -> Slot {
 @compute @workgroup_size(WORKGROUP)
 fn sort_rows(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let extent = 1u << params.number;
-    let first = params.first_item + group_index(id) * SLOTS;
-    for (var octet = lane; octet < SLOTS / 8u; octet = octet + WORKGROUP) {
+    let first = params.first_item + group_index(id) * ITEMS;
+    for (var octet = lane; octet < ITEMS / 8u; octet = octet + WORKGROUP) {
         let at = octet * 8u;
         let falls = (at & 8u & (extent - 1u)) != 0u;
         var a = load_slot(first + at, extent);
@@ -140,7 +142,7 @@ fn sort_rows(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
             workgroupBarrier();
             let shift = max(left, 3u) - 3u;
             let distance = 1u << shift;
-            for (var octet = lane; octet < SLOTS / 8u; octet = octet + WORKGROUP) {
+            for (var octet = lane; octet < ITEMS / 8u; octet = octet + WORKGROUP) {
                 let at = ((octet >> shift) << (shift + 3u)) | (octet & (distance - 1u));
                 let falls = (at & (1u << run) & (extent - 1u)) != 0u;
                 var a = slots[at_slot(at)];
@@ -182,7 +184,7 @@ fn sort_rows(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
         }
     }
     workgroupBarrier();
-    for (var i = lane; i < SLOTS; i = i + WORKGROUP) {
+    for (var i = lane; i < ITEMS; i = i + WORKGROUP) {
         let position = i & (extent - 1u);
         if position < params.param0 && first + i < params.header.outer_size {
             let row = (first + i) / extent * params.param0;
@@ -215,10 +217,12 @@ fn prepare(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index
 var<workgroup> counts: array<atomic<u32>, 16>;
 
 fn digit(item: u32) -> u32 {
+    let shift = params.number & 31u;
+    if (params.number & 512u) != 0u {
+        return ((scratch1[item] / params.param0) >> shift) & 15u;
+    }
     let words = 1u + ((params.number >> 10u) & 1u);
-    let row = scratch1[item] / params.param0;
-    let word = scratch0[item * words + ((params.number >> 8u) & 1u)];
-    return (select(word, row, (params.number & 512u) != 0u) >> (params.number & 31u)) & 15u;
+    return (scratch0[item * words + ((params.number >> 8u) & 1u)] >> shift) & 15u;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -227,13 +231,12 @@ fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) 
         atomicStore(&counts[d], 0u);
     }
     workgroupBarrier();
-    let block = params.first_item / WORKGROUP + group_index(id);
-    let item = block * WORKGROUP + lane;
-    if item < params.header.outer_size {
-        atomicAdd(&counts[digit(item)], 1u);
+    let block = params.first_item / ITEMS + group_index(id);
+    for (var i = lane; i < ITEMS && block * ITEMS + i < params.header.outer_size; i = i + WORKGROUP) {
+        atomicAdd(&counts[digit(block * ITEMS + i)], 1u);
     }
     workgroupBarrier();
-    let blocks = (params.param2 + WORKGROUP - 1u) / WORKGROUP;
+    let blocks = (params.param2 + ITEMS - 1u) / ITEMS;
     if block < blocks {
         for (var d = lane; d < 16u; d = d + WORKGROUP) {
             scratch2[d * blocks + block] = atomicLoad(&counts[d]);
@@ -249,7 +252,7 @@ var<workgroup> sums: array<u32, WORKGROUP>;
 // goes behind all counters.
 @compute @workgroup_size(WORKGROUP)
 fn add_within_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let counters = (params.param2 + WORKGROUP - 1u) / WORKGROUP * 16u;
+    let counters = params.number;
     let group = params.first_item / WORKGROUP + group_index(id);
     let item = group * WORKGROUP + lane;
     var own = 0u;
@@ -282,7 +285,7 @@ var<workgroup> sums: array<u32, WORKGROUP>;
 // One workgroup replaces the sum of each group by that of the groups before it.
 @compute @workgroup_size(WORKGROUP)
 fn add_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let counters = (params.param2 + WORKGROUP - 1u) / WORKGROUP * 16u;
+    let counters = params.number;
     let groups = (counters + WORKGROUP - 1u) / WORKGROUP;
     var total = 0u;
     for (var first = 0u; first < groups; first = first + WORKGROUP) {
@@ -315,31 +318,43 @@ fn add_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_in
 // For each lane, how often each of 16 digits occurs up to this lane: two counts in a word.
 var<workgroup> lower_digits: array<vec4<u32>, WORKGROUP>;
 var<workgroup> upper_digits: array<vec4<u32>, WORKGROUP>;
+// The place of the workgroup's first element with each digit.
+var<workgroup> places: array<u32, 16>;
 
 fn digit(item: u32) -> u32 {
+    let shift = params.number & 31u;
+    if (params.number & 512u) != 0u {
+        return ((scratch1[item] / params.param0) >> shift) & 15u;
+    }
     let words = 1u + ((params.number >> 10u) & 1u);
-    let row = scratch1[item] / params.param0;
-    let word = scratch0[item * words + ((params.number >> 8u) & 1u)];
-    return (select(word, row, (params.number & 512u) != 0u) >> (params.number & 31u)) & 15u;
+    return (scratch0[item * words + ((params.number >> 8u) & 1u)] >> shift) & 15u;
 }
 
-// The words of counts that have 1 for a digit.
-fn one_of(digit: u32) -> vec4<u32> {
-    let word = 1u << ((digit & 1u) * 16u);
-    return select(vec4<u32>(0u), vec4<u32>(word), vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(digit >> 1u));
+// The eight counts of 4 bits in a word, as four words of two counts.
+fn spread(counts: u32) -> vec4<u32> {
+    let each = vec4<u32>(counts) >> vec4<u32>(0u, 8u, 16u, 24u);
+    return (each & vec4<u32>(15u)) | ((each & vec4<u32>(240u)) << vec4<u32>(12u));
 }
 
+// An invocation moves the elements of a run of at most 8, so that 4 bits count the digits of a run.
 @compute @workgroup_size(WORKGROUP)
 fn move_to_places(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let block = params.first_item / WORKGROUP + group_index(id);
-    let item = block * WORKGROUP + lane;
-    // past the end no digit counts
-    var own = 16u;
-    if item < params.header.outer_size {
-        own = digit(item);
+    let block = params.first_item / ITEMS + group_index(id);
+    let run = ITEMS / WORKGROUP;
+    let first = block * ITEMS + lane * run;
+    let blocks = (params.param2 + ITEMS - 1u) / ITEMS;
+    for (var d = lane; d < 16u; d = d + WORKGROUP) {
+        let counter = d * blocks + min(block, blocks - 1u);
+        places[d] = scratch2[counter] + scratch2[blocks * 16u + counter / WORKGROUP];
     }
-    lower_digits[lane] = select(vec4<u32>(0u), one_of(own), own < 8u);
-    upper_digits[lane] = select(vec4<u32>(0u), one_of(own - 8u), own >= 8u && own < 16u);
+    var counts = vec2<u32>(0u);
+    for (var i = 0u; i < run && first + i < params.header.outer_size; i = i + 1u) {
+        let own = digit(first + i);
+        let one = 1u << ((own & 7u) * 4u);
+        counts = counts + select(vec2<u32>(one, 0u), vec2<u32>(0u, one), own >= 8u);
+    }
+    lower_digits[lane] = spread(counts.x);
+    upper_digits[lane] = spread(counts.y);
     workgroupBarrier();
     for (var step = 1u; step < WORKGROUP; step = step << 1u) {
         var lower = vec4<u32>(0u);
@@ -353,20 +368,27 @@ fn move_to_places(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocatio
         upper_digits[lane] = upper_digits[lane] + upper;
         workgroupBarrier();
     }
-    if own == 16u {
-        return;
-    }
-    let up_to_here = select(lower_digits[lane], upper_digits[lane], own >= 8u);
-    let count = (up_to_here[(own >> 1u) & 3u] >> ((own & 1u) * 16u)) & 0xffffu;
-    let blocks = (params.param2 + WORKGROUP - 1u) / WORKGROUP;
-    let counter = own * blocks + block;
-    let place = scratch2[counter] + scratch2[blocks * 16u + counter / WORKGROUP] + count - 1u;
+    // each lane needs the counts of the lanes before it
+    lower_digits[lane] = lower_digits[lane] - spread(counts.x);
+    upper_digits[lane] = upper_digits[lane] - spread(counts.y);
     let words = 1u + ((params.number >> 10u) & 1u);
-    scratch3[place * words] = scratch0[item * words];
-    if words == 2u {
-        scratch3[place * words + 1u] = scratch0[item * words + 1u];
+    counts = vec2<u32>(0u);
+    for (var i = 0u; i < run && first + i < params.header.outer_size; i = i + 1u) {
+        let item = first + i;
+        let own = digit(item);
+        let half = (own >> 1u) & 3u;
+        let before = select(lower_digits[lane][half], upper_digits[lane][half], own >= 8u);
+        let of_lane = select(counts.x, counts.y, own >= 8u);
+        let shift = (own & 7u) * 4u;
+        let place = places[own] + ((before >> ((own & 1u) * 16u)) & 0xffffu) + ((of_lane >> shift) & 15u);
+        let one = 1u << shift;
+        counts = counts + select(vec2<u32>(one, 0u), vec2<u32>(0u, one), own >= 8u);
+        scratch3[place * words] = scratch0[item * words];
+        if words == 2u {
+            scratch3[place * words + 1u] = scratch0[item * words + 1u];
+        }
+        scratch4[place] = scratch1[item];
     }
-    scratch4[place] = scratch1[item];
 }
 // end
 

@@ -8,7 +8,7 @@ use super::{
     Access, Dialect, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, frame, library,
 };
 use crate::base::dtype::DType;
-use crate::graph::routine::{Pass, Place, slot_words};
+use crate::graph::routine::{Pass, Place, key_bits, slot_words};
 use crate::plan::kernel::{RoutineCall, RoutinePass, Whole};
 
 /// Returns the operands, results and scratch memories that a pass binds, in the order of its bindings.
@@ -127,8 +127,8 @@ pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'st
     for (i, (place, slot)) in slots.iter().enumerate() {
         more_of_operand(&mut out, call, (*place, i), *slot, library::block(rest, pass.name));
     }
-    if library::block(rest, pass.name).contains("SLOTS") {
-        line!(out, "const SLOTS = {}u;\n", scheduled.group as usize * pass.each);
+    if library::block(rest, pass.name).contains("ITEMS") {
+        line!(out, "const ITEMS = {}u;\n", scheduled.group as usize * pass.each);
     }
     let declared = out.finish();
     let main = library::block(rest, pass.name).replace(&format!("fn {}(", pass.name), "fn main(");
@@ -240,8 +240,10 @@ fn partials(out: &mut Text, n: usize, dtype: DType) {
 fn slot_functions(out: &mut Text, dtype: DType) {
     let tie = mutant!(equal_keys_in_any_order, "false", "a.y < b.y");
     let before = format!("a.x < b.x || (a.x == b.x && {tie})");
+    // only the lower bits of a key are in order
+    let packed = format!("((key.x & {:#x}u) << 12u) | position", (1u64 << key_bits(dtype).min(32)) - 1);
     let [slot, of, position, is_before] = match slot_words(dtype) {
-        1 => ["u32", "(key.x << 12u) | position", "slot & 0xfffu", "a < b"],
+        1 => ["u32", &packed, "slot & 0xfffu", "a < b"],
         2 => ["vec2<u32>", "vec2<u32>(key.x, position)", "slot.y", &before],
         _ => [
             "vec3<u32>",
@@ -265,8 +267,8 @@ fn sort_key(dtype: DType) -> [String; 2] {
     let (key, is_last) = match dtype {
         DType::Bool => (narrow("select(0u, 1u, x)"), "false"),
         DType::U8 | DType::U16 | DType::U32 => (narrow("x"), "false"),
-        DType::I8 => (narrow("(bitcast<u32>(x) ^ 0x80u) & 0xffu"), "false"),
-        DType::I16 => (narrow("(bitcast<u32>(x) ^ 0x8000u) & 0xffffu"), "false"),
+        DType::I8 => (narrow("bitcast<u32>(x) ^ 0x80u"), "false"),
+        DType::I16 => (narrow("bitcast<u32>(x) ^ 0x8000u"), "false"),
         DType::I32 => (narrow("bitcast<u32>(x) ^ 0x80000000u"), "false"),
         DType::U64 => (wide("sort_key_u64(x)"), "false"),
         DType::I64 => (wide("sort_key_i64(x)"), "false"),

@@ -18,7 +18,9 @@ mod sums;
 
 pub(crate) use bincount::BINCOUNT;
 pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
-pub(crate) use sort::{ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT, slot_words};
+pub(crate) use sort::{
+    ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT, key_bits, slot_words,
+};
 pub(crate) use sums::{Plan as SumsPlan, REDUCE_AT, SUM_BY_KEY};
 
 use crate::base::caps::Caps;

@@ -93,6 +93,9 @@ pub(crate) const SHORT: usize = 256;
 /// The most slots of workgroup memory in which a GPU sorts short rows. The position of a slot has 12 bits.
 const MOST_SLOTS: usize = 1 << 12;
 
+/// The number of elements that an invocation of a GPU moves to their places. Eight counts of 4 bits hold its counts.
+const RUN: usize = 8;
+
 /// The number of bits of a digit on a GPU. A workgroup counts all 16 values of a digit of its elements in parallel.
 const DIGIT: usize = 4;
 
@@ -151,7 +154,7 @@ fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'stati
 }
 
 /// Returns the number of key bits by which a GPU sorts a dtype. An f16 is compared as an f32, of which 20 bits suffice.
-fn key_bits(dtype: DType) -> usize {
+pub(crate) fn key_bits(dtype: DType) -> usize {
     if dtype == DType::Bool {
         return 1;
     }
@@ -193,7 +196,7 @@ fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static 
         let passes = vec![pass, last(if is_positions { POSITIONS } else { VALUES })];
         return Needs { scratch: smallvec![temp(size * 4)], passes };
     }
-    let blocks = size.div_ceil(group).max(1);
+    let blocks = size.div_ceil(RUN * group).max(1);
     let counters = blocks * 16;
     let sums = counters.div_ceil(group);
     // keys and positions exist twice, because a move cannot be in place; then the counters, followed by the sums of
@@ -222,11 +225,12 @@ fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static 
             None => (number * DIGIT % 32) | (number * DIGIT / 32) << 8,
             Some(of_row) => (of_row * DIGIT) | (1 << 9),
         };
-        let pass = |name, items, whole| Pass { name, items, each: 1, along: &[], whole, number: wide | digit as u32 };
-        passes.push(pass("count", size, from));
-        passes.push(pass("add_within_groups", counters, COUNTERS));
-        passes.push(pass("add_groups", group, COUNTERS));
-        passes.push(pass("move_to_places", size, to));
+        let pass = |name, items, each, whole, number| Pass { name, items, each, along: &[], whole, number };
+        let number = wide | digit as u32;
+        passes.push(pass("count", size, RUN, from, number));
+        passes.push(pass("add_within_groups", counters, 1, COUNTERS, counters as u32));
+        passes.push(pass("add_groups", group, 1, COUNTERS, counters as u32));
+        passes.push(pass("move_to_places", size, RUN, to, number));
     }
     let is_there = (key_digits + row_digits) % 2 == 1;
     const POSITIONS_HERE: &[Place] = &[Place::Scratch(1)];
