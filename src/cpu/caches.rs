@@ -12,18 +12,6 @@ pub(super) fn prefetch<T>(at: *const T) {
     crate::math::simd::prefetch(at);
 }
 
-/// Prefetches `bytes` bytes from an address on into the second-level cache. Any address is allowed.
-#[inline]
-pub(super) fn announce(at: *const u8, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..bytes).step_by(LINE) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: SSE is part of every x86-64, and a prefetch of any address has no effect that a program could see.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line).cast()) };
-    }
-    let _ = (at, bytes);
-}
-
 /// The sizes assumed for the first, second and last level if the system does not report them. Nearly every core of the
 /// last ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes of the other two.
 const USUAL: [usize; 3] = [32 << 10, 1 << 20, 32 << 20];

@@ -97,7 +97,7 @@ fn rows_ahead<T>(src: Block, nc: usize) -> isize {
     /// The distance in bytes. Copying that many bytes takes about as long as a last-level cache takes to answer.
     const AHEAD: usize = 2 << 10;
     let bytes = nc * size_of::<T>();
-    let is_short = (LINE..=AHEAD / 2).contains(&bytes);
+    let is_short = (LINE / 4..=AHEAD / 2).contains(&bytes);
     if is_short && src.rows.unsigned_abs() > nc { (AHEAD / bytes) as isize } else { 0 }
 }
 
@@ -143,8 +143,9 @@ unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
             _ if nr > 1 && src.cols == 1 && dst.rows == 1 => {
                 transpose(s, src.rows, d, dst.cols, nc, nr);
             }
-            // the inner loop is along the longer side, because each start of it costs time
-            _ if nr > nc => {
+            // the inner loop is along the longer side, because each start of it costs time, unless it would read and
+            // write another cache line each time
+            _ if nr > nc && (nc < 4 || src.cols.abs() > 2 || dst.cols.abs() > 2) => {
                 for c in 0..ncols {
                     let (s, d) = (s.offset(c * src.cols), d.offset(c * dst.cols));
                     strided(s, src.rows, d, dst.rows, nrows);
@@ -166,13 +167,12 @@ unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
 unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
     // SAFETY: *inside* and *apart*: every index is below `n`.
     unsafe {
-        if n <= 16 {
-            // for up to 16 elements, a call of `memcpy` would take longer than this loop
-            for i in 0..n {
-                *d.add(i) = *s.add(i);
-            }
-        } else {
-            std::ptr::copy_nonoverlapping(s, d, n);
+        match n {
+            // for up to 16 elements, a call of `memcpy` would take longer than a loop, or than two copies that overlap
+            0..4 => (0..n).for_each(|i| *d.add(i) = *s.add(i)),
+            4..8 => [0, n - 4].into_iter().for_each(|at| std::ptr::copy_nonoverlapping(s.add(at), d.add(at), 4)),
+            8..=16 => [0, n - 8].into_iter().for_each(|at| std::ptr::copy_nonoverlapping(s.add(at), d.add(at), 8)),
+            _ => std::ptr::copy_nonoverlapping(s, d, n),
         }
     }
 }
@@ -368,6 +368,30 @@ impl Axis {
             rest /= n;
         }
         offset
+    }
+
+    /// Like [`Axis::runs`], for blocks of several runs at equal distances: calls `f(done, offset, counts, steps)`, with
+    /// the number of runs and of indices in each, and the distances between runs and between indices.
+    #[inline(always)]
+    pub fn blocks(&self, start: usize, n: usize, mut f: impl FnMut(usize, isize, [usize; 2], [isize; 2])) {
+        let mut block = (0, 0, [0, 0], [0, 0]);
+        self.runs(start, n, |done, offset, count, step| {
+            let (_, first, [runs, length], [apart, _]) = &mut block;
+            if *runs == 1 {
+                *apart = offset - *first;
+            }
+            if *runs > 0 && *length == count && offset == *first + *runs as isize * *apart {
+                *runs += 1;
+                return;
+            }
+            let before = std::mem::replace(&mut block, (done, offset, [1, count], [0, step]));
+            if before.2[0] > 0 {
+                f(before.0, before.1, before.2, before.3);
+            }
+        });
+        if block.2[0] > 0 {
+            f(block.0, block.1, block.2, block.3);
+        }
     }
 
     /// Calls `f(done, offset, count, step)` for each part of `start..start + n` that has one step: `done` indices from

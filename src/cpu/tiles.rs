@@ -2,7 +2,6 @@
 //! cache.
 
 use super::bind::Bound;
-use super::caches::announce;
 use super::gather::{Indices, index_run, index_value};
 use super::parts::FillValue;
 use super::program::{Dst, Goal, Order, PAGE, Step, StepKind, Write};
@@ -437,30 +436,9 @@ impl Frame {
 /// # Safety
 /// *Inside* (`Program`); the tile is in the level's index space, and `to` has room for it.
 unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
-    /// How many runs ahead to prefetch. Copying that many runs (some KiB) takes about as long as main memory takes to
-    /// answer.
-    const AHEAD: isize = 8;
-    let p = &bound.program.places[place];
-    p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
-        let mut before = None;
-        p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
-            if let Some(before) = before.replace(co)
-                && rn == 1
-                && cs == 1
-            {
-                // the processor detects no stream in short runs with gaps; most runs have the same distance from the
-                // one before
-                let ahead = (ro + co + AHEAD * (co - before)) * p.size as isize;
-                announce(bound.at(place).wrapping_offset(ahead), cn * p.size);
-            }
-            // SAFETY: *inside*, and a run is a part of the tile.
-            unsafe {
-                let src = Block { ptr: bound.at(place).offset((ro + co) * p.size as isize), rows: rs, cols: cs };
-                let dst = Block { ptr: to.add((rd * tile.nc + cd) * p.size), rows: tile.nc as isize, cols: 1 };
-                strided::copy(p.size, src, dst, rn, cn);
-            }
-        });
-    });
+    let size = bound.program.places[place].size;
+    // SAFETY: *inside*, and a block is a part of the tile.
+    blocks(bound, place, to, tile, |memory, packed, nr, nc| unsafe { strided::copy(size, memory, packed, nr, nc) });
 }
 
 /// Copies contiguous rows from `from` to a tile of a store's buffer.
@@ -469,15 +447,31 @@ unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
 /// *Inside* (`Program`); the tile is in the level's index space, `from` points to its elements, and no other task runs
 /// it.
 unsafe fn unpack_tile(bound: &Bound<'_>, place: usize, from: *const u8, tile: Tile) {
-    let p = &bound.program.places[place];
+    let size = bound.program.places[place].size;
+    // SAFETY: *inside*, and a block is a part of the tile.
+    blocks(bound, place, from.cast_mut(), tile, |memory, packed, nr, nc| unsafe {
+        strided::copy(size, packed, memory, nr, nc)
+    });
+}
+
+/// Calls `f(memory, packed, rows, columns)` for blocks of a tile, where each is in the buffer of a place and in the
+/// contiguous rows at `at`.
+#[inline(always)]
+fn blocks(bound: &Bound<'_>, place: usize, at: *mut u8, tile: Tile, f: impl Fn(Block, Block, usize, usize)) {
+    let (p, memory) = (&bound.program.places[place], bound.at(place));
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
-        p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
-            // SAFETY: *inside*, and a run is a part of the tile.
-            unsafe {
-                let at = from.add((rd * tile.nc + cd) * p.size) as *mut u8;
-                let src = Block { ptr: at, rows: tile.nc as isize, cols: 1 };
-                let dst = Block { ptr: bound.at(place).offset((ro + co) * p.size as isize), rows: rs, cols: cs };
-                strided::copy(p.size, src, dst, rn, cn);
+        p.cols.blocks(tile.c0, tile.nc, |cd, co, [runs, cn], [apart, cs]| {
+            // the rows of a block are those of the tile, or the runs of one row
+            let (times, nr, step, width) = if runs == 1 { (1, rn, rs, tile.nc) } else { (rn, runs, apart, cn) };
+            for r in 0..times {
+                let from = memory.wrapping_offset((ro + r as isize * rs + co) * p.size as isize);
+                let packed = at.wrapping_add(((rd + r) * tile.nc + cd) * p.size);
+                f(
+                    Block { ptr: from, rows: step, cols: cs },
+                    Block { ptr: packed, rows: width as isize, cols: 1 },
+                    nr,
+                    cn,
+                );
             }
         });
     });
