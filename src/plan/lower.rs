@@ -168,6 +168,14 @@ impl Lowering<'_> {
         self.draft.values.len() - 1
     }
 
+    /// Returns the value of an index. Equal indices are one value, by which draws at them share a Philox block.
+    fn index(&mut self, (strides, offset): (Strides, isize), dtype: DType) -> usize {
+        let inner = self.is_inner(&strides);
+        let index = Value { op: Op::Index { strides: Box::new(strides), offset: offset as i64 }, dtype, inner };
+        let known = self.draft.values.iter().position(|v| *v == index);
+        known.unwrap_or_else(|| self.push(index.op, dtype, inner, false))
+    }
+
     fn row(&mut self, row: &'static Ufunc, args: &[usize], dtype: DType) -> usize {
         let inner = args.iter().any(|a| self.draft.values[*a].inner);
         let reduced = args.iter().any(|a| self.reduced[*a]);
@@ -286,26 +294,12 @@ impl Lowering<'_> {
         }
         match &n.op {
             NodeOp::Number | NodeOp::Fill => Ok(self.push(Op::Scalar(n.slots[0] as usize), n.dtype, false, false)),
-            NodeOp::Iota(axis) => {
-                let (strides, offset) = map.apply(&unit(n.shape.len(), *axis), 0);
-                let inner = self.is_inner(&strides);
-                Ok(self.push(Op::Index { strides: Box::new(strides), offset: offset as i64 }, n.dtype, inner, false))
-            }
+            NodeOp::Iota(axis) => Ok(self.index(map.apply(&unit(n.shape.len(), *axis), 0), n.dtype)),
             NodeOp::Philox { word } => {
                 let slots = [0, 1, 2].map(|i| n.slots[i] as usize);
-                let (strides, offset) = map.apply(&c_strides(&n.shape), 0);
-                let inner = self.is_inner(&strides);
                 self.draft.computes.push(node);
-                let index = Value {
-                    op: Op::Index { strides: Box::new(strides), offset: offset as i64 },
-                    dtype: DType::U32,
-                    inner,
-                };
-                // draws of the same indices share their blocks, which a backend recognises by the index value
-                let index = match self.draft.values.iter().position(|v| *v == index) {
-                    Some(known) => known,
-                    None => self.push(index.op, index.dtype, inner, false),
-                };
+                let index = self.index(map.apply(&c_strides(&n.shape), 0), DType::U32);
+                let inner = self.draft.values[index].inner;
                 Ok(self.push(Op::Philox { index, word: *word, slots }, DType::U32, inner, false))
             }
             NodeOp::Ufunc(row) => self.lower_ufunc(node, row, map, inside),

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, HashMap};
 
 pub(super) type Fallible<T> = Result<T, Fault>;
 
+/// A Philox block: the value of its index, its number, and the scalars of its key.
+pub(super) type Block = (usize, u8, [usize; 3]);
+
 /// Writes the functions of one kernel.
 pub(super) struct Body<'a> {
     pub kernel: &'a Kernel,
@@ -25,9 +28,8 @@ pub(super) struct Body<'a> {
     pub names: Vec<String>,
     /// For each value, whether it must be opaque to compilers where other operations use it.
     guarded: Vec<bool>,
-    /// The Philox blocks in scope, by index value, number and scalars: each is named after the value whose statement
-    /// declared it.
-    philox: HashMap<(usize, u8, [usize; 3]), usize>,
+    /// The Philox blocks in scope. Each is named after the value whose statement declared it.
+    philox: HashMap<Block, usize>,
 }
 
 impl<'a> Body<'a> {
@@ -159,16 +161,10 @@ impl<'a> Body<'a> {
         slots: [usize; 3],
     ) -> (String, usize) {
         if self.variant.draws_blocks {
-            let of_block = |v: &Value| matches!(v.op, Op::Philox { index: x, word: w, slots: s } if (x, w % 4, s) == (index, number, slots));
-            return ("n".to_string(), self.kernel.values.iter().position(of_block).unwrap_or(i));
+            let key = (index, number, slots);
+            return ("n".to_string(), self.philox_blocks().get(&key).copied().unwrap_or(i));
         }
-        let name = &self.names[index];
-        let counter = match self.kernel.values[index].compute() {
-            Compute::U32 => name.clone(),
-            Compute::I32 => format!("bitcast<u32>({name})"),
-            Compute::I64 | Compute::U64 => format!("low_{}({name})", self.kernel.values[index].compute().name()),
-            Compute::Bool | Compute::F32 | Compute::F64 => format!("u32({name})"),
-        };
+        let counter = self.counter(index, &self.names[index]);
         if let Some(known) = self.philox.get(&(index, number, slots)) {
             return (counter, *known);
         }
@@ -178,20 +174,44 @@ impl<'a> Body<'a> {
     }
 
     /// Returns the expression for the four random words of an index and its neighbours.
-    pub fn philox(&self, counter: &str, number: u8, slots: [usize; 3]) -> String {
+    fn philox(&self, counter: &str, number: u8, slots: [usize; 3]) -> String {
         let [lo, hi, stream] = slots.map(|n| self.scalar(n));
         format!("philox(vec4<u32>({counter} >> 2u, 0u, {stream}, {number}u), vec2<u32>({lo}, {hi}))")
     }
 
-    /// Returns the first value of each Philox block of the kernel.
-    pub fn philox_blocks(&self) -> Vec<usize> {
+    /// Returns the expression `name` of an index value as u32.
+    fn counter(&self, index: usize, name: &str) -> String {
+        let compute = self.kernel.values[index].compute();
+        match compute {
+            Compute::U32 => name.to_string(),
+            Compute::I32 => format!("bitcast<u32>({name})"),
+            Compute::I64 | Compute::U64 => format!("low_{}({name})", compute.name()),
+            Compute::Bool | Compute::F32 | Compute::F64 => format!("u32({name})"),
+        }
+    }
+
+    /// Returns the Philox blocks of the kernel, each with the first value that uses it.
+    pub fn philox_blocks(&self) -> BTreeMap<Block, usize> {
         let mut blocks = BTreeMap::new();
         for (i, v) in self.kernel.values.iter().enumerate() {
             if let Op::Philox { index, word, slots } = v.op {
                 blocks.entry((index, word % 4, slots)).or_insert(i);
             }
         }
-        blocks.into_values().collect()
+        blocks
+    }
+
+    /// Declares the blocks of the kernel for four elements, of which the first is in `first`. Returns the names.
+    pub fn draw_blocks(&self, out: &mut Text, first: &str) -> String {
+        let mut names = String::new();
+        for ((index, number, slots), i) in self.philox_blocks() {
+            let at = format!("{first}.at_index{index}");
+            // an index has the type of its column
+            let at = if self.kernel.values[index].dtype.size() == 8 { format!("low_i64({at})") } else { at };
+            line!(out, "let random{i} = {};", self.philox(&at, number, slots));
+            names += &format!(", random{i}");
+        }
+        names
     }
 
     /// Writes the statements of the values for which `which` holds, at the start of a scope that has no Philox block

@@ -41,21 +41,21 @@ impl Body<'_> {
 
         let stores: Vec<usize> = (0..kernel.stores.len()).collect();
         self.results_struct(&mut out, &stores);
-        let blocks = if self.variant.draws_blocks { self.philox_blocks() } else { vec![] };
-        let draws: String = blocks.iter().map(|i| format!(", random{i}: vec4<u32>")).collect();
-        line!(out, "fn results_of(element: Element, n: u32{draws}) -> Results {{");
+        let draws = self.variant.draws_blocks;
+        let mut blocks = if draws { String::from(", n: u32") } else { String::new() };
+        if draws {
+            self.philox_blocks().values().for_each(|i| blocks += &format!(", random{i}: vec4<u32>"));
+        }
+        line!(out, "fn results_of(element: Element{blocks}) -> Results {{");
         self.name_values(|v| if is_load(kernel, v) { format!("element.v{v}") } else { format!("v{v}") });
         self.values(&mut out, "element", None, |v| !is_load(kernel, v))?;
         self.return_results(&mut out, &stores);
         line!(out, "fn store_four(four: Four, left: u32) {{");
-        for i in &blocks {
-            if let Op::Philox { index, word, slots } = kernel.values[*i].op {
-                let block = self.philox(&format!("four.element0.at_index{index}"), word % 4, slots);
-                line!(out, "let random{i} = {block};");
-            }
+        let blocks = if draws { self.draw_blocks(&mut out, "four.element0") } else { String::new() };
+        for n in 0..4 {
+            let drawn = if draws { format!(", {n}u{blocks}") } else { String::new() };
+            line!(out, "let results{n} = results_of(four.element{n}{drawn});");
         }
-        let draws: String = blocks.iter().map(|i| format!(", random{i}")).collect();
-        (0..4).for_each(|n| line!(out, "let results{n} = results_of(four.element{n}, {n}u{draws});"));
         self.store_results(&mut out, &stores);
         line!(out, "}}");
         Ok(out.finish())
