@@ -171,9 +171,9 @@ impl Lowering<'_> {
     /// Returns the value of an index. Equal indices are one value, by which draws at them share a Philox block.
     fn index(&mut self, (strides, offset): (Strides, isize), dtype: DType) -> usize {
         let inner = self.is_inner(&strides);
-        let index = Value { op: Op::Index { strides: Box::new(strides), offset: offset as i64 }, dtype, inner };
-        let known = self.draft.values.iter().position(|v| *v == index);
-        known.unwrap_or_else(|| self.push(index.op, dtype, inner, false))
+        let op = Op::Index { strides: Box::new(strides), offset: offset as i64 };
+        let known = self.draft.values.iter().position(|v| v.op == op && (v.dtype, v.inner) == (dtype, inner));
+        known.unwrap_or_else(|| self.push(op, dtype, inner, false))
     }
 
     fn row(&mut self, row: &'static Ufunc, args: &[usize], dtype: DType) -> usize {
@@ -299,8 +299,8 @@ impl Lowering<'_> {
                 let slots = [0, 1, 2].map(|i| n.slots[i] as usize);
                 self.draft.computes.push(node);
                 let index = self.index(map.apply(&c_strides(&n.shape), 0), DType::U32);
-                let inner = self.draft.values[index].inner;
-                Ok(self.push(Op::Philox { index, word: *word, slots }, DType::U32, inner, false))
+                let op = Op::Philox { index, word: *word, slots };
+                Ok(self.push(op, DType::U32, self.draft.values[index].inner, false))
             }
             NodeOp::Ufunc(row) => self.lower_ufunc(node, row, map, inside),
             NodeOp::Cast => {
@@ -315,8 +315,7 @@ impl Lowering<'_> {
                 if from == n.dtype {
                     return Ok(v);
                 }
-                let (inner, reduced) = (self.draft.values[v].inner, self.reduced[v]);
-                Ok(self.push(Op::Cast(v), n.dtype, inner, reduced))
+                Ok(self.push(Op::Cast(v), n.dtype, self.draft.values[v].inner, self.reduced[v]))
             }
             NodeOp::View(v) => self.lower(n.args[0], &map.after(v), inside),
             NodeOp::Take { axis, mode, along, .. } => self.lower_take(node, (*axis, *along), *mode, map, inside),

@@ -70,16 +70,18 @@ fn the_end_of_an_array_and_its_neighbours() {
 #[test]
 fn random_numbers_by_blocks() {
     let Some(d) = gpu(1) else { return };
+    type Draw = fn(&mut Rng, [usize; 2]) -> Expr;
+    type Part = fn(&Expr) -> Expr;
     // half of it is large too
     let shape = [67, LARGE / 32];
-    let draws: [(&str, fn(&mut Rng, [usize; 2]) -> Expr); 5] = [
+    let draws: [(&str, Draw); 5] = [
         ("uniform f32", |rng, shape| rng.uniform(shape, F32)),
         ("uniform f16", |rng, shape| rng.uniform(shape, F16)),
         ("integers", |rng, shape| rng.integers(-1000, 1000, shape, I32)),
         ("two draws", |rng, shape| rng.uniform(shape, F32) + rng.uniform(shape, F32)),
         ("pairs of indices", |rng, shape| rng.normal(shape, F32).signbit()),
     ];
-    let parts: [(&str, fn(&Expr) -> Expr); 7] = [
+    let parts: [(&str, Part); 7] = [
         ("whole", |x| x.clone()),
         ("from a block on", |x| x.slice(s![.., 4..])),
         ("from the middle of a block on", |x| x.slice(s![1.., 3..])),
