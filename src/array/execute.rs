@@ -7,6 +7,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout};
 use crate::graph::expr::Expr;
 use crate::plan::backend::Bindings;
+use crate::plan::kernel::Output;
 use crate::plan::{self, CachedPlan};
 use smallvec::SmallVec;
 
@@ -15,8 +16,14 @@ pub(super) type Results = SmallVec<[Array; 1]>;
 
 /// Computes expressions that are neither stored nor views of an expression that is stored whole.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
+    let caps = device.backend().caps();
+    if let Some(found) = plan::recent(roots, None, caps) {
+        let (inputs, scalars) = (&found.inputs[..], &found.scalars[..]);
+        let bindings = Bindings { inputs, outputs: &[], scalars, lines: &found, replaces: false };
+        return compute(&found.plan, &|i| roots[i].0.location, bindings, device, at, at_once);
+    }
     let mut walk = plan::Walk::default();
-    let planned = plan::plan(&mut walk, roots, None, device.backend().caps())?;
+    let planned = plan::plan(&mut walk, roots, None, caps)?;
     let (inputs, scalars) = (walk.inputs(), walk.scalars());
     let bindings = Bindings { inputs, outputs: &[], scalars, lines: &walk, replaces: false };
     compute(&planned, &|i| roots[i].0.location, bindings, device, at, at_once)
@@ -32,22 +39,26 @@ pub(super) fn compute(
     at_once: bool,
 ) -> Result<Results> {
     let (backend, plan) = (device.backend(), &planned.plan);
+    let run = |bindings: Bindings<'_>| {
+        let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
+        done.map_err(|e| e.or_at(at))
+    };
+    if let ([output], [_]) = (&plan.outputs[..], &planned.output_of[..]) {
+        // most plans have one result; lists of results would take a tenth of the time of a small operation
+        let outputs = [(allocate(output, device, at, &|| line(0))?, 0)];
+        run(Bindings { outputs: &outputs, ..bindings })?;
+        let [(buffer, _)] = outputs;
+        let mut results = Results::new();
+        results.push(array(output, buffer, at));
+        return Ok(results);
+    }
     let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
     for (i, o) in plan.outputs.iter().enumerate() {
-        let first = || planned.output_of.iter().position(|n| *n == i).unwrap_or(0);
-        let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
-            Error::with_line(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
-        })?;
-        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(line(first())))?, 0));
+        let line = || line(planned.output_of.iter().position(|n| *n == i).unwrap_or(0));
+        outputs.push((allocate(o, device, at, &line)?, 0));
     }
-    let bindings = Bindings { outputs: &outputs, ..bindings };
-    let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
-    done.map_err(|e| e.or_at(at))?;
-    let array = |(buffer, n): (Buffer, usize)| {
-        let o = &plan.outputs[n];
-        let (shape, strides) = (SmallVec::from_slice(&o.shape), SmallVec::from_slice(&o.strides));
-        Array::new(buffer, Layout { shape, strides, offset: 0 }, o.dtype, at)
-    };
+    run(Bindings { outputs: &outputs, ..bindings })?;
+    let array = |(buffer, n): (Buffer, usize)| array(&plan.outputs[n], buffer, at);
     let output_of = &planned.output_of;
     if output_of.len() == outputs.len() {
         // no two expressions share an output, so each output has the same index as its expression
@@ -58,4 +69,21 @@ pub(super) fn compute(
         return Ok(results);
     }
     Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
+}
+
+/// Allocates the memory of an output. `line` returns the line of its expression, which an error has.
+#[inline]
+fn allocate(output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -> Result<Buffer> {
+    let bytes = layout::product(&output.shape).checked_mul(output.dtype.size()).ok_or_else(|| {
+        let detail = format!("shape {:?} has too many bytes", output.shape);
+        Error::with_line(ErrorKind::LimitExceeded, "eval", detail, at)
+    })?;
+    device.backend().allocate(bytes).map_err(|e| e.or_at(line()))
+}
+
+/// Returns an output as an array.
+#[inline]
+fn array(output: &Output, buffer: Buffer, at: Loc) -> Array {
+    let (shape, strides) = (SmallVec::from_slice(&output.shape), SmallVec::from_slice(&output.strides));
+    Array::new(buffer, Layout { shape, strides, offset: 0 }, output.dtype, at)
 }

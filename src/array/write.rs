@@ -156,9 +156,11 @@ impl Array {
 
     /// Writes an expression into the array or a part of it.
     fn write(&mut self, part: Option<View>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
+        let whole = self.layout();
+        let is_overlapping = whole.may_overlap_itself();
         let mut target = match &part {
-            Some(v) => self.layout().view(v),
-            None => self.layout(),
+            Some(v) => whole.view(v),
+            None => whole,
         };
         let dtype = self.dtype();
         let id = self.0.0.device;
@@ -167,7 +169,7 @@ impl Array {
         if target.shape.contains(&0) {
             return Ok(());
         }
-        if mutant!(write_to_places_that_are_one, false, self.layout().may_overlap_itself()) {
+        if mutant!(write_to_places_that_are_one, false, is_overlapping) {
             // where two elements share memory, a write to one would change the other, so copy the array first
             *self = self.0.compact(at)?;
             target = match &part {
@@ -179,9 +181,17 @@ impl Array {
         let device = Device::of(id);
         checked::before_write(&value, &device, at)?;
         let plan_of = |value: &Expr| {
-            let target = Target { buffer: self.buffer(), layout: &target };
+            let (target, caps) = (Target { buffer: self.buffer(), layout: &target }, device.backend().caps());
+            if let Some(found) = plan::recent(&[value], Some(&target), caps) {
+                let mut inputs = SmallVec::new();
+                for (buffer, offset) in &found.inputs {
+                    inputs.push(((!target.buffer.same(buffer)).then(|| (*buffer).clone()), *offset));
+                }
+                let lines = found.lines();
+                return Ok(PlannedWrite { plan: found.plan, inputs, scalars: found.scalars, lines });
+            }
             let mut walk = Walk::default();
-            let plan = plan::plan(&mut walk, &[value], Some(target), device.backend().caps())?;
+            let plan = plan::plan(&mut walk, &[value], Some(target), caps)?;
             let scalars = SmallVec::from_slice(walk.scalars());
             Ok(PlannedWrite { plan, inputs: walk.inputs_of_write(), scalars, lines: walk.lines() })
         };
@@ -196,8 +206,10 @@ impl Array {
         // the expression may hold references to the target, which must be dropped for the write to be in place
         drop(value);
         let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
-            let inputs: SmallVec<[(&Buffer, usize); 4]> =
-                planned.inputs.iter().map(|(b, o)| (b.as_ref().unwrap_or(own), *o)).collect();
+            let mut inputs: SmallVec<[(&Buffer, usize); 4]> = SmallVec::new();
+            for (buffer, offset) in &planned.inputs {
+                inputs.push((buffer.as_ref().unwrap_or(own), *offset));
+            }
             let outputs = [(output.clone(), target.offset)];
             let (scalars, lines) = (&planned.scalars, &planned.lines);
             let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces };
@@ -274,6 +286,9 @@ pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static s
             cast(e, dtype, at)
         }
     };
+    if value.0.shape[..] == *shape && value.0.untyped().is_none() {
+        return Ok(value);
+    }
     let v = view(op, &value, at, |from| View::broadcast_to(from, shape));
     v.checked()?;
     Ok(v)

@@ -15,6 +15,10 @@ pub(crate) trait Memory: Any + Send + Sync {
     fn bytes(&self) -> usize;
     /// Returns the memory as `Any`, for a downcast to the backend's own type.
     fn as_any(&self) -> &dyn Any;
+    /// Returns the address of the first byte and the number of bytes, if a CPU can access the memory.
+    fn host(&self) -> Option<(*mut u8, usize)> {
+        None
+    }
     /// Returns whether another library also holds the memory, so that it must never be written in place.
     fn is_lent(&self) -> bool {
         false
@@ -92,6 +96,11 @@ impl Buffer {
     /// Returns the memory as the backend's own type `M`, or `None` if it belongs to another backend.
     pub fn memory<M: Memory>(&self) -> Option<&M> {
         self.0.as_any().downcast_ref()
+    }
+
+    /// Returns the address of the first byte and the number of bytes of memory that a CPU can access.
+    pub fn host(&self) -> Option<(*mut u8, usize)> {
+        self.0.host()
     }
 
     /// Takes out the `Vec` of `n` elements that a caller handed over as the memory. Returns `None` if the memory is not

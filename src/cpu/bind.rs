@@ -2,10 +2,10 @@
 //! returns all pointers of the plan's steps into buffers. It checks that the elements that a step accesses are in the
 //! buffer.
 
-use super::memory::{CpuMemory, Pool};
+use super::memory::Pool;
 use super::parts::internal;
 use super::program::Program;
-use crate::base::buffer::{Buffer, Memory as _};
+use crate::base::buffer::Buffer;
 use crate::base::error::Result;
 use crate::plan::backend::{Bindings, index_out_of_range};
 use crate::plan::kernel::{BufferRef, Position};
@@ -35,18 +35,29 @@ struct Memory {
 impl Run<'_> {
     /// Returns the memory of a buffer that the plan refers to. Returns an error if the run binds no such buffer, or if
     /// the buffer is not on a CPU.
+    #[inline]
     fn memory(&self, name: &'static str, buffer: BufferRef) -> Result<Memory> {
-        let (found, offset) = match buffer {
-            BufferRef::Input(i) => (self.bindings.inputs.get(i).map(|e| e.0), self.bindings.inputs.get(i).map(|e| e.1)),
-            BufferRef::Temp(i) => (self.temps.get(i), None),
-            BufferRef::Output(i) => {
-                (self.bindings.outputs.get(i).map(|e| &e.0), self.bindings.outputs.get(i).map(|e| e.1))
-            }
+        let found = match buffer {
+            BufferRef::Input(i) => self.bindings.inputs.get(i).map(|(buffer, offset)| (*buffer, *offset)),
+            BufferRef::Temp(i) => self.temps.get(i).map(|buffer| (buffer, 0)),
+            BufferRef::Output(i) => self.bindings.outputs.get(i).map(|(buffer, offset)| (buffer, *offset)),
         };
-        match found.and_then(|b| b.memory::<CpuMemory>()) {
-            Some(m) => Ok(Memory { ptr: m.ptr(), bytes: m.bytes(), offset: offset.unwrap_or(0) }),
-            None => Err(internal(name, format!("the run binds no CPU buffer as {buffer}"))),
+        if let Some((found, offset)) = found
+            && let Some((ptr, bytes)) = found.host()
+        {
+            return Ok(Memory { ptr, bytes, offset });
         }
+        Err(internal(name, format!("the run binds no CPU buffer as {buffer}")))
+    }
+
+    /// Returns an error unless the run binds as many scalars as a program reads.
+    #[inline]
+    pub fn has_scalars(&self, name: &'static str, needs: usize) -> Result<()> {
+        let has = self.bindings.scalars.len();
+        if has >= needs {
+            return Ok(());
+        }
+        Err(internal(name, format!("the program needs {needs} scalars; the run binds {has}")))
     }
 
     /// Returns the values of the two run-time scalars by which indices count from the end: the length (the second) is
@@ -60,6 +71,7 @@ impl Run<'_> {
     /// Returns the address of element `first` of a buffer, counted from the run's offset. Fails unless all elements
     /// from `span.0` to `span.1`, counted from `first`, are in the buffer. If the span is `None`, no element will be
     /// accessed, and the address is the start of the buffer.
+    #[inline]
     pub fn locate(
         &self,
         name: &'static str,
@@ -111,10 +123,7 @@ unsafe impl Sync for Bound<'_> {}
 
 impl<'a> Bound<'a> {
     pub fn new(program: &'a Program, run: &'a Run<'a>) -> Result<Bound<'a>> {
-        if run.bindings.scalars.len() < program.scalars {
-            let (needs, has) = (program.scalars, run.bindings.scalars.len());
-            return Err(internal(program.name, format!("the program needs {needs} scalars; the run binds {has}")));
-        }
+        run.has_scalars(program.name, program.scalars)?;
         let mut at = SmallVec::with_capacity(program.places.len());
         for place in &program.places {
             at.push(match place.memory {

@@ -2,13 +2,13 @@
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
-use super::blocks;
 use super::parts::internal;
 use super::program::{Goal, Level, Order, Program, Request};
 use super::share::share;
 use super::threaded::{self, Threaded};
 use super::threads::threads;
 use super::tiles::{EVERYWHERE, Frame, Frames, Tile};
+use super::{blocks, direct};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::plan::kernel::{Kernel, Tiles, Tiling};
@@ -81,6 +81,8 @@ pub(super) struct Elementwise {
     cols: usize,
     /// The length of the last axis but one, or 1 if there is no such axis.
     height: usize,
+    /// The number of elements of the kernel's only tile, if it runs directly (`direct.rs`).
+    direct: Option<usize>,
     /// The kernel that looks for an out-of-bounds index before the first write, so that a failed run writes nothing.
     checks: Option<Box<Elementwise>>,
 }
@@ -139,19 +141,16 @@ impl Elementwise {
                 rows,
                 cols,
                 height,
+                direct: None,
                 checks,
             });
         }
         let wanted = Request { order: Order::Flat, outer: level, inner: Level::NONE, goal, passes: None, aliased };
-        Ok(Elementwise {
-            code: Code::Loops(Box::new(assign(kernel, wanted)?)),
-            schedule,
-            tiles,
-            rows,
-            cols,
-            height,
-            checks,
-        })
+        let program = assign(kernel, wanted)?;
+        let tile = tile_at(schedule.tiling, [rows, cols, height], 0);
+        let is_alone = tiles == 1 && schedule.alone && goal == Goal::Stores && checks.is_none();
+        let direct = (is_alone && direct::fits(&program, tile)).then(|| tile.len());
+        Ok(Elementwise { code: Code::Loops(Box::new(program)), schedule, tiles, rows, cols, height, direct, checks })
     }
 
     fn tile(&self, t: usize) -> Tile {
@@ -164,7 +163,10 @@ impl Elementwise {
             checks.run(run)?;
         }
         match &self.code {
-            Code::Loops(program) => self.run_loops(program, run),
+            Code::Loops(program) => match self.direct {
+                Some(n) => direct::run(program, n, run),
+                None => self.run_loops(program, run),
+            },
             Code::Threaded(code) => self.run_threaded(code, run),
         }
     }

@@ -21,6 +21,7 @@
 //! | `threads.rs` | returns how many threads share the work, also after `fork` |
 //! | `pool.rs` | the caller's rayon pool, or no pool in a build without the feature `rayon` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and prefetches cache lines |
+//! | `direct.rs` | runs small kernels that are one tile of contiguous operands |
 //! | `elementwise.rs`, `moves/`, `reduce/`, `row.rs`, `matmul/` | prepare and run one kind of kernel each |
 //! | `routines.rs` | lists the routines, which have a file each (`bincount.rs`, `compress.rs`, `sort/`, `sums.rs`); `operands.rs` passes them slices of memory |
 
@@ -32,6 +33,7 @@ mod blocks;
 mod caches;
 mod compress;
 mod convert;
+mod direct;
 mod elementwise;
 mod ends;
 mod fold;
@@ -76,6 +78,7 @@ use crate::plan::kernel::{Caps, NumberedCaps, Plan, Rates};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
 use memory::{Holder, Owner, Pool};
+use prepared::Prepared;
 use recorder::Recorder;
 #[cfg(feature = "testing")]
 pub(crate) use routines::has as has_routine;
@@ -217,6 +220,17 @@ impl Cpu {
         Buffer::new(unsafe { self.pool.lent(holder, memory, lender) })
     }
 
+    /// Adds the kernels and dispatches of a run to the counters.
+    fn count(&self, prepared: &Prepared) {
+        match (prepared.kernels, prepared.dispatches) {
+            (1, 1) => _ = self.single.fetch_add(1, Relaxed),
+            (kernels, dispatches) => {
+                self.kernels.fetch_add(kernels, Relaxed);
+                self.dispatches.fetch_add(dispatches, Relaxed);
+            }
+        }
+    }
+
     /// Returns the memory of a buffer. Returns an error if the buffer is not on a CPU, or has fewer than `len` bytes
     /// from byte `offset` on.
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
@@ -297,6 +311,15 @@ impl Backend for Cpu {
         let prepared =
             prepared::of(plan, &bindings, &self.prepares).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
         let mut run = Run { bindings, temps: SmallVec::new(), pool: &self.pool, rehearses: false };
+        if let ([ready], [step]) = (&prepared.steps[..], &plan.steps[..])
+            && plan.temps.is_empty()
+            && !self.recorder.is_on()
+        {
+            // most plans of small arrays
+            ready.run(&run).map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;
+            self.count(prepared);
+            return Ok(());
+        }
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
         }
@@ -307,7 +330,7 @@ impl Backend for Cpu {
         let mut notes = self.recorder.notes();
         for rehearses in rehearsals {
             run.rehearses = *rehearses;
-            for (n, (ready, step)) in prepared.iter().zip(&plan.steps).enumerate() {
+            for (n, (ready, step)) in prepared.steps.iter().zip(&plan.steps).enumerate() {
                 let done = match notes.as_mut().filter(|_| !rehearses) {
                     Some(notes) => notes.time((plan, n), &run.bindings, || ready.run(&run)),
                     None => ready.run(&run),
@@ -318,14 +341,7 @@ impl Backend for Cpu {
         if let Some(notes) = notes {
             self.recorder.keep(notes);
         }
-        let dispatches = plan.steps.iter().filter(|s| s.node().is_some()).count() as u64;
-        match (plan.kernel_count() as u64, dispatches) {
-            (1, 1) => _ = self.single.fetch_add(1, Relaxed),
-            (kernels, _) => {
-                self.kernels.fetch_add(kernels, Relaxed);
-                self.dispatches.fetch_add(dispatches, Relaxed);
-            }
-        }
+        self.count(prepared);
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub(super) enum Ready {
 
 impl Ready {
     /// Prepares the steps of a plan.
-    fn steps(steps: &[Step], aliased: &[bool]) -> Result<Prepared, (Error, usize)> {
+    fn steps(steps: &[Step], aliased: &[bool]) -> Result<Vec<Ready>, (Error, usize)> {
         // a kernel that writes in place must wait until the whole product before it has been computed
         let hands_on = |step: &Step| aliased.is_empty() && hands_on(step);
         let ready = |i: usize| {
@@ -92,8 +92,12 @@ fn hands_on(step: &Step) -> bool {
     step.nest().and_then(|kernel| kernel.schedule.product()).is_some_and(|product| product.hands_on)
 }
 
-/// The steps of a plan, ready to be bound.
-pub(super) type Prepared = Vec<Ready>;
+/// The steps of a plan, ready to be bound, and what a run of them adds to the device's counters.
+pub(super) struct Prepared {
+    pub steps: Vec<Ready>,
+    pub kernels: u64,
+    pub dispatches: u64,
+}
 
 impl Heap for Ready {
     fn heap(&self) -> usize {
@@ -121,9 +125,11 @@ pub(super) fn of<'a>(
     }
     validate(plan)?;
     let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
-    let prepared = Box::new(Ready::steps(&plan.steps, aliased)?);
+    let steps = Ready::steps(&plan.steps, aliased)?;
     made.fetch_add(1, Relaxed);
-    let bytes = prepared.heap();
+    let bytes = steps.heap();
+    let dispatches = plan.steps.iter().filter(|s| s.node().is_some()).count() as u64;
+    let prepared = Box::new(Prepared { steps, kernels: plan.kernel_count() as u64, dispatches });
     if plan.kept.prepare(replaces, prepared) && plan.is_kept {
         plan.kept.count(bytes);
         make_room();
@@ -137,7 +143,10 @@ pub(super) fn of<'a>(
 fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
     for (i, input) in bindings.inputs.iter().enumerate() {
-        for (o, output) in bindings.outputs.iter().enumerate().filter(|(_, output)| output.0.same(input.0)) {
+        for (o, output) in bindings.outputs.iter().enumerate() {
+            if !output.0.same(input.0) {
+                continue;
+            }
             if o > 0 || !plan.aliased.get(i).is_some_and(|aliased| *aliased) {
                 let detail = format!("input {i} and output {o} share {:?}, which the plan does not expect", output.0);
                 return Err(Error::with_line(ErrorKind::Internal, "eval", detail, None));

@@ -4,7 +4,7 @@
 use super::bind::Bound;
 use super::gather::{Indices, index_run, index_value};
 use super::parts::FillValue;
-use super::program::{Dst, Goal, Order, PAGE, Step, StepKind, Write};
+use super::program::{Dst, Goal, Order, PAGE, Program, Step, StepKind, Write};
 use super::scan::Scanner;
 use super::strided::{self, Block};
 use crate::plan::kernel::Position;
@@ -177,20 +177,7 @@ impl Frame {
             frame.at[fill.id] = to;
             // SAFETY: *room*: the slot has `count` elements. *Inside*: a place to read contains an element.
             unsafe {
-                let bits = match fill.value {
-                    FillValue::Bits(bits) => bits,
-                    // `Bound::new` has checked that there are that many scalars
-                    FillValue::Scalar(n) => bound.run.bindings.scalars.get(n).copied().unwrap_or(0),
-                    FillValue::Element(n) => match program.places[n].convert {
-                        Some(widen) => {
-                            let mut wide = 0u64;
-                            let p = bound.at(n) as *const u8;
-                            widen(1, p, p, p, (&raw mut wide) as *mut u8);
-                            wide
-                        }
-                        None => strided::read(program.places[n].size, bound.at(n)),
-                    },
-                };
+                let bits = bits_of(fill.value, program, |place| bound.at(place), bound.run.bindings.scalars);
                 strided::fill(fill.size, bits, to, fill.count);
             }
         }
@@ -428,6 +415,35 @@ impl Frame {
                 StepKind::Call(_) | StepKind::Load(_) | StepKind::Scan(_) | StepKind::ReuseRow => {}
             }
         }
+    }
+}
+
+/// Returns the number that a register is filled with. `at` returns the address of element 0 of a place.
+///
+/// # Safety
+/// *Inside* ([`Program`]): a place to read contains an element.
+#[inline]
+pub(super) unsafe fn bits_of(
+    value: FillValue,
+    program: &Program,
+    at: impl Fn(usize) -> *mut u8,
+    scalars: &[u64],
+) -> u64 {
+    match value {
+        FillValue::Bits(bits) => bits,
+        // the run has that many scalars, because binding the program has checked it
+        FillValue::Scalar(n) => scalars.get(n).copied().unwrap_or(0),
+        // SAFETY: the caller's condition; an element has at most 8 bytes.
+        FillValue::Element(n) => unsafe {
+            match program.places[n].convert {
+                Some(widen) => {
+                    let (mut wide, p) = (0u64, at(n).cast_const());
+                    widen(1, p, p, p, (&raw mut wide) as *mut u8);
+                    wide
+                }
+                None => strided::read(program.places[n].size, at(n)),
+            }
+        },
     }
 }
 

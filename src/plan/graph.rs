@@ -5,10 +5,10 @@
 //! key records which scalars are equal, because equal ones share a slot. The arena is made only if no plan is cached
 //! under the key.
 
-use super::Target;
 use super::key::Key;
 use super::order::Order;
 use super::traced::{Seeds, without_elements};
+use super::{KeyHasher, Target};
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Loc, Result};
@@ -76,11 +76,12 @@ pub(super) struct Arena {
 
 /// The maximum number of nodes for which the list is searched. 16 pointers fill two cache lines, and searching those is
 /// faster than computing a hash.
-const LISTED: usize = 16;
+pub(super) const LISTED: usize = 16;
 
 /// Returns the number that identifies the kind of operation in the first word of a node in the key. The most frequent
 /// kinds have their own numbers and are written by hand. All others are written by the `Hash` of `NodeOp`.
-fn kind(op: &NodeOp) -> u64 {
+#[inline]
+pub(super) fn kind(op: &NodeOp) -> u64 {
     match op {
         NodeOp::Stored(_) => 1,
         NodeOp::Ufunc(_) => 2,
@@ -109,7 +110,7 @@ pub(crate) struct Walk<'a> {
     key: Key,
     nodes: SmallVec<[&'a Node; LISTED]>,
     /// The number of each node, once there are more than [`LISTED`] nodes, so that the walk stays linear. Empty before.
-    numbers: HashMap<*const Node, u32, BuildHasherDefault<DefaultHasher>>,
+    numbers: HashMap<*const Node, u32, BuildHasherDefault<KeyHasher>>,
     /// The slots of the bindings of all nodes, in one list.
     slots: SmallVec<[u32; 8]>,
     /// The stored arrays that the walk has found, one for each slot, as buffer and offset. `sources` holds their nodes,
@@ -224,7 +225,7 @@ impl<'a> Walk<'a> {
 
     /// Returns the number of a node, if the walk has found it.
     #[inline]
-    fn number(&self, node: *const Node) -> Option<u32> {
+    pub(super) fn number(&self, node: *const Node) -> Option<u32> {
         if self.nodes.len() <= LISTED {
             self.nodes.iter().position(|n| std::ptr::eq(*n, node)).map(|n| n as u32)
         } else {
@@ -235,29 +236,35 @@ impl<'a> Walk<'a> {
     /// Returns the slot of a number. Equal numbers of one dtype share a slot, so that the planner knows that they are
     /// equal.
     fn scalar_slot(&mut self, value: Scalar, dtype: DType) -> u32 {
-        let bits = value.bits(dtype);
-        for (back, known) in self.scalars.iter().zip(&self.types).rev().take(RECENT_SCALARS).enumerate() {
-            let slot = (self.scalars.len() - 1 - back) as u32;
-            if known == (&bits, &dtype) && !mutant!(seeds_share_slots_with_numbers, false, self.seeds.has(slot)) {
-                return slot;
+        let (bits, count) = (value.bits(dtype), self.scalars.len());
+        for slot in (count.saturating_sub(RECENT_SCALARS)..count).rev() {
+            if self.scalars[slot] == bits
+                && self.types[slot] == dtype
+                && !mutant!(seeds_share_slots_with_numbers, false, self.seeds.has(slot as u32))
+            {
+                return slot as u32;
             }
         }
         self.scalars.push(bits);
         self.types.push(dtype);
-        self.scalars.len() as u32 - 1
+        count as u32
     }
 
     /// Returns the slot of a stored array. If the same array occurs again, it shares the slot and is read only once.
     fn input_slot(&mut self, node: &'a Node, (buffer, offset): (&'a Buffer, usize), aliased: Option<isize>) -> u32 {
-        for (back, (known, source)) in self.inputs.iter().zip(&self.sources).rev().take(RECENT_INPUTS).enumerate() {
-            let same = |other: &Node| node.op == other.op && node.shape == other.shape;
-            if known.0.same(buffer) && known.1 == offset && same(source.0) {
-                return (self.inputs.len() - 1 - back) as u32;
+        let count = self.inputs.len();
+        for slot in (count.saturating_sub(RECENT_INPUTS)..count).rev() {
+            let known = self.inputs[slot];
+            if known.1 == offset && known.0.same(buffer) {
+                let other = self.sources[slot].0;
+                if node.op == other.op && node.shape == other.shape {
+                    return slot as u32;
+                }
             }
         }
         self.inputs.push((buffer, offset));
         self.sources.push((node, aliased));
-        self.inputs.len() as u32 - 1
+        count as u32
     }
 
     /// Writes a node, whose operands have already been written, to the key, and collects its bindings.
@@ -362,10 +369,11 @@ impl<'a> Walk<'a> {
     /// `None`: the run must not hold another reference to it, because the write is in place only if the writer's handle
     /// is the last.
     pub fn inputs_of_write(&self) -> SmallVec<[(Option<Buffer>, usize); 4]> {
-        let own = |((buffer, offset), source): (&(&Buffer, usize), &(&Node, Option<isize>))| {
-            (source.1.is_none().then(|| (*buffer).clone()), *offset)
-        };
-        self.inputs.iter().zip(&self.sources).map(own).collect()
+        let mut inputs = SmallVec::new();
+        for ((buffer, offset), source) in self.inputs.iter().zip(&self.sources) {
+            inputs.push((source.1.is_none().then(|| (*buffer).clone()), *offset));
+        }
+        inputs
     }
 
     /// Returns the numbers on which the plan runs, each as the bits of its type.
@@ -376,12 +384,35 @@ impl<'a> Walk<'a> {
     /// Returns the caller's line of each node, by its number. A plan is shared between callers, so it refers to nodes
     /// and holds no lines. Each evaluation reports errors with its own lines.
     pub fn lines(&self) -> SmallVec<[Loc; 8]> {
-        self.nodes.iter().map(|n| n.location).collect()
+        let mut lines = SmallVec::new();
+        for node in &self.nodes {
+            lines.push(node.location);
+        }
+        lines
     }
 
     /// Returns the nodes of the expression, in the order of their numbers.
     pub(super) fn nodes(&self) -> &[&'a Node] {
         &self.nodes
+    }
+
+    /// Returns the numbers of the roots.
+    pub(super) fn roots(&self) -> &[u32] {
+        &self.roots
+    }
+
+    /// Returns the slots of the bindings of all nodes.
+    pub(super) fn slots(&self) -> &[u32] {
+        &self.slots
+    }
+
+    /// Returns the offset of an input relative to the target, if it is in the target's buffer.
+    pub(super) fn aliased(&self, slot: usize) -> Option<isize> {
+        self.sources[slot].1
+    }
+
+    pub(super) fn is_traced(&self) -> bool {
+        self.is_traced
     }
 
     /// Makes the planner's arena, in which equal nodes are merged. Also returns, for each node of the walk, its index

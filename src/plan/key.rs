@@ -1,48 +1,25 @@
 //! The words of a plan's key.
 
+use smallvec::SmallVec;
 use std::hash::Hasher;
-
-/// The number of words that a key holds without an allocation: enough for a graph of about twelve nodes.
-const SHORT: usize = 64;
 
 /// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that
 /// derives `Hash` can be written to it. Expressions of different structure never have equal words, because the words of
 /// each value determine where the value ends.
-pub(super) struct Key {
-    first: [u64; SHORT],
-    /// The number of words of `first` in use.
-    len: usize,
-    /// All words of a key that is longer than `first`. Empty for a shorter key.
-    all: Vec<u64>,
-}
-
-impl Default for Key {
-    fn default() -> Key {
-        Key { first: [0; SHORT], len: 0, all: Vec::new() }
-    }
-}
+///
+/// 64 words need no allocation: enough for a graph of about twelve nodes.
+#[derive(Default)]
+pub(super) struct Key(SmallVec<[u64; 64]>);
 
 impl Key {
     #[inline]
     pub fn push(&mut self, word: u64) {
-        if self.len < SHORT {
-            self.first[self.len] = word;
-            self.len += 1;
-        } else {
-            self.push_beyond(word);
-        }
+        self.0.push(word);
     }
 
-    #[cold]
-    fn push_beyond(&mut self, word: u64) {
-        if self.all.is_empty() {
-            self.all.extend_from_slice(&self.first);
-        }
-        self.all.push(word);
-    }
-
+    #[inline]
     pub fn words(&self) -> &[u64] {
-        if self.all.is_empty() { &self.first[..self.len] } else { &self.all }
+        &self.0
     }
 }
 
@@ -56,15 +33,19 @@ impl Hasher for Key {
             self.push(words.remainder().iter().rev().fold(0, |word, byte| word << 8 | *byte as u64));
         }
     }
+    #[inline]
     fn write_u8(&mut self, n: u8) {
         self.push(n as u64);
     }
+    #[inline]
     fn write_u32(&mut self, n: u32) {
         self.push(n as u64);
     }
+    #[inline]
     fn write_u64(&mut self, n: u64) {
         self.push(n);
     }
+    #[inline]
     fn write_usize(&mut self, n: usize) {
         self.push(n as u64);
     }

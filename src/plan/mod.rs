@@ -9,7 +9,8 @@
 //! cuts axes along which kernels gather or scatter into windows. `boxes.rs` cuts kernels that read concatenations.
 //! `join.rs` merges kernels that read the same memory. `copies.rs` creates the kernels of `concat` and of reshapes,
 //! `scatter.rs` those of scatters, and `routines.rs` the steps of a routine. `buffers.rs` assigns buffers to
-//! temporaries. `schedule/` maps each loop nest to the hardware. Plans are cached under their whole key.
+//! temporaries. `schedule/` maps each loop nest to the hardware. Plans are cached under their whole key, and `recent.rs`
+//! finds the latest plans of a thread without a key.
 
 pub(crate) mod backend;
 pub(crate) mod debug;
@@ -31,6 +32,7 @@ mod order;
 mod planner;
 mod price;
 mod product;
+mod recent;
 mod routines;
 mod scan;
 mod scatter;
@@ -46,6 +48,7 @@ pub(crate) use graph::Walk;
 pub(crate) use price::lacking_type;
 #[cfg(feature = "testing")]
 pub(crate) use product::passes as product_passes;
+pub(crate) use recent::Found;
 #[cfg(any(feature = "testing", feature = "gpu"))]
 pub(crate) use schedule::schedule_nest;
 pub(crate) use traced::{Seeds, without_elements};
@@ -58,6 +61,7 @@ use crate::graph::expr::{Expr, Node, NodeOp, Role};
 use crate::plan::backend::Lines;
 use crate::plan::kernel::{Kept, NumberedCaps, Plan, Step};
 use lru::LruCache;
+use recent::Recent;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -93,6 +97,15 @@ pub(crate) struct Cached {
     pub work: u64,
 }
 
+impl CachedPlan {
+    fn note_found(&self) {
+        // the flag is set only if it is not, because a store would take the cache line from other threads
+        if !self.was_found.load(Relaxed) {
+            self.was_found.store(true, Relaxed);
+        }
+    }
+}
+
 impl Deref for CachedPlan {
     type Target = Cached;
     fn deref(&self) -> &Cached {
@@ -110,7 +123,8 @@ struct KeyHasher(u64);
 
 impl std::hash::Hasher for KeyHasher {
     fn finish(&self) -> u64 {
-        self.0
+        // a table selects its slot by the low bits, and the products have their best bits above
+        self.0.rotate_left(26)
     }
     fn write(&mut self, bytes: &[u8]) {
         for word in bytes.chunks_exact(8) {
@@ -142,8 +156,9 @@ const LARGEST: usize = MOST_BYTES / 2;
 /// The number of slots of a thread's table: about ten times the number of plans of one training step.
 const PLACES: usize = 2048;
 /// The size of a table in bytes: its slots, and for each slot the block that remains of a dropped plan.
-const TABLE: usize =
-    PLACES * (size_of::<(u64, Weak<CachedPlan>)>() + block(2 * size_of::<usize>() + size_of::<CachedPlan>()));
+const TABLE: usize = PLACES
+    * (size_of::<(u64, Weak<CachedPlan>)>() + block(2 * size_of::<usize>() + size_of::<CachedPlan>()))
+    + recent::SLOTS * block(recent::BYTES);
 /// The number of threads that have a table.
 static TABLES: AtomicUsize = AtomicUsize::new(0);
 
@@ -152,6 +167,8 @@ static TABLES: AtomicUsize = AtomicUsize::new(0);
 struct Local {
     /// Empty until the first plan is inserted.
     places: Vec<(u64, Weak<CachedPlan>)>,
+    /// The latest plans with descriptions of their expressions. Empty until the first plan is inserted.
+    recent: Vec<Option<Box<Recent>>>,
 }
 
 impl Local {
@@ -161,9 +178,7 @@ impl Local {
         if *plan.key != *key {
             return None;
         }
-        if !plan.was_found.load(Relaxed) {
-            plan.was_found.store(true, Relaxed);
-        }
+        plan.note_found();
         Some(plan)
     }
 
@@ -176,6 +191,7 @@ impl Local {
                 return;
             }
             self.places.resize(PLACES, (0, Weak::new()));
+            self.recent.resize_with(recent::SLOTS, || None);
         }
         self.places[hash as usize % PLACES] = (hash, Arc::downgrade(plan));
     }
@@ -209,7 +225,7 @@ fn hash_of(key: &[u64]) -> u64 {
 }
 
 thread_local! {
-    static LOCAL: RefCell<Local> = const { RefCell::new(Local { places: Vec::new() }) };
+    static LOCAL: RefCell<Local> = const { RefCell::new(Local { places: Vec::new(), recent: Vec::new() }) };
 }
 static SHARED: LazyLock<Mutex<Shared>> =
     LazyLock::new(|| Mutex::new(LruCache::unbounded_with_hasher(BuildHasherDefault::default())));
@@ -285,14 +301,53 @@ pub(crate) fn plan<'a>(
     let key = walk.key();
     let hash = hash_of(key);
     let plan = match find(hash, key) {
-        Some(plan) => plan,
+        Some(plan) => {
+            keep_recent(walk, roots, target.as_ref(), caps, &plan);
+            plan
+        }
         None => make(walk, hash, target, caps)?,
     };
+    show(&plan, walk);
+    Ok(plan)
+}
+
+/// Returns the plan of the roots with the bindings of this evaluation, if the thread has used the plan recently for an
+/// expression of the same line. Otherwise [`plan`] finds or makes it.
+pub(crate) fn recent<'a>(roots: &[&'a Expr], target: Option<&Target<'_>>, caps: &NumberedCaps) -> Option<Found<'a>> {
+    let find = |local: &RefCell<Local>| {
+        let local = local.borrow();
+        local.recent.get(recent::slot(roots))?.as_ref()?.find(roots, target, caps.number())
+    };
+    let found = LOCAL.try_with(find).ok().flatten()?;
+    found.plan.note_found();
+    show(&found.plan, &found);
+    Some(found)
+}
+
+/// Prints a plan if `CUPRIC_DEBUG` asks for plans.
+fn show(plan: &CachedPlan, lines: &dyn Lines) {
     if debug::asks(debug::Word::Plan) {
-        let line = |step| plan.plan.node_of(step).and_then(|node| walk.of(node));
+        let line = |step| plan.plan.node_of(step).and_then(|node| lines.of(node));
         debug::show(debug::Word::Plan, &plan.plan.with_lines(&line));
     }
-    Ok(plan)
+}
+
+/// Stores a plan that was found by its key as a recent one of this thread.
+fn keep_recent(
+    walk: &Walk<'_>,
+    roots: &[&Expr],
+    target: Option<&Target<'_>>,
+    caps: &NumberedCaps,
+    plan: &Arc<CachedPlan>,
+) {
+    if let Some(recent) = Recent::new(walk, target, caps.number(), plan) {
+        let keep = |local: &RefCell<Local>| {
+            if let Some(slot) = local.borrow_mut().recent.get_mut(recent::slot(roots)) {
+                *slot = Some(recent);
+            }
+        };
+        let _ = LOCAL.try_with(keep);
+    }
 }
 
 /// Makes the plan of an expression, and caches it unless its key is too long.

@@ -195,7 +195,7 @@ impl Layout {
     /// Returns whether two indices may refer to the same element (broadcast axes, sliding windows). The test is not
     /// exact: it also returns true for a few layouts without overlap.
     pub fn may_overlap_itself(&self) -> bool {
-        if self.shape.contains(&0) {
+        if self.shape.contains(&0) || is_c_contiguous(&self.shape, &self.strides) {
             return false;
         }
         let mut axes: SmallVec<[(usize, usize); 6]> = (0..self.shape.len())

@@ -114,6 +114,10 @@ impl Memory for CpuMemory {
         self
     }
 
+    fn host(&self) -> Option<(*mut u8, usize)> {
+        Some((self.ptr(), self.bytes))
+    }
+
     fn is_lent(&self) -> bool {
         matches!(self.storage, Storage::Lent(..))
     }

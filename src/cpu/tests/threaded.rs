@@ -202,14 +202,15 @@ fn both(random: &mut Random, k: Kernel, shape: [usize; 2], in_place: bool, threa
 fn threaded_code_gives_the_bits_of_loops() {
     let mut random = Random(1);
     let mut count = 0;
-    for c in 1..=300 {
-        for r in [1, 1, 1, 1, 3] {
+    // every remainder of a block, in rows that are long enough for threaded code
+    for c in 1025..=1152 {
+        for r in [1, 1, 3] {
             for in_place in [false, true] {
                 count += compare(&mut random, [r, c], in_place, &[1]) as usize;
             }
         }
     }
-    assert!(!caps().threaded || count > 2000, "only {count} kernels were threaded");
+    assert!(!caps().threaded || count > 500, "only {count} kernels were threaded");
 }
 
 /// Tests a sum or a difference of two products, or of a product and an operand, in either order: one instruction of

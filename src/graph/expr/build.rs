@@ -12,17 +12,42 @@ use std::cmp::Ordering;
 
 /// Builds the node of an elementwise function.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
-    carry(at, || build_ufunc(row, args, at))
+    call(row, args, at)
+}
+
+/// Builds the node of an elementwise function of an array or a list of operands.
+#[inline]
+fn call(row: &'static Ufunc, args: impl AsRef<[Arg]> + IntoIterator<Item = Arg>, at: Loc) -> Expr {
+    let Some((like, row)) = plain(row, args.as_ref()) else {
+        return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
+    };
+    let (shape, device, dtype) = (Shape::from_slice(&like.0.shape), like.0.device, like.0.dtype);
+    let mut operands = Args::new();
+    for a in args {
+        operands.push(match a {
+            Arg::Expr(e) => e,
+            Arg::Scalar(s) => Expr::fill(s, Shape::new(), dtype, at),
+        });
+    }
+    Expr::node(NodeOp::Ufunc(row), operands, shape, row.class.result(dtype), device, at)
+}
+
+fn call_one(row: &'static Ufunc, args: [Arg; 1], at: Loc) -> Expr {
+    call(row, args, at)
+}
+
+fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
+    call(row, args, at)
 }
 
 /// Builds the call of the elementwise function `row` with two operands.
 pub(crate) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+    call_two(row, [a.into_arg(), b.into_arg()], at)
 }
 
 /// Builds the call of the elementwise function `row` with one operand.
 pub(crate) fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg()], at)
+    call_one(row, [a.into_arg()], at)
 }
 
 /// Returns `a` where a condition is true, and `b` elsewhere.
@@ -52,17 +77,6 @@ fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
 }
 
 fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result<Expr> {
-    if let Some((like, row)) = plain(row, &args) {
-        let (shape, device, dtype) = (Shape::from_slice(&like.0.shape), like.0.device, like.0.dtype);
-        let mut operands = Args::new();
-        for a in args {
-            operands.push(match a {
-                Arg::Expr(e) => e,
-                Arg::Scalar(s) => Expr::fill(s, Shape::new(), dtype, at),
-            });
-        }
-        return Ok(Expr::node(NodeOp::Ufunc(row), operands, shape, row.class.result(dtype), device, at));
-    }
     let device = common(row.name, args.iter().filter_map(as_expr), at)?;
     if args.iter().all(|a| as_expr(a).is_none()) {
         return fold_scalars(row, &args, at);
@@ -136,16 +150,23 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
 
 /// Returns an operand whose shape, dtype and device all other operands share (except numbers), and the row for that
 /// dtype. Returns `None` if an operand needs a cast or carries an error. Most functions are called with such operands,
-/// and [`build_ufunc`] then has nothing to infer.
+/// for which nothing has to be inferred.
+#[inline]
 fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
     let like = args.iter().find_map(as_expr)?;
     let dtype = like.0.dtype;
     // the condition of `select` has another dtype than the other operands, and a power may be an error, depending on
     // the value of its exponent
     let is_special = row.class == Class::Select || row.properties.power;
+    // a loop, because a call of `memcmp` takes longer than to compare a few lengths
+    let has_shape = |e: &Expr| {
+        let (a, b) = (&e.0.shape[..], &like.0.shape[..]);
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b)
+    };
     let fits = |a: &Arg| match a {
         Arg::Expr(e) => {
-            (e.0.dtype, e.0.device) == (dtype, like.0.device) && e.0.shape == like.0.shape && e.error().is_none()
+            let is_like = std::ptr::eq(e, like);
+            (is_like || (e.0.dtype, e.0.device) == (dtype, like.0.device) && has_shape(e)) && e.error().is_none()
         }
         Arg::Scalar(s) => s.promote_with(dtype) == Some(dtype),
     };

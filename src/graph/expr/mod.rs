@@ -40,6 +40,7 @@ pub struct Expr(pub(crate) Arc<Node>);
 
 impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
+    #[inline]
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         Expr(Arc::new(Node {
             op,
@@ -58,6 +59,7 @@ impl Expr {
     }
 
     /// Makes a node without operands.
+    #[inline]
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         Expr(Arc::new(Node {
             op,
@@ -105,6 +107,7 @@ impl Expr {
     }
 
     /// Makes the node of an array that is in memory.
+    #[inline]
     pub(crate) fn stored(buffer: Buffer, layout: Layout, dtype: DType, location: Loc) -> Expr {
         let (device, Layout { shape, strides, offset }) = (buffer.device_id(), layout);
         Expr::leaf(NodeOp::Stored(strides), Binding::Array { buffer, offset }, shape, dtype, device, location)

@@ -342,7 +342,14 @@ impl Node {
 
     /// Moves the operands of the operation and of the rule onto a stack, to be dropped there.
     fn release(&mut self, stack: &mut Args) {
-        stack.extend(self.args.drain(..));
+        let args = std::mem::take(&mut self.args);
+        if stack.is_empty() {
+            *stack = args;
+        } else {
+            for operand in args {
+                stack.push(operand);
+            }
+        }
         if let Some(rule) = self.rule.take().and_then(Arc::into_inner) {
             stack.extend(rule.operands);
         }

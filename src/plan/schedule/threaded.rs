@@ -20,6 +20,11 @@ const MOST_PARTS: usize = 128;
 /// The minimum number of passes over a tile that threaded code must save.
 const LEAST_PASSES: usize = 2;
 
+/// The minimum number of elements over which loops would go in all passes together. For fewer elements, loops need
+/// fewer instructions: threaded code needs about 1,600 to begin and to run the remainder of a row through a buffer, and
+/// saves about 0.6 for each element and pass (counted by the bench `small`, with AVX2).
+const LEAST_WORK: usize = 2048;
+
 /// The work (see `is_alone`) up to which one thread does all of it. It takes about 10 µs, half of which an awake second
 /// thread would save. Calling a thread that arrives too late was measured to cost about 1 µs.
 const ALONE: usize = 1 << 20;
@@ -67,7 +72,8 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: u
             && readers().all(|value| matches!(value.op, Op::Philox { .. }))
     };
     let codes = kernel.values.iter().enumerate().all(|(v, value)| has_code(value) || is_counter(v));
-    word == least && codes && passes(kernel, stream) >= LEAST_PASSES
+    let passes = passes(kernel, stream);
+    word == least && codes && passes >= LEAST_PASSES && passes.saturating_mul(kernel.outer_size()) >= LEAST_WORK
 }
 
 fn computes(value: &Value) -> bool {

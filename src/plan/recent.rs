@@ -1,0 +1,248 @@
+//! The plans that a thread has used last, each with a description of the expression that it is for. If the next
+//! expression that is built at the same source line has the same description, it has the same key, so no key is written.
+//! Comparing with a description takes two thirds of the instructions of a key and its look-up.
+
+use super::graph::{LISTED, Walk, kind};
+use super::{CachedPlan, Target};
+use crate::base::buffer::Buffer;
+use crate::base::error::Loc;
+use crate::graph::expr::{Binding, Expr, Node, NodeOp};
+use crate::plan::backend::Lines;
+use smallvec::SmallVec;
+use std::sync::{Arc, Weak};
+
+/// The number of slots of a thread's table. Chosen by hand; no benchmark compares other values.
+pub(super) const SLOTS: usize = 64;
+/// The most words of a description. 192 words are enough for 16 nodes of three operands and six axes.
+const MOST_WORDS: usize = 192;
+/// The size of a description in bytes.
+pub(super) const BYTES: usize = size_of::<Recent>() + 8 * MOST_WORDS + LISTED * (size_of::<NodeOp>() + 64);
+
+/// A stored array of a described expression: the number of its node, its slot, and its offset relative to the target if it
+/// is in the target's buffer.
+struct Input {
+    node: u8,
+    slot: u8,
+    aliased: Option<isize>,
+}
+
+/// A number of a described expression: the number of its node, its index among the node's numbers, and its slot.
+struct Number {
+    node: u8,
+    index: u8,
+    slot: u8,
+}
+
+/// A plan, and everything that its key records.
+pub(super) struct Recent {
+    plan: Weak<CachedPlan>,
+    /// The number of nodes. Each has the number that the walk gave it.
+    nodes: usize,
+    /// The capabilities, the target and the roots, and then the nodes, the last one first.
+    words: Vec<u64>,
+    /// The operations that are not words, in the same order.
+    others: Vec<NodeOp>,
+    inputs: Vec<Input>,
+    numbers: Vec<Number>,
+}
+
+/// A recent plan with the bindings of an expression.
+pub(crate) struct Found<'a> {
+    pub plan: Arc<CachedPlan>,
+    pub inputs: SmallVec<[(&'a Buffer, usize); 4]>,
+    pub scalars: SmallVec<[u64; 4]>,
+    nodes: [Option<&'a Node>; LISTED],
+}
+
+impl Lines for Found<'_> {
+    fn of(&self, node: usize) -> Option<Loc> {
+        self.nodes.get(node).copied().flatten().map(|n| n.location)
+    }
+}
+
+impl Found<'_> {
+    /// Returns the caller's line of each node, as [`Walk::lines`] does.
+    pub fn lines(&self) -> SmallVec<[Loc; 8]> {
+        let mut lines = SmallVec::new();
+        for node in self.nodes.iter().map_while(|node| *node) {
+            lines.push(node.location);
+        }
+        lines
+    }
+}
+
+/// Returns the slot for an expression, by the line and the shape of its first root.
+pub(super) fn slot(roots: &[&Expr]) -> usize {
+    let Some(root) = roots.first() else { return 0 };
+    let mut hash = std::ptr::from_ref(root.0.location) as u64;
+    for n in &root.0.shape {
+        hash = (hash.rotate_left(5) ^ *n as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % SLOTS
+}
+
+/// Passes the words of a description's head to `put`, until it returns false. Returns whether it always returned true.
+#[inline]
+fn head(target: Option<&Target<'_>>, caps: u32, roots: usize, mut put: impl FnMut(u64) -> bool) -> bool {
+    let axes = target.map_or(0, |t| 1 + t.layout.shape.len());
+    let is_same = put(caps as u64 | (roots as u64) << 32) && put(axes as u64);
+    is_same
+        && target.is_none_or(|t| {
+            t.layout.shape.iter().all(|n| put(*n as u64)) && t.layout.strides.iter().all(|n| put(*n as u64))
+        })
+}
+
+/// Passes the words of a node to `put`, until it returns false. Returns whether it always returned true.
+#[inline]
+fn words_of(node: &Node, mut put: impl FnMut(u64) -> bool) -> bool {
+    let shape = &node.shape[..];
+    let kind = kind(&node.op);
+    let counts = (shape.len() as u64) << 16 | (node.args.len() as u64) << 32;
+    if !put(kind | (node.dtype as u64) << 8 | counts) {
+        return false;
+    }
+    let is_op = if let NodeOp::Stored(strides) = &node.op {
+        strides.iter().all(|n| put(*n as u64))
+    } else if let NodeOp::Ufunc(row) = &node.op {
+        put(std::ptr::from_ref(*row) as u64)
+    } else {
+        true
+    };
+    is_op && shape.iter().all(|n| put(*n as u64))
+}
+
+impl Recent {
+    /// Describes the expressions of a walk, for which a plan was found. Returns `None` if there are too many nodes, or if
+    /// their order matters.
+    pub fn new(walk: &Walk<'_>, target: Option<&Target<'_>>, caps: u32, plan: &Arc<CachedPlan>) -> Option<Box<Recent>> {
+        let nodes = walk.nodes();
+        if walk.is_traced() || nodes.len() > LISTED || nodes.iter().any(|n| n.order.is_some()) {
+            return None;
+        }
+        let plan = Arc::downgrade(plan);
+        let (words, others) = (vec![], vec![]);
+        let mut recent = Recent { plan, nodes: nodes.len(), words, others, inputs: vec![], numbers: vec![] };
+        let mut put = |word: u64| {
+            recent.words.push(word);
+            true
+        };
+        head(target, caps, walk.roots().len(), &mut put);
+        for root in walk.roots() {
+            put(*root as u64);
+        }
+        for node in nodes.iter().rev() {
+            words_of(node, &mut put);
+            for operand in &node.args {
+                put(walk.number(&*operand.0)? as u64);
+            }
+            if kind(&node.op) == 0 {
+                recent.others.push(node.op.clone());
+            }
+        }
+        let mut slots = walk.slots().iter();
+        for (number, node) in nodes.iter().enumerate() {
+            for index in 0..node.binding.slots() {
+                let (node_number, slot) = (number as u8, *slots.next()?);
+                match node.is_stored() {
+                    true => recent.inputs.push(Input {
+                        node: node_number,
+                        slot: slot as u8,
+                        aliased: walk.aliased(slot as usize),
+                    }),
+                    false => {
+                        recent.numbers.push(Number { node: node_number, index: index as u8, slot: slot as u8 });
+                    }
+                }
+            }
+        }
+        (recent.words.len() <= MOST_WORDS).then(|| Box::new(recent))
+    }
+
+    /// Returns the plan with the bindings of the roots, if this describes them.
+    pub fn find<'a>(&self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Option<Found<'a>> {
+        let mut words = self.words.iter();
+        let mut is_next = |word: u64| words.next() == Some(&word);
+        if !head(target, caps, roots.len(), &mut is_next) {
+            return None;
+        }
+        // the nodes by their numbers, found from the roots down
+        let mut nodes: [Option<&'a Node>; LISTED] = [None; LISTED];
+        let put = |number: u64, node: &'a Node, nodes: &mut [Option<&'a Node>; LISTED]| {
+            std::ptr::eq(*nodes[number as usize % LISTED].get_or_insert(node), node)
+        };
+        for root in roots {
+            if !put(*words.next()?, &root.0, &mut nodes) {
+                return None;
+            }
+        }
+        let mut others = self.others.iter();
+        for number in (0..self.nodes).rev() {
+            let node = nodes[number]?;
+            if !words_of(node, |word| words.next() == Some(&word)) || node.order.is_some() {
+                return None;
+            }
+            if kind(&node.op) == 0 && others.next() != Some(&node.op) {
+                return None;
+            }
+            for operand in &node.args {
+                if !put(*words.next()?, &operand.0, &mut nodes) {
+                    return None;
+                }
+            }
+        }
+        let inputs = self.inputs_of(&nodes, target)?;
+        let scalars = self.scalars_of(&nodes)?;
+        Some(Found { plan: self.plan.upgrade()?, inputs, scalars, nodes })
+    }
+
+    /// Returns the inputs of an expression, or `None` if other ones than in the description share a slot.
+    fn inputs_of<'a>(
+        &self,
+        nodes: &[Option<&'a Node>; LISTED],
+        target: Option<&Target<'_>>,
+    ) -> Option<SmallVec<[(&'a Buffer, usize); 4]>> {
+        let mut inputs: SmallVec<[(&'a Buffer, usize); 4]> = SmallVec::new();
+        for input in &self.inputs {
+            let Binding::Array { buffer, offset } = &nodes[input.node as usize]?.binding else { return None };
+            let aliased = match target {
+                Some(t) if t.buffer.same(buffer) => Some(*offset as isize - t.layout.offset as isize),
+                _ => None,
+            };
+            if aliased != input.aliased || buffer.is_placeholder() {
+                return None;
+            }
+            let known = inputs.iter().position(|known| known.1 == *offset && known.0.same(buffer));
+            match known {
+                None if input.slot as usize == inputs.len() => inputs.push((buffer, *offset)),
+                Some(slot) if slot == input.slot as usize => {}
+                _ => return None,
+            }
+        }
+        Some(inputs)
+    }
+
+    /// Returns the numbers of an expression, or `None` if other ones than in the description share a slot.
+    fn scalars_of(&self, nodes: &[Option<&Node>; LISTED]) -> Option<SmallVec<[u64; 4]>> {
+        let mut scalars: SmallVec<[u64; 4]> = SmallVec::new();
+        for number in &self.numbers {
+            let node = nodes[number.node as usize]?;
+            let bits = match &node.binding {
+                Binding::Number(value) => value.bits(node.dtype),
+                Binding::Random { seed, stream } => match number.index {
+                    0 => *seed & 0xffff_ffff,
+                    1 => *seed >> 32,
+                    _ => *stream as u64,
+                },
+                Binding::None | Binding::Array { .. } | Binding::Failure(_) => return None,
+            };
+            // numbers of different dtypes may have equal bits but no common slot; they are found by the key
+            let known = scalars.iter().position(|known| *known == bits);
+            match known {
+                None if number.slot as usize == scalars.len() => scalars.push(bits),
+                Some(slot) if slot == number.slot as usize => {}
+                _ => return None,
+            }
+        }
+        Some(scalars)
+    }
+}
