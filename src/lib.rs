@@ -295,6 +295,7 @@ pub use kernels::RawKernel;
 #[cfg(feature = "kernels")]
 pub use kernels::{Agreement, ElementwiseKernel, KernelOptions, Operands, Reduction, ReductionKernel};
 pub use ops::compiled::Compiled;
+pub use ops::complex::{Complex, ComplexOperand};
 pub use ops::create::{
     Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
     literal, logspace, ones, ones_like, zeros, zeros_like,
@@ -319,6 +320,14 @@ pub use ops::statistics::*;
 #[cfg(feature = "train")]
 pub use ops::train;
 pub use plan::backend::{MemoryInfo, Numerics, Stats};
+
+/// Discrete Fourier transforms: the functions of the Array API's `fft` and NumPy's.
+pub mod fft {
+    pub use crate::ops::fourier::{
+        Norm, Options, fft, fftfreq, fftn, fftshift, hfft, ifft, ifftn, ifftshift, ihfft, irfft, irfftn, rfft,
+        rfftfreq, rfftn,
+    };
+}
 
 /// Contains the README and the tour as documentation, so that their examples run as tests.
 #[cfg(doctest)]

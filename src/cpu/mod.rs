@@ -36,6 +36,7 @@ mod convert;
 mod direct;
 mod elementwise;
 mod ends;
+mod fft;
 mod fold;
 mod gather;
 mod matmul;

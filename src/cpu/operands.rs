@@ -130,6 +130,15 @@ impl<'a> Operands<'a> {
         Some((result.ptr.cast(), scratch.cast()))
     }
 
+    /// Returns the addresses of the first elements of two results, and of the first scratch, which may be null. All are
+    /// uninitialised. Returns `None` if the results have no elements or are not of type `T`.
+    pub fn two_targets<T: Element>(&mut self) -> Option<([*mut T; 2], *mut T)> {
+        let is_of_type = self.call.results.iter().all(|w| w.meta.dtype == T::DTYPE);
+        let [first, second] = &self.results[..] else { return None };
+        let scratch = self.scratch.first().map_or(std::ptr::null_mut(), |m| m.ptr);
+        (is_of_type && first.bytes > 0).then(|| ([first.ptr.cast(), second.ptr.cast()], scratch.cast()))
+    }
+
     /// Calls `f` with the elements of a result, initialised to 0, and with the elements of a scratch. The scratch is
     /// not initialised here, so the table entry must request scratch that the plan clears (`Temp::zeroed`). A slice is
     /// empty if it does not exist, or if the result has another type.

@@ -5,7 +5,7 @@ use super::operands::{Operands, Refused};
 use super::parts::internal;
 use crate::base::error::Result;
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
+    ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, FFT, NONZERO, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
 };
 use crate::plan::backend::refused_value;
 use crate::plan::kernel::{BufferRef, RoutineCall};
@@ -14,7 +14,7 @@ use crate::plan::kernel::{BufferRef, RoutineCall};
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
-static FUNCTIONS: [(&Routine, Function); 9] = [
+static FUNCTIONS: [(&Routine, Function); 10] = [
     (&BINCOUNT, super::bincount::run),
     (&SORT, super::sort::sort),
     (&ARGSORT, super::sort::argsort),
@@ -24,6 +24,7 @@ static FUNCTIONS: [(&Routine, Function); 9] = [
     (&COMPRESS, super::compress::compress),
     (&SUM_BY_KEY, super::sums::by_key),
     (&REDUCE_AT, super::sums::ranges),
+    (&FFT, super::fft::run),
 ];
 
 /// Returns whether the CPU implements a routine.

@@ -38,6 +38,7 @@ texts! {
     "../../shaders/bincount.wgsl",
     "../../shaders/compress.wgsl",
     "../../shaders/elementwise.wgsl",
+    "../../shaders/fft.wgsl",
     "../../shaders/lib/activation.wgsl",
     "../../shaders/lib/bessel.wgsl",
     "../../shaders/lib/beta.wgsl",

@@ -10,14 +10,14 @@ use super::wgsl::{self, Dialect, Header, Slot};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, Pass, Place, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
+    ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, FFT, NONZERO, Pass, Place, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
 };
 use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, RoutineCall, RoutinePass};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The shader file of each routine. The block with a pass's name is the source of the pass.
-static SHADERS: [(&Routine, &str); 9] = [
+static SHADERS: [(&Routine, &str); 10] = [
     (&BINCOUNT, include_str!("../../shaders/bincount.wgsl")),
     (&SORT, include_str!("../../shaders/sort.wgsl")),
     (&ARGSORT, include_str!("../../shaders/sort.wgsl")),
@@ -27,6 +27,7 @@ static SHADERS: [(&Routine, &str); 9] = [
     (&COMPRESS, include_str!("../../shaders/compress.wgsl")),
     (&SUM_BY_KEY, include_str!("../../shaders/sums.wgsl")),
     (&REDUCE_AT, include_str!("../../shaders/sums.wgsl")),
+    (&FFT, include_str!("../../shaders/fft.wgsl")),
 ];
 
 /// Returns whether [`SHADERS`] has a file for a routine.
@@ -237,7 +238,7 @@ mod tests {
                 validate(&format!("bincount of {dtype}"), &text.unwrap().text);
             }
         }
-        let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nnumber: u32,\nparam0: u32,\nparam1: u32,\nparam2: u32,\nparam3: u32,\nparam4: u32,\n}\n\
+        let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nnumber: u32,\nparam0: u32,\nparam1: u32,\nparam2: u32,\nparam3: u32,\nparam4: u32,\nparam4_high: u32,\n}\n\
                    @group(1) @binding(0) var<uniform> params: Parameters;\n";
         let frame = include_str!("../../shaders/lib/frame.wgsl");
         // blocks that never occur in one shader may have functions of the same name, so each is validated alone

@@ -3,9 +3,11 @@
 
 mod classes;
 pub(crate) mod compiled;
+pub(crate) mod complex;
 pub(crate) mod create;
 pub(crate) mod differences;
 pub(crate) mod distributions;
+pub(crate) mod fourier;
 pub(crate) mod functions;
 pub(crate) mod grad;
 pub(crate) mod index;

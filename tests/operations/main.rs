@@ -4,10 +4,12 @@
 mod kit;
 
 mod compiled;
+mod complex;
 mod contractions;
 mod derivatives;
 mod discrete_counts;
 mod distributions;
+mod fourier;
 mod masks;
 mod movement;
 mod network;

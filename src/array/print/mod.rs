@@ -5,6 +5,7 @@
 //! `array/print/options.rs` contains the options that differ from NumPy's defaults, and `array/print/decimal.rs` the
 //! digits of numbers.
 
+pub(crate) mod complex;
 mod decimal;
 mod options;
 

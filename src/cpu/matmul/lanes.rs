@@ -6,7 +6,7 @@
 use core::arch::x86_64::*;
 
 /// The maximum number of vectors that [`Lanes::transposed`] writes.
-pub(super) const MOST_DEPTH: usize = 16;
+pub(in crate::cpu) const MOST_DEPTH: usize = 16;
 
 /// A vector register of `WIDTH` elements.
 ///
@@ -14,7 +14,7 @@ pub(super) const MOST_DEPTH: usize = 16;
 /// type, and the function is inlined into one that enables it. *Inside*: all elements that the function names are in
 /// live memory; nobody writes the elements that are read, and nobody else uses the elements that are written. Addresses
 /// need no more alignment than the element type requires.
-pub(super) trait Lanes: Copy + 'static {
+pub(in crate::cpu) trait Lanes: Copy + 'static {
     type Element: Copy + Default + Send + Sync + 'static;
     type Vector: Copy;
     /// Selects which of the first lanes of a vector are loaded or stored.
@@ -73,7 +73,7 @@ pub(super) trait Lanes: Copy + 'static {
 }
 
 /// Tells [`Lanes::transposed`] to load as many rows as a vector has lanes.
-pub(super) const ALL_ROWS: usize = usize::MAX;
+pub(in crate::cpu) const ALL_ROWS: usize = usize::MAX;
 
 /// Returns how many elements of each row are read at a time: as many as a cache line holds.
 #[inline(always)]
@@ -100,7 +100,7 @@ macro_rules! lanes {
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
-        pub(super) struct $name;
+        pub(in crate::cpu) struct $name;
         // SAFETY (of each function): *features* holds for the intrinsics, *inside* for what they read and write.
         #[allow(unused_unsafe)]
         impl Lanes for $name {

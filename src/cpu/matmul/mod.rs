@@ -11,12 +11,12 @@ mod blocked;
 mod chains;
 mod dot;
 mod kernels;
-mod lanes;
+pub(super) mod lanes;
 #[cfg(target_arch = "aarch64")]
-mod neon;
+pub(super) mod neon;
 mod operands;
 mod panels;
-mod plain;
+pub(super) mod plain;
 mod scratch;
 mod tile;
 mod vector;

@@ -15,7 +15,7 @@ macro_rules! lanes {
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
-        pub(super) struct $name;
+        pub(in crate::cpu) struct $name;
         // SAFETY (of each function): *features* holds for the intrinsics, *inside* for what they read and write.
         impl Lanes for $name {
             type Element = $element;

@@ -4,7 +4,7 @@
 use super::lanes::{Lanes, MOST_DEPTH};
 
 /// A number or a bool, as products without vector instructions compute with it.
-pub(super) trait Number: Copy + Default + Send + Sync + 'static {
+pub(in crate::cpu) trait Number: Copy + Default + Send + Sync + 'static {
     /// Returns `a · b + c` in each lane; floats are rounded once.
     fn multiply_add<const N: usize>(a: [Self; N], b: [Self; N], c: [Self; N]) -> [Self; N];
     /// Returns `a + b`.
@@ -66,7 +66,7 @@ fn fused<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
 
 /// `N` numbers, for machines without AVX2 and NEON, and for types that have no vectors of their own.
 #[derive(Clone, Copy)]
-pub(super) struct Plain<T, const N: usize>(std::marker::PhantomData<T>);
+pub(in crate::cpu) struct Plain<T, const N: usize>(std::marker::PhantomData<T>);
 
 impl<T: Number, const N: usize> Lanes for Plain<T, N> {
     type Element = T;

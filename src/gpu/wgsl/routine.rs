@@ -200,6 +200,9 @@ fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, us
             if block.contains(&format!("store_partial_in{n}(")) || block.contains(&format!("load_partial_in{n}(")) {
                 partials(out, n, dtype);
             }
+            if block.contains(&format!("cos_sin_in{n}(")) {
+                roots_of_unity(out, n, dtype);
+            }
             if block.contains(&format!("load_bits_in{n}(")) {
                 let text = access::load(slot, kind, as_bits, "at");
                 line!(out, "fn load_bits_in{n}(at: u32) -> {bits} {{\nreturn {text};\n}}\n");
@@ -257,6 +260,22 @@ fn slot_functions(out: &mut Text, dtype: DType) {
     line!(out, "fn slot_of(key: vec2<u32>, position: u32) -> Slot {{\nreturn {of};\n}}\n");
     line!(out, "fn position_of(slot: Slot) -> u32 {{\nreturn {position};\n}}\n");
     line!(out, "fn is_before(a: Slot, b: Slot) -> bool {{\nreturn {is_before};\n}}\n");
+}
+
+/// Writes the functions of an operand's type from which the shader of `fft` makes roots of unity and its factor.
+fn roots_of_unity(out: &mut Text, n: usize, dtype: DType) {
+    let float = dtype.compute().name();
+    let [prefix, quotient, root] = match dtype {
+        DType::F64 => ["d", "a / b", "sqrt(x)"],
+        _ => ["m", "m_div(a, b)", "m_sqrt(x)"],
+    };
+    line!(out, "// The cosine and the sine of pi k / n, for k up to n / 4.");
+    line!(out, "fn cos_sin_in{n}(k: u32, n: u32) -> vec2<{float}> {{");
+    line!(out, "let x = quotient_in{n}(number_in{n}(k), number_in{n}(n));");
+    line!(out, "return vec2<{float}>({prefix}_cospi(x), {prefix}_sinpi(x));\n}}\n");
+    line!(out, "fn number_in{n}(n: u32) -> {float} {{\nreturn {float}(n);\n}}\n");
+    line!(out, "fn quotient_in{n}(a: {float}, b: {float}) -> {float} {{\nreturn {quotient};\n}}\n");
+    line!(out, "fn root_in{n}(x: {float}) -> {float} {{\nreturn {root};\n}}\n");
 }
 
 /// Returns the statements that return the two words of the key of `x`, and the expression for whether `x` is a NaN.

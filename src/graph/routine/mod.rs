@@ -13,11 +13,16 @@
 
 mod bincount;
 mod compress;
+mod fft;
 mod sort;
 mod sums;
 
 pub(crate) use bincount::BINCOUNT;
 pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
+pub(crate) use fft::{
+    FFT, INVERSE, ROW_OF_A_TASK, SCALE_BY_LENGTH, SCALE_BY_ROOT, is_smooth, params as fft_params,
+    root as root_of_unity, scale as fft_scale,
+};
 pub(crate) use sort::{
     ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT, key_bits, slot_words,
 };
@@ -32,8 +37,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 9] =
-    [&BINCOUNT, &SORT, &ARGSORT, &ARGTOPK, &SELECT, &NONZERO, &COMPRESS, &SUM_BY_KEY, &REDUCE_AT];
+pub(crate) static ROWS: [&Routine; 10] =
+    [&BINCOUNT, &SORT, &ARGSORT, &ARGTOPK, &SELECT, &NONZERO, &COMPRESS, &SUM_BY_KEY, &REDUCE_AT, &FFT];
 
 /// Integers that determine the structure of a call, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;

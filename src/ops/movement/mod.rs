@@ -413,7 +413,7 @@ fn shifted(shift: usize, more: isize, n: usize) -> usize {
 }
 
 /// Shifts elements along axes. Each shift is less than the axis's length. The result joins 2^k parts for k axes.
-fn rolled(op: &'static str, e: &Expr, moves: &[(usize, usize)], at: Loc) -> Expr {
+pub(crate) fn rolled(op: &'static str, e: &Expr, moves: &[(usize, usize)], at: Loc) -> Expr {
     let Some(((axis, shift), rest)) = moves.split_first() else { return e.clone() };
     if e.error().is_some() || *shift == 0 {
         return rolled_rest(op, e, rest, at);

@@ -1,0 +1,154 @@
+//! The steps of a transform, which depend only on its length, and their roots of unity. Recent ones are kept.
+
+use crate::graph::routine::root_of_unity as root;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows of up to this length are transformed in one go. A longer one is transformed as the columns and then the rows of
+/// a matrix, because its passes would take steps too large for the fastest cache. The split decides bits, so it depends
+/// on nothing else.
+const WHOLE: usize = 128;
+
+/// How many bytes of roots are kept. The roots of 2^20 numbers of f32 take 8 MiB.
+const KEPT: usize = 16 << 20;
+
+/// The most lanes of a vector. The last vector of a row may extend beyond the row, so roots have as many more elements.
+const VECTOR: usize = 16;
+
+/// A pass of a Stockham transform: butterflies of `radix` numbers. The outputs of `stride` neighbouring butterflies
+/// share their roots, and there are `count` such groups.
+pub(super) struct Pass<T> {
+    pub radix: usize,
+    pub count: usize,
+    pub stride: usize,
+    /// For each group, the roots by which outputs 1, 2, … are multiplied: real and imaginary part in turn.
+    pub roots: Vec<T>,
+}
+
+/// A transform of up to some thousand numbers, as passes.
+pub(super) struct Column<T> {
+    pub length: usize,
+    pub passes: Vec<Pass<T>>,
+}
+
+/// A transform.
+pub(super) enum Plan<T> {
+    Whole(Column<T>),
+    /// The row, as a matrix with `rows.length` columns: transforms along its columns, a product with the roots, and
+    /// transforms along its rows.
+    Split {
+        columns: Column<T>,
+        rows: Column<T>,
+        /// The real and the imaginary parts of the roots, in the order of the matrix.
+        roots: [Vec<T>; 2],
+    },
+}
+
+/// An element type that transforms are computed in.
+pub(super) trait Real: Copy + Default + Send + Sync + 'static {
+    fn of(x: f64) -> Self;
+    /// Recent transforms: the last used is last.
+    fn kept() -> &'static Mutex<Vec<(usize, Arc<Plan<Self>>)>>;
+}
+
+macro_rules! real {
+    ($t:ty) => {
+        impl Real for $t {
+            fn of(x: f64) -> $t {
+                x as $t
+            }
+            fn kept() -> &'static Mutex<Vec<(usize, Arc<Plan<$t>>)>> {
+                static KEPT: Mutex<Vec<(usize, Arc<Plan<$t>>)>> = Mutex::new(vec![]);
+                &KEPT
+            }
+        }
+    };
+}
+real!(f32);
+real!(f64);
+
+/// Returns the transform of a length, which has no prime factor above 7.
+pub(super) fn plan<T: Real>(n: usize) -> Arc<Plan<T>> {
+    let mut kept = T::kept().lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(at) = kept.iter().position(|(length, _)| *length == n) {
+        let found = kept.remove(at);
+        kept.push(found);
+        return kept[kept.len() - 1].1.clone();
+    }
+    drop(kept);
+    let made = Arc::new(Plan::new(n));
+    let mut kept = T::kept().lock().unwrap_or_else(PoisonError::into_inner);
+    let size = |n: usize| 4 * n * size_of::<T>();
+    while !kept.is_empty() && kept.iter().map(|(n, _)| size(*n)).sum::<usize>() + size(n) > KEPT {
+        kept.remove(0);
+    }
+    kept.push((n, made.clone()));
+    made
+}
+
+impl<T: Real> Plan<T> {
+    fn new(n: usize) -> Plan<T> {
+        if n <= WHOLE {
+            return Plan::Whole(Column::new(n));
+        }
+        let rows = split(n);
+        let columns = n / rows;
+        let mut roots = [Vec::with_capacity(n + VECTOR), Vec::with_capacity(n + VECTOR)];
+        for k in 0..columns {
+            for j in 0..rows {
+                let [c, s] = root(j * k, n);
+                roots[0].push(T::of(c));
+                roots[1].push(T::of(-s));
+            }
+        }
+        roots.iter_mut().for_each(|part| part.resize(n + VECTOR, T::default()));
+        Plan::Split { columns: Column::new(columns), rows: Column::new(rows), roots }
+    }
+}
+
+/// Returns the factor of `n` nearest to its root from above.
+fn split(n: usize) -> usize {
+    let mut factor = n.isqrt();
+    while factor * factor < n || !n.is_multiple_of(factor) {
+        factor += 1;
+    }
+    factor
+}
+
+impl<T: Real> Column<T> {
+    fn new(length: usize) -> Column<T> {
+        let mut passes = vec![];
+        let (mut left, mut stride) = (length, 1);
+        for radix in radices(length) {
+            let count = left / radix;
+            let roots = (0..count).flat_map(|p| (1..radix).map(move |j| (j * p, left)));
+            let roots = roots.flat_map(|(k, n)| {
+                let [c, s] = root(k, n);
+                [T::of(c), T::of(-s)]
+            });
+            passes.push(Pass { radix, count, stride, roots: roots.collect() });
+            (left, stride) = (count, stride * radix);
+        }
+        Column { length, passes }
+    }
+}
+
+/// Returns the radices of the passes of a length: as many of 8 as leave no single factor 2, where possible.
+fn radices(mut n: usize) -> Vec<usize> {
+    let mut list = vec![];
+    for radix in [7, 5, 3] {
+        while n.is_multiple_of(radix) {
+            list.push(radix);
+            n /= radix;
+        }
+    }
+    let twos = n.ilog2() as usize;
+    let (eights, rest) = match twos % 3 {
+        1 if twos > 1 => (twos / 3 - 1, &[4, 4][..]),
+        1 => (0, &[2][..]),
+        2 => (twos / 3, &[4][..]),
+        _ => (twos / 3, &[][..]),
+    };
+    list.extend(std::iter::repeat_n(8, eights));
+    list.extend(rest);
+    list
+}

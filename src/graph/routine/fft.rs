@@ -1,0 +1,183 @@
+//! `fft`: the discrete Fourier transform of complex rows, which are given as real and imaginary parts. Lengths have no
+//! prime factor above 7; `ops/fourier/` builds transforms of other lengths from these.
+
+use super::{Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use crate::base::caps::Caps;
+use crate::base::dtype::Scalar;
+use crate::base::error::{ErrorKind, Fault};
+use crate::math::double::{cospi, sinpi};
+use smallvec::{SmallVec, smallvec};
+
+/// The table entry of `fft`. The two operands, real and imaginary parts, have the axes [outer, length, inner], and the
+/// transform is along the length. The parameters are the length, `inner`, the kind (bits such as [`INVERSE`]), the number of
+/// all elements, and the [`factors`] of the length for a GPU, 16 bits each, the first one lowest.
+pub(crate) static FFT: Routine = Routine {
+    name: "fft",
+    doc: "The discrete Fourier transform along an axis.",
+    infer: |operands, _| Ok(smallvec![operands[0].clone(), operands[1].clone()]),
+    needs,
+    refuses: None,
+    reference,
+};
+
+/// The bits of the third parameter. [`INVERSE`] selects the exponent's sign +, and the others the factor of the result:
+/// 1 over the length, or over its root.
+pub(crate) const INVERSE: u64 = 1;
+pub(crate) const SCALE_BY_LENGTH: u64 = 2;
+pub(crate) const SCALE_BY_ROOT: u64 = 4;
+
+/// The largest prime factor of a length. A pass for a prime takes time in proportion to its square, so Bluestein's
+/// method, which takes three transforms of twice the length, is faster from about 11 on.
+const LARGEST_FACTOR: usize = 7;
+
+/// The longest row that the CPU transforms as columns of its shape [factor, factor] in the scratch memory of a task.
+/// Tasks share longer rows, whose intermediate values are in scratch memory of the plan. 2^15 numbers of f32 and their
+/// scratch fill half of an L2 cache of 1 MiB.
+pub(crate) const ROW_OF_A_TASK: usize = 1 << 15;
+
+/// The number of points that a workgroup of 256 invocations transforms on a GPU. Points of f32 and their roots fill the
+/// 16 KiB that every device has.
+const POINTS: usize = 1024;
+
+/// The largest number of elements on a GPU, where `8 k / n` is computed with u32 for k below n.
+const MOST_ON_GPU: usize = 1 << 28;
+
+/// Returns whether a length has no prime factor above [`LARGEST_FACTOR`].
+pub(crate) fn is_smooth(mut n: usize) -> bool {
+    for p in 2..=LARGEST_FACTOR {
+        while n > 0 && n.is_multiple_of(p) {
+            n /= p;
+        }
+    }
+    n == 1
+}
+
+/// Returns cos(2π·k/n) and sin(2π·k/n) in f64, for k below n and n below 2^60. The angle is reduced exactly to an
+/// eighth of a turn, so results that are equal up to sign or order are the same bits.
+pub(crate) fn root(k: usize, n: usize) -> [f64; 2] {
+    let octant = 8 * k / n;
+    let rest = 8 * k - octant * n;
+    let is_odd = octant % 2 == 1;
+    let half_turns = (if is_odd { n - rest } else { rest }) as f64 / (4 * n) as f64;
+    let (c, s) = (cospi(half_turns), sinpi(half_turns));
+    match octant {
+        0 => [c, s],
+        1 => [s, c],
+        2 => [-s, c],
+        3 => [-c, s],
+        4 => [-c, -s],
+        5 => [-s, -c],
+        6 => [s, -c],
+        _ => [c, -s],
+    }
+}
+
+/// Returns the factor of the result that the parameters ask for.
+pub(crate) fn scale(params: &Params) -> f64 {
+    let n = params[0] as f64;
+    match params[2] & !INVERSE {
+        SCALE_BY_LENGTH => 1.0 / n,
+        SCALE_BY_ROOT => 1.0 / n.sqrt(),
+        _ => 1.0,
+    }
+}
+
+fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
+    let (meta, length) = (&operands[0], params[0] as usize);
+    if !caps.wgsl {
+        // the two parts of one row
+        let bytes = length.saturating_mul(2 * meta.dtype.size());
+        let scratch = if length > ROW_OF_A_TASK { smallvec![Temp { bytes, zeroed: false }] } else { smallvec![] };
+        return Ok(Needs { scratch, passes: vec![] });
+    }
+    gpu_needs(meta, params, caps)
+}
+
+fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
+    let (n, inner) = (params[0] as usize, params[1] as usize);
+    let sign = if params[2] & INVERSE == 0 { -1.0 } else { 1.0 };
+    let mut out = [operands[0].clone(), operands[1].clone()];
+    let size = operands[0].len();
+    for start in (0..size / n).map(|row| row / inner * n * inner + row % inner) {
+        let at = |k: usize| start + k * inner;
+        for k in 0..n {
+            let (mut re, mut im) = (0.0, 0.0);
+            for j in 0..n {
+                let [c, s] = root((j as u128 * k as u128 % n as u128) as usize, n);
+                let (a, b) = (operands[0][at(j)].as_f64(), operands[1][at(j)].as_f64());
+                re += a * c - sign * b * s;
+                im += b * c + sign * a * s;
+            }
+            out[0][at(k)] = Scalar::Float(re * scale(params));
+            out[1][at(k)] = Scalar::Float(im * scale(params));
+        }
+    }
+    Ok(out.into())
+}
+
+/// Returns the factors along which a GPU transforms a length, one after another, or `None` if there are more than four.
+/// A pass along a factor of up to an eighth of [`POINTS`] transforms eight or more columns together, so that it reads
+/// and writes runs of eight numbers.
+fn factors(n: usize) -> Option<SmallVec<[usize; 4]>> {
+    if n <= POINTS {
+        return Some(smallvec![n]);
+    }
+    let (mut primes, mut left) = (vec![], n);
+    for p in [7, 5, 3, 2] {
+        while left.is_multiple_of(p) {
+            primes.push(p);
+            left /= p;
+        }
+    }
+    (2..=4).find_map(|count| {
+        let mut list: SmallVec<[usize; 4]> = smallvec![1; count];
+        for p in &primes {
+            *list.iter_mut().min()? *= p;
+        }
+        list.iter().all(|f| *f <= POINTS / 8).then_some(list)
+    })
+}
+
+/// Returns the parameters of a call: see [`FFT`].
+pub(crate) fn params(length: usize, inner: usize, kind: u64, size: usize) -> Params {
+    let factors = factors(length).unwrap_or_default();
+    let packed = factors.iter().rev().fold(0, |word, f| word << 16 | *f as u64);
+    smallvec![length as u64, inner as u64, kind, size as u64, packed]
+}
+
+fn gpu_needs(meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> {
+    let (length, size, item) = (params[0] as usize, meta.size(), meta.dtype.size());
+    let fail = |detail: String| Err(Fault::new(ErrorKind::LimitExceeded, detail));
+    // points and roots, which have two parts each
+    let memory = 4 * POINTS * item;
+    if memory > caps.workgroup_memory || 4 * caps.group() != POINTS {
+        let detail = format!(
+            "a transform of {} needs workgroups of {} with {memory} bytes, and {} has {} with {}; use \
+             to_device(&Device::cpu())",
+            meta.dtype,
+            POINTS / 4,
+            caps.name,
+            caps.group(),
+            caps.workgroup_memory,
+        );
+        return fail(detail);
+    }
+    let Some(factors) = factors(length).filter(|_| size <= MOST_ON_GPU) else {
+        let name = &caps.name;
+        return fail(format!(
+            "a transform of {size} numbers along {length} is too large for {name}; use to_device(&Device::cpu())"
+        ));
+    };
+    const ALL: &[Place] =
+        &[Place::Operand(0), Place::Operand(1), Place::Result(0), Place::Result(1), Place::Scratch(0)];
+    let last = factors.len() - 1;
+    let pass = |(i, factor): (usize, &usize)| {
+        let groups = (size / factor).div_ceil(POINTS / factor);
+        let number = i as u32 | if i == last { 1 << 8 } else { 0 };
+        Pass { name: "transform", items: groups * caps.group(), along: &[], whole: ALL, number }
+    };
+    // one array of complex numbers for two passes, two for more; the shader needs a binding in any case
+    let bytes = (size * 2 * item * last.min(2)).max(16);
+    let passes = factors.iter().enumerate().map(pass).collect();
+    Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
+}

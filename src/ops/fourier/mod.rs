@@ -1,0 +1,529 @@
+//! Discrete Fourier transforms: the functions of the Array API's `fft`. They are composites of the routine `fft`
+//! (`graph/routine/fft.rs`), which transforms one axis of a length without large prime factors.
+
+mod axis;
+
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::layout::{self, Axes, AxesArg, Integers, IntoAxes, SliceItem, View};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, operand, strong, unary, view};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::complex::{Complex, ComplexOperand, Parts};
+use crate::ops::create::{countable, iota};
+use crate::ops::functions::join;
+use crate::ops::movement::pad_constant;
+use axis::transform;
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+/// The factor of the results of a Fourier transform. Transforms with the same `Norm` in both directions are inverse to
+/// each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Norm {
+    /// 1 for the forward transform, 1/n for the inverse one.
+    #[default]
+    Backward,
+    /// 1/√n in both directions.
+    Ortho,
+    /// 1/n for the forward transform, 1 for the inverse one.
+    Forward,
+}
+
+/// The options of a Fourier transform: its axes, the lengths of the transforms, and the factor of the results. One axis,
+/// a list of axes or `..` for all axes is converted to options.
+///
+/// ```
+/// use cupric::fft::{Norm, Options, rfft};
+/// let x = cupric::array![1., 1., 1., 1.];
+/// assert_eq!(rfft(&x, -1).real().to_vec::<f32>()?, [4., 0., 0.]);
+/// let z = rfft(&x, Options::new(-1).lengths(8).norm(Norm::Forward));
+/// assert_eq!(z.shape()?, [5]);
+/// assert_eq!(z.real().to_vec::<f32>()?[0], 0.5);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    axes: AxesArg,
+    lengths: Option<SmallVec<[isize; 6]>>,
+    norm: Norm,
+}
+
+impl Options {
+    /// Creates the options of transforms along axes. A negative axis counts from the end.
+    pub fn new(axes: impl IntoAxes) -> Options {
+        Options { axes: axes.into_axes(), lengths: None, norm: Norm::default() }
+    }
+
+    /// Sets the lengths of the transforms, one for each axis. The input is cut or padded with zeros to these lengths
+    /// along the axes. For [`irfft`], [`irfftn`] and [`hfft`] they are the lengths of the result. NumPy and the Array
+    /// API call them `n` and `s`.
+    #[doc(alias("n", "s"))]
+    pub fn lengths(self, lengths: impl Integers) -> Options {
+        Options { lengths: Some(lengths.integers()), ..self }
+    }
+
+    /// Sets the factor of the results.
+    pub fn norm(self, norm: Norm) -> Options {
+        Options { norm, ..self }
+    }
+}
+
+impl<T: IntoAxes> From<T> for Options {
+    fn from(axes: T) -> Options {
+        Options::new(axes)
+    }
+}
+
+/// The direction of a transform.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Inverse,
+}
+
+impl Direction {
+    fn opposite(self) -> Direction {
+        match self {
+            Direction::Forward => Direction::Inverse,
+            Direction::Inverse => Direction::Forward,
+        }
+    }
+}
+
+/// The factor of a transform's results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    One,
+    Length,
+    Root,
+}
+
+impl Scale {
+    fn of(norm: Norm, direction: Direction) -> Scale {
+        match (norm, direction) {
+            (Norm::Ortho, _) => Scale::Root,
+            (Norm::Backward, Direction::Inverse) | (Norm::Forward, Direction::Forward) => Scale::Length,
+            (Norm::Backward, Direction::Forward) | (Norm::Forward, Direction::Inverse) => Scale::One,
+        }
+    }
+}
+
+/// A call of a function: its name and the caller's line.
+#[derive(Clone, Copy)]
+struct Call {
+    op: &'static str,
+    at: Loc,
+}
+
+impl Call {
+    fn error(self, kind: ErrorKind, detail: String) -> Error {
+        Error::with_line(kind, self.op, detail, self.at)
+    }
+}
+
+/// The axes of a transform, in the order in which the caller names them, each with its length if it is given.
+type Along = SmallVec<[(usize, Option<usize>); 4]>;
+
+/// Returns the axes of options for an operand of `ndim` axes. With `one`, there must be exactly one axis.
+fn along(options: &Options, ndim: usize, one: bool, call: Call) -> Result<Along> {
+    let named: Axes = match &options.axes.axes {
+        _ if options.axes.keep => {
+            let detail = "`keep` is for reductions; name the axes themselves".to_string();
+            return Err(call.error(ErrorKind::Argument, detail));
+        }
+        // without axes, lengths are for the last axes
+        None => {
+            let count = options.lengths.as_ref().map_or(ndim, |l| l.len().min(ndim));
+            (ndim - count..ndim).collect()
+        }
+        Some(list) => {
+            options.axes.resolve(ndim).map_err(|f| f.at(call.op, call.at))?;
+            let list = list.iter().map(|axis| layout::normalize_axis(*axis, ndim));
+            list.collect::<Result<_, _>>().map_err(|f| f.at(call.op, call.at))?
+        }
+    };
+    if named.is_empty() || one && named.len() != 1 {
+        let wanted = if one { "one axis" } else { "one axis or more" };
+        return Err(call.error(ErrorKind::Axis, format!("{} axes; {wanted} is needed", named.len())));
+    }
+    let Some(lengths) = &options.lengths else { return Ok(named.iter().map(|axis| (*axis, None)).collect()) };
+    if lengths.len() != named.len() {
+        let detail = format!("{} lengths for {} axes", lengths.len(), named.len());
+        return Err(call.error(ErrorKind::Argument, detail));
+    }
+    if let Some(low) = lengths.iter().find(|n| **n < 1) {
+        return Err(call.error(ErrorKind::Argument, format!("length {low}; a transform has at least one number")));
+    }
+    Ok(named.iter().zip(lengths).map(|(axis, n)| (*axis, Some(*n as usize))).collect())
+}
+
+/// Returns an operand as floats that transforms are computed in: f64, or else f32.
+fn floats(x: &Expr, call: Call) -> Result<Expr> {
+    x.checked()?;
+    let x = strong(x.clone(), call.at);
+    let dtype = if x.0.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    Ok(cast(x, dtype, call.at))
+}
+
+/// Returns an operand as real and imaginary parts; the imaginary parts of a real operand are zeros.
+fn numbers(x: Parts, call: Call) -> Result<[Expr; 2]> {
+    match x {
+        Parts::Real(x) => {
+            let x = floats(&x, call)?;
+            let zeros = Expr::fill_on(x.0.device, Scalar::Float(0.0), x.0.shape.clone(), x.0.dtype, call.at);
+            Ok([x, zeros])
+        }
+        Parts::Complex(z) => Ok([floats(z.real(), call)?, floats(z.imag(), call)?]),
+    }
+}
+
+/// Cuts an axis to a length, or pads it with zeros.
+fn resized(x: &Expr, axis: usize, n: usize, call: Call) -> Result<Expr> {
+    let have = x.checked()?.shape[axis];
+    if n < have {
+        return Ok(part(x, axis, [0, n], 1, call));
+    }
+    let mut widths: SmallVec<[(usize, usize); 6]> = smallvec![(0, 0); x.0.shape.len()];
+    widths[axis].1 = n - have;
+    Ok(if n == have { x.clone() } else { pad_constant(call.op, x, &widths, Scalar::Float(0.0), call.at) })
+}
+
+/// Returns a view of the elements from the first to before the last position of an axis, in this order or (with step
+/// −1) in the opposite one.
+fn part(x: &Expr, axis: usize, [first, end]: [usize; 2], step: isize, call: Call) -> Expr {
+    view(call.op, x, call.at, |shape| {
+        let mut items: SmallVec<[SliceItem; 6]> =
+            smallvec![SliceItem::Range { start: None, end: None, step: 1 }; shape.len()];
+        items[axis] = SliceItem::Range { start: Some(first as isize), end: Some(end as isize), step: 1 };
+        let cut = View::slice(shape, &items)?;
+        if step == 1 {
+            return Ok(cut);
+        }
+        Ok(View::flip(&cut.shape, &[axis]).after(&cut))
+    })
+}
+
+/// Transforms complex numbers along axes.
+fn complex(op: &'static str, x: Parts, options: Options, one: bool, direction: Direction, at: Loc) -> Complex {
+    let call = Call { op, at };
+    let scale = Scale::of(options.norm, direction);
+    let build = || {
+        let mut parts = numbers(x, call)?;
+        for (axis, n) in along(&options, parts[0].0.shape.len(), one, call)? {
+            parts = resized_parts(&parts, axis, n, call)?;
+            parts = transform(parts, axis, direction, scale, call)?;
+        }
+        Ok(parts)
+    };
+    finish(build(), call)
+}
+
+fn resized_parts(parts: &[Expr; 2], axis: usize, n: Option<usize>, call: Call) -> Result<[Expr; 2]> {
+    let n = n.unwrap_or(parts[0].checked()?.shape[axis]);
+    Ok([resized(&parts[0], axis, n, call)?, resized(&parts[1], axis, n, call)?])
+}
+
+/// Returns the numbers with these parts, or numbers that carry an error.
+fn finish(parts: Result<[Expr; 2]>, call: Call) -> Complex {
+    let [re, im] = parts.unwrap_or_else(|e| {
+        let failed = Expr::failed(e.or_at(call.at), call.at);
+        [failed.clone(), failed]
+    });
+    Complex::pair(call.op, re, im, call.at)
+}
+
+/// Transforms real numbers along axes. Of the last axis only the first half is returned, because the other numbers are
+/// the conjugates of these.
+fn from_real(op: &'static str, x: Expr, options: Options, one: bool, scale: Scale, at: Loc) -> Complex {
+    let call = Call { op, at };
+    let build = || {
+        let mut axes = along(&options, x.checked()?.shape.len(), one, call)?;
+        let (last, n) = axes.pop().unwrap_or_default();
+        let x = floats(&x, call)?;
+        let x = resized(&x, last, n.unwrap_or(x.0.shape[last]), call)?;
+        let half = x.checked()?.shape[last] / 2 + 1;
+        let parts = transform(numbers(Parts::Real(x), call)?, last, Direction::Forward, scale, call)?;
+        let mut parts = parts.map(|e| part(&e, last, [0, half], 1, call));
+        for (axis, n) in axes {
+            parts = resized_parts(&parts, axis, n, call)?;
+            parts = transform(parts, axis, Direction::Forward, scale, call)?;
+        }
+        Ok(parts)
+    };
+    finish(build(), call)
+}
+
+/// Transforms complex numbers along axes to real numbers: the opposite of [`from_real`].
+fn to_real(op: &'static str, x: Parts, options: Options, one: bool, scale: Scale, at: Loc) -> Expr {
+    let call = Call { op, at };
+    carry(at, || {
+        let mut parts = numbers(x, call)?;
+        let mut axes = along(&options, parts[0].0.shape.len(), one, call)?;
+        let (last, n) = axes.pop().unwrap_or_default();
+        for (axis, n) in axes {
+            parts = resized_parts(&parts, axis, n, call)?;
+            parts = transform(parts, axis, Direction::Inverse, scale, call)?;
+        }
+        let have = parts[0].checked()?.shape[last];
+        let n = n.unwrap_or(2 * have.saturating_sub(1));
+        if n == 0 || have == 0 {
+            let detail = format!("{have} numbers along axis {last} are the transform of no real number; set lengths");
+            return Err(call.error(ErrorKind::Shape, detail));
+        }
+        let parts = hermitian(&resized_parts(&parts, last, Some(n / 2 + 1), call)?, last, n, call)?;
+        let [re, _] = transform(parts, last, Direction::Inverse, scale, call)?;
+        Ok(re)
+    })
+}
+
+/// Returns all `n` numbers of a transform of real numbers along an axis from the first half of them. The imaginary parts
+/// of the first number and, for even n, of the middle one are taken as 0.
+fn hermitian([re, im]: &[Expr; 2], axis: usize, n: usize, call: Call) -> Result<[Expr; 2]> {
+    let at = call.at;
+    let position = iota(im.checked()?.shape.clone(), axis, at);
+    let is_real = binary(&logic::equal, &position, 0, at);
+    let is_real = match n % 2 == 0 {
+        true => binary(&logic::logical_or, is_real, binary(&logic::equal, &position, n / 2, at), at),
+        false => is_real,
+    };
+    let im = choose(is_real, 0.0, im, at);
+    let rest = |e: &Expr| part(e, axis, [1, n.div_ceil(2)], -1, call);
+    let conjugates = unary(&arithmetic::negative, rest(&im), at);
+    if n < 3 {
+        return Ok([re.clone(), im]);
+    }
+    Ok([
+        join(call.op, vec![re.clone(), rest(re)], axis as isize, at),
+        join(call.op, vec![im, conjugates], axis as isize, at),
+    ])
+}
+
+/// Returns the discrete Fourier transform of real or complex numbers along one axis: X_k = Σ_j x_j exp(−2πi·j·k/n).
+///
+/// Any length has a transform in O(n log n) operations. The root mean square of the error is at most 0.5·ε·log2(n) of that
+/// of the result, where ε is 2^-23 for f32 and 2^-52 for f64. f16, bf16 and integers are converted to f32. The same numbers
+/// have the same bits on the CPU for any number of threads and any instruction set, whatever else is transformed with
+/// them. A GPU transforms f64 if it has f64.
+///
+/// ```
+/// use cupric::{array, fft};
+/// let z = fft::fft(array![1., 0., 0., 0.], -1);
+/// assert_eq!(z.real().to_vec::<f32>()?, [1., 1., 1., 1.]);
+/// let back = fft::ifft(&z, -1).real().to_vec::<f32>()?;
+/// assert_eq!(back, [1., 0., 0., 0.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// Both parts carry [`ErrorKind::Axis`] if there is no such axis or more than one, [`ErrorKind::Shape`] if it has length
+/// 0, and [`ErrorKind::Argument`] for a length below 1. An evaluation returns [`ErrorKind::LimitExceeded`] for more than
+/// 2^28 numbers on a GPU, and [`ErrorKind::Unsupported`] for f64 on a GPU without it.
+///
+/// T. G. Stockham, High-speed convolution and correlation, AFIPS 28 (1966); L. I. Bluestein, A linear filtering approach
+/// to the computation of the discrete Fourier transform, IEEE Transactions on Audio 18 (1970), for lengths with a prime
+/// factor above 7.
+#[track_caller]
+pub fn fft(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
+    complex("fft", x.parts(), options.into(), true, Direction::Forward, Location::caller())
+}
+
+/// Returns the inverse of [`fft`] along one axis: x_j = 1/n·Σ_k X_k exp(2πi·j·k/n).
+#[track_caller]
+pub fn ifft(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
+    complex("ifft", x.parts(), options.into(), true, Direction::Inverse, Location::caller())
+}
+
+/// Returns the transform along several axes, one after another: see [`fft`].
+///
+/// ```
+/// use cupric::{array, fft};
+/// let z = fft::fftn(array![[1., 2.], [3., 4.]], ..);
+/// assert_eq!(z.real().to_vec::<f32>()?, [10., -2., -4., 0.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias("fft2"))]
+#[track_caller]
+pub fn fftn(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
+    complex("fftn", x.parts(), options.into(), false, Direction::Forward, Location::caller())
+}
+
+/// Returns the inverse of [`fftn`].
+#[doc(alias("ifft2"))]
+#[track_caller]
+pub fn ifftn(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
+    complex("ifftn", x.parts(), options.into(), false, Direction::Inverse, Location::caller())
+}
+
+/// Returns the first ⌊n/2⌋ + 1 numbers of the transform of real numbers along one axis. The others are conjugates of
+/// these.
+///
+/// ```
+/// use cupric::{array, fft};
+/// let z = fft::rfft(array![1., 2., 3., 4.], -1);
+/// assert_eq!(z.real().to_vec::<f32>()?, [10., -2., -2.]);
+/// assert_eq!(z.imag().to_vec::<f32>()?, [0., 2., 0.]);
+/// assert_eq!(fft::irfft(&z, -1).to_vec::<f32>()?, [1., 2., 3., 4.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`fft`].
+#[track_caller]
+pub fn rfft(x: impl Operand, options: impl Into<Options>) -> Complex {
+    let (at, options) = (Location::caller(), options.into());
+    let scale = Scale::of(options.norm, Direction::Forward);
+    from_real("rfft", operand(x, at), options, true, scale, at)
+}
+
+/// Returns the inverse of [`rfft`]. The result has 2·(m − 1) numbers along the axis for an input of m, unless
+/// [`Options::lengths`] gives another length, such as an odd one. Imaginary parts of the first number and, for an even
+/// length, of the middle number are ignored.
+#[track_caller]
+pub fn irfft(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
+    let options = options.into();
+    let scale = Scale::of(options.norm, Direction::Inverse);
+    to_real("irfft", x.parts(), options, true, scale, Location::caller())
+}
+
+/// Returns the transform of real numbers along several axes: [`rfft`] along the last one named, and [`fft`] along the
+/// others.
+#[doc(alias("rfft2"))]
+#[track_caller]
+pub fn rfftn(x: impl Operand, options: impl Into<Options>) -> Complex {
+    let (at, options) = (Location::caller(), options.into());
+    let scale = Scale::of(options.norm, Direction::Forward);
+    from_real("rfftn", operand(x, at), options, false, scale, at)
+}
+
+/// Returns the inverse of [`rfftn`]: see [`irfft`] for the length of the last axis.
+#[doc(alias("irfft2"))]
+#[track_caller]
+pub fn irfftn(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
+    let options = options.into();
+    let scale = Scale::of(options.norm, Direction::Inverse);
+    to_real("irfftn", x.parts(), options, false, scale, Location::caller())
+}
+
+/// Returns the forward transform of the first half of a Hermitian sequence, which is real. It is [`irfft`] of the
+/// conjugates with the other factor.
+///
+/// ```
+/// use cupric::{array, fft};
+/// assert_eq!(fft::hfft(array![1., 2., 1.], -1).to_vec::<f32>()?, [6., 0., -2., 0.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn hfft(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
+    let (at, options) = (Location::caller(), options.into());
+    let scale = Scale::of(options.norm, Direction::Forward);
+    let conjugates = match x.parts() {
+        Parts::Real(x) => Parts::Real(x),
+        Parts::Complex(z) => Parts::Complex(z.conj()),
+    };
+    to_real("hfft", conjugates, options, true, scale, at)
+}
+
+/// Returns the inverse of [`hfft`]: the conjugates of [`rfft`] with the other factor.
+#[track_caller]
+pub fn ihfft(x: impl Operand, options: impl Into<Options>) -> Complex {
+    let (at, options) = (Location::caller(), options.into());
+    let scale = Scale::of(options.norm, Direction::Inverse);
+    from_real("ihfft", operand(x, at), options, true, scale, at).conj()
+}
+
+/// Returns the frequencies of the results of [`fft`] of `n` numbers with the distance `d` between samples, in cycles
+/// for each unit of `d`: 0, 1, …, ⌈n/2⌉ − 1, −⌊n/2⌋, …, −1, divided by n·d.
+///
+/// ```
+/// use cupric::{DType, fft};
+/// assert_eq!(fft::fftfreq(4, 0.5, DType::F32).to_vec::<f32>()?, [0., 0.5, -1., -0.5]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// The expression carries an error if `n` is 0 or does not fit i32, or if the dtype is no float.
+#[track_caller]
+pub fn fftfreq(n: usize, d: f64, dtype: DType) -> Expr {
+    let at = Location::caller();
+    frequencies(Call { op: "fftfreq", at }, n, false, d, dtype)
+}
+
+/// Returns the frequencies of the results of [`rfft`]: 0, 1, …, ⌊n/2⌋, divided by n·d. See [`fftfreq`].
+///
+/// ```
+/// use cupric::{DType, fft};
+/// assert_eq!(fft::rfftfreq(4, 0.5, DType::F32).to_vec::<f32>()?, [0., 0.5, 1.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn rfftfreq(n: usize, d: f64, dtype: DType) -> Expr {
+    let at = Location::caller();
+    frequencies(Call { op: "rfftfreq", at }, n, true, d, dtype)
+}
+
+/// Returns the frequencies of all results of a transform of `n` numbers, or those of the first half.
+fn frequencies(call: Call, n: usize, half: bool, d: f64, dtype: DType) -> Expr {
+    let at = call.at;
+    carry(at, || {
+        if !dtype.is_float() {
+            return Err(call.error(ErrorKind::DType, format!("dtype {dtype}; frequencies are floats")));
+        }
+        if n == 0 {
+            return Err(call.error(ErrorKind::Argument, "0 numbers have no frequencies".to_string()));
+        }
+        countable(call.op, n, at)?;
+        let k = iota(smallvec![if half { n / 2 + 1 } else { n }], 0, at);
+        let k = match half {
+            true => k,
+            false => {
+                choose(binary(&logic::less, &k, n.div_ceil(2), at), &k, binary(&arithmetic::subtract, &k, n, at), at)
+            }
+        };
+        // the quotient of f16 and bf16 is computed in f32 and rounded once
+        Ok(cast(binary(&arithmetic::divide, cast(k, wide(dtype), at), n as f64 * d, at), dtype, at))
+    })
+}
+
+fn wide(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// Moves the number of frequency 0 to the middle of the axes, by [`Expr::roll`]. To move complex numbers, use
+/// [`Complex::map`](crate::Complex::map).
+///
+/// ```
+/// use cupric::{array, fft};
+/// let x = array![0., 1., -2., -1.];
+/// assert_eq!(fft::fftshift(&x, -1).to_vec::<f32>()?, [-2., -1., 0., 1.]);
+/// assert_eq!(fft::ifftshift(fft::fftshift(&x, ..), ..).to_vec::<f32>()?, [0., 1., -2., -1.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn fftshift(x: impl Operand, axes: impl IntoAxes) -> Expr {
+    let at = Location::caller();
+    rolled(Call { op: "fftshift", at }, operand(x, at), &axes.into_axes(), false)
+}
+
+/// Returns the inverse of [`fftshift`], which differs from it for odd lengths.
+#[track_caller]
+pub fn ifftshift(x: impl Operand, axes: impl IntoAxes) -> Expr {
+    let at = Location::caller();
+    rolled(Call { op: "ifftshift", at }, operand(x, at), &axes.into_axes(), true)
+}
+
+fn rolled(call: Call, x: Expr, axes: &AxesArg, back: bool) -> Expr {
+    carry(call.at, || {
+        x.checked()?;
+        let x = strong(x, call.at);
+        let axes = axes.resolve(x.0.shape.len()).map_err(|f| f.at(call.op, call.at))?;
+        let moves: SmallVec<[(usize, usize); 4]> = axes
+            .iter()
+            .map(|axis| {
+                let n = x.0.shape[*axis];
+                (*axis, if back { n.div_ceil(2) % n.max(1) } else { n / 2 })
+            })
+            .collect();
+        Ok(crate::ops::movement::rolled(call.op, &x, &moves, call.at))
+    })
+}

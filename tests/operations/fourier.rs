@@ -1,0 +1,250 @@
+//! Fourier transforms: beside NumPy (`data/fourier.txt`, which `data/make_fourier.py` wrote), and within the documented error of
+//! a transform by the definition, for lengths around every limit of the implementation, in many layouts.
+
+use crate::kit::{Dice, error, golden, has, numbers, on_devices, put};
+use cupric::fft::*;
+use cupric::{DType::*, *};
+use std::f64::consts::PI;
+
+pub const GOLDEN: &str = include_str!("../data/fourier.txt");
+
+/// The numbers of `sequence` in `data/make_fourier.py`.
+pub fn sequence(d: &Device, shape: &[usize], factor: usize) -> Array {
+    let n: usize = shape.iter().product();
+    put(d, (0..n).map(|i| ((i * factor % 1024) as f32 - 512.) / 64.).collect::<Vec<_>>(), shape)
+}
+
+/// Asserts that the numbers of an expression are NumPy's, up to rounding errors of f32.
+pub fn close(e: &Expr, shape: &[usize], want: &[f64], name: &str) {
+    let (have, got) = numbers(e).unwrap_or_else(|e| panic!("{name}: {e}"));
+    assert_eq!(have, shape, "{name}: shape");
+    let size = want.iter().fold(1e-3f64, |m, x| m.max(x.abs()));
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() <= 2e-6 * size, "{name}: element {i} is {g}, not {w}");
+    }
+}
+
+fn options(axes: &str, lengths: &str, norm: &str) -> Options {
+    let list = |text: &str| text.split(',').map(|n| n.parse::<isize>().unwrap()).collect::<Vec<_>>();
+    let options = if axes == "-" { Options::new(..) } else { Options::new(list(axes)) };
+    let options = if lengths == "-" { options } else { options.lengths(list(lengths)) };
+    match norm {
+        "ortho" => options.norm(Norm::Ortho),
+        "forward" => options.norm(Norm::Forward),
+        _ => options,
+    }
+}
+
+/// exp(−2πi·k/n), rounded from an angle of at most an eighth of a turn.
+fn root(k: usize, n: usize) -> [f64; 2] {
+    let eighth = |k: f64| [(PI * k / (4 * n) as f64).cos(), (PI * k / (4 * n) as f64).sin()];
+    let (octant, rest) = (8 * k / n, (8 * k % n) as f64);
+    let [c, s] = if octant % 2 == 0 { eighth(rest) } else { eighth(n as f64 - rest) };
+    let [c, s] = if (octant + 1) / 2 % 2 == 1 { [s, c] } else { [c, s] };
+    [if (2..6).contains(&octant) { -c } else { c }, if octant < 4 { -s } else { s }]
+}
+
+/// A number of a transform by the definition, with compensated products and sums.
+fn by_definition(re: &[f64], im: &[f64], k: usize, roots: &[[f64; 2]]) -> [f64; 2] {
+    let (mut sums, mut rests) = ([0f64; 2], [0f64; 2]);
+    let mut add = |i: usize, a: f64, b: f64| {
+        let (product, sum) = (a * b, sums[i] + a * b);
+        let part = sum - sums[i];
+        rests[i] += a.mul_add(b, -product) + ((sums[i] - (sum - part)) + (product - part));
+        sums[i] = sum;
+    };
+    let mut at = 0;
+    for (a, b) in re.iter().zip(im) {
+        let [c, s] = roots[at];
+        add(0, *a, c);
+        add(0, -b, s);
+        add(1, *a, s);
+        add(1, *b, c);
+        at = (at + k) % roots.len();
+    }
+    [sums[0] + rests[0], sums[1] + rests[1]]
+}
+
+/// Transforms random numbers along an axis, of which `make` makes the operand, and holds some results of each row to the
+/// definition. `shape` is [outer, n, inner].
+fn hold(d: &Device, t: DType, shape: [usize; 3], axis: isize, inverse: bool, make: impl Fn(&Array) -> Expr) {
+    let [outer, n, inner] = shape;
+    let name = format!("{t} {shape:?} along {axis}, inverse {inverse}");
+    let dice = &mut Dice::new(n as u64);
+    let all = outer * n * inner;
+    // numbers that f32 holds
+    let mut plane = || (0..all).map(|_| dice.within(-1., 1.) as f32 as f64).collect::<Vec<_>>();
+    let [re, im] = [plane(), plane()];
+    let array = |x: &[f64]| put(d, x.to_vec(), &shape).astype(t).eval().unwrap();
+    let z = Complex::new(make(&array(&re)), make(&array(&im)));
+    let z = if inverse { ifft(&z, Options::new(axis).norm(Norm::Forward)) } else { fft(&z, axis) };
+    let z = z.eval().unwrap_or_else(|e| panic!("{name}: {e}"));
+    // the operand of another layout has the transformed axis elsewhere
+    let move_back = |e: &Expr| numbers(&e.moveaxis(axis, 1)).unwrap().1;
+    let [a, b] = [move_back(z.real()), move_back(z.imag())];
+    let roots: Vec<_> = (0..n).map(|k| root(k, n)).map(|[c, s]| [c, if inverse { -s } else { s }]).collect();
+    let eps = if t == F64 { 2f64.powi(-52) } else { 2f64.powi(-23) };
+    let (mut squares, mut count, mut worst, mut power) = (0., 0., 0f64, 0.);
+    let rows = outer * inner;
+    for row in (0..rows).step_by((rows / 6).max(1)) {
+        let at = |k: usize| (row / inner * n + k) * inner + row % inner;
+        let of = |x: &[f64]| (0..n).map(|k| x[at(k)]).collect::<Vec<_>>();
+        let (x, y) = (of(&re), of(&im));
+        power += x.iter().chain(&y).map(|v| v * v).sum::<f64>();
+        for k in (0..n).step_by((n / 40).max(1)) {
+            let [c, s] = by_definition(&x, &y, k, &roots);
+            let off = (a[at(k)] - c).hypot(b[at(k)] - s);
+            (squares, count, worst) = (squares + off * off, count + 1., worst.max(off));
+        }
+    }
+    // by Parseval's theorem the mean square of the result is the sum of squares of the operand
+    let size = (power / (0..rows).step_by((rows / 6).max(1)).count() as f64).sqrt() * eps * (n as f64).log2();
+    let rms = f64::sqrt(squares / count) / size;
+    assert!(rms <= 0.5 && worst / size <= 4., "{name}: rms error {rms}, worst {}", worst / size);
+}
+
+on_devices! {
+    fn transforms_are_numpys(d: &Device) {
+        let (re, im) = (sequence(d, &[2, 3, 5], 389), sequence(d, &[2, 3, 5], 641));
+        let z = Complex::new(&re, &im);
+        for (name, shape, want) in golden(GOLDEN) {
+            let words: Vec<&str> = name.split(' ').collect();
+            let [function, axes, lengths, norm] = words[..] else { continue };
+            let o = options(axes, lengths, norm);
+            let e = match function {
+                "fft" => fft(&z, o).to_interleaved(),
+                "ifft" => ifft(&z, o).to_interleaved(),
+                "fftn" => fftn(&z, o).to_interleaved(),
+                "ifftn" => ifftn(&z, o).to_interleaved(),
+                "rfft" => rfft(&re, o).to_interleaved(),
+                "rfftn" => rfftn(&re, o).to_interleaved(),
+                "ihfft" => ihfft(&re, o).to_interleaved(),
+                "irfft" => irfft(&z, o),
+                "irfftn" => irfftn(&z, o),
+                "hfft" => hfft(&z, o),
+                _ => panic!("{function}"),
+            };
+            close(&e, &shape, &want, name);
+        }
+    }
+
+    fn frequencies_and_shifts_are_numpys(d: &Device) {
+        let x = sequence(d, &[2, 3, 5], 389);
+        for (name, shape, want) in golden(GOLDEN) {
+            let words: Vec<&str> = name.split(' ').collect();
+            let [function, argument] = words[..] else { continue };
+            let all = if argument == "-" { "0,1,2" } else { argument };
+            let list: Vec<isize> = all.split(',').map(|n| n.parse().unwrap()).collect();
+            let e = match function {
+                "fftfreq" => fftfreq(argument.parse().unwrap(), 0.25, F32),
+                "rfftfreq" => rfftfreq(argument.parse().unwrap(), 0.25, F32),
+                "fftshift" => fftshift(&x, list),
+                "ifftshift" => ifftshift(&x, list),
+                _ => continue,
+            };
+            close(&e, &shape, &want, name);
+        }
+        assert_eq!(fftfreq(4, 0.5, F16).dtype().unwrap(), F16);
+    }
+
+    fn errors_of_all_lengths_are_within_the_bound(d: &Device) {
+        let powers = (1..=16).map(|k| 1 << k);
+        // around the limits: 128 and 2^15 on a CPU, 1,024 and 128² on a GPU; primes above them; other factors
+        let others = [3, 5, 6, 7, 9, 10, 11, 13, 35, 65, 100, 126, 135, 243, 257, 343, 1000, 1029, 1031, 2401, 16411, 16464, 32771, 32805];
+        for n in powers.chain(others) {
+            let rows = (4096 / n).clamp(1, 33);
+            for t in [F32, F64].into_iter().filter(|t| has(d, *t)) {
+                hold(d, t, [rows, n, 1], 1, n % 3 == 0, |x| Expr::from(x));
+            }
+        }
+    }
+
+    fn every_layout_is_transformed(d: &Device) {
+        for n in [2, 7, 16, 60, 64, 65, 144, 257, 1000] {
+            // numbers of neighbouring rows around the limit of 16, and around multiples of all vectors' lanes
+            for inner in [1, 3, 16, 17, 40] {
+                let outer = if n > 200 { 2 } else { 5 };
+                hold(d, F32, [outer, n, inner], 1, n == 16, |x| Expr::from(x));
+            }
+            hold(d, F32, [3, n, 5], 0, false, |x| x.moveaxis(1, 0));
+            hold(d, F32, [3, n, 5], -1, false, |x| x.moveaxis(1, -1));
+            // a view of every third element, in the opposite order
+            let spread = |x: &Array| {
+                let wide = stack([&x.flip(1), &(x * 0.5), &(x * 0.25)], 2).reshape([3, -1, 4]).eval().unwrap();
+                wide.slice(s![.., ..;3, ..]).flip(1)
+            };
+            hold(d, F32, [3, n, 4], 1, true, spread);
+        }
+        if has(d, F64) {
+            hold(d, F64, [2, 360, 19], 1, false, |x| Expr::from(x));
+        }
+    }
+
+    fn a_row_has_the_same_bits_in_every_batch(d: &Device) {
+        for n in [64, 120, 1024, 1500] {
+            let dice = &mut Dice::new(3);
+            let x = put(d, (0..40 * n).map(|_| dice.within(-1., 1.) as f32).collect::<Vec<_>>(), &[40, n]);
+            let all = rfft(&x, -1).eval().unwrap();
+            for row in [0, 17, 39] {
+                let one = rfft(x.slice(s![row]), 0).eval().unwrap();
+                assert_eq!(one.imag().to_vec::<f32>().unwrap(), all.imag().slice(s![row]).to_vec::<f32>().unwrap(), "{n}");
+            }
+            let down = rfft(x.t(), 0).eval().unwrap();
+            assert_eq!(down.real().t().to_vec::<f32>().unwrap(), all.real().to_vec::<f32>().unwrap(), "{n}");
+        }
+    }
+
+    fn halves_and_integers_are_transformed_as_f32(d: &Device) {
+        for t in [F16, BF16, I32, U8] {
+            let z = fft::fft(array![1, 2, 3, 4].to_device(d).unwrap().astype(t), -1).eval().unwrap();
+            assert_eq!(z.dtype().unwrap(), F32, "{t}");
+            assert_eq!(z.real().to_vec::<f32>().unwrap(), [10., -2., -2., -2.], "{t}");
+        }
+    }
+
+    fn derivatives_are_adjoint_transforms(d: &Device) {
+        let noise = |seed, shape: &[usize]| {
+            let dice = &mut Dice::new(seed);
+            put(d, (0..shape.iter().product::<usize>()).map(|_| dice.within(-1., 1.) as f32).collect::<Vec<_>>(), shape)
+        };
+        for n in [8, 11, 60] {
+            let (x, dx) = (noise(1, &[3, n]), noise(2, &[3, n]));
+            let weights = [noise(3, &[3, n / 2 + 1]), noise(4, &[3, n / 2 + 1])];
+            let loss = |x: &Expr| {
+                let z = rfft(x, Options::new(-1).norm(Norm::Ortho));
+                (z.real() * &weights[0]).sum(..) + (z.imag() * &weights[1]).sum(..)
+            };
+            // the loss is linear, so its change along a direction is its value there
+            let leaf = Expr::from(&x);
+            let [g] = grad(&loss(&leaf), [&leaf]);
+            let got = (g * &dx).sum(..).item::<f32>().unwrap();
+            let want = loss(&Expr::from(&dx)).item::<f32>().unwrap();
+            assert!((got - want).abs() < 1e-5 * n as f32, "{n}: {got} by grad, {want} along the direction");
+        }
+    }
+
+    fn refusals_name_the_function(d: &Device) {
+        let x = zeros([2, 4], F32).to_device(d).unwrap();
+        let of = |z: Complex| error(z.imag());
+        for (text, part) in [
+            (of(fft::fft(&x, 2)), "fft: axis 2"),
+            (of(ifft(&x, (0, 1))), "ifft: 2 axes; one axis is needed"),
+            (of(fftn(&x, (0, 0))), "fftn: "),
+            (of(rfft(&x, Options::new(-1).lengths(0))), "rfft: length 0"),
+            (of(fftn(&x, Options::new((0, 1)).lengths(3))), "fftn: 1 lengths for 2 axes"),
+            (of(fft::fft(zeros([2, 0], F32), -1)), "fft: axis 1 of shape [2, 0] has length 0"),
+            (error(&irfft(x.slice(s![.., ..1]), -1)), "irfft: 1 numbers along axis 1"),
+            (error(&fftfreq(0, 1.0, F32)), "fftfreq: 0 numbers"),
+            (error(&rfftfreq(4, 1.0, I32)), "rfftfreq: dtype i32"),
+            (error(&fftshift(&x, 3)), "fftshift: axis 3"),
+            (of(fft::fft(&x, keep(1))), "fft: `keep`"),
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(fft::fft(zeros([0, 4], F32), -1).eval().unwrap().shape().unwrap(), [0, 4]);
+        if d.is_gpu() && !has(d, F64) {
+            let e = fft::fft(zeros([4], F32), -1).map(|e| e.astype(F64));
+            assert!(of(fft::fft(&e, -1)).contains("f64"));
+        }
+    }
+}
