@@ -25,6 +25,7 @@
 //! | when an expression is computed, and which operations are fused | [`guide::laziness`], [`Expr::plan`] |
 //! | slices, transposes, in-place writes | [`guide::views`], [`Expr::slice`], [`Array::set`] |
 //! | derivatives, losses, training steps | [`guide::derivatives`], [`grad`] |
+//! | Fourier transforms, complex numbers | [`fft`], [`Complex`] |
 //! | the error bound of each function | [`guide::accuracy`] |
 //! | GPUs, transfers, memory, waiting, timing | [`guide::devices`], [`Device`] |
 //! | the time that each line of a program takes | [`Device::profile`] |

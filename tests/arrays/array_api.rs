@@ -97,7 +97,7 @@ fn elementwise_functions() -> Result<()> {
     same!("np.bitwise_xor(n, k)", &n ^ &k);
     same!("np.ceil(x)", x.ceil());
     same!("np.clip(x, 1, 2)", x.clip(1.0, 2.0));
-    missing!("conj", "complex numbers are not there yet");
+    same!("np.conj(x + 1j * y).imag", Complex::new(&x, &y).conj().imag());
     same!("np.copysign(x, y)", x.copysign(&y));
     same!("np.cos(x)", x.cos());
     same!("np.cosh(x)", x.cosh());
@@ -110,7 +110,7 @@ fn elementwise_functions() -> Result<()> {
     same!("np.greater(x, y)", x.greater(&y));
     same!("np.greater_equal(x, y)", x.greater_equal(&y));
     same!("np.hypot(x, y)", x.hypot(&y));
-    missing!("imag", "complex numbers are not there yet");
+    same!("np.imag(x + 1j * y)", Complex::new(&x, &y).imag());
     same!("np.isfinite(x)", x.isfinite());
     same!("np.isinf(x)", x.isinf());
     same!("np.isnan(x)", x.isnan());
@@ -133,7 +133,7 @@ fn elementwise_functions() -> Result<()> {
     same!("np.not_equal(x, y)", x.not_equal(&y));
     same!("np.positive(x)", x.positive());
     same!("np.pow(x, y)", x.pow(&y));
-    missing!("real", "complex numbers are not there yet");
+    same!("np.real(x + 1j * y)", Complex::new(&x, &y).real());
     same!("np.reciprocal(x)", x.reciprocal());
     same!("np.remainder(x, y)", x.remainder(&y));
     same!("np.round(x)", x.round());
@@ -258,20 +258,20 @@ fn extensions() -> Result<()> {
     same!("np.linalg.vector_norm(x, axis=1)", x.vector_norm(1, 2.0));
 
     // ## Extension: fft
-    missing!("fft.fft", "Fourier transforms are not there yet");
-    missing!("fft.ifft", "Fourier transforms are not there yet");
-    missing!("fft.fftn", "Fourier transforms are not there yet");
-    missing!("fft.ifftn", "Fourier transforms are not there yet");
-    missing!("fft.rfft", "Fourier transforms are not there yet");
-    missing!("fft.irfft", "Fourier transforms are not there yet");
-    missing!("fft.rfftn", "Fourier transforms are not there yet");
-    missing!("fft.irfftn", "Fourier transforms are not there yet");
-    missing!("fft.hfft", "Fourier transforms are not there yet");
-    missing!("fft.ihfft", "Fourier transforms are not there yet");
-    missing!("fft.fftfreq", "Fourier transforms are not there yet");
-    missing!("fft.rfftfreq", "Fourier transforms are not there yet");
-    missing!("fft.fftshift", "Fourier transforms are not there yet");
-    missing!("fft.ifftshift", "Fourier transforms are not there yet");
+    same!("np.fft.fft(v).real", fft::fft(&v, -1).real());
+    same!("np.fft.ifft(v, norm='ortho').imag", fft::ifft(&v, fft::Options::new(-1).norm(fft::Norm::Ortho)).imag());
+    same!("np.fft.fftn(x).imag", fft::fftn(&x, ..).imag());
+    same!("np.fft.ifftn(x, axes=(0,)).real", fft::ifftn(&x, 0).real());
+    same!("np.fft.rfft(x, n=6).imag", fft::rfft(&x, fft::Options::new(-1).lengths(6)).imag());
+    same!("np.fft.irfft(v)", fft::irfft(&v, -1));
+    same!("np.fft.rfftn(x).real", fft::rfftn(&x, ..).real());
+    same!("np.fft.irfftn(x)", fft::irfftn(&x, ..));
+    same!("np.fft.hfft(v)", fft::hfft(&v, -1));
+    same!("np.fft.ihfft(v).imag", fft::ihfft(&v, -1).imag());
+    same!("np.fft.fftfreq(5, d=0.5)", fft::fftfreq(5, 0.5, DType::F32));
+    same!("np.fft.rfftfreq(5, d=0.5)", fft::rfftfreq(5, 0.5, DType::F32));
+    same!("np.fft.fftshift(x)", fft::fftshift(&x, ..));
+    same!("np.fft.ifftshift(x, axes=0)", fft::ifftshift(&x, 0));
     Ok(())
 }
 

@@ -31,7 +31,7 @@ def names():
 
 def write(name):
     out = []
-    for form, text in re.findall(r'^    (same!\(|write!\(x, )"(.*?)", ', (HERE.parent / f"{name}.rs").read_text(), re.M):
+    for form, text in re.findall(r'^    (same!\(|write!\(x, )"(.*?)", ', (HERE.parent / "arrays" / f"{name}.rs").read_text(), re.M):
         scope = names()
         if form.startswith("same"):
             result = np.asarray(eval(text, scope))

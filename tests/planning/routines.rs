@@ -67,6 +67,19 @@ fn plans_print_their_steps() {
 }
 
 #[test]
+fn transforms_are_one_pass_for_each_factor_of_a_length() {
+    let passes = |n: usize, card: &str| {
+        let x = put(&Device::cpu(), vec![0f32; n], &[n]);
+        let (text, _) = testing::plan_for(fft::fft(&x, -1).real(), card).unwrap();
+        text.matches("pass transform").count()
+    };
+    assert_eq!([1000, 1024, 2048, 16384, 16464, 1 << 15].map(|n| passes(n, "card")), [1, 1, 2, 2, 3, 3]);
+    let x = put(&Device::cpu(), vec![0f64; 8], &[8]);
+    let e = testing::plan_for(fft::fft(&x, -1).real(), "weak").unwrap_err();
+    assert!(e.to_string().contains("f64"), "{e}");
+}
+
+#[test]
 fn a_gpu_without_integers_of_64_bits_writes_pairs_of_words() {
     let x = put(&Device::cpu(), vec![3i32; 9], &[9]);
     let (_, texts) = testing::plan_for(&x.bincount(5), "weak").unwrap();

@@ -5,6 +5,7 @@
 mod butterflies;
 mod passes;
 mod plan;
+mod rows;
 
 use super::operands::{Operands, Refused, Target};
 use super::share::share;
@@ -14,8 +15,8 @@ use crate::base::dtype::Element;
 use crate::graph::routine::{INVERSE, ROW_OF_A_TASK, fft_scale};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
-use passes::{Job, Kernels, Part};
 use plan::{Plan, Real, plan};
+use rows::{Job, Kernels, Part};
 
 /// The number of elements that a task transforms, which takes some 100 µs.
 const TASK: usize = 1 << 15;
@@ -34,15 +35,15 @@ macro_rules! machine {
             fn kernels() -> &'static Kernels<$t> {
                 #[cfg(target_arch = "x86_64")]
                 match isa() {
-                    Isa::Avx512 => return &passes::x86::$avx512,
-                    Isa::Avx2 => return &passes::x86::$avx2,
+                    Isa::Avx512 => return &rows::x86::$avx512,
+                    Isa::Avx2 => return &rows::x86::$avx2,
                     Isa::Portable | Isa::Neon => {}
                 }
                 #[cfg(target_arch = "aarch64")]
                 if isa() == Isa::Neon {
-                    return &passes::arm::$neon;
+                    return &rows::arm::$neon;
                 }
-                &passes::$plain
+                &rows::$plain
             }
         }
     };

@@ -8,11 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// on nothing else.
 const WHOLE: usize = 128;
 
-/// How many bytes of roots are kept. The roots of 2^20 numbers of f32 take 8 MiB.
-const KEPT: usize = 16 << 20;
+/// The longest row whose roots are in a table. A longer row multiplies each root from two others, because reading a
+/// table as large as the row would take longer.
+const TABLE: usize = 1 << 15;
 
-/// The most lanes of a vector. The last vector of a row may extend beyond the row, so roots have as many more elements.
-const VECTOR: usize = 16;
+/// How many transforms are kept. The roots of each take at most 0.5 MiB up to a length of 2^20, and grow with the square
+/// root of the length beyond.
+const KEPT: usize = 16;
+
+/// The most lanes of a vector. The last vector of a row may extend beyond the row, so tables have as many more elements.
+pub(super) const VECTOR: usize = 16;
 
 /// A pass of a Stockham transform: butterflies of `radix` numbers. The outputs of `stride` neighbouring butterflies
 /// share their roots, and there are `count` such groups.
@@ -38,16 +43,57 @@ pub(super) enum Plan<T> {
     Split {
         columns: Column<T>,
         rows: Column<T>,
-        /// The real and the imaginary parts of the roots, in the order of the matrix.
-        roots: [Vec<T>; 2],
+        roots: Roots<T>,
     },
 }
+
+/// The roots by which a matrix is multiplied: the power k·j of exp(−2πi/n) for row k and column j.
+pub(super) enum Roots<T> {
+    /// The real and the imaginary parts, in the order of the matrix.
+    Table([Vec<T>; 2]),
+    Factors {
+        /// The roots of the first [`VECTOR`] columns: the real and the imaginary parts of each row.
+        first: [Vec<T>; 2],
+        /// The powers 0, `step`, 2·`step`, … and the powers below `step`, for products in f64.
+        powers: [Vec<[f64; 2]>; 2],
+        step: usize,
+    },
+}
+
+impl<T: Real> Roots<T> {
+    fn new(rows: usize, columns: usize) -> Roots<T> {
+        let n = rows * columns;
+        let table = |columns: usize, more: usize| {
+            let all = || (0..rows).flat_map(|k| (0..columns).map(move |j| root(j * k, n)));
+            let more = std::iter::repeat_n(T::default(), more);
+            [
+                all().map(|r| T::of(r[0])).chain(more.clone()).collect(),
+                all().map(|r| T::of(-r[1])).chain(more).collect(),
+            ]
+        };
+        if n <= TABLE {
+            return Roots::Table(table(columns, VECTOR));
+        }
+        let step = n.isqrt().next_power_of_two();
+        let powers = |step: usize, end: usize| {
+            let conjugate = |k| {
+                let [c, s] = root(k, n);
+                [c, -s]
+            };
+            (0..end).step_by(step).map(conjugate).collect()
+        };
+        Roots::Factors { first: table(VECTOR, 0), powers: [powers(step, n), powers(1, step)], step }
+    }
+}
+
+/// Transforms by their lengths.
+type Kept<T> = Vec<(usize, Arc<Plan<T>>)>;
 
 /// An element type that transforms are computed in.
 pub(super) trait Real: Copy + Default + Send + Sync + 'static {
     fn of(x: f64) -> Self;
     /// Recent transforms: the last used is last.
-    fn kept() -> &'static Mutex<Vec<(usize, Arc<Plan<Self>>)>>;
+    fn kept() -> &'static Mutex<Kept<Self>>;
 }
 
 macro_rules! real {
@@ -56,8 +102,8 @@ macro_rules! real {
             fn of(x: f64) -> $t {
                 x as $t
             }
-            fn kept() -> &'static Mutex<Vec<(usize, Arc<Plan<$t>>)>> {
-                static KEPT: Mutex<Vec<(usize, Arc<Plan<$t>>)>> = Mutex::new(vec![]);
+            fn kept() -> &'static Mutex<Kept<$t>> {
+                static KEPT: Mutex<Kept<$t>> = Mutex::new(vec![]);
                 &KEPT
             }
         }
@@ -77,8 +123,7 @@ pub(super) fn plan<T: Real>(n: usize) -> Arc<Plan<T>> {
     drop(kept);
     let made = Arc::new(Plan::new(n));
     let mut kept = T::kept().lock().unwrap_or_else(PoisonError::into_inner);
-    let size = |n: usize| 4 * n * size_of::<T>();
-    while !kept.is_empty() && kept.iter().map(|(n, _)| size(*n)).sum::<usize>() + size(n) > KEPT {
+    if kept.len() >= KEPT {
         kept.remove(0);
     }
     kept.push((n, made.clone()));
@@ -92,16 +137,7 @@ impl<T: Real> Plan<T> {
         }
         let rows = split(n);
         let columns = n / rows;
-        let mut roots = [Vec::with_capacity(n + VECTOR), Vec::with_capacity(n + VECTOR)];
-        for k in 0..columns {
-            for j in 0..rows {
-                let [c, s] = root(j * k, n);
-                roots[0].push(T::of(c));
-                roots[1].push(T::of(-s));
-            }
-        }
-        roots.iter_mut().for_each(|part| part.resize(n + VECTOR, T::default()));
-        Plan::Split { columns: Column::new(columns), rows: Column::new(rows), roots }
+        Plan::Split { columns: Column::new(columns), rows: Column::new(rows), roots: Roots::new(columns, rows) }
     }
 }
 

@@ -174,7 +174,7 @@ fn gpu_needs(meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> 
     let pass = |(i, factor): (usize, &usize)| {
         let groups = (size / factor).div_ceil(POINTS / factor);
         let number = i as u32 | if i == last { 1 << 8 } else { 0 };
-        Pass { name: "transform", items: groups * caps.group(), along: &[], whole: ALL, number }
+        Pass { name: "transform", items: groups * caps.group(), each: 1, along: &[], whole: ALL, number }
     };
     // one array of complex numbers for two passes, two for more; the shader needs a binding in any case
     let bytes = (size * 2 * item * last.min(2)).max(16);

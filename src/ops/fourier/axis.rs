@@ -14,7 +14,7 @@ use smallvec::smallvec;
 /// would leave lanes of vectors unused, so the axis is moved to the end first.
 const NEIGHBOURS: usize = 16;
 
-/// The longest transform along an axis that is not the last. A task of the CPU holds the rows of all lanes.
+/// The longest transform along an axis that is not the last. A task of the CPU holds the rows of all lanes in memory.
 const LONGEST: usize = 1 << 14;
 
 /// Transforms complex numbers along an axis.

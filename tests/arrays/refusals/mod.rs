@@ -74,6 +74,53 @@ fn expressions(d: &Device) -> Vec<Case> {
     ]
 }
 
+/// Complex numbers and Fourier transforms.
+fn complex(d: &Device) -> Vec<Case> {
+    use ErrorKind as K;
+    let x = matrix(d);
+    let failed = Complex::new(&x, put(d, vec![1f32; 5], &[5]));
+    let of = |z: Complex| z.eval().map(|_| ()).expect_err("it should be refused");
+    let none = fft::Options::new(1).lengths(0);
+    vec![
+        ("Complex::new", K::Shape, of(failed.clone())),
+        ("Complex::from_interleaved", K::Shape, of(Complex::from_interleaved(&x))),
+        ("Complex::to_interleaved", K::Shape, error(failed.to_interleaved())),
+        ("Complex::polar", K::Shape, of(Complex::polar(&x, x.t()))),
+        ("Complex::map", K::Axis, of(Complex::new(&x, 1).map(|part| part.flip(2)))),
+        ("Complex::shape", K::Shape, failed.shape().unwrap_err()),
+        ("Complex::ndim", K::Shape, failed.ndim().unwrap_err()),
+        ("Complex::size", K::Shape, failed.size().unwrap_err()),
+        ("Complex::dtype", K::Shape, failed.dtype().unwrap_err()),
+        ("Complex::eval", K::Shape, failed.eval().unwrap_err()),
+        ("Complex::to_device", K::Shape, failed.to_device(d).unwrap_err()),
+        ("Complex::conj", K::Shape, of(failed.conj())),
+        ("Complex::abs", K::Shape, error(failed.abs())),
+        ("Complex::angle", K::Shape, error(failed.angle())),
+        ("Complex::exp", K::Shape, of(failed.exp())),
+        ("Complex::log", K::Shape, of(failed.log())),
+        ("Complex::sqrt", K::Shape, of(failed.sqrt())),
+        ("Complex::square", K::Shape, of(failed.square())),
+        ("Complex::reciprocal", K::Shape, of(failed.reciprocal())),
+        ("Complex::sum", K::Axis, of(Complex::new(&x, 1).sum(2))),
+        ("Complex::mean", K::Axis, of(Complex::new(&x, 1).mean(2))),
+        ("Complex::matmul", K::Shape, of(Complex::new(&x, 1).matmul(&x))),
+        ("fft", K::Axis, of(fft::fft(&x, 2))),
+        ("ifft", K::Axis, of(fft::ifft(&x, ..))),
+        ("fftn", K::Argument, of(fft::fftn(&x, keep(0)))),
+        ("ifftn", K::Argument, of(fft::ifftn(&x, none.clone()))),
+        ("rfft", K::Shape, of(fft::rfft(zeros([2, 0], F32), -1))),
+        ("irfft", K::Shape, error(fft::irfft(x.slice(s![.., ..1]), -1))),
+        ("rfftn", K::Argument, of(fft::rfftn(&x, none.clone()))),
+        ("irfftn", K::Argument, error(fft::irfftn(&x, none))),
+        ("hfft", K::Axis, error(fft::hfft(&x, -3))),
+        ("ihfft", K::Axis, of(fft::ihfft(&x, 2))),
+        ("fftfreq", K::Argument, error(fft::fftfreq(0, 1.0, F32))),
+        ("rfftfreq", K::DType, error(fft::rfftfreq(8, 1.0, I64))),
+        ("fftshift", K::Axis, error(fft::fftshift(&x, 2))),
+        ("ifftshift", K::Axis, error(fft::ifftshift(&x, 2))),
+    ]
+}
+
 /// What the entries of the list of operations refuse.
 fn of_operations(d: &Device) -> Vec<Case> {
     let (x, none) = (matrix(d), put::<f32>(d, vec![], &[0, 3]));
@@ -341,7 +388,7 @@ fn rows(d: &Device) -> Vec<String> {
 
 fn refused(d: &Device) {
     let mut stage = Stage::new(1, "refusals", d);
-    let mut cases = [expressions(d), of_operations(d), results(d), doors(d), draws(d), times(d)].concat();
+    let mut cases = [expressions(d), of_operations(d), results(d), doors(d), draws(d), times(d), complex(d)].concat();
     if d.is_gpu() {
         cases.extend(waits(d));
     }

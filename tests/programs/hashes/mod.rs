@@ -223,6 +223,15 @@ fn others(out: &mut BTreeMap<String, u64>) {
         ];
         put(&format!("sums by key {t}"), sums);
     }
+    for t in [F32, F64] {
+        // rows in lanes, matrices of one task and of several, other radices, neighbours in lanes, Bluestein's method
+        for (n, rows) in [(64, 40), (105, 40), (4096, 6), (65_536, 1), (1000, 19), (257, 3)] {
+            let x = data(I16, [0.0; 2], n * rows, 1).astype(t) * 0.001;
+            let z = fft::fft(x.reshape([rows, n]), -1);
+            let down = fft::ifft(x.reshape([n, rows]), 0);
+            put(&format!("transforms of {n} {t}"), vec![z.real().clone(), z.imag() * 1.0, down.real() + down.imag()]);
+        }
+    }
     put(
         "ranges",
         vec![arange(0, 5000, 1, I32) * 3, arange(0.0, 7.0, 0.1, F32), linspace(-1.0, 1.0, 777, F32), eye(9, F64)],

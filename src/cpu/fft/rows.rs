@@ -1,0 +1,311 @@
+//! Transforms of rows: of short ones, with a row in each lane, and of long ones as matrices, along columns and rows.
+//!
+//! The conditions *features* and *inside* of the unsafe functions are those of `passes.rs`.
+
+use super::butterflies::{FloatLanes, product};
+use super::passes::{Last, Planes, columns, copy, some_columns, transpose};
+use super::plan::{Column, Plan, Real, Roots, VECTOR};
+use crate::cpu::matmul::lanes::Lanes;
+use crate::cpu::matmul::plain::Plain;
+use crate::cpu::operands::Target;
+
+/// A transform of rows.
+pub(super) struct Job<'a, T> {
+    pub plan: &'a Plan<T>,
+    pub length: usize,
+    /// The number of neighbouring transforms: element k of a transform is `k · inner` after its first element.
+    pub inner: usize,
+    /// The number of transforms.
+    pub rows: usize,
+    pub from: [Target<T>; 2],
+    pub to: [Target<T>; 2],
+    /// Memory for the intermediate values of one row that tasks share.
+    pub between: [Target<T>; 2],
+    /// The factor of the results, if it is not 1.
+    pub scale: Option<T>,
+}
+
+/// The parts of a job that run as tasks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Transforms units of the job: see [`Job::units`].
+    Units,
+    /// Transforms blocks of columns of a row into the memory between.
+    Columns(usize),
+    /// Transforms blocks of rows from the memory between.
+    Rows(usize),
+}
+
+/// The functions for an instruction set. The function runs a part of a job from the first to before the last number.
+pub(super) struct Kernels<T> {
+    pub width: usize,
+    pub run: unsafe fn(&Job<'_, T>, Part, [usize; 2]),
+}
+
+impl<T> Job<'_, T> {
+    /// Returns the number of units: blocks of as many transforms as a vector has lanes, or whole rows.
+    pub fn units(&self, width: usize) -> usize {
+        match self.plan {
+            _ if self.inner > 1 => self.rows / self.inner * self.inner.div_ceil(width),
+            Plan::Whole(_) => self.rows.div_ceil(width),
+            Plan::Split { .. } => self.rows,
+        }
+    }
+
+    /// Returns the first element of a block of neighbouring transforms, and their number.
+    fn block(&self, unit: usize, width: usize) -> (usize, usize) {
+        let blocks = self.inner.div_ceil(width);
+        let first = unit % blocks * width;
+        (unit / blocks * self.length * self.inner + first, width.min(self.inner - first))
+    }
+}
+
+/// Memory of a task, aligned to cache lines.
+struct Scratch<T> {
+    memory: Vec<T>,
+    first: usize,
+    /// The number of elements of a plane.
+    each: usize,
+}
+
+impl<T: Real> Scratch<T> {
+    fn new(planes: usize, each: usize) -> Scratch<T> {
+        let line = 64 / size_of::<T>();
+        let each = each.next_multiple_of(line);
+        let memory = vec![T::default(); planes * each + line];
+        let first = memory.as_ptr().align_offset(64).min(line);
+        Scratch { memory, first, each }
+    }
+
+    /// Returns planes `2 · number` and the next one, with rows of `step` elements.
+    fn planes(&mut self, number: usize, step: usize) -> Planes<T> {
+        let re = Target(self.memory.as_mut_ptr()).at(self.first + 2 * number * self.each);
+        Planes { re: Target(re), im: Target(re.wrapping_add(self.each)), step }
+    }
+}
+
+/// Multiplies the roots of a vector of columns, from column `at` on, for each row.
+///
+/// # Safety
+/// *Features* and *inside*, for a vector in each row of `to`.
+#[inline(always)]
+unsafe fn some_roots<S: FloatLanes>(
+    first: &[Vec<S::Element>; 2],
+    [high, low]: &[Vec<[f64; 2]>; 2],
+    step: usize,
+    [rows, at]: [usize; 2],
+    to: Planes<S::Element>,
+) {
+    let group = at / VECTOR * VECTOR;
+    for k in 0..rows {
+        let power = k * group;
+        let ([a, b], [c, d]) = (high[power / step], low[power % step]);
+        let (re, im) = (S::Element::of(a * c - b * d), S::Element::of(a * d + b * c));
+        let place = k * VECTOR + (at - group);
+        // SAFETY: *features* and *inside*: a row of `first` has a vector's elements from `at - group` on, because the
+        // lanes of a vector divide [`VECTOR`].
+        unsafe {
+            let lanes = (S::load(first[0].as_ptr().add(place)), S::load(first[1].as_ptr().add(place)));
+            let y = product::<S>(lanes, (S::splat(re), S::splat(im)));
+            S::store(to.re.at(k * to.step), y.0);
+            S::store(to.im.at(k * to.step), y.1);
+        }
+    }
+}
+
+/// Transforms blocks of columns of a row, multiplies them by the roots, and writes them as rows of `between`.
+///
+/// # Safety
+/// As for [`run`], for the row from `from` on.
+#[inline(always)]
+unsafe fn split_columns<S: FloatLanes>(
+    (column, roots): (&Column<S::Element>, &Roots<S::Element>),
+    from: Planes<S::Element>,
+    between: Planes<S::Element>,
+    memory: &mut Scratch<S::Element>,
+    [first, end]: [usize; 2],
+) {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| memory.planes(i, S::WIDTH));
+    // SAFETY: *features* and *inside*: columns are below `from.step`. A table has as many elements as the row and those
+    // of another vector.
+    unsafe {
+        for at in (first..end).map(|block| block * S::WIDTH) {
+            let lanes = S::WIDTH.min(from.step - at);
+            let last = Last::Roots(match roots {
+                Roots::Table([re, im]) => {
+                    let of = |part: &Vec<S::Element>| Target(part.as_ptr().cast_mut());
+                    Planes { re: of(re), im: of(im), step: from.step }.from(at)
+                }
+                Roots::Factors { first, powers, step } => {
+                    some_roots::<S>(first, powers, *step, [column.length, at], d);
+                    d
+                }
+            });
+            if lanes == S::WIDTH {
+                columns::<S>(column, from.from(at), c, [a, b], last);
+            } else {
+                copy(from.from(at), c, column.length, lanes);
+                columns::<S>(column, c, c, [a, b], last);
+            }
+            transpose::<S>(c, between.from(at * between.step), column.length, lanes);
+        }
+    }
+}
+
+/// Transforms blocks of columns of the transposed matrix `from`, which are rows of the matrix, into the result.
+///
+/// # Safety
+/// As for [`run`], for the row from `to` on.
+#[inline(always)]
+unsafe fn split_rows<S: FloatLanes>(
+    row: &Column<S::Element>,
+    [from, to]: [Planes<S::Element>; 2],
+    memory: &mut Scratch<S::Element>,
+    [first, end]: [usize; 2],
+    last: Last<S::Element>,
+) {
+    let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, S::WIDTH));
+    for at in (first..end).map(|block| block * S::WIDTH) {
+        let lanes = S::WIDTH.min(from.step - at);
+        // SAFETY: *features* and *inside*: columns are below `from.step`.
+        unsafe { some_columns::<S>(row, lanes, [from.from(at), to.from(at)], [a, b], c, last) }
+    }
+}
+
+/// Transforms neighbouring rows of a job, one in each lane, as [`split_columns`] and [`split_rows`] do.
+///
+/// # Safety
+/// As for [`run`].
+#[inline(always)]
+unsafe fn split_block<S: FloatLanes>(
+    job: &Job<'_, S::Element>,
+    unit: usize,
+    between: Planes<S::Element>,
+    memory: &mut Scratch<S::Element>,
+    last: Last<S::Element>,
+) {
+    // longer rows are not transformed in lanes
+    let Plan::Split { columns, rows, roots: Roots::Table(roots) } = job.plan else { return };
+    let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, S::WIDTH));
+    let (width, inner, (at, lanes)) = (S::WIDTH, job.inner, job.block(unit, S::WIDTH));
+    let (high, low) = (columns.length, rows.length);
+    let from = Planes { re: job.from[0], im: job.from[1], step: low * inner };
+    let to = Planes { re: job.to[0], im: job.to[1], step: high * inner };
+    // SAFETY: *features* and *inside*: the block has `lanes` neighbouring elements of each row, and `between` has a
+    // vector for each number of a row.
+    unsafe {
+        for j in 0..low {
+            let results = Planes { step: width, ..between.from(j * high * width) };
+            some_columns::<S>(columns, lanes, [from.from(at + j * inner), results], [a, b], c, Last::Keep);
+            for k in 0..high {
+                let (re, im) = (results.re.at(k * width), results.im.at(k * width));
+                let root = (S::splat(roots[0][k * low + j]), S::splat(roots[1][k * low + j]));
+                let y = product::<S>((S::load(re), S::load(im)), root);
+                S::store(re, y.0);
+                S::store(im, y.1);
+            }
+        }
+        for k in 0..high {
+            let values = Planes { step: high * width, ..between.from(k * width) };
+            some_columns::<S>(rows, lanes, [values, to.from(at + k * inner)], [a, b], c, last);
+        }
+    }
+}
+
+/// Runs a part of a job.
+///
+/// # Safety
+/// *Features*, and *inside* for the elements that the job names.
+#[inline(always)]
+pub(super) unsafe fn run<S: FloatLanes>(job: &Job<'_, S::Element>, part: Part, [first, end]: [usize; 2]) {
+    let width = S::WIDTH;
+    let planes = |memory: [Target<S::Element>; 2], step| Planes { re: memory[0], im: memory[1], step };
+    let last = job.scale.map_or(Last::Keep, Last::Scale);
+    // SAFETY: *features*; each unit reads and writes elements of its own, which are inside the job's memory.
+    unsafe {
+        match (job.plan, part) {
+            (Plan::Whole(column), _) => {
+                let mut memory = Scratch::new(6, column.length * width);
+                let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, width));
+                for unit in first..end {
+                    if job.inner > 1 {
+                        let (at, lanes) = job.block(unit, width);
+                        let both = [planes(job.from, job.inner).from(at), planes(job.to, job.inner).from(at)];
+                        some_columns::<S>(column, lanes, both, [a, b], c, last);
+                        continue;
+                    }
+                    let row = unit * width;
+                    let lanes = width.min(job.rows - row);
+                    let n = column.length;
+                    transpose::<S>(planes(job.from, n).from(row * n), c, lanes, n);
+                    columns::<S>(column, c, c, [a, b], last);
+                    transpose::<S>(c, planes(job.to, n).from(row * n), n, lanes);
+                }
+            }
+            (Plan::Split { columns, rows, roots }, part) => {
+                let (high, low) = (columns.length, rows.length);
+                let mut memory = Scratch::new(8, high.max(low) * width);
+                let (mut own, shared) = match part {
+                    Part::Units if job.inner > 1 => (Scratch::new(2, job.length * width), false),
+                    Part::Units => (Scratch::new(2, job.length), false),
+                    Part::Columns(_) | Part::Rows(_) => (Scratch::new(0, 0), true),
+                };
+                let between = if shared { planes(job.between, high) } else { own.planes(0, high) };
+                let from = |row| planes(job.from, low).from(row * job.length);
+                let to = |row| planes(job.to, high).from(row * job.length);
+                match part {
+                    Part::Columns(row) => {
+                        split_columns::<S>((columns, roots), from(row), between, &mut memory, [first, end]);
+                    }
+                    Part::Rows(row) => {
+                        split_rows::<S>(rows, [between, to(row)], &mut memory, [first, end], last);
+                    }
+                    Part::Units if job.inner > 1 => {
+                        (first..end).for_each(|unit| split_block::<S>(job, unit, between, &mut memory, last));
+                    }
+                    Part::Units => {
+                        for row in first..end {
+                            let all = [0, low.div_ceil(width)];
+                            split_columns::<S>((columns, roots), from(row), between, &mut memory, all);
+                            let all = [0, high.div_ceil(width)];
+                            split_rows::<S>(rows, [between, to(row)], &mut memory, all, last);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+macro_rules! kernels {
+    ($name:ident, $lanes:ty, $element:ty $(, $features:literal)?) => {
+        pub(in crate::cpu::fft) static $name: Kernels<$element> = {
+            /// # Safety
+            /// *Features*, and *inside* for the elements that the job names.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn entry(job: &Job<'_, $element>, part: Part, numbers: [usize; 2]) {
+                // SAFETY: the caller ensures the conditions of `run`.
+                unsafe { run::<$lanes>(job, part, numbers) }
+            }
+            Kernels { width: <$lanes as Lanes>::WIDTH, run: entry }
+        };
+    };
+}
+kernels!(PLAIN_F32, Plain<f32, 4>, f32);
+kernels!(PLAIN_F64, Plain<f64, 2>, f64);
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86 {
+    use super::*;
+    use crate::cpu::matmul::lanes::{F32x8, F32x16, F64x4, F64x8};
+    kernels!(AVX2_F32, F32x8, f32, "avx2,fma");
+    kernels!(AVX2_F64, F64x4, f64, "avx2,fma");
+    kernels!(AVX512_F32, F32x16, f32, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+    kernels!(AVX512_F64, F64x8, f64, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+}
+#[cfg(target_arch = "aarch64")]
+pub(super) mod arm {
+    use super::*;
+    use crate::cpu::matmul::neon::{F32x4, F64x2};
+    kernels!(NEON_F32, F32x4, f32, "neon");
+    kernels!(NEON_F64, F64x2, f64, "neon");
+}
