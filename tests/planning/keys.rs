@@ -171,3 +171,40 @@ fn results_are_part_of_the_key() {
         }
     }
 }
+
+/// A thread keeps its latest plans by the line of an expression. So expressions of one line, each evaluated after all others, must
+/// give what they give in a thread that has kept nothing.
+#[test]
+fn expressions_of_one_line_do_not_take_the_plan_of_another() {
+    let value = |e: &Expr| e.astype(F64).eval().and_then(|x| x.to_vec::<f64>()).map_err(|e| e.to_string());
+    let bits =
+        |x: std::result::Result<Vec<f64>, String>| x.map(|x| x.into_iter().map(f64::to_bits).collect::<Vec<_>>());
+    let (a, b) = (array![1.5, -2., 4.], array![0.5, 3., 8.]);
+    let mut all: Vec<Expr> = variants().into_iter().map(|(_, e)| e).collect();
+    for (x, y, m, n) in [(&a, &b, 2.0, 3.0), (&a, &a, 2.0, 3.0), (&b, &a, 3.0, 2.0), (&a, &b, 2.0, 2.0)] {
+        all.extend([x + y, x * m + y * n, (x - y) * m - n, Rng::new(m as u64).uniform([3], F32) + x]);
+    }
+    let alone: Vec<_> =
+        all.iter().map(|e| std::thread::scope(|s| s.spawn(|| bits(value(e))).join().unwrap())).collect();
+    for round in 0..3 {
+        for (n, e) in all.iter().enumerate() {
+            // the second evaluation in a row finds the plan of the first
+            assert_eq!(bits(value(e)), alone[n], "expression {n} in round {round}");
+            assert_eq!(bits(value(e)), alone[n], "expression {n} again in round {round}");
+        }
+    }
+}
+
+/// The position of an operand in the written array decides whether a write may be in place.
+#[test]
+fn writes_of_one_line_to_other_parts_are_each_right() {
+    for round in 0..4 {
+        for from in [0, 1, 4, 1, 2] {
+            let mut x = Array::from_vec((0..8).map(|n| n as f32).collect(), [8]).unwrap();
+            let want: Vec<f32> = (0..8).map(|n| if n < 4 { (n + from) as f32 * 2.0 } else { n as f32 }).collect();
+            let part = x.slice(s![from as isize..from as isize + 4]);
+            x.set(s![..4], part * 2.0).unwrap();
+            assert_eq!(x.to_vec::<f32>().unwrap(), want, "from {from} in round {round}");
+        }
+    }
+}
