@@ -260,13 +260,13 @@ fn extensions() -> Result<()> {
     // ## Extension: fft
     same!("np.fft.fft(v).real", fft::fft(&v, -1).real());
     same!("np.fft.ifft(v, norm='ortho').imag", fft::ifft(&v, fft::Options::new(-1).norm(fft::Norm::Ortho)).imag());
-    same!("np.fft.fftn(x).imag", fft::fftn(&x, ..).imag());
+    same!("np.fft.fftn(x).real", fft::fftn(&x, ..).real());
     same!("np.fft.ifftn(x, axes=(0,)).real", fft::ifftn(&x, 0).real());
-    same!("np.fft.rfft(x, n=6).imag", fft::rfft(&x, fft::Options::new(-1).lengths(6)).imag());
-    same!("np.fft.irfft(v)", fft::irfft(&v, -1));
+    same!("np.fft.rfft(x, n=6).real", fft::rfft(&x, fft::Options::new(-1).lengths(6)).real());
+    same!("np.fft.irfft(v, n=5)", fft::irfft(&v, fft::Options::new(-1).lengths(5)));
     same!("np.fft.rfftn(x).real", fft::rfftn(&x, ..).real());
-    same!("np.fft.irfftn(x)", fft::irfftn(&x, ..));
-    same!("np.fft.hfft(v)", fft::hfft(&v, -1));
+    same!("np.fft.irfftn(x, s=(3, 5), axes=(0, 1))", fft::irfftn(&x, fft::Options::new((0, 1)).lengths((3, 5))));
+    same!("np.fft.hfft(v, n=5)", fft::hfft(&v, fft::Options::new(-1).lengths(5)));
     same!("np.fft.ihfft(v).imag", fft::ihfft(&v, -1).imag());
     same!("np.fft.fftfreq(5, d=0.5)", fft::fftfreq(5, 0.5, DType::F32));
     same!("np.fft.rfftfreq(5, d=0.5)", fft::rfftfreq(5, 0.5, DType::F32));

@@ -24,6 +24,12 @@ impl Seen for Expr {
     }
 }
 
+impl Seen for &Expr {
+    fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        (**self).seen()
+    }
+}
+
 impl Seen for Array {
     fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)> {
         (**self).seen()

@@ -53,6 +53,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("ops/quantiles/mod.rs", "s.len() as isize - 1"),
             ("ops/index/sums.rs", "axis"),
             ("array/nested.rs", "place.len()"),
+            ("ops/fourier/axis.rs", "after"),
         ],
     ),
     (
@@ -104,6 +105,9 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("io/header.rs", "&[1, 0]"),
             ("io/header.rs", "&(length as u16).to_le_bytes()"),
             ("io/header.rs", "text.as_bytes()"),
+            ("array/print/complex.rs", "im.len() - digits.len()"),
+            ("array/print/complex.rs", "width - im.len()"),
+            ("graph/routine/fft.rs", "count"),
             ("ops/products/order.rs", "all"),
             ("ops/products/order.rs", "all + 1"),
         ],

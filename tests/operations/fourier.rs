@@ -134,12 +134,12 @@ on_devices! {
             let words: Vec<&str> = name.split(' ').collect();
             let [function, argument] = words[..] else { continue };
             let all = if argument == "-" { "0,1,2" } else { argument };
-            let list: Vec<isize> = all.split(',').map(|n| n.parse().unwrap()).collect();
+            let list = || all.split(',').map(|n| n.parse::<isize>().unwrap()).collect::<Vec<_>>();
             let e = match function {
                 "fftfreq" => fftfreq(argument.parse().unwrap(), 0.25, F32),
                 "rfftfreq" => rfftfreq(argument.parse().unwrap(), 0.25, F32),
-                "fftshift" => fftshift(&x, list),
-                "ifftshift" => ifftshift(&x, list),
+                "fftshift" => fftshift(&x, list()),
+                "ifftshift" => ifftshift(&x, list()),
                 _ => continue,
             };
             close(&e, &shape, &want, name);
