@@ -53,10 +53,11 @@ machine!(f64, AVX512_F64, AVX2_F64, NEON_F64, PLAIN_F64);
 
 /// Runs the routine.
 pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
-    match call.call.operands[0].meta.dtype {
-        DType::F64 => transform::<f64>(call),
+    if call.call.operands[0].meta.dtype == DType::F64 {
+        transform::<f64>(call);
+    } else {
         // the methods convert every other dtype
-        _ => transform::<f32>(call),
+        transform::<f32>(call);
     }
     Ok(())
 }
@@ -109,7 +110,7 @@ fn transform<T: Machine>(call: &mut Operands<'_>) {
                 tasks(Part::Rows(row), columns.length.div_ceil(kernels.width), BLOCKS, length);
             }
         }
-        _ => {
+        Plan::Whole(_) | Plan::Split { .. } => {
             let units = job.units(kernels.width);
             let size = job.rows * length;
             let each = (TASK * units / size.max(1)).clamp(1, units.div_ceil(threads()).max(1));

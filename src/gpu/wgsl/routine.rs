@@ -265,10 +265,8 @@ fn slot_functions(out: &mut Text, dtype: DType) {
 /// Writes the functions of an operand's type from which the shader of `fft` makes roots of unity and its factor.
 fn roots_of_unity(out: &mut Text, n: usize, dtype: DType) {
     let float = dtype.compute().name();
-    let [prefix, quotient, root] = match dtype {
-        DType::F64 => ["d", "a / b", "sqrt(x)"],
-        _ => ["m", "m_div(a, b)", "m_sqrt(x)"],
-    };
+    let [prefix, quotient, root] =
+        if dtype == DType::F64 { ["d", "a / b", "sqrt(x)"] } else { ["m", "m_div(a, b)", "m_sqrt(x)"] };
     line!(out, "// The cosine and the sine of pi k / n, for k up to n / 4.");
     line!(out, "fn cos_sin_in{n}(k: u32, n: u32) -> vec2<{float}> {{");
     line!(out, "let x = quotient_in{n}(number_in{n}(k), number_in{n}(n));");
