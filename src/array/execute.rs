@@ -17,10 +17,11 @@ pub(super) type Results = SmallVec<[Array; 1]>;
 /// Computes expressions that are neither stored nor views of an expression that is stored whole.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let caps = device.backend().caps();
-    if let Some(found) = plan::recent(roots, None, caps) {
+    let mut found = plan::Found::default();
+    if let Some(planned) = plan::recent(&mut found, roots, None, caps) {
         let (inputs, scalars) = (&found.inputs[..], &found.scalars[..]);
         let bindings = Bindings { inputs, outputs: &[], scalars, lines: &found, replaces: false };
-        return compute(&found.plan, &|i| roots[i].0.location, bindings, device, at, at_once);
+        return compute(&planned, &|i| roots[i].0.location, bindings, device, at, at_once);
     }
     let mut walk = plan::Walk::default();
     let planned = plan::plan(&mut walk, roots, None, caps)?;

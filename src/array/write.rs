@@ -182,13 +182,14 @@ impl Array {
         checked::before_write(&value, &device, at)?;
         let plan_of = |value: &Expr| {
             let (target, caps) = (Target { buffer: self.buffer(), layout: &target }, device.backend().caps());
-            if let Some(found) = plan::recent(&[value], Some(&target), caps) {
+            let mut found = plan::Found::default();
+            if let Some(plan) = plan::recent(&mut found, &[value], Some(&target), caps) {
                 let mut inputs = SmallVec::new();
                 for (buffer, offset) in &found.inputs {
                     inputs.push(((!target.buffer.same(buffer)).then(|| (*buffer).clone()), *offset));
                 }
                 let lines = found.lines();
-                return Ok(PlannedWrite { plan: found.plan, inputs, scalars: found.scalars, lines });
+                return Ok(PlannedWrite { plan, inputs, scalars: found.scalars, lines });
             }
             let mut walk = Walk::default();
             let plan = plan::plan(&mut walk, &[value], Some(target), caps)?;

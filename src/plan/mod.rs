@@ -311,17 +311,22 @@ pub(crate) fn plan<'a>(
     Ok(plan)
 }
 
-/// Returns the plan of the roots with the bindings of this evaluation, if the thread has used the plan recently for an
-/// expression of the same line. Otherwise [`plan`] finds or makes it.
-pub(crate) fn recent<'a>(roots: &[&'a Expr], target: Option<&Target<'_>>, caps: &NumberedCaps) -> Option<Found<'a>> {
+/// Returns the plan of the roots, and fills an empty `found` with the bindings of this evaluation, if the thread has used
+/// the plan recently for an expression of the same line. Otherwise [`plan`] finds or makes it.
+pub(crate) fn recent<'a>(
+    found: &mut Found<'a>,
+    roots: &[&'a Expr],
+    target: Option<&Target<'_>>,
+    caps: &NumberedCaps,
+) -> Option<Arc<CachedPlan>> {
     let find = |local: &RefCell<Local>| {
         let local = local.borrow();
-        local.recent.get(recent::slot(roots))?.as_ref()?.find(roots, target, caps.number())
+        local.recent.get(recent::slot(roots))?.as_ref()?.find(found, roots, target, caps.number())
     };
-    let found = LOCAL.try_with(find).ok().flatten()?;
-    found.plan.note_found();
-    show(&found.plan, &found);
-    Some(found)
+    let plan = LOCAL.try_with(find).ok().flatten()?;
+    plan.note_found();
+    show(&plan, found);
+    Some(plan)
 }
 
 /// Prints a plan if `CUPRIC_DEBUG` asks for plans.

@@ -46,9 +46,10 @@ pub(super) struct Recent {
     numbers: Vec<Number>,
 }
 
-/// A recent plan with the bindings of an expression.
+/// The bindings of an expression for a recent plan. The caller makes it and the search fills it, because a move of what
+/// was just written would wait for the writes.
+#[derive(Default)]
 pub(crate) struct Found<'a> {
-    pub plan: Arc<CachedPlan>,
     pub inputs: SmallVec<[(&'a Buffer, usize); 4]>,
     pub scalars: SmallVec<[u64; 4]>,
     nodes: [Option<&'a Node>; LISTED],
@@ -158,20 +159,27 @@ impl Recent {
         (recent.words.len() <= MOST_WORDS).then(|| Box::new(recent))
     }
 
-    /// Returns the plan with the bindings of the roots, if this describes them.
-    pub fn find<'a>(&self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Option<Found<'a>> {
+    /// Returns the plan, and fills `found` with the bindings of the roots, if this describes them. Otherwise `found` may be
+    /// partly filled.
+    pub fn find<'a>(
+        &self,
+        found: &mut Found<'a>,
+        roots: &[&'a Expr],
+        target: Option<&Target<'_>>,
+        caps: u32,
+    ) -> Option<Arc<CachedPlan>> {
         let mut words = self.words.iter();
         let mut is_next = |word: u64| words.next() == Some(&word);
         if !head(target, caps, roots.len(), &mut is_next) {
             return None;
         }
         // the nodes by their numbers, found from the roots down
-        let mut nodes: [Option<&'a Node>; LISTED] = [None; LISTED];
+        let nodes = &mut found.nodes;
         let put = |number: u64, node: &'a Node, nodes: &mut [Option<&'a Node>; LISTED]| {
             std::ptr::eq(*nodes[number as usize % LISTED].get_or_insert(node), node)
         };
         for root in roots {
-            if !put(*words.next()?, &root.0, &mut nodes) {
+            if !put(*words.next()?, &root.0, nodes) {
                 return None;
             }
         }
@@ -185,23 +193,23 @@ impl Recent {
                 return None;
             }
             for operand in &node.args {
-                if !put(*words.next()?, &operand.0, &mut nodes) {
+                if !put(*words.next()?, &operand.0, nodes) {
                     return None;
                 }
             }
         }
-        let inputs = self.inputs_of(&nodes, target)?;
-        let scalars = self.scalars_of(&nodes)?;
-        Some(Found { plan: self.plan.upgrade()?, inputs, scalars, nodes })
+        self.find_inputs(nodes, target, &mut found.inputs)?;
+        self.find_scalars(nodes, &mut found.scalars)?;
+        self.plan.upgrade()
     }
 
-    /// Returns the inputs of an expression, or `None` if other ones than in the description share a slot.
-    fn inputs_of<'a>(
+    /// Adds the inputs of an expression to a list. Returns `None` if other ones than in the description share a slot.
+    fn find_inputs<'a>(
         &self,
         nodes: &[Option<&'a Node>; LISTED],
         target: Option<&Target<'_>>,
-    ) -> Option<SmallVec<[(&'a Buffer, usize); 4]>> {
-        let mut inputs: SmallVec<[(&'a Buffer, usize); 4]> = SmallVec::new();
+        inputs: &mut SmallVec<[(&'a Buffer, usize); 4]>,
+    ) -> Option<()> {
         for input in &self.inputs {
             let Binding::Array { buffer, offset } = &nodes[input.node as usize]?.binding else { return None };
             let aliased = match target {
@@ -218,12 +226,11 @@ impl Recent {
                 _ => return None,
             }
         }
-        Some(inputs)
+        Some(())
     }
 
-    /// Returns the numbers of an expression, or `None` if other ones than in the description share a slot.
-    fn scalars_of(&self, nodes: &[Option<&Node>; LISTED]) -> Option<SmallVec<[u64; 4]>> {
-        let mut scalars: SmallVec<[u64; 4]> = SmallVec::new();
+    /// Adds the numbers of an expression to a list. Returns `None` if other ones than in the description share a slot.
+    fn find_scalars(&self, nodes: &[Option<&Node>; LISTED], scalars: &mut SmallVec<[u64; 4]>) -> Option<()> {
         for number in &self.numbers {
             let node = nodes[number.node as usize]?;
             let bits = match &node.binding {
@@ -243,6 +250,6 @@ impl Recent {
                 _ => return None,
             }
         }
-        Some(scalars)
+        Some(())
     }
 }
