@@ -40,7 +40,7 @@ fn root(k: usize, n: usize) -> [f64; 2] {
     let eighth = |k: f64| [(PI * k / (4 * n) as f64).cos(), (PI * k / (4 * n) as f64).sin()];
     let (octant, rest) = (8 * k / n, (8 * k % n) as f64);
     let [c, s] = if octant % 2 == 0 { eighth(rest) } else { eighth(n as f64 - rest) };
-    let [c, s] = if (octant + 1) / 2 % 2 == 1 { [s, c] } else { [c, s] };
+    let [c, s] = if octant.div_ceil(2) % 2 == 1 { [s, c] } else { [c, s] };
     [if (2..6).contains(&octant) { -c } else { c }, if octant < 4 { -s } else { s }]
 }
 

@@ -21,6 +21,7 @@ fn argmin_by_formulas() -> testing::FoldRow {
 fn variants() -> Vec<(&'static str, Expr)> {
     let mut all = nodes();
     all.extend(sums_by_key());
+    all.extend(transforms());
     all
 }
 
@@ -36,9 +37,17 @@ fn sums_by_key() -> [(&'static str, Expr); 5] {
     ]
 }
 
-/// The real parts.
-fn transform(z: &Complex) -> Expr {
-    z.real().clone()
+fn transforms() -> [(&'static str, Expr); 5] {
+    let (x, square) = (of(F32, &[4, 6]), of(F32, &[4, 4]));
+    let orthonormal = fft::Options::new(-1).norm(fft::Norm::Ortho);
+    [
+        ("a transform", fft::fft(&x, -1)),
+        ("in the opposite direction", fft::ifft(&x, -1)),
+        ("along another axis", fft::fft(&square, 0)),
+        ("of another length", fft::fft(&x, 0)),
+        ("with another factor", fft::fft(&x, orthonormal)),
+    ]
+    .map(|(name, z)| (name, z.real().clone()))
 }
 
 fn nodes() -> Vec<(&'static str, Expr)> {
@@ -120,11 +129,6 @@ fn nodes() -> Vec<(&'static str, Expr)> {
         ("more counts", i.bincount(5)),
         ("counts of another dtype", j.bincount(4)),
         ("counts of a computed operand", (&i + 0).bincount(4)),
-        ("a transform", transform(&fft::fft(&x, -1))),
-        ("in the opposite direction", transform(&fft::ifft(&x, -1))),
-        ("along another axis", transform(&fft::fft(&square, 0))),
-        ("of another length", transform(&fft::fft(&x, 0))),
-        ("with another factor", transform(&fft::fft(&x, fft::Options::new(-1).norm(fft::Norm::Ortho)))),
         ("in another order", concat([&other_square, &square, &square], 0)),
     ]
 }
