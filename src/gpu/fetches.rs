@@ -190,15 +190,8 @@ impl Operands<'_> {
             let lines_are_whole = { others }.all(|(_, (stride, extent))| *extent == 1 || stride % FOUR as isize == 0);
             strides[last] == 1 && lines_are_whole && mutant!(draws_between_blocks, true, first % FOUR as i64 == 0)
         };
-        let mut indices = self
-            .kernel
-            .values
-            .iter()
-            .filter_map(|v| match v.op {
-                Op::Philox { index, .. } => Some(&self.kernel.values[index].op),
-                _ => None,
-            })
-            .peekable();
+        let index = |v: &Value| if let Op::Philox { index, .. } = v.op { Some(index) } else { None };
+        let mut indices = self.kernel.values.iter().filter_map(index).map(|i| &self.kernel.values[i].op).peekable();
         indices.peek().is_some() && indices.all(is_whole)
     }
 

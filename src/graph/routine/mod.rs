@@ -23,9 +23,9 @@ pub(crate) use fft::{
     FFT, INVERSE, ROW_OF_A_TASK, SCALE_BY_LENGTH, SCALE_BY_ROOT, is_smooth, params as fft_params,
     root as root_of_unity, scale as fft_scale,
 };
-pub(crate) use sort::{
-    ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT, key_bits, slot_words,
-};
+pub(crate) use sort::{ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT};
+#[cfg(feature = "gpu")]
+pub(crate) use sort::{key_bits, slot_words};
 pub(crate) use sums::{Plan as SumsPlan, REDUCE_AT, SUM_BY_KEY};
 
 use crate::base::caps::Caps;
