@@ -149,31 +149,6 @@ pub(super) unsafe fn columns<S: FloatLanes>(
     }
 }
 
-/// Transforms `lanes` columns, which may be fewer than a vector has lanes. Partial vectors go through `padded`, of as
-/// many rows as the column.
-///
-/// # Safety
-/// *Features* and *inside*, for `lanes` columns; whole vectors of [`Last::Roots`].
-#[inline(always)]
-pub(super) unsafe fn some_columns<S: FloatLanes>(
-    column: &Column<S::Element>,
-    lanes: usize,
-    [from, to]: [Planes<S::Element>; 2],
-    scratch: [Planes<S::Element>; 2],
-    padded: Planes<S::Element>,
-    last: Last<S::Element>,
-) {
-    // SAFETY: *inside*: the copies have `lanes` elements in each row.
-    unsafe {
-        if lanes == S::WIDTH {
-            return columns::<S>(column, from, to, scratch, last);
-        }
-        copy(from, padded, column.length, lanes);
-        columns::<S>(column, padded, padded, scratch, last);
-        copy(padded, to, column.length, lanes);
-    }
-}
-
 /// Copies the first elements of rows.
 ///
 /// # Safety

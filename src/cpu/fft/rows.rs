@@ -3,7 +3,7 @@
 //! The conditions *features* and *inside* of the unsafe functions are those of `passes.rs`.
 
 use super::butterflies::{FloatLanes, product};
-use super::passes::{Last, Planes, columns, copy, some_columns, transpose};
+use super::passes::{Last, Planes, columns, copy, transpose};
 use super::plan::{Column, Plan, Real, Roots, VECTOR};
 use crate::cpu::matmul::lanes::Lanes;
 use crate::cpu::matmul::plain::Plain;
@@ -23,6 +23,22 @@ pub(super) struct Job<'a, T> {
     pub between: [Target<T>; 2],
     /// The factor of the results, if it is not 1.
     pub scale: Option<T>,
+}
+
+/// The vectors of an instruction set, and the function that transforms their columns. It is not inlined, because it is
+/// long and has many callers.
+pub(super) trait ColumnLanes: FloatLanes {
+    /// Calls [`columns`].
+    ///
+    /// # Safety
+    /// As for [`columns`].
+    unsafe fn columns(
+        column: &Column<Self::Element>,
+        from: Planes<Self::Element>,
+        to: Planes<Self::Element>,
+        scratch: [Planes<Self::Element>; 2],
+        last: Last<Self::Element>,
+    );
 }
 
 /// The parts of a job that run as tasks.
@@ -113,12 +129,37 @@ unsafe fn some_roots<S: FloatLanes>(
     }
 }
 
+/// Transforms `lanes` columns, which may be fewer than a vector has lanes. Partial vectors go through `padded`, of as
+/// many rows as the column.
+///
+/// # Safety
+/// *Features* and *inside*, for `lanes` columns; whole vectors of [`Last::Roots`].
+#[inline(always)]
+unsafe fn some_columns<S: ColumnLanes>(
+    column: &Column<S::Element>,
+    lanes: usize,
+    [from, to]: [Planes<S::Element>; 2],
+    scratch: [Planes<S::Element>; 2],
+    padded: Planes<S::Element>,
+    last: Last<S::Element>,
+) {
+    // SAFETY: *inside*: the copies have `lanes` elements in each row.
+    unsafe {
+        if lanes == S::WIDTH {
+            return S::columns(column, from, to, scratch, last);
+        }
+        copy(from, padded, column.length, lanes);
+        S::columns(column, padded, padded, scratch, last);
+        copy(padded, to, column.length, lanes);
+    }
+}
+
 /// Transforms blocks of columns of a row, multiplies them by the roots, and writes them as rows of `between`.
 ///
 /// # Safety
 /// As for [`run`], for the row from `from` on.
 #[inline(always)]
-unsafe fn split_columns<S: FloatLanes>(
+unsafe fn split_columns<S: ColumnLanes>(
     (column, roots): (&Column<S::Element>, &Roots<S::Element>),
     from: Planes<S::Element>,
     between: Planes<S::Element>,
@@ -142,10 +183,10 @@ unsafe fn split_columns<S: FloatLanes>(
                 }
             });
             if lanes == S::WIDTH {
-                columns::<S>(column, from.from(at), c, [a, b], last);
+                S::columns(column, from.from(at), c, [a, b], last);
             } else {
                 copy(from.from(at), c, column.length, lanes);
-                columns::<S>(column, c, c, [a, b], last);
+                S::columns(column, c, c, [a, b], last);
             }
             transpose::<S>(c, between.from(at * between.step), column.length, lanes);
         }
@@ -157,7 +198,7 @@ unsafe fn split_columns<S: FloatLanes>(
 /// # Safety
 /// As for [`run`], for the row from `to` on.
 #[inline(always)]
-unsafe fn split_rows<S: FloatLanes>(
+unsafe fn split_rows<S: ColumnLanes>(
     row: &Column<S::Element>,
     [from, to]: [Planes<S::Element>; 2],
     memory: &mut Scratch<S::Element>,
@@ -177,7 +218,7 @@ unsafe fn split_rows<S: FloatLanes>(
 /// # Safety
 /// As for [`run`].
 #[inline(always)]
-unsafe fn split_block<S: FloatLanes>(
+unsafe fn split_block<S: ColumnLanes>(
     job: &Job<'_, S::Element>,
     unit: usize,
     between: Planes<S::Element>,
@@ -217,7 +258,7 @@ unsafe fn split_block<S: FloatLanes>(
 /// # Safety
 /// *Features*, and *inside* for the elements that the job names.
 #[inline(always)]
-pub(super) unsafe fn run<S: FloatLanes>(job: &Job<'_, S::Element>, part: Part, [first, end]: [usize; 2]) {
+pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: Part, [first, end]: [usize; 2]) {
     let width = S::WIDTH;
     let planes = |memory: [Target<S::Element>; 2], step| Planes { re: memory[0], im: memory[1], step };
     let last = job.scale.map_or(Last::Keep, Last::Scale);
@@ -238,7 +279,7 @@ pub(super) unsafe fn run<S: FloatLanes>(job: &Job<'_, S::Element>, part: Part, [
                     let lanes = width.min(job.rows - row);
                     let n = column.length;
                     transpose::<S>(planes(job.from, n).from(row * n), c, lanes, n);
-                    columns::<S>(column, c, c, [a, b], last);
+                    S::columns(column, c, c, [a, b], last);
                     transpose::<S>(c, planes(job.to, n).from(row * n), n, lanes);
                 }
             }
@@ -289,6 +330,34 @@ macro_rules! kernels {
             }
             Kernels { width: <$lanes as Lanes>::WIDTH, run: entry }
         };
+
+        impl ColumnLanes for $lanes {
+            #[inline(always)]
+            unsafe fn columns(
+                column: &Column<$element>,
+                from: Planes<$element>,
+                to: Planes<$element>,
+                scratch: [Planes<$element>; 2],
+                last: Last<$element>,
+            ) {
+                /// # Safety
+                /// As for [`columns`].
+                $(#[target_feature(enable = $features)])?
+                #[inline(never)]
+                unsafe fn own(
+                    column: &Column<$element>,
+                    from: Planes<$element>,
+                    to: Planes<$element>,
+                    scratch: [Planes<$element>; 2],
+                    last: Last<$element>,
+                ) {
+                    // SAFETY: the caller ensures the conditions of `columns`.
+                    unsafe { columns::<$lanes>(column, from, to, scratch, last) }
+                }
+                // SAFETY: *features*, and the other conditions, which the caller ensures.
+                unsafe { own(column, from, to, scratch, last) }
+            }
+        }
     };
 }
 kernels!(PLAIN_F32, Plain<f32, 4>, f32);
