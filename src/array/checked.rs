@@ -41,6 +41,6 @@ pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()>
 
 /// Returns the error that a check has found, if any.
 pub(super) fn refuse(checked: &Checked, code: Option<Array>, at: Loc) -> Result<()> {
-    let code = code.map(|code| wait(code.one::<i32>("check", at))).transpose()?;
+    let code = code.map(|code| wait("check", "", code.one::<i32>("check", at)).map_err(|e| e.or_at(at))).transpose()?;
     code.and_then(|code| checked.error(code)).map_or(Ok(()), Err)
 }

@@ -205,7 +205,7 @@ impl Expr {
             let detail = format!("an array of shape {shape:?} cannot become a {}", std::any::type_name::<L>());
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
-        let elements = wait(self.fetch::<L::Item>(OP, at))?;
+        let elements = wait(OP, "to_vec_async", self.fetch::<L::Item>(OP, at)).map_err(|e| e.or_at(at))?;
         L::build(shape, &mut elements.iter()).map_err(|e| e.or_at(at))
     }
 }

@@ -74,7 +74,7 @@ impl Array {
         let at = Location::caller();
         match self.take_vec() {
             Some(elements) => Ok(elements),
-            None => wait(self.fetch::<T>("into_vec", at)),
+            None => wait("into_vec", "to_vec_async", self.fetch::<T>("into_vec", at)).map_err(|e| e.or_at(at)),
         }
     }
 
@@ -133,7 +133,7 @@ impl Array {
     /// Copies a dense array to another device. Each piece that the host receives is passed on immediately. Memory is
     /// allocated on the target first: if that fails, nothing is read, and a late error of the array's device is kept
     /// for the next read there.
-    fn sent(&self, device: &Device, at: Loc) -> Result<Array> {
+    fn sent(&self, device: &Device, at: Loc) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
         let buffer = device.backend().allocate(self.size() * self.dtype().size()).map_err(|e| e.or_at(at))?;
         let (target, to, mut offset) = (device.clone(), buffer.clone(), 0);
         let receive = move |piece: &[u8]| {
@@ -141,8 +141,9 @@ impl Array {
             offset += piece.len();
             Ok(())
         };
-        wait(self.read(at, Box::new(receive)))?;
-        Ok(Array::new(buffer, Layout::c(self.shape()), self.dtype(), at))
+        let done = self.read(at, Box::new(receive));
+        let copy = Array::new(buffer, Layout::c(self.shape()), self.dtype(), at);
+        Ok(async move { done.await.map(|()| copy) })
     }
 }
 
@@ -160,18 +161,56 @@ impl Expr {
         self.moved(device, "to_device", Location::caller())
     }
 
+    /// Moves the values like [`Expr::to_device`], for code that must not block. The call itself plans, compiles and
+    /// submits the kernels, and allocates memory on the target. The future waits for the values.
+    ///
+    /// # Errors
+    /// As [`Expr::to_device`].
+    ///
+    /// ```
+    /// use cupric::{Device, array};
+    /// # pollster::block_on(async {
+    /// let x = array![1., 2.].to_device_async(&Device::best()?).await?;
+    /// assert_eq!((x * 2.0).to_vec_async::<f32>().await?, [2.0, 4.0]);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn to_device_async(&self, device: &Device) -> impl Future<Output = Result<Array>> + Send + use<> {
+        let moving = self.moving(device, "to_device_async", Location::caller());
+        async move { moving?.await }
+    }
+
     /// Returns the values on a device. Errors name the operation `op`.
     pub(crate) fn moved(&self, device: &Device, op: &'static str, at: Loc) -> Result<Array> {
+        wait(op, "to_device_async", self.moving(device, op, at)?).map_err(|e| e.or_at(at))
+    }
+
+    /// Starts to move the values to a device.
+    fn moving(
+        &self,
+        device: &Device,
+        op: &'static str,
+        at: Loc,
+    ) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
         let node = self.checked()?;
-        if node.device == 0 {
-            let mut made = run(&[self], device, at, false)?;
-            return made.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at));
-        }
-        let array = self.eval_at(at)?;
-        if array.device() == *device {
-            return Ok(array);
-        }
-        array.dense(at)?.sent(device, at)
+        let array = match node.device {
+            0 => {
+                let made = run(&[self], device, at, false)?.pop();
+                made.ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at))?
+            }
+            _ => self.eval_at(at)?,
+        };
+        let sent = match array.device() == *device {
+            true => Err(array),
+            false => Ok(array.dense(at)?.sent(device, at)?),
+        };
+        Ok(async move {
+            match sent {
+                Ok(sent) => sent.await,
+                Err(array) => Ok(array),
+            }
+        })
     }
 
     /// Returns the elements in C order, on the host.
@@ -190,7 +229,7 @@ impl Expr {
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let at = Location::caller();
-        wait(self.fetch::<T>("to_vec", at))
+        wait("to_vec", "to_vec_async", self.fetch::<T>("to_vec", at)).map_err(|e| e.or_at(at))
     }
 
     /// Returns the elements in C order, on the host, converted from any dtype to `T` as by [`Expr::astype`].
@@ -212,7 +251,8 @@ impl Expr {
         // the CPU does the conversion if the array's device does not support the type
         let has_type = Device::with(node.device, |device| device.supports(T::DTYPE));
         let whole = if has_type { self.clone() } else { self.moved(&Device::cpu(), OP, at)?.0 };
-        wait(cast(strong(whole, at), T::DTYPE, at).fetch::<T>(OP, at))
+        let elements = cast(strong(whole, at), T::DTYPE, at).fetch::<T>(OP, at);
+        wait(OP, "to_vec_async", elements).map_err(|e| e.or_at(at))
     }
 
     /// Returns the bytes of the elements in C order, in this machine's byte order. A bool becomes the byte 0 or 1.
@@ -230,14 +270,41 @@ impl Expr {
     #[track_caller]
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let at = Location::caller();
-        self.checked()?;
-        let e = strong(self.clone(), at);
-        let mut bytes = wait(e.reading::<u8>("to_bytes", at))?;
-        if e.0.dtype == DType::Bool {
-            // a kernel may store any byte as a bool
-            bytes.iter_mut().for_each(|b| *b = (*b != 0) as u8);
+        wait("to_bytes", "to_bytes_async", self.bytes("to_bytes", at)).map_err(|e| e.or_at(at))
+    }
+
+    /// Returns the bytes like [`Expr::to_bytes`], for code that must not block. As in [`Expr::to_vec_async`], only the
+    /// future waits.
+    ///
+    /// # Errors
+    /// As [`Expr::to_bytes`].
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// assert_eq!(cupric::array![true, false].to_bytes_async().await?, [1, 0]);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn to_bytes_async(&self) -> impl Future<Output = Result<Vec<u8>>> + Send + use<> {
+        self.bytes("to_bytes_async", Location::caller())
+    }
+
+    /// Starts a read of the bytes.
+    fn bytes(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<u8>>> + Send + use<> {
+        let reading = self.checked().map(|_| {
+            let e = strong(self.clone(), at);
+            (e.0.dtype, e.reading::<u8>(op, at))
+        });
+        async move {
+            let (dtype, reading) = reading?;
+            let mut bytes = reading.await?;
+            if dtype == DType::Bool {
+                // a kernel may store any byte as a bool
+                bytes.iter_mut().for_each(|b| *b = (*b != 0) as u8);
+            }
+            Ok(bytes)
         }
-        Ok(bytes)
     }
 
     /// Returns the elements like [`Expr::to_vec`], for code that must not block. The call itself plans, compiles and
@@ -259,7 +326,8 @@ impl Expr {
     #[doc(alias("to_scalar", "into_scalar"))]
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
-        wait(self.one::<T>("item", Location::caller()))
+        let at = Location::caller();
+        wait("item", "item_async", self.one::<T>("item", at)).map_err(|e| e.or_at(at))
     }
 
     /// Returns the only element like [`Expr::item`], for code that must not block. As in [`Expr::to_vec_async`], the

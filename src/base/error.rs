@@ -44,6 +44,9 @@ pub enum ErrorKind {
     DeviceLost,
     /// The device made no progress for `CUPRIC_TIMEOUT` seconds.
     Timeout,
+    /// The call would have to wait for a GPU, which a page in a browser cannot do. The message names the function to
+    /// await instead.
+    WouldBlock,
     /// A check that the caller requested ([`Device::check`](crate::Device::check)) found a NaN, an infinity or an
     /// overflow.
     Check,

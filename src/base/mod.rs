@@ -11,4 +11,5 @@ pub(crate) mod caps;
 pub(crate) mod dtype;
 pub(crate) mod error;
 pub(crate) mod layout;
+pub(crate) mod platform;
 pub(crate) mod replace;

@@ -96,7 +96,7 @@ impl New {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         loop {
             let number = COUNT.fetch_add(1, Relaxed);
-            let name = folder.join(format!(".cupric-{}-{number}.tmp", std::process::id()));
+            let name = folder.join(format!(".cupric-{}-{number}.tmp", crate::base::platform::process_id()));
             match File::create_new(&name) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 made => return Ok(New { file: made?, name, is_renamed: false }),

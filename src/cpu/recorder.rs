@@ -2,11 +2,11 @@
 //! is enough, because threads of this process run the steps.
 
 use crate::base::error::Result;
+use crate::base::platform::Instant;
 use crate::plan::backend::{Bindings, Clock, Recording, StepNote, busy};
 use crate::plan::kernel::Plan;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// The recording that is on, if there is one. A later recording replaces an earlier one that is still on.
 #[derive(Default)]

@@ -8,13 +8,14 @@
 
 use super::pool;
 use super::threads::threads;
+use crate::base::platform::Instant;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a helper stays at a closed desk, where it keeps a core busy and does no other work of its pool. This is
 /// less than the cost of calling a helper again, which makes a kernel of 1.3 ms take 0.3 ms more.

@@ -4,7 +4,6 @@
 
 use super::pool;
 use std::cell::Cell;
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 thread_local! {
@@ -23,7 +22,7 @@ fn has_pool() -> bool {
     if cfg!(miri) {
         return true;
     }
-    let here = process::id();
+    let here = crate::base::platform::process_id();
     let (looked, found) = SEEN.get();
     if mutant!(fork_not_seen, looked != 0, looked == here) {
         return found;

@@ -6,6 +6,7 @@ use crate::base::caps::Card;
 use crate::base::caps::tiles::Tiles;
 use crate::base::caps::{Cooperative, Half, MOST_HELD, MultiplyAdd, Shrink};
 use crate::base::error::{Error, ErrorKind, Fault, Result};
+use crate::base::platform;
 use crate::plan::kernel::{Caps, Rates};
 #[cfg(feature = "wgpu")]
 use std::sync::Arc;
@@ -74,13 +75,13 @@ static LOADED_BY: AtomicU32 = AtomicU32::new(0);
 /// threads do not exist here, so a call of the driver may wait forever.
 pub(super) fn is_inherited() -> bool {
     let loaded_by = LOADED_BY.load(Relaxed);
-    loaded_by != 0 && loaded_by != std::process::id()
+    loaded_by != 0 && loaded_by != crate::base::platform::process_id()
 }
 
 /// Records that this process has loaded drivers, because its program calls wgpu itself.
 #[cfg(feature = "wgpu")]
 pub(super) fn has_loaded() {
-    let _ = LOADED_BY.compare_exchange(0, std::process::id(), Relaxed, Relaxed);
+    let _ = LOADED_BY.compare_exchange(0, crate::base::platform::process_id(), Relaxed, Relaxed);
 }
 
 /// Returns the error for every use of a GPU in a process that inherited the drivers ([`is_inherited`]).
@@ -94,7 +95,7 @@ pub(super) fn inherited_fault() -> Fault {
 fn instance() -> &'static wgpu::Instance {
     static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     INSTANCE.get_or_init(|| {
-        LOADED_BY.store(std::process::id(), Relaxed);
+        LOADED_BY.store(crate::base::platform::process_id(), Relaxed);
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         // by default wgpu validates indirect calls, which cupric never makes, and for that it limits buffers to less
         // than 4 GiB. A debug build keeps all of wgpu's validation
@@ -215,7 +216,9 @@ pub(super) fn described(
 ) -> Opened {
     let info = adapter.get_info();
     let software = info.device_type == wgpu::DeviceType::Cpu;
-    let (mut caps, limits) = capabilities(info.name, features, limits, shrink);
+    // a browser may report no name, so that pages cannot tell users apart
+    let name = if info.name.is_empty() { format!("a GPU of {:?}", info.backend) } else { info.name };
+    let (mut caps, limits) = capabilities(name, features, limits, shrink);
     if features.contains(wgpu::Features::SUBGROUP) {
         caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     }
@@ -273,10 +276,10 @@ fn request_with_matrices(
         ..descriptor(features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, limits)
     };
     // the future is ready immediately, except in a browser, where this feature does not exist
-    let request = || pollster::block_on(adapter.request_device(&descriptor));
+    let request = || platform::block_on(adapter.request_device(&descriptor));
     // after a panic the caller requests a device again, without matrices
     let opened = wanted.then(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(request)));
-    opened?.ok()?.ok()
+    opened?.ok()??.ok()
 }
 
 /// Returns the products of small matrices that the adapter supports. Returns an empty list if kernels can use none of

@@ -5,10 +5,10 @@
 
 use super::adapter::is_inherited;
 use super::connection::{Connection, lock};
-use std::ffi::c_int;
+use crate::base::platform::{self, Instant};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the end of the process waits for our threads that are inside a driver. It is as long as a device may make
 /// no progress if `CUPRIC_TIMEOUT` is not set. A thread that polls is inside for microseconds, and a thread that opens
@@ -57,11 +57,7 @@ pub(super) fn stop_threads(once: &Once) {
 /// Makes the end of the process call `function`, which must not let a panic unwind into C. Only the first call with a
 /// `once` registers it. Any thread may end the process, so `function` uses only statics.
 pub(super) fn at_end(once: &Once, function: extern "C" fn()) {
-    once.call_once(|| {
-        // SAFETY: `atexit` is declared with its C signature, and a safe function without arguments may be called at any
-        // time.
-        unsafe { atexit(function) };
-    });
+    once.call_once(|| platform::at_exit(function));
 }
 
 extern "C" fn end_threads() {
@@ -86,11 +82,6 @@ extern "C" fn end_threads() {
 
 /// The open connections to software drivers. They are weak, so that an unused device is closed.
 static OPEN: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
-
-unsafe extern "C" {
-    // a function of the C library, which std links anyway
-    fn atexit(function: extern "C" fn()) -> c_int;
-}
 
 /// Makes the process wait at its end until this connection to a software driver has finished its work, has failed, or
 /// times out. The driver must have run a shader in this process.

@@ -11,12 +11,12 @@ use super::pipelines::{Pipeline, Pipelines, WordMap, params_bytes};
 use super::timer::Timer;
 use super::wgsl::{ERROR_BINDING, PARAMS_CLASSES};
 use crate::base::error::Result;
+use crate::base::platform::Instant;
 use crate::plan::backend::StepNote;
 use smallvec::SmallVec;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 /// At each multiple of this many dispatches, the batch is submitted if the device has too little to do
 /// (`Batch::eager`). A submission costs the host 8 µs and a dispatch 1 µs, so a submission every 64 dispatches adds an

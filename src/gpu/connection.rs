@@ -3,11 +3,12 @@
 
 use super::adapter::inherited_fault;
 use crate::base::error::{Error, ErrorKind, Fault, Result};
+use crate::base::platform::{self, CAN_WAIT, Instant};
 use crate::plan::backend::{FaultInjector, Stats};
 use crate::plan::debug;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::time::Duration;
 
 /// How long a wait polls before it checks again whether the device has failed or the time-out has passed. 2 ms was
 /// chosen by hand; no benchmark compares other values.
@@ -72,6 +73,8 @@ impl Counters {
 struct LateError {
     any: AtomicBool,
     error: Mutex<Option<(ErrorKind, String)>>,
+    /// Called after an error is set, in a browser, where no thread looks for errors.
+    on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl LateError {
@@ -81,7 +84,11 @@ impl LateError {
         if error.is_none() || kind == ErrorKind::DeviceLost {
             *error = Some((kind, detail));
         }
+        drop(error);
         self.any.store(true, Relaxed);
+        if let Some(on_change) = self.on_change.get() {
+            on_change();
+        }
     }
 
     #[cfg(feature = "testing")]
@@ -136,7 +143,7 @@ impl Connection {
         let timeout = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
         Connection {
             name,
-            process: std::process::id(),
+            process: crate::base::platform::process_id(),
             device,
             queue,
             software,
@@ -182,7 +189,7 @@ impl Connection {
 
     /// Returns whether another process opened the device, and this process was made from it by `fork`.
     pub fn is_inherited(&self) -> bool {
-        self.process != std::process::id()
+        self.process != crate::base::platform::process_id()
     }
 
     /// Returns an error if the device is no longer usable because it is lost, has failed, or was inherited by `fork`.
@@ -206,6 +213,11 @@ impl Connection {
     /// the call.
     pub fn scoped<T>(&self, operation: &'static str, f: impl FnOnce() -> T) -> Result<T> {
         use wgpu::ErrorFilter::*;
+        if !CAN_WAIT {
+            // a browser reports errors later, to the handler of `report_errors`, and then the device has failed
+            let value = f();
+            return self.check().map(|()| value);
+        }
         let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.device.push_error_scope(filter));
         let (value, mut error) = match self.faults.hit(operation) {
             None => (Some(f()), None),
@@ -213,7 +225,7 @@ impl Connection {
         };
         for scope in scopes.into_iter().rev() {
             // this future is ready immediately on native backends, so nothing blocks here
-            error = pollster::block_on(scope.pop()).or(error);
+            error = platform::block_on(scope.pop()).flatten().or(error);
         }
         if error.is_some() {
             self.await_loss_report();
@@ -310,6 +322,9 @@ impl Connection {
     /// Waits for the report that the device is lost, for a short time after a call has failed. A lost device may return
     /// other errors first, because wgpu may report the loss only when the queue is empty.
     pub fn await_loss_report(&self) {
+        if !CAN_WAIT {
+            return;
+        }
         let mut end = Instant::now() + LOSS_REPORT;
         while Instant::now() < end && !self.late.any.load(Relaxed) {
             let polled = {
@@ -319,7 +334,7 @@ impl Connection {
             if !polled.is_ok_and(|status| !status.is_queue_empty()) {
                 end = end.min(Instant::now() + LOSS_REPORT_WHEN_IDLE);
             }
-            std::thread::sleep(LONGEST_NAP);
+            platform::sleep(LONGEST_NAP);
         }
     }
 
@@ -336,13 +351,16 @@ impl Connection {
             match since.elapsed() {
                 waited if waited < EAGER => std::thread::yield_now(),
                 // sleeping an eighth of the time waited so far makes the wait at most an eighth longer than the work
-                waited => std::thread::sleep((waited / 8).min(LONGEST_NAP)),
+                waited => platform::sleep((waited / 8).min(LONGEST_NAP)),
             }
         }
     }
 
-    /// Waits until at most `ahead` submissions have not finished.
+    /// Waits until at most `ahead` submissions have not finished. A page cannot wait, so there it returns at once.
     pub fn catch_up(&self, ahead: u64, operation: &str) -> Result<()> {
+        if !CAN_WAIT {
+            return Ok(());
+        }
         let (clock, since) = (Clock::new(self), Instant::now());
         while self.in_flight() > ahead {
             self.poll_until(since, || self.in_flight() <= ahead);
@@ -355,14 +373,22 @@ impl Connection {
     }
 
     /// Waits until all submissions so far have finished. Gives up if the device has failed, or has made no progress
-    /// within the time-out.
+    /// within the time-out. A page cannot wait, so there it returns at once.
     pub fn settle(&self) {
+        if !CAN_WAIT {
+            return;
+        }
         let submitted = self.submitted();
         let (clock, since) = (Clock::new(self), Instant::now());
         let done = || self.completed() >= submitted;
         while !done() && !clock.expired(self) && self.check().is_ok() {
             self.poll_until(since, done);
         }
+    }
+
+    /// Calls a function whenever the device has failed. Only the first function is kept.
+    pub fn on_failure(&self, function: impl Fn() + Send + Sync + 'static) {
+        let _ = self.late.on_change.set(Box::new(function));
     }
 
     pub fn timed_out(&self, operation: &str) -> Error {

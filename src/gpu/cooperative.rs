@@ -9,7 +9,7 @@ use super::device::Gpu;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{c_strides, product};
-use crate::plan::backend::{Backend, Bindings};
+use crate::plan::backend::{Backend, Bindings, wait};
 use crate::plan::kernel::{
     BufferRef, Caps, Kernel, KernelKind, Load, Model, Op, Output, Plan, Schedule, Step, Store, Value, Window,
 };
@@ -209,7 +209,7 @@ impl Trial {
         let outputs = [(output.clone(), 0)];
         let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars: &[], lines: &lines, replaces: false };
         gpu.run(&plan, bindings)?;
-        let bytes = pollster::block_on(gpu.download(&output, 0, output.bytes()))?;
+        let bytes = wait("Device::gpu", "Device::gpu_async", gpu.download(&output, 0, output.bytes()))?;
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 

@@ -14,12 +14,17 @@ use super::waiting::Watch;
 use crate::base::buffer::{Buffer, Memory};
 use crate::base::caps::{MultiplyAdd, Shrink};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::plan::backend::{Numerics, name_within};
+use crate::base::platform::{self, CAN_WAIT};
+use crate::plan::backend::{Numerics, name_within, wait};
 use crate::plan::kernel::NumberedCaps;
 use std::any::Any;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
+
+/// The most bytes of free buffers that a page keeps. Other programs free them when an allocation fails, but a browser
+/// reports that too late to try again. 256 MiB are the largest buffer that every adapter of WebGPU offers.
+const MOST_CACHED_IN_A_PAGE: u64 = 256 << 20;
 
 /// An open GPU. It lives as long as a handle to it, an array on it, or an unfinished read.
 pub(crate) struct Gpu {
@@ -130,11 +135,11 @@ pub(super) async fn open(
     let name = opened.caps.name.clone();
     let connection = Connection::new(name, opened.device.clone(), opened.queue.clone(), opened.software);
     connection.report_errors();
-    connected(id, origin, opened, connection, limit, shrink, for_trials)
+    connected(id, origin, opened, connection, limit, shrink, for_trials).await
 }
 
 /// Creates the device of a connection; see [`open`] for the parameters.
-pub(super) fn connected(
+pub(super) async fn connected(
     id: u32,
     origin: Origin,
     opened: Opened,
@@ -147,7 +152,8 @@ pub(super) fn connected(
     let connection = Arc::new(connection);
     let notes = Arc::<Notes>::default();
     let disk = if for_trials { None } else { DiskCache::open(&connection) };
-    let found = numerics::find(&connection, disk.as_ref(), &origin, shrink);
+    let watch = Watch::new(&connection);
+    let found = numerics::find(&connection, &watch, disk.as_ref(), &origin, shrink).await;
     let mut caps = opened.caps;
     // without findings the integer conversions stay; the caller's next operation meets the cause
     caps.half = found.as_ref().map_or(caps.half, |found| numerics::conversions(*found, shrink));
@@ -171,7 +177,7 @@ pub(super) fn connected(
         checks: AtomicU8::new(0),
         limits: opened.limits,
         memory: opened.memory,
-        watch: Watch::new(&connection),
+        watch,
         connection,
         pool: Arc::new(Mutex::new(Pool::new(limit.map(|l| l as u64)))),
         batch: Arc::new(Mutex::new(batch)),
@@ -186,6 +192,10 @@ impl Drop for Gpu {
     fn drop(&mut self) {
         // A driver waits for its work when it is closed. It would wait forever in a process made by fork, where the
         // threads that do the work do not exist, and on a device that hangs. Such a device is left open.
+        if !CAN_WAIT {
+            // a browser finishes the submitted work before it destroys the device
+            return self.connection.device.destroy();
+        }
         if !self.connection.is_inherited() {
             self.connection.settle();
             if self.connection.in_flight() == 0 || self.connection.check().is_err() {
@@ -210,7 +220,8 @@ impl Gpu {
         if let Some(known) = self.numerics.get() {
             return Ok(*known);
         }
-        let found = numerics::probe(&self.connection)?;
+        let probe = numerics::Probe::begin(&self.connection, &self.watch)?;
+        let found = wait("numerics", "", probe.finish())?;
         Ok(*self.numerics.get_or_init(|| found))
     }
 
@@ -225,7 +236,13 @@ impl Gpu {
             return Err(fail(ErrorKind::LimitExceeded, detail));
         }
         let sizes = memory::sizes(bytes as u64, max);
-        let pooled = lock(&self.pool).reuse(&sizes);
+        let (pooled, cached) = {
+            let mut pool = lock(&self.pool);
+            (pool.reuse(&sizes), pool.cached)
+        };
+        if !CAN_WAIT && pooled.is_none() && cached > MOST_CACHED_IN_A_PAGE {
+            self.trim();
+        }
         let buffer = match pooled {
             Some(buffer) => buffer,
             None => {
@@ -275,7 +292,7 @@ impl Gpu {
                 Reservation::AfterFreeing(freed) if freed.bytes > 0 => self.free(freed),
                 Reservation::AfterFreeing(_) => {
                     waited = true;
-                    std::thread::sleep(Duration::from_micros(50));
+                    platform::sleep(Duration::from_micros(50));
                 }
             }
             if waited && clock.expired(&self.connection) {
@@ -311,7 +328,15 @@ impl Gpu {
         if limited {
             return self.free(freed);
         }
-        lock(&self.batch).forget_groups();
+        {
+            let mut batch = lock(&self.batch);
+            batch.forget_groups();
+            if !CAN_WAIT {
+                // `freed` destroys its buffers, which the open batch may still use. An error of this submission marks
+                // the device as failed, so the next call returns it
+                let _ = batch.submit(&self.connection);
+            }
+        }
         let bytes = freed.bytes;
         drop(freed);
         self.connection.poll_once();

@@ -8,7 +8,7 @@ use super::connection::{Connection, lock};
 use super::device::{Gpu, GpuMemory, connected, driver_buffer};
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::plan::backend::{Backend, Native};
+use crate::plan::backend::{Backend, Native, wait};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Once};
@@ -65,7 +65,7 @@ pub(crate) fn of_program(
     // wgpu reports a loss only when it is polled
     connection.poll();
     connection.check()?;
-    let gpu = connected(id, origin.clone(), opened, connection, None, None, false)?;
+    let gpu = wait("Device::from_wgpu", "", connected(id, origin, opened, connection, None, None, false))?;
     gpu.answers()?;
     Ok(gpu)
 }
@@ -157,7 +157,7 @@ impl Gpu {
         let test = || -> Result<bool> {
             let buffer = self.allocate(word.len())?;
             self.upload(&buffer, 0, &word)?;
-            Ok(pollster::block_on(self.download(&buffer, 0, word.len()))? == word)
+            Ok(wait("Device::from_wgpu", "", self.download(&buffer, 0, word.len()))? == word)
         };
         // by default wgpu panics if a queue is given resources of another device
         let found = catch_unwind(AssertUnwindSafe(test)).unwrap_or(Ok(false));

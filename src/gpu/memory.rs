@@ -3,6 +3,7 @@
 
 use super::connection::{Connection, lock};
 use crate::base::error::Result;
+use crate::base::platform::CAN_WAIT;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -47,8 +48,19 @@ pub(super) enum Reservation {
 /// Buffers that go back to the driver when this value is dropped.
 pub(super) struct Freed {
     pub bytes: u64,
-    _buffers: Vec<DriverBuffer>,
-    _staging: Vec<wgpu::Buffer>,
+    buffers: Vec<DriverBuffer>,
+    staging: Vec<wgpu::Buffer>,
+}
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        if !CAN_WAIT {
+            // wgpu leaves a dropped buffer of a browser to the garbage collector, which does not know how much memory of
+            // the GPU it holds
+            self.buffers.iter().for_each(|buffer| buffer.buffer.destroy());
+            self.staging.iter().for_each(wgpu::Buffer::destroy);
+        }
+    }
 }
 
 /// Returns the size of the buffer to allocate for a request: a multiple of 256 bytes or of 1/16 of the next power of
@@ -146,7 +158,7 @@ impl Pool {
             bytes += size;
         }
         self.leaving += bytes;
-        Freed { bytes, _buffers: buffers, _staging: staging }
+        Freed { bytes, buffers, staging }
     }
 
     /// Must be called when the driver has freed the bytes that [`Pool::free_down_to`] took out.

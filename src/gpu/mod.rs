@@ -31,6 +31,8 @@ mod batch;
 mod connection;
 mod cooperative;
 mod device;
+// a page has no files, and naga and the format of the cache would be half of its module
+#[cfg_attr(all(target_family = "wasm", target_os = "unknown"), path = "disk/none.rs")]
 mod disk;
 mod dispatch;
 mod fetches;
@@ -56,8 +58,9 @@ mod wgsl;
 use crate::base::buffer::Buffer;
 use crate::base::caps::Shrink;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::platform;
 use crate::plan::backend::{
-    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Receive, Recording, Shader, Stats,
+    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Receive, Recording, Shader, Stats, wait,
 };
 #[cfg(feature = "testing")]
 use crate::plan::backend::{FaultInjector, ShaderChecks, TestDoors};
@@ -85,7 +88,7 @@ pub(crate) struct Gpus;
 impl Provider for Gpus {
     fn count(&self) -> usize {
         // a process made by fork cannot use the drivers that its parent loaded
-        if adapter::is_inherited() { 0 } else { pollster::block_on(adapter::names()).len() }
+        if adapter::is_inherited() { 0 } else { names().len() }
     }
 
     fn check(&self) -> Result<()> {
@@ -106,7 +109,7 @@ impl Provider for Gpus {
         let Some(_inside) = at_exit::enter() else {
             return Err(Error::with_line(ErrorKind::DeviceLost, "Device::gpu", "the process is ending", None));
         };
-        let names = pollster::block_on(adapter::names());
+        let names = names();
         at_exit::stop_threads(&AFTER);
         if index >= names.len() {
             let detail = match names.len() {
@@ -119,6 +122,13 @@ impl Provider for Gpus {
             return Err(Error::with_line(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
         }
         open(id, Origin::Listed(index), None, None)
+    }
+
+    fn open_here(&'static self, id: u32, index: usize) -> Pending<Arc<dyn Backend>> {
+        Box::pin(async move {
+            let gpu = device::open(id, Origin::Listed(index), None, None, false, false).await?;
+            Ok(gpu as Arc<dyn Backend>)
+        })
     }
 
     fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<Shader>> {
@@ -151,14 +161,22 @@ impl Provider for Gpus {
     }
 }
 
+/// Returns the names of all adapters. A browser lists them only asynchronously, so none are returned there.
+fn names() -> Vec<String> {
+    platform::block_on(adapter::names()).unwrap_or_default()
+}
+
 fn open(id: u32, origin: Origin, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
-    let open =
-        |with_matrices| pollster::block_on(device::open(id, origin.clone(), limit, shrink, with_matrices, false));
+    let opened = |limit, shrink, with_matrices, for_trials| {
+        let opening = device::open(id, origin.clone(), limit, shrink, with_matrices, for_trials);
+        wait("Device::gpu", "Device::gpu_async", opening)
+    };
+    let open = |with_matrices| opened(limit, shrink, with_matrices, false);
     // a forked process may have inherited the lock on the findings while another thread held it, so it does not look at
     // them
     let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(&origin);
     let mut gpu = open(with_matrices)?;
-    let trial = || pollster::block_on(device::open(id, origin.clone(), None, None, with_matrices, true));
+    let trial = || opened(None, None, with_matrices, true);
     if gpu.caps.has_blocks() && !cooperative::are_right(&gpu, trial) {
         gpu = open(false)?;
     }

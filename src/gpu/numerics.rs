@@ -4,16 +4,15 @@
 
 use super::adapter::Origin;
 use super::batch::new_encoder;
-use super::connection::{Clock, Connection, lock};
+use super::connection::{Connection, lock};
 use super::disk::DiskCache;
+use super::waiting::{Signal, Wait, Watch};
 use crate::base::caps::{Half, NarrowHalf, Shrink, WidenHalf};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::Numerics;
 use half::f16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 /// How many words of results `numerics.wgsl` writes for each line of operands.
 const WIDTH: usize = 10;
@@ -87,8 +86,9 @@ fn halves() -> Vec<[u32; 2]> {
 
 /// Returns how the arithmetic of a device behaves that is being opened, or the error of the probe. A device that a
 /// program has lent may lack features, so its findings are not kept; the same holds for a test's device without features.
-pub(super) fn find(
-    connection: &Connection,
+pub(super) async fn find(
+    connection: &Arc<Connection>,
+    watch: &Arc<Watch>,
     disk: Option<&Arc<DiskCache>>,
     origin: &Origin,
     shrink: Option<Shrink>,
@@ -103,10 +103,14 @@ pub(super) fn find(
     let found = match kept {
         Some(kept) => unpack(kept),
         // by default wgpu panics if a program has lent a queue that does not belong to its device
-        None => catch_unwind(AssertUnwindSafe(|| probe(connection))).unwrap_or_else(|_| {
-            let detail = "the probe of the device's arithmetic panicked";
-            Err(Error::with_line(ErrorKind::Internal, "numerics", detail, None))
-        })?,
+        None => {
+            let begun = catch_unwind(AssertUnwindSafe(|| Probe::begin(connection, watch)));
+            let panicked = |_| {
+                let detail = "the probe of the device's arithmetic panicked";
+                Err(Error::with_line(ErrorKind::Internal, "numerics", detail, None))
+            };
+            begun.unwrap_or_else(panicked)?.finish().await?
+        }
     };
     if let Some(number) = number {
         disk.iter().for_each(|disk| disk.keep_numerics(pack(found)));
@@ -133,20 +137,47 @@ pub(super) fn conversions(found: Numerics, shrink: Option<Shrink>) -> Half {
     Half { widens, narrows }
 }
 
-/// Runs the probe on a device.
-pub(super) fn probe(connection: &Connection) -> Result<Numerics> {
-    let lines = operands();
-    let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
-    let pairs = halves();
-    let of_halves: Vec<u32> = pairs.iter().flat_map(|[f16s, x]| [*f16s, *x, 0, 0]).collect();
-    let native = connection.device.features().contains(wgpu::Features::SHADER_F16);
-    let shapes = [("main", &words[..], WIDTH), ("halves", &of_halves[..], HALVES_WIDTH)];
-    let results = run(connection, shapes, native)?;
-    let (arithmetic, conversions) = results.split_at(lines.len() * WIDTH);
-    let found = judge(&lines, arithmetic);
-    let [widens, signs, packs, types] = judge_halves(&pairs, conversions);
-    let half_type = native && types;
-    Ok(Numerics { half: packs, half_type, half_to_float: widens, half_sign: signs, ..found })
+/// A probe that runs on a device.
+pub(super) struct Probe {
+    lines: Vec<[f32; 3]>,
+    pairs: Vec<[u32; 2]>,
+    /// Whether the device has the type f16.
+    native: bool,
+    /// The results, once they are mapped.
+    staging: wgpu::Buffer,
+    mapped: Wait,
+}
+
+impl Probe {
+    /// Submits the probe.
+    pub fn begin(connection: &Arc<Connection>, watch: &Arc<Watch>) -> Result<Probe> {
+        let lines = operands();
+        let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
+        let pairs = halves();
+        let of_halves: Vec<u32> = pairs.iter().flat_map(|[f16s, x]| [*f16s, *x, 0, 0]).collect();
+        let native = connection.device.features().contains(wgpu::Features::SHADER_F16);
+        let shapes = [("main", &words[..], WIDTH), ("halves", &of_halves[..], HALVES_WIDTH)];
+        let staging = run(connection, shapes, native)?;
+        let (signal, watching) = (Signal::default(), watch.clone());
+        let set = signal.clone();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| watching.set(&set, result.is_ok()));
+        let mapped = Wait::new(connection, watch, "numerics", &signal);
+        Ok(Probe { lines, pairs, native, staging, mapped })
+    }
+
+    /// Waits for the results, and returns what they show.
+    pub async fn finish(self) -> Result<Numerics> {
+        let Probe { lines, pairs, native, staging, mapped } = self;
+        mapped.await?;
+        let fail = |detail: String| Error::with_line(ErrorKind::Internal, "numerics", detail, None);
+        let view = staging.get_mapped_range(..).map_err(|e| fail(e.to_string()))?;
+        let results = bytemuck::pod_collect_to_vec::<u8, u32>(&view);
+        let (arithmetic, conversions) = results.split_at(lines.len() * WIDTH);
+        let found = judge(&lines, arithmetic);
+        let [widens, signs, packs, types] = judge_halves(&pairs, conversions);
+        let half_type = native && types;
+        Ok(Numerics { half: packs, half_type, half_to_float: widens, half_sign: signs, ..found })
+    }
 }
 
 /// Returns the findings as bits, to be kept on disk.
@@ -210,17 +241,17 @@ fn unpack(bits: u16) -> Numerics {
     }
 }
 
-/// Runs entry points of the probe's shader, each over lines of four words, and returns their results one after another. An
-/// entry point comes with its operands, and how many words of results it writes for each line. `native` states whether
+/// Submits entry points of the probe's shader, each over lines of four words. Returns the buffer that receives their
+/// results, one after another. An entry point comes with its operands, and how many words of results it writes for each line. `native` states whether
 /// the device has the type f16. Compiles with all of wgpu's run-time checks, because its speed does not matter.
-fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: bool) -> Result<Vec<u32>> {
+fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: bool) -> Result<wgpu::Buffer> {
     let device = &connection.device;
     let bytes = |(_, words, width): &(&str, &[u32], usize)| (words.len() / 4 * width * 4) as u64;
     let total: u64 = entries.iter().map(bytes).sum();
     let buffer = |size: u64, usage: wgpu::BufferUsages| {
         device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
     };
-    let staging = connection.scoped("numerics", || {
+    connection.scoped("numerics", || {
         use wgpu::BufferUsages as U;
         let text = include_str!("../../shaders/numerics.wgsl");
         let source = if native {
@@ -269,22 +300,7 @@ fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: boo
         }
         connection.submit(encoder.finish(), 2);
         staging
-    })?;
-    // 0 until the driver has mapped the buffer; then 1, or 2 if it could not
-    let mapped = Arc::new(AtomicU8::new(0));
-    let signal = mapped.clone();
-    staging.map_async(wgpu::MapMode::Read, .., move |result| signal.store(if result.is_ok() { 1 } else { 2 }, Relaxed));
-    let (clock, since) = (Clock::new(connection), Instant::now());
-    while mapped.load(Relaxed) == 0 {
-        connection.poll_until(since, || mapped.load(Relaxed) != 0);
-        connection.check()?;
-        if clock.expired(connection) {
-            return Err(connection.timed_out("numerics"));
-        }
-    }
-    let fail = |detail: String| Error::with_line(ErrorKind::Internal, "numerics", detail, None);
-    let view = staging.get_mapped_range(..).map_err(|e| fail(e.to_string()))?;
-    Ok(bytemuck::pod_collect_to_vec::<u8, u32>(&view))
+    })
 }
 
 /// Compares the device's conversions of f16 with the host's. Returns whether it widens, keeps the sign of a NaN that it

@@ -7,7 +7,6 @@ use super::wgsl::{Access, ERROR_BINDING, Key, PARAMS_CLASSES, Slot};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::debug;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroU64;
@@ -326,7 +325,7 @@ fn compile(connection: &Connection, disk: Option<&Arc<DiskCache>>, shader: &Unco
     }
     let source = match (connection.faults.hit("shader"), disk) {
         (Some(_), _) => wgpu::ShaderSource::Wgsl("a text that is no shader".into()),
-        (None, Some(disk)) => wgpu::ShaderSource::Naga(Cow::Owned(disk.shader(text)?)),
+        (None, Some(disk)) => disk.source(text)?,
         (None, None) => wgpu::ShaderSource::Wgsl(text.into()),
     };
     let pipeline = connection.scoped("compile", || {

@@ -4,8 +4,9 @@
 
 use super::connection::Connection;
 use crate::base::error::Result;
+use crate::base::platform::Instant;
 use crate::plan::backend::{Clock, Detail, Recording, StepNote, busy};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The number of passes whose times one query set holds. A pass uses two queries, and a query set of wgpu has at most
 /// 4,096, so 2,048 passes would fit. With 512, a short profile uses little memory (8 KiB), and a long one rarely needs

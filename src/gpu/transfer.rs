@@ -56,11 +56,11 @@ impl Gpu {
         let (first, last) = (offset - head, end.next_multiple_of(4).min(buffer.bytes()));
         let mut words = vec![0; last - first];
         if head != 0 {
-            let old = wait(self.download(buffer, first, head))?;
+            let old = wait("upload", "", self.download(buffer, first, head))?;
             words[..head].copy_from_slice(&old);
         }
         if tail != 0 {
-            let old = wait(self.download(buffer, end, last - end))?;
+            let old = wait("upload", "", self.download(buffer, end, last - end))?;
             words[end - first..].copy_from_slice(&old);
         }
         words[head..head + bytes.len()].copy_from_slice(bytes);
@@ -167,7 +167,7 @@ impl Gpu {
             out.extend_from_slice(bytes);
             Ok(())
         };
-        wait(self.finish(piece, Some(notes), &mut append))
+        wait("read", "", self.finish(piece, Some(notes), &mut append))
     }
 
     /// Prepares a piece of `len` bytes from byte `offset`. Its staging buffer also has room for the error notes, after

@@ -1,9 +1,11 @@
 //! Waits for a device. A caller that blocks polls the device itself. For futures, one thread of the device polls it and
-//! wakes them, so no poll of a future waits for the device. The thread ends when no future has waited for a while.
+//! wakes them, so no poll of a future waits for the device. The thread ends when no future has waited for a while. A
+//! browser calls us when a signal is set or the device has failed; then the futures are woken without a thread.
 
 use super::at_exit;
 use super::connection::{Clock, Connection, EAGER, LONGEST_NAP, lock};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::platform::{CAN_WAIT, Instant};
 use crate::plan::backend::start;
 use crate::plan::backend::waiting::{Awaited, blocks};
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the polling thread keeps running while no future waits. Starting a thread takes some 50 µs, about as long
 /// as a short wait, and programs that wait once often wait again. 100 ms was chosen by hand; no benchmark compares
@@ -56,14 +58,23 @@ struct Entry {
 impl Watch {
     pub fn new(connection: &Arc<Connection>) -> Arc<Watch> {
         let state = State { waits: BTreeMap::new(), last: 0, since: Instant::now(), has_thread: false };
-        let connection = Arc::downgrade(connection);
-        Arc::new(Watch { connection, state: Mutex::new(state), changed: Condvar::new(), polls: AtomicBool::new(false) })
+        let (state, polls) = (Mutex::new(state), AtomicBool::new(false));
+        let watch = Watch { connection: Arc::downgrade(connection), state, changed: Condvar::new(), polls };
+        let watch = Arc::new(watch);
+        if !CAN_WAIT {
+            let failed = Arc::downgrade(&watch);
+            connection.on_failure(move || failed.upgrade().iter().for_each(|watch| watch.wake()));
+        }
+        watch
     }
 
     /// Sets a signal. wgpu's callbacks call this within a poll or a submission of any thread, with locks held. So it
-    /// wakes no future; the polling thread does.
+    /// wakes no future; the polling thread does. A browser's callbacks hold no locks.
     pub fn set(&self, signal: &Signal, fine: bool) {
         let _ = signal.set(fine);
+        if !CAN_WAIT {
+            return self.wake();
+        }
         if self.polls.load(Relaxed) {
             self.changed.notify_one();
         }
@@ -75,6 +86,9 @@ impl Watch {
         let fail = |detail: String| Error::with_line(ErrorKind::Internal, "wait", detail, None);
         if at_exit::is_ending() {
             return Err(fail("the process is ending".to_string()));
+        }
+        if !CAN_WAIT {
+            return Ok(());
         }
         if state.has_thread {
             self.changed.notify_one();
@@ -92,10 +106,7 @@ impl Watch {
     /// Runs in the thread.
     fn attend(&self) {
         while self.has_work() {
-            for waker in self.poll() {
-                // a panic of an executor's waker must not keep other futures from being woken
-                let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-            }
+            self.wake();
             self.nap();
         }
     }
@@ -114,6 +125,14 @@ impl Watch {
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+
+    /// Polls the device once, and wakes the futures that are due to be polled.
+    fn wake(&self) {
+        for waker in self.poll() {
+            // a panic of an executor's waker must not keep other futures from being woken
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 
     /// Polls the device once, and returns the wakers of the futures that are due to be polled.
@@ -267,7 +286,7 @@ pub(super) fn apart<T: Clone + Send + 'static>(
     let (mut work, mut awaited) = (Some(work), None::<Awaited<Result<T>>>);
     std::future::poll_fn(move |context| {
         if let Some(work) = work.take() {
-            if blocks(context) {
+            if blocks(context) || !CAN_WAIT {
                 return Poll::Ready(work());
             }
             awaited = Some(start(operation, work).future());

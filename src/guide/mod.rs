@@ -8,6 +8,7 @@
 //! | [`derivatives`] | derivatives of expressions: losses, training steps, rules of your own |
 //! | [`accuracy`] | error bounds, half precision, which results are the same from run to run and from device to device |
 //! | [`devices`] | choosing a device, moving arrays, memory, waiting, timing, profiling |
+//! | [`browser`] | web pages: WebGPU, WebAssembly, and functions to await |
 //! | [`support`] | the dtypes that each function accepts on each backend |
 
 pub mod numpy {
@@ -32,6 +33,10 @@ pub mod accuracy {
 
 pub mod devices {
     #![doc = include_str!("devices.md")]
+}
+
+pub mod browser {
+    #![doc = include_str!("browser.md")]
 }
 
 pub mod support {

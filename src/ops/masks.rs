@@ -10,6 +10,7 @@ use crate::graph::expr::{Arg, Expr, NodeOp, Operand, cast, common, operand, resh
 use crate::graph::routine::{COMPRESS, NONZERO, Routine};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::stack_at;
+use crate::plan::backend::wait;
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -43,26 +44,29 @@ impl Expr {
     #[doc(alias = "extract")]
     #[track_caller]
     pub fn compress(&self, mask: impl Operand) -> Result<Array> {
-        const OP: &str = "compress";
+        let (op, at) = ("compress", Location::caller());
+        wait(op, "compress_async", compressed(op, self, operand(mask, at), at)?).map_err(|e| e.or_at(at))
+    }
+
+    /// Selects elements like [`Expr::compress`], for code that must not block. The call itself submits the count of the
+    /// true elements. The future waits for the count, and then submits the selection.
+    ///
+    /// # Errors
+    /// As [`Expr::compress`].
+    ///
+    /// ```
+    /// let x = cupric::array![1., 2., 3.];
+    /// # pollster::block_on(async {
+    /// let large = x.compress_async(x.greater(1.5)).await?;
+    /// assert_eq!(large.to_vec_async::<f32>().await?, [2., 3.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn compress_async<M: Operand>(&self, mask: M) -> impl Future<Output = Result<Array>> + Send + use<M> {
         let at = Location::caller();
-        let (x, mask) = (strong(self.clone(), at), operand(mask, at));
-        let device = common(OP, [&x, &mask].into_iter(), at)?;
-        is_mask(OP, &mask, at)?;
-        let (shape, of_mask) = (x.0.shape.clone(), mask.0.shape.clone());
-        if !shape.starts_with(&of_mask) {
-            let (a, b) = (of_mask.as_slice(), shape.as_slice());
-            let detail = format!(
-                "a mask of shape {a:?} for an array of shape {b:?}; its shape must be that of the array's first axes"
-            );
-            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
-        }
-        let trues = Trues::of(OP, &mask, device, at)?;
-        if of_mask.len() == shape.len() {
-            return trues.call(&COMPRESS, Some(reshape(OP, &x, &[-1], at)), x.0.dtype);
-        }
-        let rest = &shape[of_mask.len()..];
-        let joined: Vec<isize> = [trues.size].iter().chain(rest).map(|n| *n as isize).collect();
-        trues.picked(&reshape(OP, &x, &joined, at), 0)
+        let selecting = compressed("compress_async", self, operand(mask, at), at);
+        async move { selecting?.await }
     }
 
     /// Returns the parts along an axis where a mask is true, like NumPy's `compress(mask, x, axis)`. The mask has one
@@ -91,7 +95,7 @@ impl Expr {
             let detail = format!("a mask of shape {a:?} for an axis of length {n}; shape [{n}] is needed");
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
-        Trues::of(OP, &mask, device, at)?.picked(&x, axis)
+        wait(OP, "compress_async", Trues::of(OP, &mask, device, at)?).map_err(|e| e.or_at(at))?.picked(&x, axis)
     }
 
     /// Returns the positions, in C order, of the elements that are not 0, as i64 of shape `[count]`. A NaN counts as
@@ -108,7 +112,26 @@ impl Expr {
     /// [`Expr::item`].
     #[track_caller]
     pub fn flatnonzero(&self) -> Result<Array> {
-        positions("flatnonzero", self, Location::caller())
+        let (op, at) = ("flatnonzero", Location::caller());
+        wait(op, "flatnonzero_async", positions(op, self, at)?).map_err(|e| e.or_at(at))
+    }
+
+    /// Returns the positions like [`Expr::flatnonzero`], for code that must not block; see [`Expr::compress_async`].
+    ///
+    /// # Errors
+    /// As [`Expr::flatnonzero`].
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let at = cupric::array![[0, 3], [0, 4]].flatnonzero_async().await?;
+    /// assert_eq!(at.to_vec_async::<i64>().await?, [1, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn flatnonzero_async(&self) -> impl Future<Output = Result<Array>> + Send + use<> {
+        let finding = positions("flatnonzero_async", self, Location::caller());
+        async move { finding?.await }
     }
 
     /// Returns the positions along each axis of the elements that are not 0: for each axis an i64 array of shape
@@ -134,7 +157,11 @@ impl Expr {
             let detail = "a 0-d array has no axes to return positions along; call atleast_1d first";
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
-        let axes = along_axes(positions(OP, self, at)?, &self.checked()?.shape, at);
+        let axes = along_axes(
+            wait(OP, "flatnonzero_async", positions(OP, self, at)?).map_err(|e| e.or_at(at))?,
+            &self.checked()?.shape,
+            at,
+        );
         eval_many(&axes).map_err(|e| e.or_at(at))
     }
 
@@ -153,7 +180,7 @@ impl Expr {
     pub fn argwhere(&self) -> Result<Array> {
         const OP: &str = "argwhere";
         let at = Location::caller();
-        let flat = positions(OP, self, at)?;
+        let flat = wait(OP, "flatnonzero_async", positions(OP, self, at)?).map_err(|e| e.or_at(at))?;
         let shape = &self.checked()?.shape;
         if shape.is_empty() {
             let (device, rows) = (flat.0.device, flat.size());
@@ -227,9 +254,13 @@ struct Trues {
 }
 
 impl Trues {
-    /// Computes a mask on a device, and counts its true elements.
-    #[track_caller]
-    fn of(op: &'static str, mask: &Expr, device: u32, at: Loc) -> Result<Trues> {
+    /// Computes a mask on a device, and counts its true elements. The future waits for the count.
+    fn of(
+        op: &'static str,
+        mask: &Expr,
+        device: u32,
+        at: Loc,
+    ) -> Result<impl Future<Output = Result<Trues>> + Send + use<>> {
         let flat = reshape(op, mask, &[-1], at);
         // a mask that is built from numbers alone does not have a device yet
         let mask = match flat.checked()?.device == 0 && device != 0 {
@@ -237,8 +268,11 @@ impl Trues {
             false => flat.eval_at(at)?,
         };
         let size = mask.size();
-        let count = mask.count_nonzero(..).item::<i64>()? as usize;
-        Ok(Trues { op, mask, size, count, device, at })
+        let count = mask.count_nonzero(..).item_async::<i64>();
+        Ok(async move {
+            let count = count.await.map_err(|e| e.named(op))? as usize;
+            Ok(Trues { op, mask, size, count, device, at })
+        })
     }
 
     /// Calls a routine with the mask, and with a second operand if the routine has one.
@@ -274,13 +308,43 @@ impl Trues {
     }
 }
 
+/// Selects the elements of an array where a mask is true.
+fn compressed(
+    op: &'static str,
+    x: &Expr,
+    mask: Expr,
+    at: Loc,
+) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
+    let x = strong(x.clone(), at);
+    let device = common(op, [&x, &mask].into_iter(), at)?;
+    is_mask(op, &mask, at)?;
+    let (shape, of_mask) = (x.0.shape.clone(), mask.0.shape.clone());
+    if !shape.starts_with(&of_mask) {
+        let (a, b) = (of_mask.as_slice(), shape.as_slice());
+        let detail = format!(
+            "a mask of shape {a:?} for an array of shape {b:?}; its shape must be that of the array's first axes"
+        );
+        return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+    }
+    let trues = Trues::of(op, &mask, device, at)?;
+    Ok(async move {
+        let trues = trues.await?;
+        if of_mask.len() == shape.len() {
+            return trues.call(&COMPRESS, Some(reshape(op, &x, &[-1], at)), x.0.dtype);
+        }
+        let rest = &shape[of_mask.len()..];
+        let joined: Vec<isize> = [trues.size].iter().chain(rest).map(|n| *n as isize).collect();
+        trues.picked(&reshape(op, &x, &joined, at), 0)
+    })
+}
+
 /// Returns the positions, in C order, of the elements that are not 0.
-#[track_caller]
-fn positions(op: &'static str, x: &Expr, at: Loc) -> Result<Array> {
+fn positions(op: &'static str, x: &Expr, at: Loc) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
     let x = strong(x.clone(), at);
     let is_true = cast(x, DType::Bool, at);
     let device = is_true.checked()?.device;
-    Trues::of(op, &is_true, device, at)?.call(&NONZERO, None, DType::I64)
+    let trues = Trues::of(op, &is_true, device, at)?;
+    Ok(async move { trues.await?.call(&NONZERO, None, DType::I64) })
 }
 
 /// Converts positions in C order to positions along each axis of a shape, which has at least one axis.

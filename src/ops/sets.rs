@@ -70,6 +70,28 @@ impl Expr {
         sorted.compress(is_first(OP, &sorted, at))
     }
 
+    /// Returns the distinct elements like [`Expr::unique_values`], for code that must not block; see
+    /// [`Expr::compress_async`].
+    ///
+    /// # Errors
+    /// As [`Expr::unique_values`].
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let distinct = cupric::array![3, 1, 1, 3].unique_values_async().await?;
+    /// assert_eq!(distinct.to_vec_async::<i32>().await?, [1, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn unique_values_async(&self) -> impl Future<Output = Result<Array>> + Send + use<> {
+        const OP: &str = "unique_values_async";
+        let at = Location::caller();
+        let sorted = flat(OP, self, at).and_then(|x| x.sort(0).eval_at(at));
+        let selecting = sorted.map(|sorted| sorted.compress_async(is_first(OP, &sorted, at)));
+        async move { selecting?.await }
+    }
+
     /// Returns the distinct elements like [`Expr::unique_values`], and the number of occurrences of each.
     ///
     /// ```

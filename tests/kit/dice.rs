@@ -25,7 +25,8 @@ impl Dice {
     }
 
     pub fn below(&mut self, n: usize) -> usize {
-        (self.next() >> 11) as usize % n.max(1)
+        // the same on machines of 32 bits
+        ((self.next() >> 11) % n.max(1) as u64) as usize
     }
 
     /// In `low..=high`.

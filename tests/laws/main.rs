@@ -303,3 +303,36 @@ fn the_bench_of_shaders_compiles_as_the_library_does() {
     assert!(driver.contains("self.checks.bounds") && driver.contains("self.checks.zeroes_workgroup_memory"));
     assert!(driver.contains("self.checks.loops") && driver.contains("self.checks.divisors"));
 }
+
+/// One file knows what a browser lacks; see its head. The standard library's clock, threads that sleep and processes do not exist there,
+/// and a future must not be waited for.
+#[test]
+fn one_file_knows_the_platform() {
+    let words = [
+        "target_family = \"wasm\"",
+        "target_os = \"unknown\"",
+        "std::time::Instant",
+        "time::{Duration, Instant}",
+        "process::id",
+        "thread::sleep",
+        "pollster::",
+        "atexit",
+    ];
+    // a disk cache without contents stands in for the real one where there are no files
+    let may = |below: &str, line: &str| {
+        below == "src/base/platform.rs"
+            || below.starts_with("src/testing/")
+            || (below == "src/gpu/mod.rs" && line.contains("disk/none.rs"))
+    };
+    let mut found = vec![];
+    for path in files(&root().join("src"), "rs") {
+        let below = below_root(&path);
+        for (i, line) in code(&path).lines().enumerate() {
+            let is_of_tests = is_of_tests(&below) || line.contains("cfg(feature = \"testing\")");
+            if !is_of_tests && words.iter().any(|word| line.contains(word)) && !may(&below, line) {
+                found.push(format!("{below}:{}: {}", i + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

@@ -8,6 +8,7 @@ mod kit;
 mod disk;
 mod hashes;
 mod numpy;
+mod page;
 mod random_expressions;
 #[cfg(feature = "gpu")]
 mod same_bits;

@@ -6,6 +6,7 @@
 //! (`array/device/opening.rs`).
 
 mod checks;
+mod choice;
 mod facts;
 #[cfg(any(feature = "ndarray", feature = "serde", feature = "dlpack", feature = "mmap"))]
 mod host;
@@ -21,17 +22,17 @@ use crate::base::buffer::Buffer;
 use crate::base::caps::Shrink;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::platform::Instant;
 use crate::cpu::Cpu;
 use crate::plan;
 #[cfg(feature = "testing")]
 use crate::plan::backend::FaultInjector;
-use crate::plan::backend::{Backend, Detail, MemoryInfo, Numerics, Provider, Recording, Shader, Stats, wait};
+use crate::plan::backend::{Backend, Detail, MemoryInfo, Numerics, Pending, Provider, Recording, Shader, Stats, wait};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
-use std::str::FromStr;
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Finds and opens GPUs. Only this constant depends on the feature `gpu`.
 #[cfg(feature = "gpu")]
@@ -74,21 +75,34 @@ static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 
 /// Opens a device under the next number.
 fn register(open: impl FnOnce(u32) -> Result<Arc<dyn Backend>>) -> Result<Device> {
-    let id = {
-        let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
-        if registry.last == u32::MAX {
-            let detail = format!("{} devices have been opened, and no number is left for another", registry.last);
-            return Err(Error::with_line(ErrorKind::LimitExceeded, "Device", detail, None));
-        }
-        registry.last += 1;
-        registry.last
-    };
     // the registry is not locked here, because opening may take long and other threads look up their devices meanwhile
-    let device = open(id)?;
+    let id = next_number()?;
+    Ok(registered(id, open(id)?))
+}
+
+/// Opens a device under the next number, in a browser.
+async fn register_here(open: impl FnOnce(u32) -> Pending<Arc<dyn Backend>>) -> Result<Device> {
+    let id = next_number()?;
+    Ok(registered(id, open(id).await?))
+}
+
+/// Returns the next number for a device.
+fn next_number() -> Result<u32> {
+    let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+    if registry.last == u32::MAX {
+        let detail = format!("{} devices have been opened, and no number is left for another", registry.last);
+        return Err(Error::with_line(ErrorKind::LimitExceeded, "Device", detail, None));
+    }
+    registry.last += 1;
+    Ok(registry.last)
+}
+
+/// Adds an open device to the registry.
+fn registered(id: u32, device: Arc<dyn Backend>) -> Device {
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
     registry.devices.retain(|_, device| device.strong_count() > 0);
     registry.devices.insert(id, Arc::downgrade(&device));
-    Ok(Device(device))
+    Device(device)
 }
 
 /// Returns the CPU that lives as long as the process.
@@ -111,92 +125,6 @@ impl Device {
     /// Returns the CPU.
     pub fn cpu() -> Device {
         cpu().0.clone()
-    }
-
-    /// Returns the first GPU of [`Device::gpus`]: a hardware GPU if there is one, otherwise a software driver.
-    ///
-    /// # Errors
-    /// [`ErrorKind::DeviceNotFound`] if there is none; errors of the driver if the GPU cannot be opened.
-    #[track_caller]
-    pub fn gpu() -> Result<Device> {
-        Device::gpu_at(0, Some(Location::caller()))
-    }
-
-    /// Returns the GPU like [`Device::gpu`], for code that must not block. If the GPU is not open yet, the first poll
-    /// starts a thread that opens it, and the future is woken when the thread has finished. The device is opened, and
-    /// stays open until the process ends, even if the future is dropped earlier.
-    ///
-    /// # Errors
-    /// As [`Device::gpu`].
-    #[track_caller]
-    pub fn gpu_async() -> impl Future<Output = Result<Device>> + Send {
-        let at = Location::caller();
-        async move {
-            let gpus = Device::provider().map_err(|e| e.or_at(at))?;
-            opening::open_async(gpus, 0).await.map_err(|e| e.or_at(at))
-        }
-    }
-
-    /// Returns all GPUs: hardware first, then software drivers. GPUs that cannot be opened are skipped.
-    pub fn gpus() -> Vec<Device> {
-        let count = GPUS.map_or(0, Provider::count);
-        (0..count).filter_map(|i| Device::gpu_at(i, None).ok()).collect()
-    }
-
-    /// Returns a hardware GPU if there is one, otherwise the CPU. If the environment variable
-    /// `CUPRIC_DEVICE=cpu|gpu|gpu:N` is set, it selects the device instead (`best` has no effect).
-    ///
-    /// # Errors
-    /// [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that does not exist; errors from opening that
-    /// device.
-    #[track_caller]
-    pub fn best() -> Result<Device> {
-        let at = Location::caller();
-        match std::env::var("CUPRIC_DEVICE") {
-            Ok(name) if name == "best" => Ok(Device::hardware()),
-            Ok(name) if !name.is_empty() => Device::named(&name, "Device::best (CUPRIC_DEVICE)", Some(at)),
-            _ => Ok(Device::hardware()),
-        }
-    }
-
-    fn hardware() -> Device {
-        // adapters are sorted, hardware first, so if the first one is a software driver, all are
-        match Device::gpu_at(0, None) {
-            Ok(d) if mutant!(software_counts_as_hardware, true, !d.is_software()) => d,
-            _ => Device::cpu(),
-        }
-    }
-
-    fn named(name: &str, op: &str, at: At) -> Result<Device> {
-        match name {
-            "cpu" => Ok(Device::cpu()),
-            "gpu" => Device::gpu_at(0, at),
-            "best" => Device::best(),
-            _ => match name.strip_prefix("gpu:").and_then(|n| n.parse().ok()) {
-                Some(n) => Device::gpu_at(mutant!(gpu_of_any_number, n * 0, n), at),
-                None => Err(Error::with_line(
-                    ErrorKind::DeviceNotFound,
-                    op,
-                    format!("unknown device '{name}'; expected cpu, gpu, gpu:N or best"),
-                    at,
-                )),
-            },
-        }
-    }
-
-    /// Returns the GPU with this index. The first call opens it, and it stays open until the process ends.
-    fn gpu_at(index: usize, at: At) -> Result<Device> {
-        Device::provider().and_then(|gpus| opening::open(gpus, index)).map_err(|e| e.or_at(at))
-    }
-
-    /// Returns the provider that opens GPUs, if GPUs can be used at all.
-    fn provider() -> Result<&'static dyn Provider> {
-        let Some(gpus) = GPUS else {
-            let detail = "cupric was built without its feature `gpu`";
-            return Err(Error::with_line(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
-        };
-        gpus.check()?;
-        Ok(gpus)
     }
 
     /// Opens another device on the same hardware with a memory budget in bytes. An allocation beyond the budget returns
@@ -265,7 +193,7 @@ impl Device {
     #[track_caller]
     pub fn synchronize(&self) -> Result<()> {
         let at = Location::caller();
-        wait(self.backend().synchronize()).map_err(|e| e.or_at(at))
+        wait("synchronize", "synchronize_async", self.backend().synchronize()).map_err(|e| e.or_at(at))
     }
 
     /// Waits like [`Device::synchronize`], for code that must not block. The call itself submits the recorded commands,
@@ -315,7 +243,7 @@ impl Device {
         let begin = Instant::now();
         let mut work = || {
             value = f.take().map(|f| f()).transpose()?;
-            wait(self.backend().synchronize())?;
+            wait(operation, "", self.backend().synchronize())?;
             elapsed = begin.elapsed();
             Ok(())
         };
@@ -452,16 +380,6 @@ impl Device {
     /// Returns whether GPUs have a shader for a routine; true in a build without GPUs.
     pub(crate) fn gpus_have_routine(row: &crate::graph::routine::Routine) -> bool {
         GPUS.is_none_or(|gpus| gpus.has_routine(row))
-    }
-}
-
-impl FromStr for Device {
-    type Err = Error;
-
-    /// Parses `cpu`, `gpu`, `gpu:N` or `best`.
-    fn from_str(name: &str) -> Result<Device> {
-        // the error has no source line, because `str::parse`, which calls this, does not forward its caller's
-        Device::named(name, "Device", None)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The GPUs that live as long as the process. Each is opened once: the first caller opens it, and the others wait for
 //! the outcome without holding a lock.
 
-use super::{Device, register};
+use super::{Device, register, register_here};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::plan::backend::{Outcome, Provider, start};
+use crate::base::platform::CAN_WAIT;
+use crate::plan::backend::{Outcome, Provider, start, would_block};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The open GPUs by index, and those that are being opened.
@@ -49,7 +50,7 @@ pub(super) fn index_of(device: &Device) -> Option<usize> {
 
 /// Looks up the GPU with an index. If nobody has asked for it before, the caller gets the task to open it.
 fn find(index: usize) -> Found {
-    let process = std::process::id();
+    let process = crate::base::platform::process_id();
     let mut gpus = gpus();
     if let Some((_, device)) = gpus.open.iter().find(|(i, _)| *i == index) {
         return Found::Open(device.clone());
@@ -74,7 +75,7 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         {
-            let (mut gpus, process) = (gpus(), std::process::id());
+            let (mut gpus, process) = (gpus(), crate::base::platform::process_id());
             if let Ok(device) = &self.found {
                 gpus.open.push((self.index, device.clone()));
             }
@@ -85,20 +86,33 @@ impl Drop for Task {
 }
 
 /// Returns the GPU with this index. The first call opens it. The call blocks while this thread or another one opens it.
+/// In a browser it returns only a GPU that [`open_async`] has opened.
 pub(super) fn open(provider: &dyn Provider, index: usize) -> Result<Device> {
     match find(index) {
         Found::Open(device) => Ok(device),
+        Found::Opening(_) | Found::Nothing(_) if !CAN_WAIT => Err(would_block("Device::gpu", "Device::gpu_async")),
         Found::Opening(outcome) => outcome.block(),
         Found::Nothing(task) => task.run(provider),
     }
 }
 
+/// Returns the GPUs that are open, in the order of their indices.
+pub(super) fn opened() -> Vec<Device> {
+    let mut open = gpus().open.clone();
+    open.sort_by_key(|(index, _)| *index);
+    open.into_iter().map(|(_, device)| device).collect()
+}
+
 /// Opens a GPU like [`open`], for code that must not block. A separate thread opens the device, and continues if the
-/// future is dropped.
+/// future is dropped. In a browser the future itself opens it.
 pub(super) async fn open_async(provider: &'static dyn Provider, index: usize) -> Result<Device> {
     let outcome = match find(index) {
         Found::Open(device) => return Ok(device),
         Found::Opening(outcome) => outcome,
+        Found::Nothing(mut task) if !CAN_WAIT => {
+            task.found = register_here(|id| provider.open_here(id, index)).await;
+            return task.found.clone();
+        }
         Found::Nothing(task) => {
             let outcome = task.outcome.clone();
             start("Device::gpu_async", move || task.run(provider).map(drop));

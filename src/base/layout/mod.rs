@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     crate::testing::unit_tests! {
-        layout: reshape_of_strided_layouts, slices_clamp_as_numpy, places_beyond_32_bits,
+        layout: reshape_of_strided_layouts, slices_clamp_as_numpy, places_far_apart,
         orders_agree_or_fall_back_to_c, overlap_is_seen
     }
 
@@ -320,14 +320,16 @@ mod tests {
         assert!(View::slice(&[10], &[at(0, 1, 0)]).is_err());
     }
 
-    fn places_beyond_32_bits() {
-        let far = 1usize << 33;
+    fn places_far_apart() {
+        // half of the bits of an index: 32, or 16 in WebAssembly
+        const HALF: u32 = usize::BITS / 2;
+        let far = 1usize << (HALF + 1);
         let last = SliceItem::Index(-1);
-        let steps = SliceItem::Range { start: Some(far as isize - 1), end: None, step: -(1 << 32) };
+        let steps = SliceItem::Range { start: Some(far as isize - 1), end: None, step: -(1 << HALF) };
         let l = Layout::c(&[4, far]).view(&View::slice(&[4, far], &[last, steps]).unwrap());
-        assert_eq!((&l.shape[..], &l.strides[..], l.offset), (&[2][..], &[-(1isize << 32)][..], 4 * far - 1));
-        assert_eq!(span_of(&l.shape, &l.strides), Some((-(1 << 32), 0)));
-        assert_eq!(l.reshape(&[1, 2, 1]).unwrap().strides[1], -(1 << 32));
+        assert_eq!((&l.shape[..], &l.strides[..], l.offset), (&[2][..], &[-(1isize << HALF)][..], 4 * far - 1));
+        assert_eq!(span_of(&l.shape, &l.strides), Some((-(1 << HALF), 0)));
+        assert_eq!(l.reshape(&[1, 2, 1]).unwrap().strides[1], -(1 << HALF));
         assert!(!l.may_overlap_itself());
     }
 

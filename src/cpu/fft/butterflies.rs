@@ -18,6 +18,7 @@ pub(super) trait FloatLanes: Lanes<Element: Real> {
     unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! float_lanes {
     ($lanes:ty, $vector:ty, $subtract:path, $multiply:path) => {
         impl FloatLanes for $lanes {

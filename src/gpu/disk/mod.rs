@@ -11,13 +11,15 @@ use super::at_exit;
 use super::connection::{Connection, lock};
 use super::fingerprint::FINGERPRINT;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::platform::{self, Instant};
+use std::borrow::Cow;
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Once, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{env, fs};
 
 /// The version of the file's format. It changes when the order of the contents changes.
@@ -195,7 +197,7 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
         }
     }
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
-    let new = file.with_extension(format!("{}-{}", std::process::id(), WRITTEN.fetch_add(1, Relaxed)));
+    let new = file.with_extension(format!("{}-{}", crate::base::platform::process_id(), WRITTEN.fetch_add(1, Relaxed)));
     fs::write(&new, bytes).and_then(|()| fs::rename(&new, file)).inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
@@ -261,8 +263,13 @@ impl DiskCache {
         self.parsed.load(Relaxed)
     }
 
-    /// Returns the parsed shader of a source, from the cache or newly parsed.
-    pub fn shader(self: &Arc<Self>, text: &str) -> Result<naga::Module> {
+    /// Returns a source as wgpu takes it: parsed, from the cache or newly.
+    pub fn source<'a>(self: &Arc<Self>, text: &'a str) -> Result<wgpu::ShaderSource<'a>> {
+        Ok(wgpu::ShaderSource::Naga(Cow::Owned(self.shader(text)?)))
+    }
+
+    /// Returns the parsed shader of a source.
+    fn shader(self: &Arc<Self>, text: &str) -> Result<naga::Module> {
         let key = hash(text);
         let kept = {
             let mut state = lock(&self.state);
@@ -371,7 +378,7 @@ impl DiskCache {
 /// Runs in the thread that writes new contents once nothing more has been added for a while.
 fn write_later(cache: &Weak<DiskCache>) {
     loop {
-        std::thread::sleep(QUIET);
+        platform::sleep(QUIET);
         // dropping the last handle calls the driver too, so `_inside` is dropped after `cache`
         let Some(_inside) = at_exit::enter() else { return };
         let Some(cache) = cache.upgrade() else { return };

@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex, PoisonError};
-pub(crate) use waiting::{Outcome, Pending, start, wait};
+pub(crate) use waiting::{Outcome, Pending, start, wait, would_block};
 
 /// The buffers and numbers on which a plan runs. The buffers belong to the backend's own device.
 pub(crate) struct Bindings<'a> {
@@ -367,6 +367,8 @@ pub(crate) trait Provider: Sync {
     fn check(&self) -> Result<()>;
     /// Opens the device at position `index`, with the number `id` in the process.
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
+    /// Opens a device like `open` in a browser, where the polls of the future do all the work.
+    fn open_here(&'static self, id: u32, index: usize) -> Pending<Arc<dyn Backend>>;
     /// Returns the shader of each kernel of a plan that was made for a device of this kind with these capabilities. The
     /// machine need not have such a device.
     fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<Shader>>;

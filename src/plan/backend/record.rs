@@ -3,8 +3,9 @@
 use super::Bindings;
 use crate::base::error::Loc;
 use crate::base::layout::Shape;
+use crate::base::platform::Instant;
 use crate::plan::kernel::{Plan, Step};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The level of detail of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,6 +2,7 @@
 //! while such a thread works, the thread does not exist, so a future of its outcome never completes there.
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::platform::{self, CAN_WAIT};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -27,17 +28,31 @@ static BLOCKED: LazyLock<(Arc<Blocked>, Waker)> = LazyLock::new(|| {
 /// Waits for a future on the caller's thread. A future of a backend finds out through [`blocks`] that its caller
 /// blocks, and is then ready after the first poll. It polls its device during that poll, which is faster than being
 /// woken by another thread.
-pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+///
+/// `operation` is the name of the call in messages. `twin` is the function to await instead of it, or empty if there is
+/// none. In a browser this returns an error that names the twin, unless the future is ready.
+pub(crate) fn wait<T>(operation: &str, twin: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(&BLOCKED.1)) {
         Poll::Ready(output) => output,
-        Poll::Pending => pollster::block_on(future),
+        Poll::Pending => platform::block_on(future).unwrap_or_else(|| Err(would_block(operation, twin))),
     }
 }
 
-/// Returns whether a future that is polled with this context may block, because its caller is [`wait`].
+/// Returns the error of a call that would have to wait in a browser; see [`wait`] for the parameters.
+pub(crate) fn would_block(operation: &str, twin: &str) -> Error {
+    let remedy = match twin {
+        "" => "and this call has no asynchronous form".to_string(),
+        twin => format!("await {twin} instead"),
+    };
+    let detail = format!("a page in a browser cannot wait for its GPU; {remedy}");
+    Error::with_line(ErrorKind::WouldBlock, operation, detail, None)
+}
+
+/// Returns whether a future that is polled with this context may block, because its caller is [`wait`]. None may in a
+/// browser.
 pub(crate) fn blocks(context: &Context<'_>) -> bool {
-    context.waker().will_wake(&BLOCKED.1)
+    CAN_WAIT && context.waker().will_wake(&BLOCKED.1)
 }
 
 /// A value that one thread provides, while any number of threads and futures wait for it.
@@ -221,7 +236,8 @@ mod tests {
         outcome.give(7);
         outcome.give(8);
         threads.into_iter().for_each(|t| assert_eq!(t.join().unwrap(), 7));
-        assert_eq!((wait(outcome.future()), pollster::block_on(outcome.future())), (7, 7));
+        assert_eq!(pollster::block_on(outcome.future()), 7);
+        assert!(outcome.block() == 7 && blocks(&Context::from_waker(&BLOCKED.1)));
     }
 
     fn the_last_waker_is_woken_and_a_dropped_future_has_none() {
@@ -247,7 +263,7 @@ mod tests {
         let here = thread::current().id();
         let there = start("test", || Ok(thread::current().id()));
         assert_ne!(pollster::block_on(there.future()).unwrap(), here);
-        assert!(there.block().is_ok() && wait(there.future()).is_ok());
+        assert!(there.block().is_ok() && wait("test", "", there.future()).is_ok());
         let e =
             pollster::block_on(start("test", || -> Result<()> { panic!("planned by a test") }).future()).unwrap_err();
         assert_eq!((e.kind(), e.operation()), (ErrorKind::Internal, "test"));

@@ -348,7 +348,7 @@ fn products(out: &mut BTreeMap<String, u64>) {
     }
 }
 
-fn all() -> BTreeMap<String, u64> {
+pub fn all() -> BTreeMap<String, u64> {
     let mut out = BTreeMap::new();
     elementwise(&mut out);
     folds(&mut out);
@@ -395,7 +395,7 @@ fn blesses() -> bool {
     std::env::var_os("CUPRIC_BLESS").is_some()
 }
 
-fn lines(hashes: &BTreeMap<String, u64>) -> String {
+pub fn lines(hashes: &BTreeMap<String, u64>) -> String {
     hashes.iter().map(|(k, h)| format!("{k} {h:016x}\n")).collect()
 }
 

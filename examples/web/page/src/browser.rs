@@ -1,0 +1,206 @@
+//! What JavaScript calls. Errors become exceptions with the library's message.
+
+use crate::{digits, formula, fractal, measure, programs};
+use cupric::{DType, Device, Expr};
+use wasm_bindgen::prelude::*;
+use web_time::Instant;
+
+type Answer<T> = Result<T, JsError>;
+
+#[wasm_bindgen(start)]
+fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// Opens the GPU. Returns its name, and whether it is a software driver.
+#[wasm_bindgen]
+pub async fn open_gpu() -> Answer<Opened> {
+    let gpu = Device::gpu_async().await?;
+    Ok(Opened { name: gpu.name().to_string(), is_software: gpu.is_software() })
+}
+
+#[wasm_bindgen(getter_with_clone)]
+pub struct Opened {
+    pub name: String,
+    pub is_software: bool,
+}
+
+/// Returns a device that is open: `cpu` or `gpu`.
+fn device(name: &str) -> Answer<Device> {
+    Ok(name.parse()?)
+}
+
+/// A network that learns digits.
+#[wasm_bindgen]
+pub struct Network(digits::Network);
+
+#[wasm_bindgen]
+impl Network {
+    #[wasm_bindgen(constructor)]
+    pub fn new(on: &str) -> Answer<Network> {
+        Ok(Network(digits::Network::new(&device(on)?)?))
+    }
+
+    /// Trains for one epoch. Returns epoch, number of epochs, loss and accuracy, or nothing at the end.
+    pub async fn epoch(&mut self) -> Answer<Option<Vec<f32>>> {
+        let report = self.0.epoch().await?;
+        Ok(report.map(|r| vec![r.epoch as f32, r.epochs as f32, r.loss, r.accuracy]))
+    }
+
+    /// Returns the probability of each digit for 64 pixels from 0 to 16.
+    pub async fn classify(&self, pixels: Vec<f32>) -> Answer<Vec<f32>> {
+        Ok(self.0.classify(&pixels).await?)
+    }
+}
+
+/// Returns a picture of the Mandelbrot set, four bytes a pixel.
+#[wasm_bindgen]
+pub async fn mandelbrot(on: String, width: u32, height: u32, x: f64, y: f64, span: f64, steps: u32) -> Answer<Vec<u8>> {
+    let (width, height, steps) = (width.clamp(1, 2048) as usize, height.clamp(1, 2048) as usize, steps.clamp(1, 2000));
+    let view = fractal::View { width, height, x, y, span, steps: steps as usize };
+    Ok(fractal::picture(&device(&on)?, view).await?)
+}
+
+/// What a device makes of a formula.
+#[wasm_bindgen(getter_with_clone)]
+pub struct Evaluated {
+    pub plan: String,
+    pub wgsl: String,
+    pub kernels: u32,
+    /// The bytes that the kernels read and write.
+    pub bytes: f64,
+    /// The shortest time of an evaluation, in milliseconds.
+    pub milliseconds: f64,
+    pub shape: String,
+    /// The first elements of the result.
+    pub first: String,
+    /// All elements of the result, to compare.
+    pub elements: Vec<f32>,
+}
+
+/// The most elements of an operand of a formula, 16 MiB of f32.
+const MOST_ELEMENTS: u32 = 1 << 22;
+
+/// Evaluates a formula over two random operands of this many rows and columns.
+#[wasm_bindgen]
+pub async fn evaluate(on: String, text: String, rows: u32, columns: u32) -> Answer<Evaluated> {
+    if rows == 0 || columns == 0 || rows.checked_mul(columns).is_none_or(|n| n > MOST_ELEMENTS) {
+        return Err(JsError::new(&format!("an operand has 1 to {MOST_ELEMENTS} elements")));
+    }
+    let device = device(&on)?;
+    let [x, y] = formula::operands(&device, rows as usize, columns as usize)?;
+    let e = formula::parse(&text, &x, &y).map_err(|e| JsError::new(&e))?;
+    let explained = formula::explained(&e)?;
+    let (milliseconds, result) = shortest(&device, &e).await?;
+    let elements = result.reshape(-1).astype(DType::F32).to_vec_async::<f32>().await?;
+    let first = elements.iter().take(8).map(|v| format!("{v:.6}")).collect::<Vec<_>>().join("  ");
+    Ok(Evaluated {
+        plan: explained.plan,
+        wgsl: explained.wgsl.join("\n"),
+        kernels: explained.kernels as u32,
+        bytes: explained.bytes as f64,
+        milliseconds,
+        shape: format!("{:?}", e.shape()?),
+        first,
+        elements,
+    })
+}
+
+/// Evaluates an expression a few times, for at most a third of a second. Returns the shortest time in milliseconds, and
+/// the last result.
+async fn shortest(device: &Device, e: &Expr) -> Answer<(f64, Expr)> {
+    let begun = Instant::now();
+    let (mut best, mut runs) = (f64::INFINITY, 1usize);
+    loop {
+        let start = Instant::now();
+        let mut last = e.eval()?;
+        for _ in 1..runs {
+            last = e.eval()?;
+        }
+        device.synchronize_async().await?;
+        let time = start.elapsed().as_secs_f64() * 1e3;
+        best = best.min(time / runs as f64);
+        if begun.elapsed().as_secs_f64() > 0.3 {
+            return Ok((best, last.into()));
+        }
+        // a browser's clock is coarse, so several evaluations are timed together
+        runs = if time < 20.0 { (runs * 2).min(64) } else { runs };
+    }
+}
+
+/// Returns the names of the functions that a formula may use.
+#[wasm_bindgen]
+pub fn functions() -> Vec<String> {
+    formula::names().into_iter().map(String::from).collect()
+}
+
+/// Returns how many rates [`rate`] measures.
+#[wasm_bindgen]
+pub fn rates() -> u32 {
+    8
+}
+
+/// Measures a rate of a device; a line of the report.
+#[wasm_bindgen]
+pub async fn rate(on: String, number: u32) -> Answer<String> {
+    let device = device(&on)?;
+    let n = if device.is_gpu() && !device.is_software() { 1 << 23 } else { 1 << 20 };
+    let all = measure::rates(&device, n)?;
+    let rate = all.get(number as usize).ok_or_else(|| JsError::new("there is no such rate"))?;
+    let (milliseconds, _) = shortest(&device, &rate.expression).await?;
+    let per_second = rate.work / milliseconds / 1e6;
+    Ok(format!("{:26}{per_second:10.2} {}", rate.name, rate.unit))
+}
+
+/// Runs the library's self-test, and returns what it found.
+#[wasm_bindgen]
+pub async fn self_test(on: String) -> Answer<String> {
+    let device = device(&on)?;
+    Ok(match device.self_test_async().await {
+        Ok(()) => "all kinds of kernels are correct".to_string(),
+        Err(error) => error.to_string(),
+    })
+}
+
+/// Returns how many programs [`program`] runs.
+#[wasm_bindgen]
+pub fn programs() -> u32 {
+    programs::PROGRAMS.len() as u32
+}
+
+/// Returns the name of a program.
+#[wasm_bindgen]
+pub fn program_name(number: u32) -> String {
+    programs::PROGRAMS.get(number as usize).map_or_else(String::new, |program| program.0.to_string())
+}
+
+/// Runs a program, and returns the elements of its result.
+#[wasm_bindgen]
+pub async fn program(on: String, number: u32) -> Answer<Vec<f32>> {
+    Ok(programs::run(&device(&on)?, number as usize).await?)
+}
+
+/// Returns the errors of calls that a page cannot make, and of an index out of range: each line is one.
+#[wasm_bindgen]
+pub async fn errors() -> String {
+    let gpu = Device::gpu_async().await;
+    let mut lines = vec![];
+    let mut note = |what: &str, error: Option<cupric::Error>| {
+        lines.push(format!("{what}: {}", error.map_or("no error".to_string(), |e| format!("{:?}: {e}", e.kind()))));
+    };
+    if let Ok(gpu) = gpu {
+        let x = cupric::arange(0, 10, 1, DType::F32).to_device(&gpu);
+        if let Ok(x) = x {
+            note("item", x.sum(..).item::<f32>().err());
+            note("to_vec", x.to_vec::<f32>().err());
+            note("to_device", x.to_device(&Device::cpu()).err());
+            note("synchronize", gpu.synchronize().err());
+            let far = cupric::Array::from([99i32]).to_device(&gpu);
+            if let Ok(far) = far {
+                note("index", x.take(&far, 0).to_vec_async::<f32>().await.err());
+            }
+            note("after", x.to_vec_async::<f32>().await.err());
+        }
+    }
+    lines.join("\n")
+}

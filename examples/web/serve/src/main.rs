@@ -1,0 +1,397 @@
+//! Builds the page, and serves it on this machine.
+//!
+//! ```text
+//! cargo run --release --manifest-path examples/web/Cargo.toml -p cupric-serve
+//! ```
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const HELP: &str = "\
+Builds the page of examples/web and serves it on this machine alone.
+
+Usage: cupric-serve [OPTIONS]
+
+      --port <N>          port to listen at [default: 8097; 0: any]
+      --no-build          serve what was built before
+      --build-only        build, and end
+      --test              open the page in a headless Chromium, let it test itself, and end
+      --hashes            compute the golden hashes in node, and end
+      --quick             compile for tests: faster to build, larger and slower
+      --browser <PATH>    the Chromium of --test [default: chromium]
+      --screenshot <FILE> where --test puts a picture of the page
+  -h, --help              print this
+";
+
+/// What the server answers with: the policy allows nothing but the page's own files.
+const HEADERS: &str = "Content-Security-Policy: default-src 'self'; script-src 'self' 'wasm-unsafe-eval'\r\n\
+                       X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n\
+                       Connection: close\r\n";
+/// Whether a page has reported that all is drawn. The answer to `GET /ready` waits for this, so that a browser that takes a
+/// picture of the page, which it does when the page is loaded, waits too.
+static READY: AtomicBool = AtomicBool::new(false);
+/// The longest report that the server takes from the page.
+const LONGEST_REPORT: usize = 1 << 20;
+
+struct Options {
+    port: u16,
+    builds: bool,
+    serves: bool,
+    tests: bool,
+    hashes: bool,
+    quick: bool,
+    browser: String,
+    screenshot: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = match arguments(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("cupric-serve: {problem} (try --help)");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cupric-serve: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Options>> {
+    let mut options = Options {
+        port: 8097,
+        builds: true,
+        serves: true,
+        tests: false,
+        hashes: false,
+        quick: false,
+        browser: "chromium".into(),
+        screenshot: None,
+    };
+    while let Some(argument) = given.next() {
+        let mut value = || given.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "-h" | "--help" => return Ok(None),
+            "--port" => options.port = value()?.parse().map_err(|_| "a port is a number from 0 to 65535")?,
+            "--no-build" => options.builds = false,
+            "--build-only" => options.serves = false,
+            "--hashes" => options.hashes = true,
+            "--quick" => options.quick = true,
+            "--test" => options.tests = true,
+            "--browser" => options.browser = value()?,
+            "--screenshot" => options.screenshot = Some(value()?.into()),
+            other => return Err(format!("unknown argument '{other}'").into()),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the folder of the page is missing")?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let compile = || compile(root, &target, options);
+    if options.hashes {
+        return hashes(&target, compile);
+    }
+    let site = target.join("site");
+    if options.builds {
+        println!("building the page; the first time takes some minutes");
+        bind(&compile()?, &site)?;
+        for file in std::fs::read_dir(root.join("site"))? {
+            let file = file?;
+            std::fs::copy(file.path(), site.join(file.file_name()))?;
+        }
+    }
+    if !options.serves {
+        return Ok(());
+    }
+    let port = if options.tests { 0 } else { options.port };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|e| format!("port {port} of this machine cannot be used: {e}"))?;
+    let address = format!("127.0.0.1:{}", listener.local_addr()?.port());
+    let (sender, reports) = channel();
+    let (host, folder) = (address.clone(), site.clone());
+    std::thread::spawn(move || serve(&listener, &host, &folder, &sender));
+    if options.tests {
+        return test(options, &address, &reports);
+    }
+    println!("the page is at http://{address}/ (Ctrl-C ends)");
+    for report in reports {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+/// Writes the page's module and the JavaScript that loads it into a folder.
+fn bind(compiled: &Path, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    bindgen.input_path(compiled.join("cupric_page.wasm")).remove_name_section(true);
+    bindgen.web(true).map_err(|e| e.to_string())?.typescript(false);
+    bindgen.generate(folder).map_err(|e| format!("{e:#}"))?;
+    let bytes = std::fs::metadata(folder.join("cupric_page_bg.wasm"))?.len();
+    println!("{}: {:.2} MB", folder.display(), bytes as f64 / 1e6);
+    Ok(())
+}
+
+/// Computes the golden hashes of the library's tests in node, and compares them with those of other machines.
+fn hashes(target: &Path, compile: impl FnOnce() -> Result<PathBuf>) -> Result<()> {
+    const KNOWN: &str = include_str!("../../../../tests/data/hashes.txt");
+    println!("building the golden hashes for WebAssembly");
+    let module = compile()?.join("cupric_hashes.wasm");
+    let folder = target.join("hashes");
+    std::fs::create_dir_all(&folder)?;
+    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    bindgen.input_path(module).nodejs(true).map_err(|e| e.to_string())?;
+    bindgen.typescript(false).generate(&folder).map_err(|e| format!("{e:#}"))?;
+    let script = "process.stdout.write(require('./cupric_hashes.js').all())";
+    let node = Command::new("node").args(["-e", script]).current_dir(&folder).stderr(Stdio::inherit()).output()?;
+    let found = String::from_utf8_lossy(&node.stdout).into_owned();
+    if !node.status.success() {
+        return Err("node failed".into());
+    }
+    let (found, known): (Vec<&str>, Vec<&str>) = (found.lines().collect(), KNOWN.lines().collect());
+    let wrong: Vec<&&str> = found.iter().filter(|line| !known.contains(line)).collect();
+    println!("{} of {} golden hashes are right in WebAssembly", found.len() - wrong.len(), known.len());
+    if wrong.is_empty() && found.len() == known.len() {
+        return Ok(());
+    }
+    Err(format!("other bits than on other machines, such as {:?}", &wrong[..wrong.len().min(10)]).into())
+}
+
+/// Compiles the page for WebAssembly, for tests together with the golden hashes, because the library is then compiled
+/// once. Returns the folder of the modules.
+fn compile(root: &Path, target: &Path, options: &Options) -> Result<PathBuf> {
+    let profile = if options.quick { "quick" } else { "release" };
+    let hashes = options.quick || options.hashes;
+    let packages: &[&str] = if hashes { &["-p", "cupric-page", "-p", "cupric-hashes"] } else { &["-p", "cupric-page"] };
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    // every browser that has WebGPU has these vector instructions too
+    let flags = "-C target-feature=+simd128 -C link-arg=-zstack-size=4194304";
+    let built = Command::new(cargo)
+        .args(["build", "--profile", profile, "--target", "wasm32-unknown-unknown", "--lib"])
+        .args(packages)
+        .arg("--manifest-path")
+        .arg(root.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags)
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .status()?;
+    if !built.success() {
+        return Err("the module was not built (is the target there? rustup target add wasm32-unknown-unknown)".into());
+    }
+    Ok(target.join("wasm32-unknown-unknown").join(profile))
+}
+
+fn serve(listener: &TcpListener, host: &str, folder: &Path, reports: &Sender<String>) {
+    for stream in listener.incoming().flatten() {
+        let (host, folder, reports) = (host.to_string(), folder.to_path_buf(), reports.clone());
+        std::thread::spawn(move || {
+            // a visitor who leaves ends a connection early, which is no error of the server
+            let _ = answer(stream, &host, &folder, &reports);
+        });
+    }
+}
+
+/// Answers one request: a file of the folder, or a report of the page.
+fn answer(mut stream: TcpStream, host: &str, folder: &Path, reports: &Sender<String>) -> Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?;
+    let mut reader = BufReader::new(stream.try_clone()?).take(16 << 10);
+    let mut lines = vec![];
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return reply(&mut stream, "400 Bad Request", "text/plain", b"the request is too long or incomplete");
+        }
+        match line.trim_end() {
+            "" => break,
+            line => lines.push(line.to_string()),
+        }
+    }
+    let header = |name: &str| {
+        let mut fields = lines.iter().skip(1).filter_map(|line| line.split_once(':'));
+        fields.find(|(field, _)| field.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_string())
+    };
+    // a page of another site that has made its name point here sends its own name
+    let port = host.rsplit(':').next().unwrap_or_default();
+    let hosts = [host.to_string(), format!("localhost:{port}")];
+    if !header("host").is_some_and(|given| hosts.contains(&given)) {
+        return reply(&mut stream, "403 Forbidden", "text/plain", b"this server answers only to its own address");
+    }
+    let mut request = lines.first().map_or("", |line| line.as_str()).split(' ');
+    match (request.next(), request.next()) {
+        (Some("GET"), Some("/ready")) => {
+            let begun = Instant::now();
+            while !READY.load(Relaxed) && begun.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            reply(&mut stream, "404 Not Found", "text/plain", b"there is no picture here")
+        }
+        (Some("GET"), Some(path)) => match file(path) {
+            Some((name, kind)) => match std::fs::read(folder.join(name)) {
+                Ok(bytes) => reply(&mut stream, "200 OK", kind, &bytes),
+                Err(_) => reply(&mut stream, "404 Not Found", "text/plain", b"the page was not built"),
+            },
+            None => reply(&mut stream, "404 Not Found", "text/plain", b"there is no such file"),
+        },
+        (Some("POST"), Some("/report")) => {
+            let same =
+                header("origin").is_none_or(|origin| hosts.iter().any(|host| origin == format!("http://{host}")));
+            let length = header("content-length").and_then(|n| n.parse::<usize>().ok());
+            let Some(length) = length.filter(|n| same && *n <= LONGEST_REPORT) else {
+                return reply(&mut stream, "403 Forbidden", "text/plain", b"not a report of this page");
+            };
+            let mut body = vec![0; length];
+            reader.set_limit(length as u64);
+            reader.read_exact(&mut body)?;
+            let report = String::from_utf8_lossy(&body).into_owned();
+            READY.fetch_or(report.starts_with("ready"), Relaxed);
+            reports.send(report)?;
+            reply(&mut stream, "204 No Content", "text/plain", b"")
+        }
+        _ => reply(&mut stream, "405 Method Not Allowed", "text/plain", b"GET, or POST /report"),
+    }
+}
+
+/// Returns the file of a path, and its type. The list is all that is served, so no path leads out of the folder.
+fn file(path: &str) -> Option<(&'static str, &'static str)> {
+    const FILES: [(&str, &str, &str); 6] = [
+        ("/", "index.html", "text/html; charset=utf-8"),
+        ("/page.js", "page.js", "text/javascript"),
+        ("/style.css", "style.css", "text/css"),
+        ("/icon.svg", "icon.svg", "image/svg+xml"),
+        ("/cupric_page.js", "cupric_page.js", "text/javascript"),
+        ("/cupric_page_bg.wasm", "cupric_page_bg.wasm", "application/wasm"),
+    ];
+    let path = path.split('?').next().unwrap_or_default();
+    FILES.iter().find(|(name, ..)| *name == path).map(|(_, file, kind)| (*file, *kind))
+}
+
+fn reply(stream: &mut TcpStream, status: &str, kind: &str, body: &[u8]) -> Result<()> {
+    let length = body.len();
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{HEADERS}\r\n")?;
+    stream.write_all(body)?;
+    Ok(stream.flush()?)
+}
+
+/// A browser that ends with the test.
+struct Browser(Child, PathBuf);
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        let _ = std::fs::remove_dir_all(&self.1);
+    }
+}
+
+/// Starts Chromium without a window, with a profile of its own.
+fn chromium(options: &Options, more: &[String]) -> Result<Browser> {
+    let profile = std::env::temp_dir().join(format!("cupric-page-{}", std::process::id()));
+    let child = Command::new(&options.browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--enable-unsafe-webgpu",
+            "--use-webgpu-adapter=swiftshader",
+            "--enable-features=Vulkan",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1280,2500",
+        ])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .args(more)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| format!("{} cannot be started: {e}", options.browser))?;
+    Ok(Browser(child, profile))
+}
+
+/// Opens the page in a browser that has no window, and compares what it reports with this machine's results.
+fn test(options: &Options, address: &str, reports: &std::sync::mpsc::Receiver<String>) -> Result<()> {
+    let mut on_cpu = HashMap::new();
+    let browser = chromium(options, &[format!("http://{address}/?test")])?;
+    let (mut passed, mut failed) = (0, vec![]);
+    loop {
+        let report = reports
+            .recv_timeout(Duration::from_secs(170))
+            .map_err(|_| format!("the page did not finish its tests; {passed} passed before"))?;
+        let (kind, rest) = report.split_once('\n').unwrap_or((&report, ""));
+        match kind {
+            "end" => break,
+            "note" => println!("{rest}"),
+            "pass" => passed += 1,
+            "fail" => failed.push(rest.to_string()),
+            "program" => match compare(rest, &mut on_cpu) {
+                Ok(()) => passed += 1,
+                Err(problem) => failed.push(problem),
+            },
+            other => failed.push(format!("a report of kind '{other}'")),
+        }
+    }
+    if let Some(path) = &options.screenshot {
+        drop(browser);
+        let mut browser =
+            chromium(options, &[format!("--screenshot={}", path.display()), format!("http://{address}/?show")])?;
+        browser.0.wait()?;
+        println!("a picture of the page is in {}", path.display());
+    }
+    failed.iter().for_each(|problem| println!("failed: {problem}"));
+    println!("{passed} passed, {} failed", failed.len());
+    if failed.is_empty() { Ok(()) } else { Err("the page's tests failed".into()) }
+}
+
+/// Compares the elements of a program's result: on the CPU their bits with those of other machines, which a test of the
+/// library keeps in a file; on a GPU their values with the CPU's, within 1e-5 of the largest. A report has the device,
+/// the name of the program, and a word for each element.
+fn compare(report: &str, on_cpu: &mut HashMap<String, Vec<f32>>) -> Result<(), String> {
+    const KNOWN: &str = include_str!("../../../../tests/data/page.txt");
+    let fields: Vec<&str> = report.splitn(3, '\n').collect();
+    let [on, name, words] = fields[..] else { return Err(format!("a strange report: {report:.60}")) };
+    let found: Vec<f32> =
+        words.split(' ').filter_map(|w| u32::from_str_radix(w, 16).ok()).map(f32::from_bits).collect();
+    if on == "cpu" {
+        let known = KNOWN.lines().filter_map(|line| line.rsplit_once(' ')).find(|(known, _)| *known == name);
+        let (_, known) = known.ok_or_else(|| format!("tests/data/page.txt has no program '{name}'"))?;
+        let same = known == format!("{:016x}", hash(&found));
+        on_cpu.insert(name.to_string(), found);
+        return if same { Ok(()) } else { Err(format!("{name} on the cpu: not the bits of other machines")) };
+    }
+    let want = on_cpu.get(name).ok_or_else(|| format!("{name}: the cpu has not reported yet"))?;
+    if found.len() != want.len() {
+        return Err(format!("{name} on the {on}: {} elements instead of {}", found.len(), want.len()));
+    }
+    let largest = want.iter().fold(1.0f32, |m, x| m.max(x.abs()));
+    let far = found.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
+    if far <= largest * 1e-5 { Ok(()) } else { Err(format!("{name} on the {on}: {far} away, of {largest}")) }
+}
+
+/// Returns a hash of elements: FNV-1a over their bits, all NaNs alike.
+fn hash(elements: &[f32]) -> u64 {
+    let canonical = |x: &f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
+    let bytes = elements.iter().map(canonical).flat_map(u32::to_le_bytes);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ b as u64).wrapping_mul(0x100_0000_01b3))
+}

@@ -1,0 +1,143 @@
+//! Which device a program computes on: the CPU, a GPU by its index, or the best that there is.
+
+use super::{At, Device, GPUS, opening};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::platform::CAN_WAIT;
+use crate::plan::backend::{Provider, start};
+use std::panic::Location;
+use std::str::FromStr;
+
+impl Device {
+    /// Returns the first GPU of [`Device::gpus`]: a hardware GPU if there is one, otherwise a software driver.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceNotFound`] if there is none; errors of the driver if the GPU cannot be opened.
+    #[track_caller]
+    pub fn gpu() -> Result<Device> {
+        Device::gpu_at(0, Some(Location::caller()))
+    }
+
+    /// Returns the GPU like [`Device::gpu`], for code that must not block. If the GPU is not open yet, the first poll
+    /// starts a thread that opens it, and the future is woken when the thread has finished. The device is opened, and
+    /// stays open until the process ends, even if the future is dropped earlier. In a browser the future itself opens
+    /// the device, and [`Device::gpu`] returns it afterwards.
+    ///
+    /// # Errors
+    /// As [`Device::gpu`].
+    #[track_caller]
+    pub fn gpu_async() -> impl Future<Output = Result<Device>> + Send {
+        let at = Location::caller();
+        async move {
+            let gpus = Device::provider().map_err(|e| e.or_at(at))?;
+            opening::open_async(gpus, 0).await.map_err(|e| e.or_at(at))
+        }
+    }
+
+    /// Returns all GPUs: hardware first, then software drivers. GPUs that cannot be opened are skipped. In a browser it
+    /// returns the GPU that [`Device::gpu_async`] has opened, if any.
+    pub fn gpus() -> Vec<Device> {
+        if !CAN_WAIT {
+            return opening::opened();
+        }
+        let count = GPUS.map_or(0, Provider::count);
+        (0..count).filter_map(|i| Device::gpu_at(i, None).ok()).collect()
+    }
+
+    /// Returns a hardware GPU if there is one, otherwise the CPU. If the environment variable
+    /// `CUPRIC_DEVICE=cpu|gpu|gpu:N` is set, it selects the device instead (`best` has no effect).
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that does not exist; errors from opening that
+    /// device.
+    #[track_caller]
+    pub fn best() -> Result<Device> {
+        Device::best_at(Location::caller())
+    }
+
+    fn best_at(at: &'static Location<'static>) -> Result<Device> {
+        match std::env::var("CUPRIC_DEVICE") {
+            Ok(name) if name == "best" => Ok(Device::hardware()),
+            Ok(name) if !name.is_empty() => Device::named(&name, "Device::best (CUPRIC_DEVICE)", Some(at)),
+            _ => Ok(Device::hardware()),
+        }
+    }
+
+    /// Returns the device like [`Device::best`], for code that must not block.
+    ///
+    /// # Errors
+    /// As [`Device::best`].
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let device = cupric::Device::best_async().await?;
+    /// assert_eq!(cupric::ones([2], cupric::DType::F32).to_device_async(&device).await?.device(), device);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn best_async() -> impl Future<Output = Result<Device>> + Send {
+        let at = Location::caller();
+        async move {
+            match CAN_WAIT {
+                true => start("Device::best_async", move || Device::best_at(at)).future().await,
+                // a page has no environment variables
+                false => Ok(Device::hardware_of(Device::gpu_async().await)),
+            }
+        }
+    }
+
+    fn hardware() -> Device {
+        Device::hardware_of(Device::gpu_at(0, None))
+    }
+
+    /// Returns the first GPU, if it could be opened and is hardware, otherwise the CPU.
+    fn hardware_of(first: Result<Device>) -> Device {
+        // adapters are sorted, hardware first, so if the first one is a software driver, all are
+        match first {
+            Ok(d) if mutant!(software_counts_as_hardware, true, !d.is_software()) => d,
+            _ => Device::cpu(),
+        }
+    }
+
+    fn named(name: &str, op: &str, at: At) -> Result<Device> {
+        match name {
+            "cpu" => Ok(Device::cpu()),
+            "gpu" => Device::gpu_at(0, at),
+            "best" => Device::best(),
+            _ => match name.strip_prefix("gpu:").and_then(|n| n.parse().ok()) {
+                Some(n) => Device::gpu_at(mutant!(gpu_of_any_number, n * 0, n), at),
+                None => Err(Error::with_line(
+                    ErrorKind::DeviceNotFound,
+                    op,
+                    format!("unknown device '{name}'; expected cpu, gpu, gpu:N or best"),
+                    at,
+                )),
+            },
+        }
+    }
+
+    /// Returns the GPU with this index. The first call opens it, and it stays open until the process ends.
+    fn gpu_at(index: usize, at: At) -> Result<Device> {
+        Device::provider().and_then(|gpus| opening::open(gpus, index)).map_err(|e| e.or_at(at))
+    }
+
+    /// Returns the provider that opens GPUs, if GPUs can be used at all.
+    fn provider() -> Result<&'static dyn Provider> {
+        let Some(gpus) = GPUS else {
+            let detail = "cupric was built without its feature `gpu`";
+            return Err(Error::with_line(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
+        };
+        gpus.check()?;
+        Ok(gpus)
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    /// Parses `cpu`, `gpu`, `gpu:N` or `best`.
+    fn from_str(name: &str) -> Result<Device> {
+        // the error has no source line, because `str::parse`, which calls this, does not forward its caller's
+        Device::named(name, "Device", None)
+    }
+}

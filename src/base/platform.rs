@@ -1,0 +1,64 @@
+//! What differs between an operating system and a browser (`wasm32-unknown-unknown`): the clock, the id of the process,
+//! functions that run at its end, and whether a thread may wait. No other file asks for the target; a test in
+//! `tests/laws/` checks this.
+//!
+//! A page has one thread, and a GPU answers only after that thread has returned to the browser. So nothing in this
+//! library may wait there, and no thread can be started.
+
+use std::future::Future;
+#[cfg(feature = "gpu")]
+use std::time::Duration;
+
+/// Whether a thread may wait for a device or for another thread.
+pub(crate) const CAN_WAIT: bool = !cfg!(all(target_family = "wasm", target_os = "unknown"));
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+pub(crate) use std::time::Instant;
+// the clock of the standard library panics in a browser
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+pub(crate) use web_time::Instant;
+
+/// Returns the id of the process, which differs between a process and one that was forked from it. A page is one
+/// process.
+pub(crate) fn process_id() -> u32 {
+    if CAN_WAIT { std::process::id() } else { 1 }
+}
+
+/// Sleeps. In a browser it returns immediately, so a caller that repeats this must check [`CAN_WAIT`] first.
+#[cfg(feature = "gpu")]
+pub(crate) fn sleep(duration: Duration) {
+    if CAN_WAIT {
+        std::thread::sleep(duration);
+    }
+}
+
+/// Runs a future to its end on this thread. In a browser it polls the future once, and returns `None` if it is not
+/// ready.
+pub(crate) fn block_on<F: Future>(future: F) -> Option<F::Output> {
+    if CAN_WAIT {
+        return Some(pollster::block_on(future));
+    }
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// Makes the end of the process call `function`, which must not let a panic unwind into C. A page ends without calling
+/// anything.
+#[cfg(feature = "gpu")]
+pub(crate) fn at_exit(function: extern "C" fn()) {
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    let _ = function;
+    #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+    {
+        unsafe extern "C" {
+            // a function of the C library, which std links anyway
+            fn atexit(function: extern "C" fn()) -> std::ffi::c_int;
+        }
+        // SAFETY: `atexit` is declared with its C signature, and a safe function without arguments may be called at any
+        // time.
+        unsafe { atexit(function) };
+    }
+}
