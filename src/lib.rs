@@ -330,6 +330,12 @@ pub mod fft {
     };
 }
 
+/// Linear algebra: factorisations of matrices, and what is computed by them. Products and norms are methods of
+/// [`Expr`](crate::Expr).
+pub mod linalg {
+    pub use crate::ops::linalg::{Triangle, cholesky, det, inv, lu, slogdet, solve, solve_triangular};
+}
+
 /// Contains the README and the tour as documentation, so that their examples run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

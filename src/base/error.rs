@@ -29,6 +29,8 @@ pub enum ErrorKind {
     /// The operation does not accept the value of an argument, such as a number outside the dtype's range or an empty
     /// list.
     Argument,
+    /// A matrix has no inverse because it is singular, or no Cholesky factor because it is not positive definite.
+    Singular,
     /// The operands are on different devices.
     DeviceMismatch,
     /// The requested device does not exist.

@@ -7,8 +7,8 @@ use crate::base::dtype::Element;
 use crate::base::error::Result;
 use crate::plan::kernel::{BufferRef, RoutineCall, Whole};
 
-/// The element of an operand that made a routine stop, because the routine's table entry rejects such an element
-/// (`Routine::refuses`).
+/// The element of an operand that made a routine stop, or its position, because the routine's table entry rejects such
+/// elements (`Routine::refuses`).
 pub(super) struct Refused(pub i128);
 
 /// An unsigned integer type of the same size as elements, to access them as bits.
@@ -137,6 +137,13 @@ impl<'a> Operands<'a> {
         let [first, second] = &self.results[..] else { return None };
         let scratch = self.scratch.first().map_or(std::ptr::null_mut(), |m| m.ptr);
         (is_of_type && first.bytes > 0).then(|| ([first.ptr.cast(), second.ptr.cast()], scratch.cast()))
+    }
+
+    /// Returns the address of the first element of a result, which is uninitialised. Returns `None` if the result has no
+    /// elements or is not of type `T`.
+    pub fn result<T: Element>(&mut self, number: usize) -> Option<*mut T> {
+        let is_of_type = self.call.results.get(number).is_some_and(|w| w.meta.dtype == T::DTYPE);
+        self.results.get(number).filter(|m| m.bytes > 0 && is_of_type).map(|m| m.ptr.cast())
     }
 
     /// Calls `f` with the elements of a result, initialised to 0, and with the elements of a scratch. The scratch is

@@ -5,7 +5,8 @@ use super::operands::{Operands, Refused};
 use super::parts::internal;
 use crate::base::error::Result;
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, FFT, NONZERO, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
+    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, FFT, LU, NONZERO, REDUCE_AT, Routine, SELECT, SOLVE_TRIANGULAR, SORT,
+    SUM_BY_KEY,
 };
 use crate::plan::backend::refused_value;
 use crate::plan::kernel::{BufferRef, RoutineCall};
@@ -14,7 +15,7 @@ use crate::plan::kernel::{BufferRef, RoutineCall};
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
-static FUNCTIONS: [(&Routine, Function); 10] = [
+static FUNCTIONS: [(&Routine, Function); 13] = [
     (&BINCOUNT, super::bincount::run),
     (&SORT, super::sort::sort),
     (&ARGSORT, super::sort::argsort),
@@ -25,6 +26,9 @@ static FUNCTIONS: [(&Routine, Function); 10] = [
     (&SUM_BY_KEY, super::sums::by_key),
     (&REDUCE_AT, super::sums::ranges),
     (&FFT, super::fft::run),
+    (&CHOLESKY, super::cholesky::run),
+    (&SOLVE_TRIANGULAR, super::triangular::run),
+    (&LU, super::lu::run),
 ];
 
 /// Returns whether the CPU implements a routine.

@@ -36,6 +36,7 @@ macro_rules! texts {
 
 texts! {
     "../../shaders/bincount.wgsl",
+    "../../shaders/cholesky.wgsl",
     "../../shaders/compress.wgsl",
     "../../shaders/elementwise.wgsl",
     "../../shaders/fft.wgsl",
@@ -79,6 +80,7 @@ texts! {
     "../../shaders/lib/special.wgsl",
     "../../shaders/lib/trig.wgsl",
     "../../shaders/lib/zeta.wgsl",
+    "../../shaders/lu.wgsl",
     "../../shaders/matmul.wgsl",
     "../../shaders/matmul_cooperative.wgsl",
     "../../shaders/numerics.wgsl",
@@ -86,6 +88,7 @@ texts! {
     "../../shaders/row.wgsl",
     "../../shaders/sort.wgsl",
     "../../shaders/sums.wgsl",
+    "../../shaders/triangular.wgsl",
     "cooperative.rs",
     "dispatch.rs",
     "fetches.rs",

@@ -10,14 +10,15 @@ use super::wgsl::{self, Dialect, Header, Slot};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, FFT, NONZERO, Pass, Place, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
+    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, FFT, LU, NONZERO, Pass, Place, REDUCE_AT, Routine, SELECT,
+    SOLVE_TRIANGULAR, SORT, SUM_BY_KEY,
 };
 use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, RoutineCall, RoutinePass};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The shader file of each routine. The block with a pass's name is the source of the pass.
-static SHADERS: [(&Routine, &str); 10] = [
+static SHADERS: [(&Routine, &str); 13] = [
     (&BINCOUNT, include_str!("../../shaders/bincount.wgsl")),
     (&SORT, include_str!("../../shaders/sort.wgsl")),
     (&ARGSORT, include_str!("../../shaders/sort.wgsl")),
@@ -28,6 +29,9 @@ static SHADERS: [(&Routine, &str); 10] = [
     (&SUM_BY_KEY, include_str!("../../shaders/sums.wgsl")),
     (&REDUCE_AT, include_str!("../../shaders/sums.wgsl")),
     (&FFT, include_str!("../../shaders/fft.wgsl")),
+    (&CHOLESKY, include_str!("../../shaders/cholesky.wgsl")),
+    (&SOLVE_TRIANGULAR, include_str!("../../shaders/triangular.wgsl")),
+    (&LU, include_str!("../../shaders/lu.wgsl")),
 ];
 
 /// Returns whether [`SHADERS`] has a file for a routine.

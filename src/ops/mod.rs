@@ -11,6 +11,7 @@ pub(crate) mod fourier;
 pub(crate) mod functions;
 pub(crate) mod grad;
 pub(crate) mod index;
+pub(crate) mod linalg;
 pub(crate) mod masks;
 pub(crate) mod matrices;
 pub(crate) mod movement;

@@ -203,10 +203,17 @@ fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, us
             if block.contains(&format!("cos_sin_in{n}(")) {
                 roots_of_unity(out, n, dtype);
             }
+            if block.contains(&format!("Number_in{n}")) {
+                numbers(out, n, dtype, block);
+            }
             if block.contains(&format!("load_bits_in{n}(")) {
                 let text = access::load(slot, kind, as_bits, "at");
                 line!(out, "fn load_bits_in{n}(at: u32) -> {bits} {{\nreturn {text};\n}}\n");
             }
+        }
+        Place::Result(n) if block.contains(&format!("load_out{n}(")) => {
+            let (compute, text) = (dtype.compute().name(), access::load(slot, kind, dtype, "at"));
+            line!(out, "fn load_out{n}(at: u32) -> {compute} {{\nreturn {text};\n}}\n");
         }
         Place::Result(n) if block.contains(&format!("store_bits_out{n}(")) => {
             let mut text = Text::default();
@@ -274,6 +281,37 @@ fn roots_of_unity(out: &mut Text, n: usize, dtype: DType) {
     line!(out, "fn number_in{n}(n: u32) -> {float} {{\nreturn {float}(n);\n}}\n");
     line!(out, "fn quotient_in{n}(a: {float}, b: {float}) -> {float} {{\nreturn {quotient};\n}}\n");
     line!(out, "fn root_in{n}(x: {float}) -> {float} {{\nreturn {root};\n}}\n");
+}
+
+/// Writes the type of an operand's elements, and those functions of numbers that the block of a shader calls. Tests of f32
+/// look at bits, because compilers may assume that there is no NaN.
+fn numbers(out: &mut Text, n: usize, dtype: DType, block: &str) {
+    let float = dtype.compute().name();
+    let wide = dtype == DType::F64;
+    let one = format!("x: {float}");
+    let two = format!("a: {float}, b: {float}");
+    // the bits of a magnitude are in its order
+    let larger =
+        "let x = bitcast<u32>(a) & 0x7fffffffu;\nreturn x <= 0x7f800000u && x > (bitcast<u32>(b) & 0x7fffffffu);";
+    let functions = [
+        ("zero", "", float, ["return 0.0;", "return 0.0lf;"]),
+        ("quotient", &two, float, ["return m_div(a, b);", "return a / b;"]),
+        ("root", &one, float, ["return m_sqrt(x);", "return sqrt(x);"]),
+        ("is_zero", &one, "bool", ["return (bitcast<u32>(x) & 0x7fffffffu) == 0u;", "return x == 0.0lf;"]),
+        (
+            "is_positive",
+            &one,
+            "bool",
+            ["return bitcast<u32>(x) - 1u < 0x7f800000u;", "return !d_isnan(x) && x > 0.0lf;"],
+        ),
+        ("is_larger", &two, "bool", [larger, "return !d_isnan(a) && max(a, -a) > max(b, -b);"]),
+    ];
+    line!(out, "alias Number_in{n} = {float};\n");
+    for (name, args, gives, bodies) in functions {
+        if block.contains(&format!("{name}_in{n}(")) {
+            line!(out, "fn {name}_in{n}({args}) -> {gives} {{\n{}\n}}\n", bodies[wide as usize]);
+        }
+    }
 }
 
 /// Returns the statements that return the two words of the key of `x`, and the expression for whether `x` is a NaN.

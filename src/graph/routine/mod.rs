@@ -12,21 +12,27 @@
 //! no memory with operands.
 
 mod bincount;
+mod cholesky;
 mod compress;
 mod fft;
+mod lu;
 mod sort;
 mod sums;
+mod triangular;
 
 pub(crate) use bincount::BINCOUNT;
+pub(crate) use cholesky::{CHOLESKY, MOST_ROWS as MOST_ROWS_OF_CHOLESKY};
 pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
 pub(crate) use fft::{
     FFT, INVERSE, ROW_OF_A_TASK, SCALE_BY_LENGTH, SCALE_BY_ROOT, is_smooth, params as fft_params,
     root as root_of_unity, scale as fft_scale,
 };
+pub(crate) use lu::{LU, MOST_COLUMNS as MOST_COLUMNS_OF_LU};
 pub(crate) use sort::{ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT};
 #[cfg(feature = "gpu")]
 pub(crate) use sort::{key_bits, slot_words};
 pub(crate) use sums::{Plan as SumsPlan, REDUCE_AT, SUM_BY_KEY};
+pub(crate) use triangular::{SOLVE_TRIANGULAR, UNIT, UPPER};
 
 use crate::base::caps::Caps;
 use crate::base::dtype::{DType, Scalar};
@@ -37,8 +43,21 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 10] =
-    [&BINCOUNT, &SORT, &ARGSORT, &ARGTOPK, &SELECT, &NONZERO, &COMPRESS, &SUM_BY_KEY, &REDUCE_AT, &FFT];
+pub(crate) static ROWS: [&Routine; 13] = [
+    &BINCOUNT,
+    &SORT,
+    &ARGSORT,
+    &ARGTOPK,
+    &SELECT,
+    &NONZERO,
+    &COMPRESS,
+    &SUM_BY_KEY,
+    &REDUCE_AT,
+    &FFT,
+    &CHOLESKY,
+    &SOLVE_TRIANGULAR,
+    &LU,
+];
 
 /// Integers that determine the structure of a call, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;
@@ -124,8 +143,9 @@ pub(crate) struct Routine {
     pub infer: fn(&[Meta], &Params) -> Inferred,
     /// Returns the scratch memory and passes that operands of these shapes and dtypes need on a device.
     pub needs: fn(&[Meta], &Params, &Caps) -> Result<Needs, Fault>,
-    /// Builds the error for an integer element of the first operand that the routine rejects while it runs. `None` if
-    /// the routine accepts every value.
+    /// Builds the error for what the routine rejects while it runs, which an integer of 64 bits tells: an integer element
+    /// of the first operand, or a position in its operands that the entry defines. `None` if the routine accepts every
+    /// value.
     pub refuses: Option<fn(i128, &Params) -> Fault>,
     /// Computes the elements of the results from the elements of the operands, all in C order. Tests use it as the
     /// reference.

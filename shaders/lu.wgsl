@@ -1,0 +1,144 @@
+// The triangular factors of panels with few columns, with exchanged rows. A workgroup factorises a panel where the result
+// is, one column after another: it searches the pivot, exchanges two rows, divides the column, and updates the rows below.
+//
+// The generator writes what this file calls, for the operand's type. The call's parameters are the numbers of rows, columns
+// and panels.
+
+// block: written by the generator
+// Where an element lies in its binding.
+fn at_in0(index: u32) -> u32 {
+    return index;
+}
+fn at_out0(index: u32) -> u32 {
+    return index;
+}
+fn at_out1(index: u32) -> u32 {
+    return index;
+}
+fn load_in0(at: u32) -> f32 {
+    return 0.0;
+}
+fn load_out0(at: u32) -> f32 {
+    return 0.0;
+}
+fn store_out0(at: u32, x: f32) {
+}
+fn load_out1(at: u32) -> i32 {
+    return 0;
+}
+fn store_out1(at: u32, x: i32) {
+}
+// The type of an operand's elements, and its arithmetic.
+alias Number_in0 = f32;
+fn zero_in0() -> f32 {
+    return 0.0;
+}
+fn quotient_in0(a: f32, b: f32) -> f32 {
+    return a / b;
+}
+fn is_zero_in0(x: f32) -> bool {
+    return x == 0.0;
+}
+// Whether |a| is larger than |b|. No NaN is larger than a number.
+fn is_larger_in0(a: f32, b: f32) -> bool {
+    return abs(a) > abs(b);
+}
+// end
+
+// block: factorise
+// `MOST_COLUMNS` in src/graph/routine/lu.rs.
+const COLUMNS = 64u;
+
+// For each invocation, the pivot that it has found, and its row.
+var<workgroup> pivots: array<Number_in0, WORKGROUP>;
+var<workgroup> pivot_rows: array<u32, WORKGROUP>;
+// The row of the pivot.
+var<workgroup> top: array<Number_in0, COLUMNS>;
+
+@compute @workgroup_size(WORKGROUP)
+fn factorise(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let m = params.param0;
+    let n = params.param1;
+    let matrix = params.first_item / WORKGROUP + group_index(id);
+    let is_in = matrix < params.param2;
+    // workgroups past the end do the work of the first, and store nothing
+    let count = select(0u, 1u, is_in);
+    let first = matrix * m * n * count;
+    let order = matrix * (m + 1u) * count;
+    for (var e = lane; e < m * n * count; e = e + WORKGROUP) {
+        store_out0(at_out0(first + e), load_in0(at_in0(first + e)));
+    }
+    for (var i = lane; i < m * count; i = i + WORKGROUP) {
+        store_out1(at_out1(order + i), i32(i));
+    }
+    var exchanges = 0;
+    for (var k = 0u; k < n; k = k + 1u) {
+        storageBarrier();
+        var largest = zero_in0();
+        var row = k;
+        for (var i = k + lane; i < m; i = i + WORKGROUP) {
+            let x = load_out0(at_out0(first + i * n + k));
+            if is_larger_in0(x, largest) {
+                largest = x;
+                row = i;
+            }
+        }
+        pivots[lane] = largest;
+        pivot_rows[lane] = row;
+        workgroupBarrier();
+        // of equal magnitudes the first row is chosen
+        for (var step = WORKGROUP / 2u; step > 0u; step = step / 2u) {
+            if lane < step {
+                let a = pivots[lane];
+                let b = pivots[lane + step];
+                let is_first = pivot_rows[lane + step] < pivot_rows[lane];
+                if is_larger_in0(b, a) || (is_first && !is_larger_in0(a, b)) {
+                    pivots[lane] = b;
+                    pivot_rows[lane] = pivot_rows[lane + step];
+                }
+            }
+            workgroupBarrier();
+        }
+        let pivot = pivot_rows[0];
+        if lane < n {
+            let high = load_out0(at_out0(first + pivot * n + lane));
+            top[lane] = high;
+            if pivot != k && is_in {
+                let low = load_out0(at_out0(first + k * n + lane));
+                store_out0(at_out0(first + pivot * n + lane), low);
+                store_out0(at_out0(first + k * n + lane), high);
+            }
+        }
+        if pivot != k {
+            exchanges = exchanges + 1;
+            if lane == 0u && is_in {
+                let row_of_pivot = load_out1(at_out1(order + pivot));
+                store_out1(at_out1(order + pivot), load_out1(at_out1(order + k)));
+                store_out1(at_out1(order + k), row_of_pivot);
+            }
+        }
+        workgroupBarrier();
+        storageBarrier();
+        let divisor = top[k];
+        for (var i = k + 1u + lane; i < m * count; i = i + WORKGROUP) {
+            if !is_zero_in0(divisor) {
+                let at = at_out0(first + i * n + k);
+                store_out0(at, quotient_in0(load_out0(at), divisor));
+            }
+        }
+        storageBarrier();
+        let left = n - k - 1u;
+        for (var e = lane; e < left * (m - k - 1u) * count; e = e + WORKGROUP) {
+            let i = k + 1u + e / left;
+            let j = k + 1u + e % left;
+            let at = at_out0(first + i * n + j);
+            store_out0(at, load_out0(at) - load_out0(at_out0(first + i * n + k)) * top[j]);
+        }
+        // the row of the pivot and the pivots are read before they change
+        workgroupBarrier();
+    }
+    if lane == 0u && is_in {
+        store_out1(at_out1(order + m), exchanges);
+    }
+}
+// end

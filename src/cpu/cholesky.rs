@@ -1,0 +1,81 @@
+//! `cholesky` on the CPU: one matrix after another, in tasks. A matrix is held as the transposed factor, whose rows are
+//! contiguous: row k is the column k of the lower factor.
+
+use super::linear::{Lowest, ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
+use super::operands::{Operands, Refused, Target};
+use crate::base::dtype::DType;
+use std::cmp::Ordering;
+
+/// Runs the routine.
+pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[0].meta.dtype {
+        DType::F64 => each_matrix::<f64>(call, of_f64),
+        // the methods convert every other dtype
+        _ => each_matrix::<f32>(call, of_f32),
+    }
+}
+
+/// Factorises a matrix in memory, the transposed lower triangle of a symmetric one, and returns the first row whose pivot is
+/// not positive.
+type Function<T> = fn(&mut [T], usize) -> Option<usize>;
+
+compiled!(of_f32, factorise::<f32>(memory: &mut [f32], n: usize) -> Option<usize>);
+compiled!(of_f64, factorise::<f64>(memory: &mut [f64], n: usize) -> Option<usize>);
+
+fn each_matrix<T: Real>(call: &mut Operands<'_>, factorise: Function<T>) -> Result<(), Refused> {
+    let n = call.call.params[0] as usize;
+    let (from, Some(to)) = (call.operand::<T>(0), call.result::<T>(0)) else { return Ok(()) };
+    let (to, lowest) = (Target(to), Lowest::new());
+    in_tasks(from.len() / (n * n), n * n * n / 6 + n * n, |[first, end]| {
+        let mut memory = vec![T::ZERO; n * n];
+        for matrix in first..end {
+            let from = &from[matrix * n * n..(matrix + 1) * n * n];
+            for i in 0..n {
+                for j in 0..=i {
+                    memory[j * n + i] = from[i * n + j];
+                }
+            }
+            if let Some(row) = factorise(&mut memory, n) {
+                lowest.note(matrix * n + row);
+            }
+            for i in 0..n {
+                for j in 0..n {
+                    let x = if j <= i { memory[j * n + i] } else { T::ZERO };
+                    // SAFETY: the result has as many elements as the operand, and only this task writes this matrix.
+                    unsafe { to.set((matrix * n + i) * n + j, x) };
+                }
+            }
+        }
+    });
+    lowest.found().map_or(Ok(()), |place| Err(Refused(place)))
+}
+
+/// See [`Function`]. Rows are subtracted from later ones in order, [`ROWS`] of them at a time.
+#[inline(always)]
+fn factorise<T: Real>(u: &mut [T], n: usize) -> Option<usize> {
+    for first in (0..n).step_by(ROWS) {
+        let end = (first + ROWS).min(n);
+        for k in first..end {
+            let (top, below) = u.split_at_mut((k + 1) * n);
+            let row = &mut top[k * n..];
+            if row[k].partial_cmp(&T::ZERO) != Some(Ordering::Greater) {
+                return Some(k);
+            }
+            let root = row[k].sqrt();
+            row[k] = root;
+            for x in &mut row[k + 1..] {
+                *x = *x / root;
+            }
+            for i in k + 1..end {
+                minus_row(&mut below[(i - k - 1) * n + i..(i - k) * n], row[i], &row[i..]);
+            }
+        }
+        let (top, below) = u.split_at_mut(end * n);
+        let Some(rows) = top.get(first * n..).filter(|rows| rows.len() == ROWS * n) else { break };
+        for i in end..n {
+            let rows: [&[T]; ROWS] = std::array::from_fn(|k| &rows[k * n + i..(k + 1) * n]);
+            minus_rows(&mut below[(i - end) * n + i..(i - end + 1) * n], rows.map(|row| row[0]), rows);
+        }
+    }
+    None
+}

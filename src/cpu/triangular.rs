@@ -1,0 +1,84 @@
+//! `solve_triangular` on the CPU: blocks of columns of the right sides in tasks. A task holds a block in memory of its own.
+
+use super::linear::{Lowest, ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
+use super::operands::{Operands, Refused, Target};
+use crate::base::dtype::DType;
+use crate::graph::routine::{UNIT, UPPER};
+
+/// The columns of a block: 64 rows of them in f64 are 32 KiB, which fit into an L1 cache.
+const COLUMNS: usize = 64;
+
+/// Runs the routine.
+pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[0].meta.dtype {
+        DType::F64 => each_block::<f64>(call, of_f64),
+        // the methods convert every other dtype
+        _ => each_block::<f32>(call, of_f32),
+    }
+}
+
+/// Solves a system for a block of as many columns, where the right sides are. The last argument is the kind of the system.
+type Function<T> = fn(&[T], &mut [T], usize, u64);
+
+compiled!(of_f32, substitute::<f32>(a: &[f32], block: &mut [f32], columns: usize, kind: u64) -> ());
+compiled!(of_f64, substitute::<f64>(a: &[f64], block: &mut [f64], columns: usize, kind: u64) -> ());
+
+fn each_block<T: Real>(call: &mut Operands<'_>, substitute: Function<T>) -> Result<(), Refused> {
+    let params = &call.call.params;
+    let (n, kind, columns) = (params[0] as usize, params[3], params[4] as usize);
+    let (a, from, Some(to)) = (call.operand::<T>(0), call.operand::<T>(1), call.result::<T>(0)) else { return Ok(()) };
+    let (to, lowest, blocks) = (Target(to), Lowest::new(), columns.div_ceil(COLUMNS));
+    let width = columns.min(COLUMNS);
+    in_tasks(from.len() / (n * columns) * blocks, n * (n / 2 + 4) * width, |[first, end]| {
+        let mut memory = vec![T::ZERO; n * width];
+        for unit in first..end {
+            let (matrix, column) = (unit / blocks, unit % blocks * COLUMNS);
+            let width = width.min(columns - column);
+            let a = &a[matrix * n * n..(matrix + 1) * n * n];
+            if let (0, Some(row)) = (kind & UNIT, (0..n).find(|i| a[i * n + i] == T::ZERO)) {
+                lowest.note(matrix * n + row);
+            }
+            let block = &mut memory[..n * width];
+            for (i, row) in block.chunks_exact_mut(width).enumerate() {
+                let at = (matrix * n + i) * columns + column;
+                row.copy_from_slice(&from[at..at + width]);
+            }
+            substitute(a, block, width, kind);
+            for (i, row) in block.chunks_exact(width).enumerate() {
+                let target = to.at((matrix * n + i) * columns + column);
+                // SAFETY: the result has as many elements as the right sides, and only this task writes these columns.
+                unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), target, width) };
+            }
+        }
+    });
+    lowest.found().map_or(Ok(()), |place| Err(Refused(place)))
+}
+
+/// See [`Function`].
+#[inline(always)]
+fn substitute<T: Real>(a: &[T], x: &mut [T], columns: usize, kind: u64) {
+    let n = x.len() / columns;
+    let is_upper = kind & UPPER != 0;
+    for step in 0..n {
+        let i = if is_upper { n - 1 - step } else { step };
+        let (before, rest) = x.split_at_mut(i * columns);
+        let (row, after) = rest.split_at_mut(columns);
+        // the rows that are known, and the elements of the matrix that multiply them
+        let (known, factors) =
+            if is_upper { (&*after, &a[i * n + i + 1..(i + 1) * n]) } else { (&*before, &a[i * n..i * n + i]) };
+        let whole = factors.len() / ROWS * ROWS;
+        for k in (0..whole).step_by(ROWS) {
+            let rows: [&[T]; ROWS] = std::array::from_fn(|r| &known[(k + r) * columns..(k + r + 1) * columns]);
+            minus_rows(row, std::array::from_fn(|r| factors[k + r]), rows);
+        }
+        for k in whole..factors.len() {
+            minus_row(row, factors[k], &known[k * columns..(k + 1) * columns]);
+        }
+        if kind & UNIT == 0 {
+            let pivot = a[i * n + i];
+            for x in row {
+                *x = *x / pivot;
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `cholesky`: the Cholesky factors of small matrices. `ops/linalg/` builds those of larger ones from these.
+
+use super::{Meaning, Meta, Needs, Params, Pass, Place, Routine};
+use crate::base::caps::Caps;
+use crate::base::dtype::Scalar;
+use crate::base::error::{ErrorKind, Fault};
+use smallvec::smallvec;
+
+/// The table entry of `cholesky`. The operand has the axes [.., n, n], of which the lower triangles are read; n is at most
+/// [`MOST_ROWS`]. The result is lower triangular, with zeros above. The parameters are n, the number of matrices, and the
+/// position of these blocks on the diagonal of the caller's matrices.
+pub(crate) static CHOLESKY: Routine = Routine {
+    name: "cholesky",
+    doc: "The lower Cholesky factors of small symmetric matrices.",
+    infer: |operands, _| Ok(smallvec![operands[0].clone()]),
+    needs,
+    refuses: Some(|place, params| {
+        refused_matrix(place, params, "{} not positive definite: the pivot of row {} is not positive")
+    }),
+    reference,
+};
+
+/// The most rows of a matrix: as many as fit into the 16 KiB of workgroup memory that every GPU has, in f32. The CPU holds
+/// such a matrix in its L1 cache.
+pub(crate) const MOST_ROWS: usize = 64;
+
+/// The numbers in the memory of a workgroup: `MEMORY` in `shaders/cholesky.wgsl`.
+const MEMORY: usize = MOST_ROWS * MOST_ROWS;
+
+/// The invocations that factorise one of several matrices of a workgroup together, and the most rows of these matrices.
+const TEAM: usize = 16;
+
+/// Returns the error for a matrix of a batch. The place is n times the number of the matrix, plus the number of a row of it,
+/// and `detail` has a place for the matrix and one for the row. The parameters begin with n, the number of matrices, and the
+/// position of row 0 in the caller's matrices.
+pub(super) fn refused_matrix(place: i128, params: &Params, detail: &str) -> Fault {
+    let n = params[0].max(1) as i128;
+    let matrix = match params[1] {
+        1 => "the matrix is".to_string(),
+        count => format!("matrix {} of the {count} in the batch is", place / n),
+    };
+    let row = (params[2] as i128 + place % n).to_string();
+    Fault::new(ErrorKind::Singular, detail.replacen("{}", &matrix, 1).replacen("{}", &row, 1))
+}
+
+/// Returns the error for numbers of which a workgroup's memory does not hold `count`.
+fn check_memory(meta: &Meta, count: usize, caps: &Caps) -> Result<(), Fault> {
+    let bytes = count * meta.dtype.size();
+    if bytes <= caps.workgroup_memory {
+        return Ok(());
+    }
+    let detail = format!(
+        "a factorisation in {} needs {bytes} bytes of workgroup memory, and {} has {}; use to_device(&Device::cpu())",
+        meta.dtype, caps.name, caps.workgroup_memory,
+    );
+    Err(Fault::new(ErrorKind::LimitExceeded, detail))
+}
+
+fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
+    if !caps.wgsl {
+        return Ok(Needs::default());
+    }
+    check_memory(&operands[0], MEMORY, caps)?;
+    let (n, count, group) = (params[0] as usize, params[1] as usize, caps.group());
+    // a team of 16 has memory for 16 · 16 numbers if there are 16 teams, which 256 invocations are
+    let team = if n <= TEAM && group == TEAM * TEAM { TEAM } else { group };
+    let groups = count.div_ceil(group / team);
+    const ALL: &[Place] = &[Place::Operand(0), Place::Result(0)];
+    let pass =
+        Pass { name: "factorise", items: groups * group, each: 1, along: &[], whole: ALL, number: team as u32 };
+    Ok(Needs { passes: vec![pass], ..Needs::default() })
+}
+
+fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
+    let n = params[0] as usize;
+    let mut out: Vec<f64> = operands[0].iter().map(|x| x.as_f64()).collect();
+    for (matrix, a) in out.chunks_mut((n * n).max(1)).enumerate() {
+        for i in 0..n {
+            for j in 0..n {
+                let sum: f64 = (0..j.min(i)).map(|k| a[i * n + k] * a[j * n + k]).sum();
+                let rest = a[i * n + j] - sum;
+                a[i * n + j] = match j {
+                    _ if j > i => 0.0,
+                    _ if j < i => rest / a[j * n + j],
+                    _ if rest > 0.0 => rest.sqrt(),
+                    _ => {
+                        let place = (matrix * n + i) as i128;
+                        let Some(refuses) = CHOLESKY.refuses else { continue };
+                        return Err(refuses(place, params));
+                    }
+                };
+            }
+        }
+    }
+    Ok(vec![out.into_iter().map(Scalar::Float).collect()])
+}

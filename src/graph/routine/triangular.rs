@@ -1,0 +1,59 @@
+//! `solve_triangular`: the solutions of small triangular systems. `ops/linalg/` builds those of larger ones from these.
+
+use super::cholesky::refused_matrix;
+use super::{Meaning, Meta, Needs, Params, Pass, Place, Routine};
+use crate::base::caps::Caps;
+use crate::base::dtype::Scalar;
+use crate::base::error::Fault;
+use smallvec::smallvec;
+
+/// The table entry of `solve_triangular`. The operands are triangular matrices [.., n, n], of which only one triangle is
+/// read, and right sides [.., n, columns]; n is small. The parameters are n, the number of matrices, the position of these
+/// blocks on the diagonal of the caller's matrices, the kind (bits such as [`UPPER`]), and the number of columns.
+pub(crate) static SOLVE_TRIANGULAR: Routine = Routine {
+    name: "solve_triangular",
+    doc: "The solutions of small triangular systems.",
+    infer: |operands, _| Ok(smallvec![operands[1].clone()]),
+    needs,
+    refuses: Some(|place, params| refused_matrix(place, params, "{} singular: element {} of the diagonal is 0")),
+    reference,
+};
+
+/// The bits of the fourth parameter. Without [`UPPER`], the matrices are lower triangular. With [`UNIT`], the elements of the
+/// diagonal are taken as 1, whatever they are.
+pub(crate) const UPPER: u64 = 1;
+pub(crate) const UNIT: u64 = 2;
+
+fn needs(_: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
+    if !caps.wgsl {
+        return Ok(Needs::default());
+    }
+    const ALL: &[Place] = &[Place::Operand(0), Place::Operand(1), Place::Result(0)];
+    let items = (params[1] as usize).saturating_mul(params[4] as usize);
+    let pass = Pass { name: "substitute", items, each: 1, along: &[], whole: ALL, number: 0 };
+    Ok(Needs { passes: vec![pass], ..Needs::default() })
+}
+
+fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
+    let [n, columns] = [0, 4].map(|i| params[i] as usize);
+    let (is_upper, is_unit) = (params[3] & UPPER != 0, params[3] & UNIT != 0);
+    let a: Vec<f64> = operands[0].iter().map(|x| x.as_f64()).collect();
+    let mut x: Vec<f64> = operands[1].iter().map(|x| x.as_f64()).collect();
+    for (matrix, x) in x.chunks_mut((n * columns).max(1)).enumerate() {
+        let a = &a[matrix * n * n..];
+        for step in 0..n {
+            let i = if is_upper { n - 1 - step } else { step };
+            let pivot = a[i * n + i];
+            if let (false, true, Some(refuses)) = (is_unit, pivot == 0.0, SOLVE_TRIANGULAR.refuses) {
+                return Err(refuses((matrix * n + i) as i128, params));
+            }
+            for c in 0..columns {
+                let known = if is_upper { i + 1..n } else { 0..i };
+                let sum: f64 = known.map(|j| a[i * n + j] * x[j * columns + c]).sum();
+                let rest = x[i * columns + c] - sum;
+                x[i * columns + c] = if is_unit { rest } else { rest / pivot };
+            }
+        }
+    }
+    Ok(vec![x.into_iter().map(Scalar::Float).collect()])
+}

@@ -1,0 +1,135 @@
+//! The factorisation into triangles, with exchanged rows.
+
+use super::triangular::{Kind, solved};
+use super::{Call, count, half};
+use crate::base::dtype::{DType, Scalar};
+use crate::base::error::Result;
+use crate::base::layout::{IndexMode, SliceItem, View};
+use crate::graph::expr::{Expr, Operand, binary, cast, routine, view};
+use crate::graph::routine::{LU, MOST_COLUMNS_OF_LU as BLOCK};
+use crate::graph::ufunc::{arithmetic, logic};
+
+use crate::ops::create::iota;
+use crate::ops::index::take_along;
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// The triangular factors of matrices.
+#[derive(Clone)]
+pub(super) struct Factors {
+    /// The upper factor on and above the diagonal, the lower one below it.
+    pub packed: Expr,
+    /// The rows of the matrices in the order of the factors.
+    pub order: Expr,
+    /// How many pairs of rows were exchanged.
+    pub exchanges: Expr,
+}
+
+/// Returns the triangular factors of matrices A along the last two axes, with exchanged rows: (p, L, U), where row i of L·U
+/// is row p_i of A. For A of m rows and n columns, and k the smaller of both, L has k columns and ones on its diagonal, and U
+/// has k rows. Each p is a permutation of the numbers of rows, in i64.
+///
+/// In each column the first of the elements with the largest magnitude becomes the pivot, so no element of L has a magnitude
+/// above 1. A singular matrix has a 0 on the diagonal of U. f16, bf16 and integers are converted to f32, and the factors are
+/// f32 or f64. On the CPU the bits do not depend on threads or the instruction set. SciPy's `lu` with `p_indices=True` returns
+/// the inverse permutation, and JAX's `lu` the same one as this function. The factors have no derivatives; those of [`solve`],
+/// [`inv`] and [`det`] are exact.
+///
+/// ```
+/// use cupric::{array, linalg::lu};
+/// let a = array![[1., 2.], [4., 4.]];
+/// let (p, l, u) = lu(&a);
+/// assert_eq!(p.to_vec::<i64>()?, [1, 0]);
+/// assert_eq!(l.to_vec::<f32>()?, [1., 0., 0.25, 1.]);
+/// assert_eq!(u.to_vec::<f32>()?, [4., 4., 0., 1.]);
+/// assert_eq!(l.matmul(&u).to_vec::<f32>()?, a.take(&p, 0).to_vec::<f32>()?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the operand has fewer than two axes.
+///
+/// By recursion on halves of the columns: S. Toledo, Locality of reference in LU decomposition with partial pivoting, SIAM J.
+/// Matrix Anal. Appl. 18 (1997).
+///
+/// [`solve`]: crate::linalg::solve
+/// [`inv`]: crate::linalg::inv
+/// [`det`]: crate::linalg::det
+#[doc(alias("lu_factor"))]
+#[track_caller]
+pub fn lu(a: impl Operand) -> (Expr, Expr, Expr) {
+    let call = Call { op: "lu", at: Location::caller() };
+    let build = || {
+        let a = call.floats(a)?;
+        let [m, n] = call.matrix(&a)?;
+        let f = factored(&a, call)?;
+        let k = m.min(n);
+        let strict = call.block(&f.packed, 0..m, 0..k).tril(-1);
+        let position = iota(smallvec![m, k], 0, call.at);
+        let diagonal = binary(&logic::equal, position, iota(smallvec![m, k], 1, call.at), call.at);
+        let l = binary(&arithmetic::add, strict, cast(diagonal, a.0.dtype, call.at), call.at);
+        let u = call.rows(&f.packed, 0..k).triu(0);
+        Ok((cast(f.order, DType::I64, call.at), l, u))
+    };
+    build().unwrap_or_else(|e: crate::base::error::Error| {
+        let failed = Expr::failed(e.or_at(call.at), call.at);
+        (failed.clone(), failed.clone(), failed)
+    })
+}
+
+/// Factorises matrices.
+pub(super) fn factored(a: &Expr, call: Call) -> Result<Factors> {
+    let [m, n] = call.matrix(a)?;
+    let above = a.0.shape.len() - 2;
+    if a.0.shape.contains(&0) {
+        let mut shape = a.0.shape.clone();
+        shape.pop();
+        let order = cast(iota(shape.clone(), above, call.at), DType::I32, call.at);
+        shape.pop();
+        let exchanges = Expr::fill_on(a.0.device, Scalar::Int(0), shape, DType::I32, call.at);
+        return Ok(Factors { packed: a.clone(), order, exchanges });
+    }
+    if n > m {
+        let left = factored(&call.block(a, 0..m, 0..m), call)?;
+        let right = in_order(&call.block(a, 0..m, m..n), &left.order, call);
+        let right = solved(&left.packed, &right, Kind::UNIT_LOWER, 0, call)?;
+        return Ok(Factors { packed: call.join(vec![left.packed, right], -1), ..left });
+    }
+    if n <= BLOCK {
+        let params = smallvec![m as u64, n as u64, count(a)];
+        let results = routine(&LU, smallvec![a.clone()], params, call.at)?;
+        let part = |items: &[SliceItem]| view(call.op, &results[1], call.at, |s| View::slice(s, items));
+        let rows = SliceItem::Range { start: None, end: Some(m as isize), step: 1 };
+        return Ok(Factors {
+            packed: results[0].clone(),
+            order: part(&[SliceItem::Ellipsis, rows]),
+            exchanges: part(&[SliceItem::Ellipsis, SliceItem::Index(m as isize)]),
+        });
+    }
+    let at = half(n, BLOCK);
+    let left = factored(&call.block(a, 0..m, 0..at), call)?;
+    let right = in_order(&call.block(a, 0..m, at..n), &left.order, call);
+    let top = solved(&call.rows(&left.packed, 0..at), &call.rows(&right, 0..at), Kind::UNIT_LOWER, 0, call)?;
+    let below = call.rows(&left.packed, at..m);
+    let rest = call.minus(&call.rows(&right, at..m), &call.product(&below, &top));
+    rest.checked()?;
+    let rest = factored(&rest, call)?;
+    let order = |from: usize, to: usize| {
+        let range = SliceItem::Range { start: Some(from as isize), end: Some(to as isize), step: 1 };
+        view(call.op, &left.order, call.at, |s| View::slice(s, &[SliceItem::Ellipsis, range]))
+    };
+    let later = take_along(&order(at, m), rest.order.clone(), -1, IndexMode::Clip, call.at);
+    let first = call.join(vec![call.rows(&left.packed, 0..at), top], -1);
+    let second = call.join(vec![in_order(&below, &rest.order, call), rest.packed], -1);
+    Ok(Factors {
+        packed: call.join(vec![first, second], -2),
+        order: call.join(vec![order(0, at), later], -1),
+        exchanges: binary(&arithmetic::add, left.exchanges, rest.exchanges, call.at),
+    })
+}
+
+/// Returns the rows of matrices in an order.
+pub(super) fn in_order(x: &Expr, order: &Expr, call: Call) -> Expr {
+    let index = view(call.op, order, call.at, |s| View::expand(s, -1));
+    take_along(x, index, -2, IndexMode::Clip, call.at)
+}
