@@ -23,7 +23,8 @@
 //! | `caches.rs` | reads the sizes of the processor's caches, and prefetches cache lines |
 //! | `direct.rs` | runs small kernels that are one tile of contiguous operands |
 //! | `elementwise.rs`, `moves/`, `reduce/`, `row.rs`, `matmul/` | prepare and run one kind of kernel each |
-//! | `routines.rs` | lists the routines, which have a file each (`bincount.rs`, `compress.rs`, `sort/`, `sums.rs`); `operands.rs` passes them slices of memory |
+//! | `linear.rs` | what the routines of linear algebra share |
+//! | `routines.rs` | lists the routines, which have a file each (`bincount.rs`, `cholesky.rs`, `compress.rs`, `fft/`, `lu.rs`, `sort/`, `sums.rs`, `triangular.rs`); `operands.rs` passes them slices of memory |
 
 mod arena;
 mod assign;

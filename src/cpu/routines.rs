@@ -5,8 +5,8 @@ use super::operands::{Operands, Refused};
 use super::parts::internal;
 use crate::base::error::Result;
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, FFT, LU, NONZERO, REDUCE_AT, Routine, SELECT, SOLVE_TRIANGULAR, SORT,
-    SUM_BY_KEY,
+    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, FFT, LU, NONZERO, REDUCE_AT, Routine, SELECT, SOLVE_TRIANGULAR,
+    SORT, SUM_BY_KEY,
 };
 use crate::plan::backend::refused_value;
 use crate::plan::kernel::{BufferRef, RoutineCall};

@@ -231,15 +231,15 @@ fn extensions() -> Result<()> {
     let v = array![4., 1., 3., 2.];
 
     // ## Extension: linalg
-    missing!("linalg.cholesky", "matrix factorisations are not there yet");
+    same!("np.linalg.cholesky(x @ x.T)", linalg::cholesky(x.matmul(x.t()), linalg::Triangle::Lower));
     same!("np.linalg.cross(x[:, :3], y[:, :3])", x.slice(s![.., ..3]).cross(y.slice(s![.., ..3]), -1));
-    missing!("linalg.det", "matrix factorisations are not there yet");
+    same!("np.linalg.det(x[:, :3])", linalg::det(x.slice(s![.., ..3])));
     same!("np.linalg.diagonal(x)", x.diagonal(0));
     missing!("linalg.eig", "matrix factorisations are not there yet");
     missing!("linalg.eigh", "matrix factorisations are not there yet");
     missing!("linalg.eigvals", "matrix factorisations are not there yet");
     missing!("linalg.eigvalsh", "matrix factorisations are not there yet");
-    missing!("linalg.inv", "matrix factorisations are not there yet");
+    same!("np.linalg.inv(x[:, :3])", linalg::inv(x.slice(s![.., ..3])));
     same!("np.linalg.matmul(x, v)", matmul(&x, &v));
     same!("np.linalg.matrix_norm(x)", x.matrix_norm(.., MatrixNorm::Frobenius));
     same!("np.linalg.matrix_power(x[:, :3], 3)", x.slice(s![.., ..3]).matrix_power(3));
@@ -248,8 +248,8 @@ fn extensions() -> Result<()> {
     same!("np.linalg.outer(v, v)", v.outer(&v));
     missing!("linalg.pinv", "matrix factorisations are not there yet");
     missing!("linalg.qr", "matrix factorisations are not there yet");
-    missing!("linalg.slogdet", "matrix factorisations are not there yet");
-    missing!("linalg.solve", "matrix factorisations are not there yet");
+    same!("np.linalg.slogdet(x[:, :3])[1]", linalg::slogdet(x.slice(s![.., ..3])).1);
+    same!("np.linalg.solve(x[:, :3], y)", linalg::solve(x.slice(s![.., ..3]), &y));
     missing!("linalg.svd", "matrix factorisations are not there yet");
     missing!("linalg.svdvals", "matrix factorisations are not there yet");
     same!("np.linalg.tensordot(x, y, axes=2)", tensordot(&x, &y, 2));

@@ -33,13 +33,13 @@ for n in [1, 2, 3, 7, 12]:
     add(f"inv {n}", scipy.linalg.inv(p))
     add(f"det {n}", scipy.linalg.det(p))
     add(f"logabsdet {n}", np.linalg.slogdet(p)[1])
-    add(f"sign {n}", np.linalg.slogdet(a)[0])
+    add(f"sign {n}", np.linalg.slogdet(-p)[0])
     for kind in ["lower", "upper", "unitlower", "unitupper"]:
         t = a / 16 + 2 * np.eye(n)
         x = scipy.linalg.solve_triangular(t, b, lower="lower" in kind, unit_diagonal="unit" in kind)
         add(f"{kind} {n}", x)
     # SciPy's permutation is the inverse one
-    q, l, u = scipy.linalg.lu(a, p_indices=True)
+    q, l, u = scipy.linalg.lu(np.fliplr(p), p_indices=True)
     add(f"order {n}", np.argsort(q))
     add(f"l {n}", l)
     add(f"u {n}", u)

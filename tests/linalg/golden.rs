@@ -31,14 +31,14 @@ on_devices! {
                 "inv" => inv(&p),
                 "det" => det(&p),
                 "logabsdet" => slogdet(&p).1,
-                "sign" => slogdet(&a).0,
+                "sign" => slogdet(-&p).0,
                 "lower" => solve_triangular(&t, &b, Triangle::Lower),
                 "upper" => solve_triangular(&t, &b, Triangle::Upper),
                 "unitlower" => solve_triangular(&t, &b, Triangle::UnitLower),
                 "unitupper" => solve_triangular(&t, &b, Triangle::UnitUpper),
-                "order" => lu(&a).0,
-                "l" => lu(&a).1,
-                "u" => lu(&a).2,
+                "order" => lu(p.flip(1)).0,
+                "l" => lu(p.flip(1)).1,
+                "u" => lu(p.flip(1)).2,
                 _ => panic!("{function}"),
             };
             let (have, got) = numbers(&e).unwrap_or_else(|e| panic!("{name}: {e}"));

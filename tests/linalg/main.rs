@@ -9,3 +9,4 @@ mod golden;
 mod matrices;
 mod refused;
 mod slopes;
+mod timings;

@@ -32,7 +32,11 @@ fn hold(name: &str, d: &Device, operands: &[Array], f: &dyn Fn(&[Expr]) -> Expr)
             };
             let want = (value(step) - value(-step)) / (2.0 * step);
             let size = slope.iter().fold(1.0f64, |m, x| m.max(x.abs()));
-            assert!((slope[e] - want).abs() < 1e-6 * size, "{name}: operand {number}, element {e}: {} {want}", slope[e]);
+            assert!(
+                (slope[e] - want).abs() < 1e-6 * size,
+                "{name}: operand {number}, element {e}: {} {want}",
+                slope[e]
+            );
         }
     }
 }

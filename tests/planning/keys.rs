@@ -22,6 +22,7 @@ fn variants() -> Vec<(&'static str, Expr)> {
     let mut all = nodes();
     all.extend(sums_by_key());
     all.extend(transforms());
+    all.extend(factors());
     all
 }
 
@@ -48,6 +49,24 @@ fn transforms() -> [(&'static str, Expr); 5] {
         ("with another factor", fft::fft(&x, orthonormal)),
     ]
     .map(|(name, z)| (name, z.real().clone()))
+}
+
+fn factors() -> [(&'static str, Expr); 7] {
+    use linalg::{Triangle, cholesky, lu, solve_triangular};
+    let (x, square) = (of(F32, &[6, 4]), of(F32, &[4, 4]));
+    let of_row = |a: &Array, row: usize| {
+        let larger = cholesky(of(F32, &[70, 70]), Triangle::Lower);
+        concat([solve_triangular(a, &square, Triangle::Lower), larger.slice(s![..row as isize, ..4])], 0)
+    };
+    [
+        ("a Cholesky factor", cholesky(&square, Triangle::Lower)),
+        ("of several matrices", cholesky(square.broadcast_to([2, 4, 4]), Triangle::Lower)),
+        ("triangular factors", lu(&x).2),
+        ("of another matrix", lu(&square).2),
+        ("a triangular system", solve_triangular(&square, &square, Triangle::Lower)),
+        ("of the other triangle", solve_triangular(&square, &square, Triangle::Upper)),
+        ("beside larger factors", of_row(&square, 2)),
+    ]
 }
 
 fn nodes() -> Vec<(&'static str, Expr)> {

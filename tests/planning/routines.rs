@@ -80,6 +80,21 @@ fn transforms_are_one_pass_for_each_factor_of_a_length() {
 }
 
 #[test]
+fn factors_are_made_of_blocks_and_products() {
+    let of = |n: usize| zeros([n, n], F32).eval().unwrap();
+    let text = |n: usize| testing::plan_for(&linalg::cholesky(of(n), linalg::Triangle::Lower), "card").unwrap().0;
+    let (small, large) = (text(64), text(300));
+    assert!(small.contains("pass factorise over 256 items") && !small.contains("matmul"), "{small}");
+    assert_eq!(large.matches("pass factorise").count(), 5, "{large}");
+    // the size of a plan grows with the square of the number of blocks at most
+    let kernels = |n: usize| text(n).matches("pass ").count();
+    assert!(kernels(1024) < 300, "{}", kernels(1024));
+    let f64s = linalg::cholesky(of(8).astype(F64), linalg::Triangle::Lower);
+    let e = testing::plan_for(&f64s, "weak").unwrap_err();
+    assert!(e.to_string().contains("f64"), "{e}");
+}
+
+#[test]
 fn a_gpu_without_integers_of_64_bits_writes_pairs_of_words() {
     let x = put(&Device::cpu(), vec![3i32; 9], &[9]);
     let (_, texts) = testing::plan_for(&x.bincount(5), "weak").unwrap();

@@ -66,8 +66,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
     let team = if n <= TEAM && group == TEAM * TEAM { TEAM } else { group };
     let groups = count.div_ceil(group / team);
     const ALL: &[Place] = &[Place::Operand(0), Place::Result(0)];
-    let pass =
-        Pass { name: "factorise", items: groups * group, each: 1, along: &[], whole: ALL, number: team as u32 };
+    let pass = Pass { name: "factorise", items: groups * group, each: 1, along: &[], whole: ALL, number: team as u32 };
     Ok(Needs { passes: vec![pass], ..Needs::default() })
 }
 

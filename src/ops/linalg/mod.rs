@@ -72,7 +72,8 @@ impl Call {
         let [rows, columns] = self.matrix(x)?;
         if rows != columns {
             let shape = x.0.shape.as_slice();
-            let detail = format!("shape {shape:?}: the matrices have {rows} rows and {columns} columns, and must be square");
+            let detail =
+                format!("shape {shape:?}: the matrices have {rows} rows and {columns} columns, and must be square");
             return Err(self.error(ErrorKind::Shape, detail));
         }
         Ok(rows)
@@ -80,11 +81,8 @@ impl Call {
 
     /// Returns a view of a part of the rows and columns.
     fn block(self, x: &Expr, rows: Range<usize>, columns: Range<usize>) -> Expr {
-        let range = |r: Range<usize>| SliceItem::Range {
-            start: Some(r.start as isize),
-            end: Some(r.end as isize),
-            step: 1,
-        };
+        let range =
+            |r: Range<usize>| SliceItem::Range { start: Some(r.start as isize), end: Some(r.end as isize), step: 1 };
         view(self.op, x, self.at, |s| View::slice(s, &[SliceItem::Ellipsis, range(rows), range(columns)]))
     }
 

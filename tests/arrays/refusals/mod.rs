@@ -74,7 +74,7 @@ fn expressions(d: &Device) -> Vec<Case> {
     ]
 }
 
-/// Complex numbers and Fourier transforms.
+/// Complex numbers, Fourier transforms and linear algebra.
 fn complex(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
     let x = matrix(d);
@@ -118,6 +118,13 @@ fn complex(d: &Device) -> Vec<Case> {
         ("rfftfreq", K::DType, error(fft::rfftfreq(8, 1.0, I64))),
         ("fftshift", K::Axis, error(fft::fftshift(&x, 2))),
         ("ifftshift", K::Axis, error(fft::ifftshift(&x, 2))),
+        ("cholesky", K::Shape, error(linalg::cholesky(&x, linalg::Triangle::Lower))),
+        ("solve_triangular", K::Shape, error(linalg::solve_triangular(&x, &x, linalg::Triangle::Lower))),
+        ("lu", K::Shape, error(linalg::lu(x.sum(0)).0)),
+        ("solve", K::Shape, error(linalg::solve(&x, &x))),
+        ("inv", K::Shape, error(linalg::inv(&x))),
+        ("det", K::Shape, error(linalg::det(&x))),
+        ("slogdet", K::Shape, error(linalg::slogdet(&x).0)),
     ]
 }
 
