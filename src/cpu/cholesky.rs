@@ -30,20 +30,21 @@ fn each_matrix<T: Real>(call: &mut Operands<'_>, factorise: Function<T>) -> Resu
         let mut memory = vec![T::ZERO; n * n];
         for matrix in first..end {
             let from = &from[matrix * n * n..(matrix + 1) * n * n];
-            for i in 0..n {
-                for j in 0..=i {
-                    memory[j * n + i] = from[i * n + j];
-                }
+            for (i, row) in from.chunks_exact(n).enumerate() {
+                memory[i..].iter_mut().step_by(n).zip(&row[..=i]).for_each(|(to, x)| *to = *x);
             }
             if let Some(row) = factorise(&mut memory, n) {
                 lowest.note(matrix * n + row);
             }
-            for i in 0..n {
-                for j in 0..n {
-                    let x = if j <= i { memory[j * n + i] } else { T::ZERO };
-                    // SAFETY: the result has as many elements as the operand, and only this task writes this matrix.
-                    unsafe { to.set((matrix * n + i) * n + j, x) };
-                }
+            // SAFETY: the result has as many elements as the operand, and only this task uses this matrix. The zeros are
+            // written first.
+            let result = unsafe {
+                let result = to.at(matrix * n * n);
+                std::ptr::write_bytes(result, 0, n * n);
+                std::slice::from_raw_parts_mut(result, n * n)
+            };
+            for (i, row) in result.chunks_exact_mut(n).enumerate() {
+                row[..=i].iter_mut().zip(memory[i..].iter().step_by(n)).for_each(|(to, x)| *to = *x);
             }
         }
     });

@@ -1,6 +1,6 @@
-//! `lu` on the CPU: one panel after another, in tasks. Columns are eliminated in order, a block of them at a time: the columns
-//! behind the block are updated when all its pivots are known, which changes no bit, because each element is updated by the
-//! same columns in the same order.
+//! `lu` on the CPU: one panel after another, in tasks. Columns are eliminated in order, a block of them at a time, which is
+//! copied so that its rows are neighbours. The other columns are updated when all pivots of the block are known. That changes
+//! no bit, because each element is updated by the same columns in the same order.
 
 use super::linear::{ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Operands, Refused, Target};
@@ -19,12 +19,15 @@ pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Factorises a panel of as many columns, and puts its rows in order, also in the list of their numbers. Returns how many
-/// pairs of rows it has exchanged.
-type Function<T> = fn(&mut [T], usize, &mut [i32]) -> i32;
+/// The rows of a block.
+type Block<T> = [[T; BLOCK]];
 
-compiled!(of_f32, factorise::<f32>(panel: &mut [f32], columns: usize, order: &mut [i32]) -> i32);
-compiled!(of_f64, factorise::<f64>(panel: &mut [f64], columns: usize, order: &mut [i32]) -> i32);
+/// Factorises a panel of as many columns, and puts its rows in order, also in the list of their numbers. The block has as many
+/// rows as the panel. Returns how many pairs of rows were exchanged.
+type Function<T> = fn(&mut [T], usize, &mut [i32], &mut Block<T>) -> i32;
+
+compiled!(of_f32, factorise::<f32>(panel: &mut [f32], n: usize, order: &mut [i32], block: &mut Block<f32>) -> i32);
+compiled!(of_f64, factorise::<f64>(panel: &mut [f64], n: usize, order: &mut [i32], block: &mut Block<f64>) -> i32);
 
 fn each_panel<T: Real>(call: &mut Operands<'_>, factorise: Function<T>) {
     let [rows, columns] = [0, 1].map(|i| call.call.params[i] as usize);
@@ -33,6 +36,7 @@ fn each_panel<T: Real>(call: &mut Operands<'_>, factorise: Function<T>) {
     };
     let (to, orders, size) = (Target(to), Target(orders), rows * columns);
     in_tasks(from.len() / size, size * columns / 2 + size, |[first, end]| {
+        let mut block = vec![[T::ZERO; BLOCK]; rows];
         for matrix in first..end {
             let from = &from[matrix * size..(matrix + 1) * size];
             // SAFETY: the results have `rows · columns` and `rows + 1` elements for each matrix, which only this task uses.
@@ -44,62 +48,81 @@ fn each_panel<T: Real>(call: &mut Operands<'_>, factorise: Function<T>) {
                 (0..=rows).for_each(|i| order.add(i).write(i as i32));
                 (std::slice::from_raw_parts_mut(panel, size), std::slice::from_raw_parts_mut(order, rows + 1))
             };
-            order[rows] = factorise(panel, columns, &mut order[..rows]);
+            order[rows] = factorise(panel, columns, &mut order[..rows], &mut block);
         }
     });
 }
 
-/// Exchanges two different rows.
+/// Exchanges two different rows, except for the columns of a block.
 #[inline(always)]
-fn exchange<T: Real>(a: &mut [T], n: usize, low: usize, high: usize) {
+fn exchange<T: Real>(a: &mut [T], n: usize, [low, high]: [usize; 2], [first, end]: [usize; 2]) {
     let (top, rest) = a.split_at_mut(high * n);
-    top[low * n..(low + 1) * n].swap_with_slice(&mut rest[..n]);
+    let (x, y) = (&mut top[low * n..(low + 1) * n], &mut rest[..n]);
+    x[..first].swap_with_slice(&mut y[..first]);
+    x[end..].swap_with_slice(&mut y[end..]);
+}
+
+/// Eliminates the columns of a block, whose first row on the diagonal is `first`. Writes the row of each pivot.
+#[inline(always)]
+fn eliminate<T: Real>(block: &mut Block<T>, first: usize, pivots: &mut [usize]) {
+    for (c, pivot) in pivots.iter_mut().enumerate() {
+        let k = first + c;
+        // a comparison with NaN is false, so NaN is a pivot only where all others are 0
+        let mut largest = T::ZERO;
+        *pivot = k;
+        for (i, row) in block.iter().enumerate().skip(k) {
+            let size = row[c].abs();
+            if size > largest {
+                (*pivot, largest) = (i, size);
+            }
+        }
+        block.swap(k, *pivot);
+        let top = block[k];
+        let divides = top[c] != T::ZERO;
+        for row in &mut block[k + 1..] {
+            let factor = if divides { row[c] / top[c] } else { row[c] };
+            row[c] = factor;
+            for j in 0..BLOCK {
+                let x = row[j] - factor * top[j];
+                row[j] = if j > c { x } else { row[j] };
+            }
+        }
+    }
 }
 
 /// See [`Function`].
 #[inline(always)]
-fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32]) -> i32 {
-    let m = order.len();
+fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Block<T>) -> i32 {
     let mut exchanges = 0;
     for first in (0..n).step_by(BLOCK) {
         let end = (first + BLOCK).min(n);
-        for k in first..end {
-            // a comparison with NaN is false, so NaN is a pivot only where all others are 0
-            let (mut pivot, mut largest) = (k, T::ZERO);
-            for i in k..m {
-                let size = a[i * n + k].abs();
-                if size > largest {
-                    (pivot, largest) = (i, size);
-                }
-            }
-            if pivot != k {
-                exchange(a, n, k, pivot);
-                order.swap(k, pivot);
-                exchanges += 1;
-            }
-            let (top, below) = a.split_at_mut((k + 1) * n);
-            let top = &top[k * n..];
-            for row in below.chunks_exact_mut(n) {
-                if top[k] != T::ZERO {
-                    row[k] = row[k] / top[k];
-                }
-                let factor = row[k];
-                minus_row(&mut row[k + 1..end], factor, &top[k + 1..end]);
-            }
+        let width = end - first;
+        for (to, from) in block.iter_mut().zip(a.chunks_exact(n)).skip(first) {
+            to[..width].copy_from_slice(&from[first..end]);
         }
+        let mut pivots = [0; BLOCK];
+        eliminate(block, first, &mut pivots[..width]);
+        for (k, pivot) in (first..end).zip(pivots).filter(|(k, pivot)| k != pivot) {
+            exchange(a, n, [k, pivot], [first, end]);
+            order.swap(k, pivot);
+            exchanges += 1;
+        }
+        for (from, to) in block.iter().zip(a.chunks_exact_mut(n)).skip(first) {
+            to[first..end].copy_from_slice(&from[..width]);
+        }
+        if end == n {
+            break;
+        }
+        // the block is whole, because columns follow
         let (top, below) = a.split_at_mut(end * n);
         let top = &mut top[first * n..];
-        for i in 1..end - first {
+        for i in 1..BLOCK {
             let (above, row) = top.split_at_mut(i * n);
             for k in 0..i {
                 let factor = row[first + k];
                 minus_row(&mut row[end..n], factor, &above[k * n + end..(k + 1) * n]);
             }
         }
-        if end == n {
-            break;
-        }
-        // the block is whole, because columns follow
         for row in below.chunks_exact_mut(n) {
             for half in [0, ROWS] {
                 let rows: [&[T]; ROWS] = std::array::from_fn(|k| &top[(half + k) * n + end..(half + k + 1) * n]);

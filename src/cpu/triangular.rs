@@ -59,6 +59,9 @@ fn each_block<T: Real>(call: &mut Operands<'_>, substitute: Function<T>) -> Resu
 fn substitute<T: Real>(a: &[T], x: &mut [T], columns: usize, kind: u64) {
     let n = x.len() / columns;
     let is_upper = kind & UPPER != 0;
+    if columns == 1 {
+        return substitute_one(a, x, kind);
+    }
     for step in 0..n {
         let i = if is_upper { n - 1 - step } else { step };
         let (before, rest) = x.split_at_mut(i * columns);
@@ -66,19 +69,41 @@ fn substitute<T: Real>(a: &[T], x: &mut [T], columns: usize, kind: u64) {
         // the rows that are known, and the elements of the matrix that multiply them
         let (known, factors) =
             if is_upper { (&*after, &a[i * n + i + 1..(i + 1) * n]) } else { (&*before, &a[i * n..i * n + i]) };
+        // in the order in which they became known
+        let place = |k: usize| if is_upper { factors.len() - 1 - k } else { k };
         let whole = factors.len() / ROWS * ROWS;
         for k in (0..whole).step_by(ROWS) {
-            let rows: [&[T]; ROWS] = std::array::from_fn(|r| &known[(k + r) * columns..(k + r + 1) * columns]);
-            minus_rows(row, std::array::from_fn(|r| factors[k + r]), rows);
+            let places: [usize; ROWS] = std::array::from_fn(|r| place(k + r));
+            let rows = places.map(|at| &known[at * columns..(at + 1) * columns]);
+            minus_rows(row, places.map(|at| factors[at]), rows);
         }
-        for k in whole..factors.len() {
-            minus_row(row, factors[k], &known[k * columns..(k + 1) * columns]);
+        for at in (whole..factors.len()).map(place) {
+            minus_row(row, factors[at], &known[at * columns..(at + 1) * columns]);
         }
         if kind & UNIT == 0 {
             let pivot = a[i * n + i];
             for x in row {
                 *x = *x / pivot;
             }
+        }
+    }
+}
+
+/// Solves a system for one right side. Each element is computed in the same order as by [`substitute`]; but the subtractions
+/// of a step do not wait for each other.
+#[inline(always)]
+fn substitute_one<T: Real>(a: &[T], x: &mut [T], kind: u64) {
+    let n = x.len();
+    let is_upper = kind & UPPER != 0;
+    for step in 0..n {
+        let i = if is_upper { n - 1 - step } else { step };
+        if kind & UNIT == 0 {
+            x[i] = x[i] / a[i * n + i];
+        }
+        let known = x[i];
+        let later = if is_upper { 0..i } else { i + 1..n };
+        for (x, row) in x[later.clone()].iter_mut().zip(a[later.start * n..].chunks_exact(n)) {
+            *x = *x - row[i] * known;
         }
     }
 }

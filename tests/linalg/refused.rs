@@ -14,10 +14,10 @@ fn late(d: &Device, e: &Expr) -> Error {
 
 on_devices! {
     fn matrices_are_named_by_their_position(d: &Device) {
-        for n in [3, 20, 70, 200] {
+        for n in if d.is_gpu() { vec![3, 70] } else { vec![3, 20, 70, 200] } {
             let identity = eye(n, F32).to_device(d).unwrap();
             let all = identity.broadcast_to([5, n, n]).eval().unwrap();
-            for row in [0, 1, n / 2, n - 1] {
+            for row in [0, n / 2, n - 1] {
                 for bad in [0.0, -1.0, f64::NAN] {
                     let at = arange(0, n, 1, I32);
                     let there = at.equal(row).expand_dims(0) & at.equal(row).expand_dims(1);

@@ -23,7 +23,7 @@ fn hold(name: &str, d: &Device, operands: &[Array], f: &dyn Fn(&[Expr]) -> Expr)
         let (_, base) = numbers(&of[number]).unwrap();
         let step = 1e-6;
         for e in (0..base.len()).step_by((base.len() / 12).max(1)) {
-            let mut value = |by: f64| {
+            let value = |by: f64| {
                 let mut moved = base.clone();
                 moved[e] += by;
                 let mut all = of.clone();
