@@ -221,6 +221,8 @@ list! {
     remainder_takes_dividends_sign, "3 8-bit exhaustive", "accuracy sweep::all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
     rest_of_a_row_left, "6 rows together", "planning folds::rows_together", "a fold of short rows leaves out elements";
     routine_reads_any_strides, "14 views", "planning routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
+    row_of_a_block_refused, "1 refusals", "linalg refused::cpu::", "a refused row is counted from the first row of its block";
+    rows_of_a_panel_stay, "14 views", "linalg factors::cpu::triangular_factors", "the exchange of rows leaves out the columns outside of a block";
     same_random_numbers_in_all_calls, "14 sequences", "operations compiled::cpu::random_numbers", "all calls of a compiled function draw the same numbers";
     scalar_rounded_twice, "7 dtypes", "arrays semantics::cpu::weak", "a number is rounded to f32 before f16";
     scan_barrier_removed, "11 races", "operations scans::gpu::rows_follow", "no barrier between the steps of a scan's network on a GPU";

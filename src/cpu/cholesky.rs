@@ -8,10 +8,11 @@ use std::cmp::Ordering;
 
 /// Runs the routine.
 pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
-    match call.call.operands[0].meta.dtype {
-        DType::F64 => each_matrix::<f64>(call, of_f64),
+    if call.call.operands[0].meta.dtype == DType::F64 {
+        each_matrix::<f64>(call, of_f64)
+    } else {
         // the methods convert every other dtype
-        _ => each_matrix::<f32>(call, of_f32),
+        each_matrix::<f32>(call, of_f32)
     }
 }
 
@@ -74,8 +75,10 @@ fn factorise<T: Real>(u: &mut [T], n: usize) -> Option<usize> {
         let (top, below) = u.split_at_mut(end * n);
         let Some(rows) = top.get(first * n..).filter(|rows| rows.len() == ROWS * n) else { break };
         for i in end..n {
-            let rows: [&[T]; ROWS] = std::array::from_fn(|k| &rows[k * n + i..(k + 1) * n]);
-            minus_rows(&mut below[(i - end) * n + i..(i - end + 1) * n], rows.map(|row| row[0]), rows);
+            let part = |k: usize| &rows[k * n + i..(k + 1) * n];
+            let [a, b, c, d] = [part(0), part(1), part(2), part(3)];
+            let target = &mut below[(i - end) * n + i..(i - end + 1) * n];
+            minus_rows(target, [a[0], b[0], c[0], d[0]], [a, b, c, d]);
         }
     }
     None

@@ -76,7 +76,8 @@ pub(super) fn minus_row<T: Real>(target: &mut [T], factor: T, row: &[T]) {
 #[inline(always)]
 pub(super) fn minus_rows<T: Real>(target: &mut [T], factors: [T; ROWS], rows: [&[T]; ROWS]) {
     let n = target.len();
-    let [a, b, c, d] = rows.map(|row| &row[..n]);
+    // not by `map`, which is not inlined into functions of an instruction set
+    let [a, b, c, d] = [&rows[0][..n], &rows[1][..n], &rows[2][..n], &rows[3][..n]];
     let [e, f, g, h] = factors;
     for (i, x) in target.iter_mut().enumerate() {
         *x = *x - e * a[i] - f * b[i] - g * c[i] - h * d[i];

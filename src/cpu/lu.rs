@@ -11,10 +11,11 @@ const BLOCK: usize = 2 * ROWS;
 
 /// Runs the routine.
 pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
-    match call.call.operands[0].meta.dtype {
-        DType::F64 => each_panel::<f64>(call, of_f64),
+    if call.call.operands[0].meta.dtype == DType::F64 {
+        each_panel::<f64>(call, of_f64);
+    } else {
         // the methods convert every other dtype
-        _ => each_panel::<f32>(call, of_f32),
+        each_panel::<f32>(call, of_f32);
     }
     Ok(())
 }
@@ -77,15 +78,18 @@ fn eliminate<T: Real>(block: &mut Block<T>, first: usize, pivots: &mut [usize]) 
             }
         }
         block.swap(k, *pivot);
-        let top = block[k];
-        let divides = top[c] != T::ZERO;
+        let mut top = block[k];
+        let divisor = top[c];
+        // all columns are updated, because whole rows are vectors: those before by 0
+        top[..=c].fill(T::ZERO);
         for row in &mut block[k + 1..] {
-            let factor = if divides { row[c] / top[c] } else { row[c] };
-            row[c] = factor;
+            let mut next = *row;
+            let factor = if divisor != T::ZERO { next[c] / divisor } else { next[c] };
             for j in 0..BLOCK {
-                let x = row[j] - factor * top[j];
-                row[j] = if j > c { x } else { row[j] };
+                next[j] = next[j] - factor * top[j];
             }
+            next[c] = factor;
+            *row = next;
         }
     }
 }
@@ -103,7 +107,7 @@ fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Bloc
         let mut pivots = [0; BLOCK];
         eliminate(block, first, &mut pivots[..width]);
         for (k, pivot) in (first..end).zip(pivots).filter(|(k, pivot)| k != pivot) {
-            exchange(a, n, [k, pivot], [first, end]);
+            mutant!(rows_of_a_panel_stay, (), exchange(a, n, [k, pivot], [first, end]));
             order.swap(k, pivot);
             exchanges += 1;
         }
@@ -125,9 +129,10 @@ fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Bloc
         }
         for row in below.chunks_exact_mut(n) {
             for half in [0, ROWS] {
-                let rows: [&[T]; ROWS] = std::array::from_fn(|k| &top[(half + k) * n + end..(half + k + 1) * n]);
-                let factors = std::array::from_fn(|k| row[first + half + k]);
-                minus_rows(&mut row[end..], factors, rows);
+                let above = |k: usize| &top[(half + k) * n + end..(half + k + 1) * n];
+                let (factors, target) = row[first + half..].split_at_mut(end - first - half);
+                let factors = [factors[0], factors[1], factors[2], factors[3]];
+                minus_rows(target, factors, [above(0), above(1), above(2), above(3)]);
             }
         }
     }

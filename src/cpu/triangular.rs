@@ -10,10 +10,11 @@ const COLUMNS: usize = 64;
 
 /// Runs the routine.
 pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
-    match call.call.operands[0].meta.dtype {
-        DType::F64 => each_block::<f64>(call, of_f64),
+    if call.call.operands[0].meta.dtype == DType::F64 {
+        each_block::<f64>(call, of_f64)
+    } else {
         // the methods convert every other dtype
-        _ => each_block::<f32>(call, of_f32),
+        each_block::<f32>(call, of_f32)
     }
 }
 
@@ -73,9 +74,10 @@ fn substitute<T: Real>(a: &[T], x: &mut [T], columns: usize, kind: u64) {
         let place = |k: usize| if is_upper { factors.len() - 1 - k } else { k };
         let whole = factors.len() / ROWS * ROWS;
         for k in (0..whole).step_by(ROWS) {
-            let places: [usize; ROWS] = std::array::from_fn(|r| place(k + r));
-            let rows = places.map(|at| &known[at * columns..(at + 1) * columns]);
-            minus_rows(row, places.map(|at| factors[at]), rows);
+            let [a, b, c, d] = [place(k), place(k + 1), place(k + 2), place(k + 3)];
+            let known = |at: usize| &known[at * columns..(at + 1) * columns];
+            let rows = [known(a), known(b), known(c), known(d)];
+            minus_rows(row, [factors[a], factors[b], factors[c], factors[d]], rows);
         }
         for at in (whole..factors.len()).map(place) {
             minus_row(row, factors[at], &known[at * columns..(at + 1) * columns]);

@@ -9,4 +9,3 @@ mod golden;
 mod matrices;
 mod refused;
 mod slopes;
-mod timings;

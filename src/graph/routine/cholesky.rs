@@ -39,7 +39,8 @@ pub(super) fn refused_matrix(place: i128, params: &Params, detail: &str) -> Faul
         1 => "the matrix is".to_string(),
         count => format!("matrix {} of the {count} in the batch is", place / n),
     };
-    let row = (params[2] as i128 + place % n).to_string();
+    let first = mutant!(row_of_a_block_refused, 0, params[2] as i128);
+    let row = (first + place % n).to_string();
     Fault::new(ErrorKind::Singular, detail.replacen("{}", &matrix, 1).replacen("{}", &row, 1))
 }
 

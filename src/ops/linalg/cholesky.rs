@@ -71,7 +71,7 @@ fn factor(a: &Expr, call: Call) -> Result<Expr> {
     }
     let n = call.square(a)?;
     let mut bands = vec![];
-    lower(a, [n, 0], call)?.bands(n, &mut vec![], &mut bands, call);
+    lower(a, [n, 0], call)?.bands(n, &[], &mut bands, call);
     let l = match bands.len() {
         1 => bands.remove(0),
         _ => call.join(bands, -2),
@@ -115,10 +115,10 @@ impl Lower {
 
     /// Adds the rows of the blocks on the diagonal, from the first column to the last, in bands. `before` holds what is left
     /// of these rows in larger matrices, and `n` counts the columns from here to the last.
-    fn bands(&self, n: usize, before: &mut Vec<Expr>, bands: &mut Vec<Expr>, call: Call) {
+    fn bands(&self, n: usize, before: &[Expr], bands: &mut Vec<Expr>, call: Call) {
         match self {
             Lower::Block(l) => {
-                let mut parts = before.clone();
+                let mut parts = before.to_vec();
                 parts.push(l.clone());
                 let mut shape = l.0.shape.clone();
                 let last = shape.len() - 1;
@@ -134,10 +134,10 @@ impl Lower {
                     parts.iter().map(|part| call.rows(part, from..to)).collect()
                 };
                 let rows = below.0.shape[below.0.shape.len() - 2];
-                first.bands(n, &mut mine(before, 0, *at), bands, call);
+                first.bands(n, &mine(before, 0, *at), bands, call);
                 let mut left = mine(before, *at, *at + rows);
                 left.push(below.clone());
-                second.bands(n - at, &mut left, bands, call);
+                second.bands(n - at, &left, bands, call);
             }
         }
     }
