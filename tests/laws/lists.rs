@@ -27,6 +27,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
         &[
             ("array/print/mod.rs", "before.len() + 1"),
             ("ops/index/mod.rs", "n - 2"),
+            ("ops/linalg/mod.rs", "s.len() as isize"),
             ("io/mod.rs", "reversed.len() as isize"),
             ("base/layout/mod.rs", "to.len()"),
             ("base/layout/view.rs", "n"),
@@ -126,6 +127,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
         "the meaning of a routine, which tests alone ask for",
         &[
             ("graph/routine/bincount.rs", "params[0] as usize"),
+            ("graph/routine/lu.rs", "m as i128"),
             ("graph/routine/sort.rs", "operands[0].len()"),
             ("graph/routine/sort.rs", "row.len()"),
             ("graph/routine/sort.rs", "key_digits + row_digits"),
