@@ -61,6 +61,8 @@ on_devices! {
             hold("upper", d, std::slice::from_ref(&p), &|x| cholesky(&x[0], Triangle::Upper));
             hold("solve", d, &[a.clone(), b.clone()], &|x| solve(&x[0], &x[1]));
             hold("solve a vector", d, &[a.clone(), v], &|x| solve(&x[0], &x[1]));
+            let one = a.slice(s![0]).eval().unwrap();
+            hold("one matrix", d, &[one, b.clone()], &|x| solve(&x[0], &x[1]));
             hold("inv", d, std::slice::from_ref(&a), &|x| inv(&x[0]));
             hold("slogdet", d, std::slice::from_ref(&a), &|x| slogdet(&x[0]).1);
             if n == 4 {

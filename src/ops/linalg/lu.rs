@@ -4,7 +4,7 @@ use super::triangular::{Kind, solved};
 use super::{Call, count, half};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::Result;
-use crate::base::layout::{IndexMode, SliceItem, View};
+use crate::base::layout::{IndexMode, Shape, SliceItem, View};
 use crate::graph::expr::{Expr, Operand, binary, cast, routine, view};
 use crate::graph::routine::{LU, MOST_COLUMNS_OF_LU as BLOCK};
 use crate::graph::ufunc::{arithmetic, logic};
@@ -23,6 +23,17 @@ pub(super) struct Factors {
     pub order: Expr,
     /// How many pairs of rows were exchanged.
     pub exchanges: Expr,
+}
+
+impl Factors {
+    /// Returns the same factors for each matrix of a batch.
+    pub fn broadcast(&self, batch: &[usize], call: Call) -> Factors {
+        let order = view(call.op, &self.order, call.at, |s| {
+            let to: Shape = batch.iter().chain(s.last()).copied().collect();
+            View::broadcast_to(s, &to)
+        });
+        Factors { packed: call.broadcast(&self.packed, batch), order, exchanges: self.exchanges.clone() }
+    }
 }
 
 /// Returns the triangular factors of matrices A along the last two axes, with exchanged rows: (p, L, U), where row i of L·U

@@ -36,7 +36,10 @@ pub fn solve(a: impl Operand, b: impl Operand) -> Expr {
     let call = Call { op: "solve", at: Location::caller() };
     carry(call.at, || {
         let [a, b] = call.both(a, b)?;
-        with_columns(&a, &b, call, |a, b| by_factors(a, b, &factored(a, call)?, false, call))
+        // a matrix of many right sides is factorised once
+        let once =
+            |wide: &Expr, b: &Expr| by_factors(wide, b, &factored(&a, call)?.broadcast(batch(b), call), false, call);
+        with_columns(&a, &b, call, once)
     })
 }
 
