@@ -83,13 +83,12 @@ fn eliminate<T: Real>(block: &mut Block<T>, first: usize, pivots: &mut [usize]) 
         // all columns are updated, because whole rows are vectors: those before by 0
         top[..=c].fill(T::ZERO);
         for row in &mut block[k + 1..] {
-            let mut next = *row;
-            let factor = if divisor != T::ZERO { next[c] / divisor } else { next[c] };
+            let factor = if divisor != T::ZERO { row[c] / divisor } else { row[c] };
             for j in 0..BLOCK {
-                next[j] = next[j] - factor * top[j];
+                row[j] = row[j] - factor * top[j];
             }
-            next[c] = factor;
-            *row = next;
+            // last, because a vector must not be loaded from where a single number was just stored
+            row[c] = factor;
         }
     }
 }

@@ -232,17 +232,6 @@ fn others(out: &mut BTreeMap<String, u64>) {
             put(&format!("transforms of {n} {t}"), vec![z.real().clone(), z.imag() * 1.0, down.real() + down.imag()]);
         }
     }
-    for t in [F32, F64] {
-        // one block, several blocks, and blocks that are not whole
-        for (n, count) in [(4, 50), (64, 3), (65, 2), (150, 2)] {
-            let x = data(I16, [0.0; 2], n * n * count, 1).astype(t) * 0.001;
-            let x = x.reshape([count, n, n]) + eye(n, t) * (40 * n) as f64;
-            let (order, lower, upper) = linalg::lu(&x);
-            let solved = linalg::solve(&x, x.slice(s![..1, .., ..(n as isize + 1) / 2]));
-            let factor = linalg::cholesky(&x + x.matrix_transpose(), linalg::Triangle::Lower);
-            put(&format!("factors of {n} {t}"), vec![order, lower, upper, solved, factor, linalg::det(&x * 0.001)]);
-        }
-    }
     put(
         "ranges",
         vec![arange(0, 5000, 1, I32) * 3, arange(0.0, 7.0, 0.1, F32), linspace(-1.0, 1.0, 777, F32), eye(9, F64)],
@@ -254,6 +243,21 @@ fn others(out: &mut BTreeMap<String, u64>) {
             select(long.isfinite(), &*long, zeros_like(&long)).sum(..)
         }],
     );
+}
+
+fn factors(out: &mut BTreeMap<String, u64>) {
+    for t in [F32, F64] {
+        // one block, several blocks, and blocks that are not whole
+        for (n, count) in [(4, 50), (64, 3), (65, 2), (150, 2)] {
+            let x = data(I16, [0.0; 2], n * n * count, 1).astype(t) * 0.001;
+            let x = x.reshape([count, n, n]) + eye(n, t) * (40 * n) as f64;
+            let (order, lower, upper) = linalg::lu(&x);
+            let solved = linalg::solve(&x, x.slice(s![..1, .., ..(n as isize + 1) / 2]));
+            let factor = linalg::cholesky(&x + x.matrix_transpose(), linalg::Triangle::Lower);
+            let det = linalg::det(&x * 0.001);
+            out.insert(format!("factors of {n} {t}"), hash(vec![order, lower, upper, solved, factor, det]));
+        }
+    }
 }
 
 fn random(out: &mut BTreeMap<String, u64>) {
@@ -364,6 +368,7 @@ pub fn all() -> BTreeMap<String, u64> {
     elementwise(&mut out);
     folds(&mut out);
     others(&mut out);
+    factors(&mut out);
     random(&mut out);
     products(&mut out);
     for (name, e) in programs::all(&Device::cpu()) {
