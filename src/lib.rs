@@ -26,6 +26,7 @@
 //! | slices, transposes, in-place writes | [`guide::views`], [`Expr::slice`], [`Array::set`] |
 //! | derivatives, losses, training steps | [`guide::derivatives`], [`grad`] |
 //! | Fourier transforms, complex numbers | [`fft`], [`Complex`] |
+//! | QR, eigenvalues, singular values, least squares | [`linalg`] |
 //! | the error bound of each function | [`guide::accuracy`] |
 //! | GPUs, transfers, memory, waiting, timing | [`guide::devices`], [`Device`] |
 //! | the time that each line of a program takes | [`Device::profile`] |
@@ -333,7 +334,10 @@ pub mod fft {
 /// Linear algebra: factorisations of matrices, and what is computed by them. Products and norms are methods of
 /// [`Expr`](crate::Expr).
 pub mod linalg {
-    pub use crate::ops::linalg::{Triangle, cholesky, det, inv, lu, slogdet, solve, solve_triangular};
+    pub use crate::ops::linalg::{
+        Mode, Triangle, cholesky, cond, det, eigh, eigvalsh, inv, lstsq, lu, matrix_rank, pinv, qr, slogdet, solve,
+        solve_triangular, svd, svdvals,
+    };
 }
 
 /// Contains the README and the tour as documentation, so that their examples run as tests.

@@ -23,8 +23,9 @@
 //! | `caches.rs` | reads the sizes of the processor's caches, and prefetches cache lines |
 //! | `direct.rs` | runs small kernels that are one tile of contiguous operands |
 //! | `elementwise.rs`, `moves/`, `reduce/`, `row.rs`, `matmul/` | prepare and run one kind of kernel each |
-//! | `linear.rs` | what the routines of linear algebra share |
-//! | `routines.rs` | lists the routines, which have a file each (`bincount.rs`, `cholesky.rs`, `compress.rs`, `fft/`, `lu.rs`, `sort/`, `sums.rs`, `triangular.rs`); `operands.rs` passes them slices of memory |
+//! | `factor/` | reflectors, rotations and iterations of factorisations |
+//! | `linear.rs` | what the routines of linear equations share |
+//! | `routines.rs` | lists the routines, which have a file each (`bincount.rs`, `cholesky.rs`, `compress.rs`, `eigh.rs`, `fft/`, `lu.rs`, `qr.rs`, `sort/`, `sums.rs`, `svd.rs`, `triangular.rs`); `operands.rs` passes them slices of memory |
 
 mod arena;
 mod assign;
@@ -36,8 +37,10 @@ mod cholesky;
 mod compress;
 mod convert;
 mod direct;
+mod eigh;
 mod elementwise;
 mod ends;
+mod factor;
 mod fft;
 mod fold;
 mod gather;
@@ -52,6 +55,7 @@ mod philox;
 mod pool;
 mod prepared;
 mod program;
+mod qr;
 mod recorder;
 mod reduce;
 mod routines;
@@ -62,6 +66,7 @@ mod share;
 mod sort;
 mod strided;
 mod sums;
+mod svd;
 mod threaded;
 mod threads;
 mod tiles;

@@ -141,9 +141,22 @@ impl<'a> Operands<'a> {
 
     /// Returns the address of the first element of a result, which is uninitialised. Returns `None` if the result has no
     /// elements or is not of type `T`.
-    pub fn result<T: Element>(&mut self, number: usize) -> Option<*mut T> {
+    pub fn result<T: Element>(&self, number: usize) -> Option<*mut T> {
         let is_of_type = self.call.results.get(number).is_some_and(|w| w.meta.dtype == T::DTYPE);
         self.results.get(number).filter(|m| m.bytes > 0 && is_of_type).map(|m| m.ptr.cast())
+    }
+
+    /// Calls `f` with the first scratch memory, filled with zeros, or with an empty slice if there is none.
+    pub fn with_scratch<R>(&mut self, f: impl FnOnce(&mut [f64]) -> R) -> R {
+        match self.scratch.first().filter(|m| m.bytes > 0) {
+            // SAFETY: the scratch shares no memory with results or operands (the invariant of `Operands`, which is
+            // borrowed mutably while `f` runs). Temporaries begin at multiples of 16 bytes. Zeros are valid numbers.
+            Some(m) => f(unsafe {
+                m.ptr.write_bytes(0, m.bytes);
+                std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<f64>())
+            }),
+            None => f(&mut []),
+        }
     }
 
     /// Calls `f` with the elements of a result, initialised to 0, and with the elements of a scratch. The scratch is

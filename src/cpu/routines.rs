@@ -5,8 +5,8 @@ use super::operands::{Operands, Refused};
 use super::parts::internal;
 use crate::base::error::Result;
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, FFT, LU, NONZERO, REDUCE_AT, Routine, SELECT, SOLVE_TRIANGULAR,
-    SORT, SUM_BY_KEY,
+    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, EIGH, FFT, LU, NONZERO, QR, REDUCE_AT, Routine, SELECT,
+    SOLVE_TRIANGULAR, SORT, SUM_BY_KEY, SVD,
 };
 use crate::plan::backend::refused_value;
 use crate::plan::kernel::{BufferRef, RoutineCall};
@@ -15,7 +15,7 @@ use crate::plan::kernel::{BufferRef, RoutineCall};
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
-static FUNCTIONS: [(&Routine, Function); 13] = [
+static FUNCTIONS: [(&Routine, Function); 16] = [
     (&BINCOUNT, super::bincount::run),
     (&SORT, super::sort::sort),
     (&ARGSORT, super::sort::argsort),
@@ -29,6 +29,9 @@ static FUNCTIONS: [(&Routine, Function); 13] = [
     (&CHOLESKY, super::cholesky::run),
     (&SOLVE_TRIANGULAR, super::triangular::run),
     (&LU, super::lu::run),
+    (&EIGH, super::eigh::run),
+    (&SVD, super::svd::run),
+    (&QR, super::qr::run),
 ];
 
 /// Returns whether the CPU implements a routine.

@@ -10,15 +10,15 @@ use super::wgsl::{self, Dialect, Header, Slot};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, FFT, LU, NONZERO, Pass, Place, REDUCE_AT, Routine, SELECT,
-    SOLVE_TRIANGULAR, SORT, SUM_BY_KEY,
+    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, EIGH, FFT, LU, NONZERO, Pass, Place, QR, REDUCE_AT, Routine,
+    SELECT, SOLVE_TRIANGULAR, SORT, SUM_BY_KEY, SVD,
 };
 use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, RoutineCall, RoutinePass};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The shader file of each routine. The block with a pass's name is the source of the pass.
-static SHADERS: [(&Routine, &str); 13] = [
+static SHADERS: [(&Routine, &str); 16] = [
     (&BINCOUNT, include_str!("../../shaders/bincount.wgsl")),
     (&SORT, include_str!("../../shaders/sort.wgsl")),
     (&ARGSORT, include_str!("../../shaders/sort.wgsl")),
@@ -32,6 +32,9 @@ static SHADERS: [(&Routine, &str); 13] = [
     (&CHOLESKY, include_str!("../../shaders/cholesky.wgsl")),
     (&SOLVE_TRIANGULAR, include_str!("../../shaders/triangular.wgsl")),
     (&LU, include_str!("../../shaders/lu.wgsl")),
+    (&EIGH, include_str!("../../shaders/eigh.wgsl")),
+    (&SVD, include_str!("../../shaders/svd.wgsl")),
+    (&QR, include_str!("../../shaders/qr.wgsl")),
 ];
 
 /// Returns whether [`SHADERS`] has a file for a routine.

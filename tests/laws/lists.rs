@@ -25,6 +25,9 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
     (
         "as long as an array has axes, which a caller lists one by one",
         &[
+            ("ops/linalg/derived.rs", "extra"),
+            ("ops/linalg/parts.rs", "s.len()"),
+            ("ops/linalg/parts.rs", "s.len() as isize"),
             ("array/print/mod.rs", "before.len() + 1"),
             ("ops/index/mod.rs", "n - 2"),
             ("ops/linalg/mod.rs", "s.len() as isize"),
@@ -109,6 +112,8 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("array/print/complex.rs", "im.len() - digits.len()"),
             ("array/print/complex.rs", "width - im.len()"),
             ("graph/routine/fft.rs", "count"),
+            ("graph/routine/factor.rs", "vectors"),
+            ("graph/routine/factor.rs", "2 * least"),
             ("ops/products/order.rs", "all"),
             ("ops/products/order.rs", "all + 1"),
         ],
@@ -128,6 +133,11 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
         &[
             ("graph/routine/bincount.rs", "params[0] as usize"),
             ("graph/routine/lu.rs", "m as i128"),
+            ("graph/routine/factor.rs", "columns"),
+            ("graph/routine/factor.rs", "rows"),
+            ("graph/routine/factor.rs", "matrices"),
+            ("graph/routine/factor.rs", "n"),
+            ("graph/routine/factor.rs", "m"),
             ("graph/routine/sort.rs", "operands[0].len()"),
             ("graph/routine/sort.rs", "row.len()"),
             ("graph/routine/sort.rs", "key_digits + row_digits"),

@@ -21,6 +21,7 @@ fn argmin_by_formulas() -> testing::FoldRow {
 fn variants() -> Vec<(&'static str, Expr)> {
     let mut all = nodes();
     all.extend(sums_by_key());
+    all.extend(factors());
     all.extend(transforms());
     all.extend(factors());
     all
@@ -35,6 +36,19 @@ fn sums_by_key() -> [(&'static str, Expr); 5] {
         ("more sums by segment", rows.segment_sum(&i, 10)),
         ("sums of weights", i.bincount_weighted(2.5, 4)),
         ("sums between positions", x.reduce_at(&i, 0)),
+    ]
+}
+
+fn factors() -> [(&'static str, Expr); 7] {
+    let (x, square) = (of(F32, &[4, 6]), of(F32, &[4, 4]));
+    [
+        ("eigenvalues", linalg::eigvalsh(&square)),
+        ("with vectors", linalg::eigh(&square).0),
+        ("the vectors", linalg::eigh(&square).1),
+        ("singular values", linalg::svdvals(&square)),
+        ("of a tall matrix", linalg::svdvals(x.t())),
+        ("a factor", linalg::qr(x.t(), linalg::Mode::Reduced).1),
+        ("with more columns", linalg::qr(x.t(), linalg::Mode::Complete).1),
     ]
 }
 

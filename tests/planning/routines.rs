@@ -95,6 +95,22 @@ fn factors_are_made_of_blocks_and_products() {
 }
 
 #[test]
+fn factorisations_are_a_pass_and_one_for_each_result_with_vectors() {
+    let x = put(&Device::cpu(), vec![0f32; 2 * 65 * 65], &[2, 65, 65]);
+    let passes = |e: &Expr| testing::plan_for(e, "card").map(|(text, _)| text.matches(" pass ").count());
+    let small = x.slice(s![.., ..64, ..64]);
+    assert_eq!(passes(&linalg::eigvalsh(&small)).unwrap(), 1);
+    assert_eq!(passes(&linalg::eigh(&small).1).unwrap(), 2);
+    assert_eq!(passes(&linalg::svd(&small, linalg::Mode::Reduced).0).unwrap(), 4);
+    assert_eq!(passes(&linalg::qr(&x, linalg::Mode::Reduced).0).unwrap(), 1);
+    let e = passes(&linalg::eigvalsh(&x)).unwrap_err().to_string();
+    assert!(e.contains("65 rows") && e.contains("to_device(&Device::cpu())"), "{e}");
+    let x = put(&Device::cpu(), vec![0f32; 1 << 22], &[2048, 2048]);
+    let e = passes(&linalg::qr(&x, linalg::Mode::Reduced).1).unwrap_err().to_string();
+    assert!(e.contains("[2048, 2048]"), "{e}");
+}
+
+#[test]
 fn a_gpu_without_integers_of_64_bits_writes_pairs_of_words() {
     let x = put(&Device::cpu(), vec![3i32; 9], &[9]);
     let (_, texts) = testing::plan_for(&x.bincount(5), "weak").unwrap();

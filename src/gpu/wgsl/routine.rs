@@ -200,11 +200,17 @@ fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, us
             if block.contains(&format!("store_partial_in{n}(")) || block.contains(&format!("load_partial_in{n}(")) {
                 partials(out, n, dtype);
             }
+            if block.contains(&format!("quotient_in{n}(")) {
+                quotients(out, n, dtype);
+            }
             if block.contains(&format!("cos_sin_in{n}(")) {
                 roots_of_unity(out, n, dtype);
             }
             if block.contains(&format!("Number_in{n}")) {
                 numbers(out, n, dtype, block);
+            }
+            if block.contains(&format!("epsilon_in{n}(")) {
+                magnitudes(out, n, dtype);
             }
             if block.contains(&format!("load_bits_in{n}(")) {
                 let text = access::load(slot, kind, as_bits, "at");
@@ -269,18 +275,50 @@ fn slot_functions(out: &mut Text, dtype: DType) {
     line!(out, "fn is_before(a: Slot, b: Slot) -> bool {{\nreturn {is_before};\n}}\n");
 }
 
-/// Writes the functions of an operand's type from which the shader of `fft` makes roots of unity and its factor.
+/// Writes the functions that make numbers of an operand's type, and their quotients and square roots.
+fn quotients(out: &mut Text, n: usize, dtype: DType) {
+    let float = dtype.compute().name();
+    let [quotient, root] = if dtype == DType::F64 { ["a / b", "sqrt(x)"] } else { ["m_div(a, b)", "m_sqrt(x)"] };
+    line!(out, "fn number_in{n}(n: u32) -> {float} {{\nreturn {float}(n);\n}}\n");
+    line!(out, "fn quotient_in{n}(a: {float}, b: {float}) -> {float} {{\nreturn {quotient};\n}}\n");
+    line!(out, "fn root_in{n}(x: {float}) -> {float} {{\nreturn {root};\n}}\n");
+}
+
+/// Writes the functions with which the shaders of factorisations scale matrices, and the numbers of an operand's type.
+fn magnitudes(out: &mut Text, n: usize, dtype: DType) {
+    let float = dtype.compute().name();
+    let (bits, infinite, shift, whole) = match dtype {
+        DType::F64 => ("high_u64(bitcast<u64>(x))", "0x7ff00000u", 20, 2046),
+        _ => ("bitcast<u32>(x)", "0x7f800000u", 23, 254),
+    };
+    let [of_bits, epsilon, nan] = match dtype {
+        DType::F64 => ["bitcast<f64>(make_u64(0u, bits))", "0x3cb00000u", "0x7ff80000u"],
+        _ => ["bitcast<f32>(bits)", "0x34000000u", "0x7fc00000u"],
+    };
+    line!(out, "// The bits of a magnitude, of which the upper ones are enough; they are in order.");
+    line!(out, "fn magnitude_in{n}(x: {float}) -> u32 {{\nreturn {bits} & 0x7fffffffu;\n}}\n");
+    line!(out, "fn is_finite_in{n}(magnitude: u32) -> bool {{\nreturn magnitude < {infinite};\n}}\n");
+    line!(out, "fn of_bits_in{n}(bits: u32) -> {float} {{\nreturn {of_bits};\n}}\n");
+    line!(out, "// The exponent of a magnitude, within those whose reciprocals are normal numbers.");
+    line!(out, "fn exponent_in{n}(magnitude: u32) -> u32 {{");
+    line!(out, "return clamp(magnitude >> {shift}u, 2u, {}u);\n}}\n", whole - 2);
+    line!(out, "// Powers of two: the factors that scale numbers up to a magnitude to about 1, and back.");
+    line!(out, "fn scale_in{n}(magnitude: u32) -> {float} {{");
+    line!(out, "return of_bits_in{n}(({whole}u - exponent_in{n}(magnitude)) << {shift}u);\n}}\n");
+    line!(out, "fn unscale_in{n}(magnitude: u32) -> {float} {{");
+    line!(out, "return of_bits_in{n}(exponent_in{n}(magnitude) << {shift}u);\n}}\n");
+    line!(out, "fn epsilon_in{n}() -> {float} {{\nreturn of_bits_in{n}({epsilon});\n}}\n");
+    line!(out, "fn nan_in{n}() -> {float} {{\nreturn of_bits_in{n}({nan} ^ cp_zero());\n}}\n");
+}
+
+/// Writes the functions of an operand's type from which the shader of `fft` makes roots of unity.
 fn roots_of_unity(out: &mut Text, n: usize, dtype: DType) {
     let float = dtype.compute().name();
-    let [prefix, quotient, root] =
-        if dtype == DType::F64 { ["d", "a / b", "sqrt(x)"] } else { ["m", "m_div(a, b)", "m_sqrt(x)"] };
+    let prefix = if dtype == DType::F64 { "d" } else { "m" };
     line!(out, "// The cosine and the sine of pi k / n, for k up to n / 4.");
     line!(out, "fn cos_sin_in{n}(k: u32, n: u32) -> vec2<{float}> {{");
     line!(out, "let x = quotient_in{n}(number_in{n}(k), number_in{n}(n));");
     line!(out, "return vec2<{float}>({prefix}_cospi(x), {prefix}_sinpi(x));\n}}\n");
-    line!(out, "fn number_in{n}(n: u32) -> {float} {{\nreturn {float}(n);\n}}\n");
-    line!(out, "fn quotient_in{n}(a: {float}, b: {float}) -> {float} {{\nreturn {quotient};\n}}\n");
-    line!(out, "fn root_in{n}(x: {float}) -> {float} {{\nreturn {root};\n}}\n");
 }
 
 /// Writes the type of an operand's elements, and those functions of numbers that the block of a shader calls. Tests of f32
@@ -295,8 +333,6 @@ fn numbers(out: &mut Text, n: usize, dtype: DType, block: &str) {
         "let x = bitcast<u32>(a) & 0x7fffffffu;\nreturn x <= 0x7f800000u && x > (bitcast<u32>(b) & 0x7fffffffu);";
     let functions = [
         ("zero", "", float, ["return 0.0;", "return 0.0lf;"]),
-        ("quotient", &two, float, ["return m_div(a, b);", "return a / b;"]),
-        ("root", &one, float, ["return m_sqrt(x);", "return sqrt(x);"]),
         ("is_zero", &one, "bool", ["return (bitcast<u32>(x) & 0x7fffffffu) == 0u;", "return x == 0.0lf;"]),
         (
             "is_positive",

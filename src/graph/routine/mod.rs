@@ -14,6 +14,7 @@
 mod bincount;
 mod cholesky;
 mod compress;
+mod factor;
 mod fft;
 mod lu;
 mod sort;
@@ -23,6 +24,7 @@ mod triangular;
 pub(crate) use bincount::BINCOUNT;
 pub(crate) use cholesky::{CHOLESKY, MOST_ROWS as MOST_ROWS_OF_CHOLESKY};
 pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
+pub(crate) use factor::{EIGH, OF_A_TASK as FACTORS_OF_A_TASK, QR, SVD, eigh_work, qr_work, spectrum_params, svd_work};
 pub(crate) use fft::{
     FFT, INVERSE, ROW_OF_A_TASK, SCALE_BY_LENGTH, SCALE_BY_ROOT, is_smooth, params as fft_params,
     root as root_of_unity, scale as fft_scale,
@@ -43,7 +45,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 13] = [
+pub(crate) static ROWS: [&Routine; 16] = [
     &BINCOUNT,
     &SORT,
     &ARGSORT,
@@ -57,6 +59,9 @@ pub(crate) static ROWS: [&Routine; 13] = [
     &CHOLESKY,
     &SOLVE_TRIANGULAR,
     &LU,
+    &EIGH,
+    &SVD,
+    &QR,
 ];
 
 /// Integers that determine the structure of a call, such as the length of a result. They are part of a plan's key.

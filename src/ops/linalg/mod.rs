@@ -1,15 +1,29 @@
-//! Factorisations of matrices, and what is computed by them. Routines factorise small blocks (`graph/routine/cholesky.rs`,
-//! `lu.rs`, `triangular.rs`). A larger matrix is divided into halves, again and again, whose parts are multiplied by the
-//! library's own products. So everything runs on either backend without a trip to the host.
+//! Factorisations of matrices, and what is computed by them: the functions of the Array API's `linalg`. A function takes
+//! matrices along the last two axes, with any axes before them.
+//!
+//! For linear equations, routines factorise small blocks (`graph/routine/cholesky.rs`, `lu.rs`, `triangular.rs`). A larger
+//! matrix is divided into halves, again and again, whose parts are multiplied by the library's own products. So everything
+//! runs on either backend without a trip to the host. The routines `eigh`, `svd` and `qr` (`graph/routine/factor.rs`)
+//! factorise whole matrices. The rest are composites.
 
 mod cholesky;
+mod derived;
+mod eigh;
 mod lu;
+mod parts;
+mod qr;
 mod solve;
+mod svd;
 mod triangular;
 
 pub use cholesky::cholesky;
+pub use derived::{cond, lstsq, matrix_rank, pinv};
+pub use eigh::{eigh, eigvalsh};
 pub use lu::lu;
+pub use qr::qr;
 pub use solve::{det, inv, slogdet, solve};
+pub(crate) use svd::values as singular_values;
+pub use svd::{svd, svdvals};
 pub use triangular::{Triangle, solve_triangular};
 
 use crate::base::dtype::{DType, Scalar};
@@ -142,4 +156,14 @@ fn batch(x: &Expr) -> &[usize] {
 /// Returns the number of matrices.
 fn count(x: &Expr) -> u64 {
     layout::product(batch(x)) as u64
+}
+
+/// How many vectors a factorisation of a matrix that is not square returns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mode {
+    /// As many as the shorter side of the matrix: NumPy's `mode="reduced"` and `full_matrices=False`.
+    #[default]
+    Reduced,
+    /// A basis of the whole space: square matrices of vectors. NumPy's `mode="complete"` and `full_matrices=True`.
+    Complete,
 }

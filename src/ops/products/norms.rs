@@ -6,6 +6,7 @@ use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{Expr, binary, carry, cast, choose, reduce, reshape, strong, unary, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::functions::{count, narrow, root_or_zero, sum_in_its_type, wide};
+use crate::ops::linalg::singular_values;
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -24,6 +25,12 @@ pub enum MatrixNorm {
     Infinity,
     /// The smallest sum of magnitudes of a row.
     MinusInfinity,
+    /// The largest singular value (the spectral norm).
+    Two,
+    /// The smallest singular value.
+    MinusTwo,
+    /// The sum of singular values.
+    Nuclear,
 }
 
 impl Expr {
@@ -67,8 +74,9 @@ impl Expr {
 
     /// Returns the norm of the matrices along two axes: first the axis of the rows, then the axis of the columns (`..`
     /// for one matrix, `(-2, -1)` for several). Integers and bool become f32; f16 and bf16 are computed in f32.
-    /// [`MatrixNorm`] lists the norms; norms that need singular values are not implemented yet. The norm of no elements
-    /// is 0, but `MinusOne` is an error for a matrix without columns, and `MinusInfinity` for a matrix without rows.
+    /// [`MatrixNorm`] lists the norms. The norm of no elements is 0, but `MinusOne` is an error for a matrix without
+    /// columns, `MinusInfinity` for a matrix without rows, and `MinusTwo` for either. Those of singular values have the
+    /// limits of [`svdvals`](crate::linalg::svdvals) on a GPU.
     ///
     /// ```
     /// use cupric::{MatrixNorm, array};
@@ -152,6 +160,29 @@ fn with_slope(norm: Expr, x: Expr, axes: AxesArg, p: f64) -> Expr {
     norm.with_rule(vec![x], Some(Box::new(back)))
 }
 
+/// Returns a norm that is made of the singular values of matrices along the named axes.
+fn of_singular_values(e: &Expr, named: [usize; 2], keep: bool, norm: MatrixNorm, at: Loc) -> Result<Expr> {
+    const OP: &str = "matrix_norm";
+    let mut order: Vec<isize> = (0..e.0.shape.len()).filter(|d| !named.contains(d)).map(|d| d as isize).collect();
+    order.extend(named.map(|d| d as isize));
+    let turned = view(OP, e, at, |s| View::permute(s, &order));
+    let s = singular_values(OP, &turned, at)?;
+    let last = AxesArg { axes: Some(smallvec![-1]), keep: false };
+    let folded = if norm == MatrixNorm::Nuclear {
+        sum(OP, &s, &last, at)
+    } else {
+        let row = if norm == MatrixNorm::Two { &arithmetic::maximum } else { &arithmetic::minimum };
+        extreme(OP, &s, &last, row, at)
+    };
+    let mut kept = narrow(folded, e, at);
+    let mut sorted = named;
+    sorted.sort_unstable();
+    for axis in sorted.into_iter().filter(|_| keep) {
+        kept = view(OP, &kept, at, |s| View::expand(s, axis as isize));
+    }
+    Ok(kept)
+}
+
 fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Expr> {
     const OP: &str = "matrix_norm";
     let ndim = e.0.shape.len();
@@ -169,11 +200,18 @@ fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Ex
         Some(a) => a.iter().filter_map(|d| layout::normalize_axis(*d, ndim).ok()).collect(),
         None => sorted.to_vec(),
     };
+    if matches!(norm, MatrixNorm::Two | MatrixNorm::MinusTwo | MatrixNorm::Nuclear) {
+        return of_singular_values(e, [named[0], named[1]], axes.keep, norm, at);
+    }
     let (summed, other, row) = match norm {
         MatrixNorm::One => (named[0], named[1], &arithmetic::maximum),
         MatrixNorm::MinusOne => (named[0], named[1], &arithmetic::minimum),
         MatrixNorm::Infinity => (named[1], named[0], &arithmetic::maximum),
-        MatrixNorm::Frobenius | MatrixNorm::MinusInfinity => (named[1], named[0], &arithmetic::minimum),
+        MatrixNorm::MinusInfinity
+        | MatrixNorm::Frobenius
+        | MatrixNorm::Two
+        | MatrixNorm::MinusTwo
+        | MatrixNorm::Nuclear => (named[1], named[0], &arithmetic::minimum),
     };
     let along = |d: usize, keep: bool| AxesArg { axes: Some(smallvec![d as isize]), keep };
     let magnitudes = unary(&arithmetic::abs, wide(e, at), at);

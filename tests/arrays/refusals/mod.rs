@@ -125,6 +125,12 @@ fn complex(d: &Device) -> Vec<Case> {
         ("inv", K::Shape, error(linalg::inv(&x))),
         ("det", K::Shape, error(linalg::det(&x))),
         ("slogdet", K::Shape, error(linalg::slogdet(&x).0)),
+        ("eigvalsh", K::Shape, error(linalg::eigvalsh(zeros([2, 3], F32)))),
+        ("svdvals", K::Shape, error(linalg::svdvals(zeros([3], F32)))),
+        ("pinv", K::Argument, error(linalg::pinv(&x, -1.0))),
+        ("lstsq", K::Shape, error(linalg::lstsq(&x, zeros([9], F32), None))),
+        ("matrix_rank", K::Argument, error(linalg::matrix_rank(&x, f64::NAN))),
+        ("cond", K::Shape, error(linalg::cond(zeros([0, 2], F32)))),
     ]
 }
 

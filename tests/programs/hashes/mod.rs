@@ -232,6 +232,15 @@ fn others(out: &mut BTreeMap<String, u64>) {
             put(&format!("transforms of {n} {t}"), vec![z.real().clone(), z.imag() * 1.0, down.real() + down.imag()]);
         }
     }
+    for t in [F32, F64] {
+        // matrices of several tasks, of one, and one whose strips are shared
+        for (n, count) in [(3, 500), (20, 30), (65, 2), (260, 1)] {
+            let x = (data(I16, [0.0; 2], n * n * count, 1).astype(t) * 0.001).reshape([count, n, n]).eval().unwrap();
+            let ((w, v), (u, s, vt)) = (linalg::eigh(&x), linalg::svd(&x, linalg::Mode::Reduced));
+            let (q, r) = linalg::qr(x.slice(s![.., .., ..n / 2 + 1]), linalg::Mode::Complete);
+            put(&format!("spectra of {n} {t}"), vec![w, v, u, s, vt, q, r]);
+        }
+    }
     put(
         "ranges",
         vec![arange(0, 5000, 1, I32) * 3, arange(0.0, 7.0, 0.1, F32), linspace(-1.0, 1.0, 777, F32), eye(9, F64)],

@@ -1,0 +1,86 @@
+//! `eigh` on the CPU: the reduction to tridiagonal form, and the QL iteration. Rotations are applied to strips of rows of
+//! the vectors, a row in each lane.
+
+use super::factor::tridiagonal::reduce;
+use super::factor::{Lanes, Numbers, Reflectors, Rotations, Sink, Source, WIDTH, each_matrix, loops, power};
+use super::operands::{Operands, Refused};
+use smallvec::SmallVec;
+
+/// Runs the routine.
+pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+    let params = &call.call.params;
+    let (n, with_vectors) = (params[0] as usize, params[1] != 0);
+    let source = Source::of(call);
+    let Some(values) = Sink::of(call, 0) else { return Ok(()) };
+    let vectors = if with_vectors { Sink::of(call, 1) } else { None };
+    let count = call.call.operands[0].meta.size() / (n * n).max(1);
+    let work = crate::graph::routine::eigh_work(n, with_vectors);
+    let one = |matrix: usize, memory: &mut [f64]| {
+        let found = factor(&source, matrix * n * n, n, with_vectors, memory);
+        // SAFETY: the results have `n` values and `n · n` elements of vectors for each matrix, which one task factorises.
+        unsafe { write(found.as_ref(), [matrix * n, matrix * n * n], n, values, vectors) };
+    };
+    each_matrix(call, count, [n, work], one);
+    Ok(())
+}
+
+/// The eigenvalues in any order, the strips of vectors, and the order.
+struct Found<'a> {
+    values: Numbers,
+    strips: &'a [Lanes],
+    order: SmallVec<[usize; 32]>,
+}
+
+/// Factorises the matrix from element `first` on. Returns `None` if it is not finite or does not converge.
+fn factor<'a>(
+    source: &Source<'_>,
+    first: usize,
+    n: usize,
+    with_vectors: bool,
+    memory: &'a mut [f64],
+) -> Option<Found<'a>> {
+    let loops = loops();
+    // the lower triangle alone counts, so that the upper one may hold anything
+    let lower = |i: usize| source.exponent([first + i * n, first + i * n + i + 1]);
+    let exponent = (0..n).try_fold(i32::MIN, |most, i| Some(most.max(lower(i)?)))?;
+    let scale = power(-exponent);
+    let (a, rest) = memory.split_at_mut(n * n);
+    for i in 0..n {
+        for j in i..n {
+            a[i * n + j] = source.get(first + j * n + i) * scale;
+        }
+    }
+    let strips = if with_vectors { n.div_ceil(WIDTH) * WIDTH * n } else { 0 };
+    let (strips, rest) = rest.split_at_mut(strips);
+    let mut reflectors = Reflectors::new(&mut rest[..Reflectors::size(n, n)], n);
+    let mut t = reduce(a, n, &mut reflectors, loops);
+    let strips = strips.as_chunks_mut().0;
+    reflectors.product(strips, loops);
+    let mut rotations = Rotations::new(strips, n);
+    if !t.solve(&mut rotations, loops) {
+        return None;
+    }
+    let mut order: SmallVec<[usize; 32]> = (0..n).collect();
+    order.sort_by(|i, j| t.d[*i].total_cmp(&t.d[*j]));
+    let unscale = power(exponent);
+    let values = t.d.iter().map(|x| x * unscale).collect();
+    Some(Found { values, strips, order })
+}
+
+/// Writes the results of a matrix, whose first elements are `at`. They are NaN if there are none.
+///
+/// # Safety
+/// The results have `n` and `n · n` elements there, which nothing else uses meanwhile.
+unsafe fn write(found: Option<&Found<'_>>, at: [usize; 2], n: usize, values: Sink, vectors: Option<Sink>) {
+    for i in 0..n {
+        let x = found.map_or(f64::NAN, |f| f.values[f.order[i]]);
+        // SAFETY: the caller ensures it.
+        unsafe { values.set(at[0] + i, x) };
+        let Some(vectors) = vectors else { continue };
+        for row in 0..n {
+            let x = found.map_or(f64::NAN, |f| f.strips[row / WIDTH * n + f.order[i]][row % WIDTH]);
+            // SAFETY: the caller ensures it.
+            unsafe { vectors.set(at[1] + row * n + i, x) };
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Square matrices: the reduction to upper bidiagonal form by Householder reflectors, and the implicit QR iteration of
+//! Golub and Kahan for the bidiagonal matrix, after LINPACK's `dsvdc`.
+
+// a loop over rows or columns walks several arrays together
+#![allow(clippy::needless_range_loop)]
+
+use super::{Loops, Numbers, Reflectors, Rotations, reflector, zeros};
+
+/// The diagonal, and the n − 1 elements above it followed by 0.
+pub(in crate::cpu) struct Bidiagonal {
+    pub d: Numbers,
+    pub e: Numbers,
+}
+
+/// How many QR steps a singular value may take on average. Two are usual.
+const STEPS: usize = 30;
+
+/// Below this, numbers of a matrix with magnitudes near 1 count as 0. Their squares would underflow.
+const TINY: f64 = 1e-140;
+
+/// Reduces a matrix, and destroys it. Adds the reflectors of the two products U and V for which Uᵀ·A·V is bidiagonal.
+pub(in crate::cpu) fn reduce(
+    a: &mut [f64],
+    n: usize,
+    [left, right]: [&mut Reflectors<'_>; 2],
+    loops: &Loops,
+) -> Bidiagonal {
+    let mut b = Bidiagonal { d: Numbers::new(), e: Numbers::new() };
+    // the change of the step before, v·yᵀ + z·uᵀ, which a step subtracts from each row when it reads the row
+    let [mut v, mut y, mut z, mut u, mut new, mut sums] = [0; 6].map(|_| zeros(n));
+    for k in 0..n {
+        for i in k..n {
+            new[i] = a[i * n + k] - (v[i] * y[k] + z[i] * u[k]);
+        }
+        let [beta, tau] = reflector(&mut new[k..], loops);
+        b.d.push(beta);
+        left.push(k, &new[k..], tau);
+        let next = k + 1;
+        if next == n {
+            b.e.push(0.0);
+            break;
+        }
+        sums[next..].fill(0.0);
+        for (i, row) in (k..n).zip(a[k * n..].chunks_exact_mut(n)) {
+            let changes = [&y[next..], &u[next..]];
+            loops.update(&mut row[next..], changes, [v[i], z[i]], (new[i], &mut sums[next..]), &y[next..]);
+        }
+        std::mem::swap(&mut v, &mut new);
+        y[next..].iter_mut().zip(&sums[next..]).for_each(|(y, sum)| *y = tau * sum);
+        // the row of the reflected matrix, whose v is 1
+        u[next..].iter_mut().zip(&a[k * n + next..][..n - next]).zip(&y[next..]).for_each(|((u, a), y)| *u = a - y);
+        let [beta, tau] = reflector(&mut u[next..], loops);
+        b.e.push(beta);
+        right.push(next, &u[next..], tau);
+        let along = loops.dot(&y[next..], &u[next..]);
+        for (i, row) in (next..n).zip(a[next * n..].chunks_exact(n)) {
+            z[i] = tau * (loops.dot(&row[next..], &u[next..]) - v[i] * along);
+        }
+    }
+    b
+}
+
+/// Returns the cosine and sine of the rotation that maps (f, g) to (r, 0), and r.
+fn rotation(f: f64, g: f64) -> [f64; 3] {
+    let r = (f * f + g * g).sqrt();
+    if r < TINY {
+        let (f, g) = (f * 1e150, g * 1e150);
+        let large = (f * f + g * g).sqrt();
+        return if large > 0.0 { [f / large, g / large, large * 1e-150] } else { [1.0, 0.0, 0.0] };
+    }
+    [f / r, g / r, r]
+}
+
+impl Bidiagonal {
+    /// Turns the diagonal into the singular values, of either sign, and applies all rotations to the strips of U and V.
+    /// Returns false if they do not converge.
+    pub fn solve(&mut self, [left, right]: [&mut Rotations<'_>; 2], loops: &Loops) -> bool {
+        let mut steps = STEPS * self.d.len();
+        let mut end = self.d.len();
+        while end > 0 {
+            let start = self.start_of_block(end);
+            if start + 1 == end {
+                end -= 1;
+                continue;
+            }
+            let zero = self.zero_on_diagonal(start, end);
+            match zero {
+                Some(at) if at + 1 == end => self.clear_column(start, end, right, loops),
+                Some(at) => self.clear_row(at, end, left, loops),
+                None if steps == 0 => return false,
+                None => {
+                    steps -= 1;
+                    self.step(start, end, [&mut *left, &mut *right], loops);
+                }
+            }
+        }
+        left.apply(loops);
+        right.apply(loops);
+        true
+    }
+
+    /// Returns where the last block before `end` begins. Elements above the diagonal that are negligible become 0.
+    fn start_of_block(&mut self, end: usize) -> usize {
+        let small = |k: &usize| {
+            let beside = self.d[*k].abs() + self.d[k + 1].abs();
+            self.e[*k].abs() <= TINY + f64::EPSILON * beside
+        };
+        let Some(at) = (0..end - 1).rev().find(small) else { return 0 };
+        self.e[at] = 0.0;
+        at + 1
+    }
+
+    /// Returns the last element of a block's diagonal that is negligible, which becomes 0.
+    fn zero_on_diagonal(&mut self, start: usize, end: usize) -> Option<usize> {
+        let small = |k: &usize| {
+            let before = if *k > start { self.e[k - 1].abs() } else { 0.0 };
+            let after = if k + 1 < end { self.e[*k].abs() } else { 0.0 };
+            self.d[*k].abs() <= TINY + f64::EPSILON * (before + after)
+        };
+        let at = (start..end).rev().find(small)?;
+        self.d[at] = 0.0;
+        Some(at)
+    }
+
+    /// Rotates columns so that the last element above the diagonal, below which the diagonal is 0, becomes 0 too.
+    fn clear_column(&mut self, start: usize, end: usize, right: &mut Rotations<'_>, loops: &Loops) {
+        let mut f = std::mem::take(&mut self.e[end - 2]);
+        for j in (start..end - 1).rev() {
+            let [c, s, r] = rotation(self.d[j], f);
+            self.d[j] = r;
+            if j > start {
+                f = -s * self.e[j - 1];
+                self.e[j - 1] *= c;
+            }
+            right.push([j, end - 1], c, s, loops);
+        }
+    }
+
+    /// Rotates rows so that the element beside a 0 of the diagonal becomes 0 too.
+    fn clear_row(&mut self, at: usize, end: usize, left: &mut Rotations<'_>, loops: &Loops) {
+        let mut f = std::mem::take(&mut self.e[at]);
+        for j in at + 1..end {
+            let [c, s, r] = rotation(self.d[j], f);
+            self.d[j] = r;
+            f = -s * self.e[j];
+            self.e[j] *= c;
+            left.push([j, at], c, s, loops);
+        }
+    }
+
+    /// Takes a QR step of a block with a shift.
+    fn step(&mut self, start: usize, end: usize, [left, right]: [&mut Rotations<'_>; 2], loops: &Loops) {
+        let (d, e) = (&mut self.d, &mut self.e);
+        let last = end - 1;
+        let all = [d[last], d[last - 1], e[last - 1], d[start], e[start]];
+        let scale = all.iter().fold(0f64, |m, x| m.max(x.abs()));
+        let [sp, before, above, first, beside] = all.map(|x| x / scale);
+        let half = ((before + sp) * (before - sp) + above * above) / 2.0;
+        let c = (sp * above) * (sp * above);
+        let shift = if half != 0.0 || c != 0.0 { c / (half + (half * half + c).sqrt().copysign(half)) } else { 0.0 };
+        let mut f = (first + sp) * (first - sp) + shift;
+        let mut g = first * beside;
+        for j in start..last {
+            let [c, s, r] = rotation(f, g);
+            if j > start {
+                e[j - 1] = r;
+            }
+            f = c * d[j] + s * e[j];
+            e[j] = c * e[j] - s * d[j];
+            g = s * d[j + 1];
+            d[j + 1] *= c;
+            right.push([j, j + 1], c, s, loops);
+            let [c, s, r] = rotation(f, g);
+            d[j] = r;
+            f = c * e[j] + s * d[j + 1];
+            d[j + 1] = c * d[j + 1] - s * e[j];
+            g = s * e[j + 1];
+            e[j + 1] *= c;
+            left.push([j, j + 1], c, s, loops);
+        }
+        e[last - 1] = f;
+    }
+}

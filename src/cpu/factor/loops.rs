@@ -1,0 +1,344 @@
+//! The inner loops of factorisations, written once for the vectors of every instruction set. Multiplications and
+//! additions are rounded one by one and have one order, so all instruction sets compute the same bits.
+
+// a loop over lanes or rows walks several arrays together
+#![allow(clippy::needless_range_loop)]
+
+use super::{Four, Lanes as Row, Rotation};
+use crate::cpu::matmul::lanes::Lanes;
+use crate::cpu::matmul::plain::Plain;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use crate::math::simd::{Isa, isa};
+
+/// Vectors of f64. Its unsafe functions have the condition *features* of [`Lanes`].
+trait Doubles: Lanes<Element = f64> {
+    /// # Safety
+    /// *Features* ([`Lanes`]).
+    unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// # Safety
+    /// *Features* ([`Lanes`]).
+    unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+}
+
+impl Doubles for Plain<f64, 2> {
+    #[inline(always)]
+    unsafe fn subtract(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+        [a[0] - b[0], a[1] - b[1]]
+    }
+    #[inline(always)]
+    unsafe fn multiply(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+        [a[0] * b[0], a[1] * b[1]]
+    }
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! doubles {
+    ($lanes:ty, $vector:ty, $subtract:path, $multiply:path) => {
+        impl Doubles for $lanes {
+            #[inline(always)]
+            unsafe fn subtract(a: $vector, b: $vector) -> $vector {
+                // SAFETY: *features*: the machine has the instruction set.
+                unsafe { $subtract(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn multiply(a: $vector, b: $vector) -> $vector {
+                // SAFETY: *features*: the machine has the instruction set.
+                unsafe { $multiply(a, b) }
+            }
+        }
+    };
+}
+
+/// See [`Loops::update`].
+type Update = unsafe fn(&mut [f64], [&[f64]; 2], [f64; 2], (f64, &mut [f64]), &[f64]) -> f64;
+
+/// The loops for an instruction set. The methods check lengths, and that the machine has the instruction set follows
+/// from [`loops`].
+pub(in crate::cpu) struct Loops {
+    reflect: unsafe fn(&mut [Row], &[Four], &[Four; 4], usize),
+    rotate: unsafe fn(&mut [Row], &[Rotation]),
+    update: Update,
+    dot: unsafe fn(&[f64], &[f64]) -> f64,
+}
+
+impl Loops {
+    /// Subtracts V·(t·(Vᵀ·C)) from the columns C of a strip, for the rows that both have. The first `from` columns are
+    /// left unchanged.
+    pub fn reflect(&self, strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
+        // SAFETY: `loops` has chosen functions that the machine can run.
+        unsafe { (self.reflect)(strip, v, t, from) }
+    }
+
+    /// Applies rotations one after another. All rows that they name exist.
+    pub fn rotate(&self, strip: &mut [Row], rotations: &[Rotation]) {
+        let inside = |r: &Rotation| (r.first.max(r.second) as usize) < strip.len() && r.first != r.second;
+        if rotations.iter().all(inside) {
+            // SAFETY: `loops` has chosen functions that the machine can run, and all rows are inside the strip.
+            unsafe { (self.rotate)(strip, rotations) }
+        }
+    }
+
+    /// Subtracts a·x + b·y from a row, for `of` = [x, y] and `by` = [a, b], adds `factor` times the row to `sums`, and
+    /// returns the row's scalar product with `v`. All have the row's length at least.
+    pub fn update(
+        &self,
+        row: &mut [f64],
+        of: [&[f64]; 2],
+        by: [f64; 2],
+        (factor, sums): (f64, &mut [f64]),
+        v: &[f64],
+    ) -> f64 {
+        let n = row.len();
+        // SAFETY: `loops` has chosen functions that the machine can run; the slices have `n` elements.
+        unsafe { (self.update)(row, of.map(|x| &x[..n]), by, (factor, &mut sums[..n]), &v[..n]) }
+    }
+
+    /// Returns the scalar product of two vectors, of which `b` is at least as long as `a`.
+    pub fn dot(&self, a: &[f64], b: &[f64]) -> f64 {
+        // SAFETY: `loops` has chosen functions that the machine can run; the slices have the same length.
+        unsafe { (self.dot)(a, &b[..a.len()]) }
+    }
+}
+
+/// The number of partial sums of a scalar product.
+const SUMS: usize = 8;
+
+/// Adds partial sums.
+#[inline(always)]
+fn total(sums: [f64; SUMS]) -> f64 {
+    ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
+}
+
+/// See [`Loops::reflect`].
+///
+/// # Safety
+/// *Features* ([`Lanes`]).
+#[inline(always)]
+unsafe fn reflect<S: Doubles>(strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
+    let n = strip.len().min(v.len());
+    let (v, strip) = (&v[..n], &mut strip[..n]);
+    for first in (0..super::WIDTH).step_by(2 * S::WIDTH) {
+        // SAFETY: *features*; the lanes `first` to `first + 2 · WIDTH` of each row exist. There are no closures,
+        // because they might not be compiled for the instruction set.
+        unsafe {
+            let mut w = [[S::zero(); 2]; 4];
+            for (row, v) in strip.iter().zip(v) {
+                let p = row.as_ptr().add(first);
+                let (x, y) = (S::load(p), S::load(p.add(S::WIDTH)));
+                for k in 0..4 {
+                    let factor = S::splat(v[k]);
+                    w[k][0] = S::add(w[k][0], S::multiply(factor, x));
+                    w[k][1] = S::add(w[k][1], S::multiply(factor, y));
+                }
+            }
+            let mut u = [[S::zero(); 2]; 4];
+            for k in 0..4 {
+                for h in 0..2 {
+                    let low = S::add(S::multiply(S::splat(t[k][0]), w[0][h]), S::multiply(S::splat(t[k][1]), w[1][h]));
+                    let high = S::add(S::multiply(S::splat(t[k][2]), w[2][h]), S::multiply(S::splat(t[k][3]), w[3][h]));
+                    let mut lanes = [0.0; super::WIDTH];
+                    S::store(lanes.as_mut_ptr(), S::add(low, high));
+                    let unchanged = from.saturating_sub(first + h * S::WIDTH).min(S::WIDTH);
+                    lanes[..unchanged].fill(0.0);
+                    u[k][h] = S::load(lanes.as_ptr());
+                }
+            }
+            for (row, v) in strip.iter_mut().zip(v) {
+                let p = row.as_mut_ptr().add(first);
+                let (mut x, mut y) = (S::load(p), S::load(p.add(S::WIDTH)));
+                for k in 0..4 {
+                    let factor = S::splat(v[k]);
+                    x = S::subtract(x, S::multiply(factor, u[k][0]));
+                    y = S::subtract(y, S::multiply(factor, u[k][1]));
+                }
+                S::store(p, x);
+                S::store(p.add(S::WIDTH), y);
+            }
+        }
+    }
+}
+
+/// See [`Loops::rotate`].
+///
+/// # Safety
+/// *Features* ([`Lanes`]), and all rows are inside the strip.
+#[inline(always)]
+unsafe fn rotate<S: Doubles>(strip: &mut [Row], rotations: &[Rotation]) {
+    let rows = strip.as_mut_ptr().cast::<f64>();
+    // SAFETY: *features*, and the caller ensures that the rows exist.
+    unsafe {
+        // the row that the rotation before wrote last: most rotations begin with it
+        let (mut held, mut kept) = (u32::MAX, [S::zero(); super::WIDTH / 2]);
+        for r in rotations {
+            let (a, b) = (rows.add(super::WIDTH * r.first as usize), rows.add(super::WIDTH * r.second as usize));
+            let (c, s) = (S::splat(r.c), S::splat(r.s));
+            if r.first != held {
+                for i in 0..super::WIDTH / S::WIDTH {
+                    kept[i] = S::load(a.add(i * S::WIDTH));
+                }
+            }
+            for i in 0..super::WIDTH / S::WIDTH {
+                let (x, y) = (kept[i], S::load(b.add(i * S::WIDTH)));
+                S::store(a.add(i * S::WIDTH), S::add(S::multiply(c, x), S::multiply(s, y)));
+                kept[i] = S::subtract(S::multiply(c, y), S::multiply(s, x));
+                S::store(b.add(i * S::WIDTH), kept[i]);
+            }
+            held = r.second;
+        }
+    }
+}
+
+/// See [`Loops::update`].
+///
+/// # Safety
+/// *Features* ([`Lanes`]), and all slices have as many elements as the row.
+#[inline(always)]
+unsafe fn update<S: Doubles>(
+    row: &mut [f64],
+    [x, y]: [&[f64]; 2],
+    [a, b]: [f64; 2],
+    (factor, sums): (f64, &mut [f64]),
+    v: &[f64],
+) -> f64 {
+    let n = row.len();
+    let whole = n / SUMS * SUMS;
+    let mut partial = [0.0; SUMS];
+    // SAFETY: *features*; the elements below `whole` exist in all slices.
+    unsafe {
+        let mut lanes = [S::zero(); SUMS / 2];
+        let (va, vb, vf) = (S::splat(a), S::splat(b), S::splat(factor));
+        let mut first = 0;
+        while first < whole {
+            for i in 0..SUMS / S::WIDTH {
+                let at = first + i * S::WIDTH;
+                let left = S::multiply(va, S::load(x.as_ptr().add(at)));
+                let right = S::multiply(vb, S::load(y.as_ptr().add(at)));
+                let new = S::subtract(S::load(row.as_ptr().add(at)), S::add(left, right));
+                S::store(row.as_mut_ptr().add(at), new);
+                let sum = S::add(S::load(sums.as_ptr().add(at)), S::multiply(vf, new));
+                S::store(sums.as_mut_ptr().add(at), sum);
+                lanes[i] = S::add(lanes[i], S::multiply(new, S::load(v.as_ptr().add(at))));
+            }
+            first += SUMS;
+        }
+        for i in 0..SUMS / S::WIDTH {
+            S::store(partial.as_mut_ptr().add(i * S::WIDTH), lanes[i]);
+        }
+    }
+    for at in whole..n {
+        row[at] -= a * x[at] + b * y[at];
+        sums[at] += factor * row[at];
+        partial[at - whole] += row[at] * v[at];
+    }
+    total(partial)
+}
+
+/// See [`Loops::dot`].
+///
+/// # Safety
+/// *Features* ([`Lanes`]), and both slices have the same length.
+#[inline(always)]
+unsafe fn dot<S: Doubles>(a: &[f64], b: &[f64]) -> f64 {
+    let n = a.len();
+    let whole = n / SUMS * SUMS;
+    let mut partial = [0.0; SUMS];
+    // SAFETY: *features*; the elements below `whole` exist in both slices.
+    unsafe {
+        let mut lanes = [S::zero(); SUMS / 2];
+        let mut first = 0;
+        while first < whole {
+            for i in 0..SUMS / S::WIDTH {
+                let at = first + i * S::WIDTH;
+                let product = S::multiply(S::load(a.as_ptr().add(at)), S::load(b.as_ptr().add(at)));
+                lanes[i] = S::add(lanes[i], product);
+            }
+            first += SUMS;
+        }
+        for i in 0..SUMS / S::WIDTH {
+            S::store(partial.as_mut_ptr().add(i * S::WIDTH), lanes[i]);
+        }
+    }
+    for at in whole..n {
+        partial[at - whole] += a[at] * b[at];
+    }
+    total(partial)
+}
+
+macro_rules! set {
+    ($name:ident, $lanes:ty $(, $features:literal)?) => {
+        static $name: Loops = {
+            /// # Safety
+            /// As for the function of this name above.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn own_reflect(strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
+                // SAFETY: the caller ensures the conditions.
+                unsafe { reflect::<$lanes>(strip, v, t, from) }
+            }
+            /// # Safety
+            /// As for the function of this name above.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn own_rotate(strip: &mut [Row], rotations: &[Rotation]) {
+                // SAFETY: the caller ensures the conditions.
+                unsafe { rotate::<$lanes>(strip, rotations) }
+            }
+            /// # Safety
+            /// As for the function of this name above.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn own_update(
+                row: &mut [f64],
+                of: [&[f64]; 2],
+                by: [f64; 2],
+                sums: (f64, &mut [f64]),
+                v: &[f64],
+            ) -> f64 {
+                // SAFETY: the caller ensures the conditions.
+                unsafe { update::<$lanes>(row, of, by, sums, v) }
+            }
+            /// # Safety
+            /// As for the function of this name above.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn own_dot(a: &[f64], b: &[f64]) -> f64 {
+                // SAFETY: the caller ensures the conditions.
+                unsafe { dot::<$lanes>(a, b) }
+            }
+            Loops { reflect: own_reflect, rotate: own_rotate, update: own_update, dot: own_dot }
+        };
+    };
+}
+set!(PLAIN, Plain<f64, 2>);
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+    use crate::cpu::matmul::lanes::{F64x4, F64x8};
+    use core::arch::x86_64::*;
+    doubles!(F64x8, __m512d, _mm512_sub_pd, _mm512_mul_pd);
+    doubles!(F64x4, __m256d, _mm256_sub_pd, _mm256_mul_pd);
+    set!(AVX2, F64x4, "avx2,fma");
+    set!(AVX512, F64x8, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+    pub(super) static SETS: [&Loops; 2] = [&AVX2, &AVX512];
+}
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::*;
+    use crate::cpu::matmul::neon::F64x2;
+    use core::arch::aarch64::*;
+    doubles!(F64x2, float64x2_t, vsubq_f64, vmulq_f64);
+    set!(NEON, F64x2, "neon");
+    pub(super) static SET: &Loops = &NEON;
+}
+
+/// Returns the loops for this machine.
+pub(in crate::cpu) fn loops() -> &'static Loops {
+    #[cfg(target_arch = "x86_64")]
+    match isa() {
+        Isa::Avx512 => return x86::SETS[1],
+        Isa::Avx2 => return x86::SETS[0],
+        Isa::Portable | Isa::Neon => {}
+    }
+    #[cfg(target_arch = "aarch64")]
+    if isa() == Isa::Neon {
+        return arm::SET;
+    }
+    &PLAIN
+}

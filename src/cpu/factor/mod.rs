@@ -1,0 +1,287 @@
+//! The parts of factorisations of matrices: loops over strips of 16 rows or columns ([`Lanes`]), Householder reflectors
+//! in groups of four, and the reductions to tridiagonal and bidiagonal form with their implicit QR iterations. All
+//! numbers are f64, whatever the operand's dtype, so results of f32 are exact to about their last bit. Additions have
+//! one order, so bits depend neither on the instruction set nor on threads.
+
+// a loop over rows or columns walks several arrays together
+#![allow(clippy::needless_range_loop)]
+
+pub(super) mod bidiagonal;
+mod loops;
+pub(super) mod tridiagonal;
+
+use super::operands::{Operands, Target};
+use super::share::share;
+use super::threads::threads;
+use crate::base::dtype::{DType, Element};
+pub(super) use loops::{Loops, loops};
+use smallvec::{SmallVec, smallvec};
+
+/// A few numbers for each row: small matrices need no memory of the system.
+pub(super) type Numbers = SmallVec<[f64; 32]>;
+
+/// Returns zeros.
+pub(super) fn zeros(n: usize) -> Numbers {
+    smallvec![0.0; n]
+}
+
+/// A row of a strip: 16 neighbouring columns of a matrix, or 16 neighbouring rows of one that is stored transposed.
+pub(super) type Lanes = [f64; 16];
+/// The number of [`Lanes`].
+pub(super) const WIDTH: usize = 16;
+
+/// Four elements of a row of V, the matrix of four reflectors.
+pub(super) type Four = [f64; 4];
+
+/// A rotation of two rows a and b of a strip: a becomes c·a + s·b, and b becomes c·b − s·a.
+#[derive(Clone, Copy)]
+pub(super) struct Rotation {
+    pub first: u32,
+    pub second: u32,
+    pub c: f64,
+    pub s: f64,
+}
+
+/// The longest side of a matrix that a task factorises alone, in memory of its own (some 2 MiB). Larger matrices are
+/// factorised one after another in scratch memory of the plan, and threads share the strips of each.
+use crate::graph::routine::FACTORS_OF_A_TASK as LARGE;
+
+/// The elements of matrices as f64.
+pub(super) enum Source<'a> {
+    Single(&'a [f32]),
+    Double(&'a [f64]),
+}
+
+impl<'a> Source<'a> {
+    /// Returns the first operand of a call.
+    pub fn of(call: &Operands<'a>) -> Source<'a> {
+        // the methods convert every other dtype to f32
+        match call.call.operands[0].meta.dtype == DType::F64 {
+            true => Source::Double(call.operand(0)),
+            false => Source::Single(call.operand(0)),
+        }
+    }
+
+    pub fn get(&self, at: usize) -> f64 {
+        match self {
+            Source::Single(x) => x.get(at).map_or(0.0, |x| f64::from(*x)),
+            Source::Double(x) => x.get(at).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Returns the exponent of the power of two by which elements `first` to before `end` are divided, so that squares
+    /// neither overflow nor underflow: that of the largest magnitude. Returns `None` if an element is not finite.
+    pub fn exponent(&self, [first, end]: [usize; 2]) -> Option<i32> {
+        let mut bits = 0;
+        for at in first..end {
+            bits = bits.max(self.get(at).to_bits() & (u64::MAX >> 1));
+        }
+        let biased = (bits >> 52) as i32;
+        // a power of two of a normal number; subnormal matrices become small but normal
+        (biased < 0x7ff).then(|| (biased - 1022).clamp(-1000, 1000))
+    }
+}
+
+/// Returns a power of two of a normal number.
+pub(super) fn power(exponent: i32) -> f64 {
+    f64::from_bits(((exponent + 1023) as u64) << 52)
+}
+
+/// A result of a call, whose elements tasks write at their own positions.
+#[derive(Clone, Copy)]
+pub(super) enum Sink {
+    Single(Target<f32>),
+    Double(Target<f64>),
+}
+
+impl Sink {
+    /// Returns a result of a call, or `None` if it has no elements.
+    pub fn of(call: &Operands<'_>, number: usize) -> Option<Sink> {
+        fn target<T: Element>(call: &Operands<'_>, number: usize) -> Option<Target<T>> {
+            call.result::<T>(number).map(Target)
+        }
+        match call.call.results.get(number)?.meta.dtype == DType::F64 {
+            true => target(call, number).map(Sink::Double),
+            false => target(call, number).map(Sink::Single),
+        }
+    }
+
+    /// # Safety
+    /// The result has an element `at`, and nothing else uses it meanwhile.
+    pub unsafe fn set(self, at: usize, x: f64) {
+        // SAFETY: the caller ensures it.
+        unsafe {
+            match self {
+                Sink::Single(to) => to.set(at, x as f32),
+                Sink::Double(to) => to.set(at, x),
+            }
+        }
+    }
+}
+
+/// Calls `f` with the number of each matrix and work memory of `work` numbers. Small matrices are shared between
+/// threads; `large` ones are factorised one after another, in scratch memory.
+pub(super) fn each_matrix(
+    call: &mut Operands<'_>,
+    count: usize,
+    [side, work]: [usize; 2],
+    f: impl Fn(usize, &mut [f64]) + Sync,
+) {
+    if side > LARGE {
+        call.with_scratch(|memory: &mut [f64]| {
+            if memory.len() >= work {
+                (0..count).for_each(|i| f(i, &mut memory[..work]));
+            }
+        });
+        return;
+    }
+    // a task takes some 100 µs or more
+    let elements = (side * side * side).max(64);
+    let each = ((1 << 17) / elements).clamp(1, count.div_ceil(4 * threads()).max(1));
+    let task = |i: usize| {
+        let mut memory = vec![0.0; work];
+        (i * each..((i + 1) * each).min(count)).for_each(|matrix| f(matrix, &mut memory));
+    };
+    share(count.div_ceil(each), count * elements < 1 << 15, task);
+}
+
+/// Calls `f` with each strip of `rows` rows, and its number. Threads share the strips of a large matrix.
+pub(super) fn each_strip(strips: &mut [Lanes], rows: usize, f: impl Fn(usize, &mut [Lanes]) + Sync) {
+    let (count, all) = (strips.len() / rows.max(1), Target(strips.as_mut_ptr()));
+    let task = |i: usize| {
+        // SAFETY: each task has a strip of its own inside the slice, which is borrowed until all tasks have ended.
+        let strip = unsafe { std::slice::from_raw_parts_mut(all.at(i * rows), rows) };
+        f(i, strip);
+    };
+    share(count, rows <= LARGE, task);
+}
+
+/// Turns a vector x into a reflector: I − tau·v·vᵀ maps x to a multiple of the first unit vector. Leaves v in x, with
+/// 1 in front. Returns the multiple and tau.
+pub(super) fn reflector(x: &mut [f64], loops: &Loops) -> [f64; 2] {
+    let Some((first, rest)) = x.split_first_mut() else { return [0.0; 2] };
+    let (alpha, squares) = (*first, loops.dot(rest, rest));
+    *first = 1.0;
+    // matrices are scaled to magnitudes near 1, so smaller elements are far below their rounding errors
+    if squares < 1e-280 {
+        rest.fill(0.0);
+        return [alpha, 0.0];
+    }
+    let beta = -(alpha * alpha + squares).sqrt().copysign(alpha);
+    let factor = 1.0 / (alpha - beta);
+    rest.iter_mut().for_each(|x| *x *= factor);
+    [beta, (beta - alpha) / beta]
+}
+
+/// Reflectors in groups of four. Group g holds a row of four numbers for each of `rows` rows.
+pub(super) struct Reflectors<'a> {
+    pub groups: &'a mut [Four],
+    pub rows: usize,
+    pub taus: Numbers,
+}
+
+impl<'a> Reflectors<'a> {
+    /// Makes room for reflectors that are added one after another.
+    pub fn new(memory: &'a mut [f64], rows: usize) -> Reflectors<'a> {
+        memory.fill(0.0);
+        Reflectors { groups: memory.as_chunks_mut().0, rows, taus: Numbers::new() }
+    }
+
+    /// Returns how many numbers `count` reflectors of `rows` rows need.
+    pub fn size(rows: usize, count: usize) -> usize {
+        count.div_ceil(4) * 4 * rows
+    }
+
+    /// Adds a reflector, which is `v` from row `first` on and 0 before.
+    pub fn push(&mut self, first: usize, v: &[f64], tau: f64) {
+        let k = self.taus.len();
+        self.taus.push(tau);
+        let rows = &mut self.groups[k / 4 * self.rows..][first..self.rows];
+        rows.iter_mut().zip(v).for_each(|(row, x)| row[k % 4] = *x);
+    }
+
+    /// Returns the number of groups.
+    pub fn count(&self) -> usize {
+        self.taus.len().div_ceil(4)
+    }
+
+    /// Returns the rows of a group.
+    pub fn group(&self, g: usize) -> &[Four] {
+        &self.groups[g * self.rows..(g + 1) * self.rows]
+    }
+
+    /// Returns T of a group: the product of its reflectors is I − V·T·Vᵀ.
+    pub fn triangle(&self, g: usize) -> [Four; 4] {
+        let mut products = [[0.0; 4]; 4];
+        for row in self.group(g) {
+            for j in 0..4 {
+                for k in j + 1..4 {
+                    products[j][k] += row[j] * row[k];
+                }
+            }
+        }
+        let mut t = [[0.0; 4]; 4];
+        for k in 0..4 {
+            let tau = self.taus.get(4 * g + k).copied().unwrap_or_default();
+            for i in 0..k {
+                let sum: f64 = (i..k).map(|j| t[i][j] * products[j][k]).sum();
+                t[i][k] = -tau * sum;
+            }
+            t[k][k] = tau;
+        }
+        t
+    }
+
+    /// Writes the product of all reflectors, as strips of 16 of its rows each.
+    pub fn product(&self, strips: &mut [Lanes], loops: &Loops) {
+        let triangles: SmallVec<[[Four; 4]; 8]> = (0..self.count()).map(|g| transposed(self.triangle(g))).collect();
+        each_strip(strips, self.rows, |i, strip| {
+            strip.fill([0.0; WIDTH]);
+            strip.iter_mut().skip(WIDTH * i).take(WIDTH).enumerate().for_each(|(l, row)| row[l] = 1.0);
+            for (g, t) in triangles.iter().enumerate() {
+                let first = 4 * g;
+                loops.reflect(&mut strip[first..], &self.group(g)[first..], t, 0);
+            }
+        });
+    }
+}
+
+/// Returns the transpose of a matrix.
+pub(super) fn transposed(t: [Four; 4]) -> [Four; 4] {
+    std::array::from_fn(|i| std::array::from_fn(|j| t[j][i]))
+}
+
+/// Rotations that are collected and then applied to all strips together, so that a strip stays in a fast cache.
+pub(super) struct Rotations<'a> {
+    /// The strips that are rotated, of `rows` rows each. There are none if only the numbers are wanted.
+    pub strips: &'a mut [Lanes],
+    pub rows: usize,
+    list: SmallVec<[Rotation; 64]>,
+}
+
+/// How many rotations are collected: some 400 KiB.
+const COLLECTED: usize = 1 << 14;
+
+impl<'a> Rotations<'a> {
+    pub fn new(strips: &'a mut [Lanes], rows: usize) -> Rotations<'a> {
+        Rotations { strips, rows, list: SmallVec::new() }
+    }
+
+    /// Adds a rotation of two rows.
+    pub fn push(&mut self, [first, second]: [usize; 2], c: f64, s: f64, loops: &Loops) {
+        if self.strips.is_empty() {
+            return;
+        }
+        self.list.push(Rotation { first: first as u32, second: second as u32, c, s });
+        if self.list.len() == COLLECTED {
+            self.apply(loops);
+        }
+    }
+
+    /// Applies all rotations.
+    pub fn apply(&mut self, loops: &Loops) {
+        let list = &self.list;
+        each_strip(self.strips, self.rows, |_, strip| loops.rotate(strip, list));
+        self.list.clear();
+    }
+}

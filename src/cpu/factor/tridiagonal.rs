@@ -1,0 +1,124 @@
+//! Symmetric matrices: the reduction to tridiagonal form by Householder reflectors, and the implicit QL iteration of
+//! the tridiagonal matrix (Golub and Van Loan, *Matrix Computations*, 8.3; EISPACK's `imtql2`).
+
+// a loop over rows or columns walks several arrays together
+#![allow(clippy::needless_range_loop)]
+
+use super::{Loops, Numbers, Reflectors, Rotations, reflector, zeros};
+
+/// The diagonal and the n − 1 elements beside it, followed by 0.
+pub(in crate::cpu) struct Tridiagonal {
+    pub d: Numbers,
+    pub e: Numbers,
+}
+
+/// How many QL steps an eigenvalue may take on average. Two are usual.
+const STEPS: usize = 30;
+
+/// Reduces a symmetric matrix, whose upper triangle is `a`, and destroys it. Adds the reflectors whose product Q makes
+/// Qᵀ·A·Q tridiagonal. A step subtracts the change of the step before from a row, and multiplies it by the new vector
+/// at once, so that each step reads and writes the matrix once.
+pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, loops: &Loops) -> Tridiagonal {
+    let mut t = Tridiagonal { d: Numbers::new(), e: Numbers::new() };
+    // the change of the step before: v·wᵀ + w·vᵀ
+    let [mut v, mut w, mut p] = [0; 3].map(|_| zeros(n));
+    for k in 0..n {
+        let row = &mut a[k * n..(k + 1) * n];
+        for j in k..n {
+            row[j] -= v[k] * w[j] + w[k] * v[j];
+        }
+        t.d.push(row[k]);
+        let [beta, tau] = reflector(&mut row[k + 1..], loops);
+        t.e.push(beta);
+        if k + 1 == n {
+            break;
+        }
+        to.push(k + 1, &row[k + 1..], tau);
+        let (done, rest) = a.split_at_mut((k + 1) * n);
+        let new = &done[k * n..];
+        p[k + 1..].fill(0.0);
+        for (i, row) in (k + 1..n).zip(rest.chunks_exact_mut(n)) {
+            row[i] -= v[i] * w[i] + w[i] * v[i];
+            let (own, sums) = p[i..].split_at_mut(1);
+            let changes = [&w[i + 1..], &v[i + 1..]];
+            let dot = loops.update(&mut row[i + 1..], changes, [v[i], w[i]], (new[i], sums), &new[i + 1..]);
+            own[0] += row[i] * new[i] + dot;
+        }
+        v[k + 1..].copy_from_slice(&new[k + 1..]);
+        let (v, w) = (&v[k + 1..], &mut w[k + 1..]);
+        w.iter_mut().zip(&p[k + 1..]).for_each(|(w, p)| *w = tau * p);
+        let half = 0.5 * tau * loops.dot(w, v);
+        w.iter_mut().zip(v).for_each(|(w, v)| *w -= half * v);
+    }
+    t
+}
+
+impl Tridiagonal {
+    /// Turns the diagonal into the eigenvalues, and applies all rotations. Returns false if they do not converge.
+    pub fn solve(&mut self, rotations: &mut Rotations<'_>, loops: &Loops) -> bool {
+        let n = self.d.len();
+        // the iteration finds the first eigenvalues first, and takes fewer steps if these are small
+        let turned = n > 0 && self.d[0].abs() > self.d[n - 1].abs();
+        if turned {
+            self.d.reverse();
+            self.e[..n - 1].reverse();
+        }
+        let norm = self.d.iter().chain(&self.e).fold(0f64, |m, x| m.max(x.abs()));
+        let mut steps = STEPS * n;
+        for l in 0..n {
+            loop {
+                let small = |m: usize| {
+                    let beside = self.d[m].abs() + self.d[m + 1].abs();
+                    self.e[m].abs() <= f64::EPSILON * beside + 1e-100 * norm
+                };
+                let m = (l..n - 1).find(|m| small(*m)).unwrap_or(n - 1);
+                if m == l {
+                    break;
+                }
+                if steps == 0 {
+                    return false;
+                }
+                steps -= 1;
+                self.step(l, m, |i, c, s| {
+                    let both = if turned { [n - 2 - i, n - 1 - i] } else { [i + 1, i] };
+                    rotations.push(both, c, s, loops);
+                });
+            }
+        }
+        if turned {
+            self.d.reverse();
+        }
+        rotations.apply(loops);
+        true
+    }
+
+    /// Takes a QL step of rows `l` to `m` with Wilkinson's shift. Calls `rotate` with each rotation of rows i + 1 and i.
+    fn step(&mut self, l: usize, m: usize, mut rotate: impl FnMut(usize, f64, f64)) {
+        let (d, e) = (&mut self.d, &mut self.e);
+        let half = (d[l + 1] - d[l]) / (2.0 * e[l]);
+        let root = (half * half + 1.0).sqrt();
+        let mut g = d[m] - d[l] + e[l] / (half + root.copysign(half));
+        let (mut s, mut c, mut p) = (1.0, 1.0, 0.0);
+        for i in (l..m).rev() {
+            let (f, b) = (s * e[i], c * e[i]);
+            let r = (f * f + g * g).sqrt();
+            e[i + 1] = r;
+            if r < 1e-150 {
+                // both are 0 compared with the norm: the matrix falls apart here
+                d[i + 1] -= p;
+                e[m] = 0.0;
+                return;
+            }
+            (s, c) = (f / r, g / r);
+            g = d[i + 1] - p;
+            let t = (d[i] - g) * s + 2.0 * c * b;
+            p = s * t;
+            d[i + 1] = g + p;
+            g = c * t - b;
+            rotate(i, c, s);
+        }
+        d[l] -= p;
+        e[l] = g;
+        e[m] = 0.0;
+    }
+}

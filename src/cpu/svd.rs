@@ -1,0 +1,92 @@
+//! `svd` on the CPU: the reduction of square matrices to bidiagonal form, and the QR iteration. Rotations are applied to
+//! strips of rows of the vectors, a row in each lane.
+
+use super::factor::bidiagonal::reduce;
+use super::factor::{Lanes, Numbers, Reflectors, Rotations, Sink, Source, WIDTH, each_matrix, loops, power};
+use super::operands::{Operands, Refused};
+use smallvec::SmallVec;
+
+/// Runs the routine.
+pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+    let params = &call.call.params;
+    let (n, with_vectors) = (params[0] as usize, params[1] != 0);
+    let source = Source::of(call);
+    let Some(values) = Sink::of(call, 0) else { return Ok(()) };
+    let vectors = if with_vectors { Sink::of(call, 1).zip(Sink::of(call, 2)) } else { None };
+    let count = call.call.operands[0].meta.size() / (n * n).max(1);
+    let work = crate::graph::routine::svd_work(n, with_vectors);
+    let one = |matrix: usize, memory: &mut [f64]| {
+        let found = factor(&source, matrix * n * n, n, with_vectors, memory);
+        // SAFETY: the results have `n` values and two times `n · n` elements of vectors for each matrix, which one task
+        // factorises.
+        unsafe { write(found.as_ref(), [matrix * n, matrix * n * n], n, values, vectors) };
+    };
+    each_matrix(call, count, [n, work], one);
+    Ok(())
+}
+
+/// The singular values of either sign in any order, the strips of both sides' vectors, and the order.
+struct Found<'a> {
+    values: Numbers,
+    left: &'a [Lanes],
+    right: &'a [Lanes],
+    order: SmallVec<[usize; 32]>,
+}
+
+/// Factorises the matrix from element `first` on. Returns `None` if it is not finite or does not converge.
+fn factor<'a>(
+    source: &Source<'_>,
+    first: usize,
+    n: usize,
+    with_vectors: bool,
+    memory: &'a mut [f64],
+) -> Option<Found<'a>> {
+    let loops = loops();
+    let exponent = source.exponent([first, first + n * n])?;
+    let scale = power(-exponent);
+    let (a, rest) = memory.split_at_mut(n * n);
+    a.iter_mut().enumerate().for_each(|(i, x)| *x = source.get(first + i) * scale);
+    let strips = if with_vectors { n.div_ceil(WIDTH) * WIDTH * n } else { 0 };
+    let (left, rest) = rest.split_at_mut(strips);
+    let (right, rest) = rest.split_at_mut(strips);
+    let (of_left, rest) = rest.split_at_mut(Reflectors::size(n, n));
+    let mut of_left = Reflectors::new(of_left, n);
+    let mut of_right = Reflectors::new(&mut rest[..Reflectors::size(n, n)], n);
+    let mut b = reduce(a, n, [&mut of_left, &mut of_right], loops);
+    let [left, right] = [left, right].map(|strips| strips.as_chunks_mut().0);
+    of_left.product(left, loops);
+    of_right.product(right, loops);
+    let (mut on_left, mut on_right) = (Rotations::new(left, n), Rotations::new(right, n));
+    if !b.solve([&mut on_left, &mut on_right], loops) {
+        return None;
+    }
+    let mut order: SmallVec<[usize; 32]> = (0..n).collect();
+    order.sort_by(|i, j| b.d[*j].abs().total_cmp(&b.d[*i].abs()));
+    let unscale = power(exponent);
+    let values = b.d.iter().map(|x| x * unscale).collect();
+    Some(Found { values, left, right, order })
+}
+
+/// Writes the results of a matrix, whose first elements are `at`. They are NaN if there are none.
+///
+/// # Safety
+/// The results have `n` and `n · n` elements there, which nothing else uses meanwhile.
+unsafe fn write(found: Option<&Found<'_>>, at: [usize; 2], n: usize, values: Sink, vectors: Option<(Sink, Sink)>) {
+    let part = |strips: &[Lanes], row: usize, i: usize| strips[row / WIDTH * n + i][row % WIDTH];
+    for i in 0..n {
+        let x = found.map_or(f64::NAN, |f| f.values[f.order[i]]);
+        // SAFETY: the caller ensures it.
+        unsafe { values.set(at[0] + i, x.abs()) };
+        let Some((left, right)) = vectors else { continue };
+        for row in 0..n {
+            let u = found.map_or(f64::NAN, |f| part(f.left, row, f.order[i]));
+            // a negative value turns a vector round
+            let v = found.map_or(f64::NAN, |f| part(f.right, row, f.order[i]) * 1f64.copysign(x));
+            // SAFETY: the caller ensures it.
+            unsafe {
+                left.set(at[1] + row * n + i, u);
+                right.set(at[1] + i * n + row, v);
+            }
+        }
+    }
+}

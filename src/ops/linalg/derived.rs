@@ -1,0 +1,215 @@
+//! What is made of singular values: least squares, pseudoinverses, ranks and condition numbers.
+
+use super::parts::{Call, epsilon};
+use super::svd::{reduced, values};
+use crate::base::dtype::DType;
+use crate::base::error::{ErrorKind, Loc, Result};
+use crate::base::layout::{AxesArg, View};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, operand, unary, view};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::functions::{count as count_of, narrow, promoted, sum_in_its_type, wide};
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Returns the pseudoinverses of matrices (Moore and Penrose): of shape [.., n, m] for matrices of shape [.., m, n].
+/// Singular values of at most `rcond` times the largest count as 0. `None` is max(m, n)·ε, with ε of the dtype that is
+/// computed in. Integers and bool become f32; f16 and bf16 are computed in f32.
+///
+/// ```
+/// use cupric::{array, linalg::pinv};
+/// let p = pinv(&array![[2., 0.], [0., 0.], [0., 4.]], None);
+/// assert!(p.allclose(&array![[0.5, 0., 0.], [0., 0., 0.25]], 1e-5, 1e-6, false).item::<bool>()?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Derivatives
+/// Where the rank does not change (Golub and Pereyra, 1973). Equal singular values do no harm.
+///
+/// # Errors
+/// Those of [`svd`](super::svd()); [`ErrorKind::Argument`] if `rcond` is negative or NaN.
+#[doc(alias("pseudoinverse", "inv"))]
+#[track_caller]
+pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
+    let at = Location::caller();
+    let (x, rcond) = (operand(x, at), rcond.into());
+    carry(at, || Ok(narrow(pseudoinverse(Call { op: "pinv", at }, &x, rcond)?, &x, at)))
+}
+
+/// Returns the least-squares solutions of `a · x = b`: of all x with the smallest ‖a·x − b‖ the one with the smallest ‖x‖.
+/// `a` has shape [.., m, n]. `b` is a vector of length m, or has shape [.., m, k]; the axes before broadcast. Singular values
+/// of at most `rcond` times the largest count as 0; `None` is max(m, n)·ε. NumPy also returns residuals, rank and singular
+/// values; see [`matrix_rank`] and [`svdvals`](super::svdvals()).
+///
+/// ```
+/// use cupric::{array, linalg::lstsq};
+/// // a line through three points
+/// let a = array![[0., 1.], [1., 1.], [2., 1.]];
+/// let x = lstsq(&a, &array![1., 3., 5.], None);
+/// assert!(x.allclose(&array![2., 1.], 1e-5, 1e-6, false).item::<bool>()?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Derivatives
+/// Where the rank of `a` does not change.
+///
+/// # Errors
+/// Those of [`pinv`]; [`ErrorKind::Shape`] if `b` does not have m rows.
+#[track_caller]
+pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
+    let at = Location::caller();
+    let (a, b, rcond) = (operand(a, at), operand(b, at), rcond.into());
+    carry(at, || {
+        let call = Call { op: "lstsq", at };
+        let (x, [m, _]) = call.matrices(&a)?;
+        b.checked()?;
+        let like = promoted(call.op, [&a, &b].into_iter(), at)?;
+        let (of_a, of_b) = (a.0.shape.as_slice(), b.0.shape.as_slice());
+        let is_vector = of_b.len() == 1;
+        if of_b.is_empty() || of_b[if is_vector { 0 } else { of_b.len() - 2 }] != m {
+            let detail = format!("shapes {of_a:?} and {of_b:?}: the second does not have the {m} rows of the first");
+            return Err(call.error(ErrorKind::Shape, detail));
+        }
+        let dtype = if wide(&b, at).0.dtype == DType::F64 { DType::F64 } else { x.0.dtype };
+        let (x, b) = (cast(x, dtype, at), cast(wide(&b, at), dtype, at));
+        let column = if is_vector { view(call.op, &b, at, |s| View::expand(s, 1)) } else { b };
+        let found = cast(solution(call, &x, &column, rcond)?, like.float(), at);
+        let last = found.checked()?.shape.len() - 1;
+        Ok(if is_vector { view(call.op, &found, at, |s| Ok(View::drop_axes(s, &[last]))) } else { found })
+    })
+}
+
+/// Returns the ranks of matrices, in i64: how many singular values are larger than `rcond` times the largest. `None` is
+/// max(m, n)·ε, with ε of the dtype that is computed in.
+///
+/// ```
+/// use cupric::{array, linalg::matrix_rank};
+/// assert_eq!(matrix_rank(&array![[1., 2.], [2., 4.]], None).item::<i64>()?, 1);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`svd`](super::svd()); [`ErrorKind::Argument`] if `rcond` is negative or NaN.
+#[track_caller]
+pub fn matrix_rank(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
+    let at = Location::caller();
+    let (x, rcond) = (operand(x, at), rcond.into());
+    carry(at, || {
+        let call = Call { op: "matrix_rank", at };
+        let (x, sides) = call.matrices(&x)?;
+        let s = values(call.op, &x, at)?;
+        let counts = is_large(call, &s, sides, rcond)?;
+        Ok(sum_in_its_type(call.op, &counts, &AxesArg { axes: Some(smallvec![-1]), keep: false }, at))
+    })
+}
+
+/// Returns the condition numbers of matrices in the 2-norm: the largest singular value divided by the smallest, which is ∞
+/// for a singular matrix. NumPy's `cond(x)`.
+///
+/// ```
+/// use cupric::{array, linalg::cond};
+/// assert_eq!(cond(&array![[4., 0.], [0., 0.5]]).item::<f32>()?, 8.);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`svd`](super::svd()); [`ErrorKind::Shape`] for matrices without elements.
+#[track_caller]
+pub fn cond(x: impl Operand) -> Expr {
+    let at = Location::caller();
+    let x = operand(x, at);
+    carry(at, || {
+        let call = Call { op: "cond", at };
+        let s = values(call.op, &x, at)?;
+        if s.0.shape[s.0.shape.len() - 1] == 0 {
+            let detail = format!("shape {:?} has no elements along an axis", x.0.shape.as_slice());
+            return Err(call.error(ErrorKind::Shape, detail));
+        }
+        let [most, least] = [&arithmetic::maximum, &arithmetic::minimum].map(|row| call.along_last(row, &s, false));
+        let ratio = call.apply(&arithmetic::divide, &most, &least);
+        // 0 / 0 of a matrix of zeros
+        let is_zero = binary(&logic::equal, &most, 0.0, at);
+        Ok(narrow(choose(is_zero, f64::INFINITY, ratio, at), &x, at))
+    })
+}
+
+/// Returns whether singular values count as different from 0.
+fn is_large(call: Call, s: &Expr, [m, n]: [usize; 2], rcond: Option<f64>) -> Result<Expr> {
+    let factor = rcond.unwrap_or(m.max(n) as f64 * epsilon(s.0.dtype));
+    if factor.is_nan() || factor < 0.0 {
+        return Err(call.error(ErrorKind::Argument, format!("rcond is {factor}; it must be 0 or more")));
+    }
+    if count_of(s, &AxesArg { axes: Some(smallvec![-1]), keep: true }) == 0 {
+        return Ok(cast(s.clone(), DType::Bool, call.at));
+    }
+    let least = binary(&arithmetic::multiply, call.along_last(&arithmetic::maximum, s, true), factor, call.at);
+    Ok(call.apply(&logic::greater, s, &least))
+}
+
+/// Returns Vᵀ and U of the reduced decomposition, and the reciprocals of the singular values, 0 for those that count as 0.
+fn inverted(call: Call, x: &Expr, rcond: Option<f64>) -> Result<[Expr; 3]> {
+    let (x, sides) = call.matrices(x)?;
+    let [u, s, v] = reduced(call, &x)?;
+    let counts = is_large(call, &s, sides, rcond)?;
+    let reciprocal = binary(&arithmetic::divide, 1.0, choose(&counts, &s, 1.0, call.at), call.at);
+    let is_nan = call.apply(&logic::not_equal, &s, &s);
+    let kept = call.apply(&logic::logical_or, &counts, &is_nan);
+    Ok([v, u, choose(kept, choose(is_nan, &s, reciprocal, call.at), 0.0, call.at)])
+}
+
+fn pseudoinverse(call: Call, x: &Expr, rcond: Option<f64>) -> Result<Expr> {
+    let (x, _) = call.matrices(x)?;
+    let [v, u, reciprocals] = inverted(call, &x, rcond)?;
+    let scaled = call.times(&call.transposed(&v), &call.row(&reciprocals));
+    let p = call.product(&scaled, &call.transposed(&u));
+    let of = x.clone();
+    let back = move |g: &Expr, at: Loc| {
+        let call = Call { at, ..call };
+        let p = pseudoinverse(call, &of, rcond)?;
+        Ok(vec![derivative(call, &of, &p, g)])
+    };
+    Ok(p.with_rule(vec![x], Some(Box::new(back))))
+}
+
+fn solution(call: Call, a: &Expr, b: &Expr, rcond: Option<f64>) -> Result<Expr> {
+    let [v, u, reciprocals] = inverted(call, a, rcond)?;
+    let along = call.product(&call.transposed(&u), b);
+    let x = call.product(&call.transposed(&v), &call.times(&call.transposed(&call.row(&reciprocals)), &along));
+    x.checked()?;
+    let (of_a, of_b) = (a.clone(), b.clone());
+    let back = move |g: &Expr, at: Loc| {
+        let call = Call { at, ..call };
+        let p = pseudoinverse(call, &of_a, rcond)?;
+        let of_b_back = call.product(&call.transposed(&p), g);
+        let back = derivative(call, &of_a, &p, &call.product(g, &call.transposed(&of_b)));
+        Ok(vec![like(call, back, &of_a), like(call, of_b_back, &of_b)])
+    };
+    Ok(x.with_rule(vec![a.clone(), b.clone()], Some(Box::new(back))))
+}
+
+/// Sums a derivative along the axes that an operand was broadcast along.
+fn like(call: Call, g: Expr, operand: &Expr) -> Expr {
+    let extra = g.0.shape.len() - operand.0.shape.len();
+    let axes: smallvec::SmallVec<[isize; 6]> = (0..g.0.shape.len())
+        .filter(|d| *d < extra || operand.0.shape[d - extra] != g.0.shape[*d])
+        .map(|d| d as isize)
+        .collect();
+    if axes.is_empty() {
+        return g;
+    }
+    let summed = sum_in_its_type(call.op, &g, &AxesArg { axes: Some(axes), keep: true }, call.at);
+    let leading: Vec<usize> = (0..extra).collect();
+    view(call.op, &summed, call.at, |s| Ok(View::drop_axes(s, &leading)))
+}
+
+/// The derivative of the pseudoinverse p of x: −pᵀ·g·pᵀ + (I − x·p)·gᵀ·p·pᵀ + pᵀ·p·gᵀ·(I − p·x).
+fn derivative(call: Call, x: &Expr, p: &Expr, g: &Expr) -> Expr {
+    let t = |e: &Expr| call.transposed(e);
+    let product = |a: &Expr, b: &Expr| call.product(a, b);
+    let (gt, pt) = (t(g), t(p));
+    let first = unary(&arithmetic::negative, product(&product(&pt, g), &pt), call.at);
+    let a = product(&product(&gt, p), &pt);
+    let second = call.minus(&a, &product(x, &product(p, &a)));
+    let b = product(&pt, &product(p, &gt));
+    let third = call.minus(&b, &product(&product(&b, p), x));
+    call.plus(&first, &call.plus(&second, &third))
+}

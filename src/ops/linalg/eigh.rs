@@ -1,0 +1,123 @@
+//! Eigenvalues and eigenvectors of symmetric matrices.
+
+use super::parts::{Call, count, shaped};
+use crate::base::error::{Loc, Result};
+use crate::graph::expr::{Expr, Operand, carry, cast, operand, routine};
+use crate::graph::routine::{EIGH, spectrum_params};
+use crate::graph::ufunc::arithmetic;
+use crate::ops::functions::narrow;
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Returns the eigenvalues of symmetric matrices in ascending order, and their eigenvectors as the columns of orthogonal
+/// matrices: `x = V · diag(w) · Vᵀ`. The matrices lie along the last two axes. Only the elements on and below the diagonal
+/// are read. Integers and bool become f32; f16 and bf16 are computed in f32.
+///
+/// ```
+/// use cupric::{array, linalg::eigh};
+/// let (w, v) = eigh(&array![[2., 1.], [1., 2.]]);
+/// assert_eq!(w.to_vec::<f32>()?, [1., 3.]);
+/// let x = (&v * &w).matmul(v.t());
+/// assert!(x.allclose(&array![[2., 1.], [1., 2.]], 1e-5, 1e-6, false).item::<bool>()?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Accuracy
+/// `x·V − V·diag(w)` and `Vᵀ·V − I` are within a small multiple of n·ε of the norm of `x`, or of 1. The CPU computes in
+/// f64 (Householder reflectors, then the implicit QL iteration); a GPU computes in the operand's dtype (Jacobi's method).
+/// The sign of each vector, and the basis of the vectors of equal eigenvalues, are arbitrary but the same in each run. A
+/// matrix with an infinite or NaN element has NaN results.
+///
+/// # Derivatives
+/// Those with respect to symmetric matrices. The derivative of the vectors needs distinct eigenvalues; it is infinite or
+/// NaN for equal ones. That of the eigenvalues does not need them.
+///
+/// # Errors
+/// The expressions carry the error. [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer than two axes, or matrices that
+/// are not square; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) on a GPU for more than 64 rows: use
+/// `to_device(&Device::cpu())`.
+#[doc(alias("eig", "eigenvectors"))]
+#[track_caller]
+pub fn eigh(x: impl Operand) -> (Expr, Expr) {
+    let at = Location::caller();
+    let x = operand(x, at);
+    match factors(Call { op: "eigh", at }, &x) {
+        Ok((w, v)) => (narrow(w, &x, at), narrow(v, &x, at)),
+        Err(e) => (Expr::failed(e.clone(), at), Expr::failed(e, at)),
+    }
+}
+
+/// Returns the eigenvalues of symmetric matrices in ascending order, without their vectors: see [`eigh`].
+///
+/// ```
+/// use cupric::{array, linalg::eigvalsh};
+/// assert_eq!(eigvalsh(&array![[2., 1.], [1., 2.]]).to_vec::<f32>()?, [1., 3.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`eigh`].
+#[doc(alias = "eigvals")]
+#[track_caller]
+pub fn eigvalsh(x: impl Operand) -> Expr {
+    let at = Location::caller();
+    let x = operand(x, at);
+    carry(at, || {
+        let call = Call { op: "eigvalsh", at };
+        let (wide, n) = call.square(&x)?;
+        if wide.0.shape.contains(&0) {
+            return Ok(narrow(call.zeros(&wide, shaped(&wide, &[n])), &x, at));
+        }
+        let results = routine(&EIGH, smallvec![wide.clone()], spectrum_params(n, false, count(&wide)), at)?;
+        let of = wide.clone();
+        let back = move |g: &Expr, at: Loc| {
+            let call = Call { op: "eigvalsh", at };
+            let (_, v) = factors(call, &of)?;
+            Ok(vec![values_back(call, g, &v)])
+        };
+        let values = results[0].with_rule(vec![wide], Some(Box::new(back)));
+        Ok(narrow(values, &x, at))
+    })
+}
+
+/// Returns eigenvalues and vectors in the dtype that they are computed in.
+fn factors(call: Call, x: &Expr) -> Result<(Expr, Expr)> {
+    let (x, n) = call.square(x)?;
+    if x.0.shape.contains(&0) {
+        return Ok((call.zeros(&x, shaped(&x, &[n])), call.zeros(&x, x.0.shape.clone())));
+    }
+    let results = routine(&EIGH, smallvec![x.clone()], spectrum_params(n, true, count(&x)), call.at)?;
+    // the rules find the results again, which are equal nodes for the planner
+    let of = x.clone();
+    let values = move |g: &Expr, at: Loc| {
+        let call = Call { at, ..call };
+        let (_, v) = factors(call, &of)?;
+        Ok(vec![values_back(call, g, &v)])
+    };
+    let of = x.clone();
+    let vectors = move |g: &Expr, at: Loc| {
+        let call = Call { at, ..call };
+        let (w, v) = factors(call, &of)?;
+        let t = call.transposed(&v);
+        let differences = call.minus(&call.row(&w), &call.transposed(&call.row(&w)));
+        // the diagonal is masked, so its 0 must not divide
+        let differences = call.plus(&differences, &call.identity(&differences, w.0.shape[w.0.shape.len() - 1]));
+        let inner = call.apply(&arithmetic::divide, &call.product(&t, g), &differences);
+        let inner = call.off_diagonal(&inner);
+        Ok(vec![symmetric(call, &call.product(&call.product(&v, &inner), &t))])
+    };
+    let w = results[0].with_rule(vec![x.clone()], Some(Box::new(values)));
+    let v = results[1].with_rule(vec![x], Some(Box::new(vectors)));
+    Ok((w, v))
+}
+
+/// The derivative of eigenvalues: V · diag(g) · Vᵀ.
+fn values_back(call: Call, g: &Expr, v: &Expr) -> Expr {
+    call.product(&call.times(v, &call.row(g)), &call.transposed(v))
+}
+
+/// Returns the symmetric part of matrices.
+fn symmetric(call: Call, x: &Expr) -> Expr {
+    let half = cast(Expr::number(crate::Scalar::Float(0.5), call.at), x.0.dtype, call.at);
+    call.times(&call.plus(x, &call.transposed(x)), &half)
+}

@@ -1,0 +1,121 @@
+//! The QR factorisation.
+
+use super::Mode;
+use super::parts::{Call, count, shaped};
+use crate::base::error::{Loc, Result};
+use crate::graph::expr::{Expr, Operand, binary, operand, routine, unary};
+use crate::graph::routine::QR;
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::functions::narrow;
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Returns the factors Q and R of matrices: `x = Q · R`, where the columns of Q are orthonormal and R is upper triangular.
+/// The matrices lie along the last two axes and have shape [m, n]. With [`Mode::Reduced`] Q has min(m, n) columns and R as
+/// many rows; with [`Mode::Complete`] both have m. Integers and bool become f32; f16 and bf16 are computed in f32.
+///
+/// ```
+/// use cupric::{array, linalg::{Mode, qr}};
+/// let x = array![[3., 1.], [4., 2.], [0., 2.]];
+/// let (q, r) = qr(&x, Mode::Reduced);
+/// assert_eq!((q.shape()?.to_vec(), r.shape()?.to_vec()), (vec![3, 2], vec![2, 2]));
+/// assert!(q.matmul(&r).allclose(&x, 1e-5, 1e-6, false).item::<bool>()?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Accuracy
+/// `Q·R − x` and `Qᵀ·Q − I` are within a small multiple of max(m, n)·ε of the norm of `x`, or of 1. Both backends use
+/// Householder reflectors, so elements of R's diagonal have either sign, as LAPACK's have. The CPU computes in f64. A matrix
+/// with an infinite or NaN element has NaN results.
+///
+/// # Derivatives
+/// For `Mode::Reduced`, at least as many rows as columns, and columns that are linearly independent.
+///
+/// # Errors
+/// The expressions carry the error. [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer than two axes;
+/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) on a GPU for matrices of more than about 1,000 rows and
+/// columns: use `to_device(&Device::cpu())`.
+#[track_caller]
+pub fn qr(x: impl Operand, mode: Mode) -> (Expr, Expr) {
+    let at = Location::caller();
+    let x = operand(x, at);
+    match factors(Call { op: "qr", at }, &x, mode) {
+        Ok((q, r)) => (narrow(q, &x, at), narrow(r, &x, at)),
+        Err(e) => (Expr::failed(e.clone(), at), Expr::failed(e, at)),
+    }
+}
+
+/// Returns Q and R in the dtype that they are computed in.
+pub(super) fn factors(call: Call, x: &Expr, mode: Mode) -> Result<(Expr, Expr)> {
+    let (x, [m, n]) = call.matrices(x)?;
+    let columns = if mode == Mode::Complete { m } else { m.min(n) };
+    let shapes = [shaped(&x, &[m, columns]), shaped(&x, &[columns, n])];
+    for shape in &shapes {
+        crate::base::layout::size_of_shape(shape).map_err(|f| f.at(call.op, call.at))?;
+    }
+    let [of_q, of_r] = shapes;
+    if x.0.shape.contains(&0) {
+        // a matrix without columns has no reflectors
+        let q = if n == 0 && columns == m { call.identity(&x, m) } else { call.zeros(&x, of_q) };
+        return Ok((q, call.zeros(&x, of_r)));
+    }
+    let params = smallvec![m as u64, n as u64, columns as u64, count(&x) as u64];
+    let results = routine(&QR, smallvec![x.clone()], params, call.at)?;
+    if m < n || columns > n {
+        return Ok((results[0].clone(), results[1].clone()));
+    }
+    let ruled = |number: usize| {
+        let of = x.clone();
+        let back = move |g: &Expr, at: Loc| {
+            let call = Call { at, ..call };
+            let (q, r) = factors(call, &of, mode)?;
+            Ok(vec![derivative(call, [&q, &r], g, number)])
+        };
+        results[number].with_rule(vec![x.clone()], Some(Box::new(back)))
+    };
+    Ok((ruled(0), ruled(1)))
+}
+
+/// The derivative of Q (number 0) or R: (gQ + Q · S) · R⁻ᵀ, where S is the symmetric matrix with the lower triangle of
+/// R · gRᵀ − gQᵀ · Q (Seeger and others, *Auto-differentiating linear algebra*, 2017).
+fn derivative(call: Call, [q, r]: [&Expr; 2], g: &Expr, number: usize) -> Expr {
+    let inner = match number {
+        0 => unary(&arithmetic::negative, call.product(&call.transposed(g), q), call.at),
+        _ => call.product(r, &call.transposed(g)),
+    };
+    let lower = call.masked(&inner, |i, j| call.apply(&logic::greater_equal, i, j));
+    let below = call.masked(&inner, |i, j| call.apply(&logic::greater, i, j));
+    let both = call.plus(&lower, &call.transposed(&below));
+    let sum = call.product(q, &both);
+    let sum = if number == 0 { call.plus(g, &sum) } else { sum };
+    call.product(&sum, &call.transposed(&inverse(call, r)))
+}
+
+/// Returns the inverses of upper triangular matrices: first of the blocks of one element on the diagonal, then of blocks
+/// of twice the size, until the block is the matrix.
+pub(super) fn inverse(call: Call, r: &Expr) -> Expr {
+    let n = r.0.shape[r.0.shape.len() - 1];
+    let diagonal = call.masked(r, |i, j| call.apply(&logic::equal, i, j));
+    let ones = call.plus(&diagonal, &call.off_diagonal(&one_like(call, r)));
+    let one = binary(&arithmetic::divide, 1.0, &ones, call.at);
+    let mut inverse = call.masked(&one, |i, j| call.apply(&logic::equal, i, j));
+    let mut size = 1;
+    while size < n {
+        let above = call.masked(r, |i, j| {
+            let block = |e: &Expr, size: usize| binary(&arithmetic::floor_divide, e, size, call.at);
+            let same = call.apply(&logic::equal, &block(i, 2 * size), &block(j, 2 * size));
+            let other = call.apply(&logic::not_equal, &block(i, size), &block(j, size));
+            let upper = call.apply(&logic::less, i, j);
+            call.apply(&logic::logical_and, &call.apply(&logic::logical_and, &same, &other), &upper)
+        });
+        let change = call.product(&call.product(&inverse, &above), &inverse);
+        inverse = call.minus(&inverse, &change);
+        size *= 2;
+    }
+    inverse
+}
+
+fn one_like(call: Call, x: &Expr) -> Expr {
+    let shape = x.0.shape[x.0.shape.len() - 2..].into();
+    Expr::fill_on(x.0.device, crate::Scalar::Float(1.0), shape, x.0.dtype, call.at)
+}

@@ -1,0 +1,183 @@
+//! The singular value decomposition. The routine takes square matrices; of a tall matrix it gets the R of the QR
+//! factorisation, and of a wide one that of the transpose.
+
+use super::parts::{Call, count, shaped};
+use super::{Mode, qr};
+use crate::base::error::{Loc, Result};
+use crate::graph::expr::{Expr, Operand, binary, carry, operand, routine, unary};
+use crate::graph::routine::{SVD, spectrum_params};
+use crate::graph::ufunc::arithmetic;
+use crate::ops::functions::{join, narrow};
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Returns the singular value decomposition of matrices: U, the singular values s in descending order, and Vᵀ, with
+/// `x = U · diag(s) · Vᵀ`. The columns of U and the rows of Vᵀ are orthonormal. The matrices lie along the last two axes and
+/// have shape [m, n]. With [`Mode::Reduced`] there are min(m, n) left and right vectors; with [`Mode::Complete`] there are m
+/// left and n right vectors. Integers and bool become f32; f16 and bf16 are computed in f32.
+///
+/// ```
+/// use cupric::{array, linalg::{Mode, svd}};
+/// let x = array![[3., 0.], [4., 5.], [0., 0.]];
+/// let (u, s, vt) = svd(&x, Mode::Reduced);
+/// assert_eq!(u.shape()?, [3, 2]);
+/// assert!((&u * &s).matmul(&vt).allclose(&x, 1e-5, 1e-6, false).item::<bool>()?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Accuracy
+/// `U·diag(s)·Vᵀ − x` is within a small multiple of max(m, n)·ε of the norm of `x`, and `UᵀU − I` and `VᵀV − I` of 1. The CPU
+/// computes square matrices in f64 (reduction to bidiagonal form, then the QR iteration of Golub and Kahan); a GPU computes
+/// in the operand's dtype (Hestenes' one-sided Jacobi method). Both factorise a matrix that is not square by
+/// [`qr`](super::qr()) first. Signs of the vectors, and the basis of those with equal singular values, are arbitrary but the
+/// same in each run. A matrix with an infinite or NaN element has NaN results.
+///
+/// # Derivatives
+/// For `Mode::Reduced` or square matrices. Those of U and Vᵀ need distinct singular values that are not 0; they are infinite or
+/// NaN otherwise. That of s does not need them.
+///
+/// # Errors
+/// The expressions carry the error. [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer than two axes;
+/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) on a GPU if the shorter side has more than 64 elements: use
+/// `to_device(&Device::cpu())`.
+#[doc(alias = "singular")]
+#[track_caller]
+pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
+    let at = Location::caller();
+    let x = operand(x, at);
+    let call = Call { op: "svd", at };
+    let found = match mode {
+        Mode::Reduced => reduced(call, &x),
+        Mode::Complete => complete(call, &x),
+    };
+    match found {
+        Ok(list) => list.map(|e| narrow(e, &x, at)).into(),
+        Err(e) => [(); 3].map(|()| Expr::failed(e.clone(), at)).into(),
+    }
+}
+
+/// Returns the singular values of matrices in descending order, without their vectors: see [`svd`].
+///
+/// ```
+/// use cupric::{array, linalg::svdvals};
+/// assert_eq!(svdvals(&array![[0., 2.], [-3., 0.]]).to_vec::<f32>()?, [3., 2.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`svd`].
+#[track_caller]
+pub fn svdvals(x: impl Operand) -> Expr {
+    let at = Location::caller();
+    let x = operand(x, at);
+    carry(at, || Ok(narrow(values("svdvals", &x, at)?, &x, at)))
+}
+
+/// Returns the singular values in the dtype that they are computed in.
+pub(crate) fn values(op: &'static str, x: &Expr, at: Loc) -> Result<Expr> {
+    let call = Call { op, at };
+    let (x, [m, n]) = call.matrices(x)?;
+    if x.0.shape.contains(&0) {
+        return Ok(call.zeros(&x, shaped(&x, &[m.min(n)])));
+    }
+    let tall = if m < n { call.transposed(&x) } else { x.clone() };
+    let square = if m == n { tall } else { qr::factors(call, &tall, Mode::Reduced)?.1 };
+    let params = spectrum_params(m.min(n), false, count(&square));
+    let found = routine(&SVD, smallvec![square], params, at)?;
+    let of = x.clone();
+    let back = move |g: &Expr, at: Loc| {
+        let call = Call { op, at };
+        let [u, _, v] = reduced(call, &of)?;
+        Ok(vec![call.product(&call.times(&u, &call.row(g)), &v)])
+    };
+    Ok(found[0].with_rule(vec![x], Some(Box::new(back))))
+}
+
+/// Returns the decomposition of square matrices, without a derivative.
+fn of_square(call: Call, x: Expr, n: usize) -> Result<[Expr; 3]> {
+    let params = spectrum_params(n, true, count(&x));
+    let found = routine(&SVD, smallvec![x], params, call.at)?;
+    Ok([found[1].clone(), found[0].clone(), found[2].clone()])
+}
+
+/// Returns U, s and Vᵀ with min(m, n) vectors.
+pub(super) fn reduced(call: Call, x: &Expr) -> Result<[Expr; 3]> {
+    let (x, [m, n]) = call.matrices(x)?;
+    let k = m.min(n);
+    if x.0.shape.contains(&0) {
+        let [u, s, v] = [shaped(&x, &[m, k]), shaped(&x, &[k]), shaped(&x, &[k, n])];
+        return Ok([u, s, v].map(|shape| call.zeros(&x, shape)));
+    }
+    let [u, s, v] = match m.cmp(&n) {
+        std::cmp::Ordering::Equal => of_square(call, x.clone(), n)?,
+        std::cmp::Ordering::Greater => {
+            let (q, r) = qr::factors(call, &x, Mode::Reduced)?;
+            let [u, s, v] = of_square(call, r, k)?;
+            [call.product(&q, &u), s, v]
+        }
+        std::cmp::Ordering::Less => {
+            // the transpose has the vectors of both sides exchanged
+            let (q, r) = qr::factors(call, &call.transposed(&x), Mode::Reduced)?;
+            let [u, s, v] = of_square(call, r, k)?;
+            [call.transposed(&v), s, call.transposed(&call.product(&q, &u))]
+        }
+    };
+    // vectors of a wide matrix are views, and a rule belongs to a node of its own
+    let ruled = |e: Expr, number: usize| {
+        let of = x.clone();
+        let back = move |g: &Expr, at: Loc| {
+            let call = Call { at, ..call };
+            Ok(vec![derivative(call, &reduced(call, &of)?, g, number)])
+        };
+        let own = if m < n { unary(&arithmetic::positive, e, call.at) } else { e };
+        own.with_rule(vec![x.clone()], Some(Box::new(back)))
+    };
+    Ok([ruled(u, 0), ruled(s, 1), ruled(v, 2)])
+}
+
+/// Returns U, s and Vᵀ with square U and V.
+fn complete(call: Call, x: &Expr) -> Result<[Expr; 3]> {
+    let (x, [m, n]) = call.matrices(x)?;
+    if m == n {
+        return reduced(call, &x);
+    }
+    if m < n {
+        let [u, s, v] = complete(call, &call.transposed(&x))?;
+        return Ok([call.transposed(&v), s, call.transposed(&u)]);
+    }
+    let (q, r) = qr::factors(call, &x, Mode::Complete)?;
+    if x.0.shape.contains(&0) {
+        return Ok([q, call.zeros(&x, shaped(&x, &[n])), call.zeros(&x, shaped(&x, &[n, n]))]);
+    }
+    let [u, s, v] = of_square(call, call.corner(&r, [n, n]), n)?;
+    let first = call.product(&call.corner(&q, [m, n]), &u);
+    Ok([join(call.op, vec![first, call.columns_from(&q, n)], -1, call.at), s, v])
+}
+
+/// The derivative of U (number 0), s or Vᵀ (Townsend, *Differentiating the singular value decomposition*, 2016).
+fn derivative(call: Call, [u, s, v]: &[Expr; 3], g: &Expr, number: usize) -> Expr {
+    let t = |e: &Expr| call.transposed(e);
+    let along = call.row(s);
+    if number == 1 {
+        return call.product(&call.times(u, &call.row(g)), v);
+    }
+    let squares = call.times(&along, &along);
+    let differences = call.minus(&squares, &t(&squares));
+    let k = s.0.shape[s.0.shape.len() - 1];
+    let differences = call.plus(&differences, &call.identity(&differences, k));
+    // the vectors of this side as columns, and their derivative
+    let (own, g) = if number == 0 { (u.clone(), g.clone()) } else { (t(v), t(g)) };
+    let inner = call.product(&t(&own), &g);
+    let inner = call.apply(&arithmetic::divide, &call.minus(&inner, &t(&inner)), &differences);
+    let inner = call.off_diagonal(&inner);
+    let inverse = binary(&arithmetic::divide, 1.0, &along, call.at);
+    // what is orthogonal to all vectors of this side
+    let outside = call.minus(&g, &call.product(&own, &call.product(&t(&own), &g)));
+    let outside = call.times(&outside, &inverse);
+    if number == 0 {
+        let inside = call.product(u, &call.times(&inner, &along));
+        return call.product(&call.plus(&inside, &outside), v);
+    }
+    let inside = call.product(&call.times(&t(&along), &inner), v);
+    call.product(u, &call.plus(&inside, &t(&outside)))
+}

@@ -1,0 +1,9 @@
+//! Factorisations of matrices: backward errors on hard matrices of many shapes and layouts, SciPy's values, and derivatives.
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod backward;
+mod derivatives;
+mod matrices;
+mod values;
