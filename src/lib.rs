@@ -332,7 +332,7 @@ pub mod fft {
 }
 
 /// Linear algebra: factorisations of matrices, and what is computed by them. Products and norms are methods of
-/// [`Expr`](crate::Expr).
+/// [`Expr`].
 pub mod linalg {
     pub use crate::ops::linalg::{
         Mode, Triangle, cholesky, cond, det, eigh, eigvalsh, inv, lstsq, lu, matrix_rank, pinv, qr, slogdet, solve,
