@@ -407,6 +407,6 @@ pub fn array_equal(a: &Expr, b: &Expr) -> Result<bool> {
     let axes = crate::base::layout::AxesArg { axes: None, keep: false };
     let fold = crate::plan::kernel::Fold::of(&crate::graph::ufunc::logic::logical_and);
     let all = crate::graph::expr::reduce("array_equal", fold, &equal, &axes, at);
-    let twin = "all(a.equal(b)).item_async";
+    let twin = "a.equal(&b).all(..).item_async";
     wait("array_equal", twin, all.one::<bool>("array_equal", at)).map_err(|e| e.or_at(at))
 }

@@ -68,7 +68,8 @@ modules! {
     dtype_halves,
     #[cfg(feature = "gpu")]
     gpu_cooperative,
-    #[cfg(feature = "gpu")]
+    // a page has no cache on disk
+    #[cfg(all(feature = "gpu", not(all(target_family = "wasm", target_os = "unknown"))))]
     gpu_disk,
     #[cfg(feature = "gpu")]
     gpu_fingerprint,

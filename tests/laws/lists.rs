@@ -72,7 +72,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("kernels/raw.rs", "inputs.len()"),
             ("kernels/raw.rs", "self.bindings.len()"),
             ("kernels/reduction.rs", "n"),
-            ("array/device/mod.rs", "count"),
+            ("array/device/choice.rs", "count"),
             ("io/formats/npz.rs", "members.len()"),
             ("io/formats/npz.rs", "self.members.len()"),
             ("io/formats/safetensors/mod.rs", "count"),

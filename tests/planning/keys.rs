@@ -21,7 +21,7 @@ fn argmin_by_formulas() -> testing::FoldRow {
 fn variants() -> Vec<(&'static str, Expr)> {
     let mut all = nodes();
     all.extend(sums_by_key());
-    all.extend(factors());
+    all.extend(spectra());
     all.extend(transforms());
     all.extend(factors());
     all
@@ -39,7 +39,7 @@ fn sums_by_key() -> [(&'static str, Expr); 5] {
     ]
 }
 
-fn factors() -> [(&'static str, Expr); 7] {
+fn spectra() -> [(&'static str, Expr); 7] {
     let (x, square) = (of(F32, &[4, 6]), of(F32, &[4, 4]));
     [
         ("eigenvalues", linalg::eigvalsh(&square)),

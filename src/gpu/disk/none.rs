@@ -52,13 +52,3 @@ impl DiskCache {
         match *self {}
     }
 }
-
-#[cfg(feature = "testing")]
-mod tests {
-    crate::testing::unit_tests!(gpu_disk: there_are_no_caches);
-
-    fn there_are_no_caches() {
-        // a type without values takes no memory
-        assert_eq!(size_of::<Option<super::DiskCache>>(), 0);
-    }
-}

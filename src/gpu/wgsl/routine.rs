@@ -287,13 +287,14 @@ fn quotients(out: &mut Text, n: usize, dtype: DType) {
 /// Writes the functions with which the shaders of factorisations scale matrices, and the numbers of an operand's type.
 fn magnitudes(out: &mut Text, n: usize, dtype: DType) {
     let float = dtype.compute().name();
-    let (bits, infinite, shift, whole) = match dtype {
-        DType::F64 => ("high_u64(bitcast<u64>(x))", "0x7ff00000u", 20, 2046),
-        _ => ("bitcast<u32>(x)", "0x7f800000u", 23, 254),
+    let wide = dtype == DType::F64;
+    let (bits, infinite, shift, whole) = match wide {
+        true => ("high_u64(bitcast<u64>(x))", "0x7ff00000u", 20, 2046),
+        false => ("bitcast<u32>(x)", "0x7f800000u", 23, 254),
     };
-    let [of_bits, epsilon, nan] = match dtype {
-        DType::F64 => ["bitcast<f64>(make_u64(0u, bits))", "0x3cb00000u", "0x7ff80000u"],
-        _ => ["bitcast<f32>(bits)", "0x34000000u", "0x7fc00000u"],
+    let [of_bits, epsilon, nan] = match wide {
+        true => ["bitcast<f64>(make_u64(0u, bits))", "0x3cb00000u", "0x7ff80000u"],
+        false => ["bitcast<f32>(bits)", "0x34000000u", "0x7fc00000u"],
     };
     line!(out, "// The bits of a magnitude, of which the upper ones are enough; they are in order.");
     line!(out, "fn magnitude_in{n}(x: {float}) -> u32 {{\nreturn {bits} & 0x7fffffffu;\n}}\n");

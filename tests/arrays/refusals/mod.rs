@@ -141,6 +141,23 @@ fn of_operations(d: &Device) -> Vec<Case> {
     refused.map(|(name, kind, e)| (name, kind, error(e))).collect()
 }
 
+/// Functions that give a future of a `Result`.
+fn awaited(d: &Device) -> Vec<Case> {
+    use ErrorKind as K;
+    let (x, five) = (matrix(d), put(d, vec![1f32; 5], &[5]));
+    let failed = x.reshape([5, 5]);
+    let small = d.with_memory_limit(1 << 20).expect("a device of its own");
+    vec![
+        ("Expr::to_device_async", K::OutOfMemory, wait(zeros([1 << 20], F32).to_device_async(&small)).unwrap_err()),
+        ("Expr::to_vec_async", K::DType, wait(x.to_vec_async::<i32>()).unwrap_err()),
+        ("Expr::to_bytes_async", K::Shape, wait(failed.to_bytes_async()).unwrap_err()),
+        ("Expr::item_async", K::Shape, wait(x.item_async::<f32>()).unwrap_err()),
+        ("Expr::compress_async", K::DType, wait(x.compress_async(&five)).unwrap_err()),
+        ("Expr::flatnonzero_async", K::Shape, wait(failed.flatnonzero_async()).unwrap_err()),
+        ("Expr::unique_values_async", K::Shape, wait(failed.unique_values_async()).unwrap_err()),
+    ]
+}
+
 /// Functions that give a `Result` themselves.
 fn results(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
@@ -166,9 +183,7 @@ fn results(d: &Device) -> Vec<Case> {
         ("Expr::to_device", K::OutOfMemory, zeros([1 << 20], F32).to_device(&small).unwrap_err()),
         ("Expr::eval", if d.is_gpu() { K::LimitExceeded } else { K::OutOfMemory }, error(stored)),
         ("Expr::to_vec", K::DType, x.to_vec::<i32>().unwrap_err()),
-        ("Expr::to_vec_async", K::DType, wait(x.to_vec_async::<i32>()).unwrap_err()),
         ("Expr::item", K::Shape, x.item::<f32>().unwrap_err()),
-        ("Expr::item_async", K::Shape, wait(x.item_async::<f32>()).unwrap_err()),
         ("Expr::to_npy", K::Io, x.to_npy(&missing).unwrap_err()),
         ("Expr::to_npy_bytes", K::DType, x.astype(BF16).to_npy_bytes().unwrap_err()),
         ("Expr::shape", K::Shape, failed.shape().unwrap_err()),
@@ -371,7 +386,7 @@ fn waits(d: &Device) -> Vec<Case> {
 /// Not here: a CPU never makes anybody wait, ...
 const WAITS: [&str; 2] = ["Device::synchronize", "Device::synchronize_async"];
 /// ... these need a process of their own, below, ...
-const SEARCHES: [&str; 3] = ["Device::gpu", "Device::gpu_async", "Device::best"];
+const SEARCHES: [&str; 4] = ["Device::gpu", "Device::gpu_async", "Device::best", "Device::best_async"];
 /// ... and these fail only as a driver does: stage 10 makes one fail.
 const OPENS: [&str; 2] = ["Device::with_memory_limit", "Device::numerics"];
 
@@ -401,7 +416,8 @@ fn rows(d: &Device) -> Vec<String> {
 
 fn refused(d: &Device) {
     let mut stage = Stage::new(1, "refusals", d);
-    let mut cases = [expressions(d), of_operations(d), results(d), doors(d), draws(d), times(d), complex(d)].concat();
+    let mut cases =
+        [expressions(d), of_operations(d), results(d), awaited(d), doors(d), draws(d), times(d), complex(d)].concat();
     if d.is_gpu() {
         cases.extend(waits(d));
     }
@@ -455,8 +471,8 @@ fn devices_that_are_not_there() {
         ["gpu", "gpu:7", "gpu:x", "tpu"].iter().for_each(|wanted| run(wanted));
         return;
     }
-    let found = [Device::best(), Device::gpu(), wait(Device::gpu_async())];
-    for (name, device) in ["Device::best", "Device::gpu", "Device::gpu_async"].iter().zip(found) {
+    let found = [Device::best(), wait(Device::best_async()), Device::gpu(), wait(Device::gpu_async())];
+    for (name, device) in ["best", "best_async", "gpu", "gpu_async"].iter().zip(found) {
         assert_eq!(device.expect_err(name).kind(), ErrorKind::DeviceNotFound, "{name}");
     }
     assert!(Device::gpus().is_empty());

@@ -8,7 +8,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Files whose items `lib.rs` makes public.
-const FILES: [&str; 49] = [
+const FILES: [&str; 54] = [
     "array/mod.rs",
     "array/evaluate.rs",
     "array/nested.rs",
@@ -17,6 +17,7 @@ const FILES: [&str; 49] = [
     "ops/create/mod.rs",
     "ops/create/powers.rs",
     "array/device/mod.rs",
+    "array/device/choice.rs",
     "ops/complex/mod.rs",
     "ops/differences.rs",
     "ops/distributions/continuous.rs",
