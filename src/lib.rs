@@ -305,6 +305,7 @@ pub use ops::create::{
 pub use ops::functions::*;
 pub use ops::grad::{Parameters, checkpoint, grad, grad_many, grad_or_zeros, jvp, value_and_grad, vjp, with_vjp};
 pub use ops::index::IntoIndices;
+pub use ops::linalg::MatrixNorm;
 pub use ops::matrices::{Indexing, eye_shifted, indices, meshgrid, tri};
 pub use ops::movement::{
     Blocks, IntoPadWidths, IntoPositions, IntoSections, Pad, block, broadcast_arrays, broadcast_shapes, column_stack,
@@ -335,8 +336,8 @@ pub mod fft {
 /// [`Expr`].
 pub mod linalg {
     pub use crate::ops::linalg::{
-        Mode, Triangle, cholesky, cond, det, eigh, eigvalsh, inv, lstsq, lu, matrix_rank, pinv, qr, slogdet, solve,
-        solve_triangular, svd, svdvals,
+        Mode, Triangle, cholesky, cond, det, eigh, eigvalsh, expm, inv, lstsq, lu, matrix_rank, pinv, qr, slogdet,
+        solve, solve_triangular, svd, svdvals,
     };
 }
 

@@ -83,19 +83,34 @@ impl Expr {
     /// The errors of [`Expr::compress`]; [`ErrorKind::Axis`] if there is no such axis.
     #[track_caller]
     pub fn compress_along(&self, mask: impl Operand, axis: impl Integer) -> Result<Array> {
-        let axis = axis.saturated();
-        const OP: &str = "compress_along";
+        let (op, at) = ("compress_along", Location::caller());
+        let selecting = compressed_along(op, self, operand(mask, at), axis.saturated(), at)?;
+        wait(op, "compress_along_async", selecting).map_err(|e| e.or_at(at))
+    }
+
+    /// Selects parts like [`Expr::compress_along`], for code that must not block; see [`Expr::compress_async`].
+    ///
+    /// # Errors
+    /// As [`Expr::compress_along`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// # pollster::block_on(async {
+    /// let x = array![[1, 2, 3], [4, 5, 6]];
+    /// let columns = x.compress_along_async(array![true, false, true], 1).await?;
+    /// assert_eq!(columns.to_vec_async::<i32>().await?, [1, 3, 4, 6]);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn compress_along_async<M: Operand, I: Integer>(
+        &self,
+        mask: M,
+        axis: I,
+    ) -> impl Future<Output = Result<Array>> + Send + use<M, I> {
         let at = Location::caller();
-        let (x, mask) = (strong(self.clone(), at), operand(mask, at));
-        let device = common(OP, [&x, &mask].into_iter(), at)?;
-        is_mask(OP, &mask, at)?;
-        let axis = layout::normalize_axis(axis, x.0.shape.len()).map_err(|f| f.at(OP, at))?;
-        if mask.0.shape[..] != x.0.shape[axis..=axis] {
-            let (a, n) = (mask.0.shape.as_slice(), x.0.shape[axis]);
-            let detail = format!("a mask of shape {a:?} for an axis of length {n}; shape [{n}] is needed");
-            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
-        }
-        wait(OP, "compress_async", Trues::of(OP, &mask, device, at)?).map_err(|e| e.or_at(at))?.picked(&x, axis)
+        let selecting = compressed_along("compress_along_async", self, operand(mask, at), axis.saturated(), at);
+        async move { selecting?.await }
     }
 
     /// Returns the positions, in C order, of the elements that are not 0, as i64 of shape `[count]`. A NaN counts as
@@ -151,18 +166,25 @@ impl Expr {
     /// [`ErrorKind::Shape`] for an array without axes, as in NumPy; the errors of [`Expr::flatnonzero`].
     #[track_caller]
     pub fn nonzero(&self) -> Result<Vec<Array>> {
-        const OP: &str = "nonzero";
-        let at = Location::caller();
-        if self.checked()?.shape.is_empty() {
-            let detail = "a 0-d array has no axes to return positions along; call atleast_1d first";
-            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
-        }
-        let axes = along_axes(
-            wait(OP, "flatnonzero_async", positions(OP, self, at)?).map_err(|e| e.or_at(at))?,
-            &self.checked()?.shape,
-            at,
-        );
-        eval_many(&axes).map_err(|e| e.or_at(at))
+        let (op, at) = ("nonzero", Location::caller());
+        wait(op, "nonzero_async", apart(op, self, at)).map_err(|e| e.or_at(at))
+    }
+
+    /// Returns the positions like [`Expr::nonzero`], for code that must not block; see [`Expr::compress_async`].
+    ///
+    /// # Errors
+    /// As [`Expr::nonzero`].
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let at = cupric::array![[0, 3], [0, 4]].nonzero_async().await?;
+    /// assert_eq!(at[0].to_vec_async::<i64>().await?, [0, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn nonzero_async(&self) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
+        apart("nonzero_async", self, Location::caller())
     }
 
     /// Returns the positions of the elements that are not 0, as i64 of shape `[count, ndim]`: each row has the
@@ -178,15 +200,25 @@ impl Expr {
     /// The errors of [`Expr::flatnonzero`].
     #[track_caller]
     pub fn argwhere(&self) -> Result<Array> {
-        const OP: &str = "argwhere";
-        let at = Location::caller();
-        let flat = wait(OP, "flatnonzero_async", positions(OP, self, at)?).map_err(|e| e.or_at(at))?;
-        let shape = &self.checked()?.shape;
-        if shape.is_empty() {
-            let (device, rows) = (flat.0.device, flat.size());
-            return Expr::fill_on(device, Scalar::Int(0), smallvec![rows, 0], DType::I64, at).eval_at(at);
-        }
-        stack_at(OP, along_axes(flat, shape, at).into_vec(), 1, at).eval_at(at)
+        let (op, at) = ("argwhere", Location::caller());
+        wait(op, "argwhere_async", together(op, self, at)).map_err(|e| e.or_at(at))
+    }
+
+    /// Returns the positions like [`Expr::argwhere`], for code that must not block; see [`Expr::compress_async`].
+    ///
+    /// # Errors
+    /// As [`Expr::argwhere`].
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let at = cupric::array![[0, 3], [0, 4]].argwhere_async().await?;
+    /// assert_eq!(at.to_vec_async::<i64>().await?, [0, 1, 1, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn argwhere_async(&self) -> impl Future<Output = Result<Array>> + Send + use<> {
+        together("argwhere_async", self, Location::caller())
     }
 }
 
@@ -309,7 +341,7 @@ impl Trues {
 }
 
 /// Selects the elements of an array where a mask is true.
-fn compressed(
+pub(super) fn compressed(
     op: &'static str,
     x: &Expr,
     mask: Expr,
@@ -338,8 +370,62 @@ fn compressed(
     })
 }
 
+/// Selects the parts of an array along an axis where a mask is true.
+fn compressed_along(
+    op: &'static str,
+    x: &Expr,
+    mask: Expr,
+    axis: isize,
+    at: Loc,
+) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
+    let x = strong(x.clone(), at);
+    let device = common(op, [&x, &mask].into_iter(), at)?;
+    is_mask(op, &mask, at)?;
+    let axis = layout::normalize_axis(axis, x.0.shape.len()).map_err(|f| f.at(op, at))?;
+    if mask.0.shape[..] != x.0.shape[axis..=axis] {
+        let (a, n) = (mask.0.shape.as_slice(), x.0.shape[axis]);
+        let detail = format!("a mask of shape {a:?} for an axis of length {n}; shape [{n}] is needed");
+        return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+    }
+    let trues = Trues::of(op, &mask, device, at)?;
+    Ok(async move { trues.await?.picked(&x, axis) })
+}
+
+/// Returns the positions of the elements that are not 0, in an array for each axis.
+fn apart(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
+    let finding = x.checked().and_then(|node| {
+        if node.shape.is_empty() {
+            let detail = "a 0-d array has no axes to return positions along; call atleast_1d first";
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
+        }
+        Ok((positions(op, x, at)?, node.shape.clone()))
+    });
+    async move {
+        let (flat, shape) = finding?;
+        eval_many(&along_axes(flat.await?, &shape, at)).map_err(|e| e.or_at(at))
+    }
+}
+
+/// Returns the positions of the elements that are not 0, in a row for each.
+fn together(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Array>> + Send + use<> {
+    let finding = x.checked().and_then(|node| Ok((positions(op, x, at)?, node.shape.clone())));
+    async move {
+        let (flat, shape) = finding?;
+        let flat = flat.await?;
+        if shape.is_empty() {
+            let (device, rows) = (flat.0.device, flat.size());
+            return Expr::fill_on(device, Scalar::Int(0), smallvec![rows, 0], DType::I64, at).eval_at(at);
+        }
+        stack_at(op, along_axes(flat, &shape, at).into_vec(), 1, at).eval_at(at)
+    }
+}
+
 /// Returns the positions, in C order, of the elements that are not 0.
-fn positions(op: &'static str, x: &Expr, at: Loc) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
+pub(super) fn positions(
+    op: &'static str,
+    x: &Expr,
+    at: Loc,
+) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
     let x = strong(x.clone(), at);
     let is_true = cast(x, DType::Bool, at);
     let device = is_true.checked()?.device;

@@ -235,9 +235,9 @@ fn extensions() -> Result<()> {
     same!("np.linalg.cross(x[:, :3], y[:, :3])", x.slice(s![.., ..3]).cross(y.slice(s![.., ..3]), -1));
     same!("np.linalg.det(x[:, :3])", linalg::det(x.slice(s![.., ..3])));
     same!("np.linalg.diagonal(x)", x.diagonal(0));
-    missing!("linalg.eig", "matrix factorisations are not there yet");
+    missing!("linalg.eig", "matrices that are not symmetric have complex eigenvalues; faer computes them");
     same!("np.linalg.eigh(x[:, :3])[0]", linalg::eigh(x.slice(s![.., ..3])).0);
-    missing!("linalg.eigvals", "matrix factorisations are not there yet");
+    missing!("linalg.eigvals", "as `linalg.eig`");
     same!("np.linalg.eigvalsh(x[:, :3])", linalg::eigvalsh(x.slice(s![.., ..3])));
     same!("np.linalg.inv(x[:, :3])", linalg::inv(x.slice(s![.., ..3])));
     same!("np.linalg.matmul(x, v)", matmul(&x, &v));

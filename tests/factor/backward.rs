@@ -244,14 +244,14 @@ on_devices! {
         assert!((w[0] + 1.).abs() < 1e-6 && (w[1] - 3.).abs() < 1e-6, "{w:?}");
     }
 
-    fn dtypes_are_those_of_float_functions(d: &Device) {
+    fn results_of_other_dtypes_are_f32(d: &Device) {
         let x = put(d, vec![2i32, 1, 1, 3], &[2, 2]);
         assert_eq!(eigh(&x).0.dtype().unwrap(), F32);
         let x = x.astype(F16).eval().unwrap();
         let (q, r) = qr(&x, Mode::Reduced);
-        assert_eq!([q.dtype().unwrap(), svdvals(&x).dtype().unwrap()], [F16, F16]);
-        let back = numbers(&q.astype(F32).matmul(r.astype(F32))).unwrap().1;
-        assert!(back.iter().zip([2., 1., 1., 3.]).all(|(a, b)| (a - b).abs() < 0.01), "{back:?}");
+        assert_eq!([q.dtype().unwrap(), svdvals(&x).dtype().unwrap()], [F32, F32]);
+        let back = numbers(&q.matmul(r)).unwrap().1;
+        assert!(back.iter().zip([2., 1., 1., 3.]).all(|(a, b)| (a - b).abs() < 1e-5), "{back:?}");
     }
 }
 

@@ -5,5 +5,6 @@ mod kit;
 
 mod backward;
 mod derivatives;
+mod exponential;
 mod matrices;
 mod values;

@@ -34,7 +34,7 @@ on_devices! {
                     "pinv" => pinv(&a, None),
                     "lstsq" => lstsq(&a, sequence(d, &[m, 2], 389, t), None),
                     "matrix_rank" => matrix_rank(&a, None),
-                    "cond" => cond(&a),
+                    "cond" => cond(&a, None),
                     "norm_two" => a.matrix_norm(.., MatrixNorm::Two),
                     "norm_minus_two" => a.matrix_norm(.., MatrixNorm::MinusTwo),
                     "norm_nuclear" => a.matrix_norm(.., MatrixNorm::Nuclear),
@@ -64,10 +64,47 @@ on_devices! {
         let zero = put(d, vec![0f32; 6], &[3, 2]);
         assert_eq!(numbers(&pinv(&zero, None)).unwrap().1, [0.; 6]);
         assert_eq!(matrix_rank(&zero, None).item::<i64>().unwrap(), 0);
-        assert_eq!(cond(&zero).item::<f32>().unwrap(), f32::INFINITY);
+        assert_eq!(cond(&zero, None).item::<f32>().unwrap(), f32::INFINITY);
         let stack = stack([&zero, &(&zero + 1.0)], 0).eval().unwrap();
         assert_eq!(matrix_rank(&stack, None).to_vec::<i64>().unwrap(), [0, 1]);
         assert!(numbers(&pinv(put(d, vec![f32::NAN; 4], &[2, 2]), None)).unwrap().1.iter().all(|x| x.is_nan()));
+    }
+
+    fn condition_numbers_of_every_norm(d: &Device) {
+        // the inverse is [[0.6, -0.7], [-0.2, 0.4]]
+        let x = put(d, vec![4f32, 7., 2., 6.], &[2, 2]);
+        for (norm, want) in [
+            (MatrixNorm::One, 13. * 1.1),
+            (MatrixNorm::MinusOne, 6. * 0.8),
+            (MatrixNorm::Infinity, 11. * 1.3),
+            (MatrixNorm::MinusInfinity, 8. * 0.6),
+            (MatrixNorm::Frobenius, 10.5),
+            (MatrixNorm::Two, 10.4039),
+            (MatrixNorm::MinusTwo, 1. / 10.4039),
+            (MatrixNorm::Nuclear, 12.5),
+        ] {
+            let got = cond(&x, norm).item::<f32>().unwrap();
+            assert!((got - want).abs() < 2e-5 * want, "{norm:?}: {got}, not {want}");
+        }
+        let singular = put(d, vec![1f32, 2., 2., 4.], &[2, 2]);
+        assert!(cond(&singular, MatrixNorm::Two).item::<f32>().unwrap() > 1e7);
+        let zero = zeros([2, 2], F32).to_device(d).unwrap();
+        assert_eq!(cond(&zero, MatrixNorm::MinusTwo).item::<f32>().unwrap(), 0.);
+        assert_eq!(cond(&zero, MatrixNorm::One).item::<f32>().unwrap_err().kind(), ErrorKind::Singular);
+    }
+
+    fn sixteen_bits_and_integers_become_f32(d: &Device) {
+        for t in [F16, BF16, I32, Bool] {
+            let x = eye(3, t).to_device(d).unwrap();
+            let results = [
+                svd(&x, Mode::Reduced).0, svdvals(&x), eigh(&x).1, eigvalsh(&x), qr(&x, Mode::Complete).1, pinv(&x, None),
+                lstsq(&x, &x, None), cond(&x, None), cholesky(&x, Triangle::Lower), lu(&x).1, solve(&x, &x), inv(&x), det(&x),
+                slogdet(&x).1, solve_triangular(&x, &x, Triangle::Upper), expm(&x),
+            ];
+            for e in results {
+                assert_eq!(e.eval().unwrap().dtype(), F32, "{t}");
+            }
+        }
     }
 
     fn norms_keep_and_move_axes(d: &Device) {
@@ -96,7 +133,7 @@ on_devices! {
             (pinv(&v, None), ["pinv", "[3]"]),
             (matrix_rank(&x, f64::NAN), ["matrix_rank", "rcond"]),
             (lstsq(&x, &v, None), ["lstsq", "[2, 3] and [3]"]),
-            (cond(put::<f32>(d, vec![], &[0, 2])), ["cond", "[0, 2]"]),
+            (cond(put::<f32>(d, vec![], &[0, 2]), None), ["cond", "[0, 2]"]),
         ] {
             let text = error(&e);
             assert!(words.iter().all(|w| text.contains(w)) && text.contains("values.rs"), "{text}");

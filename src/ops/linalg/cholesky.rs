@@ -1,7 +1,8 @@
 //! The Cholesky factorisation.
 
+use super::Triangle;
+use super::parts::{Call, count, half};
 use super::triangular::{Kind, solved};
-use super::{Call, Triangle, count, half};
 use crate::base::error::{Loc, Result};
 use crate::graph::expr::{Expr, Operand, binary, carry, routine};
 use crate::graph::routine::{CHOLESKY, MOST_ROWS_OF_CHOLESKY as BLOCK};
@@ -85,7 +86,7 @@ fn factor(a: &Expr, call: Call) -> Result<Expr> {
 /// Factorises a block of n rows on the diagonal, whose first row is `first` of the caller's matrices.
 fn lower(a: &Expr, [n, first]: [usize; 2], call: Call) -> Result<Lower> {
     if n <= BLOCK {
-        let params = smallvec![n as u64, count(a), first as u64];
+        let params = smallvec![n as u64, count(a) as u64, first as u64];
         return Ok(Lower::Block(routine(&CHOLESKY, smallvec![a.clone()], params, call.at)?.remove(0)));
     }
     let at = half(n, BLOCK);

@@ -1,4 +1,4 @@
-//! What is made of singular values: least squares, pseudoinverses, ranks and condition numbers.
+//! What is made of singular values: least squares, pseudoinverses and ranks.
 
 use super::parts::{Call, epsilon};
 use super::svd::{reduced, values};
@@ -7,13 +7,13 @@ use crate::base::error::{ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, View};
 use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, operand, unary, view};
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{count as count_of, narrow, promoted, sum_in_its_type, wide};
+use crate::ops::functions::{count as count_of, sum_in_its_type};
 use smallvec::smallvec;
 use std::panic::Location;
 
 /// Returns the pseudoinverses of matrices (Moore and Penrose): of shape [.., n, m] for matrices of shape [.., m, n].
 /// Singular values of at most `rcond` times the largest count as 0. `None` is max(m, n)·ε, with ε of the dtype that is
-/// computed in. Integers and bool become f32; f16 and bf16 are computed in f32.
+/// computed in. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
 /// ```
 /// use cupric::{array, linalg::pinv};
@@ -32,7 +32,7 @@ use std::panic::Location;
 pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     let at = Location::caller();
     let (x, rcond) = (operand(x, at), rcond.into());
-    carry(at, || Ok(narrow(pseudoinverse(Call { op: "pinv", at }, &x, rcond)?, &x, at)))
+    carry(at, || pseudoinverse(Call { op: "pinv", at }, &x, rcond))
 }
 
 /// Returns the least-squares solutions of `a · x = b`: of all x with the smallest ‖a·x − b‖ the one with the smallest ‖x‖.
@@ -57,22 +57,19 @@ pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
 #[track_caller]
 pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     let at = Location::caller();
-    let (a, b, rcond) = (operand(a, at), operand(b, at), rcond.into());
+    let rcond = rcond.into();
     carry(at, || {
         let call = Call { op: "lstsq", at };
-        let (x, [m, _]) = call.matrices(&a)?;
-        b.checked()?;
-        let like = promoted(call.op, [&a, &b].into_iter(), at)?;
+        let [a, b] = call.both(a, b)?;
+        let [m, _] = call.matrix(&a)?;
         let (of_a, of_b) = (a.0.shape.as_slice(), b.0.shape.as_slice());
         let is_vector = of_b.len() == 1;
         if of_b.is_empty() || of_b[if is_vector { 0 } else { of_b.len() - 2 }] != m {
             let detail = format!("shapes {of_a:?} and {of_b:?}: the second does not have the {m} rows of the first");
             return Err(call.error(ErrorKind::Shape, detail));
         }
-        let dtype = if wide(&b, at).0.dtype == DType::F64 { DType::F64 } else { x.0.dtype };
-        let (x, b) = (cast(x, dtype, at), cast(wide(&b, at), dtype, at));
-        let column = if is_vector { view(call.op, &b, at, |s| View::expand(s, 1)) } else { b };
-        let found = cast(solution(call, &x, &column, rcond)?, like.float(), at);
+        let column = if is_vector { view(call.op, &b, at, |s| View::expand(s, 1)) } else { b.clone() };
+        let found = solution(call, &a, &column, rcond)?;
         let last = found.checked()?.shape.len() - 1;
         Ok(if is_vector { view(call.op, &found, at, |s| Ok(View::drop_axes(s, &[last]))) } else { found })
     })
@@ -99,36 +96,6 @@ pub fn matrix_rank(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
         let s = values(call.op, &x, at)?;
         let counts = is_large(call, &s, sides, rcond)?;
         Ok(sum_in_its_type(call.op, &counts, &AxesArg { axes: Some(smallvec![-1]), keep: false }, at))
-    })
-}
-
-/// Returns the condition numbers of matrices in the 2-norm: the largest singular value divided by the smallest, which is ∞
-/// for a singular matrix. NumPy's `cond(x)`.
-///
-/// ```
-/// use cupric::{array, linalg::cond};
-/// assert_eq!(cond(&array![[4., 0.], [0., 0.5]]).item::<f32>()?, 8.);
-/// # Ok::<(), cupric::Error>(())
-/// ```
-///
-/// # Errors
-/// Those of [`svd`](super::svd()); [`ErrorKind::Shape`] for matrices without elements.
-#[track_caller]
-pub fn cond(x: impl Operand) -> Expr {
-    let at = Location::caller();
-    let x = operand(x, at);
-    carry(at, || {
-        let call = Call { op: "cond", at };
-        let s = values(call.op, &x, at)?;
-        if s.0.shape[s.0.shape.len() - 1] == 0 {
-            let detail = format!("shape {:?} has no elements along an axis", x.0.shape.as_slice());
-            return Err(call.error(ErrorKind::Shape, detail));
-        }
-        let [most, least] = [&arithmetic::maximum, &arithmetic::minimum].map(|row| call.along_last(row, &s, false));
-        let ratio = call.apply(&arithmetic::divide, &most, &least);
-        // 0 / 0 of a matrix of zeros
-        let is_zero = binary(&logic::equal, &most, 0.0, at);
-        Ok(narrow(choose(is_zero, f64::INFINITY, ratio, at), &x, at))
     })
 }
 

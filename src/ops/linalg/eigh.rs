@@ -5,13 +5,12 @@ use crate::base::error::{Loc, Result};
 use crate::graph::expr::{Expr, Operand, carry, cast, operand, routine};
 use crate::graph::routine::{EIGH, spectrum_params};
 use crate::graph::ufunc::arithmetic;
-use crate::ops::functions::narrow;
 use smallvec::smallvec;
 use std::panic::Location;
 
 /// Returns the eigenvalues of symmetric matrices in ascending order, and their eigenvectors as the columns of orthogonal
 /// matrices: `x = V · diag(w) · Vᵀ`. The matrices lie along the last two axes. Only the elements on and below the diagonal
-/// are read. Integers and bool become f32; f16 and bf16 are computed in f32.
+/// are read. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
 /// ```
 /// use cupric::{array, linalg::eigh};
@@ -42,7 +41,7 @@ pub fn eigh(x: impl Operand) -> (Expr, Expr) {
     let at = Location::caller();
     let x = operand(x, at);
     match factors(Call { op: "eigh", at }, &x) {
-        Ok((w, v)) => (narrow(w, &x, at), narrow(v, &x, at)),
+        Ok(both) => both,
         Err(e) => (Expr::failed(e.clone(), at), Expr::failed(e, at)),
     }
 }
@@ -64,9 +63,9 @@ pub fn eigvalsh(x: impl Operand) -> Expr {
     let x = operand(x, at);
     carry(at, || {
         let call = Call { op: "eigvalsh", at };
-        let (wide, n) = call.square(&x)?;
+        let (wide, n) = call.squares(&x)?;
         if wide.0.shape.contains(&0) {
-            return Ok(narrow(call.zeros(&wide, shaped(&wide, &[n])), &x, at));
+            return Ok(call.filled(0.0, shaped(&wide, &[n]), &wide));
         }
         let results = routine(&EIGH, smallvec![wide.clone()], spectrum_params(n, false, count(&wide)), at)?;
         let of = wide.clone();
@@ -75,16 +74,15 @@ pub fn eigvalsh(x: impl Operand) -> Expr {
             let (_, v) = factors(call, &of)?;
             Ok(vec![values_back(call, g, &v)])
         };
-        let values = results[0].with_rule(vec![wide], Some(Box::new(back)));
-        Ok(narrow(values, &x, at))
+        Ok(results[0].with_rule(vec![wide], Some(Box::new(back))))
     })
 }
 
-/// Returns eigenvalues and vectors in the dtype that they are computed in.
+/// Returns eigenvalues and vectors, with their derivatives.
 fn factors(call: Call, x: &Expr) -> Result<(Expr, Expr)> {
-    let (x, n) = call.square(x)?;
+    let (x, n) = call.squares(x)?;
     if x.0.shape.contains(&0) {
-        return Ok((call.zeros(&x, shaped(&x, &[n])), call.zeros(&x, x.0.shape.clone())));
+        return Ok((call.filled(0.0, shaped(&x, &[n]), &x), x));
     }
     let results = routine(&EIGH, smallvec![x.clone()], spectrum_params(n, true, count(&x)), call.at)?;
     // the rules find the results again, which are equal nodes for the planner

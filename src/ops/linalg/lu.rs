@@ -1,7 +1,7 @@
 //! The factorisation into triangles, with exchanged rows.
 
+use super::parts::{Call, count, half};
 use super::triangular::{Kind, solved};
-use super::{Call, count, half};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::Result;
 use crate::base::layout::{IndexMode, Shape, SliceItem, View};
@@ -107,7 +107,7 @@ pub(super) fn factored(a: &Expr, call: Call) -> Result<Factors> {
         return Ok(Factors { packed: call.join(vec![left.packed, right], -1), ..left });
     }
     if n <= BLOCK {
-        let params = smallvec![m as u64, n as u64, count(a)];
+        let params = smallvec![m as u64, n as u64, count(a) as u64];
         let results = routine(&LU, smallvec![a.clone()], params, call.at)?;
         let part = |items: &[SliceItem]| view(call.op, &results[1], call.at, |s| View::slice(s, items));
         let rows = SliceItem::Range { start: None, end: Some(m as isize), step: 1 };

@@ -3,12 +3,17 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, Shape, SliceItem, View};
-use crate::graph::expr::{Expr, binary, cast, choose, reduce, strong, view};
+use crate::graph::expr::{Expr, Operand, binary, cast, choose, common, operand, reduce, strong, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::create::iota;
-use crate::ops::functions::{matmul_at, wide};
+use crate::ops::functions::{join, matmul_at, promoted};
 use crate::plan::kernel::Fold;
 use smallvec::{SmallVec, smallvec};
+use std::ops::Range;
+
+/// The largest number of rows, or else of columns, of a matrix that is divided into blocks. Its expression has some 10^5
+/// nodes.
+const MOST: usize = 1 << 16;
 
 /// A call of a function: its name and the caller's line.
 #[derive(Clone, Copy)]
@@ -22,24 +27,59 @@ impl Call {
         Error::with_line(kind, self.op, detail, self.at)
     }
 
-    /// Returns matrices in the dtype in which factorisations compute, and the lengths of their two axes.
-    pub fn matrices(self, x: &Expr) -> Result<(Expr, [usize; 2])> {
-        x.checked()?;
-        let x = wide(&strong(x.clone(), self.at), self.at);
-        let [.., m, n] = x.checked()?.shape[..] else {
-            let detail = format!("shape {:?} has fewer than the two axes of a matrix", x.0.shape.as_slice());
-            return Err(self.error(ErrorKind::Shape, detail));
-        };
-        Ok((x, [m, n]))
+    /// Returns an operand as floats that matrices are computed in: f64, or else f32. Results keep this dtype.
+    pub fn floats(self, x: impl Operand) -> Result<Expr> {
+        let x = strong(operand(x, self.at), self.at);
+        let dtype = float_of(x.checked()?.dtype);
+        Ok(cast(x, dtype, self.at))
     }
 
-    /// Returns square matrices, and the length of their axes.
-    pub fn square(self, x: &Expr) -> Result<(Expr, usize)> {
-        let (x, [m, n]) = self.matrices(x)?;
-        if m != n {
-            let detail = format!("shape {:?} does not hold square matrices", x.0.shape.as_slice());
+    /// Returns two operands as floats of the same type.
+    pub fn both(self, a: impl Operand, b: impl Operand) -> Result<[Expr; 2]> {
+        let (a, b) = (operand(a, self.at), operand(b, self.at));
+        common(self.op, [&a, &b].into_iter(), self.at)?;
+        let (a, b) = (strong(a, self.at), strong(b, self.at));
+        let dtype = float_of(promoted(self.op, [&a, &b].into_iter(), self.at)?);
+        Ok([cast(a, dtype, self.at), cast(b, dtype, self.at)])
+    }
+
+    /// Returns the numbers of rows and columns of matrices along the last two axes.
+    pub fn matrix(self, x: &Expr) -> Result<[usize; 2]> {
+        let shape = x.checked()?.shape.as_slice();
+        let [.., rows, columns] = *shape else {
+            let detail = format!("shape {shape:?} has fewer than the two axes of a matrix");
+            return Err(self.error(ErrorKind::Shape, detail));
+        };
+        if rows.min(columns) > MOST {
+            let detail = format!("a matrix of {rows} rows and {columns} columns; the shorter side has at most {MOST}");
+            return Err(self.error(ErrorKind::LimitExceeded, detail));
+        }
+        Ok([rows, columns])
+    }
+
+    /// Returns the number of rows of square matrices along the last two axes.
+    pub fn square(self, x: &Expr) -> Result<usize> {
+        let [rows, columns] = self.matrix(x)?;
+        if rows != columns {
+            let shape = x.0.shape.as_slice();
+            let detail =
+                format!("shape {shape:?}: the matrices have {rows} rows and {columns} columns, and must be square");
             return Err(self.error(ErrorKind::Shape, detail));
         }
+        Ok(rows)
+    }
+
+    /// Returns matrices as [`Call::floats`], with the numbers of rows and columns.
+    pub fn matrices(self, x: &Expr) -> Result<(Expr, [usize; 2])> {
+        let x = self.floats(x)?;
+        let sides = self.matrix(&x)?;
+        Ok((x, sides))
+    }
+
+    /// Returns square matrices as [`Call::floats`], with the number of rows.
+    pub fn squares(self, x: &Expr) -> Result<(Expr, usize)> {
+        let x = self.floats(x)?;
+        let n = self.square(&x)?;
         Ok((x, n))
     }
 
@@ -80,26 +120,30 @@ impl Call {
         view(self.op, x, self.at, |s| View::expand(s, s.len() as isize - 1))
     }
 
-    /// Returns the first rows and columns of matrices.
-    pub fn corner(self, x: &Expr, [rows, columns]: [usize; 2]) -> Expr {
+    /// Returns a view of a part of the rows and columns.
+    pub fn block(self, x: &Expr, rows: Range<usize>, columns: Range<usize>) -> Expr {
+        let range =
+            |r: Range<usize>| SliceItem::Range { start: Some(r.start as isize), end: Some(r.end as isize), step: 1 };
+        view(self.op, x, self.at, |s| View::slice(s, &[SliceItem::Ellipsis, range(rows), range(columns)]))
+    }
+
+    /// Returns a view of a part of the rows.
+    pub fn rows(self, x: &Expr, rows: Range<usize>) -> Expr {
+        let columns = x.0.shape.last().copied().unwrap_or_default();
+        self.block(x, rows, 0..columns)
+    }
+
+    /// Returns the same values broadcast to a batch: the axes before the last two.
+    pub fn broadcast(self, x: &Expr, batch: &[usize]) -> Expr {
         view(self.op, x, self.at, |s| {
-            let mut items: SmallVec<[SliceItem; 6]> =
-                smallvec![SliceItem::Range { start: None, end: None, step: 1 }; s.len()];
-            let last = s.len() - 1;
-            items[last - 1] = SliceItem::Range { start: None, end: Some(rows as isize), step: 1 };
-            items[last] = SliceItem::Range { start: None, end: Some(columns as isize), step: 1 };
-            View::slice(s, &items)
+            let to: Shape = batch.iter().chain(&s[s.len() - 2..]).copied().collect();
+            View::broadcast_to(s, &to)
         })
     }
 
-    /// Returns the columns of matrices from number `first` on.
-    pub fn columns_from(self, x: &Expr, first: usize) -> Expr {
-        view(self.op, x, self.at, |s| {
-            let mut items: SmallVec<[SliceItem; 6]> =
-                smallvec![SliceItem::Range { start: None, end: None, step: 1 }; s.len()];
-            items[s.len() - 1] = SliceItem::Range { start: Some(first as isize), end: None, step: 1 };
-            View::slice(s, &items)
-        })
+    /// Joins blocks along an axis, which counts from the end.
+    pub fn join(self, parts: Vec<Expr>, axis: isize) -> Expr {
+        join(self.op, parts, axis, self.at)
     }
 
     /// Keeps the elements of square matrices for whose positions `keeps`, an expression of the row's and the column's
@@ -115,18 +159,16 @@ impl Call {
         self.masked(x, |i, j| self.apply(&logic::not_equal, i, j))
     }
 
-    /// Returns the identity matrix for a batch of matrices.
+    /// Returns identity matrices of n rows for a batch, with the dtype and on the device of `like`.
     pub fn identity(self, like: &Expr, n: usize) -> Expr {
         let shape: Shape = smallvec![n, n];
         let same = binary(&logic::equal, iota(shape.clone(), 0, self.at), iota(shape, 1, self.at), self.at);
-        let mut full: Shape = like.0.shape[..like.0.shape.len() - 2].into();
-        full.extend([n, n]);
-        view(self.op, &cast(same, like.0.dtype, self.at), self.at, |s| View::broadcast_to(s, &full))
+        self.broadcast(&cast(same, like.0.dtype, self.at), batch(like))
     }
 
-    /// Returns zeros of a shape, with the dtype and on the device of `like`.
-    pub fn zeros(self, like: &Expr, shape: Shape) -> Expr {
-        Expr::fill_on(like.0.device, Scalar::Float(0.0), shape, like.0.dtype, self.at)
+    /// Returns an array of equal numbers with the dtype and on the device of another.
+    pub fn filled(self, value: f64, shape: Shape, like: &Expr) -> Expr {
+        Expr::fill_on(like.0.device, Scalar::Float(value), shape, like.0.dtype, self.at)
     }
 
     /// Returns a fold along the last axis, which is kept with length 1 if `keep` is set.
@@ -135,14 +177,29 @@ impl Call {
     }
 }
 
-/// Returns the number of matrices along the last two axes.
+/// Returns the dtype in which matrices of a dtype are computed.
+fn float_of(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// Returns where a matrix of more than `block` rows is divided: a multiple of `block`.
+pub(super) fn half(n: usize, block: usize) -> usize {
+    (n / 2).next_multiple_of(block)
+}
+
+/// Returns the shape of a batch of matrices: the axes before the last two.
+pub(super) fn batch(x: &Expr) -> &[usize] {
+    &x.0.shape[..x.0.shape.len() - 2]
+}
+
+/// Returns the number of matrices.
 pub(super) fn count(x: &Expr) -> usize {
-    layout::product(&x.0.shape[..x.0.shape.len() - 2])
+    layout::product(batch(x))
 }
 
 /// Returns the shape of a batch with other axes at the end.
 pub(super) fn shaped(x: &Expr, last: &[usize]) -> Shape {
-    let mut shape: Shape = x.0.shape[..x.0.shape.len() - 2].into();
+    let mut shape: Shape = batch(x).into();
     shape.extend(last.iter().copied());
     shape
 }

@@ -6,13 +6,12 @@ use crate::base::error::{Loc, Result};
 use crate::graph::expr::{Expr, Operand, binary, operand, routine, unary};
 use crate::graph::routine::QR;
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::narrow;
 use smallvec::smallvec;
 use std::panic::Location;
 
 /// Returns the factors Q and R of matrices: `x = Q · R`, where the columns of Q are orthonormal and R is upper triangular.
 /// The matrices lie along the last two axes and have shape [m, n]. With [`Mode::Reduced`] Q has min(m, n) columns and R as
-/// many rows; with [`Mode::Complete`] both have m. Integers and bool become f32; f16 and bf16 are computed in f32.
+/// many rows; with [`Mode::Complete`] both have m. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
 /// ```
 /// use cupric::{array, linalg::{Mode, qr}};
@@ -40,12 +39,12 @@ pub fn qr(x: impl Operand, mode: Mode) -> (Expr, Expr) {
     let at = Location::caller();
     let x = operand(x, at);
     match factors(Call { op: "qr", at }, &x, mode) {
-        Ok((q, r)) => (narrow(q, &x, at), narrow(r, &x, at)),
+        Ok(both) => both,
         Err(e) => (Expr::failed(e.clone(), at), Expr::failed(e, at)),
     }
 }
 
-/// Returns Q and R in the dtype that they are computed in.
+/// Returns Q and R, with their derivatives.
 pub(super) fn factors(call: Call, x: &Expr, mode: Mode) -> Result<(Expr, Expr)> {
     let (x, [m, n]) = call.matrices(x)?;
     let columns = if mode == Mode::Complete { m } else { m.min(n) };
@@ -56,8 +55,8 @@ pub(super) fn factors(call: Call, x: &Expr, mode: Mode) -> Result<(Expr, Expr)> 
     let [of_q, of_r] = shapes;
     if x.0.shape.contains(&0) {
         // a matrix without columns has no reflectors
-        let q = if n == 0 && columns == m { call.identity(&x, m) } else { call.zeros(&x, of_q) };
-        return Ok((q, call.zeros(&x, of_r)));
+        let q = if n == 0 && columns == m { call.identity(&x, m) } else { call.filled(0.0, of_q, &x) };
+        return Ok((q, call.filled(0.0, of_r, &x)));
     }
     let params = smallvec![m as u64, n as u64, columns as u64, count(&x) as u64];
     let results = routine(&QR, smallvec![x.clone()], params, call.at)?;
@@ -96,7 +95,7 @@ fn derivative(call: Call, [q, r]: [&Expr; 2], g: &Expr, number: usize) -> Expr {
 pub(super) fn inverse(call: Call, r: &Expr) -> Expr {
     let n = r.0.shape[r.0.shape.len() - 1];
     let diagonal = call.masked(r, |i, j| call.apply(&logic::equal, i, j));
-    let ones = call.plus(&diagonal, &call.off_diagonal(&one_like(call, r)));
+    let ones = call.plus(&diagonal, &call.off_diagonal(&call.filled(1.0, smallvec![n, n], r)));
     let one = binary(&arithmetic::divide, 1.0, &ones, call.at);
     let mut inverse = call.masked(&one, |i, j| call.apply(&logic::equal, i, j));
     let mut size = 1;
@@ -113,9 +112,4 @@ pub(super) fn inverse(call: Call, r: &Expr) -> Expr {
         size *= 2;
     }
     inverse
-}
-
-fn one_like(call: Call, x: &Expr) -> Expr {
-    let shape = x.0.shape[x.0.shape.len() - 2..].into();
-    Expr::fill_on(x.0.device, crate::Scalar::Float(1.0), shape, x.0.dtype, call.at)
 }

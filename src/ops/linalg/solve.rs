@@ -1,14 +1,12 @@
 //! Solutions of systems of linear equations, inverses and determinants, by triangular factors.
 
 use super::lu::{Factors, factored, in_order};
+use super::parts::{Call, batch};
 use super::triangular::{Kind, solved, with_columns};
-use super::{Call, batch};
 use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::{Shape, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, composed, unary, view};
+use crate::graph::expr::{Expr, Operand, binary, carry, choose, composed, unary, view};
 use crate::graph::ufunc::{arithmetic, float, logic};
-use crate::ops::create::iota;
-use smallvec::smallvec;
 use std::panic::Location;
 
 /// Returns the solutions X of A·X = B for square matrices A along the last two axes.
@@ -36,11 +34,15 @@ pub fn solve(a: impl Operand, b: impl Operand) -> Expr {
     let call = Call { op: "solve", at: Location::caller() };
     carry(call.at, || {
         let [a, b] = call.both(a, b)?;
-        // a matrix of many right sides is factorised once
-        let once =
-            |wide: &Expr, b: &Expr| by_factors(wide, b, &factored(&a, call)?.broadcast(batch(b), call), false, call);
-        with_columns(&a, &b, call, once)
+        quotient(&a, &b, call)
     })
+}
+
+/// Returns the solutions for operands of the same float type.
+pub(super) fn quotient(a: &Expr, b: &Expr, call: Call) -> Result<Expr> {
+    // a matrix of many right sides is factorised once
+    let once = |wide: &Expr, b: &Expr| by_factors(wide, b, &factored(a, call)?.broadcast(batch(b), call), false, call);
+    with_columns(a, b, call, once)
 }
 
 /// Returns the inverses of square matrices along the last two axes: see [`solve`]. To solve equations, `solve` is faster and
@@ -62,12 +64,16 @@ pub fn inv(a: impl Operand) -> Expr {
     carry(call.at, || inverse(&call.floats(a)?, call))
 }
 
+/// Returns the inverses of matrices for an operation of another name.
+pub(crate) fn inverted(op: &'static str, a: &Expr, at: Loc) -> Result<Expr> {
+    let call = Call { op, at };
+    inverse(&call.floats(a)?, call)
+}
+
 /// Returns the inverses, with their derivative.
 fn inverse(a: &Expr, call: Call) -> Result<Expr> {
     let n = call.square(a)?;
-    let identity = binary(&logic::equal, iota(smallvec![n, n], 0, call.at), iota(smallvec![n, n], 1, call.at), call.at);
-    let identity = call.broadcast(&cast(identity, a.0.dtype, call.at), batch(a));
-    by_factors(a, &identity, &factored(a, call)?, false, call)
+    by_factors(a, &call.identity(a, n), &factored(a, call)?, false, call)
 }
 
 /// Returns the solutions for matrices (or, with `transposed`, for the transposed ones), whose factors are known, with their

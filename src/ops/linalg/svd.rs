@@ -7,14 +7,13 @@ use crate::base::error::{Loc, Result};
 use crate::graph::expr::{Expr, Operand, binary, carry, operand, routine, unary};
 use crate::graph::routine::{SVD, spectrum_params};
 use crate::graph::ufunc::arithmetic;
-use crate::ops::functions::{join, narrow};
 use smallvec::smallvec;
 use std::panic::Location;
 
 /// Returns the singular value decomposition of matrices: U, the singular values s in descending order, and Vᵀ, with
 /// `x = U · diag(s) · Vᵀ`. The columns of U and the rows of Vᵀ are orthonormal. The matrices lie along the last two axes and
 /// have shape [m, n]. With [`Mode::Reduced`] there are min(m, n) left and right vectors; with [`Mode::Complete`] there are m
-/// left and n right vectors. Integers and bool become f32; f16 and bf16 are computed in f32.
+/// left and n right vectors. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
 /// ```
 /// use cupric::{array, linalg::{Mode, svd}};
@@ -51,7 +50,7 @@ pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
         Mode::Complete => complete(call, &x),
     };
     match found {
-        Ok(list) => list.map(|e| narrow(e, &x, at)).into(),
+        Ok(list) => list.into(),
         Err(e) => [(); 3].map(|()| Expr::failed(e.clone(), at)).into(),
     }
 }
@@ -70,15 +69,15 @@ pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
 pub fn svdvals(x: impl Operand) -> Expr {
     let at = Location::caller();
     let x = operand(x, at);
-    carry(at, || Ok(narrow(values("svdvals", &x, at)?, &x, at)))
+    carry(at, || values("svdvals", &x, at))
 }
 
-/// Returns the singular values in the dtype that they are computed in.
-pub(crate) fn values(op: &'static str, x: &Expr, at: Loc) -> Result<Expr> {
+/// Returns the singular values, with their derivative.
+pub(super) fn values(op: &'static str, x: &Expr, at: Loc) -> Result<Expr> {
     let call = Call { op, at };
     let (x, [m, n]) = call.matrices(x)?;
     if x.0.shape.contains(&0) {
-        return Ok(call.zeros(&x, shaped(&x, &[m.min(n)])));
+        return Ok(call.filled(0.0, shaped(&x, &[m.min(n)]), &x));
     }
     let tall = if m < n { call.transposed(&x) } else { x.clone() };
     let square = if m == n { tall } else { qr::factors(call, &tall, Mode::Reduced)?.1 };
@@ -106,7 +105,7 @@ pub(super) fn reduced(call: Call, x: &Expr) -> Result<[Expr; 3]> {
     let k = m.min(n);
     if x.0.shape.contains(&0) {
         let [u, s, v] = [shaped(&x, &[m, k]), shaped(&x, &[k]), shaped(&x, &[k, n])];
-        return Ok([u, s, v].map(|shape| call.zeros(&x, shape)));
+        return Ok([u, s, v].map(|shape| call.filled(0.0, shape, &x)));
     }
     let [u, s, v] = match m.cmp(&n) {
         std::cmp::Ordering::Equal => of_square(call, x.clone(), n)?,
@@ -147,11 +146,12 @@ fn complete(call: Call, x: &Expr) -> Result<[Expr; 3]> {
     }
     let (q, r) = qr::factors(call, &x, Mode::Complete)?;
     if x.0.shape.contains(&0) {
-        return Ok([q, call.zeros(&x, shaped(&x, &[n])), call.zeros(&x, shaped(&x, &[n, n]))]);
+        let [s, v] = [shaped(&x, &[n]), shaped(&x, &[n, n])].map(|shape| call.filled(0.0, shape, &x));
+        return Ok([q, s, v]);
     }
-    let [u, s, v] = of_square(call, call.corner(&r, [n, n]), n)?;
-    let first = call.product(&call.corner(&q, [m, n]), &u);
-    Ok([join(call.op, vec![first, call.columns_from(&q, n)], -1, call.at), s, v])
+    let [u, s, v] = of_square(call, call.block(&r, 0..n, 0..n), n)?;
+    let first = call.product(&call.block(&q, 0..m, 0..n), &u);
+    Ok([call.join(vec![first, call.block(&q, 0..m, n..m)], -1), s, v])
 }
 
 /// The derivative of U (number 0), s or Vᵀ (Townsend, *Differentiating the singular value decomposition*, 2016).

@@ -1,6 +1,6 @@
 //! Triangular systems.
 
-use super::{Call, batch, count, half};
+use super::parts::{Call, batch, count, half};
 use crate::base::error::{ErrorKind, Loc, Result};
 use crate::base::layout::{self, View};
 use crate::graph::expr::{Expr, Operand, carry, routine, unary, view};
@@ -144,7 +144,7 @@ pub(super) fn solved(a: &Expr, b: &Expr, kind: Kind, first: usize, call: Call) -
     let [.., n, columns] = *b.0.shape.as_slice() else { return Ok(b.clone()) };
     if n <= BLOCK {
         let bits = if kind.is_upper { UPPER } else { 0 } | if kind.is_unit { UNIT } else { 0 };
-        let params = smallvec![n as u64, count(b), first as u64, bits, columns as u64];
+        let params = smallvec![n as u64, count(b) as u64, first as u64, bits, columns as u64];
         return Ok(routine(&SOLVE_TRIANGULAR, smallvec![a.clone(), b.clone()], params, call.at)?.remove(0));
     }
     let at = half(n, BLOCK);

@@ -1,14 +1,12 @@
-//! Products of vectors, matrices and tensors, and norms. All are built from matrix products, elementwise products and
+//! Products of vectors, matrices and tensors. All are built from matrix products, elementwise products and
 //! reductions of views, so no planner or backend knows them.
 
 mod contract;
 mod einsum;
 mod labels;
-mod norms;
 mod order;
 
 pub use einsum::einsum;
-pub use norms::MatrixNorm;
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -17,6 +15,7 @@ use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, re
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::create::iota;
 use crate::ops::functions::{matmul_at, promoted, stack_at, sum_in_its_type};
+use crate::ops::linalg::inverted;
 pub(crate) use contract::{Labelled, contract};
 use labels::MOST;
 pub(crate) use labels::{Label, Labels};
@@ -225,11 +224,11 @@ impl Expr {
 
     /// Raises a square matrix to an integer power, by repeated squaring. With more than two axes it raises each matrix
     /// along the last two. The power 0 is the identity matrix. Integers wrap; f16 and bf16 are computed in f32 and
-    /// rounded once.
+    /// rounded once. A negative power is that of the inverse ([`inv`](crate::linalg::inv)), for which integers become f32.
     ///
     /// # Errors
-    /// The expression carries an error if the last two lengths differ. A negative power is `Unsupported`, because the
-    /// inverse is not implemented yet.
+    /// The expression carries an error if the last two lengths differ. For a negative power, the evaluation returns
+    /// [`ErrorKind::Singular`] for a singular matrix.
     ///
     /// ```
     /// use cupric::array;
@@ -249,10 +248,6 @@ impl Expr {
                 let detail = format!("shape {:?}: the last two axes do not form a square matrix", shape.as_slice());
                 return Err(Error::with_line(ErrorKind::Shape, "matrix_power", detail, at));
             }
-            if n < 0 {
-                let detail = format!("the power {n} is negative, but the inverse of a matrix is not implemented yet");
-                return Err(Error::with_line(ErrorKind::Unsupported, "matrix_power", detail, at));
-            }
             if n == 0 {
                 let [row, column] = [ndim - 2, ndim - 1].map(|axis| iota(shape.clone(), axis, at));
                 // the numbers are filled on the operand's device, so that the result is there too
@@ -260,10 +255,14 @@ impl Expr {
                 let on_diagonal = binary(&logic::equal, row, column, at).into_arg();
                 return Ok(ufunc(&logic::SELECT, smallvec![on_diagonal, number(1), number(0)], at));
             }
+            let (e, dtype) = match n < 0 {
+                true => (inverted("matrix_power", &e, at)?, dtype.float()),
+                false => (e, dtype),
+            };
+            let mut left = n.unsigned_abs();
             // several roundings to 16 bits would add up; a single product is rounded only once
-            let mut square = if n > 2 && dtype.is_half() { cast(e, DType::F32, at) } else { e };
+            let mut square = if left > 2 && dtype.is_half() { cast(e, DType::F32, at) } else { e };
             let mut power: Option<Expr> = None;
-            let mut left = n;
             while left > 0 {
                 if left & 1 == 1 {
                     power = Some(match power {

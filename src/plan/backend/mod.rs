@@ -1,5 +1,11 @@
 //! The device trait. `cpu` and `gpu` implement it and do not know each other. `array/device/mod.rs` holds devices as
 //! `Arc<dyn Backend>`.
+//!
+//! A new backend is a folder next to `cpu/` with types that implement [`Backend`] and `Provider`, and `Memory`
+//! (`base/buffer.rs`); a constant like `GPUS` in `array/device/mod.rs`; and a module in `on_devices!`
+//! (`tests/kit/devices.rs`). If `Caps::workgroup` is 0, kernels have tiles, and check indices before the first write.
+//! Otherwise they have workgroups, `reports_late` must be true, and `run_at_once` must wait and return late errors. A backend
+//! keeps the tree of scans (`plan/kernel/scan.rs`). It may have its own tree for reductions.
 
 mod faults;
 #[cfg(all(feature = "gpu", feature = "wgpu"))]

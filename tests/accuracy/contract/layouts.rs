@@ -8,17 +8,16 @@ use super::entry::Entry;
 
 pub const LAYOUTS: [&str; 7] = ["contiguous", "transposed", "negative", "broadcast", "scalar", "empty", "odd"];
 
-/// The layouts in which an entry of the CPU, or of f32, is tried, and with `CUPRIC_FULL=1` every entry. On a GPU, where functions
-/// that move elements or fold them have kernels for each layout, another type has two or three of them, which change from one
-/// entry to the next: a software driver takes a twentieth of a second for a kernel.
+/// Returns the layouts in which a run tries an entry: all of them on the CPU and with `CUPRIC_FULL=1`. On a GPU, functions
+/// that move or fold elements have a kernel for each layout, and a software driver takes a twentieth of a second to compile
+/// one. So a run takes two or three layouts, which change with the turn and from one entry to the next.
 pub fn by_turns(entry: &Entry) -> Vec<&'static str> {
-    let full = kit::takes_all();
-    if !entry.gpu() || entry.dtype == DType::F32 || full {
+    if !entry.gpu() {
         return LAYOUTS.to_vec();
     }
     let of_name: usize = entry.function.bytes().map(usize::from).sum();
     let first = of_name + kit::number_of(entry.dtype);
-    (0..LAYOUTS.len()).filter(|k| (k + first).is_multiple_of(3)).map(|k| LAYOUTS[k]).collect()
+    (0..LAYOUTS.len()).filter(|k| kit::in_turn(k + first, 3)).map(|k| LAYOUTS[k]).collect()
 }
 
 /// Operands ready for a function, the shape of its result, and the operands' bits for each of its elements in C order.

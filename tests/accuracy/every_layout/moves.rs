@@ -1,6 +1,6 @@
 //! Products, gathers and joins of operands in the 32 layouts, against the scalar interpreter of expressions.
 
-use super::places::{PLACES, cases, names};
+use super::places::{PLACES, by_turns, cases};
 use crate::contract::data::Data;
 use crate::contract::report::{Passed, Report};
 use crate::kit::{self, Dice, number};
@@ -105,7 +105,7 @@ pub fn run(report: &mut Report, d: DType, device: &Device) {
     let refusable = |e: &cupric::Error| device.is_gpu() && e.kind() == ErrorKind::Unsupported && d.size() == 8;
     for what in ["matmul", "take", "concat"] {
         let name = format!("{backend}::{what}::{d}");
-        for (k, layout) in names().filter(|(k, _)| *k < PLACES.len()) {
+        for (k, layout) in by_turns(&name, device).filter(|(k, _)| *k < PLACES.len()) {
             let name = format!("{name}::{layout}");
             if !report.wants(&name) || what != "concat" && layout == "scalar" {
                 continue;

@@ -190,9 +190,17 @@ pub fn cases(layout: usize, dtypes: &[cupric::DType], data: &Data, device: &Devi
     (0..count).map(case).collect()
 }
 
-/// Names of all layouts.
+/// Returns the names of all layouts.
 pub fn names() -> impl Iterator<Item = (usize, &'static str)> {
     PLACES.iter().map(|p| p.0).chain([MIXED]).enumerate()
+}
+
+/// Returns the layouts in which a run tries an operation: all of them on the CPU, and a third on a GPU, which changes with the
+/// turn and from one operation to the next.
+pub fn by_turns(name: &str, device: &Device) -> impl Iterator<Item = (usize, &'static str)> + use<> {
+    let of_name: usize = name.bytes().map(usize::from).sum();
+    let on_gpu = device.is_gpu();
+    names().filter(move |(k, _)| !on_gpu || kit::in_turn(k + of_name, 3))
 }
 
 /// The trials of one elementwise function and type.
@@ -203,7 +211,7 @@ pub fn elementwise(report: &mut Report, trial: &Trial, device: &Device) {
     }
     let data = trial.data(trial.seed());
     let mut compiles = Compiles::default();
-    for (k, layout) in names() {
+    for (k, layout) in by_turns(&name, device) {
         report.trial(&format!("{name}::{layout}"), || match cases(k, &trial.dtypes, &data, device) {
             Ok(c) => trial.check_cases(&c, device, &mut compiles),
             Err(e) if trial.refusable(&e) => Ok(Passed { unsupported: true, ..Passed::default() }),
@@ -220,7 +228,7 @@ pub fn reduction(report: &mut Report, entry: &Entry, device: &Device) {
     }
     let trial = reduce::Trial::new(entry, device);
     let data = Data { columns: vec![reduce::elements(entry, "usual", 37 * 53)], axes: None };
-    for (k, layout) in names() {
+    for (k, layout) in by_turns(&name, device) {
         report.trial(&format!("{name}::{layout}"), || match cases(k, &[entry.dtype], &data, device) {
             Ok(c) => trial.check(&c, "usual"),
             Err(e) if trial.refusable(&e) => Ok(Passed { unsupported: true, ..Passed::default() }),

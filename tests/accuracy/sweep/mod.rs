@@ -3,7 +3,7 @@
 //! Stage 4: f32 bit patterns from all over the type through every function of one operand, random pairs and triples
 //! through the others; the CPU and the GPU against one reference in f64.
 //!
-//! A run takes every 257th pattern from a phase that changes with the turn (`kit/share.rs`) and is printed:
+//! A run takes every 769th pattern from a phase that changes with the turn (`kit/share.rs`) and is printed:
 //! `CUPRIC_PHASE=30` repeats a run, `CUPRIC_TRIAL=exp` keeps the functions of that name, `CUPRIC_FULL=1` takes all 2^32,
 //! and `CUPRIC_STRIDE=65537` every so many, and so much fewer pairs and triples, for an emulator.
 
@@ -22,12 +22,12 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 /// Every so many bit patterns, unless `CUPRIC_STRIDE` names another number.
-const STRIDE: u64 = 257;
+const STRIDE: u64 = 769;
 /// Patterns that are computed together: 16 MiB.
 const CHUNK: usize = 1 << 22;
 /// Operands of each function of two or three, in f32 and in each of f16 and bf16.
-const TUPLES: usize = 1 << 20;
-const HALVES: usize = 1 << 17;
+const TUPLES: usize = 1 << 19;
+const HALVES: usize = 1 << 16;
 
 /// Returns how many bit patterns lie from one operand to the next.
 fn stride() -> u64 {

@@ -130,7 +130,8 @@ fn complex(d: &Device) -> Vec<Case> {
         ("pinv", K::Argument, error(linalg::pinv(&x, -1.0))),
         ("lstsq", K::Shape, error(linalg::lstsq(&x, zeros([9], F32), None))),
         ("matrix_rank", K::Argument, error(linalg::matrix_rank(&x, f64::NAN))),
-        ("cond", K::Shape, error(linalg::cond(zeros([0, 2], F32)))),
+        ("cond", K::Shape, error(linalg::cond(zeros([0, 2], F32), None))),
+        ("expm", K::Shape, error(linalg::expm(zeros([2, 3], F32)))),
     ]
 }
 
@@ -155,6 +156,15 @@ fn awaited(d: &Device) -> Vec<Case> {
         ("Expr::compress_async", K::DType, wait(x.compress_async(&five)).unwrap_err()),
         ("Expr::flatnonzero_async", K::Shape, wait(failed.flatnonzero_async()).unwrap_err()),
         ("Expr::unique_values_async", K::Shape, wait(failed.unique_values_async()).unwrap_err()),
+        ("Expr::unique_counts_async", K::Shape, wait(failed.unique_counts_async()).unwrap_err()),
+        ("Expr::unique_inverse_async", K::Shape, wait(failed.unique_inverse_async()).unwrap_err()),
+        ("Expr::unique_all_async", K::Shape, wait(failed.unique_all_async()).unwrap_err()),
+        ("Expr::intersect_async", K::Shape, wait(failed.intersect_async(&five)).unwrap_err()),
+        ("Expr::union_async", K::Shape, wait(failed.union_async(&five)).unwrap_err()),
+        ("Expr::setdiff_async", K::Shape, wait(failed.setdiff_async(&five)).unwrap_err()),
+        ("Expr::nonzero_async", K::Shape, wait(failed.nonzero_async()).unwrap_err()),
+        ("Expr::argwhere_async", K::Shape, wait(failed.argwhere_async()).unwrap_err()),
+        ("Expr::compress_along_async", K::DType, wait(x.compress_along_async(&five, 0)).unwrap_err()),
     ]
 }
 

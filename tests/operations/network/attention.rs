@@ -77,7 +77,8 @@ fn blocks_equal_the_plain_formula(d: &Device) {
     let dice = &mut Dice::new(6);
     let mut one = |c: usize| noise(dice, &[2, 3, n, c], -1.0, 1.0, &Device::cpu()).astype(F32).eval().unwrap().to_device(d).unwrap();
     let (q, k, v, weights) = (one(4), one(4), one(2), one(2));
-    for is_causal in [false, true] {
+    // a software driver takes seconds for each form, so a run takes one of them
+    for is_causal in [false, true].into_iter().filter(|c| !d.is_gpu() || in_turn(usize::from(*c), 2)) {
         let all = |y: &Expr| {
             let list = grad(&(y * &weights).sum(..), [&q, &k, &v]);
             let [dq, dk, dv] = list;

@@ -1,12 +1,13 @@
-//! Norms of vectors and matrices.
+//! Norms of vectors and matrices, and condition numbers.
 
+use super::solve::inverted;
+use super::svd::values as singular_values;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, binary, carry, cast, choose, reduce, reshape, strong, unary, view};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, operand, reduce, reshape, strong, unary, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::functions::{count, narrow, root_or_zero, sum_in_its_type, wide};
-use crate::ops::linalg::singular_values;
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -96,6 +97,54 @@ impl Expr {
             matrix_norm(&e, &axes, norm, at)
         })
     }
+}
+
+/// Returns the condition numbers of matrices along the last two axes, by a norm: ‖x‖·‖x⁻¹‖. NumPy's `cond(x, p)`. `None` is
+/// [`MatrixNorm::Two`]. The result is f64 for f64, and f32 for every other dtype.
+///
+/// [`MatrixNorm::Two`] is the largest singular value divided by the smallest, and [`MatrixNorm::MinusTwo`] the inverse of
+/// that. They also take matrices that are not square. For a singular matrix they are ∞ and 0. Other norms compute the inverse.
+///
+/// ```
+/// use cupric::{MatrixNorm, array, linalg::cond};
+/// let x = array![[4., 0.], [0., 0.5]];
+/// assert_eq!(cond(&x, None).item::<f32>()?, 8.);
+/// assert_eq!(cond(&x, MatrixNorm::Frobenius).item::<f32>()?, 8.125);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`svd`](crate::linalg::svd) and [`inv`](crate::linalg::inv). [`ErrorKind::Shape`] for matrices without elements.
+#[doc(alias = "condition")]
+#[track_caller]
+pub fn cond(x: impl Operand, norm: impl Into<Option<MatrixNorm>>) -> Expr {
+    const OP: &str = "cond";
+    let at = Location::caller();
+    let (x, norm) = (operand(x, at), norm.into().unwrap_or(MatrixNorm::Two));
+    carry(at, || {
+        let x = wide(&x, at);
+        x.checked()?;
+        if x.0.shape.iter().rev().take(2).any(|n| *n == 0) {
+            let detail = format!("shape {:?} has no elements along an axis", x.0.shape.as_slice());
+            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+        }
+        if !matches!(norm, MatrixNorm::Two | MatrixNorm::MinusTwo) {
+            let inverse = inverted(OP, &x, at)?;
+            let axes = AxesArg { axes: Some(smallvec![-2, -1]), keep: false };
+            let [a, b] = [matrix_norm(&x, &axes, norm, at)?, matrix_norm(&inverse, &axes, norm, at)?];
+            return Ok(binary(&arithmetic::multiply, a, b, at));
+        }
+        let s = singular_values(OP, &x, at)?;
+        let last = AxesArg { axes: Some(smallvec![-1]), keep: false };
+        let [most, least] =
+            [&arithmetic::maximum, &arithmetic::minimum].map(|row| reduce(OP, Fold::of(row), &s, &last, at));
+        // a matrix of zeros is singular too
+        let is_zero = binary(&logic::equal, &most, 0.0, at);
+        Ok(match norm {
+            MatrixNorm::Two => choose(is_zero, f64::INFINITY, binary(&arithmetic::divide, &most, &least, at), at),
+            _ => choose(is_zero, 0.0, binary(&arithmetic::divide, &least, &most, at), at),
+        })
+    })
 }
 
 fn sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
