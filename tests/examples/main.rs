@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Each example with arguments of a small run, and what that prints.
-const EXAMPLES: [(&str, &[&str], &str); 16] = [
+const EXAMPLES: [(&str, &[&str], &str); 18] = [
     ("tour", &[], "in f16"),
     ("show_plan", &["--rows", "10", "--columns", "7"], "1 kernel"),
     ("kmeans", &["--colours", "4", "--iterations", "2"], "loss"),
@@ -28,6 +28,8 @@ const EXAMPLES: [(&str, &[&str], &str); 16] = [
     ("blur", &["--sigma", "1"], "pixels blurred with 7 weights"),
     ("spectrogram", &["--samples", "3000", "--window", "100"], "15 transforms of 100 samples"),
     ("pca", &["--components", "10"], "10 of 64 components"),
+    ("gp", &["--points", "20", "--rounds", "2"], "lies in the band"),
+    ("kalman", &["--filters", "100", "--steps", "2"], "bodies seen well"),
 ];
 
 /// Builds the examples where that has not been done, and gives their folder.
