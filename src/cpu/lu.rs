@@ -4,6 +4,7 @@
 
 use super::linear::{ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Operands, Refused, Target};
+use super::small::{self, Small};
 use crate::base::dtype::DType;
 
 /// The columns of a block.
@@ -30,12 +31,21 @@ type Function<T> = fn(&mut [T], usize, &mut [i32], &mut Block<T>) -> i32;
 compiled!(of_f32, factorise::<f32>(panel: &mut [f32], n: usize, order: &mut [i32], block: &mut Block<f32>) -> i32);
 compiled!(of_f64, factorise::<f64>(panel: &mut [f64], n: usize, order: &mut [i32], block: &mut Block<f64>) -> i32);
 
-fn each_panel<T: Real>(call: &mut Operands<'_>, factorise: Function<T>) {
+fn each_panel<T: Small>(call: &mut Operands<'_>, factorise: Function<T>) {
     let [rows, columns] = [0, 1].map(|i| call.call.params[i] as usize);
     let (from, Some(to), Some(orders)) = (call.operand::<T>(0), call.result::<T>(0), call.result::<i32>(1)) else {
         return;
     };
     let (to, orders, size) = (Target(to), Target(orders), rows * columns);
+    if rows.max(columns) <= small::MOST {
+        let groups = (from.len() / size).div_ceil(small::WIDTH);
+        in_tasks(groups, size * (columns + 8), |[first, end]| {
+            let matrices = [first * small::WIDTH, (end * small::WIDTH).min(from.len() / size)];
+            // SAFETY: the results have `rows · columns` and `rows + 1` elements for each matrix, which only this task uses.
+            unsafe { small::lu(from, [rows, columns], matrices, to, orders) };
+        });
+        return;
+    }
     in_tasks(from.len() / size, size * columns / 2 + size, |[first, end]| {
         let mut block = vec![[T::ZERO; BLOCK]; rows];
         for matrix in first..end {

@@ -2,6 +2,7 @@
 
 use super::linear::{Lowest, ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Operands, Refused, Target};
+use super::small::{self, Small};
 use crate::base::dtype::DType;
 use crate::graph::routine::{UNIT, UPPER};
 
@@ -24,11 +25,20 @@ type Function<T> = fn(&[T], &mut [T], usize, u64);
 compiled!(of_f32, substitute::<f32>(a: &[f32], block: &mut [f32], columns: usize, kind: u64) -> ());
 compiled!(of_f64, substitute::<f64>(a: &[f64], block: &mut [f64], columns: usize, kind: u64) -> ());
 
-fn each_block<T: Real>(call: &mut Operands<'_>, substitute: Function<T>) -> Result<(), Refused> {
+fn each_block<T: Small>(call: &mut Operands<'_>, substitute: Function<T>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, kind, columns) = (params[0] as usize, params[3], params[4] as usize);
     let (a, from, Some(to)) = (call.operand::<T>(0), call.operand::<T>(1), call.result::<T>(0)) else { return Ok(()) };
     let (to, lowest, blocks) = (Target(to), Lowest::new(), columns.div_ceil(COLUMNS));
+    if n <= small::MOST && n * columns <= small::MOST * small::MOST {
+        let systems = from.len() / (n * columns);
+        in_tasks(systems.div_ceil(small::WIDTH), n * (n + 4) * (columns + 4), |[first, end]| {
+            let systems = [first * small::WIDTH, (end * small::WIDTH).min(systems)];
+            // SAFETY: the result has as many elements as the right sides, and only this task writes these systems.
+            unsafe { small::solve_triangular([a, from], [n, columns], kind, systems, to, &lowest) };
+        });
+        return lowest.found().map_or(Ok(()), |place| Err(Refused(place)));
+    }
     let width = columns.min(COLUMNS);
     in_tasks(from.len() / (n * columns) * blocks, n * (n / 2 + 4) * width, |[first, end]| {
         let mut memory = vec![T::ZERO; n * width];

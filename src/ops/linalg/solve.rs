@@ -5,8 +5,10 @@ use super::parts::{Call, batch};
 use super::triangular::{Kind, solved, with_columns};
 use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::{Shape, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, choose, composed, unary, view};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, composed, unary, view};
 use crate::graph::ufunc::{arithmetic, float, logic};
+use crate::ops::create::iota;
+use smallvec::smallvec;
 use std::panic::Location;
 
 /// Returns the solutions X of A·X = B for square matrices A along the last two axes.
@@ -70,10 +72,27 @@ pub(crate) fn inverted(op: &'static str, a: &Expr, at: Loc) -> Result<Expr> {
     inverse(&call.floats(a)?, call)
 }
 
-/// Returns the inverses, with their derivative.
+/// Returns the inverses X, with their derivative −Xᵀ·g·Xᵀ.
 fn inverse(a: &Expr, call: Call) -> Result<Expr> {
     let n = call.square(a)?;
-    by_factors(a, &call.identity(a, n), &factored(a, call)?, false, call)
+    if a.0.shape.contains(&0) {
+        return Ok(a.clone());
+    }
+    let factors = factored(a, call)?;
+    // in row i of the identity with exchanged rows, the 1 is in column order[i]
+    let order = view(call.op, &factors.order, call.at, |s| View::expand(s, -1));
+    let columns = cast(iota(smallvec![n], 0, call.at), order.checked()?.dtype, call.at);
+    let exchanged = cast(binary(&logic::equal, order, columns, call.at), a.0.dtype, call.at);
+    let y = solved(&factors.packed, &exchanged, Kind::UNIT_LOWER, 0, call)?;
+    let x = solved(&factors.packed, &y, Kind::UPPER, 0, call)?;
+    x.checked()?;
+    let of = a.clone();
+    let back = move |g: &Expr, at: Loc| {
+        let call = Call { at, ..call };
+        let t = call.transposed(&inverse(&of, call)?);
+        Ok(vec![unary(&arithmetic::negative, call.product(&t, &call.product(g, &t)), at)])
+    };
+    Ok(x.with_rule(vec![a.clone()], Some(Box::new(back))))
 }
 
 /// Returns the solutions for matrices (or, with `transposed`, for the transposed ones), whose factors are known, with their
