@@ -273,7 +273,7 @@ pub use array::check::Check;
 pub use array::device::{Device, Limits};
 pub use array::print::{Displayed, PrintOptions};
 pub use array::profile::{Profile, ProfileClock, ProfileEvent, ProfileRow};
-pub use array::{Array, Nested, Plan, SliceMut, array_equal, eval_all, eval_many, plan_many};
+pub use array::{Array, Chunks, Nested, Plan, SliceMut, array_equal, eval_all, eval_many, plan_many};
 pub use base::dtype::{DType, Element, Scalar};
 pub use base::error::{Error, ErrorKind, Result};
 pub use base::layout::{
@@ -286,6 +286,7 @@ pub use half::{bf16, f16};
 pub use interop::WgpuBuffer;
 #[cfg(feature = "dlpack")]
 pub use interop::{DlpackTensor, dlpack_abi};
+pub use io::NpyWriter;
 #[cfg(feature = "text")]
 pub use io::formats::TextFormat;
 #[cfg(feature = "npz")]
@@ -302,6 +303,7 @@ pub use ops::create::{
     Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
     literal, logspace, ones, ones_like, zeros, zeros_like,
 };
+pub use ops::devices;
 pub use ops::functions::*;
 pub use ops::grad::{Parameters, checkpoint, grad, grad_many, grad_or_zeros, jvp, value_and_grad, vjp, with_vjp};
 pub use ops::index::IntoIndices;

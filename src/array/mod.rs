@@ -7,6 +7,7 @@ pub(crate) mod print;
 pub(crate) mod profile;
 
 mod checked;
+mod chunks;
 mod evaluate;
 mod execute;
 #[cfg(any(feature = "ndarray", feature = "dlpack"))]
@@ -16,6 +17,7 @@ mod read;
 pub(crate) mod traced;
 mod write;
 
+pub use chunks::Chunks;
 pub use evaluate::{eval_all, eval_many};
 pub use nested::Nested;
 pub use write::SliceMut;

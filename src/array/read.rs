@@ -187,7 +187,7 @@ impl Expr {
     }
 
     /// Starts to move the values to a device.
-    fn moving(
+    pub(crate) fn moving(
         &self,
         device: &Device,
         op: &'static str,
@@ -291,7 +291,7 @@ impl Expr {
     }
 
     /// Starts a read of the bytes.
-    fn bytes(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<u8>>> + Send + use<> {
+    pub(super) fn bytes(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<u8>>> + Send + use<> {
         let reading = self.checked().map(|_| {
             let e = strong(self.clone(), at);
             (e.0.dtype, e.reading::<u8>(op, at))

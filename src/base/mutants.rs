@@ -107,6 +107,7 @@ list! {
     condition_ignored, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false";
     condition_ignored_on_gpu, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false on a GPU";
     damaged_cache_taken, "13 malformed files", "unit gpu::disk", "a cache on disk is taken whatever the sum of its bytes";
+    devices_add_backwards, "12 devices", "devices collectives", "parts of several devices are added from the last to the first";
     diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
     discarded_faults_count, "1 refusals", "arrays check::cpu::what_a_select", "a check counts what a select discards";
     draws_between_blocks, "16 random", "planning vector_loads::random", "four elements share a block of random words wherever the first one begins";
@@ -223,6 +224,7 @@ list! {
     rest_of_a_row_left, "6 rows together", "planning folds::rows_together", "a fold of short rows leaves out elements";
     routine_reads_any_strides, "14 views", "planning routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
     row_of_a_block_refused, "1 refusals", "linalg refused::cpu::", "a refused row is counted from the first row of its block";
+    rows_alone, "7 random expressions", "programs blocks_of_a_transposed", "a block of one row sums in another order than the whole";
     rows_of_a_panel_stay, "14 views", "linalg factors::cpu::triangular_factors", "the exchange of rows leaves out the columns outside of a block";
     same_random_numbers_in_all_calls, "14 sequences", "operations compiled::cpu::random_numbers", "all calls of a compiled function draw the same numbers";
     scalar_rounded_twice, "7 dtypes", "arrays semantics::cpu::weak", "a number is rounded to f32 before f16";

@@ -1,6 +1,7 @@
 //! Replaces a file as a whole. The new content goes to a temporary file in the same folder. When the content is on the
 //! disk, the file is renamed over the old one.
 
+use crate::base::error::Error;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,31 +10,91 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The maximum number of symbolic links to follow, as in Linux. More are treated as a cycle.
 const LINKS: usize = 40;
 
+/// Why something could not be written.
+pub(crate) enum Stopped {
+    /// The file could not be written.
+    Io(io::Error),
+    /// Its content could not be computed.
+    Failed(Error),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(e: io::Error) -> Stopped {
+        Stopped::Io(e)
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(e: Error) -> Stopped {
+        Stopped::Failed(e)
+    }
+}
+
 /// Replaces the content of the file at `path` with what `write` writes. A device, a pipe or an open file that is named
 /// by its descriptor in `/proc` is written to directly.
-pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let old = fs::metadata(path).ok();
-    let to = match target(path)? {
-        Some(to) if old.as_ref().is_none_or(Metadata::is_file) => to,
-        _ => {
-            let is_file = old.is_some_and(|old| old.is_file());
-            return write(&mut File::options().write(true).truncate(is_file).open(path)?);
-        }
-    };
-    let folder = to.parent().unwrap_or(Path::new("."));
-    let mut new = New::create(folder)?;
-    // the new file gets the permissions of the old file before it gets its content, so that private content is never
-    // readable by others
-    if let Some(old) = &old {
-        new.file.set_permissions(old.permissions())?;
-    }
+pub(crate) fn replace<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut new = Replacement::begin(path)?;
     write(&mut new.file)?;
-    // wait until the content is on the disk before the rename. Otherwise a power failure could leave the name with an
-    // empty file, and both the old and the new content would be lost
-    synced(new.file.sync_data())?;
-    fs::rename(&new.name, &to)?;
-    new.is_renamed = true;
-    sync_folder(folder)
+    Ok(new.finish()?)
+}
+
+/// A file that is being written. Dropping it before it is finished leaves the old file as it was.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    pub file: File,
+    /// The name of the new file, and the one that it gets. `None` for a device or a pipe, which is written to directly.
+    names: Option<(PathBuf, PathBuf)>,
+}
+
+impl Replacement {
+    /// Creates the new file, or opens the device or pipe at `path`.
+    pub fn begin(path: &Path) -> io::Result<Replacement> {
+        let old = fs::metadata(path).ok();
+        let to = match target(path)? {
+            Some(to) if old.as_ref().is_none_or(Metadata::is_file) => to,
+            _ => {
+                let is_file = old.is_some_and(|old| old.is_file());
+                let file = File::options().write(true).truncate(is_file).open(path)?;
+                return Ok(Replacement { file, names: None });
+            }
+        };
+        let (file, name) = create(to.parent().unwrap_or(Path::new(".")))?;
+        let new = Replacement { file, names: Some((name, to)) };
+        // the new file gets the permissions of the old file before it gets its content, so that private content is
+        // never readable by others
+        if let Some(old) = &old {
+            new.file.set_permissions(old.permissions())?;
+        }
+        Ok(new)
+    }
+
+    /// Returns whether a device or a pipe is written to directly.
+    pub fn is_direct(&self) -> bool {
+        self.names.is_none()
+    }
+
+    /// Waits until the content is on the disk, and replaces the old file.
+    pub fn finish(mut self) -> io::Result<()> {
+        let Some((name, to)) = &self.names else { return Ok(()) };
+        // wait until the content is on the disk before the rename. Otherwise a power failure could leave the name with
+        // an empty file, and both the old and the new content would be lost
+        synced(self.file.sync_data())?;
+        fs::rename(name, to)?;
+        let folder = to.parent().unwrap_or(Path::new(".")).to_path_buf();
+        self.names = None;
+        sync_folder(&folder)
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if let Some((name, _)) = &self.names {
+            let _ = fs::remove_file(name);
+        }
+    }
 }
 
 /// Follows symbolic links to the file that they name, whether it exists or not. Returns `None` if a rename cannot
@@ -82,33 +143,17 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A temporary file. Dropping it before it is renamed removes the file, so that a failed write leaves nothing behind.
-struct New {
-    file: File,
-    name: PathBuf,
-    is_renamed: bool,
-}
-
-impl New {
-    fn create(folder: &Path) -> io::Result<New> {
-        // the process id and a counter make the name unique among running processes. If a process that was killed has
-        // left a file of that name, the loop tries the next number
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let number = COUNT.fetch_add(1, Relaxed);
-            let name = folder.join(format!(".cupric-{}-{number}.tmp", crate::base::platform::process_id()));
-            match File::create_new(&name) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return Ok(New { file: made?, name, is_renamed: false }),
-            }
-        }
-    }
-}
-
-impl Drop for New {
-    fn drop(&mut self) {
-        if !self.is_renamed {
-            let _ = fs::remove_file(&self.name);
+/// Creates a temporary file in a folder, and returns it with its name.
+fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
+    // the process id and a counter make the name unique among running processes. If a process that was killed has left
+    // a file of that name, the loop tries the next number
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = COUNT.fetch_add(1, Relaxed);
+        let name = folder.join(format!(".cupric-{}-{number}.tmp", crate::base::platform::process_id()));
+        match File::create_new(&name) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return Ok((made?, name)),
         }
     }
 }

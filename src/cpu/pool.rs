@@ -5,13 +5,28 @@ pub(super) use chosen::*;
 
 #[cfg(feature = "rayon")]
 mod chosen {
+    use crate::base::platform::CAN_WAIT;
     use rayon::prelude::*;
+    use std::error::Error;
+    use std::sync::OnceLock;
 
     /// Whether callers can have a pool at all.
     pub const EXISTS: bool = true;
 
-    /// Returns the number of threads of the caller's pool. The first call in the process starts the threads of the
-    /// global pool.
+    /// Returns whether the caller's pool has threads. The first call starts those of the global pool if the caller is
+    /// in no other. That fails if the process has no memory for their stacks, and then rayon would panic at each use.
+    pub fn starts() -> bool {
+        static STARTED: OnceLock<bool> = OnceLock::new();
+        // in a browser, where no thread can be started, rayon's global pool is the caller's thread
+        let start = || match rayon::ThreadPoolBuilder::new().build_global() {
+            Ok(()) => true,
+            // without a source the error says that the pool is there already
+            Err(e) => e.source().is_none(),
+        };
+        !CAN_WAIT || is_within() || *STARTED.get_or_init(start)
+    }
+
+    /// Returns the number of threads of the caller's pool, which must have started.
     pub fn size() -> usize {
         rayon::current_num_threads()
     }
@@ -46,6 +61,10 @@ mod chosen {
 #[cfg(not(feature = "rayon"))]
 mod chosen {
     pub const EXISTS: bool = false;
+
+    pub fn starts() -> bool {
+        false
+    }
 
     pub fn size() -> usize {
         1

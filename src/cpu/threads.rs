@@ -46,9 +46,11 @@ fn is_made_here(here: u32) -> bool {
 
 /// Returns whether the process has at least as many threads as the pool should have, or true if the system does not
 /// report them. If the process has fewer threads, the pool was created in a parent process, and work given to it would
-/// wait forever.
+/// wait forever. Starts the pool's threads if nobody has used the pool before.
 fn has_all_threads() -> bool {
-    // called first, because this starts the pool's threads if nobody has used the pool before
+    if !pool::starts() {
+        return false;
+    }
     let wanted = pool::size();
     match std::fs::read_dir("/proc/self/task") {
         Ok(all) => all.count() >= wanted,

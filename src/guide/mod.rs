@@ -8,6 +8,7 @@
 //! | [`derivatives`] | derivatives of expressions: losses, training steps, rules of your own |
 //! | [`accuracy`] | error bounds, half precision, which results are the same from run to run and from device to device |
 //! | [`devices`] | choosing a device, moving arrays, memory, waiting, timing, profiling |
+//! | [`streaming`] | files larger than memory: reading, writing, blocks of rows |
 //! | [`browser`] | web pages: WebGPU, WebAssembly, and functions to await |
 //! | [`support`] | the dtypes that each function accepts on each backend |
 
@@ -33,6 +34,10 @@ pub mod accuracy {
 
 pub mod devices {
     #![doc = include_str!("devices.md")]
+}
+
+pub mod streaming {
+    #![doc = include_str!("streaming.md")]
 }
 
 pub mod browser {

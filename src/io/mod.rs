@@ -5,10 +5,12 @@
 //! A file consists of a magic string, a version, the length of the header, the header (`io/header.rs`), and the data.
 //! Writing replaces an existing file as a whole (`base/replace.rs`).
 
+mod append;
 #[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
 pub(crate) mod formats;
 mod header;
 
+pub use append::NpyWriter;
 #[cfg(feature = "mmap")]
 pub(crate) use header::Header;
 #[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
@@ -20,8 +22,8 @@ use crate::array::Array;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, room};
 use crate::base::layout::{Shape, View};
-use crate::base::replace::replace;
-use crate::graph::expr::{Expr, strong, view};
+use crate::base::replace::{Stopped, replace};
+use crate::graph::expr::{Expr, view};
 use bytemuck::{Pod, allocation::try_zeroed_slice_box};
 use half::{bf16, f16};
 #[cfg(not(feature = "mmap"))]
@@ -110,6 +112,11 @@ impl Expr {
     ///
     /// A process that is killed while it writes leaves a file `.cupric-*.tmp` in the same folder.
     ///
+    /// The elements of an array on the CPU are written from its own memory. An expression of more than 16 MiB is
+    /// evaluated block by block into the file where its rows can be computed separately, as in [`Expr::chunks`], so
+    /// that the result need not fit into memory. The file has the same bytes. The expression is evaluated whole if
+    /// blocks could change a bit: if a half-precision value may be rounded on the way, or if a GPU computes sums.
+    ///
     /// # Errors
     /// The errors of the evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have; and [`ErrorKind::Io`].
     ///
@@ -125,12 +132,12 @@ impl Expr {
     #[track_caller]
     pub fn to_npy(&self, path: impl AsRef<Path>) -> Result<()> {
         let (path, at) = (path.as_ref(), Location::caller());
-        let content = Content::of(self, "to_npy", at)?;
-        replace(path, |file| {
-            file.write_all(&content.header)?;
-            file.write_all(content.data.bytes())
-        })
-        .map_err(|e| named(io_fault(e), path).at("to_npy", at))
+        let header = header_of(self, "to_npy", at)?;
+        let done = replace(path, |file| {
+            file.write_all(&header)?;
+            self.pieces(at, &mut |bytes| file.write_all(bytes))
+        });
+        done.map_err(|e| stopped(e, Some(path), "to_npy", at))
     }
 
     /// Evaluates the expression and returns the bytes of a NumPy `.npy` file: see [`Expr::to_npy`].
@@ -148,12 +155,27 @@ impl Expr {
     pub fn to_npy_bytes(&self) -> Result<Vec<u8>> {
         const OP: &str = "to_npy_bytes";
         let at = Location::caller();
-        let content = Content::of(self, OP, at)?;
-        let (header, data) = (&content.header, content.data.bytes());
-        let mut bytes = room(header.len() + data.len(), OP, at)?;
-        bytes.extend_from_slice(header);
-        bytes.extend_from_slice(data);
+        let header = header_of(self, OP, at)?;
+        let size = self.size()?.saturating_mul(self.dtype()?.size());
+        let mut bytes = room(header.len().saturating_add(size), OP, at)?;
+        bytes.extend_from_slice(&header);
+        let done = self.pieces(at, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        });
+        done.map_err(|e| stopped(e, None, OP, at))?;
         Ok(bytes)
+    }
+}
+
+/// Makes the error for something that could not be written. An error of the evaluation is returned as it is.
+pub(crate) fn stopped(e: Stopped, path: Option<&Path>, op: &'static str, at: Loc) -> Error {
+    match e {
+        Stopped::Failed(e) => e,
+        Stopped::Io(e) => match path {
+            Some(path) => named(io_fault(e), path).at(op, at),
+            None => io_fault(e).at(op, at),
+        },
     }
 }
 
@@ -421,55 +443,15 @@ fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Ar
 
 // --- writing ---
 
-/// The content of a file to be written: everything before the data, and the elements in C order.
-pub(crate) struct Content {
-    pub header: Vec<u8>,
-    pub data: Box<dyn Data>,
+/// Returns the header of a `.npy` file for an expression.
+pub(crate) fn header_of(expr: &Expr, op: &'static str, at: Loc) -> Result<Vec<u8>> {
+    Ok(header::text(&descr_of(expr.dtype()?, op, at)?, expr.shape()?))
 }
 
-/// Elements on the host, as the bytes of a file.
-pub(crate) trait Data {
-    fn bytes(&self) -> &[u8];
-}
-
-impl<T: Element> Data for Vec<T> {
-    fn bytes(&self) -> &[u8] {
-        T::bytes(self)
-    }
-}
-
-impl Content {
-    #[track_caller]
-    pub(crate) fn of(expr: &Expr, op: &'static str, at: Loc) -> Result<Content> {
-        let expr = &strong(expr.clone(), at);
-        let dtype = expr.dtype()?;
-        let Some(descr) = header::descr_of(dtype) else {
-            let detail = "NumPy has no bf16; write x.astype(DType::F32), which keeps every value";
-            return Err(Error::with_line(ErrorKind::DType, op, detail, at));
-        };
-        let (array, data) = data_of(expr, at)?;
-        Ok(Content { header: header::text(&descr, array.shape()), data })
-    }
-}
-
-/// Evaluates an expression of known dtype. Returns the array, and its elements in C order.
-#[track_caller]
-pub(crate) fn data_of(expr: &Expr, at: Loc) -> Result<(Array, Box<dyn Data>)> {
-    let array = expr.eval_at(at)?;
-    let data: Box<dyn Data> = match array.dtype() {
-        DType::Bool => Box::new(array.to_vec::<bool>()?),
-        DType::U8 => Box::new(array.to_vec::<u8>()?),
-        DType::I8 => Box::new(array.to_vec::<i8>()?),
-        DType::U16 => Box::new(array.to_vec::<u16>()?),
-        DType::I16 => Box::new(array.to_vec::<i16>()?),
-        DType::U32 => Box::new(array.to_vec::<u32>()?),
-        DType::I32 => Box::new(array.to_vec::<i32>()?),
-        DType::U64 => Box::new(array.to_vec::<u64>()?),
-        DType::I64 => Box::new(array.to_vec::<i64>()?),
-        DType::F16 => Box::new(array.to_vec::<f16>()?),
-        DType::BF16 => Box::new(array.to_vec::<bf16>()?),
-        DType::F32 => Box::new(array.to_vec::<f32>()?),
-        DType::F64 => Box::new(array.to_vec::<f64>()?),
-    };
-    Ok((array, data))
+/// Returns NumPy's name of a dtype.
+fn descr_of(dtype: DType, op: &'static str, at: Loc) -> Result<String> {
+    header::descr_of(dtype).ok_or_else(|| {
+        let detail = "NumPy has no bf16; write x.astype(DType::F32), which keeps every value";
+        Error::with_line(ErrorKind::DType, op, detail, at)
+    })
 }

@@ -5,6 +5,7 @@ mod classes;
 pub(crate) mod compiled;
 pub(crate) mod complex;
 pub(crate) mod create;
+pub mod devices;
 pub(crate) mod differences;
 pub(crate) mod distributions;
 pub(crate) mod fourier;

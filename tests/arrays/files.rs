@@ -630,3 +630,49 @@ fn misaligned_bases() {
         assert_eq!(data_of(&read(&moved[shift..]).unwrap()), g.data);
     }
 }
+
+// --- rows ---
+
+#[test]
+fn rows_are_appended() {
+    let folder = std::env::temp_dir().join(format!("cupric-rows-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("x.npy");
+    let mut file = cupric::NpyWriter::create(&path, DType::F32, [3]).unwrap();
+    for n in [2, 0, 1, 5000] {
+        file.append(cupric::ones([n, 3], DType::F32) * n as f32).unwrap();
+        assert!(!path.exists());
+    }
+    assert_eq!(file.rows(), 5003);
+    file.finish().unwrap();
+    let whole = cupric::concat([2, 0, 1, 5000].map(|n| cupric::ones([n, 3], DType::F32) * n as f32), 0);
+    assert_eq!(std::fs::read(&path).unwrap(), whole.to_npy_bytes().unwrap());
+
+    // what does not fit is refused, and leaves the rows that are there; a row may be a single number
+    let mut file = cupric::NpyWriter::create(&path, DType::Bool, [0; 0]).unwrap();
+    file.append(array![true, false]).unwrap();
+    let e = file.append(array![1, 2]).unwrap_err();
+    assert_eq!((e.kind(), e.operation()), (ErrorKind::DType, "NpyWriter::append"));
+    for wrong in [zeros([2, 1], DType::Bool), zeros([0; 0], DType::Bool)] {
+        assert_eq!(file.append(wrong).unwrap_err().kind(), ErrorKind::Shape);
+    }
+    let out = array![true, false].take(array![5], 0);
+    assert_eq!(file.append(out).unwrap_err().kind(), ErrorKind::Index);
+    file.append(array![true]).unwrap();
+    file.finish().unwrap();
+    assert_eq!(Array::from_npy(&path).unwrap().to_vec::<bool>().unwrap(), [true, false, true]);
+
+    // a writer that is dropped leaves the old file, and nothing else
+    let mut file = cupric::NpyWriter::create(&path, DType::F64, [2, 2]).unwrap();
+    file.append(zeros([1, 2, 2], DType::F64)).unwrap();
+    drop(file);
+    assert_eq!(Array::from_npy(&path).unwrap().shape(), [3]);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+
+    let kind = |dtype, row: &[isize]| cupric::NpyWriter::create(&path, dtype, row).unwrap_err().kind();
+    assert_eq!(kind(DType::BF16, &[2]), ErrorKind::DType);
+    assert_eq!(kind(DType::F32, &[-1]), ErrorKind::Shape);
+    let e = cupric::NpyWriter::create("/dev/null", DType::F32, [2]).unwrap_err();
+    assert!(e.kind() == ErrorKind::Io && e.to_string().contains("/dev/null: a pipe or device"), "{e}");
+    let _ = std::fs::remove_dir_all(folder);
+}

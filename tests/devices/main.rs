@@ -1,5 +1,6 @@
 //! How long devices live: as long as a handle or an array of theirs, and then their memory goes back.
 
+mod collectives;
 mod interop;
 #[path = "../kit/mod.rs"]
 mod kit;

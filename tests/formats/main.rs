@@ -1,6 +1,7 @@
 //! Files of other formats than `.npy`, each behind a feature of its own: as NumPy and others make and read them, and as nobody should
 //! make them. Whatever a file says, reading it takes no more memory than it has bytes, or than these unpack to.
 
+mod beyond;
 #[path = "../kit/memory.rs"]
 mod memory;
 mod npz;

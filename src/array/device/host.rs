@@ -1,9 +1,7 @@
 //! Host memory and device names, for use by other libraries.
 
 use super::Device;
-#[cfg(any(feature = "ndarray", feature = "dlpack", feature = "mmap"))]
 use crate::base::buffer::Buffer;
-#[cfg(any(feature = "ndarray", feature = "dlpack"))]
 use crate::cpu::CpuMemory;
 
 impl Device {
@@ -19,7 +17,6 @@ impl Device {
     }
 
     /// Returns the bytes of a buffer, if they are in host memory.
-    #[cfg(any(feature = "ndarray", feature = "dlpack"))]
     pub(crate) fn host_bytes(buffer: &Buffer) -> Option<&[u8]> {
         buffer.memory::<CpuMemory>().map(CpuMemory::as_bytes)
     }

@@ -1,6 +1,7 @@
 //! Copies of nodes: with another derivative, and for a computation that is repeated instead of being kept.
 
-use super::{Args, Back, Binding, Expr, Node, Order, Rule};
+use super::{Args, Back, Binding, Expr, Node, NodeOp, Order, Rule};
+use crate::base::layout::Shape;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,6 +67,25 @@ impl Expr {
             rule,
             scope: scope(),
             order,
+            location: n.location,
+        }))
+    }
+
+    /// Returns a node like this one, without a rule, for an operation on operands of other lengths.
+    pub(super) fn resized(&self, op: NodeOp, args: Args, shape: Shape) -> Expr {
+        let n = &*self.0;
+        Expr(Arc::new(Node {
+            op,
+            args,
+            binding: Binding::None,
+            shape,
+            dtype: n.dtype,
+            device: n.device,
+            inner: n.inner,
+            wraps: n.wraps,
+            rule: None,
+            scope: scope(),
+            order: None,
             location: n.location,
         }))
     }

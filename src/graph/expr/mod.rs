@@ -7,11 +7,13 @@ mod build;
 mod copies;
 mod node;
 mod operand;
+mod rows;
 
 pub(crate) use build::{at_once, binary, choose, routine, ufunc, unary};
 pub(crate) use copies::{number, scoped};
 pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Order, Role, Rule};
 pub use operand::{Arg, Operand};
+pub(crate) use rows::{Rows, doubts};
 
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};

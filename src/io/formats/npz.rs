@@ -1,11 +1,12 @@
 //! Archives of named arrays, like those of `numpy.savez`: ZIP files whose members are `.npy` files.
 
-use super::zip::{Member, Writer, check_name, directory};
+use super::zip::{Member, check_name, directory};
+use super::zip_writer::Writer;
 use crate::array::Array;
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
-use crate::base::replace::replace;
-use crate::graph::expr::{Expr, Operand};
-use crate::io::{self, Content, Length, format_fault, io_fault, named};
+use crate::base::replace::{Stopped, replace};
+use crate::graph::expr::{Expr, Operand, strong};
+use crate::io::{self, Length, format_fault, io_fault, named, stopped};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::panic::Location;
@@ -266,8 +267,8 @@ impl<W: Write> NpzWriter<W> {
         NpzWriter { to: Writer::new(to), compress: true }
     }
 
-    /// Evaluates an array or expression and adds it under a name. This allocates memory for its elements and, in a
-    /// compressed archive, for the compressed bytes. (Feature `npz`.)
+    /// Evaluates an array or expression and adds it under a name. This allocates memory for the elements of an expression
+    /// and, in a compressed archive, for the compressed bytes. (Feature `npz`.)
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for a name that already exists, is empty, ends in `/`, is longer than 65,531 bytes, or
@@ -281,28 +282,38 @@ impl<W: Write> NpzWriter<W> {
     /// ```
     #[track_caller]
     pub fn write(&mut self, name: &str, array: impl Operand) -> Result<()> {
-        self.write_at(name, &array.into_expr(), "NpzWriter::write", None, Location::caller())
+        const OP: &str = "NpzWriter::write";
+        let at = Location::caller();
+        self.write_at(name, &array.into_expr(), OP, at).map_err(|e| stopped(e, None, OP, at))
     }
 
-    #[track_caller]
-    fn write_at(&mut self, name: &str, array: &Expr, op: &'static str, path: Option<&Path>, at: Loc) -> Result<()> {
+    fn write_at(&mut self, name: &str, array: &Expr, op: &'static str, at: Loc) -> Result<(), Stopped> {
         let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
         let file = format!("{name}.npy");
         if name.is_empty() || name.ends_with('/') || file.len() > usize::from(u16::MAX) {
             return Err(wrong(format!(
                 "a name of {} bytes; a name must have 1 to 65,531 bytes and must not end in /",
                 name.len()
-            )));
+            ))
+            .into());
         }
         check_name(&file).map_err(wrong)?;
         if self.to.names.contains(&file) {
-            return Err(wrong(format!("the archive already has an array {name}")));
+            return Err(wrong(format!("the archive already has an array {name}")).into());
         }
-        let Content { header, data } = Content::of(array, op, at)?;
-        let added = self.to.add(&file, &[&header, data.bytes()], self.compress);
-        added.map_err(|e| {
-            let fault = Fault::new(ErrorKind::Io, format!("member {file}: {e}"));
-            path.map_or(fault.clone(), |path| named(fault, path)).at(op, at)
+        let array = &strong(array.clone(), at);
+        let header = io::header_of(array, op, at)?;
+        // the content is written twice where the output cannot be sought, so the array is computed first
+        let array = if self.to.is_seekable() { array } else { &array.eval_at(at)?.into() };
+        let bytes = array.size()?.saturating_mul(array.dtype()?.size());
+        let size = bytes.saturating_add(header.len()) as u64;
+        let added = self.to.add(&file, size, self.compress, &mut |give| {
+            give(&header)?;
+            array.pieces(at, give)
+        });
+        added.map_err(|e| match e {
+            Stopped::Io(e) => Stopped::Io(std::io::Error::new(e.kind(), format!("member {file}: {e}"))),
+            Stopped::Failed(e) => Stopped::Failed(e),
         })
     }
 
@@ -318,8 +329,8 @@ impl<W: Write> NpzWriter<W> {
 }
 
 /// Writes named arrays to an uncompressed archive `.npz`, like `numpy.savez`: see [`Npz`]. Arrays and expressions are
-/// evaluated and written one by one. The file replaces an existing one as a whole, as with [`Expr::to_npy`]. (Feature
-/// `npz`.)
+/// evaluated and written one by one, large expressions block by block. The file replaces an existing one as a whole, as
+/// with [`Expr::to_npy`]. (Feature `npz`.)
 ///
 /// # Errors
 /// The errors of [`NpzWriter::write`], and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
@@ -373,21 +384,15 @@ fn save<N: AsRef<str>, A: Operand>(
     op: &'static str,
 ) -> Result<()> {
     let at = Location::caller();
-    // an error of an array stops the writing like an I/O error; it is stored separately, because `std::io::Error`
-    // cannot hold all of it
-    let mut failed = None;
     let done = replace(path, |file| {
-        let mut writer = NpzWriter { to: Writer::new(file), compress };
+        let is_seekable = file.stream_position().is_ok();
+        let mut writer =
+            NpzWriter { to: if is_seekable { Writer::seekable(file) } else { Writer::new(file) }, compress };
         for (name, array) in arrays {
-            if let Err(e) = writer.write_at(name.as_ref(), &array.into_expr(), op, Some(path), at) {
-                failed = Some(e);
-                return Err(std::io::ErrorKind::Other.into());
-            }
+            writer.write_at(name.as_ref(), &array.into_expr(), op, at)?;
         }
-        writer.to.finish().map(drop)
+        writer.to.finish()?;
+        Ok(())
     });
-    match (failed, done) {
-        (Some(e), _) => Err(e),
-        (None, done) => done.map_err(|e| named(io_fault(e), path).at(op, at)),
-    }
+    done.map_err(|e| stopped(e, Some(path), op, at))
 }

@@ -5,32 +5,31 @@
 
 use crate::base::error::{ErrorKind, Fault, Result};
 use crate::io::{format_fault, io_fault, printable};
+use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
-use flate2::write::DeflateEncoder;
-use flate2::{Compression, Crc};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Take, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Take};
 
 type Fallible<T> = Result<T, Fault>;
 
-const LOCAL: u32 = 0x0403_4b50;
-const CENTRAL: u32 = 0x0201_4b50;
-const END: u32 = 0x0605_4b50;
-const END64: u32 = 0x0606_4b50;
-const LOCATOR: u32 = 0x0706_4b50;
+pub const LOCAL: u32 = 0x0403_4b50;
+pub const CENTRAL: u32 = 0x0201_4b50;
+pub const END: u32 = 0x0605_4b50;
+pub const END64: u32 = 0x0606_4b50;
+pub const LOCATOR: u32 = 0x0706_4b50;
 /// Lengths of the records without the variable fields at their ends.
 const LOCAL_LENGTH: u64 = 30;
 const CENTRAL_LENGTH: u64 = 46;
 const END_LENGTH: usize = 22;
-const END64_LENGTH: u64 = 56;
+pub const END64_LENGTH: u64 = 56;
 const LOCATOR_LENGTH: u64 = 20;
-const STORED: u16 = 0;
-const DEFLATED: u16 = 8;
+pub const STORED: u16 = 0;
+pub const DEFLATED: u16 = 8;
 /// The flag of an encrypted member.
 const ENCRYPTED: u16 = 1;
 /// The flag of a name in UTF-8.
-const UTF8: u16 = 1 << 11;
+pub const UTF8: u16 = 1 << 11;
 /// 1980-01-01, the first day of the format and NumPy's choice. A fixed date makes archives of equal arrays equal.
-const DATE: u16 = 1 << 5 | 1;
+pub const DATE: u16 = 1 << 5 | 1;
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
@@ -345,122 +344,5 @@ impl<R: Read> Content<'_, R> {
             self.crc.sum(),
             self.wanted
         )))
-    }
-}
-
-// --- writing ---
-
-/// A writer of an archive, member by member.
-#[derive(Debug)]
-pub struct Writer<W> {
-    to: W,
-    at: u64,
-    directory: Vec<u8>,
-    pub names: Vec<String>,
-    /// Whether a write has failed, which leaves the content of the archive unknown.
-    has_failed: bool,
-}
-
-/// Returns a number for a 32-bit field of a record. A number that does not fit becomes all ones, and is written to a
-/// ZIP64 field.
-fn narrow(n: u64) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-impl<W: Write> Writer<W> {
-    pub fn new(to: W) -> Writer<W> {
-        Writer { to, at: 0, directory: vec![], names: vec![], has_failed: false }
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.has_failed {
-            return Err(io::Error::other("an earlier write to the archive has failed"));
-        }
-        self.at += bytes.len() as u64;
-        self.to.write_all(bytes).inspect_err(|_| self.has_failed = true)
-    }
-
-    /// Adds a member whose content is the concatenation of `parts`. Its name must fit 16 bits.
-    pub fn add(&mut self, name: &str, parts: &[&[u8]], compress: bool) -> io::Result<()> {
-        let mut crc = Crc::new();
-        parts.iter().for_each(|part| crc.update(part));
-        let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        let deflated = match compress {
-            true => {
-                let mut encoder = DeflateEncoder::new(vec![], Compression::default());
-                parts.iter().try_for_each(|part| encoder.write_all(part))?;
-                Some(encoder.finish()?)
-            }
-            false => None,
-        };
-        let packed = deflated.as_ref().map_or(size, |d| d.len() as u64);
-        let (at, method) = (self.at, if compress { DEFLATED } else { STORED });
-        let wide = |numbers: &[u64]| -> Vec<u8> {
-            let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-            let head = [1, bytes.len() as u16];
-            if bytes.is_empty() { bytes } else { [head.map(u16::to_le_bytes).concat(), bytes].concat() }
-        };
-        // a local header has both sizes in the ZIP64 field, or neither; the directory has only the numbers that do not
-        // fit
-        let is_wide = size.max(packed) >= u64::from(u32::MAX);
-        let local_extra = if is_wide { wide(&[size, packed]) } else { vec![] };
-        let large: Vec<u64> = [size, packed, at].into_iter().filter(|n| *n >= u64::from(u32::MAX)).collect();
-        let extra = wide(&large);
-        let version: u16 = if extra.is_empty() && local_extra.is_empty() { 20 } else { 45 };
-        let sizes = if is_wide { [u32::MAX; 2] } else { [narrow(packed), narrow(size)] };
-
-        let mut common = vec![];
-        common.extend([version, UTF8, method, 0, DATE].iter().flat_map(|n| n.to_le_bytes()));
-        common.extend(crc.sum().to_le_bytes());
-        let names = |numbers: [u32; 2], extra: &[u8]| -> Vec<u8> {
-            let lengths = [name.len() as u16, extra.len() as u16];
-            [numbers.map(u32::to_le_bytes).concat(), lengths.map(u16::to_le_bytes).concat()].concat()
-        };
-        let local = [&LOCAL.to_le_bytes()[..], &common, &names(sizes, &local_extra), name.as_bytes(), &local_extra];
-        self.put(&local.concat())?;
-        match &deflated {
-            Some(bytes) => self.put(bytes)?,
-            None => parts.iter().try_for_each(|part| self.put(part))?,
-        }
-        self.directory.extend(CENTRAL.to_le_bytes());
-        self.directory.extend(version.to_le_bytes());
-        self.directory.extend(&common);
-        self.directory.extend(names([narrow(packed), narrow(size)], &extra));
-        // no comment, the first part, no attributes
-        self.directory.extend([0; 10]);
-        self.directory.extend(narrow(at).to_le_bytes());
-        self.directory.extend(name.as_bytes());
-        self.directory.extend(&extra);
-        self.names.push(name.to_string());
-        Ok(())
-    }
-
-    /// Writes the directory.
-    pub fn finish(mut self) -> io::Result<W> {
-        let (at, count) = (self.at, self.names.len() as u64);
-        let directory = std::mem::take(&mut self.directory);
-        let length = directory.len() as u64;
-        self.put(&directory)?;
-        if count >= u64::from(u16::MAX) || at.max(length) >= u64::from(u32::MAX) {
-            let record_at = self.at;
-            let mut record = END64.to_le_bytes().to_vec();
-            record.extend((END64_LENGTH - 12).to_le_bytes());
-            record.extend([45u16; 2].map(u16::to_le_bytes).concat());
-            record.extend([0; 8]);
-            record.extend([count, count, length, at].map(u64::to_le_bytes).concat());
-            record.extend(LOCATOR.to_le_bytes());
-            record.extend([0; 4]);
-            record.extend(record_at.to_le_bytes());
-            record.extend(1u32.to_le_bytes());
-            self.put(&record)?;
-        }
-        let few = u16::try_from(count).unwrap_or(u16::MAX);
-        let mut record = END.to_le_bytes().to_vec();
-        record.extend([0, 0, few, few].map(u16::to_le_bytes).concat());
-        record.extend([narrow(length), narrow(at)].map(u32::to_le_bytes).concat());
-        record.extend([0; 2]);
-        self.put(&record)?;
-        self.to.flush()?;
-        Ok(self.to)
     }
 }

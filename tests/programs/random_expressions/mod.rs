@@ -8,6 +8,7 @@
 //! GPU, `CUPRIC_SEED=n` one, which it prints. What failed once stands in `data/expressions.txt` and runs first.
 
 mod check;
+mod chunks;
 mod derivatives;
 mod generate;
 mod kernels;

@@ -2,10 +2,11 @@
 //! arrays are evaluated and written one by one.
 
 use super::header::{METADATA, name_of};
-use crate::base::error::{Error, ErrorKind, Loc, Result, room};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::replace::{Stopped, replace};
 use crate::graph::expr::{Expr, Operand, strong};
-use crate::io::{data_of, io_fault, named, printable, replace};
-use std::io::{self, Write};
+use crate::io::{printable, stopped};
+use std::io::Write;
 use std::panic::Location;
 use std::path::Path;
 
@@ -83,37 +84,30 @@ impl Draft {
         Ok(Draft { header, tensors: list.into_iter().map(|(_, _, expr)| expr).collect() })
     }
 
-    /// Writes the file. The outer error is an I/O error, and the inner error an error of evaluating an array.
-    #[track_caller]
-    fn write(self, to: &mut impl Write, at: Loc) -> io::Result<Result<()>> {
+    /// Writes the file.
+    fn write(self, to: &mut dyn Write, at: Loc) -> Result<(), Stopped> {
         to.write_all(&self.header)?;
         for expr in self.tensors {
-            let data = match data_of(&expr, at) {
-                Ok((_, data)) => data,
-                Err(e) => return Ok(Err(e)),
-            };
-            if cfg!(target_endian = "little") {
-                to.write_all(data.bytes())?;
-                continue;
-            }
-            let mut bytes = match room(data.bytes().len(), "write_safetensors", at) {
-                Ok(bytes) => bytes,
-                Err(e) => return Ok(Err(e)),
-            };
-            bytes.extend_from_slice(data.bytes());
-            let size = expr.dtype().map_or(1, |dtype| dtype.size());
-            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
-            to.write_all(&bytes)?;
+            let size = expr.dtype()?.size();
+            expr.pieces(at, &mut |bytes| match cfg!(target_endian = "little") {
+                true => to.write_all(bytes),
+                false => bytes.chunks_exact(size).try_for_each(|element| {
+                    let mut swapped = [0; 8];
+                    swapped[..size].copy_from_slice(element);
+                    swapped[..size].reverse();
+                    to.write_all(&swapped[..size])
+                }),
+            })?;
         }
-        to.flush()?;
-        Ok(Ok(()))
+        Ok(to.flush()?)
     }
 }
 
 /// Writes named arrays and metadata (strings by name) to a file of the format
 /// [safetensors](https://huggingface.co/docs/safetensors/index#format): see [`SafeTensors`](crate::SafeTensors). Every
 /// dtype is supported. Arrays and expressions are evaluated and written one by one, arrays of large elements first, so
-/// that every array begins at a multiple of its element size. The file replaces an existing one as a whole, as with
+/// that every array begins at a multiple of its element size. Large expressions are evaluated block by block into the
+/// file. The file replaces an existing one as a whole, as with
 /// [`Expr::to_npy`]. (Feature `safetensors`.)
 ///
 /// # Errors
@@ -139,20 +133,7 @@ pub fn save_safetensors<N: AsRef<str>, A: Operand, K: AsRef<str>, V: AsRef<str>>
     const OP: &str = "save_safetensors";
     let (path, at) = (path.as_ref(), Location::caller());
     let draft = Draft::new(arrays, metadata, OP, at)?;
-    // an error of an array stops the writing like an I/O error; it is stored separately, because `std::io::Error`
-    // cannot hold all of it
-    let mut failed = None;
-    let done = replace(path, |file| match draft.write(file, at)? {
-        Ok(()) => Ok(()),
-        Err(e) => {
-            failed = Some(e);
-            Err(io::ErrorKind::Other.into())
-        }
-    });
-    match (failed, done) {
-        (Some(e), _) => Err(e),
-        (None, done) => done.map_err(|e| named(io_fault(e), path).at(OP, at)),
-    }
+    replace(path, |file| draft.write(file, at)).map_err(|e| stopped(e, Some(path), OP, at))
 }
 
 /// Writes arrays like [`save_safetensors`], to any writer, and returns the writer. (Feature `safetensors`.)
@@ -176,6 +157,6 @@ pub fn write_safetensors<W: Write, N: AsRef<str>, A: Operand, K: AsRef<str>, V: 
     const OP: &str = "write_safetensors";
     let at = Location::caller();
     let draft = Draft::new(arrays, metadata, OP, at)?;
-    draft.write(&mut to, at).map_err(|e| io_fault(e).at(OP, at))??;
+    draft.write(&mut to, at).map_err(|e| stopped(e, None, OP, at))?;
     Ok(to)
 }

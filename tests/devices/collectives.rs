@@ -1,0 +1,172 @@
+//! Arrays on several devices: the CPU, and GPUs that share one driver. A device with a limit of memory is one of its own.
+
+use crate::kit::*;
+use cupric::devices;
+use cupric::*;
+
+/// Three devices: GPUs where there is one, with the CPU among them.
+fn three(d: &Device) -> [Device; 3] {
+    let other = |d: &Device| d.with_memory_limit(1 << 30).unwrap();
+    [d.clone(), other(&Device::cpu()), other(d)]
+}
+
+fn host(x: &Array) -> Vec<u8> {
+    x.to_bytes().unwrap()
+}
+
+/// The mean squared error's gradient for some rows.
+fn gradient(x: &Array, y: &Array, w: &Array) -> Expr {
+    x.t().matmul(x.matmul(w) - y)
+}
+
+on_devices! {
+
+fn parts_go_out_and_come_back(d: &Device) {
+    let x = Rng::new(7).normal([11, 5], DType::F32).eval().unwrap();
+    for axis in [0, 1, -1] {
+        let parts = devices::scatter(&x, &three(d), axis).unwrap();
+        three_of(&parts);
+        let whole = devices::gather(&parts, axis, d).unwrap();
+        assert_eq!((whole.device(), host(&whole)), (d.clone(), host(&x)));
+        for whole in devices::all_gather(&parts, axis).unwrap() {
+            assert_eq!(host(&whole), host(&x));
+        }
+    }
+    // more devices than rows
+    let parts = devices::scatter(x.slice(s![..2]), &three(d), 0).unwrap();
+    assert_eq!(parts.iter().map(|p| p.shape()[0]).collect::<Vec<_>>(), [1, 1, 0]);
+    assert_eq!(devices::gather(&parts, 0, d).unwrap().shape(), [2, 5]);
+}
+
+fn a_sum_over_devices_has_one_order(d: &Device) {
+    // sums whose order shows, and f16, whose sum is rounded once
+    for dtype in [DType::F32, DType::F16, DType::I32] {
+        let x = (Rng::new(2).normal([3, 1000], DType::F32) * 1000.0).exp2().clip(0.0, 60000.0).astype(dtype).eval().unwrap();
+        let on = |devices: &[Device; 3]| {
+            let part = |i: usize| x.slice(s![i]).to_device(&devices[i]).unwrap();
+            let sums = devices::all_reduce(&[part(0), part(1), part(2)]).unwrap();
+            assert!(sums.iter().zip(devices).all(|(sum, device)| sum.device() == *device && sum.dtype() == dtype));
+            sums.iter().map(host).collect::<Vec<_>>()
+        };
+        let cpu = Device::cpu();
+        let want = host(&x.astype(DType::F64).sum(0).astype(dtype).eval().unwrap());
+        let one = on(&[cpu.clone(), cpu.clone(), cpu]);
+        assert_eq!(one, on(&three(d)));
+        assert!(dtype.is_float() || one[0] == want);
+    }
+    let parts = [1e8f32, 1.0, -1e8].map(|v| put(d, vec![v], &[1]));
+    assert_eq!(devices::all_reduce(&parts).unwrap()[0].item::<f32>().unwrap(), (1e8 + 1.0) - 1e8);
+    let parts = [1.0, 1e8f32, -1e8].map(|v| put(d, vec![v], &[1]));
+    assert_eq!(devices::all_reduce(&parts).unwrap()[2].item::<f32>().unwrap(), 0.0);
+}
+
+fn a_step_has_the_bits_of_one_device(d: &Device) {
+    let x = Rng::new(1).normal([12, 8], DType::F32).eval().unwrap();
+    let (y, w) = (x.sum(keep(1)).eval().unwrap(), zeros([8, 1], DType::F32).eval().unwrap());
+    let train = |all: &[Device]| -> Vec<u8> {
+        let (x, y) = (devices::scatter(&x, all, 0).unwrap(), devices::scatter(&y, all, 0).unwrap());
+        let mut w = devices::broadcast(&w, all).unwrap();
+        for _ in 0..4 {
+            let parts: Vec<Array> = (0..all.len()).map(|i| gradient(&x[i], &y[i], &w[i]).eval().unwrap()).collect();
+            for (w, g) in w.iter_mut().zip(devices::all_reduce(&parts).unwrap()) {
+                w.update(|w| w - g * 0.01).unwrap();
+            }
+        }
+        assert!(w.windows(2).all(|pair| host(&pair[0]) == host(&pair[1])));
+        host(&w[0])
+    };
+    let other = d.with_memory_limit(1 << 28).unwrap();
+    assert_eq!(train(&[d.clone(), d.clone(), d.clone()]), train(&[d.clone(), other.clone(), other]));
+}
+
+fn copies_are_counted(d: &Device) {
+    let all = [0; 3].map(|_| d.with_memory_limit(1 << 28).unwrap());
+    let x = ones([1 << 16], DType::F32).eval().unwrap();
+    let moved = |work: &dyn Fn()| {
+        let now = || all.iter().map(|d| d.stats()).fold((0, 0), |n, s| (n.0 + s.bytes_in, n.1 + s.bytes_out));
+        let before = now();
+        work();
+        let after = now();
+        (((after.0 - before.0) >> 18), ((after.1 - before.1) >> 18))
+    };
+    // in units of the array: to the devices, and from them
+    assert_eq!(moved(&|| drop(devices::broadcast(&x, &all).unwrap())), (3, 0));
+    let parts = devices::broadcast(&x, &all).unwrap();
+    assert_eq!(moved(&|| drop(devices::broadcast(&parts[0], &all).unwrap())), (2, 2));
+    assert_eq!(moved(&|| drop(devices::all_reduce(&parts).unwrap())), (4, 4));
+    assert_eq!(moved(&|| drop(devices::gather(&parts, 0, &all[1]).unwrap())), (2, 2));
+    // three times as long back to two others
+    assert_eq!(moved(&|| drop(devices::all_gather(&parts, 0).unwrap())), (8, 8));
+    let same = [parts[0].clone(), parts[0].clone()];
+    assert_eq!(moved(&|| drop(devices::all_reduce(&same).unwrap())), (0, 0));
+}
+
+fn a_pipeline_of_blocks_does_not_wait(d: &Device) {
+    let x = Rng::new(6).normal([1000, 16], DType::F32).eval().unwrap();
+    let mut product = zeros([16, 16], DType::F32).to_device(d).unwrap();
+    let before = d.stats();
+    for block in x.chunks(100).unwrap() {
+        let block = block.to_device(d).unwrap();
+        product.update(|p| p + block.t().matmul(&block)).unwrap();
+    }
+    let after = d.stats();
+    assert_eq!(after.syncs, before.syncs);
+    assert_eq!(after.bytes_in - before.bytes_in, if d.is_gpu() { 64_000 } else { 0 });
+    let whole = x.t().matmul(&x).to_vec::<f32>().unwrap();
+    for (a, b) in product.to_vec::<f32>().unwrap().iter().zip(whole) {
+        assert!((a - b).abs() < 1e-2, "{a} {b}");
+    }
+    // blocks of an array on a GPU are views of it, or computed there
+    let there = x.to_device(d).unwrap();
+    for (i, block) in (&*there * 2.0).chunks(300).unwrap().enumerate() {
+        let want = (x.slice(s![300 * i..(300 * i + 300).min(1000)]) * 2.0).to_vec::<f32>().unwrap();
+        assert_eq!(block.to_vec::<f32>().unwrap(), want);
+    }
+}
+
+fn what_does_not_fit_names_its_part(d: &Device) {
+    let (x, y) = (put(d, vec![1f32; 3], &[3]), put(&Device::cpu(), vec![1f32; 4], &[4]));
+    let e = devices::all_reduce(&[x.clone(), y]).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Shape);
+    assert!(e.to_string().contains("all_reduce: part 1 on cpu has shape [4], not [3] like part 0"), "{e}");
+    let e = devices::all_reduce(&[x.clone(), put(d, vec![1i32; 3], &[3])]).unwrap_err();
+    assert!(e.kind() == ErrorKind::DType && e.to_string().contains("part 1"), "{e}");
+    let small = d.with_memory_limit(1 << 16).unwrap();
+    let e = devices::broadcast(zeros([1 << 16], DType::F32), &[d.clone(), small]).unwrap_err();
+    assert!(e.kind() == ErrorKind::OutOfMemory && e.to_string().contains("collectives.rs"), "{e}");
+    for e in [
+        devices::all_reduce(&[]).unwrap_err(),
+        devices::all_gather(&[], 0).unwrap_err(),
+        devices::gather(&[], 0, d).unwrap_err(),
+        devices::scatter(&x, &[], 0).unwrap_err(),
+        devices::scatter(&x, std::slice::from_ref(d), 1).unwrap_err(),
+        devices::gather(std::slice::from_ref(&x), 1, d).unwrap_err(),
+    ] {
+        assert!(e.to_string().contains("(tests/devices/collectives.rs:"), "{e}");
+    }
+    assert!(devices::broadcast(&x, &[]).unwrap().is_empty());
+}
+}
+
+/// Checks that parts are on three different devices.
+fn three_of(parts: &[Array]) {
+    let all: Vec<Device> = parts.iter().map(Array::device).collect();
+    assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+}
+
+/// A device that ends in the middle is an error with the line of the call; the others go on.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_lost_device_is_an_error_with_the_line() {
+    let Some(d) = gpu(1) else { return };
+    let lost = d.with_memory_limit(1 << 28).unwrap();
+    let parts = devices::broadcast(array![1., 2.], &[d.clone(), lost.clone()]).unwrap();
+    testing::destroy(&lost);
+    let line = line!() + 1;
+    let e = devices::all_reduce(&parts).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::DeviceLost, "{e}");
+    assert_eq!(e.location().map(|at| at.line()), Some(line), "{e}");
+    let e = devices::broadcast(&parts[0], &[lost]).unwrap_err();
+    assert!(e.to_string().contains("collectives.rs"), "{e}");
+    assert_eq!((&parts[0] * 2.0).to_vec::<f32>().unwrap(), [2., 4.]);
+}

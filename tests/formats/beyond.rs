@@ -1,0 +1,195 @@
+//! Files larger than memory: a process of its own, whose memory is limited to a part of the file, reads, computes and
+//! writes; what it writes has the bytes of what a process with enough memory writes.
+#![cfg(target_os = "linux")]
+
+use super::{Folder, same};
+use cupric::DType::*;
+use cupric::*;
+use std::path::Path;
+use std::process::Command;
+
+/// Rows and columns of the file of f32: 26 MiB. The limited process has 22 MiB more than it begins with, which is room for two
+/// blocks.
+const SHAPE: [usize; 2] = [52_000, 128];
+const MORE: u64 = 22 << 20;
+
+#[repr(C)]
+struct Limit {
+    now: u64,
+    most: u64,
+}
+
+unsafe extern "C" {
+    fn setrlimit(resource: i32, limit: *const Limit) -> i32;
+}
+
+/// `RLIMIT_DATA`: private memory that can be written, which mapped files are not.
+const DATA: i32 = 2;
+
+/// Limits this process to `MORE` bytes of memory beyond what it has.
+fn limit() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let has = status.lines().find_map(|l| l.strip_prefix("VmData:")).unwrap();
+    let now = (has.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10) + MORE;
+    // SAFETY: the argument has the layout of `struct rlimit` on a 64-bit Linux, and is read during the call only.
+    assert_eq!(unsafe { setrlimit(DATA, &Limit { now, most: now }) }, 0);
+}
+
+/// Runs a test of this program again in a process of its own, where `CUPRIC_BEYOND` names the folder.
+fn within(test: &str, folder: &Folder) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env("CUPRIC_BEYOND", folder.path(""));
+    // a backtrace needs much memory, and waits for itself without it
+    let output = command.env("RUST_BACKTRACE", "0").output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&said));
+}
+
+fn mapped(path: &Path) -> Array {
+    // SAFETY: nobody changes the files of these tests.
+    unsafe { Array::map_npy(path) }.unwrap()
+}
+
+fn whole_file(folder: &Folder) -> Array {
+    let x = Rng::new(3).normal(SHAPE, F32).eval().unwrap();
+    x.to_npy(folder.path("x.npy")).unwrap();
+    x
+}
+
+/// The formulas that are written by blocks.
+fn formulas(x: &Expr) -> [(&'static str, Expr); 6] {
+    let w = Rng::new(5).normal([SHAPE[1], 160], F32);
+    let order = (arange(0, SHAPE[0] as i64, 1, I64) * 7919) % SHAPE[0] as i64;
+    [
+        ("standard", (x - x.mean(0)) / (x.std(0) + 1e-6)),
+        ("product", x.matmul(w) + 1.0),
+        ("softmax", x.softmax(-1)),
+        ("scan", x.cumulative_sum(1)),
+        ("order", x.take(order, 0)),
+        ("wide", x.astype(F64).reshape([-1, 64])),
+    ]
+}
+
+#[test]
+fn formulas_of_a_file_larger_than_memory() {
+    if let Some(folder) = std::env::var_os("CUPRIC_BEYOND") {
+        let folder = Path::new(&folder);
+        let x = mapped(&folder.join("x.npy"));
+        limit();
+        assert_eq!((&*x * 2.0).eval().unwrap_err().kind(), ErrorKind::OutOfMemory);
+        for (name, e) in formulas(&x) {
+            e.to_npy(folder.join(format!("{name}.npy"))).unwrap();
+        }
+        let [mean, most] = eval_all([&x.mean(0), &x.max(0)]).unwrap();
+        save_npz(folder.join("x.npz"), [("mean", &*mean), ("max", &*most), ("twice", &(&*x * 2.0))]).unwrap();
+        save_npz_compressed(folder.join("small.npz"), [("zero", &(&*x * 0.0))]).unwrap();
+        save_safetensors(folder.join("x.safetensors"), [("twice", &*x * 2.0)], [("made", "by blocks")]).unwrap();
+        let mut file = NpyWriter::create(folder.join("rows.npy"), F32, [SHAPE[1]]).unwrap();
+        for block in (&*x * 2.0).chunks(10_000).unwrap() {
+            file.append(block).unwrap();
+        }
+        file.append(&*x * 3.0).unwrap();
+        file.finish().unwrap();
+        let mut counts = zeros([16], I64).eval().unwrap();
+        for block in x.chunks(10_000).unwrap() {
+            counts.update(|c| c + block.histogram(16, Some((-4.0, 4.0))).0).unwrap();
+        }
+        counts.to_npy(folder.join("counts.npy")).unwrap();
+        return;
+    }
+    let folder = Folder::new("beyond");
+    let x = whole_file(&folder);
+    within("beyond::formulas_of_a_file_larger_than_memory", &folder);
+    for (name, e) in formulas(&x) {
+        println!("{name}");
+        same(&mapped(&folder.path(&format!("{name}.npy"))), &e.eval().unwrap());
+    }
+    let twice = (&*x * 2.0).eval().unwrap();
+    let mut npz = Npz::open(folder.path("x.npz")).unwrap();
+    same(&npz.read("mean").unwrap(), &x.mean(0).eval().unwrap());
+    same(&npz.read("twice").unwrap(), &twice);
+    let mut npz = Npz::open(folder.path("small.npz")).unwrap().max_ratio(2000);
+    same(&npz.read("zero").unwrap(), &(&*x * 0.0).eval().unwrap());
+    same(&SafeTensors::open(folder.path("x.safetensors")).unwrap().read("twice").unwrap(), &twice);
+    same(&Array::from_npy(folder.path("counts.npy")).unwrap(), &x.histogram(16, Some((-4.0, 4.0))).0.eval().unwrap());
+    let rows = mapped(&folder.path("rows.npy"));
+    same(&rows.slice(s![..SHAPE[0]]).eval().unwrap(), &twice);
+    same(&rows.slice(s![SHAPE[0]..]).eval().unwrap(), &(&*x * 3.0).eval().unwrap());
+}
+
+/// What needs all elements at once, and cannot be computed by blocks, is an error in a process that goes on.
+#[test]
+fn what_does_not_fit_is_an_error() {
+    if let Some(folder) = std::env::var_os("CUPRIC_BEYOND") {
+        let x = mapped(&Path::new(&folder).join("x.npy"));
+        limit();
+        let square = x.slice(s![..51_200]).reshape([2560, 2560]);
+        let all: [(&str, Result<Array>); 8] = [
+            ("sort", x.sort(0).eval()),
+            ("argsort", x.argsort(1).eval()),
+            ("unique", x.unique_values()),
+            ("median", x.median(..).eval()),
+            ("quantile", x.quantile([0.1, 0.5], 0, QuantileMethod::Linear).eval()),
+            ("product", square.matmul(&square).eval()),
+            ("scan", x.cumulative_sum(0).eval()),
+            ("from_npy", Array::from_npy(Path::new(&folder).join("x.npy"))),
+        ];
+        for (name, result) in all {
+            let e = result.expect_err(name);
+            assert_eq!(e.kind(), ErrorKind::OutOfMemory, "{name}: {e}");
+            println!("{name}: {e}");
+        }
+        assert!(x.sort(0).to_npy(Path::new(&folder).join("sorted.npy")).is_err());
+        assert!(x.sum(..).item::<f32>().unwrap().is_finite());
+        return;
+    }
+    let folder = Folder::new("beyond-errors");
+    whole_file(&folder);
+    within("beyond::what_does_not_fit_is_an_error", &folder);
+    assert!(!folder.path("sorted.npy").exists());
+}
+
+/// What a single pass can give is one kernel, which reads the file once.
+#[test]
+fn reductions_together_read_once() {
+    let x = zeros([3000, 40], F32).eval().unwrap();
+    let plan = plan_many([&x.mean(0), &x.max(0), &x.min(0), &(&*x * &*x).sum(0)]).unwrap();
+    assert_eq!((plan.kernels(), plan.bytes().0), (1, 3000 * 40 * 4), "{plan}");
+    // the standard deviation needs the mean, which another result shares
+    let plan = plan_many([&x.mean(0), &x.std(0)]).unwrap();
+    assert_eq!(plan.kernels(), 2, "{plan}");
+}
+
+/// `RLIMIT_FSIZE`: what a process may write to a file. It stands for a full disk.
+const FSIZE: i32 = 1;
+
+#[test]
+fn a_full_disk_leaves_whole_rows() {
+    unsafe extern "C" {
+        fn signal(number: i32, handler: usize) -> usize;
+    }
+    if let Some(folder) = std::env::var_os("CUPRIC_BEYOND") {
+        let path = Path::new(&folder).join("rows.npy");
+        let mut file = NpyWriter::create(&path, F32, [100]).unwrap();
+        file.append(ones([10, 100], F32)).unwrap();
+        // SAFETY: SIGXFSZ, 25, is ignored (`SIG_IGN` is 1), so that a write gives an error.
+        unsafe { signal(25, 1) };
+        let most = Limit { now: 10_000, most: 10_000 };
+        // SAFETY: as in `limit`.
+        assert_eq!(unsafe { setrlimit(FSIZE, &most) }, 0);
+        let e = file.append(ones([100, 100], F32)).unwrap_err();
+        assert!(e.kind() == ErrorKind::Io && e.to_string().contains("rows.npy"), "{e}");
+        file.append(ones([10, 100], F32)).unwrap();
+        assert_eq!(file.rows(), 20);
+        file.finish().unwrap();
+        // a file that is written at once leaves nothing
+        let e = ones([100, 100], F32).to_npy(Path::new(&folder).join("large.npy")).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Io, "{e}");
+        return;
+    }
+    let folder = Folder::new("beyond-full");
+    within("beyond::a_full_disk_leaves_whole_rows", &folder);
+    same(&Array::from_npy(folder.path("rows.npy")).unwrap(), &ones([20, 100], F32).eval().unwrap());
+    let names: Vec<_> = std::fs::read_dir(folder.path("")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["rows.npy"]);
+}
