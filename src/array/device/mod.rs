@@ -8,7 +8,6 @@
 mod checks;
 mod choice;
 mod facts;
-#[cfg(any(feature = "ndarray", feature = "serde", feature = "dlpack", feature = "mmap"))]
 mod host;
 #[cfg(all(feature = "gpu", feature = "wgpu"))]
 mod native;

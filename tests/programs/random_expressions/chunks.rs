@@ -2,7 +2,7 @@
 
 use super::check::{bits, lazy};
 use super::generate::generate;
-use crate::kit::{scaled, seeds};
+use crate::kit::{on_devices, scaled, seeds};
 use cupric::DType::*;
 use cupric::*;
 
@@ -100,4 +100,32 @@ fn blocks_read_only_their_rows() {
             assert!(read + written <= most, "{read} and {written} bytes, at most {most}:\n{:?}", block.plan());
         }
     }
+}
+
+// What is written in pieces, computed by blocks or not, has the bytes of the whole: large arrays of every layout, halves,
+// whose rounding depends on what is stored, and sums.
+on_devices! {
+
+fn large_results_are_written_in_pieces(d: &Device) {
+    let x = Rng::new(8).normal([1 << 16, 80], F32).to_device(d).unwrap();
+    let h = x.astype(F16).eval().unwrap();
+    let all: [(&str, Expr); 9] = [
+        ("stored", (*x).clone()),
+        ("transposed", x.t()),
+        ("bool", x.greater(0.5).astype(Bool).repeat(4, 0)),
+        ("formula", &*x * 2.0 + 1.0),
+        ("halves", (h.repeat(2, 0) * 1.1 + 0.7) * 0.3),
+        ("rounded", (&*h + h.mean(0)).exp().repeat(2, 1)),
+        ("sums", x.softmax(-1)),
+        ("generated", Rng::new(1).uniform([5 << 20], F32)),
+        ("one axis", x.reshape([1, 1, -1]) + 1.0),
+    ];
+    for (name, e) in all {
+        let e = if e.shape().unwrap() == [5 << 20] { e.to_device(d).unwrap().into() } else { e };
+        let file = e.to_npy_bytes().unwrap();
+        let bytes = e.to_bytes().unwrap();
+        assert!(bytes.len() > 16 << 20, "{name} has {} bytes", bytes.len());
+        assert!(file[file.len() - bytes.len()..] == bytes, "{name} differs");
+    }
+}
 }
