@@ -1,6 +1,7 @@
 //! Every public function that can fail has a call that fails, with the error it must give; which functions these are
 //! is read from the sources.
 
+mod files;
 mod public;
 
 use crate::kit::{self, operations, put, stage::Stage};
@@ -176,15 +177,6 @@ fn results(d: &Device) -> Vec<Case> {
     let five = || put(d, vec![1f32; 5], &[5]);
     let dir = std::env::temp_dir().join(format!("cupric-refusals-{}", std::process::id()));
     let missing = dir.join("none.npy");
-    let rows = || {
-        NpyWriter::create(std::env::temp_dir().join(format!("cupric-refusals-{}.npy", std::process::id())), F32, [4])
-            .expect("a file")
-    };
-    // a file whose folder is gone before it is finished
-    let gone = dir.join(format!("gone-{}", d.is_gpu()));
-    std::fs::create_dir_all(&gone).expect("a folder");
-    let lost = NpyWriter::create(gone.join("x.npy"), F32, [4]).expect("a file");
-    std::fs::remove_dir_all(&dir).expect("no folder");
     let half = || put(d, vec![f16::ONE], &[1]);
     // a part that must be stored and has 2^64 bytes
     let stored = (&put(d, vec![1f32; 2], &[2]) + 1.0).broadcast_to([1usize << 61, 2]).reshape([1usize << 62]).max(..);
@@ -204,17 +196,6 @@ fn results(d: &Device) -> Vec<Case> {
         ("Expr::to_vec", K::DType, x.to_vec::<i32>().unwrap_err()),
         ("Expr::item", K::Shape, x.item::<f32>().unwrap_err()),
         ("Expr::to_npy", K::Io, x.to_npy(&missing).unwrap_err()),
-        ("Expr::chunks", K::Argument, x.chunks(0).unwrap_err()),
-        ("Expr::chunks", K::Shape, x.sum(..).chunks(1).unwrap_err()),
-        ("Expr::chunks", K::Shape, failed.chunks(1).unwrap_err()),
-        ("NpyWriter::create", K::Io, NpyWriter::create(&missing, F32, [4]).unwrap_err()),
-        ("NpyWriter::append", K::Shape, rows().append(five()).unwrap_err()),
-        ("NpyWriter::finish", K::Io, lost.finish().unwrap_err()),
-        ("scatter", K::Axis, devices::scatter(&x, std::slice::from_ref(d), 2).unwrap_err()),
-        ("broadcast", K::Shape, devices::broadcast(&failed, std::slice::from_ref(d)).unwrap_err()),
-        ("gather", K::Argument, devices::gather(&[], 0, d).unwrap_err()),
-        ("all_gather", K::Argument, devices::all_gather(&[], 0).unwrap_err()),
-        ("all_reduce", K::Shape, devices::all_reduce(&[x.clone(), five()]).unwrap_err()),
         ("Expr::to_npy_bytes", K::DType, x.astype(BF16).to_npy_bytes().unwrap_err()),
         ("Expr::shape", K::Shape, failed.shape().unwrap_err()),
         ("Expr::ndim", K::Shape, failed.ndim().unwrap_err()),
@@ -446,8 +427,18 @@ fn rows(d: &Device) -> Vec<String> {
 
 fn refused(d: &Device) {
     let mut stage = Stage::new(1, "refusals", d);
-    let mut cases =
-        [expressions(d), of_operations(d), results(d), awaited(d), doors(d), draws(d), times(d), complex(d)].concat();
+    let mut cases = [
+        expressions(d),
+        of_operations(d),
+        results(d),
+        awaited(d),
+        doors(d),
+        files::of_files_and_devices(d),
+        draws(d),
+        times(d),
+        complex(d),
+    ]
+    .concat();
     if d.is_gpu() {
         cases.extend(waits(d));
     }
