@@ -1,11 +1,82 @@
-//! Direct access to the memory of arrays on the CPU, for other libraries.
+//! Direct access to the memory of arrays on the CPU: slices of elements, and what other libraries read.
 
 use super::Array;
 use crate::array::device::Device;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::span_of;
+use std::panic::Location;
 
 impl Array {
+    /// Returns the elements of an array on the CPU as a slice in C order, without a copy. An array of the CPU is
+    /// computed already, so the call waits for nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`] if `T` is not the array's type; [`ErrorKind::DeviceMismatch`] for an array on a GPU;
+    /// [`ErrorKind::Argument`] for an array that is not contiguous in C order, which
+    /// [`contiguous`](crate::Expr::contiguous) copies; [`ErrorKind::Unsupported`] for a bool array with a byte other
+    /// than 0 and 1 (kernels may store such bytes).
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.as_slice::<f32>()?, [1., 2., 3., 4.]);
+    /// let columns = x.t().eval()?; // a view of the same memory
+    /// assert!(columns.as_slice::<f32>().is_err());
+    /// assert_eq!(columns.contiguous().eval()?.as_slice::<f32>()?, [1., 3., 2., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("data", "as_ptr", "memoryview"))]
+    #[track_caller]
+    pub fn as_slice<T: crate::Element>(&self) -> Result<&[T]> {
+        self.contiguous_elements("as_slice", Location::caller())
+    }
+
+    /// Returns the elements of an array on the CPU as a mutable slice in C order. No other array, view or expression
+    /// may use the array's memory, because a write to one array never changes another.
+    ///
+    /// # Errors
+    /// The errors of [`Array::as_slice`]; [`ErrorKind::Argument`] if something else uses the memory, such as a clone of
+    /// the array, an expression of it, or another library or a mapped file that owns it.
+    ///
+    /// ```
+    /// let mut x = cupric::array![1., 2., 3.];
+    /// x.as_mut_slice::<f32>()?[1] = 20.;
+    /// assert_eq!(x.to_vec::<f32>()?, [1., 20., 3.]);
+    /// let copy = x.clone(); // shares the memory
+    /// assert!(x.as_mut_slice::<f32>().is_err());
+    /// # drop(copy);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn as_mut_slice<T: crate::Element>(&mut self) -> Result<&mut [T]> {
+        const OP: &str = "as_mut_slice";
+        let at = Location::caller();
+        let count = self.contiguous_elements::<T>(OP, at)?.len();
+        if count == 0 {
+            return Ok(&mut []);
+        }
+        if !mutant!(slice_of_shared_memory, true, self.is_alone()) {
+            let detail = "another array, view or expression uses the memory, or another library owns it; write with \
+                          assign or set, or copy the array";
+            return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
+        }
+        let first = self.host_pointer(OP, at)?.cast::<T>();
+        // SAFETY: `contiguous_elements` has checked that `count` aligned and initialised elements of `T` follow
+        // `first`. `is_alone` has checked that no other handle to the memory exists, and the slice borrows this one
+        // mutably.
+        Ok(unsafe { std::slice::from_raw_parts_mut(first, count) })
+    }
+
+    /// Returns the elements like [`Array::host_elements`]. Also fails if they are not contiguous in C order.
+    fn contiguous_elements<T: crate::Element>(&self, op: &'static str, at: Loc) -> Result<&[T]> {
+        let elements = self.host_elements(op, at)?;
+        if self.is_contiguous() {
+            return Ok(elements);
+        }
+        let (shape, strides) = (self.shape(), self.strides());
+        let detail = format!("shape {shape:?} with strides {strides:?} is not contiguous; use contiguous");
+        Err(Error::with_line(ErrorKind::Argument, op, detail, at))
+    }
+
     /// Returns the bytes of an array on the CPU, from its first element in memory to its last; empty for an array
     /// without elements. Fails for an array on another device, and for bools with a byte that is neither 0 nor 1: a
     /// kernel may store true as any byte except 0, but other libraries do not expect that.
@@ -32,7 +103,6 @@ impl Array {
 
     /// Returns the address of the element whose index is 0 along every axis, or null for an array without elements.
     /// Fails as [`Array::host_memory`] does.
-    #[cfg(feature = "dlpack")]
     pub(crate) fn host_pointer(&self, op: &'static str, at: Loc) -> Result<*mut u8> {
         let bytes = self.host_memory(op, at)?;
         let (buffer, _, offset) = self.stored();
@@ -45,7 +115,6 @@ impl Array {
 
     /// Returns the elements from the first to the last in memory, like [`Array::host_memory`]. Also fails if the array
     /// has another dtype than `T`.
-    #[cfg(feature = "ndarray")]
     pub(crate) fn host_elements<T: crate::Element>(&self, op: &'static str, at: Loc) -> Result<&[T]> {
         if self.dtype() != T::DTYPE {
             let detail = format!("the array has dtype {}, not {}; use astype", self.dtype(), T::DTYPE);

@@ -1,5 +1,5 @@
-//! Floor 4: the array and its evaluation. `array/read.rs` contains reads, `array/write.rs` writes, `array/nested.rs`
-//! nested lists, and `array/evaluate.rs` evaluation.
+//! Floor 4: the array and its evaluation. `array/read.rs` contains reads, `array/write.rs` writes, `array/host.rs` slices
+//! of the memory, `array/nested.rs` nested lists, and `array/evaluate.rs` evaluation.
 
 pub(crate) mod check;
 pub(crate) mod device;
@@ -10,7 +10,6 @@ mod checked;
 mod chunks;
 mod evaluate;
 mod execute;
-#[cfg(any(feature = "ndarray", feature = "dlpack"))]
 mod host;
 mod nested;
 mod read;

@@ -18,6 +18,7 @@ mod positions;
 mod print;
 mod refusals;
 mod semantics;
+mod slices;
 mod take;
 mod views;
 mod writes;

@@ -22,7 +22,6 @@ impl Device {
     }
 
     /// Returns the address of a buffer's bytes, if they are in host memory.
-    #[cfg(feature = "dlpack")]
     pub(crate) fn host_pointer(buffer: &Buffer) -> Option<*mut u8> {
         buffer.memory::<CpuMemory>().map(CpuMemory::ptr)
     }

@@ -185,6 +185,8 @@ fn results(d: &Device) -> Vec<Case> {
     vec![
         ("Array::from_vec", K::Shape, Array::from_vec(vec![1, 2, 3], [2, 2]).unwrap_err()),
         ("Array::from_slice", K::Shape, Array::from_slice(&[1, 2, 3], [2, 2]).unwrap_err()),
+        ("Array::as_slice", K::DType, array![1, 2].as_slice::<f32>().map(|_| ()).unwrap_err()),
+        ("Array::as_mut_slice", K::DType, array![1, 2].as_mut_slice::<f32>().map(|_| ()).unwrap_err()),
         ("Array::from_npy", K::Io, Array::from_npy(&missing).unwrap_err()),
         ("Array::from_npy_bytes", K::Format, Array::from_npy_bytes(b"no array").unwrap_err()),
         ("eval_all", K::Shape, eval_all([&x, &failed]).unwrap_err()),

@@ -14,6 +14,7 @@ const FILES: &[&str] = &[
     "ops/devices.rs",
     "array/mod.rs",
     "array/evaluate.rs",
+    "array/host.rs",
     "array/nested.rs",
     "array/read.rs",
     "array/write.rs",
