@@ -1,0 +1,194 @@
+//! What ranks agree on before a collective, and the errors of those that do not.
+
+use cupric::{DType, Error, ErrorKind, Result};
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::Location;
+
+pub(crate) type Fallible<T> = Result<T, Fault>;
+
+/// An error that does not know the caller's line yet, or one of cupric, which does.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    Own { kind: ErrorKind, operation: String, detail: String },
+    Other(Error),
+}
+
+impl Fault {
+    pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Fault {
+        Fault::Own { kind, operation: String::new(), detail: detail.into() }
+    }
+
+    /// Returns the fault with the name of the operation that failed, unless it has one.
+    pub fn of(self, name: &str) -> Fault {
+        match self {
+            Fault::Own { kind, operation, detail } if operation.is_empty() => {
+                Fault::Own { kind, operation: name.into(), detail }
+            }
+            other => other,
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Fault::Own { kind, .. } => *kind,
+            Fault::Other(error) => error.kind(),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Fault::Own { operation, detail, .. } if operation.is_empty() => detail.clone(),
+            Fault::Own { operation, detail, .. } => format!("{operation}: {detail}"),
+            Fault::Other(error) => error.to_string(),
+        }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault::Other(error)
+    }
+}
+
+/// Turns a fault into an error with the caller's line.
+#[track_caller]
+pub(crate) fn settle<T>(result: Fallible<T>) -> Result<T> {
+    match result {
+        Ok(value) => Ok(value),
+        Err(Fault::Own { kind, operation, detail }) => Err(Error::new(kind, operation, detail)),
+        Err(Fault::Other(error)) => Err(error),
+    }
+}
+
+/// A collective as a rank calls it.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// The name of the method, for errors.
+    pub name: &'static str,
+    /// The name with the arguments that must be equal on all ranks.
+    what: String,
+    dtype: Option<DType>,
+    /// The lengths that must be equal on all ranks.
+    shape: Option<Vec<usize>>,
+    line: &'static Location<'static>,
+}
+
+impl Call {
+    #[track_caller]
+    pub fn new(name: &'static str) -> Call {
+        Call { name, what: name.into(), dtype: None, shape: None, line: Location::caller() }
+    }
+
+    pub fn with(mut self, argument: impl std::fmt::Display) -> Call {
+        let _ = write!(self.what, "({argument})");
+        self
+    }
+
+    pub fn of(mut self, dtype: DType, shape: &[usize]) -> Call {
+        self.dtype = Some(dtype);
+        self.shape = Some(shape.to_vec());
+        self
+    }
+
+    /// A number that is equal on ranks that make the same call as their `number`-th.
+    pub fn hash(&self, number: u64) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (number, &self.what, self.dtype, &self.shape).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// How the call reads in a message: `all_reduce(sum) of f32 [3, 4]`.
+    fn text(&self) -> String {
+        let mut text = self.what.clone();
+        if let (Some(dtype), Some(shape)) = (self.dtype, &self.shape) {
+            let _ = write!(text, " of {dtype} {shape:?}");
+        }
+        text
+    }
+}
+
+/// The bytes of a rank's description.
+pub(crate) const REPORT: usize = 512;
+
+/// The kinds that cross between ranks.
+const KINDS: [ErrorKind; 17] = [
+    ErrorKind::Internal,
+    ErrorKind::Shape,
+    ErrorKind::DType,
+    ErrorKind::Axis,
+    ErrorKind::Index,
+    ErrorKind::Argument,
+    ErrorKind::Singular,
+    ErrorKind::DeviceMismatch,
+    ErrorKind::DeviceNotFound,
+    ErrorKind::Unsupported,
+    ErrorKind::OutOfMemory,
+    ErrorKind::LimitExceeded,
+    ErrorKind::DeviceLost,
+    ErrorKind::Timeout,
+    ErrorKind::Check,
+    ErrorKind::Io,
+    ErrorKind::Format,
+];
+
+/// Describes a rank's call, or why it failed, in a fixed number of bytes: a digit for success, the kind of the error,
+/// and the text up to a 0.
+pub(crate) fn report(call: &Call, failure: Option<&Fault>) -> [u8; REPORT] {
+    let mut bytes = [0; REPORT];
+    let text = match failure {
+        None => format!("{} ({}:{})", call.text(), call.line.file(), call.line.line()),
+        Some(fault) => fault.text(),
+    };
+    bytes[0] = failure.is_some().into();
+    bytes[1] = failure.and_then(|f| KINDS.iter().position(|k| *k == f.kind())).unwrap_or(0) as u8;
+    let mut end = text.len().min(REPORT - 3);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    bytes[2..2 + end].copy_from_slice(&text.as_bytes()[..end]);
+    bytes
+}
+
+/// Makes the error that all ranks return, of the descriptions of all of them.
+pub(crate) fn verdict(call: &Call, reports: &[u8]) -> Fault {
+    let all: Vec<(bool, ErrorKind, String)> = reports
+        .chunks(REPORT)
+        .map(|bytes| {
+            let kind = KINDS.get(usize::from(bytes[1])).copied().unwrap_or(ErrorKind::Internal);
+            let text = bytes[2..].split(|b| *b == 0).next().unwrap_or_default();
+            (bytes[0] != 0, kind, String::from_utf8_lossy(text).into_owned())
+        })
+        .collect();
+    // the name of rank 0's call, so that all ranks have the same text
+    let of_first = |text: &str| text.split([' ', '(']).next().unwrap_or_default().to_string();
+    let name = match all.first() {
+        Some((false, _, text)) => of_first(text),
+        _ => call.name.to_string(),
+    };
+    let own = |kind, detail| Fault::Own { kind, operation: name.clone(), detail };
+    if let Some((rank, (_, kind, text))) = all.iter().enumerate().find(|(_, (failed, ..))| *failed) {
+        return own(*kind, format!("rank {rank} failed: {text}"));
+    }
+    // without the line, which may differ
+    let call_of = |text: &str| text.rsplit_once(" (").map_or(text, |(call, _)| call).to_string();
+    let first = all.first().map(|(.., text)| text.clone()).unwrap_or_default();
+    let other = all.iter().enumerate().find(|(_, (.., text))| call_of(text) != call_of(&first));
+    let Some((rank, (.., text))) = other else {
+        return own(ErrorKind::Internal, "the ranks have made different numbers of calls".into());
+    };
+    let parts = |text: &str| {
+        let call = call_of(text);
+        let (what, of) = call.split_once(" of ").unwrap_or((&call, ""));
+        (what.to_string(), of.split(' ').next().unwrap_or_default().to_string())
+    };
+    let (a, b) = (parts(&first), parts(text));
+    let kind = if a.0 != b.0 {
+        ErrorKind::Argument
+    } else if a.1 != b.1 {
+        ErrorKind::DType
+    } else {
+        ErrorKind::Shape
+    };
+    own(kind, format!("the ranks differ: rank 0 calls {first}, rank {rank} calls {text}"))
+}

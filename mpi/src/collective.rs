@@ -1,0 +1,285 @@
+//! The collectives that reduce and copy: `all_reduce`, `broadcast`, and their forms that do not wait.
+
+use crate::call::{Call, Fallible, Fault, settle};
+use crate::comm::Comm;
+use crate::queue::{Action, Job};
+use crate::raw::Reduce;
+use crate::staging::{host, room};
+use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
+
+/// Elements that a GPU reads, and MPI moves, at a time.
+const PIECE: usize = 1 << 22;
+/// The bytes of a bucket of [`Comm::all_reduce_many`].
+const BUCKET: usize = 1 << 24;
+
+/// A collective that has been started. [`Request::wait`] gives its result.
+///
+/// If it is dropped, the collective goes on without it, because the other ranks need it; an error of it is then returned
+/// by [`Comm::run`].
+#[must_use = "the result, or the error, comes from `wait`"]
+pub struct Request<'a> {
+    comm: &'a Comm,
+    number: u64,
+    name: &'static str,
+    finish: Finish,
+    is_taken: bool,
+}
+
+/// What is done with the elements that have come.
+#[derive(Clone)]
+struct Finish {
+    dtype: DType,
+    device: Device,
+}
+
+impl Finish {
+    #[track_caller]
+    fn of(&self, outputs: Vec<Array>) -> Fallible<Array> {
+        let missing = || Fault::new(ErrorKind::Internal, "a collective gave nothing");
+        let x = outputs.into_iter().next().ok_or_else(missing)?;
+        let x = if x.dtype() == self.dtype { x } else { x.astype(self.dtype).eval()? };
+        Ok(if self.device == Device::cpu() { x } else { x.to_device(&self.device)? })
+    }
+}
+
+impl Request<'_> {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// The errors of the collective.
+    #[track_caller]
+    pub fn wait(mut self) -> Result<Array> {
+        self.is_taken = true;
+        let outputs = self.comm.wait(self.number, self.name);
+        settle(match outputs {
+            Ok(outputs) => self.finish.of(outputs),
+            Err(fault) => Err(fault),
+        })
+    }
+
+    /// Lets the collective go on, and returns whether [`Request::wait`] would return at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if MPI reports an error. Errors of the collective come from [`Request::wait`].
+    #[track_caller]
+    pub fn test(&self) -> Result<bool> {
+        settle(self.comm.advance().map_err(|f| f.of(self.name)))?;
+        Ok(self.comm.is_done(self.number))
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            self.comm.forget(self.number);
+        }
+    }
+}
+
+impl Comm {
+    /// Combines the arrays of all ranks element by element; each rank gets the result. On every rank the array must have
+    /// the same dtype and shape. f16 and bf16 are added in f32, and rounded once at the end.
+    ///
+    /// The result has the same bits on all ranks. For sums and products of floats the bits depend on the number of
+    /// ranks; those of [`Comm::sum_in_order`] do not.
+    ///
+    /// # Errors
+    /// On every rank: [`ErrorKind::Argument`], [`ErrorKind::DType`] or [`ErrorKind::Shape`] if two ranks differ in the
+    /// operation, the dtype or the shape; the error of a rank on which the expression could not be evaluated.
+    ///
+    /// ```no_run
+    /// # use cupric_mpi::{Comm, Reduce};
+    /// # fn example(comm: &Comm, errors: &cupric::Expr) -> cupric::Result<()> {
+    /// let largest = comm.all_reduce(&errors.max(..), Reduce::Max)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn all_reduce(&self, x: impl AsRef<Expr>, op: Reduce) -> Result<Array> {
+        let x = x.as_ref();
+        let call = Call::new("all_reduce").with(op.name());
+        let x = match x.eval() {
+            Ok(x) if x.device().is_gpu() => return settle(self.in_pieces(&x, &call, |x| reducing(x, op))),
+            other => other,
+        };
+        let request = match x {
+            Ok(x) => self.begin(call, Ok(x), |x| reducing(x, op)),
+            Err(error) => self.begin(call, Err(error.into()), |x| reducing(x, op)),
+        };
+        settle(request)?.wait()
+    }
+
+    /// Starts [`Comm::all_reduce`] and returns at once. Evaluate something else before [`Request::wait`], and call
+    /// [`Comm::progress`] meanwhile. An array of a GPU is read whole.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if MPI reports an error. All others come from [`Request::wait`].
+    ///
+    /// ```no_run
+    /// # use cupric_mpi::{Comm, Reduce};
+    /// # fn example(comm: &Comm, gradient: &cupric::Expr, next: &cupric::Expr) -> cupric::Result<()> {
+    /// let sum = comm.start_all_reduce(gradient, Reduce::Sum)?;
+    /// let other = next.eval()?; // while the sum is on its way
+    /// let sum = sum.wait()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn start_all_reduce(&self, x: impl AsRef<Expr>, op: Reduce) -> Result<Request<'_>> {
+        let x = x.as_ref();
+        let call = Call::new("all_reduce").with(op.name());
+        let x = x.eval().map_err(Fault::from);
+        settle(self.begin(call, x, |x| reducing(x, op)))
+    }
+
+    /// Copies the array of rank `root` to all ranks. The others pass an array of the same dtype and shape, whose elements
+    /// do not matter.
+    ///
+    /// # Errors
+    /// As [`Comm::all_reduce`]; [`ErrorKind::Argument`] if there is no rank `root`, or the ranks name different ones.
+    #[track_caller]
+    pub fn broadcast(&self, x: impl AsRef<Expr>, root: usize) -> Result<Array> {
+        let x = x.as_ref();
+        let call = Call::new("broadcast").with(format_args!("root {root}"));
+        let x = match self.evaluated(x, root) {
+            Ok(x) if x.device().is_gpu() => return settle(self.in_pieces(&x, &call, |x| self.sending(x, root))),
+            other => other,
+        };
+        settle(self.begin(call, x, |x| self.sending(x, root)))?.wait()
+    }
+
+    /// Starts [`Comm::broadcast`] and returns at once, as [`Comm::start_all_reduce`] does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if MPI reports an error. All others come from [`Request::wait`].
+    #[track_caller]
+    pub fn start_broadcast(&self, x: impl AsRef<Expr>, root: usize) -> Result<Request<'_>> {
+        let x = x.as_ref();
+        let call = Call::new("broadcast").with(format_args!("root {root}"));
+        let x = self.evaluated(x, root);
+        settle(self.begin(call, x, |x| self.sending(x, root)))
+    }
+
+    /// Combines a list of arrays, such as the gradients of a step, as [`Comm::all_reduce`] does each. Small arrays of one
+    /// dtype share a message of up to 16 MiB, and all messages are under way at once.
+    ///
+    /// # Errors
+    /// As [`Comm::all_reduce`].
+    ///
+    /// ```no_run
+    /// # use cupric_mpi::{Comm, Reduce};
+    /// # fn example(comm: &Comm, gradients: &[cupric::Array]) -> cupric::Result<()> {
+    /// let sums = comm.all_reduce_many(gradients, Reduce::Sum)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn all_reduce_many(&self, arrays: &[Array], op: Reduce) -> Result<Vec<Array>> {
+        let mut requests = vec![];
+        let mut rest = arrays;
+        // the number of arrays must be equal on all ranks: an agreement on it
+        let call = Call::new("all_reduce_many").with(format_args!("{}, {} arrays", op.name(), arrays.len()));
+        settle(self.collect(call, Ok(Job::nothing())))?;
+        while let Some(first) = rest.first() {
+            let mut bytes = 0usize;
+            let fits = |x: &&Array| {
+                bytes = bytes.saturating_add(x.size().saturating_mul(x.dtype().size()));
+                x.dtype() == first.dtype() && x.device() == first.device() && bytes <= BUCKET
+            };
+            let n = rest.iter().take_while(fits).count().max(1);
+            let flat: Vec<Expr> = rest[..n].iter().map(|x| x.reshape(-1)).collect();
+            let bucket = if n == 1 { flat[0].clone() } else { concat(&flat, 0) };
+            requests.push((self.start_all_reduce(&bucket, op)?, &rest[..n]));
+            rest = &rest[n..];
+        }
+        let mut sums = vec![];
+        for (request, parts) in requests {
+            let all = request.wait()?;
+            let mut at = 0;
+            for part in parts {
+                sums.push(all.slice(s![at..at + part.size()]).reshape(part.shape()).eval()?);
+                at += part.size();
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Computes the array of a broadcast, after a check of the root.
+    #[track_caller]
+    fn evaluated(&self, x: &Expr, root: usize) -> Fallible<Array> {
+        self.check_root(root)?;
+        Ok(x.eval()?)
+    }
+
+    pub(crate) fn check_root(&self, root: usize) -> Fallible<()> {
+        if root < self.size() {
+            return Ok(());
+        }
+        Err(Fault::new(ErrorKind::Argument, format!("there is no rank {root}; the job has {}", self.size())))
+    }
+
+    /// Starts a collective of an array, which may not have been computed.
+    #[track_caller]
+    fn begin(
+        &self,
+        call: Call,
+        x: Fallible<Array>,
+        make: impl FnOnce(&Array) -> Fallible<Job>,
+    ) -> Fallible<Request<'_>> {
+        let name = call.name;
+        let (call, made, finish) = match x {
+            Ok(x) => {
+                let finish = Finish { dtype: x.dtype(), device: x.device() };
+                (call.of(x.dtype(), x.shape()), make(&x), finish)
+            }
+            Err(fault) => (call, Err(fault), Finish { dtype: DType::F32, device: Device::cpu() }),
+        };
+        let number = self.push(call, made.map_err(|f| f.of(name)))?;
+        Ok(Request { comm: self, number, name, finish, is_taken: false })
+    }
+
+    /// Runs a collective of an array of a GPU by pieces, so that the host holds two of them at a time: one is read while
+    /// the other is on its way.
+    #[track_caller]
+    fn in_pieces(&self, x: &Array, call: &Call, make: impl Fn(&Array) -> Fallible<Job>) -> Fallible<Array> {
+        let call = call.clone().with("on a GPU, in pieces").of(x.dtype(), x.shape());
+        let finish = Finish { dtype: x.dtype(), device: x.device() };
+        let (flat, n) = (x.reshape(-1).eval()?, x.size());
+        let (mut parts, mut under_way) = (vec![], None);
+        let starts: Vec<usize> = (0..n.max(1)).step_by(PIECE).collect();
+        for at in starts {
+            let piece = flat.slice(s![at..(at + PIECE).min(n)]).eval();
+            let made = piece.map_err(Fault::from).and_then(|piece| make(&piece)).map_err(|f| f.of(call.name));
+            let number = self.push(call.clone().with(format_args!("from {at}")), made)?;
+            let request = Request { comm: self, number, name: call.name, finish: finish.clone(), is_taken: false };
+            if let Some(before) = under_way.replace(request) {
+                parts.push(before.wait()?);
+            }
+        }
+        if let Some(last) = under_way {
+            parts.push(last.wait()?);
+        }
+        let all = if parts.len() == 1 { parts[0].reshape(x.shape()) } else { concat(&parts, 0).reshape(x.shape()) };
+        Ok(all.eval()?)
+    }
+
+    fn sending(&self, x: &Array, root: usize) -> Fallible<Job> {
+        let (input, outputs) = match root == self.rank() {
+            true => (Some(host(x)?), vec![]),
+            false => (None, vec![room(x.dtype(), x.shape())?]),
+        };
+        Ok(Job { action: Action::Broadcast(root), input, outputs })
+    }
+}
+
+/// Returns the dtype in which elements are combined.
+pub(crate) fn wide(dtype: DType) -> DType {
+    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
+}
+
+#[track_caller]
+fn reducing(x: &Array, op: Reduce) -> Fallible<Job> {
+    let input = host(&x.astype(wide(x.dtype())))?;
+    let outputs = vec![room(input.dtype(), input.shape())?];
+    Ok(Job { action: Action::AllReduce(op), input: Some(input), outputs })
+}

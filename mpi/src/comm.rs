@@ -1,0 +1,228 @@
+//! The ranks of a job, from its start to its end.
+
+use crate::call::{Call, Fallible, Fault, settle};
+use crate::queue::{Job, Outcome, Pause, Queue};
+use crate::raw::World;
+use cupric::{Array, ErrorKind, Result};
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+/// The ranks of a job. [`Comm::run`] makes one.
+pub struct Comm {
+    pub(crate) world: World,
+    queue: RefCell<Queue>,
+    /// MPI is called from one thread.
+    one_thread: PhantomData<*const ()>,
+}
+
+/// What a rank has sent so far, and how long it has waited.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// The number of collectives.
+    pub collectives: u64,
+    /// The bytes that this rank has handed over to collectives.
+    pub bytes: u64,
+    /// The time in which this rank has waited for others or for the network.
+    pub waited: Duration,
+}
+
+impl Display for Traffic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (kib, waited) = (self.bytes as f64 / 1024.0, self.waited.as_secs_f64());
+        write!(f, "{} collectives, {kib:.1} KiB sent, {waited:.3} s waited", self.collectives)
+    }
+}
+
+impl Comm {
+    /// Initialises MPI, calls a function with the ranks of the job, and ends MPI. A program calls it once, on each rank.
+    ///
+    /// If the function returns an error or panics, the rank prints one message that names the rank and the cause, and
+    /// ends all ranks with status 1, so that none waits for it for ever. An error that all ranks have, because they did
+    /// not agree, is printed once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for a second call in one process; [`ErrorKind::Internal`] if MPI cannot be initialised.
+    ///
+    /// ```no_run
+    /// use cupric::Result;
+    /// use cupric_mpi::Comm;
+    /// Comm::run(|comm| -> Result<()> {
+    ///     println!("rank {} of {}", comm.rank(), comm.size());
+    ///     comm.barrier()
+    /// })?;
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn run<T, E: Display>(function: impl FnOnce(&Comm) -> Result<T, E>) -> Result<T> {
+        let world = settle(World::new().map_err(|f| f.of("run")))?;
+        let comm = Comm { world, queue: RefCell::default(), one_thread: PhantomData };
+        let result = catch_unwind(AssertUnwindSafe(|| function(&comm)));
+        let value = match result {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => comm.give_up(&format!("failed: {error}")),
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                comm.give_up(&format!("panicked: {}", text.unwrap_or_default()))
+            }
+        };
+        let call = Call::new("run").with("the end of the job");
+        if let Err(error) = settle(comm.end(call)) {
+            comm.give_up(&format!("failed: {error}"));
+        }
+        Ok(value)
+    }
+
+    /// Waits until all ranks are here and nothing is in progress, and ends MPI.
+    fn end(&self, call: Call) -> Fallible<()> {
+        self.collect(call, Ok(Job::nothing()))?;
+        let mut pause = Pause::new();
+        while !self.queue.borrow().is_empty() {
+            self.advance()?;
+            pause.next("run")?;
+        }
+        self.queue.borrow_mut().lost()?;
+        self.world.finalize()
+    }
+
+    /// Prints why this rank cannot go on, and ends all ranks. An error that all ranks have is left to rank 0; the others
+    /// print it only if they are still there a second later.
+    fn give_up(&self, why: &str) -> ! {
+        // the queue may be borrowed by what panicked
+        let agreed = self.queue.try_borrow().ok().and_then(|queue| queue.agreed.clone());
+        if self.rank() != 0 && agreed.is_some_and(|text| why.contains(&text)) {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        let (rank, size) = (self.rank(), self.size());
+        let _ = writeln!(std::io::stderr(), "cupric-mpi: rank {rank} of {size} {why}");
+        World::abort()
+    }
+
+    /// Returns the number of this rank, from 0.
+    pub fn rank(&self) -> usize {
+        self.world.rank
+    }
+
+    /// Returns the number of ranks.
+    pub fn size(&self) -> usize {
+        self.world.size
+    }
+
+    /// Returns this rank's part of `n` rows. The parts of all ranks are in order, and their lengths differ by at most
+    /// one, so some are empty if there are fewer rows than ranks.
+    pub fn shard(&self, n: usize) -> Range<usize> {
+        self.shard_of(n, self.rank())
+    }
+
+    /// Returns the part of `n` rows that belongs to a rank.
+    pub fn shard_of(&self, n: usize, rank: usize) -> Range<usize> {
+        let (each, more) = (n / self.size(), n % self.size());
+        let start = |r: usize| each * r + r.min(more);
+        let rank = rank.min(self.size());
+        start(rank)..start((rank + 1).min(self.size()))
+    }
+
+    /// Returns what this rank has sent so far, and how long it has waited.
+    pub fn traffic(&self) -> Traffic {
+        let queue = self.queue.borrow();
+        Traffic { collectives: queue.count(), bytes: queue.bytes, waited: queue.waited }
+    }
+
+    /// Waits until all ranks have called it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] on every rank if another rank calls another collective.
+    #[track_caller]
+    pub fn barrier(&self) -> Result<()> {
+        settle(self.collect(Call::new("barrier"), Ok(Job::nothing())).map(|_| ()))
+    }
+
+    /// Returns a result if all ranks have succeeded. If one has failed, every rank gets an error that names this rank and
+    /// its error.
+    ///
+    /// # Errors
+    /// The error of the rank that failed, or of the first of several; [`ErrorKind::Argument`] if another rank calls
+    /// another collective.
+    ///
+    /// ```no_run
+    /// # fn example(comm: &cupric_mpi::Comm) -> cupric::Result<()> {
+    /// // either all ranks have their file, or all return the error of the rank that has not
+    /// let part = comm.agree(cupric::Array::from_npy(format!("part-{}.npy", comm.rank())))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn agree<T>(&self, result: Result<T>) -> Result<T> {
+        settle(self.agreed(Call::new("agree"), result.map_err(Fault::Other)))
+    }
+
+    /// Lets collectives that have been started go on. Call it now and then between evaluations, because most MPIs move
+    /// data only inside of calls.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if MPI reports an error.
+    #[track_caller]
+    pub fn progress(&self) -> Result<()> {
+        settle(self.advance().map_err(|f| f.of("progress")))
+    }
+
+    pub(crate) fn advance(&self) -> Fallible<()> {
+        self.queue.borrow_mut().progress(&self.world)
+    }
+
+    /// Starts a collective, and returns its number.
+    pub(crate) fn push(&self, call: Call, made: Fallible<Job>) -> Fallible<u64> {
+        let mut queue = self.queue.borrow_mut();
+        let number = queue.push(&self.world, call, made)?;
+        queue.progress(&self.world)?;
+        Ok(number)
+    }
+
+    /// Waits for a collective.
+    pub(crate) fn wait(&self, number: u64, name: &str) -> Outcome {
+        let mut pause = Pause::new();
+        loop {
+            self.advance()?;
+            let mut queue = self.queue.borrow_mut();
+            if let Some(outcome) = queue.take(number) {
+                queue.waited += pause.waited();
+                return outcome;
+            }
+            drop(queue);
+            pause.next(name)?;
+        }
+    }
+
+    pub(crate) fn is_done(&self, number: u64) -> bool {
+        self.queue.borrow().is_done(number)
+    }
+
+    pub(crate) fn forget(&self, number: u64) {
+        // a rank that panics while the queue is in use ends the job anyway
+        if let Ok(mut queue) = self.queue.try_borrow_mut() {
+            queue.forget(number);
+        }
+    }
+
+    /// Returns a value if all ranks have one.
+    pub(crate) fn agreed<T>(&self, call: Call, made: Fallible<T>) -> Fallible<T> {
+        let (value, made) = match made {
+            Ok(value) => (Some(value), Ok(Job::nothing())),
+            Err(fault) => (None, Err(fault)),
+        };
+        self.collect(call, made)?;
+        value.ok_or_else(|| Fault::new(ErrorKind::Internal, "an error was not agreed on"))
+    }
+
+    /// Starts a collective and waits for it.
+    pub(crate) fn collect(&self, call: Call, made: Fallible<Job>) -> Fallible<Vec<Array>> {
+        let name = call.name;
+        let number = self.push(call, made.map_err(|f| f.of(name)))?;
+        self.wait(number, name)
+    }
+}

@@ -1,0 +1,359 @@
+//! The collectives that exchange parts of arrays along an axis.
+
+use crate::call::{Call, Fallible, Fault, settle};
+use crate::collective::wide;
+use crate::comm::Comm;
+use crate::queue::{Action, Job, Lists};
+use crate::raw::{Reduce, counts};
+use crate::staging::{host, room};
+use cupric::{Array, DType, Device, ErrorKind, Expr, Result, s};
+
+/// The dtype and shape that a root tells the others: the number of the dtype, the number of axes, and up to 64 lengths.
+const HEADER: usize = 66;
+
+/// The number of elements in a row, where rows go along axis 0.
+pub(crate) fn row(shape: &[usize]) -> usize {
+    shape.iter().skip(1).product()
+}
+
+/// An array with its axis moved to the front, on the CPU, and the device that it comes from.
+pub(crate) struct Front {
+    pub x: Array,
+    device: Device,
+    axis: isize,
+}
+
+impl Front {
+    #[track_caller]
+    pub fn new(x: impl AsRef<Expr>, axis: isize) -> Fallible<Front> {
+        let x = x.as_ref();
+        let x = x.eval()?;
+        let device = x.device();
+        if x.ndim() == 0 {
+            return Err(Fault::new(ErrorKind::Shape, "an array without axes has no rows; reshape it to [1]"));
+        }
+        let moved = if axis == 0 { host(&x)? } else { host(&x.moveaxis(axis, 0))? };
+        Ok(Front { x: moved, device, axis })
+    }
+
+    /// Returns another array of rows with the axis and the device of this one.
+    #[track_caller]
+    pub fn back(&self, rows: &Array) -> Fallible<Array> {
+        let x = if self.axis == 0 { rows.clone() } else { rows.moveaxis(0, self.axis).eval()? };
+        Ok(if self.device == Device::cpu() { x } else { x.to_device(&self.device)? })
+    }
+}
+
+/// Adds to a call what rows must have in common: the dtype and all lengths except the first.
+fn rows_of(call: Call, front: &Fallible<Front>, axis: isize) -> Call {
+    match front {
+        Ok(front) => call.with(format_args!("axis {axis}")).of(front.x.dtype(), &front.x.shape()[1..]),
+        Err(_) => call,
+    }
+}
+
+fn first(outputs: Vec<Array>) -> Fallible<Array> {
+    outputs.into_iter().next().ok_or_else(|| Fault::new(ErrorKind::Internal, "a collective gave nothing"))
+}
+
+impl Comm {
+    /// Joins the arrays of all ranks along an axis, in the order of the ranks; each rank gets the result. The lengths
+    /// along this axis may differ, and may be 0.
+    ///
+    /// # Errors
+    /// On every rank: [`ErrorKind::Argument`], [`ErrorKind::DType`] or [`ErrorKind::Shape`] if two ranks differ in the
+    /// operation, the dtype, the axis or another length; [`ErrorKind::LimitExceeded`] for a result of 2^31 elements or
+    /// more, which MPI cannot count; the error of a rank on which the expression could not be evaluated.
+    ///
+    /// ```no_run
+    /// # fn example(comm: &cupric_mpi::Comm, rows: &cupric::Expr) -> cupric::Result<()> {
+    /// let all = comm.all_gather(rows, 0)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn all_gather(&self, x: impl AsRef<Expr>, axis: isize) -> Result<Array> {
+        let x = x.as_ref();
+        settle(self.gathered(Call::new("all_gather"), x, axis, None)).and_then(|x| {
+            let missing = Fault::new(ErrorKind::Internal, "a collective gave nothing");
+            settle(x.ok_or(missing))
+        })
+    }
+
+    /// Joins the arrays of all ranks along axis 0 on rank `root`; the others get `None`.
+    ///
+    /// # Errors
+    /// As [`Comm::all_gather`]; [`ErrorKind::Argument`] if there is no rank `root`, or the ranks name different ones.
+    #[track_caller]
+    pub fn gather(&self, x: impl AsRef<Expr>, root: usize) -> Result<Option<Array>> {
+        let x = x.as_ref();
+        let call = Call::new("gather").with(format_args!("root {root}"));
+        settle(self.gathered(call, x, 0, Some(root)))
+    }
+
+    /// Divides the array of rank `root` along axis 0 as [`Comm::shard`] does, and gives each rank its part. The others
+    /// pass `None`.
+    ///
+    /// # Errors
+    /// On every rank: [`ErrorKind::Argument`] if there is no rank `root`, if the ranks name different ones, or if only
+    /// the array of another rank is there; the other errors of [`Comm::all_gather`].
+    #[track_caller]
+    pub fn scatter(&self, x: Option<&Expr>, root: usize) -> Result<Array> {
+        settle(self.scattered(Call::new("scatter").with(format_args!("root {root}")), x, root))
+    }
+
+    /// Combines the arrays of all ranks element by element, divides the result along an axis as [`Comm::shard`] does, and
+    /// gives each rank its part.
+    ///
+    /// # Errors
+    /// As [`Comm::all_reduce`]; [`ErrorKind::LimitExceeded`] for 2^31 elements or more.
+    #[track_caller]
+    pub fn reduce_scatter(&self, x: impl AsRef<Expr>, op: Reduce, axis: isize) -> Result<Array> {
+        let x = x.as_ref();
+        let call = Call::new("reduce_scatter").with(op.name());
+        settle(self.reduced_scattered(call, x, op, axis))
+    }
+
+    /// Adds parts in a fixed order. Along its first axis an array holds the parts of its rank, for example the sums over
+    /// some shards of the data; the result is the sum of the parts of all ranks, in the order of the ranks, without this
+    /// axis. It has the same bits for any number of ranks that share the same parts, where [`Comm::all_reduce`] adds in
+    /// another order for each number. f16 and bf16 are added in f32.
+    ///
+    /// It sends every part once and the sum once, so with `p` parts on each rank about `(p + 1) / 2` times as much as
+    /// [`Comm::all_reduce`].
+    ///
+    /// # Errors
+    /// As [`Comm::all_gather`]; [`ErrorKind::Shape`] if no rank has a part.
+    ///
+    /// ```no_run
+    /// # fn example(comm: &cupric_mpi::Comm, shards: &[cupric::Expr]) -> cupric::Result<()> {
+    /// // each of 4 shards of a batch has its own gradient, whichever rank computes it
+    /// let mine = cupric::stack(&shards[comm.shard(4)], 0);
+    /// let gradient = comm.sum_in_order(&mine)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn sum_in_order(&self, x: impl AsRef<Expr>) -> Result<Array> {
+        let x = x.as_ref();
+        settle(self.summed(Call::new("sum_in_order"), x))
+    }
+
+    /// Gives the first `rows` rows (along axis 0) to the rank before this one and the last `rows` rows to the rank behind
+    /// it, and returns the rows that these two give: the last ones of the rank before, and the first ones of the rank
+    /// behind. At both ends there is no neighbour, and so there is `None`. A step of a grid that is divided among ranks
+    /// needs these rows.
+    ///
+    /// # Errors
+    /// As [`Comm::all_gather`]; [`ErrorKind::Shape`] on every rank if a rank has fewer than `rows` rows.
+    #[track_caller]
+    pub fn halo(&self, x: impl AsRef<Expr>, rows: usize) -> Result<(Option<Array>, Option<Array>)> {
+        let x = x.as_ref();
+        settle(self.edges(Call::new("halo").with(format_args!("{rows} rows")), x, rows))
+    }
+
+    #[track_caller]
+    fn edges(&self, call: Call, x: &Expr, rows: usize) -> Fallible<(Option<Array>, Option<Array>)> {
+        let front = Front::new(x, 0);
+        let call = rows_of(call, &front, 0);
+        let [before, behind] = [self.rank() > 0, self.rank() + 1 < self.size()];
+        let made = front.as_ref().map_err(Clone::clone).and_then(|front| {
+            let shape = front.x.shape();
+            if shape[0] < rows {
+                return Err(Fault::new(ErrorKind::Shape, format!("{} rows are fewer than {rows}", shape[0])));
+            }
+            let mut edge = shape.to_vec();
+            edge[0] = rows;
+            // both rooms are there, so that the second one is always that of the rank behind
+            let outputs = [before, behind].map(|is_there| {
+                let shape = if is_there { edge.clone() } else { vec![0] };
+                room(front.x.dtype(), &shape)
+            });
+            let outputs = outputs.into_iter().collect::<Fallible<_>>()?;
+            Ok(Job { action: Action::Halo(rows * row(shape)), input: Some(front.x.clone()), outputs })
+        });
+        let mut outputs = self.collect(call, made)?.into_iter();
+        let front = front?;
+        let mut next = |is_there: bool| match (is_there, outputs.next()) {
+            (true, Some(x)) => front.back(&x).map(Some),
+            _ => Ok(None),
+        };
+        let before = next(before)?;
+        Ok((before, next(behind)?))
+    }
+
+    #[track_caller]
+    fn gathered(&self, call: Call, x: &Expr, axis: isize, root: Option<usize>) -> Fallible<Option<Array>> {
+        let front = root.map_or(Ok(()), |root| self.check_root(root)).and_then(|()| Front::new(x, axis));
+        let call = rows_of(call, &front, axis);
+        let counted = front.map(|front| {
+            let rows = front.x.shape()[0];
+            (front, rows)
+        });
+        let (front, lengths) = self.lengths(call.clone(), counted)?;
+        let made = self.gathering(&front.x, &lengths, root);
+        let outputs = self.collect(call.with("data"), made)?;
+        if root.is_some_and(|root| root != self.rank()) {
+            return Ok(None);
+        }
+        front.back(&first(outputs)?).map(Some)
+    }
+
+    #[track_caller]
+    fn gathering(&self, x: &Array, lengths: &[usize], root: Option<usize>) -> Fallible<Job> {
+        let elements: Vec<usize> = lengths.iter().map(|n| n.saturating_mul(row(x.shape()))).collect();
+        let lists = counts(&elements)?;
+        let mut shape = x.shape().to_vec();
+        shape[0] = if root.is_none_or(|root| root == self.rank()) { lengths.iter().sum() } else { 0 };
+        let outputs = vec![room(x.dtype(), &shape)?];
+        let action = match root {
+            Some(root) => Action::Gather(lists, root),
+            None => Action::AllGather(lists),
+        };
+        Ok(Job { action, input: Some(x.clone()), outputs })
+    }
+
+    /// Returns the numbers of all ranks, of which each gives one, with something that this rank keeps.
+    #[track_caller]
+    pub(crate) fn lengths<T>(&self, call: Call, given: Fallible<(T, usize)>) -> Fallible<(T, Vec<usize>)> {
+        let made = given.as_ref().map_err(Clone::clone).and_then(|(_, n)| {
+            let input = Array::from_vec(vec![*n as u64], [1])?;
+            let outputs = vec![room(DType::U64, &[self.size()])?];
+            let lists = counts(&vec![1; self.size()])?;
+            Ok(Job { action: Action::AllGather(lists), input: Some(input), outputs })
+        });
+        let lengths = first(self.collect(call, made)?)?.to_vec::<u64>()?;
+        let lengths = lengths.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
+        Ok((given?.0, lengths))
+    }
+
+    #[track_caller]
+    fn scattered(&self, call: Call, x: Option<&Expr>, root: usize) -> Fallible<Array> {
+        let is_root = root == self.rank();
+        let front = match (is_root, x) {
+            (true, Some(x)) => self.check_root(root).and_then(|()| Front::new(x, 0)).map(Some),
+            (true, None) => Err(Fault::new(ErrorKind::Argument, "the root has no array")),
+            (false, None) => self.check_root(root).map(|()| None),
+            (false, Some(_)) => Err(Fault::new(ErrorKind::Argument, "a rank that is not the root has an array")),
+        };
+        let made = front.as_ref().map_err(Clone::clone).and_then(|front| {
+            let (input, outputs) = match front {
+                Some(front) => (Some(header(&front.x)?), vec![]),
+                None => (None, vec![room(DType::U64, &[HEADER])?]),
+            };
+            Ok(Job { action: Action::Broadcast(root), input, outputs })
+        });
+        let words = first(self.collect(call.clone(), made)?)?.to_vec::<u64>()?;
+        let front = front?;
+        let made = told(&words).and_then(|(dtype, mut shape)| {
+            let row = row(&shape);
+            let parts = (0..self.size()).map(|rank| self.shard_of(shape[0], rank).len());
+            let lists = counts(&parts.map(|n| n.saturating_mul(row)).collect::<Vec<_>>())?;
+            shape[0] = self.shard(shape[0]).len();
+            let input = match &front {
+                Some(front) => front.x.clone(),
+                // says of which type the elements are that come
+                None => room(dtype, &[0])?,
+            };
+            Ok(Job { action: Action::Scatter(lists, root), input: Some(input), outputs: vec![room(dtype, &shape)?] })
+        });
+        let part = first(self.collect(call.with("data"), made)?)?;
+        front.map_or(Ok(part.clone()), |front| front.back(&part))
+    }
+
+    #[track_caller]
+    fn reduced_scattered(&self, call: Call, x: &Expr, op: Reduce, axis: isize) -> Fallible<Array> {
+        let front = Front::new(x, axis);
+        let call = match &front {
+            Ok(front) => call.with(format_args!("axis {axis}")).of(front.x.dtype(), front.x.shape()),
+            Err(_) => call,
+        };
+        let made = front.as_ref().map_err(Clone::clone).and_then(|front| {
+            let input = host(&front.x.astype(wide(front.x.dtype())))?;
+            let mut shape = input.shape().to_vec();
+            let parts = (0..self.size()).map(|rank| self.shard_of(shape[0], rank).len() * row(&shape));
+            let (lengths, _) = counts(&parts.collect::<Vec<_>>())?;
+            shape[0] = self.shard(shape[0]).len();
+            let outputs = vec![room(input.dtype(), &shape)?];
+            Ok(Job { action: Action::ReduceScatter(op, lengths), input: Some(input), outputs })
+        });
+        let part = first(self.collect(call, made)?)?;
+        let front = front?;
+        front.back(&part.astype(front.x.dtype()).eval()?)
+    }
+
+    #[track_caller]
+    fn summed(&self, call: Call, x: &Expr) -> Fallible<Array> {
+        let front = Front::new(x, 0);
+        let call = rows_of(call, &front, 0);
+        let counted = front.map(|front| {
+            let rows = front.x.shape()[0];
+            (front, rows)
+        });
+        let (front, lengths) = self.lengths(call.clone(), counted)?;
+        let dtype = front.x.dtype();
+        let parts: usize = lengths.iter().sum();
+        let elements = row(front.x.shape());
+        // each rank adds its part of the elements of all arrays
+        let wanted: Vec<usize> = (0..self.size()).map(|rank| self.shard_of(elements, rank).len()).collect();
+        let made = host(&front.x.reshape([lengths[self.rank()], elements]).t()).and_then(|columns| {
+            if parts == 0 {
+                return Err(Fault::new(ErrorKind::Shape, "no rank has an array to add"));
+            }
+            let own = wanted[self.rank()];
+            let sent = wanted.iter().map(|n| n * lengths[self.rank()]);
+            let received = lengths.iter().map(|n| n * own);
+            let lists = (counts(&sent.collect::<Vec<_>>())?, counts(&received.collect::<Vec<_>>())?);
+            let outputs = vec![room(dtype, &[parts * own])?];
+            Ok(Job { action: Action::AllToAll(lists.0, lists.1), input: Some(columns), outputs })
+        });
+        let all = first(self.collect(call.clone().with("parts"), made)?)?;
+        let own = wanted[self.rank()];
+        let (mut sum, mut at): (Option<Expr>, usize) = (None, 0);
+        for n in lengths {
+            let block = all.slice(s![at..at + n * own]).reshape([own, n]);
+            for i in 0..n {
+                let part = block.slice(s![.., i]).astype(wide(dtype));
+                sum = Some(sum.map_or(part.clone(), |sum| sum + part));
+            }
+            at += n * own;
+            // an array for each rank, so that no expression becomes long
+            sum = sum.map(|sum| sum.eval().map(Expr::from)).transpose()?;
+        }
+        let sum = sum.ok_or_else(|| Fault::new(ErrorKind::Internal, "nothing was added"))?;
+        let made = host(&sum.astype(dtype)).and_then(|sum| self.gathering(&sum, &wanted, None));
+        let sum = first(self.collect(call.with("sums"), made)?)?;
+        front.back(&sum.reshape(&front.x.shape()[1..]).eval()?)
+    }
+
+    /// Gives each rank its part of the rows of this rank, and returns the parts that it gets, one behind the other. The
+    /// rank gets `received[r]` elements of rank r.
+    #[track_caller]
+    pub(crate) fn exchanged(&self, call: Call, x: Fallible<(Array, Lists, Lists, usize)>) -> Fallible<Array> {
+        let made = x.and_then(|(x, sent, received, size)| {
+            let outputs = vec![room(x.dtype(), &[size])?];
+            Ok(Job { action: Action::AllToAll(sent, received), input: Some(x), outputs })
+        });
+        first(self.collect(call, made)?)
+    }
+}
+
+/// Describes an array in [`HEADER`] numbers.
+#[track_caller]
+fn header(x: &Array) -> Fallible<Array> {
+    let dtype = DType::ALL.iter().position(|d| *d == x.dtype()).unwrap_or(0);
+    let mut words = vec![dtype as u64, x.ndim() as u64];
+    words.extend(x.shape().iter().map(|n| *n as u64));
+    words.resize(HEADER, 0);
+    Ok(Array::from_vec(words, [HEADER])?)
+}
+
+fn told(words: &[u64]) -> Fallible<(DType, Vec<usize>)> {
+    let wrong = || Fault::new(ErrorKind::Internal, "the root's description of its array is wrong");
+    let [dtype, axes, lengths @ ..] = words else { return Err(wrong()) };
+    let dtype = usize::try_from(*dtype).ok().and_then(|i| DType::ALL.get(i)).ok_or_else(wrong)?;
+    let axes = usize::try_from(*axes).map_err(|_| wrong())?;
+    let lengths = lengths.get(..axes).filter(|l| !l.is_empty()).ok_or_else(wrong)?;
+    let shape = lengths.iter().map(|n| usize::try_from(*n).map_err(|_| wrong()));
+    Ok((*dtype, shape.collect::<Fallible<_>>()?))
+}

@@ -1,0 +1,313 @@
+//! The collectives of a rank in the order of their calls. All ranks start the data of their collectives in this order,
+//! whenever their agreements arrive, because MPI matches calls by order.
+
+use crate::call::{Call, Fallible, Fault, REPORT, report, verdict};
+use crate::raw::{Kind, Reduce, Started, World, counts};
+use crate::staging::{address, address_mut};
+use cupric::{Array, DType, ErrorKind};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ffi::c_int;
+use std::time::{Duration, Instant};
+
+/// What a collective does with data once the ranks have agreed.
+pub(crate) enum Action {
+    Nothing,
+    AllReduce(Reduce),
+    ReduceScatter(Reduce, Vec<c_int>),
+    /// The root sends its input; the others receive into their output.
+    Broadcast(usize),
+    AllGather(Lists),
+    Gather(Lists, usize),
+    Scatter(Lists, usize),
+    AllToAll(Lists, Lists),
+    /// Sends elements at the start of the input to the rank before this one and elements at its end to the rank behind
+    /// it, and receives theirs into both outputs.
+    Halo(usize),
+}
+
+/// The numbers of elements of each rank, and where they start.
+pub(crate) type Lists = (Vec<c_int>, Vec<c_int>);
+
+/// A collective with the memory that it uses.
+pub(crate) struct Job {
+    pub action: Action,
+    pub input: Option<Array>,
+    pub outputs: Vec<Array>,
+}
+
+/// Elements of one call of MPI, which counts in 32 bits.
+const MOST: usize = 1 << 28;
+
+impl Job {
+    pub fn nothing() -> Job {
+        Job { action: Action::Nothing, input: None, outputs: vec![] }
+    }
+
+    /// Starts the calls of MPI. They use the memory of this job, which its owner keeps until they are done.
+    fn start(&mut self, world: &World) -> Fallible<Vec<Started>> {
+        let (dtype, n) = match (&self.input, self.outputs.first()) {
+            (Some(x), _) | (None, Some(x)) => (x.dtype(), x.size()),
+            (None, None) => (DType::U8, 0),
+        };
+        let (kind, size) = (Kind::moved(dtype), dtype.size());
+        let from = self.input.as_ref().map_or(Ok(std::ptr::null()), address)?;
+        let into = self.outputs.iter_mut().map(address_mut).collect::<Fallible<Vec<*mut u8>>>()?;
+        let first = into.first().copied().unwrap_or(std::ptr::null_mut());
+        let pieces = (0..n).step_by(MOST).map(|at| (at * size, (n - at).min(MOST)));
+        // SAFETY: the arrays of a job have as many elements as its lists say, which `collective.rs` and `exchange.rs`
+        // see to. The queue keeps jobs, with arrays and lists, until their calls are done, and nothing reads the
+        // outputs before; `address_mut` has checked that nobody else has them.
+        unsafe {
+            Ok(match &self.action {
+                Action::Nothing => vec![],
+                Action::AllReduce(op) => {
+                    let start = |(at, n)| world.all_reduce((from.add(at), first.add(at)), n, dtype, *op);
+                    pieces.map(start).collect::<Fallible<_>>()?
+                }
+                Action::ReduceScatter(op, lengths) => vec![world.reduce_scatter((from, first), lengths, dtype, *op)?],
+                Action::Broadcast(root) => {
+                    let data = if *root == world.rank { from.cast_mut() } else { first };
+                    pieces.map(|(at, n)| world.broadcast(data.add(at), n, kind, *root)).collect::<Fallible<_>>()?
+                }
+                Action::AllGather((l, s)) => vec![world.all_gather((from, first), (l, s), kind)?],
+                Action::Gather((l, s), root) => vec![world.gather((from, first), (l, s), kind, *root)?],
+                Action::Scatter((l, s), root) => vec![world.scatter((from, first), (l, s), kind, *root)?],
+                Action::AllToAll((a, b), (c, d)) => vec![world.all_to_all((from, first), (a, b), (c, d), kind)?],
+                Action::Halo(edge) => {
+                    let mut calls = vec![];
+                    let mut into = into.into_iter();
+                    // the tag tells in which direction the elements go
+                    if let (Some(before), Some(data)) = (world.rank.checked_sub(1), into.next()) {
+                        calls.push(world.receive(data, *edge, kind, before, 1)?);
+                        calls.push(world.send(from, *edge, kind, before, 2)?);
+                    }
+                    if let (true, Some(data)) = (world.rank + 1 < world.size, into.next()) {
+                        calls.push(world.receive(data, *edge, kind, world.rank + 1, 2)?);
+                        calls.push(world.send(from.add((n - edge) * size), *edge, kind, world.rank + 1, 1)?);
+                    }
+                    calls
+                }
+            })
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.input.as_ref().map_or(0, |x| (x.size() * x.dtype().size()) as u64)
+    }
+}
+
+pub(crate) type Outcome = Fallible<Vec<Array>>;
+
+struct Entry {
+    number: u64,
+    call: Call,
+    failure: Option<Fault>,
+    /// What is agreed on, and what comes back: the hash, its complement, and whether the rank has failed. The maximum of
+    /// the first two is their own only if all ranks have the same.
+    words: Box<[[u64; 3]; 2]>,
+    job: Job,
+    stage: Stage,
+}
+
+enum Stage {
+    Agreeing(Started),
+    Moving(Vec<Started>),
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    next: u64,
+    entries: VecDeque<Entry>,
+    done: HashMap<u64, Outcome>,
+    dropped: HashSet<u64>,
+    /// The first error of a collective whose request was dropped.
+    lost: Option<Fault>,
+    /// The latest error that all ranks have.
+    pub agreed: Option<String>,
+    pub bytes: u64,
+    pub waited: Duration,
+}
+
+impl Queue {
+    /// Starts a collective, and returns its number. A rank that could not prepare it tells so in the agreement.
+    pub fn push(&mut self, world: &World, call: Call, made: Fallible<Job>) -> Fallible<u64> {
+        let number = self.next;
+        self.next += 1;
+        let (job, failure) = match made {
+            Ok(job) => (job, None),
+            Err(fault) => (Job::nothing(), Some(fault)),
+        };
+        let hash = call.hash(number);
+        let mut words = Box::new([[hash, !hash, failure.is_some().into()], [0; 3]]);
+        let into = words[1].as_mut_ptr();
+        // SAFETY: the words are in a box, which the entry keeps until the call is done.
+        let agreeing = unsafe { world.max(words[0].as_ptr(), into, 3) }?;
+        self.entries.push_back(Entry { number, call, failure, words, job, stage: Stage::Agreeing(agreeing) });
+        Ok(number)
+    }
+
+    /// Does what can be done without waiting.
+    pub fn progress(&mut self, world: &World) -> Fallible<()> {
+        let mut may_start = true;
+        let mut entries = std::mem::take(&mut self.entries);
+        let mut result = Ok(());
+        entries.retain_mut(|entry| {
+            if result.is_err() {
+                return true;
+            }
+            match self.advance(world, entry, may_start) {
+                Ok(None) => {
+                    may_start &= matches!(entry.stage, Stage::Moving(_));
+                    true
+                }
+                Ok(Some(outcome)) => {
+                    self.keep(entry.number, outcome);
+                    false
+                }
+                Err(fault) => {
+                    result = Err(fault);
+                    true
+                }
+            }
+        });
+        self.entries = entries;
+        result
+    }
+
+    fn keep(&mut self, number: u64, outcome: Outcome) {
+        if !self.dropped.remove(&number) {
+            self.done.insert(number, outcome);
+        } else if let Err(fault) = outcome {
+            self.lost.get_or_insert(fault);
+        }
+    }
+
+    /// Moves a collective on; returns what it gives if it is done.
+    fn advance(&mut self, world: &World, entry: &mut Entry, may_start: bool) -> Fallible<Option<Outcome>> {
+        if let Stage::Agreeing(agreeing) = &mut entry.stage {
+            if !may_start || !agreeing.is_done()? {
+                return Ok(None);
+            }
+            let [sent, [max, max_of_complement, failed]] = *entry.words;
+            if max != sent[0] || max_of_complement != sent[1] || failed != 0 {
+                let fault = disagreement(world, entry)?;
+                self.agreed = Some(match &fault {
+                    Fault::Own { operation, detail, .. } => format!("{operation}: {detail}"),
+                    Fault::Other(error) => error.to_string(),
+                });
+                return Ok(Some(Err(fault)));
+            }
+            self.bytes += entry.job.bytes();
+            entry.stage = Stage::Moving(entry.job.start(world).map_err(|f| f.of(entry.call.name))?);
+        }
+        if let Stage::Moving(calls) = &mut entry.stage {
+            while let Some(call) = calls.last_mut() {
+                if !call.is_done()? {
+                    return Ok(None);
+                }
+                calls.pop();
+            }
+        }
+        let (outputs, input) = (std::mem::take(&mut entry.job.outputs), entry.job.input.take());
+        // the root of a broadcast has its result already
+        Ok(Some(Ok(match (&entry.job.action, input) {
+            (Action::Broadcast(root), Some(input)) if *root == world.rank => vec![input],
+            _ => outputs,
+        })))
+    }
+
+    /// Returns what a collective has given, if it is done.
+    pub fn take(&mut self, number: u64) -> Option<Outcome> {
+        self.done.remove(&number)
+    }
+
+    pub fn is_done(&self, number: u64) -> bool {
+        self.done.contains_key(&number)
+    }
+
+    /// Returns the number of collectives so far.
+    pub fn count(&self) -> u64 {
+        self.next
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Nobody will ask for what this collective gives.
+    pub fn forget(&mut self, number: u64) {
+        match self.done.remove(&number) {
+            Some(Err(fault)) => {
+                self.lost.get_or_insert(fault);
+            }
+            Some(Ok(_)) => {}
+            None => {
+                self.dropped.insert(number);
+            }
+        }
+    }
+
+    pub fn lost(&mut self) -> Fallible<()> {
+        self.lost.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Collects what each rank has called, and makes the error that all return.
+fn disagreement(world: &World, entry: &Entry) -> Fallible<Fault> {
+    let own = report(&entry.call, entry.failure.as_ref());
+    let mut all = vec![];
+    let bytes = world.size.saturating_mul(REPORT);
+    let no_room = |_| Fault::new(ErrorKind::OutOfMemory, format!("no memory for {bytes} bytes"));
+    all.try_reserve_exact(bytes).map_err(no_room)?;
+    all.resize(bytes, 0u8);
+    let (lengths, starts) = counts(&vec![REPORT; world.size])?;
+    let lists = (&lengths[..], &starts[..]);
+    // SAFETY: the lists and both buffers live until the call is done, which the loop below waits for; an error ends the
+    // process, because no collective can follow it.
+    let mut call = unsafe { world.all_gather((own.as_ptr(), all.as_mut_ptr()), lists, Kind::moved(DType::U8)) }?;
+    let mut pause = Pause::new();
+    while !call.is_done()? {
+        pause.next(entry.call.name)?;
+    }
+    Ok(verdict(&entry.call, &all))
+}
+
+/// The time between two looks at a call: none at first, then a turn of the other threads, then 50 µs, so that ranks
+/// which share a core do not take it from the one that they wait for.
+pub(crate) struct Pause {
+    looks: u32,
+    since: Instant,
+}
+
+impl Pause {
+    pub fn new() -> Pause {
+        Pause { looks: 0, since: Instant::now() }
+    }
+
+    pub fn waited(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    pub fn next(&mut self, name: &str) -> Fallible<()> {
+        self.looks = self.looks.saturating_add(1);
+        match self.looks {
+            0..200 => std::hint::spin_loop(),
+            200..1000 => std::thread::yield_now(),
+            _ => std::thread::sleep(Duration::from_micros(50)),
+        }
+        if self.looks.is_multiple_of(1000)
+            && let Some(limit) = limit()
+            && self.waited() > limit
+        {
+            let detail = format!("no answer of the other ranks for {} s (CUPRIC_MPI_TIMEOUT)", limit.as_secs());
+            return Err(Fault::new(ErrorKind::Timeout, detail).of(name));
+        }
+        Ok(())
+    }
+}
+
+/// How long a collective may wait: `CUPRIC_MPI_TIMEOUT` in seconds, else as long as it takes.
+fn limit() -> Option<Duration> {
+    let seconds: u64 = std::env::var("CUPRIC_MPI_TIMEOUT").ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

@@ -1,0 +1,431 @@
+//! The calls of MPI, each with its status checked. This is the only file that calls C functions.
+//!
+//! The crate `mpi-sys` has the bindings. The crate `mpi` above it ignores the status of every call, so that MPI must
+//! end the process at any error, and its destructor waits for ranks that have failed.
+
+use crate::call::{Fallible, Fault};
+use cupric::{DType, ErrorKind};
+use mpi_sys as ffi;
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr::null_mut;
+
+/// How [`Comm::all_reduce`](crate::Comm::all_reduce) combines elements.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reduce {
+    /// The sum. Integers wrap; the sum of bools is true if one of them is.
+    Sum,
+    /// The product. Integers wrap; the product of bools is true if all of them are.
+    Prod,
+    /// The smallest element, or NaN if there is one.
+    Min,
+    /// The largest element, or NaN if there is one.
+    Max,
+}
+
+impl Reduce {
+    pub(crate) fn name(self) -> &'static str {
+        ["sum", "prod", "min", "max"][self as usize]
+    }
+}
+
+/// MPI after its initialisation.
+pub(crate) struct World {
+    pub rank: usize,
+    pub size: usize,
+    /// One communicator for agreements and one for data, so that neither can receive the other's messages.
+    comms: [ffi::MPI_Comm; 2],
+    /// The minimum and maximum of f32 and f64 that propagate NaN, which MPI's own need not do.
+    ops: [ffi::MPI_Op; 4],
+}
+
+/// Which communicator a call uses.
+#[derive(Clone, Copy)]
+pub(crate) enum Channel {
+    Agreement,
+    Data,
+}
+
+/// A call of MPI that has been started. The memory that it uses must stay until it is done.
+pub(crate) struct Started(ffi::MPI_Request);
+
+/// A type of elements as MPI moves or reduces them.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    dtype: DType,
+    raw: ffi::MPI_Datatype,
+}
+
+/// Returns an error for a status other than success.
+fn check(call: &'static str, status: c_int) -> Fallible<()> {
+    if status == ffi::MPI_SUCCESS as c_int {
+        return Ok(());
+    }
+    let mut text = [0u8; ffi::MPI_MAX_ERROR_STRING as usize + 1];
+    let mut length = 0;
+    // SAFETY: the buffer is longer than the longest text, and stays terminated by a 0.
+    unsafe { ffi::MPI_Error_string(status, text.as_mut_ptr().cast(), &mut length) };
+    let text = CStr::from_bytes_until_nul(&text).map(CStr::to_string_lossy).unwrap_or_default();
+    Err(Fault::new(ErrorKind::Internal, format!("{call}: {text}")))
+}
+
+/// Converts a number of elements for MPI, which counts in 32 bits.
+pub(crate) fn count(n: usize) -> Fallible<c_int> {
+    let too_many = |_| Fault::new(ErrorKind::LimitExceeded, format!("{n} elements exceed MPI's limit of 2^31 - 1"));
+    c_int::try_from(n).map_err(too_many)
+}
+
+pub(crate) fn counts(all: &[usize]) -> Fallible<(Vec<c_int>, Vec<c_int>)> {
+    let (mut lengths, mut starts, mut at) = (vec![], vec![], 0usize);
+    for n in all {
+        lengths.push(count(*n)?);
+        starts.push(count(at)?);
+        at = at.saturating_add(*n);
+    }
+    count(at)?;
+    Ok((lengths, starts))
+}
+
+impl Kind {
+    /// The type of elements that are moved.
+    pub fn moved(dtype: DType) -> Kind {
+        // SAFETY: these are constants of the C library.
+        let raw = unsafe {
+            match dtype.size() {
+                1 => ffi::RSMPI_UINT8_T,
+                2 => ffi::RSMPI_UINT16_T,
+                4 => ffi::RSMPI_UINT32_T,
+                _ => ffi::RSMPI_UINT64_T,
+            }
+        };
+        Kind { dtype, raw }
+    }
+
+    /// The type of elements that are reduced by `op`. Sums and products of signed integers are those of unsigned ones,
+    /// which wrap.
+    fn reduced(dtype: DType, op: Reduce) -> Kind {
+        let is_ordered = matches!(op, Reduce::Min | Reduce::Max);
+        // SAFETY: these are constants of the C library.
+        let raw = unsafe {
+            match dtype {
+                DType::F32 => ffi::RSMPI_FLOAT,
+                DType::F64 => ffi::RSMPI_DOUBLE,
+                DType::I8 if is_ordered => ffi::RSMPI_INT8_T,
+                DType::I16 if is_ordered => ffi::RSMPI_INT16_T,
+                DType::I32 if is_ordered => ffi::RSMPI_INT32_T,
+                DType::I64 if is_ordered => ffi::RSMPI_INT64_T,
+                _ => return Kind::moved(dtype),
+            }
+        };
+        Kind { dtype, raw }
+    }
+}
+
+/// A float that has a minimum and a maximum.
+trait Float: Copy + PartialOrd {
+    fn is_first(self, other: Self, max: bool) -> bool;
+}
+
+macro_rules! float {
+    ($($t:ty),*) => { $(impl Float for $t {
+        fn is_first(self, other: $t, max: bool) -> bool {
+            if self.is_nan() || other.is_nan() {
+                return self.is_nan();
+            }
+            match max {
+                true => self > other || (self == other && self.is_sign_positive()),
+                false => self < other || (self == other && self.is_sign_negative()),
+            }
+        }
+    })* };
+}
+float!(f32, f64);
+
+/// Combines `length` elements of `from` into `into`, as MPI calls it.
+unsafe extern "C" fn ordered<T: Float, const MAX: bool>(
+    from: *mut c_void,
+    into: *mut c_void,
+    length: *mut c_int,
+    _: *mut ffi::MPI_Datatype,
+) {
+    // SAFETY: MPI passes two buffers of `length` elements of the type with which the operation is called. They may be
+    // unaligned for `T` in a library's own buffers, so the reads and writes do not assume alignment.
+    unsafe {
+        let (from, into) = (from.cast::<T>(), into.cast::<T>());
+        for i in 0..usize::try_from(*length).unwrap_or(0) {
+            let (a, b) = (from.add(i).read_unaligned(), into.add(i).read_unaligned());
+            into.add(i).write_unaligned(if a.is_first(b, MAX) { a } else { b });
+        }
+    }
+}
+
+impl World {
+    /// Initialises MPI. Fails if it has been initialised before.
+    pub fn new() -> Fallible<World> {
+        let mut flag = 0;
+        // SAFETY: each call gets pointers to variables of the right types. `MPI_Initialized` may be called at any time,
+        // and the others after `MPI_Init_thread`.
+        unsafe {
+            check("MPI_Initialized", ffi::MPI_Initialized(&mut flag))?;
+            if flag != 0 {
+                return Err(Fault::new(ErrorKind::Argument, "MPI can be initialised only once in a process"));
+            }
+            let mut provided = 0;
+            let wanted = ffi::RSMPI_THREAD_FUNNELED;
+            check("MPI_Init_thread", ffi::MPI_Init_thread(null_mut(), null_mut(), wanted, &mut provided))?;
+            if provided < wanted {
+                return Err(Fault::new(ErrorKind::Unsupported, "this MPI does not work in a process with threads"));
+            }
+            let world = ffi::RSMPI_COMM_WORLD;
+            check("MPI_Comm_set_errhandler", ffi::MPI_Comm_set_errhandler(world, ffi::RSMPI_ERRORS_RETURN))?;
+            let (mut rank, mut size, mut comms) = (0, 0, [ffi::RSMPI_COMM_NULL; 2]);
+            check("MPI_Comm_rank", ffi::MPI_Comm_rank(world, &mut rank))?;
+            check("MPI_Comm_size", ffi::MPI_Comm_size(world, &mut size))?;
+            for comm in &mut comms {
+                // the copy inherits the error handler
+                check("MPI_Comm_dup", ffi::MPI_Comm_dup(world, comm))?;
+            }
+            let mut ops = [ffi::RSMPI_SUM; 4];
+            let functions: [ffi::MPI_User_function; 4] = [
+                Some(ordered::<f32, false>),
+                Some(ordered::<f32, true>),
+                Some(ordered::<f64, false>),
+                Some(ordered::<f64, true>),
+            ];
+            for (op, function) in ops.iter_mut().zip(functions) {
+                check("MPI_Op_create", ffi::MPI_Op_create(function, 1, op))?;
+            }
+            let [rank, size] = [rank, size].map(|n| usize::try_from(n).unwrap_or(0));
+            Ok(World { rank, size, comms, ops })
+        }
+    }
+
+    /// Ends the use of MPI. All ranks must call it, and no call may be in progress.
+    pub fn finalize(&self) -> Fallible<()> {
+        // SAFETY: MPI is initialised, and the caller has waited for all calls.
+        check("MPI_Finalize", unsafe { ffi::MPI_Finalize() })
+    }
+
+    /// Ends all ranks.
+    pub fn abort() -> ! {
+        // SAFETY: MPI is initialised, because a `World` was made before.
+        unsafe { ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, 1) };
+        std::process::exit(1)
+    }
+
+    fn comm(&self, channel: Channel) -> ffi::MPI_Comm {
+        self.comms[channel as usize]
+    }
+
+    fn op(&self, dtype: DType, op: Reduce) -> ffi::MPI_Op {
+        // SAFETY: these are constants of the C library.
+        let [sum, prod, min, max] = unsafe { [ffi::RSMPI_SUM, ffi::RSMPI_PROD, ffi::RSMPI_MIN, ffi::RSMPI_MAX] };
+        match (dtype, op) {
+            // bytes that are 0 or 1
+            (DType::Bool, Reduce::Sum | Reduce::Max) => max,
+            (DType::Bool, Reduce::Prod | Reduce::Min) => min,
+            (_, Reduce::Sum) => sum,
+            (_, Reduce::Prod) => prod,
+            (DType::F32, Reduce::Min) => self.ops[0],
+            (DType::F32, Reduce::Max) => self.ops[1],
+            (DType::F64, Reduce::Min) => self.ops[2],
+            (DType::F64, Reduce::Max) => self.ops[3],
+            (_, Reduce::Min) => min,
+            (_, Reduce::Max) => max,
+        }
+    }
+
+    /// Starts to combine numbers of all ranks by their maximum.
+    ///
+    /// # Safety
+    /// Both pointers lead to `n` numbers that live until the call is done; nothing else uses those of `into` until then.
+    pub unsafe fn max(&self, from: *const u64, into: *mut u64, n: usize) -> Fallible<Started> {
+        let comm = self.comm(Channel::Agreement);
+        start("MPI_Iallreduce", |request| {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (n, kind, op) = (n as c_int, ffi::RSMPI_UINT64_T, ffi::RSMPI_MAX);
+                ffi::MPI_Iallreduce(from.cast(), into.cast(), n, kind, op, comm, request)
+            }
+        })
+    }
+
+    /// Starts `MPI_Iallreduce`.
+    ///
+    /// # Safety
+    /// As for [`World::max`], with `n` elements of `dtype`.
+    pub unsafe fn all_reduce(
+        &self,
+        (from, into): (*const u8, *mut u8),
+        n: usize,
+        dtype: DType,
+        op: Reduce,
+    ) -> Fallible<Started> {
+        let (n, kind) = (count(n)?, Kind::reduced(dtype, op));
+        let (op, comm) = (self.op(kind.dtype, op), self.comm(Channel::Data));
+        start("MPI_Iallreduce", |request| {
+            // SAFETY: the caller's promise.
+            unsafe { ffi::MPI_Iallreduce(from.cast(), into.cast(), n, kind.raw, op, comm, request) }
+        })
+    }
+
+    /// Starts `MPI_Ireduce_scatter`: rank r gets the part of `lengths[r]` elements of the reduced array.
+    ///
+    /// # Safety
+    /// `from` leads to as many elements as all of `lengths` together, `into` to this rank's; both and `lengths` live
+    /// until the call is done, and nothing else uses those of `into` until then.
+    pub unsafe fn reduce_scatter(
+        &self,
+        (from, into): (*const u8, *mut u8),
+        lengths: &[c_int],
+        dtype: DType,
+        op: Reduce,
+    ) -> Fallible<Started> {
+        let kind = Kind::reduced(dtype, op);
+        let (op, comm) = (self.op(kind.dtype, op), self.comm(Channel::Data));
+        start("MPI_Ireduce_scatter", |request| {
+            // SAFETY: the caller's promise.
+            unsafe { ffi::MPI_Ireduce_scatter(from.cast(), into.cast(), lengths.as_ptr(), kind.raw, op, comm, request) }
+        })
+    }
+
+    /// Starts `MPI_Ibcast`.
+    ///
+    /// # Safety
+    /// `data` leads to `n` elements that live, and that nothing else uses, until the call is done.
+    pub unsafe fn broadcast(&self, data: *mut u8, n: usize, kind: Kind, root: usize) -> Fallible<Started> {
+        let (n, root, comm) = (count(n)?, count(root)?, self.comm(Channel::Data));
+        start("MPI_Ibcast", |request| {
+            // SAFETY: the caller's promise.
+            unsafe { ffi::MPI_Ibcast(data.cast(), n, kind.raw, root, comm, request) }
+        })
+    }
+
+    /// Starts `MPI_Iallgatherv`: everyone gets `lengths[r]` elements of each rank r, one behind the other.
+    ///
+    /// # Safety
+    /// As for [`World::all_to_all`].
+    pub unsafe fn all_gather(
+        &self,
+        (from, into): (*const u8, *mut u8),
+        (lengths, starts): (&[c_int], &[c_int]),
+        kind: Kind,
+    ) -> Fallible<Started> {
+        let (n, comm) = (lengths[self.rank], self.comm(Channel::Data));
+        start("MPI_Iallgatherv", |request| {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (lengths, starts) = (lengths.as_ptr(), starts.as_ptr());
+                ffi::MPI_Iallgatherv(from.cast(), n, kind.raw, into.cast(), lengths, starts, kind.raw, comm, request)
+            }
+        })
+    }
+
+    /// Starts `MPI_Igatherv`: as [`World::all_gather`], for one rank.
+    ///
+    /// # Safety
+    /// As for [`World::all_to_all`]. `into` is used on `root` only.
+    pub unsafe fn gather(
+        &self,
+        (from, into): (*const u8, *mut u8),
+        (lengths, starts): (&[c_int], &[c_int]),
+        kind: Kind,
+        root: usize,
+    ) -> Fallible<Started> {
+        let (n, root, comm) = (lengths[self.rank], count(root)?, self.comm(Channel::Data));
+        start("MPI_Igatherv", |request| {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (l, s) = (lengths.as_ptr(), starts.as_ptr());
+                ffi::MPI_Igatherv(from.cast(), n, kind.raw, into.cast(), l, s, kind.raw, root, comm, request)
+            }
+        })
+    }
+
+    /// Starts `MPI_Iscatterv`: each rank r gets `lengths[r]` elements of those of `root`.
+    ///
+    /// # Safety
+    /// As for [`World::all_to_all`]. `from` is used on `root` only.
+    pub unsafe fn scatter(
+        &self,
+        (from, into): (*const u8, *mut u8),
+        (lengths, starts): (&[c_int], &[c_int]),
+        kind: Kind,
+        root: usize,
+    ) -> Fallible<Started> {
+        let (n, root, comm) = (lengths[self.rank], count(root)?, self.comm(Channel::Data));
+        start("MPI_Iscatterv", |request| {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (l, s) = (lengths.as_ptr(), starts.as_ptr());
+                ffi::MPI_Iscatterv(from.cast(), l, s, kind.raw, into.cast(), n, kind.raw, root, comm, request)
+            }
+        })
+    }
+
+    /// Starts `MPI_Ialltoallv`: `from` has a part for each rank, and `into` gets a part of each rank. The lists are the
+    /// lengths and starts of these parts.
+    ///
+    /// # Safety
+    /// `from` and `into` lead to as many elements as the lists say; both and the lists live until the call is done, and
+    /// nothing else uses those of `into` until then.
+    pub unsafe fn all_to_all(
+        &self,
+        (from, into): (*const u8, *mut u8),
+        sent: (&[c_int], &[c_int]),
+        received: (&[c_int], &[c_int]),
+        kind: Kind,
+    ) -> Fallible<Started> {
+        let comm = self.comm(Channel::Data);
+        start("MPI_Ialltoallv", |request| {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let ((a, b), (c, d)) = (sent, received);
+                let (a, b, c, d) = (a.as_ptr(), b.as_ptr(), c.as_ptr(), d.as_ptr());
+                ffi::MPI_Ialltoallv(from.cast(), a, b, kind.raw, into.cast(), c, d, kind.raw, comm, request)
+            }
+        })
+    }
+
+    /// Starts to send `n` elements to a rank.
+    ///
+    /// # Safety
+    /// `data` leads to `n` elements that live until the call is done.
+    pub unsafe fn send(&self, data: *const u8, n: usize, kind: Kind, to: usize, tag: c_int) -> Fallible<Started> {
+        let (n, to, comm) = (count(n)?, count(to)?, self.comm(Channel::Data));
+        start("MPI_Isend", |request| {
+            // SAFETY: the caller's promise.
+            unsafe { ffi::MPI_Isend(data.cast(), n, kind.raw, to, tag, comm, request) }
+        })
+    }
+
+    /// Starts to receive `n` elements from a rank.
+    ///
+    /// # Safety
+    /// `data` leads to `n` elements that live, and that nothing else uses, until the call is done.
+    pub unsafe fn receive(&self, data: *mut u8, n: usize, kind: Kind, from: usize, tag: c_int) -> Fallible<Started> {
+        let (n, from, comm) = (count(n)?, count(from)?, self.comm(Channel::Data));
+        start("MPI_Irecv", |request| {
+            // SAFETY: the caller's promise.
+            unsafe { ffi::MPI_Irecv(data.cast(), n, kind.raw, from, tag, comm, request) }
+        })
+    }
+}
+
+fn start(call: &'static str, begin: impl FnOnce(*mut ffi::MPI_Request) -> c_int) -> Fallible<Started> {
+    // SAFETY: this is a constant of the C library.
+    let mut request = unsafe { ffi::RSMPI_REQUEST_NULL };
+    let status = begin(&mut request);
+    check(call, status)?;
+    Ok(Started(request))
+}
+
+impl Started {
+    /// Returns whether the call is done, and lets MPI work on it.
+    pub fn is_done(&mut self) -> Fallible<bool> {
+        let mut flag = 0;
+        // SAFETY: the request was started by MPI, or is null since it was done, which counts as done.
+        let status = unsafe { ffi::MPI_Test(&mut self.0, &mut flag, ffi::RSMPI_STATUS_IGNORE) };
+        check("MPI_Test", status)?;
+        Ok(flag != 0)
+    }
+}

@@ -1,0 +1,336 @@
+//! One array of which each rank holds a part.
+
+use crate::call::{Call, Fallible, Fault, settle};
+use crate::comm::Comm;
+use crate::exchange::row;
+use crate::raw::{Reduce, counts};
+use crate::staging::host;
+use cupric::{Array, DType, ErrorKind, Expr, Result, full, s};
+
+/// An array that is divided among the ranks along one axis, as [`Comm::shard`] divides its length. Each rank holds its
+/// part, [`Sharded::local`].
+///
+/// Elementwise work is [`Sharded::map`] of a function of the local part, which needs no message. All ranks must call the
+/// same methods in the same order, as with [`Comm`].
+///
+/// ```no_run
+/// use cupric::Result;
+/// use cupric_mpi::{Comm, Reduce, Sharded};
+/// Comm::run(|comm| -> Result<()> {
+///     // SAFETY: nobody changes the file while the program runs.
+///     let x = unsafe { Sharded::map_npy(comm, "rows.npy") }?;
+///     let mean = x.reduce(Reduce::Sum, 0)? / x.length() as f64;
+///     let centred = x.map(|x| x - &mean)?;
+///     centred.to_npy("centred.npy")
+/// })?;
+/// # Ok::<(), cupric::Error>(())
+/// ```
+pub struct Sharded<'a> {
+    comm: &'a Comm,
+    local: Array,
+    axis: usize,
+    length: usize,
+}
+
+impl<'a> Sharded<'a> {
+    /// Makes a sharded array of the parts that the ranks have. Each must be as long as [`Comm::shard`] of the whole
+    /// length, and all other lengths must be equal.
+    ///
+    /// # Errors
+    /// On every rank: [`ErrorKind::Shape`] if the parts do not fit; the other errors of [`Comm::all_gather`].
+    #[track_caller]
+    pub fn new(comm: &'a Comm, local: impl AsRef<Expr>, axis: isize) -> Result<Sharded<'a>> {
+        let local = local.as_ref();
+        settle(Sharded::made(comm, Call::new("Sharded::new"), local, axis))
+    }
+
+    #[track_caller]
+    fn made(comm: &'a Comm, call: Call, local: &Expr, axis: isize) -> Fallible<Sharded<'a>> {
+        let made = local.eval().map_err(Fault::from).and_then(|x| {
+            let at = place(&x, axis)?;
+            let n = x.shape()[at];
+            Ok(((x, at), n))
+        });
+        let described = match &made {
+            Ok(((x, at), _)) => {
+                let mut others = x.shape().to_vec();
+                others.remove(*at);
+                call.clone().with(format_args!("axis {at}")).of(x.dtype(), &others)
+            }
+            Err(_) => call.clone(),
+        };
+        let ((x, axis), all) = comm.lengths(described, made)?;
+        let length = all.iter().fold(0usize, |a, b| a.saturating_add(*b));
+        let wrong = (0..comm.size()).find(|rank| comm.shard_of(length, *rank).len() != all[*rank]);
+        if let Some(rank) = wrong {
+            let wanted = comm.shard_of(length, rank).len();
+            let detail = format!("rank {rank} has {} of {length} rows along axis {axis}, not {wanted}", all[rank]);
+            return Err(Fault::new(ErrorKind::Shape, detail).of(call.name));
+        }
+        Ok(Sharded { comm, local: x, axis, length })
+    }
+
+    /// Makes a sharded array of an array that every rank has: each keeps its part.
+    ///
+    /// # Errors
+    /// On every rank: the errors of [`Comm::all_reduce`].
+    #[track_caller]
+    pub fn of_whole(comm: &'a Comm, whole: impl AsRef<Expr>, axis: isize) -> Result<Sharded<'a>> {
+        let whole = whole.as_ref();
+        let call = Call::new("Sharded::of_whole");
+        let made = whole.eval().map_err(Fault::from).and_then(|x| {
+            let at = place(&x, axis)?;
+            let part = along(&x, at, comm.shard(x.shape()[at])).eval()?;
+            Ok((x, part, at))
+        });
+        let call = match &made {
+            Ok((x, _, at)) => call.with(format_args!("axis {at}")).of(x.dtype(), x.shape()),
+            Err(_) => call,
+        };
+        settle(comm.agreed(call, made)).map(|(x, local, axis)| {
+            let length = x.shape()[axis];
+            Sharded { comm, local, axis, length }
+        })
+    }
+
+    /// Makes a sharded array of a local part whose length is right by construction.
+    pub(crate) fn of_part(comm: &'a Comm, local: Array, axis: usize, length: usize) -> Sharded<'a> {
+        Sharded { comm, local, axis, length }
+    }
+
+    /// Returns the part of this rank.
+    pub fn local(&self) -> &Array {
+        &self.local
+    }
+
+    /// Returns the axis along which the array is divided.
+    pub fn axis(&self) -> usize {
+        self.axis
+    }
+
+    /// Returns the whole length along the axis that is divided.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Returns the shape of the whole array.
+    pub fn shape(&self) -> Vec<usize> {
+        let mut shape = self.local.shape().to_vec();
+        shape[self.axis] = self.length;
+        shape
+    }
+
+    pub(crate) fn comm(&self) -> &'a Comm {
+        self.comm
+    }
+
+    /// Applies a function of expressions to the part of each rank. The function must keep the length along the axis that
+    /// is divided, and must not mix elements along it. No data is sent; the ranks only agree that it has succeeded.
+    ///
+    /// # Errors
+    /// On every rank: the error of a rank on which the expression could not be evaluated; [`ErrorKind::Shape`] if the
+    /// function changes the length along the axis.
+    #[track_caller]
+    pub fn map(&self, function: impl FnOnce(&Expr) -> Expr) -> Result<Sharded<'a>> {
+        settle(self.mapped(Call::new("Sharded::map"), function(&self.local)))
+    }
+
+    /// Applies a function to the parts of two arrays that are divided alike.
+    ///
+    /// # Errors
+    /// As [`Sharded::map`]; [`ErrorKind::Shape`] if the arrays are divided along other axes, or have other lengths.
+    #[track_caller]
+    pub fn zip(&self, other: &Sharded<'a>, function: impl FnOnce(&Expr, &Expr) -> Expr) -> Result<Sharded<'a>> {
+        let call = Call::new("Sharded::zip");
+        if (self.axis, self.length) != (other.axis, other.length) {
+            let detail =
+                format!("shapes {:?} (axis {}) and {:?} (axis {})", self.shape(), self.axis, other.shape(), other.axis);
+            return settle(Err(Fault::new(ErrorKind::Shape, format!("{detail} are not divided alike")).of(call.name)));
+        }
+        settle(self.mapped(call, function(&self.local, &other.local)))
+    }
+
+    #[track_caller]
+    fn mapped(&self, call: Call, result: Expr) -> Fallible<Sharded<'a>> {
+        let local = result.eval().map_err(Fault::from).and_then(|x| {
+            let (have, want) = (x.shape().get(self.axis).copied(), self.local.shape()[self.axis]);
+            if have == Some(want) {
+                return Ok(x);
+            }
+            let detail =
+                format!("the function gives shape {:?}, which is not {want} long along axis {}", x.shape(), self.axis);
+            Err(Fault::new(ErrorKind::Shape, detail))
+        });
+        let local = self.comm.agreed(call, local)?;
+        Ok(Sharded::of_part(self.comm, local, self.axis, self.length))
+    }
+
+    /// Combines all elements along the axis that is divided; every rank gets the result, which does not have this axis.
+    /// Reduce other axes by [`Sharded::map`]. Sums of integers have 64 bits, as those of [`Expr`].
+    ///
+    /// # Errors
+    /// On every rank: [`ErrorKind::Axis`] if `axis` is not the axis that is divided; [`ErrorKind::Shape`] for the minimum
+    /// or maximum of no elements; the errors of [`Comm::all_reduce`].
+    #[track_caller]
+    pub fn reduce(&self, op: Reduce, axis: isize) -> Result<Array> {
+        let own = place(&self.local, axis).is_ok_and(|at| at == self.axis);
+        if !own {
+            let detail = format!("axis {axis} is not the axis {} that is divided", self.axis);
+            return settle(Err(Fault::new(ErrorKind::Axis, detail).of("Sharded::reduce")));
+        }
+        let is_ordered = matches!(op, Reduce::Min | Reduce::Max);
+        if is_ordered && self.length == 0 {
+            let detail = format!("the {} of no elements has no value", op.name());
+            return settle(Err(Fault::new(ErrorKind::Shape, detail).of("Sharded::reduce")));
+        }
+        let (x, at) = (&self.local, self.axis as isize);
+        let part = match op {
+            Reduce::Sum => x.sum(at),
+            Reduce::Prod => x.prod(at),
+            // a rank without elements takes no part
+            _ if x.shape()[self.axis] == 0 => nothing(x, self.axis, op),
+            Reduce::Min => x.min(at),
+            Reduce::Max => x.max(at),
+        };
+        self.comm.all_reduce(&part, op)
+    }
+
+    /// Returns the whole array on every rank.
+    ///
+    /// # Errors
+    /// As [`Comm::all_gather`].
+    #[track_caller]
+    pub fn gather(&self) -> Result<Array> {
+        self.comm.all_gather(&self.local, self.axis as isize)
+    }
+
+    /// Divides the array along another axis. Each rank sends the others their parts, and never holds the whole.
+    ///
+    /// # Errors
+    /// On every rank: [`ErrorKind::Axis`] if there is no such axis; the errors of [`Comm::all_gather`].
+    #[track_caller]
+    pub fn reshard(&self, axis: isize) -> Result<Sharded<'a>> {
+        settle(self.resharded(Call::new("Sharded::reshard").with(format_args!("axis {axis}")), axis))
+    }
+
+    #[track_caller]
+    fn resharded(&self, call: Call, axis: isize) -> Fallible<Sharded<'a>> {
+        let (comm, from) = (self.comm, self.axis);
+        let to = place(&self.local, axis).map_err(|f| f.of(call.name))?;
+        if to == from {
+            return Ok(Sharded::of_part(comm, self.local.clone(), from, self.length));
+        }
+        // both axes to the front, the new one first: what goes to a rank is then contiguous
+        let axes = [to as isize, from as isize];
+        let front = host(&self.local.moveaxis(axes, [0, 1]));
+        let call = match &front {
+            Ok(x) => call.of(x.dtype(), &[self.shape()[to], self.length]),
+            Err(_) => call,
+        };
+        let (mine, rest): (usize, usize) = match &front {
+            Ok(x) => (comm.shard(x.shape()[0]).len(), x.shape()[2..].iter().product()),
+            Err(_) => (0, 0),
+        };
+        let ready = front.as_ref().map_err(Clone::clone).and_then(|x| {
+            let row = row(x.shape());
+            let sent = (0..comm.size()).map(|rank| comm.shard_of(x.shape()[0], rank).len().saturating_mul(row));
+            let received = (0..comm.size()).map(|r| comm.shard_of(self.length, r).len().saturating_mul(mine * rest));
+            let size = mine.saturating_mul(self.length).saturating_mul(rest);
+            let lists = (counts(&sent.collect::<Vec<_>>())?, counts(&received.collect::<Vec<_>>())?);
+            Ok((x.clone(), lists.0, lists.1, size))
+        });
+        let all = comm.exchanged(call, ready)?;
+        let front = front?;
+        let (mut parts, mut at): (Vec<Expr>, usize) = (vec![], 0);
+        for rank in 0..comm.size() {
+            let n = comm.shard_of(self.length, rank).len();
+            let mut shape = front.shape().to_vec();
+            (shape[0], shape[1]) = (mine, n);
+            parts.push(all.slice(s![at..at + mine * n * rest]).reshape(shape));
+            at += mine * n * rest;
+        }
+        let local = cupric::concat(&parts, 1).moveaxis([0, 1], axes).to_device(&self.local.device())?;
+        Ok(Sharded::of_part(comm, local, to, front.shape()[0]))
+    }
+
+    /// Multiplies this matrix, divided by rows (axis 0), with a matrix that every rank has. The result is divided by rows
+    /// too, and has the bits of the product of the whole matrices. No data is sent.
+    ///
+    /// # Errors
+    /// On every rank: [`ErrorKind::Axis`] if the matrix is not divided by rows; the errors of
+    /// [`matmul`](cupric::Expr::matmul).
+    #[track_caller]
+    pub fn matmul(&self, right: impl AsRef<Expr>) -> Result<Sharded<'a>> {
+        let right = right.as_ref();
+        let call = Call::new("Sharded::matmul");
+        settle(self.divided_along(0, call.name))?;
+        settle(self.mapped(call, self.local.matmul(right)))
+    }
+
+    /// Multiplies a matrix that every rank has with this matrix, divided by columns (axis 1). The result is divided by
+    /// columns too, and has the bits of the product of the whole matrices. No data is sent.
+    ///
+    /// # Errors
+    /// As [`Sharded::matmul`]; [`ErrorKind::Axis`] if the matrix is not divided by columns.
+    #[track_caller]
+    pub fn rmatmul(&self, left: impl AsRef<Expr>) -> Result<Sharded<'a>> {
+        let left = left.as_ref();
+        let call = Call::new("Sharded::rmatmul");
+        settle(self.divided_along(1, call.name))?;
+        settle(self.mapped(call, left.matmul(&self.local)))
+    }
+
+    /// Multiplies this matrix, divided by columns, with another, divided by rows: each rank multiplies its parts, and the
+    /// sum of these products goes to every rank. Its bits depend on the number of ranks.
+    ///
+    /// # Errors
+    /// On every rank: [`ErrorKind::Axis`] if a matrix is divided otherwise; the errors of [`Comm::all_reduce`] and
+    /// [`matmul`](cupric::Expr::matmul).
+    #[track_caller]
+    pub fn matmul_sum(&self, right: &Sharded<'a>) -> Result<Array> {
+        const OP: &str = "Sharded::matmul_sum";
+        settle(self.divided_along(1, OP))?;
+        settle(right.divided_along(0, OP))?;
+        self.comm.all_reduce(&self.local.matmul(right.local()), Reduce::Sum)
+    }
+
+    /// Checks that this is a matrix that is divided along an axis. All ranks find the same.
+    fn divided_along(&self, axis: usize, name: &str) -> Fallible<()> {
+        if self.local.ndim() == 2 && self.axis == axis {
+            return Ok(());
+        }
+        let detail = format!(
+            "shape {:?}, divided along axis {}, is not a matrix divided along axis {axis}",
+            self.shape(),
+            self.axis
+        );
+        Err(Fault::new(ErrorKind::Axis, format!("{detail}; use reshard")).of(name))
+    }
+}
+
+/// Returns the number of an axis that may count from the end.
+fn place(x: &Array, axis: isize) -> Fallible<usize> {
+    let n = x.ndim();
+    let at = if axis < 0 { axis.checked_add_unsigned(n) } else { Some(axis) };
+    let at = at.and_then(|at| usize::try_from(at).ok()).filter(|at| *at < n);
+    at.ok_or_else(|| Fault::new(ErrorKind::Axis, format!("shape {:?} has no axis {axis}", x.shape())))
+}
+
+/// Returns the part of an array along an axis.
+fn along(x: &Array, axis: usize, range: std::ops::Range<usize>) -> Expr {
+    x.moveaxis(axis as isize, 0).slice(s![range]).moveaxis(0, axis as isize)
+}
+
+/// Returns what changes no minimum or maximum, in the shape of a reduced array.
+fn nothing(x: &Array, axis: usize, op: Reduce) -> Expr {
+    let mut shape = x.shape().to_vec();
+    shape.remove(axis);
+    let is_max = op == Reduce::Max;
+    let bits = 8 * x.dtype().size() as u32;
+    match x.dtype() {
+        DType::Bool => full(&shape, !is_max, DType::Bool),
+        d if d.is_float() => full(&shape, if is_max { f64::NEG_INFINITY } else { f64::INFINITY }, d),
+        d if d.is_unsigned_integer() => full(&shape, if is_max { 0 } else { u64::MAX >> (64 - bits) }, d),
+        d => full(&shape, if is_max { i64::MIN >> (64 - bits) } else { i64::MAX >> (64 - bits) }, d),
+    }
+}

@@ -1,0 +1,134 @@
+//! Sharded arrays in one `.npy` file, of which each rank reads and writes its own rows.
+
+use crate::call::{Call, Fallible, Fault, settle};
+use crate::comm::Comm;
+use crate::sharded::Sharded;
+use crate::staging::{bytes, host};
+use cupric::{Array, DType, ErrorKind, Result, s, zeros};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+impl<'a> Sharded<'a> {
+    /// Maps a `.npy` file into memory, and divides its rows (axis 0) among the ranks. Each rank reads its own rows, and
+    /// only when they are used, so the file may be larger than the memory of a machine. All ranks must see the file.
+    ///
+    /// # Safety
+    /// As for [`Array::map_npy`]: nobody may change the file while the array or a view of it exists.
+    ///
+    /// # Errors
+    /// On every rank: the errors of [`Array::map_npy`]; [`ErrorKind::Shape`] for an array without axes, or if the ranks
+    /// see different files.
+    #[track_caller]
+    pub unsafe fn map_npy(comm: &'a Comm, path: impl AsRef<Path>) -> Result<Sharded<'a>> {
+        const OP: &str = "Sharded::map_npy";
+        // SAFETY: the caller promises that nobody changes the file.
+        let whole = unsafe { Array::map_npy(path) }.map_err(Fault::from).and_then(|x| match x.ndim() {
+            0 => Err(Fault::new(ErrorKind::Shape, "the array has no axes, and so no rows")),
+            _ => Ok((x.slice(s![comm.shard(x.shape()[0])]).eval()?, x)),
+        });
+        let call = match &whole {
+            Ok((_, x)) => Call::new(OP).of(x.dtype(), x.shape()),
+            Err(_) => Call::new(OP),
+        };
+        let (local, whole) = settle(comm.agreed(call, whole))?;
+        Ok(Sharded::of_part(comm, local, 0, whole.shape()[0]))
+    }
+
+    /// Writes the array to one `.npy` file: each rank writes its own rows, so the array must be divided along axis 0, and
+    /// all ranks must see the same file system. A file of this name is replaced when all ranks have written, and stays as
+    /// it is if one fails.
+    ///
+    /// # Errors
+    /// On every rank: [`ErrorKind::Axis`] if the array is divided along another axis; [`ErrorKind::Io`] with the rank that
+    /// could not write; [`ErrorKind::DType`] for bf16, which NumPy does not have.
+    #[track_caller]
+    pub fn to_npy(&self, path: impl AsRef<Path>) -> Result<()> {
+        let result = self.written(path.as_ref(), Call::new("Sharded::to_npy"));
+        settle(result.map_err(|fault| fault.of("Sharded::to_npy")))
+    }
+
+    #[track_caller]
+    fn written(&self, path: &Path, call: Call) -> Fallible<()> {
+        let comm = self.comm();
+        if self.axis() != 0 {
+            let detail = format!("the array is divided along axis {}, not by rows; use reshard(0)", self.axis());
+            return Err(Fault::new(ErrorKind::Axis, detail));
+        }
+        let header = header(self.local().dtype(), &self.shape())?;
+        // something else than a file, such as a device, cannot be replaced
+        let is_special = fs::metadata(path).is_ok_and(|about| !about.is_file());
+        let target = if is_special { path.to_path_buf() } else { beside(path) };
+        let of = |step: &str| call.clone().with(step).of(self.local().dtype(), &self.shape());
+        let made = match comm.rank() {
+            0 => created(&target, &header, is_special),
+            _ => Ok(()),
+        };
+        let written = comm.agreed(of("create"), made.map_err(|e| about(e, path))).and_then(|()| {
+            let written = host(self.local()).and_then(|rows| {
+                let row = self.local().dtype().size() * crate::exchange::row(rows.shape());
+                let start = header.len() as u64 + comm.shard(self.length()).start as u64 * row as u64;
+                let data = bytes(&rows)?;
+                let write = || {
+                    let file = OpenOptions::new().write(true).open(&target)?;
+                    file.write_all_at(data, start)?;
+                    if is_special { Ok(()) } else { file.sync_data() }
+                };
+                write().map_err(|e| about(e, path))
+            });
+            comm.agreed(of("write"), written)
+        });
+        if is_special {
+            return written;
+        }
+        let renamed = match (comm.rank(), &written) {
+            (0, Ok(())) => fs::rename(&target, path).map_err(|e| about(e, path)),
+            _ => Ok(()),
+        };
+        if comm.rank() == 0 && (written.is_err() || renamed.is_err()) {
+            fs::remove_file(&target).ok();
+        }
+        written?;
+        comm.agreed(of("rename"), renamed)
+    }
+}
+
+fn about(error: io::Error, path: &Path) -> Fault {
+    Fault::new(ErrorKind::Io, format!("{}: {error}", path.display()))
+}
+
+/// Returns a name beside a file, under which it is written.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+/// Makes the file with its header.
+fn created(path: &Path, header: &[u8], is_special: bool) -> io::Result<()> {
+    let file = if is_special { OpenOptions::new().write(true).open(path)? } else { File::create(path)? };
+    file.write_all_at(header, 0)
+}
+
+/// Returns everything before the data of a file, with the header of an empty array in which the shape is replaced.
+#[track_caller]
+fn header(dtype: DType, shape: &[usize]) -> Fallible<Vec<u8>> {
+    let empty = zeros([0], dtype).to_npy_bytes()?;
+    let text = String::from_utf8_lossy(&empty);
+    let wrong = || Fault::new(ErrorKind::Internal, "the header of an empty array has no type");
+    let descr = text.split("'descr': '").nth(1).and_then(|s| s.split('\'').next()).ok_or_else(wrong)?;
+    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}{comma}), }}", lengths.join(", "));
+    // the magic, the version 1.0, and the length of the text, which ends with a newline at a multiple of 64
+    let before = 10;
+    let end = (before + text.len() + 1).next_multiple_of(64);
+    let length = u16::try_from(end - before).map_err(|_| wrong())?;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(text.as_bytes());
+    bytes.resize(end - 1, b' ');
+    bytes.push(b'\n');
+    Ok(bytes)
+}

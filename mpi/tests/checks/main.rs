@@ -1,0 +1,359 @@
+//! What must hold on each rank. `mpi/tests/run` starts it with several ranks; without an argument it makes all checks, and
+//! with one it fails in the way that the argument names.
+
+mod failures;
+mod shards;
+
+use cupric::DType::*;
+use cupric::{Array, Device, ErrorKind, Expr, Result, Rng, arange, array, s, stack, zeros};
+use cupric_mpi::{Comm, Reduce};
+
+const OPS: [Reduce; 4] = [Reduce::Sum, Reduce::Prod, Reduce::Min, Reduce::Max];
+
+fn main() -> Result<()> {
+    let failure = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
+    Comm::run(|comm| -> Result<()> {
+        if let Some(name) = failure {
+            return failures::fail(comm, &name);
+        }
+        let checks: [(&str, fn(&Comm) -> Result<()>); 15] = [
+            ("every dtype", every_dtype),
+            ("special values", special_values),
+            ("views and scalars", views_and_scalars),
+            ("uneven parts", uneven_parts),
+            ("a fixed order", a_fixed_order),
+            ("three at once", three_at_once),
+            ("dropped requests", dropped_requests),
+            ("lists of arrays", lists_of_arrays),
+            ("disagreements", disagreements),
+            ("failures of one rank", failures_of_one_rank),
+            ("halos", halos),
+            ("shards", shards::shards),
+            ("products of shards", shards::products),
+            ("files of shards", shards::files),
+            ("arrays of a GPU", arrays_of_a_gpu),
+        ];
+        for (name, check) in checks {
+            check(comm)?;
+            if comm.rank() == 0 {
+                println!("{} ranks: {name}: ok", comm.size());
+            }
+        }
+        let traffic = comm.traffic();
+        assert!(traffic.collectives > 100 && traffic.bytes > 10_000);
+        Ok(())
+    })
+}
+
+/// Numbers that differ between ranks, and whose product over four ranks is below 128.
+fn of_rank(rank: usize, n: usize, dtype: cupric::DType) -> Expr {
+    let wave = (arange(0, n, 1, I64) + rank) % 3;
+    if dtype == Bool { wave.equal(0) } else { (wave + 1).astype(dtype) }
+}
+
+fn of_all(comm: &Comm, n: usize, dtype: cupric::DType) -> Vec<Expr> {
+    (0..comm.size()).map(|rank| of_rank(rank, n, dtype)).collect()
+}
+
+fn reduced(all: &[Expr], op: Reduce, dtype: cupric::DType) -> Expr {
+    let all = stack(all, 0);
+    let all = if dtype == Bool { all.astype(U8) } else { all };
+    let value = match op {
+        Reduce::Sum => all.sum(0),
+        Reduce::Prod => all.prod(0),
+        Reduce::Min => all.min(0),
+        Reduce::Max => all.max(0),
+    };
+    value.astype(dtype)
+}
+
+#[track_caller]
+pub fn same(a: &impl AsRef<Expr>, b: &impl AsRef<Expr>) {
+    let (a, b) = (a.as_ref().eval().unwrap(), b.as_ref().eval().unwrap());
+    assert_eq!((a.dtype(), a.shape()), (b.dtype(), b.shape()));
+    assert_eq!(a.to_bytes().unwrap(), b.to_bytes().unwrap(), "{a} is not {b}");
+}
+
+fn every_dtype(comm: &Comm) -> Result<()> {
+    let (rank, size) = (comm.rank(), comm.size());
+    for dtype in cupric::DType::ALL {
+        let (n, all) = (10, of_all(comm, 10, dtype));
+        let own = &all[rank];
+        for op in OPS {
+            let want = reduced(&all, op, dtype).eval()?;
+            same(&comm.all_reduce(own, op)?, &want);
+            let part = comm.reduce_scatter(own, op, 0)?;
+            same(&part, &want.slice(s![comm.shard(n)]));
+        }
+        for root in 0..size {
+            same(&comm.broadcast(own, root)?, &all[root]);
+            let gathered = comm.gather(own, root)?;
+            assert_eq!(gathered.is_some(), rank == root);
+            if let Some(gathered) = gathered {
+                same(&gathered, &stack(&all, 0).reshape(-1));
+            }
+            let part = comm.scatter((rank == root).then_some(own), root)?;
+            same(&part, &all[root].slice(s![comm.shard(n)]));
+        }
+        let parts: Vec<Expr> = all.iter().map(|x| x.reshape([2, 5])).collect();
+        same(&comm.all_gather(&own.reshape([2, 5]), 1)?, &cupric::concat(&parts, 1));
+    }
+    Ok(())
+}
+
+fn special_values(comm: &Comm) -> Result<()> {
+    let last = comm.rank() + 1 == comm.size();
+    for dtype in [F16, BF16, F32, F64] {
+        // a NaN of the last rank; zeros of both signs
+        let x = array![if last { f32::NAN } else { 1.0 }, if last { -0.0 } else { 0.0 }].astype(dtype);
+        for op in [Reduce::Min, Reduce::Max] {
+            let got = comm.all_reduce(&x, op)?.to_vec_as::<f64>()?;
+            let negative = op == Reduce::Min || comm.size() == 1;
+            assert!(
+                got[0].is_nan() && got[1] == 0.0 && got[1].is_sign_negative() == negative,
+                "{dtype} {op:?} {got:?}"
+            );
+        }
+    }
+    // 2048 + 1 + 1 … in f16 stays 2048; in f32 it is exact, and rounds once
+    let x = array![if last { 2048.0 } else { 1.0 }].astype(F16);
+    let want = array![2047.0 + comm.size() as f32].astype(F16);
+    same(&comm.all_reduce(&x, Reduce::Sum)?, &want);
+    let wrapped = comm.all_reduce(&array![if last { i32::MAX } else { 1 }], Reduce::Sum)?;
+    assert_eq!(wrapped.item::<i32>()?, i32::MAX.wrapping_add(comm.size() as i32 - 1));
+    Ok(())
+}
+
+fn views_and_scalars(comm: &Comm) -> Result<()> {
+    let x = arange(0, 12, 1, F32).reshape([3, 4]).eval()?;
+    let n = comm.size() as f32;
+    same(&comm.all_reduce(&x.t(), Reduce::Sum)?, &(x.t() * n).contiguous());
+    same(&comm.all_reduce(&x.slice(s![..;-1, 1]), Reduce::Sum)?, &(x.slice(s![..;-1, 1]) * n));
+    same(&comm.all_reduce(&x.sum(..), Reduce::Sum)?, &(x.sum(..) * n));
+    same(&comm.all_reduce(&zeros([0, 3], F32), Reduce::Sum)?, &zeros([0, 3], F32));
+    assert_eq!(comm.all_gather(&x.sum(..), 0).unwrap_err().kind(), ErrorKind::Shape);
+    assert_eq!(comm.all_gather(&x, 2).unwrap_err().kind(), ErrorKind::Axis);
+    Ok(())
+}
+
+fn uneven_parts(comm: &Comm) -> Result<()> {
+    let size = comm.size();
+    for n in [0, 1, 3, 5, 17] {
+        let parts: Vec<_> = (0..size).map(|rank| comm.shard_of(n, rank)).collect();
+        assert_eq!((parts[0].start, parts[size - 1].end), (0, n));
+        assert!(parts.windows(2).all(|p| p[0].end == p[1].start && p[0].len() - p[1].len() <= 1));
+        let all = arange(0, n * 3, 1, I32).reshape([n, 3]).eval()?;
+        let own = all.slice(s![comm.shard(n)]);
+        same(&comm.all_gather(&own, 0)?, &all);
+        same(&comm.all_gather(&own.t(), 1)?, &all.t().contiguous());
+        let root = size - 1;
+        same(&comm.scatter((comm.rank() == root).then_some(&*all), root)?, &own);
+        same(&comm.reduce_scatter(&all, Reduce::Max, 0)?, &own);
+        same(&comm.reduce_scatter(&all.t(), Reduce::Max, 1)?, &own.t().contiguous());
+        if let Some(gathered) = comm.gather(&own, root)? {
+            same(&gathered, &all);
+        }
+    }
+    // any lengths, the first one empty
+    let rows = comm.rank() * 2;
+    let all = comm.all_gather(&Array::from_vec(vec![comm.rank() as u8; rows], [rows])?, 0)?;
+    assert_eq!(all.to_vec::<u8>()?, (0..size).flat_map(|r| vec![r as u8; r * 2]).collect::<Vec<_>>());
+    Ok(())
+}
+
+fn a_fixed_order(comm: &Comm) -> Result<()> {
+    for dtype in [F32, F64, F16, I32] {
+        for count in [12, 7, 1] {
+            let parts = (Rng::new(5).normal([count, 3, 11], F32) * 100.0).astype(dtype).eval()?;
+            let wide = if dtype == F16 { F32 } else { dtype };
+            let mut want = parts.slice(s![0]).astype(wide).eval()?;
+            for i in 1..count {
+                want = (&want + parts.slice(s![i]).astype(wide)).eval()?;
+            }
+            let got = comm.sum_in_order(&parts.slice(s![comm.shard(count)]))?;
+            same(&got, &want.astype(dtype));
+        }
+    }
+    assert_eq!(comm.sum_in_order(&zeros([0, 3], F32)).unwrap_err().kind(), ErrorKind::Shape);
+    Ok(())
+}
+
+fn three_at_once(comm: &Comm) -> Result<()> {
+    let (size, rank) = (comm.size(), comm.rank());
+    let n = 50_000;
+    for round in 0..3 {
+        let x = (arange(0, n, 1, F32) + rank).eval()?;
+        let a = comm.start_all_reduce(&x, Reduce::Max)?;
+        let b = comm.start_broadcast(&(&x * 2.0), size - 1)?;
+        let c = comm.start_all_reduce(&x.slice(s![..7]), Reduce::Sum)?;
+        // work meanwhile, more on some ranks
+        let mut y = x.clone();
+        for _ in 0..rank * 3 {
+            y = (&y * 0.5).eval()?;
+            comm.progress()?;
+        }
+        let total: usize = (0..size).sum();
+        let check_a = |a: Array| same(&a, &(arange(0, n, 1, F32) + (size - 1)));
+        let check_b = |b: Array| same(&b, &((arange(0, n, 1, F32) + (size - 1)) * 2.0));
+        let check_c = |c: Array| same(&c, &(arange(0, 7, 1, F32) * size as f32 + total as f32));
+        // each rank waits in an order of its own, with another collective between
+        match (rank + round) % 3 {
+            0 => {
+                check_a(a.wait()?);
+                check_b(b.wait()?);
+                comm.barrier()?;
+                check_c(c.wait()?)
+            }
+            1 => {
+                comm.barrier()?;
+                check_c(c.wait()?);
+                check_b(b.wait()?);
+                check_a(a.wait()?)
+            }
+            _ => {
+                while !b.test()? {}
+                check_b(b.wait()?);
+                check_c(c.wait()?);
+                comm.barrier()?;
+                check_a(a.wait()?)
+            }
+        }
+    }
+    Ok(())
+}
+
+fn dropped_requests(comm: &Comm) -> Result<()> {
+    let x = arange(0, 10_000, 1, F32).eval()?;
+    drop(comm.start_all_reduce(&x, Reduce::Sum)?);
+    let kept = comm.start_all_reduce(&x, Reduce::Max)?;
+    drop(comm.start_broadcast(&x, 0)?);
+    drop(x);
+    same(&kept.wait()?, &arange(0, 10_000, 1, F32));
+    Ok(())
+}
+
+fn lists_of_arrays(comm: &Comm) -> Result<()> {
+    let n = comm.size() as f32;
+    let list: Vec<Array> = [(F32, 3), (F32, 0), (F32, 1000), (F64, 5), (F16, 6), (F32, 2), (F32, 5_000_000)]
+        .map(|(dtype, n)| arange(0, n, 1, F32).astype(dtype).reshape([n, 1]).eval().unwrap())
+        .to_vec();
+    let sums = comm.all_reduce_many(&list, Reduce::Sum)?;
+    assert_eq!(sums.len(), list.len());
+    for (sum, x) in sums.iter().zip(&list) {
+        same(sum, &(x.astype(F64) * n).astype(x.dtype()));
+    }
+    assert!(comm.all_reduce_many(&[], Reduce::Sum)?.is_empty());
+    Ok(())
+}
+
+/// All ranks must have the same error, which names two ranks; afterwards the next collective works.
+fn refused<T>(comm: &Comm, result: Result<T>, kind: ErrorKind, parts: &[&str]) -> Result<()> {
+    let error = result.map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("checks/"), "{text}");
+    let text = text.rsplit_once(" (").unwrap().0.to_string();
+    for part in parts {
+        assert!(text.contains(part), "{text:?} lacks {part:?}");
+    }
+    let bytes = Array::from_slice(text.as_bytes(), [-1])?;
+    same(&comm.broadcast(&bytes, 0)?, &bytes);
+    Ok(())
+}
+
+fn disagreements(comm: &Comm) -> Result<()> {
+    if comm.size() == 1 {
+        return Ok(());
+    }
+    use ErrorKind as K;
+    let last = comm.size() - 1;
+    let odd = comm.rank() == last;
+    let (x, y) = (array![1., 2., 3.], array![1., 2.]);
+    let named = format!("rank {last} calls all_reduce(sum) of");
+    let sum = |x: &Expr| comm.all_reduce(x, Reduce::Sum);
+    refused(comm, sum(if odd { &y } else { &x }), K::Shape, &["rank 0 calls all_reduce(sum) of f32 [3] (", &named])?;
+    refused(comm, sum(&if odd { x.astype(F64) } else { x.astype(F32) }), K::DType, &[&named])?;
+    let op = if odd { Reduce::Max } else { Reduce::Sum };
+    refused(
+        comm,
+        comm.all_reduce(&x, op),
+        K::Argument,
+        &["all_reduce: the ranks differ: rank 0 calls all_reduce(sum)"],
+    )?;
+    refused(comm, comm.broadcast(&x, odd.into()), K::Argument, &["(root 0)", "(root 1)"])?;
+    let other = if odd { comm.barrier() } else { sum(&x).map(|_| ()) };
+    refused(
+        comm,
+        other,
+        K::Argument,
+        &["rank 0 calls all_reduce(sum) of f32 [3]", &format!("rank {last} calls barrier")],
+    )?;
+    // one waits, the others do not
+    let request = comm.start_all_reduce(if odd { &y } else { &x }, Reduce::Sum)?;
+    let after = comm.start_all_reduce(&x, Reduce::Sum)?;
+    refused(comm, request.wait(), K::Shape, &[&named])?;
+    same(&after.wait()?, &(&x * comm.size() as f32));
+    let axis = isize::from(!odd);
+    refused(comm, comm.all_gather(&zeros([2, 2], F32), axis), K::Argument, &["axis 0", "axis 1"])
+}
+
+fn failures_of_one_rank(comm: &Comm) -> Result<()> {
+    use ErrorKind as K;
+    let last = comm.size() - 1;
+    let odd = comm.rank() == last;
+    let (x, wrong) = (array![1., 2., 3.], array![1., 2.]);
+    let sum = if odd { &x + &wrong } else { &x + &x };
+    let named = format!("rank {last} failed: add: cannot broadcast shapes [3] and [2]");
+    refused(comm, comm.all_reduce(&sum, Reduce::Sum), K::Shape, &[&named])?;
+    refused(comm, comm.all_gather(&sum, 0), K::Shape, &[&named])?;
+    refused(comm, comm.sum_in_order(&sum), K::Shape, &[&named])?;
+    refused(comm, comm.reduce_scatter(&sum, Reduce::Sum, 0), K::Shape, &[&named])?;
+    refused(comm, comm.start_broadcast(&sum, 0)?.wait(), K::Shape, &[&named])?;
+    let missing = if odd { Array::from_npy("/nowhere.npy") } else { x.eval() };
+    refused(comm, comm.agree(missing), K::Io, &[&format!("rank {last} failed: from_npy: /nowhere.npy")])?;
+    refused(comm, comm.broadcast(&x, 99), K::Argument, &["there is no rank 99"])?;
+    refused(comm, comm.scatter(None, 0), K::Argument, &["rank 0 failed: scatter: the root has no array"])?;
+    refused(comm, comm.scatter(None, 99), K::Argument, &["there is no rank 99"])
+}
+
+fn halos(comm: &Comm) -> Result<()> {
+    let all = arange(0, 60, 1, I32).reshape([20, 3]).eval()?;
+    let own = comm.shard(20);
+    for rows in [0, 1, 2] {
+        let (before, behind) = comm.halo(&all.slice(s![own.clone()]), rows)?;
+        assert_eq!((before.is_some(), behind.is_some()), (own.start > 0, own.end < 20));
+        if let Some(before) = before {
+            same(&before, &all.slice(s![own.start - rows..own.start]));
+        }
+        if let Some(behind) = behind {
+            same(&behind, &all.slice(s![own.end..own.end + rows]));
+        }
+    }
+    let few = comm.halo(&all.slice(s![..comm.rank()]), 1);
+    refused(comm, few, ErrorKind::Shape, &["rank 0 failed: halo: 0 rows are fewer than 1"])
+}
+
+fn arrays_of_a_gpu(comm: &Comm) -> Result<()> {
+    let Some(gpu) = Device::gpus().into_iter().next() else { return Ok(()) };
+    let n = 5_000_000;
+    let x = arange(0, n, 1, I32).eval()?;
+    let own = (&x + comm.rank()).eval()?.to_device(&gpu)?;
+    let total: usize = (0..comm.size()).sum();
+    let sum = comm.all_reduce(&own, Reduce::Sum)?;
+    assert_eq!(sum.device(), gpu);
+    same(&sum, &(&x * comm.size() as i32 + total as i32).to_device(&Device::cpu())?);
+    let copy = comm.broadcast(&own, 0)?;
+    assert_eq!(copy.device(), gpu);
+    same(&copy, &x);
+    let later = comm.start_all_reduce(&own.slice(s![..9]), Reduce::Max)?;
+    assert_eq!(later.wait()?.device(), gpu);
+    let rows = own.slice(s![..12]).reshape([4, 3]);
+    assert_eq!(comm.all_gather(&rows, 1)?.device(), gpu);
+    let part = comm.scatter((comm.rank() == 0).then_some(&rows), 0)?;
+    assert_eq!(part.shape()[0], comm.shard(4).len());
+    if comm.size() > 1 {
+        let mixed = if comm.rank() == 0 { own.clone() } else { x };
+        refused(comm, comm.all_reduce(&mixed, Reduce::Sum), ErrorKind::Argument, &["on a GPU, in pieces"])?;
+    }
+    Ok(())
+}

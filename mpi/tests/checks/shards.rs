@@ -1,0 +1,102 @@
+//! Sharded arrays.
+
+use crate::{refused, same};
+use cupric::DType::*;
+use cupric::{Array, ErrorKind, Expr, Result, Rng, arange, array, s};
+use cupric_mpi::{Comm, Reduce, Sharded};
+use std::path::PathBuf;
+
+pub fn shards(comm: &Comm) -> Result<()> {
+    for rows in [1, 2, 5, 16] {
+        for dtype in [I32, F64, U8, Bool, F16] {
+            let all = (arange(0, rows * 6, 1, I32) % 7).reshape([rows, 2, 3]).astype(dtype).eval()?;
+            for axis in [0, 1, -1] {
+                let x = Sharded::of_whole(comm, &all, axis)?;
+                assert_eq!(x.shape(), all.shape());
+                same(&x.gather()?, &all);
+                same(Sharded::new(comm, x.local(), axis)?.local(), x.local());
+                for to in [0, 1, 2] {
+                    let y = x.reshard(to)?;
+                    same(y.local(), Sharded::of_whole(comm, &all, to)?.local());
+                }
+                if dtype == I32 {
+                    same(&x.reduce(Reduce::Sum, axis)?, &all.sum(axis));
+                    same(&x.reduce(Reduce::Prod, axis)?, &all.prod(axis));
+                }
+                if dtype != Bool {
+                    same(&x.reduce(Reduce::Max, axis)?, &all.max(axis));
+                    same(&x.reduce(Reduce::Min, axis)?, &all.min(axis));
+                    same(&x.map(|x| x * 2 + 1)?.gather()?, &(&all * 2 + 1));
+                    same(&x.zip(&x, |a, b| a + b)?.gather()?, &(&all + &all));
+                }
+            }
+        }
+    }
+    let x = Sharded::of_whole(comm, &arange(0, 24, 1, F32).reshape([8, 3]), 0)?;
+    assert_eq!(x.reduce(Reduce::Sum, 1).unwrap_err().kind(), ErrorKind::Axis);
+    assert_eq!(x.reshard(5).err().map(|e| e.kind()), Some(ErrorKind::Axis));
+    refused(
+        comm,
+        x.map(|x| x.sum(0)),
+        ErrorKind::Shape,
+        &["rank 0 failed: Sharded::map: the function gives shape [3]"],
+    )?;
+    let ragged = arange(0, 3 * comm.rank() + 3, 1, F32).reshape([-1, 3]);
+    match Sharded::new(comm, &ragged, 0) {
+        Ok(_) => assert_eq!(comm.size(), 1),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Shape),
+    }
+    Ok(())
+}
+
+pub fn products(comm: &Comm) -> Result<()> {
+    let rng = &mut Rng::new(3);
+    let (a, b) = (rng.normal([37, 600], F32).eval()?, rng.normal([600, 29], F32).eval()?);
+    let want = a.matmul(&b).eval()?;
+    let rows = Sharded::of_whole(comm, &a, 0)?.matmul(&b)?;
+    same(&rows.gather()?, &want);
+    let columns = Sharded::of_whole(comm, &b, 1)?;
+    let product = columns.rmatmul(&a)?;
+    assert_eq!(product.axis(), 1);
+    same(&product.gather()?, &want);
+    let (inner, outer) = (Sharded::of_whole(comm, &a, 1)?, Sharded::of_whole(comm, &b, 0)?);
+    let sum = inner.matmul_sum(&outer)?;
+    let error = (&sum - &want).abs().max(..).item::<f32>()?;
+    assert!(error < 1e-3, "{error}");
+    assert_eq!(columns.matmul(&b).err().map(|e| e.kind()), Some(ErrorKind::Axis));
+    assert_eq!(rows.matmul(&array![[1., 2.]]).err().map(|e| e.kind()), Some(ErrorKind::Shape));
+    Ok(())
+}
+
+/// A name that all ranks of a job have, and no other job.
+fn file(comm: &Comm, name: &str) -> Result<PathBuf> {
+    let id = comm.broadcast(&Array::from_vec(vec![std::process::id()], [1])?, 0)?.item::<u32>()?;
+    Ok(std::env::temp_dir().join(format!("cupric-mpi-{id}-{name}.npy")))
+}
+
+pub fn files(comm: &Comm) -> Result<()> {
+    let path = file(comm, "rows")?;
+    for (rows, dtype) in [(11, F32), (2, Bool), (4, F16), (0, I64), (100, U8)] {
+        let all: Expr = (arange(0, rows * 3, 1, I32) % 2).reshape([rows, 3]).astype(dtype);
+        let x = Sharded::of_whole(comm, &all, 0)?;
+        x.to_npy(&path)?;
+        let read = Array::from_npy(&path)?;
+        same(&read, &all);
+        // SAFETY: nobody changes the file; the next turn replaces it.
+        let mapped = unsafe { Sharded::map_npy(comm, &path) }?;
+        same(mapped.local(), &all.slice(s![comm.shard(rows)]));
+        comm.barrier()?;
+    }
+    if comm.rank() == 0 {
+        std::fs::remove_file(&path).unwrap();
+    }
+    let x = Sharded::of_whole(comm, &arange(0, 8, 1, F32), 0)?;
+    refused(comm, x.to_npy("/nowhere/x.npy"), ErrorKind::Io, &["rank 0 failed", "/nowhere/x.npy: No such file"])?;
+    let half = x.map(|x| x.astype(BF16))?;
+    assert_eq!(half.to_npy(&path).unwrap_err().kind(), ErrorKind::DType);
+    // SAFETY: there is no such file.
+    let missing = unsafe { Sharded::map_npy(comm, "/nowhere/x.npy") };
+    refused(comm, missing, ErrorKind::Io, &["rank 0 failed: map_npy: /nowhere/x.npy"])?;
+    assert!(!path.exists());
+    Ok(())
+}
