@@ -42,8 +42,7 @@ impl Comm {
     /// Initialises MPI, calls a function with the ranks of the job, and ends MPI. A program calls it once, on each rank.
     ///
     /// If the function returns an error or panics, the rank prints one message that names the rank and the cause, and
-    /// ends all ranks with status 1, so that none waits for it for ever. An error that all ranks have, because they did
-    /// not agree, is printed once.
+    /// ends all ranks with status 1, so that none waits for it for ever. An error that all ranks have is printed once.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for a second call in one process; [`ErrorKind::Internal`] if MPI cannot be initialised.
@@ -90,12 +89,10 @@ impl Comm {
         self.world.finalize()
     }
 
-    /// Prints why this rank cannot go on, and ends all ranks. An error that all ranks have is left to rank 0; the others
-    /// print it only if they are still there a second later.
+    /// Prints why this rank cannot go on, and ends all ranks. Where all ranks have the same error, rank 0 prints it and
+    /// ends the others; they print theirs only if they are still there a second later.
     fn give_up(&self, why: &str) -> ! {
-        // the queue may be borrowed by what panicked
-        let agreed = self.queue.try_borrow().ok().and_then(|queue| queue.agreed.clone());
-        if self.rank() != 0 && agreed.is_some_and(|text| why.contains(&text)) {
+        if self.rank() != 0 {
             std::thread::sleep(Duration::from_secs(1));
         }
         let (rank, size) = (self.rank(), self.size());

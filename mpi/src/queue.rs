@@ -122,8 +122,6 @@ pub(crate) struct Queue {
     dropped: HashSet<u64>,
     /// The first error of a collective whose request was dropped.
     lost: Option<Fault>,
-    /// The latest error that all ranks have.
-    pub agreed: Option<String>,
     pub bytes: u64,
     pub waited: Duration,
 }
@@ -190,12 +188,7 @@ impl Queue {
             }
             let [sent, [max, max_of_complement, failed]] = *entry.words;
             if max != sent[0] || max_of_complement != sent[1] || failed != 0 {
-                let fault = disagreement(world, entry)?;
-                self.agreed = Some(match &fault {
-                    Fault::Own { operation, detail, .. } => format!("{operation}: {detail}"),
-                    Fault::Other(error) => error.to_string(),
-                });
-                return Ok(Some(Err(fault)));
+                return Ok(Some(Err(disagreement(world, entry)?)));
             }
             self.bytes += entry.job.bytes();
             entry.stage = Stage::Moving(entry.job.start(world).map_err(|f| f.of(entry.call.name))?);
