@@ -48,3 +48,8 @@ pub use collective::Request;
 pub use comm::{Comm, Traffic};
 pub use raw::Reduce;
 pub use sharded::Sharded;
+
+/// Contains the README as documentation, so that its example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

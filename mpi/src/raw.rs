@@ -141,14 +141,16 @@ macro_rules! float {
 float!(f32, f64);
 
 /// Combines `length` elements of `from` into `into`, as MPI calls it.
+///
+/// # Safety
+/// `length` leads to a number, and both buffers to as many elements of `T`, which nothing else uses meanwhile.
 unsafe extern "C" fn ordered<T: Float, const MAX: bool>(
     from: *mut c_void,
     into: *mut c_void,
     length: *mut c_int,
     _: *mut ffi::MPI_Datatype,
 ) {
-    // SAFETY: MPI passes two buffers of `length` elements of the type with which the operation is called. They may be
-    // unaligned for `T` in a library's own buffers, so the reads and writes do not assume alignment.
+    // SAFETY: the caller's promise. The buffers may be unaligned for `T`, because some are MPI's own.
     unsafe {
         let (from, into) = (from.cast::<T>(), into.cast::<T>());
         for i in 0..usize::try_from(*length).unwrap_or(0) {

@@ -291,7 +291,7 @@ impl<'a> Sharded<'a> {
         const OP: &str = "Sharded::matmul_sum";
         settle(self.divided_along(1, OP))?;
         settle(right.divided_along(0, OP))?;
-        self.comm.all_reduce(&self.local.matmul(right.local()), Reduce::Sum)
+        self.comm.all_reduce(self.local.matmul(right.local()), Reduce::Sum)
     }
 
     /// Checks that this is a matrix that is divided along an axis. All ranks find the same.
