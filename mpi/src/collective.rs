@@ -244,6 +244,8 @@ impl Comm {
     fn in_pieces(&self, x: &Array, call: &Call, make: impl Fn(&Array) -> Fallible<Job>) -> Fallible<Array> {
         let call = call.clone().with("on a GPU, in pieces").of(x.dtype(), x.shape());
         let finish = Finish { dtype: x.dtype(), device: x.device() };
+        // the second piece starts before the first has ended, so the ranks agree on the whole first
+        self.collect(call.clone(), Ok(Job::nothing()))?;
         let (flat, n) = (x.reshape(-1).eval()?, x.size());
         let (mut parts, mut under_way) = (vec![], None);
         let starts: Vec<usize> = (0..n.max(1)).step_by(PIECE).collect();

@@ -83,7 +83,7 @@ impl Comm {
         let mut pause = Pause::new();
         while !self.queue.borrow().is_empty() {
             self.advance()?;
-            pause.next("run")?;
+            pause.next("run", false)?;
         }
         self.queue.borrow_mut().lost()?;
         self.world.finalize()
@@ -190,8 +190,9 @@ impl Comm {
                 queue.waited += pause.waited();
                 return outcome;
             }
+            let is_moving = queue.is_moving();
             drop(queue);
-            pause.next(name)?;
+            pause.next(name, is_moving)?;
         }
     }
 

@@ -223,6 +223,11 @@ impl Queue {
         self.next
     }
 
+    /// Returns whether data of a collective is on its way.
+    pub fn is_moving(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.stage, Stage::Moving(_)))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -260,13 +265,13 @@ fn disagreement(world: &World, entry: &Entry) -> Fallible<Fault> {
     let mut call = unsafe { world.all_gather((own.as_ptr(), all.as_mut_ptr()), lists, Kind::moved(DType::U8)) }?;
     let mut pause = Pause::new();
     while !call.is_done()? {
-        pause.next(entry.call.name)?;
+        pause.next(entry.call.name, false)?;
     }
     Ok(verdict(&entry.call, &all))
 }
 
-/// The time between two looks at a call: none at first, then a turn of the other threads, then 50 µs, so that ranks
-/// which share a core do not take it from the one that they wait for.
+/// The time between two looks at a call: none at first, then a turn of the other threads, and 50 µs once a rank has
+/// waited long for the others to call, so that ranks which share a core do not take it from the one that they wait for.
 pub(crate) struct Pause {
     looks: u32,
     since: Instant,
@@ -281,12 +286,13 @@ impl Pause {
         self.since.elapsed()
     }
 
-    pub fn next(&mut self, name: &str) -> Fallible<()> {
+    /// Waits. Data that is moving goes on with each look, so a rank looks often at it.
+    pub fn next(&mut self, name: &str, is_moving: bool) -> Fallible<()> {
         self.looks = self.looks.saturating_add(1);
         match self.looks {
             0..200 => std::hint::spin_loop(),
-            200..1000 => std::thread::yield_now(),
-            _ => std::thread::sleep(Duration::from_micros(50)),
+            1000.. if !is_moving => std::thread::sleep(Duration::from_micros(50)),
+            _ => std::thread::yield_now(),
         }
         if self.looks.is_multiple_of(1000)
             && let Some(limit) = limit()
