@@ -96,7 +96,9 @@ impl Comm {
             std::thread::sleep(Duration::from_secs(1));
         }
         let (rank, size) = (self.rank(), self.size());
-        let _ = writeln!(std::io::stderr(), "cupric-mpi: rank {rank} of {size} {why}");
+        // in one piece, so that the messages of two ranks do not mix
+        let message = format!("cupric-mpi: rank {rank} of {size} {why}\n");
+        let _ = std::io::stderr().write_all(message.as_bytes());
         World::abort()
     }
 

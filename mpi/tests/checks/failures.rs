@@ -20,7 +20,7 @@ pub fn fail(comm: &Comm, how: &str) -> Result<()> {
         "exits" if odd => std::process::exit(0),
         "differs" if odd => comm.barrier()?,
         "dropped" => {
-            drop(comm.start_all_reduce(&x.slice(s![..3 - usize::from(odd)]), Reduce::Sum)?);
+            drop(comm.start_all_reduce(x.slice(s![..3 - usize::from(odd)]), Reduce::Sum)?);
             return Ok(());
         }
         "full" => {

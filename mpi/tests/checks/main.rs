@@ -10,13 +10,16 @@ use cupric_mpi::{Comm, Reduce};
 
 const OPS: [Reduce; 4] = [Reduce::Sum, Reduce::Prod, Reduce::Min, Reduce::Max];
 
+/// A check that every rank makes.
+type Check = fn(&Comm) -> Result<()>;
+
 fn main() -> Result<()> {
     let failure = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
     Comm::run(|comm| -> Result<()> {
         if let Some(name) = failure {
             return failures::fail(comm, &name);
         }
-        let checks: [(&str, fn(&Comm) -> Result<()>); 15] = [
+        let checks: [(&str, Check); 15] = [
             ("every dtype", every_dtype),
             ("special values", special_values),
             ("views and scalars", views_and_scalars),
@@ -96,7 +99,7 @@ fn every_dtype(comm: &Comm) -> Result<()> {
             same(&part, &all[root].slice(s![comm.shard(n)]));
         }
         let parts: Vec<Expr> = all.iter().map(|x| x.reshape([2, 5])).collect();
-        same(&comm.all_gather(&own.reshape([2, 5]), 1)?, &cupric::concat(&parts, 1));
+        same(&comm.all_gather(own.reshape([2, 5]), 1)?, &cupric::concat(&parts, 1));
     }
     Ok(())
 }
@@ -119,7 +122,7 @@ fn special_values(comm: &Comm) -> Result<()> {
     let x = array![if last { 2048.0 } else { 1.0 }].astype(F16);
     let want = array![2047.0 + comm.size() as f32].astype(F16);
     same(&comm.all_reduce(&x, Reduce::Sum)?, &want);
-    let wrapped = comm.all_reduce(&array![if last { i32::MAX } else { 1 }], Reduce::Sum)?;
+    let wrapped = comm.all_reduce(array![if last { i32::MAX } else { 1 }], Reduce::Sum)?;
     assert_eq!(wrapped.item::<i32>()?, i32::MAX.wrapping_add(comm.size() as i32 - 1));
     Ok(())
 }
@@ -127,11 +130,11 @@ fn special_values(comm: &Comm) -> Result<()> {
 fn views_and_scalars(comm: &Comm) -> Result<()> {
     let x = arange(0, 12, 1, F32).reshape([3, 4]).eval()?;
     let n = comm.size() as f32;
-    same(&comm.all_reduce(&x.t(), Reduce::Sum)?, &(x.t() * n).contiguous());
-    same(&comm.all_reduce(&x.slice(s![..;-1, 1]), Reduce::Sum)?, &(x.slice(s![..;-1, 1]) * n));
-    same(&comm.all_reduce(&x.sum(..), Reduce::Sum)?, &(x.sum(..) * n));
-    same(&comm.all_reduce(&zeros([0, 3], F32), Reduce::Sum)?, &zeros([0, 3], F32));
-    assert_eq!(comm.all_gather(&x.sum(..), 0).unwrap_err().kind(), ErrorKind::Shape);
+    same(&comm.all_reduce(x.t(), Reduce::Sum)?, &(x.t() * n).contiguous());
+    same(&comm.all_reduce(x.slice(s![..;-1, 1]), Reduce::Sum)?, &(x.slice(s![..;-1, 1]) * n));
+    same(&comm.all_reduce(x.sum(..), Reduce::Sum)?, &(x.sum(..) * n));
+    same(&comm.all_reduce(zeros([0, 3], F32), Reduce::Sum)?, &zeros([0, 3], F32));
+    assert_eq!(comm.all_gather(x.sum(..), 0).unwrap_err().kind(), ErrorKind::Shape);
     assert_eq!(comm.all_gather(&x, 2).unwrap_err().kind(), ErrorKind::Axis);
     Ok(())
 }
@@ -145,11 +148,11 @@ fn uneven_parts(comm: &Comm) -> Result<()> {
         let all = arange(0, n * 3, 1, I32).reshape([n, 3]).eval()?;
         let own = all.slice(s![comm.shard(n)]);
         same(&comm.all_gather(&own, 0)?, &all);
-        same(&comm.all_gather(&own.t(), 1)?, &all.t().contiguous());
+        same(&comm.all_gather(own.t(), 1)?, &all.t().contiguous());
         let root = size - 1;
         same(&comm.scatter((comm.rank() == root).then_some(&*all), root)?, &own);
         same(&comm.reduce_scatter(&all, Reduce::Max, 0)?, &own);
-        same(&comm.reduce_scatter(&all.t(), Reduce::Max, 1)?, &own.t().contiguous());
+        same(&comm.reduce_scatter(all.t(), Reduce::Max, 1)?, &own.t().contiguous());
         if let Some(gathered) = comm.gather(&own, root)? {
             same(&gathered, &all);
         }
@@ -170,11 +173,11 @@ fn a_fixed_order(comm: &Comm) -> Result<()> {
             for i in 1..count {
                 want = (&want + parts.slice(s![i]).astype(wide)).eval()?;
             }
-            let got = comm.sum_in_order(&parts.slice(s![comm.shard(count)]))?;
+            let got = comm.sum_in_order(parts.slice(s![comm.shard(count)]))?;
             same(&got, &want.astype(dtype));
         }
     }
-    assert_eq!(comm.sum_in_order(&zeros([0, 3], F32)).unwrap_err().kind(), ErrorKind::Shape);
+    assert_eq!(comm.sum_in_order(zeros([0, 3], F32)).unwrap_err().kind(), ErrorKind::Shape);
     Ok(())
 }
 
@@ -185,7 +188,7 @@ fn three_at_once(comm: &Comm) -> Result<()> {
         let x = (arange(0, n, 1, F32) + rank).eval()?;
         let a = comm.start_all_reduce(&x, Reduce::Max)?;
         let b = comm.start_broadcast(&(&x * 2.0), size - 1)?;
-        let c = comm.start_all_reduce(&x.slice(s![..7]), Reduce::Sum)?;
+        let c = comm.start_all_reduce(x.slice(s![..7]), Reduce::Sum)?;
         // work meanwhile, more on some ranks
         let mut y = x.clone();
         for _ in 0..rank * 3 {
@@ -294,7 +297,7 @@ fn disagreements(comm: &Comm) -> Result<()> {
     refused(comm, request.wait(), K::Shape, &[&named])?;
     same(&after.wait()?, &(&x * comm.size() as f32));
     let axis = isize::from(!odd);
-    refused(comm, comm.all_gather(&zeros([2, 2], F32), axis), K::Argument, &["axis 0", "axis 1"])
+    refused(comm, comm.all_gather(zeros([2, 2], F32), axis), K::Argument, &["axis 0", "axis 1"])
 }
 
 fn failures_of_one_rank(comm: &Comm) -> Result<()> {
@@ -320,7 +323,7 @@ fn halos(comm: &Comm) -> Result<()> {
     let all = arange(0, 60, 1, I32).reshape([20, 3]).eval()?;
     let own = comm.shard(20);
     for rows in [0, 1, 2] {
-        let (before, behind) = comm.halo(&all.slice(s![own.clone()]), rows)?;
+        let (before, behind) = comm.halo(all.slice(s![own.clone()]), rows)?;
         assert_eq!((before.is_some(), behind.is_some()), (own.start > 0, own.end < 20));
         if let Some(before) = before {
             same(&before, &all.slice(s![own.start - rows..own.start]));
@@ -329,7 +332,7 @@ fn halos(comm: &Comm) -> Result<()> {
             same(&behind, &all.slice(s![own.end..own.end + rows]));
         }
     }
-    let few = comm.halo(&all.slice(s![..comm.rank()]), 1);
+    let few = comm.halo(all.slice(s![..comm.rank()]), 1);
     refused(comm, few, ErrorKind::Shape, &["rank 0 failed: halo: 0 rows are fewer than 1"])
 }
 
@@ -345,7 +348,7 @@ fn arrays_of_a_gpu(comm: &Comm) -> Result<()> {
     let copy = comm.broadcast(&own, 0)?;
     assert_eq!(copy.device(), gpu);
     same(&copy, &x);
-    let later = comm.start_all_reduce(&own.slice(s![..9]), Reduce::Max)?;
+    let later = comm.start_all_reduce(own.slice(s![..9]), Reduce::Max)?;
     assert_eq!(later.wait()?.device(), gpu);
     let rows = own.slice(s![..12]).reshape([4, 3]);
     assert_eq!(comm.all_gather(&rows, 1)?.device(), gpu);

@@ -32,7 +32,7 @@ pub fn shards(comm: &Comm) -> Result<()> {
             }
         }
     }
-    let x = Sharded::of_whole(comm, &arange(0, 24, 1, F32).reshape([8, 3]), 0)?;
+    let x = Sharded::of_whole(comm, arange(0, 24, 1, F32).reshape([8, 3]), 0)?;
     assert_eq!(x.reduce(Reduce::Sum, 1).unwrap_err().kind(), ErrorKind::Axis);
     assert_eq!(x.reshard(5).err().map(|e| e.kind()), Some(ErrorKind::Axis));
     refused(
@@ -64,7 +64,7 @@ pub fn products(comm: &Comm) -> Result<()> {
     let error = (&sum - &want).abs().max(..).item::<f32>()?;
     assert!(error < 1e-3, "{error}");
     assert_eq!(columns.matmul(&b).err().map(|e| e.kind()), Some(ErrorKind::Axis));
-    assert_eq!(rows.matmul(&array![[1., 2.]]).err().map(|e| e.kind()), Some(ErrorKind::Shape));
+    assert_eq!(rows.matmul(array![[1., 2.]]).err().map(|e| e.kind()), Some(ErrorKind::Shape));
     Ok(())
 }
 
@@ -90,7 +90,7 @@ pub fn files(comm: &Comm) -> Result<()> {
     if comm.rank() == 0 {
         std::fs::remove_file(&path).unwrap();
     }
-    let x = Sharded::of_whole(comm, &arange(0, 8, 1, F32), 0)?;
+    let x = Sharded::of_whole(comm, arange(0, 8, 1, F32), 0)?;
     refused(comm, x.to_npy("/nowhere/x.npy"), ErrorKind::Io, &["rank 0 failed", "/nowhere/x.npy: No such file"])?;
     let half = x.map(|x| x.astype(BF16))?;
     assert_eq!(half.to_npy(&path).unwrap_err().kind(), ErrorKind::DType);
