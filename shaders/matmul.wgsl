@@ -49,13 +49,14 @@ const VECTOR = 0u;
 const K = 0u;
 // Neighbouring products along k in a chain of additions; a multiple of DEPTH.
 const CHAIN = 256u;
-// Where one matrix of the batch begins in each operand.
+// Where one matrix of the batch begins in each operand, and along k.
 struct Matrices {
     a: u32,
     b: u32,
+    k: u32,
 }
 fn place_matrices(batch: u32) -> Matrices {
-    return Matrices(0u, 0u);
+    return Matrices(0u, 0u, 0u);
 }
 // Per factor, from `lib/factor.wgsl`: what an invocation fetches in a step along k, and the functions that fetch it and put it into
 // workgroup memory.

@@ -31,13 +31,14 @@ const COLUMN = 0u;
 const STEP = 32u;
 // Neighbouring products along k in a chain of additions; a multiple of STEP.
 const CHAIN = 256u;
-// Where one matrix of the batch begins in each operand.
+// Where one matrix of the batch begins in each operand, and along k.
 struct Matrices {
     a: u32,
     b: u32,
+    k: u32,
 }
 fn place_matrices(batch: u32) -> Matrices {
-    return Matrices(0u, 0u);
+    return Matrices(0u, 0u, 0u);
 }
 // The blocks of `lib/factor.wgsl`, for a and for b.
 var<workgroup> halves_a: array<f16, 4096>;

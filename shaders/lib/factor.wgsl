@@ -5,12 +5,13 @@
 // between `for each` and `end for`.
 
 // block: written by the generator
-// Where element `k` of a line of a factor is, if the line begins at `line`; then the distance between lines.
+// Where element `k` of a line of a factor is, if the line begins at `line`; then where lines begin, by their numbers: the lines are a
+// vector if elements are fetched, and one number if vectors are.
 fn place_FACTOR(line: u32, k: u32) -> u32 {
     return line + k;
 }
-fn stride_FACTOR() -> u32 {
-    return params.header.inner_size;
+fn along_FACTOR(lines: vec4<u32>) -> vec4<u32> {
+    return lines * params.header.k_size;
 }
 // Whether invocations fetch four neighbours along k, instead of across.
 fn is_along_FACTOR() -> bool {
@@ -36,13 +37,13 @@ alias Places_FACTOR = vec4<u32>;
 alias Words_FACTOR = Four;
 fn places_FACTOR(matrix: u32, first: u32, step: u32) -> Places_FACTOR {
     let lines = vec4<u32>(first, first + step, first + 2u * step, first + 3u * step);
-    return min(lines, vec4<u32>(params.header.matrix_LINES - 1u)) * stride_FACTOR() + matrix;
+    return along_FACTOR(min(lines, vec4<u32>(params.header.matrix_LINES - 1u))) + matrix;
 }
 
 // Element `k` of the first of these lines, `k + step` of the second, and so on. Past the end it is the last element, which the caller
 // does not use.
 fn fetch_four_FACTOR(places: Places_FACTOR, k: u32, step: u32) -> Words_FACTOR {
-    let last = params.header.inner_size - 1u;
+    let last = params.header.k_size - 1u;
     return Four(
         load_FACTOR(place_FACTOR(places.x, min(k, last))),
         load_FACTOR(place_FACTOR(places.y, min(k + step, last))),
@@ -61,11 +62,11 @@ fn widen_FACTOR(four: Words_FACTOR) -> Four {
 alias Places_FACTOR = u32;
 fn places_FACTOR(matrix: u32, first: u32, step: u32) -> Places_FACTOR {
     let last = params.header.matrix_LINES - select(4u, 1u, is_along_FACTOR());
-    return min(first, last) * stride_FACTOR() + matrix;
+    return along_FACTOR(min(first, last)) + matrix;
 }
 
 fn fetch_four_FACTOR(place: Places_FACTOR, k: u32, step: u32) -> Words_FACTOR {
-    return load_words_FACTOR(place_FACTOR(place, min(k, params.header.inner_size - select(1u, 4u, is_along_FACTOR()))));
+    return load_words_FACTOR(place_FACTOR(place, min(k, params.header.k_size - select(1u, 4u, is_along_FACTOR()))));
 }
 // end
 
@@ -98,9 +99,10 @@ fn find_FACTOR(task: Task, lane: u32) -> Source_FACTOR {
     source.k = select(lane / FETCHED, lane % DEPTH, is_along_FACTOR());
     let vector = select(lane % FETCHED, lane / DEPTH, is_along_FACTOR());
     source.to = source.k * STRIDE_FACTOR + vector;
-    let matrix = place_matrices(min(task.batch, task.batches - 1u)).FACTOR;
+    let matrices = place_matrices(min(task.batch, task.batches - 1u));
+    source.k += matrices.k;
     // for each vector
-    source.places_VECTOR = places_FACTOR(matrix, task.LINE + (vector + VECTOR * FETCHED) * 4u, 1u);
+    source.places_VECTOR = places_FACTOR(matrices.FACTOR, task.LINE + (vector + VECTOR * FETCHED) * 4u, 1u);
     // end for
     return source;
 }
@@ -144,9 +146,10 @@ fn find_FACTOR(task: Task, lane: u32) -> Source_FACTOR {
     let vector = min(lane / (DEPTH / 4u), TILE_SIDE / 4u - 1u);
     source.to = source.k * STRIDE_FACTOR + vector;
     source.is_used = lane < TILE_SIDE * DEPTH / 16u;
-    let matrix = place_matrices(min(task.batch, task.batches - 1u)).FACTOR;
+    let matrices = place_matrices(min(task.batch, task.batches - 1u));
+    source.k += matrices.k;
     // for each vector
-    source.places_VECTOR = places_FACTOR(matrix, task.LINE + vector * 4u + VECTOR, 0u);
+    source.places_VECTOR = places_FACTOR(matrices.FACTOR, task.LINE + vector * 4u + VECTOR, 0u);
     // end for
     return source;
 }
@@ -205,17 +208,18 @@ fn find_FACTOR(task: Task, lane: u32) -> Source_FACTOR {
     source.is_used = QUADS_FACTOR >= WORKGROUP || lane < QUADS_FACTOR;
     source.step = select(0u, 1u, is_along);
     source.stride = select(DEPTH + 1u, 1u, is_along);
-    var matrix = place_matrices(min(task.batch, task.batches - 1u)).FACTOR;
+    var matrices = place_matrices(min(task.batch, task.batches - 1u));
     // for each vector
     {
         let quad = min(lane + VECTOR * WORKGROUP, QUADS_FACTOR - 1u);
         let line = select(quad % across * 4u, quad / (DEPTH / 4u), is_along);
         if MATRICES > 1u {
-            matrix = place_matrices(min(task.batch + line / TILE_SIDE, task.batches - 1u)).FACTOR;
+            matrices = place_matrices(min(task.batch + line / TILE_SIDE, task.batches - 1u));
         }
-        source.places_VECTOR = places_FACTOR(matrix, task.LINE + line % TILE_SIDE, 1u - source.step);
+        source.places_VECTOR = places_FACTOR(matrices.FACTOR, task.LINE + line % TILE_SIDE, 1u - source.step);
         source.k_VECTOR = select(quad / across, quad % (DEPTH / 4u) * 4u, is_along);
         source.to_VECTOR = line * (DEPTH + 1u) + source.k_VECTOR;
+        source.k_VECTOR += matrices.k;
     }
     // end for
     return source;
@@ -268,15 +272,16 @@ struct Fetched_FACTOR {
 
 fn find_FACTOR(task: Task, lane: u32) -> Source_FACTOR {
     let is_along = is_along_FACTOR();
-    let matrix = place_matrices(task.batch).FACTOR;
+    let matrices = place_matrices(task.batch);
     var source: Source_FACTOR;
     // for each vector
     {
         let quad = lane + VECTOR * WORKGROUP;
         let line = select(quad % (SIDE / 4u) * 4u, quad / (STEP / 4u), is_along);
-        source.places_VECTOR = places_FACTOR(matrix, task.LINE + line, select(1u, 0u, is_along));
+        source.places_VECTOR = places_FACTOR(matrices.FACTOR, task.LINE + line, select(1u, 0u, is_along));
         source.k_VECTOR = select(quad / (SIDE / 4u), quad % (STEP / 4u) * 4u, is_along);
         source.to_VECTOR = place_in_FACTOR(line, source.k_VECTOR);
+        source.k_VECTOR += matrices.k;
     }
     // end for
     return source;
@@ -293,13 +298,13 @@ fn fetch_FACTOR(source: Source_FACTOR, k_first: u32) -> Fetched_FACTOR {
 
 // Elements past the end along k are zero: their products count.
 fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR, k_first: u32) {
-    let k_end = params.header.inner_size;
+    let k_end = params.header.k_size;
     let along_k = select(0u, 1u, is_along_FACTOR());
     let step = select(STRIDE_FACTOR, 1u, is_along_FACTOR() == IS_ALONG_FACTOR);
     // for each vector
     {
         var x = widen_FACTOR(fetched.vector_VECTOR);
-        if k_first + STEP > k_end {
+        if k_first + STEP > params.header.inner_size {
             let k = vec4<u32>(k_first + source.k_VECTOR) + vec4<u32>(0u, 1u, 2u, 3u) * along_k;
             x = select(Four(), x, k < vec4<u32>(k_end));
         }

@@ -29,6 +29,10 @@ struct Header {
     matrix_columns: u32,
     // Bit 0: the first matrix is contiguous along k; bit 1: the second is.
     contiguous_along_k: u32,
+    // The length of k, of which the kernel may sum a part of `inner_size` elements. The part begins at `first_k`, or a number of chains
+    // later.
+    k_size: u32,
+    first_k: u32,
     // Always zero, but the compiler cannot know that.
     run_time_zero: u32,
 }

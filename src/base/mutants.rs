@@ -128,6 +128,7 @@ list! {
     exponents_at_a_ratio_of_1000, "18 printing", "arrays print::equal", "a ratio of just 1000 prints exponents";
     far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";
     faults_of_operands_count, "1 refusals", "arrays check::cpu::each", "a check blames an operation for the NaN of its operand";
+    first_chain_everywhere, "6 products", "planning windows::gpu::long_sums", "every part of a long sum over windows begins at the first k";
     first_of_a_later_component, "6 reductions", "planning folds::split", "the second pass takes a later component of the first part alone";
     flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
     floats_written_to_integers, "1 refusals", "arrays writes::cpu::casts", "floats are written to an array of integers";
@@ -235,6 +236,7 @@ list! {
     scan_carry_dropped_on_gpu, "6 reductions", "operations scans::gpu::rows_follow", "a scan on a GPU starts anew at each block";
     scratch_not_cleared, "9 indices", "planning routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
     seeds_share_slots_with_numbers, "14 sequences", "operations compiled::cpu::random_numbers", "the words of a seed that change between calls are also those of equal numbers";
+    shader_key_without_axes_of_factors, "6 products", "planning windows::gpu::products", "shaders of products over windows of other lengths are taken for each other";
     shader_key_without_draws, "16 random", "planning vector_loads::random", "shaders that draw whole blocks are taken for those that draw single words";
     shader_key_without_fetches, "14 views", "planning vector_loads::layouts", "shaders that fetch four elements in another way are taken for each other";
     shader_key_without_index_mode, "9 indices", "regressions planted::gpu::shaders", "shaders of take are kept without the mode";

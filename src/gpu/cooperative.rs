@@ -142,7 +142,7 @@ impl Trial {
             outer: smallvec![batch, m, n],
             inner: smallvec![k],
             loads: vec![load(0), load(1)],
-            values: vec![Value { op: Op::Dot { from: None }, dtype: DType::F16, inner: false }],
+            values: vec![Value { op: Op::Dot { from: None, part: None }, dtype: DType::F16, inner: false }],
             stores: vec![Store {
                 buffer: BufferRef::Output(0),
                 dtype: DType::F32,

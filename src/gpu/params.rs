@@ -1,9 +1,8 @@
 //! The words of a dispatch's parameters, which the shader reads as the uniform variable `params`. [`Form`] defines the
 //! position of each word.
 
-use super::variant::matrix;
 use super::wgsl::{Form, HEADER, Header};
-use crate::plan::kernel::{Kernel, KernelKind, Op, Window};
+use crate::plan::kernel::{CHAIN, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
 /// Returns the part of a window's parameters that is the same in every run. Whatever a run sets is 0: the grid and the
@@ -29,16 +28,21 @@ pub(super) fn template(
         outer_size: count as u32,
         outer_rank: outer_rows as u32,
         inner_rank: inner_rows as u32,
-        inner_size: inner as u32,
+        inner_size: kernel.length_of_k() as u32,
+        k_size: inner as u32,
         ..Header::default()
     };
     if matmul {
-        let (m, n) = matrix(&window.shape);
+        let [_, m, n] = kernel.matrices(&window.shape);
         (header.matrix_rows, header.matrix_columns) = (m as u32, n as u32);
         let rank = window.shape.len();
-        let a_along_k = is_along_k(kernel, strides[0], rank, (rank - 2, m));
-        let b_along_k = is_along_k(kernel, strides[1], rank, (rank - 1, n));
+        let [a_along_k, b_along_k] =
+            [0, 1].map(|n| is_along_k(kernel, strides[n], rank, (rank - 2 + n, window.shape[rank - 2 + n])));
         header.contiguous_along_k = a_along_k as u32 | (b_along_k as u32) << 1;
+        if let Some(part) = kernel.values[0].op.part_of_k() {
+            let chains = if part.of_chains { window.start[0] } else { 0 };
+            header.first_k = (part.first + chains * CHAIN) as u32;
+        }
     }
     let mut at = HEADER + 2 * form.scalars.len();
     for v in &form.gathers {

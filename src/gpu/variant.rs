@@ -43,6 +43,7 @@ pub(super) fn classify(
         fetches: SmallVec::new(),
         lines: None,
         draws_blocks: false,
+        nested: nested(kernel, window),
     };
     fetches::choose(&Operands { kernel, window, aligned }, &mut variant);
     Ok(variant)
@@ -78,12 +79,21 @@ fn store_modes(
     stores
 }
 
-/// Returns the lengths of the last two axes: rows and columns of a product.
-pub(super) fn matrix(shape: &[usize]) -> (usize, usize) {
-    match shape {
-        [.., m, n] => (*m, *n),
-        _ => (1, 1),
+/// Returns the extents that the source of a product has as constants ([`Variant::nested`]).
+fn nested(kernel: &Kernel, window: &Window) -> Option<[SmallVec<[u32; 4]>; 3]> {
+    let ([rows, columns], end) = (kernel.sides(), window.shape.len().checked_sub(2)?);
+    if kernel.kind != KernelKind::Matmul || kernel.inner.len() < 2 {
+        return None;
     }
+    let but_slowest = |lengths: &mut dyn Iterator<Item = &usize>, count: usize| -> SmallVec<[u32; 4]> {
+        lengths.take(count - 1).map(|n| *n as u32).collect()
+    };
+    let of = |last: usize, end: usize, count: usize| {
+        let lengths = std::iter::once(&window.shape[last]).chain(window.shape[end - count..end].iter().rev());
+        but_slowest(&mut { lengths }, count + 1)
+    };
+    let k = but_slowest(&mut kernel.inner.iter().rev(), kernel.inner.len());
+    Some([of(end, end, rows), of(end + 1, end - rows, columns), k])
 }
 
 /// Returns how many workgroups run a window of `count` outer indices.
@@ -100,7 +110,7 @@ pub(super) fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, co
         KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil(variant.rows_per_workgroup() as usize),
         KernelKind::Matmul => {
             let [matrices, rows, columns] = groups.part();
-            let (m, n) = matrix(&window.shape);
+            let [_, m, n] = kernel.matrices(&window.shape);
             (count / (m * n)).div_ceil(matrices) * m.div_ceil(rows) * n.div_ceil(columns)
         }
     }

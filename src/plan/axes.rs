@@ -1,9 +1,10 @@
-//! Operands of products that a CPU reads by the axes of their source.
+//! Operands of products that are read by the axes of their source.
 //!
 //! An operand of a product is a matrix, or a batch of them. An array of windows becomes a matrix by a reshape that
 //! merges axes, such as the rows and the columns of an image. No strides can express the merged axis, and a copy would
 //! be several times larger than the source, because windows overlap. So the kernel of the product has a dimension for
-//! each axis of the source, and the CPU packs the operand by their strides (`cpu/matmul/operands.rs`).
+//! each axis of the source. A CPU packs the operand by their strides (`cpu/matmul/operands.rs`), and a GPU divides the
+//! number of a row, of a column or of a k by the lengths of these axes.
 
 use super::planner::Planner;
 use super::shape;
@@ -21,7 +22,7 @@ impl Planner<'_> {
     pub fn is_read_by_axes(&self, node: usize) -> bool {
         let arena = &self.arena;
         let n = &arena.nodes[node];
-        if n.op != NodeOp::Reshape || self.caps.fuses_product || self.stored[node] || self.uses[node] != 1 {
+        if n.op != NodeOp::Reshape || self.stored[node] || self.uses[node] != 1 {
             return false;
         }
         let product = self.consumer[node];
@@ -39,6 +40,15 @@ impl Planner<'_> {
         let reach = |(n, s): (&usize, &isize)| (n - 1).saturating_mul(s.unsigned_abs());
         let span = shape.iter().zip(&strides).map(reach).fold(1, usize::saturating_add);
         if span.saturating_mul(2) > layout::product(shape) || groups(shape, &n.shape).is_none() {
+            return false;
+        }
+        // k is not cut if it has several axes (`chains.rs`), so one binding must hold each operand
+        let fits = |a: usize, elements: usize| {
+            let bytes = elements.saturating_mul(arena.nodes[a].dtype.size()) as u64;
+            !self.caps.fuses_product || bytes <= self.most_bytes()
+        };
+        let is_held = |a: &usize| *a == node || fits(*a, layout::product(&arena.nodes[*a].shape));
+        if !fits(node, span) || !arena.nodes[product].args.iter().all(is_held) {
             return false;
         }
         // the first operand was decided before; the axes of both must divide k, and the batch, without remainders

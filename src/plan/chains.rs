@@ -16,7 +16,7 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{Shape, Strides, c_strides, product};
 use crate::graph::ufunc::SUM_OF_CHAINS;
-use crate::plan::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value, is_narrow};
+use crate::plan::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Lanes, Load, Op, PartOfK, Schedule, Store, Value, is_narrow};
 use smallvec::smallvec;
 
 /// The minimum number of chains that are divided among workgroups. A workgroup adds the products of a chain in about 10
@@ -41,11 +41,12 @@ const MOST_KERNELS: usize = 1 << 12;
 
 /// Returns the kernels of a product. All but the last write temporaries.
 pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
-    let ([k], Some(Value { op: Op::Dot { from: None }, .. })) = (&kernel.inner[..], kernel.values.first()) else {
+    let Some(Value { op: Op::Dot { from: None, part: None }, .. }) = kernel.values.first() else {
         return Ok(vec![kernel]);
     };
-    let k = *k;
-    let length = longest(p, &kernel, k);
+    let k = kernel.inner_size();
+    // a binding holds operands that are read by the axes of their sources (`axes.rs`)
+    let length = if kernel.inner.len() > 1 { None } else { longest(p, &kernel, k) };
     if length == Some(0) {
         return beside_copies(p, kernel);
     }
@@ -68,12 +69,17 @@ fn wanted(kernel: &Kernel) -> DType {
 
 /// Returns whether the chains of k are divided among workgroups.
 fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
-    let [batch @ .., m, n] = &kernel.outer[..] else { return false };
+    let [batches, m, n] = kernel.matrices(&kernel.outer);
+    // an axis along which neither factor moves could be merged with that of the chains
+    let still = |d: &usize| kernel.loads[..2].iter().all(|load| load.strides[*d] == 0);
+    if kernel.inner.len() > 1 && (0..kernel.outer.len()).any(|d| kernel.outer[d] > 1 && still(&d)) {
+        return false;
+    }
     // cooperative matrices have no narrow tiles
     let is_cooperative = kernel.values[0].dtype == DType::F16 && p.caps.has_blocks();
-    let is_busy = match is_narrow(*m, *n) && !is_cooperative {
+    let is_busy = match is_narrow(m, n) && !is_cooperative {
         true => kernel.outer_size().div_ceil(p.caps.group()) >= BUSY_NARROW,
-        false => product(batch).saturating_mul(m.div_ceil(64)).saturating_mul(n.div_ceil(64)) >= BUSY,
+        false => batches.saturating_mul(m.div_ceil(64)).saturating_mul(n.div_ceil(64)) >= BUSY,
     };
     let chains = k.div_ceil(CHAIN);
     let sums = kernel.outer_size().saturating_mul(chains);
@@ -108,13 +114,16 @@ fn longest(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Option<usize> {
 fn part(kernel: &Kernel, start: usize, length: usize) -> Kernel {
     let rank = kernel.outer.len();
     let along_k = |l: &Load| Load { offset: l.offset + l.strides[rank] * start as isize, ..l.clone() };
-    Kernel {
-        inner: smallvec![length],
-        loads: kernel.loads[..2].iter().map(along_k).collect(),
-        values: kernel.values[..1].to_vec(),
-        stores: vec![],
-        ..kernel.clone()
+    let mut part = Kernel { values: kernel.values[..1].to_vec(), stores: vec![], ..kernel.clone() };
+    part.loads.truncate(2);
+    if kernel.inner.len() > 1 {
+        let of = PartOfK { first: start, length, of_chains: false };
+        part.values[0].op = Op::Dot { from: None, part: Some(of) };
+    } else {
+        part.inner = smallvec![length];
+        part.loads = part.loads.iter().map(along_k).collect();
     }
+    part
 }
 
 /// Returns a load of the sums in `buffer`. They are stored in the order of the kernel's result, one for each index of
@@ -154,7 +163,7 @@ fn cut(p: &Planner<'_>, kernel: &Kernel, k: usize, length: usize) -> Vec<Kernel>
         let mut next = part(kernel, start, length.min(k - start));
         if start > 0 {
             next.loads.push(sums(buffer, kernel));
-            next.values[0].op = Op::Dot { from: mutant!(sum_so_far_forgotten, None, Some(2)) };
+            next.values[0].op = Op::Dot { from: mutant!(sum_so_far_forgotten, None, Some(2)), part: None };
         }
         next.stores = vec![store(buffer, wanted(kernel), c_strides(&kernel.outer), 0)];
         kernels.push(next);
@@ -173,7 +182,11 @@ fn shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Vec<Kernel> {
     let mut all = part(kernel, 0, CHAIN);
     all.outer.insert(0, whole);
     for load in &mut all.loads {
-        load.strides.insert(0, load.strides[rank] * CHAIN as isize);
+        let step = if kernel.inner.len() > 1 { 0 } else { load.strides[rank] * CHAIN as isize };
+        load.strides.insert(0, step);
+    }
+    if let Op::Dot { part: Some(part), .. } = &mut all.values[0].op {
+        part.of_chains = mutant!(first_chain_everywhere, false, true);
     }
     all.stores = vec![store(buffer, dtype, c_strides(&all.outer), 0)];
     let mut kernels = vec![all];

@@ -248,7 +248,7 @@ impl Lowering<'_> {
         }
         self.draft.computes.push(node);
         let dtype = n.dtype;
-        self.push(Op::Dot { from: None }, dtype, false, true);
+        self.push(Op::Dot { from: None, part: None }, dtype, false, true);
         Ok(())
     }
 

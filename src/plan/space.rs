@@ -125,7 +125,8 @@ impl Space {
         let inner = lengths.pop().filter(|k| !k.is_empty()).unwrap_or(smallvec![k]);
         let mut digits =
             parts.iter().zip(&lengths).map(|(dims, lengths)| digits(shape, dims, lengths)).collect::<Sides>();
-        if node != product && inner.len() > 1 && is_scattered(&p.stored_strides(node), &digits[of.len() - 2..]) {
+        let is_nested = !p.caps.fuses_product && node != product && inner.len() > 1;
+        if is_nested && is_scattered(&p.stored_strides(node), &digits[of.len() - 2..]) {
             return None;
         }
         let (columns, rows) = (digits.pop()?, digits.pop()?);

@@ -1,15 +1,16 @@
-//! Products of windows: the CPU reads windows without a copy, and a product has the bits of one of copies.
+//! Products of windows: they are read without a copy, and a product has the bits of one of copies.
 
 use crate::kit::*;
 use cupric::*;
 
 /// Returns windows along some axes of an array, with the axes in a random order, and the lengths of the axes.
-fn windows(dice: &mut Dice, dtype: DType) -> (Expr, Vec<usize>) {
+fn windows(dice: &mut Dice, dtype: DType, d: &Device) -> (Expr, Vec<usize>) {
     let ndim = dice.below(3) + 1;
     let shape: Vec<usize> = (0..ndim).map(|_| dice.below(11) + 1).collect();
     let size = shape.iter().product::<usize>();
     let numbers: Vec<f32> = (0..size).map(|_| dice.within(-8.0, 8.0) as f32).collect();
-    let x = Array::from_vec(numbers, &shape[..]).unwrap().astype(dtype);
+    let x = Array::from_vec(numbers, &shape[..]).unwrap().astype(dtype).to_device(d).unwrap();
+    let x = Expr::from(&x);
     // an array in memory, one in another order, the result of another kernel, or one with a border
     let mut e = match dice.below(4) {
         0 => x.eval().unwrap().into(),
@@ -48,17 +49,18 @@ fn matrix(e: &Expr, batch: bool, rows: usize, lengths: &[usize]) -> Expr {
 }
 
 /// Multiplies random matrices of windows, and copies of the same matrices.
-fn products_equal_those_of_copies(seed: u64) {
+fn products_equal_those_of_copies(seed: u64, d: &Device) {
     let mut dice = Dice::new(seed);
     let dtype = [DType::F32, DType::F64, DType::F16, DType::BF16, DType::I32, DType::U8][dice.below(6)];
-    let (e, lengths) = windows(&mut dice, dtype);
+    let dtype = if has(d, dtype) { dtype } else { DType::F32 };
+    let (e, lengths) = windows(&mut dice, dtype, d);
     let batch = lengths.len() > 2 && dice.one_in(4);
     let split = batch as usize + dice.below(lengths.len() + 1 - batch as usize);
     let a = matrix(&e, batch, split, &lengths);
     let k = lengths[split..].iter().product::<usize>();
     let other = |dice: &mut Dice, n: usize| {
         let numbers: Vec<f32> = (0..k * n).map(|_| dice.within(-8.0, 8.0) as f32).collect();
-        Array::from_vec(numbers, [k, n]).unwrap().astype(dtype)
+        Expr::from(Array::from_vec(numbers, [k, n]).unwrap().astype(dtype).to_device(d).unwrap())
     };
     // windows on the left, on the right, or on both sides
     let (left, right) = match dice.below(3) {
@@ -105,20 +107,42 @@ fn products_equal_those_of_copies(seed: u64) {
     assert_eq!(result.to_bytes().unwrap(), expected.to_bytes().unwrap(), "seed {seed}: {dtype} {lengths:?} at {split}");
 }
 
-#[test]
-fn products_of_windows_equal_those_of_copies() {
-    for seed in share::seeds(71_000_000, 8_000, false) {
-        products_equal_those_of_copies(seed);
+on_devices! {
+
+fn products_of_windows_equal_those_of_copies(d: &Device) {
+    let count = if d.is_gpu() { 32 } else { 8_000 };
+    for seed in share::seeds(71_000_000, count, d.is_gpu()) {
+        products_equal_those_of_copies(seed, d);
     }
 }
 
-#[test]
-fn windows_are_not_copied() {
-    let x = Array::from_vec(vec![1f32; 3 * 20 * 20], [3, 20, 20]).unwrap();
-    let w = Array::from_vec(vec![1f32; 8 * 3 * 9], [8, 27]).unwrap();
+fn windows_are_not_copied(d: &Device) {
+    let full = |shape: &[usize]| Expr::from(full(shape, 1.0, DType::F32).to_device(d).unwrap().eval().unwrap());
+    let (x, w) = (full(&[3, 20, 20]), full(&[8, 27]));
     let windows = x.sliding_windows(3, 1).sliding_windows(3, 2).permute_dims([0, 3, 4, 1, 2]).reshape([27, 324]);
     assert_eq!(w.matmul(&windows).plan().unwrap().kernels(), 1);
     // a permutation is still copied, because a copy is not larger than its source
     let turned = x.permute_dims([1, 0, 2]).reshape([20, 60]);
     assert_eq!(turned.matmul(turned.permute_dims([1, 0]).eval().unwrap()).plan().unwrap().kernels(), 2);
+}
+
+// a long sum over windows, whose chains a GPU divides among workgroups, and which ends with a part of a chain
+fn long_sums_over_windows_equal_those_of_copies(d: &Device) {
+    let dice = &mut Dice::new(5);
+    let mut noise = |shape: &[usize]| {
+        let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| dice.within(-1.0, 1.0) as f32).collect();
+        Expr::from(Array::from_vec(numbers, shape).unwrap().to_device(d).unwrap())
+    };
+    let x = noise(&[3, 5, 23, 22]);
+    for columns in [4, 70] {
+        let y = noise(&[3, 21, 20, columns]).reshape([3 * 21 * 20, columns as isize]);
+        let windows = x.sliding_windows(3, 2).sliding_windows(3, 3).permute_dims([1, 4, 5, 0, 2, 3]).reshape([45, 3 * 21 * 20]);
+        let copies = windows.contiguous().eval().unwrap();
+        let finish = |e: Expr| [&e, &e.relu()].map(|e| e.to_bytes().unwrap());
+        assert_eq!(finish(windows.matmul(&y)), finish(copies.matmul(&y)));
+        let turned = |e: &Expr| y.permute_dims([1, 0]).matmul(e.permute_dims([1, 0]));
+        assert_eq!(finish(turned(&windows)), finish(turned(&copies)));
+    }
+}
+
 }

@@ -6,6 +6,7 @@ use super::panels::{Lines, Parts, Scattered, pack_strided};
 use super::tile::CHAIN;
 use crate::cpu::strided::Axis;
 use crate::math::simd::Loop;
+use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
 /// The number of lines of one chain that the buffer for conversion holds: 16 KiB of f32. The same memory also holds up
@@ -114,12 +115,14 @@ impl<'a> Operand<'a> {
         height: usize,
     ) {
         // the offset of each k, and whether neighbours along k are often neighbours in memory
-        let (mut steps, mut runs) = ([0isize; CHAIN], 0);
+        let (mut steps, mut runs, mut along) = ([0isize; CHAIN], 0, Parts::new());
         axes.steps.runs(from[1], k, |first, offset, n, step| {
             (first..first + n).for_each(|i| steps[i] = offset + (i - first) as isize * step);
             runs += if step == 1 { 1 } else { n };
+            along.push([first as isize, offset, n as isize, step]);
         });
         let along_k = self.widen.is_none() && k >= LONG * runs;
+        let mut rows: Wide<T> = Wide([MaybeUninit::uninit(); LINES * CHAIN]);
         for first in (0..lines).step_by(height) {
             let (some, to) = (height.min(lines - first), to.wrapping_add(first * k));
             let mut parts = Parts::new();
@@ -132,15 +135,21 @@ impl<'a> Operand<'a> {
             unsafe {
                 match self.widen {
                     Some(widen) => x.widened(widen, to),
-                    None if along_k && parts.iter().all(|part| part[3] != 1) => {
-                        axes.steps.runs(from[1], k, |k, along, depth, _| {
-                            for [first, offset, n, line] in &parts {
-                                let from = (self.at as *const T).wrapping_offset(along + offset);
-                                let to = to.add(k * height + *first as usize);
-                                let x = Lines { lines: *n as usize, k: depth, from, line: *line, step: 1, to, height };
-                                (kernels.pack_turned)(&x);
-                            }
-                        });
+                    None if along_k && parts.iter().all(|part| part[3] != 1 || part[2] < LONG as isize) => {
+                        // lines are first copied to rows that are contiguous along k, which are then transposed
+                        let rows = rows.0.as_mut_ptr() as *mut T;
+                        let offset = |[_, offset, n, line]: &[isize; 4]| {
+                            let (offset, line) = (*offset, *line);
+                            (0..*n).map(move |i| offset + i * line)
+                        };
+                        let offsets: SmallVec<[isize; 32]> = parts.iter().flat_map(offset).collect();
+                        for (i, some) in offsets.chunks(LINES).enumerate() {
+                            let x = Scattered { steps: some, parts: &along, lines: k, height: CHAIN, ..x };
+                            (kernels.pack_scattered)(&x, rows);
+                            let (lines, to) = (some.len(), to.add(i * LINES));
+                            let (from, line) = (rows as *const T, CHAIN as isize);
+                            (kernels.pack_turned)(&Lines { lines, k, from, line, step: 1, to, height });
+                        }
                     }
                     None => (kernels.pack_scattered)(&x, to),
                 }

@@ -332,7 +332,7 @@ fn products_of_bytes((batch, m, n, k): (usize, usize, usize, usize), (a, sa): Op
         &[batch, m, n],
         &[k],
         vec![load(0, U8, sa, 0), load(1, U8, sb, 0)],
-        vec![value(Op::Dot { from: None }, U32), value(Op::Cast(0), U8)],
+        vec![value(Op::Dot { from: None, part: None }, U32), value(Op::Cast(0), U8)],
         vec![store(0, U8, &out, 1)],
     );
     let got: Vec<u8> = run(kk, &[ia.clone(), ib.clone()], batch * m * n).unwrap();
@@ -374,7 +374,7 @@ fn matmuls() {
                     .sum()
             };
             for epilogue in [false, true] {
-                let mut values = vec![value(Op::Dot { from: None }, F32)];
+                let mut values = vec![value(Op::Dot { from: None, part: None }, F32)];
                 if epilogue {
                     values.push(value(call("negative", &[0]), F32));
                 }
@@ -408,7 +408,7 @@ fn matmuls() {
                 &[batch, m, n],
                 &[k],
                 vec![load(0, F16, &sa, 0), load(1, F16, &sb, 0)],
-                vec![value(Op::Dot { from: None }, F16)],
+                vec![value(Op::Dot { from: None, part: None }, F16)],
                 vec![store(0, F16, &out, 0)],
             );
             let got: Vec<half::f16> = run(kk, &[halves(&a), halves(&b)], batch * m * n).unwrap();

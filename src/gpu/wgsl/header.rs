@@ -43,6 +43,8 @@ header! {
     matrix_rows,
     matrix_columns,
     contiguous_along_k,
+    k_size,
+    first_k,
     /// Always 0; the shaders' function `cp_zero` returns it.
     run_time_zero,
 }

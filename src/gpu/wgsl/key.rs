@@ -59,6 +59,10 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
             k.push(s.condition().map_or(0, |c| (c as u64 + 1) << 32) | scattered);
         }
     }
+    for side in variant.nested.iter().flatten() {
+        k.push(side.len() as u64);
+        k.extend(side.iter().map(|n| mutant!(shader_key_without_axes_of_factors, 0, *n as u64)));
+    }
     for v in &kernel.values {
         let head = |code: u64, a: usize| code << 56 | (v.inner as u64) << 48 | (v.dtype as u64) << 32 | a as u64;
         match &v.op {
@@ -93,7 +97,10 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
                 k.extend(args.iter().map(|a| *a as u64));
             }
             Op::Scan(r) => k.extend_from_slice(&[head(15, r.inputs()[0]), r.fold.id() as u64]),
-            Op::Dot { from } => k.push(head(12, from.map_or(0, |n| n + 1))),
+            Op::Dot { from, part } => {
+                let of_chains = part.is_some_and(|part| part.of_chains);
+                k.push(head(12, from.map_or(0, |n| n + 1) << 1 | of_chains as usize));
+            }
         }
     }
     k

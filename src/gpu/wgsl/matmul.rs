@@ -9,7 +9,7 @@ use super::text::{Text, line};
 use super::{FACTOR, Fetch, access, words_of_four};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{ErrorKind, Fault};
-use crate::plan::kernel::{Axes, CHAIN, Op, Tile};
+use crate::plan::kernel::{CHAIN, Op, Tile};
 
 /// The names of each factor in the source, by which the names FACTOR, SIDE, LINES and LINE of `factor.wgsl` are replaced.
 pub(super) const FACTORS: [[&str; 4]; 2] = [["a", "ROWS", "rows", "row"], ["b", "COLUMNS", "columns", "column"]];
@@ -121,7 +121,7 @@ impl Body<'_> {
 
     /// Writes the function that loads the sum from which the product continues, if there is one.
     pub fn load_sum(&self, out: &mut Text) {
-        let Op::Dot { from: Some(n) } = self.kernel.values[0].op else { return };
+        let Op::Dot { from: Some(n), .. } = self.kernel.values[0].op else { return };
         self.place_struct(out, "Sum", Space::Square, &[n], &[]);
         line!(out, "fn load_sum(batch: u32, line: u32, column: u32) -> T {{");
         self.find_places(out, "sum", "Sum", Space::Square, &[n]);
@@ -129,19 +129,24 @@ impl Body<'_> {
     }
 
     /// Writes the function that finds where a matrix of the batch begins in each factor. In the table of axes, row 0 is
-    /// n, row 1 is m, and the axes of the batch follow; `params.rs` writes a batch axis even for a product without a
-    /// batch.
+    /// n, row 1 is m, other axes of the rows and of the columns follow, and then the axes of the batch; `params.rs`
+    /// writes a batch axis even for a product without a batch.
     pub fn matrices(&self, out: &mut Text) {
-        line!(out, "struct Matrices {{\na: u32,\nb: u32,\n}}\n");
+        let (first, part) = (self.first_of_batch(), self.kernel.values[0].op.part_of_k());
+        line!(out, "struct Matrices {{\na: u32,\nb: u32,\nk: u32,\n}}\n");
         line!(out, "fn place_matrices(batch: u32) -> Matrices {{");
-        line!(out, "var matrices = Matrices(params.offset_in0, params.offset_in1);");
-        if self.variant.groups.axes[0] == Axes::Any {
+        let k = if part.is_some() { "params.header.first_k" } else { "0u" };
+        line!(out, "var matrices = Matrices(params.offset_in0, params.offset_in1, {k});");
+        if let Some(first) = first {
             line!(out, "let end = params.header.outer_rank - 1u;\nvar rest = batch;");
-            line!(out, "for (var i = 2u; i < end; i = i + 1u) {{\nlet axis = params.axes[i];");
+            line!(out, "for (var i = {first}u; i < end; i = i + 1u) {{\nlet axis = params.axes[i];");
             line!(out, "let whole = rest / axis.extent;\nlet along = rest - whole * axis.extent;\nrest = whole;");
             line!(out, "matrices.a += along * axis.stride_in0;\nmatrices.b += along * axis.stride_in1;\n}}");
             line!(out, "let first = params.axes[end];");
             line!(out, "matrices.a += rest * first.stride_in0;\nmatrices.b += rest * first.stride_in1;");
+            if part.is_some_and(|part| part.of_chains) {
+                line!(out, "matrices.k += rest * CHAIN;");
+            }
         }
         line!(out, "return matrices;\n}}\n");
     }
@@ -150,11 +155,28 @@ impl Body<'_> {
     /// source.
     pub fn place_factor(&self, out: &mut Text, n: usize, name: &str) {
         line!(out, "fn place_{name}(line: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
-        let place = Place { column: n, name: "at".to_string(), start: "line".to_string() };
-        self.set_places(out, Space::Inner, &[place]);
+        let place = || Place { column: n, name: "at".to_string(), start: "line".to_string() };
+        match &self.variant.nested {
+            None => self.set_places(out, Space::Inner, &[place()]),
+            Some([.., k]) => {
+                let first = self.kernel.outer.len().max(3);
+                let rows: Vec<usize> = (first..=first + k.len()).collect();
+                line!(out, "at = line;");
+                self.add_digits(out, &[place()], "index", k, &rows);
+            }
+        }
         line!(out, "return at;\n}}\n");
-        // a column of a runs along m, which is row 1 of the table; a row of b runs along n, which is row 0
-        line!(out, "fn stride_{name}() -> u32 {{\nreturn params.axes[{}].stride_in{n};\n}}\n", 1 - n);
+        let kind = if self.variant.fetches.get(n).is_none_or(|f| *f == Fetch::Each) { "vec4<u32>" } else { "u32" };
+        line!(out, "fn along_{name}(lines: {kind}) -> {kind} {{");
+        match &self.variant.nested {
+            // a column of a runs along m, which is row 1 of the table; a row of b runs along n, which is row 0
+            None => line!(out, "return lines * params.axes[{}].stride_in{n};\n}}\n", 1 - n),
+            Some(nested) => {
+                line!(out, "var at = {kind}();");
+                self.add_digits(out, &[place()], "lines", &nested[n], &self.rows_of_side(n));
+                line!(out, "return at;\n}}\n");
+            }
+        }
     }
 
     /// Writes the functions that bring a factor to workgroup memory, in a way that is a block of `factor.wgsl`, by so many

@@ -124,6 +124,10 @@ pub(crate) struct Variant {
     pub lines: Option<usize>,
     /// Whether an invocation of an elementwise kernel computes one Philox block for its four elements.
     pub draws_blocks: bool,
+    /// For a product whose k has several axes: the extents of the axes of the rows, of the columns and of k, fastest
+    /// first. The slowest of each is left out, because no index is divided by it. The source has them as constants,
+    /// because a division by a constant is a multiplication.
+    pub nested: Option<[SmallVec<[u32; 4]>; 3]>,
 }
 
 impl Variant {
@@ -305,7 +309,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
         (KernelKind::Reduce(_), ..) if variant.groups.lanes > 1 && kernel.combines_in_sequence() => "main_in_sequence",
         _ => "main",
     };
-    let goes_on = matches!(kernel.values.first(), Some(Value { op: Op::Dot { from: Some(_) }, .. }));
+    let goes_on = matches!(kernel.values.first(), Some(Value { op: Op::Dot { from: Some(_), .. }, .. }));
     let keep = match (entry, goes_on) {
         ("main_narrow", false) => [entry, "narrow_from_zero", ""],
         ("main_narrow", true) => [entry, "narrow_from_a_sum", ""],

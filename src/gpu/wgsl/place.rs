@@ -45,7 +45,7 @@ impl Body<'_> {
     /// Returns the column of a value that has a place: a load, a gather or an index.
     pub fn value_column(&self, value: usize) -> Option<usize> {
         match self.kernel.values[value].op {
-            Op::Load(n) | Op::Gather { load: n, .. } | Op::Dot { from: Some(n) } => Some(n),
+            Op::Load(n) | Op::Gather { load: n, .. } | Op::Dot { from: Some(n), .. } => Some(n),
             Op::Index { .. } => self.form.indices.iter().find(|x| x.0 == value).map(|x| x.1),
             Op::Scalar(_)
             | Op::Constant(_)
@@ -56,7 +56,7 @@ impl Body<'_> {
             | Op::Philox { .. }
             | Op::Reduce(_)
             | Op::Scan(_)
-            | Op::Dot { from: None } => None,
+            | Op::Dot { from: None, .. } => None,
         }
     }
 
@@ -189,14 +189,56 @@ impl Body<'_> {
 
     /// Writes the statements that set each place to its start plus the steps along `line`, `column` and `batch`.
     fn set_places_of_square(&self, out: &mut Text, places: &[Place]) {
+        if let Some([rows, columns, _]) = &self.variant.nested {
+            places.iter().for_each(|p| line!(out, "{} = {};", p.name, p.start));
+            self.add_digits(out, places, "line", rows, &self.rows_of_side(0));
+            self.add_digits(out, places, "column", columns, &self.rows_of_side(1));
+            return self.add_batch(out, places);
+        }
         line!(out, "let columns = params.axes[0];\nlet lines = params.axes[1];");
         for p in places {
             let steps = [self.step(p.column, "column", "columns"), self.step(p.column, "line", "lines")];
             line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.start, &steps[0], &steps[1]]));
         }
-        match self.variant.groups.axes[0] {
-            Axes::One | Axes::Two => {}
-            Axes::Any => self.loop_over_axes(out, places, "batch", ("2u", "params.header.outer_rank")),
+        self.add_batch(out, places);
+    }
+
+    /// Writes the statements that add the steps along the axes of a product's batch to each place.
+    fn add_batch(&self, out: &mut Text, places: &[Place]) {
+        if let Some(first) = self.first_of_batch() {
+            self.loop_over_axes(out, places, "batch", (&format!("{first}u"), "params.header.outer_rank"));
+        }
+    }
+
+    /// Returns the row of the table of axes at which the axes of a product's batch begin, if there may be any.
+    pub fn first_of_batch(&self) -> Option<usize> {
+        let first = 2 + self.kernel.sides().iter().sum::<usize>();
+        let is_batched = self.variant.nested.is_none() || first < self.kernel.outer.len();
+        (self.variant.groups.axes[0] == Axes::Any && is_batched).then_some(first)
+    }
+
+    /// Returns the rows of the table for the axes of a product's rows (side 0) or columns (side 1), fastest first.
+    pub fn rows_of_side(&self, side: usize) -> Vec<usize> {
+        let [rows, columns] = self.kernel.sides();
+        let (first, count) = if side == 0 { (2, rows) } else { (2 + rows, columns) };
+        std::iter::once(1 - side).chain(first..first + count).collect()
+    }
+
+    /// Writes the statements that split `index` into an index along each of the axes `rows` of the table, fastest
+    /// first, and add the steps along them to each place. `lengths` are the extents of all these axes but the slowest.
+    pub fn add_digits(&self, out: &mut Text, places: &[Place], index: &str, lengths: &[u32], rows: &[usize]) {
+        let mut rest = index.to_string();
+        for (i, row) in rows.iter().enumerate() {
+            let mut along = rest.clone();
+            if let Some(n) = lengths.get(i) {
+                let digit = format!("{index}_{i}");
+                line!(out, "let rest_of_{digit} = {rest} / {n}u;\nlet {digit} = {rest} - rest_of_{digit} * {n}u;");
+                (rest, along) = (format!("rest_of_{digit}"), digit);
+            }
+            for p in places {
+                let step = self.step(p.column, &along, &format!("params.axes[{row}]"));
+                line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.name, &step]));
+            }
         }
     }
 

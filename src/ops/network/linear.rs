@@ -11,7 +11,7 @@
 //! | W(x, y) | T(y, g) | F(x, g) |
 
 use super::options::{AllWindows, Windows};
-use super::windows::{affine, ruled, windows};
+use super::windows::{FEW, affine, every, interleaved, ruled, windows};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{self, Shape, SliceItem, View};
@@ -185,7 +185,6 @@ impl Setting {
     /// weights, in reverse order. All phases read the same windows of `y`, so they are columns of one product, and are
     /// interleaved afterwards.
     pub fn spread(self, y: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
-        let n = self.windows.len();
         let (weights, over) = self.dilated(w, at);
         let (weights, parts, phases) = self.by_phase(&weights, &over, at)?;
         // the windows of `y` that the elements of the input need: those that end at element q, from the first such q on
@@ -220,6 +219,42 @@ impl Setting {
         let used = part(first_axis, &mut skips.iter().copied().zip(reads.iter().map(|r| r.length)));
         let y_used = view(self.op, y, at, |s| View::slice(s, &used));
         let rows = self.over(&y_used, &reads, OUT, at);
+        let x = self.of_phases(rows, weights, (&over, &phases), at)?;
+        let kept = part(first_axis, &mut cuts.into_iter());
+        let x = view(self.op, &x, at, |s| View::slice(s, &kept));
+        x.checked()?;
+        let (y, w) = (y.clone(), w.clone());
+        let of = vec![y.clone(), w.clone()];
+        let back =
+            move |g: &Expr, at: Loc| Ok(vec![self.clone().convolved(g, &w, at)?, self.clone().weights(g, &y, at)?]);
+        Ok(ruled(x, of, Box::new(back), at))
+    }
+
+    /// Multiplies windows with the weights of all phases, and interleaves the phases. If there are few, each is copied
+    /// to its place by a kernel of its own, because loops over the few phases along an axis are slow.
+    fn of_phases(&self, rows: Labelled, weights: Labelled, (over, phases): (&[Windows], &Counts), at: Loc) -> Result<Expr> {
+        let (n, first) = (over.len(), if self.is_last { 1 } else { 2 });
+        let strides: Counts = over.iter().map(|v| v.stride).collect();
+        if strides.iter().fold(1usize, |n, stride| n.saturating_mul(*stride)) <= FEW {
+            let inner = self.labels(IN, self.spatial(WINDOW));
+            let out: Labels = self.spatial(PHASE).chain(inner.iter().copied()).collect();
+            let x = self.product(rows, weights, &out, at)?;
+            let shape: Shape = x.checked()?.shape[n..].into();
+            let phase = |r: SmallVec<[usize; 3]>| {
+                let e = match r.iter().zip(phases).all(|(r, phases)| r < phases) {
+                    true => view(self.op, &x, at, |s| {
+                        let steps: Vec<(usize, usize, usize)> = (n..s.len()).map(|d| (d, d - n, 1)).collect();
+                        let mut phase = affine(shape.clone(), s.len(), &steps);
+                        r.iter().enumerate().for_each(|(d, r)| phase.offset[d] = *r as isize);
+                        Ok(phase)
+                    }),
+                    // windows are shorter than the stride, and no window reaches these elements
+                    false => Expr::fill_on(x.0.device, zero(), shape.clone(), x.0.dtype, at),
+                };
+                self.merged(&e, &inner, at)
+            };
+            return Ok(interleaved(self.op, every(&strides).map(phase).collect(), &strides, first, at).unwrap_or(x.clone()));
+        }
         let split = |j: Label| [WINDOW + j, PHASE + j];
         let out = self.labels(IN, (0..n as Label).flat_map(split));
         let x = self.product(rows, weights, &out, at)?;
@@ -232,18 +267,10 @@ impl Setting {
         let x = self.merged(&x, &out, at);
         let mut to: SmallVec<[isize; 6]> = x.checked()?.shape.iter().map(|n| *n as isize).collect();
         for j in 0..n {
-            let phases = to.remove(first_axis + j + 1);
-            to[first_axis + j] = to[first_axis + j].saturating_mul(phases);
+            let phases = to.remove(first + j + 1);
+            to[first + j] = to[first + j].saturating_mul(phases);
         }
-        let x = reshape(self.op, &x, &to, at);
-        let kept = part(first_axis, &mut cuts.into_iter());
-        let x = view(self.op, &x, at, |s| View::slice(s, &kept));
-        x.checked()?;
-        let (y, w) = (y.clone(), w.clone());
-        let of = vec![y.clone(), w.clone()];
-        let back =
-            move |g: &Expr, at: Loc| Ok(vec![self.clone().convolved(g, &w, at)?, self.clone().weights(g, &y, at)?]);
-        Ok(ruled(x, of, Box::new(back), at))
+        Ok(reshape(self.op, &x, &to, at))
     }
 
     /// Returns weights whose elements along an axis are split into those of each phase, in reverse order, and the phases;

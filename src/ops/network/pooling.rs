@@ -5,12 +5,12 @@
 //! by computed positions, in one kernel. Windows that follow each other without gaps need no sum (`shares_of_tiles`).
 
 use super::options::{AllWindows, Pool, Windows, numbers, windows as windows_over};
-use super::windows::{affine, ruled, windows};
+use super::windows::{FEW, affine, every, interleaved, ruled, windows};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, IndexMode, Shape, View, product};
 use crate::graph::expr::{Expr, binary, carry, cast, choose, composed, reduce, reshape, strong, view};
-use crate::graph::ufunc::{Fold, arithmetic, logic};
+use crate::graph::ufunc::{Fold, Ufunc, arithmetic, logic};
 use crate::ops::create::iota;
 use crate::ops::functions::{narrow, wide};
 use crate::ops::index::take;
@@ -110,10 +110,6 @@ impl Expr {
     }
 }
 
-/// The maximum number of elements of a window whose maximum is not computed by a reduction: those of a window of 3 × 3. Each
-/// is an operand of the kernel.
-const FEW: usize = 9;
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Max,
@@ -173,16 +169,6 @@ struct Pooling {
 }
 
 impl Pooling {
-    fn reduced(&self, fold: Fold, e: &Expr, at: Loc) -> Expr {
-        let n = e.0.shape.len();
-        let axes: SmallVec<[isize; 6]> = (n - self.windows.len()..n).map(|d| d as isize).collect();
-        reduce(self.op, fold, e, &AxesArg { axes: Some(axes), keep: false }, at)
-    }
-
-    fn summed(&self, e: &Expr, at: Loc) -> Expr {
-        self.reduced(Fold::of(&arithmetic::add), e, at)
-    }
-
     fn windows(&self, e: &Expr, with: Scalar, at: Loc) -> Expr {
         windows(self.op, e, self.first, &self.windows, with, at)
     }
@@ -195,19 +181,25 @@ impl Pooling {
             d if d.is_float() => Scalar::Float(f64::NEG_INFINITY),
             d => Scalar::Int(d.integer_range().0),
         };
-        let y = self.maxima(&self.windows(x, least, at), at);
+        let y = self.combined(&arithmetic::maximum, &self.windows(x, least, at), at);
         y.checked()?;
         let largest = Largest { x: x.clone(), y: y.clone() };
         let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, Some(largest.clone()), at)?]);
         Ok(ruled(y, vec![x.clone()], Box::new(back), at))
     }
 
-    /// Returns the maximum of each window. A reduction over a few elements is slow, because its loops are short, so the
-    /// elements of small windows are operands of maxima, each read with the stride of the windows.
-    fn maxima(&self, windows: &Expr, at: Loc) -> Expr {
-        let elements: usize = self.windows.iter().map(|v| v.window).product();
-        if windows.error().is_some() || elements > FEW || self.windows.iter().any(Windows::is_padded) {
-            return self.reduced(Fold::of(&arithmetic::maximum), windows, at);
+    /// Returns whether windows have few elements. A reduction over a few elements is slow, because its loops are short,
+    /// so the elements of small windows are operands, each read with the stride of the windows.
+    fn has_few(&self) -> bool {
+        self.windows.iter().fold(1usize, |n, v| n.saturating_mul(v.window)) <= FEW
+    }
+
+    /// Combines the elements of each window by a fold, one after another if they are few.
+    fn combined(&self, row: &'static Ufunc, windows: &Expr, at: Loc) -> Expr {
+        if windows.error().is_some() || !self.has_few() {
+            let (n, count) = (windows.0.shape.len(), self.windows.len());
+            let axes: SmallVec<[isize; 6]> = (n.saturating_sub(count)..n).map(|d| d as isize).collect();
+            return reduce(self.op, Fold::of(row), windows, &AxesArg { axes: Some(axes), keep: false }, at);
         }
         let element = |i: usize| {
             view(self.op, windows, at, |s| {
@@ -221,7 +213,8 @@ impl Pooling {
                 Ok(element)
             })
         };
-        (1..elements).fold(element(0), |y, i| binary(&arithmetic::maximum, y, element(i), at))
+        let elements = self.windows.iter().map(|v| v.window).product();
+        (1..elements).fold(element(0), |y, i| binary(row, y, element(i), at))
     }
 
     /// Returns a value for each window: the mean of the elements, or of those elements whose values in `largest` are the
@@ -233,7 +226,7 @@ impl Pooling {
             Some(largest) => choose(self.are_largest(largest, at), values, 0.0, at),
             None => values,
         };
-        let y = binary(&arithmetic::divide, self.summed(&values, at), self.count(e, largest.as_ref(), at), at);
+        let y = binary(&arithmetic::divide, self.combined(&arithmetic::add, &values, at), self.count(e, largest.as_ref(), at), at);
         y.checked()?;
         let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, largest.clone(), at)?]);
         Ok(ruled(y, vec![e.clone()], Box::new(back), at))
@@ -245,7 +238,9 @@ impl Pooling {
         let shares = binary(&arithmetic::divide, wide(g, at), self.count(g, largest.as_ref(), at), at);
         shares.checked()?;
         let follow = |v: &Windows| v.window == v.stride && v.dilation == 1 && !v.is_padded();
+        let phases = self.windows.iter().fold(1usize, |n, v| n.saturating_mul(v.stride));
         let d = match self.windows.iter().all(follow) {
+            _ if self.has_few() && phases <= FEW => self.sum_of_phases(&shares, (g, largest.as_ref()), at)?,
             true => self.shares_of_tiles(&shares, largest.as_ref(), at)?,
             false => self.sum_of_shares(&shares, largest.as_ref(), at)?,
         };
@@ -279,7 +274,7 @@ impl Pooling {
     fn count(&self, e: &Expr, largest: Option<&Largest>, at: Loc) -> Expr {
         let dtype = if e.0.dtype == DType::F64 { DType::F64 } else { DType::F32 };
         if let Some(largest) = largest {
-            return self.summed(&cast(self.are_largest(largest, at), dtype, at), at);
+            return self.combined(&arithmetic::add, &cast(self.are_largest(largest, at), dtype, at), at);
         }
         let all: f64 = self.windows.iter().map(|v| v.window as f64).product();
         if !self.windows.iter().any(Windows::is_padded) {
@@ -301,6 +296,65 @@ impl Pooling {
             count = binary(&arithmetic::multiply, count, cast(inside, dtype, at), at);
         }
         count
+    }
+
+    /// Returns for each element the sum of the shares of the windows that contain it, if windows have few elements.
+    /// Element `stride · q + r` of the padded array is element `stride · j + r` of window `q − j`, for all j. So the
+    /// elements with one remainder r, a *phase*, are a sum of slices of the padded shares. The phases are interleaved.
+    fn sum_of_phases(&self, shares: &Expr, (g, largest): (&Expr, Option<&Largest>), at: Loc) -> Result<Expr> {
+        let counts: SmallVec<[usize; 3]> =
+            self.windows.iter().map(|v| (v.before + v.length).div_ceil(v.stride)).collect();
+        let ends = |front: &dyn Fn(usize, &Windows) -> (usize, usize)| {
+            let mut widths = vec![(0, 0); g.0.shape.len()];
+            self.windows.iter().enumerate().for_each(|(j, v)| widths[self.first + j] = front(j, v));
+            widths
+        };
+        let beyond = ends(&|j, v| (v.window.div_ceil(v.stride) - 1, counts[j] - v.count));
+        let around = |e: &Expr| pad_constant(self.op, e, &beyond, Scalar::Int(0), at);
+        let (shares, mut of) = (around(shares), None);
+        if let Some(Largest { x, y }) = largest {
+            let whole = ends(&|j, v| (v.before, counts[j] * v.stride - v.before - v.length));
+            of = Some((pad_constant(self.op, x, &whole, Scalar::Int(0), at), around(y)));
+        }
+        // `counts` elements along each axis, from `from` on and `step` apart
+        let part = |e: &Expr, of: &dyn Fn(usize, &Windows) -> (usize, usize)| {
+            view(self.op, e, at, |s| {
+                let (n, mut part) = (s.len(), View::identity(s));
+                for (j, v) in self.windows.iter().enumerate() {
+                    let (d, (from, step)) = (self.first + j, of(j, v));
+                    (part.shape[d], part.offset[d], part.coef[d * n + d]) = (counts[j], from as isize, step as isize);
+                }
+                Ok(part)
+            })
+        };
+        let zero = Expr::fill_on(shares.0.device, Scalar::Int(0), Shape::new(), shares.0.dtype, at);
+        let mut shape: Shape = shares.checked()?.shape.clone();
+        counts.iter().enumerate().for_each(|(j, n)| shape[self.first + j] = *n);
+        let phase = |r: &[usize]| {
+            let x = of.as_ref().map(|(x, y)| (part(x, &|j, v| (r[j], v.stride)), y));
+            let parts: SmallVec<[usize; 3]> =
+                self.windows.iter().zip(r).map(|(v, r)| v.window.saturating_sub(*r).div_ceil(v.stride)).collect();
+            let share = |j: SmallVec<[usize; 3]>| {
+                let shifted = |e: &Expr| part(e, &|d, v| (v.window.div_ceil(v.stride) - 1 - j[d], 1));
+                match &x {
+                    Some((x, y)) => choose(binary(&logic::equal, x, shifted(y), at), shifted(&shares), 0.0, at),
+                    None => shifted(&shares),
+                }
+            };
+            let sum = every(&parts).map(share).reduce(|a, b| binary(&arithmetic::add, a, b, at));
+            sum.unwrap_or_else(|| view(self.op, &zero, at, |s| View::broadcast_to(s, &shape)))
+        };
+        let strides: SmallVec<[usize; 3]> = self.windows.iter().map(|v| v.stride).collect();
+        let phases = every(&strides).map(|r| phase(&r)).collect();
+        let all = interleaved(self.op, phases, &strides, self.first, at).unwrap_or(zero);
+        let kept = |s: &[usize]| {
+            let mut kept = View::identity(s);
+            for (j, v) in self.windows.iter().enumerate() {
+                (kept.shape[self.first + j], kept.offset[self.first + j]) = (v.length, v.before as isize);
+            }
+            Ok(kept)
+        };
+        Ok(view(self.op, &all, at, kept))
     }
 
     /// Returns for each element the share of its window. The windows follow each other without gaps, so each element is

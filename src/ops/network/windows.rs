@@ -3,11 +3,57 @@
 use super::options::Windows;
 use crate::base::dtype::Scalar;
 use crate::base::error::Loc;
-use crate::base::layout::{self, Shape, View};
-use crate::graph::expr::{Back, Expr, unary, view};
+use crate::base::layout::{self, Shape, View, product};
+use crate::graph::expr::{Back, Expr, reshape, unary, view};
 use crate::graph::ufunc::arithmetic;
+use crate::ops::functions::join;
 use crate::ops::movement::pad_constant;
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
+
+/// The maximum number of elements of a window that are combined without a reduction, and of phases that are interleaved:
+/// those of a window of 3 × 3. Each is an operand of a kernel, or a kernel.
+pub(super) const FEW: usize = 9;
+
+/// Returns every index of an array of the given shape, in C order.
+pub(super) fn every(shape: &[usize]) -> impl Iterator<Item = SmallVec<[usize; 3]>> {
+    (0..product(shape)).map(|i| {
+        let mut rest = i;
+        let digit = |n: &usize| {
+            let digit = rest % n;
+            rest /= n;
+            digit
+        };
+        let mut index: SmallVec<[usize; 3]> = shape.iter().rev().map(digit).collect();
+        index.reverse();
+        index
+    })
+}
+
+/// Interleaves phases along the spatial axes, which begin at axis `first`: element `stride · q + r` of the result is
+/// element q of phase r. There is a phase for each index of an array of shape `strides`, in C order.
+pub(super) fn interleaved(
+    op: &'static str,
+    mut phases: Vec<Expr>,
+    strides: &[usize],
+    first: usize,
+    at: Loc,
+) -> Option<Expr> {
+    for (j, stride) in strides.iter().enumerate().rev().filter(|(_, stride)| **stride > 1) {
+        let axis = first + j;
+        let interleaved = |list: &[Expr]| {
+            let list = list.iter().map(|e| view(op, e, at, |s| View::expand(s, axis as isize + 1))).collect();
+            let all = join(op, list, axis as isize + 1, at);
+            let mut to: SmallVec<[isize; 6]> = all.0.shape.iter().map(|n| *n as isize).collect();
+            if all.error().is_none() {
+                let phases = to.remove(axis + 1);
+                to[axis] = to[axis].saturating_mul(phases);
+            }
+            reshape(op, &all, &to, at)
+        };
+        phases = phases.chunks(*stride).map(interleaved).collect();
+    }
+    phases.pop()
+}
 
 /// Makes a view from its shape and its steps: (axis of the operand, axis of the result, step).
 pub(super) fn affine(shape: Shape, operand_ndim: usize, steps: &[(usize, usize, usize)]) -> View {

@@ -127,8 +127,17 @@ pub(crate) enum Op {
     Scan(Box<Reduction>),
     /// Computes Σ over `inner` of `loads[0] · loads[1]`, the product of a matmul kernel, in the value's compute type.
     /// If there is a `from`, the sum starts at the value of `loads[from]`, because `plan/chains.rs` computes a long
-    /// product by several kernels.
-    Dot { from: Option<usize> },
+    /// product by several kernels. With a `part`, it is the sum over a part of `inner`.
+    Dot { from: Option<usize>, part: Option<PartOfK> },
+}
+
+/// A part of the k of a product whose `inner` has several dimensions, so that loads cannot begin further along k.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PartOfK {
+    pub first: usize,
+    pub length: usize,
+    /// Whether the first dimension of `outer` counts chains: at index i, the part begins i chains later.
+    pub of_chains: bool,
 }
 
 /// A position along an axis of `extent` elements that is computed from an index.
@@ -213,7 +222,7 @@ impl Op {
 
     /// Returns the index of the load from which the operation reads an element.
     pub fn load(&self) -> Option<usize> {
-        if let Op::Load(load) | Op::Gather { load, .. } | Op::Dot { from: Some(load) } = self {
+        if let Op::Load(load) | Op::Gather { load, .. } | Op::Dot { from: Some(load), .. } = self {
             Some(*load)
         } else {
             None
@@ -222,11 +231,16 @@ impl Op {
 
     /// Returns the index of the load from which the operation reads an element, mutably.
     pub fn load_mut(&mut self) -> Option<&mut usize> {
-        if let Op::Load(load) | Op::Gather { load, .. } | Op::Dot { from: Some(load) } = self {
+        if let Op::Load(load) | Op::Gather { load, .. } | Op::Dot { from: Some(load), .. } = self {
             Some(load)
         } else {
             None
         }
+    }
+
+    /// Returns the part of k over which a product sums, if it is not all.
+    pub fn part_of_k(&self) -> Option<PartOfK> {
+        if let Op::Dot { part, .. } = self { *part } else { None }
     }
 
     /// Returns whether the operation can meet an out-of-bounds index. Along an extent of 0 it can in every mode,
@@ -306,7 +320,8 @@ pub(crate) enum KernelKind {
     /// at a time.
     Row,
     /// `values[0]` is [`Op::Dot`], `outer` ends in m, n, and `inner` is k. `loads[0]` has stride 0 along n, and
-    /// `loads[1]` along m. The other values are an epilogue at the outer level.
+    /// `loads[1]` along m. The other values are an epilogue at the outer level. If `inner` has several dimensions, rows
+    /// and columns may have more in `outer` ([`Kernel::sides`]).
     Matmul,
 }
 

@@ -56,8 +56,8 @@ impl fmt::Display for Kernel {
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
                 Op::Reduce(r) => r.to_string(),
                 Op::Scan(r) => format!("scan {}(v{})", r.fold.name, r.inputs()[0]),
-                Op::Dot { from: None } => "dot(load 0, load 1)".to_string(),
-                Op::Dot { from: Some(n) } => {
+                Op::Dot { from: None, .. } => "dot(load 0, load 1)".to_string(),
+                Op::Dot { from: Some(n), .. } => {
                     let l = &self.loads[*n];
                     format!("load {} {} + dot(load 0, load 1)", l.buffer, place(&l.strides, l.offset))
                 }

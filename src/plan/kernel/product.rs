@@ -135,6 +135,36 @@ pub(crate) struct Matrices {
     pub batch: SmallVec<[usize; 4]>,
 }
 
+impl Kernel {
+    /// Returns how many dimensions before the last two belong to the rows, and how many before those to the columns. If
+    /// k has several dimensions (`plan/axes.rs`), these are dimensions along which only the left operand changes, and
+    /// only the right one. The dimensions before them are the batch.
+    pub fn sides(&self) -> [usize; 2] {
+        let (Some(end), [a, b, ..], 2..) = (self.outer.len().checked_sub(2), &self.loads[..], self.inner.len()) else {
+            return [0, 0];
+        };
+        let count = |end: usize, moves: &Load, stays: &Load| {
+            (0..end).rev().take_while(|d| stays.strides[*d] == 0 && moves.strides[*d] != 0).count()
+        };
+        let rows = count(end, a, b);
+        [rows, count(end - rows, b, a)]
+    }
+
+    /// Returns the numbers of matrices, rows and columns of a product over the outer space `shape`.
+    pub fn matrices(&self, shape: &[usize]) -> [usize; 3] {
+        let ([rows, columns], Some(end)) = (self.sides(), shape.len().checked_sub(2)) else { return [1; 3] };
+        let size = |dims: std::ops::Range<usize>| shape[dims].iter().fold(1usize, |n, m| n.saturating_mul(*m));
+        let (m, n) = (size(end - rows..end + 1), size(end - rows - columns..end - rows));
+        [size(0..end - rows - columns), m, n.saturating_mul(shape[end + 1])]
+    }
+
+    /// Returns the number of elements along k that the kernel sums.
+    pub fn length_of_k(&self) -> usize {
+        let part = self.values.first().and_then(|v| v.op.part_of_k());
+        part.map_or_else(|| self.inner_size(), |part| part.length)
+    }
+}
+
 impl Matrices {
     /// Returns the matrices of a kernel that is only a product. If k has several dimensions (`plan/axes.rs`), a
     /// dimension before the last two belongs to the rows if the right operand does not change along it, and to the

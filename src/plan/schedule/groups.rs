@@ -172,20 +172,22 @@ fn per_word(store: &Store) -> usize {
 /// wide, it is the device's own tile if the result has enough tiles of this size, because large tiles load less in
 /// total.
 fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
-    let (KernelKind::Matmul, [batch @ .., m, n]) = (kernel.kind, shape) else { return Ok(None) };
+    if kernel.kind != KernelKind::Matmul {
+        return Ok(None);
+    }
+    let [batches, m, n] = kernel.matrices(shape);
     let bytes = kernel.values.first().map_or(4, |v| v.compute().size());
-    let batches = batch.iter().product();
     let is_half = kernel.values.first().is_some_and(|v| matches!(v.dtype, DType::F16 | DType::BF16));
     let own = caps.tiles.of(is_half);
     // windows may be smaller, but all use the same shader
-    let tiles: SmallVec<[Tile; 4]> = match kernel.outer[..] {
-        [.., m, n] if is_narrow(m, n) => {
+    let tiles: SmallVec<[Tile; 4]> = match kernel.matrices(&kernel.outer) {
+        [_, m, n] if is_narrow(m, n) => {
             // a short k needs no more
-            let most = kernel.inner_size().next_power_of_two().clamp(4, 16) as u8;
+            let most = kernel.length_of_k().next_power_of_two().clamp(4, 16) as u8;
             NARROW.iter().map(|(lanes, depth)| Tile::narrow(batches, [m, n], *lanes, most.min(*depth))).collect()
         }
         _ => {
-            let is_wanted = bytes == 4 && caps.tiles.takes(own, batches, *m, *n);
+            let is_wanted = bytes == 4 && caps.tiles.takes(own, batches, m, n);
             let takes_own = caps.tiles.busy == 0 || is_wanted;
             // the device also decides whether the plain tiles are padded
             let plain = [Tile::PLAIN, Tile::LEAST].map(|t| Tile { padded: own.padded, ..t });
@@ -207,10 +209,8 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
 /// row has the same bits in every batch.
 fn blocks(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Option<Blocks> {
     let is_half = kernel.values.first().is_some_and(|v| v.dtype == DType::F16);
-    match (kernel.kind, shape) {
-        (KernelKind::Matmul, [batch @ .., m, n]) if is_half => caps.blocks(batch.iter().product(), *m, *n),
-        _ => None,
-    }
+    let [batches, m, n] = kernel.matrices(shape);
+    if kernel.kind == KernelKind::Matmul && is_half { caps.blocks(batches, m, n) } else { None }
 }
 
 /// Returns how a store writes. `is_narrow` is true if each invocation computes one element of a product. If the target
@@ -244,9 +244,10 @@ fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bo
                 && whole(&window.shape, outer)
                 && layout::is_c_contiguous(&kernel.inner, inner)
         }
-        // one invocation computes four neighbours of a row
+        // one invocation computes four neighbours of a row, which must be neighbours along its last axis
         KernelKind::Matmul => {
             axes >= 1
+                && (kernel.sides()[1] == 0 || window.shape[axes - 1].is_multiple_of(4))
                 && (strides[axes - 1] == 1 || window.shape[axes - 1] == 1)
                 && whole(&window.shape[..axes - 1], &strides[..axes - 1])
         }

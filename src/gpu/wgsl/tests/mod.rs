@@ -120,6 +120,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         params: form.params(4).unwrap(),
         fetches: SmallVec::new(),
         draws_blocks: false,
+        nested: None,
         lines: None,
     }
 }

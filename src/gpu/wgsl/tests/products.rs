@@ -42,7 +42,7 @@ fn every_matmul_is_valid() {
             for n in 0..3 {
                 k.loads.push(Load { buffer: BufferRef::Input(n), dtype: a, strides: smallvec![0; 4], offset: 0 });
             }
-            let dot = push(&mut k, Op::Dot { from: None }, value, false);
+            let dot = push(&mut k, Op::Dot { from: None, part: None }, value, false);
             let bias = push(&mut k, Op::Load(2), a, false);
             let bias = push(&mut k, Op::Cast(bias), value, false);
             let sum = push(&mut k, Op::Ufunc(&ufunc::arithmetic::add, smallvec![dot, bias]), value, false);
@@ -58,7 +58,7 @@ fn products_that_go_on_from_sums_are_valid() {
         for (n, dtype) in [dtype, dtype, dtype.compute().dtype()].into_iter().enumerate() {
             k.loads.push(Load { buffer: BufferRef::Input(n), dtype, strides: smallvec![0; 4], offset: 0 });
         }
-        let dot = push(&mut k, Op::Dot { from: Some(2) }, dtype, false);
+        let dot = push(&mut k, Op::Dot { from: Some(2), part: None }, dtype, false);
         store(&mut k, dot);
         check(&format!("matmul {dtype} from sums"), &k, StoreMode::Owned, 1);
     }
@@ -85,7 +85,7 @@ fn products_by_cooperative_matrices_are_valid() {
         for (n, dtype) in [a, DType::F16, DType::F32].into_iter().enumerate() {
             k.loads.push(Load { buffer: BufferRef::Input(n), dtype, strides: smallvec![0; 4], offset: 0 });
         }
-        let dot = push(&mut k, Op::Dot { from }, DType::F16, false);
+        let dot = push(&mut k, Op::Dot { from, part: None }, DType::F16, false);
         let bias = push(&mut k, Op::Load(2), DType::F32, false);
         let sum = push(&mut k, Op::Ufunc(&ufunc::arithmetic::add, smallvec![dot, bias]), DType::F16, false);
         store(&mut k, sum);

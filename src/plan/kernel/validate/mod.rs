@@ -4,7 +4,7 @@
 
 mod schedule;
 
-use super::{BufferRef, Gives, Kernel, KernelKind, Load, Op, Plan, Reduction, Source, Step, Store, Value, Window};
+use super::{BufferRef, Gives, Kernel, KernelKind, Load, Op, PartOfK, Plan, Reduction, Source, Step, Store, Value, Window};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind};
 
@@ -203,8 +203,13 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
             let outer = r.inputs().into_iter().find(|a| !k.values[*a].inner);
             outer.map_or(Ok(()), |a| Err(format!("value {n} scans value {a}, which is at the outer level")))
         }
-        Op::Dot { from } => {
+        Op::Dot { from, part } => {
             ensure(k.kind == KernelKind::Matmul && n == 0, || format!("value {n} is a product"))?;
+            let end = |p: &PartOfK| {
+                let chains = if p.of_chains { k.outer.first().map_or(0, |n| n.saturating_sub(1)) } else { 0 };
+                chains.saturating_mul(super::CHAIN).saturating_add(p.first).saturating_add(p.length)
+            };
+            ensure(part.as_ref().is_none_or(|p| end(p) <= k.inner_size()), || format!("value {n} sums {part:?}"))?;
             // the sum so far has an element for each element of the result, in the type in which the product is
             // computed
             let fits = |l: &Load| {

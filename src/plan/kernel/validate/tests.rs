@@ -137,7 +137,7 @@ fn sound() -> Plan {
     sum.schedule = schedule(Work::Tiles(tiles(Tiling::Along { rows: 4, together: 1, cols: 8 })), Some(once));
     let mut product = kernel(KernelKind::Matmul, &[4, 4], &[8]);
     product.loads = vec![load(Temp(0), &[8, 0, 1]), load(Temp(0), &[0, 8, 1])];
-    product.values = vec![value(Op::Dot { from: None }, DType::F32, false)];
+    product.values = vec![value(Op::Dot { from: None, part: None }, DType::F32, false)];
     product.stores = vec![store(Out(2), &[4, 1], 0)];
     product.schedule = schedule(Work::Product(strategy(PANELS)), None);
     let mut row = kernel(KernelKind::Row, &[4], &[8]);
@@ -295,7 +295,7 @@ const BROKEN: &[Break] = &[
     (|k| k[CHAIN].values[3].op = Op::Scalar(1), "reads scalar 1"),
     (|k| k[CHAIN].values[3].op = Op::Philox { index: 0, word: 0, slots: [0, 1, 2] }, "reads scalar 2"),
     (|k| k[CHAIN].values[3].op = Op::Philox { index: 0, word: 12, slots: [0; 3] }, "word 12 of twelve"),
-    (|k| k[CHAIN].values[3].op = Op::Dot { from: None }, "value 3 is a product"),
+    (|k| k[CHAIN].values[3].op = Op::Dot { from: None, part: None }, "value 3 is a product"),
     (|k| k[CHAIN].values[3].op = Op::reduce(Fold::of(&arithmetic::add), 0, DType::F32), "nothing is to be reduced"),
     (|k| k[SUM].values[1].op = Op::Reduce(Box::new(sum().component(0, Some(0)))), "which is not a position"),
     (|k| k[SUM].values[1].op = Op::Reduce(Box::new(part())), "value 1 is component 1 of 1"),
