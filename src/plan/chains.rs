@@ -16,7 +16,9 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{Shape, Strides, c_strides, product};
 use crate::graph::ufunc::SUM_OF_CHAINS;
-use crate::plan::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Lanes, Load, Op, PartOfK, Schedule, Store, Value, is_narrow};
+use crate::plan::kernel::{
+    BufferRef, CHAIN, Kernel, KernelKind, Lanes, Load, Op, PartOfK, Schedule, Store, Value, is_narrow,
+};
 use smallvec::smallvec;
 
 /// The minimum number of chains that are divided among workgroups. A workgroup adds the products of a chain in about 10

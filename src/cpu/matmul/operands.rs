@@ -138,12 +138,7 @@ impl<'a> Operand<'a> {
                     None if along_k && parts.iter().all(|part| part[3] != 1 || part[2] < LONG as isize) => {
                         // lines are first copied to rows that are contiguous along k, which are then transposed
                         let rows = rows.0.as_mut_ptr() as *mut T;
-                        let offset = |[_, offset, n, line]: &[isize; 4]| {
-                            let (offset, line) = (*offset, *line);
-                            (0..*n).map(move |i| offset + i * line)
-                        };
-                        let offsets: SmallVec<[isize; 32]> = parts.iter().flat_map(offset).collect();
-                        for (i, some) in offsets.chunks(LINES).enumerate() {
+                        for (i, some) in offsets(&parts).chunks(LINES).enumerate() {
                             let x = Scattered { steps: some, parts: &along, lines: k, height: CHAIN, ..x };
                             (kernels.pack_scattered)(&x, rows);
                             let (lines, to) = (some.len(), to.add(i * LINES));
@@ -230,6 +225,15 @@ impl<'a> Operand<'a> {
             }
         }
     }
+}
+
+/// Returns the offset of each line of a panel.
+fn offsets(parts: &Parts) -> SmallVec<[isize; 32]> {
+    let mut offsets = SmallVec::new();
+    for [_, first, n, line] in parts {
+        (0..*n).for_each(|i| offsets.push(first + i * line));
+    }
+    offsets
 }
 
 /// The result of a product in memory, with strides in elements.

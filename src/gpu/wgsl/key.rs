@@ -16,6 +16,16 @@ fn mode_word(mode: IndexMode) -> u64 {
     }
 }
 
+/// Adds what the source of a product has as constants if k has several axes: the extents of axes, and their rows in the
+/// table of axes.
+fn axes_of_factors(k: &mut Key, kernel: &Kernel, variant: &Variant) {
+    k.extend(variant.nested.as_ref().map(|_| kernel.outer.len() as u64));
+    for side in variant.nested.iter().flatten() {
+        k.push(side.len() as u64);
+        k.extend(side.iter().map(|n| mutant!(shader_key_without_axes_of_factors, 0, *n as u64)));
+    }
+}
+
 /// Returns everything that a kernel's source depends on, as words.
 pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     let mut k: Key = SmallVec::new();
@@ -59,10 +69,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
             k.push(s.condition().map_or(0, |c| (c as u64 + 1) << 32) | scattered);
         }
     }
-    for side in variant.nested.iter().flatten() {
-        k.push(side.len() as u64);
-        k.extend(side.iter().map(|n| mutant!(shader_key_without_axes_of_factors, 0, *n as u64)));
-    }
+    axes_of_factors(&mut k, kernel, variant);
     for v in &kernel.values {
         let head = |code: u64, a: usize| code << 56 | (v.inner as u64) << 48 | (v.dtype as u64) << 32 | a as u64;
         match &v.op {
@@ -98,8 +105,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
             }
             Op::Scan(r) => k.extend_from_slice(&[head(15, r.inputs()[0]), r.fold.id() as u64]),
             Op::Dot { from, part } => {
-                let of_chains = part.is_some_and(|part| part.of_chains);
-                k.push(head(12, from.map_or(0, |n| n + 1) << 1 | of_chains as usize));
+                k.push(head(12, from.map_or(0, |n| n + 1) << 1 | part.is_some_and(|p| p.of_chains) as usize))
             }
         }
     }

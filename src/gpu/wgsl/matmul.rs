@@ -135,7 +135,7 @@ impl Body<'_> {
         let (first, part) = (self.first_of_batch(), self.kernel.values[0].op.part_of_k());
         line!(out, "struct Matrices {{\na: u32,\nb: u32,\nk: u32,\n}}\n");
         line!(out, "fn place_matrices(batch: u32) -> Matrices {{");
-        let k = if part.is_some() { "params.header.first_k" } else { "0u" };
+        let k = if self.variant.nested.is_some() { "params.header.first_k" } else { "0u" };
         line!(out, "var matrices = Matrices(params.offset_in0, params.offset_in1, {k});");
         if let Some(first) = first {
             line!(out, "let end = params.header.outer_rank - 1u;\nvar rest = batch;");

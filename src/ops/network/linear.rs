@@ -232,7 +232,13 @@ impl Setting {
 
     /// Multiplies windows with the weights of all phases, and interleaves the phases. If there are few, each is copied
     /// to its place by a kernel of its own, because loops over the few phases along an axis are slow.
-    fn of_phases(&self, rows: Labelled, weights: Labelled, (over, phases): (&[Windows], &Counts), at: Loc) -> Result<Expr> {
+    fn of_phases(
+        &self,
+        rows: Labelled,
+        weights: Labelled,
+        (over, phases): (&[Windows], &Counts),
+        at: Loc,
+    ) -> Result<Expr> {
         let (n, first) = (over.len(), if self.is_last { 1 } else { 2 });
         let strides: Counts = over.iter().map(|v| v.stride).collect();
         if strides.iter().fold(1usize, |n, stride| n.saturating_mul(*stride)) <= FEW {
@@ -253,7 +259,9 @@ impl Setting {
                 };
                 self.merged(&e, &inner, at)
             };
-            return Ok(interleaved(self.op, every(&strides).map(phase).collect(), &strides, first, at).unwrap_or(x.clone()));
+            return Ok(
+                interleaved(self.op, every(&strides).map(phase).collect(), &strides, first, at).unwrap_or(x.clone())
+            );
         }
         let split = |j: Label| [WINDOW + j, PHASE + j];
         let out = self.labels(IN, (0..n as Label).flat_map(split));

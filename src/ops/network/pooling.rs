@@ -226,7 +226,12 @@ impl Pooling {
             Some(largest) => choose(self.are_largest(largest, at), values, 0.0, at),
             None => values,
         };
-        let y = binary(&arithmetic::divide, self.combined(&arithmetic::add, &values, at), self.count(e, largest.as_ref(), at), at);
+        let y = binary(
+            &arithmetic::divide,
+            self.combined(&arithmetic::add, &values, at),
+            self.count(e, largest.as_ref(), at),
+            at,
+        );
         y.checked()?;
         let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, largest.clone(), at)?]);
         Ok(ruled(y, vec![e.clone()], Box::new(back), at))

@@ -4,7 +4,9 @@
 
 mod schedule;
 
-use super::{BufferRef, Gives, Kernel, KernelKind, Load, Op, PartOfK, Plan, Reduction, Source, Step, Store, Value, Window};
+use super::{
+    BufferRef, Gives, Kernel, KernelKind, Load, Op, PartOfK, Plan, Reduction, Source, Step, Store, Value, Window,
+};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind};
 
