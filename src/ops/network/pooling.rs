@@ -3,6 +3,8 @@
 //! The derivative with respect to an element is a sum over the windows that contain it. At most `ceil(window / stride)`
 //! windows along each axis do, and their numbers follow from the element's position. So the sum reads their derivatives
 //! by computed positions, in one kernel. Windows that follow each other without gaps need no sum (`shares_of_tiles`).
+//! If windows have few elements, the terms are slices of the derivatives instead (`sum_of_phases`), because computed
+//! positions are slow.
 
 use super::options::{AllWindows, Pool, Windows, numbers, windows as windows_over};
 use super::windows::{FEW, affine, every, interleaved, ruled, windows};

@@ -141,19 +141,18 @@ fn nan_propagates(d: &Device) {
 #[test]
 fn derivatives_of_pools_are_few_kernels() {
     let x = zeros([2, 3, 16, 16], F32).eval().unwrap();
-    for (window, stride) in [(3, 2), (2, 2), (3, 1), (7, 1)] {
+    for (window, stride, of_max, of_mean) in [(3, 2, 12, 9), (2, 2, 3, 2), (3, 1, 11, 6), (7, 1, 6, 4)] {
         let options = Pool::new(window).stride(stride);
         let y = x.max_pool2d(options.clone());
         assert_eq!(kernels(&y), 1);
         let [dx] = grad(&(y * 2.0).sum(..), [&x]);
-        // the pool itself and four of the derivative, of which one makes a table of positions for all channels; if most
-        // results are read often, they are stored twice; windows that follow each other need one kernel for all
-        let most = if window == stride { 1 } else { 5 + (window == 7) as usize };
-        assert!(kernels(&dx) <= most, "{}", dx.plan().unwrap());
+        // for small windows the pool itself, what surrounds results and shares, and the phases; for large ones the pool and
+        // four of the derivative, of which one makes a table of positions for all channels
+        assert!(kernels(&dx) <= of_max, "{}", dx.plan().unwrap());
         let y = x.avg_pool2d(options);
         assert_eq!(kernels(&y), 1);
         let [dx] = grad(&y.square().sum(..), [&x]);
-        assert!(kernels(&dx) <= 4, "{}", dx.plan().unwrap());
+        assert!(kernels(&dx) <= of_mean, "{}", dx.plan().unwrap());
     }
 }
 
