@@ -236,7 +236,7 @@ list! {
     scan_carry_dropped_on_gpu, "6 reductions", "operations scans::gpu::rows_follow", "a scan on a GPU starts anew at each block";
     scratch_not_cleared, "9 indices", "planning routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
     seeds_share_slots_with_numbers, "14 sequences", "operations compiled::cpu::random_numbers", "the words of a seed that change between calls are also those of equal numbers";
-    shader_key_without_axes_of_factors, "6 products", "planning windows::gpu::products", "shaders of products over windows of other lengths are taken for each other";
+    shader_key_without_axes_of_factors, "6 products", "planning windows::gpu::long_sums", "shaders of products over windows of other lengths are taken for each other";
     shader_key_without_draws, "16 random", "planning vector_loads::random", "shaders that draw whole blocks are taken for those that draw single words";
     shader_key_without_fetches, "14 views", "planning vector_loads::layouts", "shaders that fetch four elements in another way are taken for each other";
     shader_key_without_index_mode, "9 indices", "regressions planted::gpu::shaders", "shaders of take are kept without the mode";
