@@ -78,7 +78,13 @@ thread_local! {
 
 /// Calls `f` with the number of each task, on the caller's thread and the threads of the caller's rayon pool. If
 /// `alone` is set, only the caller's thread does the work. A task must not itself share work.
+#[inline]
 pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
+    share_body(tasks, alone, &f);
+}
+
+/// See [`share`]. It is compiled once, and not for each of some 200 functions.
+fn share_body(tasks: usize, alone: bool, f: &(dyn Fn(usize) + Sync)) {
     let threads = if tasks <= 1 || alone || tasks > u32::MAX as usize { 1 } else { threads() };
     // a thread that is running a task has its desk in use, so it runs the tasks of `f` alone
     let desk = if threads == 1 { None } else { DESK.try_with(|d| d.take().or_else(Desk::new)).ok().flatten() };
@@ -86,7 +92,7 @@ pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
         return (0..tasks).for_each(f);
     };
     let open = Open { desk: desk.clone() };
-    desk.open(&f, tasks, threads.min(tasks) - 1);
+    desk.open(f, tasks, threads.min(tasks) - 1);
     while let Some(task) = desk.first() {
         f(task);
     }

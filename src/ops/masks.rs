@@ -402,7 +402,7 @@ fn apart(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Vec
     });
     async move {
         let (flat, shape) = finding?;
-        eval_many(&along_axes(flat.await?, &shape, at)).map_err(|e| e.or_at(at))
+        eval_many(along_axes(flat.await?, &shape, at)).map_err(|e| e.or_at(at))
     }
 }
 

@@ -24,7 +24,7 @@ struct Approximant {
 
 const OF_F32: Approximant = Approximant {
     coefficients: &[17297280., 8648640., 1995840., 277200., 25200., 1512., 56., 1.],
-    norm: 3.925724783138660,
+    norm: 3.92572478313866,
 };
 
 const OF_F64: Approximant = Approximant {

@@ -140,10 +140,11 @@ pub fn cond(x: impl Operand, norm: impl Into<Option<MatrixNorm>>) -> Expr {
             [&arithmetic::maximum, &arithmetic::minimum].map(|row| reduce(OP, Fold::of(row), &s, &last, at));
         // a matrix of zeros is singular too
         let is_zero = binary(&logic::equal, &most, 0.0, at);
-        Ok(match norm {
-            MatrixNorm::Two => choose(is_zero, f64::INFINITY, binary(&arithmetic::divide, &most, &least, at), at),
-            _ => choose(is_zero, 0.0, binary(&arithmetic::divide, &least, &most, at), at),
-        })
+        let (of_zero, up, down) = match norm == MatrixNorm::Two {
+            true => (f64::INFINITY, most, least),
+            false => (0.0, least, most),
+        };
+        Ok(choose(is_zero, of_zero, binary(&arithmetic::divide, up, down, at), at))
     })
 }
 
