@@ -107,7 +107,7 @@ macro_rules! rows {
                 wgsl_f32: "m_min({a}, {b})", wgsl_f64: "d_min({a}, {b})", wgsl_int: "min_{T}({a}, {b})",
                 wgsl_bool: "{a} && {b}",
                 exact: { super::float::exact::minimum(x, y) }, exact_int: { x.min(y) },
-                reduce: { method: min, neutral: Highest, empty: refused, order: free, picks: Smallest, scan: cummin },
+                reduce: { method: min, neutral: Highest, empty: refused, order: free, loops: narrow, picks: Smallest, scan: cummin },
                 is: [never_rounds, keeps_range, opaque],
                 derivative(g, out): [{ select(x.equal(y), g * 0.5, select(x.less(y), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(y.less(x), g, 0.0)) }],
             }
@@ -118,7 +118,7 @@ macro_rules! rows {
                 wgsl_f32: "m_max({a}, {b})", wgsl_f64: "d_max({a}, {b})", wgsl_int: "max_{T}({a}, {b})",
                 wgsl_bool: "{a} || {b}",
                 exact: { super::float::exact::maximum(x, y) }, exact_int: { x.max(y) },
-                reduce: { method: max, neutral: Lowest, empty: refused, order: free, picks: Largest, scan: cummax },
+                reduce: { method: max, neutral: Lowest, empty: refused, order: free, loops: narrow, picks: Largest, scan: cummax },
                 is: [never_rounds, keeps_range, opaque],
                 derivative(g, out): [{ select(x.equal(y), g * 0.5, select(x.greater(y), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(y.greater(x), g, 0.0)) }],
             }

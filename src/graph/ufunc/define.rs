@@ -39,8 +39,8 @@
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order`
 /// is `fixed`, or `free` if floats return the same bits in any order.  A row that picks one of its operands adds
 /// `picks: Smallest` or `picks: Largest`, and `scan`, the name of its scan method. Other scan methods are named
-/// `cumulative_` plus the method, or `logcumsumexp`. `loops: plain` leaves out the fast loops over short rows
-/// ([`Reduces`](crate::math::simd::Reduces)).
+/// `cumulative_` plus the method, or `logcumsumexp`. `loops: plain` leaves out the fast loops over short rows,
+/// and `loops: narrow` leaves them out for 64-bit integers ([`Reduces`](crate::math::simd::Reduces)).
 ///
 /// Every row that returns floats has the key `derivative`. A formula is Rust code of [`Formula`](super::Formula)s; the
 /// operands' names, `out` (the result) and `g` (the cotangent, a factor) are in scope. It uses the result instead of an
@@ -188,6 +188,10 @@ macro_rules! define {
     (@loops reduce {
         method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident, loops: plain
     } $($rest:tt)*) => { Some($crate::math::simd::Reduces::Plainly) };
+    (@loops reduce {
+        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident, loops: narrow
+        $(, picks: $extreme:ident, scan: $scan:ident)?
+    } $($rest:tt)*) => { Some($crate::math::simd::Reduces::NarrowQuickly) };
     (@loops reduce $value:tt $($rest:tt)*) => { Some($crate::math::simd::Reduces::Quickly) };
     (@loops $key:ident $value:tt $($rest:tt)*) => { $crate::graph::ufunc::define!(@loops $($rest)*) };
     (@loops) => { None };
@@ -225,8 +229,14 @@ macro_rules! define {
         type R = $crate::graph::ufunc::define!(@result $t $class);
         const ARITY: usize = $crate::graph::ufunc::define!(@arity $args);
         let threaded = $crate::graph::ufunc::define!(@threaded $t R F);
-        Some($crate::math::simd::Forms::of::<$t, $t, $t, R, F>(ARITY, REDUCES).with_threaded(threaded))
+        const LOOPS: Option<$crate::math::simd::Reduces> =
+            $crate::math::simd::Reduces::of(REDUCES, $crate::graph::ufunc::define!(@is_long $t));
+        Some($crate::math::simd::Forms::of::<$t, $t, $t, R, F>(ARITY, LOOPS).with_threaded(threaded))
     }};
+
+    (@is_long i64) => { true };
+    (@is_long u64) => { true };
+    (@is_long $t:ident) => { false };
 
     // `@rule` searches the keys for the rule `threaded`
     (@rule $class:ident threaded $rule:ident $($rest:tt)*) => { stringify!($rule) };
