@@ -26,11 +26,9 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
         "as long as an array has axes, which a caller lists one by one",
         &[
             ("ops/linalg/derived.rs", "extra"),
-            ("ops/linalg/parts.rs", "s.len()"),
             ("ops/linalg/parts.rs", "s.len() as isize"),
             ("array/print/mod.rs", "before.len() + 1"),
             ("ops/index/mod.rs", "n - 2"),
-            ("ops/linalg/mod.rs", "s.len() as isize"),
             ("io/mod.rs", "reversed.len() as isize"),
             ("base/layout/mod.rs", "to.len()"),
             ("base/layout/view.rs", "n"),

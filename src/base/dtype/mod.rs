@@ -1,11 +1,5 @@
 //! Element types. [`DType`] names one at run time, [`Element`] is the trait of the corresponding Rust types, [`Scalar`]
 //! is a Rust number in an expression, and [`Compute`] is the type in which a kernel calculates.
-//!
-//! A new dtype needs a variant of [`DType`], and entries in this file, `graph/ufunc/cast.rs`, `cpu/convert.rs`,
-//! `gpu/wgsl/access.rs`, `shaders/lib/pack.wgsl` and `tests/data/contract.csv`. The compiler names each `match`. It does not
-//! name: the lists `ALL`, `name` and `size`; the order of the variants, by which `is_float` and `is_integer` compare;
-//! `is_half`; `half_rounds_to` in `array/print/decimal.rs`; `unit` in `ops/random.rs`; the parser in `io/header.rs`. A dtype
-//! computes in one of seven *compute types*. A new compute type is a column of every row of the tables.
 
 #[cfg(any(feature = "text", feature = "serde"))]
 mod halves;

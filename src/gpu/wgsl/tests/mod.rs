@@ -206,12 +206,12 @@ fn the_header_has_the_fields_of_the_shader_file() {
     assert_eq!(names, Header::FIELDS);
     assert!(names.len() <= HEADER && HEADER.is_multiple_of(4));
     // word 0 is left unread because of a bug of Mesa 22.3 (see the shader file), so the zero must not be there
-    assert_eq!((names[0], names[12]), ("unread", "run_time_zero"));
+    assert!(names[0] == "unread" && names.contains(&"run_time_zero"), "{names:?}");
     let shaders = [FRAME, FOLD, SCAN, ELEMENTWISE, REDUCE, ROW, MATMUL];
     assert!(shaders.iter().all(|s| !s.contains("header.unread")));
     let mut words = [1; HEADER];
     Header { outer_size: 2, contiguous_along_k: 3, ..Header::default() }.write(&mut words);
-    assert_eq!(words, [0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1, 1]);
+    assert_eq!(words, [0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]);
 }
 
 /// Returns the members of a struct of a module with their offsets in bytes, and the size of the whole.
