@@ -1,6 +1,6 @@
 //! Small matrices in large batches: 16 of them are computed together, one in each lane of vectors. Each lane computes what
-//! `lu.rs` and `triangular.rs` compute, in the same order, so only NaN and the signs of zeros may differ. The order of a matrix
-//! decides which way is taken, so a matrix has the same bits alone and in a batch.
+//! `lu.rs` and `triangular.rs` compute, in the same order, so only NaN and the signs of zeros may differ. The size of a matrix
+//! decides which way is taken, not the size of the batch, so a matrix has the same bits alone and in a batch.
 
 // a loop over lanes walks several arrays together
 #![allow(clippy::needless_range_loop)]

@@ -1,5 +1,7 @@
-//! Arrays on several devices: the CPU, and GPUs that share one driver. A device with a limit of memory is one of its own.
+//! Arrays on several devices: the CPU, and GPUs that share one driver. A device with a limit of memory is one of its own. Tests run
+//! alone, because others count the devices that are there.
 
+use crate::alone;
 use crate::kit::*;
 use cupric::devices;
 use cupric::*;
@@ -22,6 +24,7 @@ fn gradient(x: &Array, y: &Array, w: &Array) -> Expr {
 on_devices! {
 
 fn parts_go_out_and_come_back(d: &Device) {
+    let _alone = alone();
     let x = Rng::new(7).normal([11, 5], DType::F32).eval().unwrap();
     for axis in [0, 1, -1] {
         let parts = devices::scatter(&x, &three(d), axis).unwrap();
@@ -39,6 +42,7 @@ fn parts_go_out_and_come_back(d: &Device) {
 }
 
 fn a_sum_over_devices_has_one_order(d: &Device) {
+    let _alone = alone();
     // sums whose order shows, and f16, whose sum is rounded once
     for dtype in [DType::F32, DType::F16, DType::I32] {
         let x = (Rng::new(2).normal([3, 1000], DType::F32) * 1000.0).exp2().clip(0.0, 60000.0).astype(dtype).eval().unwrap();
@@ -61,6 +65,7 @@ fn a_sum_over_devices_has_one_order(d: &Device) {
 }
 
 fn a_step_has_the_bits_of_one_device(d: &Device) {
+    let _alone = alone();
     let x = Rng::new(1).normal([12, 8], DType::F32).eval().unwrap();
     let (y, w) = (x.sum(keep(1)).eval().unwrap(), zeros([8, 1], DType::F32).eval().unwrap());
     let train = |all: &[Device]| -> Vec<u8> {
@@ -80,6 +85,7 @@ fn a_step_has_the_bits_of_one_device(d: &Device) {
 }
 
 fn copies_are_counted(d: &Device) {
+    let _alone = alone();
     let all = [0; 3].map(|_| d.with_memory_limit(1 << 28).unwrap());
     let x = ones([1 << 16], DType::F32).eval().unwrap();
     let moved = |work: &dyn Fn()| {
@@ -102,6 +108,7 @@ fn copies_are_counted(d: &Device) {
 }
 
 fn a_pipeline_of_blocks_does_not_wait(d: &Device) {
+    let _alone = alone();
     let x = Rng::new(6).normal([1000, 16], DType::F32).eval().unwrap();
     let mut product = zeros([16, 16], DType::F32).to_device(d).unwrap();
     let before = d.stats();
@@ -125,6 +132,7 @@ fn a_pipeline_of_blocks_does_not_wait(d: &Device) {
 }
 
 fn what_does_not_fit_names_its_part(d: &Device) {
+    let _alone = alone();
     let (x, y) = (put(d, vec![1f32; 3], &[3]), put(&Device::cpu(), vec![1f32; 4], &[4]));
     let e = devices::all_reduce(&[x.clone(), y]).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Shape);
@@ -158,6 +166,7 @@ fn three_of(parts: &[Array]) {
 #[cfg(feature = "gpu")]
 #[test]
 fn a_lost_device_is_an_error_with_the_line() {
+    let _alone = alone();
     let Some(d) = gpu(1) else { return };
     let lost = d.with_memory_limit(1 << 28).unwrap();
     let parts = devices::broadcast(array![1., 2.], &[d.clone(), lost.clone()]).unwrap();

@@ -110,7 +110,7 @@ fn products_equal_those_of_copies(seed: u64, d: &Device) {
 on_devices! {
 
 fn products_of_windows_equal_those_of_copies(d: &Device) {
-    let count = if d.is_gpu() { 32 } else { 8_000 };
+    let count = if d.is_gpu() { 32 } else { 2_000 };
     for seed in share::seeds(71_000_000, count, d.is_gpu()) {
         products_equal_those_of_copies(seed, d);
     }

@@ -105,8 +105,8 @@ impl Loops {
 #[derive(Clone, Copy)]
 pub(crate) enum Reduces {
     Quickly,
-    /// Quickly, but [`Reduces::Plainly`] for 64-bit integers. It is used for minima and maxima, where their loops took 150
-    /// KB of code.
+    /// Quickly, but [`Reduces::Plainly`] for 64-bit integers. It is used for minima and maxima. With quick loops for these
+    /// types the library without `gpu` was 305 KB larger.
     NarrowQuickly,
     /// Loops over the lanes in memory, with the same bits. They are used for products, whose callers reduce whole
     /// arrays; `logsumexp`, whose exponentials and logarithms take longer than moving lanes; and every function on

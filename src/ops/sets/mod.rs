@@ -56,7 +56,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`] for 2^32 elements or more; the errors of [`Expr::eval`] and [`Expr::item`].
+    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for 2^32 elements or more; the errors of [`Expr::eval`] and [`Expr::item`].
     #[doc(alias = "unique")]
     #[track_caller]
     pub fn unique_values(&self) -> Result<Array> {
@@ -128,7 +128,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::unique_values`]; [`ErrorKind::LimitExceeded`] for 2^31 elements or more.
+    /// The errors of [`Expr::unique_values`]; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for 2^31 elements or more.
     #[doc(alias = "factorize")]
     #[track_caller]
     pub fn unique_inverse(&self) -> Result<UniqueInverse> {
@@ -201,8 +201,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expression carries an [`ErrorKind::DType`] error if the two have no common dtype, and
-    /// [`ErrorKind::LimitExceeded`] if the other array has 2^31 elements or more.
+    /// The expression carries an [`ErrorKind::DType`](crate::ErrorKind::DType) error if the two have no common dtype, and
+    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) if the other array has 2^31 elements or more.
     #[doc(alias = "in1d")]
     #[track_caller]
     pub fn isin(&self, elements: impl Operand) -> Expr {
@@ -256,7 +256,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the arrays have no common dtype; the errors of [`Expr::unique_values`].
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) if the arrays have no common dtype; the errors of [`Expr::unique_values`].
     #[doc(alias = "union1d")]
     #[track_caller]
     pub fn union(&self, other: impl Operand) -> Result<Array> {
