@@ -5,6 +5,13 @@
 // block: declared by the generator
 alias T = f32;
 const LANES = 32u;
+// The invocations of a row: LANES, or a quarter of them if each stands for four lanes.
+const PLACES = 32u;
+// The neighbouring invocations of a row that are in one subgroup, and the place of the first of them in its subgroup.
+const SHUFFLED = 32u;
+var<private> first_in_subgroup: u32;
+// The totals of every SHUFFLED-th lane of a row, from `shared_T[first]` on, combined in the order of the tree.
+const TOTALS = T();
 fn neutral_FOLD() -> T {
     return 0.0;
 }
@@ -133,6 +140,61 @@ fn fold_lanes_FOLD(total0: T, total1: T, total2: T, total3: T, lane: u32, place:
 }
 // end
 
+// block: tree_by_shuffles
+// The same tree by shuffles: SHUFFLED neighbouring lanes of a row are lanes of one subgroup, which pass each other values without
+// workgroup memory. If a row has more lanes, each subgroup loads the totals of all of them and computes the row's result.
+fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
+    var own = total;
+    if PLACES > SHUFFLED {
+        shared_T[lane] = total;
+        workgroupBarrier();
+        let first = lane - place + place % SHUFFLED;
+        own = TOTALS;
+        // the next fold writes to the shared memory, which every lane must have read first
+        workgroupBarrier();
+    }
+    for (var half = SHUFFLED / 2u; half > 0u; half = half >> 1u) {
+        own = combine_FOLD(own, subgroupShuffleDown(own, half));
+    }
+    return subgroupShuffle(own, first_in_subgroup);
+}
+// end
+
+// block: tree_of_fours_by_shuffles
+// The same tree by shuffles, where an invocation has the totals of four neighbouring lanes.
+fn fold_lanes_FOLD(total0: T, total1: T, total2: T, total3: T, lane: u32, place: u32) -> T {
+    var own0 = total0;
+    var own1 = total1;
+    var own2 = total2;
+    var own3 = total3;
+    if PLACES > SHUFFLED {
+        shared_T[lane] = total0;
+        shared_T[lane + WORKGROUP] = total1;
+        shared_T[lane + 2u * WORKGROUP] = total2;
+        shared_T[lane + 3u * WORKGROUP] = total3;
+        workgroupBarrier();
+        var first = lane - place + place % SHUFFLED;
+        own0 = TOTALS;
+        first = first + WORKGROUP;
+        own1 = TOTALS;
+        first = first + WORKGROUP;
+        own2 = TOTALS;
+        first = first + WORKGROUP;
+        own3 = TOTALS;
+        // the next fold writes to the shared memory, which every lane must have read first
+        workgroupBarrier();
+    }
+    for (var half = SHUFFLED / 2u; half > 0u; half = half >> 1u) {
+        own0 = combine_FOLD(own0, subgroupShuffleDown(own0, half));
+        own1 = combine_FOLD(own1, subgroupShuffleDown(own1, half));
+        own2 = combine_FOLD(own2, subgroupShuffleDown(own2, half));
+        own3 = combine_FOLD(own3, subgroupShuffleDown(own3, half));
+    }
+    let result = combine_FOLD(combine_FOLD(own0, own2), combine_FOLD(own1, own3));
+    return subgroupShuffle(result, first_in_subgroup);
+}
+// end
+
 // block: position
 // The best element that a lane has met, by a key that is largest for what is looked for, and its position. The first of
 // ties wins.
@@ -153,21 +215,27 @@ fn accumulate_best_KEY(best: Best_KEY, key: KEY, position: u32) -> Best_KEY {
 }
 // end
 
+// block: position_of_fours
+// The best of the elements that four neighbouring lanes have met, where an invocation stands for them.
+fn best_of_four_KEY(best0: Best_KEY, best1: Best_KEY, best2: Best_KEY, best3: Best_KEY) -> Best_KEY {
+    var best = accumulate_best_KEY(best0, best1.key, best1.position);
+    best = accumulate_best_KEY(best, best2.key, best2.position);
+    return accumulate_best_KEY(best, best3.key, best3.position);
+}
+// end
+
 // block: position_tree
-// The position of the best element of a row's lanes; every lane gets it.
-fn fold_lanes_best_KEY(best: Best_KEY, lane: u32, place: u32) -> u32 {
+// The position of the best element of a row; every lane gets it. The row has PLACES invocations.
+fn fold_lanes_best_KEY(own: Best_KEY, lane: u32, place: u32) -> u32 {
+    var best = own;
     shared_KEY[lane] = best.key;
     shared_positions[lane] = best.position;
     workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half = half >> 1u) {
+    for (var half = PLACES / 2u; half > 0u; half = half >> 1u) {
         if place < half {
-            let key = shared_KEY[lane + half];
-            let position = shared_positions[lane + half];
-            let best = shared_KEY[lane];
-            if lt_KEY(best, key) || (eq_KEY(key, best) && position < shared_positions[lane]) {
-                shared_KEY[lane] = key;
-                shared_positions[lane] = position;
-            }
+            best = accumulate_best_KEY(best, shared_KEY[lane + half], shared_positions[lane + half]);
+            shared_KEY[lane] = best.key;
+            shared_positions[lane] = best.position;
         }
         workgroupBarrier();
     }
@@ -178,27 +246,25 @@ fn fold_lanes_best_KEY(best: Best_KEY, lane: u32, place: u32) -> u32 {
 }
 // end
 
-// block: position_tree_of_fours
-// The same where an invocation has the best elements of four neighbouring lanes. `place` counts the fours of a row.
-fn fold_lanes_best_KEY(best0: Best_KEY, best1: Best_KEY, best2: Best_KEY, best3: Best_KEY, lane: u32, place: u32) -> u32 {
-    var own = accumulate_best_KEY(best0, best1.key, best1.position);
-    own = accumulate_best_KEY(own, best2.key, best2.position);
-    own = accumulate_best_KEY(own, best3.key, best3.position);
-    shared_KEY[lane] = own.key;
-    shared_positions[lane] = own.position;
-    workgroupBarrier();
-    for (var half = LANES / 8u; half > 0u; half = half >> 1u) {
-        if place < half {
-            own = accumulate_best_KEY(own, shared_KEY[lane + half], shared_positions[lane + half]);
-            shared_KEY[lane] = own.key;
-            shared_positions[lane] = own.position;
+// block: position_tree_by_shuffles
+// The same by shuffles, as in `tree_by_shuffles`.
+fn fold_lanes_best_KEY(own: Best_KEY, lane: u32, place: u32) -> u32 {
+    var best = own;
+    if PLACES > SHUFFLED {
+        shared_KEY[lane] = best.key;
+        shared_positions[lane] = best.position;
+        workgroupBarrier();
+        let first = lane - place;
+        for (var other = place % SHUFFLED; other < PLACES; other = other + SHUFFLED) {
+            best = accumulate_best_KEY(best, shared_KEY[first + other], shared_positions[first + other]);
         }
+        // the next fold writes to the shared memory, which every lane must have read first
         workgroupBarrier();
     }
-    let result = shared_positions[lane - place];
-    // the next fold writes to the shared memory, which every lane must have read first
-    workgroupBarrier();
-    return result;
+    for (var half = SHUFFLED / 2u; half > 0u; half = half >> 1u) {
+        best = accumulate_best_KEY(best, subgroupShuffleDown(best.key, half), subgroupShuffleDown(best.position, half));
+    }
+    return subgroupShuffle(best.position, first_in_subgroup);
 }
 // end
 

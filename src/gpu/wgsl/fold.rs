@@ -133,14 +133,21 @@ impl<'a> Body<'a> {
         for f in reductions {
             let (suffix, held) = (self.suffix(*f), self.held_type(*f));
             shared.push(format!("var<workgroup> shared_{held}: array<{held}, {room}>;"));
+            // values of other types cannot be shuffled
+            let shuffles = self.variant.shuffled() > 1 && ["f32", "i32", "u32"].contains(&held.as_str());
             let (local, tree) = match f.written() {
                 Written::Function(_) | Written::Key(..) | Written::Formulas => (
                     if self.cascades(*f) { "cascade" } else { "plain" },
-                    if by_fours { "tree_of_fours" } else { "tree" },
+                    match (by_fours, shuffles) {
+                        (false, false) => "tree",
+                        (true, false) => "tree_of_fours",
+                        (false, true) => "tree_by_shuffles",
+                        (true, true) => "tree_of_fours_by_shuffles",
+                    },
                 ),
                 Written::Best(_) => {
                     shared.push("var<workgroup> shared_positions: array<u32, WORKGROUP>;".to_string());
-                    ("position", if by_fours { "position_tree_of_fours" } else { "position_tree" })
+                    ("position", if shuffles { "position_tree_by_shuffles" } else { "position_tree" })
                 }
             };
             if done.contains(&suffix) {
@@ -156,9 +163,13 @@ impl<'a> Body<'a> {
                 Written::Formulas => self.formulas(out, *f, &suffix)?,
                 Written::Best(_) => {}
             }
-            let names: [(&str, &str); 3] = [("FOLD", &suffix), ("KEY", &held), ("T", &held)];
-            out.append(&instance(block(FOLD, local), &names));
+            let totals = if shuffles { self.totals(&suffix, &held) } else { String::new() };
+            let names: [(&str, &str); 4] = [("FOLD", &suffix), ("KEY", &held), ("T", &held), ("TOTALS", &totals)];
+            out.append(&instance(&planted(local, block(FOLD, local)), &names));
             if many_lanes {
+                if by_fours && local == "position" {
+                    out.append(&format!("\n{}", instance(block(FOLD, "position_of_fours"), &names)));
+                }
                 out.append(&format!("\n{}", instance(&planted(tree, block(FOLD, tree)), &names)));
             }
             out.append("\n");
@@ -236,6 +247,27 @@ impl<'a> Body<'a> {
         let results = self.program(out, &programs.finish)?;
         line!(out, "return {};\n}}\n", results.join(", "));
         Ok(())
+    }
+
+    /// Writes what the trees of a row's lanes use besides LANES.
+    pub fn shuffles(&self, out: &mut Text) {
+        let (places, shuffled) = (self.variant.places(), self.variant.shuffled());
+        line!(out, "const PLACES = {places}u;\n");
+        if shuffled > 1 {
+            line!(out, "const SHUFFLED = {shuffled}u;\nvar<private> first_in_subgroup: u32;\n");
+        }
+    }
+
+    /// Returns the expression that combines the totals of every SHUFFLED-th place of a row, in the order of the tree.
+    fn totals(&self, suffix: &str, held: &str) -> String {
+        let (places, shuffled) = (self.variant.places(), self.variant.shuffled());
+        let mut totals: Vec<String> =
+            (0..places / shuffled).map(|n| format!("shared_{held}[first + {}u]", n * shuffled)).collect();
+        while totals.len() > 1 {
+            let upper = totals.split_off(totals.len() / 2);
+            totals = totals.iter().zip(upper).map(|(a, b)| format!("combine_{suffix}({a}, {b})")).collect();
+        }
+        totals.pop().unwrap_or_default()
     }
 
     /// Writes the statements of a program. Returns the names of its results.
@@ -352,9 +384,10 @@ impl<'a> Body<'a> {
     /// Writes the statements that combine the lanes' partial results, and set the field of `row` of each reduction.
     pub fn fold_lanes(&self, out: &mut Text, reductions: &[Folding<'a>]) {
         let lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
+        let by_fours = self.variant.has_lanes_by_fours();
         for f in reductions {
             let (suffix, v) = (self.suffix(*f), f.value);
-            let of_lanes = |one: &dyn Fn(String) -> String| match self.variant.has_lanes_by_fours() {
+            let of_lanes = |one: &dyn Fn(String) -> String| match by_fours {
                 true => (0..4).map(|n| one(format!("folds[{n}].v{v}"))).collect::<Vec<_>>().join(", "),
                 false => one(format!("folds.v{v}")),
             };
@@ -371,6 +404,7 @@ impl<'a> Body<'a> {
                 (Written::Key(_, Extreme::Smallest), _) => format!("m_neg(m_of_max_key({total}))"),
                 (Written::Best(_), true) => {
                     let best = of_lanes(&|best| best);
+                    let best = if by_fours { format!("best_of_four_{suffix}({best})") } else { best };
                     format!("bitcast<i32>(fold_lanes_best_{suffix}({best}, lane, place))")
                 }
                 (Written::Best(_), false) => {
@@ -410,7 +444,8 @@ fn planted(name: &str, block: &str) -> String {
     let whole = block.to_string();
     match name {
         "tree" | "tree_of_fours" => mutant!(barrier_removed, whole.replacen("    workgroupBarrier();\n", "", 1), whole),
-        _ => mutant!(argmax_last_of_ties_on_gpu, whole.replace("position < shared", "position > shared"), whole),
+        "position" => mutant!(argmax_last_of_ties_on_gpu, whole.replace("position < best", "position > best"), whole),
+        _ => whole,
     }
 }
 

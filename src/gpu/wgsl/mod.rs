@@ -146,10 +146,19 @@ impl Variant {
         self.groups.lanes > 1 && self.groups.in_flight == 4 && !self.fetches.is_empty()
     }
 
+    /// Returns the number of invocations that share a row of a reduction or a row kernel.
+    pub fn places(&self) -> u16 {
+        self.groups.lanes / if self.has_lanes_by_fours() { 4 } else { 1 }
+    }
+
+    /// Returns the number of neighbouring invocations of a row that pass each other partial results within a subgroup.
+    pub fn shuffled(&self) -> u16 {
+        self.places().min(self.groups.shuffled.into())
+    }
+
     /// Returns the number of rows that a workgroup of a reduction or a row kernel processes.
     pub fn rows_per_workgroup(&self) -> u16 {
-        let lanes_each = if self.has_lanes_by_fours() { 4 } else { 1 };
-        self.groups.size * lanes_each / self.groups.lanes
+        self.groups.size / self.places()
     }
 
     /// Returns the number of elements that one invocation of an elementwise kernel processes.
@@ -270,6 +279,15 @@ const MATMUL: &str = include_str!("../../../shaders/matmul.wgsl");
 const FACTOR: &str = include_str!("../../../shaders/lib/factor.wgsl");
 const COOPERATIVE: &str = include_str!("../../../shaders/matmul_cooperative.wgsl");
 
+/// The declaration of an invocation's number in its workgroup, and what replaces it if invocations pass each other values
+/// within subgroups: WGSL does not define which invocations form a subgroup, so they are numbered by their subgroups.
+const LANE: &str = "@builtin(local_invocation_index) lane: u32";
+const LANE_OF_SUBGROUP: &str = "@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_size) subgroup_size: u32, \
+                                @builtin(subgroup_invocation_id) place_in_subgroup: u32";
+const PLACE_OF_SUBGROUP: &str = "    let lane = subgroup * subgroup_size + place_in_subgroup;
+    first_in_subgroup = place_in_subgroup - place_in_subgroup % SHUFFLED;
+    let place = ";
+
 /// Returns the frame for workgroups of `size` invocations.
 fn frame(size: u32) -> Cow<'static, str> {
     match size {
@@ -322,6 +340,9 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
     }
     if goes_on {
         rest = rest.replace("_from_a_sum(", "(");
+    }
+    if variant.shuffled() > 1 {
+        rest = rest.replace(LANE, LANE_OF_SUBGROUP).replacen("    let place = ", PLACE_OF_SUBGROUP, 1);
     }
     if let Some(tile) = variant.groups.tile {
         rest = library::unrolled(&rest, &matmul::counts(tile));

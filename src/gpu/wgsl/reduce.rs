@@ -17,7 +17,8 @@ impl Body<'_> {
         let in_row = |v: usize| !values[v].inner && (after[v] == 0 || is_reduction(v));
 
         let mut out = Text::default();
-        line!(out, "const LANES = {}u;\n", self.variant.groups.lanes);
+        line!(out, "const LANES = {}u;", self.variant.groups.lanes);
+        self.shuffles(&mut out);
         self.fold_functions(&mut out, &reductions)?;
         self.load_row(&mut out, in_row, |v| after[v] == 0)?;
 

@@ -28,7 +28,8 @@ impl<'a> Body<'a> {
 
         let mut out = Text::default();
         let Groups { lanes, held, .. } = self.variant.groups;
-        line!(out, "const LANES = {lanes}u;\nconst HELD = {held}u;\nconst RUN = {RUN}u;\n");
+        line!(out, "const LANES = {lanes}u;\nconst HELD = {held}u;\nconst RUN = {RUN}u;");
+        self.shuffles(&mut out);
         if !scans.is_empty() {
             line!(out, "const TOGETHER = {}u;\n", (held as usize / RUN).clamp(1, SCANNED_TOGETHER));
         }

@@ -85,6 +85,9 @@ pub(crate) struct Groups {
     pub size: u16,
     /// The number of invocations that share one outer index (reduce, row).
     pub lanes: u16,
+    /// The number of neighbouring invocations of a row that pass each other partial results within a subgroup (reduce,
+    /// row). 1 if they do so in workgroup memory.
+    pub shuffled: u8,
     /// The number of elements of a row that each lane can hold (row).
     pub held: u8,
     /// The number of elements that one invocation loads before it uses the first of them (elementwise, reduce).
@@ -371,12 +374,14 @@ fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
 
 fn groups(kernel: &Kernel, g: &Groups) -> String {
     let flight = if g.in_flight > 1 { format!(", {} loads in flight", g.in_flight) } else { String::new() };
+    let shuffled = if g.shuffled > 1 { format!(", shuffles of {}", g.shuffled) } else { String::new() };
     let shape = match kernel.kind {
         KernelKind::Elementwise => format!("{} lanes × {}{flight}", g.size, g.run.max(g.in_flight)),
         KernelKind::Reduce(Lanes::Inner | Lanes::Outer) => {
-            format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
+            let lanes = if g.lanes == 1 { "lane" } else { "lanes" };
+            format!("groups of {}, {} {lanes} a row{flight}{shuffled}", g.size, g.lanes)
         }
-        KernelKind::Row => format!("groups of {}, {} lanes × {} a row", g.size, g.lanes, g.held),
+        KernelKind::Row => format!("groups of {}, {} lanes × {} a row{shuffled}", g.size, g.lanes, g.held),
         KernelKind::Matmul => match (g.tile, g.blocks) {
             (Some(tile), _) => format!("groups of {}, tiles {tile}", g.size),
             (None, Some(Blocks { side, tile })) => {

@@ -38,6 +38,10 @@ const FEW_LANES: usize = 8;
 /// nothing to combine. Chosen by hand; no benchmark compares other values.
 const ONE_LANE: usize = 8;
 
+/// The maximum number of subgroups that share a row and pass each other partial results within subgroups. Each lane loads a
+/// partial result of each subgroup. Chosen by hand: with eight, a row of 256 lanes takes two barriers instead of nine.
+const MOST_SUBGROUPS: usize = 8;
+
 /// The minimum number of results of a sum over chains at which one invocation alone adds all sums of an element, also if
 /// there are more than a few. With fewer results, most of a large card would be idle. Then the workgroup's lanes load the
 /// sums together, and one lane adds them.
@@ -81,6 +85,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     let groups = Groups {
         size: tile.map_or(size, Tile::invocations) as u16,
         lanes: lanes as u16,
+        shuffled: shuffled(kernel, lanes, caps) as u8,
         held: held as u8,
         in_flight,
         run: run(kernel, &writes, in_flight),
@@ -127,6 +132,20 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
             }
         }
     })
+}
+
+/// Returns the number of neighbouring invocations of a row that pass each other partial results within a subgroup, or 1 if
+/// subgroups are too small or the lanes of a row do not combine.
+fn shuffled(kernel: &Kernel, lanes: usize, caps: &Caps) -> usize {
+    let subgroup = 1 << caps.subgroup[0].max(1).ilog2().min(7);
+    match kernel.kind {
+        KernelKind::Reduce(_) | KernelKind::Row
+            if !kernel.combines_in_sequence() && subgroup * MOST_SUBGROUPS >= lanes =>
+        {
+            subgroup.min(lanes)
+        }
+        _ => 1,
+    }
 }
 
 /// Returns the number of loads that an invocation of a large nest has in flight. It is more than one because an

@@ -109,6 +109,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         groups: Groups {
             size: 256,
             lanes: lanes as u16,
+            shuffled: 1,
             held: 4,
             in_flight: 1,
             run: 1,
@@ -140,8 +141,10 @@ fn validate_both(name: &str, k: &Kernel, form: &Form, variant: &Variant) -> Stri
     let fits = |text: &str| workgroup_memory(text) <= most;
     assert!(fits(&text), "{name}: {} bytes of workgroup memory", workgroup_memory(&text));
     if !text.contains("f64") {
-        let (none, pairs) = (naga::valid::Capabilities::empty(), generate(k, form, variant, Dialect::LEAST).unwrap());
-        validate(name, none, &pairs);
+        let mut least = naga::valid::Capabilities::empty();
+        least.set(naga::valid::Capabilities::SUBGROUP, variant.groups.shuffled > 1);
+        let pairs = generate(k, form, variant, Dialect::LEAST).unwrap();
+        validate(name, least, &pairs);
         assert!(fits(&pairs), "{name}: {} bytes of workgroup memory", workgroup_memory(&pairs));
     }
     text
@@ -157,6 +160,11 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
         return products::check_tiles(name, k, &form, variant);
     }
     validate_both(name, k, &form, &variant);
+    if !k.inner.is_empty() {
+        // as many lanes as a row has, and fewer
+        variant.groups.shuffled = 8;
+        validate_both(name, k, &form, &variant);
+    }
     match k.kind {
         KernelKind::Elementwise | KernelKind::Reduce(_) => variant.groups.in_flight = 4,
         KernelKind::Matmul | KernelKind::Row => {}
@@ -190,9 +198,11 @@ fn shader_files_are_valid_as_they_stand() {
     }
     let text = format!("{}\n{own}{FRAME}{library}{COOPERATIVE}", cooperative::ENABLES);
     validate("matmul_cooperative", naga::valid::Capabilities::all(), &text);
-    let trees = ["tree", "tree_of_fours"].into_iter().flat_map(|tree| [("plain", tree), ("cascade", tree)]);
-    for (local, tree) in trees.chain([("position", "position_tree"), ("position", "position_tree_of_fours")]) {
-        let fold = library::with_blocks(FOLD, &["declared by the generator", "checks", local, tree]);
+    let trees = ["tree", "tree_of_fours", "tree_by_shuffles", "tree_of_fours_by_shuffles"];
+    let trees = trees.into_iter().flat_map(|tree| [("plain", tree), ("cascade", tree)]);
+    for (local, tree) in trees.chain([("position", "position_tree"), ("position", "position_tree_by_shuffles")]) {
+        let fold =
+            library::with_blocks(FOLD, &["declared by the generator", "checks", "position_of_fours", local, tree]);
         validate(local, naga::valid::Capabilities::all(), &format!("{own}{FRAME}{fold}"));
     }
     validate("scan", naga::valid::Capabilities::all(), &format!("{own}{FRAME}{SCAN}"));
@@ -267,7 +277,7 @@ fn planted_faults_find_their_text() {
     assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");
     assert!(REDUCE.contains("if left > 3u {"), "four_past_a_row");
     assert!(library::block(FOLD, "tree").contains("    workgroupBarrier();\n"), "barrier_removed");
-    assert!(library::block(FOLD, "position_tree").contains("position < shared"), "argmax_last_of_ties_on_gpu");
+    assert!(library::block(FOLD, "position").contains("position < best"), "argmax_last_of_ties_on_gpu");
     assert!(library::block(SCAN, "scan").contains("            workgroupBarrier();\n"), "scan_barrier_removed");
     assert!(library::block(SCAN, "scan").contains("(blocks_before, combine"), "scan_carry_dropped_on_gpu");
     let bincount = include_str!("../../../../shaders/bincount.wgsl");

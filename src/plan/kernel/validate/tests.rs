@@ -75,7 +75,17 @@ fn tiles(tiling: Tiling) -> Tiles {
 }
 
 fn groups() -> Groups {
-    Groups { size: 64, lanes: 4, held: 2, in_flight: 1, run: 1, tile: None, blocks: None, axes: [Axes::Any; 2] }
+    Groups {
+        size: 64,
+        lanes: 4,
+        shuffled: 1,
+        held: 2,
+        in_flight: 1,
+        run: 1,
+        tile: None,
+        blocks: None,
+        axes: [Axes::Any; 2],
+    }
 }
 
 fn pass(computes: &[u16], takes: &[u16], ends: &[u16]) -> Pass {
