@@ -98,8 +98,18 @@ fn put_b(source: Source_b, fetched: Fetched_b) {
 fn load_sum(batch: u32, line: u32, column: u32) -> T {
     return T(batch);
 }
+// Where a matrix of the batch begins in the operands of the epilogue.
+struct Corner {
+    at: u32,
+}
+fn find_corner(batch: u32) -> Corner {
+    return Corner(batch);
+}
+// Computes the epilogue of four neighbours in a row of the product, of which `left` are inside, and stores them.
+fn store_four(corner: Corner, line: u32, column: u32, products: Four, left: u32) {
+}
 // Computes the epilogue of an element of the product, and stores it.
-fn store_element(batch: u32, line: u32, column: u32, product: T, unit: u32, is_last: bool) {
+fn store_one(corner: Corner, line: u32, column: u32, product: T) {
 }
 // end
 
@@ -297,13 +307,13 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     sums[(ROW * 4u + 2u) * BLOCKS + COLUMN] = total_ROW_COLUMN.row2;
     sums[(ROW * 4u + 3u) * BLOCKS + COLUMN] = total_ROW_COLUMN.row3;
     // end for
-    for (var e = 0u; e < EACH_ROWS * EACH_COLUMNS; e = e + 1u) {
-        let line = e / EACH_COLUMNS;
+    let corner = find_corner(task.batch);
+    for (var n = 0u; n < EACH_ROWS * BLOCKS; n = n + 1u) {
+        let line = n / BLOCKS;
         let row = first_row + line / 4u * LANES_DOWN * 4u + line % 4u;
-        let column = first_column + e / 4u % BLOCKS * LANES_ACROSS * 4u + e % 4u;
+        let column = first_column + n % BLOCKS * LANES_ACROSS * 4u;
         if is_inside(task, task.batch, row, column) {
-            let is_last = column + 1u == params.header.matrix_columns;
-            store_element(task.batch, row, column, element(sums[e / 4u], e % 4u), e % 4u, is_last);
+            store_four(corner, row, column, sums[n], params.header.matrix_columns - column);
         }
     }
 }
@@ -353,7 +363,7 @@ fn main_narrow(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_i
         total = add_one(total, sum);
     }
     if is_inside(task, batch, row, column) {
-        store_element(batch, row, column, total, 0u, true);
+        store_one(find_corner(batch), row, column, total);
     }
 }
 // end

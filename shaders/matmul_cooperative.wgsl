@@ -83,8 +83,15 @@ fn put_b(source: Source_b, fetched: Fetched_b, k_first: u32) {
 fn load_sum(batch: u32, line: u32, column: u32) -> T {
     return T(batch);
 }
-// Computes the epilogue of an element of the product, and stores it.
-fn store_element(batch: u32, line: u32, column: u32, product: T, unit: u32, is_last: bool) {
+// Where a matrix of the batch begins in the operands of the epilogue.
+struct Corner {
+    at: u32,
+}
+fn find_corner(batch: u32) -> Corner {
+    return Corner(batch);
+}
+// Computes the epilogue of four neighbours in a row of the product, of which `left` are inside, and stores them.
+fn store_four(corner: Corner, line: u32, column: u32, products: vec4<T>, left: u32) {
 }
 // end
 
@@ -161,15 +168,18 @@ fn bring_sums(task: Task, lane: u32, row: u32, column: u32) {
 // end
 
 // Stores the sums in workgroup memory.
-fn store_sums(task: Task, lane: u32, row: u32, column: u32) {
+fn store_sums(task: Task, corner: Corner, lane: u32, row: u32, column: u32) {
     workgroupBarrier();
     for (var n = lane; n < QUADS; n = n + WORKGROUP) {
         let quad = find_quad(task, n, row, column);
-        for (var e = 0u; e < 4u; e = e + 1u) {
-            let at = quad.column + e;
-            if quad.row < params.header.matrix_rows && at < params.header.matrix_columns && !task.is_past_end {
-                store_element(task.batch, quad.row, at, staged_sums[quad.at + e], e, at + 1u == params.header.matrix_columns);
-            }
+        if quad.row < params.header.matrix_rows && quad.column < params.header.matrix_columns && !task.is_past_end {
+            let sums = vec4<T>(
+                staged_sums[quad.at],
+                staged_sums[quad.at + 1u],
+                staged_sums[quad.at + 2u],
+                staged_sums[quad.at + 3u],
+            );
+            store_four(corner, quad.row, quad.column, sums, params.header.matrix_columns - quad.column);
         }
     }
     workgroupBarrier();
@@ -228,10 +238,11 @@ fn main(
         total_ROW_COLUMN = total_ROW_COLUMN + sum_ROW_COLUMN;
         // end for
     }
+    let corner = find_corner(task.batch);
     // for each row and column
     if subgroup < BLOCKS {
         coopStoreT(total_ROW_COLUMN, &staged_sums[block * PATCH], STRIDE_SUMS);
     }
-    store_sums(task, lane, ROW, COLUMN);
+    store_sums(task, corner, lane, ROW, COLUMN);
     // end for
 }

@@ -113,6 +113,9 @@ ROWS = {
 def torch_side():
     import torch
 
+    # convolutions take TF32 by default, products do not
+    torch.backends.cudnn.allow_tf32 = False
+
     def operand(shape, dtype, below=None):
         if below is not None:
             return torch.randint(0, below, shape, device="cuda", dtype=getattr(torch, dtype))

@@ -78,10 +78,13 @@ fn cp_exp_any(x: f32) -> f32 {
     return cp_pick(lo, 0x7fc00000u, mag > 0x7f800000u);
 }
 
-// A wave of numbers within +-87, whose results are normal, skips the branch.
+// A wave of numbers within +-87, whose results are normal, skips the branch. So does one with numbers from -104 down to -Inf,
+// which masks put into softmax.
 fn m_exp(x: f32) -> f32 {
-    var r = cp_exp_near(x, 0.0);
-    if cp_mag(x) > 0x42ae0000u {
+    let vanishes = bitcast<u32>(x) - 0xc2d00000u <= 0x3cb00000u;
+    var r = bitcast<f32>(select(bitcast<u32>(cp_exp_near(x, 0.0)), 0u, vanishes));
+    // rare
+    if cp_mag(x) > 0x42ae0000u && !vanishes {
         r = cp_exp_any(x);
     }
     return r;

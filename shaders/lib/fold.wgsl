@@ -142,7 +142,9 @@ fn fold_lanes_FOLD(total0: T, total1: T, total2: T, total3: T, lane: u32, place:
 
 // block: tree_by_shuffles
 // The same tree by shuffles: SHUFFLED neighbouring lanes of a row are lanes of one subgroup, which pass each other values without
-// workgroup memory. If a row has more lanes, each subgroup loads the totals of all of them and computes the row's result.
+// workgroup memory. If a row has more lanes, each subgroup loads the totals of all of them and computes the row's result. At each
+// level a lane gets the value of the lane that differs from it in one bit of its number: what the tree combines in the first lane,
+// whose result all others take, because elsewhere the operands are in another order.
 fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
     var own = total;
     if PLACES > SHUFFLED {
@@ -153,9 +155,9 @@ fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
         // the next fold writes to the shared memory, which every lane must have read first
         workgroupBarrier();
     }
-    for (var half = SHUFFLED / 2u; half > 0u; half = half >> 1u) {
-        own = combine_FOLD(own, subgroupShuffleDown(own, half));
-    }
+    // for each level
+    own = combine_FOLD(own, subgroupShuffleXor(own, SHUFFLED >> (LEVEL + 1u)));
+    // end for
     return subgroupShuffle(own, first_in_subgroup);
 }
 // end
@@ -184,12 +186,12 @@ fn fold_lanes_FOLD(total0: T, total1: T, total2: T, total3: T, lane: u32, place:
         // the next fold writes to the shared memory, which every lane must have read first
         workgroupBarrier();
     }
-    for (var half = SHUFFLED / 2u; half > 0u; half = half >> 1u) {
-        own0 = combine_FOLD(own0, subgroupShuffleDown(own0, half));
-        own1 = combine_FOLD(own1, subgroupShuffleDown(own1, half));
-        own2 = combine_FOLD(own2, subgroupShuffleDown(own2, half));
-        own3 = combine_FOLD(own3, subgroupShuffleDown(own3, half));
-    }
+    // for each level
+    own0 = combine_FOLD(own0, subgroupShuffleXor(own0, SHUFFLED >> (LEVEL + 1u)));
+    own1 = combine_FOLD(own1, subgroupShuffleXor(own1, SHUFFLED >> (LEVEL + 1u)));
+    own2 = combine_FOLD(own2, subgroupShuffleXor(own2, SHUFFLED >> (LEVEL + 1u)));
+    own3 = combine_FOLD(own3, subgroupShuffleXor(own3, SHUFFLED >> (LEVEL + 1u)));
+    // end for
     let result = combine_FOLD(combine_FOLD(own0, own2), combine_FOLD(own1, own3));
     return subgroupShuffle(result, first_in_subgroup);
 }
@@ -261,9 +263,13 @@ fn fold_lanes_best_KEY(own: Best_KEY, lane: u32, place: u32) -> u32 {
         // the next fold writes to the shared memory, which every lane must have read first
         workgroupBarrier();
     }
-    for (var half = SHUFFLED / 2u; half > 0u; half = half >> 1u) {
-        best = accumulate_best_KEY(best, subgroupShuffleDown(best.key, half), subgroupShuffleDown(best.position, half));
-    }
+    // for each level
+    best = accumulate_best_KEY(
+        best,
+        subgroupShuffleXor(best.key, SHUFFLED >> (LEVEL + 1u)),
+        subgroupShuffleXor(best.position, SHUFFLED >> (LEVEL + 1u)),
+    );
+    // end for
     return subgroupShuffle(best.position, first_in_subgroup);
 }
 // end

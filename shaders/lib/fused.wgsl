@@ -16,12 +16,10 @@ fn m_div(a: f32, b: f32) -> f32 {
     var r = fma(fma(-q, b, a), y, q);
     // From 2^-62 to 2^64, by the bits without the sign. Of divisors whose significand has no zero, the reciprocal may be wrong.
     let far = (bb << 1u) - 0x41000000u >= 0x7e000000u || (bb << 9u) == 0xfffffe00u;
-    if far || (ba << 1u) - 0x41000000u >= 0x7e000000u {
-        // a zero divided by an ordinary number is frequent enough to leave the rest out
-        r = bitcast<f32>(cp_sgn(a) ^ cp_sgn(b));
-        if far || cp_mag(a) != 0u {
-            r = cp_div_any(a, b);
-        }
+    // A zero divided by an ordinary number is frequent. Of 0 the steps above make the right zero, of -0 they do not.
+    // rare
+    if far || ((ba << 1u) - 0x41000000u >= 0x7e000000u && ba != 0u) {
+        r = cp_div_any(a, b);
     }
     return r;
 }
@@ -35,6 +33,7 @@ fn m_sqrt(x: f32) -> f32 {
     let s = cp_block(fma(g, e, g));
     var r = fma(fma(-s, s, x), fma(h, e, h), s);
     // below 2^-62 or from 2^64 on, 0, negative or NaN
+    // rare
     if bitcast<u32>(x) - 0x20800000u >= 0x3f000000u {
         r = cp_sqrt_any(x);
     }

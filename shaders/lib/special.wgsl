@@ -219,6 +219,7 @@ fn cp_gate(x: f32, z: f32) -> f32 {
 
 fn m_sigmoid(x: f32) -> f32 {
     var r = cp_gate_near(1.0, x);
+    // rare
     if cp_mag(x) > 0x42ae0000u {
         r = cp_pick(cp_gate(1.0, x), 0x7fc00000u, m_isnan(x));
     }
@@ -234,6 +235,7 @@ fn cp_gate_ends(r: f32, x: f32) -> f32 {
 
 fn m_silu(x: f32) -> f32 {
     var r = cp_gate_near(x, x);
+    // rare
     if cp_mag(x) > 0x42ae0000u {
         let s = cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u);
         r = cp_gate_ends(cp_gate(s, s), x);
@@ -249,6 +251,7 @@ fn cp_gelu_poly(x: f32) -> f32 {
 // x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3): the same as x (1 + tanh u) / 2, without the cancellation
 fn m_gelu_tanh(x: f32) -> f32 {
     var r = cp_gate_near(x, x * cp_gelu_poly(x));
+    // rare
     if cp_mag(x) > 0x41000000u {
         let s = cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u);
         // beyond 20 the gate is 0 or 1
@@ -267,6 +270,7 @@ fn m_gelu(x: f32) -> f32 {
     let c = p.x * cp_exp_near(p.y, p.z);
     var r = (0.5 * x) * select(select(2.0 - c, c, m_signbit(x)), one, bitcast<u32>(w) < 0x3ef0a3d7u);
     // the tails, Inf and NaN
+    // rare
     if cp_mag(x) > 0x41300000u {
         r = cp_gelu_any(x);
     }

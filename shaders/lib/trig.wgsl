@@ -93,6 +93,7 @@ fn cp_trig_small(x: f32) -> Angle {
 // argument is rare.
 fn cp_trig_reduce(x: f32, is_rare: bool) -> Angle {
     var angle = cp_trig_small(x);
+    // rare
     if is_rare && cp_mag(x) >= 0x46000000u {
         let p = cp_trig_large(cp_mag(x));
         let neg = m_signbit(x);
@@ -129,6 +130,7 @@ fn m_sin(x: f32) -> f32 {
     let is_rare = mag - 0x39800000u >= 0x0c800000u;
     let angle = cp_trig_reduce(x, is_rare);
     var r = cp_sin_quad(angle.rest, angle.quarters);
+    // rare
     if is_rare {
         let tiny = cp_pick(r, bitcast<u32>(x), mag < 0x39800000u);
         r = cp_pick(tiny, 0x7fc00000u, mag >= 0x7f800000u);
@@ -141,6 +143,7 @@ fn m_cos(x: f32) -> f32 {
     let is_rare = mag >= 0x46000000u;
     let angle = cp_trig_reduce(x, is_rare);
     var r = cp_sin_quad(angle.rest, angle.quarters + 1u);
+    // rare
     if is_rare {
         r = cp_pick(r, 0x7fc00000u, mag >= 0x7f800000u);
     }
@@ -154,6 +157,7 @@ fn m_tan(x: f32) -> f32 {
     let angle = cp_trig_reduce(x, is_rare);
     let t = cp_tan_poly(angle.rest);
     var r = select(t, -1.0 / t, (angle.quarters & 1u) == 1u);
+    // rare
     if is_rare {
         let tiny = cp_pick(r, bitcast<u32>(x), mag < 0x39000000u);
         r = cp_pick(tiny, 0x7fc00000u, mag >= 0x7f800000u);

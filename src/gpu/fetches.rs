@@ -6,7 +6,7 @@
 
 use super::wgsl::{Access, Fetch, StoreMode, Variant, packing, words_of_four};
 use crate::base::dtype::DType;
-use crate::plan::kernel::{Kernel, KernelKind, Op, Value, Window};
+use crate::plan::kernel::{Kernel, KernelKind, Op, Store, Value, Window};
 use smallvec::SmallVec;
 
 /// The side, in elements, of the squares of `main_of_squares` in `shaders/elementwise.wgsl`.
@@ -111,6 +111,7 @@ fn for_runs(of: &Operands<'_>, variant: &mut Variant) {
         let is_shared = |n: usize| variant.slots[variant.loads[n] as usize].access == Access::Atomic;
         let fetch = |n: usize| if is_shared(n) { Fetch::Each } else { of.along(n, last) };
         variant.fetches = (0..loads).map(fetch).collect();
+        variant.has_whole_runs = extent.is_multiple_of(FOUR);
         widen(of, last, variant);
     }
 }
@@ -140,6 +141,14 @@ fn for_factors(of: &Operands<'_>, variant: &mut Variant) {
     let factors = [(0, rank - 2, rows), (1, rank - 1, columns)].map(fetch);
     variant.fetches = SmallVec::from_elem(Fetch::Each, kernel.loads.len());
     variant.fetches[..2].copy_from_slice(&factors);
+    let is_narrow = variant.groups.tile.is_some_and(|tile| tile.each == [1, 1]);
+    let stores_whole = |(n, store): (usize, &Store)| {
+        store.is_plain()
+            && variant.stores[n].1 != StoreMode::Atomic
+            && is_whole(kernel.loads.len() + n, rank - 1, window.shape[rank - 1])
+    };
+    variant.stores_whole =
+        !is_narrow && !kernel.checks() && kernel.sides()[1] == 0 && kernel.stores.iter().enumerate().all(stores_whole);
     widen(of, last, variant);
 }
 
@@ -262,11 +271,13 @@ impl Operands<'_> {
 /// Declares a binding as an array of vectors if all its operands use whole vectors of one length.
 fn widen(of: &Operands<'_>, last: usize, variant: &mut Variant) {
     let loads = of.kernel.loads.len();
-    let Variant { slots, fetches, stores, loads: bound, .. } = variant;
+    let Variant { slots, fetches, stores, loads: bound, stores_whole, .. } = variant;
+    let stores_whole = *stores_whole;
     let width = |n: usize| {
         let is_whole = match n.checked_sub(loads) {
             None => matches!(fetches[n], Fetch::Whole | Fetch::WholeAcross | Fetch::AlongK),
-            Some(_) => of.kernel.kind != KernelKind::Matmul && of.is_whole(n, last),
+            Some(_) if of.kernel.kind == KernelKind::Matmul => stores_whole,
+            Some(_) => of.is_whole(n, last),
         };
         if is_whole { words_of_four(of.dtype(n)) } else { 1 }
     };

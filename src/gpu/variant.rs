@@ -42,6 +42,8 @@ pub(super) fn classify(
         params,
         fetches: SmallVec::new(),
         lines: None,
+        has_whole_runs: false,
+        stores_whole: false,
         draws_blocks: false,
         nested: nested(kernel, window),
     };

@@ -51,7 +51,7 @@ impl Body<'_> {
             self.factor(&mut out, n, ("halves", vectors));
         }
         self.load_sum(&mut out);
-        self.store_element(&mut out)?;
+        self.store_four(&mut out, "vec4<T>")?;
         Ok(out.finish())
     }
 

@@ -29,7 +29,7 @@ impl Body<'_> {
     pub fn load_element(&self, out: &mut Text, space: Space, values: &[usize]) {
         let columns = self.columns_of(|v| values.contains(&v), |_| true);
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
-        let index = if space == Space::Square { "batch: u32, line: u32, column: u32" } else { "index: u32" };
+        let index = if space == Space::Matrix { "corner: Corner, line: u32, column: u32" } else { "index: u32" };
         self.place_struct(out, "Element", space, &columns, &loads);
         line!(out, "fn load_element({index}) -> Element {{");
         self.find_places(out, "element", "Element", space, &columns);
@@ -52,10 +52,16 @@ impl Body<'_> {
             line!(out, "indices_fit = true;");
         }
         let kernel = self.kernel;
-        self.name_values(|v| if is_load(kernel, v) { format!("element.v{v}") } else { format!("v{v}") });
+        self.name_epilogue();
         self.values(out, "element", None, |v| values.contains(&v) && !is_load(kernel, v))?;
         self.stores(out, "element", false, "unit, is_last");
         Ok(())
+    }
+
+    /// Names the values of an element: loaded ones are in `element`.
+    pub fn name_epilogue(&mut self) {
+        let kernel = self.kernel;
+        self.name_values(|v| if is_load(kernel, v) { format!("element.v{v}") } else { format!("v{v}") });
     }
 
     /// Writes the stores of inner or of outer values. `owner` contains the arguments `unit` and `is_last`, which the

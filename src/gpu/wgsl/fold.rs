@@ -2,7 +2,7 @@
 //! `shaders/lib/fold.wgsl`, and the functions that fold an element into all folds of the pass and combine their lanes.
 
 use super::body::{Body, Fallible};
-use super::library::{block, instance};
+use super::library::{block, instance, unrolled};
 use super::text::{Text, line};
 use super::{FOLD, access};
 use crate::base::dtype::{Compute, DType};
@@ -170,7 +170,9 @@ impl<'a> Body<'a> {
                 if by_fours && local == "position" {
                     out.append(&format!("\n{}", instance(block(FOLD, "position_of_fours"), &names)));
                 }
-                out.append(&format!("\n{}", instance(&planted(tree, block(FOLD, tree)), &names)));
+                let levels = self.variant.shuffled().ilog2() as usize;
+                let text = unrolled(&planted(tree, block(FOLD, tree)), &[("level", "LEVEL", levels)]);
+                out.append(&format!("\n{}", instance(&text, &names)));
             }
             out.append("\n");
             done.push(suffix);

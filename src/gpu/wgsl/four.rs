@@ -4,6 +4,7 @@
 use super::access;
 use super::body::{Body, Fallible, is_load};
 use super::place::Space;
+use super::rare::FOUR;
 use super::text::{Text, line};
 use super::{Fetch, packing};
 use crate::base::dtype::DType;
@@ -52,6 +53,7 @@ impl Body<'_> {
         self.return_results(&mut out, &stores);
         line!(out, "fn store_four(four: Four, left: u32) {{");
         let blocks = if draws { self.draw_blocks(&mut out, "four.element0") } else { String::new() };
+        line!(out, "{FOUR}results_of");
         for n in 0..4 {
             let drawn = if draws { format!(", {n}u{blocks}") } else { String::new() };
             line!(out, "let results{n} = results_of(four.element{n}{drawn});");
@@ -238,6 +240,10 @@ impl Body<'_> {
                 let parts = parts.collect::<Vec<_>>().join(" | ");
                 line!(out, "let out{number}_{word} = {parts};");
             }
+        }
+        if self.variant.has_whole_runs || self.variant.stores_whole {
+            stores.iter().for_each(|n| self.store_whole(out, *n));
+            return;
         }
         line!(out, "if left >= 4u {{");
         stores.iter().for_each(|n| self.store_whole(out, *n));

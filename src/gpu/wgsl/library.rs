@@ -1,6 +1,7 @@
 //! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader contains only the
 //! functions that it calls. A block is the part of a file between `// block: NAME` and `// end`.
 
+use super::rare::{has_branch, quick_form};
 use crate::base::caps::{Caps, Half, MultiplyAdd, NarrowHalf, WidenHalf};
 use crate::math::double::POLYNOMIALS;
 use std::collections::{BTreeSet, HashMap};
@@ -126,9 +127,11 @@ struct Library {
     /// in a comment.
     items: Vec<(&'static str, Vec<usize>)>,
     names: HashMap<&'static str, usize>,
+    /// The functions that have a quick form (`rare.rs`): those with a branch for rare arguments, and those that call them.
+    quick: BTreeSet<&'static str>,
 }
 
-fn identifiers(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|s| !s.is_empty())
 }
 
@@ -195,14 +198,44 @@ fn library(dialect: Dialect) -> &'static Library {
     LIBRARIES[number].get_or_init(|| {
         let mut all: Vec<_> = FILES.into_iter().chain(dialect.files()).flat_map(items).collect();
         all.extend(POLYNOMIALS.iter().flat_map(|(name, c)| items(String::leak(polynomial(name, c)))));
+        let quick = quick_functions(&all);
+        let forms = all.iter().filter(|(name, _)| quick.contains(name)).map(|(_, text)| quick_form(text, &quick));
+        let forms: Vec<_> = forms.flat_map(|form| items(String::leak(form))).collect();
+        all.extend(forms);
         let names: HashMap<_, _> = all.iter().enumerate().map(|(i, (name, _))| (*name, i)).collect();
         let needs = |i: usize, text: &'static str| -> Vec<usize> {
             let set: BTreeSet<usize> = identifiers(text).filter_map(|id| names.get(id).copied()).collect();
             set.into_iter().filter(|n| *n != i).collect()
         };
         let items = all.iter().enumerate().map(|(i, (_, text))| (*text, needs(i, text))).collect();
-        Library { items, names }
+        Library { items, names, quick }
     })
+}
+
+/// Returns the names of the functions among `all` that have a branch for rare arguments, or call one that has. Of functions
+/// with the same name only the last counts.
+fn quick_functions(all: &[(&'static str, &'static str)]) -> BTreeSet<&'static str> {
+    let last: HashMap<_, _> = all.iter().copied().collect();
+    let mut quick: BTreeSet<&str> = last.iter().filter(|(_, text)| has_branch(text)).map(|(name, _)| *name).collect();
+    loop {
+        let calls = |text: &str| code(text).any(|id| quick.contains(id));
+        let more: Vec<&str> =
+            last.iter().filter(|(name, text)| !quick.contains(*name) && calls(text)).map(|(n, _)| *n).collect();
+        if more.is_empty() {
+            return quick;
+        }
+        quick.extend(more);
+    }
+}
+
+/// Returns the identifiers of WGSL without those of its comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(identifiers)
+}
+
+/// Returns the names of the library's functions that have a quick form.
+pub(super) fn quick(dialect: Dialect) -> &'static BTreeSet<&'static str> {
+    &library(dialect).quick
 }
 
 /// Returns the source of the library items that `text` names, and of the items that these name in turn.

@@ -1,12 +1,13 @@
 //! The functions that `shaders/matmul.wgsl` and `shaders/lib/factor.wgsl` call, and the constants of the tile, written for
 //! one kernel.
 
-use super::body::{Body, Fallible};
+use super::body::{Body, Fallible, is_load};
 use super::four::of_words;
 use super::library::{self, Count};
 use super::place::{Place, Space};
+use super::rare::FOUR;
 use super::text::{Text, line};
-use super::{FACTOR, Fetch, access, words_of_four};
+use super::{FACTOR, Fetch, StoreMode, access, words_of_four};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{ErrorKind, Fault};
 use crate::plan::kernel::{CHAIN, Op, Tile};
@@ -103,20 +104,109 @@ impl Body<'_> {
         self.matrices(&mut out);
         (0..FACTORS.len()).for_each(|n| self.factor(&mut out, n, self.way(n, tile)));
         self.load_sum(&mut out);
-        self.store_element(&mut out)?;
+        match tile.each {
+            [1, 1] => self.store_one(&mut out)?,
+            _ => self.store_four(&mut out, "Four")?,
+        }
         Ok(out.finish())
     }
 
+    /// Writes the functions that find the places of an element in the operands of the epilogue, and load its values.
+    fn corners(&self, out: &mut Text, epilogue: &[usize]) {
+        let columns = self.columns_of(|v| epilogue.contains(&v), |_| true);
+        self.place_struct(out, "Corner", Space::Matrix, &columns, &[]);
+        line!(out, "fn find_corner(batch: u32) -> Corner {{\nvar corner: Corner;");
+        let place = |c: &usize| {
+            let name = &self.columns[*c];
+            Place { column: *c, name: format!("corner.at_{name}"), start: self.parameter("params.offset_", *c) }
+        };
+        let places: Vec<Place> = columns.iter().map(place).collect();
+        places.iter().for_each(|p| line!(out, "{} = {};", p.name, p.start));
+        self.add_batch(out, &places);
+        line!(out, "return corner;\n}}\n");
+        self.load_element(out, Space::Matrix, epilogue);
+    }
+
     /// Writes the function that computes the epilogue of an element of the product, and stores it.
-    pub fn store_element(&mut self, out: &mut Text) -> Fallible<()> {
+    fn store_one(&mut self, out: &mut Text) -> Fallible<()> {
         let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
-        self.load_element(out, Space::Square, &epilogue);
-        line!(out, "fn store_element(batch: u32, line: u32, column: u32, product: T, unit: u32, is_last: bool) {{");
-        line!(out, "let element = load_element(batch, line, column);");
+        self.corners(out, &epilogue);
+        self.store_element(out, &epilogue)?;
+        line!(out, "fn store_one(corner: Corner, line: u32, column: u32, product: T) {{");
+        line!(out, "store_element(load_element(corner, line, column), product, 0u, true);\n}}");
+        Ok(())
+    }
+
+    fn store_element(&mut self, out: &mut Text, epilogue: &[usize]) -> Fallible<()> {
+        line!(out, "fn store_element(element: Element, product: T, unit: u32, is_last: bool) {{");
         line!(out, "let v0: T = {};", self.guard(0, "product".to_string()));
-        self.element_values(out, &epilogue)?;
+        self.element_values(out, epilogue)?;
+        line!(out, "}}\n");
+        Ok(())
+    }
+
+    /// Writes the function that computes the epilogue of four neighbours in a row of the product, which have the type `four`,
+    /// and stores them.
+    pub fn store_four(&mut self, out: &mut Text, four: &str) -> Fallible<()> {
+        let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
+        self.corners(out, &epilogue);
+        let stores: Vec<usize> = (0..self.kernel.stores.len()).collect();
+        let is_simple = !self.form.checks && self.kernel.stores.iter().all(|s| s.is_plain());
+        if is_simple {
+            self.results_struct(out, &stores);
+            line!(out, "fn results_of(element: Element, product: T) -> Results {{");
+            line!(out, "let v0: T = {};", self.guard(0, "product".to_string()));
+            self.name_epilogue();
+            let kernel = self.kernel;
+            self.values(out, "element", None, |v| v > 0 && !is_load(kernel, v))?;
+            self.return_results(out, &stores);
+        } else {
+            self.store_element(out, &epilogue)?;
+        }
+        if self.variant.stores_whole {
+            line!(out, "struct Places {{\nplaces: Element,\n}}\n");
+        }
+        line!(out, "fn store_four(corner: Corner, line: u32, column: u32, products: {four}, left: u32) {{");
+        for n in 0..4 {
+            // past the end the last element is taken again
+            let at = if n == 0 { "column".to_string() } else { format!("column + min({n}u, left - 1u)") };
+            line!(out, "let element{n} = load_element(corner, line, {at});");
+        }
+        if is_simple {
+            line!(out, "{FOUR}results_of");
+        }
+        for (n, field) in ["x", "y", "z", "w"].iter().enumerate() {
+            let last = format!("left == {}u", n + 1);
+            match (is_simple, n) {
+                (true, _) => line!(out, "let results{n} = results_of(element{n}, products.{field});"),
+                (false, 0) => line!(out, "store_element(element0, products.x, 0u, {last});"),
+                (false, _) => {
+                    line!(out, "if left > {n}u {{\nstore_element(element{n}, products.{field}, {n}u, {last});\n}}");
+                }
+            }
+        }
+        match (is_simple, self.variant.stores_whole) {
+            (true, true) => {
+                line!(out, "let four = Places(element0);");
+                self.store_results(out, &stores);
+            }
+            (true, false) => stores.iter().for_each(|s| self.store_each(out, *s)),
+            (false, _) => {}
+        }
         line!(out, "}}");
         Ok(())
+    }
+
+    /// Writes the statements that store the first `left` of four results, one after another.
+    fn store_each(&self, out: &mut Text, s: usize) {
+        for n in 0..4 {
+            let owner = match self.variant.stores[s].1 {
+                StoreMode::Owned => format!(", {n}u, left == {}u", n + 1),
+                StoreMode::Direct | StoreMode::Atomic => String::new(),
+            };
+            let store = format!("store_out{s}(element{n}.at_out{s}, results{n}.out{s}{owner});");
+            if n == 0 { line!(out, "{store}") } else { line!(out, "if left > {n}u {{\n{store}\n}}") }
+        }
     }
 
     /// Writes the function that loads the sum from which the product continues, if there is one.

@@ -15,6 +15,7 @@ mod key;
 mod library;
 mod matmul;
 mod place;
+mod rare;
 mod reduce;
 mod routine;
 mod row;
@@ -122,6 +123,10 @@ pub(crate) struct Variant {
     /// For a kernel that computes squares, the outer axis of the squares' lines. The axis of their columns is the last
     /// axis. The source does not depend on this: the table of axes in the parameters has the axis of lines second.
     pub lines: Option<usize>,
+    /// Whether an invocation of a row kernel finds either all four elements of a run in its row or none.
+    pub has_whole_runs: bool,
+    /// Whether an invocation of a product stores four neighbours in a row of the result as whole words or vectors.
+    pub stores_whole: bool,
     /// Whether an invocation of an elementwise kernel computes one Philox block for its four elements.
     pub draws_blocks: bool,
     /// For a product whose k has several axes: the extents of the axes of the rows, of the columns and of k, fastest
@@ -356,6 +361,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
         mutant!(four_past_a_row, rest.replace("if left > 3u {", "if left > 2u {"), rest)
     );
     let declarations = body.declarations();
+    let written = rare::with_quick_paths(&written, dialect);
     let library = library::needed(&format!("{declarations}{written}"), dialect);
     let frame = frame(variant.groups.size.into());
     let enables = if blocks.is_some() { cooperative::ENABLES } else { dialect.enables(&library) };

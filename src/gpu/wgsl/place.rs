@@ -13,6 +13,9 @@ pub(super) enum Space {
     /// The outer space, indexed by its last axis (`column`), the axis before it in the table (`line`), and the linear
     /// index of the other axes (`batch`).
     Square,
+    /// A matrix of a product's result, indexed by `line` and `column`. Its places are counted from those of its first
+    /// element, which are in the variable `corner`.
+    Matrix,
     /// The inner space. Its places are counted from the places of the outer index, which are in the variable `row`.
     Inner,
 }
@@ -75,7 +78,8 @@ impl Body<'_> {
         let along = match self.kernel.kind {
             KernelKind::Elementwise => true,
             KernelKind::Row => self.kernel.values[self.kernel.stores[store].value].inner,
-            KernelKind::Reduce(_) | KernelKind::Matmul => false,
+            KernelKind::Matmul => return self.variant.stores_whole,
+            KernelKind::Reduce(_) => false,
         };
         along && self.has_fours()
     }
@@ -113,7 +117,7 @@ impl Body<'_> {
     }
 
     /// Returns the expression for a parameter of a column: `path` followed by the column's name.
-    fn parameter(&self, path: &str, column: usize) -> String {
+    pub fn parameter(&self, path: &str, column: usize) -> String {
         let name = &self.columns[column];
         match self.is_wide(column) {
             true => format!("make_i64({path}{name}, {path}{name}_high)"),
@@ -132,6 +136,7 @@ impl Body<'_> {
             let name = &self.columns[*c];
             let start = match space {
                 Space::Outer | Space::Square => self.parameter("params.offset_", *c),
+                Space::Matrix => format!("corner.at_{name}"),
                 Space::Inner => format!("row.at_{name}"),
             };
             Place { column: *c, name: format!("{var}.at_{name}"), start }
@@ -148,7 +153,11 @@ impl Body<'_> {
         // the rows of the table for the last axis and the axis before it, and the number of axes that the source is
         // written for
         let (row, next, class) = match space {
-            Space::Square => return self.set_places_of_square(out, places),
+            Space::Square => {
+                self.set_places_of_matrix(out, places);
+                return self.add_batch(out, places);
+            }
+            Space::Matrix => return self.set_places_of_matrix(out, places),
             Space::Outer => ("0", "1", self.variant.groups.axes[0]),
             // of a product without a batch, whose table has three outer axes
             Space::Inner if self.kernel.kind == KernelKind::Matmul && self.variant.groups.axes[0] != Axes::Any => {
@@ -179,7 +188,7 @@ impl Body<'_> {
             Axes::Any => {
                 places.iter().for_each(|p| line!(out, "{} = {};", p.name, p.start));
                 let (first, end) = match space {
-                    Space::Outer | Space::Square => ("0u", "params.header.outer_rank"),
+                    Space::Outer | Space::Square | Space::Matrix => ("0u", "params.header.outer_rank"),
                     Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + params.header.inner_rank"),
                 };
                 self.loop_over_axes(out, places, "index", (first, end));
@@ -187,24 +196,23 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the statements that set each place to its start plus the steps along `line`, `column` and `batch`.
-    fn set_places_of_square(&self, out: &mut Text, places: &[Place]) {
+    /// Writes the statements that set each place to its start plus the steps along `line` and `column`.
+    fn set_places_of_matrix(&self, out: &mut Text, places: &[Place]) {
         if let Some([rows, columns, _]) = &self.variant.nested {
             places.iter().for_each(|p| line!(out, "{} = {};", p.name, p.start));
             self.add_digits(out, places, "line", rows, &self.rows_of_side(0));
             self.add_digits(out, places, "column", columns, &self.rows_of_side(1));
-            return self.add_batch(out, places);
+            return;
         }
         line!(out, "let columns = params.axes[0];\nlet lines = params.axes[1];");
         for p in places {
             let steps = [self.step(p.column, "column", "columns"), self.step(p.column, "line", "lines")];
             line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.start, &steps[0], &steps[1]]));
         }
-        self.add_batch(out, places);
     }
 
-    /// Writes the statements that add the steps along the axes of a product's batch to each place.
-    fn add_batch(&self, out: &mut Text, places: &[Place]) {
+    /// Writes the statements that add the steps along the axes of the batch to each place.
+    pub fn add_batch(&self, out: &mut Text, places: &[Place]) {
         if let Some(first) = self.first_of_batch() {
             self.loop_over_axes(out, places, "batch", (&format!("{first}u"), "params.header.outer_rank"));
         }

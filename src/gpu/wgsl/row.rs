@@ -4,6 +4,7 @@
 use super::body::{Body, Fallible, is_load};
 use super::fold::Folding;
 use super::place::Space;
+use super::rare::FOUR;
 use super::text::{Text, line};
 use crate::plan::kernel::{Groups, Pass};
 
@@ -40,6 +41,11 @@ impl<'a> Body<'a> {
         self.fold_functions(&mut out, &[&all[..], &scans].concat())?;
         self.scan_functions(&mut out, &scans);
         self.load_row(&mut out, |v| !values[v].inner, |v| passes.after[v] == 0)?;
+        if self.variant.has_whole_runs {
+            line!(out, "// The index at which a run begins; past the end of the row, that of the last run.");
+            line!(out, "fn run_index(place: u32, held: u32) -> u32 {{");
+            line!(out, "return min({RUN}u * place + LANES * held, params.header.inner_size - {RUN}u);\n}}\n");
+        }
 
         let mut calls = Vec::new();
         for (p, pass) in passes.list.iter().enumerate().filter(|(_, pass)| !pass.ends.is_empty()) {
@@ -91,20 +97,21 @@ impl<'a> Body<'a> {
         scans.iter().for_each(|s| self.scan_in(out, *s));
         line!(out, "return folds;\n}}\n");
 
-        line!(out, "fn accumulate{pass}(before: Folds{pass}, row: Row, place: u32, held: u32) -> Folds{pass} {{");
+        let (run, whole) = (self.run_parameter(&pass), self.variant.has_whole_runs);
+        line!(out, "fn accumulate{pass}(before: Folds{pass}, row: Row, {run}place: u32, held: u32) -> Folds{pass} {{");
         line!(out, "var folds = before;");
-        run_at(out);
-        line!(out, "let run = load_run{pass}(row, index, left);");
+        self.run_at(out, "run", &pass);
+        line!(out, "{FOUR}compute{pass}");
         (0..RUN).for_each(|n| line!(out, "let x{n} = compute{pass}(row, run.element{n}, held + {n}u);"));
-        line!(out, "folds = fold{pass}(folds, row, x0, held);");
-        (1..RUN).for_each(|n| {
-            line!(out, "if left > {n}u {{\nfolds = fold{pass}(folds, row, x{n}, held + {n}u);\n}}");
-        });
+        for n in 0..RUN {
+            let fold = format!("folds = fold{pass}(folds, row, x{n}, held + {n}u);");
+            if whole || n == 0 { line!(out, "{fold}") } else { line!(out, "if left > {n}u {{\n{fold}\n}}") }
+        }
         line!(out, "}}\nreturn folds;\n}}\n");
 
         line!(out, "fn reduce_pass{pass}(before: Row, lane: u32, place: u32) -> Row {{");
         line!(out, "var row = before;\nvar folds = start{pass}();");
-        self.each_run(out, |held| format!("folds = accumulate{pass}(folds, row, place, {held});"));
+        self.each_run(out, &pass, |run, held| format!("folds = accumulate{pass}(folds, row, {run}place, {held});"));
         self.fold_lanes(out, reductions);
         self.scan_lanes(out, scans);
         let passes = self.passes;
@@ -134,9 +141,13 @@ impl<'a> Body<'a> {
                 self.stores(out, "element", true, "held, is_last");
                 line!(out, "}}\n");
             }
-            line!(out, "fn store_run(row: Row, place: u32, held: u32) {{");
-            run_at(out);
-            line!(out, "let four = load_run_{p}(row, index, left);");
+            let pass = format!("_{p}");
+            let run = self.run_parameter(&pass).replace("run:", "four:");
+            line!(out, "fn store_run(row: Row, {run}place: u32, held: u32) {{");
+            self.run_at(out, "four", &pass);
+            if self.has_fours() {
+                line!(out, "{FOUR}results_of");
+            }
             for n in 0..RUN {
                 match self.has_fours() {
                     true => line!(out, "let results{n} = results_of(row, four.element{n}, held + {n}u);"),
@@ -152,8 +163,8 @@ impl<'a> Body<'a> {
             line!(out, "}}\n}}\n");
         }
         line!(out, "fn store_elements(row: Row, place: u32) {{");
-        if last.is_some() {
-            self.each_run(out, |held| format!("store_run(row, place, {held});"));
+        if let Some((p, _)) = last {
+            self.each_run(out, &format!("_{p}"), |run, held| format!("store_run(row, {run}place, {held});"));
         }
         line!(out, "}}\n\nfn store_row(row: Row) {{");
         self.name_values(|v| format!("row.v{v}"));
@@ -162,17 +173,42 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Writes a statement for each run of a lane, whose first element has the number `held` among those of the lane.
-    /// Where a lane has few runs they are written out, so that the elements that it keeps have constant places in their
-    /// array: compilers keep such arrays in registers.
-    fn each_run(&self, out: &mut Text, statement: impl Fn(&str) -> String) {
+    /// Writes a statement for each run of a lane. It is made of the arguments for the run, if the statement's function takes
+    /// one, and of the number of the run's first element among those of the lane. Where a lane has few runs they are
+    /// written out, so that the elements that it keeps have constant places in their array: compilers keep such arrays in
+    /// registers. Whole runs are all loaded before the first of them is used, so that their loads are under way together.
+    fn each_run(&self, out: &mut Text, pass: &str, statement: impl Fn(&str, &str) -> String) {
+        let whole = self.variant.has_whole_runs;
+        let load = |run: &str, held: &str| format!("let {run} = load_run{pass}(row, run_index(place, {held}), 4u);");
+        let argument = |run: String| if whole { format!("{run}, ") } else { String::new() };
         match self.variant.groups.held as usize {
             held @ 0..=WRITTEN_OUT => {
-                (0..held).step_by(RUN).for_each(|n| line!(out, "{}", statement(&format!("{n}u"))));
+                let runs = || (0..held).step_by(RUN).map(|n| (format!("run{n}"), format!("{n}u")));
+                runs().filter(|_| whole).for_each(|(run, held)| line!(out, "{}", load(&run, &held)));
+                runs().for_each(|(run, held)| line!(out, "{}", statement(&argument(run), &held)));
             }
             _ => {
-                line!(out, "for (var held = 0u; held < HELD; held = held + {RUN}u) {{\n{}\n}}", statement("held"));
+                line!(out, "for (var held = 0u; held < HELD; held = held + {RUN}u) {{");
+                if whole {
+                    line!(out, "{}", load("run", "held"));
+                }
+                line!(out, "{}\n}}", statement(&argument("run".to_string()), "held"));
             }
+        }
+    }
+
+    /// Returns the parameter for a run that is loaded before, if runs are whole.
+    fn run_parameter(&self, pass: &str) -> String {
+        if self.variant.has_whole_runs { format!("run: Four{pass}, ") } else { String::new() }
+    }
+
+    /// Writes the beginning of the statements for a run, which are skipped past the end of the row: the run, and the number
+    /// of elements from its first one on.
+    fn run_at(&self, out: &mut Text, run: &str, pass: &str) {
+        line!(out, "let index = {RUN}u * place + LANES * held;\nlet inner = params.header.inner_size;");
+        line!(out, "if index < inner {{");
+        if !self.variant.has_whole_runs {
+            line!(out, "let left = inner - index;\nlet {run} = load_run{pass}(row, index, left);");
         }
     }
 
@@ -228,10 +264,4 @@ impl<'a> Body<'a> {
         }
         Ok(())
     }
-}
-
-/// Writes the beginning of the statements for a run: its first index, and the number of elements from there on.
-fn run_at(out: &mut Text) {
-    line!(out, "let index = {RUN}u * place + LANES * held;\nlet inner = params.header.inner_size;");
-    line!(out, "if index < inner {{\nlet left = inner - index;");
 }

@@ -120,6 +120,8 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         run: if how == StoreMode::Owned { 4 } else { 1 },
         params: form.params(4).unwrap(),
         fetches: SmallVec::new(),
+        has_whole_runs: false,
+        stores_whole: false,
         draws_blocks: false,
         nested: None,
         lines: None,
@@ -201,8 +203,9 @@ fn shader_files_are_valid_as_they_stand() {
     let trees = ["tree", "tree_of_fours", "tree_by_shuffles", "tree_of_fours_by_shuffles"];
     let trees = trees.into_iter().flat_map(|tree| [("plain", tree), ("cascade", tree)]);
     for (local, tree) in trees.chain([("position", "position_tree"), ("position", "position_tree_by_shuffles")]) {
-        let fold =
-            library::with_blocks(FOLD, &["declared by the generator", "checks", "position_of_fours", local, tree]);
+        let more = if local == "position" { "position_of_fours" } else { "checks" };
+        let fold = library::with_blocks(FOLD, &["declared by the generator", more, local, tree]);
+        let fold = library::unrolled(&fold, &[("level", "LEVEL", 5)]);
         validate(local, naga::valid::Capabilities::all(), &format!("{own}{FRAME}{fold}"));
     }
     validate("scan", naga::valid::Capabilities::all(), &format!("{own}{FRAME}{SCAN}"));
