@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::params::template;
 use super::pipelines::{Interface, Pipelines, Wanted};
 use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
-use super::variant::{classify, workgroups};
+use super::variant::{classify, is_aligned, workgroups};
 use super::wgsl::{self, Access, Dialect, Form, Key, Slot, Variant, Words};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::kernel::{BufferRef, Caps, Kernel, Op, Plan, Position, Step, Store, Window, validate};
@@ -106,8 +106,9 @@ impl Preparer<'_> {
         let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
         // if an array begins inside a vector in this run, it may begin elsewhere in a vector in other runs with the
         // same facts
-        let is_aligned = |o: &Operand| o.offset % 4 == 0 && !self.buffers[o.buffer].is_between_vectors();
-        let aligned: SmallVec<[bool; 8]> = operands.iter().map(is_aligned).collect();
+        let is_aligned =
+            |(n, o): (usize, &Operand)| is_aligned(kernel, n, o.offset) && !self.buffers[o.buffer].is_between_vectors();
+        let aligned: SmallVec<[bool; 8]> = operands.iter().enumerate().map(is_aligned).collect();
         let variant = classify(kernel, form, window, (&offsets, &aligned), &slots, &mut kinds)?;
         let key = wgsl::key(kernel, &variant);
         Ok(DraftWindow { operands, bindings, variant, key })

@@ -191,6 +191,7 @@ fn may_take_fours(step: &Step) -> bool {
     match step {
         Step::Nest(kernel) => match kernel.kind {
             KernelKind::Row => true,
+            KernelKind::Elementwise if kernel.woven() > 1 => true,
             KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Matmul => {
                 kernel.schedule.groups().is_some_and(|groups| groups.in_flight > 1)
             }

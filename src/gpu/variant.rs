@@ -10,8 +10,7 @@ use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
 
 /// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers'
-/// starts. `aligned` tells for each load, then each store, whether it begins at a multiple of four elements in every
-/// run with the same facts. `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings;
+/// starts. `aligned` tells for each load, then each store, whether [`is_aligned`] holds in every run with the same facts. `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings;
 /// a binding becomes atomic here if several invocations may write to the same word of it.
 pub(super) fn classify(
     kernel: &Kernel,
@@ -25,7 +24,11 @@ pub(super) fn classify(
         return Err(Error::with_line(ErrorKind::Internal, kernel.name, "a kernel without workgroups", None));
     };
     let n = kernel.loads.len();
-    let stores = store_modes(kernel, offsets, &slots[n..], kinds);
+    let woven = woven(kernel, &aligned[n..], slots);
+    let stores = store_modes(kernel, (offsets, woven), &slots[n..], kinds);
+    if woven > 1 {
+        kinds[slots[n]].width = (woven >> wgsl::packing(kernel.stores[0].dtype)) as u8;
+    }
     let owns_words = stores.iter().any(|(_, mode)| *mode == StoreMode::Owned);
     let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
     let params = form.params(rank).ok_or_else(|| {
@@ -44,17 +47,36 @@ pub(super) fn classify(
         lines: None,
         has_whole_runs: false,
         stores_whole: false,
+        woven: woven as u8,
         draws_blocks: false,
         nested: nested(kernel, window),
     };
-    fetches::choose(&Operands { kernel, window, aligned }, &mut variant);
+    if woven == 1 {
+        fetches::choose(&Operands { kernel, window, aligned }, &mut variant);
+    }
     Ok(variant)
 }
 
-/// Returns how each store writes.
+/// Returns whether operand `n` begins at a multiple of four elements, or of as many as there are woven stores.
+pub(super) fn is_aligned(kernel: &Kernel, n: usize, first: i64) -> bool {
+    let woven = if n < kernel.loads.len() { 1 } else { kernel.woven() as i64 };
+    first % (if woven > 1 { woven } else { 4 }) == 0
+}
+
+/// Returns how many stores are written as one in this run: those of [`Kernel::woven`] if they begin on words and
+/// vectors, and no load reads their binding by other words.
+fn woven(kernel: &Kernel, aligned: &[bool], slots: &[usize]) -> usize {
+    let count = kernel.woven();
+    let (loads, stores) = slots.split_at(kernel.loads.len());
+    let is_aligned = aligned.iter().step_by(count).all(|a| *a);
+    let is_alone = stores.iter().all(|slot| *slot == stores[0] && !loads.contains(slot));
+    if is_aligned && is_alone { count } else { 1 }
+}
+
+/// Returns how each store writes. `woven` is how many are written as one in this run.
 fn store_modes(
     kernel: &Kernel,
-    offsets: &[i64],
+    (offsets, woven): (&[i64], usize),
     slots: &[usize],
     kinds: &mut [Slot],
 ) -> SmallVec<[(u8, StoreMode); 2]> {
@@ -63,6 +85,9 @@ fn store_modes(
         let per = 1 << wgsl::packing(s.dtype);
         let mode = match kernel.schedule.write(i) {
             WriteClass::Plain | WriteClass::Streamed => StoreMode::Direct,
+            WriteClass::Words if woven > 1 => StoreMode::Direct,
+            // stores that lie side by side share words, unless they are written as one
+            WriteClass::Words if kernel.woven() > 1 => StoreMode::Atomic,
             // an invocation owns whole words only if the target begins on a word
             WriteClass::Words if offsets[i] % per == 0 => StoreMode::Owned,
             WriteClass::Words | WriteClass::Merged | WriteClass::Combined => StoreMode::Atomic,
@@ -143,8 +168,8 @@ pub(crate) fn preview(kernel: &Kernel, dialect: Dialect) -> Result<Shader> {
     let offsets: Vec<i64> = kernel.stores.iter().map(|s| s.offset as i64).collect();
     let whole = Window { start: SmallVec::from_elem(0, kernel.outer.len()), shape: kernel.outer[..].into() };
     let window = kernel.windows.first().unwrap_or(&whole);
-    let firsts = kernel.loads.iter().map(|l| l.offset).chain(kernel.stores.iter().map(|s| s.offset));
-    let aligned: SmallVec<[bool; 8]> = firsts.map(|first| first % 4 == 0).collect();
+    let firsts = kernel.loads.iter().map(|l| l.offset as i64).chain(offsets.iter().copied());
+    let aligned: SmallVec<[bool; 8]> = firsts.enumerate().map(|(n, first)| is_aligned(kernel, n, first)).collect();
     let variant = classify(kernel, &form, window, (&offsets, &aligned), &slots, &mut kinds)?;
     let text = wgsl::generate(kernel, &form, &variant, dialect)
         .map_err(|fault| Error::with_line(fault.kind, kernel.name, fault.detail, None))?;

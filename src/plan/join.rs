@@ -1,7 +1,11 @@
 //! Merges kernels over the same index space that read the same memory into one kernel with several stores. So results
-//! that are requested together, and stored nodes of one graph, read shared memory only once.
+//! that are requested together, and stored nodes of one graph, read shared memory only once. On a GPU, also merges
+//! kernels that write parts of the same memory, such as the parts of a concatenation: dispatches that write one buffer
+//! wait for each other, and stores that lie side by side become one vector ([`Kernel::woven`]).
 
 use super::planner::Planner;
+use super::schedule::is_simple;
+use crate::base::layout;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Step, Store};
 
 /// The number of earlier steps among which a kernel looks for its host, the kernel into which it is merged. The limit
@@ -48,7 +52,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
         is_joinable(host)
             && !has_passes(*i)
             && have_one_space(host, kernel)
-            && share_a_load(host, kernel)
+            && (share_a_load(host, kernel) || p.caps.workgroup > 0 && are_parts(host, kernel))
             && fits(p, host, kernel)
     })
 }
@@ -71,6 +75,20 @@ fn have_one_space(a: &Kernel, b: &Kernel) -> bool {
 
 fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
     a.loads.iter().any(|l| b.loads.contains(l) && reads_many(l))
+}
+
+/// Returns whether elementwise kernels write parts of the same memory, and are small enough for several loads in flight
+/// even if they are one kernel. No steps of a plan write the same element of a temporary or a result, except those that
+/// continue each other and scatters, neither of which are joinable.
+fn are_parts(a: &Kernel, b: &Kernel) -> bool {
+    // if a store of narrow elements begins within a word, all stores of its kernel write atomically
+    let by_words =
+        |s: &Store| s.dtype.size() >= 4 || s.offset % 4 == 0 && layout::is_c_contiguous(&a.outer, &s.strides);
+    let kind = |s: &Store| (s.buffer, by_words(s));
+    let values = a.values.len() + b.values.len();
+    a.kind == KernelKind::Elementwise
+        && a.stores.iter().chain(&b.stores).all(|s| kind(s) == kind(&a.stores[0]))
+        && is_simple(values, a.compile_cost().saturating_add(b.compile_cost()))
 }
 
 /// Returns whether a load reads more than one element. Sharing the load of a single element would save nothing.

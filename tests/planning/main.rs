@@ -19,6 +19,7 @@ mod int64;
 mod interpreter;
 mod keys;
 mod operation_list;
+mod parts;
 mod peak_memory;
 mod plans;
 mod planted_faults;

@@ -111,8 +111,8 @@ impl Body<'_> {
             line!(out, "fn load_in{n}(at: u32) -> {} {{\nreturn {text};\n}}\n", load.dtype.compute().name());
         }
         for (n, s) in self.kernel.stores.iter().enumerate() {
-            if self.stores_fours(n) {
-                continue; // `four.rs` writes the stores of four elements together
+            if self.stores_fours(n) || self.variant.woven > 1 {
+                continue; // `four.rs` writes the stores of four elements together, and `elementwise.rs` those of four parts
             }
             let (slot, mode) = self.variant.stores[n];
             line!(out, "// out{n}, {} in memory", s.dtype);

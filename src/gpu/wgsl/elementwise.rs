@@ -1,9 +1,9 @@
 //! Writes the functions and constants that `shaders/elementwise.wgsl` uses.
 
-use super::StoreMode;
 use super::body::{Body, Fallible, is_load};
 use super::place::Space;
 use super::text::{Text, line};
+use super::{StoreMode, access, packing};
 
 impl Body<'_> {
     /// Returns the source of everything that the file uses.
@@ -27,7 +27,8 @@ impl Body<'_> {
     /// Writes the struct `Element`, and the function `load_element` that fills it. The struct has the outer places of
     /// `values` and of all stores, and a field for each load among `values`.
     pub fn load_element(&self, out: &mut Text, space: Space, values: &[usize]) {
-        let columns = self.columns_of(|v| values.contains(&v), |_| true);
+        // the elements of woven stores follow that of the first
+        let columns = self.columns_of(|v| values.contains(&v), |n| n.is_multiple_of(self.variant.woven.into()));
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
         let index = if space == Space::Matrix { "corner: Corner, line: u32, column: u32" } else { "index: u32" };
         self.place_struct(out, "Element", space, &columns, &loads);
@@ -67,6 +68,9 @@ impl Body<'_> {
     /// Writes the stores of inner or of outer values. `owner` contains the arguments `unit` and `is_last`, which the
     /// function of an owned store expects after the place and the value.
     pub fn stores(&self, out: &mut Text, places: &str, inner: bool, owner: &str) {
+        if self.variant.woven > 1 {
+            return self.woven_stores(out, places);
+        }
         if self.form.checks {
             line!(out, "if indices_fit {{");
         }
@@ -94,6 +98,29 @@ impl Body<'_> {
         }
         if self.form.checks {
             line!(out, "}}");
+        }
+    }
+
+    /// Writes the stores of a kernel whose stores lie side by side in memory: each word or vector of them at once.
+    fn woven_stores(&self, out: &mut Text, places: &str) {
+        let count = self.variant.woven as usize;
+        let stores: Vec<usize> = (0..self.kernel.stores.len()).collect();
+        for stores in stores.chunks(count) {
+            let (first, shift) = (stores[0], packing(self.kernel.stores[stores[0]].dtype));
+            let (slot, per, width) = (self.variant.stores[first].0, 1 << shift, 32 >> shift);
+            let bits = |(at, n): (usize, &usize)| {
+                let store = &self.kernel.stores[*n];
+                let bits = access::bits(store.dtype, &self.names[store.value]);
+                if at == 0 { bits } else { format!("({bits} << {}u)", at * width) }
+            };
+            let word = |stores: &[usize]| stores.iter().enumerate().map(bits).collect::<Vec<_>>().join(" | ");
+            let words: Vec<String> = stores.chunks(per).map(word).collect();
+            let value = if words.len() == 1 {
+                words[0].clone()
+            } else {
+                format!("vec{}<u32>({})", words.len(), words.join(", "))
+            };
+            line!(out, "buffer{slot}[{places}.at_out{first} >> {}u] = {value};", count.ilog2());
         }
     }
 }

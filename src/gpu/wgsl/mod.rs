@@ -127,6 +127,8 @@ pub(crate) struct Variant {
     pub has_whole_runs: bool,
     /// Whether an invocation of a product stores four neighbours in a row of the result as whole words or vectors.
     pub stores_whole: bool,
+    /// How many stores an invocation writes as one word or vector ([`Kernel::woven`]); 1 if each is written alone.
+    pub woven: u8,
     /// Whether an invocation of an elementwise kernel computes one Philox block for its four elements.
     pub draws_blocks: bool,
     /// For a product whose k has several axes: the extents of the axes of the rows, of the columns and of k, fastest

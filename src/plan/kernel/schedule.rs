@@ -445,8 +445,13 @@ pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     for (n, load) in kernel.loads.iter().enumerate() {
         write!(f, "{} {} {}", if n == 0 { ";" } else { "," }, load.buffer, kernel.access(n))?;
     }
+    let woven = kernel.woven();
+    if matches!(s.work, Work::Groups(_)) && woven > 1 {
+        write!(f, "; {woven} stores to {} as one", kernel.stores[0].buffer)?;
+    }
     for (n, store) in kernel.stores.iter().enumerate() {
         match s.write(n) {
+            WriteClass::Words if woven > 1 => {}
             WriteClass::Plain => {}
             WriteClass::Streamed => write!(f, "; streams {}", store.buffer)?,
             WriteClass::Words => write!(f, "; {} in whole words", store.buffer)?,

@@ -1,6 +1,6 @@
 //! A store of a kernel: the value, the destination, and the condition.
 
-use super::BufferRef;
+use super::{BufferRef, Kernel, KernelKind};
 use crate::base::dtype::DType;
 pub(crate) use crate::base::layout::Combine;
 use crate::base::layout::Strides;
@@ -89,5 +89,37 @@ impl Store {
             chosen.condition = chosen.condition.map(&number);
             chosen.scattered.iter_mut().for_each(|s| s.index = number(s.index));
         }
+    }
+}
+
+impl Kernel {
+    /// Returns how many stores, one after another in the list, write elements that lie side by side in memory, and that
+    /// an invocation of a GPU therefore writes as one word or vector: 4, 2, or 1 if it writes each element alone. For
+    /// example, the stores of `stack([x, y], -1)` write elements 2i and 2i + 1 at index i.
+    pub fn woven(&self) -> usize {
+        [4, 2].into_iter().find(|n| self.weaves(*n)).unwrap_or(1)
+    }
+
+    fn weaves(&self, count: usize) -> bool {
+        let Some(first) = self.stores.first() else { return false };
+        let is_multiple = |n: isize| n.unsigned_abs().is_multiple_of(count);
+        let steps = self.outer.iter().zip(&first.strides).filter(|(extent, _)| **extent > 1);
+        let alike = |s: &Store| {
+            s.is_plain()
+                && (s.buffer, s.dtype.size()) == (first.buffer, first.dtype.size())
+                && s.strides == first.strides
+        };
+        let in_order = |chunk: &[Store]| {
+            mutant!(woven_at_any_place, true, is_multiple(chunk[0].offset)) && { chunk.iter().zip(chunk[0].offset..) }
+                .all(|(s, at)| s.offset == at)
+        };
+        self.kind == KernelKind::Elementwise
+            && self.stores.len().is_multiple_of(count)
+            && first.dtype.size() <= 4
+            && first.dtype.size() * count >= 4
+            && !self.checks()
+            && { steps }.all(|(_, stride)| is_multiple(*stride))
+            && self.stores.iter().all(alike)
+            && self.stores.chunks(count).all(in_order)
     }
 }

@@ -152,6 +152,11 @@ fn shuffled(kernel: &Kernel, lanes: usize, caps: &Caps) -> usize {
     }
 }
 
+/// Returns whether a nest with so many values, of this compile cost, may have several loads in flight.
+pub(in crate::plan) fn is_simple(values: usize, cost: u32) -> bool {
+    values <= IN_FLIGHT_VALUES && cost <= IN_FLIGHT_COST
+}
+
 /// Returns the number of loads that an invocation of a large nest has in flight. It is more than one because an
 /// invocation waits for memory, unless the nest has so many values that its shader would become too long. A nest that
 /// draws random words also counts, because four neighbours share a Philox block.
@@ -177,6 +182,7 @@ fn run(kernel: &Kernel, writes: &[WriteClass], in_flight: u8) -> u8 {
     match kernel.kind {
         // one lane combines the elements of a run of a scan, one after another, and `shaders/row.wgsl` is written for four
         KernelKind::Row => SCAN_RUN as u8,
+        KernelKind::Elementwise if kernel.woven() > 1 => 1,
         KernelKind::Elementwise => {
             let owned = stores().filter(|(_, write)| **write == WriteClass::Words).map(|(s, _)| packed(s)).max();
             // an invocation with several loads in flight stores as many neighbours, which are whole words too
@@ -243,6 +249,8 @@ fn write_class(kernel: &Kernel, store: &Store, is_narrow: bool) -> WriteClass {
     match per {
         _ if store.updates() => WriteClass::Combined,
         1 => WriteClass::Plain,
+        // an invocation writes neighbouring stores together
+        _ if kernel.woven() > 1 => WriteClass::Words,
         // an element that is not stored must not change its part of the word
         _ if !store.is_plain() || kernel.checks() => WriteClass::Merged,
         // invocations of a narrow product share words

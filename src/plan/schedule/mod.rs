@@ -13,6 +13,8 @@ mod products;
 mod threaded;
 mod tiles;
 
+pub(super) use groups::is_simple;
+
 use crate::base::error::Result;
 use crate::plan::kernel::{Caps, Checks, Details, Kernel, KernelKind, Passes, Plan, Step, WriteClass};
 use passes::{Again, passes};

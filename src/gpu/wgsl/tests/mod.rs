@@ -122,6 +122,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         fetches: SmallVec::new(),
         has_whole_runs: false,
         stores_whole: false,
+        woven: 1,
         draws_blocks: false,
         nested: None,
         lines: None,
