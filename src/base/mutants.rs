@@ -280,11 +280,12 @@ list! {
     windows_not_prepared, "10 faults", "faults a_write_in_several", "a write of several windows that stops half done";
     windows_not_rounded_to_4, "9 boundaries", "regressions planted::gpu::the_words", "a window starts inside a packed word";
     workgroup_counters_not_cleared, "9 indices", "planning routines::gpu::many_elements", "a workgroup counts on from what is in its memory";
+    workgroups_of_all_kernels, "8 overlap", "planning parts::gpu::random_parts", "a kernel that runs beside others counts their workgroups too";
+    woven_at_any_place, "8 overlap", "planning parts::gpu::stacks_that_begin", "neighbouring stores are written as one vector wherever the first one begins";
     write_to_places_that_are_one, "8 overlap", "arrays writes::cpu::", "a write to a broadcast array is not given places of its own";
     write_to_shared_memory, "8 in place", "fuzz state", "a write goes in place though another array holds the memory";
     writes_in_any_order, "9 indices", "arrays writes_at::the_last_of_many", "threads share the values of a write at positions in any order";
     written_before_it_is_checked, "1 refusals", "arrays check::cpu::writes", "a write is not checked";
-    woven_at_any_place, "8 overlap", "planning parts::gpu::stacks_that_begin", "neighbouring stores are written as one vector wherever the first one begins";
     wrong_matrices_trusted, "16 determinism", "unit gpu::cooperative", "products by cooperative matrices are used whatever their self-test finds";
     x_less_x_folded, "4 f32 sweep", "regressions folding::gpu::a_value_less", "a GPU's compiler sees that an operand is there twice";
 }

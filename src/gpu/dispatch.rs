@@ -8,7 +8,7 @@ use super::memory::DriverBuffer;
 use super::notes::{Checked, Refuses};
 use super::pipelines::Pipeline;
 use super::prepared::{PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
-use super::wgsl::{HEADER, Header};
+use super::wgsl::Header;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::{Bindings, StepNote};
 use crate::plan::kernel::{BufferRef, Caps, Plan, Step};
@@ -96,13 +96,13 @@ impl<'a> Recorder<'a> {
     fn window(&mut self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<()> {
         let bound = self.bind(kernel, window)?;
         let mut words = Words::from_slice(&window.words);
-        for (i, n) in kernel.scalars.iter().enumerate() {
-            let bits = self.bindings.scalars[*n];
-            let at = HEADER + 2 * i;
+        for (n, at) in kernel.scalars.iter().copied() {
+            let bits = self.bindings.scalars[n];
             (words[at], words[at + 1]) = (bits as u32, (bits >> 32) as u32);
         }
-        for (i, first) in bound.first.iter().enumerate() {
-            words[kernel.offsets + i] = *first as u32;
+        let places = kernel.offsets.iter().flat_map(|(count, at)| *at..at + count);
+        for (at, first) in places.zip(&bound.first) {
+            words[at] = *first as u32;
         }
         let mut header = window.header;
         if !kernel.gathers.is_empty() {

@@ -5,8 +5,10 @@ use super::connection::Connection;
 use super::params::template;
 use super::pipelines::{Interface, Pipelines, Wanted};
 use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
-use super::variant::{classify, is_aligned, workgroups};
-use super::wgsl::{self, Access, Dialect, Form, Key, Slot, Variant, Words};
+use super::variant::{self, classify, is_aligned};
+use super::wgsl::{
+    self, Access, Dialect, Form, HEADER, Header, Key, PARAMS_CLASSES, Slot, Variant, Words, first_of_together,
+};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::kernel::{BufferRef, Caps, Kernel, Op, Plan, Position, Step, Store, Window, validate};
 use smallvec::SmallVec;
@@ -33,17 +35,20 @@ struct Binding {
     span: Option<(i64, i64)>,
 }
 
-/// A kernel whose windows have no pipelines yet.
+/// A kernel whose windows have no pipelines yet, or several that run in one dispatch.
 struct Draft<'a> {
-    kernel: &'a Kernel,
-    form: Form,
+    kernels: SmallVec<[(&'a Kernel, Form); 1]>,
     windows: Vec<DraftWindow>,
 }
 
 struct DraftWindow {
+    /// The operands of each kernel in turn.
     operands: Vec<Operand>,
     bindings: SmallVec<[Binding; 8]>,
-    variant: Variant,
+    /// One for each kernel. All have the same slots.
+    variants: SmallVec<[Variant; 1]>,
+    /// Length of the parameters of all kernels in vectors of four words.
+    params: u32,
     key: Key,
 }
 
@@ -53,18 +58,20 @@ fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
     if reach < 0 { (low + reach, high) } else { (low, high + reach) }
 }
 
-impl Preparer<'_> {
+impl<'a> Preparer<'a> {
     /// Prepares all steps of the plan. An error includes the number of the node whose kernel failed.
     pub fn prepare(&mut self) -> Result<PreparedPlan, (Error, usize)> {
         validate(self.plan)?;
-        let drafts = self.plan.steps.iter().map(|step| match step {
-            Step::Nest(k) => self.draft(k).map(Some).map_err(|e| (e, k.node)),
-            Step::Routine(_) | Step::Clear { .. } => Ok(None),
-        });
-        let drafts = drafts.collect::<Result<Vec<_>, _>>()?;
+        let mut drafts = Vec::with_capacity(self.plan.steps.len());
+        while let Some(step) = self.plan.steps.get(drafts.len()) {
+            match step {
+                Step::Nest(k) => self.draft(&mut drafts).map_err(|e| (e, k.node))?,
+                Step::Routine(_) | Step::Clear { .. } => drafts.push(None),
+            }
+        }
         self.compile(&drafts)?;
         let steps = drafts.iter().map(|draft| match draft {
-            Some(draft) => self.kernel(draft).map(PreparedStep::Nest).map_err(|e| (e, draft.kernel.node)),
+            Some(draft) => self.kernel(draft).map(PreparedStep::Nest).map_err(|e| (e, draft.kernels[0].0.node)),
             None => Ok(PreparedStep::AsPlanned),
         });
         let steps = steps.collect::<Result<Vec<_>, _>>()?;
@@ -79,26 +86,90 @@ impl Preparer<'_> {
         Ok(PreparedPlan { steps, rehearses })
     }
 
-    /// Determines which pipeline each window of a kernel needs.
-    fn draft<'k>(&self, kernel: &'k Kernel) -> Result<Draft<'k>> {
-        let form = Form::of(kernel);
-        let windows = match kernel.outer_size() {
+    /// Determines which pipeline each window of the next kernel needs, or of the next kernels, if they run in one dispatch.
+    fn draft(&self, drafts: &mut Vec<Option<Draft<'a>>>) -> Result<()> {
+        let kernels = self.beside(drafts.len());
+        let forms = |list: &[&'a Kernel]| list.iter().map(|kernel| (*kernel, Form::of(kernel))).collect();
+        if kernels.len() > 1 {
+            let together: SmallVec<[(&Kernel, Form); 1]> = forms(&kernels);
+            if let Some(window) = self.draft_window(&together, 0)? {
+                drafts.push(Some(Draft { kernels: together, windows: vec![window] }));
+                let others = kernels[1..].iter().map(|k| Some(Draft { kernels: forms(&[k]), windows: vec![] }));
+                drafts.extend(others);
+                return Ok(());
+            }
+        }
+        let kernels = forms(&kernels[..1]);
+        let windows = match kernels[0].0.outer_size() {
             0 => Vec::new(),
-            _ => kernel.windows.iter().map(|w| self.draft_window(kernel, &form, w)).collect::<Result<_>>()?,
+            _ => (0..kernels[0].0.windows.len())
+                .filter_map(|n| self.draft_window(&kernels, n).transpose())
+                .collect::<Result<_>>()?,
         };
-        Ok(Draft { kernel, form, windows })
+        drafts.push(Some(Draft { kernels, windows }));
+        Ok(())
     }
 
-    fn draft_window(&self, kernel: &Kernel, form: &Form, window: &Window) -> Result<DraftWindow> {
-        let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
-        // shaders index with u32; half its range leaves room for indices past the end, which the last workgroup
-        // computes
-        if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
-            let detail = format!("a dispatch over {count} × {inner} indices");
-            return Err(Error::with_line(ErrorKind::Internal, kernel.name, detail, None));
+    /// Returns the kernel of step `first`, and those that run in its dispatch.
+    fn beside(&self, first: usize) -> SmallVec<[&'a Kernel; 1]> {
+        let kernels = self.plan.steps[first..].iter().map_while(Step::nest).enumerate();
+        kernels.take_while(|(n, k)| *n == 0 || k.schedule.is_beside()).map(|(_, k)| k).collect()
+    }
+
+    /// Determines the pipeline of a window of a kernel, or of several kernels that run in one dispatch. Returns `None` if
+    /// several kernels cannot.
+    fn draft_window(&self, kernels: &[(&'a Kernel, Form)], number: usize) -> Result<Option<DraftWindow>> {
+        let (mut operands, mut words) = (vec![], vec![]);
+        for (kernel, _) in kernels {
+            let window = &kernel.windows[number];
+            let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
+            // shaders index with u32; half its range leaves room for indices past the end, which the last workgroup
+            // computes
+            if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
+                let detail = format!("a dispatch over {count} × {inner} indices");
+                return Err(Error::with_line(ErrorKind::Internal, kernel.name, detail, None));
+            }
+            operands.extend(self.operands(kernel, window));
+            words.extend(words_of(kernel));
         }
-        let mut operands = self.operands(kernel, window);
-        let bindings = self.bindings(kernel, &mut operands)?;
+        let bindings = self.bindings(&words, &mut operands);
+        if bindings.len() > self.caps.max_bindings {
+            if kernels.len() > 1 {
+                return Ok(None);
+            }
+            let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
+            return Err(Error::with_line(ErrorKind::LimitExceeded, kernels[0].0.name, detail, None));
+        }
+        let (mut variants, mut key): (SmallVec<[Variant; 1]>, Key) = (SmallVec::new(), Key::new());
+        let mut operands_left = &operands[..];
+        for (kernel, form) in kernels {
+            let (own, left) = operands_left.split_at(kernel.loads.len() + kernel.stores.len());
+            operands_left = left;
+            variants.push(self.variant(kernel, form, &kernel.windows[number], own, &bindings)?);
+        }
+        let mut params = variants[0].params;
+        if kernels.len() > 1 {
+            match together(kernels, &mut variants) {
+                Some(all) => params = all,
+                None => return Ok(None),
+            }
+            key.push(u64::MAX - kernels.len() as u64);
+        }
+        for ((kernel, _), variant) in kernels.iter().zip(&variants) {
+            key.extend(wgsl::key(kernel, variant));
+        }
+        Ok(Some(DraftWindow { operands, bindings, variants, params, key }))
+    }
+
+    /// Returns the variant of a window of a kernel.
+    fn variant(
+        &self,
+        kernel: &Kernel,
+        form: &Form,
+        window: &Window,
+        operands: &[Operand],
+        bindings: &[Binding],
+    ) -> Result<Variant> {
         let mut kinds: SmallVec<[Slot; 8]> =
             bindings.iter().map(|b| Slot { words: b.words, access: b.access, width: 1 }).collect();
         let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
@@ -109,22 +180,28 @@ impl Preparer<'_> {
         let is_aligned =
             |(n, o): (usize, &Operand)| is_aligned(kernel, n, o.offset) && !self.buffers[o.buffer].is_between_vectors();
         let aligned: SmallVec<[bool; 8]> = operands.iter().enumerate().map(is_aligned).collect();
-        let variant = classify(kernel, form, window, (&offsets, &aligned), &slots, &mut kinds)?;
-        let key = wgsl::key(kernel, &variant);
-        Ok(DraftWindow { operands, bindings, variant, key })
+        classify(kernel, form, window, (&offsets, &aligned), &slots, &mut kinds)
     }
 
     /// Compiles the missing pipelines of the plan in parallel.
     fn compile(&mut self, drafts: &[Option<Draft<'_>>]) -> Result<(), (Error, usize)> {
         let (mut wanted, mut kernels, mut keys) = (vec![], vec![], HashSet::new());
-        for Draft { kernel, form, windows } in drafts.iter().flatten() {
-            for DraftWindow { variant, key, .. } in windows {
+        for Draft { kernels: own, windows } in drafts.iter().flatten() {
+            for DraftWindow { variants, params, key, .. } in windows {
                 if self.pipelines.find(key).is_some() || !keys.insert(key) {
                     continue;
                 }
-                let text = wgsl::generate(kernel, form, variant, Dialect::of(self.caps))
-                    .map_err(|fault| (Error::with_line(fault.kind, kernel.name, fault.detail, None), kernel.node))?;
-                let interface = Interface { slots: &variant.slots, checks: form.checks, params: variant.params };
+                let (kernel, form) = &own[0];
+                let dialect = Dialect::of(self.caps);
+                let all: SmallVec<[(&Kernel, &Form, &Variant); 1]> =
+                    own.iter().zip(variants).map(|((kernel, form), variant)| (*kernel, form, variant)).collect();
+                let text = match variants.len() {
+                    1 => wgsl::generate(kernel, form, &variants[0], dialect),
+                    _ => wgsl::generate_together(&all, dialect),
+                };
+                let text =
+                    text.map_err(|fault| (Error::with_line(fault.kind, kernel.name, fault.detail, None), kernel.node))?;
+                let interface = Interface { slots: &variants[0].slots, checks: form.checks, params: *params };
                 wanted.push(Wanted { key: key.clone(), interface, text });
                 kernels.push(*kernel);
             }
@@ -135,10 +212,10 @@ impl Preparer<'_> {
     }
 
     fn kernel(&self, draft: &Draft<'_>) -> Result<PreparedKernel> {
-        let Draft { kernel, form, windows } = draft;
-        let prepared =
-            windows.iter().zip(&kernel.windows).map(|(draft, window)| self.window(kernel, form, draft, window));
-        let windows = prepared.collect::<Result<_>>()?;
+        let Draft { kernels, windows } = draft;
+        let (kernel, form) = &kernels[0];
+        let windows = windows.iter().enumerate().map(|(n, window)| self.window(kernels, window, n));
+        let windows = windows.collect::<Result<_>>()?;
         let checked = form.gathers.iter().filter(|_| form.checks).filter_map(|v| kernel.values[*v].op.position());
         let gathers = checked.map(|Position { index, extent, name, node, .. }| Gather {
             name,
@@ -146,32 +223,58 @@ impl Preparer<'_> {
             compute: kernel.values[*index].compute(),
             extent: *extent,
         });
+        let (mut scalars, mut offsets) = (Vec::new(), SmallVec::new());
+        let mut begin = if kernels.len() > 1 { first_of_together(kernels.len()) } else { 0 };
+        for (kernel, form) in kernels {
+            scalars.extend(form.scalars.iter().enumerate().map(|(i, n)| (*n, begin + HEADER + 2 * i)));
+            offsets.push((kernel.loads.len() + kernel.stores.len(), begin + form.offsets));
+            begin += words_of_params(kernel, form);
+        }
         Ok(PreparedKernel {
             name: kernel.name,
             node: kernel.node,
             continues: kernel.continues,
             windows,
             gathers: gathers.collect(),
-            offsets: form.offsets,
-            scalars: form.scalars.clone(),
+            offsets,
+            scalars,
         })
     }
 
-    fn window(&self, kernel: &Kernel, form: &Form, draft: &DraftWindow, window: &Window) -> Result<PreparedWindow> {
-        let DraftWindow { operands, bindings, variant, key } = draft;
-        let missing = || Error::with_line(ErrorKind::Internal, kernel.name, "its pipeline was not compiled", None);
+    fn window(&self, kernels: &[(&Kernel, Form)], draft: &DraftWindow, number: usize) -> Result<PreparedWindow> {
+        let DraftWindow { operands, bindings, variants, key, .. } = draft;
+        let name = kernels[0].0.name;
+        let missing = || Error::with_line(ErrorKind::Internal, name, "its pipeline was not compiled", None);
         let pipeline = self.pipelines.find(key).cloned().ok_or_else(missing)?;
-        let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
-        let strides: SmallVec<[&[isize]; 8]> =
-            kernel.loads.iter().map(|l| &l.strides[..]).chain(kernel.stores.iter().map(|s| &s.strides[..])).collect();
-        let (header, words) = template(kernel, form, (window, variant.lines), &strides, (count, inner));
+        let (mut header, mut words, mut ends) = (Header::default(), vec![], vec![]);
+        let mut workgroups = 0;
+        for ((kernel, form), variant) in kernels.iter().zip(variants) {
+            let window = &kernel.windows[number];
+            let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
+            let loads = kernel.loads.iter().map(|l| &l.strides[..]);
+            let strides: SmallVec<[&[isize]; 8]> = loads.chain(kernel.stores.iter().map(|s| &s.strides[..])).collect();
+            let (own, mut list) = template(kernel, form, (window, variant.lines), &strides, (count, inner));
+            workgroups += variant::workgroups(kernel, variant, window, count) as u64;
+            if kernels.len() > 1 {
+                own.write(&mut list);
+                words.append(&mut list);
+                ends.push(workgroups as u32);
+            } else {
+                (header, words) = (own, list);
+            }
+        }
+        if kernels.len() > 1 {
+            let mut first = vec![0; first_of_together(kernels.len())];
+            first[HEADER..HEADER + ends.len()].copy_from_slice(&ends);
+            words.splice(0..0, first);
+        }
         Ok(PreparedWindow {
             pipeline,
             operands: operands.clone().into(),
             bindings: bindings.iter().map(|b| b.operand).collect(),
             header,
             words: words.into(),
-            workgroups: workgroups(kernel, variant, window, count) as u64,
+            workgroups,
         })
     }
 
@@ -214,25 +317,19 @@ impl Preparer<'_> {
 
     /// Creates the bindings, and sets the `binding` of each operand. There is a binding for each buffer and word type
     /// and, if the buffer is larger than the largest binding, for each range of bytes that operands touch.
-    fn bindings(&self, kernel: &Kernel, operands: &mut [Operand]) -> Result<SmallVec<[Binding; 8]>> {
-        let words =
-            kernel.loads.iter().map(|l| wgsl::words(l.dtype)).chain(kernel.stores.iter().map(wgsl::stored_words));
+    fn bindings(&self, words: &[(BufferRef, Words, Access)], operands: &mut [Operand]) -> SmallVec<[Binding; 8]> {
         let mut bindings: SmallVec<[Binding; 8]> = SmallVec::new();
-        for (n, (o, words)) in operands.iter_mut().zip(words).enumerate() {
+        for (n, (o, (_, words, access))) in operands.iter_mut().zip(words).enumerate() {
             let buffer = self.buffers[o.buffer].buffer;
             let span = (buffer.size > self.caps.max_binding).then(|| o.bytes(o.shift(self.buffers)));
-            let known = bindings.iter().position(|b| b.id == buffer.id && b.words == words && b.span == span);
+            let known = bindings.iter().position(|b| b.id == buffer.id && b.words == *words && b.span == span);
             o.binding = known.unwrap_or_else(|| {
-                bindings.push(Binding { operand: n, id: buffer.id, words, access: Access::Read, span });
+                bindings.push(Binding { operand: n, id: buffer.id, words: *words, access: Access::Read, span });
                 bindings.len() - 1
             });
-            if n >= kernel.loads.len() {
+            if *access == Access::Write {
                 bindings[o.binding].access = Access::Write;
             }
-        }
-        if bindings.len() > self.caps.max_bindings {
-            let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
-            return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
         // wgpu rejects a buffer that is bound both as read-only and as read-write, so if one binding of a buffer
         // writes, all bindings of that buffer do
@@ -242,6 +339,47 @@ impl Preparer<'_> {
                 bindings[i].access = Access::Write;
             }
         }
-        Ok(bindings)
+        bindings
     }
+}
+
+/// Returns the buffer, the word type and the access of each load, then of each store.
+fn words_of(kernel: &Kernel) -> impl Iterator<Item = (BufferRef, Words, Access)> {
+    let loads = kernel.loads.iter().map(|l| (l.buffer, wgsl::words(l.dtype), Access::Read));
+    loads.chain(kernel.stores.iter().map(|s| (s.buffer, wgsl::stored_words(s), Access::Write)))
+}
+
+/// Returns the words of the parameters of a kernel that runs in one dispatch with others.
+fn words_of_params(kernel: &Kernel, form: &Form) -> usize {
+    4 * (form.table + (kernel.outer.len().max(1) + 1) * form.row)
+}
+
+/// Gives kernels that are to run in one dispatch the same slots, and returns the length of all parameters in vectors of
+/// four words. Returns `None` if they cannot run in one dispatch.
+fn together(kernels: &[(&Kernel, Form)], variants: &mut [Variant]) -> Option<u32> {
+    for n in 0..variants[0].slots.len() {
+        let uses = |v: &&Variant| v.loads.iter().chain(v.stores.iter().map(|s| &s.0)).any(|slot| *slot as usize == n);
+        let mut slots = variants.iter().filter(uses).map(|v| v.slots[n]);
+        let first = slots.next()?;
+        // kernels that access a buffer by vectors of different lengths access it by words
+        let width = if slots.clone().all(|slot| slot.width == first.width) { first.width } else { 1 };
+        let weaves = variants.iter().filter(uses).any(|v| v.woven > 1 && v.slots[n].width != width);
+        if weaves || slots.any(|slot| slot.access != first.access) {
+            return None;
+        }
+        variants.iter_mut().for_each(|v| v.slots[n] = Slot { width, ..first });
+    }
+    let mut words = first_of_together(kernels.len());
+    for ((kernel, form), variant) in kernels.iter().zip(variants.iter_mut()) {
+        // the branch that selects a kernel must contain no barrier
+        if variant.has_squares() || variant.groups.size != kernels[0].0.schedule.groups()?.size {
+            return None;
+        }
+        let own = words_of_params(kernel, form);
+        variant.params = own as u32 / 4;
+        words += own;
+    }
+    let class = PARAMS_CLASSES.into_iter().find(|class| *class as usize >= words / 4)?;
+    let fits = kernels.iter().map(|(k, _)| k.outer_size() as u64).sum::<u64>() <= 1 << 31;
+    fits.then_some(class)
 }

@@ -112,13 +112,13 @@ pub(super) struct PreparedKernel {
     pub node: usize,
     /// Whether it is a further pass of the kernel before it, and so is not counted as a kernel.
     pub continues: bool,
-    /// Empty if there is no element to compute.
+    /// Empty if there is no element to compute, or if the kernel runs in the dispatch of one before it.
     pub windows: Vec<PreparedWindow>,
-    /// The numbers of the scalars that the parameters hold, in order: two words each, from word [`wgsl::HEADER`] on.
-    pub scalars: Vec<usize>,
-    /// The word of the parameters that holds the offset of operand 0. The offsets of the other operands follow, a word
-    /// each.
-    pub offsets: usize,
+    /// The numbers of the scalars that the parameters hold, each with the first of its two words.
+    pub scalars: Vec<(usize, usize)>,
+    /// For the operands of each kernel, the number of operands, and the word of the parameters that holds the offset of
+    /// the first. The offsets of the others follow, a word each. There are several kernels if they run in one dispatch.
+    pub offsets: SmallVec<[(usize, usize); 1]>,
     /// All gathers and positions of the kernel in the order of values, because their error ids are counted in this
     /// order. Empty if no index of the kernel is checked.
     pub gathers: Vec<Gather>,

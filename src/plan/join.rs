@@ -5,7 +5,6 @@
 
 use super::planner::Planner;
 use super::schedule::is_simple;
-use crate::base::layout;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Step, Store};
 
 /// The number of earlier steps among which a kernel looks for its host, the kernel into which it is merged. The limit
@@ -52,7 +51,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
         is_joinable(host)
             && !has_passes(*i)
             && have_one_space(host, kernel)
-            && (share_a_load(host, kernel) || p.caps.workgroup > 0 && are_parts(host, kernel))
+            && (share_a_load(host, kernel) || cfg!(feature = "gpu") && p.caps.workgroup > 0 && are_parts(host, kernel))
             && fits(p, host, kernel)
     })
 }
@@ -82,9 +81,7 @@ fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
 /// continue each other and scatters, neither of which are joinable.
 fn are_parts(a: &Kernel, b: &Kernel) -> bool {
     // if a store of narrow elements begins within a word, all stores of its kernel write atomically
-    let by_words =
-        |s: &Store| s.dtype.size() >= 4 || s.offset % 4 == 0 && layout::is_c_contiguous(&a.outer, &s.strides);
-    let kind = |s: &Store| (s.buffer, by_words(s));
+    let kind = |s: &Store| (s.buffer, s.fills_words(&a.outer));
     let values = a.values.len() + b.values.len();
     a.kind == KernelKind::Elementwise
         && a.stores.iter().chain(&b.stores).all(|s| kind(s) == kind(&a.stores[0]))

@@ -108,7 +108,10 @@ mod gpu {
                 let parts: Vec<[Expr; 2]> =
                     (0..count).map(|i| Twins::new(&mut dice, t, &[n], &d).part(i % 2, &[n])).collect();
                 agree(&format!("{count} of {t}"), together(&parts, -1, true));
-                agree(&format!("{count} of {t}, one after another"), together(&parts, 0, false));
+                let uneven: Vec<[Expr; 2]> = (parts.into_iter().enumerate())
+                    .map(|(i, p)| p.map(|e| e.slice(s![..(n - 4 * i - number % 2 * (i / 2)) as isize])))
+                    .collect();
+                agree(&format!("{count} of {t}, one after another"), together(&uneven, 0, false));
             }
         }
     }
@@ -130,13 +133,22 @@ mod gpu {
 
     #[test]
     fn parts_are_few_kernels() {
-        let Some(d) = gpu(1) else { return };
+        let Some(d) = gpu(1).map(|d| own(&d)) else { return };
         let kernels = |e: Expr| e.plan().unwrap().kernels();
         let parts: Vec<Array> = (0..4).map(|i| put(&d, vec![i as f32; 165], &[33, 5])).collect();
         for axis in [0, 1] {
             assert_eq!(kernels(concat(&parts, axis)), 1);
             let doubled = parts.iter().map(|p| p * 2.0f32 + 1.0f32);
             assert_eq!(kernels(stack(doubled, axis)), 1);
+            let uneven = |(i, p): (usize, &Array)| match axis {
+                0 => p.slice(s![..33 - i as isize]),
+                _ => p.slice(s![.., i as isize..]),
+            };
+            let joined = concat(parts.iter().enumerate().map(uneven), axis);
+            let plan = joined.plan().unwrap();
+            let before = d.stats().dispatches;
+            joined.eval().unwrap();
+            assert_eq!([plan.kernels(), plan.dispatches(), (d.stats().dispatches - before) as usize], [1; 3]);
         }
     }
 }

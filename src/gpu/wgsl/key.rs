@@ -36,7 +36,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         KernelKind::Matmul => 3u64,
     };
     // `shuffled` follows from the lanes and the device
-    let Groups { size, lanes, shuffled: _, held, in_flight, run: _, tile, blocks, axes } = variant.groups;
+    let Groups { size, lanes, shuffled: _, held, in_flight, run: _, tile, blocks, axes, beside: _ } = variant.groups;
     let [outer, inner] = axes.map(|a| a as u32);
     // each number has enough bits for its largest value. 14 bits suffice for each of `sizes`: the largest is the length
     // of the parameters, up to 4,096 vectors

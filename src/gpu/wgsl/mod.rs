@@ -21,6 +21,7 @@ mod routine;
 mod row;
 mod scan;
 mod text;
+mod together;
 
 pub(crate) use access::{packing, stored_words, words};
 pub(crate) use four::words_of_four;
@@ -31,6 +32,7 @@ pub(crate) use routine::{
     PARAMS as ROUTINE_PARAMS, generate as generate_routine, key as routine_key, params as routine_params,
     slots as routine_slots,
 };
+pub(crate) use together::{first_of_together, generate_together};
 
 use crate::base::error::Fault;
 use crate::plan::kernel::{Groups, Kernel, KernelKind, Op, Value};
@@ -307,6 +309,34 @@ fn frame(size: u32) -> Cow<'static, str> {
 /// functions of `shaders/lib` that it calls, and the parts that it uses of the shader file for its kind of kernel.
 /// Only the functions of the library depend on the dialect.
 pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect: Dialect) -> Result<String, Fault> {
+    let Parts { head, declarations, written, rest } = parts(kernel, form, variant)?;
+    let library = library::needed(&format!("{declarations}{written}"), dialect);
+    let frame = frame(variant.groups.size.into());
+    let enables = if variant.groups.blocks.is_some() { cooperative::ENABLES } else { dialect.enables(&library) };
+    Ok(assembled(&[head, enables, &frame, &declarations, &library, &written, &rest]))
+}
+
+/// The parts of a kernel's source that are written for it: the comment of its shader file, the declarations, the functions
+/// that the file calls, and the file's entry point.
+struct Parts {
+    head: &'static str,
+    declarations: String,
+    written: String,
+    rest: String,
+}
+
+/// Returns the parts one after another, separated by empty lines.
+fn assembled(parts: &[&str]) -> String {
+    let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
+    for part in parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {
+        text.push_str(part);
+        text.push_str("\n\n");
+    }
+    text.truncate(text.trim_end().len() + 1);
+    text
+}
+
+fn parts(kernel: &Kernel, form: &Form, variant: &Variant) -> Result<Parts, Fault> {
     let mut body = Body::new(kernel, form, variant);
     let blocks = variant.groups.blocks;
     let written = match kernel.kind {
@@ -362,6 +392,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
         rest.replace("LANES < inner {", "LANES <= inner {"),
         mutant!(four_past_a_row, rest.replace("if left > 3u {", "if left > 2u {"), rest)
     );
+<<<<<<< HEAD
     let declarations = body.declarations();
     let written = rare::with_quick_paths(&written, dialect);
     let library = library::needed(&format!("{declarations}{written}"), dialect);
@@ -375,6 +406,9 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect:
     }
     text.truncate(text.trim_end().len() + 1);
     Ok(text)
+=======
+    Ok(Parts { head, declarations: body.declarations(), written, rest })
+>>>>>>> 61f77e4f (Run kernels that write parts of one array in one dispatch)
 }
 
 #[cfg(feature = "testing")]

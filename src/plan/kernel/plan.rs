@@ -317,6 +317,7 @@ impl Step {
 
     pub fn dispatches(&self) -> usize {
         match self {
+            Step::Nest(kernel) if kernel.schedule.is_beside() => 0,
             Step::Nest(kernel) => kernel.windows.len(),
             Step::Routine(call) => call.dispatches(),
             Step::Clear { .. } => 0,

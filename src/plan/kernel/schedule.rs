@@ -103,6 +103,8 @@ pub(crate) struct Groups {
     pub blocks: Option<Blocks>,
     /// How an index of `outer`, and an index of `inner`, is converted to a position in an operand.
     pub axes: [Axes; 2],
+    /// Whether the kernel runs in the dispatch of the one before it ([`Kernel::runs_beside`]).
+    pub beside: bool,
 }
 
 /// How a shader computes the position of an element in the operands. The planner has merged axes where possible, so
@@ -232,6 +234,11 @@ impl Schedule {
             Work::Groups(groups) => Some(groups),
             Work::Undecided | Work::Tiles(_) | Work::Product(_) => None,
         }
+    }
+
+    /// Returns whether the kernel runs in the dispatch of the one before it.
+    pub fn is_beside(&self) -> bool {
+        matches!(self.work, Work::Groups(Groups { beside: true, .. }))
     }
 
     /// Returns how store `n` writes.
@@ -396,7 +403,8 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
         Axes::Any => String::new(),
     };
     let inner = if kernel.inner.is_empty() { String::new() } else { places(g.axes[1], "inner") };
-    format!("{shape}{}{inner}", places(g.axes[0], "outer"))
+    let beside = if g.beside { ", in the dispatch of the kernel before" } else { "" };
+    format!("{shape}{}{inner}{beside}", places(g.axes[0], "outer"))
 }
 
 /// Formats values by their indices: `v0 v3`.

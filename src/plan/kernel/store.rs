@@ -3,7 +3,7 @@
 use super::{BufferRef, Kernel, KernelKind};
 use crate::base::dtype::DType;
 pub(crate) use crate::base::layout::Combine;
-use crate::base::layout::Strides;
+use crate::base::layout::{self, Strides};
 use smallvec::SmallVec;
 
 /// A write of a value, narrowed to `dtype`, which has the value's compute type.
@@ -77,6 +77,12 @@ impl Store {
         self.scattered().map_or(0, |s| (s.extent.saturating_sub(1) as isize).saturating_mul(s.stride))
     }
 
+    /// Returns whether the elements that the store writes over `outer` begin on a word of 32 bits, and are contiguous. So they
+    /// share at most their last word with other elements.
+    pub fn fills_words(&self, outer: &[usize]) -> bool {
+        self.dtype.size() >= 4 || self.offset % 4 == 0 && layout::is_c_contiguous(outer, &self.strides)
+    }
+
     /// Returns the values that the store reads: the stored one, the condition and the index.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         std::iter::once(self.value).chain(self.condition()).chain(self.scattered().map(|s| s.index)).collect()
@@ -121,5 +127,21 @@ impl Kernel {
             && { steps }.all(|(_, stride)| is_multiple(*stride))
             && self.stores.iter().all(alike)
             && self.stores.chunks(count).all(in_order)
+    }
+
+    /// Returns whether a GPU may run the kernel and the one before it in one dispatch, because they write parts of one node's
+    /// memory and do not read it. Such kernels write different elements, unless they scatter.
+    pub fn runs_beside(&self, before: &Kernel) -> bool {
+        let Some(to) = self.stores.first().map(|s| s.buffer) else { return false };
+        // if both begin on a word, they share none
+        [before, self].into_iter().all(|k| {
+            k.kind == KernelKind::Elementwise
+                && k.windows.len() == 1
+                && k.node == self.node
+                && k.outer_size() > 0
+                && !k.checks()
+                && k.stores.iter().all(|s| s.is_plain() && s.buffer == to && s.fills_words(&k.outer))
+                && k.loads.iter().all(|l| l.buffer != to)
+        })
     }
 }

@@ -8,8 +8,8 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout;
 use crate::plan::kernel::{
-    Axes, Caps, Groups, Kernel, KernelKind, Lanes, Op, SCAN_BLOCK, SCAN_RUN, Store, Tile, Window, Work, WriteClass,
-    is_narrow,
+    Axes, BufferRef, Caps, Groups, Kernel, KernelKind, Lanes, Op, SCAN_BLOCK, SCAN_RUN, Step, Store, Tile, Window,
+    Work, WriteClass, is_narrow,
 };
 use smallvec::SmallVec;
 
@@ -96,6 +96,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         tile,
         blocks,
         axes: [axes(kernel.outer.len()), axes(kernel.inner.len())],
+        beside: false,
     };
     kernel.schedule.work = Work::Groups(groups);
     let passes = passes_of_stores(kernel, Again::Nothing);
@@ -283,5 +284,32 @@ fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bo
                 && whole(&window.shape[..axes - 1], &strides[..axes - 1])
         }
         KernelKind::Reduce(_) => false,
+    }
+}
+
+/// Makes kernels run in one dispatch that write parts of the same memory, as far as their bindings and values do not exceed
+/// the device's limits. They count as passes of one kernel.
+pub(super) fn put_beside(steps: &mut [Step], caps: &Caps) {
+    let (mut bound, mut values): (Vec<(BufferRef, DType)>, usize) = (vec![], 0);
+    for i in 0..steps.len() {
+        let (before, next) = steps.split_at_mut(i);
+        let Step::Nest(next) = &mut next[0] else { continue };
+        let begins = !before.last().and_then(Step::nest).is_some_and(|before| next.runs_beside(before));
+        let bind = |bound: &mut Vec<(BufferRef, DType)>| {
+            let stores = next.stores.iter().map(|s| (s.buffer, s.dtype));
+            for of in next.loads.iter().map(|l| (l.buffer, l.dtype)).chain(stores) {
+                if !bound.contains(&of) {
+                    bound.push(of);
+                }
+            }
+        };
+        bind(&mut bound);
+        values += next.values.len();
+        if begins || bound.len() > caps.max_bindings || values > caps.max_values {
+            (bound, values) = (vec![], next.values.len());
+            bind(&mut bound);
+        } else if let Work::Groups(groups) = &mut next.schedule.work {
+            (groups.beside, next.continues) = (true, true);
+        }
     }
 }

@@ -28,6 +28,9 @@ pub(super) fn schedule(plan: &mut Plan, caps: &Caps) -> Result<()> {
         }
     }
     products::hand_on(&mut plan.steps);
+    if cfg!(feature = "gpu") && caps.workgroup > 0 {
+        groups::put_beside(&mut plan.steps, caps);
+    }
     Ok(())
 }
 

@@ -116,6 +116,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
             tile: None,
             blocks: None,
             axes: [Axes::Any; 2],
+            beside: false,
         },
         run: if how == StoreMode::Owned { 4 } else { 1 },
         params: form.params(4).unwrap(),
