@@ -125,6 +125,7 @@ fn caps() -> Caps {
         // `cpu/matmul/mod.rs` computes only the product
         fuses_product: false,
         reports_late: false,
+        skips_branches: true,
         workgroup: 0,
         workgroup_memory: 0,
         subgroup: [1, 1],

@@ -224,6 +224,7 @@ pub(super) fn described(
         caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     }
     caps.tiles = Tiles::of_adapter(info.vendor, software);
+    caps.skips_branches = !software;
     Opened { device, queue, caps, limits, software, memory: memory_of(adapter) }
 }
 
@@ -366,6 +367,7 @@ fn capabilities(
         max_indices,
         fuses_product: true,
         reports_late: true,
+        skips_branches: true,
         workgroup,
         workgroup_memory: limits.max_compute_workgroup_storage_size as usize,
         subgroup: [1, 1],

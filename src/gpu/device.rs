@@ -165,6 +165,7 @@ pub(super) async fn connected(
         _ => MultiplyAdd::Separate,
     };
     caps.tiles = shrink.and_then(|s| s.tiles).unwrap_or(caps.tiles);
+    caps.skips_branches |= shrink.is_some_and(|s| s.skips_branches);
     let alignment = opened.limits.uniform_alignment;
     let batch = connection.scoped("open", || Batch::new(&connection, alignment, notes.clone(), disk.clone()))?;
     Ok(Arc::new_cyclic(|this| Gpu {

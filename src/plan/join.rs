@@ -1,7 +1,7 @@
 //! Merges kernels over the same index space that read the same memory into one kernel with several stores. So results
 //! that are requested together, and stored nodes of one graph, read shared memory only once. On a GPU, also merges
-//! kernels that write parts of the same memory, such as the parts of a concatenation: dispatches that write one buffer
-//! wait for each other, and stores that lie side by side become one vector ([`Kernel::woven`]).
+//! kernels whose elements are neighbours in memory, such as the parts of a `stack` along the last axis, because stores
+//! that lie side by side become one vector ([`Kernel::woven`]).
 
 use super::planner::Planner;
 use super::schedule::is_simple;
@@ -11,6 +11,9 @@ use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Step, Store};
 /// keeps planning linear in the graph. 16 is enough because kernels that read the same array are mostly near each
 /// other.
 const LOOK_BACK: usize = 16;
+
+/// The bytes of a cache line of most cards.
+const LINE: usize = 128;
 
 /// Merges kernels wherever that changes no bit of a result and exceeds no limit of the device.
 pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
@@ -51,7 +54,8 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
         is_joinable(host)
             && !has_passes(*i)
             && have_one_space(host, kernel)
-            && (share_a_load(host, kernel) || cfg!(feature = "gpu") && p.caps.workgroup > 0 && are_parts(host, kernel))
+            && (share_a_load(host, kernel)
+                || cfg!(feature = "gpu") && p.caps.workgroup > 0 && are_neighbours(host, kernel))
             && fits(p, host, kernel)
     })
 }
@@ -76,15 +80,15 @@ fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
     a.loads.iter().any(|l| b.loads.contains(l) && reads_many(l))
 }
 
-/// Returns whether elementwise kernels write parts of the same memory, and are small enough for several loads in flight
-/// even if they are one kernel. No steps of a plan write the same element of a temporary or a result, except those that
-/// continue each other and scatters, neither of which are joinable.
-fn are_parts(a: &Kernel, b: &Kernel) -> bool {
-    // if a store of narrow elements begins within a word, all stores of its kernel write atomically
-    let kind = |s: &Store| (s.buffer, s.fills_words(&a.outer));
+/// Returns whether elementwise kernels write the same cache lines, and are small enough for several loads in flight even if
+/// they are one kernel. No steps of a plan write the same element of a temporary or a result, except those that continue
+/// each other and scatters, neither of which are joinable.
+fn are_neighbours(a: &Kernel, b: &Kernel) -> bool {
+    let first = &a.stores[0];
+    let is_near = |s: &Store| s.offset.abs_diff(first.offset).saturating_mul(s.dtype.size()) < LINE;
     let values = a.values.len() + b.values.len();
     a.kind == KernelKind::Elementwise
-        && a.stores.iter().chain(&b.stores).all(|s| kind(s) == kind(&a.stores[0]))
+        && a.stores.iter().chain(&b.stores).all(|s| s.buffer == first.buffer && is_near(s))
         && is_simple(values, a.compile_cost().saturating_add(b.compile_cost()))
 }
 

@@ -88,6 +88,14 @@ pub fn gpu_with_tiles(tiles: Tiles) -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { tiles: Some(tiles), ..Shrink::NONE })
 }
 
+/// Opens the first GPU as a device that skips branches, also if it is a software driver.
+///
+/// # Errors
+/// There is no GPU, or it cannot be opened.
+pub fn gpu_that_skips_branches() -> Result<Device> {
+    Device::gpu()?.shrunk(Shrink { skips_branches: true, ..Shrink::NONE })
+}
+
 /// The names of the devices for whose limits tests make plans: the CPU, a GPU card, and a GPU with about the minimum
 /// limits of WebGPU.
 pub const NAMED_CAPS: [&str; 3] = ["cpu", "card", "weak"];

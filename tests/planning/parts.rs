@@ -55,6 +55,11 @@ mod gpu {
         }
     }
 
+    /// The first GPU, and the same as a device that skips branches, on which kernels of parts run in one dispatch.
+    fn devices() -> Vec<Device> {
+        gpu(1).map(|d| vec![d, testing::gpu_that_skips_branches().unwrap()]).unwrap_or_default()
+    }
+
     fn types(d: &Device) -> Vec<DType> {
         DType::ALL.into_iter().filter(|t| has(d, *t)).collect()
     }
@@ -69,9 +74,10 @@ mod gpu {
 
     #[test]
     fn random_parts() {
-        let Some(d) = gpu(1) else { return };
-        let (mut dice, types) = (Dice::from(seed_of_turn(31)), types(&d));
-        for round in 0..scaled(300) {
+        let (mut dice, devices) = (Dice::from(seed_of_turn(31)), devices());
+        for round in 0..scaled(300).min(300 * devices.len()) {
+            let d = &devices[round % 2];
+            let types = types(d);
             let (t, rank, stacks) = (*dice.of(&types), 1 + dice.below(3), dice.below(2) == 0);
             let axis = dice.below(rank + stacks as usize);
             let mut shape: Vec<usize> = (0..rank).map(|_| 1 + dice.below(6)).collect();
@@ -81,7 +87,7 @@ mod gpu {
                 if uneven {
                     shape[axis] = dice.below(5);
                 }
-                let twins = Twins::new(&mut dice, t, &shape, &d);
+                let twins = Twins::new(&mut dice, t, &shape, d);
                 let kind = *dice.of(&[0, 0, 0, 1, 2, 3, 4]);
                 parts.push(twins.part(kind, &shape));
                 if dice.below(8) == 0 {
@@ -100,13 +106,13 @@ mod gpu {
 
     #[test]
     fn large_stacks_of_each_type() {
-        let Some(d) = gpu(1) else { return };
-        let mut dice = Dice::new(5);
-        for (number, t) in types(&d).into_iter().enumerate() {
+        let (mut dice, devices) = (Dice::new(5), devices());
+        for (number, t) in devices.first().map(types).unwrap_or_default().into_iter().enumerate() {
+            let d = &devices[1];
             for count in [2, 3, 4, 8].into_iter().filter(|count| in_turn(number + count, 2)) {
                 let n = LARGE / count.min(3) + 3;
                 let parts: Vec<[Expr; 2]> =
-                    (0..count).map(|i| Twins::new(&mut dice, t, &[n], &d).part(i % 2, &[n])).collect();
+                    (0..count).map(|i| Twins::new(&mut dice, t, &[n], d).part(i % 2, &[n])).collect();
                 agree(&format!("{count} of {t}"), together(&parts, -1, true));
                 let uneven: Vec<[Expr; 2]> = (parts.into_iter().enumerate())
                     .map(|(i, p)| p.map(|e| e.slice(s![..(n - 4 * i - number % 2 * (i / 2)) as isize])))
@@ -133,7 +139,7 @@ mod gpu {
 
     #[test]
     fn parts_are_few_kernels() {
-        let Some(d) = gpu(1).map(|d| own(&d)) else { return };
+        let Some(d) = devices().pop() else { return };
         let kernels = |e: Expr| e.plan().unwrap().kernels();
         let parts: Vec<Array> = (0..4).map(|i| put(&d, vec![i as f32; 165], &[33, 5])).collect();
         for axis in [0, 1] {

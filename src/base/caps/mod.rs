@@ -47,6 +47,8 @@ pub struct Caps {
     /// Whether an out-of-bounds index is reported only after the run that met it (true on a GPU). By then, the target
     /// may be partly written. If false, the kernel checks all indices before it writes.
     pub reports_late: bool,
+    /// Whether a workgroup skips a branch that none of its invocations takes. A software driver computes all branches.
+    pub skips_branches: bool,
     /// The maximum number of invocations of a workgroup. It is 0 on a CPU, where threads run tiles instead.
     pub workgroup: usize,
     /// Bytes of workgroup memory, which the invocations of a workgroup share.
@@ -207,6 +209,8 @@ pub(crate) struct Shrink {
     pub webgpu: bool,
     /// The tiles of wide products, which replace the tiles from the table of vendors.
     pub tiles: Option<Tiles>,
+    /// Whether a software driver counts as a device that skips branches ([`Caps::skips_branches`]).
+    pub skips_branches: bool,
 }
 
 #[cfg(any(feature = "gpu", feature = "testing"))]
@@ -221,9 +225,10 @@ impl Shrink {
         fma_in_f64: false,
         webgpu: false,
         tiles: None,
+        skips_branches: false,
     };
 
-    /// Returns whether any field other than `tiles` restricts the device.
+    /// Returns whether any field other than `tiles` and `skips_branches` restricts the device.
     #[cfg(feature = "gpu")]
     pub fn is_below(&self) -> bool {
         let whole = (self.max_binding, self.max_groups) == (u64::MAX, u32::MAX);
@@ -288,6 +293,7 @@ impl Caps {
             max_indices: 1 << 31,
             fuses_product: true,
             reports_late: true,
+            skips_branches: true,
             workgroup: 1024,
             workgroup_memory: 48 << 10,
             subgroup: [32, 32],

@@ -130,9 +130,10 @@ impl Kernel {
     }
 
     /// Returns whether a GPU may run the kernel and the one before it in one dispatch, because they write parts of one node's
-    /// memory and do not read it. Such kernels write different elements, unless they scatter.
+    /// memory and do not read it. Such kernels write different elements, unless they scatter. The boxes of a kernel stay apart,
+    /// because they share one shader, which takes less time to compile.
     pub fn runs_beside(&self, before: &Kernel) -> bool {
-        let Some(to) = self.stores.first().map(|s| s.buffer) else { return false };
+        let Some(to) = self.stores.first().map(|s| s.buffer).filter(|_| !self.continues) else { return false };
         // if both begin on a word, they share none
         [before, self].into_iter().all(|k| {
             k.kind == KernelKind::Elementwise

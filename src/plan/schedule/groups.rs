@@ -287,29 +287,33 @@ fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bo
     }
 }
 
-/// Makes kernels run in one dispatch that write parts of the same memory, as far as their bindings and values do not exceed
-/// the device's limits. They count as passes of one kernel.
+/// Makes kernels run in one dispatch that write parts of the same memory, if they are simple together, and have no more
+/// bindings than the device. They count as passes of one kernel.
 pub(super) fn put_beside(steps: &mut [Step], caps: &Caps) {
-    let (mut bound, mut values): (Vec<(BufferRef, DType)>, usize) = (vec![], 0);
+    let (mut bound, mut values, mut cost): (Vec<(BufferRef, DType)>, usize, u32) = (vec![], 0, 0);
+    let add = |list: &mut Vec<(BufferRef, DType)>, b| {
+        if !list.contains(&b) {
+            list.push(b);
+        }
+    };
     for i in 0..steps.len() {
         let (before, next) = steps.split_at_mut(i);
         let Step::Nest(next) = &mut next[0] else { continue };
-        let begins = !before.last().and_then(Step::nest).is_some_and(|before| next.runs_beside(before));
-        let bind = |bound: &mut Vec<(BufferRef, DType)>| {
-            let stores = next.stores.iter().map(|s| (s.buffer, s.dtype));
-            for of in next.loads.iter().map(|l| (l.buffer, l.dtype)).chain(stores) {
-                if !bound.contains(&of) {
-                    bound.push(of);
-                }
+        let stores = next.stores.iter().map(|s| (s.buffer, s.dtype));
+        let mut own: Vec<(BufferRef, DType)> = vec![];
+        next.loads.iter().map(|l| (l.buffer, l.dtype)).chain(stores).for_each(|b| add(&mut own, b));
+        let new = own.iter().filter(|b| !bound.contains(*b)).count();
+        let all = (values + next.values.len(), cost.saturating_add(next.compile_cost()));
+        let is_beside = before.last().and_then(Step::nest).is_some_and(|before| next.runs_beside(before))
+            && bound.len() + new <= caps.max_bindings
+            && is_simple(all.0, all.1);
+        match (is_beside, &mut next.schedule.work) {
+            (true, Work::Groups(groups)) => {
+                (groups.beside, next.continues) = (true, true);
+                (values, cost) = all;
             }
-        };
-        bind(&mut bound);
-        values += next.values.len();
-        if begins || bound.len() > caps.max_bindings || values > caps.max_values {
-            (bound, values) = (vec![], next.values.len());
-            bind(&mut bound);
-        } else if let Work::Groups(groups) = &mut next.schedule.work {
-            (groups.beside, next.continues) = (true, true);
+            _ => (bound, values, cost) = (vec![], next.values.len(), next.compile_cost()),
         }
+        own.into_iter().for_each(|b| add(&mut bound, b));
     }
 }

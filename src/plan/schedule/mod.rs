@@ -28,7 +28,7 @@ pub(super) fn schedule(plan: &mut Plan, caps: &Caps) -> Result<()> {
         }
     }
     products::hand_on(&mut plan.steps);
-    if cfg!(feature = "gpu") && caps.workgroup > 0 {
+    if cfg!(feature = "gpu") && caps.workgroup > 0 && caps.skips_branches {
         groups::put_beside(&mut plan.steps, caps);
     }
     Ok(())
