@@ -49,12 +49,11 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     k.extend(mutant!(shader_key_without_tile, None, tile.map(Tile::word)));
     let draws = mutant!(shader_key_without_draws, 0, variant.draws_blocks as u64);
     let whole = mutant!(shader_key_without_whole_runs, 0, variant.has_whole_runs as u64);
-    let (stores_whole, woven) = (variant.stores_whole as u64, variant.woven as u64);
     k.push(
         draws << 63
             | whole << 62
-            | stores_whole << 61
-            | woven << 48
+            | (variant.stores_whole as u64) << 61
+            | (variant.woven as u64) << 48
             | (variant.slots.len() as u64) << 32
             | (kernel.loads.len() as u64) << 16
             | kernel.stores.len() as u64,

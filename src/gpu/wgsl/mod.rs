@@ -392,23 +392,7 @@ fn parts(kernel: &Kernel, form: &Form, variant: &Variant) -> Result<Parts, Fault
         rest.replace("LANES < inner {", "LANES <= inner {"),
         mutant!(four_past_a_row, rest.replace("if left > 3u {", "if left > 2u {"), rest)
     );
-<<<<<<< HEAD
-    let declarations = body.declarations();
-    let written = rare::with_quick_paths(&written, dialect);
-    let library = library::needed(&format!("{declarations}{written}"), dialect);
-    let frame = frame(variant.groups.size.into());
-    let enables = if blocks.is_some() { cooperative::ENABLES } else { dialect.enables(&library) };
-    let parts = [head, enables, &*frame, &declarations, &library, &written, &rest];
-    let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
-    for part in parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {
-        text.push_str(part);
-        text.push_str("\n\n");
-    }
-    text.truncate(text.trim_end().len() + 1);
-    Ok(text)
-=======
     Ok(Parts { head, declarations: body.declarations(), written, rest })
->>>>>>> 61f77e4f (Run kernels that write parts of one array in one dispatch)
 }
 
 #[cfg(feature = "testing")]

@@ -78,20 +78,14 @@ fn groups() -> Groups {
     Groups {
         size: 64,
         lanes: 4,
-<<<<<<< HEAD
         shuffled: 1,
-=======
->>>>>>> 61f77e4f (Run kernels that write parts of one array in one dispatch)
         held: 2,
         in_flight: 1,
         run: 1,
         tile: None,
         blocks: None,
         axes: [Axes::Any; 2],
-<<<<<<< HEAD
-=======
         beside: false,
->>>>>>> 61f77e4f (Run kernels that write parts of one array in one dispatch)
     }
 }
 
