@@ -9,6 +9,7 @@ use crate::base::layout::View;
 use crate::graph::expr::{Expr, buffer_below, common, device_name, strong, view};
 use crate::plan;
 use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::panic::Location;
 
 /// Evaluates several expressions together, and returns an array for each. Subexpressions that they share are computed
@@ -83,7 +84,7 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
     }
     let computed = if roots.is_empty() { Results::new() } else { execute(&roots, device, at, at_once)? };
     let mut computed = computed.into_iter().zip(views);
-    let mut results = Results::new();
+    let (mut results, mut known) = (Results::new(), HashSet::new());
     for e in expressions {
         if e.0.is_stored() {
             results.push(constant(e)?);
@@ -92,7 +93,7 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
                 Some(v) => Array(view("view", &array.0, at, |_| Ok(v.clone()))),
                 None => array,
             };
-            results.push(apart(array, &results));
+            results.push(if expressions.len() == 1 { array } else { apart(array, &mut known) });
         }
     }
     Ok(results)
@@ -110,12 +111,11 @@ pub(super) fn constant(e: &Expr) -> Result<Array> {
 }
 
 /// Returns an array of its own, if the result of another expression shares its memory because both were computed once.
-/// Derivatives tell the two arrays apart.
-pub(super) fn apart(array: Array, others: &[Array]) -> Array {
+/// Derivatives tell the two arrays apart. `known` holds the addresses of the memory of other results; that of this one
+/// is added.
+pub(super) fn apart(array: Array, known: &mut HashSet<*const ()>) -> Array {
     match (array.0.0.stored(), array.0.0.layout()) {
-        (Some((buffer, ..)), Some(layout))
-            if others.iter().any(|other| other.0.0.stored().is_some_and(|o| o.0.same(buffer))) =>
-        {
+        (Some((buffer, ..)), Some(layout)) if !known.insert(buffer.address()) => {
             Array(Expr::stored(buffer.another(), layout, array.0.0.dtype, array.0.0.location))
         }
         _ => array,

@@ -16,6 +16,7 @@ use crate::graph::expr::{Expr, common, strong, view};
 use crate::plan::backend::Bindings;
 use crate::plan::{self, CachedPlan, Seeds};
 use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The plan of some expressions, for all arrays with the devices, dtypes and layouts of the placeholders.
@@ -130,7 +131,7 @@ impl Traced {
             Some(planned) => Device::with(self.device, |device| planned.run(arrays, run, device, at))?,
         };
         let missing = || Error::with_line(ErrorKind::Internal, "call", "a result is missing", at);
-        let mut results = vec![];
+        let (mut results, mut known) = (vec![], HashSet::new());
         for source in &self.results {
             results.push(match source {
                 Source::Captured(array) => array.clone(),
@@ -145,7 +146,7 @@ impl Traced {
                         Some(v) => Array(view("view", &array.0, at, |_| Ok(View::clone(v)))),
                         None => array,
                     };
-                    apart(array, &results)
+                    apart(array, &mut known)
                 }
             });
         }

@@ -136,6 +136,11 @@ impl Buffer {
         (Arc::as_ptr(&self.0) as *const u8 as u64) ^ (u64::from(self.1) << 40)
     }
 
+    /// Returns a number that only handles of the same memory share, as long as one of them exists.
+    pub fn address(&self) -> *const () {
+        Arc::as_ptr(&self.0) as *const ()
+    }
+
     /// Returns whether both handles refer to the same memory.
     pub fn same(&self, other: &Buffer) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -78,6 +78,9 @@ pub(super) struct Batch {
     ring: usize,
     pub pipelines: Pipelines,
     groups: WordMap<GroupKey, wgpu::BindGroup>,
+    /// The key that is looked up in `groups`. The list is kept, because allocating one would take longer than the
+    /// lookup.
+    key: Vec<u64>,
     /// The buffer of error notes.
     pub errors: wgpu::Buffer,
     /// Whether a gather, or a routine that can reject elements, was recorded since the error notes were last read.
@@ -123,6 +126,7 @@ impl Batch {
             ring: 0,
             pipelines: Pipelines::new(disk),
             groups: WordMap::default(),
+            key: Vec::new(),
             errors: error_notes(connection),
             unread_errors: false,
             notes,
@@ -213,12 +217,12 @@ impl Batch {
         pipeline: &Pipeline,
         bound: &[BufferSlice<'_>],
     ) -> Result<wgpu::BindGroup> {
-        let mut key: GroupKey = SmallVec::new();
-        key.push(pipeline.layout.number);
+        self.key.clear();
+        self.key.push(pipeline.layout.number);
         for b in bound {
-            key.extend_from_slice(&[b.id, mutant!(bind_group_of_another_offset, 0, b.offset), b.len]);
+            self.key.extend([b.id, mutant!(bind_group_of_another_offset, 0, b.offset), b.len]);
         }
-        if let Some(group) = self.groups.get(&key) {
+        if let Some(group) = self.groups.get(&self.key[..]) {
             return Ok(group.clone());
         }
         if self.groups.len() >= GROUPS {
@@ -237,7 +241,7 @@ impl Batch {
             let layout = &pipeline.layout.group;
             connection.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
         })?;
-        self.groups.insert(key, group.clone());
+        self.groups.insert(GroupKey::from_slice(&self.key), group.clone());
         Ok(group)
     }
 

@@ -37,11 +37,11 @@ struct BoundWindow<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    /// Records the steps of a plan. If a failure halfway could leave a write incomplete (`PreparedPlan::rehearses`),
-    /// first does everything that may fail.
+    /// Records the steps of a plan. If a failure halfway could leave a write in place incomplete
+    /// (`PreparedPlan::rehearses`), first does everything that may fail.
     pub fn record(&mut self, plan: &PreparedPlan) -> Result<()> {
         let steps = || self.plan.steps.iter().zip(&plan.steps);
-        if plan.rehearses {
+        if plan.rehearses && self.bindings.replaces {
             for step in steps() {
                 match step {
                     (_, PreparedStep::Nest(kernel)) => {

@@ -3,7 +3,7 @@
 //! source lines of a run.
 
 use super::memory::DriverBuffer;
-use super::pipelines::{Pipeline, WordHasher};
+use super::pipelines::{Pipeline, WordHasher, WordMap};
 use super::wgsl::{self, Header};
 use crate::base::dtype::Compute;
 use crate::plan::kernel::{BufferRef, KernelKind, Plan, Step};
@@ -135,8 +135,9 @@ pub(super) enum PreparedStep {
 pub(super) struct PreparedPlan {
     /// One for each step of the plan.
     pub steps: Vec<PreparedStep>,
-    /// Whether everything that may fail is tried before the first dispatch, so that a write in place is done completely
-    /// or not at all. A plan with one writing dispatch does not need this, because nothing can fail after it.
+    /// Whether a run in place tries everything that may fail before the first dispatch, so that the write is done
+    /// completely or not at all. A plan with one writing dispatch does not need this, because nothing can fail after
+    /// it.
     pub rehearses: bool,
 }
 
@@ -153,8 +154,12 @@ impl PreparedPlan {
     }
 }
 
-/// The key of a prepared plan: the plan's number, then the facts of a run that change what is prepared, sorted. Most
-/// runs have no such facts.
+/// The most buffers of a run that are compared with each other to find equal ones. Among more buffers, a hash map finds
+/// them, because the time of comparisons is quadratic.
+const SEARCHED: usize = 16;
+
+/// The key of a prepared plan: the plan's number, then the facts of a run that change what is prepared. Most runs have
+/// no such facts.
 pub(super) type Facts = SmallVec<[u64; 4]>;
 
 /// Returns the facts of a run. First, which of its buffers are the same buffer, because a buffer is bound only once.
@@ -164,10 +169,16 @@ pub(super) type Facts = SmallVec<[u64; 4]>;
 pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     let mut facts = Facts::new();
     facts.push(plan.id);
-    let mut by_id: SmallVec<[(u64, usize); 8]> = buffers.iter().enumerate().map(|(n, b)| (b.buffer.id, n)).collect();
-    by_id.sort_unstable();
-    for (first, second) in by_id.iter().zip(&by_id[1.min(by_id.len())..]).filter(|(a, b)| a.0 == b.0) {
-        mutant!(prepared_for_one_buffer, (), facts.push((second.1 as u64) << 32 | first.1 as u64));
+    let mut last: WordMap<u64, usize> = WordMap::default();
+    for (n, buffer) in buffers.iter().enumerate() {
+        let id = buffer.buffer.id;
+        let before = match buffers.len() <= SEARCHED {
+            true => buffers[..n].iter().rposition(|b| b.buffer.id == id),
+            false => last.insert(id, n),
+        };
+        if let Some(before) = before {
+            mutant!(prepared_for_one_buffer, (), facts.push((n as u64) << 32 | before as u64));
+        }
     }
     let outputs = buffers.len() - plan.outputs.len();
     for (n, (output, buffer)) in plan.outputs.iter().zip(&buffers[outputs..]).enumerate() {
@@ -181,8 +192,6 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
         let between = buffers.iter().enumerate().filter(|(_, b)| b.is_between_vectors());
         facts.extend(between.map(|(n, _)| 1 << 62 | n as u64));
     }
-    // sorted, because `by_id` is in the order of the driver's buffers, which differs from run to run
-    facts[1..].sort_unstable();
     facts
 }
 

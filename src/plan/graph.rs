@@ -347,8 +347,9 @@ impl<'a> Walk<'a> {
     /// Adds the number of the last node to the map. The first call adds all nodes.
     fn number_last(&mut self) {
         let known = if self.numbers.is_empty() { 0 } else { self.nodes.len() - 1 };
-        let pairs = self.nodes.iter().enumerate().skip(known);
-        self.numbers.extend(pairs.map(|(n, node)| (std::ptr::from_ref(*node), n as u32)));
+        for (n, node) in self.nodes.iter().enumerate().skip(known) {
+            self.numbers.insert(std::ptr::from_ref(*node), n as u32);
+        }
     }
 
     pub(super) fn key(&self) -> &[u64] {
