@@ -118,7 +118,6 @@ fn m_pow(x: f32, y: f32) -> f32 {
     let s = cp_block(ph - n) + pl;
     var r = cp_exp_add(1.0 + s * cp_exp2_poly(s), n);
     // the result may not be normal, or NaN has come of an Inf
-    // rare
     if cp_mag(z) > 0x42f80000u {
         r = cp_pow_of(l, y, 0);
     }
@@ -126,7 +125,6 @@ fn m_pow(x: f32, y: f32) -> f32 {
     r = cp_pick(r, cp_mag(x), bitcast<u32>(y) == 0x3f800000u);
     r = cp_pick(r, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);
     // x is no positive number but 1, or y no number but 0
-    // rare
     if bitcast<u32>(x) - 1u >= 0x7f7fffffu || bitcast<u32>(x) == 0x3f800000u || ym - 1u >= 0x7f7fffffu {
         r = cp_pow_special(r, x, y);
     }

@@ -310,6 +310,7 @@ fn frame(size: u32) -> Cow<'static, str> {
 /// Only the functions of the library depend on the dialect.
 pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect: Dialect) -> Result<String, Fault> {
     let Parts { head, declarations, written, rest } = parts(kernel, form, variant)?;
+    let written = rare::with_quick_paths(&written, dialect);
     let library = library::needed(&format!("{declarations}{written}"), dialect);
     let frame = frame(variant.groups.size.into());
     let enables = if variant.groups.blocks.is_some() { cooperative::ENABLES } else { dialect.enables(&library) };

@@ -92,6 +92,11 @@ pub(super) fn with_quick_paths(written: &str, dialect: Dialect) -> String {
     format!("{out}\n{functions}")
 }
 
+/// Returns the functions of a kernel without quick paths.
+pub(super) fn without_quick_paths(written: &str) -> String {
+    written.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(FOUR)).collect()
+}
+
 /// Returns the function `name` of a kernel.
 fn function<'a>(written: &'a str, name: &str) -> Option<&'a str> {
     let start = written.find(&format!("fn {name}("))?;

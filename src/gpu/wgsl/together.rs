@@ -4,7 +4,7 @@
 
 use super::library::{self, Dialect};
 use super::text::{Text, line};
-use super::{ELEMENTWISE, Form, HEADER, Parts, Variant, assembled, frame, parts};
+use super::{ELEMENTWISE, Form, HEADER, Parts, Variant, assembled, frame, parts, rare};
 use crate::base::error::Fault;
 use crate::plan::kernel::Kernel;
 
@@ -25,6 +25,7 @@ pub(crate) fn generate_together(kernels: &[(&Kernel, &Form, &Variant)], dialect:
     line!(main, "let group = group_index(id);");
     for (n, (kernel, form, variant)) in kernels.iter().enumerate() {
         let Parts { declarations, written: functions, rest, .. } = parts(kernel, form, variant)?;
+        let functions = rare::without_quick_paths(&functions);
         let is_binding = |line: &&str| line.starts_with("@group");
         if n == 0 {
             let lines = declarations.lines().filter(|l| is_binding(l) && !l.contains("<uniform>"));
