@@ -220,7 +220,7 @@ list! {
     promotion_row, "7 dtypes", "planning planted_faults::promotion", "a promotion row changed";
     quotients_not_corrected, "4 f32 sweep", "planning quotients::", "a GPU's quotient is its estimate";
     random_streams_alike, "16 random", "accuracy joins_and_generators", "two draws take the same stream";
-    rare_cases_left_out, "14 views", "accuracy ", "four neighbours keep the results of quick functions whose arguments they cannot handle";
+    rare_cases_left_out, "5 special values", "planning rare_arguments::gpu", "four neighbours keep the results of quick functions whose arguments they cannot handle";
     refused_memory_stays_counted, "12 leaks", "regressions planted::cpu::what_is_refused", "memory that was refused stays counted";
     remainder_takes_dividends_sign, "3 8-bit exhaustive", "accuracy sweep::all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
     rest_of_a_row_left, "6 rows together", "planning folds::rows_together", "a fold of short rows leaves out elements";
@@ -241,7 +241,7 @@ list! {
     shader_key_without_draws, "16 random", "planning vector_loads::random", "shaders that draw whole blocks are taken for those that draw single words";
     shader_key_without_fetches, "14 views", "planning vector_loads::layouts", "shaders that fetch four elements in another way are taken for each other";
     shader_key_without_index_mode, "9 indices", "regressions planted::gpu::shaders", "shaders of take are kept without the mode";
-    shader_key_without_whole_runs, "14 views", "planning vector_loads::", "shaders for rows of whole runs of four are taken for those of other rows";
+    shader_key_without_whole_runs, "14 views", "planning rare_arguments::gpu", "shaders for rows of whole runs of four are taken for those of other rows";
     shader_key_without_tile, "6 products", "planning tiles::shaders", "products with other tiles share one shader";
     shape_believed, "13 malformed files", "arrays files::lying", "memory for a shape that the data does not pay for";
     shared_chains_forgotten, "6 products", "operations products::definition", "of a sum over k that threads share only the last 256 products are kept";

@@ -219,8 +219,8 @@ pub(super) fn described(
     // a browser may report no name, so that pages cannot tell users apart
     let name = if info.name.is_empty() { format!("a GPU of {:?}", info.backend) } else { info.name };
     let (mut caps, limits) = capabilities(name, features, limits, shrink);
-    // naga does not know `enable subgroups;`, which a browser needs
-    if features.contains(wgpu::Features::SUBGROUP) && !cfg!(target_family = "wasm") {
+    // shaders do not use subgroups in a page, where the browser needs `enable subgroups;`, which naga does not know
+    if features.contains(wgpu::Features::SUBGROUP) && platform::CAN_WAIT {
         caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     }
     caps.tiles = Tiles::of_adapter(info.vendor, software);

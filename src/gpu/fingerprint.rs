@@ -114,11 +114,13 @@ texts! {
     "wgsl/library.rs",
     "wgsl/matmul.rs",
     "wgsl/place.rs",
+    "wgsl/rare.rs",
     "wgsl/reduce.rs",
     "wgsl/routine.rs",
     "wgsl/row.rs",
     "wgsl/scan.rs",
     "wgsl/text.rs",
+    "wgsl/together.rs",
 }
 
 #[cfg(feature = "testing")]

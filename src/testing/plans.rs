@@ -123,7 +123,7 @@ pub fn named_caps(name: &str) -> Option<Caps> {
             workgroup: 256,
             // like a card on DX12, which reserves 32 bytes of the 16 KiB that WebGPU guarantees
             workgroup_memory: 16_352,
-            subgroup: [4, 128],
+            subgroup: [1, 1],
             ..card(name)
         }),
         _ => None,

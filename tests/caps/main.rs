@@ -218,8 +218,8 @@ const WANTED: [[&str; 3]; 9] = [
     ],
     [
         "schedule: tiles of 2048 along a row, 4 rows a task, 64 KiB a task; in0 contiguous",
+        "schedule: groups of 256, 256 lanes a row, 4 loads in flight, shuffles of 32, 1 outer axis, 1 inner axis; in0 contiguous",
         "schedule: groups of 256, 256 lanes a row, 4 loads in flight, 1 outer axis, 1 inner axis; in0 contiguous",
-        "",
     ],
     [
         "schedule: product by tiles, 256 columns packed, 516 × 256 a task; in0 contiguous, in0 contiguous",
@@ -229,9 +229,10 @@ const WANTED: [[&str; 3]; 9] = [
     [
         "schedule: tiles of 2048 along a row, 48 KiB a task; in0 contiguous\n\
          pass 1: v0, then v1; pass 2: v0 v2 v3 (keeps v3), then v4; pass 3: kept v3 v5",
+        "schedule: groups of 256, 256 lanes × 16 a row, shuffles of 32, 1 outer axis, 1 inner axis; in0 contiguous\n\
+         pass 1: v0 (keeps v0), then v1; pass 2: kept v0 v2 v3 (keeps v3), then v4; pass 3: kept v3 v5",
         "schedule: groups of 256, 256 lanes × 16 a row, 1 outer axis, 1 inner axis; in0 contiguous\n\
          pass 1: v0 (keeps v0), then v1; pass 2: kept v0 v2 v3 (keeps v3), then v4; pass 3: kept v3 v5",
-        "",
     ],
     [
         "schedule: tiles 1 × 2048, 56 KiB a task; in0 broadcast, in1 gathered\n\

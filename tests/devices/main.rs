@@ -158,6 +158,11 @@ on_devices! {
             }
             // neither submitted nor waited for
         }
+        // a graphics card works on, and its device lives until the work is done
+        let begun = std::time::Instant::now();
+        while living_devices() > before && begun.elapsed().as_secs() < 10 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
         assert_eq!(living_devices(), before);
     }
 

@@ -225,7 +225,7 @@ fn moved(s: &mut Source, all: &[Expr]) -> Expr {
 fn validate(text: &str, caps: &Caps) {
     thread_local! { static KNOWN: RefCell<HashSet<u64>> = RefCell::default() }
     let mut hasher = DefaultHasher::new();
-    (text, caps.int64, caps.float64).hash(&mut hasher);
+    (text, caps.int64, caps.float64, caps.subgroup).hash(&mut hasher);
     if !KNOWN.with_borrow_mut(|known| known.insert(hasher.finish())) {
         return;
     }
@@ -236,6 +236,7 @@ fn validate(text: &str, caps: &Caps) {
     let mut features = Capabilities::empty();
     features.set(Capabilities::SHADER_INT64, caps.int64);
     features.set(Capabilities::FLOAT64, caps.float64);
+    features.set(Capabilities::SUBGROUP, caps.subgroup[0] > 1);
     // devices that convert f16 themselves
     let halves = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SHADER_FLOAT16;
     features.set(halves, caps.half != Half::INTEGERS);

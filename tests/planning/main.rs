@@ -24,6 +24,7 @@ mod peak_memory;
 mod plans;
 mod planted_faults;
 mod quotients;
+mod rare_arguments;
 mod routines;
 mod tiles;
 mod vector_loads;

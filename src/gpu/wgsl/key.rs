@@ -26,6 +26,13 @@ fn axes_of_factors(k: &mut Key, kernel: &Kernel, variant: &Variant) {
     }
 }
 
+/// Returns the facts of a run that a source depends on, in the upper 16 bits of a word.
+fn facts(variant: &Variant) -> u64 {
+    let draws = mutant!(shader_key_without_draws, 0, variant.draws_blocks as u64);
+    let whole_runs = mutant!(shader_key_without_whole_runs, 0, variant.has_whole_runs as u64);
+    draws << 63 | whole_runs << 62 | (variant.stores_whole as u64) << 61 | (variant.woven as u64) << 48
+}
+
 /// Returns everything that a kernel's source depends on, as words.
 pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     let mut k: Key = SmallVec::new();
@@ -47,13 +54,8 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     k.push(blocks << 32 | size as u64);
     k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
     k.extend(mutant!(shader_key_without_tile, None, tile.map(Tile::word)));
-    let draws = mutant!(shader_key_without_draws, 0, variant.draws_blocks as u64);
-    let whole = mutant!(shader_key_without_whole_runs, 0, variant.has_whole_runs as u64);
     k.push(
-        draws << 63
-            | whole << 62
-            | (variant.stores_whole as u64) << 61
-            | (variant.woven as u64) << 48
+        facts(variant)
             | (variant.slots.len() as u64) << 32
             | (kernel.loads.len() as u64) << 16
             | kernel.stores.len() as u64,

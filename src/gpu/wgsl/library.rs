@@ -2,6 +2,7 @@
 //! functions that it calls. A block is the part of a file between `// block: NAME` and `// end`.
 
 use super::rare::{has_branch, quick_form};
+use super::text::identifiers;
 use crate::base::caps::{Caps, Half, MultiplyAdd, NarrowHalf, WidenHalf};
 use crate::math::double::POLYNOMIALS;
 use std::collections::{BTreeSet, HashMap};
@@ -129,10 +130,6 @@ struct Library {
     names: HashMap<&'static str, usize>,
     /// The functions that have a quick form (`rare.rs`): those with a branch for rare arguments, and those that call them.
     quick: BTreeSet<&'static str>,
-}
-
-pub(super) fn identifiers(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|s| !s.is_empty())
 }
 
 /// Cuts a file into its top-level items, each with the comment above it: `fn` and `struct` up to a `}` in the first

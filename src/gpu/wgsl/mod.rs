@@ -310,7 +310,7 @@ fn frame(size: u32) -> Cow<'static, str> {
 /// Only the functions of the library depend on the dialect.
 pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect: Dialect) -> Result<String, Fault> {
     let Parts { head, declarations, written, rest } = parts(kernel, form, variant)?;
-    let written = rare::with_quick_paths(&written, dialect);
+    let written = rare::with_quick_paths(&written, library::quick(dialect));
     let library = library::needed(&format!("{declarations}{written}"), dialect);
     let frame = frame(variant.groups.size.into());
     let enables = if variant.groups.blocks.is_some() { cooperative::ENABLES } else { dialect.enables(&library) };
@@ -379,7 +379,7 @@ fn parts(kernel: &Kernel, form: &Form, variant: &Variant) -> Result<Parts, Fault
     if goes_on {
         rest = rest.replace("_from_a_sum(", "(");
     }
-    if variant.shuffled() > 1 {
+    if matches!(kernel.kind, KernelKind::Reduce(_) | KernelKind::Row) && variant.shuffled() > 1 {
         rest = rest.replace(LANE, LANE_OF_SUBGROUP).replacen("    let place = ", PLACE_OF_SUBGROUP, 1);
     }
     if let Some(tile) = variant.groups.tile {

@@ -4,7 +4,7 @@
 //! computes all of them by *quick* functions, which set `has_rare` instead of taking such a branch. Only if it is set are
 //! the four computed again, by the functions themselves. The results have the same bits either way.
 
-use super::library::{self, Dialect, identifiers};
+use super::text::identifiers;
 use std::collections::BTreeSet;
 
 /// The prefix of the names of quick functions.
@@ -55,10 +55,9 @@ fn renamed(text: &str, quick: &BTreeSet<&str>) -> String {
     out + rest
 }
 
-/// Returns the functions of a kernel with a quick path for each four calls of a function that has a quick form. `written`
-/// has a line [`FOUR`] above them.
-pub(super) fn with_quick_paths(written: &str, dialect: Dialect) -> String {
-    let quick = library::quick(dialect);
+/// Returns the functions of a kernel with a quick path for each four calls of a function that calls one of the functions
+/// `quick`. `written` has a line [`FOUR`] above them.
+pub(super) fn with_quick_paths(written: &str, quick: &BTreeSet<&str>) -> String {
     let (mut out, mut functions) = (String::with_capacity(written.len()), String::new());
     let mut lines = written.split_inclusive('\n');
     while let Some(line) = lines.next() {

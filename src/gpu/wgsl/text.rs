@@ -42,3 +42,8 @@ macro_rules! line {
     ($out:expr, $($arg:tt)*) => { $out.add(format_args!($($arg)*)) };
 }
 pub(super) use line;
+
+/// Returns the words of WGSL that may be identifiers.
+pub(super) fn identifiers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|s| !s.is_empty())
+}

@@ -3,7 +3,7 @@
 //! as a suffix.
 
 use super::library::{self, Dialect};
-use super::text::{Text, line};
+use super::text::{Text, identifiers, line};
 use super::{ELEMENTWISE, Form, HEADER, Parts, Variant, assembled, frame, parts, rare};
 use crate::base::error::Fault;
 use crate::plan::kernel::Kernel;
@@ -60,8 +60,7 @@ fn numbered(text: &str, n: usize) -> String {
     let declares =
         |line: &&str| ["fn ", "struct ", "const ", "var<private> "].iter().any(|word| line.starts_with(word));
     let name = |line| if str::starts_with(line, "var<") { 2 } else { 1 };
-    let names: Vec<&str> =
-        text.lines().filter(declares).filter_map(|line| library::identifiers(line).nth(name(line))).collect();
+    let names: Vec<&str> = text.lines().filter(declares).filter_map(|line| identifiers(line).nth(name(line))).collect();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len() + text.len() / 4);
     let mut rest = text;

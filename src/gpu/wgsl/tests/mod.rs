@@ -163,16 +163,11 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     if k.kind == KernelKind::Matmul {
         return products::check_tiles(name, k, &form, variant);
     }
-    validate_both(name, k, &form, &variant);
-    if !k.inner.is_empty() {
-        // as many lanes as a row has, and fewer
-        variant.groups.shuffled = 8;
+    for shuffled in [8, 1] {
+        variant.groups.shuffled = shuffled;
         validate_both(name, k, &form, &variant);
     }
-    match k.kind {
-        KernelKind::Elementwise | KernelKind::Reduce(_) => variant.groups.in_flight = 4,
-        KernelKind::Matmul | KernelKind::Row => {}
-    }
+    variant.groups.in_flight = if k.kind == KernelKind::Row { 1 } else { 4 };
     if k.kind == KernelKind::Elementwise && how == StoreMode::Owned && !form.checks {
         fours::check(name, k, &form, &variant);
     }
@@ -202,8 +197,9 @@ fn shader_files_are_valid_as_they_stand() {
     }
     let text = format!("{}\n{own}{FRAME}{library}{COOPERATIVE}", cooperative::ENABLES);
     validate("matmul_cooperative", naga::valid::Capabilities::all(), &text);
-    let trees = ["tree", "tree_of_fours", "tree_by_shuffles", "tree_of_fours_by_shuffles"];
-    let trees = trees.into_iter().flat_map(|tree| [("plain", tree), ("cascade", tree)]);
+    let trees = ["tree", "tree_of_fours", "tree_by_shuffles", "tree_of_fours_by_shuffles"]
+        .into_iter()
+        .flat_map(|tree| [("plain", tree), ("cascade", tree)]);
     for (local, tree) in trees.chain([("position", "position_tree"), ("position", "position_tree_by_shuffles")]) {
         let more = if local == "position" { "position_of_fours" } else { "checks" };
         let fold = library::with_blocks(FOLD, &["declared by the generator", more, local, tree]);
