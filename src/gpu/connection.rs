@@ -6,7 +6,11 @@ use crate::base::error::{Error, ErrorKind, Fault, Result};
 use crate::base::platform::{self, CAN_WAIT, Instant};
 use crate::plan::backend::{FaultInjector, Stats};
 use crate::plan::debug;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::error::Error as _;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -22,14 +26,9 @@ pub(super) const LONGEST_NAP: Duration = Duration::from_micros(500);
 /// may compile it only then. A kernel within `Caps::max_cost` compiles in less than a second on an idle machine. 20 s
 /// leave a margin for a busy machine.
 const FIRST_RUN: Duration = Duration::from_secs(20);
-/// How long a failed call waits for the report that the device is lost, because the caller should get that error, not
-/// one of its consequences. 200 ms was chosen by hand: long enough for a slow driver, and short for a caller whose call
-/// has failed.
-const LOSS_REPORT: Duration = Duration::from_millis(200);
-/// How long a failed call still waits after a poll has found the queue empty. That poll also reports a loss, unless a
-/// poll of another thread has found the loss first and is about to report it. 20 ms was chosen by hand; 5 ms was too
-/// short on a busy machine.
-const LOSS_REPORT_WHEN_IDLE: Duration = Duration::from_millis(20);
+/// How long a failed call waits at most for the report that the device is lost, because the caller should get that error,
+/// not one of its consequences. Chosen by hand: long enough for a slow driver, and short for a caller whose call has failed.
+const LOSS_REPORT: Duration = Duration::from_millis(500);
 
 /// Locks a mutex, even one that a panic has poisoned, because the data that our mutexes guard is consistent after every
 /// statement.
@@ -112,6 +111,8 @@ pub(super) struct Connection {
     pub software: bool,
     pub counters: Counters,
     pub faults: FaultInjector,
+    /// How many threads are within wgpu's `submit`.
+    submitting: AtomicU64,
     /// How many submissions were made.
     submitted: AtomicU64,
     /// How many submissions have finished.
@@ -127,8 +128,19 @@ pub(super) struct Connection {
     pub prints_shaders: bool,
 }
 
+/// What a message says of a lost device if the driver says nothing.
+const GONE: &str = "the device is gone";
+
 /// Translates an error of wgpu into the kind and the detail of our [`Error`].
 fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
+    // wgpu reports a call on a lost device as invalid; only the innermost cause, of a private type, tells why
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.to_string() == "Parent device is lost" {
+            return (ErrorKind::DeviceLost, GONE.to_string());
+        }
+        cause = error.source();
+    }
     match error {
         wgpu::Error::OutOfMemory { .. } => (ErrorKind::OutOfMemory, "the device's memory is used up".to_string()),
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
@@ -149,6 +161,7 @@ impl Connection {
             software,
             counters: Counters::default(),
             faults: FaultInjector::new(),
+            submitting: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
             completed: Arc::default(),
             first_runs: Arc::default(),
@@ -178,7 +191,7 @@ impl Connection {
     pub fn report_losses(&self) {
         let (on_loss, named) = (self.late.clone(), self.name.clone());
         self.device.set_device_lost_callback(move |reason, message| {
-            let message = if message.is_empty() { "the device is gone".to_string() } else { message };
+            let message = if message.is_empty() { GONE.to_string() } else { message };
             // the loss of a device that was closed is not logged
             on_loss.set(ErrorKind::DeviceLost, message.clone());
             if reason != wgpu::DeviceLostReason::Destroyed {
@@ -227,13 +240,14 @@ impl Connection {
             // this future is ready immediately on native backends, so nothing blocks here
             error = platform::block_on(scope.pop()).flatten().or(error);
         }
-        if error.is_some() {
+        let error = error.as_ref().map(describe);
+        if error.as_ref().is_some_and(|(kind, _)| *kind != ErrorKind::DeviceLost) {
             self.await_loss_report();
         }
         self.check()?;
         let (kind, detail) = match (value, error) {
             (Some(value), None) => return Ok(value),
-            (_, Some(e)) => describe(&e),
+            (_, Some(error)) => error,
             (None, None) => (ErrorKind::Internal, "a fault planned by a test".to_string()),
         };
         Err(Error::with_line(kind, operation, format!("{}: {detail}", self.name), None))
@@ -274,7 +288,9 @@ impl Connection {
     /// [`Connection::scoped`].
     pub fn submit(&self, commands: wgpu::CommandBuffer, first_runs: u64) {
         self.first_runs.fetch_add(first_runs, Relaxed);
+        self.submitting.fetch_add(1, SeqCst);
         self.queue.submit([commands]);
+        self.submitting.fetch_sub(1, SeqCst);
         let (completed, compiling) = (self.completed.clone(), self.first_runs.clone());
         self.queue.on_submitted_work_done(move || {
             completed.fetch_add(1, Relaxed);
@@ -320,19 +336,19 @@ impl Connection {
     }
 
     /// Waits for the report that the device is lost, for a short time after a call has failed. A lost device may return
-    /// other errors first, because wgpu may report the loss only when the queue is empty.
+    /// other errors first, because wgpu may report the loss only when the queue is empty. Then a poll reports it, unless
+    /// the `submit` of another thread has found it and is about to report it.
     pub fn await_loss_report(&self) {
-        if !CAN_WAIT {
-            return;
-        }
-        let mut end = Instant::now() + LOSS_REPORT;
-        while Instant::now() < end && !self.late.any.load(Relaxed) {
+        let end = Instant::now() + LOSS_REPORT;
+        while CAN_WAIT && Instant::now() < end {
             let polled = {
                 let _guard = lock(&self.poller);
                 self.device.poll(wgpu::PollType::Poll)
             };
-            if !polled.is_ok_and(|status| !status.is_queue_empty()) {
-                end = end.min(Instant::now() + LOSS_REPORT_WHEN_IDLE);
+            let is_queue_empty = !polled.is_ok_and(|status| !status.is_queue_empty());
+            let has_reported = is_queue_empty && self.submitting.load(SeqCst) == 0;
+            if has_reported || self.late.any.load(Relaxed) {
+                return;
             }
             platform::sleep(LONGEST_NAP);
         }

@@ -506,7 +506,10 @@ fn a_device_goes_while_threads_wait() {
         let lost = own(&d);
         let x = put(&lost, noise(1, 1 << 18), &[1 << 18]);
         let e = (0..8).fold(&*x * 1.0, |e, _| e.exp().log1p());
+        let before = Instant::now();
         let want = e.sum(..).item::<f32>().unwrap();
+        // on a busy machine what is under way takes longer
+        let soon = SOON.max(before.elapsed() * 20);
         std::thread::scope(|s| {
             let work = || -> Result<()> {
                 loop {
@@ -522,7 +525,7 @@ fn a_device_goes_while_threads_wait() {
                 let e = t.join().expect("no panic").unwrap_err();
                 assert_eq!(e.kind(), ErrorKind::DeviceLost, "{e}");
             }
-            assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+            assert!(started.elapsed() < soon, "{:?}, not {soon:?}", started.elapsed());
         });
         drop((x, e));
         assert_eq!(lost.memory().used, 0);
