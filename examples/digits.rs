@@ -6,12 +6,17 @@
 //!
 //! The data stays on the device. A training step is a compiled function of the state and a batch, which runs as one plan;
 //! the host reads back three numbers an epoch.
+//!
+//! With `--device gpu:0,gpu:1` each device has a copy of the state. Each computes the gradients of its part of a batch, and
+//! updates its copy by the sum of all parts.
 
 mod common;
 
 use clap::Parser;
 use common::{plot, say};
-use cupric::{Array, Compiled, DType, Device, Expr, Rng, full, grad_many, s, select, stack, zeros, zeros_like};
+use cupric::{
+    Array, Compiled, DType, Device, Expr, Rng, concat, devices, full, grad, s, select, stack, zeros, zeros_like,
+};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -31,7 +36,7 @@ const NOISE: f64 = 0.5;
 /// Trains a small neural network on handwritten digits.
 #[derive(Parser)]
 struct Options {
-    /// Where to compute
+    /// Where to compute; several devices, as in gpu:0,gpu:1, share each batch
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
     /// Type of the numbers in the forward and the backward pass
@@ -63,38 +68,72 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let device: Device = options.device.parse()?;
+    let all: Vec<Device> = options.device.split(',').map(str::parse).collect::<cupric::Result<_>>()?;
+    let device = all.first().ok_or("no device")?;
     let mut rng = Rng::new(options.seed);
     let dtype = if options.dtype == "f16" { DType::F16 } else { DType::F32 };
-    let data = Digits::load(options, dtype, &device, &mut rng)?;
-    let mut state = initial(dtype, &device, &mut rng)?;
+    let data = Digits::load(options, dtype, device, &mut rng)?;
+    let state = initial(dtype, device, &mut rng)?;
+    let mut states: Vec<State<Array>> = all.iter().map(|device| copy(&state, device)).collect::<cupric::Result<_>>()?;
     let (images, tests) = (data.train_y.shape()[0], data.test_y.shape()[0]);
     let batch = options.batch.min(images);
     let steps = images.div_ceil(batch).saturating_mul(options.epochs);
-    say(format_args!("{device}: {images} images to train on, {tests} to test, {steps} steps"))?;
+    let names = all.iter().map(Device::to_string).collect::<Vec<_>>().join(" and ");
+    say(format_args!("{names}: {images} images to train on, {tests} to test, {steps} steps"))?;
 
-    let step = Compiled::new(|(state, x, y, rate): (State<Expr>, Expr, Expr, Expr)| train(state, &x, &y, &rate, dtype));
+    // a step on one device, and the two halves of a step on several
+    let step = Compiled::new(|(state, x, y, numbers): (State<Expr>, Expr, Expr, Expr)| {
+        let found = gradients(&state, &x, &y, &numbers, dtype);
+        update(state, &found, &numbers, dtype)
+    });
+    let part = Compiled::new(|(state, x, y, numbers): (State<Expr>, Expr, Expr, Expr)| {
+        let found = gradients(&state, &x, &y, &numbers, dtype);
+        concat(&found.map(|g| g.reshape([-1])), 0)
+    });
+    let finish = Compiled::new(|(state, sum, numbers): (State<Expr>, Expr, Expr)| {
+        let mut from = 0;
+        let found = SHAPES.map(|shape| {
+            let (begin, size) = (from, shape.iter().product::<usize>());
+            from += size;
+            sum.slice(s![begin..from]).reshape(shape)
+        });
+        update(state, &found, &numbers, dtype)
+    });
     let progress = common::progress("training", steps, options.quiet);
     let (mut losses, mut accuracy, mut done) = (vec![], 0.0, 0);
     let started = Instant::now();
     for epoch in 1..=options.epochs {
         // one kernel shuffles the images and adds a little noise, so that the network does not learn them by heart
-        let order = rng.permutation(images).astype(DType::I32).to_device(&device)?;
+        let order = rng.permutation(images).astype(DType::I32).to_device(device)?;
         let noise = rng.normal([images, PIXELS], DType::F32) * NOISE;
         let x = (data.train_x.take(&order, 0) + noise).astype(dtype).eval()?;
         let y = data.train_y.take(&order, 0).eval()?;
-        state.4 = zeros((), DType::F32).to_device(&device)?;
-        let rates: Vec<f32> = (0..images.div_ceil(batch)).map(|i| rate(done + i, steps)).collect();
-        let rates = Array::from_vec(rates, [-1])?.to_device(&device)?;
+        for (state, device) in states.iter_mut().zip(&all) {
+            state.4 = zeros((), DType::F32).to_device(device)?;
+        }
+        // of each step its rate and its number of images
+        let each = |i: usize| [rate(done + i, steps), batch.min(images - i * batch) as f32];
+        let numbers: Vec<f32> = (0..images.div_ceil(batch)).flat_map(each).collect();
+        let numbers = devices::broadcast(Array::from_vec(numbers, [-1, 2])?, &all)?;
         for (i, from) in (0..images).step_by(batch).enumerate() {
             // a batch is a view, which costs nothing; its end clamps, so the last one may be smaller
-            let rows = s![from..from + batch];
-            state = step.call(&(&state, x.slice(rows), y.slice(rows), rates.slice(s![i])))?;
+            let (rows, now) = (s![from..from + batch], s![i]);
+            let (x, y) = (x.slice(rows), y.slice(rows));
+            if let [state] = &mut states[..] {
+                *state = step.call(&(&*state, x, y, numbers[0].slice(now)))?;
+            } else {
+                let (x, y) = (devices::scatter(x, &all, 0)?, devices::scatter(y, &all, 0)?);
+                let of = |d: usize| part.call(&(&states[d], &x[d], &y[d], numbers[d].slice(now)));
+                let sums = devices::all_reduce(&(0..all.len()).map(of).collect::<cupric::Result<Vec<_>>>()?)?;
+                for (d, state) in states.iter_mut().enumerate() {
+                    *state = finish.call(&(&*state, &sums[d], numbers[d].slice(now)))?;
+                }
+            }
             done += 1;
             progress.inc(1);
         }
         // everything above was only enqueued; this waits for it
-        let (weights, .., scale, total) = &state;
+        let (weights, .., scale, total) = &states[0];
         let weights: Vec<Expr> = weights.iter().map(Expr::from).collect();
         let found = scores(&weights, &data.test_x, dtype).argmax(-1).astype(DType::I32);
         let report = stack([total / images, found.equal(&data.test_y).mean(..), scale.into()], 0).to_vec::<f32>()?;
@@ -110,9 +149,9 @@ fn run(options: &Options) -> Result<()> {
 
     plot::line_chart(&options.plot, "Handwritten digits", "epoch", "training loss", &losses)?;
     say(format_args!("the loss is drawn in {}", options.plot.display()))?;
-    let device = if device.is_gpu() { "gpu" } else { "cpu" };
+    let kinds = all.iter().map(|device| if device.is_gpu() { "gpu" } else { "cpu" }).collect::<Vec<_>>().join(",");
     let epochs = options.epochs;
-    say(format_args!("device={device} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}"))?;
+    say(format_args!("device={kinds} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}"))?;
     Ok(())
 }
 
@@ -169,18 +208,33 @@ fn check(raw: &Array, path: &Path) -> Result<()> {
 /// over the images of an epoch so far. All are f32.
 type State<T> = (Vec<T>, Vec<T>, Vec<T>, T, T);
 
+/// The shapes of what a step finds: the gradients of the weights and biases, and the loss.
+const SHAPES: [&[usize]; 5] = [&[PIXELS, HIDDEN], &[HIDDEN], &[HIDDEN, DIGITS], &[DIGITS], &[]];
+
 /// The state before the first step, of a network of 64 pixels, 128 hidden units with relu, and 10 digits.
 fn initial(dtype: DType, device: &Device, rng: &mut Rng) -> Result<State<Array>> {
     // He's start: relu halves the variance, the factor 2 restores it
-    let mut normal = |n: usize, m: usize| rng.normal([n, m], DType::F32) * (2.0 / n as f64).sqrt();
-    let zero = |shape: &[usize]| zeros(shape.to_vec(), DType::F32);
-    let weights = [normal(PIXELS, HIDDEN), zero(&[HIDDEN]), normal(HIDDEN, DIGITS), zero(&[DIGITS])];
-    // the values are drawn on the device itself
-    let weights: Vec<Array> = weights.iter().map(|w| w.to_device(device)).collect::<cupric::Result<_>>()?;
+    let mut weights = vec![];
+    for shape in &SHAPES[..4] {
+        let value = match shape {
+            [n, _] => rng.normal(shape.to_vec(), DType::F32) * (2.0 / *n as f64).sqrt(),
+            _ => zeros(shape.to_vec(), DType::F32),
+        };
+        // the values are drawn on the device itself
+        weights.push(value.to_device(device)?);
+    }
     let means = || weights.iter().map(|w| zeros_like(w).eval()).collect::<cupric::Result<_>>();
     let (means, squares) = (means()?, means()?);
     let scale = if dtype == DType::F16 { 32768.0 } else { 1.0 };
-    Ok((weights, means, squares, full((), scale, DType::F32).to_device(device)?, zero(&[]).to_device(device)?))
+    let [scale, total] = [scale, 0.0].map(|value| full((), value, DType::F32).to_device(device));
+    Ok((weights, means, squares, scale?, total?))
+}
+
+/// The state on a device. What is there already is not copied.
+fn copy(state: &State<Array>, device: &Device) -> cupric::Result<State<Array>> {
+    let list = |arrays: &[Array]| arrays.iter().map(|x| x.to_device(device)).collect::<cupric::Result<_>>();
+    let (weights, means, squares, scale, total) = state;
+    Ok((list(weights)?, list(means)?, list(squares)?, scale.to_device(device)?, total.to_device(device)?))
 }
 
 /// A score for each digit; its softmax is the probability. The scores and the weights are f32, what is between has the
@@ -191,13 +245,22 @@ fn scores(weights: &[Expr], x: &Expr, dtype: DType) -> Expr {
     (hidden.matmul(&w[2]) + &w[3]).astype(DType::F32)
 }
 
+/// The gradients of a batch's mean loss, times the loss scale, and the sum of the loss over these images, which are all or
+/// a part of the batch.
+fn gradients(state: &State<Expr>, x: &Expr, y: &Expr, numbers: &Expr, dtype: DType) -> [Expr; 5] {
+    let (weights, .., scale, _) = state;
+    let loss = scores(weights, x, dtype).cross_entropy(y).sum(..);
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| &weights[i]);
+    let [a, b, c, d] = grad(&(&loss * (scale / numbers.slice(s![1]))), [a, b, c, d]);
+    [a, b, c, d, loss]
+}
+
 /// A step of Adam (Kingma and Ba, 2015).
-fn train(state: State<Expr>, x: &Expr, y: &Expr, rate: &Expr, dtype: DType) -> State<Expr> {
+fn update(state: State<Expr>, found: &[Expr; 5], numbers: &Expr, dtype: DType) -> State<Expr> {
     let [b1, b2] = BETAS;
     let (mut weights, mut means, mut squares, mut scale, total) = state;
-    let loss = scores(&weights, x, dtype).cross_entropy(y).sum(..);
-    let images = y.size().unwrap_or(1);
-    let mut gradients = grad_many(&(&loss * (&scale / images)), &weights);
+    let [gradients @ .., loss] = found;
+    let (mut gradients, rate) = (gradients.to_vec(), numbers.slice(s![0]));
     if dtype == DType::F16 {
         // f16 ends at 65,504: where a gradient went beyond, the step counts as one with gradient zero and the scale is
         // halved; else it grows a little. The device decides, the host need not wait.
@@ -208,7 +271,7 @@ fn train(state: State<Expr>, x: &Expr, y: &Expr, rate: &Expr, dtype: DType) -> S
     for (i, g) in gradients.iter().enumerate() {
         means[i] = &means[i] * b1 + g * (1.0 - b1);
         squares[i] = &squares[i] * b2 + g.square() * (1.0 - b2);
-        weights[i] = &weights[i] - &means[i] * rate / (squares[i].sqrt() + 1e-8);
+        weights[i] = &weights[i] - &means[i] * &rate / (squares[i].sqrt() + 1e-8);
     }
     (weights, means, squares, scale, total + loss)
 }

@@ -108,6 +108,37 @@ fn examples_behave() {
     }
 }
 
+/// Two GPUs train the same network as one GPU that computes both parts of a batch, and the CPU and a GPU train together.
+#[cfg(target_os = "linux")]
+#[test]
+fn examples_behave_on_several_devices() {
+    const MANIFESTS: &str = "/usr/share/vulkan/icd.d";
+    let (programs, devices) = (folder(), devices());
+    let own = |kind: &str| std::env::temp_dir().join(format!("cupric-several-{}.{kind}", std::process::id()));
+    let (picture, copy) = (own("png"), own("json"));
+    let train = |devices: &str, drivers: Option<&str>| -> Vec<String> {
+        let mut command = Command::new(programs.join("digits"));
+        command.args(["--device", devices, "--epochs", "2", "--batch", "250", "--quiet", "--plot"]).arg(&picture);
+        command.envs(drivers.map(|files| ("VK_DRIVER_FILES", files)));
+        let done = command.output().expect("digits");
+        let (said, erred) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{devices}: {said}{erred}");
+        said.lines().filter(|line| line.starts_with("epoch")).map(str::to_string).collect()
+    };
+    assert_eq!(train(&format!("cpu,{}", devices[devices.len() - 1]), None).len(), 2);
+    // the software driver, twice
+    let find = |entry: std::fs::DirEntry| Some(entry.path()).filter(|p| p.to_string_lossy().contains("/lvp_icd"));
+    let driver = std::fs::read_dir(MANIFESTS).ok().and_then(|all| all.flatten().find_map(find));
+    if let (Some(driver), true) = (driver, devices.len() > 1) {
+        std::fs::copy(&driver, &copy).expect("a copy of the manifest");
+        let files = format!("{}:{}", driver.display(), copy.display());
+        let [one, two] = ["gpu:0,gpu:0", "gpu:0,gpu:1"].map(|devices| train(devices, Some(&files)));
+        std::fs::remove_file(&copy).expect("the copy goes");
+        assert_eq!(one, two);
+    }
+    std::fs::remove_file(&picture).expect("the picture goes");
+}
+
 /// The convolutional network learns the digits in both types, and the same seed gives the same numbers.
 #[cfg(feature = "train")]
 #[test]
