@@ -241,7 +241,7 @@ list! {
     shader_key_without_draws, "16 random", "planning vector_loads::random", "shaders that draw whole blocks are taken for those that draw single words";
     shader_key_without_fetches, "14 views", "planning vector_loads::layouts", "shaders that fetch four elements in another way are taken for each other";
     shader_key_without_index_mode, "9 indices", "regressions planted::gpu::shaders", "shaders of take are kept without the mode";
-    shader_key_without_whole_runs, "14 views", "planning rare_arguments::gpu", "shaders for rows of whole runs of four are taken for those of other rows";
+    shader_key_without_whole_runs, "14 views", "planning rare_arguments::gpu::rows", "shaders for rows of whole runs of four are taken for those of other rows";
     shader_key_without_tile, "6 products", "planning tiles::shaders", "products with other tiles share one shader";
     shape_believed, "13 malformed files", "arrays files::lying", "memory for a shape that the data does not pay for";
     shared_chains_forgotten, "6 products", "operations products::definition", "of a sum over k that threads share only the last 256 products are kept";

@@ -10,8 +10,9 @@ use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
 
 /// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers'
-/// starts. `aligned` tells for each load, then each store, whether [`is_aligned`] holds in every run with the same facts. `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings;
-/// a binding becomes atomic here if several invocations may write to the same word of it.
+/// starts. `aligned` tells for each load, then each store, whether [`is_aligned`] holds in every run with the same facts.
+/// `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings; a binding becomes atomic here
+/// if several invocations may write to the same word of it.
 pub(super) fn classify(
     kernel: &Kernel,
     form: &Form,
@@ -68,7 +69,7 @@ pub(super) fn is_aligned(kernel: &Kernel, n: usize, first: i64) -> bool {
 fn woven(kernel: &Kernel, aligned: &[bool], slots: &[usize]) -> usize {
     let count = kernel.woven();
     let (loads, stores) = slots.split_at(kernel.loads.len());
-    let is_aligned = aligned.iter().step_by(count).all(|a| *a);
+    let is_aligned = mutant!(woven_at_any_place, true, aligned.iter().step_by(count).all(|a| *a));
     let is_alone = stores.iter().all(|slot| *slot == stores[0] && !loads.contains(slot));
     if is_aligned && is_alone { count } else { 1 }
 }

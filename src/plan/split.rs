@@ -265,7 +265,7 @@ impl<'a> Split<'a> {
 /// Returns the type in which partial results are stored. Partial results of f16 and bf16 are stored as f32, so that
 /// only the result is rounded.
 fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
-    let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, _most[1] == 256, false));
+    let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, _most[1] < usize::MAX, false));
     if dtype.is_half() && !kept { DType::F32 } else { dtype }
 }
 

@@ -70,6 +70,7 @@ impl Work {
             bits(self.m.matmul(&self.m)),
             bits(i.matmul(&i).astype(DType::F32)),
             bits(self.m.matmul(self.x.slice(s![..300]))),
+            bits((self.x.abs() * 1000.0).astype(DType::I32).bincount(1001).astype(DType::F32)),
         ]
     }
 }

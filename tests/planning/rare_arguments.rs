@@ -2,7 +2,7 @@
 //! Small kernels have no such path, so their results are what is expected.
 
 use crate::kit::*;
-use cupric::{DType, Device, Expr};
+use cupric::{DType, Device, Expr, s, select};
 
 /// A function with a branch for rare arguments.
 type Function = (&'static str, fn(&Expr) -> Expr);
@@ -40,8 +40,7 @@ fn results(x: &Expr) -> Vec<f32> {
     x.eval().unwrap().to_vec().unwrap()
 }
 
-/// Compares results with those of all arguments, repeatedly. NaNs are equal, and zeros of both signs, because 0 is added in
-/// rows.
+/// Compares results with those of all arguments, repeatedly. NaNs are equal.
 fn compare(name: &str, got: &[f32], want: &[f32]) {
     let arguments = arguments();
     for (n, (got, want)) in got.iter().zip(want.iter().cycle()).enumerate() {
@@ -59,17 +58,33 @@ fn elements_and_rows_have_the_same_results_as_small_arrays(d: &Device) {
     let small = put(d, x.clone(), &[n]);
     let large = put(d, x.repeat(rows), &[rows * n]);
     // rows of whole runs of four elements, and others
-    let lines = [x.repeat(4), x.repeat(4)[..4 * n - 1].to_vec()].map(|line| put(d, line.clone(), &[1, line.len()]));
+    let lines = [x.repeat(4), x.repeat(4)[..4 * n - 1].to_vec()].map(|line| {
+        let finite = line.iter().filter(|x| x.is_finite()).count() as i32;
+        (put(d, line.repeat(2), &[2, line.len()]), finite)
+    });
     for (name, f) in FUNCTIONS {
         let want = results(&f(&Expr::from(small.clone())));
         let got = results(&f(&Expr::from(large.clone())));
         compare(name, &got, &want);
-        for line in &lines {
-            // zero, and what makes the kernel one of rows
-            let zero = Expr::from(line.clone()).isfinite().astype(DType::F32).sum(-1) * 0.0;
-            let got = results(&(f(&Expr::from(line.clone())) + zero));
-            compare(name, &got, &want);
+        for (line, finite) in &lines {
+            // a number of all elements makes the kernel one of rows; elements beyond the end would change it
+            let line = Expr::from(line.clone());
+            let is_right = line.isfinite().astype(DType::I32).sum(-1).expand_dims(-1).equal(*finite);
+            let got = results(&select(is_right, f(&line), 1234.5f32));
+            got.chunks(got.len() / 2).for_each(|row| compare(name, row, &want));
         }
+    }
+}
+
+
+fn rows_that_end_within_four_elements_end_there(d: &Device) {
+    let whole = put(d, (0..512).map(|i| (i * 7 % 64) as f32).collect::<Vec<_>>(), &[2, 256]);
+    // whole runs of four first, and then rows that differ from them only in their length
+    for end in [256, 255, 253] {
+        let x = whole.slice(s![.., ..end]);
+        let differences = (&x - x.max(-1).expand_dims(-1)).sum(-1);
+        let want = (0..2).map(|row| (0..end).map(|i| ((row * 256 + i) * 7 % 64 - 63) as f32).sum::<f32>());
+        assert_eq!(results(&differences), want.collect::<Vec<_>>(), "{end}");
     }
 }
 

@@ -116,8 +116,8 @@ impl Kernel {
                 && s.strides == first.strides
         };
         let in_order = |chunk: &[Store]| {
-            mutant!(woven_at_any_place, true, is_multiple(chunk[0].offset)) && { chunk.iter().zip(chunk[0].offset..) }
-                .all(|(s, at)| s.offset == at)
+            let is_aligned = mutant!(woven_at_any_place, true, is_multiple(chunk[0].offset));
+            is_aligned && chunk.iter().zip(chunk[0].offset..).all(|(s, at)| s.offset == at)
         };
         self.kind == KernelKind::Elementwise
             && self.stores.len().is_multiple_of(count)
