@@ -88,7 +88,7 @@ fn run(options: &Options) -> Result<()> {
     });
     let part = Compiled::new(|(state, x, y, numbers): (State<Expr>, Expr, Expr, Expr)| {
         let found = gradients(&state, &x, &y, &numbers, dtype);
-        concat(&found.map(|g| g.reshape([-1])), 0)
+        concat(found.map(|g| g.reshape([-1])), 0)
     });
     let finish = Compiled::new(|(state, sum, numbers): (State<Expr>, Expr, Expr)| {
         let mut from = 0;
