@@ -274,7 +274,7 @@ pub use array::device::{Device, Limits};
 pub use array::print::{Displayed, PrintOptions};
 pub use array::profile::{Profile, ProfileClock, ProfileEvent, ProfileRow};
 pub use array::{Array, Chunks, Nested, Plan, SliceMut, array_equal, eval_all, eval_many, plan_many};
-pub use base::dtype::{DType, Element, Scalar};
+pub use base::dtype::{DType, Element, FloatInfo, IntegerInfo, Scalar};
 pub use base::error::{Error, ErrorKind, Result};
 pub use base::layout::{
     AxesArg, Integer, Integers, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem,
@@ -336,10 +336,13 @@ pub mod fft {
 
 /// Linear algebra: factorisations of matrices, and what is computed by them. Products and norms are methods of
 /// [`Expr`].
+///
+/// The functions of this module convert f16, bf16 and integers to f32, as those of [`fft`] do, and their results are f32 or
+/// f64. The methods of [`Expr`] for matrices keep f16 and bf16.
 pub mod linalg {
     pub use crate::ops::linalg::{
-        Mode, Triangle, cholesky, cond, det, eigh, eigvalsh, expm, inv, lstsq, lu, matrix_rank, pinv, qr, slogdet,
-        solve, solve_triangular, svd, svdvals,
+        Mode, Triangle, cholesky, cond, det, eig, eigh, eigvals, eigvalsh, expm, inv, lstsq, lu, matrix_rank, pinv, qr,
+        slogdet, solve, solve_triangular, svd, svdvals,
     };
 }
 

@@ -124,6 +124,7 @@ list! {
     error_of_another_gather, "10 faults", "regressions planted::gpu::a_bad_index", "a late error names the first gather of all";
     errors_take_the_last_line, "1 refusals", "arrays the_first_error", "an error names the line of eval, not of the operation";
     everything_is_kept, "18 plans", "caps schedules_differ", "a row kernel of the CPU keeps what it could load again";
+    exceptional_shifts_left_out, "6 contract", "factor general::backward_errors", "the QR iteration of a general matrix takes no shift of another kind";
     exponential_squared_too_little, "6 contract", "factor exponential::", "the exponential of a matrix is squared four times at most";
     exponents_at_a_ratio_of_1000, "18 printing", "arrays print::equal", "a ratio of just 1000 prints exponents";
     far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";

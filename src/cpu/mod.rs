@@ -25,7 +25,7 @@
 //! | `elementwise.rs`, `moves/`, `reduce/`, `row.rs`, `matmul/` | prepare and run one kind of kernel each |
 //! | `factor/` | reflectors, rotations and iterations of factorisations |
 //! | `linear.rs` | what the routines of linear equations share |
-//! | `routines.rs` | lists the routines, which have a file each (`bincount.rs`, `cholesky.rs`, `compress.rs`, `eigh.rs`, `fft/`, `lu.rs`, `qr.rs`, `sort/`, `sums.rs`, `svd.rs`, `triangular.rs`); `operands.rs` passes them slices of memory; `small.rs` computes small matrices of a batch in lanes |
+//! | `routines.rs` | lists the routines, which have a file each (`bincount.rs`, `cholesky.rs`, `compress.rs`, `eig.rs`, `eigh.rs`, `fft/`, `lu.rs`, `qr.rs`, `sort/`, `sums.rs`, `svd.rs`, `triangular.rs`); `operands.rs` passes them slices of memory; `small.rs` computes small matrices of a batch in lanes |
 
 mod arena;
 mod assign;
@@ -37,6 +37,7 @@ mod cholesky;
 mod compress;
 mod convert;
 mod direct;
+mod eig;
 mod eigh;
 mod elementwise;
 mod ends;

@@ -5,7 +5,7 @@ use super::operands::{Operands, Refused};
 use super::parts::internal;
 use crate::base::error::Result;
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, EIGH, FFT, LU, NONZERO, QR, REDUCE_AT, Routine, SELECT,
+    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, EIG, EIGH, FFT, LU, NONZERO, QR, REDUCE_AT, Routine, SELECT,
     SOLVE_TRIANGULAR, SORT, SUM_BY_KEY, SVD,
 };
 use crate::plan::backend::refused_value;
@@ -15,7 +15,7 @@ use crate::plan::kernel::{BufferRef, RoutineCall};
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
-static FUNCTIONS: [(&Routine, Function); 16] = [
+static FUNCTIONS: [(&Routine, Function); 17] = [
     (&BINCOUNT, super::bincount::run),
     (&SORT, super::sort::sort),
     (&ARGSORT, super::sort::argsort),
@@ -32,6 +32,7 @@ static FUNCTIONS: [(&Routine, Function); 16] = [
     (&EIGH, super::eigh::run),
     (&SVD, super::svd::run),
     (&QR, super::qr::run),
+    (&EIG, super::eig::run),
 ];
 
 /// Returns whether the CPU implements a routine.

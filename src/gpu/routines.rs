@@ -211,8 +211,9 @@ mod tests {
     }
 
     fn every_routine_has_a_shader() {
-        assert!(ROWS.iter().all(|row| shader(row).is_ok()));
-        assert_eq!(ROWS.len(), SHADERS.len());
+        // only a CPU computes `eig`
+        assert!(ROWS.iter().all(|row| shader(row).is_ok() != (row.name == "eig")));
+        assert_eq!(ROWS.len(), SHADERS.len() + 1);
     }
 
     /// Validates the generated source for each dtype, and the file itself with the stubs that it declares.

@@ -60,9 +60,9 @@ fn values_and_types() -> Result<()> {
 
     // ## Data type functions
     same!("np.astype(x, np.int32)", x.astype(DType::I32));
-    missing!("can_cast", "`a.promote(b) == Some(b)` says it");
-    missing!("finfo", "`f32::EPSILON` and its like, of Rust and of the package `half`");
-    missing!("iinfo", "`i32::MAX` and its like, of Rust");
+    same!("np.can_cast(np.int8, np.float32)", DType::I8.can_cast(DType::F32));
+    same!("np.finfo(np.float32).eps", DType::F32.finfo().map_or(0.0, |info| info.eps as f32));
+    same!("np.iinfo(np.int16).max", DType::I16.iinfo().map_or(0.0, |info| info.max as f32));
     same!("np.isdtype(x.dtype, 'real floating')", x.dtype().is_float());
     same!("np.result_type(np.int8, x) == np.float32", DType::I8.promote(x.dtype()) == Some(DType::F32));
     Ok(())
@@ -235,9 +235,9 @@ fn extensions() -> Result<()> {
     same!("np.linalg.cross(x[:, :3], y[:, :3])", x.slice(s![.., ..3]).cross(y.slice(s![.., ..3]), -1));
     same!("np.linalg.det(x[:, :3])", linalg::det(x.slice(s![.., ..3])));
     same!("np.linalg.diagonal(x)", x.diagonal(0));
-    missing!("linalg.eig", "matrices that are not symmetric have complex eigenvalues; faer computes them");
+    same!("np.linalg.eig(x[:, :3])[0]", linalg::eig(x.slice(s![.., ..3])).0.real());
     same!("np.linalg.eigh(x[:, :3])[0]", linalg::eigh(x.slice(s![.., ..3])).0);
-    missing!("linalg.eigvals", "as `linalg.eig`");
+    same!("np.linalg.eigvals(x[:, :3])", linalg::eigvals(x.slice(s![.., ..3])).real());
     same!("np.linalg.eigvalsh(x[:, :3])", linalg::eigvalsh(x.slice(s![.., ..3])));
     same!("np.linalg.inv(x[:, :3])", linalg::inv(x.slice(s![.., ..3])));
     same!("np.linalg.matmul(x, v)", matmul(&x, &v));

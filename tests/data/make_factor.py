@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes factor.txt: what SciPy gives in f64 for the functions of tests/factor/values.rs.
+"""Writes factor.txt: what SciPy gives in f64 for the functions of tests/factor/values.rs; and factor_general.txt: eigenvalues by
+NumPy, for tests/factor/general.rs, as pairs of a real and an imaginary part.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install scipy && /tmp/np/bin/python tests/data/make_factor.py
 
@@ -51,3 +52,9 @@ for m, n in [(1, 1), (5, 5), (7, 3), (3, 7), (12, 12)]:
     add(f"norm_nuclear {m} {n}", np.linalg.norm(a, "nuc"))
 
 (pathlib.Path(__file__).parent / "factor.txt").write_text("\n".join(lines) + "\n")
+
+lines = []
+for n in [1, 2, 3, 5, 12, 20]:
+    w = np.linalg.eigvals(sequence((n, n), 641))
+    add(f"eigvals {n}", np.stack([w.real, w.imag], axis=1))
+(pathlib.Path(__file__).parent / "factor_general.txt").write_text("\n".join(lines) + "\n")

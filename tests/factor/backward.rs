@@ -22,13 +22,13 @@ fn least(t: DType, d: &Device) -> f64 {
     }
 }
 
-fn read(e: &Expr) -> Matrix {
+pub fn read(e: &Expr) -> Matrix {
     let (shape, x) = numbers(e).unwrap();
     Matrix { m: shape[0], n: shape.get(1).copied().unwrap_or(1), x }
 }
 
 /// Asserts that a difference is within the bound. Returns the multiple of n·ε that it is.
-fn within(name: &str, what: &str, error: f64, n: usize, t: DType, size: f64, d: &Device) {
+pub fn within(name: &str, what: &str, error: f64, n: usize, t: DType, size: f64, d: &Device) {
     let bound = BOUND * n as f64 * (epsilon(t) * size + least(t, d));
     assert!(error <= bound, "{name}: {what}: error {error:e}, bound {bound:e}");
     if std::env::var("CUPRIC_SHOW").is_ok() {
@@ -110,7 +110,7 @@ fn types(d: &Device) -> impl Iterator<Item = DType> + '_ {
 }
 
 /// Views of the same matrix in other layouts.
-fn layouts(x: &Array) -> Vec<Expr> {
+pub fn layouts(x: &Array) -> Vec<Expr> {
     let wide = stack([x, &(x * 3.0)], 2).eval().unwrap();
     let turned = x.t().eval().unwrap();
     let copied = (&turned + 0.0).eval().unwrap();

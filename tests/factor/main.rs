@@ -6,5 +6,6 @@ mod kit;
 mod backward;
 mod derivatives;
 mod exponential;
+mod general;
 mod matrices;
 mod values;

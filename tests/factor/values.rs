@@ -8,7 +8,7 @@ use cupric::{DType::*, *};
 const GOLDEN: &str = include_str!("../data/factor.txt");
 
 /// The numbers of `sequence` in `data/make_factor.py`.
-fn sequence(d: &Device, shape: &[usize], factor: usize, t: DType) -> Array {
+pub fn sequence(d: &Device, shape: &[usize], factor: usize, t: DType) -> Array {
     let n: usize = shape.iter().product();
     put(d, (0..n).map(|i| (((3 * i * i + i * factor) % 1024) as f32 - 512.) / 64.).collect::<Vec<_>>(), shape)
         .astype(t)

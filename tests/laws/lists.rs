@@ -111,6 +111,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("array/print/complex.rs", "width - im.len()"),
             ("graph/routine/fft.rs", "count"),
             ("graph/routine/factor.rs", "vectors"),
+            ("graph/routine/eig.rs", "vectors"),
             ("graph/routine/factor.rs", "2 * least"),
             ("ops/products/order.rs", "all"),
             ("ops/products/order.rs", "all + 1"),
@@ -131,6 +132,8 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
         &[
             ("graph/routine/bincount.rs", "params[0] as usize"),
             ("graph/routine/lu.rs", "m as i128"),
+            ("graph/routine/eig.rs", "a.len()"),
+            ("graph/routine/eig.rs", "n"),
             ("graph/routine/factor.rs", "columns"),
             ("graph/routine/factor.rs", "rows"),
             ("graph/routine/factor.rs", "matrices"),

@@ -65,7 +65,18 @@ on_devices! {
             hold("one matrix", d, &[one, b.clone()], &|x| solve(&x[0], &x[1]));
             hold("inv", d, std::slice::from_ref(&a), &|x| inv(&x[0]));
             hold("slogdet", d, std::slice::from_ref(&a), &|x| slogdet(&x[0]).1);
+            for (m, columns) in [(n, n), (n, n - 2), (n - 2, n)] {
+                let a = a.slice(s![.., ..m, ..columns]).eval().unwrap();
+                for part in [1, 2] {
+                    let f = move |x: &Expr| if part == 1 { lu(x).1 } else { lu(x).2 };
+                    hold(&format!("lu {part} {m} {columns}"), d, std::slice::from_ref(&a), &|x| f(&x[0]));
+                }
+            }
             if n == 4 {
+                hold("lu twice", d, std::slice::from_ref(&a), &|x| {
+                    let (_, l, u) = lu(&x[0]);
+                    grad(&(l.square().sum(..) + u.square().sum(..)), [&x[0]])[0].clone()
+                });
                 hold("det", d, std::slice::from_ref(&a), &|x| det(&x[0]));
                 for t in [Triangle::Lower, Triangle::Upper, Triangle::UnitLower, Triangle::UnitUpper] {
                     hold("triangular", d, &[a.clone(), b.clone()], &|x| solve_triangular(&x[0], &x[1], t));

@@ -3,10 +3,12 @@
 
 #[cfg(any(feature = "text", feature = "serde"))]
 mod halves;
+mod info;
 
 use half::{bf16, f16};
 #[cfg(any(feature = "text", feature = "serde"))]
 pub(crate) use halves::to_odd;
+pub use info::{FloatInfo, IntegerInfo};
 use std::fmt;
 
 /// The element type of an array.
@@ -194,7 +196,7 @@ impl DType {
     /// assert_eq!(U8.promote(I8), Some(I16));
     /// assert_eq!(U64.promote(I64), None);
     /// ```
-    #[doc(alias("result_type", "can_cast", "promote_types"))]
+    #[doc(alias("result_type", "promote_types"))]
     pub fn promote(self, other: DType) -> Option<DType> {
         let (a, b) = if self <= other { (self, other) } else { (other, self) };
         if a == b {

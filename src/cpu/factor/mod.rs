@@ -1,5 +1,6 @@
 //! The parts of factorisations of matrices: loops over strips of 16 rows or columns ([`Lanes`]), Householder reflectors
-//! in groups of four, and the reductions to tridiagonal and bidiagonal form with their implicit QR iterations. All
+//! in groups of four, the reductions to tridiagonal and bidiagonal form with their implicit QR iterations, and the eigenvalues of
+//! general matrices. All
 //! numbers are f64, whatever the operand's dtype, so results of f32 are exact to about their last bit. Additions have
 //! one order, so bits depend neither on the instruction set nor on threads.
 
@@ -7,6 +8,7 @@
 #![allow(clippy::needless_range_loop)]
 
 pub(super) mod bidiagonal;
+pub(super) mod general;
 mod loops;
 pub(super) mod tridiagonal;
 

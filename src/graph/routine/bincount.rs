@@ -14,7 +14,7 @@ pub(crate) static BINCOUNT: Routine = Routine {
     doc: "How often each of the values 0, 1, … occurs.",
     infer,
     needs,
-    refuses: Some(refuses),
+    refuses: Some(|value, params| ("bincount", refuses(value, params))),
     reference,
 };
 

@@ -15,7 +15,7 @@ pub(crate) static CHOLESKY: Routine = Routine {
     infer: |operands, _| Ok(smallvec![operands[0].clone()]),
     needs,
     refuses: Some(|place, params| {
-        refused_matrix(place, params, "{} not positive definite: the pivot of row {} is not positive")
+        ("cholesky", refused_matrix(place, params, "{} not positive definite: the pivot of row {} is not positive"))
     }),
     reference,
 };
@@ -86,7 +86,7 @@ fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
                     _ => {
                         let place = (matrix * n + i) as i128;
                         let Some(refuses) = CHOLESKY.refuses else { continue };
-                        return Err(refuses(place, params));
+                        return Err(refuses(place, params).1);
                     }
                 };
             }

@@ -95,7 +95,7 @@ pub(crate) fn qr_work(m: usize, n: usize, columns: usize) -> usize {
 }
 
 /// Returns scratch memory for one matrix, if the CPU factorises it outside of the memory of a task.
-fn cpu_needs(side: usize, work: usize) -> Needs {
+pub(super) fn cpu_needs(side: usize, work: usize) -> Needs {
     let bytes = work.saturating_mul(size_of::<f64>());
     let scratch = if side > OF_A_TASK { smallvec![Temp { bytes, zeroed: false }] } else { smallvec![] };
     Needs { scratch, passes: vec![] }

@@ -4,7 +4,7 @@
 //! An entry describes a routine: the shapes and dtypes of its results, the scratch memory and passes that it needs on a
 //! device, the values that it rejects, and a reference implementation for tests. The backends hold the code that runs:
 //! `src/cpu/NAME.rs` is the function for the CPU, `shaders/NAME.wgsl` contains the passes for a GPU, and each backend's
-//! list of routines (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. A method of [`Expr`](crate::Expr)
+//! list of routines (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. Only a CPU computes `eig`. A method of [`Expr`](crate::Expr)
 //! builds its node.
 //!
 //! Operands are whole arrays in memory, dense and in C order; the planner stores or copies those that are not. Numbers
@@ -14,6 +14,7 @@
 mod bincount;
 mod cholesky;
 mod compress;
+mod eig;
 mod factor;
 mod fft;
 mod lu;
@@ -24,6 +25,7 @@ mod triangular;
 pub(crate) use bincount::BINCOUNT;
 pub(crate) use cholesky::{CHOLESKY, MOST_ROWS as MOST_ROWS_OF_CHOLESKY};
 pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
+pub(crate) use eig::{EIG, eig_work};
 pub(crate) use factor::{EIGH, OF_A_TASK as FACTORS_OF_A_TASK, QR, SVD, eigh_work, qr_work, spectrum_params, svd_work};
 pub(crate) use fft::{
     FFT, INVERSE, ROW_OF_A_TASK, SCALE_BY_LENGTH, SCALE_BY_ROOT, is_smooth, params as fft_params,
@@ -34,7 +36,7 @@ pub(crate) use sort::{ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT a
 #[cfg(feature = "gpu")]
 pub(crate) use sort::{key_bits, slot_words};
 pub(crate) use sums::{Plan as SumsPlan, REDUCE_AT, SUM_BY_KEY};
-pub(crate) use triangular::{SOLVE_TRIANGULAR, UNIT, UPPER};
+pub(crate) use triangular::{SOLVE_TRIANGULAR, UNIT, UPPER, called};
 
 use crate::base::caps::Caps;
 use crate::base::dtype::{DType, Scalar};
@@ -45,7 +47,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 16] = [
+pub(crate) static ROWS: [&Routine; 17] = [
     &BINCOUNT,
     &SORT,
     &ARGSORT,
@@ -62,6 +64,7 @@ pub(crate) static ROWS: [&Routine; 16] = [
     &EIGH,
     &SVD,
     &QR,
+    &EIG,
 ];
 
 /// Integers that determine the structure of a call, such as the length of a result. They are part of a plan's key.
@@ -92,6 +95,9 @@ pub(crate) type Inferred = Result<SmallVec<[Meta; 1]>, Fault>;
 
 /// The elements of each result, in C order, or an error.
 pub(crate) type Meaning = Result<Vec<Vec<Scalar>>, Fault>;
+
+/// The function that a user called, and the error of a value that a routine rejects.
+pub(crate) type Refuses = fn(i128, &Params) -> (&'static str, Fault);
 
 /// One block of scratch memory that a routine asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,9 +155,9 @@ pub(crate) struct Routine {
     /// Returns the scratch memory and passes that operands of these shapes and dtypes need on a device.
     pub needs: fn(&[Meta], &Params, &Caps) -> Result<Needs, Fault>,
     /// Builds the error for what the routine rejects while it runs, which an integer of 64 bits tells: an integer element
-    /// of the first operand, or a position in its operands that the entry defines. `None` if the routine accepts every
-    /// value.
-    pub refuses: Option<fn(i128, &Params) -> Fault>,
+    /// of the first operand, or a position in its operands that the entry defines. The error names the function that the
+    /// user called. `None` if the routine accepts every value.
+    pub refuses: Option<Refuses>,
     /// Computes the elements of the results from the elements of the operands, all in C order. Tests use it as the
     /// reference.
     pub reference: fn(&[Vec<Scalar>], &Params) -> Meaning,

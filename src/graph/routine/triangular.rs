@@ -15,7 +15,10 @@ pub(crate) static SOLVE_TRIANGULAR: Routine = Routine {
     doc: "The solutions of small triangular systems.",
     infer: |operands, _| Ok(smallvec![operands[1].clone()]),
     needs,
-    refuses: Some(|place, params| refused_matrix(place, params, "{} singular: element {} of the diagonal is 0")),
+    refuses: Some(|place, params| {
+        let caller = CALLERS.get((params[3] / NUMBER) as usize).unwrap_or(&CALLERS[0]);
+        (*caller, refused_matrix(place, params, "{} singular: element {} of the diagonal is 0"))
+    }),
     reference,
 };
 
@@ -23,6 +26,17 @@ pub(crate) static SOLVE_TRIANGULAR: Routine = Routine {
 /// diagonal are taken as 1, whatever they are.
 pub(crate) const UPPER: u64 = 1;
 pub(crate) const UNIT: u64 = 2;
+
+/// The functions that solve triangular systems with a diagonal that may have a 0. The bits of the fourth parameter from
+/// [`NUMBER`] on are the number of the one that was called, which errors name.
+static CALLERS: [&str; 9] =
+    ["solve_triangular", "solve", "inv", "det", "slogdet", "matrix_power", "cond", "expm", "lu"];
+const NUMBER: u64 = 4;
+
+/// Returns the bits of the fourth parameter for a call of a function.
+pub(crate) fn called(op: &str) -> u64 {
+    CALLERS.iter().position(|name| *name == op).unwrap_or_default() as u64 * NUMBER
+}
 
 fn needs(_: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     if !caps.wgsl {
@@ -45,7 +59,7 @@ fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
             let i = if is_upper { n - 1 - step } else { step };
             let pivot = a[i * n + i];
             if let (false, true, Some(refuses)) = (is_unit, pivot == 0.0, SOLVE_TRIANGULAR.refuses) {
-                return Err(refuses((matrix * n + i) as i128, params));
+                return Err(refuses((matrix * n + i) as i128, params).1);
             }
             for c in 0..columns {
                 let known = if is_upper { i + 1..n } else { 0..i };

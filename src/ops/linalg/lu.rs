@@ -1,9 +1,9 @@
 //! The factorisation into triangles, with exchanged rows.
 
-use super::parts::{Call, count, half};
-use super::triangular::{Kind, solved};
+use super::parts::{Call, count, half, shaped};
+use super::triangular::{Kind, ruled, solved};
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::Result;
+use crate::base::error::{Loc, Result};
 use crate::base::layout::{IndexMode, Shape, SliceItem, View};
 use crate::graph::expr::{Expr, Operand, binary, cast, routine, view};
 use crate::graph::routine::{LU, MOST_COLUMNS_OF_LU as BLOCK};
@@ -43,8 +43,7 @@ impl Factors {
 /// In each column the first of the elements with the largest magnitude becomes the pivot, so no element of L has a magnitude
 /// above 1. A singular matrix has a 0 on the diagonal of U. f16, bf16 and integers are converted to f32, and the factors are
 /// f32 or f64. On the CPU the bits do not depend on threads or the instruction set. SciPy's `lu` with `p_indices=True` returns
-/// the inverse permutation, and JAX's `lu` the same one as this function. The factors have no derivatives; those of [`solve`],
-/// [`inv`] and [`det`] are exact.
+/// the inverse permutation, and JAX's `lu` the same one as this function.
 ///
 /// ```
 /// use cupric::{array, linalg::lu};
@@ -57,35 +56,78 @@ impl Factors {
 /// # Ok::<(), cupric::Error>(())
 /// ```
 ///
+/// # Derivatives
+/// Those of L and U for matrices of full rank, while the order of the rows stays the same. For others they are an error,
+/// [`ErrorKind::Singular`](crate::ErrorKind::Singular).
+///
 /// # Errors
 /// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the operand has fewer than two axes.
 ///
 /// By recursion on halves of the columns: S. Toledo, Locality of reference in LU decomposition with partial pivoting, SIAM J.
-/// Matrix Anal. Appl. 18 (1997).
-///
-/// [`solve`]: crate::linalg::solve
-/// [`inv`]: crate::linalg::inv
-/// [`det`]: crate::linalg::det
+/// Matrix Anal. Appl. 18 (1997). The derivative is that of F. R. de Hoog, R. S. Anderssen and M. A. Lukas, Differentiation of
+/// matrix functionals using triangular factorization, Math. Comp. 80 (2011).
 #[doc(alias("lu_factor"))]
 #[track_caller]
 pub fn lu(a: impl Operand) -> (Expr, Expr, Expr) {
     let call = Call { op: "lu", at: Location::caller() };
     let build = || {
-        let a = call.floats(a)?;
-        let [m, n] = call.matrix(&a)?;
-        let f = factored(&a, call)?;
-        let k = m.min(n);
-        let strict = call.block(&f.packed, 0..m, 0..k).tril(-1);
-        let position = iota(smallvec![m, k], 0, call.at);
-        let diagonal = binary(&logic::equal, position, iota(smallvec![m, k], 1, call.at), call.at);
-        let l = binary(&arithmetic::add, strict, cast(diagonal, a.0.dtype, call.at), call.at);
-        let u = call.rows(&f.packed, 0..k).triu(0);
-        Ok((cast(f.order, DType::I64, call.at), l, u))
+        let [order, l, u] = triangles(&call.floats(a)?, call)?;
+        Ok((cast(order, DType::I64, call.at), l, u))
     };
     build().unwrap_or_else(|e: crate::base::error::Error| {
         let failed = Expr::failed(e.or_at(call.at), call.at);
         (failed.clone(), failed.clone(), failed)
     })
+}
+
+/// Returns the order of the rows, and both factors with their derivatives.
+fn triangles(a: &Expr, call: Call) -> Result<[Expr; 3]> {
+    let [m, n] = call.matrix(a)?;
+    let f = factored(a, call)?;
+    let k = m.min(n);
+    let strict = call.block(&f.packed, 0..m, 0..k).tril(-1);
+    let position = iota(smallvec![m, k], 0, call.at);
+    let diagonal = binary(&logic::equal, position, iota(smallvec![m, k], 1, call.at), call.at);
+    let l = call.plus(&strict, &cast(diagonal, a.0.dtype, call.at));
+    let u = call.rows(&f.packed, 0..k).triu(0);
+    let with_rule = |e: Expr, of_upper: bool| {
+        let of = a.clone();
+        let back = move |g: &Expr, at: Loc| Ok(vec![derivative(&of, g, of_upper, Call { at, ..call })?]);
+        e.with_rule(vec![a.clone()], Some(Box::new(back)))
+    };
+    Ok([f.order, with_rule(l, false), with_rule(u, true)])
+}
+
+/// Returns the derivative with respect to the matrices, of the upper or else of the lower factor. With L₁ and U₁, the square
+/// parts of L and U, and what follows them, L₂ and U₂, the square part of the matrices has the derivative L₁⁻ᵀ·Φ·U₁⁻ᵀ.
+fn derivative(a: &Expr, g: &Expr, of_upper: bool, call: Call) -> Result<Expr> {
+    if a.0.shape.contains(&0) {
+        return Ok(a.clone());
+    }
+    let [m, n] = call.matrix(a)?;
+    let k = m.min(n);
+    let [order, l, u] = triangles(a, call)?;
+    let t = |e: &Expr| call.transposed(e);
+    let (l1, u1) = (call.rows(&l, 0..k), call.block(&u, 0..k, 0..k));
+    let by_lower = |x: &Expr| ruled(&t(&l1), x, Kind::UNIT_LOWER.transposed(), call);
+    let by_upper = |x: &Expr| Ok(t(&ruled(&u1, &t(x), Kind::UPPER, call)?));
+    let (phi, rest) = if of_upper {
+        let phi = call.product(&call.block(g, 0..k, 0..k), &t(&u1)).triu(0);
+        let [g2, u2] = [g, &u].map(|e| call.block(e, 0..k, k..n));
+        (call.minus(&phi, &call.product(&g2, &t(&u2)).tril(-1)), by_lower(&g2)?)
+    } else {
+        let phi = call.product(&t(&l1), &call.rows(g, 0..k)).tril(-1);
+        let [g2, l2] = [g, &l].map(|e| call.rows(e, k..m));
+        (call.minus(&phi, &call.product(&t(&l2), &g2).triu(0)), by_upper(&g2)?)
+    };
+    let square = by_lower(&by_upper(&phi)?)?;
+    // the part beside or below the square one: that of the other factor is 0
+    let rest = match (of_upper, m < n) {
+        (true, true) | (false, false) => rest,
+        _ => call.filled(0.0, shaped(a, &if m < n { [k, n - k] } else { [m - k, k] }), a),
+    };
+    let whole = call.join(vec![square, rest], if m < n { -1 } else { -2 });
+    Ok(in_order(&whole, &order.argsort(-1), call))
 }
 
 /// Factorises matrices.

@@ -5,12 +5,13 @@
 //! matrix is divided into halves, again and again, whose parts are multiplied by the library's own products. So everything
 //! runs on either backend without a trip to the host. The blocks of a Cholesky factor are joined last: until then they are a
 //! tree. The position of a block within the caller's matrix is a parameter, so that messages name the caller's row. The
-//! routines `eigh`, `svd` and `qr` (`graph/routine/factor.rs`) factorise whole matrices. `svd` takes square matrices: of
+//! routines `eigh`, `svd`, `qr` (`graph/routine/factor.rs`) and `eig` (only on a CPU) factorise whole matrices. `svd` takes square matrices: of
 //! others it factorises the R of `qr`. The rest are composites. Derivatives are rules that find the factors again, which are
 //! equal nodes for the planner.
 
 mod cholesky;
 mod derived;
+mod eig;
 mod eigh;
 mod expm;
 mod lu;
@@ -23,6 +24,7 @@ mod triangular;
 
 pub use cholesky::cholesky;
 pub use derived::{lstsq, matrix_rank, pinv};
+pub use eig::{eig, eigvals};
 pub use eigh::{eigh, eigvalsh};
 pub use expm::expm;
 pub use lu::lu;

@@ -4,7 +4,7 @@ use super::parts::{Call, batch, count, half};
 use crate::base::error::{ErrorKind, Loc, Result};
 use crate::base::layout::{self, View};
 use crate::graph::expr::{Expr, Operand, carry, routine, unary, view};
-use crate::graph::routine::{SOLVE_TRIANGULAR, UNIT, UPPER};
+use crate::graph::routine::{SOLVE_TRIANGULAR, UNIT, UPPER, called};
 use crate::graph::ufunc::arithmetic;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -143,7 +143,7 @@ pub(super) fn solved(a: &Expr, b: &Expr, kind: Kind, first: usize, call: Call) -
     b.checked()?;
     let [.., n, columns] = *b.0.shape.as_slice() else { return Ok(b.clone()) };
     if n <= BLOCK {
-        let bits = if kind.is_upper { UPPER } else { 0 } | if kind.is_unit { UNIT } else { 0 };
+        let bits = if kind.is_upper { UPPER } else { 0 } | if kind.is_unit { UNIT } else { 0 } | called(call.op);
         let params = smallvec![n as u64, count(b) as u64, first as u64, bits, columns as u64];
         return Ok(routine(&SOLVE_TRIANGULAR, smallvec![a.clone(), b.clone()], params, call.at)?.remove(0));
     }

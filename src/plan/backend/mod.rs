@@ -88,11 +88,11 @@ pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: O
 
 /// Returns the error for an element that a routine rejects, with the message that the routine defines.
 pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: Option<Loc>) -> Error {
-    let fault = match row.refuses {
+    let (op, fault) = match row.refuses {
         Some(refuses) => refuses(value, params),
-        None => Fault::new(ErrorKind::Internal, "the routine accepts every element, but one was rejected"),
+        None => (row.name, Fault::new(ErrorKind::Internal, "the routine accepts every element, but one was rejected")),
     };
-    Error::with_line(fault.kind, row.name, fault.detail, line)
+    Error::with_line(fault.kind, op, fault.detail, line)
 }
 
 /// Counters of a device since it was opened.

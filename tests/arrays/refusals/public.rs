@@ -32,6 +32,7 @@ const FILES: &[&str] = &[
     "ops/fourier/mod.rs",
     "ops/fourier/frequencies.rs",
     "ops/linalg/derived.rs",
+    "ops/linalg/eig.rs",
     "ops/linalg/eigh.rs",
     "ops/linalg/expm.rs",
     "ops/linalg/norms.rs",
@@ -68,6 +69,7 @@ const FILES: &[&str] = &[
     "ops/sets/mod.rs",
     "ops/sorting.rs",
     "base/dtype/mod.rs",
+    "base/dtype/info.rs",
     "base/layout/args.rs",
 ];
 

@@ -239,6 +239,13 @@ fn others(out: &mut BTreeMap<String, u64>) {
             let ((w, v), (u, s, vt)) = (linalg::eigh(&x), linalg::svd(&x, linalg::Mode::Reduced));
             let (q, r) = linalg::qr(x.slice(s![.., .., ..n / 2 + 1]), linalg::Mode::Complete);
             put(&format!("spectra of {n} {t}"), vec![w, v, u, s, vt, q, r]);
+            if n < 100 {
+                let (w, v) = linalg::eig(&x);
+                put(
+                    &format!("eigenvalues of {n} {t}"),
+                    [w, v].iter().flat_map(|z| [z.real().clone(), z.imag().clone()]).collect(),
+                );
+            }
         }
     }
     put(

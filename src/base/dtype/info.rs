@@ -1,0 +1,78 @@
+//! Properties of dtypes: the Array API's `finfo`, `iinfo` and `can_cast`.
+
+use super::DType::{self, *};
+use half::{bf16, f16};
+
+/// The properties of a float type, as f64: see [`DType::finfo`].
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct FloatInfo {
+    /// The number of bits.
+    pub bits: usize,
+    /// The difference between 1 and the next larger number.
+    pub eps: f64,
+    /// The largest finite number.
+    pub max: f64,
+    /// The smallest finite number, which is negative.
+    pub min: f64,
+    /// The smallest positive number with full precision.
+    pub smallest_normal: f64,
+}
+
+/// The properties of an integer type: see [`DType::iinfo`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct IntegerInfo {
+    /// The number of bits.
+    pub bits: usize,
+    /// The largest number.
+    pub max: i128,
+    /// The smallest number.
+    pub min: i128,
+}
+
+impl DType {
+    /// Returns the precision and the range of a float type, or `None` for other types.
+    ///
+    /// ```
+    /// use cupric::DType;
+    /// let info = DType::BF16.finfo().unwrap();
+    /// assert_eq!((info.bits, info.eps), (16, 0.0078125));
+    /// assert_eq!(DType::I32.finfo(), None);
+    /// ```
+    pub fn finfo(self) -> Option<FloatInfo> {
+        let [eps, max, smallest_normal] = match self {
+            F16 => [f16::EPSILON, f16::MAX, f16::MIN_POSITIVE].map(f64::from),
+            BF16 => [bf16::EPSILON, bf16::MAX, bf16::MIN_POSITIVE].map(f64::from),
+            F32 => [f32::EPSILON, f32::MAX, f32::MIN_POSITIVE].map(f64::from),
+            F64 => [f64::EPSILON, f64::MAX, f64::MIN_POSITIVE],
+            Bool | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64 => return None,
+        };
+        Some(FloatInfo { bits: 8 * self.size(), eps, max, min: -max, smallest_normal })
+    }
+
+    /// Returns the range of an integer type, or `None` for other types.
+    ///
+    /// ```
+    /// use cupric::DType;
+    /// let info = DType::U8.iinfo().unwrap();
+    /// assert_eq!((info.bits, info.min, info.max), (8, 0, 255));
+    /// assert_eq!(DType::Bool.iinfo(), None);
+    /// ```
+    pub fn iinfo(self) -> Option<IntegerInfo> {
+        let (min, max) = self.integer_range();
+        self.is_integer().then_some(IntegerInfo { bits: 8 * self.size(), max, min })
+    }
+
+    /// Returns whether the type promotes to another: whether [`DType::promote`] of both is the other one. So integers of any
+    /// size cast to every float type, as they do in operations, although large ones are rounded.
+    ///
+    /// ```
+    /// use cupric::DType::*;
+    /// assert!(I8.can_cast(I16) && F16.can_cast(F32));
+    /// assert!(!I16.can_cast(I8) && !F16.can_cast(BF16));
+    /// ```
+    pub fn can_cast(self, to: DType) -> bool {
+        self.promote(to) == Some(to)
+    }
+}

@@ -1,0 +1,59 @@
+//! `eig` on the CPU: see `factor/general/`.
+
+use super::factor::general::{SWEEPS, Schur};
+use super::factor::{Sink, Source, each_matrix, zeros};
+use super::linear::Lowest;
+use super::operands::{Operands, Refused};
+
+/// Runs the routine.
+pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+    let params = &call.call.params;
+    let (n, with_vectors, count) = (params[0] as usize, params[1] != 0, params[2] as usize);
+    let source = Source::of(call);
+    let (Some(re), Some(im)) = (Sink::of(call, 0), Sink::of(call, 1)) else { return Ok(()) };
+    let vectors = Sink::of(call, 2).zip(Sink::of(call, 3));
+    let lowest = Lowest::new();
+    let one = |matrix: usize, memory: &mut [f64]| {
+        let first = matrix * n * n;
+        let found = source.exponent([first, first + n * n]).map(|exponent| {
+            memory[..n * n].iter_mut().enumerate().for_each(|(i, x)| *x = source.get(first + i));
+            Schur::new(memory, n, exponent, with_vectors, SWEEPS)
+        });
+        let found = match found {
+            Some(Err(_)) => return lowest.note(matrix),
+            Some(Ok(found)) => Some(found),
+            // a matrix that is not finite has NaN results
+            None => None,
+        };
+        for k in 0..n {
+            let [x, y] = found.as_ref().map_or([f64::NAN; 2], |found| found.value(k));
+            // SAFETY: the results have n values for each matrix, which one task factorises.
+            unsafe {
+                re.set(matrix * n + k, x);
+                im.set(matrix * n + k, y);
+            }
+        }
+        let Some((re, im)) = vectors else { return };
+        let mut parts = [zeros(n), zeros(n)];
+        for k in 0..n {
+            let [x, y] = &mut parts;
+            match &found {
+                Some(found) => found.vector(k, x, y),
+                None => {
+                    x.fill(f64::NAN);
+                    y.fill(f64::NAN);
+                }
+            }
+            for row in 0..n {
+                let at = first + row * n + k;
+                // SAFETY: the results have n · n elements for each matrix, which one task factorises.
+                unsafe {
+                    re.set(at, x[row]);
+                    im.set(at, y[row]);
+                }
+            }
+        }
+    };
+    each_matrix(call, count, [n, crate::graph::routine::eig_work(n, with_vectors)], one);
+    lowest.found().map_or(Ok(()), |matrix| Err(Refused(matrix)))
+}

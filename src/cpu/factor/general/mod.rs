@@ -1,0 +1,64 @@
+//! Eigenvalues and eigenvectors of general matrices: balancing, the reduction to Hessenberg form, the QR iteration to
+//! real Schur form, and back substitution, as in LAPACK's `dgeevx`. Plain loops over f64, whose additions have one order.
+
+// a loop over rows or columns walks several arrays together
+#![allow(clippy::needless_range_loop)]
+
+mod balance;
+mod hessenberg;
+mod schur;
+mod vectors;
+
+use super::{Numbers, power, zeros};
+use balance::Balance;
+pub(in crate::cpu) use schur::SWEEPS;
+
+/// A matrix T with zeros below its diagonal, except for 2 × 2 blocks with a pair of complex eigenvalues. A block has equal
+/// elements on the diagonal, and others of opposite signs.
+pub(in crate::cpu) struct Schur<'a> {
+    n: usize,
+    /// T in C order. Only its diagonal blocks are computed if no vectors are wanted.
+    t: &'a mut [f64],
+    /// The orthogonal matrix Z with `balanced matrix = Z·T·Zᵀ`, transposed; empty if no vectors are wanted.
+    z: &'a mut [f64],
+    balance: Balance,
+    /// The factor that undoes the scaling of the matrix to magnitudes near 1.
+    unscale: f64,
+    /// The largest magnitude in T.
+    most: f64,
+    /// The eigenvalues of T, in the order of its diagonal. Of a pair, the one with a positive imaginary part is first.
+    re: Numbers,
+    im: Numbers,
+}
+
+/// The QR iteration has not found an eigenvalue.
+pub(in crate::cpu) struct NotConverged;
+
+impl<'a> Schur<'a> {
+    /// Factorises the matrix of n rows at the front of `memory`, all of whose magnitudes are at most `2^exponent`. The
+    /// memory has n² numbers more for Z if vectors are wanted. `sweeps` limits the QR iteration: see [`SWEEPS`].
+    pub fn new(
+        memory: &'a mut [f64],
+        n: usize,
+        exponent: i32,
+        with_vectors: bool,
+        sweeps: usize,
+    ) -> Result<Schur<'a>, NotConverged> {
+        let (t, rest) = memory.split_at_mut(n * n);
+        let z = &mut rest[..if with_vectors { n * n } else { 0 }];
+        let scale = power(-exponent);
+        t.iter_mut().for_each(|x| *x *= scale);
+        let balance = Balance::of(t, n);
+        hessenberg::reduce(t, z, n, &balance.active);
+        let (re, im) = (zeros(n), zeros(n));
+        let mut schur = Schur { n, t, z, balance, unscale: power(exponent), most: 0.0, re, im };
+        schur.iterate(sweeps)?;
+        schur.most = schur.t.iter().fold(0.0, |most, x| x.abs().max(most));
+        Ok(schur)
+    }
+
+    /// Returns the real and the imaginary part of an eigenvalue.
+    pub fn value(&self, k: usize) -> [f64; 2] {
+        [self.re[k] * self.unscale, self.im[k] * self.unscale]
+    }
+}
