@@ -1,4 +1,4 @@
-//! The Python Array API standard (2025.12) beside cupric: a line for each of its constants and functions, with its state here.
+//! The Python Array API standard (2025.12) beside cupric: a line for each of its constants and functions.
 //! A line of ours runs, and gives what NumPy gave under the standard's name (`tests/data/array_api.txt`, written by
 //! `make_guide.py`, which reads NumPy's lines from this file). `docs/array-api.md` shows these lines;
 //! `CUPRIC_BLESS=1 cargo test --features testing --test arrays array_api` writes it anew.
@@ -15,13 +15,6 @@ const EXPECTED: &str = include_str!("../data/array_api.txt");
 macro_rules! same {
     ($numpy:literal, $ours:expr) => {
         check(EXPECTED, $numpy, &$ours)?
-    };
-}
-
-/// A name of the standard that has no function here, and why or what says it.
-macro_rules! missing {
-    ($name:literal, $why:literal) => {
-        let _ = ($name, $why);
     };
 }
 
@@ -277,9 +270,6 @@ fn extensions() -> Result<()> {
 
 /// The names of the standard in its order, of a line of this file: `np.linalg.outer(` is `linalg.outer`.
 fn name(line: &str) -> Option<String> {
-    if let Some(rest) = line.strip_prefix("missing!(\"") {
-        return rest.split('"').next().map(str::to_string);
-    }
     let at = line.strip_prefix("same!(\"")?;
     let at = at.strip_prefix("np.array(").unwrap_or(at);
     let rest = &at[at.find("np.")? + 3..];
@@ -289,24 +279,18 @@ fn name(line: &str) -> Option<String> {
 #[test]
 fn the_page_shows_these_lines() {
     let cell = |code: &str| format!("`{}`", code.replace('|', "\\|"));
-    let (mut table, mut here, mut all) = (String::new(), 0, 0);
+    let (mut table, mut here) = (String::new(), 0);
     for line in LINES.lines().map(str::trim) {
         if let Some(title) = line.strip_prefix("// ## ") {
-            table += &format!("\n## {title}\n\n| Array API | state | cupric |\n|---|---|---|\n");
+            table += &format!("\n## {title}\n\n| Array API | cupric |\n|---|---|\n");
         }
         let Some(name) = name(line).filter(|n| !n.is_empty()) else { continue };
-        all += 1;
+        here += 1;
         let end = line.strip_suffix(");").expect("an end of the line");
-        if line.starts_with("missing!") {
-            let why = end.split("\", \"").nth(1).and_then(|w| w.strip_suffix('"')).expect("two parts");
-            table += &format!("| `{name}` | – | {why} |\n");
-        } else {
-            let (_, ours) = end.split_once("\", ").expect("two parts");
-            here += 1;
-            table += &format!("| `{name}` | there | {} |\n", cell(ours));
-        }
+        let (_, ours) = end.split_once("\", ").expect("two parts");
+        table += &format!("| `{name}` | {} |\n", cell(ours));
     }
-    let counts = format!("{here} of {all} names are there.\n");
+    let counts = format!("{here} of {here} names are there.\n");
     holds("docs/array-api.md", &format!("{counts}{table}"));
 }
 

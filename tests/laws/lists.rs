@@ -134,6 +134,8 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("graph/routine/lu.rs", "m as i128"),
             ("graph/routine/eig.rs", "a.len()"),
             ("graph/routine/eig.rs", "n"),
+            ("graph/routine/eig.rs", "k"),
+            ("graph/routine/eig.rs", "n * n"),
             ("graph/routine/factor.rs", "columns"),
             ("graph/routine/factor.rs", "rows"),
             ("graph/routine/factor.rs", "matrices"),

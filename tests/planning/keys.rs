@@ -39,12 +39,14 @@ fn sums_by_key() -> [(&'static str, Expr); 5] {
     ]
 }
 
-fn spectra() -> [(&'static str, Expr); 7] {
+fn spectra() -> [(&'static str, Expr); 9] {
     let (x, square) = (of(F32, &[4, 6]), of(F32, &[4, 4]));
     [
         ("eigenvalues", linalg::eigvalsh(&square)),
         ("with vectors", linalg::eigh(&square).0),
         ("the vectors", linalg::eigh(&square).1),
+        ("general eigenvalues", linalg::eigvals(&square).real().clone()),
+        ("with general vectors", linalg::eig(&square).0.real().clone()),
         ("singular values", linalg::svdvals(&square)),
         ("of a tall matrix", linalg::svdvals(x.t())),
         ("a factor", linalg::qr(x.t(), linalg::Mode::Reduced).1),

@@ -126,7 +126,7 @@ fn complex(d: &Device) -> Vec<Case> {
         ("inv", K::Shape, error(linalg::inv(&x))),
         ("det", K::Shape, error(linalg::det(&x))),
         ("slogdet", K::Shape, error(linalg::slogdet(&x).0)),
-        ("eigvals", K::Shape, error(linalg::eigvals(zeros([3], F32)).imag())),
+        ("eigvals", K::Shape, of(linalg::eigvals(zeros([3], F32)))),
         ("eigvalsh", K::Shape, error(linalg::eigvalsh(zeros([2, 3], F32)))),
         ("svdvals", K::Shape, error(linalg::svdvals(zeros([3], F32)))),
         ("pinv", K::Argument, error(linalg::pinv(&x, -1.0))),
