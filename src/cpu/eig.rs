@@ -57,3 +57,23 @@ pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
     each_matrix(call, count, [n, crate::graph::routine::eig_work(n, with_vectors)], one);
     lowest.found().map_or(Ok(()), |matrix| Err(Refused(matrix)))
 }
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::*;
+    use crate::graph::routine::{EIG, Params};
+
+    crate::testing::unit_tests!(cpu_eig: an_iteration_that_does_not_converge_is_an_error);
+
+    fn an_iteration_that_does_not_converge_is_an_error() {
+        let mut memory = vec![0.0; 18];
+        memory[..9].copy_from_slice(&[0.0, 0.5, 0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.0]);
+        assert!(Schur::new(&mut memory.clone(), 3, 0, true, 0).is_err());
+        assert!(Schur::new(&mut memory, 3, 0, true, SWEEPS).is_ok());
+        let error = |vectors, count| EIG.refuses.map(|refuses| refuses(2, &Params::from_slice(&[3, vectors, count])));
+        let text =
+            |vectors, count| error(vectors, count).map_or_else(String::new, |(op, f)| format!("{op}: {}", f.detail));
+        assert_eq!(text(1, 4), "eig: the QR iteration of matrix 2 of the 4 in the batch has not converged");
+        assert_eq!(text(0, 1), "eigvals: the QR iteration of the matrix has not converged");
+    }
+}

@@ -48,6 +48,7 @@ modules! {
     cpu_arena,
     cpu_caches,
     cpu_convert,
+    cpu_eig,
     cpu_memory,
     cpu_philox,
     cpu_share,

@@ -18,8 +18,11 @@ pub(crate) static EIG: Routine = Routine {
     },
     needs,
     refuses: Some(|matrix, params| {
-        let of = if params[2] == 1 { String::new() } else { format!(" {matrix} of the {} in the batch", params[2]) };
-        let detail = format!("the QR iteration of matrix{of} has not converged");
+        let of = match params[2] {
+            1 => "the matrix".to_string(),
+            count => format!("matrix {matrix} of the {count} in the batch"),
+        };
+        let detail = format!("the QR iteration of {of} has not converged");
         (if params[1] == 0 { "eigvals" } else { "eig" }, Fault::new(ErrorKind::LimitExceeded, detail))
     }),
     reference,
