@@ -232,22 +232,6 @@ fn others(out: &mut BTreeMap<String, u64>) {
             put(&format!("transforms of {n} {t}"), vec![z.real().clone(), z.imag() * 1.0, down.real() + down.imag()]);
         }
     }
-    for t in [F32, F64] {
-        // matrices of several tasks, of one, and one whose strips are shared
-        for (n, count) in [(3, 500), (20, 30), (65, 2), (260, 1)] {
-            let x = (data(I16, [0.0; 2], n * n * count, 1).astype(t) * 0.001).reshape([count, n, n]).eval().unwrap();
-            let ((w, v), (u, s, vt)) = (linalg::eigh(&x), linalg::svd(&x, linalg::Mode::Reduced));
-            let (q, r) = linalg::qr(x.slice(s![.., .., ..n / 2 + 1]), linalg::Mode::Complete);
-            put(&format!("spectra of {n} {t}"), vec![w, v, u, s, vt, q, r]);
-            if n < 100 {
-                let (w, v) = linalg::eig(&x);
-                put(
-                    &format!("eigenvalues of {n} {t}"),
-                    [w, v].iter().flat_map(|z| [z.real().clone(), z.imag().clone()]).collect(),
-                );
-            }
-        }
-    }
     put(
         "ranges",
         vec![arange(0, 5000, 1, I32) * 3, arange(0.0, 7.0, 0.1, F32), linspace(-1.0, 1.0, 777, F32), eye(9, F64)],
@@ -259,6 +243,26 @@ fn others(out: &mut BTreeMap<String, u64>) {
             select(long.isfinite(), &*long, zeros_like(&long)).sum(..)
         }],
     );
+}
+
+fn spectra(out: &mut BTreeMap<String, u64>) {
+    let mut put = |name: String, list: Vec<Expr>| out.insert(name, hash(list));
+    for t in [F32, F64] {
+        // matrices of several tasks, of one, and one whose strips are shared
+        for (n, count) in [(3, 500), (20, 30), (65, 2), (260, 1)] {
+            let x = (data(I16, [0.0; 2], n * n * count, 1).astype(t) * 0.001).reshape([count, n, n]).eval().unwrap();
+            let ((w, v), (u, s, vt)) = (linalg::eigh(&x), linalg::svd(&x, linalg::Mode::Reduced));
+            let (q, r) = linalg::qr(x.slice(s![.., .., ..n / 2 + 1]), linalg::Mode::Complete);
+            put(format!("spectra of {n} {t}"), vec![w, v, u, s, vt, q, r]);
+            if n < 100 {
+                let (w, v) = linalg::eig(&x);
+                put(
+                    format!("eigenvalues of {n} {t}"),
+                    [w, v].iter().flat_map(|z| [z.real().clone(), z.imag().clone()]).collect(),
+                );
+            }
+        }
+    }
 }
 
 fn factors(out: &mut BTreeMap<String, u64>) {
@@ -385,6 +389,7 @@ pub fn all() -> BTreeMap<String, u64> {
     folds(&mut out);
     others(&mut out);
     factors(&mut out);
+    spectra(&mut out);
     random(&mut out);
     products(&mut out);
     for (name, e) in programs::all(&Device::cpu()) {
