@@ -37,6 +37,7 @@ on_devices! {
                             ("solve_triangular", solve_triangular(&x, &all, Triangle::Upper)),
                             ("matrix_power", x.matrix_power(-2)),
                             ("cond", cond(&x, MatrixNorm::One)),
+                            ("lu", grad(&lu(&x).2.sum(..), [&x.clone().into()])[0].clone()),
                             ("det", grad(&det(&x).sum(..), [&x.clone().into()])[0].clone()),
                         ] {
                             let e = late(d, &e);

@@ -53,7 +53,7 @@ const OF_F64: Approximant = Approximant {
 /// A matrix is halved until its 1-norm is small, at most 16 times. A Padé approximant is computed, and is squared as often.
 /// A matrix whose 1-norm exceeds 250,000 (f32) or 350,000 (f64) has NaN results. The 16 squarings are computed for every
 /// matrix, because an expression does not depend on the values of its operands. The relative error is a small multiple of n·ε
-/// times the condition number of the exponential, which is at least the norm of A.
+/// times the condition number of the exponential, which is at least the norm of A. The derivative is that of these operations.
 ///
 /// ```
 /// use cupric::{array, linalg::expm};
