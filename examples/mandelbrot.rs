@@ -9,7 +9,7 @@ mod common;
 use clap::Parser;
 use common::picture::{self, OCEAN, palette};
 use common::say;
-use cupric::{Array, DType, Device, Expr, arange, eval_all, select, zeros};
+use cupric::{Array, Clip, DType, Device, Expr, arange, eval_all, select, zeros};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -118,5 +118,5 @@ fn colours(smooth: &Expr, inside: &Expr, device: &Device) -> Result<Expr> {
     // the first steps make the broad bands; the root of the count spreads them evenly
     let turn = smooth.clip(0.0, 1e6).sqrt() / 6.0;
     let index = ((&turn - turn.floor()) * COLOURS).astype(DType::I32);
-    Ok(select(inside.expand_dims(-1), 0.0, map.take_clip(index, 0)))
+    Ok(select(inside.expand_dims(-1), 0.0, map.take(Clip(index), 0)))
 }

@@ -306,7 +306,7 @@ pub use ops::create::{
 pub use ops::devices;
 pub use ops::functions::*;
 pub use ops::grad::{Parameters, checkpoint, grad, grad_many, grad_or_zeros, jvp, value_and_grad, vjp, with_vjp};
-pub use ops::index::IntoIndices;
+pub use ops::index::{Clip, IntoIndex, IntoIndices, Wrap};
 pub use ops::linalg::MatrixNorm;
 pub use ops::matrices::{Indexing, eye_shifted, indices, meshgrid, tri};
 pub use ops::movement::{
@@ -314,7 +314,7 @@ pub use ops::movement::{
     dstack, hstack, vstack,
 };
 pub use ops::network::{Attention, Conv, IntoPadding, Pool, attention};
-pub use ops::picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
+pub use ops::picking::{ravel_multi_index, select_many};
 pub use ops::products::*;
 pub use ops::quantiles::{QuantileMethod, Quantiles};
 pub use ops::random::Rng;

@@ -26,8 +26,8 @@ impl Array {
     /// A write that fails leaves the array unchanged, except in the cases listed in
     /// [`guide::views`](crate::guide::views). For this reason, a value that can fail while it runs is treated
     /// specially: one that contains a [`take`](Expr::take), an [`index_add`](Expr::index_add) or a
-    /// [`bincount`](Expr::bincount). On a GPU it is computed into new memory first, and the call waits for it. The
-    /// `_clip` and `_wrap` methods cannot fail in this way, and do not wait. On the CPU such a value needs new memory
+    /// [`bincount`](Expr::bincount). On a GPU it is computed into new memory first, and the call waits for it. Indices in
+    /// [`Clip`](crate::Clip) or [`Wrap`](crate::Wrap) cannot fail in this way, and do not wait. On the CPU such a value needs new memory
     /// if an index is checked only after a kernel has written the array.
     ///
     /// # Errors

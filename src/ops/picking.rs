@@ -9,7 +9,7 @@ use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
 use crate::graph::expr::{Arg, Expr, Operand, binary, carry, cast, common, operand, strong, ufunc, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::stack_at;
-use crate::ops::index::{checked_positions, take, take_along};
+use crate::ops::index::{IntoIndices, checked_positions, take, take_along};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -120,7 +120,7 @@ fn in_range(op: &'static str, i: Expr, n: usize, mode: IndexMode, at: Loc) -> Re
     })
 }
 
-fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, mode: IndexMode, at: Loc) -> Expr {
+fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, at: Loc) -> Expr {
     const OP: &str = "choose";
     let args: Vec<Arg> = choices.into_iter().map(Operand::into_arg).collect();
     carry(at, || {
@@ -130,7 +130,7 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, mode:
             return Err(Error::with_line(ErrorKind::Argument, OP, "at least one choice is needed", at));
         }
         let mut args = of_one_type(OP, args, at)?;
-        let i = cast(in_range(OP, indices, args.len(), mode, at)?, DType::I32, at);
+        let i = cast(in_range(OP, indices, args.len(), IndexMode::Check, at)?, DType::I32, at);
         if args.len() > SELECTED {
             return looked_up(i, args, at);
         }
@@ -201,7 +201,7 @@ impl Expr {
     /// kernel reads all choices; more than 64 choices are copied into one array, and looked up there.
     ///
     /// A number that is negative or not less than the number of choices is an [`ErrorKind::Index`] error, reported as
-    /// for [`Expr::take`].
+    /// for [`Expr::take`]. Use [`Expr::clip`] or `%` for NumPy's `mode="clip"` or `"wrap"`.
     ///
     /// ```
     /// use cupric::array;
@@ -211,31 +211,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn choose(&self, choices: impl IntoIterator<Item = impl Operand>) -> Expr {
-        choose(self, choices, IndexMode::Check, Location::caller())
-    }
-
-    /// Like [`Expr::choose`], but replaces each number out of range by the nearest valid one.
-    ///
-    /// ```
-    /// use cupric::array;
-    /// assert_eq!(array![-7, 7].choose_clip([10, 20]).to_vec::<i32>()?, [10, 20]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn choose_clip(&self, choices: impl IntoIterator<Item = impl Operand>) -> Expr {
-        choose(self, choices, IndexMode::Clip, Location::caller())
-    }
-
-    /// Like [`Expr::choose`], but takes each number modulo the number of choices.
-    ///
-    /// ```
-    /// use cupric::array;
-    /// assert_eq!(array![-1, 2].choose_wrap([10, 20]).to_vec::<i32>()?, [20, 10]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn choose_wrap(&self, choices: impl IntoIterator<Item = impl Operand>) -> Expr {
-        choose(self, choices, IndexMode::Wrap, Location::caller())
+        choose(self, choices, Location::caller())
     }
 
     /// Converts positions in C order to positions along the axes of a shape. Returns an i64 expression for each axis. A
@@ -291,37 +267,13 @@ impl Expr {
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]
-pub fn ravel_multi_index(positions: impl IntoIterator<Item = impl Operand>, shape: impl IntoShape) -> Expr {
-    raveled(positions, shape, IndexMode::Check, Location::caller())
+pub fn ravel_multi_index(positions: impl IntoIndices, shape: impl IntoShape) -> Expr {
+    raveled(positions.into_indices(), shape, Location::caller())
 }
 
-/// Like [`ravel_multi_index`], but replaces each position outside its axis by the nearest valid one.
-///
-/// ```
-/// use cupric::{array, ravel_multi_index_clip};
-/// assert_eq!(ravel_multi_index_clip([array![9, -9], array![2, 2]], [2, 3]).to_vec::<i64>()?, [5, 2]);
-/// # Ok::<(), cupric::Error>(())
-/// ```
-#[track_caller]
-pub fn ravel_multi_index_clip(positions: impl IntoIterator<Item = impl Operand>, shape: impl IntoShape) -> Expr {
-    raveled(positions, shape, IndexMode::Clip, Location::caller())
-}
-
-/// Like [`ravel_multi_index`], but takes each position modulo the length of its axis.
-///
-/// ```
-/// use cupric::{array, ravel_multi_index_wrap};
-/// assert_eq!(ravel_multi_index_wrap([array![-1, 2], array![2, 2]], [2, 3]).to_vec::<i64>()?, [5, 2]);
-/// # Ok::<(), cupric::Error>(())
-/// ```
-#[track_caller]
-pub fn ravel_multi_index_wrap(positions: impl IntoIterator<Item = impl Operand>, shape: impl IntoShape) -> Expr {
-    raveled(positions, shape, IndexMode::Wrap, Location::caller())
-}
-
-fn raveled(positions: impl IntoIterator<Item = impl Operand>, shape: impl IntoShape, mode: IndexMode, at: Loc) -> Expr {
+fn raveled((positions, mode): (Vec<Arg>, IndexMode), shape: impl IntoShape, at: Loc) -> Expr {
     const OP: &str = "ravel_multi_index";
-    let positions: Vec<Expr> = positions.into_iter().map(|p| operand(p, at)).collect();
+    let positions: Vec<Expr> = positions.into_iter().map(|p| operand_of(p, at)).collect();
     carry(at, || {
         let shape = shape_arg(shape).map_err(|f| f.at(OP, at))?;
         common(OP, positions.iter(), at)?;

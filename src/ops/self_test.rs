@@ -1,6 +1,7 @@
 //! The self-test of a device: kernels of every kind, whose results are compared with those of the CPU.
 
 use super::functions::{concat, select};
+use super::index::Clip;
 use super::random::Rng;
 use crate::array::device::Device;
 use crate::array::{Array, array_equal};
@@ -49,10 +50,10 @@ const TRIALS: [Trial; 17] = [
         Ok(of.whole(-9_999, 9_999, [516, 520], I16)? + of.whole(-9_999, 9_999, [520, 516], I16)?.t())
     }),
     ("a formula of f16", |of| Ok(of.whole(-99, 99, [ROW], F16)? * 2.0 + of.whole(-99, 99, [ROW], F16)?)),
-    ("take", |of| Ok(of.whole(-9_999, 9_999, [53, 7], I32)?.take_clip(of.whole(-5, 60, [301], I32)?, 0))),
+    ("take", |of| Ok(of.whole(-9_999, 9_999, [53, 7], I32)?.take(Clip(of.whole(-5, 60, [301], I32)?), 0))),
     ("index_add", |of| {
         let (target, at) = (of.whole(-99, 99, [41], I32)?, of.whole(-3, 50, [ROW], I32)?);
-        Ok(target.index_add_clip(0, at, of.whole(-9_999, 9_999, [ROW], I32)?))
+        Ok(target.index_add(0, Clip(at), of.whole(-9_999, 9_999, [ROW], I32)?))
     }),
     ("sums of rows", |of| Ok(of.whole(-9_999, 9_999, [5, ROW], I32)?.sum(1))),
     ("positions of the largest of equal elements", |of| Ok(of.whole(0, 40, [5, ROW], I32)?.argmax(1))),

@@ -300,7 +300,7 @@ fn absurd_arguments_do_not_panic(d: &Device) {
                     for e in [
                         x.sum(a), x.sum(keep(a)), x.max(a), x.argmin(a), x.mean(&[a, 0][..]), x.any(&[a, a][..]), x.softmax(a), x.logsumexp(a), x.layer_norm(a, 0.0), x.var_corrected(a, f64::NAN), x.std_corrected(a, 1e300),
                         x.expand_dims(a), x.squeeze(a), x.flip(a), x.diagonal(a), x.sliding_windows(1, a), x.sliding_windows(a as usize, 0), x.permute_dims(&[a, 0][..]), x.permute_dims(&[a][..]),
-                        x.take(array![0], a), x.take(a, 0), x.take_clip(a, 0), x.take_wrap(a, 0), concat([x, x], a), stack([x, x], a), x.reshape([a]), x.reshape([a, -1]), x.reshape([a, a]), x.broadcast_to([a]),
+                        x.take(array![0], a), x.take(a, 0), x.take(Clip(a), 0), x.take(Wrap(a), 0), concat([x, x], a), stack([x, x], a), x.reshape([a]), x.reshape([a, -1]), x.reshape([a, a]), x.broadcast_to([a]),
                         x.slice([SliceItem::Index(a)]), x.slice(s![a..]), x.slice(s![..a]), x.slice(s![..;a]), x + a, x * a, x.less(a), pow(x, a), x.astype(I32) << a, x.astype(I32) >> a, floor_divide(x.astype(U8), a), x.astype(I8) % a,
                         full(3, a, I32), arange(0, 3, a, I32).slice(s![..1]), arange(a, a, 1, I32), x.clip(a, -1), x.rms_norm(a, f64::INFINITY), x.slice(s![..;a, ..;a]).slice(s![..;a]).slice(s![..1;a]),
                     ] {

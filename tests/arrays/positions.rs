@@ -102,8 +102,8 @@ fn put_in_every_type_and_mode(d: &Device) {
                 at.iter().zip(&new).for_each(|(i, x)| want[place(*i, 60, mode)] = *x);
                 let got = match mode {
                     Check => x.put(&i, &v),
-                    Clip => x.put_clip(&i, &v),
-                    Wrap => x.put_wrap(&i, &v),
+                    Clip => x.put(cupric::Clip(&i), &v),
+                    Wrap => x.put(cupric::Wrap(&i), &v),
                 };
                 assert_eq!(got.shape().unwrap(), [6, 10]);
                 assert!(read(&got).unwrap() == want, "{dtype} at {index_type}, {mode:?} on {d}");
@@ -185,8 +185,8 @@ fn put_along_each_axis(d: &Device) {
                 let given = axis as isize - if axis == 1 { 3 } else { 0 };
                 let got = match mode {
                     Check => x.put_along_axis(&i, &v, given),
-                    Clip => x.put_along_axis_clip(&i, &v, given),
-                    Wrap => x.put_along_axis_wrap(&i, &v, given),
+                    Clip => x.put_along_axis(cupric::Clip(&i), &v, given),
+                    Wrap => x.put_along_axis(cupric::Wrap(&i), &v, given),
                 };
                 assert!(read(&got).unwrap() == want, "{dtype}, axis {axis}, {mode:?} on {d}");
             }
@@ -225,8 +225,8 @@ fn several_axes(d: &Device) {
                         (Check, [i]) => x.take_at((*i,)),
                         (Check, [i, j]) => x.take_at((*i, *j)),
                         (Check, _) => x.take_at(i),
-                        (Clip, _) => x.take_at_clip(i),
-                        (Wrap, _) => x.take_at_wrap(i),
+                        (Clip, _) => x.take_at(cupric::Clip(i)),
+                        (Wrap, _) => x.take_at(cupric::Wrap(i)),
                     };
                     let of = [&[2, 3], &shape[lead..]].concat();
                     assert_eq!(got.shape().unwrap(), of);
@@ -245,8 +245,8 @@ fn several_axes(d: &Device) {
                         (Check, [i]) => x.set_at((*i,), &v),
                         (Check, [i, j, k]) => x.set_at((*i, *j, *k), &v),
                         (Check, _) => x.set_at(i, &v),
-                        (Clip, _) => x.set_at_clip(i, &v),
-                        (Wrap, _) => x.set_at_wrap(i, &v),
+                        (Clip, _) => x.set_at(cupric::Clip(i), &v),
+                        (Wrap, _) => x.set_at(cupric::Wrap(i), &v),
                     }
                     .unwrap();
                     assert!(read(&x).unwrap() == want, "set_at {dtype}, {lead} axes, {mode:?} on {d}");
@@ -335,11 +335,11 @@ fn extremes_of_floats_and_bools(d: &Device) {
                 let axis = axis as isize;
                 let got = match (is_min, mode) {
                     (true, Check) => x.index_min(axis, &i, &v),
-                    (true, Clip) => x.index_min_clip(axis, &i, &v),
-                    (true, Wrap) => x.index_min_wrap(axis, &i, &v),
+                    (true, Clip) => x.index_min(axis, cupric::Clip(&i), &v),
+                    (true, Wrap) => x.index_min(axis, cupric::Wrap(&i), &v),
                     (false, Check) => x.index_max(axis, &i, &v),
-                    (false, Clip) => x.index_max_clip(axis, &i, &v),
-                    (false, Wrap) => x.index_max_wrap(axis, &i, &v),
+                    (false, Clip) => x.index_max(axis, cupric::Clip(&i), &v),
+                    (false, Wrap) => x.index_max(axis, cupric::Wrap(&i), &v),
                 };
                 let is_nan = |b: u64| dtype.is_float() && number::is_nan(dtype, b);
                 let got = read(&got).unwrap();

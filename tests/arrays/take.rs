@@ -57,8 +57,8 @@ fn rows_columns_and_repeats(d: &Device) {
                 let wrap = plain(&x, shape, &list, axis, |k| (k * 3 - 4).rem_euclid(len) as usize);
                 let take = |e: Expr| e.to_vec::<f32>().unwrap().into_iter().map(f64::from).collect::<Vec<f64>>();
                 let single = y.astype(DType::F32).eval().unwrap();
-                assert_eq!(take(single.take_clip(&far, axis as isize)), clip, "clip {shape:?} {axis} {list:?}");
-                assert_eq!(take(single.take_wrap(&far, axis as isize)), wrap, "wrap {shape:?} {axis} {list:?}");
+                assert_eq!(take(single.take(Clip(&far), axis as isize)), clip, "clip {shape:?} {axis} {list:?}");
+                assert_eq!(take(single.take(Wrap(&far), axis as isize)), wrap, "wrap {shape:?} {axis} {list:?}");
                 stage.count(3);
             }
         }

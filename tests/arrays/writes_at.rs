@@ -1,7 +1,7 @@
 //! Writes at positions: which of several values stays, that an array is updated where it lies, and that nothing else changes.
 
 use crate::kit::{dice::Dice, on_devices, own, put, read};
-use cupric::{Array, DType, DType::*, Device, concat, s, testing, zeros};
+use cupric::{Array, Clip, DType, DType::*, Device, Wrap, concat, s, testing, zeros};
 
 /// Bits that differ from element to element.
 fn counted(dtype: DType, from: usize, shape: &[usize], d: &Device) -> Array {
@@ -32,8 +32,8 @@ fn few_values(d: &Device) {
                 clipped[(*p).clamp(0, 1919) as usize] = v;
                 wrapped[(*p).rem_euclid(1920) as usize] = v;
             }
-            assert!(read(&x.put_clip(&i, &new)).unwrap() == clipped, "{dtype} clipped on {d}");
-            assert!(read(&x.put_wrap(&i, &new)).unwrap() == wrapped, "{dtype} wrapped on {d}");
+            assert!(read(&x.put(Clip(&i), &new)).unwrap() == clipped, "{dtype} clipped on {d}");
+            assert!(read(&x.put(Wrap(&i), &new)).unwrap() == wrapped, "{dtype} wrapped on {d}");
             // rows, the same ones several times
             let rows = put(&d, vec![5i64, -1, 5, 0], &[4]);
             let new = counted(dtype, 100, &[4, 30], &d);
@@ -66,13 +66,13 @@ fn updates_in_place(d: &Device) {
     let one = put(d, vec![1i32, 1], &[2]);
     d.synchronize().unwrap();
     let used = d.memory().used;
-    x.set_at_clip((&few,), &new).unwrap();
-    x.update(|x| x.put_wrap(&few, &new * 2)).unwrap();
-    rows.set_at_clip((&one, put(d, vec![2i32, 5], &[2])), 7).unwrap();
-    rows.update(|r| r.put_clip(&few, &new)).unwrap();
+    x.set_at(Clip((&few,)), &new).unwrap();
+    x.update(|x| x.put(Wrap(&few), &new * 2)).unwrap();
+    rows.set_at(Clip((&one, put(d, vec![2i32, 5], &[2]))), 7).unwrap();
+    rows.update(|r| r.put(Clip(&few), &new)).unwrap();
     let row = zeros([1024], F32).to_device(d).unwrap();
-    rows.set_at_wrap((&one,), &row).unwrap();
-    counts.update(|c| c.index_add_clip(0, &few, 2)).unwrap();
+    rows.set_at(Wrap((&one,)), &row).unwrap();
+    counts.update(|c| c.index_add(0, Clip(&few), 2)).unwrap();
     if !d.is_gpu() {
         // found before anything is written
         x.set_at((&few,), &new).unwrap();
@@ -97,40 +97,40 @@ fn updates_keep(d: &Device) {
     let x = put(d, had.clone(), &[20, 30]);
     let i = put(d, vec![7i32, 5, 7], &[3]);
     let mut y = x.clone();
-    y.update(|y| y.put_clip(&i, put(d, vec![-1, -2, -3], &[3]))).unwrap();
+    y.update(|y| y.put(Clip(&i), put(d, vec![-1, -2, -3], &[3]))).unwrap();
     let mut want = had.clone();
     (want[5], want[7]) = (-2, -3);
     assert_eq!(y.to_vec::<i32>().unwrap(), want);
     assert_eq!(x.to_vec::<i32>().unwrap(), had);
     let mut sums = x.clone();
-    sums.update(|x| x.index_add_clip(0, put(d, vec![1i32, 1], &[2]), 1000)).unwrap();
+    sums.update(|x| x.index_add(0, Clip(put(d, vec![1i32, 1], &[2])), 1000)).unwrap();
     assert_eq!(x.to_vec::<i32>().unwrap(), had);
     let sums = sums.to_vec::<i32>().unwrap();
     assert!((0..600).all(|k| sums[k] == had[k] + if k / 30 == 1 { 2000 } else { 0 }));
     // the values of a write are those before it
     let mut y = x.clone();
-    y.update(|y| y.put_clip(&i, y.reshape([-1]).take_clip(put(d, vec![5i32, 7, 9], &[3]), 0))).unwrap();
+    y.update(|y| y.put(Clip(&i), y.reshape([-1]).take(Clip(put(d, vec![5i32, 7, 9], &[3])), 0))).unwrap();
     (want[5], want[7]) = (7, 9);
     assert_eq!(y.to_vec::<i32>().unwrap(), want);
     let mut alone = put(d, had.clone(), &[600]);
-    alone.update(|y| y.put_clip(&i, y.take_clip(put(d, vec![5i32, 7, 9], &[3]), 0))).unwrap();
+    alone.update(|y| y.put(Clip(&i), y.take(Clip(put(d, vec![5i32, 7, 9], &[3])), 0))).unwrap();
     assert_eq!(alone.to_vec::<i32>().unwrap(), want);
     // positions out of the array itself
     let mut alone = put(d, had.clone(), &[600]);
-    alone.update(|y| y.put_clip(y.slice(s![10..13]), 0)).unwrap();
+    alone.update(|y| y.put(Clip(y.slice(s![10..13])), 0)).unwrap();
     assert_eq!(alone.slice(s![8..15]).to_vec::<i32>().unwrap(), [8, 9, 0, 0, 0, 13, 14]);
     // parts and turned arrays
     let mut part = put(d, had.clone(), &[20, 30]);
-    part.slice_mut(s![.., ..;2]).update(|p| p.put_clip(&i, 0)).unwrap();
+    part.slice_mut(s![.., ..;2]).update(|p| p.put(Clip(&i), 0)).unwrap();
     let mut want = had.clone();
     (want[10], want[14]) = (0, 0);
     assert_eq!(part.to_vec::<i32>().unwrap(), want);
-    part.slice_mut(s![3]).update(|p| p.put_clip(&i, -5)).unwrap();
+    part.slice_mut(s![3]).update(|p| p.put(Clip(&i), -5)).unwrap();
     (want[95], want[97]) = (-5, -5);
     assert_eq!(part.to_vec::<i32>().unwrap(), want);
     let mut turned = x.t().eval().unwrap();
     turned.set_at((1, 2), -9).unwrap();
-    turned.update(|t| t.put_clip(&i, -8)).unwrap();
+    turned.update(|t| t.put(Clip(&i), -8)).unwrap();
     let want: Vec<i32> = (0..600).map(|k| match k {
         5 | 7 => -8,
         22 => -9,
@@ -156,9 +156,9 @@ fn parts_of_wholes(d: &Device) {
     assert_eq!(x.to_vec::<f32>().unwrap(), [15., 11.]);
     x.set(s![1], concat([&b, &a], 0).sort(0).slice(s![0])).unwrap();
     assert_eq!(x.to_vec::<f32>().unwrap(), [15., 1.]);
-    x.set(s![1], a.put_clip(0, 9).slice(s![0])).unwrap();
+    x.set(s![1], a.put(Clip(0), 9).slice(s![0])).unwrap();
     assert_eq!(x.to_vec::<f32>().unwrap(), [15., 9.]);
-    x.set(s![..1], a.put_clip(0, 8).slice(s![1..])).unwrap();
+    x.set(s![..1], a.put(Clip(0), 8).slice(s![1..])).unwrap();
     assert_eq!(x.to_vec::<f32>().unwrap(), [2., 9.]);
     // a whole of the same size in another shape
     let mut y = zeros([2, 2], F32).to_device(d).unwrap();

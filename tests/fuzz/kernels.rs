@@ -5,8 +5,8 @@ use super::operations::{self, Params};
 use super::source::Source;
 use cupric::testing::{Caps, Half, Row, card, plan_within, rows};
 use cupric::{
-    Array, DType, ErrorKind, Expr, Pad, QuantileMethod, Rng, Side, concat, descending, interp, keep, s, searchsorted,
-    zeros,
+    Array, Clip, DType, ErrorKind, Expr, Pad, QuantileMethod, Rng, Side, Wrap, concat, descending, interp, keep, s,
+    searchsorted, zeros,
 };
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::cell::RefCell;
@@ -145,8 +145,8 @@ fn node(s: &mut Source, all: &[Expr]) -> Expr {
             let axis = axis(s) as isize;
             match s.below(3) {
                 0 => e.take(indices, axis),
-                1 => e.take_clip(indices, axis),
-                _ => e.take_wrap(indices, axis),
+                1 => e.take(Clip(indices), axis),
+                _ => e.take(Wrap(indices), axis),
             }
         }
         22 => concat([&e, &pick(s)], axis(s) as isize),
@@ -195,15 +195,15 @@ fn moved(s: &mut Source, all: &[Expr]) -> Expr {
             let indices = integers(s);
             match s.below(3) {
                 0 => e.take_along_axis(indices, axis),
-                1 => e.take_along_axis_clip(indices, axis),
-                _ => e.take_along_axis_wrap(indices, axis),
+                1 => e.take_along_axis(Clip(indices), axis),
+                _ => e.take_along_axis(Wrap(indices), axis),
             }
         }
         12 => {
             let (indices, values) = (integers(s), pick(s));
-            if s.one_in(2) { e.put(indices, values) } else { e.put_wrap(indices, values) }
+            if s.one_in(2) { e.put(indices, values) } else { e.put(Wrap(indices), values) }
         }
-        13 => e.put_along_axis_wrap(integers(s), pick(s), axis),
+        13 => e.put_along_axis(Wrap(integers(s)), pick(s), axis),
         14 => {
             let (indices, values) = (integers(s), pick(s));
             match s.below(3) {

@@ -321,7 +321,7 @@ fn positions_that_are_counted(d: &Device) {
         let a = put(d, x.clone(), &[n as usize]);
         let place = a.greater(3).astype(I32).cumulative_sum(0).astype(I32) - 1;
         let table = arange(0, n, 1, I32).to_device(d).unwrap();
-        let got = table.take_clip(place, 0).to_vec::<i32>().unwrap();
+        let got = table.take(Clip(place), 0).to_vec::<i32>().unwrap();
         let mut count = -1;
         let want: Vec<i32> = x.iter().map(|x| { count += (*x > 3) as i32; count.max(0) }).collect();
         assert_eq!(got, want);

@@ -228,7 +228,7 @@ on_devices! {
                     let indices = put(d, at.clone(), &[9]);
                     let what = format!("{name} of {t} along {axis}, {d:?}");
                     near(&e.index_add(axis as isize, &indices, &values), t, &want, &what);
-                    near(&e.index_add_wrap(axis as isize - shape.len() as isize, indices.astype(I16), &values), t, &want, &what);
+                    near(&e.index_add(axis as isize - shape.len() as isize, Wrap(indices.astype(I16)), &values), t, &want, &what);
                     let meant = testing::interpret(&e.index_add(axis as isize, &indices, &values)).unwrap();
                     let testing::Elements::Floats(meant) = meant.elements else { panic!("floats") };
                     let got = read(&e.index_add(axis as isize, &indices, &values)).unwrap();
@@ -245,8 +245,8 @@ on_devices! {
         same(&x.index_add(0, &at, put(d, vec![-0f32, 1., -inf, inf], &[4])), &[-0., -0., 0., nan, nan, inf, 2.]);
         same(&x.index_add(0, at.slice(s![..0]), 1.0), &[-0., -0., 0., inf, nan, 1., 2.]);
         same(&x.slice(s![..0]).index_add(0, at.slice(s![..0]), 1.0), &[0f32; 0]);
-        same(&x.index_add_clip(0, put(d, vec![-9i64, 1 << 40], &[2]), 8.0), &[8., -0., 0., inf, nan, 1., 10.]);
-        same(&x.index_add_wrap(0, put(d, vec![-1i32, 700], &[2]), 8.0), &[8., -0., 0., inf, nan, 1., 10.]);
+        same(&x.index_add(0, Clip(put(d, vec![-9i64, 1 << 40], &[2])), 8.0), &[8., -0., 0., inf, nan, 1., 10.]);
+        same(&x.index_add(0, Wrap(put(d, vec![-1i32, 700], &[2])), 8.0), &[8., -0., 0., inf, nan, 1., 10.]);
         // what is not a number, or overflows, stays with its key
         let v = put(d, vec![nan, 1., inf, 2., -inf, inf], &[6]);
         let keys = put(d, vec![3i32, 0, 1, 0, 2, 2], &[6]);
@@ -257,7 +257,7 @@ on_devices! {
         let b = put(d, vec![false, true, false, false], &[4]);
         let on = put(d, vec![true, false, false], &[3]);
         same(&b.index_add(0, put(d, vec![2i64, 2, 3], &[3]), &on), &[false, true, true, false]);
-        same(&b.reshape([2, 2]).index_add_wrap(1, put(d, vec![2i64], &[1]), true), &[true, true, true, false]);
+        same(&b.reshape([2, 2]).index_add(1, Wrap(put(d, vec![2i64], &[1])), true), &[true, true, true, false]);
         // nothing to add up
         let none = v.slice(s![..0]);
         same(&none.segment_sum(keys.slice(s![..0]), 2), &[0f32, 0.]);

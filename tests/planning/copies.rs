@@ -278,8 +278,8 @@ fn takes<T: Element, I: Element>(x: &[T], shape: &[usize], axis: usize, list: &[
         |f: &dyn Fn(i64) -> i64| plain_take(x, shape, axis, &list.iter().map(|k| f(*k) as usize).collect::<Vec<_>>());
     let from_end = want(&|k| if k < 0 { k + len } else { k });
     bits_are(&e.take(&i, at), &from_end, &what);
-    bits_are(&e.take_wrap(&i, at), &want(&|k| k.rem_euclid(len)), &what);
-    bits_are(&e.take_clip(&i, at), &want(&|k| k.clamp(0, len - 1)), &what);
+    bits_are(&e.take(Wrap(&i), at), &want(&|k| k.rem_euclid(len)), &what);
+    bits_are(&e.take(Clip(&i), at), &want(&|k| k.clamp(0, len - 1)), &what);
     // the same indices as views: every second, backwards, repeated, and of another shape
     let n = list.len();
     let twice = stack([&i, &i], 1).eval().unwrap();
@@ -401,8 +401,8 @@ fn indices_that_a_caller_selects_are_not_taken_for_given_ones() {
             let clip: Vec<f32> = (0..300).map(|k| stored[at(k).clamp(0, 8) as usize]).collect();
             let wrap: Vec<f32> = (0..300).map(|k| stored[at(k).rem_euclid(9) as usize]).collect();
             for e in [&index, &lazy] {
-                bits_are(&x.take_clip(e, 0), &clip, "clip");
-                bits_are(&x.take_wrap(e, 0), &wrap, "wrap");
+                bits_are(&x.take(Clip(e), 0), &clip, "clip");
+                bits_are(&x.take(Wrap(e), 0), &wrap, "wrap");
             }
         }
     }

@@ -69,8 +69,8 @@ fn takes_of_more_than_a_binding() {
         is_cut("rows", CONDITION, &d, &[&columns, &i], |a| a[0].take(&a[1], 0));
         is_cut("rows of a transpose", CONDITION, &d, &[&rows, &i], |a| a[0].t().take(&a[1], 0));
         is_cut("every second", CONDITION, &d, &[&columns, &i], |a| a[0].slice(s![.., 1]).take(&a[1], 0));
-        is_cut("clipped", CONDITION, &d, &[&rows, &far], |a| a[0].take_clip(&a[1], 1));
-        is_cut("wrapped", CONDITION, &d, &[&rows, &far], |a| a[0].take_wrap(&a[1], 1));
+        is_cut("clipped", CONDITION, &d, &[&rows, &far], |a| a[0].take(Clip(&a[1]), 1));
+        is_cut("wrapped", CONDITION, &d, &[&rows, &far], |a| a[0].take(Wrap(&a[1]), 1));
         is_cut("by i64 or as it can", CONDITION, &d, &[&rows, &i], |a| {
             a[0].take(a[1].astype(if has(&d, I64) { I64 } else { I32 }), 1)
         });
@@ -80,7 +80,7 @@ fn takes_of_more_than_a_binding() {
         is_cut("of a computed source", CONDITION, &d, &[&rows, &i], |a| (&a[0] * 3 + 1).take(&a[1], 1));
         is_cut("with work on both sides", CONDITION, &d, &[&rows, &i], |a| a[0].take(a[1].maximum(-5), 1) * 5 - 1);
         is_cut("summed", CONDITION, &d, &[&rows, &i], |a| a[0].take(&a[1], 1).astype(I16).max(1));
-        let many = picks(n).take_wrap(arange(0, 270_001, 1, I32), 0).eval().unwrap();
+        let many = picks(n).take(Wrap(arange(0, 270_001, 1, I32)), 0).eval().unwrap();
         is_cut("many", CONDITION, &d, &[&x, &many], |a| a[0].take(&a[1], 0));
         is_cut("two of them", CONDITION, &d, &[&rows, &i], |a| a[0].take(&a[1], 1) * 3 + a[0].flip(1).take(&a[1], 1));
         is_cut("one of another", CONDITION, &d, &[&rows, &i], |a| {
@@ -240,12 +240,12 @@ fn an_index_out_of_range_is_an_error_with_its_line(d: &Device) {
     // the other two forms take any index
     let far = put(d, vec![-100, 3, 100], &[3]);
     let one = zeros([10], I32).to_device(d).unwrap();
-    assert_eq!(one.index_add_clip(0, &far, 1).to_vec::<i32>().unwrap(), [1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
-    assert_eq!(one.index_add_wrap(0, &far, 1).to_vec::<i32>().unwrap(), [2, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(one.index_max_clip(0, &far, 1).to_vec::<i32>().unwrap(), [1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
-    assert_eq!(one.index_max_wrap(0, &far, 1).to_vec::<i32>().unwrap(), [1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(one.index_min_clip(0, &far, -1).to_vec::<i32>().unwrap(), [-1, 0, 0, -1, 0, 0, 0, 0, 0, -1]);
-    assert_eq!(one.index_min_wrap(0, &far, -1).to_vec::<i32>().unwrap(), [-1, 0, 0, -1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(one.index_add(0, Clip(&far), 1).to_vec::<i32>().unwrap(), [1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(one.index_add(0, Wrap(&far), 1).to_vec::<i32>().unwrap(), [2, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(one.index_max(0, Clip(&far), 1).to_vec::<i32>().unwrap(), [1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(one.index_max(0, Wrap(&far), 1).to_vec::<i32>().unwrap(), [1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(one.index_min(0, Clip(&far), -1).to_vec::<i32>().unwrap(), [-1, 0, 0, -1, 0, 0, 0, 0, 0, -1]);
+    assert_eq!(one.index_min(0, Wrap(&far), -1).to_vec::<i32>().unwrap(), [-1, 0, 0, -1, 0, 0, 0, 0, 0, 0]);
 }
 
 fn writes_that_read_their_target(d: &Device) {
@@ -257,7 +257,7 @@ fn writes_that_read_their_target(d: &Device) {
         for is_shared in [false, true] {
             let mut x = of_integers(d, t, &v[..10], &[10]);
             let other = is_shared.then(|| x.clone());
-            x.assign(x.index_add_clip(0, &i, &(&x.slice(s![..4]) * 2))).unwrap();
+            x.assign(x.index_add(0, Clip(&i), &(&x.slice(s![..4]) * 2))).unwrap();
             assert_eq!(integers(&x), add(&v[..10], &[2, 9, 2, 0], &[0, 2, 4, 6]), "{t}");
             assert!(other.is_none_or(|o| integers(&o) == v[..10]));
             x.update(|x| x.index_add(0, &i, x.slice(s![6..]))).unwrap();
@@ -269,7 +269,7 @@ fn writes_that_read_their_target(d: &Device) {
             let mut x = of_integers(d, t, &v, &[50]);
             let end = first + 9 * step as usize + 1;
             let part: Vec<i128> = (0..10).map(|k| v[first + k * step as usize]).collect();
-            let e = x.slice(s![first..end; step]).index_add_wrap(0, &i, x.slice(s![40..44]));
+            let e = x.slice(s![first..end; step]).index_add(0, Wrap(&i), x.slice(s![40..44]));
             x.set(s![first..end; step], e).unwrap();
             let mut want = v.clone();
             for (k, w) in add(&part, &[2, 9, 2, 0], &v[40..44]).into_iter().enumerate() {
@@ -353,7 +353,7 @@ fn targets_of_more_than_a_binding() {
         is_cut("rows", Combine::Add.mark(), &d, &[&rows, &i], |a| a[0].index_add(1, &a[1], 5));
         is_cut("columns", Combine::Add.mark(), &d, &[&columns, &i], |a| a[0].index_add(0, &a[1], 5));
         is_cut("clipped", Combine::Add.mark(), &d, &[&rows, &(&i * 3).eval().unwrap()], |a| {
-            a[0].index_add_clip(1, &a[1], 5)
+            a[0].index_add(1, Clip(&a[1]), 5)
         });
         is_cut("of a take", Combine::Add.mark(), &d, &[&rows, &i], |a| a[0].index_add(1, &a[1], a[0].take(&a[1], 1)));
         // into parts of an array, and more values than a binding holds
@@ -386,7 +386,7 @@ fn an_index_out_of_range_of_an_axis_in_windows() {
             assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "take"), "{e}");
             assert_eq!(y.to_vec::<u8>().unwrap(), [5; 9]);
             // written under conditions, between neighbours
-            y.set(s![3..6], x.take_wrap(put(&d, vec![0, n as i32 - 1, 3], &[3]), 0).astype(U8)).unwrap();
+            y.set(s![3..6], x.take(Wrap(put(&d, vec![0, n as i32 - 1, 3], &[3])), 0).astype(U8)).unwrap();
             let at = |i: usize| (i * 7919 % 251) as u8;
             assert_eq!(y.to_vec::<u8>().unwrap(), [5, 5, 5, at(0), at(n - 1), at(3), 5, 5, 5]);
         }

@@ -2,7 +2,7 @@
 //! with the adapter's own integers and with pairs, over all pairs of edge values and over random ones.
 
 use crate::kit::{arrays::put, dice::Dice, gpu, operations, operations::Kind, own, share::*, stage::Stage};
-use cupric::{Array, DType, DType::*, Device, ErrorKind, Expr, Result, Rng, array_equal, s, testing};
+use cupric::{Array, Clip, DType, DType::*, Device, ErrorKind, Expr, Result, Rng, Wrap, array_equal, s, testing};
 
 /// The first GPU as it is, and without its 64-bit integers; none where there is no GPU.
 fn devices() -> Vec<Device> {
@@ -210,10 +210,10 @@ fn gathers_scatters_and_counts_by_64_bit_indices() {
             let anywhere = of(dtype, &[edges(), random(7, 300)].concat());
             let operands = sides(&[values.clone(), inside, anywhere], &device);
             same("take", &operands, &device, |x| x[0].take(&x[1], 0));
-            same("take_clip", &operands, &device, |x| x[0].take_clip(&x[2], 0));
-            same("take_wrap", &operands, &device, |x| x[0].take_wrap(&x[2], 0));
+            same("take_clip", &operands, &device, |x| x[0].take(Clip(&x[2]), 0));
+            same("take_wrap", &operands, &device, |x| x[0].take(Wrap(&x[2]), 0));
             same("index_add", &operands, &device, |x| x[0].index_add(0, &x[1], x[0].slice(s![..300])));
-            same("index_add_wrap", &operands, &device, |x| x[0].index_add_wrap(0, &x[2], 3));
+            same("index_add_wrap", &operands, &device, |x| x[0].index_add(0, Wrap(&x[2]), 3));
             same("bincount", &operands, &device, |x| x[1].bincount(1000));
             let e = operands[1][0].take(&operands[1][2], 0).eval().and_then(|x| x.to_vec::<u64>()).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Index, "{e}");

@@ -4,7 +4,7 @@
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::testing::{Elements, Interpreter, Real, interpret};
-use cupric::{Device, ErrorKind, Expr, Rng, arange, bf16, concat, f16, keep, s, select};
+use cupric::{Clip, Device, ErrorKind, Expr, Rng, Wrap, arange, bf16, concat, f16, keep, s, select};
 
 fn integers(e: &Expr) -> Vec<i128> {
     match interpret(e).expect("a meaning").elements {
@@ -122,7 +122,7 @@ fn products_and_reductions(d: &Device) {
     let b = put(d, vec![true, false, true, true], &[2, 2]);
     assert_eq!(integers(&b.any(0)), [1, 1]);
     assert_eq!(integers(&b.all(1)), [0, 1]);
-    let picked = a.take_wrap(put(d, vec![-1i32, 3], &[2]), 1).take_clip(put(d, vec![9i32], &[1]), 0);
+    let picked = a.take(Wrap(put(d, vec![-1i32, 3], &[2])), 1).take(Clip(put(d, vec![9i32], &[1])), 0);
     assert_eq!(exact(&picked), [6.0, 4.0]);
     let outside = a.take(put(d, vec![3i32], &[1]), 1);
     assert_eq!(interpret(&outside).err().map(|e| e.kind()), Some(ErrorKind::Index));

@@ -213,8 +213,8 @@ fn layouts_beside_other_values() {
     let list: [(&str, &dyn Fn(bool) -> Expr); 7] = [
         ("indices", &|gpu| of(&x, gpu).astype(I32) + arange(0, n, 1, I32)),
         ("random numbers", &|gpu| of(&x, gpu) + Rng::new(7).uniform([n], F32)),
-        ("a table", &|gpu| of(&table, gpu).take_clip(of(&x, gpu).astype(I32), 0)),
-        ("a table, wrapped", &|gpu| of(&table, gpu).take_wrap(of(&y, gpu).astype(I32) + arange(0, n, 1, I32), 0)),
+        ("a table", &|gpu| of(&table, gpu).take(Clip(of(&x, gpu).astype(I32)), 0)),
+        ("a table, wrapped", &|gpu| of(&table, gpu).take(Wrap(of(&y, gpu).astype(I32) + arange(0, n, 1, I32)), 0)),
         ("bools of floats", &|gpu| of(&x, gpu).less(60.0)),
         ("floats of bytes", &|gpu| of(&y, gpu).astype(F32) * 0.5 + of(&x, gpu)),
         ("halves that are turned", &|gpu| {

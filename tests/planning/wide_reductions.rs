@@ -122,7 +122,7 @@ fn formulas_within_rows() {
             ("a column", &|x, y| (x.astype(F32) * &column + y).sum(1)),
             ("a row", &|x, y| (x.astype(F32) * &row + y).sum(1)),
             ("indices", &|x, y| (x.astype(F32) + &index.astype(F32) * y).max(1)),
-            ("a table", &|x, y| (table.take_clip(x.astype(I32), 0) * y).sum(1)),
+            ("a table", &|x, y| (table.take(Clip(x.astype(I32)), 0) * y).sum(1)),
             ("what follows", &|x, y| x.astype(F32).maximum(y).sum(1) + column.reshape([lines])),
             ("the first of ties", &|x, y| (x.astype(F32).minimum(y) * 0.01).floor().argmax(1)),
         ];

@@ -51,8 +51,8 @@ fn every_operation(d: &Device) -> Vec<(String, Expr)> {
     put("a view of a product's epilogue", (x.matmul(&w) * 2.0).t());
     put("take", x.take(&i, 0));
     put("a view of take", x.take(&i, 1).t());
-    put("take_clip", x.take_clip(&i, 0) + 1.0);
-    put("take_wrap", x.take_wrap(&i, 0));
+    put("take_clip", x.take(Clip(&i), 0) + 1.0);
+    put("take_wrap", x.take(Wrap(&i), 0));
     put("concat", concat([&x + 1.0, (&y * 2.0).slice(s![..2])], 0));
     put("a view of joined parts", concat([&x + 1.0, &y * 2.0], 0).t());
     put("a slice of joined parts", stack([&x, &y], 0).slice(s![.., 1]));

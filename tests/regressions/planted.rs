@@ -8,7 +8,7 @@ on_devices! {
 fn takes_of_two_modes_are_two(d: &Device) {
     let x = put(d, vec![10i32, 20, 30], &[3]);
     let i = put(d, vec![-1i32, 3, 7, -4, 2], &[5]);
-    let (clip, wrap) = (x.take_clip(&i, 0), x.take_wrap(&i, 0));
+    let (clip, wrap) = (x.take(Clip(&i), 0), x.take(Wrap(&i), 0));
     let (clipped, wrapped) = ([10, 30, 30, 10, 30], [30, 10, 20, 30, 30]);
     // as two results of one plan, and inside one kernel
     let all = eval_all([&clip, &wrap]).unwrap();
@@ -17,7 +17,7 @@ fn takes_of_two_modes_are_two(d: &Device) {
     same(&(clip * 100 + wrap), &[1030, 3010, 3020, 1030, 3030]);
     // a bool of 0 and 1 as a position is never negative: with `take` as well
     let i = put(d, vec![2u8, 0, 1], &[3]);
-    let sum = x.take(&i, 0) + x.take_clip(&i, 0) + x.take_wrap(&i, 0);
+    let sum = x.take(&i, 0) + x.take(Clip(&i), 0) + x.take(Wrap(&i), 0);
     same(&sum, &[90, 30, 60]);
 }
 
@@ -29,9 +29,9 @@ fn positions_beyond_31_bits_wrap(d: &Device) {
         let x = put(d, (0..n as i32).collect::<Vec<_>>(), &[n]);
         let want: Vec<i32> = beyond.iter().map(|i| (*i as usize % n) as i32).collect();
         let i = put(d, beyond, &[beyond.len()]);
-        same(&x.take_wrap(&i, 0), &want);
+        same(&x.take(Wrap(&i), 0), &want);
         let want: Vec<i32> = beyond.iter().map(|i| (*i as usize).min(n - 1) as i32).collect();
-        same(&x.take_clip(&i, 0), &want);
+        same(&x.take(Clip(&i), 0), &want);
         assert_eq!(x.take(&i, 0).to_vec::<i32>().unwrap_err().kind(), ErrorKind::Index);
     }
 }
@@ -86,8 +86,8 @@ fn shaders_of_takes_are_kept_by_mode(d: &Device) {
     let beyond = put(d, vec![4u8, 0, 200], &[3]);
     for _ in 0..2 {
         same(&x.take(&i, 0), &[30, 10, 20]);
-        same(&x.take_clip(&beyond, 0), &[30, 10, 30]);
-        same(&x.take_wrap(&beyond, 0), &[20, 10, 30]);
+        same(&x.take(Clip(&beyond), 0), &[30, 10, 30]);
+        same(&x.take(Wrap(&beyond), 0), &[20, 10, 30]);
     }
 }
 
@@ -121,7 +121,7 @@ fn several_gathers_of_one_array_reach_no_farther_than_one(d: &Device) {
     let x = put(d, (0..335).collect::<Vec<i32>>(), &[5, 67]);
     let sorted = x.sort(1);
     let i = put(d, (0..15).map(|i| i * 4).collect::<Vec<i32>>(), &[5, 3]);
-    let parts = [0, 1, 2, 3].map(|k| sorted.take_along_axis_clip(&i + k, 1));
+    let parts = [0, 1, 2, 3].map(|k| sorted.take_along_axis(Clip(&i + k), 1));
     let want: Vec<i32> = [0, 1, 2, 3].iter().flat_map(|k| (0..15).map(move |i| i / 3 * 67 + (i * 4 + k).min(66))).collect();
     same(&stack(&parts, 0), &want);
 }

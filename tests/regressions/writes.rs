@@ -137,8 +137,8 @@ fn a_good_write_by_index_is_done(d: &Device) {
     let source = put(&d, (0..8).collect::<Vec<i32>>(), &[8]);
     let mut x = put(&d, vec![9i32; 3], &[3]);
     let far = put(&d, vec![1i32, 9, -3], &[3]);
-    x.assign(source.take_clip(&far, 0)).unwrap();
-    x.update(|x| x + source.take_wrap(&far, 0)).unwrap();
+    x.assign(source.take(Clip(&far), 0)).unwrap();
+    x.update(|x| x + source.take(Wrap(&far), 0)).unwrap();
     assert_eq!(d.stats().syncs, 0);
     same(&x, &[2i32, 8, 5]);
 }

@@ -246,7 +246,8 @@ pub(crate) fn filled_arg(count: usize, given: &[isize]) -> Fallible<Shape> {
 
 /// How a gather or scatter handles an out-of-bounds index. Along an axis of length 0 every index is an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum IndexMode {
+#[doc(hidden)]
+pub enum IndexMode {
     /// The index is an error. A CPU detects it before it writes anything. A GPU skips the store for this index, and
     /// reports the error later.
     Check,

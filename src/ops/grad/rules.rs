@@ -9,7 +9,7 @@ use crate::base::layout::{self, IndexMode, Shape, View, lengths};
 use crate::graph::expr::{Expr, NodeOp, binary, carry, cast, choose, reshape, scan, unary, view};
 use crate::graph::ufunc::{Fold, Partial, SUM_OF_CHAINS, Ufunc, arithmetic, float, logic};
 use crate::ops::functions::{join, matmul_at};
-use crate::ops::index::untaken_along;
+use crate::ops::index::{Clip, Wrap, untaken_along};
 use smallvec::smallvec;
 
 const OP: &str = "grad";
@@ -296,7 +296,7 @@ fn untaken(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) 
     let (zeros, axis) = (zeros(x.0.shape.clone(), x, at), axis as isize);
     match mode {
         // the positions were checked when the result was computed
-        IndexMode::Check | IndexMode::Clip => zeros.index_add_clip(axis, flat, values),
-        IndexMode::Wrap => zeros.index_add_wrap(axis, flat, values),
+        IndexMode::Check | IndexMode::Clip => zeros.index_add(axis, Clip(flat), values),
+        IndexMode::Wrap => zeros.index_add(axis, Wrap(flat), values),
     }
 }

@@ -8,6 +8,7 @@ use crate::base::layout::{self, Shape, SliceItem, View, lengths};
 use crate::graph::expr::{Expr, binary, reshape, view};
 use crate::graph::ufunc::arithmetic;
 use crate::ops::functions::join;
+use crate::ops::index::Clip;
 use smallvec::{SmallVec, smallvec};
 
 const OP: &str = "grad";
@@ -216,7 +217,7 @@ fn scattered(v: &View, operand: &[usize], g: &Expr, left: &[usize], at: Loc) -> 
         place = binary(&arithmetic::add, place, along, at);
     }
     let (place, values) = (reshape(OP, &place, &[-1], at), reshape(OP, g, &[-1], at));
-    let sums = zeros(smallvec![size], g, at).index_add_clip(0, place, values);
+    let sums = zeros(smallvec![size], g, at).index_add(0, Clip(place), values);
     Ok(reshape(OP, &sums, &lengths(operand), at))
 }
 

@@ -1,11 +1,12 @@
 //! `take_along_axis`, which uses a separate index for each element of the result; and a check of indices that are used
 //! in arithmetic and not to load elements.
 
+use super::modes::IntoIndex;
 use super::positions;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
-use crate::graph::expr::{Expr, NodeOp, Operand, carry, common, operand, strong, ufunc, view};
+use crate::graph::expr::{Expr, NodeOp, Operand, carry, common, strong, ufunc, view};
 use crate::graph::ufunc::arithmetic;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
@@ -32,38 +33,10 @@ impl Expr {
     /// ```
     #[doc(alias = "gather")]
     #[track_caller]
-    pub fn take_along_axis(&self, indices: impl Operand, axis: impl Integer) -> Expr {
+    pub fn take_along_axis(&self, indices: impl IntoIndex, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take_along(self, operand(indices, at), axis.saturated(), IndexMode::Check, at)
-    }
-
-    /// Like [`Expr::take_along_axis`], but replaces each position outside the axis by the nearest valid one: see
-    /// [`Expr::take_clip`].
-    ///
-    /// ```
-    /// use cupric::array;
-    /// let x = array![[3, 1], [2, 5]];
-    /// assert_eq!(x.take_along_axis_clip(array![[-4], [7]], 1).to_vec::<i32>()?, [3, 5]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn take_along_axis_clip(&self, indices: impl Operand, axis: impl Integer) -> Expr {
-        let at = Location::caller();
-        take_along(self, operand(indices, at), axis.saturated(), IndexMode::Clip, at)
-    }
-
-    /// Like [`Expr::take_along_axis`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
-    ///
-    /// ```
-    /// use cupric::array;
-    /// let x = array![[3, 1], [2, 5]];
-    /// assert_eq!(x.take_along_axis_wrap(array![[-4], [7]], 1).to_vec::<i32>()?, [3, 5]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn take_along_axis_wrap(&self, indices: impl Operand, axis: impl Integer) -> Expr {
-        let at = Location::caller();
-        take_along(self, operand(indices, at), axis.saturated(), IndexMode::Wrap, at)
+        let (indices, mode) = indices.into_index(at);
+        take_along(self, indices, axis.saturated(), mode, at)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The derivatives of elements that are taken at positions along an axis.
 
+use super::modes::Clip;
 use super::places::flat_along;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -56,6 +57,6 @@ pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g:
     }
     let flat = flat_along(place, axis, shape, &i.0.shape, at);
     let zeros = reshape(OP, &zeros, &[-1], at);
-    let sums = zeros.index_add_clip(0, reshape(OP, &flat, &[-1], at), reshape(OP, g, &[-1], at));
+    let sums = zeros.index_add(0, Clip(reshape(OP, &flat, &[-1], at)), reshape(OP, g, &[-1], at));
     Ok(reshape(OP, &sums, &layout::lengths(shape), at))
 }

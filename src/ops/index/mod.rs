@@ -1,10 +1,11 @@
 //! Slices and other views, and `take`. `along.rs` has `take_along_axis`. `scatter.rs` has `index_add`, `index_min` and
 //! `index_max`; for floats, `sums.rs` adds, and `extremes.rs` finds minima and maxima. `places.rs` has `put`,
-//! `put_along_axis`, `set_at` and `take_at`, and `writes.rs` writes their values.
+//! `put_along_axis`, `set_at` and `take_at`, and `writes.rs` writes their values. `modes.rs` has `Clip` and `Wrap`.
 
 mod along;
 mod derivatives;
 mod extremes;
+mod modes;
 mod places;
 mod scatter;
 mod sums;
@@ -12,13 +13,13 @@ mod writes;
 
 pub(crate) use along::{checked_positions, take_along};
 pub(crate) use derivatives::{as_gather, untaken_along};
-pub use places::IntoIndices;
+pub use modes::{Clip, IntoIndex, IntoIndices, Wrap};
 pub(crate) use sums::{first_of, sums_by_key};
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{self, Integer, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
-use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, reshape, strong, ufunc, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
@@ -207,7 +208,8 @@ impl Expr {
     /// An index out of range is an error, whose message contains the index. An evaluation on the CPU and every write
     /// return the error immediately. After an evaluation on a GPU, the next read or `synchronize` returns it. If one
     /// kernel finds several such indices, the message contains any one of them. If 16,384 gathers followed before the
-    /// read, it contains neither the index nor the line of the call.
+    /// read, it contains neither the index nor the line of the call. [`Clip`] and [`Wrap`] replace such an index by a
+    /// valid one instead, here and in all functions that accept an [`IntoIndex`].
     ///
     /// ```
     /// use cupric::array;
@@ -217,42 +219,10 @@ impl Expr {
     /// ```
     #[doc(alias("index_select", "embedding"))]
     #[track_caller]
-    pub fn take(&self, indices: impl Operand, axis: impl Integer) -> Expr {
+    pub fn take(&self, indices: impl IntoIndex, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take(self, operand(indices, at), axis.saturated(), IndexMode::Check, at)
-    }
-
-    /// Returns the elements along an axis at integer positions, with each position outside the axis replaced by the
-    /// nearest valid one (NumPy's `mode="clip"`). A negative position becomes 0; it does not count from the end as in
-    /// [`Expr::take`]. No index is out of range unless the axis is empty.
-    ///
-    /// ```
-    /// use cupric::array;
-    /// let x = array![10, 20, 30];
-    /// assert_eq!(x.take_clip(array![-1, 1, 9], 0).to_vec::<i32>()?, [10, 20, 30]);
-    /// assert_eq!(x.take(array![-1, 1], 0).to_vec::<i32>()?, [30, 20]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn take_clip(&self, indices: impl Operand, axis: impl Integer) -> Expr {
-        let at = Location::caller();
-        take(self, operand(indices, at), axis.saturated(), IndexMode::Clip, at)
-    }
-
-    /// Returns the elements along an axis at integer positions, each taken modulo the length of the axis (NumPy's
-    /// `mode="wrap"`). So −1 is the last element, as in [`Expr::take`]. No index is out of range unless the axis is
-    /// empty.
-    ///
-    /// ```
-    /// use cupric::array;
-    /// let x = array![10, 20, 30];
-    /// assert_eq!(x.take_wrap(array![-1, 1, 9], 0).to_vec::<i32>()?, [30, 20, 10]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn take_wrap(&self, indices: impl Operand, axis: impl Integer) -> Expr {
-        let at = Location::caller();
-        take(self, operand(indices, at), axis.saturated(), IndexMode::Wrap, at)
+        let (indices, mode) = indices.into_index(at);
+        take(self, indices, axis.saturated(), mode, at)
     }
 }
 

@@ -3,44 +3,18 @@
 //!
 //! The code that writes the values is in `ops/index/writes.rs`.
 
+use super::modes::{IntoIndex, IntoIndices};
 use super::positions;
 use super::writes::{Places, at_most_i32, in_axis, written};
 use crate::array::Array;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, carry, common, operand, reshape, strong, view};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, carry, common, reshape, strong, view};
 use crate::graph::ufunc::arithmetic;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
-
-/// Positions along the first axes of an array, one operand for each axis: a tuple such as `(&i, &j)`, or an array or
-/// `Vec` of operands.
-pub trait IntoIndices {
-    #[doc(hidden)]
-    fn into_indices(self) -> Vec<Arg>;
-}
-impl<T: Operand, const N: usize> IntoIndices for [T; N] {
-    fn into_indices(self) -> Vec<Arg> {
-        self.into_iter().map(Operand::into_arg).collect()
-    }
-}
-impl<T: Operand> IntoIndices for Vec<T> {
-    fn into_indices(self) -> Vec<Arg> {
-        self.into_iter().map(Operand::into_arg).collect()
-    }
-}
-macro_rules! tuples {
-    ($(($($t:ident $n:tt)*))*) => { $(
-        impl<$($t: Operand),*> IntoIndices for ($($t,)*) {
-            fn into_indices(self) -> Vec<Arg> {
-                vec![$(self.$n.into_arg()),*]
-            }
-        }
-    )* };
-}
-tuples! { (A 0) (A 0 B 1) (A 0 B 1 C 2) (A 0 B 1 C 2 D 3) (A 0 B 1 C 2 D 3 E 4) (A 0 B 1 C 2 D 3 E 4 F 5) }
 
 impl Expr {
     /// Returns a copy in which the elements at integer positions are replaced by values. The positions count all
@@ -50,7 +24,7 @@ impl Expr {
     ///
     /// `x.update(|x| x.put(..))` writes to the array itself, in place if nothing else holds its memory. A CPU then
     /// accesses only the elements at the positions. So does a GPU if there are few positions and none can be out of
-    /// range ([`Expr::put_clip`], [`Expr::put_wrap`]). If there are more than a 16th as many positions as elements, a
+    /// range ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)). If there are more than a 16th as many positions as elements, a
     /// GPU needs additional memory: 32 bits for each element of the array. NumPy's `put` repeats the values if there
     /// are too few of them; here they broadcast, or are an error.
     ///
@@ -67,39 +41,8 @@ impl Expr {
     /// values do not broadcast, and [`ErrorKind::LimitExceeded`] if the array or the positions have 2^31 elements or
     /// more.
     #[track_caller]
-    pub fn put(&self, indices: impl Operand, values: impl Operand) -> Expr {
-        put(self, indices, values, IndexMode::Check, Location::caller())
-    }
-
-    /// Like [`Expr::put`], but replaces each position outside the array by the nearest valid one: see
-    /// [`Expr::take_clip`].
-    ///
-    /// ```
-    /// let x = cupric::array![1, 2, 3];
-    /// assert_eq!(x.put_clip(cupric::array![-5, 7], 9).to_vec::<i32>()?, [9, 2, 9]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Expr::put`], except for positions out of range.
-    #[track_caller]
-    pub fn put_clip(&self, indices: impl Operand, values: impl Operand) -> Expr {
-        put(self, indices, values, IndexMode::Clip, Location::caller())
-    }
-
-    /// Like [`Expr::put`], but takes each position modulo the number of elements: see [`Expr::take_wrap`].
-    ///
-    /// ```
-    /// let x = cupric::array![1, 2, 3];
-    /// assert_eq!(x.put_wrap(cupric::array![-5, 7], 9).to_vec::<i32>()?, [1, 9, 3]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Expr::put`], except for positions out of range.
-    #[track_caller]
-    pub fn put_wrap(&self, indices: impl Operand, values: impl Operand) -> Expr {
-        put(self, indices, values, IndexMode::Wrap, Location::caller())
+    pub fn put(&self, indices: impl IntoIndex, values: impl Operand) -> Expr {
+        put(self, indices, values, Location::caller())
     }
 
     /// Returns a copy in which elements along an axis are replaced by values. Each integer position along `axis`
@@ -121,39 +64,8 @@ impl Expr {
     /// the positions does not fit the array.
     #[doc(alias = "scatter")]
     #[track_caller]
-    pub fn put_along_axis(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
-        put_along(self, indices, values, axis.saturated(), IndexMode::Check, Location::caller())
-    }
-
-    /// Like [`Expr::put_along_axis`], but replaces each position outside the axis by the nearest valid one: see
-    /// [`Expr::take_clip`].
-    ///
-    /// ```
-    /// let x = cupric::array![[1, 2], [3, 4]];
-    /// assert_eq!(x.put_along_axis_clip(cupric::array![[-5], [7]], 9, 1).to_vec::<i32>()?, [9, 2, 3, 9]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Expr::put_along_axis`], except for positions out of range.
-    #[track_caller]
-    pub fn put_along_axis_clip(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
-        put_along(self, indices, values, axis.saturated(), IndexMode::Clip, Location::caller())
-    }
-
-    /// Like [`Expr::put_along_axis`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
-    ///
-    /// ```
-    /// let x = cupric::array![[1, 2], [3, 4]];
-    /// assert_eq!(x.put_along_axis_wrap(cupric::array![[-5], [2]], 9, 1).to_vec::<i32>()?, [1, 9, 9, 4]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Expr::put_along_axis`], except for positions out of range.
-    #[track_caller]
-    pub fn put_along_axis_wrap(&self, indices: impl Operand, values: impl Operand, axis: impl Integer) -> Expr {
-        put_along(self, indices, values, axis.saturated(), IndexMode::Wrap, Location::caller())
+    pub fn put_along_axis(&self, indices: impl IntoIndex, values: impl Operand, axis: impl Integer) -> Expr {
+        put_along(self, indices, values, axis.saturated(), Location::caller())
     }
 
     /// Returns the elements at integer positions along several axes, like NumPy's `x[i, j]`. There is one operand of
@@ -180,40 +92,7 @@ impl Expr {
     #[doc(alias = "gather_nd")]
     #[track_caller]
     pub fn take_at(&self, indices: impl IntoIndices) -> Expr {
-        take_at(self, indices.into_indices(), IndexMode::Check, Location::caller())
-    }
-
-    /// Like [`Expr::take_at`], but replaces each position outside its axis by the nearest valid one: see
-    /// [`Expr::take_clip`].
-    ///
-    /// ```
-    /// use cupric::array;
-    /// let x = array![[1, 2], [3, 4]];
-    /// assert_eq!(x.take_at_clip((array![-7, 5], array![1, 2])).to_vec::<i32>()?, [2, 4]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Expr::take_at`], except for positions out of range.
-    #[track_caller]
-    pub fn take_at_clip(&self, indices: impl IntoIndices) -> Expr {
-        take_at(self, indices.into_indices(), IndexMode::Clip, Location::caller())
-    }
-
-    /// Like [`Expr::take_at`], but takes each position modulo the length of its axis: see [`Expr::take_wrap`].
-    ///
-    /// ```
-    /// use cupric::array;
-    /// let x = array![[1, 2], [3, 4]];
-    /// assert_eq!(x.take_at_wrap((array![-7, 5], array![1, 2])).to_vec::<i32>()?, [4, 3]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Expr::take_at`], except for positions out of range.
-    #[track_caller]
-    pub fn take_at_wrap(&self, indices: impl IntoIndices) -> Expr {
-        take_at(self, indices.into_indices(), IndexMode::Wrap, Location::caller())
+        take_at(self, indices.into_indices(), Location::caller())
     }
 }
 
@@ -237,42 +116,7 @@ impl Array {
     #[doc(alias = "index_put")]
     #[track_caller]
     pub fn set_at(&mut self, indices: impl IntoIndices, value: impl Operand) -> Result<()> {
-        set_at(self, indices.into_indices(), value, IndexMode::Check, Location::caller())
-    }
-
-    /// Like [`Array::set_at`], but replaces each position outside its axis by the nearest valid one: see
-    /// [`Expr::take_clip`].
-    ///
-    /// # Errors
-    /// Those of [`Array::set_at`], except for positions out of range.
-    ///
-    /// ```
-    /// use cupric::array;
-    /// let mut x = array![1, 2, 3];
-    /// x.set_at_clip((array![-5, 7],), 9)?;
-    /// assert_eq!(x.to_vec::<i32>()?, [9, 2, 9]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn set_at_clip(&mut self, indices: impl IntoIndices, value: impl Operand) -> Result<()> {
-        set_at(self, indices.into_indices(), value, IndexMode::Clip, Location::caller())
-    }
-
-    /// Like [`Array::set_at`], but takes each position modulo the length of its axis: see [`Expr::take_wrap`].
-    ///
-    /// # Errors
-    /// Those of [`Array::set_at`], except for positions out of range.
-    ///
-    /// ```
-    /// use cupric::array;
-    /// let mut x = array![1, 2, 3];
-    /// x.set_at_wrap((array![-5, 7],), 9)?;
-    /// assert_eq!(x.to_vec::<i32>()?, [1, 9, 3]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn set_at_wrap(&mut self, indices: impl IntoIndices, value: impl Operand) -> Result<()> {
-        set_at(self, indices.into_indices(), value, IndexMode::Wrap, Location::caller())
+        set_at(self, indices.into_indices(), value, Location::caller())
     }
 }
 
@@ -323,7 +167,7 @@ fn operand_of(a: Arg, at: Loc) -> Expr {
     }
 }
 
-fn take_at(source: &Expr, indices: Vec<Arg>, mode: IndexMode, at: Loc) -> Expr {
+fn take_at(source: &Expr, (indices, mode): (Vec<Arg>, IndexMode), at: Loc) -> Expr {
     const OP: &str = "take_at";
     carry(at, || {
         let (source, indices) = (strong(source.clone(), at), operands(indices, at));
@@ -356,9 +200,9 @@ pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at
     sum
 }
 
-fn put(array: &Expr, indices: impl Operand, values: impl Operand, mode: IndexMode, at: Loc) -> Expr {
+fn put(array: &Expr, indices: impl IntoIndex, values: impl Operand, at: Loc) -> Expr {
     const OP: &str = "put";
-    let (indices, values) = (operand(indices, at), values.into_arg());
+    let ((indices, mode), values) = (indices.into_index(at), values.into_arg());
     carry(at, || {
         let array = strong(array.clone(), at);
         common(OP, [&array, &indices].into_iter(), at)?;
@@ -369,9 +213,9 @@ fn put(array: &Expr, indices: impl Operand, values: impl Operand, mode: IndexMod
     })
 }
 
-fn put_along(array: &Expr, indices: impl Operand, values: impl Operand, axis: isize, mode: IndexMode, at: Loc) -> Expr {
+fn put_along(array: &Expr, indices: impl IntoIndex, values: impl Operand, axis: isize, at: Loc) -> Expr {
     const OP: &str = "put_along_axis";
-    let (indices, values) = (operand(indices, at), values.into_arg());
+    let ((indices, mode), values) = (indices.into_index(at), values.into_arg());
     carry(at, || {
         let array = strong(array.clone(), at);
         common(OP, [&array, &indices].into_iter(), at)?;
@@ -395,7 +239,7 @@ fn put_along(array: &Expr, indices: impl Operand, values: impl Operand, axis: is
     })
 }
 
-fn set_at(array: &mut Array, indices: Vec<Arg>, value: impl Operand, mode: IndexMode, at: Loc) -> Result<()> {
+fn set_at(array: &mut Array, (indices, mode): (Vec<Arg>, IndexMode), value: impl Operand, at: Loc) -> Result<()> {
     const OP: &str = "set_at";
     let (indices, value) = (operands(indices, at), value.into_arg());
     let own: &Expr = array;

@@ -1,6 +1,7 @@
 //! `index_add`, `index_min` and `index_max`, which combine values with the elements at computed positions.
 
 use super::extremes::Extremes;
+use super::modes::IntoIndex;
 use super::positions;
 use super::sums::{added, any_of};
 use super::writes::in_axis;
@@ -9,7 +10,7 @@ use crate::array::prepared;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, IndexMode, Integer, Shape};
-use crate::graph::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, composed, operand, strong, ufunc};
+use crate::graph::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, composed, strong, ufunc};
 use crate::graph::ufunc::{Ufunc, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -23,7 +24,7 @@ impl Expr {
     ///
     /// `x.update(|x| x.index_add(..))` writes to the array itself and makes one copy. For integers it makes no copy if
     /// nothing else holds the array's memory; on a GPU this also requires positions that cannot be out of range
-    /// ([`Expr::index_add_clip`]). A sum of integers wraps. A sum of bools is true if any term is true. Floats are
+    /// ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)). A sum of integers wraps. A sum of bools is true if any term is true. Floats are
     /// added in an order that depends only on the positions, so the result has the same bits each time. f16 and bf16
     /// are added in f32 and rounded once, and the error is that of [`Expr::sum`] of the same terms. Time is linear; a
     /// GPU first sorts the positions of floats, digit by digit.
@@ -41,33 +42,8 @@ impl Expr {
     #[doc(alias = "add.at")]
     #[doc(alias = "add_at")]
     #[track_caller]
-    pub fn index_add(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Check), Location::caller())
-    }
-
-    /// Like [`Expr::index_add`], but replaces each position outside the axis by the nearest valid one: see
-    /// [`Expr::take_clip`].
-    ///
-    /// ```
-    /// let x = cupric::zeros([3], cupric::DType::I32);
-    /// assert_eq!(x.index_add_clip(0, cupric::array![-5, 1, 7], 1).to_vec::<i32>()?, [1, 1, 1]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn index_add_clip(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Clip), Location::caller())
-    }
-
-    /// Like [`Expr::index_add`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
-    ///
-    /// ```
-    /// let x = cupric::zeros([3], cupric::DType::I32);
-    /// assert_eq!(x.index_add_wrap(0, cupric::array![-1, 1, 7], 1).to_vec::<i32>()?, [0, 2, 1]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn index_add_wrap(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, (Combine::Add, IndexMode::Wrap), Location::caller())
+    pub fn index_add(&self, axis: impl Integer, indices: impl IntoIndex, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, Combine::Add, Location::caller())
     }
 
     /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the least of
@@ -83,33 +59,8 @@ impl Expr {
     /// ```
     #[doc(alias = "scatter_min")]
     #[track_caller]
-    pub fn index_min(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Check), Location::caller())
-    }
-
-    /// Like [`Expr::index_min`], but replaces each position outside the axis by the nearest valid one: see
-    /// [`Expr::take_clip`].
-    ///
-    /// ```
-    /// let x = cupric::array![10, 20, 30];
-    /// assert_eq!(x.index_min_clip(0, cupric::array![-5, 9], 15).to_vec::<i32>()?, [10, 20, 15]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn index_min_clip(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Clip), Location::caller())
-    }
-
-    /// Like [`Expr::index_min`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
-    ///
-    /// ```
-    /// let x = cupric::array![10, 20, 30];
-    /// assert_eq!(x.index_min_wrap(0, cupric::array![-2, 6], 5).to_vec::<i32>()?, [5, 5, 30]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn index_min_wrap(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, (Combine::Min, IndexMode::Wrap), Location::caller())
+    pub fn index_min(&self, axis: impl Integer, indices: impl IntoIndex, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, Combine::Min, Location::caller())
     }
 
     /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the greatest
@@ -125,33 +76,8 @@ impl Expr {
     /// ```
     #[doc(alias = "scatter_max")]
     #[track_caller]
-    pub fn index_max(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Check), Location::caller())
-    }
-
-    /// Like [`Expr::index_max`], but replaces each position outside the axis by the nearest valid one: see
-    /// [`Expr::take_clip`].
-    ///
-    /// ```
-    /// let x = cupric::array![10, 20, 30];
-    /// assert_eq!(x.index_max_clip(0, cupric::array![-5, 9], 15).to_vec::<i32>()?, [15, 20, 30]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn index_max_clip(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Clip), Location::caller())
-    }
-
-    /// Like [`Expr::index_max`], but takes each position modulo the length of the axis: see [`Expr::take_wrap`].
-    ///
-    /// ```
-    /// let x = cupric::array![10, 20, 30];
-    /// assert_eq!(x.index_max_wrap(0, cupric::array![-2, 6], 25).to_vec::<i32>()?, [25, 25, 30]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn index_max_wrap(&self, axis: impl Integer, indices: impl Operand, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, (Combine::Max, IndexMode::Wrap), Location::caller())
+    pub fn index_max(&self, axis: impl Integer, indices: impl IntoIndex, values: impl Operand) -> Expr {
+        scatter(self, axis.saturated(), indices, values, Combine::Max, Location::caller())
     }
 }
 
@@ -168,13 +94,13 @@ fn name(combine: Combine) -> &'static str {
 fn scatter(
     array: &Expr,
     axis: isize,
-    indices: impl Operand,
+    indices: impl IntoIndex,
     values: impl Operand,
-    (combine, mode): (Combine, IndexMode),
+    combine: Combine,
     at: Loc,
 ) -> Expr {
     let (op, values) = (name(combine), values.into_arg());
-    let indices = operand(indices, at);
+    let (indices, mode) = indices.into_index(at);
     carry(at, || -> Result<Expr> {
         let array = strong(array.clone(), at);
         common(op, [&array, &indices].into_iter(), at)?;

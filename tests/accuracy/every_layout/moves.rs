@@ -5,7 +5,7 @@ use crate::contract::data::Data;
 use crate::contract::report::{Passed, Report};
 use crate::kit::{self, Dice, number};
 use cupric::testing::{Elements, interpret};
-use cupric::{DType, Device, ErrorKind, Expr, concat, stack};
+use cupric::{Clip, DType, Device, ErrorKind, Expr, Wrap, concat, stack};
 
 /// The first element that the interpreter does not allow, or how many there are.
 fn compare(what: &str, e: &Expr) -> Result<usize, String> {
@@ -78,8 +78,8 @@ fn gathers(x: &Expr, shape: &[usize], device: &Device) -> Result<usize, String> 
         let axis = axis as isize;
         if n > 0 {
             seen += compare("take", &x.take(&list(&[n - 1, 0, -1, -n, n / 2])?, axis))?;
-            seen += compare("take_clip", &x.take_clip(&list(&[-3, 0, n, n + 7])?, axis))?;
-            seen += compare("take_wrap", &x.take_wrap(&list(&[-1, n, 2 * n + 1])?, axis))?;
+            seen += compare("take_clip", &x.take(Clip(&list(&[-3, 0, n, n + 7])?), axis))?;
+            seen += compare("take_wrap", &x.take(Wrap(&list(&[-1, n, 2 * n + 1])?), axis))?;
         }
         // no position of anything
         seen += compare("take of nothing", &x.take(&list(&[])?, axis))?;

@@ -37,19 +37,19 @@ pub fn takes(d: &Device) {
     if has(d, I64) {
         same(&one.take(put(d, vec![3i64, -4], &[2]), 0), &[3i32, 0]);
         same(&one.take(put(d, vec![3u64, 0], &[2]), 0), &[3i32, 0]);
-        same(&one.take_wrap(put(d, vec![1i64 << 33 | 1, -(1i64 << 40) - 1], &[2]), 0), &[1i32, 3]);
-        same(&one.take_clip(put(d, vec![1i64 << 33, -(1i64 << 40)], &[2]), 0), &[3i32, 0]);
+        same(&one.take(Wrap(put(d, vec![1i64 << 33 | 1, -(1i64 << 40) - 1], &[2])), 0), &[1i32, 3]);
+        same(&one.take(Clip(put(d, vec![1i64 << 33, -(1i64 << 40)], &[2])), 0), &[3i32, 0]);
         assert!(one.take(put(d, vec![1i64 << 32], &[1]), 0).to_vec::<i32>().is_err());
         assert!(one.take(put(d, vec![u64::MAX], &[1]), 0).to_vec::<i32>().is_err());
     }
     // modes
     let w = put(d, vec![4i32, 5, -1, -5, i32::MIN, i32::MAX], &[6]);
-    same(&one.take_clip(&w, 0), &[3i32, 3, 0, 0, 0, 3]);
-    same(&one.take_wrap(&w, 0), &[0i32, 1, 3, 3, 0, 3]);
+    same(&one.take(Clip(&w), 0), &[3i32, 3, 0, 0, 0, 3]);
+    same(&one.take(Wrap(&w), 0), &[0i32, 1, 3, 3, 0, 3]);
     let three = put(d, vec![0i32, 1, 2], &[3]);
-    same(&three.take_wrap(put(d, vec![3_000_000_001u32], &[1]), 0), &[(3_000_000_001u32 % 3) as i32]);
+    same(&three.take(Wrap(put(d, vec![3_000_000_001u32], &[1])), 0), &[(3_000_000_001u32 % 3) as i32]);
     same(
-        &three.take_wrap(put(d, vec![-1i32, -3, -4, i32::MIN], &[4]), 0),
+        &three.take(Wrap(put(d, vec![-1i32, -3, -4, i32::MIN], &[4])), 0),
         &[2i32, 0, 2, (i32::MIN as i64).rem_euclid(3) as i32],
     );
     // out of range

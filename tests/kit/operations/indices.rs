@@ -20,8 +20,8 @@ pub const INDICES: &[Operation] = &[
         kind: Kind::Gather,
         // no types, because the contract covers it together with `take`
         types: "",
-        build: |x, p| x[0].take_clip(&x[1], p.axis),
-        refuses: |x, _| vec![("Expr::take_clip", K::DType, x.take_clip(0.5, 0))],
+        build: |x, p| x[0].take(Clip(&x[1]), p.axis),
+        refuses: |x, _| vec![("Expr::take", K::DType, x.take(Clip(0.5), 0))],
         pinned: Pinned::Elsewhere,
         suite: Suite::Others,
         ..PLAIN
@@ -30,8 +30,8 @@ pub const INDICES: &[Operation] = &[
         name: "take_wrap",
         kind: Kind::Gather,
         types: "",
-        build: |x, p| x[0].take_wrap(&x[1], p.axis),
-        refuses: |x, _| vec![("Expr::take_wrap", K::Axis, x.take_wrap(0, 2))],
+        build: |x, p| x[0].take(Wrap(&x[1]), p.axis),
+        refuses: |x, _| vec![("Expr::take", K::Axis, x.take(Wrap(0), 2))],
         pinned: Pinned::Elsewhere,
         suite: Suite::Others,
         ..PLAIN
@@ -62,8 +62,8 @@ pub const INDICES: &[Operation] = &[
         name: "index_add_clip",
         kind: Kind::Scatter,
         types: "",
-        build: |x, p| x[0].index_add_clip(p.axis, &x[1], &x[2]),
-        refuses: |x, _| vec![("Expr::index_add_clip", K::Axis, x.index_add_clip(2, first(), 1))],
+        build: |x, p| x[0].index_add(p.axis, Clip(&x[1]), &x[2]),
+        refuses: |x, _| vec![("Expr::index_add", K::Axis, x.index_add(2, Clip(first()), 1))],
         pinned: Pinned::Elsewhere,
         suite: Suite::Others,
         ..PLAIN
@@ -72,8 +72,8 @@ pub const INDICES: &[Operation] = &[
         name: "index_add_wrap",
         kind: Kind::Scatter,
         types: "",
-        build: |x, p| x[0].index_add_wrap(p.axis, &x[1], &x[2]),
-        refuses: |x, _| vec![("Expr::index_add_wrap", K::Axis, x.index_add_wrap(2, first(), 1))],
+        build: |x, p| x[0].index_add(p.axis, Wrap(&x[1]), &x[2]),
+        refuses: |x, _| vec![("Expr::index_add", K::Axis, x.index_add(2, Wrap(first()), 1))],
         pinned: Pinned::Elsewhere,
         suite: Suite::Others,
         ..PLAIN
@@ -103,8 +103,8 @@ pub const INDICES: &[Operation] = &[
         name: "index_min_clip",
         kind: Kind::Scatter,
         types: "",
-        build: |x, p| x[0].index_min_clip(p.axis, &x[1], &x[2]),
-        refuses: |x, _| vec![("Expr::index_min_clip", K::Axis, x.index_min_clip(2, first(), 1))],
+        build: |x, p| x[0].index_min(p.axis, Clip(&x[1]), &x[2]),
+        refuses: |x, _| vec![("Expr::index_min", K::Axis, x.index_min(2, Clip(first()), 1))],
         pinned: Pinned::Elsewhere,
         suite: Suite::Others,
         ..PLAIN
@@ -113,8 +113,8 @@ pub const INDICES: &[Operation] = &[
         name: "index_min_wrap",
         kind: Kind::Scatter,
         types: "",
-        build: |x, p| x[0].index_min_wrap(p.axis, &x[1], &x[2]),
-        refuses: |x, _| vec![("Expr::index_min_wrap", K::Axis, x.index_min_wrap(2, first(), 1))],
+        build: |x, p| x[0].index_min(p.axis, Wrap(&x[1]), &x[2]),
+        refuses: |x, _| vec![("Expr::index_min", K::Axis, x.index_min(2, Wrap(first()), 1))],
         pinned: Pinned::Elsewhere,
         suite: Suite::Others,
         ..PLAIN
@@ -144,8 +144,8 @@ pub const INDICES: &[Operation] = &[
         name: "index_max_clip",
         kind: Kind::Scatter,
         types: "",
-        build: |x, p| x[0].index_max_clip(p.axis, &x[1], &x[2]),
-        refuses: |x, _| vec![("Expr::index_max_clip", K::Axis, x.index_max_clip(2, first(), 1))],
+        build: |x, p| x[0].index_max(p.axis, Clip(&x[1]), &x[2]),
+        refuses: |x, _| vec![("Expr::index_max", K::Axis, x.index_max(2, Clip(first()), 1))],
         pinned: Pinned::Elsewhere,
         suite: Suite::Others,
         ..PLAIN
@@ -154,8 +154,8 @@ pub const INDICES: &[Operation] = &[
         name: "index_max_wrap",
         kind: Kind::Scatter,
         types: "",
-        build: |x, p| x[0].index_max_wrap(p.axis, &x[1], &x[2]),
-        refuses: |x, _| vec![("Expr::index_max_wrap", K::Axis, x.index_max_wrap(2, first(), 1))],
+        build: |x, p| x[0].index_max(p.axis, Wrap(&x[1]), &x[2]),
+        refuses: |x, _| vec![("Expr::index_max", K::Axis, x.index_max(2, Wrap(first()), 1))],
         pinned: Pinned::Elsewhere,
         suite: Suite::Others,
         ..PLAIN
@@ -199,15 +199,15 @@ pub const INDICES: &[Operation] = &[
     Operation {
         name: "take_along_axis_clip",
         types: "",
-        build: |x, p| x[0].take_along_axis_clip(&x[1], p.axis),
-        refuses: |x, _| vec![("Expr::take_along_axis_clip", K::DType, x.take_along_axis_clip(x, 0))],
+        build: |x, p| x[0].take_along_axis(Clip(&x[1]), p.axis),
+        refuses: |x, _| vec![("Expr::take_along_axis", K::DType, x.take_along_axis(Clip(x), 0))],
         ..MOVE
     },
     Operation {
         name: "take_along_axis_wrap",
         types: "",
-        build: |x, p| x[0].take_along_axis_wrap(&x[1], p.axis),
-        refuses: |x, _| vec![("Expr::take_along_axis_wrap", K::Axis, x.take_along_axis_wrap(first(), 5))],
+        build: |x, p| x[0].take_along_axis(Wrap(&x[1]), p.axis),
+        refuses: |x, _| vec![("Expr::take_along_axis", K::Axis, x.take_along_axis(Wrap(first()), 5))],
         ..MOVE
     },
     Operation {
@@ -227,15 +227,15 @@ pub const INDICES: &[Operation] = &[
     Operation {
         name: "put_clip",
         types: "",
-        build: |x, _| x[0].put_clip(&x[1], x[0].flip(0)),
-        refuses: |x, _| vec![("Expr::put_clip", K::DType, x.put_clip(0.5, 1.0))],
+        build: |x, _| x[0].put(Clip(&x[1]), x[0].flip(0)),
+        refuses: |x, _| vec![("Expr::put", K::DType, x.put(Clip(0.5), 1.0))],
         ..MOVE
     },
     Operation {
         name: "put_wrap",
         types: "",
-        build: |x, _| x[0].put_wrap(&x[1], x[0].flip(0)),
-        refuses: |x, _| vec![("Expr::put_wrap", K::DType, x.put_wrap(0.5, 1.0))],
+        build: |x, _| x[0].put(Wrap(&x[1]), x[0].flip(0)),
+        refuses: |x, _| vec![("Expr::put", K::DType, x.put(Wrap(0.5), 1.0))],
         ..MOVE
     },
     Operation {
@@ -257,15 +257,15 @@ pub const INDICES: &[Operation] = &[
     Operation {
         name: "put_along_axis_clip",
         types: "",
-        build: |x, p| x[0].put_along_axis_clip(&x[1], x[0].flip(0), p.axis),
-        refuses: |x, _| vec![("Expr::put_along_axis_clip", K::DType, x.put_along_axis_clip(x, 1.0, 0))],
+        build: |x, p| x[0].put_along_axis(Clip(&x[1]), x[0].flip(0), p.axis),
+        refuses: |x, _| vec![("Expr::put_along_axis", K::DType, x.put_along_axis(Clip(x), 1.0, 0))],
         ..MOVE
     },
     Operation {
         name: "put_along_axis_wrap",
         types: "",
-        build: |x, p| x[0].put_along_axis_wrap(&x[1], x[0].flip(0), p.axis),
-        refuses: |x, _| vec![("Expr::put_along_axis_wrap", K::Axis, x.put_along_axis_wrap(first(), 1.0, 5))],
+        build: |x, p| x[0].put_along_axis(Wrap(&x[1]), x[0].flip(0), p.axis),
+        refuses: |x, _| vec![("Expr::put_along_axis", K::Axis, x.put_along_axis(Wrap(first()), 1.0, 5))],
         ..MOVE
     },
     Operation {
@@ -285,21 +285,21 @@ pub const INDICES: &[Operation] = &[
     Operation {
         name: "take_at_clip",
         types: "",
-        build: |x, _| x[0].take_at_clip((&x[1], &x[1])),
-        refuses: |x, _| vec![("Expr::take_at_clip", K::DType, x.take_at_clip((0, 0.5)))],
+        build: |x, _| x[0].take_at(Clip((&x[1], &x[1]))),
+        refuses: |x, _| vec![("Expr::take_at", K::DType, x.take_at(Clip((0, 0.5))))],
         ..MOVE
     },
     Operation {
         name: "take_at_wrap",
         types: "",
-        build: |x, _| x[0].take_at_wrap((&x[1], &x[1])),
-        refuses: |x, _| vec![("Expr::take_at_wrap", K::Argument, x.take_at_wrap((0, 0, 0)))],
+        build: |x, _| x[0].take_at(Wrap((&x[1], &x[1]))),
+        refuses: |x, _| vec![("Expr::take_at", K::Argument, x.take_at(Wrap((0, 0, 0))))],
         ..MOVE
     },
     Operation {
         name: "set_at",
         build: |x, _| {
-            let written = x[0].eval().and_then(|mut a| a.set_at_wrap((&x[1], &x[1]), x[0].flip(0)).map(|()| a));
+            let written = x[0].eval().and_then(|mut a| a.set_at(Wrap((&x[1], &x[1])), x[0].flip(0)).map(|()| a));
             written.map_or_else(|_| x[0].reshape([-1, -1]), Expr::from)
         },
         ..MOVE

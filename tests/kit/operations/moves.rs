@@ -188,20 +188,6 @@ pub const MOVES: &[Operation] = &[
         ..MOVE
     },
     Operation {
-        name: "choose_clip",
-        types: "",
-        build: |x, _| x[1].choose_clip([&x[0]]),
-        refuses: |x, _| vec![("Expr::choose_clip", K::DType, x.choose_clip([x]))],
-        ..MOVE
-    },
-    Operation {
-        name: "choose_wrap",
-        types: "",
-        build: |x, _| x[1].choose_wrap([&x[0]]),
-        refuses: |x, _| vec![("Expr::choose_wrap", K::DType, x.choose_wrap([x]))],
-        ..MOVE
-    },
-    Operation {
         name: "fill_diagonal",
         build: |x, _| {
             // what a failed write leaves would not be what the test wants
@@ -230,9 +216,9 @@ pub const MOVES: &[Operation] = &[
                 ("ravel_multi_index", K::LimitExceeded, ravel_multi_index([first(), first()], [1usize << 30, 1 << 40])),
                 ("ravel_multi_index", K::LimitExceeded, ravel_multi_index([first()], [1usize << 40])),
                 ("ravel_multi_index", K::Index, ravel_multi_index([first()], [0])),
-                ("ravel_multi_index_clip", K::DType, ravel_multi_index_clip([x], [3])),
-                ("ravel_multi_index_clip", K::Index, ravel_multi_index_clip([first()], [0])),
-                ("ravel_multi_index_wrap", K::DType, ravel_multi_index_wrap([none], [3])),
+                ("ravel_multi_index", K::DType, ravel_multi_index(Clip([x]), [3])),
+                ("ravel_multi_index", K::Index, ravel_multi_index(Clip([first()]), [0])),
+                ("ravel_multi_index", K::DType, ravel_multi_index(Wrap([none]), [3])),
             ]
         },
         ..MOVE

@@ -132,8 +132,8 @@ fn of_gathers_and_scatters(d: &Device) {
     structures! { d;
         "take" [[3, 2]] |x| x[0].take(&i, 0).square();
         "take by two axes" [[2, 3]] |x| x[0].exp().take(&rows, 1).square();
-        "take_wrap" [[3, 2]] |x| x[0].take_wrap(&i * 5, 0).square();
-        "take_clip" [[3, 2]] |x| x[0].take_clip(&i * 5, 0).square();
+        "take_wrap" [[3, 2]] |x| x[0].take(Wrap(&i * 5), 0).square();
+        "take_clip" [[3, 2]] |x| x[0].take(Clip(&i * 5), 0).square();
         "take_along_axis" [[2, 4]] |x| x[0].take_along_axis(&along, 1).square();
         "one along an axis" [[2, 4]] |x| x[0].log_softmax(1).take_along_axis(&one, 1);
         "index_add" [[3, 2], [4, 2]] |x| x[0].index_add(0, &i, &x[1]).square();

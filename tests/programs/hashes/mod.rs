@@ -186,7 +186,7 @@ fn others(out: &mut BTreeMap<String, u64>) {
     put("joins", vec![concat([&x, &(&x * 2.0)], 0), stack([&x, &-&x], 1)]);
     put("views", vec![x.t(), x.flip(..), x.slice(s![..;-3, 2..;5]), x.sliding_windows(5, 1) * 1.0, x.diagonal(3)]);
     let at = Array::from([3i32, 0, 119, 3, 64]);
-    put("gathers", vec![x.take(&at, 0) * 2.0, x.take_wrap(&at, 1), x.take_clip(&at, 1)]);
+    put("gathers", vec![x.take(&at, 0) * 2.0, x.take(Wrap(&at), 1), x.take(Clip(&at), 1)]);
     for t in [U8, I16, I32, U64] {
         // integers of every size, and indices of which many meet; of those beyond the axis some wrap and some are clipped
         let (x, v) = (data(t, [0.0; 2], 120 * 77, 1), data(t, [0.0; 2], 120 * 500, 2).reshape([120, 500]));
@@ -200,12 +200,12 @@ fn others(out: &mut BTreeMap<String, u64>) {
                 x.index_add(1, &at, &v),
                 x.index_min(1, &at, &v),
                 x.index_max(1, &at, &v),
-                x.index_add_wrap(0, &far, &rows),
-                x.index_min_wrap(0, &far, &rows),
-                x.index_max_wrap(0, &far, &rows),
-                x.index_add_clip(1, &far, &v),
-                x.index_min_clip(1, &far, &v),
-                x.index_max_clip(1, &far, &v),
+                x.index_add(0, Wrap(&far), &rows),
+                x.index_min(0, Wrap(&far), &rows),
+                x.index_max(0, Wrap(&far), &rows),
+                x.index_add(1, Clip(&far), &v),
+                x.index_min(1, Clip(&far), &v),
+                x.index_max(1, Clip(&far), &v),
             ],
         );
     }

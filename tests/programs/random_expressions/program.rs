@@ -250,7 +250,7 @@ pub fn build(spec: &Spec, e: &[Expr], d: &Device) -> Expr {
         "roll" | "repeat" | "tile" | "pad" | "tril" | "triu" | "sort" | "argsort" | "segment_sum" => {
             moved(spec, x(), d)
         }
-        "take_along_axis_clip" => x().take_along_axis_clip(y(), k(0)),
+        "take_along_axis_clip" => x().take_along_axis(Clip(y()), k(0)),
         "take" if spec.args.len() == 1 => {
             x().take(put(d, positions(&spec.numbers[1..]), &[spec.numbers.len() - 1]), k(0))
         }
