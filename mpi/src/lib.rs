@@ -34,6 +34,8 @@
 #![warn(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+// `raw.rs` calls C. `queue.rs` runs the collectives of a rank in their order, each after an agreement (`call.rs`) on the
+// operation, the dtype and the shape. `collective.rs`, `exchange.rs` and `sharded.rs` are the public functions.
 mod call;
 mod collective;
 mod comm;

@@ -1,4 +1,12 @@
-//! Evaluates an expression by blocks of rows, so that neither its result nor a copy of it has to fit into memory.
+//! Evaluates an expression by blocks of rows, so that neither its result nor a copy of it has to fit into memory. A block
+//! is an expression of its own, which `graph/expr/rows.rs` makes. Blocks of equal length share a plan, because only
+//! offsets differ.
+//!
+//! A block has the bits of the whole, because the order of a sum depends on its own row only. Three rules keep that true:
+//!
+//! * A block has at least two rows where the axis has, because the order of storage ignores axes of length 1.
+//! * If an inner node is f16 or bf16, the whole and a block must both be one kernel, because stores round.
+//! * On a GPU, an expression with sums is evaluated whole, because its lanes may depend on the sizes of the kernel.
 
 use super::Array;
 use super::evaluate::run;

@@ -3,7 +3,9 @@
 //! `tests/laws/` checks this.
 //!
 //! A page has one thread, and a GPU answers only after that thread has returned to the browser. So nothing in this
-//! library may wait there, and no thread can be started.
+//! library may wait there, and no thread can be started: `plan/backend/waiting.rs` returns an error that names the
+//! asynchronous function, the browser's callbacks wake futures, and errors of wgpu fail the device, because no call can
+//! wait for them.
 
 use std::future::Future;
 #[cfg(feature = "gpu")]

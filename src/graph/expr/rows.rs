@@ -3,7 +3,7 @@
 //! the whole result.
 //!
 //! A node without a rule for the axis, such as a scan along it, is computed whole, and so is an operand of which every
-//! part needs all elements, such as the mean of a column.
+//! part needs all elements, such as the mean of a column. Both are evaluated once, before the parts.
 
 use super::{Args, Expr, NodeOp, Role, reshape, view};
 use crate::base::layout::{self, View, lengths};

@@ -1,5 +1,6 @@
 //! Discrete Fourier transforms: the functions of the Array API's `fft`. They are composites of the routine `fft`
-//! (`graph/routine/fft.rs`), which transforms one axis of a length without large prime factors.
+//! (`graph/routine/fft.rs`), which transforms one axis whose length has no prime factor above 7. Bluestein's method for
+//! other lengths is a composite of three calls.
 
 mod axis;
 mod frequencies;
