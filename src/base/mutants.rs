@@ -89,7 +89,7 @@ list! {
     bind_group_of_another_offset, "9 boundaries", "boundaries tight", "the cache of bind groups is keyed without offset";
     block_of_a_tile_left_out, "6 products", "planning tiles::every", "the right half of what an invocation computes of a product is left out where that is more than four columns";
     blocks_of_a_bunch_in_order, "16 determinism", "regressions planted::cpu::a_column", "blocks of few columns are added neighbour to half";
-    bool_byte_believed, "13 malformed files", "arrays files::bools", "a bool that is neither 0 nor 1";
+    bool_byte_believed, "13 malformed files", "arrays malformed::bools", "a bool that is neither 0 nor 1";
     branches_meet_by_neither, "7 random expressions", "kernels programs::cpu", "where two branches of a kernel meet, all elements have what the first left";
     cached_memory_miscounted, "12 leaks", "unit cpu::memory", "a pool counts more as cached than it keeps";
     carry_of_a_64_bit_addition_lost, "9 indices", "planning indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
@@ -146,7 +146,7 @@ list! {
     half_accumulation_on_gpu, "2 f16", "regressions planted::gpu::half", "partial results of f16 rounded in a split reduction on a GPU";
     half_gather_through_f32, "6 contract: functions in 7 layouts", "accuracy contract::cpu::gathers", "a gather of f16 goes through f32, where a NaN loses its payload";
     halves_compared_unrounded, "7 dtypes", "arrays semantics::cpu::where_half", "f16 values are compared before they are rounded";
-    header_length_believed, "13 malformed files", "arrays files::lying", "memory for a header of any length that a file claims";
+    header_length_believed, "13 malformed files", "arrays malformed::lying", "memory for a header of any length that a file claims";
     in_place_always, "8 overlap and in place", "arrays overlap::gpu", "a write in place while another reads";
     in_place_reads_its_writes, "8 in place", "fuzz state", "an in-place kernel reads what it has written";
     index_in_32_bits, "9 size boundaries", "unit layout::", "index arithmetic in 32 bits";
@@ -178,7 +178,7 @@ list! {
     line_without_its_start, "16 generators", "regressions planted::cpu::a_line_ends", "linspace does not begin with the number given";
     lists_of_any_length, "1 refusals", "regressions lists::parts_of", "a list on the host has as many entries as a caller says";
     logsumexp_of_infinities, "5 special values", "arrays semantics::cpu::softmax", "logsumexp of infinities subtracts them";
-    long_integer_of_python_3, "13 malformed files", "arrays files::lying_shapes", "a length with an L in a header of version 3";
+    long_integer_of_python_3, "13 malformed files", "arrays malformed::lying_shapes", "a length with an L in a header of version 3";
     long_range_overflows, "16 generators", "regressions planted::cpu::a_range_may", "arange of floats takes a difference that overflows";
     loop_tail_dropped, "14 sequences", "fuzz state", "the tail of a vector loop dropped";
     lost_submission_forgotten, "10 faults", "faults every_call_fails_once", "a failed submission forgotten";
@@ -244,7 +244,7 @@ list! {
     shader_key_without_index_mode, "9 indices", "regressions planted::gpu::shaders", "shaders of take are kept without the mode";
     shader_key_without_whole_runs, "14 views", "planning rare_arguments::gpu::rows", "shaders for rows of whole runs of four are taken for those of other rows";
     shader_key_without_tile, "6 products", "planning tiles::shaders", "products with other tiles share one shader";
-    shape_believed, "13 malformed files", "arrays files::lying", "memory for a shape that the data does not pay for";
+    shape_believed, "13 malformed files", "arrays malformed::lying", "memory for a shape that the data does not pay for";
     shared_chains_forgotten, "6 products", "operations products::definition", "of a sum over k that threads share only the last 256 products are kept";
     slice_of_shared_memory, "8 in place", "arrays slices_of_memory", "a mutable slice is given of memory that another array holds";
     small_temporaries_in_large_buffers, "12 leaks", "operations network::attention::the_scores_of_one_block", "small results that are kept occupy the buffers of large ones";

@@ -12,6 +12,8 @@ mod errors;
 mod files;
 mod golden;
 mod guide;
+mod guide_support;
+mod malformed;
 mod newcomers;
 mod overlap;
 mod positions;

@@ -219,6 +219,63 @@ fn line<T: Small>(d: &Device, stage: &mut Stage) {
 
 on_devices! {
 
+fn overlap_fuzz(d: &Device) {
+    // one array, a random part written from a random part of the same shape
+    let mut dice = Dice::new(11);
+    for _ in 0..800 {
+        let nd = 1 + dice.below(3);
+        let shape: Vec<usize> = (0..nd).map(|_| 1 + dice.below(7)).collect();
+        let n: usize = shape.iter().product();
+        let h = Host { shape: shape.clone(), data: (0..n as i32).collect::<Vec<_>>() };
+        let mut x = put(d, h.data.clone(), &shape);
+        if dice.one_in(4) {
+            // stored in another order
+            let back: Vec<isize> = (0..nd as isize).rev().collect();
+            let reversed: Vec<usize> = shape.iter().rev().copied().collect();
+            x = x.t().reshape([n]).eval().unwrap().reshape(reversed).permute_dims(back).eval().unwrap();
+        }
+        let part = |dice: &mut Dice, lens: Option<&[usize]>| -> (Vec<SliceItem>, Vec<(usize, isize, usize)>) {
+            (0..nd).map(|a| {
+                let len = lens.map_or_else(|| 1 + dice.below(shape[a]), |l| l[a]);
+                let most = if len > 1 { (shape[a] - 1) / (len - 1) } else { 1 };
+                let step = 1 + dice.below(most);
+                let room = shape[a] - 1 - step * (len - 1);
+                let first = dice.below(room + 1);
+                if dice.one_in(3) && len > 1 {
+                    let last = first + step * (len - 1);
+                    let end = if first == 0 { None } else { Some(first as isize - 1) };
+                    (SliceItem::Range { start: Some(last as isize), end, step: -(step as isize) }, (last, -(step as isize), len))
+                } else {
+                    (SliceItem::Range { start: Some(first as isize), end: Some((first + step * (len - 1) + 1) as isize), step: step as isize }, (first, step as isize, len))
+                }
+            }).unzip()
+        };
+        let (to, places) = part(&mut dice, None);
+        let lens: Vec<usize> = places.iter().map(|p| p.2).collect();
+        let (from, sources) = part(&mut dice, Some(&lens));
+        let (more, third) = part(&mut dice, Some(&lens));
+        let at = |p: &[(usize, isize, usize)], i: &[usize]| -> Vec<usize> { p.iter().zip(i).map(|(p, i)| (p.0 as isize + p.1 * *i as isize) as usize).collect() };
+        let mut want = h.clone();
+        let kind = dice.below(3);
+        for i in every_index(&lens) {
+            let to = at(&places, &i);
+            let flat = to.iter().zip(&shape).fold(0, |a, (i, n)| a * n + i);
+            let (a, b, c) = (h.at(&at(&sources, &i)), h.at(&at(&third, &i)), h.at(&to));
+            want.data[flat] = match kind { 0 => a, 1 => a + b * 100, _ => c * 1000 + a };
+        }
+        let held = if dice.one_in(3) { Some(x.clone()) } else { None };
+        match kind {
+            0 => x.set(&to, x.slice(&from)).unwrap(),
+            1 => x.set(&to, x.slice(&from) + x.slice(&more) * 100).unwrap(),
+            _ => { let a = x.slice(&from); x.slice_mut(&to).update(|v| v * 1000 + a).unwrap() }
+        }
+        println!("{shape:?} {to:?} from {from:?} kind {kind}");
+        same(&x, &want.data);
+        if let Some(k) = held { same(&k, &h.data); }
+    }
+}
+
+
 fn pairs_of_overlapping_views(d: &Device) {
     let d = own(d);
     let mut stage = Stage::new(8, "overlap: pairs of views", &d);

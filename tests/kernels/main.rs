@@ -8,6 +8,10 @@ mod programs;
 #[cfg(all(feature = "gpu", feature = "kernels"))]
 mod raw;
 #[cfg(feature = "kernels")]
+mod reductions;
+#[cfg(feature = "kernels")]
+mod refused;
+#[cfg(feature = "kernels")]
 mod slips;
 #[cfg(feature = "kernels")]
 mod wgsl;

@@ -1,12 +1,12 @@
-//! Kernels that users write in WGSL: what they compute, how they fuse, and what they refuse.
+//! Elementwise kernels that users write in WGSL: what they compute and how they fuse.
 
 use crate::kit::*;
 use cupric::{
-    Array, DType, Device, ElementwiseKernel, ErrorKind, Expr, KernelOptions, Reduction, ReductionKernel, Rng, arange,
-    array, eval_all, full, keep, linspace, select,
+    Array, DType, Device, ElementwiseKernel, ErrorKind, Expr, KernelOptions, Rng, arange, array, eval_all, full, keep,
+    linspace, select,
 };
 
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 on_devices! {
     fn smooth_l1_is_one_kernel_with_the_bits_of_its_composition(d: &Device) {
@@ -31,19 +31,13 @@ on_devices! {
         let d = &own(d);
         outputs(d).expect("outputs");
     }
-    fn reductions(d: &Device) {
-        reduce(d).expect("reductions");
-    }
-    fn reductions_of_nothing_of_several_axes_and_of_dtypes(d: &Device) {
-        reduce_more(d).expect("reductions");
-    }
 }
 
-fn normal(d: &Device, shape: impl cupric::IntoShape, seed: u64) -> Result<Array> {
+pub fn normal(d: &Device, shape: impl cupric::IntoShape, seed: u64) -> Result<Array> {
     Ok((Rng::new(seed).normal(shape, DType::F32) * 2.0).to_device(d)?)
 }
 
-fn same_bits(a: &Expr, b: &Expr) -> Result {
+pub fn same_bits(a: &Expr, b: &Expr) -> Result {
     let (a, b) = (a.to_vec::<f32>()?, b.to_vec::<f32>()?);
     assert_eq!(a.len(), b.len());
     for (n, (x, y)) in a.iter().zip(&b).enumerate() {
@@ -437,244 +431,4 @@ fn outputs(d: &Device) -> Result {
         .expect_err("an operand's error");
     assert!(e.to_string().starts_with("add:"), "{e}");
     Ok(())
-}
-
-const LOGSUMEXP: Reduction<'_> = Reduction {
-    state: "most: T = lowest, sum: T = 0",
-    map: "most = x; sum = 1;",
-    combine: "let far = exp(-abs(a.most - b.most));
-              most = max(a.most, b.most);
-              if a.most > b.most { sum = a.sum + b.sum * far; }
-              else if a.most < b.most { sum = a.sum * far + b.sum; }
-              else { sum = a.sum + b.sum; }",
-    finish: "y = most + log(sum);",
-};
-
-fn reduce(d: &Device) -> Result {
-    let logsumexp = ReductionKernel::new("x: T", "y: T", LOGSUMEXP, "logsumexp")?;
-    for shape in [[1, 1], [3, 5], [70, 300], [4, 20_000], [20_000, 4]] {
-        let x = normal(d, shape, 3)? * 10.0;
-        for axis in [0, 1] {
-            let got = logsumexp.call((&x,), axis).eval()?;
-            let wanted = x.logsumexp(axis).eval()?;
-            let error = ((&got - &wanted).abs() / (wanted.abs() + 1.0)).max(..).item::<f32>()?;
-            assert!(error < 3e-6, "{shape:?} axis {axis}: {error}");
-        }
-    }
-    let x = normal(d, [64, 100], 3)?;
-    let fused = (logsumexp.call((&x.exp(),), keep(-1)) * 2.0).plan()?;
-    assert_eq!(fused.kernels(), 1, "{fused}");
-    assert!(fused.to_string().contains("logsumexp"), "{fused}");
-    // what combines by one function is the library's own fold
-    let most = Reduction { state: "s: T = lowest", map: "s = x;", combine: "s = max(b.s, a.s);", finish: "y = 2 * s;" };
-    let most = ReductionKernel::new("x: T", "y: T", most, "twice_most")?;
-    same_bits(&most.call((&x,), 0), &(x.max(0) * 2.0))?;
-    let shown = most.call((&x,), 0).plan()?.to_string();
-    assert!(shown.contains("max") && most.call((&x,), 0).plan()?.kernels() == 1, "{shown}");
-    assert_eq!(most.check((&x,), 0, d)?.different, 0);
-    let agreement = logsumexp.check((&x,), 1, d)?;
-    assert!(agreement.elements == 64 && agreement.most_ulps < 20.0, "{agreement}");
-    // two inputs, one number
-    let dot = ReductionKernel::new(
-        "x: f32, y: f32",
-        "z: f64",
-        Reduction {
-            state: "sum: f32 = 0",
-            map: "sum = x * y;",
-            combine: "sum = a.sum + b.sum;",
-            finish: "z = f64(sum);",
-        },
-        "dot",
-    );
-    if d.supports(DType::F64) {
-        let z = dot?.call((&x, &x), ..).eval()?;
-        let wanted = x.square().sum(..).item::<f32>()?;
-        assert_eq!(z.dtype(), DType::F64);
-        assert!((z.item::<f64>()? - wanted as f64).abs() < 1e-3 * wanted as f64);
-    }
-    // a count by an integer state
-    let count = ReductionKernel::new(
-        "x: f32, limit: f32",
-        "n: i32",
-        Reduction {
-            state: "n_: u32 = 0",
-            map: "if x > limit { n_ = 1u; }",
-            combine: "n_ = a.n_ + b.n_;",
-            finish: "n = i32(n_);",
-        },
-        "count_above",
-    )?;
-    let wanted = x.greater(0.5).astype(DType::I32).sum(0).to_vec_as::<i32>()?;
-    assert_eq!(count.call((&x, 0.5), 0).to_vec::<i32>()?, wanted);
-    Ok(())
-}
-
-fn reduce_more(d: &Device) -> Result {
-    let logsumexp = ReductionKernel::new("x: T", "y: T", LOGSUMEXP, "logsumexp")?;
-    let norm = ReductionKernel::new(
-        "x: T",
-        "y: T",
-        Reduction {
-            state: "sum: T = 0",
-            map: "sum = x * x;",
-            combine: "sum = a.sum + b.sum;",
-            finish: "y = sqrt(sum);",
-        },
-        "norm",
-    )?;
-    let range = ReductionKernel::new(
-        "x: T",
-        "y: T",
-        Reduction {
-            state: "low: T = highest, high: T = lowest",
-            map: "low = x; high = x;",
-            combine: "low = min(a.low, b.low); high = max(a.high, b.high);",
-            finish: "y = high - low;",
-        },
-        "range",
-    )?;
-    let x = cupric::zeros([3, 0, 2], DType::F32).to_device(d)?;
-    assert_eq!(norm.call((&x,), 1).to_vec::<f32>()?, [0.0; 6]);
-    assert_eq!(logsumexp.call((&x,), keep(1)).eval()?.shape(), [3, 1, 2]);
-    assert!(logsumexp.call((&x,), 1).to_vec::<f32>()?.iter().all(|y| *y == f32::NEG_INFINITY));
-    assert_eq!(norm.call((&x,), 0).eval()?.shape(), [0, 2]);
-    let x = normal(d, [5, 6, 7], 9)?;
-    for axes in [vec![0, 1], vec![0, 2], vec![1, 2], vec![0, 1, 2]] {
-        let got = range.call((&x,), &axes).to_vec::<f32>()?;
-        assert_eq!(got, (x.max(&axes) - x.min(&axes)).to_vec::<f32>()?);
-        let got = norm.call((x.permute_dims([2, 0, 1]),), &axes).eval()?;
-        let wanted = x.permute_dims([2, 0, 1]).square().sum(&axes).sqrt();
-        assert!(got.allclose(&wanted, 1e-6, 1e-6, false).item::<bool>()?);
-    }
-    assert_eq!(norm.call((array![3., -4.].to_device(d)?,), [] as [isize; 0]).to_vec::<f32>()?, [3., 4.]);
-    for dtype in [
-        DType::U8,
-        DType::I8,
-        DType::I16,
-        DType::I32,
-        DType::U32,
-        DType::I64,
-        DType::U64,
-        DType::F16,
-        DType::BF16,
-        DType::F64,
-    ] {
-        if d.supports(dtype) {
-            let x = array![[7, 1, 4], [0, 100, 27]].astype(dtype).to_device(d)?;
-            let y = range.call((&x,), 1).eval()?;
-            assert_eq!((y.dtype(), y.to_vec_as::<i32>()?), (dtype, vec![6, 100]), "{dtype}");
-        }
-    }
-    let e = norm.call((array![1, 2].to_device(d)?,), 0).eval().expect_err("a root of integers");
-    assert!(e.to_string().contains("norm: with T = i32: finish, line 1, column"), "{e}");
-    let e = norm.call((&x,), 3).eval().expect_err("an axis too many");
-    assert!(e.kind() == ErrorKind::Axis && e.to_string().starts_with("norm:"), "{e}");
-    Ok(())
-}
-
-/// Wrong kernels, and what is said of each.
-#[test]
-fn wrong_kernels_are_refused_with_line_and_column() {
-    let cases: &[(&str, &str, &str, &str)] = &[
-        ("x: f32", "y: f32", "y = q + 1.0;", "body, line 1, column 5: no definition in scope for identifier: `q`"),
-        ("x: f32", "y: f32", "let a = x;\n  y = a +;", "body, line 2, column"),
-        ("x: f32", "y: f32", "y = x", "body, line 1, column 6"),
-        ("x: f32", "y: f32", "y = x + 1u;", "body, line 1, column 5: Operation Add can't work with f32 and u32"),
-        ("x: f32", "y: f32", "y = true;", "body, line 1, column"),
-        ("x: f32", "y: f32", "x = 1.0;", "body, line 1, column 1"),
-        ("x: f32", "y: f32", "y = bessel(x);", "no definition in scope for identifier: `bessel`"),
-        ("x: f32", "y: f32", "y = ldexp(x, 3);", "a kernel cannot call the function `ldexp` of f32"),
-        ("x: i32", "y: i32", "y = countOneBits(x);", "a kernel cannot call the function `countOneBits` of i32"),
-        ("x: f32", "y: u32", "y = bitcast<u32>(x);", "body, line 1, column 5: `bitcast` of a float's bits"),
-        ("x: f32", "y: f32", "y = dpdx(x);", "body, line 1, column"),
-        ("x: f32", "y: f32", "workgroupBarrier();", "body, line 1, column 1: a statement that a kernel cannot have"),
-        ("x: f32", "y: f32", "while x > 0.0 { y += x; }", "how often this loop runs depends on the elements"),
-        ("x: f32", "y: f32", "loop { y += 1.0; }", "computes more than 65536 values for an element"),
-        (
-            "x: f32",
-            "y: f32",
-            "for (var i = 0; i < 1000000; i++) { y += x; }",
-            "computes more than 65536 values for an element",
-        ),
-        (
-            "x: f32, i: i32",
-            "y: f32",
-            "var t = array(1.0, 2.0); t[i] = x; y = t[0];",
-            "an index that differs between elements",
-        ),
-        ("x: f32", "y: f32", "var m = mat2x2<f32>(); y = x;", "a type that a kernel cannot have"),
-        ("x: f32", "x: f32", "x = x;", "x is both an input and an output"),
-        ("x: f32", "y: T", "y = x;", "the output y has the type T, which no input has"),
-        ("x: float", "y: f32", "y = x;", "\"x: float\" is not `name: type`"),
-        ("", "y: f32", "y = 1.0;", "the inputs must not be empty"),
-        ("x: f32, x: f32", "y: f32", "y = x;", "x is listed twice"),
-        ("x: f32", "y: f32", "y = x; }", "body, line"),
-        ("x: f32", "y: f32", "y = helper(x);", "no definition in scope for identifier: `helper`"),
-    ];
-    for (inputs, outputs, body, wanted) in cases {
-        let e = match ElementwiseKernel::new(inputs, outputs, body, "wrong") {
-            Ok(kernel) => panic!("{kernel:?} of {body:?} is not refused"),
-            Err(e) => e.to_string(),
-        };
-        println!("{e}");
-        assert!(
-            e.starts_with("wrong: ") && e.contains(wanted) && e.contains("wgsl.rs") && !e.contains('\n'),
-            "{body:?}: {e}"
-        );
-    }
-    let steps = Reduction { state: "s: f32 = 0", map: "s = x;", combine: "s = a.s + b.s;", finish: "y = s;" };
-    let cases = [
-        (Reduction { state: "s: f32", ..steps }, "the state's s has no neutral number"),
-        (Reduction { state: "s: f32 = 7", ..steps }, "the neutral number 7 is not 0, 1, lowest or highest"),
-        (Reduction { state: "a: f32 = 0", ..steps }, "the state's a: a and b are the names of combine's two states"),
-        (Reduction { combine: "s = a.t;", ..steps }, "combine, line 1, column"),
-        (Reduction { finish: "y = q;", ..steps }, "finish, line 1, column 5"),
-        (Reduction { map: "s = x +;", ..steps }, "map, line 1, column 8"),
-        (Reduction { state: "s: f32 = 0, t: f32 = 0, u: f32 = 0, v: f32 = 0", ..steps }, "a state of 4 numbers"),
-        (
-            Reduction { combine: "s = a.s + b.s; for (var i = 0; i < 20; i++) { s = s + s - s; }", ..steps },
-            "more than 4096 operations",
-        ),
-    ];
-    for (steps, wanted) in cases {
-        let e = ReductionKernel::new("x: f32", "y: f32", steps, "wrong").expect_err("a wrong reduction").to_string();
-        println!("{e}");
-        assert!(e.starts_with("wrong: ") && e.contains(wanted) && !e.contains('\n'), "{steps:?}: {e}");
-    }
-}
-
-/// Texts that would take all memory, the stack or an hour.
-#[test]
-fn hostile_kernels_are_refused() {
-    let body = |text: &str| match ElementwiseKernel::new("x: f32", "y: f32", text, "hostile") {
-        Ok(_) => String::new(),
-        Err(e) => e.to_string().chars().take(300).collect(),
-    };
-    let e = body("var t: array<array<array<f32, 500>, 500>, 500>; y = x;");
-    assert!(e.contains("a type of 125000000 numbers"), "{e}");
-    let e = body("for (var i = 0; i < 60000; i++) { for (var j = 0; j < 60000; j++) { } }");
-    assert!(e.contains("more than 1048576 statements"), "{e}");
-    let mut helpers = String::from("fn g0(x: f32) -> f32 { return x; }\n");
-    for n in 1..50 {
-        helpers.push_str(&format!("fn g{n}(x: f32) -> f32 {{ return g{0}(g{0}(x)); }}\n", n - 1));
-    }
-    let options = KernelOptions::default().helpers(&helpers);
-    let e =
-        ElementwiseKernel::with_options("x: f32", "y: f32", "y = g49(x);", "hostile", options).expect_err("2^49 calls");
-    assert!(e.to_string().contains("more than 1048576 statements"), "{e}");
-    for deep in [200, 20_000, 1_000_000] {
-        for text in [
-            format!("y = {}x{};", "(".repeat(deep), ")".repeat(deep)),
-            format!("y = {}x;", "-".repeat(deep)),
-            format!("y = x{};", " + x".repeat(deep)),
-            format!("y = {}x{};", "abs(".repeat(deep), ")".repeat(deep)),
-            format!("{}y = x;{}", "if x > 0.0 {".repeat(deep), "}".repeat(deep)),
-            format!("if x > 0.0 {{ }} {} {{ y = x; }}", "else if x > 1.0 { }".repeat(deep)),
-            format!("y = x{};", "\n".repeat(deep)),
-            format!("let a: {}f32{} = x;", "array<".repeat(deep), ", 1>".repeat(deep)),
-        ] {
-            let e = body(&text);
-            assert!(e.is_empty() || e.starts_with("hostile: "), "{e}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! can say, it says: see `[lints]` in `Cargo.toml` and the head of `src/lib.rs`.
 
 mod claims;
+mod figures;
 mod imports;
 mod lists;
 
@@ -150,7 +151,8 @@ fn kinds_of_kernels_have_a_shader_and_a_twin() {
 #[test]
 fn files_stay_short() {
     let mut wrong = vec![];
-    for (dir, extension) in [("src", "rs"), ("shaders", "wgsl"), ("examples", "rs"), ("benches", "rs")] {
+    for (dir, extension) in [("src", "rs"), ("shaders", "wgsl"), ("examples", "rs"), ("benches", "rs"), ("tests", "rs")]
+    {
         for path in files(&root().join(dir), extension) {
             let lines = fs::read_to_string(&path).expect("a readable file").lines().count();
             if lines > LONGEST {

@@ -34,3 +34,15 @@ pub fn of_files_and_devices(d: &Device) -> Vec<Case> {
     let _ = std::fs::remove_dir_all(&dir);
     cases
 }
+
+/// What times what a device runs.
+pub fn times(d: &Device) -> Vec<Case> {
+    let failed = matrix(d) + put(d, vec![1f32; 5], &[5]);
+    let nowhere = std::env::temp_dir().join(format!("cupric-refusals-{}", std::process::id())).join("trace.json");
+    let profile = d.profile(|| Ok(())).unwrap().1;
+    vec![
+        ("Device::time_kernels", K::Shape, d.time_kernels(|| failed.eval()).unwrap_err()),
+        ("Device::profile", K::Shape, d.profile(|| failed.eval()).unwrap_err()),
+        ("Profile::to_chrome_trace", K::Io, profile.to_chrome_trace(nowhere).unwrap_err()),
+    ]
+}

@@ -372,18 +372,6 @@ fn draws(d: &Device) -> Vec<Case> {
         .collect()
 }
 
-/// What times what a device runs.
-fn times(d: &Device) -> Vec<Case> {
-    let failed = matrix(d) + put(d, vec![1f32; 5], &[5]);
-    let nowhere = std::env::temp_dir().join(format!("cupric-refusals-{}", std::process::id())).join("trace.json");
-    let profile = d.profile(|| Ok(())).unwrap().1;
-    vec![
-        ("Device::time_kernels", ErrorKind::Shape, d.time_kernels(|| failed.eval()).unwrap_err()),
-        ("Device::profile", ErrorKind::Shape, d.profile(|| failed.eval()).unwrap_err()),
-        ("Profile::to_chrome_trace", ErrorKind::Io, profile.to_chrome_trace(nowhere).unwrap_err()),
-    ]
-}
-
 /// What a GPU finds out late is the error of the next wait.
 fn waits(d: &Device) -> Vec<Case> {
     let late = |d: &Device| {
@@ -438,7 +426,7 @@ fn refused(d: &Device) {
         doors(d),
         files::of_files_and_devices(d),
         draws(d),
-        times(d),
+        files::times(d),
         complex(d),
     ]
     .concat();
