@@ -3,62 +3,18 @@
 use crate::call::{Fallible, Fault};
 use cupric::{Array, DType, Device, ErrorKind, Expr, bf16, f16, zeros};
 
-/// Calls a macro-like block with `T` as the Rust type of a dtype.
+/// Evaluates `$body` with `$t` as an alias of the Rust type of a dtype.
 macro_rules! with_type {
     ($dtype:expr, $t:ident => $body:expr) => {
+        with_type!($dtype, $t => $body, Bool bool, U8 u8, I8 i8, U16 u16, I16 i16, U32 u32, I32 i32, U64 u64, I64 i64,
+            F16 f16, BF16 bf16, F32 f32, F64 f64)
+    };
+    ($dtype:expr, $t:ident => $body:expr, $($variant:ident $type:ty),*) => {
         match $dtype {
-            DType::Bool => {
-                type $t = bool;
+            $(DType::$variant => {
+                type $t = $type;
                 $body
-            }
-            DType::U8 => {
-                type $t = u8;
-                $body
-            }
-            DType::I8 => {
-                type $t = i8;
-                $body
-            }
-            DType::U16 => {
-                type $t = u16;
-                $body
-            }
-            DType::I16 => {
-                type $t = i16;
-                $body
-            }
-            DType::U32 => {
-                type $t = u32;
-                $body
-            }
-            DType::I32 => {
-                type $t = i32;
-                $body
-            }
-            DType::U64 => {
-                type $t = u64;
-                $body
-            }
-            DType::I64 => {
-                type $t = i64;
-                $body
-            }
-            DType::F16 => {
-                type $t = f16;
-                $body
-            }
-            DType::BF16 => {
-                type $t = bf16;
-                $body
-            }
-            DType::F32 => {
-                type $t = f32;
-                $body
-            }
-            DType::F64 => {
-                type $t = f64;
-                $body
-            }
+            })*
             other => return Err(Fault::new(ErrorKind::Unsupported, format!("arrays of {other} cannot be sent"))),
         }
     };
