@@ -111,25 +111,13 @@ pub(super) fn by_key(call: &mut Operands<'_>) -> Result<(), Refused> {
 }
 
 /// Runs the function, one of four, that adds up values of the call's float type.
-fn of_floats(
-    call: &mut Operands<'_>,
-    [of_f16, of_bf16, of_f32, of_f64]: [fn(&mut Operands<'_>); 4],
-) -> Result<(), Refused> {
-    match call.call.operands[1].meta.dtype {
-        DType::F16 => of_f16(call),
-        DType::BF16 => of_bf16(call),
-        DType::F32 => of_f32(call),
-        DType::F64 => of_f64(call),
-        // only floats are passed to this function
-        DType::Bool
-        | DType::U8
-        | DType::I8
-        | DType::U16
-        | DType::I16
-        | DType::U32
-        | DType::I32
-        | DType::U64
-        | DType::I64 => {}
+fn of_floats(call: &mut Operands<'_>, functions: [fn(&mut Operands<'_>); 4]) -> Result<(), Refused> {
+    let dtype = call.call.operands[1].meta.dtype;
+    // only floats are passed to this function
+    let known =
+        [DType::F16, DType::BF16, DType::F32, DType::F64].into_iter().zip(functions).find(|(of, _)| *of == dtype);
+    if let Some((_, run)) = known {
+        run(call);
     }
     Ok(())
 }

@@ -9,11 +9,49 @@
 //! `tests/data/contract.csv` has each function's error bound; a comment at each polynomial states that polynomial's own
 //! error.
 
-// Some functions have no caller yet, because a function may be written before the row of the ufunc table that uses it.
-#![allow(dead_code, unused_imports)]
 // Coefficients are written as they were fitted. Some coefficients are close to ln 2 without being equal to it, and some
 // have more digits than an f32 holds.
 #![allow(clippy::approx_constant, clippy::excessive_precision)]
+
+/// Functions whose code is the same for f32 and f64; they call the type's own `fmod`.
+macro_rules! same_code {
+    ($t:ident, $u:ident) => {
+        /// NumPy's `%`: the remainder, which has the sign of the divisor even if the remainder is 0.
+        #[inline(always)]
+        pub(crate) fn remainder(x: $t, y: $t) -> $t {
+            let m = fmod(x, y);
+            let crosses = (m != 0.0) & ((y < 0.0) != (m < 0.0));
+            let m = if crosses { m + y } else { m };
+            if m == 0.0 { <$t>::copysign(0.0, y) } else { m }
+        }
+
+        /// NumPy's `//`: the floor of the exact quotient, computed from the exact remainder; `x // 0` is `x / 0`.
+        #[inline(always)]
+        pub(crate) fn floor_divide(x: $t, y: $t) -> $t {
+            let m = fmod(x, y);
+            let crosses = (m != 0.0) & ((y < 0.0) != (m < 0.0));
+            let d = (x - m) / y;
+            let d = if crosses { d - 1.0 } else { d };
+            let f = d.floor();
+            let f = if d - f > 0.5 { f + 1.0 } else { f };
+            let q = x / y;
+            let f = if d == 0.0 { <$t>::copysign(0.0, q) } else { f };
+            if y == 0.0 { q } else { f }
+        }
+
+        /// Returns the next number after `x` in the direction of `y`.
+        #[inline(always)]
+        pub(crate) fn nextafter(x: $t, y: $t) -> $t {
+            let away = (y > x) == (x > 0.0);
+            // adding 1 to the bits gives the next number away from zero, subtracting 1 the next number toward it
+            let step = <$t>::from_bits(x.to_bits().wrapping_add(2 * (away as $u)).wrapping_sub(1));
+            let tiny = <$t>::from_bits(1).copysign(y);
+            let r = if x == 0.0 { tiny } else { step };
+            let r = if x == y { y } else { r };
+            if x.is_nan() | y.is_nan() { x + y } else { r }
+        }
+    };
+}
 
 pub(crate) mod double;
 pub(crate) mod simd;

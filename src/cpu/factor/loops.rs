@@ -5,49 +5,10 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::{Four, Lanes as Row, Rotation};
-use crate::cpu::matmul::lanes::Lanes;
+use crate::cpu::fft::FloatLanes;
 use crate::cpu::matmul::plain::Plain;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
-
-/// Vectors of f64. Its unsafe functions have the condition *features* of [`Lanes`].
-trait Doubles: Lanes<Element = f64> {
-    /// # Safety
-    /// *Features* ([`Lanes`]).
-    unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// # Safety
-    /// *Features* ([`Lanes`]).
-    unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-}
-
-impl Doubles for Plain<f64, 2> {
-    #[inline(always)]
-    unsafe fn subtract(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
-        [a[0] - b[0], a[1] - b[1]]
-    }
-    #[inline(always)]
-    unsafe fn multiply(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
-        [a[0] * b[0], a[1] * b[1]]
-    }
-}
-
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-macro_rules! doubles {
-    ($lanes:ty, $vector:ty, $subtract:path, $multiply:path) => {
-        impl Doubles for $lanes {
-            #[inline(always)]
-            unsafe fn subtract(a: $vector, b: $vector) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
-                unsafe { $subtract(a, b) }
-            }
-            #[inline(always)]
-            unsafe fn multiply(a: $vector, b: $vector) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
-                unsafe { $multiply(a, b) }
-            }
-        }
-    };
-}
 
 /// See [`Loops::update`].
 type Update = unsafe fn(&mut [f64], [&[f64]; 2], [f64; 2], (f64, &mut [f64]), &[f64]) -> f64;
@@ -112,9 +73,9 @@ fn total(sums: [f64; SUMS]) -> f64 {
 /// See [`Loops::reflect`].
 ///
 /// # Safety
-/// *Features* ([`Lanes`]).
+/// *Features* ([`Lanes`](crate::cpu::matmul::lanes::Lanes)).
 #[inline(always)]
-unsafe fn reflect<S: Doubles>(strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
+unsafe fn reflect<S: FloatLanes<Element = f64>>(strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
     let n = strip.len().min(v.len());
     let (v, strip) = (&v[..n], &mut strip[..n]);
     for first in (0..super::WIDTH).step_by(2 * S::WIDTH) {
@@ -161,9 +122,9 @@ unsafe fn reflect<S: Doubles>(strip: &mut [Row], v: &[Four], t: &[Four; 4], from
 /// See [`Loops::rotate`].
 ///
 /// # Safety
-/// *Features* ([`Lanes`]), and all rows are inside the strip.
+/// *Features* ([`Lanes`](crate::cpu::matmul::lanes::Lanes)), and all rows are inside the strip.
 #[inline(always)]
-unsafe fn rotate<S: Doubles>(strip: &mut [Row], rotations: &[Rotation]) {
+unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], rotations: &[Rotation]) {
     let rows = strip.as_mut_ptr().cast::<f64>();
     // SAFETY: *features*, and the caller ensures that the rows exist.
     unsafe {
@@ -191,9 +152,9 @@ unsafe fn rotate<S: Doubles>(strip: &mut [Row], rotations: &[Rotation]) {
 /// See [`Loops::update`].
 ///
 /// # Safety
-/// *Features* ([`Lanes`]), and all slices have as many elements as the row.
+/// *Features* ([`Lanes`](crate::cpu::matmul::lanes::Lanes)), and all slices have as many elements as the row.
 #[inline(always)]
-unsafe fn update<S: Doubles>(
+unsafe fn update<S: FloatLanes<Element = f64>>(
     row: &mut [f64],
     [x, y]: [&[f64]; 2],
     [a, b]: [f64; 2],
@@ -236,9 +197,9 @@ unsafe fn update<S: Doubles>(
 /// See [`Loops::dot`].
 ///
 /// # Safety
-/// *Features* ([`Lanes`]), and both slices have the same length.
+/// *Features* ([`Lanes`](crate::cpu::matmul::lanes::Lanes)), and both slices have the same length.
 #[inline(always)]
-unsafe fn dot<S: Doubles>(a: &[f64], b: &[f64]) -> f64 {
+unsafe fn dot<S: FloatLanes<Element = f64>>(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len();
     let whole = n / SUMS * SUMS;
     let mut partial = [0.0; SUMS];
@@ -311,9 +272,6 @@ set!(PLAIN, Plain<f64, 2>);
 mod x86 {
     use super::*;
     use crate::cpu::matmul::lanes::{F64x4, F64x8};
-    use core::arch::x86_64::*;
-    doubles!(F64x8, __m512d, _mm512_sub_pd, _mm512_mul_pd);
-    doubles!(F64x4, __m256d, _mm256_sub_pd, _mm256_mul_pd);
     set!(AVX2, F64x4, "avx2,fma");
     set!(AVX512, F64x8, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
     pub(super) static SETS: [&Loops; 2] = [&AVX2, &AVX512];
@@ -322,8 +280,6 @@ mod x86 {
 mod arm {
     use super::*;
     use crate::cpu::matmul::neon::F64x2;
-    use core::arch::aarch64::*;
-    doubles!(F64x2, float64x2_t, vsubq_f64, vmulq_f64);
     set!(NEON, F64x2, "neon");
     pub(super) static SET: &Loops = &NEON;
 }

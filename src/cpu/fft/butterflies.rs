@@ -9,7 +9,7 @@ use crate::cpu::matmul::lanes::Lanes;
 use crate::cpu::matmul::plain::Plain;
 
 /// Vectors of floats. The conditions of its unsafe functions are those of [`Lanes`].
-pub(super) trait FloatLanes: Lanes<Element: Real> {
+pub(in crate::cpu) trait FloatLanes: Lanes {
     /// # Safety
     /// *Features* ([`Lanes`]).
     unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -17,6 +17,10 @@ pub(super) trait FloatLanes: Lanes<Element: Real> {
     /// *Features* ([`Lanes`]).
     unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
+
+/// Vectors of floats that transforms are computed in.
+pub(super) trait RealLanes: FloatLanes<Element: Real> {}
+impl<S: FloatLanes<Element: Real>> RealLanes for S {}
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! float_lanes {
@@ -80,7 +84,7 @@ pub(super) type Complex<V, const R: usize> = ([V; R], [V; R]);
 /// # Safety
 /// *Features*.
 #[inline(always)]
-unsafe fn add<S: FloatLanes>(a: S::Vector, b: S::Vector) -> S::Vector {
+unsafe fn add<S: RealLanes>(a: S::Vector, b: S::Vector) -> S::Vector {
     // SAFETY: *features*.
     unsafe { S::add(a, b) }
 }
@@ -90,7 +94,7 @@ unsafe fn add<S: FloatLanes>(a: S::Vector, b: S::Vector) -> S::Vector {
 /// # Safety
 /// *Features*.
 #[inline(always)]
-unsafe fn two<S: FloatLanes>(x: &mut Complex<S::Vector, 2>) {
+unsafe fn two<S: RealLanes>(x: &mut Complex<S::Vector, 2>) {
     // SAFETY: *features*.
     unsafe {
         for part in [&mut x.0, &mut x.1] {
@@ -104,7 +108,7 @@ unsafe fn two<S: FloatLanes>(x: &mut Complex<S::Vector, 2>) {
 /// # Safety
 /// *Features*.
 #[inline(always)]
-unsafe fn four<S: FloatLanes>((re, im): &mut Complex<S::Vector, 4>) {
+unsafe fn four<S: RealLanes>((re, im): &mut Complex<S::Vector, 4>) {
     // SAFETY: *features*.
     unsafe {
         let (s, t) = (add::<S>(re[0], re[2]), add::<S>(re[1], re[3]));
@@ -121,7 +125,7 @@ unsafe fn four<S: FloatLanes>((re, im): &mut Complex<S::Vector, 4>) {
 /// # Safety
 /// *Features*.
 #[inline(always)]
-unsafe fn eight<S: FloatLanes>((re, im): &mut Complex<S::Vector, 8>) {
+unsafe fn eight<S: RealLanes>((re, im): &mut Complex<S::Vector, 8>) {
     // SAFETY: *features*.
     unsafe {
         let mut even = ([re[0], re[2], re[4], re[6]], [im[0], im[2], im[4], im[6]]);
@@ -155,7 +159,7 @@ unsafe fn eight<S: FloatLanes>((re, im): &mut Complex<S::Vector, 8>) {
 /// # Safety
 /// *Features*.
 #[inline(always)]
-unsafe fn odd<S: FloatLanes, const R: usize>((re, im): &mut Complex<S::Vector, R>) {
+unsafe fn odd<S: RealLanes, const R: usize>((re, im): &mut Complex<S::Vector, R>) {
     // SAFETY: *features*.
     unsafe {
         let (mut sums, mut differences) = ((*re, *im), (*re, *im));
@@ -209,7 +213,7 @@ const fn small_root(k: usize, r: usize) -> [f64; 2] {
 /// # Safety
 /// *Features*.
 #[inline(always)]
-pub(super) unsafe fn product<S: FloatLanes>(
+pub(super) unsafe fn product<S: RealLanes>(
     a: (S::Vector, S::Vector),
     b: (S::Vector, S::Vector),
 ) -> (S::Vector, S::Vector) {
@@ -227,14 +231,14 @@ pub(super) struct Radix;
 pub(super) trait Butterfly<const R: usize> {
     /// # Safety
     /// *Features*.
-    unsafe fn apply<S: FloatLanes>(x: &mut Complex<S::Vector, R>);
+    unsafe fn apply<S: RealLanes>(x: &mut Complex<S::Vector, R>);
 }
 
 macro_rules! butterfly {
     ($($r:literal |$x:ident| $f:expr;)*) => { $(
         impl Butterfly<$r> for Radix {
             #[inline(always)]
-            unsafe fn apply<S: FloatLanes>($x: &mut Complex<S::Vector, $r>) {
+            unsafe fn apply<S: RealLanes>($x: &mut Complex<S::Vector, $r>) {
                 // SAFETY: *features*.
                 unsafe { $f }
             }

@@ -15,6 +15,7 @@ use crate::base::dtype::Element;
 use crate::graph::routine::{INVERSE, ROW_OF_A_TASK, fft_scale};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
+pub(super) use butterflies::FloatLanes;
 use plan::{Plan, Real, plan};
 use rows::{Job, Kernels, Part};
 

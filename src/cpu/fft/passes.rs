@@ -1,7 +1,7 @@
 //! The passes of transforms, written once for the vectors of every instruction set. A lane of a vector holds a column
 //! of its own, so bits do not depend on the number of lanes.
 
-use super::butterflies::{Butterfly, FloatLanes, Radix, product};
+use super::butterflies::{Butterfly, Radix, RealLanes, product};
 use super::plan::{Column, Pass, Real};
 use crate::cpu::matmul::lanes::{ALL_ROWS, MOST_DEPTH};
 use crate::cpu::operands::Target;
@@ -42,7 +42,7 @@ pub(super) enum Last<T> {
 /// # Safety
 /// *Features* and *inside*, for a vector in each row.
 #[inline(always)]
-unsafe fn pass<S: FloatLanes, const R: usize, const IS_LAST: bool>(
+unsafe fn pass<S: RealLanes, const R: usize, const IS_LAST: bool>(
     pass: &Pass<S::Element>,
     from: Planes<S::Element>,
     to: Planes<S::Element>,
@@ -95,7 +95,7 @@ unsafe fn pass<S: FloatLanes, const R: usize, const IS_LAST: bool>(
 /// # Safety
 /// As for [`pass`].
 #[inline(always)]
-unsafe fn any_pass<S: FloatLanes, const IS_LAST: bool>(
+unsafe fn any_pass<S: RealLanes, const IS_LAST: bool>(
     p: &Pass<S::Element>,
     from: Planes<S::Element>,
     to: Planes<S::Element>,
@@ -119,7 +119,7 @@ unsafe fn any_pass<S: FloatLanes, const IS_LAST: bool>(
 /// # Safety
 /// *Features* and *inside*, for a vector in each row.
 #[inline(always)]
-pub(super) unsafe fn columns<S: FloatLanes>(
+pub(super) unsafe fn columns<S: RealLanes>(
     column: &Column<S::Element>,
     from: Planes<S::Element>,
     to: Planes<S::Element>,
@@ -161,7 +161,7 @@ pub(super) unsafe fn copy<T: Real>(from: Planes<T>, to: Planes<T>, rows: usize, 
 /// # Safety
 /// *Features* and *inside*.
 #[inline(always)]
-pub(super) unsafe fn transpose<S: FloatLanes>(
+pub(super) unsafe fn transpose<S: RealLanes>(
     from: Planes<S::Element>,
     to: Planes<S::Element>,
     rows: usize,

@@ -2,7 +2,7 @@
 //!
 //! The conditions *features* and *inside* of the unsafe functions are those of `passes.rs`.
 
-use super::butterflies::{FloatLanes, product};
+use super::butterflies::{RealLanes, product};
 use super::passes::{Last, Planes, columns, copy, transpose};
 use super::plan::{Column, Plan, Real, Roots, VECTOR};
 use crate::cpu::matmul::lanes::Lanes;
@@ -27,7 +27,7 @@ pub(super) struct Job<'a, T> {
 
 /// The vectors of an instruction set, and the function that transforms their columns. It is not inlined, because it is
 /// long and has many callers.
-pub(super) trait ColumnLanes: FloatLanes {
+pub(super) trait ColumnLanes: RealLanes {
     /// Calls [`columns`].
     ///
     /// # Safety
@@ -105,7 +105,7 @@ impl<T: Real> Scratch<T> {
 /// # Safety
 /// *Features* and *inside*, for a vector in each row of `to`.
 #[inline(always)]
-unsafe fn some_roots<S: FloatLanes>(
+unsafe fn some_roots<S: RealLanes>(
     first: &[Vec<S::Element>; 2],
     [high, low]: &[Vec<[f64; 2]>; 2],
     step: usize,

@@ -7,19 +7,10 @@ use crate::plan::kernel::Store;
 
 /// Returns the word type of a buffer of `dtype`.
 pub(crate) fn words(dtype: DType) -> Words {
-    match dtype {
-        DType::U64 | DType::I64 => Words::U64,
-        DType::F64 => Words::F64,
-        DType::Bool
-        | DType::U8
-        | DType::I8
-        | DType::U16
-        | DType::I16
-        | DType::U32
-        | DType::I32
-        | DType::F16
-        | DType::BF16
-        | DType::F32 => Words::W32,
+    match dtype.size() {
+        8 if dtype.is_float() => Words::F64,
+        8 => Words::U64,
+        _ => Words::W32,
     }
 }
 

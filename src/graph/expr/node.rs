@@ -131,25 +131,7 @@ impl NodeOp {
 
     /// Returns the affine map of a view, or `None` for any other operation.
     pub fn view(&self) -> Option<&View> {
-        match self {
-            NodeOp::View(v) => Some(v),
-            NodeOp::Stored(_)
-            | NodeOp::Number
-            | NodeOp::Fill
-            | NodeOp::Iota(_)
-            | NodeOp::Philox { .. }
-            | NodeOp::Ufunc(_)
-            | NodeOp::Cast
-            | NodeOp::Reshape
-            | NodeOp::Reduce(..)
-            | NodeOp::Scan { .. }
-            | NodeOp::Matmul
-            | NodeOp::Take { .. }
-            | NodeOp::Concat { .. }
-            | NodeOp::Scatter { .. }
-            | NodeOp::Routine { .. }
-            | NodeOp::Failed => None,
-        }
+        if let NodeOp::View(v) = self { Some(v) } else { None }
     }
 
     /// Returns the operation, with the same index mode for every `take`: the planted fault `equal_takes_without_mode`.
@@ -204,18 +186,7 @@ impl Role {
 
     /// Returns whether the node's kernel must load this operand from memory, so that the planner stores it.
     pub fn reads_from_memory(self, operand: usize) -> bool {
-        match self {
-            Role::Product => true,
-            Role::Gather => operand == 1,
-            Role::Memory
-            | Role::Constant
-            | Role::Generator
-            | Role::Elementwise
-            | Role::View
-            | Role::Reduction
-            | Role::Scan
-            | Role::Whole => false,
-        }
+        self == Role::Product || self == Role::Gather && operand == 1
     }
 }
 

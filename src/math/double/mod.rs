@@ -30,7 +30,7 @@ pub(crate) use pi::{cospi, sinc, sinpi, tanpi};
 pub(crate) use pow::pow;
 pub(in crate::math) use special::{ERFINV, ERFINV_TAIL};
 pub(crate) use special::{cbrt, erf, erfc, erfinv, gelu, hypot, lgamma};
-pub(crate) use trig::{NEAR, cos_near, sin_near, tan_near};
+pub(crate) use trig::{NEAR, cos_near, sin_near};
 pub(crate) use trig::{acos, asin, atan, atan2, cos, sin, tan};
 pub(crate) use zeta::zeta;
 
@@ -112,40 +112,7 @@ pub(crate) fn fmod(x: f64, y: f64) -> f64 {
     }
 }
 
-/// NumPy's `%`: the remainder, which has the sign of the divisor even if the remainder is 0.
-#[inline(always)]
-pub(crate) fn remainder(x: f64, y: f64) -> f64 {
-    let m = fmod(x, y);
-    let crosses = (m != 0.0) & ((y < 0.0) != (m < 0.0));
-    let m = if crosses { m + y } else { m };
-    if m == 0.0 { 0f64.copysign(y) } else { m }
-}
-
-/// NumPy's `//`: the floor of the exact quotient, computed from the exact remainder; `x // 0` is `x / 0`.
-#[inline(always)]
-pub(crate) fn floor_divide(x: f64, y: f64) -> f64 {
-    let m = fmod(x, y);
-    let crosses = (m != 0.0) & ((y < 0.0) != (m < 0.0));
-    let d = (x - m) / y;
-    let d = if crosses { d - 1.0 } else { d };
-    let f = d.floor();
-    let f = if d - f > 0.5 { f + 1.0 } else { f };
-    let q = x / y;
-    let f = if d == 0.0 { 0f64.copysign(q) } else { f };
-    if y == 0.0 { q } else { f }
-}
-
-/// Returns the next number after `x` in the direction of `y`.
-#[inline(always)]
-pub(crate) fn nextafter(x: f64, y: f64) -> f64 {
-    let away = (y > x) == (x > 0.0);
-    // adding 1 to the bits gives the next number away from zero, subtracting 1 the next number toward it
-    let step = f64::from_bits(x.to_bits().wrapping_add(2 * (away as u64)).wrapping_sub(1));
-    let tiny = f64::from_bits(1).copysign(y);
-    let r = if x == 0.0 { tiny } else { step };
-    let r = if x == y { y } else { r };
-    if x.is_nan() | y.is_nan() { x + y } else { r }
-}
+same_code!(f64, u64);
 
 /// a + t·(b − a).
 #[inline(always)]

@@ -19,7 +19,7 @@ pub(crate) use by_double::{
 pub(crate) use exp::{cosh, sinh, tanh};
 pub(crate) use exp::{exp, exp2, expm1, gelu_tanh, logaddexp, sigmoid, silu, softplus};
 pub(crate) use log::{log, log1p, log2, log10};
-pub(crate) use narrow::{nextafter_bf16, nextafter_f16, round_to_bf16, round_to_f16};
+pub(crate) use narrow::{nextafter_bf16, nextafter_f16};
 pub(crate) use special::{erf, erfc, gelu};
 pub(crate) use trig::{NEAR, acos, asin, atan, cos, cos_near, sin, sin_near, tan};
 pub(crate) use wide::{acosh, asinh, atan2, atanh, cbrt, erfinv, hypot, lgamma, pow};
@@ -61,40 +61,7 @@ pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     }
 }
 
-/// NumPy's `%`: the remainder, which has the sign of the divisor even if the remainder is 0.
-#[inline(always)]
-pub(crate) fn remainder(x: f32, y: f32) -> f32 {
-    let m = fmod(x, y);
-    let crosses = (m != 0.0) & ((y < 0.0) != (m < 0.0));
-    let m = if crosses { m + y } else { m };
-    if m == 0.0 { 0f32.copysign(y) } else { m }
-}
-
-/// NumPy's `//`: the floor of the exact quotient, computed from the exact remainder; `x // 0` is `x / 0`.
-#[inline(always)]
-pub(crate) fn floor_divide(x: f32, y: f32) -> f32 {
-    let m = fmod(x, y);
-    let crosses = (m != 0.0) & ((y < 0.0) != (m < 0.0));
-    let d = (x - m) / y;
-    let d = if crosses { d - 1.0 } else { d };
-    let f = d.floor();
-    let f = if d - f > 0.5 { f + 1.0 } else { f };
-    let q = x / y;
-    let f = if d == 0.0 { 0f32.copysign(q) } else { f };
-    if y == 0.0 { q } else { f }
-}
-
-/// Returns the next number after `x` in the direction of `y`.
-#[inline(always)]
-pub(crate) fn nextafter(x: f32, y: f32) -> f32 {
-    let away = (y > x) == (x > 0.0);
-    // adding 1 to the bits gives the next number away from zero, subtracting 1 the next number toward it
-    let step = f32::from_bits(x.to_bits().wrapping_add(2 * (away as u32)).wrapping_sub(1));
-    let tiny = f32::from_bits(1).copysign(y);
-    let r = if x == 0.0 { tiny } else { step };
-    let r = if x == y { y } else { r };
-    if x.is_nan() | y.is_nan() { x + y } else { r }
-}
+same_code!(f32, u32);
 
 /// a + t·(b − a), computed in f64 because b − a may overflow or be rounded in f32.
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! Functions of f16 and bf16 numbers that are held as f32: the next number, and rounding to them.
+//! Functions of f16 and bf16 numbers that are held as f32: the next number.
 
 /// Returns the next f16 after the f16 `x` in the direction of the f16 `y`. All are represented as f32.
 #[inline(always)]
@@ -29,33 +29,4 @@ pub(crate) fn nextafter_bf16(x: f32, y: f32) -> f32 {
     let r = if x == 0.0 { f32::from_bits(1 << 16).copysign(y) } else { step };
     let r = if x == y { y } else { r };
     if x.is_nan() | y.is_nan() { x + y } else { r }
-}
-
-/// Rounds to the nearest bf16 (ties to even) and widens back.
-#[inline(always)]
-pub(crate) fn round_to_bf16(x: f32) -> f32 {
-    let b = x.to_bits();
-    // `nan` is all ones for a NaN: its upper half is kept and made quiet, without rounding. The compiler would turn an
-    // `if` into a branch in each lane
-    let nan = ((0x7f80_0000u32.wrapping_sub(b & 0x7fff_ffff) as i32) >> 31) as u32;
-    let half = (0x7fff + ((b >> 16) & 1)) & !nan;
-    f32::from_bits((b.wrapping_add(half) | (nan & 0x0040_0000)) & 0xffff_0000)
-}
-
-/// Rounds to the nearest f16 (ties to even) and widens back.
-#[inline(always)]
-pub(crate) fn round_to_f16(x: f32) -> f32 {
-    let m = x.abs();
-    let b = m.to_bits();
-    // a normal f16 has 13 bits of significand fewer than an f32. These bits are rounded away (ties to even) in the bits
-    // of the f32
-    let normal = f32::from_bits(b.wrapping_add(0xfff + ((b >> 13) & 1)) & !0x1fff);
-    // a subnormal f16 is a multiple of 2^-24. This is the unit in the last place of 0.5, so adding 0.5 rounds to such a
-    // multiple
-    let tiny = (m + 0.5) - 0.5;
-    let r = if m < 2f32.powi(-14) { tiny } else { normal };
-    // 65520 is halfway between the largest f16 and 2^16
-    let r = if m >= 65520.0 { f32::INFINITY } else { r };
-    let r = if x.is_nan() { x } else { r };
-    r.copysign(x)
 }

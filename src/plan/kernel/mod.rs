@@ -204,20 +204,7 @@ impl Op {
 
     /// Returns the position that the operation computes from an index.
     pub fn position(&self) -> Option<&Position> {
-        match self {
-            Op::Gather { position, .. } | Op::Position(position) => Some(position),
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Philox { .. }
-            | Op::Reduce(..)
-            | Op::Scan(..)
-            | Op::Dot { .. } => None,
-        }
+        if let Op::Gather { position, .. } | Op::Position(position) = self { Some(position) } else { None }
     }
 
     /// Returns the index of the load from which the operation reads an element.
@@ -291,21 +278,7 @@ impl Value {
     /// reduction and for the total of a scan. It also holds for the elements of a scan if lanes share a row
     /// (`in_lanes`), but not if a row is scanned in order.
     pub fn ends_pass(&self, in_lanes: bool) -> bool {
-        match self.op {
-            Op::Reduce(..) => true,
-            Op::Scan(..) => !self.inner || in_lanes,
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Gather { .. }
-            | Op::Position(_)
-            | Op::Philox { .. }
-            | Op::Dot { .. } => false,
-        }
+        matches!(self.op, Op::Reduce(..)) || matches!(self.op, Op::Scan(..)) && (!self.inner || in_lanes)
     }
 }
 

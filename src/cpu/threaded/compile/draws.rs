@@ -100,20 +100,8 @@ impl Compiler<'_> {
 
     /// Returns whether two values hold the same element numbers.
     fn is_alike(&self, a: usize, b: usize) -> bool {
-        let numbers = |v: usize| match &self.kernel.values[v].op {
-            Op::Index { strides, offset } => Some((strides, offset)),
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Gather { .. }
-            | Op::Position(_)
-            | Op::Philox { .. }
-            | Op::Reduce(_)
-            | Op::Scan(_)
-            | Op::Dot { .. } => None,
+        let numbers = |v: usize| {
+            if let Op::Index { strides, offset } = &self.kernel.values[v].op { Some((strides, offset)) } else { None }
         };
         a == b || numbers(a).is_some_and(|n| numbers(b) == Some(n))
     }
