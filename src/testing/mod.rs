@@ -167,6 +167,8 @@ pub struct RoutineRow {
     pub on_cpu: bool,
     /// Whether GPUs have a shader for it; true if the crate is built without GPUs.
     pub on_gpu: bool,
+    /// Whether GPUs are not meant to have a shader for it.
+    pub is_only_on_cpu: bool,
 }
 
 /// Returns every row of the table of routines.
@@ -176,6 +178,7 @@ pub fn routines() -> Vec<RoutineRow> {
         doc: r.doc,
         on_cpu: crate::cpu::has_routine(r),
         on_gpu: Device::gpus_have_routine(r),
+        is_only_on_cpu: crate::graph::routine::ONLY_ON_CPU.contains(r),
     };
     crate::graph::routine::ROWS.iter().map(row).collect()
 }

@@ -2,7 +2,6 @@
 
 use super::*;
 
-#[cfg(feature = "gpu")]
 #[test]
 fn a_device_that_is_really_gone() {
     let Some(d) = gpu(1) else { return };
@@ -45,7 +44,6 @@ fn a_device_that_is_really_gone() {
     }
 }
 
-#[cfg(feature = "gpu")]
 #[test]
 fn a_device_goes_while_threads_wait() {
     let Some(d) = gpu(1) else { return };
@@ -82,14 +80,12 @@ fn a_device_goes_while_threads_wait() {
 }
 
 /// An array with an element that no index gave, and another array.
-#[cfg(feature = "gpu")]
 fn with_a_bad_index(d: &Device) -> Vec<Array> {
     let x = put(d, vec![1i32, 2, 3], &[3]);
     let at = put(d, vec![0i32, 7], &[2]);
     vec![x.take(&at, 0).eval().unwrap(), x]
 }
 
-#[cfg(feature = "gpu")]
 #[test]
 fn a_late_error_survives_a_failed_read() {
     let Some(d) = gpu(1) else { return };

@@ -4,6 +4,7 @@
 
 #[path = "../kit/mod.rs"]
 mod kit;
+#[cfg(feature = "gpu")]
 mod lost;
 
 use crate::kit::stage::Stage;

@@ -4,8 +4,8 @@
 //! An entry describes a routine: the shapes and dtypes of its results, the scratch memory and passes that it needs on a
 //! device, the values that it rejects, and a reference implementation for tests. The backends hold the code that runs:
 //! `src/cpu/NAME.rs` is the function for the CPU, `shaders/NAME.wgsl` contains the passes for a GPU, and each backend's
-//! list of routines (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. Only a CPU computes `eig`. A method of [`Expr`](crate::Expr)
-//! builds its node.
+//! list of routines (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. [`ONLY_ON_CPU`] lists those without
+//! passes. A method of [`Expr`](crate::Expr) builds its node.
 //!
 //! Operands are whole arrays in memory, dense and in C order; the planner stores or copies those that are not. Numbers
 //! that vary from run to run (all floats) are operands too; integers that decide shapes are [`Params`]. Results share
@@ -66,6 +66,9 @@ pub(crate) static ROWS: [&Routine; 17] = [
     &QR,
     &EIG,
 ];
+
+/// The routines that GPUs do not have. On a GPU their `needs` returns an error.
+pub(crate) static ONLY_ON_CPU: [&Routine; 1] = [&EIG];
 
 /// Integers that determine the structure of a call, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;

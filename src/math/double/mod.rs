@@ -36,6 +36,7 @@ pub(crate) use zeta::zeta;
 
 /// The polynomials that the f64 functions of a GPU share with the functions here: the name of each in WGSL (`cd_poly_`
 /// followed by this name) and its coefficients, lowest first.
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only shaders are generated from it"))]
 pub(crate) const POLYNOMIALS: [(&str, &[f64]); 36] = [
     ("exp", &exp::EXP),
     ("log", &log::LOG),

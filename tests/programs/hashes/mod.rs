@@ -15,7 +15,9 @@ use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 pub use results::all;
-use results::{hash, together};
+use results::hash;
+#[cfg(feature = "gpu")]
+use results::together;
 use std::collections::BTreeMap;
 #[cfg(feature = "gpu")]
 use std::io::Write;

@@ -134,5 +134,6 @@ pub fn of_random_programs(d: &Device) {
     println!("{} programs: {compared} compared; without a derivative: {without:?}", seeds.len());
     failures.sort_by_key(String::len);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    assert!(compared * 6 > seeds.len() || seeds.len() < 6, "only {compared} of {} were compared", seeds.len());
+    // a quarter is compared on average; of 60 programs, one turn in a hundred thousand compares so few
+    assert!(compared * 20 > seeds.len() || seeds.len() < 6, "only {compared} of {} were compared", seeds.len());
 }

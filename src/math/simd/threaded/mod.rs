@@ -15,11 +15,11 @@
 mod codes;
 mod lane;
 
-use super::{Isa, Loops, ScalarFn, isa, philox};
+use super::{Isa, Loops, ScalarFn, isa};
 pub(crate) use codes::{Codes, Threaded};
 pub(crate) use lane::Lane;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use {super::prefetch, lane::apply};
+use {super::philox, super::prefetch, lane::apply};
 
 /// Words of 4 bytes in a block of the shorter vectors, NEON (16 bytes) or AVX2 (32), and in a block of AVX-512 (64).
 pub(crate) const N4: usize = if cfg!(target_arch = "aarch64") { 32 } else { 64 };
