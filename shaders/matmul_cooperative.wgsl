@@ -45,6 +45,9 @@ var<workgroup> halves_a: array<f16, 4096>;
 var<workgroup> halves_b: array<f16, 4096>;
 const STRIDE_a = 40u;
 const STRIDE_b = 40u;
+// How many elements an element of these arrays has.
+const UNIT_a = 1u;
+const UNIT_b = 1u;
 fn place_in_a(row: u32, k: u32) -> u32 {
     return row * STRIDE_a + k;
 }
@@ -223,10 +226,10 @@ fn main(
             next_b = fetch_b(source_b, k_first + STEP);
             for (var k = 0u; k < STEP; k = k + TILE) {
                 // for each row
-                let a_ROW = coopLoadT<Left>(&halves_a[place_in_a(block_row + ROW * TILE, k)], STRIDE_a);
+                let a_ROW = coopLoadT<Left>(&halves_a[place_in_a(block_row + ROW * TILE, k) / UNIT_a], STRIDE_a / UNIT_a);
                 // end for
                 // for each column
-                let b_COLUMN = coopLoad<Right>(&halves_b[place_in_b(block_column + COLUMN * TILE, k)], STRIDE_b);
+                let b_COLUMN = coopLoad<Right>(&halves_b[place_in_b(block_column + COLUMN * TILE, k) / UNIT_b], STRIDE_b / UNIT_b);
                 // end for
                 // for each row and column
                 sum_ROW_COLUMN = coopMultiplyAdd(a_ROW, b_COLUMN, sum_ROW_COLUMN);

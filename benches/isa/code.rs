@@ -59,7 +59,7 @@ struct Block {
     cost: Cost,
     /// Each successor, and whether it is reached by a jump.
     next: Vec<(usize, bool)>,
-    /// Whether the condition of the branch depends on elements that the kernel has loaded.
+    /// Whether the condition of the branch depends on elements that the kernel has loaded, or on floats.
     on_data: bool,
     /// Whether the block starts the other side of a divergent condition. A wave whose lanes agree runs one side.
     inverts: bool,
@@ -217,7 +217,7 @@ impl Cost {
     }
 }
 
-/// The registers whose values depend on loaded elements, for instructions in the order of the machine code.
+/// The registers whose values depend on loaded elements or on floats, for instructions in the order of the machine code.
 #[derive(Default)]
 struct Taint(BTreeSet<String>);
 
@@ -242,7 +242,9 @@ impl Taint {
         };
         let results = results.min(operands.len());
         let is_load = name.contains("_load_") && !name.starts_with("s_") || name.starts_with("ds_read");
-        let mut on_data = is_load || operands[results..].iter().flat_map(|o| registers(o)).any(|r| self.0.contains(&r));
+        // no index is computed from floats
+        let is_float = ["_f16", "_f32", "_f64"].iter().any(|kind| name.contains(kind));
+        let mut on_data = is_load || is_float || operands[results..].iter().flat_map(|o| registers(o)).any(|r| self.0.contains(&r));
         // multiply-adds that accumulate read their result too
         on_data |= name.contains("fmac") && registers(operands[0]).iter().any(|r| self.0.contains(r));
         let mut written: Vec<String> = operands[..results].iter().flat_map(|o| registers(o)).collect();

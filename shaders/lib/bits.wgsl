@@ -35,19 +35,6 @@ fn cp_sgn(x: f32) -> u32 {
     return bitcast<u32>(x) & 0x80000000u;
 }
 
-// High 32 bits of the product, by 16-bit halves.
-fn cp_mulhi(a: u32, b: u32) -> u32 {
-    let al = a & 0xffffu;
-    let ah = a >> 16u;
-    let bl = b & 0xffffu;
-    let bh = b >> 16u;
-    let ll = al * bl;
-    let m1 = ah * bl + (ll >> 16u);
-    let m2 = al * bh + (m1 & 0xffffu);
-    let top = (m1 >> 16u) + (m2 >> 16u);
-    return ah * bh + top;
-}
-
 // |x| of the given magnitude bits as a significand with 24 bits, 2^23 <= m < 2^24 (0 for 0), and in y an exponent
 // (biased, as an i32 in a u32) such that |x| = m * 2^(y - 150). Subnormals are normalised in integers.
 fn cp_split(mag: u32) -> vec2<u32> {

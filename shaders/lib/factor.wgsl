@@ -246,10 +246,32 @@ fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR) {
 }
 // end
 
-// block: halves
-// The f16 of a factor in workgroup memory, for cooperative matrices (`matmul_cooperative.wgsl`): one line after another, or, if vectors
-// of neighbouring lines are fetched, one k after another. They begin STRIDE elements apart.
+// block: halves by elements
+// The f16 of a factor in workgroup memory, of which an invocation puts four there that lie `step` apart.
+const UNIT_FACTOR = 1u;
 var<workgroup> halves_FACTOR: array<f16, HALVES_FACTOR>;
+
+fn put_four_FACTOR(to: u32, step: u32, four: Four) {
+    halves_FACTOR[to] = four.x;
+    halves_FACTOR[to + step] = four.y;
+    halves_FACTOR[to + 2u * step] = four.z;
+    halves_FACTOR[to + 3u * step] = four.w;
+}
+// end
+
+// block: halves by vectors
+// The same where the four always lie side by side: in vectors, which are stored at once.
+const UNIT_FACTOR = 4u;
+var<workgroup> halves_FACTOR: array<Four, HALVES_FACTOR / 4u>;
+
+fn put_four_FACTOR(to: u32, step: u32, four: Four) {
+    halves_FACTOR[to / 4u] = four;
+}
+// end
+
+// block: halves
+// The places of the f16 of a factor in workgroup memory, for cooperative matrices (`matmul_cooperative.wgsl`): one line after another,
+// or, if vectors of neighbouring lines are fetched, one k after another. They begin STRIDE elements apart.
 
 fn place_in_FACTOR(line: u32, k: u32) -> u32 {
     return select(k * STRIDE_FACTOR + line, line * STRIDE_FACTOR + k, IS_ALONG_FACTOR);
@@ -308,10 +330,7 @@ fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR, k_first: u32) {
             let k = vec4<u32>(k_first + source.k_VECTOR) + vec4<u32>(0u, 1u, 2u, 3u) * along_k;
             x = select(Four(), x, k < vec4<u32>(k_end));
         }
-        halves_FACTOR[source.to_VECTOR] = x.x;
-        halves_FACTOR[source.to_VECTOR + step] = x.y;
-        halves_FACTOR[source.to_VECTOR + 2u * step] = x.z;
-        halves_FACTOR[source.to_VECTOR + 3u * step] = x.w;
+        put_four_FACTOR(source.to_VECTOR, step, x);
     }
     // end for
 }

@@ -70,23 +70,13 @@ fn f32_to_u16(x: f32) -> u32 {
     return min(f32_to_u32(x), 65535u);
 }
 
-// Nearest even.
+// Nearest even: both halves and the product are exact, so only the sum is rounded.
 fn u32_to_f32(v: u32) -> f32 {
-    let up = countLeadingZeros(v | 1u);
-    let n = v << up;
-    let round = 0x7fu + ((n >> 8u) & 1u);
-    // n has its leading bit at 31: adding the exponent (less one, for that bit) lets a carry run into it
-    let low = n & 0xffu;
-    let inc = select(0u, 1u, low + round > 0xffu);
-    let r = (n >> 8u) + inc + ((157u - up) << 23u);
-    return bitcast<f32>(select(r, 0u, v == 0u));
+    return f32(v >> 16u) * 65536.0 + f32(v & 0xffffu);
 }
 
 fn i32_to_f32(v: i32) -> f32 {
-    let u = bitcast<u32>(v);
-    let neg = v < 0;
-    let r = u32_to_f32(select(u, 0u - u, neg));
-    return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, neg));
+    return f32(v >> 16u) * 65536.0 + f32(v & 0xffff);
 }
 
 // Rounds to odd: toward zero, with the last bit set if anything was lost. A second rounding, to 16 bits, then gives what a

@@ -54,6 +54,19 @@ fn sub_i64(a: i64, b: i64) -> i64 {
     return u64_to_i64(sub_u64(i64_to_u64(a), i64_to_u64(b)));
 }
 
+// High 32 bits of the product, by 16-bit halves.
+fn cp_mulhi(a: u32, b: u32) -> u32 {
+    let al = a & 0xffffu;
+    let ah = a >> 16u;
+    let bl = b & 0xffffu;
+    let bh = b >> 16u;
+    let ll = al * bl;
+    let m1 = ah * bl + (ll >> 16u);
+    let m2 = al * bh + (m1 & 0xffffu);
+    let top = (m1 >> 16u) + (m2 >> 16u);
+    return ah * bh + top;
+}
+
 fn mul_u64(a: u64, b: u64) -> u64 {
     return u64(a.lo * b.lo, cp_mulhi(a.lo, b.lo) + a.lo * b.hi + a.hi * b.lo);
 }

@@ -9,6 +9,10 @@ const HELD = 4u;
 const RUN = 4u;
 // How many blocks are scanned at the same time, so that they share the barriers; at most HELD / RUN.
 const TOGETHER = 1u;
+// Lines are repeated for each set of TOGETHER blocks, and for each block of a set. So the elements have constant places in their
+// array, and compilers keep them in registers.
+const SET = 0u;
+const BLOCK = 0u;
 fn neutral_FOLD() -> T {
     return 0.0;
 }
@@ -27,58 +31,62 @@ fn scan_VALUE(lane: u32, place: u32) -> T {
     var runs_before = neutral_FOLD();
     var run_before = neutral_FOLD();
     var all = neutral_FOLD();
-    for (var block = 0u; block < HELD / RUN; block = block + TOGETHER) {
-        for (var b = 0u; b < TOGETHER && block + b < HELD / RUN; b = b + 1u) {
-            let first = (block + b) * RUN;
-            for (var i = first + 1u; i < first + RUN; i = i + 1u) {
-                scanned_VALUE[i] = combine_FOLD(scanned_VALUE[i - 1u], scanned_VALUE[i]);
-            }
-            shared_T[b * WORKGROUP + lane] = scanned_VALUE[first + RUN - 1u];
-        }
+    // for each set
+    {
+        // for each block
+        let first_BLOCK = (SET * TOGETHER + BLOCK) * RUN;
+        let x_0_BLOCK = scanned_VALUE[first_BLOCK];
+        let x_1_BLOCK = combine_FOLD(x_0_BLOCK, scanned_VALUE[first_BLOCK + 1u]);
+        let x_2_BLOCK = combine_FOLD(x_1_BLOCK, scanned_VALUE[first_BLOCK + 2u]);
+        let x_3_BLOCK = combine_FOLD(x_2_BLOCK, scanned_VALUE[first_BLOCK + 3u]);
+        shared_T[BLOCK * WORKGROUP + lane] = x_3_BLOCK;
+        // end for
         workgroupBarrier();
         for (var step = 1u; step < LANES; step = step << 1u) {
             // Sklansky's network: a lane in the upper half of a group of 2 * step takes the total of the lower half
             if (place & step) != 0u {
                 let source = lane - (place & (step - 1u)) - 1u;
-                for (var b = 0u; b < TOGETHER; b = b + 1u) {
-                    let at = b * WORKGROUP;
-                    shared_T[at + lane] = combine_FOLD(shared_T[at + source], shared_T[at + lane]);
-                }
+                // for each block
+                let total_BLOCK = combine_FOLD(shared_T[BLOCK * WORKGROUP + source], shared_T[BLOCK * WORKGROUP + lane]);
+                shared_T[BLOCK * WORKGROUP + lane] = total_BLOCK;
+                // end for
             }
             workgroupBarrier();
         }
-        var lanes_before: array<T, TOGETHER>;
-        for (var b = 0u; b < TOGETHER && block + b < HELD / RUN; b = b + 1u) {
-            lanes_before[b] = neutral_FOLD();
-            if place > 0u {
-                lanes_before[b] = shared_T[b * WORKGROUP + lane - 1u];
-            }
-            // no other lane reads what the last lane has written, so the block's total takes its place
-            if place == LANES - 1u {
-                shared_T[b * WORKGROUP + lane] = combine_FOLD(lanes_before[b], scanned_VALUE[(block + b) * RUN + RUN - 1u]);
-            }
+        // for each block
+        var lanes_before_BLOCK = neutral_FOLD();
+        if place > 0u {
+            lanes_before_BLOCK = shared_T[BLOCK * WORKGROUP + lane - 1u];
         }
+        // no other lane reads what the last lane has written, so the block's total takes its place
+        if place == LANES - 1u {
+            shared_T[BLOCK * WORKGROUP + lane] = combine_FOLD(lanes_before_BLOCK, x_3_BLOCK);
+        }
+        // end for
         workgroupBarrier();
-        for (var b = 0u; b < TOGETHER && block + b < HELD / RUN; b = b + 1u) {
-            let total = shared_T[b * WORKGROUP + lane - place + LANES - 1u];
+        // for each block
+        {
+            let total = shared_T[BLOCK * WORKGROUP + lane - place + LANES - 1u];
             let blocks_before = combine_FOLD(runs_before, run_before);
-            let first = (block + b) * RUN;
-            for (var i = first; i < first + RUN; i = i + 1u) {
-                scanned_VALUE[i] = combine_FOLD(blocks_before, combine_FOLD(lanes_before[b], scanned_VALUE[i]));
-            }
-            if (block + b) * LANES * RUN < params.header.inner_size {
+            scanned_VALUE[first_BLOCK] = combine_FOLD(blocks_before, combine_FOLD(lanes_before_BLOCK, x_0_BLOCK));
+            scanned_VALUE[first_BLOCK + 1u] = combine_FOLD(blocks_before, combine_FOLD(lanes_before_BLOCK, x_1_BLOCK));
+            scanned_VALUE[first_BLOCK + 2u] = combine_FOLD(blocks_before, combine_FOLD(lanes_before_BLOCK, x_2_BLOCK));
+            scanned_VALUE[first_BLOCK + 3u] = combine_FOLD(blocks_before, combine_FOLD(lanes_before_BLOCK, x_3_BLOCK));
+            if first_BLOCK * LANES < params.header.inner_size {
                 all = combine_FOLD(blocks_before, total);
             }
             // a row has at most 16 blocks here, of whose totals the network makes what adding one run after another makes
             run_before = combine_FOLD(run_before, total);
-            if (block + b) % RUN == RUN - 1u {
+            if (SET * TOGETHER + BLOCK) % RUN == RUN - 1u {
                 runs_before = combine_FOLD(runs_before, run_before);
                 run_before = neutral_FOLD();
             }
         }
+        // end for
         // the next blocks write to shared_T, which every lane must have read first
         workgroupBarrier();
     }
+    // end for
     return all;
 }
 // end

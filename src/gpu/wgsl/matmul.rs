@@ -310,8 +310,15 @@ impl Body<'_> {
         }
         line!(out, "}}\n");
         let by = if fetch == Fetch::Each { "by elements" } else { "by vectors" };
-        let tile = if matches!(way, "across" | "along k") { Some("a tile") } else { None };
-        for part in [Some(by), tile, Some(way)].into_iter().flatten() {
+        // Metal, whose small matrices have a side of 8, loads them from arrays of single elements only
+        let is_of_metal = self.variant.groups.blocks.is_some_and(|blocks| blocks.side == 8);
+        let memory = match way {
+            "across" | "along k" => Some("a tile"),
+            "halves" if fetch == Fetch::Each || is_of_metal => Some("halves by elements"),
+            "halves" => Some("halves by vectors"),
+            _ => None,
+        };
+        for part in [Some(by), memory, Some(way)].into_iter().flatten() {
             let text = library::instance(library::block(FACTOR, part), &names);
             out.append(&library::unrolled(&text, &[("vector", "VECTOR", vectors)]));
             line!(out, "");

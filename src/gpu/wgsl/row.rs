@@ -9,15 +9,10 @@ use super::text::{Text, line};
 use crate::plan::kernel::{Groups, Pass};
 
 /// The number of consecutive elements of a row that a lane processes together.
-const RUN: usize = 4;
+pub(super) const RUN: usize = 4;
 
 /// The most elements of a lane whose runs are written out one after another.
-const WRITTEN_OUT: usize = 16;
-
-/// The most blocks of a row that a scan processes between the same barriers. Four need 4 KiB of workgroup memory for f32,
-/// which few other kernels of a row exceed. On an H100, rows of 4,096 f32 took 104 µs with four and 116 µs with one; no other
-/// number was tried.
-const SCANNED_TOGETHER: usize = 4;
+pub(super) const WRITTEN_OUT: usize = 16;
 
 impl<'a> Body<'a> {
     /// Returns the source of everything that the file uses.
@@ -32,7 +27,7 @@ impl<'a> Body<'a> {
         line!(out, "const LANES = {lanes}u;\nconst HELD = {held}u;\nconst RUN = {RUN}u;");
         self.shuffles(&mut out);
         if !scans.is_empty() {
-            line!(out, "const TOGETHER = {}u;\n", (held as usize / RUN).clamp(1, SCANNED_TOGETHER));
+            line!(out, "const TOGETHER = {}u;\n", self.scanned_together());
         }
         for (v, value) in values.iter().enumerate().filter(|(v, _)| passes.keeps(*v) && !self.is_scanned(*v)) {
             line!(out, "var<private> kept_v{v}: array<{}, HELD>;", value.compute().name());

@@ -206,7 +206,8 @@ fn shader_files_are_valid_as_they_stand() {
         let fold = library::unrolled(&fold, &[("level", "LEVEL", 5)]);
         validate(local, naga::valid::Capabilities::all(), &format!("{own}{FRAME}{fold}"));
     }
-    validate("scan", naga::valid::Capabilities::all(), &format!("{own}{FRAME}{SCAN}"));
+    let scan = library::unrolled(SCAN, &[("set", "SET", 1), ("block", "BLOCK", 1)]);
+    validate("scan", naga::valid::Capabilities::all(), &format!("{own}{FRAME}{scan}"));
 }
 
 fn the_header_has_the_fields_of_the_shader_file() {
