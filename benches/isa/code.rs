@@ -244,7 +244,8 @@ impl Taint {
         let is_load = name.contains("_load_") && !name.starts_with("s_") || name.starts_with("ds_read");
         // no index is computed from floats
         let is_float = ["_f16", "_f32", "_f64"].iter().any(|kind| name.contains(kind));
-        let mut on_data = is_load || is_float || operands[results..].iter().flat_map(|o| registers(o)).any(|r| self.0.contains(&r));
+        let mut on_data =
+            is_load || is_float || operands[results..].iter().flat_map(|o| registers(o)).any(|r| self.0.contains(&r));
         // multiply-adds that accumulate read their result too
         on_data |= name.contains("fmac") && registers(operands[0]).iter().any(|r| self.0.contains(r));
         let mut written: Vec<String> = operands[..results].iter().flat_map(|o| registers(o)).collect();

@@ -5,6 +5,7 @@
 //! counts as two operations.
 
 mod elementwise;
+mod factors;
 mod layouts;
 mod loops;
 mod orders;
@@ -59,6 +60,7 @@ pub fn table() -> Vec<Work> {
     rows.extend(layouts::rows());
     rows.extend(orders::rows());
     rows.extend(products::rows());
+    rows.extend(factors::rows());
     rows.extend(loops::rows());
     rows.extend(transfers::rows());
     rows.extend([F32, F16].into_iter().flat_map(programs::table));

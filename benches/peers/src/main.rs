@@ -5,6 +5,7 @@
 
 mod candle_training;
 mod with_candle;
+mod with_faer;
 mod with_ferray;
 mod with_ndarray;
 mod with_numr;
@@ -26,7 +27,14 @@ const WARM: f64 = 8e-3;
 /// Seconds from which on a repetition needs no warm-up, as there.
 const LONG: f64 = 40e-3;
 /// The crates with the versions that `Cargo.toml` asks for.
-const PEERS: [(&str, &str); 4] = [("ndarray", "0.17"), ("candle", "0.11"), ("numr", "0.14"), ("ferray", "0.5")];
+const PEERS: [(&str, &str); 6] = [
+    ("ndarray", "0.17"),
+    ("candle", "0.11"),
+    ("numr", "0.14"),
+    ("ferray", "0.5"),
+    ("faer", "0.24"),
+    ("rustfft", "6.4"),
+];
 
 /// Makes a repetition of a function that holds its operands.
 fn repeat<T: 'static, E: Into<Error>>(mut f: impl FnMut() -> Result<T, E> + 'static) -> Option<Run> {
@@ -199,6 +207,8 @@ impl Answers {
                     (Some(row), "candle") => with_candle::run(row)?,
                     (Some(row), "numr") => with_numr::run(row)?,
                     (Some(row), "ferray") => with_ferray::run(row)?,
+                    (Some(row), "faer") => with_faer::run(row)?,
+                    (Some(row), "rustfft") => with_faer::transform(row)?,
                     _ => None,
                 };
                 let found = run.is_some();

@@ -27,8 +27,9 @@ pub struct Tile {
 
 /// The part of a product of f16 that a GPU workgroup computes by cooperative matrices, and how its subgroups divide it
 /// (`shaders/matmul_cooperative.wgsl`). On an H100, hand-written kernels for 4,096 × 4,096 × 4,096 ran at 144 TFLOP/s with
-/// small tiles and at 218 with large ones, and with other blocks more slowly. The library's kernel with large tiles reaches
-/// 171.
+/// small tiles and at 218 with large ones, and with other blocks more slowly. Of the 692 µs of a kernel with large tiles, 359
+/// remain if nothing is stored in workgroup memory, and 388 without the products. If its f16 are stored there as vectors of
+/// four, it takes 616 µs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Blocks {
     /// The side of the small matrices that a subgroup multiplies as one operation: 8 or 16.

@@ -1,0 +1,77 @@
+//! Decompositions of matrices, systems of equations, and Fourier transforms.
+
+use crate::work::{Fill, Work, elements, work};
+use cupric::DType::F32;
+use cupric::linalg::{self, Mode, Triangle};
+use cupric::{Array, Complex, Expr, eval_many, eye, fft};
+
+const MATRICES: &[&[usize]] = &[&[10_000, 4, 4], &[1_000, 32, 32], &[100, 100], &[500, 500], &[1_500, 1_500]];
+const SIGNALS: &[&[usize]] = &[&[1_000, 256], &[1_000, 1_024], &[1_000, 4_096], &[65_536], &[1_048_576]];
+const MODULES: &str = "numpy torch jax cupy";
+
+/// The sum of n³ of all matrices.
+fn cubes(s: &[usize]) -> f64 {
+    elements(s) * s[s.len() - 1] as f64
+}
+
+/// A row for the matrix `a` with elements in −1..1. The operations are those that LAPACK is credited with.
+fn row(name: &'static str, text: &'static str, flops: fn(&[usize]) -> f64, f: fn(&[Array]) -> Vec<Expr>) -> Work {
+    work(name, text, F32, MATRICES)
+        .takes_in("a", -1.0, 1.0)
+        .moves(1, 1)
+        .operations(flops)
+        .program(move |x, _, _| Ok(Box::new(move || eval_many(f(&x)))))
+}
+
+pub fn rows() -> Vec<Work> {
+    let solve = |x: &[Array]| vec![linalg::solve(&x[0], &x[1])];
+    // a small symmetric part beside the identity is positive definite, and only one triangle is read
+    let cholesky = |x: &[Array]| {
+        let n = x[0].shape()[x[0].ndim() - 1];
+        vec![linalg::cholesky(&x[0] * (0.5 / n as f64) + eye(n, F32), Triangle::Lower)]
+    };
+    let qr = |x: &[Array]| {
+        let (q, r) = linalg::qr(&x[0], Mode::Reduced);
+        vec![q, r]
+    };
+    let eigh = |x: &[Array]| {
+        let (values, vectors) = linalg::eigh(&x[0]);
+        vec![values, vectors]
+    };
+    let svd = |x: &[Array]| {
+        let (u, values, v) = linalg::svd(&x[0], Mode::Reduced);
+        vec![u, values, v]
+    };
+    vec![
+        row("solve", "solve, as many right sides", |s| 8.0 / 3.0 * cubes(s), solve)
+            .with("b", F32, |s| s.to_vec(), Fill::Uniform(-1.0, 1.0))
+            .python(MODULES, "xp.linalg.solve(a, b)"),
+        row("cholesky", "Cholesky", |s| cubes(s) / 3.0, cholesky)
+            .python(
+                "numpy jax cupy",
+                "xp.linalg.cholesky(a * (0.5 / a.shape[-1]) + xp.eye(a.shape[-1], dtype='float32'))",
+            )
+            .python("torch", "xp.linalg.cholesky(a * (0.5 / a.shape[-1]) + xp.eye(a.shape[-1]).to(a))"),
+        row("qr", "QR", |s| 8.0 / 3.0 * cubes(s), qr).python(MODULES, "xp.linalg.qr(a)"),
+        row("eigh", "eigh", |s| 9.0 * cubes(s), eigh).python(MODULES, "xp.linalg.eigh(a)"),
+        row("svd", "SVD", |s| 22.0 * cubes(s), svd).python(MODULES, "xp.linalg.svd(a, full_matrices=False)"),
+        fourier(),
+    ]
+}
+
+/// Transforms of complex numbers along the last axis.
+fn fourier() -> Work {
+    work("fft", "FFT of complex numbers", F32, SIGNALS)
+        .takes_in("a b", -1.0, 1.0)
+        .moves(2, 2)
+        .operations(|s| 5.0 * elements(s) * (s[s.len() - 1] as f64).log2())
+        .program(|x, _, _| {
+            Ok(Box::new(move || {
+                let y = fft::fft(Complex::new(&x[0], &x[1]), -1);
+                eval_many([y.real(), y.imag()])
+            }))
+        })
+        .python("numpy cupy", "make:(lambda c: lambda: xp.fft.fft(c))((a + 1j * b).astype('complex64'))")
+        .python("torch", "make:(lambda c: lambda: xp.fft.fft(c))(xp.complex(a, b))")
+        .python("jax", "make:(lambda f, c: lambda: f(c))(jax.jit(xp.fft.fft), (a + 1j * b).astype('complex64'))")
+}
