@@ -17,9 +17,9 @@ pub(super) type Results = SmallVec<[Array; 1]>;
 /// Computes expressions that are neither stored nor views of an expression that is stored whole.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let caps = device.backend().caps();
-    let mut found = plan::Found::default();
+    let mut found = plan::Found::new();
     if let Some(planned) = plan::recent(&mut found, roots, None, caps) {
-        let (inputs, scalars) = (&found.inputs[..], &found.scalars[..]);
+        let (inputs, scalars) = (found.inputs.as_slice(), found.scalars.as_slice());
         let bindings = Bindings { inputs, outputs: &[], scalars, lines: &found, replaces: false };
         return compute(&planned, &|i| roots[i].0.location, bindings, device, at, at_once);
     }
@@ -85,6 +85,6 @@ fn allocate(output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -
 /// Returns an output as an array.
 #[inline]
 fn array(output: &Output, buffer: Buffer, at: Loc) -> Array {
-    let (shape, strides) = (SmallVec::from_slice(&output.shape), SmallVec::from_slice(&output.strides));
+    let (shape, strides) = (layout::copied(&output.shape), layout::copied(&output.strides));
     Array::new(buffer, Layout { shape, strides, offset: 0 }, output.dtype, at)
 }

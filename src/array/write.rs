@@ -182,7 +182,7 @@ impl Array {
         checked::before_write(&value, &device, at)?;
         let plan_of = |value: &Expr| {
             let (target, caps) = (Target { buffer: self.buffer(), layout: &target }, device.backend().caps());
-            let mut found = plan::Found::default();
+            let mut found = plan::Found::new();
             if let Some(plan) = plan::recent(&mut found, &[value], Some(&target), caps) {
                 let mut inputs = SmallVec::new();
                 for (buffer, offset) in &found.inputs {

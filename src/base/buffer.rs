@@ -81,6 +81,7 @@ impl Buffer {
         self.1 == PLACEHOLDER
     }
 
+    #[inline]
     pub fn device_id(&self) -> u32 {
         self.0.device_id()
     }
@@ -99,6 +100,7 @@ impl Buffer {
     }
 
     /// Returns the address of the first byte and the number of bytes of memory that a CPU can access.
+    #[inline]
     pub fn host(&self) -> Option<(*mut u8, usize)> {
         self.0.host()
     }

@@ -1,122 +1,156 @@
 //! Runs a kernel that is one small tile, without a frame. All operands are contiguous, and the registers are on the
 //! stack. Most kernels of small arrays are such tiles. To set up a frame for them takes several times as long as to
-//! compute them.
+//! compute them, and so does interpreting the steps of a program. So each step is compiled to the call of its loop, with
+//! operands whose addresses a run only adds up.
 
-use super::bind::Run;
-use super::program::{Dst, Program, Step, StepKind, Write};
+use super::bind::{Reach, Run};
+use super::program::{Dst, Program, StepKind};
 use super::tiles::{Tile, bits_of};
 use crate::base::error::Result;
+use crate::math::simd::Loop;
 use std::mem::MaybeUninit;
-use std::ptr::null_mut;
 
 /// The most values, operands and bytes of registers of such a kernel. 8 KiB hold a register of 256 f32 for each of 8
 /// values.
 const VALUES: usize = 16;
-const PLACES: usize = 8;
+const PLACES: usize = BASES - 1;
 const REGISTERS: usize = 8 << 10;
+
+/// The number of bases of addresses: a power of two, because a mask costs less than the check of an index.
+const BASES: usize = 8;
 
 /// The registers, aligned for vectors.
 #[repr(align(64))]
 struct Registers(MaybeUninit<[u8; REGISTERS]>);
 
-/// Returns whether a program can run its only tile this way.
-pub(super) fn fits(program: &Program, tile: Tile) -> bool {
-    let is_dense = |place: usize| program.places[place].dense(tile.nr, tile.nc);
-    let runs = |step: &Step| {
-        let is_in_order = match step.kind {
-            // the tile is read where it is, or widened to a register
-            StepKind::Load(place) => {
-                let has_room = matches!(step.dst, Dst::Register(_)) || program.places[place].convert.is_none();
-                is_dense(place) && has_room
+/// The address of a value: a number of bytes from the first register, or the first element of a place.
+#[derive(Clone, Copy, Default)]
+struct At {
+    /// 0 for the registers, or the number of the place plus 1.
+    base: u32,
+    offset: u32,
+}
+
+impl At {
+    fn register(slot: usize) -> At {
+        At { base: 0, offset: slot as u32 }
+    }
+
+    fn place(place: usize) -> At {
+        At { base: place as u32 + 1, offset: 0 }
+    }
+
+    #[inline(always)]
+    fn in_run(self, bases: &[*mut u8; BASES]) -> *mut u8 {
+        bases[self.base as usize % BASES].wrapping_add(self.offset as usize)
+    }
+}
+
+/// What computes or moves the elements of the tile.
+enum Action {
+    Call { f: Loop, args: [At; 3], to: At },
+    Copy { from: At, to: At, bytes: usize },
+}
+
+/// The actions that compute a kernel's only tile, and the memory of the places that they access.
+pub(super) struct Direct {
+    /// The number of elements of the tile.
+    n: usize,
+    places: Vec<Reach>,
+    actions: Vec<Action>,
+}
+
+heap! {
+    Action: ;
+    Direct: places, actions;
+}
+
+/// Compiles a program whose only tile is this one. Returns `None` if it needs a frame.
+pub(super) fn compile(program: &Program, tile: Tile) -> Option<Direct> {
+    let is_small = program.places.len() <= PLACES && program.arena <= REGISTERS;
+    if !is_small || !program.passes.is_empty() || !program.positions.is_empty() {
+        return None;
+    }
+    let n = tile.len();
+    let dense = |place: usize| program.places[place].dense(tile.nr, tile.nc).then(|| At::place(place));
+    let places = program.places.iter().map(Reach::of).collect::<Option<_>>()?;
+    let (mut at, mut actions) = ([At::default(); VALUES], vec![]);
+    for fill in &program.fills {
+        *at.get_mut(fill.id)? = At::register(fill.slot);
+    }
+    for step in &program.steps {
+        let to = match step.dst {
+            Dst::Nowhere => None,
+            Dst::Register(slot) => Some(At::register(slot)),
+            Dst::Out(place) => Some(dense(place)?),
+            Dst::KeepRow(_) => return None,
+        };
+        let (widen, args) = match step.kind {
+            StepKind::Load(place) => (program.places[place].convert, [dense(place)?; 3]),
+            StepKind::Call(f) => {
+                let [a, b, c] = step.args.map(|id| at.get(id).copied());
+                (Some(f), [a?, b?, c?])
             }
-            StepKind::Call(_) => !matches!(step.dst, Dst::Nowhere),
             StepKind::Index { .. }
             | StepKind::Gather { .. }
             | StepKind::Position(_)
             | StepKind::Philox { .. }
             | StepKind::Scan(_)
-            | StepKind::ReuseRow => false,
+            | StepKind::ReuseRow => return None,
         };
-        let has_place = match step.dst {
-            Dst::Nowhere | Dst::Register(_) => true,
-            Dst::Out(place) => is_dense(place),
-            Dst::KeepRow(_) => false,
+        *at.get_mut(step.id)? = match widen {
+            Some(f) => {
+                actions.push(Action::Call { f, args, to: to? });
+                to?
+            }
+            // the tile is read where it is
+            None => args[0],
         };
-        is_in_order && has_place && step.id < VALUES && step.args.iter().all(|id| *id < VALUES)
-    };
-    let writes =
-        |w: &Write| w.condition.is_none() && w.scattered.is_none() && !w.stream && w.id < VALUES && is_dense(w.place);
-    program.passes.is_empty()
-        && program.positions.is_empty()
-        && program.places.len() <= PLACES
-        && program.arena <= REGISTERS
-        && program.fills.iter().all(|fill| fill.id < VALUES)
-        && program.steps.iter().all(runs)
-        && program.writes.iter().all(writes)
+    }
+    for w in &program.writes {
+        if w.condition.is_some() || w.scattered.is_some() || w.stream {
+            return None;
+        }
+        let (from, to, place) = (*at.get(w.id)?, dense(w.place)?, &program.places[w.place]);
+        match place.convert {
+            _ if w.direct => {}
+            Some(f) => actions.push(Action::Call { f, args: [from; 3], to }),
+            None => actions.push(Action::Copy { from, to, bytes: n * place.size }),
+        }
+    }
+    Some(Direct { n, places, actions })
 }
 
-/// Runs a program whose only tile has `n` elements, on the buffers of a run. The caller has checked that it
-/// [`fits`].
-pub(super) fn run(program: &Program, n: usize, run: &Run<'_>) -> Result<()> {
-    run.has_scalars(program.name, program.scalars)?;
-    let mut places = [null_mut(); PLACES];
-    for (at, place) in places.iter_mut().zip(&program.places) {
-        if let Some((buffer, first)) = place.memory {
-            *at = run.locate(program.name, buffer, place.size, first, place.span)?;
+impl Direct {
+    /// Runs the program from which this was compiled, on the buffers of a run.
+    pub fn run(&self, program: &Program, run: &Run<'_>) -> Result<()> {
+        run.has_scalars(program.name, program.scalars)?;
+        let mut registers = Registers(MaybeUninit::uninit());
+        let mut bases = [registers.0.as_mut_ptr().cast::<u8>(); BASES];
+        for (place, reach) in self.places.iter().enumerate() {
+            bases[(place + 1) % BASES] = run.reach(program.name, reach)?;
         }
-    }
-    if run.rehearses {
-        return Ok(());
-    }
-    let mut registers = Registers(MaybeUninit::uninit());
-    let registers = registers.0.as_mut_ptr().cast::<u8>();
-    let mut at = [null_mut(); VALUES];
-    // SAFETY: *inside* ([`Program`]): the tile is the whole index space, so each place has its `n` elements at its
-    // address, one after another, because `fits` has checked that it is dense. *Room*: the registers have
-    // `program.arena` bytes. Only this task runs.
-    unsafe {
-        for fill in &program.fills {
-            let to = registers.add(fill.slot);
-            let bits = bits_of(fill.value, program, |place| places[place], run.bindings.scalars);
-            super::strided::fill(fill.size, bits, to, fill.count);
-            at[fill.id] = to;
+        if run.rehearses {
+            return Ok(());
         }
-        for step in &program.steps {
-            let to = match step.dst {
-                Dst::Register(slot) | Dst::KeepRow(slot) => registers.add(slot),
-                Dst::Out(place) => places[place],
-                Dst::Nowhere => null_mut(),
-            };
-            at[step.id] = match step.kind {
-                StepKind::Call(f) => {
-                    let [a, b, c] = step.args.map(|id| at[id].cast_const());
-                    f(n, a, b, c, to);
-                    to
-                }
-                StepKind::Load(place) => match program.places[place].convert {
-                    Some(widen) => {
-                        let from = places[place].cast_const();
-                        widen(n, from, from, from, to);
-                        to
+        // SAFETY: *inside* ([`Program`]): the tile is the whole index space, so each place has its `n` elements at its
+        // address, one after another, because `compile` has checked that it is dense. *Room*: the registers have
+        // `program.arena` bytes. Only this task runs.
+        unsafe {
+            for fill in &program.fills {
+                let bits = bits_of(fill.value, program, |place| bases[place + 1], run.bindings.scalars);
+                super::strided::fill(fill.size, bits, At::register(fill.slot).in_run(&bases), fill.count);
+            }
+            for action in &self.actions {
+                match *action {
+                    Action::Call { f, args: [a, b, c], to } => {
+                        f(self.n, a.in_run(&bases), b.in_run(&bases), c.in_run(&bases), to.in_run(&bases));
                     }
-                    None => places[place],
-                },
-                StepKind::Index { .. }
-                | StepKind::Gather { .. }
-                | StepKind::Position(_)
-                | StepKind::Philox { .. }
-                | StepKind::Scan(_)
-                | StepKind::ReuseRow => to,
-            };
-        }
-        for w in program.writes.iter().filter(|w| !w.direct) {
-            let (from, to, place) = (at[w.id].cast_const(), places[w.place], &program.places[w.place]);
-            match place.convert {
-                Some(narrow) => narrow(n, from, from, from, to),
-                // the value may be in the memory that is written
-                None => std::ptr::copy(from, to, n * place.size),
+                    // the value may be in the memory that is written
+                    Action::Copy { from, to, bytes } => std::ptr::copy(from.in_run(&bases), to.in_run(&bases), bytes),
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -2,13 +2,14 @@
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
+use super::blocks;
+use super::direct::{self, Direct};
 use super::parts::internal;
 use super::program::{Goal, Level, Order, Program, Request};
 use super::share::share;
 use super::threaded::{self, Threaded};
 use super::threads::threads;
 use super::tiles::{EVERYWHERE, Frame, Frames, Tile};
-use super::{blocks, direct};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::plan::kernel::{Kernel, Tiles, Tiling};
@@ -61,7 +62,7 @@ enum Code {
     Threaded(Box<Threaded>),
 }
 
-heap! { Elementwise: code, checks; }
+heap! { Elementwise: code, direct, checks; }
 
 impl Heap for Code {
     fn heap(&self) -> usize {
@@ -81,8 +82,8 @@ pub(super) struct Elementwise {
     cols: usize,
     /// The length of the last axis but one, or 1 if there is no such axis.
     height: usize,
-    /// The number of elements of the kernel's only tile, if it runs directly (`direct.rs`).
-    direct: Option<usize>,
+    /// The calls of the kernel's only tile, if it needs no frame.
+    direct: Option<Box<Direct>>,
     /// The kernel that looks for an out-of-bounds index before the first write, so that a failed run writes nothing.
     checks: Option<Box<Elementwise>>,
 }
@@ -149,7 +150,7 @@ impl Elementwise {
         let program = assign(kernel, wanted)?;
         let tile = tile_at(schedule.tiling, [rows, cols, height], 0);
         let is_alone = tiles == 1 && schedule.alone && goal == Goal::Stores && checks.is_none();
-        let direct = (is_alone && direct::fits(&program, tile)).then(|| tile.len());
+        let direct = if is_alone { direct::compile(&program, tile).map(Box::new) } else { None };
         Ok(Elementwise { code: Code::Loops(Box::new(program)), schedule, tiles, rows, cols, height, direct, checks })
     }
 
@@ -163,8 +164,8 @@ impl Elementwise {
             checks.run(run)?;
         }
         match &self.code {
-            Code::Loops(program) => match self.direct {
-                Some(n) => direct::run(program, n, run),
+            Code::Loops(program) => match &self.direct {
+                Some(direct) => direct.run(program, run),
                 None => self.run_loops(program, run),
             },
             Code::Threaded(code) => self.run_threaded(code, run),

@@ -48,7 +48,6 @@ pub(super) struct Recent {
 
 /// The bindings of an expression for a recent plan. The caller makes it and the search fills it, because a move of what
 /// was just written would wait for the writes.
-#[derive(Default)]
 pub(crate) struct Found<'a> {
     pub inputs: SmallVec<[(&'a Buffer, usize); 4]>,
     pub scalars: SmallVec<[u64; 4]>,
@@ -62,6 +61,11 @@ impl Lines for Found<'_> {
 }
 
 impl Found<'_> {
+    #[inline]
+    pub fn new() -> Self {
+        Found { inputs: SmallVec::new(), scalars: SmallVec::new(), nodes: [None; LISTED] }
+    }
+
     /// Returns the caller's line of each node, as [`Walk::lines`] does.
     pub fn lines(&self) -> SmallVec<[Loc; 8]> {
         let mut lines = SmallVec::new();
@@ -76,7 +80,7 @@ impl Found<'_> {
 pub(super) fn slot(roots: &[&Expr]) -> usize {
     let Some(root) = roots.first() else { return 0 };
     let mut hash = std::ptr::from_ref(root.0.location) as u64;
-    for n in &root.0.shape {
+    for n in root.0.shape.as_slice() {
         hash = (hash.rotate_left(5) ^ *n as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
     (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % SLOTS
@@ -94,16 +98,16 @@ fn head(target: Option<&Target<'_>>, caps: u32, roots: usize, mut put: impl FnMu
 }
 
 /// Passes the words of a node to `put`, until it returns false. Returns whether it always returned true.
-#[inline]
+#[inline(always)]
 fn words_of(node: &Node, mut put: impl FnMut(u64) -> bool) -> bool {
-    let shape = &node.shape[..];
+    let shape = node.shape.as_slice();
     let kind = kind(&node.op);
     let counts = (shape.len() as u64) << 16 | (node.args.len() as u64) << 32;
     if !put(kind | (node.dtype as u64) << 8 | counts) {
         return false;
     }
     let is_op = if let NodeOp::Stored(strides) = &node.op {
-        strides.iter().all(|n| put(*n as u64))
+        strides.as_slice().iter().all(|n| put(*n as u64))
     } else if let NodeOp::Ufunc(row) = &node.op {
         put(std::ptr::from_ref(*row) as u64)
     } else {
@@ -192,7 +196,7 @@ impl Recent {
             if kind(&node.op) == 0 && others.next() != Some(&node.op) {
                 return None;
             }
-            for operand in &node.args {
+            for operand in node.args.as_slice() {
                 if !put(*words.next()?, &operand.0, nodes) {
                     return None;
                 }
@@ -204,6 +208,7 @@ impl Recent {
     }
 
     /// Adds the inputs of an expression to a list. Returns `None` if other ones than in the description share a slot.
+    #[inline(always)]
     fn find_inputs<'a>(
         &self,
         nodes: &[Option<&'a Node>; LISTED],
@@ -230,6 +235,7 @@ impl Recent {
     }
 
     /// Adds the numbers of an expression to a list. Returns `None` if other ones than in the description share a slot.
+    #[inline(always)]
     fn find_scalars(&self, nodes: &[Option<&Node>; LISTED], scalars: &mut SmallVec<[u64; 4]>) -> Option<()> {
         for number in &self.numbers {
             let node = nodes[number.node as usize]?;

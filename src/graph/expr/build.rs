@@ -12,32 +12,25 @@ use std::cmp::Ordering;
 
 /// Builds the node of an elementwise function.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
-    call(row, args, at)
-}
-
-/// Builds the node of an elementwise function of an array or a list of operands.
-#[inline]
-fn call(row: &'static Ufunc, args: impl AsRef<[Arg]> + IntoIterator<Item = Arg>, at: Loc) -> Expr {
-    let Some((like, row)) = plain(row, args.as_ref()) else {
-        return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
-    };
-    let (shape, device, dtype) = (Shape::from_slice(&like.0.shape), like.0.device, like.0.dtype);
-    let mut operands = Args::new();
-    for a in args {
-        operands.push(match a {
-            Arg::Expr(e) => e,
-            Arg::Scalar(s) => Expr::fill(s, Shape::new(), dtype, at),
-        });
-    }
-    Expr::node(NodeOp::Ufunc(row), operands, shape, row.class.result(dtype), device, at)
+    let Some(plain) = plain(row, args.as_slice()) else { return carry(at, || build_ufunc(row, args, at)) };
+    let operands = args.into_iter().map(|a| plain.operand(a, at)).collect();
+    plain.node(operands, at)
 }
 
 fn call_one(row: &'static Ufunc, args: [Arg; 1], at: Loc) -> Expr {
-    call(row, args, at)
+    let Some(plain) = plain(row, &args) else { return carry(at, || build_ufunc(row, args.into_iter().collect(), at)) };
+    let ([a], mut operands) = (args, Args::new());
+    operands.push(plain.operand(a, at));
+    plain.node(operands, at)
 }
 
 fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
-    call(row, args, at)
+    let Some(plain) = plain(row, &args) else { return carry(at, || build_ufunc(row, args.into_iter().collect(), at)) };
+    // an iterator over the operands would take half as many instructions as the rest
+    let ([a, b], mut operands) = (args, Args::new());
+    operands.push(plain.operand(a, at));
+    operands.push(plain.operand(b, at));
+    plain.node(operands, at)
 }
 
 /// Builds the call of the elementwise function `row` with two operands.
@@ -148,32 +141,57 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     Ok(Expr::node(op, operands, shape.unwrap_or_default(), row.class.result(dtype), device, at))
 }
 
-/// Returns an operand whose shape, dtype and device all other operands share (except numbers), and the row for that
-/// dtype. Returns `None` if an operand needs a cast or carries an error. Most functions are called with such operands,
-/// for which nothing has to be inferred.
+/// A call whose operands all have one shape, dtype and device (except numbers), so that nothing has to be inferred. Most
+/// functions are called with such operands.
+struct Plain {
+    row: &'static Ufunc,
+    shape: Shape,
+    dtype: DType,
+    device: u32,
+}
+
+impl Plain {
+    #[inline]
+    fn operand(&self, a: Arg, at: Loc) -> Expr {
+        match a {
+            Arg::Expr(e) => e,
+            Arg::Scalar(s) => Expr::fill(s, Shape::new(), self.dtype, at),
+        }
+    }
+
+    #[inline]
+    fn node(self, operands: Args, at: Loc) -> Expr {
+        let dtype = self.row.class.result(self.dtype);
+        Expr::node(NodeOp::Ufunc(self.row), operands, self.shape, dtype, self.device, at)
+    }
+}
+
+/// Returns the call of a function with these operands. Returns `None` if an operand needs a cast or a broadcast, or
+/// carries an error.
 #[inline]
-fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
+fn plain(row: &'static Ufunc, args: &[Arg]) -> Option<Plain> {
     let like = args.iter().find_map(as_expr)?;
-    let dtype = like.0.dtype;
+    let (dtype, device) = (like.0.dtype, like.0.device);
+    let shape = like.0.shape.as_slice();
     // the condition of `select` has another dtype than the other operands, and a power may be an error, depending on
     // the value of its exponent
     let is_special = row.class == Class::Select || row.properties.power;
     // a loop, because a call of `memcmp` takes longer than to compare a few lengths
     let has_shape = |e: &Expr| {
-        let (a, b) = (&e.0.shape[..], &like.0.shape[..]);
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b)
+        let other = e.0.shape.as_slice();
+        other.len() == shape.len() && (0..shape.len()).all(|d| other[d] == shape[d])
     };
     let fits = |a: &Arg| match a {
         Arg::Expr(e) => {
             let is_like = std::ptr::eq(e, like);
-            (is_like || (e.0.dtype, e.0.device) == (dtype, like.0.device) && has_shape(e)) && e.error().is_none()
+            (is_like || (e.0.dtype, e.0.device) == (dtype, device) && has_shape(e)) && e.error().is_none()
         }
         Arg::Scalar(s) => s.promote_with(dtype) == Some(dtype),
     };
     if is_special || row.class.operand(dtype) != dtype || !takes(row, dtype) || !args.iter().all(fits) {
         return None;
     }
-    Some((like, of_type(row, dtype)))
+    Some(Plain { row: of_type(row, dtype), shape: layout::copied(&like.0.shape), dtype, device })
 }
 
 /// Returns whether a row accepts operands of a dtype.

@@ -12,6 +12,7 @@ thread_local! {
 }
 
 /// Returns the number of the scope in which a node is made.
+#[inline]
 pub(super) fn scope() -> u64 {
     SCOPE.get()
 }

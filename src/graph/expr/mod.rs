@@ -44,6 +44,8 @@ impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
     #[inline]
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+        // read first, because the compiler moves what is built before a call once more
+        let (inner, scope) = (is_inside(), scope());
         Expr(Arc::new(Node {
             op,
             args,
@@ -51,10 +53,10 @@ impl Expr {
             shape,
             dtype,
             device,
-            inner: is_inside(),
+            inner,
             wraps: false,
             rule: None,
-            scope: scope(),
+            scope,
             order: None,
             location,
         }))
@@ -63,6 +65,7 @@ impl Expr {
     /// Makes a node without operands.
     #[inline]
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+        let (inner, scope) = (is_inside(), scope());
         Expr(Arc::new(Node {
             op,
             args: Args::new(),
@@ -70,10 +73,10 @@ impl Expr {
             shape,
             dtype,
             device,
-            inner: is_inside(),
+            inner,
             wraps: false,
             rule: None,
-            scope: scope(),
+            scope,
             order: None,
             location,
         }))
@@ -193,6 +196,7 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
+#[inline]
 fn is_inside() -> bool {
     INSIDE.get()
 }

@@ -311,6 +311,22 @@ impl Node {
         self.rule.as_ref().map_or(&self.args[..], |rule| &rule.operands)
     }
 
+    /// Drops operands in a loop, because dropping a chain of a million nodes recursively would overflow the stack.
+    #[inline(never)]
+    fn drop_operands(&mut self) {
+        let mut stack = Args::new();
+        self.release(&mut stack);
+        while let Some(expr) = stack.pop() {
+            // a node without operands is dropped here directly, because its drop does not recurse
+            if is_flat(&expr.0) {
+                continue;
+            }
+            if let Some(mut node) = Arc::into_inner(expr.0) {
+                node.release(&mut stack);
+            }
+        }
+    }
+
     /// Moves the operands of the operation and of the rule onto a stack, to be dropped there.
     fn release(&mut self, stack: &mut Args) {
         let args = std::mem::take(&mut self.args);
@@ -334,24 +350,18 @@ impl Node {
     }
 }
 
+/// Returns whether a node holds no other nodes.
+#[inline]
+fn is_flat(n: &Node) -> bool {
+    n.args.is_empty() && n.rule.is_none() && n.order.is_none()
+}
+
 impl Drop for Node {
-    // Drops operands in a loop, because dropping a chain of a million nodes recursively would overflow the stack.
+    #[inline]
     fn drop(&mut self) {
         // if no operand has operands itself, the default drop does not recurse further
-        let is_flat = |n: &Node| n.args.is_empty() && n.rule.is_none() && n.order.is_none();
-        if self.rule.is_none() && self.order.is_none() && self.args.iter().all(|a| is_flat(&a.0)) {
-            return;
-        }
-        let mut stack = Args::new();
-        self.release(&mut stack);
-        while let Some(expr) = stack.pop() {
-            // a node without operands is dropped here directly, because its drop does not recurse
-            if is_flat(&expr.0) {
-                continue;
-            }
-            if let Some(mut node) = Arc::into_inner(expr.0) {
-                node.release(&mut stack);
-            }
+        if self.rule.is_some() || self.order.is_some() || !self.args.as_slice().iter().all(|a| is_flat(&a.0)) {
+            self.drop_operands();
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::array::Array;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, Shape, View};
-use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, ufunc, view};
+use crate::graph::expr::{Expr, NodeOp, Operand, binary, carry, cast, common, operand, reshape, ufunc, unary, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use half::{bf16, f16};
 use smallvec::{SmallVec, smallvec};
@@ -35,7 +35,7 @@ macro_rules! methods {
             #[doc = methods!(@example1 $class $name)]
             #[track_caller]
             pub fn $name(&self) -> Expr {
-                ufunc(&table::$name, smallvec![self.into_arg()], Location::caller())
+                unary(&table::$name, self, Location::caller())
             }
         }
     };
@@ -46,14 +46,14 @@ macro_rules! methods {
             #[doc = methods!(@example2 $class $name)]
             #[track_caller]
             pub fn $name(&self, other: impl Operand) -> Expr {
-                ufunc(&table::$name, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+                binary(&table::$name, self, other, Location::caller())
             }
         }
         $(#[doc = $doc])+
         $(#[doc($alias)])?
         #[track_caller]
         pub fn $name($x: impl Operand, $y: impl Operand) -> Expr {
-            ufunc(&table::$name, smallvec![$x.into_arg(), $y.into_arg()], Location::caller())
+            binary(&table::$name, $x, $y, Location::caller())
         }
     };
     (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident, $z:ident) $class:ident) => {
@@ -156,7 +156,7 @@ macro_rules! operators {
             type Output = Expr;
             #[track_caller]
             fn $method(self, other: R) -> Expr {
-                ufunc(&$module::$row, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+                binary(&$module::$row, self, other, Location::caller())
             }
         }
     )* };
@@ -176,7 +176,7 @@ macro_rules! operators {
             type Output = Expr;
             #[track_caller]
             fn $method(self, other: $t) -> Expr {
-                ufunc(&$module::$row, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+                binary(&$module::$row, self, other, Location::caller())
             }
         }
     )* };
@@ -185,7 +185,7 @@ macro_rules! operators {
             type Output = Expr;
             #[track_caller]
             fn $method(self, other: $t) -> Expr {
-                ufunc(&$module::$row, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+                binary(&$module::$row, self, other, Location::caller())
             }
         }
     )* };
@@ -209,7 +209,7 @@ macro_rules! unary_operators {
             type Output = Expr;
             #[track_caller]
             fn $method(self) -> Expr {
-                ufunc(&$module::$row, smallvec![self.into_arg()], Location::caller())
+                unary(&$module::$row, self, Location::caller())
             }
         }
     )* )* };
