@@ -3,7 +3,7 @@
 
 use super::Array;
 use super::execute::{self, Results};
-use crate::array::check::{self, Checked};
+use crate::array::check::{self, Checked, Wanted};
 use crate::array::device::Device;
 use crate::base::error::{Loc, Result};
 use crate::graph::expr::Expr;
@@ -12,11 +12,17 @@ use smallvec::SmallVec;
 
 /// Computes expressions that are neither stored nor views of an expression that is stored whole. If checks are on, they
 /// run in the same plan, and this function waits for their result.
+#[inline]
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if wanted.is_none() {
         return execute::execute(roots, device, at, at_once);
     }
+    execute_checked(roots, wanted, device, at, at_once)
+}
+
+#[cold]
+fn execute_checked(roots: &[&Expr], wanted: Wanted, device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let Some(checked) = Checked::of(roots, wanted, at)? else {
         return execute::execute(roots, device, at, at_once);
     };

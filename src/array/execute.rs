@@ -31,6 +31,7 @@ pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) 
 }
 
 /// Runs a plan. `line` returns the line of each expression, and `bindings` has no outputs yet.
+#[inline]
 pub(super) fn compute(
     planned: &CachedPlan,
     line: &dyn Fn(usize) -> Loc,

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// One run of a plan: its bindings, its temporaries, and the pool of its device.
 pub(super) struct Run<'a> {
     pub bindings: Bindings<'a>,
-    pub temps: SmallVec<[Buffer; 2]>,
+    pub temps: &'a [Buffer],
     pub pool: &'a Pool,
     /// Whether this is a rehearsal, in which steps only allocate their scratch and write nothing. A rehearsal finds out
     /// whether memory is missing before a write in place begins.

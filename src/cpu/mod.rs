@@ -195,11 +195,13 @@ impl Cpu {
 
     /// Returns the holder (the reference to the device) for the buffers of a device that stays for the whole process,
     /// or `None` for any other device.
+    #[inline]
     fn lasting(&self) -> Option<Holder> {
         self.process.get().map(|cpu| Holder::Process(&***cpu))
     }
 
     /// Allocates memory for `bytes` bytes.
+    #[inline]
     fn memory(&self, bytes: usize) -> Result<CpuMemory> {
         // the upgrade can fail only while the device's last handle is being dropped: all other callers hold one
         let gone = || Error::with_line(ErrorKind::Internal, "allocate", "the device is being closed", None);
@@ -324,7 +326,7 @@ impl Backend for Cpu {
         self.pool.fault("run")?;
         let prepared =
             prepared::of(plan, &bindings, &self.prepares).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
-        let mut run = Run { bindings, temps: SmallVec::new(), pool: &self.pool, rehearses: false };
+        let mut run = Run { bindings, temps: &[], pool: &self.pool, rehearses: false };
         if let ([ready], [step]) = (&prepared.steps[..], &plan.steps[..])
             && plan.temps.is_empty()
             && !self.recorder.is_on()
@@ -334,9 +336,11 @@ impl Backend for Cpu {
             self.count(prepared);
             return Ok(());
         }
+        let mut temps: SmallVec<[Buffer; 2]> = SmallVec::new();
         for bytes in &plan.temps {
-            run.temps.push(self.allocate(*bytes)?);
+            temps.push(self.allocate(*bytes)?);
         }
+        run.temps = &temps;
         // a write in place by several steps must not fail halfway. So the steps run twice: in the first round (a
         // rehearsal) each step only allocates its scratch, and in the second round it computes. Between the rounds the
         // thread keeps the largest scratch, up to 16 MiB (`KEPT` in `tiles.rs`)

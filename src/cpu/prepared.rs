@@ -2,6 +2,7 @@
 
 use super::bind::Run;
 use super::{elementwise, ends, matmul, moves, reduce, routines, row};
+use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::plan::backend::Bindings;
@@ -114,15 +115,21 @@ impl Heap for Ready {
 
 /// Returns the prepared steps of a plan. If the plan has none yet, prepares them, keeps them in the plan, and
 /// increments `made`. An error is returned with the node whose step could not be prepared, or with 0 if there is none.
+#[inline]
 pub(super) fn of<'a>(
     plan: &'a Plan,
     bindings: &Bindings<'_>,
     made: &AtomicU64,
 ) -> Result<&'a Prepared, (Error, usize)> {
     let replaces = replaces(plan, bindings).map_err(|e| (e, 0))?;
-    if let Some(prepared) = plan.kept.prepared(replaces) {
-        return Ok(prepared);
+    match plan.kept.prepared(replaces) {
+        Some(prepared) => Ok(prepared),
+        None => prepare(plan, replaces, made),
     }
+}
+
+#[cold]
+fn prepare<'a>(plan: &'a Plan, replaces: bool, made: &AtomicU64) -> Result<&'a Prepared, (Error, usize)> {
     validate(plan)?;
     let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
     let steps = Ready::steps(&plan.steps, aliased)?;
@@ -140,6 +147,7 @@ pub(super) fn of<'a>(
 
 /// Returns whether the first output is memory that the plan reads. Returns an error if another output is memory that
 /// the plan reads, or if the plan does not expect that input to share memory with an output.
+#[inline]
 fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
     for (i, input) in bindings.inputs.iter().enumerate() {
@@ -148,11 +156,16 @@ fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
                 continue;
             }
             if o > 0 || !plan.aliased.get(i).is_some_and(|aliased| *aliased) {
-                let detail = format!("input {i} and output {o} share {:?}, which the plan does not expect", output.0);
-                return Err(Error::with_line(ErrorKind::Internal, "eval", detail, None));
+                return Err(shares(i, o, &output.0));
             }
             replaces = true;
         }
     }
     Ok(replaces)
+}
+
+#[cold]
+fn shares(input: usize, output: usize, buffer: &Buffer) -> Error {
+    let detail = format!("input {input} and output {output} share {buffer:?}, which the plan does not expect");
+    Error::with_line(ErrorKind::Internal, "eval", detail, None)
 }

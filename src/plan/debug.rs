@@ -49,17 +49,25 @@ static ASKED: LazyLock<(u8, Vec<String>)> = LazyLock::new(|| {
 });
 
 /// Returns whether `CUPRIC_DEBUG` contains a word. Warns once about unknown words.
+#[inline]
 pub(crate) fn asks(word: Word) -> bool {
-    static WARNED: AtomicBool = AtomicBool::new(false);
     let (bits, unknown) = &*ASKED;
+    if !unknown.is_empty() {
+        warn(unknown);
+    }
+    bits & 1 << word as u8 != 0
+}
+
+#[cold]
+fn warn(unknown: &[String]) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
     // the program's logger may evaluate an expression and so call this again: the list is already read, and no lock is
     // held
-    if !unknown.is_empty() && !WARNED.swap(true, Relaxed) {
+    if !WARNED.swap(true, Relaxed) {
         for name in unknown {
             log::warn!("CUPRIC_DEBUG: unknown word '{name}'; known words are plan and wgsl");
         }
     }
-    bits & 1 << word as u8 != 0
 }
 
 /// Writes debug output to the program's logger, at the level `debug`. A program without a logger would show nothing for

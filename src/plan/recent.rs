@@ -16,7 +16,7 @@ pub(super) const SLOTS: usize = 64;
 /// The most words of a description. 192 words are enough for 16 nodes of three operands and six axes.
 const MOST_WORDS: usize = 192;
 /// The size of a description in bytes.
-pub(super) const BYTES: usize = size_of::<Recent>() + 8 * MOST_WORDS + LISTED * (size_of::<NodeOp>() + 64);
+pub(super) const BYTES: usize = size_of::<Recent>() + 8 * MOST_WORDS + LISTED * (size_of::<NodeOp>() + 80);
 
 /// A stored array of a described expression: the number of its node, its slot, and its offset relative to the target if it
 /// is in the target's buffer.
@@ -36,9 +36,10 @@ struct Number {
 /// A plan, and everything that its key records.
 pub(super) struct Recent {
     plan: Weak<CachedPlan>,
-    /// The number of nodes. Each has the number that the walk gave it.
-    nodes: usize,
-    /// The capabilities, the target and the roots, and then the nodes, the last one first.
+    /// The first words of the nodes, by the numbers that the walk gave them: see [`words_of`].
+    nodes: Vec<[u64; 2]>,
+    /// The capabilities, the target and the roots, and then for each node, the last one first, its strides if it is
+    /// stored, its shape, and the numbers of its operands.
     words: Vec<u64>,
     /// The operations that are not words, in the same order.
     others: Vec<NodeOp>,
@@ -97,23 +98,38 @@ fn head(target: Option<&Target<'_>>, caps: u32, roots: usize, mut put: impl FnMu
         })
 }
 
-/// Passes the words of a node to `put`, until it returns false. Returns whether it always returned true.
+/// Returns what a node with a shape of `axes` axes has besides lists: its kind, dtype and counts, and its row.
 #[inline(always)]
-fn words_of(node: &Node, mut put: impl FnMut(u64) -> bool) -> bool {
-    let shape = node.shape.as_slice();
-    let kind = kind(&node.op);
-    let counts = (shape.len() as u64) << 16 | (node.args.len() as u64) << 32;
-    if !put(kind | (node.dtype as u64) << 8 | counts) {
-        return false;
+fn words_of(node: &Node, axes: usize, operands: usize) -> [u64; 2] {
+    let counts = (axes as u64) << 16 | (operands as u64) << 32;
+    let row = if let NodeOp::Ufunc(row) = &node.op { std::ptr::from_ref(*row) as u64 } else { 0 };
+    [kind(&node.op) | (node.dtype as u64) << 8 | counts, row]
+}
+
+/// A number of a shape or of strides.
+trait Word: Copy {
+    fn word(self) -> u64;
+}
+
+impl Word for usize {
+    fn word(self) -> u64 {
+        self as u64
     }
-    let is_op = if let NodeOp::Stored(strides) = &node.op {
-        strides.as_slice().iter().all(|n| put(*n as u64))
-    } else if let NodeOp::Ufunc(row) = &node.op {
-        put(std::ptr::from_ref(*row) as u64)
-    } else {
-        true
-    };
-    is_op && shape.iter().all(|n| put(*n as u64))
+}
+
+impl Word for isize {
+    fn word(self) -> u64 {
+        self as u64
+    }
+}
+
+/// Returns whether the next words are these numbers, and goes past them.
+#[inline(always)]
+fn take(words: &mut &[u64], list: &[impl Word]) -> bool {
+    let Some((own, rest)) = words.split_at_checked(list.len()) else { return false };
+    *words = rest;
+    // a loop, because a call of `memcmp` takes longer than to compare a few words
+    (0..list.len()).all(|i| own[i] == list[i].word())
 }
 
 impl Recent {
@@ -125,8 +141,9 @@ impl Recent {
             return None;
         }
         let plan = Arc::downgrade(plan);
+        let heads = nodes.iter().map(|n| words_of(n, n.shape.len(), n.args.len())).collect();
         let (words, others) = (vec![], vec![]);
-        let mut recent = Recent { plan, nodes: nodes.len(), words, others, inputs: vec![], numbers: vec![] };
+        let mut recent = Recent { plan, nodes: heads, words, others, inputs: vec![], numbers: vec![] };
         let mut put = |word: u64| {
             recent.words.push(word);
             true
@@ -136,7 +153,10 @@ impl Recent {
             put(*root as u64);
         }
         for node in nodes.iter().rev() {
-            words_of(node, &mut put);
+            if let NodeOp::Stored(strides) = &node.op {
+                strides.iter().for_each(|n| _ = put(*n as u64));
+            }
+            node.shape.iter().for_each(|n| _ = put(*n as u64));
             for operand in &node.args {
                 put(walk.number(&*operand.0)? as u64);
             }
@@ -172,32 +192,40 @@ impl Recent {
         target: Option<&Target<'_>>,
         caps: u32,
     ) -> Option<Arc<CachedPlan>> {
-        let mut words = self.words.iter();
-        let mut is_next = |word: u64| words.next() == Some(&word);
-        if !head(target, caps, roots.len(), &mut is_next) {
+        let mut words = self.words.as_slice();
+        let is_next = |word: u64| words.split_off_first() == Some(&word);
+        if !head(target, caps, roots.len(), is_next) {
             return None;
         }
         // the nodes by their numbers, found from the roots down
         let nodes = &mut found.nodes;
-        let put = |number: u64, node: &'a Node, nodes: &mut [Option<&'a Node>; LISTED]| {
+        let is_node = |number: u64, node: &'a Node, nodes: &mut [Option<&'a Node>; LISTED]| {
             std::ptr::eq(*nodes[number as usize % LISTED].get_or_insert(node), node)
         };
         for root in roots {
-            if !put(*words.next()?, &root.0, nodes) {
+            if !is_node(*words.split_off_first()?, &root.0, nodes) {
                 return None;
             }
         }
         let mut others = self.others.iter();
-        for number in (0..self.nodes).rev() {
-            let node = nodes[number]?;
-            if !words_of(node, |word| words.next() == Some(&word)) || node.order.is_some() {
+        for (number, own) in self.nodes.iter().enumerate().rev() {
+            let node = nodes[number % LISTED]?;
+            let (shape, args) = (node.shape.as_slice(), node.args.as_slice());
+            if *own != words_of(node, shape.len(), args.len()) || node.order.is_some() {
                 return None;
             }
-            if kind(&node.op) == 0 && others.next() != Some(&node.op) {
+            let is_same = match &node.op {
+                NodeOp::Stored(strides) => take(&mut words, strides.as_slice()),
+                NodeOp::Ufunc(_) | NodeOp::Cast | NodeOp::Fill => true,
+                op => others.next() == Some(op),
+            };
+            if !is_same || !take(&mut words, shape) {
                 return None;
             }
-            for operand in node.args.as_slice() {
-                if !put(*words.next()?, &operand.0, nodes) {
+            let (operands, rest) = words.split_at_checked(args.len())?;
+            words = rest;
+            for i in 0..args.len() {
+                if !is_node(operands[i], &args[i].0, nodes) {
                     return None;
                 }
             }

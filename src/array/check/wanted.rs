@@ -93,6 +93,7 @@ const IS_ASKED: u8 = 1 << 7;
 
 /// Returns the checks of a device: those that its user has requested, otherwise those of `CUPRIC_CHECK`. Fails if that
 /// variable names an unknown check.
+#[inline]
 pub(crate) fn of_device(asked: &AtomicU8) -> Result<Wanted> {
     let of_all = OF_ALL.as_ref().map_err(Error::clone)?;
     let asked = asked.load(Relaxed);

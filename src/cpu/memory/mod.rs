@@ -101,6 +101,7 @@ impl Pool {
     }
 
     /// Allocates memory of `bytes` bytes for the device that `owner` holds.
+    #[inline]
     pub fn memory(&self, owner: Holder, bytes: usize) -> Result<CpuMemory> {
         let storage = self.storage(bytes)?;
         let memory = CpuMemory { storage, bytes, owner };
@@ -147,6 +148,7 @@ impl Pool {
     }
 
     /// Allocates storage of at least `bytes` bytes.
+    #[inline]
     fn storage(&self, bytes: usize) -> Result<Storage> {
         self.fault("allocate")?;
         let storage = match bytes {

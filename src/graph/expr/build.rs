@@ -12,21 +12,28 @@ use std::cmp::Ordering;
 
 /// Builds the node of an elementwise function.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
-    let Some(plain) = plain(row, args.as_slice()) else { return carry(at, || build_ufunc(row, args, at)) };
+    let Some((like, row)) = plain(row, args.as_slice()) else { return carry(at, || build_ufunc(row, args, at)) };
+    let plain = Plain::new(like, row);
     let operands = args.into_iter().map(|a| plain.operand(a, at)).collect();
     plain.node(operands, at)
 }
 
 fn call_one(row: &'static Ufunc, args: [Arg; 1], at: Loc) -> Expr {
-    let Some(plain) = plain(row, &args) else { return carry(at, || build_ufunc(row, args.into_iter().collect(), at)) };
+    let Some((like, row)) = plain(row, &args) else {
+        return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
+    };
+    let plain = Plain::new(like, row);
     let ([a], mut operands) = (args, Args::new());
     operands.push(plain.operand(a, at));
     plain.node(operands, at)
 }
 
 fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
-    let Some(plain) = plain(row, &args) else { return carry(at, || build_ufunc(row, args.into_iter().collect(), at)) };
-    // an iterator over the operands would take half as many instructions as the rest
+    let Some((like, row)) = plain(row, &args) else {
+        return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
+    };
+    let plain = Plain::new(like, row);
+    // an iterator over the operands would take as many instructions as all that remains
     let ([a, b], mut operands) = (args, Args::new());
     operands.push(plain.operand(a, at));
     operands.push(plain.operand(b, at));
@@ -151,6 +158,12 @@ struct Plain {
 }
 
 impl Plain {
+    /// Describes a call whose operands are like this one. `row` is the row for their dtype.
+    #[inline]
+    fn new(like: &Expr, row: &'static Ufunc) -> Plain {
+        Plain { row, shape: layout::copied(&like.0.shape), dtype: like.0.dtype, device: like.0.device }
+    }
+
     #[inline]
     fn operand(&self, a: Arg, at: Loc) -> Expr {
         match a {
@@ -166,10 +179,10 @@ impl Plain {
     }
 }
 
-/// Returns the call of a function with these operands. Returns `None` if an operand needs a cast or a broadcast, or
-/// carries an error.
+/// Returns an operand that all others are like, and the row for its dtype. Returns `None` if an operand needs a cast or
+/// a broadcast, or carries an error.
 #[inline]
-fn plain(row: &'static Ufunc, args: &[Arg]) -> Option<Plain> {
+fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
     let like = args.iter().find_map(as_expr)?;
     let (dtype, device) = (like.0.dtype, like.0.device);
     let shape = like.0.shape.as_slice();
@@ -191,7 +204,7 @@ fn plain(row: &'static Ufunc, args: &[Arg]) -> Option<Plain> {
     if is_special || row.class.operand(dtype) != dtype || !takes(row, dtype) || !args.iter().all(fits) {
         return None;
     }
-    Some(Plain { row: of_type(row, dtype), shape: layout::copied(&like.0.shape), dtype, device })
+    Some((like, of_type(row, dtype)))
 }
 
 /// Returns whether a row accepts operands of a dtype.

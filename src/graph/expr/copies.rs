@@ -1,21 +1,9 @@
 //! Copies of nodes: with another derivative, and for a computation that is repeated instead of being kept.
 
-use super::{Args, Back, Binding, Expr, Node, NodeOp, Order, Rule};
+use super::{Args, Back, Binding, Expr, MAKING, Making, Node, NodeOp, Order, Rule, making};
 use crate::base::layout::Shape;
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-thread_local! {
-    /// The number of the innermost scope that the thread is in, or 0.
-    static SCOPE: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Returns the number of the scope in which a node is made.
-#[inline]
-pub(super) fn scope() -> u64 {
-    SCOPE.get()
-}
 
 /// Returns a number that is larger than all earlier ones.
 pub(crate) fn number() -> u64 {
@@ -26,16 +14,8 @@ pub(crate) fn number() -> u64 {
 /// Builds something in a scope of its own, and returns it with the scope's number. All nodes that are made meanwhile,
 /// also those of inner scopes, have this number or a larger one. Nodes that this thread made before have smaller ones.
 pub(crate) fn scoped<T>(build: impl FnOnce() -> T) -> (T, u64) {
-    /// Restores the scope when it is dropped, also if `build` panics.
-    struct Outer(u64);
-    impl Drop for Outer {
-        fn drop(&mut self) {
-            SCOPE.set(self.0);
-        }
-    }
     let number = number();
-    let _outer = Outer(SCOPE.replace(number));
-    (build(), number)
+    (making(Making { scope: number, ..MAKING.get() }, build), number)
 }
 
 impl Expr {
@@ -66,7 +46,7 @@ impl Expr {
             inner: n.inner,
             wraps: n.wraps,
             rule,
-            scope: scope(),
+            scope: MAKING.get().scope,
             order,
             location: n.location,
         }))
@@ -85,7 +65,7 @@ impl Expr {
             inner: n.inner,
             wraps: n.wraps,
             rule: None,
-            scope: scope(),
+            scope: MAKING.get().scope,
             order: None,
             location: n.location,
         }))

@@ -20,7 +20,6 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{self, AxesArg, Layout, Shape, View};
 use crate::graph::ufunc::Fold;
-use copies::scope;
 use smallvec::smallvec;
 use std::cell::Cell;
 use std::panic::Location;
@@ -45,7 +44,7 @@ impl Expr {
     #[inline]
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         // read first, because the compiler moves what is built before a call once more
-        let (inner, scope) = (is_inside(), scope());
+        let Making { inner, scope } = MAKING.get();
         Expr(Arc::new(Node {
             op,
             args,
@@ -65,7 +64,7 @@ impl Expr {
     /// Makes a node without operands.
     #[inline]
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        let (inner, scope) = (is_inside(), scope());
+        let Making { inner, scope } = MAKING.get();
         Expr(Arc::new(Node {
             op,
             args: Args::new(),
@@ -191,21 +190,37 @@ impl Expr {
     }
 }
 
-thread_local! {
-    /// Whether the thread is building the inner operations of a call.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+/// Where a thread makes nodes.
+#[derive(Clone, Copy)]
+struct Making {
+    /// Whether it builds the inner operations of a call.
+    inner: bool,
+    /// The number of the innermost scope that it is in, or 0.
+    scope: u64,
 }
 
-#[inline]
-fn is_inside() -> bool {
-    INSIDE.get()
+thread_local! {
+    static MAKING: Cell<Making> = const { Cell::new(Making { inner: false, scope: 0 }) };
+}
+
+/// Calls a function while the thread makes nodes elsewhere.
+fn making<T>(there: Making, build: impl FnOnce() -> T) -> T {
+    /// Restores what was before when it is dropped, also if `build` panics.
+    struct Before(Making);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            MAKING.set(self.0);
+        }
+    }
+    let _before = Before(MAKING.replace(there));
+    build()
 }
 
 /// Builds the result of a call that consists of several operations, some of which produce NaN, infinities or wrapped
 /// integers by design. For example, a test whether two numbers are close computes ∞ − ∞. A check looks only at the
 /// result and the operands of the call.
 pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
-    let outermost = !is_inside();
+    let outermost = !MAKING.get().inner;
     let mut result = between(build);
     // if something else also holds the result, it is an operand of the call or one of its inner operations
     if outermost && let Some(node) = Arc::get_mut(&mut result.0) {
@@ -216,15 +231,7 @@ pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
 
 /// Builds inner operations of a call, between its operands and its results. Checks ignore inner operations.
 pub(crate) fn between<T>(build: impl FnOnce() -> T) -> T {
-    /// Restores the flag when it is dropped, also if `build` panics.
-    struct Outside(bool);
-    impl Drop for Outside {
-        fn drop(&mut self) {
-            INSIDE.set(self.0);
-        }
-    }
-    let _outside = Outside(INSIDE.replace(true));
-    build()
+    making(Making { inner: true, ..MAKING.get() }, build)
 }
 
 /// Builds an expression by `build`. If that fails, returns an expression that carries the error. The error gets

@@ -167,6 +167,7 @@ impl Kept {
     }
 
     /// Returns the data prepared for runs of one kind, or `None` if there is none.
+    #[inline]
     pub fn prepared<T: Any>(&self, in_place: bool) -> Option<&T> {
         self.prepared[in_place as usize].get()?.downcast_ref()
     }
