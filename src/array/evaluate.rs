@@ -6,7 +6,7 @@ use super::execute::Results;
 use crate::array::device::Device;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::View;
-use crate::graph::expr::{Expr, buffer_below, common, device_name, strong, view};
+use crate::graph::expr::{Expr, NodeOp, buffer_below, common, device_name, strong, view};
 use crate::plan;
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -141,7 +141,7 @@ impl Expr {
             return constant(self);
         }
         let mut arrays = Device::with(node.device, |device| match plan::computed(self) {
-            (whole, None) if whole.0.untyped().is_none() => execute(&[whole], device, at, false),
+            (whole, None) if !matches!(whole.0.op, NodeOp::Number) => execute(&[whole], device, at, false),
             _ => run(&[self], device, at, false),
         })?;
         arrays.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, "eval", "no result", at))

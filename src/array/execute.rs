@@ -76,7 +76,7 @@ pub(super) fn compute(
 /// Allocates the memory of an output. `line` returns the line of its expression, which an error has.
 #[inline]
 fn allocate(output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -> Result<Buffer> {
-    let bytes = layout::product(&output.shape).checked_mul(output.dtype.size()).ok_or_else(|| {
+    let bytes = layout::product(output.shape.as_slice()).checked_mul(output.dtype.size()).ok_or_else(|| {
         let detail = format!("shape {:?} has too many bytes", output.shape);
         Error::with_line(ErrorKind::LimitExceeded, "eval", detail, at)
     })?;

@@ -26,7 +26,7 @@ use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, Layout, Shape, Strides, filled_arg};
+use crate::base::layout::{self, Layout, Shape, Strides, copied, filled_arg};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, strong};
 use crate::plan;
 use crate::plan::backend::{Lines, wait};
@@ -160,7 +160,7 @@ impl Array {
 
     pub(crate) fn layout(&self) -> Layout {
         let (_, strides, offset) = self.stored();
-        Layout { shape: self.shape().into(), strides: strides.clone(), offset }
+        Layout { shape: copied(&self.0.0.shape), strides: copied(strides), offset }
     }
 
     /// Makes an array on the CPU from elements in C order. It takes over the vector's memory without copying. One

@@ -7,16 +7,17 @@ use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::Layout;
 use crate::graph::expr::{Binding, Expr, cast, strong};
-use crate::plan::backend::{Receive, Received, wait};
+use crate::plan::backend::{Pending, Receive, Received, wait};
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::Arc;
 
 /// A read in progress: elements that have already arrived, or a future of them. Both variants hold the array and
 /// therefore its device.
-enum Reading<T, F> {
+enum Reading<T> {
     Done(Vec<T>, Array),
-    Pending(F),
+    /// Boxed, because moving a large future would take most of the time to read a single element.
+    Pending(Pending<Vec<T>>),
 }
 
 impl Array {
@@ -383,7 +384,7 @@ impl Expr {
             let dense = self.eval_at(at)?.dense(at)?;
             match dense.copied::<T>(op, at) {
                 Some(elements) => elements.map(|elements| Reading::Done(elements, dense)),
-                None => dense.elements::<T>(op, at).map(Reading::Pending),
+                None => Ok(Reading::Pending(Box::pin(dense.elements::<T>(op, at)?))),
             }
         };
         let reading = reading();

@@ -165,7 +165,7 @@ impl Array {
         let dtype = self.dtype();
         let id = self.0.0.device;
         let value = prepared(value, &target.shape, dtype, op, at)?;
-        common(op, [&self.0, &value].into_iter(), at)?;
+        common(op, [&self.0, &value].iter().copied(), at)?;
         if target.shape.contains(&0) {
             return Ok(());
         }

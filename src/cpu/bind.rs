@@ -4,9 +4,9 @@
 
 use super::memory::Pool;
 use super::parts::internal;
-use super::program::{Program, StridedOperand};
+use super::program::Program;
 use crate::base::buffer::Buffer;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::plan::backend::{Bindings, index_out_of_range};
 use crate::plan::kernel::{BufferRef, Position};
 use smallvec::SmallVec;
@@ -30,28 +30,6 @@ struct Memory {
     bytes: usize,
     /// In elements.
     offset: usize,
-}
-
-/// The elements of a buffer that a kernel accesses through an operand, if none lies before the operand's element 0.
-pub(super) struct Reach {
-    buffer: BufferRef,
-    /// The size of an element in bytes.
-    size: usize,
-    /// The position of element 0, to which a run adds its offset.
-    first: isize,
-    /// The number of bytes from element 0 to the end of the last element.
-    bytes: usize,
-}
-
-heap! { Reach: ; }
-
-impl Reach {
-    /// Returns `None` for an operand that has no memory, or that accesses elements before its element 0.
-    pub fn of(place: &StridedOperand) -> Option<Reach> {
-        let (Some((buffer, first)), Some((0, last))) = (place.memory, place.span) else { return None };
-        let bytes = usize::try_from(last).ok()?.checked_add(1)?.checked_mul(place.size)?;
-        Some(Reach { buffer, size: place.size, first, bytes })
-    }
 }
 
 impl Run<'_> {
@@ -104,32 +82,30 @@ impl Run<'_> {
     ) -> Result<*mut u8> {
         let memory = self.memory(name, buffer)?;
         let Some((low, high)) = span else { return Ok(memory.ptr) };
-        let start = first.saturating_add_unsigned(memory.offset);
-        let (low, high) = (start.saturating_add(low), start.saturating_add(high));
-        if low < 0 || (high as usize).saturating_add(1).saturating_mul(size) > memory.bytes {
-            let detail =
-                format!("elements {low}..={high} of {size} bytes lie outside of {buffer} ({} bytes)", memory.bytes);
-            return Err(internal(name, detail));
+        let inside = || {
+            let start = first.checked_add_unsigned(memory.offset)?;
+            let end = (start.checked_add(high)? as usize).checked_add(1)?.checked_mul(size)?;
+            (start.checked_add(low)? >= 0 && end <= memory.bytes).then_some(start)
+        };
+        match inside() {
+            Some(start) => Ok(memory.ptr.wrapping_offset(start * size as isize)),
+            None => Err(outside(name, buffer, size, (first, low, high), memory)),
         }
-        Ok(memory.ptr.wrapping_offset(start * size as isize))
     }
+}
 
-    /// Returns the address of element 0 of a [`Reach`], as [`Run::locate`] does, in fewer instructions.
-    #[inline]
-    pub fn reach(&self, name: &'static str, reach: &Reach) -> Result<*mut u8> {
-        let memory = self.memory(name, reach.buffer)?;
-        let start = memory.offset.wrapping_add_signed(reach.first).checked_mul(reach.size);
-        match start {
-            Some(start) if start <= memory.bytes && reach.bytes <= memory.bytes - start => {
-                Ok(memory.ptr.wrapping_add(start))
-            }
-            // an error
-            _ => {
-                let last = (reach.bytes / reach.size) as isize - 1;
-                self.locate(name, reach.buffer, reach.size, reach.first, Some((0, last)))
-            }
-        }
-    }
+#[cold]
+fn outside(
+    name: &'static str,
+    buffer: BufferRef,
+    size: usize,
+    (first, low, high): (isize, isize, isize),
+    memory: Memory,
+) -> Error {
+    let start = first.saturating_add_unsigned(memory.offset);
+    let (low, high) = (start.saturating_add(low), start.saturating_add(high));
+    let detail = format!("elements {low}..={high} of {size} bytes lie outside of {buffer} ({} bytes)", memory.bytes);
+    internal(name, detail)
 }
 
 /// An out-of-bounds index that a gather or scatter has found.

@@ -3,7 +3,7 @@
 //! compute them, and so does interpreting the steps of a program. So each step is compiled to the call of its loop, with
 //! operands whose addresses a run only adds up.
 
-use super::bind::{Reach, Run};
+use super::bind::Run;
 use super::program::{Dst, Program, StepKind};
 use super::tiles::{Tile, bits_of};
 use crate::base::error::Result;
@@ -52,17 +52,16 @@ enum Action {
     Copy { from: At, to: At, bytes: usize },
 }
 
-/// The actions that compute a kernel's only tile, and the memory of the places that they access.
+/// The actions that compute a kernel's only tile.
 pub(super) struct Direct {
     /// The number of elements of the tile.
     n: usize,
-    places: Vec<Reach>,
     actions: Vec<Action>,
 }
 
 heap! {
     Action: ;
-    Direct: places, actions;
+    Direct: actions;
 }
 
 /// Compiles a program whose only tile is this one. Returns `None` if it needs a frame.
@@ -73,7 +72,6 @@ pub(super) fn compile(program: &Program, tile: Tile) -> Option<Direct> {
     }
     let n = tile.len();
     let dense = |place: usize| program.places[place].dense(tile.nr, tile.nc).then(|| At::place(place));
-    let places = program.places.iter().map(Reach::of).collect::<Option<_>>()?;
     let (mut at, mut actions) = ([At::default(); VALUES], vec![]);
     for fill in &program.fills {
         *at.get_mut(fill.id)? = At::register(fill.slot);
@@ -118,7 +116,7 @@ pub(super) fn compile(program: &Program, tile: Tile) -> Option<Direct> {
             None => actions.push(Action::Copy { from, to, bytes: n * place.size }),
         }
     }
-    Some(Direct { n, places, actions })
+    Some(Direct { n, actions })
 }
 
 impl Direct {
@@ -127,8 +125,10 @@ impl Direct {
         run.has_scalars(program.name, program.scalars)?;
         let mut registers = Registers(MaybeUninit::uninit());
         let mut bases = [registers.0.as_mut_ptr().cast::<u8>(); BASES];
-        for (place, reach) in self.places.iter().enumerate() {
-            bases[(place + 1) % BASES] = run.reach(program.name, reach)?;
+        for (number, place) in program.places.iter().enumerate() {
+            if let Some((buffer, first)) = place.memory {
+                bases[(number + 1) % BASES] = run.locate(program.name, buffer, place.size, first, place.span)?;
+            }
         }
         if run.rehearses {
             return Ok(());

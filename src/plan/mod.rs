@@ -282,8 +282,9 @@ fn is_whole(role: Role) -> bool {
 
 /// Returns the expression to compute. If `e` is a view of a node that is always stored whole, returns that node, and
 /// the view, which must be applied to the result.
+#[inline]
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
-    match (&e.0.op, &e.0.args[..]) {
+    match (&e.0.op, e.0.args.as_slice()) {
         (NodeOp::View(v), [below]) if is_whole(below.0.op.role()) => (below, Some(v)),
         _ => (e, None),
     }

@@ -252,11 +252,13 @@ impl Recent {
             if aliased != input.aliased || buffer.is_placeholder() {
                 return None;
             }
-            let known = inputs.iter().position(|known| known.1 == *offset && known.0.same(buffer));
-            match known {
-                None if input.slot as usize == inputs.len() => inputs.push((buffer, *offset)),
-                Some(slot) if slot == input.slot as usize => {}
-                _ => return None,
+            let is_known = |known: &(&Buffer, usize)| known.1 == *offset && known.0.same(buffer);
+            let slot = inputs.as_slice().iter().position(is_known).unwrap_or(inputs.len());
+            if slot != input.slot as usize {
+                return None;
+            }
+            if slot == inputs.len() {
+                inputs.push((buffer, *offset));
             }
         }
         Some(())
@@ -277,11 +279,12 @@ impl Recent {
                 Binding::None | Binding::Array { .. } | Binding::Failure(_) => return None,
             };
             // numbers of different dtypes may have equal bits but no common slot; they are found by the key
-            let known = scalars.iter().position(|known| *known == bits);
-            match known {
-                None if number.slot as usize == scalars.len() => scalars.push(bits),
-                Some(slot) if slot == number.slot as usize => {}
-                _ => return None,
+            let slot = scalars.as_slice().iter().position(|known| *known == bits).unwrap_or(scalars.len());
+            if slot != number.slot as usize {
+                return None;
+            }
+            if slot == scalars.len() {
+                scalars.push(bits);
             }
         }
         Some(())

@@ -105,6 +105,7 @@ fn registered(id: u32, device: Arc<dyn Backend>) -> Device {
 }
 
 /// Returns the CPU that lives as long as the process.
+#[inline]
 fn cpu() -> &'static (Device, Arc<Cpu>) {
     CPU.get_or_init(|| {
         let mut own = None;
@@ -304,11 +305,15 @@ impl Device {
 
     /// Calls a function with the device of a number, as found by [`Device::of`]. The process's CPU is passed without
     /// cloning its handle, because it never ends; this saves small evaluations an atomic count.
+    #[inline]
     pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
         let (cpu, own) = cpu();
-        if id == own.id() {
-            return f(cpu);
-        }
+        if id == own.id() { f(cpu) } else { Device::with_other(cpu, id, f) }
+    }
+
+    /// Calls a function with a device that is not the process's CPU, or with that of no number.
+    #[inline(never)]
+    fn with_other<T>(cpu: &Device, id: u32, f: impl FnOnce(&Device) -> T) -> T {
         if id == 0 {
             return scope::with_current(cpu, f);
         }

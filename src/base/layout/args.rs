@@ -15,8 +15,11 @@ pub struct AxesArg {
 impl AxesArg {
     /// Returns the named axes of an array with `ndim` axes, sorted. Fails if one is out of bounds or named twice.
     pub(crate) fn resolve(&self, ndim: usize) -> Fallible<Axes> {
-        let Some(given) = &self.axes else { return Ok((0..ndim).collect()) };
         let mut out = Axes::new();
+        let Some(given) = &self.axes else {
+            (0..ndim).for_each(|axis| out.push(axis));
+            return Ok(out);
+        };
         for &axis in given {
             let axis = normalize_axis(axis, ndim)?;
             if out.contains(&axis) {

@@ -157,13 +157,20 @@ pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
 }
 
 /// The positions of an array's elements in its buffer.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Layout {
     pub shape: Shape,
     /// Strides along the axes, in elements.
     pub strides: Strides,
     /// The position of the element whose index is 0 along every axis, in elements from the start of the buffer.
     pub offset: usize,
+}
+
+impl Clone for Layout {
+    #[inline]
+    fn clone(&self) -> Layout {
+        Layout { shape: copied(&self.shape), strides: copied(&self.strides), offset: self.offset }
+    }
 }
 
 impl Layout {
@@ -199,7 +206,7 @@ impl Layout {
             return Layout::c(&view.shape);
         }
         let (strides, offset) = view.apply(strides, offset as isize);
-        Layout { shape: view.shape.clone(), strides, offset: offset.max(0) as usize }
+        Layout { shape: copied(&view.shape), strides, offset: offset.max(0) as usize }
     }
 
     /// Returns whether two indices may refer to the same element (broadcast axes, sliding windows). The test is not

@@ -245,27 +245,24 @@ pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr
 /// # Errors
 /// The first error that one of them carries; expressions on different devices.
 pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone, at: Loc) -> Result<u32> {
-    if let Some(e) = args.clone().find_map(Expr::error) {
-        return Err(e.clone());
-    }
-    let mut device = 0;
+    let (mut device, mut other) = (0, 0);
     for a in args.clone() {
+        if let Some(e) = a.error() {
+            return Err(e.clone());
+        }
         match (device, a.0.device) {
             (_, 0) => {}
             (0, d) => device = d,
             (d, e) if mutant!(operands_on_two_devices, true, d == e) => {}
-            (d, e) => {
-                let name = |id| args.clone().find(|a| a.0.device == id).map_or(String::new(), device_name);
-                return Err(Error::with_line(
-                    ErrorKind::DeviceMismatch,
-                    op,
-                    format!("operands are on {} and {}; move one with to_device", name(d), name(e)),
-                    at,
-                ));
-            }
+            (_, e) => other = if other == 0 { e } else { other },
         }
     }
-    Ok(device)
+    if other == 0 {
+        return Ok(device);
+    }
+    let name = |id| args.clone().find(|a| a.0.device == id).map_or(String::new(), device_name);
+    let detail = format!("operands are on {} and {}; move one with to_device", name(device), name(other));
+    Err(Error::with_line(ErrorKind::DeviceMismatch, op, detail, at))
 }
 
 /// Returns the name of the expression's device, as stored with the arrays that it reads. If it reads none, returns the
@@ -306,7 +303,7 @@ pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
 /// Makes a cast even to the same dtype. For f16 and bf16, this rounds each element, which a kernel otherwise keeps as
 /// f32.
 pub(crate) fn cast_always(e: Expr, to: DType, at: Loc) -> Expr {
-    let (shape, device) = (e.0.shape.clone(), e.0.device);
+    let (shape, device) = (layout::copied(&e.0.shape), e.0.device);
     Expr::node(NodeOp::Cast, smallvec![e], shape, to, device, at)
 }
 
@@ -415,10 +412,15 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
     carry(at, || {
         e.checked()?;
         let e = strong(e.clone(), at);
-        let shape = e.0.shape.clone();
+        let shape = layout::copied(&e.0.shape);
         let sorted = axes.resolve(shape.len()).map_err(|f| f.at(op, at))?;
         let n = layout::product(sorted.iter().map(|d| &shape[*d]));
-        let kept: Shape = (0..shape.len()).filter(|d| !sorted.contains(d)).map(|d| shape[d]).collect();
+        let mut kept = Shape::new();
+        for (d, n) in shape.iter().enumerate() {
+            if !sorted.contains(&d) {
+                kept.push(*n);
+            }
+        }
         let empty = fold.empty();
         if empty.is_none() && n == 0 && !kept.contains(&0) {
             let detail = format!("shape {:?} has no elements along axes {:?}", shape.as_slice(), sorted.as_slice());
@@ -457,7 +459,7 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
                 let e = View::reshape(&shape, &one).map_or(e.clone(), |v| apply_view(e, v, at));
                 Expr::node(NodeOp::Reduce(fold, smallvec![shape.len()]), smallvec![e], kept, dtype, device, at)
             }
-            false => Expr::node(NodeOp::Reduce(fold, sorted.clone()), smallvec![e], kept, dtype, device, at),
+            false => Expr::node(NodeOp::Reduce(fold, layout::copied(&sorted)), smallvec![e], kept, dtype, device, at),
         };
         if !axes.keep {
             return Ok(out);

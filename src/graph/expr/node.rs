@@ -8,7 +8,7 @@ use super::Expr;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, Result};
-use crate::base::layout::{Axes, Combine, IndexMode, Layout, Shape, Strides, View};
+use crate::base::layout::{Axes, Combine, IndexMode, Layout, Shape, Strides, View, copied};
 use crate::graph::routine::{Params, Routine};
 use crate::graph::ufunc::{Fold, Ufunc};
 use smallvec::SmallVec;
@@ -329,24 +329,25 @@ impl Node {
 
     /// Moves the operands of the operation and of the rule onto a stack, to be dropped there.
     fn release(&mut self, stack: &mut Args) {
-        let args = std::mem::take(&mut self.args);
         if stack.is_empty() {
-            *stack = args;
+            std::mem::swap(stack, &mut self.args);
         } else {
-            for operand in args {
+            while let Some(operand) = self.args.pop() {
                 stack.push(operand);
             }
         }
         if let Some(rule) = self.rule.take().and_then(Arc::into_inner) {
             stack.extend(rule.operands);
         }
-        stack.extend(self.order.take().and_then(|order| order.after));
+        if let Some(after) = self.order.take().and_then(|order| order.after) {
+            stack.push(after);
+        }
     }
 
     /// Returns the layout of a stored array.
     pub fn layout(&self) -> Option<Layout> {
         let (_, strides, offset) = self.stored()?;
-        Some(Layout { shape: self.shape.clone(), strides: strides.clone(), offset })
+        Some(Layout { shape: copied(&self.shape), strides: copied(strides), offset })
     }
 }
 

@@ -112,9 +112,11 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
         let lanes = &mut lanes[..width];
         lanes.copy_from_slice(first);
         for chunk in rest.chunks(width) {
-            for (lane, x) in lanes.iter_mut().zip(chunk) {
+            // slices of one length, because a call of `zip` would take longer than a short chunk
+            let (lanes, n) = (&mut lanes[..chunk.len()], chunk.len());
+            for l in 0..n {
                 // SAFETY: A, B and R are the same type.
-                *lane = unsafe { combine::<A, B, C, R, F>(*lane, *x) };
+                lanes[l] = unsafe { combine::<A, B, C, R, F>(lanes[l], chunk[l]) };
             }
         }
         let mut half = width / 2;

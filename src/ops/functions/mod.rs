@@ -266,7 +266,7 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
 /// Builds the matrix product of two operands that have a dtype. Errors name the operation `op`.
 pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
     carry(at, || {
-        let device = common(op, [a, b].into_iter(), at)?;
+        let device = common(op, [a, b].iter().copied(), at)?;
         let wrong = |why: &str| {
             let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
             Error::with_line(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
@@ -274,7 +274,7 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
         if a.0.shape.is_empty() || b.0.shape.is_empty() {
             return Err(wrong("a 0-d operand has no axis to multiply along; use * instead"));
         }
-        let dtype = promoted(op, [a, b].into_iter(), at)?;
+        let dtype = promoted(op, [a, b].iter().copied(), at)?;
         let row = if a.0.shape.len() == 1 { view(op, a, at, |s| View::expand(s, 0)) } else { a.clone() };
         let col = if b.0.shape.len() == 1 { view(op, b, at, |s| View::expand(s, 1)) } else { b.clone() };
         let (x, y) = (cast(row, dtype.dot(), at), cast(col, dtype.dot(), at));
