@@ -2,27 +2,30 @@
 //! `array/check/mod.rs`.
 
 use super::Array;
-use super::execute::{self, Results};
-use crate::array::check::{self, Checked, Wanted};
+use super::execute::{self, Results, only};
+use crate::array::check::{self, Checked};
 use crate::array::device::Device;
 use crate::base::error::{Loc, Result};
 use crate::graph::expr::Expr;
 use crate::plan::backend::wait;
 use smallvec::SmallVec;
 
+/// Computes one expression, as [`execute`] does.
+#[inline]
+pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
+    if check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?.is_none() {
+        return execute::execute_one(root, device, at);
+    }
+    only(execute(&[root], device, at, false)?, "eval", at)
+}
+
 /// Computes expressions that are neither stored nor views of an expression that is stored whole. If checks are on, they
 /// run in the same plan, and this function waits for their result.
-#[inline]
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if wanted.is_none() {
         return execute::execute(roots, device, at, at_once);
     }
-    execute_checked(roots, wanted, device, at, at_once)
-}
-
-#[cold]
-fn execute_checked(roots: &[&Expr], wanted: Wanted, device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let Some(checked) = Checked::of(roots, wanted, at)? else {
         return execute::execute(roots, device, at, at_once);
     };

@@ -1,8 +1,8 @@
 //! Evaluation: everything that is not computed yet runs as one plan.
 
 use super::Array;
-use super::checked::execute;
-use super::execute::Results;
+use super::checked::{execute, execute_one};
+use super::execute::{Results, only};
 use crate::array::device::Device;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::View;
@@ -140,11 +140,10 @@ impl Expr {
         if node.is_stored() {
             return constant(self);
         }
-        let mut arrays = Device::with(node.device, |device| match plan::computed(self) {
-            (whole, None) if !matches!(whole.0.op, NodeOp::Number) => execute(&[whole], device, at, false),
-            _ => run(&[self], device, at, false),
-        })?;
-        arrays.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, "eval", "no result", at))
+        Device::with(node.device, |device| match plan::computed(self) {
+            (whole, None) if !matches!(whole.0.op, NodeOp::Number) => execute_one(whole, device, at),
+            _ => only(run(&[self], device, at, false)?, "eval", at),
+        })
     }
 
     /// Runs the expression on a device. Its arrays must already be on this device. An expression without arrays
@@ -169,8 +168,7 @@ impl Expr {
         let node = self.checked()?;
         // a constant may carry the number of a device that no longer exists, and have no array
         if node.device == device.id() || buffer_below(self).is_none() {
-            let mut made = run(&[self], device, at, false)?;
-            return made.pop().ok_or_else(|| Error::with_line(ErrorKind::Internal, OP, "no result", at));
+            return only(run(&[self], device, at, false)?, OP, at);
         }
         let detail = format!("the operands are on {}, not on {device}; move them with to_device", device_name(self));
         Err(Error::with_line(ErrorKind::DeviceMismatch, OP, detail, at))

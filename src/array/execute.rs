@@ -14,24 +14,85 @@ use smallvec::SmallVec;
 /// The results of an evaluation. Most evaluations have one, which needs no allocation here.
 pub(super) type Results = SmallVec<[Array; 1]>;
 
+/// Returns the only result of an evaluation for the operation `op`.
+#[inline]
+pub(super) fn only(mut results: Results, op: &'static str, at: Loc) -> Result<Array> {
+    results.pop().ok_or_else(|| no_result(op, at))
+}
+
+#[cold]
+fn no_result(op: &'static str, at: Loc) -> Error {
+    Error::with_line(ErrorKind::Internal, op, "no result", at)
+}
+
 /// Computes expressions that are neither stored nor views of an expression that is stored whole.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let caps = device.backend().caps();
+    let line = |i: usize| roots[i].0.location;
+    with_plan(roots, device, |planned, bindings| compute(planned, &line, bindings, device, at, at_once))
+}
+
+/// Computes one such expression. It needs no lists, which would take a tenth of the time of a small operation.
+pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
+    with_plan(&[root], device, |planned, bindings| match &planned.plan.outputs[..] {
+        [output] => compute_one(planned, output, &|_| root.0.location, bindings, device, at, false),
+        _ => Err(no_result("eval", at)),
+    })
+}
+
+/// Finds or makes the plan of expressions, and calls `run` with it and its bindings, which have no outputs yet.
+#[inline(always)]
+fn with_plan<T>(
+    roots: &[&Expr],
+    device: &Device,
+    run: impl FnOnce(&CachedPlan, Bindings<'_>) -> Result<T>,
+) -> Result<T> {
     let mut found = plan::Found::new();
-    if let Some(planned) = plan::recent(&mut found, roots, None, caps) {
-        let (inputs, scalars) = (found.inputs.as_slice(), found.scalars.as_slice());
-        let bindings = Bindings { inputs, outputs: &[], scalars, lines: &found, replaces: false };
-        return compute(&planned, &|i| roots[i].0.location, bindings, device, at, at_once);
+    match plan::recent(&mut found, roots, None, device.backend().caps()) {
+        Some(planned) => {
+            let (inputs, scalars) = (found.inputs.as_slice(), found.scalars.as_slice());
+            run(&planned, Bindings { inputs, outputs: &[], scalars, lines: &found, replaces: false })
+        }
+        None => with_new_plan(roots, device, run),
     }
+}
+
+#[inline(never)]
+fn with_new_plan<T>(
+    roots: &[&Expr],
+    device: &Device,
+    run: impl FnOnce(&CachedPlan, Bindings<'_>) -> Result<T>,
+) -> Result<T> {
     let mut walk = plan::Walk::default();
-    let planned = plan::plan(&mut walk, roots, None, caps)?;
+    let planned = plan::plan(&mut walk, roots, None, device.backend().caps())?;
     let (inputs, scalars) = (walk.inputs(), walk.scalars());
-    let bindings = Bindings { inputs, outputs: &[], scalars, lines: &walk, replaces: false };
-    compute(&planned, &|i| roots[i].0.location, bindings, device, at, at_once)
+    run(&planned, Bindings { inputs, outputs: &[], scalars, lines: &walk, replaces: false })
+}
+
+/// Runs a plan that has a single output.
+#[inline]
+fn compute_one(
+    planned: &CachedPlan,
+    output: &Output,
+    line: &dyn Fn(usize) -> Loc,
+    bindings: Bindings<'_>,
+    device: &Device,
+    at: Loc,
+    at_once: bool,
+) -> Result<Array> {
+    let outputs = [(allocate(output, device, at, &|| line(0))?, 0)];
+    run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
+    let [(buffer, _)] = outputs;
+    Ok(array(output, buffer, at))
+}
+
+#[inline]
+fn run(planned: &CachedPlan, bindings: Bindings<'_>, device: &Device, at: Loc, at_once: bool) -> Result<()> {
+    let (backend, plan) = (device.backend(), &planned.plan);
+    let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
+    done.map_err(|e| e.or_at(at))
 }
 
 /// Runs a plan. `line` returns the line of each expression, and `bindings` has no outputs yet.
-#[inline]
 pub(super) fn compute(
     planned: &CachedPlan,
     line: &dyn Fn(usize) -> Loc,
@@ -40,18 +101,10 @@ pub(super) fn compute(
     at: Loc,
     at_once: bool,
 ) -> Result<Results> {
-    let (backend, plan) = (device.backend(), &planned.plan);
-    let run = |bindings: Bindings<'_>| {
-        let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
-        done.map_err(|e| e.or_at(at))
-    };
+    let plan = &planned.plan;
     if let ([output], [_]) = (&plan.outputs[..], &planned.output_of[..]) {
-        // most plans have one result; lists of results would take a tenth of the time of a small operation
-        let outputs = [(allocate(output, device, at, &|| line(0))?, 0)];
-        run(Bindings { outputs: &outputs, ..bindings })?;
-        let [(buffer, _)] = outputs;
         let mut results = Results::new();
-        results.push(array(output, buffer, at));
+        results.push(compute_one(planned, output, line, bindings, device, at, at_once)?);
         return Ok(results);
     }
     let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
@@ -59,7 +112,7 @@ pub(super) fn compute(
         let line = || line(planned.output_of.iter().position(|n| *n == i).unwrap_or(0));
         outputs.push((allocate(o, device, at, &line)?, 0));
     }
-    run(Bindings { outputs: &outputs, ..bindings })?;
+    run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
     let array = |(buffer, n): (Buffer, usize)| array(&plan.outputs[n], buffer, at);
     let output_of = &planned.output_of;
     if output_of.len() == outputs.len() {

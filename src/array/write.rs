@@ -2,6 +2,7 @@
 //! unchanged.
 
 use super::evaluate::run;
+use super::execute::only;
 use super::{Array, checked};
 use crate::array::device::Device;
 use crate::base::buffer::Buffer;
@@ -266,8 +267,7 @@ fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
 /// Computes a value into its own memory, and returns all errors of the computation, so that the write itself cannot
 /// fail because of them.
 fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
-    let mut arrays = run(&[value], device, at, true)?;
-    arrays.pop().map(|a| a.0).ok_or_else(|| Error::with_line(ErrorKind::Internal, "eval", "no result", at))
+    Ok(only(run(&[value], device, at, true)?, "eval", at)?.0)
 }
 
 /// Casts a value to the target's dtype and broadcasts it to the target's shape. Fails for a number that does not fit

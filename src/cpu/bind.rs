@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// One run of a plan: its bindings, its temporaries, and the pool of its device.
 pub(super) struct Run<'a> {
-    pub bindings: Bindings<'a>,
+    pub bindings: &'a Bindings<'a>,
     pub temps: &'a [Buffer],
     pub pool: &'a Pool,
     /// Whether this is a rehearsal, in which steps only allocate their scratch and write nothing. A rehearsal finds out
@@ -35,7 +35,7 @@ struct Memory {
 impl Run<'_> {
     /// Returns the memory of a buffer that the plan refers to. Returns an error if the run binds no such buffer, or if
     /// the buffer is not on a CPU.
-    #[inline]
+    #[inline(always)]
     fn memory(&self, name: &'static str, buffer: BufferRef) -> Result<Memory> {
         let found = match buffer {
             BufferRef::Input(i) => self.bindings.inputs.get(i).map(|(buffer, offset)| (*buffer, *offset)),
@@ -71,7 +71,7 @@ impl Run<'_> {
     /// Returns the address of element `first` of a buffer, counted from the run's offset. Fails unless all elements
     /// from `span.0` to `span.1`, counted from `first`, are in the buffer. If the span is `None`, no element will be
     /// accessed, and the address is the start of the buffer.
-    #[inline]
+    #[inline(always)]
     pub fn locate(
         &self,
         name: &'static str,

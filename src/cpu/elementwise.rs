@@ -160,18 +160,19 @@ impl Elementwise {
 
     /// Runs the kernel on the buffers of a run.
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        if let (Some(direct), Code::Loops(program)) = (&self.direct, &self.code) {
+            return direct.run(program, run);
+        }
         if let Some(checks) = &self.checks {
             checks.run(run)?;
         }
         match &self.code {
-            Code::Loops(program) => match &self.direct {
-                Some(direct) => direct.run(program, run),
-                None => self.run_loops(program, run),
-            },
+            Code::Loops(program) => self.run_loops(program, run),
             Code::Threaded(code) => self.run_threaded(code, run),
         }
     }
 
+    #[inline(never)]
     fn run_threaded(&self, code: &Threaded, run: &Run<'_>) -> Result<()> {
         let bound = &code.bind(run)?;
         if run.rehearses {
@@ -236,6 +237,7 @@ impl Elementwise {
         }
     }
 
+    #[inline(never)]
     fn run_loops(&self, program: &Program, run: &Run<'_>) -> Result<()> {
         let bound = &Bound::new(program, run)?;
         let Some(mut frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };

@@ -1,12 +1,12 @@
 //! Views as affine maps: slices, permutations, broadcasts, flips, diagonals, windows, splits.
 
-use super::{Axes, AxesArg, Fallible, Shape, SliceItem, Strides, fault, normalize_axis, size_of_shape};
+use super::{Axes, AxesArg, Fallible, Shape, SliceItem, Strides, copied, fault, normalize_axis, size_of_shape};
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
 /// An affine map from an index of the result to an index of the operand: `operand[j] = offset[j] + Σ_k coef[j][k] ·
 /// result[k]`.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(PartialEq, Eq, Hash, Debug)]
 pub(crate) struct View {
     /// The shape of the result.
     pub shape: Shape,
@@ -14,6 +14,13 @@ pub(crate) struct View {
     pub offset: Strides,
     /// The matrix of coefficients in C order: a row for each axis of the operand, a column for each axis of the result.
     pub coef: SmallVec<[isize; 16]>,
+}
+
+impl Clone for View {
+    fn clone(&self) -> View {
+        let coef = SmallVec::from_slice(self.coef.as_slice());
+        View { shape: copied(&self.shape), offset: copied(&self.offset), coef }
+    }
 }
 
 impl View {
@@ -24,7 +31,7 @@ impl View {
 
     fn set(&mut self, operand_axis: usize, result_axis: usize, c: isize) {
         let n = self.shape.len();
-        self.coef[operand_axis * n + result_axis] = c;
+        self.coef.as_mut_slice()[operand_axis * n + result_axis] = c;
     }
 
     pub fn identity(shape: &[usize]) -> View {
@@ -74,14 +81,15 @@ impl View {
     /// Returns the strides and the offset of the result in the memory of an operand that is stored with `strides` and
     /// `offset`.
     pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
-        let n = self.shape.len();
-        let mut out: Strides = smallvec![0; n];
-        let mut base = offset;
+        // slices, because an index into a `SmallVec` is a call
+        let (n, offsets, coef) = (self.shape.len(), self.offset.as_slice(), self.coef.as_slice());
+        let (mut out, mut base): (Strides, _) = (smallvec![0; n], offset);
+        let steps = out.as_mut_slice();
         for (j, s) in strides.iter().enumerate() {
-            base +=
-                mutant!(index_in_32_bits, (self.offset[j] as i32).wrapping_mul(*s as i32) as isize, self.offset[j] * s);
+            base += mutant!(index_in_32_bits, (offsets[j] as i32).wrapping_mul(*s as i32) as isize, offsets[j] * s);
+            let row = &coef[j * n..(j + 1) * n];
             for k in 0..n {
-                out[k] += self.coef[j * n + k] * s;
+                steps[k] += row[k] * s;
             }
         }
         (out, base)
@@ -261,10 +269,12 @@ impl View {
         }
         let rest = shape.len() - axis;
         whole(&mut axis, rest, &mut out);
-        let mut v = View::zero(out.iter().map(|o| o.2).collect(), shape.len());
+        let mut lengths = Shape::new();
+        out.as_slice().iter().for_each(|(.., n)| lengths.push(*n));
+        let mut v = View::zero(lengths, shape.len());
         size_of_shape(&v.shape)?;
         v.offset = offset;
-        for (k, (d, step, _)) in out.iter().enumerate() {
+        for (k, (d, step, _)) in out.as_slice().iter().enumerate() {
             if let Some(d) = d {
                 v.set(*d, k, *step);
             }
