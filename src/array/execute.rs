@@ -32,6 +32,7 @@ pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) 
 }
 
 /// Computes one such expression. It needs no lists, which would take a tenth of the time of a small operation.
+#[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     with_plan(&[root], device, |planned, bindings| match &planned.plan.outputs[..] {
         [output] => compute_one(planned, output, &|_| root.0.location, bindings, device, at, false),
@@ -69,7 +70,7 @@ fn with_new_plan<T>(
 }
 
 /// Runs a plan that has a single output.
-#[inline]
+#[inline(always)]
 fn compute_one(
     planned: &CachedPlan,
     output: &Output,

@@ -33,21 +33,16 @@ struct Memory {
 }
 
 impl Run<'_> {
-    /// Returns the memory of a buffer that the plan refers to. Returns an error if the run binds no such buffer, or if
-    /// the buffer is not on a CPU.
+    /// Returns the memory of a buffer that the plan refers to. Returns `None` if the run binds no such buffer, or if the
+    /// buffer is not on a CPU.
     #[inline(always)]
-    fn memory(&self, name: &'static str, buffer: BufferRef) -> Result<Memory> {
-        let found = match buffer {
+    fn memory(&self, buffer: BufferRef) -> Option<Memory> {
+        let (found, offset) = match buffer {
             BufferRef::Input(i) => self.bindings.inputs.get(i).map(|(buffer, offset)| (*buffer, *offset)),
             BufferRef::Temp(i) => self.temps.get(i).map(|buffer| (buffer, 0)),
             BufferRef::Output(i) => self.bindings.outputs.get(i).map(|(buffer, offset)| (buffer, *offset)),
-        };
-        if let Some((found, offset)) = found
-            && let Some((ptr, bytes)) = found.host()
-        {
-            return Ok(Memory { ptr, bytes, offset });
-        }
-        Err(internal(name, format!("the run binds no CPU buffer as {buffer}")))
+        }?;
+        found.host().map(|(ptr, bytes)| Memory { ptr, bytes, offset })
     }
 
     /// Returns an error unless the run binds as many scalars as a program reads.
@@ -71,7 +66,7 @@ impl Run<'_> {
     /// Returns the address of element `first` of a buffer, counted from the run's offset. Fails unless all elements
     /// from `span.0` to `span.1`, counted from `first`, are in the buffer. If the span is `None`, no element will be
     /// accessed, and the address is the start of the buffer.
-    #[inline(always)]
+    #[inline]
     pub fn locate(
         &self,
         name: &'static str,
@@ -80,32 +75,40 @@ impl Run<'_> {
         first: isize,
         span: Option<(isize, isize)>,
     ) -> Result<*mut u8> {
-        let memory = self.memory(name, buffer)?;
-        let Some((low, high)) = span else { return Ok(memory.ptr) };
-        let inside = || {
-            let start = first.checked_add_unsigned(memory.offset)?;
-            let end = (start.checked_add(high)? as usize).checked_add(1)?.checked_mul(size)?;
-            (start.checked_add(low)? >= 0 && end <= memory.bytes).then_some(start)
-        };
-        match inside() {
-            Some(start) => Ok(memory.ptr.wrapping_offset(start * size as isize)),
-            None => Err(outside(name, buffer, size, (first, low, high), memory)),
-        }
+        self.find(buffer, size, first, span).ok_or_else(|| self.missing(name, buffer, size, first, span))
     }
-}
 
-#[cold]
-fn outside(
-    name: &'static str,
-    buffer: BufferRef,
-    size: usize,
-    (first, low, high): (isize, isize, isize),
-    memory: Memory,
-) -> Error {
-    let start = first.saturating_add_unsigned(memory.offset);
-    let (low, high) = (start.saturating_add(low), start.saturating_add(high));
-    let detail = format!("elements {low}..={high} of {size} bytes lie outside of {buffer} ({} bytes)", memory.bytes);
-    internal(name, detail)
+    /// Returns the address as [`Run::locate`] does, or `None` where that returns an error, which is [`Run::missing`].
+    #[inline(always)]
+    pub fn find(&self, buffer: BufferRef, size: usize, first: isize, span: Option<(isize, isize)>) -> Option<*mut u8> {
+        let memory = self.memory(buffer)?;
+        let Some((low, high)) = span else { return Some(memory.ptr) };
+        let start = first.checked_add_unsigned(memory.offset)?;
+        let end = (start.checked_add(high)? as usize).checked_add(1)?.checked_mul(size)?;
+        let is_inside = start.checked_add(low)? >= 0 && end <= memory.bytes;
+        is_inside.then(|| memory.ptr.wrapping_offset(start * size as isize))
+    }
+
+    /// Returns the error for elements that are not in a buffer of the run.
+    #[cold]
+    pub fn missing(
+        &self,
+        name: &'static str,
+        buffer: BufferRef,
+        size: usize,
+        first: isize,
+        span: Option<(isize, isize)>,
+    ) -> Error {
+        let Some(memory) = self.memory(buffer) else {
+            return internal(name, format!("the run binds no CPU buffer as {buffer}"));
+        };
+        let start = first.saturating_add_unsigned(memory.offset);
+        let (low, high) = span.map_or((0, 0), |(low, high)| (start.saturating_add(low), start.saturating_add(high)));
+        internal(
+            name,
+            format!("elements {low}..={high} of {size} bytes lie outside of {buffer} ({} bytes)", memory.bytes),
+        )
+    }
 }
 
 /// An out-of-bounds index that a gather or scatter has found.

@@ -4,10 +4,11 @@
 //! operands whose addresses a run only adds up.
 
 use super::bind::Run;
-use super::program::{Dst, Program, StepKind};
+use super::program::{Dst, Program, StepKind, StridedOperand};
 use super::tiles::{Tile, bits_of};
 use crate::base::error::Result;
 use crate::math::simd::Loop;
+use crate::plan::kernel::BufferRef;
 use std::mem::MaybeUninit;
 
 /// The most values, operands and bytes of registers of such a kernel. 8 KiB hold a register of 256 f32 for each of 8
@@ -52,16 +53,26 @@ enum Action {
     Copy { from: At, to: At, bytes: usize },
 }
 
-/// The actions that compute a kernel's only tile.
+/// Where a place is: see [`Run::find`].
+struct Place {
+    buffer: BufferRef,
+    size: usize,
+    first: isize,
+    span: Option<(isize, isize)>,
+}
+
+/// The actions that compute a kernel's only tile, and the places that they access.
 pub(super) struct Direct {
     /// The number of elements of the tile.
     n: usize,
+    places: Vec<Place>,
     actions: Vec<Action>,
 }
 
 heap! {
+    Place: ;
     Action: ;
-    Direct: actions;
+    Direct: places, actions;
 }
 
 /// Compiles a program whose only tile is this one. Returns `None` if it needs a frame.
@@ -72,6 +83,11 @@ pub(super) fn compile(program: &Program, tile: Tile) -> Option<Direct> {
     }
     let n = tile.len();
     let dense = |place: usize| program.places[place].dense(tile.nr, tile.nc).then(|| At::place(place));
+    let place = |p: &StridedOperand| {
+        let (buffer, first) = p.memory?;
+        Some(Place { buffer, size: p.size, first, span: p.span })
+    };
+    let places = program.places.iter().map(place).collect::<Option<_>>()?;
     let (mut at, mut actions) = ([At::default(); VALUES], vec![]);
     for fill in &program.fills {
         *at.get_mut(fill.id)? = At::register(fill.slot);
@@ -116,7 +132,7 @@ pub(super) fn compile(program: &Program, tile: Tile) -> Option<Direct> {
             None => actions.push(Action::Copy { from, to, bytes: n * place.size }),
         }
     }
-    Some(Direct { n, actions })
+    Some(Direct { n, places, actions })
 }
 
 impl Direct {
@@ -125,9 +141,11 @@ impl Direct {
         run.has_scalars(program.name, program.scalars)?;
         let mut registers = Registers(MaybeUninit::uninit());
         let mut bases = [registers.0.as_mut_ptr().cast::<u8>(); BASES];
-        for (number, place) in program.places.iter().enumerate() {
-            if let Some((buffer, first)) = place.memory {
-                bases[(number + 1) % BASES] = run.locate(program.name, buffer, place.size, first, place.span)?;
+        for (number, place) in self.places.iter().enumerate() {
+            let Place { buffer, size, first, span } = *place;
+            match run.find(buffer, size, first, span) {
+                Some(at) => bases[(number + 1) % BASES] = at,
+                None => return Err(run.missing(program.name, buffer, size, first, span)),
             }
         }
         if run.rehearses {

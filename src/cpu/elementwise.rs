@@ -159,10 +159,16 @@ impl Elementwise {
     }
 
     /// Runs the kernel on the buffers of a run.
+    #[inline]
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
-        if let (Some(direct), Code::Loops(program)) = (&self.direct, &self.code) {
-            return direct.run(program, run);
+        match (&self.direct, &self.code) {
+            (Some(direct), Code::Loops(program)) => direct.run(program, run),
+            _ => self.run_tiles(run),
         }
+    }
+
+    #[inline(never)]
+    fn run_tiles(&self, run: &Run<'_>) -> Result<()> {
         if let Some(checks) = &self.checks {
             checks.run(run)?;
         }
@@ -172,7 +178,6 @@ impl Elementwise {
         }
     }
 
-    #[inline(never)]
     fn run_threaded(&self, code: &Threaded, run: &Run<'_>) -> Result<()> {
         let bound = &code.bind(run)?;
         if run.rehearses {
@@ -237,7 +242,6 @@ impl Elementwise {
         }
     }
 
-    #[inline(never)]
     fn run_loops(&self, program: &Program, run: &Run<'_>) -> Result<()> {
         let bound = &Bound::new(program, run)?;
         let Some(mut frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };

@@ -201,7 +201,7 @@ impl Cpu {
     }
 
     /// Allocates memory for `bytes` bytes.
-    #[inline]
+    #[inline(always)]
     fn memory(&self, bytes: usize) -> Result<CpuMemory> {
         // the upgrade can fail only while the device's last handle is being dropped: all other callers hold one
         let gone = || Error::with_line(ErrorKind::Internal, "allocate", "the device is being closed", None);

@@ -75,7 +75,12 @@ impl Ready {
     }
 
     /// Runs the step on the buffers of a run.
+    #[inline]
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        if let Ready::Elementwise(kernel) = self { kernel.run(run) } else { self.run_other(run) }
+    }
+
+    fn run_other(&self, run: &Run<'_>) -> Result<()> {
         match self {
             Ready::Nothing => Ok(()),
             Ready::Elementwise(kernel) => kernel.run(run),

@@ -181,7 +181,7 @@ impl Plain {
 
 /// Returns an operand that all others are like, and the row for its dtype. Returns `None` if an operand needs a cast or
 /// a broadcast, or carries an error.
-#[inline]
+#[inline(always)]
 fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
     let like = args.iter().find_map(as_expr)?;
     let (dtype, device) = (like.0.dtype, like.0.device);

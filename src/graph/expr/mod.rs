@@ -111,7 +111,7 @@ impl Expr {
     }
 
     /// Makes the node of an array that is in memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stored(buffer: Buffer, layout: Layout, dtype: DType, location: Loc) -> Expr {
         let (device, Layout { shape, strides, offset }) = (buffer.device_id(), layout);
         Expr::leaf(NodeOp::Stored(strides), Binding::Array { buffer, offset }, shape, dtype, device, location)
