@@ -31,7 +31,7 @@ pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) 
     with_plan(roots, device, |planned, bindings| compute(planned, &line, bindings, device, at, at_once))
 }
 
-/// Computes one such expression. It needs no lists, which would take a tenth of the time of a small operation.
+/// Computes one such expression, without a list of results.
 #[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     with_plan(&[root], device, |planned, bindings| match &planned.plan.outputs[..] {

@@ -21,7 +21,7 @@
 //! | `threads.rs` | returns how many threads share the work, also after `fork` |
 //! | `pool.rs` | the caller's rayon pool, or no pool in a build without the feature `rayon` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and prefetches cache lines |
-//! | `direct.rs` | runs small kernels that are one tile of contiguous operands |
+//! | `direct.rs` | compiles small kernels that are one tile of contiguous operands to calls of their loops |
 //! | `elementwise.rs`, `moves/`, `reduce/`, `row.rs`, `matmul/` | prepare and run one kind of kernel each |
 //! | `factor/` | reflectors, rotations and iterations of factorisations |
 //! | `linear.rs` | what the routines of linear equations share |
@@ -350,7 +350,7 @@ impl Backend for Cpu {
             run.rehearses = *rehearses;
             for (n, (ready, step)) in prepared.steps.iter().zip(&plan.steps).enumerate() {
                 let done = match notes.as_mut().filter(|_| !rehearses) {
-                    Some(notes) => notes.time((plan, n), &run.bindings, || ready.run(&run)),
+                    Some(notes) => notes.time((plan, n), run.bindings, || ready.run(&run)),
                     None => ready.run(&run),
                 };
                 done.map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;

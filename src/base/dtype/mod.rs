@@ -81,8 +81,7 @@ impl DType {
 
     /// Returns the size of one element in bytes.
     pub fn size(self) -> usize {
-        const SIZES: [u8; 13] = [1, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8];
-        SIZES[self as usize] as usize
+        (const { &[1, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8] })[self as usize]
     }
 
     /// Returns whether this is f16, bf16, f32 or f64.

@@ -28,10 +28,11 @@ pub(crate) type Strides = SmallVec<[isize; 6]>;
 /// Axis numbers, normalised to `0..ndim`.
 pub(crate) type Axes = SmallVec<[usize; 6]>;
 
-/// Copies a list as `clone` does, but in a few instructions if it has one or two axes.
+/// Copies a list as `clone` does, but in a few instructions if it has at most two axes.
 #[inline]
 pub(crate) fn copied<T: Copy>(list: &SmallVec<[T; 6]>) -> SmallVec<[T; 6]> {
     match *list.as_slice() {
+        [] => SmallVec::new(),
         [n] => SmallVec::from_buf_and_len([n; 6], 1),
         [m, n] => SmallVec::from_buf_and_len([m, n, n, n, n, n], 2),
         _ => list.clone(),

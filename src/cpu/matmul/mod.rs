@@ -120,10 +120,8 @@ impl Matmul {
         let at = |p: &Place| run.locate(self.name, p.buffer, p.size, p.first, p.span);
         let (a, b, c) = (at(&self.a)?, at(&self.b)?, at(&self.c)?);
         let x = &self.first;
-        let [a, b] = [(a, 0, &x.a), (b, 1, &x.b)].map(|(at, side, x)| {
-            let nested = self.nested[side].as_ref().map(|axes| (axes, [0, 0]));
-            Operand { at, nested, ..*x }
-        });
+        let nested = |side: usize| self.nested[side].as_ref().map(|axes| (axes, [0, 0]));
+        let (a, b) = (Operand { at: a, nested: nested(0), ..x.a }, Operand { at: b, nested: nested(1), ..x.b });
         let first = Block { a, b, c: Target { at: c, ..x.c }, ..*x };
         let Some(next) = &self.next else {
             if self.product.chains > 0 && !run.rehearses {

@@ -33,7 +33,7 @@ fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
         return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
     };
     let plain = Plain::new(like, row);
-    // an iterator over the operands would take as many instructions as all that remains
+    // one by one, because an iterator over the operands would be moved, and its methods be called
     let ([a, b], mut operands) = (args, Args::new());
     operands.push(plain.operand(a, at));
     operands.push(plain.operand(b, at));

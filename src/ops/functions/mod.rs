@@ -286,7 +286,8 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
         }
         let mut shape = layout::broadcast(xb, yb).map_err(|f| wrong(&f.detail))?;
         let batch = shape.len();
-        shape.extend([m, n]);
+        shape.push(m);
+        shape.push(n);
         layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
         // Narrow integers are summed modulo 2^32. The cast reduces the sum modulo 2^bits of the dtype, so the result is
         // the same as if the dtype itself had been used. For bools the i32 sum counts the true products, and the cast
