@@ -5,6 +5,7 @@ use super::{elementwise, ends, matmul, moves, reduce, routines, row};
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
+use crate::math::rounds_once;
 use crate::plan::backend::Bindings;
 use crate::plan::kernel::{Kernel, KernelKind, Plan, Step, validate};
 use crate::plan::make_room;
@@ -136,6 +137,10 @@ pub(super) fn of<'a>(
 #[cold]
 fn prepare<'a>(plan: &'a Plan, replaces: bool, made: &AtomicU64) -> Result<&'a Prepared, (Error, usize)> {
     validate(plan)?;
+    if !rounds_once() {
+        let detail = "this engine rounds the products of relaxed SIMD: load a module without them";
+        return Err((Error::with_line(ErrorKind::Unsupported, "eval", detail, None), 0));
+    }
     let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
     let steps = Ready::steps(&plan.steps, aliased)?;
     made.fetch_add(1, Relaxed);

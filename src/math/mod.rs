@@ -54,5 +54,10 @@ macro_rules! same_code {
 }
 
 pub(crate) mod double;
+mod fused;
 pub(crate) mod simd;
 pub(crate) mod single;
+
+pub(crate) use fused::{Fused, rounds_once};
+#[cfg(cupric_relaxed_simd)]
+pub(crate) use fused::{cupric_f32x4_madd, cupric_f64x2_madd};

@@ -1,13 +1,11 @@
 // The page around the module: controls and drawings. All numbers come from the module.
-import init, * as cupric from "./cupric_page.js";
-
 const $ = (id) => document.getElementById(id);
 const message = (error) => (error instanceof Error ? error.message : String(error));
 /** Returns after the browser has drawn what has changed. */
 const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
 const started = performance.now();
-let gpu = null;
+let cupric = null, folder = "", gpu = null;
 
 // --- digits
 
@@ -326,7 +324,7 @@ function stroke(points) {
 
 async function test() {
   try {
-    await report("note", `open after ${(performance.now() - started).toFixed(0)} ms; GPU: ${gpu ? gpu.name : "none"}`);
+    await report("note", `module ${folder}, open after ${(performance.now() - started).toFixed(0)} ms; GPU: ${gpu ? gpu.name : "none"}`);
     await check(gpu !== null, "the page has no GPU");
     for (let number = 0; number < cupric.programs(); number += 1) {
       for (const on of gpu ? ["cpu", "gpu"] : ["cpu"]) {
@@ -391,12 +389,38 @@ async function show() {
 
 // --- start
 
+/** Whether this engine has relaxed SIMD and rounds its multiply-adds once, as the faster module needs. */
+async function roundsOnce() {
+  // a module with the function f(a, b, c), which returns a·b + c
+  const bytes = [
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x08, 0x01, 0x60, 0x03, 0x7d, 0x7d, 0x7d, 0x01, 0x7d, 0x03, 0x02, 0x01, 0x00,
+    0x07, 0x05, 0x01, 0x01, 0x66, 0x00, 0x00, 0x0a, 0x16, 0x01, 0x14, 0x00, 0x20, 0x00, 0xfd, 0x13, 0x20, 0x01, 0xfd, 0x13, 0x20, 0x02,
+    0xfd, 0x13, 0xfd, 0x85, 0x02, 0xfd, 0x1f, 0x00, 0x0b,
+  ];
+  try {
+    const { instance } = await WebAssembly.instantiate(new Uint8Array(bytes));
+    // the square of 1 + e is 1 + 2e + e², of which a rounded product loses the last term
+    const e = 2 ** -23;
+    return instance.exports.f(1 + e, 1 + e, -1 - 2 * e) === e * e;
+  } catch {
+    return false;
+  }
+}
+
+/** Loads the module that suits this engine. Returns the path of its folder. */
+async function load() {
+  const folder = !asks("plain") && (await roundsOnce()) ? "./relaxed/" : "./plain/";
+  cupric = await import(`${folder}cupric_page.js`);
+  await cupric.default({ module_or_path: new URL(`${folder}cupric_page_bg.wasm`, import.meta.url) });
+  return folder;
+}
+
 const asks = (word) => new URLSearchParams(location.search).has(word);
 
 async function start() {
   if (asks("show")) new Image().src = "/ready";
   try {
-    await init({ module_or_path: new URL("cupric_page_bg.wasm", import.meta.url) });
+    folder = await load();
   } catch (error) {
     $("devices").textContent = `The module could not be loaded: ${message(error)}`;
     return;
@@ -414,8 +438,8 @@ async function start() {
   }
   const opened = performance.now() - started;
   $("devices").textContent = gpu
-    ? `GPU: ${gpu.name}${gpu.is_software ? " (software)" : ""}. The module loaded in ${loaded.toFixed(0)} ms, the GPU opened after ${opened.toFixed(0)} ms.`
-    : `No GPU: ${why}. Everything runs on the CPU. The module loaded in ${loaded.toFixed(0)} ms.`;
+    ? `GPU: ${gpu.name}${gpu.is_software ? " (software)" : ""}. The module ${folder} loaded in ${loaded.toFixed(0)} ms, the GPU opened after ${opened.toFixed(0)} ms.`
+    : `No GPU: ${why}. Everything runs on the CPU. The module ${folder} loaded in ${loaded.toFixed(0)} ms.`;
   for (const id of ["digits-on", "fractal-on"]) {
     $(id).append(new Option("CPU", "cpu"));
     if (gpu) $(id).append(new Option("GPU", "gpu"));

@@ -17,8 +17,12 @@ pub(super) mod neon;
 mod operands;
 mod panels;
 pub(super) mod plain;
+#[cfg(cupric_relaxed_simd)]
+mod relaxed;
 mod scratch;
 mod tile;
+#[cfg(any(target_arch = "aarch64", cupric_relaxed_simd))]
+mod unmasked;
 mod vector;
 
 use super::bind::Run;

@@ -2,6 +2,7 @@
 //! compiler vectorises their loops.
 
 use super::lanes::{Lanes, MOST_DEPTH};
+use crate::math::Fused;
 
 /// A number or a bool, as products without vector instructions compute with it.
 pub(in crate::cpu) trait Number: Copy + Default + Send + Sync + 'static {
@@ -26,7 +27,7 @@ macro_rules! number {
     };
 }
 number!(f32, fused, |a, b| a + b);
-number!(f64, each(f64::mul_add), |a, b| a + b);
+number!(f64, each(f64::fused), |a, b| a + b);
 number!(u32, each(|a: u32, b, c: u32| c.wrapping_add(a.wrapping_mul(b))), |a, b| a.wrapping_add(b));
 number!(u64, each(|a: u64, b, c: u64| c.wrapping_add(a.wrapping_mul(b))), |a, b| a.wrapping_add(b));
 // bools are u8 in memory: their sum is *or*, their product is *and*
@@ -42,8 +43,9 @@ fn each<T: Copy, const N: usize>(f: impl Fn(T, T, T) -> T) -> impl Fn([T; N], [T
 /// `mul_add` calls a function for each lane there.
 #[inline(always)]
 fn fused<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
-    if cfg!(any(target_feature = "fma", not(any(target_arch = "x86_64", target_arch = "wasm32")))) {
-        return each(f32::mul_add)(a, b, c);
+    if cfg!(any(target_feature = "fma", cupric_relaxed_simd, not(any(target_arch = "x86_64", target_arch = "wasm32"))))
+    {
+        return each(f32::fused)(a, b, c);
     }
     // The product is exact in f64. The sum is rounded to an odd last bit, after which rounding to fewer bits gives the
     // same result as rounding once. A branch that rounds only the sums that need it was measured: it is faster for

@@ -5,6 +5,7 @@ use super::incomplete::{LOG2_E_SUM, stirling_rest, two_product, two_sum};
 use super::log::{log, log1p};
 use super::pi::{cospi, sinpi};
 use super::pow::log2_sum;
+use crate::math::Fused;
 use std::f64::consts::{LOG2_E, PI};
 
 /// From this number on, Stirling's formula is used for ln Γ.
@@ -33,7 +34,7 @@ fn log_of_positive(a: f64, b: f64) -> f64 {
 #[inline(always)]
 fn power(c: (f64, f64), n: f64, (s, s_low): (f64, f64)) -> (f64, f64) {
     let r = n / s;
-    let r_low = ((-r).mul_add(s, n) - r * s_low) / s;
+    let r_low = ((-r).fused(s, n) - r * s_low) / s;
     let (h, low) = log2_sum(r);
     two_product(c, (h, low + r_low / r * LOG2_E))
 }
@@ -84,7 +85,7 @@ fn times_power(v: f64, t: f64, low: f64) -> f64 {
 #[inline(always)]
 fn sine_of_sum(a: f64, b: f64) -> f64 {
     let (s, low) = two_sum(a, b);
-    low.mul_add(PI * cospi(s), sinpi(s))
+    low.fused(PI * cospi(s), sinpi(s))
 }
 
 /// How B is computed for a pair of operands, which may be negative, infinite or poles.

@@ -1,6 +1,7 @@
 //! The exponential family of f64.
 
 use super::{ROUND, log::log1p_tail, poly};
+use crate::math::Fused;
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
 /// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f64 and the remainder.
@@ -35,30 +36,30 @@ fn at_most(x: f64, hi: f64) -> f64 {
 /// `(r, low, k)` with x = n·ln 2 + r + low, |r| <= 0.347 and n in the low bits of k.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
-    let k = x.mul_add(LOG2_E, ROUND);
+    let k = x.fused(LOG2_E, ROUND);
     let n = k - ROUND;
     // this step is exact: unless n is 0, x and the product are multiples of 2^-54, and their difference is below 1/2
-    let h = (-n).mul_add(LN2_HI, x);
-    let r = (-n).mul_add(LN2_LO, h);
-    (r, (-n).mul_add(LN2_LO, h - r), k.to_bits())
+    let h = (-n).fused(LN2_HI, x);
+    let r = (-n).fused(LN2_LO, h);
+    (r, (-n).fused(LN2_LO, h - r), k.to_bits())
 }
 
 /// `(p, k)` with e^x = p·2^n, p in [0.7, 1.42] and n in the low bits of k.
 #[inline(always)]
 pub(super) fn exp_parts(x: f64) -> (f64, u64) {
     let (r, _, k) = reduce(x);
-    (1.0 + (r * r).mul_add(poly(r, EXP), r), k)
+    (1.0 + (r * r).fused(poly(r, EXP), r), k)
 }
 
 /// `(p, low, k)` with e^(x + l) = (p + low)·2^n and n in the low bits of k, for |l| far below 1.
 #[inline(always)]
 pub(super) fn exp_sum(x: f64, l: f64) -> (f64, f64, u64) {
-    let k = x.mul_add(LOG2_E, ROUND);
+    let k = x.fused(LOG2_E, ROUND);
     let n = k - ROUND;
-    let h = (-n).mul_add(LN2_HI, x);
-    let l = (-n).mul_add(LN2_LO, l);
+    let h = (-n).fused(LN2_HI, x);
+    let l = (-n).fused(LN2_LO, l);
     let r = h + l;
-    let s = (r * r).mul_add(poly(r, EXP), (h - r) + l);
+    let s = (r * r).fused(poly(r, EXP), (h - r) + l);
     let t = r + s;
     let p = 1.0 + t;
     (p, ((1.0 - p) + t) + ((r - t) + s), k.to_bits())
@@ -69,15 +70,15 @@ pub(super) fn exp_sum(x: f64, l: f64) -> (f64, f64, u64) {
 pub(super) fn quotient((n, n_low): (f64, f64), (d, d_low): (f64, f64)) -> f64 {
     let i = 1.0 / d;
     let q = n * i;
-    let rest = (-q).mul_add(d, n) + (-q).mul_add(d_low, n_low);
-    rest.mul_add(i, q)
+    let rest = (-q).fused(d, n) + (-q).fused(d_low, n_low);
+    rest.fused(i, q)
 }
 
 /// x·(p + low) as a sum of two f64; the first one is the rounded x·p.
 #[inline(always)]
 pub(super) fn product(x: f64, (p, low): (f64, f64)) -> (f64, f64) {
     let n = x * p;
-    (n, x.mul_add(low, x.mul_add(p, -n)))
+    (n, x.fused(low, x.fused(p, -n)))
 }
 
 /// 2^n for n in the low bits of k, -1022 <= n <= 1023; 0 for n = -1023.
@@ -110,8 +111,8 @@ pub(super) fn pow2_sum(x: f64, low: f64) -> (f64, u64) {
     let t = h + low;
     let low = (h - t) + low;
     let r = t * LN2_HI;
-    let low = low.mul_add(LN2_HI, t.mul_add(LN2_LO, t.mul_add(LN2_HI, -r)));
-    ((r * r).mul_add(poly(r, EXP), low) + r + 1.0, k.to_bits())
+    let low = low.fused(LN2_HI, t.fused(LN2_LO, t.fused(LN2_HI, -r)));
+    ((r * r).fused(poly(r, EXP), low) + r + 1.0, k.to_bits())
 }
 
 /// 2^x, which is 0 below -1076 and ∞ from 1024 on.
@@ -125,10 +126,10 @@ pub(crate) fn exp2(x: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn expm1(x: f64) -> f64 {
     let (r, low, k) = reduce(at_most(at_least(x, -40.0), 710.0));
-    let t = (r * r).mul_add(poly(r, EXP), low);
+    let t = (r * r).fused(poly(r, EXP), low);
     // computes half the result first, because for n = 1024, 2^n overflows but the result may not
     let s = power(k.wrapping_sub(1));
-    let v = (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x);
+    let v = (2.0 * s.fused(t, s.fused(r, s - 0.5))).copysign(x);
     if x.abs() < 1.0e-16 { x } else { v }
 }
 
@@ -144,7 +145,7 @@ fn logistic(x: f64, z: f64, below: bool) -> f64 {
     let d = 1.0 + e;
     let (n, n_low) = product(x, (p, low));
     let n = if below { (n, n_low) } else { (x, 0.0) };
-    let q = quotient(n, (d, low.mul_add(s, (1.0 - d) + e)));
+    let q = quotient(n, (d, low.fused(s, (1.0 - d) + e)));
     // `quotient` returns NaN for x = ∞ and loses the sign of x = -0
     let q = (if x < f64::INFINITY { q } else { x }).copysign(x);
     let half = k >> 1;
@@ -170,7 +171,7 @@ pub(crate) fn silu(x: f64) -> f64 {
 pub(crate) fn gelu_tanh(x: f64) -> f64 {
     let x = at_least(x, -40.0);
     // 1.5957… is √(8/π), 0.07135… is 0.044715·√(8/π)
-    let z = x * (x * x).mul_add(0.07135481627260025, 1.5957691216057308);
+    let z = x * (x * x).fused(0.07135481627260025, 1.5957691216057308);
     logistic(x, z, x < 0.0)
 }
 

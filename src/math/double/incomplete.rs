@@ -5,6 +5,7 @@ use super::log::{LOG2_E_LO, log};
 use super::normal::erfcx;
 use super::poly;
 use super::pow::{log2_sum, pow};
+use crate::math::Fused;
 use std::f64::consts::LOG2_E;
 
 /// ln Γ(1 + a) = a·p(a), 0 <= a <= 1/2: 2^-50.3.
@@ -96,7 +97,7 @@ pub(super) fn two_sum(a: f64, b: f64) -> (f64, f64) {
 #[inline(always)]
 pub(super) fn two_product((x, x_low): (f64, f64), (y, y_low): (f64, f64)) -> (f64, f64) {
     let p = x * y;
-    (p, x.mul_add(y, -p) + x.mul_add(y_low, x_low * y))
+    (p, x.fused(y, -p) + x.fused(y_low, x_low * y))
 }
 
 /// log2(e) as a sum of two f64.
@@ -108,12 +109,12 @@ fn log_rest(x: f64, a: f64) -> (f64, f64) {
     // this difference is exact, because x is close to a
     let d = x - a;
     let m = d / a;
-    let m_low = (-m).mul_add(a, d) / a;
+    let m_low = (-m).fused(a, d) / a;
     // s = μ/(2 + μ); μ - ln(1 + μ) = s·(μ - s²·(2/3 + …))
     let t = 2.0 + m;
     let t_low = ((2.0 - t) + m) + m_low;
     let s = m / t;
-    let s_low = ((-s).mul_add(t, m) + (m_low - s * t_low)) / t;
+    let s_low = ((-s).fused(t, m) + (m_low - s * t_low)) / t;
     let w = (s * s) * poly(s * s, ATANH);
     let u = m - w;
     two_product((s, s_low), (u, ((m - u) - w) + m_low))
@@ -140,7 +141,7 @@ fn term_large(a: f64, t: f64, low: f64) -> f64 {
 #[inline(always)]
 fn exponent(a: f64, x: f64) -> (f64, f64) {
     let r = x / a;
-    let r_low = (-r).mul_add(a, x) / a;
+    let r_low = (-r).fused(a, x) / a;
     // beyond these ratios the power of two is 0
     let r = if r < 1e-60 { 1e-60 } else { r };
     let (h, low) = log2_sum(r);
@@ -202,7 +203,7 @@ fn uniform(a: f64, rest: f64, above: bool) -> f64 {
     let (mut sum, mut k) = (0.0, TEMME.len());
     while k > 0 {
         k -= 1;
-        sum = f64::mul_add(sum, v, poly(eta, TEMME[k]));
+        sum = sum.fused(v, poly(eta, TEMME[k]));
     }
     let part = sum * (0.3989422804014327 / a.sqrt());
     0.5 * erfcx((a * rest).sqrt()) + if above { part } else { -part }

@@ -1,6 +1,7 @@
 //! Logarithms of f64, and the inverse hyperbolic functions that use them.
 
 use super::poly;
+use crate::math::Fused;
 use std::f64::consts::{LN_2, LOG2_E, LOG10_E};
 
 /// ln 2 = `LN2_HI` + `LN2_LO`. `LN2_HI` has at most 33 bits, so that its product with an exponent is exact.
@@ -55,15 +56,15 @@ fn log_parts(f: f64) -> (f64, f64) {
     let s = f / (2.0 + f);
     let z = s * s;
     let h = 0.5 * f * f;
-    (h, s * z.mul_add(poly(z, LOG), h))
+    (h, s * z.fused(poly(z, LOG), h))
 }
 
 /// ln((1 + f)·2^e) + low.
 #[inline(always)]
 fn log_of(f: f64, e: f64, low: f64) -> f64 {
     let (h, t) = log_parts(f);
-    let t = t + e.mul_add(LN2_LO, low);
-    e.mul_add(LN2_HI, f - (h - t))
+    let t = t + e.fused(LN2_LO, low);
+    e.fused(LN2_HI, f - (h - t))
 }
 
 /// The natural logarithm.
@@ -80,9 +81,9 @@ fn scaled(e: f64, tail: f64, f: f64, c: f64, low: f64) -> f64 {
     // ln(1 + f) as the sum a + b
     let a = f - h;
     let b = ((f - a) - h) + t;
-    let t = b.mul_add(c, a.mul_add(low, tail));
-    let h = a.mul_add(c, e);
-    h + (a.mul_add(c, e - h) + t)
+    let t = b.fused(c, a.fused(low, tail));
+    let h = a.fused(c, e);
+    h + (a.fused(c, e - h) + t)
 }
 
 /// The binary logarithm, exact for powers of two.
@@ -106,11 +107,11 @@ pub(crate) fn log1p(x: f64) -> f64 {
     let e = ((i >> 32) as i32) >> 20;
     // 1 + f = (1 + x)·2^-e with one rounding. s is 4·2^-e, which is a normal number even for e = 1024
     let s = f64::from_bits(((1025 - e) as u32 as u64) << 52);
-    let c = s.mul_add(0.25, -1.0);
-    let f = (0.25 * x).mul_add(s, c);
+    let c = s.fused(0.25, -1.0);
+    let f = (0.25 * x).fused(s, c);
     // low is the error of that rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
-    let low = (0.25 * x).mul_add(s, c - f);
-    let r = log_of(f, e as f64, (-low).mul_add(f, low));
+    let low = (0.25 * x).fused(s, c - f);
+    let r = log_of(f, e as f64, (-low).fused(f, low));
     let r = if x.abs() < 1.0e-19 { x } else { r };
     let r = if x < f64::INFINITY { r } else { x };
     let r = if x < -1.0 { f64::NAN } else { r };
@@ -122,9 +123,9 @@ pub(crate) fn log1p(x: f64) -> f64 {
 pub(super) fn log1p_tail(x: f64) -> f64 {
     // if 1 + x is at most √2, f is x; otherwise 1 + f is (1 + x)/2, which is in [√½, 1]
     let high = x > 0.414_213_562_373_095_1;
-    let f = if high { x.mul_add(0.5, -0.5) } else { x };
+    let f = if high { x.fused(0.5, -0.5) } else { x };
     // if x is below 1/2, (x - 1)/2 needs one bit more than f has: low is that bit
-    let low = if high { x.mul_add(0.5, -0.5 - f) } else { 0.0 };
+    let low = if high { x.fused(0.5, -0.5 - f) } else { 0.0 };
     log_of(f, if high { 1.0 } else { 0.0 }, low)
 }
 
@@ -142,7 +143,7 @@ pub(crate) fn asinh(x: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn acosh(x: f64) -> f64 {
     let t = x - 1.0;
-    let near = log1p(t + t.mul_add(t, 2.0 * t).sqrt());
+    let near = log1p(t + t.fused(t, 2.0 * t).sqrt());
     let far = log(x) + LN_2;
     // far below -1, the exact sum of t and the root is a little below -1, but it may be rounded to -1 or more, for
     // which log1p does not return NaN

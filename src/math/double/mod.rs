@@ -76,6 +76,8 @@ pub(crate) const POLYNOMIALS: [(&str, &[f64]); 36] = [
     ("temme11", &incomplete::TEMME[11]),
 ];
 
+use crate::math::Fused;
+
 /// 1.5·2^52. For |x| <= 2^51 the low bits of `x + ROUND` are the integer nearest to x (ties to even), and subtracting
 /// `ROUND` again gives that integer as a float.
 const ROUND: f64 = 6_755_399_441_055_744.0;
@@ -87,7 +89,7 @@ pub(in crate::math) fn poly<const N: usize>(x: f64, c: [f64; N]) -> f64 {
     let mut i = N - 1;
     while i > 0 {
         i -= 1;
-        r = r.mul_add(x, c[i]);
+        r = r.fused(x, c[i]);
     }
     r
 }
@@ -106,7 +108,7 @@ pub(crate) fn fmod(x: f64, y: f64) -> f64 {
     if (q < 4_503_599_627_370_496.0) & (b < f64::INFINITY) {
         // below 2^52, q is the quotient's integer part or one more, so the remainder is an f64 and the fused
         // multiply-add is exact
-        let r = (-q).mul_add(b, a);
+        let r = (-q).fused(b, a);
         (if r < 0.0 { r + b } else { r }).copysign(x)
     } else {
         x % y
@@ -118,7 +120,7 @@ same_code!(f64, u64);
 /// a + t·(b − a).
 #[inline(always)]
 pub(crate) fn lerp(a: f64, b: f64, t: f64) -> f64 {
-    t.mul_add(b - a, a)
+    t.fused(b - a, a)
 }
 
 /// 2/π·2^b modulo 4, for b = 0, 27, 54 and 81, as a sum of three parts (`TURN_HI`, `TURN_MID`, `TURN_LO`) with an error
@@ -143,9 +145,9 @@ pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     let k = t + ROUND;
     let f = t - (k - ROUND);
     let mid = pick(band, TURN_MID);
-    let l = x.mul_add(mid, f) + ROUND;
-    let f = x.mul_add(mid, f - (l - ROUND));
-    (x.mul_add(pick(band, TURN_LO), f), (k.to_bits() as u32).wrapping_add(l.to_bits() as u32))
+    let l = x.fused(mid, f) + ROUND;
+    let f = x.fused(mid, f - (l - ROUND));
+    (x.fused(pick(band, TURN_LO), f), (k.to_bits() as u32).wrapping_add(l.to_bits() as u32))
 }
 
 /// Selects one of `c[0]` to `c[3]` by three comparisons, each of which implies those before it. A table in memory would

@@ -5,6 +5,7 @@ use super::exp::{exp, exp_sum, product, quotient, scale};
 use super::log::{log, log1p};
 use super::poly;
 use super::special::{ERF, ERFCX, ERFINV, ERFINV_FAR, ERFINV_TAIL, MILLS, PHI};
+use crate::math::Fused;
 use std::f64::consts::SQRT_2;
 
 /// 1/√π and 1/√(2π).
@@ -44,9 +45,9 @@ pub(crate) fn erfcx(x: f64) -> f64 {
     // e^(x²), including the rounding error of the square
     let t = if a > 27.0 { 27.0 } else { a };
     let z = t * t;
-    let (p, p_low, k) = exp_sum(z, t.mul_add(t, -z));
+    let (p, p_low, k) = exp_sum(z, t.fused(t, -z));
     let square = scale(p + p_low, k);
-    let small = square * (-x).mul_add(poly(z, ERF), 1.0 - x);
+    let small = square * (-x).fused(poly(z, ERF), 1.0 - x);
     let large = erfcx_large(a);
     let r = if x < 0.0 { 2.0 * square - large } else { large };
     if a < 0.49 { small } else { r }
@@ -64,15 +65,15 @@ fn erfcinv_half(q: f64, rest: f64) -> f64 {
     let beyond = if w < 36.0 { tail } else { far };
     let y = rest * if w < 6.0 { near } else { beyond };
     let z = y * y;
-    let low = y.mul_add(y, -z);
+    let low = y.fused(y, -z);
     // q·e^(y²), where q is multiplied by 2^600, because q may be subnormal and e^(y²) may overflow
     let (p, p_low, k) = exp_sum(z, low);
     let grown = scale(q * super::power(600) * (p + p_low), k.wrapping_sub(600));
     // `error` is e^(y²)·(erf y - (1 - q)). For q > 0.48 it is computed from erf, because 1 - q is exact there
-    let error = if q > 0.48 { y.mul_add(poly(z, ERF), y - rest) * exp(z) } else { grown - erfcx_large(y) };
+    let error = if q > 0.48 { y.fused(poly(z, ERF), y - rest) * exp(z) } else { grown - erfcx_large(y) };
     // 0.886… is √π/2; u is the error divided by erf's derivative
     let u = error * 0.886_226_925_452_758;
-    y - u / y.mul_add(u, 1.0)
+    y - u / y.fused(u, 1.0)
 }
 
 /// The inverse of erfc, for numbers from 0 to 2.
@@ -101,7 +102,7 @@ fn mills(t: f64) -> f64 {
 fn ndtr_tail(t: f64) -> f64 {
     let t = if t > 38.7 { 38.7 } else { t };
     let z = t * t;
-    let low = t.mul_add(t, -z);
+    let low = t.fused(t, -z);
     let (p, p_low, k) = exp_sum(-0.5 * z, -0.5 * low);
     let d = t + 5.0;
     let d_low = if t < 5.0 { (5.0 - d) + t } else { (t - d) + 5.0 };
@@ -115,7 +116,7 @@ pub(crate) fn ndtr(x: f64) -> f64 {
     let a = x.abs();
     let tail = ndtr_tail(a);
     let r = if x > 0.0 { 1.0 - tail } else { tail };
-    let small = x.mul_add(poly(x * x, PHI), 0.5);
+    let small = x.fused(poly(x * x, PHI), 0.5);
     if a < 1.0 { small } else { r }
 }
 
@@ -126,10 +127,10 @@ pub(crate) fn log_ndtr(x: f64) -> f64 {
     let z = a * a;
     // for x <= -1: -x²/2 + ln(e^(x²/2)·Φ(x)), including the rounding error of x²/2, which is finite where x² overflows
     let half = 0.5 * a * a;
-    let low = if half < f64::INFINITY { (0.5 * a).mul_add(a, -half) } else { 0.0 };
+    let low = if half < f64::INFINITY { (0.5 * a).fused(a, -half) } else { 0.0 };
     let below = (log(mills(a)) - low) - half;
-    let inner = x.mul_add(poly(z, PHI), 0.5);
-    let tail = if a < 1.0 { (-x).mul_add(poly(z, PHI), 0.5) } else { ndtr_tail(a) };
+    let inner = x.fused(poly(z, PHI), 0.5);
+    let tail = if a < 1.0 { (-x).fused(poly(z, PHI), 0.5) } else { ndtr_tail(a) };
     let above = log1p(-tail);
     let r = if x < 0.0 { log(inner) } else { above };
     if x <= -1.0 { below } else { r }

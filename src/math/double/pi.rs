@@ -3,6 +3,7 @@
 
 use super::trig::{TAN, sine};
 use super::{ROUND, poly};
+use crate::math::Fused;
 use std::f64::consts::PI;
 
 /// π minus `PI`, its nearest f64.
@@ -14,10 +15,10 @@ fn reduce(x: f64) -> (f64, f64, u64) {
     // from 2^53 on, every number is even and has the same results as 0; 0·∞ is NaN
     let x = if x.abs() >= 9_007_199_254_740_992.0 { 0.0 * x } else { x };
     let k = (2.0 * x).round_ties_even();
-    let f = (-0.5f64).mul_add(k, x);
-    let q = (-4.0f64).mul_add((0.25 * k).floor(), k);
+    let f = (-0.5f64).fused(k, x);
+    let q = (-4.0f64).fused((0.25 * k).floor(), k);
     let r = f * PI;
-    (r, f.mul_add(PI_LO, f.mul_add(PI, -r)), (q + ROUND).to_bits())
+    (r, f.fused(PI_LO, f.fused(PI, -r)), (q + ROUND).to_bits())
 }
 
 /// sin(π·x), exactly ±0 with the sign of x where x is an integer.
@@ -40,7 +41,7 @@ pub(crate) fn cospi(x: f64) -> f64 {
 pub(crate) fn tanpi(x: f64) -> f64 {
     let (r, low, q) = reduce(x);
     let z = r * r;
-    let t = r + (r * z).mul_add(poly(z, TAN), z.mul_add(low, low));
+    let t = r + (r * z).fused(poly(z, TAN), z.fused(low, low));
     let (odd, turned) = (q & 1 != 0, q & 2 != 0);
     let v = (if odd { -1.0 } else { t }) / (if odd { t } else { 1.0 });
     // at a zero, the result has the sign of sin(π·x) / cos(π·x); at a pole, it has the sign of the tangent just before

@@ -3,6 +3,7 @@
 use super::exp::{pow2_sum, scale};
 use super::log::split;
 use super::poly;
+use crate::math::Fused;
 use std::f64::consts::LOG2_E;
 
 /// log2(e) minus `LOG2_E`, its nearest f64.
@@ -30,24 +31,24 @@ pub(super) fn log2_sum(x: f64) -> (f64, f64) {
     let d = 2.0 + f;
     let inv = 1.0 / d;
     let s = f * inv;
-    let s_low = ((-s).mul_add(d, f) - s * ((2.0 - d) + f)) * inv;
+    let s_low = ((-s).fused(d, f) - s * ((2.0 - d) + f)) * inv;
     // z = s²
     let z = s * s;
-    let z_low = s.mul_add(s, -z) + 2.0 * (s * s_low);
+    let z_low = s.fused(s, -z) + 2.0 * (s * s_low);
     // u = 2/3 + z·q(z), w = z·u, v = 2 + w
     let t = z * poly(z, ATANH);
     let u = C_HI + t;
     let u_low = ((C_HI - u) + t) + C_LO;
     let w = z * u;
-    let w_low = z.mul_add(u, -w) + z.mul_add(u_low, z_low * u);
+    let w_low = z.fused(u, -w) + z.fused(u_low, z_low * u);
     let v = 2.0 + w;
     let v_low = ((2.0 - v) + w) + w_low;
     // ln = s·v
     let l = s * v;
-    let l_low = s.mul_add(v, -l) + s.mul_add(v_low, s_low * v);
+    let l_low = s.fused(v, -l) + s.fused(v_low, s_low * v);
     // log2 = e + ln·log2(e)
     let g = l * LOG2_E;
-    let g_low = l.mul_add(LOG2_E, -g) + l.mul_add(LOG2_E_LO, l_low * LOG2_E);
+    let g_low = l.fused(LOG2_E, -g) + l.fused(LOG2_E_LO, l_low * LOG2_E);
     let h = e + g;
     (h, ((e - h) + g) + g_low)
 }
@@ -60,7 +61,7 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
     let h = if a == 0.0 { f64::NEG_INFINITY } else { h };
     let h = if a < f64::INFINITY { h } else { a };
     let t = y * h;
-    let t_low = y.mul_add(h, -t) + y * low;
+    let t_low = y.fused(h, -t) + y * low;
     let t_low = if t.abs() < 1100.0 { t_low } else { 0.0 };
     // beyond these bounds the result is 0 or ∞ already, and `pow2_sum` needs a bounded exponent
     let t = if t < -1100.0 { -1100.0 } else { t };

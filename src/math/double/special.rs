@@ -3,6 +3,7 @@
 use super::exp::{exp, exp_sum, product, quotient, scale};
 use super::log::log;
 use super::poly;
+use crate::math::Fused;
 
 /// erf x = x + x·e(x²), |x| <= 1: 2^-56.3.
 pub(super) const ERF: [f64; 13] = [
@@ -134,7 +135,7 @@ pub(super) const CBRT: [f64; 5] = [
 /// erf x for |x| <= 1.
 #[inline(always)]
 fn erf_small(x: f64) -> f64 {
-    x.mul_add(poly(x * x, ERF), x)
+    x.fused(poly(x * x, ERF), x)
 }
 
 /// erfc t for 1/2 <= t <= 27.3.
@@ -142,7 +143,7 @@ fn erf_small(x: f64) -> f64 {
 fn erfc_large(t: f64) -> f64 {
     // t² = z + low exactly, because an error of t² becomes a relative error of e^-t²
     let z = t * t;
-    let low = t.mul_add(t, -z);
+    let low = t.fused(t, -z);
     let (p, p_low, k) = exp_sum(-z, -low);
     let d = t + 2.0;
     let g = poly((t - 2.0) / d, ERFCX);
@@ -166,7 +167,7 @@ pub(crate) fn erfc(x: f64) -> f64 {
     let a = x.abs();
     let r = erfc_large(if a > 27.3 { 27.3 } else { a });
     let r = if x < 0.0 { 2.0 - r } else { r };
-    let small = (-x).mul_add(poly(x * x, ERF), 1.0 - x);
+    let small = (-x).fused(poly(x * x, ERF), 1.0 - x);
     if a < 0.85 { small } else { r }
 }
 
@@ -176,7 +177,7 @@ pub(crate) fn gelu(x: f64) -> f64 {
     let a = x.abs();
     let t = if a > 38.7 { 38.7 } else { a };
     let z = t * t;
-    let low = t.mul_add(t, -z);
+    let low = t.fused(t, -z);
     let (p, p_low, k) = exp_sum(-0.5 * z, -0.5 * low);
     let d = t + 5.0;
     let g = poly((t - 5.0) / d, MILLS);
@@ -185,7 +186,7 @@ pub(crate) fn gelu(x: f64) -> f64 {
     let n = product(t, product(g, (p, p_low)));
     let tail = scale(quotient(n, (d, d_low)), k);
     let r = (if x < 0.0 { 0.0 } else { x }) - tail;
-    let small = x * x.mul_add(poly(x * x, PHI), 0.5);
+    let small = x * x.fused(poly(x * x, PHI), 0.5);
     (if a < 1.0 { small } else { r }).copysign(x)
 }
 
@@ -198,10 +199,10 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     let far = if w < 16.0 { poly(v - 3.2, ERFINV_TAIL) } else { poly(v - 5.0, ERFINV_FAR) };
     let y = a * if w < 6.0 { poly(w - 3.0, ERFINV) } else { far };
     // `error` is erf y - a. Above 0.85 it is computed from erfc, because 1 - a is exact there
-    let error = if a > 0.85 { (1.0 - a) - erfc_large(y) } else { y.mul_add(poly(y * y, ERF), y - a) };
+    let error = if a > 0.85 { (1.0 - a) - erfc_large(y) } else { y.fused(poly(y * y, ERF), y - a) };
     // 0.886… is √π/2; u is the error divided by erf's derivative
     let u = error * 0.886_226_925_452_758 * exp(y * y);
-    let r = y - u / y.mul_add(u, 1.0);
+    let r = y - u / y.fused(u, 1.0);
     let r = if a < 1.0 { r } else { f64::NAN };
     (if a == 1.0 { f64::INFINITY } else { r }).copysign(x)
 }
@@ -225,7 +226,7 @@ pub(crate) fn cbrt(x: f64) -> f64 {
     // rounds t to 23 bits, so that t² is exact
     let t = f64::from_bits((t.to_bits() + 0x8000_0000) & 0xffff_ffff_c000_0000);
     let r = v / (t * t);
-    let t = t.mul_add((r - t) / (t + t + r), t);
+    let t = t.fused((r - t) / (t + t + r), t);
     let t = if small { t * (1.0 / 262_144.0) } else { t };
     (if (a > 0.0) & (a < f64::INFINITY) { t } else { a }).copysign(x)
 }
@@ -241,6 +242,6 @@ pub(crate) fn hypot(x: f64, y: f64) -> f64 {
     let b = if large { super::power(600) } else { 1.0 };
     let b = if small { super::power(-600) } else { b };
     let (p, q) = (u * s, v * s);
-    let r = p.mul_add(p, q * q).sqrt() * b;
+    let r = p.fused(p, q * q).sqrt() * b;
     if (u == f64::INFINITY) | (v == f64::INFINITY) { f64::INFINITY } else { r }
 }

@@ -1,6 +1,7 @@
 //! Trigonometric functions of f64 and their inverses.
 
 use super::{ROUND, poly};
+use crate::math::Fused;
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4, PI};
 
 /// sin r = r + r³·s(r²), |r| <= π/4: 2^-56.
@@ -63,25 +64,25 @@ pub(crate) const NEAR: f64 = 1_000_000.0;
 /// callers use two of these bits.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
-    let k = x.mul_add(FRAC_2_PI, ROUND);
+    let k = x.fused(FRAC_2_PI, ROUND);
     let n = k - ROUND;
     // r is exact: it is a multiple of 2^-53 below 1, or x itself if n is 0
-    let r = (-n).mul_add(FRAC_PI_2, x);
+    let r = (-n).fused(FRAC_PI_2, x);
     let p = n * PIO2_MID;
-    let e = n.mul_add(PIO2_MID, -p);
+    let e = n.fused(PIO2_MID, -p);
     let hi = r - p;
     let low = ((r - hi) - p) - e;
-    (hi, (-n).mul_add(PIO2_LO, low), k.to_bits())
+    (hi, (-n).fused(PIO2_LO, low), k.to_bits())
 }
 
 /// sin(q·π/2 + r + low).
 #[inline(always)]
 pub(super) fn sine((r, low, q): (f64, f64, u64)) -> f64 {
     let z = r * r;
-    let s = r + (r * z).mul_add(poly(z, SIN), low);
+    let s = r + (r * z).fused(poly(z, SIN), low);
     let h = 0.5 * z;
     let w = 1.0 - h;
-    let c = w + (((1.0 - w) - h) + (z * z).mul_add(poly(z, COS), -(r * low)));
+    let c = w + (((1.0 - w) - h) + (z * z).fused(poly(z, COS), -(r * low)));
     // s for even q, c for odd q, selected by a mask, because the compiler would turn an `if` into a branch in each lane
     let (s, c) = (s.to_bits(), c.to_bits());
     let v = s ^ ((s ^ c) & (q & 1).wrapping_neg());
@@ -119,7 +120,7 @@ pub(crate) fn cos(x: f64) -> f64 {
 pub(crate) fn tan_near(x: f64) -> f64 {
     let (r, low, q) = reduce(x);
     let z = r * r;
-    let t = r + (r * z).mul_add(poly(z, TAN), z.mul_add(low, low));
+    let t = r + (r * z).fused(poly(z, TAN), z.fused(low, low));
     let odd = q & 1 != 0;
     let v = (if odd { -1.0 } else { t }) / (if odd { t } else { 1.0 });
     if x == 0.0 { x } else { v }
@@ -152,13 +153,13 @@ fn angle(n: f64, d: f64) -> f64 {
     let sum = q + 1.0;
     let back = (q - 1.0) / sum;
     // the rounding errors of `sum` and of the quotient `back`
-    let lost = ((-back).mul_add(sum, q - 1.0) - back * (q - (sum - 1.0))) / sum;
+    let lost = ((-back).fused(sum, q - 1.0) - back * (q - (sum - 1.0))) / sum;
     let t = if turned { back } else { q };
     let z = t * t;
-    let p = (t * z).mul_add(poly(z, ATAN), t);
+    let p = (t * z).fused(poly(z, ATAN), t);
     // the error of t is multiplied by the derivative 1/(1 + t²), here approximated by 1 - t² + t⁴; 0.5·PIO2_MID is the
     // low part of π/4
-    if turned { FRAC_PI_4 + (p + (0.5 * PIO2_MID + lost * z.mul_add(z - 1.0, 1.0))) } else { p }
+    if turned { FRAC_PI_4 + (p + (0.5 * PIO2_MID + lost * z.fused(z - 1.0, 1.0))) } else { p }
 }
 
 /// atan x.

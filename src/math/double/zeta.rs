@@ -1,6 +1,7 @@
 //! Hurwitz' zeta function of f64.
 
 use super::pow::pow;
+use crate::math::Fused;
 
 /// B₂/2!, B₄/4!, … B₂₀/20!, where Bₙ are the Bernoulli numbers.
 const BERNOULLI: [f64; 10] = [
@@ -45,7 +46,7 @@ fn hurwitz(x: f64, q: f64) -> f64 {
     let mut rest = 0.5 * v;
     let mut j = 0;
     while j < BERNOULLI.len() {
-        rest = BERNOULLI[j].mul_add(factor, rest);
+        rest = BERNOULLI[j].fused(factor, rest);
         let n = x + (2 * j) as f64;
         factor *= ((n + 1.0) * v) * ((n + 2.0) * v);
         j += 1;

@@ -1,6 +1,7 @@
 //! The exponential family of f32.
 
 use super::{ROUND, log::log1p_tail, poly};
+use crate::math::Fused;
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f32 and the remainder.
@@ -30,24 +31,24 @@ fn at_most(x: f32, hi: f32) -> f32 {
 /// `(p, k)` with e^x = p·2^n, p in [0.7, 1.42] and n in the low bits of k.
 #[inline(always)]
 pub(super) fn exp_parts(x: f32) -> (f32, u32) {
-    let k = x.mul_add(LOG2_E, ROUND);
+    let k = x.fused(LOG2_E, ROUND);
     let n = k - ROUND;
     // x = n·ln 2 + r. The first step is exact: unless n is 0, x and the product are multiples of 2^-25, and their
     // difference is below 1/2
-    let r = (-n).mul_add(LN2_HI, x);
-    let r = (-n).mul_add(LN2_LO, r);
-    ((r * r).mul_add(poly(r, EXP), r) + 1.0, k.to_bits())
+    let r = (-n).fused(LN2_HI, x);
+    let r = (-n).fused(LN2_LO, r);
+    ((r * r).fused(poly(r, EXP), r) + 1.0, k.to_bits())
 }
 
 /// `(p, k)` with e^(x + low) = p·2^n, p in [0.7, 1.42] and n in the low bits of k, for |low| far below 1.
 #[inline(always)]
 pub(super) fn exp_parts_sum(x: f32, low: f32) -> (f32, u32) {
-    let k = x.mul_add(LOG2_E, ROUND);
+    let k = x.fused(LOG2_E, ROUND);
     let n = k - ROUND;
-    let h = (-n).mul_add(LN2_HI, x);
-    let low = (-n).mul_add(LN2_LO, low);
+    let h = (-n).fused(LN2_HI, x);
+    let low = (-n).fused(LN2_LO, low);
     let r = h + low;
-    ((r * r).mul_add(poly(r, EXP), (h - r) + low) + r + 1.0, k.to_bits())
+    ((r * r).fused(poly(r, EXP), (h - r) + low) + r + 1.0, k.to_bits())
 }
 
 /// 2^n for n in the low bits of k, -126 <= n <= 127; 0 for n = -127.
@@ -77,7 +78,7 @@ pub(crate) fn exp2(x: f32) -> f32 {
     let x = at_most(at_least(x, -151.0), 129.0);
     let k = x + ROUND;
     let r = x - (k - ROUND);
-    scale(r.mul_add(poly(r, EXP2), 1.0), k.to_bits())
+    scale(r.fused(poly(r, EXP2), 1.0), k.to_bits())
 }
 
 /// e^x - 1 without cancellation near 0; it rounds to -1 below -20 and is ∞ above 89.
@@ -85,15 +86,15 @@ pub(crate) fn exp2(x: f32) -> f32 {
 pub(crate) fn expm1(x: f32) -> f32 {
     let v = at_most(at_least(x, -20.0), 89.0);
     // reduces v as `exp_parts` does; `low` is the rounding error of r
-    let k = v.mul_add(LOG2_E, ROUND);
+    let k = v.fused(LOG2_E, ROUND);
     let n = k - ROUND;
-    let h = (-n).mul_add(LN2_HI, v);
-    let r = (-n).mul_add(LN2_LO, h);
-    let low = (-n).mul_add(LN2_LO, h - r);
-    let t = (r * r).mul_add(poly(r, EXP), low);
+    let h = (-n).fused(LN2_HI, v);
+    let r = (-n).fused(LN2_LO, h);
+    let low = (-n).fused(LN2_LO, h - r);
+    let t = (r * r).fused(poly(r, EXP), low);
     // computes half the result first, because for n = 128, 2^n overflows but the result may not
     let s = power(k.to_bits().wrapping_sub(1));
-    let v = (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x);
+    let v = (2.0 * s.fused(t, s.fused(r, s - 0.5))).copysign(x);
     if x.abs() < 2.0e-8 { x } else { v }
 }
 
@@ -129,7 +130,7 @@ pub(crate) fn silu(x: f32) -> f32 {
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
     let x = at_least(x, -20.0);
     // 1.5957… is √(8/π), 0.07135… is 0.044715·√(8/π)
-    let z = x * (x * x).mul_add(0.071_354_814, 1.595_769_1);
+    let z = x * (x * x).fused(0.071_354_814, 1.595_769_1);
     logistic(x, z, x < 0.0)
 }
 
@@ -154,7 +155,7 @@ pub(crate) fn logaddexp(a: f32, b: f32) -> f32 {
 pub(crate) fn sinh(x: f32) -> f32 {
     let a = x.abs();
     let z = a * a;
-    let small = (z * a).mul_add(poly(z, SINH), a);
+    let small = (z * a).fused(poly(z, SINH), a);
     let h = half_exp(a);
     let large = h - 0.25 / h;
     (if a < 1.0 { small } else { large }).copysign(x)
@@ -179,8 +180,8 @@ fn half_exp(a: f32) -> f32 {
 pub(crate) fn tanh(x: f32) -> f32 {
     let a = at_most(x.abs(), 10.0);
     let z = a * a;
-    let small = (z * a).mul_add(poly(z, TANH), a);
+    let small = (z * a).fused(poly(z, TANH), a);
     let (p, k) = exp_parts(2.0 * a);
-    let large = 1.0 - 2.0 / p.mul_add(power(k), 1.0);
+    let large = 1.0 - 2.0 / p.fused(power(k), 1.0);
     (if a < 0.6 { small } else { large }).copysign(x)
 }

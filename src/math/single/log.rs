@@ -1,6 +1,7 @@
 //! Logarithms of f32.
 
 use super::poly;
+use crate::math::Fused;
 
 /// ln 2 = `LN2_HI` + `LN2_LO`. `LN2_HI` has 9 bits, so that its product with an exponent is exact.
 const LN2_HI: f32 = 0.693_359_375;
@@ -63,9 +64,9 @@ fn specials(x: f32, r: f32) -> f32 {
 #[inline(always)]
 fn log_of(f: f32, e: f32, low: f32) -> f32 {
     let z = f * f;
-    let t = (f * z).mul_add(poly(f, LOG), e.mul_add(LN2_LO, low));
-    let t = z.mul_add(-0.5, t);
-    e.mul_add(LN2_HI, f + t)
+    let t = (f * z).fused(poly(f, LOG), e.fused(LN2_LO, low));
+    let t = z.fused(-0.5, t);
+    e.fused(LN2_HI, f + t)
 }
 
 /// The natural logarithm.
@@ -80,7 +81,7 @@ pub(crate) fn log(x: f32) -> f32 {
 pub(crate) fn log2(x: f32) -> f32 {
     let (f, e) = split(x);
     // log2(e) is `LOG2_E` + `LOG2_E_LO`
-    let t = f.mul_add(LOG2_E_LO, f * f * poly(f, LOG2));
+    let t = f.fused(LOG2_E_LO, f * f * poly(f, LOG2));
     specials(x, add_product(e, f, std::f32::consts::LOG2_E, t))
 }
 
@@ -89,8 +90,8 @@ pub(crate) fn log2(x: f32) -> f32 {
 pub(crate) fn log10(x: f32) -> f32 {
     let (f, e) = split(x);
     // log10(e) and log10(2) are sums of two; `LOG10_2_HI` has 11 bits, so that its product with e is exact
-    let t = f.mul_add(LOG10_E_LO, f * f * poly(f, LOG10));
-    let t = e.mul_add(LOG10_2_LO, t);
+    let t = f.fused(LOG10_E_LO, f * f * poly(f, LOG10));
+    let t = e.fused(LOG10_2_LO, t);
     specials(x, add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t))
 }
 
@@ -98,8 +99,8 @@ pub(crate) fn log10(x: f32) -> f32 {
 /// smaller.
 #[inline(always)]
 fn add_product(e: f32, f: f32, c: f32, t: f32) -> f32 {
-    let h = f.mul_add(c, e);
-    h + (f.mul_add(c, e - h) + t)
+    let h = f.fused(c, e);
+    h + (f.fused(c, e - h) + t)
 }
 
 const LOG2_E_LO: f32 = (std::f64::consts::LOG2_E - std::f32::consts::LOG2_E as f64) as f32;
@@ -114,11 +115,11 @@ pub(crate) fn log1p(x: f32) -> f32 {
     let e = (i as i32) >> 23;
     // 1 + f = (1 + x)·2^-e with one rounding. s is 4·2^-e, which is a normal number even for e = 128
     let s = f32::from_bits(129u32.wrapping_sub(e as u32) << 23);
-    let c = s.mul_add(0.25, -1.0);
-    let f = (0.25 * x).mul_add(s, c);
+    let c = s.fused(0.25, -1.0);
+    let f = (0.25 * x).fused(s, c);
     // low is the error of that rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
-    let low = (0.25 * x).mul_add(s, c - f);
-    let r = log_of(f, e as f32, (-low).mul_add(f, low));
+    let low = (0.25 * x).fused(s, c - f);
+    let r = log_of(f, e as f32, (-low).fused(f, low));
     let r = if x.abs() < 2.0e-10 { x } else { r };
     let r = if x < f32::INFINITY { r } else { x };
     let r = if x < -1.0 { f32::NAN } else { r };
@@ -130,6 +131,6 @@ pub(crate) fn log1p(x: f32) -> f32 {
 pub(super) fn log1p_tail(x: f32) -> f32 {
     // 1 + f is 1 + x up to 4/3, and (1 + x)/2, which is in [2/3, 1], above
     let high = x > 0.333_333_34;
-    let f = if high { x.mul_add(0.5, -0.5) } else { x };
+    let f = if high { x.fused(0.5, -0.5) } else { x };
     log_of(f, if high { 1.0 } else { 0.0 }, -0.0)
 }

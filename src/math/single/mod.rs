@@ -24,6 +24,8 @@ pub(crate) use special::{erf, erfc, gelu};
 pub(crate) use trig::{NEAR, acos, asin, atan, cos, cos_near, sin, sin_near, tan};
 pub(crate) use wide::{acosh, asinh, atan2, atanh, cbrt, erfinv, hypot, lgamma, pow};
 
+use crate::math::Fused;
+
 /// 1.5·2^23. For |x| <= 2^22 the low bits of `x + ROUND` are the integer nearest to x (ties to even), and subtracting
 /// `ROUND` again gives that integer as a float.
 const ROUND: f32 = 12_582_912.0;
@@ -35,7 +37,7 @@ fn poly<const N: usize>(x: f32, c: [f32; N]) -> f32 {
     let mut i = N - 1;
     while i > 0 {
         i -= 1;
-        r = r.mul_add(x, c[i]);
+        r = r.fused(x, c[i]);
     }
     r
 }
@@ -54,7 +56,7 @@ pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     if (q < 4_503_599_627_370_496.0) & (b < f64::INFINITY) {
         // below 2^52, q is the quotient's integer part or one more, so the remainder is an f64 and the fused
         // multiply-add is exact
-        let r = (-q).mul_add(b, a);
+        let r = (-q).fused(b, a);
         ((if r < 0.0 { r + b } else { r }) as f32).copysign(x)
     } else {
         x % y
@@ -66,5 +68,5 @@ same_code!(f32, u32);
 /// a + t·(b − a), computed in f64 because b − a may overflow or be rounded in f32.
 #[inline(always)]
 pub(crate) fn lerp(a: f32, b: f32, t: f32) -> f32 {
-    (t as f64).mul_add(b as f64 - a as f64, a as f64) as f32
+    (t as f64).fused(b as f64 - a as f64, a as f64) as f32
 }

@@ -2,6 +2,7 @@
 
 use super::exp::{exp_parts, exp_parts_sum, power, scale};
 use super::poly;
+use crate::math::Fused;
 
 /// erf x = x + x·e(x²), |x| <= 1: 2^-29.4.
 const ERF: [f32; 7] =
@@ -42,9 +43,9 @@ pub(crate) fn erf(x: f32) -> f32 {
     let a = x.abs();
     let t = if a > 4.1 { 4.1 } else { a };
     let z = t * t;
-    let small = t.mul_add(poly(z, ERF), t);
-    let (p, k) = exp_parts(-t.mul_add(poly(t, ERF_TAIL), t));
-    let large = (-p).mul_add(power(k), 1.0);
+    let small = t.fused(poly(z, ERF), t);
+    let (p, k) = exp_parts(-t.fused(poly(t, ERF_TAIL), t));
+    let large = (-p).fused(power(k), 1.0);
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
@@ -55,17 +56,17 @@ pub(crate) fn erfc(x: f32) -> f32 {
     let t = if a > 10.2 { 10.2 } else { a };
     // t² = z + low exactly, because an error of t² becomes a relative error of e^-t²
     let z = t * t;
-    let low = t.mul_add(t, -z);
+    let low = t.fused(t, -z);
     let (p, k) = exp_parts_sum(-z, -low);
     let d = t + 2.0;
     let i = 1.0 / d;
     let v = p * poly((t - 2.0) * i, ERFCX);
     // v / (t + 2) is the quotient q, corrected by the remainder of the division and by the rounding error of d = t + 2
     let q = v * i;
-    let rest = (-q).mul_add(d, v) - q * (t - (d - 2.0));
-    let r = scale(mutant!(erfc_quotient_uncorrected, p * i * poly((t - 2.0) * i, ERFCX), rest.mul_add(i, q)), k);
+    let rest = (-q).fused(d, v) - q * (t - (d - 2.0));
+    let r = scale(mutant!(erfc_quotient_uncorrected, p * i * poly((t - 2.0) * i, ERFCX), rest.fused(i, q)), k);
     let r = if x < 0.0 { 2.0 - r } else { r };
-    let small = (-x).mul_add(poly(z, ERF), 1.0 - x);
+    let small = (-x).fused(poly(z, ERF), 1.0 - x);
     if a < 0.875 { small } else { r }
 }
 
@@ -75,12 +76,12 @@ pub(crate) fn gelu(x: f32) -> f32 {
     let a = x.abs();
     let t = if a > 15.0 { 15.0 } else { a };
     let z = t * t;
-    let low = t.mul_add(t, -z);
+    let low = t.fused(t, -z);
     let (p, k) = exp_parts_sum(-0.5 * z, -0.5 * low);
     let i = 1.0 / (t + 4.0);
     // x·Φ(x) is max(x, 0) minus the tail |x|·Φ(-|x|)
     let tail = scale(t * p * i * poly((t - 4.0) * i, MILLS), k);
     let r = (if x < 0.0 { 0.0 } else { x }) - tail;
-    let small = x * x.mul_add(poly(x * x, PHI), 0.5);
+    let small = x * x.fused(poly(x * x, PHI), 0.5);
     (if a < 1.0 { small } else { r }).copysign(x)
 }

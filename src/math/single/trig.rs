@@ -1,6 +1,7 @@
 //! Trigonometric functions of f32 and their inverses.
 
 use super::{ROUND, poly};
+use crate::math::Fused;
 use crate::math::double::{self, quarter_turns};
 use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, PI};
 
@@ -44,15 +45,15 @@ pub(crate) const NEAR: f32 = 131_072.0;
 /// callers use two of these bits.
 #[inline(always)]
 fn reduce_near(x: f32) -> (f32, f32, u32) {
-    let k = x.mul_add(FRAC_2_PI, ROUND);
+    let k = x.fused(FRAC_2_PI, ROUND);
     let n = k - ROUND;
     // r is exact: it is a multiple of 2^-24 below 1, or x itself if n is 0
-    let r = (-n).mul_add(FRAC_PI_2, x);
+    let r = (-n).fused(FRAC_PI_2, x);
     let p = n * PIO2_MID;
-    let e = n.mul_add(PIO2_MID, -p);
+    let e = n.fused(PIO2_MID, -p);
     let hi = r - p;
     let low = ((r - hi) - p) - e;
-    (hi, (-n).mul_add(PIO2_LO, low), k.to_bits())
+    (hi, (-n).fused(PIO2_LO, low), k.to_bits())
 }
 
 /// Reduces any finite x, as `reduce_near` reduces a small one. It computes both `reduce_near` and `quarter_turns`, and
@@ -76,10 +77,10 @@ fn reduce(x: f32) -> (f32, f32, u32) {
 #[inline(always)]
 fn sine((r, low, q): (f32, f32, u32)) -> f32 {
     let z = r * r;
-    let s = r + (r * z).mul_add(poly(z, SIN), low);
+    let s = r + (r * z).fused(poly(z, SIN), low);
     // w is 1 - z/2; its rounding error is added with the small terms
-    let w = z.mul_add(-0.5, 1.0);
-    let c = w + (z * z).mul_add(poly(z, COS), z.mul_add(-0.5, 1.0 - w) - r * low);
+    let w = z.fused(-0.5, 1.0);
+    let c = w + (z * z).fused(poly(z, COS), z.fused(-0.5, 1.0 - w) - r * low);
     let v = if q & 1 == 0 { s } else { c };
     f32::from_bits(v.to_bits() ^ ((q & 2) << 30))
 }
@@ -120,7 +121,7 @@ pub(crate) fn tan(x: f32) -> f32 {
     let (f, q) = quarter_turns(x as f64);
     let r = f * std::f64::consts::FRAC_PI_2;
     let z = r * r;
-    let t = (r * z).mul_add(double::poly(z, TAN), r);
+    let t = (r * z).fused(double::poly(z, TAN), r);
     let odd = q & 1 != 0;
     let v = (if odd { -1.0 } else { t }) / (if odd { t } else { 1.0 });
     if x == 0.0 { x } else { v as f32 }
@@ -130,7 +131,7 @@ pub(crate) fn tan(x: f32) -> f32 {
 #[inline(always)]
 fn asin_parts(a: f32) -> (bool, f32, f32) {
     let large = a > 0.5;
-    let h = a.mul_add(-0.5, 0.5);
+    let h = a.fused(-0.5, 0.5);
     let s = if large { h.sqrt() } else { a };
     let z = if large { h } else { a * a };
     (large, s, s * z * poly(z, ASIN))
@@ -141,8 +142,8 @@ fn asin_parts(a: f32) -> (bool, f32, f32) {
 pub(crate) fn asin(x: f32) -> f32 {
     let (large, s, t) = asin_parts(x.abs());
     // h is π/2 - 2s; `end` adds its rounding error, -2t, and the low part of π/2
-    let h = (-2f32).mul_add(s, FRAC_PI_2);
-    let end = h + ((-2f32).mul_add(s, FRAC_PI_2 - h) - 2f32.mul_add(t, -PIO2_MID));
+    let h = (-2f32).fused(s, FRAC_PI_2);
+    let end = h + ((-2f32).fused(s, FRAC_PI_2 - h) - 2f32.fused(t, -PIO2_MID));
     (if large { end } else { s + t }).copysign(x)
 }
 
@@ -153,7 +154,7 @@ pub(crate) fn acos(x: f32) -> f32 {
     let p = (s + t).copysign(x);
     let middle = FRAC_PI_2 - (p - PIO2_MID);
     let end = if x < 0.0 { PI } else { 0.0 };
-    if large { 2f32.mul_add(p, end) } else { middle }
+    if large { 2f32.fused(p, end) } else { middle }
 }
 
 /// atan x.
@@ -164,6 +165,6 @@ pub(crate) fn atan(x: f32) -> f32 {
     let t = if large { 1.0 / a } else { a };
     let z = t * t;
     let p = (t * z)
-        .mul_add(poly(z, mutant!(atan_coefficient, ATAN.map(|c| if c == ATAN[0] { -0.333_033 } else { c }), ATAN)), t);
+        .fused(poly(z, mutant!(atan_coefficient, ATAN.map(|c| if c == ATAN[0] { -0.333_033 } else { c }), ATAN)), t);
     (if large { FRAC_PI_2 - (p - PIO2_MID) } else { p }).copysign(x)
 }

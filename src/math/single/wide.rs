@@ -1,6 +1,7 @@
 //! The rarer functions of f32, computed in f64. A vector has half as many lanes, but f64's rounding errors are not
 //! visible in the result.
 
+use crate::math::Fused;
 use crate::math::double::{self, ERFINV, ERFINV_TAIL, poly};
 use std::f64::consts::{FRAC_PI_2, LN_2, LOG2_E, PI};
 
@@ -66,14 +67,14 @@ fn ln_parts(x: f64) -> (f64, f64) {
     let m = f64::from_bits((i & 0x000f_ffff_ffff_ffff).wrapping_add(0x3fe6_a09e_667f_3bcd));
     let s = (m - 1.0) / (m + 1.0);
     let z = s * s;
-    (e, (s * z).mul_add(poly(z, LOG), 2.0 * s))
+    (e, (s * z).fused(poly(z, LOG), 2.0 * s))
 }
 
 /// ln x for positive normal finite x, with an error of 2^-44.
 #[inline(always)]
 fn ln(x: f64) -> f64 {
     let (e, l) = ln_parts(x);
-    e.mul_add(LN_2, l)
+    e.fused(LN_2, l)
 }
 
 /// 2^t for -1000 <= t <= 1000, with a relative error of 2^-32.
@@ -81,7 +82,7 @@ fn ln(x: f64) -> f64 {
 fn exp2(t: f64) -> f64 {
     let k = t + ROUND;
     let r = t - (k - ROUND);
-    let p = r.mul_add(poly(r, EXP2), 1.0);
+    let p = r.fused(poly(r, EXP2), 1.0);
     p * f64::from_bits(k.to_bits().wrapping_add(1023) << 52)
 }
 
@@ -91,7 +92,7 @@ pub(crate) fn pow(x: f32, y: f32) -> f32 {
     let (xd, yd) = (x as f64, y as f64);
     let a = xd.abs();
     let (e, l) = ln_parts(a);
-    let l = l.mul_add(LOG2_E, e);
+    let l = l.fused(LOG2_E, e);
     let l = if a == 0.0 { f64::NEG_INFINITY } else { l };
     let l = if a < f64::INFINITY { l } else { a };
     let t = yd * l;
@@ -121,7 +122,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     let t = if mutant!(atan2_of_infinities, n == d && d < f64::INFINITY, n == d) { 1.0 } else { t };
     let t = if n + d == 0.0 { 0.0 } else { t };
     let z = t * t;
-    let r = (t * z).mul_add(poly(z, ATAN), t);
+    let r = (t * z).fused(poly(z, ATAN), t);
     let r = if steep { FRAC_PI_2 - r } else { r };
     let r = if x.is_sign_negative() { PI - r } else { r };
     (r as f32).copysign(y)
@@ -131,7 +132,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn hypot(x: f32, y: f32) -> f32 {
     let (u, v) = (x as f64, y as f64);
-    let r = u.mul_add(u, v * v).sqrt() as f32;
+    let r = u.fused(u, v * v).sqrt() as f32;
     if (x.abs() == f32::INFINITY) | (y.abs() == f32::INFINITY) { f32::INFINITY } else { r }
 }
 
@@ -139,9 +140,9 @@ pub(crate) fn hypot(x: f32, y: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn asinh(x: f32) -> f32 {
     let a = (x as f64).abs();
-    let r = ln(a + a.mul_add(a, 1.0).sqrt());
+    let r = ln(a + a.fused(a, 1.0).sqrt());
     // near 0 the logarithm cancels, and two terms of the series are enough
-    let small = (a * a * a).mul_add(-1.0 / 6.0, a);
+    let small = (a * a * a).fused(-1.0 / 6.0, a);
     let r = if a < 1e-3 { small } else { r };
     (if a < f64::INFINITY { r } else { a } as f32).copysign(x)
 }
@@ -150,7 +151,7 @@ pub(crate) fn asinh(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn acosh(x: f32) -> f32 {
     let a = x as f64;
-    let r = ln(a + a.mul_add(a, -1.0).sqrt()) as f32;
+    let r = ln(a + a.fused(a, -1.0).sqrt()) as f32;
     let r = if a < f64::INFINITY { r } else { x };
     if x < 1.0 { f32::NAN } else { r }
 }
@@ -161,7 +162,7 @@ pub(crate) fn atanh(x: f32) -> f32 {
     let a = (x as f64).abs();
     let r = 0.5 * ln((1.0 + a) / (1.0 - a));
     // near 0 the logarithm cancels, and two terms of the series are enough
-    let small = (a * a * a).mul_add(1.0 / 3.0, a);
+    let small = (a * a * a).fused(1.0 / 3.0, a);
     let r = if a < 1e-3 { small } else { r };
     let r = if a < 1.0 { r } else { f64::NAN };
     (if a == 1.0 { f64::INFINITY } else { r } as f32).copysign(x)
@@ -186,7 +187,7 @@ pub(crate) fn cbrt(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn erfinv(x: f32) -> f32 {
     let a = (x as f64).abs();
-    let w = -ln((-a).mul_add(a, 1.0));
+    let w = -ln((-a).fused(a, 1.0));
     let near = poly(w - 3.0, ERFINV);
     let tail = poly(w.sqrt() - 3.2, ERFINV_TAIL);
     let r = a * if w < 6.0 { near } else { tail };
@@ -205,8 +206,8 @@ pub(crate) fn lgamma(x: f32) -> f32 {
     let z = if low { a + 8.0 } else { a };
     let w = 1.0 / z;
     // 0.9189… is ln √(2π)
-    let series = w.mul_add(poly(w * w, STIRLING), 0.918_938_533_204_672_8);
-    let stirling = (z - 0.5).mul_add(double::log(z), series - z);
+    let series = w.fused(poly(w * w, STIRLING), 0.918_938_533_204_672_8);
+    let stirling = (z - 0.5).fused(double::log(z), series - z);
     let f = a - a.round_ties_even();
     let sine = (f * poly(f * f, SIN_PI)).abs();
     let below = x < 0.0;

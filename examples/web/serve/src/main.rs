@@ -12,6 +12,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
+use walrus::FunctionId;
+use walrus::ir::{Instr, InstrLocId, TernOp, TernaryOp, VisitorMut, dfs_pre_order_mut};
+use wasm_bindgen_cli_support::Bindgen;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -38,6 +41,9 @@ const HEADERS: &str = "Content-Security-Policy: default-src 'self'; script-src '
 /// Whether a page has reported that all is drawn. The answer to `GET /ready` waits for this, so that a browser that takes a
 /// picture of the page, which it does when the page is loaded, waits too.
 static READY: AtomicBool = AtomicBool::new(false);
+/// The modules that are built, and their flags. Every browser that has WebGPU has the vector instructions of
+/// `plain`. A page loads `relaxed` if the browser has its multiply-add too, and rounds it once.
+const MODULES: [(&str, &str); 2] = [("relaxed", "--cfg cupric_relaxed_simd"), ("plain", "")];
 /// The longest report that the server takes from the page.
 const LONGEST_REPORT: usize = 1 << 20;
 
@@ -105,14 +111,16 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Options>>
 fn run(options: &Options) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the folder of the page is missing")?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let compile = || compile(root, &target, options);
+    let compile = |flags: &str| compile(root, &target, options, flags);
     if options.hashes {
         return hashes(&target, compile);
     }
     let site = target.join("site");
     if options.builds {
         println!("building the page; the first time takes some minutes");
-        bind(&compile()?, &site)?;
+        for (name, flags) in MODULES {
+            bind(&compile(flags)?, &site.join(name))?;
+        }
         for file in std::fs::read_dir(root.join("site"))? {
             let file = file?;
             std::fs::copy(file.path(), site.join(file.file_name()))?;
@@ -140,50 +148,99 @@ fn run(options: &Options) -> Result<()> {
 
 /// Writes the page's module and the JavaScript that loads it into a folder.
 fn bind(compiled: &Path, folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    let mut bindgen = Bindgen::new();
     bindgen.input_path(compiled.join("cupric_page.wasm")).remove_name_section(true);
-    bindgen.web(true).map_err(|e| e.to_string())?.typescript(false);
-    bindgen.generate(folder).map_err(|e| format!("{e:#}"))?;
+    bindgen.web(true).map_err(|e| e.to_string())?;
+    write(&mut bindgen, folder)?;
     let bytes = std::fs::metadata(folder.join("cupric_page_bg.wasm"))?.len();
     println!("{}: {:.2} MB", folder.display(), bytes as f64 / 1e6);
     Ok(())
 }
 
-/// Computes the golden hashes of the library's tests in node, and compares them with those of other machines.
-fn hashes(target: &Path, compile: impl FnOnce() -> Result<PathBuf>) -> Result<()> {
-    const KNOWN: &str = include_str!("../../../../tests/data/hashes.txt");
-    println!("building the golden hashes for WebAssembly");
-    let module = compile()?.join("cupric_hashes.wasm");
-    let folder = target.join("hashes");
-    std::fs::create_dir_all(&folder)?;
-    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
-    bindgen.input_path(module).nodejs(true).map_err(|e| e.to_string())?;
-    bindgen.typescript(false).generate(&folder).map_err(|e| format!("{e:#}"))?;
-    let script = "process.stdout.write(require('./cupric_hashes.js').all())";
-    let node = Command::new("node").args(["-e", script]).current_dir(&folder).stderr(Stdio::inherit()).output()?;
-    let found = String::from_utf8_lossy(&node.stdout).into_owned();
-    if !node.status.success() {
-        return Err("node failed".into());
+/// The functions of the library whose calls become an instruction of relaxed SIMD (`src/math/fused.rs`).
+const MULTIPLY_ADDS: [(&str, TernaryOp); 2] =
+    [("cupric_f32x4_madd", TernaryOp::F32x4RelaxedMadd), ("cupric_f64x2_madd", TernaryOp::F64x2RelaxedMadd)];
+
+/// Writes a module and its JavaScript into a folder. Replaces calls of [`MULTIPLY_ADDS`].
+fn write(bindgen: &mut Bindgen, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut output = bindgen.typescript(false).generate_output().map_err(|e| format!("{e:#}"))?;
+    let module = output.wasm_mut();
+    let mut calls = Calls(HashMap::new());
+    for (name, op) in MULTIPLY_ADDS {
+        // only the module for relaxed SIMD has them
+        if let Ok(function) = module.exports.get_func(name) {
+            calls.0.insert(function, op);
+            module.exports.remove(name).map_err(|e| format!("{e:#}"))?;
+        }
     }
+    for (_, function) in module.funcs.iter_local_mut() {
+        let entry = function.entry_block();
+        dfs_pre_order_mut(&mut calls, function, entry);
+    }
+    output.emit(folder).map_err(|e| format!("{e:#}").into())
+}
+
+/// The functions whose calls become an instruction.
+struct Calls(HashMap<FunctionId, TernaryOp>);
+
+impl VisitorMut for Calls {
+    fn visit_instr_mut(&mut self, instruction: &mut Instr, _: &mut InstrLocId) {
+        if let Instr::Call(call) = instruction
+            && let Some(op) = self.0.get(&call.func)
+        {
+            *instruction = Instr::TernOp(TernOp { op: *op });
+        }
+    }
+}
+
+/// Computes the golden hashes of the library's tests in node with each module, and compares them with those of other
+/// machines. In an engine that rounds the products of `relaxed`, the library must return an error.
+fn hashes(target: &Path, compile: impl Fn(&str) -> Result<PathBuf>) -> Result<()> {
+    println!("building the golden hashes for WebAssembly");
+    let folder = |name: &str| target.join("hashes").join(name);
+    for (name, flags) in MODULES {
+        let module = compile(flags)?.join("cupric_hashes.wasm");
+        let mut bindgen = Bindgen::new();
+        bindgen.input_path(module).nodejs(true).map_err(|e| e.to_string())?;
+        write(&mut bindgen, &folder(name))?;
+        compute(name, &folder(name), &[])?;
+    }
+    // on x86 V8 rounds products if it may not use this extension; on other processors it ignores the flag
+    match compute("relaxed, products rounded", &folder("relaxed"), &["--no-enable-fma3"]) {
+        Err(e) if !e.to_string().contains("this engine rounds the products of relaxed SIMD") => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Computes the golden hashes with the module of a folder, and compares them with those of other machines.
+fn compute(name: &str, folder: &Path, flags: &[&str]) -> Result<()> {
+    const KNOWN: &str = include_str!("../../../../tests/data/hashes.txt");
+    // node 20 has relaxed SIMD behind this flag; later versions ignore it
+    let script = "require('v8').setFlagsFromString('--experimental-wasm-relaxed-simd');
+        process.stdout.write(require('./cupric_hashes.js').all())";
+    let node = Command::new("node").args(flags).args(["-e", script]).current_dir(folder).output()?;
+    if !node.status.success() {
+        return Err(format!("node failed: {}", String::from_utf8_lossy(&node.stderr)).into());
+    }
+    let found = String::from_utf8_lossy(&node.stdout).into_owned();
     let (found, known): (Vec<&str>, Vec<&str>) = (found.lines().collect(), KNOWN.lines().collect());
     let wrong: Vec<&&str> = found.iter().filter(|line| !known.contains(line)).collect();
-    println!("{} of {} golden hashes are right in WebAssembly", found.len() - wrong.len(), known.len());
+    println!("{} of {} golden hashes are right in WebAssembly ({name})", found.len() - wrong.len(), known.len());
     if wrong.is_empty() && found.len() == known.len() {
         return Ok(());
     }
     Err(format!("other bits than on other machines, such as {:?}", &wrong[..wrong.len().min(10)]).into())
 }
 
-/// Compiles the page for WebAssembly, for tests together with the golden hashes, because the library is then compiled
-/// once. Returns the folder of the modules.
-fn compile(root: &Path, target: &Path, options: &Options) -> Result<PathBuf> {
+/// Compiles the page for WebAssembly with these flags, for tests together with the golden hashes, because the
+/// library is then compiled once. Returns the folder of the modules.
+fn compile(root: &Path, target: &Path, options: &Options, flags: &str) -> Result<PathBuf> {
     let profile = if options.quick { "quick" } else { "release" };
     let hashes = options.quick || options.hashes;
     let packages: &[&str] = if hashes { &["-p", "cupric-page", "-p", "cupric-hashes"] } else { &["-p", "cupric-page"] };
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    // every browser that has WebGPU has these vector instructions too
-    let flags = "-C target-feature=+simd128 -C link-arg=-zstack-size=4194304";
+    let flags = format!("-C target-feature=+simd128 -C link-arg=-zstack-size=4194304 {flags}");
     let built = Command::new(cargo)
         .args(["build", "--profile", profile, "--target", "wasm32-unknown-unknown", "--lib"])
         .args(packages)
@@ -274,13 +331,15 @@ fn answer(mut stream: TcpStream, host: &str, folder: &Path, reports: &Sender<Str
 
 /// Returns the file of a path, and its type. The list is all that is served, so no path leads out of the folder.
 fn file(path: &str) -> Option<(&'static str, &'static str)> {
-    const FILES: [(&str, &str, &str); 6] = [
+    const FILES: [(&str, &str, &str); 8] = [
         ("/", "index.html", "text/html; charset=utf-8"),
         ("/page.js", "page.js", "text/javascript"),
         ("/style.css", "style.css", "text/css"),
         ("/icon.svg", "icon.svg", "image/svg+xml"),
-        ("/cupric_page.js", "cupric_page.js", "text/javascript"),
-        ("/cupric_page_bg.wasm", "cupric_page_bg.wasm", "application/wasm"),
+        ("/plain/cupric_page.js", "plain/cupric_page.js", "text/javascript"),
+        ("/plain/cupric_page_bg.wasm", "plain/cupric_page_bg.wasm", "application/wasm"),
+        ("/relaxed/cupric_page.js", "relaxed/cupric_page.js", "text/javascript"),
+        ("/relaxed/cupric_page_bg.wasm", "relaxed/cupric_page_bg.wasm", "application/wasm"),
     ];
     let path = path.split('?').next().unwrap_or_default();
     FILES.iter().find(|(name, ..)| *name == path).map(|(_, file, kind)| (*file, *kind))
