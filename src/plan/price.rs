@@ -1,5 +1,5 @@
-//! Checks that a device supports the types and functions of a graph, and returns what its nodes cost to run and to
-//! compile.
+//! Checks that a device supports the types and functions of a graph, and models costs: what nodes cost to run and to
+//! compile, and the time of a plan.
 
 use super::graph::{Arena, PlanNode};
 use crate::base::dtype::{Compute, DType};

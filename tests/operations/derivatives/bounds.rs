@@ -110,7 +110,8 @@ fn derivatives_are_within_their_bounds() {
     if bless {
         std::fs::write(path, table).unwrap();
     }
-    assert!(wrong.is_empty() || bless, "{}", wrong.join("\n"));
+    let advice = "CUPRIC_BLESS=1 writes the bounds to tests/data/gradients.csv";
+    assert!(wrong.is_empty() || bless, "{}\n{advice}", wrong.join("\n"));
 }
 
 /// Functions that choose or copy an operand, whose derivatives are exact (`rows.rs` compares them).

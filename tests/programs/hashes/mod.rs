@@ -46,8 +46,16 @@ fn pinned_programs_say_something() {
 }
 
 fn differences(what: &str, got: &BTreeMap<String, u64>, want: &BTreeMap<String, u64>) {
-    let wrong: Vec<&String> = got.keys().chain(want.keys()).filter(|k| got.get(*k) != want.get(*k)).collect();
-    assert!(wrong.is_empty(), "{what}: {} of {} differ: {wrong:?}", wrong.len(), want.len());
+    let new: Vec<&String> = got.keys().filter(|k| !want.contains_key(*k)).collect();
+    let wrong: Vec<&String> = want.keys().filter(|k| got.get(*k) != want.get(*k)).collect();
+    assert!(
+        new.is_empty() && wrong.is_empty(),
+        "{what}: {} of {} differ: {wrong:?}; {} have no line: {new:?}\nCUPRIC_BLESS=1 writes all of `golden_hashes` to \
+         tests/data/hashes.txt",
+        wrong.len(),
+        want.len(),
+        new.len()
+    );
 }
 
 fn file(name: &str) -> PathBuf {
