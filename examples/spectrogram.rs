@@ -1,5 +1,4 @@
-//! The spectrogram of a chirp that rises and falls, beside a steady tone and noise: Fourier transforms of overlapping
-//! windows, which are views of the samples.
+//! The spectrogram of a chirp that rises and falls, beside a steady tone and noise, by a short-time Fourier transform.
 //!
 //! ```text
 //! cargo run --release --example spectrogram
@@ -54,8 +53,7 @@ fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
     // Hann's window fades each part in and out, so that a tone between two frequencies does not spread over all
     let fade = 0.5 - 0.5 * (arange(0, window, 1, DType::F32) * (2.0 * PI / window as f64)).cos();
-    let parts = signal.sliding_windows(window, 0).slice(s![..;hop as isize, ..]);
-    let spectrum = fft::rfft(parts * fade, -1);
+    let spectrum = fft::stft(&signal, fade, hop);
     let power = (spectrum.real().square() + spectrum.imag().square()).eval()?;
     device.synchronize()?;
     let took = started.elapsed().as_secs_f64();

@@ -326,11 +326,12 @@ pub use ops::statistics::*;
 pub use ops::train;
 pub use plan::backend::{MemoryInfo, Numerics, Stats};
 
-/// Discrete Fourier transforms: the functions of the Array API's `fft` and NumPy's.
+/// Discrete Fourier transforms: the functions of the Array API's `fft` and NumPy's, and of SciPy the cosine transform, the
+/// short-time transform and convolution.
 pub mod fft {
     pub use crate::ops::fourier::{
-        Norm, Options, fft, fftfreq, fftn, fftshift, hfft, ifft, ifftn, ifftshift, ihfft, irfft, irfftn, rfft,
-        rfftfreq, rfftn,
+        Norm, Options, dct, fft, fftconvolve, fftfreq, fftn, fftshift, hfft, idct, ifft, ifftn, ifftshift, ihfft,
+        irfft, irfftn, istft, rfft, rfftfreq, rfftn, stft,
     };
 }
 

@@ -20,6 +20,7 @@ mod scans;
 mod searching;
 mod segments;
 mod sets;
+mod signals;
 mod sort;
 mod sorting;
 mod statistics;

@@ -3,7 +3,7 @@
 use super::{Call, Direction, Scale, resized};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Loc, Result};
-use crate::base::layout::{self, Shape, View};
+use crate::base::layout::{self, View};
 use crate::graph::expr::{Expr, binary, cast, choose, routine, unary, view};
 use crate::graph::routine::{FFT, INVERSE, SCALE_BY_LENGTH, SCALE_BY_ROOT, fft_params, is_smooth};
 use crate::graph::ufunc::{arithmetic, logic, special};
@@ -94,14 +94,9 @@ fn bluestein(mut parts: [Expr; 2], axis: usize, direction: Direction, scale: Sca
         );
     }
     let m = (2 * n - 1..).find(|m| is_smooth(*m)).unwrap_or(usize::MAX);
-    // the axes after the transformed one have length 1, so that the roots broadcast
-    let along = |count: usize| -> Shape {
-        let after = parts[0].0.shape.len() - 1 - axis;
-        std::iter::once(count).chain(std::iter::repeat_n(1, after)).collect()
-    };
-    let position = iota(along(n), 0, at);
+    let position = positions(&parts[0], axis, n, at);
     let chirp = half_turns(&position, n, dtype, at);
-    let position = iota(along(m), 0, at);
+    let position = positions(&parts[0], axis, m, at);
     let from_end = binary(&arithmetic::subtract, m, &position, at);
     let distance = binary(&arithmetic::minimum, position, from_end, at);
     let is_used = binary(&logic::less, &distance, n, at);
@@ -129,8 +124,14 @@ fn bluestein(mut parts: [Expr; 2], axis: usize, direction: Direction, scale: Sca
     Ok(results)
 }
 
+/// Returns the numbers from 0 to below `n` along an axis of an operand, to which they broadcast.
+pub(super) fn positions(like: &Expr, axis: usize, n: usize, at: Loc) -> Expr {
+    let after = like.0.shape.len() - 1 - axis;
+    iota(std::iter::once(n).chain(std::iter::repeat_n(1, after)).collect(), 0, at)
+}
+
 /// Returns the products of complex numbers.
-fn product([a, b]: &[Expr; 2], [c, d]: &[Expr; 2], at: Loc) -> [Expr; 2] {
+pub(super) fn product([a, b]: &[Expr; 2], [c, d]: &[Expr; 2], at: Loc) -> [Expr; 2] {
     let times = |x: &Expr, y: &Expr| binary(&arithmetic::multiply, x, y, at);
     let re = binary(&arithmetic::subtract, times(a, c), times(b, d), at);
     [re, binary(&arithmetic::add, times(a, d), times(b, c), at)]

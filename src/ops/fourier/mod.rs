@@ -4,8 +4,10 @@
 
 mod axis;
 mod frequencies;
+mod signal;
 
 pub use frequencies::{fftfreq, fftshift, ifftshift, rfftfreq};
+pub use signal::{dct, fftconvolve, idct, istft, stft};
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -237,48 +239,55 @@ fn finish(parts: Result<[Expr; 2]>, call: Call) -> Complex {
     Complex::pair(call.op, re, im, call.at)
 }
 
-/// Transforms real numbers along axes. Of the last axis only the first half is returned, because the other numbers are
-/// the conjugates of these.
+/// Transforms real numbers along the axes of options.
 fn from_real(op: &'static str, x: Expr, options: Options, one: bool, scale: Scale, at: Loc) -> Complex {
     let call = Call { op, at };
-    let build = || {
-        let mut axes = along(&options, x.checked()?.shape.len(), one, call)?;
-        let (last, n) = axes.pop().unwrap_or_default();
-        let x = floats(&x, call)?;
-        let x = resized(&x, last, n.unwrap_or(x.0.shape[last]), call)?;
-        let half = x.checked()?.shape[last] / 2 + 1;
-        let parts = transform(numbers(Parts::Real(x), call)?, last, Direction::Forward, scale, call)?;
-        let mut parts = parts.map(|e| part(&e, last, [0, half], 1, call));
-        for (axis, n) in axes {
-            parts = resized_parts(&parts, axis, n, call)?;
-            parts = transform(parts, axis, Direction::Forward, scale, call)?;
-        }
-        Ok(parts)
-    };
+    let build = || half_spectrum(&x, along(&options, x.checked()?.shape.len(), one, call)?, scale, call);
     finish(build(), call)
 }
 
-/// Transforms complex numbers along axes to real numbers: the opposite of [`from_real`].
+/// Transforms real numbers along axes. Of the last axis named only the first half is returned, because the other numbers
+/// are the conjugates of these.
+fn half_spectrum(x: &Expr, mut axes: Along, scale: Scale, call: Call) -> Result<[Expr; 2]> {
+    let (last, n) = axes.pop().unwrap_or_default();
+    let x = floats(x, call)?;
+    let x = resized(&x, last, n.unwrap_or(x.0.shape[last]), call)?;
+    let half = x.checked()?.shape[last] / 2 + 1;
+    let parts = transform(numbers(Parts::Real(x), call)?, last, Direction::Forward, scale, call)?;
+    let mut parts = parts.map(|e| part(&e, last, [0, half], 1, call));
+    for (axis, n) in axes {
+        parts = resized_parts(&parts, axis, n, call)?;
+        parts = transform(parts, axis, Direction::Forward, scale, call)?;
+    }
+    Ok(parts)
+}
+
+/// Transforms complex numbers along the axes of options to real numbers: the opposite of [`from_real`].
 fn to_real(op: &'static str, x: Parts, options: Options, one: bool, scale: Scale, at: Loc) -> Expr {
     let call = Call { op, at };
     carry(at, || {
-        let mut parts = numbers(x, call)?;
-        let mut axes = along(&options, parts[0].0.shape.len(), one, call)?;
-        let (last, n) = axes.pop().unwrap_or_default();
-        for (axis, n) in axes {
-            parts = resized_parts(&parts, axis, n, call)?;
-            parts = transform(parts, axis, Direction::Inverse, scale, call)?;
-        }
-        let have = parts[0].checked()?.shape[last];
-        let n = n.unwrap_or(2 * have.saturating_sub(1));
-        if n == 0 || have == 0 {
-            let detail = format!("{have} numbers along axis {last} are the transform of no real number; set lengths");
-            return Err(call.error(ErrorKind::Shape, detail));
-        }
-        let parts = hermitian(&resized_parts(&parts, last, Some(n / 2 + 1), call)?, last, n, call)?;
-        let [re, _] = transform(parts, last, Direction::Inverse, scale, call)?;
-        Ok(re)
+        let parts = numbers(x, call)?;
+        let axes = along(&options, parts[0].0.shape.len(), one, call)?;
+        of_half_spectrum(parts, axes, scale, call)
     })
+}
+
+/// Returns the real numbers of which [`half_spectrum`] returns the transform.
+fn of_half_spectrum(mut parts: [Expr; 2], mut axes: Along, scale: Scale, call: Call) -> Result<Expr> {
+    let (last, n) = axes.pop().unwrap_or_default();
+    for (axis, n) in axes {
+        parts = resized_parts(&parts, axis, n, call)?;
+        parts = transform(parts, axis, Direction::Inverse, scale, call)?;
+    }
+    let have = parts[0].checked()?.shape[last];
+    let n = n.unwrap_or(2 * have.saturating_sub(1));
+    if n == 0 || have == 0 {
+        let detail = format!("{have} numbers along axis {last} are the transform of no real number; set lengths");
+        return Err(call.error(ErrorKind::Shape, detail));
+    }
+    let parts = hermitian(&resized_parts(&parts, last, Some(n / 2 + 1), call)?, last, n, call)?;
+    let [re, _] = transform(parts, last, Direction::Inverse, scale, call)?;
+    Ok(re)
 }
 
 /// Returns all `n` numbers of a transform of real numbers along an axis from the first half of them. The imaginary parts

@@ -31,6 +31,7 @@ const FILES: &[&str] = &[
     "ops/distributions/order.rs",
     "ops/fourier/mod.rs",
     "ops/fourier/frequencies.rs",
+    "ops/fourier/signal.rs",
     "ops/linalg/derived.rs",
     "ops/linalg/eig.rs",
     "ops/linalg/eigh.rs",
