@@ -95,7 +95,10 @@ fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
         "remainder" | "fmod" | "floor_divide" => {
             let periods = (v[0] / v[1]).abs() + 1.0;
             let moved = operands[0].error + operands[1].error * periods;
-            moved.is_nan() || moved > v[1].abs() / 4.0
+            // within the errors a remainder may wrap around, to values between those at the ends
+            let rest = (v[0] % v[1]).abs();
+            let wraps = row.name != "floor_divide" && moved > 0.0 && rest.min(v[1].abs() - rest) <= moved;
+            moved.is_nan() || moved > v[1].abs() / 4.0 || wraps
         }
         // a power of a negative number is NaN unless the exponent is an integer
         "pow" => operands[0].low() < 0.0 && operands[1].error > 0.0,
