@@ -260,7 +260,7 @@ fn put_four_FACTOR(to: u32, step: u32, four: Four) {
 // end
 
 // block: halves by vectors
-// The same where the four always lie side by side: in vectors, which are stored at once.
+// The f16 of a factor in workgroup memory, in vectors: the four that an invocation puts there lie side by side.
 const UNIT_FACTOR = 4u;
 var<workgroup> halves_FACTOR: array<Four, HALVES_FACTOR / 4u>;
 

@@ -1,7 +1,7 @@
 //! Fused multiply-adds: `a · b + c`, rounded once.
 //!
-//! Processors have an instruction for them, and WebAssembly does not: there `mul_add` calls a function, which takes ten
-//! times as long. The extension relaxed SIMD has an instruction, which each engine may round once or twice. But in a
+//! Processors have an instruction for them, and WebAssembly does not: there `mul_add` calls a function, which is
+//! slow. The extension relaxed SIMD has an instruction, which each engine may round once or twice. But in a
 //! module with this target feature LLVM 22 also selects minima and maxima by instructions whose result for NaN and zeros
 //! is the engine's choice. So a build with `--cfg cupric_relaxed_simd` calls two functions, and a tool replaces these calls
 //! in the finished module by the instruction (`examples/web/serve`). Then the CPU returns an error if the engine rounds

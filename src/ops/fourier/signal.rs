@@ -106,8 +106,8 @@ pub fn dct(x: impl Operand, options: impl Into<Options>) -> Expr {
     carry(at, || {
         let (x, axis, n) = one_axis(&x, &options, call)?;
         // the elements with even numbers, then those with odd ones from the last to the first
-        let odd = view(call.op, &every_second(&x, axis, 1, call), at, |shape| Ok(View::flip(shape, &[axis])));
-        let x = join(call.op, vec![every_second(&x, axis, 0, call), odd], axis as isize, at);
+        let odd = view(call.op, &strided(&x, axis, 1, 2, call), at, |shape| Ok(View::flip(shape, &[axis])));
+        let x = join(call.op, vec![strided(&x, axis, 0, 2, call), odd], axis as isize, at);
         let zeros = Expr::fill_on(x.0.device, Scalar::Float(0.0), x.0.shape.clone(), x.0.dtype, at);
         let [re, im] = transform([x, zeros], axis, Direction::Forward, Scale::One, call)?;
         let [c, s] = quarter_turns(&re, axis, n, call);
@@ -172,11 +172,7 @@ fn one_axis(x: &Expr, options: &Options, call: Call) -> Result<(Expr, usize, usi
     Ok((x, axis, n))
 }
 
-/// Returns every second element along an axis.
-fn every_second(x: &Expr, axis: usize, first: isize, call: Call) -> Expr {
-    strided(x, axis, first, 2, call)
-}
-
+/// Returns every `step`-th element along an axis, from the first one on.
 fn strided(x: &Expr, axis: usize, first: isize, step: isize, call: Call) -> Expr {
     view(call.op, x, call.at, |shape| {
         let mut items: SmallVec<[SliceItem; 6]> =
