@@ -29,7 +29,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout, Shape, Strides, copied, filled_arg};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, strong};
 use crate::plan;
-use crate::plan::backend::{Lines, wait};
+use crate::plan::backend::{SourceLines, wait};
 use crate::plan::kernel::Kernel;
 use smallvec::smallvec;
 use std::fmt;

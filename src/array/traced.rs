@@ -4,7 +4,7 @@
 //! other arrays with the same layouts, and draws other random numbers.
 
 use super::Array;
-use super::check::{self, Checked, Wanted};
+use super::check::{self, Checked, WantedChecks};
 use super::checked::refuse;
 use super::evaluate::{apart, constant};
 use super::execute::{Results, compute};
@@ -24,7 +24,7 @@ pub(crate) struct Traced {
     placeholders: Vec<Expr>,
     device: u32,
     /// The checks of the device, which are a part of the plan.
-    checks: Wanted,
+    checks: WantedChecks,
     results: Vec<Source>,
     /// Nothing if no result needs a kernel.
     planned: Option<Planned>,
@@ -70,7 +70,7 @@ fn device_of(arrays: &[Array]) -> u32 {
     arrays.first().map_or_else(|| Device::with(0, Device::id), |a| a.0.0.device)
 }
 
-fn checks_of(device: u32) -> Result<Wanted> {
+fn checks_of(device: u32) -> Result<WantedChecks> {
     Device::with(device, |d| check::of_device(d.backend().checks()))
 }
 
@@ -157,7 +157,7 @@ impl Traced {
 impl Planned {
     fn new(
         roots: &[&Expr],
-        checks: Wanted,
+        checks: WantedChecks,
         device: &Device,
         given: impl Fn(&Buffer, usize) -> Option<(usize, isize)>,
         at: Loc,

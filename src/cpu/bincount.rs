@@ -2,7 +2,7 @@
 //! counts its part in its own table in scratch memory, and the tables are added up. Sums of integers do not depend on
 //! the order.
 
-use super::operands::{Operands, Refused, each_chunk};
+use super::operands::{Refused, RoutineMemory, each_chunk};
 use crate::base::dtype::{DType, Element};
 
 /// The number of counts that one task adds up over all tables. 4,096 counts of 8 bytes are 32 KiB, the size of a common
@@ -10,7 +10,7 @@ use crate::base::dtype::{DType, Element};
 const COUNTS: usize = 1 << 12;
 
 /// Runs the routine.
-pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype {
         DType::U8 => count::<u8>(call),
         DType::I8 => count::<i8>(call),
@@ -26,7 +26,7 @@ pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
     }
 }
 
-fn count<T: Element + Into<i128>>(call: &mut Operands<'_>) -> Result<(), Refused>
+fn count<T: Element + Into<i128>>(call: &mut RoutineMemory<'_>) -> Result<(), Refused>
 where
     usize: TryFrom<T>,
 {

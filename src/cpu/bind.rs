@@ -2,7 +2,7 @@
 //! returns all pointers of the plan's steps into buffers. It checks that the elements that a step accesses are in the
 //! buffer.
 
-use super::memory::Pool;
+use super::memory::MemoryPool;
 use super::parts::internal;
 use super::program::Program;
 use crate::base::buffer::Buffer;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub(super) struct Run<'a> {
     pub bindings: &'a Bindings<'a>,
     pub temps: &'a [Buffer],
-    pub pool: &'a Pool,
+    pub pool: &'a MemoryPool,
     /// Whether this is a rehearsal, in which steps only allocate their scratch and write nothing. A rehearsal finds out
     /// whether memory is missing before a write in place begins.
     pub rehearses: bool,
@@ -125,7 +125,7 @@ struct BadIndex {
 /// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of `program.places[i]` (null
 /// for an affine index, which has no memory), and every element of that place's span is in a buffer that lives as long
 /// as `run`.
-pub(super) struct Bound<'a> {
+pub(super) struct BoundProgram<'a> {
     pub program: &'a Program,
     pub run: &'a Run<'a>,
     at: SmallVec<[*mut u8; 6]>,
@@ -137,10 +137,10 @@ pub(super) struct Bound<'a> {
 
 // SAFETY: nothing changes the pointers. The buffers live as long as the run, and tasks access disjoint tiles of them
 // (*alive* and *disjoint* of [`Program`]).
-unsafe impl Sync for Bound<'_> {}
+unsafe impl Sync for BoundProgram<'_> {}
 
-impl<'a> Bound<'a> {
-    pub fn new(program: &'a Program, run: &'a Run<'a>) -> Result<Bound<'a>> {
+impl<'a> BoundProgram<'a> {
+    pub fn new(program: &'a Program, run: &'a Run<'a>) -> Result<BoundProgram<'a>> {
         run.has_scalars(program.name, program.scalars)?;
         let mut at = SmallVec::with_capacity(program.places.len());
         for place in &program.places {
@@ -149,7 +149,7 @@ impl<'a> Bound<'a> {
                 None => std::ptr::null_mut(),
             });
         }
-        Ok(Bound { program, run, at, bad: Mutex::new(None), is_bad: AtomicBool::new(false) })
+        Ok(BoundProgram { program, run, at, bad: Mutex::new(None), is_bad: AtomicBool::new(false) })
     }
 
     /// Returns the address of element 0 of one of the program's places. Strides count from it.

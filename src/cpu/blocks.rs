@@ -3,9 +3,9 @@
 
 use super::bind::Run;
 use super::parts::FillValue;
-use super::strided::{self, Block};
-use super::threaded::{LARGE, Place, SMALL, Threaded};
-use super::tiles::Tile;
+use super::strided::{self, StridedBlock};
+use super::threaded::{LARGE, MemoryOperand, SMALL, Threaded};
+use super::tiles::TileBounds;
 use crate::base::error::Result;
 use crate::math::simd::threaded::{self, Base};
 use smallvec::SmallVec;
@@ -19,7 +19,7 @@ const LEAST_ALIGNED: usize = 8;
 struct Scratch<const N: usize>(std::mem::MaybeUninit<[u8; N]>);
 
 /// A program with the addresses of its places in the buffers of a run.
-pub(super) struct Bound<'a> {
+pub(super) struct BoundBlocks<'a> {
     program: &'a Threaded,
     scalars: &'a [u64],
     /// The address of element 0 of each place.
@@ -27,27 +27,27 @@ pub(super) struct Bound<'a> {
 }
 
 // SAFETY: several tasks use the pointers, but each accesses its own tiles (*disjoint* of [`Threaded`]).
-unsafe impl Sync for Bound<'_> {}
+unsafe impl Sync for BoundBlocks<'_> {}
 
 impl Threaded {
     /// Binds the program to the buffers of a run.
-    pub fn bind<'a>(&'a self, run: &'a Run<'_>) -> Result<Bound<'a>> {
+    pub fn bind<'a>(&'a self, run: &'a Run<'_>) -> Result<BoundBlocks<'a>> {
         let scalars = run.bindings.scalars;
         run.has_scalars(self.name, self.scalars)?;
         let mut at = SmallVec::with_capacity(self.places.len());
         for p in &self.places {
             at.push(run.locate(self.name, p.buffer, p.size, p.offset, p.span)?);
         }
-        Ok(Bound { program: self, scalars, at })
+        Ok(BoundBlocks { program: self, scalars, at })
     }
 }
 
-impl Bound<'_> {
+impl BoundBlocks<'_> {
     /// Runs tiles. The caller should pass neighbouring tiles of a row as one.
     ///
     /// # Safety
     /// The tiles are in the kernel's index space, and no other task runs them.
-    pub unsafe fn run(&self, tiles: impl Iterator<Item = Tile>) {
+    pub unsafe fn run(&self, tiles: impl Iterator<Item = TileBounds>) {
         // SAFETY: the caller's conditions.
         unsafe {
             match self.program.scratch() {
@@ -61,7 +61,7 @@ impl Bound<'_> {
     ///
     /// # Safety
     /// The tiles are in the kernel's index space, and no other task runs them.
-    unsafe fn run_with<const N: usize>(&self, scratch: &mut Scratch<N>, tiles: impl Iterator<Item = Tile>) {
+    unsafe fn run_with<const N: usize>(&self, scratch: &mut Scratch<N>, tiles: impl Iterator<Item = TileBounds>) {
         let p = self.program;
         assert!(p.scratch() <= N, "`compile` makes no program of more scratch");
         let (scratch, vector) = (scratch.0.as_mut_ptr().cast::<u8>(), p.block / 8);
@@ -183,11 +183,11 @@ impl Bound<'_> {
     /// Runs the last `n` elements of a row, fewer than a block, in scratch.
     ///
     /// # Safety
-    /// As for [`Bound::row`]; `bases` are the bases of this row, and the elements start at element `from` of the row.
+    /// As for [`BoundBlocks::row`]; `bases` are the bases of this row, and the elements start at element `from` of the row.
     unsafe fn tail(&self, from: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
         let p = self.program;
         let inside = |number: usize| rest.wrapping_add(number * p.block);
-        let outside = |place: &Place, base: &Base| Block {
+        let outside = |place: &MemoryOperand, base: &Base| StridedBlock {
             ptr: base.at.wrapping_offset(from as isize * base.step),
             rows: 0,
             cols: place.step,
@@ -197,7 +197,7 @@ impl Bound<'_> {
         // not stream.
         unsafe {
             for (number, place) in p.places.iter().enumerate().filter(|(_, place)| !place.is_store && place.step != 0) {
-                let scratch = Block { ptr: inside(number), rows: 0, cols: 1 };
+                let scratch = StridedBlock { ptr: inside(number), rows: 0, cols: 1 };
                 std::ptr::write_bytes(scratch.ptr, 0, p.block);
                 strided::copy(place.size, outside(place, &bases[number]), scratch, 1, n);
             }
@@ -212,7 +212,7 @@ impl Bound<'_> {
             }
             threaded::run(&p.code, &p.runs, &inner, 0, 1, p.block / p.word);
             for (number, place) in p.places.iter().enumerate().filter(|(_, place)| place.is_store) {
-                let scratch = Block { ptr: inside(number), rows: 0, cols: 1 };
+                let scratch = StridedBlock { ptr: inside(number), rows: 0, cols: 1 };
                 strided::copy(place.size, scratch, outside(place, &bases[number]), 1, n);
             }
         }

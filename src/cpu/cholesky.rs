@@ -2,12 +2,12 @@
 //! contiguous: row k is the column k of the lower factor.
 
 use super::linear::{Lowest, ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
-use super::operands::{Operands, Refused, Target};
+use super::operands::{Refused, RoutineMemory, SharedTarget};
 use crate::base::dtype::DType;
 use std::cmp::Ordering;
 
 /// Runs the routine.
-pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_matrix::<f64>(call, of_f64)
     } else {
@@ -23,10 +23,10 @@ type Function<T> = fn(&mut [T], usize) -> Option<usize>;
 compiled!(of_f32, factorise::<f32>(memory: &mut [f32], n: usize) -> Option<usize>);
 compiled!(of_f64, factorise::<f64>(memory: &mut [f64], n: usize) -> Option<usize>);
 
-fn each_matrix<T: Real>(call: &mut Operands<'_>, factorise: Function<T>) -> Result<(), Refused> {
+fn each_matrix<T: Real>(call: &mut RoutineMemory<'_>, factorise: Function<T>) -> Result<(), Refused> {
     let n = call.call.params[0] as usize;
     let (from, Some(to)) = (call.operand::<T>(0), call.result::<T>(0)) else { return Ok(()) };
-    let (to, lowest) = (Target(to), Lowest::new());
+    let (to, lowest) = (SharedTarget(to), Lowest::new());
     in_tasks(from.len() / (n * n), n * n * n / 6 + n * n, |[first, end]| {
         let mut memory = vec![T::ZERO; n * n];
         for matrix in first..end {

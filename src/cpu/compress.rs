@@ -1,7 +1,7 @@
 //! `nonzero` and `compress` on the CPU. Each task counts the true elements of its chunk of the mask. The sum of the
 //! counts of all earlier tasks is the position at which a task begins to write.
 
-use super::operands::{Operands, Refused, Target, Words};
+use super::operands::{BitPattern, Refused, RoutineMemory, SharedTarget};
 use super::share::share;
 use crate::graph::routine::COMPRESS_CHUNK as CHUNK;
 
@@ -9,7 +9,7 @@ use crate::graph::routine::COMPRESS_CHUNK as CHUNK;
 const BLOCK: usize = 128;
 
 /// Runs `nonzero`.
-pub(super) fn nonzero(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn nonzero(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     compact::<u64>(call, |start, mask, block| {
         let mut n = 0;
         for (i, m) in mask.iter().enumerate() {
@@ -22,7 +22,7 @@ pub(super) fn nonzero(call: &mut Operands<'_>) -> Result<(), Refused> {
 }
 
 /// Runs `compress`.
-pub(super) fn compress(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn compress(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[1].meta.dtype.size() {
         1 => elements::<u8>(call),
         2 => elements::<u16>(call),
@@ -32,7 +32,7 @@ pub(super) fn compress(call: &mut Operands<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-fn elements<W: Words>(call: &mut Operands<'_>) {
+fn elements<W: BitPattern>(call: &mut RoutineMemory<'_>) {
     let elements = call.words::<W>(1);
     compact::<W>(call, |start, mask, block| {
         let mut n = 0;
@@ -47,13 +47,16 @@ fn elements<W: Words>(call: &mut Operands<'_>) {
 /// Calls `gather` for each block of the mask, with the position of its first element, its elements, and a buffer.
 /// `gather` writes the words of the true elements to the buffer and returns their number. These words are appended to
 /// the result.
-fn compact<W: Words>(call: &mut Operands<'_>, gather: impl Fn(usize, &[u8], &mut [W; BLOCK]) -> usize + Sync) {
+fn compact<W: BitPattern>(
+    call: &mut RoutineMemory<'_>,
+    gather: impl Fn(usize, &[u8], &mut [W; BLOCK]) -> usize + Sync,
+) {
     let mask = call.words::<u8>(0);
     let length = call.call.params[0] as usize;
     let Some((result, counts)) = call.target::<W, u64>() else { return };
     let tasks = mask.len().div_ceil(CHUNK);
     let chunk = |task: usize| &mask[task * CHUNK..mask.len().min((task + 1) * CHUNK)];
-    let (result, counts) = (Target(result), Target(counts));
+    let (result, counts) = (SharedTarget(result), SharedTarget(counts));
     share(tasks, tasks == 1, |task| {
         // counts in blocks, whose counts fit in a byte, because the compiler vectorises sums of bytes
         let of_block = |block: &[u8]| block.iter().map(|m| (*m != 0) as u8).sum::<u8>() as u64;

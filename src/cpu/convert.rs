@@ -2,7 +2,7 @@
 
 use crate::base::dtype::{Compute, DType};
 use crate::graph::ufunc::cast::{self, Conversion, conversion};
-use crate::math::simd::threaded::{M4, N4, Threaded};
+use crate::math::simd::threaded::{InstructionCodes, M4, N4};
 use crate::math::simd::{Loops, ScalarFn};
 use smallvec::SmallVec;
 

@@ -5,7 +5,7 @@
 
 use super::bind::Run;
 use super::program::{Dst, Program, StepKind, StridedOperand};
-use super::tiles::{Tile, bits_of};
+use super::tiles::{TileBounds, bits_of};
 use crate::base::error::Result;
 use crate::math::simd::Loop;
 use crate::plan::kernel::BufferRef;
@@ -76,7 +76,7 @@ heap! {
 }
 
 /// Compiles a program whose only tile is this one. Returns `None` if it needs a frame.
-pub(super) fn compile(program: &Program, tile: Tile) -> Option<Direct> {
+pub(super) fn compile(program: &Program, tile: TileBounds) -> Option<Direct> {
     let is_small = program.places.len() <= PLACES && program.arena <= REGISTERS;
     if !is_small || !program.passes.is_empty() || !program.positions.is_empty() {
         return None;

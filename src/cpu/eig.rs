@@ -1,15 +1,15 @@
 //! `eig` on the CPU: see `factor/general/`.
 
 use super::factor::general::{SWEEPS, Schur};
-use super::factor::{Sink, Source, each_matrix, zeros};
+use super::factor::{MatrixSource, Sink, each_matrix, zeros};
 use super::linear::Lowest;
-use super::operands::{Operands, Refused};
+use super::operands::{Refused, RoutineMemory};
 
 /// Runs the routine.
-pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, with_vectors, count) = (params[0] as usize, params[1] != 0, params[2] as usize);
-    let source = Source::of(call);
+    let source = MatrixSource::of(call);
     let (Some(re), Some(im)) = (Sink::of(call, 0), Sink::of(call, 1)) else { return Ok(()) };
     let vectors = Sink::of(call, 2).zip(Sink::of(call, 3));
     let lowest = Lowest::new();

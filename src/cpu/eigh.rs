@@ -2,15 +2,15 @@
 //! the vectors, a row in each lane.
 
 use super::factor::tridiagonal::reduce;
-use super::factor::{Lanes, Numbers, Reflectors, Rotations, Sink, Source, WIDTH, each_matrix, loops, power};
-use super::operands::{Operands, Refused};
+use super::factor::{MatrixSource, Numbers, Reflectors, Rotations, Sink, StripRow, WIDTH, each_matrix, loops, power};
+use super::operands::{Refused, RoutineMemory};
 use smallvec::SmallVec;
 
 /// Runs the routine.
-pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, with_vectors) = (params[0] as usize, params[1] != 0);
-    let source = Source::of(call);
+    let source = MatrixSource::of(call);
     let Some(values) = Sink::of(call, 0) else { return Ok(()) };
     let vectors = if with_vectors { Sink::of(call, 1) } else { None };
     let count = call.call.operands[0].meta.size() / (n * n).max(1);
@@ -27,13 +27,13 @@ pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
 /// The eigenvalues in any order, the strips of vectors, and the order.
 struct Found<'a> {
     values: Numbers,
-    strips: &'a [Lanes],
+    strips: &'a [StripRow],
     order: SmallVec<[usize; 32]>,
 }
 
 /// Factorises the matrix from element `first` on. Returns `None` if it is not finite or does not converge.
 fn factor<'a>(
-    source: &Source<'_>,
+    source: &MatrixSource<'_>,
     first: usize,
     n: usize,
     with_vectors: bool,

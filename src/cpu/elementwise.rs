@@ -1,26 +1,26 @@
 //! Elementwise kernels: tiles over the outer space, shared between threads.
 
 use super::assign::assign;
-use super::bind::{Bound, Run};
+use super::bind::{BoundProgram, Run};
 use super::blocks;
 use super::direct::{self, Direct};
 use super::parts::internal;
-use super::program::{Goal, Level, Order, Program, Request};
+use super::program::{Goal, Level, Program, Request, TileOrder};
 use super::share::share;
 use super::threaded::{self, Threaded};
 use super::threads::threads;
-use super::tiles::{EVERYWHERE, Frame, Frames, Tile};
+use super::tiles::{EVERYWHERE, Frame, Frames, TileBounds};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
-use crate::plan::kernel::{Kernel, Tiles, Tiling};
+use crate::plan::kernel::{Kernel, TileSchedule, Tiling};
 
 /// Returns tile `t` of an index space of `all` rows and `columns` columns, in which the last axis but one has the
 /// length `height`.
-pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usize) -> Tile {
+pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usize) -> TileBounds {
     match tiling {
         Tiling::Rows { each } => {
             let r0 = t * each as usize;
-            Tile { r0, nr: (each as usize).min(all - r0), c0: 0, nc: columns, start: 0 }
+            TileBounds { r0, nr: (each as usize).min(all - r0), c0: 0, nc: columns, start: 0 }
         }
         Tiling::Blocks { rows, cols } => {
             let (rows, cols) = (rows as usize, cols as usize);
@@ -30,19 +30,19 @@ pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usi
             let (d, c, rest) = (t % down, t / down % across, t / (down * across));
             let (r, c0) = (d * rows, c * cols);
             let (nr, nc) = (rows.min(height - r), cols.min(columns - c0));
-            Tile { r0: rest * height + r, nr, c0, nc, start: 0 }
+            TileBounds { r0: rest * height + r, nr, c0, nc, start: 0 }
         }
         Tiling::Pieces { each: cols } | Tiling::Along { cols, .. } | Tiling::Across { cols, .. } => {
             let each = cols as usize;
             let per_row = columns.div_ceil(each);
             let (r, c0) = if per_row == 1 { (t, 0) } else { (t / per_row, t % per_row * each) };
-            Tile { r0: r, nr: 1, c0, nc: each.min(columns.saturating_sub(c0)), start: 0 }
+            TileBounds { r0: r, nr: 1, c0, nc: each.min(columns.saturating_sub(c0)), start: 0 }
         }
     }
 }
 
 /// Returns the tiles of a kernel's schedule. Returns an error if the schedule has no tiles.
-pub(super) fn tiles_of(kernel: &Kernel) -> Result<Tiles> {
+pub(super) fn tiles_of(kernel: &Kernel) -> Result<TileSchedule> {
     kernel.schedule.tiles().ok_or_else(|| internal(kernel.name, "a kernel without tiles"))
 }
 
@@ -76,7 +76,7 @@ impl Heap for Code {
 /// An elementwise kernel that is ready to be bound to the buffers of a run.
 pub(super) struct Elementwise {
     code: Code,
-    schedule: Tiles,
+    schedule: TileSchedule,
     tiles: usize,
     rows: usize,
     cols: usize,
@@ -104,7 +104,7 @@ pub(super) fn checks(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Box<Ele
 impl Elementwise {
     fn new(
         kernel: &Kernel,
-        schedule: Tiles,
+        schedule: TileSchedule,
         aliased: &[bool],
         goal: Goal,
         checks: Option<Box<Elementwise>>,
@@ -146,7 +146,7 @@ impl Elementwise {
                 checks,
             });
         }
-        let wanted = Request { order: Order::Flat, outer: level, inner: Level::NONE, goal, passes: None, aliased };
+        let wanted = Request { order: TileOrder::Flat, outer: level, inner: Level::NONE, goal, passes: None, aliased };
         let program = assign(kernel, wanted)?;
         let tile = tile_at(schedule.tiling, [rows, cols, height], 0);
         let is_alone = tiles == 1 && schedule.alone && goal == Goal::Stores && checks.is_none();
@@ -154,7 +154,7 @@ impl Elementwise {
         Ok(Elementwise { code: Code::Loops(Box::new(program)), schedule, tiles, rows, cols, height, direct, checks })
     }
 
-    fn tile(&self, t: usize) -> Tile {
+    fn tile(&self, t: usize) -> TileBounds {
         tile_at(self.schedule.tiling, [self.rows, self.cols, self.height], t)
     }
 
@@ -192,7 +192,7 @@ impl Elementwise {
 
     /// Returns tiles that cover the same indices as the tiles `from..to`. Neighbouring pieces of one row become one
     /// tile.
-    fn joined(&self, from: usize, to: usize) -> impl Iterator<Item = Tile> {
+    fn joined(&self, from: usize, to: usize) -> impl Iterator<Item = TileBounds> {
         let pieces = match self.schedule.tiling {
             Tiling::Pieces { each } => self.cols.div_ceil(each as usize),
             Tiling::Rows { .. } | Tiling::Blocks { .. } | Tiling::Along { .. } | Tiling::Across { .. } => 1,
@@ -200,7 +200,7 @@ impl Elementwise {
         (from / pieces..to.div_ceil(pieces)).map(move |group| {
             let first = self.tile(from.max(group * pieces));
             let last = self.tile(to.min((group + 1) * pieces) - 1);
-            Tile { nc: last.c0 + last.nc - first.c0, ..first }
+            TileBounds { nc: last.c0 + last.nc - first.c0, ..first }
         })
     }
 
@@ -216,18 +216,18 @@ impl Elementwise {
         share(tasks, false, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
     }
 
-    /// Binds the kernel to the buffers of a run, and calls `body` with a [`Parts`], which computes the kernel part by
+    /// Binds the kernel to the buffers of a run, and calls `body` with a [`BoundParts`], which computes the kernel part by
     /// part. A rehearsal only binds.
-    pub fn in_parts(&self, run: &Run<'_>, body: impl FnOnce(&Parts<'_>)) -> Result<()> {
+    pub fn in_parts(&self, run: &Run<'_>, body: impl FnOnce(&BoundParts<'_>)) -> Result<()> {
         if let Some(checks) = &self.checks {
             checks.run(run)?;
         }
         match &self.code {
             Code::Loops(program) => {
-                let bound = &Bound::new(program, run)?;
+                let bound = &BoundProgram::new(program, run)?;
                 let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
                 if !run.rehearses {
-                    body(&Parts::Loops(bound, &frames));
+                    body(&BoundParts::Loops(bound, &frames));
                 }
                 frames.end();
                 bound.verdict()
@@ -235,7 +235,7 @@ impl Elementwise {
             Code::Threaded(code) => {
                 let bound = &code.bind(run)?;
                 if !run.rehearses {
-                    body(&Parts::Threaded(bound));
+                    body(&BoundParts::Threaded(bound));
                 }
                 Ok(())
             }
@@ -243,7 +243,7 @@ impl Elementwise {
     }
 
     fn run_loops(&self, program: &Program, run: &Run<'_>) -> Result<()> {
-        let bound = &Bound::new(program, run)?;
+        let bound = &BoundProgram::new(program, run)?;
         let Some(mut frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
         if run.rehearses {
             frames.end();
@@ -283,7 +283,7 @@ impl Elementwise {
 /// # Safety
 /// *Made for it* ([`Frame`]): the frame was created for the bound program, and the tile is in its index space and no
 /// larger than its level. *Disjoint* ([`Program`]): no other task computes an element of the tile.
-unsafe fn run_tile(frame: &mut Frame, bound: &Bound<'_>, tile: Tile) {
+unsafe fn run_tile(frame: &mut Frame, bound: &BoundProgram<'_>, tile: TileBounds) {
     // SAFETY: the caller's conditions.
     unsafe {
         frame.run(bound, bound.program.stages[0].clone(), tile);
@@ -295,20 +295,20 @@ unsafe fn run_tile(frame: &mut Frame, bound: &Bound<'_>, tile: Tile) {
 
 /// A kernel that is bound to the buffers of a run and computed part by part, inside the tasks of the kernel whose
 /// result it reads.
-pub(super) enum Parts<'a> {
-    Loops(&'a Bound<'a>, &'a Frames<'a>),
-    Threaded(&'a blocks::Bound<'a>),
+pub(super) enum BoundParts<'a> {
+    Loops(&'a BoundProgram<'a>, &'a Frames<'a>),
+    Threaded(&'a blocks::BoundBlocks<'a>),
 }
 
-impl Parts<'_> {
+impl BoundParts<'_> {
     /// Calls `task` with a function that computes one part: a rectangle of the kernel's index space, with columns along
     /// the last axis and rows along the others. The task must not itself share work.
     ///
     /// # Safety
     /// The parts are in the kernel's index space, and no other task computes them.
-    pub unsafe fn task(&self, task: impl FnOnce(&mut dyn FnMut(Tile))) {
+    pub unsafe fn task(&self, task: impl FnOnce(&mut dyn FnMut(TileBounds))) {
         match self {
-            Parts::Loops(bound, frames) => frames.with(|frame| {
+            BoundParts::Loops(bound, frames) => frames.with(|frame| {
                 let level = bound.program.outer;
                 task(&mut |part| {
                     // a tile may have several rows only if they are whole rows
@@ -316,7 +316,7 @@ impl Parts<'_> {
                     for row in (0..part.nr).step_by(most) {
                         for col in (0..part.nc).step_by(level.cols) {
                             let (nr, nc) = (most.min(part.nr - row), level.cols.min(part.nc - col));
-                            let tile = Tile { r0: part.r0 + row, nr, c0: part.c0 + col, nc, start: 0 };
+                            let tile = TileBounds { r0: part.r0 + row, nr, c0: part.c0 + col, nc, start: 0 };
                             // SAFETY: *made for it*: the tile is no larger than the level allows. *Disjoint*: the
                             // caller ensures that no other task computes the part.
                             unsafe { run_tile(frame, bound, tile) };
@@ -328,7 +328,7 @@ impl Parts<'_> {
                 }
             }),
             // SAFETY: the caller ensures that the part is in the index space and that no other task computes it.
-            Parts::Threaded(bound) => task(&mut |part| unsafe { bound.run(std::iter::once(part)) }),
+            BoundParts::Threaded(bound) => task(&mut |part| unsafe { bound.run(std::iter::once(part)) }),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! affine indices: `start`, `start + step`, …
 
 use super::caches::{LINE, prefetch};
-use super::strided::{self, Block};
+use super::strided::{self, StridedBlock};
 use crate::base::dtype::Compute;
 #[cfg(target_arch = "x86_64")]
 use crate::math::simd::Isa;
@@ -155,7 +155,7 @@ impl Indices {
     pub unsafe fn take(
         &self,
         size: usize,
-        src: Block,
+        src: StridedBlock,
         to: Option<*mut u8>,
         at: usize,
         n: usize,
@@ -179,7 +179,8 @@ impl Indices {
                 match found.map(|k| place(k).offset(i as isize * src.cols * size as isize)) {
                     Some(from) if each == 1 => strided::fill(size, strided::read(size, from), to, 1),
                     Some(from) => {
-                        let (src, dst) = (Block { ptr: from, ..src }, Block { ptr: to, rows: 0, cols: 1 });
+                        let (src, dst) =
+                            (StridedBlock { ptr: from, ..src }, StridedBlock { ptr: to, rows: 0, cols: 1 });
                         strided::copy(size, src, dst, 1, each);
                     }
                     None => strided::fill(size, 0, to, each),
@@ -194,7 +195,7 @@ impl Indices {
     ///
     /// # Safety
     /// As for [`take`](Indices::take).
-    unsafe fn take_inside(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> bool {
+    unsafe fn take_inside(&self, size: usize, src: StridedBlock, to: Option<*mut u8>, at: usize, n: usize) -> bool {
         // SAFETY: *present*: the indices have the type that `compute` names. The caller ensures the other conditions.
         unsafe {
             if self.extent == 0 || to.is_some() && n > 1 && self.is_one(at, n) {
@@ -214,7 +215,14 @@ impl Indices {
     ///
     /// # Safety
     /// As for [`take`](Indices::take), with an extent above 0; the indices have the type `I`.
-    unsafe fn take_by<I: Index>(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> bool {
+    unsafe fn take_by<I: Index>(
+        &self,
+        size: usize,
+        src: StridedBlock,
+        to: Option<*mut u8>,
+        at: usize,
+        n: usize,
+    ) -> bool {
         // SAFETY: the indices are in live memory (*present*), and so are the elements at all positions below the extent
         // (*in range*); `to` has room for elements of this size.
         unsafe {

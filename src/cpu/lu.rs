@@ -3,7 +3,7 @@
 //! no bit, because each element is updated by the same columns in the same order.
 
 use super::linear::{ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
-use super::operands::{Operands, Refused, Target};
+use super::operands::{Refused, RoutineMemory, SharedTarget};
 use super::small::{self, Small};
 use crate::base::dtype::DType;
 
@@ -11,7 +11,7 @@ use crate::base::dtype::DType;
 const BLOCK: usize = 2 * ROWS;
 
 /// Runs the routine.
-pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_panel::<f64>(call, of_f64);
     } else {
@@ -31,12 +31,12 @@ type Function<T> = fn(&mut [T], usize, &mut [i32], &mut Block<T>) -> i32;
 compiled!(of_f32, factorise::<f32>(panel: &mut [f32], n: usize, order: &mut [i32], block: &mut Block<f32>) -> i32);
 compiled!(of_f64, factorise::<f64>(panel: &mut [f64], n: usize, order: &mut [i32], block: &mut Block<f64>) -> i32);
 
-fn each_panel<T: Small>(call: &mut Operands<'_>, factorise: Function<T>) {
+fn each_panel<T: Small>(call: &mut RoutineMemory<'_>, factorise: Function<T>) {
     let [rows, columns] = [0, 1].map(|i| call.call.params[i] as usize);
     let (from, Some(to), Some(orders)) = (call.operand::<T>(0), call.result::<T>(0), call.result::<i32>(1)) else {
         return;
     };
-    let (to, orders, size) = (Target(to), Target(orders), rows * columns);
+    let (to, orders, size) = (SharedTarget(to), SharedTarget(orders), rows * columns);
     if rows.max(columns) <= small::MOST {
         let groups = (from.len() / size).div_ceil(small::WIDTH);
         in_tasks(groups, size * (columns + 8), |[first, end]| {

@@ -87,10 +87,10 @@ use crate::plan::backend::{
 };
 #[cfg(feature = "testing")]
 use crate::plan::backend::{FaultInjector, TestDoors};
-use crate::plan::kernel::{Caps, NumberedCaps, Plan, Rates};
+use crate::plan::kernel::{Caps, ExecutionPlan, NumberedCaps, Rates};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
-use memory::{Holder, Owner, Pool};
+use memory::{Holder, MemoryPool, Owner};
 use prepared::Prepared;
 use recorder::Recorder;
 #[cfg(feature = "testing")]
@@ -153,7 +153,7 @@ pub(crate) struct Cpu {
     id: u32,
     caps: NumberedCaps,
     checks: AtomicU8,
-    pool: Pool,
+    pool: MemoryPool,
     /// The number of plans that were prepared.
     prepares: AtomicU64,
     /// The number of runs of plans with one kernel and one dispatch, like most plans of small arrays, which then
@@ -174,7 +174,7 @@ impl Cpu {
             this: this.clone(),
             process: OnceLock::new(),
             id,
-            pool: Pool::new(id, &name_within(&caps.name, id, limit), limit),
+            pool: MemoryPool::new(id, &name_within(&caps.name, id, limit), limit),
             caps: NumberedCaps::new(caps),
             checks: AtomicU8::new(0),
             prepares: AtomicU64::new(0),
@@ -263,7 +263,7 @@ impl Cpu {
 }
 
 impl Owner for Cpu {
-    fn pool(&self) -> &Pool {
+    fn pool(&self) -> &MemoryPool {
         &self.pool
     }
 }
@@ -322,7 +322,7 @@ impl Backend for Cpu {
         }))
     }
 
-    fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+    fn run(&self, plan: &ExecutionPlan, bindings: Bindings<'_>) -> Result<()> {
         self.pool.fault("run")?;
         let prepared =
             prepared::of(plan, &bindings, &self.prepares).map_err(|(e, node)| e.or_at(bindings.line(node)))?;

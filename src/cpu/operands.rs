@@ -12,30 +12,30 @@ use crate::plan::kernel::{BufferRef, RoutineCall, Whole};
 pub(super) struct Refused(pub i128);
 
 /// An unsigned integer type of the same size as elements, to access them as bits.
-pub(super) trait Words: Copy + Default + Send + Sync + 'static {}
-impl Words for u8 {}
-impl Words for u16 {}
-impl Words for u32 {}
-impl Words for u64 {}
+pub(super) trait BitPattern: Copy + Default + Send + Sync + 'static {}
+impl BitPattern for u8 {}
+impl BitPattern for u16 {}
+impl BitPattern for u32 {}
+impl BitPattern for u64 {}
 
 /// Memory that several tasks write, each at its own positions.
-pub(super) struct Target<T>(pub *mut T);
+pub(super) struct SharedTarget<T>(pub *mut T);
 
-impl<T> Clone for Target<T> {
-    fn clone(&self) -> Target<T> {
+impl<T> Clone for SharedTarget<T> {
+    fn clone(&self) -> SharedTarget<T> {
         *self
     }
 }
 
-impl<T> Copy for Target<T> {}
+impl<T> Copy for SharedTarget<T> {}
 
-// SAFETY: a `Target` is only an address. The code that writes through it justifies why no two tasks write to one
+// SAFETY: a `SharedTarget` is only an address. The code that writes through it justifies why no two tasks write to one
 // position.
-unsafe impl<T: Send> Send for Target<T> {}
-// SAFETY: a shared `Target` is only an address too, so the same holds.
-unsafe impl<T: Send> Sync for Target<T> {}
+unsafe impl<T: Send> Send for SharedTarget<T> {}
+// SAFETY: a shared `SharedTarget` is only an address too, so the same holds.
+unsafe impl<T: Send> Sync for SharedTarget<T> {}
 
-impl<T> Target<T> {
+impl<T> SharedTarget<T> {
     /// Returns the address of an element. The element need not exist.
     #[inline(always)]
     pub fn at(self, place: usize) -> *mut T {
@@ -43,8 +43,8 @@ impl<T> Target<T> {
     }
 
     /// Returns the memory from row `row` on, for rows of `length` elements.
-    pub fn row(self, row: usize, length: usize) -> Target<T> {
-        Target(self.at(row * length))
+    pub fn row(self, row: usize, length: usize) -> SharedTarget<T> {
+        SharedTarget(self.at(row * length))
     }
 
     /// # Safety
@@ -72,23 +72,23 @@ struct Memory {
 
 /// The memory that a routine reads and writes. Invariant: each piece is in a buffer that lives as long as `'a`, and its
 /// first byte is aligned for its dtype. Results and scratch share no memory with each other or with operands.
-pub(super) struct Operands<'a> {
+pub(super) struct RoutineMemory<'a> {
     pub call: &'a RoutineCall,
     operands: Vec<Memory>,
     results: Vec<Memory>,
     scratch: Vec<Memory>,
 }
 
-impl<'a> Operands<'a> {
+impl<'a> RoutineMemory<'a> {
     /// Finds the memory of a call, and checks that it is in the buffers of the run.
-    pub fn find(call: &'a RoutineCall, run: &'a Run<'_>) -> Result<Operands<'a>> {
+    pub fn find(call: &'a RoutineCall, run: &'a Run<'_>) -> Result<RoutineMemory<'a>> {
         let name = call.row.name;
         let find = |buffer: BufferRef, size: usize, count: usize| -> Result<Memory> {
             let span = count.checked_sub(1).map(|last| (0, last as isize));
             Ok(Memory { ptr: run.locate(name, buffer, size, 0, span)?, bytes: size * count })
         };
         let whole = |w: &Whole| find(w.buffer, w.meta.dtype.size(), w.meta.size());
-        Ok(Operands {
+        Ok(RoutineMemory {
             call,
             operands: call.operands.iter().map(whole).collect::<Result<_>>()?,
             results: call.results.iter().map(whole).collect::<Result<_>>()?,
@@ -101,7 +101,7 @@ impl<'a> Operands<'a> {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype == T::DTYPE => {
                 // SAFETY: the memory is aligned and in a buffer that lives as long as the slice (the invariant of
-                // `Operands`). An earlier step, or an upload, has written all elements as `T`.
+                // `RoutineMemory`). An earlier step, or an upload, has written all elements as `T`.
                 unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<T>()) }
             }
             _ => &[],
@@ -109,11 +109,11 @@ impl<'a> Operands<'a> {
     }
 
     /// Returns the bits of the elements of an operand. The slice is empty if the elements have another size than `W`.
-    pub fn words<W: Words>(&self, number: usize) -> &'a [W] {
+    pub fn words<W: BitPattern>(&self, number: usize) -> &'a [W] {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype.size() == size_of::<W>() => {
                 // SAFETY: the memory is aligned and in a buffer that lives as long as the slice (the invariant of
-                // `Operands`). An earlier step, or an upload, has written all elements. Any bits are a value of `W`,
+                // `RoutineMemory`). An earlier step, or an upload, has written all elements. Any bits are a value of `W`,
                 // which has the same alignment as elements of its size.
                 unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<W>()) }
             }
@@ -123,7 +123,7 @@ impl<'a> Operands<'a> {
 
     /// Returns the addresses of the first result, whose elements have the size of `T`, and of the first scratch, which
     /// may be null. Both are uninitialised. Returns `None` if the result has no elements or elements of another size.
-    pub fn target<T: Words, S>(&mut self) -> Option<(*mut T, *mut S)> {
+    pub fn target<T: BitPattern, S>(&mut self) -> Option<(*mut T, *mut S)> {
         let of_size = self.call.results.first().is_some_and(|w| w.meta.dtype.size() == size_of::<T>());
         let result = self.results.first().filter(|m| m.bytes > 0 && of_size)?;
         let scratch = self.scratch.first().map_or(std::ptr::null_mut(), |m| m.ptr);
@@ -149,7 +149,7 @@ impl<'a> Operands<'a> {
     /// Calls `f` with the first scratch memory, filled with zeros, or with an empty slice if there is none.
     pub fn with_scratch<R>(&mut self, f: impl FnOnce(&mut [f64]) -> R) -> R {
         match self.scratch.first().filter(|m| m.bytes > 0) {
-            // SAFETY: the scratch shares no memory with results or operands (the invariant of `Operands`, which is
+            // SAFETY: the scratch shares no memory with results or operands (the invariant of `RoutineMemory`, which is
             // borrowed mutably while `f` runs). Temporaries begin at multiples of 16 bytes. Zeros are valid numbers.
             Some(m) => f(unsafe {
                 m.ptr.write_bytes(0, m.bytes);
@@ -171,7 +171,7 @@ impl<'a> Operands<'a> {
         let (mut no_result, mut no_scratch): ([T; 0], [S; 0]) = ([], []);
         let is_of_type = self.call.results.get(result).is_some_and(|w| w.meta.dtype == T::DTYPE);
         let result: &mut [T] = match self.results.get(result).filter(|m| m.bytes > 0 && is_of_type) {
-            // SAFETY: the memory is aligned and shared with no other operand (the invariant of `Operands`, which is
+            // SAFETY: the memory is aligned and shared with no other operand (the invariant of `RoutineMemory`, which is
             // borrowed mutably while `f` runs). The zeros that are written first are a valid value of every element
             // type.
             Some(m) => unsafe {
@@ -181,7 +181,7 @@ impl<'a> Operands<'a> {
             None => &mut no_result,
         };
         let scratch: &mut [S] = match self.scratch.get(scratch).filter(|m| m.bytes > 0) {
-            // SAFETY: the scratch shares no memory with results or operands (the invariant of `Operands`). Temporaries
+            // SAFETY: the scratch shares no memory with results or operands (the invariant of `RoutineMemory`). Temporaries
             // begin at multiples of 16 bytes (`layout` in `memory/system.rs`), and the plan has cleared this one,
             // because the table entry requests that.
             Some(m) => unsafe { std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<S>()) },

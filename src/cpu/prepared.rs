@@ -7,7 +7,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::math::rounds_once;
 use crate::plan::backend::Bindings;
-use crate::plan::kernel::{Kernel, KernelKind, Plan, Step, validate};
+use crate::plan::kernel::{ExecutionPlan, Kernel, KernelKind, Step, validate};
 use crate::plan::make_room;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -20,7 +20,7 @@ pub(super) enum Ready {
     Moves(Box<moves::Moves>),
     Reduce(Box<reduce::Reduce>),
     Matmul(Box<matmul::Matmul>),
-    Routine(routines::Call),
+    Routine(routines::PreparedCall),
     /// Fills the temporary with this index with zeros.
     Clear(usize),
 }
@@ -123,7 +123,7 @@ impl Heap for Ready {
 /// increments `made`. An error is returned with the node whose step could not be prepared, or with 0 if there is none.
 #[inline]
 pub(super) fn of<'a>(
-    plan: &'a Plan,
+    plan: &'a ExecutionPlan,
     bindings: &Bindings<'_>,
     made: &AtomicU64,
 ) -> Result<&'a Prepared, (Error, usize)> {
@@ -135,7 +135,7 @@ pub(super) fn of<'a>(
 }
 
 #[cold]
-fn prepare<'a>(plan: &'a Plan, replaces: bool, made: &AtomicU64) -> Result<&'a Prepared, (Error, usize)> {
+fn prepare<'a>(plan: &'a ExecutionPlan, replaces: bool, made: &AtomicU64) -> Result<&'a Prepared, (Error, usize)> {
     validate(plan)?;
     if !rounds_once() {
         let detail = "this engine rounds the products of relaxed SIMD: load a module without them";
@@ -158,7 +158,7 @@ fn prepare<'a>(plan: &'a Plan, replaces: bool, made: &AtomicU64) -> Result<&'a P
 /// Returns whether the first output is memory that the plan reads. Returns an error if another output is memory that
 /// the plan reads, or if the plan does not expect that input to share memory with an output.
 #[inline]
-fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
+fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
     for (i, input) in bindings.inputs.iter().enumerate() {
         for (o, output) in bindings.outputs.iter().enumerate() {

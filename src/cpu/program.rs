@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// How the index space of a kernel is divided into rows and columns of tiles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Order {
+pub(super) enum TileOrder {
     /// The kernel has no inner space. Columns are along the last outer axis, rows along the others.
     Flat,
     /// Columns are along `inner`, rows along `outer`. A tile is a piece of one row that is reduced or scanned.
@@ -56,7 +56,7 @@ pub(super) enum Goal {
 /// The choices on which a program depends in addition to its kernel.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
-    pub order: Order,
+    pub order: TileOrder,
     pub outer: Level,
     pub inner: Level,
     pub goal: Goal,
@@ -139,7 +139,7 @@ pub(super) enum StepKind {
 
 /// One loop over a tile. An `id` is the index of a pointer in the frame. Value `v` of the kernel has the id `v`. The
 /// copy of an outer value `v` that is repeated for the inner level has the id `values + v`.
-pub(super) struct Step {
+pub(super) struct TileLoop {
     pub kind: StepKind,
     pub dst: Dst,
     pub id: usize,
@@ -150,7 +150,7 @@ pub(super) struct Step {
 }
 
 /// A register with the same number in every element. A frame (the scratch memory of a task) fills it before its first
-/// tile. Here and below, `id` is the index of a pointer (as in [`Step`]), `slot` the first byte in the arena, and
+/// tile. Here and below, `id` is the index of a pointer (as in [`TileLoop`]), `slot` the first byte in the arena, and
 /// `size` the size of an element in bytes.
 pub(super) struct Fill {
     pub id: usize,
@@ -161,7 +161,7 @@ pub(super) struct Fill {
 }
 
 /// An outer value that inner steps read. Before a pass processes a row, the row's element is repeated along a register.
-/// If rows are processed side by side (`Order::Cols`), the elements of all these rows are repeated once for each row of
+/// If rows are processed side by side (`TileOrder::Cols`), the elements of all these rows are repeated once for each row of
 /// a tile.
 pub(super) struct RowBroadcast {
     pub from: usize,
@@ -209,7 +209,7 @@ pub(super) struct Total {
 /// One loop along the inner space: its steps, and the reductions whose elements they compute. Row kernels may have
 /// several passes.
 #[derive(Default)]
-pub(super) struct Pass {
+pub(super) struct TilePass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
     pub steps: Range<usize>,
     pub reductions: SmallVec<[PassReduction; 1]>,
@@ -256,19 +256,19 @@ pub(super) struct Program {
     pub values: usize,
     /// One more than the largest index of a run-time scalar that the program reads, or 0 if it reads none.
     pub scalars: usize,
-    pub order: Order,
+    pub order: TileOrder,
     pub goal: Goal,
     pub outer: Level,
     pub inner: Level,
     pub places: Vec<StridedOperand>,
     /// The positions that gathers and scatters compute from indices.
     pub positions: Vec<Position>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<TileLoop>,
     pub fills: Vec<Fill>,
     /// The steps of the outer level, in parts: the steps before pass 0, the steps before pass 1, …, the steps after the
     /// last pass.
     pub stages: SmallVec<[Range<usize>; 2]>,
-    pub passes: SmallVec<[Pass; 1]>,
+    pub passes: SmallVec<[TilePass; 1]>,
     pub scans: SmallVec<[ScanSpec; 1]>,
     pub writes: SmallVec<[Write; 2]>,
     /// The size in bytes of the scratch memory that a task needs for its registers.
@@ -277,13 +277,13 @@ pub(super) struct Program {
 
 heap! {
     StridedOperand: rows, cols;
-    Step: ;
+    TileLoop: ;
     Fill: ;
     RowBroadcast: ;
     PassReduction: results, spec;
     ReductionResult: ;
     Total: ;
-    Pass: broadcasts, reductions, totals;
+    TilePass: broadcasts, reductions, totals;
     Write: ;
     ScanSpec: ;
     Program: places, positions, steps, fills, stages, passes, scans, writes;

@@ -2,10 +2,10 @@
 //! lane, and threads share the strips of a large matrix.
 
 use super::factor::{
-    Lanes, Loops, Numbers, Reflectors, Sink, Source, WIDTH, each_matrix, each_strip, loops, power, reflector,
-    transposed,
+    FactorLoops, MatrixSource, Numbers, Reflectors, Sink, StripRow, WIDTH, each_matrix, each_strip, loops, power,
+    reflector, transposed,
 };
-use super::operands::{Operands, Refused};
+use super::operands::{Refused, RoutineMemory};
 use smallvec::SmallVec;
 
 /// The shape of a matrix, and the number of columns of its Q.
@@ -17,11 +17,11 @@ struct Size {
 }
 
 /// Runs the routine.
-pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let [m, n, columns] = [0, 1, 2].map(|i| params[i] as usize);
     let size = Size { m, n, columns };
-    let source = Source::of(call);
+    let source = MatrixSource::of(call);
     let Some((q, r)) = Sink::of(call, 0).zip(Sink::of(call, 1)) else { return Ok(()) };
     let count = call.call.operands[0].meta.size() / (m * n).max(1);
     let work = crate::graph::routine::qr_work(m, n, columns);
@@ -43,13 +43,13 @@ pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
 
 /// The strips of R and of Q, and the factor of R.
 struct Found<'a> {
-    r: &'a [Lanes],
-    q: &'a [Lanes],
+    r: &'a [StripRow],
+    q: &'a [StripRow],
     scale: f64,
 }
 
 /// Factorises the matrix from element `first` on. Returns `None` if it is not finite.
-fn factor<'a>(source: &Source<'_>, first: usize, size: Size, memory: &'a mut [f64]) -> Option<Found<'a>> {
+fn factor<'a>(source: &MatrixSource<'_>, first: usize, size: Size, memory: &'a mut [f64]) -> Option<Found<'a>> {
     let (loops, Size { m, n, columns }) = (loops(), size);
     let exponent = source.exponent([first, first + m * n])?;
     let scale = power(-exponent);
@@ -96,9 +96,15 @@ fn factor<'a>(source: &Source<'_>, first: usize, size: Size, memory: &'a mut [f6
 }
 
 /// Makes the reflectors of up to four columns of a strip, one after another.
-fn panel(strip: &mut [Lanes], columns: std::ops::Range<usize>, reflectors: &mut Reflectors<'_>, loops: &Loops) {
-    let column =
-        |strip: &[Lanes], from: usize, lane: usize| -> Numbers { strip[from..].iter().map(|row| row[lane]).collect() };
+fn panel(
+    strip: &mut [StripRow],
+    columns: std::ops::Range<usize>,
+    reflectors: &mut Reflectors<'_>,
+    loops: &FactorLoops,
+) {
+    let column = |strip: &[StripRow], from: usize, lane: usize| -> Numbers {
+        strip[from..].iter().map(|row| row[lane]).collect()
+    };
     for k in columns.clone() {
         let mut v = column(strip, k, k % WIDTH);
         let [beta, tau] = reflector(&mut v, loops);
@@ -118,7 +124,7 @@ impl Found<'_> {
     /// # Safety
     /// The results have the elements of the matrix, which nothing else uses meanwhile.
     unsafe fn write(&self, matrix: usize, Size { m, n, columns }: Size, [q, r]: [Sink; 2]) {
-        let part = |strips: &[Lanes], row: usize, column: usize| strips[column / WIDTH * m + row][column % WIDTH];
+        let part = |strips: &[StripRow], row: usize, column: usize| strips[column / WIDTH * m + row][column % WIDTH];
         for i in 0..m {
             for j in 0..columns {
                 // SAFETY: the caller ensures it.

@@ -4,7 +4,7 @@
 use crate::base::error::Result;
 use crate::base::platform::Instant;
 use crate::plan::backend::{Bindings, Clock, Recording, StepNote, busy};
-use crate::plan::kernel::Plan;
+use crate::plan::kernel::ExecutionPlan;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,7 +30,7 @@ impl Notes {
     /// Runs step `n` of a plan, and records how long it took. A step that fails is not recorded.
     pub fn time(
         &mut self,
-        (plan, n): (&Plan, usize),
+        (plan, n): (&ExecutionPlan, usize),
         bindings: &Bindings<'_>,
         run: impl FnOnce() -> Result<()>,
     ) -> Result<()> {

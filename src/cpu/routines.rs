@@ -1,7 +1,7 @@
 //! Routines on the CPU: the list of their functions, and their calls.
 
 use super::bind::Run;
-use super::operands::{Operands, Refused};
+use super::operands::{Refused, RoutineMemory};
 use super::parts::internal;
 use crate::base::error::Result;
 use crate::graph::routine::{
@@ -12,10 +12,10 @@ use crate::plan::backend::refused_value;
 use crate::plan::kernel::{BufferRef, RoutineCall};
 
 /// A routine's implementation on the CPU.
-pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
+pub(super) type RoutineFunction = fn(&mut RoutineMemory<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
-static FUNCTIONS: [(&Routine, Function); 17] = [
+static FUNCTIONS: [(&Routine, RoutineFunction); 17] = [
     (&BINCOUNT, super::bincount::run),
     (&SORT, super::sort::sort),
     (&ARGSORT, super::sort::argsort),
@@ -41,34 +41,34 @@ pub(crate) fn has(row: &Routine) -> bool {
     function(row).is_some()
 }
 
-fn function(row: &Routine) -> Option<Function> {
+fn function(row: &Routine) -> Option<RoutineFunction> {
     FUNCTIONS.iter().find(|(r, _)| *r == row).map(|(_, function)| *function)
 }
 
 /// The call of a routine, ready to be bound to the buffers of a run.
-pub(super) struct Call {
-    function: Function,
+pub(super) struct PreparedCall {
+    function: RoutineFunction,
     call: RoutineCall,
 }
 
-heap! { Call: call; }
+heap! { PreparedCall: call; }
 
 /// Prepares a call. Fails if the CPU does not implement the routine.
-pub(super) fn prepare(call: &RoutineCall) -> Result<Call> {
+pub(super) fn prepare(call: &RoutineCall) -> Result<PreparedCall> {
     match function(call.row) {
-        Some(function) => Ok(Call { function, call: call.clone() }),
+        Some(function) => Ok(PreparedCall { function, call: call.clone() }),
         None => Err(internal(call.row.name, "a routine without a function on the CPU")),
     }
 }
 
-impl Call {
+impl PreparedCall {
     /// Runs the routine on the buffers of a run.
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
         if run.rehearses {
             return Ok(());
         }
         let call = &self.call;
-        let mut operands = Operands::find(call, run)?;
+        let mut operands = RoutineMemory::find(call, run)?;
         (self.function)(&mut operands)
             .map_err(|refused| refused_value(call.row, &call.params, refused.0, run.bindings.line(call.node)))
     }

@@ -9,7 +9,7 @@
 use super::strided;
 use crate::base::dtype::Compute;
 use crate::math::simd::Loop;
-use crate::plan::kernel::{Reduction, SCAN_BLOCK, SCAN_RUN};
+use crate::plan::kernel::{KernelReduction, SCAN_BLOCK, SCAN_RUN};
 
 /// The number of runs in a block.
 const RUNS: usize = SCAN_BLOCK / SCAN_RUN;
@@ -32,7 +32,7 @@ pub(super) struct ScanSpec {
 impl ScanSpec {
     /// Describes a scan of `n` elements, in up to `width` columns. Returns `None` if the fold has no loops for this
     /// type.
-    pub fn new(r: &Reduction, compute: Compute, n: usize, width: usize) -> Option<ScanSpec> {
+    pub fn new(r: &KernelReduction, compute: Compute, n: usize, width: usize) -> Option<ScanSpec> {
         let forms = r.fold.function()?.forms[compute as usize]?;
         let (map, accumulate, scan) = (forms.map.get(), forms.accumulate?.get(), forms.scan?.get());
         Some(ScanSpec { compute, map, accumulate, scan, n, width, at: 0 })

@@ -6,10 +6,10 @@
 //! elements, the last value for an element must win. So each task processes all values in order, and writes only the
 //! values whose positions are in its own part of the axis.
 
-use super::bind::Bound;
+use super::bind::BoundProgram;
 use super::program::Write;
-use super::strided::Block;
-use super::tiles::{Frame, Tile};
+use super::strided::StridedBlock;
+use super::tiles::{Frame, TileBounds};
 use crate::base::dtype::DType;
 use crate::plan::kernel::Combine;
 use std::mem::MaybeUninit;
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, Ato
 /// the stated number of elements, aligned. *In range*: value `i` is written `i · cols` elements from the start of the
 /// target block, and with an index a further `position · stride` elements on. For every position in `part`, an aligned
 /// element of live memory is there.
-pub(super) struct Row {
+pub(super) struct ScatterRow {
     pub from: *const u8,
     /// One byte per value. The value is written unless the byte is 0. If `None`, every value is written.
     pub condition: Option<*const u8>,
@@ -36,12 +36,12 @@ pub(super) struct Row {
     pub part: Range<usize>,
 }
 
-impl Row {
+impl ScatterRow {
     /// Calls `write(i, offset)` for each of the first `n` values that is to be written. Value `i` is to be written
     /// `offset` elements from the start of the target block, whose columns are `step` elements apart.
     ///
     /// # Safety
-    /// *Present* ([`Row`]) for `n` elements.
+    /// *Present* ([`ScatterRow`]) for `n` elements.
     #[inline(always)]
     unsafe fn each(&self, step: isize, n: usize, mut write: impl FnMut(usize, isize)) {
         let (condition, index, stride) = (self.condition, self.index, self.stride);
@@ -72,8 +72,8 @@ impl Row {
     /// Replaces elements of the target by the selected values among the first `n`, of `size` bytes each.
     ///
     /// # Safety
-    /// *Present* and *in range* ([`Row`]) for `n` values; no other thread accesses the elements that are written.
-    pub unsafe fn set(&self, size: usize, to: Block, n: usize) {
+    /// *Present* and *in range* ([`ScatterRow`]) for `n` values; no other thread accesses the elements that are written.
+    pub unsafe fn set(&self, size: usize, to: StridedBlock, n: usize) {
         // SAFETY: the caller ensures the conditions of `set_words`, whose words have this size.
         unsafe {
             match size {
@@ -86,8 +86,8 @@ impl Row {
     }
 
     /// # Safety
-    /// As for [`Row::set`], for words of `T`.
-    unsafe fn set_words<T: Copy>(&self, to: Block, n: usize) {
+    /// As for [`ScatterRow::set`], for words of `T`.
+    unsafe fn set_words<T: Copy>(&self, to: StridedBlock, n: usize) {
         // SAFETY: *present* and *in range*: only values below `n` are read, and values are written only at positions of
         // `part` or to `left_out`.
         unsafe {
@@ -123,7 +123,7 @@ impl Row {
     /// Returns the position of `n` unconditional values, if it is the same for all.
     ///
     /// # Safety
-    /// *Present* ([`Row`]) for `n` elements.
+    /// *Present* ([`ScatterRow`]) for `n` elements.
     unsafe fn position_of_all(&self, n: usize) -> Option<i32> {
         let (Some(index), None) = (self.index, self.condition) else { return None };
         // SAFETY: *present*: there are `n` positions.
@@ -138,8 +138,8 @@ impl Row {
     /// Combines the selected values among the first `n`, integers of type `dtype`, with the target's elements.
     ///
     /// # Safety
-    /// *Present* and *in range* ([`Row`]) for `n` values; other threads access the target's elements only atomically.
-    pub unsafe fn combine(&self, dtype: DType, combine: Combine, to: Block, n: usize) {
+    /// *Present* and *in range* ([`ScatterRow`]) for `n` values; other threads access the target's elements only atomically.
+    pub unsafe fn combine(&self, dtype: DType, combine: Combine, to: StridedBlock, n: usize) {
         macro_rules! fetch {
             ($t:ty, $atomic:ty, $fetch:ident) => {{
                 let (from, ptr) = (self.from as *const $t, to.ptr as *mut $t);
@@ -182,7 +182,7 @@ impl Frame {
     ///
     /// # Safety
     /// As for [`Frame::write`]; `from` holds the tile's elements in their storage type.
-    pub(super) unsafe fn write_some(&self, bound: &Bound<'_>, w: &Write, from: *const u8, tile: Tile) {
+    pub(super) unsafe fn write_some(&self, bound: &BoundProgram<'_>, w: &Write, from: *const u8, tile: TileBounds) {
         let p = &bound.program.places[w.place];
         let condition = w.condition.map(|id| self.at[id] as *const u8);
         let index = w.scattered.as_ref().map(|to| self.at[to.index] as *const i32);
@@ -195,7 +195,7 @@ impl Frame {
                     // SAFETY: *inside*: the place's span includes every element that an index in range refers to; a run
                     // is a part of the tile.
                     unsafe {
-                        let row = Row {
+                        let row = ScatterRow {
                             from: from.add(at * p.size),
                             condition: condition.map(|c| c.add(at)),
                             index: index.map(|i| i.add(at)),
@@ -203,7 +203,7 @@ impl Frame {
                             part: part.clone(),
                         };
                         let ptr = bound.at(w.place).offset((ro + co + r as isize * rs) * p.size as isize);
-                        let to = Block { ptr, rows: 0, cols: cs };
+                        let to = StridedBlock { ptr, rows: 0, cols: cs };
                         match &w.scattered {
                             Some(s) if s.combine.reads() => row.combine(s.dtype, s.combine, to, cn),
                             _ => row.set(p.size, to, cn),

@@ -6,7 +6,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::linear::{Lowest, Real, compiled};
-use super::operands::Target;
+use super::operands::SharedTarget;
 use crate::graph::routine::{UNIT, UPPER};
 
 /// The number of matrices that are computed together.
@@ -33,7 +33,7 @@ fn load<T: Real>(from: &[T], to: &mut [Lanes<T>]) {
 ///
 /// # Safety
 /// The target has `count · from.len()` elements from `first` on, which nothing else uses meanwhile.
-unsafe fn store<T: Copy>(from: &[Lanes<T>], to: Target<T>, first: usize, count: usize) {
+unsafe fn store<T: Copy>(from: &[Lanes<T>], to: SharedTarget<T>, first: usize, count: usize) {
     for lane in 0..count {
         for (i, x) in from.iter().enumerate() {
             // SAFETY: the caller ensures it.
@@ -73,8 +73,8 @@ pub(super) unsafe fn lu<T: Small>(
     from: &[T],
     [rows, columns]: [usize; 2],
     [first, end]: [usize; 2],
-    to: Target<T>,
-    orders: Target<i32>,
+    to: SharedTarget<T>,
+    orders: SharedTarget<i32>,
 ) {
     let size = rows * columns;
     let mut a = vec![[T::ZERO; WIDTH]; size];
@@ -166,7 +166,7 @@ pub(super) unsafe fn solve_triangular<T: Small>(
     [n, columns]: [usize; 2],
     kind: u64,
     [first, end]: [usize; 2],
-    to: Target<T>,
+    to: SharedTarget<T>,
     lowest: &Lowest,
 ) {
     let mut matrices = vec![[T::ZERO; WIDTH]; n * n];

@@ -15,15 +15,15 @@ use crate::math::simd::isa;
 /// over the given number of rows and columns (or elements) is in live memory and aligned for its size; meanwhile no
 /// other thread writes the source, or reads or writes the target. *Apart*: source and target share no byte.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(super) struct StridedBlock {
     pub ptr: *mut u8,
     pub rows: isize,
     pub cols: isize,
 }
 
-impl Block {
+impl StridedBlock {
     /// A block without elements.
-    pub const NONE: Block = Block { ptr: std::ptr::null_mut(), rows: 0, cols: 0 };
+    pub const NONE: StridedBlock = StridedBlock { ptr: std::ptr::null_mut(), rows: 0, cols: 0 };
 
     /// Returns the address of the element at a row and a column, for elements of `size` bytes.
     #[inline(always)]
@@ -35,8 +35,8 @@ impl Block {
 /// Copies `nr` rows of `nc` elements of `size` bytes.
 ///
 /// # Safety
-/// *Inside* and *apart* ([`Block`]).
-pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
+/// *Inside* and *apart* ([`StridedBlock`]).
+pub(super) unsafe fn copy(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
     // SAFETY: the caller ensures *inside* and *apart*, which each function requires; `isa` has found the features on
     // this machine.
     unsafe {
@@ -56,7 +56,7 @@ pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: us
 /// As for [`copy`]; the machine has the features that the attribute enables.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
-unsafe fn copy_avx512(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
+unsafe fn copy_avx512(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
     // SAFETY: *inside* and *apart* are the conditions of this function.
     unsafe { copy_sized(size, src, dst, nr, nc) }
 }
@@ -67,7 +67,7 @@ unsafe fn copy_avx512(size: usize, src: Block, dst: Block, nr: usize, nc: usize)
 /// As for [`copy`]; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn copy_avx2(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
+unsafe fn copy_avx2(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
     // SAFETY: *inside* and *apart* are the conditions of this function.
     unsafe { copy_sized(size, src, dst, nr, nc) }
 }
@@ -77,7 +77,7 @@ unsafe fn copy_avx2(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
 /// # Safety
 /// As for [`copy`].
 #[inline(always)]
-unsafe fn copy_sized(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
+unsafe fn copy_sized(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
     // SAFETY: the caller ensures *inside* and *apart*, which `copy_words` requires; its words have the size of the
     // elements.
     unsafe {
@@ -93,7 +93,7 @@ unsafe fn copy_sized(size: usize, src: Block, dst: Block, nr: usize, nc: usize) 
 /// Returns how many rows ahead of the current row to prefetch, or 0 to prefetch none. The processor does not predict
 /// where a short row begins if it is not adjacent to the row before. It prefetches a long row by itself.
 #[inline(always)]
-fn rows_ahead<T>(src: Block, nc: usize) -> isize {
+fn rows_ahead<T>(src: StridedBlock, nc: usize) -> isize {
     /// The distance in bytes. Copying that many bytes takes about as long as a last-level cache takes to answer.
     const AHEAD: usize = 2 << 10;
     let bytes = nc * size_of::<T>();
@@ -104,9 +104,9 @@ fn rows_ahead<T>(src: Block, nc: usize) -> isize {
 /// Copies words of `T`, in the way that suits the steps: row by row, transposed, or along the longer side.
 ///
 /// # Safety
-/// *Inside* and *apart* ([`Block`]), for words of `T`.
+/// *Inside* and *apart* ([`StridedBlock`]), for words of `T`.
 #[inline(always)]
-unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
+unsafe fn copy_words<T: Copy>(src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
     let (s, d) = (src.ptr as *const T, dst.ptr as *mut T);
     let (nrows, ncols) = (nr as isize, nc as isize);
     // SAFETY: *inside* and *apart*, because everything below accesses only the `nr × nc` elements of the two blocks.
@@ -162,7 +162,7 @@ unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
 }
 
 /// # Safety
-/// *Inside* and *apart* ([`Block`]), for `n` elements at step 1.
+/// *Inside* and *apart* ([`StridedBlock`]), for `n` elements at step 1.
 #[inline(always)]
 unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
     // SAFETY: *inside* and *apart*: every index is below `n`.
@@ -178,7 +178,7 @@ unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
 }
 
 /// # Safety
-/// *Inside* and *apart* ([`Block`]), for `n` elements at the steps `ss` and `ds`.
+/// *Inside* and *apart* ([`StridedBlock`]), for `n` elements at the steps `ss` and `ds`.
 #[inline(always)]
 unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isize) {
     // all arms do the same; in all arms but the last, the compiler knows at least one step
@@ -200,7 +200,7 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
 /// before another thread reads the copy.
 ///
 /// # Safety
-/// *Inside* ([`Block`]), for `n` bytes at each pointer; the two byte ranges are disjoint or equal.
+/// *Inside* ([`StridedBlock`]), for `n` bytes at each pointer; the two byte ranges are disjoint or equal.
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
     // SAFETY: the caller ensures *inside*, which each function requires; `isa` has found the features on this machine.
     unsafe {
@@ -222,7 +222,7 @@ pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
 #[target_feature(enable = "avx512f")]
 unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: *inside* ([`Block`]), because every offset is below `n`; streamed stores are aligned to 64 bytes.
+    // SAFETY: *inside* ([`StridedBlock`]), because every offset is below `n`; streamed stores are aligned to 64 bytes.
     unsafe {
         let (first, end) = aligned_part(to, n, 64);
         std::ptr::copy(from, to, first);
@@ -264,7 +264,7 @@ fn aligned_part(to: *const u8, n: usize, size: usize) -> (usize, usize) {
 /// Fills `n` elements of `size` bytes with the low bytes of `bits`, past the caches like [`stream`].
 ///
 /// # Safety
-/// *Inside* ([`Block`]), for `n` elements of the size at `dst`.
+/// *Inside* ([`StridedBlock`]), for `n` elements of the size at `dst`.
 pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
     /// The size in bytes of the pattern that is filled through the cache and then streamed repeatedly. It is a multiple
     /// of the size of every vector.
@@ -298,7 +298,7 @@ pub(super) fn fence() {
 /// Fills `n` elements of `size` bytes with the low bytes of `bits`.
 ///
 /// # Safety
-/// *Inside* ([`Block`]), for `n` elements of the size at `dst`.
+/// *Inside* ([`StridedBlock`]), for `n` elements of the size at `dst`.
 pub(super) unsafe fn fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
     // SAFETY: *inside*: `n` elements of this size.
     unsafe {
@@ -314,7 +314,7 @@ pub(super) unsafe fn fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
 /// Reads an element of `size` bytes into the low bytes of a word. The other bytes are 0.
 ///
 /// # Safety
-/// *Inside* ([`Block`]), for one element of the size at `src`.
+/// *Inside* ([`StridedBlock`]), for one element of the size at `src`.
 pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
     // SAFETY: *inside*: one element of this size.
     unsafe {

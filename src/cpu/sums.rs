@@ -6,7 +6,7 @@
 //! are many sums, the rows are first distributed among ranges of keys, in their order, and each task computes the sums
 //! of a range.
 
-use super::operands::{Operands, Refused, Target, Words};
+use super::operands::{BitPattern, Refused, RoutineMemory, SharedTarget};
 use super::share::share;
 use crate::base::dtype::{DType, Element};
 use crate::graph::routine::SumsPlan;
@@ -22,7 +22,7 @@ const LANES: usize = 8;
 
 /// A sum in progress.
 trait State: Copy + Send + Sync {
-    type Word: Words;
+    type Word: BitPattern;
     /// The empty sum: −0, because adding it to a value does not change the value.
     const NONE: Self;
     fn merge(self, other: Self) -> Self;
@@ -106,12 +106,12 @@ terms! {
 }
 
 /// Runs `segment_sum`.
-pub(super) fn by_key(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn by_key(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     of_floats(call, [sums::<f16>, sums::<bf16>, sums::<f32>, sums::<f64>])
 }
 
 /// Runs the function, one of four, that adds up values of the call's float type.
-fn of_floats(call: &mut Operands<'_>, functions: [fn(&mut Operands<'_>); 4]) -> Result<(), Refused> {
+fn of_floats(call: &mut RoutineMemory<'_>, functions: [fn(&mut RoutineMemory<'_>); 4]) -> Result<(), Refused> {
     let dtype = call.call.operands[1].meta.dtype;
     // only floats are passed to this function
     let known =
@@ -122,7 +122,7 @@ fn of_floats(call: &mut Operands<'_>, functions: [fn(&mut Operands<'_>); 4]) -> 
     Ok(())
 }
 
-fn sums<T: Term>(call: &mut Operands<'_>) {
+fn sums<T: Term>(call: &mut RoutineMemory<'_>) {
     let [segments, length] = [0, 1].map(|i| call.call.params[i] as usize);
     let plan =
         SumsPlan::of(&[call.call.operands[0].meta.clone(), call.call.operands[1].meta.clone()], &call.call.params);
@@ -133,17 +133,17 @@ fn sums<T: Term>(call: &mut Operands<'_>) {
     }
     if plan.tables > 1 {
         let Some((result, tables)) = call.target::<<T::State as State>::Word, T::State>() else { return };
-        return rows.in_tables(&plan, Target(result), Target(tables));
+        return rows.in_tables(&plan, SharedTarget(result), SharedTarget(tables));
     }
     match length {
         1 => {
             let Some((result, entries)) = call.target::<_, Entry<T>>() else { return };
-            rows.in_ranges(&plan, Target(result), Target(entries), |i| rows.values[i], |x, _| x);
+            rows.in_ranges(&plan, SharedTarget(result), SharedTarget(entries), |i| rows.values[i], |x, _| x);
         }
         _ => {
             let Some((result, entries)) = call.target::<_, Entry<u32>>() else { return };
             let value = |row: u32, column: usize| rows.values[row as usize * length + column];
-            rows.in_ranges(&plan, Target(result), Target(entries), |i| i as u32, value);
+            rows.in_ranges(&plan, SharedTarget(result), SharedTarget(entries), |i| i as u32, value);
         }
     }
 }
@@ -166,7 +166,7 @@ struct Rows<'a, T> {
 
 impl<T: Term> Rows<'_, T> {
     /// Adds each part of the rows into a table of its own, one task per part. Then adds up the tables in order.
-    fn in_tables(&self, plan: &SumsPlan, to: Target<<T::State as State>::Word>, tables: Target<T::State>) {
+    fn in_tables(&self, plan: &SumsPlan, to: SharedTarget<<T::State as State>::Word>, tables: SharedTarget<T::State>) {
         let (count, length) = (self.keys.len(), self.length);
         let each = count.div_ceil(plan.tables);
         share(plan.tables, false, |task| {
@@ -211,8 +211,8 @@ impl<T: Term> Rows<'_, T> {
     fn in_ranges<P: Copy + Send + Sync>(
         &self,
         plan: &SumsPlan,
-        to: Target<<T::State as State>::Word>,
-        entries: Target<Entry<P>>,
+        to: SharedTarget<<T::State as State>::Word>,
+        entries: SharedTarget<Entry<P>>,
         entry: impl Fn(usize) -> P + Sync,
         value: impl Fn(P, usize) -> T + Sync,
     ) {
@@ -257,13 +257,13 @@ impl<T: Term> Rows<'_, T> {
     fn distribute<P: Copy + Send + Sync>(
         &self,
         plan: &SumsPlan,
-        entries: Target<Entry<P>>,
+        entries: SharedTarget<Entry<P>>,
         entry: impl Fn(usize) -> P + Sync,
-    ) -> Target<u64> {
+    ) -> SharedTarget<u64> {
         let (count, shift, chunks) = (self.keys.len(), plan.shift, plan.chunks);
         let counters = plan.ranges * chunks;
         // SAFETY: the scratch has room for these counters after one entry of `entry_bytes` per row, a multiple of 8.
-        let begins = Target(unsafe { entries.0.cast::<u8>().add(count * plan.entry_bytes) }.cast::<u64>());
+        let begins = SharedTarget(unsafe { entries.0.cast::<u8>().add(count * plan.entry_bytes) }.cast::<u64>());
         let each = count.div_ceil(chunks);
         let part = |chunk: usize| (chunk * each).min(count)..((chunk + 1) * each).min(count);
         share(chunks, chunks == 1, |chunk| {
@@ -306,15 +306,15 @@ impl<T: Term> Rows<'_, T> {
 }
 
 /// Runs `reduce_at`.
-pub(super) fn ranges(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn ranges(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     of_floats(call, [sums_of_ranges::<f16>, sums_of_ranges::<bf16>, sums_of_ranges::<f32>, sums_of_ranges::<f64>])
 }
 
-fn sums_of_ranges<T: Term>(call: &mut Operands<'_>) {
+fn sums_of_ranges<T: Term>(call: &mut RoutineMemory<'_>) {
     let [segments, length, rows] = [0, 1, 2].map(|i| call.call.params[i] as usize);
     let (begins, values) = (call.operand::<u32>(0), call.operand::<T>(1));
     let Some((result, _)) = call.target::<<T::State as State>::Word, u8>() else { return };
-    let to = Target(result);
+    let to = SharedTarget(result);
     if begins.len() != segments || values.len() != rows * length {
         return;
     }

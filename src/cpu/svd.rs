@@ -2,15 +2,15 @@
 //! strips of rows of the vectors, a row in each lane.
 
 use super::factor::bidiagonal::reduce;
-use super::factor::{Lanes, Numbers, Reflectors, Rotations, Sink, Source, WIDTH, each_matrix, loops, power};
-use super::operands::{Operands, Refused};
+use super::factor::{MatrixSource, Numbers, Reflectors, Rotations, Sink, StripRow, WIDTH, each_matrix, loops, power};
+use super::operands::{Refused, RoutineMemory};
 use smallvec::SmallVec;
 
 /// Runs the routine.
-pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, with_vectors) = (params[0] as usize, params[1] != 0);
-    let source = Source::of(call);
+    let source = MatrixSource::of(call);
     let Some(values) = Sink::of(call, 0) else { return Ok(()) };
     let vectors = if with_vectors { Sink::of(call, 1).zip(Sink::of(call, 2)) } else { None };
     let count = call.call.operands[0].meta.size() / (n * n).max(1);
@@ -28,14 +28,14 @@ pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
 /// The singular values of either sign in any order, the strips of both sides' vectors, and the order.
 struct Found<'a> {
     values: Numbers,
-    left: &'a [Lanes],
-    right: &'a [Lanes],
+    left: &'a [StripRow],
+    right: &'a [StripRow],
     order: SmallVec<[usize; 32]>,
 }
 
 /// Factorises the matrix from element `first` on. Returns `None` if it is not finite or does not converge.
 fn factor<'a>(
-    source: &Source<'_>,
+    source: &MatrixSource<'_>,
     first: usize,
     n: usize,
     with_vectors: bool,
@@ -72,7 +72,7 @@ fn factor<'a>(
 /// # Safety
 /// The results have `n` and `n · n` elements there, which nothing else uses meanwhile.
 unsafe fn write(found: Option<&Found<'_>>, at: [usize; 2], n: usize, values: Sink, vectors: Option<(Sink, Sink)>) {
-    let part = |strips: &[Lanes], row: usize, i: usize| strips[row / WIDTH * n + i][row % WIDTH];
+    let part = |strips: &[StripRow], row: usize, i: usize| strips[row / WIDTH * n + i][row % WIDTH];
     for i in 0..n {
         let x = found.map_or(f64::NAN, |f| f.values[f.order[i]]);
         // SAFETY: the caller ensures it.

@@ -1,12 +1,12 @@
 //! The tile interpreter: runs a program's steps over one tile. Each step is a plain loop over values that fit in the L1
 //! cache.
 
-use super::bind::Bound;
+use super::bind::BoundProgram;
 use super::gather::{Indices, index_run, index_value};
 use super::parts::FillValue;
-use super::program::{Dst, Goal, Order, PAGE, Program, Step, StepKind, Write};
+use super::program::{Dst, Goal, PAGE, Program, StepKind, TileLoop, TileOrder, Write};
 use super::scan::Scanner;
-use super::strided::{self, Block};
+use super::strided::{self, StridedBlock};
 use crate::plan::kernel::Position;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
@@ -22,7 +22,7 @@ const AHEAD: usize = 8;
 /// number of elements of the same row (or of the same rows side by side) in earlier tiles. It is the tile's offset in a
 /// kept row. If it is 0, a scan begins with this tile.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tile {
+pub(super) struct TileBounds {
     pub r0: usize,
     pub nr: usize,
     pub c0: usize,
@@ -30,7 +30,7 @@ pub(super) struct Tile {
     pub start: usize,
 }
 
-impl Tile {
+impl TileBounds {
     pub fn len(&self) -> usize {
         self.nr * self.nc
     }
@@ -84,13 +84,13 @@ const KEPT: usize = 16 << 20;
 /// for a frame of its own waits for the first one. So if memory is lacking, a kernel fails before it writes anything,
 /// or not at all.
 pub(super) struct Frames<'a> {
-    bound: &'a Bound<'a>,
+    bound: &'a BoundProgram<'a>,
     first: Mutex<Box<Frame>>,
 }
 
 impl<'a> Frames<'a> {
     /// Creates the first frame. Returns `None` if there is no memory for it.
-    pub fn new(bound: &'a Bound<'a>) -> Option<Frames<'a>> {
+    pub fn new(bound: &'a BoundProgram<'a>) -> Option<Frames<'a>> {
         Some(Frames { bound, first: Mutex::new(Frame::begin(bound)?) })
     }
 
@@ -123,7 +123,7 @@ impl<'a> Frames<'a> {
 impl Frame {
     /// Creates a frame for a program, and fills the registers whose elements are all equal. Returns `None` if there is
     /// no memory.
-    fn begin(bound: &Bound<'_>) -> Option<Box<Frame>> {
+    fn begin(bound: &BoundProgram<'_>) -> Option<Box<Frame>> {
         let program = bound.program;
         let mut frame = FRAME.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
             Box::new(Frame {
@@ -207,7 +207,7 @@ impl Frame {
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]), and the task's part of *disjoint* (`Program`): no other task runs the tile.
-    pub unsafe fn run(&mut self, bound: &Bound<'_>, steps: Range<usize>, tile: Tile) {
+    pub unsafe fn run(&mut self, bound: &BoundProgram<'_>, steps: Range<usize>, tile: TileBounds) {
         let (program, n) = (bound.program, tile.len());
         for step in &program.steps[steps] {
             // SAFETY: *room* and *inside* (`Program`): a step writes its register, or its tile of a store.
@@ -238,7 +238,7 @@ impl Frame {
                     }
                     StepKind::ReuseRow => self.at[step.id] = to,
                     StepKind::Scan(scan) => {
-                        let (width, rows) = if program.order == Order::Cols { (tile.nc, tile.nr) } else { (1, n) };
+                        let (width, rows) = if program.order == TileOrder::Cols { (tile.nc, tile.nr) } else { (1, n) };
                         let scan = &mut self.scans[scan];
                         if tile.start == 0 {
                             scan.reset(width);
@@ -264,7 +264,7 @@ impl Frame {
     /// # Safety
     /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
     #[inline]
-    unsafe fn load(&mut self, bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) -> *mut u8 {
+    unsafe fn load(&mut self, bound: &BoundProgram<'_>, place: usize, to: *mut u8, tile: TileBounds) -> *mut u8 {
         let (p, n) = (&bound.program.places[place], tile.len());
         // SAFETY: *inside* (`Program`): the span contains every element of the tile. *Room*: `to` and the raw scratch
         // hold a tile.
@@ -295,7 +295,7 @@ impl Frame {
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); the tile's values are computed; no other task runs the tile.
-    pub unsafe fn write(&mut self, bound: &Bound<'_>, w: &Write, tile: Tile) {
+    pub unsafe fn write(&mut self, bound: &BoundProgram<'_>, w: &Write, tile: TileBounds) {
         let (place, from) = (w.place, self.at[w.id] as *const u8);
         let (p, n) = (&bound.program.places[place], tile.len());
         // SAFETY: *inside* and *room* (`Program`). The value may lie in the memory that is written, for example if a
@@ -331,7 +331,7 @@ impl Frame {
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
-    unsafe fn generate(&mut self, bound: &Bound<'_>, step: &Step, to: *mut u8, tile: Tile) {
+    unsafe fn generate(&mut self, bound: &BoundProgram<'_>, step: &TileLoop, to: *mut u8, tile: TileBounds) {
         let program = bound.program;
         // SAFETY: *room*: `to`, the raw scratch and the operand's register have room for a tile. *Inside*: the span of
         // a gather's place includes every element that an index in range refers to.
@@ -356,7 +356,7 @@ impl Frame {
                     let indices = Indices::of(index, step.operand, extent, mode);
                     let indices = Indices { stride, from_end: bound.run.numbers(from_end), ..indices };
                     if !reads {
-                        if let Some((i, want)) = indices.take(p.size, Block::NONE, None, 0, tile.len()) {
+                        if let Some((i, want)) = indices.take(p.size, StridedBlock::NONE, None, 0, tile.len()) {
                             bound.report(position, want, (tile.r0 + i / tile.nc, tile.c0 + i % tile.nc));
                         }
                         return;
@@ -373,7 +373,7 @@ impl Frame {
                             (0..AHEAD).for_each(announce);
                             for r in 0..rn {
                                 announce(r + AHEAD);
-                                let (at, src) = (at(r), Block { ptr: from(r), rows: 0, cols: cs });
+                                let (at, src) = (at(r), StridedBlock { ptr: from(r), rows: 0, cols: cs });
                                 let bad = indices.take(p.size, src, Some(raw.add(at * p.size)), at, cn);
                                 if program.goal == Goal::CheckIndices
                                     && let Some((i, want)) = bad
@@ -399,7 +399,7 @@ impl Frame {
                     }
                 }
                 StepKind::Philox { word, key } => {
-                    // `Bound::new` has checked that there are that many scalars
+                    // `BoundProgram::new` has checked that there are that many scalars
                     let key = key.map(|n| bound.run.bindings.scalars.get(n).copied().unwrap_or(0) as u32);
                     let index = self.at[step.args[0]] as *const u8;
                     let out = std::slice::from_raw_parts_mut(to as *mut u32, tile.len());
@@ -451,7 +451,7 @@ pub(super) unsafe fn bits_of(
 ///
 /// # Safety
 /// *Inside* (`Program`); the tile is in the level's index space, and `to` has room for it.
-unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
+unsafe fn pack_tile(bound: &BoundProgram<'_>, place: usize, to: *mut u8, tile: TileBounds) {
     let size = bound.program.places[place].size;
     // SAFETY: *inside*, and a block is a part of the tile.
     blocks(bound, place, to, tile, |memory, packed, nr, nc| unsafe { strided::copy(size, memory, packed, nr, nc) });
@@ -462,7 +462,7 @@ unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
 /// # Safety
 /// *Inside* (`Program`); the tile is in the level's index space, `from` points to its elements, and no other task runs
 /// it.
-unsafe fn unpack_tile(bound: &Bound<'_>, place: usize, from: *const u8, tile: Tile) {
+unsafe fn unpack_tile(bound: &BoundProgram<'_>, place: usize, from: *const u8, tile: TileBounds) {
     let size = bound.program.places[place].size;
     // SAFETY: *inside*, and a block is a part of the tile.
     blocks(bound, place, from.cast_mut(), tile, |memory, packed, nr, nc| unsafe {
@@ -473,7 +473,13 @@ unsafe fn unpack_tile(bound: &Bound<'_>, place: usize, from: *const u8, tile: Ti
 /// Calls `f(memory, packed, rows, columns)` for blocks of a tile, where each is in the buffer of a place and in the
 /// contiguous rows at `at`.
 #[inline(always)]
-fn blocks(bound: &Bound<'_>, place: usize, at: *mut u8, tile: Tile, f: impl Fn(Block, Block, usize, usize)) {
+fn blocks(
+    bound: &BoundProgram<'_>,
+    place: usize,
+    at: *mut u8,
+    tile: TileBounds,
+    f: impl Fn(StridedBlock, StridedBlock, usize, usize),
+) {
     let (p, memory) = (&bound.program.places[place], bound.at(place));
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
         p.cols.blocks(tile.c0, tile.nc, |cd, co, [runs, cn], [apart, cs]| {
@@ -483,8 +489,8 @@ fn blocks(bound: &Bound<'_>, place: usize, at: *mut u8, tile: Tile, f: impl Fn(B
                 let from = memory.wrapping_offset((ro + r as isize * rs + co) * p.size as isize);
                 let packed = at.wrapping_add(((rd + r) * tile.nc + cd) * p.size);
                 f(
-                    Block { ptr: from, rows: step, cols: cs },
-                    Block { ptr: packed, rows: width as isize, cols: 1 },
+                    StridedBlock { ptr: from, rows: step, cols: cs },
+                    StridedBlock { ptr: packed, rows: width as isize, cols: 1 },
                     nr,
                     cn,
                 );

@@ -1,6 +1,6 @@
 //! Copies between arrays and the host's own memory, by all threads.
 
-use super::operands::Target;
+use super::operands::SharedTarget;
 use super::share::share;
 use super::strided;
 use super::threads::threads;
@@ -21,7 +21,7 @@ const STREAM: usize = 32 << 20;
 /// Copies bytes to memory of the same length, and initialises all of it.
 pub(super) fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
     let n = from.len().min(to.len());
-    let target = Target::<u8>(to.as_mut_ptr().cast());
+    let target = SharedTarget::<u8>(to.as_mut_ptr().cast());
     // SAFETY: `first..end` is in both ranges, which do not overlap, because `to` is borrowed mutably; parts are
     // disjoint.
     let part = |first: usize, end: usize| unsafe {

@@ -13,7 +13,7 @@ const AHEAD: usize = 128;
 /// Transposes an area: `d[r * ds + c] = s[r + c * ss]`. The source has unit steps in `r`, the target in `c`.
 ///
 /// # Safety
-/// *Inside* and *apart* ([`Block`](super::strided::Block)), for `nr × nc` words of `T`, which has 1, 2, 4 or 8 bytes.
+/// *Inside* and *apart* ([`Block`](super::strided::StridedBlock)), for `nr × nc` words of `T`, which has 1, 2, 4 or 8 bytes.
 #[inline(always)]
 pub(super) unsafe fn transpose<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
     // SAFETY: the caller ensures *inside* and *apart*, which are the conditions of each function, for words of `T`.

@@ -1,7 +1,7 @@
 //! `solve_triangular` on the CPU: blocks of columns of the right sides in tasks. A task holds a block in memory of its own.
 
 use super::linear::{Lowest, ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
-use super::operands::{Operands, Refused, Target};
+use super::operands::{Refused, RoutineMemory, SharedTarget};
 use super::small::{self, Small};
 use crate::base::dtype::DType;
 use crate::graph::routine::{UNIT, UPPER};
@@ -10,7 +10,7 @@ use crate::graph::routine::{UNIT, UPPER};
 const COLUMNS: usize = 64;
 
 /// Runs the routine.
-pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_block::<f64>(call, of_f64)
     } else {
@@ -25,11 +25,11 @@ type Function<T> = fn(&[T], &mut [T], usize, u64);
 compiled!(of_f32, substitute::<f32>(a: &[f32], block: &mut [f32], columns: usize, kind: u64) -> ());
 compiled!(of_f64, substitute::<f64>(a: &[f64], block: &mut [f64], columns: usize, kind: u64) -> ());
 
-fn each_block<T: Small>(call: &mut Operands<'_>, substitute: Function<T>) -> Result<(), Refused> {
+fn each_block<T: Small>(call: &mut RoutineMemory<'_>, substitute: Function<T>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, kind, columns) = (params[0] as usize, params[3], params[4] as usize);
     let (a, from, Some(to)) = (call.operand::<T>(0), call.operand::<T>(1), call.result::<T>(0)) else { return Ok(()) };
-    let (to, lowest, blocks) = (Target(to), Lowest::new(), columns.div_ceil(COLUMNS));
+    let (to, lowest, blocks) = (SharedTarget(to), Lowest::new(), columns.div_ceil(COLUMNS));
     if n <= small::MOST && n * columns <= small::MOST * small::MOST {
         let systems = from.len() / (n * columns);
         in_tasks(systems.div_ceil(small::WIDTH), n * (n + 4) * (columns + 4), |[first, end]| {

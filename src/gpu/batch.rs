@@ -6,7 +6,7 @@
 
 use super::connection::Connection;
 use super::disk::DiskCache;
-use super::notes::{Checked, ERROR_BYTES, Notes};
+use super::notes::{ERROR_BYTES, ErrorNotes, NoteSource};
 use super::pipelines::{Pipeline, Pipelines, WordMap, params_bytes};
 use super::timer::Timer;
 use super::wgsl::{ERROR_BINDING, PARAMS_CLASSES};
@@ -85,7 +85,7 @@ pub(super) struct Batch {
     pub errors: wgpu::Buffer,
     /// Whether a gather, or a routine that can reject elements, was recorded since the error notes were last read.
     pub unread_errors: bool,
-    notes: Arc<Notes>,
+    notes: Arc<ErrorNotes>,
     /// The timer and its number, while a caller measures kernels. The number tells the caller whether another thread
     /// has replaced the timer.
     timer: Option<(u64, Timer)>,
@@ -110,7 +110,7 @@ impl Batch {
     pub fn new(
         connection: &Connection,
         params_alignment: usize,
-        notes: Arc<Notes>,
+        notes: Arc<ErrorNotes>,
         disk: Option<Arc<DiskCache>>,
     ) -> Batch {
         Batch {
@@ -245,8 +245,8 @@ impl Batch {
         Ok(group)
     }
 
-    /// Remembers a kernel's gathers, or a routine's call, as [`Notes::remember`] does.
-    pub fn next_error_id(&mut self, gathers: impl Iterator<Item = Checked>) -> u32 {
+    /// Remembers a kernel's gathers, or a routine's call, as [`ErrorNotes::remember`] does.
+    pub fn next_error_id(&mut self, gathers: impl Iterator<Item = NoteSource>) -> u32 {
         self.unread_errors = true;
         self.notes.remember(gathers)
     }

@@ -377,7 +377,7 @@ impl Connection {
         if !CAN_WAIT {
             return Ok(());
         }
-        let (clock, since) = (Clock::new(self), Instant::now());
+        let (clock, since) = (IdleClock::new(self), Instant::now());
         while self.in_flight() > ahead {
             self.poll_until(since, || self.in_flight() <= ahead);
             self.check()?;
@@ -395,7 +395,7 @@ impl Connection {
             return;
         }
         let submitted = self.submitted();
-        let (clock, since) = (Clock::new(self), Instant::now());
+        let (clock, since) = (IdleClock::new(self), Instant::now());
         let done = || self.completed() >= submitted;
         while !done() && !clock.expired(self) && self.check().is_ok() {
             self.poll_until(since, done);
@@ -414,15 +414,15 @@ impl Connection {
 }
 
 /// Measures the time since a submission last finished, so that a wait for a hung GPU ends.
-pub(super) struct Clock {
+pub(super) struct IdleClock {
     since: std::cell::Cell<Instant>,
-    /// How many submissions had finished at the last call of [`Clock::expired`].
+    /// How many submissions had finished at the last call of [`IdleClock::expired`].
     completed: std::cell::Cell<u64>,
 }
 
-impl Clock {
-    pub fn new(connection: &Connection) -> Clock {
-        Clock { since: Instant::now().into(), completed: connection.completed().into() }
+impl IdleClock {
+    pub fn new(connection: &Connection) -> IdleClock {
+        IdleClock { since: Instant::now().into(), completed: connection.completed().into() }
     }
 
     /// Returns whether no submission has finished for longer than the time-out, which is extended for first runs of

@@ -11,7 +11,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{c_strides, product};
 use crate::plan::backend::{Backend, Bindings, wait};
 use crate::plan::kernel::{
-    BufferRef, Caps, Kernel, KernelKind, Load, Model, Op, Output, Plan, Schedule, Step, Store, Value, Window,
+    BufferRef, Caps, ExecutionPlan, Kernel, KernelKind, Load, Model, Op, Output, Schedule, Step, Store, Value, Window,
 };
 use crate::plan::schedule_nest;
 use half::f16;
@@ -183,7 +183,7 @@ impl Trial {
         caps.tiles.busy = busy;
         let [batch, m, n, _] = self.sizes;
         let (shape, strides) = (smallvec![batch, m, n], c_strides(&[batch, m, n]));
-        let plan = Plan {
+        let plan = ExecutionPlan {
             inputs: vec![DType::F16; 2],
             aliased: vec![false; 2],
             // a plan that is not kept is not looked up by its number

@@ -4,10 +4,10 @@
 
 use super::adapter::{self, DispatchLimits, Opened, Origin, inherited_fault, is_inherited};
 use super::batch::Batch;
-use super::connection::{Clock, Connection, lock};
+use super::connection::{Connection, IdleClock, lock};
 use super::disk::DiskCache;
-use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
-use super::notes::Notes;
+use super::memory::{self, BufferPool, DriverBuffer, Freed, Reservation};
+use super::notes::ErrorNotes;
 use super::numerics;
 use super::prepared::PreparedPlans;
 use super::waiting::Watch;
@@ -47,9 +47,9 @@ pub(crate) struct Gpu {
     pub(super) connection: Arc<Connection>,
     pub(super) watch: Arc<Watch>,
     /// A thread that locks both `batch` and this locks `batch` first, so that no two threads wait for each other.
-    pub(super) pool: Arc<Mutex<Pool>>,
+    pub(super) pool: Arc<Mutex<BufferPool>>,
     pub(super) batch: Arc<Mutex<Batch>>,
-    pub(super) notes: Arc<Notes>,
+    pub(super) notes: Arc<ErrorNotes>,
     /// A thread that locks both `batch` and this locks `batch` first, for the same reason as with `pool`.
     pub(super) prepared: Mutex<PreparedPlans>,
     /// The findings of the probe of the device's arithmetic. Empty if the probe failed when the device was opened.
@@ -150,7 +150,7 @@ pub(super) async fn connected(
 ) -> Result<Arc<Gpu>> {
     connection.prints_shaders &= !for_trials;
     let connection = Arc::new(connection);
-    let notes = Arc::<Notes>::default();
+    let notes = Arc::<ErrorNotes>::default();
     let disk = if for_trials { None } else { DiskCache::open(&connection) };
     let watch = Watch::new(&connection);
     let found = numerics::find(&connection, &watch, disk.as_ref(), &origin, shrink).await;
@@ -180,7 +180,7 @@ pub(super) async fn connected(
         memory: opened.memory,
         watch,
         connection,
-        pool: Arc::new(Mutex::new(Pool::new(limit.map(|l| l as u64)))),
+        pool: Arc::new(Mutex::new(BufferPool::new(limit.map(|l| l as u64)))),
         batch: Arc::new(Mutex::new(batch)),
         notes,
         prepared: Mutex::default(),
@@ -284,7 +284,7 @@ impl Gpu {
     /// Reserves bytes of the device's limit. Returns whether there were enough. To make room, frees cached buffers and
     /// waits until the driver has freed them, even if another thread is freeing them.
     pub(super) fn reserve(&self, size: u64) -> bool {
-        let (clock, mut waited) = (Clock::new(&self.connection), false);
+        let (clock, mut waited) = (IdleClock::new(&self.connection), false);
         loop {
             let reservation = lock(&self.pool).reserve(size);
             match reservation {

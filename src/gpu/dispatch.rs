@@ -5,13 +5,13 @@ use super::adapter::DispatchLimits;
 use super::batch::{Batch, BufferSlice};
 use super::connection::Connection;
 use super::memory::DriverBuffer;
-use super::notes::{Checked, Refuses};
+use super::notes::{NoteKind, NoteSource};
 use super::pipelines::Pipeline;
 use super::prepared::{PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
-use super::wgsl::Header;
+use super::wgsl::ParamHeader;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::{Bindings, StepNote};
-use crate::plan::kernel::{BufferRef, Caps, Plan, Step};
+use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, Step};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,12 +19,12 @@ use std::sync::atomic::Ordering::Relaxed;
 type Words = SmallVec<[u32; 128]>;
 
 /// Records a plan's steps into the open batch.
-pub(super) struct Recorder<'a> {
+pub(super) struct StepRecorder<'a> {
     pub connection: &'a Connection,
     pub caps: &'a Caps,
     pub limits: &'a DispatchLimits,
     pub batch: &'a mut Batch,
-    pub plan: &'a Plan,
+    pub plan: &'a ExecutionPlan,
     pub buffers: &'a [RunBuffer<'a>],
     pub bindings: &'a Bindings<'a>,
 }
@@ -36,7 +36,7 @@ struct BoundWindow<'a> {
     first: SmallVec<[i64; 8]>,
 }
 
-impl<'a> Recorder<'a> {
+impl<'a> StepRecorder<'a> {
     /// Records the steps of a plan. If a failure halfway could leave a write in place incomplete
     /// (`PreparedPlan::rehearses`), first does everything that may fail.
     pub fn record(&mut self, plan: &PreparedPlan) -> Result<()> {
@@ -160,11 +160,11 @@ impl<'a> Recorder<'a> {
     /// the first gather.
     fn error_id(&mut self, kernel: &PreparedKernel) -> u32 {
         let (batch, bindings) = (&mut *self.batch, self.bindings);
-        batch.next_error_id(kernel.gathers.iter().map(|g| Checked {
+        batch.next_error_id(kernel.gathers.iter().map(|g| NoteSource {
             id: 0,
             line: bindings.line(g.node),
             compute: g.compute,
-            refuses: Refuses::Index { name: g.name, extent: g.extent },
+            refuses: NoteKind::Index { name: g.name, extent: g.extent },
         }))
     }
 
@@ -174,7 +174,7 @@ impl<'a> Recorder<'a> {
         &mut self,
         pipeline: &Pipeline,
         slices: &[BufferSlice<'_>],
-        (mut header, words): (Header, &mut [u32]),
+        (mut header, words): (ParamHeader, &mut [u32]),
         groups: u64,
     ) -> Result<()> {
         let max = self.limits.max_groups as u64;

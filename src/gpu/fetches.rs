@@ -25,7 +25,7 @@ const FOUR: usize = 4;
 const LEAST: usize = 32;
 
 /// The operands of a window, with the facts that the decision depends on.
-pub(super) struct Operands<'a> {
+pub(super) struct FetchOperands<'a> {
     pub kernel: &'a Kernel,
     pub window: &'a Window,
     /// For each load, then each store, whether it begins at a multiple of four elements.
@@ -34,7 +34,7 @@ pub(super) struct Operands<'a> {
 
 /// Sets `variant.fetches` and the widths of its bindings if the kernel's invocations process four neighbours. Also sets
 /// `variant.lines` of an elementwise kernel, and the workgroup size of a reduction.
-pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
+pub(super) fn choose(of: &FetchOperands<'_>, variant: &mut Variant) {
     match of.kernel.kind {
         KernelKind::Elementwise => for_elements(of, variant),
         KernelKind::Reduce(_) => for_lanes(of, variant),
@@ -44,8 +44,8 @@ pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
 }
 
 /// Decides for an elementwise kernel.
-fn for_elements(of: &Operands<'_>, variant: &mut Variant) {
-    let Operands { kernel, window, .. } = of;
+fn for_elements(of: &FetchOperands<'_>, variant: &mut Variant) {
+    let FetchOperands { kernel, window, .. } = of;
     let is_simple = variant.groups.in_flight as usize == FOUR
         && !kernel.checks()
         && kernel.stores.iter().all(|s| s.is_plain())
@@ -73,8 +73,8 @@ fn for_elements(of: &Operands<'_>, variant: &mut Variant) {
 
 /// Decides for a reduction: an invocation processes the elements of four neighbouring lanes, and these elements are
 /// neighbours too. Each lane keeps its own partial results, so elements are combined in the same order.
-fn for_lanes(of: &Operands<'_>, variant: &mut Variant) {
-    let Operands { kernel, window, .. } = of;
+fn for_lanes(of: &FetchOperands<'_>, variant: &mut Variant) {
+    let FetchOperands { kernel, window, .. } = of;
     let (size, lanes) = (variant.groups.size as usize, variant.groups.lanes as usize);
     let is_simple = variant.groups.in_flight as usize == FOUR && lanes > 1 && size / FOUR >= LEAST && !kernel.checks();
     let Some(extent) = kernel.inner.last().filter(|_| is_simple) else { return };
@@ -93,8 +93,8 @@ fn for_lanes(of: &Operands<'_>, variant: &mut Variant) {
 }
 
 /// Decides for a row kernel, whose invocations process four neighbours in any case.
-fn for_runs(of: &Operands<'_>, variant: &mut Variant) {
-    let Operands { kernel, window, .. } = of;
+fn for_runs(of: &FetchOperands<'_>, variant: &mut Variant) {
+    let FetchOperands { kernel, window, .. } = of;
     let Some(extent) = kernel.inner.last() else { return };
     let (last, loads) = (window.shape.len() + kernel.inner.len() - 1, kernel.loads.len());
     let mut inner_stores =
@@ -118,8 +118,8 @@ fn for_runs(of: &Operands<'_>, variant: &mut Variant) {
 
 /// Decides for the factors of a large product: vectors of four neighbours along the axis in which a factor is contiguous.
 /// No vector may cross the end of the axis.
-fn for_factors(of: &Operands<'_>, variant: &mut Variant) {
-    let Operands { kernel, window, .. } = of;
+fn for_factors(of: &FetchOperands<'_>, variant: &mut Variant) {
+    let FetchOperands { kernel, window, .. } = of;
     let rank = window.shape.len();
     let of_tile = variant.groups.tile.map(|t| [t.rows, t.columns]);
     let Some([rows, columns]) = of_tile.or(variant.groups.blocks.map(|b| [b.tile; 2])) else { return };
@@ -152,7 +152,7 @@ fn for_factors(of: &Operands<'_>, variant: &mut Variant) {
     widen(of, last, variant);
 }
 
-impl Operands<'_> {
+impl FetchOperands<'_> {
     fn strides(&self, n: usize) -> &[isize] {
         let loads = &self.kernel.loads;
         match n < loads.len() {
@@ -269,7 +269,7 @@ impl Operands<'_> {
 }
 
 /// Declares a binding as an array of vectors if all its operands use whole vectors of one length.
-fn widen(of: &Operands<'_>, last: usize, variant: &mut Variant) {
+fn widen(of: &FetchOperands<'_>, last: usize, variant: &mut Variant) {
     let loads = of.kernel.loads.len();
     let Variant { slots, fetches, stores, loads: bound, stores_whole, .. } = variant;
     let stores_whole = *stores_whole;

@@ -19,7 +19,7 @@ pub(super) struct DriverBuffer {
 }
 
 /// Holds the free buffers by size, and counts the bytes requested from the driver.
-pub(super) struct Pool {
+pub(super) struct BufferPool {
     free: BTreeMap<u64, Vec<DriverBuffer>>,
     staging: BTreeMap<u64, Vec<wgpu::Buffer>>,
     /// The device's limit in bytes, if it has one.
@@ -79,9 +79,9 @@ pub(super) fn sizes(bytes: u64, max: u64) -> [u64; 2] {
     [size_class(bytes).min(max & !3).max(exact), exact]
 }
 
-impl Pool {
-    pub fn new(limit: Option<u64>) -> Pool {
-        Pool {
+impl BufferPool {
+    pub fn new(limit: Option<u64>) -> BufferPool {
+        BufferPool {
             free: BTreeMap::new(),
             staging: BTreeMap::new(),
             limit,
@@ -140,7 +140,7 @@ impl Pool {
     }
 
     /// Takes cached buffers out until at most `kept` bytes are cached: staging buffers first, then the others, each
-    /// from the largest down, so that few buffers are freed. Their bytes count as leaving until [`Pool::has_left`] is
+    /// from the largest down, so that few buffers are freed. Their bytes count as leaving until [`BufferPool::has_left`] is
     /// called.
     pub fn free_down_to(&mut self, kept: u64) -> Freed {
         let (mut buffers, mut staging, mut bytes) = (vec![], vec![], 0);
@@ -161,7 +161,7 @@ impl Pool {
         Freed { bytes, buffers, staging }
     }
 
-    /// Must be called when the driver has freed the bytes that [`Pool::free_down_to`] took out.
+    /// Must be called when the driver has freed the bytes that [`BufferPool::free_down_to`] took out.
     pub fn has_left(&mut self, bytes: u64) {
         self.leaving -= bytes;
     }
@@ -191,7 +191,7 @@ impl Pool {
 }
 
 /// Allocates a new storage buffer from the driver.
-pub(super) fn create(connection: &Connection, pool: &Mutex<Pool>, size: u64) -> Result<DriverBuffer> {
+pub(super) fn create(connection: &Connection, pool: &Mutex<BufferPool>, size: u64) -> Result<DriverBuffer> {
     let mut usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
     if cfg!(feature = "wgpu") {
         // a program may draw with arrays as vertex or index buffers
@@ -206,7 +206,7 @@ pub(super) fn create(connection: &Connection, pool: &Mutex<Pool>, size: u64) -> 
 }
 
 /// Returns a mappable buffer for reading back, from the pool or newly allocated.
-pub(super) fn staging(connection: &Connection, pool: &Mutex<Pool>, bytes: u64) -> Result<wgpu::Buffer> {
+pub(super) fn staging(connection: &Connection, pool: &Mutex<BufferPool>, bytes: u64) -> Result<wgpu::Buffer> {
     let size = size_class(bytes);
     if let Some(buffer) = lock(pool).take_staging(size) {
         return Ok(buffer);

@@ -64,13 +64,13 @@ use crate::plan::backend::{
 };
 #[cfg(feature = "testing")]
 use crate::plan::backend::{FaultInjector, ShaderChecks, TestDoors};
-use crate::plan::kernel::{Caps, NumberedCaps, Plan, Step};
+use crate::plan::kernel::{Caps, ExecutionPlan, NumberedCaps, Step};
 
 use adapter::Origin;
 use batch::{Batch, error_notes};
 use connection::lock;
 use device::{Gpu, driver_buffer};
-use dispatch::Recorder;
+use dispatch::StepRecorder;
 use notes::ERROR_BYTES;
 use prepare::Preparer;
 use prepared::{PreparedPlan, RunBuffer, RunBuffers, facts};
@@ -131,7 +131,7 @@ impl Provider for Gpus {
         })
     }
 
-    fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<Shader>> {
+    fn shaders(&self, plan: &ExecutionPlan, caps: &Caps) -> Vec<Result<Shader>> {
         let texts = |step: &Step| match step {
             Step::Nest(kernel) => vec![variant::preview(kernel, Dialect::of(caps))],
             Step::Routine(call) => routines::previews(call, Dialect::of(caps)),
@@ -228,7 +228,7 @@ impl Backend for Gpu {
         }
     }
 
-    fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+    fn run(&self, plan: &ExecutionPlan, bindings: Bindings<'_>) -> Result<()> {
         self.connection.check()?;
         let temps = self.temps(plan)?;
         self.record(&mut lock(&self.batch), plan, &bindings, &temps)
@@ -239,7 +239,7 @@ impl Backend for Gpu {
         self.record_raw(call)
     }
 
-    fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+    fn run_at_once(&self, plan: &ExecutionPlan, bindings: Bindings<'_>) -> Result<()> {
         if !plan.steps.iter().any(Step::checks) {
             return self.run(plan, bindings);
         }
@@ -326,7 +326,7 @@ impl Backend for Gpu {
         self.known_numerics().map(Some)
     }
 
-    fn shaders(&self, plan: &Plan) -> Vec<Result<Shader>> {
+    fn shaders(&self, plan: &ExecutionPlan) -> Vec<Result<Shader>> {
         Gpus.shaders(plan, &self.caps)
     }
 
@@ -401,16 +401,16 @@ impl Drop for TimerOn<'_> {
 impl Gpu {
     /// Allocates the temporaries of a plan. They return to the pool as soon as the plan is recorded, because kernels
     /// that reuse their memory come later in the same queue.
-    fn temps(&self, plan: &Plan) -> Result<Vec<Buffer>> {
+    fn temps(&self, plan: &ExecutionPlan) -> Result<Vec<Buffer>> {
         plan.temps.iter().map(|bytes| Gpu::allocate(self, *bytes)).collect()
     }
 
     /// Prepares a plan for the buffers of a run, and records its steps into the batch.
-    fn record(&self, batch: &mut Batch, plan: &Plan, bindings: &Bindings<'_>, temps: &[Buffer]) -> Result<()> {
+    fn record(&self, batch: &mut Batch, plan: &ExecutionPlan, bindings: &Bindings<'_>, temps: &[Buffer]) -> Result<()> {
         let buffers = &run_buffers(plan, bindings, temps)?;
         let prepared = self.prepared(batch, plan, buffers).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
         let (connection, caps, limits) = (&*self.connection, &self.caps, &self.limits);
-        Recorder { connection, caps, limits, batch, plan, buffers, bindings }.record(&prepared)
+        StepRecorder { connection, caps, limits, batch, plan, buffers, bindings }.record(&prepared)
     }
 
     /// Returns the plan prepared for these buffers, from the cache or newly prepared. An error includes the node of its
@@ -418,7 +418,7 @@ impl Gpu {
     fn prepared(
         &self,
         batch: &mut Batch,
-        plan: &Plan,
+        plan: &ExecutionPlan,
         buffers: &[RunBuffer<'_>],
     ) -> Result<Arc<PreparedPlan>, (Error, usize)> {
         // a kernel binds only a range of a buffer that is larger than the largest binding. The range depends on the
@@ -441,7 +441,7 @@ impl Gpu {
 
 /// Returns the driver's buffers of a run: inputs, temporaries, then outputs. Returns an error if the run binds a
 /// different number of buffers or scalars than the plan has.
-fn run_buffers<'a>(plan: &Plan, bindings: &Bindings<'a>, temps: &'a [Buffer]) -> Result<RunBuffers<'a>> {
+fn run_buffers<'a>(plan: &ExecutionPlan, bindings: &Bindings<'a>, temps: &'a [Buffer]) -> Result<RunBuffers<'a>> {
     let fail = |detail: String| Error::with_line(ErrorKind::Internal, "eval", detail, None);
     let want = [plan.inputs.len(), plan.outputs.len(), plan.scalars.len()];
     let have = [bindings.inputs.len(), bindings.outputs.len(), bindings.scalars.len()];

@@ -20,7 +20,7 @@ const REMEMBERED: usize = 1 << 14;
 pub(super) const ERROR_BYTES: u64 = 16 * ERROR_SLOTS as u64;
 
 /// What a kernel or a routine reports by writing an error note.
-pub(super) enum Refuses {
+pub(super) enum NoteKind {
     /// An index of the operation `name` lies outside an axis of `extent` elements.
     Index { name: &'static str, extent: usize },
     /// The routine rejects an element of its first operand.
@@ -28,27 +28,27 @@ pub(super) enum Refuses {
 }
 
 /// A gather that may find an index out of range, or a routine call that may reject an element.
-pub(super) struct Checked {
-    /// The id that the shader writes into its note. [`Notes::remember`] sets it.
+pub(super) struct NoteSource {
+    /// The id that the shader writes into its note. [`ErrorNotes::remember`] sets it.
     pub id: u32,
     /// The line on which the caller of this evaluation wrote the operation.
     pub line: Option<Loc>,
     /// The type of the indices or elements.
     pub compute: Compute,
-    pub refuses: Refuses,
+    pub refuses: NoteKind,
 }
 
 /// The meaning of a device's error notes. It has a lock of its own, apart from the batch's lock, because a future must
 /// not wait for threads that record into the batch.
 #[derive(Default)]
-pub(super) struct Notes(Mutex<Known>);
+pub(super) struct ErrorNotes(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    /// How many gathers and routine calls were recorded since ids last started again (see [`Notes::remember`]). Number
+    /// How many gathers and routine calls were recorded since ids last started again (see [`ErrorNotes::remember`]). Number
     /// `n`, counted from 1, writes its notes with the id `u32::MAX - n`.
     gathers: u32,
-    checked: VecDeque<Checked>,
+    checked: VecDeque<NoteSource>,
     /// Copies of notes whose reads were dropped before they looked at them, oldest first.
     unread: Vec<Copied>,
 }
@@ -64,18 +64,18 @@ pub(super) struct Copied {
 
 impl Copied {
     /// Returns the error of the operation that was recorded first, if there is an error. The buffer must be mapped.
-    fn error(&self, notes: &Notes) -> Result<Option<Error>> {
+    fn error(&self, notes: &ErrorNotes) -> Result<Option<Error>> {
         let fail = |detail: String| Error::with_line(ErrorKind::Internal, "download", detail, None);
         let view = self.staging.get_mapped_range(0..self.at + ERROR_BYTES).map_err(|e| fail(e.to_string()))?;
         Ok(notes.first_error(&view[self.at as usize..]))
     }
 }
 
-impl Notes {
+impl ErrorNotes {
     /// Remembers the gathers of a kernel, or a routine call, and returns the error id of the first. Each further gather
     /// has the next smaller id. Shader and host keep the note with the largest id, which belongs to the gather that was
     /// recorded first.
-    pub fn remember(&self, gathers: impl Iterator<Item = Checked>) -> u32 {
+    pub fn remember(&self, gathers: impl Iterator<Item = NoteSource>) -> u32 {
         let mut known = lock(&self.0);
         // ids count down, and 0 means no error. They start again from the top while 2^16 are left, which is more than
         // the gathers of any kernel
@@ -89,7 +89,7 @@ impl Notes {
                 known.checked.pop_front();
             }
             let id = u32::MAX - known.gathers;
-            known.checked.push_back(Checked { id, ..gather });
+            known.checked.push_back(NoteSource { id, ..gather });
         }
         u32::MAX - first
     }
@@ -115,8 +115,8 @@ impl Notes {
         let bits = mutant!(note_without_its_upper_word, 0, high as u64) << 32 | low as u64;
         let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };
         Some(match &gather.refuses {
-            Refuses::Index { name, extent } => index_out_of_range(name, index, *extent, gather.line),
-            Refuses::Element { row, params } => refused_value(row, params, index, gather.line),
+            NoteKind::Index { name, extent } => index_out_of_range(name, index, *extent, gather.line),
+            NoteKind::Element { row, params } => refused_value(row, params, index, gather.line),
         })
     }
 
@@ -126,7 +126,7 @@ impl Notes {
     }
 
     /// Takes the copies that no read has looked at, so that a read checks them together with `own`, its own copy.
-    pub fn take(self: &Arc<Notes>, connection: &Arc<Connection>, own: Option<Copied>) -> Taken {
+    pub fn take(self: &Arc<ErrorNotes>, connection: &Arc<Connection>, own: Option<Copied>) -> Taken {
         let mut copies = std::mem::take(&mut lock(&self.0).unread);
         copies.extend(own);
         Taken { notes: self.clone(), connection: connection.clone(), copies }
@@ -135,14 +135,14 @@ impl Notes {
 
 /// Copies of notes that a read will check. If the read is dropped before that, they are kept for the next read.
 pub(super) struct Taken {
-    notes: Arc<Notes>,
+    notes: Arc<ErrorNotes>,
     connection: Arc<Connection>,
     copies: Vec<Copied>,
 }
 
 impl Taken {
     /// Returns a value without copies, for a read that checks no notes.
-    pub fn nothing(notes: &Arc<Notes>, connection: &Arc<Connection>) -> Taken {
+    pub fn nothing(notes: &Arc<ErrorNotes>, connection: &Arc<Connection>) -> Taken {
         Taken { notes: notes.clone(), connection: connection.clone(), copies: vec![] }
     }
 

@@ -1,7 +1,7 @@
-//! The words of a dispatch's parameters, which the shader reads as the uniform variable `params`. [`Form`] defines the
+//! The words of a dispatch's parameters, which the shader reads as the uniform variable `params`. [`ParamPositions`] defines the
 //! position of each word.
 
-use super::wgsl::{Form, HEADER, Header};
+use super::wgsl::{HEADER, ParamHeader, ParamPositions};
 use crate::plan::kernel::{CHAIN, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
@@ -13,24 +13,24 @@ use smallvec::SmallVec;
 /// the number of indices of the window, and `inner` the number of indices of a row.
 pub(super) fn template(
     kernel: &Kernel,
-    form: &Form,
+    form: &ParamPositions,
     (window, lines): (&Window, Option<usize>),
     strides: &[&[isize]],
     (count, inner): (usize, usize),
-) -> (Header, Vec<u32>) {
+) -> (ParamHeader, Vec<u32>) {
     let matmul = kernel.kind == KernelKind::Matmul;
     // rows in the table of axes: every shader reads at least one outer and one inner row. The shader of a product reads
     // three outer rows, for the batch, m and n
     let outer_rows = window.shape.len().max(if matmul { 3 } else { 1 });
     let inner_rows = kernel.inner.len().max(1);
     let mut p = vec![0u32; (form.table + (outer_rows + inner_rows) * form.row) * 4];
-    let mut header = Header {
+    let mut header = ParamHeader {
         outer_size: count as u32,
         outer_rank: outer_rows as u32,
         inner_rank: inner_rows as u32,
         inner_size: kernel.length_of_k() as u32,
         k_size: inner as u32,
-        ..Header::default()
+        ..ParamHeader::default()
     };
     if matmul {
         let [_, m, n] = kernel.matrices(&window.shape);
@@ -74,7 +74,7 @@ fn is_along_k(kernel: &Kernel, strides: &[isize], rank: usize, (own, n): (usize,
 fn write_table(
     p: &mut [u32],
     kernel: &Kernel,
-    form: &Form,
+    form: &ParamPositions,
     (window, lines): (&Window, Option<usize>),
     strides: &[&[isize]],
     outer_rows: usize,

@@ -3,7 +3,7 @@
 use super::at_exit;
 use super::connection::{Connection, lock};
 use super::disk::DiskCache;
-use super::wgsl::{Access, ERROR_BINDING, Key, PARAMS_CLASSES, Slot};
+use super::wgsl::{Access, ERROR_BINDING, PARAMS_CLASSES, ShaderKey, Slot};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::debug;
 use smallvec::SmallVec;
@@ -94,8 +94,8 @@ pub(super) struct Pipeline {
 }
 
 /// A pipeline that a plan needs.
-pub(super) struct Wanted<'a> {
-    pub key: Key,
+pub(super) struct WantedPipeline<'a> {
+    pub key: ShaderKey,
     pub interface: Interface<'a>,
     pub text: String,
 }
@@ -113,7 +113,7 @@ struct Uncompiled {
 pub(super) struct Pipelines {
     disk: Option<Arc<DiskCache>>,
     /// Searched first, because building a key is faster than generating the source.
-    by_key: WordMap<Key, Arc<Pipeline>>,
+    by_key: WordMap<ShaderKey, Arc<Pipeline>>,
     /// Searched for a new key, because kernels with different keys may have the same source.
     by_text: HashMap<String, Arc<Pipeline>>,
     /// User-defined shaders, by source and entry point.
@@ -129,7 +129,7 @@ impl Pipelines {
     }
 
     /// Returns the pipeline of `key`, if it is compiled.
-    pub fn find(&self, key: &Key) -> Option<&Arc<Pipeline>> {
+    pub fn find(&self, key: &ShaderKey) -> Option<&Arc<Pipeline>> {
         self.by_key.get(key)
     }
 
@@ -137,14 +137,14 @@ impl Pipelines {
     pub fn get(
         &mut self,
         connection: &Connection,
-        key: Key,
+        key: ShaderKey,
         interface: Interface<'_>,
         text: impl FnOnce() -> Result<String>,
     ) -> Result<Arc<Pipeline>> {
         if let Some(known) = self.find(&key) {
             return Ok(known.clone());
         }
-        let wanted = Wanted { key: key.clone(), interface, text: text()? };
+        let wanted = WantedPipeline { key: key.clone(), interface, text: text()? };
         self.compile(connection, vec![wanted]).map_err(|(e, _)| e)?;
         let missing =
             || Error::with_line(ErrorKind::Internal, "compile", "a pipeline is missing after it was compiled", None);
@@ -154,9 +154,9 @@ impl Pipelines {
     /// Compiles in parallel the pipelines that are not found under their keys. If the source of one was compiled
     /// before, that pipeline is kept under the new key too. An error includes the index in `wanted` of the first
     /// pipeline that failed.
-    pub fn compile(&mut self, connection: &Connection, wanted: Vec<Wanted<'_>>) -> Result<(), (Error, usize)> {
+    pub fn compile(&mut self, connection: &Connection, wanted: Vec<WantedPipeline<'_>>) -> Result<(), (Error, usize)> {
         let (mut texts, mut uncompiled, mut keys) = (HashMap::new(), vec![], vec![]);
-        for (n, Wanted { key, interface, text }) in wanted.into_iter().enumerate() {
+        for (n, WantedPipeline { key, interface, text }) in wanted.into_iter().enumerate() {
             if let Some(known) = self.by_text.get(&text) {
                 self.by_key.insert(key, known.clone());
                 continue;
@@ -189,7 +189,7 @@ impl Pipelines {
                 Err(e) => failed = failed.or(Some((e, *n))),
             }
         }
-        let found = |(key, number): (Key, usize)| Some((key, made[number].clone()?));
+        let found = |(key, number): (ShaderKey, usize)| Some((key, made[number].clone()?));
         self.by_key.extend(keys.into_iter().filter_map(found));
         failed.map_or(Ok(()), Err)
     }

@@ -3,14 +3,17 @@
 
 use super::connection::Connection;
 use super::params::template;
-use super::pipelines::{Interface, Pipelines, Wanted};
-use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
+use super::pipelines::{Interface, Pipelines, WantedPipeline};
+use super::prepared::{
+    Gather, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, WindowOperand, number,
+};
 use super::variant::{self, classify, is_aligned};
 use super::wgsl::{
-    self, Access, Dialect, Form, HEADER, Header, Key, PARAMS_CLASSES, Slot, Variant, Words, first_of_together,
+    self, Access, Dialect, HEADER, PARAMS_CLASSES, ParamHeader, ParamPositions, ShaderKey, Slot, Variant, Words,
+    first_of_together,
 };
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::plan::kernel::{BufferRef, Caps, Kernel, Op, Plan, Position, Step, Store, Window, validate};
+use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, Kernel, Op, Position, Step, Store, Window, validate};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 
@@ -19,7 +22,7 @@ pub(super) struct Preparer<'a> {
     pub connection: &'a Connection,
     pub caps: &'a Caps,
     pub pipelines: &'a mut Pipelines,
-    pub plan: &'a Plan,
+    pub plan: &'a ExecutionPlan,
     pub buffers: &'a [RunBuffer<'a>],
 }
 
@@ -37,19 +40,19 @@ struct Binding {
 
 /// A kernel whose windows have no pipelines yet, or several that run in one dispatch.
 struct Draft<'a> {
-    kernels: SmallVec<[(&'a Kernel, Form); 1]>,
+    kernels: SmallVec<[(&'a Kernel, ParamPositions); 1]>,
     windows: Vec<DraftWindow>,
 }
 
 struct DraftWindow {
     /// The operands of each kernel in turn.
-    operands: Vec<Operand>,
+    operands: Vec<WindowOperand>,
     bindings: SmallVec<[Binding; 8]>,
     /// One for each kernel. All have the same slots.
     variants: SmallVec<[Variant; 1]>,
     /// Length of the parameters of all kernels in vectors of four words.
     params: u32,
-    key: Key,
+    key: ShaderKey,
 }
 
 /// Extends the range of elements `low..=high` by the elements that steps along one axis reach from there.
@@ -89,9 +92,9 @@ impl<'a> Preparer<'a> {
     /// Determines which pipeline each window of the next kernel needs, or of the next kernels, if they run in one dispatch.
     fn draft(&self, drafts: &mut Vec<Option<Draft<'a>>>) -> Result<()> {
         let kernels = self.beside(drafts.len());
-        let forms = |list: &[&'a Kernel]| list.iter().map(|kernel| (*kernel, Form::of(kernel))).collect();
+        let forms = |list: &[&'a Kernel]| list.iter().map(|kernel| (*kernel, ParamPositions::of(kernel))).collect();
         if kernels.len() > 1 {
-            let together: SmallVec<[(&Kernel, Form); 1]> = forms(&kernels);
+            let together: SmallVec<[(&Kernel, ParamPositions); 1]> = forms(&kernels);
             if let Some(window) = self.draft_window(&together, 0)? {
                 drafts.push(Some(Draft { kernels: together, windows: vec![window] }));
                 let others = kernels[1..].iter().map(|k| Some(Draft { kernels: forms(&[k]), windows: vec![] }));
@@ -118,7 +121,7 @@ impl<'a> Preparer<'a> {
 
     /// Determines the pipeline of a window of a kernel, or of several kernels that run in one dispatch. Returns `None` if
     /// several kernels cannot.
-    fn draft_window(&self, kernels: &[(&'a Kernel, Form)], number: usize) -> Result<Option<DraftWindow>> {
+    fn draft_window(&self, kernels: &[(&'a Kernel, ParamPositions)], number: usize) -> Result<Option<DraftWindow>> {
         let (mut operands, mut words) = (vec![], vec![]);
         for (kernel, _) in kernels {
             let window = &kernel.windows[number];
@@ -140,7 +143,7 @@ impl<'a> Preparer<'a> {
             let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
             return Err(Error::with_line(ErrorKind::LimitExceeded, kernels[0].0.name, detail, None));
         }
-        let (mut variants, mut key): (SmallVec<[Variant; 1]>, Key) = (SmallVec::new(), Key::new());
+        let (mut variants, mut key): (SmallVec<[Variant; 1]>, ShaderKey) = (SmallVec::new(), ShaderKey::new());
         let mut operands_left = &operands[..];
         for (kernel, form) in kernels {
             let (own, left) = operands_left.split_at(kernel.loads.len() + kernel.stores.len());
@@ -165,20 +168,21 @@ impl<'a> Preparer<'a> {
     fn variant(
         &self,
         kernel: &Kernel,
-        form: &Form,
+        form: &ParamPositions,
         window: &Window,
-        operands: &[Operand],
+        operands: &[WindowOperand],
         bindings: &[Binding],
     ) -> Result<Variant> {
         let mut kinds: SmallVec<[Slot; 8]> =
             bindings.iter().map(|b| Slot { words: b.words, access: b.access, width: 1 }).collect();
         let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
-        let first = |o: &Operand| o.offset + o.shift(self.buffers);
+        let first = |o: &WindowOperand| o.offset + o.shift(self.buffers);
         let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
         // if an array begins inside a vector in this run, it may begin elsewhere in a vector in other runs with the
         // same facts
-        let is_aligned =
-            |(n, o): (usize, &Operand)| is_aligned(kernel, n, o.offset) && !self.buffers[o.buffer].is_between_vectors();
+        let is_aligned = |(n, o): (usize, &WindowOperand)| {
+            is_aligned(kernel, n, o.offset) && !self.buffers[o.buffer].is_between_vectors()
+        };
         let aligned: SmallVec<[bool; 8]> = operands.iter().enumerate().map(is_aligned).collect();
         classify(kernel, form, window, (&offsets, &aligned), &slots, &mut kinds)
     }
@@ -193,7 +197,7 @@ impl<'a> Preparer<'a> {
                 }
                 let (kernel, form) = &own[0];
                 let dialect = Dialect::of(self.caps);
-                let all: SmallVec<[(&Kernel, &Form, &Variant); 1]> =
+                let all: SmallVec<[(&Kernel, &ParamPositions, &Variant); 1]> =
                     own.iter().zip(variants).map(|((kernel, form), variant)| (*kernel, form, variant)).collect();
                 let text = match variants.len() {
                     1 => wgsl::generate(kernel, form, &variants[0], dialect),
@@ -202,7 +206,7 @@ impl<'a> Preparer<'a> {
                 let text =
                     text.map_err(|fault| (Error::with_line(fault.kind, kernel.name, fault.detail, None), kernel.node))?;
                 let interface = Interface { slots: &variants[0].slots, checks: form.checks, params: *params };
-                wanted.push(Wanted { key: key.clone(), interface, text });
+                wanted.push(WantedPipeline { key: key.clone(), interface, text });
                 kernels.push(*kernel);
             }
         }
@@ -241,12 +245,17 @@ impl<'a> Preparer<'a> {
         })
     }
 
-    fn window(&self, kernels: &[(&Kernel, Form)], draft: &DraftWindow, number: usize) -> Result<PreparedWindow> {
+    fn window(
+        &self,
+        kernels: &[(&Kernel, ParamPositions)],
+        draft: &DraftWindow,
+        number: usize,
+    ) -> Result<PreparedWindow> {
         let DraftWindow { operands, bindings, variants, key, .. } = draft;
         let name = kernels[0].0.name;
         let missing = || Error::with_line(ErrorKind::Internal, name, "its pipeline was not compiled", None);
         let pipeline = self.pipelines.find(key).cloned().ok_or_else(missing)?;
-        let (mut header, mut words, mut ends) = (Header::default(), vec![], vec![]);
+        let (mut header, mut words, mut ends) = (ParamHeader::default(), vec![], vec![]);
         let mut workgroups = 0;
         for ((kernel, form), variant) in kernels.iter().zip(variants) {
             let window = &kernel.windows[number];
@@ -279,14 +288,14 @@ impl<'a> Preparer<'a> {
     }
 
     /// Returns the loads, then the stores, with the elements that the window touches. `bindings` sets their `binding`.
-    fn operands(&self, kernel: &Kernel, window: &Window) -> Vec<Operand> {
+    fn operands(&self, kernel: &Kernel, window: &Window) -> Vec<WindowOperand> {
         let operand = |named: BufferRef, size: usize, strides: &[isize], offset: isize| {
             let start: i64 = window.start.iter().zip(strides).map(|(i, s)| *i as i64 * *s as i64).sum();
             let offset = offset as i64 + start;
             let extents = window.shape.iter().chain(&kernel.inner);
             let span = extents.zip(strides).fold((offset, offset), |span, (n, s)| widen(span, *n, *s));
             let buffer = number(self.plan, named);
-            Operand { named, buffer, size: size as i64, offset, span, is_used: true, binding: 0 }
+            WindowOperand { named, buffer, size: size as i64, offset, span, is_used: true, binding: 0 }
         };
         let load = |(n, l): (usize, &crate::plan::kernel::Load)| {
             let mut o = operand(l.buffer, l.dtype.size(), &l.strides, l.offset);
@@ -302,7 +311,7 @@ impl<'a> Preparer<'a> {
             }
             // a load that reads nothing is bound from element 0, because the offset of an empty array may lie past its
             // buffer's end
-            if kernel.reads(n) { o } else { Operand { offset: 0, span: (0, 0), is_used: false, ..o } }
+            if kernel.reads(n) { o } else { WindowOperand { offset: 0, span: (0, 0), is_used: false, ..o } }
         };
         let store = |s: &Store| {
             let mut o = operand(s.buffer, s.dtype.size(), &s.strides, s.offset);
@@ -317,7 +326,7 @@ impl<'a> Preparer<'a> {
 
     /// Creates the bindings, and sets the `binding` of each operand. There is a binding for each buffer and word type
     /// and, if the buffer is larger than the largest binding, for each range of bytes that operands touch.
-    fn bindings(&self, words: &[(BufferRef, Words, Access)], operands: &mut [Operand]) -> SmallVec<[Binding; 8]> {
+    fn bindings(&self, words: &[(BufferRef, Words, Access)], operands: &mut [WindowOperand]) -> SmallVec<[Binding; 8]> {
         let mut bindings: SmallVec<[Binding; 8]> = SmallVec::new();
         for (n, (o, (_, words, access))) in operands.iter_mut().zip(words).enumerate() {
             let buffer = self.buffers[o.buffer].buffer;
@@ -350,13 +359,13 @@ fn words_of(kernel: &Kernel) -> impl Iterator<Item = (BufferRef, Words, Access)>
 }
 
 /// Returns the words of the parameters of a kernel that runs in one dispatch with others.
-fn words_of_params(kernel: &Kernel, form: &Form) -> usize {
+fn words_of_params(kernel: &Kernel, form: &ParamPositions) -> usize {
     4 * (form.table + (kernel.outer.len().max(1) + 1) * form.row)
 }
 
 /// Gives kernels that are to run in one dispatch the same slots, and returns the length of all parameters in vectors of
 /// four words. Returns `None` if they cannot run in one dispatch.
-fn together(kernels: &[(&Kernel, Form)], variants: &mut [Variant]) -> Option<u32> {
+fn together(kernels: &[(&Kernel, ParamPositions)], variants: &mut [Variant]) -> Option<u32> {
     for n in 0..variants[0].slots.len() {
         let uses = |v: &&Variant| v.loads.iter().chain(v.stores.iter().map(|s| &s.0)).any(|slot| *slot as usize == n);
         let mut slots = variants.iter().filter(uses).map(|v| v.slots[n]);

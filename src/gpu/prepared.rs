@@ -4,9 +4,9 @@
 
 use super::memory::DriverBuffer;
 use super::pipelines::{Pipeline, WordHasher, WordMap};
-use super::wgsl::{self, Header};
+use super::wgsl::{self, ParamHeader};
 use crate::base::dtype::Compute;
-use crate::plan::kernel::{BufferRef, KernelKind, Plan, Step};
+use crate::plan::kernel::{BufferRef, ExecutionPlan, KernelKind, Step};
 use lru::LruCache;
 use smallvec::SmallVec;
 use std::hash::BuildHasherDefault;
@@ -37,7 +37,7 @@ impl RunBuffer<'_> {
 pub(super) type RunBuffers<'a> = SmallVec<[RunBuffer<'a>; 8]>;
 
 /// Returns the index in [`RunBuffers`] of the buffer that a kernel names.
-pub(super) fn number(plan: &Plan, named: BufferRef) -> usize {
+pub(super) fn number(plan: &ExecutionPlan, named: BufferRef) -> usize {
     match named {
         BufferRef::Input(n) => n,
         BufferRef::Temp(n) => plan.inputs.len() + n,
@@ -47,7 +47,7 @@ pub(super) fn number(plan: &Plan, named: BufferRef) -> usize {
 
 /// A load or a store, with the elements that one window touches.
 #[derive(Clone)]
-pub(super) struct Operand {
+pub(super) struct WindowOperand {
     /// The plan's name for its buffer, for error messages.
     pub named: BufferRef,
     /// The index of its buffer in [`RunBuffers`].
@@ -65,7 +65,7 @@ pub(super) struct Operand {
     pub binding: usize,
 }
 
-impl Operand {
+impl WindowOperand {
     /// Returns what a run adds to `offset` and `span`: the position of the array's element 0 in its buffer, or 0 if no
     /// element is used.
     pub fn shift(&self, buffers: &[RunBuffer<'_>]) -> i64 {
@@ -82,12 +82,12 @@ impl Operand {
 pub(super) struct PreparedWindow {
     pub pipeline: Arc<Pipeline>,
     /// Loads, then stores.
-    pub operands: Box<[Operand]>,
+    pub operands: Box<[WindowOperand]>,
     /// For each binding, an operand that is read or written through it. The whole buffer of that operand is bound, or,
     /// if it is larger than a binding, the range that the operand touches.
     pub bindings: SmallVec<[usize; 4]>,
     /// The header. The grid and the error id are still missing.
-    pub header: Header,
+    pub header: ParamHeader,
     /// The words of the parameters. The header, the scalars and the operands' offsets are still missing.
     pub words: Box<[u32]>,
     pub workgroups: u64,
@@ -166,7 +166,7 @@ pub(super) type Facts = SmallVec<[u64; 4]>;
 /// Second, where in a packed word an output begins, because an invocation can own a word only if it writes all its
 /// elements. Third, for kernels that may process four elements at once, which arrays are between vectors
 /// ([`RunBuffer::is_between_vectors`]).
-pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
+pub(super) fn facts(plan: &ExecutionPlan, buffers: &[RunBuffer<'_>]) -> Facts {
     let mut facts = Facts::new();
     facts.push(plan.id);
     let mut last: WordMap<u64, usize> = WordMap::default();

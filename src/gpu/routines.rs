@@ -1,17 +1,17 @@
 //! Routines on a GPU: the list of their shader files, and their dispatches.
 
 use super::batch::BufferSlice;
-use super::dispatch::Recorder;
+use super::dispatch::StepRecorder;
 use super::memory::DriverBuffer;
-use super::notes::{Checked, Refuses};
+use super::notes::{NoteKind, NoteSource};
 use super::pipelines::Interface;
 use super::prepared::RunBuffer;
-use super::wgsl::{self, Dialect, Header, Slot};
+use super::wgsl::{self, Dialect, ParamHeader, Slot};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, EIGH, FFT, LU, NONZERO, Pass, Place, QR, REDUCE_AT, Routine,
-    SELECT, SOLVE_TRIANGULAR, SORT, SUM_BY_KEY, SVD,
+    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, EIGH, FFT, GpuPass, LU, NONZERO, QR, REDUCE_AT, Routine,
+    RoutineOperand, SELECT, SOLVE_TRIANGULAR, SORT, SUM_BY_KEY, SVD,
 };
 use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, RoutineCall, RoutinePass};
@@ -77,7 +77,7 @@ struct BoundPlace<'a> {
     first: Option<u32>,
 }
 
-impl<'a> Recorder<'a> {
+impl<'a> StepRecorder<'a> {
     /// Fills a temporary with zeros.
     pub fn clear(&mut self, temp: usize) -> Result<()> {
         let RunBuffer { buffer, .. } = self.buffer(BufferRef::Temp(temp));
@@ -136,7 +136,7 @@ impl<'a> Recorder<'a> {
             return self.batch.rehearse(self.connection, &pipeline, &slices);
         }
         let mut words = wgsl::routine_params(call, pass, window[0], bindings.iter().filter_map(|b| b.first));
-        let mut header = Header { outer_size: window[1] as u32, ..Header::default() };
+        let mut header = ParamHeader { outer_size: window[1] as u32, ..ParamHeader::default() };
         if checks {
             header.error_id = self.refusal(call);
         }
@@ -152,19 +152,25 @@ impl<'a> Recorder<'a> {
         let unsigned = call.operands.first().is_some_and(|w| w.meta.dtype == DType::U64);
         let compute = if unsigned { Compute::U64 } else { Compute::I64 };
         let line = self.bindings.line(call.node);
-        let refuses = Refuses::Element { row: call.row, params: call.params.clone() };
-        self.batch.next_error_id(std::iter::once(Checked { id: 0, line, compute, refuses }))
+        let refuses = NoteKind::Element { row: call.row, params: call.params.clone() };
+        self.batch.next_error_id(std::iter::once(NoteSource { id: 0, line, compute, refuses }))
     }
 
     /// Binds the whole buffer of the operand, result or scratch memory that `place` names. If the buffer of an operand
     /// or result is larger than the largest binding, binds the elements of the window, or all elements if the pass
     /// reads it as a whole.
-    fn bind_place(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<BoundPlace<'a>> {
+    fn bind_place(
+        &self,
+        call: &RoutineCall,
+        pass: &GpuPass,
+        place: RoutineOperand,
+        window: [usize; 2],
+    ) -> Result<BoundPlace<'a>> {
         let name = call.row.name;
         let found = match place {
-            Place::Operand(n) => call.operands.get(n).map(|w| (w.buffer, Some(&w.meta))),
-            Place::Result(n) => call.results.get(n).map(|w| (w.buffer, Some(&w.meta))),
-            Place::Scratch(n) | Place::Shared(n) => call.scratch.get(n).map(|s| (s.0, None)),
+            RoutineOperand::Operand(n) => call.operands.get(n).map(|w| (w.buffer, Some(&w.meta))),
+            RoutineOperand::Result(n) => call.results.get(n).map(|w| (w.buffer, Some(&w.meta))),
+            RoutineOperand::Scratch(n) | RoutineOperand::Shared(n) => call.scratch.get(n).map(|s| (s.0, None)),
         };
         let Some((named, meta)) = found else {
             return Err(internal(name, format!("a pass binds {place:?}, which the call does not have")));
@@ -224,7 +230,7 @@ mod tests {
         };
         for dtype in [U8, I8, U16, I16, U32, I32, U64, I64] {
             let pass = |name, along, whole| RoutinePass {
-                pass: Pass { name, items: 7, each: 1, along, whole, number: 0 },
+                pass: GpuPass { name, items: 7, each: 1, along, whole, number: 0 },
                 windows: vec![],
                 group: 256,
             };
@@ -235,9 +241,9 @@ mod tests {
                 results: vec![whole(1, I64, 5)],
                 scratch: vec![(BufferRef::Temp(0), 20)],
                 passes: vec![
-                    pass("count", &[Place::Operand(0)], &[Place::Shared(0)]),
-                    pass("count_together", &[Place::Operand(0)], &[Place::Shared(0)]),
-                    pass("widen", &[Place::Result(0)], &[Place::Shared(0)]),
+                    pass("count", &[RoutineOperand::Operand(0)], &[RoutineOperand::Shared(0)]),
+                    pass("count_together", &[RoutineOperand::Operand(0)], &[RoutineOperand::Shared(0)]),
+                    pass("widen", &[RoutineOperand::Result(0)], &[RoutineOperand::Shared(0)]),
                 ],
                 node: 0,
             };

@@ -24,12 +24,12 @@ struct Set {
 }
 
 /// The two queries of a pass.
-pub(super) struct Pair {
+pub(super) struct QueryPair {
     queries: wgpu::QuerySet,
     first: u32,
 }
 
-impl Pair {
+impl QueryPair {
     /// Makes a pass record its start if `ends[0]`, and its end if `ends[1]`.
     pub fn writes(&self, ends: [bool; 2]) -> wgpu::ComputePassTimestampWrites<'_> {
         wgpu::ComputePassTimestampWrites {
@@ -94,7 +94,7 @@ impl Timer {
 
     /// Returns the queries of the pass that begins next, or `None` if its times are not recorded. If the query set is
     /// full, records the copy of its times, and creates another set.
-    pub fn next_pass(&mut self, connection: &Connection, encoder: &mut wgpu::CommandEncoder) -> Option<Pair> {
+    pub fn next_pass(&mut self, connection: &Connection, encoder: &mut wgpu::CommandEncoder) -> Option<QueryPair> {
         if self.clock != Clock::Device || (self.notes_steps() && !self.in_step) {
             return None;
         }
@@ -111,7 +111,7 @@ impl Timer {
         let set = self.sets.last_mut()?;
         let first = 2 * set.passes.len() as u32;
         set.passes.push(self.steps.len().saturating_sub(1));
-        Some(Pair { queries: set.queries.clone(), first })
+        Some(QueryPair { queries: set.queries.clone(), first })
     }
 
     /// Records the copy of the times in the last query set to its buffer. The other sets were copied when they were

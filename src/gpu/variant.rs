@@ -2,8 +2,8 @@
 //! operands share a binding, how each store writes (which depends on where in a word its target begins), and whether
 //! invocations process elements by fours.
 
-use super::fetches::{self, Operands, SIDE};
-use super::wgsl::{self, Access, Dialect, Form, Slot, StoreMode, Variant, Words};
+use super::fetches::{self, FetchOperands, SIDE};
+use super::wgsl::{self, Access, Dialect, ParamPositions, Slot, StoreMode, Variant, Words};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 /// if several invocations may write to the same word of it.
 pub(super) fn classify(
     kernel: &Kernel,
-    form: &Form,
+    form: &ParamPositions,
     window: &Window,
     (offsets, aligned): (&[i64], &[bool]),
     slots: &[usize],
@@ -53,7 +53,7 @@ pub(super) fn classify(
         nested: nested(kernel, window),
     };
     if woven == 1 {
-        fetches::choose(&Operands { kernel, window, aligned }, &mut variant);
+        fetches::choose(&FetchOperands { kernel, window, aligned }, &mut variant);
     }
     Ok(variant)
 }
@@ -147,7 +147,7 @@ pub(super) fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, co
 /// Returns the shader source of a kernel as most runs compile it: its inputs and outputs are different buffers, and
 /// each array begins at its buffer's start.
 pub(crate) fn preview(kernel: &Kernel, dialect: Dialect) -> Result<Shader> {
-    let form = Form::of(kernel);
+    let form = ParamPositions::of(kernel);
     let mut bound: Vec<(BufferRef, Words)> = vec![];
     let mut kinds: Vec<Slot> = vec![];
     let mut slots: Vec<usize> = vec![];

@@ -3,7 +3,7 @@
 //! browser calls us when a signal is set or the device has failed; then the futures are woken without a thread.
 
 use super::at_exit;
-use super::connection::{Clock, Connection, EAGER, LONGEST_NAP, lock};
+use super::connection::{Connection, EAGER, IdleClock, LONGEST_NAP, lock};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::platform::{CAN_WAIT, Instant};
 use crate::plan::backend::start;
@@ -50,7 +50,7 @@ struct Entry {
     signal: Signal,
     /// `None` from when the thread wakes the future until the future is polled again.
     waker: Option<Waker>,
-    clock: Clock,
+    clock: IdleClock,
     /// Whether the device has made no progress for the time-out.
     late: bool,
 }
@@ -190,7 +190,7 @@ impl Wait {
 
     /// Blocks the caller's thread until the wait ends.
     fn block(&self) -> Result<bool> {
-        let (clock, since) = (Clock::new(&self.connection), Instant::now());
+        let (clock, since) = (IdleClock::new(&self.connection), Instant::now());
         loop {
             if let Some(fine) = self.signal.get() {
                 return Ok(*fine);
@@ -224,7 +224,7 @@ impl Wait {
             Some(entry) => std::mem::swap(&mut entry.waker, &mut replaced),
             None => {
                 state.last += 1;
-                let (number, clock) = (state.last, Clock::new(&self.connection));
+                let (number, clock) = (state.last, IdleClock::new(&self.connection));
                 let entry = Entry { signal: self.signal.clone(), waker: replaced.take(), clock, late: false };
                 state.waits.insert(number, entry);
                 state.since = Instant::now();

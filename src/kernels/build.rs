@@ -1,28 +1,34 @@
 //! Turns the values of a kernel into nodes of an expression, or into formulas of a fold.
 
-use super::program::{Id, Program, Step};
+use super::program::{Id, KernelProgram, KernelStep};
 use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::error::Loc;
 use crate::graph::expr::{Arg, Expr, between, cast, composed, ufunc};
-use crate::graph::ufunc::{Class, Kind, Term, Ufunc};
+use crate::graph::ufunc::{Class, ComputeKind, Term, Ufunc};
 use smallvec::SmallVec;
 
 /// Makes expressions from the values `results`. The operands have the dtypes of the program's inputs and are on the
 /// device with the number `device`. Checks of results (for NaN, for example) look only at `results`, not at
 /// intermediate values. One result may be an operand of another.
-pub(super) fn expressions(program: &Program, operands: &[Expr], device: u32, results: &[Id], at: Loc) -> Vec<Expr> {
+pub(super) fn expressions(
+    program: &KernelProgram,
+    operands: &[Expr],
+    device: u32,
+    results: &[Id],
+    at: Loc,
+) -> Vec<Expr> {
     let needed = program.needed(results);
     let mut made: Vec<Option<Expr>> = vec![None; needed.len()];
     for (id, (step, dtype)) in program.steps().iter().enumerate().filter(|(id, _)| needed[*id]) {
         let fill = |number| Expr::fill_on(device, number, SmallVec::new(), *dtype, at);
         let of = |a: Id| made[a].clone().unwrap_or_else(|| fill(Scalar::Int(0)));
         let make = || match step {
-            Step::Input(n) => operands[*n].clone(),
+            KernelStep::Input(n) => operands[*n].clone(),
             // a constant result is on the device of the operands too
-            Step::Number(bits) => fill(Scalar::from_bits(*bits, dtype.compute())),
+            KernelStep::Number(bits) => fill(Scalar::from_bits(*bits, dtype.compute())),
             // in WGSL integers wrap when they are converted
-            Step::Cast(a) => cast(of(*a), *dtype, at).wrapping(),
-            Step::Call(row, args) => ufunc(row, operands_of(program, row, args, of), at),
+            KernelStep::Cast(a) => cast(of(*a), *dtype, at).wrapping(),
+            KernelStep::Call(row, args) => ufunc(row, operands_of(program, row, args, of), at),
         };
         made[id] = Some(if results.contains(&id) { composed(make) } else { between(make) });
     }
@@ -36,7 +42,12 @@ pub(super) fn converted(result: Expr, to: DType, at: Loc) -> Expr {
 
 /// Returns the operands of a call. A constant that is combined with an array is passed as a number, which expressions
 /// handle fastest.
-fn operands_of(program: &Program, row: &'static Ufunc, args: &[Id], of: impl Fn(Id) -> Expr) -> SmallVec<[Arg; 3]> {
+fn operands_of(
+    program: &KernelProgram,
+    row: &'static Ufunc,
+    args: &[Id],
+    of: impl Fn(Id) -> Expr,
+) -> SmallVec<[Arg; 3]> {
     let first = (row.class == Class::Select) as usize;
     let has_array = args[first..].iter().any(|a| program.constant(*a).is_none());
     let operand = |(n, a): (usize, &Id)| match program.constant(*a) {
@@ -57,7 +68,7 @@ const MOST_DEPTH: usize = 1 << 8;
 
 /// Makes formulas from the values `results`. `inputs` are the formulas of the program's inputs. Returns an error with
 /// the reason if a formula is too large or too deep, or has a number that f64 cannot hold.
-pub(super) fn terms(program: &Program, inputs: &[Term], results: &[Id]) -> Result<Vec<Term>, String> {
+pub(super) fn terms(program: &KernelProgram, inputs: &[Term], results: &[Id]) -> Result<Vec<Term>, String> {
     let needed = program.needed(results);
     let mut made: Vec<Option<(Term, usize, usize)>> = vec![None; needed.len()];
     for (id, (step, dtype)) in program.steps().iter().enumerate().filter(|(id, _)| needed[*id]) {
@@ -77,10 +88,12 @@ pub(super) fn terms(program: &Program, inputs: &[Term], results: &[Id]) -> Resul
         }
         let of = |a: Id| made[a].map_or(Term::X, |(term, ..)| term);
         let term = match step {
-            Step::Input(n) => inputs[*n],
-            Step::Number(bits) => number(Scalar::from_bits(*bits, dtype.compute()), *dtype)?,
-            Step::Cast(a) => Term::Cast(&Term::list(&[of(*a)])[0], Kind::Is(dtype.compute())),
-            Step::Call(row, args) => Term::call(row, &args.iter().map(|a| of(*a)).collect::<SmallVec<[Term; 3]>>()),
+            KernelStep::Input(n) => inputs[*n],
+            KernelStep::Number(bits) => number(Scalar::from_bits(*bits, dtype.compute()), *dtype)?,
+            KernelStep::Cast(a) => Term::Cast(&Term::list(&[of(*a)])[0], ComputeKind::Is(dtype.compute())),
+            KernelStep::Call(row, args) => {
+                Term::call(row, &args.iter().map(|a| of(*a)).collect::<SmallVec<[Term; 3]>>())
+            }
         };
         made[id] = Some((term, size, depth));
     }
@@ -92,7 +105,7 @@ fn number(value: Scalar, dtype: DType) -> Result<Term, String> {
     let x = value.as_f64();
     let is_same = !matches!(dtype.compute(), Compute::I64 | Compute::U64) || x as i128 == value.as_i128();
     match is_same {
-        true => Ok(Term::number(x, Kind::Is(dtype.compute()))),
+        true => Ok(Term::number(x, ComputeKind::Is(dtype.compute()))),
         false => Err(format!("the number {value} is larger than 2^53, the largest integer in a reduction's steps")),
     }
 }

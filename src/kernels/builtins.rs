@@ -1,6 +1,6 @@
 //! Lowers the built-in functions of WGSL to ufuncs, the rows of the library's table of functions.
 
-use super::lower::{Lowered, Lowering, Value};
+use super::lower::{Lowered, Lowering, WgslValue};
 use super::program::Id;
 use super::source::Complaint;
 use crate::base::dtype::{DType, Scalar};
@@ -50,7 +50,7 @@ fn row(fun: MathFunction, of: DType) -> Option<&'static Ufunc> {
 
 /// Lowers the call of a built-in function.
 #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
-pub(super) fn call(to: &mut Lowering<'_>, fun: MathFunction, args: Vec<Value>, span: Span) -> Lowered<Value> {
+pub(super) fn call(to: &mut Lowering<'_>, fun: MathFunction, args: Vec<WgslValue>, span: Span) -> Lowered<WgslValue> {
     let of = scalar_type(to, &args);
     if let Some(row) = of.and_then(|of| row(fun, of)) {
         return to.each(args, span, &mut |to, a| Ok(to.program.call(row, a)));
@@ -60,16 +60,16 @@ pub(super) fn call(to: &mut Lowering<'_>, fun: MathFunction, args: Vec<Value>, s
             let whole = to.each(args.clone(), span, &mut |to, a| Ok(to.program.call(&arithmetic::trunc, a)))?;
             let both = vec![args[0].clone(), whole.clone()];
             let fract = to.each(both, span, &mut |to, a| Ok(to.program.call(&arithmetic::subtract, a)))?;
-            Ok(Value::Many(vec![fract, whole]))
+            Ok(WgslValue::Many(vec![fract, whole]))
         }
-        MathFunction::Dot => Ok(Value::One(dot(to, &args[0], &args[1], span)?)),
-        MathFunction::Length => Ok(Value::One(length(to, &args[0], span)?)),
+        MathFunction::Dot => Ok(WgslValue::One(dot(to, &args[0], &args[1], span)?)),
+        MathFunction::Length => Ok(WgslValue::One(length(to, &args[0], span)?)),
         MathFunction::Distance => {
             let between = to.each(args, span, &mut |to, a| Ok(to.program.call(&arithmetic::subtract, a)))?;
-            Ok(Value::One(length(to, &between, span)?))
+            Ok(WgslValue::One(length(to, &between, span)?))
         }
         MathFunction::Normalize => {
-            let length = Value::One(length(to, &args[0], span)?);
+            let length = WgslValue::One(length(to, &args[0], span)?);
             to.each(vec![args[0].clone(), length], span, &mut |to, a| Ok(to.program.call(&arithmetic::divide, a)))
         }
         MathFunction::Cross => cross(to, &args, span),
@@ -78,13 +78,13 @@ pub(super) fn call(to: &mut Lowering<'_>, fun: MathFunction, args: Vec<Value>, s
 }
 
 /// Returns the type of the scalars in the first argument.
-fn scalar_type(to: &Lowering<'_>, args: &[Value]) -> Option<DType> {
+fn scalar_type(to: &Lowering<'_>, args: &[WgslValue]) -> Option<DType> {
     let mut at = args.first()?;
     loop {
         match at {
-            Value::One(id) => return Some(to.program.dtype(*id)),
-            Value::Many(parts) => at = parts.first()?,
-            Value::Pointer(..) => return None,
+            WgslValue::One(id) => return Some(to.program.dtype(*id)),
+            WgslValue::Many(parts) => at = parts.first()?,
+            WgslValue::Pointer(..) => return None,
         }
     }
 }
@@ -140,10 +140,10 @@ fn composite(to: &mut Lowering<'_>, fun: MathFunction, a: &[Id], span: Span) -> 
     }
 }
 
-fn dot(to: &mut Lowering<'_>, a: &Value, b: &Value, span: Span) -> Lowered<Id> {
+fn dot(to: &mut Lowering<'_>, a: &WgslValue, b: &WgslValue, span: Span) -> Lowered<Id> {
     let products =
         to.each(vec![a.clone(), b.clone()], span, &mut |to, a| Ok(to.program.call(&arithmetic::multiply, a)))?;
-    let Value::Many(products) = products else { return to.one(products, span) };
+    let WgslValue::Many(products) = products else { return to.one(products, span) };
     let mut sum = None;
     for product in products {
         let product = to.one(product, span)?;
@@ -155,26 +155,26 @@ fn dot(to: &mut Lowering<'_>, a: &Value, b: &Value, span: Span) -> Lowered<Id> {
     sum.ok_or_else(|| Complaint::new(span, "a product of vectors without components"))
 }
 
-fn length(to: &mut Lowering<'_>, a: &Value, span: Span) -> Lowered<Id> {
-    if let Value::One(a) = a {
+fn length(to: &mut Lowering<'_>, a: &WgslValue, span: Span) -> Lowered<Id> {
+    if let WgslValue::One(a) = a {
         return Ok(to.program.call(&arithmetic::abs, &[*a]));
     }
     let squares = dot(to, a, a, span)?;
     Ok(to.program.call(&float::sqrt, &[squares]))
 }
 
-fn cross(to: &mut Lowering<'_>, args: &[Value], span: Span) -> Lowered<Value> {
-    let [Value::Many(a), Value::Many(b)] = args else {
+fn cross(to: &mut Lowering<'_>, args: &[WgslValue], span: Span) -> Lowered<WgslValue> {
+    let [WgslValue::Many(a), WgslValue::Many(b)] = args else {
         return Err(Complaint::new(span, "two vectors are needed here"));
     };
     let mut parts = vec![];
     for (i, j) in [(1, 2), (2, 0), (0, 1)] {
-        let product = |to: &mut Lowering<'_>, x: &Value, y: &Value| {
+        let product = |to: &mut Lowering<'_>, x: &WgslValue, y: &WgslValue| {
             let pair = [to.one(x.clone(), span)?, to.one(y.clone(), span)?];
             Ok(to.program.call(&arithmetic::multiply, &pair))
         };
         let pair = [product(to, &a[i], &b[j])?, product(to, &a[j], &b[i])?];
-        parts.push(Value::One(to.program.call(&arithmetic::subtract, &pair)));
+        parts.push(WgslValue::One(to.program.call(&arithmetic::subtract, &pair)));
     }
-    Ok(Value::Many(parts))
+    Ok(WgslValue::Many(parts))
 }

@@ -1,6 +1,6 @@
 //! Lowers control flow, that is branches, switches and loops, to masks.
 
-use super::lower::{Arrived, Enclosing, Frame, Lowered, Lowering, Value};
+use super::lower::{Arrived, CallFrame, Enclosing, Lowered, Lowering, WgslValue};
 use super::program::Id;
 use super::source::Complaint;
 use crate::base::dtype::Scalar;
@@ -45,7 +45,7 @@ impl<'m> Lowering<'m> {
     }
 
     /// Merges the variables of two paths: `values` for the elements of the mask, `others` for all other elements.
-    fn merged(&mut self, mask: Id, values: Vec<Value>, others: Vec<Value>) -> Vec<Value> {
+    fn merged(&mut self, mask: Id, values: Vec<WgslValue>, others: Vec<WgslValue>) -> Vec<WgslValue> {
         values.into_iter().zip(others).map(|(yes, no)| self.choose(mask, yes, no)).collect()
     }
 
@@ -53,10 +53,10 @@ impl<'m> Lowering<'m> {
     /// continue.
     pub fn branches(
         &mut self,
-        frame: &mut Frame<'m>,
+        frame: &mut CallFrame<'m>,
         condition: Id,
-        yes: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
-        no: impl FnOnce(&mut Self, &mut Frame<'m>) -> Lowered<()>,
+        yes: impl FnOnce(&mut Self, &mut CallFrame<'m>) -> Lowered<()>,
+        no: impl FnOnce(&mut Self, &mut CallFrame<'m>) -> Lowered<()>,
     ) -> Lowered<()> {
         // all elements take the same branch, for example at the end of each iteration of a loop with a constant bound
         if self.program.is(condition, true) {
@@ -87,7 +87,7 @@ impl<'m> Lowering<'m> {
 
     pub fn switch(
         &mut self,
-        frame: &mut Frame<'m>,
+        frame: &mut CallFrame<'m>,
         selector: Handle<Expression>,
         cases: &'m [naga::SwitchCase],
     ) -> Lowered<()> {
@@ -138,7 +138,7 @@ impl<'m> Lowering<'m> {
     /// Unrolls a loop, iteration by iteration, until no element is in it.
     pub fn turns(
         &mut self,
-        frame: &mut Frame<'m>,
+        frame: &mut CallFrame<'m>,
         body: &'m Block,
         continuing: &'m Block,
         break_if: Option<Handle<Expression>>,
@@ -200,7 +200,7 @@ impl<'m> Lowering<'m> {
 
     /// Continues after a loop or a switch, with the elements that entered it and have not left it by `return` or an
     /// outer `continue`.
-    fn leave(&mut self, frame: &mut Frame<'m>, before: Id) {
+    fn leave(&mut self, frame: &mut CallFrame<'m>, before: Id) {
         let no = self.program.truth(false);
         let Some(enclosing) = frame.enclosing.pop() else { return };
         self.live = no;

@@ -2,11 +2,11 @@
 
 use super::agreement::{Agreement, between};
 use super::build::{converted, expressions};
-use super::lower::{Lowering, Value};
+use super::lower::{Lowering, WgslValue};
 use super::operands::{Operands, fit};
-use super::program::{Id, Program};
+use super::program::{Id, KernelProgram};
 use super::signature::{Listed, Names, Param, computed, is_identifier};
-use super::source::Source;
+use super::source::ModuleSource;
 use super::{KernelOptions, Versions, float_type, outputs_are_named, refuse, rows, some_types, with_room};
 use crate::array::device::Device;
 use crate::base::dtype::DType;
@@ -86,7 +86,7 @@ pub struct ElementwiseKernel {
 
 /// The kernel for one combination of dtypes.
 struct Lowered {
-    program: Program,
+    program: KernelProgram,
     outputs: Vec<Id>,
 }
 
@@ -240,7 +240,7 @@ impl ElementwiseKernel {
     /// Returns the lowered kernel for the dtypes of its type names.
     fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Lowered>> {
         let lower = || {
-            let mut source = Source::new(&self.names, named);
+            let mut source = ModuleSource::new(&self.names, named);
             source.ours("fn kernel_main(").list(&self.inputs, &self.names, "", ", ").ours(") {\n");
             source.list(&self.outputs, &self.names, "var ", ";\n").theirs("body", &self.body).ours("}\n");
             if !self.options.helpers.is_empty() {
@@ -252,7 +252,7 @@ impl ElementwiseKernel {
                 let mut lowering = Lowering::new(&module, &rows, self.options.loop_steps);
                 let args = self.inputs.iter().enumerate();
                 let args =
-                    args.map(|(n, p)| Value::One(lowering.program.input(n, computed(p.ty.dtype(named))))).collect();
+                    args.map(|(n, p)| WgslValue::One(lowering.program.input(n, computed(p.ty.dtype(named))))).collect();
                 let outputs: Vec<&str> = self.outputs.iter().map(|p| p.label.as_str()).collect();
                 let values = lowering.function("kernel_main", args, &outputs)?;
                 let ids =

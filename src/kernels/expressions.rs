@@ -1,7 +1,7 @@
 //! Lowers the expressions of a WGSL function to values. Each component of a vector is a separate value.
 
 use super::builtins;
-use super::lower::{Frame, Lowered, Lowering, Value, part};
+use super::lower::{CallFrame, Lowered, Lowering, WgslValue, part};
 use super::program::Id;
 use super::source::Complaint;
 use super::types::dtype_of;
@@ -12,7 +12,7 @@ use naga::{BinaryOperator, Expression, Handle, Literal, RelationalFunction, Span
 impl<'m> Lowering<'m> {
     /// Lowers one expression of a function.
     #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
-    pub fn expression(&mut self, frame: &mut Frame<'m>, handle: Handle<Expression>) -> Lowered<Value> {
+    pub fn expression(&mut self, frame: &mut CallFrame<'m>, handle: Handle<Expression>) -> Lowered<WgslValue> {
         let span = frame.function.expressions.get_span(handle);
         let expression = &frame.function.expressions[handle];
         let refused = |what: &str| Err(Complaint::new(span, format!("{what}, which a kernel cannot have")));
@@ -22,15 +22,15 @@ impl<'m> Lowering<'m> {
                 None => refused("an argument that was not given"),
             },
             Expression::LocalVariable(variable) => match self.local(frame, *variable) {
-                Some(variable) => Ok(Value::Pointer(variable, vec![])),
+                Some(variable) => Ok(WgslValue::Pointer(variable, vec![])),
                 None => refused("a variable of another function"),
             },
             Expression::Load { pointer } => match self.value(frame, *pointer)? {
-                Value::Pointer(variable, places) => match self.load(variable, &places) {
+                WgslValue::Pointer(variable, places) => match self.load(variable, &places) {
                     Some(value) => Ok(value),
                     None => refused("an index outside of its variable"),
                 },
-                Value::One(_) | Value::Many(_) => refused("a load from something that is not a variable"),
+                WgslValue::One(_) | WgslValue::Many(_) => refused("a load from something that is not a variable"),
             },
             Expression::AccessIndex { base, index } => {
                 let base = self.value(frame, *base)?;
@@ -73,11 +73,11 @@ impl<'m> Lowering<'m> {
                 let parts = components.iter().map(|c| self.value(frame, *c)).collect::<Lowered<Vec<_>>>()?;
                 self.composed(*ty, parts, span)
             }
-            Expression::Splat { size, value } => Ok(Value::Many(vec![self.value(frame, *value)?; *size as usize])),
+            Expression::Splat { size, value } => Ok(WgslValue::Many(vec![self.value(frame, *value)?; *size as usize])),
             Expression::Swizzle { size, vector, pattern } => {
                 let vector = self.value(frame, *vector)?;
                 let places = pattern[..*size as usize].iter().map(|p| *p as usize);
-                Ok(Value::Many(places.map(|p| self.part_of(vector.clone(), p, span)).collect::<Lowered<_>>()?))
+                Ok(WgslValue::Many(places.map(|p| self.part_of(vector.clone(), p, span)).collect::<Lowered<_>>()?))
             }
             Expression::Literal(_) | Expression::Constant(_) | Expression::ZeroValue(_) => {
                 self.constant_expression(expression, span)
@@ -91,21 +91,21 @@ impl<'m> Lowering<'m> {
 
     /// Lowers an expression that does not depend on variables or arguments of a function.
     #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
-    fn constant_expression(&mut self, expression: &Expression, span: Span) -> Lowered<Value> {
+    fn constant_expression(&mut self, expression: &Expression, span: Span) -> Lowered<WgslValue> {
         match expression {
-            Expression::Literal(literal) => Ok(Value::One(self.literal(*literal, span)?)),
+            Expression::Literal(literal) => Ok(WgslValue::One(self.literal(*literal, span)?)),
             Expression::ZeroValue(ty) => self.zero(*ty, span),
             Expression::Constant(constant) => self.global(self.module.constants[*constant].init),
             Expression::Compose { ty, components } => {
                 let parts = components.iter().map(|c| self.global(*c)).collect::<Lowered<Vec<_>>>()?;
                 self.composed(*ty, parts, span)
             }
-            Expression::Splat { size, value } => Ok(Value::Many(vec![self.global(*value)?; *size as usize])),
+            Expression::Splat { size, value } => Ok(WgslValue::Many(vec![self.global(*value)?; *size as usize])),
             _ => Err(Complaint::new(span, "a constant that a kernel cannot have")),
         }
     }
 
-    fn global(&mut self, handle: Handle<Expression>) -> Lowered<Value> {
+    fn global(&mut self, handle: Handle<Expression>) -> Lowered<WgslValue> {
         let module = self.module;
         self.constant_expression(&module.global_expressions[handle], module.global_expressions.get_span(handle))
     }
@@ -128,27 +128,27 @@ impl<'m> Lowering<'m> {
     }
 
     /// Composes a value from parts. The parts of a vector may be shorter vectors.
-    fn composed(&self, ty: Handle<naga::Type>, parts: Vec<Value>, span: Span) -> Lowered<Value> {
+    fn composed(&self, ty: Handle<naga::Type>, parts: Vec<WgslValue>, span: Span) -> Lowered<WgslValue> {
         let inner = &self.module.types[ty].inner;
         let is_vector = matches!(inner, TypeInner::Vector { .. });
         // operators work component by component, which is wrong for a product of matrices
         if mutant!(kernel_takes_matrices, false, matches!(inner, TypeInner::Matrix { .. })) {
             return Err(Complaint::new(span, "a matrix, which a kernel cannot have: use vectors and `dot`"));
         }
-        let spread = |part: Value| match part {
-            Value::Many(parts) if is_vector => parts,
-            Value::One(_) | Value::Many(_) | Value::Pointer(..) => vec![part],
+        let spread = |part: WgslValue| match part {
+            WgslValue::Many(parts) if is_vector => parts,
+            WgslValue::One(_) | WgslValue::Many(_) | WgslValue::Pointer(..) => vec![part],
         };
-        Ok(Value::Many(parts.into_iter().flat_map(spread).collect()))
+        Ok(WgslValue::Many(parts.into_iter().flat_map(spread).collect()))
     }
 
-    fn part_of(&self, base: Value, place: usize, span: Span) -> Lowered<Value> {
+    fn part_of(&self, base: WgslValue, place: usize, span: Span) -> Lowered<WgslValue> {
         match base {
-            Value::Pointer(variable, places) => {
+            WgslValue::Pointer(variable, places) => {
                 let places = places.iter().copied().chain([place]).collect();
-                Ok(Value::Pointer(variable, places))
+                Ok(WgslValue::Pointer(variable, places))
             }
-            Value::One(_) | Value::Many(_) => part(&base, place)
+            WgslValue::One(_) | WgslValue::Many(_) => part(&base, place)
                 .cloned()
                 .ok_or_else(|| Complaint::new(span, format!("index {place} is out of range"))),
         }
@@ -156,23 +156,23 @@ impl<'m> Lowering<'m> {
 
     /// Returns the part of a value at an index. If the index differs between elements, the result is a choice among all
     /// parts; an index out of bounds chooses the last part.
-    fn indexed(&mut self, base: Value, index: Id, span: Span) -> Lowered<Value> {
+    fn indexed(&mut self, base: WgslValue, index: Id, span: Span) -> Lowered<WgslValue> {
         if let Some(number) = self.program.constant(index) {
             let place = usize::try_from(number.as_i128()).unwrap_or(usize::MAX);
             return self.part_of(base, place, span);
         }
         let parts = match base {
-            Value::Many(parts) => parts,
-            Value::Pointer(variable, places) => match self.load(variable, &places) {
+            WgslValue::Many(parts) => parts,
+            WgslValue::Pointer(variable, places) => match self.load(variable, &places) {
                 // a pointer with an index that differs between elements is not supported, neither for loads nor for
                 // stores
-                Some(Value::Many(_)) => {
+                Some(WgslValue::Many(_)) => {
                     let detail = "an index that differs between elements cannot access a variable; copy the variable to a `let` first, or use a `switch`";
                     return Err(Complaint::new(span, detail));
                 }
-                Some(Value::One(_) | Value::Pointer(..)) | None => vec![],
+                Some(WgslValue::One(_) | WgslValue::Pointer(..)) | None => vec![],
             },
-            Value::One(_) => vec![],
+            WgslValue::One(_) => vec![],
         };
         let dtype = self.program.dtype(index);
         let mut numbered = parts.into_iter().enumerate().rev();
@@ -191,34 +191,34 @@ impl<'m> Lowering<'m> {
     /// component.
     pub fn each(
         &mut self,
-        operands: Vec<Value>,
+        operands: Vec<WgslValue>,
         span: Span,
         function: &mut dyn FnMut(&mut Self, &[Id]) -> Lowered<Id>,
-    ) -> Lowered<Value> {
+    ) -> Lowered<WgslValue> {
         let longest =
-            operands.iter().filter_map(|v| if let Value::Many(parts) = v { Some(parts.len()) } else { None }).max();
+            operands.iter().filter_map(|v| if let WgslValue::Many(parts) = v { Some(parts.len()) } else { None }).max();
         let Some(n) = longest else {
             let ids = operands.into_iter().map(|v| self.one(v, span)).collect::<Lowered<Vec<_>>>()?;
-            return Ok(Value::One(function(self, &ids)?));
+            return Ok(WgslValue::One(function(self, &ids)?));
         };
-        let component = |value: &Value, i: usize| match value {
-            Value::Many(parts) => parts.get(i).cloned(),
-            Value::One(_) | Value::Pointer(..) => Some(value.clone()),
+        let component = |value: &WgslValue, i: usize| match value {
+            WgslValue::Many(parts) => parts.get(i).cloned(),
+            WgslValue::One(_) | WgslValue::Pointer(..) => Some(value.clone()),
         };
         let mut parts = vec![];
         for i in 0..n {
-            let of_one: Option<Vec<Value>> = operands.iter().map(|v| component(v, i)).collect();
+            let of_one: Option<Vec<WgslValue>> = operands.iter().map(|v| component(v, i)).collect();
             let of_one = of_one.ok_or_else(|| Complaint::new(span, "vectors of different lengths"))?;
             parts.push(self.each(of_one, span, function)?);
         }
-        Ok(Value::Many(parts))
+        Ok(WgslValue::Many(parts))
     }
 
     /// Chooses between two values: as a whole, or component by component if the condition is a vector of bools.
-    fn selected(&mut self, condition: Value, yes: Value, no: Value, span: Span) -> Lowered<Value> {
+    fn selected(&mut self, condition: WgslValue, yes: WgslValue, no: WgslValue, span: Span) -> Lowered<WgslValue> {
         match condition {
-            Value::One(condition) => Ok(self.choose(condition, yes, no)),
-            Value::Many(_) | Value::Pointer(..) => {
+            WgslValue::One(condition) => Ok(self.choose(condition, yes, no)),
+            WgslValue::Many(_) | WgslValue::Pointer(..) => {
                 self.each(vec![condition, yes, no], span, &mut |this, a| Ok(this.program.select(a[0], a[1], a[2])))
             }
         }
@@ -287,7 +287,7 @@ impl<'m> Lowering<'m> {
         self.program.call(row, &[a, by])
     }
 
-    fn relational(&mut self, fun: RelationalFunction, argument: Value, span: Span) -> Lowered<Value> {
+    fn relational(&mut self, fun: RelationalFunction, argument: WgslValue, span: Span) -> Lowered<WgslValue> {
         match fun {
             RelationalFunction::IsNan => {
                 self.each(vec![argument], span, &mut |this, a| Ok(this.program.call(&logic::isnan, a)))
@@ -296,14 +296,14 @@ impl<'m> Lowering<'m> {
                 self.each(vec![argument], span, &mut |this, a| Ok(this.program.call(&logic::isinf, a)))
             }
             RelationalFunction::All | RelationalFunction::Any => {
-                let Value::Many(parts) = argument else { return Ok(argument) };
+                let WgslValue::Many(parts) = argument else { return Ok(argument) };
                 let all = fun == RelationalFunction::All;
                 let mut folded = self.program.truth(all);
                 for p in parts {
                     let p = self.one(p, span)?;
                     folded = if all { self.program.and(folded, p) } else { self.program.or(folded, p) };
                 }
-                Ok(Value::One(folded))
+                Ok(WgslValue::One(folded))
             }
         }
     }

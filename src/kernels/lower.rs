@@ -4,7 +4,7 @@
 //! branch or loop whose condition is constant needs no mask: the branch that is not taken is omitted, and the loop is
 //! unrolled.
 
-use super::program::{Id, MOST_VALUES, Program};
+use super::program::{Id, KernelProgram, MOST_VALUES};
 use super::source::Complaint;
 use crate::graph::ufunc::Ufunc;
 use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Span, Statement};
@@ -17,10 +17,10 @@ const MOST_STATEMENTS: usize = 1 << 20;
 
 /// A value of a WGSL type.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Value {
+pub(super) enum WgslValue {
     One(Id),
     /// The components of a vector, the elements of an array, the members of a structure.
-    Many(Vec<Value>),
+    Many(Vec<WgslValue>),
     /// A pointer to a variable or to a part of it: the variable's index, and the indices that lead to the part, from
     /// the outermost to the innermost.
     Pointer(usize, Vec<usize>),
@@ -28,7 +28,7 @@ pub(super) enum Value {
 
 /// The mask of the elements that have arrived at a point of the control flow, and the values of the variables for these
 /// elements.
-pub(super) type Arrived = Option<(Id, Vec<Value>)>;
+pub(super) type Arrived = Option<(Id, Vec<WgslValue>)>;
 
 /// A statement that `break` leaves: a loop or a switch.
 pub(super) struct Enclosing {
@@ -42,23 +42,23 @@ pub(super) struct Enclosing {
 }
 
 /// The state of a function call while it is lowered.
-pub(super) struct Frame<'m> {
+pub(super) struct CallFrame<'m> {
     pub function: &'m Function,
-    pub args: Vec<Value>,
+    pub args: Vec<WgslValue>,
     locals: HashMap<Handle<LocalVariable>, usize>,
     /// The expressions that an `Emit` statement has computed, and results of calls.
-    pub values: HashMap<Handle<Expression>, Value>,
+    pub values: HashMap<Handle<Expression>, WgslValue>,
     pub enclosing: Vec<Enclosing>,
     /// The elements that have returned.
     returned: Arrived,
-    result: Option<Value>,
+    result: Option<WgslValue>,
 }
 
 pub(super) struct Lowering<'m> {
     pub module: &'m Module,
-    pub program: Program,
+    pub program: KernelProgram,
     /// The variables of the functions that are being lowered. A callee's variables follow its caller's.
-    pub variables: Vec<Value>,
+    pub variables: Vec<WgslValue>,
     /// The mask of the elements that run the current statement.
     pub live: Id,
     /// The author's maximum number of iterations for a loop that depends on data.
@@ -73,13 +73,13 @@ pub(super) type Lowered<T> = Result<T, Complaint>;
 
 impl<'m> Lowering<'m> {
     pub fn new(module: &'m Module, rows: &'m [&'static Ufunc], most_turns: Option<usize>) -> Lowering<'m> {
-        let mut program = Program::default();
+        let mut program = KernelProgram::default();
         let live = program.truth(true);
         Lowering { module, program, variables: vec![], live, most_turns, spent: 0, rows }
     }
 
     /// Lowers a call of the module's function `name`. Returns the final values of its variables `outputs`.
-    pub fn function(&mut self, name: &str, args: Vec<Value>, outputs: &[&str]) -> Lowered<Vec<Value>> {
+    pub fn function(&mut self, name: &str, args: Vec<WgslValue>, outputs: &[&str]) -> Lowered<Vec<WgslValue>> {
         let lacks = |what: &str| Complaint::new(Span::UNDEFINED, format!("the kernel has no {what}"));
         let mut functions = self.module.functions.iter().map(|(_, f)| f);
         let function = functions.find(|f| f.name.as_deref() == Some(name)).ok_or_else(|| lacks(name))?;
@@ -96,8 +96,8 @@ impl<'m> Lowering<'m> {
     }
 
     /// Lowers a call. The variables of the function remain on the stack after those of its caller.
-    fn call(&mut self, function: &'m Function, args: Vec<Value>) -> Lowered<Frame<'m>> {
-        let mut frame = Frame {
+    fn call(&mut self, function: &'m Function, args: Vec<WgslValue>) -> Lowered<CallFrame<'m>> {
+        let mut frame = CallFrame {
             function,
             args,
             locals: HashMap::new(),
@@ -123,7 +123,7 @@ impl<'m> Lowering<'m> {
     }
 
     /// Returns the result of a call, if the function has one.
-    fn called(&mut self, function: &'m Function, args: Vec<Value>, span: Span) -> Lowered<Option<Value>> {
+    fn called(&mut self, function: &'m Function, args: Vec<WgslValue>, span: Span) -> Lowered<Option<WgslValue>> {
         let row = self.rows.iter().copied().find(|row| function.name.as_deref() == Some(row.name));
         if let Some(row) = row {
             return self.each(args, span, &mut |this, a| Ok(this.program.call(row, a))).map(Some);
@@ -134,7 +134,7 @@ impl<'m> Lowering<'m> {
         Ok(frame.result)
     }
 
-    pub fn block(&mut self, frame: &mut Frame<'m>, block: &'m Block) -> Lowered<()> {
+    pub fn block(&mut self, frame: &mut CallFrame<'m>, block: &'m Block) -> Lowered<()> {
         for (statement, span) in block.span_iter() {
             // no element reaches this point
             if self.program.is(self.live, false) {
@@ -165,14 +165,14 @@ impl<'m> Lowering<'m> {
 
     /// Adds the cost of copying or merging all variables: one statement for each 16 scalars.
     pub fn spend_on_variables(&mut self) {
-        fn numbers(values: &[Value]) -> usize {
-            values.iter().map(|v| if let Value::Many(parts) = v { numbers(parts) } else { 1 }).sum()
+        fn numbers(values: &[WgslValue]) -> usize {
+            values.iter().map(|v| if let WgslValue::Many(parts) = v { numbers(parts) } else { 1 }).sum()
         }
         self.spent += numbers(&self.variables) / 16;
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
-    fn statement(&mut self, frame: &mut Frame<'m>, statement: &'m Statement, span: Span) -> Lowered<()> {
+    fn statement(&mut self, frame: &mut CallFrame<'m>, statement: &'m Statement, span: Span) -> Lowered<()> {
         match statement {
             Statement::Emit(range) => {
                 for handle in range.clone() {
@@ -232,8 +232,8 @@ impl<'m> Lowering<'m> {
             Statement::Store { pointer, value } => {
                 let value = self.value(frame, *value)?;
                 match self.value(frame, *pointer)? {
-                    Value::Pointer(variable, places) => self.store(variable, &places, value),
-                    Value::One(_) | Value::Many(_) => {
+                    WgslValue::Pointer(variable, places) => self.store(variable, &places, value),
+                    WgslValue::One(_) | WgslValue::Many(_) => {
                         return Err(Complaint::new(span, "a store to something that is not a variable"));
                     }
                 }
@@ -254,39 +254,39 @@ impl<'m> Lowering<'m> {
         }
     }
 
-    fn store(&mut self, variable: usize, places: &[usize], value: Value) {
+    fn store(&mut self, variable: usize, places: &[usize], value: WgslValue) {
         let mut at = &mut self.variables[variable];
         for place in places {
             match at {
-                Value::Many(parts) if *place < parts.len() => at = &mut parts[*place],
-                Value::Many(_) | Value::One(_) | Value::Pointer(..) => return,
+                WgslValue::Many(parts) if *place < parts.len() => at = &mut parts[*place],
+                WgslValue::Many(_) | WgslValue::One(_) | WgslValue::Pointer(..) => return,
             }
         }
         *at = value;
     }
 
     /// Returns the value of a variable or of a part of it.
-    pub fn load(&self, variable: usize, places: &[usize]) -> Option<Value> {
+    pub fn load(&self, variable: usize, places: &[usize]) -> Option<WgslValue> {
         places.iter().try_fold(&self.variables[variable], |value, place| part(value, *place)).cloned()
     }
 
     /// Returns `yes` where the condition is true, else `no`.
-    pub fn choose(&mut self, condition: Id, yes: Value, no: Value) -> Value {
+    pub fn choose(&mut self, condition: Id, yes: WgslValue, no: WgslValue) -> WgslValue {
         match (yes, no) {
-            (Value::One(yes), Value::One(no)) => Value::One(self.program.select(condition, yes, no)),
-            (Value::Many(yes), Value::Many(no)) => {
-                Value::Many(yes.into_iter().zip(no).map(|(yes, no)| self.choose(condition, yes, no)).collect())
+            (WgslValue::One(yes), WgslValue::One(no)) => WgslValue::One(self.program.select(condition, yes, no)),
+            (WgslValue::Many(yes), WgslValue::Many(no)) => {
+                WgslValue::Many(yes.into_iter().zip(no).map(|(yes, no)| self.choose(condition, yes, no)).collect())
             }
             // both are the same pointer: pointers do not change, and the types of `yes` and `no` agree
             (yes, _) => yes,
         }
     }
 
-    pub fn local(&self, frame: &Frame<'m>, variable: Handle<LocalVariable>) -> Option<usize> {
+    pub fn local(&self, frame: &CallFrame<'m>, variable: Handle<LocalVariable>) -> Option<usize> {
         frame.locals.get(&variable).copied()
     }
 
-    pub fn truth_of(&mut self, frame: &mut Frame<'m>, condition: Handle<Expression>) -> Lowered<Id> {
+    pub fn truth_of(&mut self, frame: &mut CallFrame<'m>, condition: Handle<Expression>) -> Lowered<Id> {
         let span = frame.function.expressions.get_span(condition);
         let value = self.value(frame, condition)?;
         self.one(value, span)
@@ -294,25 +294,25 @@ impl<'m> Lowering<'m> {
 
     /// Returns the value of an expression. Lowers the expression now, unless an `Emit` statement has already computed
     /// it.
-    pub fn value(&mut self, frame: &mut Frame<'m>, handle: Handle<Expression>) -> Lowered<Value> {
+    pub fn value(&mut self, frame: &mut CallFrame<'m>, handle: Handle<Expression>) -> Lowered<WgslValue> {
         match frame.values.get(&handle) {
             Some(value) => Ok(value.clone()),
             None => self.expression(frame, handle),
         }
     }
 
-    pub fn one(&self, value: Value, span: Span) -> Lowered<Id> {
+    pub fn one(&self, value: WgslValue, span: Span) -> Lowered<Id> {
         match value {
-            Value::One(id) => Ok(id),
-            Value::Many(_) | Value::Pointer(..) => Err(Complaint::new(span, "a scalar is needed here")),
+            WgslValue::One(id) => Ok(id),
+            WgslValue::Many(_) | WgslValue::Pointer(..) => Err(Complaint::new(span, "a scalar is needed here")),
         }
     }
 }
 
 /// Returns a part of a vector, an array or a structure.
-pub(super) fn part(value: &Value, place: usize) -> Option<&Value> {
+pub(super) fn part(value: &WgslValue, place: usize) -> Option<&WgslValue> {
     match value {
-        Value::Many(parts) => parts.get(place),
-        Value::One(_) | Value::Pointer(..) => None,
+        WgslValue::Many(parts) => parts.get(place),
+        WgslValue::One(_) | WgslValue::Pointer(..) => None,
     }
 }

@@ -2,12 +2,12 @@
 //! order in which it combines elements matters. The test is no proof; it finds mistakes, such as a maximum that starts
 //! from 0.
 
-use super::program::{Id, Program};
+use super::program::{Id, KernelProgram};
 use crate::base::dtype::{DType, Scalar};
 use crate::graph::ufunc::Neutral;
 
 /// A function of the reduction: its program, and the values that are its results.
-type Function = (Program, Vec<Id>);
+type Function = (KernelProgram, Vec<Id>);
 
 /// A reduction to test: its lowered functions, the dtypes of its inputs and state, and the neutral numbers of the
 /// state.

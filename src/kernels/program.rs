@@ -17,7 +17,7 @@ pub(super) type Id = usize;
 
 /// How a value is computed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Step {
+pub(super) enum KernelStep {
     /// The element of the operand with this index.
     Input(usize),
     /// A constant, as bits of the compute type of its dtype.
@@ -29,13 +29,13 @@ pub(super) enum Step {
 /// The values, in the order in which they are computed. Equal values are stored once, and values that depend only on
 /// constants are folded.
 #[derive(Default)]
-pub(super) struct Program {
-    steps: Vec<(Step, DType)>,
-    known: HashMap<(Step, DType), Id>,
+pub(super) struct KernelProgram {
+    steps: Vec<(KernelStep, DType)>,
+    known: HashMap<(KernelStep, DType), Id>,
 }
 
-impl Program {
-    pub fn steps(&self) -> &[(Step, DType)] {
+impl KernelProgram {
+    pub fn steps(&self) -> &[(KernelStep, DType)] {
         &self.steps
     }
 
@@ -43,7 +43,7 @@ impl Program {
         self.steps[id].1
     }
 
-    fn add(&mut self, step: Step, dtype: DType) -> Id {
+    fn add(&mut self, step: KernelStep, dtype: DType) -> Id {
         let next = self.steps.len();
         *self.known.entry((step, dtype)).or_insert_with_key(|key| {
             self.steps.push(key.clone());
@@ -52,18 +52,18 @@ impl Program {
     }
 
     pub fn input(&mut self, n: usize, dtype: DType) -> Id {
-        self.add(Step::Input(n), dtype)
+        self.add(KernelStep::Input(n), dtype)
     }
 
     pub fn number(&mut self, value: Scalar, dtype: DType) -> Id {
-        self.add(Step::Number(value.bits(dtype)), dtype)
+        self.add(KernelStep::Number(value.bits(dtype)), dtype)
     }
 
     /// Returns the index of the operand if a value is an operand.
     pub fn as_input(&self, id: Id) -> Option<usize> {
         match self.steps[id].0 {
-            Step::Input(n) => Some(n),
-            Step::Number(_) | Step::Call(..) | Step::Cast(_) => None,
+            KernelStep::Input(n) => Some(n),
+            KernelStep::Number(_) | KernelStep::Call(..) | KernelStep::Cast(_) => None,
         }
     }
 
@@ -74,8 +74,8 @@ impl Program {
     /// Returns the constant if a value is a constant.
     pub fn constant(&self, id: Id) -> Option<Scalar> {
         match &self.steps[id] {
-            (Step::Number(bits), dtype) => Some(Scalar::from_bits(*bits, dtype.compute())),
-            (Step::Input(_) | Step::Call(..) | Step::Cast(_), _) => None,
+            (KernelStep::Number(bits), dtype) => Some(Scalar::from_bits(*bits, dtype.compute())),
+            (KernelStep::Input(_) | KernelStep::Call(..) | KernelStep::Cast(_), _) => None,
         }
     }
 
@@ -95,15 +95,15 @@ impl Program {
             && let Some(bits) = bits
             && let Some(result) = at_once(row, &bits, of.compute())
         {
-            return self.add(Step::Number(result), dtype);
+            return self.add(KernelStep::Number(result), dtype);
         }
-        self.add(Step::Call(row, args.into()), dtype)
+        self.add(KernelStep::Call(row, args.into()), dtype)
     }
 
     fn bits(&self, id: Id) -> Option<u64> {
         match self.steps[id].0 {
-            Step::Number(bits) => Some(bits),
-            Step::Input(_) | Step::Call(..) | Step::Cast(_) => None,
+            KernelStep::Number(bits) => Some(bits),
+            KernelStep::Input(_) | KernelStep::Call(..) | KernelStep::Cast(_) => None,
         }
     }
 
@@ -112,13 +112,13 @@ impl Program {
             _ if self.dtype(id) == to => id,
             // a conversion between integer types wraps, in WGSL and in `Scalar::bits`
             Some(number) => self.number(number, to),
-            None => self.add(Step::Cast(id), to),
+            None => self.add(KernelStep::Cast(id), to),
         }
     }
 
     /// Adds a choice: `yes` where the condition is true, else `no`.
     pub fn select(&mut self, condition: Id, yes: Id, no: Id) -> Id {
-        if let Step::Call(row, args) = &self.steps[condition].0
+        if let KernelStep::Call(row, args) = &self.steps[condition].0
             && *row == &logic::logical_not
         {
             return self.select(args[0], no, yes);
@@ -145,15 +145,17 @@ impl Program {
     /// If `id` is a choice by `condition`, returns operand `n` of that choice, else `id`.
     fn taken(&self, condition: Id, id: Id, n: usize) -> Id {
         match &self.steps[id].0 {
-            Step::Call(row, args) if row.class == Class::Select && args[0] == condition => args[n],
-            Step::Call(..) | Step::Input(_) | Step::Number(_) | Step::Cast(_) => id,
+            KernelStep::Call(row, args) if row.class == Class::Select && args[0] == condition => args[n],
+            KernelStep::Call(..) | KernelStep::Input(_) | KernelStep::Number(_) | KernelStep::Cast(_) => id,
         }
     }
 
     pub fn not(&mut self, a: Id) -> Id {
         match &self.steps[a].0 {
-            Step::Call(row, args) if *row == &logic::logical_not => args[0],
-            Step::Call(..) | Step::Input(_) | Step::Number(_) | Step::Cast(_) => self.call(&logic::logical_not, &[a]),
+            KernelStep::Call(row, args) if *row == &logic::logical_not => args[0],
+            KernelStep::Call(..) | KernelStep::Input(_) | KernelStep::Number(_) | KernelStep::Cast(_) => {
+                self.call(&logic::logical_not, &[a])
+            }
         }
     }
 
@@ -189,8 +191,8 @@ impl Program {
 
     fn both(&self, id: Id) -> Option<[Id; 2]> {
         match &self.steps[id].0 {
-            Step::Call(row, args) if *row == &logic::logical_and => Some([args[0], args[1]]),
-            Step::Call(..) | Step::Input(_) | Step::Number(_) | Step::Cast(_) => None,
+            KernelStep::Call(row, args) if *row == &logic::logical_and => Some([args[0], args[1]]),
+            KernelStep::Call(..) | KernelStep::Input(_) | KernelStep::Number(_) | KernelStep::Cast(_) => None,
         }
     }
 
@@ -214,15 +216,15 @@ impl Program {
     /// in f32.
     pub fn results_for(&self, inputs: &[Scalar], results: &[Id]) -> Option<Vec<Scalar>> {
         let wide = |dtype| if dtype == DType::F16 { DType::F32 } else { dtype };
-        let mut fixed = Program::default();
+        let mut fixed = KernelProgram::default();
         let mut ids: Vec<Id> = Vec::with_capacity(self.steps.len());
         for (step, dtype) in &self.steps {
             let dtype = wide(*dtype);
             ids.push(match step {
-                Step::Input(n) => fixed.number(*inputs.get(*n)?, dtype),
-                Step::Number(bits) => fixed.add(Step::Number(*bits), dtype),
-                Step::Cast(a) => fixed.cast(ids[*a], dtype),
-                Step::Call(row, args) => {
+                KernelStep::Input(n) => fixed.number(*inputs.get(*n)?, dtype),
+                KernelStep::Number(bits) => fixed.add(KernelStep::Number(*bits), dtype),
+                KernelStep::Cast(a) => fixed.cast(ids[*a], dtype),
+                KernelStep::Call(row, args) => {
                     let args: SmallVec<[Id; 3]> = args.iter().map(|a| ids[*a]).collect();
                     fixed.call(row, &args)
                 }
@@ -234,9 +236,9 @@ impl Program {
     /// Returns the operands of a value.
     pub fn operands(&self, id: Id) -> SmallVec<[Id; 3]> {
         match &self.steps[id].0 {
-            Step::Call(_, args) => args.clone(),
-            Step::Cast(a) => smallvec![*a],
-            Step::Input(_) | Step::Number(_) => smallvec![],
+            KernelStep::Call(_, args) => args.clone(),
+            KernelStep::Cast(a) => smallvec![*a],
+            KernelStep::Input(_) | KernelStep::Number(_) => smallvec![],
         }
     }
 }

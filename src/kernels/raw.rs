@@ -1,7 +1,7 @@
 //! [`RawKernel`].
 
 use super::signature::is_identifier;
-use super::source::{Complaint, Source};
+use super::source::{Complaint, ModuleSource};
 use super::{kept_name, refuse, with_room};
 use crate::array::Array;
 use crate::array::device::Device;
@@ -89,7 +89,7 @@ impl RawKernel {
         if !is_identifier(entry) {
             return Err(refuse("RawKernel", format!("{entry:?} is not a valid name of an entry point"), at));
         }
-        let mut source = Source::default();
+        let mut source = ModuleSource::default();
         source.theirs("shader", wgsl);
         let read = || -> Result<(Vec<Bound>, u64)> {
             let module = source.parse().map_err(|complaint| refuse(entry, source.describe(&complaint), at))?;

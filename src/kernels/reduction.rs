@@ -2,19 +2,19 @@
 
 use super::agreement::{Agreement, between};
 use super::build::{converted, expressions, terms};
-use super::lower::{Lowered, Lowering, Value};
+use super::lower::{Lowered, Lowering, WgslValue};
 use super::operands::{Fitted, Operands, fit};
 use super::order::Tried;
-use super::program::{Id, Program, Step};
+use super::program::{Id, KernelProgram, KernelStep};
 use super::signature::{Listed, Names, Param, computed, is_identifier};
-use super::source::Source;
+use super::source::ModuleSource;
 use super::{KernelOptions, Versions, float_type, kept_name, outputs_are_named, refuse, rows, some_types, with_room};
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::{AxesArg, IntoAxes, Shape, View};
 use crate::graph::expr::{Arg, Expr, cast, composed, reduce};
-use crate::graph::ufunc::{Component, Definition, Fold, Form, Kind, MOST_COMPONENTS, Neutral, Term, Ufunc};
+use crate::graph::ufunc::{Component, ComputeKind, Definition, Fold, Form, MOST_COMPONENTS, Neutral, Term, Ufunc};
 use smallvec::smallvec;
 use std::fmt;
 use std::panic::Location;
@@ -96,11 +96,11 @@ pub struct ReductionKernel {
 struct Version {
     /// Computes the number to fold from the operands. `None` if the state is several numbers, because the fold then
     /// reads the operand itself.
-    map: Option<(Program, Id)>,
+    map: Option<(KernelProgram, Id)>,
     fold: Fold,
     /// Computes the result from the state. It is used if there are no elements, and if the fold is one of the library's
     /// own, whose result is its state.
-    finish: (Program, Id),
+    finish: (KernelProgram, Id),
 }
 
 impl ReductionKernel {
@@ -288,7 +288,7 @@ impl ReductionKernel {
     }
 
     fn lower(&self, named: &[DType], at: Loc) -> Result<Version> {
-        let mut source = Source::new(&self.names, named);
+        let mut source = ModuleSource::new(&self.names, named);
         let output = std::slice::from_ref(&self.output);
         source.ours("struct State {\n").list(&self.state, &self.names, "", ",\n").ours("}\n");
         source.ours("fn kernel_map(").list(&self.inputs, &self.names, "", ", ").ours(") {\n");
@@ -315,9 +315,9 @@ impl ReductionKernel {
         module: &naga::Module,
         rows: &[&'static Ufunc],
         named: &[DType],
-    ) -> Lowered<[(Program, Vec<Id>); 3]> {
+    ) -> Lowered<[(KernelProgram, Vec<Id>); 3]> {
         let types = |params: &[Param]| -> Vec<DType> { params.iter().map(|p| computed(p.ty.dtype(named))).collect() };
-        let lower = |function: &str, args: &dyn Fn(&mut Program) -> Vec<Value>, outputs: &[Param]| {
+        let lower = |function: &str, args: &dyn Fn(&mut KernelProgram) -> Vec<WgslValue>, outputs: &[Param]| {
             let mut lowering = Lowering::new(module, rows, self.options.loop_steps);
             let args = args(&mut lowering.program);
             let outputs: Vec<&str> = outputs.iter().map(|p| p.label.as_str()).collect();
@@ -325,13 +325,14 @@ impl ReductionKernel {
             let ids = values.into_iter().map(|v| lowering.one(v, naga::Span::UNDEFINED)).collect::<Lowered<_>>()?;
             Ok((lowering.program, ids))
         };
-        let inputs = |program: &mut Program, types: &[DType], from: usize| -> Vec<Value> {
-            types.iter().enumerate().map(|(n, dtype)| Value::One(program.input(from + n, *dtype))).collect()
+        let inputs = |program: &mut KernelProgram, types: &[DType], from: usize| -> Vec<WgslValue> {
+            types.iter().enumerate().map(|(n, dtype)| WgslValue::One(program.input(from + n, *dtype))).collect()
         };
         let (operands, state) = (types(&self.inputs), types(&self.state));
         let map = lower("kernel_map", &|p| inputs(p, &operands, 0), &self.state)?;
-        let both =
-            |p: &mut Program| vec![Value::Many(inputs(p, &state, 0)), Value::Many(inputs(p, &state, state.len()))];
+        let both = |p: &mut KernelProgram| {
+            vec![WgslValue::Many(inputs(p, &state, 0)), WgslValue::Many(inputs(p, &state, state.len()))]
+        };
         let combine = lower("kernel_combine", &both, &self.state)?;
         let finish = lower("kernel_finish", &|p| inputs(p, &state, 0), std::slice::from_ref(&self.output))?;
         Ok([map, combine, finish])
@@ -339,9 +340,9 @@ impl ReductionKernel {
 
     fn fold(
         &self,
-        map: (Program, Vec<Id>),
-        combine: (Program, Vec<Id>),
-        finish: (Program, Vec<Id>),
+        map: (KernelProgram, Vec<Id>),
+        combine: (KernelProgram, Vec<Id>),
+        finish: (KernelProgram, Vec<Id>),
         named: &[DType],
         at: Loc,
     ) -> Result<Version, String> {
@@ -364,7 +365,7 @@ impl ReductionKernel {
             .state
             .iter()
             .zip(&self.starts)
-            .map(|(p, init)| Component { kind: Kind::Is(computed(p.ty.dtype(named)).compute()), init: *init })
+            .map(|(p, init)| Component { kind: ComputeKind::Is(computed(p.ty.dtype(named)).compute()), init: *init })
             .collect();
         let states: Vec<Term> = (0..n).map(Term::A).chain((0..n).map(Term::B)).collect();
         let lift = match n {
@@ -381,7 +382,7 @@ impl ReductionKernel {
             lift: Term::list(&lift),
             combine: Term::list(&combined),
             finish: finished[0],
-            result: Kind::Is(result),
+            result: ComputeKind::Is(result),
             empty: None,
             commutative: true,
             exact: false,
@@ -396,10 +397,10 @@ impl ReductionKernel {
     /// If `combine` is one call of a ufunc (a row of the table of functions) with both states, and the neutral number
     /// is that ufunc's own, returns the ufunc. Then the library's fold of the ufunc is used, which is faster than a
     /// fold by formulas.
-    fn function(&self, combine: &(Program, Vec<Id>)) -> Option<&'static Ufunc> {
+    fn function(&self, combine: &(KernelProgram, Vec<Id>)) -> Option<&'static Ufunc> {
         let (program, results) = combine;
         let [result] = results[..] else { return None };
-        let (Step::Call(row, args), _) = &program.steps()[result] else { return None };
+        let (KernelStep::Call(row, args), _) = &program.steps()[result] else { return None };
         let inputs: Vec<usize> = args.iter().filter_map(|a| program.as_input(*a)).collect();
         let takes_both = matches!(inputs[..], [0, 1] | [1, 0]) && args.len() == 2;
         (takes_both && row.reduce?.neutral == self.starts[0]).then_some(*row)

@@ -2,7 +2,7 @@
 //! that its source calls, under the names of the library's methods. A call of such a function is lowered to a call of
 //! its ufunc, its row in the table of functions.
 
-use super::source::{Source, words_of};
+use super::source::{ModuleSource, words_of};
 use crate::base::dtype::DType;
 use crate::graph::ufunc::{Class, Ufunc, all};
 use std::fmt::Write;
@@ -32,7 +32,7 @@ pub(super) fn called(texts: &[&str]) -> Vec<&'static Ufunc> {
 
 /// Declares ufuncs as functions of the float type `of`. The bodies are placeholders, because a call is replaced by a
 /// call of the ufunc.
-pub(super) fn declare(source: &mut Source, rows: &[&'static Ufunc], of: DType) {
+pub(super) fn declare(source: &mut ModuleSource, rows: &[&'static Ufunc], of: DType) {
     let of = of.name();
     for row in rows {
         let mut text = format!("fn {}(", row.name);

@@ -30,16 +30,16 @@ impl Complaint {
 
 /// The source of a WGSL module, assembled from parts that the kernel's author wrote and from generated parts.
 #[derive(Default)]
-pub(super) struct Source {
+pub(super) struct ModuleSource {
     text: String,
     /// The name of each part that the author wrote, and its byte range in the source.
     parts: Vec<(&'static str, Range<usize>)>,
 }
 
-impl Source {
+impl ModuleSource {
     /// Starts a module in which the type names are aliases of dtypes.
-    pub fn new(names: &Names, named: &[DType]) -> Source {
-        let mut source = Source::default();
+    pub fn new(names: &Names, named: &[DType]) -> ModuleSource {
+        let mut source = ModuleSource::default();
         // an extension must be enabled before all other declarations, and a body may use f16 even if no parameter does
         source.text.push_str("enable f16;\n");
         for (name, dtype) in names.iter().zip(named) {
@@ -49,13 +49,13 @@ impl Source {
     }
 
     /// Adds generated source.
-    pub fn ours(&mut self, text: &str) -> &mut Source {
+    pub fn ours(&mut self, text: &str) -> &mut ModuleSource {
         self.text.push_str(text);
         self
     }
 
     /// Adds `name: type` for each parameter, between the strings `before` and `behind`.
-    pub fn list(&mut self, params: &[Param], names: &Names, before: &str, behind: &str) -> &mut Source {
+    pub fn list(&mut self, params: &[Param], names: &Names, before: &str, behind: &str) -> &mut ModuleSource {
         let names: Vec<&str> = names.iter().collect();
         for p in params {
             let ty = match p.ty {
@@ -68,7 +68,7 @@ impl Source {
     }
 
     /// Adds a part that the kernel's author wrote.
-    pub fn theirs(&mut self, what: &'static str, text: &str) -> &mut Source {
+    pub fn theirs(&mut self, what: &'static str, text: &str) -> &mut ModuleSource {
         self.text.push('\n');
         let start = self.text.len();
         self.text.push_str(text);

@@ -1,6 +1,6 @@
 //! The WGSL types that a kernel supports.
 
-use super::lower::{Lowered, Lowering, Value};
+use super::lower::{Lowered, Lowering, WgslValue};
 use super::source::Complaint;
 use crate::base::dtype::{DType, Scalar};
 use naga::{Handle, Span, Type, TypeInner};
@@ -28,7 +28,7 @@ impl Lowering<'_> {
 
     /// Returns the zero value of a type, as WGSL defines it.
     #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
-    pub fn zero(&mut self, ty: Handle<Type>, span: Span) -> Lowered<Value> {
+    pub fn zero(&mut self, ty: Handle<Type>, span: Span) -> Lowered<WgslValue> {
         if let Some(n) = self.places(ty)
             && n > MOST_PLACES
         {
@@ -38,18 +38,18 @@ impl Lowering<'_> {
         match &self.module.types[ty].inner {
             TypeInner::Scalar(scalar) => {
                 let dtype = dtype_of(*scalar, span)?;
-                Ok(Value::One(self.program.number(Scalar::Int(0), dtype)))
+                Ok(WgslValue::One(self.program.number(Scalar::Int(0), dtype)))
             }
             TypeInner::Vector { size, scalar } => {
                 let zero = self.program.number(Scalar::Int(0), dtype_of(*scalar, span)?);
-                Ok(Value::Many(vec![Value::One(zero); *size as usize]))
+                Ok(WgslValue::Many(vec![WgslValue::One(zero); *size as usize]))
             }
             TypeInner::Array { base, size: naga::ArraySize::Constant(n), .. } => {
                 let zero = self.zero(*base, span)?;
-                Ok(Value::Many(vec![zero; n.get() as usize]))
+                Ok(WgslValue::Many(vec![zero; n.get() as usize]))
             }
             TypeInner::Struct { members, .. } => {
-                Ok(Value::Many(members.iter().map(|m| self.zero(m.ty, span)).collect::<Lowered<_>>()?))
+                Ok(WgslValue::Many(members.iter().map(|m| self.zero(m.ty, span)).collect::<Lowered<_>>()?))
             }
             _ => Err(Complaint::new(
                 span,

@@ -4,7 +4,7 @@
 use super::planner::Planner;
 use crate::base::error::Result;
 use crate::base::layout::Layout;
-use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Model, Op, Output, Plan, Step};
+use crate::plan::kernel::{BufferRef, ExecutionPlan, Kernel, KernelKind, Load, Model, Op, Output, Step};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -89,7 +89,7 @@ impl Planner<'_> {
         mut steps: Vec<Step>,
         bytes: &HashMap<usize, usize>,
         outputs: Vec<Output>,
-    ) -> Result<(Plan, bool)> {
+    ) -> Result<(ExecutionPlan, bool)> {
         let mut known: HashMap<usize, Temp> = HashMap::new();
         for (i, step) in steps.iter().enumerate() {
             for buffer in step.reads() {
@@ -144,7 +144,7 @@ impl Planner<'_> {
         let scalars = self.arena.scalars.clone();
         let aliased = self.arena.aliased.iter().map(Option::is_some).collect();
         Ok((
-            Plan {
+            ExecutionPlan {
                 inputs: self.arena.inputs.clone(),
                 aliased,
                 id: next_id(),

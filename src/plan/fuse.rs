@@ -8,7 +8,7 @@
 //! often are stored if that is faster (`weigh.rs`), and the search is repeated.
 
 use super::axes::arrange_epilogues;
-use super::graph::Arena;
+use super::graph::Graph;
 use super::hoist::hoist;
 use super::join::join;
 use super::lower::Draft;
@@ -22,7 +22,7 @@ use super::weigh::MOST_WEIGHED;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{self, Layout};
 use crate::graph::expr::{NodeOp, Role};
-use crate::plan::kernel::{BufferRef, Caps, KernelKind, Model, Plan, Step, Store};
+use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, KernelKind, Model, Step, Store};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -56,7 +56,7 @@ impl Stage {
 
 /// A plan with the decisions made for it.
 struct Made {
-    plan: Plan,
+    plan: ExecutionPlan,
     in_place: bool,
     keeps: bool,
     work: u64,
@@ -73,14 +73,14 @@ pub(crate) struct Writing {
 }
 
 /// Makes the plan. Also returns how its target may be written, and the planner's work counter (`Planner::work`).
-pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, Writing, u64)> {
+pub(super) fn build(arena: Graph, target: Option<&Layout>, caps: &Caps) -> Result<(ExecutionPlan, Writing, u64)> {
     let Made { plan, in_place, keeps, work, .. } = made(arena, target, caps)?;
     Ok((plan, Writing { in_place, keeps }, work))
 }
 
 /// Makes the plan in which all nodes that are worth storing are stored. If it differs from the plan that stores only
 /// what must be stored, makes that one too, and returns the plan with the shorter modelled time.
-fn made(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
+fn made(arena: Graph, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(Rc::new(arena), caps);
     let stages = planner.all_stages(target)?;
@@ -115,7 +115,7 @@ pub(crate) enum Stored {
 
 /// Returns the modelled times of the plan, and of the plan that stores only what must be stored.
 #[cfg(feature = "testing")]
-pub(super) fn modelled_times(arena: Arena, caps: &Caps) -> Result<[f64; 2]> {
+pub(super) fn modelled_times(arena: Graph, caps: &Caps) -> Result<[f64; 2]> {
     let mut plain = Planner::new(Rc::new(arena.clone()), caps);
     plain.weighs.set(false);
     let stages = plain.all_stages(None)?;
@@ -123,7 +123,7 @@ pub(super) fn modelled_times(arena: Arena, caps: &Caps) -> Result<[f64; 2]> {
 }
 
 /// Returns for each node of the arena whether it is stored, and for which readers.
-pub(super) fn stored(arena: Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
+pub(super) fn stored(arena: Graph, caps: &Caps) -> Result<Vec<Option<Stored>>> {
     Ok(made(arena, None, caps)?.stored)
 }
 

@@ -5,8 +5,8 @@
 //! key records which scalars are equal, because equal ones share a slot. The arena is made only if no plan is cached
 //! under the key.
 
-use super::key::Key;
-use super::order::Order;
+use super::key::PlanKey;
+use super::order::NodeOrder;
 use super::traced::{Seeds, without_elements};
 use super::{KeyHasher, Target};
 use crate::base::buffer::Buffer;
@@ -14,7 +14,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Loc, Result};
 use crate::base::layout::Shape;
 use crate::graph::expr::{Binding, Expr, Node, NodeOp};
-use crate::plan::backend::Lines;
+use crate::plan::backend::SourceLines;
 use crate::plan::kernel::Whole;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
@@ -52,7 +52,7 @@ impl PlanNode {
 
 /// The call of a routine, shared by all nodes that are its results.
 #[derive(Clone)]
-pub(super) struct Call {
+pub(super) struct RoutineNode {
     /// The first node among its results. The call is a step of this node's stage, which precedes all readers of any
     /// result.
     pub first: usize,
@@ -62,7 +62,7 @@ pub(super) struct Call {
 
 /// The graph as the planner uses it: nodes in topological order, without duplicates.
 #[derive(Clone)]
-pub(super) struct Arena {
+pub(super) struct Graph {
     pub nodes: Vec<PlanNode>,
     /// The nodes that are results, one for each output.
     pub roots: Vec<usize>,
@@ -107,7 +107,7 @@ pub(super) fn kind(op: &NodeOp) -> u64 {
 /// evaluation.
 #[derive(Default)]
 pub(crate) struct Walk<'a> {
-    key: Key,
+    key: PlanKey,
     nodes: SmallVec<[&'a Node; LISTED]>,
     /// The number of each node, once there are more than [`LISTED`] nodes, so that the walk stays linear. Empty before.
     numbers: HashMap<*const Node, u32, BuildHasherDefault<KeyHasher>>,
@@ -122,13 +122,13 @@ pub(crate) struct Walk<'a> {
     types: SmallVec<[DType; 4]>,
     roots: SmallVec<[u32; 2]>,
     /// The order of a graph with checkpoints.
-    order: Option<Box<Order<'a>>>,
+    order: Option<Box<NodeOrder<'a>>>,
     /// Whether the plan will run on other arrays than those of the expressions, with other random numbers.
     is_traced: bool,
     seeds: Seeds,
 }
 
-impl Lines for Walk<'_> {
+impl SourceLines for Walk<'_> {
     fn of(&self, node: usize) -> Option<Loc> {
         self.nodes.get(node).map(|n| n.location)
     }
@@ -177,7 +177,7 @@ impl<'a> Walk<'a> {
                     continue;
                 }
                 if node.order.is_some() {
-                    let order = self.order.get_or_insert_with(|| Box::new(Order::of(roots)));
+                    let order = self.order.get_or_insert_with(|| Box::new(NodeOrder::of(roots)));
                     if let Some(before) = order.before(node) {
                         stack.push((node, false));
                         stack.extend(before.into_iter().map(|n| (n, false)));
@@ -358,7 +358,7 @@ impl<'a> Walk<'a> {
 
     /// Frees the words of a key that is too long for the cache, because planning such a large graph needs much memory.
     pub(super) fn forget_key(&mut self) {
-        self.key = Key::default();
+        self.key = PlanKey::default();
     }
 
     /// Returns the buffers on which the plan runs, with the offsets of the arrays in them.
@@ -418,10 +418,10 @@ impl<'a> Walk<'a> {
 
     /// Makes the planner's arena, in which equal nodes are merged. Also returns, for each node of the walk, its index
     /// in the arena.
-    pub(super) fn arena(&mut self) -> (Arena, Vec<usize>) {
+    pub(super) fn arena(&mut self) -> (Graph, Vec<usize>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut known: HashMap<u64, u32> = HashMap::default();
-        let mut arena = Arena {
+        let mut arena = Graph {
             nodes: Vec::with_capacity(self.nodes.len()),
             roots: Vec::new(),
             output_of: Vec::new(),

@@ -9,9 +9,9 @@ use std::hash::Hasher;
 ///
 /// 64 words need no allocation: enough for a graph of about twelve nodes.
 #[derive(Default)]
-pub(super) struct Key(SmallVec<[u64; 64]>);
+pub(super) struct PlanKey(SmallVec<[u64; 64]>);
 
-impl Key {
+impl PlanKey {
     #[inline]
     pub fn push(&mut self, word: u64) {
         self.0.push(word);
@@ -23,7 +23,7 @@ impl Key {
     }
 }
 
-impl Hasher for Key {
+impl Hasher for PlanKey {
     fn write(&mut self, bytes: &[u8]) {
         let mut words = bytes.chunks_exact(8);
         for word in &mut words {

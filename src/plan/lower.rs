@@ -4,12 +4,12 @@
 //! affine [`View`]) from the kernel's index to the current node's element. So a view only changes the map and costs
 //! nothing, and a reduction fuses if its operand can be indexed by `outer × inner`.
 
-use super::planner::{Planner, Scratch, broadcast_map};
+use super::planner::{DraftLists, Planner, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
 use crate::base::dtype::DType;
 use crate::base::layout::{self, Shape, Strides, View, c_strides};
 use crate::graph::expr::NodeOp;
-use crate::graph::ufunc::{Order, Ufunc, arithmetic};
+use crate::graph::ufunc::{FoldOrder, Ufunc, arithmetic};
 use crate::plan::kernel::{
     BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Position, Scattered, Store, Value,
 };
@@ -156,7 +156,7 @@ impl<'a> Lowering<'a> {
     fn end(mut self) -> Draft {
         self.memo.clear();
         self.reduced.clear();
-        self.p.scratch.set(Scratch { memo: self.memo, reduced: self.reduced, ..Scratch::default() });
+        self.p.scratch.set(DraftLists { memo: self.memo, reduced: self.reduced, ..DraftLists::default() });
         self.draft
     }
 }
@@ -446,11 +446,11 @@ impl Lowering<'_> {
         let element = p.arena.nodes[arg].dtype;
         let same_lanes = fold.is_exact(element) || lanes == self.space.lanes;
         let fits = match fold.order(element) {
-            Order::RowMajor => same_lanes && walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
-            Order::Tree => same_lanes && walk(&own) == walk(&self.space.reduction_strides),
-            Order::Any => true,
+            FoldOrder::RowMajor => same_lanes && walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
+            FoldOrder::Tree => same_lanes && walk(&own) == walk(&self.space.reduction_strides),
+            FoldOrder::Any => true,
             // nodes do not have such folds
-            Order::Sequence => false,
+            FoldOrder::Sequence => false,
         };
         if !fits {
             return Err(node);

@@ -58,8 +58,8 @@ use crate::base::error::Result;
 use crate::base::heap::{Heap, block};
 use crate::base::layout::{Layout, View};
 use crate::graph::expr::{Expr, Node, NodeOp, Role};
-use crate::plan::backend::Lines;
-use crate::plan::kernel::{Kept, NumberedCaps, Plan, Step};
+use crate::plan::backend::SourceLines;
+use crate::plan::kernel::{ExecutionPlan, Kept, NumberedCaps, Step};
 use lru::LruCache;
 use recent::Recent;
 use std::cell::RefCell;
@@ -82,7 +82,7 @@ pub(crate) struct Cached {
     key: Arc<[u64]>,
     /// Whether a thread has found the plan in its own table since the shared cache last checked.
     was_found: AtomicBool,
-    pub plan: Plan,
+    pub plan: ExecutionPlan,
     /// For each requested expression, the index of the plan output that is its result. Equal expressions share an
     /// output.
     pub output_of: Vec<usize>,
@@ -331,7 +331,7 @@ pub(crate) fn recent<'a>(
 }
 
 /// Prints a plan if `CUPRIC_DEBUG` asks for plans.
-fn show(plan: &CachedPlan, lines: &dyn Lines) {
+fn show(plan: &CachedPlan, lines: &dyn SourceLines) {
     if debug::asks(debug::Word::Plan) {
         let line = |step| plan.plan.node_of(step).and_then(|node| lines.of(node));
         debug::show(debug::Word::Plan, &plan.plan.with_lines(&line));

@@ -3,7 +3,7 @@
 //! A walk numbers operands before the nodes that read them, and a plan computes stored nodes in the order of their numbers.
 //! A derivative that repeats a computation needs little memory only if each repetition is computed when its cotangent is
 //! known, if all derivatives of a checkpoint are computed together, and if derivatives with respect to the same operand
-//! are added up as soon as they are known. Nodes say so by their [`Order`](crate::graph::expr::Order); this file
+//! are added up as soon as they are known. Nodes say so by their [`NodeOrder`](crate::graph::expr::Order); this file
 //! finds which of them a walk follows.
 
 use crate::graph::expr::{Expr, Node, NodeOp};
@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 /// The order of the nodes of some results.
 #[derive(Default)]
-pub(super) struct Order<'a> {
+pub(super) struct NodeOrder<'a> {
     reached: HashSet<*const Node>,
     /// The nodes of each group that is not entered yet.
     groups: HashMap<u64, Vec<&'a Node>>,
@@ -23,9 +23,9 @@ pub(super) struct Order<'a> {
     repetitions: HashMap<u64, u32>,
 }
 
-impl<'a> Order<'a> {
-    pub fn of(roots: &[&'a Expr]) -> Order<'a> {
-        let mut order = Order::default();
+impl<'a> NodeOrder<'a> {
+    pub fn of(roots: &[&'a Expr]) -> NodeOrder<'a> {
+        let mut order = NodeOrder::default();
         let mut stack: Vec<&'a Node> = roots.iter().map(|e| &*e.0).collect();
         while let Some(node) = stack.pop() {
             if !order.reached.insert(node) {

@@ -1,10 +1,10 @@
 //! The planner's knowledge of a graph while it makes a plan: which nodes are stored, their memory layouts, and their
 //! users. Also the lists that all drafts of kernels share.
 
-use super::graph::{Arena, Call, PlanNode};
+use super::graph::{Graph, PlanNode, RoutineNode};
 use super::price::compile_cost;
 use crate::base::dtype::DType;
-use crate::base::layout::{self, Axes, Layout, Strides, View};
+use crate::base::layout::{self, AxisList, Layout, Strides, View};
 use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{BufferRef, Caps, Choice, Load, Step, Store, Value};
 use smallvec::{SmallVec, smallvec};
@@ -15,7 +15,7 @@ use std::rc::Rc;
 /// The facts and decisions about each node of a graph.
 pub(super) struct Planner<'a> {
     /// The graph. While kernels are made, nodes that no later kernel reads are dropped from its end, to save memory.
-    pub arena: Rc<Arena>,
+    pub arena: Rc<Graph>,
     /// The initial number of nodes of the arena. The temporary of a stored node has the node's number, and further
     /// temporaries are numbered from here on.
     pub count: usize,
@@ -35,9 +35,9 @@ pub(super) struct Planner<'a> {
     /// For each node that is a result, the index of its output.
     pub outputs: HashMap<usize, usize>,
     /// For each node that is a result of a routine, the call.
-    pub calls: HashMap<usize, Call>,
+    pub calls: HashMap<usize, RoutineNode>,
     /// The lists in which drafts are made. Each draft passes them on to the next, to save allocations.
-    pub scratch: Cell<Scratch>,
+    pub scratch: Cell<DraftLists>,
     /// For each node, whether it is a reduction, scan or product, or has one below it with only elementwise nodes and
     /// views between. Then its kernel may have an inner space.
     pub loops: Vec<bool>,
@@ -76,14 +76,14 @@ pub(super) struct Making {
 /// Lists that grow while a kernel is drafted. The finished kernel gets copies of exact size, because a plan may have a
 /// million kernels. The next draft reuses the lists.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(super) struct DraftLists {
     pub loads: Vec<Load>,
     pub values: Vec<Value>,
     pub memo: Vec<(usize, View, usize)>,
     pub reduced: Vec<bool>,
 }
 
-impl Scratch {
+impl DraftLists {
     /// Replaces a draft's lists by copies of exact size, and takes the grown lists back for the next draft.
     pub fn keep(p: &Planner<'_>, loads: &mut Vec<Load>, values: &mut Vec<Value>) {
         let (all_loads, all_values) = (std::mem::take(loads), std::mem::take(values));
@@ -96,7 +96,7 @@ impl Scratch {
 }
 
 impl<'a> Planner<'a> {
-    pub fn new(arena: Rc<Arena>, caps: &'a Caps) -> Planner<'a> {
+    pub fn new(arena: Rc<Graph>, caps: &'a Caps) -> Planner<'a> {
         let n = arena.nodes.len();
         let mut p = Planner {
             arena: arena.clone(),
@@ -384,7 +384,7 @@ pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
 }
 
 /// Returns the axes of a reduction's operand that are not reduced.
-pub(super) fn kept_axes(ndim: usize, axes: &[usize]) -> Axes {
+pub(super) fn kept_axes(ndim: usize, axes: &[usize]) -> AxisList {
     (0..ndim).filter(|d| !axes.contains(d)).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Checks that a device supports the types and functions of a graph, and models costs: what nodes cost to run and to
 //! compile, and the time of a plan.
 
-use super::graph::{Arena, PlanNode};
+use super::graph::{Graph, PlanNode};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::graph::expr::NodeOp;
@@ -10,7 +10,7 @@ use crate::plan::kernel::{Caps, Fold, Kernel, Op, Rates, Step, Value};
 use std::panic::Location;
 
 /// Fails if the graph uses a type or a function that the device does not support.
-pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
+pub(super) fn check_types(arena: &Graph, caps: &Caps) -> Result<()> {
     for n in &arena.nodes {
         if let NodeOp::Scatter { combine, .. } = n.op
             && caps.wgsl
@@ -73,14 +73,14 @@ fn named(op: &NodeOp) -> &'static str {
 }
 
 /// Returns the dtype by which a node's function is chosen.
-fn operand_dtype(arena: &Arena, n: &PlanNode, row: &Ufunc) -> DType {
+fn operand_dtype(arena: &Graph, n: &PlanNode, row: &Ufunc) -> DType {
     row.typed_operand(&n.args).map_or(n.dtype, |a| arena.nodes[*a].dtype)
 }
 
 /// Returns the cost of computing an element of the node, in additions, without the cost of its operands. For a
 /// reduction or scan, it is the cost per combined element, which `Planner::weights` multiplies by their number. The
 /// costs are estimates; no benchmark compares other values.
-pub(super) fn cost(arena: &Arena, n: &PlanNode, rates: &Rates) -> f64 {
+pub(super) fn cost(arena: &Graph, n: &PlanNode, rates: &Rates) -> f64 {
     match &n.op {
         NodeOp::Ufunc(row) => row.properties.cost as f64,
         NodeOp::Cast => 1.0,
@@ -150,7 +150,7 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
 
 /// Returns the driver's cost of compiling the node as part of a kernel, in units of one addition. Philox's ten rounds
 /// cost as much as a polynomial.
-pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
+pub(super) fn compile_cost(arena: &Graph, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_dtype(arena, n, row).compute()),
         NodeOp::Philox { .. } => 8,

@@ -7,7 +7,7 @@ use super::{CachedPlan, Target};
 use crate::base::buffer::Buffer;
 use crate::base::error::Loc;
 use crate::graph::expr::{Binding, Expr, Node, NodeOp};
-use crate::plan::backend::Lines;
+use crate::plan::backend::SourceLines;
 use smallvec::SmallVec;
 use std::sync::{Arc, Weak};
 
@@ -55,7 +55,7 @@ pub(crate) struct Found<'a> {
     nodes: [Option<&'a Node>; LISTED],
 }
 
-impl Lines for Found<'_> {
+impl SourceLines for Found<'_> {
     fn of(&self, node: usize) -> Option<Loc> {
         self.nodes.get(node).copied().flatten().map(|n| n.location)
     }

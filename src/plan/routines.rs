@@ -1,6 +1,6 @@
 //! The steps of a routine: the kernels that store its operands, the clears of its scratch memory, and the call.
 
-use super::graph::Call;
+use super::graph::RoutineNode;
 use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::shape;
@@ -8,7 +8,7 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Fault, Result};
 use crate::base::layout;
 use crate::graph::expr::NodeOp;
-use crate::graph::routine::{Meta, Pass, Place, Temp};
+use crate::graph::routine::{GpuPass, Meta, RoutineOperand, Temp};
 use crate::plan::kernel::{BufferRef, Load, RoutineCall, RoutinePass, Step, Store, Whole};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ const ALIGNMENT: usize = 256;
 impl Planner<'_> {
     /// Returns the calls of all routines, by the nodes of their results. A result for a target is written to a
     /// temporary first, because a routine's results are dense and share no memory with its operands.
-    pub(super) fn find_calls(&self, has_target: bool) -> Result<HashMap<usize, Call>> {
+    pub(super) fn find_calls(&self, has_target: bool) -> Result<HashMap<usize, RoutineNode>> {
         let nodes = &self.arena.nodes;
         // for each call, its results: the index of the result and its node
         let mut groups: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
@@ -44,7 +44,7 @@ impl Planner<'_> {
                 Whole { buffer, meta }
             };
             let results = Rc::new(metas.into_iter().enumerate().map(result).collect::<Vec<Whole>>());
-            calls.extend(group.iter().map(|(_, node)| (*node, Call { first, results: results.clone() })));
+            calls.extend(group.iter().map(|(_, node)| (*node, RoutineNode { first, results: results.clone() })));
         }
         Ok(calls)
     }
@@ -73,7 +73,7 @@ impl Planner<'_> {
             }
             let scratch: Vec<_> = needs.scratch.iter().map(|temp| self.scratch(*temp, making)).collect();
             let results = call.results.to_vec();
-            let windows = |pass: Pass| -> Result<RoutinePass, Fault> {
+            let windows = |pass: GpuPass| -> Result<RoutinePass, Fault> {
                 let windows = self.pass_windows(&pass, [&operands, &results], &scratch)?;
                 Ok(RoutinePass { pass, windows, group: self.caps.group() as u32 })
             };
@@ -123,16 +123,16 @@ impl Planner<'_> {
     /// of a dispatch spans more than a binding.
     fn pass_windows(
         &self,
-        pass: &Pass,
+        pass: &GpuPass,
         call: [&[Whole]; 2],
         scratch: &[(BufferRef, usize)],
     ) -> Result<Vec<[usize; 2]>, Fault> {
         let [operands, results] = call;
         // the size in bytes of an operand, result or scratch buffer, and of one of its elements
-        let size = |place: &Place| match place {
-            Place::Operand(n) => (operands[*n].meta.bytes(), operands[*n].meta.dtype.size()),
-            Place::Result(n) => (results[*n].meta.bytes(), results[*n].meta.dtype.size()),
-            Place::Scratch(n) | Place::Shared(n) => (scratch[*n].1, 4),
+        let size = |place: &RoutineOperand| match place {
+            RoutineOperand::Operand(n) => (operands[*n].meta.bytes(), operands[*n].meta.dtype.size()),
+            RoutineOperand::Result(n) => (results[*n].meta.bytes(), results[*n].meta.dtype.size()),
+            RoutineOperand::Scratch(n) | RoutineOperand::Shared(n) => (scratch[*n].1, 4),
         };
         let limit = usize::try_from(self.caps.max_binding).unwrap_or(usize::MAX);
         // a binding begins up to 256 bytes before the first element and ends with a whole word; 512 bytes are enough

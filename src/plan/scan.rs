@@ -12,7 +12,7 @@
 //!    blocks after it, and one for a shorter last block.
 
 use super::planner::Planner;
-use super::split::{Part, used_loads};
+use super::split::{ChunkPart, used_loads};
 use crate::base::dtype::DType;
 use crate::base::error::{ErrorKind, Result};
 use crate::base::layout::{Strides, c_strides};
@@ -106,9 +106,9 @@ impl<'a> Single<'a> {
             }
         }
         let parts = [
-            (Part { first: 0, count: 1, length: SCAN_BLOCK }, None),
-            (Part { first: 1, count: whole - 1, length: SCAN_BLOCK }, Some(scanned)),
-            (Part { first: whole, count: self.count - whole, length: n - whole * SCAN_BLOCK }, Some(scanned)),
+            (ChunkPart { first: 0, count: 1, length: SCAN_BLOCK }, None),
+            (ChunkPart { first: 1, count: whole - 1, length: SCAN_BLOCK }, Some(scanned)),
+            (ChunkPart { first: whole, count: self.count - whole, length: n - whole * SCAN_BLOCK }, Some(scanned)),
         ];
         let parts = parts.into_iter().filter(|(part, _)| part.count > 0);
         kernels.extend(parts.map(|(part, before)| self.part(part, before)));
@@ -116,7 +116,7 @@ impl<'a> Single<'a> {
     }
 
     /// Returns a kernel over `[outer.. and blocks] × [elements of a block]`, without values and stores.
-    fn over(&self, part: Part) -> Kernel {
+    fn over(&self, part: ChunkPart) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
         k.outer.insert(self.axis, part.count);
         k.inner = smallvec![part.length];
@@ -130,7 +130,7 @@ impl<'a> Single<'a> {
 
     /// Converts strides and an offset over the kernel's space to strides and an offset over the space of a part, which
     /// has an additional axis for the blocks.
-    fn over_blocks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
+    fn over_blocks(&self, part: ChunkPart, s: &Strides, offset: isize) -> (Strides, isize) {
         let step = s[self.k.outer.len()] * SCAN_BLOCK as isize;
         let mut over = s.clone();
         over.insert(self.axis, step);
@@ -139,7 +139,7 @@ impl<'a> Single<'a> {
 
     /// Copies value `i` of the kernel to the kernel of a part, and returns its index there. `number` maps the indices
     /// of its operands.
-    fn value(&self, to: &mut Kernel, part: Part, i: usize, number: &[usize]) -> usize {
+    fn value(&self, to: &mut Kernel, part: ChunkPart, i: usize, number: &[usize]) -> usize {
         let mut v = self.k.values[i].clone();
         if let Op::Index { strides, offset } = &mut v.op {
             let (s, at) = self.over_blocks(part, strides, *offset as isize);
@@ -159,7 +159,7 @@ impl<'a> Single<'a> {
 
     /// Returns the kernel that computes the totals of all blocks except the last.
     fn totals(&self, totals: BufferRef) -> Kernel {
-        let part = Part { first: 0, count: self.count - 1, length: SCAN_BLOCK };
+        let part = ChunkPart { first: 0, count: self.count - 1, length: SCAN_BLOCK };
         let mut k = self.over(part);
         let needed = self.k.needed([self.arg]);
         let mut number = vec![usize::MAX; self.k.values.len()];
@@ -231,7 +231,7 @@ impl<'a> Single<'a> {
 
     /// Returns the kernel that scans some blocks, runs the epilogue and stores. Each block is combined with the scanned
     /// totals in `before`, except the first block, for which `before` is `None`.
-    fn part(&self, part: Part, before: Option<BufferRef>) -> Kernel {
+    fn part(&self, part: ChunkPart, before: Option<BufferRef>) -> Kernel {
         let mut k = self.over(part);
         let mut number = vec![usize::MAX; self.k.values.len()];
         for i in 0..self.k.values.len() {

@@ -5,7 +5,7 @@
 use super::chains;
 use super::indexed::cut;
 use super::lower::Draft;
-use super::planner::{Planner, Scratch, moves_raw};
+use super::planner::{DraftLists, Planner, moves_raw};
 use super::product;
 use super::scan;
 use super::split::split;
@@ -22,7 +22,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     move_raw(&mut draft);
     order_dimensions(&mut draft);
     let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
-    Scratch::keep(p, &mut draft.loads, &mut draft.values);
+    DraftLists::keep(p, &mut draft.loads, &mut draft.values);
     let mut kernel = Kernel {
         kind,
         outer,

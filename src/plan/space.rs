@@ -5,7 +5,7 @@ use super::planner::{Planner, broadcast_map, kept_axes};
 use crate::base::error::Result;
 use crate::base::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
 use crate::graph::expr::{NodeOp, Role};
-use crate::graph::ufunc::Order;
+use crate::graph::ufunc::FoldOrder;
 use crate::plan::kernel::Lanes;
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
@@ -187,7 +187,7 @@ impl Space {
         };
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
         let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
-        if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
+        if fold.order(p.arena.nodes[arg].dtype) == FoldOrder::RowMajor {
             // among equal elements the first in C order wins (argmin), so the reduction must process them in C order
             reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }

@@ -5,7 +5,7 @@ use super::planner::Planner;
 use crate::base::dtype::DType;
 use crate::base::layout::{Shape, Strides, c_strides};
 use crate::graph::ufunc::MOST_COMPONENTS;
-use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Lanes, Load, Op, Reduction, Source, Store, Value};
+use crate::plan::kernel::{BufferRef, Kernel, KernelKind, KernelReduction, Lanes, Load, Op, Source, Store, Value};
 use smallvec::{SmallVec, smallvec};
 
 /// The buffers of one reduction: one for each component of its partial results.
@@ -34,7 +34,7 @@ struct Split<'a> {
 /// Consecutive chunks of a reduction, or blocks of a scan, with the same length: the index of the first, their number,
 /// and the number of elements of each.
 #[derive(Clone, Copy)]
-pub(super) struct Part {
+pub(super) struct ChunkPart {
     pub first: usize,
     pub count: usize,
     pub length: usize,
@@ -57,8 +57,8 @@ pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Ker
     let whole = along / split.chunk;
     // a shorter last chunk has its own kernel
     let parts = [
-        Part { first: 0, count: whole, length: split.chunk },
-        Part { first: whole, count: split.chunks - whole, length: along - whole * split.chunk },
+        ChunkPart { first: 0, count: whole, length: split.chunk },
+        ChunkPart { first: whole, count: split.chunks - whole, length: along - whole * split.chunk },
     ];
     let mut kernels: Vec<Kernel> =
         parts.into_iter().filter(|part| part.count > 0 && part.length > 0).map(|part| split.first_pass(part)).collect();
@@ -110,7 +110,7 @@ impl<'a> Split<'a> {
 
     /// Returns the kernel for the partial results of a part, over `[outer.., moved.., chunks] × [chunk, rest..]`, or
     /// with outer lanes over `[moved.., chunks, outer..] × [chunk, rest..]`.
-    fn first_pass(&self, part: Part) -> Kernel {
+    fn first_pass(&self, part: ChunkPart) -> Kernel {
         let (k, moved) = (self.k, self.moved);
         let mut pass = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..k.clone() };
         let chunks: Shape = k.inner[..moved].iter().copied().chain([part.count]).collect();
@@ -146,7 +146,7 @@ impl<'a> Split<'a> {
 
     /// Converts strides and an offset over the kernel's space to strides and an offset over the space of a part, which
     /// has an additional axis for the chunks.
-    fn over_chunks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
+    fn over_chunks(&self, part: ChunkPart, s: &Strides, offset: isize) -> (Strides, isize) {
         let outer = self.k.outer.len();
         let cut = outer + self.moved;
         let chunks: Strides = s[outer..cut].iter().copied().chain([s[cut] * self.chunk as isize]).collect();
@@ -158,7 +158,7 @@ impl<'a> Split<'a> {
     /// Returns the strides and the offset of a part's partial results. The second pass reads neighbours along its
     /// lanes, so the stride is 1 along the chunks with inner lanes, and along the last axis of `outer` with outer
     /// lanes.
-    fn place(&self, part: Part) -> (Strides, isize) {
+    fn place(&self, part: ChunkPart) -> (Strides, isize) {
         let k = self.k;
         let chunk_dims: Shape = k.inner[..self.moved].iter().copied().chain([self.chunks]).collect();
         let (c, n) = (c_strides(&chunk_dims), k.outer_size() as isize);
@@ -176,7 +176,7 @@ impl<'a> Split<'a> {
     }
 
     /// Adds a reduction to a part, and the stores of the components of its partial results.
-    fn partial(&self, pass: &mut Kernel, part: Part, r: &Reduction, partials: &Partials) {
+    fn partial(&self, pass: &mut Kernel, part: ChunkPart, r: &KernelReduction, partials: &Partials) {
         let counts = r.fold.counts() && matches!(r.source, Source::Elements { .. });
         let base = counts.then(|| self.begin(pass, part));
         for (n, (buffer, dtype)) in partials.iter().enumerate() {
@@ -187,7 +187,7 @@ impl<'a> Split<'a> {
     }
 
     /// Adds the value that holds, for each chunk of a part, the position of its first element in the whole reduction.
-    fn begin(&self, pass: &mut Kernel, part: Part) -> usize {
+    fn begin(&self, pass: &mut Kernel, part: ChunkPart) -> usize {
         let (steps, moved) = (c_strides(&self.k.inner), self.moved);
         let outer: Strides = smallvec![0; self.k.outer.len()];
         let chunks: Strides = steps[..moved].iter().copied().chain([steps[moved] * self.chunk as isize]).collect();
@@ -245,7 +245,7 @@ impl<'a> Split<'a> {
 
     /// Returns the operation that reduces the partial results of a reduction to its result. Adds the loads of the
     /// partial results.
-    fn total_of(&self, last: &mut Kernel, r: &Reduction, partials: &Partials) -> Op {
+    fn total_of(&self, last: &mut Kernel, r: &KernelReduction, partials: &Partials) -> Op {
         let outer = c_strides(&self.k.outer);
         let (stride, outer_scale) = match self.lanes {
             Lanes::Inner => (1, self.total as isize),

@@ -5,7 +5,9 @@ use crate::base::dtype::DType;
 use crate::base::error::Result;
 use crate::base::layout::IntoAxes;
 use crate::graph::expr::{Expr, reduce};
-use crate::graph::ufunc::{ARGMAX, ARGMIN, Component, Definition, Fold, Form, Kind, Neutral, Term, all, arithmetic};
+use crate::graph::ufunc::{
+    ARGMAX, ARGMIN, Component, ComputeKind, Definition, Fold, Form, Neutral, Term, all, arithmetic,
+};
 use std::panic::Location;
 
 /// A fold: how a reduction combines elements.
@@ -35,7 +37,7 @@ pub enum Start {
 
 /// A formula of a fold, or a part of one.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Formula(Term);
+pub struct FoldFormula(Term);
 
 /// The properties of a fold, from which [`fold`] builds it.
 #[derive(Clone, Debug)]
@@ -45,11 +47,11 @@ pub struct FoldDraft {
     /// For each component of the state, its type and its neutral element.
     pub state: Vec<(TypeOf, Start)>,
     /// For each component, the formula that computes the state of a single element from the element and its position.
-    pub lift: Vec<Formula>,
+    pub lift: Vec<FoldFormula>,
     /// For each component, the formula that combines two states.
-    pub combine: Vec<Formula>,
+    pub combine: Vec<FoldFormula>,
     /// The formula that computes the result from the final state.
-    pub finish: Formula,
+    pub finish: FoldFormula,
     /// The result's type.
     pub result: TypeOf,
     /// The result of a reduction of no elements; `None` if that is an error.
@@ -60,48 +62,48 @@ pub struct FoldDraft {
     pub exact: bool,
 }
 
-impl Formula {
+impl FoldFormula {
     /// The element.
-    pub const X: Formula = Formula(Term::X);
+    pub const X: FoldFormula = FoldFormula(Term::X);
     /// The element's position.
-    pub const POSITION: Formula = Formula(Term::Position);
+    pub const POSITION: FoldFormula = FoldFormula(Term::Position);
 
     /// Makes the formula for component `n` of the state. In `combine`, this is the first of the two states.
-    pub fn a(n: usize) -> Formula {
-        Formula(Term::A(n))
+    pub fn a(n: usize) -> FoldFormula {
+        FoldFormula(Term::A(n))
     }
 
     /// Makes the formula for component `n` of the second state of `combine`.
-    pub fn b(n: usize) -> Formula {
-        Formula(Term::B(n))
+    pub fn b(n: usize) -> FoldFormula {
+        FoldFormula(Term::B(n))
     }
 
     /// Makes the formula for a number of a type.
-    pub fn number(x: f64, of: TypeOf) -> Formula {
-        Formula(Term::number(x, of.kind()))
+    pub fn number(x: f64, of: TypeOf) -> FoldFormula {
+        FoldFormula(Term::number(x, of.kind()))
     }
 
     /// Makes the formula for a call of a function, whose operands are formulas.
-    pub fn call(row: Row, args: &[Formula]) -> Formula {
-        Formula(Term::call(row.0, &terms(args)))
+    pub fn call(row: Row, args: &[FoldFormula]) -> FoldFormula {
+        FoldFormula(Term::call(row.0, &terms(args)))
     }
 
     /// Converts the formula's value to another type.
-    pub fn cast(self, of: TypeOf) -> Formula {
-        Formula(Term::Cast(&Term::list(&[self.0])[0], of.kind()))
+    pub fn cast(self, of: TypeOf) -> FoldFormula {
+        FoldFormula(Term::Cast(&Term::list(&[self.0])[0], of.kind()))
     }
 }
 
-fn terms(formulas: &[Formula]) -> Vec<Term> {
+fn terms(formulas: &[FoldFormula]) -> Vec<Term> {
     formulas.iter().map(|f| f.0).collect()
 }
 
 impl TypeOf {
-    fn kind(self) -> Kind {
+    fn kind(self) -> ComputeKind {
         match self {
-            TypeOf::Elements => Kind::Operand,
-            TypeOf::Float => Kind::Float,
-            TypeOf::Is(dtype) => Kind::Is(dtype.compute()),
+            TypeOf::Elements => ComputeKind::Operand,
+            TypeOf::Float => ComputeKind::Float,
+            TypeOf::Is(dtype) => ComputeKind::Is(dtype.compute()),
         }
     }
 }
@@ -109,15 +111,18 @@ impl TypeOf {
 /// The mean of squares, for elements of any type: an example of a fold whose state has two numbers.
 static MEAN_SQUARE: Definition = {
     use Term::{A, B, Call, Cast};
-    const NUMBER: Component = Component { kind: Kind::Float, init: Neutral::Zero };
+    const NUMBER: Component = Component { kind: ComputeKind::Float, init: Neutral::Zero };
     Definition {
         name: "mean_square",
         method: "mean_square",
         state: &[NUMBER, NUMBER],
-        lift: &[Call(&arithmetic::square, &[Cast(&Term::X, Kind::Float)]), Term::number(1.0, Kind::Float)],
+        lift: &[
+            Call(&arithmetic::square, &[Cast(&Term::X, ComputeKind::Float)]),
+            Term::number(1.0, ComputeKind::Float),
+        ],
         combine: &[Call(&arithmetic::add, &[A(0), B(0)]), Call(&arithmetic::add, &[A(1), B(1)])],
         finish: Call(&arithmetic::divide, &[A(0), A(1)]),
-        result: Kind::Float,
+        result: ComputeKind::Float,
         empty: Some(f64::NAN.to_bits()),
         commutative: true,
         exact: false,

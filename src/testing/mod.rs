@@ -17,7 +17,7 @@ pub const FAULTS: &[[&str; 4]] = crate::base::mutants::LIST;
 pub use contract::{Bound, Promise, contract, planned_contract, promised};
 pub use faults::*;
 pub use folds::*;
-pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret, reference_bound};
+pub use interpret::{BoundedReal, ElementList, Interpreted, Interpreter, interpret, reference_bound};
 pub use plans::*;
 pub use unit::all_unit_tests;
 pub(crate) use unit::unit_tests;
@@ -32,7 +32,7 @@ use std::panic::Location;
 pub type Exact = fn(f64, f64, f64) -> f64;
 /// An exact function of integers. The caller wraps the result to the type; the last argument is the type's width in
 /// bits.
-pub type ExactInt = fn(i128, i128, i128, u32) -> i128;
+pub type ExactInteger = fn(i128, i128, i128, u32) -> i128;
 
 /// One row of the table of elementwise functions.
 #[derive(Clone, Copy)]
@@ -104,7 +104,7 @@ impl Row {
     }
 
     /// Returns the exact function of integers and bool, if the row has one.
-    pub fn exact_int(&self) -> Option<ExactInt> {
+    pub fn exact_int(&self) -> Option<ExactInteger> {
         self.0.exact_int
     }
 

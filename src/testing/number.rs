@@ -6,7 +6,7 @@ use crate::base::dtype::{DType, Scalar};
 /// A float with an error bound: the result of an evaluation is at most `error` away from `value`. If the error is
 /// infinite, any result is allowed.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Real {
+pub struct BoundedReal {
     /// The result of the formula in exact arithmetic, but rounded wherever every evaluation rounds in the same way.
     pub value: f64,
     /// The maximum distance of an evaluation's result from `value`.
@@ -148,15 +148,15 @@ pub(super) fn scalar_real(s: Scalar, dtype: DType) -> f64 {
     }
 }
 
-impl Real {
+impl BoundedReal {
     /// Makes an exactly known number.
-    pub fn exact(value: f64) -> Real {
-        Real { value, error: 0.0 }
+    pub fn exact(value: f64) -> BoundedReal {
+        BoundedReal { value, error: 0.0 }
     }
 
     /// Makes an unknown number, which allows any result.
-    pub fn unknown() -> Real {
-        Real { value: f64::NAN, error: f64::INFINITY }
+    pub fn unknown() -> BoundedReal {
+        BoundedReal { value: f64::NAN, error: f64::INFINITY }
     }
 
     /// Returns true if the number is unknown.
@@ -180,40 +180,44 @@ impl Real {
 
     /// Rounds to a type. If all numbers within the error round to the same number, the result is exact. Otherwise its
     /// error grows.
-    pub(super) fn rounded(self, dtype: DType) -> Real {
+    pub(super) fn rounded(self, dtype: DType) -> BoundedReal {
         if self.is_unknown() || !self.value.is_finite() {
             return self;
         }
         if self.error == 0.0 {
-            return Real::exact(nearest(dtype, self.value));
+            return BoundedReal::exact(nearest(dtype, self.value));
         }
         let (low, middle, high) = (nearest(dtype, self.low()), nearest(dtype, self.value), nearest(dtype, self.high()));
         if low == high && low.is_sign_negative() == high.is_sign_negative() {
-            return Real::exact(middle);
+            return BoundedReal::exact(middle);
         }
         if low.is_infinite() || high.is_infinite() {
-            return Real::unknown();
+            return BoundedReal::unknown();
         }
         // at least the smallest subnormal number, because all numbers may round to zero with either sign
-        Real { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
+        BoundedReal { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
     }
 
     /// Returns a number that allows both this number and its rounding to a type, because an evaluation may return
     /// either.
-    pub(super) fn perhaps_rounded(self, dtype: DType) -> Real {
+    pub(super) fn perhaps_rounded(self, dtype: DType) -> BoundedReal {
         let r = self.rounded(dtype);
         if r.is_unknown() || self.is_unknown() || !self.value.is_finite() {
-            return if self.value == r.value || self.value.is_nan() { self } else { Real::unknown() };
+            return if self.value == r.value || self.value.is_nan() { self } else { BoundedReal::unknown() };
         }
-        Real { value: self.value, error: self.error.max((r.value - self.value).abs() + r.error) }
+        BoundedReal { value: self.value, error: self.error.max((r.value - self.value).abs() + r.error) }
     }
 
     /// Returns a number that allows both this number and another, because an evaluation may return either.
-    pub(super) fn either(self, other: Real) -> Real {
+    pub(super) fn either(self, other: BoundedReal) -> BoundedReal {
         if self.allows(other.value) && other.error == 0.0 {
             return self;
         }
         let error = (other.value - self.value).abs() + other.error;
-        if error.is_nan() { Real::unknown() } else { Real { value: self.value, error: error.max(self.error) } }
+        if error.is_nan() {
+            BoundedReal::unknown()
+        } else {
+            BoundedReal { value: self.value, error: error.max(self.error) }
+        }
     }
 }

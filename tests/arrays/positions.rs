@@ -154,7 +154,7 @@ fn numbers_and_conversions(d: &Device) {
     y.update(|y| y.put(&i, y.slice(s![1]))).unwrap();
     assert_eq!(y.to_vec::<f32>().unwrap(), [4., 2., 3., 3.]);
     let meant = testing::interpret(&x.astype(I32).put(&i, put(d, vec![8i32, 9], &[2]))).unwrap();
-    let testing::Elements::Integers(meant) = meant.elements else { panic!("integers") };
+    let testing::ElementList::Integers(meant) = meant.elements else { panic!("integers") };
     assert_eq!(meant.iter().map(|m| m.unwrap()).collect::<Vec<_>>(), [9, 2, 3, 8]);
 }
 

@@ -172,7 +172,7 @@ fn the_reference_agrees() {
         let a = put(&Device::cpu(), random(n, n, 40 + n as u64).x, &[n, n]);
         let (w, v) = eig(&a);
         let read = |e: &Expr| match testing::interpret(e).unwrap().elements {
-            testing::Elements::Floats(x) => x.iter().map(|x| x.value).collect::<Vec<f64>>(),
+            testing::ElementList::Floats(x) => x.iter().map(|x| x.value).collect::<Vec<f64>>(),
             _ => panic!("no floats"),
         };
         let [wr, wi] = [read(w.real()), read(w.imag())];

@@ -306,6 +306,30 @@ fn the_bench_of_shaders_compiles_as_the_library_does() {
     assert!(driver.contains("self.checks.loops") && driver.contains("self.checks.divisors"));
 }
 
+/// A type that other files can use has a name of its own: no folder of `src/` has another type of that name. Types that only
+/// their own file uses, and those inside an inline module, may share names.
+#[test]
+fn types_of_two_folders_have_two_names() {
+    let mut defined: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for path in files(&root().join("src"), "rs") {
+        let below = below_root(&path);
+        for line in code(&path).lines().filter(|line| line.starts_with("pub")) {
+            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            let kind = words.iter().position(|w| ["struct", "enum", "trait", "type", "union"].contains(w));
+            if let Some(name) = kind.and_then(|at| words.get(at + 1)) {
+                let folder = below.split('/').nth(1).expect("a file below src").to_string();
+                defined.entry((*name).to_string()).or_default().insert(folder, below.clone());
+            }
+        }
+    }
+    let shared: Vec<String> = (defined.iter())
+        .filter(|(_, places)| places.len() > 1)
+        .map(|(name, places)| format!("{name}: {}", places.values().cloned().collect::<Vec<_>>().join(", ")))
+        .collect();
+    assert!(defined.len() > 300, "{} types were found", defined.len());
+    assert!(shared.is_empty(), "{}", shared.join("\n"));
+}
+
 /// One file knows what a browser lacks; see its head. The standard library's clock, threads that sleep and processes do not exist there,
 /// and a future must not be waited for.
 #[test]

@@ -230,7 +230,7 @@ on_devices! {
                     near(&e.index_add(axis as isize, &indices, &values), t, &want, &what);
                     near(&e.index_add(axis as isize - shape.len() as isize, Wrap(indices.astype(I16)), &values), t, &want, &what);
                     let meant = testing::interpret(&e.index_add(axis as isize, &indices, &values)).unwrap();
-                    let testing::Elements::Floats(meant) = meant.elements else { panic!("floats") };
+                    let testing::ElementList::Floats(meant) = meant.elements else { panic!("floats") };
                     let got = read(&e.index_add(axis as isize, &indices, &values)).unwrap();
                     assert!(meant.iter().zip(&got).all(|(m, g)| m.allows(number::real(t, *g))), "{what}");
                 }

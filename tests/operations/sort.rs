@@ -210,7 +210,7 @@ fn as_an_operand(d: &Device) {
     assert_eq!(y.to_vec::<f32>().unwrap(), [7., 8., 9., 9., 8., 7.]);
     // the interpreter
     let meant = testing::interpret(&x.argsort(-1)).unwrap();
-    let testing::Elements::Integers(meant) = meant.elements else { panic!("integers") };
+    let testing::ElementList::Integers(meant) = meant.elements else { panic!("integers") };
     assert_eq!(meant.iter().map(|m| m.unwrap()).collect::<Vec<_>>(), [1, 2, 0, 1, 2, 0]);
 }
 

@@ -3,28 +3,30 @@
 
 use crate::kit::*;
 use cupric::DType::*;
-use cupric::testing::{Caps, FoldDraft, FoldRow, Formula, Start, TypeOf, cpu_within, fold, mean_square, named_caps};
+use cupric::testing::{
+    Caps, FoldDraft, FoldFormula, FoldRow, Start, TypeOf, cpu_within, fold, mean_square, named_caps,
+};
 use cupric::testing::{reduce_by, table_folds};
 use cupric::*;
 
-fn call(name: &str, args: &[Formula]) -> Formula {
-    Formula::call(testing::row(name).expect("a function"), args)
+fn call(name: &str, args: &[FoldFormula]) -> FoldFormula {
+    FoldFormula::call(testing::row(name).expect("a function"), args)
 }
 
-fn number(x: f64) -> Formula {
-    Formula::number(x, TypeOf::Float)
+fn number(x: f64) -> FoldFormula {
+    FoldFormula::number(x, TypeOf::Float)
 }
 
-fn a(n: usize) -> Formula {
-    Formula::a(n)
+fn a(n: usize) -> FoldFormula {
+    FoldFormula::a(n)
 }
 
-fn b(n: usize) -> Formula {
-    Formula::b(n)
+fn b(n: usize) -> FoldFormula {
+    FoldFormula::b(n)
 }
 
-fn x() -> Formula {
-    Formula::X.cast(TypeOf::Float)
+fn x() -> FoldFormula {
+    FoldFormula::X.cast(TypeOf::Float)
 }
 
 /// Sum of squares and count; the mean of squares.
@@ -73,7 +75,7 @@ fn moment() -> FoldDraft {
     FoldDraft {
         name: "moment",
         state: vec![(int, Start::Zero)],
-        lift: vec![call("multiply", &[Formula::X.cast(int), Formula::POSITION])],
+        lift: vec![call("multiply", &[FoldFormula::X.cast(int), FoldFormula::POSITION])],
         combine: vec![call("add", &[a(0), b(0)])],
         finish: a(0),
         result: int,
@@ -409,11 +411,17 @@ fn what_is_no_fold_is_refused() {
     refused(FoldDraft { combine: vec![call("add", &[a(0), b(0)]), a(0)], ..ok() }, "component 1 of combine depends");
     refused(FoldDraft { finish: b(0), ..ok() }, "finish may refer to one state only");
     refused(FoldDraft { finish: a(2), ..ok() }, "component 2 does not exist; the state has 2");
-    refused(FoldDraft { lift: vec![x(), Formula::POSITION], ..ok() }, "the formula has type i32, but f32 is declared");
+    refused(
+        FoldDraft { lift: vec![x(), FoldFormula::POSITION], ..ok() },
+        "the formula has type i32, but f32 is declared",
+    );
     refused(FoldDraft { finish: call("add", &[a(0)]), ..ok() }, "add does not accept (f32)");
-    refused(FoldDraft { finish: call("add", &[a(0), Formula::number(1.0, TypeOf::Is(I64))]), ..ok() }, "(f32, i64)");
+    refused(
+        FoldDraft { finish: call("add", &[a(0), FoldFormula::number(1.0, TypeOf::Is(I64))]), ..ok() },
+        "(f32, i64)",
+    );
     // a fold that does for some types says so of the others
-    let halves = FoldDraft { lift: vec![call("sqrt", &[Formula::X]), number(1.0)], ..ok() };
+    let halves = FoldDraft { lift: vec![call("sqrt", &[FoldFormula::X]), number(1.0)], ..ok() };
     let e = error(&reduce_by(&elements(9, I32), fold(&halves).unwrap(), 0));
     assert!(e.contains("sqrt does not accept (i32)"), "{e}");
 }

@@ -3,20 +3,20 @@
 
 use crate::kit::*;
 use cupric::DType::*;
-use cupric::testing::{Elements, Interpreter, Real, interpret};
+use cupric::testing::{BoundedReal, ElementList, Interpreter, interpret};
 use cupric::{Clip, Device, ErrorKind, Expr, Rng, Wrap, arange, bf16, concat, f16, keep, s, select};
 
 fn integers(e: &Expr) -> Vec<i128> {
     match interpret(e).expect("a meaning").elements {
-        Elements::Integers(v) => v.into_iter().map(|x| x.expect("a known element")).collect(),
-        Elements::Floats(_) => panic!("floats"),
+        ElementList::Integers(v) => v.into_iter().map(|x| x.expect("a known element")).collect(),
+        ElementList::Floats(_) => panic!("floats"),
     }
 }
 
-fn reals(e: &Expr) -> Vec<Real> {
+fn reals(e: &Expr) -> Vec<BoundedReal> {
     match interpret(e).expect("a meaning").elements {
-        Elements::Floats(v) => v,
-        Elements::Integers(_) => panic!("integers"),
+        ElementList::Floats(v) => v,
+        ElementList::Integers(_) => panic!("integers"),
     }
 }
 
@@ -72,12 +72,12 @@ fn bounds_are_narrow_and_grow(d: &Device) {
     // the derivative of exp is its value
     assert!(two.error > one.error * two.value && two.error < 4.0 * one.error * two.value, "{two:?}");
     assert!(one.allows(one.value + 0.9 * one.error) && !one.allows(one.value + 1.1 * one.error));
-    assert!(!one.allows(f64::NAN) && Real::exact(f64::NAN).allows(f64::NAN));
+    assert!(!one.allows(f64::NAN) && BoundedReal::exact(f64::NAN).allows(f64::NAN));
     // what rounding decides is not known
     let close = x.exp().equal(x.exp() + x.tanh() * 0.0).astype(I32);
     match interpret(&close).expect("a meaning").elements {
-        Elements::Integers(v) => assert_eq!(v, [None, None]),
-        Elements::Floats(_) => panic!("floats"),
+        ElementList::Integers(v) => assert_eq!(v, [None, None]),
+        ElementList::Floats(_) => panic!("floats"),
     }
 }
 
@@ -97,8 +97,8 @@ fn halves_are_rounded_where_they_are_stored(d: &Device) {
     // without a plan it is one or the other
     let known = Interpreter::new(d).interpret(&fused).expect("a meaning");
     match &known.elements {
-        Elements::Floats(v) => assert!(v[0].allows(small) && v[0].allows(0.0) && !v[0].allows(2.5 * small)),
-        Elements::Integers(_) => panic!("integers"),
+        ElementList::Floats(v) => assert!(v[0].allows(small) && v[0].allows(0.0) && !v[0].allows(2.5 * small)),
+        ElementList::Integers(_) => panic!("integers"),
     }
 }
 
@@ -138,8 +138,8 @@ fn deep_graphs_take_no_stack(d: &Device) {
         // the plan is not asked for: it is no part of this
         let value = Interpreter::new(&d).interpret(&e).expect("a meaning");
         match &value.elements {
-            Elements::Integers(v) => assert_eq!(v, &[Some(50_001), Some(49_999)]),
-            Elements::Floats(_) => panic!("floats"),
+            ElementList::Integers(v) => assert_eq!(v, &[Some(50_001), Some(49_999)]),
+            ElementList::Floats(_) => panic!("floats"),
         }
     };
     std::thread::Builder::new().stack_size(512 << 10).spawn(walk).expect("a thread").join().expect("no overflow");

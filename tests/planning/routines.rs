@@ -203,7 +203,7 @@ fn every_type_and_layout(d: &Device) {
                 assert_eq!(e.bincount(length).dtype().unwrap(), I64);
                 assert_eq!(elements(&e.bincount(length)), want, "{name} of {dtype}, {length} counts, {d:?}");
                 let meant = testing::interpret(&e.bincount(length)).unwrap();
-                let testing::Elements::Integers(meant) = meant.elements else { panic!("integers") };
+                let testing::ElementList::Integers(meant) = meant.elements else { panic!("integers") };
                 assert!(meant.iter().zip(&want).all(|(m, w)| *m == Some(*w as i128)), "{name}: {meant:?}");
             }
         }

@@ -16,7 +16,7 @@ mod fault;
 mod wanted;
 
 pub use wanted::Check;
-pub(crate) use wanted::{Wanted, of_device, set};
+pub(crate) use wanted::{WantedChecks, of_device, set};
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -73,7 +73,7 @@ const MOST: usize = 1 << 16;
 
 impl Checked {
     /// Builds the check of an evaluation of these expressions, or returns `None` if no result can have a fault.
-    pub fn of(roots: &[&Expr], wanted: Wanted, at: Loc) -> Result<Option<Checked>> {
+    pub fn of(roots: &[&Expr], wanted: WantedChecks, at: Loc) -> Result<Option<Checked>> {
         let nodes = nodes_below(roots);
         if nodes.len() > MOST {
             let detail = format!(

@@ -51,11 +51,11 @@ impl fmt::Display for Check {
 
 /// The checks that are on, one bit each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Wanted(u8);
+pub(crate) struct WantedChecks(u8);
 
-impl Wanted {
-    pub fn new(checks: impl IntoIterator<Item = Check>) -> Wanted {
-        Wanted(checks.into_iter().fold(0, |bits, check| bits | 1 << check as u8))
+impl WantedChecks {
+    pub fn new(checks: impl IntoIterator<Item = Check>) -> WantedChecks {
+        WantedChecks(checks.into_iter().fold(0, |bits, check| bits | 1 << check as u8))
     }
 
     pub fn is_none(self) -> bool {
@@ -71,7 +71,7 @@ impl Wanted {
     }
 
     /// Reads a list such as `nan,inf`.
-    fn parse(list: &str) -> Result<Wanted> {
+    fn parse(list: &str) -> Result<WantedChecks> {
         let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
         let check = |word: &str| {
             Check::ALL.into_iter().find(|check| check.word() == word).ok_or_else(|| {
@@ -79,14 +79,14 @@ impl Wanted {
                 Error::with_line(ErrorKind::Argument, "CUPRIC_CHECK", detail, None)
             })
         };
-        Ok(Wanted::new(names.map(check).collect::<Result<Vec<_>>>()?))
+        Ok(WantedChecks::new(names.map(check).collect::<Result<Vec<_>>>()?))
     }
 }
 
 /// The checks that `CUPRIC_CHECK` requests for every device. The variable is read once, because every evaluation asks
 /// for it.
-static OF_ALL: LazyLock<Result<Wanted>> =
-    LazyLock::new(|| Wanted::parse(&std::env::var_os("CUPRIC_CHECK").unwrap_or_default().to_string_lossy()));
+static OF_ALL: LazyLock<Result<WantedChecks>> =
+    LazyLock::new(|| WantedChecks::parse(&std::env::var_os("CUPRIC_CHECK").unwrap_or_default().to_string_lossy()));
 
 /// The bit that is set once a device's user has called [`set`], even with an empty list.
 const IS_ASKED: u8 = 1 << 7;
@@ -94,14 +94,14 @@ const IS_ASKED: u8 = 1 << 7;
 /// Returns the checks of a device: those that its user has requested, otherwise those of `CUPRIC_CHECK`. Fails if that
 /// variable names an unknown check.
 #[inline]
-pub(crate) fn of_device(asked: &AtomicU8) -> Result<Wanted> {
+pub(crate) fn of_device(asked: &AtomicU8) -> Result<WantedChecks> {
     let of_all = OF_ALL.as_ref().map_err(Error::clone)?;
     let asked = asked.load(Relaxed);
-    Ok(if asked & IS_ASKED == 0 { *of_all } else { Wanted(asked & !IS_ASKED) })
+    Ok(if asked & IS_ASKED == 0 { *of_all } else { WantedChecks(asked & !IS_ASKED) })
 }
 
 /// Sets the checks of a device, which replace those of `CUPRIC_CHECK`.
-pub(crate) fn set(asked: &AtomicU8, wanted: Wanted) {
+pub(crate) fn set(asked: &AtomicU8, wanted: WantedChecks) {
     asked.store(wanted.0 | IS_ASKED, Relaxed);
 }
 
@@ -112,7 +112,8 @@ mod tests {
     crate::testing::unit_tests!(check_wanted: lists_of_checks);
 
     fn lists_of_checks() {
-        let parsed = |list| Wanted::parse(list).map(|w| w.checks().collect::<Vec<_>>()).map_err(|e| e.to_string());
+        let parsed =
+            |list| WantedChecks::parse(list).map(|w| w.checks().collect::<Vec<_>>()).map_err(|e| e.to_string());
         assert_eq!(parsed(""), Ok(vec![]));
         assert_eq!(parsed(" inf,nan ,"), Ok(vec![Check::Nan, Check::Inf]));
         assert_eq!(

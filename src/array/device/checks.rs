@@ -1,7 +1,7 @@
 //! The checks that a device makes of results.
 
 use super::Device;
-use crate::array::check::{self, Check, Wanted};
+use crate::array::check::{self, Check, WantedChecks};
 
 impl Device {
     /// Checks every evaluation and every write on the device for NaNs, infinities and overflow, starting now. This
@@ -36,6 +36,6 @@ impl Device {
     /// ```
     #[doc(alias("debug_nans", "detect_anomaly", "seterr", "errstate"))]
     pub fn check(&self, checks: impl IntoIterator<Item = Check>) {
-        check::set(self.backend().checks(), Wanted::new(checks));
+        check::set(self.backend().checks(), WantedChecks::new(checks));
     }
 }

@@ -282,7 +282,7 @@ impl Device {
 
     /// Returns the shader source of each kernel of a plan; empty if the device's kernels are not compiled from shader
     /// source.
-    pub(crate) fn shaders(&self, plan: &crate::plan::kernel::Plan) -> Vec<String> {
+    pub(crate) fn shaders(&self, plan: &crate::plan::kernel::ExecutionPlan) -> Vec<String> {
         let text = |shader: Result<Shader>| shader.map_or_else(|e| format!("// {e}"), |shader| shader.text);
         self.backend().shaders(plan).into_iter().map(text).collect()
     }
@@ -370,7 +370,7 @@ impl Device {
     /// Returns the shader of each kernel of a plan for a GPU with these capabilities, which need not exist on this
     /// machine. Empty in a build without GPUs.
     pub(crate) fn shaders_of_a_gpu(
-        plan: &crate::plan::kernel::Plan,
+        plan: &crate::plan::kernel::ExecutionPlan,
         caps: &crate::plan::kernel::Caps,
     ) -> Result<Vec<Shader>> {
         GPUS.map_or(Ok(vec![]), |gpus| gpus.shaders(plan, caps).into_iter().collect())

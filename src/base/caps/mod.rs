@@ -4,7 +4,7 @@
 pub(crate) mod tiles;
 
 use std::sync::Mutex;
-use tiles::{Blocks, Tiles};
+use tiles::{CooperativeTile, Tiles};
 
 /// The capabilities of a device, which are all that the planner knows about it. Devices with equal capabilities share
 /// plans.
@@ -249,7 +249,7 @@ impl Caps {
     /// Returns the part of a product that a workgroup computes by cooperative matrices (f16 with f32 sums), for a product
     /// of `batch` matrices of `m × n` elements. Returns `None` if the device has no matrices of side 16 or 8, or if the
     /// kernel does not fit the device.
-    pub(crate) fn blocks(&self, batch: usize, m: usize, n: usize) -> Option<Blocks> {
+    pub(crate) fn blocks(&self, batch: usize, m: usize, n: usize) -> Option<CooperativeTile> {
         let has = |side: u8| {
             let is_it = |c: &Cooperative| c.shape == [u32::from(side); 3] && c.types[0] == "f16" && c.types[1] == "f32";
             self.cooperative.iter().any(is_it)
@@ -258,12 +258,12 @@ impl Caps {
         // a workgroup must be large enough for as many subgroups of the maximum size, because only the driver decides
         // their size. On every device, the number of lanes is a power of two
         let lanes = self.subgroup[1] as usize;
-        let fits = |b: &Blocks| b.count() * lanes <= self.group() && b.memory() <= self.workgroup_memory;
-        let is_busy = |b: &Blocks| {
+        let fits = |b: &CooperativeTile| b.count() * lanes <= self.group() && b.memory() <= self.workgroup_memory;
+        let is_busy = |b: &CooperativeTile| {
             let count = batch.saturating_mul(m / b.tile as usize).saturating_mul(n / b.tile as usize);
-            b.tile == Blocks::SMALL || count >= self.tiles.busy
+            b.tile == CooperativeTile::SMALL || count >= self.tiles.busy
         };
-        let all = [Blocks::LARGE, Blocks::SMALL].map(|tile| Blocks { side, tile });
+        let all = [CooperativeTile::LARGE, CooperativeTile::SMALL].map(|tile| CooperativeTile { side, tile });
         all.into_iter().find(|b| lanes.is_power_of_two() && lanes > 1 && fits(b) && is_busy(b))
     }
 

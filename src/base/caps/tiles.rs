@@ -31,14 +31,14 @@ pub struct Tile {
 /// remain if nothing is stored in workgroup memory, and 388 without the products. If its f16 are stored there as vectors of
 /// four, it takes 616 µs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Blocks {
+pub struct CooperativeTile {
     /// The side of the small matrices that a subgroup multiplies as one operation: 8 or 16.
     pub side: u8,
-    /// The number of rows, and of columns, of the result: [`Blocks::SMALL`] or [`Blocks::LARGE`].
+    /// The number of rows, and of columns, of the result: [`CooperativeTile::SMALL`] or [`CooperativeTile::LARGE`].
     pub tile: u8,
 }
 
-impl Blocks {
+impl CooperativeTile {
     pub const SMALL: u8 = 64;
     pub const LARGE: u8 = 128;
 

@@ -1,7 +1,7 @@
 //! Argument types for axes, shapes and slices.
 
 use super::integers::{Given, Integer, Integers};
-use super::{Axes, Fallible, Shape, fault, normalize_axis, size_of_shape};
+use super::{AxisList, Fallible, Shape, fault, normalize_axis, size_of_shape};
 use crate::base::error::{ErrorKind, Fault};
 use std::ops::{Bound, RangeBounds};
 
@@ -14,8 +14,8 @@ pub struct AxesArg {
 
 impl AxesArg {
     /// Returns the named axes of an array with `ndim` axes, sorted. Fails if one is out of bounds or named twice.
-    pub(crate) fn resolve(&self, ndim: usize) -> Fallible<Axes> {
-        let mut out = Axes::new();
+    pub(crate) fn resolve(&self, ndim: usize) -> Fallible<AxisList> {
+        let mut out = AxisList::new();
         let Some(given) = &self.axes else {
             (0..ndim).for_each(|axis| out.push(axis));
             return Ok(out);

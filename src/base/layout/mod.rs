@@ -26,7 +26,7 @@ pub(crate) type Shape = SmallVec<[usize; 6]>;
 /// Strides along axes, in elements.
 pub(crate) type Strides = SmallVec<[isize; 6]>;
 /// Axis numbers, normalised to `0..ndim`.
-pub(crate) type Axes = SmallVec<[usize; 6]>;
+pub(crate) type AxisList = SmallVec<[usize; 6]>;
 
 /// Copies a list as `clone` does, but in a few instructions if it has at most two axes.
 #[inline]
@@ -279,14 +279,14 @@ impl Layout {
 /// Returns the storage order of an elementwise result: the order of its operands if they agree, otherwise C order.
 /// `order[0]` is the axis with the largest stride. An operand's axes of length 1 or stride 0 agree with any order. For
 /// the other axes, only the order of the strides' magnitudes counts.
-pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> Axes {
-    let c: Axes = (0..shape.len()).collect();
-    let of = |strides: &[isize]| -> Axes {
-        let mut axes: Axes = (0..shape.len()).filter(|d| shape[*d] > 1 && strides[*d] != 0).collect();
+pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> AxisList {
+    let c: AxisList = (0..shape.len()).collect();
+    let of = |strides: &[isize]| -> AxisList {
+        let mut axes: AxisList = (0..shape.len()).filter(|d| shape[*d] > 1 && strides[*d] != 0).collect();
         axes.sort_by_key(|d| (std::cmp::Reverse(strides[*d].unsigned_abs()), *d));
         axes
     };
-    let sorted = |axes: &Axes| axes.windows(2).all(|w| w[0] < w[1]);
+    let sorted = |axes: &AxisList| axes.windows(2).all(|w| w[0] < w[1]);
     if operands.clone().all(|s| sorted(&of(s))) {
         return c;
     }
@@ -299,7 +299,7 @@ pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &
         }
     }
     // axes of length 1 go to the front, where they do not affect positions
-    let mut order: Axes = c.iter().copied().filter(|d| !best.contains(d)).collect();
+    let mut order: AxisList = c.iter().copied().filter(|d| !best.contains(d)).collect();
     order.extend(best);
     order
 }

@@ -1,6 +1,6 @@
 //! Views as affine maps: slices, permutations, broadcasts, flips, diagonals, windows, splits.
 
-use super::{Axes, AxesArg, Fallible, Shape, SliceItem, Strides, copied, fault, normalize_axis, size_of_shape};
+use super::{AxesArg, AxisList, Fallible, Shape, SliceItem, Strides, copied, fault, normalize_axis, size_of_shape};
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
@@ -100,7 +100,7 @@ impl View {
         if order.len() != shape.len() {
             return fault(ErrorKind::Axis, format!("axes {axes:?} are not a permutation of {} axes", shape.len()));
         }
-        let axes: Axes =
+        let axes: AxisList =
             axes.iter().map(|a| if *a < 0 { (*a + shape.len() as isize) as usize } else { *a as usize }).collect();
         let mut v = View::zero(axes.iter().map(|a| shape[*a]).collect(), shape.len());
         for (k, &j) in axes.iter().enumerate() {
@@ -153,7 +153,7 @@ impl View {
 
     /// Selects the elements at position 0 of the named axes, and removes these axes from the result.
     pub fn drop_axes(shape: &[usize], axes: &[usize]) -> View {
-        let left: Axes = (0..shape.len()).filter(|d| !axes.contains(d)).collect();
+        let left: AxisList = (0..shape.len()).filter(|d| !axes.contains(d)).collect();
         let mut v = View::zero(left.iter().map(|d| shape[*d]).collect(), shape.len());
         for (k, &d) in left.iter().enumerate() {
             v.set(d, k, 1);
@@ -178,7 +178,7 @@ impl View {
         let (rows, cols) = (shape[a] as isize, shape[b] as isize);
         let (r0, c0) = if offset >= 0 { (0, offset) } else { (offset.saturating_neg(), 0) };
         let n = (rows.saturating_sub(r0)).min(cols.saturating_sub(c0)).max(0);
-        let left: Axes = (0..shape.len()).filter(|d| *d != a && *d != b).collect();
+        let left: AxisList = (0..shape.len()).filter(|d| *d != a && *d != b).collect();
         let mut out: Shape = left.iter().map(|d| shape[*d]).collect();
         out.push(n as usize);
         let last = left.len();

@@ -12,8 +12,8 @@ use super::convert;
 use super::fold::FoldSpec;
 use super::parts::{FillValue, internal};
 use super::program::{
-    Dst, Fill, Goal, Level, Order, Pass, PassReduction, Program, ReductionResult, Request, RowBroadcast,
-    ScatteredWrite, Step, StepKind, StridedOperand, Total, Write,
+    Dst, Fill, Goal, Level, PassReduction, Program, ReductionResult, Request, RowBroadcast, ScatteredWrite, StepKind,
+    StridedOperand, TileLoop, TileOrder, TilePass, Total, Write,
 };
 use super::scan::ScanSpec;
 use super::strided::Axis;
@@ -21,7 +21,7 @@ use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{Shape, span_of};
 use crate::graph::ufunc::cast;
-use crate::plan::kernel::{self, BufferRef, Kernel, Op, Passes, Position, Reduction, WriteClass};
+use crate::plan::kernel::{self, BufferRef, Kernel, KernelReduction, Op, Passes, Position, WriteClass};
 use smallvec::{SmallVec, smallvec};
 
 struct Assigner<'a> {
@@ -175,7 +175,7 @@ impl Assigner<'_> {
             // the outer steps before pass `p` compute the values that need `p` passes; the steps after the last pass
             // compute the rest
             let from = self.program.steps.len();
-            let flat = self.program.order == Order::Flat;
+            let flat = self.program.order == TileOrder::Flat;
             let mut last = [u8::MAX; 128];
             if flat {
                 self.last_uses(needed, false, &mut last);
@@ -243,7 +243,7 @@ impl Assigner<'_> {
         let kernel = self.kernel;
         let values = &kernel.values;
         let set = self.values_of_pass(scheduled);
-        let mut pass = Pass::default();
+        let mut pass = TilePass::default();
         // `u8::MAX`: never given back, because a reduction or a store reads the register after all steps of the tile
         let mut last = [u8::MAX; 128];
         self.last_uses(set, true, &mut last);
@@ -273,7 +273,7 @@ impl Assigner<'_> {
             if self.kept >> v & 1 == 1 {
                 if let Some(&(_, at)) = self.keeps.iter().find(|k| k.0 == v) {
                     let compute = values[v].compute();
-                    self.push(Step {
+                    self.push(TileLoop {
                         kind: StepKind::ReuseRow,
                         dst: Dst::KeepRow(at),
                         id: v,
@@ -286,8 +286,8 @@ impl Assigner<'_> {
                 // the number of rows that go through all passes together; with `Cols`, these rows are the columns of a
                 // tile
                 let rows = match self.program.order {
-                    Order::Cols => self.program.inner.cols,
-                    Order::Rows | Order::Flat => self.program.inner.rows,
+                    TileOrder::Cols => self.program.inner.cols,
+                    TileOrder::Rows | TileOrder::Flat => self.program.inner.rows,
                 };
                 let bytes = kernel.inner_size() * rows * values[v].compute().size();
                 let at = mutant!(kept_in_a_register, self.arena.register(bytes), self.arena.lasting(bytes));
@@ -311,10 +311,10 @@ impl Assigner<'_> {
 
     /// Adds the reductions at the end of a pass. Marks in `last` the registers that reductions and scan totals read, so
     /// that they are never given back.
-    fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut Pass, last: &mut [u8; 128]) -> Result<()> {
+    fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut TilePass, last: &mut [u8; 128]) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
-        let mut first_of_walk: SmallVec<[&Reduction; 2]> = SmallVec::new();
+        let mut first_of_walk: SmallVec<[&KernelReduction; 2]> = SmallVec::new();
         for v in scheduled.ends.iter().map(|v| *v as usize) {
             if let Op::Reduce(r) = &values[v].op {
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
@@ -345,9 +345,9 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    fn fold(&mut self, r: &Reduction) -> Result<FoldSpec> {
+    fn fold(&mut self, r: &KernelReduction) -> Result<FoldSpec> {
         let kernel = self.kernel;
-        let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
+        let width = if self.program.order == TileOrder::Cols { self.program.inner.cols } else { 1 };
         let compute = kernel.values[r.inputs()[0]].compute();
         let Some(mut spec) = FoldSpec::new(r, compute, kernel.kind, kernel.inner_size(), width) else {
             return Err(internal(
@@ -360,8 +360,8 @@ impl Assigner<'_> {
     }
 
     /// Adds a scan to the program, and returns its index there.
-    fn scan(&mut self, r: &Reduction, compute: Compute) -> Result<usize> {
-        let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
+    fn scan(&mut self, r: &KernelReduction, compute: Compute) -> Result<usize> {
+        let width = if self.program.order == TileOrder::Cols { self.program.inner.cols } else { 1 };
         let Some(mut spec) = ScanSpec::new(r, compute, self.kernel.inner_size(), width) else {
             return Err(internal(
                 self.kernel.name,
@@ -400,7 +400,7 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    fn push(&mut self, step: Step) {
+    fn push(&mut self, step: TileLoop) {
         self.program.steps.push(step);
     }
 }

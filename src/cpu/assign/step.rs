@@ -10,13 +10,13 @@ impl Assigner<'_> {
         let of_outer = || Axis::new(outer, &strides[..o]);
         let of_inner = || Axis::new(&kernel.inner, &strides[o..]);
         match (self.program.order, inner) {
-            (Order::Flat, _) => {
+            (TileOrder::Flat, _) => {
                 let split = o.saturating_sub(1);
                 (Axis::new(&outer[..split], &strides[..split]), Axis::new(&outer[split..], &strides[split..o]))
             }
             (_, false) => (Axis::new(&[], &[]), of_outer()),
-            (Order::Rows, true) => (of_outer(), of_inner()),
-            (Order::Cols, true) => (of_inner(), of_outer()),
+            (TileOrder::Rows, true) => (of_outer(), of_inner()),
+            (TileOrder::Cols, true) => (of_inner(), of_outer()),
         }
     }
 
@@ -101,7 +101,7 @@ impl Assigner<'_> {
         let middle = chain.len().saturating_sub(1);
         for link in &chain[..middle] {
             let slot = self.arena.register(level.size() * 8);
-            self.push(Step {
+            self.push(TileLoop {
                 kind: StepKind::Call(link.get()),
                 dst: Dst::Register(slot),
                 id: v,
@@ -133,7 +133,7 @@ impl Assigner<'_> {
                 let bound = &self.program.places[place];
                 if bound.convert.is_none() && bound.always_dense(level) && keep.is_none() {
                     // later steps read the load's memory itself, without a copy in a register
-                    self.push(Step {
+                    self.push(TileLoop {
                         kind: StepKind::Load(place),
                         dst: Dst::Nowhere,
                         id: v,
@@ -191,7 +191,7 @@ impl Assigner<'_> {
             Some(dst) => dst,
             None => Dst::Register(self.arena.register(level.size() * compute.size())),
         };
-        self.push(Step { kind, dst, id: v, args, compute, operand });
+        self.push(TileLoop { kind, dst, id: v, args, compute, operand });
         Ok(())
     }
 
@@ -202,13 +202,13 @@ impl Assigner<'_> {
     }
 
     /// Emits a scan whose only used element is the total: the last element of a row, which is the outer value `v`.
-    pub(super) fn total(&mut self, v: usize, r: &Reduction) -> Result<Total> {
+    pub(super) fn total(&mut self, v: usize, r: &KernelReduction) -> Result<Total> {
         let compute = self.kernel.values[v].compute();
         let (size, args) = (compute.size(), self.register_ids(&r.inputs(), true));
         let kind = StepKind::Scan(self.scan(r, compute)?);
         let dst = Dst::Register(self.arena.register(self.program.inner.size() * size));
         let from = self.register_id(v, true);
-        self.push(Step { kind, dst, id: from, args, compute, operand: compute });
+        self.push(TileLoop { kind, dst, id: from, args, compute, operand: compute });
         let slot = self.arena.lasting(self.program.outer.size() * size);
         Ok(Total { from, id: v, slot, size })
     }

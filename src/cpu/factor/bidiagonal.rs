@@ -4,7 +4,7 @@
 // a loop over rows or columns walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
-use super::{Loops, Numbers, Reflectors, Rotations, reflector, zeros};
+use super::{FactorLoops, Numbers, Reflectors, Rotations, reflector, zeros};
 
 /// The diagonal, and the n − 1 elements above it followed by 0.
 pub(in crate::cpu) struct Bidiagonal {
@@ -23,7 +23,7 @@ pub(in crate::cpu) fn reduce(
     a: &mut [f64],
     n: usize,
     [left, right]: [&mut Reflectors<'_>; 2],
-    loops: &Loops,
+    loops: &FactorLoops,
 ) -> Bidiagonal {
     let mut b = Bidiagonal { d: Numbers::new(), e: Numbers::new() };
     // the change of the step before, v·yᵀ + z·uᵀ, which a step subtracts from each row when it reads the row
@@ -74,7 +74,7 @@ fn rotation(f: f64, g: f64) -> [f64; 3] {
 impl Bidiagonal {
     /// Turns the diagonal into the singular values, of either sign, and applies all rotations to the strips of U and V.
     /// Returns false if they do not converge.
-    pub fn solve(&mut self, [left, right]: [&mut Rotations<'_>; 2], loops: &Loops) -> bool {
+    pub fn solve(&mut self, [left, right]: [&mut Rotations<'_>; 2], loops: &FactorLoops) -> bool {
         let mut steps = STEPS * self.d.len();
         let mut end = self.d.len();
         while end > 0 {
@@ -123,7 +123,7 @@ impl Bidiagonal {
     }
 
     /// Rotates columns so that the last element above the diagonal, below which the diagonal is 0, becomes 0 too.
-    fn clear_column(&mut self, start: usize, end: usize, right: &mut Rotations<'_>, loops: &Loops) {
+    fn clear_column(&mut self, start: usize, end: usize, right: &mut Rotations<'_>, loops: &FactorLoops) {
         let mut f = std::mem::take(&mut self.e[end - 2]);
         for j in (start..end - 1).rev() {
             let [c, s, r] = rotation(self.d[j], f);
@@ -137,7 +137,7 @@ impl Bidiagonal {
     }
 
     /// Rotates rows so that the element beside a 0 of the diagonal becomes 0 too.
-    fn clear_row(&mut self, at: usize, end: usize, left: &mut Rotations<'_>, loops: &Loops) {
+    fn clear_row(&mut self, at: usize, end: usize, left: &mut Rotations<'_>, loops: &FactorLoops) {
         let mut f = std::mem::take(&mut self.e[at]);
         for j in at + 1..end {
             let [c, s, r] = rotation(self.d[j], f);
@@ -149,7 +149,7 @@ impl Bidiagonal {
     }
 
     /// Takes a QR step of a block with a shift.
-    fn step(&mut self, start: usize, end: usize, [left, right]: [&mut Rotations<'_>; 2], loops: &Loops) {
+    fn step(&mut self, start: usize, end: usize, [left, right]: [&mut Rotations<'_>; 2], loops: &FactorLoops) {
         let (d, e) = (&mut self.d, &mut self.e);
         let last = end - 1;
         let all = [d[last], d[last - 1], e[last - 1], d[start], e[start]];

@@ -4,25 +4,25 @@
 // a loop over lanes or rows walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
-use super::{Four, Lanes as Row, Rotation};
+use super::{Four, Rotation, StripRow as Row};
 use crate::cpu::fft::FloatLanes;
 use crate::cpu::matmul::plain::Plain;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
 
-/// See [`Loops::update`].
+/// See [`FactorLoops::update`].
 type Update = unsafe fn(&mut [f64], [&[f64]; 2], [f64; 2], (f64, &mut [f64]), &[f64]) -> f64;
 
 /// The loops for an instruction set. The methods check lengths, and that the machine has the instruction set follows
 /// from [`loops`].
-pub(in crate::cpu) struct Loops {
+pub(in crate::cpu) struct FactorLoops {
     reflect: unsafe fn(&mut [Row], &[Four], &[Four; 4], usize),
     rotate: unsafe fn(&mut [Row], &[Rotation]),
     update: Update,
     dot: unsafe fn(&[f64], &[f64]) -> f64,
 }
 
-impl Loops {
+impl FactorLoops {
     /// Subtracts V·(t·(Vᵀ·C)) from the columns C of a strip, for the rows that both have. The first `from` columns are
     /// left unchanged.
     pub fn reflect(&self, strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
@@ -70,10 +70,10 @@ fn total(sums: [f64; SUMS]) -> f64 {
     ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }
 
-/// See [`Loops::reflect`].
+/// See [`FactorLoops::reflect`].
 ///
 /// # Safety
-/// *Features* ([`Lanes`](crate::cpu::matmul::lanes::Lanes)).
+/// *Features* ([`Register`](crate::cpu::matmul::lanes::Register)).
 #[inline(always)]
 unsafe fn reflect<S: FloatLanes<Element = f64>>(strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
     let n = strip.len().min(v.len());
@@ -119,10 +119,10 @@ unsafe fn reflect<S: FloatLanes<Element = f64>>(strip: &mut [Row], v: &[Four], t
     }
 }
 
-/// See [`Loops::rotate`].
+/// See [`FactorLoops::rotate`].
 ///
 /// # Safety
-/// *Features* ([`Lanes`](crate::cpu::matmul::lanes::Lanes)), and all rows are inside the strip.
+/// *Features* ([`Register`](crate::cpu::matmul::lanes::Register)), and all rows are inside the strip.
 #[inline(always)]
 unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], rotations: &[Rotation]) {
     let rows = strip.as_mut_ptr().cast::<f64>();
@@ -149,10 +149,10 @@ unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], rotations: &[R
     }
 }
 
-/// See [`Loops::update`].
+/// See [`FactorLoops::update`].
 ///
 /// # Safety
-/// *Features* ([`Lanes`](crate::cpu::matmul::lanes::Lanes)), and all slices have as many elements as the row.
+/// *Features* ([`Register`](crate::cpu::matmul::lanes::Register)), and all slices have as many elements as the row.
 #[inline(always)]
 unsafe fn update<S: FloatLanes<Element = f64>>(
     row: &mut [f64],
@@ -194,10 +194,10 @@ unsafe fn update<S: FloatLanes<Element = f64>>(
     total(partial)
 }
 
-/// See [`Loops::dot`].
+/// See [`FactorLoops::dot`].
 ///
 /// # Safety
-/// *Features* ([`Lanes`](crate::cpu::matmul::lanes::Lanes)), and both slices have the same length.
+/// *Features* ([`Register`](crate::cpu::matmul::lanes::Register)), and both slices have the same length.
 #[inline(always)]
 unsafe fn dot<S: FloatLanes<Element = f64>>(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len();
@@ -227,7 +227,7 @@ unsafe fn dot<S: FloatLanes<Element = f64>>(a: &[f64], b: &[f64]) -> f64 {
 
 macro_rules! set {
     ($name:ident, $lanes:ty $(, $features:literal)?) => {
-        static $name: Loops = {
+        static $name: FactorLoops = {
             /// # Safety
             /// As for the function of this name above.
             $(#[target_feature(enable = $features)])?
@@ -262,7 +262,7 @@ macro_rules! set {
                 // SAFETY: the caller ensures the conditions.
                 unsafe { dot::<$lanes>(a, b) }
             }
-            Loops { reflect: own_reflect, rotate: own_rotate, update: own_update, dot: own_dot }
+            FactorLoops { reflect: own_reflect, rotate: own_rotate, update: own_update, dot: own_dot }
         };
     };
 }
@@ -274,18 +274,18 @@ mod x86 {
     use crate::cpu::matmul::lanes::{F64x4, F64x8};
     set!(AVX2, F64x4, "avx2,fma");
     set!(AVX512, F64x8, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
-    pub(super) static SETS: [&Loops; 2] = [&AVX2, &AVX512];
+    pub(super) static SETS: [&FactorLoops; 2] = [&AVX2, &AVX512];
 }
 #[cfg(target_arch = "aarch64")]
 mod arm {
     use super::*;
     use crate::cpu::matmul::neon::F64x2;
     set!(NEON, F64x2, "neon");
-    pub(super) static SET: &Loops = &NEON;
+    pub(super) static SET: &FactorLoops = &NEON;
 }
 
 /// Returns the loops for this machine.
-pub(in crate::cpu) fn loops() -> &'static Loops {
+pub(in crate::cpu) fn loops() -> &'static FactorLoops {
     #[cfg(target_arch = "x86_64")]
     match isa() {
         Isa::Avx512 => return x86::SETS[1],

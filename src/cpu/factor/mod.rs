@@ -1,4 +1,4 @@
-//! The parts of factorisations of matrices: loops over strips of 16 rows or columns ([`Lanes`]), Householder reflectors
+//! The parts of factorisations of matrices: loops over strips of 16 rows or columns ([`StripRow`]), Householder reflectors
 //! in groups of four, the reductions to tridiagonal and bidiagonal form with their implicit QR iterations, and the eigenvalues of
 //! general matrices. All
 //! numbers are f64, whatever the operand's dtype, so results of f32 are exact to about their last bit. Additions have
@@ -12,11 +12,11 @@ pub(super) mod general;
 mod loops;
 pub(super) mod tridiagonal;
 
-use super::operands::{Operands, Target};
+use super::operands::{RoutineMemory, SharedTarget};
 use super::share::share;
 use super::threads::threads;
 use crate::base::dtype::{DType, Element};
-pub(super) use loops::{Loops, loops};
+pub(super) use loops::{FactorLoops, loops};
 use smallvec::{SmallVec, smallvec};
 
 /// A few numbers for each row: small matrices need no memory of the system.
@@ -28,8 +28,8 @@ pub(super) fn zeros(n: usize) -> Numbers {
 }
 
 /// A row of a strip: 16 neighbouring columns of a matrix, or 16 neighbouring rows of one that is stored transposed.
-pub(super) type Lanes = [f64; 16];
-/// The number of [`Lanes`].
+pub(super) type StripRow = [f64; 16];
+/// The number of [`StripRow`].
 pub(super) const WIDTH: usize = 16;
 
 /// Four elements of a row of V, the matrix of four reflectors.
@@ -49,25 +49,25 @@ pub(super) struct Rotation {
 use crate::graph::routine::FACTORS_OF_A_TASK as LARGE;
 
 /// The elements of matrices as f64.
-pub(super) enum Source<'a> {
+pub(super) enum MatrixSource<'a> {
     Single(&'a [f32]),
     Double(&'a [f64]),
 }
 
-impl<'a> Source<'a> {
+impl<'a> MatrixSource<'a> {
     /// Returns the first operand of a call.
-    pub fn of(call: &Operands<'a>) -> Source<'a> {
+    pub fn of(call: &RoutineMemory<'a>) -> MatrixSource<'a> {
         // the methods convert every other dtype to f32
         match call.call.operands[0].meta.dtype == DType::F64 {
-            true => Source::Double(call.operand(0)),
-            false => Source::Single(call.operand(0)),
+            true => MatrixSource::Double(call.operand(0)),
+            false => MatrixSource::Single(call.operand(0)),
         }
     }
 
     pub fn get(&self, at: usize) -> f64 {
         match self {
-            Source::Single(x) => x.get(at).map_or(0.0, |x| f64::from(*x)),
-            Source::Double(x) => x.get(at).copied().unwrap_or_default(),
+            MatrixSource::Single(x) => x.get(at).map_or(0.0, |x| f64::from(*x)),
+            MatrixSource::Double(x) => x.get(at).copied().unwrap_or_default(),
         }
     }
 
@@ -92,15 +92,15 @@ pub(super) fn power(exponent: i32) -> f64 {
 /// A result of a call, whose elements tasks write at their own positions.
 #[derive(Clone, Copy)]
 pub(super) enum Sink {
-    Single(Target<f32>),
-    Double(Target<f64>),
+    Single(SharedTarget<f32>),
+    Double(SharedTarget<f64>),
 }
 
 impl Sink {
     /// Returns a result of a call, or `None` if it has no elements.
-    pub fn of(call: &Operands<'_>, number: usize) -> Option<Sink> {
-        fn target<T: Element>(call: &Operands<'_>, number: usize) -> Option<Target<T>> {
-            call.result::<T>(number).map(Target)
+    pub fn of(call: &RoutineMemory<'_>, number: usize) -> Option<Sink> {
+        fn target<T: Element>(call: &RoutineMemory<'_>, number: usize) -> Option<SharedTarget<T>> {
+            call.result::<T>(number).map(SharedTarget)
         }
         match call.call.results.get(number)?.meta.dtype == DType::F64 {
             true => target(call, number).map(Sink::Double),
@@ -124,7 +124,7 @@ impl Sink {
 /// Calls `f` with the number of each matrix and work memory of `work` numbers. Small matrices are shared between
 /// threads; `large` ones are factorised one after another, in scratch memory.
 pub(super) fn each_matrix(
-    call: &mut Operands<'_>,
+    call: &mut RoutineMemory<'_>,
     count: usize,
     [side, work]: [usize; 2],
     f: impl Fn(usize, &mut [f64]) + Sync,
@@ -148,8 +148,8 @@ pub(super) fn each_matrix(
 }
 
 /// Calls `f` with each strip of `rows` rows, and its number. Threads share the strips of a large matrix.
-pub(super) fn each_strip(strips: &mut [Lanes], rows: usize, f: impl Fn(usize, &mut [Lanes]) + Sync) {
-    let (count, all) = (strips.len() / rows.max(1), Target(strips.as_mut_ptr()));
+pub(super) fn each_strip(strips: &mut [StripRow], rows: usize, f: impl Fn(usize, &mut [StripRow]) + Sync) {
+    let (count, all) = (strips.len() / rows.max(1), SharedTarget(strips.as_mut_ptr()));
     let task = |i: usize| {
         // SAFETY: each task has a strip of its own inside the slice, which is borrowed until all tasks have ended.
         let strip = unsafe { std::slice::from_raw_parts_mut(all.at(i * rows), rows) };
@@ -160,7 +160,7 @@ pub(super) fn each_strip(strips: &mut [Lanes], rows: usize, f: impl Fn(usize, &m
 
 /// Turns a vector x into a reflector: I − tau·v·vᵀ maps x to a multiple of the first unit vector. Leaves v in x, with
 /// 1 in front. Returns the multiple and tau.
-pub(super) fn reflector(x: &mut [f64], loops: &Loops) -> [f64; 2] {
+pub(super) fn reflector(x: &mut [f64], loops: &FactorLoops) -> [f64; 2] {
     let Some((first, rest)) = x.split_first_mut() else { return [0.0; 2] };
     let (alpha, squares) = (*first, loops.dot(rest, rest));
     *first = 1.0;
@@ -235,7 +235,7 @@ impl<'a> Reflectors<'a> {
     }
 
     /// Writes the product of all reflectors, as strips of 16 of its rows each.
-    pub fn product(&self, strips: &mut [Lanes], loops: &Loops) {
+    pub fn product(&self, strips: &mut [StripRow], loops: &FactorLoops) {
         let triangles: SmallVec<[[Four; 4]; 8]> = (0..self.count()).map(|g| transposed(self.triangle(g))).collect();
         each_strip(strips, self.rows, |i, strip| {
             strip.fill([0.0; WIDTH]);
@@ -256,7 +256,7 @@ pub(super) fn transposed(t: [Four; 4]) -> [Four; 4] {
 /// Rotations that are collected and then applied to all strips together, so that a strip stays in a fast cache.
 pub(super) struct Rotations<'a> {
     /// The strips that are rotated, of `rows` rows each. There are none if only the numbers are wanted.
-    pub strips: &'a mut [Lanes],
+    pub strips: &'a mut [StripRow],
     pub rows: usize,
     list: SmallVec<[Rotation; 64]>,
 }
@@ -265,12 +265,12 @@ pub(super) struct Rotations<'a> {
 const COLLECTED: usize = 1 << 14;
 
 impl<'a> Rotations<'a> {
-    pub fn new(strips: &'a mut [Lanes], rows: usize) -> Rotations<'a> {
+    pub fn new(strips: &'a mut [StripRow], rows: usize) -> Rotations<'a> {
         Rotations { strips, rows, list: SmallVec::new() }
     }
 
     /// Adds a rotation of two rows.
-    pub fn push(&mut self, [first, second]: [usize; 2], c: f64, s: f64, loops: &Loops) {
+    pub fn push(&mut self, [first, second]: [usize; 2], c: f64, s: f64, loops: &FactorLoops) {
         if self.strips.is_empty() {
             return;
         }
@@ -281,7 +281,7 @@ impl<'a> Rotations<'a> {
     }
 
     /// Applies all rotations.
-    pub fn apply(&mut self, loops: &Loops) {
+    pub fn apply(&mut self, loops: &FactorLoops) {
         let list = &self.list;
         each_strip(self.strips, self.rows, |_, strip| loops.rotate(strip, list));
         self.list.clear();

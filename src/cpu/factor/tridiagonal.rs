@@ -4,7 +4,7 @@
 // a loop over rows or columns walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
-use super::{Loops, Numbers, Reflectors, Rotations, reflector, zeros};
+use super::{FactorLoops, Numbers, Reflectors, Rotations, reflector, zeros};
 
 /// The diagonal and the n − 1 elements beside it, followed by 0.
 pub(in crate::cpu) struct Tridiagonal {
@@ -18,7 +18,7 @@ const STEPS: usize = 30;
 /// Reduces a symmetric matrix, whose upper triangle is `a`, and destroys it. Adds the reflectors whose product Q makes
 /// Qᵀ·A·Q tridiagonal. A step subtracts the change of the step before from a row, and multiplies it by the new vector
 /// at once, so that each step reads and writes the matrix once.
-pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, loops: &Loops) -> Tridiagonal {
+pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, loops: &FactorLoops) -> Tridiagonal {
     let mut t = Tridiagonal { d: Numbers::new(), e: Numbers::new() };
     // the change of the step before: v·wᵀ + w·vᵀ
     let [mut v, mut w, mut p] = [0; 3].map(|_| zeros(n));
@@ -55,7 +55,7 @@ pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, l
 
 impl Tridiagonal {
     /// Turns the diagonal into the eigenvalues, and applies all rotations. Returns false if they do not converge.
-    pub fn solve(&mut self, rotations: &mut Rotations<'_>, loops: &Loops) -> bool {
+    pub fn solve(&mut self, rotations: &mut Rotations<'_>, loops: &FactorLoops) -> bool {
         let n = self.d.len();
         // the iteration finds the first eigenvalues first, and takes fewer steps if these are small
         let turned = n > 0 && self.d[0].abs() > self.d[n - 1].abs();

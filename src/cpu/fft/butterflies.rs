@@ -1,20 +1,20 @@
 //! Transforms of a few numbers in each lane of vectors (butterflies), written once for every instruction set.
 //! Multiplications and additions are rounded one by one, so all instruction sets compute the same bits.
 //!
-//! The condition *features* of the unsafe functions is that of [`Lanes`]: the machine has the instruction set of the
+//! The condition *features* of the unsafe functions is that of [`Register`]: the machine has the instruction set of the
 //! vector type, and the function is inlined into one that enables it.
 
 use super::plan::Real;
-use crate::cpu::matmul::lanes::Lanes;
+use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
 
-/// Vectors of floats. The conditions of its unsafe functions are those of [`Lanes`].
-pub(in crate::cpu) trait FloatLanes: Lanes {
+/// Vectors of floats. The conditions of its unsafe functions are those of [`Register`].
+pub(in crate::cpu) trait FloatLanes: Register {
     /// # Safety
-    /// *Features* ([`Lanes`]).
+    /// *Features* ([`Register`]).
     unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// # Safety
-    /// *Features* ([`Lanes`]).
+    /// *Features* ([`Register`]).
     unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
 
@@ -77,7 +77,7 @@ mod arm {
 }
 
 /// The real and the imaginary parts of `R` numbers in each lane.
-pub(super) type Complex<V, const R: usize> = ([V; R], [V; R]);
+pub(super) type ComplexLanes<V, const R: usize> = ([V; R], [V; R]);
 
 /// Adds two vectors.
 ///
@@ -94,7 +94,7 @@ unsafe fn add<S: RealLanes>(a: S::Vector, b: S::Vector) -> S::Vector {
 /// # Safety
 /// *Features*.
 #[inline(always)]
-unsafe fn two<S: RealLanes>(x: &mut Complex<S::Vector, 2>) {
+unsafe fn two<S: RealLanes>(x: &mut ComplexLanes<S::Vector, 2>) {
     // SAFETY: *features*.
     unsafe {
         for part in [&mut x.0, &mut x.1] {
@@ -108,7 +108,7 @@ unsafe fn two<S: RealLanes>(x: &mut Complex<S::Vector, 2>) {
 /// # Safety
 /// *Features*.
 #[inline(always)]
-unsafe fn four<S: RealLanes>((re, im): &mut Complex<S::Vector, 4>) {
+unsafe fn four<S: RealLanes>((re, im): &mut ComplexLanes<S::Vector, 4>) {
     // SAFETY: *features*.
     unsafe {
         let (s, t) = (add::<S>(re[0], re[2]), add::<S>(re[1], re[3]));
@@ -125,7 +125,7 @@ unsafe fn four<S: RealLanes>((re, im): &mut Complex<S::Vector, 4>) {
 /// # Safety
 /// *Features*.
 #[inline(always)]
-unsafe fn eight<S: RealLanes>((re, im): &mut Complex<S::Vector, 8>) {
+unsafe fn eight<S: RealLanes>((re, im): &mut ComplexLanes<S::Vector, 8>) {
     // SAFETY: *features*.
     unsafe {
         let mut even = ([re[0], re[2], re[4], re[6]], [im[0], im[2], im[4], im[6]]);
@@ -159,7 +159,7 @@ unsafe fn eight<S: RealLanes>((re, im): &mut Complex<S::Vector, 8>) {
 /// # Safety
 /// *Features*.
 #[inline(always)]
-unsafe fn odd<S: RealLanes, const R: usize>((re, im): &mut Complex<S::Vector, R>) {
+unsafe fn odd<S: RealLanes, const R: usize>((re, im): &mut ComplexLanes<S::Vector, R>) {
     // SAFETY: *features*.
     unsafe {
         let (mut sums, mut differences) = ((*re, *im), (*re, *im));
@@ -231,14 +231,14 @@ pub(super) struct Radix;
 pub(super) trait Butterfly<const R: usize> {
     /// # Safety
     /// *Features*.
-    unsafe fn apply<S: RealLanes>(x: &mut Complex<S::Vector, R>);
+    unsafe fn apply<S: RealLanes>(x: &mut ComplexLanes<S::Vector, R>);
 }
 
 macro_rules! butterfly {
     ($($r:literal |$x:ident| $f:expr;)*) => { $(
         impl Butterfly<$r> for Radix {
             #[inline(always)]
-            unsafe fn apply<S: RealLanes>($x: &mut Complex<S::Vector, $r>) {
+            unsafe fn apply<S: RealLanes>($x: &mut ComplexLanes<S::Vector, $r>) {
                 // SAFETY: *features*.
                 unsafe { $f }
             }

@@ -7,7 +7,7 @@ mod passes;
 mod plan;
 mod rows;
 
-use super::operands::{Operands, Refused, Target};
+use super::operands::{Refused, RoutineMemory, SharedTarget};
 use super::share::share;
 use super::threads::threads;
 use crate::base::dtype::DType;
@@ -16,8 +16,8 @@ use crate::graph::routine::{INVERSE, ROW_OF_A_TASK, fft_scale};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
 pub(super) use butterflies::FloatLanes;
-use plan::{Plan, Real, plan};
-use rows::{Job, Kernels, Part};
+use plan::{Real, Transform, plan};
+use rows::{Job, JobPart, Kernels};
 
 /// The number of elements that a task transforms, which takes some 100 µs.
 const TASK: usize = 1 << 15;
@@ -53,7 +53,7 @@ machine!(f32, AVX512_F32, AVX2_F32, NEON_F32, PLAIN_F32);
 machine!(f64, AVX512_F64, AVX2_F64, NEON_F64, PLAIN_F64);
 
 /// Runs the routine.
-pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         transform::<f64>(call);
     } else {
@@ -63,7 +63,7 @@ pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-fn transform<T: Machine>(call: &mut Operands<'_>) {
+fn transform<T: Machine>(call: &mut RoutineMemory<'_>) {
     let params = &call.call.params;
     let (length, inner) = (params[0] as usize, params[1] as usize);
     let (mut from, Some((mut to, between))) = ([0, 1].map(|n| call.operand::<T>(n)), call.two_targets::<T>()) else {
@@ -81,9 +81,9 @@ fn transform<T: Machine>(call: &mut Operands<'_>) {
         length,
         inner,
         rows: from[0].len() / length,
-        from: from.map(|part| Target(part.as_ptr().cast_mut())),
-        to: to.map(Target),
-        between: [Target(between), Target(between.wrapping_add(length))],
+        from: from.map(|part| SharedTarget(part.as_ptr().cast_mut())),
+        to: to.map(SharedTarget),
+        between: [SharedTarget(between), SharedTarget(between.wrapping_add(length))],
         scale: (scale != 1.0).then(|| T::of(scale)),
     };
     if length == 1 {
@@ -95,7 +95,7 @@ fn transform<T: Machine>(call: &mut Operands<'_>) {
         return;
     }
     let kernels = T::kernels();
-    let tasks = |part: Part, count: usize, each: usize, elements: usize| {
+    let tasks = |part: JobPart, count: usize, each: usize, elements: usize| {
         let task = |i: usize| {
             let numbers = [i * each, ((i + 1) * each).min(count)];
             // SAFETY: the machine has the features of its kernels. The operands and results have `rows · length`
@@ -105,17 +105,17 @@ fn transform<T: Machine>(call: &mut Operands<'_>) {
         share(count.div_ceil(each), elements < TASK, task);
     };
     match &*plan {
-        Plan::Split { columns, rows, .. } if length > ROW_OF_A_TASK => {
+        Transform::Split { columns, rows, .. } if length > ROW_OF_A_TASK => {
             for row in 0..job.rows {
-                tasks(Part::Columns(row), rows.length.div_ceil(kernels.width), BLOCKS, length);
-                tasks(Part::Rows(row), columns.length.div_ceil(kernels.width), BLOCKS, length);
+                tasks(JobPart::Columns(row), rows.length.div_ceil(kernels.width), BLOCKS, length);
+                tasks(JobPart::Rows(row), columns.length.div_ceil(kernels.width), BLOCKS, length);
             }
         }
-        Plan::Whole(_) | Plan::Split { .. } => {
+        Transform::Whole(_) | Transform::Split { .. } => {
             let units = job.units(kernels.width);
             let size = job.rows * length;
             let each = (TASK * units / size.max(1)).clamp(1, units.div_ceil(threads()).max(1));
-            tasks(Part::Units, units, each, size);
+            tasks(JobPart::Units, units, each, size);
         }
     }
 }

@@ -2,9 +2,9 @@
 //! of its own, so bits do not depend on the number of lanes.
 
 use super::butterflies::{Butterfly, Radix, RealLanes, product};
-use super::plan::{Column, Pass, Real};
+use super::plan::{Column, FftPass, Real};
 use crate::cpu::matmul::lanes::{ALL_ROWS, MOST_DEPTH};
-use crate::cpu::operands::Target;
+use crate::cpu::operands::SharedTarget;
 
 /// Complex rows in memory: their real and their imaginary parts, and the distance from row to row.
 ///
@@ -13,8 +13,8 @@ use crate::cpu::operands::Target;
 /// names are in live memory; nobody writes the elements that are read, and nobody else uses those that are written.
 #[derive(Clone, Copy)]
 pub(super) struct Planes<T> {
-    pub re: Target<T>,
-    pub im: Target<T>,
+    pub re: SharedTarget<T>,
+    pub im: SharedTarget<T>,
     pub step: usize,
 }
 
@@ -22,7 +22,7 @@ impl<T> Planes<T> {
     /// Returns the planes from element `first` on.
     #[inline(always)]
     pub(super) fn from(self, first: usize) -> Planes<T> {
-        Planes { re: Target(self.re.at(first)), im: Target(self.im.at(first)), step: self.step }
+        Planes { re: SharedTarget(self.re.at(first)), im: SharedTarget(self.im.at(first)), step: self.step }
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Last<T> {
 /// *Features* and *inside*, for a vector in each row.
 #[inline(always)]
 unsafe fn pass<S: RealLanes, const R: usize, const IS_LAST: bool>(
-    pass: &Pass<S::Element>,
+    pass: &FftPass<S::Element>,
     from: Planes<S::Element>,
     to: Planes<S::Element>,
     last: Last<S::Element>,
@@ -96,7 +96,7 @@ unsafe fn pass<S: RealLanes, const R: usize, const IS_LAST: bool>(
 /// As for [`pass`].
 #[inline(always)]
 unsafe fn any_pass<S: RealLanes, const IS_LAST: bool>(
-    p: &Pass<S::Element>,
+    p: &FftPass<S::Element>,
     from: Planes<S::Element>,
     to: Planes<S::Element>,
     last: Last<S::Element>,

@@ -21,7 +21,7 @@ pub(super) const VECTOR: usize = 16;
 
 /// A pass of a Stockham transform: butterflies of `radix` numbers. The outputs of `stride` neighbouring butterflies
 /// share their roots, and there are `count` such groups.
-pub(super) struct Pass<T> {
+pub(super) struct FftPass<T> {
     pub radix: usize,
     pub count: usize,
     pub stride: usize,
@@ -32,11 +32,11 @@ pub(super) struct Pass<T> {
 /// A transform of up to some thousand numbers, as passes.
 pub(super) struct Column<T> {
     pub length: usize,
-    pub passes: Vec<Pass<T>>,
+    pub passes: Vec<FftPass<T>>,
 }
 
 /// A transform.
-pub(super) enum Plan<T> {
+pub(super) enum Transform<T> {
     Whole(Column<T>),
     /// The row, as a matrix with `rows.length` columns: transforms along its columns, a product with the roots, and
     /// transforms along its rows.
@@ -87,7 +87,7 @@ impl<T: Real> Roots<T> {
 }
 
 /// Transforms by their lengths.
-type Kept<T> = Vec<(usize, Arc<Plan<T>>)>;
+type Kept<T> = Vec<(usize, Arc<Transform<T>>)>;
 
 /// An element type that transforms are computed in.
 pub(super) trait Real: Copy + Default + Send + Sync + 'static {
@@ -113,7 +113,7 @@ real!(f32);
 real!(f64);
 
 /// Returns the transform of a length, which has no prime factor above 7.
-pub(super) fn plan<T: Real>(n: usize) -> Arc<Plan<T>> {
+pub(super) fn plan<T: Real>(n: usize) -> Arc<Transform<T>> {
     let mut kept = T::kept().lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(at) = kept.iter().position(|(length, _)| *length == n) {
         let found = kept.remove(at);
@@ -121,7 +121,7 @@ pub(super) fn plan<T: Real>(n: usize) -> Arc<Plan<T>> {
         return kept[kept.len() - 1].1.clone();
     }
     drop(kept);
-    let made = Arc::new(Plan::new(n));
+    let made = Arc::new(Transform::new(n));
     let mut kept = T::kept().lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() >= KEPT {
         kept.remove(0);
@@ -130,14 +130,14 @@ pub(super) fn plan<T: Real>(n: usize) -> Arc<Plan<T>> {
     made
 }
 
-impl<T: Real> Plan<T> {
-    fn new(n: usize) -> Plan<T> {
+impl<T: Real> Transform<T> {
+    fn new(n: usize) -> Transform<T> {
         if n <= WHOLE {
-            return Plan::Whole(Column::new(n));
+            return Transform::Whole(Column::new(n));
         }
         let rows = split(n);
         let columns = n / rows;
-        Plan::Split { columns: Column::new(columns), rows: Column::new(rows), roots: Roots::new(columns, rows) }
+        Transform::Split { columns: Column::new(columns), rows: Column::new(rows), roots: Roots::new(columns, rows) }
     }
 }
 
@@ -161,7 +161,7 @@ impl<T: Real> Column<T> {
                 let [c, s] = root(k, n);
                 [T::of(c), T::of(-s)]
             });
-            passes.push(Pass { radix, count, stride, roots: roots.collect() });
+            passes.push(FftPass { radix, count, stride, roots: roots.collect() });
             (left, stride) = (count, stride * radix);
         }
         Column { length, passes }

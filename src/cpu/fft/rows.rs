@@ -4,23 +4,23 @@
 
 use super::butterflies::{RealLanes, product};
 use super::passes::{Last, Planes, columns, copy, transpose};
-use super::plan::{Column, Plan, Real, Roots, VECTOR};
-use crate::cpu::matmul::lanes::Lanes;
+use super::plan::{Column, Real, Roots, Transform, VECTOR};
+use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
-use crate::cpu::operands::Target;
+use crate::cpu::operands::SharedTarget;
 
 /// A transform of rows.
 pub(super) struct Job<'a, T> {
-    pub plan: &'a Plan<T>,
+    pub plan: &'a Transform<T>,
     pub length: usize,
     /// The number of neighbouring transforms: element k of a transform is `k · inner` after its first element.
     pub inner: usize,
     /// The number of transforms.
     pub rows: usize,
-    pub from: [Target<T>; 2],
-    pub to: [Target<T>; 2],
+    pub from: [SharedTarget<T>; 2],
+    pub to: [SharedTarget<T>; 2],
     /// Memory for the intermediate values of one row that tasks share.
-    pub between: [Target<T>; 2],
+    pub between: [SharedTarget<T>; 2],
     /// The factor of the results, if it is not 1.
     pub scale: Option<T>,
 }
@@ -43,7 +43,7 @@ pub(super) trait ColumnLanes: RealLanes {
 
 /// The parts of a job that run as tasks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum JobPart {
     /// Transforms units of the job: see [`Job::units`].
     Units,
     /// Transforms blocks of columns of a row into the memory between.
@@ -55,7 +55,7 @@ pub(super) enum Part {
 /// The functions for an instruction set. The function runs a part of a job from the first to before the last number.
 pub(super) struct Kernels<T> {
     pub width: usize,
-    pub run: unsafe fn(&Job<'_, T>, Part, [usize; 2]),
+    pub run: unsafe fn(&Job<'_, T>, JobPart, [usize; 2]),
 }
 
 impl<T> Job<'_, T> {
@@ -63,8 +63,8 @@ impl<T> Job<'_, T> {
     pub fn units(&self, width: usize) -> usize {
         match self.plan {
             _ if self.inner > 1 => self.rows / self.inner * self.inner.div_ceil(width),
-            Plan::Whole(_) => self.rows.div_ceil(width),
-            Plan::Split { .. } => self.rows,
+            Transform::Whole(_) => self.rows.div_ceil(width),
+            Transform::Split { .. } => self.rows,
         }
     }
 
@@ -95,8 +95,8 @@ impl<T: Real> Scratch<T> {
 
     /// Returns planes `2 · number` and the next one, with rows of `step` elements.
     fn planes(&mut self, number: usize, step: usize) -> Planes<T> {
-        let re = Target(self.memory.as_mut_ptr()).at(self.first + 2 * number * self.each);
-        Planes { re: Target(re), im: Target(re.wrapping_add(self.each)), step }
+        let re = SharedTarget(self.memory.as_mut_ptr()).at(self.first + 2 * number * self.each);
+        Planes { re: SharedTarget(re), im: SharedTarget(re.wrapping_add(self.each)), step }
     }
 }
 
@@ -174,7 +174,7 @@ unsafe fn split_columns<S: ColumnLanes>(
             let lanes = S::WIDTH.min(from.step - at);
             let last = Last::Roots(match roots {
                 Roots::Table([re, im]) => {
-                    let of = |part: &Vec<S::Element>| Target(part.as_ptr().cast_mut());
+                    let of = |part: &Vec<S::Element>| SharedTarget(part.as_ptr().cast_mut());
                     Planes { re: of(re), im: of(im), step: from.step }.from(at)
                 }
                 Roots::Factors { first, powers, step } => {
@@ -226,7 +226,7 @@ unsafe fn split_block<S: ColumnLanes>(
     last: Last<S::Element>,
 ) {
     // longer rows are not transformed in lanes
-    let Plan::Split { columns, rows, roots: Roots::Table(roots) } = job.plan else { return };
+    let Transform::Split { columns, rows, roots: Roots::Table(roots) } = job.plan else { return };
     let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, S::WIDTH));
     let (width, inner, (at, lanes)) = (S::WIDTH, job.inner, job.block(unit, S::WIDTH));
     let (high, low) = (columns.length, rows.length);
@@ -258,14 +258,14 @@ unsafe fn split_block<S: ColumnLanes>(
 /// # Safety
 /// *Features*, and *inside* for the elements that the job names.
 #[inline(always)]
-pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: Part, [first, end]: [usize; 2]) {
+pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: JobPart, [first, end]: [usize; 2]) {
     let width = S::WIDTH;
-    let planes = |memory: [Target<S::Element>; 2], step| Planes { re: memory[0], im: memory[1], step };
+    let planes = |memory: [SharedTarget<S::Element>; 2], step| Planes { re: memory[0], im: memory[1], step };
     let last = job.scale.map_or(Last::Keep, Last::Scale);
     // SAFETY: *features*; each unit reads and writes elements of its own, which are inside the job's memory.
     unsafe {
         match (job.plan, part) {
-            (Plan::Whole(column), _) => {
+            (Transform::Whole(column), _) => {
                 let mut memory = Scratch::new(6, column.length * width);
                 let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, width));
                 for unit in first..end {
@@ -283,28 +283,28 @@ pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: Part, 
                     transpose::<S>(c, planes(job.to, n).from(row * n), n, lanes);
                 }
             }
-            (Plan::Split { columns, rows, roots }, part) => {
+            (Transform::Split { columns, rows, roots }, part) => {
                 let (high, low) = (columns.length, rows.length);
                 let mut memory = Scratch::new(8, high.max(low) * width);
                 let (mut own, shared) = match part {
-                    Part::Units if job.inner > 1 => (Scratch::new(2, job.length * width), false),
-                    Part::Units => (Scratch::new(2, job.length), false),
-                    Part::Columns(_) | Part::Rows(_) => (Scratch::new(0, 0), true),
+                    JobPart::Units if job.inner > 1 => (Scratch::new(2, job.length * width), false),
+                    JobPart::Units => (Scratch::new(2, job.length), false),
+                    JobPart::Columns(_) | JobPart::Rows(_) => (Scratch::new(0, 0), true),
                 };
                 let between = if shared { planes(job.between, high) } else { own.planes(0, high) };
                 let from = |row| planes(job.from, low).from(row * job.length);
                 let to = |row| planes(job.to, high).from(row * job.length);
                 match part {
-                    Part::Columns(row) => {
+                    JobPart::Columns(row) => {
                         split_columns::<S>((columns, roots), from(row), between, &mut memory, [first, end]);
                     }
-                    Part::Rows(row) => {
+                    JobPart::Rows(row) => {
                         split_rows::<S>(rows, [between, to(row)], &mut memory, [first, end], last);
                     }
-                    Part::Units if job.inner > 1 => {
+                    JobPart::Units if job.inner > 1 => {
                         (first..end).for_each(|unit| split_block::<S>(job, unit, between, &mut memory, last));
                     }
-                    Part::Units => {
+                    JobPart::Units => {
                         for row in first..end {
                             let all = [0, low.div_ceil(width)];
                             split_columns::<S>((columns, roots), from(row), between, &mut memory, all);
@@ -324,11 +324,11 @@ macro_rules! kernels {
             /// # Safety
             /// *Features*, and *inside* for the elements that the job names.
             $(#[target_feature(enable = $features)])?
-            unsafe fn entry(job: &Job<'_, $element>, part: Part, numbers: [usize; 2]) {
+            unsafe fn entry(job: &Job<'_, $element>, part: JobPart, numbers: [usize; 2]) {
                 // SAFETY: the caller ensures the conditions of `run`.
                 unsafe { run::<$lanes>(job, part, numbers) }
             }
-            Kernels { width: <$lanes as Lanes>::WIDTH, run: entry }
+            Kernels { width: <$lanes as Register>::WIDTH, run: entry }
         };
 
         impl ColumnLanes for $lanes {

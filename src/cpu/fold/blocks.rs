@@ -11,7 +11,7 @@ impl Folder<'_> {
     /// *State* and *data* ([`Folder`]): `rows × width` elements.
     pub(super) unsafe fn feed_whole_blocks(
         &mut self,
-        function: Function,
+        function: CombineLoops,
         data: *const u8,
         rows: usize,
     ) -> Option<usize> {
@@ -40,14 +40,14 @@ impl Folder<'_> {
     /// # Safety
     /// *State* and *data* ([`Folder`]): `count` blocks of `SERIAL × width` elements. `count` is
     /// [`FoldSpec::blocks_at_once`].
-    unsafe fn feed_blocks(&mut self, function: Function, data: *const u8, count: usize, rows: usize) {
+    unsafe fn feed_blocks(&mut self, function: CombineLoops, data: *const u8, count: usize, rows: usize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let turned = self.scratch();
         // SAFETY: *state* and *data*: the scratch has space for a row of each block.
         unsafe {
             // the result of each block goes to the index that is the block's number with its bits reversed. Then
             // combining the upper half into the lower half combines each block with its neighbour, as `push` would
-            let blocks = Blocks { count, shift: usize::BITS - count.trailing_zeros(), len: rows * w };
+            let blocks = BlockArgs { count, shift: usize::BITS - count.trailing_zeros(), len: rows * w };
             (function.blocks)(w, data, (&raw const blocks).cast(), data, turned);
             let mut half = count / 2;
             while half > 0 {

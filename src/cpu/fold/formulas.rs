@@ -7,9 +7,9 @@ use super::{Folder, Inputs};
 use crate::base::dtype::Compute;
 use crate::cpu::convert;
 use crate::cpu::strided;
-use crate::graph::ufunc::{Operand, Program, Step};
+use crate::graph::ufunc::{FoldOperation, FoldProgram, FoldStep};
 use crate::math::simd::Loop;
-use crate::plan::kernel::{Gives, Reduction, Source};
+use crate::plan::kernel::{Gives, KernelReduction, Source};
 use smallvec::SmallVec;
 
 /// The maximum number of elements of a piece. All loops of a formula run on a piece before the next piece begins. A
@@ -86,29 +86,29 @@ struct Leaves {
 impl Loops {
     /// Creates the loops of a program. Its registers are numbered from `next` on, and `next` is increased by their
     /// number. Returns `None` if a function has no loop for its operands' type.
-    fn new(program: &Program, next: &mut usize) -> Option<Loops> {
+    fn new(program: &FoldProgram, next: &mut usize) -> Option<Loops> {
         let mut loops = Loops::default();
         let mut places: Vec<Place> = Vec::with_capacity(program.steps.len());
-        for Step { gives, compute } in &program.steps {
+        for FoldStep { gives, compute } in &program.steps {
             let mut register = || {
                 *next += 1;
                 *next - 1
             };
             let place = match gives {
-                Operand::Element => Place::Element,
-                Operand::A(n) => Place::A(*n),
-                Operand::B(n) => Place::B(*n),
-                Operand::Position => {
+                FoldOperation::Element => Place::Element,
+                FoldOperation::A(n) => Place::A(*n),
+                FoldOperation::B(n) => Place::B(*n),
+                FoldOperation::Position => {
                     let at = register();
                     loops.positions = Some(at);
                     Place::Register(at)
                 }
-                Operand::Number(bits) => {
+                FoldOperation::Number(bits) => {
                     let at = register();
                     loops.numbers.push((at, *bits, compute.size()));
                     Place::Register(at)
                 }
-                Operand::Call(row, args) => {
+                FoldOperation::Call(row, args) => {
                     let by = program.steps[*row.typed_operand(args)?].compute;
                     // a loop does not read an operand that its function does not have, so the last operand is passed
                     // again
@@ -117,7 +117,7 @@ impl Loops {
                     loops.calls.push((row.map(by)?.get(), [at(0), at(1), at(2)], to));
                     Place::Register(to)
                 }
-                Operand::Cast(of) => {
+                FoldOperation::Cast(of) => {
                     let mut place = places[*of];
                     for link in convert::cast(program.steps[*of].compute.dtype(), compute.dtype()) {
                         let to = register();
@@ -163,7 +163,7 @@ impl Loops {
 
 impl Formulas {
     /// Creates the loops of a reduction's fold. Returns `None` if a function has no loop for its operands' type.
-    pub fn new(r: &Reduction) -> Option<Formulas> {
+    pub fn new(r: &KernelReduction) -> Option<Formulas> {
         let programs = r.fold.programs(r.element).ok()?;
         let mut registers = 0;
         let lift = match r.source {

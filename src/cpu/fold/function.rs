@@ -6,7 +6,7 @@ use crate::math::simd::Loop;
 
 /// The loops of a fold whose state is the element itself, combined by a function.
 #[derive(Clone, Copy)]
-pub(super) struct Function {
+pub(super) struct CombineLoops {
     /// Folds whole rows, each of at most one block.
     pub rows: Loop,
     /// Folds a block's elements into the lanes.
@@ -23,13 +23,13 @@ pub(super) struct Function {
     pub empty: u64,
 }
 
-impl Function {
-    pub fn new(row: &Ufunc, compute: Compute) -> Option<Function> {
+impl CombineLoops {
+    pub fn new(row: &Ufunc, compute: Compute) -> Option<CombineLoops> {
         let neutral = row.reduce.as_ref()?.neutral;
         let forms = row.forms[compute as usize]?;
         let identity = neutral.bits(compute);
         let empty = if neutral == Neutral::Zero { 0 } else { identity };
-        Some(Function {
+        Some(CombineLoops {
             rows: forms.rows?.get(),
             fold: forms.fold?.get(),
             blocks: forms.blocks?.get(),

@@ -24,11 +24,11 @@ use super::strided;
 use crate::base::dtype::Compute;
 use crate::base::heap::Heap;
 use crate::graph::ufunc::Form;
-use crate::math::simd::{Blocks, Columns, LANES, NARROW, SERIAL, lanes_of_row};
-use crate::plan::kernel::{Gives, KernelKind, Lanes, Reduction, Source};
+use crate::math::simd::{BlockArgs, Columns, LANES, NARROW, SERIAL, lanes_of_row};
+use crate::plan::kernel::{Gives, KernelKind, KernelReduction, Lanes, Source};
 use first::First;
 use formulas::Formulas;
-use function::Function;
+use function::CombineLoops;
 
 /// The arrays that a fold reads: its elements (one array), or an array for each component of its states. Unused entries
 /// repeat the first or are null; nothing reads them.
@@ -50,7 +50,7 @@ pub(super) struct FoldSpec {
 
 /// How a fold combines states: by a function's loops, by formulas, or by keeping the first of the best elements.
 enum Combines {
-    Function(Function),
+    Function(CombineLoops),
     Formulas(Box<Formulas>),
     First(First),
 }
@@ -66,13 +66,13 @@ impl Heap for Combines {
 impl FoldSpec {
     /// Describes a reduction over `n` elements in a kernel of this kind. `compute` is the type of its first input.
     /// Returns `None` if a function has no loops for its type.
-    pub fn new(r: &Reduction, compute: Compute, kind: KernelKind, n: usize, width: usize) -> Option<FoldSpec> {
+    pub fn new(r: &KernelReduction, compute: Compute, kind: KernelKind, n: usize, width: usize) -> Option<FoldSpec> {
         let lanes = match kind {
             KernelKind::Reduce(Lanes::Outer) => 1,
             KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => lanes_of_row(n),
         };
         let combines = match r.fold.form {
-            Form::Function(row) => Combines::Function(Function::new(row, compute)?),
+            Form::Function(row) => Combines::Function(CombineLoops::new(row, compute)?),
             Form::FirstOf(row) => Combines::First(First::new(row, compute, matches!(r.source, Source::States(_)))?),
             Form::Formulas => Combines::Formulas(Box::new(Formulas::new(r)?)),
         };

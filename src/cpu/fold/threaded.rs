@@ -4,7 +4,7 @@
 use super::Inputs;
 use crate::base::dtype::{Compute, DType, Scalar};
 use crate::cpu::threaded::{Threaded, prepare};
-use crate::graph::ufunc::{Operand, Program, Programs, Step, Ufunc, arithmetic};
+use crate::graph::ufunc::{FoldOperation, FoldProgram, FoldStep, Programs, Ufunc, arithmetic};
 use crate::math::simd::LANES;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store};
 use smallvec::{SmallVec, smallvec};
@@ -133,24 +133,30 @@ impl Maker {
 
     /// Adds the steps of a program, given the values that it reads. Returns the values of its results, or `None` if it
     /// reads positions.
-    fn program(&mut self, program: &Program, x: &[usize], a: &[usize], b: &[usize]) -> Option<SmallVec<[usize; 3]>> {
+    fn program(
+        &mut self,
+        program: &FoldProgram,
+        x: &[usize],
+        a: &[usize],
+        b: &[usize],
+    ) -> Option<SmallVec<[usize; 3]>> {
         let mut values: Vec<usize> = Vec::with_capacity(program.steps.len());
-        for Step { gives, compute } in &program.steps {
+        for FoldStep { gives, compute } in &program.steps {
             let dtype = compute.dtype();
             let value = match gives {
-                Operand::Element => *x.first()?,
-                Operand::A(n) => *a.get(*n)?,
-                Operand::B(n) => *b.get(*n)?,
-                Operand::Position => return None,
-                Operand::Number(bits) => self.kernel.push(Op::Constant(*bits), dtype, false),
-                Operand::Call(row, args) => {
+                FoldOperation::Element => *x.first()?,
+                FoldOperation::A(n) => *a.get(*n)?,
+                FoldOperation::B(n) => *b.get(*n)?,
+                FoldOperation::Position => return None,
+                FoldOperation::Number(bits) => self.kernel.push(Op::Constant(*bits), dtype, false),
+                FoldOperation::Call(row, args) => {
                     let args: SmallVec<[usize; 3]> = args.iter().map(|arg| values[*arg]).collect();
                     match self.times_one(row, &args, *compute) {
                         Some(value) => value,
                         None => self.kernel.push(Op::Ufunc(row, args), dtype, false),
                     }
                 }
-                Operand::Cast(of) => self.kernel.push(Op::Cast(values[*of]), dtype, false),
+                FoldOperation::Cast(of) => self.kernel.push(Op::Cast(values[*of]), dtype, false),
             };
             values.push(value);
         }

@@ -2,10 +2,10 @@
 //! (`vector.rs`), or by tiles (`tile.rs`), either in place from the operands' memory or from packed panels. The method
 //! changes no bit, because `tile.rs` defines the order in which each element is summed.
 
-use super::kernels::{Element, Kernels};
-use super::operands::{Operand, Target};
+use super::kernels::{Kernels, ProductElement};
+use super::operands::{ProductOperand, ProductTarget};
 use super::scratch::{self, Scratch};
-use super::tile::{CHAIN, Tile};
+use super::tile::{CHAIN, ProductTile};
 use super::vector::{Dots, Sums};
 use crate::plan::kernel::Method;
 
@@ -13,18 +13,18 @@ use crate::plan::kernel::Method;
 ///
 /// Its functions have two conditions, cited by name. *Inside*: all elements of the operands and of the result are in
 /// live memory. *Apart*: nobody writes the elements of the operands, and nobody else uses the elements of the result.
-pub(super) struct Block<'a> {
+pub(super) struct ProductBlock<'a> {
     pub m: usize,
     pub n: usize,
     pub k: usize,
-    pub a: Operand<'a>,
-    pub b: Operand<'a>,
-    pub c: Target,
+    pub a: ProductOperand<'a>,
+    pub b: ProductOperand<'a>,
+    pub c: ProductTarget,
 }
 
 /// A part of a block whose elements have their final values.
 #[derive(Clone, Copy)]
-pub(super) struct Part {
+pub(super) struct FinalPart {
     pub row: usize,
     pub rows: usize,
     pub col: usize,
@@ -35,13 +35,13 @@ pub(super) struct Part {
 /// second-level cache holds beside the panels. The last rows are passed on even if there are fewer.
 pub(super) const PART: usize = 1 << 14;
 
-impl Block<'_> {
+impl ProductBlock<'_> {
     /// Computes the block by `method`, and calls `done` with each part of it as soon as that part is computed.
     ///
     /// # Safety
-    /// *Inside* and *apart* ([`Block`]); the block has the strides that the method requires; `T` is the type of the
+    /// *Inside* and *apart* ([`ProductBlock`]); the block has the strides that the method requires; `T` is the type of the
     /// product.
-    pub unsafe fn compute<T: Element>(&self, method: Method, done: &mut dyn FnMut(Part)) {
+    pub unsafe fn compute<T: ProductElement>(&self, method: Method, done: &mut dyn FnMut(FinalPart)) {
         let kernels = T::kernels();
         // SAFETY: the caller ensures the conditions of each method.
         unsafe {
@@ -55,7 +55,7 @@ impl Block<'_> {
                 Method::Panels { blocks, left } => return self.packed(kernels, 64 * blocks as usize, left, done),
             }
         }
-        done(Part { row: 0, rows: self.m, col: 0, cols: self.n });
+        done(FinalPart { row: 0, rows: self.m, col: 0, cols: self.n });
     }
 
     /// Returns whether rows `first` up to `end` of the block are passed on now: because they are enough for a part, or
@@ -67,8 +67,8 @@ impl Block<'_> {
     /// Computes the block column by column, or a few columns at a time. Lanes run over rows.
     ///
     /// # Safety
-    /// As for [`Block::compute`] with [`Method::Dots`], and there are at least as many rows as a vector has lanes.
-    unsafe fn dots<T: Element>(&self, kernels: &Kernels<T>) {
+    /// As for [`ProductBlock::compute`] with [`Method::Dots`], and there are at least as many rows as a vector has lanes.
+    unsafe fn dots<T: ProductElement>(&self, kernels: &Kernels<T>) {
         let mut col = 0;
         while col < self.n {
             let most = (self.n - col).ilog2().min(kernels.dots.len() as u32 - 1);
@@ -94,8 +94,8 @@ impl Block<'_> {
     /// Computes the block row by row.
     ///
     /// # Safety
-    /// As for [`Block::compute`] with [`Method::Sums`].
-    unsafe fn sums<T: Element>(&self, kernels: &Kernels<T>) {
+    /// As for [`ProductBlock::compute`] with [`Method::Sums`].
+    unsafe fn sums<T: ProductElement>(&self, kernels: &Kernels<T>) {
         for row in 0..self.m {
             let (x, y) = (self.a.from(row, 0), self.c.from(row, 0));
             let part = Sums {
@@ -115,8 +115,8 @@ impl Block<'_> {
     /// Computes the block without packing, and calls `done` with its parts.
     ///
     /// # Safety
-    /// As for [`Block::compute`] with [`Method::Direct`].
-    unsafe fn direct<T: Element>(&self, kernels: &Kernels<T>, done: &mut dyn FnMut(Part)) {
+    /// As for [`ProductBlock::compute`] with [`Method::Direct`].
+    unsafe fn direct<T: ProductElement>(&self, kernels: &Kernels<T>, done: &mut dyn FnMut(FinalPart)) {
         let (columns, panels) = (kernels.columns(), self.m.div_ceil(kernels.rows));
         let (mut row, mut first) = (0, 0);
         for panel in 0..panels {
@@ -127,7 +127,7 @@ impl Block<'_> {
                 let cols = columns.min(self.n - col);
                 let kernel = kernels.tile(rows, cols);
                 for k in (0..self.k).step_by(CHAIN) {
-                    let tile = Tile {
+                    let tile = ProductTile {
                         k: CHAIN.min(self.k - k),
                         a: a.from(0, k).at as *const T,
                         a_row: a.line,
@@ -146,7 +146,7 @@ impl Block<'_> {
             }
             row += rows;
             if self.is_part(first, row) {
-                done(Part { row: first, rows: row - first, col: 0, cols: self.n });
+                done(FinalPart { row: first, rows: row - first, col: 0, cols: self.n });
                 first = row;
             }
         }
@@ -156,8 +156,14 @@ impl Block<'_> {
     /// memory for this many columns, it computes fewer at a time. Calls `done` with its parts.
     ///
     /// # Safety
-    /// *Inside* and *apart* ([`Block`]); `T` is the type of the product.
-    unsafe fn packed<T: Element>(&self, kernels: &Kernels<T>, cols: usize, packs_a: bool, done: &mut dyn FnMut(Part)) {
+    /// *Inside* and *apart* ([`ProductBlock`]); `T` is the type of the product.
+    unsafe fn packed<T: ProductElement>(
+        &self,
+        kernels: &Kernels<T>,
+        cols: usize,
+        packs_a: bool,
+        done: &mut dyn FnMut(FinalPart),
+    ) {
         let columns = kernels.columns();
         let is_direct = self.c.is_direct(self.n);
         // a result that is converted or not contiguous is computed in scratch first, in parts that a second-level cache
@@ -172,7 +178,7 @@ impl Block<'_> {
         let mut use_scratch = |scratch: &mut Scratch<'_>, sizes: Sizes| {
             for col in (0..self.n).step_by(sizes.cols) {
                 for row in (0..self.m).step_by(sizes.rows) {
-                    let part = Block {
+                    let part = ProductBlock {
                         m: sizes.rows.min(self.m - row),
                         n: sizes.cols.min(self.n - col),
                         k: self.k,
@@ -184,7 +190,7 @@ impl Block<'_> {
                     // large as `sizes` states.
                     unsafe {
                         part.of_panels(kernels, &sizes, scratch, &mut |p| {
-                            done(Part { row: row + p.row, col: col + p.col, ..p })
+                            done(FinalPart { row: row + p.row, col: col + p.col, ..p })
                         })
                     };
                 }
@@ -198,13 +204,13 @@ impl Block<'_> {
     /// Computes a block whose panels fit the scratch, and calls `done` with its parts.
     ///
     /// # Safety
-    /// As for [`Block::packed`]; the scratch has the size that `sizes` states, and the block does not exceed `sizes`.
-    unsafe fn of_panels<T: Element>(
+    /// As for [`ProductBlock::packed`]; the scratch has the size that `sizes` states, and the block does not exceed `sizes`.
+    unsafe fn of_panels<T: ProductElement>(
         &self,
         kernels: &Kernels<T>,
         sizes: &Sizes,
         scratch: &mut Scratch<'_>,
-        done: &mut dyn FnMut(Part),
+        done: &mut dyn FnMut(FinalPart),
     ) {
         let columns = kernels.columns();
         let packed_b = scratch.take::<T>(sizes.cols * sizes.depth);
@@ -236,7 +242,7 @@ impl Block<'_> {
                     };
                     for col in (0..self.n).step_by(columns) {
                         let cols = columns.min(self.n - col);
-                        kernels.tile(rows, cols)(&Tile {
+                        kernels.tile(rows, cols)(&ProductTile {
                             k: depth,
                             a,
                             a_row,
@@ -251,14 +257,14 @@ impl Block<'_> {
                     }
                     let is_last = sizes.is_direct && k + depth == self.k;
                     if is_last && self.is_part(first, row + rows) {
-                        done(Part { row: first, rows: row + rows - first, col: 0, cols: self.n });
+                        done(FinalPart { row: first, rows: row + rows - first, col: 0, cols: self.n });
                         first = row + rows;
                     }
                 }
             }
             if !sizes.is_direct {
                 self.c.store(c, sizes.cols, self.m, self.n);
-                done(Part { row: 0, rows: self.m, col: 0, cols: self.n });
+                done(FinalPart { row: 0, rows: self.m, col: 0, cols: self.n });
             }
         }
         scratch.clear();

@@ -1,10 +1,10 @@
 //! Products with a small result and a long k: tasks compute the sums of chains, and one thread adds these in order, as
 //! `tile.rs` defines it.
 
-use super::blocked::Block;
+use super::blocked::ProductBlock;
 use super::dot::Chains;
-use super::kernels::Element;
-use super::operands::Target;
+use super::kernels::ProductElement;
+use super::operands::ProductTarget;
 use super::scratch;
 use super::tile::CHAIN;
 use crate::cpu::share::share;
@@ -15,12 +15,12 @@ use std::ops::Range;
 /// they are enough for a dot product of 16 million f32.
 const KEPT: usize = 1 << 18;
 
-impl Block<'_> {
+impl ProductBlock<'_> {
     /// Computes the block in tasks of `chains` chains each.
     ///
     /// # Safety
-    /// As for [`Block::compute`]; the block has at most `MOST_OF_CHAINS` elements.
-    pub unsafe fn share_chains<T: Element>(&self, method: Method, chains: usize) {
+    /// As for [`ProductBlock::compute`]; the block has at most `MOST_OF_CHAINS` elements.
+    pub unsafe fn share_chains<T: ProductElement>(&self, method: Method, chains: usize) {
         let (each, count) = (self.m * self.n, self.k.div_ceil(CHAIN));
         let some = (KEPT / (each * size_of::<T>())).clamp(1, count);
         let bytes = |some: usize| (some + 1) * each * size_of::<T>() + 2 * scratch::ALIGN;
@@ -28,7 +28,7 @@ impl Block<'_> {
             let some = if is_wanted { some } else { 1 };
             let (total, sums) = (scratch.take::<T>(each), scratch.take::<T>(some * each));
             let of_first =
-                Target { at: sums as *mut u8, row: self.n as isize, col: 1, size: size_of::<T>(), narrow: None };
+                ProductTarget { at: sums as *mut u8, row: self.n as isize, col: 1, size: size_of::<T>(), narrow: None };
             for first in (0..count).step_by(some) {
                 let some = some.min(count - first);
                 share(some.div_ceil(chains), false, |task| {
@@ -60,13 +60,13 @@ impl Block<'_> {
     /// Computes the sums of each element over some chains. The matrices of sums follow each other in `to`.
     ///
     /// # Safety
-    /// As for [`Block::compute`] for these chains and the result `to`.
-    unsafe fn sums_of_chains<T: Element>(&self, method: Method, mut chains: Range<usize>, to: Target) {
+    /// As for [`ProductBlock::compute`] for these chains and the result `to`.
+    unsafe fn sums_of_chains<T: ProductElement>(&self, method: Method, mut chains: Range<usize>, to: ProductTarget) {
         let each = self.m * self.n;
         let first = chains.start;
         let of = |chain: usize| {
             let k = chain * CHAIN;
-            Block {
+            ProductBlock {
                 k: CHAIN.min(self.k - k),
                 a: self.a.from(0, k),
                 b: self.b.from(0, k),

@@ -1,7 +1,7 @@
 //! Dot products of two contiguous vectors. Each lane sums a different chain. The additions of one chain wait for each
 //! other, so the additions of several chains run in parallel. `tile.rs` defines the order of additions.
 
-use super::lanes::{ALL_ROWS, Lanes, MOST_DEPTH, line, prefetch};
+use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};
 use super::tile::CHAIN;
 
 /// If the rows or vectors of a task have at least this size in bytes, they are assumed to be in main memory, not in a
@@ -35,7 +35,7 @@ pub(super) type ChainsFn<T> = unsafe fn(&Chains<T>) -> bool;
 /// # Safety
 /// *Inside* and *features* ([`Chains`]).
 #[inline(always)]
-pub(super) unsafe fn chains<S: Lanes>(x: &Chains<S::Element>) -> bool {
+pub(super) unsafe fn chains<S: Register>(x: &Chains<S::Element>) -> bool {
     if x.count < S::WIDTH {
         return false;
     }
@@ -62,7 +62,7 @@ pub(super) unsafe fn chains<S: Lanes>(x: &Chains<S::Element>) -> bool {
 /// # Safety
 /// *Inside* and *features* ([`Chains`]), and there are this many chains.
 #[inline(always)]
-unsafe fn some_chains<S: Lanes, const G: usize>(x: &Chains<S::Element>, chain: usize) {
+unsafe fn some_chains<S: Register, const G: usize>(x: &Chains<S::Element>, chain: usize) {
     let line = line::<S>();
     // SAFETY: *inside* and *features*: every index is below `count` chains.
     unsafe {
@@ -99,7 +99,7 @@ unsafe fn some_chains<S: Lanes, const G: usize>(x: &Chains<S::Element>, chain: u
 /// # Safety
 /// *Inside* and *features* ([`Chains`]), for the whole chains and the function `chains`.
 #[inline(always)]
-pub(super) unsafe fn sum_of_chains<S: Lanes>(
+pub(super) unsafe fn sum_of_chains<S: Register>(
     k: usize,
     a: *const S::Element,
     b: *const S::Element,

@@ -3,11 +3,11 @@
 
 use super::dot::{Chains, ChainsFn, chains};
 use super::lanes::*;
-use super::panels::{Lines, Scattered, pack_contiguous, pack_scattered, pack_turned};
+use super::panels::{Lines, ScatteredLines, pack_contiguous, pack_scattered, pack_turned};
 use super::plain::{Number, Plain};
 #[cfg(cupric_relaxed_simd)]
 use super::relaxed::{F32x4, F64x2};
-use super::tile::{Tile, TileFn, tile};
+use super::tile::{ProductTile, TileFn, tile};
 use super::vector::{Dots, Sums, dots, sums};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
@@ -28,7 +28,7 @@ pub(super) struct Kernels<T: 'static> {
     /// Packs lines that are each contiguous along k, by transposing blocks in registers.
     pub pack_turned: unsafe fn(&Lines<T>),
     /// Packs the lines of one panel of a nested operand.
-    pub pack_scattered: unsafe fn(&Scattered<'_>, *mut T),
+    pub pack_scattered: unsafe fn(&ScatteredLines<'_>, *mut T),
     /// Products of rows that are contiguous along k with a few columns: function `i` computes `1 << i` columns at once.
     /// There are as many functions as the registers allow, at least one.
     pub dots: &'static [unsafe fn(&Dots<T>)],
@@ -66,8 +66,8 @@ macro_rules! kernels {
             use super::*;
             $(#[target_feature(enable = $features)])?
             /// # Safety
-            /// *Inside*, *features* and *size* ([`Tile`]).
-            pub unsafe fn tile_of<const R: usize, const V: usize, const MASKED: bool>(x: &Tile<$element>) {
+            /// *Inside*, *features* and *size* ([`ProductTile`]).
+            pub unsafe fn tile_of<const R: usize, const V: usize, const MASKED: bool>(x: &ProductTile<$element>) {
                 // SAFETY: the caller ensures the conditions of `tile`.
                 unsafe { tile::<$lanes, R, V, MASKED>(x) }
             }
@@ -88,7 +88,7 @@ macro_rules! kernels {
             $(#[target_feature(enable = $features)])?
             /// # Safety
             /// *Inside* and *features* (`panels.rs`).
-            pub unsafe fn scattered(x: &Scattered<'_>, to: *mut $element) {
+            pub unsafe fn scattered(x: &ScatteredLines<'_>, to: *mut $element) {
                 // SAFETY: the caller ensures the conditions of `pack_scattered`.
                 unsafe { pack_scattered::<$lanes>(x, to) }
             }
@@ -115,7 +115,7 @@ macro_rules! kernels {
             }
             pub static KERNELS: Kernels<$element> = Kernels {
                 rows: $most,
-                width: <$lanes as Lanes>::WIDTH,
+                width: <$lanes as Register>::WIDTH,
                 vectors: $vectors,
                 tiles: [
                     [&[$(tile_of::<$rows, 1, { !$unmasked }>),*], &[$(tile_of::<$rows, $vectors, { !$unmasked }>),*]],
@@ -178,14 +178,14 @@ kernels!(plain_u64, Plain<u64, 2>, u64, , rows 4 [1 2 3 4], unmasked true, vecto
 kernels!(plain_bool, Plain<u8, 16>, u8, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<u8, 16>);
 
 /// An element type that products are computed in.
-pub(super) trait Element: Number {
+pub(super) trait ProductElement: Number {
     /// Returns the kernels for the machine's instruction set.
     fn kernels() -> &'static Kernels<Self>;
 }
 
 macro_rules! element {
     ($t:ty, $avx512:ident, $avx2:ident, $neon:ident, $plain:ident) => {
-        impl Element for $t {
+        impl ProductElement for $t {
             fn kernels() -> &'static Kernels<$t> {
                 #[cfg(target_arch = "x86_64")]
                 match isa() {

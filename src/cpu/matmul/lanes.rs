@@ -5,7 +5,7 @@
 #[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
 
-/// The maximum number of vectors that [`Lanes::transposed`] writes.
+/// The maximum number of vectors that [`Register::transposed`] writes.
 pub(in crate::cpu) const MOST_DEPTH: usize = 16;
 
 /// A vector register of `WIDTH` elements.
@@ -14,56 +14,56 @@ pub(in crate::cpu) const MOST_DEPTH: usize = 16;
 /// type, and the function is inlined into one that enables it. *Inside*: all elements that the function names are in
 /// live memory; nobody writes the elements that are read, and nobody else uses the elements that are written. Addresses
 /// need no more alignment than the element type requires.
-pub(in crate::cpu) trait Lanes: Copy + 'static {
+pub(in crate::cpu) trait Register: Copy + 'static {
     type Element: Copy + Default + Send + Sync + 'static;
     type Vector: Copy;
     /// Selects which of the first lanes of a vector are loaded or stored.
     type Mask: Copy;
     const WIDTH: usize;
-    /// The number of elements of each row that [`Lanes::transposed`] reads.
+    /// The number of elements of each row that [`Register::transposed`] reads.
     const DEPTH: usize;
-    /// Whether [`Lanes::transposed`] can read only a part of these elements. If so, `DEPTH` elements fill a cache line.
+    /// Whether [`Register::transposed`] can read only a part of these elements. If so, `DEPTH` elements fill a cache line.
     const PARTS: bool = false;
 
     /// # Safety
-    /// *Features* ([`Lanes`]).
+    /// *Features* ([`Register`]).
     unsafe fn zero() -> Self::Vector;
     /// # Safety
-    /// *Features* ([`Lanes`]).
+    /// *Features* ([`Register`]).
     unsafe fn splat(x: Self::Element) -> Self::Vector;
     /// # Safety
-    /// *Features* and *inside* ([`Lanes`]), for `WIDTH` elements.
+    /// *Features* and *inside* ([`Register`]), for `WIDTH` elements.
     unsafe fn load(p: *const Self::Element) -> Self::Vector;
     /// # Safety
-    /// *Features* and *inside* ([`Lanes`]), for `WIDTH` elements.
+    /// *Features* and *inside* ([`Register`]), for `WIDTH` elements.
     unsafe fn store(p: *mut Self::Element, v: Self::Vector);
     /// Returns the mask of the first `n` lanes; `n` is at most `WIDTH`.
     ///
     /// # Safety
-    /// *Features* ([`Lanes`]).
+    /// *Features* ([`Register`]).
     unsafe fn mask(n: usize) -> Self::Mask;
     /// Loads the lanes of a mask and sets the others to 0.
     ///
     /// # Safety
-    /// *Features* and *inside* ([`Lanes`]), for the elements of the mask.
+    /// *Features* and *inside* ([`Register`]), for the elements of the mask.
     unsafe fn load_masked(p: *const Self::Element, mask: Self::Mask) -> Self::Vector;
     /// # Safety
-    /// *Features* and *inside* ([`Lanes`]), for the elements of the mask.
+    /// *Features* and *inside* ([`Register`]), for the elements of the mask.
     unsafe fn store_masked(p: *mut Self::Element, mask: Self::Mask, v: Self::Vector);
     /// Returns `a · b + c`. Floats are rounded once, integers wrap, and for bools `·` is *and* and `+` is *or*.
     ///
     /// # Safety
-    /// *Features* ([`Lanes`]).
+    /// *Features* ([`Register`]).
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// # Safety
-    /// *Features* ([`Lanes`]).
+    /// *Features* ([`Register`]).
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Loads elements `first` up to `end` of each of `ROWS` rows, which begin `step` elements apart, and writes the
     /// vector of the rows' elements k into `out[k]`. `ROWS` is at most `WIDTH`; the lanes beyond it are 0. Without
-    /// [`Lanes::PARTS`] `first..end` is all of `DEPTH`.
+    /// [`Register::PARTS`] `first..end` is all of `DEPTH`.
     ///
     /// # Safety
-    /// *Features* and *inside* ([`Lanes`]), for these elements.
+    /// *Features* and *inside* ([`Register`]), for these elements.
     unsafe fn transposed<const ROWS: usize>(
         p: *const Self::Element,
         step: isize,
@@ -72,12 +72,12 @@ pub(in crate::cpu) trait Lanes: Copy + 'static {
     );
 }
 
-/// Tells [`Lanes::transposed`] to load as many rows as a vector has lanes.
+/// Tells [`Register::transposed`] to load as many rows as a vector has lanes.
 pub(in crate::cpu) const ALL_ROWS: usize = usize::MAX;
 
 /// Returns how many elements of each row are read at a time: as many as a cache line holds.
 #[inline(always)]
-pub(super) fn line<S: Lanes>() -> usize {
+pub(super) fn line<S: Register>() -> usize {
     (64 / size_of::<S::Element>()).max(S::DEPTH)
 }
 
@@ -103,7 +103,7 @@ macro_rules! lanes {
         pub(in crate::cpu) struct $name;
         // SAFETY (of each function): *features* holds for the intrinsics, *inside* for what they read and write.
         #[allow(unused_unsafe)]
-        impl Lanes for $name {
+        impl Register for $name {
             type Element = $element;
             type Vector = $vector;
             type Mask = $mask;

@@ -30,14 +30,14 @@ use super::elementwise::{self, Elementwise};
 use super::parts::internal;
 use super::share::share;
 use super::strided::Axis;
-use super::tiles::Tile;
+use super::tiles::TileBounds;
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::Result;
 use crate::base::layout::{Shape, Strides, span_of};
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{BufferRef, Kernel, Matrices, Method, Product};
-use blocked::{Block, PART, Part};
-use operands::{Nested, Operand, Target};
+use blocked::{FinalPart, PART, ProductBlock};
+use operands::{NestedAxes, ProductOperand, ProductTarget};
 
 heap! { Place: along; Matmul: a, b, c, next; }
 
@@ -63,9 +63,9 @@ pub(super) struct Matmul {
     b: Place,
     c: Place,
     /// The first matrix of the batch, whose addresses each run sets.
-    first: Block<'static>,
+    first: ProductBlock<'static>,
     /// The axes of the operands that are nested.
-    nested: [Option<Nested>; 2],
+    nested: [Option<NestedAxes>; 2],
     /// The kernel that runs on each part of the result as soon as it is computed.
     next: Option<Elementwise>,
 }
@@ -90,7 +90,7 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
     };
     let operand = |dtype: DType, [line, step]: [isize; 2]| {
         let widen = cast::widen(dtype).map(|loops| loops.get());
-        Operand { at: std::ptr::null(), line, step, size: dtype.size(), widen, nested: None }
+        ProductOperand { at: std::ptr::null(), line, step, size: dtype.size(), widen, nested: None }
     };
     let [left, right] = [a, b].map(|load| place(load.buffer, load.offset, load.dtype, &dims, &load.strides));
     let c = place(store.buffer, store.offset, store.dtype, &kernel.outer, &store.strides);
@@ -101,17 +101,17 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
     let nested = x.nested.map(|axes| {
         axes.map(|axes| {
             let [lines, steps] = axes.map(|of| Axis::new(&of.lengths, &of.strides));
-            Nested { lines, steps }
+            NestedAxes { lines, steps }
         })
     });
     let narrow = cast::narrow(store.dtype).map(|loops| loops.get());
-    let first = Block {
+    let first = ProductBlock {
         m: x.m,
         n: x.n,
         k: x.k,
         a: operand(a, x.a),
         b: operand(b, x.b),
-        c: Target { at: std::ptr::null_mut(), row: x.c[0], col: x.c[1], size: store.dtype.size(), narrow },
+        c: ProductTarget { at: std::ptr::null_mut(), row: x.c[0], col: x.c[1], size: store.dtype.size(), narrow },
     };
     let next = next.map(|next| elementwise::prepare(next, &[])).transpose()?;
     let (name, count, compute) = (kernel.name, batch.iter().product(), value.compute());
@@ -125,8 +125,9 @@ impl Matmul {
         let (a, b, c) = (at(&self.a)?, at(&self.b)?, at(&self.c)?);
         let x = &self.first;
         let nested = |side: usize| self.nested[side].as_ref().map(|axes| (axes, [0, 0]));
-        let (a, b) = (Operand { at: a, nested: nested(0), ..x.a }, Operand { at: b, nested: nested(1), ..x.b });
-        let first = Block { a, b, c: Target { at: c, ..x.c }, ..*x };
+        let (a, b) =
+            (ProductOperand { at: a, nested: nested(0), ..x.a }, ProductOperand { at: b, nested: nested(1), ..x.b });
+        let first = ProductBlock { a, b, c: ProductTarget { at: c, ..x.c }, ..*x };
         let Some(next) = &self.next else {
             if self.product.chains > 0 && !run.rehearses {
                 self.share_chains(&first);
@@ -158,7 +159,7 @@ impl Matmul {
 
     /// Computes task `i`: some matrices of the batch, or a part of one. `first` is the first matrix. `done` is called
     /// with each part of the kernel's result as soon as it is computed.
-    fn task(&self, first: &Block<'_>, i: usize, done: &mut dyn FnMut(Tile)) {
+    fn task(&self, first: &ProductBlock<'_>, i: usize, done: &mut dyn FnMut(TileBounds)) {
         let Product { method, matrices, turned, .. } = self.product;
         let (m, n, matrices) = (first.m, first.n, matrices as usize);
         let [rows, cols] = self.product.part(m, n);
@@ -179,7 +180,7 @@ impl Matmul {
                     first.c.shifted(self.c.along.offset(matrix)),
                 ),
             };
-            let block = Block {
+            let block = ProductBlock {
                 m: rows.min(m - row),
                 n: cols.min(n - col),
                 k: first.k,
@@ -187,14 +188,14 @@ impl Matmul {
                 b: b.from(col, 0),
                 c: c.from(row, col),
             };
-            let mut hand_on = |part: Part| {
+            let mut hand_on = |part: FinalPart| {
                 if several {
                     return;
                 }
                 let (r, c) = (row + part.row, col + part.col);
                 done(match turned {
-                    false => Tile { r0: matrix * height + r, nr: part.rows, c0: c, nc: part.cols, start: 0 },
-                    true => Tile { r0: matrix * height + c, nr: part.cols, c0: r, nc: part.rows, start: 0 },
+                    false => TileBounds { r0: matrix * height + r, nr: part.rows, c0: c, nc: part.cols, start: 0 },
+                    true => TileBounds { r0: matrix * height + c, nr: part.cols, c0: r, nc: part.rows, start: 0 },
                 });
             };
             // SAFETY: *inside*: `locate` has checked the spans of all matrices. *Apart*: no two tasks share a part of
@@ -203,14 +204,14 @@ impl Matmul {
             unsafe { self.compute(&block, method, &mut hand_on) };
             let count = matrix + 1 - waiting;
             if several && (matrix + 1 == end || count * m * n >= PART) {
-                done(Tile { r0: waiting * height, nr: count * height, c0: 0, nc: width, start: 0 });
+                done(TileBounds { r0: waiting * height, nr: count * height, c0: 0, nc: width, start: 0 });
                 waiting = matrix + 1;
             }
         }
     }
 
     /// Computes a product whose k (the axis that is summed) is divided among tasks.
-    fn share_chains(&self, x: &Block<'_>) {
+    fn share_chains(&self, x: &ProductBlock<'_>) {
         let (method, chains) = (self.product.method, self.product.chains as usize);
         // SAFETY: *inside*: `locate` has checked the spans. *Apart*: the planner never writes a product in place.
         // `validate` has checked the number of elements, and that the strides are as the method requires.
@@ -228,8 +229,8 @@ impl Matmul {
     /// Computes a block in the product's type.
     ///
     /// # Safety
-    /// As for [`Block::compute`].
-    unsafe fn compute(&self, block: &Block<'_>, method: Method, done: &mut dyn FnMut(Part)) {
+    /// As for [`ProductBlock::compute`].
+    unsafe fn compute(&self, block: &ProductBlock<'_>, method: Method, done: &mut dyn FnMut(FinalPart)) {
         // SAFETY: the caller's conditions.
         unsafe {
             match self.compute {

@@ -1,7 +1,7 @@
 //! Vector registers of NEON, as the kernels of products see them. NEON does not multiply integers of 64 bits, so these
 //! integers and bools use plain arrays (`plain.rs`).
 
-use super::lanes::{Lanes, MOST_DEPTH};
+use super::lanes::{MOST_DEPTH, Register};
 use super::unmasked::unmasked;
 use core::arch::aarch64::*;
 

@@ -1,8 +1,8 @@
 //! Operands and results of products in memory. They may have any strides, and element types that are converted on the
 //! way to and from the panels.
 
-use super::kernels::{Element, Kernels};
-use super::panels::{Lines, Parts, Scattered, pack_strided};
+use super::kernels::{Kernels, ProductElement};
+use super::panels::{Lines, PanelParts, ScatteredLines, pack_strided};
 use super::tile::CHAIN;
 use crate::cpu::strided::Axis;
 use crate::math::simd::Loop;
@@ -22,7 +22,7 @@ struct Wide<T>([MaybeUninit<T>; LINES * CHAIN]);
 
 /// The axes of a nested operand, which has several strides along its lines or along k: the windows of an image, for
 /// instance, whose lines are rows and columns of the image (`plan/axes.rs`).
-pub(super) struct Nested {
+pub(super) struct NestedAxes {
     pub lines: Axis,
     pub steps: Axis,
 }
@@ -30,7 +30,7 @@ pub(super) struct Nested {
 /// An operand of a product in memory: the address of element (0, 0), and the strides from line to line and along k, in
 /// elements.
 #[derive(Clone, Copy)]
-pub(super) struct Operand<'a> {
+pub(super) struct ProductOperand<'a> {
     pub at: *const u8,
     pub line: isize,
     pub step: isize,
@@ -40,23 +40,23 @@ pub(super) struct Operand<'a> {
     pub widen: Option<Loop>,
     /// The axes of a nested operand, and the line and the k at which this part of it begins. `at` is then the address
     /// of element (0, 0) of the whole operand.
-    pub nested: Option<(&'a Nested, [usize; 2])>,
+    pub nested: Option<(&'a NestedAxes, [usize; 2])>,
 }
 
-impl<'a> Operand<'a> {
+impl<'a> ProductOperand<'a> {
     /// Returns the operand that begins at the given line and k.
     #[inline]
-    pub fn from(&self, line: usize, k: usize) -> Operand<'a> {
+    pub fn from(&self, line: usize, k: usize) -> ProductOperand<'a> {
         if let Some((axes, first)) = self.nested {
-            return Operand { nested: Some((axes, [first[0] + line, first[1] + k])), ..*self };
+            return ProductOperand { nested: Some((axes, [first[0] + line, first[1] + k])), ..*self };
         }
         let offset = line as isize * self.line + k as isize * self.step;
-        Operand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
+        ProductOperand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
     /// Returns the operand of another matrix, whose elements are `offset` elements further on.
-    pub fn shifted(&self, offset: isize) -> Operand<'a> {
-        Operand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
+    pub fn shifted(&self, offset: isize) -> ProductOperand<'a> {
+        ProductOperand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
     /// Packs the first `lines × k` elements, at most [`CHAIN`] of them along k, into consecutive panels of `height`
@@ -64,7 +64,14 @@ impl<'a> Operand<'a> {
     ///
     /// # Safety
     /// *Inside* ([`Lines`]); `T` is the type of the product.
-    pub unsafe fn pack<T: Element>(&self, kernels: &Kernels<T>, lines: usize, k: usize, to: *mut T, height: usize) {
+    pub unsafe fn pack<T: ProductElement>(
+        &self,
+        kernels: &Kernels<T>,
+        lines: usize,
+        k: usize,
+        to: *mut T,
+        height: usize,
+    ) {
         let left = lines % height;
         // SAFETY: *inside*: the caller ensures it for all lines, and `kernels` are compiled for this machine.
         unsafe {
@@ -104,18 +111,18 @@ impl<'a> Operand<'a> {
     /// Packs a nested operand.
     ///
     /// # Safety
-    /// As for [`Operand::pack`].
-    unsafe fn pack_nested<T: Element>(
+    /// As for [`ProductOperand::pack`].
+    unsafe fn pack_nested<T: ProductElement>(
         &self,
         kernels: &Kernels<T>,
-        axes: &Nested,
+        axes: &NestedAxes,
         from: [usize; 2],
         [lines, k]: [usize; 2],
         to: *mut T,
         height: usize,
     ) {
         // the offset of each k, and whether neighbours along k are often neighbours in memory
-        let (mut steps, mut runs, mut along) = ([0isize; CHAIN], 0, Parts::new());
+        let (mut steps, mut runs, mut along) = ([0isize; CHAIN], 0, PanelParts::new());
         axes.steps.runs(from[1], k, |first, offset, n, step| {
             (first..first + n).for_each(|i| steps[i] = offset + (i - first) as isize * step);
             runs += if step == 1 { 1 } else { n };
@@ -125,12 +132,18 @@ impl<'a> Operand<'a> {
         let mut rows: Wide<T> = Wide([MaybeUninit::uninit(); LINES * CHAIN]);
         for first in (0..lines).step_by(height) {
             let (some, to) = (height.min(lines - first), to.wrapping_add(first * k));
-            let mut parts = Parts::new();
+            let mut parts = PanelParts::new();
             axes.lines.runs(from[0] + first, some, |first, offset, n, step| {
                 parts.push([first as isize, offset, n as isize, step])
             });
-            let x =
-                Scattered { steps: &steps[..k], parts: &parts, from: self.at, size: self.size, lines: some, height };
+            let x = ScatteredLines {
+                steps: &steps[..k],
+                parts: &parts,
+                from: self.at,
+                size: self.size,
+                lines: some,
+                height,
+            };
             // SAFETY: *inside*: the caller ensures it for all lines and k, and `kernels` are compiled for this machine.
             unsafe {
                 match self.widen {
@@ -139,7 +152,7 @@ impl<'a> Operand<'a> {
                         // lines are first copied to rows that are contiguous along k, which are then transposed
                         let rows = rows.0.as_mut_ptr() as *mut T;
                         for (i, some) in offsets(&parts).chunks(LINES).enumerate() {
-                            let x = Scattered { steps: some, parts: &along, lines: k, height: CHAIN, ..x };
+                            let x = ScatteredLines { steps: some, parts: &along, lines: k, height: CHAIN, ..x };
                             (kernels.pack_scattered)(&x, rows);
                             let (lines, to) = (some.len(), to.add(i * LINES));
                             let (from, line) = (rows as *const T, CHAIN as isize);
@@ -155,8 +168,14 @@ impl<'a> Operand<'a> {
     /// Packs the lines of one panel, which are contiguous along k, and converts them on the way.
     ///
     /// # Safety
-    /// As for [`Operand::pack`], except that the elements of `x` do not have type `T` yet.
-    unsafe fn pack_lines<T: Element>(&self, kernels: &Kernels<T>, widen: Loop, x: &Lines<T>, wide: &mut Wide<T>) {
+    /// As for [`ProductOperand::pack`], except that the elements of `x` do not have type `T` yet.
+    unsafe fn pack_lines<T: ProductElement>(
+        &self,
+        kernels: &Kernels<T>,
+        widen: Loop,
+        x: &Lines<T>,
+        wide: &mut Wide<T>,
+    ) {
         let wide = wide.0.as_mut_ptr() as *mut T;
         // SAFETY: *inside*: everything that is read or written is below `lines` and `k`, or in `wide`.
         unsafe {
@@ -173,8 +192,8 @@ impl<'a> Operand<'a> {
     /// Packs lines of any strides, one k at a time, and converts them on the way.
     ///
     /// # Safety
-    /// As for [`Operand::pack`].
-    unsafe fn pack_rows<T: Element>(
+    /// As for [`ProductOperand::pack`].
+    unsafe fn pack_rows<T: ProductElement>(
         &self,
         widen: Loop,
         [lines, k]: [usize; 2],
@@ -228,7 +247,7 @@ impl<'a> Operand<'a> {
 }
 
 /// Returns the offset of each line of a panel.
-fn offsets(parts: &Parts) -> SmallVec<[isize; 32]> {
+fn offsets(parts: &PanelParts) -> SmallVec<[isize; 32]> {
     let mut offsets = SmallVec::new();
     for [_, first, n, line] in parts {
         (0..*n).for_each(|i| offsets.push(first + i * line));
@@ -238,7 +257,7 @@ fn offsets(parts: &Parts) -> SmallVec<[isize; 32]> {
 
 /// The result of a product in memory, with strides in elements.
 #[derive(Clone, Copy)]
-pub(super) struct Target {
+pub(super) struct ProductTarget {
     pub at: *mut u8,
     pub row: isize,
     pub col: isize,
@@ -248,17 +267,17 @@ pub(super) struct Target {
     pub narrow: Option<Loop>,
 }
 
-impl Target {
+impl ProductTarget {
     /// Returns the part of the result that begins at the given row and column.
     #[inline]
-    pub fn from(&self, row: usize, col: usize) -> Target {
+    pub fn from(&self, row: usize, col: usize) -> ProductTarget {
         let offset = row as isize * self.row + col as isize * self.col;
-        Target { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
+        ProductTarget { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
     /// Returns the result of another matrix, whose elements are `offset` elements further on.
-    pub fn shifted(&self, offset: isize) -> Target {
-        Target { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
+    pub fn shifted(&self, offset: isize) -> ProductTarget {
+        ProductTarget { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
     /// Returns whether kernels can store into the result itself: whole rows of their own element type.
@@ -313,13 +332,13 @@ impl Target {
 
 // SAFETY: an address by itself reads and writes nothing: the functions that use it are unsafe, and state who may use
 // which elements.
-unsafe impl Send for Operand<'_> {}
+unsafe impl Send for ProductOperand<'_> {}
 // SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
 // elements.
-unsafe impl Sync for Operand<'_> {}
+unsafe impl Sync for ProductOperand<'_> {}
 // SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
 // elements.
-unsafe impl Send for Target {}
+unsafe impl Send for ProductTarget {}
 // SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
 // elements.
-unsafe impl Sync for Target {}
+unsafe impl Sync for ProductTarget {}

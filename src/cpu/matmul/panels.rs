@@ -1,7 +1,7 @@
 //! Packs parts of operands in the order in which the micro-kernels read them. A *line* is a row of the left operand or
 //! a column of the right one. A *panel* holds a few lines side by side: for each k, the elements of all its lines.
 
-use super::lanes::{Lanes, MOST_DEPTH, prefetch};
+use super::lanes::{MOST_DEPTH, Register, prefetch};
 use crate::math::simd::Loop;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -33,7 +33,7 @@ const AHEAD: isize = 8;
 /// # Safety
 /// *Inside* and *features* ([`Lines`]).
 #[inline(always)]
-pub(super) unsafe fn pack_contiguous<S: Lanes>(x: &Lines<S::Element>) {
+pub(super) unsafe fn pack_contiguous<S: Register>(x: &Lines<S::Element>) {
     // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and so is every element of a panel that is
     // written.
     unsafe {
@@ -68,7 +68,7 @@ pub(super) unsafe fn pack_contiguous<S: Lanes>(x: &Lines<S::Element>) {
 /// # Safety
 /// *Inside* and *features* ([`Lines`]).
 #[inline(always)]
-pub(super) unsafe fn pack_turned<S: Lanes, const LEFT: usize>(x: &Lines<S::Element>) {
+pub(super) unsafe fn pack_turned<S: Register, const LEFT: usize>(x: &Lines<S::Element>) {
     let mut line = 0;
     // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and no line is written twice.
     unsafe {
@@ -98,7 +98,7 @@ pub(super) unsafe fn pack_turned<S: Lanes, const LEFT: usize>(x: &Lines<S::Eleme
 /// # Safety
 /// *Inside* and *features* ([`Lines`]), and there are this many lines.
 #[inline(always)]
-unsafe fn turned<S: Lanes, const ROWS: usize>(x: &Lines<S::Element>, line: usize, width: usize) -> usize {
+unsafe fn turned<S: Register, const ROWS: usize>(x: &Lines<S::Element>, line: usize, width: usize) -> usize {
     let (from, to) = (x.from.wrapping_offset(line as isize * x.line), x.to.wrapping_add(line));
     let mut k = 0;
     // SAFETY: *inside* and *features*: every index is below `lines` and `k`.
@@ -138,10 +138,10 @@ pub(super) unsafe fn pack_strided<T: Copy>(x: &Lines<T>) {
 }
 
 /// The parts of a panel's lines that have one stride: the first line, its offset, the number of lines and the stride.
-pub(super) type Parts = SmallVec<[[isize; 4]; 8]>;
+pub(super) type PanelParts = SmallVec<[[isize; 4]; 8]>;
 
 /// The lines of one panel whose elements are at `from` plus the offset of their line plus the offset of their k.
-pub(super) struct Scattered<'a> {
+pub(super) struct ScatteredLines<'a> {
     /// The offset of each k, in elements.
     pub steps: &'a [isize],
     pub parts: &'a [[isize; 4]],
@@ -161,7 +161,7 @@ const MOST_LINES: usize = 64;
 /// # Safety
 /// *Inside* and *features* ([`Lines`]), for the elements of the panel in `to`.
 #[inline(always)]
-pub(super) unsafe fn pack_scattered<S: Lanes>(x: &Scattered<'_>, to: *mut S::Element) {
+pub(super) unsafe fn pack_scattered<S: Register>(x: &ScatteredLines<'_>, to: *mut S::Element) {
     for (k, step) in x.steps.iter().enumerate() {
         let from = (x.from as *const S::Element).wrapping_offset(*step);
         let to = to.wrapping_add(k * x.height);
@@ -189,7 +189,7 @@ pub(super) unsafe fn pack_scattered<S: Lanes>(x: &Scattered<'_>, to: *mut S::Ele
     }
 }
 
-impl Scattered<'_> {
+impl ScatteredLines<'_> {
     /// Copies the elements of all lines at one k, whose offset is `step`. `T` has the size of an element.
     ///
     /// # Safety

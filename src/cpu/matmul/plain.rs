@@ -1,7 +1,7 @@
 //! Vectors that are plain arrays of numbers, for machines without AVX2 and NEON, and for types without vectors. The
 //! compiler vectorises their loops.
 
-use super::lanes::{Lanes, MOST_DEPTH};
+use super::lanes::{MOST_DEPTH, Register};
 use crate::math::Fused;
 
 /// A number or a bool, as products without vector instructions compute with it.
@@ -70,7 +70,7 @@ fn fused<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Plain<T, const N: usize>(std::marker::PhantomData<T>);
 
-impl<T: Number, const N: usize> Lanes for Plain<T, N> {
+impl<T: Number, const N: usize> Register for Plain<T, N> {
     type Element = T;
     type Vector = [T; N];
     type Mask = usize;

@@ -1,7 +1,7 @@
 //! Vector registers of WebAssembly, as the kernels of products see them, with the multiply-add of relaxed SIMD
 //! (`math/fused.rs`).
 
-use super::lanes::{Lanes, MOST_DEPTH};
+use super::lanes::{MOST_DEPTH, Register};
 use super::unmasked::unmasked;
 use crate::math::{cupric_f32x4_madd, cupric_f64x2_madd};
 use core::arch::wasm32::*;

@@ -5,7 +5,7 @@
 //! rest. It starts from +0 and adds each product by one fused multiply-add, in the order of k. The sums of the chains
 //! are added in order. So the bits of an element depend only on its row, its column and the element type.
 
-use super::lanes::{Lanes, prefetch};
+use super::lanes::{Register, prefetch};
 
 pub(super) use crate::plan::kernel::CHAIN;
 
@@ -17,7 +17,7 @@ pub(super) use crate::plan::kernel::CHAIN;
 /// writes the elements of `a` and `b`, and nobody else uses the elements of `c`. *Features*: the machine has the
 /// instruction set of the kernel. *Size*: `cols` occupies all the kernel's vectors, and fills them if the kernel has no
 /// mask.
-pub(super) struct Tile<T> {
+pub(super) struct ProductTile<T> {
     pub k: usize,
     pub a: *const T,
     pub a_row: isize,
@@ -34,15 +34,15 @@ pub(super) struct Tile<T> {
 /// Computes one tile.
 ///
 /// # Safety
-/// *Inside*, *features* and *size* ([`Tile`]).
-pub(super) type TileFn<T> = unsafe fn(&Tile<T>);
+/// *Inside*, *features* and *size* ([`ProductTile`]).
+pub(super) type TileFn<T> = unsafe fn(&ProductTile<T>);
 
 /// Adds the products of one k to the sums of a tile.
 ///
 /// # Safety
-/// *Inside*, *features* and *size* ([`Tile`]), for this k.
+/// *Inside*, *features* and *size* ([`ProductTile`]), for this k.
 #[inline(always)]
-unsafe fn step<S: Lanes, const R: usize, const V: usize, const MASKED: bool>(
+unsafe fn step<S: Register, const R: usize, const V: usize, const MASKED: bool>(
     a: *const S::Element,
     a_row: isize,
     b: *const S::Element,
@@ -78,9 +78,11 @@ unsafe fn step<S: Lanes, const R: usize, const V: usize, const MASKED: bool>(
 /// Computes a tile of `R` rows and `V` vectors, the last of which is masked if `MASKED`.
 ///
 /// # Safety
-/// *Inside*, *features* and *size* ([`Tile`]).
+/// *Inside*, *features* and *size* ([`ProductTile`]).
 #[inline(always)]
-pub(super) unsafe fn tile<S: Lanes, const R: usize, const V: usize, const MASKED: bool>(x: &Tile<S::Element>) {
+pub(super) unsafe fn tile<S: Register, const R: usize, const V: usize, const MASKED: bool>(
+    x: &ProductTile<S::Element>,
+) {
     // SAFETY: *inside*, *features* and *size*: every index is below `R`, `cols` and `k`.
     unsafe {
         let mask = S::mask(x.cols - (V - 1) * S::WIDTH);

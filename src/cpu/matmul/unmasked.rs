@@ -15,7 +15,7 @@ macro_rules! unmasked {
         // SAFETY (of each function): *features* holds for the intrinsics, *inside* for what they read and write.
         // the intrinsics of WebAssembly are safe where the whole module may use them
         #[allow(unused_unsafe)]
-        impl Lanes for $name {
+        impl Register for $name {
             type Element = $element;
             type Vector = $vector;
             type Mask = usize;

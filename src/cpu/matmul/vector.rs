@@ -3,7 +3,7 @@
 //! many.
 
 use super::dot::{ChainsFn, FAR, sum_of_chains};
-use super::lanes::{ALL_ROWS, Lanes, MOST_DEPTH, line, prefetch};
+use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};
 use super::plain::Number;
 use super::tile::CHAIN;
 
@@ -75,7 +75,7 @@ impl<T> Dots<T> {
 /// # Safety
 /// *Inside*, *features* and *enough* ([`Dots`]).
 #[inline(always)]
-pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::Element>) {
+pub(super) unsafe fn dots<S: Register<Element: Number>, const N: usize>(x: &Dots<S::Element>) {
     let mut row = 0;
     // SAFETY: *inside*, *features* and *enough*. If the remaining rows do not fill a vector, some of the rows before
     // them are computed again.
@@ -97,7 +97,7 @@ pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S:
 /// # Safety
 /// *Inside* and *features* ([`Dots`]), and there are this many rows.
 #[inline(always)]
-unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::Element>, row: usize) {
+unsafe fn dots_of_rows<S: Register<Element: Number>, const N: usize>(x: &Dots<S::Element>, row: usize) {
     // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
     unsafe {
         let line = line::<S>();
@@ -157,7 +157,7 @@ unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::El
 /// # Safety
 /// As for [`dots_of_rows`], and there are this many k.
 #[inline(always)]
-unsafe fn add_chain<S: Lanes<Element: Number>, const N: usize>(
+unsafe fn add_chain<S: Register<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
     row: usize,
     [start, mut k, len]: [usize; 3],
@@ -202,7 +202,7 @@ unsafe fn add_chain<S: Lanes<Element: Number>, const N: usize>(
 /// # Safety
 /// As for [`dots_of_rows`], and there are this many k.
 #[inline(always)]
-unsafe fn add_line<S: Lanes<Element: Number>, const N: usize>(
+unsafe fn add_line<S: Register<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
     row: usize,
     k: usize,
@@ -218,9 +218,9 @@ unsafe fn add_line<S: Lanes<Element: Number>, const N: usize>(
 /// `first` is at index `k` of its row.
 ///
 /// # Safety
-/// As for [`dots_of_rows`], and there are this many k; without [`Lanes::PARTS`] the range is all of `DEPTH`.
+/// As for [`dots_of_rows`], and there are this many k; without [`Register::PARTS`] the range is all of `DEPTH`.
 #[inline(always)]
-unsafe fn add_part<S: Lanes<Element: Number>, const N: usize>(
+unsafe fn add_part<S: Register<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
     row: usize,
     k: usize,
@@ -247,7 +247,7 @@ unsafe fn add_part<S: Lanes<Element: Number>, const N: usize>(
 /// # Safety
 /// As for [`dots_of_rows`], and `k` is below `x.k`.
 #[inline(always)]
-unsafe fn add_one<S: Lanes<Element: Number>, const N: usize>(
+unsafe fn add_one<S: Register<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
     row: usize,
     k: usize,
@@ -290,7 +290,7 @@ pub(super) struct Sums<T> {
 /// # Safety
 /// *Inside* and *features* ([`Sums`]).
 #[inline(always)]
-pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>, chains: ChainsFn<S::Element>) {
+pub(super) unsafe fn sums<S: Register>(x: &Sums<S::Element>, chains: ChainsFn<S::Element>) {
     let mut col = 0;
     // SAFETY: *inside* and *features*: blocks begin at a column below `cols`, and have at most the remaining columns.
     unsafe {
@@ -325,7 +325,7 @@ pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>, chains: ChainsFn<S::El
 /// # Safety
 /// *Inside* and *features* ([`Sums`]), and the columns occupy all `V` vectors.
 #[inline(always)]
-unsafe fn sums_of_columns<S: Lanes, const V: usize, const G: usize>(
+unsafe fn sums_of_columns<S: Register, const V: usize, const G: usize>(
     x: &Sums<S::Element>,
     (col, cols): (usize, usize),
     mut start: usize,
@@ -367,7 +367,7 @@ unsafe fn sums_of_columns<S: Lanes, const V: usize, const G: usize>(
 /// # Safety
 /// As for [`sums_of_columns`], and `k` is below `x.k`.
 #[inline(always)]
-unsafe fn add_row<S: Lanes, const V: usize>(
+unsafe fn add_row<S: Register, const V: usize>(
     x: &Sums<S::Element>,
     col: usize,
     k: usize,
@@ -396,7 +396,7 @@ const MANY: usize = 1024;
 /// # Safety
 /// *Inside* and *features* ([`Sums`]), and there are this many columns.
 #[inline(always)]
-unsafe fn sums_of_many<S: Lanes>(x: &Sums<S::Element>, col: usize, cols: usize) {
+unsafe fn sums_of_many<S: Register>(x: &Sums<S::Element>, col: usize, cols: usize) {
     const ROWS: usize = 8;
     // a partial vector may extend beyond the last column; `MANY` is a multiple of every width
     let mut chain = [S::Element::default(); MANY];
@@ -439,7 +439,7 @@ unsafe fn sums_of_many<S: Lanes>(x: &Sums<S::Element>, col: usize, cols: usize) 
 /// As for [`sums_of_many`], there are this many rows, and `chain` has room for the columns and is used only by this
 /// call.
 #[inline(always)]
-unsafe fn add_rows<S: Lanes, const R: usize>(
+unsafe fn add_rows<S: Register, const R: usize>(
     x: &Sums<S::Element>,
     col: usize,
     cols: usize,

@@ -1,6 +1,6 @@
 //! A buffer of a CPU device: its storage, and how it keeps the device alive.
 
-use super::{INLINE, Pool, inline_bytes};
+use super::{INLINE, MemoryPool, inline_bytes};
 use crate::base::buffer::Memory;
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// A device with a pool.
 pub(in crate::cpu) trait Owner: Send + Sync {
     /// Returns the pool to which the device's buffers return their memory.
-    fn pool(&self) -> &Pool;
+    fn pool(&self) -> &MemoryPool;
 }
 
 /// A buffer's reference to its device.
@@ -24,7 +24,7 @@ pub(in crate::cpu) enum Holder {
 }
 
 impl Holder {
-    fn pool(&self) -> &Pool {
+    fn pool(&self) -> &MemoryPool {
         match self {
             Holder::Process(owner) => owner.pool(),
             Holder::Counted(owner) => owner.pool(),

@@ -30,7 +30,7 @@ const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more memory";
 
 /// A device's memory: the budget, counters, and the free blocks.
-pub(crate) struct Pool {
+pub(crate) struct MemoryPool {
     id: u32,
     name: String,
     limit: Option<usize>,
@@ -78,9 +78,9 @@ fn largest(free: &mut BTreeMap<usize, Vec<Block>>) -> Option<(usize, Block)> {
     }
 }
 
-impl Pool {
-    pub fn new(id: u32, name: &str, limit: Option<usize>) -> Pool {
-        Pool {
+impl MemoryPool {
+    pub fn new(id: u32, name: &str, limit: Option<usize>) -> MemoryPool {
+        MemoryPool {
             id,
             name: name.to_string(),
             limit,
@@ -125,7 +125,7 @@ impl Pool {
         CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner }
     }
 
-    /// Creates a buffer's memory from memory that another library lends. It counts like [`Pool::adopted`].
+    /// Creates a buffer's memory from memory that another library lends. It counts like [`MemoryPool::adopted`].
     ///
     /// # Safety
     /// The bytes are initialised. Until `lender` is dropped, they are not moved, and nobody writes to them.
@@ -336,7 +336,7 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl Drop for MemoryPool {
     fn drop(&mut self) {
         self.trim();
     }

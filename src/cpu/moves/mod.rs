@@ -9,16 +9,16 @@ use super::elementwise::{self, Elementwise, tile_at, tiles_of};
 use super::parts::internal;
 use super::program::StridedOperand;
 use super::share::share;
-use super::strided::{self, Axis, Block};
+use super::strided::{self, Axis, StridedBlock};
 use super::threads::threads;
-use super::tiles::Tile;
+use super::tiles::TileBounds;
 use crate::base::error::Result;
 use crate::base::heap::Heap;
 use crate::base::layout::span_of;
 use crate::graph::ufunc::cast;
 use crate::math::simd::Loop;
 use crate::plan::kernel::{BufferRef, Kernel, Moved, Op, Tiling, WriteClass};
-use rows::Rows;
+use rows::MovedRows;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
@@ -44,7 +44,7 @@ const LINES_OF_NARROW: usize = 1024 + LINE;
 enum Source {
     Memory(Box<StridedOperand>),
     /// Rows of a table, at positions that are read from memory.
-    Rows(Box<Rows>),
+    Rows(Box<MovedRows>),
     /// A number: the bits of a constant, or (`Scalar`) the index of a run-time scalar. The loop narrows the number to
     /// the element type.
     Constant(u64, Option<Loop>),
@@ -141,7 +141,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
                 table.span =
                     table.span.map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
                 let (extent, mode, from_end) = (position.extent, position.mode, position.from_end);
-                Source::Rows(Box::new(Rows {
+                Source::Rows(Box::new(MovedRows {
                     table,
                     index: load(l),
                     compute: index.compute(),
@@ -265,7 +265,7 @@ impl Move {
     ///
     /// # Safety
     /// The invariant of [`Bound`] for `from` and `to`; no other task moves the tile.
-    unsafe fn tile(&self, from: From, to: *mut u8, tile: Tile) {
+    unsafe fn tile(&self, from: From, to: *mut u8, tile: TileBounds) {
         let (size, target) = (self.target.size, &self.target);
         let columns = target.cols.step.unwrap_or(1);
         // SAFETY: every element of the tile is in the spans, which are in live buffers (the invariant of `Bound`).
@@ -277,16 +277,16 @@ impl Move {
                     source.rows.runs(tile.r0, tile.nr, |done, row, n, step| {
                         target.rows.runs(tile.r0 + done, n, |skip, to_row, n, to_step| {
                             let at = row + skip as isize * step + first[0];
-                            let src = Block { ptr: from.offset(at * size as isize), rows: step, cols: across };
+                            let src = StridedBlock { ptr: from.offset(at * size as isize), rows: step, cols: across };
                             let at = to_row + first[1];
-                            let dst = Block { ptr: to.offset(at * size as isize), rows: to_step, cols: columns };
+                            let dst = StridedBlock { ptr: to.offset(at * size as isize), rows: to_step, cols: columns };
                             self.block(src, dst, n, tile.nc);
                         });
                     });
                 }
                 (_, From::Bits(bits)) => target.rows.runs(tile.r0, tile.nr, |_, row, n, step| {
                     let at = row + target.cols.offset(tile.c0);
-                    let dst = Block { ptr: to.offset(at * size as isize), rows: step, cols: columns };
+                    let dst = StridedBlock { ptr: to.offset(at * size as isize), rows: step, cols: columns };
                     self.fill(bits, dst, n, tile.nc);
                 }),
                 (Source::Rows(rows), From::Rows(from, ends)) => {
@@ -300,15 +300,15 @@ impl Move {
     /// Copies a block, past the caches if the move streams.
     ///
     /// # Safety
-    /// *Inside* and *apart* ([`Block`]).
-    unsafe fn block(&self, src: Block, dst: Block, nr: usize, nc: usize) {
+    /// *Inside* and *apart* ([`StridedBlock`]).
+    unsafe fn block(&self, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
         let size = self.target.size;
         // SAFETY: the caller ensures *inside* and *apart* for the whole block.
         unsafe {
             if !self.stream || dst.cols != 1 {
                 return strided::copy(size, src, dst, nr, nc);
             }
-            let is_run = |b: Block| b.cols == 1 && (nr == 1 || b.rows == nc as isize);
+            let is_run = |b: StridedBlock| b.cols == 1 && (nr == 1 || b.rows == nc as isize);
             if is_run(src) && is_run(dst) {
                 return strided::stream(src.ptr, dst.ptr, nr * nc * size);
             }
@@ -329,8 +329,8 @@ impl Move {
     /// Fills a block with an element.
     ///
     /// # Safety
-    /// *Inside* ([`Block`]).
-    unsafe fn fill(&self, bits: u64, dst: Block, nr: usize, nc: usize) {
+    /// *Inside* ([`StridedBlock`]).
+    unsafe fn fill(&self, bits: u64, dst: StridedBlock, nr: usize, nc: usize) {
         let size = self.target.size;
         let write = if self.stream { strided::stream_fill } else { strided::fill };
         // SAFETY: *inside*; a local variable is apart from all buffers, and its low bytes are the element.
@@ -341,7 +341,7 @@ impl Move {
                 (0..nr as isize).for_each(|r| write(size, bits, dst.at(size, r, 0), nc));
             } else {
                 let mut element = 0u64;
-                let src = Block { ptr: (&raw mut element).cast(), rows: 0, cols: 0 };
+                let src = StridedBlock { ptr: (&raw mut element).cast(), rows: 0, cols: 0 };
                 strided::fill(size, bits, src.ptr, 1);
                 strided::copy(size, src, dst, nr, nc);
             }
@@ -353,9 +353,9 @@ impl Move {
 /// are streamed.
 ///
 /// # Safety
-/// *Inside* and *apart* ([`Block`]); the target's columns have step 1. `ROOM` is [`LINES`], or [`LINES_OF_NARROW`] for
+/// *Inside* and *apart* ([`StridedBlock`]); the target's columns have step 1. `ROOM` is [`LINES`], or [`LINES_OF_NARROW`] for
 /// transposed words of 1 or 2 bytes.
-unsafe fn staged<const ROOM: usize>(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
+unsafe fn staged<const ROOM: usize>(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
     let mut stage = [const { MaybeUninit::<[u64; LINE / 8]>::uninit() }; ROOM];
     let to_stage = stage.as_mut_ptr().cast::<u8>();
     // if the target is contiguous, whole rows are streamed together. Otherwise a piece of one row is arranged at a
@@ -374,8 +374,8 @@ unsafe fn staged<const ROOM: usize>(size: usize, src: Block, dst: Block, nr: usi
             // SAFETY: *inside* and *apart*: the piece is in the block, and the stage has room for its rows at this
             // pitch.
             unsafe {
-                let from = Block { ptr: src.at(size, r as isize, c as isize), ..src };
-                let staged = Block { ptr: to_stage, rows: pitch as isize, cols: 1 };
+                let from = StridedBlock { ptr: src.at(size, r as isize, c as isize), ..src };
+                let staged = StridedBlock { ptr: to_stage, rows: pitch as isize, cols: 1 };
                 strided::copy(size, from, staged, h, w);
                 if dense {
                     strided::stream(to_stage, dst.at(size, r as isize, 0), h * w * size);

@@ -4,7 +4,7 @@ use super::super::caches::{LINE, prefetch};
 use super::super::gather::Indices;
 use super::super::program::StridedOperand;
 use super::super::strided;
-use super::super::tiles::Tile;
+use super::super::tiles::TileBounds;
 use crate::base::dtype::Compute;
 use crate::plan::kernel::IndexMode;
 
@@ -17,7 +17,7 @@ const AHEAD: usize = 8 << 10;
 const LINES: usize = 8;
 
 /// The rows of a table that a move copies. An index selects the table's row for each row of the target.
-pub(super) struct Rows {
+pub(super) struct MovedRows {
     pub table: StridedOperand,
     /// The index of each row of the target. It is constant along the columns.
     pub index: StridedOperand,
@@ -31,19 +31,19 @@ pub(super) struct Rows {
     pub from_end: Option<[usize; 2]>,
 }
 
-heap! { Rows: table, index; }
+heap! { MovedRows: table, index; }
 
 /// The rows of a run of a tile: the address of the first row of each operand, and the number of elements from one row
 /// to the next.
 struct Run {
-    /// If negative indices count from the end: the values of the two run-time scalars of [`Rows::from_end`].
+    /// If negative indices count from the end: the values of the two run-time scalars of [`MovedRows::from_end`].
     from_end: Option<[u64; 2]>,
     index: (*const u8, isize),
     table: (*mut u8, isize),
     to: (*mut u8, isize),
 }
 
-impl Rows {
+impl MovedRows {
     /// Copies the rows of a tile.
     ///
     /// # Safety
@@ -54,7 +54,7 @@ impl Rows {
         &self,
         ([table, index], from_end): ([*mut u8; 2], Option<[u64; 2]>),
         (target, to): (&StridedOperand, *mut u8),
-        tile: Tile,
+        tile: TileBounds,
         stream: bool,
     ) {
         let at = |ptr: *mut u8, size: usize, offset: isize| ptr.wrapping_offset(offset * size as isize);
@@ -78,9 +78,9 @@ impl Rows {
     /// Copies `n` rows of `bytes` bytes.
     ///
     /// # Safety
-    /// As for [`Rows::copy`], for the rows of the run.
+    /// As for [`MovedRows::copy`], for the rows of the run.
     unsafe fn run(&self, run: &Run, size: usize, n: usize, bytes: usize, stream: bool) {
-        let Rows { compute, stride, extent, mode, .. } = *self;
+        let MovedRows { compute, stride, extent, mode, .. } = *self;
         let indices = Indices { at: run.index.0, compute, stride, extent, mode, from_end: run.from_end };
         let ahead = (AHEAD / bytes.max(1)).clamp(2, 128);
         // SAFETY: the index operand has an index for each row below `n`.

@@ -4,18 +4,18 @@
 mod reading;
 
 use super::assign::assign;
-use super::bind::{Bound, Run};
+use super::bind::{BoundProgram, Run};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
 use super::parts::internal;
-use super::program::{Goal, Level, Order, PassReduction, Program, ReductionResult, Request, StepKind};
+use super::program::{Goal, Level, PassReduction, Program, ReductionResult, Request, StepKind, TileOrder};
 use super::share::share;
-use super::strided::{self, Block};
+use super::strided::{self, StridedBlock};
 use super::threads::threads;
-use super::tiles::{Frame, Frames, Tile};
+use super::tiles::{Frame, Frames, TileBounds};
 use crate::base::error::Result;
 use crate::math::simd::prefetch;
-use crate::plan::kernel::{Kernel, Passes, Tiles, Tiling};
+use crate::plan::kernel::{Kernel, Passes, TileSchedule, Tiling};
 use reading::folds_in_place;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -35,7 +35,7 @@ pub(super) struct Reduce {
     together: usize,
     /// Whether the only pass just folds elements in place, so that it needs no tiles.
     in_place: bool,
-    schedule: Tiles,
+    schedule: TileSchedule,
     /// The program that checks for indices out of bounds before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
 }
@@ -57,7 +57,7 @@ heap! { Reduce: program, checks; }
 
 /// A run of a kernel as its tasks see it: blocks of outer indices, each possibly cut into parts of the inner space.
 struct Job<'a> {
-    bound: &'a Bound<'a>,
+    bound: &'a BoundProgram<'a>,
     frames: &'a Frames<'a>,
     reduce: &'a Reduce,
     /// The number of inner elements of a part.
@@ -67,7 +67,7 @@ struct Job<'a> {
 impl Reduce {
     fn new(
         kernel: &Kernel,
-        schedule: Tiles,
+        schedule: TileSchedule,
         passes: Option<&Passes>,
         (aliased, goal): (&[bool], Goal),
         checks: Option<Box<Reduce>>,
@@ -76,11 +76,11 @@ impl Reduce {
         let (order, each, inner) = match schedule.tiling {
             Tiling::Along { rows, together, cols } => {
                 let level = Level { rows: together as usize, cols: cols as usize, fixed: true };
-                (Order::Rows, rows as usize, level)
+                (TileOrder::Rows, rows as usize, level)
             }
             Tiling::Across { rows, cols } => {
                 let (rows, cols) = (rows as usize, cols as usize);
-                (Order::Cols, cols, Level { rows, cols, fixed: outer.is_multiple_of(cols) })
+                (TileOrder::Cols, cols, Level { rows, cols, fixed: outer.is_multiple_of(cols) })
             }
             Tiling::Pieces { .. } | Tiling::Rows { .. } | Tiling::Blocks { .. } => {
                 return Err(internal(kernel.name, "a reduction with tiles of another kind of kernel"));
@@ -88,7 +88,7 @@ impl Reduce {
         };
         let level = Level { rows: 1, cols: each, fixed: true };
         let program = assign(kernel, Request { order, outer: level, inner, goal, passes, aliased })?;
-        let together = if order == Order::Rows { inner.rows } else { 1 };
+        let together = if order == TileOrder::Rows { inner.rows } else { 1 };
         let mut folds = program.passes.iter().flat_map(|p| &p.reductions);
         if together > 1 && (inner.cols != n || !program.scans.is_empty() || folds.any(|f| !f.takes_whole_rows())) {
             return Err(internal(kernel.name, "tiles of whole rows in a kernel that needs parts of rows"));
@@ -134,7 +134,7 @@ impl Reduce {
                 Err(_) => part = n,
             }
         }
-        let bound = &Bound::new(program, run)?;
+        let bound = &BoundProgram::new(program, run)?;
         let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
         if run.rehearses {
             frames.end();
@@ -179,19 +179,19 @@ type Folders<'a> = SmallVec<[Folder<'a>; 1]>;
 
 impl<'a> Job<'a> {
     /// Returns block `b` as a tile of the outer level.
-    fn block(&self, b: usize) -> Tile {
+    fn block(&self, b: usize) -> TileBounds {
         let Reduce { each, outer, .. } = *self.reduce;
         let c0 = b * each;
-        Tile { r0: 0, nr: 1, c0, nc: each.min(outer - c0), start: 0 }
+        TileBounds { r0: 0, nr: 1, c0, nc: each.min(outer - c0), start: 0 }
     }
 
     /// Returns how many reductions run side by side: all of a block if its rows are columns of tiles, else one.
-    fn width(&self, block: Tile) -> usize {
-        if self.bound.program.order == Order::Cols { block.nc } else { 1 }
+    fn width(&self, block: TileBounds) -> usize {
+        if self.bound.program.order == TileOrder::Cols { block.nc } else { 1 }
     }
 
     /// Creates the folders of a pass, one for each of its reductions.
-    fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders<'a> {
+    fn folders(&self, frame: &Frame, pass: usize, block: TileBounds) -> Folders<'a> {
         let width = self.width(block);
         // SAFETY: *room* ([`Program`]): the arena, which begins at a page, has each fold's state; only this task has
         // the frame.
@@ -204,8 +204,8 @@ impl<'a> Job<'a> {
 
     /// Returns how many rows of a block are reduced one after another; rows that are the columns of tiles count
     /// together as one.
-    fn rows(&self, block: Tile) -> usize {
-        if self.bound.program.order == Order::Cols { 1 } else { block.nc }
+    fn rows(&self, block: TileBounds) -> usize {
+        if self.bound.program.order == TileOrder::Cols { 1 } else { block.nc }
     }
 
     /// Runs all passes, and the outer steps and stores after the last pass, for each block of a range.
@@ -242,14 +242,14 @@ impl<'a> Job<'a> {
     /// Returns whether tiles hold whole rows.
     fn has_whole_rows(&self) -> bool {
         let (program, n) = (self.bound.program, self.reduce.n);
-        program.order == Order::Rows && program.inner.cols == n && n > 0 && program.scans.is_empty()
+        program.order == TileOrder::Rows && program.inner.cols == n && n > 0 && program.scans.is_empty()
     }
 
     /// Runs pass `p` over all rows of a block: several in a tile, if a tile holds whole rows, or else tile by tile.
     ///
     /// # Safety
     /// As for [`Job::walk`], for all rows of the block.
-    unsafe fn rows_of(&self, frame: &mut Frame, p: usize, block: Tile, folders: &mut Folders<'_>) {
+    unsafe fn rows_of(&self, frame: &mut Frame, p: usize, block: TileBounds, folders: &mut Folders<'_>) {
         let n = self.reduce.n;
         let rows = self.rows(block);
         let whole = self.has_whole_rows();
@@ -279,20 +279,20 @@ impl<'a> Job<'a> {
         &self,
         frame: &mut Frame,
         p: usize,
-        block: Tile,
+        block: TileBounds,
         (row, count): (usize, usize),
         folders: &mut Folders<'_>,
     ) {
         let (bound, program, n) = (self.bound, self.bound.program, self.reduce.n);
         let pass = &program.passes[p];
-        let tile = Tile { r0: block.c0 + row, nr: count, c0: 0, nc: n, start: 0 };
+        let tile = TileBounds { r0: block.c0 + row, nr: count, c0: 0, nc: n, start: 0 };
         // SAFETY: *made for it*; *room*: registers have space for the tile, and for the results of all rows of a block.
         unsafe {
             for s in &pass.broadcasts {
                 let (from, to) = (frame.at[s.from], frame.slot(s.slot));
                 frame.at[s.to] = to;
-                let from = Block { ptr: from.add(row * s.size), rows: 1, cols: 0 };
-                strided::copy(s.size, from, Block { ptr: to, rows: n as isize, cols: 1 }, count, n);
+                let from = StridedBlock { ptr: from.add(row * s.size), rows: 1, cols: 0 };
+                strided::copy(s.size, from, StridedBlock { ptr: to, rows: n as isize, cols: 1 }, count, n);
             }
             frame.run(bound, pass.steps.clone(), tile);
             for (i, f) in pass.reductions.iter().enumerate() {
@@ -313,13 +313,13 @@ impl<'a> Job<'a> {
                     frame.write(bound, w, tile);
                 }
             } else if p == 0 {
-                self.announce(Tile { r0: tile.r0 + count, ..tile });
+                self.announce(TileBounds { r0: tile.r0 + count, ..tile });
             }
         }
     }
 
     /// Prefetches the memory of a tile that the first pass will read, while later passes compute the tile before it.
-    fn announce(&self, tile: Tile) {
+    fn announce(&self, tile: TileBounds) {
         let program = self.bound.program;
         for step in &program.steps[program.passes[0].steps.clone()] {
             let StepKind::Load(n) = step.kind else { continue };
@@ -353,7 +353,7 @@ impl<'a> Job<'a> {
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); all passes of the block have ended, and no other task processes the block.
-    unsafe fn close(&self, frame: &mut Frame, block: Tile) {
+    unsafe fn close(&self, frame: &mut Frame, block: TileBounds) {
         let (bound, program) = (self.bound, self.bound.program);
         // SAFETY: *made for it*: the block is a tile of the outer level, and no other task processes it.
         unsafe {
@@ -376,7 +376,7 @@ impl<'a> Job<'a> {
         &self,
         frame: &mut Frame,
         p: usize,
-        block: Tile,
+        block: TileBounds,
         row: usize,
         part: Range<usize>,
         folders: &mut Folders<'_>,
@@ -384,7 +384,7 @@ impl<'a> Job<'a> {
         let (bound, program) = (self.bound, self.bound.program);
         let pass = &program.passes[p];
         let last = p + 1 == program.passes.len();
-        let cols = program.order == Order::Cols;
+        let cols = program.order == TileOrder::Cols;
         let step = match cols {
             true => program.inner.rows,
             false if self.reduce.in_place => part.len().max(1),
@@ -401,8 +401,8 @@ impl<'a> Job<'a> {
                         std::ptr::copy_nonoverlapping(from, to.add(r * block.nc * s.size), block.nc * s.size);
                     }
                 } else {
-                    let from = Block { ptr: from.add(row * s.size), rows: 0, cols: 0 };
-                    strided::copy(s.size, from, Block { ptr: to, rows: 0, cols: 1 }, 1, part.len().min(step));
+                    let from = StridedBlock { ptr: from.add(row * s.size), rows: 0, cols: 0 };
+                    strided::copy(s.size, from, StridedBlock { ptr: to, rows: 0, cols: 1 }, 1, part.len().min(step));
                 }
             }
             for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
@@ -416,8 +416,8 @@ impl<'a> Job<'a> {
             while i < part.end {
                 let count = step.min(part.end - i);
                 let tile = match cols {
-                    true => Tile { r0: i, nr: count, c0: block.c0, nc: block.nc, start: i * block.nc },
-                    false => Tile { r0: block.c0 + row, nr: 1, c0: i, nc: count, start: i },
+                    true => TileBounds { r0: i, nr: count, c0: block.c0, nc: block.nc, start: i * block.nc },
+                    false => TileBounds { r0: block.c0 + row, nr: 1, c0: i, nc: count, start: i },
                 };
                 frame.run(bound, pass.steps.clone(), tile);
                 for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {

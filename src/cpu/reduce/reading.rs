@@ -1,8 +1,8 @@
 //! Reductions that read memory in place, because the kernel computes nothing before it folds the elements.
 
 use super::{Folders, Job};
-use crate::cpu::program::{Dst, Order, Pass, PassReduction, Program, Step, StepKind};
-use crate::cpu::tiles::Tile;
+use crate::cpu::program::{Dst, PassReduction, Program, StepKind, TileLoop, TileOrder, TilePass};
+use crate::cpu::tiles::TileBounds;
 use std::ops::Range;
 
 /// Returns whether the program has a single pass that only folds loads that need no register. If rows are reduced one
@@ -11,8 +11,8 @@ use std::ops::Range;
 pub(super) fn folds_in_place(program: &Program) -> bool {
     let [pass] = &program.passes[..] else { return false };
     let steps = &program.steps[pass.steps.clone()];
-    let is_read = |s: &Step| match s.kind {
-        StepKind::Load(place) if program.order == Order::Cols => {
+    let is_read = |s: &TileLoop| match s.kind {
+        StepKind::Load(place) if program.order == TileOrder::Cols => {
             let p = &program.places[place];
             p.convert.is_none() && p.rows.step.is_some()
         }
@@ -35,7 +35,7 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
 }
 
 /// Returns the index of the place that the load with the number `id` reads.
-fn load_of(steps: &[Step], id: usize) -> Option<usize> {
+fn load_of(steps: &[TileLoop], id: usize) -> Option<usize> {
     let step = steps.iter().find(|s| s.id == id)?;
     if let StepKind::Load(place) = step.kind { Some(place) } else { None }
 }
@@ -48,8 +48,8 @@ impl Job<'_> {
     /// As for [`Job::walk`]; the folders are reset.
     pub(super) unsafe fn feed_where_they_lie(
         &self,
-        pass: &Pass,
-        block: Tile,
+        pass: &TilePass,
+        block: TileBounds,
         part: &Range<usize>,
         folders: &mut Folders<'_>,
     ) -> bool {

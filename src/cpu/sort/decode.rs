@@ -1,7 +1,7 @@
 //! Converts sorted keys back to elements.
 
 use super::task::{Task, run};
-use super::{Order, Target, Word, chunks, part};
+use super::{Order, SharedTarget, Word, chunks, part};
 use crate::cpu::share::share;
 
 /// Replaces sorted keys by their elements. Zeros and NaNs, which share keys, are copied from `elements` in their
@@ -12,7 +12,7 @@ pub(super) fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, s
         let (zero, nan) = (W::default().key(order), W::NAN_KEY);
         [zero, nan].map(|key| (keys.partition_point(|k| *k < key), keys.partition_point(|k| *k <= key)))
     });
-    let target = Target(keys.as_mut_ptr());
+    let target = SharedTarget(keys.as_mut_ptr());
     let tasks = chunks(length, shared);
     share(tasks, tasks == 1, |task| {
         let range = part(length, tasks, task);
@@ -25,7 +25,7 @@ pub(super) fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, s
         return;
     }
     let mut counts = vec![[0; 2]; tasks];
-    let of_tasks = Target(counts.as_mut_ptr());
+    let of_tasks = SharedTarget(counts.as_mut_ptr());
     share(tasks, tasks == 1, |task| {
         let own = run(Shares { elements: &elements[part(length, tasks, task)], infinity });
         // SAFETY: each task has its own element of `counts`, which nothing else uses meanwhile.

@@ -18,7 +18,7 @@ mod task;
 
 pub(super) use some::{argtopk, select};
 
-use super::operands::{Operands, Refused, Target, Words};
+use super::operands::{BitPattern, Refused, RoutineMemory, SharedTarget};
 use super::share::share;
 use super::threads::threads;
 use crate::base::dtype::DType;
@@ -48,7 +48,7 @@ struct Order<W> {
 }
 
 /// The bits of an element.
-trait Word: Words + Ord {
+trait Word: BitPattern + Ord {
     const BYTES: usize;
     /// The items that are sorted for positions: the key in the high bits, the position in the low bits.
     type Pair: Pair;
@@ -208,7 +208,7 @@ words! {
 }
 
 /// Runs `sort`.
-pub(super) fn sort(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn sort(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype.size() {
         1 => values::<u8>(call),
         2 => values::<u16>(call),
@@ -219,7 +219,7 @@ pub(super) fn sort(call: &mut Operands<'_>) -> Result<(), Refused> {
 }
 
 /// Runs `argsort`.
-pub(super) fn argsort(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(super) fn argsort(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype.size() {
         1 => positions::<u8>(call),
         2 => positions::<u16>(call),
@@ -249,12 +249,12 @@ fn each_range(rows: usize, length: usize, f: impl Fn(std::ops::Range<usize>) + S
     share(rows.div_ceil(each), rows * length <= TASK, |task| f(task * each..rows.min((task + 1) * each)));
 }
 
-fn values<W: Word>(call: &mut Operands<'_>) {
+fn values<W: Word>(call: &mut RoutineMemory<'_>) {
     let (length, descending) = (call.call.params[0] as usize, call.call.params[1] != 0);
     let order = W::order(call.call.operands[0].meta.dtype, descending);
     let elements = call.words::<W>(0);
     let Some((result, scratch)) = call.target::<W, W>() else { return };
-    let (result, scratch) = (Target(result), Target(scratch));
+    let (result, scratch) = (SharedTarget(result), SharedTarget(scratch));
     if length <= SHORT_SORT {
         return network::rows(elements, length, order, result);
     }
@@ -285,12 +285,12 @@ fn values<W: Word>(call: &mut Operands<'_>) {
     });
 }
 
-fn positions<W: Word>(call: &mut Operands<'_>) {
+fn positions<W: Word>(call: &mut RoutineMemory<'_>) {
     let (length, descending) = (call.call.params[0] as usize, call.call.params[1] != 0);
     let order = W::order(call.call.operands[0].meta.dtype, descending);
     let elements = call.words::<W>(0);
     let Some((result, scratch)) = call.target::<u64, W::Pair>() else { return };
-    let (result, scratch) = (Target(result), Target(scratch));
+    let (result, scratch) = (SharedTarget(result), SharedTarget(scratch));
     // pairs of 8 bytes fit in the result; for wider pairs there are two arrays in the scratch
     let fits = size_of::<W::Pair>() == 8;
     each_row(elements.len() / length, length, |row, shared| {
@@ -311,12 +311,12 @@ fn positions<W: Word>(call: &mut Operands<'_>) {
         // with this many digits, moving wide pairs by every digit takes longer than moving them by the highest digits
         // and then sorting groups whose highest digits are equal
         let wide = digits.len() > prefix::DIGITS + 1 && length <= u32::MAX as usize;
-        let row_scratch = Target(scratch.row(row, 2 * length).0.cast::<u64>());
+        let row_scratch = SharedTarget(scratch.row(row, 2 * length).0.cast::<u64>());
         if wide && prefix::sort(elements, order, digits[digits.len() - 1], [to, row_scratch], shared) {
             return;
         }
         let other = match fits {
-            true => Target(to.0.cast::<W::Pair>()),
+            true => SharedTarget(to.0.cast::<W::Pair>()),
             false => scratch.row(row, 2 * length).row(1, length),
         };
         let own = if fits { scratch.row(row, length) } else { scratch.row(row, 2 * length) };
@@ -379,7 +379,7 @@ fn digits(length: usize, bytes: usize, shared: bool, digit: impl Fn(usize, usize
 fn scatter<P: Copy + Send + Sync>(
     length: usize,
     shared: bool,
-    to: Target<P>,
+    to: SharedTarget<P>,
     item: impl Fn(usize) -> P + Sync,
     digit: impl Fn(P) -> usize + Sync,
 ) {
@@ -387,7 +387,7 @@ fn scatter<P: Copy + Send + Sync>(
     let each = length.div_ceil(chunks);
     let range = |chunk: usize| chunk * each..length.min((chunk + 1) * each);
     let mut tables = vec![[0usize; DIGITS]; chunks];
-    let target = Target(tables.as_mut_ptr());
+    let target = SharedTarget(tables.as_mut_ptr());
     share(chunks, chunks == 1, |chunk| {
         // SAFETY: each task has a table of its own in `tables`, which nothing else uses meanwhile.
         let table = unsafe { &mut *{ target }.0.add(chunk) };
@@ -400,7 +400,7 @@ fn scatter<P: Copy + Send + Sync>(
             place += std::mem::replace(&mut table[d], place);
         }
     }
-    let target = Target(tables.as_mut_ptr());
+    let target = SharedTarget(tables.as_mut_ptr());
     share(chunks, chunks == 1, |chunk| {
         // SAFETY: each task has a table of its own in `tables`, which nothing else uses meanwhile.
         let table = unsafe { &mut *{ target }.0.add(chunk) };

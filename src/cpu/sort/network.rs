@@ -3,9 +3,9 @@
 
 use super::decode::decode;
 use super::task::{Task, run};
-use super::{Order, Target, Word};
+use super::{Order, SharedTarget, Word};
 use crate::cpu::share::share;
-use crate::cpu::strided::{Block, copy};
+use crate::cpu::strided::{StridedBlock, copy};
 use crate::graph::routine::SHORT_SORT;
 #[cfg(target_arch = "x86_64")]
 use crate::math::simd::{Isa, isa};
@@ -23,20 +23,23 @@ const TASK: usize = 1 << 14;
 /// The elements of all columns at one index. It begins at a cache line, so that none of its vectors spans two lines.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-pub(super) struct Row<W>(pub [W; LANES]);
+pub(super) struct NetworkRow<W>(pub [W; LANES]);
 
 /// Memory for the keys of up to [`LANES`] rows, and for the same keys in columns.
 pub(super) struct Room<W> {
     pub keys: Vec<W>,
-    columns: Vec<Row<W>>,
+    columns: Vec<NetworkRow<W>>,
 }
 
 impl<W: Word> Room<W> {
     /// The number of elements from one row of the columns to the next.
-    const STEP: usize = size_of::<Row<W>>() / size_of::<W>();
+    const STEP: usize = size_of::<NetworkRow<W>>() / size_of::<W>();
 
     pub fn new() -> Room<W> {
-        Room { keys: vec![W::default(); SHORT_SORT * LANES], columns: vec![Row([W::default(); LANES]); SHORT_SORT] }
+        Room {
+            keys: vec![W::default(); SHORT_SORT * LANES],
+            columns: vec![NetworkRow([W::default(); LANES]); SHORT_SORT],
+        }
     }
 
     /// Sorts the first `length` keys of each of [`LANES`] rows of `keys`, which begin `step` elements apart. `step` is
@@ -55,7 +58,7 @@ impl<W: Word> Room<W> {
 }
 
 /// Sorts rows of at most [`SHORT_SORT`] elements.
-pub(super) fn rows<W: Word>(elements: &[W], length: usize, order: Order<W>, to: Target<W>) {
+pub(super) fn rows<W: Word>(elements: &[W], length: usize, order: Order<W>, to: SharedTarget<W>) {
     let rows = elements.len() / length;
     let each = (TASK / length).next_multiple_of(LANES);
     let tasks = rows.div_ceil(each);
@@ -143,8 +146,8 @@ unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usi
         }
         return;
     }
-    let from = Block { ptr: from.cast(), rows: from_step as isize, cols: 1 };
-    let to = Block { ptr: to.cast(), rows: 1, cols: to_step as isize };
+    let from = StridedBlock { ptr: from.cast(), rows: from_step as isize, cols: 1 };
+    let to = StridedBlock { ptr: to.cast(), rows: 1, cols: to_step as isize };
     // SAFETY: this function's conditions imply *inside* and *apart*.
     unsafe { copy(size_of::<W>(), from, to, rows, length) }
 }
@@ -221,7 +224,7 @@ fn quarters(x: [__m512i; 4]) -> [__m512i; 4] {
 
 /// Orders two elements of each column: the smaller one goes to row `i`, the larger one to row `j`.
 #[inline(always)]
-fn exchange<W: Word>(rows: &mut [Row<W>], i: usize, j: usize) {
+fn exchange<W: Word>(rows: &mut [NetworkRow<W>], i: usize, j: usize) {
     let (a, b) = (rows[i].0, rows[j].0);
     for lane in 0..LANES {
         rows[i].0[lane] = a[lane].min(b[lane]);
@@ -231,7 +234,7 @@ fn exchange<W: Word>(rows: &mut [Row<W>], i: usize, j: usize) {
 
 /// Sorts each column by Batcher's merge exchange: Knuth, The Art of Computer Programming 3, algorithm 5.2.2 M.
 #[inline(always)]
-fn network<W: Word>(rows: &mut [Row<W>]) {
+fn network<W: Word>(rows: &mut [NetworkRow<W>]) {
     let n = rows.len();
     let top = n.next_power_of_two() / 2;
     let mut p = top;

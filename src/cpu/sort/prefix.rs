@@ -1,7 +1,7 @@
 //! Sorts positions of keys of 8 bytes. They are first sorted by four bytes of the key, which fit one word together with
 //! the position, and then by the whole key where those bytes are equal.
 
-use super::{Order, Pair, Target, Word, chunks, scatter};
+use super::{Order, Pair, SharedTarget, Word, chunks, scatter};
 use crate::cpu::share::share;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -18,7 +18,7 @@ pub(super) fn sort<W: Word>(
     elements: &[W],
     order: Order<W>,
     top: usize,
-    [to, scratch]: [Target<u64>; 2],
+    [to, scratch]: [SharedTarget<u64>; 2],
     shared: bool,
 ) -> bool {
     let length = elements.len();

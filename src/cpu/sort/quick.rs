@@ -4,7 +4,7 @@
 use super::decode::decode;
 use super::network::{LANES, Room};
 use super::task::{Task, run};
-use super::{Order, Target, Word, each_range, part, shares_rows};
+use super::{Order, SharedTarget, Word, each_range, part, shares_rows};
 use crate::cpu::share::share;
 use crate::cpu::threads::threads;
 use crate::graph::routine::SHORT_SORT;
@@ -32,7 +32,7 @@ pub(super) fn rows<W: Word>(
     length: usize,
     order: Order<W>,
     partition: Partition<W>,
-    [to, spare]: [Target<W>; 2],
+    [to, spare]: [SharedTarget<W>; 2],
 ) {
     let rows = elements.len() / length;
     if shares_rows(rows, length) && threads() > 1 {
@@ -58,7 +58,13 @@ pub(super) fn rows<W: Word>(
 
 /// Sorts a row whose elements threads share: writes them, in order, to `to`, which has the same length. `spare` has the
 /// same length, and is scratch.
-fn shared<W: Word>(elements: &[W], order: Order<W>, partition: Partition<W>, to: Target<W>, spare: Target<W>) {
+fn shared<W: Word>(
+    elements: &[W],
+    order: Order<W>,
+    partition: Partition<W>,
+    to: SharedTarget<W>,
+    spare: SharedTarget<W>,
+) {
     let n = elements.len();
     let buckets = (n / BUCKET).clamp(2, BUCKETS);
     // the positions of the samples depend only on the length. Multiples of this number, modulo 2^32, are spread evenly
@@ -71,7 +77,7 @@ fn shared<W: Word>(elements: &[W], order: Order<W>, partition: Partition<W>, to:
     let blocks = n.div_ceil(BLOCK);
     // the ends of the parts of each block
     let mut ends = vec![0u32; blocks * buckets];
-    let target = Target(ends.as_mut_ptr());
+    let target = SharedTarget(ends.as_mut_ptr());
     share(blocks, false, |block| {
         let range = part(n, blocks, block);
         // SAFETY: each block has its own part of `spare`, which is as long as the row and belongs to this call, and of

@@ -2,8 +2,8 @@
 //! time linear in the number of elements.
 
 use super::task::{Task, run};
-use super::{Order, Pair, Target, Word, chunks, each_row, part};
-use crate::cpu::operands::{Operands, Refused};
+use super::{Order, Pair, SharedTarget, Word, chunks, each_row, part};
+use crate::cpu::operands::{Refused, RoutineMemory};
 use crate::cpu::share::share;
 use crate::graph::routine::{SELECT_COPIES, SELECTED};
 
@@ -14,7 +14,7 @@ const GROUP: usize = 64;
 const BITS: u32 = 12;
 
 /// Runs `argtopk`.
-pub(in crate::cpu) fn argtopk(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(in crate::cpu) fn argtopk(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype.size() {
         1 => first_positions::<u8>(call),
         2 => first_positions::<u16>(call),
@@ -25,7 +25,7 @@ pub(in crate::cpu) fn argtopk(call: &mut Operands<'_>) -> Result<(), Refused> {
 }
 
 /// Runs `select`.
-pub(in crate::cpu) fn select(call: &mut Operands<'_>) -> Result<(), Refused> {
+pub(in crate::cpu) fn select(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype.size() {
         1 => selected::<u8>(call),
         2 => selected::<u16>(call),
@@ -35,18 +35,18 @@ pub(in crate::cpu) fn select(call: &mut Operands<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-fn first_positions<W: Word>(call: &mut Operands<'_>) {
+fn first_positions<W: Word>(call: &mut RoutineMemory<'_>) {
     let (length, k) = (call.call.params[0] as usize, call.call.params[3] as usize);
     let order = W::order(call.call.operands[0].meta.dtype, call.call.params[1] != 0);
     let elements = call.words::<W>(0);
     let Some((result, _)) = call.target::<u64, u8>() else { return };
-    let result = Target(result);
+    let result = SharedTarget(result);
     each_row(elements.len() / length, length, |row, shared| {
         let elements = &elements[row * length..][..length];
         // a task keeps few elements compared with the number of elements that it reads
         let tasks = chunks(length, shared).min(length / (8 * k)).max(1);
         let mut kept: Vec<Vec<W::Pair>> = vec![vec![]; tasks];
-        let target = Target(kept.as_mut_ptr());
+        let target = SharedTarget(kept.as_mut_ptr());
         share(tasks, tasks == 1, |task| {
             let range = part(length, tasks, task);
             let first = range.start;
@@ -122,13 +122,13 @@ fn trim<W: Word>(kept: &mut Vec<W::Pair>, k: usize, last: W) -> W {
     last
 }
 
-fn selected<W: Word>(call: &mut Operands<'_>) {
+fn selected<W: Word>(call: &mut RoutineMemory<'_>) {
     let params = &call.call.params;
     let (length, low, high) = (params[0] as usize, params[3] as usize, params[4] as usize);
     let order = W::order(call.call.operands[0].meta.dtype, false);
     let elements = call.words::<W>(0);
     let Some((result, scratch)) = call.target::<W, W>() else { return };
-    let (result, scratch) = (Target(result), Target(scratch));
+    let (result, scratch) = (SharedTarget(result), SharedTarget(scratch));
     each_row(elements.len() / length, length, |row, shared| {
         let elements = &elements[row * length..][..length];
         let keys = match length > SELECT_COPIES {
@@ -170,11 +170,11 @@ fn pick<W: Word>(keys: &mut [W], [low, high]: [usize; 2]) -> [W; 2] {
 /// Returns the keys at two indices of the sorted order of a long row, and the last key. It counts the keys in each of
 /// up to 4,096 ranges between the least and the greatest key, and searches only the keys of the ranges that contain the
 /// two indices. `room` has space for as many keys as the row has elements.
-fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bool, room: Target<W>) -> [W; 3] {
+fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bool, room: SharedTarget<W>) -> [W; 3] {
     let length = elements.len();
     let tasks = chunks(length, shared);
     let mut ends = vec![[W::NAN_KEY; 2]; tasks];
-    let target = Target(ends.as_mut_ptr());
+    let target = SharedTarget(ends.as_mut_ptr());
     share(tasks, tasks == 1, |task| {
         let ends = run(Ends { elements: &elements[part(length, tasks, task)], order });
         // SAFETY: each task has its own element of `ends`, which nothing else uses meanwhile.
@@ -185,7 +185,7 @@ fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bo
     let shift = (u64::BITS - (greatest.wide() - least.wide()).leading_zeros()).saturating_sub(BITS);
     let range_of = |key: W| ((key.wide() - least.wide()) >> shift) as usize & ((1 << BITS) - 1);
     let mut tables = vec![[0u32; 1 << BITS]; tasks];
-    let target = Target(tables.as_mut_ptr());
+    let target = SharedTarget(tables.as_mut_ptr());
     share(tasks, tasks == 1, |task| {
         // SAFETY: each task has its own element of `tables`, which nothing else uses meanwhile.
         let table = unsafe { &mut *{ target }.0.add(task) };

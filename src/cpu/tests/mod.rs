@@ -22,7 +22,7 @@ crate::testing::unit_tests! {
 /// The lines of a plan that was not made by a caller.
 struct NoLines;
 
-impl crate::plan::backend::Lines for NoLines {
+impl crate::plan::backend::SourceLines for NoLines {
     fn of(&self, _: usize) -> Option<crate::base::error::Loc> {
         None
     }

@@ -2,7 +2,7 @@
 
 use crate::base::dtype::DType::{self, *};
 use crate::base::layout::{Shape, Strides};
-use crate::plan::kernel::{BufferRef, Caps, Kernel, KernelKind, Output, Plan, Step};
+use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, Kernel, KernelKind, Output, Step};
 
 /// Returns the dtypes of the inputs, or of the outputs, by number; bool for a number that no kernel uses.
 fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType> {
@@ -19,12 +19,12 @@ fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType
 
 /// Returns the plan of one kernel, with the temporaries and further kernels that a product may need. Its first input
 /// may be its output.
-pub(super) fn plan(kernel: Kernel) -> Plan {
+pub(super) fn plan(kernel: Kernel) -> ExecutionPlan {
     plan_for(kernel, &super::super::caps(), true)
 }
 
 /// Returns the plan of one kernel for a device. If `aliased`, its first input may be its output.
-pub(super) fn plan_for(kernel: Kernel, caps: &Caps, aliased: bool) -> Plan {
+pub(super) fn plan_for(kernel: Kernel, caps: &Caps, aliased: bool) -> ExecutionPlan {
     let mut temps = vec![];
     let mut temp = |bytes| {
         temps.push(bytes);
@@ -41,7 +41,7 @@ pub(super) fn plan_for(kernel: Kernel, caps: &Caps, aliased: bool) -> Plan {
     let outputs = operands(&kernels, |buffer| matches!(buffer, BufferRef::Output(_))).iter().map(of).collect();
     let steps = kernels.into_iter().map(Step::Nest).collect();
     let aliased = (0..inputs.len()).map(|i| i == 0 && aliased).collect();
-    Plan {
+    ExecutionPlan {
         inputs,
         aliased,
         id: 0,

@@ -16,7 +16,7 @@ use crate::plan::kernel::{BufferRef, Kernel};
 use smallvec::SmallVec;
 
 /// An operand in memory: a load or a store.
-pub(super) struct Place {
+pub(super) struct MemoryOperand {
     pub buffer: BufferRef,
     pub offset: isize,
     /// The lowest and the highest element that is accessed, counted from element 0.
@@ -60,7 +60,7 @@ pub(super) struct Threaded {
     pub code: Vec<Instr>,
     /// The index of the first instruction of each run (a chain of instructions that call one another).
     pub runs: SmallVec<[u32; 1]>,
-    pub places: SmallVec<[Place; 4]>,
+    pub places: SmallVec<[MemoryOperand; 4]>,
     pub fills: SmallVec<[Fill; 2]>,
     pub slots: usize,
     pub counters: SmallVec<[Counter; 1]>,
@@ -75,7 +75,7 @@ pub(super) struct Threaded {
     pub streamed: Option<usize>,
 }
 
-heap! { Instr: ; Place: rows; Fill: ; Counter: rows; Threaded: code, runs, places, fills, counters; }
+heap! { Instr: ; MemoryOperand: rows; Fill: ; Counter: rows; Threaded: code, runs, places, fills, counters; }
 
 /// The sizes in bytes of a task's scratch for small programs, and for the largest ones: 128 values, loads and stores
 /// (`MOST_PARTS` in `plan/schedule/threaded.rs`) of at most 512 bytes each.

@@ -1,7 +1,7 @@
 //! The values of a kernel: one statement each, in the order of the kernel's straight-line code.
 
 use super::text::{Text, line};
-use super::{ERROR_SLOTS, Form, Variant, access};
+use super::{ERROR_SLOTS, ParamPositions, Variant, access};
 use crate::base::dtype::Compute;
 use crate::base::error::{ErrorKind, Fault};
 use crate::graph::ufunc::Ufunc;
@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) type Fallible<T> = Result<T, Fault>;
 
 /// A Philox block: the value of its index, its number, and the scalars of its key.
-pub(super) type Block = (usize, u8, [usize; 3]);
+pub(super) type PhiloxBlock = (usize, u8, [usize; 3]);
 
 /// Writes the functions of one kernel.
 pub(super) struct Body<'a> {
     pub kernel: &'a Kernel,
-    pub form: &'a Form,
+    pub form: &'a ParamPositions,
     pub variant: &'a Variant,
     /// The passes over the inner space; empty if the kernel has no inner space.
     pub passes: &'a Passes,
@@ -29,11 +29,11 @@ pub(super) struct Body<'a> {
     /// For each value, whether it must be opaque to compilers where other operations use it.
     guarded: Vec<bool>,
     /// The Philox blocks in scope. Each is named after the value whose statement declared it.
-    philox: HashMap<Block, usize>,
+    philox: HashMap<PhiloxBlock, usize>,
 }
 
 impl<'a> Body<'a> {
-    pub fn new(kernel: &'a Kernel, form: &'a Form, variant: &'a Variant) -> Body<'a> {
+    pub fn new(kernel: &'a Kernel, form: &'a ParamPositions, variant: &'a Variant) -> Body<'a> {
         let mut columns: Vec<String> = (0..kernel.loads.len()).map(|n| format!("in{n}")).collect();
         columns.extend((0..kernel.stores.len()).map(|n| format!("out{n}")));
         columns.resize(form.columns, String::new());
@@ -191,7 +191,7 @@ impl<'a> Body<'a> {
     }
 
     /// Returns the Philox blocks of the kernel, each with the first value that uses it.
-    pub fn philox_blocks(&self) -> BTreeMap<Block, usize> {
+    pub fn philox_blocks(&self) -> BTreeMap<PhiloxBlock, usize> {
         let mut blocks = BTreeMap::new();
         for (i, v) in self.kernel.values.iter().enumerate() {
             if let Op::Philox { index, word, slots } = v.op {

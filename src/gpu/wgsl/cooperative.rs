@@ -7,7 +7,7 @@ use super::library::Count;
 use super::matmul::FACTORS;
 use super::text::{Text, line};
 use super::{Fetch, access};
-use crate::base::caps::tiles::Blocks;
+use crate::base::caps::tiles::CooperativeTile;
 use crate::base::dtype::DType;
 use crate::base::error::{ErrorKind, Fault};
 use crate::plan::kernel::CHAIN;
@@ -17,7 +17,7 @@ use crate::plan::kernel::CHAIN;
 pub(super) const ENABLES: &str = "enable f16;\nenable wgpu_int16;\nenable wgpu_cooperative_matrix;";
 
 /// Returns the counts of a subgroup's small matrices.
-pub(super) fn counts(blocks: Blocks) -> [Count; 2] {
+pub(super) fn counts(blocks: CooperativeTile) -> [Count; 2] {
     let [rows, columns] = blocks.block().map(|n| n / (blocks.side as usize).max(1));
     [("row", "ROW", rows), ("column", "COLUMN", columns)]
 }
@@ -34,7 +34,7 @@ impl Body<'_> {
             return Err(Fault::new(ErrorKind::Internal, "a product without blocks"));
         };
         let mut out = Text::default();
-        let (Blocks { side, tile }, [rows, columns], depth) = (blocks, blocks.block(), blocks.depth());
+        let (CooperativeTile { side, tile }, [rows, columns], depth) = (blocks, blocks.block(), blocks.depth());
         line!(out, "alias T = f32;\nalias Four = vec4<f16>;\nconst TILE = {side}u;\nconst SIDE = {tile}u;");
         line!(out, "const BLOCK_ROWS = {rows}u;\nconst BLOCK_COLUMNS = {columns}u;\nconst STEP = {depth}u;");
         for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sums", "f32, C")] {

@@ -46,7 +46,7 @@ impl Body<'_> {
         line!(out, "");
     }
 
-    /// Writes the struct of the parameters. Rust fills the same words by number: [`super::Form`] defines where each one
+    /// Writes the struct of the parameters. Rust fills the same words by number: [`super::ParamPositions`] defines where each one
     /// is.
     fn parameters(&self, out: &mut Text) {
         line!(

@@ -1,7 +1,7 @@
 //! Writes the functions and constants that `shaders/elementwise.wgsl` uses.
 
 use super::body::{Body, Fallible, is_load};
-use super::place::Space;
+use super::place::IndexSpace;
 use super::text::{Text, line};
 use super::{StoreMode, access, packing};
 
@@ -17,7 +17,7 @@ impl Body<'_> {
         }
         line!(out, "");
         let all: Vec<usize> = (0..self.kernel.values.len()).collect();
-        self.load_element(&mut out, Space::Outer, &all);
+        self.load_element(&mut out, IndexSpace::Outer, &all);
         line!(out, "fn store_element(element: Element, unit: u32, is_last: bool) {{");
         self.element_values(&mut out, &all)?;
         line!(out, "}}");
@@ -26,11 +26,11 @@ impl Body<'_> {
 
     /// Writes the struct `Element`, and the function `load_element` that fills it. The struct has the outer places of
     /// `values` and of all stores, and a field for each load among `values`.
-    pub fn load_element(&self, out: &mut Text, space: Space, values: &[usize]) {
+    pub fn load_element(&self, out: &mut Text, space: IndexSpace, values: &[usize]) {
         // the elements of woven stores follow that of the first
         let columns = self.columns_of(|v| values.contains(&v), |n| n.is_multiple_of(self.variant.woven.into()));
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
-        let index = if space == Space::Matrix { "corner: Corner, line: u32, column: u32" } else { "index: u32" };
+        let index = if space == IndexSpace::Matrix { "corner: Corner, line: u32, column: u32" } else { "index: u32" };
         self.place_struct(out, "Element", space, &columns, &loads);
         line!(out, "fn load_element({index}) -> Element {{");
         self.find_places(out, "element", "Element", space, &columns);

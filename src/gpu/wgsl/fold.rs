@@ -7,14 +7,14 @@ use super::text::{Text, line};
 use super::{FOLD, access};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{ErrorKind, Fault};
-use crate::graph::ufunc::{Extreme, Form, Operand, Order, Program, Step, Ufunc};
-use crate::plan::kernel::{Gives, Op, Reduction, Source};
+use crate::graph::ufunc::{Extreme, FoldOperation, FoldOrder, FoldProgram, FoldStep, Form, Ufunc};
+use crate::plan::kernel::{Gives, KernelReduction, Op, Source};
 
 /// A reduction or scan of a kernel, and the number of the value that it computes.
 #[derive(Clone, Copy)]
 pub(super) struct Folding<'a> {
     pub value: usize,
-    pub r: &'a Reduction,
+    pub r: &'a KernelReduction,
     pub is_scan: bool,
 }
 
@@ -197,7 +197,9 @@ impl<'a> Body<'a> {
     /// long chain would lose digits.
     fn cascades(&self, f: Folding<'_>) -> bool {
         match f.written() {
-            Written::Function(_) | Written::Key(..) | Written::Best(_) => f.r.fold.order(f.r.element) == Order::Tree,
+            Written::Function(_) | Written::Key(..) | Written::Best(_) => {
+                f.r.fold.order(f.r.element) == FoldOrder::Tree
+            }
             Written::Formulas => !f.r.fold.is_exact(f.r.element),
         }
     }
@@ -273,9 +275,9 @@ impl<'a> Body<'a> {
     }
 
     /// Writes the statements of a program. Returns the names of its results.
-    fn program(&self, out: &mut Text, program: &Program) -> Fallible<Vec<String>> {
+    fn program(&self, out: &mut Text, program: &FoldProgram) -> Fallible<Vec<String>> {
         let mut names: Vec<String> = Vec::with_capacity(program.steps.len());
-        for (i, Step { gives, compute }) in program.steps.iter().enumerate() {
+        for (i, FoldStep { gives, compute }) in program.steps.iter().enumerate() {
             let component = |state: &str, n: &usize| match compute {
                 Compute::Bool => format!("({state}.c{n} != 0u)"),
                 Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
@@ -283,13 +285,15 @@ impl<'a> Body<'a> {
                 }
             };
             let text = match gives {
-                Operand::Element => "x".to_string(),
-                Operand::Position => "position".to_string(),
-                Operand::A(n) => component("a", n),
-                Operand::B(n) => component("b", n),
-                Operand::Number(bits) => access::constant(*bits, *compute),
-                Operand::Cast(of) => access::cast(program.steps[*of].compute.dtype(), compute.dtype(), &names[*of]),
-                Operand::Call(row, args) => {
+                FoldOperation::Element => "x".to_string(),
+                FoldOperation::Position => "position".to_string(),
+                FoldOperation::A(n) => component("a", n),
+                FoldOperation::B(n) => component("b", n),
+                FoldOperation::Number(bits) => access::constant(*bits, *compute),
+                FoldOperation::Cast(of) => {
+                    access::cast(program.steps[*of].compute.dtype(), compute.dtype(), &names[*of])
+                }
+                FoldOperation::Call(row, args) => {
                     let by = row.typed_operand(args).map_or(*compute, |a| program.steps[*a].compute);
                     // as between a kernel's values, no compiler may see how the operands of a float function were
                     // computed

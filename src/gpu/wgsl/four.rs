@@ -3,7 +3,7 @@
 
 use super::access;
 use super::body::{Body, Fallible, is_load};
-use super::place::Space;
+use super::place::IndexSpace;
 use super::rare::FOUR;
 use super::text::{Text, line};
 use super::{Fetch, packing};
@@ -29,14 +29,14 @@ impl Body<'_> {
         let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
         let places = self.columns_of(|_| true, |_| true);
         let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();
-        self.four_structs(&mut out, "", Space::Outer, &places, (&later, &loads));
+        self.four_structs(&mut out, "", IndexSpace::Outer, &places, (&later, &loads));
         if has_squares {
             self.fetch_lines(&mut out);
             line!(out, "fn load_four_of_line(batch: u32, line: u32, column: u32, own: u32) -> Four {{");
-            self.find_places(&mut out, "places", "Places", Space::Square, &places);
+            self.find_places(&mut out, "places", "Places", IndexSpace::Square, &places);
         } else {
             line!(out, "fn load_four(index: u32, left: u32) -> Four {{");
-            self.find_places(&mut out, "places", "Places", Space::Outer, &places);
+            self.find_places(&mut out, "places", "Places", IndexSpace::Outer, &places);
         }
         self.load_four(&mut out, "", "params.axes[0]", &loads, &later);
 
@@ -89,7 +89,7 @@ impl Body<'_> {
         &self,
         out: &mut Text,
         suffix: &str,
-        space: Space,
+        space: IndexSpace,
         places: &[usize],
         (later, loads): (&[usize], &[usize]),
     ) {
@@ -108,9 +108,9 @@ impl Body<'_> {
         let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| inner(*v) && is_load(kernel, *v)).collect();
         let later = self.columns_of(|v| inner(v) && !is_load(kernel, v), |_| false);
         let places = self.columns_of(inner, |_| false);
-        self.four_structs(out, "", Space::Inner, &places, (&later, &loads));
+        self.four_structs(out, "", IndexSpace::Inner, &places, (&later, &loads));
         line!(out, "fn load_four(row: Row, index: u32, left: u32) -> Four {{");
-        self.find_places(out, "places", "Places", Space::Inner, &places);
+        self.find_places(out, "places", "Places", IndexSpace::Inner, &places);
         self.load_four(out, "", "params.axes[params.header.outer_rank]", &loads, &later);
     }
 
@@ -194,7 +194,7 @@ impl Body<'_> {
         line!(out, "\nstruct Fetched {{");
         columns.iter().for_each(|c| line!(out, "at_{}: u32,", self.columns[*c]));
         line!(out, "}}\n\nfn fetch_lines(batch: u32, line: u32, column: u32, to: u32) {{");
-        self.find_places(out, "places", "Fetched", Space::Square, &columns);
+        self.find_places(out, "places", "Fetched", IndexSpace::Square, &columns);
         if columns.iter().any(|c| self.fetch(*c) == Some(Fetch::Across)) {
             line!(out, "let left = lines.extent - line;");
         }

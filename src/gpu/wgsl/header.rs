@@ -9,11 +9,11 @@ macro_rules! header {
     ($($(#[$doc:meta])* $field:ident,)*) => {
         /// The first words of a dispatch's parameters. `shaders/lib/frame.wgsl` documents the fields.
         #[derive(Clone, Copy, Default, Debug)]
-        pub(crate) struct Header {
+        pub(crate) struct ParamHeader {
             $($(#[$doc])* pub $field: u32,)*
         }
 
-        impl Header {
+        impl ParamHeader {
             /// The fields' names, in the order of the words.
             #[cfg(feature = "testing")]
             pub const FIELDS: &[&str] = &[$(stringify!($field)),*];

@@ -6,7 +6,7 @@ use crate::plan::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Sour
 use smallvec::SmallVec;
 
 /// Words that identify a kernel's source.
-pub(crate) type Key = SmallVec<[u64; 48]>;
+pub(crate) type ShaderKey = SmallVec<[u64; 48]>;
 
 fn mode_word(mode: IndexMode) -> u64 {
     match mode {
@@ -18,7 +18,7 @@ fn mode_word(mode: IndexMode) -> u64 {
 
 /// Adds what the source of a product has as constants if k has several axes: the extents of axes, and their rows in the
 /// table of axes.
-fn axes_of_factors(k: &mut Key, kernel: &Kernel, variant: &Variant) {
+fn axes_of_factors(k: &mut ShaderKey, kernel: &Kernel, variant: &Variant) {
     k.extend(variant.nested.as_ref().map(|_| kernel.outer.len() as u64));
     for side in variant.nested.iter().flatten() {
         k.push(side.len() as u64);
@@ -34,8 +34,8 @@ fn facts(variant: &Variant) -> u64 {
 }
 
 /// Returns everything that a kernel's source depends on, as words.
-pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
-    let mut k: Key = SmallVec::new();
+pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> ShaderKey {
+    let mut k: ShaderKey = SmallVec::new();
     let kind = match kernel.kind {
         KernelKind::Elementwise => 0,
         KernelKind::Reduce(_) => 1,

@@ -4,7 +4,7 @@
 use super::body::{Body, Fallible, is_load};
 use super::four::of_words;
 use super::library::{self, Count};
-use super::place::{Place, Space};
+use super::place::{IndexSpace, Place};
 use super::rare::FOUR;
 use super::text::{Text, line};
 use super::{FACTOR, Fetch, StoreMode, access, words_of_four};
@@ -114,7 +114,7 @@ impl Body<'_> {
     /// Writes the functions that find the places of an element in the operands of the epilogue, and load its values.
     fn corners(&self, out: &mut Text, epilogue: &[usize]) {
         let columns = self.columns_of(|v| epilogue.contains(&v), |_| true);
-        self.place_struct(out, "Corner", Space::Matrix, &columns, &[]);
+        self.place_struct(out, "Corner", IndexSpace::Matrix, &columns, &[]);
         line!(out, "fn find_corner(batch: u32) -> Corner {{\nvar corner: Corner;");
         let place = |c: &usize| {
             let name = &self.columns[*c];
@@ -124,7 +124,7 @@ impl Body<'_> {
         places.iter().for_each(|p| line!(out, "{} = {};", p.name, p.start));
         self.add_batch(out, &places);
         line!(out, "return corner;\n}}\n");
-        self.load_element(out, Space::Matrix, epilogue);
+        self.load_element(out, IndexSpace::Matrix, epilogue);
     }
 
     /// Writes the function that computes the epilogue of an element of the product, and stores it.
@@ -212,9 +212,9 @@ impl Body<'_> {
     /// Writes the function that loads the sum from which the product continues, if there is one.
     pub fn load_sum(&self, out: &mut Text) {
         let Op::Dot { from: Some(n), .. } = self.kernel.values[0].op else { return };
-        self.place_struct(out, "Sum", Space::Square, &[n], &[]);
+        self.place_struct(out, "Sum", IndexSpace::Square, &[n], &[]);
         line!(out, "fn load_sum(batch: u32, line: u32, column: u32) -> T {{");
-        self.find_places(out, "sum", "Sum", Space::Square, &[n]);
+        self.find_places(out, "sum", "Sum", IndexSpace::Square, &[n]);
         line!(out, "return load_in{n}(sum.at_in{n});\n}}\n");
     }
 
@@ -247,7 +247,7 @@ impl Body<'_> {
         line!(out, "fn place_{name}(line: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
         let place = || Place { column: n, name: "at".to_string(), start: "line".to_string() };
         match &self.variant.nested {
-            None => self.set_places(out, Space::Inner, &[place()]),
+            None => self.set_places(out, IndexSpace::Inner, &[place()]),
             Some([.., k]) => {
                 let first = self.kernel.outer.len().max(3);
                 let rows: Vec<usize> = (first..=first + k.len()).collect();

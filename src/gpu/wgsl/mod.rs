@@ -1,5 +1,5 @@
 //! Generates the WGSL source of a kernel, by a pure function that tests can call without a device. Extents, strides,
-//! offsets and scalars are not in the source but in the parameters ([`Form`] defines where), so one source serves many
+//! offsets and scalars are not in the source but in the parameters ([`ParamPositions`] defines where), so one source serves many
 //! layouts of an operation.
 
 mod access;
@@ -25,8 +25,8 @@ mod together;
 
 pub(crate) use access::{packing, stored_words, words};
 pub(crate) use four::words_of_four;
-pub(crate) use header::{HEADER, Header};
-pub(crate) use key::{Key, key};
+pub(crate) use header::{HEADER, ParamHeader};
+pub(crate) use key::{ShaderKey, key};
 pub(crate) use library::Dialect;
 pub(crate) use routine::{
     PARAMS as ROUTINE_PARAMS, generate as generate_routine, key as routine_key, params as routine_params,
@@ -201,7 +201,7 @@ fn note(id: u32, slot: u32, low: u32, high: u32) {
 
 /// The positions of a kernel's data in the parameters.
 #[derive(Clone, Debug)]
-pub(crate) struct Form {
+pub(crate) struct ParamPositions {
     /// The numbers of the run-time scalars that the kernel uses. The parameters hold two words for each, from
     /// [`HEADER`] on.
     pub scalars: Vec<usize>,
@@ -228,8 +228,8 @@ pub(crate) struct Form {
     pub checks: bool,
 }
 
-impl Form {
-    pub fn of(kernel: &Kernel) -> Form {
+impl ParamPositions {
+    pub fn of(kernel: &Kernel) -> ParamPositions {
         let (mut scalars, mut gathers, mut indices) = (Vec::new(), Vec::new(), Vec::new());
         let mut columns = kernel.loads.len() + kernel.stores.len();
         let mut checks = false;
@@ -264,7 +264,17 @@ impl Form {
         let scattered: Vec<usize> = (0..kernel.stores.len()).filter(is_scattered).collect();
         let offsets = HEADER + 2 * (scalars.len() + gathers.len() + scattered.len());
         let table = (offsets + columns).div_ceil(4);
-        Form { scalars, gathers, scattered, indices, columns, offsets, table, row: (1 + columns).div_ceil(4), checks }
+        ParamPositions {
+            scalars,
+            gathers,
+            scattered,
+            indices,
+            columns,
+            offsets,
+            table,
+            row: (1 + columns).div_ceil(4),
+            checks,
+        }
     }
 
     /// Returns how many vectors of four words the parameters need for `rank` axes, rounded up to one of a few classes,
@@ -308,7 +318,12 @@ fn frame(size: u32) -> Cow<'static, str> {
 /// Returns the source of a kernel: the frame, the declarations and functions that are written for this kernel, the
 /// functions of `shaders/lib` that it calls, and the parts that it uses of the shader file for its kind of kernel.
 /// Only the functions of the library depend on the dialect.
-pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, dialect: Dialect) -> Result<String, Fault> {
+pub(crate) fn generate(
+    kernel: &Kernel,
+    form: &ParamPositions,
+    variant: &Variant,
+    dialect: Dialect,
+) -> Result<String, Fault> {
     let Parts { head, declarations, written, rest } = parts(kernel, form, variant)?;
     let written = rare::with_quick_paths(&written, library::quick(dialect));
     let library = library::needed(&format!("{declarations}{written}"), dialect);
@@ -337,7 +352,7 @@ fn assembled(parts: &[&str]) -> String {
     text
 }
 
-fn parts(kernel: &Kernel, form: &Form, variant: &Variant) -> Result<Parts, Fault> {
+fn parts(kernel: &Kernel, form: &ParamPositions, variant: &Variant) -> Result<Parts, Fault> {
     let mut body = Body::new(kernel, form, variant);
     let blocks = variant.groups.blocks;
     let written = match kernel.kind {

@@ -4,11 +4,11 @@
 use super::Fetch;
 use super::body::Body;
 use super::text::{Text, line};
-use crate::plan::kernel::{Axes, KernelKind, Op};
+use crate::plan::kernel::{AxisIndexing, KernelKind, Op};
 
 /// The space whose linear index is split into an index along each axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Space {
+pub(super) enum IndexSpace {
     Outer,
     /// The outer space, indexed by its last axis (`column`), the axis before it in the table (`line`), and the linear
     /// index of the other axes (`batch`).
@@ -85,8 +85,8 @@ impl Body<'_> {
     }
 
     /// Returns the step of a column along the last axis of `space`, if the variant knows it.
-    fn known_step(&self, column: usize, space: Space) -> Option<u32> {
-        let of_fours = if self.kernel.kind == KernelKind::Elementwise { Space::Outer } else { Space::Inner };
+    fn known_step(&self, column: usize, space: IndexSpace) -> Option<u32> {
+        let of_fours = if self.kernel.kind == KernelKind::Elementwise { IndexSpace::Outer } else { IndexSpace::Inner };
         if space != of_fours || self.kernel.kind == KernelKind::Matmul {
             return None;
         }
@@ -102,9 +102,9 @@ impl Body<'_> {
 
     /// Writes a WGSL struct with the places in `columns` and the values in `values`. A struct for an element of `inner`
     /// also has the element's index.
-    pub fn place_struct(&self, out: &mut Text, name: &str, space: Space, columns: &[usize], values: &[usize]) {
+    pub fn place_struct(&self, out: &mut Text, name: &str, space: IndexSpace, columns: &[usize], values: &[usize]) {
         line!(out, "struct {name} {{");
-        if space == Space::Inner {
+        if space == IndexSpace::Inner {
             line!(out, "index: u32,");
         }
         for c in columns {
@@ -127,17 +127,17 @@ impl Body<'_> {
 
     /// Writes the statements that declare the variable `var` of the struct `of` (written by [`Body::place_struct`]),
     /// and set its places for the linear index `index`.
-    pub fn find_places(&self, out: &mut Text, var: &str, of: &str, space: Space, columns: &[usize]) {
+    pub fn find_places(&self, out: &mut Text, var: &str, of: &str, space: IndexSpace, columns: &[usize]) {
         line!(out, "var {var}: {of};");
-        if space == Space::Inner {
+        if space == IndexSpace::Inner {
             line!(out, "{var}.index = index;");
         }
         let place = |c: &usize| {
             let name = &self.columns[*c];
             let start = match space {
-                Space::Outer | Space::Square => self.parameter("params.offset_", *c),
-                Space::Matrix => format!("corner.at_{name}"),
-                Space::Inner => format!("row.at_{name}"),
+                IndexSpace::Outer | IndexSpace::Square => self.parameter("params.offset_", *c),
+                IndexSpace::Matrix => format!("corner.at_{name}"),
+                IndexSpace::Inner => format!("row.at_{name}"),
             };
             Place { column: *c, name: format!("{var}.at_{name}"), start }
         };
@@ -146,27 +146,31 @@ impl Body<'_> {
 
     /// Writes the statements that split `index` into an index along each axis, and set each place to its start plus the
     /// sum of these indices times the strides of its column.
-    pub fn set_places(&self, out: &mut Text, space: Space, places: &[Place]) {
+    pub fn set_places(&self, out: &mut Text, space: IndexSpace, places: &[Place]) {
         if places.is_empty() {
             return;
         }
         // the rows of the table for the last axis and the axis before it, and the number of axes that the source is
         // written for
         let (row, next, class) = match space {
-            Space::Square => {
+            IndexSpace::Square => {
                 self.set_places_of_matrix(out, places);
                 return self.add_batch(out, places);
             }
-            Space::Matrix => return self.set_places_of_matrix(out, places),
-            Space::Outer => ("0", "1", self.variant.groups.axes[0]),
+            IndexSpace::Matrix => return self.set_places_of_matrix(out, places),
+            IndexSpace::Outer => ("0", "1", self.variant.groups.axes[0]),
             // of a product without a batch, whose table has three outer axes
-            Space::Inner if self.kernel.kind == KernelKind::Matmul && self.variant.groups.axes[0] != Axes::Any => {
+            IndexSpace::Inner
+                if self.kernel.kind == KernelKind::Matmul && self.variant.groups.axes[0] != AxisIndexing::Any =>
+            {
                 ("3", "4", self.variant.groups.axes[1])
             }
-            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.groups.axes[1]),
+            IndexSpace::Inner => {
+                ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.groups.axes[1])
+            }
         };
         match class {
-            Axes::One => {
+            AxisIndexing::One => {
                 line!(out, "let axis = params.axes[{row}];");
                 for p in places {
                     let step = match self.known_step(p.column, space) {
@@ -177,7 +181,7 @@ impl Body<'_> {
                     line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.start, &step]));
                 }
             }
-            Axes::Two => {
+            AxisIndexing::Two => {
                 line!(out, "let last = params.axes[{row}];\nlet first = params.axes[{next}];");
                 line!(out, "let line = index / last.extent;\nlet column = index - line * last.extent;");
                 for p in places {
@@ -185,11 +189,13 @@ impl Body<'_> {
                     line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.start, &steps[0], &steps[1]]));
                 }
             }
-            Axes::Any => {
+            AxisIndexing::Any => {
                 places.iter().for_each(|p| line!(out, "{} = {};", p.name, p.start));
                 let (first, end) = match space {
-                    Space::Outer | Space::Square | Space::Matrix => ("0u", "params.header.outer_rank"),
-                    Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + params.header.inner_rank"),
+                    IndexSpace::Outer | IndexSpace::Square | IndexSpace::Matrix => ("0u", "params.header.outer_rank"),
+                    IndexSpace::Inner => {
+                        ("params.header.outer_rank", "params.header.outer_rank + params.header.inner_rank")
+                    }
                 };
                 self.loop_over_axes(out, places, "index", (first, end));
             }
@@ -222,7 +228,7 @@ impl Body<'_> {
     pub fn first_of_batch(&self) -> Option<usize> {
         let first = 2 + self.kernel.sides().iter().sum::<usize>();
         let is_batched = self.variant.nested.is_none() || first < self.kernel.outer.len();
-        (self.variant.groups.axes[0] == Axes::Any && is_batched).then_some(first)
+        (self.variant.groups.axes[0] == AxisIndexing::Any && is_batched).then_some(first)
     }
 
     /// Returns the rows of the table for the axes of a product's rows (side 0) or columns (side 1), fastest first.

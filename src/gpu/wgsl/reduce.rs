@@ -1,7 +1,7 @@
 //! Writes the functions and constants that `shaders/reduce.wgsl` uses.
 
 use super::body::{Body, Fallible, is_load};
-use super::place::Space;
+use super::place::IndexSpace;
 use super::text::{Text, line};
 use crate::plan::kernel::Op;
 
@@ -60,9 +60,9 @@ impl Body<'_> {
         let (kernel, values) = (self.kernel, &self.kernel.values);
         let columns = self.columns_of(|v| values[v].inner, |_| false);
         let loads: Vec<usize> = (0..values.len()).filter(|v| values[*v].inner && is_load(kernel, *v)).collect();
-        self.place_struct(out, "Element", Space::Inner, &columns, &loads);
+        self.place_struct(out, "Element", IndexSpace::Inner, &columns, &loads);
         line!(out, "fn load_element(row: Row, index: u32) -> Element {{");
-        self.find_places(out, "element", "Element", Space::Inner, &columns);
+        self.find_places(out, "element", "Element", IndexSpace::Inner, &columns);
         self.load_into(out, "element", &loads);
         line!(out, "return element;\n}}\n");
     }
@@ -77,9 +77,9 @@ impl Body<'_> {
     ) -> Fallible<()> {
         let columns = self.columns_of(|_| true, |_| true);
         let fields: Vec<usize> = (0..self.kernel.values.len()).filter(|v| fields(*v)).collect();
-        self.place_struct(out, "Row", Space::Outer, &columns, &fields);
+        self.place_struct(out, "Row", IndexSpace::Outer, &columns, &fields);
         line!(out, "fn load_row(index: u32) -> Row {{");
-        self.find_places(out, "row", "Row", Space::Outer, &columns);
+        self.find_places(out, "row", "Row", IndexSpace::Outer, &columns);
         self.name_values(|v| format!("row.v{v}"));
         self.values(out, "row", Some("row"), |v| fields.contains(&v) && known(v))?;
         line!(out, "return row;\n}}\n");

@@ -2,37 +2,37 @@
 //! the dtypes of the operands.
 
 use super::access::{self, packing, words};
-use super::key::Key;
+use super::key::ShaderKey;
 use super::text::{Text, line};
 use super::{
     Access, Dialect, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, frame, library,
 };
 use crate::base::dtype::DType;
-use crate::graph::routine::{Pass, Place, key_bits, slot_words};
+use crate::graph::routine::{GpuPass, RoutineOperand, key_bits, slot_words};
 use crate::plan::kernel::{RoutineCall, RoutinePass, Whole};
 
 /// Returns the operands, results and scratch memories that a pass binds, in the order of its bindings.
-fn places(pass: &Pass) -> impl Iterator<Item = Place> {
+fn places(pass: &GpuPass) -> impl Iterator<Item = RoutineOperand> {
     pass.along.iter().chain(pass.whole).copied()
 }
 
 /// Returns the operand or result that `place` names, or `None` for scratch memory.
-fn whole(call: &RoutineCall, place: Place) -> Option<&Whole> {
+fn whole(call: &RoutineCall, place: RoutineOperand) -> Option<&Whole> {
     match place {
-        Place::Operand(n) => call.operands.get(n),
-        Place::Result(n) => call.results.get(n),
-        Place::Scratch(_) | Place::Shared(_) => None,
+        RoutineOperand::Operand(n) => call.operands.get(n),
+        RoutineOperand::Result(n) => call.results.get(n),
+        RoutineOperand::Scratch(_) | RoutineOperand::Shared(_) => None,
     }
 }
 
 /// Returns the name of an operand, a result or a scratch memory in the source of a pass. Scratch memories are numbered
 /// in the pass's order.
-fn name(pass: &Pass, place: Place) -> String {
-    let is_scratch = |place: &&Place| matches!(place, Place::Scratch(_) | Place::Shared(_));
+fn name(pass: &GpuPass, place: RoutineOperand) -> String {
+    let is_scratch = |place: &&RoutineOperand| matches!(place, RoutineOperand::Scratch(_) | RoutineOperand::Shared(_));
     match place {
-        Place::Operand(n) => format!("in{n}"),
-        Place::Result(n) => format!("out{n}"),
-        Place::Scratch(_) | Place::Shared(_) => {
+        RoutineOperand::Operand(n) => format!("in{n}"),
+        RoutineOperand::Result(n) => format!("out{n}"),
+        RoutineOperand::Scratch(_) | RoutineOperand::Shared(_) => {
             let at = pass.whole.iter().filter(is_scratch).position(|p| *p == place);
             format!("scratch{}", at.unwrap_or_default())
         }
@@ -42,13 +42,13 @@ fn name(pass: &Pass, place: Place) -> String {
 /// Returns the operands, results and scratch memories of a pass, each with its binding. Words that several invocations
 /// may write are atomic: the words of shared scratch memory, and the words of a result with narrow elements, because
 /// several elements lie in one word.
-pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
-    let slot = |place: Place| match (place, whole(call, place)) {
-        (Place::Operand(_), Some(w)) => Slot { words: words(w.meta.dtype), access: Access::Read, width: 1 },
-        (Place::Result(_), Some(w)) if packing(w.meta.dtype) == 0 => {
+pub(crate) fn slots(call: &RoutineCall, pass: &GpuPass) -> Vec<(RoutineOperand, Slot)> {
+    let slot = |place: RoutineOperand| match (place, whole(call, place)) {
+        (RoutineOperand::Operand(_), Some(w)) => Slot { words: words(w.meta.dtype), access: Access::Read, width: 1 },
+        (RoutineOperand::Result(_), Some(w)) if packing(w.meta.dtype) == 0 => {
             Slot { words: words(w.meta.dtype), access: Access::Write, width: 1 }
         }
-        (Place::Scratch(_), _) => Slot { words: Words::W32, access: Access::Write, width: 1 },
+        (RoutineOperand::Scratch(_), _) => Slot { words: Words::W32, access: Access::Write, width: 1 },
         _ => Slot { words: Words::W32, access: Access::Atomic, width: 1 },
     };
     places(pass).map(|place| (place, slot(place))).collect()
@@ -58,7 +58,7 @@ pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
 /// and the position of element 0 of each operand and result in its binding.
 pub(crate) fn params(
     call: &RoutineCall,
-    pass: &Pass,
+    pass: &GpuPass,
     first_item: usize,
     offsets: impl Iterator<Item = u32>,
 ) -> Vec<u32> {
@@ -75,8 +75,8 @@ pub(crate) const PARAMS: u32 = PARAMS_CLASSES[0];
 
 /// Returns everything that the source depends on, as words. No kernel's key begins with the same word, because a
 /// kernel's first word holds the size of its workgroups.
-pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &RoutinePass) -> Key {
-    let mut key = Key::from_slice(&[u64::MAX, group as u64]);
+pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &RoutinePass) -> ShaderKey {
+    let mut key = ShaderKey::from_slice(&[u64::MAX, group as u64]);
     for text in [call.row.name, pass.name] {
         key.push(text.len() as u64);
         key.extend(text.bytes().map(u64::from));
@@ -141,18 +141,18 @@ pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'st
 }
 
 /// Writes the functions that locate, load and store one element of an operand or a result.
-fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), kind: Slot) {
+fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (RoutineOperand, usize), kind: Slot) {
     let Some(dtype) = whole(call, place).map(|w| w.meta.dtype) else { return };
     let compute = dtype.compute().name();
     let name = match place {
-        Place::Operand(n) => format!("in{n}"),
-        Place::Result(n) => format!("out{n}"),
-        Place::Scratch(_) | Place::Shared(_) => return,
+        RoutineOperand::Operand(n) => format!("in{n}"),
+        RoutineOperand::Result(n) => format!("out{n}"),
+        RoutineOperand::Scratch(_) | RoutineOperand::Shared(_) => return,
     };
     line!(out, "// {name}, {dtype} in memory: where element `index` of it lies");
     line!(out, "fn at_{name}(index: u32) -> u32 {{\nreturn params.offset_{name} + index;\n}}\n");
     match place {
-        Place::Operand(_) => {
+        RoutineOperand::Operand(_) => {
             let text = access::load(slot, kind, dtype, "at");
             line!(out, "fn load_{name}(at: u32) -> {compute} {{\nreturn {text};\n}}\n");
             if dtype.is_integer() {
@@ -161,17 +161,23 @@ fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), ki
                 line!(out, "fn words_of_{name}(x: {compute}) -> vec2<u32> {{\nreturn {text};\n}}\n");
             }
         }
-        Place::Result(n) => {
+        RoutineOperand::Result(n) => {
             let mode = if kind.access == Access::Atomic { StoreMode::Atomic } else { StoreMode::Direct };
             access::store(out, n, slot, kind, mode, dtype);
         }
-        Place::Scratch(_) | Place::Shared(_) => {}
+        RoutineOperand::Scratch(_) | RoutineOperand::Shared(_) => {}
     }
 }
 
 /// Writes those functions of an operand or a result that only some passes call, if `block` calls them: the sort key of
 /// an element, partial sums, and loads and stores of an element's bits, which move it unchanged.
-fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), kind: Slot, block: &str) {
+fn more_of_operand(
+    out: &mut Text,
+    call: &RoutineCall,
+    (place, slot): (RoutineOperand, usize),
+    kind: Slot,
+    block: &str,
+) {
     let Some(dtype) = whole(call, place).map(|w| w.meta.dtype) else { return };
     // a 64-bit float is moved as a number, because its binding is declared as f64
     let as_bits = match dtype.size() {
@@ -183,7 +189,7 @@ fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, us
     };
     let bits = as_bits.compute().name();
     match place {
-        Place::Operand(n) => {
+        RoutineOperand::Operand(n) => {
             let compute = dtype.compute().name();
             if block.contains(&format!("sort_key_in{n}(")) {
                 let [key, is_last] = sort_key(dtype);
@@ -217,17 +223,17 @@ fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, us
                 line!(out, "fn load_bits_in{n}(at: u32) -> {bits} {{\nreturn {text};\n}}\n");
             }
         }
-        Place::Result(n) if block.contains(&format!("load_out{n}(")) => {
+        RoutineOperand::Result(n) if block.contains(&format!("load_out{n}(")) => {
             let (compute, text) = (dtype.compute().name(), access::load(slot, kind, dtype, "at"));
             line!(out, "fn load_out{n}(at: u32) -> {compute} {{\nreturn {text};\n}}\n");
         }
-        Place::Result(n) if block.contains(&format!("store_bits_out{n}(")) => {
+        RoutineOperand::Result(n) if block.contains(&format!("store_bits_out{n}(")) => {
             let mut text = Text::default();
             let mode = if kind.access == Access::Atomic { StoreMode::Atomic } else { StoreMode::Direct };
             access::store(&mut text, n, slot, kind, mode, as_bits);
             out.append(&text.finish().replace("fn store_out", "fn store_bits_out"));
         }
-        Place::Result(_) | Place::Scratch(_) | Place::Shared(_) => {}
+        RoutineOperand::Result(_) | RoutineOperand::Scratch(_) | RoutineOperand::Shared(_) => {}
     }
 }
 

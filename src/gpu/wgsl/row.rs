@@ -3,7 +3,7 @@
 
 use super::body::{Body, Fallible, is_load};
 use super::fold::Folding;
-use super::place::Space;
+use super::place::IndexSpace;
 use super::rare::FOUR;
 use super::text::{Text, line};
 use crate::plan::kernel::{Groups, Pass};
@@ -219,17 +219,17 @@ impl<'a> Body<'a> {
         if self.has_fours() {
             let later = self.columns_of(|v| computes(v) && !is_load(kernel, v), |_| false);
             let places = self.columns_of(computes, stored);
-            self.four_structs(out, &suffix, Space::Inner, &places, (&later, &loads));
+            self.four_structs(out, &suffix, IndexSpace::Inner, &places, (&later, &loads));
             line!(out, "fn load_run{suffix}(row: Row, index: u32, left: u32) -> Four{suffix} {{");
-            self.find_places(out, "places", &format!("Places{suffix}"), Space::Inner, &places);
+            self.find_places(out, "places", &format!("Places{suffix}"), IndexSpace::Inner, &places);
             self.load_four(out, &suffix, "params.axes[params.header.outer_rank]", &loads, &later);
             return;
         }
         let columns = self.columns_of(computes, stored);
         let element = format!("Element{suffix}");
-        self.place_struct(out, &element, Space::Inner, &columns, &loads);
+        self.place_struct(out, &element, IndexSpace::Inner, &columns, &loads);
         line!(out, "fn load_element{suffix}(row: Row, index: u32) -> {element} {{");
-        self.find_places(out, "element", &element, Space::Inner, &columns);
+        self.find_places(out, "element", &element, IndexSpace::Inner, &columns);
         self.load_into(out, "element", &loads);
         line!(out, "return element;\n}}\n\nstruct Run{suffix} {{");
         (0..RUN).for_each(|n| line!(out, "element{n}: {element},"));

@@ -4,7 +4,7 @@
 
 use super::library::{self, Dialect};
 use super::text::{Text, identifiers, line};
-use super::{ELEMENTWISE, Form, HEADER, Parts, Variant, assembled, frame, parts, rare};
+use super::{ELEMENTWISE, HEADER, ParamPositions, Parts, Variant, assembled, frame, parts, rare};
 use crate::base::error::Fault;
 use crate::plan::kernel::Kernel;
 
@@ -15,7 +15,10 @@ pub(crate) fn first_of_together(count: usize) -> usize {
 }
 
 /// Returns the source of several kernels, whose variants have the same slots.
-pub(crate) fn generate_together(kernels: &[(&Kernel, &Form, &Variant)], dialect: Dialect) -> Result<String, Fault> {
+pub(crate) fn generate_together(
+    kernels: &[(&Kernel, &ParamPositions, &Variant)],
+    dialect: Dialect,
+) -> Result<String, Fault> {
     let (mut bindings, mut written, mut main) = (String::new(), String::new(), Text::default());
     let mut fields = Text::default();
     line!(fields, "struct AllParameters {{\n@size({}) header: Header,", 4 * HEADER);

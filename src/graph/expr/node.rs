@@ -8,7 +8,7 @@ use super::Expr;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, Result};
-use crate::base::layout::{Axes, Combine, IndexMode, Layout, Shape, Strides, View, copied};
+use crate::base::layout::{AxisList, Combine, IndexMode, Layout, Shape, Strides, View, copied};
 use crate::graph::routine::{Params, Routine};
 use crate::graph::ufunc::{Fold, Ufunc};
 use smallvec::SmallVec;
@@ -45,7 +45,7 @@ pub(crate) enum NodeOp {
     /// The operand's elements, taken in C order, in another shape that no view can express.
     Reshape,
     /// A reduction along these sorted axes, which are absent from the result.
-    Reduce(Fold, Axes),
+    Reduce(Fold, AxisList),
     /// An inclusive scan along an axis: each element combines the operand's elements up to and including its own. The
     /// axis has at least two elements, and no axis has length 0. Otherwise `expr::scan` makes no node, because the
     /// result is the operand.

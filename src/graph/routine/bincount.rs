@@ -1,6 +1,6 @@
 //! `bincount`: counts how often each of the values 0, 1, … occurs among integers.
 
-use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault};
@@ -74,20 +74,20 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
         let detail = format!("{size} values are too many for {}, which counts at most {}", caps.name, u32::MAX);
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
-    let pass = |name, items, each, along| Pass {
+    let pass = |name, items, each, along| GpuPass {
         name,
         items,
         each,
         along,
-        whole: &[Place::Shared(0)],
+        whole: &[RoutineOperand::Shared(0)],
         // the shader reads from it how many elements an invocation counts
         number: each as u32,
     };
     let count = match elements_of_an_invocation(size, length, caps) {
-        Some(each) => pass("count_together", size, each, &[Place::Operand(0)]),
-        None => pass("count", size, 1, &[Place::Operand(0)]),
+        Some(each) => pass("count_together", size, each, &[RoutineOperand::Operand(0)]),
+        None => pass("count", size, 1, &[RoutineOperand::Operand(0)]),
     };
-    let widen = pass("widen", length, 1, &[Place::Result(0)]);
+    let widen = pass("widen", length, 1, &[RoutineOperand::Result(0)]);
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: true }], passes: vec![count, widen] })
 }
 

@@ -1,6 +1,6 @@
 //! `cholesky`: the Cholesky factors of small matrices. `ops/linalg/` builds those of larger ones from these.
 
-use super::{Meaning, Meta, Needs, Params, Pass, Place, Routine};
+use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
@@ -66,8 +66,9 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
     // a team of 16 has memory for 16 · 16 numbers if there are 16 teams, which 256 invocations are
     let team = if n <= TEAM && group == TEAM * TEAM { TEAM } else { group };
     let groups = count.div_ceil(group / team);
-    const ALL: &[Place] = &[Place::Operand(0), Place::Result(0)];
-    let pass = Pass { name: "factorise", items: groups * group, each: 1, along: &[], whole: ALL, number: team as u32 };
+    const ALL: &[RoutineOperand] = &[RoutineOperand::Operand(0), RoutineOperand::Result(0)];
+    let pass =
+        GpuPass { name: "factorise", items: groups * group, each: 1, along: &[], whole: ALL, number: team as u32 };
     Ok(Needs { passes: vec![pass], ..Needs::default() })
 }
 

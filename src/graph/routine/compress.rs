@@ -1,7 +1,7 @@
 //! `nonzero` and `compress`: the positions of the true elements of a mask, and the elements at those positions. The
 //! number of true elements is a parameter, because it is the length of the result; the caller has counted them.
 
-use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault};
@@ -57,18 +57,23 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
     let blocks = size.div_ceil(group).max(1);
     // the counts per workgroup, followed by the sums of groups of those counts; then the positions
     let scratch = smallvec![temp((blocks + blocks.div_ceil(group)) * 4), temp(count.saturating_mul(4).max(4))];
-    const MASK: &[Place] = &[Place::Operand(0)];
-    const COUNTS: &[Place] = &[Place::Scratch(0)];
-    let pass = |name, items, along, whole| Pass { name, items, each: 1, along, whole, number: 0 };
+    const MASK: &[RoutineOperand] = &[RoutineOperand::Operand(0)];
+    const COUNTS: &[RoutineOperand] = &[RoutineOperand::Scratch(0)];
+    let pass = |name, items, along, whole| GpuPass { name, items, each: 1, along, whole, number: 0 };
     let mut passes = vec![
         pass("count", size, MASK, COUNTS),
         pass("add_within_groups", blocks, &[], COUNTS),
         pass("add_groups", group, &[], COUNTS),
-        pass("list", size, MASK, &[Place::Scratch(0), Place::Scratch(1)]),
+        pass("list", size, MASK, &[RoutineOperand::Scratch(0), RoutineOperand::Scratch(1)]),
     ];
     passes.push(match positions {
-        true => pass("store_positions", count, &[Place::Result(0)], &[Place::Scratch(1)]),
-        false => pass("store_values", count, &[Place::Result(0)], &[Place::Scratch(1), Place::Operand(1)]),
+        true => pass("store_positions", count, &[RoutineOperand::Result(0)], &[RoutineOperand::Scratch(1)]),
+        false => pass(
+            "store_values",
+            count,
+            &[RoutineOperand::Result(0)],
+            &[RoutineOperand::Scratch(1), RoutineOperand::Operand(1)],
+        ),
     });
     Ok(Needs { scratch, passes })
 }

@@ -1,6 +1,6 @@
 //! `eigh`, `svd` and `qr`: factorisations of matrices. `ops/linalg/` makes other shapes, and what else is needed, of these.
 
-use super::{Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
@@ -116,20 +116,21 @@ fn needs(is_svd: bool, meta: &Meta, params: &Params, caps: &Caps) -> Result<Need
         );
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
-    const ITERATE: &[Place] = &[Place::Operand(0), Place::Result(0), Place::Scratch(0)];
-    const SOURCE: &[Place] = &[Place::Operand(0), Place::Scratch(0)];
+    const ITERATE: &[RoutineOperand] =
+        &[RoutineOperand::Operand(0), RoutineOperand::Result(0), RoutineOperand::Scratch(0)];
+    const SOURCE: &[RoutineOperand] = &[RoutineOperand::Operand(0), RoutineOperand::Scratch(0)];
     let items = matrices.div_ceil(of_a_group) * caps.group();
-    let mut passes = vec![Pass { name: "iterate", items, each: 1, along: &[], whole: ITERATE, number: 0 }];
+    let mut passes = vec![GpuPass { name: "iterate", items, each: 1, along: &[], whole: ITERATE, number: 0 }];
     if with_vectors != 0 {
         if is_svd {
-            passes.push(Pass { name: "complete", items, each: 1, along: &[], whole: SOURCE, number: 0 });
+            passes.push(GpuPass { name: "complete", items, each: 1, along: &[], whole: SOURCE, number: 0 });
         }
         let mut store = |name, along| {
-            passes.push(Pass { name, items: meta.size(), each: 1, along, whole: SOURCE, number: 0 });
+            passes.push(GpuPass { name, items: meta.size(), each: 1, along, whole: SOURCE, number: 0 });
         };
-        store("store_first", &[Place::Result(1)]);
+        store("store_first", &[RoutineOperand::Result(1)]);
         if is_svd {
-            store("store_second", &[Place::Result(2)]);
+            store("store_second", &[RoutineOperand::Result(2)]);
         }
     }
     // two matrices and the order of values for each matrix
@@ -155,14 +156,15 @@ fn qr_needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fa
         let detail = format!("matrices of shape [{m}, {n}] are too large for {name}; use to_device(&Device::cpu())");
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
-    const ALL: &[Place] = &[Place::Operand(0), Place::Result(0), Place::Result(1), Place::Scratch(0)];
+    const ALL: &[RoutineOperand] =
+        &[RoutineOperand::Operand(0), RoutineOperand::Result(0), RoutineOperand::Result(1), RoutineOperand::Scratch(0)];
     let items = matrices.saturating_mul(caps.group());
     let bytes = matrices.saturating_mul(m * n + m * columns + least).saturating_mul(operands[0].dtype.size());
     // a column of R or a reflector of Q is a step: see the shader
     let each = (MOST_ROUNDS / (2 * of_a_step)).max(1);
     let pass = |first: usize| {
         let number = (first | (first + each).min(2 * least) << 16) as u32;
-        Pass { name: "factor", items, each: 1, along: &[], whole: ALL, number }
+        GpuPass { name: "factor", items, each: 1, along: &[], whole: ALL, number }
     };
     let passes = (0..2 * least).step_by(each).map(pass).collect();
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })

@@ -1,7 +1,7 @@
 //! `fft`: the discrete Fourier transform of complex rows, which are given as real and imaginary parts. Lengths have no
 //! prime factor above 7; `ops/fourier/` builds transforms of other lengths from these.
 
-use super::{Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
@@ -168,13 +168,18 @@ fn gpu_needs(meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> 
             "a transform of {size} numbers along {length} is too large for {name}; use to_device(&Device::cpu())"
         ));
     };
-    const ALL: &[Place] =
-        &[Place::Operand(0), Place::Operand(1), Place::Result(0), Place::Result(1), Place::Scratch(0)];
+    const ALL: &[RoutineOperand] = &[
+        RoutineOperand::Operand(0),
+        RoutineOperand::Operand(1),
+        RoutineOperand::Result(0),
+        RoutineOperand::Result(1),
+        RoutineOperand::Scratch(0),
+    ];
     let last = factors.len() - 1;
     let pass = |(i, factor): (usize, &usize)| {
         let groups = (size / factor).div_ceil(POINTS / factor);
         let number = i as u32 | if i == last { 1 << 8 } else { 0 };
-        Pass { name: "transform", items: groups * caps.group(), each: 1, along: &[], whole: ALL, number }
+        GpuPass { name: "transform", items: groups * caps.group(), each: 1, along: &[], whole: ALL, number }
     };
     // one array of complex numbers for two passes, two for more; the shader needs a binding in any case
     let bytes = (size * 2 * item * last.min(2)).max(16);

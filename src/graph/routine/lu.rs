@@ -1,6 +1,6 @@
 //! `lu`: the triangular factors of panels, with exchanged rows. `ops/linalg/` builds those of wider matrices from these.
 
-use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine};
+use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
 use crate::base::caps::Caps;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault};
@@ -52,8 +52,8 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
         );
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
-    const ALL: &[Place] = &[Place::Operand(0), Place::Result(0), Place::Result(1)];
-    let pass = Pass { name: "factorise", items: count * group, each: 1, along: &[], whole: ALL, number: 0 };
+    const ALL: &[RoutineOperand] = &[RoutineOperand::Operand(0), RoutineOperand::Result(0), RoutineOperand::Result(1)];
+    let pass = GpuPass { name: "factorise", items: count * group, each: 1, along: &[], whole: ALL, number: 0 };
     Ok(Needs { passes: vec![pass], ..Needs::default() })
 }
 

@@ -35,7 +35,7 @@ pub(crate) use lu::{LU, MOST_COLUMNS as MOST_COLUMNS_OF_LU};
 pub(crate) use sort::{ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT};
 #[cfg(feature = "gpu")]
 pub(crate) use sort::{key_bits, slot_words};
-pub(crate) use sums::{Plan as SumsPlan, REDUCE_AT, SUM_BY_KEY};
+pub(crate) use sums::{KeyedSumPlan as SumsPlan, REDUCE_AT, SUM_BY_KEY};
 pub(crate) use triangular::{SOLVE_TRIANGULAR, UNIT, UPPER, called};
 
 use crate::base::caps::Caps;
@@ -112,7 +112,7 @@ pub(crate) struct Temp {
 
 /// An operand, a result or a block of scratch memory, identified by its index among the operands, results or blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
+pub(crate) enum RoutineOperand {
     Operand(usize),
     Result(usize),
     /// Scratch memory that a shader sees as plain words. Each invocation writes only its own words.
@@ -123,7 +123,7 @@ pub(crate) enum Place {
 
 /// One pass of a routine on a GPU.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Pass {
+pub(crate) struct GpuPass {
     /// The name of the pass's entry point in the routine's shader file, and of the block of that file that contains it.
     pub name: &'static str,
     pub items: usize,
@@ -131,11 +131,11 @@ pub(crate) struct Pass {
     pub each: usize,
     /// The operands and results that the pass accesses element by element: item `i` reads or writes only element `i`.
     /// If one of them is larger than a binding, the pass is split into several dispatches.
-    pub along: &'static [Place],
+    pub along: &'static [RoutineOperand],
     /// All other memory of the pass. Each operand, result or block here must fit into one binding, because any item may
     /// access any element of it. The shader source names scratch memory by its position in this list (`scratch0` is the
     /// first), so passes that differ only in their memory share the same source.
-    pub whole: &'static [Place],
+    pub whole: &'static [RoutineOperand],
     /// A number that the shader source reads as `params.number`. It distinguishes passes that share the same source.
     pub number: u32,
 }
@@ -145,7 +145,7 @@ pub(crate) struct Pass {
 pub(crate) struct Needs {
     pub scratch: SmallVec<[Temp; 2]>,
     /// Empty on a CPU, where a routine is a single function.
-    pub passes: Vec<Pass>,
+    pub passes: Vec<GpuPass>,
 }
 
 /// An entry of the table of routines.

@@ -3,7 +3,7 @@
 //! for bit. `argtopk` returns the first of the positions, and `select` the elements at a few positions of the order. A
 //! CPU computes these two without sorting.
 
-use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault};
@@ -168,17 +168,17 @@ pub(crate) fn slot_words(dtype: DType) -> usize {
 
 /// Returns the pass in which each workgroup of a GPU sorts several rows in its own memory, or `None` if a row does not
 /// fit. Each row has a power of two of slots, at least 8.
-fn short_pass(meta: &Meta, length: usize, caps: &Caps) -> Option<Pass> {
+fn short_pass(meta: &Meta, length: usize, caps: &Caps) -> Option<GpuPass> {
     let extent = length.next_power_of_two().max(8);
     // three words are stored as four
     let bytes = 4 * slot_words(meta.dtype).next_power_of_two();
     let fitting = 1 << (caps.workgroup_memory / bytes).checked_ilog2()?;
     let slots = extent.max(8 * caps.group()).min(MOST_SLOTS).min(fitting);
     let items = (meta.size() / length.max(1)).checked_mul(extent)?;
-    let whole = &[Place::Scratch(0), Place::Operand(0)];
+    let whole = &[RoutineOperand::Scratch(0), RoutineOperand::Operand(0)];
     let each = slots / caps.group();
     let fits = extent <= slots && each > 0 && items <= (u32::MAX / 2) as usize;
-    fits.then_some(Pass { name: "sort_rows", items, each, along: &[], whole, number: extent.ilog2() })
+    fits.then_some(GpuPass { name: "sort_rows", items, each, along: &[], whole, number: extent.ilog2() })
 }
 
 /// Returns the passes on a GPU. The last pass is `name`, which stores `stored` elements per row. If rows are not short,
@@ -189,10 +189,11 @@ fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static 
     let temp = |bytes| Temp { bytes, zeroed: false };
     let is_positions = name.ends_with("positions");
     let rows = size / length.max(1);
-    let last = |whole| Pass { name, items: rows * stored, each: 1, along: &[Place::Result(0)], whole, number: 0 };
+    let last =
+        |whole| GpuPass { name, items: rows * stored, each: 1, along: &[RoutineOperand::Result(0)], whole, number: 0 };
     if let Some(pass) = short_pass(meta, length, caps) {
-        const POSITIONS: &[Place] = &[Place::Scratch(0)];
-        const VALUES: &[Place] = &[Place::Scratch(0), Place::Operand(0)];
+        const POSITIONS: &[RoutineOperand] = &[RoutineOperand::Scratch(0)];
+        const VALUES: &[RoutineOperand] = &[RoutineOperand::Scratch(0), RoutineOperand::Operand(0)];
         let passes = vec![pass, last(if is_positions { POSITIONS } else { VALUES })];
         return Needs { scratch: smallvec![temp(size * 4)], passes };
     }
@@ -203,21 +204,33 @@ fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static 
     // groups of counters
     let arrays = [size * 4 * words, size * 4, size * 4 * words, size * 4, (counters + sums) * 4];
     let scratch: SmallVec<[Temp; 2]> = arrays.into_iter().map(temp).collect();
-    const OPERAND: &[Place] = &[Place::Operand(0)];
-    const HERE: &[Place] = &[Place::Scratch(0), Place::Scratch(1), Place::Scratch(4)];
-    const THERE: &[Place] = &[Place::Scratch(2), Place::Scratch(3), Place::Scratch(4)];
-    const KEYS: &[Place] = &[Place::Scratch(0), Place::Scratch(1)];
-    const COUNTERS: &[Place] = &[Place::Scratch(4)];
-    const TO_THERE: &[Place] =
-        &[Place::Scratch(0), Place::Scratch(1), Place::Scratch(4), Place::Scratch(2), Place::Scratch(3)];
-    const TO_HERE: &[Place] =
-        &[Place::Scratch(2), Place::Scratch(3), Place::Scratch(4), Place::Scratch(0), Place::Scratch(1)];
+    const OPERAND: &[RoutineOperand] = &[RoutineOperand::Operand(0)];
+    const HERE: &[RoutineOperand] =
+        &[RoutineOperand::Scratch(0), RoutineOperand::Scratch(1), RoutineOperand::Scratch(4)];
+    const THERE: &[RoutineOperand] =
+        &[RoutineOperand::Scratch(2), RoutineOperand::Scratch(3), RoutineOperand::Scratch(4)];
+    const KEYS: &[RoutineOperand] = &[RoutineOperand::Scratch(0), RoutineOperand::Scratch(1)];
+    const COUNTERS: &[RoutineOperand] = &[RoutineOperand::Scratch(4)];
+    const TO_THERE: &[RoutineOperand] = &[
+        RoutineOperand::Scratch(0),
+        RoutineOperand::Scratch(1),
+        RoutineOperand::Scratch(4),
+        RoutineOperand::Scratch(2),
+        RoutineOperand::Scratch(3),
+    ];
+    const TO_HERE: &[RoutineOperand] = &[
+        RoutineOperand::Scratch(2),
+        RoutineOperand::Scratch(3),
+        RoutineOperand::Scratch(4),
+        RoutineOperand::Scratch(0),
+        RoutineOperand::Scratch(1),
+    ];
     let key_digits = key_bits(meta.dtype).div_ceil(DIGIT);
     let row_digits = (usize::BITS - rows.saturating_sub(1).leading_zeros()) as usize;
     let row_digits = row_digits.div_ceil(DIGIT);
     // the flags by which shaders/sort.wgsl finds a digit
     let wide = if words == 2 { 1 << 10 } else { 0 };
-    let mut passes = vec![Pass { name: "prepare", items: size, each: 1, along: OPERAND, whole: KEYS, number: wide }];
+    let mut passes = vec![GpuPass { name: "prepare", items: size, each: 1, along: OPERAND, whole: KEYS, number: wide }];
     for number in 0..key_digits + row_digits {
         let is_even = number % 2 == 0;
         let (from, to) = if is_even { (HERE, TO_THERE) } else { (THERE, TO_HERE) };
@@ -225,7 +238,7 @@ fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static 
             None => (number * DIGIT % 32) | (number * DIGIT / 32) << 8,
             Some(of_row) => (of_row * DIGIT) | (1 << 9),
         };
-        let pass = |name, items, each, whole, number| Pass { name, items, each, along: &[], whole, number };
+        let pass = |name, items, each, whole, number| GpuPass { name, items, each, along: &[], whole, number };
         let number = wide | digit as u32;
         passes.push(pass("count", size, RUN, from, number));
         passes.push(pass("add_within_groups", counters, 1, COUNTERS, counters as u32));
@@ -233,10 +246,10 @@ fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static 
         passes.push(pass("move_to_places", size, RUN, to, number));
     }
     let is_there = (key_digits + row_digits) % 2 == 1;
-    const POSITIONS_HERE: &[Place] = &[Place::Scratch(1)];
-    const POSITIONS_THERE: &[Place] = &[Place::Scratch(3)];
-    const VALUES_HERE: &[Place] = &[Place::Scratch(1), Place::Operand(0)];
-    const VALUES_THERE: &[Place] = &[Place::Scratch(3), Place::Operand(0)];
+    const POSITIONS_HERE: &[RoutineOperand] = &[RoutineOperand::Scratch(1)];
+    const POSITIONS_THERE: &[RoutineOperand] = &[RoutineOperand::Scratch(3)];
+    const VALUES_HERE: &[RoutineOperand] = &[RoutineOperand::Scratch(1), RoutineOperand::Operand(0)];
+    const VALUES_THERE: &[RoutineOperand] = &[RoutineOperand::Scratch(3), RoutineOperand::Operand(0)];
     passes.push(last(match (is_positions, is_there) {
         (true, false) => POSITIONS_HERE,
         (true, true) => POSITIONS_THERE,

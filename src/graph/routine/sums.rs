@@ -2,7 +2,7 @@
 //! additions depends only on the positions of the rows. Both return f32 (f64 for f64 operands), and callers round the
 //! sums to their own dtype. The sum of no rows is −0, which is neutral in additions.
 
-use super::{Inferred, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use super::{GpuPass, Inferred, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault};
@@ -20,7 +20,7 @@ pub(crate) static SUM_BY_KEY: Routine = Routine {
     needs: |operands, params, caps| match caps.wgsl {
         true => gpu_needs(operands, params, caps, 0),
         false => Ok(Needs {
-            scratch: smallvec![Temp { bytes: Plan::of(operands, params).bytes(), zeroed: false }],
+            scratch: smallvec![Temp { bytes: KeyedSumPlan::of(operands, params).bytes(), zeroed: false }],
             passes: vec![],
         }),
     },
@@ -77,7 +77,7 @@ const CHUNKS: usize = 64;
 
 /// How a CPU adds by keys. It depends only on shapes and dtype, never on the number of threads, because it determines
 /// the order of additions.
-pub(crate) struct Plan {
+pub(crate) struct KeyedSumPlan {
     /// The number of parts that the rows are cut into, each with a table of all sums. If it is less than two, each task
     /// handles a range of keys instead.
     pub tables: usize,
@@ -95,9 +95,9 @@ pub(crate) struct Plan {
     pub entry_bytes: usize,
 }
 
-impl Plan {
+impl KeyedSumPlan {
     /// Returns the plan for a call with these operands.
-    pub fn of(operands: &[Meta], params: &Params) -> Plan {
+    pub fn of(operands: &[Meta], params: &Params) -> KeyedSumPlan {
         let [segments, length, rows] = [0, 1, 2].map(|i| params[i] as usize);
         let is_f64 = operands[1].dtype == DType::F64;
         let sums = segments.saturating_mul(length);
@@ -105,7 +105,7 @@ impl Plan {
         let tables = if sums <= TABLE { (rows.saturating_mul(length) / each).clamp(1, CHUNKS) } else { 1 };
         let columns = length.clamp(1, COLUMNS);
         let keys = (RANGE / columns).max(segments.div_ceil(RANGES)).next_power_of_two();
-        Plan {
+        KeyedSumPlan {
             tables,
             sums,
             state_bytes: if is_f64 { 16 } else { 8 },
@@ -147,14 +147,14 @@ fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Re
         let detail = format!("{rows} × {length} terms of {segments} × {length} sums are too many for {}", caps.name);
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
-    const TERMS: &[Place] = &[Place::Operand(1), Place::Scratch(0)];
+    const TERMS: &[RoutineOperand] = &[RoutineOperand::Operand(1), RoutineOperand::Scratch(0)];
     let (mut passes, mut partials, mut count) = (vec![], 0, rows);
     // a range of fewer than two groups is added up without partial sums
     while count >= 2 * FAN {
         count = count.div_ceil(FAN);
         partials += count * length;
         let name = if passes.is_empty() { "add_elements" } else { "add_partials" };
-        passes.push(Pass {
+        passes.push(GpuPass {
             name,
             items: count * length,
             each: 1,
@@ -163,9 +163,17 @@ fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Re
             number: passes.len() as u32,
         });
     }
-    const ALL: &[Place] = &[Place::Operand(0), Place::Operand(1), Place::Scratch(0)];
+    const ALL: &[RoutineOperand] =
+        &[RoutineOperand::Operand(0), RoutineOperand::Operand(1), RoutineOperand::Scratch(0)];
     let items = segments * length;
-    passes.push(Pass { name: "store_sums", items, each: 1, along: &[Place::Result(0)], whole: ALL, number: ranges });
+    passes.push(GpuPass {
+        name: "store_sums",
+        items,
+        each: 1,
+        along: &[RoutineOperand::Result(0)],
+        whole: ALL,
+        number: ranges,
+    });
     let bytes = (partials * if operands[1].dtype == DType::F64 { 8 } else { 4 }).max(4);
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }

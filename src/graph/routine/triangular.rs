@@ -1,7 +1,7 @@
 //! `solve_triangular`: the solutions of small triangular systems. `ops/linalg/` builds those of larger ones from these.
 
 use super::cholesky::refused_matrix;
-use super::{Meaning, Meta, Needs, Params, Pass, Place, Routine};
+use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::Fault;
@@ -42,9 +42,9 @@ fn needs(_: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     if !caps.wgsl {
         return Ok(Needs::default());
     }
-    const ALL: &[Place] = &[Place::Operand(0), Place::Operand(1), Place::Result(0)];
+    const ALL: &[RoutineOperand] = &[RoutineOperand::Operand(0), RoutineOperand::Operand(1), RoutineOperand::Result(0)];
     let items = (params[1] as usize).saturating_mul(params[4] as usize);
-    let pass = Pass { name: "substitute", items, each: 1, along: &[], whole: ALL, number: 0 };
+    let pass = GpuPass { name: "substitute", items, each: 1, along: &[], whole: ALL, number: 0 };
     Ok(Needs { passes: vec![pass], ..Needs::default() })
 }
 

@@ -3,7 +3,7 @@
 //! the compute type.
 
 use crate::base::dtype::{Compute, DType};
-use crate::math::simd::threaded::{Codes, M4, M8, N4, N8, Threaded};
+use crate::math::simd::threaded::{Codes, InstructionCodes, M4, M8, N4, N8};
 use crate::math::simd::{Loop, Loops, ScalarFn};
 
 /// A conversion: its loop, and its threaded-code instruction for words of 4 and of 8 bytes. A conversion between types
@@ -11,11 +11,11 @@ use crate::math::simd::{Loop, Loops, ScalarFn};
 #[derive(Clone, Copy)]
 pub(crate) struct Conversion {
     loops: Loops,
-    threaded: [Option<Threaded>; 2],
+    threaded: [Option<InstructionCodes>; 2],
 }
 
 impl Conversion {
-    pub const fn new(loops: Loops, threaded: [Option<Threaded>; 2]) -> Conversion {
+    pub const fn new(loops: Loops, threaded: [Option<InstructionCodes>; 2]) -> Conversion {
         Conversion { loops, threaded }
     }
 
@@ -25,7 +25,7 @@ impl Conversion {
     }
 
     /// Returns the threaded-code instruction for words of 4 or 8 bytes.
-    pub fn threaded(&self, word: usize) -> Option<Threaded> {
+    pub fn threaded(&self, word: usize) -> Option<InstructionCodes> {
         self.threaded[word / 8]
     }
 }
@@ -201,13 +201,13 @@ macro_rules! unary {
     };
     (@4 $from:ty, $to:ty, $k:ty) => {
         const {
-            let threaded = Threaded::of::<u32, N4, M4, $from, $from, $from, $to, $k>(1, false);
+            let threaded = InstructionCodes::of::<u32, N4, M4, $from, $from, $from, $to, $k>(1, false);
             Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [Some(threaded), None])
         }
     };
     (@8 $from:ty, $to:ty, $k:ty) => {
         const {
-            let threaded = Threaded::of::<u64, N8, M8, $from, $from, $from, $to, $k>(1, false);
+            let threaded = InstructionCodes::of::<u64, N8, M8, $from, $from, $from, $to, $k>(1, false);
             Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [None, Some(threaded)])
         }
     };
@@ -257,8 +257,12 @@ pub(crate) fn round(dtype: DType) -> Option<Conversion> {
         DType::F16 => {
             const {
                 type Round = ToNarrow<{ DType::F16 as u8 }>;
-                let threaded =
-                    Threaded { first: Codes::round_f16::<f32, Round>(), second: None, products: None, paired: None };
+                let threaded = InstructionCodes {
+                    first: Codes::round_f16::<f32, Round>(),
+                    second: None,
+                    products: None,
+                    paired: None,
+                };
                 Conversion::new(Loops::round_f16::<f32, Round>(), [Some(threaded), None])
             }
         }

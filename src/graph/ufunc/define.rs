@@ -17,7 +17,7 @@
 /// | `exact` | `{ expression }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |
 /// | `exact_int`, `exact_int(w)` | `{ expression }` of i128, and of `w`, the width: see [`ExactInt`](super::ExactInt) |
 /// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
-/// | `reduce` | `{ method: …, neutral: …, empty: …, order: … }`: see below and [`Reduction`](super::Reduction) |
+/// | `reduce` | `{ method: …, neutral: …, empty: …, order: … }`: see below and [`Reduction`](super::UfuncReduction) |
 /// | `compares` | a [`Comparison`](super::Comparison) |
 /// | `threaded` | `none`, `f32`, `pairs`, `all`, `all_pairs`, `both` or `products`: which types have instructions of threaded code, see below |
 /// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
@@ -32,7 +32,7 @@
 /// Each instruction of threaded code costs about 20 ms of compile time, so a row only has the instructions that pay off
 /// in measurements. By default, a row has instructions for all types, but in the classes `Float` and `FloatOnly` it has
 /// none. `f32` selects only that type. `both` selects all types, and adds instructions that take the second operand
-/// from the accumulator ([`Threaded`](crate::math::simd::threaded::Threaded)). `products` is `both` plus, for floats,
+/// from the accumulator ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)). `products` is `both` plus, for floats,
 /// instructions where one operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, plus an
 /// f32 instruction that computes each pair of equal numbers only once, which random normal numbers use.
 ///
@@ -132,7 +132,7 @@ macro_rules! define {
         method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident $(, loops: $loops:ident)?
         $(, picks: $extreme:ident, scan: $scan:ident)?
     }) => {
-        $row.reduce = Some($crate::graph::ufunc::Reduction {
+        $row.reduce = Some($crate::graph::ufunc::UfuncReduction {
             method: stringify!($method),
             cumulative: $crate::graph::ufunc::define!(@cumulative $method $($scan)?),
             neutral: $crate::graph::ufunc::Neutral::$neutral,
@@ -252,17 +252,17 @@ macro_rules! define {
     };
     (@threaded f32 $r:ident $f:ident) => {
         {
-            use $crate::math::simd::threaded::{M4, N4, Threaded};
+            use $crate::math::simd::threaded::{M4, N4, InstructionCodes};
             let words = $crate::graph::ufunc::define!(@words4 f32 $r $f);
-            let words = Threaded::with_pairs::<f32, $r, $f>(words, THREADED);
-            [Threaded::with_products::<u32, N4, M4, f32, $r, $f>(words, THREADED), None]
+            let words = InstructionCodes::with_pairs::<f32, $r, $f>(words, THREADED);
+            [InstructionCodes::with_products::<u32, N4, M4, f32, $r, $f>(words, THREADED), None]
         }
     };
     (@threaded f64 $r:ident $f:ident) => {
         {
-            use $crate::math::simd::threaded::{M8, N8, Threaded};
+            use $crate::math::simd::threaded::{M8, N8, InstructionCodes};
             let words = $crate::graph::ufunc::define!(@words8 f64 $r $f);
-            [None, Threaded::with_products::<u64, N8, M8, f64, $r, $f>(words, THREADED)]
+            [None, InstructionCodes::with_products::<u64, N8, M8, f64, $r, $f>(words, THREADED)]
         }
     };
     (@threaded i64 $r:ident $f:ident) => { [None, $crate::graph::ufunc::define!(@words8 i64 $r $f)] };
@@ -270,14 +270,14 @@ macro_rules! define {
     (@threaded $t:ident $r:ident $f:ident) => { [$crate::graph::ufunc::define!(@words4 $t $r $f), None] };
     (@words4 $t:ident $r:ident $f:ident) => {
         {
-            use $crate::math::simd::threaded::{M4, N4, Threaded};
-            Threaded::by::<u32, N4, M4, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+            use $crate::math::simd::threaded::{M4, N4, InstructionCodes};
+            InstructionCodes::by::<u32, N4, M4, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
         }
     };
     (@words8 $t:ident $r:ident $f:ident) => {
         {
-            use $crate::math::simd::threaded::{M8, N8, Threaded};
-            Threaded::by::<u64, N8, M8, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+            use $crate::math::simd::threaded::{M8, N8, InstructionCodes};
+            InstructionCodes::by::<u64, N8, M8, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
         }
     };
     (@fn $name:ident $t:ident $class:ident ($x:ident) $f:tt) => {

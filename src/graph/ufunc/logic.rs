@@ -179,7 +179,7 @@ pub(crate) use table::*;
 use super::derivative::select;
 use super::{Class, Formula, Partial, Ufunc};
 use crate::base::dtype::Compute;
-use crate::math::simd::threaded::{M4, M8, N4, N8, Threaded};
+use crate::math::simd::threaded::{InstructionCodes, M4, M8, N4, N8};
 use crate::math::simd::{Forms, ScalarFn};
 
 struct Choose;
@@ -206,10 +206,10 @@ fn of_other([condition, ..]: [&Formula; 3], _: &Formula, g: &Formula) -> Formula
 /// The row of `select`: the second operand where the first is true, otherwise the third. It is outside `rows!`, because
 /// its loops move words of the size of the last two operands' compute type, which no key of `define!` can express.
 pub(crate) static SELECT: Ufunc = {
-    let bool4 = Some(Threaded::of::<u32, N4, M4, u8, u8, u8, u8, Choose>(3, false));
-    let bool8 = Some(Threaded::of::<u64, N8, M8, u8, u8, u8, u8, Choose>(3, false));
-    let words4 = Some(Threaded::of::<u32, N4, M4, u8, u32, u32, u32, Choose>(3, false));
-    let words8 = Some(Threaded::of::<u64, N8, M8, u8, u64, u64, u64, Choose>(3, false));
+    let bool4 = Some(InstructionCodes::of::<u32, N4, M4, u8, u8, u8, u8, Choose>(3, false));
+    let bool8 = Some(InstructionCodes::of::<u64, N8, M8, u8, u8, u8, u8, Choose>(3, false));
+    let words4 = Some(InstructionCodes::of::<u32, N4, M4, u8, u32, u32, u32, Choose>(3, false));
+    let words8 = Some(InstructionCodes::of::<u64, N8, M8, u8, u64, u64, u64, Choose>(3, false));
     let bits8 = Some(Forms::of::<u8, u8, u8, u8, Choose>(3, None).with_threaded([bool4, bool8]));
     let bits32 = Some(Forms::of::<u8, u32, u32, u32, Choose>(3, None).with_threaded([words4, None]));
     let bits64 = Some(Forms::of::<u8, u64, u64, u64, Choose>(3, None).with_threaded([None, words8]));

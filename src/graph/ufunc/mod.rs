@@ -22,13 +22,14 @@ pub(crate) mod special;
 pub(crate) use define::define;
 pub(crate) use derivative::{Formula, Function, Partial};
 pub(crate) use fold::{
-    ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, Programs, SUM_OF_CHAINS, Step,
+    ARGMAX, ARGMIN, Component, Fold, FoldOperation, FoldOrder, FoldProgram, FoldStep, Form, MOST_COMPONENTS, Programs,
+    SUM_OF_CHAINS,
 };
 #[cfg(any(feature = "testing", feature = "kernels"))]
-pub(crate) use fold::{Definition, Kind, Term};
+pub(crate) use fold::{ComputeKind, Definition, Term};
 
 use crate::base::dtype::{Compute, DType};
-use crate::math::simd::threaded::Threaded;
+use crate::math::simd::threaded::InstructionCodes;
 use crate::math::simd::{Forms, Loops};
 use std::cmp::Ordering;
 use std::sync::OnceLock;
@@ -123,7 +124,7 @@ impl Neutral {
 
 /// How a binary function reduces, declared by the key `reduce:` of its row.
 #[derive(Clone, Copy)]
-pub(crate) struct Reduction {
+pub(crate) struct UfuncReduction {
     /// The name of the reduction's method, such as `sum`.
     pub method: &'static str,
     /// The name of the scan's method, such as `cumulative_sum`. Not every function's scan has a method.
@@ -229,7 +230,7 @@ pub(crate) struct Ufunc {
     pub exact_int: Option<ExactInt>,
     /// The range from which tests draw most operands. Within it the function is neither constant nor infinite.
     pub domain: [f64; 2],
-    pub reduce: Option<Reduction>,
+    pub reduce: Option<UfuncReduction>,
     pub properties: Properties,
     /// The derivatives with respect to the operands, for floats. `None` for rows that do not return floats.
     pub derivative: Option<&'static [Partial]>,
@@ -283,7 +284,7 @@ impl Ufunc {
 
     /// Returns the row's threaded-code instructions for this compute type, for words of 4 or 8 bytes, or `None` if it
     /// has none.
-    pub fn threaded(&self, compute: Compute, word: usize) -> Option<Threaded> {
+    pub fn threaded(&self, compute: Compute, word: usize) -> Option<InstructionCodes> {
         self.forms[compute as usize]?.threaded[word / 8]
     }
 

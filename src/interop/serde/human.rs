@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use std::fmt;
 
 /// The elements of an array, serialised as a list of numbers.
-pub(super) struct Numbers<'a> {
+pub(super) struct NumberList<'a> {
     pub dtype: DType,
     /// The elements in native byte order.
     pub bytes: &'a [u8],
@@ -29,7 +29,7 @@ impl Serialize for Float {
     }
 }
 
-impl Numbers<'_> {
+impl NumberList<'_> {
     fn list<S: Serializer, const N: usize, T: Serialize>(
         &self,
         serializer: S,
@@ -45,7 +45,7 @@ impl Numbers<'_> {
     }
 }
 
-impl Serialize for Numbers<'_> {
+impl Serialize for NumberList<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self.dtype {
             DType::Bool => self.list(s, |[byte]| byte != 0),
@@ -67,7 +67,7 @@ impl Serialize for Numbers<'_> {
 
 /// A deserialised number, whose dtype may not be known yet.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) enum Number {
+pub(super) enum HumanNumber {
     Bool(bool),
     Unsigned(u64),
     Signed(i64),
@@ -77,69 +77,69 @@ pub(super) enum Number {
 struct AnyNumber;
 
 impl Visitor<'_> for AnyNumber {
-    type Value = Number;
+    type Value = HumanNumber;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a number, a bool, \"NaN\", \"inf\" or \"-inf\"")
     }
-    fn visit_bool<E: de::Error>(self, v: bool) -> Result<Number, E> {
-        Ok(Number::Bool(v))
+    fn visit_bool<E: de::Error>(self, v: bool) -> Result<HumanNumber, E> {
+        Ok(HumanNumber::Bool(v))
     }
-    fn visit_u64<E: de::Error>(self, v: u64) -> Result<Number, E> {
-        Ok(Number::Unsigned(v))
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<HumanNumber, E> {
+        Ok(HumanNumber::Unsigned(v))
     }
-    fn visit_i64<E: de::Error>(self, v: i64) -> Result<Number, E> {
-        Ok(Number::Signed(v))
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<HumanNumber, E> {
+        Ok(HumanNumber::Signed(v))
     }
-    fn visit_f64<E: de::Error>(self, v: f64) -> Result<Number, E> {
-        Ok(Number::Float(v))
+    fn visit_f64<E: de::Error>(self, v: f64) -> Result<HumanNumber, E> {
+        Ok(HumanNumber::Float(v))
     }
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Number, E> {
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<HumanNumber, E> {
         match name {
-            "NaN" => Ok(Number::Float(f64::NAN)),
-            "inf" => Ok(Number::Float(f64::INFINITY)),
-            "-inf" => Ok(Number::Float(f64::NEG_INFINITY)),
+            "NaN" => Ok(HumanNumber::Float(f64::NAN)),
+            "inf" => Ok(HumanNumber::Float(f64::INFINITY)),
+            "-inf" => Ok(HumanNumber::Float(f64::NEG_INFINITY)),
             _ => Err(E::invalid_value(de::Unexpected::Str(name), &self)),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
+impl<'de> Deserialize<'de> for HumanNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<HumanNumber, D::Error> {
         deserializer.deserialize_any(AnyNumber)
     }
 }
 
-impl Number {
+impl HumanNumber {
     /// Converts the number to an integer type; `None` if it is not an integer or out of range.
     fn integer<T: TryFrom<u64> + TryFrom<i64>>(self) -> Option<T> {
         match self {
-            Number::Unsigned(v) => v.try_into().ok(),
-            Number::Signed(v) => v.try_into().ok(),
-            Number::Bool(_) | Number::Float(_) => None,
+            HumanNumber::Unsigned(v) => v.try_into().ok(),
+            HumanNumber::Signed(v) => v.try_into().ok(),
+            HumanNumber::Bool(_) | HumanNumber::Float(_) => None,
         }
     }
 
     fn float(self) -> Option<f64> {
         match self {
-            Number::Unsigned(v) => Some(v as f64),
-            Number::Signed(v) => Some(v as f64),
-            Number::Float(v) => Some(v),
-            Number::Bool(_) => None,
+            HumanNumber::Unsigned(v) => Some(v as f64),
+            HumanNumber::Signed(v) => Some(v as f64),
+            HumanNumber::Float(v) => Some(v),
+            HumanNumber::Bool(_) => None,
         }
     }
 
     fn boolean(self) -> Option<bool> {
         match self {
-            Number::Bool(v) => Some(v),
-            Number::Unsigned(_) | Number::Signed(_) | Number::Float(_) => None,
+            HumanNumber::Bool(v) => Some(v),
+            HumanNumber::Unsigned(_) | HumanNumber::Signed(_) | HumanNumber::Float(_) => None,
         }
     }
 }
 
 /// Converts numbers to the bytes of an array. Returns an error that describes the first number that does not fit the
 /// dtype.
-pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, String> {
-    fn of<T: Element>(numbers: &[Number], read: impl Fn(Number) -> Option<T>) -> Result<Vec<u8>, String> {
+pub(super) fn to_bytes(numbers: &[HumanNumber], dtype: DType) -> Result<Vec<u8>, String> {
+    fn of<T: Element>(numbers: &[HumanNumber], read: impl Fn(HumanNumber) -> Option<T>) -> Result<Vec<u8>, String> {
         let mut elements = vec![];
         elements.try_reserve_exact(numbers.len()).map_err(|e| e.to_string())?;
         for (n, number) in numbers.iter().enumerate() {
@@ -160,18 +160,18 @@ pub(super) fn to_bytes(numbers: &[Number], dtype: DType) -> Result<Vec<u8>, Stri
     let bf16s = |v: f64| narrow(v, bf16::from_f32(to_odd(v)), bf16::from_f32(to_odd(v)).is_finite());
     let f32s = |v: f64| narrow(v, v as f32, (v as f32).is_finite());
     match dtype {
-        DType::Bool => of(numbers, Number::boolean),
-        DType::U8 => of(numbers, Number::integer::<u8>),
-        DType::I8 => of(numbers, Number::integer::<i8>),
-        DType::U16 => of(numbers, Number::integer::<u16>),
-        DType::I16 => of(numbers, Number::integer::<i16>),
-        DType::U32 => of(numbers, Number::integer::<u32>),
-        DType::I32 => of(numbers, Number::integer::<i32>),
-        DType::U64 => of(numbers, Number::integer::<u64>),
-        DType::I64 => of(numbers, Number::integer::<i64>),
+        DType::Bool => of(numbers, HumanNumber::boolean),
+        DType::U8 => of(numbers, HumanNumber::integer::<u8>),
+        DType::I8 => of(numbers, HumanNumber::integer::<i8>),
+        DType::U16 => of(numbers, HumanNumber::integer::<u16>),
+        DType::I16 => of(numbers, HumanNumber::integer::<i16>),
+        DType::U32 => of(numbers, HumanNumber::integer::<u32>),
+        DType::I32 => of(numbers, HumanNumber::integer::<i32>),
+        DType::U64 => of(numbers, HumanNumber::integer::<u64>),
+        DType::I64 => of(numbers, HumanNumber::integer::<i64>),
         DType::F16 => of(numbers, |n| n.float().and_then(f16s)),
         DType::BF16 => of(numbers, |n| n.float().and_then(bf16s)),
         DType::F32 => of(numbers, |n| n.float().and_then(f32s)),
-        DType::F64 => of(numbers, Number::float),
+        DType::F64 => of(numbers, HumanNumber::float),
     }
 }

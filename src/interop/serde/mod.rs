@@ -11,7 +11,7 @@ use crate::base::layout::size_of_shape;
 use ::serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use ::serde::ser::{self, SerializeStruct, Serializer};
 use ::serde::{Deserialize, Serialize};
-use human::{Number, Numbers};
+use human::{HumanNumber, NumberList};
 use std::fmt;
 
 /// Serialises a dtype as its short name: `f32`, `bool`, … (Feature `serde`.)
@@ -106,7 +106,7 @@ impl Serialize for Array {
         parts.serialize_field(FIELDS[0], &self.dtype())?;
         parts.serialize_field(FIELDS[1], self.shape())?;
         if for_people {
-            parts.serialize_field(FIELDS[2], &Numbers { dtype: self.dtype(), bytes: &bytes })?;
+            parts.serialize_field(FIELDS[2], &NumberList { dtype: self.dtype(), bytes: &bytes })?;
         } else {
             to_or_from_little_endian(&mut bytes, self.dtype());
             parts.serialize_field(FIELDS[2], &Bytes(&bytes))?;
@@ -206,7 +206,7 @@ fn count<E: de::Error>(shape: &[usize]) -> Result<usize, E> {
 /// The elements of a deserialised array: its bytes, or its numbers.
 enum ArrayData {
     Bytes(Vec<u8>),
-    Numbers(Vec<Number>),
+    Numbers(Vec<HumanNumber>),
 }
 
 /// Reads the elements. If `most` is known, more elements are an error.
@@ -251,7 +251,7 @@ impl<'de> Visitor<'de> for DataOf {
         let first = seq.size_hint().unwrap_or(0).min(FIRST);
         if self.for_people {
             let mut numbers = Vec::with_capacity(first);
-            while let Some(number) = seq.next_element::<Number>()? {
+            while let Some(number) = seq.next_element::<HumanNumber>()? {
                 if numbers.len() == most {
                     return Err(de::Error::custom(format!("more elements than the {most} of the shape")));
                 }

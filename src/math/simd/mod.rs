@@ -13,8 +13,8 @@ mod rows;
 pub(crate) mod threaded;
 
 pub(crate) use machine::{Isa, isa, prefetch};
-pub(crate) use rows::{Blocks, Columns};
-use threaded::Threaded;
+pub(crate) use rows::{BlockArgs, Columns};
+use threaded::InstructionCodes;
 
 /// A loop over `n` elements. It does not read operands that the function does not have.
 ///
@@ -166,7 +166,7 @@ pub(crate) struct Forms {
     pub scan: Option<Loops>,
     /// The function as instructions of threaded code, for words of 4 bytes and of 8 bytes; `None` if the function does
     /// not support such words.
-    pub threaded: [Option<Threaded>; 2],
+    pub threaded: [Option<InstructionCodes>; 2],
 }
 
 impl Forms {
@@ -195,7 +195,7 @@ impl Forms {
     }
 
     /// Adds the instructions of threaded code.
-    pub const fn with_threaded(self, threaded: [Option<Threaded>; 2]) -> Forms {
+    pub const fn with_threaded(self, threaded: [Option<InstructionCodes>; 2]) -> Forms {
         Forms { threaded, ..self }
     }
 }
@@ -368,9 +368,9 @@ loop_form! {
 }
 loop_form! {
     /// Folds blocks of [`SERIAL`] rows of `n` elements, 1 to [`NARROW`], each to one row, element by element. Blocks
-    /// are contiguous in `a`; `b` points to a [`Blocks`]. The result of each block goes to its position in `out`.
+    /// are contiguous in `a`; `b` points to a [`BlockArgs`]. The result of each block goes to its position in `out`.
     blocks, fold_blocks, <A, B, C, R>, |n, a, b, c, out| {
-        let blocks = &*(b as *const Blocks);
+        let blocks = &*(b as *const BlockArgs);
         // A, B and R are the same type in every fold
         let (a, out) = (slice::<A>(a, blocks.len), out as *mut A);
         match n {
@@ -383,7 +383,7 @@ loop_form! {
 loop_form! {
     /// Like [`Loops::blocks`], column by column.
     plain_blocks, fold_blocks_plainly, <A, B, C, R>, |n, a, b, c, out| {
-        let blocks = &*(b as *const Blocks);
+        let blocks = &*(b as *const BlockArgs);
         // A, B and R are the same type in every fold
         rows::plain_blocks::<A, B, C, R, F>(n, slice::<A>(a, blocks.len), blocks, out as *mut A)
     }

@@ -5,7 +5,7 @@ use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
 
 /// The arguments of [`Loops::blocks`](super::Loops::blocks) other than the elements.
 #[repr(C)]
-pub(crate) struct Blocks {
+pub(crate) struct BlockArgs {
     /// The number of blocks, a power of two of at least 16.
     pub count: usize,
     /// The result of block `i` goes to index `i.reverse_bits() >> shift`.
@@ -228,7 +228,7 @@ pub(super) unsafe fn each_block<
 >(
     n: usize,
     a: &[A],
-    blocks: &Blocks,
+    blocks: &BlockArgs,
     out: *mut A,
 ) {
     let (together, size) = (W / L, SERIAL * n);
@@ -274,7 +274,7 @@ pub(super) unsafe fn each_block<
 pub(super) unsafe fn plain_blocks<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     n: usize,
     a: &[A],
-    blocks: &Blocks,
+    blocks: &BlockArgs,
     out: *mut A,
 ) {
     for (i, block) in a.chunks_exact(SERIAL * n).take(blocks.count).enumerate() {

@@ -14,23 +14,23 @@ use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 
 /// A number as the sum of two f64. The second is at most half a unit in the last place of the first.
-pub(super) type Pair = (f64, f64);
+pub(super) type DoubleF64 = (f64, f64);
 
 /// Returns the exact sum of two numbers (Knuth's two-sum).
-pub(super) fn two_sum(a: f64, b: f64) -> Pair {
+pub(super) fn two_sum(a: f64, b: f64) -> DoubleF64 {
     let s = a + b;
     let t = s - a;
     (s, (a - (s - t)) + (b - t))
 }
 
 /// Returns the sum of two pairs, in about twice the precision of f64.
-pub(super) fn add(a: Pair, b: Pair) -> Pair {
+pub(super) fn add(a: DoubleF64, b: DoubleF64) -> DoubleF64 {
     let (s, e) = two_sum(a.0, b.0);
     two_sum(s, e + (a.1 + b.1))
 }
 
 /// Returns the product of a pair and a number, in about twice the precision of f64.
-pub(super) fn times(a: Pair, k: f64) -> Pair {
+pub(super) fn times(a: DoubleF64, k: f64) -> DoubleF64 {
     let p = a.0 * k;
     two_sum(p, a.0.mul_add(k, -p) + a.1 * k)
 }
@@ -56,8 +56,8 @@ pub(super) fn on_grid(x: f64, k: i32) -> f64 {
 
 /// `n` evenly spaced numbers.
 pub(super) struct Line {
-    start: Pair,
-    step: Pair,
+    start: DoubleF64,
+    step: DoubleF64,
     n: usize,
     /// `start` and `step` are stored multiplied by 2^-scale. The expression multiplies by 2^scale at the end.
     scale: i32,
@@ -70,8 +70,8 @@ const LOW: i32 = 12;
 
 impl Line {
     /// Creates a line from a start and a step, both finite.
-    pub fn new(start: Pair, step: Pair, n: usize) -> Line {
-        let far = |x: Pair| times(x, 0.25).0;
+    pub fn new(start: DoubleF64, step: DoubleF64, n: usize) -> Line {
+        let far = |x: DoubleF64| times(x, 0.25).0;
         let last = far(start) + far(step) * n as f64;
         let largest = far(start).abs().max(last.abs());
         Line { start, step, n, scale: 0 }.scaled(exponent(largest) + 2)
@@ -95,7 +95,7 @@ impl Line {
     fn scaled(self, top: i32) -> Line {
         // the scale becomes 0, unless f32 could then not hold all parts of the line as normal numbers
         let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
-        let by = |x: Pair| (scaled(x.0, k), scaled(x.1, k));
+        let by = |x: DoubleF64| (scaled(x.0, k), scaled(x.1, k));
         Line { start: by(self.start), step: by(self.step), scale: self.scale - k, ..self }
     }
 
@@ -120,7 +120,7 @@ impl Line {
         let sum = |a: Expr, b: Expr| binary(&arithmetic::add, a, b, at);
         let product = |a: &Expr, k: f64| binary(&arithmetic::multiply, a, constant(k), at);
         // splits a pair into its part on the grid and the remainder
-        let cut = |x: Pair| {
+        let cut = |x: DoubleF64| {
             let high = on_grid(x.0, grid);
             (high, (x.0 - high) + x.1)
         };

@@ -4,7 +4,7 @@
 //! E. So E is computed as the sum of two terms, and the first term is exact. The integer part of the first term becomes
 //! a power of two. The remainder plus the second term is small, so its error is small too.
 
-use super::line::{Pair, add, exponent, on_grid, scaled, times, two_sum};
+use super::line::{DoubleF64, add, exponent, on_grid, scaled, times, two_sum};
 use super::{binary, countable, iota};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -16,18 +16,18 @@ use std::panic::Location;
 /// The largest magnitude of an exponent that is computed. 2^1100 is already outside the range of every dtype.
 const LARGEST: f64 = 4096.0;
 
-fn product(a: Pair, b: Pair) -> Pair {
+fn product(a: DoubleF64, b: DoubleF64) -> DoubleF64 {
     let p = a.0 * b.0;
     two_sum(p, a.0.mul_add(b.0, -p) + (a.0 * b.1 + a.1 * b.0))
 }
 
-fn quotient(a: Pair, k: f64) -> Pair {
+fn quotient(a: DoubleF64, k: f64) -> DoubleF64 {
     let high = a.0 / k;
     two_sum(high, ((-high).mul_add(k, a.0) + a.1) / k)
 }
 
 /// Returns the binary logarithm of a positive number, in about twice the precision of f64.
-fn log2(x: f64) -> Pair {
+fn log2(x: f64) -> DoubleF64 {
     // x = m · 2^k with m between √½ and √2
     let k = exponent(x);
     let k = if scaled(x, -k) < std::f64::consts::FRAC_1_SQRT_2 { k - 1 } else { k };
@@ -35,7 +35,7 @@ fn log2(x: f64) -> Pair {
     let near = m.log2();
     // 2^near is computed as the series of e^t. 24 terms are enough for |t| ≤ ln 2 / 2. One step of Newton's method
     // follows.
-    const LN_2: Pair = (std::f64::consts::LN_2, 2.3190468138462996e-17);
+    const LN_2: DoubleF64 = (std::f64::consts::LN_2, 2.3190468138462996e-17);
     let t = times(LN_2, near);
     let power = (1..=24).rev().fold((1.0, 0.0), |sum, i| add((1.0, 0.0), quotient(product(t, sum), i as f64)));
     let rest = ((m - power.0) - power.1) / (power.0 * LN_2.0);
@@ -43,7 +43,7 @@ fn log2(x: f64) -> Pair {
 }
 
 /// Builds `n` powers of two whose exponents begin with `start` and are `step` apart.
-fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
+fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) -> Expr {
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let bits = if wide == DType::F64 { 53 } else { 24 };
     let constant = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], wide, at);
@@ -56,7 +56,7 @@ fn powers(start: Pair, step: Pair, n: usize, dtype: DType, at: Loc) -> Expr {
     let end = add(start, times(step, n.saturating_sub(1) as f64)).0;
     // products of positions and multiples of this power of two are exact, and so are their sums
     let grid = exponent(start.0.abs().max(end.abs())) + 1 - bits;
-    let cut = |x: Pair| {
+    let cut = |x: DoubleF64| {
         let high = on_grid(x.0, grid);
         (high, (x.0 - high) + x.1)
     };

@@ -11,7 +11,7 @@ pub use signal::{dct, fftconvolve, idct, istft, stft};
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, Axes, AxesArg, Integers, IntoAxes, SliceItem, View};
+use crate::base::layout::{self, AxesArg, AxisList, Integers, IntoAxes, SliceItem, View};
 use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, operand, strong, unary, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::complex::{Complex, ComplexOperand, Parts};
@@ -133,7 +133,7 @@ type Along = SmallVec<[(usize, Option<usize>); 4]>;
 
 /// Returns the axes of options for an operand of `ndim` axes. With `one`, there must be exactly one axis.
 fn along(options: &Options, ndim: usize, one: bool, call: Call) -> Result<Along> {
-    let named: Axes = match &options.axes.axes {
+    let named: AxisList = match &options.axes.axes {
         _ if options.axes.keep => {
             let detail = "`keep` is for reductions; name the axes themselves".to_string();
             return Err(call.error(ErrorKind::Argument, detail));

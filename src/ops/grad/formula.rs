@@ -8,14 +8,14 @@ use crate::graph::ufunc::{Formula, Ufunc, arithmetic};
 use smallvec::SmallVec;
 
 /// The expressions that a formula's variables stand for.
-pub(super) struct Call<'a> {
+pub(super) struct Variables<'a> {
     pub operands: &'a [Expr],
     pub result: &'a Expr,
     pub cotangent: &'a Expr,
     pub at: Loc,
 }
 
-impl Call<'_> {
+impl Variables<'_> {
     /// Returns the value of a formula.
     pub fn value(&self, formula: &Formula) -> Expr {
         match self.arg(formula) {

@@ -1,8 +1,8 @@
 //! The walk backwards through a graph.
 
 use super::adjoint::{Adjoint, unbroadcast, zeros};
-use super::rules::{Step, To};
-use super::source::{Operands, Relation, refusal};
+use super::rules::{DerivativeStep, To};
+use super::source::{OperandSet, Relation, refusal};
 use super::view::of_parts;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, View, lengths};
@@ -109,7 +109,8 @@ pub(super) fn together(
         }
     }
     // checks of values ignore what is inside of a derivative
-    let mut derivatives = between(|| Walk::over(op, results, &[], at).run(results, seeds, &Operands::of(of), unread))?;
+    let mut derivatives =
+        between(|| Walk::over(op, results, &[], at).run(results, seeds, &OperandSet::of(of), unread))?;
     for e in &mut derivatives {
         if let Some(node) = Arc::get_mut(&mut e.0) {
             node.inner = false;
@@ -129,7 +130,7 @@ pub(super) fn above(
     at: Loc,
 ) -> Result<Vec<Expr>> {
     let y = std::slice::from_ref(y);
-    let run = || Walk::over(op, y, ends, at).run(y, vec![seed.clone()], &Operands::exactly(of), Unread::Zero);
+    let run = || Walk::over(op, y, ends, at).run(y, vec![seed.clone()], &OperandSet::exactly(of), Unread::Zero);
     between(run)
 }
 
@@ -158,7 +159,7 @@ impl Walk {
         walk
     }
 
-    fn run(mut self, results: &[Expr], seeds: Vec<Expr>, operands: &Operands, unread: Unread) -> Result<Vec<Expr>> {
+    fn run(mut self, results: &[Expr], seeds: Vec<Expr>, operands: &OperandSet, unread: Unread) -> Result<Vec<Expr>> {
         let (at, of) = (self.at, operands.of);
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
         let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
@@ -199,7 +200,7 @@ impl Walk {
             if !self.sources(&e).iter().any(|a| self.is_active(a)) {
                 continue;
             }
-            let step = Step { op: self.op, at, node: &e, is_active: &|x| self.is_active(x) };
+            let step = DerivativeStep { op: self.op, at, node: &e, is_active: &|x| self.is_active(x) };
             for (i, d) in step.back(g)? {
                 if let Some(x) = e.0.sources().get(i) {
                     self.add(x, d);

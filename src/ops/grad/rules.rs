@@ -1,7 +1,7 @@
 //! The derivative of each kind of node.
 
 use super::adjoint::{Adjoint, broadcast, restored, sum, zeros};
-use super::formula::{Call, product};
+use super::formula::{Variables, product};
 use super::iota;
 use super::view::{cut, transposed};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -15,7 +15,7 @@ use smallvec::smallvec;
 const OP: &str = "grad";
 
 /// A node whose derivative the walk has, and what is known of its sources.
-pub(super) struct Step<'a> {
+pub(super) struct DerivativeStep<'a> {
     /// The name of the caller's operation, and its line.
     pub op: &'static str,
     pub at: Loc,
@@ -38,7 +38,7 @@ fn plain(value: Expr) -> To {
 /// The derivatives with respect to sources, each with the number of the source.
 type Found = Vec<(usize, To)>;
 
-impl Step<'_> {
+impl DerivativeStep<'_> {
     /// Returns the derivatives with respect to the sources of the node, from that with respect to the node.
     pub fn back(&self, g: Adjoint) -> Result<Found> {
         let (e, at) = (self.node, self.at);
@@ -117,7 +117,7 @@ impl Step<'_> {
                 }
                 Some(partial) => {
                     let Some(formula) = partial.formula() else { continue };
-                    let call = Call { operands: args, result: e, cotangent: &g.value, at };
+                    let call = Variables { operands: args, result: e, cotangent: &g.value, at };
                     found.push((i, To::Whole(Adjoint { value: call.value(&formula), mask: g.mask.clone() })));
                 }
             }

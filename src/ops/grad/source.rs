@@ -25,15 +25,15 @@ pub(super) enum Relation {
 type Place<'a> = (&'a Shape, &'a Strides, usize);
 
 /// The operands, by the identity of their nodes and by their memory.
-pub(super) struct Operands<'a> {
+pub(super) struct OperandSet<'a> {
     pub of: &'a [&'a Expr],
     by_node: HashMap<*const Node, Vec<usize>>,
     by_array: HashMap<u64, Vec<usize>>,
 }
 
-impl<'a> Operands<'a> {
-    pub fn of(of: &'a [&'a Expr]) -> Operands<'a> {
-        let mut operands = Operands { of, by_node: HashMap::new(), by_array: HashMap::new() };
+impl<'a> OperandSet<'a> {
+    pub fn of(of: &'a [&'a Expr]) -> OperandSet<'a> {
+        let mut operands = OperandSet { of, by_node: HashMap::new(), by_array: HashMap::new() };
         for (i, e) in of.iter().enumerate() {
             match e.0.stored() {
                 Some((buffer, ..)) => operands.by_array.entry(buffer.hash_of_array()).or_default().push(i),
@@ -44,8 +44,8 @@ impl<'a> Operands<'a> {
     }
 
     /// Takes each operand as the very node, and not as an array that has views.
-    pub fn exactly(of: &'a [&'a Expr]) -> Operands<'a> {
-        let mut operands = Operands { of, by_node: HashMap::new(), by_array: HashMap::new() };
+    pub fn exactly(of: &'a [&'a Expr]) -> OperandSet<'a> {
+        let mut operands = OperandSet { of, by_node: HashMap::new(), by_array: HashMap::new() };
         for (i, e) in of.iter().enumerate() {
             operands.by_node.entry(Arc::as_ptr(&e.0)).or_default().push(i);
         }

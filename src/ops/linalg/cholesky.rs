@@ -2,7 +2,7 @@
 
 use super::Triangle;
 use super::parts::{Call, count, half};
-use super::triangular::{Kind, solved};
+use super::triangular::{TriangularKind, solved};
 use crate::base::error::{Loc, Result};
 use crate::graph::expr::{Expr, Operand, binary, carry, routine};
 use crate::graph::routine::{CHOLESKY, MOST_ROWS_OF_CHOLESKY as BLOCK};
@@ -51,7 +51,7 @@ enum Lower {
 pub fn cholesky(a: impl Operand, triangle: Triangle) -> Expr {
     let call = Call { op: "cholesky", at: Location::caller() };
     carry(call.at, || {
-        let kind = Kind::of(triangle);
+        let kind = TriangularKind::of(triangle);
         if kind.is_unit {
             let detail = "a Cholesky factor has no unit diagonal; name Triangle::Lower or Triangle::Upper".to_string();
             return Err(call.error(crate::base::error::ErrorKind::Argument, detail));
@@ -103,7 +103,7 @@ impl Lower {
     /// Returns X for L·X = B.
     fn solve(&self, b: &Expr, first: usize, call: Call) -> Result<Expr> {
         match self {
-            Lower::Block(l) => solved(l, b, Kind::LOWER, first, call),
+            Lower::Block(l) => solved(l, b, TriangularKind::LOWER, first, call),
             Lower::Divided { at, first: top, below, second } => {
                 let rows = b.0.shape[b.0.shape.len() - 2];
                 let x = top.solve(&call.rows(b, 0..*at), first, call)?;
@@ -151,7 +151,7 @@ fn derivative(a: &Expr, g: &Expr, call: Call) -> Result<Expr> {
     // half of a diagonal is that of the lower triangle and of the transposed one together
     let halved = |x: &Expr| binary(&arithmetic::multiply, binary(&arithmetic::add, x.tril(0), x.tril(-1), at), 0.5, at);
     let p = halved(&call.product(&call.transposed(&l), &g.tril(0)));
-    let upper = Kind::LOWER.transposed();
+    let upper = TriangularKind::LOWER.transposed();
     let lt = call.transposed(&l);
     let y = super::triangular::ruled(&lt, &binary(&arithmetic::add, &p, call.transposed(&p), at), upper, call)?;
     Ok(halved(&super::triangular::ruled(&lt, &call.transposed(&y), upper, call)?))

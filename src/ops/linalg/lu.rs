@@ -1,7 +1,7 @@
 //! The factorisation into triangles, with exchanged rows.
 
 use super::parts::{Call, count, half, shaped};
-use super::triangular::{Kind, ruled, solved};
+use super::triangular::{TriangularKind, ruled, solved};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Loc, Result};
 use crate::base::layout::{IndexMode, Shape, SliceItem, View};
@@ -109,8 +109,8 @@ fn derivative(a: &Expr, g: &Expr, of_upper: bool, call: Call) -> Result<Expr> {
     let [order, l, u] = triangles(a, call)?;
     let t = |e: &Expr| call.transposed(e);
     let (l1, u1) = (call.rows(&l, 0..k), call.block(&u, 0..k, 0..k));
-    let by_lower = |x: &Expr| ruled(&t(&l1), x, Kind::UNIT_LOWER.transposed(), call);
-    let by_upper = |x: &Expr| Ok(t(&ruled(&u1, &t(x), Kind::UPPER, call)?));
+    let by_lower = |x: &Expr| ruled(&t(&l1), x, TriangularKind::UNIT_LOWER.transposed(), call);
+    let by_upper = |x: &Expr| Ok(t(&ruled(&u1, &t(x), TriangularKind::UPPER, call)?));
     let (phi, rest) = if of_upper {
         let phi = call.product(&call.block(g, 0..k, 0..k), &t(&u1)).triu(0);
         let [g2, u2] = [g, &u].map(|e| call.block(e, 0..k, k..n));
@@ -145,7 +145,7 @@ pub(super) fn factored(a: &Expr, call: Call) -> Result<Factors> {
     if n > m {
         let left = factored(&call.block(a, 0..m, 0..m), call)?;
         let right = in_order(&call.block(a, 0..m, m..n), &left.order, call);
-        let right = solved(&left.packed, &right, Kind::UNIT_LOWER, 0, call)?;
+        let right = solved(&left.packed, &right, TriangularKind::UNIT_LOWER, 0, call)?;
         return Ok(Factors { packed: call.join(vec![left.packed, right], -1), ..left });
     }
     if n <= BLOCK {
@@ -162,7 +162,7 @@ pub(super) fn factored(a: &Expr, call: Call) -> Result<Factors> {
     let at = half(n, BLOCK);
     let left = factored(&call.block(a, 0..m, 0..at), call)?;
     let right = in_order(&call.block(a, 0..m, at..n), &left.order, call);
-    let top = solved(&call.rows(&left.packed, 0..at), &call.rows(&right, 0..at), Kind::UNIT_LOWER, 0, call)?;
+    let top = solved(&call.rows(&left.packed, 0..at), &call.rows(&right, 0..at), TriangularKind::UNIT_LOWER, 0, call)?;
     let below = call.rows(&left.packed, at..m);
     let rest = call.minus(&call.rows(&right, at..m), &call.product(&below, &top));
     rest.checked()?;

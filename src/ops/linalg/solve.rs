@@ -2,7 +2,7 @@
 
 use super::lu::{Factors, factored, in_order};
 use super::parts::{Call, batch};
-use super::triangular::{Kind, solved, with_columns};
+use super::triangular::{TriangularKind, solved, with_columns};
 use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::{Shape, View};
 use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, composed, unary, view};
@@ -83,8 +83,8 @@ fn inverse(a: &Expr, call: Call) -> Result<Expr> {
     let order = view(call.op, &factors.order, call.at, |s| View::expand(s, -1));
     let columns = cast(iota(smallvec![n], 0, call.at), order.checked()?.dtype, call.at);
     let exchanged = cast(binary(&logic::equal, order, columns, call.at), a.0.dtype, call.at);
-    let y = solved(&factors.packed, &exchanged, Kind::UNIT_LOWER, 0, call)?;
-    let x = solved(&factors.packed, &y, Kind::UPPER, 0, call)?;
+    let y = solved(&factors.packed, &exchanged, TriangularKind::UNIT_LOWER, 0, call)?;
+    let x = solved(&factors.packed, &y, TriangularKind::UPPER, 0, call)?;
     x.checked()?;
     let of = a.clone();
     let back = move |g: &Expr, at: Loc| {
@@ -105,13 +105,13 @@ fn by_factors(a: &Expr, b: &Expr, factors: &Factors, transposed: bool, call: Cal
     let packed = &factors.packed;
     let x = match transposed {
         false => {
-            let y = solved(packed, &in_order(b, &factors.order, call), Kind::UNIT_LOWER, 0, call)?;
-            solved(packed, &y, Kind::UPPER, 0, call)?
+            let y = solved(packed, &in_order(b, &factors.order, call), TriangularKind::UNIT_LOWER, 0, call)?;
+            solved(packed, &y, TriangularKind::UPPER, 0, call)?
         }
         true => {
             let packed = call.transposed(packed);
-            let y = solved(&packed, b, Kind::LOWER, 0, call)?;
-            let y = solved(&packed, &y, Kind::UNIT_LOWER.transposed(), 0, call)?;
+            let y = solved(&packed, b, TriangularKind::LOWER, 0, call)?;
+            let y = solved(&packed, &y, TriangularKind::UNIT_LOWER.transposed(), 0, call)?;
             in_order(&y, &factors.order.argsort(-1), call)
         }
     };

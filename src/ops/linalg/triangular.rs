@@ -24,28 +24,28 @@ pub enum Triangle {
 
 /// The kind of a triangular matrix.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(super) struct TriangularKind {
     pub is_upper: bool,
     pub is_unit: bool,
 }
 
-impl Kind {
-    pub const LOWER: Kind = Kind { is_upper: false, is_unit: false };
-    pub const UPPER: Kind = Kind { is_upper: true, is_unit: false };
-    pub const UNIT_LOWER: Kind = Kind { is_upper: false, is_unit: true };
+impl TriangularKind {
+    pub const LOWER: TriangularKind = TriangularKind { is_upper: false, is_unit: false };
+    pub const UPPER: TriangularKind = TriangularKind { is_upper: true, is_unit: false };
+    pub const UNIT_LOWER: TriangularKind = TriangularKind { is_upper: false, is_unit: true };
 
-    pub fn of(triangle: Triangle) -> Kind {
+    pub fn of(triangle: Triangle) -> TriangularKind {
         match triangle {
-            Triangle::Lower => Kind::LOWER,
-            Triangle::Upper => Kind::UPPER,
-            Triangle::UnitLower => Kind::UNIT_LOWER,
-            Triangle::UnitUpper => Kind { is_unit: true, ..Kind::UPPER },
+            Triangle::Lower => TriangularKind::LOWER,
+            Triangle::Upper => TriangularKind::UPPER,
+            Triangle::UnitLower => TriangularKind::UNIT_LOWER,
+            Triangle::UnitUpper => TriangularKind { is_unit: true, ..TriangularKind::UPPER },
         }
     }
 
     /// Returns the kind of the transposed matrix.
-    pub fn transposed(self) -> Kind {
-        Kind { is_upper: !self.is_upper, ..self }
+    pub fn transposed(self) -> TriangularKind {
+        TriangularKind { is_upper: !self.is_upper, ..self }
     }
 }
 
@@ -80,7 +80,7 @@ pub fn solve_triangular(a: impl Operand, b: impl Operand, triangle: Triangle) ->
     let call = Call { op: "solve_triangular", at: Location::caller() };
     carry(call.at, || {
         let [a, b] = call.both(a, b)?;
-        with_columns(&a, &b, call, |a, b| ruled(a, b, Kind::of(triangle), call))
+        with_columns(&a, &b, call, |a, b| ruled(a, b, TriangularKind::of(triangle), call))
     })
 }
 
@@ -116,7 +116,7 @@ pub(super) fn with_columns(
 }
 
 /// Returns the solutions, with their derivative. The operands have the same batch.
-pub(super) fn ruled(a: &Expr, b: &Expr, kind: Kind, call: Call) -> Result<Expr> {
+pub(super) fn ruled(a: &Expr, b: &Expr, kind: TriangularKind, call: Call) -> Result<Expr> {
     b.checked()?;
     if b.0.shape.contains(&0) {
         return Ok(b.clone());
@@ -138,7 +138,7 @@ pub(super) fn ruled(a: &Expr, b: &Expr, kind: Kind, call: Call) -> Result<Expr> 
 }
 
 /// Returns the solutions for blocks on the diagonal of the caller's matrices, whose first row is `first`.
-pub(super) fn solved(a: &Expr, b: &Expr, kind: Kind, first: usize, call: Call) -> Result<Expr> {
+pub(super) fn solved(a: &Expr, b: &Expr, kind: TriangularKind, first: usize, call: Call) -> Result<Expr> {
     a.checked()?;
     b.checked()?;
     let [.., n, columns] = *b.0.shape.as_slice() else { return Ok(b.clone()) };

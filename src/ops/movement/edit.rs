@@ -1,6 +1,6 @@
 //! `insert` and `delete`: they add or remove elements at positions that are known on the host.
 
-use super::parts::{MOST_PARTS, Run, along, assembled, joined};
+use super::parts::{AxisRun, MOST_PARTS, along, assembled, joined};
 use super::with_ones;
 use crate::array::prepared;
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
@@ -83,7 +83,7 @@ impl Comb {
     /// Returns the elements from the first position up to, but not including, the last one. The axis is split into two:
     /// the first counts the positions, and the second has the elements from a position up to the next one.
     fn teeth(self, op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
-        let part = assembled(op, e, axis, &[Run::forward(self.start, self.last())], at, &Expr::clone);
+        let part = assembled(op, e, axis, &[AxisRun::forward(self.start, self.last())], at, &Expr::clone);
         split(op, &part, axis, self.step, at)
     }
 }
@@ -155,7 +155,7 @@ impl Expr {
             gone.dedup();
             let mut start = 0;
             for place in gone.into_iter().chain([n]) {
-                runs.push(Run::forward(start, place));
+                runs.push(AxisRun::forward(start, place));
                 start = place + 1;
             }
             Ok(assembled(OP, &e, axis, &runs, at, &Expr::clone))
@@ -219,12 +219,12 @@ fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
     if comb.len == 0 {
         return e.clone();
     }
-    let part = |from, to| assembled(OP, e, axis, &[Run::forward(from, to)], at, &Expr::clone);
+    let part = |from, to| assembled(OP, e, axis, &[AxisRun::forward(from, to)], at, &Expr::clone);
     let between = match comb.step {
         1 => part(0, 0),
         _ => merged(
             OP,
-            &assembled(OP, &comb.teeth(OP, e, axis, at), axis + 1, &[Run::forward(1, comb.step)], at, &Expr::clone),
+            &assembled(OP, &comb.teeth(OP, e, axis, at), axis + 1, &[AxisRun::forward(1, comb.step)], at, &Expr::clone),
             axis,
             at,
         ),
@@ -270,7 +270,7 @@ fn together(e: &Expr, axis: usize, place: usize, values: Arg, at: Loc) -> Result
         Arg::Scalar(_) => 1,
     };
     let values = fitted(e, axis, count, values, at)?;
-    let part = |from, to| assembled(OP, e, axis, &[Run::forward(from, to)], at, &Expr::clone);
+    let part = |from, to| assembled(OP, e, axis, &[AxisRun::forward(from, to)], at, &Expr::clone);
     Ok(joined(OP, vec![part(0, place), values, part(place, n)], axis, at))
 }
 
@@ -296,7 +296,7 @@ fn at_each(e: &Expr, axis: usize, comb: Comb, values: Arg, at: Loc) -> Result<Ex
         true => view(OP, &values, at, |shape| Ok(View::flip(shape, &[axis]))),
         false => values,
     };
-    let part = |e: &Expr, from, to| assembled(OP, e, axis, &[Run::forward(from, to)], at, &Expr::clone);
+    let part = |e: &Expr, from, to| assembled(OP, e, axis, &[AxisRun::forward(from, to)], at, &Expr::clone);
     let each = split(OP, &part(&values, 0, last), axis, 1, at);
     let pairs = join(OP, vec![each, comb.teeth(OP, e, axis, at)], axis as isize + 1, at);
     let (head, tail) = (part(e, 0, comb.start), part(e, comb.last(), e.0.shape[axis]));
@@ -308,30 +308,30 @@ fn apart(e: &Expr, axis: usize, places: &[usize], values: Arg, at: Loc) -> Resul
     const OP: &str = "insert";
     let n = e.0.shape[axis];
     let values = fitted(e, axis, places.len(), values, at)?;
-    let (mut order, mut runs) = (room(places.len(), OP, at)?, room::<Run>(2 * places.len() + 1, OP, at)?);
+    let (mut order, mut runs) = (room(places.len(), OP, at)?, room::<AxisRun>(2 * places.len() + 1, OP, at)?);
     order.extend(0..places.len());
     order.sort_by_key(|k| places[*k]);
     // runs of both arrays, as if the values followed the array: value k is element n + k
     let mut start = 0;
     for k in order {
         if places[k] > start {
-            runs.push(Run::forward(start, places[k]));
+            runs.push(AxisRun::forward(start, places[k]));
             start = places[k];
         }
         match runs.last_mut() {
             Some(last) if last.start >= n && last.start + last.len == n + k => last.len += 1,
-            _ => runs.push(Run::forward(n + k, n + k + 1)),
+            _ => runs.push(AxisRun::forward(n + k, n + k + 1)),
         }
     }
     if start < n {
-        runs.push(Run::forward(start, n));
+        runs.push(AxisRun::forward(start, n));
     }
     if runs.len() > MOST_PARTS {
         let both = joined(OP, vec![e.clone(), values], axis, at);
         return Ok(assembled(OP, &both, axis, &runs, at, &Expr::clone));
     }
-    let part = |run: Run| match run.start.checked_sub(n) {
-        Some(start) => assembled(OP, &values, axis, &[Run { start, ..run }], at, &Expr::clone),
+    let part = |run: AxisRun| match run.start.checked_sub(n) {
+        Some(start) => assembled(OP, &values, axis, &[AxisRun { start, ..run }], at, &Expr::clone),
         None => assembled(OP, e, axis, &[run], at, &Expr::clone),
     };
     match runs.is_empty() {

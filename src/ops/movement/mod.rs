@@ -14,7 +14,7 @@ pub use pad::{IntoPadWidths, Pad};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, listed, room};
 use crate::base::layout::{self, AxesArg, Given, Integer, Integers, IntoAxes, IntoShape, Shape, View};
 use crate::graph::expr::{Expr, carry, reshape, view};
-use parts::{Run, along, assembled, repeated, whole};
+use parts::{AxisRun, along, assembled, repeated, whole};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
@@ -251,11 +251,11 @@ impl Expr {
             shape[axis] = total.unwrap_or(isize::MAX) as usize;
             layout::size_of_shape(&shape).map_err(|f| f.at(OP, at))?;
             // neighbours with the same count form one part
-            let mut runs: Vec<Run> = vec![];
+            let mut runs: Vec<AxisRun> = vec![];
             for (i, count) in counts.iter().enumerate() {
                 match runs.last_mut() {
                     Some(run) if run.each == *count as usize => run.len += 1,
-                    _ => runs.push(Run { each: *count as usize, ..Run::forward(i, i + 1) }),
+                    _ => runs.push(AxisRun { each: *count as usize, ..AxisRun::forward(i, i + 1) }),
                 }
             }
             Ok(assembled(OP, &e, axis, &runs, at, &Expr::clone))
@@ -419,7 +419,7 @@ pub(crate) fn rolled(op: &'static str, e: &Expr, moves: &[(usize, usize)], at: L
         return rolled_rest(op, e, rest, at);
     }
     let n = e.0.shape[*axis];
-    let runs = [Run::forward(n - shift, n), Run::forward(0, n - shift)];
+    let runs = [AxisRun::forward(n - shift, n), AxisRun::forward(0, n - shift)];
     assembled(op, e, *axis, &runs, at, &|part| rolled(op, part, rest, at))
 }
 
@@ -490,7 +490,7 @@ fn sections_of(
     let mut parts = room(ends.len(), op, at)?;
     for end in ends {
         // if a position is before the previous one, the part between them is empty, and the next part begins there
-        let run = Run::forward(start, end.max(start));
+        let run = AxisRun::forward(start, end.max(start));
         parts.push(assembled(op, &e, axis, &[run], at, &Expr::clone));
         start = end;
     }

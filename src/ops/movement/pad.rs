@@ -1,6 +1,6 @@
 //! `pad`: adds elements around an array.
 
-use super::parts::{MOST_PARTS, Run, assembled, joined, tiled, whole};
+use super::parts::{AxisRun, MOST_PARTS, assembled, joined, tiled, whole};
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, Shape};
@@ -161,8 +161,8 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
         Pad::Symmetric => (n, true),
         Pad::Wrap => (n, false),
         Pad::Edge | Pad::Reflect | Pad::Constant(_) => {
-            let edge = |start, len| Run { start, step: 0, len, each: 1 };
-            let runs = [edge(0, before), Run::forward(0, n), edge(n - 1, after)];
+            let edge = |start, len| AxisRun { start, step: 0, len, each: 1 };
+            let runs = [edge(0, before), AxisRun::forward(0, n), edge(n - 1, after)];
             return assembled(OP, e, axis, &runs, at, &inner);
         }
     };
@@ -171,7 +171,7 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
     }
     let around = |from, to| around(n, from, to, (cell as isize, is_mirror));
     let mut runs = around(-(before as isize), 0);
-    runs.push(Run::forward(0, n));
+    runs.push(AxisRun::forward(0, n));
     runs.extend(around(n as isize, (n + after) as isize));
     assembled(OP, e, axis, &runs, at, &inner)
 }
@@ -183,10 +183,10 @@ fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usi
     if e.error().is_some() {
         return e.clone();
     }
-    let backward = Run { start: e.0.shape[axis] - 1, step: -1, len: if is_mirror { cell } else { 0 }, each: 1 };
-    let one = assembled(OP, e, axis, &[Run::forward(0, cell), backward], at, &Expr::clone);
+    let backward = AxisRun { start: e.0.shape[axis] - 1, step: -1, len: if is_mirror { cell } else { 0 }, each: 1 };
+    let one = assembled(OP, e, axis, &[AxisRun::forward(0, cell), backward], at, &Expr::clone);
     let period = cell + backward.len;
-    let part = |from, to| assembled(OP, &one, axis, &[Run::forward(from, to)], at, &Expr::clone);
+    let part = |from, to| assembled(OP, &one, axis, &[AxisRun::forward(from, to)], at, &Expr::clone);
     // the offset of the first element in its period, and the number of elements before the next period
     let phase = before.next_multiple_of(period) - before;
     let lead = mutant!(a_period_starts_with_its_axis, 0, (period - phase) % period);
@@ -197,7 +197,7 @@ fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usi
 
 /// Returns the runs of an axis of `n` elements for the positions `from..to`, which are all before the axis or all after
 /// it. The positions are divided into cells of `cell` elements. In a mirror every second cell runs backward.
-fn around(n: usize, from: isize, to: isize, (cell, is_mirror): (isize, bool)) -> Vec<Run> {
+fn around(n: usize, from: isize, to: isize, (cell, is_mirror): (isize, bool)) -> Vec<AxisRun> {
     let mut runs = vec![];
     let mut at = from;
     while at < to {
@@ -205,7 +205,7 @@ fn around(n: usize, from: isize, to: isize, (cell, is_mirror): (isize, bool)) ->
         let len = (cell - place).min(to - at);
         let is_backward = is_mirror && number.rem_euclid(2) == 1;
         let start = if is_backward { n as isize - 1 - place } else { place } as usize;
-        runs.push(Run { start, step: if is_backward { -1 } else { 1 }, len: len as usize, each: 1 });
+        runs.push(AxisRun { start, step: if is_backward { -1 } else { 1 }, len: len as usize, each: 1 });
         at += len;
     }
     runs

@@ -20,16 +20,16 @@ const SHORT: usize = 4096;
 /// A sequence of `len` elements of an axis, at `start`, `start + step`, …, each repeated `each` times. A step of 0
 /// repeats one element.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Run {
+pub(super) struct AxisRun {
     pub start: usize,
     pub step: isize,
     pub len: usize,
     pub each: usize,
 }
 
-impl Run {
-    pub fn forward(from: usize, to: usize) -> Run {
-        Run { start: from, step: 1, len: to - from, each: 1 }
+impl AxisRun {
+    pub fn forward(from: usize, to: usize) -> AxisRun {
+        AxisRun { start: from, step: 1, len: to - from, each: 1 }
     }
 
     fn positions(self) -> impl Iterator<Item = usize> {
@@ -62,7 +62,7 @@ pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Resu
 }
 
 /// Returns a view of one run of an axis.
-fn part(op: &str, e: &Expr, axis: usize, run: Run, at: Loc) -> Expr {
+fn part(op: &str, e: &Expr, axis: usize, run: AxisRun, at: Loc) -> Expr {
     let taken = view(op, e, at, |shape| {
         let mut v = View::identity(shape);
         v.shape[axis] = run.len;
@@ -135,13 +135,13 @@ pub(super) fn assembled(
     op: &'static str,
     e: &Expr,
     axis: usize,
-    runs: &[Run],
+    runs: &[AxisRun],
     at: Loc,
     finish: &dyn Fn(&Expr) -> Expr,
 ) -> Expr {
-    let runs: Vec<Run> = runs.iter().copied().filter(|r| r.len > 0 && r.each > 0).collect();
+    let runs: Vec<AxisRun> = runs.iter().copied().filter(|r| r.len > 0 && r.each > 0).collect();
     if runs.is_empty() {
-        return finish(&part(op, e, axis, Run::forward(0, 0), at));
+        return finish(&part(op, e, axis, AxisRun::forward(0, 0), at));
     }
     let device = e.0.device;
     // an expression without a device does not become a gather, because the list of positions would put it on a device
@@ -157,7 +157,7 @@ pub(super) fn assembled(
 }
 
 /// Returns the `n` positions of all elements of the runs, as a list on a device.
-fn positions_of(op: &'static str, runs: &[Run], n: usize, device: u32, at: Loc) -> Result<Expr> {
+fn positions_of(op: &'static str, runs: &[AxisRun], n: usize, device: u32, at: Loc) -> Result<Expr> {
     let mut positions = room(n, op, at)?;
     positions.extend(runs.iter().flat_map(|r| r.positions()).map(|p| p as i32));
     Ok((*Array::adopt(positions, &[n], at).to_device(&Device::of(device))?).clone())

@@ -40,13 +40,13 @@ pub enum QuantileMethod {
 }
 
 /// Two positions in the sorted order, and the interpolation weight of the second.
-pub(super) struct Place {
+pub(super) struct QuantilePosition {
     pub(super) low: usize,
     pub(super) high: usize,
     pub(super) share: f64,
 }
 
-impl Place {
+impl QuantilePosition {
     /// Returns the position of the first element that has a weight.
     pub(super) fn first(&self) -> usize {
         if self.share == 1.0 { self.high } else { self.low }
@@ -77,7 +77,7 @@ impl QuantileMethod {
 
     /// Returns the position of the quantile `q` among `n` elements; `n` is not 0. The formulas are NumPy's to the last
     /// operation, because the rounding of a product decides which element a method picks.
-    pub(super) fn place(self, n: usize, q: f64) -> Place {
+    pub(super) fn place(self, n: usize, q: f64) -> QuantilePosition {
         use QuantileMethod::*;
         let (last, count) = ((n - 1) as f64, n as f64);
         let between = |alpha: f64, beta: f64| count * q + (alpha + q * (1.0 - alpha - beta)) - 1.0;
@@ -101,7 +101,7 @@ impl QuantileMethod {
             MedianUnbiased => between(1.0 / 3.0, 1.0 / 3.0),
             NormalUnbiased => between(3.0 / 8.0, 3.0 / 8.0),
         };
-        let one = |i: usize| Place { low: i, high: i, share: 0.0 };
+        let one = |i: usize| QuantilePosition { low: i, high: i, share: 0.0 };
         if v >= last {
             return one(n - 1);
         }
@@ -114,6 +114,6 @@ impl QuantileMethod {
             (true, false) => 1.0,
             (false, _) => v - low,
         };
-        Place { low: low as usize, high: low as usize + 1, share }
+        QuantilePosition { low: low as usize, high: low as usize + 1, share }
     }
 }

@@ -15,7 +15,7 @@ use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::{expanded, named, narrow, selected, sorted, stack_at, wide};
 use crate::ops::index::{take, take_along};
 use crate::plan::kernel::{Fold, IndexMode};
-use method::Place;
+use method::QuantilePosition;
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -412,7 +412,7 @@ impl<'a> Rows<'a> {
         // row k of the tables is for k elements that are not NaN
         let lengths = [self.n + 1, q.len()];
         let place = |i: usize| match i / q.len() {
-            0 => Place { low: 0, high: 0, share: 0.0 },
+            0 => QuantilePosition { low: 0, high: 0, share: 0.0 },
             n => method.place(n, q[i % q.len()]),
         };
         let look = |table: Expr| {

@@ -20,7 +20,7 @@ use crate::base::buffer::Buffer;
 use crate::base::caps::{Card, Shrink};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, room};
 use crate::graph::routine::{Params, Routine};
-use crate::plan::kernel::{Caps, NumberedCaps, Plan};
+use crate::plan::kernel::{Caps, ExecutionPlan, NumberedCaps};
 pub(crate) use faults::FaultInjector;
 #[cfg(feature = "testing")]
 pub use faults::InjectedFault;
@@ -45,7 +45,7 @@ pub(crate) struct Bindings<'a> {
     /// Each scalar, converted to its compute type, as bits.
     pub scalars: &'a [u64],
     /// The caller's line of each node of this evaluation.
-    pub lines: &'a dyn Lines,
+    pub lines: &'a dyn SourceLines,
     /// Whether the run writes in place. Then the output holds the elements of an array, which must not change if the
     /// run fails.
     pub replaces: bool,
@@ -59,12 +59,12 @@ impl Bindings<'_> {
 }
 
 /// The source lines of the nodes of an evaluation. Kernels identify a node by its number.
-pub(crate) trait Lines {
+pub(crate) trait SourceLines {
     /// Returns the line of a node, or `None` if there is no such node.
     fn of(&self, node: usize) -> Option<Loc>;
 }
 
-impl Lines for SmallVec<[Loc; 8]> {
+impl SourceLines for SmallVec<[Loc; 8]> {
     fn of(&self, node: usize) -> Option<Loc> {
         self.get(node).copied()
     }
@@ -100,7 +100,7 @@ pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: O
 #[non_exhaustive]
 pub struct Stats {
     /// The number of kernels and routines that ran. Each counts once with all its passes, as in
-    /// [`Plan::kernels`](crate::Plan::kernels).
+    /// [`ExecutionPlan::kernels`](crate::Plan::kernels).
     pub kernels: u64,
     /// The number of dispatches of these kernels and routines. There are more dispatches than kernels if a reduction,
     /// scan or routine has several passes, or an array exceeds one binding.
@@ -266,7 +266,7 @@ pub(crate) trait Backend: Send + Sync {
         None
     }
     /// Runs a plan, or enqueues it. An error of an enqueued plan is returned by the next `download` or `synchronize`.
-    fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
+    fn run(&self, plan: &ExecutionPlan, bindings: Bindings<'_>) -> Result<()>;
     /// Runs a user-defined shader, or enqueues it. Only a GPU supports this.
     #[cfg(all(feature = "gpu", feature = "kernels"))]
     fn run_raw(&self, call: &RawCall<'_>) -> Result<()> {
@@ -282,7 +282,7 @@ pub(crate) trait Backend: Send + Sync {
     fn report(&self) -> (Stats, MemoryInfo);
 
     /// Runs a plan and returns all its errors, including those that `run` would leave for the next read.
-    fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+    fn run_at_once(&self, plan: &ExecutionPlan, bindings: Bindings<'_>) -> Result<()> {
         self.run(plan, bindings)
     }
     /// Returns cached memory to the system.
@@ -324,7 +324,7 @@ pub(crate) trait Backend: Send + Sync {
         Ok(None)
     }
     /// Returns the shader of each kernel of a plan. Empty if kernels are not compiled from source.
-    fn shaders(&self, _plan: &Plan) -> Vec<Result<Shader>> {
+    fn shaders(&self, _plan: &ExecutionPlan) -> Vec<Result<Shader>> {
         vec![]
     }
     /// Returns the driver and its version, if the device has one.
@@ -377,7 +377,7 @@ pub(crate) trait Provider: Sync {
     fn open_here(&'static self, id: u32, index: usize) -> Pending<Arc<dyn Backend>>;
     /// Returns the shader of each kernel of a plan that was made for a device of this kind with these capabilities. The
     /// machine need not have such a device.
-    fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<Shader>>;
+    fn shaders(&self, plan: &ExecutionPlan, caps: &Caps) -> Vec<Result<Shader>>;
     /// Returns whether there is a shader for a routine.
     #[cfg(feature = "testing")]
     fn has_routine(&self, row: &Routine) -> bool;

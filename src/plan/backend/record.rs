@@ -4,7 +4,7 @@ use super::Bindings;
 use crate::base::error::Loc;
 use crate::base::layout::Shape;
 use crate::base::platform::Instant;
-use crate::plan::kernel::{Plan, Step};
+use crate::plan::kernel::{ExecutionPlan, Step};
 use std::time::Duration;
 
 /// The level of detail of a recording.
@@ -59,7 +59,7 @@ pub(crate) struct StepNote {
 
 impl StepNote {
     /// Describes step `n` of a plan, which begins now, for a recording that began at `began`.
-    pub fn of(plan: &Plan, n: usize, bindings: &Bindings<'_>, began: Instant) -> StepNote {
+    pub fn of(plan: &ExecutionPlan, n: usize, bindings: &Bindings<'_>, began: Instant) -> StepNote {
         let step = &plan.steps[n];
         let (name, kind, shape) = match step {
             Step::Nest(kernel) => {

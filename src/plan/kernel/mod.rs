@@ -23,12 +23,12 @@ mod store;
 mod validate;
 
 pub(crate) use moves::Moved;
-pub(crate) use plan::{Choice, Kept, Model, Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use plan::{Choice, ExecutionPlan, Kept, Model, Output, RoutineCall, RoutinePass, Step, Whole};
 pub(crate) use product::{CHAIN, MOST_OF_CHAINS, Matrices, Method, Product, is_narrow, takes};
-pub(crate) use reduction::{Gives, Reduction, Source};
+pub(crate) use reduction::{Gives, KernelReduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
 pub(crate) use schedule::{
-    Axes, Checks, Details, Groups, Pass, Passes, Schedule, Tiles, Tiling, Work, WriteClass, takes_parts,
+    AxisIndexing, Checks, Details, Groups, Pass, Passes, Schedule, TileSchedule, Tiling, Work, WriteClass, takes_parts,
 };
 pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
@@ -41,7 +41,7 @@ use crate::base::heap::Heap;
 pub(crate) use crate::base::layout::IndexMode;
 use crate::base::layout::{self, Shape, Strides};
 pub(crate) use crate::graph::ufunc::Fold;
-use crate::graph::ufunc::{Order, Ufunc};
+use crate::graph::ufunc::{FoldOrder, Ufunc};
 use smallvec::SmallVec;
 
 /// A buffer, by its index in the plan's `inputs`, `temps` or `outputs`.
@@ -120,11 +120,11 @@ pub(crate) enum Op {
     /// word, and the stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
     /// Reduces inner values along `inner`.
-    Reduce(Box<Reduction>),
+    Reduce(Box<KernelReduction>),
     /// Combines, for each index of `inner`, the elements of an inner value up to and including that index, by the tree
     /// of `plan/kernel/scan.rs`. If this value is at the outer level, it is the total: all elements, combined by the
     /// same tree.
-    Scan(Box<Reduction>),
+    Scan(Box<KernelReduction>),
     /// Computes Σ over `inner` of `loads[0] · loads[1]`, the product of a matmul kernel, in the value's compute type.
     /// If there is a `from`, the sum starts at the value of `loads[from]`, because `plan/chains.rs` computes a long
     /// product by several kernels. With a `part`, it is the sum over a part of `inner`.
@@ -160,12 +160,12 @@ pub(crate) struct Position {
 impl Op {
     /// Returns the operation that reduces value `x`, of type `element`, by `fold`.
     pub fn reduce(fold: Fold, x: usize, element: DType) -> Op {
-        Op::Reduce(Box::new(Reduction::of(fold, x, element)))
+        Op::Reduce(Box::new(KernelReduction::of(fold, x, element)))
     }
 
     /// Returns the operation that scans value `x`, of type `element`, by `fold`.
     pub fn scan(fold: Fold, x: usize, element: DType) -> Op {
-        Op::Scan(Box::new(Reduction::of(fold, x, element)))
+        Op::Scan(Box::new(KernelReduction::of(fold, x, element)))
     }
 
     /// Returns the values that the operation reads.
@@ -361,7 +361,7 @@ impl Kernel {
 
     /// Returns whether the kernel has a reduction that combines elements one after another.
     pub fn combines_in_sequence(&self) -> bool {
-        self.values.iter().any(|v| matches!(&v.op, Op::Reduce(r) if r.fold.order(r.element) == Order::Sequence))
+        self.values.iter().any(|v| matches!(&v.op, Op::Reduce(r) if r.fold.order(r.element) == FoldOrder::Sequence))
     }
 
     /// Returns for each value whether it is one of `sinks`, or one of the sinks depends on it.

@@ -4,7 +4,7 @@ use super::{BufferRef, Kernel};
 use crate::base::dtype::DType;
 use crate::base::heap::Heap;
 use crate::base::layout::{Shape, Strides};
-use crate::graph::routine::{Meta, Params, Pass, Routine};
+use crate::graph::routine::{GpuPass, Meta, Params, Routine};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::fmt;
@@ -22,11 +22,11 @@ pub(crate) struct Whole {
 /// A pass of a routine on a GPU, with its dispatches.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutinePass {
-    pub pass: Pass,
+    pub pass: GpuPass,
     /// For each dispatch, its first item and the item after its last. There is one dispatch, unless an operand of
-    /// [`Pass::along`] spans more than a binding or there are more items than one dispatch supports.
+    /// [`GpuPass::along`] spans more than a binding or there are more items than one dispatch supports.
     pub windows: Vec<[usize; 2]>,
-    /// The number of invocations of a workgroup. Each invocation handles [`Pass::each`] items.
+    /// The number of invocations of a workgroup. Each invocation handles [`GpuPass::each`] items.
     pub group: u32,
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct Choice {
 
 /// A plan that evaluates an expression: steps in order, and the buffers that they need.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct ExecutionPlan {
     pub inputs: Vec<DType>,
     /// For each input, whether it is in the buffer that a write targets. A write in place reads and writes the same
     /// memory.
@@ -129,7 +129,7 @@ heap! {
     (BufferRef, usize): ;
     RoutinePass: windows;
     RoutineCall: params, operands, results, scratch, passes;
-    Plan: inputs, aliased, scalars, temps, outputs, steps, model;
+    ExecutionPlan: inputs, aliased, scalars, temps, outputs, steps, model;
 }
 
 impl Heap for Step {
@@ -326,7 +326,7 @@ impl Step {
     }
 }
 
-impl Plan {
+impl ExecutionPlan {
     /// Returns the loop nests, in order.
     pub fn nests(&self) -> impl Iterator<Item = &Kernel> {
         self.steps.iter().filter_map(Step::nest)
@@ -431,7 +431,7 @@ impl fmt::Display for Step {
 
 /// A plan together with the source lines of an evaluation.
 pub(crate) struct WithLines<'a> {
-    plan: &'a Plan,
+    plan: &'a ExecutionPlan,
     line: &'a dyn Fn(usize) -> Option<&'static Location<'static>>,
 }
 
@@ -441,13 +441,13 @@ impl fmt::Display for WithLines<'_> {
     }
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for ExecutionPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.print(f, &|_| None)
     }
 }
 
-impl Plan {
+impl ExecutionPlan {
     fn print(
         &self,
         f: &mut fmt::Formatter<'_>,

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// A reduction along `inner`, or a scan. A scan has [`Source::Elements`] and [`Gives::Result`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Reduction {
+pub(crate) struct KernelReduction {
     pub fold: Fold,
     /// The type of the elements, which determines the fold's other types.
     pub element: DType,
@@ -26,7 +26,7 @@ pub(crate) enum Source {
     States(SmallVec<[usize; MOST_COMPONENTS]>),
 }
 
-heap! { Reduction: source; }
+heap! { KernelReduction: source; }
 
 impl Heap for Source {
     fn heap(&self) -> usize {
@@ -43,31 +43,31 @@ pub(crate) enum Gives {
     Component(usize),
 }
 
-impl Reduction {
+impl KernelReduction {
     /// Returns the reduction of value `x`, of type `element`, with the result of `fold`.
-    pub fn of(fold: Fold, x: usize, element: DType) -> Reduction {
-        Reduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
+    pub fn of(fold: Fold, x: usize, element: DType) -> KernelReduction {
+        KernelReduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
     }
 
     /// Returns this reduction for a part of the elements, whose positions begin at `base`. Its result is component `n`
     /// of the part's state.
-    pub fn component(&self, n: usize, base: Option<usize>) -> Reduction {
+    pub fn component(&self, n: usize, base: Option<usize>) -> KernelReduction {
         let source = match &self.source {
             Source::Elements { x, .. } => Source::Elements { x: *x, base },
             Source::States(states) => Source::States(states.clone()),
         };
         // the state of a plain fold is its result
         let gives = if self.fold.is_plain() { Gives::Result } else { Gives::Component(n) };
-        Reduction { source, gives, ..self.clone() }
+        KernelReduction { source, gives, ..self.clone() }
     }
 
     /// Returns the reduction that computes the same result from the states of the parts: one value for each component.
-    pub fn of_states(&self, states: &[usize]) -> Reduction {
+    pub fn of_states(&self, states: &[usize]) -> KernelReduction {
         let source = match self.fold.is_plain() {
             true => Source::Elements { x: states[0], base: None },
             false => Source::States(states.into()),
         };
-        Reduction { source, ..self.clone() }
+        KernelReduction { source, ..self.clone() }
     }
 
     /// Returns the inner values that the reduction combines.
@@ -87,7 +87,7 @@ impl Reduction {
     }
 
     /// Returns whether both reductions combine the same values by the same fold, so that one loop can compute both.
-    pub fn shares_walk(&self, other: &Reduction) -> bool {
+    pub fn shares_walk(&self, other: &KernelReduction) -> bool {
         (self.fold, self.element, &self.source) == (other.fold, other.element, &other.source)
     }
 
@@ -104,7 +104,7 @@ impl Reduction {
     }
 }
 
-impl fmt::Display for Reduction {
+impl fmt::Display for KernelReduction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let states = if matches!(self.source, Source::States(_)) { "states " } else { "" };
         let values = self.inputs().iter().map(|v| format!("v{v}")).collect::<Vec<_>>().join(", ");

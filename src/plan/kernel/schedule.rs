@@ -5,7 +5,7 @@
 //! sizes of other axes.
 
 use super::{Kernel, KernelKind, Lanes, Load, Matrices, Op, Product, Tile};
-use crate::base::caps::tiles::Blocks;
+use crate::base::caps::tiles::CooperativeTile;
 use crate::base::layout::Shape;
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub(crate) enum Work {
     #[default]
     Undecided,
     /// CPU threads compute the nest tile by tile.
-    Tiles(Tiles),
+    Tiles(TileSchedule),
     /// CPU threads share a matrix product.
     Product(Product),
     /// GPU workgroups share the nest.
@@ -46,7 +46,7 @@ pub(crate) enum Work {
 
 /// Tiles, and how tiles form tasks for threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Tiles {
+pub(crate) struct TileSchedule {
     pub tiling: Tiling,
     /// Whether one thread does all the work, because waking another would cost as much as the work.
     pub alone: bool,
@@ -100,9 +100,9 @@ pub(crate) struct Groups {
     pub tile: Option<Tile>,
     /// The part of a product that a workgroup computes by cooperative matrices (matmul). `None` if invocations multiply
     /// elements.
-    pub blocks: Option<Blocks>,
+    pub blocks: Option<CooperativeTile>,
     /// How an index of `outer`, and an index of `inner`, is converted to a position in an operand.
-    pub axes: [Axes; 2],
+    pub axes: [AxisIndexing; 2],
     /// Whether the kernel runs in the dispatch of the one before it ([`Kernel::runs_beside`]).
     pub beside: bool,
 }
@@ -112,7 +112,7 @@ pub(crate) struct Groups {
 /// leaves two. Extents, strides and offsets are run-time parameters in every class. Only large nests have specialised
 /// code for one and two axes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Axes {
+pub(crate) enum AxisIndexing {
     /// At most one axis: the position is the offset plus index times stride.
     One,
     /// Two axes: one division splits the index in two.
@@ -188,7 +188,7 @@ pub(crate) struct Checks {
     /// The kernel's outer space. In an elementwise kernel, axes on which no index depends have length 1 here, so that
     /// each index is checked once.
     pub outer: Shape,
-    pub tiles: Tiles,
+    pub tiles: TileSchedule,
     pub passes: Option<Passes>,
 }
 
@@ -212,7 +212,7 @@ heap! {
 
 impl Schedule {
     /// Returns the tiles of a nest that threads compute tile by tile.
-    pub fn tiles(&self) -> Option<Tiles> {
+    pub fn tiles(&self) -> Option<TileSchedule> {
         match self.work {
             Work::Tiles(tiles) => Some(tiles),
             Work::Undecided | Work::Product(_) | Work::Groups(_) => None,
@@ -341,7 +341,7 @@ fn bytes(n: usize) -> String {
     }
 }
 
-impl Tiles {
+impl TileSchedule {
     /// Returns an estimate of the work of one task over the outer space `outer`, in bytes: four for each value of each
     /// index. A task, the smallest unit of work for a thread, is one tile, or a block of rows of the inner space.
     pub fn task(&self, kernel: &Kernel, outer: &[usize]) -> usize {
@@ -359,7 +359,7 @@ impl Tiles {
 }
 
 /// Formats the tiles of a kernel over the outer space `outer`.
-fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
+fn tiles(tiles: &TileSchedule, kernel: &Kernel, outer: &[usize]) -> String {
     let across = outer.last().copied().unwrap_or(1);
     let code = if tiles.threaded { "threaded" } else { "tiles" };
     let shape = match tiles.tiling {
@@ -391,16 +391,16 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
         KernelKind::Row => format!("groups of {}, {} lanes × {} a row{shuffled}", g.size, g.lanes, g.held),
         KernelKind::Matmul => match (g.tile, g.blocks) {
             (Some(tile), _) => format!("groups of {}, tiles {tile}", g.size),
-            (None, Some(Blocks { side, tile })) => {
+            (None, Some(CooperativeTile { side, tile })) => {
                 format!("groups of {}, tiles {tile} × {tile} by cooperative matrices {side} × {side}", g.size)
             }
             (None, None) => format!("groups of {}", g.size),
         },
     };
-    let places = |axes: Axes, of: &str| match axes {
-        Axes::One => format!(", 1 {of} axis"),
-        Axes::Two => format!(", 2 {of} axes"),
-        Axes::Any => String::new(),
+    let places = |axes: AxisIndexing, of: &str| match axes {
+        AxisIndexing::One => format!(", 1 {of} axis"),
+        AxisIndexing::Two => format!(", 2 {of} axes"),
+        AxisIndexing::Any => String::new(),
     };
     let inner = if kernel.inner.is_empty() { String::new() } else { places(g.axes[1], "inner") };
     let beside = if g.beside { ", in the dispatch of the kernel before" } else { "" };

@@ -3,13 +3,13 @@
 
 use super::{Again, passes_of_stores, set_details};
 use crate::base::caps::MOST_HELD;
-use crate::base::caps::tiles::Blocks;
+use crate::base::caps::tiles::CooperativeTile;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout;
 use crate::plan::kernel::{
-    Axes, BufferRef, Caps, Groups, Kernel, KernelKind, Lanes, Op, SCAN_BLOCK, SCAN_RUN, Step, Store, Tile, Window,
-    Work, WriteClass, is_narrow,
+    AxisIndexing, BufferRef, Caps, Groups, Kernel, KernelKind, Lanes, Op, SCAN_BLOCK, SCAN_RUN, Step, Store, Tile,
+    Window, Work, WriteClass, is_narrow,
 };
 use smallvec::SmallVec;
 
@@ -74,9 +74,9 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     // the shaders of products are specialised in any case
     let is_special = is_large || kernel.kind == KernelKind::Matmul;
     let axes = |count: usize| match count {
-        0..=1 if is_special => Axes::One,
-        2 if is_special => Axes::Two,
-        _ => Axes::Any,
+        0..=1 if is_special => AxisIndexing::One,
+        2 if is_special => AxisIndexing::Two,
+        _ => AxisIndexing::Any,
     };
     let tile = if blocks.is_some() { None } else { tile(kernel, shape, caps)? };
     let is_narrow = tile.is_some_and(|tile| tile.each == [1, 1]);
@@ -232,7 +232,7 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
 /// Returns the part of a product that a workgroup computes by cooperative matrices, or `None` if invocations multiply
 /// elements. If a device has such matrices, it uses them for all products of f16, including products with a single row, so that a
 /// row has the same bits in every batch.
-fn blocks(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Option<Blocks> {
+fn blocks(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Option<CooperativeTile> {
     let is_half = kernel.values.first().is_some_and(|v| v.dtype == DType::F16);
     let [batches, m, n] = kernel.matrices(shape);
     if kernel.kind == KernelKind::Matmul && is_half { caps.blocks(batches, m, n) } else { None }

@@ -16,11 +16,11 @@ mod tiles;
 pub(super) use groups::is_simple;
 
 use crate::base::error::Result;
-use crate::plan::kernel::{Caps, Checks, Details, Kernel, KernelKind, Passes, Plan, Step, WriteClass};
+use crate::plan::kernel::{Caps, Checks, Details, ExecutionPlan, Kernel, KernelKind, Passes, Step, WriteClass};
 use passes::{Again, passes};
 
 /// Writes the schedule of each nest of a plan.
-pub(super) fn schedule(plan: &mut Plan, caps: &Caps) -> Result<()> {
+pub(super) fn schedule(plan: &mut ExecutionPlan, caps: &Caps) -> Result<()> {
     for step in &mut plan.steps {
         match step {
             Step::Nest(kernel) => schedule_nest(kernel, caps)?,

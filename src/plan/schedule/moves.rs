@@ -1,7 +1,7 @@
 //! Tiles of nests that only move words (`plan/kernel/moves.rs`) on a CPU.
 
 use crate::base::layout;
-use crate::plan::kernel::{Kernel, Op, Store, Tiles, Tiling, WriteClass};
+use crate::plan::kernel::{Kernel, Op, Store, TileSchedule, Tiling, WriteClass};
 
 /// The size of a tile in bytes: several microseconds of work, so that its setup is negligible.
 const TILE: usize = 32 << 10;
@@ -20,7 +20,7 @@ const ROWS: usize = 256;
 const ALONE: usize = 512 << 10;
 
 /// Returns the tiles of a nest of moves. The axes of a transposing nest are already in order.
-pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
+pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> TileSchedule {
     let size = kernel.stores.iter().map(|s| s.dtype.size()).max().unwrap_or(1);
     let n = kernel.outer_size();
     let cols = kernel.outer.last().copied().unwrap_or(1);
@@ -39,7 +39,7 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
         Tiling::Rows { each: if each < 4 * whole { each } else { each / whole * whole } as u16 }
     };
     let bytes = n.saturating_mul(size).saturating_mul(kernel.loads.len() + kernel.stores.len());
-    Tiles { tiling, alone: bytes <= ALONE, shares_rows: false, threaded: false }
+    TileSchedule { tiling, alone: bytes <= ALONE, shares_rows: false, threaded: false }
 }
 
 /// The minimum size in bytes of a target's row that is streamed. The cache lines at the row's two ends, which it shares

@@ -2,7 +2,7 @@
 //! result.
 
 use crate::graph::ufunc::cast;
-use crate::plan::kernel::{Caps, Kernel, Op, Store, Tiles, Tiling, Value};
+use crate::plan::kernel::{Caps, Kernel, Op, Store, TileSchedule, Tiling, Value};
 
 /// The number of elements of the largest block of threaded code. For rows of whole blocks, threaded code takes half the
 /// time of loops.
@@ -36,7 +36,7 @@ const DRAW: usize = 20;
 /// and all words must have the same size. (A bool alone would fill words of four times its size.) Tiles of several rows
 /// must have rows of a minimum length, because each row starts again. A result of at least `stream` bytes bypasses the
 /// caches.
-pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: usize) -> bool {
+pub(super) fn is_threaded(kernel: &Kernel, tiles: &TileSchedule, caps: &Caps, stream: usize) -> bool {
     let last = kernel.outer.len().checked_sub(1);
     let cols = last.map_or(1, |axis| kernel.outer[axis]);
     let walks_rows = match tiles.tiling {

@@ -7,8 +7,8 @@ use crate::base::layout::{self, Shape, Strides};
 use crate::graph::ufunc::{Form, cast};
 use crate::math::simd::{LANES, NARROW};
 use crate::plan::kernel::{
-    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Reduction, SCAN_BLOCK, Source, Store, Tiles, Tiling, Value,
-    Work, WriteClass,
+    Caps, Checks, Kernel, KernelKind, KernelReduction, Lanes, Load, Op, SCAN_BLOCK, Source, Store, TileSchedule,
+    Tiling, Value, Work, WriteClass,
 };
 
 /// The bytes of work (see `weight`) up to which one thread does all of it. They take about 10 µs, about the cost of
@@ -114,12 +114,12 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     } else {
         let tiles = tiles_of_flat(kernel, &kernel.outer, is_transposed, caps);
         match threaded::is_threaded(kernel, &tiles, caps, stream(caps)) {
-            true => Tiles { threaded: true, alone: tiles.alone || threaded::is_alone(kernel), ..tiles },
+            true => TileSchedule { threaded: true, alone: tiles.alone || threaded::is_alone(kernel), ..tiles },
             false => tiles,
         }
     };
     // tasks that share such writes each compute all values, which is worthwhile if the writes miss the L2 cache
-    let tiles = Tiles { alone: tiles.alone || in_order && reached(kernel) <= caps.caches[1], ..tiles };
+    let tiles = TileSchedule { alone: tiles.alone || in_order && reached(kernel) <= caps.caches[1], ..tiles };
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
     let checks = (!checked.is_empty()).then(|| {
@@ -142,7 +142,7 @@ fn reached(kernel: &Kernel) -> usize {
 }
 
 /// Returns the tiles of a nest without an inner space, over `outer`.
-fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps) -> Tiles {
+fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps) -> TileSchedule {
     let tile = tile(caps);
     let n: usize = outer.iter().product();
     let cols = outer.last().copied().unwrap_or(1);
@@ -163,7 +163,7 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
         (Tiling::Rows { each: each as u16 }, each * cols)
     };
     let alone = n.saturating_mul(weight(kernel)) <= ALONE || elements >= n;
-    Tiles { tiling, alone, shares_rows: false, threaded: false }
+    TileSchedule { tiling, alone, shares_rows: false, threaded: false }
 }
 
 /// Returns the outer space with length 1 along axes on which no computed index depends, so that each index is checked
@@ -201,7 +201,7 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
 }
 
 /// Returns how a store of a tiled nest writes.
-fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> WriteClass {
+fn write_class(kernel: &Kernel, store: &Store, tiles: &TileSchedule, caps: &Caps) -> WriteClass {
     if kernel.moves().is_some() {
         return moves::write_class(kernel, store, stream(caps));
     }
@@ -273,11 +273,11 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
     let checked = checks(kernel);
     let checks = (!checked.is_empty()).then(|| {
         let passes = passes_of(kernel, &checked, again);
-        Checks { outer: kernel.outer.clone(), tiles: Tiles { shares_rows: false, ..tiles }, passes }
+        Checks { outer: kernel.outer.clone(), tiles: TileSchedule { shares_rows: false, ..tiles }, passes }
     });
     let is_single = passes.as_ref().is_some_and(|p| p.list.len() == 1);
     let shares_rows = tiles.shares_rows && is_single && kernel.stores.iter().all(|s| !kernel.values[s.value].inner);
-    let tiles = Tiles { shares_rows, ..tiles };
+    let tiles = TileSchedule { shares_rows, ..tiles };
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
     set_details(kernel, writes, passes, checks);
@@ -305,7 +305,7 @@ fn is_across(kernel: &Kernel) -> bool {
 /// short as a row.
 fn takes_whole_rows(kernel: &Kernel) -> bool {
     let last = kernel.outer.len() + kernel.inner.len();
-    let has_loop = |r: &Reduction| match r.fold.form {
+    let has_loop = |r: &KernelReduction| match r.fold.form {
         Form::Function(_) => true,
         Form::FirstOf(_) => r.base().is_none() && !matches!(r.source, Source::States(_)),
         Form::Formulas => false,
@@ -313,7 +313,7 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
     let takes_rows = |v: &Value| !matches!(&v.op, Op::Reduce(r) if !has_loop(r));
     // an operand that is not contiguous along the row, such as a transposed one, is better loaded by columns
     let lies_along = |l: &Load| l.strides.get(last - 1).is_none_or(|s| s.unsigned_abs() <= 1);
-    let is_function = |r: &Reduction| matches!(r.fold.form, Form::Function(_));
+    let is_function = |r: &KernelReduction| matches!(r.fold.form, Form::Function(_));
     let only_folds = matches!(kernel.kind, KernelKind::Reduce(_))
         && kernel.values.iter().all(|v| !v.inner || matches!(v.op, Op::Load(_)))
         && kernel.values.iter().all(|v| !matches!(&v.op, Op::Reduce(r) if !is_function(r)))
@@ -350,7 +350,7 @@ fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
 
 /// Returns the tiles of a nest with an inner space, which run across rows or along them. The tiles of a scan begin
 /// where its blocks begin.
-fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
+fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
     let tile = tile(caps);
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     let row_bytes = n.max(1).saturating_mul(weight(kernel));
@@ -388,5 +388,5 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
     // row
     let several = matches!(tiling, Tiling::Along { together: 2.., .. });
     let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans() && !several;
-    Tiles { tiling, alone: bytes <= ALONE, shares_rows, threaded: false }
+    TileSchedule { tiling, alone: bytes <= ALONE, shares_rows, threaded: false }
 }

@@ -5,7 +5,7 @@ use crate::base::dtype::DType;
 use crate::graph::ufunc::Ufunc;
 use crate::testing::contract::{Bound, promised};
 use crate::testing::number::{
-    Real, largest, nearest, nearest_to_integer, saturate, smallest_normal, spacing, width, wrap,
+    BoundedReal, largest, nearest, nearest_to_integer, saturate, smallest_normal, spacing, width, wrap,
 };
 
 /// Returns the float type in which a function of this dtype computes.
@@ -25,7 +25,7 @@ pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i1
 /// Calls `see` with all combinations of operand values. For an inexact operand these are the lowest and the highest
 /// number within its error, and 0 if it is between them, because many functions have a pole there. For an exact operand
 /// it is its value.
-fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
+fn corners(x: &[BoundedReal], mut see: impl FnMut([f64; 3])) {
     let mut ends = [[0.0; 3]; 3];
     let mut count = [1; 3];
     for (i, x) in x.iter().enumerate() {
@@ -45,7 +45,7 @@ fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
 
 /// Computes a function of floats that returns a bool, or returns `None` if numbers within the operands' errors may give
 /// different results.
-pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
+pub(super) fn question(row: &Ufunc, x: &[BoundedReal]) -> Option<bool> {
     let f = row.exact?;
     let mut v = [0.0; 3];
     v.iter_mut().zip(x).for_each(|(v, x)| *v = x.value);
@@ -90,7 +90,7 @@ fn allowance(bound: &Bound, dtype: DType, result: f64, x: &[f64]) -> f64 {
 
 /// Returns true if, within the operands' errors, a function may have values far outside the values at the ends of the
 /// errors.
-fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
+fn hides_more(row: &Ufunc, operands: &[BoundedReal], v: &[f64; 3]) -> bool {
     match row.name {
         "remainder" | "fmod" | "floor_divide" => {
             let periods = (v[0] / v[1]).abs() + 1.0;
@@ -120,24 +120,24 @@ fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
 }
 
 /// Computes a function of floats, with an error bound.
-pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &[Real]) -> Real {
+pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &[BoundedReal]) -> BoundedReal {
     if row.name.starts_with("nextafter") {
         return next_after(dtype, x[0], x[1]);
     }
-    let Some(f) = row.exact else { return Real::unknown() };
+    let Some(f) = row.exact else { return BoundedReal::unknown() };
     if x.iter().any(|x| x.is_unknown()) {
-        return Real::unknown();
+        return BoundedReal::unknown();
     }
     let dtype = wide(dtype);
     let selects = row.properties.never_rounds;
     let rounds_well = selects || !rules.gpu && *bound == Bound::Exact;
     let basic = matches!(bound, Bound::Exact) || matches!(bound, Bound::Ulp(u, _) if *u <= 1.0);
     let tiny = smallest_normal(dtype);
-    let mut operands = [Real::exact(0.0); 3];
+    let mut operands = [BoundedReal::exact(0.0); 3];
     operands.iter_mut().zip(x).for_each(|(o, x)| *o = *x);
     let operands = &mut operands[..x.len()];
     if row.name == "copysign" && x[1].value.is_nan() {
-        return Real::unknown();
+        return BoundedReal::unknown();
     }
     if rules.gpu && !selects {
         // a driver may flush a subnormal operand to 0, or replace it with the smallest normal number
@@ -168,14 +168,14 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
             spread *= 2.0;
         }
         if !spread.is_finite() || hides_more(row, operands, &v) {
-            return Real::unknown();
+            return BoundedReal::unknown();
         }
     }
     if !r.is_finite() {
-        return if spread == 0.0 { Real::exact(r) } else { Real::unknown() };
+        return if spread == 0.0 { BoundedReal::exact(r) } else { BoundedReal::unknown() };
     }
     if selects {
-        return Real { value: r, error: spread };
+        return BoundedReal { value: r, error: spread };
     }
     let magnitude = r.abs() + spread;
     let mut allowed = allowance(bound, dtype, magnitude, &v[..x.len()]);
@@ -183,19 +183,19 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
         let sure = r.abs() - spread - allowed > largest(dtype) + spacing(dtype, f64::MAX);
         let rounded = nearest(dtype, r);
         return match spread == 0.0 && rounds_well || sure {
-            true => Real::exact(rounded),
-            false => Real::unknown(),
+            true => BoundedReal::exact(rounded),
+            false => BoundedReal::unknown(),
         };
     }
     if rounds_well {
         return match spread == 0.0 {
-            true => Real::exact(nearest(dtype, r)),
-            false => Real { value: r, error: spread + spacing(dtype, magnitude) / 2.0 },
+            true => BoundedReal::exact(nearest(dtype, r)),
+            false => BoundedReal { value: r, error: spread + spacing(dtype, magnitude) / 2.0 },
         };
     }
     // a GPU may return a neighbour of the correctly rounded result, but a result that needs no rounding must be exact
     if rules.gpu && basic && spread == 0.0 && nearest(dtype, r) == r && (r == 0.0 || r.abs() >= tiny) {
-        return Real::exact(r);
+        return BoundedReal::exact(r);
     }
     if rules.gpu {
         allowed = allowed.max(spacing(dtype, magnitude)) + tiny;
@@ -206,7 +206,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
         Some(own) => allowance(&own, DType::F64, magnitude, &v[..x.len()]),
         None => (if dtype == DType::F64 { 4.0 } else { 64.0 }) * spacing(DType::F64, magnitude),
     };
-    Real { value: r, error: spread + allowed + own }
+    BoundedReal { value: r, error: spread + allowed + own }
 }
 
 /// Returns the error bound of a row's exact function in f64, if it is more than 8 ULP. The bound is negligible compared
@@ -235,27 +235,27 @@ pub fn reference_bound(function: &str) -> Option<Bound> {
 }
 
 /// Returns the neighbour of `x` in the type in the direction of `y`.
-fn next_after(dtype: DType, x: Real, y: Real) -> Real {
+fn next_after(dtype: DType, x: BoundedReal, y: BoundedReal) -> BoundedReal {
     if x.is_unknown() || y.is_unknown() {
-        return Real::unknown();
+        return BoundedReal::unknown();
     }
     let step = 2.0 * spacing(dtype, x.value);
     if x.value.is_nan() || y.value.is_nan() {
-        return Real::exact(f64::NAN);
+        return BoundedReal::exact(f64::NAN);
     }
     if x.error > 0.0 || y.error > 0.0 {
-        return Real { value: x.value, error: x.error + step };
+        return BoundedReal { value: x.value, error: x.error + step };
     }
     let (x, y) = (x.value, y.value);
     if x == y {
-        return Real::exact(y);
+        return BoundedReal::exact(y);
     }
     let smallest = spacing(dtype, 0.0);
     if x == 0.0 {
-        return Real::exact(smallest.copysign(y));
+        return BoundedReal::exact(smallest.copysign(y));
     }
     if x.is_infinite() {
-        return Real::exact(largest(dtype).copysign(x));
+        return BoundedReal::exact(largest(dtype).copysign(x));
     }
     // the spacing below a power of two is half the spacing above it
     let away = (y > x) == (x > 0.0);
@@ -267,11 +267,11 @@ fn next_after(dtype: DType, x: Real, y: Real) -> Real {
         (false, true) => below,
         (false, false) => x.abs() - unit,
     };
-    Real::exact(if next > largest(dtype) { f64::INFINITY } else { next }.copysign(x))
+    BoundedReal::exact(if next > largest(dtype) { f64::INFINITY } else { next }.copysign(x))
 }
 
 /// Converts a float to an integer or bool, or returns `None` if numbers within its error give different results.
-pub(super) fn to_integer(x: Real, to: DType) -> Option<i128> {
+pub(super) fn to_integer(x: BoundedReal, to: DType) -> Option<i128> {
     if x.is_unknown() {
         return None;
     }
@@ -286,6 +286,6 @@ pub(super) fn to_integer(x: Real, to: DType) -> Option<i128> {
 }
 
 /// Converts an integer to a float.
-pub(super) fn to_float(x: Option<i128>, to: DType) -> Real {
-    x.map_or(Real::unknown(), |x| Real::exact(nearest_to_integer(to, x)))
+pub(super) fn to_float(x: Option<i128>, to: DType) -> BoundedReal {
+    x.map_or(BoundedReal::unknown(), |x| BoundedReal::exact(nearest_to_integer(to, x)))
 }

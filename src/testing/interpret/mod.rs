@@ -12,7 +12,7 @@ mod scatter;
 mod sums;
 
 use super::number;
-pub use super::number::Real;
+pub use super::number::BoundedReal;
 pub use element::reference_bound;
 
 use crate::array::device::Device;
@@ -40,44 +40,44 @@ pub struct Interpreted {
     /// The element type.
     pub dtype: DType,
     /// The elements, in C order.
-    pub elements: Elements,
+    pub elements: ElementList,
 }
 
 /// Elements, as integers or floats.
 #[derive(Clone, Debug)]
-pub enum Elements {
+pub enum ElementList {
     /// Integers and bools. `None` is an unknown element, whose value depends on rounding errors.
     Integers(Vec<Option<i128>>),
     /// Floats of any type.
-    Floats(Vec<Real>),
+    Floats(Vec<BoundedReal>),
 }
 
-impl Elements {
+impl ElementList {
     fn integers(&self) -> &[Option<i128>] {
         match self {
-            Elements::Integers(v) => v,
-            Elements::Floats(_) => &[],
+            ElementList::Integers(v) => v,
+            ElementList::Floats(_) => &[],
         }
     }
 
-    fn floats(&self) -> &[Real] {
+    fn floats(&self) -> &[BoundedReal] {
         match self {
-            Elements::Floats(v) => v,
-            Elements::Integers(_) => &[],
+            ElementList::Floats(v) => v,
+            ElementList::Integers(_) => &[],
         }
     }
 
-    fn pick(&self, at: impl Iterator<Item = usize>) -> Elements {
+    fn pick(&self, at: impl Iterator<Item = usize>) -> ElementList {
         match self {
-            Elements::Integers(v) => Elements::Integers(at.map(|i| v[i]).collect()),
-            Elements::Floats(v) => Elements::Floats(at.map(|i| v[i]).collect()),
+            ElementList::Integers(v) => ElementList::Integers(at.map(|i| v[i]).collect()),
+            ElementList::Floats(v) => ElementList::Floats(at.map(|i| v[i]).collect()),
         }
     }
 
-    fn map(&self, f: impl Fn(Real) -> Real) -> Elements {
+    fn map(&self, f: impl Fn(BoundedReal) -> BoundedReal) -> ElementList {
         match self {
-            Elements::Integers(v) => Elements::Integers(v.clone()),
-            Elements::Floats(v) => Elements::Floats(v.iter().map(|x| f(*x)).collect()),
+            ElementList::Integers(v) => ElementList::Integers(v.clone()),
+            ElementList::Floats(v) => ElementList::Floats(v.iter().map(|x| f(*x)).collect()),
         }
     }
 }
@@ -214,7 +214,7 @@ impl Interpreter {
     }
 
     /// Returns a node's elements as other nodes read them: f16 and bf16 elements are rounded if the node is stored.
-    fn store(&self, x: &Expr, elements: Elements) -> Elements {
+    fn store(&self, x: &Expr, elements: ElementList) -> ElementList {
         let dtype = x.0.dtype;
         let exact = x.0.is_stored() || x.0.is_constant();
         if !dtype.is_half() || exact {
@@ -230,7 +230,7 @@ impl Interpreter {
         }
     }
 
-    fn node(&self, x: &Expr, args: &[&Interpreted]) -> Result<Elements> {
+    fn node(&self, x: &Expr, args: &[&Interpreted]) -> Result<ElementList> {
         let n = &*x.0;
         let size: usize = n.shape.iter().product();
         Ok(match &n.op {
@@ -238,24 +238,24 @@ impl Interpreter {
             NodeOp::Fill | NodeOp::Number => {
                 let s = n.number().unwrap_or(Scalar::Int(0));
                 match n.dtype.is_float() {
-                    true => Elements::Floats(vec![Real::exact(number::scalar_real(s, n.dtype)); size]),
-                    false => Elements::Integers(vec![Some(number::scalar_integer(s, n.dtype)); size]),
+                    true => ElementList::Floats(vec![BoundedReal::exact(number::scalar_real(s, n.dtype)); size]),
+                    false => ElementList::Integers(vec![Some(number::scalar_integer(s, n.dtype)); size]),
                 }
             }
             NodeOp::Iota(axis) => {
                 let mut out = Vec::with_capacity(size);
                 each_index(&n.shape, |i| out.push(Some(number::wrap(n.dtype, i[*axis] as i128))));
-                Elements::Integers(out)
+                ElementList::Integers(out)
             }
             NodeOp::Philox { word } => {
-                let Binding::Random { seed, stream } = n.binding else { return Ok(Elements::Integers(vec![])) };
+                let Binding::Random { seed, stream } = n.binding else { return Ok(ElementList::Integers(vec![])) };
                 let own = |i: usize| philox([i as u32 / 4, 0, stream, *word as u32 % 4], seed)[i % 4];
                 let draw = |i: usize| match word / 4 {
                     0 => own(i),
                     1 => own(i - i % 2),
                     _ => own(i - i % 2 + 1).wrapping_add(if i % 2 == 1 { 1 << 30 } else { 0 }),
                 };
-                Elements::Integers((0..size).map(|i| Some(draw(i) as i128)).collect())
+                ElementList::Integers((0..size).map(|i| Some(draw(i) as i128)).collect())
             }
             NodeOp::Ufunc(row) => self.ufunc(row, n, args),
             NodeOp::Cast => cast(args[0], n.dtype),
@@ -275,17 +275,17 @@ impl Interpreter {
                     args.iter().enumerate().flat_map(run)
                 });
                 match n.dtype.is_float() {
-                    true => Elements::Floats(places.map(|(k, i)| args[k].elements.floats()[i]).collect()),
-                    false => Elements::Integers(places.map(|(k, i)| args[k].elements.integers()[i]).collect()),
+                    true => ElementList::Floats(places.map(|(k, i)| args[k].elements.floats()[i]).collect()),
+                    false => ElementList::Integers(places.map(|(k, i)| args[k].elements.integers()[i]).collect()),
                 }
             }
             NodeOp::Scatter { axis, mode, combine, .. } => scatter::scatter(n, (*axis, *mode, *combine), args)?,
             NodeOp::Routine { row, params, part } => routine::reference(row, params, *part as usize, n, args)?,
-            NodeOp::Failed => return x.checked().map(|_| Elements::Integers(vec![])),
+            NodeOp::Failed => return x.checked().map(|_| ElementList::Integers(vec![])),
         })
     }
 
-    fn ufunc(&self, row: &'static Ufunc, n: &Node, args: &[&Interpreted]) -> Elements {
+    fn ufunc(&self, row: &'static Ufunc, n: &Node, args: &[&Interpreted]) -> ElementList {
         let size: usize = n.shape.iter().product();
         let places: Vec<Vec<usize>> = args.iter().map(|a| broadcast_places(&a.shape, &n.shape)).collect();
         let operand = args[args.len() - 1].dtype;
@@ -297,14 +297,14 @@ impl Interpreter {
                     Some(c) => at(2 - (c != 0) as usize, k),
                     None => at(1, k).either(at(2, k)),
                 };
-                Elements::Floats((0..size).map(one).collect())
+                ElementList::Floats((0..size).map(one).collect())
             } else {
                 let at = |i: usize, k: usize| args[i].elements.integers()[places[i][k]];
                 let one = |k: usize| match truth(k) {
                     Some(c) => at(2 - (c != 0) as usize, k),
                     None => at(1, k).filter(|a| at(2, k) == Some(*a)),
                 };
-                Elements::Integers((0..size).map(one).collect())
+                ElementList::Integers((0..size).map(one).collect())
             };
         }
         if !operand.is_float() {
@@ -313,9 +313,9 @@ impl Interpreter {
                 (0..args.len()).for_each(|i| x[i] = args[i].elements.integers()[places[i][k]]);
                 element::integer(row, operand, n.dtype, &x[..args.len()])
             };
-            return Elements::Integers((0..size).map(one).collect());
+            return ElementList::Integers((0..size).map(one).collect());
         }
-        let mut x = [Real::exact(0.0); 3];
+        let mut x = [BoundedReal::exact(0.0); 3];
         let mut gather = |k: usize| {
             for i in 0..args.len() {
                 x[i] = args[i].elements.floats()[places[i][k]];
@@ -328,29 +328,29 @@ impl Interpreter {
         if n.dtype.is_float() {
             let bound = element::bound(row, operand, self.rules);
             let one = |k: usize| element::float(row, bound, operand, self.rules, &gather(k)[..args.len()]);
-            Elements::Floats((0..size).map(one).collect())
+            ElementList::Floats((0..size).map(one).collect())
         } else {
             let one = |k: usize| element::question(row, &gather(k)[..args.len()]).map(|b| b as i128);
-            Elements::Integers((0..size).map(one).collect())
+            ElementList::Integers((0..size).map(one).collect())
         }
     }
 }
 
-fn cast(x: &Interpreted, to: DType) -> Elements {
+fn cast(x: &Interpreted, to: DType) -> ElementList {
     let from = x.dtype;
     match (&x.elements, to.is_float()) {
-        (Elements::Integers(v), false) => {
-            Elements::Integers(v.iter().map(|x| x.map(|x| number::wrap(to, x))).collect())
+        (ElementList::Integers(v), false) => {
+            ElementList::Integers(v.iter().map(|x| x.map(|x| number::wrap(to, x))).collect())
         }
-        (Elements::Integers(v), true) => Elements::Floats(v.iter().map(|x| element::to_float(*x, to)).collect()),
-        (Elements::Floats(v), true) => {
+        (ElementList::Integers(v), true) => ElementList::Floats(v.iter().map(|x| element::to_float(*x, to)).collect()),
+        (ElementList::Floats(v), true) => {
             // a wider type holds each value exactly, but f16 cannot hold all values of bf16, nor bf16 all values of f16
             let widens = to == DType::F64 || to == DType::F32 && from.is_half();
-            Elements::Floats(v.iter().map(|x| if widens { *x } else { x.rounded(to) }).collect())
+            ElementList::Floats(v.iter().map(|x| if widens { *x } else { x.rounded(to) }).collect())
         }
-        (Elements::Floats(v), false) => {
-            let seen = |x: &Real| if from.is_half() { x.rounded(from) } else { *x };
-            Elements::Integers(v.iter().map(|x| element::to_integer(seen(x), to)).collect())
+        (ElementList::Floats(v), false) => {
+            let seen = |x: &BoundedReal| if from.is_half() { x.rounded(from) } else { *x };
+            ElementList::Integers(v.iter().map(|x| element::to_integer(seen(x), to)).collect())
         }
     }
 }
@@ -375,7 +375,7 @@ fn take(
     mode: IndexMode,
     indices: &Interpreted,
     source: &Interpreted,
-) -> Result<Elements> {
+) -> Result<ElementList> {
     let length = source.shape[axis] as i128;
     let inner: usize = source.shape[axis + 1..].iter().product();
     // the number of indices along the axis; with `along`, each of the `outer × inner` elements has its own indices
@@ -387,8 +387,10 @@ fn take(
         places.push(at.map(|at| (o * length as usize + at as usize) * inner + l));
     }
     Ok(match &source.elements {
-        Elements::Integers(v) => Elements::Integers(places.iter().map(|p| p.and_then(|p| v[p])).collect()),
-        Elements::Floats(v) => Elements::Floats(places.iter().map(|p| p.map_or(Real::unknown(), |p| v[p])).collect()),
+        ElementList::Integers(v) => ElementList::Integers(places.iter().map(|p| p.and_then(|p| v[p])).collect()),
+        ElementList::Floats(v) => {
+            ElementList::Floats(places.iter().map(|p| p.map_or(BoundedReal::unknown(), |p| v[p])).collect())
+        }
     })
 }
 

@@ -1,18 +1,18 @@
 //! Positions of elements: loops over an index space, the operands' elements for each result, and reading stored arrays.
 
-use super::Elements;
+use super::ElementList;
 use crate::array::device::Device;
 use crate::base::dtype::DType;
 use crate::base::error::Result;
 use crate::base::layout::View;
 use crate::graph::expr::Expr;
-use crate::testing::number::{Real, decode};
+use crate::testing::number::{BoundedReal, decode};
 
 /// Reads the elements of a stored array in C order. Downloads the part of its buffer that the array spans, and finds
 /// each element by the array's strides.
-pub(super) fn read(x: &Expr) -> Result<Elements> {
+pub(super) fn read(x: &Expr) -> Result<ElementList> {
     let (Some((buffer, ..)), Some(layout)) = (x.0.stored(), x.0.layout()) else {
-        return Ok(Elements::Integers(vec![]));
+        return Ok(ElementList::Integers(vec![]));
     };
     let dtype: DType = x.0.dtype;
     let mut places: Vec<isize> = vec![];
@@ -30,8 +30,8 @@ pub(super) fn read(x: &Expr) -> Result<Elements> {
     };
     let at = places.iter().map(|p| decode(dtype, &bytes[(p - first) as usize * size..][..size]));
     Ok(match dtype.is_float() {
-        true => Elements::Floats(at.map(|v| Real::exact(v.1)).collect()),
-        false => Elements::Integers(at.map(|v| Some(v.0)).collect()),
+        true => ElementList::Floats(at.map(|v| BoundedReal::exact(v.1)).collect()),
+        false => ElementList::Integers(at.map(|v| Some(v.0)).collect()),
     })
 }
 

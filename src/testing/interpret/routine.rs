@@ -1,6 +1,6 @@
 //! Interprets routines with the reference functions of their rows.
 
-use super::{Elements, Interpreted, Real, number};
+use super::{BoundedReal, ElementList, Interpreted, number};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::Result;
 use crate::graph::expr::Node;
@@ -14,18 +14,18 @@ pub(super) fn reference(
     part: usize,
     n: &Node,
     args: &[&Interpreted],
-) -> Result<Elements> {
+) -> Result<ElementList> {
     let scalars = |x: &&Interpreted| -> Option<Vec<Scalar>> {
         match &x.elements {
-            Elements::Integers(v) => v.iter().map(|x| x.map(Scalar::Int)).collect(),
-            Elements::Floats(v) => Some(v.iter().map(|x| Scalar::Float(x.value)).collect()),
+            ElementList::Integers(v) => v.iter().map(|x| x.map(Scalar::Int)).collect(),
+            ElementList::Floats(v) => Some(v.iter().map(|x| Scalar::Float(x.value)).collect()),
         }
     };
     let size = n.shape.iter().product();
     let Some(operands) = args.iter().map(scalars).collect::<Option<Vec<_>>>() else {
         return Ok(match n.dtype.is_float() {
-            true => Elements::Floats(vec![Real::unknown(); size]),
-            false => Elements::Integers(vec![None; size]),
+            true => ElementList::Floats(vec![BoundedReal::unknown(); size]),
+            false => ElementList::Integers(vec![None; size]),
         });
     };
     let mut results = (row.reference)(&operands, params).map_err(|f| f.at(row.name, n.location))?;
@@ -34,8 +34,8 @@ pub(super) fn reference(
         return sums(row, params, n, operands, args);
     }
     Ok(match n.dtype.is_float() {
-        true => Elements::Floats(result.iter().map(|s| Real::exact(s.as_f64())).collect()),
-        false => Elements::Integers(result.iter().map(|s| Some(s.as_i128())).collect()),
+        true => ElementList::Floats(result.iter().map(|s| BoundedReal::exact(s.as_f64())).collect()),
+        false => ElementList::Integers(result.iter().map(|s| Some(s.as_i128())).collect()),
     })
 }
 
@@ -46,9 +46,9 @@ fn sums(
     n: &Node,
     operands: Vec<Vec<Scalar>>,
     args: &[&Interpreted],
-) -> Result<Elements> {
-    let Elements::Floats(terms) = &args[1].elements else { return Ok(Elements::Floats(vec![])) };
-    let of = |f: &dyn Fn(&Real) -> f64| -> Result<Vec<f64>> {
+) -> Result<ElementList> {
+    let ElementList::Floats(terms) = &args[1].elements else { return Ok(ElementList::Floats(vec![])) };
+    let of = |f: &dyn Fn(&BoundedReal) -> f64| -> Result<Vec<f64>> {
         let terms = terms.iter().map(|x| Scalar::Float(f(x))).collect();
         let mut results =
             (row.reference)(&[operands[0].clone(), terms], params).map_err(|f| f.at(row.name, n.location))?;
@@ -59,9 +59,9 @@ fn sums(
     let (steps, largest) = ((terms.len().max(1) as f64).log2().ceil() + 16.0, number::largest(n.dtype) / 2.0);
     let tiny = terms.len() as f64 * number::smallest_normal(n.dtype);
     let real = |((value, size), error): ((f64, f64), f64)| match size + error < largest {
-        true => Real { value, error: error + steps * unit * (size + error) + tiny },
+        true => BoundedReal { value, error: error + steps * unit * (size + error) + tiny },
         // a term is infinite or NaN, or an intermediate result may overflow
-        false => Real::unknown(),
+        false => BoundedReal::unknown(),
     };
-    Ok(Elements::Floats(values.into_iter().zip(sizes).zip(errors).map(real).collect()))
+    Ok(ElementList::Floats(values.into_iter().zip(sizes).zip(errors).map(real).collect()))
 }

@@ -1,6 +1,6 @@
 //! Interprets scatters, which combine values into elements at computed positions.
 
-use super::{Elements, Interpreted, number, position};
+use super::{ElementList, Interpreted, number, position};
 use crate::base::error::Result;
 use crate::base::layout::{Combine, IndexMode};
 use crate::graph::expr::Node;
@@ -11,8 +11,8 @@ pub(super) fn scatter(
     n: &Node,
     (axis, mode, combine): (usize, IndexMode, Combine),
     args: &[&Interpreted],
-) -> Result<Elements> {
-    let [array, indices, values, when @ ..] = args else { return Ok(Elements::Integers(vec![])) };
+) -> Result<ElementList> {
+    let [array, indices, values, when @ ..] = args else { return Ok(ElementList::Integers(vec![])) };
     let mut out = array.elements.clone();
     let (length, count) = (array.shape[axis], indices.shape[0]);
     let inner: usize = array.shape[axis + 1..].iter().product();
@@ -29,7 +29,7 @@ pub(super) fn scatter(
         let to = at.map_or(0..length, |at| at as usize..at as usize + 1);
         for place in to.map(|p| (o * length + p) * inner + l) {
             match &mut out {
-                Elements::Integers(out) => {
+                ElementList::Integers(out) => {
                     let both = out[place].zip(values.elements.integers()[k]).filter(|_| is_known);
                     let replaces = is_known && combine == Combine::Set;
                     out[place] = match replaces {
@@ -43,7 +43,7 @@ pub(super) fn scatter(
                     };
                 }
                 // floats are only replaced
-                Elements::Floats(out) => {
+                ElementList::Floats(out) => {
                     let value = values.elements.floats()[k];
                     out[place] = if is_known { value } else { out[place].either(value) };
                 }

@@ -3,9 +3,10 @@
 use super::*;
 
 impl Interpreter {
-    pub(super) fn reduce(&self, fold: Fold, axes: &[usize], n: &Node, x: &Interpreted) -> Elements {
+    pub(super) fn reduce(&self, fold: Fold, axes: &[usize], n: &Node, x: &Interpreted) -> ElementList {
         let groups = groups(&x.shape, axes);
-        let integers = |f: &dyn Fn(&[usize]) -> Option<i128>| Elements::Integers(groups.iter().map(|g| f(g)).collect());
+        let integers =
+            |f: &dyn Fn(&[usize]) -> Option<i128>| ElementList::Integers(groups.iter().map(|g| f(g)).collect());
         let row = match fold.form {
             Form::Function(row) => row,
             Form::FirstOf(row) => {
@@ -14,7 +15,9 @@ impl Interpreter {
             }
             // the interpreter does not evaluate formulas, and has no bounds on their errors; other tests cover folds by
             // formulas
-            Form::Formulas if n.dtype.is_float() => return Elements::Floats(vec![Real::unknown(); groups.len()]),
+            Form::Formulas if n.dtype.is_float() => {
+                return ElementList::Floats(vec![BoundedReal::unknown(); groups.len()]);
+            }
             Form::Formulas => return integers(&|_| None),
         };
         if !n.dtype.is_float() {
@@ -27,21 +30,21 @@ impl Interpreter {
         let v = x.elements.floats();
         let bound = element::bound(row, n.dtype, self.rules);
         let one = |g: &Vec<usize>| {
-            let list: Vec<Real> = g.iter().map(|i| v[*i]).collect();
+            let list: Vec<BoundedReal> = g.iter().map(|i| v[*i]).collect();
             match row.name {
                 "add" => self.sum(n.dtype, &list),
                 "multiply" => self.product(n.dtype, &list),
                 _ => list
                     .into_iter()
                     .reduce(|a, b| element::float(row, bound, n.dtype, self.rules, &[a, b]))
-                    .unwrap_or(Real::unknown()),
+                    .unwrap_or(BoundedReal::unknown()),
             }
         };
-        Elements::Floats(groups.iter().map(one).collect())
+        ElementList::Floats(groups.iter().map(one).collect())
     }
 
     /// Interprets a scan. Each result combines all elements along an axis up to and including its own position.
-    pub(super) fn scan(&self, fold: Fold, axis: usize, n: &Node, x: &Interpreted) -> Elements {
+    pub(super) fn scan(&self, fold: Fold, axis: usize, n: &Node, x: &Interpreted) -> ElementList {
         let groups = groups(&x.shape, &[axis]);
         // a group holds the indices of one line along the axis; the results are written at the same indices, so they
         // are in C order
@@ -58,18 +61,18 @@ impl Interpreter {
                     out[*i] = so_far;
                 }
             }
-            return Elements::Integers(out);
+            return ElementList::Integers(out);
         }
-        let (v, mut out) = (x.elements.floats(), vec![Real::unknown(); size]);
+        let (v, mut out) = (x.elements.floats(), vec![BoundedReal::unknown(); size]);
         for group in &groups {
-            let list: Vec<Real> = group.iter().map(|i| v[*i]).collect();
-            let results: Vec<Real> = match fold.function() {
+            let list: Vec<BoundedReal> = group.iter().map(|i| v[*i]).collect();
+            let results: Vec<BoundedReal> = match fold.function() {
                 Some(row) if row.name == "multiply" => {
                     (1..=list.len()).map(|end| self.product(n.dtype, &list[..end])).collect()
                 }
                 Some(row) if row.name != "add" => {
                     let bound = element::bound(row, n.dtype, self.rules);
-                    let next = |so_far: &mut Option<Real>, x: &Real| {
+                    let next = |so_far: &mut Option<BoundedReal>, x: &BoundedReal| {
                         let both = |before| element::float(row, bound, n.dtype, self.rules, &[before, *x]);
                         *so_far = Some(so_far.map_or(*x, both));
                         *so_far
@@ -77,7 +80,7 @@ impl Interpreter {
                     list.iter().scan(None, next).collect()
                 }
                 _ => {
-                    let next = |so_far: &mut Sum, x: &Real| {
+                    let next = |so_far: &mut Sum, x: &BoundedReal| {
                         so_far.add(*x);
                         Some(self.total(wide(n.dtype), so_far, so_far.tree()))
                     };
@@ -86,60 +89,60 @@ impl Interpreter {
             };
             group.iter().zip(results).for_each(|(i, result)| out[*i] = result);
         }
-        Elements::Floats(out)
+        ElementList::Floats(out)
     }
 
     /// Bounds a sum whose order is unknown, except that at most 16 elements are added one after another, and the rest
     /// pairwise.
-    fn sum(&self, dtype: DType, list: &[Real]) -> Real {
+    fn sum(&self, dtype: DType, list: &[BoundedReal]) -> BoundedReal {
         let sum = Sum::of(list);
         self.total(wide(dtype), &sum, sum.tree())
     }
 
     /// Bounds a sum in which each element takes part in at most `steps` additions, each with a relative error of at
     /// most one unit roundoff.
-    fn total(&self, dtype: DType, all: &Sum, steps: f64) -> Real {
+    fn total(&self, dtype: DType, all: &Sum, steps: f64) -> BoundedReal {
         let (sum, size, error) = (all.sum, all.size, all.error);
         if error == f64::INFINITY {
-            return Real::unknown();
+            return BoundedReal::unknown();
         }
         if !sum.is_finite() {
             // infinities and NaN determine the sum in any order, unless the sum of finite elements overflows first; the
             // factor of a half leaves a margin for rounding
             let sure = all.finite < number::largest(dtype) / 2.0;
-            return if sure { Real::exact(sum) } else { Real::unknown() };
+            return if sure { BoundedReal::exact(sum) } else { BoundedReal::unknown() };
         }
         if size + error > number::largest(dtype) / 2.0 {
-            return Real::unknown();
+            return BoundedReal::unknown();
         }
         let unit = if dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
         // a sum of multiples of a power of two is exact if the type represents every multiple up to the sum of the
         // magnitudes
         let tiny = if self.rules.gpu { number::smallest_normal(dtype) } else { number::spacing(dtype, 0.0) };
         if error == 0.0 && (size == 0.0 || all.grain >= tiny && size <= all.grain / unit) {
-            return Real::exact(sum);
+            return BoundedReal::exact(sum);
         }
         // each product of a matmul may underflow, and then its error is up to the smallest subnormal number (on a GPU,
         // the smallest normal number)
         let tiny = all.count as f64 * tiny;
         let reference = all.count as f64 * 2f64.powi(-53) * size;
-        Real { value: sum, error: error + steps * unit * (size + error) + tiny + reference }
+        BoundedReal { value: sum, error: error + steps * unit * (size + error) + tiny + reference }
     }
 
-    fn product(&self, dtype: DType, list: &[Real]) -> Real {
+    fn product(&self, dtype: DType, list: &[BoundedReal]) -> BoundedReal {
         let dtype = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-        let mut p = Real::exact(1.0);
+        let mut p = BoundedReal::exact(1.0);
         let (mut large, mut small) = (1f64, 1f64);
         for x in list {
             let error = p.value.abs() * x.error + x.value.abs() * p.error + x.error * p.error;
-            p = Real { value: p.value * x.value, error };
+            p = BoundedReal { value: p.value * x.value, error };
             large *= x.value.abs().max(1.0);
             small *= if x.value == 0.0 { 1.0 } else { x.value.abs().min(1.0) };
         }
         let extreme = large > number::largest(dtype) || small < number::smallest_normal(dtype);
         if p.error.is_nan() || list.iter().any(|x| x.is_unknown()) || extreme {
             let sure = list.iter().any(|x| x.value.is_nan()) && list.iter().all(|x| x.error == 0.0);
-            return if sure { Real::exact(f64::NAN) } else { Real::unknown() };
+            return if sure { BoundedReal::exact(f64::NAN) } else { BoundedReal::unknown() };
         }
         if p.value == 0.0 && p.error == 0.0 {
             return p;
@@ -147,10 +150,10 @@ impl Interpreter {
         let unit = if dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
         let g = if self.rules.gpu { 2.0 } else { 1.0 };
         let tiny = if self.rules.gpu { number::smallest_normal(dtype) } else { 0.0 };
-        Real { error: p.error + g * (list.len() as f64 + 16.0) * unit * (p.value.abs() + p.error) + tiny, ..p }
+        BoundedReal { error: p.error + g * (list.len() as f64 + 16.0) * unit * (p.value.abs() + p.error) + tiny, ..p }
     }
 
-    pub(super) fn matmul(&self, n: &Node, a: &Interpreted, b: &Interpreted) -> Elements {
+    pub(super) fn matmul(&self, n: &Node, a: &Interpreted, b: &Interpreted) -> ElementList {
         let nd = n.shape.len();
         let (rows, columns, k) = (n.shape[nd - 2], n.shape[nd - 1], a.shape[a.shape.len() - 1]);
         let batch = &n.shape[..nd - 2];
@@ -169,17 +172,17 @@ impl Interpreter {
                     Some(number::wrap(n.dtype, s + x[p]?.wrapping_mul(y[q]?)))
                 })
             };
-            return Elements::Integers((0..size).map(one).collect());
+            return ElementList::Integers((0..size).map(one).collect());
         }
         let (x, y) = (a.elements.floats(), b.elements.floats());
         let dtype = if n.dtype == DType::F64 { DType::F64 } else { DType::F32 };
         let one = |i: usize| {
-            let products: Vec<Real> = (0..k)
+            let products: Vec<BoundedReal> = (0..k)
                 .map(|l| {
                     let (p, q) = at(i, l);
                     let (p, q) = (x[p], y[q]);
                     if p.is_unknown() || q.is_unknown() {
-                        return Real::unknown();
+                        return BoundedReal::unknown();
                     }
                     let value = p.value * q.value;
                     let mut error = 0.0;
@@ -191,18 +194,18 @@ impl Interpreter {
                     if dtype == DType::F64 && value.is_finite() && p.value.mul_add(q.value, -value) != 0.0 {
                         error += number::spacing(dtype, value);
                     }
-                    Real { value, error }
+                    BoundedReal { value, error }
                 })
                 .collect();
             // a sum of zeros may start from its first element or from +0, so the result may be −0 unless all products
             // are +0
             if products.iter().all(|p| p.value == 0.0 && p.error == 0.0) {
                 let sure = products.iter().all(|p| p.value.is_sign_positive());
-                return Real { value: 0.0, error: if sure { 0.0 } else { number::spacing(dtype, 0.0) } };
+                return BoundedReal { value: 0.0, error: if sure { 0.0 } else { number::spacing(dtype, 0.0) } };
             }
             self.total(dtype, &Sum::of(&products), k as f64 / 2.0 + 16.0)
         };
-        Elements::Floats((0..size).map(one).collect())
+        ElementList::Floats((0..size).map(one).collect())
     }
 }
 
@@ -233,13 +236,13 @@ impl Default for Sum {
 }
 
 impl Sum {
-    fn of(list: &[Real]) -> Sum {
+    fn of(list: &[BoundedReal]) -> Sum {
         let mut sum = Sum::default();
         list.iter().for_each(|x| sum.add(*x));
         sum
     }
 
-    fn add(&mut self, x: Real) {
+    fn add(&mut self, x: BoundedReal) {
         let size = x.value.abs();
         (self.count, self.sum, self.size, self.error) =
             (self.count + 1, self.sum + x.value, self.size + size, self.error + x.error);
@@ -265,15 +268,15 @@ fn grain(x: f64) -> f64 {
 
 /// Returns the position of the first NaN, or else of the first smallest element (with sign −1, of the first largest
 /// element). Returns `None` if it depends on rounding errors.
-fn position(elements: &Elements, group: &[usize], sign: i128) -> Option<i128> {
+fn position(elements: &ElementList, group: &[usize], sign: i128) -> Option<i128> {
     match elements {
-        Elements::Integers(v) => {
+        ElementList::Integers(v) => {
             let all: Option<Vec<i128>> = group.iter().map(|i| v[*i].map(|x| sign * x)).collect();
             (0i128..).zip(all?).min_by_key(|(_, x)| *x).map(|(k, _)| k)
         }
-        Elements::Floats(v) => {
-            let of = |i: &usize| Real { value: sign as f64 * v[*i].value, error: v[*i].error };
-            let all: Vec<Real> = group.iter().map(of).collect();
+        ElementList::Floats(v) => {
+            let of = |i: &usize| BoundedReal { value: sign as f64 * v[*i].value, error: v[*i].error };
+            let all: Vec<BoundedReal> = group.iter().map(of).collect();
             if all.iter().any(|x| x.is_unknown()) {
                 return None;
             }

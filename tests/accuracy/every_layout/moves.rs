@@ -4,7 +4,7 @@ use super::places::{PLACES, by_turns, cases};
 use crate::contract::data::Data;
 use crate::contract::report::{Passed, Report};
 use crate::kit::{self, Dice, number};
-use cupric::testing::{Elements, interpret};
+use cupric::testing::{ElementList, interpret};
 use cupric::{Clip, DType, Device, ErrorKind, Expr, Wrap, concat, stack};
 
 /// The first element that the interpreter does not allow, or how many there are.
@@ -19,11 +19,11 @@ fn compare(what: &str, e: &Expr) -> Result<usize, String> {
     }
     for (k, g) in got.iter().enumerate() {
         let (right, expected) = match &want.elements {
-            Elements::Integers(v) => {
+            ElementList::Integers(v) => {
                 let Some(w) = v[k] else { return Err(format!("{what}: the interpreter does not know element {k}")) };
                 (number::wrap(d, w) == *g, number::show(d, number::wrap(d, w)))
             }
-            Elements::Floats(v) => {
+            ElementList::Floats(v) => {
                 let (w, x) = (v[k], number::real(d, *g));
                 if w.is_unknown() {
                     return Err(format!("{what}: the interpreter does not know element {k}"));

@@ -3,7 +3,7 @@
 use super::program::{Given, Program, Spec, build};
 use crate::kit::canonical;
 use cupric::DType::{self, *};
-use cupric::testing::{Elements, Interpreted, Interpreter};
+use cupric::testing::{ElementList, Interpreted, Interpreter};
 use cupric::*;
 use std::result::Result;
 
@@ -59,7 +59,7 @@ fn compare(e: &Expr, want: &Interpreted) -> Result<(), String> {
     }
     let t = want.dtype;
     match &want.elements {
-        Elements::Integers(v) => {
+        ElementList::Integers(v) => {
             let mask = u64::MAX >> (64 - 8 * t.size());
             for (i, (g, w)) in got.iter().zip(v).enumerate() {
                 if let Some(w) = w
@@ -69,7 +69,7 @@ fn compare(e: &Expr, want: &Interpreted) -> Result<(), String> {
                 }
             }
         }
-        Elements::Floats(v) => {
+        ElementList::Floats(v) => {
             for (i, (g, w)) in got.iter().zip(v).enumerate() {
                 let x = real(t, *g);
                 if !w.allows(x) {

@@ -4,7 +4,7 @@ use super::program::{Given, Program, Spec, build};
 use crate::kit::Dice;
 use crate::kit::operations::{self, Operation};
 use cupric::DType::{self, *};
-use cupric::testing::{self, Elements, Interpreter, Row};
+use cupric::testing::{self, ElementList, Interpreter, Row};
 use cupric::{Device, Expr};
 use std::sync::LazyLock;
 
@@ -91,8 +91,8 @@ impl Made {
         let e = build(&spec, &self.exprs, &Device::cpu());
         let Ok(value) = self.meaning.interpret(&e) else { return };
         let clear = match &value.elements {
-            Elements::Integers(v) => v.iter().all(Option::is_some),
-            Elements::Floats(v) => {
+            ElementList::Integers(v) => v.iter().all(Option::is_some),
+            ElementList::Floats(v) => {
                 v.iter().all(|x| x.error == 0.0 || x.error <= 0.05 * (1.0 + x.value.abs()) && x.value.is_finite())
             }
         };

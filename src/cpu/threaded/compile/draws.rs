@@ -5,7 +5,7 @@ use crate::base::error::Result;
 use crate::cpu::parts::FillValue;
 use crate::cpu::strided::Axis;
 use crate::cpu::threaded::Counter;
-use crate::math::simd::threaded::{Codes, Draw, Operand, Threaded};
+use crate::math::simd::threaded::{Codes, Draw, InstructionCodes, InstructionOperand};
 use crate::plan::kernel::Op;
 use smallvec::SmallVec;
 
@@ -23,7 +23,7 @@ pub(super) struct Drawn {
 }
 
 /// Returns the operands of draws. `fills` and `counters` are the numbers of the first base of a fill and of a counter.
-pub(super) fn operands(draws: &[Drawn], fills: usize, counters: usize) -> SmallVec<[Operand; 4]> {
+pub(super) fn operands(draws: &[Drawn], fills: usize, counters: usize) -> SmallVec<[InstructionOperand; 4]> {
     draws.iter().map(|d| Draw::operand((counters + d.counter) as u32, d.word, (fills + d.fill) as u32)).collect()
 }
 
@@ -64,7 +64,7 @@ impl Compiler<'_> {
         &mut self,
         v: usize,
         list: &[usize],
-        codes: &Threaded,
+        codes: &InstructionCodes,
     ) -> Option<(Option<Codes>, [Home; 2])> {
         self.paired[v] = self.pairs_of(list);
         Some((Some(codes.paired?), [Home::Draw(self.paired[v]?), Home::None]))

@@ -3,7 +3,7 @@
 
 mod draws;
 
-use super::{Fill, LARGE, Place, Threaded};
+use super::{Fill, LARGE, MemoryOperand, Threaded};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, Result};
 use crate::base::layout::{Shape, Strides, span_of};
@@ -12,7 +12,7 @@ use crate::cpu::convert;
 use crate::cpu::parts::{FillValue, internal};
 use crate::cpu::strided::Axis;
 use crate::graph::ufunc::{Ufunc, cast};
-use crate::math::simd::threaded::{self, AHEAD, Codes, Instr, LONGEST, Operand};
+use crate::math::simd::threaded::{self, AHEAD, Codes, Instr, InstructionOperand, LONGEST};
 use crate::plan::kernel::{BufferRef, Kernel, Load, Op, WriteClass};
 use smallvec::{SmallVec, smallvec};
 
@@ -197,7 +197,7 @@ impl Compiler<'_> {
     /// Adds a load to the places, or to the fills if it does not move along a row.
     fn load(&mut self, v: usize, load: &Load) -> Result<Home> {
         let place = self.place(load.buffer, load.dtype, &load.strides, load.offset, false);
-        let Place { step, ref rows, .. } = self.program.places[place];
+        let MemoryOperand { step, ref rows, .. } = self.program.places[place];
         if step == 0 {
             let moves = !rows.is_still();
             return Ok(self.fill(v, FillValue::Element(place), Some(load.dtype), moves));
@@ -222,7 +222,7 @@ impl Compiler<'_> {
             (Some(1) | None, _) | (_, None) => is_store as isize,
             (_, Some(step)) => *step,
         };
-        self.program.places.push(Place {
+        self.program.places.push(MemoryOperand {
             buffer,
             offset,
             span: span_of(&dims, &strides[..outer.len()]),
@@ -251,7 +251,7 @@ impl Compiler<'_> {
     }
 
     /// Emits a function of the values in `list`, one of which is in the accumulator. `v` is its result.
-    fn call(&mut self, v: usize, codes: &threaded::Threaded, list: &[usize]) -> Result<()> {
+    fn call(&mut self, v: usize, codes: &threaded::InstructionCodes, list: &[usize]) -> Result<()> {
         self.cut()?;
         if let (Some(products), [x, y]) = (codes.products, list) {
             // the instruction computes one product; `bring` computes the other
@@ -464,7 +464,7 @@ impl Compiler<'_> {
         let Some(run) = code.and_then(|codes| codes.get()) else {
             return Err(self.error("this machine has no threaded code for an instruction"));
         };
-        self.program.code.push(Instr { run, operands: [Operand::default(); 2], streams });
+        self.program.code.push(Instr { run, operands: [InstructionOperand::default(); 2], streams });
         self.operands.push(operands);
         Ok(())
     }
@@ -478,7 +478,7 @@ impl Compiler<'_> {
         let bytes: usize = program.places.iter().map(|p| p.size.saturating_mul(self.kernel.outer_size())).sum();
         let is_far = bytes > caches::sizes()[1];
         // if loads are within a block of one another, only the first prefetches
-        let is_beside = |a: &Place, b: &Place| {
+        let is_beside = |a: &MemoryOperand, b: &MemoryOperand| {
             let near = a.offset.abs_diff(b.offset).saturating_mul(a.size) < program.block;
             near && a.buffer == b.buffer && a.step == b.step && a.rows == b.rows
         };
@@ -487,10 +487,10 @@ impl Compiler<'_> {
         let draws = draws::operands(&self.draws, places, places + fills + program.slots);
         let operand = |home: Home| match home {
             Home::Draw(n) => draws[n],
-            Home::None | Home::Product(_) => Operand::default(),
-            Home::Memory(n) | Home::Each(n) => Operand { base: n as u32, width: vector, ahead: aheads[n] },
-            Home::Fill(n) => Operand { base: (places + n) as u32, width: 0, ahead: 0 },
-            Home::Slot(n) => Operand { base: (places + fills + n) as u32, width: vector, ahead: 0 },
+            Home::None | Home::Product(_) => InstructionOperand::default(),
+            Home::Memory(n) | Home::Each(n) => InstructionOperand { base: n as u32, width: vector, ahead: aheads[n] },
+            Home::Fill(n) => InstructionOperand { base: (places + n) as u32, width: 0, ahead: 0 },
+            Home::Slot(n) => InstructionOperand { base: (places + fills + n) as u32, width: vector, ahead: 0 },
         };
         for (instr, homes) in program.code.iter_mut().zip(&self.operands) {
             instr.operands = homes.map(operand);

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Validates the source of a kernel with each load fetched in each way.
-pub(super) fn check(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
+pub(super) fn check(name: &str, k: &Kernel, form: &ParamPositions, variant: &Variant) {
     const WAYS: [Fetch; 5] = [Fetch::Each, Fetch::Same, Fetch::Whole, Fetch::Across, Fetch::WholeAcross];
     if !k.stores.iter().all(|s| s.is_plain()) {
         return;
@@ -13,7 +13,9 @@ pub(super) fn check(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
         validate_both(&format!("{name} by blocks"), k, form, &Variant { draws_blocks, ..variant.clone() });
         return;
     }
-    for (first, wide, class) in (0..WAYS.len()).flat_map(|n| [(n, false, Axes::Any), (n, true, Axes::Two)]) {
+    for (first, wide, class) in
+        (0..WAYS.len()).flat_map(|n| [(n, false, AxisIndexing::Any), (n, true, AxisIndexing::Two)])
+    {
         let mut variant = variant.clone();
         variant.groups.axes[0] = class;
         for (n, load) in k.loads.iter().enumerate() {
@@ -35,7 +37,7 @@ pub(super) fn check(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
 
 /// Validates the source of a reduction whose invocations process four lanes, with each load within a row fetched in
 /// each way.
-pub(super) fn check_lanes(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
+pub(super) fn check_lanes(name: &str, k: &Kernel, form: &ParamPositions, variant: &Variant) {
     const WAYS: [Fetch; 3] = [Fetch::Whole, Fetch::Each, Fetch::Same];
     if k.combines_in_sequence() || k.loads.is_empty() {
         return;

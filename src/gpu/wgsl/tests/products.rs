@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::caps::Cooperative;
-use crate::base::caps::tiles::Blocks;
+use crate::base::caps::tiles::CooperativeTile;
 
 crate::testing::unit_tests! {
     gpu_wgsl_products: every_matmul_is_valid, products_that_go_on_from_sums_are_valid, sums_of_chains_are_valid,
@@ -10,7 +10,7 @@ crate::testing::unit_tests! {
 }
 
 /// Validates the source with the tiles of all vendors, and with those of narrow products.
-pub(super) fn check_tiles(name: &str, k: &Kernel, form: &Form, mut variant: Variant) {
+pub(super) fn check_tiles(name: &str, k: &Kernel, form: &ParamPositions, mut variant: Variant) {
     let tiles = VENDORS.map(|v| v.tiles.single).into_iter().chain([Tile::LEAST, Tile { padded: false, ..Tile::PLAIN }]);
     let is_wide = k.loads[..2].iter().any(|load| load.dtype.size() > 4);
     let by_vectors = [[Fetch::Whole, Fetch::AlongK], [Fetch::AlongK, Fetch::Whole], [Fetch::Each; 2]];
@@ -92,14 +92,18 @@ fn products_by_cooperative_matrices_are_valid() {
         let mut caps = Caps::card("card");
         caps.cooperative = vec![Cooperative { shape: [side; 3], types: ["f16", "f32"].map(str::to_string) }];
         crate::plan::schedule_nest(&mut k, &caps).unwrap();
-        let form = Form::of(&k);
+        let form = ParamPositions::of(&k);
         let mut variant = variant(&k, &form, StoreMode::Owned, 1);
         variant.groups = k.schedule.groups().unwrap();
         let small = variant.groups.blocks.unwrap();
-        assert_eq!((small.side as u32, small.tile, variant.groups.size), (side, Blocks::SMALL, 128));
+        assert_eq!((small.side as u32, small.tile, variant.groups.size), (side, CooperativeTile::SMALL, 128));
         let wholes = [Fetch::Each, Fetch::Whole, Fetch::AlongK];
-        for (tile, fetch) in [(Blocks::SMALL, wholes[0]), (Blocks::LARGE, wholes[1]), (Blocks::LARGE, wholes[2])] {
-            let blocks = Blocks { tile, ..small };
+        for (tile, fetch) in [
+            (CooperativeTile::SMALL, wholes[0]),
+            (CooperativeTile::LARGE, wholes[1]),
+            (CooperativeTile::LARGE, wholes[2]),
+        ] {
+            let blocks = CooperativeTile { tile, ..small };
             variant.groups.blocks = Some(blocks);
             variant.groups.size = 32 * blocks.count() as u16;
             variant.fetches = smallvec![fetch, fetch, Fetch::Each];

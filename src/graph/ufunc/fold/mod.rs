@@ -18,7 +18,7 @@
 mod program;
 mod rows;
 
-pub(crate) use program::{Operand, Program, Step, Term};
+pub(crate) use program::{FoldOperation, FoldProgram, FoldStep, Term};
 pub(crate) use rows::{ARGMAX, ARGMIN, SUM_OF_CHAINS};
 
 use super::{Neutral, Ufunc};
@@ -37,7 +37,7 @@ pub(crate) const MOST_COMPONENTS: usize = 3;
 
 /// How the compute type of a component, result or constant of a fold follows from the type of the elements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ComputeKind {
     /// The compute type of the elements.
     Operand,
     /// The float type of the elements: f64 for f64, and f32 for all others.
@@ -46,13 +46,13 @@ pub(crate) enum Kind {
     Is(Compute),
 }
 
-impl Kind {
+impl ComputeKind {
     /// Returns the compute type for elements of the type `element`.
     pub fn compute(self, element: DType) -> Compute {
         match self {
-            Kind::Operand => element.compute(),
-            Kind::Float => element.float().compute(),
-            Kind::Is(compute) => compute,
+            ComputeKind::Operand => element.compute(),
+            ComputeKind::Float => element.float().compute(),
+            ComputeKind::Is(compute) => compute,
         }
     }
 }
@@ -60,7 +60,7 @@ impl Kind {
 /// One number of a fold's state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Component {
-    pub kind: Kind,
+    pub kind: ComputeKind,
     /// The start value of the component. Combining the state of all start values with any state results in that state.
     pub init: Neutral,
 }
@@ -89,7 +89,7 @@ pub(crate) enum Form {
 
 /// The order in which a reduction must combine its elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Order {
+pub(crate) enum FoldOrder {
     /// Any order, because all orders return the same bits.
     Any,
     /// The order of the reduction's tree. Each step rounds, so another order would return other bits.
@@ -115,7 +115,7 @@ pub(crate) struct Definition {
     pub combine: &'static [Term],
     /// The formula of the result, over the components [`Term::A`] of the state of all elements.
     pub finish: Term,
-    pub result: Kind,
+    pub result: ComputeKind,
     /// The result of a reduction of no elements, as bits of an f64; `None` if that is an error. It may differ from
     /// `finish` of the start values: a sum returns 0, although −0 is its neutral element.
     pub empty: Option<u64>,
@@ -145,9 +145,9 @@ struct Row {
 pub(crate) struct Programs {
     /// The compute type of each component.
     pub state: SmallVec<[Compute; MOST_COMPONENTS]>,
-    pub lift: Program,
-    pub combine: Program,
-    pub finish: Program,
+    pub lift: FoldProgram,
+    pub combine: FoldProgram,
+    pub finish: FoldProgram,
 }
 
 /// The rows made so far. No row is ever removed, so no id is assigned twice.
@@ -225,12 +225,12 @@ impl Fold {
     }
 
     /// Returns the order in which elements of this type must be combined.
-    pub fn order(&self, element: DType) -> Order {
+    pub fn order(&self, element: DType) -> FoldOrder {
         match (self.counts(), self.is_exact(element)) {
-            _ if self.in_sequence => Order::Sequence,
-            (true, _) => Order::RowMajor,
-            (false, false) => Order::Tree,
-            (false, true) => Order::Any,
+            _ if self.in_sequence => FoldOrder::Sequence,
+            (true, _) => FoldOrder::RowMajor,
+            (false, false) => FoldOrder::Tree,
+            (false, true) => FoldOrder::Any,
         }
     }
 
@@ -241,7 +241,7 @@ impl Fold {
     pub fn stored(&self, n: usize, element: DType) -> DType {
         let kind = self.state.get(n).map_or(self.result, |c| c.kind);
         match (kind, self.form) {
-            (Kind::Operand, Form::Function(_) | Form::FirstOf(_)) => element,
+            (ComputeKind::Operand, Form::Function(_) | Form::FirstOf(_)) => element,
             (kind, _) => kind.compute(element).dtype(),
         }
     }
@@ -250,8 +250,8 @@ impl Fold {
     /// integers, because they may leave the narrow range; f16 and bf16 are kept.
     pub fn result_type(&self, element: DType) -> DType {
         match (self.result, self.form) {
-            (Kind::Operand, Form::Function(_) | Form::FirstOf(_)) => element,
-            (Kind::Operand | Kind::Float, _) if element.is_half() => element,
+            (ComputeKind::Operand, Form::Function(_) | Form::FirstOf(_)) => element,
+            (ComputeKind::Operand | ComputeKind::Float, _) if element.is_half() => element,
             (kind, _) => kind.compute(element).dtype(),
         }
     }
@@ -288,9 +288,9 @@ impl Fold {
     pub fn functions(&self, element: DType) -> Vec<(&'static Ufunc, Compute)> {
         match self.form {
             Form::Function(row) | Form::FirstOf(row) => vec![(row, element.compute())],
-            Form::Formulas => self
-                .programs(element)
-                .map_or(vec![], |p| [&p.lift, &p.combine, &p.finish].into_iter().flat_map(Program::calls).collect()),
+            Form::Formulas => self.programs(element).map_or(vec![], |p| {
+                [&p.lift, &p.combine, &p.finish].into_iter().flat_map(FoldProgram::calls).collect()
+            }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The formulas of a fold, and their translation into steps for elements of one type.
 
-use super::Kind;
+use super::ComputeKind;
 use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::error::{ErrorKind, Fault};
 use crate::graph::ufunc::{Class, Ufunc};
@@ -21,11 +21,11 @@ pub(crate) enum Term {
     /// A component of `combine`'s second state.
     B(usize),
     /// A constant: the bits of an f64, and the type to which it is converted.
-    Number(u64, Kind),
+    Number(u64, ComputeKind),
     /// A call of a row of the table of functions.
     Call(&'static Ufunc, &'static [Term]),
     /// A formula's value, converted to another type.
-    Cast(&'static Term, Kind),
+    Cast(&'static Term, ComputeKind),
 }
 
 impl Term {
@@ -43,7 +43,7 @@ impl Term {
 
     /// Makes a constant.
     #[cfg(any(feature = "testing", feature = "kernels"))]
-    pub const fn number(x: f64, kind: Kind) -> Term {
+    pub const fn number(x: f64, kind: ComputeKind) -> Term {
         Term::Number(x.to_bits(), kind)
     }
 
@@ -78,7 +78,7 @@ pub(super) fn kept<T: Clone + Eq + Hash>(lists: &Lists<T>, list: &[T]) -> &'stat
 
 /// What one step of a program computes. The numbers in `Call` and `Cast` are indices of earlier steps.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Operand {
+pub(crate) enum FoldOperation {
     Element,
     Position,
     /// The component with this index of `combine`'s first state, or of `finish`'s only state.
@@ -93,28 +93,28 @@ pub(crate) enum Operand {
 
 /// One step: what it computes, and the type of that value.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Step {
-    pub gives: Operand,
+pub(crate) struct FoldStep {
+    pub gives: FoldOperation,
     pub compute: Compute,
 }
 
 /// Formulas as steps; each step comes after the steps that it uses. Equal parts of formulas share one step.
-pub(crate) struct Program {
-    pub steps: Vec<Step>,
+pub(crate) struct FoldProgram {
+    pub steps: Vec<FoldStep>,
     /// For each formula, the index of the step that computes its value.
     pub results: SmallVec<[usize; 3]>,
 }
 
-impl Program {
+impl FoldProgram {
     /// Returns the function of each call, with the compute type that selects its implementation. A function that is
     /// called twice is returned twice.
     pub fn calls(&self) -> impl Iterator<Item = (&'static Ufunc, Compute)> {
         self.steps.iter().filter_map(|s| match &s.gives {
-            Operand::Call(row, args) => {
+            FoldOperation::Call(row, args) => {
                 Some((*row, row.typed_operand(args).map_or(s.compute, |a| self.steps[*a].compute)))
             }
-            Operand::Element | Operand::Position | Operand::A(_) | Operand::B(_) => None,
-            Operand::Number(_) | Operand::Cast(_) => None,
+            FoldOperation::Element | FoldOperation::Position | FoldOperation::A(_) | FoldOperation::B(_) => None,
+            FoldOperation::Number(_) | FoldOperation::Cast(_) => None,
         })
     }
 }
@@ -132,8 +132,8 @@ impl Typing<'_> {
     ///
     /// # Errors
     /// A formula whose value does not have the type that `types` declares for it.
-    pub fn program(&self, terms: &[Term], types: &[Compute]) -> Result<Program, Fault> {
-        let mut program = Program { steps: vec![], results: SmallVec::new() };
+    pub fn program(&self, terms: &[Term], types: &[Compute]) -> Result<FoldProgram, Fault> {
+        let mut program = FoldProgram { steps: vec![], results: SmallVec::new() };
         for (term, wanted) in terms.iter().zip(types) {
             let step = self.step(&mut program, term)?;
             let found = program.steps[step].compute;
@@ -156,23 +156,23 @@ impl Typing<'_> {
 
     /// Returns the index of the step that computes a formula's value. Adds the steps that the program does not have
     /// yet.
-    fn step(&self, program: &mut Program, term: &Term) -> Result<usize, Fault> {
+    fn step(&self, program: &mut FoldProgram, term: &Term) -> Result<usize, Fault> {
         let component = |n: usize| match self.state.get(n) {
             Some(compute) => Ok(*compute),
             None => self.refuse(format!("component {n} does not exist; the state has {}", self.state.len())),
         };
         let (gives, compute) = match term {
-            Term::X => (Operand::Element, self.element.compute()),
-            Term::Position => (Operand::Position, Compute::I32),
-            Term::A(n) => (Operand::A(*n), component(*n)?),
-            Term::B(n) => (Operand::B(*n), component(*n)?),
+            Term::X => (FoldOperation::Element, self.element.compute()),
+            Term::Position => (FoldOperation::Position, Compute::I32),
+            Term::A(n) => (FoldOperation::A(*n), component(*n)?),
+            Term::B(n) => (FoldOperation::B(*n), component(*n)?),
             Term::Number(bits, kind) => {
                 let (x, compute) = (f64::from_bits(*bits), kind.compute(self.element));
                 let number = match compute {
                     Compute::F32 | Compute::F64 => Scalar::Float(x),
                     Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 => Scalar::Int(x as i128),
                 };
-                (Operand::Number(number.bits(compute.dtype())), compute)
+                (FoldOperation::Number(number.bits(compute.dtype())), compute)
             }
             Term::Cast(of, kind) => {
                 let of = self.step(program, of)?;
@@ -180,16 +180,16 @@ impl Typing<'_> {
                 if program.steps[of].compute == compute {
                     return Ok(of);
                 }
-                (Operand::Cast(of), compute)
+                (FoldOperation::Cast(of), compute)
             }
             Term::Call(row, args) => {
                 let args: SmallVec<[usize; 3]> =
                     args.iter().map(|a| self.step(program, a)).collect::<Result<_, Fault>>()?;
                 let compute = self.call(program, row, &args)?;
-                (Operand::Call(row, args), compute)
+                (FoldOperation::Call(row, args), compute)
             }
         };
-        let step = Step { gives, compute };
+        let step = FoldStep { gives, compute };
         Ok(program.steps.iter().position(|s| *s == step).unwrap_or_else(|| {
             program.steps.push(step);
             program.steps.len() - 1
@@ -201,7 +201,7 @@ impl Typing<'_> {
     /// # Errors
     /// The function does not accept the operands. They must have the same type, except that `select`'s first operand
     /// must be a bool.
-    fn call(&self, program: &Program, row: &'static Ufunc, args: &[usize]) -> Result<Compute, Fault> {
+    fn call(&self, program: &FoldProgram, row: &'static Ufunc, args: &[usize]) -> Result<Compute, Fault> {
         let types: SmallVec<[Compute; 3]> = args.iter().map(|a| program.steps[*a].compute).collect();
         let chosen = (row.class == Class::Select) as usize;
         let alike = types[chosen.min(types.len())..].windows(2).all(|pair| pair[0] == pair[1]);

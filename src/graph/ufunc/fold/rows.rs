@@ -1,7 +1,7 @@
 //! The rows of the table of folds: those made by the `reduce:` keys of functions, and `argmin` and `argmax`.
 
 use super::Term::{A, B, Position, X};
-use super::{Component, Definition, Fold, Form, Kind, Term};
+use super::{Component, ComputeKind, Definition, Fold, Form, Term};
 use crate::base::dtype::Compute;
 use crate::graph::ufunc::{Neutral, Ufunc, arithmetic, logic};
 use std::sync::LazyLock;
@@ -29,11 +29,11 @@ pub(super) fn of_function(function: &'static Ufunc) -> Definition {
     Definition {
         name: function.name,
         method: reduce.map_or(function.name, |r| r.method),
-        state: Component::list(&[Component { kind: Kind::Operand, init }]),
+        state: Component::list(&[Component { kind: ComputeKind::Operand, init }]),
         lift: &[X],
         combine: Term::list(&[Term::call(function, &[A(0), B(0)])]),
         finish: A(0),
-        result: Kind::Operand,
+        result: ComputeKind::Operand,
         empty: reduce.and_then(|r| r.empty).map(f64::to_bits),
         commutative: true,
         exact: reduce.is_some_and(|r| r.reorders_floats),
@@ -56,10 +56,10 @@ fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -
     let first_nan = both(equal(A(0), A(0)), is_nan(B(0)));
     let takes = either(Term::call(beyond, &[B(0), A(0)]), either(first_nan, both(tie, earlier)));
     let chosen = |n| Term::call(&logic::SELECT, &[takes, B(n), A(n)]);
-    let position = Kind::Is(Compute::I32);
+    let position = ComputeKind::Is(Compute::I32);
     let init = picks.reduce.map_or(Neutral::Zero, |r| r.neutral);
     let state = [
-        Component { kind: Kind::Operand, init },
+        Component { kind: ComputeKind::Operand, init },
         // larger than every element's position, so an element that equals the neutral one still wins by its position
         Component { kind: position, init: Neutral::Highest },
     ];

@@ -146,7 +146,7 @@ impl Codes {
 
 /// The instructions of a function of at least one operand, for words of one size.
 #[derive(Clone, Copy)]
-pub(crate) struct Threaded {
+pub(crate) struct InstructionCodes {
     /// Reads the first operand from the accumulator.
     pub first: Option<Codes>,
     /// Reads the second of two operands from the accumulator.
@@ -175,14 +175,14 @@ where
     }
 }
 
-impl Threaded {
+impl InstructionCodes {
     /// Builds the instructions of `F`, or returns `None` if the rule excludes the type of the operands. `name` is the
     /// name of that type, and `rule` is the rule `threaded` of a ufunc's row (`graph/ufunc/define.rs`).
     pub const fn by<W, const N: usize, const M: usize, A, B, C, R, F>(
         rule: &str,
         name: &str,
         arity: usize,
-    ) -> Option<Threaded>
+    ) -> Option<InstructionCodes>
     where
         W: Copy,
         A: Lane<W>,
@@ -192,9 +192,9 @@ impl Threaded {
         F: ScalarFn<A, B, C, R>,
     {
         match (rule.as_bytes(), name.as_bytes()) {
-            (b"both" | b"products", _) => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, true)),
+            (b"both" | b"products", _) => Some(InstructionCodes::of::<W, N, M, A, B, C, R, F>(arity, true)),
             (b"all" | b"all_pairs", _) | (b"f32" | b"pairs", b"f32") => {
-                Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, false))
+                Some(InstructionCodes::of::<W, N, M, A, B, C, R, F>(arity, false))
             }
             _ => None,
         }
@@ -202,7 +202,7 @@ impl Threaded {
 
     /// Builds the instructions of `F`, which has `arity` operands. If `second`, also builds the instruction that reads
     /// the second operand from the accumulator. `N` and `M` are as in [`Codes`].
-    pub const fn of<W, const N: usize, const M: usize, A, B, C, R, F>(arity: usize, second: bool) -> Threaded
+    pub const fn of<W, const N: usize, const M: usize, A, B, C, R, F>(arity: usize, second: bool) -> InstructionCodes
     where
         W: Copy,
         A: Lane<W>,
@@ -211,7 +211,7 @@ impl Threaded {
         R: Lane<W>,
         F: ScalarFn<A, B, C, R>,
     {
-        Threaded {
+        InstructionCodes {
             first: match arity {
                 1 => codes!(first<W, A, B, C, R, F> N, M; 1, 1),
                 2 => codes!(first<W, A, B, C, R, F> N, M; 2, 2),
@@ -224,7 +224,7 @@ impl Threaded {
     }
 
     /// Adds the instruction of `F` for words that are equal in each pair, if the `rule` of a row requests it.
-    pub const fn with_pairs<A, R, F>(threaded: Option<Threaded>, rule: &str) -> Option<Threaded>
+    pub const fn with_pairs<A, R, F>(threaded: Option<InstructionCodes>, rule: &str) -> Option<InstructionCodes>
     where
         A: Lane<u32>,
         R: Lane<u32>,
@@ -232,7 +232,7 @@ impl Threaded {
     {
         match (threaded, rule.as_bytes()) {
             (Some(threaded), b"pairs" | b"all_pairs") => {
-                Some(Threaded { paired: codes!(paired < A, R, F >), ..threaded })
+                Some(InstructionCodes { paired: codes!(paired < A, R, F >), ..threaded })
             }
             _ => threaded,
         }
@@ -240,9 +240,9 @@ impl Threaded {
 
     /// Adds the instructions of `F` with a product as one operand, if the `rule` of a row requests them.
     pub const fn with_products<W, const N: usize, const M: usize, T, R, F>(
-        threaded: Option<Threaded>,
+        threaded: Option<InstructionCodes>,
         rule: &str,
-    ) -> Option<Threaded>
+    ) -> Option<InstructionCodes>
     where
         W: Copy,
         T: Lane<W> + std::ops::Mul<Output = T>,
@@ -257,7 +257,7 @@ impl Threaded {
                     (Some(last), Some(leads)) => Some([last, leads]),
                     _ => None,
                 };
-                Some(Threaded { products, ..threaded })
+                Some(InstructionCodes { products, ..threaded })
             }
             _ => threaded,
         }

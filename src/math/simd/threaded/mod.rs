@@ -16,7 +16,7 @@ mod codes;
 mod lane;
 
 use super::{Isa, Loops, ScalarFn, isa};
-pub(crate) use codes::{Codes, Threaded};
+pub(crate) use codes::{Codes, InstructionCodes};
 pub(crate) use lane::Lane;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use {super::philox, super::prefetch, lane::apply};
@@ -54,7 +54,7 @@ pub(crate) struct Base {
 /// An operand of an instruction.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
-pub(crate) struct Operand {
+pub(crate) struct InstructionOperand {
     /// The index of its [`Base`].
     pub base: u32,
     /// The number of bytes from one of the block's eight vectors to the next, or 0 if one vector of equal words is used
@@ -76,15 +76,15 @@ pub(crate) struct Draw {
 impl Draw {
     /// Returns the operand that encodes a draw: the base of its numbers; the word's number in place of a width; and, in
     /// place of a distance, the first of three bases, each with one word of the key.
-    pub fn operand(numbers: u32, word: u8, key: u32) -> Operand {
-        Operand { base: numbers, width: word as u32, ahead: key }
+    pub fn operand(numbers: u32, word: u8, key: u32) -> InstructionOperand {
+        InstructionOperand { base: numbers, width: word as u32, ahead: key }
     }
 
     /// # Safety
     /// The operand encodes a draw, and its bases are in `bases`.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
-    unsafe fn of(bases: *const Base, operand: Operand, index: usize) -> Draw {
+    unsafe fn of(bases: *const Base, operand: InstructionOperand, index: usize) -> Draw {
         // SAFETY: the caller's condition: the bases exist, and each base of the key points to a word.
         unsafe {
             let Base { at, step } = *bases.add(operand.base as usize);
@@ -102,13 +102,13 @@ impl Draw {
     }
 }
 
-/// An instruction. Its function reads the accumulator as the first operand (or as the second: [`Threaded::second`]),
+/// An instruction. Its function reads the accumulator as the first operand (or as the second: [`InstructionCodes::second`]),
 /// and the others from memory.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Instr {
     pub run: Code,
-    pub operands: [Operand; 2],
+    pub operands: [InstructionOperand; 2],
     /// For a store: whether it bypasses the caches.
     pub streams: bool,
 }
@@ -241,7 +241,7 @@ macro_rules! instructions {
             /// # Safety
             /// *Bases* ([`super::run`]).
             #[inline(always)]
-            unsafe fn words<W, const N: usize>(bases: *const Base, operand: Operand, index: usize) -> [W; N] {
+            unsafe fn words<W, const N: usize>(bases: *const Base, operand: InstructionOperand, index: usize) -> [W; N] {
                 // SAFETY: *bases*: the operand has eight vectors here, or one if its width is 0.
                 unsafe {
                     let base = *bases.add(operand.base as usize);

@@ -5,7 +5,8 @@
 mod schedule;
 
 use super::{
-    BufferRef, Gives, Kernel, KernelKind, Load, Op, PartOfK, Plan, Reduction, Source, Step, Store, Value, Window,
+    BufferRef, ExecutionPlan, Gives, Kernel, KernelKind, KernelReduction, Load, Op, PartOfK, Source, Step, Store,
+    Value, Window,
 };
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind};
@@ -16,7 +17,7 @@ const COMPARED_WINDOWS: usize = 64;
 
 /// Returns an error if a plan is not well formed, which is a bug in the planner. The error comes with the node of the
 /// faulty step.
-pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
+pub(crate) fn validate(plan: &ExecutionPlan) -> Result<(), (Error, usize)> {
     let fail = |name: &'static str, detail| Error::with_line(ErrorKind::Internal, name, detail, None);
     if plan.aliased.len() != plan.inputs.len() {
         return Err((fail("eval", format!("{} inputs, {} aliases", plan.inputs.len(), plan.aliased.len())), 0));
@@ -45,7 +46,7 @@ pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
 
 /// Checks a kernel. `follows` is true if the step before it is a kernel too. `written` marks the temporaries written so
 /// far.
-fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Check {
+fn nest(plan: &ExecutionPlan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Check {
     ensure(follows || !kernel.continues, || "a further pass without a kernel before it".to_string())?;
     space(kernel)?;
     for (n, load) in kernel.loads.iter().enumerate() {
@@ -71,7 +72,7 @@ fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Ch
 
 /// Checks that the buffers of a routine or a clear exist, that it writes no input, and that the temporaries it reads
 /// were written, by earlier steps or by itself (scratch).
-fn buffers(plan: &Plan, step: &Step, written: &mut [bool]) -> Check {
+fn buffers(plan: &ExecutionPlan, step: &Step, written: &mut [bool]) -> Check {
     let is_there = |buffer: &BufferRef| match *buffer {
         BufferRef::Input(i) => i < plan.inputs.len(),
         BufferRef::Temp(i) => i < plan.temps.len(),
@@ -147,7 +148,7 @@ fn space(k: &Kernel) -> Check {
 }
 
 /// Checks a load: its buffer, its element size and the number of its strides.
-fn operand(plan: &Plan, k: &Kernel, n: usize, load: &Load) -> Check {
+fn operand(plan: &ExecutionPlan, k: &Kernel, n: usize, load: &Load) -> Check {
     let (there, size) = match load.buffer {
         BufferRef::Input(i) => (i < plan.inputs.len(), plan.inputs.get(i).map(|d| d.size())),
         BufferRef::Temp(i) => (i < plan.temps.len(), None),
@@ -160,7 +161,7 @@ fn operand(plan: &Plan, k: &Kernel, n: usize, load: &Load) -> Check {
 }
 
 /// Checks a value: its operands precede it and are at a level that it can read, and the indices that it uses exist.
-fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
+fn values(plan: &ExecutionPlan, k: &Kernel, n: usize, value: &Value) -> Check {
     let operands = value.op.operands();
     for a in &operands {
         ensure(*a < n, || format!("value {n} reads value {a}"))?;
@@ -225,7 +226,7 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
 }
 
 /// Checks the reduction that is value `n`: the levels of its operands, and that it has the components of its fold.
-fn reduction(k: &Kernel, n: usize, r: &Reduction) -> Check {
+fn reduction(k: &Kernel, n: usize, r: &KernelReduction) -> Check {
     for a in r.inputs() {
         ensure(k.values[a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
         let chained = k.kind != KernelKind::Row && follows_a_reduction(k, a);
@@ -259,7 +260,7 @@ fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
 }
 
 /// Checks a store: its value, buffer and strides, its condition and its computed index.
-fn target(plan: &Plan, k: &Kernel, n: usize, store: &Store) -> Check {
+fn target(plan: &ExecutionPlan, k: &Kernel, n: usize, store: &Store) -> Check {
     let there = match store.buffer {
         BufferRef::Input(_) => false,
         BufferRef::Temp(i) => i < plan.temps.len(),

@@ -2,11 +2,11 @@
 //! hardware, such as workgroups on a CPU.
 
 use super::{Check, ensure};
-use crate::base::caps::tiles::Blocks;
+use crate::base::caps::tiles::CooperativeTile;
 use crate::base::dtype::DType;
 use crate::plan::kernel::{
-    Groups, Kernel, KernelKind, MOST_OF_CHAINS, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tile, Tiles, Tiling,
-    Work, takes, takes_parts,
+    Groups, Kernel, KernelKind, MOST_OF_CHAINS, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tile, TileSchedule,
+    Tiling, Work, takes, takes_parts,
 };
 
 /// Checks the schedule of a nest whose outer space is not empty.
@@ -43,7 +43,7 @@ pub(super) fn schedule(k: &Kernel) -> Check {
 }
 
 /// Checks that tiles have elements, and that their kind fits a kernel with or without an inner space.
-fn tiles(t: &Tiles, has_inner: bool) -> Check {
+fn tiles(t: &TileSchedule, has_inner: bool) -> Check {
     let (sizes, inner) = match t.tiling {
         Tiling::Pieces { each } | Tiling::Rows { each } => ([each, 1], false),
         Tiling::Blocks { rows, cols } => ([rows, cols], false),
@@ -67,8 +67,8 @@ fn groups(k: &Kernel, g: &Groups) -> Check {
     ensure(matches!(g.run, 1 | 2 | 4), || format!("{} consecutive elements an invocation", g.run))?;
     ensure(counts, || format!("{} loads in flight, groups of {}, tile {:?}", g.in_flight, g.size, g.tile))?;
     let is_half = k.kind == KernelKind::Matmul && k.values.first().is_some_and(|v| v.dtype == DType::F16);
-    let suits = |b: Blocks| {
-        let is_known = matches!(b.side, 8 | 16) && matches!(b.tile, Blocks::SMALL | Blocks::LARGE);
+    let suits = |b: CooperativeTile| {
+        let is_known = matches!(b.side, 8 | 16) && matches!(b.tile, CooperativeTile::SMALL | CooperativeTile::LARGE);
         is_known && is_half && g.tile.is_none() && g.size as usize >= b.count()
     };
     ensure(g.blocks.is_none_or(suits), || format!("{:?} for {:?}", g.blocks, k.kind))?;

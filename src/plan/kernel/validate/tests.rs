@@ -5,8 +5,8 @@ use crate::base::dtype::DType;
 use crate::base::layout::{Shape, Strides};
 use crate::graph::ufunc::arithmetic;
 use crate::plan::kernel::{
-    Axes, Checks, Chosen, Combine, Details, Fold, Groups, IndexMode, Lanes, Method, Output, Pass, Passes, Position,
-    Product, Scattered, Schedule, Tiles, Tiling, Work, WriteClass,
+    AxisIndexing, Checks, Chosen, Combine, Details, Fold, Groups, IndexMode, Lanes, Method, Output, Pass, Passes,
+    Position, Product, Scattered, Schedule, TileSchedule, Tiling, Work, WriteClass,
 };
 use smallvec::smallvec;
 
@@ -70,8 +70,8 @@ fn details(k: &mut Kernel) -> &mut Details {
     k.schedule.details.as_mut().expect("details")
 }
 
-fn tiles(tiling: Tiling) -> Tiles {
-    Tiles { tiling, alone: true, shares_rows: false, threaded: false }
+fn tiles(tiling: Tiling) -> TileSchedule {
+    TileSchedule { tiling, alone: true, shares_rows: false, threaded: false }
 }
 
 fn groups() -> Groups {
@@ -84,7 +84,7 @@ fn groups() -> Groups {
         run: 1,
         tile: None,
         blocks: None,
-        axes: [Axes::Any; 2],
+        axes: [AxisIndexing::Any; 2],
         beside: false,
     }
 }
@@ -95,7 +95,7 @@ fn pass(computes: &[u16], takes: &[u16], ends: &[u16]) -> Pass {
 
 /// Returns a valid plan of five kernels: `temp0 = (in0 + in1) * s0`, a gather from `temp0`, the sum of each of its
 /// rows, a product of it with itself, and each row minus its sum.
-fn sound() -> Plan {
+fn sound() -> ExecutionPlan {
     use BufferRef::{Input, Output as Out, Temp};
     let mut chain = kernel(KernelKind::Elementwise, &[4, 8], &[]);
     chain.loads = vec![load(Input(0), &[8, 1]), load(Input(1), &[0, 1])];
@@ -162,7 +162,7 @@ fn sound() -> Plan {
     let twice = Passes { after: vec![0, 1, 1], list: vec![pass(&[0], &[], &[1]), pass(&[2], &[0], &[])] };
     row.schedule = schedule(Work::Groups(groups()), Some(twice));
     let output = || Output { dtype: DType::F32, shape: Shape::new(), strides: Strides::new() };
-    Plan {
+    ExecutionPlan {
         inputs: vec![DType::F32; 2],
         aliased: vec![true, false],
         id: 1,
@@ -176,16 +176,16 @@ fn sound() -> Plan {
     }
 }
 
-fn sum() -> Reduction {
-    Reduction::of(Fold::of(&arithmetic::add), 0, DType::F32)
+fn sum() -> KernelReduction {
+    KernelReduction::of(Fold::of(&arithmetic::add), 0, DType::F32)
 }
 
-fn part() -> Reduction {
-    Reduction { gives: Gives::Component(1), ..sum() }
+fn part() -> KernelReduction {
+    KernelReduction { gives: Gives::Component(1), ..sum() }
 }
 
-fn two_states() -> Reduction {
-    Reduction { source: Source::States(smallvec![0, 0]), ..sum() }
+fn two_states() -> KernelReduction {
+    KernelReduction { source: Source::States(smallvec![0, 0]), ..sum() }
 }
 
 /// The index of each kernel in the plan that [`sound`] returns.
