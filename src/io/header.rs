@@ -204,23 +204,12 @@ impl<'a> Parser<'a> {
         }
         let name = self.string()?;
         let dtype = match name {
-            [b'<' | b'>' | b'|' | b'=', code @ ..] => match code {
-                b"b1" => DType::Bool,
-                b"u1" => DType::U8,
-                b"i1" => DType::I8,
-                b"u2" => DType::U16,
-                b"i2" => DType::I16,
-                b"u4" => DType::U32,
-                b"i4" => DType::I32,
-                b"u8" => DType::U64,
-                b"i8" => DType::I64,
-                b"f2" => DType::F16,
-                b"f4" => DType::F32,
-                b"f8" => DType::F64,
-                _ => return Err(unsupported(name)),
-            },
-            _ => return Err(unsupported(name)),
+            [b'<' | b'>' | b'|' | b'=', code @ ..] => {
+                DType::ALL.into_iter().find(|dtype| dtype.facts().npy.is_some_and(|name| name.as_bytes() == code))
+            }
+            _ => None,
         };
+        let dtype = dtype.ok_or_else(|| unsupported(name))?;
         // NumPy's `|` and `=` mean this machine's order
         let other = if cfg!(target_endian = "little") { b'>' } else { b'<' };
         Ok((dtype, dtype.size() > 1 && name[0] == other))
@@ -236,19 +225,13 @@ pub fn printable(bytes: &[u8]) -> String {
 
 /// Returns NumPy's name of a dtype in this machine's byte order, or `None` for bf16, which NumPy does not have.
 pub fn descr_of(dtype: DType) -> Option<String> {
-    let kind = match dtype {
-        DType::Bool => 'b',
-        DType::BF16 => return None,
-        DType::F16 | DType::F32 | DType::F64 => 'f',
-        DType::U8 | DType::U16 | DType::U32 | DType::U64 => 'u',
-        DType::I8 | DType::I16 | DType::I32 | DType::I64 => 'i',
-    };
+    let name = dtype.facts().npy?;
     let order = match dtype.size() {
         1 => '|',
         _ if cfg!(target_endian = "little") => '<',
         _ => '>',
     };
-    Some(format!("{order}{kind}{}", dtype.size()))
+    Some(format!("{order}{name}"))
 }
 
 /// Returns everything before the data, in format version 1.0, whose headers have less than 64 KiB. The longest header

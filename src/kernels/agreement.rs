@@ -2,7 +2,7 @@
 
 use crate::array::Array;
 use crate::array::device::Device;
-use crate::base::dtype::DType;
+use crate::base::dtype::{DType, NumberKind};
 use crate::base::error::Result;
 use crate::graph::expr::{Arg, Expr};
 use std::fmt;
@@ -62,15 +62,7 @@ impl Agreement {
 /// Returns the distance between neighbouring floats of a type at `x`: 2^(exponent − digits). If `x` is below the normal
 /// numbers, returns the distance between subnormal numbers.
 fn ulp(x: f64, dtype: DType) -> f64 {
-    let (digits, lowest) = match dtype {
-        DType::F16 => (10, -14),
-        DType::BF16 => (7, -126),
-        DType::F64 => (52, -1022),
-        DType::F32 | DType::Bool => (23, -126),
-        DType::U8 | DType::I8 | DType::U16 | DType::I16 | DType::U32 | DType::I32 | DType::U64 | DType::I64 => {
-            (23, -126)
-        }
-    };
+    let NumberKind::Float { digits, lowest } = dtype.float().facts().kind else { return 0.0 };
     // the stored exponent of an f64 has a bias of 1023, and is 0 for 0 and subnormal numbers
     let exponent = match (x.to_bits() >> 52 & 0x7ff) as i32 {
         0x7ff => lowest,

@@ -118,13 +118,7 @@ impl Type {
 /// Returns the type in which a kernel computes with elements of a dtype. WGSL has no types of 8 bits, and of 16 bits
 /// only f16.
 pub(super) fn computed(dtype: DType) -> DType {
-    match dtype {
-        DType::Bool | DType::F16 => dtype,
-        DType::BF16 => DType::F32,
-        DType::I8 | DType::I16 => DType::I32,
-        DType::U8 | DType::U16 => DType::U32,
-        DType::I32 | DType::U32 | DType::I64 | DType::U64 | DType::F32 | DType::F64 => dtype,
-    }
+    if dtype == DType::F16 { dtype } else { dtype.compute().dtype() }
 }
 
 /// Displays parameters in the syntax of the source.

@@ -1,7 +1,7 @@
 //! Builds a WGSL module from the source of a kernel, and finds the line and column that an error message reports.
 
 use super::signature::{Names, Param, Type, computed};
-use crate::base::dtype::DType;
+use crate::base::dtype::{DType, NumberKind};
 use naga::Span;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::fmt::Write;
@@ -249,11 +249,11 @@ fn end_without_return(block: &mut naga::Block) {
 fn readable(message: &str) -> String {
     let mut message = message.to_string();
     for dtype in DType::ALL {
-        let kind = match dtype {
-            DType::Bool => "Bool",
-            DType::F16 | DType::BF16 | DType::F32 | DType::F64 => "Float",
-            DType::I8 | DType::I16 | DType::I32 | DType::I64 => "Sint",
-            DType::U8 | DType::U16 | DType::U32 | DType::U64 => "Uint",
+        let kind = match dtype.facts().kind {
+            NumberKind::Bool => "Bool",
+            NumberKind::Float { .. } => "Float",
+            NumberKind::Signed => "Sint",
+            NumberKind::Unsigned => "Uint",
         };
         let scalar = format!("Scalar {{ kind: {kind}, width: {} }}", dtype.size());
         message = message.replace(&format!("Scalar({scalar})"), dtype.name()).replace(&scalar, dtype.name());

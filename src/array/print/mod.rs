@@ -310,11 +310,10 @@ fn exponent_text(exponent: i32, width: usize) -> String {
 /// Returns the magnitude from which an array is printed with exponents, as in NumPy: 10 to the power of the number of
 /// decimal digits that the type can always represent, but at most 10^8.
 fn scientific_from(dtype: DType) -> f64 {
-    use DType::*;
-    match dtype {
-        F16 | BF16 => 1e3,
-        F32 => 1e6,
-        F64 | Bool | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64 => 1e8,
+    match dtype.is_float().then(|| dtype.size()) {
+        Some(2) => 1e3,
+        Some(4) => 1e6,
+        _ => 1e8,
     }
 }
 

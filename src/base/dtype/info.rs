@@ -1,7 +1,6 @@
 //! Properties of dtypes: the Array API's `finfo`, `iinfo` and `can_cast`.
 
-use super::DType::{self, *};
-use half::{bf16, f16};
+use super::{DType, NumberKind};
 
 /// The properties of a float type, as f64: see [`DType::finfo`].
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -41,13 +40,10 @@ impl DType {
     /// assert_eq!(DType::I32.finfo(), None);
     /// ```
     pub fn finfo(self) -> Option<FloatInfo> {
-        let [eps, max, smallest_normal] = match self {
-            F16 => [f16::EPSILON, f16::MAX, f16::MIN_POSITIVE].map(f64::from),
-            BF16 => [bf16::EPSILON, bf16::MAX, bf16::MIN_POSITIVE].map(f64::from),
-            F32 => [f32::EPSILON, f32::MAX, f32::MIN_POSITIVE].map(f64::from),
-            F64 => [f64::EPSILON, f64::MAX, f64::MIN_POSITIVE],
-            Bool | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64 => return None,
-        };
+        let NumberKind::Float { digits, lowest } = self.facts().kind else { return None };
+        let (eps, smallest_normal) = (2f64.powi(-digits), 2f64.powi(lowest));
+        // the largest exponent is 1 − lowest, and the largest significand has all its bits
+        let max = (2.0 - eps) * 2f64.powi(1 - lowest);
         Some(FloatInfo { bits: 8 * self.size(), eps, max, min: -max, smallest_normal })
     }
 

@@ -4,12 +4,15 @@
 #[cfg(any(feature = "text", feature = "serde"))]
 mod halves;
 mod info;
+mod table;
 
 use half::{bf16, f16};
 #[cfg(any(feature = "text", feature = "serde"))]
 pub(crate) use halves::to_odd;
 pub use info::{FloatInfo, IntegerInfo};
 use std::fmt;
+pub(crate) use table::NumberKind;
+use table::{DTypeFacts, FACTS};
 
 /// The element type of an array.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -76,55 +79,51 @@ impl DType {
 
     /// Returns the short name: `f32`, `u8`, `bool`, …
     pub fn name(self) -> &'static str {
-        ["bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f16", "bf16", "f32", "f64"][self as usize]
+        self.facts().name
+    }
+
+    pub(crate) fn facts(self) -> &'static DTypeFacts {
+        &FACTS[self as usize]
     }
 
     /// Returns the size of one element in bytes.
     pub fn size(self) -> usize {
-        (const { &[1, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8] })[self as usize]
+        self.facts().size
     }
 
     /// Returns whether this is f16, bf16, f32 or f64.
     #[doc(alias = "isdtype")]
     pub fn is_float(self) -> bool {
-        self >= F16
+        matches!(self.facts().kind, NumberKind::Float { .. })
     }
 
     /// Returns whether this is an integer type (bool is not).
     pub fn is_integer(self) -> bool {
-        self > Bool && self < F16
+        self.is_signed_integer() || self.is_unsigned_integer()
     }
 
     /// Returns whether this is a signed integer type.
     pub fn is_signed_integer(self) -> bool {
-        matches!(self, I8 | I16 | I32 | I64)
+        self.facts().kind == NumberKind::Signed
     }
 
     /// Returns whether this is an unsigned integer type.
     pub fn is_unsigned_integer(self) -> bool {
-        matches!(self, U8 | U16 | U32 | U64)
+        self.facts().kind == NumberKind::Unsigned
     }
 
     /// Returns whether this is f16 or bf16, which compute in f32.
     pub(crate) fn is_half(self) -> bool {
-        matches!(self, F16 | BF16)
+        self.is_float() && self.size() < 4
     }
 
     /// Returns whether this is an integer narrower than the type in which it computes.
     pub(crate) fn is_narrow_integer(self) -> bool {
-        matches!(self, U8 | I8 | U16 | I16)
+        self.is_integer() && self.size() < 4
     }
 
     pub(crate) fn compute(self) -> Compute {
-        match self {
-            Bool => Compute::Bool,
-            I8 | I16 | I32 => Compute::I32,
-            U8 | U16 | U32 => Compute::U32,
-            I64 => Compute::I64,
-            U64 => Compute::U64,
-            F16 | BF16 | F32 => Compute::F32,
-            F64 => Compute::F64,
-        }
+        self.facts().compute
     }
 
     /// Returns the unsigned type of the same width, or bool for bool. Copies move elements as this type, so that they
@@ -146,20 +145,22 @@ impl DType {
 
     /// Returns the type of a sum or a product: integers and bool widen to 64 bits.
     pub(crate) fn sum(self) -> DType {
-        match self {
-            Bool | I8 | I16 | I32 | I64 => I64,
-            U8 | U16 | U32 | U64 => U64,
-            F16 | BF16 | F32 | F64 => self,
+        match self.facts().kind {
+            NumberKind::Bool | NumberKind::Signed => I64,
+            NumberKind::Unsigned => U64,
+            NumberKind::Float { .. } => self,
         }
     }
 
     /// Returns the type of the `Matmul` node for a product of this type. Narrow integers and bool are multiplied and
     /// summed as 32-bit integers, and cast back. f16 and bf16 keep their type, because kernels sum them in f32 anyway.
     pub(crate) fn dot(self) -> DType {
-        match self {
-            Bool | I8 | I16 => I32,
-            U8 | U16 => U32,
-            I32 | U32 | I64 | U64 | F16 | BF16 | F32 | F64 => self,
+        if self == Bool {
+            I32
+        } else if self.is_half() {
+            self
+        } else {
+            self.compute().dtype()
         }
     }
 
@@ -172,16 +173,11 @@ impl DType {
     /// Returns the smallest and the largest value of an integer type, and 0 and 1 for bool. The result has no meaning
     /// for a float type, and no caller uses it.
     pub(crate) fn integer_range(self) -> (i128, i128) {
-        match self {
-            Bool => (0, 1),
-            U8 => (0, u8::MAX as i128),
-            I8 => (i8::MIN as i128, i8::MAX as i128),
-            U16 => (0, u16::MAX as i128),
-            I16 => (i16::MIN as i128, i16::MAX as i128),
-            U32 => (0, u32::MAX as i128),
-            I32 => (i32::MIN as i128, i32::MAX as i128),
-            U64 => (0, u64::MAX as i128),
-            I64 | F16 | BF16 | F32 | F64 => (i64::MIN as i128, i64::MAX as i128),
+        let bits = 8 * self.size();
+        match self.facts().kind {
+            NumberKind::Bool => (0, 1),
+            NumberKind::Unsigned => (0, (1 << bits) - 1),
+            NumberKind::Signed | NumberKind::Float { .. } => (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
         }
     }
 
@@ -213,13 +209,9 @@ impl DType {
                 if signed.size() > unsigned.size() {
                     return Some(signed);
                 }
-                match unsigned {
-                    U8 => Some(mutant!(promotion_row, I32, I16)),
-                    U16 => Some(I32),
-                    U32 => Some(I64),
-                    // no signed type holds every u64. The other types do not occur here, because they are not unsigned
-                    Bool | I8 | I16 | I32 | U64 | I64 | F16 | BF16 | F32 | F64 => None,
-                }
+                // no signed type holds every u64
+                let size = mutant!(promotion_row, 2 * unsigned.size().max(2), unsigned.size() + 1);
+                DType::ALL.into_iter().find(|dtype| dtype.is_signed_integer() && dtype.size() >= size)
             }
         }
     }

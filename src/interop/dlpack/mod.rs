@@ -7,7 +7,7 @@ pub mod abi;
 
 use crate::array::Array;
 use crate::array::device::Device;
-use crate::base::dtype::DType;
+use crate::base::dtype::{DType, NumberKind};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{Layout, Shape, Strides, c_strides, size_of_shape};
 use abi::{DLDataType, DLDevice, DLManagedTensor, DLManagedTensorVersioned, DLTensor};
@@ -99,12 +99,12 @@ struct Exported<T> {
 
 /// Returns the DLPack type of a dtype.
 fn type_of(dtype: DType) -> DLDataType {
-    let code = match dtype {
-        DType::Bool => abi::BOOL,
-        DType::I8 | DType::I16 | DType::I32 | DType::I64 => abi::INT,
-        DType::U8 | DType::U16 | DType::U32 | DType::U64 => abi::UINT,
-        DType::F16 | DType::F32 | DType::F64 => abi::FLOAT,
-        DType::BF16 => abi::BFLOAT,
+    let code = match dtype.facts().kind {
+        NumberKind::Bool => abi::BOOL,
+        NumberKind::Signed => abi::INT,
+        NumberKind::Unsigned => abi::UINT,
+        NumberKind::Float { .. } if dtype == DType::BF16 => abi::BFLOAT,
+        NumberKind::Float { .. } => abi::FLOAT,
     };
     DLDataType { code, bits: dtype.size() as u8 * 8, lanes: 1 }
 }

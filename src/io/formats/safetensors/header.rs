@@ -39,25 +39,6 @@ pub enum Kind {
     Other(Box<str>),
 }
 
-/// Returns the name of a dtype in the format.
-pub fn name_of(dtype: DType) -> &'static str {
-    match dtype {
-        DType::Bool => "BOOL",
-        DType::U8 => "U8",
-        DType::I8 => "I8",
-        DType::U16 => "U16",
-        DType::I16 => "I16",
-        DType::U32 => "U32",
-        DType::I32 => "I32",
-        DType::U64 => "U64",
-        DType::I64 => "I64",
-        DType::F16 => "F16",
-        DType::BF16 => "BF16",
-        DType::F32 => "F32",
-        DType::F64 => "F64",
-    }
-}
-
 /// Makes a fault of a JSON error. The message may contain a string of the file, so it is cut to one short line.
 fn json_fault(e: &serde_json::Error) -> Fault {
     let text: String = e.to_string().chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -235,7 +216,7 @@ impl<'de> Visitor<'de> for InfoVisitor {
             }
         }
         let name = kind.ok_or_else(|| A::Error::missing_field("dtype"))?;
-        let kind = match DType::ALL.into_iter().find(|dtype| name_of(*dtype) == name) {
+        let kind = match DType::ALL.into_iter().find(|dtype| dtype.facts().safetensors == name) {
             Some(dtype) => Kind::Known(dtype),
             None => Kind::Other(name.into()),
         };

@@ -348,7 +348,7 @@ impl<R> SafeTensors<R> {
         let at = Location::caller();
         let (_, tensor) = self.find(name).map_err(|f| f.at("SafeTensors::type_of", at))?;
         Ok(match &tensor.kind {
-            Kind::Known(dtype) => header::name_of(*dtype),
+            Kind::Known(dtype) => dtype.facts().safetensors,
             Kind::Other(name) => name,
         })
     }

@@ -1,7 +1,7 @@
 //! Writing safetensors files. The header needs only shapes and dtypes, which are known before anything is evaluated, so
 //! arrays are evaluated and written one by one.
 
-use super::header::{METADATA, name_of};
+use super::header::METADATA;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::replace::{Stopped, replace};
 use crate::graph::expr::{Expr, Operand, strong};
@@ -67,7 +67,7 @@ impl Draft {
                 wrong(format!("{} of shape {shape:?} has too many bytes", printable(name.as_bytes())))
             })?;
             let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
-            let (name, dtype, shape) = (quoted(name), name_of(*dtype), lengths.join(","));
+            let (name, dtype, shape) = (quoted(name), dtype.facts().safetensors, lengths.join(","));
             entries.push(format!(r#"{name}:{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{begin},{end}]}}"#));
             begin = end;
         }
