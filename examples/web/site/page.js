@@ -370,10 +370,68 @@ async function test() {
     $("formula").value = "exp(-(x*x + y*y) / 2) / sqrt(2*pi)";
     await report("note", await cupric.rate("cpu", 2));
     await report("note", await cupric.rate("cpu", 7));
+
+    await testWidth();
+    if (gpu) await testLibrary();
   } catch (error) {
     await report("fail", `the page's tests stopped: ${message(error)}`);
   }
   await report("end");
+}
+
+/** The page on a phone: nothing is wider than the screen. */
+async function testWidth() {
+  const frame = document.createElement("iframe");
+  frame.style.cssText = "width: 360px; height: 640px";
+  frame.src = location.pathname;
+  document.body.append(frame);
+  await new Promise((loaded) => frame.addEventListener("load", loaded));
+  await drawn();
+  const { clientWidth, scrollWidth } = frame.contentDocument.documentElement;
+  await check(clientWidth <= 360 && scrollWidth <= clientWidth, `the page needs ${scrollWidth} of ${clientWidth} pixels`);
+  frame.remove();
+}
+
+/** The devices that this page opened, the last one at the end; only tests keep them. */
+const devices = [];
+function keepDevices() {
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (...options) {
+    devices.push(await request.apply(this, options));
+    return devices.at(-1);
+  };
+}
+
+/** What a promise returns, or a problem if that takes too long. */
+const within = (seconds, promise) =>
+  Promise.race([promise, new Promise((done) => setTimeout(() => done(`nothing came within ${seconds} s`), seconds * 1000))]);
+
+/** Tests of the library on this browser's GPU, in a module of their own. The address has the turn, which selects the trials. */
+async function testLibrary() {
+  const trials = await import(`${folder}cupric_hashes.js`);
+  await trials.default({ module_or_path: new URL(`${folder}cupric_hashes_bg.wasm`, import.meta.url) });
+  const turn = Number(new URLSearchParams(location.search).get("test"));
+  const problem = async (seconds, promise) => {
+    const found = await within(seconds, promise);
+    await check(found === "", found);
+  };
+  let begun = performance.now();
+  const [count, shares] = [trials.function_count(), 4];
+  for (let number = turn % shares; number < count; number += shares) await problem(30, trials.function(number, turn));
+  await report("note", `a ${shares}th of ${count} functions of f32 took ${(performance.now() - begun).toFixed(0)} ms`);
+  begun = performance.now();
+  for (let seed = 0; seed < 20; seed += 1) await problem(30, trials.random_program(turn * 1000 + seed));
+  await report("note", `20 random programs took ${(performance.now() - begun).toFixed(0)} ms`);
+
+  // a window in front of the page hides it
+  const front = window.open("/icon.svg", "_blank");
+  for (let turns = 0; turns < 100 && !document.hidden; turns += 1) await new Promise((done) => setTimeout(done, 20));
+  await check(document.hidden, "the page is not hidden");
+  await problem(10, trials.random_program(turn * 1000 + 20));
+  front?.close();
+
+  await problem(60, trials.refused_memory());
+  await problem(10, trials.lost_device(() => devices.at(-1).destroy()));
 }
 
 /** Fills the page for a picture. The server answers the request for an image when all is drawn; until then the page counts as loading. */
@@ -419,6 +477,7 @@ const asks = (word) => new URLSearchParams(location.search).has(word);
 
 async function start() {
   if (asks("show")) new Image().src = "/ready";
+  if (asks("test") && navigator.gpu) keepDevices();
   try {
     folder = await load();
   } catch (error) {

@@ -51,7 +51,7 @@ fn real(t: DType, bits: u64) -> f64 {
 }
 
 /// The first element that the interpreter does not allow.
-fn compare(e: &Expr, want: &Interpreted) -> Result<(), String> {
+pub fn compare(e: &Expr, want: &Interpreted) -> Result<(), String> {
     let got = bits(e).map_err(|e| e.to_string())?;
     let size = want.shape.iter().product::<usize>();
     if got.len() != size || e.dtype().ok() != Some(want.dtype) {

@@ -7,10 +7,10 @@
 //! `CUPRIC_RANDOM=20000` runs that many of each kind, `CUPRIC_FROM=50000` later ones, `CUPRIC_FULL=1` ten thousand on the
 //! GPU, `CUPRIC_SEED=n` one, which it prints. What failed once stands in `data/expressions.txt` and runs first.
 
-mod check;
+pub mod check;
 mod chunks;
 mod derivatives;
-mod generate;
+pub mod generate;
 mod kernels;
 mod moves;
 pub mod program;

@@ -1,4 +1,5 @@
-//! The golden hashes of `tests/programs/hashes`, computed in WebAssembly: `cupric-serve --hashes` compares them.
+//! Tests of the library in WebAssembly. `cupric-serve --hashes` compares the golden hashes of `tests/programs/hashes` in
+//! node, and the tests of the page call `trials.rs` on the browser's GPU.
 // the tests that are not run here name sizes beyond 32 bits
 #![allow(dead_code, unused_imports, arithmetic_overflow)]
 
@@ -8,6 +9,14 @@ mod hashes;
 mod kit;
 #[path = "../../../../tests/programs/random_expressions/mod.rs"]
 mod random_expressions;
+
+mod trials;
+
+mod contract;
+#[path = "../../../../tests/accuracy/sweep/judge.rs"]
+mod judge;
+#[path = "../../../../tests/accuracy/sweep/samples.rs"]
+mod samples;
 
 use wasm_bindgen::prelude::*;
 

@@ -119,7 +119,11 @@ fn run(options: &Options) -> Result<()> {
     if options.builds {
         println!("building the page; the first time takes some minutes");
         for (name, flags) in MODULES {
-            bind(&compile(flags)?, &site.join(name))?;
+            let compiled = compile(flags)?;
+            bind(&compiled.join("cupric_page.wasm"), &site.join(name))?;
+            if options.tests {
+                bind(&compiled.join("cupric_hashes.wasm"), &site.join(name))?;
+            }
         }
         for file in std::fs::read_dir(root.join("site"))? {
             let file = file?;
@@ -146,14 +150,15 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Writes the page's module and the JavaScript that loads it into a folder.
+/// Writes a module for the page and the JavaScript that loads it into a folder.
 fn bind(compiled: &Path, folder: &Path) -> Result<()> {
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(compiled.join("cupric_page.wasm")).remove_name_section(true);
+    bindgen.input_path(compiled).remove_name_section(true);
     bindgen.web(true).map_err(|e| e.to_string())?;
     write(&mut bindgen, folder)?;
-    let bytes = std::fs::metadata(folder.join("cupric_page_bg.wasm"))?.len();
-    println!("{}: {:.2} MB", folder.display(), bytes as f64 / 1e6);
+    let name = compiled.file_stem().unwrap_or_default().to_string_lossy();
+    let bytes = std::fs::metadata(folder.join(format!("{name}_bg.wasm")))?.len();
+    println!("{}: {name}, {:.2} MB", folder.display(), bytes as f64 / 1e6);
     Ok(())
 }
 
@@ -237,7 +242,7 @@ fn compute(name: &str, folder: &Path, flags: &[&str]) -> Result<()> {
 /// library is then compiled once. Returns the folder of the modules.
 fn compile(root: &Path, target: &Path, options: &Options, flags: &str) -> Result<PathBuf> {
     let profile = if options.quick { "quick" } else { "release" };
-    let hashes = options.quick || options.hashes;
+    let hashes = options.quick || options.hashes || options.tests;
     let packages: &[&str] = if hashes { &["-p", "cupric-page", "-p", "cupric-hashes"] } else { &["-p", "cupric-page"] };
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let flags = format!("-C target-feature=+simd128 -C link-arg=-zstack-size=4194304 {flags}");
@@ -331,13 +336,17 @@ fn answer(mut stream: TcpStream, host: &str, folder: &Path, reports: &Sender<Str
 
 /// Returns the file of a path, and its type. The list is all that is served, so no path leads out of the folder.
 fn file(path: &str) -> Option<(&'static str, &'static str)> {
-    const FILES: [(&str, &str, &str); 8] = [
+    const FILES: [(&str, &str, &str); 12] = [
         ("/", "index.html", "text/html; charset=utf-8"),
         ("/page.js", "page.js", "text/javascript"),
         ("/style.css", "style.css", "text/css"),
         ("/icon.svg", "icon.svg", "image/svg+xml"),
         ("/plain/cupric_page.js", "plain/cupric_page.js", "text/javascript"),
         ("/plain/cupric_page_bg.wasm", "plain/cupric_page_bg.wasm", "application/wasm"),
+        ("/plain/cupric_hashes.js", "plain/cupric_hashes.js", "text/javascript"),
+        ("/plain/cupric_hashes_bg.wasm", "plain/cupric_hashes_bg.wasm", "application/wasm"),
+        ("/relaxed/cupric_hashes.js", "relaxed/cupric_hashes.js", "text/javascript"),
+        ("/relaxed/cupric_hashes_bg.wasm", "relaxed/cupric_hashes_bg.wasm", "application/wasm"),
         ("/relaxed/cupric_page.js", "relaxed/cupric_page.js", "text/javascript"),
         ("/relaxed/cupric_page_bg.wasm", "relaxed/cupric_page_bg.wasm", "application/wasm"),
     ];
@@ -378,6 +387,8 @@ fn chromium(options: &Options, more: &[String]) -> Result<Browser> {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            // the page's tests open a window, which hides the page
+            "--disable-popup-blocking",
             "--window-size=1280,2500",
         ])
         .arg(format!("--user-data-dir={}", profile.display()))
@@ -392,7 +403,9 @@ fn chromium(options: &Options, more: &[String]) -> Result<Browser> {
 /// Opens the page in a browser that has no window, and compares what it reports with this machine's results.
 fn test(options: &Options, address: &str, reports: &std::sync::mpsc::Receiver<String>) -> Result<()> {
     let mut on_cpu = HashMap::new();
-    let browser = chromium(options, &[format!("http://{address}/?test")])?;
+    // the turn, which changes with each commit, selects the random trials
+    let turn = std::env::var("CUPRIC_TURN").ok().and_then(|turn| turn.parse::<u32>().ok()).unwrap_or(0);
+    let browser = chromium(options, &[format!("http://{address}/?test={turn}")])?;
     let (mut passed, mut failed) = (0, vec![]);
     loop {
         let report = reports
