@@ -320,7 +320,7 @@ pub use ops::quantiles::{QuantileMethod, Quantiles};
 pub use ops::random::Rng;
 pub use ops::searching::{Side, interp, searchsorted};
 pub use ops::sets::{UniqueAll, UniqueCounts, UniqueInverse};
-pub use ops::sorting::lexsort;
+pub use ops::sorting::partial::lexsort;
 pub use ops::statistics::*;
 #[cfg(feature = "train")]
 pub use ops::train;

@@ -81,7 +81,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("io/formats/text/read.rs", "columns.len()"),
             ("io/formats/zip.rs", "members.len()"),
             ("ops/matrices.rs", "flat.len()"),
-            ("ops/functions/sort.rs", "more"),
+            ("ops/sorting/mod.rs", "more"),
             ("ops/products/order.rs", "sets.len()"),
             ("ops/products/order.rs", "n"),
             ("array/profile/trace.rs", "text.len() + 2"),

@@ -417,7 +417,7 @@ async function testLibrary() {
   };
   let begun = performance.now();
   const [count, shares] = [trials.function_count(), 4];
-  for (let number = turn % shares; number < count; number += shares) await problem(30, trials.function(number, turn));
+  for (let number = turn % shares; number < count; number += shares) await problem(30, trials.one_function(number, turn));
   await report("note", `a ${shares}th of ${count} functions of f32 took ${(performance.now() - begun).toFixed(0)} ms`);
   begun = performance.now();
   for (let seed = 0; seed < 20; seed += 1) await problem(30, trials.random_program(turn * 1000 + seed));

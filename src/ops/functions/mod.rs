@@ -5,12 +5,10 @@
 mod bincount;
 mod reductions;
 mod scans;
-mod sort;
 
 pub(crate) use reductions::{
-    count, expanded, gone, kept, mean_at, narrow, root_or_zero, rounded, sum_in_its_type, wide,
+    count, expanded, gone, kept, mean_at, narrow, root_or_zero, rounded, sum_at, sum_in_its_type, wide,
 };
-pub(crate) use sort::{along_axis, selected, sorted};
 
 use crate::array::Array;
 use crate::base::dtype::DType;

@@ -1,13 +1,11 @@
-//! Reductions over axes, and their composites: means, variances, softmax, norms. A method that computes 16-bit floats
+//! Reductions over axes, and their composites: means and variances. A method that computes 16-bit floats
 //! or integers in f32 casts its operand to f32 first (`wide`), and casts to the dtype of its result at the end
 //! (`narrow`).
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
-use crate::graph::expr::{
-    Expr, Operand, binary, carry, cast, cast_always, choose, composed, reduce, strong, ufunc, unary, view,
-};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, cast_always, choose, reduce, strong, ufunc, unary, view};
 use crate::graph::ufunc::{ARGMAX, ARGMIN, arithmetic, float, logic};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
@@ -45,7 +43,7 @@ pub(crate) fn kept(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: true, ..axes.clone() }
 }
 
-fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+pub(crate) fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce("sum", Fold::of(&arithmetic::add), e, axes, at)
 }
 
@@ -168,51 +166,6 @@ pub(crate) fn root_or_zero(squares: Expr, at: Loc) -> Expr {
     root.with_rule(vec![squares], Some(Box::new(back)))
 }
 
-/// Returns the logarithm, with the derivative 0 where the operand is 0: that of a sum of exponentials, all of which
-/// are 0.
-fn log_or_flat(sum: Expr, at: Loc) -> Expr {
-    let log = unary(&float::log, &sum, at);
-    if log.error().is_some() {
-        return log;
-    }
-    let of = sum.clone();
-    let back = move |g: &Expr, at: Loc| {
-        let d = binary(&arithmetic::divide, g, &of, at);
-        Ok(vec![choose(binary(&logic::equal, &of, 0.0, at), 0.0, d, at)])
-    };
-    log.with_rule(vec![sum], Some(Box::new(back)))
-}
-
-fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
-    let x = wide(e, at);
-    if count(&x, axes) == 0 {
-        // Each result is the logarithm of an empty sum, −∞. The maximum of no elements would be an error.
-        let zero = sum_at(&x, axes, at);
-        return unary(&float::log, zero, at);
-    }
-    // subtracting the maximum changes no result, so nothing is differentiated through it
-    let max = reduce(op, Fold::of(&arithmetic::maximum), &x, &kept(axes), at).stop_gradient();
-    // an infinite maximum is not subtracted, because ∞ − ∞ is NaN
-    let finite = unary(&logic::isfinite, &max, at);
-    let shift = ufunc(
-        &logic::SELECT,
-        smallvec![
-            finite.into_arg(),
-            (&max).into_arg(),
-            mutant!(logsumexp_of_infinities, (&max).into_arg(), 0.0.into_arg())
-        ],
-        at,
-    );
-    let sum = sum_at(&unary(&float::exp, binary(&arithmetic::subtract, &x, &shift, at), at), &kept(axes), at);
-    let out = binary(&arithmetic::add, log_or_flat(sum, at), shift, at);
-    if axes.keep { out } else { drop_axes(&out, axes, at) }
-}
-
-/// Removes axes that a reduction kept.
-fn drop_axes(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
-    view("squeeze", e, at, |shape| Ok(View::drop_axes(shape, &axes.resolve(shape.len())?)))
-}
-
 macro_rules! reductions {
     ($($(#[$doc:meta])+ $name:ident |$e:ident, $axes:ident, $at:ident| $body:expr;)*) => {
         impl Expr { $(
@@ -284,36 +237,6 @@ reductions! {
         let count = narrow_sum("count_nonzero", &cast(e.clone(), DType::Bool, at), axes, at);
         cast(count, DType::I64, at)
     };
-    /// Returns log(Σ exp(x)) along axes without overflow, or −∞ if there are no elements.
-    #[doc(alias("log_sum_exp"))]
-    logsumexp |e, axes, at| composed(|| narrow(logsumexp_at("logsumexp", e, axes, at), e, at));
-    /// Returns exp(x) / Σ exp(x) along axes, without overflow.
-    ///
-    /// ```
-    /// let p = cupric::array![1., 1., 1., 1.].softmax(-1);
-    /// assert_eq!(p.to_vec::<f32>()?, [0.25; 4]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    softmax |e, axes, at| {
-        let x = wide(e, at);
-        if count(&x, axes) == 0 {
-            return Ok(narrow(x, e, at));
-        }
-        let max = reduce("softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at).stop_gradient();
-        let y = unary(&float::exp, binary(&arithmetic::subtract, &x, max, at), at);
-        narrow(binary(&arithmetic::divide, &y, sum_at(&y, &kept(axes), at), at), e, at)
-    };
-    /// Returns log(softmax(x)) along axes. It is accurate where softmax underflows.
-    log_softmax |e, axes, at| {
-        let x = wide(e, at);
-        if count(&x, axes) == 0 {
-            return Ok(narrow(x, e, at));
-        }
-        let max = reduce("log_softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at).stop_gradient();
-        let shifted = binary(&arithmetic::subtract, &x, max, at);
-        let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
-        narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)
-    };
     /// Returns the position, as i64, of the smallest element along one axis. With `..` it is the position in C order in
     /// the whole array. The first of several equal elements is chosen. If there are NaNs, the first NaN is chosen.
     #[doc(alias("arg_min"))]
@@ -376,37 +299,6 @@ impl Expr {
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("std", at))?;
             Ok(variance_or_std("std", &e, &axes, correction, at))
-        })
-    }
-
-    /// Returns (x − mean) / sqrt(var + eps) along axes.
-    #[track_caller]
-    pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
-        let at = Location::caller();
-        carry(at, || {
-            self.checked()?;
-            let (e, axes) = (strong(self.clone(), at), kept(&axes.into_axes()));
-            axes.resolve(e.0.shape.len()).map_err(|f| f.at("layer_norm", at))?;
-            let x = wide(&e, at);
-            let deviation = binary(&arithmetic::subtract, &x, mean_at("layer_norm", &x, &axes, at), at);
-            let var = mean_at("layer_norm", &unary(&arithmetic::square, &deviation, at), &axes, at);
-            let scale = unary(&float::sqrt, binary(&arithmetic::add, var, eps, at), at);
-            Ok(narrow(binary(&arithmetic::divide, deviation, scale, at), &e, at))
-        })
-    }
-
-    /// Returns x / sqrt(mean(x²) + eps) along axes.
-    #[track_caller]
-    pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
-        let at = Location::caller();
-        carry(at, || {
-            self.checked()?;
-            let (e, axes) = (strong(self.clone(), at), kept(&axes.into_axes()));
-            axes.resolve(e.0.shape.len()).map_err(|f| f.at("rms_norm", at))?;
-            let x = wide(&e, at);
-            let mean = mean_at("rms_norm", &unary(&arithmetic::square, &x, at), &axes, at);
-            let root = unary(&float::sqrt, binary(&arithmetic::add, mean, eps, at), at);
-            Ok(narrow(binary(&arithmetic::divide, x, root, at), &e, at))
         })
     }
 }

@@ -12,8 +12,9 @@ use crate::base::layout::{self, AxesArg, IntoAxes, Shape, SliceItem, SortAxis, V
 use crate::graph::expr::{Expr, binary, carry, cast, choose, reduce, reshape, strong, unary, view};
 use crate::graph::routine::SORT;
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{expanded, named, narrow, selected, sorted, stack_at, wide};
+use crate::ops::functions::{expanded, named, narrow, stack_at, wide};
 use crate::ops::index::{take, take_along};
+use crate::ops::sorting::{selected, sorted};
 use crate::plan::kernel::{Fold, IndexMode};
 use method::QuantilePosition;
 use smallvec::smallvec;

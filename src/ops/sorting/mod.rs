@@ -1,11 +1,13 @@
-//! The methods that call the routines `sort` and `argsort`.
+//! Sorts: `sort` and `argsort`, which call routines, and what is built from them.
 
-use super::join;
+pub(crate) mod partial;
+
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{self, IntoSortAxis, SliceItem, SortAxis, View};
 use crate::graph::expr::{Expr, carry, routine, strong, view};
 use crate::graph::routine::{ARGSORT, Params, Routine, SELECT, SORT};
+use crate::ops::functions::join;
 use crate::ops::index::as_gather;
 use smallvec::smallvec;
 use std::panic::Location;

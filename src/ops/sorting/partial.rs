@@ -1,6 +1,7 @@
 //! Functions built from sorts and scans: the first elements in order, partitions, `lexsort`, and running extremes with
 //! their positions.
 
+use super::{along_axis, sorted};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, SliceItem, SortAxis, View};
@@ -8,7 +9,7 @@ use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, common, ope
 use crate::graph::routine::{ARGSORT, ARGTOPK, SORT};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::create::iota;
-use crate::ops::functions::{along_axis, join, named, sorted};
+use crate::ops::functions::{join, named};
 use crate::ops::index::take_along;
 use crate::plan::kernel::{Fold, IndexMode};
 use std::panic::Location;

@@ -21,7 +21,7 @@ fn functions() -> Vec<Row> {
     testing::rows().into_iter().filter(|row| row.takes(F32, true) && row.name() != "select").collect()
 }
 
-/// Returns how many functions [`function`] tries.
+/// Returns how many functions [`one_function`] tries.
 #[wasm_bindgen]
 pub fn function_count() -> u32 {
     functions().len() as u32
@@ -29,7 +29,7 @@ pub fn function_count() -> u32 {
 
 /// Compares a function of f32 with its exact values, within the bound of the contract for GPUs.
 #[wasm_bindgen]
-pub async fn function(number: u32, turn: u32) -> String {
+pub async fn one_function(number: u32, turn: u32) -> String {
     let Some(row) = functions().into_iter().nth(number as usize) else { return "there is no such function".into() };
     said(try_function(row, turn.into()).await)
 }

@@ -1,0 +1,137 @@
+//! Softmax and its logarithms, and norms that divide by a mean square. They are composites: no planner or backend knows
+//! them.
+
+use crate::base::error::Loc;
+use crate::base::layout::{AxesArg, IntoAxes, View};
+use crate::graph::expr::{Expr, Operand, binary, carry, choose, composed, reduce, strong, ufunc, unary, view};
+use crate::graph::ufunc::{arithmetic, float, logic};
+use crate::ops::functions::{count, kept, mean_at, narrow, sum_at, wide};
+use crate::plan::kernel::Fold;
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Builds a function over axes: checks them, calls `f` with the operand in the dtype in which composites compute, and
+/// casts to the dtype of a float function's result.
+fn over(op: &'static str, e: &Expr, axes: impl IntoAxes, at: Loc, f: impl FnOnce(&Expr, &AxesArg) -> Expr) -> Expr {
+    carry(at, || {
+        e.checked()?;
+        let (e, axes) = (strong(e.clone(), at), axes.into_axes());
+        axes.resolve(e.0.shape.len()).map_err(|fault| fault.at(op, at))?;
+        Ok(narrow(f(&wide(&e, at), &axes), &e, at))
+    })
+}
+
+/// Returns the largest element along axes. Subtracting it changes no result, so nothing is differentiated through it.
+fn largest(op: &'static str, x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    reduce(op, Fold::of(&arithmetic::maximum), x, &kept(axes), at).stop_gradient()
+}
+
+impl Expr {
+    /// Returns exp(x) / Σ exp(x) along axes, without overflow.
+    ///
+    /// ```
+    /// let p = cupric::array![1., 1., 1., 1.].softmax(-1);
+    /// assert_eq!(p.to_vec::<f32>()?, [0.25; 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn softmax(&self, axes: impl IntoAxes) -> Expr {
+        let at = Location::caller();
+        over("softmax", self, axes, at, |x, axes| {
+            if count(x, axes) == 0 {
+                return x.clone();
+            }
+            let y = unary(&float::exp, binary(&arithmetic::subtract, x, largest("softmax", x, axes, at), at), at);
+            binary(&arithmetic::divide, &y, sum_at(&y, &kept(axes), at), at)
+        })
+    }
+
+    /// Returns log(softmax(x)) along axes. It is accurate where softmax underflows.
+    #[track_caller]
+    pub fn log_softmax(&self, axes: impl IntoAxes) -> Expr {
+        let at = Location::caller();
+        over("log_softmax", self, axes, at, |x, axes| {
+            if count(x, axes) == 0 {
+                return x.clone();
+            }
+            let shifted = binary(&arithmetic::subtract, x, largest("log_softmax", x, axes, at), at);
+            let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
+            binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at)
+        })
+    }
+
+    /// Returns log(Σ exp(x)) along axes without overflow, or −∞ if there are no elements.
+    #[doc(alias("log_sum_exp"))]
+    #[track_caller]
+    pub fn logsumexp(&self, axes: impl IntoAxes) -> Expr {
+        let at = Location::caller();
+        composed(|| over("logsumexp", self, axes, at, |x, axes| logsumexp_at(x, axes, at)))
+    }
+
+    /// Returns (x − mean) / sqrt(var + eps) along axes.
+    #[track_caller]
+    pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
+        let at = Location::caller();
+        over("layer_norm", self, axes, at, |x, axes| {
+            let mean = |x: &Expr| mean_at("layer_norm", x, &kept(axes), at);
+            let deviation = binary(&arithmetic::subtract, x, mean(x), at);
+            let var = mean(&unary(&arithmetic::square, &deviation, at));
+            let scale = unary(&float::sqrt, binary(&arithmetic::add, var, eps, at), at);
+            binary(&arithmetic::divide, deviation, scale, at)
+        })
+    }
+
+    /// Returns x / sqrt(mean(x²) + eps) along axes.
+    #[track_caller]
+    pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
+        let at = Location::caller();
+        over("rms_norm", self, axes, at, |x, axes| {
+            let mean = mean_at("rms_norm", &unary(&arithmetic::square, x, at), &kept(axes), at);
+            let root = unary(&float::sqrt, binary(&arithmetic::add, mean, eps, at), at);
+            binary(&arithmetic::divide, x, root, at)
+        })
+    }
+}
+
+/// Returns the logarithm, with the derivative 0 where the operand is 0: that of a sum of exponentials, all of which
+/// are 0.
+fn log_or_flat(sum: Expr, at: Loc) -> Expr {
+    let log = unary(&float::log, &sum, at);
+    if log.error().is_some() {
+        return log;
+    }
+    let of = sum.clone();
+    let back = move |g: &Expr, at: Loc| {
+        let d = binary(&arithmetic::divide, g, &of, at);
+        Ok(vec![choose(binary(&logic::equal, &of, 0.0, at), 0.0, d, at)])
+    };
+    log.with_rule(vec![sum], Some(Box::new(back)))
+}
+
+fn logsumexp_at(x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    if count(x, axes) == 0 {
+        // Each result is the logarithm of an empty sum, −∞. The maximum of no elements would be an error.
+        let zero = sum_at(x, axes, at);
+        return unary(&float::log, zero, at);
+    }
+    let max = largest("logsumexp", x, axes, at);
+    // an infinite maximum is not subtracted, because ∞ − ∞ is NaN
+    let finite = unary(&logic::isfinite, &max, at);
+    let shift = ufunc(
+        &logic::SELECT,
+        smallvec![
+            finite.into_arg(),
+            (&max).into_arg(),
+            mutant!(logsumexp_of_infinities, (&max).into_arg(), 0.0.into_arg())
+        ],
+        at,
+    );
+    let sum = sum_at(&unary(&float::exp, binary(&arithmetic::subtract, x, &shift, at), at), &kept(axes), at);
+    let out = binary(&arithmetic::add, log_or_flat(sum, at), shift, at);
+    if axes.keep { out } else { drop_axes(&out, axes, at) }
+}
+
+/// Removes axes that a reduction kept.
+fn drop_axes(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    view("squeeze", e, at, |shape| Ok(View::drop_axes(shape, &axes.resolve(shape.len())?)))
+}
