@@ -13,7 +13,7 @@
 mod common;
 
 use clap::Parser;
-use common::{plot, say};
+use common::{picture, plot, say};
 use cupric::{
     Array, Compiled, DType, Device, Expr, Rng, concat, devices, full, grad, s, select, stack, zeros, zeros_like,
 };
@@ -57,6 +57,9 @@ struct Options {
     /// Where to draw the loss
     #[arg(long, value_name = "FILE", default_value = "digits-loss.png")]
     plot: PathBuf,
+    /// Where to draw test images with the network's answers [default: nowhere]
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
     /// No progress bar
     #[arg(long)]
     quiet: bool,
@@ -149,10 +152,35 @@ fn run(options: &Options) -> Result<()> {
 
     plot::line_chart(&options.plot, "Handwritten digits", "epoch", "training loss", &losses)?;
     say(format_args!("the loss is drawn in {}", options.plot.display()))?;
+    if let Some(file) = &options.answers {
+        let weights: Vec<Expr> = states[0].0.iter().map(Expr::from).collect();
+        draw_answers(&scores(&weights, &data.test_x, dtype), &data, file)?;
+        say(format_args!("the network's answers are drawn in {}", file.display()))?;
+    }
     let kinds = all.iter().map(|device| if device.is_gpu() { "gpu" } else { "cpu" }).collect::<Vec<_>>().join(",");
     let epochs = options.epochs;
     say(format_args!("device={kinds} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}"))?;
     Ok(())
+}
+
+/// Draws the first test images, each below the network's answer and how sure it is.
+fn draw_answers(scores: &Expr, data: &Digits, file: &Path) -> Result<()> {
+    const [COUNT, COLUMNS, LARGER]: [usize; 3] = [18, 6, 8];
+    let count = COUNT.min(data.test_y.shape()[0]);
+    let chances = scores.slice(s![..count]).astype(DType::F32).softmax(-1);
+    let (sure, found) = (chances.max(-1).to_vec::<f32>()?, chances.argmax(-1).to_vec::<i64>()?);
+    // pixels are standardized: the mean becomes grey
+    let light = 255.0 - ((data.test_x.slice(s![..count]).astype(DType::F32) + 1.5) * 80.0).clip(0.0, 255.0);
+    let light = light.reshape([count, 8, 1, 8, 1, 1]).broadcast_to([count, 8, LARGER, 8, LARGER, 3]);
+    let bytes = light.round().astype(DType::U8).to_vec::<u8>()?;
+    let side = 8 * LARGER;
+    let parts = (bytes.chunks_exact(side * side * 3).zip(found).zip(sure))
+        .map(|((part, digit), sure)| {
+            let caption = format!("{digit}  {:.0} %", sure * 100.0);
+            Ok((caption, picture::from_rgb(side, side, part.to_vec())?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    picture::save(&picture::sheet(&parts, COLUMNS)?, file)
 }
 
 /// The images, standardized, and which digit each one is; four fifths to train, one to test.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Each example with arguments of a small run, and what that prints.
-const EXAMPLES: [(&str, &[&str], &str); 18] = [
+const EXAMPLES: [(&str, &[&str], &str); 19] = [
     ("tour", &[], "in f16"),
     ("show_plan", &["--rows", "10", "--columns", "7"], "1 kernel"),
     ("kmeans", &["--colours", "4", "--iterations", "2"], "loss"),
@@ -22,11 +22,12 @@ const EXAMPLES: [(&str, &[&str], &str); 18] = [
         &["--batch", "1", "--tokens", "9", "--heads", "2", "--width", "16", "--runs", "1", "--profile"],
         "total",
     ),
-    ("digits", &["--epochs", "1", "--batch", "256"], "accuracy="),
+    ("digits", &["--epochs", "1", "--batch", "256", "--answers", "digits-answers.png"], "answers are drawn"),
     ("chars", &["--steps", "2", "--batch", "2", "--write", "3"], "of unseen text"),
     ("strip", &["--height", "20"], "× 20 pixels"),
     ("blur", &["--sigma", "1"], "pixels blurred with 7 weights"),
     ("spectrogram", &["--samples", "3000", "--window", "100"], "15 transforms of 100 samples"),
+    ("overview", &["--size", "50", "--height", "60"], "1 kernel"),
     ("pca", &["--components", "10"], "10 of 64 components"),
     ("gp", &["--points", "20", "--rounds", "2"], "lies in the band"),
     ("kalman", &["--filters", "100", "--steps", "2"], "bodies seen well"),
