@@ -152,25 +152,24 @@ fn run(options: &Options) -> Result<()> {
 
     plot::line_chart(&options.plot, "Handwritten digits", "epoch", "training loss", &losses)?;
     say(format_args!("the loss is drawn in {}", options.plot.display()))?;
-    if let Some(file) = &options.answers {
-        let weights: Vec<Expr> = states[0].0.iter().map(Expr::from).collect();
-        draw_answers(&scores(&weights, &data.test_x, dtype), &data, file)?;
-        say(format_args!("the network's answers are drawn in {}", file.display()))?;
-    }
+    draw_answers(options, &states[0], &data, dtype)?;
     let kinds = all.iter().map(|device| if device.is_gpu() { "gpu" } else { "cpu" }).collect::<Vec<_>>().join(",");
     let epochs = options.epochs;
     say(format_args!("device={kinds} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}"))?;
     Ok(())
 }
 
-/// Draws the first test images, each below the network's answer and how sure it is.
-fn draw_answers(scores: &Expr, data: &Digits, file: &Path) -> Result<()> {
-    const [COUNT, COLUMNS, LARGER]: [usize; 3] = [18, 6, 8];
+/// Draws the first test images, each below the network's answer and how sure it is, if that is asked for.
+fn draw_answers(options: &Options, state: &State<Array>, data: &Digits, dtype: DType) -> Result<()> {
+    const COUNT: usize = 18;
+    const COLUMNS: usize = 6;
+    const LARGER: usize = 8;
+    let Some(file) = &options.answers else { return Ok(()) };
     let count = COUNT.min(data.test_y.shape()[0]);
-    let chances = scores.slice(s![..count]).astype(DType::F32).softmax(-1);
+    let weights: Vec<Expr> = state.0.iter().map(Expr::from).collect();
+    let chances = scores(&weights, &data.test_x, dtype).slice(s![..count]).astype(DType::F32).softmax(-1);
     let (sure, found) = (chances.max(-1).to_vec::<f32>()?, chances.argmax(-1).to_vec::<i64>()?);
-    // pixels are standardized: the mean becomes grey
-    let light = 255.0 - ((data.test_x.slice(s![..count]).astype(DType::F32) + 1.5) * 80.0).clip(0.0, 255.0);
+    let light = 255.0 - data.test_pixels.slice(s![..count]) * (255.0 / 16.0);
     let light = light.reshape([count, 8, 1, 8, 1, 1]).broadcast_to([count, 8, LARGER, 8, LARGER, 3]);
     let bytes = light.round().astype(DType::U8).to_vec::<u8>()?;
     let side = 8 * LARGER;
@@ -180,7 +179,9 @@ fn draw_answers(scores: &Expr, data: &Digits, file: &Path) -> Result<()> {
             Ok((caption, picture::from_rgb(side, side, part.to_vec())?))
         })
         .collect::<Result<Vec<_>>>()?;
-    picture::save(&picture::sheet(&parts, COLUMNS)?, file)
+    picture::save(&picture::sheet(&parts, COLUMNS)?, file)?;
+    say(format_args!("the network's answers are drawn in {}", file.display()))?;
+    Ok(())
 }
 
 /// The images, standardized, and which digit each one is; four fifths to train, one to test.
@@ -189,6 +190,8 @@ struct Digits {
     train_y: Array,
     test_x: Array,
     test_y: Array,
+    /// The test images as they are in the file, from 0 to 16.
+    test_pixels: Expr,
 }
 
 impl Digits {
@@ -212,6 +215,7 @@ impl Digits {
             train_y: digits[0].astype(DType::I32).eval()?,
             test_x: standard(&pixels[1])?,
             test_y: digits[1].astype(DType::I32).eval()?,
+            test_pixels: pixels[1].clone(),
         })
     }
 }

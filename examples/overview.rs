@@ -8,17 +8,18 @@ mod common;
 
 use clap::Parser;
 use common::{picture, plot, say};
-use cupric::{Array, DType, Device, Expr, NewAxis, Operand, linspace, s, stack};
+use cupric::{Array, DType, Device, Expr, NewAxis, linspace, s, stack};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-const FORMULA: [&str; 2] = ["let z = (&x * 3.0).sin() * (&y * 2.0).cos()", "    * (-(x.square() + y.square()) / 4.0).exp();"];
+const FORMULA: [&str; 2] =
+    ["let z = (&x * 3.0).sin() * (&y * 2.0).cos()", "    * (-(x.square() + y.square()) / 4.0).exp();"];
 /// Evaluations of which the median time is taken.
 const SAMPLES: usize = 21;
-const TEXT_WIDTH: usize = 480;
+const TEXT_WIDTH: usize = 520;
 
 /// Draws a formula, its plan, and its time on the CPU and on another device.
 #[derive(Parser)]
@@ -79,7 +80,8 @@ fn run(options: &Options) -> Result<()> {
     let plan = z.plan()?.to_string();
     let mut lines: Vec<String> = FORMULA.map(String::from).to_vec();
     lines.push(format!("x, y: {size} × {size}, f32"));
-    lines.extend(plan.lines().next().map(String::from));
+    // the first line of the plan ends with its number of temporaries
+    lines.extend(plan.lines().next().and_then(|line| line.rsplit_once(", ")).map(|(line, _)| line.to_string()));
 
     let (milliseconds, on_cpu) = time(&z, &Device::cpu())?;
     let threads = std::thread::available_parallelism()?;
