@@ -9,7 +9,7 @@ use crate::base::layout::Integer;
 use crate::graph::expr::{Expr, Operand, binary, cast};
 use crate::graph::ufunc::arithmetic;
 use crate::ops::functions::join;
-use crate::plan::backend::wait;
+use crate::plan::backend::{Pending, wait};
 use std::panic::Location;
 
 /// Divides an array along an axis into one part for each device, and moves each part to its device. The first parts are
@@ -30,12 +30,32 @@ use std::panic::Location;
 #[doc(alias("split_to", "shard", "device_put_sharded"))]
 #[track_caller]
 pub fn scatter(x: impl Operand, devices: &[Device], axis: impl Integer) -> Result<Vec<Array>> {
-    const OP: &str = "scatter";
-    let at = Location::caller();
-    some(devices.len(), "devices", OP, at)?;
-    let x = x.into_expr().eval_at(at)?;
-    let parts = x.array_split(devices.len(), axis.saturated()).map_err(|e| e.named(OP))?;
-    move_all(parts.iter().zip(devices), OP, at)
+    let (op, at) = ("scatter", Location::caller());
+    wait(op, "scatter_async", divided(op, x.into_expr(), devices, axis.saturated(), at)).map_err(|e| e.or_at(at))
+}
+
+/// Divides an array like [`scatter`], for code that must not block. The call itself evaluates the array and begins all
+/// copies. The future waits for them.
+///
+/// # Errors
+/// As [`scatter`].
+///
+/// ```
+/// use cupric::{Device, array, devices};
+/// # pollster::block_on(async {
+/// let all = [Device::cpu(), Device::best()?];
+/// let parts = devices::scatter_async(array![1., 2., 3.], &all, 0).await?;
+/// assert_eq!(parts[1].to_vec_async::<f32>().await?, [3.]);
+/// # Ok::<(), cupric::Error>(())
+/// # }).unwrap();
+/// ```
+#[track_caller]
+pub fn scatter_async<O: Operand, I: Integer>(
+    x: O,
+    devices: &[Device],
+    axis: I,
+) -> impl Future<Output = Result<Vec<Array>>> + Send + use<O, I> {
+    divided("scatter_async", x.into_expr(), devices, axis.saturated(), Location::caller())
 }
 
 /// Copies an array to each of some devices. A device that has the array already gets no copy. All copies begin before
@@ -54,9 +74,31 @@ pub fn scatter(x: impl Operand, devices: &[Device], axis: impl Integer) -> Resul
 #[doc(alias("replicate", "device_put_replicated"))]
 #[track_caller]
 pub fn broadcast(x: impl Operand, devices: &[Device]) -> Result<Vec<Array>> {
-    let at = Location::caller();
-    let x = x.into_expr().eval_at(at)?;
-    move_all(devices.iter().map(|device| (&*x, device)), "broadcast", at)
+    let (op, at) = ("broadcast", Location::caller());
+    wait(op, "broadcast_async", copied(op, x.into_expr(), devices, at)).map_err(|e| e.or_at(at))
+}
+
+/// Copies an array like [`broadcast`], for code that must not block. The call itself evaluates the array and begins all
+/// copies. The future waits for them.
+///
+/// # Errors
+/// As [`broadcast`].
+///
+/// ```
+/// use cupric::{Device, array, devices};
+/// # pollster::block_on(async {
+/// let all = [Device::cpu(), Device::best()?];
+/// let weights = devices::broadcast_async(array![1., 2.], &all).await?;
+/// assert_eq!(weights[1].device(), all[1]);
+/// # Ok::<(), cupric::Error>(())
+/// # }).unwrap();
+/// ```
+#[track_caller]
+pub fn broadcast_async<O: Operand>(
+    x: O,
+    devices: &[Device],
+) -> impl Future<Output = Result<Vec<Array>>> + Send + use<O> {
+    copied("broadcast_async", x.into_expr(), devices, Location::caller())
 }
 
 /// Joins parts, each on its own device, along an axis on one device. This is the inverse of [`scatter`].
@@ -74,7 +116,32 @@ pub fn broadcast(x: impl Operand, devices: &[Device]) -> Result<Vec<Array>> {
 /// ```
 #[track_caller]
 pub fn gather(parts: &[Array], axis: impl Integer, device: &Device) -> Result<Array> {
-    gathered("gather", parts, axis.saturated(), device, Location::caller())
+    let (op, at) = ("gather", Location::caller());
+    wait(op, "gather_async", joined(op, parts, axis.saturated(), device, at)).map_err(|e| e.or_at(at))
+}
+
+/// Joins parts like [`gather`], for code that must not block. The call itself begins all copies. The future waits for
+/// them, and joins the parts.
+///
+/// # Errors
+/// As [`gather`].
+///
+/// ```
+/// use cupric::{Device, array, devices};
+/// # pollster::block_on(async {
+/// let parts = devices::scatter_async(array![1., 2., 3.], &[Device::cpu(), Device::best()?], 0).await?;
+/// let whole = devices::gather_async(&parts, 0, &Device::cpu()).await?;
+/// assert_eq!(whole.to_vec_async::<f32>().await?, [1., 2., 3.]);
+/// # Ok::<(), cupric::Error>(())
+/// # }).unwrap();
+/// ```
+#[track_caller]
+pub fn gather_async<I: Integer>(
+    parts: &[Array],
+    axis: I,
+    device: &Device,
+) -> impl Future<Output = Result<Array>> + Send + use<I> {
+    joined("gather_async", parts, axis.saturated(), device, Location::caller())
 }
 
 /// Joins parts along an axis, and copies the result to the device of each part.
@@ -92,11 +159,31 @@ pub fn gather(parts: &[Array], axis: impl Integer, device: &Device) -> Result<Ar
 /// ```
 #[track_caller]
 pub fn all_gather(parts: &[Array], axis: impl Integer) -> Result<Vec<Array>> {
-    const OP: &str = "all_gather";
-    let at = Location::caller();
-    some(parts.len(), "parts", OP, at)?;
-    let whole = gathered(OP, parts, axis.saturated(), &parts[0].device(), at)?;
-    to_each(&whole, parts, OP, at)
+    let (op, at) = ("all_gather", Location::caller());
+    wait(op, "all_gather_async", joined_on_each(op, parts, axis.saturated(), at)).map_err(|e| e.or_at(at))
+}
+
+/// Joins parts like [`all_gather`], for code that must not block. The call itself begins the copies to the first device.
+/// The future waits for them, joins the parts, and copies the result.
+///
+/// # Errors
+/// As [`all_gather`].
+///
+/// ```
+/// use cupric::{Device, array, devices};
+/// # pollster::block_on(async {
+/// let parts = devices::scatter_async(array![1., 2., 3.], &[Device::cpu(), Device::best()?], 0).await?;
+/// let wholes = devices::all_gather_async(&parts, 0).await?;
+/// assert_eq!(wholes[1].to_vec_async::<f32>().await?, [1., 2., 3.]);
+/// # Ok::<(), cupric::Error>(())
+/// # }).unwrap();
+/// ```
+#[track_caller]
+pub fn all_gather_async<I: Integer>(
+    parts: &[Array],
+    axis: I,
+) -> impl Future<Output = Result<Vec<Array>>> + Send + use<I> {
+    joined_on_each("all_gather_async", parts, axis.saturated(), Location::caller())
 }
 
 /// Adds parts of equal shape and dtype, each on its own device, and copies the sum to the device of each part. The
@@ -124,26 +211,28 @@ pub fn all_gather(parts: &[Array], axis: impl Integer) -> Result<Vec<Array>> {
 #[doc(alias("psum", "allreduce"))]
 #[track_caller]
 pub fn all_reduce(parts: &[Array]) -> Result<Vec<Array>> {
-    const OP: &str = "all_reduce";
-    let at = Location::caller();
-    some(parts.len(), "parts", OP, at)?;
-    let (shape, dtype, device) = (parts[0].shape(), parts[0].dtype(), parts[0].device());
-    for (i, part) in parts.iter().enumerate() {
-        let (kind, what) = match (part.shape() == shape, part.dtype() == dtype) {
-            (false, _) => (ErrorKind::Shape, format!("shape {:?}, not {shape:?}", part.shape())),
-            (_, false) => (ErrorKind::DType, format!("dtype {}, not {dtype}", part.dtype())),
-            (true, true) => continue,
-        };
-        let detail = format!("part {i} on {} has {what} like part 0 on {device}", part.device());
-        return Err(Error::with_line(kind, OP, detail, at));
-    }
-    let here = move_all(parts.iter().map(|part| (&**part, &device)), OP, at)?;
-    let inner = if dtype.is_half() { DType::F32 } else { dtype };
-    let nth = |i: usize| &here[mutant!(devices_add_backwards, here.len() - 1 - i, i)];
-    let terms = (0..here.len()).map(|i| cast(Expr::from(nth(i)), inner, at));
-    let sum = terms.reduce(|sum, term| binary(&arithmetic::add, sum, term, at));
-    let sum = sum.map_or_else(|| Ok(parts[0].clone()), |sum| cast(sum, dtype, at).eval_at(at))?;
-    to_each(&sum, parts, OP, at)
+    let (op, at) = ("all_reduce", Location::caller());
+    wait(op, "all_reduce_async", added(op, parts, at)).map_err(|e| e.or_at(at))
+}
+
+/// Adds parts like [`all_reduce`], for code that must not block. The call itself begins the copies to the first device.
+/// The future waits for them, adds the parts, and copies the sum.
+///
+/// # Errors
+/// As [`all_reduce`].
+///
+/// ```
+/// use cupric::{Device, array, devices};
+/// # pollster::block_on(async {
+/// let parts = devices::broadcast_async(array![1., 2.], &[Device::cpu(), Device::best()?]).await?;
+/// let sums = devices::all_reduce_async(&parts).await?;
+/// assert_eq!(sums[1].to_vec_async::<f32>().await?, [2., 4.]);
+/// # Ok::<(), cupric::Error>(())
+/// # }).unwrap();
+/// ```
+#[track_caller]
+pub fn all_reduce_async(parts: &[Array]) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
+    added("all_reduce_async", parts, Location::caller())
 }
 
 /// Returns an error for an empty list.
@@ -154,31 +243,121 @@ fn some(n: usize, what: &str, op: &'static str, at: Loc) -> Result<()> {
     }
 }
 
-fn gathered(op: &'static str, parts: &[Array], axis: isize, device: &Device, at: Loc) -> Result<Array> {
+/// Returns an error for parts that cannot be added.
+fn alike(parts: &[Array], op: &'static str, at: Loc) -> Result<()> {
     some(parts.len(), "parts", op, at)?;
-    let here = move_all(parts.iter().map(|part| (&**part, device)), op, at)?;
-    join(op, here.into_iter().map(Expr::from).collect(), axis, at).eval_at(at)
+    let (shape, dtype, device) = (parts[0].shape(), parts[0].dtype(), parts[0].device());
+    for (i, part) in parts.iter().enumerate() {
+        let (kind, what) = match (part.shape() == shape, part.dtype() == dtype) {
+            (false, _) => (ErrorKind::Shape, format!("shape {:?}, not {shape:?}", part.shape())),
+            (_, false) => (ErrorKind::DType, format!("dtype {}, not {dtype}", part.dtype())),
+            (true, true) => continue,
+        };
+        let detail = format!("part {i} on {} has {what} like part 0 on {device}", part.device());
+        return Err(Error::with_line(kind, op, detail, at));
+    }
+    Ok(())
 }
 
-/// Copies an array to the device of each part.
-fn to_each(x: &Array, parts: &[Array], op: &'static str, at: Loc) -> Result<Vec<Array>> {
+/// The core of [`scatter`] and its twin.
+#[track_caller]
+fn divided(
+    op: &'static str,
+    x: Expr,
+    devices: &[Device],
+    axis: isize,
+    at: Loc,
+) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
+    let whole = some(devices.len(), "devices", op, at).and_then(|()| x.eval_at(at));
+    // a closure would not have the caller's line
+    let parts = match whole {
+        Ok(x) => x.array_split(devices.len(), axis).map_err(|e| e.named(op)),
+        Err(e) => Err(e),
+    };
+    finish(parts.and_then(|parts| begin(parts.iter().zip(devices), op, at)), op, at)
+}
+
+/// The core of [`broadcast`] and its twin.
+fn copied(
+    op: &'static str,
+    x: Expr,
+    devices: &[Device],
+    at: Loc,
+) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
+    let x = x.eval_at(at);
+    finish(x.and_then(|x| begin(devices.iter().map(|device| (&*x, device)), op, at)), op, at)
+}
+
+/// Copies parts to one device.
+fn together(
+    op: &'static str,
+    parts: &[Array],
+    device: &Device,
+    at: Loc,
+) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
+    let listed = some(parts.len(), "parts", op, at);
+    finish(listed.and_then(|()| begin(parts.iter().map(|part| (&**part, device)), op, at)), op, at)
+}
+
+/// The core of [`gather`] and its twin.
+fn joined(
+    op: &'static str,
+    parts: &[Array],
+    axis: isize,
+    device: &Device,
+    at: Loc,
+) -> impl Future<Output = Result<Array>> + Send + use<> {
+    let here = together(op, parts, device, at);
+    async move { join(op, here.await?.into_iter().map(Expr::from).collect(), axis, at).eval_at(at) }
+}
+
+/// The core of [`all_gather`] and its twin.
+fn joined_on_each(
+    op: &'static str,
+    parts: &[Array],
+    axis: isize,
+    at: Loc,
+) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
     let devices: Vec<Device> = parts.iter().map(Array::device).collect();
-    move_all(devices.iter().map(|device| (&**x, device)), op, at)
+    let whole = joined(op, parts, axis, devices.first().unwrap_or(&Device::cpu()), at);
+    async move { copied(op, whole.await?.into(), &devices, at).await }
 }
 
-/// Moves arrays to devices. All copies begin before the first one is waited for, so those between different devices
-/// overlap.
-fn move_all<'a>(
+/// The core of [`all_reduce`] and its twin.
+fn added(op: &'static str, parts: &[Array], at: Loc) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
+    let devices: Vec<Device> = parts.iter().map(Array::device).collect();
+    let here = alike(parts, op, at).map(|()| together(op, parts, &devices[0], at));
+    async move {
+        let here = here?.await?;
+        let dtype = here[0].dtype();
+        let inner = if dtype.is_half() { DType::F32 } else { dtype };
+        let nth = |i: usize| &here[mutant!(devices_add_backwards, here.len() - 1 - i, i)];
+        let terms = (1..here.len()).map(|i| cast(Expr::from(nth(i)), inner, at));
+        let sum = terms.fold(cast(Expr::from(nth(0)), inner, at), |sum, term| binary(&arithmetic::add, sum, term, at));
+        copied(op, cast(sum, dtype, at), &devices, at).await
+    }
+}
+
+/// Begins to move arrays to devices. All copies begin before the first one is waited for, so those between different
+/// devices overlap.
+fn begin<'a>(
     list: impl ExactSizeIterator<Item = (&'a Expr, &'a Device)>,
     op: &'static str,
     at: Loc,
-) -> Result<Vec<Array>> {
-    let (mut begun, mut arrays) = (listed(list.len(), "arrays", op, at)?, listed(list.len(), "arrays", op, at)?);
+) -> Result<Vec<Pending<Array>>> {
+    let mut begun: Vec<Pending<Array>> = listed(list.len(), "arrays", op, at)?;
     for (x, device) in list {
-        begun.push(x.moving(device, op, at).map_err(|e| e.or_at(at))?);
+        begun.push(Box::pin(x.moving(device, op, at).map_err(|e| e.or_at(at))?));
     }
+    Ok(begun)
+}
+
+/// Waits for arrays that are being moved.
+async fn finish(begun: Result<Vec<Pending<Array>>>, op: &'static str, at: Loc) -> Result<Vec<Array>> {
+    let begun = begun?;
+    let mut arrays = listed(begun.len(), "arrays", op, at)?;
     for moving in begun {
-        arrays.push(wait(op, "to_device_async", moving).map_err(|e| e.or_at(at))?);
+        arrays.push(moving.await.map_err(|e| e.or_at(at))?);
     }
     Ok(arrays)
 }

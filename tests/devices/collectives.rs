@@ -84,6 +84,32 @@ fn a_step_has_the_bits_of_one_device(d: &Device) {
     assert_eq!(train(&[d.clone(), d.clone(), d.clone()]), train(&[d.clone(), other.clone(), other]));
 }
 
+fn twins_give_what_the_functions_give(d: &Device) {
+    let _alone = alone();
+    let (x, all) = (Rng::new(4).normal([7, 3], DType::F32).eval().unwrap(), three(d));
+    let same = |a: Vec<Array>, b: Result<Vec<Array>>| {
+        let b = b.unwrap();
+        assert!(a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.device() == b.device() && host(a) == host(b)));
+    };
+    let syncs = || all.iter().map(|d| d.stats().syncs).sum::<u64>();
+    let parts = devices::scatter(&x, &all, 0).unwrap();
+    let wholes = devices::broadcast(&x, &all).unwrap();
+    // the calls begin the copies, and wait for none
+    let before = syncs();
+    let scattered = devices::scatter_async(&x, &all, 0);
+    let copied = devices::broadcast_async(&x, &all);
+    let gathered = devices::gather_async(&parts, 0, d);
+    let all_gathered = devices::all_gather_async(&parts, 0);
+    let summed = devices::all_reduce_async(&wholes);
+    drop(devices::all_reduce_async(&wholes));
+    assert_eq!(syncs(), before);
+    same(parts.clone(), pollster::block_on(scattered));
+    same(wholes.clone(), pollster::block_on(copied));
+    same(vec![devices::gather(&parts, 0, d).unwrap()], pollster::block_on(gathered).map(|x| vec![x]));
+    same(devices::all_gather(&parts, 0).unwrap(), pollster::block_on(all_gathered));
+    same(devices::all_reduce(&wholes).unwrap(), pollster::block_on(summed));
+}
+
 fn copies_are_counted(d: &Device) {
     let _alone = alone();
     let all = [0; 3].map(|_| d.with_memory_limit(1 << 28).unwrap());

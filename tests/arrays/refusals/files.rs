@@ -1,6 +1,6 @@
 //! Calls that must fail among those for blocks of rows, files that grow, and several devices.
 
-use super::{Case, matrix};
+use super::{Case, matrix, wait};
 use crate::kit::put;
 use cupric::DType::F32;
 use cupric::{Device, ErrorKind as K, NpyWriter, devices};
@@ -30,6 +30,11 @@ pub fn of_files_and_devices(d: &Device) -> Vec<Case> {
         ("gather", K::Argument, devices::gather(&[], 0, d).unwrap_err()),
         ("all_gather", K::Argument, devices::all_gather(&[], 0).unwrap_err()),
         ("all_reduce", K::Shape, devices::all_reduce(&[x.clone(), five()]).unwrap_err()),
+        ("scatter_async", K::Axis, wait(devices::scatter_async(&x, here, 2)).unwrap_err()),
+        ("broadcast_async", K::Shape, wait(devices::broadcast_async(&failed, here)).unwrap_err()),
+        ("gather_async", K::Argument, wait(devices::gather_async(&[], 0, d)).unwrap_err()),
+        ("all_gather_async", K::Argument, wait(devices::all_gather_async(&[], 0)).unwrap_err()),
+        ("all_reduce_async", K::Shape, wait(devices::all_reduce_async(&[x.clone(), five()])).unwrap_err()),
     ];
     let _ = std::fs::remove_dir_all(&dir);
     cases
