@@ -9,6 +9,7 @@ mod append;
 #[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
 pub(crate) mod formats;
 mod header;
+mod rows;
 
 pub use append::NpyWriter;
 #[cfg(feature = "mmap")]
@@ -79,7 +80,12 @@ impl Array {
             let is_known = about.is_file() && about.len() > 0;
             read(file, if is_known { Length::Known(about.len()) } else { Length::Unknown }, at)
         };
-        read().map_err(|f| named(f, path).at("from_npy", at))
+        read().map_err(|mut f| {
+            if f.kind == ErrorKind::OutOfMemory {
+                f.detail += "; a file that is mapped (map_npy) needs none";
+            }
+            named(f, path).at("from_npy", at)
+        })
     }
 
     /// Reads an array from the bytes of a NumPy `.npy` file: see [`Array::from_npy`].
@@ -208,16 +214,21 @@ pub(crate) enum Length {
 pub(crate) fn read(source: impl Read, length: Length, at: Loc) -> Fallible<Array> {
     let mut source = Source::new(source, length);
     let header = read_header(&mut source)?;
-    let size = header.size()?;
+    data_bytes(&header, source.left)?;
+    Load { source, size: header.size()?, swap: header.swap, at }.any(&header)
+}
+
+/// Returns the bytes of the data that a header describes, or an error if they are not those that are `left`.
+fn data_bytes(header: &Header, left: Option<u64>) -> Fallible<u64> {
     // the product does not overflow, because `Header::size` has checked the number of bytes
-    let bytes = (size * header.dtype.size()) as u64;
-    if let Some(left) = source.left
+    let bytes = (header.size()? * header.dtype.size()) as u64;
+    if let Some(left) = left
         && mutant!(shape_believed, bytes < left, bytes != left)
     {
         let detail = format!("shape {:?} of {} needs {bytes} bytes of data, not {left}", header.shape, header.dtype);
         return Err(format_fault(detail));
     }
-    Load { source, size, swap: header.swap, at }.any(&header)
+    Ok(bytes)
 }
 
 /// Reads the elements of an array in C order from little-endian bytes. `source` must have at least as many bytes.

@@ -89,6 +89,40 @@ fn files_of_numpy_read_bit_for_bit() {
 }
 
 #[test]
+fn rows_of_a_file_are_read_alone() {
+    let dir = Temporary::new("part");
+    let path = dir.file("x.npy");
+    for g in golden() {
+        std::fs::write(&path, &g.file).unwrap();
+        let whole = read(&g.file).unwrap();
+        let Some(n) = g.shape.first().copied() else {
+            assert_eq!(Array::from_npy_rows(&path, |_| 0..0).unwrap_err().kind(), ErrorKind::Shape);
+            continue;
+        };
+        for rows in [0..n, 0..n / 2, n / 3..n, n / 2..n / 2, n / 2..n.min(n / 2 + 1)] {
+            let part = Array::from_npy_rows(&path, |length| {
+                assert_eq!(length, n);
+                rows.clone()
+            });
+            let part = part.unwrap_or_else(|e| panic!("{}: {e}", g.name));
+            let want = whole.slice(s![rows.clone()]).eval().unwrap();
+            assert_eq!((part.shape(), part.dtype()), (want.shape(), want.dtype()), "{}", g.name);
+            assert_eq!(data_of(&part), data_of(&want), "{} {rows:?}", g.name);
+        }
+        for (start, end) in [(0, n + 1), (n + 1, n + 1), (n + 1, n)] {
+            let e = Array::from_npy_rows(&path, |_| start..end).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Index, "{e}");
+        }
+    }
+    // a file that ends early, and one that is longer than its header says
+    let bytes = array![1, 2, 3].to_npy_bytes().unwrap();
+    for wrong in [&bytes[..bytes.len() - 2], &[&bytes[..], &[0; 4]].concat()] {
+        std::fs::write(&path, wrong).unwrap();
+        assert_eq!(Array::from_npy_rows(&path, |n| 0..n).unwrap_err().kind(), ErrorKind::Format);
+    }
+}
+
+#[test]
 fn fortran_order_is_a_view() {
     let g = golden().into_iter().find(|g| g.name == "shape_F_2x3x4").unwrap();
     let x = read(&g.file).unwrap();

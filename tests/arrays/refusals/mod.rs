@@ -194,6 +194,7 @@ fn results(d: &Device) -> Vec<Case> {
         ("Array::as_slice", K::DType, array![1, 2].as_slice::<f32>().map(|_| ()).unwrap_err()),
         ("Array::as_mut_slice", K::DType, array![1, 2].as_mut_slice::<f32>().map(|_| ()).unwrap_err()),
         ("Array::from_npy", K::Io, Array::from_npy(&missing).unwrap_err()),
+        ("Array::from_npy_rows", K::Io, Array::from_npy_rows(&missing, |n| 0..n).unwrap_err()),
         ("Array::from_npy_bytes", K::Format, Array::from_npy_bytes(b"no array").unwrap_err()),
         ("eval_all", K::Shape, eval_all([&x, &failed]).unwrap_err()),
         ("array_equal", K::Shape, array_equal(&x, &failed).unwrap_err()),

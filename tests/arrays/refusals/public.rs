@@ -11,6 +11,7 @@ pub fn root() -> PathBuf {
 const FILES: &[&str] = &[
     "array/chunks.rs",
     "io/append.rs",
+    "io/rows.rs",
     "ops/devices.rs",
     "array/mod.rs",
     "array/evaluate.rs",

@@ -1,0 +1,85 @@
+//! Reads some rows of a `.npy` file.
+
+use super::{Fallible, Length, Load, Source, data_bytes, io_fault, named, read_header};
+use crate::array::Array;
+use crate::base::error::{ErrorKind, Fault, Loc, Result};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::panic::Location;
+use std::path::Path;
+
+impl Array {
+    /// Reads some rows (indices along the first axis) of a NumPy `.npy` file onto the CPU, and no others. `choose` gets
+    /// the number of rows and returns the range to read. So each of several processes can read its part of a file that
+    /// none of them can hold.
+    ///
+    /// # Errors
+    /// The errors of [`Array::from_npy`]; [`ErrorKind::Shape`] for an array without axes; [`ErrorKind::Index`] for rows
+    /// that the file does not have.
+    ///
+    /// ```
+    /// use cupric::{Array, array};
+    /// let path = std::env::temp_dir().join(format!("cupric-doc-rows-{}.npy", std::process::id()));
+    /// array![[1., 2.], [3., 4.], [5., 6.], [7., 8.]].to_npy(&path)?;
+    /// let half = Array::from_npy_rows(&path, |n| n / 2..n)?;
+    /// assert_eq!(half.to_vec::<f32>()?, [5., 6., 7., 8.]);
+    /// # std::fs::remove_file(path).ok();
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_npy_rows(path: impl AsRef<Path>, choose: impl FnOnce(usize) -> Range<usize>) -> Result<Array> {
+        let (path, at) = (path.as_ref(), Location::caller());
+        some_rows(path, choose, at).map_err(|f| named(f, path).at("from_npy_rows", at))
+    }
+}
+
+fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -> Fallible<Array> {
+    let mut file = File::open(path).map_err(io_fault)?;
+    let length = file.metadata().map_err(io_fault)?.len();
+    let mut source = Source::new(&mut file, Length::Known(length));
+    let mut header = read_header(&mut source)?;
+    let bytes = data_bytes(&header, source.left)?;
+    let Some(n) = header.shape.first().copied() else {
+        return Err(Fault::new(ErrorKind::Shape, "an array without axes has no rows"));
+    };
+    let rows = choose(n);
+    if rows.start > rows.end || rows.end > n {
+        return Err(Fault::new(ErrorKind::Index, format!("rows {}..{} of {n} rows", rows.start, rows.end)));
+    }
+    // in Fortran order, each column has its elements of these rows together
+    let row = if n == 0 || header.fortran { header.dtype.size() } else { bytes as usize / n };
+    header.shape[0] = rows.len();
+    let size = header.size()?;
+    let [step, run, skip] = [n, rows.len(), rows.start].map(|rows| rows * row);
+    let from = length - bytes + skip as u64;
+    let source =
+        Source::new(Runs { file, from, step, run, left: run }, Length::Known((size * header.dtype.size()) as u64));
+    Load { source, size, swap: header.swap, at }.any(&header)
+}
+
+/// Runs of bytes at equal distances in a file.
+struct Runs {
+    file: File,
+    /// Where the current run starts.
+    from: u64,
+    /// The distance between the starts of two runs.
+    step: usize,
+    /// The length of each run, and how much of the current one is left.
+    run: usize,
+    left: usize,
+}
+
+impl Read for Runs {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            self.from += self.step as u64;
+            self.left = self.run;
+        }
+        self.file.seek(SeekFrom::Start(self.from + (self.run - self.left) as u64))?;
+        let most = into.len().min(self.left);
+        let n = self.file.read(&mut into[..most])?;
+        self.left -= n;
+        Ok(n)
+    }
+}
