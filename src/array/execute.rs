@@ -7,7 +7,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout};
 use crate::graph::expr::Expr;
 use crate::plan::backend::Bindings;
-use crate::plan::kernel::Output;
+use crate::plan::kernel::{Output, Plan, Step};
 use crate::plan::{self, CachedPlan};
 use smallvec::SmallVec;
 
@@ -80,7 +80,7 @@ fn compute_one(
     at: Loc,
     at_once: bool,
 ) -> Result<Array> {
-    let outputs = [(allocate(output, device, at, &|| line(0))?, 0)];
+    let outputs = [(allocate(&planned.plan, output, device, at, &|| line(0))?, 0)];
     run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
     let [(buffer, _)] = outputs;
     Ok(array(output, buffer, at))
@@ -90,7 +90,16 @@ fn compute_one(
 fn run(planned: &CachedPlan, bindings: Bindings<'_>, device: &Device, at: Loc, at_once: bool) -> Result<()> {
     let (backend, plan) = (device.backend(), &planned.plan);
     let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
-    done.map_err(|e| e.or_at(at))
+    done.map_err(|e| e.of_result(wanted(plan)).or_at(at))
+}
+
+/// Returns the name of the operation for which a plan needs most memory: a routine, because it needs its operands whole,
+/// or else the last kernel.
+fn wanted(plan: &Plan) -> &'static str {
+    let routine =
+        plan.steps.iter().find_map(|step| if let Step::Routine(call) = step { Some(call.row.name) } else { None });
+    let kernel = || plan.steps.iter().rev().find_map(Step::nest).map(|kernel| kernel.name);
+    routine.or_else(kernel).unwrap_or("eval")
 }
 
 /// Runs a plan. `line` returns the line of each expression, and `bindings` has no outputs yet.
@@ -111,7 +120,7 @@ pub(super) fn compute(
     let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
     for (i, o) in plan.outputs.iter().enumerate() {
         let line = || line(planned.output_of.iter().position(|n| *n == i).unwrap_or(0));
-        outputs.push((allocate(o, device, at, &line)?, 0));
+        outputs.push((allocate(plan, o, device, at, &line)?, 0));
     }
     run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
     let array = |(buffer, n): (Buffer, usize)| array(&plan.outputs[n], buffer, at);
@@ -129,12 +138,12 @@ pub(super) fn compute(
 
 /// Allocates the memory of an output. `line` returns the line of its expression, which an error has.
 #[inline]
-fn allocate(output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -> Result<Buffer> {
+fn allocate(plan: &Plan, output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -> Result<Buffer> {
     let bytes = layout::product(output.shape.as_slice()).checked_mul(output.dtype.size()).ok_or_else(|| {
         let detail = format!("shape {:?} has too many bytes", output.shape);
         Error::with_line(ErrorKind::LimitExceeded, "eval", detail, at)
     })?;
-    device.backend().allocate(bytes).map_err(|e| e.or_at(line()))
+    device.backend().allocate(bytes).map_err(|e| e.of_result(wanted(plan)).or_at(line()))
 }
 
 /// Returns an output as an array.

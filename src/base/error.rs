@@ -145,6 +145,11 @@ impl Error {
         Error::with_line(self.0.kind, operation, self.0.detail.clone(), self.0.location)
     }
 
+    /// Returns the error under the name of an operation, if it is about the memory of a result of that operation.
+    pub(crate) fn of_result(self, operation: &str) -> Error {
+        if self.0.operation == ALLOCATE { self.named(operation) } else { self }
+    }
+
     /// Returns the error under the name of the kernel `kernel`, if it concerns an object that was created for that
     /// kernel alone. The detail then names the original operation. Other errors are returned unchanged, because a
     /// submission or a wait may fail due to an earlier kernel.
@@ -202,6 +207,21 @@ impl Fault {
     pub fn at(self, operation: impl Into<String>, location: &'static Location<'static>) -> Error {
         Error::with_line(self.kind, operation, self.detail, location)
     }
+}
+
+/// The operation of errors about memory of a device, until the operation that needs the memory is known.
+pub(crate) const ALLOCATE: &str = "allocate";
+
+/// Returns the error for `bytes` bytes that a device could not allocate because of `why`. `fits` is about how many
+/// bytes it can still allocate, if that is known.
+#[cold]
+pub(crate) fn beyond_memory(bytes: usize, device: &str, fits: Option<usize>, why: impl fmt::Display) -> Error {
+    let fits = fits.map_or(String::new(), |fits| format!(", where about {fits} bytes fit"));
+    let detail = format!(
+        "cannot allocate {bytes} bytes on {device}{fits} ({why}); what can be computed by blocks of rows (chunks) needs \
+         less"
+    );
+    Error::with_line(ErrorKind::OutOfMemory, ALLOCATE, detail, None)
 }
 
 /// Returns the error for a failed host allocation of `bytes` bytes.

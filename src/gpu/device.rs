@@ -13,7 +13,7 @@ use super::prepared::PreparedPlans;
 use super::waiting::Watch;
 use crate::base::buffer::{Buffer, Memory};
 use crate::base::caps::{MultiplyAdd, Shrink};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{ALLOCATE, Error, ErrorKind, Result, beyond_memory};
 use crate::base::platform::{self, CAN_WAIT};
 use crate::plan::backend::{Numerics, name_within, wait};
 use crate::plan::kernel::NumberedCaps;
@@ -230,11 +230,10 @@ impl Gpu {
     pub(super) fn allocate(&self, bytes: usize) -> Result<Buffer> {
         self.connection.check()?;
         let gpu = self.handle()?;
-        let fail = |kind, detail: String| Error::with_line(kind, "allocate", detail, None);
         let max = self.caps.max_buffer;
         if bytes as u64 > max {
             let detail = format!("{bytes} bytes asked for; a buffer on {} has at most {max}", self.caps.name);
-            return Err(fail(ErrorKind::LimitExceeded, detail));
+            return Err(Error::with_line(ErrorKind::LimitExceeded, ALLOCATE, detail, None));
         }
         let sizes = memory::sizes(bytes as u64, max);
         let (pooled, cached) = {
@@ -251,9 +250,8 @@ impl Gpu {
                 let Some(size) = sizes.into_iter().find(|size| self.reserve(*size)) else {
                     let pool = lock(&self.pool);
                     let (used, limit) = (pool.used, pool.limit().unwrap_or(u64::MAX));
-                    let detail =
-                        format!("{bytes} bytes on {}: {used} bytes of the limit of {limit} are in use", self.caps.name);
-                    return Err(fail(ErrorKind::OutOfMemory, detail));
+                    let why = format_args!("{used} in use, limit {limit} bytes");
+                    return Err(beyond_memory(bytes, &self.caps.name, Some(limit.saturating_sub(used) as usize), why));
                 };
                 self.create(size).inspect_err(|_| lock(&self.pool).release(size))?
             }

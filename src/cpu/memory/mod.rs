@@ -4,7 +4,7 @@
 mod buffer;
 mod system;
 
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{ALLOCATE, Error, Result, beyond_memory};
 use crate::plan::backend::FaultInjector;
 pub(crate) use buffer::CpuMemory;
 pub(super) use buffer::{Holder, Owner};
@@ -150,7 +150,7 @@ impl MemoryPool {
     /// Allocates storage of at least `bytes` bytes.
     #[inline]
     fn storage(&self, bytes: usize) -> Result<Storage> {
-        self.fault("allocate")?;
+        self.fault(ALLOCATE)?;
         let storage = match bytes {
             0..=INLINE if self.reserve(inline_bytes(bytes)) => Ok(Storage::Inline(Inline::new())),
             0..=INLINE => Err(LIMIT),
@@ -220,11 +220,11 @@ impl MemoryPool {
     /// Returns the error for an allocation that failed because of `why`.
     #[cold]
     fn out_of_memory(&self, bytes: usize, why: &str) -> Error {
-        let used = self.used.load(Relaxed);
-        let limit = self.limit.map_or("no limit".to_string(), |l| format!("limit {l} bytes"));
-        let detail =
-            format!("cannot allocate {bytes} bytes on {} with {used} bytes in use ({limit}): {why}", self.name);
-        Error::with_line(ErrorKind::OutOfMemory, "allocate", detail, None)
+        let (used, _, _, limit) = self.info();
+        let within = limit.map(|limit| limit.saturating_sub(used));
+        let fits = [within, system::left()].into_iter().flatten().min();
+        let limit = limit.map_or("no limit".to_string(), |l| format!("limit {l} bytes"));
+        beyond_memory(bytes, &self.name, fits, format_args!("{used} in use, {limit}: {why}"))
     }
 
     /// Returns a free or new block for `bytes` with its size, or the reason why there is none.
@@ -361,7 +361,7 @@ mod tests {
         let b = cpu.memory((3 << 20) - 5).unwrap();
         assert_eq!(b.ptr(), first);
         let e = cpu.memory(8 << 20).err().unwrap();
-        assert_eq!(e.kind(), ErrorKind::OutOfMemory);
+        assert_eq!(e.kind(), crate::ErrorKind::OutOfMemory);
         drop(b);
         cpu.memory(9 << 20).unwrap();
         pool.trim();

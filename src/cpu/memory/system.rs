@@ -92,3 +92,18 @@ pub(super) fn available() -> Option<usize> {
     let kib: usize = line.split_whitespace().nth(1)?.parse().ok()?;
     kib.checked_mul(1024)
 }
+
+/// Returns how many bytes Linux would still give to this process: what is available, within the limits of the process
+/// (`RLIMIT_DATA`, `RLIMIT_AS`). A trial would tell more, but would change how the allocator treats blocks of this size.
+pub(super) fn left() -> Option<usize> {
+    let [limits, status] = ["/proc/self/limits", "/proc/self/status"].map(std::fs::read_to_string);
+    let (limits, status) = (limits.ok()?, status.ok()?);
+    let number = |text: &str, name: &str| -> Option<usize> {
+        text.lines().find_map(|l| l.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+    };
+    let within = |limit: &str, used: &str| {
+        Some(number(&limits, limit)?.saturating_sub(number(&status, used)?.saturating_mul(1024)))
+    };
+    let all = [available(), within("Max data size", "VmData:"), within("Max address space", "VmSize:")];
+    all.into_iter().flatten().min()
+}

@@ -4,17 +4,21 @@ use super::{UniqueAll, UniqueCounts, UniqueInverse};
 use crate::array::{Array, eval_all};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, Combine, Shape, SliceItem, View};
+use crate::base::layout::{self, Combine, Shape, SliceItem, SortAxis, View};
 use crate::graph::expr::{Args, Expr, NodeOp, Operand, binary, carry, cast, common, reshape, strong, ufunc, view};
+use crate::graph::routine::{ARGSORT, SORT};
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::join;
+use crate::ops::functions::{join, sorted};
 use crate::ops::masks::{compressed, positions};
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 
+/// The only axis of flat elements, in ascending order.
+const FIRST: SortAxis = SortAxis { axis: 0, descending: false };
+
 /// Returns the distinct elements.
 pub(super) fn distinct(op: &'static str, e: &Expr, at: Loc) -> impl Future<Output = Result<Array>> + Send + use<> {
-    let sorted = flat(op, e, at).and_then(|x| x.sort(0).eval_at(at));
+    let sorted = flat(op, e, at).and_then(|x| sorted(&SORT, &x, FIRST, at).eval_at(at));
     let selecting = sorted.and_then(|sorted| compressed(op, &sorted, is_first(op, &sorted, at), at));
     async move { selecting?.await }
 }
@@ -25,7 +29,7 @@ pub(super) fn counted(
     e: &Expr,
     at: Loc,
 ) -> impl Future<Output = Result<UniqueCounts>> + Send + use<> {
-    let sorted = flat(op, e, at).and_then(|x| x.sort(0).eval_at(at));
+    let sorted = flat(op, e, at).and_then(|x| sorted(&SORT, &x, FIRST, at).eval_at(at));
     let finding = sorted.and_then(|sorted| Ok((positions(op, &is_first(op, &sorted, at), at)?, sorted)));
     async move {
         let (starts, sorted) = finding?;
@@ -166,7 +170,7 @@ struct Groups {
 impl Groups {
     fn of(op: &'static str, e: &Expr, at: Loc) -> Result<Groups> {
         let flat = flat(op, e, at)?.eval_at(at)?;
-        let order = flat.argsort(0).eval_at(at)?;
+        let order = sorted(&ARGSORT, &flat, FIRST, at).eval_at(at)?;
         let sorted = picked(op, &flat, &order, at).eval_at(at)?;
         let is_first = is_first(op, &sorted, at).eval_at(at)?;
         Ok(Groups { order, sorted, is_first })
@@ -217,7 +221,7 @@ pub(super) fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr 
         if n == 0 || shape.contains(&0) {
             return Ok(Expr::fill_on(device, Scalar::Int(0), shape, DType::Bool, at));
         }
-        let sorted = flat(op, &elements, at)?.sort(0);
+        let sorted = sorted(&SORT, &flat(op, &elements, at)?, FIRST, at);
         sorted.checked()?;
         let dtype = sorted.0.dtype;
         let found = |i: &Expr| {
