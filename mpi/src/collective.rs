@@ -6,9 +6,13 @@ use crate::queue::{Action, Job};
 use crate::raw::Reduce;
 use crate::staging::{host, room};
 use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 /// Elements that a GPU reads, and MPI moves, at a time.
 const PIECE: usize = 1 << 22;
+/// What a call says whose arrays are on a GPU, because all ranks must send the same pieces.
+pub(crate) const ON_A_GPU: &str = "on a GPU, in pieces";
 /// The bytes of a bucket of [`Comm::all_reduce_many`].
 const BUCKET: usize = 1 << 24;
 
@@ -99,7 +103,7 @@ impl Comm {
         let x = x.as_ref();
         let call = Call::new("all_reduce").with(op.name());
         let x = match x.eval() {
-            Ok(x) if x.device().is_gpu() => return settle(self.in_pieces(&x, &call, |x| reducing(x, op))),
+            Ok(x) if x.device().is_gpu() => return settle(self.flat_pieces(&x, call, |x| reducing(x, op))),
             other => other,
         };
         let request = match x {
@@ -142,7 +146,7 @@ impl Comm {
         let x = x.as_ref();
         let call = Call::new("broadcast").with(format_args!("root {root}"));
         let x = match self.evaluated(x, root) {
-            Ok(x) if x.device().is_gpu() => return settle(self.in_pieces(&x, &call, |x| self.sending(x, root))),
+            Ok(x) if x.device().is_gpu() => return settle(self.flat_pieces(&x, call, |x| self.sending(x, root))),
             other => other,
         };
         settle(self.begin(call, x, |x| self.sending(x, root)))?.wait()
@@ -238,20 +242,32 @@ impl Comm {
         Ok(Request { comm: self, number, name, finish, is_taken: false })
     }
 
-    /// Runs a collective of an array of a GPU by pieces, so that the host holds two of them at a time: one is read while
-    /// the other is on its way.
+    /// Runs a collective of the elements of an array of a GPU by pieces.
     #[track_caller]
-    fn in_pieces(&self, x: &Array, call: &Call, make: impl Fn(&Array) -> Fallible<Job>) -> Fallible<Array> {
-        let call = call.clone().with("on a GPU, in pieces").of(x.dtype(), x.shape());
-        let finish = Finish { dtype: x.dtype(), device: x.device() };
+    fn flat_pieces(&self, x: &Array, call: Call, make: impl Fn(&Array) -> Fallible<Job>) -> Fallible<Array> {
+        let call = call.with(ON_A_GPU).of(x.dtype(), x.shape());
         // the second piece starts before the first has ended, so the ranks agree on the whole first
         self.collect(call.clone(), Ok(Job::nothing()))?;
-        let (flat, n) = (x.reshape(-1).eval()?, x.size());
+        let all = self.in_pieces(&x.reshape([1, x.size()]).eval()?, &call, 1, make)?;
+        Ok(all.reshape(x.shape()).eval()?)
+    }
+
+    /// Runs a collective of a matrix of a GPU by ranges of columns, so that the host holds few elements at a time. While
+    /// one piece is on its way, the next is read. All ranks together have `rows` rows, and have agreed on the call.
+    #[track_caller]
+    pub(crate) fn in_pieces(
+        &self,
+        x: &Array,
+        call: &Call,
+        rows: usize,
+        make: impl Fn(&Array) -> Fallible<Job>,
+    ) -> Fallible<Array> {
+        let finish = Finish { dtype: x.dtype(), device: x.device() };
+        let (n, step) = (x.shape()[1], (PIECE / rows.max(1)).max(1));
         let (mut parts, mut under_way) = (vec![], None);
-        let starts: Vec<usize> = (0..n.max(1)).step_by(PIECE).collect();
-        for at in starts {
-            let piece = flat.slice(s![at..(at + PIECE).min(n)]).eval();
-            let made = piece.map_err(Fault::from).and_then(|piece| make(&piece)).map_err(|f| f.of(call.name));
+        for at in (0..n.max(1)).step_by(step) {
+            let piece = self.read(&x.slice(s![.., at..at.saturating_add(step).min(n)]));
+            let made = piece.and_then(|piece| make(&piece)).map_err(|f| f.of(call.name));
             let number = self.push(call.clone().with(format_args!("from {at}")), made)?;
             let request = Request { comm: self, number, name: call.name, finish: finish.clone(), is_taken: false };
             if let Some(before) = under_way.replace(request) {
@@ -261,8 +277,20 @@ impl Comm {
         if let Some(last) = under_way {
             parts.push(last.wait()?);
         }
-        let all = if parts.len() == 1 { parts[0].reshape(x.shape()) } else { concat(&parts, 0).reshape(x.shape()) };
-        Ok(all.eval()?)
+        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { concat(&parts, 1).eval()? })
+    }
+
+    /// Reads an array of a GPU, and lets collectives go on meanwhile.
+    #[track_caller]
+    fn read(&self, x: &Expr) -> Fallible<Array> {
+        let mut reading = pin!(x.to_device_async(&Device::cpu()));
+        loop {
+            if let Poll::Ready(x) = reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return Ok(x?);
+            }
+            self.advance()?;
+            std::thread::yield_now();
+        }
     }
 
     fn sending(&self, x: &Array, root: usize) -> Fallible<Job> {

@@ -132,6 +132,12 @@ impl Comm {
         Traffic { collectives: queue.count(), bytes: queue.bytes, waited: queue.waited }
     }
 
+    /// Sets the bytes of the largest message, which must be equal on all ranks. For tests.
+    #[doc(hidden)]
+    pub fn cut_messages(&self, bytes: usize) {
+        self.world.message.set(bytes);
+    }
+
     /// Waits until all ranks have called it.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! The collectives that exchange parts of arrays along an axis.
 
 use crate::call::{Call, Fallible, Fault, settle};
-use crate::collective::wide;
+use crate::collective::{ON_A_GPU, wide};
 use crate::comm::Comm;
 use crate::queue::{Action, Job, Lists};
-use crate::raw::{Reduce, counts};
+use crate::raw::Reduce;
 use crate::staging::{host, room};
-use cupric::{Array, DType, Device, ErrorKind, Expr, Result, s};
+use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
 
 /// The dtype and shape that a root tells the others: the number of the dtype, the number of axes, and up to 64 lengths.
 const HEADER: usize = 66;
@@ -16,7 +16,7 @@ pub(crate) fn row(shape: &[usize]) -> usize {
     shape.iter().skip(1).product()
 }
 
-/// An array with its axis moved to the front, on the CPU, and the device that it comes from.
+/// An array with its axis moved to the front, on its device.
 pub(crate) struct Front {
     pub x: Array,
     device: Device,
@@ -32,8 +32,18 @@ impl Front {
         if x.ndim() == 0 {
             return Err(Fault::new(ErrorKind::Shape, "an array without axes has no rows; reshape it to [1]"));
         }
-        let moved = if axis == 0 { host(&x)? } else { host(&x.moveaxis(axis, 0))? };
-        Ok(Front { x: moved, device, axis })
+        let moved = if axis == 0 { Expr::from(x) } else { x.moveaxis(axis, 0) };
+        Ok(Front { x: moved.contiguous().eval()?, device, axis })
+    }
+
+    fn rows(&self) -> usize {
+        self.x.shape()[0]
+    }
+
+    /// Returns the array as a matrix.
+    #[track_caller]
+    fn columns(&self) -> Fallible<Array> {
+        Ok(self.x.reshape([self.rows(), row(self.x.shape())]).eval()?)
     }
 
     /// Returns another array of rows with the axis and the device of this one.
@@ -52,6 +62,11 @@ fn rows_of(call: Call, front: &Fallible<Front>, axis: isize) -> Call {
     }
 }
 
+/// Adds to a call that its array is on a GPU.
+fn on_a_gpu(call: Call, front: &Fallible<Front>) -> Call {
+    if front.as_ref().is_ok_and(|front| front.device.is_gpu()) { call.with(ON_A_GPU) } else { call }
+}
+
 fn first(outputs: Vec<Array>) -> Fallible<Array> {
     outputs.into_iter().next().ok_or_else(|| Fault::new(ErrorKind::Internal, "a collective gave nothing"))
 }
@@ -62,8 +77,8 @@ impl Comm {
     ///
     /// # Errors
     /// On every rank: [`ErrorKind::Argument`], [`ErrorKind::DType`] or [`ErrorKind::Shape`] if two ranks differ in the
-    /// operation, the dtype, the axis or another length; [`ErrorKind::LimitExceeded`] for a result of 2^31 elements or
-    /// more, which MPI cannot count; the error of a rank on which the expression could not be evaluated.
+    /// operation, the dtype, the axis or another length; the error of a rank on which the expression could not be
+    /// evaluated.
     ///
     /// ```no_run
     /// # fn example(comm: &cupric_mpi::Comm, rows: &cupric::Expr) -> cupric::Result<()> {
@@ -106,7 +121,7 @@ impl Comm {
     /// gives each rank its part.
     ///
     /// # Errors
-    /// As [`Comm::all_reduce`]; [`ErrorKind::LimitExceeded`] for 2^31 elements or more.
+    /// As [`Comm::all_reduce`].
     #[track_caller]
     pub fn reduce_scatter(&self, x: impl AsRef<Expr>, op: Reduce, axis: isize) -> Result<Array> {
         let x = x.as_ref();
@@ -170,7 +185,9 @@ impl Comm {
                 room(front.x.dtype(), &shape)
             });
             let outputs = outputs.into_iter().collect::<Fallible<_>>()?;
-            Ok(Job { action: Action::Halo(rows * row(shape)), input: Some(front.x.clone()), outputs })
+            let [start, end] = [front.x.slice(s![..rows]), front.x.slice(s![shape[0] - rows..])];
+            let input = host(&concat([start, end], 0))?;
+            Ok(Job { action: Action::Halo(rows * row(shape)), input: Some(input), outputs })
         });
         let mut outputs = self.collect(call, made)?.into_iter();
         let front = front?;
@@ -185,24 +202,38 @@ impl Comm {
     #[track_caller]
     fn gathered(&self, call: Call, x: &Expr, axis: isize, root: Option<usize>) -> Fallible<Option<Array>> {
         let front = root.map_or(Ok(()), |root| self.check_root(root)).and_then(|()| Front::new(x, axis));
-        let call = rows_of(call, &front, axis);
-        let counted = front.map(|front| {
-            let rows = front.x.shape()[0];
-            (front, rows)
-        });
-        let (front, lengths) = self.lengths(call.clone(), counted)?;
-        let made = self.gathering(&front.x, &lengths, root);
-        let outputs = self.collect(call.with("data"), made)?;
+        let call = on_a_gpu(rows_of(call, &front, axis), &front);
+        let (front, lengths) = self.counted(call.clone(), front)?;
+        let all = if front.device.is_gpu() {
+            let rows = lengths.iter().sum();
+            let all = self.in_pieces(&front.columns()?, &call, rows, |x| self.gathering(x, &lengths, root))?;
+            let shape = [&all.shape()[..1], &front.x.shape()[1..]].concat();
+            all.reshape(shape).eval()?
+        } else {
+            let made = host(&front.x).and_then(|x| self.gathering(&x, &lengths, root));
+            first(self.collect(call.with("data"), made)?)?
+        };
         if root.is_some_and(|root| root != self.rank()) {
             return Ok(None);
         }
-        front.back(&first(outputs)?).map(Some)
+        front.back(&all).map(Some)
+    }
+
+    /// Returns an array, and the numbers of rows of all ranks.
+    #[track_caller]
+    fn counted(&self, call: Call, front: Fallible<Front>) -> Fallible<(Front, Vec<usize>)> {
+        let counted = front.map(|front| {
+            let rows = front.rows();
+            (front, rows)
+        });
+        self.lengths(call, counted)
     }
 
     #[track_caller]
     fn gathering(&self, x: &Array, lengths: &[usize], root: Option<usize>) -> Fallible<Job> {
-        let elements: Vec<usize> = lengths.iter().map(|n| n.saturating_mul(row(x.shape()))).collect();
-        let lists = counts(&elements)?;
+        let elements = lengths.iter().map(|n| n.saturating_mul(row(x.shape())));
+        let whole = elements.clone().fold(0, usize::saturating_add);
+        let lists = Lists::new(&self.world, x.dtype(), elements, whole)?;
         let mut shape = x.shape().to_vec();
         shape[0] = if root.is_none_or(|root| root == self.rank()) { lengths.iter().sum() } else { 0 };
         let outputs = vec![room(x.dtype(), &shape)?];
@@ -219,7 +250,7 @@ impl Comm {
         let made = given.as_ref().map_err(Clone::clone).and_then(|(_, n)| {
             let input = Array::from_vec(vec![*n as u64], [1])?;
             let outputs = vec![room(DType::U64, &[self.size()])?];
-            let lists = counts(&vec![1; self.size()])?;
+            let lists = Lists::new(&self.world, DType::U64, (0..self.size()).map(|_| 1), self.size())?;
             Ok(Job { action: Action::AllGather(lists), input: Some(input), outputs })
         });
         let lengths = first(self.collect(call, made)?)?.to_vec::<u64>()?;
@@ -247,11 +278,11 @@ impl Comm {
         let front = front?;
         let made = told(&words).and_then(|(dtype, mut shape)| {
             let row = row(&shape);
-            let parts = (0..self.size()).map(|rank| self.shard_of(shape[0], rank).len());
-            let lists = counts(&parts.map(|n| n.saturating_mul(row)).collect::<Vec<_>>())?;
+            let parts = (0..self.size()).map(|rank| self.shard_of(shape[0], rank).len().saturating_mul(row));
+            let lists = Lists::new(&self.world, dtype, parts, shape[0].saturating_mul(row))?;
             shape[0] = self.shard(shape[0]).len();
             let input = match &front {
-                Some(front) => front.x.clone(),
+                Some(front) => host(&front.x)?,
                 // says of which type the elements are that come
                 None => room(dtype, &[0])?,
             };
@@ -268,29 +299,38 @@ impl Comm {
             Ok(front) => call.with(format_args!("axis {axis}")).of(front.x.dtype(), front.x.shape()),
             Err(_) => call,
         };
-        let made = front.as_ref().map_err(Clone::clone).and_then(|front| {
-            let input = host(&front.x.astype(wide(front.x.dtype())))?;
-            let mut shape = input.shape().to_vec();
-            let parts = (0..self.size()).map(|rank| self.shard_of(shape[0], rank).len() * row(&shape));
-            let (lengths, _) = counts(&parts.collect::<Vec<_>>())?;
-            shape[0] = self.shard(shape[0]).len();
-            let outputs = vec![room(input.dtype(), &shape)?];
-            Ok(Job { action: Action::ReduceScatter(op, lengths), input: Some(input), outputs })
-        });
+        let call = on_a_gpu(call, &front);
+        let front = match front {
+            Ok(front) if front.device.is_gpu() => {
+                self.collect(call.clone(), Ok(Job::nothing()))?;
+                let part = self.in_pieces(&front.columns()?, &call, front.rows(), |x| self.reduce_scattering(x, op))?;
+                let shape = [&part.shape()[..1], &front.x.shape()[1..]].concat();
+                return front.back(&part.reshape(shape).eval()?);
+            }
+            other => other,
+        };
+        let made = front.as_ref().map_err(Clone::clone).and_then(|front| self.reduce_scattering(&front.x, op));
         let part = first(self.collect(call, made)?)?;
         let front = front?;
         front.back(&part.astype(front.x.dtype()).eval()?)
     }
 
     #[track_caller]
+    fn reduce_scattering(&self, x: &Array, op: Reduce) -> Fallible<Job> {
+        let input = host(&x.astype(wide(x.dtype())))?;
+        let mut shape = input.shape().to_vec();
+        let parts = (0..self.size()).map(|rank| self.shard_of(shape[0], rank).len() * row(&shape));
+        let lists = Lists::new(&self.world, input.dtype(), parts, input.size())?;
+        shape[0] = self.shard(shape[0]).len();
+        let outputs = vec![room(input.dtype(), &shape)?];
+        Ok(Job { action: Action::ReduceScatter(op, lists), input: Some(input), outputs })
+    }
+
+    #[track_caller]
     fn summed(&self, call: Call, x: &Expr) -> Fallible<Array> {
         let front = Front::new(x, 0);
         let call = rows_of(call, &front, 0);
-        let counted = front.map(|front| {
-            let rows = front.x.shape()[0];
-            (front, rows)
-        });
-        let (front, lengths) = self.lengths(call.clone(), counted)?;
+        let (front, lengths) = self.counted(call.clone(), front)?;
         let dtype = front.x.dtype();
         let parts: usize = lengths.iter().sum();
         let elements = row(front.x.shape());
@@ -303,9 +343,11 @@ impl Comm {
             let own = wanted[self.rank()];
             let sent = wanted.iter().map(|n| n * lengths[self.rank()]);
             let received = lengths.iter().map(|n| n * own);
-            let lists = (counts(&sent.collect::<Vec<_>>())?, counts(&received.collect::<Vec<_>>())?);
+            let whole = parts.saturating_mul(elements);
+            let sent = Lists::new(&self.world, dtype, sent, whole)?;
+            let received = Lists::new(&self.world, dtype, received, whole)?;
             let outputs = vec![room(dtype, &[parts * own])?];
-            Ok(Job { action: Action::AllToAll(lists.0, lists.1), input: Some(columns), outputs })
+            Ok(Job { action: Action::AllToAll(sent, received), input: Some(columns), outputs })
         });
         let all = first(self.collect(call.clone().with("parts"), made)?)?;
         let own = wanted[self.rank()];

@@ -7,13 +7,14 @@ use crate::staging::{address, address_mut};
 use cupric::{Array, DType, ErrorKind};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::c_int;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// What a collective does with data once the ranks have agreed.
 pub(crate) enum Action {
     Nothing,
     AllReduce(Reduce),
-    ReduceScatter(Reduce, Vec<c_int>),
+    ReduceScatter(Reduce, Lists),
     /// The root sends its input; the others receive into their output.
     Broadcast(usize),
     AllGather(Lists),
@@ -25,8 +26,29 @@ pub(crate) enum Action {
     Halo(usize),
 }
 
-/// The numbers of elements of each rank, and where they start.
-pub(crate) type Lists = (Vec<c_int>, Vec<c_int>);
+/// The parts of all ranks in an array, one behind the other.
+pub(crate) struct Lists {
+    parts: Vec<Range<usize>>,
+    /// Their lengths and starts for a call of MPI, or `None` if there are so many elements that they are sent piece by
+    /// piece.
+    counts: Option<(Vec<c_int>, Vec<c_int>)>,
+}
+
+impl Lists {
+    /// Makes lists of the lengths of the parts. `whole` is a number that is equal on all ranks, so that all decide alike
+    /// how to send, and at least the sum of the lengths.
+    pub fn new(world: &World, dtype: DType, lengths: impl Iterator<Item = usize>, whole: usize) -> Fallible<Lists> {
+        let lengths: Vec<usize> = lengths.collect();
+        let counts = if whole <= world.most(dtype) { Some(counts(&lengths)?) } else { None };
+        let mut end = 0usize;
+        let parts = lengths.iter().map(|n| {
+            let start = end;
+            end = end.saturating_add(*n);
+            start..end
+        });
+        Ok(Lists { parts: parts.collect(), counts })
+    }
+}
 
 /// A collective with the memory that it uses.
 pub(crate) struct Job {
@@ -35,8 +57,83 @@ pub(crate) struct Job {
     pub outputs: Vec<Array>,
 }
 
-/// Elements of one call of MPI, which counts in 32 bits.
-const MOST: usize = 1 << 28;
+/// Divides elements among messages: where each begins, and how many it has.
+fn messages(range: Range<usize>, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let end = range.end;
+    range.step_by(most).map(move |at| (at, (end - at).min(most)))
+}
+
+/// Sends a part of one array to each rank, and receives a part of another from each, in several messages.
+///
+/// # Safety
+/// As for [`World::all_to_all`].
+unsafe fn exchange(
+    world: &World,
+    (from, into): (*const u8, *mut u8),
+    (sent, received): (Vec<Range<usize>>, Vec<Range<usize>>),
+    kind: Kind,
+) -> Fallible<Vec<Started>> {
+    let (size, most) = (kind.dtype().size(), world.most(kind.dtype()));
+    let mut calls = vec![];
+    for (rank, part) in received.into_iter().enumerate() {
+        for (at, n) in messages(part, most) {
+            // SAFETY: the caller's promise.
+            calls.push(unsafe { world.receive(into.add(at * size), n, kind, rank) }?);
+        }
+    }
+    for (rank, part) in sent.into_iter().enumerate() {
+        for (at, n) in messages(part, most) {
+            // SAFETY: the caller's promise.
+            calls.push(unsafe { world.send(from.add(at * size), n, kind, rank) }?);
+        }
+    }
+    Ok(calls)
+}
+
+/// Combines the arrays of all ranks, a part for each rank, in several messages.
+///
+/// # Safety
+/// As for [`World::reduce_scatter`].
+unsafe fn reduce_parts(
+    world: &World,
+    (from, into): (*const u8, *mut u8),
+    parts: &[Range<usize>],
+    dtype: DType,
+    op: Reduce,
+) -> Fallible<Vec<Started>> {
+    let mut calls = vec![];
+    for (rank, part) in parts.iter().enumerate() {
+        for (at, n) in messages(part.clone(), world.most(dtype)) {
+            // SAFETY: the caller's promise; `into` is of this rank's part, and not used for others.
+            unsafe {
+                let own = if rank == world.rank { into.add((at - part.start) * dtype.size()) } else { into };
+                calls.push(world.reduce((from.add(at * dtype.size()), own), n, dtype, op, rank)?);
+            }
+        }
+    }
+    Ok(calls)
+}
+
+impl Action {
+    /// Returns the parts of the input that this rank sends to each rank, and those of the output that it receives, if the
+    /// input has `n` elements.
+    fn parts(&self, world: &World, n: usize) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
+        let none = || vec![0..0; world.size];
+        let all_of = |rank: usize, lists: &Lists| if rank == world.rank { lists.parts.clone() } else { none() };
+        let only = |rank: usize, part: Range<usize>| {
+            let mut parts = none();
+            parts[rank] = part;
+            parts
+        };
+        match self {
+            Action::AllGather(lists) => (vec![0..n; world.size], lists.parts.clone()),
+            Action::Gather(lists, root) => (only(*root, 0..n), all_of(*root, lists)),
+            Action::Scatter(lists, root) => (all_of(*root, lists), only(*root, 0..lists.parts[world.rank].len())),
+            Action::AllToAll(sent, received) => (sent.parts.clone(), received.parts.clone()),
+            _ => (none(), none()),
+        }
+    }
+}
 
 impl Job {
     pub fn nothing() -> Job {
@@ -53,7 +150,8 @@ impl Job {
         let from = self.input.as_ref().map_or(Ok(std::ptr::null()), address)?;
         let into = self.outputs.iter_mut().map(address_mut).collect::<Fallible<Vec<*mut u8>>>()?;
         let first = into.first().copied().unwrap_or(std::ptr::null_mut());
-        let pieces = (0..n).step_by(MOST).map(|at| (at * size, (n - at).min(MOST)));
+        let most = world.most(dtype);
+        let pieces = messages(0..n, most).map(|(at, n)| (at * size, n));
         // SAFETY: the arrays of a job have as many elements as its lists say, which `collective.rs` and `exchange.rs`
         // see to. The queue keeps jobs, with arrays and lists, until their calls are done, and nothing reads the
         // outputs before; `address_mut` has checked that nobody else has them.
@@ -64,26 +162,44 @@ impl Job {
                     let start = |(at, n)| world.all_reduce((from.add(at), first.add(at)), n, dtype, *op);
                     pieces.map(start).collect::<Fallible<_>>()?
                 }
-                Action::ReduceScatter(op, lengths) => vec![world.reduce_scatter((from, first), lengths, dtype, *op)?],
+                Action::ReduceScatter(op, Lists { counts: Some((l, _)), .. }) => {
+                    vec![world.reduce_scatter((from, first), l, dtype, *op)?]
+                }
+                Action::ReduceScatter(op, lists) => reduce_parts(world, (from, first), &lists.parts, dtype, *op)?,
                 Action::Broadcast(root) => {
                     let data = if *root == world.rank { from.cast_mut() } else { first };
                     pieces.map(|(at, n)| world.broadcast(data.add(at), n, kind, *root)).collect::<Fallible<_>>()?
                 }
-                Action::AllGather((l, s)) => vec![world.all_gather((from, first), (l, s), kind)?],
-                Action::Gather((l, s), root) => vec![world.gather((from, first), (l, s), kind, *root)?],
-                Action::Scatter((l, s), root) => vec![world.scatter((from, first), (l, s), kind, *root)?],
-                Action::AllToAll((a, b), (c, d)) => vec![world.all_to_all((from, first), (a, b), (c, d), kind)?],
+                Action::AllGather(Lists { counts: Some((l, s)), .. }) => {
+                    vec![world.all_gather((from, first), (l, s), kind)?]
+                }
+                Action::Gather(Lists { counts: Some((l, s)), .. }, root) => {
+                    vec![world.gather((from, first), (l, s), kind, *root)?]
+                }
+                Action::Scatter(Lists { counts: Some((l, s)), .. }, root) => {
+                    vec![world.scatter((from, first), (l, s), kind, *root)?]
+                }
+                Action::AllToAll(Lists { counts: Some((a, b)), .. }, Lists { counts: Some((c, d)), .. }) => {
+                    vec![world.all_to_all((from, first), (a, b), (c, d), kind)?]
+                }
+                Action::AllGather(_) | Action::Gather(..) | Action::Scatter(..) | Action::AllToAll(..) => {
+                    exchange(world, (from, first), self.action.parts(world, n), kind)?
+                }
                 Action::Halo(edge) => {
                     let mut calls = vec![];
                     let mut into = into.into_iter();
-                    // the tag tells in which direction the elements go
+                    let mut swap = |from: *const u8, into: *mut u8, rank| -> Fallible<()> {
+                        for (at, n) in messages(0..*edge, most) {
+                            calls.push(world.receive(into.add(at * size), n, kind, rank)?);
+                            calls.push(world.send(from.add(at * size), n, kind, rank)?);
+                        }
+                        Ok(())
+                    };
                     if let (Some(before), Some(data)) = (world.rank.checked_sub(1), into.next()) {
-                        calls.push(world.receive(data, *edge, kind, before, 1)?);
-                        calls.push(world.send(from, *edge, kind, before, 2)?);
+                        swap(from, data, before)?;
                     }
                     if let (true, Some(data)) = (world.rank + 1 < world.size, into.next()) {
-                        calls.push(world.receive(data, *edge, kind, world.rank + 1, 2)?);
-                        calls.push(world.send(from.add((n - edge) * size), *edge, kind, world.rank + 1, 1)?);
+                        swap(from.add((n - edge) * size), data, world.rank + 1)?;
                     }
                     calls
                 }

@@ -6,6 +6,7 @@
 use crate::call::{Fallible, Fault};
 use cupric::{DType, ErrorKind};
 use mpi_sys as ffi;
+use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::null_mut;
 
@@ -36,6 +37,8 @@ pub(crate) struct World {
     comms: [ffi::MPI_Comm; 2],
     /// The minimum and maximum of f32 and f64 that propagate NaN, which MPI's own need not do.
     ops: [ffi::MPI_Op; 4],
+    /// The bytes of the largest message. MPI counts in 32 bits, so what is larger goes in several.
+    pub message: Cell<usize>,
 }
 
 /// Which communicator a call uses.
@@ -74,6 +77,7 @@ pub(crate) fn count(n: usize) -> Fallible<c_int> {
     c_int::try_from(n).map_err(too_many)
 }
 
+/// Returns the numbers of elements of all ranks, and where those of each start.
 pub(crate) fn counts(all: &[usize]) -> Fallible<(Vec<c_int>, Vec<c_int>)> {
     let (mut lengths, mut starts, mut at) = (vec![], vec![], 0usize);
     for n in all {
@@ -86,6 +90,10 @@ pub(crate) fn counts(all: &[usize]) -> Fallible<(Vec<c_int>, Vec<c_int>)> {
 }
 
 impl Kind {
+    pub fn dtype(self) -> DType {
+        self.dtype
+    }
+
     /// The type of elements that are moved.
     pub fn moved(dtype: DType) -> Kind {
         // SAFETY: these are constants of the C library.
@@ -197,8 +205,13 @@ impl World {
                 check("MPI_Op_create", ffi::MPI_Op_create(function, 1, op))?;
             }
             let [rank, size] = [rank, size].map(|n| usize::try_from(n).unwrap_or(0));
-            Ok(World { rank, size, comms, ops })
+            Ok(World { rank, size, comms, ops, message: Cell::new(1 << 30) })
         }
+    }
+
+    /// Returns how many elements a message has at most.
+    pub fn most(&self, dtype: DType) -> usize {
+        (self.message.get() / dtype.size()).max(1)
     }
 
     /// Ends the use of MPI. All ranks must call it, and no call may be in progress.
@@ -287,6 +300,26 @@ impl World {
         start("MPI_Ireduce_scatter", |request| {
             // SAFETY: the caller's promise.
             unsafe { ffi::MPI_Ireduce_scatter(from.cast(), into.cast(), lengths.as_ptr(), kind.raw, op, comm, request) }
+        })
+    }
+
+    /// Starts `MPI_Ireduce`: rank `root` gets the combined elements.
+    ///
+    /// # Safety
+    /// As for [`World::all_reduce`]. `into` is used on `root` only.
+    pub unsafe fn reduce(
+        &self,
+        (from, into): (*const u8, *mut u8),
+        n: usize,
+        dtype: DType,
+        op: Reduce,
+        root: usize,
+    ) -> Fallible<Started> {
+        let (n, kind, root) = (count(n)?, Kind::reduced(dtype, op), count(root)?);
+        let (op, comm) = (self.op(kind.dtype, op), self.comm(Channel::Data));
+        start("MPI_Ireduce", |request| {
+            // SAFETY: the caller's promise.
+            unsafe { ffi::MPI_Ireduce(from.cast(), into.cast(), n, kind.raw, op, root, comm, request) }
         })
     }
 
@@ -392,11 +425,11 @@ impl World {
     ///
     /// # Safety
     /// `data` leads to `n` elements that live until the call is done.
-    pub unsafe fn send(&self, data: *const u8, n: usize, kind: Kind, to: usize, tag: c_int) -> Fallible<Started> {
+    pub unsafe fn send(&self, data: *const u8, n: usize, kind: Kind, to: usize) -> Fallible<Started> {
         let (n, to, comm) = (count(n)?, count(to)?, self.comm(Channel::Data));
         start("MPI_Isend", |request| {
             // SAFETY: the caller's promise.
-            unsafe { ffi::MPI_Isend(data.cast(), n, kind.raw, to, tag, comm, request) }
+            unsafe { ffi::MPI_Isend(data.cast(), n, kind.raw, to, 0, comm, request) }
         })
     }
 
@@ -404,11 +437,11 @@ impl World {
     ///
     /// # Safety
     /// `data` leads to `n` elements that live, and that nothing else uses, until the call is done.
-    pub unsafe fn receive(&self, data: *mut u8, n: usize, kind: Kind, from: usize, tag: c_int) -> Fallible<Started> {
+    pub unsafe fn receive(&self, data: *mut u8, n: usize, kind: Kind, from: usize) -> Fallible<Started> {
         let (n, from, comm) = (count(n)?, count(from)?, self.comm(Channel::Data));
         start("MPI_Irecv", |request| {
             // SAFETY: the caller's promise.
-            unsafe { ffi::MPI_Irecv(data.cast(), n, kind.raw, from, tag, comm, request) }
+            unsafe { ffi::MPI_Irecv(data.cast(), n, kind.raw, from, 0, comm, request) }
         })
     }
 }

@@ -3,7 +3,8 @@
 use crate::call::{Call, Fallible, Fault, settle};
 use crate::comm::Comm;
 use crate::exchange::row;
-use crate::raw::{Reduce, counts};
+use crate::queue::Lists;
+use crate::raw::Reduce;
 use crate::staging::host;
 use cupric::{Array, DType, ErrorKind, Expr, Result, full, s};
 
@@ -17,8 +18,7 @@ use cupric::{Array, DType, ErrorKind, Expr, Result, full, s};
 /// use cupric::Result;
 /// use cupric_mpi::{Comm, Reduce, Sharded};
 /// Comm::run(|comm| -> Result<()> {
-///     // SAFETY: nobody changes the file while the program runs.
-///     let x = unsafe { Sharded::map_npy(comm, "rows.npy") }?;
+///     let x = Sharded::from_npy(comm, "rows.npy")?;
 ///     let mean = x.reduce(Reduce::Sum, 0)? / x.length() as f64;
 ///     let centred = x.map(|x| x - &mean)?;
 ///     centred.to_npy("centred.npy")
@@ -236,8 +236,10 @@ impl<'a> Sharded<'a> {
             let sent = (0..comm.size()).map(|rank| comm.shard_of(x.shape()[0], rank).len().saturating_mul(row));
             let received = (0..comm.size()).map(|r| comm.shard_of(self.length, r).len().saturating_mul(mine * rest));
             let size = mine.saturating_mul(self.length).saturating_mul(rest);
-            let lists = (counts(&sent.collect::<Vec<_>>())?, counts(&received.collect::<Vec<_>>())?);
-            Ok((x.clone(), lists.0, lists.1, size))
+            let whole = self.shape().iter().fold(1, |a: usize, b| a.saturating_mul(*b));
+            let sent = Lists::new(&comm.world, x.dtype(), sent, whole)?;
+            let received = Lists::new(&comm.world, x.dtype(), received, whole)?;
+            Ok((x.clone(), sent, received, size))
         });
         let all = comm.exchanged(call, ready)?;
         let front = front?;

@@ -11,8 +11,34 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 impl<'a> Sharded<'a> {
+    /// Reads a `.npy` file, and divides its rows (axis 0) among the ranks. Each rank reads its own rows and no others, so
+    /// the file may be larger than the memory of a machine. All ranks must see the file.
+    ///
+    /// # Errors
+    /// On every rank: the errors of [`Array::from_npy_rows`]; [`ErrorKind::Shape`] if the ranks see different files.
+    #[track_caller]
+    pub fn from_npy(comm: &'a Comm, path: impl AsRef<Path>) -> Result<Sharded<'a>> {
+        let mut length = 0;
+        let choose = |n| {
+            length = n;
+            comm.shard(n)
+        };
+        let local = Array::from_npy_rows(path, choose);
+        let local = local.map_err(Fault::from);
+        settle(Sharded::of_file(comm, Call::new("Sharded::from_npy"), local, length))
+    }
+
+    /// Makes a sharded array of this rank's rows of a file with `length` rows.
+    fn of_file(comm: &'a Comm, call: Call, local: Fallible<Array>, length: usize) -> Fallible<Sharded<'a>> {
+        let call = match &local {
+            Ok(local) => call.of(local.dtype(), &[&[length], &local.shape()[1..]].concat()),
+            Err(_) => call,
+        };
+        comm.agreed(call, local).map(|local| Sharded::of_part(comm, local, 0, length))
+    }
+
     /// Maps a `.npy` file into memory, and divides its rows (axis 0) among the ranks. Each rank reads its own rows, and
-    /// only when they are used, so the file may be larger than the memory of a machine. All ranks must see the file.
+    /// only when they are used, so even its own rows may exceed the memory of a machine. All ranks must see the file.
     ///
     /// # Safety
     /// As for [`Array::map_npy`]: nobody may change the file while the array or a view of it exists.
@@ -22,18 +48,14 @@ impl<'a> Sharded<'a> {
     /// see different files.
     #[track_caller]
     pub unsafe fn map_npy(comm: &'a Comm, path: impl AsRef<Path>) -> Result<Sharded<'a>> {
-        const OP: &str = "Sharded::map_npy";
         // SAFETY: the caller promises that nobody changes the file.
-        let whole = unsafe { Array::map_npy(path) }.map_err(Fault::from).and_then(|x| match x.ndim() {
+        let whole = unsafe { Array::map_npy(path) }.map_err(Fault::from);
+        let length = whole.as_ref().map_or(0, |x| x.shape().first().copied().unwrap_or(0));
+        let local = whole.and_then(|x| match x.ndim() {
             0 => Err(Fault::new(ErrorKind::Shape, "the array has no axes, and so no rows")),
-            _ => Ok((x.slice(s![comm.shard(x.shape()[0])]).eval()?, x)),
+            _ => Ok(x.slice(s![comm.shard(length)]).eval()?),
         });
-        let call = match &whole {
-            Ok((_, x)) => Call::new(OP).of(x.dtype(), x.shape()),
-            Err(_) => Call::new(OP),
-        };
-        let (local, whole) = settle(comm.agreed(call, whole))?;
-        Ok(Sharded::of_part(comm, local, 0, whole.shape()[0]))
+        settle(Sharded::of_file(comm, Call::new("Sharded::map_npy"), local, length))
     }
 
     /// Writes the array to one `.npy` file: each rank writes its own rows, so the array must be divided along axis 0, and

@@ -5,7 +5,7 @@ mod failures;
 mod shards;
 
 use cupric::DType::*;
-use cupric::{Array, Device, ErrorKind, Expr, Result, Rng, arange, array, s, stack, zeros};
+use cupric::{Array, Device, ErrorKind, Expr, Result, Rng, arange, array, full, s, stack, zeros};
 use cupric_mpi::{Comm, Reduce};
 
 const OPS: [Reduce; 4] = [Reduce::Sum, Reduce::Prod, Reduce::Min, Reduce::Max];
@@ -16,10 +16,13 @@ type Check = fn(&Comm) -> Result<()>;
 fn main() -> Result<()> {
     let failure = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
     Comm::run(|comm| -> Result<()> {
+        if failure.as_deref() == Some("large") {
+            return large(comm);
+        }
         if let Some(name) = failure {
             return failures::fail(comm, &name);
         }
-        let checks: [(&str, Check); 15] = [
+        let checks: [(&str, Check); 16] = [
             ("every dtype", every_dtype),
             ("special values", special_values),
             ("views and scalars", views_and_scalars),
@@ -32,6 +35,7 @@ fn main() -> Result<()> {
             ("failures of one rank", failures_of_one_rank),
             ("halos", halos),
             ("shards", shards::shards),
+            ("messages in pieces", in_pieces),
             ("products of shards", shards::products),
             ("files of shards", shards::files),
             ("arrays of a GPU", arrays_of_a_gpu),
@@ -336,6 +340,44 @@ fn halos(comm: &Comm) -> Result<()> {
     refused(comm, few, ErrorKind::Shape, &["rank 0 failed: halo: 0 rows are fewer than 1"])
 }
 
+/// Arrays that exceed a message go in several: here those of more than 24 bytes.
+fn in_pieces(comm: &Comm) -> Result<()> {
+    comm.cut_messages(24);
+    let checks: [Check; 7] =
+        [every_dtype, special_values, views_and_scalars, uneven_parts, a_fixed_order, halos, shards::shards];
+    for check in checks {
+        check(comm)?;
+    }
+    comm.cut_messages(1 << 30);
+    Ok(())
+}
+
+/// More than 2^31 elements, which takes 13 GB on two ranks: `checks large`, by hand.
+fn large(comm: &Comm) -> Result<()> {
+    let (rank, size) = (comm.rank(), comm.size());
+    let n = (1 << 31) / size + 5;
+    let own = full([n], rank + 1, U8).eval()?;
+    let sum = |parts: usize| (n * parts * (parts + 1) / 2) as u64;
+    let whole = |x: &Array, sum: u64| {
+        assert_eq!((x.size(), x.sum(..).item::<u64>().unwrap()), (n * size, sum));
+    };
+    let all = comm.all_gather(&own, 0)?;
+    whole(&all, sum(size));
+    same(&all.slice(s![rank * n..(rank + 1) * n]), &own);
+    same(&comm.scatter((rank == 0).then_some(&*all), 0)?, &own);
+    if let Some(gathered) = comm.gather(&own, size - 1)? {
+        whole(&gathered, sum(size));
+    }
+    same(&comm.reduce_scatter(&all, Reduce::Max, 0)?, &own);
+    drop(own);
+    whole(&comm.broadcast(&all, size - 1)?, sum(size));
+    whole(&comm.all_reduce(&all, Reduce::Max)?, sum(size));
+    if rank == 0 {
+        println!("{size} ranks: {} elements: ok", n * size);
+    }
+    Ok(())
+}
+
 fn arrays_of_a_gpu(comm: &Comm) -> Result<()> {
     let Some(gpu) = Device::gpus().into_iter().next() else { return Ok(()) };
     let n = 5_000_000;
@@ -352,6 +394,25 @@ fn arrays_of_a_gpu(comm: &Comm) -> Result<()> {
     assert_eq!(later.wait()?.device(), gpu);
     let rows = own.slice(s![..12]).reshape([4, 3]);
     assert_eq!(comm.all_gather(&rows, 1)?.device(), gpu);
+    // wider than a piece, with another number of rows on each rank
+    let (few, columns) = (comm.rank() % 2 + 1, 2_100_000);
+    let part = own.slice(s![..few * columns]).reshape([few, columns]);
+    let on_host = part.to_device(&Device::cpu())?;
+    let all = comm.all_gather(&part, 0)?;
+    assert_eq!(all.device(), gpu);
+    same(&all, &comm.all_gather(&on_host, 0)?);
+    let gathered = comm.gather(&part, 0)?;
+    assert_eq!(gathered.is_some(), comm.rank() == 0);
+    if let Some(gathered) = gathered {
+        same(&gathered, &all);
+    }
+    let matrix = own.slice(s![..2 * columns]).reshape([2, columns]).astype(F16);
+    let reduced = comm.reduce_scatter(&matrix, Reduce::Max, 0)?;
+    same(&reduced, &comm.reduce_scatter(&matrix.to_device(&Device::cpu())?, Reduce::Max, 0)?);
+    let (before, _) = comm.halo(&rows, 1)?;
+    if let Some(before) = before {
+        assert_eq!((before.device(), before.shape()), (gpu.clone(), &[1, 3][..]));
+    }
     let part = comm.scatter((comm.rank() == 0).then_some(&rows), 0)?;
     assert_eq!(part.shape()[0], comm.shard(4).len());
     if comm.size() > 1 {

@@ -85,6 +85,9 @@ pub fn files(comm: &Comm) -> Result<()> {
         // SAFETY: nobody changes the file; the next turn replaces it.
         let mapped = unsafe { Sharded::map_npy(comm, &path) }?;
         same(mapped.local(), &all.slice(s![comm.shard(rows)]));
+        let read = Sharded::from_npy(comm, &path)?;
+        assert_eq!(read.shape(), all.shape()?);
+        same(read.local(), mapped.local());
         comm.barrier()?;
     }
     if comm.rank() == 0 {
@@ -97,6 +100,8 @@ pub fn files(comm: &Comm) -> Result<()> {
     // SAFETY: there is no such file.
     let missing = unsafe { Sharded::map_npy(comm, "/nowhere/x.npy") };
     refused(comm, missing, ErrorKind::Io, &["rank 0 failed: map_npy: /nowhere/x.npy"])?;
+    let missing = Sharded::from_npy(comm, "/nowhere/x.npy");
+    refused(comm, missing, ErrorKind::Io, &["rank 0 failed: from_npy_rows: /nowhere/x.npy"])?;
     assert!(!path.exists());
     Ok(())
 }
