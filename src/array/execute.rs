@@ -7,7 +7,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout};
 use crate::graph::expr::Expr;
 use crate::plan::backend::Bindings;
-use crate::plan::kernel::{Output, Plan, Step};
+use crate::plan::kernel::{ExecutionPlan, Output, Step};
 use crate::plan::{self, CachedPlan};
 use smallvec::SmallVec;
 
@@ -95,7 +95,7 @@ fn run(planned: &CachedPlan, bindings: Bindings<'_>, device: &Device, at: Loc, a
 
 /// Returns the name of the operation for which a plan needs most memory: a routine, because it needs its operands whole,
 /// or else the last kernel.
-fn wanted(plan: &Plan) -> &'static str {
+fn wanted(plan: &ExecutionPlan) -> &'static str {
     let routine =
         plan.steps.iter().find_map(|step| if let Step::Routine(call) = step { Some(call.row.name) } else { None });
     let kernel = || plan.steps.iter().rev().find_map(Step::nest).map(|kernel| kernel.name);
@@ -138,7 +138,7 @@ pub(super) fn compute(
 
 /// Allocates the memory of an output. `line` returns the line of its expression, which an error has.
 #[inline]
-fn allocate(plan: &Plan, output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -> Result<Buffer> {
+fn allocate(plan: &ExecutionPlan, output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -> Result<Buffer> {
     let bytes = layout::product(output.shape.as_slice()).checked_mul(output.dtype.size()).ok_or_else(|| {
         let detail = format!("shape {:?} has too many bytes", output.shape);
         Error::with_line(ErrorKind::LimitExceeded, "eval", detail, at)

@@ -129,7 +129,7 @@ pub(super) struct Connection {
 }
 
 /// What a message says of a lost device if the driver says nothing.
-const GONE: &str = "the device is gone";
+pub(super) const GONE: &str = "the device is gone";
 
 /// Translates an error of wgpu into the kind and the detail of our [`Error`].
 fn describe(error: &wgpu::Error) -> (ErrorKind, String) {

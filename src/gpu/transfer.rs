@@ -2,13 +2,14 @@
 //! `notes.rs`): an index out of range, or an element that a routine rejected.
 
 use super::batch::new_encoder;
-use super::connection::lock;
+use super::connection::{GONE, lock};
 use super::device::{Gpu, driver_buffer};
 use super::memory::{self, DriverBuffer};
 use super::notes::{Copied, ERROR_BYTES, Taken};
 use super::waiting::{Signal, Wait, apart};
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::platform::CAN_WAIT;
 use crate::plan::backend::{Backend, Receive, wait};
 use std::future::Future;
 use std::sync::Arc;
@@ -259,6 +260,10 @@ impl Gpu {
     async fn mapped(&self, signal: &Signal) -> Result<()> {
         if Wait::new(&self.connection, &self.watch, "download", signal).await? {
             return self.connection.check();
+        }
+        if !CAN_WAIT {
+            // a browser fails the mapping before it reports that the device is lost, and has no other reason to fail it
+            self.connection.fail(&Error::with_line(ErrorKind::DeviceLost, "download", GONE, None));
         }
         let connection = self.connection.clone();
         apart("download", move || {

@@ -388,7 +388,9 @@ async function testWidth() {
   await new Promise((loaded) => frame.addEventListener("load", loaded));
   await drawn();
   const { clientWidth, scrollWidth } = frame.contentDocument.documentElement;
-  await check(clientWidth <= 360 && scrollWidth <= clientWidth, `the page needs ${scrollWidth} of ${clientWidth} pixels`);
+  const all = [...frame.contentDocument.querySelectorAll("body *")];
+  const wide = all.filter((item) => item.getBoundingClientRect().right > clientWidth).map((item) => item.id || item.tagName);
+  await check(clientWidth <= 360 && scrollWidth <= clientWidth, `the page needs ${scrollWidth} of ${clientWidth} pixels: ${wide}`);
   frame.remove();
 }
 

@@ -8,8 +8,9 @@ use crate::base::layout::{self, Combine, Shape, SliceItem, SortAxis, View};
 use crate::graph::expr::{Args, Expr, NodeOp, Operand, binary, carry, cast, common, reshape, strong, ufunc, view};
 use crate::graph::routine::{ARGSORT, SORT};
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{join, sorted};
+use crate::ops::functions::join;
 use crate::ops::masks::{compressed, positions};
+use crate::ops::sorting::sorted;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 
